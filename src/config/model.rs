@@ -1,0 +1,216 @@
+//! The checked configuration. Whoever holds one of these types need not check it again.
+
+use crate::media::Container;
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// A whole checked configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen_addr: IpAddr,
+    /// Port to listen on; 0 lets the system choose.
+    pub listen_port: u16,
+    /// Where the standard error output of commands is kept, one size-limited file a feed or stream.
+    pub logdir: Option<PathBuf>,
+    /// Which pages are served.
+    pub pages: Pages,
+    /// In the order of the file.
+    pub feeds: Vec<Feed>,
+    /// In the order of the file.
+    pub streams: Vec<Stream>,
+}
+
+/// Which pages are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pages {
+    /// `/`, with links and live pictures.
+    pub home: bool,
+}
+
+/// A configured origin of media.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feed {
+    /// Unique among feeds.
+    pub name: FeedName,
+    /// Where its media comes from.
+    pub source: Source,
+    /// When it runs.
+    pub mode: Mode,
+    /// Stay dead after a death, until it is no longer wanted and then wanted again.
+    pub no_resurrect: bool,
+}
+
+/// Where a feed's media comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A gst-launch text.
+    Pipeline(String),
+    /// A program and its arguments; its standard output is the feed. No shell is involved.
+    Command(Vec<String>),
+    /// A regular file, played in real time.
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Whether it begins anew at its end.
+        looped: bool,
+    },
+    /// A named pipe, opened again when its writer leaves.
+    Pipe(PathBuf),
+}
+
+/// When a feed runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// From the start of the server to its end.
+    Continuous,
+    /// While someone uses it, and this long after its last use; zero for plain `on-demand`.
+    OnDemand {
+        /// How long it lives unused.
+        linger: Duration,
+    },
+}
+
+/// What viewers ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stream {
+    /// Unique among streams.
+    pub name: StreamName,
+    /// Names of configured feeds; empty for a stream that has its own source.
+    pub feeds: Vec<FeedName>,
+    /// Where viewers find it, beside `/stream/<name>`.
+    pub path: StreamPath,
+    /// What it is in.
+    pub container: Container,
+    /// The `Content-Type` of a response.
+    pub mimetype: String,
+    /// How it is made from its feeds.
+    pub encoding: Encoding,
+}
+
+/// How a stream is made from its feeds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Encoding {
+    /// Nothing is encoded that is encoded already.
+    Copy,
+    /// A gst-launch text between the tracks `video.` and `audio.` and a muxer. Typed keys end up here too.
+    Pipeline(String),
+    /// A program that reads the feed on its standard input and writes the stream to its standard output.
+    Command(Vec<String>),
+}
+
+/// Why a text is no name or path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// See the message.
+    #[error("expected 1 to 64 letters, digits, `-`, `_`, `.` or inner blanks, not beginning with a dot")]
+    Name,
+    /// See the message.
+    #[error(
+        "expected a path like `/cam0.ts`: beginning with `/`, without empty parts, `.` and `..`, without control characters, `?` and `#`, and below 256 bytes"
+    )]
+    Path,
+}
+
+/// Letters, digits and a little punctuation: safe in URLs, file names, labels and logs.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.trim() == name && name.chars().all(fits)
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// Checks and takes a name.
+            ///
+            /// # Errors
+            /// When it has characters that do not fit everywhere a name appears.
+            pub fn new(name: &str) -> Result<Self, NameError> {
+                if is_name(name) { Ok(Self(name.into())) } else { Err(NameError::Name) }
+            }
+
+            /// As text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+name_type!(
+    /// The name of a feed.
+    FeedName
+);
+name_type!(
+    /// The name of a stream.
+    StreamName
+);
+
+/// The path of a stream's URL, percent-decoded: `/a/cam 0.ts`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StreamPath(Arc<str>);
+
+impl StreamPath {
+    /// Checks and takes a decoded path.
+    ///
+    /// # Errors
+    /// When it is no absolute path that a client can ask for.
+    pub fn new(path: &str) -> Result<Self, NameError> {
+        let part_fits = |part: &str| {
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && !part.chars().any(|c| c.is_control() || matches!(c, '?' | '#' | '\\'))
+        };
+        let fits = path.len() < 256 && path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(part_fits));
+        if fits { Ok(Self(path.into())) } else { Err(NameError::Path) }
+    }
+
+    /// As text, decoded.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As it stands in a URL.
+    pub fn encoded(&self) -> String {
+        use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+        /// What RFC 3986 does not allow in a path, and `%` itself.
+        const ESCAPED: &AsciiSet = &CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'#')
+            .add(b'%')
+            .add(b'<')
+            .add(b'>')
+            .add(b'?')
+            .add(b'[')
+            .add(b']')
+            .add(b'^')
+            .add(b'`')
+            .add(b'{')
+            .add(b'|')
+            .add(b'}');
+        utf8_percent_encode(&self.0, ESCAPED).to_string()
+    }
+}
+
+impl fmt::Display for StreamPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

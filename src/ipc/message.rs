@@ -1,0 +1,261 @@
+//! What server and worker say to each other.
+
+use crate::media::Container;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The feeds and streams that one worker runs: a group that is connected by shared tracks.
+/// Positions in the two lists are the numbers that [`Item`] and media channels use.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Nanoseconds on the machine's monotonic clock that all running times of the group count from, so that
+    /// the timeline goes on when a worker is replaced.
+    pub epoch: u64,
+    /// The group's feeds.
+    pub feeds: Vec<FeedPlan>,
+    /// The group's streams that a pipeline makes.
+    pub streams: Vec<StreamPlan>,
+}
+
+/// One feed of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeedPlan {
+    /// The configured name, for the log.
+    pub name: String,
+    /// Where its media comes from.
+    pub source: FeedSource,
+}
+
+/// Where a feed's media comes from, as a worker sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedSource {
+    /// A gst-launch text; each free source pad, or the elements named `video` and `audio`, are tracks.
+    Launch(String),
+    /// A regular file, played in real time.
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Whether it begins anew at its end.
+        looped: bool,
+    },
+    /// The server sends the muxed bytes as [`FrameKind::FeedBytes`](super::FrameKind::FeedBytes).
+    Bytes,
+}
+
+/// One stream of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamPlan {
+    /// The configured name, for the log.
+    pub name: String,
+    /// Its feeds: positions in [`Plan::feeds`]. Empty for a stream that has its own source.
+    pub feeds: Vec<u32>,
+    /// How its packets are made.
+    pub encoding: Encoding,
+    /// What its packets are in.
+    pub container: Container,
+}
+
+/// How a stream's packets are made from the tracks of its feeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Encoded tracks go into the container as they are; raw ones are encoded with the container's usual codec.
+    Copy,
+    /// A gst-launch text that reads `video.` and `audio.` and ends in one free source pad.
+    Launch(String),
+}
+
+/// Something in a plan that can be started and stopped by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Item {
+    /// Position in [`Plan::feeds`].
+    Feed(u32),
+    /// Position in [`Plan::streams`].
+    Stream(u32),
+}
+
+/// Server to worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToWorker {
+    /// What to run; sent once, before any `Start`. Starts nothing.
+    Plan(Plan),
+    /// Parse these gst-launch texts; answered by [`FromWorker::Checked`]. Needs no plan.
+    Check(Vec<(TextKind, String)>),
+    /// Run this item. Answered by `Started` with the first media, or by `Ended`.
+    Start {
+        /// Which one.
+        item: Item,
+    },
+    /// End this item; answered by `Ended` with [`Ended::Stopped`].
+    Stop {
+        /// Which one.
+        item: Item,
+    },
+    /// The next video frame of this stream should be an intra-frame. The server limits the rate.
+    ForceKeyframe {
+        /// Position in [`Plan::streams`].
+        stream: u32,
+    },
+    /// Answered by a [`FrameKind::Picture`](super::FrameKind::Picture) or by [`FromWorker::PictureFailed`], both with `id`.
+    Picture(PictureRequest),
+    /// End all and leave. A closed control socket means the same, at once.
+    Exit,
+}
+
+/// What a launch text is for, which decides the names that it may refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextKind {
+    /// The text of a feed.
+    Feed,
+    /// The text of a stream: `video.` and `audio.` exist.
+    Stream,
+}
+
+/// A wish for one still picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PictureRequest {
+    /// Chosen by the server; the channel of the answer.
+    pub id: u32,
+    /// The stream whose current frame is wanted, or `None`: [`FrameKind::PictureBytes`](super::FrameKind::PictureBytes)
+    /// with channel `id` followed on the media socket before this message was sent, and its last frame is wanted.
+    pub stream: Option<u32>,
+    /// How to encode it.
+    pub format: PictureFormat,
+}
+
+/// How a still picture is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureFormat {
+    /// JPEG of this quality, 1 to 100.
+    Jpeg {
+        /// Percent.
+        quality: u8,
+    },
+    /// PNG.
+    Png,
+}
+
+/// Worker to server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromWorker {
+    /// First message: GStreamer is initialised and the worker may be used.
+    Hello {
+        /// [`super::VERSION`].
+        version: u32,
+    },
+    /// Sent every [`super::BEAT`] by the thread that handles control messages.
+    Beat,
+    /// Answer to [`ToWorker::Check`]: one entry for each text, `None` where it parses.
+    Checked(Vec<Option<TextFault>>),
+    /// The item has delivered its first media since `Start`.
+    Started {
+        /// Which one.
+        item: Item,
+    },
+    /// The item runs no more.
+    Ended {
+        /// Which one.
+        item: Item,
+        /// Why.
+        why: Ended,
+    },
+    /// The tracks of a feed are known, or changed.
+    Tracks {
+        /// Position in [`Plan::feeds`].
+        feed: u32,
+        /// What it has.
+        tracks: Vec<Track>,
+    },
+    /// A picture could not be made.
+    PictureFailed {
+        /// The request's id.
+        id: u32,
+        /// Why.
+        fault: PictureFault,
+    },
+    /// A line for the log.
+    Log {
+        /// How grave.
+        level: LogLevel,
+        /// Whose line it is, if it is about one item.
+        item: Option<Item>,
+        /// The line.
+        text: String,
+    },
+}
+
+/// Why an item ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// Its source came to its end.
+    EndOfStream,
+    /// An element failed; the text says which and why.
+    Failed(String),
+}
+
+/// Why a text does not parse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextFault {
+    /// What GStreamer says, and what to install where an element is missing.
+    pub message: String,
+    /// Where in the text, in bytes, when that is known: the start of the word at fault.
+    pub at: Option<usize>,
+}
+
+/// Why there is no picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureFault {
+    /// There is no video track.
+    NoVideo,
+    /// No frame is there yet; worth another try soon.
+    NotYet,
+    /// A decoder or encoder failed.
+    Failed(String),
+}
+
+/// One elementary stream of a feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Video or audio.
+    pub kind: TrackKind,
+    /// Whether it is encoded already.
+    pub encoded: bool,
+    /// GStreamer's description of the format, for status pages.
+    pub caps: String,
+}
+
+/// What a track carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackKind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+    /// A whole container, muxed inside the feed's own text.
+    Muxed,
+}
+
+/// How grave a worker's log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// Degraded, but going on.
+    Warn,
+    /// Life cycle.
+    Info,
+    /// For those who look for a cause.
+    Debug,
+}

@@ -1,0 +1,89 @@
+//! The containers a stream can have, and how the outside world names them.
+
+use std::fmt;
+
+/// A container format that viewers can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Container {
+    /// MPEG transport stream (ISO/IEC 13818-1).
+    Ts,
+    /// WebM: the subset of Matroska that browsers play.
+    Webm,
+    /// Matroska (RFC 9559).
+    Mkv,
+    /// JPEG pictures as `multipart/x-mixed-replace`, for `<img>`.
+    Mjpeg,
+    /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
+    Raw,
+}
+
+impl Container {
+    /// Every container, for tables, help texts and tests.
+    pub const ALL: [Self; 5] = [Self::Ts, Self::Webm, Self::Mkv, Self::Mjpeg, Self::Raw];
+
+    /// The name in the configuration, which is also the usual file name extension.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ts => "ts",
+            Self::Webm => "webm",
+            Self::Mkv => "mkv",
+            Self::Mjpeg => "mjpeg",
+            Self::Raw => "raw",
+        }
+    }
+
+    /// The container with this configuration name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|container| container.name() == name)
+    }
+
+    /// The container that a path's file name extension stands for, if it is one we know.
+    pub fn from_extension(path: &str) -> Option<Self> {
+        let (_, extension) = path.rsplit('/').next()?.rsplit_once('.')?;
+        match extension.to_ascii_lowercase().as_str() {
+            "ts" | "m2ts" | "mts" => Some(Self::Ts),
+            "webm" => Some(Self::Webm),
+            "mkv" | "mka" => Some(Self::Mkv),
+            "mjpeg" | "mjpg" | "mpjpeg" => Some(Self::Mjpeg),
+            _ => None,
+        }
+    }
+
+    /// The media type sent to viewers when the configuration names none.
+    pub const fn mimetype(self) -> &'static str {
+        match self {
+            Self::Ts => "video/mp2t",
+            Self::Webm => "video/webm",
+            Self::Mkv => "video/x-matroska",
+            Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
+            Self::Raw => "application/octet-stream",
+        }
+    }
+
+    /// Whether headers and join points of this container are known.
+    pub const fn is_joinable(self) -> bool {
+        !matches!(self, Self::Raw)
+    }
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_extensions_lead_back_to_the_container() {
+        for container in Container::ALL {
+            assert_eq!(Container::from_name(container.name()), Some(container));
+        }
+        assert_eq!(Container::from_extension("/a/cam 0.TS"), Some(Container::Ts));
+        assert_eq!(Container::from_extension("/a.ts/cam"), None);
+        assert_eq!(Container::from_extension("cam0"), None);
+    }
+}
