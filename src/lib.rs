@@ -1,5 +1,15 @@
 //! voyandz, a live audio/video server. `docs/ARCHITECTURE.md` is the map of this crate.
 
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod feed;
 pub mod ipc;
 pub mod media;
+pub mod net;
+pub mod output;
+pub mod run;
+pub mod stream;
+pub mod sys;
+pub mod telemetry;

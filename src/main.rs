@@ -1,1 +1,16 @@
-fn main() {}
+//! The program: reads the command line and runs what it asks for.
+
+use clap::Parser;
+use std::process::ExitCode;
+use voyandz::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Worker) => voyandz::worker::run(),
+        Some(Command::Guard { server, argv }) => voyandz::sys::guard::run(server, &argv),
+        Some(Command::Check(options)) => voyandz::run::check(&options),
+        Some(Command::Config(options)) => voyandz::run::print(&options),
+        None => voyandz::run::serve(&cli.options),
+    }
+}

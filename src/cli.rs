@@ -1,0 +1,51 @@
+//! The command line.
+
+use clap::{ArgAction, Parser, Subcommand};
+use std::{ffi::OsString, path::PathBuf};
+
+/// A live audio/video server: any feed in, any stream out.
+///
+/// Without a configuration file a demo runs: open http://127.0.0.1:8090/ in a browser.
+#[derive(Debug, Parser)]
+#[command(name = "voyandz", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What all that read a configuration share.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The configuration file [default: $VOYANDZ_CONFFILE, /etc/voyandz.ini, /etc/voyandz, else a demo].
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Log more; twice for each packet's fate. VOYANDZ_LOG takes finer wishes.
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What can be done instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a configuration file; exit code 78 when it has faults.
+    Check(Options),
+    /// Print the configuration as voyandz understands it.
+    Config(Options),
+    /// Run GStreamer for the server.
+    #[command(hide = true)]
+    Worker,
+    /// Run a program for the server, and end with it.
+    #[command(hide = true)]
+    Guard {
+        /// Pid of the server.
+        #[arg(long)]
+        server: u32,
+        /// Program and arguments.
+        #[arg(last = true, required = true)]
+        argv: Vec<OsString>,
+    },
+}

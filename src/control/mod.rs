@@ -1,0 +1,3 @@
+//! What people and programs see of the server itself. Never touches a packet.
+
+pub mod home;

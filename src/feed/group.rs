@@ -1,0 +1,532 @@
+//! The task behind one worker process: it starts the worker when an item of its group is to run, replaces it when it
+//! dies or hangs, and ends it when nothing runs any more.
+
+use super::{
+    pool::Pool,
+    worker::{MediaSender, Worker},
+};
+use crate::{
+    ipc::{
+        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureRequest, Plan,
+        ToWorker, frame,
+    },
+    media::Kind,
+    stream::{Delivery, Entry, FanOut, Join, SharedWriter},
+};
+use bytes::{Bytes, BytesMut};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::AsyncReadExt,
+    net::unix::OwnedReadHalf,
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// A worker that was silent this long is killed.
+const SILENCE: Duration = Duration::from_secs(3);
+/// An item that did not end this long after it was told to costs the worker its life.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// Shortest pause between two keyframes that readers ask of one encoder.
+const FORCE_PAUSE: Duration = Duration::from_millis(250);
+/// How long a worker that only decodes pictures is kept for the next one.
+const PICTURE_LINGER: Duration = Duration::from_secs(2);
+/// Picture requests that may be under way in one group.
+const PICTURES: usize = 16;
+/// Requests on their way to a group: each supervisor and each picture has one at a time.
+const REQUESTS: usize = 256;
+/// Room for media from a worker; grows to the largest packet.
+const READ_SIZE: usize = 256 << 10;
+
+/// What a group is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// For the log.
+    pub name: String,
+    /// What its worker runs.
+    pub plan: Plan,
+    /// For each feed of the plan whose bytes come from the server: the fan-out that has them.
+    pub feeds: Vec<Option<FanOut>>,
+    /// For each stream of the plan: where its packets go.
+    pub streams: Vec<SharedWriter>,
+}
+
+/// Handle to a group.
+#[derive(Debug, Clone)]
+pub struct Group {
+    requests: mpsc::Sender<Request>,
+    /// Whether packets of a stream are taken: not between a stop and the next start.
+    streams: Arc<[SharedWriter]>,
+}
+
+/// One feed or stream of a group, as a source.
+#[derive(Debug, Clone)]
+pub struct ItemSource {
+    /// Whose it is.
+    pub group: Group,
+    /// Which one.
+    pub item: Item,
+}
+
+enum Request {
+    Run { item: Item, first: oneshot::Sender<()>, ended: oneshot::Sender<Ended> },
+    Stop(Item),
+    ForceKeyframe(u32),
+    Picture { of: PictureOf, format: PictureFormat, reply: PictureReply },
+}
+
+/// What a picture is made from.
+#[derive(Debug)]
+pub enum PictureOf {
+    /// The current frame of this stream of the plan.
+    Stream(u32),
+    /// The last frame in these bytes, which begin with a header and a join point.
+    Bytes(Vec<Bytes>),
+}
+
+type PictureReply = oneshot::Sender<Result<Bytes, PictureFault>>;
+type Pictures = Arc<Mutex<HashMap<u32, PictureReply>>>;
+
+impl ItemSource {
+    /// See [`super::source::Source::run`].
+    pub async fn run(self, stop: CancellationToken, first: oneshot::Sender<()>) -> Ended {
+        fail::fail_point!("item");
+        let (ended_tell, mut ended) = oneshot::channel();
+        let gone = || Ended::Failed("the server is ending".to_owned());
+        if self.group.requests.send(Request::Run { item: self.item, first, ended: ended_tell }).await.is_err() {
+            return gone();
+        }
+        tokio::select! {
+            ended = &mut ended => return ended.unwrap_or_else(|_| gone()),
+            () = stop.cancelled() => {}
+        }
+        let _ = self.group.requests.send(Request::Stop(self.item)).await;
+        ended.await.unwrap_or_else(|_| gone())
+    }
+
+    /// See [`super::source::Source::clear`].
+    pub fn clear(&self) {
+        if let Item::Stream(stream) = self.item
+            && let Some(writer) = self.group.streams.get(stream as usize)
+        {
+            writer.lock().clear();
+        }
+    }
+}
+
+impl Group {
+    /// The group's handle, and the task to run until `stop`.
+    pub fn new(setup: Setup, pool: Pool, stop: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let streams: Arc<[SharedWriter]> = setup.streams.into();
+        let group = Self { requests: requests.clone(), streams: streams.clone() };
+        let task = Task {
+            name: setup.name,
+            plan: setup.plan,
+            feeds: setup.feeds,
+            streams,
+            pool,
+            stop,
+            running: HashMap::new(),
+            pictures: Pictures::default(),
+            next_picture: 0,
+            last_picture: None,
+            link: None,
+        };
+        (group, task.run(requests.downgrade(), inbox))
+    }
+
+    /// A still picture.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn picture(&self, of: PictureOf, format: PictureFormat) -> Result<Bytes, PictureFault> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || PictureFault::Failed("the worker ended".to_owned());
+        self.requests.send(Request::Picture { of, format, reply }).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// An item that runs.
+struct Running {
+    first: Option<oneshot::Sender<()>>,
+    ended: oneshot::Sender<Ended>,
+    /// When it must be gone, since it was told to.
+    gone_by: Option<Instant>,
+}
+
+/// The worker and what depends on it.
+struct Link {
+    worker: Worker,
+    last_beat: Instant,
+    /// Takes its media to the writers.
+    _media: AbortOnDropHandle<()>,
+    /// Send it the bytes of feeds that streams of it use.
+    feeding: HashMap<u32, AbortOnDropHandle<()>>,
+}
+
+struct Task {
+    name: String,
+    plan: Plan,
+    feeds: Vec<Option<FanOut>>,
+    streams: Arc<[SharedWriter]>,
+    pool: Pool,
+    stop: CancellationToken,
+    running: HashMap<Item, Running>,
+    pictures: Pictures,
+    next_picture: u32,
+    last_picture: Option<Instant>,
+    link: Option<Link>,
+}
+
+impl Task {
+    async fn run(mut self, requests: mpsc::WeakSender<Request>, mut inbox: mpsc::Receiver<Request>) {
+        let _keyframes: Vec<_> = (0..).zip(self.streams.iter()).map(|(stream, writer)| {
+            let fanout = writer.lock().fanout().clone();
+            AbortOnDropHandle::new(tokio::spawn(pass_on_keyframe_wishes(stream, fanout, requests.clone())))
+        }).collect();
+        let mut check = interval(ipc::BEAT);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                request = inbox.recv() => match request {
+                    Some(request) => self.request(request).await,
+                    None => break,
+                },
+                event = next_event(&mut self.link) => match event {
+                    Some(event) => self.event(event),
+                    None => self.lost().await,
+                },
+                _ = check.tick(), if self.link.is_some() => self.check().await,
+            }
+        }
+        self.end_all("the server is ending");
+        if let Some(link) = self.link.take() {
+            link.worker.end().await;
+        }
+    }
+
+    async fn request(&mut self, request: Request) {
+        match request {
+            Request::Run { item, first, ended } => {
+                if let Err(error) = self.ensure_worker().await {
+                    let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
+                    return;
+                }
+                if let Item::Stream(stream) = item {
+                    if let Some(writer) = self.streams.get(stream as usize) {
+                        let mut writer = writer.lock();
+                        writer.begin();
+                        if let Some(plan) = self.plan.streams.get(stream as usize) {
+                            writer.container(plan.container);
+                        }
+                    }
+                    self.feed_stream(stream);
+                }
+                self.send(ToWorker::Start { item });
+                self.running.insert(item, Running { first: Some(first), ended, gone_by: None });
+            }
+            Request::Stop(item) => {
+                if let Some(running) = self.running.get_mut(&item) {
+                    running.gone_by = Some(Instant::now() + STOP_WITHIN);
+                    self.send(ToWorker::Stop { item });
+                }
+            }
+            Request::ForceKeyframe(stream) => {
+                if self.running.contains_key(&Item::Stream(stream)) {
+                    self.send(ToWorker::ForceKeyframe { stream });
+                }
+            }
+            Request::Picture { of, format, reply } => self.picture(of, format, reply).await,
+        }
+    }
+
+    fn send(&self, message: ToWorker) {
+        if let Some(link) = &self.link {
+            // A worker that takes no messages is found out by its silence.
+            link.worker.send(message);
+        }
+    }
+
+    async fn ensure_worker(&mut self) -> std::io::Result<()> {
+        if self.link.is_some() {
+            return Ok(());
+        }
+        let mut worker = self.pool.take().await?;
+        let pid = worker.pid();
+        tracing::info!(group = self.name, pid, "worker begins");
+        worker.send(ToWorker::Plan(self.plan.clone()));
+        let Some(media) = worker.take_media() else { return Err(std::io::Error::other("the worker has no media socket")) };
+        let pump = pump(media, self.streams.clone(), self.pictures.clone());
+        let media = AbortOnDropHandle::new(tokio::spawn(pump));
+        self.link = Some(Link { worker, last_beat: Instant::now(), _media: media, feeding: HashMap::new() });
+        Ok(())
+    }
+
+    /// Sends the worker the bytes of the feeds that this stream uses and that come from the server.
+    fn feed_stream(&mut self, stream: u32) {
+        let Some(link) = &mut self.link else { return };
+        let Some(plan) = self.plan.streams.get(stream as usize) else { return };
+        for &feed in &plan.feeds {
+            let Some(Some(fanout)) = self.feeds.get(feed as usize) else { continue };
+            if link.feeding.contains_key(&feed) {
+                continue;
+            }
+            link.worker.send(ToWorker::Start { item: Item::Feed(feed) });
+            let task = tokio::spawn(send_feed(feed, fanout.clone(), link.worker.sender()));
+            link.feeding.insert(feed, AbortOnDropHandle::new(task));
+        }
+    }
+
+    /// Ends the feeding that no running stream uses.
+    fn unfeed(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let plan = &self.plan;
+        let used = |feed: u32| {
+            let streams = self.running.keys().filter_map(|item| match item {
+                Item::Stream(stream) => plan.streams.get(*stream as usize),
+                Item::Feed(_) => None,
+            });
+            streams.into_iter().any(|stream| stream.feeds.contains(&feed))
+        };
+        let unused: Vec<u32> = link.feeding.keys().copied().filter(|feed| !used(*feed)).collect();
+        for feed in unused {
+            link.feeding.remove(&feed);
+            link.worker.send(ToWorker::Stop { item: Item::Feed(feed) });
+        }
+    }
+
+    fn event(&mut self, event: FromWorker) {
+        let Some(link) = &mut self.link else { return };
+        link.last_beat = Instant::now();
+        match event {
+            FromWorker::Hello { .. } | FromWorker::Beat | FromWorker::Checked(_) => {}
+            FromWorker::Started { item } => {
+                if let Some(first) = self.running.get_mut(&item).and_then(|running| running.first.take()) {
+                    let _ = first.send(());
+                }
+            }
+            FromWorker::Ended { item, why } => self.ended(item, why),
+            FromWorker::Tracks { feed, tracks } => {
+                let name = self.item_name(Item::Feed(feed));
+                for track in tracks {
+                    tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
+                }
+            }
+            FromWorker::PictureFailed { id, fault } => answer(&self.pictures, id, Err(fault)),
+            FromWorker::Log { level, item, text } => {
+                let name = item.map_or(self.name.clone(), |item| self.item_name(item));
+                match level {
+                    LogLevel::Error => tracing::error!(name, "{text}"),
+                    LogLevel::Warn => tracing::warn!(name, "{text}"),
+                    LogLevel::Info => tracing::info!(name, "{text}"),
+                    LogLevel::Debug => tracing::debug!(name, "{text}"),
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, item: Item, why: Ended) {
+        if let Some(running) = self.running.remove(&item) {
+            let _ = running.ended.send(why);
+            self.unfeed();
+            return;
+        }
+        // A feed whose bytes come from here: its demultiplexer failed, for example at garbage. It begins anew.
+        if let (Item::Feed(feed), Some(link)) = (item, &mut self.link)
+            && why != Ended::Stopped
+            && link.feeding.remove(&feed).is_some()
+        {
+            let name = self.item_name(item);
+            tracing::debug!(name, ?why, "cannot be read; tried again");
+            let streams: Vec<u32> = self.running.keys().filter_map(|item| match item {
+                Item::Stream(stream) => Some(*stream),
+                Item::Feed(_) => None,
+            }).collect();
+            streams.into_iter().for_each(|stream| self.feed_stream(stream));
+        }
+    }
+
+    fn item_name(&self, item: Item) -> String {
+        match item {
+            Item::Feed(feed) => self.plan.feeds.get(feed as usize).map(|feed| format!("feed {}", feed.name)),
+            Item::Stream(stream) => self.plan.streams.get(stream as usize).map(|stream| format!("stream {}", stream.name)),
+        }.unwrap_or_default()
+    }
+
+    async fn picture(&mut self, of: PictureOf, format: PictureFormat, reply: PictureReply) {
+        if let Err(error) = self.ensure_worker().await {
+            let _ = reply.send(Err(PictureFault::Failed(format!("no worker: {error}"))));
+            return;
+        }
+        self.last_picture = Some(Instant::now());
+        let id = self.next_picture;
+        self.next_picture = self.next_picture.wrapping_add(1);
+        {
+            let mut pictures = self.pictures.lock().unwrap_or_else(PoisonError::into_inner);
+            pictures.retain(|_, reply| !reply.is_closed());
+            if pictures.len() >= PICTURES {
+                let _ = reply.send(Err(PictureFault::NotYet));
+                return;
+            }
+            pictures.insert(id, reply);
+        }
+        let stream = match of {
+            PictureOf::Stream(stream) => Some(stream),
+            PictureOf::Bytes(pieces) => {
+                if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
+                    let bytes = Bytes::from(pieces.concat());
+                    tokio::spawn(async move { sender.send(FrameKind::PictureBytes, id, false, bytes).await });
+                }
+                None
+            }
+        };
+        self.send(ToWorker::Picture(PictureRequest { id, stream, format }));
+    }
+
+    /// Looks after the worker, twice a second.
+    async fn check(&mut self) {
+        let now = Instant::now();
+        let Some(link) = &self.link else { return };
+        let silent = now.duration_since(link.last_beat) > SILENCE;
+        let stuck = self.running.values().any(|running| running.gone_by.is_some_and(|by| now > by));
+        if silent || stuck {
+            let reason = if silent { "hung: it said nothing for 3 s" } else { "did not stop an item within 2 s" };
+            self.replace(reason).await;
+            return;
+        }
+        let picture = self.last_picture.is_some_and(|last| now.duration_since(last) < PICTURE_LINGER);
+        if self.running.is_empty() && !picture && let Some(link) = self.link.take() {
+            tracing::info!(group = self.name, pid = link.worker.pid(), "worker is not needed any more");
+            tokio::spawn(link.worker.end());
+        }
+    }
+
+    /// The worker's control socket closed.
+    async fn lost(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        let pid = link.worker.pid();
+        drop((link._media, link.feeding));
+        let how = link.worker.reap().await;
+        tracing::error!(group = self.name, pid, how, "worker died");
+        self.end_all(&format!("its worker {how}"));
+    }
+
+    async fn replace(&mut self, reason: &str) {
+        let Some(link) = self.link.take() else { return };
+        let pid = link.worker.pid();
+        drop((link._media, link.feeding));
+        link.worker.kill().await;
+        tracing::error!(group = self.name, pid, reason, "worker killed");
+        self.end_all(&format!("its worker {reason}"));
+    }
+
+    /// Nothing of the group runs any more.
+    fn end_all(&mut self, reason: &str) {
+        for (_, running) in self.running.drain() {
+            let stopped = running.gone_by.is_some();
+            let _ = running.ended.send(if stopped { Ended::Stopped } else { Ended::Failed(reason.to_owned()) });
+        }
+        let mut pictures = self.pictures.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, reply) in pictures.drain() {
+            let _ = reply.send(Err(PictureFault::Failed(reason.to_owned())));
+        }
+    }
+}
+
+async fn next_event(link: &mut Option<Link>) -> Option<FromWorker> {
+    match link {
+        Some(link) => link.worker.event().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pass_on_keyframe_wishes(stream: u32, fanout: FanOut, requests: mpsc::WeakSender<Request>) {
+    loop {
+        fanout.keyframe_wanted().await;
+        let Some(requests) = requests.upgrade() else { return };
+        if requests.send(Request::ForceKeyframe(stream)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(FORCE_PAUSE).await;
+    }
+}
+
+/// Sends a feed's bytes to a worker until the worker is gone.
+async fn send_feed(feed: u32, from: FanOut, to: MediaSender) {
+    let mut discontinuity = true;
+    loop {
+        let mut reader = from.subscribe(Entry { join: Join::Keyframe, header: true });
+        loop {
+            let packet = match reader.next().await {
+                Delivery::Aside(packet) | Delivery::Packet(packet) => packet,
+                Delivery::Gap(_) => {
+                    discontinuity = true;
+                    continue;
+                }
+                Delivery::End => break,
+            };
+            let jumped = discontinuity || packet.discontinuity;
+            if to.send(FrameKind::FeedBytes, feed, jumped, packet.payload()).await.is_err() {
+                return;
+            }
+            discontinuity = false;
+        }
+        if from.is_closed() {
+            return;
+        }
+        discontinuity = true;
+    }
+}
+
+/// Takes a worker's media to the writers and the waiting pictures until the socket closes.
+async fn pump(mut media: OwnedReadHalf, streams: Arc<[SharedWriter]>, pictures: Pictures) {
+    let mut buffer = BytesMut::with_capacity(READ_SIZE);
+    loop {
+        match frame::decode(&mut buffer) {
+            Ok(Some(frame)) => {
+                let writer = || streams.get(frame.channel as usize).map(SharedWriter::lock);
+                match frame.kind {
+                    FrameKind::Header => {
+                        if let Some(mut writer) = writer() {
+                            writer.header(frame.payload.finish(Kind::Delta).payload());
+                        }
+                    }
+                    FrameKind::Keyframe | FrameKind::Delta => {
+                        let kind = if frame.kind == FrameKind::Keyframe { Kind::Keyframe } else { Kind::Delta };
+                        if let Some(mut writer) = writer() {
+                            writer.packet(kind, frame.payload, frame.captured, frame.discontinuity);
+                        }
+                    }
+                    FrameKind::Picture => answer(&pictures, frame.channel, Ok(frame.payload.finish(Kind::Delta).payload())),
+                    FrameKind::FeedBytes | FrameKind::PictureBytes => {}
+                }
+            }
+            Ok(None) => {
+                if buffer.capacity() - buffer.len() < READ_SIZE / 4 {
+                    buffer.reserve(READ_SIZE);
+                }
+                if !matches!(media.read_buf(&mut buffer).await, Ok(1..)) {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "failed to understand a worker's media");
+                return;
+            }
+        }
+    }
+}
+
+fn answer(pictures: &Pictures, id: u32, answer: Result<Bytes, PictureFault>) {
+    let reply = pictures.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    if let Some(reply) = reply {
+        let _ = reply.send(answer);
+    }
+}

@@ -1,0 +1,19 @@
+//! Where media comes from: everything that is started when someone wants it, watched, and brought back when it dies.
+//!
+//! [`machine`] decides (pure), [`supervisor`] is the task that does what it says for one feed or stream, and a
+//! [`source`] is what runs: a program ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
+//! ([`group`], [`worker`], [`pool`]). [`plan`] derives all of it from the configuration; the [`registry`] has the result.
+
+pub mod command;
+pub mod demand;
+pub mod group;
+pub mod machine;
+pub mod pipe;
+pub mod picture;
+pub mod plan;
+pub mod pool;
+pub mod registry;
+pub mod source;
+mod stderr;
+pub mod supervisor;
+pub mod worker;

@@ -1,0 +1,139 @@
+//! Finds JPEG pictures in motion JPEG, whether they follow each other bare or as the parts of a multipart.
+//!
+//! Pictures are found by walking their markers (ITU-T T.81, annex B), never by boundaries or lengths around them: a
+//! part's head cannot contain a marker, and cameras disagree about everything else. A picture is whole with its
+//! last byte, so that nothing is gained by knowing its length before.
+
+use super::scanner::Scanned;
+use super::{Kind, PacketBuf};
+
+/// Longest picture; what is longer is skipped.
+const MAX_PICTURE: usize = 64 << 20;
+
+const FILL: u8 = 0xff;
+const SOI: u8 = 0xd8;
+const EOI: u8 = 0xd9;
+const SOS: u8 = 0xda;
+
+/// Cuts motion JPEG into pictures.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    place: Place,
+    /// What was read of the picture so far; empty in front of one.
+    picture: PacketBuf,
+    /// Length of the last picture: the next will be about as long.
+    last: usize,
+}
+
+/// What the next byte is.
+#[derive(Debug, Clone, Copy, Default)]
+enum Place {
+    /// Anything in front of a picture.
+    #[default]
+    Outside,
+    /// The byte behind 0xff, which may begin a picture.
+    Start,
+    /// The byte behind SOI, which must be 0xff.
+    Started,
+    /// The 0xff of a marker.
+    Fill,
+    /// The second byte of a marker.
+    Marker,
+    /// The first byte of a segment's length.
+    Length { is_scan: bool },
+    /// The second byte of a segment's length.
+    LengthEnd { is_scan: bool, high: u8 },
+    /// The content of a segment, of which so many bytes are left.
+    Segment { is_scan: bool, left: usize },
+    /// Entropy-coded data.
+    Data,
+    /// The byte behind 0xff in entropy-coded data.
+    DataFill,
+}
+
+impl Scan {
+    /// Takes the next bytes.
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
+        let mut rest = bytes;
+        while let Some(&byte) = rest.first() {
+            // Runs of bytes that cannot change the place are taken at once.
+            let (run, next) = match self.place {
+                Place::Outside => (until_fill(rest), Place::Start),
+                Place::Data => (until_fill(rest), Place::DataFill),
+                Place::Segment { is_scan, left } => {
+                    let run = left.min(rest.len());
+                    let after = if is_scan { Place::Data } else { Place::Fill };
+                    (run, if run == left { after } else { Place::Segment { is_scan, left: left - run } })
+                }
+                place => (1, self.step(place, byte)),
+            };
+            let (run, after) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+            let ends_in_fill = run.last() == Some(&FILL);
+            let place = match self.place {
+                Place::Outside | Place::Data if !ends_in_fill => self.place,
+                _ => next,
+            };
+            self.keep(run, place, out);
+            rest = after;
+        }
+    }
+
+    /// No more bytes will come. Half a picture is of no use to anyone.
+    pub(super) fn finish(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The place behind `byte`.
+    fn step(&self, place: Place, byte: u8) -> Place {
+        match (place, byte) {
+            (Place::Start, SOI) => Place::Started,
+            (Place::Start | Place::Marker | Place::DataFill, FILL) => place,
+            (Place::Started | Place::Fill, FILL) => Place::Marker,
+            (Place::Marker | Place::DataFill, SOI) => Place::Started,
+            // TEM and restarts have no length; in data, 0xff 0x00 is the byte 0xff.
+            (Place::Marker, 0x01 | 0xd0..=0xd7) => Place::Fill,
+            (Place::DataFill, 0x00 | 0x01 | 0xd0..=0xd7) => Place::Data,
+            (Place::Marker | Place::DataFill, EOI | 0x00) => Place::Outside,
+            (Place::Marker | Place::DataFill, marker) => Place::Length { is_scan: marker == SOS },
+            (Place::Length { is_scan }, high) => Place::LengthEnd { is_scan, high },
+            (Place::LengthEnd { is_scan, high }, low) => {
+                match usize::from(u16::from_be_bytes([high, low])).checked_sub(2) {
+                    Some(0) if is_scan => Place::Data,
+                    Some(0) => Place::Fill,
+                    Some(left) => Place::Segment { is_scan, left },
+                    None => Place::Outside,
+                }
+            }
+            _ => Place::Outside,
+        }
+    }
+
+    /// Adds bytes to the picture and goes on to `place`.
+    fn keep(&mut self, bytes: &[u8], place: Place, out: &mut Vec<Scanned>) {
+        let from = std::mem::replace(&mut self.place, place);
+        match (from, place) {
+            // A picture begins, perhaps in the midst of one that was cut off.
+            (_, Place::Started) => {
+                self.picture = PacketBuf::with_capacity(self.last);
+                self.picture.extend_from_slice(&[FILL, SOI]);
+            }
+            (Place::Outside | Place::Start, _) => {}
+            (Place::Marker | Place::DataFill, Place::Outside) if bytes == [EOI] => {
+                self.picture.extend_from_slice(bytes);
+                self.last = self.picture.len();
+                out.push(Scanned::Packet { kind: Kind::Keyframe, payload: std::mem::take(&mut self.picture) });
+            }
+            (_, Place::Outside) => self.picture = PacketBuf::default(),
+            _ if self.picture.len() + bytes.len() > MAX_PICTURE => {
+                self.place = Place::Outside;
+                self.picture = PacketBuf::default();
+            }
+            _ => self.picture.extend_from_slice(bytes),
+        }
+    }
+}
+
+/// Number of bytes up to and including the first 0xff.
+fn until_fill(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| byte == FILL).map_or(bytes.len(), |at| at + 1)
+}

@@ -1,0 +1,125 @@
+//! EBML elements (RFC 8794, sections 4 to 6) and the ones of Matroska that matter here (RFC 9559, section 5.1).
+
+pub(super) const EBML: u32 = 0x1a45_dfa3;
+pub(super) const DOC_TYPE: u32 = 0x4282;
+pub(super) const SEGMENT: u32 = 0x1853_8067;
+pub(super) const SEEK_HEAD: u32 = 0x114d_9b74;
+pub(super) const INFO: u32 = 0x1549_a966;
+pub(super) const TRACKS: u32 = 0x1654_ae6b;
+pub(super) const CLUSTER: u32 = 0x1f43_b675;
+pub(super) const CUES: u32 = 0x1c53_bb6b;
+pub(super) const CHAPTERS: u32 = 0x1043_a770;
+pub(super) const TAGS: u32 = 0x1254_c367;
+pub(super) const ATTACHMENTS: u32 = 0x1941_a469;
+
+pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
+pub(super) const BLOCK_GROUP: u32 = 0xa0;
+pub(super) const BLOCK: u32 = 0xa1;
+pub(super) const REFERENCE_BLOCK: u32 = 0xfb;
+
+pub(super) const TRACK_ENTRY: u32 = 0xae;
+pub(super) const TRACK_NUMBER: u32 = 0xd7;
+pub(super) const TRACK_TYPE: u32 = 0x83;
+pub(super) const CODEC_ID: u32 = 0x86;
+pub(super) const CODEC_PRIVATE: u32 = 0x63a2;
+pub(super) const VIDEO: u32 = 0xe0;
+pub(super) const PIXEL_WIDTH: u32 = 0xb0;
+pub(super) const PIXEL_HEIGHT: u32 = 0xba;
+pub(super) const AUDIO: u32 = 0xe1;
+pub(super) const SAMPLING_FREQUENCY: u32 = 0xb5;
+pub(super) const CHANNELS: u32 = 0x9f;
+
+/// Longest [`Head`].
+pub(super) const MAX_HEAD: usize = 12;
+
+/// ID and size of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) id: u32,
+    /// Bytes of content; `None` when they are as many as come (section 6.2).
+    pub(super) size: Option<u64>,
+    /// Bytes of the head itself.
+    pub(super) length: usize,
+}
+
+/// Bytes where an element should be are none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+impl Head {
+    /// The head at the beginning of `bytes`; `None` when it is longer than they are.
+    pub(super) fn read(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
+        let Some(&first) = bytes.first() else { return Ok(None) };
+        let id_length = first.leading_zeros() as usize + 1;
+        if id_length > 4 {
+            return Err(Malformed);
+        }
+        let Some((id, rest)) = bytes.split_at_checked(id_length) else { return Ok(None) };
+        let Some(&first) = rest.first() else { return Ok(None) };
+        if first == 0 {
+            return Err(Malformed);
+        }
+        let Some((size, size_length)) = number(rest) else { return Ok(None) };
+        let unknown = u64::MAX >> (64 - 7 * size_length);
+        Ok(Some(Self {
+            id: id.iter().fold(0, |id, &byte| id << 8 | u32::from(byte)),
+            size: (size != unknown).then_some(size),
+            length: id_length + size_length,
+        }))
+    }
+
+    /// Whether this element is a child of the segment, or begins a stream, and so ends a cluster of unknown size.
+    pub(super) fn is_top_level(&self) -> bool {
+        matches!(self.id, EBML | SEGMENT | SEEK_HEAD | INFO | TRACKS | CLUSTER | CUES | CHAPTERS | TAGS | ATTACHMENTS)
+    }
+}
+
+/// A number of variable size (section 4) and how long it is; `None` when the bytes end before it does or it is none.
+pub(super) fn number(bytes: &[u8]) -> Option<(u64, usize)> {
+    let &first = bytes.first()?;
+    let length = first.leading_zeros() as usize + 1;
+    let (first, rest) = bytes.get(..length)?.split_first()?;
+    let marked = rest.iter().fold(u64::from(*first), |number, &byte| number << 8 | u64::from(byte));
+    Some((marked & u64::MAX >> (64 - 7 * length), length))
+}
+
+/// The elements in `bytes`, up to the first that is malformed. One that is cut short has the content that is there.
+pub(super) fn elements(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let head = Head::read(rest).ok()??;
+        let content = rest.get(head.length..)?;
+        let size = head.size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+        let (content, after) = content.split_at_checked(size).unwrap_or((content, &[]));
+        rest = after;
+        Some((head.id, content))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_read_as_far_as_they_are_there() {
+        #[track_caller]
+        fn check(bytes: &[u8], expect: Result<Option<(u32, Option<u64>, usize)>, Malformed>) {
+            let head = Head::read(bytes).map(|head| head.map(|head| (head.id, head.size, head.length)));
+            assert_eq!(head, expect);
+        }
+        check(b"", Ok(None));
+        check(b"\xa3\x85", Ok(Some((SIMPLE_BLOCK, Some(5), 2))));
+        check(b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff", Ok(Some((CLUSTER, None, MAX_HEAD))));
+        check(b"\x1f\x43\xb6\x75\x01\xff\xff", Ok(None));
+        check(b"\x1f\x43\xb6\x75\xff", Ok(Some((CLUSTER, None, 5))));
+        check(b"\x1f\x43\xb6\x75\x40\x7f", Ok(Some((CLUSTER, Some(127), 6))));
+        check(b"\x08", Err(Malformed));
+        check(b"\xa3\x00", Err(Malformed));
+    }
+
+    #[test]
+    fn elements_of_a_cut_buffer_end_with_it() {
+        let found: Vec<_> = elements(b"\xd7\x81\x01\x83\x85abc").collect();
+        assert_eq!(found, [(TRACK_NUMBER, &b"\x01"[..]), (TRACK_TYPE, b"abc")]);
+    }
+}

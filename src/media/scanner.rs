@@ -1,0 +1,174 @@
+//! Cuts a byte stream of any container into packets that begin where a reader may join.
+
+use super::jpeg;
+use super::matroska;
+use super::sniff::{Sniffed, sniff};
+use super::ts;
+use super::{Container, Kind, PacketBuf};
+use bytes::Bytes;
+
+/// What a [`Scanner`] finds, in the order of the stream.
+#[derive(Debug)]
+pub enum Scanned {
+    /// The container, told once, before anything else.
+    Container(Container),
+    /// The container's header as it is now; it replaces an earlier one. TS: the packets of PAT and PMT, which are part
+    /// of the following packets as well. Matroska: everything in front of the first cluster, which is not.
+    Header(Bytes),
+    /// The next media bytes, never empty. MJPEG: one whole JPEG picture.
+    Packet {
+        /// Whether a reader may begin with it.
+        kind: Kind,
+        /// The bytes.
+        payload: PacketBuf,
+    },
+}
+
+/// Finds headers and join points in muxed bytes that come in pieces of any size.
+///
+/// Bytes leave with the call that brings them, except the few that may turn out to begin a join point or a header;
+/// memory stays bounded whatever comes in.
+#[derive(Debug)]
+pub struct Scanner {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Sniffing { expected: Option<Container>, held: Vec<u8> },
+    Ts(Box<ts::Scan>),
+    Matroska(Container, Box<matroska::Scan>),
+    Mjpeg(Box<jpeg::Scan>),
+    Raw,
+}
+
+impl Scanner {
+    /// A scanner for a stream that should be `expected`. The bytes are believed more than the expectation, except
+    /// [`Container::Raw`], which means that they are not to be looked at.
+    pub fn new(expected: Option<Container>) -> Self {
+        Self { state: State::Sniffing { expected, held: Vec::new() } }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
+        if bytes.is_empty() {
+            return;
+        }
+        match &mut self.state {
+            State::Sniffing { held, .. } if held.is_empty() => self.sniff(bytes, false, out),
+            State::Sniffing { held, .. } => {
+                let mut held = std::mem::take(held);
+                held.extend_from_slice(bytes);
+                self.sniff(&held, false, out);
+            }
+            _ => self.scan(bytes, out),
+        }
+    }
+
+    /// No more bytes will come: lets go of what is held.
+    pub fn finish(&mut self, out: &mut Vec<Scanned>) {
+        if let State::Sniffing { held, .. } = &mut self.state {
+            let held = std::mem::take(held);
+            if held.is_empty() {
+                return;
+            }
+            self.sniff(&held, true, out);
+        }
+        match &mut self.state {
+            State::Sniffing { .. } | State::Raw => {}
+            State::Ts(scan) => scan.finish(out),
+            State::Matroska(_, scan) => scan.finish(out),
+            State::Mjpeg(scan) => scan.finish(),
+        }
+    }
+
+    /// The container, once it is known.
+    pub fn container(&self) -> Option<Container> {
+        match &self.state {
+            State::Sniffing { .. } => None,
+            State::Ts(_) => Some(Container::Ts),
+            State::Matroska(container, _) => Some(*container),
+            State::Mjpeg(_) => Some(Container::Mjpeg),
+            State::Raw => Some(Container::Raw),
+        }
+    }
+
+    /// Decides with all the bytes there are so far, or holds them.
+    fn sniff(&mut self, bytes: &[u8], ended: bool, out: &mut Vec<Scanned>) {
+        let State::Sniffing { expected, held } = &mut self.state else { return };
+        let container = match (*expected, sniff(bytes, ended)) {
+            (Some(Container::Raw), _) => Container::Raw,
+            (_, Sniffed::Is(container)) => container,
+            // No other container begins like this, so that there is nothing to wait for.
+            (Some(Container::Ts), Sniffed::Undecided) if bytes.first() == Some(&ts::SYNC) => Container::Ts,
+            (_, Sniffed::Undecided) => {
+                held.extend_from_slice(bytes);
+                return;
+            }
+            (expected, Sniffed::Unknown) => expected.unwrap_or(Container::Raw),
+        };
+        self.state = match container {
+            Container::Ts => State::Ts(Box::default()),
+            Container::Webm | Container::Mkv => State::Matroska(container, Box::default()),
+            Container::Mjpeg => State::Mjpeg(Box::default()),
+            Container::Raw => State::Raw,
+        };
+        out.push(Scanned::Container(container));
+        self.scan(bytes, out);
+    }
+
+    fn scan(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
+        match &mut self.state {
+            State::Sniffing { .. } => {}
+            State::Ts(scan) => scan.push(bytes, out),
+            State::Matroska(_, scan) => scan.push(bytes, out),
+            State::Mjpeg(scan) => scan.push(bytes, out),
+            State::Raw => {
+                let mut payload = PacketBuf::with_capacity(bytes.len());
+                payload.extend_from_slice(bytes);
+                out.push(Scanned::Packet { kind: Kind::Delta, payload });
+            }
+        }
+    }
+}
+
+/// Gathers the bytes of one call into as few packets as the join points allow.
+#[derive(Debug, Default)]
+pub(super) struct Cutter {
+    payload: PacketBuf,
+    is_join: bool,
+    expected: usize,
+}
+
+impl Cutter {
+    /// Tells how many bytes the packets to come will have at most.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.expected = bytes;
+    }
+
+    /// Adds bytes to the packet being made.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.payload.is_empty() {
+            self.payload = PacketBuf::with_capacity(self.expected.max(bytes.len()));
+        }
+        self.expected = self.expected.saturating_sub(bytes.len());
+        self.payload.extend_from_slice(bytes);
+    }
+
+    /// Begins a new packet, which is a join point.
+    pub(super) fn cut(&mut self, out: &mut Vec<Scanned>) {
+        self.flush(out);
+        self.is_join = true;
+    }
+
+    /// Hands over the packet being made.
+    pub(super) fn flush(&mut self, out: &mut Vec<Scanned>) {
+        if !self.payload.is_empty() {
+            let kind = if std::mem::take(&mut self.is_join) { Kind::Keyframe } else { Kind::Delta };
+            out.push(Scanned::Packet { kind, payload: std::mem::take(&mut self.payload) });
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! MPEG transport streams (ISO/IEC 13818-1, equal to ITU-T H.222.0).
+//!
+//! [`Scan`] finds join points and tables in bytes of unknown origin, [`Splicer`] makes one continuous stream of a
+//! source that begins again and again. Both look at whole packets of 188 bytes and never at a clock.
+
+mod packet;
+mod psi;
+mod scan;
+mod splice;
+mod unit;
+
+pub use packet::PACKET;
+pub(super) use packet::SYNC;
+pub(super) use scan::Scan;
+pub use splice::Splicer;

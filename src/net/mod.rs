@@ -1,0 +1,5 @@
+//! Sockets that listen: binding, accepting, limits.
+
+mod listener;
+
+pub use listener::{Accepted, Listener};

@@ -1,0 +1,14 @@
+//! HTTP: live streams and still pictures under the paths of the configuration.
+//!
+//! [`session`] speaks with one client through hyper, [`routes`] finds in the [`site`] what it asks for, [`query`] reads
+//! how it wants it. A still picture is answered there and then; a live answer ([`live`]) leaves hyper when
+//! its head is out, and a [`shard`] writes its packets to the [`viewer`]. [`visit`] is the line in the log.
+
+pub mod live;
+pub mod query;
+pub mod routes;
+pub mod session;
+pub mod shard;
+pub mod site;
+pub mod viewer;
+pub mod visit;

@@ -1,0 +1,160 @@
+//! One client's connection: hyper reads requests and writes answers, we watch the clock.
+
+use super::{
+    live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
+    shard::Shards,
+    visit::Visit,
+};
+use crate::net::Accepted;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+/// How long a client may take for the head of a request; ends idle connections too.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a silent live connection may be before the kernel asks whether the client is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Longest head of a request.
+const MAX_HEAD: usize = 32 << 10;
+/// Data that waits in the kernel for a slow client. What is beyond stays in the ring, where it can be skipped.
+const UNSENT_LOW_WATER: u32 = 128 << 10;
+
+type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Serves one connection to its end, or until `stop`. A connection that is answered with a live stream goes on to one
+/// of the `shards`.
+pub async fn serve<S>(accepted: Accepted, routes: S, shards: Arc<Shards>, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone,
+{
+    let Accepted { socket, peer, permit } = accepted;
+    let handover = Handover::default();
+    let io = WatchedIo { socket: TokioIo::new(socket), handover: handover.clone() };
+    let offered = handover.clone();
+    let service = service_fn(move |request| answer(routes.clone(), request, peer, offered.clone()));
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(MAX_HEAD)
+        // `printf 'GET …' | nc` closes its side at once and still wants the answer.
+        .half_close(true)
+        .serve_connection(io, service);
+    let mut stopped = pin!(stop.cancelled());
+    let mut stopping = false;
+    let leaving = poll_fn(|context| {
+        if !stopping && stopped.as_mut().poll(context).is_ready() {
+            stopping = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        // What clients do wrong is not ours to report.
+        let done = Pin::new(&mut connection).poll(context).map(|_| ());
+        match handover.take() {
+            None => done.map(|()| None),
+            leaving => Poll::Ready(leaving),
+        }
+    })
+    .await;
+    let Some(leaving) = leaving else { return };
+    // Frees hyper's buffers. What the client sent behind this request is not answered: `connection: close` said so.
+    let Ok(socket) = connection.into_parts().io.socket.into_inner().into_std() else { return };
+    tune(&socket);
+    shards.adopt(socket, leaving, permit);
+}
+
+/// Sets what suits a live stream; every option has a default that works too.
+fn tune(socket: &std::net::TcpStream) {
+    let socket = socket2::SockRef::from(socket);
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
+    let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
+}
+
+async fn answer<S>(routes: S, request: Request<Incoming>, peer: SocketAddr, handover: Handover) -> Result<Response<ReplyBody>, Infallible>
+where
+    S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
+{
+    let mut visit = Visit::new(peer, request.method(), request.uri());
+    let is_head = request.method() == http::Method::HEAD;
+    let chunked = request.version() == http::Version::HTTP_11;
+    let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().await;
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        // The panic hook has logged it.
+        Err(_) => {
+            let mut response = warp::reply::Response::new(String::from("this request made the server stumble; the others go on\n").into());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    };
+    visit.status = response.status().as_u16();
+    let live: Option<LiveReply> = response.extensions_mut().remove();
+    if is_head {
+        visit.reason = "done";
+        return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
+    }
+    Ok(match live.and_then(|live| live.take()) {
+        Some(viewing) => {
+            // The connection ends with the stream; saying so also stops clients from pipelining.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            handover.answered(Leaving { viewing, visit, chunked });
+            response.map(|_| HandoverBody(handover).map_err(|never| match never {}).boxed_unsync())
+        }
+        None => response.map(|body| CountedBody::new(body, visit).map_err(Into::into).boxed_unsync()),
+    })
+}
+
+/// A socket that tells when it is flushed.
+struct WatchedIo {
+    socket: TokioIo<TcpStream>,
+    handover: Handover,
+}
+
+impl hyper::rt::Read for WatchedIo {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: hyper::rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl hyper::rt::Write for WatchedIo {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes the socket only when its own buffer is empty.
+        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+        self.handover.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, bytes)
+    }
+}

@@ -1,0 +1,279 @@
+//! Threads that write live packets to sockets: one readiness loop each, many viewers, one vectored write a packet.
+//!
+//! A viewer comes here when hyper has written the head of its answer. From then on nothing of it is left but a
+//! socket, a place in a ring, and a line for the log. A slow viewer keeps its own place and loses its own data.
+
+use super::{
+    live::{Leaving, Viewing},
+    viewer::{Outcome, Viewer},
+};
+use crate::stream::{FanOut, Version};
+use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
+use slab::Slab;
+use std::{
+    io, mem,
+    net::TcpStream,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Wake, Waker},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// The token that is not a viewer's.
+const BELL: Token = Token(usize::MAX);
+/// Pause between two looks at viewers that stand still.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// Time for the last bytes at the end of the program.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// All shards of a server.
+#[derive(Debug)]
+pub struct Shards {
+    shards: Vec<Arc<Shard>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the rest of the program sees of one shard.
+#[derive(Debug)]
+struct Shard {
+    bell: PollWaker,
+    inbox: Mutex<Inbox>,
+    viewers: AtomicUsize,
+    closing: AtomicBool,
+}
+
+/// What has come for a shard since it last looked.
+#[derive(Debug, Default)]
+struct Inbox {
+    newcomers: Vec<(TcpStream, Leaving, OwnedSemaphorePermit)>,
+    /// Numbers of streams that have something new.
+    rung: Vec<usize>,
+}
+
+impl Shards {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// When the system has no thread or descriptor left.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..count.max(1) {
+            let poll = Poll::new()?;
+            let bell = PollWaker::new(poll.registry(), BELL)?;
+            let shard = Arc::new(Shard { bell, inbox: Mutex::default(), viewers: AtomicUsize::new(0), closing: AtomicBool::new(false) });
+            let event_loop = Loop { poll, shard: shard.clone(), viewers: Slab::new(), channels: Slab::new() };
+            threads.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || event_loop.run())?);
+            shards.push(shard);
+        }
+        Ok(Self { shards, threads: Mutex::new(threads) })
+    }
+
+    /// Takes over a viewer whose head is out. The permit is held as long as the viewer is.
+    pub fn adopt(&self, socket: TcpStream, leaving: Leaving, permit: OwnedSemaphorePermit) {
+        if let Some(shard) = self.shards.iter().min_by_key(|shard| shard.viewers.load(Ordering::Relaxed)) {
+            shard.viewers.fetch_add(1, Ordering::Relaxed);
+            shard.inbox().newcomers.push((socket, leaving, permit));
+            shard.ring();
+        }
+    }
+
+    /// Ends all viewers properly and waits for it, about a second.
+    pub fn close(&self) {
+        for shard in &self.shards {
+            shard.closing.store(true, Ordering::Release);
+            shard.ring();
+        }
+        for thread in mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shard {
+    fn inbox(&self) -> std::sync::MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        if let Err(error) = self.bell.wake() {
+            tracing::error!(%error, "cannot wake a shard");
+        }
+    }
+}
+
+/// Wakes a shard on behalf of one stream.
+struct Bell {
+    shard: Arc<Shard>,
+    channel: usize,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let was_empty = {
+            let mut inbox = self.shard.inbox();
+            inbox.rung.push(self.channel);
+            inbox.rung.len() == 1
+        };
+        // Whoever put the first one in has woken the shard.
+        if was_empty {
+            self.shard.ring();
+        }
+    }
+}
+
+/// A stream with viewers in this shard.
+struct Channel {
+    fanout: FanOut,
+    waker: Waker,
+    viewers: Vec<usize>,
+}
+
+/// The thread.
+struct Loop {
+    poll: Poll,
+    shard: Arc<Shard>,
+    viewers: Slab<Viewer>,
+    channels: Slab<Channel>,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut next_look = Instant::now() + LOOK_AROUND;
+        loop {
+            match self.poll.poll(&mut events, Some(LOOK_AROUND)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "a shard cannot wait for its sockets: its viewers are dropped");
+                    return;
+                }
+                Ok(()) => {}
+            }
+            let now = Instant::now();
+            for event in &events {
+                if event.token() != BELL {
+                    self.socket_event(event, now);
+                }
+            }
+            // After the events, so that a stale one cannot meet a newcomer in its old place.
+            let inbox = mem::take(&mut *self.shard.inbox());
+            for channel in inbox.rung {
+                self.sweep(channel, now);
+            }
+            for (socket, leaving, permit) in inbox.newcomers {
+                self.adopt(socket, leaving, permit, now);
+            }
+            if self.shard.closing.load(Ordering::Acquire) {
+                return self.finish();
+            }
+            if now >= next_look {
+                next_look = now + LOOK_AROUND;
+                let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
+                keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.look(now)));
+            }
+        }
+    }
+
+    fn socket_event(&mut self, event: &mio::event::Event, now: Instant) {
+        self.with(event.token().0, |viewer| {
+            if event.is_error() {
+                return Outcome::Gone("client left");
+            }
+            if event.is_readable() || event.is_read_closed() {
+                let heard = viewer.listen(now);
+                if heard != Outcome::Stays {
+                    return heard;
+                }
+            }
+            if event.is_writable() { viewer.unblocked(now) } else { Outcome::Stays }
+        });
+    }
+
+    /// Does something with a viewer, and buries it if that was its end.
+    fn with(&mut self, key: usize, act: impl FnOnce(&mut Viewer) -> Outcome) {
+        let Some(viewer) = self.viewers.get_mut(key) else { return };
+        if let Outcome::Gone(reason) = act(viewer) {
+            let mut viewer = self.viewers.remove(key);
+            viewer.visit.reason = reason;
+            self.shard.viewers.fetch_sub(1, Ordering::Relaxed);
+            let channel = viewer.channel;
+            if let Some(left) = self.channels.get_mut(channel) {
+                left.viewers.retain(|other| *other != key);
+                if left.viewers.is_empty() {
+                    self.channels.remove(channel);
+                }
+            }
+        }
+    }
+
+    /// Writes what is new in a stream to all its viewers that can take it.
+    fn sweep(&mut self, channel: usize, now: Instant) {
+        loop {
+            let Some(seen) = self.channels.get(channel).map(|channel| channel.fanout.version()) else { return };
+            let keys = self.channels.get(channel).map(|channel| channel.viewers.clone()).unwrap_or_default();
+            for key in keys {
+                self.with(key, |viewer| viewer.pump(now));
+            }
+            if self.wait(channel, seen) {
+                return;
+            }
+        }
+    }
+
+    /// Asks to be woken for a stream; `false` when it has changed since `seen`.
+    fn wait(&self, channel: usize, seen: Version) -> bool {
+        self.channels.get(channel).is_none_or(|channel| channel.fanout.wake_after(seen, &channel.waker))
+    }
+
+    fn adopt(&mut self, socket: TcpStream, leaving: Leaving, permit: OwnedSemaphorePermit, now: Instant) {
+        let Leaving { viewing: Viewing { reader, lease }, visit, chunked } = leaving;
+        let mut socket = mio::net::TcpStream::from_std(socket);
+        let fanout = reader.fanout().clone();
+        let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(&fanout)).map(|(at, _)| at);
+        let (channel, is_new) = match found {
+            Some(channel) => (channel, false),
+            None => {
+                let entry = self.channels.vacant_entry();
+                let bell = Bell { shard: self.shard.clone(), channel: entry.key() };
+                let channel = entry.key();
+                entry.insert(Channel { fanout, waker: Arc::new(bell).into(), viewers: Vec::new() });
+                (channel, true)
+            }
+        };
+        let entry = self.viewers.vacant_entry();
+        let key = entry.key();
+        let registered = self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
+        entry.insert(Viewer::new(socket, reader, lease, visit, chunked, channel, permit, now));
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.viewers.push(key);
+        }
+        self.with(key, |viewer| if registered.is_ok() { viewer.pump(now) } else { Outcome::Gone("no room for its socket") });
+        if is_new {
+            self.sweep(channel, now);
+        }
+    }
+
+    /// The last bytes of all, for at most [`LAST_WORDS`].
+    fn finish(&mut self) {
+        let deadline = Instant::now() + LAST_WORDS;
+        let mut events = Events::with_capacity(1024);
+        let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.end("server stops", Instant::now())));
+        while !self.viewers.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.poll.poll(&mut events, Some(left)).is_err() {
+                break;
+            }
+            for event in &events {
+                if event.token() != BELL {
+                    self.socket_event(event, Instant::now());
+                }
+            }
+        }
+        self.viewers.iter_mut().for_each(|(_, viewer)| viewer.visit.reason = "server stops");
+    }
+}

@@ -1,0 +1,58 @@
+//! Everything that a client can ask for, by path.
+
+use super::query::Still;
+use crate::feed::registry::{Registry, StreamHandle};
+use std::{collections::HashMap, fmt, sync::Arc};
+use warp::reply::Response;
+
+/// Makes a page for a client that knows the server by this name.
+pub type Page = Box<dyn Fn(Option<&str>) -> Response + Send + Sync>;
+
+/// The paths of one server.
+pub struct Site {
+    streams: HashMap<String, Arc<StreamHandle>>,
+    pages: HashMap<String, Page>,
+}
+
+/// What a path leads to.
+pub enum Target<'a> {
+    /// A page of the server's own.
+    Page(&'a Page),
+    /// A stream.
+    Stream(&'a Arc<StreamHandle>),
+    /// A still picture of a stream, in the format that the path names.
+    Picture(&'a Arc<StreamHandle>, Option<Still>),
+}
+
+impl Site {
+    /// A site with these streams, each under its own path and under `/stream/<name>`, and these pages.
+    pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
+        let named = registry.streams().iter().map(|stream| (format!("/stream/{}", stream.config.name), stream.clone()));
+        let placed = registry.streams().iter().map(|stream| (stream.config.path.to_string(), stream.clone()));
+        Self { streams: named.chain(placed).collect(), pages }
+    }
+
+    /// What a percent-decoded path leads to.
+    pub fn find(&self, path: &str) -> Option<Target<'_>> {
+        if let Some(page) = self.pages.get(path) {
+            return Some(Target::Page(page));
+        }
+        if let Some(stream) = self.streams.get(path) {
+            return Some(Target::Stream(stream));
+        }
+        let (stream, picture) = path.rsplit_once('/')?;
+        let format = match picture {
+            "pic" => None,
+            "pic.jpg" | "pic.jpeg" => Some(Still::Jpeg),
+            "pic.png" => Some(Still::Png),
+            _ => return None,
+        };
+        Some(Target::Picture(self.streams.get(stream)?, format))
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.streams.keys()).entries(self.pages.keys()).finish()
+    }
+}

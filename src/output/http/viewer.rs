@@ -1,0 +1,214 @@
+//! One viewer in a shard: a socket, a place in a ring, and what is half written.
+
+use super::visit::Visit;
+use crate::{
+    feed::demand::Lease,
+    stream::{Delivery, Reader},
+};
+use bytes::{Buf, Bytes};
+use mio::net::TcpStream;
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, Read, Write},
+    time::{Duration, Instant},
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Most packets in one write.
+const BATCH: usize = 32;
+/// Packets are added to a write until it has this many bytes. They are out of the ring then, and cannot be skipped.
+const BATCH_BYTES: usize = 128 << 10;
+/// A viewer that took nothing for this long is dropped.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
+/// A viewer that closed its side is dropped when no packet has tested the other side for this long.
+const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// What a viewer may still say; a live answer ends its connection, so there is nothing to be said.
+const CHATTER: usize = 64 << 10;
+
+/// Whether a viewer is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is.
+    Stays,
+    /// It has to go, for this reason.
+    Gone(&'static str),
+}
+
+/// One viewer.
+#[derive(Debug)]
+pub struct Viewer {
+    socket: TcpStream,
+    reader: Reader,
+    _lease: Lease,
+    _permit: OwnedSemaphorePermit,
+    /// Its line in the log.
+    pub visit: Visit,
+    /// The shard's number of its stream.
+    pub channel: usize,
+    chunked: bool,
+    /// Pieces that were begun or taken from the ring: they go out whole, whatever is skipped after them.
+    out: VecDeque<Bytes>,
+    out_bytes: usize,
+    /// Since when the socket takes nothing.
+    blocked: Option<Instant>,
+    half_closed: bool,
+    heard: usize,
+    last_write: Instant,
+    /// Nothing more comes; it goes when `out` is written.
+    ending: Option<&'static str>,
+}
+
+impl Viewer {
+    #[allow(clippy::too_many_arguments, reason = "the parts of a viewer come from three places, once")]
+    /// A viewer whose head is out.
+    pub fn new(
+        socket: TcpStream,
+        reader: Reader,
+        lease: Lease,
+        visit: Visit,
+        chunked: bool,
+        channel: usize,
+        permit: OwnedSemaphorePermit,
+        now: Instant,
+    ) -> Self {
+        Self {
+            socket,
+            reader,
+            _lease: lease,
+            _permit: permit,
+            visit,
+            channel,
+            chunked,
+            out: VecDeque::new(),
+            out_bytes: 0,
+            blocked: None,
+            half_closed: false,
+            heard: 0,
+            last_write: now,
+            ending: None,
+        }
+    }
+
+    /// Writes what there is until the socket or the stream has no more.
+    pub fn pump(&mut self, now: Instant) -> Outcome {
+        while self.blocked.is_none() {
+            self.gather();
+            if self.out.is_empty() {
+                return self.ending.map_or(Outcome::Stays, Outcome::Gone);
+            }
+            match self.write() {
+                Ok(0) => return Outcome::Gone("client left"),
+                Ok(written) => {
+                    self.last_write = now;
+                    self.visit.bytes += written as u64;
+                    // The kernel noted that we want room: it tells when there is some.
+                    if written < self.out_bytes {
+                        self.blocked = Some(now);
+                    }
+                    self.wrote(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = Some(now),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Outcome::Gone("client left"),
+            }
+        }
+        Outcome::Stays
+    }
+
+    /// The socket takes bytes again.
+    pub fn unblocked(&mut self, now: Instant) -> Outcome {
+        self.blocked = None;
+        self.pump(now)
+    }
+
+    /// Lets the client say what it has to say, which is of no interest, and notices its end.
+    pub fn listen(&mut self, now: Instant) -> Outcome {
+        let mut scratch = [0; 4096];
+        while !self.half_closed {
+            match self.socket.read(&mut scratch) {
+                // It may have closed one side only, as `printf … | nc` does; the next packet will tell.
+                Ok(0) => {
+                    self.half_closed = true;
+                    self.last_write = self.last_write.max(now);
+                }
+                Ok(read) => {
+                    self.heard += read;
+                    if self.heard > CHATTER {
+                        return Outcome::Gone("client talks");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Outcome::Gone("client left"),
+            }
+        }
+        Outcome::Stays
+    }
+
+    /// Looks whether the viewer still moves.
+    pub fn look(&mut self, now: Instant) -> Outcome {
+        if self.blocked.is_some_and(|since| now.saturating_duration_since(since) > PROGRESS_WITHIN) {
+            return Outcome::Gone("no progress for 10 s");
+        }
+        if self.half_closed && now.saturating_duration_since(self.last_write) > HALF_CLOSED {
+            return Outcome::Gone("client left");
+        }
+        Outcome::Stays
+    }
+
+    /// Ends the answer as HTTP wants it, after what was begun.
+    pub fn end(&mut self, reason: &'static str, now: Instant) -> Outcome {
+        if self.ending.is_none() {
+            self.ending = Some(reason);
+            if self.chunked {
+                self.add(Bytes::from_static(b"0\r\n\r\n"));
+            }
+        }
+        self.pump(now)
+    }
+
+    /// Takes packets from the ring for the next write.
+    fn gather(&mut self) {
+        while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
+            match self.reader.try_next() {
+                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => {
+                    self.add(if self.chunked { packet.chunk().clone() } else { packet.payload() });
+                }
+                Some(Delivery::Gap(_)) => self.visit.gaps += 1,
+                Some(Delivery::End) => {
+                    self.ending = Some("stream ended");
+                    if self.chunked {
+                        self.add(Bytes::from_static(b"0\r\n\r\n"));
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        self.out_bytes += piece.len();
+        self.out.push_back(piece);
+    }
+
+    fn write(&mut self) -> io::Result<usize> {
+        if let ([piece], []) = self.out.as_slices() {
+            return self.socket.write(piece);
+        }
+        let mut slices = [IoSlice::new(&[]); BATCH + 1];
+        let used = slices.iter_mut().zip(&self.out).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+        self.socket.write_vectored(slices.get(..used).unwrap_or_default())
+    }
+
+    fn wrote(&mut self, mut written: usize) {
+        self.out_bytes -= written;
+        while let Some(piece) = self.out.front_mut() {
+            if written < piece.len() {
+                piece.advance(written);
+                return;
+            }
+            written -= piece.len();
+            self.out.pop_front();
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! How streams leave: one folder for each protocol.
+
+pub mod http;

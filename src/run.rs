@@ -1,0 +1,149 @@
+//! What the program does for each way of calling it, from the options to the exit code.
+
+use crate::{
+    app::{self, App, LaunchFault},
+    cli::Options,
+    config::{self, Config, Origin},
+    telemetry,
+};
+use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The configuration is at fault (`EX_CONFIG` of sysexits.h).
+const BAD_CONFIG: u8 = 78;
+/// Anything else that prevents the start.
+const CANNOT_START: u8 = 1;
+/// What blocking work may take after all tasks have ended.
+const LAST_THREADS: Duration = Duration::from_millis(500);
+
+/// Serves until SIGTERM or SIGINT; a second one ends at once.
+pub fn serve(options: &Options) -> ExitCode {
+    let _log = telemetry::init(options.verbose);
+    tracing::info!("voyandz {}", env!("CARGO_PKG_VERSION"));
+    let (origin, config) = match load(options) {
+        Ok(loaded) => loaded,
+        Err(faults) => return refuse(&faults, BAD_CONFIG),
+    };
+    match &origin {
+        Origin::File(path) => tracing::info!(file = %path.display(), "configuration"),
+        Origin::Demo => tracing::info!("no configuration file: running the built-in demo; name a file with -f"),
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&[error.to_string()], CANNOT_START),
+    };
+    let code = runtime.block_on(async {
+        match check_texts(&origin, &config).await {
+            Ok(faults) if faults.is_empty() => {}
+            Ok(faults) => return refuse(&faults, BAD_CONFIG),
+            Err(error) => return refuse(&[format!("{error:#}")], CANNOT_START),
+        }
+        match listen(&config).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&[format!("{error:#}")], CANNOT_START),
+        }
+    });
+    runtime.shutdown_timeout(LAST_THREADS);
+    tracing::info!("ended");
+    code
+}
+
+async fn listen(config: &Config) -> anyhow::Result<()> {
+    let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let app = App::load(config)?;
+    tracing::info!(address = %app.address()?, "listening");
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = signals.0.recv() => {}
+                _ = signals.1.recv() => {}
+            }
+            if first {
+                told.cancel();
+            } else {
+                // The kernel tells workers and guards that we are gone; they end by themselves.
+                tracing::warn!("told twice to end: ending at once");
+                std::process::exit(i32::from(CANNOT_START));
+            }
+        }
+    });
+    app.run(stop).await;
+    Ok(())
+}
+
+/// Reports all faults of a configuration.
+pub fn check(options: &Options) -> ExitCode {
+    let faults = load(options).and_then(|(origin, config)| {
+        let checked = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(check_texts(&origin, &config)));
+        match checked {
+            Ok(faults) if faults.is_empty() => Ok(()),
+            Ok(faults) => Err(faults),
+            Err(error) => Err(vec![format!("{error:#}")]),
+        }
+    });
+    match faults {
+        Ok(()) => say("the configuration is good"),
+        Err(faults) => {
+            say(&faults.join("\n"));
+            ExitCode::from(BAD_CONFIG)
+        }
+    }
+}
+
+/// Prints the resolved configuration.
+pub fn print(options: &Options) -> ExitCode {
+    match load(options) {
+        Ok((_, config)) => say(config::to_yaml(&config).trim_end()),
+        Err(faults) => {
+            say(&faults.join("\n"));
+            ExitCode::from(BAD_CONFIG)
+        }
+    }
+}
+
+fn load(options: &Options) -> Result<(Origin, Config), Vec<String>> {
+    let environment = std::env::var_os("VOYANDZ_CONFFILE").map(PathBuf::from);
+    let origin = config::find(options.file.as_deref(), environment.as_deref());
+    let loaded = origin.and_then(|origin| config::load(&origin).map(|config| (origin, config)));
+    loaded.map_err(|error| chain(&error).lines().map(str::to_owned).collect())
+}
+
+async fn check_texts(origin: &Origin, config: &Config) -> anyhow::Result<Vec<String>> {
+    let faults = app::check_texts(config).await?;
+    let located = faults.into_iter().map(|LaunchFault { path, fault }| {
+        let message = match fault.at {
+            Some(at) => format!("{} (at character {} of the text)", fault.message, at + 1),
+            None => fault.message,
+        };
+        config::fault_at(origin, &path, message).to_string()
+    });
+    Ok(located.collect())
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// Logs why there will be no serving.
+fn refuse(reasons: &[impl Display], code: u8) -> ExitCode {
+    for reason in reasons {
+        tracing::error!("{reason}");
+    }
+    ExitCode::from(code)
+}
+
+#[allow(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
+fn say(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,14 @@
+//! One writer, many readers: a stream's packets on their way from its source to its viewers.
+//!
+//! In go packets, from a worker or a scanner ([`Writer`]); they wait in a bounded ring ([`FanOut`]); out they come to
+//! each [`Reader`] at its own speed. The writer never waits for a reader.
+
+mod fanout;
+mod ring;
+mod shared;
+mod writer;
+
+pub use fanout::{FanOut, Reader, Stats, Version};
+pub use ring::{Delivery, Entry, Join};
+pub use shared::SharedWriter;
+pub use writer::Writer;

@@ -1,0 +1,425 @@
+//! The bounded ring of one stream and a reader's place in it. Pure: time comes in as a value.
+
+use crate::media::{Kind, Packet};
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// Packets older than this are let go of, unless they belong to the newest group of pictures.
+const MAX_AGE: Duration = Duration::from_secs(4);
+/// Most bytes in a ring, whatever their age: ten seconds of 25 Mbit/s.
+const MAX_BYTES: usize = 32 << 20;
+/// Most packets in a ring: ten seconds of a container that is cut into very small pieces.
+const MAX_PACKETS: usize = 16_384;
+/// How long a reader that asked our encoder for a keyframe waits before it takes the newest one there is.
+const FORCED_WITHIN: Duration = Duration::from_millis(500);
+
+/// Where a new reader begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// With the next packet, whatever it is.
+    Live,
+    /// With an intra-frame at once: the newest one in the ring, or the next one when there is none.
+    Keyframe,
+    /// With an intra-frame that an encoder has just been asked for; after 500 ms with the newest there is.
+    Forced,
+    /// With the next intra-frame to come.
+    NextKeyframe,
+}
+
+/// How a reader enters a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it begins.
+    pub join: Join,
+    /// Whether the container's header comes first.
+    pub header: bool,
+}
+
+/// What a reader gets next.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The container's header, or the notice that precedes data after a loss: bytes that are not in the ring.
+    Aside(Packet),
+    /// The next packet.
+    Packet(Packet),
+    /// The reader was too slow: this many packets are lost to it. It goes on at a join point.
+    Gap(u64),
+    /// The stream cannot be continued for this reader.
+    End,
+}
+
+/// A reader's place in a ring.
+#[derive(Debug)]
+pub struct Cursor {
+    place: Place,
+    /// Whether the header is still to be delivered.
+    header: bool,
+    /// The ring's generation when the reader came.
+    generation: u64,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Looks for a join point; `from` is the first packet that came after it asked, at `since`.
+    Joining { join: Join, from: u64, since: Instant },
+    /// Fell behind and waits for a join point at or after `from`; `next` is where it was.
+    Behind { next: u64, from: u64 },
+    /// This packet is next.
+    At(u64),
+}
+
+#[derive(Debug)]
+struct Slot {
+    packet: Packet,
+    pushed: Instant,
+}
+
+/// The newest packets of a stream.
+#[derive(Debug, Default)]
+pub struct Ring {
+    slots: VecDeque<Slot>,
+    /// Number of the packet in the first slot.
+    first: u64,
+    bytes: usize,
+    /// Join points in the ring: packet number, and what a reader that lost data needs in front of it.
+    joins: VecDeque<(u64, Option<Packet>)>,
+    /// Container headers, each with the number of the first packet that it is for. Never more than the ring needs.
+    headers: VecDeque<(u64, Packet)>,
+    /// Sent in front of everything to everyone.
+    opening: Option<Packet>,
+    /// Grows when what follows cannot be appended to what readers have.
+    generation: u64,
+    closed: bool,
+}
+
+impl Ring {
+    /// An empty ring.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All readers begin with `opening`.
+    pub fn set_opening(&mut self, opening: Option<&[u8]>) {
+        self.opening = opening.map(aside);
+    }
+
+    /// Number that the next packet will get.
+    pub fn end(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// Bytes in the ring.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends a packet. `notice` is what a reader that resumes here after a loss needs first.
+    pub fn push(&mut self, packet: Packet, notice: Option<Bytes>, now: Instant) {
+        if packet.kind == Kind::Keyframe {
+            self.joins.push_back((self.end(), notice.as_deref().map(aside)));
+        }
+        self.bytes += packet.len();
+        self.slots.push_back(Slot { packet, pushed: now });
+        while self.is_over(now) {
+            let Some(slot) = self.slots.pop_front() else { break };
+            self.bytes -= slot.packet.len();
+            self.first += 1;
+        }
+        while self.joins.front().is_some_and(|(at, _)| *at < self.first) {
+            self.joins.pop_front();
+        }
+        while self.headers.get(1).is_some_and(|(at, _)| *at <= self.first) {
+            self.headers.pop_front();
+        }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let Some(oldest) = self.slots.front() else { return false };
+        let newest_group = self.joins.back().map_or(u64::MAX, |(at, _)| *at);
+        let old = now.saturating_duration_since(oldest.pushed) > MAX_AGE && self.first < newest_group;
+        self.slots.len() > 1 && (old || self.bytes > MAX_BYTES || self.slots.len() > MAX_PACKETS)
+    }
+
+    /// The header for packets from now on.
+    pub fn set_header(&mut self, header: &[u8]) {
+        let at = self.end();
+        self.headers.retain(|(from, _)| *from < at);
+        self.headers.push_back((at, aside(header)));
+    }
+
+    /// The header that goes in front of packet `at`.
+    fn header_for(&self, at: u64) -> Option<&Packet> {
+        self.headers.iter().rev().find(|(from, _)| *from <= at).map(|(_, header)| header)
+    }
+
+    /// Old packets are no place to join any more, for example since the source began anew.
+    pub fn forget_joins(&mut self) {
+        self.joins.clear();
+    }
+
+    /// Lets go of everything; readers that are there get [`Delivery::End`], new ones wait for what comes.
+    pub fn restart(&mut self) {
+        self.first = self.end();
+        self.slots.clear();
+        self.joins.clear();
+        self.headers.clear();
+        self.bytes = 0;
+        self.generation += 1;
+    }
+
+    /// As [`Ring::restart`], and new readers end at once too, until `open` is called.
+    pub fn close(&mut self) {
+        self.restart();
+        self.closed = true;
+    }
+
+    /// Undoes [`Ring::close`].
+    pub fn open(&mut self) {
+        self.closed = false;
+    }
+
+    /// Whether readers end at once.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Age of the newest join point.
+    pub fn newest_join_age(&self, now: Instant) -> Option<Duration> {
+        let slot = self.get_slot(self.joins.back()?.0)?;
+        Some(now.saturating_duration_since(slot.pushed))
+    }
+
+    /// The header and everything from the newest join point on: what a decoder needs for the newest picture.
+    pub fn newest_group(&self) -> Option<Vec<Bytes>> {
+        let (join, _) = self.joins.back()?;
+        let header = self.header_for(*join).map(Packet::payload);
+        let skip = usize::try_from(join - self.first).ok()?;
+        Some(header.into_iter().chain(self.slots.iter().skip(skip).map(|slot| slot.packet.payload())).collect())
+    }
+
+    fn get_slot(&self, at: u64) -> Option<&Slot> {
+        self.slots.get(usize::try_from(at.checked_sub(self.first)?).ok()?)
+    }
+}
+
+fn aside(bytes: &[u8]) -> Packet {
+    Packet::copy_of(Kind::Delta, bytes)
+}
+
+impl Cursor {
+    /// A reader that enters `ring` at `now`.
+    pub fn new(ring: &Ring, entry: Entry, now: Instant) -> Self {
+        let place = Place::Joining { join: entry.join, from: ring.end(), since: now };
+        Self { place, header: entry.header, generation: ring.generation }
+    }
+
+    /// What the reader gets next; `None` when it has to wait for the ring to change.
+    pub fn next(&mut self, ring: &Ring) -> Option<Delivery> {
+        if ring.closed || (ring.generation != self.generation && !self.is_joining()) {
+            return Some(Delivery::End);
+        }
+        match self.place {
+            Place::Joining { join, from, since } => self.join(ring, join, from, since),
+            Place::Behind { next, from } => self.resume(ring, next, from),
+            Place::At(next) if next < ring.first => {
+                // Close to live again, on the newest join point if there is one.
+                let from = ring.joins.back().map_or(ring.end(), |(at, _)| *at);
+                self.place = Place::Behind { next, from };
+                self.resume(ring, next, from)
+            }
+            Place::At(next) => {
+                let slot = ring.get_slot(next)?;
+                self.place = Place::At(next + 1);
+                Some(Delivery::Packet(slot.packet.clone()))
+            }
+        }
+    }
+
+    fn is_joining(&self) -> bool {
+        matches!(self.place, Place::Joining { .. })
+    }
+
+    fn join(&mut self, ring: &Ring, join: Join, from: u64, since: Instant) -> Option<Delivery> {
+        self.generation = ring.generation;
+        let newest = ring.joins.back().map(|(at, _)| *at);
+        let next_join = || ring.joins.iter().map(|(at, _)| *at).find(|at| *at >= from);
+        let late = || ring.slots.back().is_some_and(|slot| slot.pushed.saturating_duration_since(since) > FORCED_WITHIN);
+        let at = match join {
+            // A header comes with or before the first packet.
+            Join::Live => Some(from.max(ring.first)).filter(|at| !self.header || *at < ring.end()),
+            Join::Keyframe => newest,
+            Join::Forced => next_join().or_else(|| newest.filter(|_| late())),
+            Join::NextKeyframe => next_join(),
+        }?;
+        self.place = Place::At(at);
+        let header = if std::mem::take(&mut self.header) { ring.header_for(at) } else { None };
+        match (&ring.opening, header) {
+            (Some(opening), _) => Some(Delivery::Aside(opening.clone())),
+            (None, Some(header)) => Some(Delivery::Aside(header.clone())),
+            (None, None) => self.next(ring),
+        }
+    }
+
+    fn resume(&mut self, ring: &Ring, next: u64, from: u64) -> Option<Delivery> {
+        let (at, notice) = ring.joins.iter().find(|(at, _)| *at >= from)?;
+        // First the gap, then the notice, then the packet.
+        if next < *at {
+            self.place = Place::Behind { next: *at, from: *at };
+            return Some(Delivery::Gap(at - next));
+        }
+        self.place = Place::At(*at);
+        match notice {
+            Some(notice) => Some(Delivery::Aside(notice.clone())),
+            None => self.next(ring),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Rig {
+        ring: Ring,
+        now: Instant,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self { ring: Ring::new(), now: Instant::now() }
+        }
+
+        fn push(&mut self, text: &str) {
+            let kind = if text.starts_with('K') { Kind::Keyframe } else { Kind::Delta };
+            let notice = (kind == Kind::Keyframe).then(|| Bytes::from(format!("!{text}")));
+            self.ring.push(Packet::copy_of(kind, text.as_bytes()), notice, self.now);
+        }
+
+        fn reader(&self, join: Join, header: bool) -> Cursor {
+            Cursor::new(&self.ring, Entry { join, header }, self.now)
+        }
+
+        fn read(&self, cursor: &mut Cursor) -> String {
+            let mut out = String::new();
+            while let Some(delivery) = cursor.next(&self.ring) {
+                match delivery {
+                    Delivery::Aside(packet) | Delivery::Packet(packet) => out += std::str::from_utf8(&packet.payload()).unwrap(),
+                    Delivery::Gap(lost) => out += &format!("<{lost}>"),
+                    Delivery::End => return out + "|",
+                }
+                out += " ";
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn a_reader_begins_where_it_asked_to() {
+        let mut rig = Rig::new();
+        rig.ring.set_header(b"H");
+        ["K1", "a", "K2", "b"].map(|packet| rig.push(packet));
+        let joins = [Join::Live, Join::Keyframe, Join::Forced, Join::NextKeyframe];
+        let mut readers = joins.map(|join| [rig.reader(join, false), rig.reader(join, true)]);
+        rig.push("c");
+        let before = readers.each_mut().map(|pair| pair.each_mut().map(|reader| rig.read(reader)));
+        assert_eq!(before, [["c ", "H c "], ["K2 b c ", "H K2 b c "], ["", ""], ["", ""]]);
+        rig.push("K3");
+        let after = readers.each_mut().map(|pair| pair.each_mut().map(|reader| rig.read(reader)));
+        assert_eq!(after, [["K3 ", "K3 "], ["K3 ", "K3 "], ["K3 ", "H K3 "], ["K3 ", "H K3 "]]);
+    }
+
+    #[test]
+    fn a_forced_keyframe_that_does_not_come_is_not_waited_for() {
+        let mut rig = Rig::new();
+        ["K1", "a"].map(|packet| rig.push(packet));
+        let mut reader = rig.reader(Join::Forced, false);
+        rig.now += FORCED_WITHIN;
+        rig.push("b");
+        assert_eq!(rig.read(&mut reader), "");
+        rig.now += Duration::from_millis(1);
+        rig.push("c");
+        assert_eq!(rig.read(&mut reader), "K1 a b c ");
+    }
+
+    #[test]
+    fn slow_reader_resumes_at_keyframe_and_is_told() {
+        let mut rig = Rig::new();
+        rig.push("K1");
+        let mut reader = rig.reader(Join::Keyframe, false);
+        assert_eq!(rig.read(&mut reader), "K1 ");
+        rig.push("a");
+        rig.now += MAX_AGE * 2;
+        ["K2", "b", "K3", "c"].map(|packet| rig.push(packet));
+        assert_eq!(rig.read(&mut reader), "<3> !K3 K3 c ");
+    }
+
+    #[test]
+    fn the_newest_group_of_pictures_stays_however_old_it_is() {
+        let mut rig = Rig::new();
+        ["K1", "a", "K2", "b"].map(|packet| rig.push(packet));
+        rig.now += MAX_AGE * 2;
+        rig.push("c");
+        assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, false)), "K2 b c ");
+        assert_eq!(rig.ring.first, 2);
+        let group: Vec<u8> = rig.ring.newest_group().unwrap().concat();
+        assert_eq!(group, b"K2bc");
+    }
+
+    #[test]
+    fn bytes_and_packets_are_bounded() {
+        let mut rig = Rig::new();
+        let large = Packet::copy_of(Kind::Delta, &vec![0; MAX_BYTES / 4]);
+        for _ in 0..20 {
+            rig.ring.push(large.clone(), None, rig.now);
+            assert!(rig.ring.bytes() <= MAX_BYTES);
+        }
+        for _ in 0..2 * MAX_PACKETS {
+            rig.push("a");
+        }
+        assert!(rig.ring.slots.len() <= MAX_PACKETS);
+    }
+
+    #[test]
+    fn headers_are_replaced_and_each_packet_has_its_own() {
+        let mut rig = Rig::new();
+        rig.ring.set_header(b"H1");
+        rig.push("K1");
+        let mut early = rig.reader(Join::Keyframe, true);
+        rig.ring.set_header(b"H2");
+        rig.ring.set_header(b"H3");
+        rig.push("K2");
+        assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, true)), "H3 K2 ");
+        early.place = Place::Joining { join: Join::Live, from: 0, since: rig.now };
+        assert_eq!(rig.read(&mut early), "H1 K1 K2 ");
+    }
+
+    #[test]
+    fn a_reader_that_came_before_the_first_packet_gets_header_and_all() {
+        let mut rig = Rig::new();
+        let mut reader = rig.reader(Join::Live, true);
+        assert_eq!(rig.read(&mut reader), "");
+        rig.ring.set_header(b"H");
+        assert_eq!(rig.read(&mut reader), "");
+        rig.push("a");
+        assert_eq!(rig.read(&mut reader), "H a ");
+    }
+
+    #[test]
+    fn a_restart_ends_those_who_have_data_and_spares_those_who_wait() {
+        let mut rig = Rig::new();
+        rig.push("a");
+        let (mut has, mut waits) = (rig.reader(Join::Live, false), rig.reader(Join::Keyframe, false));
+        rig.push("b");
+        assert_eq!(rig.read(&mut has), "b ");
+        rig.ring.restart();
+        rig.push("K1");
+        assert_eq!(rig.read(&mut has), "|");
+        assert_eq!(rig.read(&mut waits), "K1 ");
+        rig.ring.close();
+        assert_eq!(rig.read(&mut waits), "|");
+        assert_eq!(rig.read(&mut rig.reader(Join::Live, false)), "|");
+    }
+}

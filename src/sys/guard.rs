@@ -1,0 +1,126 @@
+//! `voyandz guard`: the small process between the server and the program of a `command`.
+//!
+//! It leads the program's process group, adopts what the program leaves behind, and ends all of it when the program
+//! ends, when it is told to (SIGTERM), or when the server is gone, however that happened: the kernel then sends it
+//! SIGTERM. The program gets the guard's standard streams; nothing is copied.
+
+use rustix::process::{Pid, Signal, WaitOptions};
+use std::{
+    ffi::OsString,
+    os::unix::process::ExitStatusExt,
+    process::{ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+};
+
+/// Time between SIGTERM and SIGKILL.
+pub const GRACE: Duration = Duration::from_secs(2);
+/// How often children that nobody announced are looked for while all are being ended.
+const SWEEP: Duration = Duration::from_millis(20);
+
+/// Exit code for a program that cannot be run, as shells have it.
+const CANNOT_RUN: u8 = 127;
+
+/// Runs `argv` and answers with its exit code, or 128 plus the number of the signal that ended it.
+/// `server` is the pid of the server.
+pub fn run(server: u32, argv: &[OsString]) -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::from(CANNOT_RUN);
+    };
+    let code = runtime.block_on(guard(server, argv));
+    end_descendants();
+    ExitCode::from(code)
+}
+
+async fn guard(server: u32, argv: &[OsString]) -> u8 {
+    let (Some((program, arguments)), Ok(mut terminate)) = (argv.split_first(), signal(SignalKind::terminate())) else {
+        return CANNOT_RUN;
+    };
+    let prepared = rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        .and_then(|()| rustix::process::set_child_subreaper(Some(rustix::process::getpid())));
+    let orphaned = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()) != i32::try_from(server).ok();
+    if let Err(error) = prepared {
+        return complain(&format!("guard: {error}"));
+    }
+    if orphaned {
+        return CANNOT_RUN;
+    }
+    let mut child = match Command::new(program).args(arguments).spawn() {
+        Ok(child) => child,
+        Err(error) => return complain(&format!("cannot run {}: {error}", program.to_string_lossy())),
+    };
+    // Only the program may hold the pipes: their other ends must see it leave.
+    if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdin(&null);
+        let _ = rustix::stdio::dup2_stdout(&null);
+    }
+    let status = tokio::select! {
+        status = child.wait() => status,
+        _ = terminate.recv() => {
+            // The group includes this process, which catches the signal.
+            let _ = rustix::process::kill_current_process_group(Signal::TERM);
+            match tokio::time::timeout(GRACE, child.wait()).await {
+                Ok(status) => status,
+                Err(_) => return 128 + u8::try_from(Signal::KILL.as_raw()).unwrap_or_default(),
+            }
+        }
+    };
+    let Ok(status) = status else { return CANNOT_RUN };
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+#[allow(clippy::print_stderr, reason = "the guard's standard error is the program's line to the server's log")]
+fn complain(text: &str) -> u8 {
+    eprintln!("{text}");
+    CANNOT_RUN
+}
+
+/// Kills and reaps every process below this one. As a subreaper the guard inherits the children of the dead, so
+/// the sweep ends when nobody is left, whatever groups or sessions they made.
+fn end_descendants() {
+    let deadline = Instant::now() + GRACE;
+    while Instant::now() < deadline {
+        for pid in children() {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        std::thread::sleep(SWEEP);
+    }
+}
+
+fn children() -> Vec<Pid> {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect::<Vec<_>>()).collect()
+}
+
+/// A command for `program` under a guard, leading its own process group, with nothing inherited by default.
+///
+/// # Errors
+/// When this program's own file cannot be found.
+pub fn command(argv: &[String]) -> std::io::Result<Command> {
+    let mut command = Command::new(own_file()?);
+    command.arg("guard").arg("--server").arg(std::process::id().to_string()).arg("--").args(argv);
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(command)
+}
+
+/// This program's file, also after it was replaced by a newer one.
+///
+/// # Errors
+/// Where `/proc` is missing.
+pub fn own_file() -> std::io::Result<std::path::PathBuf> {
+    // The link leads to the running file even when its name is gone; its target's text would not.
+    let link = std::path::PathBuf::from("/proc/self/exe");
+    if link.exists() { Ok(link) } else { std::env::current_exe() }
+}

@@ -1,0 +1,14 @@
+//! The operating system: how the program is told to end, and how it ends others.
+
+pub mod guard;
+mod shutdown;
+
+pub use shutdown::Shutdown;
+
+use std::time::Duration;
+
+/// Time on the machine's monotonic clock, which workers share.
+pub fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
+}
