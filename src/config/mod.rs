@@ -1,5 +1,25 @@
 //! The configuration: text → checked values. `Config` is immutable and the only form the program sees.
+//!
+//! [`parse`] and all below it are pure; only [`load`](load()) and [`find`] touch files. The way of a text: YAML
+//! (`yaml`) → keys (`raw`) → checks (`check`, `streams`, `tracks`) → [`Config`]; typed keys become launch texts
+//! (`typed`), and faults get their place in the text (`locate`).
 
+mod check;
+mod checker;
+mod fault;
+mod load;
+mod locate;
 mod model;
+mod print;
+mod raw;
+mod streams;
+mod tracks;
+mod typed;
+mod units;
+mod yaml;
 
-pub use model::{Config, Encoding, Feed, FeedName, Mode, Pages, Source, Stream, StreamName, StreamPath};
+pub use check::parse;
+pub use fault::{Fault, Faults};
+pub use load::{LoadError, Origin, fault_at, find, load};
+pub use model::{Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Source, Stream, StreamName, StreamPath};
+pub use print::to_yaml;

@@ -1,0 +1,282 @@
+//! The only place of the configuration that touches files: finds and reads the file, and looks at those it names.
+
+use super::{
+    check::parse,
+    fault::{Fault, Faults},
+    locate::{Place, locate},
+    model::{Config, Source},
+};
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read as _},
+    os::unix::fs::FileTypeExt as _,
+    path::{self, Path, PathBuf},
+};
+
+/// Served when there is no configuration file: a test picture and a tone.
+const DEMO: &str = include_str!("../../config/demo.yaml");
+/// Looked for in this order when no file is named.
+const DEFAULT_FILES: [&str; 2] = ["/etc/voyandz.ini", "/etc/voyandz"];
+/// Longest file in bytes. A thousand cameras fit.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// The demonstration that is built in.
+    Demo,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file that was asked for does not exist.
+    #[error(
+        "configuration file {} does not exist: name another one with -f FILE, or none for the built-in demonstration",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// The system does not let us.
+    #[error("read configuration file {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// More than anyone writes.
+    #[error("configuration file {} has more than {MAX_FILE} bytes: is it the right one?", .0.display())]
+    Huge(PathBuf),
+    /// Not UTF-8.
+    #[error("{}:{line}: the configuration file is no UTF-8 text: is it the right one, and saved as UTF-8?", path.display())]
+    NoText {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Its text is wrong; the message has a line for every fault.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+}
+
+/// Which configuration to use: the file of `-f`, else that of `VOYANDZ_CONFFILE` unless it is empty, else
+/// `/etc/voyandz.ini`, else `/etc/voyandz`, else the built-in demonstration.
+///
+/// # Errors
+/// [`LoadError::Missing`] when a file that was asked for does not exist.
+pub fn find(cli: Option<&Path>, env: Option<&Path>) -> Result<Origin, LoadError> {
+    find_among(cli, env, &DEFAULT_FILES.map(Path::new))
+}
+
+fn find_among(cli: Option<&Path>, env: Option<&Path>, defaults: &[&Path]) -> Result<Origin, LoadError> {
+    let env = env.filter(|path| !path.as_os_str().is_empty());
+    match cli.or(env) {
+        Some(asked) if is_missing(asked) => Err(LoadError::Missing(asked.to_owned())),
+        Some(asked) => Ok(Origin::File(asked.to_owned())),
+        // One that exists and cannot be read is an error later, not a reason to serve the demonstration.
+        None => Ok(match defaults.iter().find(|path| !is_missing(path)) {
+            Some(path) => Origin::File((*path).to_owned()),
+            None => Origin::Demo,
+        }),
+    }
+}
+
+fn is_missing(path: &Path) -> bool {
+    fs::metadata(path).is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
+/// Reads and checks a configuration. Relative paths in it count from the folder of its file, and a `file:` that is
+/// a named pipe now becomes [`Source::Pipe`].
+///
+/// # Errors
+/// When the file cannot be read, or has faults.
+pub fn load(origin: &Origin) -> Result<Config, LoadError> {
+    let (name, text, folder) = match origin {
+        Origin::File(path) => (path.display().to_string(), read(path)?, path.parent()),
+        Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned(), None),
+    };
+    let mut config = parse(&text).map_err(|faults| Faults { file: name, faults })?;
+    let folder = folder.unwrap_or(Path::new(""));
+    if let Some(logdir) = &mut config.logdir {
+        *logdir = resolve(folder, logdir)?;
+    }
+    for feed in &mut config.feeds {
+        let Source::File { path, .. } = &mut feed.source else { continue };
+        let resolved = resolve(folder, path)?;
+        if fs::metadata(&resolved).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            feed.source = Source::Pipe(resolved);
+        } else {
+            *path = resolved;
+        }
+    }
+    Ok(config)
+}
+
+/// A fault that was found in the value at `path` after the file was read, for example by GStreamer. Where the file does
+/// not have the value, because it was derived, the fault is in what is around it.
+pub fn fault_at(origin: &Origin, path: &[String], message: String) -> Faults {
+    let (file, text) = match origin {
+        Origin::File(path) => (path.display().to_string(), read(path).unwrap_or_default()),
+        Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned()),
+    };
+    let full = path.iter().fold(super::fault::Path::default(), |path, key| path.key(key));
+    let around = path.iter().rev().skip(1).rev().fold(super::fault::Path::default(), |path, key| path.key(key));
+    let found = locate(&text, &full, Place::Value).or_else(|| locate(&text, &around, Place::Value));
+    let (line, column) = found.unwrap_or((1, 1));
+    Faults { file, faults: vec![Fault { line, column, path: full.to_string(), message }] }
+}
+
+/// The path made absolute, so that it does not depend on where the process goes.
+fn resolve(folder: &Path, path: &Path) -> Result<PathBuf, LoadError> {
+    let joined = folder.join(path);
+    path::absolute(&joined).map_err(|source| LoadError::Read { path: joined, source })
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    let failed = |source: io::Error| match source.kind() {
+        ErrorKind::NotFound => LoadError::Missing(path.to_owned()),
+        _ => LoadError::Read { path: path.to_owned(), source },
+    };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(LoadError::Huge(path.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        LoadError::NoText { path: path.to_owned(), line }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Encoding, Mode, to_yaml},
+        media::Container,
+    };
+    use rustix::fs::{CWD, FileType, Mode as Permissions, mknodat};
+    use std::time::Duration;
+
+    fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_file_of_the_command_line_wins_then_the_environment_then_etc() {
+        let folder = tempfile::tempdir().unwrap();
+        let [cli, env, ini, plain] = ["cli", "env", "ini", "plain"].map(|name| write(folder.path(), name, ""));
+        let missing = folder.path().join("missing");
+        let check = |cli, env, defaults: &[&Path], expect: &Path| {
+            assert_eq!(find_among(cli, env, defaults).unwrap(), Origin::File(expect.to_owned()));
+        };
+        check(Some(&cli), Some(&env), &[&ini, &plain], &cli);
+        check(None, Some(&env), &[&ini, &plain], &env);
+        check(None, Some(Path::new("")), &[&ini, &plain], &ini);
+        check(None, None, &[&missing, &plain], &plain);
+        assert_eq!(find_among(None, None, &[&missing, &missing]).unwrap(), Origin::Demo);
+        assert!(matches!(find_among(Some(&missing), None, &[&ini]), Err(LoadError::Missing(path)) if path == missing));
+        assert!(matches!(find_among(None, Some(&missing), &[&ini]), Err(LoadError::Missing(path)) if path == missing));
+    }
+
+    #[test]
+    fn a_missing_file_is_named_and_is_no_fault_of_the_configuration() {
+        let error = load(&Origin::File("/nowhere/voyandz.yaml".into())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "configuration file /nowhere/voyandz.yaml does not exist: name another one with -f FILE, or none for the \
+             built-in demonstration"
+        );
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn faults_carry_the_name_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "voyandz.yaml", "listenport: high\nlistenadr: ::1\n");
+        let error = load(&Origin::File(path.clone())).unwrap_err();
+        let file = path.display();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{file}:1:13: listenport: expected a port from 0 to 65535, found \"high\"\n\
+                 {file}:2:1: listenadr: unknown key, did you mean `listenaddr`?"
+            )
+        );
+        assert_eq!(error.exit_code(), 78);
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_refused_without_reading_it_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = write(folder.path(), "binary", b"feeds:\n  \xff\xfe");
+        assert!(matches!(load(&Origin::File(binary)), Err(LoadError::NoText { line: 2, .. })));
+        let huge = load(&Origin::File("/dev/zero".into())).unwrap_err();
+        assert!(matches!(huge, LoadError::Huge(_)));
+        assert_eq!(huge.exit_code(), 78);
+        let error = load(&Origin::File(folder.path().to_owned())).unwrap_err();
+        assert!(matches!(error, LoadError::Read { .. }));
+    }
+
+    #[test]
+    fn relative_paths_count_from_the_folder_of_the_file_and_a_fifo_is_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Permissions::RUSR | Permissions::WUSR, 0).unwrap();
+        let text = "logdir: log\nfeeds: {a: {file: pipe}, b: {file: sub/b.ts, loop: true}, c: {file: /c.ts}}";
+        let origin = Origin::File(write(folder.path(), "voyandz.yaml", text));
+        let config = load(&origin).unwrap();
+        assert_eq!(config.logdir, Some(folder.path().join("log")));
+        let sources: Vec<_> = config.feeds.iter().map(|feed| feed.source.clone()).collect();
+        assert_eq!(
+            sources,
+            [
+                Source::Pipe(pipe),
+                Source::File { path: folder.path().join("sub/b.ts"), looped: true },
+                Source::File { path: "/c.ts".into(), looped: false },
+            ]
+        );
+        let printed = Origin::File(write(Path::new(folder.path()), "printed.yaml", to_yaml(&config)));
+        assert_eq!(load(&printed).unwrap(), config);
+    }
+
+    #[test]
+    fn the_demonstration_serves_three_containers() {
+        let config = load(&Origin::Demo).unwrap();
+        let containers: Vec<_> = config.streams.iter().map(|stream| stream.container).collect();
+        assert_eq!(containers, [Container::Ts, Container::Webm, Container::Mjpeg]);
+        assert!(config.streams.iter().all(|stream| matches!(stream.encoding, Encoding::Pipeline(_))));
+        assert!(DEMO.is_ascii());
+    }
+
+    #[test]
+    fn every_shipped_file_loads_and_survives_being_printed() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let mut files = 0;
+        for folder in [root.clone(), root.join("examples")] {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "yaml") {
+                    continue;
+                }
+                let config = load(&Origin::File(path)).unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(parse(&to_yaml(&config)), Ok(config));
+                files += 1;
+            }
+        }
+        assert!(files >= 7);
+    }
+
+    #[test]
+    fn the_commented_file_shows_every_key() {
+        let config = load(&Origin::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/voyandz.yaml"))).unwrap();
+        assert_eq!(config.feeds[0].mode, Mode::OnDemand { linger: Duration::from_secs(10) });
+        assert_eq!(config.streams[1].path.as_str(), "/studio/camera 0.ts");
+    }
+}

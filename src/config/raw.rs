@@ -1,0 +1,167 @@
+//! The language of a configuration file: its keys, none of their meaning.
+//!
+//! Values arrive as the texts, lists and maps that [`yaml`](super::yaml) makes, and leave as such to be printed.
+//! Adding a key here without a word in `docs/configuration.md` fails a test.
+
+use indexmap::IndexMap;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, Visitor, value::Error},
+    forward_to_deserialize_any,
+};
+use serde_yaml::Value;
+
+/// The top of a file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listenaddr: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listenport: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) logdir: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pages: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) feeds: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) streams: Option<Value>,
+}
+
+/// `pages:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pages {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) home: Option<Value>,
+}
+
+/// One entry of `feeds:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct Feed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pipeline: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
+    pub(super) looped: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mode: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) no_resurrect: Option<Value>,
+}
+
+/// One entry of `streams:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Stream {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) feed: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) feeds: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) container: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mimetype: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pipeline: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) video: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) audio: Option<Value>,
+}
+
+/// `video:` of a stream. Never printed: a checked stream has its launch text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Video {
+    pub(super) codec: Option<Value>,
+    pub(super) bitrate: Option<Value>,
+    pub(super) quality: Option<Value>,
+    pub(super) gop: Option<Value>,
+    pub(super) fps: Option<Value>,
+    pub(super) size: Option<Value>,
+    pub(super) preset: Option<Value>,
+    pub(super) pixel_format: Option<Value>,
+}
+
+/// `audio:` of a stream. Never printed either.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audio {
+    pub(super) codec: Option<Value>,
+    pub(super) bitrate: Option<Value>,
+    pub(super) channels: Option<Value>,
+    pub(super) rate: Option<Value>,
+}
+
+/// Entries with a name, in the order of the file.
+pub(super) type Entries<T> = IndexMap<String, T>;
+
+/// The keys that a section knows, in the order above.
+pub(super) fn keys<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+    let mut keys: &[&str] = &[];
+    // The only thing that this deserializer can do is to look at the question and fail.
+    let _ = T::deserialize(Ask(&mut keys));
+    keys
+}
+
+/// Takes the names of fields that a derived `Deserialize` asks for.
+struct Ask<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Ask<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::custom("no value"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Error> {
+        *self.0 = fields;
+        Err(Error::custom("no value"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_documented() {
+        let document = include_str!("../../docs/configuration.md");
+        let sections = [
+            ("Top level", keys::<File>()),
+            ("`pages:`", keys::<Pages>()),
+            ("`feeds:`", keys::<Feed>()),
+            ("`streams:`", keys::<Stream>()),
+            ("`video:`", keys::<Video>()),
+            ("`audio:`", keys::<Audio>()),
+        ];
+        for (title, keys) in sections {
+            assert!(!keys.is_empty());
+            let start = document.find(&format!("\n## {title}")).unwrap_or_else(|| panic!("no section {title}"));
+            let section = document[start + 1..].split("\n## ").next().unwrap();
+            for key in keys {
+                assert!(section.contains(&format!("\n| `{key}` |")), "{title} says nothing of `{key}`");
+            }
+        }
+    }
+}

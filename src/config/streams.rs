@@ -1,0 +1,226 @@
+//! Checks of `streams:`: what a stream is made of, what it is in, and where viewers find it.
+
+use super::{
+    checker::{Checker, Expected, kind, launch_text, place, quoted, suggestion},
+    fault::Path,
+    locate::Place,
+    model::{Encoding, FeedName, NameError, Stream, StreamName, StreamPath},
+    raw, typed,
+};
+use crate::media::Container;
+use percent_encoding::percent_decode_str;
+use serde_yaml::Value;
+use std::collections::HashMap;
+
+/// Paths of the server itself. What begins with `/api/` or `/stream/` is its own too.
+const RESERVED: [&str; 11] =
+    ["/", "/stat", "/stat.json", "/config", "/metrics", "/livez", "/readyz", "/healthz", "/events", "/api", "/stream"];
+/// What follows a stream's path in the path of its picture.
+const PICTURES: [&str; 2] = ["/pic", "/pic.png"];
+
+/// A stream and whether its URL is written in the file, so that a clash is shown where it can be mended.
+struct Checked {
+    stream: Stream,
+    has_url: bool,
+}
+
+impl Checker {
+    /// Checks all streams; `feeds` are the names of all feeds, even of those with faults.
+    pub(super) fn streams(&mut self, path: &Path, entries: raw::Entries<Value>, feeds: &[String]) -> Vec<Stream> {
+        let entries = entries.into_iter();
+        let checked: Vec<_> =
+            entries.filter_map(|(name, value)| self.stream(&path.key(&name), &name, value, feeds)).collect();
+        self.paths(path, &checked);
+        checked.into_iter().map(|checked| checked.stream).collect()
+    }
+
+    fn stream(&mut self, path: &Path, name: &str, value: Value, feeds: &[String]) -> Option<Checked> {
+        let checked_name = StreamName::new(name)
+            .map_err(|error| self.note(path, Place::Key, format!("{error}, found {}", quoted(name))))
+            .ok();
+        let mut stream: raw::Stream = self.section(path, value);
+        let feeds = self.feeds(path, &mut stream, feeds);
+
+        let has_url = stream.url.is_some();
+        let url = self.value(&path.key("url"), stream.url.take(), url);
+        let default_path = || StreamPath::new(&format!("/{}", checked_name.as_ref()?)).ok();
+        let stream_path = if has_url { url } else { default_path() };
+
+        let given_container = stream.container.take();
+        let is_container_given = given_container.is_some();
+        let given_container = self.value(&path.key("container"), given_container, container);
+        let is_command = stream.command.is_some();
+        let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
+        let container = given_container.or(hint).or_else(|| Container::from_extension(name)).unwrap_or(if is_command {
+            Container::Raw
+        } else {
+            Container::Ts
+        });
+        let mimetype = self.value(&path.key("mimetype"), stream.mimetype.take(), mimetype);
+        let mimetype = mimetype.unwrap_or_else(|| container.mimetype().to_owned());
+
+        // A container that is wrong would make its codecs look wrong.
+        let known_container = (given_container.is_some() || !is_container_given).then_some(container);
+        let encoding = self.encoding(path, stream, known_container, feeds.as_deref())?;
+        let feeds = feeds?;
+        let stream = Stream { name: checked_name?, feeds, path: stream_path?, container, mimetype, encoding };
+        Some(Checked { stream, has_url })
+    }
+
+    /// The feeds that a stream refers to; `None` when there are faults.
+    fn feeds(&mut self, path: &Path, stream: &mut raw::Stream, known: &[String]) -> Option<Vec<FeedName>> {
+        let (feed, feeds) = (stream.feed.take(), stream.feeds.take());
+        if feed.is_some() && feeds.is_some() {
+            self.note(&path.key("feeds"), Place::Key, "`feed` is given already, keep one of them".to_owned());
+            return None;
+        }
+        let items: Vec<(Path, Value)> = match (feed, feeds) {
+            (Some(feed), _) => vec![(path.key("feed"), feed)],
+            (None, Some(Value::Sequence(items))) => {
+                let path = path.key("feeds");
+                items.into_iter().enumerate().map(|(index, item)| (path.index(index), item)).collect()
+            }
+            (None, Some(other)) => {
+                let path = path.key("feeds");
+                let message = format!("expected a list of names of feeds, found {}", kind(&other));
+                self.note(&path, place(&path, &other), message);
+                return None;
+            }
+            (None, None) => Vec::new(),
+        };
+        let mut names = Some(Vec::new());
+        for (path, item) in items {
+            let before = names.as_deref().unwrap_or_default().to_vec();
+            let name = self.value(&path, Some(item), |text| feed_name(text, known, &before));
+            names = names.zip(name).map(|(mut names, name)| {
+                names.push(name);
+                names
+            });
+        }
+        names
+    }
+
+    /// How a stream is made; `feeds` and `container` are `None` when there are faults in them.
+    fn encoding(
+        &mut self,
+        path: &Path,
+        stream: raw::Stream,
+        container: Option<Container>,
+        feeds: Option<&[FeedName]>,
+    ) -> Option<Encoding> {
+        let raw::Stream { pipeline, command, video, audio, .. } = stream;
+        let given = [("pipeline", &pipeline), ("command", &command), ("video", &video), ("audio", &audio)];
+        let given: Vec<_> = given.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
+        match given.as_slice() {
+            [] | [_] | ["video", "audio"] => {}
+            [first, others @ ..] => {
+                for other in others {
+                    let message = format!("`{first}` says already how the stream is made, keep one of them");
+                    self.note(&path.key(other), Place::Key, message);
+                }
+                return None;
+            }
+        }
+        let has_feed = feeds.is_none_or(|feeds| !feeds.is_empty());
+        if let Some(command) = command {
+            if feeds.is_some_and(|feeds| feeds.len() > 1) {
+                let message = "a command reads one feed, on its standard input; use `pipeline`, `video` or `audio`";
+                self.note(&path.key("command"), Place::Key, message.to_owned());
+            }
+            return self.words(&path.key("command"), command).map(Encoding::Command);
+        }
+        if pipeline.is_some() {
+            return self.value(&path.key("pipeline"), pipeline, launch_text).map(Encoding::Pipeline);
+        }
+        if !has_feed {
+            let message = "has no source: expected `feed` or `feeds`, or a `pipeline` or `command` of its own";
+            self.note(path, Place::Key, message.to_owned());
+        }
+        if video.is_none() && audio.is_none() {
+            return Some(Encoding::Copy);
+        }
+        let container = container?;
+        let (video, audio) = self.tracks(path, container, video, audio)?;
+        Some(Encoding::Pipeline(typed::launch_text(container, &video, &audio)))
+    }
+
+    /// No two things may be found under one path.
+    fn paths(&mut self, path: &Path, streams: &[Checked]) {
+        let mut owners: HashMap<&str, &str> = HashMap::new();
+        let mut clashes = Vec::new();
+        for checked in streams {
+            let (name, path) = (checked.stream.name.as_str(), checked.stream.path.as_str());
+            let is_own = path.strip_prefix("/stream/") == Some(name);
+            let is_reserved = RESERVED.contains(&path) || path.starts_with("/api/") || path.starts_with("/stream/");
+            if is_reserved && !is_own {
+                clashes.push((checked, format!("`{path}` belongs to voyandz itself")));
+            } else if let Some(owner) = owners.get(path) {
+                clashes.push((checked, format!("`{path}` is the URL of stream `{owner}` already")));
+            } else {
+                owners.insert(path, name);
+            }
+        }
+        for checked in streams {
+            let path = checked.stream.path.as_str();
+            let owner = PICTURES.iter().find_map(|picture| owners.get(path.strip_suffix(picture)?));
+            if let Some(owner) = owner {
+                clashes.push((checked, format!("`{path}` is the picture of stream `{owner}`")));
+            }
+        }
+        for (checked, message) in clashes {
+            let path = path.key(checked.stream.name.as_str());
+            if checked.has_url {
+                self.note(&path.key("url"), Place::Value, message);
+            } else {
+                self.note(&path, Place::Key, format!("{message}, give another `url`"));
+            }
+        }
+    }
+}
+
+fn feed_name(text: &str, known: &[String], before: &[FeedName]) -> Result<FeedName, Expected> {
+    if !known.iter().any(|name| name == text) {
+        let hint = suggestion(text, known.iter().map(String::as_str));
+        return Err(Expected::because("the name of a feed", hint));
+    }
+    if before.iter().any(|name| name.as_str() == text) {
+        return Err("each feed once".into());
+    }
+    FeedName::new(text).map_err(name_error)
+}
+
+/// The checks of names speak for themselves everywhere else.
+fn name_error(error: NameError) -> Expected {
+    error.to_string().trim_start_matches("expected ").into()
+}
+
+fn url(text: &str) -> Result<StreamPath, Expected> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    let decoded = decoded.map_err(|_| "percent-encoded UTF-8")?;
+    StreamPath::new(&decoded).map_err(name_error)
+}
+
+fn container(text: &str) -> Result<Container, Expected> {
+    if let Some(container) = Container::from_name(text) {
+        return Ok(container);
+    }
+    match text.to_ascii_lowercase().as_str() {
+        "mp4" | "m4v" | "m4a" | "mov" | "3gp" | "avi" | "flv" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob"
+        | "ogg" | "ogv" | "wav" => {
+            let why = ": nobody could join it while it runs; `raw` passes on whatever a command writes";
+            Err(Expected::because("`ts`, `webm` or `mkv`", why))
+        }
+        "mpegts" | "m2ts" | "mts" => Err("`ts`".into()),
+        "matroska" | "mka" => Err("`mkv`".into()),
+        "mjpg" | "jpeg" | "jpg" | "mpjpeg" => Err("`mjpeg`".into()),
+        _ => Err("`ts`, `webm`, `mkv`, `mjpeg` or `raw`".into()),
+    }
+}
+
+/// RFC 9110 section 8.3.1, and nothing that could break a header.
+fn mimetype(text: &str) -> Result<String, Expected> {
+    let is_printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text;
+    let has_two_parts =
+        text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !kind.contains(' ') && !rest.is_empty());
+    if is_printable && has_two_parts { Ok(text.into()) } else { Err("a media type like video/mp2t".into()) }
+}

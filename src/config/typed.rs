@@ -1,0 +1,313 @@
+//! Typed keys → gst-launch text: the encoders and muxers of GStreamer, at their lowest latency.
+//!
+//! Out comes a text like one that a person writes under `pipeline:`; it reads `video.` and `audio.` and ends in one
+//! free source pad. Every combination has run on GStreamer 1.22. What is asked for has been checked before.
+
+use super::units::{Bitrate, Fps, Size};
+use crate::media::Container;
+use std::fmt::Write as _;
+
+/// A codec for pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum VideoCodec {
+    H264,
+    H265,
+    Vp8,
+    Vp9,
+    Av1,
+    Mpeg2,
+    Mjpeg,
+}
+
+/// A codec for sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AudioCodec {
+    Aac,
+    Mp3,
+    Ac3,
+    Opus,
+    Vorbis,
+}
+
+/// How pictures are encoded.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Video {
+    pub(super) codec: VideoCodec,
+    pub(super) rate: Rate,
+    /// Most pictures from one keyframe to the next.
+    pub(super) gop: u32,
+    /// `None` keeps the feed's.
+    pub(super) fps: Option<Fps>,
+    /// `None` keeps the feed's.
+    pub(super) size: Option<Size>,
+    /// Speed against size; of H.264 and H.265 only.
+    pub(super) preset: &'static str,
+    /// GStreamer's name.
+    pub(super) pixel_format: &'static str,
+}
+
+/// What an encoder holds constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rate {
+    Bitrate(Bitrate),
+    /// 1 to 100.
+    Quality(u8),
+}
+
+/// How sound is encoded.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Audio {
+    pub(super) codec: AudioCodec,
+    pub(super) bitrate: Bitrate,
+    /// `None` keeps the feed's.
+    pub(super) channels: Option<u32>,
+    /// Samples per second; `None` keeps the feed's where the codec can.
+    pub(super) rate: Option<u32>,
+}
+
+/// What becomes of one track of the feed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Track<T> {
+    /// Muxed as it is.
+    Copy,
+    Drop,
+    Encode(T),
+}
+
+/// The launch text of a stream.
+pub(super) fn launch_text(container: Container, video: &Track<Video>, audio: &Track<Audio>) -> String {
+    let Some(muxer) = muxer(container) else {
+        return match video {
+            Track::Encode(video) => format!("video. ! {}", video.text()),
+            Track::Copy | Track::Drop => "video. ! jpegparse".to_owned(),
+        };
+    };
+    let is_pair = !matches!(video, Track::Drop) && !matches!(audio, Track::Drop);
+    // A muxer takes the older of its inputs. Without a queue the encoder of the newer one would stand still.
+    let queue = if is_pair { " ! queue" } else { "" };
+    let mut text = String::new();
+    match video {
+        Track::Copy => text.push_str("video. ! mux. "),
+        Track::Drop => {}
+        Track::Encode(video) => {
+            let _ = write!(text, "video. ! {}{queue} ! mux. ", video.text());
+        }
+    }
+    match audio {
+        Track::Copy => text.push_str("audio. ! mux. "),
+        Track::Drop => {}
+        Track::Encode(audio) => {
+            let _ = write!(text, "audio. ! {}{queue} ! mux. ", audio.text());
+        }
+    }
+    text.push_str(muxer);
+    text
+}
+
+/// The element that makes the container; none for a container that one track fills.
+const fn muxer(container: Container) -> Option<&'static str> {
+    match container {
+        Container::Ts => Some("mpegtsmux name=mux"),
+        // Without a minimal duration a cluster begins at every keyframe, which makes each of them a join point.
+        Container::Webm => Some("webmmux name=mux streamable=true min-cluster-duration=0"),
+        Container::Mkv => Some("matroskamux name=mux streamable=true min-cluster-duration=0"),
+        Container::Mjpeg | Container::Raw => None,
+    }
+}
+
+impl VideoCodec {
+    pub(super) const ALL: [Self; 7] =
+        [Self::H264, Self::H265, Self::Vp8, Self::Vp9, Self::Av1, Self::Mpeg2, Self::Mjpeg];
+
+    /// The name in the configuration.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::H265 => "h265",
+            Self::Vp8 => "vp8",
+            Self::Vp9 => "vp9",
+            Self::Av1 => "av1",
+            Self::Mpeg2 => "mpeg2",
+            Self::Mjpeg => "mjpeg",
+        }
+    }
+
+    /// What a container can carry, the usual one first.
+    pub(super) const fn of(container: Container) -> &'static [Self] {
+        match container {
+            Container::Ts => &[Self::H264, Self::H265, Self::Mpeg2],
+            Container::Webm => &[Self::Vp8, Self::Vp9, Self::Av1],
+            Container::Mkv => &Self::ALL,
+            Container::Mjpeg => &[Self::Mjpeg],
+            Container::Raw => &[],
+        }
+    }
+
+    /// The pixel formats that its encoder takes, by GStreamer's names; the one for all players first.
+    pub(super) const fn pixel_formats(self) -> &'static [&'static str] {
+        match self {
+            Self::H264 | Self::H265 => &["I420", "Y42B", "Y444", "I420_10LE", "I422_10LE", "Y444_10LE"],
+            Self::Vp9 => &["I420", "Y42B", "Y444"],
+            Self::Mjpeg => &["I420", "Y42B", "Y444"],
+            Self::Vp8 | Self::Av1 | Self::Mpeg2 => &["I420"],
+        }
+    }
+}
+
+impl AudioCodec {
+    pub(super) const ALL: [Self; 5] = [Self::Aac, Self::Opus, Self::Mp3, Self::Ac3, Self::Vorbis];
+
+    /// The name in the configuration.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Mp3 => "mp3",
+            Self::Ac3 => "ac3",
+            Self::Opus => "opus",
+            Self::Vorbis => "vorbis",
+        }
+    }
+
+    /// What a container can carry, the usual one first.
+    pub(super) const fn of(container: Container) -> &'static [Self] {
+        match container {
+            Container::Ts => &[Self::Aac, Self::Mp3, Self::Ac3, Self::Opus],
+            Container::Webm => &[Self::Opus, Self::Vorbis],
+            Container::Mkv => &[Self::Opus, Self::Aac, Self::Mp3, Self::Ac3, Self::Vorbis],
+            Container::Mjpeg | Container::Raw => &[],
+        }
+    }
+}
+
+impl Video {
+    /// From decoded pictures to what the muxer takes.
+    fn text(&self) -> String {
+        let mut text = "videoconvertscale".to_owned();
+        if self.fps.is_some() {
+            // A stream that starts late must not be filled up with pictures since the start of the feed.
+            text.push_str(" ! videorate skip-to-first=true");
+        }
+        let _ = write!(text, " ! video/x-raw,format={}", self.pixel_format);
+        if let Some(Size { width, height }) = self.size {
+            let _ = write!(text, ",width={width},height={height},pixel-aspect-ratio=1/1");
+        }
+        if let Some(fps) = self.fps {
+            let _ = write!(text, ",framerate={fps}");
+        }
+        let _ = write!(text, " ! {}", self.encoder());
+        text
+    }
+
+    fn encoder(&self) -> String {
+        let Self { codec, rate, gop, preset, .. } = self;
+        match (codec, rate) {
+            (VideoCodec::H264, rate) => {
+                let rate = match rate {
+                    Rate::Bitrate(bitrate) => format!("bitrate={}", bitrate.kilobits()),
+                    Rate::Quality(quality) => {
+                        format!("pass=qual quantizer={} bitrate={UNBOUND_KBIT}", quantizer(*quality, 50))
+                    }
+                };
+                // The baseline of what players know, unless the pixels need more.
+                let profile = if self.pixel_format == "I420" { " ! video/x-h264,profile=main" } else { "" };
+                format!(
+                    "x264enc tune=zerolatency speed-preset={preset} {rate} key-int-max={gop} option-string=scenecut=0\
+                     {profile} ! h264parse config-interval=-1"
+                )
+            }
+            (VideoCodec::H265, rate) => {
+                let (rate, option) = match rate {
+                    Rate::Bitrate(bitrate) => (format!(" bitrate={}", bitrate.kilobits()), String::new()),
+                    Rate::Quality(quality) => (String::new(), format!("crf={}:", quantizer(*quality, 51))),
+                };
+                format!(
+                    "x265enc tune=zerolatency speed-preset={preset}{rate} key-int-max={gop} \
+                     option-string={option}scenecut=0:open-gop=0 ! h265parse config-interval=-1"
+                )
+            }
+            (VideoCodec::Vp8, rate) => {
+                format!("vp8enc deadline=1 cpu-used=8 threads=4 keyframe-max-dist={gop} {}", vpx_rate(*rate))
+            }
+            (VideoCodec::Vp9, rate) => format!(
+                "vp9enc deadline=1 cpu-used=8 lag-in-frames=0 row-mt=true keyframe-max-dist={gop} {}",
+                vpx_rate(*rate)
+            ),
+            (VideoCodec::Av1, rate) => {
+                let rate = match rate {
+                    Rate::Bitrate(bitrate) => format!("target-bitrate={}", bitrate.kilobits()),
+                    Rate::Quality(quality) => {
+                        let level = quantizer(*quality, 63);
+                        format!("end-usage=q min-quantizer={level} max-quantizer={level}")
+                    }
+                };
+                format!(
+                    "av1enc usage-profile=realtime cpu-used=8 lag-in-frames=0 row-mt=true keyframe-max-dist={gop} \
+                     {rate} ! av1parse"
+                )
+            }
+            (VideoCodec::Mpeg2, rate) => {
+                let rate = match rate {
+                    Rate::Bitrate(bitrate) => format!("bitrate={}", bitrate.kilobits()),
+                    Rate::Quality(quality) => format!("quantisation={}", quantizer(*quality, 31).max(1)),
+                };
+                format!(
+                    "mpeg2enc format=3 {rate} min-gop-size={gop} max-gop-size={gop} b-per-refframe=0 closed-gop=true \
+                     ! mpegvideoparse"
+                )
+            }
+            (VideoCodec::Mjpeg, Rate::Quality(quality)) => format!("jpegenc quality={quality}"),
+            (VideoCodec::Mjpeg, Rate::Bitrate(_)) => "jpegenc".to_owned(),
+        }
+    }
+}
+
+/// With a constant quality the bitrate only is a limit, and this one is none. In kbit/s.
+const UNBOUND_KBIT: u32 = 100_000;
+
+/// Rate control of vp8enc and vp9enc.
+fn vpx_rate(rate: Rate) -> String {
+    match rate {
+        Rate::Bitrate(bitrate) => format!("end-usage=cbr target-bitrate={}", bitrate.0),
+        Rate::Quality(quality) => {
+            let level = quantizer(quality, 63);
+            format!("end-usage=cq cq-level={level} target-bitrate={UNBOUND_KBIT}000")
+        }
+    }
+}
+
+/// Quality 100 is the quantizer 0, quality 1 the coarsest.
+fn quantizer(quality: u8, coarsest: u32) -> u32 {
+    (100 - u32::from(quality.min(100))) * coarsest / 99
+}
+
+impl Audio {
+    /// From decoded sound to what the muxer takes.
+    fn text(&self) -> String {
+        let mut text = "audioconvert ! audioresample".to_owned();
+        if self.rate.is_some() || self.channels.is_some() {
+            text.push_str(" ! audio/x-raw");
+            if let Some(rate) = self.rate {
+                let _ = write!(text, ",rate={rate}");
+            }
+            if let Some(channels) = self.channels {
+                let _ = write!(text, ",channels={channels}");
+            }
+        }
+        let bits = self.bitrate.0;
+        let encoder = match self.codec {
+            AudioCodec::Aac => format!("avenc_aac bitrate={bits} ! aacparse"),
+            AudioCodec::Mp3 => {
+                let kilobits = self.bitrate.kilobits();
+                // Left alone, it lowers the sample rate where it thinks that the bitrate is too small.
+                let rate = self.rate.map(|rate| format!(" ! audio/mpeg,rate={rate}")).unwrap_or_default();
+                format!("lamemp3enc target=bitrate cbr=true bitrate={kilobits}{rate} ! mpegaudioparse")
+            }
+            AudioCodec::Ac3 => format!("avenc_ac3 bitrate={bits} ! ac3parse"),
+            // Half its usual frame is half its delay.
+            AudioCodec::Opus => format!("opusenc bitrate={bits} frame-size=10 ! opusparse"),
+            AudioCodec::Vorbis => format!("vorbisenc bitrate={bits}"),
+        };
+        let _ = write!(text, " ! {encoder}");
+        text
+    }
+}
