@@ -137,3 +137,101 @@ impl Scan {
 fn until_fill(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| byte == FILL).map_or(bytes.len(), |at| at + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Container, Scanner};
+    use proptest::prelude::*;
+
+    const PARTS: &[u8] = include_bytes!("../../tests/data/pictures.mpjpeg");
+    const BARE: &[u8] = include_bytes!("../../tests/data/pictures.mjpeg");
+    const SMALL: &[u8] = b"\xff\xd8\xff\xe0\0\x03a\xff\xff\xda\0\x03ada\xff\0ta\xff\xd3more\xff\xd9";
+
+    fn pictures(bytes: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
+        let (mut scanner, mut out, mut rest) = (Scanner::new(Some(Container::Mjpeg)), Vec::new(), bytes);
+        for &size in sizes.iter().cycle() {
+            let (piece, after) = rest.split_at(size.min(rest.len()));
+            scanner.push(piece, &mut out);
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        scanner.finish(&mut out);
+        let picture = |found| match found {
+            Scanned::Packet { kind: Kind::Keyframe, payload } => Some(payload.payload().to_vec()),
+            Scanned::Container(Container::Mjpeg) => None,
+            other => panic!("{other:?}"),
+        };
+        out.into_iter().filter_map(picture).collect()
+    }
+
+    #[test]
+    fn parts_and_bare_pictures_are_the_same_pictures() {
+        let bare = pictures(BARE, &[1000]);
+        assert_eq!(bare.len(), 10);
+        assert!(bare.concat() == BARE);
+        assert!(pictures(PARTS, &[777]) == bare);
+        for picture in bare {
+            image::load_from_memory(&picture).unwrap();
+        }
+    }
+
+    #[test]
+    fn pictures_end_where_their_markers_say() {
+        #[track_caller]
+        fn check(stream: &[&[u8]], expect: &[&[u8]]) {
+            assert_eq!(pictures(&stream.concat(), &[usize::MAX]), expect);
+        }
+        check(&[SMALL], &[SMALL]);
+        check(&[b"\xff\xd8\xff", SMALL, b"\0\0\xff\xff", SMALL], &[SMALL, SMALL]);
+        // A thumbnail within a segment.
+        let thumbnail = [b"\xff\xd8\xff\xe1\0\x1d", SMALL, &SMALL[2..]].concat();
+        check(&[&thumbnail, SMALL], &[&thumbnail, SMALL]);
+        // Two scans, as in a progressive picture.
+        let progressive = [&SMALL[..SMALL.len() - 2], b"\xff\xc4\0\x03t\xff\xda\0\x02second\xff\xd9"].concat();
+        check(&[&progressive, SMALL], &[&progressive, SMALL]);
+        // A picture without end is dropped for the next, and so is one with a senseless segment.
+        check(&[&SMALL[..SMALL.len() - 2], b"\r\n--next\r\n\r\n", SMALL], &[SMALL]);
+        check(&[b"\xff\xd8\xff\xe0\0\x01", SMALL], &[SMALL]);
+        check(&[b"no picture", &SMALL[..9]], &[]);
+    }
+
+    #[test]
+    fn a_picture_leaves_with_its_last_byte() {
+        let (mut scan, mut out) = (Scan::default(), Vec::new());
+        scan.push(&SMALL[..SMALL.len() - 1], &mut out);
+        assert!(out.is_empty());
+        scan.push(&SMALL[SMALL.len() - 1..], &mut out);
+        assert_eq!(out.len(), 1);
+    }
+
+    #[test]
+    fn an_endless_picture_is_given_up() {
+        let (mut scan, mut out) = (Scan::default(), Vec::new());
+        scan.push(&SMALL[..20], &mut out);
+        let data = vec![0; 1 << 20];
+        for _ in 0..64 {
+            scan.push(&data, &mut out);
+            assert!(scan.picture.len() <= MAX_PICTURE);
+        }
+        assert!(scan.picture.is_empty());
+        scan.push(SMALL, &mut out);
+        assert_eq!(out.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(
+            parts in prop::collection::vec(prop_oneof![
+                Just(SMALL.to_vec()),
+                prop::collection::vec(prop::sample::select(&[0xff, 0xd8, 0xd9, 0xda, 0xe0, 0, 3, 7][..]), 0..20),
+            ], 0..8),
+            sizes in prop::collection::vec(1usize..40, 1..8),
+        ) {
+            let stream = parts.concat();
+            prop_assert_eq!(pictures(&stream, &sizes), pictures(&stream, &[usize::MAX]));
+        }
+    }
+}

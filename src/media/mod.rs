@@ -4,7 +4,17 @@
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
 mod container;
+mod jpeg;
+pub mod matroska;
+pub mod multipart;
 mod packet;
+mod scanner;
+mod sniff;
+#[cfg(test)]
+mod testing;
+pub mod ts;
 
 pub use container::Container;
 pub use packet::{Kind, Packet, PacketBuf};
+pub use scanner::{Scanned, Scanner};
+pub use sniff::{MAX_SNIFFED, Sniffed, sniff};

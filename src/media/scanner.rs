@@ -13,7 +13,8 @@ pub enum Scanned {
     /// The container, told once, before anything else.
     Container(Container),
     /// The container's header as it is now; it replaces an earlier one. TS: the packets of PAT and PMT, which are part
-    /// of the following packets as well. Matroska: everything in front of the first cluster, which is not.
+    /// of the following packets as well. Matroska: everything in front of the first cluster, which is not; the size of
+    /// its segment is made unknown.
     Header(Bytes),
     /// The next media bytes, never empty. MJPEG: one whole JPEG picture.
     Packet {
@@ -169,6 +170,70 @@ impl Cutter {
         if !self.payload.is_empty() {
             let kind = if std::mem::take(&mut self.is_join) { Kind::Keyframe } else { Kind::Delta };
             out.push(Scanned::Packet { kind, payload: std::mem::take(&mut self.payload) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::testing;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_bytes_are_believed_more_than_the_expectation() {
+        #[track_caller]
+        fn check(expected: Option<Container>, bytes: &[u8], container: Container) {
+            for sizes in [&[1][..], &[usize::MAX]] {
+                assert_eq!(testing::Scan::of(expected, bytes, sizes).container, Some(container));
+            }
+        }
+        let webm = b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm";
+        check(None, webm, Container::Webm);
+        check(Some(Container::Mkv), webm, Container::Webm);
+        check(Some(Container::Ts), webm, Container::Webm);
+        check(Some(Container::Raw), webm, Container::Raw);
+        check(Some(Container::Ts), b"begun in a packet", Container::Ts);
+        check(None, b"GGG", Container::Raw);
+        check(Some(Container::Ts), b"GGG", Container::Ts);
+        check(Some(Container::Mjpeg), b"\0\xff\xd8\xff", Container::Mjpeg);
+        check(None, b"#!text", Container::Raw);
+    }
+
+    #[test]
+    fn an_expected_transport_stream_does_not_wait_for_a_second_packet() {
+        let (mut scanner, mut out) = (Scanner::new(Some(Container::Ts)), Vec::new());
+        let mut raw = [0xff; ts::PACKET];
+        raw[0] = ts::SYNC;
+        scanner.push(&raw, &mut out);
+        assert!(matches!(&out[..], [Scanned::Container(Container::Ts), Scanned::Packet { .. }]));
+    }
+
+    #[test]
+    fn nothing_comes_of_nothing() {
+        let (mut scanner, mut out) = (Scanner::new(Some(Container::Ts)), Vec::new());
+        scanner.push(b"", &mut out);
+        scanner.finish(&mut out);
+        assert!(out.is_empty() && scanner.container().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn unknown_bytes_pass_untouched_and_at_once(bytes: Vec<u8>, sizes in prop::collection::vec(1usize..99, 1..9)) {
+            let found = testing::Scan::of(Some(Container::Raw), &bytes, &sizes);
+            prop_assert!(found.media == bytes);
+            let bytes = [b"x", &bytes[..]].concat();
+            let found = testing::Scan::of(None, &bytes, &sizes);
+            prop_assert!(found.media == bytes && found.joins.is_empty() && found.headers.is_empty());
+            let (mut scanner, mut out) = (Scanner::new(None), Vec::new());
+            scanner.push(&bytes, &mut out);
+            prop_assert_eq!(out.len(), 2);
+        }
+
+        #[test]
+        fn no_bytes_panic(expected in prop::sample::select(&Container::ALL[..]), bytes: Vec<u8>, size in 1usize..99) {
+            testing::Scan::of(Some(expected), &bytes, &[size]);
+            testing::Scan::of(None, &bytes, &[size]);
         }
     }
 }

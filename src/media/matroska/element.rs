@@ -30,8 +30,6 @@ pub(super) const SAMPLING_FREQUENCY: u32 = 0xb5;
 pub(super) const CHANNELS: u32 = 0x9f;
 
 /// Longest [`Head`].
-pub(super) const MAX_HEAD: usize = 12;
-
 /// ID and size of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
@@ -109,7 +107,7 @@ mod tests {
         }
         check(b"", Ok(None));
         check(b"\xa3\x85", Ok(Some((SIMPLE_BLOCK, Some(5), 2))));
-        check(b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff", Ok(Some((CLUSTER, None, MAX_HEAD))));
+        check(b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff", Ok(Some((CLUSTER, None, 12))));
         check(b"\x1f\x43\xb6\x75\x01\xff\xff", Ok(None));
         check(b"\x1f\x43\xb6\x75\xff", Ok(Some((CLUSTER, None, 5))));
         check(b"\x1f\x43\xb6\x75\x40\x7f", Ok(Some((CLUSTER, Some(127), 6))));

@@ -111,3 +111,42 @@ fn float(content: &[u8]) -> f64 {
         _ => 0.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GSTREAMER: &[u8] = include_bytes!("../../../tests/data/vp8-opus-gst.webm");
+    const LIVE: &[u8] = include_bytes!("../../../tests/data/vp8-opus-live.webm");
+    const PLAIN: &[u8] = include_bytes!("../../../tests/data/h264-aac.mkv");
+
+    #[test]
+    fn tracks_are_read_from_captures() {
+        let found = tracks(PLAIN);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].is_video() && !found[1].is_video());
+        assert_eq!((found[0].codec, found[0].width, found[0].height), (&b"V_MPEG4/ISO/AVC"[..], 160, 120));
+        assert_eq!((found[1].codec, found[1].sampling_frequency, found[1].channels), (&b"A_AAC"[..], 44100.0, 1));
+        assert_eq!(found[1].number, 2);
+    }
+
+    #[test]
+    fn the_same_tracks_are_told_by_what_a_decoder_needs() {
+        #[track_caller]
+        fn check(from: &[u8], to: &[u8], expect: bool) {
+            assert_eq!(from.len(), to.len());
+            let at = GSTREAMER.windows(from.len()).position(|bytes| bytes == from).unwrap();
+            let mut other = GSTREAMER.to_vec();
+            other[at..at + to.len()].copy_from_slice(to);
+            assert_eq!(same_tracks(GSTREAMER, &other), expect);
+        }
+        check(b"GStreamer", b"gstreamer", true);
+        check(b"\x44\x61\x88\x0b", b"\x44\x61\x88\x0c", true);
+        check(b"\x73\xc5\x88", b"\x73\xc4\x88", true);
+        check(b"V_VP8", b"V_VP9", false);
+        check(b"\xb0\x81\xa0", b"\xb0\x81\xa1", false);
+        check(b"OpusHead\x01\x01", b"OpusHead\x01\x02", false);
+        check(b"\xb5\x88\x40\xe7", b"\xb5\x88\x40\xe8", false);
+        assert!(!same_tracks(GSTREAMER, PLAIN) && !same_tracks(LIVE, &LIVE[..100]) && !same_tracks(b"", b""));
+    }
+}

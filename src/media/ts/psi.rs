@@ -19,6 +19,14 @@ pub(super) struct Psi {
     program: Option<Program>,
 }
 
+/// The packets that PAT and PMT came in.
+#[derive(Debug)]
+pub(super) struct Tables<'a> {
+    pub(super) pat: &'a [[u8; PACKET]],
+    pub(super) pmt: &'a [[u8; PACKET]],
+    pub(super) pmt_pid: u16,
+}
+
 /// What a PMT says about its program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program {
@@ -59,10 +67,10 @@ impl Psi {
         self.program.as_ref()
     }
 
-    /// The packets of the newest PAT, and the PID and packets of the newest PMT, once both are known.
-    pub(super) fn tables(&self) -> Option<(&[[u8; PACKET]], u16, &[[u8; PACKET]])> {
+    /// The newest PAT and PMT, once both are known.
+    pub(super) fn tables(&self) -> Option<Tables<'_>> {
         let program = self.program.as_ref()?;
-        Some((&self.pat.packets, program.pmt_pid, &self.pmt.packets))
+        Some(Tables { pat: &self.pat.packets, pmt: &self.pmt.packets, pmt_pid: program.pmt_pid })
     }
 
     /// Takes a packet for which [`Psi::is_table`] holds; tells whether [`Psi::tables`] say something new now.
@@ -333,7 +341,7 @@ pub(super) mod tests {
         assert_eq!(push(&mut psi, &long[..2]), [false, false]);
         // A packet that is sent twice counts once.
         assert_eq!(push(&mut psi, &long[1..]), [false, false, true]);
-        assert_eq!(psi.tables().unwrap().2, long);
+        assert_eq!(psi.tables().unwrap().pmt, long);
         assert_eq!(push(&mut psi, &long), [false; 4]);
         assert_eq!(push(&mut psi, &packets(0x1000, &pmt(1, 3, &[0x1b]))), [true]);
     }

@@ -1,6 +1,6 @@
 //! Finds tables and join points in a transport stream.
 
-use super::packet::{PACKET, Packet, SYNC};
+use super::packet::{PACKET, PAT_PID, Packet, SYNC};
 use super::psi::{Psi, Video};
 use super::unit::Unit;
 use crate::media::Kind;
@@ -112,6 +112,10 @@ impl Scan {
     fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<Scanned>) {
         let role = self.role(packet);
         if matches!(role, Role::Table) {
+            // Of tables that are sent again with nothing in between, the last belong to what follows.
+            if matches!(self.state, State::Tables) && packet.pid() == PAT_PID {
+                self.settle(Kind::Delta, out);
+            }
             self.table(packet, out);
         }
         if let (State::Picture(unit), Role::PictureRest) = (&mut self.state, &role) {
@@ -199,9 +203,10 @@ impl Scan {
             self.is_marked = false;
         }
         self.settle_picture(out);
-        if let Some((pat, _, pmt)) = self.psi.tables() {
+        if let Some(tables) = self.psi.tables() {
             self.cutter.flush(out);
-            out.push(Scanned::Header(Bytes::from([pat.as_flattened(), pmt.as_flattened()].concat())));
+            let header = [tables.pat.as_flattened(), tables.pmt.as_flattened()].concat();
+            out.push(Scanned::Header(Bytes::from(header)));
         }
     }
 
@@ -226,5 +231,156 @@ impl Scan {
         }
         self.cutter.append(&self.held);
         self.held.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::psi::tests::{packets, pat, pmt};
+    use super::*;
+    use crate::media::{Container, testing};
+    use proptest::prelude::*;
+
+    const FFMPEG: &[u8] = include_bytes!("../../../tests/data/h264-aac.ts");
+    const GSTREAMER: &[u8] = include_bytes!("../../../tests/data/h264-aac-gst.ts");
+    const MPEG2: &[u8] = include_bytes!("../../../tests/data/mpeg2.ts");
+    const H265: &[u8] = include_bytes!("../../../tests/data/h265.ts");
+    const AUDIO: &[u8] = include_bytes!("../../../tests/data/aac.ts");
+
+    fn scan(bytes: &[u8], sizes: &[usize]) -> testing::Scan {
+        testing::Scan::of(None, bytes, sizes)
+    }
+
+    /// The capture as an encoder would make it that never sets `random_access_indicator`.
+    fn unmarked(capture: &[u8]) -> Vec<u8> {
+        let mut bytes = capture.to_vec();
+        for raw in bytes.as_chunks_mut::<PACKET>().0 {
+            if raw[3] & 0x20 != 0 && raw[4] > 0 {
+                raw[5] &= !0x40;
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn captures_are_joined_at_each_key_picture_with_and_without_mark() {
+        #[track_caller]
+        fn check(capture: &[u8], joins: &[usize]) {
+            let found = scan(capture, &[usize::MAX]);
+            assert_eq!((found.container, found.headers.len(), &found.joins[..]), (Some(Container::Ts), 1, joins));
+            assert!(found.media == capture);
+            assert_eq!(scan(&unmarked(capture), &[1316]).joins, joins);
+        }
+        // Where ffprobe sees the key pictures, less the PAT and PMT in front of them (376 bytes) if there are any.
+        check(FFMPEG, &[188, 20_304, 40_232]);
+        check(GSTREAMER, &[0, 23_688, 45_308]);
+        check(MPEG2, &[188, 38_540]);
+        check(H265, &[188, 19_176]);
+    }
+
+    #[test]
+    fn sound_alone_is_joined_where_a_frame_begins() {
+        let every = scan(AUDIO, &[PACKET]).joins;
+        assert!(every.len() > 3, "{every:?}");
+        assert!(scan(AUDIO, &[4096]).joins.iter().all(|at| every.contains(at)));
+        let mut out = Vec::new();
+        Scan::default().push(AUDIO, &mut out);
+        let joins = out.iter().filter(|found| matches!(found, Scanned::Packet { kind: Kind::Keyframe, .. }));
+        assert_eq!(joins.count(), 1);
+    }
+
+    #[test]
+    fn bytes_leave_with_the_call_that_brings_them() {
+        let (mut scan, mut out, mut sent) = (Scan::default(), Vec::new(), 0);
+        for (at, raw) in FFMPEG.as_chunks::<PACKET>().0.iter().enumerate() {
+            scan.push(raw, &mut out);
+            for found in out.drain(..) {
+                if let Scanned::Packet { payload, .. } = found {
+                    sent += payload.len();
+                }
+            }
+            // Tables wait for what they introduce, nothing else waits.
+            let held = (at + 1) * PACKET - sent;
+            assert!(held == 0 || [0, 17, 4096].contains(&Packet::new(raw).unwrap().pid()) && held <= 3 * PACKET);
+        }
+    }
+
+    #[test]
+    fn a_changed_table_is_a_new_header() {
+        let pat = packets(0, &pat(0x1000)).concat();
+        let table = |version| packets(0x1000, &pmt(version, 0, &[0x1b])).concat();
+        let stream = [&pat[..], &table(0), &pat, &table(0), &pat, &table(1)].concat();
+        let found = scan(&stream, &[100]);
+        assert_eq!(found.headers, [(0, [&pat[..], &table(0)].concat()), (4 * PACKET, [&pat[..], &table(1)].concat())]);
+        assert!(found.media == stream && found.joins.is_empty());
+    }
+
+    #[test]
+    fn garbage_between_packets_is_left_out() {
+        let (begin, end) = GSTREAMER.split_at(100 * PACKET);
+        let found = scan(&[begin, b"garbage\x47", end].concat(), &[1000]);
+        assert!(found.media == GSTREAMER);
+        let late = testing::Scan::of(Some(Container::Ts), &GSTREAMER[50..], &[7]);
+        assert!(late.media == GSTREAMER[PACKET..]);
+    }
+
+    #[test]
+    fn an_undecided_picture_is_not_held_for_long() {
+        let mut stream = [packets(0, &pat(0x1000)), packets(0x1000, &pmt(0, 0, &[0x1b]))].concat();
+        let mut picture = [0xff; PACKET];
+        picture[..13].copy_from_slice(b"\x47\x41\x00\x10\0\0\x01\xe0\0\0\x80\0\0");
+        stream.push(picture);
+        picture[..4].copy_from_slice(b"\x47\x01\x00\x10");
+        let (mut scan, mut out) = (Scan::default(), Vec::new());
+        scan.push(stream.as_flattened(), &mut out);
+        for _ in 0..200 {
+            assert!(scan.held.len() < MAX_HELD);
+            scan.push(&picture, &mut out);
+        }
+        assert!(scan.held.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn pieces_do_not_matter(sizes in prop::collection::vec(1usize..2000, 1..20), cut in 0usize..4000) {
+            for capture in [FFMPEG, GSTREAMER] {
+                let bytes = unmarked(&capture[..capture.len() - cut]);
+                prop_assert!(scan(&bytes, &sizes) == scan(&bytes, &[usize::MAX]));
+            }
+        }
+
+        #[test]
+        fn damage_costs_no_more_than_the_damaged(
+            damage in prop::collection::vec((0usize..60_000, any::<u8>()), 0..40),
+            sizes in prop::collection::vec(1usize..2000, 1..10),
+        ) {
+            let mut bytes = FFMPEG.to_vec();
+            for (at, value) in damage {
+                bytes[at] = value;
+            }
+            let (mut scan, mut out, mut rest) = (Scan::default(), Vec::new(), &bytes[..]);
+            for size in sizes.iter().cycle() {
+                let (piece, after) = rest.split_at((*size).min(rest.len()));
+                scan.push(piece, &mut out);
+                prop_assert!(scan.window.len() < 2 * PACKET && scan.held.len() <= MAX_HELD);
+                rest = after;
+                if rest.is_empty() { break }
+            }
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(packets: Vec<[[u8; 16]; 2]>, pid in 0u8..2) {
+            let (mut scan, mut out) = (Scan::default(), Vec::new());
+            for [head, tail] in packets {
+                let mut raw = [0; PACKET];
+                raw[..16].copy_from_slice(&head);
+                raw[16..32].copy_from_slice(&tail);
+                raw[0] = SYNC;
+                raw[1] = raw[1] & 0x40 | pid;
+                scan.push(&raw, &mut out);
+            }
+            scan.finish(&mut out);
+        }
     }
 }
