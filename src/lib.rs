@@ -13,3 +13,4 @@ pub mod run;
 pub mod stream;
 pub mod sys;
 pub mod telemetry;
+pub mod worker;

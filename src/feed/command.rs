@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::BytesMut;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use std::{path::PathBuf, process::ExitStatus, process::Stdio, sync::Arc, time::Duration};
+use std::{path::PathBuf, pin::pin, process::ExitStatus, process::Stdio, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
@@ -50,25 +50,30 @@ impl CommandSource {
             Ok(child) => child,
             Err(error) => return Ended::Failed(format!("cannot be started: {error}")),
         };
+        let mut abandoned = Abandoned(pid_of(&child));
         let stderr = child.stderr.take().map(|output| self.spawn_stderr(output));
         let input = child.stdin.take().zip(self.input.as_ref()).map(|(stdin, from)| tokio::spawn(feed_stdin(stdin, from.clone())));
-        let copied = match child.stdout.take() {
-            Some(stdout) => tokio::select! {
-                copied = self.copy(stdout, first) => Some(copied),
-                () = stop.cancelled() => None,
-            },
-            None => None,
+        let Some(stdout) = child.stdout.take() else { return Ended::Failed("has no output".to_owned()) };
+        let mut copy = pin!(self.copy(stdout, first));
+        let copied = tokio::select! {
+            copied = &mut copy => Some(copied),
+            () = stop.cancelled() => None,
         };
-        if let Some(input) = input {
-            input.abort();
-        }
         let (status, told) = match copied {
             Some(_) => match tokio::time::timeout(AFTER_END, child.wait()).await {
                 Ok(status) => (status.ok(), false),
                 Err(_) => (end(&mut child).await, true),
             },
-            None => (end(&mut child).await, true),
+            // Its last words are still taken, so that it does not stumble over a closed pipe.
+            None => {
+                let (status, _) = tokio::join!(end(&mut child), tokio::time::timeout(3 * guard::GRACE, copy));
+                (status, true)
+            }
         };
+        abandoned.0 = None;
+        if let Some(input) = input {
+            input.abort();
+        }
         let last_words = match stderr {
             Some(task) => task.await.ok().flatten(),
             None => None,
@@ -83,7 +88,7 @@ impl CommandSource {
 
     fn spawn(&self) -> std::io::Result<Child> {
         let mut command = guard::command(&self.argv)?;
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.input.is_some() {
             command.stdin(Stdio::piped());
         }
@@ -146,9 +151,24 @@ async fn feed_stdin(mut stdin: ChildStdin, from: FanOut) {
     }
 }
 
+/// Tells the guard to end when the source itself is dropped or panics.
+struct Abandoned(Option<Pid>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+}
+
 /// Ends the guard, which ends the program; the whole group when it does not.
 async fn end(child: &mut Child) -> Option<ExitStatus> {
-    let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let pid = pid_of(child);
     if let Some(pid) = pid {
         let _ = kill_process(pid, Signal::TERM);
     }

@@ -50,6 +50,21 @@ pub enum State {
     Dead,
 }
 
+impl State {
+    /// One word for logs and pages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Running { .. } => "running",
+            Self::Lingering { .. } => "lingering",
+            Self::Stopping => "stopping",
+            Self::Backoff { .. } => "backoff",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {

@@ -70,7 +70,7 @@ impl Supervisor {
                 None => {}
             }
             self.tell(before, machine.state());
-            if let (Input::FirstMedia, Some(failures)) = (input, repeats.recovered()) {
+            if input == Input::FirstMedia && let Some(failures) = repeats.recovered() {
                 tracing::info!(name = %self.name, failures, "runs again");
             }
             input = tokio::select! {
@@ -115,7 +115,7 @@ impl Supervisor {
         if before == now {
             return;
         }
-        tracing::debug!(name = %self.name, state = ?now, "is now");
+        tracing::debug!(name = %self.name, state = now.word(), "is now");
         match (before, now) {
             (_, State::Dead) => {
                 tracing::error!(name = %self.name, "stays dead: it is not to be resurrected");
