@@ -4,15 +4,19 @@
 //! completes, not with the next one, which would be a picture later.
 
 use super::PacketBuf;
+use bytes::Bytes;
 use std::time::Duration;
+
+/// What follows each picture.
+const END: &[u8] = b"\r\n--voyandz\r\n";
 
 /// What a connection gets before its first picture.
 pub fn opening() -> &'static [u8] {
     b"--voyandz\r\n"
 }
 
-/// One picture as a part, up to and including the boundary behind it. `captured` becomes the field `X-Timestamp`, in
-/// seconds with six decimals.
+/// One picture as a part, up to and including the boundary behind it. `captured` is the time since 1970 and becomes the
+/// field `X-Timestamp`, in seconds with six decimals.
 pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
     let length = jpeg.len();
     let mut head = format!("Content-Type: image/jpeg\r\nContent-Length: {length}\r\n");
@@ -20,12 +24,18 @@ pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
         head.push_str(&format!("X-Timestamp: {}.{:06}\r\n", time.as_secs(), time.subsec_micros()));
     }
     head.push_str("\r\n");
-    let end = b"\r\n--voyandz\r\n";
-    let mut part = PacketBuf::with_capacity(head.len() + length + end.len());
+    let mut part = PacketBuf::with_capacity(head.len() + length + END.len());
     part.extend_from_slice(head.as_bytes());
     part.extend_from_slice(jpeg);
-    part.extend_from_slice(end);
+    part.extend_from_slice(END);
     part
+}
+
+/// The picture in a [`part`].
+pub fn picture_of(part: &Bytes) -> Option<Bytes> {
+    let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let end = part.len().checked_sub(END.len())?;
+    (head + 4 <= end).then(|| part.slice(head + 4..end))
 }
 
 #[cfg(test)]
@@ -43,6 +53,9 @@ mod tests {
             part(jpeg, Some(Duration::from_nanos(7_000_042_999))).payload(),
             expect("X-Timestamp: 7.000042\r\n")
         );
+        let whole = part(jpeg, None).finish(crate::media::Kind::Keyframe).payload();
+        assert_eq!(picture_of(&whole).unwrap(), &jpeg[..]);
+        assert_eq!(picture_of(&Bytes::from_static(b"no part")), None);
         let boundary = Container::Mjpeg.mimetype().rsplit_once("boundary=").unwrap().1;
         assert_eq!(opening(), format!("--{boundary}\r\n").as_bytes());
     }

@@ -111,10 +111,6 @@ impl Ring {
         self.first + self.slots.len() as u64
     }
 
-    /// Bytes in the ring.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
 
     /// Appends a packet. `notice` is what a reader that resumes here after a loss needs first.
     pub fn push(&mut self, packet: Packet, notice: Option<Bytes>, now: Instant) {

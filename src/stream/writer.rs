@@ -1,9 +1,12 @@
 //! Where packets enter a fan-out: whatever the source, what the readers get is one unbroken stream.
 
 use super::FanOut;
-use crate::media::{Container, Kind, PacketBuf, Scanned, matroska, multipart, ts::Splicer};
+use crate::{
+    media::{Container, Kind, PacketBuf, Scanned, matroska, multipart, ts::Splicer},
+    sys::monotonic,
+};
 use bytes::Bytes;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The one writer of a fan-out.
 #[derive(Debug)]
@@ -123,7 +126,7 @@ impl Writer {
                     set_if_changed(&self.fanout, header, splicer.header());
                 }
             }
-            Format::Mjpeg => payload = multipart::part(payload.payload(), captured),
+            Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(wall_clock)),
             Format::Unknown | Format::Matroska { .. } | Format::Raw => {}
         }
         let mut packet = payload.finish(kind);
@@ -141,6 +144,12 @@ impl Writer {
             Scanned::Packet { kind, payload } => self.packet(kind, payload, None, false),
         }
     }
+}
+
+/// A time of the monotonic clock as time since 1970.
+fn wall_clock(time: Duration) -> Option<Duration> {
+    let age = monotonic().saturating_sub(time);
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.checked_sub(age)
 }
 
 fn set_if_changed(fanout: &FanOut, current: &mut Option<Bytes>, new: Option<Bytes>) {

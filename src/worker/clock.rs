@@ -1,0 +1,110 @@
+//! Time: every pipeline counts from the plan's epoch on the machine's monotonic clock.
+
+use super::sync::lock;
+use gst::prelude::*;
+use gstreamer as gst;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// A step between two buffers of a track, or lateness, that is no jitter: the source's clock jumped.
+const JUMP: u64 = Duration::from_secs(10).as_nanos() as u64;
+
+/// The monotonic clock now, in nanoseconds.
+pub(super) fn now() -> u64 {
+    gst::SystemClock::obtain().time().nseconds()
+}
+
+/// Makes a pipeline count its running time from `base`.
+pub(super) fn set_base(pipeline: &gst::Pipeline, base: u64) {
+    pipeline.use_clock(Some(&gst::SystemClock::obtain()));
+    pipeline.set_start_time(gst::ClockTime::NONE);
+    pipeline.set_base_time(gst::ClockTime::from_nseconds(base));
+}
+
+/// Maps the times of one run of a feed to running times since the plan's epoch.
+///
+/// All tracks of a run share one shift, which keeps picture and sound together.
+pub(super) struct Timeline {
+    /// Of the feed's pipeline, since the epoch.
+    base: i64,
+    epoch: u64,
+    /// Nothing is known of the source's timestamps: the first one means "now".
+    shift: Mutex<Option<i64>>,
+    /// End of what any run of the feed has delivered so far.
+    end: Arc<AtomicU64>,
+}
+
+impl Timeline {
+    /// Of a pipeline with base time `base`. With `anchored`, the first buffer's time is that of its arrival.
+    pub(super) fn new(base: u64, epoch: u64, anchored: bool, end: Arc<AtomicU64>) -> Self {
+        let shift = Mutex::new((!anchored).then_some(0));
+        Self { base: signed(base) - signed(epoch), epoch, shift, end }
+    }
+
+    /// Gives a buffer its times since the epoch; returns whether its source's clock jumped. `last` is the track's
+    /// own memory.
+    pub(super) fn stamp(
+        &self,
+        buffer: &mut gst::BufferRef,
+        segment: Option<&gst::FormattedSegment<gst::ClockTime>>,
+        last: &mut Option<u64>,
+    ) -> bool {
+        let now = now().saturating_sub(self.epoch);
+        let running = |time: Option<gst::ClockTime>| -> Option<i64> {
+            let time = time?;
+            let signed_time = match segment {
+                Some(segment) => segment.to_running_time_full(time)?,
+                None => time.into(),
+            };
+            Some(
+                self.base
+                    + match signed_time {
+                        gst::Signed::Positive(time) => signed(time.nseconds()),
+                        gst::Signed::Negative(time) => -signed(time.nseconds()),
+                    },
+            )
+        };
+        let (pts, dts) = (running(buffer.pts()), running(buffer.dts()));
+        let Some(reference) = dts.or(pts) else {
+            let at = (*last).unwrap_or(now).max(now);
+            buffer.set_pts(gst::ClockTime::from_nseconds(at));
+            return false;
+        };
+        let (shift, jumped) = self.shift(reference, now, *last);
+        let shifted = |time: i64| u64::try_from(time + shift).unwrap_or(0);
+        *last = Some(shifted(reference));
+        let end = shifted(pts.unwrap_or(reference)) + buffer.duration().map_or(0, gst::ClockTime::nseconds);
+        self.end.fetch_max(end.min(now + JUMP), Ordering::Relaxed);
+        buffer.set_pts(pts.map(|time| gst::ClockTime::from_nseconds(shifted(time))));
+        buffer.set_dts(dts.map(|time| gst::ClockTime::from_nseconds(shifted(time))));
+        jumped
+    }
+
+    fn shift(&self, reference: i64, now: u64, last: Option<u64>) -> (i64, bool) {
+        let mut shift = lock(&self.shift);
+        let target = || signed(now.max(self.end.load(Ordering::Relaxed)));
+        let Some(current) = *shift else {
+            let first = target() - reference;
+            *shift = Some(first);
+            return (first, false);
+        };
+        let time = reference + current;
+        let stepped = last.is_some_and(|last| (time - signed(last)).unsigned_abs() > JUMP);
+        let late = time < signed(now) - signed(JUMP);
+        if !stepped && !late {
+            return (current, false);
+        }
+        let repaired = target() - reference;
+        *shift = Some(repaired);
+        (repaired, true)
+    }
+}
+
+fn signed(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}

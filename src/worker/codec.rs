@@ -1,0 +1,129 @@
+//! What caps mean: kind of track, container, parser, and what a muxer takes.
+
+use crate::{ipc::TrackKind, media::Container};
+use gst::prelude::*;
+use gstreamer as gst;
+
+/// A track's kind and whether it is encoded; `None` for what is neither picture nor sound.
+pub(super) fn classify(caps: &gst::CapsRef) -> Option<(TrackKind, bool)> {
+    let structure = caps.structure(0)?;
+    let name = structure.name().as_str();
+    let system = structure.get::<bool>("systemstream").unwrap_or(false);
+    Some(match name {
+        "video/x-raw" => (TrackKind::Video, false),
+        "audio/x-raw" => (TrackKind::Audio, false),
+        "video/mpegts"
+        | "video/webm"
+        | "audio/webm"
+        | "video/x-matroska"
+        | "audio/x-matroska"
+        | "video/x-matroska-3d"
+        | "video/x-flv"
+        | "video/quicktime"
+        | "video/x-msvideo"
+        | "video/x-ms-asf"
+        | "application/ogg"
+        | "video/ogg"
+        | "audio/ogg"
+        | "multipart/x-mixed-replace" => (TrackKind::Muxed, true),
+        "video/mpeg" if system => (TrackKind::Muxed, true),
+        _ if name.starts_with("video/") || name.starts_with("image/") => (TrackKind::Video, true),
+        _ if name.starts_with("audio/") => (TrackKind::Audio, true),
+        _ => return None,
+    })
+}
+
+/// The container that muxed caps stand for, of those whose packets a viewer can be given as they are.
+pub(super) fn container(caps: &gst::CapsRef) -> Option<Container> {
+    match caps.structure(0)?.name().as_str() {
+        "video/mpegts" => Some(Container::Ts),
+        "video/webm" | "audio/webm" => Some(Container::Webm),
+        "video/x-matroska" | "audio/x-matroska" => Some(Container::Mkv),
+        "image/jpeg" => Some(Container::Mjpeg),
+        _ => None,
+    }
+}
+
+/// The parser for these caps, set so that every keyframe carries what a decoder needs to begin there.
+pub(super) fn parser(caps: &gst::CapsRef) -> Option<gst::Element> {
+    let structure = caps.structure(0)?;
+    let version = structure.get::<i32>("mpegversion").unwrap_or(0);
+    let (factory, repeats_headers) = match (structure.name().as_str(), version) {
+        ("video/x-h264", _) => ("h264parse", true),
+        ("video/x-h265", _) => ("h265parse", true),
+        ("video/mpeg", 1 | 2) => ("mpegvideoparse", false),
+        ("video/mpeg", 4) => ("mpeg4videoparse", true),
+        ("video/x-av1", _) => ("av1parse", false),
+        ("video/x-vp9", _) => ("vp9parse", false),
+        ("audio/mpeg", 1) => ("mpegaudioparse", false),
+        ("audio/mpeg", 2 | 4) => ("aacparse", false),
+        ("audio/x-ac3" | "audio/x-eac3", _) => ("ac3parse", false),
+        ("audio/x-opus", _) => ("opusparse", false),
+        ("audio/x-flac", _) => ("flacparse", false),
+        _ => return None,
+    };
+    let parser = gst::ElementFactory::make(factory).build().ok()?;
+    if repeats_headers {
+        parser.set_property("config-interval", -1i32);
+    }
+    Some(parser)
+}
+
+/// The caps that `caps` can become behind their parser.
+pub(super) fn parsed_forms(caps: &gst::Caps) -> gst::Caps {
+    let mut forms = gst::Caps::new_empty();
+    let forms_mut = forms.make_mut();
+    forms_mut.append(caps.clone());
+    if let (Some(parser), Some(structure)) = (parser(caps), caps.structure(0))
+        && let Some(template) = parser.pad_template("src")
+    {
+        let media = structure.name();
+        for form in template.caps().iter().filter(|form| form.name() == media) {
+            let mut form = form.to_owned();
+            // What a parser does not change.
+            for field in ["width", "height", "framerate", "mpegversion", "rate", "channels"] {
+                if let Ok(value) = structure.value(field) {
+                    form.set_value(field, value.clone());
+                }
+            }
+            forms_mut.append_structure(form);
+        }
+    }
+    forms
+}
+
+/// The muxer of a container; `None` for one that needs no muxer.
+pub(super) fn muxer(container: Container) -> Option<&'static str> {
+    match container {
+        Container::Ts => Some("mpegtsmux"),
+        Container::Webm => Some("webmmux"),
+        Container::Mkv => Some("matroskamux"),
+        Container::Mjpeg | Container::Raw => None,
+    }
+}
+
+/// Whether the container can carry a track of these encoded caps.
+pub(super) fn carries(container: Container, caps: &gst::Caps) -> bool {
+    let Some(muxer) = muxer(container) else {
+        return self::container(caps) == Some(Container::Mjpeg);
+    };
+    let Some(factory) = gst::ElementFactory::find(muxer) else { return false };
+    let forms = parsed_forms(caps);
+    factory
+        .static_pad_templates()
+        .iter()
+        .filter(|template| template.direction() == gst::PadDirection::Sink)
+        .any(|template| template.caps().can_intersect(&forms))
+}
+
+/// Whether a buffer can be decoded without those before it.
+pub(super) fn is_key(buffer: &gst::BufferRef) -> bool {
+    !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+}
+
+/// Whether an element encodes pictures.
+pub(super) fn is_video_encoder(element: &gst::Element) -> bool {
+    let Some(factory) = element.factory() else { return false };
+    let class = factory.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
+    class.contains("Encoder") && (class.contains("Video") || class.contains("Image"))
+}

@@ -1,0 +1,132 @@
+//! Everything that can happen, as one type in one channel.
+
+use crate::ipc::{FromWorker, Item, LogLevel, ToWorker};
+use gst::prelude::*;
+use gstreamer as gst;
+use std::sync::mpsc;
+
+/// What the worker's one deciding thread is told.
+pub(super) enum Event {
+    /// A message from the server.
+    Control(ToWorker),
+    /// A socket is closed or of no use.
+    Closed,
+    /// A line for the server.
+    Say(FromWorker),
+    /// A pipeline reports something.
+    Bus(Run, Note),
+    /// A pipeline has been told to play; media may be pushed into it.
+    Up(Run),
+    /// A pipeline is gone for good.
+    Gone(Run),
+    /// A feed's tracks are known, or changed.
+    Tracks(u32),
+    /// The bytes of a feed begin anew.
+    Restart(u32),
+    /// The first media of an item.
+    First(Run),
+    /// A picture job is done.
+    Picture,
+}
+
+/// One run of one pipeline: events of an earlier run are told apart by the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Whose pipeline.
+    pub(super) owner: Owner,
+    /// Unique in this process.
+    pub(super) number: u64,
+}
+
+/// Whose pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A feed's own.
+    Feed(u32),
+    /// The one that takes a feed's muxed track apart.
+    Demux(u32),
+    /// One that decodes a track of a feed.
+    Decoder(u32),
+    /// A stream's.
+    Stream(u32),
+}
+
+impl Owner {
+    /// The item that a log line is about.
+    pub(super) fn item(self) -> Item {
+        match self {
+            Self::Feed(feed) | Self::Demux(feed) | Self::Decoder(feed) => Item::Feed(feed),
+            Self::Stream(stream) => Item::Stream(stream),
+        }
+    }
+}
+
+/// What a pipeline reports.
+pub(super) enum Note {
+    /// It failed.
+    Error(String),
+    /// It is at its end.
+    EndOfStream,
+    /// Something to log.
+    Warning(String),
+    /// Latencies changed.
+    Latency(gst::glib::WeakRef<gst::Pipeline>),
+}
+
+/// The sending side, for callbacks and threads. Unbounded, because its senders may not wait; they send at most a
+/// few events a second.
+#[derive(Clone)]
+pub(super) struct Events(mpsc::Sender<Event>);
+
+impl Events {
+    pub(super) fn channel() -> (Self, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel();
+        (Self(sender), receiver)
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        // The receiver is gone when the worker leaves.
+        let _ = self.0.send(event);
+    }
+
+    pub(super) fn log(&self, level: LogLevel, item: Option<Item>, text: String) {
+        self.send(Event::Say(FromWorker::Log { level, item, text }));
+    }
+
+    /// Forwards what matters of a pipeline's bus.
+    pub(super) fn watch(&self, pipeline: &gst::Pipeline, run: Run) {
+        let events = self.clone();
+        let weak = pipeline.downgrade();
+        let Some(bus) = pipeline.bus() else { return };
+        bus.set_sync_handler(move |_, message| {
+            use gst::MessageView as View;
+            let note = match message.view() {
+                View::Error(error) => Some(Note::Error(describe(message.src(), &error.error(), error.debug()))),
+                View::Eos(_) => Some(Note::EndOfStream),
+                View::Warning(fault) => Some(Note::Warning(describe(message.src(), &fault.error(), fault.debug()))),
+                View::Latency(_) => Some(Note::Latency(weak.clone())),
+                _ => None,
+            };
+            if let Some(note) = note {
+                events.send(Event::Bus(run, note));
+            }
+            gst::BusSyncReply::Drop
+        });
+    }
+}
+
+/// `element: message (last line of the debug text)`.
+pub(super) fn describe(
+    source: Option<&gst::Object>,
+    error: &gst::glib::Error,
+    debug: Option<gst::glib::GString>,
+) -> String {
+    let element = source.map_or_else(|| "pipeline".into(), |source| source.name().to_string());
+    let message = error.message().trim();
+    // The debug text is `file.c(line): function (): path:\ndetail`.
+    let tail = debug.as_deref().and_then(|debug| debug.lines().filter(|line| !line.trim().is_empty()).nth(1));
+    match tail.map(str::trim).filter(|tail| *tail != message) {
+        Some(tail) => format!("{element}: {message} ({tail})"),
+        None => format!("{element}: {message}"),
+    }
+}

@@ -1,0 +1,317 @@
+//! gst-launch texts: parsing without starting anything, and faults that say where.
+
+use crate::ipc::{TextFault, TextKind};
+use gst::prelude::*;
+use gstreamer as gst;
+
+/// Well-known elements and the packages that have them: Debian, Nix.
+const PACKAGES: [(&[&str], &str, &str); 6] = [
+    (
+        &["x264enc", "amrnbdec", "mpeg2dec", "a52dec", "dvdreadsrc", "asfdemux", "rmdemux"],
+        "gstreamer1.0-plugins-ugly",
+        "gst_all_1.gst-plugins-ugly",
+    ),
+    (
+        &[
+            "h264parse",
+            "h265parse",
+            "mpegtsmux",
+            "tsdemux",
+            "tsparse",
+            "srtsrc",
+            "srtsink",
+            "webrtcbin",
+            "x265enc",
+            "openh264enc",
+            "openh264dec",
+            "av1parse",
+            "av1enc",
+            "fdkaacenc",
+            "faac",
+            "decklinkvideosrc",
+            "decklinkaudiosrc",
+            "rtmp2src",
+            "rtmp2sink",
+            "hlsdemux",
+            "dashdemux",
+            "kmssink",
+            "vah264enc",
+            "vah264dec",
+            "v4l2codecs",
+            "nvh264enc",
+            "nvh264dec",
+            "voaacenc",
+            "mpegvideoparse",
+            "jpegparse",
+            "mpeg2enc",
+            "interaudiosrc",
+            "intervideosrc",
+            "zbar",
+            "svtav1enc",
+            "uvch264src",
+            "ristsrc",
+            "dvbsrc",
+            "jp2kdecimator",
+        ],
+        "gstreamer1.0-plugins-bad",
+        "gst_all_1.gst-plugins-bad",
+    ),
+    (
+        &[
+            "v4l2src",
+            "v4l2h264enc",
+            "rtspsrc",
+            "rtph264depay",
+            "rtpjitterbuffer",
+            "udpsrc",
+            "udpsink",
+            "matroskamux",
+            "matroskademux",
+            "webmmux",
+            "vp8enc",
+            "vp9enc",
+            "vp8dec",
+            "vp9dec",
+            "jpegenc",
+            "jpegdec",
+            "pngenc",
+            "pngdec",
+            "pulsesrc",
+            "flvmux",
+            "flvdemux",
+            "qtdemux",
+            "mp4mux",
+            "multipartmux",
+            "multipartdemux",
+            "souphttpsrc",
+            "aacparse",
+            "deinterlace",
+            "videocrop",
+            "videoflip",
+            "autovideosrc",
+            "level",
+            "lamemp3enc",
+            "flacenc",
+            "wavenc",
+            "jackaudiosrc",
+            "ximagesrc",
+            "imagefreeze",
+            "multifilesrc",
+        ],
+        "gstreamer1.0-plugins-good",
+        "gst_all_1.gst-plugins-good",
+    ),
+    (
+        &[
+            "videotestsrc",
+            "audiotestsrc",
+            "videoconvert",
+            "videoscale",
+            "videorate",
+            "audioconvert",
+            "audioresample",
+            "appsrc",
+            "appsink",
+            "decodebin",
+            "decodebin3",
+            "parsebin",
+            "uridecodebin",
+            "opusenc",
+            "opusdec",
+            "theoraenc",
+            "vorbisenc",
+            "oggmux",
+            "volume",
+            "tcpclientsrc",
+            "compositor",
+            "audiomixer",
+        ],
+        "gstreamer1.0-plugins-base",
+        "gst_all_1.gst-plugins-base",
+    ),
+    (&["timeoverlay", "textoverlay", "clockoverlay"], "gstreamer1.0-x", "gst_all_1.gst-plugins-base"),
+    (&["alsasrc", "alsasink"], "gstreamer1.0-alsa", "gst_all_1.gst-plugins-base"),
+];
+
+/// A parsed text, in state NULL.
+pub(super) fn parse(text: &str, declared: &[String]) -> Result<gst::Bin, TextFault> {
+    let sources: String = declared
+        .iter()
+        .map(|name| {
+            format!("appsrc name={name} is-live=true format=time block=false max-bytes=0 leaky-type=downstream min-latency=0 ")
+        })
+        .collect();
+    if text.trim().is_empty() {
+        return Err(TextFault { message: "the text is empty".into(), at: None });
+    }
+    let mut context = gst::ParseContext::new();
+    gst::parse::bin_from_description_full(
+        &format!("{sources}{text}"),
+        false,
+        Some(&mut context),
+        gst::ParseFlags::FATAL_ERRORS,
+    )
+    .map_err(|error| fault(text, error.message(), &context.missing_elements()))
+    .and_then(|element| {
+        element.downcast::<gst::Bin>().map_err(|_| TextFault { message: "the text is no pipeline".into(), at: None })
+    })
+}
+
+/// Whether a text parses and has the pads that its kind needs.
+pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
+    let declared = match kind {
+        TextKind::Feed => Vec::new(),
+        TextKind::Stream => references(text),
+    };
+    let bin = match parse(text, &declared) {
+        Ok(bin) => bin,
+        Err(fault) => return Some(fault),
+    };
+    let missing = |message: &str| Some(TextFault { message: message.into(), at: None });
+    match kind {
+        TextKind::Feed if free_sources(&bin).is_empty() && dynamic(&bin).is_empty() => {
+            missing("no source pad is left free: nothing comes out of this pipeline")
+        }
+        TextKind::Stream => match free_sources(&bin).len() {
+            0 => missing("no source pad is left free: nothing comes out of this pipeline"),
+            1 => None,
+            _ => missing("more than one source pad is left free: end the text in one muxer or encoder"),
+        },
+        TextKind::Feed => None,
+    }
+}
+
+/// The names of feed tracks that a stream's text reads from, in order, each once.
+pub(super) fn references(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let Some((name, _)) = word.trim_start_matches('(').split_once('.') else { continue };
+        if reference(name).is_some() && !names.iter().any(|known| known == name) && !defines(text, name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// What a name like `video` or `audio_1` refers to: the kind and the position among the stream's feeds.
+pub(super) fn reference(name: &str) -> Option<(crate::ipc::TrackKind, Option<usize>)> {
+    use crate::ipc::TrackKind::{Audio, Video};
+    let (kind, rest) = match (name.strip_prefix("video"), name.strip_prefix("audio")) {
+        (Some(rest), _) => (Video, rest),
+        (_, Some(rest)) => (Audio, rest),
+        _ => return None,
+    };
+    match rest.strip_prefix('_') {
+        Some(number) => Some((kind, Some(number.parse().ok()?))),
+        None => rest.is_empty().then_some((kind, None)),
+    }
+}
+
+/// Whether the text gives one of its own elements this name.
+fn defines(text: &str, name: &str) -> bool {
+    text.split_whitespace()
+        .filter_map(|word| word.strip_prefix("name="))
+        .any(|value| value.trim_matches(['"', '\'', ')']) == name)
+}
+
+/// Source pads of the outermost elements that nothing is linked to.
+pub(super) fn free_sources(bin: &gst::Bin) -> Vec<gst::Pad> {
+    let mut children = bin.children();
+    // The newest child comes first; a text is read from its start.
+    children.reverse();
+    let mut pads = Vec::new();
+    for element in children {
+        pads.extend(element.src_pads().into_iter().filter(|pad| !pad.is_linked()));
+        let wants_pad = matches!(element.name().as_str(), "video" | "audio") && element.src_pads().is_empty();
+        if wants_pad && let Some(pad) = element.request_pad_simple("src_%u") {
+            pads.push(pad);
+        }
+    }
+    pads
+}
+
+/// The outermost elements that get further source pads while they run.
+pub(super) fn dynamic(bin: &gst::Bin) -> Vec<gst::Element> {
+    let later = |template: &gst::PadTemplate| {
+        template.direction() == gst::PadDirection::Src && template.presence() == gst::PadPresence::Sometimes
+    };
+    bin.children().into_iter().filter(|element| element.pad_template_list().iter().any(later)).collect()
+}
+
+fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
+    let at = quoted(message).find_map(|word| find_word(text, word));
+    let mut message = message.to_owned();
+    let names = missing.iter().map(String::as_str);
+    let unknown = message.strip_prefix("no element \"").and_then(|rest| rest.split('"').next()).map(str::to_owned);
+    for name in names.chain(unknown.as_deref().filter(|_| missing.is_empty())) {
+        let package = PACKAGES.iter().find(|(elements, ..)| elements.contains(&name));
+        if let Some((_, debian, nix)) = package {
+            message += &format!(" (Debian: apt-get install {debian}; Nix: {nix})");
+        }
+    }
+    TextFault { message, at }
+}
+
+/// The words in double quotes, as GStreamer marks what a message is about.
+fn quoted(message: &str) -> impl Iterator<Item = &str> {
+    message.split('"').skip(1).step_by(2).filter(|word| !word.is_empty())
+}
+
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let inside = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    text.match_indices(word).map(|(at, _)| at).find(|at| {
+        let before = text.get(..*at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|after| after.chars().next());
+        !before.is_some_and(inside) && !after.is_some_and(inside)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_text(kind: TextKind, text: &str, at: Option<usize>, words: &str) {
+        gst::init().unwrap();
+        match check(kind, text) {
+            Some(fault) => {
+                assert!(!words.is_empty() && fault.message.contains(words), "{text}: {fault:?}");
+                assert_eq!(fault.at, at, "{text}: {fault:?}");
+            }
+            None => assert!(words.is_empty(), "{text} has no fault"),
+        }
+    }
+
+    #[test]
+    fn faults_say_what_and_where() {
+        use TextKind::{Feed, Stream};
+        check_text(Feed, "videotestsrc is-live=true", None, "");
+        check_text(Feed, "videotestsrc ! foo ! fakesink", Some(15), "no element \"foo\"");
+        check_text(Feed, "videotestsrc foo=1 ! x264enc", Some(13), "no property \"foo\"");
+        check_text(Feed, "videotestsrc ! fakesink", None, "no source pad");
+        check_text(Feed, "", None, "empty");
+        check_text(Feed, "filesrc location=/nowhere ! decodebin", None, "");
+        check_text(Stream, "video. ! videoconvert ! x264enc ! mpegtsmux", None, "");
+        check_text(Stream, "video. ! x264enc ! mux. audio_1. ! avenc_aac ! mux. mpegtsmux name=mux", None, "");
+        check_text(Stream, "videotestsrc ! x264enc", None, "");
+        check_text(Stream, "video. ! x264enc ! mx. mpegtsmux name=mux", Some(19), "mx");
+        check_text(Stream, "videotestsrc ! tee name=t t. ! queue t. ! queue", None, "more than one");
+    }
+
+    #[test]
+    fn a_missing_element_comes_with_its_package() {
+        let fault = fault("a ! x264enc", "no element \"x264enc\"", &["x264enc".into()]);
+        assert_eq!(fault.at, Some(4));
+        assert!(
+            fault
+                .message
+                .ends_with("(Debian: apt-get install gstreamer1.0-plugins-ugly; Nix: gst_all_1.gst-plugins-ugly)")
+        );
+    }
+
+    #[test]
+    fn references_are_words_of_the_text_that_it_does_not_define() {
+        assert_eq!(references("video. ! x264enc ! m. audio_1. ! m. mpegtsmux name=m video."), ["video", "audio_1"]);
+        assert_eq!(references("videotestsrc name=video video. ! jpegenc"), [""; 0]);
+        assert_eq!(references("filesrc location=/video.mp4 ! videoconvert"), [""; 0]);
+    }
+}

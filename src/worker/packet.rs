@@ -1,0 +1,259 @@
+//! What a muxer's appsink delivers, as frames for the server: whole access units, join points marked.
+
+use super::{
+    codec,
+    event::Events,
+    event::{Event, Run},
+    link::{Outlet, Payload},
+};
+use crate::{ipc::FromWorker, media::Container};
+use gstreamer as gst;
+use std::{sync::Arc, time::Duration};
+
+/// Most bytes of a Matroska block that is not whole yet.
+const MAX_BLOCK: usize = 32 << 20;
+
+/// Makes frames of one stream.
+pub(super) struct Packetizer {
+    outlet: Arc<Outlet>,
+    events: Events,
+    run: Run,
+    container: Container,
+    epoch: u64,
+    header: Option<Vec<u8>>,
+    /// A transport stream without pictures: each PAT is a join point.
+    sound_only: bool,
+    blocks: Blocks,
+}
+
+impl Packetizer {
+    pub(super) fn new(outlet: Arc<Outlet>, events: Events, run: Run, container: Container, epoch: u64) -> Self {
+        let blocks = Blocks::default();
+        Self { outlet, events, run, container, epoch, header: None, sound_only: false, blocks }
+    }
+
+    /// The muxer's caps, which may hold a new container header.
+    pub(super) fn caps(&mut self, caps: &gst::CapsRef) {
+        let buffers = caps.structure(0).and_then(|structure| structure.get::<gst::ArrayRef>("streamheader").ok());
+        let header: Vec<u8> = buffers
+            .iter()
+            .flat_map(|array| array.iter())
+            .filter_map(|value| value.get::<gst::Buffer>().ok())
+            .filter_map(|buffer| buffer.map_readable().ok().map(|map| map.to_vec()))
+            .flatten()
+            .collect();
+        if header.is_empty() || self.container == Container::Raw {
+            return;
+        }
+        self.sound_only = self.container == Container::Ts && !has_pictures(&header);
+        if self.header.as_ref() != Some(&header) {
+            self.outlet.header(header.clone());
+            self.header = Some(header);
+        }
+    }
+
+    /// The timeline jumps here.
+    pub(super) fn discontinue(&mut self) {
+        self.blocks = Blocks::default();
+        self.outlet.discontinue();
+    }
+
+    /// What the muxer pushed at once, with the running time of its media since the epoch. Streaming thread.
+    pub(super) fn push(&mut self, buffers: &[gst::Buffer], running: Option<u64>) {
+        let captured = running.map(|running| Duration::from_nanos(self.epoch.saturating_add(running)));
+        match self.container {
+            Container::Ts => {
+                let bytes = joined(buffers);
+                let key = if self.sound_only {
+                    // PID 0 with the start of a section: a PAT.
+                    matches!(bytes.get(..3), Some([0x47, 0x40, 0x00]))
+                } else {
+                    buffers.iter().any(|buffer| codec::is_key(buffer))
+                };
+                self.send(key, captured, Payload::Owned(bytes));
+            }
+            Container::Webm | Container::Mkv => {
+                for buffer in buffers {
+                    // Headers travel as caps.
+                    if buffer.flags().contains(gst::BufferFlags::HEADER) {
+                        continue;
+                    }
+                    let Ok(map) = buffer.map_readable() else { continue };
+                    self.blocks.push(&map, codec::is_key(buffer));
+                    while let Some((key, bytes)) = self.blocks.next() {
+                        self.send(key, captured, Payload::Owned(bytes));
+                    }
+                }
+            }
+            Container::Mjpeg => {
+                for buffer in buffers {
+                    let Ok(map) = buffer.clone().into_mapped_buffer_readable() else { continue };
+                    // What a multipart muxer puts between the pictures is the server's to write.
+                    if map.starts_with(&[0xff, 0xd8]) {
+                        self.send(true, captured, Payload::Mapped(vec![map]));
+                    }
+                }
+            }
+            Container::Raw => {
+                let pieces = buffers.iter().filter_map(|buffer| buffer.clone().into_mapped_buffer_readable().ok());
+                self.send(true, captured, Payload::Mapped(pieces.collect()));
+            }
+        }
+    }
+
+    fn send(&self, key: bool, captured: Option<Duration>, payload: Payload) {
+        // An empty chunk would end an HTTP body.
+        if payload.len() > 0 && self.outlet.packet(key, captured, payload) {
+            self.events.send(Event::First(self.run));
+            self.events.send(Event::Say(FromWorker::Started { item: self.run.owner.item() }));
+        }
+    }
+}
+
+fn joined(buffers: &[gst::Buffer]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(buffers.iter().map(|buffer| buffer.size()).sum());
+    for buffer in buffers {
+        if let Ok(map) = buffer.map_readable() {
+            bytes.extend_from_slice(&map);
+        }
+    }
+    bytes
+}
+
+/// Whether the program map table among these transport packets lists a video stream (ISO/IEC 13818-1, 2.4.4.9).
+fn has_pictures(packets: &[u8]) -> bool {
+    packets.chunks_exact(188).filter_map(map_section).any(|section| {
+        let streams = section.get(12..).zip(section.get(10..12).and_then(|pair| pair.first_chunk::<2>()));
+        let Some((streams, length)) = streams else { return false };
+        let mut rest = streams.get(usize::from(u16::from_be_bytes(*length) & 0xfff)..).unwrap_or_default();
+        // The last four bytes of a section are its checksum.
+        while let (Some([kind, _, _, high, low]), true) = (rest.first_chunk::<5>(), rest.len() > 4 + 4) {
+            let length = usize::from(u16::from_be_bytes([*high, *low]) & 0xfff);
+            let described = rest.get(5..5 + length).unwrap_or_default();
+            let private = described.windows(4).any(|word| matches!(word, b"AV01" | b"VP09" | b"drac"));
+            if matches!(kind, 0x01 | 0x02 | 0x10 | 0x1b | 0x20 | 0x21 | 0x24 | 0x33 | 0x42 | 0xd1 | 0xea) || private {
+                return true;
+            }
+            rest = rest.get(5 + length..).unwrap_or_default();
+        }
+        false
+    })
+}
+
+/// The program map section that begins in a transport packet.
+fn map_section(packet: &[u8]) -> Option<&[u8]> {
+    let [sync, high, low, control] = *packet.first_chunk::<4>()?;
+    let pid = u16::from_be_bytes([high & 0x1f, low]);
+    if sync != 0x47 || pid == 0 || high & 0x40 == 0 {
+        return None;
+    }
+    let adaptation = if control & 0x20 != 0 { 1 + usize::from(*packet.get(4)?) } else { 0 };
+    let payload = packet.get(4 + adaptation..)?;
+    let section = payload.get(1 + usize::from(*payload.first()?)..)?;
+    let length = usize::from(u16::from_be_bytes([*section.get(1)?, *section.get(2)?]) & 0xfff);
+    (*section.first()? == 2).then_some(section.get(..3 + length)?)
+}
+
+/// Puts Matroska blocks together: a cluster's header, a block's header and its payload leave as one piece.
+#[derive(Default)]
+struct Blocks {
+    bytes: Vec<u8>,
+    /// Up to where elements are known to be whole.
+    parsed: usize,
+    key: bool,
+}
+
+impl Blocks {
+    fn push(&mut self, bytes: &[u8], key: bool) {
+        if self.bytes.is_empty() {
+            self.key = key;
+        } else {
+            self.key |= key;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole block and whether it is a join point.
+    fn next(&mut self) -> Option<(bool, Vec<u8>)> {
+        const CLUSTER: u32 = 0x1f43_b675;
+        const SIMPLE_BLOCK: u32 = 0xa3;
+        const BLOCK_GROUP: u32 = 0xa0;
+        loop {
+            if self.bytes.len() > MAX_BLOCK {
+                return Some(self.take(self.bytes.len()));
+            }
+            let (id, id_length) = element_id(self.bytes.get(self.parsed..)?)?;
+            let (size, size_length) = element_size(self.bytes.get(self.parsed + id_length..)?)?;
+            let body = self.parsed + id_length + size_length;
+            let end = if id == CLUSTER { body } else { body.checked_add(size)? };
+            if end > self.bytes.len() {
+                return None;
+            }
+            self.parsed = end;
+            if id == SIMPLE_BLOCK || id == BLOCK_GROUP {
+                return Some(self.take(end));
+            }
+        }
+    }
+
+    fn take(&mut self, end: usize) -> (bool, Vec<u8>) {
+        let rest = self.bytes.split_off(end.min(self.bytes.len()));
+        self.parsed = 0;
+        (std::mem::take(&mut self.key), std::mem::replace(&mut self.bytes, rest))
+    }
+}
+
+/// An element id with its marker bits, and its length (RFC 8794, section 5).
+fn element_id(bytes: &[u8]) -> Option<(u32, usize)> {
+    let length = bytes.first()?.leading_zeros() as usize + 1;
+    // Longer ones do not exist; one byte of rubbish is stepped over as an element of its own.
+    let length = if length > 4 { 1 } else { length };
+    let id = bytes.get(..length)?.iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
+    Some((id, length))
+}
+
+/// An element's size, and the length of that number (RFC 8794, section 6).
+fn element_size(bytes: &[u8]) -> Option<(usize, usize)> {
+    let first = *bytes.first()?;
+    let length = first.leading_zeros() as usize + 1;
+    if length > 8 {
+        return Some((0, 1));
+    }
+    let rest = bytes.get(1..length)?;
+    let marker = u64::from(first) & ((1 << (8 - length)) - 1);
+    let size = rest.iter().fold(marker, |size, byte| size << 8 | u64::from(*byte));
+    Some((usize::try_from(size).ok()?, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_block_leaves_with_the_cluster_in_front_of_it() {
+        let cluster =
+            [&[0x1f, 0x43, 0xb6, 0x75, 0x01, 255, 255, 255, 255, 255, 255, 255][..], &[0xe7, 0x81, 7]].concat();
+        let (head, body) = ([0xa3, 0x84], [1, 0, 0, 0x80]);
+        let mut blocks = Blocks::default();
+        blocks.push(&cluster, true);
+        assert!(blocks.next().is_none());
+        blocks.push(&head, false);
+        assert!(blocks.next().is_none());
+        blocks.push(&body, false);
+        assert_eq!(blocks.next(), Some((true, [&cluster[..], &head, &body].concat())));
+        blocks.push(&[&head[..], &body, &head].concat(), false);
+        assert_eq!(blocks.next(), Some((false, [&head[..], &body].concat())));
+        assert!(blocks.next().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            let mut blocks = Blocks::default();
+            blocks.push(&bytes, false);
+            while blocks.next().is_some() {}
+            has_pictures(&bytes.repeat(20));
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Streams: from tracks, through a text, to packets.
+
+use super::{
+    clock, codec, copy,
+    decode::{Decoded, live_sink},
+    event::{Event, Events, Note, Run},
+    feed::Feed,
+    launch,
+    link::Outlet,
+    packet::Packetizer,
+    sync::{background, lock},
+    track::{Link, Still, Track, forward_key_units},
+};
+use crate::{
+    ipc::{Encoding, LogLevel, StreamPlan, TrackKind},
+    media::Container,
+};
+use gst::{glib, prelude::*};
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+use std::sync::{Arc, Mutex};
+
+/// A feed as a stream sees it.
+#[derive(Clone)]
+pub(super) struct FeedView {
+    /// The feed.
+    pub(super) feed: Arc<Feed>,
+    /// It has no other tracks than those that are known.
+    pub(super) complete: bool,
+    /// Its muxed track is taken apart, or cannot be.
+    pub(super) demuxed: bool,
+}
+
+/// A track that a text refers to.
+#[derive(Clone)]
+pub(super) struct Source {
+    /// The name in the text.
+    name: String,
+    /// The feed that has it.
+    feed: u32,
+    track: Arc<Track>,
+}
+
+/// What a stream can be made of now.
+pub(super) enum Resolved {
+    /// More has to be known. With `true`, a part of it is known already.
+    Wait(bool),
+    /// The muxed track of this feed has to be taken apart first.
+    Demux(u32),
+    /// It cannot run.
+    Fail(String),
+    /// The packets of a track that is muxed already.
+    Packets(Arc<Track>),
+    /// A pipeline of these tracks. The names are those of tracks that no feed has.
+    Tracks(Vec<Source>, Vec<String>),
+}
+
+/// Decides what a stream is made of. Without `patience`, tracks that are not known are taken as not there.
+pub(super) fn resolve(plan: &StreamPlan, feeds: &[FeedView], patience: bool) -> Resolved {
+    let names = match &plan.encoding {
+        Encoding::Launch(text) => launch::references(text),
+        Encoding::Copy => {
+            let muxed = feeds.first().and_then(|view| view.feed.track(TrackKind::Muxed));
+            if let Some(track) = muxed {
+                let container = track.caps().and_then(|caps| codec::container(&caps));
+                if plan.container == Container::Raw || container == Some(plan.container) {
+                    return Resolved::Packets(track);
+                }
+            }
+            vec!["video".into(), "audio".into()]
+        }
+    };
+    let (mut sources, mut missing, mut wait) = (Vec::new(), Vec::new(), false);
+    for name in names {
+        let Some((kind, position)) = launch::reference(&name) else { continue };
+        let candidates: Vec<&FeedView> = match position {
+            Some(position) => feeds.get(position).into_iter().collect(),
+            None => feeds.iter().collect(),
+        };
+        if position.is_some() && candidates.is_empty() {
+            return Resolved::Fail(format!("`{name}.` refers to a feed that the stream does not have"));
+        }
+        let mut found = None;
+        for view in candidates {
+            if let Some(track) = view.feed.track(kind) {
+                found = Some(Source { name: name.clone(), feed: view.feed.index, track });
+                break;
+            }
+            if view.feed.track(TrackKind::Muxed).is_some() && !view.demuxed {
+                return Resolved::Demux(view.feed.index);
+            }
+            if !view.complete && patience {
+                wait = true;
+                break;
+            }
+        }
+        match found {
+            Some(source) => sources.push(source),
+            None => missing.push(name),
+        }
+    }
+    if wait {
+        return Resolved::Wait(!sources.is_empty());
+    }
+    if sources.is_empty() && !missing.is_empty() {
+        let known = feeds.iter().any(|view| !view.feed.tracks().is_empty());
+        return if known || feeds.iter().all(|view| view.complete) {
+            Resolved::Fail(format!("no feed has a track for `{}.`", missing.join(".` or `")))
+        } else {
+            Resolved::Wait(false)
+        };
+    }
+    Resolved::Tracks(sources, missing)
+}
+
+/// A stream that runs.
+pub(super) struct StreamRun {
+    /// Which run.
+    pub(super) run: Run,
+    /// Its pipeline; a stream of muxed packets has none.
+    pub(super) pipeline: Option<gst::Pipeline>,
+    /// Decoders that it uses.
+    pub(super) decoders: Vec<Arc<Decoded>>,
+    /// References to tracks that no feed had.
+    pub(super) missing: Vec<String>,
+    /// Whether there has been a packet.
+    pub(super) started: bool,
+    /// Tracks, and whether they were encoded when it was built.
+    built_for: Vec<(Arc<Track>, bool)>,
+    /// To be attached once the pipeline is up.
+    entrances: Vec<(gst_app::AppSrc, Arc<Track>)>,
+    links: Vec<Link>,
+    sink: Option<gst_app::AppSink>,
+    /// The encoder and the newest picture that went into it.
+    encoder: Option<(gst::Element, Newest)>,
+    /// The video track it uses, as the feed has it.
+    video: Option<Arc<Track>>,
+}
+
+type Newest = Arc<Mutex<Option<gst::Buffer>>>;
+
+impl StreamRun {
+    /// A stream of the packets of a muxed track.
+    pub(super) fn of_packets(run: Run, track: &Arc<Track>, packetizer: Packetizer) -> Self {
+        Self {
+            run,
+            pipeline: None,
+            decoders: Vec::new(),
+            missing: Vec::new(),
+            started: false,
+            built_for: Vec::new(),
+            entrances: Vec::new(),
+            links: vec![track.attach_packets(packetizer)],
+            sink: None,
+            encoder: None,
+            video: None,
+        }
+    }
+
+    /// Builds the pipeline of a text, in state NULL.
+    pub(super) fn build(
+        plan: &StreamPlan,
+        run: Run,
+        sources: &[Source],
+        missing: Vec<String>,
+        epoch: u64,
+        outlet: Arc<Outlet>,
+        events: &Events,
+    ) -> Result<Self, String> {
+        let track = |kind| sources.iter().find(|source| source.track.kind == kind).map(|source| &source.track);
+        let (text, remarks) = match &plan.encoding {
+            Encoding::Launch(text) => (text.clone(), Vec::new()),
+            Encoding::Copy => copy::text(
+                plan.container,
+                track(TrackKind::Video).map(AsRef::as_ref),
+                track(TrackKind::Audio).map(AsRef::as_ref),
+            )?,
+        };
+        for remark in remarks {
+            events.log(LogLevel::Info, Some(run.owner.item()), remark);
+        }
+        let declared = launch::references(&text);
+        let bin = launch::parse(&text, &declared).map_err(|fault| fault.message)?;
+        copy::tune_muxers(&bin);
+        for name in missing.iter().filter(|name| declared.contains(name)) {
+            drop_branch(&bin, name)?;
+            let text = format!("no feed has a track for `{name}.`: going on without");
+            events.log(LogLevel::Warn, Some(run.owner.item()), text);
+        }
+        let pipeline = gst::Pipeline::with_name(&plan.name);
+        let mut this = Self {
+            run,
+            pipeline: Some(pipeline.clone()),
+            decoders: Vec::new(),
+            missing,
+            started: false,
+            built_for: Vec::new(),
+            entrances: Vec::new(),
+            links: Vec::new(),
+            sink: None,
+            encoder: None,
+            video: track(TrackKind::Video).cloned(),
+        };
+        for source in sources.iter().filter(|source| declared.contains(&source.name)) {
+            this.enter(&bin, source, epoch, events)?;
+        }
+        let mut free = launch::free_sources(&bin).into_iter();
+        let (Some(end), None) = (free.next(), free.next()) else {
+            return Err("the text does not end in exactly one free source pad".into());
+        };
+        let packetizer = Packetizer::new(outlet, events.clone(), run, plan.container, epoch);
+        let sink = packet_sink(packetizer);
+        let connect = || -> Result<(), glib::BoolError> {
+            bin.add(&sink)?;
+            let entrance = sink.static_pad("sink").ok_or_else(|| glib::bool_error!("no sink pad"))?;
+            end.link(&entrance).map_err(|error| glib::bool_error!("{}: {error}", end.name()))?;
+            pipeline.add(&bin)
+        };
+        connect().map_err(|error| error.to_string())?;
+        this.sink = Some(sink);
+        this.encoder = watch_encoder(&bin);
+        clock::set_base(&pipeline, epoch);
+        events.watch(&pipeline, run);
+        Ok(this)
+    }
+
+    /// Connects a declared source of the text with its track, encoded if that is wanted, else decoded.
+    fn enter(&mut self, bin: &gst::Bin, source: &Source, epoch: u64, events: &Events) -> Result<(), String> {
+        let Source { name, track, feed } = source;
+        let found = bin.by_name(name).and_then(|element| element.downcast::<gst_app::AppSrc>().ok());
+        let entrance = found.ok_or_else(|| format!("`{name}` is not ours to feed"))?;
+        let Some(peer) = entrance.static_pad("src").and_then(|pad| pad.peer()) else {
+            return bin.remove(&entrance).map_err(|error| error.to_string());
+        };
+        let caps = track.caps().ok_or_else(|| format!("`{name}` has no format yet"))?;
+        let accepted = peer.query_caps(None);
+        self.built_for.push((track.clone(), track.is_encoded()));
+        let used = if !track.is_encoded() {
+            if !accepted.can_intersect(&caps) {
+                let at = peer.parent_element().map_or_else(String::new, |element| element.name().to_string());
+                return Err(format!("`{name}.` is raw and {at} does not take it: an encoder is missing"));
+            }
+            track.clone()
+        } else if accepted.can_intersect(&codec::parsed_forms(&caps)) {
+            if let Some(parser) = codec::parser(&caps) {
+                insert(bin, &entrance, &parser, &peer).map_err(|error| error.to_string())?;
+            }
+            track.clone()
+        } else {
+            let decoded = Decoded::of(track, *feed, epoch, events)?;
+            let raw = decoded.track.clone();
+            self.decoders.push(decoded);
+            raw
+        };
+        forward_key_units(&entrance, track);
+        self.entrances.push((entrance, used));
+        Ok(())
+    }
+
+    /// Lets it play, in the background.
+    pub(super) fn start(&self, events: &Events) {
+        let (Some(pipeline), events, run) = (self.pipeline.clone(), events.clone(), self.run) else { return };
+        background("start", move || {
+            events.send(match pipeline.set_state(gst::State::Playing) {
+                Ok(_) => Event::Up(run),
+                // The bus has told more before.
+                Err(_) => Event::Bus(run, Note::Error("the pipeline does not start".into())),
+            });
+        });
+    }
+
+    /// The pipeline is up: lets media in.
+    pub(super) fn open(&mut self) {
+        for (entrance, track) in self.entrances.drain(..) {
+            self.links.push(track.attach(&entrance));
+        }
+    }
+
+    /// A track turned from raw into encoded or back, which a built pipeline does not follow.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.built_for.iter().any(|(track, encoded)| track.is_encoded() != *encoded)
+    }
+
+    /// Whether pictures are encoded in here.
+    pub(super) fn force_keyframe(&self) {
+        let event = || gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+        if let Some((encoder, _)) = &self.encoder {
+            // Into the encoder from behind, as a muxer would ask for it.
+            if let Some(pad) = encoder.static_pad("src") {
+                pad.send_event(event());
+            }
+        } else if let Some(pad) = self.sink.as_ref().and_then(|sink| sink.static_pad("sink")) {
+            pad.push_event(event());
+        }
+    }
+
+    /// What a picture of this stream can be made of; `Err` when it has no pictures.
+    pub(super) fn still(&self) -> Result<Option<Still>, ()> {
+        if let Some((encoder, newest)) = &self.encoder {
+            let caps = encoder.static_pad("sink").and_then(|pad| pad.current_caps());
+            return Ok(caps.zip(lock(newest).clone()).map(|(caps, buffer)| Still::Raw(caps, buffer)));
+        }
+        match &self.video {
+            Some(track) => Ok(track.still()),
+            // A muxed track, or an own source without an encoder: the server can send what it has.
+            None => Err(()),
+        }
+    }
+}
+
+fn insert(
+    bin: &gst::Bin,
+    source: &gst_app::AppSrc,
+    parser: &gst::Element,
+    peer: &gst::Pad,
+) -> Result<(), glib::BoolError> {
+    let pad = |element: &gst::Element, name| element.static_pad(name).ok_or_else(|| glib::bool_error!("no {name} pad"));
+    let start = pad(source.upcast_ref(), "src")?;
+    bin.add(parser)?;
+    start.unlink(peer)?;
+    start.link(&pad(parser, "sink")?).map_err(|error| glib::bool_error!("{}: {error}", parser.name()))?;
+    pad(parser, "src")?.link(peer).map_err(|error| glib::bool_error!("{}: {error}", parser.name()))?;
+    Ok(())
+}
+
+/// Takes a source out of a text, with all that only it fed.
+fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
+    let needed = || format!("no feed has a track for `{name}.`, and the text does not work without");
+    let mut element = bin.by_name(name).ok_or_else(needed)?;
+    loop {
+        let mut pads = element.src_pads().into_iter();
+        let (Some(pad), None) = (pads.next(), pads.next()) else { return Err(needed()) };
+        let peer = pad.peer().ok_or_else(needed)?;
+        let next = peer.parent_element().ok_or_else(needed)?;
+        pad.unlink(&peer).and_then(|()| bin.remove(&element)).map_err(|error| error.to_string())?;
+        if next.sink_pads().iter().any(|pad| pad.is_linked()) {
+            next.release_request_pad(&peer);
+            return Ok(());
+        }
+        element = next;
+    }
+}
+
+fn packet_sink(mut packetizer: Packetizer) -> gst_app::AppSink {
+    let mut known: Option<gst::Caps> = None;
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if let Some(caps) = sample.caps()
+            && !known.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps)
+        {
+            packetizer.caps(caps);
+            known = Some(caps.to_owned());
+        }
+        let buffers: Vec<gst::Buffer> = match sample.buffer_list_owned() {
+            Some(list) => list.iter_owned().collect(),
+            None => sample.buffer_owned().into_iter().collect(),
+        };
+        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+        let running = buffers.iter().find_map(|buffer| buffer.pts()).and_then(|pts| match segment {
+            Some(segment) => segment.to_running_time(pts),
+            None => Some(pts),
+        });
+        packetizer.push(&buffers, running.map(gst::ClockTime::nseconds));
+        Ok(gst::FlowSuccess::Ok)
+    });
+    live_sink(callbacks.build())
+}
+
+/// Keeps the newest raw picture that goes into the first video encoder: a reference, no copy.
+fn watch_encoder(bin: &gst::Bin) -> Option<(gst::Element, Newest)> {
+    let mut elements = bin.iterate_recurse();
+    let encoder = loop {
+        match elements.next() {
+            Ok(Some(element)) if codec::is_video_encoder(&element) => break element,
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(gst::IteratorError::Resync) => elements.resync(),
+            Err(gst::IteratorError::Error) => return None,
+        }
+    };
+    let newest = Newest::default();
+    let kept = newest.clone();
+    encoder.static_pad("sink")?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        *lock(&kept) = info.buffer().map(|buffer| buffer.to_owned());
+        gst::PadProbeReturn::Ok
+    })?;
+    Some((encoder, newest))
+}

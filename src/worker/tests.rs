@@ -1,0 +1,645 @@
+//! A worker on a socket pair, driven as the server drives it.
+
+use super::run_with;
+use crate::{
+    ipc::{
+        self, Encoding, Ended, FeedPlan, FeedSource, Frame, FrameKind, FromWorker, Item, LogLevel, PictureFault,
+        PictureFormat, PictureRequest, Plan, StreamPlan, TextKind, ToWorker, TrackKind, control, frame,
+    },
+    media::{Container, Kind},
+};
+use bytes::{Bytes, BytesMut};
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const PICTURES: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1";
+const SOUND: &str = "audiotestsrc is-live=true samplesperbuffer=480 ! audio/x-raw,rate=48000,channels=2";
+const H264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25";
+
+struct Server {
+    control: UnixStream,
+    media: UnixStream,
+    messages: Receiver<FromWorker>,
+    frames: Receiver<Frame>,
+    /// Messages that nobody waited for, for the text of a failure.
+    seen: Vec<FromWorker>,
+    thread: Option<std::thread::JoinHandle<Result<(), std::io::Error>>>,
+}
+
+impl Server {
+    fn start(feeds: &[FeedSource], streams: &[(&[u32], Encoding, Container)]) -> Self {
+        let (control, theirs) = UnixStream::pair().unwrap();
+        let (media, their_media) = UnixStream::pair().unwrap();
+        let thread = std::thread::spawn(move || run_with(theirs, their_media));
+        let (say, messages) = channel();
+        let (deliver, frames) = channel();
+        let mut socket = control.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = BytesMut::new();
+            while fill(&mut socket, &mut buffer) {
+                while let Some(message) = control::decode::<FromWorker>(&mut buffer).unwrap() {
+                    if say.send(message).is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let mut socket = media.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = BytesMut::new();
+            while fill(&mut socket, &mut buffer) {
+                while let Some(frame) = frame::decode(&mut buffer).unwrap() {
+                    if deliver.send(frame).is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let mut server = Self { control, media, messages, frames, seen: Vec::new(), thread: Some(thread) };
+        server.await_message(|message| matches!(message, FromWorker::Hello { version: ipc::VERSION }));
+        let plan = Plan {
+            epoch: 0,
+            feeds: (0..)
+                .zip(feeds)
+                .map(|(at, source): (u32, _)| FeedPlan { name: format!("feed{at}"), source: source.clone() })
+                .collect(),
+            streams: (0..)
+                .zip(streams)
+                .map(|(at, (feeds, encoding, container)): (u32, _)| StreamPlan {
+                    name: format!("stream{at}"),
+                    feeds: feeds.to_vec(),
+                    encoding: encoding.clone(),
+                    container: *container,
+                })
+                .collect(),
+        };
+        server.send(&ToWorker::Plan(plan));
+        server
+    }
+
+    fn send(&mut self, message: &ToWorker) {
+        self.control.write_all(&control::encode(message).unwrap()).unwrap();
+    }
+
+    fn start_item(&mut self, item: Item) {
+        self.send(&ToWorker::Start { item });
+    }
+
+    fn bytes(&mut self, kind: FrameKind, channel: u32, discontinuity: bool, bytes: &[u8]) {
+        self.media.write_all(&frame::head(kind, channel, discontinuity, None, bytes.len())).unwrap();
+        self.media.write_all(bytes).unwrap();
+        self.media.write_all(frame::TAIL).unwrap();
+    }
+
+    #[track_caller]
+    fn await_message(&mut self, wanted: impl Fn(&FromWorker) -> bool) -> FromWorker {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            match self.messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(message) if wanted(&message) => return message,
+                Ok(FromWorker::Beat) => {}
+                Ok(message) => self.seen.push(message),
+                Err(error) => panic!("{error}; seen: {:#?}", self.seen),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn await_ended(&mut self, item: Item) -> Ended {
+        match self.await_message(|message| matches!(message, FromWorker::Ended { item: it, .. } if *it == item)) {
+            FromWorker::Ended { why, .. } => why,
+            _ => unreachable!(),
+        }
+    }
+
+    #[track_caller]
+    fn next_frame(&mut self) -> Frame {
+        match self.frames.recv_timeout(DEADLINE) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.seen.extend(self.messages.try_iter().filter(|message| *message != FromWorker::Beat));
+                panic!("{error}; seen: {:#?}", self.seen)
+            }
+        }
+    }
+
+    /// Frames of one channel until enough packets are there.
+    #[track_caller]
+    fn packets(&mut self, channel: u32, count: usize) -> Vec<Packet> {
+        let mut packets: Vec<Packet> = Vec::new();
+        while packets.iter().filter(|packet| packet.kind != FrameKind::Header).count() < count {
+            let frame = self.next_frame();
+            if frame.channel == channel && frame.kind != FrameKind::Picture {
+                packets.push(Packet::from(frame));
+            }
+        }
+        packets
+    }
+
+    #[track_caller]
+    fn picture(&mut self, id: u32) -> Bytes {
+        loop {
+            let frame = self.next_frame();
+            if frame.kind == FrameKind::Picture && frame.channel == id {
+                return Packet::from(frame).bytes;
+            }
+            if let Ok(FromWorker::PictureFailed { id, fault }) = self.messages.try_recv() {
+                panic!("picture {id}: {fault:?}");
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.control.shutdown(std::net::Shutdown::Both);
+        let _ = self.media.shutdown(std::net::Shutdown::Both);
+        let left = self.thread.take().map(|thread| thread.join().is_ok());
+        assert!(std::thread::panicking() || left == Some(true));
+    }
+}
+
+#[derive(Debug)]
+struct Packet {
+    kind: FrameKind,
+    captured: Option<Duration>,
+    discontinuity: bool,
+    bytes: Bytes,
+    arrived: Duration,
+}
+
+impl From<Frame> for Packet {
+    fn from(frame: Frame) -> Self {
+        Self {
+            kind: frame.kind,
+            captured: frame.captured,
+            discontinuity: frame.discontinuity,
+            bytes: frame.payload.finish(Kind::Delta).payload(),
+            arrived: monotonic(),
+        }
+    }
+}
+
+fn fill(socket: &mut UnixStream, buffer: &mut BytesMut) -> bool {
+    let mut bytes = [0; 65536];
+    match socket.read(&mut bytes) {
+        Ok(read @ 1..) => {
+            buffer.extend_from_slice(&bytes[..read]);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+fn launch(text: &str) -> FeedSource {
+    FeedSource::Launch(text.into())
+}
+
+fn text(text: &str) -> Encoding {
+    Encoding::Launch(text.into())
+}
+
+/// What a reader is sent that joins at the n-th keyframe: the newest header and all from there on.
+fn joined_at(packets: &[Packet], nth: usize) -> Vec<u8> {
+    let key = packets.iter().enumerate().filter(|(_, packet)| packet.kind == FrameKind::Keyframe).nth(nth);
+    let (at, _) = key.unwrap_or_else(|| panic!("no {nth}th keyframe"));
+    let header = packets[..at].iter().rfind(|packet| packet.kind == FrameKind::Header);
+    let body = packets[at..].iter().filter(|packet| packet.kind != FrameKind::Header);
+    header.into_iter().chain(body).flat_map(|packet| packet.bytes.iter().copied()).collect()
+}
+
+/// Decodes with ffmpeg, which must not complain; the number of pictures and of sound packets.
+#[track_caller]
+fn decodes(bytes: &[u8], extension: &str) -> (usize, usize) {
+    let file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let out = Command::new("ffmpeg")
+        .args(["-v", "error", "-xerror", "-i"])
+        .arg(file.path())
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg is installed");
+    let complaints = String::from_utf8_lossy(&out.stderr).into_owned();
+    if !complaints.is_empty() || !out.status.success() {
+        let kept = std::env::temp_dir().join(format!("worker-test-bad.{extension}"));
+        std::fs::write(&kept, bytes).unwrap();
+        panic!("{} ({})", complaints, kept.display());
+    }
+    (count(file.path(), "v"), count(file.path(), "a"))
+}
+
+fn count(file: &Path, kind: &str) -> usize {
+    let out = Command::new("ffprobe")
+        .args(["-v", "error", "-count_packets", "-select_streams", kind])
+        .args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0"])
+        .arg(file)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&out.stdout)
+        .lines()
+        .next()
+        .and_then(|line| line.trim_matches(',').parse().ok())
+        .unwrap_or(0)
+}
+
+/// A file made by ffmpeg, kept for all tests.
+fn sample(seconds: u32, extension: &str) -> PathBuf {
+    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let path = std::env::temp_dir().join(format!("voyandz-sample-{}-{seconds}.{extension}", std::process::id()));
+    if !path.exists() {
+        let (video, audio) = match extension {
+            "webm" => ("libvpx", "libopus"),
+            _ => ("libx264", "aac"),
+        };
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25"])
+            .args(["-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", &seconds.to_string()])
+            .args(["-c:v", video, "-g", "25", "-c:a", audio, "-pix_fmt", "yuv420p"])
+            .args(if video == "libx264" { &["-preset", "ultrafast"][..] } else { &["-deadline", "realtime"] })
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(made.success());
+    }
+    path
+}
+
+/// Runs one feed set into one stream and joins at its first two keyframes.
+#[track_caller]
+fn check_stream(feeds: &[FeedSource], encoding: Encoding, container: Container, count: usize) -> (usize, usize) {
+    let numbers: Vec<u32> = (0..feeds.len() as u32).collect();
+    let mut server = Server::start(feeds, &[(&numbers, encoding, container)]);
+    server.start_item(Item::Stream(0));
+    for feed in &numbers {
+        server.start_item(Item::Feed(*feed));
+    }
+    let packets = server.packets(0, count);
+    server.await_message(|message| *message == FromWorker::Started { item: Item::Stream(0) });
+    assert!(packets.iter().all(|packet| !packet.bytes.is_empty()));
+    for packet in packets.iter().filter(|packet| packet.kind != FrameKind::Header) {
+        let age = packet.arrived.checked_sub(packet.captured.unwrap()).unwrap_or_default();
+        assert!(age < Duration::from_secs(10), "captured {:?}, arrived {:?}", packet.captured, packet.arrived);
+    }
+    let found = decodes(&joined_at(&packets, 0), container.name());
+    if packets.iter().filter(|packet| packet.kind == FrameKind::Keyframe).count() > 1 {
+        decodes(&joined_at(&packets, 1), container.name());
+    }
+    found
+}
+
+#[test]
+fn raw_pictures_become_a_transport_stream() {
+    let encoding = text(&format!("video. ! videoconvert ! {H264} ! mpegtsmux"));
+    let (pictures, _) = check_stream(&[launch(PICTURES)], encoding, Container::Ts, 60);
+    assert!(pictures >= 55, "{pictures}");
+}
+
+#[test]
+fn picture_and_sound_of_one_feed_are_muxed() {
+    let encoding = text(&format!(
+        "video. ! videoconvert ! {H264} ! mux. audio. ! audioconvert ! avenc_aac ! mux. mpegtsmux name=mux"
+    ));
+    let (pictures, sound) = check_stream(&[launch(&format!("{PICTURES} {SOUND}"))], encoding, Container::Ts, 150);
+    assert!(pictures > 30 && sound > 10, "{pictures} {sound}");
+}
+
+#[test]
+fn two_feeds_make_one_stream() {
+    let (pictures, sound) = check_stream(&[launch(PICTURES), launch(SOUND)], Encoding::Copy, Container::Webm, 150);
+    assert!(pictures > 30 && sound > 30, "{pictures} {sound}");
+}
+
+#[test]
+fn encoded_pictures_are_copied() {
+    let feed = launch(&format!("{PICTURES} ! {H264} ! video/x-h264,profile=baseline"));
+    for container in [Container::Ts, Container::Mkv] {
+        let (pictures, _) = check_stream(&[feed.clone()], Encoding::Copy, container, 60);
+        assert!(pictures >= 55, "{pictures}");
+    }
+}
+
+#[test]
+fn what_a_container_cannot_carry_is_encoded_anew() {
+    let feed = launch(&format!("{PICTURES} ! {H264}"));
+    let (pictures, _) = check_stream(&[feed], Encoding::Copy, Container::Webm, 60);
+    assert!(pictures >= 50, "{pictures}");
+}
+
+#[test]
+fn sound_alone_can_be_joined() {
+    for container in [Container::Ts, Container::Webm] {
+        let (_, sound) = check_stream(&[launch(SOUND)], Encoding::Copy, container, 60);
+        assert!(sound >= 50, "{container} {sound}");
+    }
+}
+
+#[test]
+fn a_feed_that_is_muxed_already_passes_through() {
+    let feed = launch(&format!("{PICTURES} ! {H264} ! mpegtsmux"));
+    let (pictures, _) = check_stream(&[feed.clone()], Encoding::Copy, Container::Ts, 60);
+    assert!(pictures >= 55, "{pictures}");
+    let (pictures, _) = check_stream(&[feed], Encoding::Copy, Container::Mkv, 60);
+    assert!(pictures >= 55, "{pictures}");
+}
+
+#[test]
+fn mjpeg_packets_are_bare_pictures() {
+    let mut server = Server::start(&[launch(PICTURES)], &[(&[0], Encoding::Copy, Container::Mjpeg)]);
+    server.start_item(Item::Feed(0));
+    server.start_item(Item::Stream(0));
+    for packet in server.packets(0, 10) {
+        assert_eq!(packet.kind, FrameKind::Keyframe);
+        let picture = image::load_from_memory_with_format(&packet.bytes, image::ImageFormat::Jpeg).unwrap();
+        assert_eq!((picture.width(), picture.height()), (320, 240));
+    }
+}
+
+#[test]
+fn a_stream_may_have_its_own_source() {
+    let encoding = text(&format!("{PICTURES} ! {H264} ! mpegtsmux"));
+    let (pictures, _) = check_stream(&[], encoding, Container::Ts, 40);
+    assert!(pictures >= 35, "{pictures}");
+}
+
+#[test]
+fn a_video_only_feed_works_with_a_text_for_both() {
+    let encoding = text(&format!(
+        "audio. ! audioconvert ! avenc_aac ! mux. video. ! videoconvert ! {H264} ! mux. mpegtsmux name=mux"
+    ));
+    let (pictures, sound) = check_stream(&[launch(PICTURES)], encoding, Container::Ts, 50);
+    assert!(pictures >= 45 && sound == 0, "{pictures} {sound}");
+}
+
+#[test]
+fn a_file_takes_its_time() {
+    for extension in ["mp4", "ts", "mkv"] {
+        let source = FeedSource::File { path: sample(4, extension), looped: false };
+        let mut server = Server::start(&[source], &[(&[0], Encoding::Copy, Container::Ts)]);
+        server.start_item(Item::Stream(0));
+        server.start_item(Item::Feed(0));
+        server.await_message(|message| *message == FromWorker::Started { item: Item::Feed(0) });
+        let begun = Instant::now();
+        assert_eq!(server.await_ended(Item::Feed(0)), Ended::EndOfStream);
+        let took = begun.elapsed();
+        assert!((Duration::from_millis(3500)..Duration::from_millis(4500)).contains(&took), "{extension}: {took:?}");
+    }
+}
+
+#[test]
+fn a_looped_file_goes_on() {
+    let source = FeedSource::File { path: sample(1, "mp4"), looped: true };
+    let (pictures, sound) = check_stream(&[source], Encoding::Copy, Container::Ts, 220);
+    assert!(pictures > 70 && sound > 70, "{pictures} {sound}");
+}
+
+#[test]
+fn bytes_are_taken_apart() {
+    for extension in ["ts", "webm"] {
+        let bytes = std::fs::read(sample(4, extension)).unwrap();
+        let mut server = Server::start(&[FeedSource::Bytes], &[(&[0], Encoding::Copy, Container::Mkv)]);
+        server.start_item(Item::Feed(0));
+        server.start_item(Item::Stream(0));
+        server.bytes(FrameKind::FeedBytes, 0, true, &bytes);
+        let tracks =
+            server.await_message(|message| matches!(message, FromWorker::Tracks { tracks, .. } if tracks.len() == 2));
+        assert!(matches!(tracks, FromWorker::Tracks { tracks, .. } if tracks.iter().all(|track| track.encoded)));
+        let mut packets = server.packets(0, 100);
+        server.bytes(FrameKind::FeedBytes, 0, true, &bytes);
+        packets.extend(server.packets(0, 200));
+        let (pictures, sound) = decodes(&joined_at(&packets, 0), "mkv");
+        assert!(pictures > 100 && sound > 100, "{extension}: {pictures} {sound}");
+    }
+}
+
+#[test]
+fn a_keyframe_comes_when_asked_for() {
+    let encoding =
+        text("video. ! videoconvert ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10000 ! mpegtsmux");
+    let encoded = launch(&format!("{PICTURES} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10000"));
+    for (feed, encoding) in [(launch(PICTURES), encoding), (encoded, Encoding::Copy)] {
+        let mut server = Server::start(&[feed], &[(&[0], encoding, Container::Ts)]);
+        server.start_item(Item::Feed(0));
+        server.start_item(Item::Stream(0));
+        let first = server.packets(0, 20);
+        assert_eq!(first.iter().filter(|packet| packet.kind == FrameKind::Keyframe).count(), 1);
+        server.send(&ToWorker::ForceKeyframe { stream: 0 });
+        let more = server.packets(0, 15);
+        assert_eq!(more.iter().filter(|packet| packet.kind == FrameKind::Keyframe).count(), 1);
+        let all: Vec<Packet> = first.into_iter().chain(more).collect();
+        decodes(&joined_at(&all, 1), "ts");
+    }
+}
+
+#[test]
+fn a_stream_goes_on_when_its_feed_begins_anew() {
+    let encoding = text(&format!("video. ! videoconvert ! {H264} ! mpegtsmux"));
+    let mut server = Server::start(&[launch(PICTURES)], &[(&[0], encoding, Container::Ts)]);
+    server.start_item(Item::Stream(0));
+    server.start_item(Item::Feed(0));
+    let mut packets = server.packets(0, 20);
+    for _ in 0..3 {
+        server.send(&ToWorker::Stop { item: Item::Feed(0) });
+        assert_eq!(server.await_ended(Item::Feed(0)), Ended::Stopped);
+        server.start_item(Item::Feed(0));
+        packets.extend(server.packets(0, 20));
+    }
+    let times: Vec<_> =
+        packets.iter().filter(|packet| packet.kind != FrameKind::Header).filter_map(|packet| packet.captured).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(packets.iter().filter(|packet| packet.kind == FrameKind::Header).count(), 1);
+    decodes(&joined_at(&packets, 0), "ts");
+    assert!(!server.seen.iter().any(|message| matches!(message, FromWorker::Ended { item: Item::Stream(0), .. })));
+    server.send(&ToWorker::Stop { item: Item::Stream(0) });
+    assert_eq!(server.await_ended(Item::Stream(0)), Ended::Stopped);
+}
+
+#[test]
+fn a_stream_that_joins_an_encoded_track_begins_at_once() {
+    let feed = launch(&format!("{PICTURES} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10000"));
+    let streams: &[(&[u32], Encoding, Container)] = &[
+        (&[0], Encoding::Copy, Container::Ts),
+        (&[0], Encoding::Copy, Container::Mkv),
+        (&[0], text("video. ! videoconvert ! jpegenc"), Container::Mjpeg),
+    ];
+    let mut server = Server::start(&[feed], streams);
+    server.start_item(Item::Feed(0));
+    server.start_item(Item::Stream(0));
+    server.packets(0, 30);
+    server.start_item(Item::Stream(1));
+    let packets = server.packets(1, 40);
+    let (pictures, _) = decodes(&joined_at(&packets, 0), "mkv");
+    assert!(pictures >= 40, "{pictures}");
+    server.start_item(Item::Stream(2));
+    assert!(server.packets(2, 20).iter().all(|packet| packet.bytes.starts_with(&[0xff, 0xd8])));
+}
+
+#[test]
+fn pictures_come_from_wherever_there_is_video() {
+    let raw = launch(PICTURES);
+    let encoded = launch(&format!("{PICTURES} ! {H264}"));
+    let encoding =
+        text(&format!("video. ! videoscale ! video/x-raw,width=160,height=120 ! videoconvert ! {H264} ! mpegtsmux"));
+    let streams: &[(&[u32], Encoding, Container)] = &[
+        (&[0], encoding, Container::Ts),
+        (&[1], Encoding::Copy, Container::Ts),
+        (&[2], Encoding::Copy, Container::Ts),
+    ];
+    let mut server = Server::start(&[raw, encoded, launch(SOUND)], streams);
+    for number in 0..3 {
+        server.start_item(Item::Stream(number));
+        server.start_item(Item::Feed(number));
+    }
+    let jpeg = PictureFormat::Jpeg { quality: 85 };
+    for (id, stream, format, size) in [
+        (1, 0, jpeg, (160, 120)),
+        (2, 0, PictureFormat::Png, (160, 120)),
+        (3, 1, jpeg, (320, 240)),
+        (4, 1, PictureFormat::Png, (320, 240)),
+    ] {
+        server.send(&ToWorker::Picture(PictureRequest { id, stream: Some(stream), format }));
+        let picture = server.picture(id);
+        let format = if format == jpeg { image::ImageFormat::Jpeg } else { image::ImageFormat::Png };
+        let picture = image::load_from_memory_with_format(&picture, format).unwrap();
+        assert_eq!((picture.width(), picture.height()), size);
+    }
+    server.packets(2, 1);
+    server.send(&ToWorker::Picture(PictureRequest { id: 5, stream: Some(2), format: jpeg }));
+    let failed = server.await_message(|message| matches!(message, FromWorker::PictureFailed { .. }));
+    assert_eq!(failed, FromWorker::PictureFailed { id: 5, fault: PictureFault::NoVideo });
+}
+
+#[test]
+fn a_picture_is_made_of_bytes() {
+    let mut server = Server::start(&[], &[]);
+    for (id, extension) in [(7, "ts"), (8, "webm")] {
+        let bytes = std::fs::read(sample(1, extension)).unwrap();
+        server.bytes(FrameKind::PictureBytes, id, false, &bytes);
+        server.send(&ToWorker::Picture(PictureRequest { id, stream: None, format: PictureFormat::Png }));
+        let picture = image::load_from_memory(&server.picture(id)).unwrap();
+        assert_eq!((picture.width(), picture.height()), (320, 240));
+    }
+    server.send(&ToWorker::Picture(PictureRequest { id: 9, stream: Some(3), format: PictureFormat::Png }));
+    server.await_message(|message| matches!(message, FromWorker::PictureFailed { id: 9, .. }));
+}
+
+#[test]
+fn faults_end_one_item_and_name_the_element() {
+    let feeds = [
+        launch("filesrc location=/nowhere ! decodebin"),
+        launch(PICTURES),
+        launch("videotestsrc num-buffers=3 ! video/x-raw,framerate=25/1"),
+        launch("foo ! bar"),
+    ];
+    let mut server = Server::start(&feeds, &[(&[1], Encoding::Copy, Container::Ts)]);
+    for feed in 0..4 {
+        server.start_item(Item::Feed(feed));
+    }
+    server.start_item(Item::Stream(0));
+    let mut ended = std::collections::HashMap::new();
+    while ended.len() < 3 {
+        if let FromWorker::Ended { item, why } =
+            server.await_message(|message| matches!(message, FromWorker::Ended { .. }))
+        {
+            ended.insert(item, why);
+        }
+    }
+    assert!(matches!(&ended[&Item::Feed(0)], Ended::Failed(text) if text.starts_with("filesrc0: ")), "{ended:?}");
+    assert_eq!(ended[&Item::Feed(2)], Ended::EndOfStream);
+    assert!(matches!(&ended[&Item::Feed(3)], Ended::Failed(text) if text.contains("foo")), "{ended:?}");
+    server.packets(0, 10);
+}
+
+#[test]
+fn texts_are_checked_without_a_plan() {
+    let mut server = Server::start(&[], &[]);
+    let texts = vec![
+        (TextKind::Feed, "videotestsrc ! nonsense".to_owned()),
+        (TextKind::Stream, "video. ! videoconvert ! jpegenc".to_owned()),
+    ];
+    server.send(&ToWorker::Check(texts));
+    match server.await_message(|message| matches!(message, FromWorker::Checked(_))) {
+        FromWorker::Checked(faults) => {
+            assert_eq!(faults[0].as_ref().and_then(|fault| fault.at), Some(15));
+            assert_eq!(faults[1], None);
+        }
+        _ => unreachable!(),
+    }
+}
+
+#[test]
+fn latency_of_the_usual_pipeline_is_small() {
+    let feed = launch(
+        "videotestsrc is-live=true ! video/x-raw,width=640,height=360,framerate=30/1 \
+         audiotestsrc is-live=true samplesperbuffer=480 ! audio/x-raw,rate=48000,channels=2",
+    );
+    let mut server = Server::start(&[feed], &[(&[0], Encoding::Copy, Container::Ts)]);
+    server.start_item(Item::Feed(0));
+    server.start_item(Item::Stream(0));
+    let packets = server.packets(0, 400);
+    let mut delays: Vec<Duration> = packets[100..]
+        .iter()
+        .filter_map(|packet| Some(packet.arrived.checked_sub(packet.captured?).unwrap_or_default()))
+        .collect();
+    delays.sort();
+    let median = delays[delays.len() / 2];
+    println!("capture to server: median {median:?}, 95 % {:?}", delays[delays.len() * 95 / 100]);
+    assert!(median < Duration::from_millis(200), "{median:?}");
+}
+
+#[test]
+fn sound_that_ends_does_not_stall_the_pictures() {
+    for container in [Container::Ts, Container::Webm] {
+        let mut server = Server::start(&[launch(PICTURES), launch(SOUND)], &[(&[0, 1], Encoding::Copy, container)]);
+        server.start_item(Item::Stream(0));
+        server.start_item(Item::Feed(0));
+        server.start_item(Item::Feed(1));
+        server.packets(0, 100);
+        server.send(&ToWorker::Stop { item: Item::Feed(1) });
+        server.await_ended(Item::Feed(1));
+        server.packets(0, 60);
+    }
+}
+
+#[test]
+fn the_worker_leaves_when_the_server_does() {
+    let mut server = Server::start(&[launch(PICTURES)], &[]);
+    server.start_item(Item::Feed(0));
+    server.await_message(|message| *message == FromWorker::Started { item: Item::Feed(0) });
+    let begun = Instant::now();
+    drop(server);
+    assert!(begun.elapsed() < Duration::from_millis(1500));
+}
+
+#[test]
+fn a_muxer_that_hides_join_points_is_set_right() {
+    let encoding = text(&format!("video. ! videoconvert ! {H264} ! mpegtsmux alignment=7"));
+    check_stream(&[launch(PICTURES)], encoding, Container::Ts, 60);
+}
+
+#[test]
+fn kinds_of_tracks_are_told() {
+    let mut server = Server::start(&[launch(&format!("{PICTURES} {SOUND}"))], &[]);
+    server.start_item(Item::Feed(0));
+    let both = |message: &FromWorker| match message {
+        FromWorker::Tracks { tracks, .. } => {
+            tracks.iter().any(|track| track.kind == TrackKind::Video)
+                && tracks.iter().any(|track| track.kind == TrackKind::Audio)
+        }
+        _ => false,
+    };
+    server.await_message(both);
+    assert!(!server.seen.iter().any(|message| matches!(message, FromWorker::Log { level: LogLevel::Error, .. })));
+}

@@ -1,0 +1,380 @@
+//! The hand-off of a track from the pipeline that makes it to the pipelines that use it.
+//!
+//! In go the samples of an appsink, out go the same buffers, by reference, into the appsrc of every consumer. It
+//! runs in the producer's streaming thread and never waits. A track outlives the runs of its feed, so that consumers
+//! stay attached while the feed begins anew.
+
+use super::{clock::Timeline, codec, decode::Decoded, packet::Packetizer, sync::lock};
+use crate::ipc::TrackKind;
+use gst::{glib, prelude::*};
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The longest GOP that is kept for those who join: 600 pictures are 10 s at 60 a second.
+const GOP_BUFFERS: usize = 600;
+/// The biggest GOP that is kept.
+const GOP_BYTES: usize = 32 << 20;
+/// Encoded media that may wait in front of a consumer. It holds the whole kept GOP, with which a consumer begins.
+const ENCODED_BYTES: u64 = 2 * GOP_BYTES as u64;
+/// The same, in buffers.
+const ENCODED_BUFFERS: u64 = 2 * GOP_BUFFERS as u64;
+/// Raw pictures that may wait: more of them would be latency.
+const RAW_PICTURES: u64 = 4;
+/// Raw sound that may wait.
+const RAW_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// One track of a feed.
+pub(super) struct Track {
+    /// Video, audio, or a whole container.
+    pub(super) kind: TrackKind,
+    /// Its element has the name that says which kind of track it is meant as.
+    pub(super) named: bool,
+    /// Place among the feed's tracks.
+    pub(super) order: usize,
+    state: Mutex<State>,
+    /// Where key unit requests go.
+    upstream: Mutex<Option<glib::WeakRef<gst::Pad>>>,
+    /// The decoded form, while someone uses it.
+    pub(super) decoded: Mutex<Weak<Decoded>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The current run of the feed has delivered something.
+    live: bool,
+    caps: Option<gst::Caps>,
+    encoded: bool,
+    gop: Gop,
+    newest: Option<gst::Buffer>,
+    consumers: Vec<Consumer>,
+}
+
+/// The buffers since the newest keyframe, if they are all there.
+#[derive(Default)]
+struct Gop {
+    buffers: VecDeque<gst::Buffer>,
+    bytes: usize,
+}
+
+impl Gop {
+    fn push(&mut self, buffer: &gst::Buffer) {
+        let key = codec::is_key(buffer);
+        if key {
+            self.clear();
+        }
+        if !key && self.buffers.is_empty() {
+            return;
+        }
+        self.bytes += buffer.size();
+        self.buffers.push_back(buffer.clone());
+        if self.buffers.len() > GOP_BUFFERS || self.bytes > GOP_BYTES {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.buffers.clear();
+        self.bytes = 0;
+    }
+}
+
+struct Consumer {
+    id: u64,
+    way: Way,
+}
+
+enum Way {
+    /// Into another pipeline.
+    Source { source: gst_app::AppSrc, needs_key: bool, discontinuity: bool },
+    /// Straight to the server, for what is muxed already.
+    Packets(Box<Packetizer>),
+}
+
+/// What a new sample changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing.
+    None,
+    /// First sample of this run, or other caps.
+    Caps,
+}
+
+/// What a picture can be made of.
+pub(super) enum Still {
+    /// A raw picture.
+    Raw(gst::Caps, gst::Buffer),
+    /// Encoded pictures from a keyframe on.
+    Encoded(gst::Caps, Vec<gst::Buffer>),
+}
+
+impl Track {
+    pub(super) fn new(kind: TrackKind, named: bool, order: usize) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            named,
+            order,
+            state: Mutex::default(),
+            upstream: Mutex::default(),
+            decoded: Mutex::default(),
+        })
+    }
+
+    /// A new run begins: what was kept belongs to an old timeline.
+    pub(super) fn begin(&self) {
+        let mut state = lock(&self.state);
+        state.live = false;
+        state.gop.clear();
+        state.newest = None;
+        for consumer in &mut state.consumers {
+            consumer.way.interrupt();
+        }
+        drop(state);
+        *lock(&self.upstream) = None;
+    }
+
+    /// Whether the current run has delivered something.
+    pub(super) fn is_live(&self) -> bool {
+        lock(&self.state).live
+    }
+
+    /// The newest caps.
+    pub(super) fn caps(&self) -> Option<gst::Caps> {
+        lock(&self.state).caps.clone()
+    }
+
+    /// Whether it is encoded.
+    pub(super) fn is_encoded(&self) -> bool {
+        lock(&self.state).encoded
+    }
+
+    /// Where to ask for key units.
+    pub(super) fn set_upstream(&self, pad: &gst::Pad) {
+        *lock(&self.upstream) = Some(pad.downgrade());
+    }
+
+    /// Asks whoever encodes this track for a key unit.
+    pub(super) fn request_key_unit(&self) {
+        let pad = lock(&self.upstream).as_ref().and_then(glib::WeakRef::upgrade);
+        if let Some(pad) = pad {
+            pad.push_event(gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build());
+        }
+    }
+
+    /// Hands a sample to all consumers. Streaming thread.
+    pub(super) fn deliver(&self, sample: &gst::Sample, timeline: &Timeline, last: &mut Option<u64>) -> Change {
+        let Some(caps) = sample.caps() else { return Change::None };
+        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+        let mut state = lock(&self.state);
+        let mut change = Change::None;
+        let same =
+            state.caps.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps);
+        if !same {
+            let caps = caps.to_owned();
+            state.encoded = codec::classify(&caps).is_none_or(|(_, encoded)| encoded);
+            state.gop.clear();
+            for consumer in &mut state.consumers {
+                consumer.way.caps(&caps);
+            }
+            state.caps = Some(caps);
+        }
+        if !same || !state.live {
+            state.live = true;
+            change = Change::Caps;
+        }
+        let mut stamped = |buffer: &gst::BufferRef| -> gst::Buffer {
+            let mut buffer = buffer.copy();
+            let jumped = timeline.stamp(buffer.make_mut(), segment, last);
+            if jumped {
+                buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+            }
+            buffer
+        };
+        let buffers: Vec<gst::Buffer> = match (sample.buffer(), sample.buffer_list()) {
+            (Some(buffer), _) => vec![stamped(buffer)],
+            (None, Some(list)) => list.iter().map(stamped).collect(),
+            (None, None) => return change,
+        };
+        if self.kind == TrackKind::Muxed {
+            state.consumers.retain_mut(|consumer| consumer.way.muxed(&buffers));
+            return change;
+        }
+        for buffer in &buffers {
+            if state.encoded {
+                state.gop.push(buffer);
+            } else if self.kind == TrackKind::Video {
+                state.newest = Some(buffer.clone());
+            }
+            state.consumers.retain_mut(|consumer| consumer.way.media(buffer));
+        }
+        change
+    }
+
+    /// Feeds `source` from now on, until the link is dropped. An encoded track begins with its current GOP.
+    pub(super) fn attach(self: &Arc<Self>, source: &gst_app::AppSrc) -> Link {
+        let mut state = lock(&self.state);
+        if let Some(caps) = &state.caps {
+            source.set_caps(Some(caps));
+        }
+        let mut way = Way::Source { source: source.clone(), needs_key: false, discontinuity: true };
+        if state.encoded && self.kind != TrackKind::Muxed {
+            limit(source, ENCODED_BUFFERS, ENCODED_BYTES, gst::ClockTime::ZERO);
+            for buffer in &state.gop.buffers {
+                way.media(buffer);
+            }
+            if state.gop.buffers.is_empty() && self.kind == TrackKind::Video {
+                way.interrupt();
+            }
+        } else if self.kind == TrackKind::Video {
+            limit(source, RAW_PICTURES, 0, gst::ClockTime::ZERO);
+        } else if self.kind == TrackKind::Audio {
+            limit(source, 0, 0, RAW_SOUND);
+        }
+        self.link(&mut state, way)
+    }
+
+    /// Sends the packets of a muxed track from now on, until the link is dropped.
+    pub(super) fn attach_packets(self: &Arc<Self>, mut packetizer: Packetizer) -> Link {
+        let mut state = lock(&self.state);
+        if let Some(caps) = &state.caps {
+            packetizer.caps(caps);
+        }
+        self.link(&mut state, Way::Packets(Box::new(packetizer)))
+    }
+
+    fn link(self: &Arc<Self>, state: &mut State, way: Way) -> Link {
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
+        state.consumers.push(Consumer { id, way });
+        Link { track: self.clone(), id }
+    }
+
+    /// What a picture can be made of now.
+    pub(super) fn still(&self) -> Option<Still> {
+        let state = lock(&self.state);
+        let caps = state.caps.clone()?;
+        if state.encoded {
+            let buffers: Vec<_> = state.gop.buffers.iter().cloned().collect();
+            (!buffers.is_empty()).then_some(Still::Encoded(caps, buffers))
+        } else {
+            Some(Still::Raw(caps, state.newest.clone()?))
+        }
+    }
+}
+
+fn limit(source: &gst_app::AppSrc, buffers: u64, bytes: u64, time: gst::ClockTime) {
+    source.set_max_buffers(buffers);
+    source.set_max_bytes(bytes);
+    source.set_max_time(time);
+}
+
+impl Way {
+    /// The timeline has a gap here.
+    fn interrupt(&mut self) {
+        match self {
+            Self::Source { needs_key, discontinuity, .. } => {
+                *needs_key = true;
+                *discontinuity = true;
+            }
+            Self::Packets(packetizer) => packetizer.discontinue(),
+        }
+    }
+
+    fn caps(&mut self, caps: &gst::Caps) {
+        match self {
+            Self::Source { source, .. } => source.set_caps(Some(caps)),
+            Self::Packets(packetizer) => packetizer.caps(caps),
+        }
+    }
+
+    /// Hands on a buffer of an elementary track; `false` when the consumer is gone.
+    fn media(&mut self, buffer: &gst::Buffer) -> bool {
+        let Self::Source { source, needs_key, discontinuity } = self else { return true };
+        if *needs_key && !codec::is_key(buffer) {
+            return true;
+        }
+        // A consumer of encoded media that does not keep up must not begin again in the middle of a GOP.
+        let (buffers, bytes) = (source.max_buffers(), source.max_bytes());
+        if bytes > 0
+            && buffers > 0
+            && (source.current_level_buffers() >= buffers || source.current_level_bytes() >= bytes)
+        {
+            *needs_key = true;
+            *discontinuity = true;
+            return true;
+        }
+        *needs_key = false;
+        let mut buffer = buffer.clone();
+        if std::mem::take(discontinuity) {
+            let mut marked = buffer.copy();
+            marked.make_mut().set_flags(gst::BufferFlags::DISCONT);
+            buffer = marked;
+        }
+        !matches!(source.push_buffer(buffer), Err(gst::FlowError::Eos))
+    }
+
+    /// Hands on the buffers that a muxer pushed at once.
+    fn muxed(&mut self, buffers: &[gst::Buffer]) -> bool {
+        match self {
+            Self::Source { source, discontinuity, .. } => {
+                *discontinuity = false;
+                buffers.iter().all(|buffer| !matches!(source.push_buffer(buffer.clone()), Err(gst::FlowError::Eos)))
+            }
+            Self::Packets(packetizer) => {
+                let running = buffers.iter().find_map(|buffer| buffer.pts()).map(gst::ClockTime::nseconds);
+                packetizer.push(buffers, running);
+                true
+            }
+        }
+    }
+}
+
+/// Keeps a consumer attached to a track.
+pub(super) struct Link {
+    /// The track that is consumed.
+    pub(super) track: Arc<Track>,
+    id: u64,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let mut state = lock(&self.track.state);
+        let at = state.consumers.iter().position(|consumer| consumer.id == self.id);
+        let gone = at.map(|at| state.consumers.swap_remove(at));
+        drop(state);
+        drop(gone);
+    }
+}
+
+/// An appsrc that takes a track's buffers with their running times since the epoch of the plan.
+pub(super) fn track_source(name: &str) -> gst_app::AppSrc {
+    gst_app::AppSrc::builder()
+        .name(name)
+        .is_live(true)
+        .format(gst::Format::Time)
+        .block(false)
+        .max_bytes(0)
+        .leaky_type(gst_app::AppLeakyType::Downstream)
+        .min_latency(0)
+        .build()
+}
+
+/// Passes key unit requests that arrive at `source` on to the track behind it.
+pub(super) fn forward_key_units(source: &gst_app::AppSrc, track: &Arc<Track>) {
+    let Some(pad) = source.static_pad("src") else { return };
+    let track = Arc::downgrade(track);
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        let wanted = info.event().is_some_and(|event| gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok());
+        if wanted && let Some(track) = track.upgrade() {
+            track.request_key_unit();
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
