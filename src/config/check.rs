@@ -118,3 +118,318 @@ fn mode(text: &str) -> Result<Mode, Expected> {
 fn path_name(text: &str) -> Result<PathBuf, Expected> {
     if text.is_empty() || text.contains('\0') { Err("the path of a file".into()) } else { Ok(text.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The faults of a text, one a line, without the file name in front.
+    fn check(text: &str, expect: &str) {
+        let faults = parse(text).err().unwrap_or_default();
+        let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join("\n"), expect, "of\n{text}");
+    }
+
+    /// The faults of one stream `s` of the feeds `cam1` and `cam2`; its keys begin at column 6 of line 2.
+    fn check_stream(keys: &str, expect: &str) {
+        check(
+            &format!("feeds: {{cam1: {{command: cat}}, cam2: {{command: cat}}}}\nstreams: {{s: {{{keys}}}}}"),
+            expect,
+        );
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration() {
+        for text in ["", "# nothing\n", "---\n", "feeds:\nstreams:\n", "listenport:\n"] {
+            let config = parse(text).unwrap();
+            assert_eq!(config.listen_addr, DEFAULT_LISTEN_ADDR);
+            assert_eq!(config.listen_port, 8090);
+            assert!(config.pages.home && config.feeds.is_empty() && config.streams.is_empty());
+        }
+    }
+
+    #[test]
+    fn modes() {
+        let mode_of = |mode: &str| parse(&format!("feeds: {{a: {{command: b, mode: {mode}}}}}")).unwrap().feeds[0].mode;
+        let on_demand = |millis| Mode::OnDemand { linger: Duration::from_millis(millis) };
+        assert_eq!(mode_of(""), on_demand(0));
+        assert_eq!(mode_of("on-demand"), on_demand(0));
+        assert_eq!(mode_of("10"), on_demand(10_000));
+        assert_eq!(mode_of("0.5"), on_demand(500));
+        assert_eq!(mode_of("continuous"), Mode::Continuous);
+        assert_eq!(mode_of("autostart"), Mode::Continuous);
+    }
+
+    #[test]
+    fn a_command_gets_its_words_as_they_are_written() {
+        let words_of = |command: &str| match parse(&format!("feeds: {{1.10: {{command: {command}}}}}")) {
+            Ok(config) => match &config.feeds[0].source {
+                Source::Command(words) => words.clone(),
+                other => panic!("{other:?}"),
+            },
+            Err(faults) => panic!("{faults:?}"),
+        };
+        assert_eq!(words_of("[a, 1.10, 007, 0x1F, True, '']"), ["a", "1.10", "007", "0x1F", "True", ""]);
+        assert_eq!(words_of(r#"'a "b c" d\ e $HOME | f'"#), ["a", "b c", "d e", "$HOME", "|", "f"]);
+    }
+
+    #[test]
+    fn faults_of_the_top_level() {
+        check(
+            "listenaddr: localhost",
+            "1:13: listenaddr: expected an IP address like 127.0.0.1, 0.0.0.0 or ::, found \"localhost\"",
+        );
+        check("\nlistenport: 70000", "2:13: listenport: expected a port from 0 to 65535, found \"70000\"");
+        check("logdir: [a]", "1:1: logdir: expected a single value, found a list");
+        check("pages: {home: maybe}", "1:15: pages.home: expected true or false, found \"maybe\"");
+        check("feeds: [a]", "1:1: feeds: expected names with keys below them, found a list");
+        check("streams: x", "1:10: streams: expected names with keys below them, found \"x\"");
+        check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
+        check(
+            "[a]",
+            "1:1: expected keys like `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `feeds:`, `streams:`, found a list",
+        );
+        check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
+        check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");
+    }
+
+    #[test]
+    fn faults_of_feeds() {
+        let text = "\
+feeds:
+  cam1:
+    command: cat
+    mode: soon
+  cam2: {}
+  cam3: {pipeline: a, file: b}
+  cam4: {command: a, loop: true}
+  cam5: {command: ''}
+  cam6: {command: []}
+  cam7: {command: a 'b}
+  cam8: {command: {a: b}}
+  cam9: {command: [a, [b]]}
+  a/b: {pipeline: ' '}
+  camA: {file: [a]}
+  camB: {command: a, mode: -1, buffer-size: 3, no_resurrect: true}
+  cam1: {command: a}
+";
+        check(
+            text,
+            "\
+4:11: feeds.cam1.mode: expected \"on-demand\", \"continuous\" or seconds, found \"soon\"
+5:3: feeds.cam2: has no source: expected `pipeline`, `command` or `file`
+6:23: feeds.cam3.file: `pipeline` is the source already, keep one of them
+7:22: feeds.cam4.loop: only a `file` can be looped
+8:19: feeds.cam5.command: expected a program and its arguments, found none
+9:19: feeds.cam6.command: expected a program and its arguments, found none
+10:19: feeds.cam7.command: has a quote that is not closed
+11:10: feeds.cam8.command: expected a list of words or one text, found a map
+12:23: feeds.cam9.command[1]: expected a single value, found a list
+13:3: feeds.a/b: expected 1 to 64 letters, digits, `-`, `_`, `.` or inner blanks, not beginning with a dot, found \"a/b\"
+13:19: feeds.a/b.pipeline: expected a gst-launch text, found \" \"
+14:10: feeds.camA.file: expected a single value, found a list
+15:28: feeds.camB.mode: expected \"on-demand\", \"continuous\" or seconds, found \"-1\"
+15:32: feeds.camB.buffer-size: voyandz has no buffer sizes: each viewer gets packets at the speed of that viewer, and voyandz itself bounds the memory for it
+15:48: feeds.camB.no_resurrect: unknown key, did you mean `no-resurrect`?
+16:3: feeds.cam1: appears a second time, keep one",
+        );
+    }
+
+    #[test]
+    fn faults_of_streams() {
+        check_stream(
+            "feed: cam3",
+            "2:21: streams.s.feed: expected the name of a feed, found \"cam3\", did you mean `cam1`?",
+        );
+        check_stream("feed: [cam1]", "2:15: streams.s.feed: expected a single value, found a list");
+        check_stream("feeds: cam1", "2:22: streams.s.feeds: expected a list of names of feeds, found \"cam1\"");
+        check_stream("feeds: [cam1, cam1]", "2:29: streams.s.feeds[1]: expected each feed once, found \"cam1\"");
+        check_stream("feed: cam1, feeds: [cam2]", "2:27: streams.s.feeds: `feed` is given already, keep one of them");
+        check_stream(
+            "",
+            "2:11: streams.s: has no source: expected `feed` or `feeds`, or a `pipeline` or `command` of its own",
+        );
+        check_stream(
+            "video: true",
+            "2:11: streams.s: has no source: expected `feed` or `feeds`, or a `pipeline` or `command` of its own",
+        );
+        check_stream(
+            "feed: cam1, command: a, pipeline: b",
+            "2:27: streams.s.command: `pipeline` says already how the stream is made, keep one of them",
+        );
+        check_stream(
+            "feed: cam1, command: a, video: true",
+            "2:39: streams.s.video: `command` says already how the stream is made, keep one of them",
+        );
+        check_stream(
+            "feeds: [cam1, cam2], command: a",
+            "2:36: streams.s.command: a command reads one feed, on its standard input; use `pipeline`, `video` or `audio`",
+        );
+        check_stream(
+            "feed: cam1, container: mp4",
+            "2:38: streams.s.container: expected `ts`, `webm` or `mkv`, found \"mp4\": nobody could join it while it runs; `raw` passes on whatever a command writes",
+        );
+        check_stream(
+            "feed: cam1, container: tss",
+            "2:38: streams.s.container: expected `ts`, `webm`, `mkv`, `mjpeg` or `raw`, found \"tss\"",
+        );
+        check_stream(
+            "feed: cam1, mimetype: video",
+            "2:37: streams.s.mimetype: expected a media type like video/mp2t, found \"video\"",
+        );
+    }
+
+    #[test]
+    fn faults_of_typed_keys() {
+        check_stream(
+            "feed: cam1, container: webm, video: {codec: h264}",
+            "2:59: streams.s.video.codec: expected vp8, vp9 or av1, found \"h264\": webm cannot carry it, `container: ts` or `mkv` can",
+        );
+        check_stream(
+            "feed: cam1, audio: {codec: vorbis}",
+            "2:42: streams.s.audio.codec: expected aac, mp3, ac3 or opus, found \"vorbis\": ts cannot carry it, `container: webm` or `mkv` can",
+        );
+        check_stream(
+            "feed: cam1, video: {codec: x264}",
+            "2:42: streams.s.video.codec: expected h264, h265 or mpeg2, found \"x264\", did you mean `h264`?",
+        );
+        check_stream(
+            "feed: cam1, video: loud",
+            "2:34: streams.s.video: expected keys like `codec:`, `bitrate:`, `quality:`, `gop:`, `fps:`, `size:`, `preset:`, `pixel_format:`, found \"loud\"",
+        );
+        check_stream(
+            "feed: cam1, container: raw, video: true",
+            "2:43: streams.s.video: a raw stream is not encoded: expected `container: ts`, `webm`, `mkv` or `mjpeg`",
+        );
+        check_stream("feed: cam1, container: mjpeg, audio: true", "2:45: streams.s.audio: mjpeg has no sound");
+        check_stream(
+            "feed: cam1, video: false, audio: false",
+            "2:11: streams.s: nothing is left of this stream without video and audio",
+        );
+        check_stream(
+            "feed: cam1, video: {bitrate: fast}",
+            "2:44: streams.s.video.bitrate: expected bits per second from 10k to 100M, like 800k or 2M, found \"fast\"",
+        );
+        check_stream(
+            "feed: cam1, video: {bitrate: 1M, quality: 5}",
+            "2:48: streams.s.video.quality: `bitrate` is given already, keep one of them",
+        );
+        check_stream(
+            "feed: cam1, video: {quality: 101}",
+            "2:44: streams.s.video.quality: expected a quality from 1 to 100, found \"101\"",
+        );
+        check_stream(
+            "feed: cam1, video: {gop: 0}",
+            "2:40: streams.s.video.gop: expected a number of pictures from 1 to 90000, found \"0\"",
+        );
+        check_stream(
+            "feed: cam1, video: {fps: x}",
+            "2:40: streams.s.video.fps: expected pictures per second, like 25, 12.5 or 30000/1001, found \"x\"",
+        );
+        check_stream(
+            "feed: cam1, video: {codec: mpeg2, fps: 10}",
+            "2:54: streams.s.video.fps: expected 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 pictures per second, found \"10\": mpeg2 has no others",
+        );
+        check_stream(
+            "feed: cam1, video: {size: 1280}",
+            "2:41: streams.s.video.size: expected even width and height from 16 to 16384, like 1280x720, found \"1280\"",
+        );
+        check_stream(
+            "feed: cam1, container: webm, video: {preset: fast}",
+            "2:52: streams.s.video.preset: vp8 has no presets, h264 and h265 have",
+        );
+        check_stream(
+            "feed: cam1, video: {pixel_format: RGB}",
+            "2:49: streams.s.video.pixel_format: expected I420, Y42B, Y444, I420_10LE, I422_10LE or Y444_10LE, found \"RGB\": h264 has no others here",
+        );
+        check_stream(
+            "feed: cam1, container: mjpeg, video: {gop: 5}",
+            "2:53: streams.s.video.gop: mjpeg has no gop, give a `quality`",
+        );
+        check_stream(
+            "feed: cam1, audio: {channels: 5}",
+            "2:45: streams.s.audio.channels: expected 1 for mono or 2 for stereo, found \"5\"",
+        );
+        check_stream(
+            "feed: cam1, audio: {codec: ac3, rate: 8000}",
+            "2:53: streams.s.audio.rate: expected a sample rate of ac3: 32000, 44100 or 48000, found \"8000\"",
+        );
+        check_stream(
+            "feed: cam1, audio: {bitrate: 1}",
+            "2:44: streams.s.audio.bitrate: expected bits per second from 16k to 512k, like 96k, found \"1\"",
+        );
+    }
+
+    #[test]
+    fn no_two_things_have_one_url() {
+        let text = "\
+feeds: {c: {command: cat}}
+streams:
+  stat: {feed: c}
+  a: {feed: c, url: /metrics}
+  b: {feed: c, url: /api/x}
+  own: {feed: c, url: /stream/own}
+  d: {feed: c, url: /stream/own}
+  e: {feed: c, url: /x/y.ts}
+  f: {feed: c, url: /x/y.ts}
+  g: {feed: c, url: /x/y.ts/pic}
+  h: {feed: c, url: /x%2Fy.ts/pic.png}
+  i: {feed: c, url: x.ts}
+  j: {feed: c, url: /%ff}
+";
+        check(
+            text,
+            "\
+3:3: streams.stat: `/stat` belongs to voyandz itself, give another `url`
+4:21: streams.a.url: `/metrics` belongs to voyandz itself
+5:21: streams.b.url: `/api/x` belongs to voyandz itself
+7:21: streams.d.url: `/stream/own` belongs to voyandz itself
+9:21: streams.f.url: `/x/y.ts` is the URL of stream `e` already
+10:21: streams.g.url: `/x/y.ts/pic` is the picture of stream `e`
+11:21: streams.h.url: `/x/y.ts/pic.png` is the picture of stream `e`
+12:21: streams.i.url: expected a path like `/cam0.ts`: beginning with `/`, without empty parts, `.` and `..`, without control characters, `?` and `#`, and below 256 bytes, found \"x.ts\"
+13:21: streams.j.url: expected percent-encoded UTF-8, found \"/%ff\"",
+        );
+    }
+
+    #[test]
+    fn a_flood_of_faults_is_cut() {
+        let text: String = (0..20_000).map(|index| format!("key{index}: 1\n")).collect();
+        assert_eq!(parse(&text).unwrap_err().len(), 50);
+
+        let entries = |entry: fn(usize) -> String| (0..5_000).map(entry).collect::<String>();
+        let feeds = entries(|index| format!("  f{index}: {{command: a}}\n"));
+        let streams = entries(|index| format!("  s{index}: {{feed: g{index}}}\n"));
+        assert_eq!(parse(&format!("feeds:\n{feeds}streams:\n{streams}")).unwrap_err().len(), 50);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,80}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_text_like_a_configuration_panics(
+            keys in prop::collection::vec(
+                ("[ ]{0,6}", "(feeds|streams|a|b|feed|mode|command|pipeline|video|audio|codec|fps|url|container|size|gop|- )",
+                 ":?", "[ \\[{]?(a|b|[0-9./xkM%-]{0,6}|ts|webm|mjpeg|true|false|h264|opus|&a|\\*a|!t|\"\\\\0\"|')?[\\]}]?"),
+                0..14,
+            )
+        ) {
+            let text: String = keys.iter().map(|(indent, key, colon, value)| format!("{indent}{key}{colon} {value}\n")).collect();
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_value_panics(value in "\\PC{0,20}", key in 0..17_usize) {
+            let keys = ["mode", "command", "file", "pipeline", "feed", "url", "container", "mimetype", "bitrate", "quality",
+                        "gop", "fps", "size", "preset", "pixel_format", "channels", "rate"];
+            let (key, value) = (keys[key], serde_json::to_string(&value).unwrap());
+            let _ = parse(&format!("feeds: {{a: {{{key}: {value}}}}}"));
+            let _ = parse(&format!("feeds: {{a: {{command: b}}}}\nstreams: {{s: {{feed: a, {key}: {value}}}}}"));
+            let _ = parse(&format!("feeds: {{a: {{command: b}}}}\nstreams: {{s: {{feed: a, video: {{{key}: {value}}}, audio: {{{key}: {value}}}}}}}"));
+        }
+    }
+}

@@ -113,7 +113,7 @@ impl Checker {
         map.retain(|key, value| {
             let Some(key) = key.as_str() else { return false };
             let is_known = known.contains(&key);
-            if !is_known {
+            if !is_known && !self.is_full() {
                 let message = if key.to_ascii_lowercase().contains("buffer") {
                     NO_BUFFERS.to_owned()
                 } else {
@@ -129,9 +129,14 @@ impl Checker {
         })
     }
 
+    /// Whether no more faults are reported, so that looking for them is of no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.findings.len() >= MAX_FAULTS
+    }
+
     /// Remembers a fault.
     pub(super) fn note(&mut self, path: &Path, place: Place, message: String) {
-        if self.findings.len() < MAX_FAULTS {
+        if !self.is_full() {
             self.findings.push(Finding { path: path.clone(), place, message });
         }
     }
@@ -158,7 +163,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// With a reason or a hint, like `: did you mean ...`.
+    /// With a reason or a hint, like `, did you mean ...`.
     pub(super) fn because(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), why: why.into() }
     }
@@ -220,7 +225,7 @@ pub(super) fn kind(value: &Value) -> String {
     }
 }
 
-/// ": did you mean `cam1`?", or nothing when no candidate is near.
+/// ", did you mean `cam1`?", or nothing when no candidate is near.
 pub(super) fn suggestion<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     /// A longer text is no misspelt name.
     const MAX: usize = 64;
@@ -231,7 +236,7 @@ pub(super) fn suggestion<'a>(found: &str, candidates: impl Iterator<Item = &'a s
     let distance = |candidate: &&'a str| strsim::osa_distance(&found.to_lowercase(), &candidate.to_lowercase());
     let near = candidates.filter(|candidate| candidate.len() <= MAX).map(|candidate| (distance(&candidate), candidate));
     match near.filter(|(distance, _)| *distance <= far).min() {
-        Some((_, candidate)) => format!(": did you mean `{candidate}`?"),
+        Some((_, candidate)) => format!(", did you mean `{candidate}`?"),
         None => String::new(),
     }
 }

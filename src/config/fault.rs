@@ -88,9 +88,11 @@ impl Path {
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (depth, step) in self.0.iter().enumerate() {
+            let dot = if depth == 0 { "" } else { "." };
             match step {
-                Step::Key(key) if depth == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
+                // A fault stays one line, whatever the key is.
+                Step::Key(key) if key.contains(char::is_control) => write!(f, "{dot}{}", key.escape_debug())?,
+                Step::Key(key) => write!(f, "{dot}{key}")?,
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }

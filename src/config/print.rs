@@ -86,9 +86,139 @@ fn path(path: &Path) -> Value {
 }
 
 fn list(items: &[impl ToString]) -> Value {
-    Value::Sequence(items.iter().map(text_of).collect())
+    Value::Sequence(items.iter().map(|item| text(item.to_string())).collect())
 }
 
-fn text_of(item: &impl ToString) -> Value {
-    text(item.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{FeedName, Pages, StreamName, StreamPath, parse},
+        media::Container,
+    };
+    use proptest::prelude::*;
+    use std::{net::IpAddr, time::Duration};
+
+    /// Texts that YAML might take for something else.
+    fn any_text() -> impl Strategy<Value = String> {
+        let odd = [
+            "~",
+            "null",
+            "true",
+            "0x1F",
+            "1.10",
+            "- a",
+            "a: b",
+            "#",
+            "'",
+            "\"",
+            "a\nb",
+            "\u{85}\u{2028}\u{7f}x",
+            "!t",
+            "&a",
+            "|",
+        ];
+        prop_oneof![prop::sample::select(odd.to_vec()).prop_map(str::to_owned), "[^\\x00]{1,30}", "[a-z!. =\\n]{1,60}",]
+    }
+
+    fn launch() -> impl Strategy<Value = String> {
+        any_text().prop_map(|text| format!("a{}b", text))
+    }
+
+    fn words() -> impl Strategy<Value = Vec<String>> {
+        (any_text(), prop::collection::vec(prop_oneof![any_text(), Just(String::new())], 0..4))
+            .prop_map(|(program, arguments)| [vec![program], arguments].concat())
+    }
+
+    fn any_source() -> impl Strategy<Value = Source> {
+        prop_oneof![
+            launch().prop_map(Source::Pipeline),
+            words().prop_map(Source::Command),
+            (any_text(), any::<bool>()).prop_map(|(path, looped)| Source::File { path: path.into(), looped }),
+        ]
+    }
+
+    fn any_mode() -> impl Strategy<Value = Mode> {
+        prop_oneof![
+            Just(Mode::Continuous),
+            Just(Mode::OnDemand { linger: Duration::ZERO }),
+            (0..31_622_400_000_u64).prop_map(|millis| Mode::OnDemand { linger: Duration::from_millis(millis) }),
+        ]
+    }
+
+    fn any_encoding() -> impl Strategy<Value = Encoding> {
+        prop_oneof![Just(Encoding::Copy), launch().prop_map(Encoding::Pipeline), words().prop_map(Encoding::Command),]
+    }
+
+    fn any_config() -> impl Strategy<Value = Config> {
+        let name = "[A-Za-z0-9_é-]([a-z0-9 ._-]{0,10}[a-z0-9])?|true|null|1\\.10|007";
+        let feeds = prop::collection::btree_map(name, (any_source(), any_mode(), any::<bool>()), 1..4);
+        let stream = (
+            any_encoding(),
+            "[^\\x00-\\x1f\\x7f-\\x9f/?#\\\\.]{1,20}",
+            prop::sample::select(&Container::ALL[..]),
+            any::<u8>(),
+        );
+        let streams = prop::collection::btree_map(name, stream, 0..4);
+        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<bool>());
+        (top, feeds, streams).prop_map(|((listen_addr, listen_port, logdir, home), feeds, streams)| {
+            let feeds: Vec<_> = feeds
+                .into_iter()
+                .map(|(name, (source, mode, no_resurrect))| Feed {
+                    name: FeedName::new(&name).unwrap(),
+                    source,
+                    mode,
+                    no_resurrect,
+                })
+                .collect();
+            let streams = streams.into_iter().enumerate().map(|(index, (name, (encoding, path, container, count)))| {
+                let least = usize::from(matches!(encoding, Encoding::Copy));
+                let most = if matches!(encoding, Encoding::Command(_)) { 1 } else { feeds.len() };
+                let count = usize::from(count).clamp(least, most);
+                Stream {
+                    name: StreamName::new(&name).unwrap(),
+                    feeds: feeds.iter().take(count).map(|feed| feed.name.clone()).collect(),
+                    path: StreamPath::new(&format!("/{index}/{path}")).unwrap(),
+                    container,
+                    mimetype: container.mimetype().to_owned(),
+                    encoding,
+                }
+            });
+            let streams = streams.collect();
+            Config { listen_addr, listen_port, logdir: logdir.map(Into::into), pages: Pages { home }, feeds, streams }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_as_the_same(config in any_config()) {
+            let printed = to_yaml(&config);
+            prop_assert_eq!(parse(&printed), Ok(config), "of\n{}", printed);
+        }
+    }
+
+    #[test]
+    fn everything_is_resolved_and_in_order() {
+        let config = parse("feeds: {cam: {command: cat, mode: 2.5}}\nstreams: {cam 0.ts: {feed: cam}}").unwrap();
+        assert_eq!(
+            to_yaml(&config),
+            "\
+listenaddr: 127.0.0.1
+listenport: 8090
+pages:
+  home: true
+feeds:
+  cam:
+    command:
+    - cat
+    mode: 2.5
+streams:
+  cam 0.ts:
+    feed: cam
+    url: /cam%200.ts
+    container: ts
+    mimetype: video/mp2t
+"
+        );
+    }
 }

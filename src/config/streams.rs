@@ -27,9 +27,13 @@ struct Checked {
 impl Checker {
     /// Checks all streams; `feeds` are the names of all feeds, even of those with faults.
     pub(super) fn streams(&mut self, path: &Path, entries: raw::Entries<Value>, feeds: &[String]) -> Vec<Stream> {
-        let entries = entries.into_iter();
-        let checked: Vec<_> =
-            entries.filter_map(|(name, value)| self.stream(&path.key(&name), &name, value, feeds)).collect();
+        let mut checked = Vec::new();
+        for (name, value) in entries {
+            if self.is_full() {
+                break;
+            }
+            checked.extend(self.stream(&path.key(&name), &name, value, feeds));
+        }
         self.paths(path, &checked);
         checked.into_iter().map(|checked| checked.stream).collect()
     }
@@ -90,6 +94,9 @@ impl Checker {
         };
         let mut names = Some(Vec::new());
         for (path, item) in items {
+            if self.is_full() {
+                return None;
+            }
             let before = names.as_deref().unwrap_or_default().to_vec();
             let name = self.value(&path, Some(item), |text| feed_name(text, known, &before));
             names = names.zip(name).map(|(mut names, name)| {

@@ -260,9 +260,11 @@ fn channels(text: &str) -> Result<u32, Expected> {
 
 fn sample_rate(text: &str, codec: AudioCodec) -> Result<u32, Expected> {
     let rates: &[u32] = match codec {
-        AudioCodec::Aac | AudioCodec::Vorbis => &[8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000],
+        AudioCodec::Aac => &[8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000],
         AudioCodec::Mp3 => &[16_000, 22_050, 24_000, 32_000, 44_100, 48_000],
         AudioCodec::Ac3 => &[32_000, 44_100, 48_000],
+        // With less, vorbisenc does not start at every bitrate.
+        AudioCodec::Vorbis => &[44_100, 48_000],
         AudioCodec::Opus => &[8_000, 12_000, 16_000, 24_000, 48_000],
     };
     let rate = whole(text).filter(|rate| rates.contains(rate));

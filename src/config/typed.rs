@@ -147,7 +147,7 @@ impl VideoCodec {
     pub(super) const fn pixel_formats(self) -> &'static [&'static str] {
         match self {
             Self::H264 | Self::H265 => &["I420", "Y42B", "Y444", "I420_10LE", "I422_10LE", "Y444_10LE"],
-            Self::Vp9 => &["I420", "Y42B", "Y444"],
+            Self::Vp9 => &["I420", "Y444"],
             Self::Mjpeg => &["I420", "Y42B", "Y444"],
             Self::Vp8 | Self::Av1 | Self::Mpeg2 => &["I420"],
         }
@@ -204,8 +204,9 @@ impl Video {
             (VideoCodec::H264, rate) => {
                 let rate = match rate {
                     Rate::Bitrate(bitrate) => format!("bitrate={}", bitrate.kilobits()),
+                    // The bitrate is only a limit here, and this one is none.
                     Rate::Quality(quality) => {
-                        format!("pass=qual quantizer={} bitrate={UNBOUND_KBIT}", quantizer(*quality, 50))
+                        format!("pass=qual quantizer={} bitrate=100000", quantizer(*quality, 50))
                     }
                 };
                 // The baseline of what players know, unless the pixels need more.
@@ -248,7 +249,7 @@ impl Video {
             (VideoCodec::Mpeg2, rate) => {
                 let rate = match rate {
                     Rate::Bitrate(bitrate) => format!("bitrate={}", bitrate.kilobits()),
-                    Rate::Quality(quality) => format!("quantisation={}", quantizer(*quality, 31).max(1)),
+                    Rate::Quality(quality) => format!("quantisation={}", quantizer(*quality, 31)),
                 };
                 format!(
                     "mpeg2enc format=3 {rate} min-gop-size={gop} max-gop-size={gop} b-per-refframe=0 closed-gop=true \
@@ -261,23 +262,20 @@ impl Video {
     }
 }
 
-/// With a constant quality the bitrate only is a limit, and this one is none. In kbit/s.
-const UNBOUND_KBIT: u32 = 100_000;
-
 /// Rate control of vp8enc and vp9enc.
 fn vpx_rate(rate: Rate) -> String {
     match rate {
         Rate::Bitrate(bitrate) => format!("end-usage=cbr target-bitrate={}", bitrate.0),
         Rate::Quality(quality) => {
             let level = quantizer(quality, 63);
-            format!("end-usage=cq cq-level={level} target-bitrate={UNBOUND_KBIT}000")
+            format!("min-quantizer={level} max-quantizer={level}")
         }
     }
 }
 
-/// Quality 100 is the quantizer 0, quality 1 the coarsest.
+/// Quality 100 is the quantizer 1, quality 1 the coarsest. Quantizer 0 is lossless, which the usual profiles forbid.
 fn quantizer(quality: u8, coarsest: u32) -> u32 {
-    (100 - u32::from(quality.min(100))) * coarsest / 99
+    1 + (100 - u32::from(quality.min(100))) * (coarsest - 1) / 99
 }
 
 impl Audio {
@@ -309,5 +307,98 @@ impl Audio {
         };
         let _ = write!(text, " ! {encoder}");
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Encoding, parse};
+
+    fn text_of(name: &str, keys: &str) -> String {
+        let text = format!("feeds: {{cam: {{command: cat}}}}\nstreams: {{{name}: {{feed: cam, {keys}}}}}");
+        let config = parse(&text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+        match &config.streams[0].encoding {
+            Encoding::Pipeline(text) => text.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn check(name: &str, keys: &str, expect: &str) {
+        assert_eq!(text_of(name, keys), expect);
+    }
+
+    const H264: &str = "videoconvertscale ! video/x-raw,format=I420 ! x264enc tune=zerolatency speed-preset=superfast \
+                        bitrate=2000 key-int-max=50 option-string=scenecut=0 ! video/x-h264,profile=main \
+                        ! h264parse config-interval=-1";
+
+    #[test]
+    fn a_track_that_is_not_mentioned_passes_and_false_drops_it() {
+        check("a.ts", "video: true", &format!("video. ! {H264} ! queue ! mux. audio. ! mux. mpegtsmux name=mux"));
+        check("a.ts", "video: true, audio: false", &format!("video. ! {H264} ! mux. mpegtsmux name=mux"));
+        check(
+            "a.mkv",
+            "video: {codec: h264}, audio: true",
+            &format!(
+                "video. ! {H264} ! queue ! mux. \
+                 audio. ! audioconvert ! audioresample ! opusenc bitrate=128000 frame-size=10 ! opusparse ! queue ! mux. \
+                 matroskamux name=mux streamable=true min-cluster-duration=0"
+            ),
+        );
+        check("a.ts", "video: false", "audio. ! mux. mpegtsmux name=mux");
+        check("a.ts", "audio: false", "video. ! mux. mpegtsmux name=mux");
+    }
+
+    #[test]
+    fn each_key_has_its_place_in_the_text() {
+        check(
+            "a.webm",
+            "video: {bitrate: 800k, gop: 30, fps: 29.97, size: 640x360}, audio: false",
+            "video. ! videoconvertscale ! videorate skip-to-first=true ! \
+             video/x-raw,format=I420,width=640,height=360,pixel-aspect-ratio=1/1,framerate=30000/1001 ! \
+             vp8enc deadline=1 cpu-used=8 threads=4 keyframe-max-dist=30 end-usage=cbr target-bitrate=800000 ! mux. \
+             webmmux name=mux streamable=true min-cluster-duration=0",
+        );
+        check(
+            "a.ts",
+            "video: {codec: h265, quality: 60, preset: fast, pixel_format: yuv444p}, audio: false",
+            "video. ! videoconvertscale ! video/x-raw,format=Y444 ! \
+             x265enc tune=zerolatency speed-preset=fast key-int-max=50 option-string=crf=21:scenecut=0:open-gop=0 ! \
+             h265parse config-interval=-1 ! mux. mpegtsmux name=mux",
+        );
+        check(
+            "a.ts",
+            "video: false, audio: {codec: mp3, bitrate: 96k, channels: 1, rate: 48000}",
+            "audio. ! audioconvert ! audioresample ! audio/x-raw,rate=48000,channels=1 ! \
+             lamemp3enc target=bitrate cbr=true bitrate=96 ! audio/mpeg,rate=48000 ! mpegaudioparse ! mux. \
+             mpegtsmux name=mux",
+        );
+    }
+
+    #[test]
+    fn jpeg_pictures_need_no_muxer() {
+        let text = "video. ! videoconvertscale ! video/x-raw,format=I420 ! jpegenc quality=85";
+        check("a.mjpeg", "video: true", text);
+        check("a.mjpeg", "audio: false", text);
+    }
+
+    #[test]
+    fn quality_has_the_whole_range_of_a_quantizer() {
+        assert_eq!(quantizer(100, 51), 1);
+        assert_eq!(quantizer(1, 51), 51);
+        assert_eq!(quantizer(60, 51), 21);
+    }
+
+    #[test]
+    fn every_codec_fits_into_a_container_by_its_name() {
+        for container in Container::ALL {
+            for codec in VideoCodec::of(container) {
+                let text = text_of(&format!("a.{container}"), &format!("video: {{codec: {}}}", codec.name()));
+                assert_eq!(text.matches("name=mux").count(), usize::from(container != Container::Mjpeg), "{text}");
+            }
+            for codec in AudioCodec::of(container) {
+                text_of(&format!("a.{container}"), &format!("audio: {{codec: {}}}", codec.name()));
+            }
+        }
     }
 }

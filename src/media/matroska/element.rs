@@ -94,6 +94,48 @@ pub(super) fn elements(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     })
 }
 
+/// The beginning of a `Block` or `SimpleBlock` (RFC 9559, sections 10.1 and 10.2).
+pub(super) struct Block {
+    /// `None` when the block is too short to be one.
+    pub(super) track: Option<u64>,
+    /// Only told by a `SimpleBlock`.
+    pub(super) is_key: bool,
+}
+
+impl Block {
+    /// Reads the block of `size` bytes; `None` when too few of them are there.
+    pub(super) fn read(content: &[u8], size: u64) -> Option<Self> {
+        let content = usize::try_from(size).ok().and_then(|size| content.get(..size)).unwrap_or(content);
+        if let Some((track, length)) = number(content)
+            && let Some(flags) = content.get(length + 2)
+        {
+            return Some(Self { track: Some(track), is_key: flags & 0x80 != 0 });
+        }
+        // The head has at most 8 + 2 + 1 bytes.
+        let is_all = content.len() as u64 >= size.min(11);
+        is_all.then_some(Self { track: None, is_key: false })
+    }
+}
+
+/// Makes the size of the segment in `header` unknown (RFC 8794, section 6.2). A reader that joins late gets less than the
+/// size promises, one that goes on over a restart of the source gets more.
+pub(super) fn forget_size(header: &mut [u8]) {
+    let mut rest = header;
+    while let Ok(Some(head)) = Head::read(rest) {
+        let Some((bytes, after)) = rest.split_at_mut_checked(head.length) else { return };
+        if head.id == SEGMENT {
+            if let Some((_, size)) = bytes.split_first_chunk_mut::<4>() {
+                let marker = 0xff_u8.checked_shr(size.len().saturating_sub(1) as u32).unwrap_or_default();
+                size.fill(0xff);
+                size.first_mut().into_iter().for_each(|first| *first = marker);
+            }
+            return;
+        }
+        let content = head.size.and_then(|size| usize::try_from(size).ok());
+        rest = content.and_then(|content| after.get_mut(content..)).unwrap_or_default();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
