@@ -13,6 +13,7 @@ use crate::{
         pool::Pool,
         registry::{Registry, StreamHandle},
         source::Source,
+        stderr::Voice,
         supervisor::Supervisor,
         worker::Worker,
     },
@@ -188,7 +189,8 @@ impl Parts {
     fn new(layout: &Layout) -> Self {
         let fanouts: Vec<_> = layout.units.iter().map(|unit| FanOut::new(unit.is_ours())).collect();
         let writers = layout.units.iter().zip(&fanouts);
-        let writers = writers.map(|(unit, fanout)| SharedWriter::new(Writer::new(fanout.clone(), unit.is_ours()))).collect();
+        let writers =
+            writers.map(|(unit, fanout)| SharedWriter::new(Writer::new(fanout.clone(), unit.is_ours()))).collect();
         let demands = layout.units.iter().map(|_| Demand::default()).collect();
         Self { fanouts, writers, demands }
     }
@@ -212,22 +214,31 @@ impl Parts {
 
     fn supervisors(&self, layout: &Layout, groups: &[Group], logdir: Option<&PathBuf>) -> Vec<Supervisor> {
         let units = layout.units.iter().enumerate();
-        units.filter_map(|(at, unit)| {
-            let name: Arc<str> = unit.name.as_str().into();
-            let source = self.source(at, unit, &name, groups, logdir)?;
-            Some(Supervisor {
-                name,
-                policy: unit.policy,
-                source,
-                demand: self.demands.get(at)?.clone(),
-                needs: unit.needs.iter().filter_map(|need| self.demands.get(*need).cloned()).collect(),
-                ends_with_it: self.dependents(layout, at),
-                state: watch::Sender::new(State::Idle),
+        units
+            .filter_map(|(at, unit)| {
+                let name: Arc<str> = unit.name.as_str().into();
+                let source = self.source(at, unit, &name, groups, logdir)?;
+                Some(Supervisor {
+                    name,
+                    policy: unit.policy,
+                    source,
+                    demand: self.demands.get(at)?.clone(),
+                    needs: unit.needs.iter().filter_map(|need| self.demands.get(*need).cloned()).collect(),
+                    ends_with_it: self.dependents(layout, at),
+                    state: watch::Sender::new(State::Idle),
+                })
             })
-        }).collect()
+            .collect()
     }
 
-    fn source(&self, at: usize, unit: &Unit, name: &Arc<str>, groups: &[Group], logdir: Option<&PathBuf>) -> Option<Source> {
+    fn source(
+        &self,
+        at: usize,
+        unit: &Unit,
+        name: &Arc<str>,
+        groups: &[Group],
+        logdir: Option<&PathBuf>,
+    ) -> Option<Source> {
         let writer = self.writers.get(at)?.clone();
         Some(match &unit.run {
             Run::Command { argv, input } => Source::Command(CommandSource {
@@ -235,6 +246,7 @@ impl Parts {
                 argv: argv.as_slice().into(),
                 input: input.and_then(|input| self.fanouts.get(input).cloned()),
                 writer,
+                voice: Voice::default(),
                 stderr_file: logdir.map(|folder| folder.join(format!("{}.log", name.replace(' ', "-")))),
             }),
             Run::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
@@ -247,7 +259,8 @@ impl Parts {
         let mut ending = vec![dead];
         let mut next = 0;
         while let Some(&unit) = ending.get(next) {
-            let needing = layout.units.iter().enumerate().filter(|(_, other)| other.needs.contains(&unit)).map(|(at, _)| at);
+            let needing =
+                layout.units.iter().enumerate().filter(|(_, other)| other.needs.contains(&unit)).map(|(at, _)| at);
             ending.extend(needing);
             next += 1;
         }
@@ -256,15 +269,17 @@ impl Parts {
 
     fn streams(&self, layout: &Layout, groups: &[Group], config: &Config) -> Vec<Arc<StreamHandle>> {
         let pairs = config.streams.iter().zip(&layout.streams);
-        pairs.filter_map(|(stream, placed)| {
-            Some(Arc::new(StreamHandle {
-                config: stream.clone(),
-                fanout: self.fanouts.get(placed.unit)?.clone(),
-                demand: self.demands.get(placed.unit)?.clone(),
-                group: groups.get(placed.group)?.clone(),
-                in_plan: placed.in_plan,
-                stills: Default::default(),
-            }))
-        }).collect()
+        pairs
+            .filter_map(|(stream, placed)| {
+                Some(Arc::new(StreamHandle {
+                    config: stream.clone(),
+                    fanout: self.fanouts.get(placed.unit)?.clone(),
+                    demand: self.demands.get(placed.unit)?.clone(),
+                    group: groups.get(placed.group)?.clone(),
+                    in_plan: placed.in_plan,
+                    stills: Default::default(),
+                }))
+            })
+            .collect()
     }
 }

@@ -6,6 +6,8 @@ use voyandz::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Reads the wishes for failures in FAILPOINTS; does nothing in a release.
+    let _failures = fail::FailScenario::setup();
     match cli.command {
         Some(Command::Worker) => voyandz::worker::run(),
         Some(Command::Guard { server, argv }) => voyandz::sys::guard::run(server, &argv),

@@ -77,7 +77,9 @@ async fn listen(config: &Config) -> anyhow::Result<()> {
 /// Reports all faults of a configuration.
 pub fn check(options: &Options) -> ExitCode {
     let faults = load(options).and_then(|(origin, config)| {
-        let checked = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(check_texts(&origin, &config)));
+        let checked = tokio::runtime::Runtime::new()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(check_texts(&origin, &config)));
         match checked {
             Ok(faults) if faults.is_empty() => Ok(()),
             Ok(faults) => Err(faults),

@@ -193,7 +193,6 @@ mod tests {
             "configuration file /nowhere/voyandz.yaml does not exist: name another one with -f FILE, or none for the \
              built-in demonstration"
         );
-        assert_eq!(error.exit_code(), 1);
     }
 
     #[test]
@@ -209,7 +208,6 @@ mod tests {
                  {file}:2:1: listenadr: unknown key, did you mean `listenaddr`?"
             )
         );
-        assert_eq!(error.exit_code(), 78);
     }
 
     #[test]
@@ -219,7 +217,6 @@ mod tests {
         assert!(matches!(load(&Origin::File(binary)), Err(LoadError::NoText { line: 2, .. })));
         let huge = load(&Origin::File("/dev/zero".into())).unwrap_err();
         assert!(matches!(huge, LoadError::Huge(_)));
-        assert_eq!(huge.exit_code(), 78);
         let error = load(&Origin::File(folder.path().to_owned())).unwrap_err();
         assert!(matches!(error, LoadError::Read { .. }));
     }

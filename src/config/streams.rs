@@ -16,7 +16,7 @@ use std::collections::HashMap;
 const RESERVED: [&str; 11] =
     ["/", "/stat", "/stat.json", "/config", "/metrics", "/livez", "/readyz", "/healthz", "/events", "/api", "/stream"];
 /// What follows a stream's path in the path of its picture.
-const PICTURES: [&str; 2] = ["/pic", "/pic.png"];
+const PICTURES: [&str; 4] = ["/pic", "/pic.jpg", "/pic.jpeg", "/pic.png"];
 
 /// A stream and whether its URL is written in the file, so that a clash is shown where it can be mended.
 struct Checked {

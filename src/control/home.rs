@@ -8,7 +8,9 @@ use http::{HeaderValue, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// No foreign content, no scripts; styles are in the page.
-const POLICY: HeaderValue = HeaderValue::from_static("default-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'");
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'",
+);
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--line:#d9dee4;--page:#f5f7f9;--card:#fff;--mark:#0b6bcb}
@@ -37,6 +39,7 @@ pub fn page(registry: &Registry, host: Option<&str>) -> warp::reply::Response {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width,initial-scale=1";
+                link rel="icon" href="data:,";
                 title { "voyandz" }
                 style { (PreEscaped(STYLE)) }
             }
@@ -91,7 +94,9 @@ fn card(stream: &StreamHandle, base: &str) -> Markup {
 /// A live picture where a browser can show one by itself; nothing that starts an encoder nobody asked for.
 fn view(stream: &StreamHandle, path: &str, has_picture: bool) -> Markup {
     match stream.config.container {
-        Container::Mjpeg => html! { img src=(path) alt=(format!("Live picture of {}", stream.config.name)) loading="lazy"; },
+        Container::Mjpeg => {
+            html! { img src=(path) alt=(format!("Live picture of {}", stream.config.name)) loading="lazy"; }
+        }
         Container::Webm => html! {
             video src=(format!("{path}?header=1&keyframe=1")) controls muted playsinline preload="none" {}
         },

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::stderr;
+use super::stderr::{self, Voice};
 
 /// Size of the pipe between a program and us, so that a short stall of ours does not stall an encoder.
 const PIPE_SIZE: usize = 1 << 20;
@@ -38,6 +38,8 @@ pub struct CommandSource {
     pub input: Option<FanOut>,
     /// Where its output goes.
     pub writer: SharedWriter,
+    /// What it says in the log, over all its runs.
+    pub voice: Voice,
     /// Where its standard error output is kept, beside the log.
     pub stderr_file: Option<PathBuf>,
 }
@@ -50,9 +52,14 @@ impl CommandSource {
             Ok(child) => child,
             Err(error) => return Ended::Failed(format!("cannot be started: {error}")),
         };
-        let mut abandoned = Abandoned(pid_of(&child));
+        let pid = pid_of(&child);
+        let mut abandoned = Abandoned(pid);
         let stderr = child.stderr.take().map(|output| self.spawn_stderr(output));
-        let input = child.stdin.take().zip(self.input.as_ref()).map(|(stdin, from)| tokio::spawn(feed_stdin(stdin, from.clone())));
+        let input = child
+            .stdin
+            .take()
+            .zip(self.input.as_ref())
+            .map(|(stdin, from)| tokio::spawn(feed_stdin(stdin, from.clone())));
         let Some(stdout) = child.stdout.take() else { return Ended::Failed("has no output".to_owned()) };
         let mut copy = pin!(self.copy(stdout, first));
         let copied = tokio::select! {
@@ -71,6 +78,10 @@ impl CommandSource {
             }
         };
         abandoned.0 = None;
+        if let Some(group) = pid {
+            // What is left of it when the guard itself was killed.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         if let Some(input) = input {
             input.abort();
         }
@@ -96,7 +107,7 @@ impl CommandSource {
     }
 
     fn spawn_stderr(&self, output: ChildStderr) -> tokio::task::JoinHandle<Option<String>> {
-        tokio::spawn(stderr::keep(self.name.clone(), output, self.stderr_file.clone()))
+        tokio::spawn(stderr::keep(self.name.clone(), output, self.voice.clone(), self.stderr_file.clone()))
     }
 
     /// Takes the program's output to the writer until it ends.
@@ -111,7 +122,11 @@ impl CommandSource {
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn copy_scanned(source: &mut (impl AsyncReadExt + Unpin), writer: &SharedWriter, first: oneshot::Sender<()>) -> std::io::Result<()> {
+pub async fn copy_scanned(
+    source: &mut (impl AsyncReadExt + Unpin),
+    writer: &SharedWriter,
+    first: oneshot::Sender<()>,
+) -> std::io::Result<()> {
     let (mut scanner, mut found, mut first) = (Scanner::new(None), Vec::new(), Some(first));
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     writer.lock().begin();
@@ -124,7 +139,9 @@ pub async fn copy_scanned(source: &mut (impl AsyncReadExt + Unpin), writer: &Sha
         } else {
             scanner.push(&buffer, &mut found);
         }
-        if !found.is_empty() && let Some(first) = first.take() {
+        if !found.is_empty()
+            && let Some(first) = first.take()
+        {
             let _ = first.send(());
         }
         let mut writer = writer.lock();

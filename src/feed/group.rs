@@ -186,10 +186,13 @@ struct Task {
 
 impl Task {
     async fn run(mut self, requests: mpsc::WeakSender<Request>, mut inbox: mpsc::Receiver<Request>) {
-        let _keyframes: Vec<_> = (0..).zip(self.streams.iter()).map(|(stream, writer)| {
-            let fanout = writer.lock().fanout().clone();
-            AbortOnDropHandle::new(tokio::spawn(pass_on_keyframe_wishes(stream, fanout, requests.clone())))
-        }).collect();
+        let _keyframes: Vec<_> = (0..)
+            .zip(self.streams.iter())
+            .map(|(stream, writer)| {
+                let fanout = writer.lock().fanout().clone();
+                AbortOnDropHandle::new(tokio::spawn(pass_on_keyframe_wishes(stream, fanout, requests.clone())))
+            })
+            .collect();
         let mut check = interval(ipc::BEAT);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -222,7 +225,7 @@ impl Task {
                 if let Item::Stream(stream) = item {
                     if let Some(writer) = self.streams.get(stream as usize) {
                         let mut writer = writer.lock();
-                        writer.begin();
+                        writer.expect();
                         if let Some(plan) = self.plan.streams.get(stream as usize) {
                             writer.container(plan.container);
                         }
@@ -262,7 +265,9 @@ impl Task {
         let pid = worker.pid();
         tracing::info!(group = self.name, pid, "worker begins");
         worker.send(ToWorker::Plan(self.plan.clone()));
-        let Some(media) = worker.take_media() else { return Err(std::io::Error::other("the worker has no media socket")) };
+        let Some(media) = worker.take_media() else {
+            return Err(std::io::Error::other("the worker has no media socket"));
+        };
         let pump = pump(media, self.streams.clone(), self.pictures.clone());
         let media = AbortOnDropHandle::new(tokio::spawn(pump));
         self.link = Some(Link { worker, last_beat: Instant::now(), _media: media, feeding: HashMap::new() });
@@ -345,10 +350,14 @@ impl Task {
         {
             let name = self.item_name(item);
             tracing::debug!(name, ?why, "cannot be read; tried again");
-            let streams: Vec<u32> = self.running.keys().filter_map(|item| match item {
-                Item::Stream(stream) => Some(*stream),
-                Item::Feed(_) => None,
-            }).collect();
+            let streams: Vec<u32> = self
+                .running
+                .keys()
+                .filter_map(|item| match item {
+                    Item::Stream(stream) => Some(*stream),
+                    Item::Feed(_) => None,
+                })
+                .collect();
             streams.into_iter().for_each(|stream| self.feed_stream(stream));
         }
     }
@@ -356,8 +365,11 @@ impl Task {
     fn item_name(&self, item: Item) -> String {
         match item {
             Item::Feed(feed) => self.plan.feeds.get(feed as usize).map(|feed| format!("feed {}", feed.name)),
-            Item::Stream(stream) => self.plan.streams.get(stream as usize).map(|stream| format!("stream {}", stream.name)),
-        }.unwrap_or_default()
+            Item::Stream(stream) => {
+                self.plan.streams.get(stream as usize).map(|stream| format!("stream {}", stream.name))
+            }
+        }
+        .unwrap_or_default()
     }
 
     async fn picture(&mut self, of: PictureOf, format: PictureFormat, reply: PictureReply) {
@@ -402,7 +414,10 @@ impl Task {
             return;
         }
         let picture = self.last_picture.is_some_and(|last| now.duration_since(last) < PICTURE_LINGER);
-        if self.running.is_empty() && !picture && let Some(link) = self.link.take() {
+        if self.running.is_empty()
+            && !picture
+            && let Some(link) = self.link.take()
+        {
             tracing::info!(group = self.name, pid = link.worker.pid(), "worker is not needed any more");
             tokio::spawn(link.worker.end());
         }
@@ -495,7 +510,7 @@ async fn pump(mut media: OwnedReadHalf, streams: Arc<[SharedWriter]>, pictures: 
                 match frame.kind {
                     FrameKind::Header => {
                         if let Some(mut writer) = writer() {
-                            writer.header(frame.payload.finish(Kind::Delta).payload());
+                            writer.header(frame.payload.finish(Kind::Delta).payload(), frame.discontinuity);
                         }
                     }
                     FrameKind::Keyframe | FrameKind::Delta => {
@@ -504,7 +519,9 @@ async fn pump(mut media: OwnedReadHalf, streams: Arc<[SharedWriter]>, pictures: 
                             writer.packet(kind, frame.payload, frame.captured, frame.discontinuity);
                         }
                     }
-                    FrameKind::Picture => answer(&pictures, frame.channel, Ok(frame.payload.finish(Kind::Delta).payload())),
+                    FrameKind::Picture => {
+                        answer(&pictures, frame.channel, Ok(frame.payload.finish(Kind::Delta).payload()))
+                    }
                     FrameKind::FeedBytes | FrameKind::PictureBytes => {}
                 }
             }

@@ -135,7 +135,9 @@ impl Machine {
             (State::Starting | State::Running { .. } | State::Lingering { .. }, Input::Ended) => self.died(now, wanted),
 
             (State::Starting, Input::FirstMedia) => (State::Running { since: now }, None),
-            (State::Lingering { until, since: None }, Input::FirstMedia) => (State::Lingering { until, since: Some(now) }, None),
+            (State::Lingering { until, since: None }, Input::FirstMedia) => {
+                (State::Lingering { until, since: Some(now) }, None)
+            }
 
             (State::Starting, _) if !wanted => self.unwanted(now, None),
             (State::Running { since }, _) if !wanted => self.unwanted(now, Some(since)),
@@ -159,7 +161,8 @@ impl Machine {
     }
 
     fn died(&mut self, now: Instant, wanted: bool) -> (State, Option<Action>) {
-        let was_well = matches!(self.state, State::Running { since } if now.saturating_duration_since(since) >= HEALTHY);
+        let was_well =
+            matches!(self.state, State::Running { since } if now.saturating_duration_since(since) >= HEALTHY);
         self.deaths = if was_well { 1 } else { self.deaths.saturating_add(1) };
         if !wanted {
             return (State::Idle, None);
@@ -201,27 +204,41 @@ mod tests {
 
     #[test]
     fn on_demand_runs_while_wanted() {
-        let (state, actions) = run(ON_DEMAND, &[(0, Input::Tick), (1, Input::Wanted(true)), (2, Input::FirstMedia), (9, Input::Wanted(false)), (10, Input::Ended)]);
+        let (state, actions) = run(
+            ON_DEMAND,
+            &[
+                (0, Input::Tick),
+                (1, Input::Wanted(true)),
+                (2, Input::FirstMedia),
+                (9, Input::Wanted(false)),
+                (10, Input::Ended),
+            ],
+        );
         assert_eq!(actions, [(1, Action::Start), (9, Action::Stop)]);
         assert_eq!(state, State::Idle);
     }
 
     #[test]
     fn continuous_runs_from_the_first_tick() {
-        let (_, actions) = run(Policy { continuous: true, ..ON_DEMAND }, &[(0, Input::Tick), (5, Input::Wanted(true)), (6, Input::Wanted(false))]);
+        let (_, actions) = run(
+            Policy { continuous: true, ..ON_DEMAND },
+            &[(0, Input::Tick), (5, Input::Wanted(true)), (6, Input::Wanted(false))],
+        );
         assert_eq!(actions, [(0, Action::Start)]);
     }
 
     #[test]
     fn linger_is_honoured_to_the_tick_and_ended_by_a_new_wish() {
         let policy = Policy { linger: SECOND, ..ON_DEMAND };
-        let inputs = [(0, Input::Wanted(true)), (1, Input::FirstMedia), (100, Input::Wanted(false)), (1099, Input::Tick)];
+        let inputs =
+            [(0, Input::Wanted(true)), (1, Input::FirstMedia), (100, Input::Wanted(false)), (1099, Input::Tick)];
         let (state, actions) = run(policy, &inputs);
         assert!(matches!(state, State::Lingering { .. }));
         assert_eq!(actions, [(0, Action::Start)]);
         let (_, actions) = run(policy, &[&inputs[..], &[(1100, Input::Tick)]].concat());
         assert_eq!(actions, [(0, Action::Start), (1100, Action::Stop)]);
-        let (state, actions) = run(policy, &[&inputs[..], &[(1099, Input::Wanted(true)), (1101, Input::Tick)]].concat());
+        let (state, actions) =
+            run(policy, &[&inputs[..], &[(1099, Input::Wanted(true)), (1101, Input::Tick)]].concat());
         assert!(matches!(state, State::Running { .. }));
         assert_eq!(actions, [(0, Action::Start)]);
     }
@@ -252,7 +269,13 @@ mod tests {
     #[test]
     fn no_resurrect_stays_dead_until_a_new_demand() {
         let policy = Policy { resurrect: false, ..ON_DEMAND };
-        let death = [(0, Input::Wanted(true)), (1, Input::FirstMedia), (2, Input::Ended), (9000, Input::Tick), (9001, Input::Wanted(true))];
+        let death = [
+            (0, Input::Wanted(true)),
+            (1, Input::FirstMedia),
+            (2, Input::Ended),
+            (9000, Input::Tick),
+            (9001, Input::Wanted(true)),
+        ];
         assert_eq!(run(policy, &death), (State::Dead, vec![(0, Action::Start)]));
         let again = [&death[..], &[(9002, Input::Wanted(false)), (9003, Input::Wanted(true))]].concat();
         assert_eq!(run(policy, &again).1, [(0, Action::Start), (9003, Action::Start)]);
@@ -260,7 +283,10 @@ mod tests {
 
     #[test]
     fn wanted_again_while_stopping_starts_when_it_is_gone() {
-        let (_, actions) = run(ON_DEMAND, &[(0, Input::Wanted(true)), (1, Input::Wanted(false)), (2, Input::Wanted(true)), (3, Input::Ended)]);
+        let (_, actions) = run(
+            ON_DEMAND,
+            &[(0, Input::Wanted(true)), (1, Input::Wanted(false)), (2, Input::Wanted(true)), (3, Input::Ended)],
+        );
         assert_eq!(actions, [(0, Action::Start), (1, Action::Stop), (3, Action::Start)]);
     }
 

@@ -7,7 +7,10 @@ use crate::{
     stream::{Delivery, Entry, Join},
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, future::{BoxFuture, Shared}};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},

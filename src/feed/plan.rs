@@ -113,7 +113,12 @@ impl<'a> Builder<'a> {
         let groups = group_feeds(config);
         let count = groups.values().max().map_or(0, |last| last + 1);
         for group in 0..count {
-            let names: Vec<_> = config.feeds.iter().filter(|feed| groups.get(&feed.name) == Some(&group)).map(|feed| feed.name.as_str()).collect();
+            let names: Vec<_> = config
+                .feeds
+                .iter()
+                .filter(|feed| groups.get(&feed.name) == Some(&group))
+                .map(|feed| feed.name.as_str())
+                .collect();
             layout.groups.push(GroupLayout { name: names.join("+"), ..GroupLayout::default() });
         }
         let sources = config.feeds.iter().map(|feed| (&feed.name, &feed.source)).collect();
@@ -136,7 +141,9 @@ impl<'a> Builder<'a> {
             Source::Command(argv) => (Run::Command { argv: argv.clone(), input: None }, None),
             Source::Pipe(path) => (Run::Pipe(path.clone()), None),
             Source::Pipeline(text) => self.worker_feed(&feed.name, FeedSource::Launch(text.clone())),
-            Source::File { path, looped } => self.worker_feed(&feed.name, FeedSource::File { path: path.clone(), looped: *looped }),
+            Source::File { path, looped } => {
+                self.worker_feed(&feed.name, FeedSource::File { path: path.clone(), looped: *looped })
+            }
         };
         let unit = self.unit(name, policy, run, Vec::new());
         self.feeds.insert(&feed.name, (unit, in_plan));
@@ -191,7 +198,9 @@ impl<'a> Builder<'a> {
                 let Some((unit, _)) = self.feeds.get(feed) else { return };
                 StreamLayout { unit: *unit, group, in_plan: None }
             }
-            (Encoding::Copy, feeds) => self.worker_stream(group, name, &stream.name.to_string(), feeds, ipc::Encoding::Copy, stream.container),
+            (Encoding::Copy, feeds) => {
+                self.worker_stream(group, name, &stream.name.to_string(), feeds, ipc::Encoding::Copy, stream.container)
+            }
             (Encoding::Pipeline(text), feeds) => {
                 let encoding = ipc::Encoding::Launch(text.clone());
                 self.worker_stream(group, name, &stream.name.to_string(), feeds, encoding, stream.container)
@@ -206,7 +215,15 @@ impl<'a> Builder<'a> {
         self.layout.streams.push(placed);
     }
 
-    fn worker_stream(&mut self, group: usize, name: String, plain: &str, feeds: &'a [FeedName], encoding: ipc::Encoding, container: Container) -> StreamLayout {
+    fn worker_stream(
+        &mut self,
+        group: usize,
+        name: String,
+        plain: &str,
+        feeds: &'a [FeedName],
+        encoding: ipc::Encoding,
+        container: Container,
+    ) -> StreamLayout {
         let numbers = feeds.iter().filter_map(|feed| self.feed_number(group, feed)).collect();
         let needs = feeds.iter().filter_map(|feed| self.feeds.get(feed).map(|(unit, _)| *unit)).collect();
         let unit = self.layout.units.len();
@@ -241,7 +258,8 @@ const WHILE_WANTED: Policy = Policy { continuous: false, linger: Duration::ZERO,
 
 /// Numbers the groups: feeds are in one group when a stream uses both.
 fn group_feeds(config: &Config) -> HashMap<&FeedName, usize> {
-    let mut groups: HashMap<&FeedName, usize> = config.feeds.iter().enumerate().map(|(at, feed)| (&feed.name, at)).collect();
+    let mut groups: HashMap<&FeedName, usize> =
+        config.feeds.iter().enumerate().map(|(at, feed)| (&feed.name, at)).collect();
     for stream in &config.streams {
         let joined: Vec<usize> = stream.feeds.iter().filter_map(|feed| groups.get(feed).copied()).collect();
         if let Some(&into) = joined.iter().min() {

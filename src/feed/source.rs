@@ -27,10 +27,12 @@ impl Source {
         }
     }
 
-    /// Forgets what was delivered: it was stopped because nobody wants it.
+    /// Forgets what was delivered, and takes no more of it until the next run: nobody wants it.
     pub fn clear(&self) {
         match self {
-            Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => writer.lock().clear(),
+            Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {
+                writer.lock().clear()
+            }
             Self::Item(item) => item.clear(),
         }
     }

@@ -1,8 +1,10 @@
 //! What programs and workers say on their standard error output: to the log, at a bounded rate, and to a bounded file.
 
+use crate::telemetry::{Repeats, Report};
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -17,40 +19,95 @@ const LINE_LENGTH: u64 = 1024;
 /// A file that grew to this is renamed to `….1`, in place of the one before.
 const FILE_SIZE: u64 = 5 << 20;
 
+/// Lines that are remembered to know a repetition.
+const REMEMBERED: usize = 64;
+/// A line that was not said for this long is news again.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// What one program says, over all its runs: a repetition is not said again, but counted.
+#[derive(Debug, Clone, Default)]
+pub struct Voice(Arc<Mutex<Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// Lines with their numbers taken out, and when they were last said.
+    said: VecDeque<(String, Instant)>,
+    repeats: Repeats,
+    /// The second that is counted, and the lines in it.
+    second: Option<(Instant, u32)>,
+    held_back: u64,
+}
+
+/// What to do with a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Hearing {
+    Say,
+    /// This many lines were kept from the log so far.
+    Sum(u64),
+    Silence,
+}
+
+impl Memory {
+    fn hear(&mut self, line: &str, now: Instant) -> Hearing {
+        let pattern = without_numbers(line);
+        self.said.retain(|(_, at)| now.saturating_duration_since(*at) < FORGOTTEN);
+        let known = self.said.iter_mut().find(|(said, _)| *said == pattern).map(|(_, at)| *at = now).is_some();
+        if !known {
+            self.said.push_back((pattern, now));
+            if self.said.len() > REMEMBERED {
+                self.said.pop_front();
+            }
+        }
+        let (second, lines) = self.second.get_or_insert((now, 0));
+        if now.saturating_duration_since(*second) >= Duration::from_secs(1) {
+            (*second, *lines) = (now, 0);
+        }
+        *lines += 1;
+        if !known && *lines <= LINES_PER_SECOND {
+            return Hearing::Say;
+        }
+        self.held_back += 1;
+        match self.repeats.failed(now) {
+            Some(Report::Again(_)) => Hearing::Sum(self.held_back),
+            _ => Hearing::Silence,
+        }
+    }
+}
+
+fn without_numbers(line: &str) -> String {
+    line.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
 /// Logs the lines of `output` under `name` until it ends, and returns the last one that said something.
-pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, file: Option<PathBuf>) -> Option<String> {
+pub async fn keep(
+    name: Arc<str>,
+    output: impl AsyncRead + Unpin,
+    voice: Voice,
+    file: Option<PathBuf>,
+) -> Option<String> {
     let mut output = BufReader::new(output);
     let mut file = KeptFile::open(file).await;
     let (mut line, mut last) = (Vec::new(), None);
-    let (mut window, mut lines, mut held_back) = (Instant::now(), 0, 0u64);
     loop {
         line.clear();
         // A program's bytes are no promise of UTF-8, nor of line ends. Progress lines end in a carriage return.
         match (&mut output).take(LINE_LENGTH).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => break,
+            Ok(0) | Err(_) => return last,
             Ok(_) => {}
         }
         file.write(&line).await;
-        if window.elapsed() > Duration::from_secs(1) {
-            if held_back > 0 {
-                tracing::warn!(name = %name, lines = held_back, "says more than fits the log");
-            }
-            (window, lines, held_back) = (Instant::now(), 0, 0);
-        }
         let text = String::from_utf8_lossy(&line);
         let Some(text) = text.rsplit('\r').map(str::trim).find(|part| !part.is_empty()) else { continue };
         last = Some(text.to_owned());
-        lines += 1;
-        if lines > LINES_PER_SECOND {
-            held_back += 1;
-        } else {
-            tracing::info!(name = %name, "says: {text}");
+        let heard = voice.0.lock().unwrap_or_else(PoisonError::into_inner).hear(text, Instant::now());
+        match heard {
+            Hearing::Say => tracing::info!(name = %name, "says: {text}"),
+            Hearing::Sum(lines) => {
+                tracing::info!(name = %name, lines, "says much, or the same again; kept from the log")
+            }
+            Hearing::Silence => {}
         }
     }
-    if held_back > 0 {
-        tracing::warn!(name = %name, lines = held_back, "said more than fits the log");
-    }
-    last
 }
 
 /// A file with a limit, or none. Its faults are logged once and cost nothing else.
@@ -99,13 +156,24 @@ async fn open(path: &Path) -> std::io::Result<(File, u64)> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_program_that_dies_a_thousand_times_does_not_fill_the_log() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let at = |run: u64| start + Duration::from_secs(run);
+        let heard: Vec<_> = (0..1000).map(|run| memory.hear(&format!("[x @ 0x{run}] out of order"), at(run))).collect();
+        assert_eq!(heard.iter().filter(|heard| **heard == Hearing::Say).count(), 1);
+        assert!(heard.iter().filter(|heard| **heard != Hearing::Silence).count() < 12);
+        assert_eq!(memory.hear("something else", at(1000)), Hearing::Say);
+        assert_eq!(memory.hear("[x @ 0x0] out of order", at(1100)), Hearing::Say, "a minute later it is news");
+    }
+
     #[tokio::test]
     async fn a_file_never_grows_beyond_its_limit_and_the_last_line_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cam.log");
         let text = "x".repeat(999) + "\n";
         let flood = text.repeat(usize::try_from(FILE_SIZE / 1000 * 3).unwrap()) + "the end\r\n\n";
-        let last = keep("feed cam".into(), flood.as_bytes(), Some(path.clone())).await;
+        let last = keep("feed cam".into(), flood.as_bytes(), Voice::default(), Some(path.clone())).await;
         assert_eq!(last.as_deref(), Some("the end"));
         for file in [path.clone(), folder.path().join("cam.log.1")] {
             let size = std::fs::metadata(file).unwrap().len();

@@ -70,7 +70,9 @@ impl Supervisor {
                 None => {}
             }
             self.tell(before, machine.state());
-            if input == Input::FirstMedia && let Some(failures) = repeats.recovered() {
+            if input == Input::FirstMedia
+                && let Some(failures) = repeats.recovered()
+            {
                 tracing::info!(name = %self.name, failures, "runs again");
             }
             input = tokio::select! {
@@ -125,7 +127,8 @@ impl Supervisor {
             _ => {}
         }
         match now {
-            State::Idle => self.source.clear(),
+            // From here on nobody is to join at what a run that is ending leaves behind.
+            State::Idle | State::Stopping => self.source.clear(),
             State::Running { .. } if matches!(before, State::Starting) => tracing::info!(name = %self.name, "runs"),
             _ => {}
         }

@@ -66,7 +66,7 @@ impl Worker {
         drop(command);
         let pid = child.id().unwrap_or_default();
         if let Some(output) = child.stderr.take() {
-            tokio::spawn(stderr::keep(format!("worker {pid}").into(), output, None));
+            tokio::spawn(stderr::keep(format!("worker {pid}").into(), output, stderr::Voice::default(), None));
         }
         let (events_in, events) = mpsc::channel(MESSAGES);
         let (control_in, control_out) = mpsc::channel(MESSAGES);
@@ -80,7 +80,9 @@ impl Worker {
         let mut worker = Self { child, pid, control: control_in, events, media: Some(media), sender };
         match tokio::time::timeout(HELLO, worker.events.recv()).await {
             Ok(Some(FromWorker::Hello { version: ipc::VERSION })) => Ok(worker),
-            Ok(Some(_)) => Err(std::io::Error::other("the worker speaks another version: was this program's file replaced?")),
+            Ok(Some(_)) => {
+                Err(std::io::Error::other("the worker speaks another version: was this program's file replaced?"))
+            }
             Ok(None) => Err(std::io::Error::other("the worker ended before it was ready")),
             Err(_) => Err(std::io::Error::other("the worker was not ready in time")),
         }
@@ -126,7 +128,8 @@ impl Worker {
                 return how(status);
             }
             if let Some(pid) = pid {
-                let _ = if signal == Signal::KILL { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+                let _ =
+                    if signal == Signal::KILL { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
             }
         }
         how(self.child.wait().await)
@@ -154,7 +157,13 @@ impl MediaSender {
     ///
     /// # Errors
     /// When the worker is gone.
-    pub async fn send(&self, kind: FrameKind, channel: u32, discontinuity: bool, payload: Bytes) -> std::io::Result<()> {
+    pub async fn send(
+        &self,
+        kind: FrameKind,
+        channel: u32,
+        discontinuity: bool,
+        payload: Bytes,
+    ) -> std::io::Result<()> {
         let head = frame::head(kind, channel, discontinuity, None, payload.len());
         self.0.send((head, payload)).await.map_err(|_| std::io::ErrorKind::BrokenPipe.into())
     }

@@ -27,7 +27,8 @@ const UNKNOWN_TIME: u64 = u64::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// Worker to server: the container header of stream `channel`; it replaces an earlier one.
+    /// Worker to server: the container header of stream `channel`; it replaces an earlier one. The first header and
+    /// the first packet of each run have the discontinuity flag: what comes without it is left of the run before.
     Header = 1,
     /// Worker to server: a packet of stream `channel` that is a join point.
     Keyframe = 2,

@@ -120,8 +120,8 @@ pub enum TextKind {
 pub struct PictureRequest {
     /// Chosen by the server; the channel of the answer.
     pub id: u32,
-    /// The stream whose current frame is wanted, or `None`: [`FrameKind::PictureBytes`](super::FrameKind::PictureBytes)
-    /// with channel `id` followed on the media socket before this message was sent, and its last frame is wanted.
+    /// The stream whose current frame is wanted, or `None`: one [`FrameKind::PictureBytes`](super::FrameKind::PictureBytes)
+    /// with channel `id` is sent on the media socket, before or after this message, and its last picture is wanted.
     pub stream: Option<u32>,
     /// How to encode it.
     pub format: PictureFormat,

@@ -138,7 +138,10 @@ impl FanOut {
     pub fn subscribe(&self, mut entry: Entry) -> Reader {
         let now = Instant::now();
         let state = self.state();
-        if entry.join == Join::Keyframe && self.0.can_force && state.ring.newest_join_age(now).is_some_and(|age| age > FRESH) {
+        if entry.join == Join::Keyframe
+            && self.0.can_force
+            && state.ring.newest_join_age(now).is_some_and(|age| age > FRESH)
+        {
             entry.join = Join::Forced;
             self.0.wants_keyframe.notify_one();
         }

@@ -15,10 +15,22 @@ pub struct Writer {
     /// Whether the source's timestamps go on after a restart, so that readers of any container can stay.
     continues: bool,
     format: Format,
+    gate: Gate,
     /// The source began again and nothing has come from it yet.
     restarted: bool,
     /// Something was written since the fan-out was last empty.
     has_written: bool,
+}
+
+/// Whether packets are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    /// Nobody wants any; what comes is left of a run that was stopped.
+    Closed,
+    /// From the first one on that begins something new.
+    Armed,
+    /// All.
+    Open,
 }
 
 /// What is kept of each container to join what a source sends with what it sent before.
@@ -34,7 +46,7 @@ enum Format {
 impl Writer {
     /// The writer of `fanout`. `continues` tells that the timestamps of the source go on when it is restarted.
     pub fn new(fanout: FanOut, continues: bool) -> Self {
-        Self { fanout, continues, format: Format::Unknown, restarted: false, has_written: false }
+        Self { fanout, continues, format: Format::Unknown, gate: Gate::Closed, restarted: false, has_written: false }
     }
 
     /// The fan-out that is written to.
@@ -44,6 +56,14 @@ impl Writer {
 
     /// The source begins, for the first time or again.
     pub fn begin(&mut self) {
+        self.expect();
+        self.gate = Gate::Open;
+    }
+
+    /// As [`Writer::begin`], for a source whose packets come on a way where some of its last run may still be: they are
+    /// dropped until one says that it begins something new.
+    pub fn expect(&mut self) {
+        self.gate = Gate::Armed;
         self.restarted = self.has_written;
         if self.restarted {
             self.fanout.forget_joins();
@@ -53,7 +73,7 @@ impl Writer {
     /// The source was stopped because nobody wants it: nothing of it is kept.
     pub fn clear(&mut self) {
         self.fanout.restart();
-        self.format = Format::Unknown;
+        self.gate = Gate::Closed;
         self.has_written = false;
         self.restarted = false;
     }
@@ -86,8 +106,19 @@ impl Writer {
         }
     }
 
-    /// The container header for the packets that follow.
-    pub fn header(&mut self, header: Bytes) {
+    /// Whether what comes now is taken.
+    fn passes(&mut self, begins: bool) -> bool {
+        if self.gate == Gate::Armed && begins {
+            self.gate = Gate::Open;
+        }
+        self.gate == Gate::Open
+    }
+
+    /// The container header for the packets that follow; `begins` as in [`Writer::packet`].
+    pub fn header(&mut self, header: Bytes, begins: bool) {
+        if !self.passes(begins) {
+            return;
+        }
         // The header of a transport stream is found in its packets, with counters that fit.
         let Format::Matroska { header: current, .. } = &mut self.format else { return };
         let same = current.as_ref().is_some_and(|current| matroska::same_tracks(current, &header));
@@ -102,16 +133,18 @@ impl Writer {
         *current = Some(header);
     }
 
-    /// The next packet.
-    pub fn packet(&mut self, kind: Kind, mut payload: PacketBuf, captured: Option<Duration>, discontinuity: bool) {
-        if payload.is_empty() {
+    /// The next packet. `begins` tells that it does not continue the one before.
+    pub fn packet(&mut self, mut kind: Kind, mut payload: PacketBuf, captured: Option<Duration>, begins: bool) {
+        if payload.is_empty() || !self.passes(begins) {
             return;
         }
         let restarted = std::mem::take(&mut self.restarted);
         let mut skipped = None;
         match &mut self.format {
             Format::Ts { splicer, header } => {
-                if (restarted || discontinuity) && let Some(notice) = splicer.restarted() {
+                if (restarted || begins)
+                    && let Some(notice) = splicer.restarted()
+                {
                     let mut packet = crate::media::Packet::copy_of(Kind::Delta, &notice);
                     packet.discontinuity = true;
                     self.fanout.push(packet, None);
@@ -126,12 +159,14 @@ impl Writer {
                     set_if_changed(&self.fanout, header, splicer.header());
                 }
             }
+            // One place in unknown bytes is as good as another.
+            Format::Raw => kind = Kind::Keyframe,
             Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(wall_clock)),
-            Format::Unknown | Format::Matroska { .. } | Format::Raw => {}
+            Format::Unknown | Format::Matroska { .. } => {}
         }
         let mut packet = payload.finish(kind);
         packet.captured = captured;
-        packet.discontinuity = restarted || discontinuity;
+        packet.discontinuity = restarted || begins;
         self.has_written = true;
         self.fanout.push(packet, skipped);
     }
@@ -140,7 +175,7 @@ impl Writer {
     pub fn scanned(&mut self, scanned: Scanned) {
         match scanned {
             Scanned::Container(container) => self.container(container),
-            Scanned::Header(header) => self.header(header),
+            Scanned::Header(header) => self.header(header, false),
             Scanned::Packet { kind, payload } => self.packet(kind, payload, None, false),
         }
     }

@@ -58,7 +58,8 @@ mod tests {
     fn a_thousand_failures_make_few_lines_and_the_last_carries_the_count() {
         let start = Instant::now();
         let mut repeats = Repeats::default();
-        let reports: Vec<_> = (0..1000).filter_map(|second| repeats.failed(start + Duration::from_secs(second))).collect();
+        let reports: Vec<_> =
+            (0..1000).filter_map(|second| repeats.failed(start + Duration::from_secs(second))).collect();
         assert_eq!(reports.first(), Some(&Report::First));
         assert!(reports.len() < 10, "{reports:?}");
         assert!(matches!(reports.last(), Some(Report::Again(count)) if *count > 300), "{reports:?}");

@@ -14,6 +14,9 @@ use std::{
 /// A step between two buffers of a track, or lateness, that is no jitter: the source's clock jumped.
 const JUMP: u64 = Duration::from_secs(10).as_nanos() as u64;
 
+/// How far the end of a feed's last run may lie ahead for the next one to begin there.
+const OVERLAP: i64 = Duration::from_millis(100).as_nanos() as i64;
+
 /// The monotonic clock now, in nanoseconds.
 pub(super) fn now() -> u64 {
     gst::SystemClock::obtain().time().nseconds()
@@ -42,8 +45,12 @@ pub(super) struct Timeline {
 impl Timeline {
     /// Of a pipeline with base time `base`. With `anchored`, the first buffer's time is that of its arrival.
     pub(super) fn new(base: u64, epoch: u64, anchored: bool, end: Arc<AtomicU64>) -> Self {
-        let shift = Mutex::new((!anchored).then_some(0));
-        Self { base: signed(base) - signed(epoch), epoch, shift, end }
+        let base = signed(base) - signed(epoch);
+        // A run begins where the last one ended, if that lies a moment ahead. The base time of a live pipeline must
+        // not lie ahead: its first times would be negative, and wrap.
+        let lead = signed(end.load(Ordering::Relaxed)) - base;
+        let shift = Mutex::new((!anchored).then_some(if (0..OVERLAP).contains(&lead) { lead } else { 0 }));
+        Self { base, epoch, shift, end }
     }
 
     /// Gives a buffer its times since the epoch; returns whether its source's clock jumped. `last` is the track's
@@ -61,13 +68,10 @@ impl Timeline {
                 Some(segment) => segment.to_running_time_full(time)?,
                 None => time.into(),
             };
-            Some(
-                self.base
-                    + match signed_time {
-                        gst::Signed::Positive(time) => signed(time.nseconds()),
-                        gst::Signed::Negative(time) => -signed(time.nseconds()),
-                    },
-            )
+            Some(self.base.saturating_add(match signed_time {
+                gst::Signed::Positive(time) => signed(time.nseconds()),
+                gst::Signed::Negative(time) => -signed(time.nseconds()),
+            }))
         };
         let (pts, dts) = (running(buffer.pts()), running(buffer.dts()));
         let Some(reference) = dts.or(pts) else {
@@ -76,9 +80,10 @@ impl Timeline {
             return false;
         };
         let (shift, jumped) = self.shift(reference, now, *last);
-        let shifted = |time: i64| u64::try_from(time + shift).unwrap_or(0);
+        let shifted = |time: i64| u64::try_from(time.saturating_add(shift)).unwrap_or(0);
         *last = Some(shifted(reference));
-        let end = shifted(pts.unwrap_or(reference)) + buffer.duration().map_or(0, gst::ClockTime::nseconds);
+        let duration = buffer.duration().map_or(0, gst::ClockTime::nseconds);
+        let end = shifted(pts.unwrap_or(reference)).saturating_add(duration);
         self.end.fetch_max(end.min(now + JUMP), Ordering::Relaxed);
         buffer.set_pts(pts.map(|time| gst::ClockTime::from_nseconds(shifted(time))));
         buffer.set_dts(dts.map(|time| gst::ClockTime::from_nseconds(shifted(time))));
@@ -89,17 +94,17 @@ impl Timeline {
         let mut shift = lock(&self.shift);
         let target = || signed(now.max(self.end.load(Ordering::Relaxed)));
         let Some(current) = *shift else {
-            let first = target() - reference;
+            let first = target().saturating_sub(reference);
             *shift = Some(first);
             return (first, false);
         };
-        let time = reference + current;
-        let stepped = last.is_some_and(|last| (time - signed(last)).unsigned_abs() > JUMP);
+        let time = reference.saturating_add(current);
+        let stepped = last.is_some_and(|last| time.saturating_sub(signed(last)).unsigned_abs() > JUMP);
         let late = time < signed(now) - signed(JUMP);
         if !stepped && !late {
             return (current, false);
         }
-        let repaired = target() - reference;
+        let repaired = target().saturating_sub(reference);
         *shift = Some(repaired);
         (repaired, true)
     }

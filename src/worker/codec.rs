@@ -92,6 +92,23 @@ pub(super) fn parsed_forms(caps: &gst::Caps) -> gst::Caps {
     forms
 }
 
+/// All that a track of these caps can be given as: as it is, parsed, or decoded.
+pub(super) fn offer(caps: &gst::Caps) -> Option<gst::Caps> {
+    let (kind, _) = classify(caps)?;
+    let mut offer = parsed_forms(caps);
+    let offer_mut = offer.make_mut();
+    for form in offer_mut.iter_mut() {
+        form.remove_fields(["codec_data", "streamheader"]);
+    }
+    let raw = match kind {
+        TrackKind::Video => "video/x-raw",
+        TrackKind::Audio => "audio/x-raw",
+        TrackKind::Muxed => return None,
+    };
+    offer_mut.append_structure(gst::Structure::new_empty(raw));
+    Some(offer)
+}
+
 /// The muxer of a container; `None` for one that needs no muxer.
 pub(super) fn muxer(container: Container) -> Option<&'static str> {
     match container {

@@ -101,7 +101,11 @@ pub(super) fn tune_muxers(bin: &gst::Bin) {
             }
             Some("flvmux") => element.set_property("streamable", true),
             // Any other alignment loses the flags that tell join points.
-            Some("mpegtsmux") => element.set_property("alignment", -1i32),
+            Some("mpegtsmux") => {
+                element.set_property("alignment", -1i32);
+                // Otherwise buffer times count from the first buffer, and capture times are lost.
+                element.set_property_from_str("start-time-selection", "first");
+            }
             _ => {}
         }
     }

@@ -86,11 +86,10 @@ impl Feed {
         tracks
     }
 
-    /// The track of this kind that streams use. While the feed runs, one that has delivered is preferred.
+    /// The track of this kind that streams use, once the current run has delivered some of it.
     pub(super) fn track(&self, kind: TrackKind) -> Option<Arc<Track>> {
         let tracks = self.tracks();
-        let mut fits = tracks.iter().filter(|track| track.kind == kind && track.caps().is_some());
-        fits.clone().find(|track| track.is_live()).or_else(|| fits.next()).cloned()
+        tracks.into_iter().find(|track| track.kind == kind && track.is_live())
     }
 
     /// A new run begins, or the feed ends.
@@ -190,9 +189,9 @@ enum Pace {
 
 impl Ingest {
     /// The pipeline of a gst-launch text.
-    pub(super) fn launch(feed: &Arc<Feed>, run: Run, text: &str) -> Result<Self, String> {
+    pub(super) fn launch(feed: &Arc<Feed>, run: Run, text: &str, base: u64) -> Result<Self, String> {
         let bin = launch::parse(text, &[]).map_err(|fault| fault.message)?;
-        let this = Self::new(feed, run, clock::now(), Pace::Ask, false, 0);
+        let this = Self::new(feed, run, base, Pace::Ask, false, 0);
         let fill = || -> Result<(), glib::BoolError> {
             this.pipeline.add(&bin)?;
             for element in launch::dynamic(&bin) {
@@ -348,6 +347,7 @@ impl Branches {
                         .build()?,
                 );
             }
+            elements.extend(usual_format(&caps));
             elements.extend(unparsed(&caps));
             if self.pace != Pace::Live {
                 elements.push(self.pacer()?);
@@ -421,6 +421,19 @@ impl Branches {
         }
         Some(track)
     }
+}
+
+/// Asks a source that can make any raw format for a usual one: some offer 16 bits a colour first.
+fn usual_format(caps: &gst::Caps) -> Option<gst::Element> {
+    let raw = |form: &gst::StructureRef| form.name() == "video/x-raw";
+    let open = |form: &gst::StructureRef| form.get::<&str>("format").is_err();
+    if caps.is_empty() || caps.is_any() || !caps.iter().all(raw) || !caps.iter().any(open) {
+        return None;
+    }
+    const USUAL: &str = "video/x-raw,format={I420,NV12,YV12,YUY2,UYVY}; video/x-raw; \
+        video/x-raw(ANY)";
+    let filter = gst::ElementFactory::make("capsfilter").property_from_str("caps", USUAL);
+    filter.build().ok()
 }
 
 /// A parser for pictures that a text leaves unparsed: only a parser knows where a picture ends, and which is a key.

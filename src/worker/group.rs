@@ -17,6 +17,7 @@ use crate::ipc::{
     StreamPlan, ToWorker, Track, TrackKind,
 };
 use crate::media::Kind;
+use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{
@@ -40,6 +41,9 @@ const STOP: Duration = Duration::from_secs(5);
 const LEAVE: Duration = Duration::from_secs(1);
 /// How often things are looked at that wait for time to pass.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Frames for feeds that are kept until the plan is there.
+const EARLY: usize = 256;
 
 /// A number that no other pipeline of this process has.
 pub(super) fn next_run(owner: Owner) -> Run {
@@ -82,6 +86,24 @@ struct Stopping {
     since: Instant,
 }
 
+/// Where bytes for feeds go.
+#[derive(Default)]
+struct Intake {
+    feeds: Vec<Arc<Feed>>,
+    /// Media overtook the plan, which comes by the other socket.
+    early: Vec<(u32, bool, Bytes)>,
+}
+
+impl Intake {
+    fn take(&mut self, channel: u32, discontinuity: bool, bytes: Bytes) {
+        match self.feeds.get(channel as usize) {
+            Some(feed) => feed.take_bytes(bytes, discontinuity),
+            None if self.early.len() < EARLY => self.early.push((channel, discontinuity, bytes)),
+            None => {}
+        }
+    }
+}
+
 /// A picture request that waits for its first picture.
 struct Asked {
     request: PictureRequest,
@@ -95,7 +117,7 @@ pub(super) struct Group {
     receiver: mpsc::Receiver<Event>,
     writer: Arc<Writer>,
     /// Shared with the thread that reads media.
-    intake: Arc<Mutex<Vec<Arc<Feed>>>>,
+    intake: Arc<Mutex<Intake>>,
     mailbox: Arc<Mailbox>,
     pictures: Pictures,
     asked: Vec<Asked>,
@@ -109,7 +131,7 @@ impl Group {
     pub(super) fn new(control: UnixStream, media: UnixStream) -> io::Result<Self> {
         let (events, receiver) = Events::channel();
         let writer = Writer::spawn(media.try_clone()?, events.clone())?;
-        let intake: Arc<Mutex<Vec<Arc<Feed>>>> = Arc::default();
+        let intake: Arc<Mutex<Intake>> = Arc::default();
         let mailbox = Arc::new(Mailbox::default());
         let (feeds, letters) = (intake.clone(), mailbox.clone());
         super::link::read_media(media, events.clone(), move |frame| take_frame(frame, &feeds, &letters))?;
@@ -145,6 +167,7 @@ impl Group {
             if now >= beat {
                 self.say(&FromWorker::Beat)?;
                 self.mailbox.tidy();
+                self.end_stalled()?;
                 beat = now + BEAT;
             }
             self.tick(now)?;
@@ -218,7 +241,12 @@ impl Group {
                 FeedSlot { feed, state: FeedState::Idle, told: Vec::new() }
             })
             .collect();
-        *lock(&self.intake) = self.feeds.iter().map(|slot| slot.feed.clone()).collect();
+        let mut intake = lock(&self.intake);
+        intake.feeds = self.feeds.iter().map(|slot| slot.feed.clone()).collect();
+        for (channel, discontinuity, bytes) in std::mem::take(&mut intake.early) {
+            intake.take(channel, discontinuity, bytes);
+        }
+        drop(intake);
         let slot = |plan| StreamSlot { plan, state: StreamState::Idle, ran: false };
         self.streams = plan.streams.into_iter().map(slot).collect();
     }
@@ -330,8 +358,7 @@ impl Group {
         let views: Vec<FeedView> = plan.feeds.iter().filter_map(|feed| self.view(*feed, now)).collect();
         let patience = hopeful.is_none_or(|at| now.duration_since(at) < PATIENCE);
         let run = next_run(Owner::Stream(index));
-        let discontinuity = slot.ran;
-        let outlet = || Arc::new(Outlet::new(self.writer.clone(), index, discontinuity, self.events.clone()));
+        let outlet = || Arc::new(Outlet::new(self.writer.clone(), index, self.events.clone()));
         let built = match stream::resolve(&plan, &views, patience) {
             Resolved::Wait(part) => {
                 let hopeful = if part { hopeful.or(Some(now)) } else { None };
@@ -619,6 +646,16 @@ impl Group {
         Ok(())
     }
 
+    /// Ends streams whose muxer waits for a track that fell silent; they begin anew without it.
+    fn end_stalled(&mut self) -> io::Result<()> {
+        let stalled = |slot: &StreamSlot| matches!(&slot.state, StreamState::Running(run, _) if run.is_stalled());
+        let streams: Vec<u32> = (0..).zip(&self.streams).filter(|(_, slot)| stalled(slot)).map(|(at, _)| at).collect();
+        for stream in streams {
+            self.stop_stream(stream, Ended::Failed("a track fell silent, and the container waits for it".into()))?;
+        }
+        Ok(())
+    }
+
     /// Whether something waits for time to pass.
     fn is_waiting(&self) -> bool {
         let stopping = |slot: &FeedSlot| matches!(slot.state, FeedState::Stopping(_));
@@ -700,7 +737,7 @@ impl Group {
             let events = self.events.clone();
             dispose(pipeline, move || events.send(Event::Gone(next_run(owner))));
         };
-        lock(&self.intake).clear();
+        lock(&self.intake).feeds.clear();
         for (index, slot) in (0..).zip(self.streams.drain(..)) {
             if let StreamState::Running(mut run, _) = slot.state
                 && let Some(pipeline) = run.pipeline.take()
@@ -743,23 +780,18 @@ fn drop_demux(demux: Option<Demux>) {
 fn ingest(feed: &Arc<Feed>, base: u64) -> Result<Ingest, String> {
     let run = next_run(Owner::Feed(feed.index));
     match &feed.plan.source {
-        FeedSource::Launch(text) => Ingest::launch(feed, run, text),
+        FeedSource::Launch(text) => Ingest::launch(feed, run, text, base),
         FeedSource::File { path, .. } => Ingest::file(feed, run, path, base),
         FeedSource::Bytes => Ingest::bytes(feed, run),
     }
 }
 
 /// A frame from the server. Runs on the thread that reads media.
-fn take_frame(frame: Frame, feeds: &Mutex<Vec<Arc<Feed>>>, mailbox: &Mailbox) {
+fn take_frame(frame: Frame, intake: &Mutex<Intake>, mailbox: &Mailbox) {
     let Frame { kind, channel, discontinuity, payload, .. } = frame;
     let bytes = payload.finish(Kind::Delta).payload();
     match kind {
-        FrameKind::FeedBytes => {
-            let feed = lock(feeds).get(channel as usize).cloned();
-            if let Some(feed) = feed {
-                feed.take_bytes(bytes, discontinuity);
-            }
-        }
+        FrameKind::FeedBytes => lock(intake).take(channel, discontinuity, bytes),
         FrameKind::PictureBytes => mailbox.put(channel, bytes),
         // These go the other way.
         FrameKind::Header | FrameKind::Keyframe | FrameKind::Delta | FrameKind::Picture => {}

@@ -3,6 +3,7 @@
 use crate::ipc::{TextFault, TextKind};
 use gst::prelude::*;
 use gstreamer as gst;
+use std::borrow::Cow;
 
 /// Well-known elements and the packages that have them: Debian, Nix.
 const PACKAGES: [(&[&str], &str, &str); 6] = [
@@ -133,20 +134,32 @@ const PACKAGES: [(&[&str], &str, &str); 6] = [
     (&["alsasrc", "alsasink"], "gstreamer1.0-alsa", "gst_all_1.gst-plugins-base"),
 ];
 
+/// A source that a text may refer to.
+pub(super) struct Declared {
+    /// Its name.
+    pub(super) name: String,
+    /// What it may deliver, if that is known: it decides which pad of a muxer it is linked to.
+    pub(super) caps: Option<gst::Caps>,
+}
+
 /// A parsed text, in state NULL.
-pub(super) fn parse(text: &str, declared: &[String]) -> Result<gst::Bin, TextFault> {
-    let sources: String = declared
-        .iter()
-        .map(|name| {
-            format!("appsrc name={name} is-live=true format=time block=false max-bytes=0 leaky-type=downstream min-latency=0 ")
-        })
-        .collect();
+pub(super) fn parse(text: &str, declared: &[Declared]) -> Result<gst::Bin, TextFault> {
+    let mut sources = String::new();
+    for Declared { name, caps } in declared {
+        sources += &format!(
+            "appsrc name={name} is-live=true format=time block=false max-bytes=0 leaky-type=downstream min-latency=0 "
+        );
+        if let Some(caps) = caps {
+            let caps = caps.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+            sources += &format!("caps=\"{caps}\" ");
+        }
+    }
     if text.trim().is_empty() {
         return Err(TextFault { message: "the text is empty".into(), at: None });
     }
     let mut context = gst::ParseContext::new();
     gst::parse::bin_from_description_full(
-        &format!("{sources}{text}"),
+        &format!("{sources}{}", closed(text)),
         false,
         Some(&mut context),
         gst::ParseFlags::FATAL_ERRORS,
@@ -157,11 +170,22 @@ pub(super) fn parse(text: &str, declared: &[String]) -> Result<gst::Bin, TextFau
     })
 }
 
+/// A text may end in caps, which GStreamer's parser does not know: caps stand between two elements.
+fn closed(text: &str) -> Cow<'_, str> {
+    let last = text.rsplit_once('!').map_or("", |(_, last)| last).trim();
+    let media = last.split([',', '(']).next().unwrap_or_default().trim();
+    let caps = media.split_once('/').is_some_and(|(kind, format)| {
+        matches!(kind, "video" | "audio" | "image" | "multipart" | "application")
+            && format.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c))
+    });
+    if caps { format!("{text} ! identity silent=true").into() } else { text.into() }
+}
+
 /// Whether a text parses and has the pads that its kind needs.
 pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
     let declared = match kind {
         TextKind::Feed => Vec::new(),
-        TextKind::Stream => references(text),
+        TextKind::Stream => references(text).into_iter().map(|name| Declared { name, caps: None }).collect(),
     };
     let bin = match parse(text, &declared) {
         Ok(bin) => bin,
@@ -241,6 +265,12 @@ pub(super) fn dynamic(bin: &gst::Bin) -> Vec<gst::Element> {
 fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
     let at = quoted(message).find_map(|word| find_word(text, word));
     let mut message = message.to_owned();
+    // GStreamer has lost the name of an element that is referred to but not there.
+    if message.contains("\"(null)\"")
+        && let Some((at, name)) = dangling(text)
+    {
+        return TextFault { message: format!("no element is named \"{name}\""), at: Some(at) };
+    }
     let names = missing.iter().map(String::as_str);
     let unknown = message.strip_prefix("no element \"").and_then(|rest| rest.split('"').next()).map(str::to_owned);
     for name in names.chain(unknown.as_deref().filter(|_| missing.is_empty())) {
@@ -255,6 +285,18 @@ fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
 /// The words in double quotes, as GStreamer marks what a message is about.
 fn quoted(message: &str) -> impl Iterator<Item = &str> {
     message.split('"').skip(1).step_by(2).filter(|word| !word.is_empty())
+}
+
+/// The first reference like `mux.` to a name that nothing has.
+fn dangling(text: &str) -> Option<(usize, &str)> {
+    let mut from = 0;
+    text.split_whitespace().find_map(|word| {
+        let at = from + text.get(from..)?.find(word)?;
+        from = at + word.len();
+        let (name, _) = word.split_once('.')?;
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        (is_name && !defines(text, name) && reference(name).is_none()).then_some((at, name))
+    })
 }
 
 fn find_word(text: &str, word: &str) -> Option<usize> {
@@ -285,6 +327,7 @@ mod tests {
     fn faults_say_what_and_where() {
         use TextKind::{Feed, Stream};
         check_text(Feed, "videotestsrc is-live=true", None, "");
+        check_text(Feed, "videotestsrc ! video/x-raw, width=320,framerate=25/1", None, "");
         check_text(Feed, "videotestsrc ! foo ! fakesink", Some(15), "no element \"foo\"");
         check_text(Feed, "videotestsrc foo=1 ! x264enc", Some(13), "no property \"foo\"");
         check_text(Feed, "videotestsrc ! fakesink", None, "no source pad");

@@ -179,25 +179,30 @@ struct Gap {
     /// The last header found no room.
     header: Option<Vec<u8>>,
     dropped: u64,
+    /// The last packet that was handed over, whether it found room or not.
+    seen: Option<Instant>,
     reported: Option<Instant>,
 }
 
 impl Outlet {
-    pub(super) fn new(writer: Arc<Writer>, channel: u32, discontinuity: bool, events: Events) -> Self {
-        let gap = Gap { discontinuity, ..Gap::default() };
+    /// The first header and the first packet say that they begin something new.
+    pub(super) fn new(writer: Arc<Writer>, channel: u32, events: Events) -> Self {
+        let gap = Gap { discontinuity: true, ..Gap::default() };
         Self { writer, channel, started: AtomicBool::new(false), gap: Mutex::new(gap), events }
     }
 
     /// Sends a container header, which replaces the one before.
     pub(super) fn header(&self, header: Vec<u8>) {
         let mut gap = lock(&self.gap);
-        let sent = self.writer.push(FrameKind::Header, self.channel, false, None, Payload::Owned(header.clone()));
+        let begins = !self.started.load(Ordering::Relaxed);
+        let sent = self.writer.push(FrameKind::Header, self.channel, begins, None, Payload::Owned(header.clone()));
         gap.header = (!sent).then_some(header);
     }
 
     /// Sends a packet; returns whether it is the first one.
     pub(super) fn packet(&self, key: bool, captured: Option<Duration>, payload: Payload) -> bool {
         let mut gap = lock(&self.gap);
+        gap.seen = Some(Instant::now());
         if gap.open && !key {
             gap.dropped += 1;
             self.report(&mut gap);
@@ -219,6 +224,11 @@ impl Outlet {
         gap.open = false;
         gap.discontinuity = false;
         !self.started.swap(true, Ordering::Relaxed)
+    }
+
+    /// How long no packet has come; `None` before the first.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        lock(&self.gap).seen.map(|at| at.elapsed())
     }
 
     /// The next packet begins a new timeline.

@@ -194,7 +194,7 @@ fn encode(format: PictureFormat, caps: &gst::Caps, buffer: &gst::Buffer) -> Resu
 fn decode(caps: Option<&gst::Caps>, buffers: &[gst::Buffer]) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
     let format = if caps.is_some() { "time" } else { "bytes" };
     let text = format!(
-        "appsrc name=in format={format} ! decodebin caps=video/x-raw expose-all-streams=false ! videoconvert \
+        "appsrc name=in format={format} ! decodebin ! videoconvert \
          ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true"
     );
     let sample = run(&text, caps, buffers)?;

@@ -9,7 +9,7 @@ use super::{
     link::Outlet,
     packet::Packetizer,
     sync::{background, lock},
-    track::{Link, Still, Track, forward_key_units},
+    track::{Link, Still, Track, forward_key_units, track_source},
 };
 use crate::{
     ipc::{Encoding, LogLevel, StreamPlan, TrackKind},
@@ -19,7 +19,10 @@ use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// A feed as a stream sees it.
 #[derive(Clone)]
@@ -131,12 +134,16 @@ pub(super) struct StreamRun {
     /// To be attached once the pipeline is up.
     entrances: Vec<(gst_app::AppSrc, Arc<Track>)>,
     links: Vec<Link>,
+    outlet: Option<Arc<Outlet>>,
     sink: Option<gst_app::AppSink>,
     /// The encoder and the newest picture that went into it.
     encoder: Option<(gst::Element, Newest)>,
     /// The video track it uses, as the feed has it.
     video: Option<Arc<Track>>,
 }
+
+/// How long a stream may make nothing while one of its tracks goes on.
+const STALL: Duration = Duration::from_secs(2);
 
 type Newest = Arc<Mutex<Option<gst::Buffer>>>;
 
@@ -152,6 +159,7 @@ impl StreamRun {
             built_for: Vec::new(),
             entrances: Vec::new(),
             links: vec![track.attach_packets(packetizer)],
+            outlet: None,
             sink: None,
             encoder: None,
             video: None,
@@ -181,7 +189,12 @@ impl StreamRun {
             events.log(LogLevel::Info, Some(run.owner.item()), remark);
         }
         let declared = launch::references(&text);
-        let bin = launch::parse(&text, &declared).map_err(|fault| fault.message)?;
+        let offer = |name: &String| {
+            let source = sources.iter().find(|source| source.name == *name);
+            launch::Declared { name: name.clone(), caps: source.and_then(|source| codec::offer(&source.track.caps()?)) }
+        };
+        let offers: Vec<_> = declared.iter().map(offer).collect();
+        let bin = launch::parse(&text, &offers).map_err(|fault| fault.message)?;
         copy::tune_muxers(&bin);
         for name in missing.iter().filter(|name| declared.contains(name)) {
             drop_branch(&bin, name)?;
@@ -198,6 +211,7 @@ impl StreamRun {
             built_for: Vec::new(),
             entrances: Vec::new(),
             links: Vec::new(),
+            outlet: Some(outlet.clone()),
             sink: None,
             encoder: None,
             video: track(TrackKind::Video).cloned(),
@@ -230,12 +244,15 @@ impl StreamRun {
         let Source { name, track, feed } = source;
         let found = bin.by_name(name).and_then(|element| element.downcast::<gst_app::AppSrc>().ok());
         let entrance = found.ok_or_else(|| format!("`{name}` is not ours to feed"))?;
-        let Some(peer) = entrance.static_pad("src").and_then(|pad| pad.peer()) else {
-            return bin.remove(&entrance).map_err(|error| error.to_string());
-        };
+        let peer = entrance.static_pad("src").and_then(|pad| pad.peer());
+        bin.remove(&entrance).map_err(|error| error.to_string())?;
+        let Some(peer) = peer else { return Ok(()) };
+        // The declared source has caps that helped to link it, and an appsrc cannot be rid of caps.
+        let entrance = track_source(name);
         let caps = track.caps().ok_or_else(|| format!("`{name}` has no format yet"))?;
         let accepted = peer.query_caps(None);
         self.built_for.push((track.clone(), track.is_encoded()));
+        let mut parser = None;
         let used = if !track.is_encoded() {
             if !accepted.can_intersect(&caps) {
                 let at = peer.parent_element().map_or_else(String::new, |element| element.name().to_string());
@@ -243,9 +260,7 @@ impl StreamRun {
             }
             track.clone()
         } else if accepted.can_intersect(&codec::parsed_forms(&caps)) {
-            if let Some(parser) = codec::parser(&caps) {
-                insert(bin, &entrance, &parser, &peer).map_err(|error| error.to_string())?;
-            }
+            parser = codec::parser(&caps);
             track.clone()
         } else {
             let decoded = Decoded::of(track, *feed, epoch, events)?;
@@ -253,6 +268,7 @@ impl StreamRun {
             self.decoders.push(decoded);
             raw
         };
+        insert(bin, &entrance, parser.as_ref(), &peer).map_err(|error| error.to_string())?;
         forward_key_units(&entrance, track);
         self.entrances.push((entrance, used));
         Ok(())
@@ -282,7 +298,14 @@ impl StreamRun {
         self.built_for.iter().any(|(track, encoded)| track.is_encoded() != *encoded)
     }
 
-    /// Whether pictures are encoded in here.
+    /// One track fell silent, and the muxer waits for it while others go on.
+    pub(super) fn is_stalled(&self) -> bool {
+        let silent = self.outlet.as_ref().and_then(|outlet| outlet.silence()).is_some_and(|silence| silence > STALL);
+        let going_on = |(track, _): &(Arc<Track>, bool)| track.silence().is_some_and(|silence| silence < STALL / 2);
+        silent && self.built_for.len() > 1 && self.built_for.iter().any(going_on)
+    }
+
+    /// Asks for an intra-frame.
     pub(super) fn force_keyframe(&self) {
         let event = || gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
         if let Some((encoder, _)) = &self.encoder {
@@ -312,15 +335,18 @@ impl StreamRun {
 fn insert(
     bin: &gst::Bin,
     source: &gst_app::AppSrc,
-    parser: &gst::Element,
+    parser: Option<&gst::Element>,
     peer: &gst::Pad,
 ) -> Result<(), glib::BoolError> {
-    let pad = |element: &gst::Element, name| element.static_pad(name).ok_or_else(|| glib::bool_error!("no {name} pad"));
-    let start = pad(source.upcast_ref(), "src")?;
-    bin.add(parser)?;
-    start.unlink(peer)?;
-    start.link(&pad(parser, "sink")?).map_err(|error| glib::bool_error!("{}: {error}", parser.name()))?;
-    pad(parser, "src")?.link(peer).map_err(|error| glib::bool_error!("{}: {error}", parser.name()))?;
+    bin.add(source)?;
+    let mut last: &gst::Element = source.upcast_ref();
+    if let Some(parser) = parser {
+        bin.add(parser)?;
+        last.link(parser)?;
+        last = parser;
+    }
+    let pad = last.static_pad("src").ok_or_else(|| glib::bool_error!("no src pad"))?;
+    pad.link(peer).map_err(|error| glib::bool_error!("{}: {error}", last.name()))?;
     Ok(())
 }
 

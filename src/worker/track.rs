@@ -16,6 +16,7 @@ use std::{
         Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 /// The longest GOP that is kept for those who join: 600 pictures are 10 s at 60 a second.
@@ -50,6 +51,7 @@ pub(super) struct Track {
 struct State {
     /// The current run of the feed has delivered something.
     live: bool,
+    delivered: Option<Instant>,
     caps: Option<gst::Caps>,
     encoded: bool,
     gop: Gop,
@@ -145,6 +147,11 @@ impl Track {
         lock(&self.state).live
     }
 
+    /// How long it has been silent; `None` when it never was otherwise.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        lock(&self.state).delivered.map(|at| at.elapsed())
+    }
+
     /// The newest caps.
     pub(super) fn caps(&self) -> Option<gst::Caps> {
         lock(&self.state).caps.clone()
@@ -173,6 +180,7 @@ impl Track {
         let Some(caps) = sample.caps() else { return Change::None };
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
         let mut state = lock(&self.state);
+        state.delivered = Some(Instant::now());
         let mut change = Change::None;
         let same =
             state.caps.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps);

@@ -47,8 +47,10 @@ pub fn picture(query: &str, from_path: Option<Still>, accept: &str) -> Result<Pi
         "png" => Some(Still::Png),
         _ => None,
     })?;
-    let quality = one(query, "q", "1 to 100", |value| value.parse().ok().filter(|quality| (1..=100).contains(quality)))?;
-    let accepted = (accept.contains("image/png") && !accept.contains("image/jpeg") && !accept.contains("image/*")).then_some(Still::Png);
+    let quality =
+        one(query, "q", "1 to 100", |value| value.parse().ok().filter(|quality| (1..=100).contains(quality)))?;
+    let accepted = (accept.contains("image/png") && !accept.contains("image/jpeg") && !accept.contains("image/*"))
+        .then_some(Still::Png);
     Ok(match asked.or(from_path).or(accepted).unwrap_or(Still::Jpeg) {
         Still::Jpeg => PictureFormat::Jpeg { quality: quality.unwrap_or(DEFAULT_QUALITY) },
         Still::Png => PictureFormat::Png,
@@ -64,7 +66,12 @@ pub enum Still {
     Png,
 }
 
-fn one<T>(query: &str, name: &'static str, expected: &'static str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, QueryError> {
+fn one<T>(
+    query: &str,
+    name: &'static str,
+    expected: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, QueryError> {
     let mut result = None;
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

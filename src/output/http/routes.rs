@@ -26,21 +26,38 @@ const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// All of the site's answers.
 pub fn routes(site: Arc<Site>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::method()
-        .and(warp::path::full())
-        .and(raw_query)
-        .and(warp::header::headers_cloned())
-        .then(move |method, path: FullPath, query: String, headers| {
+    warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).then(
+        move |method, path: FullPath, query: String, headers| {
             let site = site.clone();
             async move { answer(&site, &method, path.as_str(), &query, &headers).await }
-        })
+        },
+    )
 }
 
 async fn answer(site: &Site, method: &Method, path: &str, query: &str, headers: &HeaderMap) -> Response {
     fail::fail_point!("request");
-    let Ok(path) = percent_decode_str(path).decode_utf8() else { return not_found() };
-    let Some(target) = site.find(&path) else { return not_found() };
-    let mut response = match *method {
+    let path = percent_decode_str(path).decode_utf8();
+    let target = path.ok().and_then(|path| site.find(&path));
+    let mut response = match target {
+        Some(target) => reach(target, method, query, headers).await,
+        None => text(StatusCode::NOT_FOUND, "nothing is here; the streams are listed at /"),
+    };
+    mark(response.headers_mut());
+    response
+}
+
+/// Sets what every answer of this server has: it is of this moment, and any page may use it.
+pub fn mark(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+}
+
+async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+    match *method {
         Method::GET | Method::HEAD => match target {
             Target::Page(page) => page(headers.get(header::HOST).and_then(|host| host.to_str().ok())),
             Target::Stream(stream) => live(stream, method, query).await,
@@ -57,16 +74,7 @@ async fn answer(site: &Site, method: &Method, path: &str, query: &str, headers: 
             response.headers_mut().insert(header::ALLOW, ALLOWED);
             response
         }
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Media may be used by any page; nothing here knows who asks.
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    }
 }
 
 async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Response {
@@ -113,7 +121,13 @@ fn set_type(response: &mut Response, stream: &StreamHandle, found: Option<Contai
     }
 }
 
-async fn still(stream: &Arc<StreamHandle>, method: &Method, query: &str, format: Option<Still>, headers: &HeaderMap) -> Response {
+async fn still(
+    stream: &Arc<StreamHandle>,
+    method: &Method,
+    query: &str,
+    format: Option<Still>,
+    headers: &HeaderMap,
+) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = match query::picture(query, format, accept) {
         Ok(format) => format,
@@ -131,7 +145,9 @@ async fn still(stream: &Arc<StreamHandle>, method: &Method, query: &str, format:
     } else {
         match picture::take(stream, format).await {
             Ok(picture) => Response::new(picture.into()),
-            Err(PictureFault::NoVideo) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures"),
+            Err(PictureFault::NoVideo) => {
+                return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
+            }
             Err(PictureFault::NotYet) => return unavailable("no picture came in time"),
             Err(PictureFault::Failed(reason)) => {
                 tracing::warn!(stream = %stream.config.name, reason, "no picture");
@@ -142,10 +158,6 @@ async fn still(stream: &Arc<StreamHandle>, method: &Method, query: &str, format:
     response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-fn not_found() -> Response {
-    text(StatusCode::NOT_FOUND, "nothing is here; the streams are listed at /")
 }
 
 fn bad(error: &QueryError) -> Response {

@@ -2,6 +2,7 @@
 
 use super::{
     live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
+    routes::mark,
     shard::Shards,
     visit::Visit,
 };
@@ -88,7 +89,12 @@ fn tune(socket: &std::net::TcpStream) {
     let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
 
-async fn answer<S>(routes: S, request: Request<Incoming>, peer: SocketAddr, handover: Handover) -> Result<Response<ReplyBody>, Infallible>
+async fn answer<S>(
+    routes: S,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    handover: Handover,
+) -> Result<Response<ReplyBody>, Infallible>
 where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
 {
@@ -100,8 +106,11 @@ where
         Ok(Ok(response)) => response,
         // The panic hook has logged it.
         Err(_) => {
-            let mut response = warp::reply::Response::new(String::from("this request made the server stumble; the others go on\n").into());
+            let mut response = warp::reply::Response::new(
+                String::from("this request made the server stumble; the others go on\n").into(),
+            );
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            mark(response.headers_mut());
             response
         }
     };
@@ -129,7 +138,11 @@ struct WatchedIo {
 }
 
 impl hyper::rt::Read for WatchedIo {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: hyper::rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
@@ -154,7 +167,11 @@ impl hyper::rt::Write for WatchedIo {
         self.socket.is_write_vectored()
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write_vectored(context, bytes)
     }
 }

@@ -64,7 +64,12 @@ impl Shards {
         for number in 0..count.max(1) {
             let poll = Poll::new()?;
             let bell = PollWaker::new(poll.registry(), BELL)?;
-            let shard = Arc::new(Shard { bell, inbox: Mutex::default(), viewers: AtomicUsize::new(0), closing: AtomicBool::new(false) });
+            let shard = Arc::new(Shard {
+                bell,
+                inbox: Mutex::default(),
+                viewers: AtomicUsize::new(0),
+                closing: AtomicBool::new(false),
+            });
             let event_loop = Loop { poll, shard: shard.clone(), viewers: Slab::new(), channels: Slab::new() };
             threads.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || event_loop.run())?);
             shards.push(shard);
@@ -246,12 +251,16 @@ impl Loop {
         };
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
-        let registered = self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
+        let registered =
+            self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
         entry.insert(Viewer::new(socket, reader, lease, visit, chunked, channel, permit, now));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.viewers.push(key);
         }
-        self.with(key, |viewer| if registered.is_ok() { viewer.pump(now) } else { Outcome::Gone("no room for its socket") });
+        self.with(
+            key,
+            |viewer| if registered.is_ok() { viewer.pump(now) } else { Outcome::Gone("no room for its socket") },
+        );
         if is_new {
             self.sweep(channel, now);
         }

@@ -20,8 +20,8 @@ const BATCH: usize = 32;
 const BATCH_BYTES: usize = 128 << 10;
 /// A viewer that took nothing for this long is dropped.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
-/// A viewer that closed its side is dropped when no packet has tested the other side for this long.
-const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// A viewer that closed its side and got nothing since is taken for gone after this long: only a packet could tell.
+const HALF_CLOSED: Duration = Duration::from_secs(2);
 /// What a viewer may still say; a live answer ends its connection, so there is nothing to be said.
 const CHATTER: usize = 64 << 10;
 

@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# Shared by the scripts of this folder; sourced, not run. A script calls `begin`, then `step` and `skip`, then `finish`.
+# A script that another one calls adds its steps to the caller's list, so that there is one table at the end.
+
+# shellcheck disable=SC2034  # for those who source this
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Where rustup puts cargo, which a shell of before the installation does not know yet.
+export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
+
+# Starts or joins the list of steps: a file with lines of result, milliseconds, name.
+begin() {
+    began=${EPOCHREALTIME/[.,]/}
+    steps_are_mine=
+    if [ -z "${VOYANDZ_CI_STEPS:-}" ]; then
+        VOYANDZ_CI_STEPS=$(mktemp)
+        export VOYANDZ_CI_STEPS
+        steps_are_mine=yes
+    fi
+    failed=0
+}
+
+# step NAME COMMAND…: runs the command, times it, notes how it went, and goes on in any case.
+step() {
+    local name=$1 start=${EPOCHREALTIME/[.,]/} code
+    shift
+    printf '\n== %s\n' "$name"
+    set +e
+    (
+        set -e
+        "$@"
+    )
+    code=$?
+    set -e
+    local spent=$(((${EPOCHREALTIME/[.,]/} - start) / 1000)) result=ok
+    if [ "$code" -ne 0 ]; then
+        result=FAILED
+        failed=$((failed + 1))
+        printf 'FAILED %s: exit code %d\n' "$name" "$code"
+    fi
+    printf '%s %d %s\n' "$result" "$spent" "$name" >>"$VOYANDZ_CI_STEPS"
+}
+
+# skip NAME REASON: notes that a step cannot be done here.
+skip() {
+    printf 'SKIP %s: %s\n' "$1" "$2"
+    printf 'skipped 0 %s\n' "$1" >>"$VOYANDZ_CI_STEPS"
+}
+
+# Prints the table, where this script began the list. Exit code 1 when a step of this script failed.
+finish() {
+    if [ -n "$steps_are_mine" ]; then
+        local result spent name passed=0 failures=0 skipped=0
+        printf '\n%8s  %-7s  %s\n' seconds result step
+        while read -r result spent name; do
+            case $result in
+            ok) passed=$((passed + 1)) ;;
+            skipped) skipped=$((skipped + 1)) ;;
+            *) failures=$((failures + 1)) ;;
+            esac
+            printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) "$result" "$name"
+        done <"$VOYANDZ_CI_STEPS"
+        rm -f "$VOYANDZ_CI_STEPS"
+        spent=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
+        printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) '' 'in all'
+        printf '%d passed, %d failed, %d skipped\n' "$passed" "$failures" "$skipped"
+    fi
+    [ "$failed" -eq 0 ]
+}
