@@ -15,7 +15,7 @@ use std::{
 const JUMP: u64 = Duration::from_secs(10).as_nanos() as u64;
 
 /// How far the end of a feed's last run may lie ahead for the next one to begin there.
-const OVERLAP: i64 = Duration::from_millis(100).as_nanos() as i64;
+const OVERLAP: i64 = Duration::from_secs(2).as_nanos() as i64;
 
 /// The monotonic clock now, in nanoseconds.
 pub(super) fn now() -> u64 {

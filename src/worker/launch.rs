@@ -146,9 +146,8 @@ pub(super) struct Declared {
 pub(super) fn parse(text: &str, declared: &[Declared]) -> Result<gst::Bin, TextFault> {
     let mut sources = String::new();
     for Declared { name, caps } in declared {
-        sources += &format!(
-            "appsrc name={name} is-live=true format=time block=false max-bytes=0 leaky-type=downstream min-latency=0 "
-        );
+        // Stands in for the source: unlike an appsrc it shows its caps to whom it is linked to.
+        sources += &format!("capsfilter name={name} ");
         if let Some(caps) = caps {
             let caps = caps.to_string().replace('\\', "\\\\").replace('"', "\\\"");
             sources += &format!("caps=\"{caps}\" ");

@@ -242,12 +242,10 @@ impl StreamRun {
     /// Connects a declared source of the text with its track, encoded if that is wanted, else decoded.
     fn enter(&mut self, bin: &gst::Bin, source: &Source, epoch: u64, events: &Events) -> Result<(), String> {
         let Source { name, track, feed } = source;
-        let found = bin.by_name(name).and_then(|element| element.downcast::<gst_app::AppSrc>().ok());
-        let entrance = found.ok_or_else(|| format!("`{name}` is not ours to feed"))?;
-        let peer = entrance.static_pad("src").and_then(|pad| pad.peer());
-        bin.remove(&entrance).map_err(|error| error.to_string())?;
+        let declared = bin.by_name(name).ok_or_else(|| format!("`{name}` is not ours to feed"))?;
+        let peer = declared.static_pad("src").and_then(|pad| pad.peer());
+        bin.remove(&declared).map_err(|error| error.to_string())?;
         let Some(peer) = peer else { return Ok(()) };
-        // The declared source has caps that helped to link it, and an appsrc cannot be rid of caps.
         let entrance = track_source(name);
         let caps = track.caps().ok_or_else(|| format!("`{name}` has no format yet"))?;
         let accepted = peer.query_caps(None);
