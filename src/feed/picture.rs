@@ -49,7 +49,11 @@ async fn make(stream: Arc<StreamHandle>, format: PictureFormat) -> Result<Bytes,
 async fn attempts(stream: &StreamHandle, format: PictureFormat) -> Result<Bytes, PictureFault> {
     loop {
         let taken = match stream.in_plan {
-            Some(number) => stream.group.picture(PictureOf::Stream(number), format).await,
+            Some(number) => match stream.group.picture(PictureOf::Stream(number), format).await {
+                // It was muxed before the worker saw it: only its packets have pictures, if anything.
+                Err(PictureFault::NoVideo) => from_packets(stream, format).await,
+                taken => taken,
+            },
             None => from_packets(stream, format).await,
         };
         match taken {
