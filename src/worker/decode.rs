@@ -104,3 +104,23 @@ pub(super) fn live_sink(callbacks: gst_app::AppSinkCallbacks) -> gst_app::AppSin
         .callbacks(callbacks)
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_callback_is_an_error_of_its_pipeline() {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let source = gst::ElementFactory::make("videotestsrc").build().unwrap();
+        let sink = live_sink(gst_app::AppSinkCallbacks::builder().new_sample(|_| panic!("on purpose")).build());
+        pipeline.add_many([&source, sink.upcast_ref()]).unwrap();
+        source.link(&sink).unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Error]).unwrap();
+        assert_eq!(message.src(), Some(sink.upcast_ref()));
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}

@@ -156,6 +156,8 @@ pub(super) struct Ingest {
     pub(super) run: Run,
     /// The pipeline.
     pub(super) pipeline: gst::Pipeline,
+    /// Its base time.
+    pub(super) base: u64,
     /// Where bytes go in, of those that take bytes.
     pub(super) source: Option<gst_app::AppSrc>,
     branches: Arc<Branches>,
@@ -249,7 +251,7 @@ impl Ingest {
             growing: AtomicUsize::new(0),
             started: AtomicBool::new(false),
         });
-        Self { run, pipeline, source: None, branches }
+        Self { run, pipeline, base, source: None, branches }
     }
 
     fn parse(&self, source: &gst::Element) -> Result<(), glib::BoolError> {
@@ -425,13 +427,13 @@ impl Branches {
 
 /// Asks a source that can make any raw format for a usual one: some offer 16 bits a colour first.
 fn usual_format(caps: &gst::Caps) -> Option<gst::Element> {
-    let raw = |form: &gst::StructureRef| form.name() == "video/x-raw";
-    let open = |form: &gst::StructureRef| form.get::<&str>("format").is_err();
+    let raw = |form: &gst::StructureRef| matches!(form.name().as_str(), "video/x-raw" | "video/x-bayer");
+    let open = |form: &gst::StructureRef| form.name() == "video/x-raw" && form.get::<&str>("format").is_err();
     if caps.is_empty() || caps.is_any() || !caps.iter().all(raw) || !caps.iter().any(open) {
         return None;
     }
     const USUAL: &str = "video/x-raw,format={I420,NV12,YV12,YUY2,UYVY}; video/x-raw; \
-        video/x-raw(ANY)";
+        video/x-raw(ANY); video/x-bayer";
     let filter = gst::ElementFactory::make("capsfilter").property_from_str("caps", USUAL);
     filter.build().ok()
 }

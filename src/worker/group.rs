@@ -21,6 +21,7 @@ use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{
+    collections::HashMap,
     io,
     os::unix::net::UnixStream,
     sync::{
@@ -37,6 +38,10 @@ const GROW: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a pipeline may take to stop before its item counts as ended all the same.
 const STOP: Duration = Duration::from_secs(5);
+/// The shortest time between two runs of a looped file, in nanoseconds.
+const SHORTEST_LOOP: u64 = 40_000_000;
+/// Pause between two warnings of one item; those in between are counted.
+const WARNINGS: Duration = Duration::from_secs(10);
 /// How long leaving may take.
 const LEAVE: Duration = Duration::from_secs(1);
 /// How often things are looked at that wait for time to pass.
@@ -124,6 +129,8 @@ pub(super) struct Group {
     epoch: u64,
     feeds: Vec<FeedSlot>,
     streams: Vec<StreamSlot>,
+    /// When each item last warned, and how often since.
+    warned: HashMap<Item, (Option<Instant>, u32)>,
 }
 
 impl Group {
@@ -149,6 +156,7 @@ impl Group {
             epoch: clock::now(),
             feeds: Vec::new(),
             streams: Vec::new(),
+            warned: HashMap::new(),
         })
     }
 
@@ -427,7 +435,7 @@ impl Group {
             return Ok(());
         }
         match note {
-            Note::Warning(text) => self.events.log(LogLevel::Warn, Some(run.owner.item()), text),
+            Note::Warning(text) => self.warn(run.owner.item(), text)?,
             Note::Latency(pipeline) => background("latency", move || {
                 if let Some(pipeline) = pipeline.upgrade() {
                     let _ = pipeline.recalculate_latency();
@@ -445,6 +453,19 @@ impl Group {
             },
         }
         Ok(())
+    }
+
+    /// Passes on a warning, at most one in a while for each item.
+    fn warn(&mut self, item: Item, text: String) -> io::Result<()> {
+        let now = Instant::now();
+        let (last, left_out) = self.warned.entry(item).or_insert((None, 0));
+        if last.is_some_and(|last| now.duration_since(last) < WARNINGS) {
+            *left_out += 1;
+            return Ok(());
+        }
+        let text = if *left_out == 0 { text } else { format!("{text}; {left_out} more warnings before") };
+        (*last, *left_out) = (Some(now), 0);
+        self.say(&FromWorker::Log { level: LogLevel::Warn, item: Some(item), text })
     }
 
     fn is_current(&self, run: Run) -> bool {
@@ -491,7 +512,9 @@ impl Group {
     fn restart(&mut self, index: u32) {
         let Some(slot) = self.feeds.get_mut(index as usize) else { return };
         let FeedState::Running { ingest: current, demux, first } = &mut slot.state else { return };
-        let base = self.epoch.saturating_add(slot.feed.end.load(Ordering::Relaxed));
+        let end = self.epoch.saturating_add(slot.feed.end.load(Ordering::Relaxed));
+        // A file of one picture has no length; it must not be read over and over without a pause.
+        let base = end.max(current.base.saturating_add(SHORTEST_LOOP));
         slot.feed.begin();
         match ingest(&slot.feed, base.max(clock::now().saturating_sub(GROW.as_nanos() as u64))) {
             Ok(fresh) => {

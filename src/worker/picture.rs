@@ -126,14 +126,21 @@ impl Pictures {
 
 /// Pictures made a moment ago, for those who ask for the same ones.
 #[derive(Default)]
-struct Shared(HashMap<(u32, PictureFormat), (Identity, Instant, Arc<[u8]>)>);
+struct Shared(HashMap<(u32, PictureFormat), Made>);
+
+/// A picture made, what it was made of, and when.
+struct Made {
+    of: Identity,
+    at: Instant,
+    picture: Arc<[u8]>,
+}
 
 /// Tells one picture of a track from another.
 type Identity = (Option<gst::ClockTime>, usize);
 
 impl Shared {
     fn picture(&mut self, format: PictureFormat, material: Material) -> Result<Arc<[u8]>, PictureFault> {
-        self.0.retain(|_, (_, at, _)| at.elapsed() < SHARE);
+        self.0.retain(|_, made| made.at.elapsed() < SHARE);
         let (stream, still) = match material {
             Material::Bytes(bytes) => {
                 let caps_less = [gst::Buffer::from_slice(bytes)];
@@ -147,14 +154,15 @@ impl Shared {
             Still::Encoded(_, buffers) => buffers.last(),
         };
         let identity = newest.map_or((None, 0), |buffer| (buffer.pts(), buffer.size()));
-        if let Some((known, _, picture)) = self.0.get(&(stream, format))
-            && *known == identity
+        if let Some(made) = self.0.get(&(stream, format))
+            && made.of == identity
             && identity.0.is_some()
         {
-            return Ok(picture.clone());
+            return Ok(made.picture.clone());
         }
         let picture = make(format, &still)?;
-        self.0.insert((stream, format), (identity, Instant::now(), picture.clone()));
+        let made = Made { of: identity, at: Instant::now(), picture: picture.clone() };
+        self.0.insert((stream, format), made);
         Ok(picture)
     }
 }
