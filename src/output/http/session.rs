@@ -1,4 +1,4 @@
-//! One client's connection: hyper reads requests and writes answers, we watch the clock.
+//! One client's connection: hyper reads requests and writes answers; a live one goes on without hyper.
 
 use super::{
     live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
