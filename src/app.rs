@@ -115,6 +115,9 @@ impl App {
     pub fn load(config: &Config) -> anyhow::Result<Self> {
         let address = SocketAddr::new(config.listen_addr, config.listen_port);
         let listener = Listener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        if let Some(folder) = &config.logdir {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))?;
+        }
         let shutdown = Shutdown::default();
         let pool = Pool::new(shutdown.token().clone());
         let layout = plan::layout(config);

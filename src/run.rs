@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 const BAD_CONFIG: u8 = 78;
 /// Anything else that prevents the start.
 const CANNOT_START: u8 = 1;
+/// Time for the last line of the log to be written.
+const LAST_LINE: Duration = Duration::from_millis(50);
 /// What blocking work may take after all tasks have ended.
 const LAST_THREADS: Duration = Duration::from_millis(500);
 
@@ -66,6 +68,7 @@ async fn listen(config: &Config) -> anyhow::Result<()> {
             } else {
                 // The kernel tells workers and guards that we are gone; they end by themselves.
                 tracing::warn!("told twice to end: ending at once");
+                tokio::time::sleep(LAST_LINE).await;
                 std::process::exit(i32::from(CANNOT_START));
             }
         }

@@ -27,8 +27,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// A worker that was silent this long is killed.
-const SILENCE: Duration = Duration::from_secs(3);
+/// A worker that was silent this long, five beats, is killed.
+const SILENCE: Duration = Duration::from_millis(2500);
 /// An item that did not end this long after it was told to costs the worker its life.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Shortest pause between two keyframes that readers ask of one encoder.
@@ -409,7 +409,7 @@ impl Task {
         let silent = now.duration_since(link.last_beat) > SILENCE;
         let stuck = self.running.values().any(|running| running.gone_by.is_some_and(|by| now > by));
         if silent || stuck {
-            let reason = if silent { "hung: it said nothing for 3 s" } else { "did not stop an item within 2 s" };
+            let reason = if silent { "hung: it said nothing for 2.5 s" } else { "did not stop an item within 2 s" };
             self.replace(reason).await;
             return;
         }

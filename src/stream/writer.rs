@@ -37,7 +37,7 @@ enum Gate {
 #[derive(Debug)]
 enum Format {
     Unknown,
-    Ts { splicer: Splicer, header: Option<Bytes> },
+    Ts { splicer: Box<Splicer>, header: Option<Bytes> },
     Matroska { container: Container, header: Option<Bytes> },
     Mjpeg,
     Raw,
@@ -87,7 +87,7 @@ impl Writer {
             self.fanout.restart();
         }
         self.format = match container {
-            Container::Ts => Format::Ts { splicer: Splicer::default(), header: None },
+            Container::Ts => Format::Ts { splicer: Box::default(), header: None },
             Container::Webm | Container::Mkv => Format::Matroska { container, header: None },
             Container::Mjpeg => Format::Mjpeg,
             Container::Raw => Format::Raw,

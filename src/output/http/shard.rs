@@ -200,29 +200,47 @@ impl Loop {
 
     /// Does something with a viewer, and buries it if that was its end.
     fn with(&mut self, key: usize, act: impl FnOnce(&mut Viewer) -> Outcome) {
-        let Some(viewer) = self.viewers.get_mut(key) else { return };
-        if let Outcome::Gone(reason) = act(viewer) {
-            let mut viewer = self.viewers.remove(key);
-            viewer.visit.reason = reason;
-            self.shard.viewers.fetch_sub(1, Ordering::Relaxed);
-            let channel = viewer.channel;
-            if let Some(left) = self.channels.get_mut(channel) {
-                left.viewers.retain(|other| *other != key);
-                if left.viewers.is_empty() {
-                    self.channels.remove(channel);
-                }
+        let Some(channel) = self.viewers.get(key).map(|viewer| viewer.channel) else { return };
+        if self.survives(key, act) {
+            return;
+        }
+        if let Some(left) = self.channels.get_mut(channel) {
+            left.viewers.retain(|other| *other != key);
+        }
+        self.close_if_empty(channel);
+    }
+
+    /// Does something with a viewer; `false` when that was its end. Its channel still has to forget it then.
+    fn survives(&mut self, key: usize, act: impl FnOnce(&mut Viewer) -> Outcome) -> bool {
+        match self.viewers.get_mut(key).map(act) {
+            Some(Outcome::Stays) => true,
+            Some(Outcome::Gone(reason)) => {
+                self.viewers.remove(key).visit.reason = reason;
+                self.shard.viewers.fetch_sub(1, Ordering::Relaxed);
+                false
             }
+            None => false,
+        }
+    }
+
+    fn close_if_empty(&mut self, channel: usize) {
+        if self.channels.get(channel).is_some_and(|channel| channel.viewers.is_empty()) {
+            self.channels.remove(channel);
         }
     }
 
     /// Writes what is new in a stream to all its viewers that can take it.
     fn sweep(&mut self, channel: usize, now: Instant) {
         loop {
-            let Some(seen) = self.channels.get(channel).map(|channel| channel.fanout.version()) else { return };
-            let keys = self.channels.get(channel).map(|channel| channel.viewers.clone()).unwrap_or_default();
-            for key in keys {
-                self.with(key, |viewer| viewer.pump(now));
+            let Some(current) = self.channels.get_mut(channel) else { return };
+            let seen = current.fanout.version();
+            // Taken out for the while, so that nothing is copied; nobody joins a channel during a sweep.
+            let mut viewers = mem::take(&mut current.viewers);
+            viewers.retain(|key| self.survives(*key, |viewer| viewer.pump(now)));
+            if let Some(current) = self.channels.get_mut(channel) {
+                current.viewers = viewers;
             }
+            self.close_if_empty(channel);
             if self.wait(channel, seen) {
                 return;
             }
