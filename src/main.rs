@@ -9,7 +9,10 @@ fn main() -> ExitCode {
     // Reads the wishes for failures in FAILPOINTS; does nothing in a release.
     let _failures = fail::FailScenario::setup();
     match cli.command {
-        Some(Command::Worker) => voyandz::worker::run(),
+        Some(Command::Worker) => {
+            voyandz::sys::die_of_faults();
+            voyandz::worker::run()
+        }
         Some(Command::Guard { server, argv }) => voyandz::sys::guard::run(server, &argv),
         Some(Command::Check(options)) => voyandz::run::check(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),

@@ -1,8 +1,10 @@
 //! The operating system: how the program is told to end, and how it ends others.
 
+mod faults;
 pub mod guard;
 mod shutdown;
 
+pub use faults::die_of_faults;
 pub use shutdown::Shutdown;
 
 use std::time::Duration;

@@ -40,14 +40,21 @@ async fn answer(site: &Site, method: &Method, path: &str, query: &str, headers: 
     let target = path.ok().and_then(|path| site.find(&path));
     let mut response = match target {
         Some(target) => reach(target, method, query, headers).await,
-        None => text(StatusCode::NOT_FOUND, "nothing is here; the streams are listed at /"),
+        None => return say(StatusCode::NOT_FOUND, "nothing is here; the streams are listed at /"),
     };
     mark(response.headers_mut());
     response
 }
 
+/// A whole answer that is a sentence.
+pub fn say(status: StatusCode, sentence: &str) -> Response {
+    let mut response = text(status, sentence);
+    mark(response.headers_mut());
+    response
+}
+
 /// Sets what every answer of this server has: it is of this moment, and any page may use it.
-pub fn mark(headers: &mut HeaderMap) {
+fn mark(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert(header::EXPIRES, HeaderValue::from_static("0"));

@@ -2,7 +2,7 @@
 
 use super::{
     live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
-    routes::mark,
+    routes::say,
     shard::Shards,
     visit::Visit,
 };
@@ -101,18 +101,14 @@ where
     let mut visit = Visit::new(peer, request.method(), request.uri());
     let is_head = request.method() == http::Method::HEAD;
     let chunked = request.version() == http::Version::HTTP_11;
-    let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().await;
-    let mut response = match answered {
-        Ok(Ok(response)) => response,
-        // The panic hook has logged it.
-        Err(_) => {
-            let mut response = warp::reply::Response::new(
-                String::from("this request made the server stumble; the others go on\n").into(),
-            );
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            mark(response.headers_mut());
-            response
-        }
+    let mut response = if request.uri().path().starts_with('/') {
+        // A panic costs this request only; the hook has logged it.
+        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().await;
+        let stumbled = "this request made the server stumble; the others go on";
+        answered.map_or_else(|_| say(StatusCode::INTERNAL_SERVER_ERROR, stumbled), |Ok(response)| response)
+    } else {
+        // `OPTIONS *`, and targets that are no path at all, which warp does not expect.
+        say(StatusCode::BAD_REQUEST, "the target of a request is a path, beginning with /")
     };
     visit.status = response.status().as_u16();
     let live: Option<LiveReply> = response.extensions_mut().remove();
