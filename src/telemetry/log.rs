@@ -3,7 +3,13 @@
 //! Lines of a text of several lines (a backtrace) each begin with the time, so that every line of the log can be
 //! sorted and cut by it. A writer thread owns standard error: whoever logs never waits for a blocked terminal.
 
-use std::{fmt, panic};
+use super::{Repeats, Report};
+use std::{
+    collections::HashMap,
+    fmt, panic,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 use tracing::{Event, Level, Subscriber, field::Field, field::Visit};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
@@ -32,12 +38,32 @@ pub fn init(verbosity: u8) -> LogGuard {
     let subscriber = tracing_subscriber::fmt().event_format(Lines).with_env_filter(filter).with_writer(writer).finish();
     // Fails only when a subscriber is there already, which then serves as well.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    panic::set_hook(Box::new(|info| {
-        let backtrace = std::backtrace::Backtrace::force_capture();
-        let thread = std::thread::current();
-        tracing::error!("panic in thread {}: {info}\n{backtrace}", thread.name().unwrap_or("unnamed"));
-    }));
+    let panics = Panics::default();
+    panic::set_hook(Box::new(move |info| panics.report(info)));
     LogGuard(guard)
+}
+
+/// Panics by the place they come from: each place has its backtrace logged once, and is counted from then on.
+#[derive(Default)]
+struct Panics(Mutex<HashMap<String, Repeats>>);
+
+impl Panics {
+    fn report(&self, info: &panic::PanicHookInfo<'_>) {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = places.entry(place.clone()).or_default().failed(Instant::now());
+        // The log itself must not run under the lock.
+        drop(places);
+        match report {
+            Some(Report::First) => {
+                let backtrace = std::backtrace::Backtrace::force_capture();
+                let thread = std::thread::current();
+                tracing::error!("panic in thread {}: {info}\n{backtrace}", thread.name().unwrap_or("unnamed"));
+            }
+            Some(Report::Again(times)) => tracing::error!(place, times, "panics again and again"),
+            None => {}
+        }
+    }
 }
 
 struct Lines;
