@@ -3,25 +3,18 @@
 
 use super::{
     pool::Pool,
-    worker::{MediaSender, Worker},
+    transfer::{PictureReply, Pictures, pump, send_feed},
+    worker::Worker,
 };
 use crate::{
     ipc::{
-        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureRequest, Plan,
-        ToWorker, frame,
+        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureRequest, Plan, ToWorker,
     },
-    media::Kind,
-    stream::{Delivery, Entry, FanOut, Join, SharedWriter},
+    stream::{FanOut, SharedWriter},
 };
-use bytes::{Bytes, BytesMut};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use bytes::Bytes;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
-    io::AsyncReadExt,
-    net::unix::OwnedReadHalf,
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -35,12 +28,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 const FORCE_PAUSE: Duration = Duration::from_millis(250);
 /// How long a worker that only decodes pictures is kept for the next one.
 const PICTURE_LINGER: Duration = Duration::from_secs(2);
-/// Picture requests that may be under way in one group.
-const PICTURES: usize = 16;
 /// Requests on their way to a group: each supervisor and each picture has one at a time.
 const REQUESTS: usize = 256;
-/// Room for media from a worker; grows to the largest packet.
-const READ_SIZE: usize = 256 << 10;
 
 /// What a group is made of.
 #[derive(Debug)]
@@ -88,9 +77,6 @@ pub enum PictureOf {
     Bytes(Vec<Bytes>),
 }
 
-type PictureReply = oneshot::Sender<Result<Bytes, PictureFault>>;
-type Pictures = Arc<Mutex<HashMap<u32, PictureReply>>>;
-
 impl ItemSource {
     /// See [`super::source::Source::run`].
     pub async fn run(self, stop: CancellationToken, first: oneshot::Sender<()>) -> Ended {
@@ -133,7 +119,6 @@ impl Group {
             stop,
             running: HashMap::new(),
             pictures: Pictures::default(),
-            next_picture: 0,
             last_picture: None,
             link: None,
         };
@@ -179,7 +164,6 @@ struct Task {
     stop: CancellationToken,
     running: HashMap<Item, Running>,
     pictures: Pictures,
-    next_picture: u32,
     last_picture: Option<Instant>,
     link: Option<Link>,
 }
@@ -324,7 +308,7 @@ impl Task {
                     tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
                 }
             }
-            FromWorker::PictureFailed { id, fault } => answer(&self.pictures, id, Err(fault)),
+            FromWorker::PictureFailed { id, fault } => self.pictures.answer(id, Err(fault)),
             FromWorker::Log { level, item, text } => {
                 let name = item.map_or(self.name.clone(), |item| self.item_name(item));
                 match level {
@@ -378,17 +362,7 @@ impl Task {
             return;
         }
         self.last_picture = Some(Instant::now());
-        let id = self.next_picture;
-        self.next_picture = self.next_picture.wrapping_add(1);
-        {
-            let mut pictures = self.pictures.lock().unwrap_or_else(PoisonError::into_inner);
-            pictures.retain(|_, reply| !reply.is_closed());
-            if pictures.len() >= PICTURES {
-                let _ = reply.send(Err(PictureFault::NotYet));
-                return;
-            }
-            pictures.insert(id, reply);
-        }
+        let Some(id) = self.pictures.ask(reply) else { return };
         let stream = match of {
             PictureOf::Stream(stream) => Some(stream),
             PictureOf::Bytes(pieces) => {
@@ -448,10 +422,7 @@ impl Task {
             let stopped = running.gone_by.is_some();
             let _ = running.ended.send(if stopped { Ended::Stopped } else { Ended::Failed(reason.to_owned()) });
         }
-        let mut pictures = self.pictures.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, reply) in pictures.drain() {
-            let _ = reply.send(Err(PictureFault::Failed(reason.to_owned())));
-        }
+        self.pictures.fail_all(reason);
     }
 }
 
@@ -470,80 +441,5 @@ async fn pass_on_keyframe_wishes(stream: u32, fanout: FanOut, requests: mpsc::We
             return;
         }
         tokio::time::sleep(FORCE_PAUSE).await;
-    }
-}
-
-/// Sends a feed's bytes to a worker until the worker is gone.
-async fn send_feed(feed: u32, from: FanOut, to: MediaSender) {
-    let mut discontinuity = true;
-    loop {
-        let mut reader = from.subscribe(Entry { join: Join::Keyframe, header: true });
-        loop {
-            let packet = match reader.next().await {
-                Delivery::Aside(packet) | Delivery::Packet(packet) => packet,
-                Delivery::Gap(_) => {
-                    discontinuity = true;
-                    continue;
-                }
-                Delivery::End => break,
-            };
-            let jumped = discontinuity || packet.discontinuity;
-            if to.send(FrameKind::FeedBytes, feed, jumped, packet.payload()).await.is_err() {
-                return;
-            }
-            discontinuity = false;
-        }
-        if from.is_closed() {
-            return;
-        }
-        discontinuity = true;
-    }
-}
-
-/// Takes a worker's media to the writers and the waiting pictures until the socket closes.
-async fn pump(mut media: OwnedReadHalf, streams: Arc<[SharedWriter]>, pictures: Pictures) {
-    let mut buffer = BytesMut::with_capacity(READ_SIZE);
-    loop {
-        match frame::decode(&mut buffer) {
-            Ok(Some(frame)) => {
-                let writer = || streams.get(frame.channel as usize).map(SharedWriter::lock);
-                match frame.kind {
-                    FrameKind::Header => {
-                        if let Some(mut writer) = writer() {
-                            writer.header(frame.payload.finish(Kind::Delta).payload(), frame.discontinuity);
-                        }
-                    }
-                    FrameKind::Keyframe | FrameKind::Delta => {
-                        let kind = if frame.kind == FrameKind::Keyframe { Kind::Keyframe } else { Kind::Delta };
-                        if let Some(mut writer) = writer() {
-                            writer.packet(kind, frame.payload, frame.captured, frame.discontinuity);
-                        }
-                    }
-                    FrameKind::Picture => {
-                        answer(&pictures, frame.channel, Ok(frame.payload.finish(Kind::Delta).payload()))
-                    }
-                    FrameKind::FeedBytes | FrameKind::PictureBytes => {}
-                }
-            }
-            Ok(None) => {
-                if buffer.capacity() - buffer.len() < READ_SIZE / 4 {
-                    buffer.reserve(READ_SIZE);
-                }
-                if !matches!(media.read_buf(&mut buffer).await, Ok(1..)) {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "failed to understand a worker's media");
-                return;
-            }
-        }
-    }
-}
-
-fn answer(pictures: &Pictures, id: u32, answer: Result<Bytes, PictureFault>) {
-    let reply = pictures.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    if let Some(reply) = reply {
-        let _ = reply.send(answer);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`machine`] decides (pure), [`supervisor`] is the task that does what it says for one feed or stream, and a
 //! [`source`] is what runs: a program ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
-//! ([`group`], [`worker`], [`pool`]). [`plan`] derives all of it from the configuration; the [`registry`] has the result.
+//! ([`group`], [`worker`], [`pool`]; `transfer` moves its media). [`plan`] derives all of it from the configuration; the [`registry`] has the result.
 
 pub mod command;
 pub mod demand;
@@ -16,4 +16,5 @@ pub mod registry;
 pub mod source;
 pub mod stderr;
 pub mod supervisor;
+mod transfer;
 pub mod worker;
