@@ -276,3 +276,118 @@ fn group_feeds(config: &Config) -> HashMap<&FeedName, usize> {
 fn number(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    /// What a layout comes to, one line a thing.
+    fn check(text: &str, expected: &str) {
+        let layout = layout(&parse(text).unwrap());
+        let mut lines = Vec::new();
+        for (at, group) in layout.groups.iter().enumerate() {
+            let feeds = group.plan.feeds.iter().zip(&group.fed_by).map(|(feed, by)| match by {
+                Some(unit) => format!("{}<{unit}", feed.name),
+                None => feed.name.clone(),
+            });
+            let feeds: Vec<String> = feeds.collect();
+            let streams = group.plan.streams.iter().zip(&group.stream_units);
+            let streams = streams.map(|(stream, unit)| format!("{}{:?}={unit}", stream.name, stream.feeds));
+            lines.push(format!(
+                "group {at} {}: {} | {}",
+                group.name,
+                feeds.join(" "),
+                streams.collect::<Vec<_>>().join(" ")
+            ));
+        }
+        for (at, unit) in layout.units.iter().enumerate() {
+            let run = match &unit.run {
+                Run::Command { input, .. } => format!("command {input:?}"),
+                Run::Pipe(_) => "pipe".to_owned(),
+                Run::Item { group, item } => format!("{item:?} of {group}"),
+            };
+            lines.push(format!("unit {at} {}: {run} needs {:?}", unit.name, unit.needs));
+        }
+        for (at, stream) in layout.streams.iter().enumerate() {
+            lines.push(format!("stream {at}: unit {} group {} {:?}", stream.unit, stream.group, stream.in_plan));
+        }
+        let expected: Vec<_> = expected.trim().lines().map(str::trim).collect();
+        assert_eq!(lines, expected, "\n{}", lines.join("\n"));
+    }
+
+    #[test]
+    fn feeds_that_share_a_stream_share_a_worker() {
+        check(
+            "feeds:
+  v: {pipeline: videotestsrc}
+  a: {pipeline: audiotestsrc}
+  other: {pipeline: videotestsrc}
+streams:
+  av.ts: {feeds: [v, a]}
+  other.ts: {feed: other}
+  own.ts: {pipeline: videotestsrc ! x264enc ! mpegtsmux}",
+            "group 0 v+a: v a | av.ts[0, 1]=3
+             group 1 other: other | other.ts[0]=4
+             group 2 own.ts:  | own.ts[]=5
+             unit 0 feed v: Feed(0) of 0 needs []
+             unit 1 feed a: Feed(1) of 0 needs []
+             unit 2 feed other: Feed(0) of 1 needs []
+             unit 3 stream av.ts: Stream(0) of 0 needs [0, 1]
+             unit 4 stream other.ts: Stream(0) of 1 needs [2]
+             unit 5 stream own.ts: Stream(0) of 2 needs []
+             stream 0: unit 3 group 0 Some(0)
+             stream 1: unit 4 group 1 Some(0)
+             stream 2: unit 5 group 2 Some(0)",
+        );
+    }
+
+    #[test]
+    fn bytes_pass_through_and_reach_a_worker_only_when_it_needs_them() {
+        check(
+            "feeds:
+  ff: {command: [ffmpeg]}
+streams:
+  same.ts: {feed: ff}
+  again.ts: {feed: ff, command: [cat]}
+  small.webm: {feed: ff, video: {codec: vp8}}",
+            "group 0 ff: ff<0 | small.webm[0]=2
+             unit 0 feed ff: command None needs []
+             unit 1 stream again.ts: command Some(0) needs [0]
+             unit 2 stream small.webm: Stream(0) of 0 needs [0]
+             stream 0: unit 0 group 0 None
+             stream 1: unit 1 group 0 None
+             stream 2: unit 2 group 0 Some(0)",
+        );
+    }
+
+    #[test]
+    fn commands_of_a_workers_feed_share_one_tap() {
+        check(
+            "feeds:
+  cam: {pipeline: videotestsrc}
+streams:
+  a.ts: {feed: cam, command: [a]}
+  b.ts: {feed: cam, command: [b]}",
+            "group 0 cam: cam | cam for commands[0]=1
+             unit 0 feed cam: Feed(0) of 0 needs []
+             unit 1 feed cam for commands: Stream(0) of 0 needs [0]
+             unit 2 stream a.ts: command Some(1) needs [1]
+             unit 3 stream b.ts: command Some(1) needs [1]
+             stream 0: unit 2 group 0 None
+             stream 1: unit 3 group 0 None",
+        );
+    }
+
+    #[test]
+    fn modes_become_policies() {
+        let text = "feeds:
+  a: {command: [a]}
+  b: {command: [b], mode: continuous}
+  c: {command: [c], mode: 2.5, no-resurrect: true}";
+        let policies: Vec<_> = layout(&parse(text).unwrap()).units.into_iter().map(|unit| unit.policy).collect();
+        let policy =
+            |continuous, millis, resurrect| Policy { continuous, linger: Duration::from_millis(millis), resurrect };
+        assert_eq!(policies, [policy(false, 0, true), policy(true, 0, true), policy(false, 2500, false)]);
+    }
+}

@@ -156,7 +156,7 @@ impl Writer {
                 splicer.packet(payload.payload_mut());
                 // The first tables of all are in the packet itself.
                 if header.is_none() {
-                    set_if_changed(&self.fanout, header, splicer.header());
+                    set_if_changed(&self.fanout, header, splicer.header_in_front_of(payload.payload()));
                 }
             }
             // One place in unknown bytes is as good as another.
@@ -192,5 +192,125 @@ fn set_if_changed(fanout: &FanOut, current: &mut Option<Bytes>, new: Option<Byte
     if current.as_ref().is_none_or(|current| current.as_ptr() != new.as_ptr()) {
         fanout.set_header(&new);
         *current = Some(new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Delivery, Entry, Join, Reader};
+
+    const TS: &[u8] = include_bytes!("../../tests/data/h264-aac.ts");
+
+    fn payload(bytes: &[u8]) -> PacketBuf {
+        let mut payload = PacketBuf::default();
+        payload.extend_from_slice(bytes);
+        payload
+    }
+
+    fn writer(container: Container, continues: bool) -> (Writer, Reader) {
+        let fanout = FanOut::new(false);
+        let reader = fanout.subscribe(Entry { join: Join::Live, header: true });
+        let mut writer = Writer::new(fanout, continues);
+        writer.container(container);
+        writer.begin();
+        (writer, reader)
+    }
+
+    /// What the reader gets now: payloads, and `None` when it has to end.
+    fn read(reader: &mut Reader) -> Vec<Option<Vec<u8>>> {
+        let mut read = Vec::new();
+        while let Some(delivery) = reader.try_next() {
+            match delivery {
+                Delivery::Aside(packet) | Delivery::Packet(packet) => read.push(Some(packet.payload().to_vec())),
+                Delivery::Gap(_) => {}
+                Delivery::End => {
+                    read.push(None);
+                    break;
+                }
+            }
+        }
+        read
+    }
+
+    fn text(bytes: &str) -> Option<Vec<u8>> {
+        Some(bytes.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_transport_stream_goes_on_over_a_restart_and_says_so() {
+        let (mut writer, mut reader) = writer(Container::Ts, false);
+        writer.packet(Kind::Keyframe, payload(&TS[..188 * 100]), None, false);
+        writer.begin();
+        writer.packet(Kind::Keyframe, payload(&TS[..188 * 100]), None, false);
+        let read: Vec<u8> = read(&mut reader).into_iter().flatten().flatten().collect();
+        assert!(read.len() > 2 * 188 * 100, "a notice stands between the runs");
+        // Per PID: counters without a gap, and the discontinuity is announced once.
+        let mut last = std::collections::HashMap::new();
+        let mut announced = 0;
+        for packet in read.chunks(188) {
+            let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
+            let (has_payload, counter) = (packet[3] & 0x10 != 0, packet[3] & 0x0f);
+            announced += usize::from(packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x80 != 0);
+            if let Some(last) = last.insert(pid, counter) {
+                assert_eq!(counter, if has_payload { (last + 1) & 0x0f } else { last }, "pid {pid}");
+            }
+        }
+        assert_eq!(announced, last.len());
+    }
+
+    fn webm_header() -> Bytes {
+        let mut found = Vec::new();
+        crate::media::Scanner::new(None).push(include_bytes!("../../tests/data/vp8-opus-gst.webm"), &mut found);
+        let header = found.into_iter().find_map(|found| match found {
+            Scanned::Header(header) => Some(header),
+            _ => None,
+        });
+        header.unwrap()
+    }
+
+    #[test]
+    fn matroska_goes_on_only_when_its_times_and_tracks_do() {
+        let header = webm_header();
+        // One pixel more to the right: PixelWidth (0xb0) of the video track.
+        let width = header.windows(2).rposition(|bytes| bytes == [0xb0, 0x81]).unwrap() + 2;
+        let mut wider = header.to_vec();
+        wider[width] ^= 1;
+        for (continues, again, expected) in
+            [(true, header.clone(), text("b")), (false, header.clone(), None), (true, Bytes::from(wider), None)]
+        {
+            let (mut writer, mut reader) = writer(Container::Webm, continues);
+            writer.header(header.clone(), false);
+            writer.packet(Kind::Keyframe, payload(b"a"), None, false);
+            assert_eq!(read(&mut reader), [Some(header.to_vec()), text("a")]);
+            writer.begin();
+            writer.header(again.clone(), false);
+            writer.packet(Kind::Keyframe, payload(b"b"), None, false);
+            assert_eq!(read(&mut reader), [expected]);
+            let entry = Entry { join: Join::Keyframe, header: true };
+            let mut newcomer = writer.fanout().subscribe(entry);
+            assert_eq!(read(&mut newcomer), [Some(again.to_vec()), text("b")], "who comes now has the header of now");
+        }
+    }
+
+    #[test]
+    fn every_viewer_of_motion_jpeg_gets_the_boundary_first() {
+        let (mut writer, mut reader) = writer(Container::Mjpeg, true);
+        writer.packet(Kind::Keyframe, payload(b"JPEG"), None, false);
+        let part = "Content-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nJPEG\r\n--voyandz\r\n";
+        assert_eq!(read(&mut reader), [text("--voyandz\r\n"), text(part)]);
+    }
+
+    #[test]
+    fn what_is_left_of_an_earlier_run_is_dropped() {
+        let (mut writer, mut reader) = writer(Container::Raw, true);
+        writer.packet(Kind::Delta, payload(b"a"), None, false);
+        writer.clear();
+        writer.packet(Kind::Delta, payload(b"late"), None, false);
+        writer.expect();
+        writer.packet(Kind::Delta, payload(b"later"), None, false);
+        writer.packet(Kind::Delta, payload(b"b"), None, true);
+        writer.packet(Kind::Delta, payload(b"c"), None, false);
+        assert_eq!(read(&mut reader), [text("b"), text("c")], "it came before the first run, and had nothing of it");
     }
 }

@@ -63,6 +63,27 @@ impl Splicer {
         self.header.clone()
     }
 
+    /// As [`Splicer::header`], for a reader that begins with `payload`, which has passed already: for the first packets of
+    /// all, whose tables were not known before.
+    pub fn header_in_front_of(&self, payload: &[u8]) -> Option<Bytes> {
+        let mut header = BytesMut::from(self.header.as_deref()?);
+        let (tables, _) = header.as_chunks_mut::<PACKET>();
+        let mut following: BTreeMap<u16, u8> = BTreeMap::new();
+        let first = |pid: u16| {
+            let packets = payload.as_chunks::<PACKET>().0.iter().filter_map(Packet::new);
+            packets.filter(|packet| packet.pid() == pid && packet.has_payload()).map(|packet| packet.counter()).next()
+        };
+        // From the last table backwards, each is one before what follows it.
+        for raw in tables.iter_mut().rev() {
+            let Some(pid) = Packet::new(raw).map(|packet| packet.pid()) else { continue };
+            let Some(next) = following.get(&pid).copied().or_else(|| first(pid)) else { continue };
+            let counter = next.wrapping_sub(1) & 0x0f;
+            set_counter(raw, counter);
+            following.insert(pid, counter);
+        }
+        Some(header.freeze())
+    }
+
     /// What a reader gets that lost data and goes on with the packet that will be pushed next: for each PID a packet
     /// without payload that announces a discontinuity and has the counter of now. `None` when there was no packet.
     pub fn skip_notice(&self) -> Option<Bytes> {
