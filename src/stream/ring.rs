@@ -294,6 +294,10 @@ mod tests {
             self.ring.push(Packet::copy_of(kind, text.as_bytes()), notice, self.now);
         }
 
+        fn push_all<const N: usize>(&mut self, packets: [&str; N]) {
+            packets.into_iter().for_each(|packet| self.push(packet));
+        }
+
         fn reader(&self, join: Join, header: bool) -> Cursor {
             Cursor::new(&self.ring, Entry { join, header }, self.now)
         }
@@ -318,7 +322,7 @@ mod tests {
     fn a_reader_begins_where_it_asked_to() {
         let mut rig = Rig::new();
         rig.ring.set_header(b"H");
-        ["K1", "a", "K2", "b"].map(|packet| rig.push(packet));
+        rig.push_all(["K1", "a", "K2", "b"]);
         let joins = [Join::Live, Join::Keyframe, Join::Forced, Join::NextKeyframe];
         let mut readers = joins.map(|join| [rig.reader(join, false), rig.reader(join, true)]);
         rig.push("c");
@@ -332,7 +336,7 @@ mod tests {
     #[test]
     fn a_forced_keyframe_that_does_not_come_is_not_waited_for() {
         let mut rig = Rig::new();
-        ["K1", "a"].map(|packet| rig.push(packet));
+        rig.push_all(["K1", "a"]);
         let mut reader = rig.reader(Join::Forced, false);
         rig.now += FORCED_WITHIN;
         rig.push("b");
@@ -350,14 +354,14 @@ mod tests {
         assert_eq!(rig.read(&mut reader), "K1 ");
         rig.push("a");
         rig.now += MAX_AGE * 2;
-        ["K2", "b", "K3", "c"].map(|packet| rig.push(packet));
+        rig.push_all(["K2", "b", "K3", "c"]);
         assert_eq!(rig.read(&mut reader), "<3> !K3 K3 c ");
     }
 
     #[test]
     fn the_newest_group_of_pictures_stays_however_old_it_is() {
         let mut rig = Rig::new();
-        ["K1", "a", "K2", "b"].map(|packet| rig.push(packet));
+        rig.push_all(["K1", "a", "K2", "b"]);
         rig.now += MAX_AGE * 2;
         rig.push("c");
         assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, false)), "K2 b c ");
