@@ -2,7 +2,7 @@
 
 use super::{
     clock::{self, Timeline},
-    codec,
+    codec, copy,
     decode::live_sink,
     event::{Event, Events, Note, Run},
     launch,
@@ -193,6 +193,8 @@ impl Ingest {
     /// The pipeline of a gst-launch text.
     pub(super) fn launch(feed: &Arc<Feed>, run: Run, text: &str, base: u64) -> Result<Self, String> {
         let bin = launch::parse(text, &[]).map_err(|fault| fault.message)?;
+        // Viewers may be sent what is muxed in here as it is.
+        copy::tune_muxers(&bin);
         let this = Self::new(feed, run, base, Pace::Ask, false, 0);
         let fill = || -> Result<(), glib::BoolError> {
             this.pipeline.add(&bin)?;

@@ -15,6 +15,7 @@ mod feed;
 mod group;
 mod launch;
 mod link;
+mod muxed;
 mod packet;
 mod picture;
 mod stream;

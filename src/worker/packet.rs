@@ -121,7 +121,7 @@ fn joined(buffers: &[gst::Buffer]) -> Vec<u8> {
 }
 
 /// Whether the program map table among these transport packets lists a video stream (ISO/IEC 13818-1, 2.4.4.9).
-fn has_pictures(packets: &[u8]) -> bool {
+pub(super) fn has_pictures(packets: &[u8]) -> bool {
     packets.chunks_exact(188).filter_map(map_section).any(|section| {
         let streams = section.get(12..).zip(section.get(10..12).and_then(|pair| pair.first_chunk::<2>()));
         let Some((streams, length)) = streams else { return false };

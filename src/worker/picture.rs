@@ -3,6 +3,7 @@
 use super::{
     event::{Event, Events, describe},
     link::{Payload, Writer},
+    muxed,
     sync::{dispose, lock},
     track::Still,
 };
@@ -31,7 +32,7 @@ const BYTES_AGE: Duration = Duration::from_secs(10);
 /// How many bytes wait for requests.
 const BYTES_TOTAL: usize = 128 << 20;
 /// How long one decoder or encoder may take.
-const WORK: gst::ClockTime = gst::ClockTime::from_seconds(8);
+pub(super) const WORK: gst::ClockTime = gst::ClockTime::from_seconds(8);
 /// How long an encoded picture is kept for others who ask for the same one.
 const SHARE: Duration = Duration::from_secs(2);
 /// The quality at which a JPEG track's own pictures are good enough.
@@ -143,8 +144,7 @@ impl Shared {
         self.0.retain(|_, made| made.at.elapsed() < SHARE);
         let (stream, still) = match material {
             Material::Bytes(bytes) => {
-                let caps_less = [gst::Buffer::from_slice(bytes)];
-                let (caps, buffer) = decode(None, &caps_less)?;
+                let (caps, buffer) = muxed::last_picture(bytes)?;
                 return encode(format, &caps, &buffer);
             }
             Material::Stream(stream, still) => (stream, still),
@@ -178,7 +178,7 @@ fn make(format: PictureFormat, still: &Still) -> Result<Arc<[u8]>, PictureFault>
     {
         return Ok(map.as_slice().into());
     }
-    let (caps, buffer) = decode(Some(caps), buffers)?;
+    let (caps, buffer) = decode(caps, buffers)?;
     encode(format, &caps, &buffer)
 }
 
@@ -193,25 +193,22 @@ fn encode(format: PictureFormat, caps: &gst::Caps, buffer: &gst::Buffer) -> Resu
     let text = format!(
         "appsrc name=in format=time ! videoconvert ! {encoder} ! appsink name=out sync=false wait-on-eos=false"
     );
-    let sample = run(&text, Some(caps), std::slice::from_ref(buffer))?;
+    let sample = run(&text, caps, std::slice::from_ref(buffer))?;
     let picture = sample.as_ref().and_then(|sample| sample.buffer()).and_then(|buffer| buffer.map_readable().ok());
     picture.map(|map| map.as_slice().into()).ok_or_else(|| PictureFault::Failed("the encoder gave nothing".into()))
 }
 
 /// The last picture of encoded ones.
-fn decode(caps: Option<&gst::Caps>, buffers: &[gst::Buffer]) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
-    let format = if caps.is_some() { "time" } else { "bytes" };
-    let text = format!(
-        "appsrc name=in format={format} ! decodebin ! videoconvert \
-         ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true"
-    );
-    let sample = run(&text, caps, buffers)?;
+pub(super) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
+    const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
+         ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
+    let sample = run(TEXT, caps, buffers)?;
     let picture = sample.and_then(|sample| Some((sample.caps_owned()?, sample.buffer_owned()?)));
     picture.ok_or(PictureFault::NotYet)
 }
 
 /// Pushes buffers through a short pipeline; what comes out last.
-fn run(text: &str, caps: Option<&gst::Caps>, buffers: &[gst::Buffer]) -> Result<Option<gst::Sample>, PictureFault> {
+fn run(text: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Option<gst::Sample>, PictureFault> {
     let failed = |error: gst::glib::Error| PictureFault::Failed(error.message().to_owned());
     let pipeline = gst::parse::launch(text).map_err(failed)?;
     let Ok(pipeline) = pipeline.downcast::<gst::Pipeline>() else {
@@ -224,7 +221,7 @@ fn run(text: &str, caps: Option<&gst::Caps>, buffers: &[gst::Buffer]) -> Result<
 
 fn push_through(
     pipeline: &gst::Pipeline,
-    caps: Option<&gst::Caps>,
+    caps: &gst::Caps,
     buffers: &[gst::Buffer],
 ) -> Result<Option<gst::Sample>, PictureFault> {
     let failed = |text: &str| PictureFault::Failed(text.to_owned());
@@ -234,7 +231,7 @@ fn push_through(
         return Err(failed("no pipeline"));
     };
     source.set_max_bytes(0);
-    source.set_caps(caps);
+    source.set_caps(Some(caps));
     let _ = pipeline.set_state(gst::State::Playing);
     for buffer in buffers {
         // A failure is told on the bus.

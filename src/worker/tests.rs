@@ -534,6 +534,115 @@ fn a_picture_is_made_of_bytes() {
     server.await_message(|message| matches!(message, FromWorker::PictureFailed { id: 9, .. }));
 }
 
+/// Twenty pictures of which each is brighter than the one before; the muxed bytes.
+fn brightening(sound: bool, extension: &str, codec: &[&str]) -> Vec<u8> {
+    let file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile().unwrap();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args([
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        "nullsrc=s=160x120:r=25:d=0.8,geq=lum=20+10*N:cb=128:cr=128",
+    ]);
+    if sound {
+        ffmpeg.args(["-f", "lavfi", "-i", "sine=r=48000:d=0.8"]);
+    }
+    assert!(ffmpeg.args(codec).arg(file.path()).status().unwrap().success());
+    std::fs::read(file.path()).unwrap()
+}
+
+/// Which of the brightening pictures this is.
+fn number_of(picture: &[u8]) -> usize {
+    let picture = image::load_from_memory(picture).unwrap().to_luma8();
+    assert_eq!(picture.dimensions(), (160, 120));
+    // PNG has the full range.
+    let luma = f64::from(picture.get_pixel(80, 60).0[0]) * 219.0 / 255.0 + 16.0;
+    ((luma - 20.0) / 10.0).round() as usize
+}
+
+const X264: [&str; 6] = ["-c:v", "libx264", "-tune", "zerolatency", "-g", "100"];
+
+/// How many pictures begin in these transport packets; those of pictures have PID 0x100.
+fn pictures_begun(bytes: &[u8]) -> usize {
+    bytes.chunks(188).filter(|packet| packet[1] & 0x5f == 0x41 && packet[2] == 0).count()
+}
+
+#[test]
+fn a_picture_of_bytes_is_the_last_one() {
+    let mut server = Server::start(&[], &[]);
+    let mut id = 0;
+    let mut ask = |server: &mut Server, bytes: &[u8]| {
+        id += 1;
+        server.bytes(FrameKind::PictureBytes, id, false, bytes);
+        server.send(&ToWorker::Picture(PictureRequest { id, stream: None, format: PictureFormat::Png }));
+        server.picture(id)
+    };
+    for sound in [false, true] {
+        let muxed = brightening(sound, "ts", &X264);
+        let begins: Vec<usize> =
+            (0..muxed.len()).step_by(188).filter(|at| pictures_begun(&muxed[*at..at + 188]) == 1).collect();
+        assert_eq!(begins.len(), 20);
+        for last in [0, 1, 2, 7, 19] {
+            let end = begins.get(last + 1).copied().unwrap_or(muxed.len());
+            assert_eq!(number_of(&ask(&mut server, &muxed[..end])), last, "sound: {sound}");
+        }
+    }
+    let live = ["-c:v", "libvpx", "-deadline", "realtime", "-lag-in-frames", "0", "-b:v", "1M", "-c:a", "libopus"];
+    assert_eq!(number_of(&ask(&mut server, &brightening(true, "webm", &live))), 19);
+    let both = [&X264[..], &["-c:a", "aac"]].concat();
+    assert_eq!(number_of(&ask(&mut server, &brightening(true, "mkv", &both))), 19);
+    let jpeg = brightening(false, "jpg", &["-frames:v", "1", "-q:v", "2"]);
+    assert_eq!(number_of(&ask(&mut server, &jpeg)), 0);
+}
+
+#[test]
+fn a_picture_of_muxed_packets_needs_no_second_one() {
+    for (muxer, container) in [("mpegtsmux", Container::Ts), ("matroskamux", Container::Mkv)] {
+        let feed = launch(&format!("{PICTURES} ! {H264} ! {muxer}"));
+        let with_sound = launch(&format!("{PICTURES} ! {H264} ! mux. {SOUND} ! avenc_aac ! mux. {muxer} name=mux"));
+        let mut server =
+            Server::start(&[feed, with_sound], &[(&[0], Encoding::Copy, container), (&[1], Encoding::Copy, container)]);
+        let mut id = 0;
+        for number in 0..2 {
+            server.start_item(Item::Feed(number));
+            server.start_item(Item::Stream(number));
+            let packets = server.packets(number, 160);
+            let key = packets.iter().position(|packet| packet.kind == FrameKind::Keyframe).unwrap();
+            for more in [0, 1, 5] {
+                id += 1;
+                let bytes = joined_at(&packets[..=key + more], 0);
+                server.bytes(FrameKind::PictureBytes, id, false, &bytes);
+                server.send(&ToWorker::Picture(PictureRequest { id, stream: None, format: PictureFormat::Png }));
+                let picture = image::load_from_memory(&server.picture(id)).unwrap();
+                assert_eq!((picture.width(), picture.height()), (320, 240));
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_without_a_picture_say_why() {
+    let mut server = Server::start(&[], &[]);
+    let muxed = brightening(true, "ts", &X264);
+    let first = (0..muxed.len()).step_by(188).find(|at| pictures_begun(&muxed[*at..at + 188]) == 1).unwrap();
+    let sound = brightening(true, "ts", &["-map", "1"]);
+    let heard = brightening(true, "webm", &["-map", "1"]);
+    let cases = [
+        (&muxed[..first], PictureFault::NotYet),
+        (&sound[..], PictureFault::NoVideo),
+        (&heard[..], PictureFault::NoVideo),
+    ];
+    for (id, (bytes, fault)) in (0..).zip(cases) {
+        server.bytes(FrameKind::PictureBytes, id, false, bytes);
+        server.send(&ToWorker::Picture(PictureRequest { id, stream: None, format: PictureFormat::Png }));
+        let failed = server.await_message(|message| matches!(message, FromWorker::PictureFailed { .. }));
+        assert_eq!(failed, FromWorker::PictureFailed { id, fault });
+    }
+}
+
 #[test]
 fn faults_end_one_item_and_name_the_element() {
     let feeds = [

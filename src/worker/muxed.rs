@@ -1,0 +1,164 @@
+//! The last picture of muxed bytes, for a still of what was muxed before the worker saw it.
+
+use super::{
+    event::describe,
+    packet::has_pictures,
+    picture::{WORK, decode},
+    sync::{dispose, lock},
+};
+use crate::ipc::PictureFault;
+use bytes::Bytes;
+use gst::{glib, prelude::*};
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use std::sync::{Arc, Mutex};
+
+/// What the threads of the pipeline find.
+#[derive(Default)]
+struct Found {
+    /// A track of pictures.
+    video: bool,
+    /// Another track.
+    other: bool,
+    /// The newest picture. A damaged one only when there is no whole one.
+    picture: Option<gst::Sample>,
+}
+
+/// Decodes the last picture of a container's header and what follows it.
+///
+/// # Errors
+/// Why there is none: [`PictureFault::NotYet`] when the bytes hold a track of pictures, but no whole picture.
+pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
+    let (demuxer, caps) = match bytes.as_ref() {
+        [0xff, 0xd8, ..] => {
+            let caps = gst::Caps::new_empty_simple("image/jpeg");
+            return decode(&caps, &[gst::Buffer::from_slice(bytes)]);
+        }
+        [0x47, ..] => {
+            let caps = gst::Caps::builder("video/mpegts").field("systemstream", true).field("packetsize", 188);
+            ("tsdemux", caps.build())
+        }
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => ("matroskademux", gst::Caps::new_empty_simple("video/x-matroska")),
+        [] => return Err(PictureFault::NotYet),
+        _ => return Err(PictureFault::Failed("the bytes are in no known container".into())),
+    };
+    let pipeline = gst::Pipeline::new();
+    let found = Arc::<Mutex<Found>>::default();
+    let has_pictures = demuxer == "tsdemux" && has_pictures(&bytes);
+    let end = build(&pipeline, demuxer, caps, &found)
+        .map_err(|error| PictureFault::Failed(error.to_string()))
+        .and_then(|source| play(&pipeline, &source, bytes));
+    dispose(pipeline, || {});
+    let found = std::mem::take(&mut *lock(&found));
+    if let Some(picture) = found.picture.and_then(|sample| Some((sample.caps_owned()?, sample.buffer_owned()?))) {
+        // The end of the bytes may be cut; a picture before that is good.
+        return Ok(picture);
+    }
+    end?;
+    Err(if found.other && !found.video && !has_pictures { PictureFault::NoVideo } else { PictureFault::NotYet })
+}
+
+/// One branch takes the bytes apart; the other one only lets the pipeline have an end when there is no track.
+fn build(
+    pipeline: &gst::Pipeline,
+    demuxer: &str,
+    caps: gst::Caps,
+    found: &Arc<Mutex<Found>>,
+) -> Result<gst_app::AppSrc, glib::BoolError> {
+    let source = gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Bytes).max_bytes(0).build();
+    let tee = gst::ElementFactory::make("tee").build()?;
+    let demuxer = gst::ElementFactory::make(demuxer).build()?;
+    if demuxer.find_property("ignore-pcr").is_some() {
+        // A clock reference may be missing when there is one picture, which would then never come out.
+        demuxer.set_property("ignore-pcr", true);
+    }
+    let end = gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build()?;
+    pipeline.add_many([source.upcast_ref(), &tee, &demuxer, &end])?;
+    gst::Element::link_many([source.upcast_ref(), &tee, &demuxer])?;
+    tee.link(&end)?;
+    // More threads would delay pictures until the end, and wait for each other.
+    pipeline.connect_deep_element_added(|_, _, element| {
+        if element.find_property("max-threads").is_some() {
+            element.set_property("max-threads", 1i32);
+        }
+    });
+    let (weak, found) = (pipeline.downgrade(), found.clone());
+    demuxer.connect_pad_added(move |_, pad| {
+        if let Some(pipeline) = weak.upgrade() {
+            // What is not read from stops its demuxer, which is an error on the bus.
+            let _ = read(&pipeline, pad, &found);
+        }
+    });
+    Ok(source)
+}
+
+/// Decodes the first track of pictures; what the others deliver is dropped.
+fn read(pipeline: &gst::Pipeline, pad: &gst::Pad, found: &Arc<Mutex<Found>>) -> Result<(), glib::BoolError> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let video =
+        caps.structure(0).is_some_and(|media| matches!(media.name().split_once('/'), Some(("video" | "image", _))));
+    let mut known = lock(found);
+    let wanted = video && !known.video;
+    known.video |= video;
+    known.other |= !video;
+    drop(known);
+    if !wanted {
+        pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, |_, _| gst::PadProbeReturn::Drop);
+        return Ok(());
+    }
+    let elements = decoder(found)?;
+    pipeline.add_many(&elements)?;
+    for element in elements.iter().rev() {
+        element.sync_state_with_parent()?;
+    }
+    let entrance = elements.first().and_then(|element| element.static_pad("sink"));
+    let entrance = entrance.ok_or_else(|| glib::bool_error!("no sink pad"))?;
+    pad.link(&entrance).map(|_| ()).map_err(|error| glib::bool_error!("{error}"))
+}
+
+/// A decoder, and where its pictures go.
+fn decoder(found: &Arc<Mutex<Found>>) -> Result<Vec<gst::Element>, glib::BoolError> {
+    let decoder = gst::ElementFactory::make("decodebin").build()?;
+    let found = found.clone();
+    let damaged = |sample: &gst::Sample| {
+        sample.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::CORRUPTED))
+    };
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let mut found = lock(&found);
+        if !damaged(&sample) || found.picture.as_ref().is_none_or(damaged) {
+            found.picture = Some(sample);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    });
+    let raw = gst::Caps::new_empty_simple("video/x-raw");
+    let sink = gst_app::AppSink::builder().caps(&raw).sync(false).async_(false).callbacks(callbacks.build()).build();
+    let weak = sink.downgrade();
+    decoder.connect_pad_added(move |_, pad| {
+        if let Some(entrance) = weak.upgrade().and_then(|sink| sink.static_pad("sink")) {
+            // An unlinked decoder stops, which is an error on the bus.
+            let _ = pad.link(&entrance);
+        }
+    });
+    Ok(vec![decoder, sink.upcast()])
+}
+
+/// Sends the bytes through and waits for their end.
+fn play(pipeline: &gst::Pipeline, source: &gst_app::AppSrc, bytes: Bytes) -> Result<(), PictureFault> {
+    let failed = |text: &str| PictureFault::Failed(text.to_owned());
+    let bus = pipeline.bus().ok_or_else(|| failed("no pipeline"))?;
+    let _ = pipeline.set_state(gst::State::Playing);
+    // Failures are told on the bus.
+    let _ = source.push_buffer(gst::Buffer::from_slice(bytes));
+    let _ = source.end_of_stream();
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = bus.timed_pop_filtered(WORK, &ends).ok_or_else(|| failed("it takes too long"))?;
+    let gst::MessageView::Error(error) = message.view() else { return Ok(()) };
+    // Parsers and decoders so complain of bytes that end before the first picture does.
+    let too_short = [gst::StreamError::Failed, gst::StreamError::WrongType, gst::StreamError::Demux];
+    let fault = error.error();
+    if fault.kind::<gst::StreamError>().is_some_and(|kind| too_short.contains(&kind)) {
+        return Ok(());
+    }
+    Err(failed(&describe(message.src(), &fault, error.debug())))
+}
