@@ -6,6 +6,11 @@ use crate::{ipc::TrackKind, media::Container};
 use gst::prelude::*;
 use gstreamer as gst;
 
+/// From raw pictures to those of JPEG files: BT.601 with the full range of luma, which the encoder leaves to those in
+/// front of it. The converter only copies what differs in nothing but its range, unless primaries count as well.
+pub(super) const JPEG_PIXELS: &str =
+    "videoconvert primaries-mode=merge-only ! video/x-raw,format=I420,colorimetry=1:4:0:1";
+
 /// The text for one container and the tracks that there are, and remarks for the log.
 pub(super) fn text(
     container: Container,
@@ -60,7 +65,7 @@ fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option
             rate * 1000,
             keyframe_distance(caps)
         )),
-        (TrackKind::Video, Container::Mjpeg) => Some("! videoconvert ! jpegenc ".into()),
+        (TrackKind::Video, Container::Mjpeg) => Some(format!("! {JPEG_PIXELS} ! jpegenc ")),
         (TrackKind::Audio, Container::Ts) => Some("! audioconvert ! audioresample ! avenc_aac ".into()),
         (TrackKind::Audio, Container::Webm | Container::Mkv) => {
             Some("! audioconvert ! audioresample ! opusenc ".into())

@@ -1,6 +1,7 @@
 //! Still pictures: one thread decodes and encodes them, off the way of the media.
 
 use super::{
+    copy,
     event::{Event, Events, describe},
     link::{Payload, Writer},
     muxed,
@@ -184,15 +185,10 @@ fn make(format: PictureFormat, still: &Still) -> Result<Arc<[u8]>, PictureFault>
 
 fn encode(format: PictureFormat, caps: &gst::Caps, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
     let encoder = match format {
-        // JPEG pictures are full range BT.601, which the encoder leaves to those in front of it.
-        PictureFormat::Jpeg { quality } => {
-            format!("video/x-raw,format=I420,colorimetry=(string)1:4:7:1 ! jpegenc quality={}", quality.clamp(1, 100))
-        }
-        PictureFormat::Png => "pngenc compression-level=1".into(),
+        PictureFormat::Jpeg { quality } => format!("{} ! jpegenc quality={}", copy::JPEG_PIXELS, quality.clamp(1, 100)),
+        PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
     };
-    let text = format!(
-        "appsrc name=in format=time ! videoconvert ! {encoder} ! appsink name=out sync=false wait-on-eos=false"
-    );
+    let text = format!("appsrc name=in format=time ! {encoder} ! appsink name=out sync=false wait-on-eos=false");
     let sample = run(&text, caps, std::slice::from_ref(buffer))?;
     let picture = sample.as_ref().and_then(|sample| sample.buffer()).and_then(|buffer| buffer.map_readable().ok());
     picture.map(|map| map.as_slice().into()).ok_or_else(|| PictureFault::Failed("the encoder gave nothing".into()))

@@ -644,6 +644,27 @@ fn bytes_without_a_picture_say_why() {
 }
 
 #[test]
+fn pictures_have_the_full_range_of_luma() {
+    const RED: &str = "videotestsrc is-live=true pattern=red ! video/x-raw,format=I420,width=320,height=240,\
+                       framerate=25/1,colorimetry=bt601";
+    let encoding = text(&format!("video. ! {H264} ! mpegtsmux"));
+    let streams: &[(&[u32], Encoding, Container)] =
+        &[(&[0], Encoding::Copy, Container::Mjpeg), (&[0], encoding, Container::Ts)];
+    let mut server = Server::start(&[launch(RED)], streams);
+    server.start_item(Item::Feed(0));
+    server.start_item(Item::Stream(0));
+    server.start_item(Item::Stream(1));
+    let streamed = server.packets(0, 1).remove(0).bytes;
+    let format = PictureFormat::Jpeg { quality: 90 };
+    server.send(&ToWorker::Picture(PictureRequest { id: 1, stream: Some(1), format }));
+    for jpeg in [streamed, server.picture(1)] {
+        let picture = image::load_from_memory(&jpeg).unwrap().to_rgb8();
+        let [red, green, blue] = picture.get_pixel(160, 120).0;
+        assert!(red > 248 && green < 8 && blue < 8, "{red} {green} {blue}");
+    }
+}
+
+#[test]
 fn faults_end_one_item_and_name_the_element() {
     let feeds = [
         launch("filesrc location=/nowhere ! decodebin"),
