@@ -36,13 +36,17 @@ fn sources() -> Vec<(PathBuf, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     walk(&src, &mut found);
-    found.into_iter().map(|path| (path.strip_prefix(&src).unwrap().to_owned(), fs::read_to_string(&path).unwrap())).collect()
+    found
+        .into_iter()
+        .map(|path| (path.strip_prefix(&src).unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+        .collect()
 }
 
 /// The first parts of all `crate::…` paths outside the tests of a file.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]").next().unwrap();
-    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
+    let code: String =
+        code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
     let single = Regex::new(r"crate::([a-z_]+)").unwrap();
     let group = Regex::new(r"(?s)use crate::\{(.*?)\n\};").unwrap();
     let member = Regex::new(r"(?m)^    ([a-z_]+)(::|,)").unwrap();
@@ -72,8 +76,14 @@ fn imports_point_downwards_only() {
 fn foreign_names_stay_where_they_belong() {
     let belongs = |path: &Path, name: &str| match name {
         "gstreamer" | "glib" => path.starts_with("worker"),
-        "warp" => path.ends_with("routes.rs") || path.ends_with("site.rs") || path.ends_with("session.rs")
-            || path.starts_with("control") || path.starts_with("net") || path == Path::new("app.rs"),
+        "warp" => {
+            path.ends_with("routes.rs")
+                || path.ends_with("site.rs")
+                || path.ends_with("session.rs")
+                || path.starts_with("control")
+                || path.starts_with("net")
+                || path == Path::new("app.rs")
+        }
         _ => true,
     };
     let mut wrong = Vec::new();

@@ -1,1 +1,29 @@
-fn main() {}
+//! Tests of the whole program from outside: its command line, its port, its log and its processes.
+//!
+//! A test is named after the requirement it shows. `rig` starts real servers on free ports and looks at them through
+//! real sockets, ffmpeg and Chromium; nothing in here sees the inside of the server.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test ends where its expectations do"
+)]
+
+mod rig;
+
+mod architecture;
+mod browsers;
+mod command_line;
+mod delivery;
+mod faults;
+mod feeds;
+mod joins;
+mod log;
+mod pictures;
+mod readme;
+mod resilience;
+mod sources;

@@ -1,0 +1,73 @@
+//! What a browser makes of it.
+
+use crate::rig::{Server, browser::Browser, have, script::PICTURE, secs};
+
+fn studio() -> Server {
+    Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+        streams:
+          cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
+          cam.webm: {{feed: cam, video: {{codec: vp8, gop: 50}}}}
+        "
+    ))
+}
+
+fn have_browser() -> bool {
+    have("chromedriver") && have("chromium")
+}
+
+#[test]
+fn page_shows_moving_pictures() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (studio(), Browser::start());
+    browser.open(&server.url("/"));
+    browser.wait("return document.querySelector('img').naturalWidth === 320", secs(10));
+    // A picture of the picture; the ball has moved when it is another one.
+    let look = "const img = document.querySelector('img'), canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [img.naturalWidth, img.naturalHeight];
+        canvas.getContext('2d').drawImage(img, 0, 0);
+        const now = canvas.toDataURL();
+        if (now !== window.last) { window.last = now; window.changes = (window.changes ?? 0) + 1 }
+        return window.changes > 5";
+    browser.wait(look, secs(10));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn page_plays_webm() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (studio(), Browser::start());
+    browser.open(&server.url("/"));
+    browser.run("document.querySelector('video').play()");
+    browser.wait("return document.querySelector('video').currentTime > 2", secs(15));
+    let frames = "document.querySelector('video').getVideoPlaybackQuality()";
+    browser.wait(&format!("return {frames}.totalVideoFrames > 40"), secs(15));
+    browser.wait("return document.querySelector('video').videoWidth === 320", secs(5));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn stream_can_be_fetched_by_a_page_of_another_origin() {
+    if !have_browser() {
+        return;
+    }
+    let (server, other, browser) = (studio(), Server::start(""), Browser::start());
+    browser.open(&other.url("/nothing"));
+    let script = format!(
+        "fetch('{}').then(async answer => {{
+            const reader = answer.body.getReader();
+            let length = 0;
+            while (length < 50000) length += (await reader.read()).value.length;
+            await reader.cancel();
+            window.fetched = length;
+        }}, fault => window.fetched = String(fault))",
+        server.url("/cam.webm?header=1&keyframe=1")
+    );
+    browser.run(&script);
+    browser.wait("return window.fetched >= 50000", secs(15));
+}

@@ -1,0 +1,341 @@
+//! The command line, the configuration file, and the end of the program.
+
+use crate::rig::{
+    Launch, SOON, Server, http, millis, process,
+    script::{H264, PICTURE, shell, ticking},
+    secs,
+    server::{PROGRAM, run},
+    wait_until,
+};
+use rustix::process::Signal;
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::{Command, Output},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// What a program said, both ways.
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The configuration of a file with this text, as `voyandz check` sees it.
+fn check(yaml: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("voyandz.yaml");
+    fs::write(&file, yaml).unwrap();
+    run(&["check", "-f", file.to_str().unwrap()])
+}
+
+#[test]
+fn a1_missing_file_is_named() {
+    for arguments in [
+        ["-f", "/nowhere/cams.yaml"].as_slice(),
+        &["check", "-f", "/nowhere/cams.yaml"],
+        &["config", "-f", "/nowhere/cams.yaml"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(78), "{arguments:?}");
+        assert!(said(&output).contains("/nowhere/cams.yaml"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a1_file_of_the_environment_is_used() {
+    let launch = Launch::bare();
+    let file = launch.folder().join("elsewhere.yaml");
+    fs::write(
+        &file,
+        format!(
+            "listenport: 0\nfeeds: {{t: {{command: {}}}}}\nstreams: {{here: {{feed: t, container: raw}}}}\n",
+            shell("sleep 100")
+        ),
+    )
+    .unwrap();
+    let server = launch.env("VOYANDZ_CONFFILE", &file).start();
+    assert!(server.get("/").text().contains("/here"));
+    let output = Command::new(PROGRAM).arg("check").env("VOYANDZ_CONFFILE", "/nowhere/else.yaml").output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("/nowhere/else.yaml"), "{}", said(&output));
+}
+
+#[test]
+fn a1_empty_file_runs() {
+    for text in ["", "\n", "# nothing\n", "feeds:\nstreams:\n"] {
+        let output = check(text);
+        assert!(output.status.success(), "{text:?}: {}", said(&output));
+    }
+    with_default_port(|| {
+        let server = Launch::exact("").start();
+        assert_eq!(server.address().to_string(), "127.0.0.1:8090");
+        assert_eq!(server.get("/").status, 200);
+    });
+}
+
+#[test]
+fn a1_demo_runs_without_a_configuration() {
+    let has_file = ["/etc/voyandz.ini", "/etc/voyandz"].iter().any(|file| fs::exists(file).unwrap());
+    let demo = |launch: Launch| {
+        let server = launch.start();
+        let page = server.get("/").text();
+        let streams = regex::Regex::new("href=\"([^\"]+)/pic\"").unwrap();
+        let streams: Vec<_> = streams.captures_iter(&page).map(|path| path[1].to_owned()).collect();
+        assert!(!streams.is_empty(), "{page}");
+        for stream in streams {
+            assert_eq!(server.get(&format!("{stream}/pic")).status, 200, "{stream}");
+            server.get(&stream).take(50_000, SOON);
+        }
+    };
+    if has_file || !with_default_port(|| demo(Launch::bare())) {
+        demo(Launch::demo());
+    }
+}
+
+/// Runs a test that needs the port of the default configuration, one at a time and only when it is free.
+fn with_default_port(test: impl FnOnce()) -> bool {
+    static PORT: Mutex<()> = Mutex::new(());
+    let _only = PORT.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_free = TcpStream::connect(("127.0.0.1", 8090)).is_err() && TcpListener::bind(("127.0.0.1", 8090)).is_ok();
+    if is_free {
+        test();
+    } else {
+        eprintln!("SKIPPED in part: port 8090 is taken");
+    }
+    is_free
+}
+
+#[test]
+fn a1_fault_is_found_before_a_port_is_bound() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut server =
+        Launch::exact(&format!("listenport: {port}\nfeeds:\n  cam:\n    mode: soon\n    file: x.ts\n")).spawn();
+    assert_eq!(server.wait(SOON).code(), Some(78));
+    let text = server.log.text();
+    assert!(text.contains("voyandz.yaml:4:11:") && text.contains("feeds.cam.mode"), "{text}");
+    assert!(!text.contains("listen "), "{text}");
+}
+
+#[test]
+fn port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut server = Launch::exact(&format!("listenport: {}\n", address.port())).spawn();
+    let status = server.wait(SOON);
+    assert!(!status.success() && status.code() != Some(78), "{status}");
+    assert!(server.log.text().contains(&address.to_string()), "{}", server.log.text());
+}
+
+#[test]
+fn a2_faults_come_with_their_lines() {
+    let cam = "feeds:\n  cam:\n    pipeline: videotestsrc\n";
+    let broken = [
+        (1, "listen: 5\n".to_owned()),
+        (1, "listenport: many\n".to_owned()),
+        (1, "listenport: 70000\n".to_owned()),
+        (1, "listenaddr: localhost:5\n".to_owned()),
+        (2, "pages:\n  hone: true\n".to_owned()),
+        (2, "pages:\n  home: perhaps\n".to_owned()),
+        (1, "feeds:\n  - cam\n".to_owned()),
+        (2, "feeds:\n  ../x: {file: a}\n".to_owned()),
+        (2, "feeds:\n  cam: {}\n".to_owned()),
+        (3, "feeds:\n  cam:\n    comand: [true]\n".to_owned()),
+        (3, "feeds:\n  cam:\n    command: []\n".to_owned()),
+        (4, format!("{cam}  cam:\n    pipeline: videotestsrc\n")),
+        (4, format!("{cam}    mode: sometimes\n")),
+        (4, format!("{cam}    mode: -1\n")),
+        (4, format!("{cam}    buffer-size: 5\n")),
+        (4, format!("{cam}    no-resurrect: 17\n")),
+        (4, format!("{cam}    loop: true\n")),
+        (5, format!("{cam}streams:\n  a: {{feed: cma, video: {{codec: h264}}}}\n")),
+        (6, format!("{cam}streams:\n  a.ts: {{feed: cam, url: /x}}\n  b.ts: {{feed: cam, url: /x}}\n")),
+        (5, format!("{cam}streams:\n  a: {{feed: cam, container: mp4}}\n")),
+        (5, format!("{cam}streams:\n  a.ts: {{feed: cam, video: {{codec: vp8}}}}\n")),
+        (5, format!("{cam}streams:\n  a: {{feed: cam, url: no-slash}}\n")),
+        (5, format!("{cam}streams:\n  a.ts: {{feed: cam, video: {{codec: h264, size: huge}}}}\n")),
+        (3, "feeds:\n  cam:\n\tpipeline: x\n".to_owned()),
+    ];
+    for (line, yaml) in broken {
+        let output = check(&yaml);
+        assert_eq!(output.status.code(), Some(78), "{yaml}\n{}", said(&output));
+        assert!(
+            said(&output).contains(&format!("voyandz.yaml:{line}:")),
+            "expected line {line} in\n{yaml}\n{}",
+            said(&output)
+        );
+    }
+}
+
+#[test]
+fn a16_version_and_help() {
+    let version = run(&["--version"]);
+    assert_eq!(said(&version), format!("voyandz {}\n", env!("CARGO_PKG_VERSION")));
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    for word in ["--file", "--verbose", "check", "config", "--version"] {
+        assert!(said(&help).contains(word), "{word} in {}", said(&help));
+    }
+    assert!(!said(&help).contains("guard"), "{}", said(&help));
+    assert_eq!(run(&["--nonsense"]).status.code(), Some(2));
+}
+
+#[test]
+fn a16_check_and_config() {
+    let yaml = format!(
+        "listenport: 0\nfeeds: {{cam: {{pipeline: '{PICTURE}', mode: 2.5}}}}\nstreams: {{cam.ts: {{feed: cam, video: {H264}}}}}\n"
+    );
+    assert!(check(&yaml).status.success(), "{}", said(&check(&yaml)));
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first.yaml"), folder.path().join("second.yaml"));
+    fs::write(&first, &yaml).unwrap();
+    let printed = run(&["config", "-f", first.to_str().unwrap()]);
+    assert!(printed.status.success(), "{}", said(&printed));
+    fs::write(&second, &printed.stdout).unwrap();
+    let again = run(&["config", "-f", second.to_str().unwrap()]);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&printed.stdout), "{}", said(&again));
+    assert!(said(&printed).contains("x264enc"), "{}", said(&printed));
+    // The gst-launch texts are checked as well.
+    assert_eq!(check("feeds:\n  cam:\n    pipeline: videotestsrc ! nosuchthing\n").status.code(), Some(78));
+}
+
+#[test]
+fn shipped_configurations_are_checked() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+    let examples = fs::read_dir(format!("{folder}/examples")).unwrap().map(|entry| entry.unwrap().path());
+    let files = ["voyandz.yaml", "demo.yaml"].map(|name| format!("{folder}/{name}").into()).into_iter().chain(examples);
+    for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
+        let output = run(&["check", "-f", file.to_str().unwrap()]);
+        // What this machine has no plugin for cannot be checked on it.
+        let is_here = |line: &&str| !line.contains("apt-get install");
+        let text = said(&output);
+        let faults: Vec<_> = text.lines().filter(is_here).collect();
+        assert!(output.status.success() || faults.is_empty(), "{}: {faults:#?}", file.display());
+    }
+}
+
+#[test]
+fn a17_end_with_viewers_is_clean() {
+    let launch = Launch::bare();
+    let file = launch.folder().join("starts");
+    let mut server = launch
+        .with(&format!(
+            "
+            feeds:
+              cam: {{pipeline: '{PICTURE}'}}
+              ticker: {{command: {}}}
+            streams:
+              cam.ts: {{feed: cam, video: {H264}}}
+              cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
+              ticks: {{feed: ticker, container: raw}}
+            ",
+            ticking(&file)
+        ))
+        .start();
+    let mut viewers: Vec<_> =
+        ["/cam.ts", "/cam.mjpeg", "/ticks"].iter().cycle().take(30).map(|target| server.get(target)).collect();
+    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
+    let descendants = server.descendants().len();
+    assert!(descendants >= 3, "{descendants}");
+    server.terminate();
+    assert!(server.wait(secs(10)).success());
+    server.assert_nothing_left(millis(500));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.rest(secs(1))));
+}
+
+#[test]
+fn a17_programs_that_ignore_the_end_are_killed() {
+    let mut server = Server::start(&format!(
+        "
+        feeds: {{deaf: {{command: {}}}}}
+        streams: {{deaf: {{feed: deaf, container: raw}}}}
+        ",
+        shell("trap \"\" TERM; sleep 999 & while echo hello; do sleep 0.1; done")
+    ));
+    server.get("/deaf").take(5, SOON);
+    // On demand: the feed's end, not the server's.
+    wait_until("the programs are gone", millis(4500), || server.programs("sleep 999").is_empty());
+    let _viewer = server.get("/deaf").take(5, SOON);
+    server.terminate();
+    assert!(server.wait(secs(10)).success());
+    server.assert_nothing_left(millis(500));
+}
+
+#[test]
+fn a17_second_signal_ends_at_once() {
+    let mut server = Server::start(&format!(
+        "
+        feeds: {{deaf: {{command: {}, mode: continuous}}}}
+        streams: {{deaf: {{feed: deaf, container: raw}}}}
+        ",
+        shell("trap \"\" TERM; echo hello; sleep 999 & sleep 999")
+    ));
+    server.get("/deaf").take(5, SOON);
+    server.terminate();
+    server.log.wait("ending", secs(2));
+    let began = Instant::now();
+    process::send(server.pid(), Signal::INT);
+    server.wait(secs(1));
+    println!("ended {:?} after the second signal", began.elapsed());
+    server.assert_nothing_left(secs(5));
+}
+
+#[test]
+fn a17_nothing_outlives_a_killed_server() {
+    let launch = Launch::bare();
+    let file = launch.folder().join("starts");
+    let mut server = launch
+        .with(&format!(
+            "
+            feeds:
+              cam: {{pipeline: '{PICTURE}', mode: continuous}}
+              ticker: {{command: {}}}
+              deaf: {{command: {}, mode: continuous}}
+            streams:
+              cam.ts: {{feed: cam, video: {H264}}}
+              ticks: {{feed: ticker, container: raw}}
+            ",
+            ticking(&file),
+            shell("trap \"\" TERM; sleep 999 & sleep 999")
+        ))
+        .start();
+    let _viewers = ["/cam.ts", "/ticks"].map(|target| server.get(target).piece(SOON));
+    wait_until("the programs run", SOON, || !server.programs("sleep 999 &").is_empty());
+    process::send(server.pid(), Signal::KILL);
+    server.wait(secs(1));
+    let began = Instant::now();
+    let workers = || server.descendants().iter().any(|process| process.command.ends_with(" worker"));
+    wait_until("the workers are gone", secs(2), || !workers());
+    server.assert_nothing_left(secs(5));
+    println!("nothing is left after {:?}", began.elapsed());
+}
+
+#[test]
+fn a17_restart_gets_its_port_at_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    drop(taken);
+    let yaml = format!(
+        "listenport: {port}\nfeeds: {{t: {{command: {}}}}}\nstreams: {{t: {{feed: t, container: raw}}}}\n",
+        shell("while echo x; do sleep 0.1; done")
+    );
+    for _ in 0..2 {
+        let mut server = Launch::exact(&yaml).start();
+        server.get("/t").piece(SOON);
+        let _viewer = server.get("/t");
+        process::send(server.pid(), Signal::KILL);
+        server.wait(secs(1));
+        server.assert_nothing_left(secs(5));
+    }
+}
+
+#[test]
+fn server_listens_on_ipv6() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: no IPv6");
+        return;
+    }
+    let server = Server::start("listenaddr: '::1'");
+    assert!(server.address().is_ipv6());
+    assert_eq!(http::get(server.address(), "/").status, 200);
+}

@@ -1,0 +1,102 @@
+//! A headless Chromium, driven over WebDriver.
+
+use super::{SOON, log::Log, millis};
+use serde_json::{Value, json};
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+const FLAGS: [&str; 9] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+];
+
+/// One browser with one page.
+pub struct Browser {
+    driver: Child,
+    session: String,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub fn start() -> Self {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().unwrap();
+        let said = Log::read(driver.stdout.take().unwrap());
+        let line = said.wait(r"started successfully on port \d+", SOON);
+        let port = line.rsplit("port ").next().unwrap().trim_end_matches('.').to_owned();
+        let profile = tempfile::tempdir().unwrap();
+        let flags =
+            FLAGS.map(str::to_owned).into_iter().chain([format!("--user-data-dir={}", profile.path().display())]);
+        let options = json!({ "args": flags.collect::<Vec<_>>() });
+        let wish = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
+        let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
+        let created = browser.post("", json!({ "capabilities": { "alwaysMatch": wish } }));
+        let id = created["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {created}"));
+        browser.session = format!("{}/{id}", browser.session);
+        browser
+    }
+
+    fn post(&self, command: &str, body: Value) -> Value {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.post(format!("{}{command}", self.session)).send_json(body).unwrap();
+        let (status, mut value) = (answer.status(), answer.body_mut().read_json::<Value>().unwrap());
+        assert!(status.is_success(), "{command}: {value}");
+        value["value"].take()
+    }
+
+    /// Loads a page. A page whose pictures never end is not waited for.
+    pub fn open(&self, url: &str) {
+        self.post("/timeouts", json!({ "script": 20_000, "pageLoad": 20_000 }));
+        self.run(&format!("window.location.assign({})", json!(url)));
+        let until = Instant::now() + SOON;
+        let loaded = format!("return location.href === {} && document.readyState !== 'loading'", json!(url));
+        while self.run(&loaded) != Value::Bool(true) {
+            assert!(Instant::now() < until, "{url} is not loaded");
+            std::thread::sleep(millis(20));
+        }
+    }
+
+    /// Runs a script in the page.
+    pub fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", json!({ "script": script, "args": [] }))
+    }
+
+    /// Fails unless the script returns a true value within this time.
+    pub fn wait(&self, script: &str, within: Duration) {
+        let until = Instant::now() + within;
+        loop {
+            let value = self.run(script);
+            if value == Value::Bool(true) {
+                return;
+            }
+            assert!(Instant::now() < until, "{script} is {value} after {within:?}");
+            std::thread::sleep(millis(50));
+        }
+    }
+
+    /// What the page's console had to say since the last look, but for notes.
+    pub fn complaints(&self) -> Vec<String> {
+        let entries = self.post("/se/log", json!({ "type": "browser" }));
+        let entries = entries.as_array().unwrap().iter();
+        entries.filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG").map(Value::to_string).collect()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = ureq::delete(&self.session).call();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}

@@ -1,0 +1,108 @@
+//! ffmpeg, ffprobe and the `image` crate as judges of what the server sends.
+
+use image::{DynamicImage, GenericImageView};
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+/// Runs a program that reads these bytes on its standard input.
+fn through(program: &str, arguments: &[&str], bytes: &[u8]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // A program that has seen enough closes its end.
+        scope.spawn(move || drop(input.write_all(bytes)));
+        child.wait_with_output().unwrap()
+    })
+}
+
+/// Fails unless all tracks decode without a word of complaint.
+pub fn assert_decodes(bytes: &[u8]) {
+    let output = through("ffmpeg", &["-v", "error", "-xerror", "-i", "pipe:0", "-f", "null", "-"], bytes);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{} bytes do not decode: {complaints}", bytes.len());
+}
+
+/// The types of all pictures (`I`, `P`, …) in order, and what the decoder complained about.
+pub fn pictures(bytes: &[u8]) -> (String, String) {
+    let arguments =
+        ["-v", "error", "-select_streams", "v", "-show_entries", "frame=pict_type", "-of", "csv=p=0", "-i", "pipe:0"];
+    let output = through("ffprobe", &arguments, bytes);
+    let types = String::from_utf8_lossy(&output.stdout).chars().filter(char::is_ascii_uppercase).collect();
+    (types, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The codecs of all tracks, sorted, as ffprobe names them.
+pub fn codecs(bytes: &[u8]) -> Vec<String> {
+    let arguments = ["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", "-i", "pipe:0"];
+    let output = through("ffprobe", &arguments, bytes);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut codecs: Vec<_> =
+        text.lines().map(|line| line.trim_matches(',').to_owned()).filter(|line| !line.is_empty()).collect();
+    codecs.sort();
+    // ffprobe names the tracks of a transport stream once more for its programme.
+    codecs.dedup();
+    codecs
+}
+
+/// Mean luma of every picture, 0 to 255.
+pub fn lumas(bytes: &[u8]) -> Vec<f64> {
+    let scale = "scale=32:24:flags=area,format=gray";
+    let arguments =
+        ["-v", "quiet", "-i", "pipe:0", "-map", "0:v", "-vsync", "passthrough", "-vf", scale, "-f", "rawvideo", "-"];
+    let output = through("ffmpeg", &arguments, bytes);
+    output.stdout.chunks_exact(32 * 24).map(mean).collect()
+}
+
+/// What a filter of ffmpeg notes in the metadata of each frame, with the time of the frame.
+pub fn measure(bytes: &[u8], track: &str, filter: &str, key: &str) -> Vec<(f64, f64)> {
+    let filters = format!("{filter},{}metadata=print:key={key}:file=-", if track == "a" { "a" } else { "" });
+    let (map, option) = (format!("0:{track}"), format!("-filter:{track}"));
+    let arguments = ["-v", "quiet", "-copyts", "-i", "pipe:0", "-map", &map, &option, &filters, "-f", "null", "-"];
+    let text = String::from_utf8(through("ffmpeg", &arguments, bytes).stdout).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let pairs = lines.chunks_exact(2).map(|pair| {
+        let time = pair[0].split("pts_time:").nth(1).unwrap().trim();
+        let value = pair[1].split('=').nth(1).unwrap();
+        (time.parse().unwrap(), value.parse().unwrap_or(f64::NEG_INFINITY))
+    });
+    pairs.collect()
+}
+
+/// When a measured value rises over a limit.
+pub fn rises(measured: &[(f64, f64)], limit: f64) -> Vec<f64> {
+    measured.windows(2).filter(|pair| pair[0].1 < limit && pair[1].1 >= limit).map(|pair| pair[1].0).collect()
+}
+
+fn mean(bytes: &[u8]) -> f64 {
+    bytes.iter().map(|byte| f64::from(*byte)).sum::<f64>() / bytes.len() as f64
+}
+
+/// A decoded still picture.
+pub fn picture(bytes: &[u8]) -> DynamicImage {
+    image::load_from_memory(bytes).unwrap_or_else(|error| panic!("{} bytes are no picture: {error}", bytes.len()))
+}
+
+/// Mean red, green and blue.
+pub fn colour(picture: &DynamicImage) -> [f64; 3] {
+    let rgb = picture.to_rgb8();
+    let count = f64::from(picture.width()) * f64::from(picture.height());
+    [0, 1, 2].map(|channel| rgb.pixels().map(|pixel| f64::from(pixel.0[channel])).sum::<f64>() / count)
+}
+
+/// Fails unless the mean colour is this one, but for what an encoder does to it.
+pub fn assert_colour(picture: &DynamicImage, expected: [u8; 3]) {
+    let found = colour(picture);
+    let is_near = found.iter().zip(expected).all(|(found, expected)| (found - f64::from(expected)).abs() < 12.0);
+    assert!(is_near, "expected {expected:?}, found {found:?}");
+}
+
+/// The colour of one spot.
+pub fn spot(picture: &DynamicImage, x: u32, y: u32) -> [u8; 3] {
+    let pixel = picture.get_pixel(x, y).0;
+    [pixel[0], pixel[1], pixel[2]]
+}

@@ -1,0 +1,86 @@
+//! What the tests share: a running server, a raw HTTP client, the processes of the machine, and judges of media.
+
+pub mod browser;
+pub mod http;
+pub mod log;
+pub mod media;
+pub mod mkv;
+pub mod multipart;
+pub mod process;
+pub mod script;
+pub mod server;
+pub mod ts;
+
+pub use http::Answer;
+pub use server::{Launch, Server};
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take that has no limit of its own.
+pub const SOON: Duration = Duration::from_secs(20);
+
+pub const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Waits until `condition` holds; returns how long that took.
+pub fn wait_until(what: &str, within: Duration, mut condition: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < within, "not within {within:?}: {what}");
+        std::thread::sleep(millis(5));
+    }
+    began.elapsed()
+}
+
+/// Whether `condition` holds for all of `time`.
+pub fn holds_for(time: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        if !condition() {
+            return false;
+        }
+        std::thread::sleep(millis(10));
+    }
+    true
+}
+
+/// Whether a program is installed. Its lack is a failure where `CI` is set, and a loud skip elsewhere.
+pub fn have(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "{program} is missing");
+        eprintln!("SKIPPED: {program} is missing");
+    }
+    found
+}
+
+/// Whether failpoints are compiled in; the same rule as for a missing program.
+pub fn have_failpoints() -> bool {
+    let found = cfg!(feature = "failpoints");
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "built without --features failpoints");
+        eprintln!("SKIPPED: built without --features failpoints");
+    }
+    found
+}
+
+/// Pauses that look random and are the same in every run.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub fn below(&mut self, limit: Duration) -> Duration {
+        // The constants of Knuth's MMIX generator.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        limit.mul_f64((self.0 >> 33) as f64 / f64::from(1u32 << 31))
+    }
+}

@@ -1,0 +1,243 @@
+//! The real program, started as a user starts it, and the proof that nothing of it stays behind.
+
+use super::{
+    Answer, SOON, http,
+    log::{Log, field},
+    millis,
+    process::{self, Process},
+    secs, wait_until,
+};
+use rustix::process::Signal;
+use std::{
+    ffi::OsString,
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Everything that a server started by a test leaves in the environment of its descendants.
+const MARK: &str = "VOYANDZ_TEST_RUN";
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_voyandz");
+
+/// How to start a server.
+pub struct Launch {
+    yaml: Option<String>,
+    environment: Vec<(OsString, OsString)>,
+    folder: TempDir,
+}
+
+impl Launch {
+    /// With this configuration; the port is added.
+    pub fn new(yaml: &str) -> Self {
+        Self::bare().with(yaml)
+    }
+
+    /// With exactly this configuration.
+    pub fn exact(yaml: &str) -> Self {
+        Self { yaml: Some(yaml.to_owned()), ..Self::bare() }
+    }
+
+    /// With the configuration of the demo.
+    pub fn demo() -> Self {
+        let yaml = include_str!("../../../config/demo.yaml").lines();
+        Self::new(&yaml.filter(|line| !line.starts_with("listenport")).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Without a configuration file.
+    pub fn bare() -> Self {
+        let folder = tempfile::Builder::new().prefix("voyandz-it-").tempdir().unwrap();
+        Self { yaml: None, environment: Vec::new(), folder }
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// With this configuration, to which the port is added.
+    pub fn with(self, yaml: &str) -> Self {
+        Self { yaml: Some(format!("listenport: 0\n{}", unindent(yaml))), ..self }
+    }
+
+    /// The folder of the configuration file, where a test may put what it needs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(self) -> Server {
+        let mut server = self.spawn();
+        let line = server.log.wait("listening .*address=", SOON);
+        server.address = Some(field(&line, "address").parse().unwrap());
+        server
+    }
+
+    /// Starts it.
+    pub fn spawn(self) -> Server {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("{MARK}={}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+        let mut command = Command::new(PROGRAM);
+        if let Some(yaml) = &self.yaml {
+            let file = self.folder.path().join("voyandz.yaml");
+            fs::write(&file, yaml).unwrap();
+            command.arg("-f").arg(file);
+        }
+        command.env_remove("VOYANDZ_CONFFILE").envs(self.environment).env(MARK, mark.split_once('=').unwrap().1);
+        command.current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Log::read(child.stderr.take().unwrap());
+        Server { address: None, log, mark, folder: Some(self.folder), child, ended: None }
+    }
+}
+
+/// A running server. Dropped, it is told to end, and must do so in time and without a trace.
+pub struct Server {
+    address: Option<SocketAddr>,
+    pub log: Log,
+    mark: String,
+    folder: Option<TempDir>,
+    child: Child,
+    ended: Option<ExitStatus>,
+}
+
+impl Server {
+    /// Starts a server with this configuration, to which the port is added.
+    pub fn start(yaml: &str) -> Self {
+        Launch::new(yaml).start()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// Asks for something and reads the head of the answer.
+    pub fn get(&self, target: &str) -> Answer {
+        http::get(self.address(), target)
+    }
+
+    /// All processes below the server, near and far.
+    pub fn descendants(&self) -> Vec<Process> {
+        process::marked(&self.mark).into_iter().filter(|process| process.pid != self.pid()).collect()
+    }
+
+    /// Descendants with this text in their command line, guards left out, and forks that still look like their parents.
+    pub fn programs(&self, text: &str) -> Vec<Process> {
+        let mut programs = self.descendants();
+        programs.retain(|process| process.command.contains(text) && !process.command.contains(" guard "));
+        let pids: Vec<i32> = programs.iter().map(|process| process.pid).collect();
+        programs.retain(|process| !pids.contains(&process.parent));
+        programs
+    }
+
+    /// The newest worker of a group.
+    pub fn worker(&self, group: &str) -> i32 {
+        let begins = self.log.matching(&format!("worker begins group=\"?{}\"? ", regex::escape(group)));
+        field(begins.last().expect("the group has no worker"), "pid").parse().unwrap()
+    }
+
+    /// Tells it to end.
+    pub fn terminate(&self) {
+        process::send(self.pid(), Signal::TERM);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, within: Duration) -> ExitStatus {
+        let until = Instant::now() + within;
+        while self.ended.is_none() {
+            assert!(Instant::now() < until, "the server still runs after {within:?}");
+            self.ended = self.child.try_wait().unwrap();
+            std::thread::sleep(millis(5));
+        }
+        self.log.wait_end(secs(2));
+        self.ended.unwrap()
+    }
+
+    /// Fails unless all descendants are gone within this time.
+    pub fn assert_nothing_left(&self, within: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < within && !self.descendants().is_empty() {
+            std::thread::sleep(millis(20));
+        }
+        let left = self.descendants();
+        assert!(left.is_empty(), "left behind after {within:?}: {left:#?}");
+    }
+
+    /// Children of the server that ended and were not reaped.
+    pub fn zombies(&self) -> Vec<Process> {
+        process::children(self.pid()).into_iter().filter(|process| process.state == 'Z').collect()
+    }
+
+    /// Fails if zombies are there to stay.
+    pub fn assert_no_zombies(&self) {
+        wait_until("no zombies", secs(2), || self.zombies().is_empty());
+    }
+
+    fn end(&mut self) {
+        if self.ended.is_none() {
+            self.terminate();
+            let status = self.wait(millis(10_500));
+            assert!(status.success(), "the server ended with {status}");
+        }
+        self.assert_nothing_left(secs(1));
+        let critical = self.log.matching("CRITICAL");
+        assert!(critical.is_empty(), "GStreamer complains: {critical:#?}");
+    }
+
+    /// Keeps what helps to understand a failure.
+    fn keep(&mut self) {
+        if self.ended.is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        for process in self.descendants() {
+            process::send(process.pid, Signal::KILL);
+        }
+        if let Some(folder) = self.folder.take() {
+            let folder = folder.keep();
+            let _ = fs::write(folder.join("server.log"), self.log.text());
+            eprintln!("configuration and log are kept in {}", folder.display());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
+        if ended.is_err() || std::thread::panicking() {
+            self.keep();
+        }
+        if let Err(fault) = ended
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(fault);
+        }
+    }
+}
+
+/// Takes away the indentation that a text has in the source of a test.
+fn unindent(text: &str) -> String {
+    let text = text.strip_prefix('\n').unwrap_or(text);
+    let depth =
+        text.lines().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
+    let lines = text.lines().map(|line| line.get(depth.unwrap_or(0)..).unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// Runs the program to its end with these arguments.
+pub fn run(arguments: &[&str]) -> std::process::Output {
+    Command::new(PROGRAM).args(arguments).env_remove("VOYANDZ_CONFFILE").stdin(Stdio::null()).output().unwrap()
+}
