@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["media"]),
     ("ipc", &["media"]),
     ("worker", &["ipc", "media", "sys"]),
-    ("stream", &["media"]),
+    ("stream", &["media", "sys"]),
     ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
     ("output", &["config", "feed", "ipc", "media", "net", "stream"]),
     ("control", &["config", "feed", "media", "stream"]),
@@ -48,13 +48,22 @@ fn imports(text: &str) -> BTreeSet<String> {
     let code: String =
         code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
     let single = Regex::new(r"crate::([a-z_]+)").unwrap();
-    let group = Regex::new(r"(?s)use crate::\{(.*?)\n\};").unwrap();
-    let member = Regex::new(r"(?m)^    ([a-z_]+)(::|,)").unwrap();
-    let singles = single.captures_iter(&code).map(|found| found[1].to_owned());
-    let grouped = group.captures_iter(&code).flat_map(|found| {
-        member.captures_iter(found.get(1).unwrap().as_str()).map(|found| found[1].to_owned()).collect::<Vec<_>>()
-    });
-    singles.chain(grouped).collect()
+    let mut found: BTreeSet<String> = single.captures_iter(&code).map(|found| found[1].to_owned()).collect();
+    for (start, opening) in code.match_indices("use crate::{") {
+        let group = code[start + opening.len()..].split(';').next().unwrap();
+        let mut depth = 0;
+        // Members of the outermost list: what stands in inner braces belongs to one of them.
+        let outer: String = group
+            .chars()
+            .filter(|c| {
+                depth += i32::from(*c == '{') - i32::from(*c == '}');
+                depth == 0
+            })
+            .collect();
+        let members = outer.split(',').map(|member| member.split("::").next().unwrap().trim().trim_matches('}'));
+        found.extend(members.filter(|member| member.chars().next().is_some_and(char::is_lowercase)).map(str::to_owned));
+    }
+    found
 }
 
 #[test]

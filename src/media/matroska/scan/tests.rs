@@ -1,3 +1,5 @@
+//! Tests of the Matroska scan, with captures of other muxers.
+
 use super::*;
 use crate::media::{Container, testing};
 use proptest::prelude::*;
