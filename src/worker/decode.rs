@@ -3,7 +3,7 @@
 use super::{
     clock::{self, Timeline},
     event::{Event, Events, Note, Owner, Run},
-    sync::{background, dispose, lock},
+    sync::{background, dispose, lock, play},
     track::{Link, Track, track_source},
 };
 use gst::prelude::*;
@@ -62,7 +62,7 @@ impl Decoded {
         let decoded = Arc::new(Self { track: raw, run, pipeline: pipeline.clone(), link: Mutex::default() });
         let (weak, track, events) = (Arc::downgrade(&decoded), track.clone(), events.clone());
         background("decoder", move || {
-            if pipeline.set_state(gst::State::Playing).is_err() {
+            if !play(&pipeline) {
                 return events.send(Event::Bus(run, Note::Error("decoder: does not start".into())));
             }
             if let Some(decoded) = weak.upgrade() {

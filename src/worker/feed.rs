@@ -6,7 +6,7 @@ use super::{
     decode::live_sink,
     event::{Event, Events, Note, Run},
     launch,
-    sync::{background, lock},
+    sync::{background, lock, play},
     track::{Change, Link, Track},
 };
 use crate::ipc::{FeedPlan, FromWorker, TrackKind};
@@ -267,10 +267,10 @@ impl Ingest {
     pub(super) fn start(&self) {
         let (pipeline, events, run) = (self.pipeline.clone(), self.branches.feed.events.clone(), self.run);
         background("start", move || {
-            events.send(match pipeline.set_state(gst::State::Playing) {
-                Ok(_) => Event::Up(run),
+            events.send(match play(&pipeline) {
+                true => Event::Up(run),
                 // The bus has told more before.
-                Err(_) => Event::Bus(run, Note::Error("the pipeline does not start".into())),
+                false => Event::Bus(run, Note::Error("the pipeline does not start".into())),
             });
         });
     }

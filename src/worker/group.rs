@@ -762,16 +762,26 @@ impl Group {
         };
         lock(&self.intake).feeds.clear();
         for (index, slot) in (0..).zip(self.streams.drain(..)) {
-            if let StreamState::Running(mut run, _) = slot.state
-                && let Some(pipeline) = run.pipeline.take()
-            {
-                let_go(pipeline, Owner::Stream(index));
+            match slot.state {
+                StreamState::Running(mut run, _) => {
+                    if let Some(pipeline) = run.pipeline.take() {
+                        let_go(pipeline, Owner::Stream(index));
+                    }
+                }
+                StreamState::Stopping(_) => stopping += 1,
+                StreamState::Idle | StreamState::Waiting { .. } => {}
             }
+        // Those who are on their way out already say so, too.
+        let mut stopping = 0usize;
         }
         for (index, slot) in (0..).zip(self.feeds.drain(..)) {
-            if let FeedState::Running { ingest, demux, .. } = slot.state {
-                drop_demux(demux);
-                let_go(ingest.pipeline, Owner::Feed(index));
+            match slot.state {
+                FeedState::Running { ingest, demux, .. } => {
+                    drop_demux(demux);
+                    let_go(ingest.pipeline, Owner::Feed(index));
+                }
+                FeedState::Stopping(_) => stopping += 1,
+                FeedState::Idle => {}
             }
         }
         self.writer.close();
@@ -780,6 +790,7 @@ impl Group {
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Event::Gone(_)) => left -= 1,
                 Ok(_) => {}
+        left += stopping;
                 Err(_) => return,
             }
         }

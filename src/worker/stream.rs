@@ -8,7 +8,7 @@ use super::{
     launch,
     link::Outlet,
     packet::Packetizer,
-    sync::{background, lock},
+    sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
 };
 use crate::{
@@ -276,10 +276,10 @@ impl StreamRun {
     pub(super) fn start(&self, events: &Events) {
         let (Some(pipeline), events, run) = (self.pipeline.clone(), events.clone(), self.run) else { return };
         background("start", move || {
-            events.send(match pipeline.set_state(gst::State::Playing) {
-                Ok(_) => Event::Up(run),
+            events.send(match play(&pipeline) {
+                true => Event::Up(run),
                 // The bus has told more before.
-                Err(_) => Event::Bus(run, Note::Error("the pipeline does not start".into())),
+                false => Event::Bus(run, Note::Error("the pipeline does not start".into())),
             });
         });
     }
