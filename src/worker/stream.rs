@@ -20,7 +20,10 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -237,6 +240,7 @@ impl StreamRun {
         clock::set_base(&pipeline, epoch);
         events.watch(&pipeline, run);
         Ok(this)
+        drop_overlaps(&bin);
     }
 
     /// Connects a declared source of the text with its track, encoded if that is wanted, else decoded.
@@ -394,6 +398,18 @@ fn packet_sink(mut packetizer: Packetizer) -> gst_app::AppSink {
 /// Keeps the newest raw picture that goes into the first video encoder: a reference, no copy.
 fn watch_encoder(bin: &gst::Bin) -> Option<(gst::Element, Newest)> {
     let mut elements = bin.iterate_recurse();
+/// Drops the first packet of Opus encoders: with the pre-skip taken off, it overlaps the second one, which readers take
+/// for a fault (RFC 7845, section 4.2).
+fn drop_overlaps(bin: &gst::Bin) {
+    for encoder in bin.iterate_all_by_element_factory_name("opusenc").into_iter().flatten() {
+        let Some(pad) = encoder.static_pad("src") else { continue };
+        let first = AtomicBool::new(true);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            if first.swap(false, Ordering::Relaxed) { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Remove }
+        });
+    }
+}
+
     let encoder = loop {
         match elements.next() {
             Ok(Some(element)) if codec::is_video_encoder(&element) => break element,

@@ -665,6 +665,35 @@ fn pictures_have_the_full_range_of_luma() {
 }
 
 #[test]
+fn sound_of_a_container_has_even_steps_from_the_first_packet_on() {
+    for (codec, muxer, container) in
+        [("opusenc", "webmmux", Container::Webm), ("vorbisenc", "matroskamux", Container::Mkv)]
+    {
+        let encoding = text(&format!("audio. ! audioconvert ! {codec} ! {muxer}"));
+        let mut server = Server::start(&[launch(SOUND)], &[(&[0], encoding, container)]);
+        server.start_item(Item::Feed(0));
+        server.start_item(Item::Stream(0));
+        let packets = server.packets(0, 60);
+        let file = tempfile::Builder::new().suffix(".mkv").tempfile().unwrap();
+        let bytes = joined_at(&packets, 0);
+        std::fs::write(file.path(), &bytes).unwrap();
+        let out = Command::new("ffprobe")
+            .args(["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let out = String::from_utf8_lossy(&out.stdout).into_owned();
+        let times: Vec<f64> = out.lines().filter_map(|line| line.trim_matches(',').parse().ok()).collect();
+        assert!(times.len() > 40, "{out}");
+        for pair in times.windows(2) {
+            let step = pair[1] - pair[0];
+            assert!(codec != "opusenc" || (0.018..0.022).contains(&step), "{codec}: {times:?}");
+        }
+        decodes(&bytes, container.name());
+    }
+}
+
+#[test]
 fn faults_end_one_item_and_name_the_element() {
     let feeds = [
         launch("filesrc location=/nowhere ! decodebin"),
