@@ -73,6 +73,8 @@ struct StreamSlot {
     state: StreamState,
     /// It has sent packets in an earlier run.
     ran: bool,
+    /// Remarks that were made, which are not repeated at each attempt.
+    said: Vec<String>,
 }
 
 enum StreamState {
@@ -255,7 +257,7 @@ impl Group {
             intake.take(channel, discontinuity, bytes);
         }
         drop(intake);
-        let slot = |plan| StreamSlot { plan, state: StreamState::Idle, ran: false };
+        let slot = |plan| StreamSlot { plan, state: StreamState::Idle, ran: false, said: Vec::new() };
         self.streams = plan.streams.into_iter().map(slot).collect();
     }
 
@@ -392,6 +394,10 @@ impl Group {
             Ok(run) => {
                 run.start(&self.events);
                 if let Some(slot) = self.streams.get_mut(index as usize) {
+                    for remark in run.remarks.iter().filter(|remark| !slot.said.contains(remark)) {
+                        self.events.log(LogLevel::Info, Some(Item::Stream(index)), remark.clone());
+                    }
+                    slot.said.clone_from(&run.remarks);
                     slot.state = StreamState::Running(Box::new(run), now);
                 }
                 Ok(())
@@ -761,6 +767,8 @@ impl Group {
             dispose(pipeline, move || events.send(Event::Gone(next_run(owner))));
         };
         lock(&self.intake).feeds.clear();
+        // Those who are on their way out already say so, too.
+        let mut stopping = 0usize;
         for (index, slot) in (0..).zip(self.streams.drain(..)) {
             match slot.state {
                 StreamState::Running(mut run, _) => {
@@ -771,8 +779,6 @@ impl Group {
                 StreamState::Stopping(_) => stopping += 1,
                 StreamState::Idle | StreamState::Waiting { .. } => {}
             }
-        // Those who are on their way out already say so, too.
-        let mut stopping = 0usize;
         }
         for (index, slot) in (0..).zip(self.feeds.drain(..)) {
             match slot.state {
@@ -784,13 +790,13 @@ impl Group {
                 FeedState::Idle => {}
             }
         }
+        left += stopping;
         self.writer.close();
         let until = Instant::now() + LEAVE;
         while left > 0 {
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Event::Gone(_)) => left -= 1,
                 Ok(_) => {}
-        left += stopping;
                 Err(_) => return,
             }
         }

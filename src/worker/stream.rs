@@ -12,7 +12,7 @@ use super::{
     track::{Link, Still, Track, forward_key_units, track_source},
 };
 use crate::{
-    ipc::{Encoding, LogLevel, StreamPlan, TrackKind},
+    ipc::{Encoding, StreamPlan, TrackKind},
     media::Container,
 };
 use gst::{glib, prelude::*};
@@ -130,6 +130,8 @@ pub(super) struct StreamRun {
     pub(super) decoders: Vec<Arc<Decoded>>,
     /// References to tracks that no feed had.
     pub(super) missing: Vec<String>,
+    /// For the log: how it differs from what was asked for.
+    pub(super) remarks: Vec<String>,
     /// Whether there has been a packet.
     pub(super) started: bool,
     /// Tracks, and whether they were encoded when it was built.
@@ -158,6 +160,7 @@ impl StreamRun {
             pipeline: None,
             decoders: Vec::new(),
             missing: Vec::new(),
+            remarks: Vec::new(),
             started: false,
             built_for: Vec::new(),
             entrances: Vec::new(),
@@ -180,7 +183,7 @@ impl StreamRun {
         events: &Events,
     ) -> Result<Self, String> {
         let track = |kind| sources.iter().find(|source| source.track.kind == kind).map(|source| &source.track);
-        let (text, remarks) = match &plan.encoding {
+        let (text, mut remarks) = match &plan.encoding {
             Encoding::Launch(text) => (text.clone(), Vec::new()),
             Encoding::Copy => copy::text(
                 plan.container,
@@ -188,9 +191,6 @@ impl StreamRun {
                 track(TrackKind::Audio).map(AsRef::as_ref),
             )?,
         };
-        for remark in remarks {
-            events.log(LogLevel::Info, Some(run.owner.item()), remark);
-        }
         let declared = launch::references(&text);
         let offer = |name: &String| {
             let source = sources.iter().find(|source| source.name == *name);
@@ -201,8 +201,7 @@ impl StreamRun {
         copy::tune_muxers(&bin);
         for name in missing.iter().filter(|name| declared.contains(name)) {
             drop_branch(&bin, name)?;
-            let text = format!("no feed has a track for `{name}.`: going on without");
-            events.log(LogLevel::Warn, Some(run.owner.item()), text);
+            remarks.push(format!("no feed has a track for `{name}.`: going on without"));
         }
         let pipeline = gst::Pipeline::with_name(&plan.name);
         let mut this = Self {
@@ -210,6 +209,7 @@ impl StreamRun {
             pipeline: Some(pipeline.clone()),
             decoders: Vec::new(),
             missing,
+            remarks,
             started: false,
             built_for: Vec::new(),
             entrances: Vec::new(),
@@ -237,10 +237,10 @@ impl StreamRun {
         connect().map_err(|error| error.to_string())?;
         this.sink = Some(sink);
         this.encoder = watch_encoder(&bin);
+        drop_overlaps(&bin);
         clock::set_base(&pipeline, epoch);
         events.watch(&pipeline, run);
         Ok(this)
-        drop_overlaps(&bin);
     }
 
     /// Connects a declared source of the text with its track, encoded if that is wanted, else decoded.
@@ -395,9 +395,6 @@ fn packet_sink(mut packetizer: Packetizer) -> gst_app::AppSink {
     live_sink(callbacks.build())
 }
 
-/// Keeps the newest raw picture that goes into the first video encoder: a reference, no copy.
-fn watch_encoder(bin: &gst::Bin) -> Option<(gst::Element, Newest)> {
-    let mut elements = bin.iterate_recurse();
 /// Drops the first packet of Opus encoders: with the pre-skip taken off, it overlaps the second one, which readers take
 /// for a fault (RFC 7845, section 4.2).
 fn drop_overlaps(bin: &gst::Bin) {
@@ -410,6 +407,9 @@ fn drop_overlaps(bin: &gst::Bin) {
     }
 }
 
+/// Keeps the newest raw picture that goes into the first video encoder: a reference, no copy.
+fn watch_encoder(bin: &gst::Bin) -> Option<(gst::Element, Newest)> {
+    let mut elements = bin.iterate_recurse();
     let encoder = loop {
         match elements.next() {
             Ok(Some(element)) if codec::is_video_encoder(&element) => break element,

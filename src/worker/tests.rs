@@ -665,6 +665,24 @@ fn pictures_have_the_full_range_of_luma() {
 }
 
 #[test]
+fn remarks_are_made_once() {
+    let encoding = text(&format!("audio. ! avenc_aac ! mux. video. ! videoconvert ! {H264} ! mux. mpegtsmux name=mux"));
+    let mut server = Server::start(&[launch(PICTURES)], &[(&[0], encoding, Container::Ts)]);
+    server.start_item(Item::Feed(0));
+    for _ in 0..2 {
+        server.start_item(Item::Stream(0));
+        server.await_message(|message| *message == FromWorker::Started { item: Item::Stream(0) });
+        server.send(&ToWorker::Stop { item: Item::Stream(0) });
+        server.await_ended(Item::Stream(0));
+    }
+    let logged = server
+        .seen
+        .iter()
+        .filter(|message| matches!(message, FromWorker::Log { level, .. } if *level != LogLevel::Debug));
+    assert_eq!(logged.count(), 1, "{:?}", server.seen);
+}
+
+#[test]
 fn sound_of_a_container_has_even_steps_from_the_first_packet_on() {
     for (codec, muxer, container) in
         [("opusenc", "webmmux", Container::Webm), ("vorbisenc", "matroskamux", Container::Mkv)]
