@@ -121,16 +121,17 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
 
 /// Whether the container can carry a track of these encoded caps.
 pub(super) fn carries(container: Container, caps: &gst::Caps) -> bool {
-    let Some(muxer) = muxer(container) else {
-        return self::container(caps) == Some(Container::Mjpeg);
-    };
-    let Some(factory) = gst::ElementFactory::find(muxer) else { return false };
-    let forms = parsed_forms(caps);
-    factory
-        .static_pad_templates()
-        .iter()
-        .filter(|template| template.direction() == gst::PadDirection::Sink)
-        .any(|template| template.caps().can_intersect(&forms))
+    match muxer(container).and_then(gst::ElementFactory::find) {
+        Some(muxer) => takes(&muxer, &parsed_forms(caps)),
+        None => self::container(caps) == Some(Container::Mjpeg),
+    }
+}
+
+/// Whether an element of this kind has a pad for some of these caps.
+pub(super) fn takes(factory: &gst::ElementFactory, caps: &gst::Caps) -> bool {
+    let templates = factory.static_pad_templates();
+    let mut entrances = templates.iter().filter(|template| template.direction() == gst::PadDirection::Sink);
+    entrances.any(|template| template.caps().can_intersect(caps))
 }
 
 /// Whether a buffer can be decoded without those before it.

@@ -5,6 +5,7 @@ use super::{codec, track::Track};
 use crate::{ipc::TrackKind, media::Container};
 use gst::prelude::*;
 use gstreamer as gst;
+use std::sync::Arc;
 
 /// From raw pictures to those of JPEG files: BT.601 with the full range of luma, which the encoder leaves to those in
 /// front of it. The converter only copies what differs in nothing but its range, unless primaries count as well.
@@ -48,6 +49,75 @@ pub(super) fn text(
         return Err("the feed has neither video nor audio".into());
     }
     Ok((text + &format!("{muxer} name=mux"), remarks))
+}
+
+/// Completes a text that leads a track straight into a muxer which does not take it: raw media is converted if there
+/// is a raw form that the muxer takes, all else is encoded as usual. Comes with remarks for the log.
+pub(super) fn completed(text: &str, track: impl Fn(&str) -> Option<Arc<Track>>) -> (String, Vec<String>) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (mut whole, mut remarks) = (String::new(), Vec::new());
+    for (at, word) in words.iter().enumerate() {
+        whole += word;
+        whole.push(' ');
+        let (Some((name, _)), Some(&"!"), Some(target)) = (word.split_once('.'), words.get(at + 1), words.get(at + 2))
+        else {
+            continue;
+        };
+        let name = name.trim_start_matches('(');
+        let Some((muxer, factory)) = muxer_of(&words, target) else { continue };
+        let Some((track, caps)) = track(name).and_then(|track| track.caps().map(|caps| (track, caps))) else {
+            continue;
+        };
+        let Some((part, remark)) = conversion(&factory, &track, &caps) else { continue };
+        whole += &part;
+        if let Some(what) = remark {
+            remarks.push(format!("{muxer} cannot carry {what} of `{name}.`: it is decoded and encoded anew"));
+        }
+    }
+    // As it was written where there is nothing to add.
+    if whole.split_whitespace().eq(words.iter().copied()) { (text.to_owned(), remarks) } else { (whole, remarks) }
+}
+
+/// What has to stand between a track and a muxer, and what is lost thereby; `None` if it takes the track as it is.
+fn conversion(factory: &gst::ElementFactory, track: &Track, caps: &gst::Caps) -> Option<(String, Option<String>)> {
+    if codec::takes(factory, &codec::parsed_forms(caps)) {
+        return None;
+    }
+    // Of the raw forms those that every reader of the container knows.
+    let (raw, converter) = match track.kind {
+        TrackKind::Video => ("video/x-raw", "! videoconvert ! video/x-raw,format={I420,YUY2,UYVY} "),
+        TrackKind::Audio => ("audio/x-raw", "! audioconvert ! audioresample "),
+        TrackKind::Muxed => return None,
+    };
+    if !track.is_encoded() && codec::takes(factory, &gst::Caps::new_empty_simple(raw)) {
+        return Some((converter.to_owned(), None));
+    }
+    let container = match factory.name().as_str() {
+        "webmmux" | "oggmux" => Container::Webm,
+        "matroskamux" => Container::Mkv,
+        // H.264 and AAC are what most others are made for.
+        _ => Container::Ts,
+    };
+    let lost = caps.structure(0).filter(|_| track.is_encoded()).map(|structure| structure.name().to_string());
+    Some((encoder(container, track.kind, caps)?, lost))
+}
+
+/// The muxer that a word of a text stands for: an element, or a reference to one that is named.
+fn muxer_of<'a>(words: &[&'a str], target: &'a str) -> Option<(&'a str, gst::ElementFactory)> {
+    let name = match target.split_once('.') {
+        Some((name, _)) => {
+            let named = words
+                .iter()
+                .position(|word| word.strip_prefix("name=").is_some_and(|is| is.trim_matches(['"', '\'']) == name))?;
+            words.get(..named)?.iter().rfind(|word| !word.contains('=')).copied()?
+        }
+        None => target,
+    };
+    let factory = gst::ElementFactory::find(name)?;
+    factory
+        .metadata(gst::ELEMENT_METADATA_KLASS)
+        .is_some_and(|class| class.contains("Muxer"))
+        .then_some((name, factory))
 }
 
 /// The container's usual encoder for raw media.

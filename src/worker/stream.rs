@@ -184,7 +184,10 @@ impl StreamRun {
     ) -> Result<Self, String> {
         let track = |kind| sources.iter().find(|source| source.track.kind == kind).map(|source| &source.track);
         let (text, mut remarks) = match &plan.encoding {
-            Encoding::Launch(text) => (text.clone(), Vec::new()),
+            Encoding::Launch(text) => {
+                let source = |name: &str| sources.iter().find(|source| source.name == name);
+                copy::completed(text, |name| source(name).map(|source| source.track.clone()))
+            }
             Encoding::Copy => copy::text(
                 plan.container,
                 track(TrackKind::Video).map(AsRef::as_ref),

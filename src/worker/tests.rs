@@ -665,6 +665,26 @@ fn pictures_have_the_full_range_of_luma() {
 }
 
 #[test]
+fn a_track_that_its_muxer_does_not_take_is_converted_or_encoded() {
+    let straight = |muxer: &str| text(&format!("video. ! mux. audio. ! mux. {muxer} name=mux"));
+    let raw = [launch(&format!("{PICTURES} ! identity {SOUND}"))];
+    let encoded = [launch(&format!("{PICTURES} ! {H264} ! identity {SOUND} ! avenc_aac ! identity"))];
+    // What no muxer has a name for.
+    let odd = [launch("videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1,format=Y444_10LE")];
+    let cases = [
+        (&raw, "webmmux", Container::Webm),
+        (&raw, "mpegtsmux", Container::Ts),
+        (&raw, "matroskamux", Container::Mkv),
+        (&encoded, "webmmux", Container::Webm),
+        (&odd, "matroskamux", Container::Mkv),
+    ];
+    for (feeds, muxer, container) in cases {
+        let (pictures, sound) = check_stream(feeds, straight(muxer), container, 120);
+        assert!(pictures >= 15 && (sound >= 15 || feeds == &odd), "{muxer}: {pictures} {sound}");
+    }
+}
+
+#[test]
 fn remarks_are_made_once() {
     let encoding = text(&format!("audio. ! avenc_aac ! mux. video. ! videoconvert ! {H264} ! mux. mpegtsmux name=mux"));
     let mut server = Server::start(&[launch(PICTURES)], &[(&[0], encoding, Container::Ts)]);
