@@ -170,6 +170,17 @@ fn f5_on_demand_feed_runs_while_it_is_used() {
 }
 
 #[test]
+fn f5_viewer_who_leaves_a_silent_stream_is_missed() {
+    let script = shell("echo hello; exec sleep 999");
+    let server = Server::start(&format!(
+        "feeds: {{quiet: {{command: {script}}}}}\nstreams: {{quiet: {{feed: quiet, container: raw}}}}\n"
+    ));
+    server.get("/quiet").take(5, SOON);
+    // Nothing is written to it any more; only its end of the connection tells.
+    wait_until("the program is gone", secs(5), || server.programs("sleep 999").is_empty());
+}
+
+#[test]
 fn f5_worker_of_an_on_demand_feed_is_not_kept() {
     let server = Server::start(&format!(
         "
