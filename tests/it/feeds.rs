@@ -472,7 +472,7 @@ fn f13_sound_and_picture_of_two_feeds_stay_together() {
         first.piece(SOON);
         first.collect(millis(1300));
         let mut both = server.get("/both.ts?header=1&keyframe=1");
-        let bytes = ts::trim(&both.collect(secs(8)));
+        let bytes = ts::trim(&both.collect(secs(60)));
         let flashes = media::rises(&media::measure(&bytes, "v", "signalstats", "lavfi.signalstats.YAVG"), 128.0);
         let levels = media::measure(&bytes, "a", "astats=metadata=1:reset=1", "lavfi.astats.Overall.RMS_level");
         let beeps = media::rises(&levels, -35.0);
