@@ -1,0 +1,228 @@
+//! The feeds of a group: what they are doing, and the bytes that come for them.
+
+use super::{Group, Stopping, let_go, next_run};
+use crate::{
+    ipc::{Ended, FeedSource, Frame, FrameKind, FromWorker, Item, LogLevel, Track, TrackKind},
+    media::Kind,
+    worker::{
+        clock,
+        event::{Event, Note, Owner},
+        feed::{Demux, Feed, Ingest},
+        picture::Mailbox,
+        stream::FeedView,
+        sync::{dispose, lock},
+    },
+};
+use bytes::Bytes;
+use std::{
+    io,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// How long a feed may take to show all its tracks after the first one.
+const GROW: Duration = Duration::from_secs(2);
+/// The shortest time between two runs of a looped file, in nanoseconds.
+const SHORTEST_LOOP: u64 = 40_000_000;
+/// Frames for feeds that are kept until the plan is there.
+const EARLY: usize = 256;
+
+/// A feed of the plan, and what it is doing.
+pub(super) struct FeedSlot {
+    pub(super) feed: Arc<Feed>,
+    pub(super) state: FeedState,
+    pub(super) told: Vec<Track>,
+}
+
+/// What a feed is doing.
+pub(super) enum FeedState {
+    Idle,
+    Running { ingest: Ingest, demux: Option<Demux>, first: Option<Instant> },
+    Stopping(Stopping),
+}
+
+/// Where bytes for feeds go.
+#[derive(Default)]
+pub(super) struct Intake {
+    pub(super) feeds: Vec<Arc<Feed>>,
+    /// Media overtook the plan, which comes by the other socket.
+    pub(super) early: Vec<(u32, bool, Bytes)>,
+}
+
+impl Intake {
+    pub(super) fn take(&mut self, channel: u32, discontinuity: bool, bytes: Bytes) {
+        match self.feeds.get(channel as usize) {
+            Some(feed) => feed.take_bytes(bytes, discontinuity),
+            None if self.early.len() < EARLY => self.early.push((channel, discontinuity, bytes)),
+            None => {}
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn start_feed(&mut self, index: u32) -> io::Result<()> {
+        let item = Item::Feed(index);
+        let Some(slot) = self.feeds.get_mut(index as usize) else {
+            return self.ended(item, Ended::Failed("the plan has no such feed".into()));
+        };
+        match &mut slot.state {
+            FeedState::Running { .. } => return Ok(()),
+            FeedState::Stopping(stopping) => {
+                stopping.again = true;
+                return Ok(());
+            }
+            FeedState::Idle => {}
+        }
+        slot.feed.begin();
+        match ingest(&slot.feed, clock::now()) {
+            Ok(ingest) => {
+                ingest.start();
+                slot.state = FeedState::Running { ingest, demux: None, first: None };
+                Ok(())
+            }
+            Err(error) => self.ended(item, Ended::Failed(error)),
+        }
+    }
+
+    pub(super) fn stop_feed(&mut self, index: u32, why: Ended) -> io::Result<()> {
+        let item = Item::Feed(index);
+        let Some(slot) = self.feeds.get_mut(index as usize) else { return Ok(()) };
+        match std::mem::replace(&mut slot.state, FeedState::Idle) {
+            FeedState::Idle => self.ended(item, why),
+            FeedState::Stopping(mut stopping) => {
+                stopping.again = false;
+                if why == Ended::Stopped {
+                    stopping.why = why;
+                }
+                slot.state = FeedState::Stopping(stopping);
+                Ok(())
+            }
+            FeedState::Running { ingest, demux, .. } => {
+                slot.feed.close_bytes();
+                slot.feed.begin();
+                drop_demux(demux);
+                slot.state = FeedState::Stopping(let_go(&self.events, ingest.run, ingest.pipeline, why));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn view(&self, index: u32, now: Instant) -> Option<FeedView> {
+        let slot = self.feeds.get(index as usize)?;
+        let (complete, demuxed) = match &slot.state {
+            FeedState::Running { ingest, demux, first } => {
+                let grown = first.is_some_and(|first| now.duration_since(first) >= GROW);
+                let whole = |ingest: &Ingest| ingest.has_started() && (grown || ingest.is_complete());
+                let demuxed = demux.as_ref().is_none_or(|demux| whole(&demux.ingest) || grown);
+                (whole(ingest) && demuxed, demux.is_some())
+            }
+            // Tracks of an earlier run may be used already, but nothing is known of what is to come.
+            FeedState::Idle | FeedState::Stopping(_) => (false, true),
+        };
+        Some(FeedView { feed: slot.feed.clone(), complete, demuxed })
+    }
+
+    /// Takes the muxed track of a feed apart.
+    pub(super) fn demux(&mut self, index: u32) {
+        let Some(slot) = self.feeds.get_mut(index as usize) else { return };
+        let FeedState::Running { demux: demux @ None, first, .. } = &mut slot.state else { return };
+        let Some(muxed) = slot.feed.track(TrackKind::Muxed) else { return };
+        match Ingest::demux(&slot.feed, next_run(Owner::Demux(index))) {
+            Ok(ingest) => {
+                ingest.start();
+                *demux = Some(Demux { ingest, muxed, link: None });
+                *first = Some(Instant::now());
+            }
+            Err(text) => self.events.log(LogLevel::Error, Some(Item::Feed(index)), text),
+        }
+    }
+
+    pub(super) fn end_of_feed(&mut self, index: u32) -> io::Result<()> {
+        let Some(slot) = self.feeds.get(index as usize) else { return Ok(()) };
+        let (FeedSource::File { looped: true, .. }, FeedState::Running { ingest, .. }) =
+            (&slot.feed.plan.source, &slot.state)
+        else {
+            return self.stop_feed(index, Ended::EndOfStream);
+        };
+        if !ingest.has_started() {
+            return self.stop_feed(index, Ended::Failed("there is neither picture nor sound in the file".into()));
+        }
+        self.restart(index);
+        Ok(())
+    }
+
+    /// Begins a feed anew while it runs: the timeline goes on where the last run ended.
+    pub(super) fn restart(&mut self, index: u32) {
+        let Some(slot) = self.feeds.get_mut(index as usize) else { return };
+        let FeedState::Running { ingest: current, demux, first } = &mut slot.state else { return };
+        let end = self.epoch.saturating_add(slot.feed.end.load(Ordering::Relaxed));
+        // A file of one picture has no length; it must not be read over and over without a pause.
+        let base = end.max(current.base.saturating_add(SHORTEST_LOOP));
+        slot.feed.begin();
+        match ingest(&slot.feed, base.max(clock::now().saturating_sub(GROW.as_nanos() as u64))) {
+            Ok(fresh) => {
+                fresh.start();
+                let old = std::mem::replace(current, fresh);
+                drop_demux(demux.take());
+                *first = None;
+                dispose(old.pipeline, || {});
+            }
+            Err(text) => {
+                let run = current.run;
+                self.events.send(Event::Bus(run, Note::Error(text)));
+            }
+        }
+    }
+
+    pub(super) fn tracks_changed(&mut self, index: u32) -> io::Result<()> {
+        let Some(slot) = self.feeds.get_mut(index as usize) else { return Ok(()) };
+        let tracks: Vec<Track> = slot
+            .feed
+            .tracks()
+            .iter()
+            .filter(|track| track.is_live())
+            .filter_map(|track| {
+                Some(Track { kind: track.kind, encoded: track.is_encoded(), caps: track.caps()?.to_string() })
+            })
+            .collect();
+        if !tracks.is_empty() && tracks != slot.told {
+            slot.told.clone_from(&tracks);
+            self.say(&FromWorker::Tracks { feed: index, tracks })?;
+        }
+        let users: Vec<u32> =
+            (0..).zip(&self.streams).filter(|(_, slot)| slot.plan.feeds.contains(&index)).map(|(at, _)| at).collect();
+        for stream in users {
+            self.check_stream(stream)?;
+            self.try_stream(stream)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn drop_demux(demux: Option<Demux>) {
+    if let Some(Demux { ingest, link, .. }) = demux {
+        drop(link);
+        dispose(ingest.pipeline, || {});
+    }
+}
+
+pub(super) fn ingest(feed: &Arc<Feed>, base: u64) -> Result<Ingest, String> {
+    let run = next_run(Owner::Feed(feed.index));
+    match &feed.plan.source {
+        FeedSource::Launch(text) => Ingest::launch(feed, run, text, base),
+        FeedSource::File { path, .. } => Ingest::file(feed, run, path, base),
+        FeedSource::Bytes => Ingest::bytes(feed, run),
+    }
+}
+
+/// A frame from the server. Runs on the thread that reads media.
+pub(super) fn take_frame(frame: Frame, intake: &Mutex<Intake>, mailbox: &Mailbox) {
+    let Frame { kind, channel, discontinuity, payload, .. } = frame;
+    let bytes = payload.finish(Kind::Delta).payload();
+    match kind {
+        FrameKind::FeedBytes => lock(intake).take(channel, discontinuity, bytes),
+        FrameKind::PictureBytes => mailbox.put(channel, bytes),
+        // These go the other way.
+        FrameKind::Header | FrameKind::Keyframe | FrameKind::Delta | FrameKind::Picture => {}
+    }
+}

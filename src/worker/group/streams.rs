@@ -1,0 +1,187 @@
+//! The streams of a group: what they are doing.
+
+use super::{Group, Stopping, let_go, next_run};
+use crate::{
+    ipc::{Ended, Item, LogLevel, StreamPlan},
+    worker::{
+        decode::Decoded,
+        event::{Owner, Run},
+        launch,
+        link::Outlet,
+        packet::Packetizer,
+        stream::{self, FeedView, Resolved, StreamRun},
+    },
+};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a stream waits for a track while it has another one.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A stream of the plan, and what it is doing.
+pub(super) struct StreamSlot {
+    pub(super) plan: StreamPlan,
+    pub(super) state: StreamState,
+    /// It has sent packets in an earlier run.
+    pub(super) ran: bool,
+    /// Remarks that were made, which are not repeated at each attempt.
+    pub(super) said: Vec<String>,
+}
+
+/// What a stream is doing.
+pub(super) enum StreamState {
+    Idle,
+    Waiting { since: Instant, hopeful: Option<Instant> },
+    Running(Box<StreamRun>, Instant),
+    Stopping(Stopping),
+}
+
+impl Group {
+    pub(super) fn start_stream(&mut self, index: u32) -> io::Result<()> {
+        let Some(slot) = self.streams.get_mut(index as usize) else {
+            return self.ended(Item::Stream(index), Ended::Failed("the plan has no such stream".into()));
+        };
+        match &mut slot.state {
+            StreamState::Idle => {
+                slot.state = StreamState::Waiting { since: Instant::now(), hopeful: None };
+                self.try_stream(index)
+            }
+            StreamState::Stopping(stopping) => {
+                stopping.again = true;
+                Ok(())
+            }
+            StreamState::Waiting { .. } | StreamState::Running(..) => Ok(()),
+        }
+    }
+
+    pub(super) fn stop_stream(&mut self, index: u32, why: Ended) -> io::Result<()> {
+        let item = Item::Stream(index);
+        let Some(slot) = self.streams.get_mut(index as usize) else { return Ok(()) };
+        match std::mem::replace(&mut slot.state, StreamState::Idle) {
+            StreamState::Idle | StreamState::Waiting { .. } => self.ended(item, why),
+            StreamState::Stopping(mut stopping) => {
+                stopping.again = false;
+                if why == Ended::Stopped {
+                    stopping.why = why;
+                }
+                slot.state = StreamState::Stopping(stopping);
+                Ok(())
+            }
+            StreamState::Running(mut run, _) => {
+                slot.ran |= run.started;
+                let Some(pipeline) = run.pipeline.take() else {
+                    drop(run);
+                    return self.ended(item, why);
+                };
+                let number = run.run;
+                drop(run);
+                let stopping = let_go(&self.events, number, pipeline, why);
+                if let Some(slot) = self.streams.get_mut(index as usize) {
+                    slot.state = StreamState::Stopping(stopping);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Builds a waiting stream if what it needs is known.
+    pub(super) fn try_stream(&mut self, index: u32) -> io::Result<()> {
+        let now = Instant::now();
+        let Some(slot) = self.streams.get(index as usize) else { return Ok(()) };
+        let StreamState::Waiting { since, hopeful } = slot.state else { return Ok(()) };
+        let plan = slot.plan.clone();
+        let views: Vec<FeedView> = plan.feeds.iter().filter_map(|feed| self.view(*feed, now)).collect();
+        let patience = hopeful.is_none_or(|at| now.duration_since(at) < PATIENCE);
+        let run = next_run(Owner::Stream(index));
+        let outlet = || Arc::new(Outlet::new(self.writer.clone(), index, self.events.clone()));
+        let built = match stream::resolve(&plan, &views, patience) {
+            Resolved::Wait(part) => {
+                let hopeful = if part { hopeful.or(Some(now)) } else { None };
+                if let Some(slot) = self.streams.get_mut(index as usize) {
+                    slot.state = StreamState::Waiting { since, hopeful };
+                }
+                return Ok(());
+            }
+            Resolved::Demux(feed) => {
+                self.demux(feed);
+                return Ok(());
+            }
+            Resolved::Fail(why) => Err(why),
+            Resolved::Packets(track) => {
+                let packetizer = Packetizer::new(outlet(), self.events.clone(), run, plan.container, self.epoch);
+                Ok(StreamRun::of_packets(run, &track, packetizer))
+            }
+            Resolved::Tracks(sources, missing) => {
+                StreamRun::build(&plan, run, &sources, missing, self.epoch, outlet(), &self.events)
+            }
+        };
+        match built {
+            Ok(run) => {
+                run.start(&self.events);
+                if let Some(slot) = self.streams.get_mut(index as usize) {
+                    for remark in run.remarks.iter().filter(|remark| !slot.said.contains(remark)) {
+                        self.events.log(LogLevel::Info, Some(Item::Stream(index)), remark.clone());
+                    }
+                    slot.said.clone_from(&run.remarks);
+                    slot.state = StreamState::Running(Box::new(run), now);
+                }
+                Ok(())
+            }
+            Err(why) => self.stop_stream(index, Ended::Failed(why)),
+        }
+    }
+
+    /// Ends a running stream whose tracks are not those any more that it was built for; the server starts it anew.
+    pub(super) fn check_stream(&mut self, index: u32) -> io::Result<()> {
+        let now = Instant::now();
+        let Some(StreamSlot { plan, state: StreamState::Running(run, _), .. }) = self.streams.get(index as usize)
+        else {
+            return Ok(());
+        };
+        if run.is_outdated() {
+            return self.stop_stream(index, Ended::Failed("the format of a track changed".into()));
+        }
+        if run.missing.is_empty() {
+            return Ok(());
+        }
+        let views: Vec<FeedView> = plan.feeds.iter().filter_map(|feed| self.view(*feed, now)).collect();
+        let found = run.missing.iter().any(|name| {
+            launch::reference(name).is_some_and(|(kind, position)| {
+                let mut candidates =
+                    views.iter().enumerate().filter(|(at, _)| position.is_none_or(|wanted| wanted == *at));
+                candidates.any(|(_, view)| view.feed.track(kind).is_some_and(|track| track.is_live()))
+            })
+        });
+        if found {
+            return self.stop_stream(index, Ended::Failed("a track came that was missing before".into()));
+        }
+        Ok(())
+    }
+
+    /// Ends streams whose muxer waits for a track that fell silent; they begin anew without it.
+    pub(super) fn end_stalled(&mut self) -> io::Result<()> {
+        let stalled = |slot: &StreamSlot| matches!(&slot.state, StreamState::Running(run, _) if run.is_stalled());
+        let streams: Vec<u32> = (0..).zip(&self.streams).filter(|(_, slot)| stalled(slot)).map(|(at, _)| at).collect();
+        for stream in streams {
+            self.stop_stream(stream, Ended::Failed("a track fell silent, and the container waits for it".into()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn decoder_failed(&mut self, run: Run, text: &str) -> io::Result<()> {
+        let uses = |slot: &StreamSlot| match &slot.state {
+            StreamState::Running(current, _) => {
+                current.decoders.iter().any(|decoded: &Arc<Decoded>| decoded.run == run)
+            }
+            _ => false,
+        };
+        let users: Vec<u32> = (0..).zip(&self.streams).filter(|(_, slot)| uses(slot)).map(|(at, _)| at).collect();
+        for stream in users {
+            self.stop_stream(stream, Ended::Failed(text.to_owned()))?;
+        }
+        Ok(())
+    }
+}
