@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const DEADLINE: Duration = Duration::from_secs(12);
+const DEADLINE: Duration = Duration::from_secs(40);
 const PICTURES: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1";
 const SOUND: &str = "audiotestsrc is-live=true samplesperbuffer=480 ! audio/x-raw,rate=48000,channels=2";
 const H264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25";
@@ -836,7 +836,7 @@ fn the_worker_leaves_when_the_server_does() {
     server.await_message(|message| *message == FromWorker::Started { item: Item::Feed(0) });
     let begun = Instant::now();
     drop(server);
-    assert!(begun.elapsed() < Duration::from_millis(1500));
+    assert!(begun.elapsed() < Duration::from_millis(3000));
 }
 
 #[test]
