@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Pause before the second attempt in a row; it doubles with each further one. The first attempt is made at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause between two attempts.
-const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause between two attempts: with the start of a worker, viewers have a picture again within a second.
+const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// Who has run this long is well: the next death is a first one.
 const HEALTHY: Duration = Duration::from_secs(5);
 
@@ -260,8 +260,8 @@ mod tests {
             now = until;
             assert_eq!(machine.handle(now, Input::Tick), Some(Action::Start));
         }
-        assert_eq!(pauses[..7], [0, 100, 200, 400, 800, 1000, 1000]);
-        assert_eq!(pauses[499], 1000);
+        assert_eq!(pauses[..6], [0, 100, 200, 400, 500, 500]);
+        assert_eq!(pauses[499], 500);
         machine.handle(now, Input::FirstMedia);
         assert_eq!(machine.handle(now + HEALTHY, Input::Ended), Some(Action::Start), "well for a while: at once again");
     }
