@@ -309,11 +309,28 @@ impl Group {
             }
             Owner::Demux(_) | Owner::Decoder(_) => return Ok(()),
         };
-        self.ended(item, stopping.why)?;
+        let why = match (item, stopping.why) {
+            (Item::Feed(feed), Ended::Failed(why)) => Ended::Failed(self.with_device(feed, why)),
+            (_, why) => why,
+        };
+        self.ended(item, why)?;
         match item {
             Item::Feed(feed) if stopping.again => self.start_feed(feed),
             Item::Stream(stream) if stopping.again => self.start_stream(stream),
             _ => Ok(()),
+        }
+    }
+
+    /// Why a feed failed, and first that its device is gone: GStreamer only tells of a call that failed.
+    fn with_device(&self, index: u32, why: String) -> String {
+        let Some(crate::ipc::FeedSource::Launch(text)) =
+            self.feeds.get(index as usize).map(|slot| &slot.feed.plan.source)
+        else {
+            return why;
+        };
+        match launch::missing_device(text) {
+            Some(device) => format!("{device} is not there: {why}"),
+            None => why,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::ipc::{TextFault, TextKind};
 use gst::prelude::*;
 use gstreamer as gst;
-use std::borrow::Cow;
+use std::{borrow::Cow, path::Path};
 
 /// Well-known elements and the packages that have them: Debian, Nix.
 const PACKAGES: [(&[&str], &str, &str); 6] = [
@@ -204,6 +204,13 @@ pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
     }
 }
 
+/// The device that a text names and that is not there.
+pub(super) fn missing_device(text: &str) -> Option<&str> {
+    let paths = text.split_whitespace().filter_map(|word| word.strip_prefix("device="));
+    let mut devices = paths.map(|path| path.trim_matches('"')).filter(|path| path.starts_with("/dev/"));
+    devices.find(|path| !Path::new(path).exists())
+}
+
 /// The names of feed tracks that a stream's text reads from, in order, each once.
 pub(super) fn references(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -320,6 +327,18 @@ mod tests {
             }
             None => assert!(words.is_empty(), "{text} has no fault"),
         }
+    }
+
+    #[test]
+    fn device_that_is_not_there_is_found() {
+        let missing = |devices: [&str; 2]| {
+            let [video, audio] = devices;
+            let text = format!("v4l2src device={video} ! queue name=video alsasrc device={audio} ! queue name=audio");
+            missing_device(&text).map(str::to_owned)
+        };
+        assert_eq!(missing(["/dev/null", "hw:1"]), None);
+        assert_eq!(missing(["/dev/null", "/dev/none"]), Some("/dev/none".into()));
+        assert_eq!(missing(["\"/dev/none\"", "hw:1"]), Some("/dev/none".into()));
     }
 
     #[test]
