@@ -1,8 +1,9 @@
 //! Tree → checked values. Every fault is noted and the check goes on with a default, so that one run shows them all.
 
 use super::{
-    checker::{Checker, Expected, flag, launch_text, quoted},
+    checker::{Checker, Expected, flag, kind, place, quoted},
     fault::{Fault, Path},
+    library::Library,
     locate::Place,
     model::{Config, Feed, FeedName, Mode, Pages, Source},
     raw, units, yaml,
@@ -27,14 +28,34 @@ const MAX_LINGER: f64 = 366.0 * 86_400.0;
 /// # Errors
 /// All faults in the order of the lines, at most 50; only the first when the text is no YAML.
 pub fn parse(text: &str) -> Result<Config, Vec<Fault>> {
+    parse_with(text, Library::built_in(), Vec::new())
+}
+
+/// Like [`parse`], with templates that were found elsewhere, and faults of the folders that `pipelines_dir` names: the
+/// position of the folder and what is wrong.
+pub(super) fn parse_with(
+    text: &str,
+    library: Library,
+    folder_faults: Vec<(usize, String)>,
+) -> Result<Config, Vec<Fault>> {
     let (tree, twice) = yaml::parse(text).map_err(|fault| vec![fault])?;
-    let mut checker = Checker::default();
+    let mut checker = Checker::new(library);
     for path in twice {
         checker.note(&path, Place::SecondKey, "appears a second time, keep one".to_owned());
+    }
+    for (index, message) in folder_faults {
+        checker.note(&Path::default().key("pipelines_dir").index(index), Place::Value, message);
     }
     let config = checker.file(tree);
     let faults = checker.into_faults(text);
     if faults.is_empty() { Ok(config) } else { Err(faults) }
+}
+
+/// The folders that `pipelines_dir` of a text names, as far as they can be read.
+pub(super) fn folders(text: &str) -> Vec<PathBuf> {
+    let Ok((Value::Mapping(mut file), _)) = yaml::parse(text) else { return Vec::new() };
+    let mut checker = Checker::new(Library::built_in());
+    checker.folders(&Path::default(), file.remove("pipelines_dir"))
 }
 
 impl Checker {
@@ -42,6 +63,8 @@ impl Checker {
         let root = Path::default();
         let file: raw::File = self.section(&root, tree);
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages));
+        self.folders(&root.key("pipelines_dir"), file.pipelines_dir);
+        self.templates(&root.key("templates"), file.templates);
         let feeds = self.entries(&root.key("feeds"), file.feeds);
         let streams = self.entries(&root.key("streams"), file.streams);
         let names: Vec<String> = feeds.keys().cloned().collect();
@@ -56,6 +79,19 @@ impl Checker {
                 .collect(),
             streams: self.streams(&root.key("streams"), streams, &names),
         }
+    }
+
+    fn folders(&mut self, path: &Path, value: Option<Value>) -> Vec<PathBuf> {
+        let items = match value {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Sequence(items)) => items,
+            Some(other) => {
+                self.note(path, place(path, &other), format!("expected a list of folders, found {}", kind(&other)));
+                Vec::new()
+            }
+        };
+        let items = items.into_iter().enumerate();
+        items.filter_map(|(index, item)| self.value(&path.index(index), Some(item), path_name)).collect()
     }
 
     fn pages(&mut self, path: &Path, value: Value) -> Pages {
@@ -86,7 +122,7 @@ impl Checker {
             self.note(&path.key("loop"), Place::Key, "only a `file` can be looped".to_owned());
         }
         let looped = self.value(&path.key("loop"), feed.looped, flag).unwrap_or(false);
-        let pipeline = self.value(&path.key("pipeline"), feed.pipeline, launch_text).map(Source::Pipeline);
+        let pipeline = self.pipeline(&path.key("pipeline"), feed.pipeline).map(Source::Pipeline);
         let command = feed.command.and_then(|value| self.words(&path.key("command"), value)).map(Source::Command);
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
         Some(Feed { name: name?, source: pipeline.or(command).or(file)?, mode, no_resurrect })
@@ -188,7 +224,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `templates:`, `pipelines_dir:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");
@@ -224,7 +260,7 @@ feeds:
 8:19: feeds.cam5.command: expected a program and its arguments, found none
 9:19: feeds.cam6.command: expected a program and its arguments, found none
 10:19: feeds.cam7.command: has a quote that is not closed
-11:10: feeds.cam8.command: expected a list of words or one text, found a map
+11:10: feeds.cam8.command: has no `use`: expected a text, or `use:` with the name of a template
 12:23: feeds.cam9.command[1]: expected a single value, found a list
 13:3: feeds.a/b: expected 1 to 64 letters, digits, `-`, `_`, `.` or inner blanks, not beginning with a dot, found \"a/b\"
 13:19: feeds.a/b.pipeline: expected a gst-launch text, found \" \"

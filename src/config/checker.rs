@@ -2,7 +2,8 @@
 
 use super::{
     fault::{Fault, MAX_FAULTS, Path},
-    locate::{Place, locate},
+    library::Library,
+    locate::{Place, locate_near},
     raw,
 };
 use serde::Deserialize;
@@ -13,8 +14,9 @@ const NO_BUFFERS: &str = "voyandz has no buffer sizes: each viewer gets packets 
                           and voyandz itself bounds the memory for it";
 
 /// Collects what is wrong while values are read.
-#[derive(Default)]
 pub(super) struct Checker {
+    /// What `use:` can name.
+    pub(super) library: Library,
     findings: Vec<Finding>,
 }
 
@@ -26,8 +28,13 @@ struct Finding {
 }
 
 impl Checker {
+    /// Nothing is read yet.
+    pub(super) fn new(library: Library) -> Self {
+        Self { library, findings: Vec::new() }
+    }
+
     /// The words of a command: a list, or one text that is split like a shell splits it.
-    pub(super) fn words(&mut self, path: &Path, value: Value) -> Option<Vec<String>> {
+    pub(super) fn plain_words(&mut self, path: &Path, value: Value) -> Option<Vec<String>> {
         let words = match value {
             Value::Sequence(items) => {
                 let mut words = Vec::new();
@@ -144,8 +151,7 @@ impl Checker {
     /// All faults in the order of the lines of `text`, in which they are.
     pub(super) fn into_faults(self, text: &str) -> Vec<Fault> {
         let fault = |finding: Finding| {
-            let place = locate(text, &finding.path, finding.place);
-            let (line, column) = place.unwrap_or((1, 1));
+            let (line, column) = locate_near(text, &finding.path, finding.place);
             Fault { line, column, path: finding.path.to_string(), message: finding.message }
         };
         let mut faults: Vec<_> = self.findings.into_iter().map(fault).collect();

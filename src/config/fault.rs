@@ -78,6 +78,11 @@ impl Path {
         &self.0
     }
 
+    /// The way to what is around this value; `None` for the whole text.
+    pub(super) fn parent(&self) -> Option<Self> {
+        self.0.split_last().map(|(_, around)| Self(around.to_vec()))
+    }
+
     fn with(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);

@@ -1,9 +1,10 @@
 //! The only place of the configuration that touches files: finds and reads the file, and looks at those it names.
 
 use super::{
-    check::parse,
+    check::{folders, parse_with},
     fault::{Fault, Faults},
-    locate::{Place, locate},
+    library::{Library, launch_file},
+    locate::{Place, locate_near},
     model::{Config, Source},
 };
 use std::{
@@ -98,8 +99,9 @@ pub fn load(origin: &Origin) -> Result<Config, LoadError> {
         Origin::File(path) => (path.display().to_string(), read(path)?, path.parent()),
         Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned(), None),
     };
-    let mut config = parse(&text).map_err(|faults| Faults { file: name, faults })?;
     let folder = folder.unwrap_or(Path::new(""));
+    let (library, faults) = library(&text, folder)?;
+    let mut config = parse_with(&text, library, faults).map_err(|faults| Faults { file: name, faults })?;
     if let Some(logdir) = &mut config.logdir {
         *logdir = resolve(folder, logdir)?;
     }
@@ -115,6 +117,37 @@ pub fn load(origin: &Origin) -> Result<Config, LoadError> {
     Ok(config)
 }
 
+/// The built-in templates and those of the folders that a text names. With them come faults: the position of the folder
+/// and what is wrong with it or with one of its files.
+fn library(text: &str, folder: &Path) -> Result<(Library, Vec<(usize, String)>), LoadError> {
+    let mut library = Library::built_in();
+    let mut faults = Vec::new();
+    for (index, named) in folders(text).iter().enumerate() {
+        let named = resolve(folder, named)?;
+        let entries = fs::read_dir(&named).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                faults.push((index, format!("cannot read folder {}: {error}", named.display())));
+                continue;
+            }
+        };
+        let mut files: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "launch"));
+        // What a clash of names means must not depend on the file system.
+        files.sort();
+        for file in files {
+            let Some(name) = file.file_stem().and_then(|name| name.to_str()) else { continue };
+            match read(&file).map(|text| launch_file(&text)) {
+                Ok(Ok(template)) => library.add(name, template),
+                Ok(Err((line, message))) => faults.push((index, format!("{}:{line}: {message}", file.display()))),
+                Err(error) => faults.push((index, error.to_string())),
+            }
+        }
+    }
+    Ok((library, faults))
+}
+
 /// A fault that was found in the value at `path` after the file was read, for example by GStreamer. Where the file does
 /// not have the value, because it was derived, the fault is in what is around it.
 pub fn fault_at(origin: &Origin, path: &[String], message: String) -> Faults {
@@ -123,9 +156,7 @@ pub fn fault_at(origin: &Origin, path: &[String], message: String) -> Faults {
         Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned()),
     };
     let full = path.iter().fold(super::fault::Path::default(), |path, key| path.key(key));
-    let around = path.iter().rev().skip(1).rev().fold(super::fault::Path::default(), |path, key| path.key(key));
-    let found = locate(&text, &full, Place::Value).or_else(|| locate(&text, &around, Place::Value));
-    let (line, column) = found.unwrap_or((1, 1));
+    let (line, column) = locate_near(&text, &full, Place::Value);
     Faults { file, faults: vec![Fault { line, column, path: full.to_string(), message }] }
 }
 
@@ -156,7 +187,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
 mod tests {
     use super::*;
     use crate::{
-        config::{Encoding, Mode, to_yaml},
+        config::{Encoding, Mode, parse, to_yaml},
         media::Container,
     };
     use rustix::fs::{CWD, FileType, Mode as Permissions, mknodat};
@@ -241,6 +272,27 @@ mod tests {
         );
         let printed = Origin::File(write(Path::new(folder.path()), "printed.yaml", to_yaml(&config)));
         assert_eq!(load(&printed).unwrap(), config);
+    }
+
+    #[test]
+    fn folders_add_templates_and_their_faults_have_a_place() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("mine")).unwrap();
+        let file = write(folder.path(), "mine/dvb.launch", "# needs: x\n# takes: n=1\n# gives: x\ndvbsrc n={n}\n");
+        write(folder.path(), "mine/README", "no template");
+        let text = "pipelines_dir:\n  - mine\nfeeds: {a: {pipeline: {use: dvb, n: 2}}}";
+        let origin = Origin::File(write(folder.path(), "voyandz.yaml", text));
+        assert_eq!(load(&origin).unwrap().feeds[0].source, Source::Pipeline("dvbsrc n=2".into()));
+
+        fs::write(&file, "dvbsrc n={n}").unwrap();
+        let error = load(&origin).unwrap_err().to_string();
+        let wanted =
+            format!(":2:5: pipelines_dir[0]: {}:1: expected a line `# needs: ...` in the head", file.display());
+        assert!(error.contains(&wanted), "{error}");
+
+        fs::remove_dir_all(folder.path().join("mine")).unwrap();
+        let error = load(&origin).unwrap_err().to_string();
+        assert!(error.contains(":2:5: pipelines_dir[0]: cannot read folder "), "{error}");
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub(super) fn locate(text: &str, path: &Path, place: Place) -> Option<(usize, us
     position(&error)
 }
 
+/// Line and column of an entry, or of the nearest one around it that the text has.
+pub(super) fn locate_near(text: &str, path: &Path, place: Place) -> (usize, usize) {
+    let mut around = std::iter::successors(path.parent(), Path::parent);
+    let exact = locate(text, path, place);
+    exact.or_else(|| around.find_map(|path| locate(text, &path, Place::Value))).unwrap_or((1, 1))
+}
+
 /// Line and column of an error, both counted from 1.
 pub(super) fn position(error: &serde_yaml::Error) -> Option<(usize, usize)> {
     error.location().map(|location| (location.line(), location.column()))

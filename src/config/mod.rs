@@ -7,12 +7,16 @@
 mod check;
 mod checker;
 mod fault;
+mod launch;
+mod library;
 mod load;
 mod locate;
 mod model;
 mod print;
 mod raw;
 mod streams;
+mod template;
+mod templates;
 mod tracks;
 mod typed;
 mod units;

@@ -18,6 +18,8 @@ pub fn to_yaml(config: &Config) -> String {
         listenport: Some(Value::from(config.listen_port)),
         logdir: config.logdir.as_deref().map(path),
         pages: Some(value(&raw::Pages { home: Some(Value::from(config.pages.home)) })),
+        templates: None,
+        pipelines_dir: None,
         feeds: Some(named(config.feeds.iter().map(|entry| (entry.name.as_str(), feed(entry))))),
         streams: Some(named(config.streams.iter().map(|entry| (entry.name.as_str(), stream(entry))))),
     };

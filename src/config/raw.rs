@@ -24,6 +24,10 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pages: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) templates: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pipelines_dir: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feeds: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) streams: Option<Value>,
@@ -35,6 +39,15 @@ pub(super) struct File {
 pub(super) struct Pages {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) home: Option<Value>,
+}
+
+/// One entry of `templates:`. Never printed: what uses it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Template {
+    pub(super) pipeline: Option<Value>,
+    pub(super) command: Option<Value>,
+    pub(super) defaults: Option<Value>,
 }
 
 /// One entry of `feeds:`.
@@ -150,6 +163,7 @@ mod tests {
         let sections = [
             ("Top level", keys::<File>()),
             ("`pages:`", keys::<Pages>()),
+            ("`templates:`", keys::<Template>()),
             ("`feeds:`", keys::<Feed>()),
             ("`streams:`", keys::<Stream>()),
             ("`video:`", keys::<Video>()),

@@ -1,7 +1,7 @@
 //! Checks of `streams:`: what a stream is made of, what it is in, and where viewers find it.
 
 use super::{
-    checker::{Checker, Expected, kind, launch_text, place, quoted, suggestion},
+    checker::{Checker, Expected, kind, place, quoted, suggestion},
     fault::Path,
     locate::Place,
     model::{Encoding, FeedName, NameError, Stream, StreamName, StreamPath},
@@ -137,7 +137,7 @@ impl Checker {
             return self.words(&path.key("command"), command).map(Encoding::Command);
         }
         if pipeline.is_some() {
-            return self.value(&path.key("pipeline"), pipeline, launch_text).map(Encoding::Pipeline);
+            return self.pipeline(&path.key("pipeline"), pipeline).map(Encoding::Pipeline);
         }
         if !has_feed {
             let message = "has no source: expected `feed` or `feeds`, or a `pipeline` or `command` of its own";
