@@ -118,14 +118,14 @@ fn load(options: &Options) -> Result<(Origin, Config), Vec<String>> {
 
 async fn check_texts(origin: &Origin, config: &Config) -> anyhow::Result<Vec<String>> {
     let faults = app::check_texts(config).await?;
-    let located = faults.into_iter().map(|LaunchFault { path, fault }| {
+    let found = faults.into_iter().map(|LaunchFault { path, fault }| {
         let message = match fault.at {
             Some(at) => format!("{} (at character {} of the text)", fault.message, at + 1),
             None => fault.message,
         };
-        config::fault_at(origin, &path, message).to_string()
+        (path.to_vec(), message)
     });
-    Ok(located.collect())
+    Ok(config::late_faults(origin, found).to_string().lines().map(str::to_owned).collect())
 }
 
 /// An error and its causes on one line.

@@ -51,6 +51,21 @@ pub(super) fn parse_with(
     if faults.is_empty() { Ok(config) } else { Err(faults) }
 }
 
+/// Faults that were found in a good configuration later, with their place in its text.
+pub(super) fn late_faults(text: &str, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Vec<Fault> {
+    let mut checker = Checker::new(Library::built_in());
+    if let Ok((tree, _)) = yaml::parse(text) {
+        // Only now it is known what sets have made.
+        checker.file(tree);
+        checker.forget();
+    }
+    for (path, message) in found {
+        let path = path.iter().fold(Path::default(), |path, key| path.key(key));
+        checker.note(&path, Place::Value, message);
+    }
+    checker.into_faults(text)
+}
+
 /// The folders that `pipelines_dir` of a text names, as far as they can be read.
 pub(super) fn folders(text: &str) -> Vec<PathBuf> {
     let Ok((Value::Mapping(mut file), _)) = yaml::parse(text) else { return Vec::new() };
@@ -65,8 +80,9 @@ impl Checker {
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages));
         self.folders(&root.key("pipelines_dir"), file.pipelines_dir);
         self.templates(&root.key("templates"), file.templates);
-        let feeds = self.entries(&root.key("feeds"), file.feeds);
-        let streams = self.entries(&root.key("streams"), file.streams);
+        let mut feeds = self.entries(&root.key("feeds"), file.feeds);
+        let mut streams = self.entries(&root.key("streams"), file.streams);
+        self.sets(&root.key("sets"), file.sets, &mut feeds, &mut streams);
         let names: Vec<String> = feeds.keys().cloned().collect();
         Config {
             listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
@@ -224,7 +240,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `templates:`, `pipelines_dir:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

@@ -83,7 +83,8 @@ impl Path {
         self.0.split_last().map(|(_, around)| Self(around.to_vec()))
     }
 
-    fn with(&self, step: Step) -> Self {
+    /// The way to a value inside this one.
+    pub(super) fn with(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)

@@ -1,10 +1,9 @@
 //! The only place of the configuration that touches files: finds and reads the file, and looks at those it names.
 
 use super::{
-    check::{folders, parse_with},
-    fault::{Fault, Faults},
+    check::{self, folders, parse_with},
+    fault::Faults,
     library::{Library, launch_file},
-    locate::{Place, locate_near},
     model::{Config, Source},
 };
 use std::{
@@ -148,16 +147,15 @@ fn library(text: &str, folder: &Path) -> Result<(Library, Vec<(usize, String)>),
     Ok((library, faults))
 }
 
-/// A fault that was found in the value at `path` after the file was read, for example by GStreamer. Where the file does
-/// not have the value, because it was derived, the fault is in what is around it.
-pub fn fault_at(origin: &Origin, path: &[String], message: String) -> Faults {
+/// Faults that were found after the file was read, for example by GStreamer, each with the path of its value in the
+/// [`Config`]. A value that the file does not have, because it was derived, has the place of what is around it, or of
+/// what it was made from.
+pub fn late_faults(origin: &Origin, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Faults {
     let (file, text) = match origin {
         Origin::File(path) => (path.display().to_string(), read(path).unwrap_or_default()),
         Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned()),
     };
-    let full = path.iter().fold(super::fault::Path::default(), |path, key| path.key(key));
-    let (line, column) = locate_near(&text, &full, Place::Value);
-    Faults { file, faults: vec![Fault { line, column, path: full.to_string(), message }] }
+    Faults { file, faults: check::late_faults(&text, found) }
 }
 
 /// The path made absolute, so that it does not depend on where the process goes.

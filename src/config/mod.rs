@@ -1,8 +1,9 @@
 //! The configuration: text → checked values. `Config` is immutable and the only form the program sees.
 //!
 //! [`parse`] and all below it are pure; only [`load`](load()) and [`find`] touch files. The way of a text: YAML
-//! (`yaml`) → keys (`raw`) → checks (`check`, `streams`, `tracks`) → [`Config`]; typed keys become launch texts
-//! (`typed`), and faults get their place in the text (`locate`).
+//! (`yaml`) → keys (`raw`) → checks (`check`, `streams`, `tracks`) → [`Config`]; before the checks, sets are expanded
+//! (`sets`) and templates used (`templates`); typed keys become launch texts (`typed`), and faults get their place in
+//! the text (`locate`).
 
 mod check;
 mod checker;
@@ -14,6 +15,7 @@ mod locate;
 mod model;
 mod print;
 mod raw;
+mod sets;
 mod streams;
 mod template;
 mod templates;
@@ -24,6 +26,6 @@ mod yaml;
 
 pub use check::parse;
 pub use fault::{Fault, Faults};
-pub use load::{LoadError, Origin, fault_at, find, load};
+pub use load::{LoadError, Origin, find, late_faults, load};
 pub use model::{Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Source, Stream, StreamName, StreamPath};
 pub use print::to_yaml;

@@ -20,6 +20,7 @@ pub fn to_yaml(config: &Config) -> String {
         pages: Some(value(&raw::Pages { home: Some(Value::from(config.pages.home)) })),
         templates: None,
         pipelines_dir: None,
+        sets: None,
         feeds: Some(named(config.feeds.iter().map(|entry| (entry.name.as_str(), feed(entry))))),
         streams: Some(named(config.streams.iter().map(|entry| (entry.name.as_str(), stream(entry))))),
     };

@@ -28,6 +28,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sets: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feeds: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) streams: Option<Value>,
@@ -48,6 +50,17 @@ pub(super) struct Template {
     pub(super) pipeline: Option<Value>,
     pub(super) command: Option<Value>,
     pub(super) defaults: Option<Value>,
+}
+
+/// One entry of `sets:`. Never printed: its feeds and streams are.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Set {
+    #[serde(rename = "for")]
+    pub(super) instances: Option<Value>,
+    pub(super) defaults: Option<Value>,
+    pub(super) feeds: Option<Value>,
+    pub(super) streams: Option<Value>,
 }
 
 /// One entry of `feeds:`.
@@ -164,6 +177,7 @@ mod tests {
             ("Top level", keys::<File>()),
             ("`pages:`", keys::<Pages>()),
             ("`templates:`", keys::<Template>()),
+            ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),
             ("`streams:`", keys::<Stream>()),
             ("`video:`", keys::<Video>()),
