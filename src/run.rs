@@ -31,6 +31,9 @@ pub fn serve(options: &Options) -> ExitCode {
         Origin::File(path) => tracing::info!(file = %path.display(), "configuration"),
         Origin::Demo => tracing::info!("no configuration file: running the built-in demo; name a file with -f"),
     }
+    for warning in config::warnings(&origin, &config).iter().flat_map(|warnings| &warnings.faults) {
+        tracing::warn!("{warning}");
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&[error.to_string()], CANNOT_START),
@@ -80,6 +83,9 @@ async fn listen(config: &Config) -> anyhow::Result<()> {
 /// Reports all faults of a configuration.
 pub fn check(options: &Options) -> ExitCode {
     let faults = load(options).and_then(|(origin, config)| {
+        if let Some(warnings) = config::warnings(&origin, &config) {
+            say(&warnings.to_string());
+        }
         let checked = tokio::runtime::Runtime::new()
             .map_err(anyhow::Error::from)
             .and_then(|runtime| runtime.block_on(check_texts(&origin, &config)));
@@ -98,10 +104,10 @@ pub fn check(options: &Options) -> ExitCode {
     }
 }
 
-/// Prints the resolved configuration.
+/// Prints the resolved configuration, without its secrets.
 pub fn print(options: &Options) -> ExitCode {
     match load(options) {
-        Ok((_, config)) => say(config::to_yaml(&config).trim_end()),
+        Ok((_, config)) => say(config::to_yaml(&config::masked(&config)).trim_end()),
         Err(faults) => {
             say(&faults.join("\n"));
             ExitCode::from(BAD_CONFIG)

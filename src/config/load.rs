@@ -4,12 +4,13 @@ use super::{
     check::{self, folders, parse_with},
     fault::Faults,
     library::{Library, launch_file},
-    model::{Config, Source},
+    model::{Config, Encoding, Source},
 };
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
-    os::unix::fs::FileTypeExt as _,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{self, Path, PathBuf},
 };
 
@@ -158,6 +159,44 @@ pub fn late_faults(origin: &Origin, found: impl IntoIterator<Item = (Vec<String>
     Faults { file, faults: check::late_faults(&text, found) }
 }
 
+/// What a good configuration names and this machine lacks: programs that are not on `PATH`, and files. It may come yet, so
+/// this is no fault. `None` when there is nothing to say.
+pub fn warnings(origin: &Origin, config: &Config) -> Option<Faults> {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let place = |section: &str, name: &str, key: &str| [section, name, key].map(str::to_owned).to_vec();
+    let feeds = config.feeds.iter().filter_map(|feed| {
+        let name = feed.name.as_str();
+        match &feed.source {
+            Source::Command(words) => Some((place("feeds", name, "command"), no_program(words, &search)?)),
+            Source::File { path, .. } if is_missing(path) => {
+                Some((place("feeds", name, "file"), format!("there is no file {}", path.display())))
+            }
+            _ => None,
+        }
+    });
+    let streams = config.streams.iter().filter_map(|stream| match &stream.encoding {
+        Encoding::Command(words) => {
+            Some((place("streams", stream.name.as_str(), "command"), no_program(words, &search)?))
+        }
+        _ => None,
+    });
+    let found = feeds.chain(streams).map(|(path, message)| (path, format!("warning: {message}")));
+    let warnings = late_faults(origin, found);
+    if warnings.faults.is_empty() { None } else { Some(warnings) }
+}
+
+/// Why a command cannot start; `None` when it can.
+fn no_program(words: &[String], search: &OsStr) -> Option<String> {
+    let program = words.first()?;
+    let can_run =
+        |path: &Path| fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
+    if program.contains('/') {
+        return (!can_run(Path::new(program))).then(|| format!("there is no program {program}"));
+    }
+    let is_found = std::env::split_paths(search).any(|folder| can_run(&folder.join(program)));
+    (!is_found).then(|| format!("the program `{program}` is not on PATH"))
+}
+
 /// The path made absolute, so that it does not depend on where the process goes.
 fn resolve(folder: &Path, path: &Path) -> Result<PathBuf, LoadError> {
     let joined = folder.join(path);
@@ -185,7 +224,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
 mod tests {
     use super::*;
     use crate::{
-        config::{Encoding, Mode, parse, to_yaml},
+        config::{Mode, parse, to_yaml},
         media::Container,
     };
     use rustix::fs::{CWD, FileType, Mode as Permissions, mknodat};
@@ -294,6 +333,34 @@ mod tests {
     }
 
     #[test]
+    fn programs_and_files_that_are_missing_are_warnings_with_a_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "\
+feeds:
+  a: {command: [no-such-program-here, x]}
+  b: {file: nothing.ts}
+  c: {command: sh -c true}
+sets:
+  s: {for: [1, 2], streams: {'x{name}': {command: '/no/such/program {name}'}}}
+";
+        let path = write(folder.path(), "voyandz.yaml", text);
+        let origin = Origin::File(path.clone());
+        let warnings = warnings(&origin, &load(&origin).unwrap()).unwrap().to_string();
+        let file = path.display();
+        assert_eq!(
+            warnings,
+            format!(
+                "\
+{file}:2:16: feeds.a.command: warning: the program `no-such-program-here` is not on PATH
+{file}:3:13: feeds.b.file: warning: there is no file {}/nothing.ts
+{file}:6:51: sets.s.streams.x{{name}}.command: warning: there is no program /no/such/program (of 1, 2)",
+                folder.path().display()
+            )
+        );
+        assert_eq!(super::warnings(&Origin::Demo, &load(&Origin::Demo).unwrap()), None);
+    }
+
+    #[test]
     fn the_demonstration_serves_three_containers() {
         let config = load(&Origin::Demo).unwrap();
         let containers: Vec<_> = config.streams.iter().map(|stream| stream.container).collect();
@@ -317,7 +384,7 @@ mod tests {
                 files += 1;
             }
         }
-        assert!(files >= 7);
+        assert!(files >= 13);
     }
 
     #[test]

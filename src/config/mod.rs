@@ -12,6 +12,7 @@ mod launch;
 mod library;
 mod load;
 mod locate;
+mod mask;
 mod model;
 mod print;
 mod raw;
@@ -26,6 +27,7 @@ mod yaml;
 
 pub use check::parse;
 pub use fault::{Fault, Faults};
-pub use load::{LoadError, Origin, find, late_faults, load};
+pub use load::{LoadError, Origin, find, late_faults, load, warnings};
+pub use mask::masked;
 pub use model::{Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Source, Stream, StreamName, StreamPath};
 pub use print::to_yaml;
