@@ -16,6 +16,8 @@ mod mask;
 mod model;
 mod print;
 mod raw;
+#[cfg(test)]
+mod schema;
 mod sets;
 mod streams;
 mod template;

@@ -23,7 +23,7 @@ const DEFAULT_GOP: u32 = 50;
 /// As fast as a stream needs it, and still twice as good as `ultrafast`.
 const DEFAULT_PRESET: &str = "superfast";
 /// Of x264 and x265, fastest first.
-const PRESETS: [&str; 10] =
+pub(super) const PRESETS: [&str; 10] =
     ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
 /// What the encoders can hold.
 const VIDEO_BITRATES: RangeInclusive<Bitrate> = Bitrate(10_000)..=Bitrate(100_000_000);

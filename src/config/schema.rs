@@ -1,0 +1,183 @@
+//! `config/schema.json`, from which editors complete a configuration. The keys are those of [`raw`](super::raw), what is
+//! said of them stands in `docs/configuration.md`, and here is what their values look like.
+//!
+//! The file is made by `VOYANDZ_WRITE_SCHEMA=1 cargo test --lib schema`; without the variable the test compares.
+
+use super::{library::Library, raw};
+use serde_json::{Map, Value, json};
+use std::{fs, path::Path};
+
+const DOCUMENT: &str = include_str!("../../docs/configuration.md");
+
+/// What the rows of the tables of a section of the document say: key, default and meaning.
+fn rows(title: &str) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let start = DOCUMENT.find(&format!("\n## {title}")).unwrap_or_else(|| panic!("no section {title}"));
+    let section = DOCUMENT[start + 1..].split("\n## ").next().unwrap();
+    section.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.strip_suffix(" |")?.split('|').map(str::trim);
+        let (key, _, default, meaning) = (cells.next()?, cells.next()?, cells.next()?, cells.next()?);
+        Some((key.strip_suffix('`')?, default, meaning))
+    })
+}
+
+/// The keys of a section, each with its value by `value` and its description by the document.
+fn section(title: &str, keys: &[&str], value: impl Fn(&str) -> Value) -> Value {
+    let properties: Map<String, Value> = keys
+        .iter()
+        .map(|key| {
+            let row = rows(title).find(|(name, ..)| name == key);
+            let (_, default, meaning) = row.unwrap_or_else(|| panic!("{title} says nothing of `{key}`"));
+            let default = if default.is_empty() { String::new() } else { format!(" Default: {default}.") };
+            let mut value = value(key);
+            value["description"] = json!(format!("{meaning}{default}").replace('`', ""));
+            ((*key).to_owned(), value)
+        })
+        .collect();
+    json!({"type": ["object", "null"], "additionalProperties": false, "properties": properties})
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
+/// Names with a value each.
+fn named(value: &str) -> Value {
+    json!({"type": ["object", "null"], "additionalProperties": reference(value)})
+}
+
+fn one_of(names: &[&str]) -> Value {
+    json!({"enum": names})
+}
+
+/// A scalar, of which YAML and an editor may think what they want. In a set it may be a placeholder.
+fn scalar() -> Value {
+    json!({"type": ["string", "number", "boolean", "null"]})
+}
+
+/// One of some names in most files; in a set it may be a placeholder.
+fn name_of(names: &[&str]) -> Value {
+    json!({"anyOf": [one_of(names), {"type": "string", "pattern": "\\{.*\\}"}, {"type": "null"}]})
+}
+
+fn flag() -> Value {
+    json!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "string", "pattern": "\\{.*\\}"}]})
+}
+
+fn list_of_scalars() -> Value {
+    json!({"type": ["array", "null"], "items": scalar()})
+}
+
+/// A launch text or a command: written out, or by `use:`.
+fn text_or_use(extra: &[&str]) -> Value {
+    let library = Library::built_in();
+    let mut names: Vec<_> = library.names().collect();
+    names.sort_unstable();
+    // Completion offers the built-in names; others are as good.
+    let name = if extra.is_empty() { json!({"anyOf": [one_of(&names), scalar()]}) } else { scalar() };
+    let types: Vec<_> = ["string"].iter().chain(extra).copied().chain(["object", "null"]).collect();
+    json!({"type": types, "items": scalar(), "required": ["use"], "properties": {"use": name}})
+}
+
+fn schema() -> Value {
+    let mode = json!({"anyOf": [one_of(&["on-demand", "continuous", "autostart"]), {"type": "number", "minimum": 0},
+                                {"type": "string", "pattern": "\\{.*\\}"}, {"type": "null"}]});
+    let mut file = section("Top level", raw::keys::<raw::File>(), |key| match key {
+        "pages" => reference("pages"),
+        "templates" => named("template"),
+        "sets" => named("set"),
+        "feeds" => named("feed"),
+        "streams" => named("stream"),
+        "pipelines_dir" => list_of_scalars(),
+        "listenport" => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
+        "listenaddr" | "logdir" => json!({"type": ["string", "null"]}),
+        other => panic!("what is `{other}`?"),
+    });
+    let pages = section("`pages:`", raw::keys::<raw::Pages>(), |_| flag());
+    let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
+        "pipeline" => json!({"type": "string"}),
+        "command" => json!({"type": ["string", "array"], "items": scalar()}),
+        "defaults" => reference("arguments"),
+        other => panic!("what is `{other}`?"),
+    });
+    let set = section("`sets:`", raw::keys::<raw::Set>(), |key| match key {
+        "for" => {
+            json!({"anyOf": [named("arguments"), list_of_scalars(), {"type": "string", "pattern": "^\\d+\\.\\.\\d+$"}]})
+        }
+        "defaults" => reference("arguments"),
+        "feeds" => named("feed"),
+        "streams" => named("stream"),
+        other => panic!("what is `{other}`?"),
+    });
+    let feed = section("`feeds:`", raw::keys::<raw::Feed>(), |key| match key {
+        "pipeline" => text_or_use(&[]),
+        "command" => text_or_use(&["array"]),
+        "file" => scalar(),
+        "loop" | "no-resurrect" => flag(),
+        "mode" => mode.clone(),
+        other => panic!("what is `{other}`?"),
+    });
+    let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
+        "feed" | "url" | "mimetype" => scalar(),
+        "feeds" => list_of_scalars(),
+        "container" => name_of(&crate::media::Container::ALL.map(crate::media::Container::name)),
+        "pipeline" => text_or_use(&[]),
+        "command" => text_or_use(&["array"]),
+        "video" | "audio" => json!({"anyOf": [reference(key), flag()]}),
+        other => panic!("what is `{other}`?"),
+    });
+    let video = section("`video:`", raw::keys::<raw::Video>(), |key| match key {
+        "codec" => name_of(&super::typed::VideoCodec::ALL.map(super::typed::VideoCodec::name)),
+        "preset" => name_of(&super::tracks::PRESETS),
+        _ => scalar(),
+    });
+    let audio = section("`audio:`", raw::keys::<raw::Audio>(), |key| match key {
+        "codec" => name_of(&super::typed::AudioCodec::ALL.map(super::typed::AudioCodec::name)),
+        _ => scalar(),
+    });
+    let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
+    file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    file["title"] = json!("voyandz");
+    file["$defs"] = json!({
+        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio,
+        "arguments": {"type": ["object", "null"], "additionalProperties": argument},
+    });
+    file
+}
+
+#[test]
+fn the_schema_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/schema.json");
+    let fresh = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("VOYANDZ_WRITE_SCHEMA").is_some() {
+        fs::write(&path, &fresh).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == fresh, "config/schema.json is old: VOYANDZ_WRITE_SCHEMA=1 cargo test --lib schema");
+}
+
+#[test]
+fn shipped_files_name_the_schema() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let entries = fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    for path in entries.chain([root.join("voyandz.yaml")]) {
+        let text = fs::read_to_string(&path).unwrap();
+        let schema = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+        let schema = schema.unwrap_or_else(|| panic!("{} names no schema", path.display()));
+        assert!(path.parent().unwrap().join(schema).exists(), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_example_of_the_document_loads() {
+    let blocks = DOCUMENT.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let mut count = 0;
+    for block in blocks.filter(|block| !block.starts_with("# not a whole file")) {
+        let faults = super::parse(block).err().unwrap_or_default();
+        // Most examples of streams leave out their feeds.
+        let others: Vec<_> =
+            faults.iter().filter(|fault| !fault.message.contains("expected the name of a feed")).collect();
+        assert!(others.is_empty(), "{others:?} in\n{block}");
+        count += 1;
+    }
+    assert!(count > 15);
+}
