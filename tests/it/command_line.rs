@@ -206,8 +206,8 @@ fn shipped_configurations_are_checked() {
     let files = ["voyandz.yaml", "demo.yaml"].map(|name| format!("{folder}/{name}").into()).into_iter().chain(examples);
     for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
         let output = run(&["check", "-f", file.to_str().unwrap()]);
-        // What this machine has no plugin for cannot be checked on it.
-        let is_here = |line: &&str| !line.contains("apt-get install");
+        // What this machine has no plugin for cannot be checked on it, and what it has no file for is a warning.
+        let is_here = |line: &&str| !line.contains("apt-get install") && !line.contains(": warning: ");
         let text = said(&output);
         let faults: Vec<_> = text.lines().filter(is_here).collect();
         assert!(output.status.success() || faults.is_empty(), "{}: {faults:#?}", file.display());
