@@ -326,6 +326,11 @@ impl StreamRun {
     /// What a picture of this stream can be made of; `Err` when it has no pictures.
     pub(super) fn still(&self) -> Result<Option<Still>, ()> {
         if let Some((encoder, newest)) = &self.encoder {
+            // The encoder outlives a run of the feed; what went into it then is not what there is to see now.
+            if self.video.as_ref().is_some_and(|track| !track.is_live()) {
+                *lock(newest) = None;
+                return Ok(None);
+            }
             let caps = encoder.static_pad("sink").and_then(|pad| pad.current_caps());
             return Ok(caps.zip(lock(newest).clone()).map(|(caps, buffer)| Still::Raw(caps, buffer)));
         }

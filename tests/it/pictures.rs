@@ -7,6 +7,7 @@ use crate::rig::{
 };
 use std::{
     collections::HashSet,
+    fs,
     time::{Duration, Instant},
 };
 
@@ -256,6 +257,43 @@ fn picture_of_a_feed_without_frames_is_503() {
     let answer = &mut server.get("/dead.ts/pic");
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some(), "{}", answer.head);
+}
+
+#[test]
+fn picture_is_not_of_a_feed_that_is_gone() {
+    let launch = Launch::bare();
+    let (new, camera) = (launch.folder().join("new.png"), launch.folder().join("camera.png"));
+    let plug_in = |colour: [u8; 3]| {
+        image::RgbImage::from_pixel(64, 64, image::Rgb(colour)).save(&new).unwrap();
+        fs::rename(&new, &camera).unwrap();
+    };
+    plug_in([255, 0, 0]);
+    let cam = format!(
+        "multifilesrc location={} loop=true caps=image/png,framerate=25/1 ! pngdec ! videoconvert \
+         ! video/x-raw,format=I420,colorimetry=bt601 ! queue",
+        camera.display()
+    );
+    let server = launch
+        .with(&format!(
+            "
+            feeds: {{cam: {{pipeline: '{cam}'}}}}
+            streams: {{cam.ts: {{feed: cam, video: {H264}}}}}
+            "
+        ))
+        .start();
+    // Keeps the encoder.
+    let mut viewer = server.get("/cam.ts");
+    viewer.take(2000, SOON);
+    media::assert_colour(&media::picture(&shot(&server, "/cam.ts/pic")), [255, 0, 0]);
+    fs::remove_file(&camera).unwrap();
+    server.log.wait("ended.*feed cam", SOON);
+    let picture = std::thread::scope(|scope| {
+        let shot = scope.spawn(|| shot(&server, "/cam.ts/pic"));
+        std::thread::sleep(millis(500));
+        plug_in([0, 0, 255]);
+        shot.join().unwrap()
+    });
+    media::assert_colour(&media::picture(&picture), [0, 0, 255]);
 }
 
 #[test]
