@@ -183,23 +183,23 @@ impl Video {
     /// From decoded pictures to what the muxer takes.
     fn text(&self) -> String {
         let mut text = "videoconvertscale".to_owned();
-        let mut range = "";
-        if self.codec == VideoCodec::Mjpeg {
-            // JPEG pictures are BT.601 with the full range of luma. The converter only copies what differs in nothing
-            // but its range, unless primaries count as well.
-            text.push_str(" primaries-mode=merge-only");
-            range = ",colorimetry=1:4:0:1";
-        }
         if self.fps.is_some() {
             // A stream that starts late must not be filled up with pictures since the start of the feed.
             text.push_str(" ! videorate skip-to-first=true");
         }
-        let _ = write!(text, " ! video/x-raw,format={}{range}", self.pixel_format);
+        // JPEG pictures are BT.601 with the full range of luma. A converter of 1.22 only copies what differs in its range
+        // alone, and loses the colours of unknown primaries when it is told to mind them: RGB in between is right for all.
+        let is_jpeg = self.codec == VideoCodec::Mjpeg;
+        let format = if is_jpeg { "RGB" } else { self.pixel_format };
+        let _ = write!(text, " ! video/x-raw,format={format}");
         if let Some(Size { width, height }) = self.size {
             let _ = write!(text, ",width={width},height={height},pixel-aspect-ratio=1/1");
         }
         if let Some(fps) = self.fps {
             let _ = write!(text, ",framerate={fps}");
+        }
+        if is_jpeg {
+            let _ = write!(text, " ! videoconvert ! video/x-raw,format={},colorimetry=1:4:0:1", self.pixel_format);
         }
         let _ = write!(text, " ! {}", self.encoder());
         text
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn jpeg_pictures_need_no_muxer() {
-        let text = "video. ! videoconvertscale primaries-mode=merge-only ! \
+        let text = "video. ! videoconvertscale ! video/x-raw,format=RGB ! videoconvert ! \
                     video/x-raw,format=I420,colorimetry=1:4:0:1 ! jpegenc quality=85";
         check("a.mjpeg", "video: true", text);
         check("a.mjpeg", "audio: false", text);

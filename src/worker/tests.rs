@@ -647,12 +647,20 @@ fn bytes_without_a_picture_say_why() {
 
 #[test]
 fn pictures_have_the_full_range_of_luma() {
-    const RED: &str = "videotestsrc is-live=true pattern=red ! video/x-raw,format=I420,width=320,height=240,\
-                       framerate=25/1,colorimetry=bt601";
+    // Of what tells its primaries, of what does not, and of high definition.
+    for colours in ["2:4:7:1", "2:4:0:0", "2:3:5:1"] {
+        check_red(&format!(
+            "videotestsrc is-live=true pattern=red ! video/x-raw,format=I420,width=320,height=240,framerate=25/1,\
+             colorimetry={colours}"
+        ));
+    }
+}
+
+fn check_red(red: &str) {
     let encoding = text(&format!("video. ! {H264} ! mpegtsmux"));
     let streams: &[(&[u32], Encoding, Container)] =
         &[(&[0], Encoding::Copy, Container::Mjpeg), (&[0], encoding, Container::Ts)];
-    let mut server = Server::start(&[launch(RED)], streams);
+    let mut server = Server::start(&[launch(red)], streams);
     server.start_item(Item::Feed(0));
     server.start_item(Item::Stream(0));
     server.start_item(Item::Stream(1));
