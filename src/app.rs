@@ -1,35 +1,28 @@
-//! The life of the server: load binds everything and starts nothing, run runs until told, then drains.
+//! The life of the server: load binds and starts nothing, run runs until told, then drains. A changed configuration is
+//! exchanged while it runs.
 
 use crate::{
     config::{Config, Source as FeedKind},
     control::home,
     feed::{
-        command::CommandSource,
-        demand::Demand,
-        group::{Group, ItemSource, Setup},
-        machine::State,
-        pipe::PipeSource,
-        plan::{self, Layout, Run, Unit},
         pool::Pool,
-        registry::{Registry, StreamHandle},
-        source::Source,
-        stderr::Voice,
-        supervisor::Supervisor,
+        registry::Registry,
+        units::{Exchange, Units},
         worker::Worker,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
-    net::Listener,
+    net::{Accepted, Connections, Listener},
     output::http::{
         routes, session,
         shard::Shards,
         site::{Page, Site},
     },
-    stream::{FanOut, SharedWriter, Writer},
-    sys::{Shutdown, monotonic},
+    sys::Shutdown,
 };
 use anyhow::Context;
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use futures_util::FutureExt;
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Time for all that runs to end.
@@ -40,13 +33,19 @@ const CHECK: Duration = Duration::from_secs(20);
 /// A server that is bound and not running yet.
 #[derive(Debug)]
 pub struct App {
+    config: Config,
     listener: Listener,
-    site: Arc<Site>,
-    supervisors: Vec<Supervisor>,
-    groups: Vec<GroupParts>,
     shards: Arc<Shards>,
     shutdown: Shutdown,
-    pool: Pool,
+}
+
+/// A configuration that a running server is to go over to.
+#[derive(Debug)]
+pub struct Change {
+    /// Checked, its texts too.
+    pub config: Config,
+    /// Told how it went.
+    pub done: oneshot::Sender<anyhow::Result<Exchange>>,
 }
 
 /// A fault in a gst-launch text of the configuration.
@@ -56,18 +55,6 @@ pub struct LaunchFault {
     pub path: [String; 3],
     /// What is wrong with it.
     pub fault: TextFault,
-}
-
-/// The task of a group, not yet running.
-struct GroupParts {
-    name: String,
-    task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl std::fmt::Debug for GroupParts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.name)
-    }
 }
 
 /// Lets a worker parse the gst-launch texts of a configuration.
@@ -108,27 +95,18 @@ pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
 }
 
 impl App {
-    /// Binds the port and prepares all that a configuration asks for; starts nothing.
+    /// Binds the port; starts nothing.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub fn load(config: &Config) -> anyhow::Result<Self> {
-        let address = SocketAddr::new(config.listen_addr, config.listen_port);
-        let listener = Listener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-        if let Some(folder) = &config.logdir {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))?;
-        }
-        let shutdown = Shutdown::default();
-        let pool = Pool::new(shutdown.token().clone());
-        let layout = plan::layout(config);
-        let parts = Parts::new(&layout);
-        let (groups, tasks) = parts.groups(&layout, &pool, shutdown.token());
-        let supervisors = parts.supervisors(&layout, &groups, config.logdir.as_ref());
-        let registry = Registry::new(parts.streams(&layout, &groups, config));
-        let site = Arc::new(Site::new(&registry, pages(config, &registry)));
+    pub fn load(config: Config) -> anyhow::Result<Self> {
+        let address = address(&config);
+        let listener =
+            Listener::bind(address, Connections::new()).with_context(|| format!("cannot listen on {address}"))?;
+        create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shards = Arc::new(Shards::start(cores).context("cannot start the threads that write to viewers")?);
-        Ok(Self { listener, site, supervisors, groups: tasks, shards, shutdown, pool })
+        Ok(Self { config, listener, shards, shutdown: Shutdown::default() })
     }
 
     /// Where it listens.
@@ -139,36 +117,104 @@ impl App {
         self.listener.address()
     }
 
-    /// Serves until `stop` is cancelled, then ends everything, in 10 s at most.
-    pub async fn run(self, stop: CancellationToken) {
-        let Self { listener, site, supervisors, groups, shards, shutdown, pool } = self;
+    /// Serves until `stop` is cancelled, then ends everything, in 10 s at most. Goes over to the configurations that come,
+    /// one after the other.
+    pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
+        let Self { config, listener, shards, shutdown } = self;
+        let pool = Pool::new(shutdown.token().clone());
+        let reserve = pool.clone();
         shutdown.spawn("worker reserve", async move {
-            pool.refill().await;
-            pool.drain().await;
+            reserve.refill().await;
+            reserve.drain().await;
         });
-        for GroupParts { name, task } in groups {
-            shutdown.spawn(format!("group {name}"), task);
-        }
-        for supervisor in supervisors {
-            let token = shutdown.token().clone();
-            shutdown.spawn(supervisor.name.to_string(), supervisor.run(token));
-        }
-        let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(site)));
+        let mut units = Units::new(pool, shutdown.clone());
+        let (registry, _) = units.apply(&config).await;
+        let (site, sites) = watch::channel(Arc::new(site(&config, &registry)));
+        let listener = Arc::new(listener);
+        let (listeners, mut listening) = watch::channel(listener.clone());
+        let serving = Serving { config, units, site, listeners };
+        shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
+
+        let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(sites)));
+        let welcome = |accepted: Accepted| {
+            let name = format!("connection from {}", accepted.peer);
+            shutdown.spawn(name, session::serve(accepted, routes.clone(), shards.clone(), shutdown.token().clone()));
+        };
+        let mut listener = listener;
         loop {
-            tokio::select! {
+            let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = listener.accept() => {
-                    let name = format!("connection from {}", accepted.peer);
-                    shutdown.spawn(name, session::serve(accepted, routes.clone(), shards.clone(), shutdown.token().clone()));
+                accepted = listener.accept() => accepted,
+                Ok(()) = listening.changed() => {
+                    let old = std::mem::replace(&mut listener, listening.borrow_and_update().clone());
+                    // Who is through the kernel's handshake already is still answered.
+                    while let Some(accepted) = old.accept().now_or_never() {
+                        welcome(accepted);
+                    }
+                    continue;
                 }
-            }
+            };
+            welcome(accepted);
         }
         tracing::info!("ending: no new connections");
-        drop(listener);
+        drop((listener, listening));
         let closing = tokio::task::spawn_blocking(move || shards.close());
         shutdown.drain(DRAIN).await;
         let _ = closing.await;
     }
+}
+/// What a running server is made of that a configuration decides.
+struct Serving {
+    config: Config,
+    units: Units,
+    site: watch::Sender<Arc<Site>>,
+    listeners: watch::Sender<Arc<Listener>>,
+}
+
+impl Serving {
+    async fn follow(mut self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+        loop {
+            let change = tokio::select! {
+                () = stop.cancelled() => return,
+                change = changes.recv() => change,
+            };
+            let Some(Change { config, done }) = change else { return };
+            let _ = done.send(self.exchange(config).await);
+        }
+    }
+
+    /// Goes over to another configuration. What can fail comes first, and changes nothing when it does.
+    async fn exchange(&mut self, config: Config) -> anyhow::Result<Exchange> {
+        create_logdir(&config)?;
+        let wanted = address(&config);
+        let fresh = if wanted == address(&self.config) {
+            None
+        } else {
+            let bound = self.listeners.borrow().bind_beside(wanted);
+            Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
+        };
+        let (registry, exchange) = self.units.apply(&config).await;
+        self.site.send_replace(Arc::new(site(&config, &registry)));
+        if let Some(listener) = fresh {
+            tracing::info!(address = %listener.address()?, "listening");
+            self.listeners.send_replace(Arc::new(listener));
+        }
+        self.config = config;
+        Ok(exchange)
+    }
+}
+
+fn address(config: &Config) -> SocketAddr {
+    SocketAddr::new(config.listen_addr, config.listen_port)
+}
+
+fn create_logdir(config: &Config) -> anyhow::Result<()> {
+    let Some(folder) = &config.logdir else { return Ok(()) };
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
+}
+
+fn site(config: &Config, registry: &Registry) -> Site {
+    Site::new(registry, pages(config, registry))
 }
 
 /// The pages that the configuration wants.
@@ -179,110 +225,4 @@ fn pages(config: &Config, registry: &Registry) -> HashMap<String, Page> {
         pages.insert("/".to_owned(), Box::new(move |host| home::page(&registry, host)));
     }
     pages
-}
-
-/// For each unit of a layout: its packets and the wish for them.
-struct Parts {
-    fanouts: Vec<FanOut>,
-    writers: Vec<SharedWriter>,
-    demands: Vec<Demand>,
-}
-
-impl Parts {
-    fn new(layout: &Layout) -> Self {
-        let fanouts: Vec<_> = layout.units.iter().map(|unit| FanOut::new(unit.is_ours())).collect();
-        let writers = layout.units.iter().zip(&fanouts);
-        let writers =
-            writers.map(|(unit, fanout)| SharedWriter::new(Writer::new(fanout.clone(), unit.is_ours()))).collect();
-        let demands = layout.units.iter().map(|_| Demand::default()).collect();
-        Self { fanouts, writers, demands }
-    }
-
-    fn groups(&self, layout: &Layout, pool: &Pool, stop: &CancellationToken) -> (Vec<Group>, Vec<GroupParts>) {
-        let epoch = u64::try_from(monotonic().as_nanos()).unwrap_or_default();
-        let made = layout.groups.iter().map(|group| {
-            let mut plan = group.plan.clone();
-            plan.epoch = epoch;
-            let setup = Setup {
-                name: group.name.clone(),
-                plan,
-                feeds: group.fed_by.iter().map(|unit| self.fanouts.get((*unit)?).cloned()).collect(),
-                streams: group.stream_units.iter().filter_map(|unit| self.writers.get(*unit).cloned()).collect(),
-            };
-            let (handle, task) = Group::new(setup, pool.clone(), stop.clone());
-            (handle, GroupParts { name: group.name.clone(), task: Box::pin(task) })
-        });
-        made.unzip()
-    }
-
-    fn supervisors(&self, layout: &Layout, groups: &[Group], logdir: Option<&PathBuf>) -> Vec<Supervisor> {
-        let units = layout.units.iter().enumerate();
-        units
-            .filter_map(|(at, unit)| {
-                let name: Arc<str> = unit.name.as_str().into();
-                let source = self.source(at, unit, &name, groups, logdir)?;
-                Some(Supervisor {
-                    name,
-                    policy: unit.policy,
-                    source,
-                    demand: self.demands.get(at)?.clone(),
-                    needs: unit.needs.iter().filter_map(|need| self.demands.get(*need).cloned()).collect(),
-                    ends_with_it: self.dependents(layout, at),
-                    state: watch::Sender::new(State::Idle),
-                })
-            })
-            .collect()
-    }
-
-    fn source(
-        &self,
-        at: usize,
-        unit: &Unit,
-        name: &Arc<str>,
-        groups: &[Group],
-        logdir: Option<&PathBuf>,
-    ) -> Option<Source> {
-        let writer = self.writers.get(at)?.clone();
-        Some(match &unit.run {
-            Run::Command { argv, input } => Source::Command(CommandSource {
-                name: name.clone(),
-                argv: argv.as_slice().into(),
-                input: input.and_then(|input| self.fanouts.get(input).cloned()),
-                writer,
-                voice: Voice::default(),
-                stderr_file: logdir.map(|folder| folder.join(format!("{}.log", name.replace(' ', "-")))),
-            }),
-            Run::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
-            Run::Item { group, item } => Source::Item(ItemSource { group: groups.get(*group)?.clone(), item: *item }),
-        })
-    }
-
-    /// The packets that end when this unit is dead for good: its own and those of all that need it.
-    fn dependents(&self, layout: &Layout, dead: usize) -> Vec<FanOut> {
-        let mut ending = vec![dead];
-        let mut next = 0;
-        while let Some(&unit) = ending.get(next) {
-            let needing =
-                layout.units.iter().enumerate().filter(|(_, other)| other.needs.contains(&unit)).map(|(at, _)| at);
-            ending.extend(needing);
-            next += 1;
-        }
-        ending.into_iter().filter_map(|unit| self.fanouts.get(unit).cloned()).collect()
-    }
-
-    fn streams(&self, layout: &Layout, groups: &[Group], config: &Config) -> Vec<Arc<StreamHandle>> {
-        let pairs = config.streams.iter().zip(&layout.streams);
-        pairs
-            .filter_map(|(stream, placed)| {
-                Some(Arc::new(StreamHandle {
-                    config: stream.clone(),
-                    fanout: self.fanouts.get(placed.unit)?.clone(),
-                    demand: self.demands.get(placed.unit)?.clone(),
-                    group: groups.get(placed.group)?.clone(),
-                    in_plan: placed.in_plan,
-                    stills: Default::default(),
-                }))
-            })
-            .collect()
-    }
 }

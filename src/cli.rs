@@ -14,7 +14,18 @@ pub struct Cli {
     pub command: Option<Command>,
     /// How to serve.
     #[command(flatten)]
-    pub options: Options,
+    pub serve: Serve,
+}
+
+/// How to serve.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Serve {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Options,
+    /// Read the configuration again whenever its file changes, not only on SIGHUP.
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// What all that read a configuration share.

@@ -9,6 +9,7 @@ pub mod ipc;
 pub mod media;
 pub mod net;
 pub mod output;
+pub mod reload;
 pub mod run;
 pub mod stream;
 pub mod sys;

@@ -16,6 +16,6 @@ fn main() -> ExitCode {
         Some(Command::Guard { server, argv }) => voyandz::sys::guard::run(server, &argv),
         Some(Command::Check(options)) => voyandz::run::check(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),
-        None => voyandz::run::serve(&cli.options),
+        None => voyandz::run::serve(&cli.serve),
     }
 }

@@ -2,12 +2,15 @@
 
 use crate::{
     app::{self, App, LaunchFault},
-    cli::Options,
+    cli::{Options, Serve},
     config::{self, Config, Origin},
-    telemetry,
+    reload, telemetry,
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use tokio_util::sync::CancellationToken;
 
 /// The configuration is at fault (`EX_CONFIG` of sysexits.h).
@@ -20,10 +23,10 @@ const LAST_LINE: Duration = Duration::from_millis(50);
 const LAST_THREADS: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT; a second one ends at once.
-pub fn serve(options: &Options) -> ExitCode {
-    let _log = telemetry::init(options.verbose);
+pub fn serve(options: &Serve) -> ExitCode {
+    let _log = telemetry::init(options.config.verbose);
     tracing::info!("voyandz {}", env!("CARGO_PKG_VERSION"));
-    let (origin, config) = match load(options) {
+    let (origin, config) = match find_and_load(&options.config) {
         Ok(loaded) => loaded,
         Err(faults) => return refuse(&faults, BAD_CONFIG),
     };
@@ -44,7 +47,7 @@ pub fn serve(options: &Options) -> ExitCode {
             Ok(faults) => return refuse(&faults, BAD_CONFIG),
             Err(error) => return refuse(&[format!("{error:#}")], CANNOT_START),
         }
-        match listen(&config).await {
+        match listen(origin, config, options.watch).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&[format!("{error:#}")], CANNOT_START),
         }
@@ -54,9 +57,11 @@ pub fn serve(options: &Options) -> ExitCode {
     code
 }
 
-async fn listen(config: &Config) -> anyhow::Result<()> {
+async fn listen(origin: Origin, config: Config, watched: bool) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::load(config)?;
+    let (changes, coming) = mpsc::channel(1);
+    tokio::spawn(reload::follow(origin, watched, changes));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -76,13 +81,13 @@ async fn listen(config: &Config) -> anyhow::Result<()> {
             }
         }
     });
-    app.run(stop).await;
+    app.run(stop, coming).await;
     Ok(())
 }
 
 /// Reports all faults of a configuration.
 pub fn check(options: &Options) -> ExitCode {
-    let faults = load(options).and_then(|(origin, config)| {
+    let faults = find_and_load(options).and_then(|(origin, config)| {
         if let Some(warnings) = config::warnings(&origin, &config) {
             say(&warnings.to_string());
         }
@@ -106,7 +111,7 @@ pub fn check(options: &Options) -> ExitCode {
 
 /// Prints the resolved configuration, without its secrets.
 pub fn print(options: &Options) -> ExitCode {
-    match load(options) {
+    match find_and_load(options) {
         Ok((_, config)) => say(config::to_yaml(&config::masked(&config)).trim_end()),
         Err(faults) => {
             say(&faults.join("\n"));
@@ -115,14 +120,20 @@ pub fn print(options: &Options) -> ExitCode {
     }
 }
 
-fn load(options: &Options) -> Result<(Origin, Config), Vec<String>> {
+fn find_and_load(options: &Options) -> Result<(Origin, Config), Vec<String>> {
     let environment = std::env::var_os("VOYANDZ_CONFFILE").map(PathBuf::from);
-    let origin = config::find(options.file.as_deref(), environment.as_deref());
-    let loaded = origin.and_then(|origin| config::load(&origin).map(|config| (origin, config)));
-    loaded.map_err(|error| chain(&error).lines().map(str::to_owned).collect())
+    let origin = config::find(options.file.as_deref(), environment.as_deref()).map_err(|error| lines(&error))?;
+    let config = load(&origin)?;
+    Ok((origin, config))
 }
 
-async fn check_texts(origin: &Origin, config: &Config) -> anyhow::Result<Vec<String>> {
+/// Reads and checks a configuration; what only GStreamer can check is not checked yet.
+pub(crate) fn load(origin: &Origin) -> Result<Config, Vec<String>> {
+    config::load(origin).map_err(|error| lines(&error))
+}
+
+/// Lets a worker check the gst-launch texts of a configuration; returns their faults.
+pub(crate) async fn check_texts(origin: &Origin, config: &Config) -> anyhow::Result<Vec<String>> {
     let faults = app::check_texts(config).await?;
     let found = faults.into_iter().map(|LaunchFault { path, fault }| {
         let message = match fault.at {
@@ -132,6 +143,10 @@ async fn check_texts(origin: &Origin, config: &Config) -> anyhow::Result<Vec<Str
         (path.to_vec(), message)
     });
     Ok(config::late_faults(origin, found).to_string().lines().map(str::to_owned).collect())
+}
+
+fn lines(error: &dyn std::error::Error) -> Vec<String> {
+    chain(error).lines().map(str::to_owned).collect()
 }
 
 /// An error and its causes on one line.

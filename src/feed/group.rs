@@ -11,11 +11,15 @@ use crate::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureRequest, Plan, ToWorker,
     },
     stream::{FanOut, SharedWriter},
+    sys::monotonic,
 };
 use bytes::Bytes;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -39,18 +43,14 @@ pub struct Setup {
     /// What its worker runs.
     pub plan: Plan,
     /// For each feed of the plan whose bytes come from the server: the fan-out that has them.
-    pub feeds: Vec<Option<FanOut>>,
+    pub feeds: BTreeMap<u32, FanOut>,
     /// For each stream of the plan: where its packets go.
-    pub streams: Vec<SharedWriter>,
+    pub streams: BTreeMap<u32, SharedWriter>,
 }
 
 /// Handle to a group.
 #[derive(Debug, Clone)]
-pub struct Group {
-    requests: mpsc::Sender<Request>,
-    /// Whether packets of a stream are taken: not between a stop and the next start.
-    streams: Arc<[SharedWriter]>,
-}
+pub struct Group(mpsc::Sender<Request>);
 
 /// One feed or stream of a group, as a source.
 #[derive(Debug, Clone)]
@@ -59,9 +59,12 @@ pub struct ItemSource {
     pub group: Group,
     /// Which one.
     pub item: Item,
+    /// Where its packets go, if it is a stream.
+    pub writer: Option<SharedWriter>,
 }
 
 enum Request {
+    Change(Setup),
     Run { item: Item, first: oneshot::Sender<()>, ended: oneshot::Sender<Ended> },
     Stop(Item),
     ForceKeyframe(u32),
@@ -83,22 +86,20 @@ impl ItemSource {
         fail::fail_point!("item");
         let (ended_tell, mut ended) = oneshot::channel();
         let gone = || Ended::Failed("the server is ending".to_owned());
-        if self.group.requests.send(Request::Run { item: self.item, first, ended: ended_tell }).await.is_err() {
+        if self.group.0.send(Request::Run { item: self.item, first, ended: ended_tell }).await.is_err() {
             return gone();
         }
         tokio::select! {
             ended = &mut ended => return ended.unwrap_or_else(|_| gone()),
             () = stop.cancelled() => {}
         }
-        let _ = self.group.requests.send(Request::Stop(self.item)).await;
+        let _ = self.group.0.send(Request::Stop(self.item)).await;
         ended.await.unwrap_or_else(|_| gone())
     }
 
     /// See [`super::source::Source::clear`].
     pub fn clear(&self) {
-        if let Item::Stream(stream) = self.item
-            && let Some(writer) = self.group.streams.get(stream as usize)
-        {
+        if let Some(writer) = &self.writer {
             writer.lock().clear();
         }
     }
@@ -108,13 +109,13 @@ impl Group {
     /// The group's handle, and the task to run until `stop`.
     pub fn new(setup: Setup, pool: Pool, stop: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (requests, inbox) = mpsc::channel(REQUESTS);
-        let streams: Arc<[SharedWriter]> = setup.streams.into();
-        let group = Self { requests: requests.clone(), streams: streams.clone() };
         let task = Task {
             name: setup.name,
-            plan: setup.plan,
+            plan: Plan { epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(), ..setup.plan },
             feeds: setup.feeds,
-            streams,
+            streams: watch::Sender::new(setup.streams),
+            keyframes: BTreeMap::new(),
+            requests: requests.downgrade(),
             pool,
             stop,
             running: HashMap::new(),
@@ -122,7 +123,13 @@ impl Group {
             last_picture: None,
             link: None,
         };
-        (group, task.run(requests.downgrade(), inbox))
+        (Self(requests), task.run(inbox))
+    }
+
+    /// Goes on with this setup. What is in it as before is not disturbed; what is not must have been stopped.
+    pub async fn change(&self, setup: Setup) {
+        // A group that is ending needs no setup.
+        let _ = self.0.send(Request::Change(setup)).await;
     }
 
     /// A still picture.
@@ -132,7 +139,7 @@ impl Group {
     pub async fn picture(&self, of: PictureOf, format: PictureFormat) -> Result<Bytes, PictureFault> {
         let (reply, answer) = oneshot::channel();
         let gone = || PictureFault::Failed("the worker ended".to_owned());
-        self.requests.send(Request::Picture { of, format, reply }).await.map_err(|_| gone())?;
+        self.0.send(Request::Picture { of, format, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -158,8 +165,11 @@ struct Link {
 struct Task {
     name: String,
     plan: Plan,
-    feeds: Vec<Option<FanOut>>,
-    streams: Arc<[SharedWriter]>,
+    feeds: BTreeMap<u32, FanOut>,
+    streams: watch::Sender<BTreeMap<u32, SharedWriter>>,
+    /// Pass on what readers of each stream wish.
+    keyframes: BTreeMap<u32, AbortOnDropHandle<()>>,
+    requests: mpsc::WeakSender<Request>,
     pool: Pool,
     stop: CancellationToken,
     running: HashMap<Item, Running>,
@@ -169,14 +179,8 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, requests: mpsc::WeakSender<Request>, mut inbox: mpsc::Receiver<Request>) {
-        let _keyframes: Vec<_> = (0..)
-            .zip(self.streams.iter())
-            .map(|(stream, writer)| {
-                let fanout = writer.lock().fanout().clone();
-                AbortOnDropHandle::new(tokio::spawn(pass_on_keyframe_wishes(stream, fanout, requests.clone())))
-            })
-            .collect();
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        self.watch_wishes();
         let mut check = interval(ipc::BEAT);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -201,16 +205,17 @@ impl Task {
 
     async fn request(&mut self, request: Request) {
         match request {
+            Request::Change(setup) => self.change(setup),
             Request::Run { item, first, ended } => {
                 if let Err(error) = self.ensure_worker().await {
                     let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
                     return;
                 }
                 if let Item::Stream(stream) = item {
-                    if let Some(writer) = self.streams.get(stream as usize) {
+                    if let Some(writer) = self.streams.borrow().get(&stream) {
                         let mut writer = writer.lock();
                         writer.expect();
-                        if let Some(plan) = self.plan.streams.get(stream as usize) {
+                        if let Some(plan) = self.plan.streams.get(&stream) {
                             writer.container(plan.container);
                         }
                     }
@@ -234,6 +239,33 @@ impl Task {
         }
     }
 
+    fn change(&mut self, setup: Setup) {
+        let Setup { name, plan, feeds, streams } = setup;
+        self.name = name;
+        let plan = Plan { epoch: self.plan.epoch, ..plan };
+        if plan != self.plan {
+            self.plan = plan;
+            self.send(ToWorker::Plan(self.plan.clone()));
+        }
+        self.feeds = feeds;
+        self.streams.send_replace(streams);
+        self.watch_wishes();
+        self.unfeed();
+    }
+
+    /// Has an ear for the readers of each stream.
+    fn watch_wishes(&mut self) {
+        let streams = self.streams.borrow();
+        self.keyframes.retain(|stream, _| streams.contains_key(stream));
+        for (stream, writer) in streams.iter() {
+            self.keyframes.entry(*stream).or_insert_with(|| {
+                let fanout = writer.lock().fanout().clone();
+                let wishes = pass_on_keyframe_wishes(*stream, fanout, self.requests.clone());
+                AbortOnDropHandle::new(tokio::spawn(wishes))
+            });
+        }
+    }
+
     fn send(&self, message: ToWorker) {
         if let Some(link) = &self.link {
             // A worker that takes no messages is found out by its silence.
@@ -252,7 +284,7 @@ impl Task {
         let Some(media) = worker.take_media() else {
             return Err(std::io::Error::other("the worker has no media socket"));
         };
-        let pump = pump(media, self.streams.clone(), self.pictures.clone());
+        let pump = pump(media, self.streams.subscribe(), self.pictures.clone());
         let media = AbortOnDropHandle::new(tokio::spawn(pump));
         self.link = Some(Link { worker, last_beat: Instant::now(), _media: media, feeding: HashMap::new() });
         Ok(())
@@ -261,9 +293,9 @@ impl Task {
     /// Sends the worker the bytes of the feeds that this stream uses and that come from the server.
     fn feed_stream(&mut self, stream: u32) {
         let Some(link) = &mut self.link else { return };
-        let Some(plan) = self.plan.streams.get(stream as usize) else { return };
+        let Some(plan) = self.plan.streams.get(&stream) else { return };
         for &feed in &plan.feeds {
-            let Some(Some(fanout)) = self.feeds.get(feed as usize) else { continue };
+            let Some(fanout) = self.feeds.get(&feed) else { continue };
             if link.feeding.contains_key(&feed) {
                 continue;
             }
@@ -279,7 +311,7 @@ impl Task {
         let plan = &self.plan;
         let used = |feed: u32| {
             let streams = self.running.keys().filter_map(|item| match item {
-                Item::Stream(stream) => plan.streams.get(*stream as usize),
+                Item::Stream(stream) => plan.streams.get(stream),
                 Item::Feed(_) => None,
             });
             streams.into_iter().any(|stream| stream.feeds.contains(&feed))
@@ -348,10 +380,8 @@ impl Task {
 
     fn item_name(&self, item: Item) -> String {
         match item {
-            Item::Feed(feed) => self.plan.feeds.get(feed as usize).map(|feed| format!("feed {}", feed.name)),
-            Item::Stream(stream) => {
-                self.plan.streams.get(stream as usize).map(|stream| format!("stream {}", stream.name))
-            }
+            Item::Feed(feed) => self.plan.feeds.get(&feed).map(|feed| format!("feed {}", feed.name)),
+            Item::Stream(stream) => self.plan.streams.get(&stream).map(|stream| format!("stream {}", stream.name)),
         }
         .unwrap_or_default()
     }

@@ -70,6 +70,8 @@ impl State {
 pub enum Input {
     /// Someone wants it, or nobody does any more.
     Wanted(bool),
+    /// It is to run by these rules from now on.
+    Policy(Policy),
     /// The first media since the start came.
     FirstMedia,
     /// It runs no more, by itself or because it was told to.
@@ -118,13 +120,16 @@ impl Machine {
 
     /// Takes what happened and says what to do.
     pub fn handle(&mut self, now: Instant, input: Input) -> Option<Action> {
-        if let Input::Wanted(wanted) = input {
-            self.wanted = wanted;
+        match input {
+            Input::Wanted(wanted) => self.wanted = wanted,
+            Input::Policy(policy) => self.policy = policy,
+            Input::FirstMedia | Input::Ended | Input::Tick => {}
         }
         let wanted = self.wanted || self.policy.continuous;
         let (state, action) = match (self.state, input) {
             (State::Idle, _) if wanted => (State::Starting, Some(Action::Start)),
             (State::Dead, _) if !wanted => (State::Idle, None),
+            (State::Dead, _) if self.policy.resurrect => (State::Starting, Some(Action::Start)),
             (State::Backoff { .. }, _) if !wanted => (State::Idle, None),
             (State::Backoff { until }, _) if now >= until => (State::Starting, Some(Action::Start)),
 

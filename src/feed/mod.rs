@@ -2,7 +2,8 @@
 //!
 //! [`machine`] decides (pure), [`supervisor`] is the task that does what it says for one feed or stream, and a
 //! [`source`] is what runs: a program ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
-//! ([`group`], [`worker`], [`pool`]; `transfer` moves its media). [`plan`] derives all of it from the configuration; the [`registry`] has the result.
+//! ([`group`], [`worker`], [`pool`]; `transfer` moves its media). [`plan`] derives all of it from the
+//! configuration, [`units`] makes it run and exchanges it for the next; the [`registry`] has the result.
 
 pub mod command;
 pub mod demand;
@@ -17,4 +18,5 @@ pub mod source;
 pub mod stderr;
 pub mod supervisor;
 mod transfer;
+pub mod units;
 pub mod worker;

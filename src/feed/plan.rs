@@ -1,69 +1,100 @@
 //! From the configuration to what runs: which process does what, and who needs whom. Pure.
 
 use crate::{
-    config::{Config, Encoding, Feed, FeedName, Mode, Source, Stream},
+    config::{Config, Encoding, Feed, FeedName, Mode, Source, Stream, StreamName},
     feed::machine::Policy,
     ipc::{self, FeedPlan, FeedSource, Item, StreamPlan},
     media::Container,
 };
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What a command that reads a worker's feed gets: all tracks as they are, in Matroska, which can carry nearly all.
 const TAP: &str = "video. ! mux. audio. ! mux. matroskamux name=mux streamable=true min-cluster-duration=0";
 
-/// A whole configuration, ready to be run.
+/// A whole configuration, ready to be run. What has the same name in the next configuration keeps its number.
 #[derive(Debug, Default, PartialEq)]
 pub struct Layout {
     /// Worker processes.
-    pub groups: Vec<GroupLayout>,
+    pub groups: BTreeMap<GroupId, GroupLayout>,
     /// All that has a supervisor.
-    pub units: Vec<Unit>,
+    pub units: BTreeMap<UnitId, Unit>,
     /// What viewers can ask for; positions as in `Config::streams`.
     pub streams: Vec<StreamLayout>,
+    /// The group of each feed, and of each stream without one.
+    groups_of: BTreeMap<UnitId, GroupId>,
+}
+
+/// Number of a group. It stays while one of its feeds stays.
+pub type GroupId = usize;
+
+/// Names a unit, in one configuration as in the next.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnitId {
+    /// A feed.
+    Feed(FeedName),
+    /// All tracks of a worker's feed, muxed for commands.
+    Tap(FeedName),
+    /// A stream.
+    Stream(StreamName),
+}
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Feed(name) => write!(f, "feed {name}"),
+            Self::Tap(name) => write!(f, "feed {name} for commands"),
+            Self::Stream(name) => write!(f, "stream {name}"),
+        }
+    }
 }
 
 /// What one worker process runs.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct GroupLayout {
     /// For the log: the names of its feeds or streams.
     pub name: String,
     /// The plan, with no epoch yet.
     pub plan: ipc::Plan,
-    /// For each feed of the plan: the unit whose bytes it gets, if it is not the worker's own.
-    pub fed_by: Vec<Option<usize>>,
+    /// For each feed of the plan that is not the worker's own: the unit whose bytes it gets.
+    pub fed_by: BTreeMap<u32, UnitId>,
     /// For each stream of the plan: the unit whose packets they are.
-    pub stream_units: Vec<usize>,
+    pub stream_units: BTreeMap<u32, UnitId>,
 }
 
 /// A feed or stream that is started, watched and stopped by itself.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
-    /// For the log: `feed cam0`.
-    pub name: String,
     /// When it runs.
     pub policy: Policy,
     /// What it is.
     pub run: Run,
     /// Units that it needs.
-    pub needs: Vec<usize>,
+    pub needs: Vec<UnitId>,
 }
 
 /// What a unit is.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Run {
     /// A program that reads the packets of unit `input`.
     Command {
         /// Program and arguments.
         argv: Vec<String>,
         /// Unit whose packets it reads.
-        input: Option<usize>,
+        input: Option<UnitId>,
+        /// Where its standard error output is kept, beside the log.
+        stderr_file: Option<PathBuf>,
     },
     /// A named pipe.
     Pipe(PathBuf),
     /// An item of a group.
     Item {
-        /// Position in [`Layout::groups`].
-        group: usize,
+        /// Which of [`Layout::groups`].
+        group: GroupId,
         /// Which one.
         item: Item,
     },
@@ -73,9 +104,9 @@ pub enum Run {
 #[derive(Debug, PartialEq)]
 pub struct StreamLayout {
     /// The unit whose packets they are.
-    pub unit: usize,
+    pub unit: UnitId,
     /// The group that makes its pictures.
-    pub group: usize,
+    pub group: GroupId,
     /// Its number in the group's plan, or `None`: pictures are decoded from its bytes.
     pub in_plan: Option<u32>,
 }
@@ -88,46 +119,110 @@ impl Unit {
     }
 }
 
-/// Lays out a configuration.
-pub fn layout(config: &Config) -> Layout {
-    let mut builder = Builder::new(config);
+impl Layout {
+    /// The units of `before` that cannot go on as they are in this layout: those that it lacks, and those that are
+    /// something else in it.
+    pub fn ended_of(&self, before: &Self) -> BTreeSet<UnitId> {
+        let ends = |id: &UnitId| !self.units.contains_key(id) || self.what_runs(id) != before.what_runs(id);
+        before.units.keys().filter(|id| ends(id)).cloned().collect()
+    }
+
+    /// The units that need this one, it among them.
+    pub fn dependents(&self, id: &UnitId) -> Vec<UnitId> {
+        let mut found = vec![id.clone()];
+        let mut next = 0;
+        while let Some(needed) = found.get(next) {
+            let needing = self.units.iter().filter(|(_, unit)| unit.needs.contains(needed)).map(|(id, _)| id.clone());
+            let new: Vec<_> = needing.filter(|id| !found.contains(id)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found
+    }
+
+    /// All that decides what a unit's source does.
+    fn what_runs(&self, id: &UnitId) -> Option<(&Run, &[UnitId], Option<Planned<'_>>)> {
+        let unit = self.units.get(id)?;
+        let planned = match unit.run {
+            Run::Item { group, item } => self.groups.get(&group).and_then(|group| group.planned(item)),
+            Run::Command { .. } | Run::Pipe(_) => None,
+        };
+        Some((&unit.run, &unit.needs, planned))
+    }
+
+    /// The number that a feed or stream has in a group's plan.
+    fn number_of(&self, group: GroupId, item: &UnitId) -> Option<u32> {
+        let group = self.groups.get(&group)?;
+        match item {
+            UnitId::Feed(name) => {
+                group.plan.feeds.iter().find(|(_, feed)| feed.name == name.as_str()).map(|(number, _)| *number)
+            }
+            UnitId::Tap(_) | UnitId::Stream(_) => {
+                group.stream_units.iter().find(|(_, unit)| *unit == item).map(|(number, _)| *number)
+            }
+        }
+    }
+}
+
+/// What a plan says of one item.
+#[derive(Debug, PartialEq)]
+enum Planned<'a> {
+    Feed(&'a FeedPlan),
+    /// With where the bytes of its feeds come from.
+    Stream(&'a StreamPlan, Vec<Option<&'a UnitId>>),
+}
+
+impl GroupLayout {
+    fn planned(&self, item: Item) -> Option<Planned<'_>> {
+        Some(match item {
+            Item::Feed(feed) => Planned::Feed(self.plan.feeds.get(&feed)?),
+            Item::Stream(stream) => {
+                let stream = self.plan.streams.get(&stream)?;
+                Planned::Stream(stream, stream.feeds.iter().map(|feed| self.fed_by.get(feed)).collect())
+            }
+        })
+    }
+}
+
+/// Lays out a configuration that takes the place of the one that was laid out as `before`.
+pub fn layout(config: &Config, before: &Layout) -> Layout {
+    let mut builder = Builder::new(config, before);
     config.feeds.iter().for_each(|feed| builder.feed(feed));
     config.streams.iter().for_each(|stream| builder.stream(stream));
     builder.layout
 }
 
 struct Builder<'a> {
+    before: &'a Layout,
     layout: Layout,
-    /// The group of each feed.
-    groups: HashMap<&'a FeedName, usize>,
-    /// The unit of each feed, and its place in its group's plan once it has one.
-    feeds: HashMap<&'a FeedName, (usize, Option<u32>)>,
-    /// The unit that muxes all tracks of a worker's feed for commands.
-    taps: HashMap<&'a FeedName, usize>,
     sources: HashMap<&'a FeedName, &'a Source>,
+    logdir: Option<&'a Path>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(config: &'a Config) -> Self {
-        let mut layout = Layout::default();
-        let groups = group_feeds(config);
-        let count = groups.values().max().map_or(0, |last| last + 1);
-        for group in 0..count {
-            let names: Vec<_> = config
-                .feeds
-                .iter()
-                .filter(|feed| groups.get(&feed.name) == Some(&group))
-                .map(|feed| feed.name.as_str())
-                .collect();
-            layout.groups.push(GroupLayout { name: names.join("+"), ..GroupLayout::default() });
-        }
+    fn new(config: &'a Config, before: &'a Layout) -> Self {
         let sources = config.feeds.iter().map(|feed| (&feed.name, &feed.source)).collect();
-        Self { layout, groups, feeds: HashMap::new(), taps: HashMap::new(), sources }
+        let mut builder = Self { before, layout: Layout::default(), sources, logdir: config.logdir.as_deref() };
+        for feeds in connected_feeds(config) {
+            let names: Vec<_> = feeds.iter().map(|feed| feed.as_str()).collect();
+            builder.group(names.join("+"), feeds.iter().map(|feed| UnitId::Feed((*feed).clone())).collect());
+        }
+        builder
     }
 
-    fn unit(&mut self, name: String, policy: Policy, run: Run, needs: Vec<usize>) -> usize {
-        self.layout.units.push(Unit { name, policy, run, needs });
-        self.layout.units.len() - 1
+    /// A group for these. It is the one that the first of them was in before, unless others have taken it.
+    fn group(&mut self, name: String, members: Vec<UnitId>) -> GroupId {
+        let known = members.iter().filter_map(|member| self.before.groups_of.get(member)).copied();
+        let numbers = self.layout.groups.keys().chain(self.before.groups.keys());
+        let fresh = numbers.max().map_or(0, |last| last + 1);
+        let id = known.into_iter().find(|id| !self.layout.groups.contains_key(id)).unwrap_or(fresh);
+        self.layout.groups.insert(id, GroupLayout { name, ..GroupLayout::default() });
+        self.layout.groups_of.extend(members.into_iter().map(|member| (member, id)));
+        id
+    }
+
+    fn unit(&mut self, id: UnitId, policy: Policy, run: Run, needs: Vec<UnitId>) {
+        self.layout.units.insert(id, Unit { policy, run, needs });
     }
 
     fn feed(&mut self, feed: &'a Feed) {
@@ -136,49 +231,51 @@ impl<'a> Builder<'a> {
             Mode::OnDemand { linger } => (false, linger),
         };
         let policy = Policy { continuous, linger, resurrect: !feed.no_resurrect };
-        let name = format!("feed {}", feed.name);
-        let (run, in_plan) = match &feed.source {
-            Source::Command(argv) => (Run::Command { argv: argv.clone(), input: None }, None),
-            Source::Pipe(path) => (Run::Pipe(path.clone()), None),
-            Source::Pipeline(text) => self.worker_feed(&feed.name, FeedSource::Launch(text.clone())),
+        let id = UnitId::Feed(feed.name.clone());
+        let run = match &feed.source {
+            Source::Command(argv) => self.command(&id, argv, None),
+            Source::Pipe(path) => Run::Pipe(path.clone()),
+            Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone())),
             Source::File { path, looped } => {
-                self.worker_feed(&feed.name, FeedSource::File { path: path.clone(), looped: *looped })
+                self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped })
             }
         };
-        let unit = self.unit(name, policy, run, Vec::new());
-        self.feeds.insert(&feed.name, (unit, in_plan));
+        self.unit(id, policy, run, Vec::new());
     }
 
-    fn worker_feed(&mut self, name: &FeedName, source: FeedSource) -> (Run, Option<u32>) {
-        let group = self.group_of(Some(name));
-        let number = self.plan_feed(group, name, source, None);
-        (Run::Item { group, item: Item::Feed(number) }, Some(number))
+    fn command(&self, id: &UnitId, argv: &[String], input: Option<UnitId>) -> Run {
+        let stderr_file = self.logdir.map(|folder| folder.join(format!("{}.log", id.to_string().replace(' ', "-"))));
+        Run::Command { argv: argv.to_vec(), input, stderr_file }
     }
 
-    fn group_of(&mut self, feed: Option<&FeedName>) -> usize {
-        if let Some(group) = feed.and_then(|feed| self.groups.get(feed)) {
-            return *group;
+    fn worker_feed(&mut self, id: &UnitId, source: FeedSource) -> Run {
+        let group = self.group_of(id);
+        let number = self.plan_feed(group, id, source);
+        Run::Item { group, item: Item::Feed(number) }
+    }
+
+    /// The group of a feed, or of a stream without one.
+    fn group_of(&mut self, id: &UnitId) -> GroupId {
+        match self.layout.groups_of.get(id) {
+            Some(group) => *group,
+            None => self.group(plain_name(id).to_owned(), vec![id.clone()]),
         }
-        self.layout.groups.push(GroupLayout::default());
-        self.layout.groups.len() - 1
     }
 
-    fn plan_feed(&mut self, group: usize, name: &FeedName, source: FeedSource, fed_by: Option<usize>) -> u32 {
-        let Some(group) = self.layout.groups.get_mut(group) else { return u32::MAX };
-        group.plan.feeds.push(FeedPlan { name: name.to_string(), source });
-        group.fed_by.push(fed_by);
-        number(group.plan.feeds.len() - 1)
-    }
-
-    /// A feed's number in its group's plan; a feed of bytes gets one with the first stream that needs its tracks.
-    fn feed_number(&mut self, group: usize, name: &'a FeedName) -> Option<u32> {
-        let (unit, in_plan) = *self.feeds.get(name)?;
-        if in_plan.is_some() {
-            return in_plan;
+    /// A feed's number in its group's plan.
+    fn plan_feed(&mut self, group: GroupId, id: &UnitId, source: FeedSource) -> u32 {
+        if let Some(number) = self.layout.number_of(group, id) {
+            return number;
         }
-        let number = self.plan_feed(group, name, FeedSource::Bytes, Some(unit));
-        self.feeds.insert(name, (unit, Some(number)));
-        Some(number)
+        let before = self.before.groups.get(&group).map(|group| &group.plan.feeds);
+        let known = self.before.number_of(group, id);
+        let Some(planned) = self.layout.groups.get_mut(&group) else { return u32::MAX };
+        let number = known.unwrap_or_else(|| next(before, &planned.plan.feeds));
+        if source == FeedSource::Bytes {
+            planned.fed_by.insert(number, id.clone());
+        }
+        planned.plan.feeds.insert(number, FeedPlan { name: plain_name(id).to_owned(), source });
+        number
     }
 
     fn is_bytes(&self, feed: &FeedName) -> bool {
@@ -186,30 +283,21 @@ impl<'a> Builder<'a> {
     }
 
     fn stream(&mut self, stream: &'a Stream) {
-        let group = self.group_of(stream.feeds.first());
-        if let Some(group) = self.layout.groups.get_mut(group)
-            && group.name.is_empty()
-        {
-            group.name = stream.name.to_string();
-        }
-        let name = format!("stream {}", stream.name);
+        let id = UnitId::Stream(stream.name.clone());
+        let group = self.group_of(&stream.feeds.first().map_or(id.clone(), |feed| UnitId::Feed(feed.clone())));
         let placed = match (&stream.encoding, stream.feeds.as_slice()) {
             (Encoding::Copy, [feed]) if self.is_bytes(feed) => {
-                let Some((unit, _)) = self.feeds.get(feed) else { return };
-                StreamLayout { unit: *unit, group, in_plan: None }
+                StreamLayout { unit: UnitId::Feed(feed.clone()), group, in_plan: None }
             }
-            (Encoding::Copy, feeds) => {
-                self.worker_stream(group, name, &stream.name.to_string(), feeds, ipc::Encoding::Copy, stream.container)
-            }
+            (Encoding::Copy, feeds) => self.worker_stream(group, id, feeds, ipc::Encoding::Copy, stream.container),
             (Encoding::Pipeline(text), feeds) => {
-                let encoding = ipc::Encoding::Launch(text.clone());
-                self.worker_stream(group, name, &stream.name.to_string(), feeds, encoding, stream.container)
+                self.worker_stream(group, id, feeds, ipc::Encoding::Launch(text.clone()), stream.container)
             }
             (Encoding::Command(argv), feeds) => {
-                let input = feeds.first().and_then(|feed| self.bytes_of(group, feed));
-                let run = Run::Command { argv: argv.clone(), input };
-                let unit = self.unit(name, WHILE_WANTED, run, input.into_iter().collect());
-                StreamLayout { unit, group, in_plan: None }
+                let input = feeds.first().map(|feed| self.bytes_of(group, feed));
+                let run = self.command(&id, argv, input.clone());
+                self.unit(id.clone(), WHILE_WANTED, run, input.into_iter().collect());
+                StreamLayout { unit: id, group, in_plan: None }
             }
         };
         self.layout.streams.push(placed);
@@ -217,64 +305,77 @@ impl<'a> Builder<'a> {
 
     fn worker_stream(
         &mut self,
-        group: usize,
-        name: String,
-        plain: &str,
-        feeds: &'a [FeedName],
+        group: GroupId,
+        id: UnitId,
+        feeds: &[FeedName],
         encoding: ipc::Encoding,
         container: Container,
     ) -> StreamLayout {
-        let numbers = feeds.iter().filter_map(|feed| self.feed_number(group, feed)).collect();
-        let needs = feeds.iter().filter_map(|feed| self.feeds.get(feed).map(|(unit, _)| *unit)).collect();
-        let unit = self.layout.units.len();
-        let mut in_plan = 0;
-        if let Some(group) = self.layout.groups.get_mut(group) {
-            group.plan.streams.push(StreamPlan { name: plain.to_owned(), feeds: numbers, encoding, container });
-            group.stream_units.push(unit);
-            in_plan = number(group.plan.streams.len() - 1);
+        let feeds: Vec<_> = feeds.iter().map(|feed| UnitId::Feed(feed.clone())).collect();
+        // A feed of bytes gets a number with the first stream that needs its tracks.
+        let numbers = feeds.iter().map(|feed| self.plan_feed(group, feed, FeedSource::Bytes)).collect();
+        let before = self.before.groups.get(&group).map(|group| &group.plan.streams);
+        let known = self.before.number_of(group, &id);
+        let mut number = 0;
+        if let Some(group) = self.layout.groups.get_mut(&group) {
+            number = known.unwrap_or_else(|| next(before, &group.plan.streams));
+            let name = match &id {
+                UnitId::Tap(feed) => format!("{feed} for commands"),
+                id => plain_name(id).to_owned(),
+            };
+            group.plan.streams.insert(number, StreamPlan { name, feeds: numbers, encoding, container });
+            group.stream_units.insert(number, id.clone());
         }
-        self.unit(name, WHILE_WANTED, Run::Item { group, item: Item::Stream(in_plan) }, needs);
-        StreamLayout { unit, group, in_plan: Some(in_plan) }
+        self.unit(id.clone(), WHILE_WANTED, Run::Item { group, item: Item::Stream(number) }, feeds);
+        StreamLayout { unit: id, group, in_plan: Some(number) }
     }
 
     /// The unit that has a feed's tracks as bytes.
-    fn bytes_of(&mut self, group: usize, feed: &'a FeedName) -> Option<usize> {
+    fn bytes_of(&mut self, group: GroupId, feed: &FeedName) -> UnitId {
         if self.is_bytes(feed) {
-            return self.feeds.get(feed).map(|(unit, _)| *unit);
+            return UnitId::Feed(feed.clone());
         }
-        if let Some(unit) = self.taps.get(feed) {
-            return Some(*unit);
+        let tap = UnitId::Tap(feed.clone());
+        if !self.layout.units.contains_key(&tap) {
+            let encoding = ipc::Encoding::Launch(TAP.to_owned());
+            self.worker_stream(group, tap.clone(), std::slice::from_ref(feed), encoding, Container::Mkv);
         }
-        let (name, plain) = (format!("feed {feed} for commands"), format!("{feed} for commands"));
-        let encoding = ipc::Encoding::Launch(TAP.to_owned());
-        let tap = self.worker_stream(group, name, &plain, std::slice::from_ref(feed), encoding, Container::Mkv);
-        self.taps.insert(feed, tap.unit);
-        Some(tap.unit)
+        tap
     }
 }
 
 /// Streams run while someone watches.
 const WHILE_WANTED: Policy = Policy { continuous: false, linger: Duration::ZERO, resurrect: true };
 
-/// Numbers the groups: feeds are in one group when a stream uses both.
-fn group_feeds(config: &Config) -> HashMap<&FeedName, usize> {
-    let mut groups: HashMap<&FeedName, usize> =
-        config.feeds.iter().enumerate().map(|(at, feed)| (&feed.name, at)).collect();
-    for stream in &config.streams {
-        let joined: Vec<usize> = stream.feeds.iter().filter_map(|feed| groups.get(feed).copied()).collect();
-        if let Some(&into) = joined.iter().min() {
-            groups.values_mut().filter(|group| joined.contains(group)).for_each(|group| *group = into);
-        }
+fn plain_name(id: &UnitId) -> &str {
+    match id {
+        UnitId::Feed(name) | UnitId::Tap(name) => name.as_str(),
+        UnitId::Stream(name) => name.as_str(),
     }
-    let mut used: Vec<usize> = groups.values().copied().collect();
-    used.sort_unstable();
-    used.dedup();
-    groups.values_mut().for_each(|group| *group = used.binary_search(group).unwrap_or_default());
-    groups
 }
 
-fn number(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
+/// A number that neither of two plans uses.
+fn next<T>(before: Option<&BTreeMap<u32, T>>, now: &BTreeMap<u32, T>) -> u32 {
+    let last = before.into_iter().chain([now]).filter_map(|used| used.keys().next_back()).max();
+    last.map_or(0, |last| last.saturating_add(1))
+}
+
+/// The feeds in sets: two are in one when a stream uses both.
+fn connected_feeds(config: &Config) -> Vec<Vec<&FeedName>> {
+    let mut sets: Vec<Vec<&FeedName>> = config.feeds.iter().map(|feed| vec![&feed.name]).collect();
+    for stream in &config.streams {
+        let (joined, apart): (Vec<_>, Vec<_>) =
+            sets.into_iter().partition(|set| set.iter().any(|feed| stream.feeds.contains(feed)));
+        sets = apart;
+        if !joined.is_empty() {
+            sets.push(joined.concat());
+        }
+    }
+    // In the order of the configuration, which partitioning has lost.
+    let place = |feed: &FeedName| config.feeds.iter().position(|other| other.name == *feed);
+    sets.iter_mut().for_each(|set| set.sort_by_key(|feed| place(feed)));
+    sets.sort_by_key(|set| set.first().map(|feed| place(feed)));
+    sets
 }
 
 #[cfg(test)]
@@ -282,36 +383,42 @@ mod tests {
     use super::*;
     use crate::config::parse;
 
+    fn laid_out(text: &str, before: &Layout) -> Layout {
+        layout(&parse(text).unwrap(), before)
+    }
+
     /// What a layout comes to, one line a thing.
-    fn check(text: &str, expected: &str) {
-        let layout = layout(&parse(text).unwrap());
+    fn lines(layout: &Layout) -> Vec<String> {
         let mut lines = Vec::new();
-        for (at, group) in layout.groups.iter().enumerate() {
-            let feeds = group.plan.feeds.iter().zip(&group.fed_by).map(|(feed, by)| match by {
-                Some(unit) => format!("{}<{unit}", feed.name),
-                None => feed.name.clone(),
+        for (id, group) in &layout.groups {
+            let feeds = group.plan.feeds.iter().map(|(number, feed)| match group.fed_by.get(number) {
+                Some(unit) => format!("{number}={}<{unit}", feed.name),
+                None => format!("{number}={}", feed.name),
             });
             let feeds: Vec<String> = feeds.collect();
-            let streams = group.plan.streams.iter().zip(&group.stream_units);
-            let streams = streams.map(|(stream, unit)| format!("{}{:?}={unit}", stream.name, stream.feeds));
-            lines.push(format!(
-                "group {at} {}: {} | {}",
-                group.name,
-                feeds.join(" "),
-                streams.collect::<Vec<_>>().join(" ")
-            ));
+            let streams = group.plan.streams.iter();
+            let streams = streams.map(|(number, stream)| format!("{number}={}{:?}", stream.name, stream.feeds));
+            let streams: Vec<String> = streams.collect();
+            lines.push(format!("group {id} {}: {} | {}", group.name, feeds.join(" "), streams.join(" ")));
         }
-        for (at, unit) in layout.units.iter().enumerate() {
+        for (id, unit) in &layout.units {
             let run = match &unit.run {
-                Run::Command { input, .. } => format!("command {input:?}"),
+                Run::Command { input: Some(input), .. } => format!("command of {input}"),
+                Run::Command { .. } => "command".to_owned(),
                 Run::Pipe(_) => "pipe".to_owned(),
                 Run::Item { group, item } => format!("{item:?} of {group}"),
             };
-            lines.push(format!("unit {at} {}: {run} needs {:?}", unit.name, unit.needs));
+            let needs: Vec<String> = unit.needs.iter().map(|need| format!(", needs {need}")).collect();
+            lines.push(format!("{id}: {run}{}", needs.concat()));
         }
         for (at, stream) in layout.streams.iter().enumerate() {
-            lines.push(format!("stream {at}: unit {} group {} {:?}", stream.unit, stream.group, stream.in_plan));
+            lines.push(format!("viewers {at}: {} group {} {:?}", stream.unit, stream.group, stream.in_plan));
         }
+        lines
+    }
+
+    fn check(text: &str, expected: &str) {
+        let lines = lines(&laid_out(text, &Layout::default()));
         let expected: Vec<_> = expected.trim().lines().map(str::trim).collect();
         assert_eq!(lines, expected, "\n{}", lines.join("\n"));
     }
@@ -327,18 +434,18 @@ streams:
   av.ts: {feeds: [v, a]}
   other.ts: {feed: other}
   own.ts: {pipeline: videotestsrc ! x264enc ! mpegtsmux}",
-            "group 0 v+a: v a | av.ts[0, 1]=3
-             group 1 other: other | other.ts[0]=4
-             group 2 own.ts:  | own.ts[]=5
-             unit 0 feed v: Feed(0) of 0 needs []
-             unit 1 feed a: Feed(1) of 0 needs []
-             unit 2 feed other: Feed(0) of 1 needs []
-             unit 3 stream av.ts: Stream(0) of 0 needs [0, 1]
-             unit 4 stream other.ts: Stream(0) of 1 needs [2]
-             unit 5 stream own.ts: Stream(0) of 2 needs []
-             stream 0: unit 3 group 0 Some(0)
-             stream 1: unit 4 group 1 Some(0)
-             stream 2: unit 5 group 2 Some(0)",
+            "group 0 v+a: 0=v 1=a | 0=av.ts[0, 1]
+             group 1 other: 0=other | 0=other.ts[0]
+             group 2 own.ts:  | 0=own.ts[]
+             feed a: Feed(1) of 0
+             feed other: Feed(0) of 1
+             feed v: Feed(0) of 0
+             stream av.ts: Stream(0) of 0, needs feed v, needs feed a
+             stream other.ts: Stream(0) of 1, needs feed other
+             stream own.ts: Stream(0) of 2
+             viewers 0: stream av.ts group 0 Some(0)
+             viewers 1: stream other.ts group 1 Some(0)
+             viewers 2: stream own.ts group 2 Some(0)",
         );
     }
 
@@ -351,13 +458,13 @@ streams:
   same.ts: {feed: ff}
   again.ts: {feed: ff, command: [cat]}
   small.webm: {feed: ff, video: {codec: vp8}}",
-            "group 0 ff: ff<0 | small.webm[0]=2
-             unit 0 feed ff: command None needs []
-             unit 1 stream again.ts: command Some(0) needs [0]
-             unit 2 stream small.webm: Stream(0) of 0 needs [0]
-             stream 0: unit 0 group 0 None
-             stream 1: unit 1 group 0 None
-             stream 2: unit 2 group 0 Some(0)",
+            "group 0 ff: 0=ff<feed ff | 0=small.webm[0]
+             feed ff: command
+             stream again.ts: command of feed ff, needs feed ff
+             stream small.webm: Stream(0) of 0, needs feed ff
+             viewers 0: feed ff group 0 None
+             viewers 1: stream again.ts group 0 None
+             viewers 2: stream small.webm group 0 Some(0)",
         );
     }
 
@@ -369,13 +476,13 @@ streams:
 streams:
   a.ts: {feed: cam, command: [a]}
   b.ts: {feed: cam, command: [b]}",
-            "group 0 cam: cam | cam for commands[0]=1
-             unit 0 feed cam: Feed(0) of 0 needs []
-             unit 1 feed cam for commands: Stream(0) of 0 needs [0]
-             unit 2 stream a.ts: command Some(1) needs [1]
-             unit 3 stream b.ts: command Some(1) needs [1]
-             stream 0: unit 2 group 0 None
-             stream 1: unit 3 group 0 None",
+            "group 0 cam: 0=cam | 0=cam for commands[0]
+             feed cam: Feed(0) of 0
+             feed cam for commands: Stream(0) of 0, needs feed cam
+             stream a.ts: command of feed cam for commands, needs feed cam for commands
+             stream b.ts: command of feed cam for commands, needs feed cam for commands
+             viewers 0: stream a.ts group 0 None
+             viewers 1: stream b.ts group 0 None",
         );
     }
 
@@ -385,9 +492,101 @@ streams:
   a: {command: [a]}
   b: {command: [b], mode: continuous}
   c: {command: [c], mode: 2.5, no-resurrect: true}";
-        let policies: Vec<_> = layout(&parse(text).unwrap()).units.into_iter().map(|unit| unit.policy).collect();
+        let layout = laid_out(text, &Layout::default());
+        let policies: Vec<_> = layout.units.into_values().map(|unit| unit.policy).collect();
         let policy =
             |continuous, millis, resurrect| Policy { continuous, linger: Duration::from_millis(millis), resurrect };
         assert_eq!(policies, [policy(false, 0, true), policy(true, 0, true), policy(false, 2500, false)]);
+    }
+
+    const TWO: &str = "feeds:
+  v: {pipeline: videotestsrc}
+  a: {pipeline: audiotestsrc}
+  ff: {command: [ffmpeg]}
+streams:
+  v.ts: {feed: v}
+  a.ts: {feed: a}
+  ff.webm: {feed: ff, video: {codec: vp8}}
+";
+
+    /// What ends when the first configuration is exchanged for the second one.
+    fn ended(before: &str, after: &str) -> Vec<String> {
+        let before = laid_out(before, &Layout::default());
+        laid_out(after, &before).ended_of(&before).iter().map(UnitId::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_the_same_goes_on() {
+        let before = laid_out(TWO, &Layout::default());
+        assert_eq!(laid_out(TWO, &before), before);
+        assert_eq!(ended(TWO, TWO), [""; 0]);
+    }
+
+    #[test]
+    fn the_order_of_the_file_and_what_is_new_in_it_end_nothing() {
+        let turned = "feeds:
+  new: {pipeline: videotestsrc}
+  ff: {command: [ffmpeg]}
+  a: {pipeline: audiotestsrc}
+  v: {pipeline: videotestsrc, mode: continuous}
+streams:
+  new.ts: {feed: new}
+  ff.webm: {feed: ff, video: {codec: vp8}}
+  first.ts: {feed: v, video: {codec: h264, bitrate: 1M}}
+  v.ts: {feed: v, url: /elsewhere.ts}
+  a.ts: {feed: a}
+";
+        assert_eq!(ended(TWO, turned), [""; 0]);
+        let before = laid_out(TWO, &Layout::default());
+        let after = laid_out(turned, &before);
+        let groups: Vec<_> = lines(&after).into_iter().filter(|line| line.starts_with("group")).collect();
+        let expected = [
+            "group 0 v: 0=v | 0=v.ts[0] 1=first.ts[0]",
+            "group 1 a: 0=a | 0=a.ts[0]",
+            "group 2 ff: 0=ff<feed ff | 0=ff.webm[0]",
+            "group 3 new: 0=new | 0=new.ts[0]",
+        ];
+        assert_eq!(groups, expected);
+    }
+
+    #[test]
+    fn only_what_changed_ends() {
+        let check = |from: &str, to: &str, expected: &[&str]| {
+            assert!(TWO.contains(from));
+            assert_eq!(ended(TWO, &TWO.replace(from, to)), expected, "{from} became {to}");
+        };
+        check("{pipeline: audiotestsrc}", "{pipeline: audiotestsrc wave=8}", &["feed a"]);
+        check("[ffmpeg]", "[ffmpeg, -re]", &["feed ff"]);
+        check("v.ts: {feed: v}", "v.ts: {feed: v, video: {codec: h264, bitrate: 1M}}", &["stream v.ts"]);
+        check("  v.ts: {feed: v}\n", "", &["stream v.ts"]);
+        check("v.ts: {feed: v}", "v.ts: {feed: ff}", &["stream v.ts"]);
+        check("feeds:", "logdir: /tmp/log\nfeeds:", &["feed ff"]);
+        // The same name, and yet another kind of source: what takes its tracks has to begin anew.
+        check("{command: [ffmpeg]}", "{pipeline: videotestsrc}", &["feed ff", "stream ff.webm"]);
+    }
+
+    #[test]
+    fn feeds_that_come_together_meet_in_the_worker_of_the_first() {
+        let together = format!("{TWO}  av.ts: {{feeds: [v, a]}}\n");
+        assert_eq!(ended(TWO, &together), ["feed a", "stream a.ts"]);
+        assert_eq!(ended(&together, TWO), ["feed a", "stream a.ts", "stream av.ts"]);
+    }
+
+    #[test]
+    fn a_number_is_not_given_to_another_at_once() {
+        let before = laid_out("feeds: {v: {pipeline: videotestsrc}}\nstreams: {a.ts: {feed: v}}", &Layout::default());
+        let after = laid_out("feeds: {v: {pipeline: videotestsrc}}\nstreams: {b.ts: {feed: v}}", &before);
+        assert_eq!(lines(&after)[0], "group 0 v: 0=v | 1=b.ts[0]");
+    }
+
+    #[test]
+    fn dependents_are_all_that_stand_on_a_unit() {
+        let layout = laid_out(
+            "feeds: {v: {pipeline: videotestsrc}}\nstreams: {a.ts: {feed: v, command: [cat]}, b.ts: {feed: v}}",
+            &Layout::default(),
+        );
+        let found: Vec<_> = layout.dependents(&UnitId::Feed(FeedName::new("v").unwrap()));
+        let found: Vec<_> = found.iter().map(UnitId::to_string).collect();
+        assert_eq!(found, ["feed v", "feed v for commands", "stream b.ts", "stream a.ts"]);
     }
 }

@@ -25,18 +25,25 @@ const LAST_STOP: Duration = Duration::from_secs(6);
 pub struct Supervisor {
     /// For the log: `feed cam0`.
     pub name: Arc<str>,
-    /// When it runs.
-    pub policy: Policy,
+    /// What may change while it runs.
+    pub terms: watch::Receiver<Terms>,
     /// What it runs.
     pub source: Source,
     /// Who wants it.
     pub demand: Demand,
     /// What has to run for this to make sense; wanted while this is not idle.
     pub needs: Vec<Demand>,
-    /// Closed while the source is dead for good.
-    pub ends_with_it: Vec<FanOut>,
     /// Where it is in its life, for whoever asks.
     pub state: watch::Sender<State>,
+}
+
+/// What may change in the life of a supervisor while its source runs.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// When it runs.
+    pub policy: Policy,
+    /// Closed while the source is dead for good.
+    pub ends_with_it: Vec<FanOut>,
 }
 
 /// A source that runs.
@@ -49,13 +56,18 @@ struct Run {
 
 impl Supervisor {
     /// Runs until `shutdown`, then ends the source.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let mut machine = Machine::new(self.policy);
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut machine = Machine::new(self.terms.borrow_and_update().policy);
         let mut demand = self.demand.watch();
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
         let mut repeats = Repeats::default();
-        let mut input = Input::Wanted(*demand.borrow_and_update() > 0);
+        let wanted = *demand.borrow_and_update() > 0;
+        if !wanted {
+            // What was there before it, in another configuration, may have left something behind.
+            self.source.clear();
+        }
+        let mut input = Input::Wanted(wanted);
         loop {
             let before = machine.state();
             let action = machine.handle(Instant::now(), input);
@@ -87,6 +99,13 @@ impl Supervisor {
                         Input::Ended
                     }
                 },
+                Ok(()) = self.terms.changed() => {
+                    let terms = self.terms.borrow_and_update();
+                    if machine.state() == State::Dead {
+                        terms.ends_with_it.iter().for_each(FanOut::close);
+                    }
+                    Input::Policy(terms.policy)
+                }
                 () = sleep_until(machine.deadline()) => Input::Tick,
             };
         }
@@ -121,9 +140,9 @@ impl Supervisor {
         match (before, now) {
             (_, State::Dead) => {
                 tracing::error!(name = %self.name, "stays dead: it is not to be resurrected");
-                self.ends_with_it.iter().for_each(FanOut::close);
+                self.terms.borrow().ends_with_it.iter().for_each(FanOut::close);
             }
-            (State::Dead, _) => self.ends_with_it.iter().for_each(FanOut::open),
+            (State::Dead, _) => self.terms.borrow().ends_with_it.iter().for_each(FanOut::open),
             _ => {}
         }
         match now {

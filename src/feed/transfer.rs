@@ -8,10 +8,14 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{io::AsyncReadExt, net::unix::OwnedReadHalf, sync::oneshot};
+use tokio::{
+    io::AsyncReadExt,
+    net::unix::OwnedReadHalf,
+    sync::{oneshot, watch},
+};
 
 /// Picture requests that may be under way in one group.
 const PICTURES: usize = 16;
@@ -94,12 +98,17 @@ pub(super) async fn send_feed(feed: u32, from: FanOut, to: MediaSender) {
 }
 
 /// Takes a worker's media to the writers and the waiting pictures until the socket closes.
-pub(super) async fn pump(mut media: OwnedReadHalf, streams: Arc<[SharedWriter]>, pictures: Pictures) {
+pub(super) async fn pump(
+    mut media: OwnedReadHalf,
+    streams: watch::Receiver<BTreeMap<u32, SharedWriter>>,
+    pictures: Pictures,
+) {
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     loop {
         match frame::decode(&mut buffer) {
             Ok(Some(frame)) => {
-                let writer = || streams.get(frame.channel as usize).map(SharedWriter::lock);
+                let streams = streams.borrow();
+                let writer = || streams.get(&frame.channel).map(SharedWriter::lock);
                 match frame.kind {
                     FrameKind::Header => {
                         if let Some(mut writer) = writer() {

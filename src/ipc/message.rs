@@ -2,19 +2,20 @@
 
 use crate::media::Container;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// The feeds and streams that one worker runs: a group that is connected by shared tracks.
-/// Positions in the two lists are the numbers that [`Item`] and media channels use.
+/// Its numbers are those that [`Item`] and media channels use. A worker may be given another plan while it runs: what is in
+/// both under one number goes on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Nanoseconds on the machine's monotonic clock that all running times of the group count from, so that
     /// the timeline goes on when a worker is replaced.
     pub epoch: u64,
     /// The group's feeds.
-    pub feeds: Vec<FeedPlan>,
+    pub feeds: BTreeMap<u32, FeedPlan>,
     /// The group's streams that a pipeline makes.
-    pub streams: Vec<StreamPlan>,
+    pub streams: BTreeMap<u32, StreamPlan>,
 }
 
 /// One feed of a plan.
@@ -48,7 +49,7 @@ pub enum FeedSource {
 pub struct StreamPlan {
     /// The configured name, for the log.
     pub name: String,
-    /// Its feeds: positions in [`Plan::feeds`]. Empty for a stream that has its own source.
+    /// Its feeds: numbers in [`Plan::feeds`]. Empty for a stream that has its own source.
     pub feeds: Vec<u32>,
     /// How its packets are made.
     pub encoding: Encoding,
@@ -67,12 +68,12 @@ pub enum Encoding {
 }
 
 /// Something in a plan that can be started and stopped by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Item {
-    /// Position in [`Plan::feeds`].
+    /// Number in [`Plan::feeds`].
     Feed(u32),
-    /// Position in [`Plan::streams`].
+    /// Number in [`Plan::streams`].
     Stream(u32),
 }
 
@@ -80,7 +81,8 @@ pub enum Item {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToWorker {
-    /// What to run; sent once, before any `Start`. Starts nothing.
+    /// What to run; sent before any `Start`. Starts nothing. A later one adds items, ends those that it lacks, and changes those that
+    /// do not run; what runs keeps running.
     Plan(Plan),
     /// Parse these gst-launch texts; answered by [`FromWorker::Checked`]. Needs no plan.
     Check(Vec<(TextKind, String)>),
@@ -96,7 +98,7 @@ pub enum ToWorker {
     },
     /// The next video frame of this stream should be an intra-frame. The server limits the rate.
     ForceKeyframe {
-        /// Position in [`Plan::streams`].
+        /// Number in [`Plan::streams`].
         stream: u32,
     },
     /// Answered by a [`FrameKind::Picture`](super::FrameKind::Picture) or by [`FromWorker::PictureFailed`], both with `id`.
@@ -167,7 +169,7 @@ pub enum FromWorker {
     },
     /// The tracks of a feed are known, or changed.
     Tracks {
-        /// Position in [`Plan::feeds`].
+        /// Number in [`Plan::feeds`].
         feed: u32,
         /// What it has.
         tracks: Vec<Track>,

@@ -1,5 +1,6 @@
 //! The accept loop: bounded, and never spinning.
 
+use socket2::SockRef;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -15,11 +16,29 @@ const MAX_CONNECTIONS: u64 = 100_000;
 /// Pause after the system had no descriptor left for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(500);
 
+/// The places for connections, shared by all who listen.
+#[derive(Debug, Clone)]
+pub struct Connections(Arc<Semaphore>);
+
+impl Connections {
+    /// As many as the system allows descriptors, whose limit is raised for it.
+    pub fn new() -> Self {
+        let limit = raise_descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).clamp(16, MAX_CONNECTIONS);
+        Self(Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS))))
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A bound address.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
-    connections: Arc<Semaphore>,
+    connections: Connections,
 }
 
 /// A new connection, which counts until `permit` is dropped.
@@ -34,18 +53,32 @@ pub struct Accepted {
 }
 
 impl Listener {
-    /// Binds `address`; nothing is accepted yet. Raises the limit of open files to what the system allows.
+    /// Binds `address`; nothing is accepted yet.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
+    pub fn bind(address: SocketAddr, connections: Connections) -> io::Result<Self> {
+        let socket = open(address)?;
         socket.bind(address)?;
-        let socket = socket.listen(BACKLOG)?;
-        let limit = raise_descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).clamp(16, MAX_CONNECTIONS);
-        let connections = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS)));
-        Ok(Self { socket, connections })
+        Ok(Self { socket: socket.listen(BACKLOG)?, connections })
+    }
+
+    /// Binds another address while this one is still bound, also one that includes it or is included in it.
+    ///
+    /// # Errors
+    /// When the address cannot be had; this listener is as before then.
+    pub fn bind_beside(&self, address: SocketAddr) -> io::Result<Self> {
+        let socket = open(address)?;
+        // The kernel lets sockets share a port that all say so. For the moment of the change only: another server that
+        // is started by mistake must not share it.
+        let old = SockRef::from(&self.socket);
+        old.set_reuse_port(true)?;
+        socket.set_reuseport(true)?;
+        let bound = socket.bind(address).and_then(|()| socket.listen(BACKLOG));
+        old.set_reuse_port(false)?;
+        let socket = bound?;
+        SockRef::from(&socket).set_reuse_port(false)?;
+        Ok(Self { socket, connections: self.connections.clone() })
     }
 
     /// Where it listens; the port is the real one.
@@ -60,7 +93,7 @@ impl Listener {
     pub async fn accept(&self) -> Accepted {
         // The semaphore is never closed.
         let permit = loop {
-            if let Ok(permit) = self.connections.clone().acquire_owned().await {
+            if let Ok(permit) = self.connections.0.clone().acquire_owned().await {
                 break permit;
             }
         };
@@ -79,6 +112,12 @@ impl Listener {
             }
         }
     }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    Ok(socket)
 }
 
 /// Whether the error is the fault of the one connection that would have been accepted.

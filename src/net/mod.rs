@@ -2,4 +2,4 @@
 
 mod listener;
 
-pub use listener::{Accepted, Listener};
+pub use listener::{Accepted, Connections, Listener};

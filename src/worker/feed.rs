@@ -9,7 +9,7 @@ use super::{
     sync::{background, lock, play},
     track::{Change, Link, Track},
 };
-use crate::ipc::{FeedPlan, FromWorker, TrackKind};
+use crate::ipc::{FromWorker, TrackKind};
 use bytes::Bytes;
 use gst::{glib, prelude::*};
 use gstreamer as gst;
@@ -32,10 +32,10 @@ const DEMUXED: usize = 1000;
 
 /// A feed of the plan, with what outlives its runs.
 pub(super) struct Feed {
-    /// Position in the plan.
+    /// Number in the plan.
     pub(super) index: u32,
-    /// As planned.
-    pub(super) plan: FeedPlan,
+    /// The configured name.
+    pub(super) name: String,
     /// The plan's epoch.
     pub(super) epoch: u64,
     /// End of what it has delivered, since the epoch.
@@ -67,10 +67,10 @@ impl Intake {
 }
 
 impl Feed {
-    pub(super) fn new(index: u32, plan: FeedPlan, epoch: u64, events: Events) -> Arc<Self> {
+    pub(super) fn new(index: u32, name: String, epoch: u64, events: Events) -> Arc<Self> {
         Arc::new(Self {
             index,
-            plan,
+            name,
             epoch,
             end: Arc::default(),
             tracks: Mutex::default(),
@@ -240,7 +240,7 @@ impl Ingest {
     }
 
     fn new(feed: &Arc<Feed>, run: Run, base: u64, pace: Pace, anchored: bool, first: usize) -> Self {
-        let pipeline = gst::Pipeline::with_name(&feed.plan.name);
+        let pipeline = gst::Pipeline::with_name(&feed.name);
         clock::set_base(&pipeline, base);
         feed.events.watch(&pipeline, run);
         let branches = Arc::new(Branches {

@@ -13,13 +13,13 @@ use super::{
     picture::{self, Mailbox, Pictures},
     sync::{background, dispose, lock},
 };
-use crate::ipc::{self, BEAT, Ended, FromWorker, Item, LogLevel, Plan, ToWorker};
+use crate::ipc::{self, BEAT, Ended, FeedSource, FromWorker, Item, LogLevel, Plan, ToWorker};
 use feeds::{FeedSlot, FeedState, Intake, drop_demux, take_frame};
 use gst::prelude::*;
 use gstreamer as gst;
 use pictures::Asked;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     io,
     os::unix::net::UnixStream,
     sync::{
@@ -67,8 +67,10 @@ pub(super) struct Group {
     pictures: Pictures,
     asked: Vec<Asked>,
     epoch: u64,
-    feeds: Vec<FeedSlot>,
-    streams: Vec<StreamSlot>,
+    feeds: BTreeMap<u32, FeedSlot>,
+    streams: BTreeMap<u32, StreamSlot>,
+    /// What is running and has no place in the plan any more goes when it has ended.
+    planned: BTreeSet<Item>,
     /// When each item last warned, and how often since.
     warned: HashMap<Item, (Option<Instant>, u32)>,
 }
@@ -94,8 +96,9 @@ impl Group {
             pictures,
             asked: Vec::new(),
             epoch: clock::now(),
-            feeds: Vec::new(),
-            streams: Vec::new(),
+            feeds: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            planned: BTreeSet::new(),
             warned: HashMap::new(),
         })
     }
@@ -153,7 +156,7 @@ impl Group {
 
     fn command(&mut self, message: ToWorker) -> io::Result<()> {
         match message {
-            ToWorker::Plan(plan) => self.plan(plan),
+            ToWorker::Plan(plan) => self.plan(plan)?,
             ToWorker::Check(texts) => {
                 let events = self.events.clone();
                 background("check", move || {
@@ -166,7 +169,7 @@ impl Group {
             ToWorker::Stop { item: Item::Feed(feed) } => self.stop_feed(feed, Ended::Stopped)?,
             ToWorker::Stop { item: Item::Stream(stream) } => self.stop_stream(stream, Ended::Stopped)?,
             ToWorker::ForceKeyframe { stream } => {
-                if let Some(StreamState::Running(run, _)) = self.streams.get(stream as usize).map(|slot| &slot.state) {
+                if let Some(StreamState::Running(run, _)) = self.streams.get(&stream).map(|slot| &slot.state) {
                     run.force_keyframe();
                 }
             }
@@ -180,23 +183,52 @@ impl Group {
         Ok(())
     }
 
-    fn plan(&mut self, plan: Plan) {
+    /// Takes a plan, the first one or another. What is not in it, or was something else, ends.
+    fn plan(&mut self, plan: Plan) -> io::Result<()> {
         self.epoch = plan.epoch;
-        self.feeds = (0..)
-            .zip(plan.feeds)
-            .map(|(index, plan)| {
-                let feed = Feed::new(index, plan, self.epoch, self.events.clone());
-                FeedSlot { feed, state: FeedState::Idle, told: Vec::new() }
-            })
+        self.planned = (plan.feeds.keys().map(|feed| Item::Feed(*feed)))
+            .chain(plan.streams.keys().map(|stream| Item::Stream(*stream)))
             .collect();
+        let changed = |slot: &StreamSlot, index| plan.streams.get(index) != Some(&slot.plan);
+        let streams = self.streams.iter().filter(|(index, slot)| !slot.is_idle() && changed(slot, index));
+        for index in streams.map(|(index, _)| *index).collect::<Vec<_>>() {
+            self.stop_stream(index, Ended::Stopped)?;
+        }
+        let changed = |slot: &FeedSlot, index| plan.feeds.get(index).map(|feed| &feed.source) != Some(&slot.source);
+        let feeds = self.feeds.iter().filter(|(index, slot)| !slot.is_idle() && changed(slot, index));
+        for index in feeds.map(|(index, _)| *index).collect::<Vec<_>>() {
+            self.stop_feed(index, Ended::Stopped)?;
+        }
+        for (index, plan) in plan.streams {
+            match self.streams.entry(index) {
+                Entry::Vacant(entry) => {
+                    entry.insert(StreamSlot::new(plan));
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().plan = plan,
+            }
+        }
+        for (index, plan) in plan.feeds {
+            let slot = self.feeds.entry(index).or_insert_with(|| FeedSlot {
+                feed: Feed::new(index, plan.name, self.epoch, self.events.clone()),
+                source: FeedSource::Bytes,
+                state: FeedState::Idle,
+                told: Vec::new(),
+            });
+            slot.source = plan.source;
+        }
+        self.drop_unplanned();
         let mut intake = lock(&self.intake);
-        intake.feeds = self.feeds.iter().map(|slot| slot.feed.clone()).collect();
+        intake.feeds = self.feeds.iter().map(|(index, slot)| (*index, slot.feed.clone())).collect();
         for (channel, discontinuity, bytes) in std::mem::take(&mut intake.early) {
             intake.take(channel, discontinuity, bytes);
         }
-        drop(intake);
-        let slot = |plan| StreamSlot { plan, state: StreamState::Idle, ran: false, said: Vec::new() };
-        self.streams = plan.streams.into_iter().map(slot).collect();
+        Ok(())
+    }
+
+    fn drop_unplanned(&mut self) {
+        let planned = &self.planned;
+        self.feeds.retain(|index, slot| !slot.is_idle() || planned.contains(&Item::Feed(*index)));
+        self.streams.retain(|index, slot| !slot.is_idle() || planned.contains(&Item::Stream(*index)));
     }
 
     fn ended(&mut self, item: Item, why: Ended) -> io::Result<()> {
@@ -243,11 +275,11 @@ impl Group {
 
     fn is_current(&self, run: Run) -> bool {
         match run.owner {
-            Owner::Feed(feed) => matches!(self.feeds.get(feed as usize).map(|slot| &slot.state),
+            Owner::Feed(feed) => matches!(self.feeds.get(&feed).map(|slot| &slot.state),
                 Some(FeedState::Running { ingest, .. }) if ingest.run == run),
-            Owner::Demux(feed) => matches!(self.feeds.get(feed as usize).map(|slot| &slot.state),
+            Owner::Demux(feed) => matches!(self.feeds.get(&feed).map(|slot| &slot.state),
                 Some(FeedState::Running { demux: Some(demux), .. }) if demux.ingest.run == run),
-            Owner::Stream(stream) => matches!(self.streams.get(stream as usize).map(|slot| &slot.state),
+            Owner::Stream(stream) => matches!(self.streams.get(&stream).map(|slot| &slot.state),
                 Some(StreamState::Running(current, _)) if current.run == run),
             Owner::Decoder(_) => true,
         }
@@ -259,8 +291,7 @@ impl Group {
         }
         match run.owner {
             Owner::Feed(feed) => {
-                if let Some(FeedSlot { feed, state: FeedState::Running { ingest, .. }, .. }) =
-                    self.feeds.get(feed as usize)
+                if let Some(FeedSlot { feed, state: FeedState::Running { ingest, .. }, .. }) = self.feeds.get(&feed)
                     && let Some(source) = &ingest.source
                 {
                     feed.open_bytes(source);
@@ -268,16 +299,14 @@ impl Group {
             }
             Owner::Demux(feed) => {
                 if let Some(FeedSlot { state: FeedState::Running { demux: Some(demux), .. }, .. }) =
-                    self.feeds.get_mut(feed as usize)
+                    self.feeds.get_mut(&feed)
                     && let Some(source) = &demux.ingest.source
                 {
                     demux.link = Some(demux.muxed.attach(source));
                 }
             }
             Owner::Stream(stream) => {
-                if let Some(StreamSlot { state: StreamState::Running(run, _), .. }) =
-                    self.streams.get_mut(stream as usize)
-                {
+                if let Some(StreamSlot { state: StreamState::Running(run, _), .. }) = self.streams.get_mut(&stream) {
                     run.open();
                 }
             }
@@ -288,7 +317,7 @@ impl Group {
     fn gone(&mut self, run: Run) -> io::Result<()> {
         let (item, stopping) = match run.owner {
             Owner::Feed(feed) => {
-                let Some(slot) = self.feeds.get_mut(feed as usize) else { return Ok(()) };
+                let Some(slot) = self.feeds.get_mut(&feed) else { return Ok(()) };
                 match std::mem::replace(&mut slot.state, FeedState::Idle) {
                     FeedState::Stopping(stopping) if stopping.run == run => (Item::Feed(feed), stopping),
                     other => {
@@ -298,7 +327,7 @@ impl Group {
                 }
             }
             Owner::Stream(stream) => {
-                let Some(slot) = self.streams.get_mut(stream as usize) else { return Ok(()) };
+                let Some(slot) = self.streams.get_mut(&stream) else { return Ok(()) };
                 match std::mem::replace(&mut slot.state, StreamState::Idle) {
                     StreamState::Stopping(stopping) if stopping.run == run => (Item::Stream(stream), stopping),
                     other => {
@@ -314,6 +343,7 @@ impl Group {
             (_, why) => why,
         };
         self.ended(item, why)?;
+        self.drop_unplanned();
         match item {
             Item::Feed(feed) if stopping.again => self.start_feed(feed),
             Item::Stream(stream) if stopping.again => self.start_stream(stream),
@@ -323,9 +353,7 @@ impl Group {
 
     /// Why a feed failed, and first that its device is gone: GStreamer only tells of a call that failed.
     fn with_device(&self, index: u32, why: String) -> String {
-        let Some(crate::ipc::FeedSource::Launch(text)) =
-            self.feeds.get(index as usize).map(|slot| &slot.feed.plan.source)
-        else {
+        let Some(FeedSource::Launch(text)) = self.feeds.get(&index).map(|slot| &slot.source) else {
             return why;
         };
         match launch::missing_device(text) {
@@ -340,16 +368,12 @@ impl Group {
         }
         match run.owner {
             Owner::Feed(feed) | Owner::Demux(feed) => {
-                if let Some(FeedSlot { state: FeedState::Running { first, .. }, .. }) =
-                    self.feeds.get_mut(feed as usize)
-                {
+                if let Some(FeedSlot { state: FeedState::Running { first, .. }, .. }) = self.feeds.get_mut(&feed) {
                     *first = Some(Instant::now());
                 }
             }
             Owner::Stream(stream) => {
-                if let Some(StreamSlot { state: StreamState::Running(run, _), .. }) =
-                    self.streams.get_mut(stream as usize)
-                {
+                if let Some(StreamSlot { state: StreamState::Running(run, _), .. }) = self.streams.get_mut(&stream) {
                     run.started = true;
                 }
             }
@@ -361,22 +385,21 @@ impl Group {
     fn is_waiting(&self) -> bool {
         let stopping = |slot: &FeedSlot| matches!(slot.state, FeedState::Stopping(_));
         let waiting = |slot: &StreamSlot| matches!(slot.state, StreamState::Waiting { .. } | StreamState::Stopping(_));
-        !self.asked.is_empty() || self.feeds.iter().any(stopping) || self.streams.iter().any(waiting)
+        !self.asked.is_empty() || self.feeds.values().any(stopping) || self.streams.values().any(waiting)
     }
 
     fn tick(&mut self, now: Instant) -> io::Result<()> {
         self.answer_pictures()?;
         let waiting = |slot: &StreamSlot| matches!(slot.state, StreamState::Waiting { .. });
-        let streams: Vec<u32> = (0..).zip(&self.streams).filter(|(_, slot)| waiting(slot)).map(|(at, _)| at).collect();
-        for stream in streams {
+        for stream in self.streams_where(waiting) {
             self.try_stream(stream)?;
         }
         let late = |stopping: &Stopping| now.duration_since(stopping.since) > STOP;
-        let feeds = self.feeds.iter().filter_map(|slot| match &slot.state {
+        let feeds = self.feeds.values().filter_map(|slot| match &slot.state {
             FeedState::Stopping(stopping) if late(stopping) => Some(stopping.run),
             _ => None,
         });
-        let streams = self.streams.iter().filter_map(|slot| match &slot.state {
+        let streams = self.streams.values().filter_map(|slot| match &slot.state {
             StreamState::Stopping(stopping) if late(stopping) => Some(stopping.run),
             _ => None,
         });
@@ -399,7 +422,7 @@ impl Group {
         lock(&self.intake).feeds.clear();
         // Those who are on their way out already say so, too.
         let mut stopping = 0usize;
-        for (index, slot) in (0..).zip(self.streams.drain(..)) {
+        for (index, slot) in std::mem::take(&mut self.streams) {
             match slot.state {
                 StreamState::Running(mut run, _) => {
                     if let Some(pipeline) = run.pipeline.take() {
@@ -410,7 +433,7 @@ impl Group {
                 StreamState::Idle | StreamState::Waiting { .. } => {}
             }
         }
-        for (index, slot) in (0..).zip(self.feeds.drain(..)) {
+        for (index, slot) in std::mem::take(&mut self.feeds) {
             match slot.state {
                 FeedState::Running { ingest, demux, .. } => {
                     drop_demux(demux);

@@ -68,15 +68,13 @@ impl Server {
             epoch: 0,
             feeds: (0..)
                 .zip(feeds)
-                .map(|(at, source): (u32, _)| FeedPlan { name: format!("feed{at}"), source: source.clone() })
+                .map(|(at, source): (u32, _)| (at, FeedPlan { name: format!("feed{at}"), source: source.clone() }))
                 .collect(),
             streams: (0..)
                 .zip(streams)
-                .map(|(at, (feeds, encoding, container)): (u32, _)| StreamPlan {
-                    name: format!("stream{at}"),
-                    feeds: feeds.to_vec(),
-                    encoding: encoding.clone(),
-                    container: *container,
+                .map(|(at, (feeds, encoding, container)): (u32, _)| {
+                    let (feeds, encoding) = (feeds.to_vec(), encoding.clone());
+                    (at, StreamPlan { name: format!("stream{at}"), feeds, encoding, container: *container })
                 })
                 .collect(),
         };

@@ -25,5 +25,6 @@ mod joins;
 mod log;
 mod pictures;
 mod readme;
+mod reload;
 mod resilience;
 mod sources;

@@ -15,6 +15,7 @@ use crate::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::watch;
 use warp::{Filter, filters::path::FullPath, reply::Response};
 
 /// How long the head of an answer may wait for a stream whose container only its bytes can tell.
@@ -23,12 +24,12 @@ const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// All of the site's answers.
-pub fn routes(site: Arc<Site>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+/// All answers of the newest of these sites.
+pub fn routes(sites: watch::Receiver<Arc<Site>>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).then(
         move |method, path: FullPath, query: String, headers| {
-            let site = site.clone();
+            let site = sites.borrow().clone();
             async move { answer(&site, &method, path.as_str(), &query, &headers).await }
         },
     )

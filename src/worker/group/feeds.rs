@@ -15,6 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
@@ -30,6 +31,7 @@ const EARLY: usize = 256;
 /// A feed of the plan, and what it is doing.
 pub(super) struct FeedSlot {
     pub(super) feed: Arc<Feed>,
+    pub(super) source: FeedSource,
     pub(super) state: FeedState,
     pub(super) told: Vec<Track>,
 }
@@ -41,17 +43,23 @@ pub(super) enum FeedState {
     Stopping(Stopping),
 }
 
+impl FeedSlot {
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, FeedState::Idle)
+    }
+}
+
 /// Where bytes for feeds go.
 #[derive(Default)]
 pub(super) struct Intake {
-    pub(super) feeds: Vec<Arc<Feed>>,
+    pub(super) feeds: BTreeMap<u32, Arc<Feed>>,
     /// Media overtook the plan, which comes by the other socket.
     pub(super) early: Vec<(u32, bool, Bytes)>,
 }
 
 impl Intake {
     pub(super) fn take(&mut self, channel: u32, discontinuity: bool, bytes: Bytes) {
-        match self.feeds.get(channel as usize) {
+        match self.feeds.get(&channel) {
             Some(feed) => feed.take_bytes(bytes, discontinuity),
             None if self.early.len() < EARLY => self.early.push((channel, discontinuity, bytes)),
             None => {}
@@ -62,7 +70,7 @@ impl Intake {
 impl Group {
     pub(super) fn start_feed(&mut self, index: u32) -> io::Result<()> {
         let item = Item::Feed(index);
-        let Some(slot) = self.feeds.get_mut(index as usize) else {
+        let Some(slot) = self.feeds.get_mut(&index) else {
             return self.ended(item, Ended::Failed("the plan has no such feed".into()));
         };
         match &mut slot.state {
@@ -74,7 +82,7 @@ impl Group {
             FeedState::Idle => {}
         }
         slot.feed.begin();
-        match ingest(&slot.feed, clock::now()) {
+        match ingest(&slot.feed, &slot.source, clock::now()) {
             Ok(ingest) => {
                 ingest.start();
                 slot.state = FeedState::Running { ingest, demux: None, first: None };
@@ -86,7 +94,7 @@ impl Group {
 
     pub(super) fn stop_feed(&mut self, index: u32, why: Ended) -> io::Result<()> {
         let item = Item::Feed(index);
-        let Some(slot) = self.feeds.get_mut(index as usize) else { return Ok(()) };
+        let Some(slot) = self.feeds.get_mut(&index) else { return Ok(()) };
         match std::mem::replace(&mut slot.state, FeedState::Idle) {
             FeedState::Idle => self.ended(item, why),
             FeedState::Stopping(mut stopping) => {
@@ -108,7 +116,7 @@ impl Group {
     }
 
     pub(super) fn view(&self, index: u32, now: Instant) -> Option<FeedView> {
-        let slot = self.feeds.get(index as usize)?;
+        let slot = self.feeds.get(&index)?;
         let (complete, demuxed) = match &slot.state {
             FeedState::Running { ingest, demux, first } => {
                 let grown = first.is_some_and(|first| now.duration_since(first) >= GROW);
@@ -124,7 +132,7 @@ impl Group {
 
     /// Takes the muxed track of a feed apart.
     pub(super) fn demux(&mut self, index: u32) {
-        let Some(slot) = self.feeds.get_mut(index as usize) else { return };
+        let Some(slot) = self.feeds.get_mut(&index) else { return };
         let FeedState::Running { demux: demux @ None, first, .. } = &mut slot.state else { return };
         let Some(muxed) = slot.feed.track(TrackKind::Muxed) else { return };
         match Ingest::demux(&slot.feed, next_run(Owner::Demux(index))) {
@@ -138,9 +146,8 @@ impl Group {
     }
 
     pub(super) fn end_of_feed(&mut self, index: u32) -> io::Result<()> {
-        let Some(slot) = self.feeds.get(index as usize) else { return Ok(()) };
-        let (FeedSource::File { looped: true, .. }, FeedState::Running { ingest, .. }) =
-            (&slot.feed.plan.source, &slot.state)
+        let Some(slot) = self.feeds.get(&index) else { return Ok(()) };
+        let (FeedSource::File { looped: true, .. }, FeedState::Running { ingest, .. }) = (&slot.source, &slot.state)
         else {
             return self.stop_feed(index, Ended::EndOfStream);
         };
@@ -153,13 +160,13 @@ impl Group {
 
     /// Begins a feed anew while it runs: the timeline goes on where the last run ended.
     pub(super) fn restart(&mut self, index: u32) {
-        let Some(slot) = self.feeds.get_mut(index as usize) else { return };
+        let Some(slot) = self.feeds.get_mut(&index) else { return };
         let FeedState::Running { ingest: current, demux, first } = &mut slot.state else { return };
         let end = self.epoch.saturating_add(slot.feed.end.load(Ordering::Relaxed));
         // A file of one picture has no length; it must not be read over and over without a pause.
         let base = end.max(current.base.saturating_add(SHORTEST_LOOP));
         slot.feed.begin();
-        match ingest(&slot.feed, base.max(clock::now().saturating_sub(GROW.as_nanos() as u64))) {
+        match ingest(&slot.feed, &slot.source, base.max(clock::now().saturating_sub(GROW.as_nanos() as u64))) {
             Ok(fresh) => {
                 fresh.start();
                 let old = std::mem::replace(current, fresh);
@@ -175,7 +182,7 @@ impl Group {
     }
 
     pub(super) fn tracks_changed(&mut self, index: u32) -> io::Result<()> {
-        let Some(slot) = self.feeds.get_mut(index as usize) else { return Ok(()) };
+        let Some(slot) = self.feeds.get_mut(&index) else { return Ok(()) };
         let tracks: Vec<Track> = slot
             .feed
             .tracks()
@@ -189,9 +196,7 @@ impl Group {
             slot.told.clone_from(&tracks);
             self.say(&FromWorker::Tracks { feed: index, tracks })?;
         }
-        let users: Vec<u32> =
-            (0..).zip(&self.streams).filter(|(_, slot)| slot.plan.feeds.contains(&index)).map(|(at, _)| at).collect();
-        for stream in users {
+        for stream in self.streams_where(|slot| slot.plan.feeds.contains(&index)) {
             self.check_stream(stream)?;
             self.try_stream(stream)?;
         }
@@ -206,9 +211,9 @@ pub(super) fn drop_demux(demux: Option<Demux>) {
     }
 }
 
-pub(super) fn ingest(feed: &Arc<Feed>, base: u64) -> Result<Ingest, String> {
+fn ingest(feed: &Arc<Feed>, source: &FeedSource, base: u64) -> Result<Ingest, String> {
     let run = next_run(Owner::Feed(feed.index));
-    match &feed.plan.source {
+    match source {
         FeedSource::Launch(text) => Ingest::launch(feed, run, text, base),
         FeedSource::File { path, .. } => Ingest::file(feed, run, path, base),
         FeedSource::Bytes => Ingest::bytes(feed, run),

@@ -41,7 +41,7 @@ impl Group {
         let Some(stream) = stream else {
             return self.mailbox.take(id).map(Material::Bytes).ok_or(None);
         };
-        let Some(slot) = self.streams.get(stream as usize) else {
+        let Some(slot) = self.streams.get(&stream) else {
             return Err(Some(PictureFault::Failed("the plan has no such stream".into())));
         };
         match &slot.state {

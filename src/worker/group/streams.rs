@@ -39,9 +39,24 @@ pub(super) enum StreamState {
     Stopping(Stopping),
 }
 
+impl StreamSlot {
+    pub(super) fn new(plan: StreamPlan) -> Self {
+        Self { plan, state: StreamState::Idle, ran: false, said: Vec::new() }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, StreamState::Idle)
+    }
+}
+
 impl Group {
+    /// The streams of which this is true.
+    pub(super) fn streams_where(&self, is_meant: impl Fn(&StreamSlot) -> bool) -> Vec<u32> {
+        self.streams.iter().filter(|(_, slot)| is_meant(slot)).map(|(index, _)| *index).collect()
+    }
+
     pub(super) fn start_stream(&mut self, index: u32) -> io::Result<()> {
-        let Some(slot) = self.streams.get_mut(index as usize) else {
+        let Some(slot) = self.streams.get_mut(&index) else {
             return self.ended(Item::Stream(index), Ended::Failed("the plan has no such stream".into()));
         };
         match &mut slot.state {
@@ -59,7 +74,7 @@ impl Group {
 
     pub(super) fn stop_stream(&mut self, index: u32, why: Ended) -> io::Result<()> {
         let item = Item::Stream(index);
-        let Some(slot) = self.streams.get_mut(index as usize) else { return Ok(()) };
+        let Some(slot) = self.streams.get_mut(&index) else { return Ok(()) };
         match std::mem::replace(&mut slot.state, StreamState::Idle) {
             StreamState::Idle | StreamState::Waiting { .. } => self.ended(item, why),
             StreamState::Stopping(mut stopping) => {
@@ -79,7 +94,7 @@ impl Group {
                 let number = run.run;
                 drop(run);
                 let stopping = let_go(&self.events, number, pipeline, why);
-                if let Some(slot) = self.streams.get_mut(index as usize) {
+                if let Some(slot) = self.streams.get_mut(&index) {
                     slot.state = StreamState::Stopping(stopping);
                 }
                 Ok(())
@@ -90,7 +105,7 @@ impl Group {
     /// Builds a waiting stream if what it needs is known.
     pub(super) fn try_stream(&mut self, index: u32) -> io::Result<()> {
         let now = Instant::now();
-        let Some(slot) = self.streams.get(index as usize) else { return Ok(()) };
+        let Some(slot) = self.streams.get(&index) else { return Ok(()) };
         let StreamState::Waiting { since, hopeful } = slot.state else { return Ok(()) };
         let plan = slot.plan.clone();
         let views: Vec<FeedView> = plan.feeds.iter().filter_map(|feed| self.view(*feed, now)).collect();
@@ -100,7 +115,7 @@ impl Group {
         let built = match stream::resolve(&plan, &views, patience) {
             Resolved::Wait(part) => {
                 let hopeful = if part { hopeful.or(Some(now)) } else { None };
-                if let Some(slot) = self.streams.get_mut(index as usize) {
+                if let Some(slot) = self.streams.get_mut(&index) {
                     slot.state = StreamState::Waiting { since, hopeful };
                 }
                 return Ok(());
@@ -121,7 +136,7 @@ impl Group {
         match built {
             Ok(run) => {
                 run.start(&self.events);
-                if let Some(slot) = self.streams.get_mut(index as usize) {
+                if let Some(slot) = self.streams.get_mut(&index) {
                     for remark in run.remarks.iter().filter(|remark| !slot.said.contains(remark)) {
                         self.events.log(LogLevel::Info, Some(Item::Stream(index)), remark.clone());
                     }
@@ -137,8 +152,7 @@ impl Group {
     /// Ends a running stream whose tracks are not those any more that it was built for; the server starts it anew.
     pub(super) fn check_stream(&mut self, index: u32) -> io::Result<()> {
         let now = Instant::now();
-        let Some(StreamSlot { plan, state: StreamState::Running(run, _), .. }) = self.streams.get(index as usize)
-        else {
+        let Some(StreamSlot { plan, state: StreamState::Running(run, _), .. }) = self.streams.get(&index) else {
             return Ok(());
         };
         if run.is_outdated() {
@@ -164,8 +178,7 @@ impl Group {
     /// Ends streams whose muxer waits for a track that fell silent; they begin anew without it.
     pub(super) fn end_stalled(&mut self) -> io::Result<()> {
         let stalled = |slot: &StreamSlot| matches!(&slot.state, StreamState::Running(run, _) if run.is_stalled());
-        let streams: Vec<u32> = (0..).zip(&self.streams).filter(|(_, slot)| stalled(slot)).map(|(at, _)| at).collect();
-        for stream in streams {
+        for stream in self.streams_where(stalled) {
             self.stop_stream(stream, Ended::Failed("a track fell silent, and the container waits for it".into()))?;
         }
         Ok(())
@@ -178,8 +191,7 @@ impl Group {
             }
             _ => false,
         };
-        let users: Vec<u32> = (0..).zip(&self.streams).filter(|(_, slot)| uses(slot)).map(|(at, _)| at).collect();
-        for stream in users {
+        for stream in self.streams_where(uses) {
             self.stop_stream(stream, Ended::Failed(text.to_owned()))?;
         }
         Ok(())

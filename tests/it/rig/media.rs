@@ -49,6 +49,17 @@ pub fn codecs(bytes: &[u8]) -> Vec<String> {
     codecs
 }
 
+/// The heights of all pictures, each said once until it changes.
+pub fn heights(bytes: &[u8]) -> Vec<u32> {
+    let arguments =
+        ["-v", "quiet", "-select_streams", "v", "-show_entries", "frame=height", "-of", "csv=p=0", "-i", "pipe:0"];
+    let output = through("ffprobe", &arguments, bytes);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut heights: Vec<u32> = text.lines().filter_map(|line| line.trim_matches(',').parse().ok()).collect();
+    heights.dedup();
+    heights
+}
+
 /// Mean luma of every picture, 0 to 255.
 pub fn lumas(bytes: &[u8]) -> Vec<f64> {
     let scale = "scale=32:24:flags=area,format=gray";

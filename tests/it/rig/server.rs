@@ -12,7 +12,7 @@ use std::{
     ffi::OsString,
     fs,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -22,11 +22,18 @@ use tempfile::TempDir;
 /// Everything that a server started by a test leaves in the environment of its descendants.
 const MARK: &str = "VOYANDZ_TEST_RUN";
 
+/// The configuration file in a launch's folder.
+const FILE: &str = "voyandz.yaml";
+
+/// The last line about a configuration that was read again.
+const RELOADED: &str = "configuration applied|everything stays as it was";
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_voyandz");
 
 /// How to start a server.
 pub struct Launch {
     yaml: Option<String>,
+    arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: TempDir,
 }
@@ -51,7 +58,7 @@ impl Launch {
     /// Without a configuration file.
     pub fn bare() -> Self {
         let folder = tempfile::Builder::new().prefix("voyandz-it-").tempdir().unwrap();
-        Self { yaml: None, environment: Vec::new(), folder }
+        Self { yaml: None, arguments: Vec::new(), environment: Vec::new(), folder }
     }
 
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
@@ -59,9 +66,14 @@ impl Launch {
         self
     }
 
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
     /// With this configuration, to which the port is added.
     pub fn with(self, yaml: &str) -> Self {
-        Self { yaml: Some(format!("listenport: 0\n{}", unindent(yaml))), ..self }
+        Self { yaml: Some(with_port(yaml)), ..self }
     }
 
     /// The folder of the configuration file, where a test may put what it needs.
@@ -83,10 +95,11 @@ impl Launch {
         let mark = format!("{MARK}={}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
         let mut command = Command::new(PROGRAM);
         if let Some(yaml) = &self.yaml {
-            let file = self.folder.path().join("voyandz.yaml");
+            let file = self.folder.path().join(FILE);
             fs::write(&file, yaml).unwrap();
             command.arg("-f").arg(file);
         }
+        command.args(&self.arguments);
         command.env_remove("VOYANDZ_CONFFILE").envs(self.environment).env(MARK, mark.split_once('=').unwrap().1);
         command.current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -127,6 +140,24 @@ impl Server {
     /// Asks for something and reads the head of the answer.
     pub fn get(&self, target: &str) -> Answer {
         http::get(self.address(), target)
+    }
+
+    /// The configuration file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join(FILE)
+    }
+
+    /// Has it go over to this configuration, to which the port is added; returns the log's line about it.
+    pub fn reload(&self, yaml: &str) -> String {
+        self.reload_exact(&with_port(yaml))
+    }
+
+    /// Has it go over to exactly this configuration.
+    pub fn reload_exact(&self, yaml: &str) -> String {
+        let before = self.log.count(RELOADED);
+        fs::write(self.file(), yaml).unwrap();
+        process::send(self.pid(), Signal::HUP);
+        self.log.wait_nth(RELOADED, before + 1, SOON)
     }
 
     /// All processes below the server, near and far.
@@ -226,6 +257,10 @@ impl Drop for Server {
             std::panic::resume_unwind(fault);
         }
     }
+}
+
+fn with_port(yaml: &str) -> String {
+    format!("listenport: 0\n{}", unindent(yaml))
 }
 
 /// Takes away the indentation that a text has in the source of a test.

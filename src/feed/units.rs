@@ -1,0 +1,229 @@
+//! Everything that runs for a configuration, and its exchange for what runs for the next one.
+
+use super::{
+    command::CommandSource,
+    demand::Demand,
+    group::{Group, ItemSource, Setup},
+    machine::State,
+    pipe::PipeSource,
+    plan::{self, GroupId, GroupLayout, Layout, Run, Unit, UnitId},
+    pool::Pool,
+    registry::{Registry, StreamHandle},
+    source::Source,
+    stderr::Voice,
+    supervisor::{Supervisor, Terms},
+};
+use crate::{
+    config::Config,
+    ipc::Item,
+    stream::{FanOut, SharedWriter, Writer},
+    sys::Shutdown,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// What runs, and where its packets are.
+#[derive(Debug)]
+pub struct Units {
+    layout: Layout,
+    outlets: BTreeMap<UnitId, Outlet>,
+    groups: BTreeMap<GroupId, RunningGroup>,
+    running: BTreeMap<UnitId, Running>,
+    pool: Pool,
+    shutdown: Shutdown,
+}
+
+/// A unit's packets and the wish for them. It stays when what makes the packets is exchanged, and so do its viewers.
+#[derive(Debug, Clone)]
+struct Outlet {
+    fanout: FanOut,
+    writer: SharedWriter,
+    demand: Demand,
+    is_ours: bool,
+}
+
+/// The supervisor of a unit.
+#[derive(Debug)]
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    terms: watch::Sender<Terms>,
+}
+
+#[derive(Debug)]
+struct RunningGroup {
+    handle: Group,
+    stop: CancellationToken,
+}
+
+impl Outlet {
+    fn new(unit: &Unit) -> Self {
+        let is_ours = unit.is_ours();
+        let fanout = FanOut::new(is_ours);
+        let writer = SharedWriter::new(Writer::new(fanout.clone(), is_ours));
+        Self { fanout, writer, demand: Demand::default(), is_ours }
+    }
+}
+
+impl Units {
+    /// Nothing yet; tasks will be spawned on `shutdown`.
+    pub fn new(pool: Pool, shutdown: Shutdown) -> Self {
+        Self {
+            layout: Layout::default(),
+            outlets: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            running: BTreeMap::new(),
+            pool,
+            shutdown,
+        }
+    }
+
+    /// Goes over to a configuration. What is in it as before is not disturbed. What is not is stopped first, which takes
+    /// seconds at most, so that nothing new finds a device or port still taken. Not cancel-safe.
+    pub async fn apply(&mut self, config: &Config) -> (Registry, Exchange) {
+        let layout = plan::layout(config, &self.layout);
+        self.drop_outlets(&layout);
+        let ended = self.end(&layout.ended_of(&self.layout)).await;
+        for (id, unit) in &layout.units {
+            self.outlets.entry(id.clone()).or_insert_with(|| Outlet::new(unit));
+        }
+        self.layout = layout;
+        self.change_groups().await;
+        let begun = self.begin();
+        (self.registry(config), Exchange { ended, begun })
+    }
+
+    /// Ends the viewers of what the next layout has no more, or cannot go on with.
+    fn drop_outlets(&mut self, next: &Layout) {
+        let stays =
+            |id: &UnitId, outlet: &Outlet| next.units.get(id).is_some_and(|unit| unit.is_ours() == outlet.is_ours);
+        self.outlets.retain(|id, outlet| {
+            let stays = stays(id, outlet);
+            if !stays {
+                outlet.fanout.close();
+            }
+            stays
+        });
+    }
+
+    /// Ends supervisors and their sources, all at once. Returns how many.
+    async fn end(&mut self, units: &BTreeSet<UnitId>) -> usize {
+        let ending: Vec<_> = units.iter().filter_map(|id| self.running.remove(id)).collect();
+        ending.iter().for_each(|running| running.stop.cancel());
+        let ended = ending.len();
+        for running in ending {
+            // A supervisor ends within its own limit, also when its source does not.
+            let _ = running.task.await;
+        }
+        ended
+    }
+
+    async fn change_groups(&mut self) {
+        self.groups.retain(|id, group| {
+            let stays = self.layout.groups.contains_key(id);
+            if !stays {
+                group.stop.cancel();
+            }
+            stays
+        });
+        for (id, group) in &self.layout.groups {
+            let setup = self.setup(group);
+            if let Some(running) = self.groups.get(id) {
+                running.handle.change(setup).await;
+                continue;
+            }
+            let stop = self.shutdown.token().child_token();
+            let (handle, task) = Group::new(setup, self.pool.clone(), stop.clone());
+            self.shutdown.spawn(format!("group {}", group.name), task);
+            self.groups.insert(*id, RunningGroup { handle, stop });
+        }
+    }
+
+    fn setup(&self, group: &GroupLayout) -> Setup {
+        let feeds =
+            group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.outlets.get(unit)?.fanout.clone())));
+        let streams = group
+            .stream_units
+            .iter()
+            .filter_map(|(stream, unit)| Some((*stream, self.outlets.get(unit)?.writer.clone())));
+        Setup { name: group.name.clone(), plan: group.plan.clone(), feeds: feeds.collect(), streams: streams.collect() }
+    }
+
+    /// Starts supervisors for the units that have none, and tells the others what is new to them. Returns how many began.
+    fn begin(&mut self) -> usize {
+        let mut begun = 0;
+        for (id, unit) in &self.layout.units {
+            let dependents = self.layout.dependents(id);
+            let ends_with_it = dependents.iter().filter_map(|id| Some(self.outlets.get(id)?.fanout.clone())).collect();
+            let terms = Terms { policy: unit.policy, ends_with_it };
+            if let Some(running) = self.running.get(id) {
+                running.terms.send_replace(terms);
+                continue;
+            }
+            let Some((outlet, source)) = self.outlets.get(id).zip(self.source(id, unit)) else { continue };
+            let terms = watch::Sender::new(terms);
+            let supervisor = Supervisor {
+                name: id.to_string().into(),
+                terms: terms.subscribe(),
+                source,
+                demand: outlet.demand.clone(),
+                needs: unit.needs.iter().filter_map(|need| Some(self.outlets.get(need)?.demand.clone())).collect(),
+                state: watch::Sender::new(State::Idle),
+            };
+            let stop = self.shutdown.token().child_token();
+            let task = self.shutdown.spawn(id.to_string(), supervisor.run(stop.clone()));
+            self.running.insert(id.clone(), Running { stop, task, terms });
+            begun += 1;
+        }
+        begun
+    }
+
+    fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
+        let writer = self.outlets.get(id)?.writer.clone();
+        Some(match &unit.run {
+            Run::Command { argv, input, stderr_file } => Source::Command(CommandSource {
+                name: id.to_string().into(),
+                argv: argv.as_slice().into(),
+                input: input.as_ref().and_then(|input| Some(self.outlets.get(input)?.fanout.clone())),
+                writer,
+                voice: Voice::default(),
+                stderr_file: stderr_file.clone(),
+            }),
+            Run::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
+            Run::Item { group, item } => Source::Item(ItemSource {
+                group: self.groups.get(group)?.handle.clone(),
+                item: *item,
+                writer: matches!(item, Item::Stream(_)).then_some(writer),
+            }),
+        })
+    }
+
+    fn registry(&self, config: &Config) -> Registry {
+        let pairs = config.streams.iter().zip(&self.layout.streams);
+        let streams = pairs.filter_map(|(stream, placed)| {
+            let outlet = self.outlets.get(&placed.unit)?;
+            Some(Arc::new(StreamHandle {
+                config: stream.clone(),
+                fanout: outlet.fanout.clone(),
+                demand: outlet.demand.clone(),
+                group: self.groups.get(&placed.group)?.handle.clone(),
+                in_plan: placed.in_plan,
+                stills: Default::default(),
+            }))
+        });
+        Registry::new(streams.collect())
+    }
+}
+
+/// What the way from one configuration to the next took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exchange {
+    /// Feeds and streams that were stopped, if they ran, because they are gone or not the same.
+    pub ended: usize,
+    /// Feeds and streams that are new or not the same.
+    pub begun: usize,
+}

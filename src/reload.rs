@@ -1,0 +1,118 @@
+//! The file changed, or SIGHUP came: reads the configuration again and hands it to the running server.
+
+use crate::{
+    app::Change,
+    config::{Config, Origin},
+    feed::units::Exchange,
+    run,
+};
+use std::{io, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval},
+};
+
+/// How often watched files are looked at. A look is a `stat`, which sees also what replaces a file, comes over a network
+/// or through a symbolic link, as notifications of the kernel do not.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Hands configurations to a server: the one of `origin` whenever SIGHUP comes and, with `watched`, whenever its file changed.
+/// One that has faults changes nothing. Returns when the server takes no more.
+///
+/// # Errors
+/// When the signal cannot be had.
+pub async fn follow(origin: Origin, watched: bool, changes: mpsc::Sender<Change>) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut watch = Watch::new(&origin).await;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => tracing::info!("told to read the configuration again"),
+            () = watch.changed(), if watched => tracing::info!("the configuration's file changed"),
+            () = changes.closed() => return Ok(()),
+        }
+        // What is written from here on is a new change.
+        watch.look().await;
+        match read(&origin).await {
+            Ok(config) => apply(config, &changes).await,
+            Err(faults) => {
+                faults.iter().for_each(|fault| tracing::error!("{fault}"));
+                tracing::error!("the configuration has faults: everything stays as it was");
+            }
+        }
+    }
+}
+
+async fn read(origin: &Origin) -> Result<Config, Vec<String>> {
+    let from = origin.clone();
+    let loaded = tokio::task::spawn_blocking(move || run::load(&from)).await;
+    let config = loaded.unwrap_or_else(|error| Err(vec![error.to_string()]))?;
+    match run::check_texts(origin, &config).await {
+        Ok(faults) if faults.is_empty() => Ok(config),
+        Ok(faults) => Err(faults),
+        Err(error) => Err(vec![format!("{error:#}")]),
+    }
+}
+
+async fn apply(config: Config, changes: &mpsc::Sender<Change>) {
+    let (done, outcome) = oneshot::channel();
+    if changes.send(Change { config, done }).await.is_err() {
+        return;
+    }
+    match outcome.await {
+        Ok(Ok(Exchange { ended: 0, begun: 0 })) => tracing::info!("configuration applied: all feeds and streams go on"),
+        Ok(Ok(Exchange { ended, begun })) => {
+            tracing::info!(ended, begun, "configuration applied: all other feeds and streams go on");
+        }
+        Ok(Err(error)) => tracing::error!("{error:#}: everything stays as it was"),
+        // The server is ending.
+        Err(_) => {}
+    }
+}
+
+/// The files of a configuration, as they were when last looked at.
+struct Watch {
+    files: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+/// What is another after a file was written or replaced: device and inode, length, time of change.
+type Stamp = (u64, u64, u64, i64, i64);
+
+impl Watch {
+    async fn new(origin: &Origin) -> Self {
+        let files = match origin {
+            Origin::File(path) => vec![(path.clone(), None)],
+            Origin::Demo => Vec::new(),
+        };
+        let mut watch = Self { files };
+        watch.look().await;
+        watch
+    }
+
+    /// Returns whether a file is not as it was.
+    async fn look(&mut self) -> bool {
+        let mut changed = false;
+        for (path, known) in &mut self.files {
+            let found = tokio::fs::metadata(path).await.ok();
+            let found = found.map(|file| (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()));
+            changed |= *known != found;
+            *known = found;
+        }
+        changed
+    }
+
+    /// Waits until a file is not as it was, and then until it stays as it is: editors write in steps.
+    async fn changed(&mut self) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut changing = false;
+        loop {
+            looks.tick().await;
+            let changed = self.look().await;
+            if changing && !changed {
+                return;
+            }
+            changing |= changed;
+        }
+    }
+}
