@@ -2,11 +2,16 @@
 
 use crate::{
     app::Change,
-    config::{Config, Origin},
+    config::{Config, Loaded, Origin},
     feed::units::Exchange,
     run,
 };
-use std::{io, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
+use std::{
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
@@ -17,24 +22,31 @@ use tokio::{
 /// or through a symbolic link, as notifications of the kernel do not.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Hands configurations to a server: the one of `origin` whenever SIGHUP comes and, with `watched`, whenever its file changed.
-/// One that has faults changes nothing. Returns when the server takes no more.
+/// Hands configurations to a server: the one of `origin` whenever SIGHUP comes and whenever one of the files that are to be
+/// `watched` changed. One that has faults changes nothing. Returns when the server takes no more.
 ///
 /// # Errors
 /// When the signal cannot be had.
-pub async fn follow(origin: Origin, watched: bool, changes: mpsc::Sender<Change>) -> io::Result<()> {
+pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc::Sender<Change>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut watch = Watch::new(&origin).await;
+    let watches = watched.is_some();
+    let mut watch = Watch::default();
+    watch.set(watched.unwrap_or_default()).await;
     loop {
         tokio::select! {
             _ = hangup.recv() => tracing::info!("told to read the configuration again"),
-            () = watch.changed(), if watched => tracing::info!("the configuration's file changed"),
+            () = watch.changed(), if watches => tracing::info!("the configuration's file changed"),
             () = changes.closed() => return Ok(()),
         }
         // What is written from here on is a new change.
         watch.look().await;
         match read(&origin).await {
-            Ok(config) => apply(config, &changes).await,
+            Ok(Loaded { config, files, .. }) => {
+                if watches {
+                    watch.set(files).await;
+                }
+                apply(config, &changes).await;
+            }
             Err(faults) => {
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
                 tracing::error!("the configuration has faults: everything stays as it was");
@@ -43,12 +55,12 @@ pub async fn follow(origin: Origin, watched: bool, changes: mpsc::Sender<Change>
     }
 }
 
-async fn read(origin: &Origin) -> Result<Config, Vec<String>> {
+async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
     let from = origin.clone();
     let loaded = tokio::task::spawn_blocking(move || run::load(&from)).await;
-    let config = loaded.unwrap_or_else(|error| Err(vec![error.to_string()]))?;
-    match run::check_texts(origin, &config).await {
-        Ok(faults) if faults.is_empty() => Ok(config),
+    let loaded = loaded.unwrap_or_else(|error| Err(vec![error.to_string()]))?;
+    match run::check_texts(&loaded).await {
+        Ok(faults) if faults.is_empty() => Ok(loaded),
         Ok(faults) => Err(faults),
         Err(error) => Err(vec![format!("{error:#}")]),
     }
@@ -71,6 +83,7 @@ async fn apply(config: Config, changes: &mpsc::Sender<Change>) {
 }
 
 /// The files of a configuration, as they were when last looked at.
+#[derive(Default)]
 struct Watch {
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
@@ -79,22 +92,23 @@ struct Watch {
 type Stamp = (u64, u64, u64, i64, i64);
 
 impl Watch {
-    async fn new(origin: &Origin) -> Self {
-        let files = match origin {
-            Origin::File(path) => vec![(path.clone(), None)],
-            Origin::Demo => Vec::new(),
-        };
-        let mut watch = Self { files };
-        watch.look().await;
-        watch
+    /// Watches these from now on; those that were watched before, since they were last looked at.
+    async fn set(&mut self, files: Vec<PathBuf>) {
+        let known = std::mem::take(&mut self.files);
+        for file in files {
+            let stamp = match known.iter().find(|(path, _)| *path == file) {
+                Some((_, stamp)) => *stamp,
+                None => stamp(&file).await,
+            };
+            self.files.push((file, stamp));
+        }
     }
 
     /// Returns whether a file is not as it was.
     async fn look(&mut self) -> bool {
         let mut changed = false;
         for (path, known) in &mut self.files {
-            let found = tokio::fs::metadata(path).await.ok();
-            let found = found.map(|file| (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()));
+            let found = stamp(path).await;
             changed |= *known != found;
             *known = found;
         }
@@ -115,4 +129,9 @@ impl Watch {
             changing |= changed;
         }
     }
+}
+
+async fn stamp(path: &Path) -> Option<Stamp> {
+    let file = tokio::fs::metadata(path).await.ok()?;
+    Some((file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }

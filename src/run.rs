@@ -3,7 +3,7 @@
 use crate::{
     app::{self, App, LaunchFault},
     cli::{Options, Serve},
-    config::{self, Config, Origin},
+    config::{self, Loaded, Origin},
     reload, telemetry,
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
@@ -26,7 +26,7 @@ const LAST_THREADS: Duration = Duration::from_millis(500);
 pub fn serve(options: &Serve) -> ExitCode {
     let _log = telemetry::init(options.config.verbose);
     tracing::info!("voyandz {}", env!("CARGO_PKG_VERSION"));
-    let (origin, config) = match find_and_load(&options.config) {
+    let (origin, loaded) = match find_and_load(&options.config) {
         Ok(loaded) => loaded,
         Err(faults) => return refuse(&faults, BAD_CONFIG),
     };
@@ -34,7 +34,7 @@ pub fn serve(options: &Serve) -> ExitCode {
         Origin::File(path) => tracing::info!(file = %path.display(), "configuration"),
         Origin::Demo => tracing::info!("no configuration file: running the built-in demo; name a file with -f"),
     }
-    for warning in config::warnings(&origin, &config).iter().flat_map(|warnings| &warnings.faults) {
+    for warning in loaded.warnings().iter().flat_map(|warnings| &warnings.faults) {
         tracing::warn!("{warning}");
     }
     let runtime = match tokio::runtime::Runtime::new() {
@@ -42,12 +42,12 @@ pub fn serve(options: &Serve) -> ExitCode {
         Err(error) => return refuse(&[error.to_string()], CANNOT_START),
     };
     let code = runtime.block_on(async {
-        match check_texts(&origin, &config).await {
+        match check_texts(&loaded).await {
             Ok(faults) if faults.is_empty() => {}
             Ok(faults) => return refuse(&faults, BAD_CONFIG),
             Err(error) => return refuse(&[format!("{error:#}")], CANNOT_START),
         }
-        match listen(origin, config, options.watch).await {
+        match listen(origin, loaded, options.watch).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&[format!("{error:#}")], CANNOT_START),
         }
@@ -57,11 +57,11 @@ pub fn serve(options: &Serve) -> ExitCode {
     code
 }
 
-async fn listen(origin: Origin, config: Config, watched: bool) -> anyhow::Result<()> {
+async fn listen(origin: Origin, loaded: Loaded, watched: bool) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let app = App::load(config)?;
+    let app = App::load(loaded.config)?;
     let (changes, coming) = mpsc::channel(1);
-    tokio::spawn(reload::follow(origin, watched, changes));
+    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -87,13 +87,13 @@ async fn listen(origin: Origin, config: Config, watched: bool) -> anyhow::Result
 
 /// Reports all faults of a configuration.
 pub fn check(options: &Options) -> ExitCode {
-    let faults = find_and_load(options).and_then(|(origin, config)| {
-        if let Some(warnings) = config::warnings(&origin, &config) {
+    let faults = find_and_load(options).and_then(|(_, loaded)| {
+        if let Some(warnings) = loaded.warnings() {
             say(&warnings.to_string());
         }
         let checked = tokio::runtime::Runtime::new()
             .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(check_texts(&origin, &config)));
+            .and_then(|runtime| runtime.block_on(check_texts(&loaded)));
         match checked {
             Ok(faults) if faults.is_empty() => Ok(()),
             Ok(faults) => Err(faults),
@@ -112,7 +112,7 @@ pub fn check(options: &Options) -> ExitCode {
 /// Prints the resolved configuration, without its secrets.
 pub fn print(options: &Options) -> ExitCode {
     match find_and_load(options) {
-        Ok((_, config)) => say(config::to_yaml(&config::masked(&config)).trim_end()),
+        Ok((_, loaded)) => say(config::to_yaml(&config::masked(&loaded.config)).trim_end()),
         Err(faults) => {
             say(&faults.join("\n"));
             ExitCode::from(BAD_CONFIG)
@@ -120,21 +120,21 @@ pub fn print(options: &Options) -> ExitCode {
     }
 }
 
-fn find_and_load(options: &Options) -> Result<(Origin, Config), Vec<String>> {
+fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
     let environment = std::env::var_os("VOYANDZ_CONFFILE").map(PathBuf::from);
     let origin = config::find(options.file.as_deref(), environment.as_deref()).map_err(|error| lines(&error))?;
-    let config = load(&origin)?;
-    Ok((origin, config))
+    let loaded = load(&origin)?;
+    Ok((origin, loaded))
 }
 
 /// Reads and checks a configuration; what only GStreamer can check is not checked yet.
-pub(crate) fn load(origin: &Origin) -> Result<Config, Vec<String>> {
+pub(crate) fn load(origin: &Origin) -> Result<Loaded, Vec<String>> {
     config::load(origin).map_err(|error| lines(&error))
 }
 
 /// Lets a worker check the gst-launch texts of a configuration; returns their faults.
-pub(crate) async fn check_texts(origin: &Origin, config: &Config) -> anyhow::Result<Vec<String>> {
-    let faults = app::check_texts(config).await?;
+pub(crate) async fn check_texts(loaded: &Loaded) -> anyhow::Result<Vec<String>> {
+    let faults = app::check_texts(&loaded.config).await?;
     let found = faults.into_iter().map(|LaunchFault { path, fault }| {
         let message = match fault.at {
             Some(at) => format!("{} (at character {} of the text)", fault.message, at + 1),
@@ -142,7 +142,7 @@ pub(crate) async fn check_texts(origin: &Origin, config: &Config) -> anyhow::Res
         };
         (path.to_vec(), message)
     });
-    Ok(config::late_faults(origin, found).to_string().lines().map(str::to_owned).collect())
+    Ok(loaded.late_faults(found).to_string().lines().map(str::to_owned).collect())
 }
 
 fn lines(error: &dyn std::error::Error) -> Vec<String> {

@@ -89,19 +89,35 @@ fn is_missing(path: &Path) -> bool {
     fs::metadata(path).is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
+/// A configuration, and what it was made from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the program sees.
+    pub config: Config,
+    /// All that was read for it, absolute: files, and the folders in which files were looked for. When one of them changes,
+    /// loading again may give something else. Empty for the demonstration.
+    pub files: Vec<PathBuf>,
+    /// What the file is called in front of a fault.
+    name: String,
+    /// As it was read: the file may be another one by now.
+    text: String,
+}
+
 /// Reads and checks a configuration. Relative paths in it count from the folder of its file, and a `file:` that is
 /// a named pipe now becomes [`Source::Pipe`].
 ///
 /// # Errors
 /// When the file cannot be read, or has faults.
-pub fn load(origin: &Origin) -> Result<Config, LoadError> {
-    let (name, text, folder) = match origin {
-        Origin::File(path) => (path.display().to_string(), read(path)?, path.parent()),
-        Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned(), None),
+pub fn load(origin: &Origin) -> Result<Loaded, LoadError> {
+    let (name, text, folder, mut files) = match origin {
+        Origin::File(path) => {
+            (path.display().to_string(), read(path)?, path.parent(), vec![resolve(Path::new(""), path)?])
+        }
+        Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned(), None, Vec::new()),
     };
     let folder = folder.unwrap_or(Path::new(""));
-    let (library, faults) = library(&text, folder)?;
-    let mut config = parse_with(&text, library, faults).map_err(|faults| Faults { file: name, faults })?;
+    let (library, faults) = library(&text, folder, &mut files)?;
+    let mut config = parse_with(&text, library, faults).map_err(|faults| Faults { file: name.clone(), faults })?;
     if let Some(logdir) = &mut config.logdir {
         *logdir = resolve(folder, logdir)?;
     }
@@ -114,16 +130,21 @@ pub fn load(origin: &Origin) -> Result<Config, LoadError> {
             *path = resolved;
         }
     }
-    Ok(config)
+    Ok(Loaded { config, files, name, text })
 }
 
-/// The built-in templates and those of the folders that a text names. With them come faults: the position of the folder
-/// and what is wrong with it or with one of its files.
-fn library(text: &str, folder: &Path) -> Result<(Library, Vec<(usize, String)>), LoadError> {
+/// The built-in templates and those of the folders that a text names; what is read is added to `read_files`. With them
+/// come faults: the position of the folder and what is wrong with it or with one of its files.
+fn library(
+    text: &str,
+    folder: &Path,
+    read_files: &mut Vec<PathBuf>,
+) -> Result<(Library, Vec<(usize, String)>), LoadError> {
     let mut library = Library::built_in();
     let mut faults = Vec::new();
     for (index, named) in folders(text).iter().enumerate() {
         let named = resolve(folder, named)?;
+        read_files.push(named.clone());
         let entries = fs::read_dir(&named).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let entries = match entries {
             Ok(entries) => entries,
@@ -136,6 +157,7 @@ fn library(text: &str, folder: &Path) -> Result<(Library, Vec<(usize, String)>),
         files.retain(|file| file.extension().is_some_and(|extension| extension == "launch"));
         // What a clash of names means must not depend on the file system.
         files.sort();
+        read_files.extend(files.iter().cloned());
         for file in files {
             let Some(name) = file.file_stem().and_then(|name| name.to_str()) else { continue };
             match read(&file).map(|text| launch_file(&text)) {
@@ -148,41 +170,39 @@ fn library(text: &str, folder: &Path) -> Result<(Library, Vec<(usize, String)>),
     Ok((library, faults))
 }
 
-/// Faults that were found after the file was read, for example by GStreamer, each with the path of its value in the
-/// [`Config`]. A value that the file does not have, because it was derived, has the place of what is around it, or of
-/// what it was made from.
-pub fn late_faults(origin: &Origin, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Faults {
-    let (file, text) = match origin {
-        Origin::File(path) => (path.display().to_string(), read(path).unwrap_or_default()),
-        Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned()),
-    };
-    Faults { file, faults: check::late_faults(&text, found) }
-}
+impl Loaded {
+    /// Faults that were found after the file was read, for example by GStreamer, each with the path of its value in the
+    /// [`Config`]. A value that the file does not have, because it was derived, has the place of what is around it, or of
+    /// what it was made from.
+    pub fn late_faults(&self, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Faults {
+        Faults { file: self.name.clone(), faults: check::late_faults(&self.text, found) }
+    }
 
-/// What a good configuration names and this machine lacks: programs that are not on `PATH`, and files. It may come yet, so
-/// this is no fault. `None` when there is nothing to say.
-pub fn warnings(origin: &Origin, config: &Config) -> Option<Faults> {
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let place = |section: &str, name: &str, key: &str| [section, name, key].map(str::to_owned).to_vec();
-    let feeds = config.feeds.iter().filter_map(|feed| {
-        let name = feed.name.as_str();
-        match &feed.source {
-            Source::Command(words) => Some((place("feeds", name, "command"), no_program(words, &search)?)),
-            Source::File { path, .. } if is_missing(path) => {
-                Some((place("feeds", name, "file"), format!("there is no file {}", path.display())))
+    /// What a good configuration names and this machine lacks: programs that are not on `PATH`, and files. It may come yet,
+    /// so this is no fault. `None` when there is nothing to say.
+    pub fn warnings(&self) -> Option<Faults> {
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        let place = |section: &str, name: &str, key: &str| [section, name, key].map(str::to_owned).to_vec();
+        let feeds = self.config.feeds.iter().filter_map(|feed| {
+            let name = feed.name.as_str();
+            match &feed.source {
+                Source::Command(words) => Some((place("feeds", name, "command"), no_program(words, &search)?)),
+                Source::File { path, .. } if is_missing(path) => {
+                    Some((place("feeds", name, "file"), format!("there is no file {}", path.display())))
+                }
+                _ => None,
+            }
+        });
+        let streams = self.config.streams.iter().filter_map(|stream| match &stream.encoding {
+            Encoding::Command(words) => {
+                Some((place("streams", stream.name.as_str(), "command"), no_program(words, &search)?))
             }
             _ => None,
-        }
-    });
-    let streams = config.streams.iter().filter_map(|stream| match &stream.encoding {
-        Encoding::Command(words) => {
-            Some((place("streams", stream.name.as_str(), "command"), no_program(words, &search)?))
-        }
-        _ => None,
-    });
-    let found = feeds.chain(streams).map(|(path, message)| (path, format!("warning: {message}")));
-    let warnings = late_faults(origin, found);
-    if warnings.faults.is_empty() { None } else { Some(warnings) }
+        });
+        let found = feeds.chain(streams).map(|(path, message)| (path, format!("warning: {message}")));
+        let warnings = self.late_faults(found);
+        if warnings.faults.is_empty() { None } else { Some(warnings) }
+    }
 }
 
 /// Why a command cannot start; `None` when it can.
@@ -296,7 +316,7 @@ mod tests {
         mknodat(CWD, &pipe, FileType::Fifo, Permissions::RUSR | Permissions::WUSR, 0).unwrap();
         let text = "logdir: log\nfeeds: {a: {file: pipe}, b: {file: sub/b.ts, loop: true}, c: {file: /c.ts}}";
         let origin = Origin::File(write(folder.path(), "voyandz.yaml", text));
-        let config = load(&origin).unwrap();
+        let config = load(&origin).unwrap().config;
         assert_eq!(config.logdir, Some(folder.path().join("log")));
         let sources: Vec<_> = config.feeds.iter().map(|feed| feed.source.clone()).collect();
         assert_eq!(
@@ -308,7 +328,7 @@ mod tests {
             ]
         );
         let printed = Origin::File(write(Path::new(folder.path()), "printed.yaml", to_yaml(&config)));
-        assert_eq!(load(&printed).unwrap(), config);
+        assert_eq!(load(&printed).unwrap().config, config);
     }
 
     #[test]
@@ -319,7 +339,9 @@ mod tests {
         write(folder.path(), "mine/README", "no template");
         let text = "pipelines_dir:\n  - mine\nfeeds: {a: {pipeline: {use: dvb, n: 2}}}";
         let origin = Origin::File(write(folder.path(), "voyandz.yaml", text));
-        assert_eq!(load(&origin).unwrap().feeds[0].source, Source::Pipeline("dvbsrc n=2".into()));
+        let loaded = load(&origin).unwrap();
+        assert_eq!(loaded.config.feeds[0].source, Source::Pipeline("dvbsrc n=2".into()));
+        assert_eq!(loaded.files, [folder.path().join("voyandz.yaml"), folder.path().join("mine"), file.clone()]);
 
         fs::write(&file, "dvbsrc n={n}").unwrap();
         let error = load(&origin).unwrap_err().to_string();
@@ -345,7 +367,10 @@ sets:
 ";
         let path = write(folder.path(), "voyandz.yaml", text);
         let origin = Origin::File(path.clone());
-        let warnings = warnings(&origin, &load(&origin).unwrap()).unwrap().to_string();
+        let loaded = load(&origin).unwrap();
+        // What is said is of the text that was read.
+        fs::write(&path, "feeds: {}").unwrap();
+        let warnings = loaded.warnings().unwrap().to_string();
         let file = path.display();
         assert_eq!(
             warnings,
@@ -357,12 +382,13 @@ sets:
                 folder.path().display()
             )
         );
-        assert_eq!(super::warnings(&Origin::Demo, &load(&Origin::Demo).unwrap()), None);
+        assert_eq!(load(&Origin::Demo).unwrap().warnings(), None);
     }
 
     #[test]
     fn the_demonstration_serves_three_containers() {
-        let config = load(&Origin::Demo).unwrap();
+        let Loaded { config, files, .. } = load(&Origin::Demo).unwrap();
+        assert!(files.is_empty());
         let containers: Vec<_> = config.streams.iter().map(|stream| stream.container).collect();
         assert_eq!(containers, [Container::Ts, Container::Webm, Container::Mjpeg]);
         assert!(config.streams.iter().all(|stream| matches!(stream.encoding, Encoding::Pipeline(_))));
@@ -379,7 +405,7 @@ sets:
                 if path.extension().is_none_or(|extension| extension != "yaml") {
                     continue;
                 }
-                let config = load(&Origin::File(path)).unwrap_or_else(|error| panic!("{error}"));
+                let config = load(&Origin::File(path)).unwrap_or_else(|error| panic!("{error}")).config;
                 assert_eq!(parse(&to_yaml(&config)), Ok(config));
                 files += 1;
             }
@@ -389,7 +415,8 @@ sets:
 
     #[test]
     fn the_commented_file_shows_every_key() {
-        let config = load(&Origin::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/voyandz.yaml"))).unwrap();
+        let origin = Origin::File(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/voyandz.yaml"));
+        let config = load(&origin).unwrap().config;
         assert_eq!(config.feeds[0].mode, Mode::OnDemand { linger: Duration::from_secs(10) });
         assert_eq!(config.streams[1].path.as_str(), "/studio/camera 0.ts");
     }

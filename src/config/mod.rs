@@ -29,7 +29,7 @@ mod yaml;
 
 pub use check::parse;
 pub use fault::{Fault, Faults};
-pub use load::{LoadError, Origin, find, late_faults, load, warnings};
+pub use load::{LoadError, Loaded, Origin, find, load};
 pub use mask::masked;
 pub use model::{Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Source, Stream, StreamName, StreamPath};
 pub use print::to_yaml;
