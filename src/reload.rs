@@ -61,7 +61,7 @@ async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
     let loaded = loaded.unwrap_or_else(|error| Err(vec![error.to_string()]))?;
     match run::check_texts(&loaded).await {
         Ok(faults) if faults.is_empty() => Ok(loaded),
-        Ok(faults) => Err(faults),
+        Ok(faults) => Err(faults.faults.iter().map(ToString::to_string).collect()),
         Err(error) => Err(vec![format!("{error:#}")]),
     }
 }

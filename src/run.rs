@@ -3,7 +3,7 @@
 use crate::{
     app::{self, App, LaunchFault},
     cli::{Options, Serve},
-    config::{self, Loaded, Origin},
+    config::{self, Faults, LoadError, Loaded, Origin},
     reload, telemetry,
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
@@ -34,7 +34,7 @@ pub fn serve(options: &Serve) -> ExitCode {
         Origin::File(path) => tracing::info!(file = %path.display(), "configuration"),
         Origin::Demo => tracing::info!("no configuration file: running the built-in demo; name a file with -f"),
     }
-    for warning in loaded.warnings().iter().flat_map(|warnings| &warnings.faults) {
+    for warning in loaded.missing_programs().and(loaded.missing_files()).faults {
         tracing::warn!("{warning}");
     }
     let runtime = match tokio::runtime::Runtime::new() {
@@ -44,7 +44,7 @@ pub fn serve(options: &Serve) -> ExitCode {
     let code = runtime.block_on(async {
         match check_texts(&loaded).await {
             Ok(faults) if faults.is_empty() => {}
-            Ok(faults) => return refuse(&faults, BAD_CONFIG),
+            Ok(faults) => return refuse(&faults.faults, BAD_CONFIG),
             Err(error) => return refuse(&[format!("{error:#}")], CANNOT_START),
         }
         match listen(origin, loaded, options.watch).await {
@@ -85,46 +85,50 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool) -> anyhow::Result
     Ok(())
 }
 
-/// Reports all faults of a configuration.
+/// Reports all faults of a configuration, and what it names that is not there.
 pub fn check(options: &Options) -> ExitCode {
-    let faults = find_and_load(options).and_then(|(_, loaded)| {
-        if let Some(warnings) = loaded.warnings() {
-            say(&warnings.to_string());
-        }
-        let checked = tokio::runtime::Runtime::new()
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(check_texts(&loaded)));
-        match checked {
-            Ok(faults) if faults.is_empty() => Ok(()),
-            Ok(faults) => Err(faults),
-            Err(error) => Err(vec![format!("{error:#}")]),
-        }
-    });
-    match faults {
-        Ok(()) => say("the configuration is good"),
-        Err(faults) => {
-            say(&faults.join("\n"));
-            ExitCode::from(BAD_CONFIG)
-        }
+    let (loaded, faults) = match find(options).and_then(|origin| config::examine(&origin)) {
+        Ok(examined) => examined,
+        Err(error) => return give_up(&error),
+    };
+    let checked = tokio::runtime::Runtime::new()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(check_texts(&loaded)));
+    // Without GStreamer the rest can be checked still.
+    let (late, trouble) = match checked {
+        Ok(late) => (late, None),
+        Err(error) => (Faults::default(), Some(error)),
+    };
+    // A program that is missing would be the end of every start of its command; a file comes and goes.
+    let faults = faults.and(late).and(loaded.missing_programs());
+    let is_good = faults.is_empty();
+    let lines = faults.and(loaded.missing_files().as_warnings());
+    if !lines.is_empty() {
+        say(&lines.to_string());
     }
+    if let Some(error) = trouble {
+        say(&format!("{error:#}"));
+        return ExitCode::from(CANNOT_START);
+    }
+    if is_good { say("the configuration is good") } else { ExitCode::from(BAD_CONFIG) }
 }
 
 /// Prints the resolved configuration, without its secrets.
 pub fn print(options: &Options) -> ExitCode {
-    match find_and_load(options) {
-        Ok((_, loaded)) => say(config::to_yaml(&config::masked(&loaded.config)).trim_end()),
-        Err(faults) => {
-            say(&faults.join("\n"));
-            ExitCode::from(BAD_CONFIG)
-        }
+    match find(options).and_then(|origin| config::load(&origin)) {
+        Ok(loaded) => say(config::to_yaml(&config::masked(&loaded.config)).trim_end()),
+        Err(error) => give_up(&error),
     }
 }
 
-fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
+fn find(options: &Options) -> Result<Origin, LoadError> {
     let environment = std::env::var_os("VOYANDZ_CONFFILE").map(PathBuf::from);
-    let origin = config::find(options.file.as_deref(), environment.as_deref()).map_err(|error| lines(&error))?;
-    let loaded = load(&origin)?;
-    Ok((origin, loaded))
+    config::find(options.file.as_deref(), environment.as_deref())
+}
+
+fn give_up(error: &LoadError) -> ExitCode {
+    say(&chain(error));
+    ExitCode::from(BAD_CONFIG)
 }
 
 /// Reads and checks a configuration; what only GStreamer can check is not checked yet.
@@ -132,8 +136,18 @@ pub(crate) fn load(origin: &Origin) -> Result<Loaded, Vec<String>> {
     config::load(origin).map_err(|error| lines(&error))
 }
 
+fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
+    let origin = find(options).map_err(|error| lines(&error))?;
+    let loaded = load(&origin)?;
+    Ok((origin, loaded))
+}
+
+fn lines(error: &dyn std::error::Error) -> Vec<String> {
+    chain(error).lines().map(str::to_owned).collect()
+}
+
 /// Lets a worker check the gst-launch texts of a configuration; returns their faults.
-pub(crate) async fn check_texts(loaded: &Loaded) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
     let faults = app::check_texts(&loaded.config).await?;
     let found = faults.into_iter().map(|LaunchFault { path, fault }| {
         let message = match fault.at {
@@ -142,11 +156,7 @@ pub(crate) async fn check_texts(loaded: &Loaded) -> anyhow::Result<Vec<String>> 
         };
         (path.to_vec(), message)
     });
-    Ok(loaded.late_faults(found).to_string().lines().map(str::to_owned).collect())
-}
-
-fn lines(error: &dyn std::error::Error) -> Vec<String> {
-    chain(error).lines().map(str::to_owned).collect()
+    Ok(loaded.late_faults(found))
 }
 
 /// An error and its causes on one line.

@@ -1,12 +1,14 @@
 //! Tree → checked values. Every fault is noted and the check goes on with a default, so that one run shows them all.
 
 use super::{
-    checker::{Checker, Expected, flag, kind, place, quoted},
+    checker::{Checker, Expected, flag, quoted},
+    document::OF_FILES,
     fault::{Fault, Path},
     library::Library,
     locate::Place,
     model::{Config, Feed, FeedName, Mode, Pages, Source},
-    raw, units, yaml,
+    overrides::Override,
+    raw, units,
 };
 use serde_yaml::Value;
 use std::{
@@ -23,66 +25,37 @@ const DEFAULT_LISTEN_PORT: u16 = 8090;
 const DEFAULT_HOME: bool = true;
 /// Longest `mode:` in seconds: a year, which nobody waits for.
 const MAX_LINGER: f64 = 366.0 * 86_400.0;
-/// Reads and checks a whole configuration. Paths stay as they are written.
+
+/// Reads and checks a whole configuration. Paths stay as they are written, and no other file is read: `include` and
+/// `pipelines_dir` are for [`load`](super::load()).
 ///
 /// # Errors
 /// All faults in the order of the lines, at most 50; only the first when the text is no YAML.
 pub fn parse(text: &str) -> Result<Config, Vec<Fault>> {
-    parse_with(text, Library::built_in(), Vec::new())
-}
-
-/// Like [`parse`], with templates that were found elsewhere, and faults of the folders that `pipelines_dir` names: the
-/// position of the folder and what is wrong.
-pub(super) fn parse_with(
-    text: &str,
-    library: Library,
-    folder_faults: Vec<(usize, String)>,
-) -> Result<Config, Vec<Fault>> {
-    let (tree, twice) = yaml::parse(text).map_err(|fault| vec![fault])?;
-    let mut checker = Checker::new(library);
-    for path in twice {
-        checker.note(&path, Place::SecondKey, "appears a second time, keep one".to_owned());
-    }
-    for (index, message) in folder_faults {
-        checker.note(&Path::default().key("pipelines_dir").index(index), Place::Value, message);
-    }
-    let config = checker.file(tree);
-    let faults = checker.into_faults(text);
-    if faults.is_empty() { Ok(config) } else { Err(faults) }
-}
-
-/// Faults that were found in a good configuration later, with their place in its text.
-pub(super) fn late_faults(text: &str, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Vec<Fault> {
     let mut checker = Checker::new(Library::built_in());
-    if let Ok((tree, _)) = yaml::parse(text) {
-        // Only now it is known what sets have made.
-        checker.file(tree);
-        checker.forget();
-    }
-    for (path, message) in found {
-        let path = path.iter().fold(Path::default(), |path, key| path.key(key));
-        checker.note(&path, Place::Value, message);
-    }
-    checker.into_faults(text)
-}
-
-/// The folders that `pipelines_dir` of a text names, as far as they can be read.
-pub(super) fn folders(text: &str) -> Vec<PathBuf> {
-    let Ok((Value::Mapping(mut file), _)) = yaml::parse(text) else { return Vec::new() };
-    let mut checker = Checker::new(Library::built_in());
-    checker.folders(&Path::default(), file.remove("pipelines_dir"))
+    let document = checker.document("", text, &[]).map_err(|fault| vec![fault])?;
+    let config = checker.file(document.tree, &[]);
+    let faults = checker.findings.into_faults(&checker.places);
+    if faults.is_empty() { Ok(config) } else { Err(faults.faults) }
 }
 
 impl Checker {
-    fn file(&mut self, tree: Value) -> Config {
+    /// Checks a whole tree, after variables of the environment had their say. What has faults is left out.
+    pub(super) fn file(&mut self, mut tree: Value, overrides: &[Override]) -> Config {
         let root = Path::default();
+        let of_entries = ["feeds", "streams"];
+        for wanted in overrides.iter().filter(|wanted| !wanted.is_in(&OF_FILES) && !wanted.is_in(&of_entries)) {
+            self.override_with(wanted, &root, &mut tree);
+        }
         let file: raw::File = self.section(&root, tree);
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages));
-        self.folders(&root.key("pipelines_dir"), file.pipelines_dir);
         self.templates(&root.key("templates"), file.templates);
         let mut feeds = self.entries(&root.key("feeds"), file.feeds);
         let mut streams = self.entries(&root.key("streams"), file.streams);
         self.sets(&root.key("sets"), file.sets, &mut feeds, &mut streams);
+        // Those of sets can be overridden like others.
+        self.override_entries(overrides, "feeds", &mut feeds);
+        self.override_entries(overrides, "streams", &mut streams);
         let names: Vec<String> = feeds.keys().cloned().collect();
         Config {
             listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
@@ -97,17 +70,14 @@ impl Checker {
         }
     }
 
-    fn folders(&mut self, path: &Path, value: Option<Value>) -> Vec<PathBuf> {
-        let items = match value {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Sequence(items)) => items,
-            Some(other) => {
-                self.note(path, place(path, &other), format!("expected a list of folders, found {}", kind(&other)));
-                Vec::new()
-            }
-        };
-        let items = items.into_iter().enumerate();
-        items.filter_map(|(index, item)| self.value(&path.index(index), Some(item), path_name)).collect()
+    fn override_entries(&mut self, overrides: &[Override], section: &str, entries: &mut raw::Entries<Value>) {
+        let path = Path::default().key(section);
+        for wanted in overrides.iter().filter(|wanted| wanted.is_in(&[section])) {
+            let before = std::mem::take(entries).into_iter();
+            let mut all = Value::Mapping(before.map(|(name, value)| (Value::String(name), value)).collect());
+            self.override_with(wanted, &path, &mut all);
+            *entries = self.entries(&path, Some(all));
+        }
     }
 
     fn pages(&mut self, path: &Path, value: Value) -> Pages {
@@ -167,7 +137,7 @@ fn mode(text: &str) -> Result<Mode, Expected> {
     Ok(Mode::OnDemand { linger: Duration::from_millis((seconds * 1000.0).round() as u64) })
 }
 
-fn path_name(text: &str) -> Result<PathBuf, Expected> {
+pub(super) fn path_name(text: &str) -> Result<PathBuf, Expected> {
     if text.is_empty() || text.contains('\0') { Err("the path of a file".into()) } else { Ok(text.into()) }
 }
 
@@ -240,7 +210,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

@@ -1,14 +1,15 @@
 //! Reads values of the tree one by one and collects what is wrong with them.
 
 use super::{
-    fault::{Fault, MAX_FAULTS, Path, Step},
+    fault::Path,
     library::Library,
-    locate::{Place, locate_near},
+    locate::Place,
+    places::{Findings, Owner, Places},
     raw,
 };
 use serde::Deserialize;
 use serde_yaml::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Why a key with "buffer" in it cannot exist.
 const NO_BUFFERS: &str = "voyandz has no buffer sizes: each viewer gets packets at the speed of that viewer, \
@@ -18,35 +19,18 @@ const NO_BUFFERS: &str = "voyandz has no buffer sizes: each viewer gets packets 
 pub(super) struct Checker {
     /// What `use:` can name.
     pub(super) library: Library,
-    /// Where feeds and streams come from that stand in no file, by section and name.
-    pub(super) origins: HashMap<(String, String), Origin>,
+    /// Where everything comes from.
+    pub(super) places: Places,
     /// What could not be filled in, by path and instance: nothing more is said of it.
     pub(super) unfilled: HashSet<(String, String)>,
-    findings: Vec<Finding>,
-}
-
-/// What a feed or stream was made from.
-#[derive(Debug, Clone)]
-pub(super) struct Origin {
-    /// Of the text.
-    pub(super) path: Path,
-    /// Which instance of it this is.
-    pub(super) instance: String,
-}
-
-/// A fault whose place in the text is not looked up yet.
-struct Finding {
-    path: Path,
-    place: Place,
-    message: String,
-    /// Of a set; none for what stands in the text as it is.
-    instances: Vec<String>,
+    /// What is wrong.
+    pub(super) findings: Findings,
 }
 
 impl Checker {
     /// Nothing is read yet.
     pub(super) fn new(library: Library) -> Self {
-        Self { library, origins: HashMap::new(), unfilled: HashSet::new(), findings: Vec::new() }
+        Self { library, places: Places::default(), unfilled: HashSet::new(), findings: Findings::default() }
     }
 
     /// The words of a command: a list, or one text that is split like a shell splits it.
@@ -154,69 +138,33 @@ impl Checker {
 
     /// Whether no more faults are reported, so that looking for them is of no use.
     pub(super) fn is_full(&self) -> bool {
-        self.findings.len() >= MAX_FAULTS
+        self.findings.is_full()
     }
 
     /// Remembers a fault.
     pub(super) fn note(&mut self, path: &Path, place: Place, message: String) {
-        match self.origin(path) {
-            Some((path, instance)) if self.unfilled.contains(&(path.to_string(), instance.clone())) => {}
-            Some((path, instance)) => self.note_in(&path, place, message, Some(&instance)),
-            None => self.note_in(path, place, message, None),
+        let (owner, path, instance) = self.places.source(path);
+        let is_unfilled = |instance: &String| self.unfilled.contains(&(path.to_string(), instance.clone()));
+        if !instance.as_ref().is_some_and(is_unfilled) {
+            self.findings.note(owner, &path, place, message, instance.as_deref());
         }
     }
 
-    /// Remembers a fault at a path of the text. One that several instances share is one fault.
-    pub(super) fn note_in(&mut self, path: &Path, place: Place, message: String, instance: Option<&str>) {
-        let is_same = |found: &&mut Finding| found.path == *path && found.place == place && found.message == message;
-        if let Some(instance) = instance
-            && let Some(found) = self.findings.iter_mut().find(is_same)
-        {
-            if !found.instances.iter().any(|known| known == instance) {
-                found.instances.push(instance.to_owned());
-            }
-        } else if !self.is_full() {
-            let instances = instance.map(str::to_owned).into_iter().collect();
-            self.findings.push(Finding { path: path.clone(), place, message, instances });
-        }
+    /// Remembers a fault of an instance of a set, at a path of the text.
+    pub(super) fn note_in(&mut self, path: &Path, place: Place, message: String, instance: &str) {
+        self.findings.note(self.places.owner(path), path, place, message, Some(instance));
     }
 
-    /// Forgets all faults.
-    pub(super) fn forget(&mut self) {
-        self.findings.clear();
-    }
-
-    /// The path in the text, and the instance, of something inside an entry that a set has made.
-    fn origin(&self, path: &Path) -> Option<(Path, String)> {
-        let [Step::Key(section), Step::Key(name), inside @ ..] = path.steps() else { return None };
-        let origin = self.origins.get(&(section.clone(), name.clone()))?;
-        let path = inside.iter().fold(origin.path.clone(), |path, step| path.with(step.clone()));
-        Some((path, origin.instance.clone()))
-    }
-
-    /// All faults in the order of the lines of `text`, in which they are.
-    pub(super) fn into_faults(self, text: &str) -> Vec<Fault> {
-        let fault = |finding: Finding| {
-            let (line, column) = locate_near(text, &finding.path, finding.place);
-            let message = match finding.instances.as_slice() {
-                [] => finding.message,
-                [first, second, others @ ..] if others.len() > 1 => {
-                    format!("{} (of {first}, {second} and {} more)", finding.message, others.len())
-                }
-                few => format!("{} (of {})", finding.message, few.join(", ")),
-            };
-            Fault { line, column, path: finding.path.to_string(), message }
-        };
-        let mut faults: Vec<_> = self.findings.into_iter().map(fault).collect();
-        faults.sort_by_key(|fault| (fault.line, fault.column));
-        faults
+    /// Remembers a fault in what someone says who does not prevail.
+    pub(super) fn note_of(&mut self, owner: &Owner, path: &Path, place: Place, message: String) {
+        self.findings.note(owner.clone(), path, place, message, None);
     }
 }
 
 /// What a value should have been.
 pub(super) struct Expected {
     /// Fits behind "expected".
-    what: String,
+    pub(super) what: String,
     /// Stands behind what was found; begins with punctuation, or is empty.
     why: String,
 }

@@ -1,26 +1,52 @@
 //! What is wrong with a configuration, and where.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Most faults that are reported at once. Each one costs a walk through the text to find its place.
 pub(super) const MAX_FAULTS: usize = 50;
 
-/// One fault of a configuration text.
+/// One fault of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
+    /// Where it can be mended.
+    pub position: Position,
     /// The key it is about, `feeds.cam1.mode`; empty for the whole text.
     pub path: String,
     /// What was expected, what was found, and what to do.
     pub message: String,
 }
 
+/// Where something of a configuration is written. They are in the order of reading.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Position {
+    /// In a file.
+    Line {
+        /// How many files were read before.
+        order: usize,
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What the file is called; empty for a text without a file.
+        file: Arc<str>,
+    },
+    /// In this variable of the environment.
+    Variable(Arc<str>),
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { line, column, file, .. } if file.is_empty() => write!(f, "{line}:{column}"),
+            Self::Line { line, column, file, .. } => write!(f, "{file}:{line}:{column}"),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.line, self.column)?;
+        write!(f, "{}: ", self.position)?;
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
@@ -28,13 +54,35 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All faults of one file, in the order of its lines. Displays as one line a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Faults in the order of files and lines. Displays as one line a fault.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// What the file is called in front of each line.
-    pub file: String,
-    /// Never empty.
+    /// See above.
     pub faults: Vec<Fault>,
+}
+
+impl Faults {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.faults.extend(others.faults);
+        self.faults.sort_by(|one, other| one.position.cmp(&other.position));
+        self
+    }
+
+    /// The same, marked as what may be mended later.
+    #[must_use]
+    pub fn as_warnings(mut self) -> Self {
+        for fault in &mut self.faults {
+            fault.message.insert_str(0, "warning: ");
+        }
+        self
+    }
 }
 
 impl std::error::Error for Faults {}
@@ -43,14 +91,14 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.faults.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };
-            write!(f, "{end}{}:{fault}", self.file)?;
+            write!(f, "{end}{fault}")?;
         }
         Ok(())
     }
 }
 
 /// One step from a value to a value inside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     /// Into a map.
     Key(String),
@@ -59,7 +107,7 @@ pub(super) enum Step {
 }
 
 /// The way from the top of a text to one value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Path(Vec<Step>);
 
 impl Path {

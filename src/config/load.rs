@@ -1,13 +1,15 @@
-//! The only place of the configuration that touches files: finds and reads the file, and looks at those it names.
+//! From files to a configuration: finds and reads the file, has it checked, and looks at the files it names.
 
 use super::{
-    check::{self, folders, parse_with},
-    fault::Faults,
-    library::{Library, launch_file},
+    checker::Checker,
+    fault::{self, Faults},
+    locate::Place,
     model::{Config, Encoding, Source},
+    places::{Findings, Places},
+    read::Reading,
 };
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
@@ -97,111 +99,106 @@ pub struct Loaded {
     /// All that was read for it, absolute: files, and the folders in which files were looked for. When one of them changes,
     /// loading again may give something else. Empty for the demonstration.
     pub files: Vec<PathBuf>,
-    /// What the file is called in front of a fault.
-    name: String,
-    /// As it was read: the file may be another one by now.
-    text: String,
+    /// As they were read: the files may be others by now.
+    places: Places,
 }
 
-/// Reads and checks a configuration. Relative paths in it count from the folder of its file, and a `file:` that is
-/// a named pipe now becomes [`Source::Pipe`].
+/// Reads and checks a configuration, with the `VOYANDZ__…` variables of the environment. Relative paths count from the
+/// folder of the file that names them, and a `file:` that is a named pipe now becomes [`Source::Pipe`].
 ///
 /// # Errors
-/// When the file cannot be read, or has faults.
+/// When a file cannot be read, or something has faults.
 pub fn load(origin: &Origin) -> Result<Loaded, LoadError> {
-    let (name, text, folder, mut files) = match origin {
-        Origin::File(path) => {
-            (path.display().to_string(), read(path)?, path.parent(), vec![resolve(Path::new(""), path)?])
-        }
-        Origin::Demo => ("demo.yaml".to_owned(), DEMO.to_owned(), None, Vec::new()),
+    let (loaded, faults) = examine(origin)?;
+    if faults.is_empty() { Ok(loaded) } else { Err(faults.into()) }
+}
+
+/// Like [`load`](load()), but gives what is good of a configuration beside its faults, so that more of them can be found.
+///
+/// # Errors
+/// When a file cannot be read, or is no YAML.
+pub fn examine(origin: &Origin) -> Result<(Loaded, Faults), LoadError> {
+    examine_with(origin, std::env::vars_os())
+}
+
+fn examine_with(
+    origin: &Origin,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<(Loaded, Faults), LoadError> {
+    let mut reading = match origin {
+        Origin::File(path) => Reading::of(&path.display().to_string(), Some(path), &read(path)?, environment)?,
+        Origin::Demo => Reading::of("demo.yaml", None, DEMO, environment)?,
     };
-    let folder = folder.unwrap_or(Path::new(""));
-    let (library, faults) = library(&text, folder, &mut files)?;
-    let mut config = parse_with(&text, library, faults).map_err(|faults| Faults { file: name.clone(), faults })?;
+    let tree = std::mem::take(&mut reading.tree);
+    if !reading.broken.is_empty() {
+        // What the others lack may well be in there.
+        let found = reading.checker.findings.into_faults(&reading.checker.places);
+        return Err(Faults { faults: reading.broken }.and(found).into());
+    }
+    let mut config = reading.checker.file(tree, &reading.overrides);
+    let resolve = |keys: &[&str], path: &Path| {
+        let keys = keys.iter().fold(fault::Path::default(), |path, key| path.key(key));
+        let (owner, ..) = reading.checker.places.source(&keys);
+        reading.resolve(&owner, path)
+    };
     if let Some(logdir) = &mut config.logdir {
-        *logdir = resolve(folder, logdir)?;
+        *logdir = resolve(&["logdir"], logdir)?;
     }
     for feed in &mut config.feeds {
         let Source::File { path, .. } = &mut feed.source else { continue };
-        let resolved = resolve(folder, path)?;
+        let resolved = resolve(&["feeds", feed.name.as_str(), "file"], path)?;
         if fs::metadata(&resolved).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
             feed.source = Source::Pipe(resolved);
         } else {
             *path = resolved;
         }
     }
-    Ok(Loaded { config, files, name, text })
-}
-
-/// The built-in templates and those of the folders that a text names; what is read is added to `read_files`. With them
-/// come faults: the position of the folder and what is wrong with it or with one of its files.
-fn library(
-    text: &str,
-    folder: &Path,
-    read_files: &mut Vec<PathBuf>,
-) -> Result<(Library, Vec<(usize, String)>), LoadError> {
-    let mut library = Library::built_in();
-    let mut faults = Vec::new();
-    for (index, named) in folders(text).iter().enumerate() {
-        let named = resolve(folder, named)?;
-        read_files.push(named.clone());
-        let entries = fs::read_dir(&named).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(error) => {
-                faults.push((index, format!("cannot read folder {}: {error}", named.display())));
-                continue;
-            }
-        };
-        let mut files: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "launch"));
-        // What a clash of names means must not depend on the file system.
-        files.sort();
-        read_files.extend(files.iter().cloned());
-        for file in files {
-            let Some(name) = file.file_stem().and_then(|name| name.to_str()) else { continue };
-            match read(&file).map(|text| launch_file(&text)) {
-                Ok(Ok(template)) => library.add(name, template),
-                Ok(Err((line, message))) => faults.push((index, format!("{}:{line}: {message}", file.display()))),
-                Err(error) => faults.push((index, error.to_string())),
-            }
-        }
-    }
-    Ok((library, faults))
+    let Reading { checker: Checker { places, findings, .. }, files, .. } = reading;
+    let faults = findings.into_faults(&places);
+    Ok((Loaded { config, files, places }, faults))
 }
 
 impl Loaded {
-    /// Faults that were found after the file was read, for example by GStreamer, each with the path of its value in the
-    /// [`Config`]. A value that the file does not have, because it was derived, has the place of what is around it, or of
-    /// what it was made from.
+    /// Faults that were found after the files were read, for example by GStreamer, each with the path of its value in the
+    /// [`Config`]. A value that no file has, because it was derived, has the place of what is around it, or of what it was
+    /// made from.
     pub fn late_faults(&self, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Faults {
-        Faults { file: self.name.clone(), faults: check::late_faults(&self.text, found) }
+        let mut findings = Findings::default();
+        for (keys, message) in found {
+            let path = keys.iter().fold(fault::Path::default(), |path, key| path.key(key));
+            let (owner, path, instance) = self.places.source(&path);
+            findings.note(owner, &path, Place::Value, message, instance.as_deref());
+        }
+        findings.into_faults(&self.places)
     }
 
-    /// What a good configuration names and this machine lacks: programs that are not on `PATH`, and files. It may come yet,
-    /// so this is no fault. `None` when there is nothing to say.
-    pub fn warnings(&self) -> Option<Faults> {
+    /// Programs of commands that this machine lacks. They may come yet.
+    pub fn missing_programs(&self) -> Faults {
         let search = std::env::var_os("PATH").unwrap_or_default();
-        let place = |section: &str, name: &str, key: &str| [section, name, key].map(str::to_owned).to_vec();
-        let feeds = self.config.feeds.iter().filter_map(|feed| {
-            let name = feed.name.as_str();
-            match &feed.source {
-                Source::Command(words) => Some((place("feeds", name, "command"), no_program(words, &search)?)),
-                Source::File { path, .. } if is_missing(path) => {
-                    Some((place("feeds", name, "file"), format!("there is no file {}", path.display())))
-                }
-                _ => None,
-            }
+        let feeds = self.config.feeds.iter().filter_map(|feed| match &feed.source {
+            Source::Command(words) => Some(("feeds", feed.name.as_str(), words)),
+            _ => None,
         });
         let streams = self.config.streams.iter().filter_map(|stream| match &stream.encoding {
-            Encoding::Command(words) => {
-                Some((place("streams", stream.name.as_str(), "command"), no_program(words, &search)?))
+            Encoding::Command(words) => Some(("streams", stream.name.as_str(), words)),
+            _ => None,
+        });
+        let missing = feeds.chain(streams).filter_map(|(section, name, words)| {
+            Some(([section, name, "command"].map(str::to_owned).to_vec(), no_program(words, &search)?))
+        });
+        self.late_faults(missing)
+    }
+
+    /// Files of feeds that are not there. They may come yet.
+    pub fn missing_files(&self) -> Faults {
+        let missing = self.config.feeds.iter().filter_map(|feed| match &feed.source {
+            Source::File { path, .. } if is_missing(path) => {
+                let keys = ["feeds", feed.name.as_str(), "file"].map(str::to_owned).to_vec();
+                Some((keys, format!("there is no file {}", path.display())))
             }
             _ => None,
         });
-        let found = feeds.chain(streams).map(|(path, message)| (path, format!("warning: {message}")));
-        let warnings = self.late_faults(found);
-        if warnings.faults.is_empty() { None } else { Some(warnings) }
+        self.late_faults(missing)
     }
 }
 
@@ -218,12 +215,12 @@ fn no_program(words: &[String], search: &OsStr) -> Option<String> {
 }
 
 /// The path made absolute, so that it does not depend on where the process goes.
-fn resolve(folder: &Path, path: &Path) -> Result<PathBuf, LoadError> {
+pub(super) fn resolve(folder: &Path, path: &Path) -> Result<PathBuf, LoadError> {
     let joined = folder.join(path);
     path::absolute(&joined).map_err(|source| LoadError::Read { path: joined, source })
 }
 
-fn read(path: &Path) -> Result<String, LoadError> {
+pub(super) fn read(path: &Path) -> Result<String, LoadError> {
     let failed = |source: io::Error| match source.kind() {
         ErrorKind::NotFound => LoadError::Missing(path.to_owned()),
         _ => LoadError::Read { path: path.to_owned(), source },
@@ -241,7 +238,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         config::{Mode, parse, to_yaml},
@@ -254,6 +251,26 @@ mod tests {
         let path = folder.join(name);
         fs::write(&path, text).unwrap();
         path
+    }
+
+    /// What is said of a folder with these files, the first of which is loaded with these variables; without the folder.
+    pub(in crate::config) fn said_of(files: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let said = match examine_with(&Origin::File(folder.path().join(files[0].0)), variables) {
+            Ok((loaded, faults)) if faults.is_empty() => {
+                let read = loaded.files.iter().map(|file| format!("# {}\n", file.display())).collect::<String>();
+                read + &to_yaml(&loaded.config)
+            }
+            Ok((_, faults)) => faults.to_string(),
+            Err(error) => error.to_string(),
+        };
+        said.replace(&format!("{}/", folder.path().display()), "")
     }
 
     #[test]
@@ -370,7 +387,7 @@ sets:
         let loaded = load(&origin).unwrap();
         // What is said is of the text that was read.
         fs::write(&path, "feeds: {}").unwrap();
-        let warnings = loaded.warnings().unwrap().to_string();
+        let warnings = loaded.missing_programs().and(loaded.missing_files()).as_warnings().to_string();
         let file = path.display();
         assert_eq!(
             warnings,
@@ -382,7 +399,7 @@ sets:
                 folder.path().display()
             )
         );
-        assert_eq!(load(&Origin::Demo).unwrap().warnings(), None);
+        assert!(load(&Origin::Demo).unwrap().missing_programs().is_empty());
     }
 
     #[test]

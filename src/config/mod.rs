@@ -1,12 +1,14 @@
 //! The configuration: text → checked values. `Config` is immutable and the only form the program sees.
 //!
-//! [`parse`] and all below it are pure; only [`load`](load()) and [`find`] touch files. The way of a text: YAML
-//! (`yaml`) → keys (`raw`) → checks (`check`, `streams`, `tracks`) → [`Config`]; before the checks, sets are expanded
-//! (`sets`) and templates used (`templates`); typed keys become launch texts (`typed`), and faults get their place in
-//! the text (`locate`).
+//! [`parse`] and all below it are pure; only [`load`](load()), [`examine`] and [`find`] touch files (`load`, `read`). The
+//! way of a text: YAML (`yaml`) → one tree of all files (`document`) → keys (`raw`) → checks (`check`, `streams`,
+//! `tracks`) → [`Config`]. Before the checks, sets are expanded (`sets`), variables of the environment have their say
+//! (`overrides`), and templates are used (`templates`); typed keys become launch texts (`typed`), and faults get their
+//! place (`places`, `locate`).
 
 mod check;
 mod checker;
+mod document;
 mod fault;
 mod launch;
 mod library;
@@ -14,8 +16,11 @@ mod load;
 mod locate;
 mod mask;
 mod model;
+mod overrides;
+mod places;
 mod print;
 mod raw;
+mod read;
 #[cfg(test)]
 mod schema;
 mod sets;
@@ -28,8 +33,8 @@ mod units;
 mod yaml;
 
 pub use check::parse;
-pub use fault::{Fault, Faults};
-pub use load::{LoadError, Loaded, Origin, find, load};
+pub use fault::{Fault, Faults, Position};
+pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::masked;
 pub use model::{Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Source, Stream, StreamName, StreamPath};
 pub use print::to_yaml;

@@ -14,6 +14,7 @@ use std::path::Path;
 /// one again when it is loaded from disk.
 pub fn to_yaml(config: &Config) -> String {
     let entries = raw::File {
+        include: None,
         listenaddr: Some(text(config.listen_addr)),
         listenport: Some(Value::from(config.listen_port)),
         logdir: config.logdir.as_deref().map(path),

@@ -16,6 +16,8 @@ use serde_yaml::Value;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) include: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) listenaddr: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) listenport: Option<Value>,

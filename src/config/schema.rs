@@ -87,7 +87,7 @@ fn schema() -> Value {
         "sets" => named("set"),
         "feeds" => named("feed"),
         "streams" => named("stream"),
-        "pipelines_dir" => list_of_scalars(),
+        "include" | "pipelines_dir" => json!({"type": ["array", "string", "null"], "items": scalar()}),
         "listenport" => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
         "listenaddr" | "logdir" => json!({"type": ["string", "null"]}),
         other => panic!("what is `{other}`?"),

@@ -2,9 +2,10 @@
 //! someone had copied and pasted them; faults inside are shown in the set and name the instances they are in.
 
 use super::{
-    checker::{Checker, Origin, kind, place, suggestion},
+    checker::{Checker, kind, place, suggestion},
     fault::Path,
     locate::Place,
+    places::Origin,
     raw,
     template::{Argument, Arguments, Filler, Misfit, Piece, holes, pieces},
     units::whole,
@@ -184,7 +185,7 @@ impl Expansion<'_> {
                 continue;
             }
             let origin = Origin { path, instance: self.instance.to_owned() };
-            self.checker.origins.insert((section.to_owned(), name.clone()), origin);
+            self.checker.places.made_from(section, &name, origin);
             all.insert(name, value);
         }
     }
@@ -266,26 +267,19 @@ impl Expansion<'_> {
     }
 
     fn filled<T>(&mut self, path: &Path, place: Place, filled: Result<T, Vec<Misfit>>) -> Option<T> {
-        let misfits = match filled {
-            Ok(filled) => return Some(filled),
-            Err(misfits) => misfits,
+        let note = |misfit| match misfit {
+            Misfit::Missing(name) => {
+                let hint = suggestion(&name, self.arguments.keys().map(String::as_str));
+                self.note(path, place, format!("there is no argument `{name}`{hint}; a brace as such is `{{{{`"));
+            }
+            Misfit::Value { name, message } => self.note(path, place, format!("`{{{name}}}`: {message}")),
         };
-        for misfit in misfits {
-            let message = match misfit {
-                Misfit::Missing(name) => {
-                    let hint = suggestion(&name, self.arguments.keys().map(String::as_str));
-                    format!("there is no argument `{name}`{hint}; a brace as such is `{{{{`")
-                }
-                Misfit::Value { name, message } => format!("`{{{name}}}`: {message}"),
-            };
-            self.note(path, place, message);
-        }
-        None
+        filled.map_err(|misfits| misfits.into_iter().for_each(note)).ok()
     }
 
     fn note(&mut self, path: &Path, place: Place, message: String) {
         self.checker.unfilled.insert((path.to_string(), self.instance.to_owned()));
-        self.checker.note_in(path, place, message, Some(self.instance));
+        self.checker.note_in(path, place, message, self.instance);
     }
 }
 

@@ -181,17 +181,11 @@ impl Checker {
 
     /// Notes what did not fit, where its value is.
     fn filled<T>(&mut self, path: &Path, filled: Result<T, Vec<Misfit>>) -> Option<T> {
-        let misfits = match filled {
-            Ok(filled) => return Some(filled),
-            Err(misfits) => misfits,
+        let note = |misfit| match misfit {
+            Misfit::Missing(name) => self.note(path, Place::Key, format!("the template needs `{name}`")),
+            Misfit::Value { name, message } => self.note(&path.key(&name), Place::Value, message),
         };
-        for misfit in misfits {
-            match misfit {
-                Misfit::Missing(name) => self.note(path, Place::Key, format!("the template needs `{name}`")),
-                Misfit::Value { name, message } => self.note(&path.key(&name), Place::Value, message),
-            }
-        }
-        None
+        filled.map_err(|misfits| misfits.into_iter().for_each(note)).ok()
     }
 }
 

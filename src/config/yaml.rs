@@ -4,7 +4,7 @@
 //! that appears twice is noted and its first value is kept, so that the other faults of the file are found too.
 
 use super::{
-    fault::{Fault, MAX_FAULTS, Path},
+    fault::{Fault, MAX_FAULTS, Path, Position},
     locate,
 };
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -19,18 +19,35 @@ use std::fmt;
 pub(super) fn parse(text: &str) -> Result<(Value, Vec<Path>), Fault> {
     let mut twice = Vec::new();
     let shape = Shape { path: Path::default(), twice: &mut twice };
-    let mut tree = shape.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| fault(&error))?;
+    let mut tree = shape.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| fault(text, &error))?;
     if twice.is_empty() {
-        Verbatim(&mut tree).deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| fault(&error))?;
+        Verbatim(&mut tree)
+            .deserialize(serde_yaml::Deserializer::from_str(text))
+            .map_err(|error| fault(text, &error))?;
     }
     Ok((tree, twice))
 }
 
 /// An error of serde_yaml, its position taken out of its text.
-fn fault(error: &serde_yaml::Error) -> Fault {
-    let (line, column) = locate::position(error).unwrap_or((1, 1));
-    let message = error.to_string().replacen(&format!(" at line {line} column {column}"), "", 1);
-    Fault { line, column, path: String::new(), message }
+fn fault(text: &str, error: &serde_yaml::Error) -> Fault {
+    let message = error.to_string();
+    let ((line, column), message) = match message.rsplit_once(" at position ") {
+        // Characters that no YAML has are found before lines are counted.
+        Some((message, offset)) => (line_and_column(text, offset.parse().unwrap_or(0)), message.to_owned()),
+        None => {
+            let (line, column) = locate::position(error).unwrap_or((1, 1));
+            ((line, column), message.replacen(&format!(" at line {line} column {column}"), "", 1))
+        }
+    };
+    let position = Position::Line { order: 0, line, column, file: "".into() };
+    Fault { position, path: String::new(), message }
+}
+
+/// Both counted from 1, of an offset in bytes.
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (1 + before.matches('\n').count(), 1 + line.chars().count())
 }
 
 /// First reading: which values are maps, lists, scalars.
@@ -226,6 +243,7 @@ mod tests {
         check("a: !Tag b", "1:4: a: expected a value without a `!tag`");
         check("? [a]\n: b", "1:3: invalid type: sequence, expected a name as key");
         check("a: *b", "1:4: unknown anchor");
+        check("a: b\né: \u{1}", "2:4: control characters are not allowed");
     }
 
     proptest! {
