@@ -233,7 +233,7 @@ pub(super) fn kind(value: &Value) -> String {
 }
 
 /// ", did you mean `cam1`?", or nothing when no candidate is near.
-pub(super) fn suggestion<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     /// A longer text is no misspelt name.
     const MAX: usize = 64;
     if found.len() > MAX {

@@ -33,6 +33,7 @@ mod units;
 mod yaml;
 
 pub use check::parse;
+pub(crate) use checker::suggestion;
 pub use fault::{Fault, Faults, Position};
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::masked;

@@ -97,7 +97,7 @@ fn list(items: &[impl ToString]) -> Value {
 mod tests {
     use super::*;
     use crate::{
-        config::{FeedName, Pages, StreamName, StreamPath, parse},
+        config::{FeedName, Pages, Position, StreamName, StreamPath, parse},
         media::Container,
     };
     use proptest::prelude::*;
@@ -198,6 +198,95 @@ mod tests {
         fn what_is_printed_reads_as_the_same(config in any_config()) {
             let printed = to_yaml(&config);
             prop_assert_eq!(parse(&printed), Ok(config), "of\n{}", printed);
+        }
+    }
+
+    /// The files that are shipped.
+    fn shipped() -> Vec<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let folders = [root.clone(), root.join("examples")].into_iter();
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+        files
+            .filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
+            .map(|file| std::fs::read_to_string(file).unwrap())
+            .collect()
+    }
+
+    /// What someone may do to a file by mistake: lines that move, are doubled or get lost, and words of others in between.
+    fn mutated() -> impl Strategy<Value = String> {
+        let words = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ": ",
+            "- ",
+            "\n",
+            "  ",
+            "'",
+            "\"",
+            "~",
+            "0",
+            "-1",
+            "{name}",
+            "{{",
+            "*a",
+            "&a ",
+            "use: ",
+            "feeds:\n",
+            "command: ",
+            "sets:\n",
+            "video: ",
+            "true",
+            "any",
+            "1x1",
+            "0..3",
+            "\\",
+            "#",
+            "é",
+            "\u{0}",
+        ];
+        let change =
+            (any::<prop::sample::Index>(), 0..4_u8, any::<prop::sample::Index>(), prop::sample::select(words.to_vec()));
+        (prop::sample::select(shipped()), prop::collection::vec(change, 1..6)).prop_map(|(text, changes)| {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            for (at, what, other, word) in changes {
+                let (at, other) = (at.index(lines.len()), other.index(lines.len()));
+                match what {
+                    0 => lines.swap(at, other),
+                    1 => lines.insert(at, lines[other].clone()),
+                    2 if lines.len() > 1 => drop(lines.remove(at)),
+                    _ => {
+                        let chars = lines[at].chars().count();
+                        let column = other % (chars + 1);
+                        let (before, behind): (String, String) =
+                            (lines[at].chars().take(column).collect(), lines[at].chars().skip(column).collect());
+                        lines[at] = format!("{before}{word}{behind}");
+                    }
+                }
+            }
+            lines.join("\n")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_to_a_file_it_is_refused_or_means_what_is_printed(text in mutated()) {
+            match parse(&text) {
+                Ok(config) => {
+                    let printed = to_yaml(&config);
+                    prop_assert_eq!(parse(&printed), Ok(config), "of\n{}", printed);
+                }
+                Err(faults) => {
+                    prop_assert!(!faults.is_empty());
+                    for fault in faults {
+                        let Position::Line { line, column, .. } = fault.position else { panic!("{fault}") };
+                        // The end of the text is a line of its own.
+                        prop_assert!((1..=text.lines().count() + 2).contains(&line) && column > 0, "{}", fault);
+                        prop_assert!(!fault.to_string().contains(['\n', '\0']), "{:?}", fault);
+                    }
+                }
+            }
         }
     }
 

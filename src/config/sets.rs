@@ -135,8 +135,7 @@ impl Checker {
             }
         };
         if instances.len() > MAX_INSTANCES {
-            let message = format!("expected at most {MAX_INSTANCES} instances, found {}", instances.len());
-            self.note(path, Place::Key, message);
+            self.note(path, Place::Key, format!("has more than {MAX_INSTANCES} instances: make it more sets"));
             return Vec::new();
         }
         instances
@@ -430,7 +429,7 @@ sets:
 6:74: sets.a.streams.{name}.ts.video.bitrate: expected bits per second from 10k to 100M, like 800k or 2M, found \"1\" (of cam0, cam1)
 7:12: sets.b.for: expected names with arguments, a list of names, or a range like 0..9, found \"5..2\"
 8:3: sets.c: has no `for`: expected the names of its instances
-9:7: sets.d.for: expected at most 1000 instances, found 1001
+9:7: sets.d.for: has more than 1000 instances: make it more sets
 10:17: sets.e.for.q.name: `{name}` is the name of the instance already
 10:56: sets.e.feeds.{name}.command: there is no argument `x`; a brace as such is `{{` (of q)
 11:65: sets.f.feeds.x{name}.pipeline.size: expected even width and height from 16 to 16384, like 1280x720, found \"1\" (of 1)",

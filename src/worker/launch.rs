@@ -1,6 +1,9 @@
 //! gst-launch texts: parsing without starting anything, and faults that say where.
 
-use crate::ipc::{TextFault, TextKind};
+use crate::{
+    config::suggestion,
+    ipc::{TextFault, TextKind},
+};
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{borrow::Cow, path::Path};
@@ -277,15 +280,35 @@ fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
     {
         return TextFault { message: format!("no element is named \"{name}\""), at: Some(at) };
     }
-    let names = missing.iter().map(String::as_str);
-    let unknown = message.strip_prefix("no element \"").and_then(|rest| rest.split('"').next()).map(str::to_owned);
-    for name in names.chain(unknown.as_deref().filter(|_| missing.is_empty())) {
-        let package = PACKAGES.iter().find(|(elements, ..)| elements.contains(&name));
-        if let Some((_, debian, nix)) = package {
-            message += &format!(" (Debian: apt-get install {debian}; Nix: {nix})");
-        }
+    // GStreamer lists elements as missing that only lack a property.
+    let is_missing = message.starts_with("no element ");
+    let unknown = quoted(&message).next().map(str::to_owned).filter(|_| is_missing && missing.is_empty());
+    for name in missing.iter().chain(&unknown).filter(|_| is_missing) {
+        let package = PACKAGES.iter().find(|(elements, ..)| elements.contains(&name.as_str()));
+        message += &match package {
+            Some((_, debian, nix)) => format!(" (Debian: apt-get install {debian}; Nix: {nix})"),
+            None => near_element(name),
+        };
     }
+    message += &near_property(&message);
     TextFault { message, at }
+}
+
+/// What an unknown element may have been meant to be.
+fn near_element(name: &str) -> String {
+    let factories = gst::Registry::get().features(gst::ElementFactory::static_type());
+    let names: Vec<_> = factories.iter().map(|factory| factory.name()).collect();
+    suggestion(name, names.iter().map(glib::GString::as_str))
+}
+
+/// What the property of a message like `no property "x" in element "y"` may have been meant to be.
+fn near_property(message: &str) -> String {
+    let mut words = quoted(message);
+    let (Some(name), Some(element), true) = (words.next(), words.next(), message.starts_with("no property ")) else {
+        return String::new();
+    };
+    let Ok(element) = gst::ElementFactory::make(element).build() else { return String::new() };
+    suggestion(name, element.list_properties().iter().map(|property| property.name()))
 }
 
 /// The words in double quotes, as GStreamer marks what a message is about.
@@ -347,7 +370,10 @@ mod tests {
         check_text(Feed, "videotestsrc is-live=true", None, "");
         check_text(Feed, "videotestsrc ! video/x-raw, width=320,framerate=25/1", None, "");
         check_text(Feed, "videotestsrc ! foo ! fakesink", Some(15), "no element \"foo\"");
-        check_text(Feed, "videotestsrc foo=1 ! x264enc", Some(13), "no property \"foo\"");
+        check_text(Feed, "videotestsrc foo=1 ! x264enc", Some(13), "no property \"foo\" in element \"videotestsrc\"");
+        check_text(Feed, "videotestsrc ! x264en", Some(15), "no element \"x264en\", did you mean `x264enc`?");
+        let property = "no property \"is-life\" in element \"videotestsrc\", did you mean `is-live`?";
+        check_text(Feed, "videotestsrc is-life=1", Some(13), property);
         check_text(Feed, "videotestsrc ! fakesink", None, "no source pad");
         check_text(Feed, "", None, "empty");
         check_text(Feed, "filesrc location=/nowhere ! decodebin", None, "");

@@ -200,6 +200,45 @@ fn a16_check_and_config() {
 }
 
 #[test]
+fn a18_included_files_and_variables_are_used_and_shown() {
+    let main = "include: more/*.yaml\nlistenport: 1\n";
+    let more = "feeds: {cam: {command: cat, mode: 1}}\nstreams: {cam.ts: {feed: cam}}\n";
+    let launch = Launch::exact(main);
+    let folder = launch.folder().join("more");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("cam.yaml"), more).unwrap();
+    let server = launch.env("VOYANDZ__listenport", "0").start();
+    assert!(server.get("/").text().contains("/cam.ts"));
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("more")).unwrap();
+    fs::write(folder.path().join("main.yaml"), main).unwrap();
+    fs::write(folder.path().join("more/cam.yaml"), more).unwrap();
+    let run = |command: &str, name: &str, value: &str| {
+        let mut program = Command::new(PROGRAM);
+        program.args([command, "-f", "main.yaml"]).current_dir(folder.path()).env(name, value).output().unwrap()
+    };
+    let shown = run("config", "VOYANDZ__feeds__cam__mode", "10");
+    assert!(said(&shown).contains("    mode: 10\n"), "{}", said(&shown));
+    let refused = run("check", "VOYANDZ__feeds__cam__mode", "soon");
+    assert_eq!(refused.status.code(), Some(78));
+    assert_eq!(
+        said(&refused),
+        "VOYANDZ__feeds__cam__mode: feeds.cam.mode: expected \"on-demand\", \"continuous\" or seconds, found \"soon\"\n"
+    );
+}
+
+#[test]
+fn a_missing_program_is_a_fault_of_a_check_and_a_warning_of_a_server() {
+    let yaml = "feeds: {cam: {command: no-such-program-anywhere}}\nstreams: {cam.ts: {feed: cam}}\n";
+    let output = check(yaml);
+    let line = "voyandz.yaml:1:24: feeds.cam.command: the program `no-such-program-anywhere` is not on PATH\n";
+    assert!(output.status.code() == Some(78) && said(&output).ends_with(line), "{}", said(&output));
+    let server = Server::start(yaml);
+    server.log.wait("WARN .*feeds.cam.command: the program `no-such-program-anywhere` is not on PATH", SOON);
+}
+
+#[test]
 fn shipped_configurations_are_checked() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
     let examples = fs::read_dir(format!("{folder}/examples")).unwrap().map(|entry| entry.unwrap().path());

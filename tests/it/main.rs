@@ -16,6 +16,7 @@
 mod rig;
 
 mod architecture;
+mod broken;
 mod browsers;
 mod command_line;
 mod delivery;
