@@ -20,6 +20,7 @@ mod broken;
 mod browsers;
 mod command_line;
 mod delivery;
+mod examples;
 mod faults;
 mod feeds;
 mod joins;
