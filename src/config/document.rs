@@ -136,6 +136,10 @@ impl Checker {
     }
 
     fn second(&mut self, owner: &Owner, path: &Path) {
+        // Each place costs a walk through a text.
+        if self.is_full() {
+            return;
+        }
         let first = self.places.position(&self.places.owner(path), path, Place::Key);
         self.note_of(owner, path, Place::Key, format!("is given at {first} already, keep one"));
     }

@@ -15,6 +15,9 @@ const PREFIX: &str = "VOYANDZ__";
 /// Stands between the keys.
 const BETWEEN: &str = "__";
 
+/// Most keys on the way to a value; nothing is so deep.
+const MAX_KEYS: usize = 16;
+
 /// What one variable says.
 #[derive(Debug, Clone)]
 pub(super) struct Override {
@@ -48,7 +51,7 @@ impl Checker {
         let owner = Owner::Variable(name.into());
         let keys: Vec<_> = name.strip_prefix(PREFIX)?.split(BETWEEN).map(str::to_owned).collect();
         let mut note = |path: &Path, message: String| self.note_of(&owner, path, Place::Value, message);
-        if keys.iter().any(String::is_empty) {
+        if keys.len() > MAX_KEYS || keys.iter().any(String::is_empty) {
             note(
                 &Path::default(),
                 "expected keys with `__` between them, like `VOYANDZ__feeds__cam0__mode`".to_owned(),
@@ -196,6 +199,11 @@ mod tests {
         check(
             &[("VOYANDZ__feeds____mode", "1")],
             "VOYANDZ__feeds____mode: expected keys with `__` between them, like `VOYANDZ__feeds__cam0__mode`",
+        );
+        let deep = format!("VOYANDZ{}", "__a".repeat(40_000));
+        check(
+            &[(&deep, "1")],
+            &format!("{deep}: expected keys with `__` between them, like `VOYANDZ__feeds__cam0__mode`"),
         );
         check(
             &[("VOYANDZ__include", "x")],

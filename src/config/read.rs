@@ -323,6 +323,14 @@ b.yaml:4:1: a: appears a second time, keep one";
     }
 
     #[test]
+    fn a_flood_of_names_given_twice_is_cut() {
+        let feeds: String = (0..20_000).map(|index| format!("  f{index}: {{command: a}}\n")).collect();
+        let feeds = format!("feeds:\n{feeds}");
+        let said = said_of(&[("main", &format!("include: a\n{feeds}")), ("a", &feeds)], &[]);
+        assert_eq!(said.lines().count(), 50);
+    }
+
+    #[test]
     fn what_cannot_be_included_is_a_fault() {
         let check = |text: &str, others: &[(&str, &str)], expect: &str| {
             let files: Vec<_> = [("main.yaml", text)].into_iter().chain(others.iter().copied()).collect();

@@ -137,6 +137,26 @@ const PACKAGES: [(&[&str], &str, &str); 6] = [
     (&["alsasrc", "alsasink"], "gstreamer1.0-alsa", "gst_all_1.gst-plugins-base"),
 ];
 
+/// How the names of families of elements begin, and the packages that have them: Debian, Nix. More special ones come first.
+const FAMILIES: [(&[&str], &str, &str); 5] = [
+    (&["avenc_", "avdec_", "avmux_", "avdemux_"], "gstreamer1.0-libav", "gst_all_1.gst-libav"),
+    (&["vaapi"], "gstreamer1.0-vaapi", "gst_all_1.gst-vaapi"),
+    (&["pipewire"], "gstreamer1.0-pipewire", "pipewire"),
+    (
+        &["vaav1", "vah264", "vah265", "vajpeg", "vavp", "vapostproc", "v4l2sl", "nvh26", "nvav1", "nvjpeg", "qsv"],
+        "gstreamer1.0-plugins-bad",
+        "gst_all_1.gst-plugins-bad",
+    ),
+    (&["rtp", "v4l2", "pulse", "jack"], "gstreamer1.0-plugins-good", "gst_all_1.gst-plugins-good"),
+];
+
+/// The packages of Debian and of Nix that have an element.
+fn package(element: &str) -> Option<(&'static str, &'static str)> {
+    let exact = PACKAGES.iter().find(|(elements, ..)| elements.contains(&element));
+    let family = || FAMILIES.iter().find(|(starts, ..)| starts.iter().any(|start| element.starts_with(start)));
+    exact.or_else(family).map(|(_, debian, nix)| (*debian, *nix))
+}
+
 /// A source that a text may refer to.
 pub(super) struct Declared {
     /// Its name.
@@ -284,9 +304,8 @@ fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
     let is_missing = message.starts_with("no element ");
     let unknown = quoted(&message).next().map(str::to_owned).filter(|_| is_missing && missing.is_empty());
     for name in missing.iter().chain(&unknown).filter(|_| is_missing) {
-        let package = PACKAGES.iter().find(|(elements, ..)| elements.contains(&name.as_str()));
-        message += &match package {
-            Some((_, debian, nix)) => format!(" (Debian: apt-get install {debian}; Nix: {nix})"),
+        message += &match package(name) {
+            Some((debian, nix)) => format!(" (Debian: apt-get install {debian}; Nix: {nix})"),
             None => near_element(name),
         };
     }
@@ -393,6 +412,19 @@ mod tests {
                 .message
                 .ends_with("(Debian: apt-get install gstreamer1.0-plugins-ugly; Nix: gst_all_1.gst-plugins-ugly)")
         );
+    }
+
+    #[test]
+    fn families_of_elements_have_their_package() {
+        let check = |element: &str, expect: &str| assert_eq!(package(element).map(|(debian, _)| debian), Some(expect));
+        check("avenc_aac", "gstreamer1.0-libav");
+        check("vaapih264enc", "gstreamer1.0-vaapi");
+        check("pipewiresrc", "gstreamer1.0-pipewire");
+        check("vah265enc", "gstreamer1.0-plugins-bad");
+        check("v4l2slh264dec", "gstreamer1.0-plugins-bad");
+        check("v4l2h265enc", "gstreamer1.0-plugins-good");
+        check("rtph265depay", "gstreamer1.0-plugins-good");
+        assert_eq!(package("videotestsrv"), None);
     }
 
     #[test]
