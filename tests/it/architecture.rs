@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &[]),
     ("config", &["media"]),
     ("ipc", &["media"]),
-    ("worker", &["ipc", "media", "sys"]),
+    ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys"]),
     ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
     ("output", &["config", "feed", "ipc", "media", "net", "stream"]),
