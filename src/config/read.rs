@@ -66,7 +66,7 @@ impl Reading {
             files: Vec::new(),
             folders: Vec::new(),
             known: HashSet::new(),
-            bytes_left: MAX_BYTES,
+            bytes_left: MAX_BYTES.saturating_sub(text.len()),
         };
         if let Some(path) = path {
             reading.files.push(resolve(Path::new(""), path)?);

@@ -307,7 +307,7 @@ fn a17_second_signal_ends_at_once() {
         feeds: {{deaf: {{command: {}, mode: continuous}}}}
         streams: {{deaf: {{feed: deaf, container: raw}}}}
         ",
-        shell("trap \"\" TERM; echo hello; sleep 999 & sleep 999")
+        shell("trap \"\" TERM; sleep 999 & while echo hello; do sleep 0.1; done")
     ));
     server.get("/deaf").take(5, SOON);
     server.terminate();
