@@ -46,6 +46,8 @@ pub enum Command {
     Check(Options),
     /// Print the configuration as voyandz understands it.
     Config(Options),
+    /// Tell what this machine has and lacks; exit code 1 when voyandz cannot serve here.
+    Doctor(Options),
     /// Run GStreamer for the server.
     #[command(hide = true)]
     Worker,

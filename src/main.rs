@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Guard { server, argv }) => voyandz::sys::guard::run(server, &argv),
         Some(Command::Check(options)) => voyandz::run::check(&options),
+        Some(Command::Doctor(options)) => voyandz::run::doctor(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),
         None => voyandz::run::serve(&cli.serve),
     }

@@ -4,7 +4,7 @@ use crate::{
     app::{self, App, LaunchFault},
     cli::{Options, Serve},
     config::{self, Faults, LoadError, Loaded, Origin},
-    reload, telemetry,
+    doctor, reload, telemetry,
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
 use tokio::{
@@ -113,6 +113,27 @@ pub fn check(options: &Options) -> ExitCode {
     if is_good { say("the configuration is good") } else { ExitCode::from(BAD_CONFIG) }
 }
 
+/// Tells what this machine has and lacks.
+pub fn doctor(options: &Options) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&[error.to_string()], CANNOT_START),
+    };
+    let (report, is_well) = runtime.block_on(async {
+        let loaded = find_and_load(options);
+        let faults = match &loaded {
+            Ok((_, loaded)) => match check_texts(loaded).await {
+                Ok(faults) => texts(&faults.and(loaded.missing_programs())),
+                Err(error) => vec![format!("{error:#}")],
+            },
+            Err(_) => Vec::new(),
+        };
+        doctor::examine(&loaded, &faults).await
+    });
+    say(&report);
+    if is_well { ExitCode::SUCCESS } else { ExitCode::from(CANNOT_START) }
+}
+
 /// Prints the resolved configuration, without its secrets.
 pub fn print(options: &Options) -> ExitCode {
     match find(options).and_then(|origin| config::load(&origin)) {
@@ -140,6 +161,10 @@ fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
     let origin = find(options).map_err(|error| lines(&error))?;
     let loaded = load(&origin)?;
     Ok((origin, loaded))
+}
+
+fn texts(faults: &Faults) -> Vec<String> {
+    faults.faults.iter().map(ToString::to_string).collect()
 }
 
 fn lines(error: &dyn std::error::Error) -> Vec<String> {

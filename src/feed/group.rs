@@ -327,7 +327,7 @@ impl Task {
         let Some(link) = &mut self.link else { return };
         link.last_beat = Instant::now();
         match event {
-            FromWorker::Hello { .. } | FromWorker::Beat | FromWorker::Checked(_) => {}
+            FromWorker::Hello { .. } | FromWorker::Beat | FromWorker::Checked(_) | FromWorker::Tried(_) => {}
             FromWorker::Started { item } => {
                 if let Some(first) = self.running.get_mut(&item).and_then(|running| running.first.take()) {
                     let _ = first.send(());

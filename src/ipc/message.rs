@@ -86,6 +86,8 @@ pub enum ToWorker {
     Plan(Plan),
     /// Parse these gst-launch texts; answered by [`FromWorker::Checked`]. Needs no plan.
     Check(Vec<(TextKind, String)>),
+    /// Run each of these gst-launch texts to its end; answered by [`FromWorker::Tried`]. Needs no plan.
+    Try(Vec<String>),
     /// Run this item. Answered by `Started` with the first media, or by `Ended`.
     Start {
         /// Which one.
@@ -115,6 +117,8 @@ pub enum TextKind {
     Feed,
     /// The text of a stream: `video.` and `audio.` exist.
     Stream,
+    /// Part of a text: anything that parses.
+    Element,
 }
 
 /// A wish for one still picture.
@@ -155,6 +159,8 @@ pub enum FromWorker {
     Beat,
     /// Answer to [`ToWorker::Check`]: one entry for each text, `None` where it parses.
     Checked(Vec<Option<TextFault>>),
+    /// Answer to [`ToWorker::Try`]: one entry for each text, `None` where it worked, else why it did not.
+    Tried(Vec<Option<String>>),
     /// The item has delivered its first media since `Start`.
     Started {
         /// Which one.

@@ -12,6 +12,7 @@ use super::{
     link::{Writer, say},
     picture::{self, Mailbox, Pictures},
     sync::{background, dispose, lock},
+    trial,
 };
 use crate::ipc::{self, BEAT, Ended, FeedSource, FromWorker, Item, LogLevel, Plan, ToWorker};
 use feeds::{FeedSlot, FeedState, Intake, drop_demux, take_frame};
@@ -162,6 +163,13 @@ impl Group {
                 background("check", move || {
                     let faults = texts.iter().map(|(kind, text)| launch::check(*kind, text)).collect();
                     events.send(Event::Say(FromWorker::Checked(faults)));
+                });
+            }
+            ToWorker::Try(texts) => {
+                let events = self.events.clone();
+                background("try", move || {
+                    let outcomes = texts.iter().map(|text| trial::run(text)).collect();
+                    events.send(Event::Say(FromWorker::Tried(outcomes)));
                 });
             }
             ToWorker::Start { item: Item::Feed(feed) } => self.start_feed(feed)?,

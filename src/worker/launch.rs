@@ -206,7 +206,7 @@ fn closed(text: &str) -> Cow<'_, str> {
 /// Whether a text parses and has the pads that its kind needs.
 pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
     let declared = match kind {
-        TextKind::Feed => Vec::new(),
+        TextKind::Feed | TextKind::Element => Vec::new(),
         TextKind::Stream => references(text).into_iter().map(|name| Declared { name, caps: None }).collect(),
     };
     let bin = match parse(text, &declared) {
@@ -223,7 +223,7 @@ pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
             1 => None,
             _ => missing("more than one source pad is left free: end the text in one muxer or encoder"),
         },
-        TextKind::Feed => None,
+        TextKind::Feed | TextKind::Element => None,
     }
 }
 

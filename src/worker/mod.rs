@@ -21,6 +21,7 @@ mod picture;
 mod stream;
 mod sync;
 mod track;
+mod trial;
 
 #[cfg(test)]
 mod tests;

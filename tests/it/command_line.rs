@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use std::{
     fs,
     net::{TcpListener, TcpStream},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -377,4 +377,65 @@ fn server_listens_on_ipv6() {
     let server = Server::start("listenaddr: '::1'");
     assert!(server.address().is_ipv6());
     assert_eq!(http::get(server.address(), "/").status, 200);
+}
+
+/// What `voyandz doctor` prints with these arguments and this environment, and its exit code.
+fn doctor(arguments: &[&str], environment: &[(&str, &str)]) -> (String, Option<i32>) {
+    let mut command = Command::new(PROGRAM);
+    command.arg("doctor").args(arguments).env_remove("VOYANDZ_CONFFILE").envs(environment.iter().copied());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code())
+}
+
+#[test]
+fn doctor_finds_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("good.yaml");
+    fs::write(&file, "listenport: 0\nfeeds: {cam: {pipeline: videotestsrc}}\n").unwrap();
+    let (report, code) = doctor(&["-f", file.to_str().unwrap()], &[]);
+    assert_eq!(code, Some(0), "{report}");
+    for line in
+        ["ok      mpegtsmux", "ok      x264enc ", "ok      ffmpeg ", "ok      open files", "voyandz can serve here."]
+    {
+        assert!(report.contains(line), "{line}: {report}");
+    }
+}
+
+#[test]
+fn doctor_names_the_packages_of_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = folder.path().join("registry");
+    let (report, code) = doctor(
+        &[],
+        &[("GST_PLUGIN_SYSTEM_PATH_1_0", "/nowhere"), ("GST_REGISTRY", registry.to_str().unwrap()), ("PATH", "")],
+    );
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("MISSING mpegtsmux"), "{report}");
+    assert!(report.contains("apt-get install gstreamer1.0-plugins-bad; Nix: gst_all_1.gst-plugins-bad"), "{report}");
+    assert!(report.contains("-       ffmpeg"), "{report}");
+    assert!(report.contains("things are missing that voyandz needs."), "{report}");
+}
+
+#[test]
+fn doctor_tries_what_the_configuration_asks_for() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.yaml");
+    let yaml = format!(
+        "listenport: {port}\nlogdir: /proc/voyandz\nfeeds:\n  a: {{pipeline: nosuchsrc}}\n  b: {{command: nosuchprogram}}\n"
+    );
+    fs::write(&file, yaml).unwrap();
+    let (report, code) = doctor(&["-f", file.to_str().unwrap()], &[]);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(
+        report.contains(&format!("MISSING address            127.0.0.1:{port} (Address already in use")),
+        "{report}"
+    );
+    assert!(report.contains("MISSING logdir"), "{report}");
+    assert!(report.contains("bad.yaml:4:") && report.contains("nosuchsrc"), "{report}");
+    assert!(report.contains("nosuchprogram"), "{report}");
+    fs::write(&file, "lissenport: 1\n").unwrap();
+    let (report, code) = doctor(&["-f", file.to_str().unwrap()], &[]);
+    assert!(code == Some(1) && report.contains("did you mean `listenport`?"), "{report}");
 }

@@ -1,0 +1,122 @@
+//! What the system around GStreamer has.
+
+use super::report::Finding;
+use crate::config::{Loaded, Origin};
+use rustix::process::{Resource, getrlimit};
+use std::{
+    fs,
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+/// Fewer open files than this are too few for a server with viewers.
+const FILES: u64 = 4096;
+/// Programs that feeds and streams are often made of, and what for.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("ffmpeg", "feeds and streams that are commands"),
+    ("gst-launch-1.0", "trying a pipeline by hand"),
+    ("v4l2-ctl", "finding out what a capture card delivers"),
+];
+
+/// Capture cards, sound cards and graphics cards, and whether this user may use them.
+pub(super) fn devices() -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for name in names_in("/sys/class/video4linux") {
+        let label = fs::read_to_string(format!("/sys/class/video4linux/{name}/name")).unwrap_or_default();
+        findings.push(device(&format!("/dev/{name}"), label.trim(), "video"));
+    }
+    for name in names_in("/sys/class/sound").iter().filter(|name| name.starts_with("pcm") && name.ends_with('c')) {
+        findings.push(device(&format!("/dev/snd/{name}"), "records sound", "audio"));
+    }
+    for name in names_in("/sys/class/drm").iter().filter(|name| name.starts_with("renderD")) {
+        findings.push(device(&format!("/dev/dri/{name}"), "encodes and decodes in hardware", "render"));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::absent("none", "no capture card, sound card or graphics card", ""));
+    }
+    findings
+}
+
+fn device(path: &str, label: &str, group: &str) -> Finding {
+    match fs::File::options().read(true).write(true).open(path) {
+        Ok(_) => Finding::good(path, label),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Finding::absent(path, label, &format!("not for this user: usermod -aG {group} USER"))
+        }
+        Err(error) => Finding::absent(path, label, &error.to_string()),
+    }
+}
+
+fn names_in(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// Programs on `PATH`.
+pub(super) fn programs() -> Vec<Finding> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let finding = |(name, purpose): &(&str, &str)| match found(name) {
+        Some(file) => Finding::good(name, &format!("{purpose}: {}", file.display())),
+        None => Finding::absent(name, purpose, "not on PATH"),
+    };
+    PROGRAMS.iter().map(finding).collect()
+}
+
+/// Open files and processors.
+pub(super) fn limits() -> Vec<Finding> {
+    let files = getrlimit(Resource::Nofile).maximum;
+    let told = files.map_or("unlimited".to_owned(), |files| files.to_string());
+    let files = match files {
+        Some(few) if few < FILES => {
+            Finding::absent("open files", &told, "one per viewer: raise it with ulimit -Hn, or LimitNOFILE= of systemd")
+        }
+        _ => Finding::good("open files", &told),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    vec![files, Finding::good("processors", &cores.to_string())]
+}
+
+/// The configuration: its faults, and what of the machine it needs.
+pub(super) fn configuration(loaded: &Result<(Origin, Loaded), Vec<String>>, faults: &[String]) -> Vec<Finding> {
+    let fault = |fault: &String| Finding::lacks("fault", fault, "");
+    let (origin, loaded) = match loaded {
+        Ok(loaded) => loaded,
+        Err(faults) => return faults.iter().map(fault).collect(),
+    };
+    let file = match origin {
+        Origin::File(path) => path.clone(),
+        Origin::Demo => PathBuf::from("the built-in demo"),
+    };
+    let config = &loaded.config;
+    let address = SocketAddr::new(config.listen_addr, config.listen_port);
+    let mut findings = vec![Finding::good("file", &file.display().to_string())];
+    findings.push(match TcpListener::bind(address) {
+        Ok(_) => Finding::good("address", &format!("{address} is free")),
+        Err(error) => Finding::lacks("address", &address.to_string(), &error.to_string()),
+    });
+    if let Some(folder) = &config.logdir {
+        findings.push(logdir(folder));
+    }
+    findings.extend(faults.iter().map(fault));
+    findings.extend(loaded.missing_files().faults.iter().map(|fault| Finding::absent("file", &fault.to_string(), "")));
+    findings
+}
+
+fn logdir(folder: &Path) -> Finding {
+    let shown = folder.display().to_string();
+    match fs::create_dir_all(folder).and_then(|()| tempfile_in(folder)) {
+        Ok(()) => Finding::good("logdir", &shown),
+        Err(error) => Finding::lacks("logdir", &shown, &error.to_string()),
+    }
+}
+
+/// Whether a file can be made there.
+fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".voyandz-{}", std::process::id()));
+    fs::File::create_new(&probe)?;
+    fs::remove_file(probe)
+}
