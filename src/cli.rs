@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{ArgAction, Parser, Subcommand};
+use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf};
 
 /// A live audio/video server: any feed in, any stream out.
@@ -15,6 +16,9 @@ pub struct Cli {
     /// How to serve.
     #[command(flatten)]
     pub serve: Serve,
+    /// Print the licences of all that this program is made of.
+    #[arg(long)]
+    pub licenses: bool,
 }
 
 /// How to serve.
@@ -48,6 +52,17 @@ pub enum Command {
     Config(Options),
     /// Tell what this machine has and lacks; exit code 1 when voyandz cannot serve here.
     Doctor(Options),
+    /// Print the completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print a manual page as roff: 1 of the program, 5 of its configuration file.
+    Man {
+        /// Which one.
+        #[arg(value_parser = ["1", "5"], default_value = "1")]
+        section: String,
+    },
     /// Run GStreamer for the server.
     #[command(hide = true)]
     Worker,

@@ -7,6 +7,7 @@ pub mod control;
 pub mod doctor;
 pub mod feed;
 pub mod ipc;
+pub mod manual;
 pub mod media;
 pub mod net;
 pub mod output;

@@ -17,6 +17,9 @@ fn main() -> ExitCode {
         Some(Command::Check(options)) => voyandz::run::check(&options),
         Some(Command::Doctor(options)) => voyandz::run::doctor(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),
+        Some(Command::Completions { shell }) => voyandz::manual::completions(shell),
+        Some(Command::Man { section }) => voyandz::manual::page(&section),
+        None if cli.licenses => voyandz::manual::licenses(),
         None => voyandz::run::serve(&cli.serve),
     }
 }

@@ -33,37 +33,42 @@ const ELEMENTS: &[(&str, &str, bool)] = &[
     ("decklinkvideosrc", "Blackmagic cards", false),
 ];
 
-/// For each codec: its encoders, and whether one runs on special hardware. The first that works is enough.
-const ENCODERS: &[(&str, &[(&str, bool)], &str)] = &[
-    (
-        "H.264",
-        &[
-            ("x264enc", false),
-            ("openh264enc", false),
-            ("vah264enc", true),
-            ("vaapih264enc", true),
-            ("nvh264enc", true),
-            ("qsvh264enc", true),
-            ("v4l2h264enc", true),
-        ],
-        VIDEO,
-    ),
-    (
-        "H.265",
-        &[("x265enc", false), ("vah265enc", true), ("vaapih265enc", true), ("nvh265enc", true), ("qsvh265enc", true)],
-        VIDEO,
-    ),
-    ("VP8", &[("vp8enc", false)], VIDEO),
-    ("VP9", &[("vp9enc", false), ("vavp9enc", true)], VIDEO),
-    ("AV1", &[("av1enc", false), ("svtav1enc", false), ("vaav1enc", true), ("nvav1enc", true)], VIDEO),
-    ("AAC", &[("avenc_aac", false), ("fdkaacenc", false), ("voaacenc", false)], AUDIO),
-    ("Opus", &[("opusenc", false)], AUDIO),
-    ("MP3", &[("lamemp3enc", false)], AUDIO),
-    ("Vorbis", &[("vorbisenc", false)], AUDIO),
-    ("FLAC", &[("flacenc", false)], AUDIO),
+/// An encoder: its element, its codec, whether it runs on special hardware.
+type Encoder = (&'static str, &'static str, bool);
+
+const OF_PICTURES: &[Encoder] = &[
+    ("x264enc", "H.264", false),
+    ("openh264enc", "H.264", false),
+    ("vah264enc", "H.264", true),
+    ("vaapih264enc", "H.264", true),
+    ("nvh264enc", "H.264", true),
+    ("qsvh264enc", "H.264", true),
+    ("v4l2h264enc", "H.264", true),
+    ("x265enc", "H.265", false),
+    ("vah265enc", "H.265", true),
+    ("vaapih265enc", "H.265", true),
+    ("nvh265enc", "H.265", true),
+    ("qsvh265enc", "H.265", true),
+    ("vp8enc", "VP8", false),
+    ("vp9enc", "VP9", false),
+    ("vavp9enc", "VP9", true),
+    ("av1enc", "AV1", false),
+    ("svtav1enc", "AV1", false),
+    ("vaav1enc", "AV1", true),
+    ("nvav1enc", "AV1", true),
 ];
-const VIDEO: &str = "videotestsrc num-buffers=3 ! video/x-raw,width=320,height=240,framerate=30/1 ! videoconvert ! ";
-const AUDIO: &str = "audiotestsrc num-buffers=5 ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! ";
+const PICTURES: &str = "videotestsrc num-buffers=3 ! video/x-raw,width=320,height=240,framerate=30/1 ! videoconvert ! ";
+
+const OF_SOUND: &[Encoder] = &[
+    ("avenc_aac", "AAC", false),
+    ("fdkaacenc", "AAC", false),
+    ("voaacenc", "AAC", false),
+    ("opusenc", "Opus", false),
+    ("lamemp3enc", "MP3", false),
+    ("vorbisenc", "Vorbis", false),
+    ("flacenc", "FLAC", false),
+];
+const SOUND: &str = "audiotestsrc num-buffers=5 ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! ";
 
 /// Which elements are there.
 pub(super) async fn elements(worker: &mut Worker) -> Vec<Finding> {
@@ -79,33 +84,31 @@ pub(super) async fn elements(worker: &mut Worker) -> Vec<Finding> {
 
 /// Which encoders are there, and whether they work: hardware is told by its driver only when it is used.
 pub(super) async fn encoders(worker: &mut Worker) -> Vec<Finding> {
-    let all =
-        || ENCODERS.iter().flat_map(|(codec, encoders, source)| encoders.iter().map(move |it| (codec, it, source)));
-    let names: Vec<&str> = all().map(|(_, (name, _), _)| *name).collect();
+    let pictures = OF_PICTURES.iter().map(|encoder| (encoder, PICTURES));
+    let all: Vec<(&Encoder, &str)> = pictures.chain(OF_SOUND.iter().map(|encoder| (encoder, SOUND))).collect();
+    let names: Vec<&str> = all.iter().map(|((name, ..), _)| *name).collect();
     let Some(faults) = missing(worker, &names).await else { return vec![gone()] };
-    let texts = all().zip(&faults).filter(|(_, fault)| fault.is_none());
-    let texts = texts.map(|((_, (name, _), source), _)| format!("{source}{name} ! fakesink")).collect();
+    let present = all.iter().zip(&faults).filter(|(_, fault)| fault.is_none());
+    let texts = present.map(|(((name, ..), source), _)| format!("{source}{name} ! fakesink")).collect();
     let tried = ask(worker, ToWorker::Try(texts), |answer| match answer {
         FromWorker::Tried(tried) => Some(tried),
         _ => None,
     });
     let Some(tried) = tried.await else { return vec![gone()] };
     let mut tried = tried.into_iter();
-    let mut findings = Vec::new();
-    for ((codec, (name, hardware), _), fault) in all().zip(faults) {
-        let how = if *hardware { "in hardware" } else { "in software" };
-        let what = format!("{codec} {how}");
-        match (fault, *hardware) {
+    let finding = |((name, codec, hardware), fault): (&Encoder, Option<String>)| {
+        let what = format!("{codec} in {}", if *hardware { "hardware" } else { "software" });
+        match fault {
             // Few machines have any of them; where there is one, the others are no news.
-            (Some(_), true) => {}
-            (Some(fault), false) => findings.push(Finding::absent(name, &what, &fault)),
-            (None, _) => findings.push(match tried.next().flatten() {
+            Some(_) if *hardware => None,
+            Some(fault) => Some(Finding::absent(name, &what, &fault)),
+            None => Some(match tried.next().flatten() {
                 None => Finding::good(name, &what),
                 Some(fault) => Finding::absent(name, &what, &format!("does not work: {fault}")),
             }),
         }
-    }
-    findings
+    };
+    all.iter().map(|(encoder, _)| *encoder).zip(faults).filter_map(finding).collect()
 }
 
 /// Why each of these elements is not there; `None` for those that are.

@@ -1,7 +1,7 @@
 //! The command line, the configuration file, and the end of the program.
 
 use crate::rig::{
-    Launch, SOON, Server, http, millis, process,
+    Launch, SOON, Server, have, http, millis, process,
     script::{H264, PICTURE, shell, ticking},
     secs,
     server::{PROGRAM, run},
@@ -438,4 +438,47 @@ fn doctor_tries_what_the_configuration_asks_for() {
     fs::write(&file, "lissenport: 1\n").unwrap();
     let (report, code) = doctor(&["-f", file.to_str().unwrap()], &[]);
     assert!(code == Some(1) && report.contains("did you mean `listenport`?"), "{report}");
+}
+
+#[test]
+fn manual_pages_are_complete_and_well_formed() {
+    for (section, words) in [
+        ("1", ["voyandz - A live audio/video server", "--watch", "doctor", "SIGHUP", "VOYANDZ_CONFFILE"]),
+        ("5", ["the configuration of voyandz(1)", "listenport", "no-resurrect", "TEMPLATES", "videotestsrc"]),
+    ] {
+        let output = run(&["man", section]);
+        assert!(output.status.success());
+        if !have("man") {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join(format!("page.{section}"));
+        fs::write(&page, &output.stdout).unwrap();
+        let mut command = Command::new("man");
+        command.args(["--warnings", "-E", "UTF-8", "-l", "-P", "cat"]).arg(&page).env("MANWIDTH", "200");
+        let shown = command.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&shown.stdout);
+        assert!(shown.status.success() && shown.stderr.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
+        for word in words {
+            assert!(text.contains(word), "{word} is not in page {section}: {text}");
+        }
+    }
+}
+
+#[test]
+fn completions_are_taken_by_the_shells() {
+    for (shell, check) in [("bash", "bash"), ("zsh", "zsh"), ("fish", "fish")] {
+        let output = run(&["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("doctor") && script.contains("watch"), "{script}");
+        assert!(!script.contains("guard"), "hidden commands stay hidden");
+        if check == "bash" {
+            // What bash would offer after `voyandz ch`.
+            let ask = format!(
+                "{script}\nCOMP_WORDS=(voyandz ch); COMP_CWORD=1; _voyandz voyandz ch voyandz; echo \"${{COMPREPLY[@]}}\""
+            );
+            let offered = Command::new("bash").args(["-c", &ask]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), "check");
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod examples;
 mod faults;
 mod feeds;
 mod joins;
+mod licenses;
 mod log;
 mod pictures;
 mod readme;
