@@ -17,13 +17,16 @@ use crate::{
         shard::Shards,
         site::{Page, Site},
     },
-    sys::Shutdown,
+    sys::{
+        Shutdown,
+        service::{self, Pulse},
+    },
 };
 use anyhow::Context;
 use futures_util::FutureExt;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Time for all that runs to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -95,14 +98,18 @@ pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
 }
 
 impl App {
-    /// Binds the port; starts nothing.
+    /// Binds the port, or takes the one that the service manager has bound; starts nothing.
     ///
     /// # Errors
     /// When the address cannot be had.
     pub fn load(config: Config) -> anyhow::Result<Self> {
-        let address = address(&config);
-        let listener =
-            Listener::bind(address, Connections::new()).with_context(|| format!("cannot listen on {address}"))?;
+        let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
+            Some(socket) => Listener::inherited(socket, Connections::new())?,
+            None => {
+                let address = address(&config);
+                Listener::bind(address, Connections::new()).with_context(|| format!("cannot listen on {address}"))?
+            }
+        };
         create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shards = Arc::new(Shards::start(cores).context("cannot start the threads that write to viewers")?);
@@ -140,10 +147,22 @@ impl App {
             let name = format!("connection from {}", accepted.peer);
             shutdown.spawn(name, session::serve(accepted, routes.clone(), shards.clone(), shutdown.token().clone()));
         };
+        let pulse = Pulse::default();
+        let mut pulses: Vec<_> = shards.pulses().into_iter().map(|pulse| ("writer to viewers", pulse)).collect();
+        pulses.push(("accept loop", pulse.clone()));
+        let viewed = shards.clone();
+        let watching = service::watch(pulses, move || format!("{} viewers", viewed.viewers()));
+        let watching = AbortOnDropHandle::new(tokio::spawn(watching));
+        service::ready();
         let mut listener = listener;
+        let mut round = tokio::time::interval(Pulse::PERIOD);
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
+                _ = round.tick() => {
+                    pulse.beat();
+                    continue;
+                }
                 accepted = listener.accept() => accepted,
                 Ok(()) = listening.changed() => {
                     let old = std::mem::replace(&mut listener, listening.borrow_and_update().clone());
@@ -157,6 +176,8 @@ impl App {
             welcome(accepted);
         }
         tracing::info!("ending: no new connections");
+        service::stopping();
+        drop(watching);
         drop((listener, listening));
         let closing = tokio::task::spawn_blocking(move || shards.close());
         shutdown.drain(DRAIN).await;

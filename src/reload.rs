@@ -5,6 +5,7 @@ use crate::{
     config::{Config, Loaded, Origin},
     feed::units::Exchange,
     run,
+    sys::service,
 };
 use std::{
     io,
@@ -40,6 +41,7 @@ pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc
         }
         // What is written from here on is a new change.
         watch.look().await;
+        service::reloading();
         match read(&origin).await {
             Ok(Loaded { config, files, .. }) => {
                 if watches {
@@ -52,6 +54,7 @@ pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc
                 tracing::error!("the configuration has faults: everything stays as it was");
             }
         }
+        service::ready();
     }
 }
 

@@ -63,6 +63,14 @@ impl Listener {
         Ok(Self { socket: socket.listen(BACKLOG)?, connections })
     }
 
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub fn inherited(socket: std::net::TcpListener, connections: Connections) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::from_std(socket)?, connections })
+    }
+
     /// Binds another address while this one is still bound, also one that includes it or is included in it.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod faults;
 pub mod guard;
+pub mod service;
 mod shutdown;
 
 pub use faults::die_of_faults;

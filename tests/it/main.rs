@@ -30,4 +30,5 @@ mod pictures;
 mod readme;
 mod reload;
 mod resilience;
+mod service;
 mod sources;

@@ -7,7 +7,10 @@ use super::{
     live::{Leaving, Viewing},
     viewer::{Outcome, Viewer},
 };
-use crate::stream::{FanOut, Version};
+use crate::{
+    stream::{FanOut, Version},
+    sys::service::Pulse,
+};
 use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
 use slab::Slab;
 use std::{
@@ -26,7 +29,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The token that is not a viewer's.
 const BELL: Token = Token(usize::MAX);
 /// Pause between two looks at viewers that stand still.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
+const LOOK_AROUND: Duration = Pulse::PERIOD;
 /// Time for the last bytes at the end of the program.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,7 @@ struct Shard {
     inbox: Mutex<Inbox>,
     viewers: AtomicUsize,
     closing: AtomicBool,
+    pulse: Pulse,
 }
 
 /// What has come for a shard since it last looked.
@@ -69,12 +73,23 @@ impl Shards {
                 inbox: Mutex::default(),
                 viewers: AtomicUsize::new(0),
                 closing: AtomicBool::new(false),
+                pulse: Pulse::default(),
             });
             let event_loop = Loop { poll, shard: shard.clone(), viewers: Slab::new(), channels: Slab::new() };
             threads.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || event_loop.run())?);
             shards.push(shard);
         }
         Ok(Self { shards, threads: Mutex::new(threads) })
+    }
+
+    /// Signs of life of all threads.
+    pub fn pulses(&self) -> Vec<Pulse> {
+        self.shards.iter().map(|shard| shard.pulse.clone()).collect()
+    }
+
+    /// How many viewers there are.
+    pub fn viewers(&self) -> usize {
+        self.shards.iter().map(|shard| shard.viewers.load(Ordering::Relaxed)).sum()
     }
 
     /// Takes over a viewer whose head is out. The permit is held as long as the viewer is.
@@ -158,6 +173,7 @@ impl Loop {
                 }
                 Ok(()) => {}
             }
+            self.shard.pulse.beat();
             let now = Instant::now();
             for event in &events {
                 if event.token() != BELL {
