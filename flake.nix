@@ -14,53 +14,14 @@
         "aarch64-linux"
       ];
       forAllSystems = make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
-      manifest = (builtins.fromTOML (builtins.readFile ./Cargo.toml)).package;
-
-      plugins =
-        pkgs: with pkgs.gst_all_1; [
-          gstreamer
-          gst-plugins-base
-          gst-plugins-good
-          gst-plugins-bad
-          gst-plugins-ugly
-          gst-libav
-        ];
-      pluginPath = pkgs: lib.makeSearchPath "lib/gstreamer-1.0" (map lib.getLib (plugins pkgs));
-
-      package =
-        pkgs:
-        pkgs.rustPlatform.buildRustPackage {
-          pname = manifest.name;
-          inherit (manifest) version;
-          src = self;
-          cargoLock.lockFile = ./Cargo.lock;
-
-          nativeBuildInputs = [
-            pkgs.pkg-config
-            pkgs.makeWrapper
-          ];
-          buildInputs = plugins pkgs;
-
-          # The tests need players and a browser: ci/test runs them. Here, `checks.demo` tries the result.
-          doCheck = false;
-
-          # Workers inherit the variable. wrapGAppsHook would bring GTK along.
-          postInstall = ''
-            wrapProgram $out/bin/voyandz --prefix GST_PLUGIN_SYSTEM_PATH_1_0 : ${pluginPath pkgs}
-          '';
-
-          meta = {
-            inherit (manifest) description;
-            license = lib.licenses.mit;
-            mainProgram = "voyandz";
-            platforms = systems;
-          };
-        };
+      package = pkgs: pkgs.callPackage ./nix/package.nix { src = self; };
     in
     {
       packages = forAllSystems (pkgs: {
         default = package pkgs;
       });
+
+      overlays.default = final: _: { voyandz = package final; };
 
       apps = forAllSystems (pkgs: {
         default = {
@@ -68,6 +29,13 @@
           program = lib.getExe (package pkgs);
         };
       });
+
+      nixosModules.default =
+        { pkgs, ... }:
+        {
+          imports = [ ./nix/module.nix ];
+          services.voyandz.package = lib.mkDefault (package pkgs);
+        };
 
       devShells = forAllSystems (pkgs: {
         default = pkgs.mkShell {
@@ -84,7 +52,7 @@
             pkgs.shellcheck
             pkgs.v4l-utils
           ];
-          GST_PLUGIN_SYSTEM_PATH_1_0 = pluginPath pkgs;
+          GST_PLUGIN_SYSTEM_PATH_1_0 = (package pkgs).pluginPath;
         };
       });
 
@@ -97,5 +65,7 @@
           touch $out
         '';
       });
+
+      formatter = forAllSystems (pkgs: pkgs.nixfmt);
     };
 }

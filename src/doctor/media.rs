@@ -23,7 +23,7 @@ const ELEMENTS: &[(&str, &str, bool)] = &[
     ("jpegenc", "still pictures, Motion JPEG", true),
     ("pngenc", "still pictures as PNG", true),
     ("videotestsrc", "the demo", true),
-    ("textoverlay", "texts in pictures", false),
+    ("timeoverlay", "texts in pictures, as in the demo", false),
     ("v4l2src", "capture cards and cameras", false),
     ("alsasrc", "sound cards", false),
     ("pulsesrc", "sound of a desktop", false),
