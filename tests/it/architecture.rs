@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys"]),
     ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
-    ("output", &["config", "feed", "ipc", "media", "net", "stream"]),
+    ("output", &["config", "feed", "ipc", "media", "net", "stream", "sys"]),
     ("control", &["config", "feed", "media", "stream"]),
 ];
 
