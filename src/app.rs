@@ -2,8 +2,8 @@
 //! exchanged while it runs.
 
 use crate::{
-    config::{Config, Source as FeedKind},
-    control::home,
+    config::{self, Config, Source as FeedKind},
+    control::{configuration, home},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -244,6 +244,10 @@ fn pages(config: &Config, registry: &Registry) -> HashMap<String, Page> {
     if config.pages.home {
         let registry = registry.clone();
         pages.insert("/".to_owned(), Box::new(move |host| home::page(&registry, host)));
+    }
+    if config.pages.config {
+        let json = config::to_json(&config::masked(config));
+        pages.insert("/config".to_owned(), Box::new(move |_| configuration::page(&json)));
     }
     pages
 }

@@ -72,6 +72,9 @@ pub enum Command {
         /// Pid of the server.
         #[arg(long)]
         server: u32,
+        /// Descriptors beyond the standard streams that are inputs of the program.
+        #[arg(long, default_value_t = 0)]
+        inputs: u16,
         /// Program and arguments.
         #[arg(last = true, required = true)]
         argv: Vec<OsString>,

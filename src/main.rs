@@ -13,7 +13,7 @@ fn main() -> ExitCode {
             voyandz::sys::die_of_faults();
             voyandz::worker::run()
         }
-        Some(Command::Guard { server, argv }) => voyandz::sys::guard::run(server, &argv),
+        Some(Command::Guard { server, inputs, argv }) => voyandz::sys::guard::run(server, inputs, &argv),
         Some(Command::Check(options)) => voyandz::run::check(&options),
         Some(Command::Doctor(options)) => voyandz::run::doctor(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),

@@ -21,8 +21,8 @@ use std::{
 const DEFAULT_LISTEN_ADDR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The port of ffserver.
 const DEFAULT_LISTEN_PORT: u16 = 8090;
-/// Whether `/` is served.
-const DEFAULT_HOME: bool = true;
+/// Which pages are served: not the configuration, which tells paths and addresses.
+const DEFAULT_PAGES: Pages = Pages { home: true, stat: true, config: false };
 /// Longest `mode:` in seconds: a year, which nobody waits for.
 const MAX_LINGER: f64 = 366.0 * 86_400.0;
 
@@ -57,15 +57,17 @@ impl Checker {
         self.override_entries(overrides, "feeds", &mut feeds);
         self.override_entries(overrides, "streams", &mut streams);
         let names: Vec<String> = feeds.keys().cloned().collect();
+        let parents = &names;
+        let path = root.key("feeds");
+        let feeds: Vec<_> =
+            feeds.into_iter().filter_map(|(name, value)| self.feed(&path.key(&name), &name, value, parents)).collect();
+        self.circles(&path, &feeds);
         Config {
             listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
-            pages: pages.unwrap_or(Pages { home: DEFAULT_HOME }),
-            feeds: feeds
-                .into_iter()
-                .filter_map(|(name, value)| self.feed(&root.key("feeds").key(&name), &name, value))
-                .collect(),
+            pages: pages.unwrap_or(DEFAULT_PAGES),
+            feeds,
             streams: self.streams(&root.key("streams"), streams, &names),
         }
     }
@@ -82,10 +84,14 @@ impl Checker {
 
     fn pages(&mut self, path: &Path, value: Value) -> Pages {
         let pages: raw::Pages = self.section(path, value);
-        Pages { home: self.value(&path.key("home"), pages.home, flag).unwrap_or(DEFAULT_HOME) }
+        Pages {
+            home: self.value(&path.key("home"), pages.home, flag).unwrap_or(DEFAULT_PAGES.home),
+            stat: self.value(&path.key("stat"), pages.stat, flag).unwrap_or(DEFAULT_PAGES.stat),
+            config: self.value(&path.key("config"), pages.config, flag).unwrap_or(DEFAULT_PAGES.config),
+        }
     }
 
-    fn feed(&mut self, path: &Path, name: &str, value: Value) -> Option<Feed> {
+    fn feed(&mut self, path: &Path, name: &str, value: Value, known: &[String]) -> Option<Feed> {
         let name = FeedName::new(name)
             .map_err(|error| self.note(path, Place::Key, format!("{error}, found {}", quoted(name))))
             .ok();
@@ -107,11 +113,19 @@ impl Checker {
         if feed.looped.is_some() && feed.file.is_none() {
             self.note(&path.key("loop"), Place::Key, "only a `file` can be looped".to_owned());
         }
+        if feed.feed.is_some() && feed.command.is_none() {
+            self.note(&path.key("feed"), Place::Key, "only a `command` reads another feed".to_owned());
+        }
+        let parent = self.parent(&path.key("feed"), feed.feed, known);
         let looped = self.value(&path.key("loop"), feed.looped, flag).unwrap_or(false);
         let pipeline = self.pipeline(&path.key("pipeline"), feed.pipeline).map(Source::Pipeline);
-        let command = feed.command.and_then(|value| self.words(&path.key("command"), value)).map(Source::Command);
+        let command = feed.command.and_then(|value| self.words(&path.key("command"), value));
+        if let Some(words) = &command {
+            self.inputs(&path.key("command"), words, parent.as_slice());
+        }
+        let command = command.map(Source::Command);
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
-        Some(Feed { name: name?, source: pipeline.or(command).or(file)?, mode, no_resurrect })
+        Some(Feed { name: name?, source: pipeline.or(command).or(file)?, parent, mode, no_resurrect })
     }
 }
 
@@ -286,7 +300,7 @@ feeds:
         );
         check_stream(
             "feeds: [cam1, cam2], command: a",
-            "2:36: streams.s.command: a command reads one feed, on its standard input; use `pipeline`, `video` or `audio`",
+            "2:45: streams.s.command: the command does not read feed `cam1`: name it `{input1}`, where the file to read stands",
         );
         check_stream(
             "feed: cam1, container: mp4",

@@ -247,3 +247,44 @@ pub(crate) fn suggestion<'a>(found: &str, candidates: impl Iterator<Item = &'a s
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn split(text: &str) -> Option<Vec<String>> {
+        Checker::new(Library::built_in()).plain_words(&Path::default(), Value::String(text.to_owned()))
+    }
+
+    #[test]
+    fn a_command_is_split_like_a_shell_does_it() {
+        let check = |text: &str, expect: &[&str]| assert_eq!(split(text).unwrap(), expect, "{text}");
+        check("ffmpeg -i - -f mpegts -", &["ffmpeg", "-i", "-", "-f", "mpegts", "-"]);
+        check("  a\tb \n c  ", &["a", "b", "c"]);
+        check(r#"a 'b c' "d e" f\ g"#, &["a", "b c", "d e", "f g"]);
+        check(r#"a b'c'"d"\e "" '' "it's" '"'"#, &["a", "bcde", "", "", "it's", "\""]);
+        check(r#"a "\"\\\$\x" '\n' b\\"#, &["a", r#""\$\x"#, r"\n", r"b\"]);
+        check("a \"b\\\nc\" d\\\ne", &["a", "bc", "de"]);
+        check(
+            r"drawtext=text='%{localtime\:%T}' $HOME `x` a|b *.c ~ > <",
+            &[r"drawtext=text=%{localtime\:%T}", "$HOME", "`x`", "a|b", "*.c", "~", ">", "<"],
+        );
+        check("a b#c '#d' #e f", &["a", "b#c", "#d"]);
+        for fault in ["", "  ", "''", "a 'b", "a \"b", "a\0"] {
+            assert_eq!(split(fault), None, "{fault:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quoted_words_come_back(words in prop::collection::vec("[^\\x00]{1,12}|[a '\"\\\\$\n]{1,12}", 1..6)) {
+            prop_assert_eq!(split(&shell_words::join(&words)), Some(words));
+        }
+
+        #[test]
+        fn no_text_panics(text in "[ab'\"\\\\ \n#]{0,20}") {
+            let _ = split(&text);
+        }
+    }
+}

@@ -6,10 +6,12 @@
 //! (`overrides`), and templates are used (`templates`); typed keys become launch texts (`typed`), and faults get their
 //! place (`places`, `locate`).
 
+mod chains;
 mod check;
 mod checker;
 mod document;
 mod fault;
+mod inputs;
 mod launch;
 mod library;
 mod load;
@@ -35,7 +37,10 @@ mod yaml;
 pub use check::parse;
 pub(crate) use checker::suggestion;
 pub use fault::{Fault, Faults, Position};
+pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::masked;
-pub use model::{Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Source, Stream, StreamName, StreamPath};
-pub use print::to_yaml;
+pub use model::{
+    Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Serving, Source, Stream, StreamName, StreamPath,
+};
+pub use print::{to_json, to_yaml};

@@ -21,10 +21,14 @@ pub struct Config {
 }
 
 /// Which pages are served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pages {
     /// `/`, with links and live pictures.
     pub home: bool,
+    /// `/stat`, with the state of all feeds and streams.
+    pub stat: bool,
+    /// `/config`, with the configuration as it is understood, without its secrets.
+    pub config: bool,
 }
 
 /// A configured origin of media.
@@ -34,6 +38,8 @@ pub struct Feed {
     pub name: FeedName,
     /// Where its media comes from.
     pub source: Source,
+    /// The feed that its command reads. No feed comes back to itself over the feeds that it reads.
+    pub parent: Option<FeedName>,
     /// When it runs.
     pub mode: Mode,
     /// Stay dead after a death, until it is no longer wanted and then wanted again.
@@ -45,7 +51,8 @@ pub struct Feed {
 pub enum Source {
     /// A gst-launch text.
     Pipeline(String),
-    /// A program and its arguments; its standard output is the feed. No shell is involved.
+    /// A program and its arguments; its standard output is the feed. No shell is involved. `{input1}` stands for the
+    /// parent; where it does not occur, the parent is on standard input.
     Command(Vec<String>),
     /// A regular file, played in real time.
     File {
@@ -85,6 +92,19 @@ pub struct Stream {
     pub mimetype: String,
     /// How it is made from its feeds.
     pub encoding: Encoding,
+    /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
+    pub serving: Serving,
+}
+
+/// How the requests for a stream share the making of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// It is made once, and sent to all.
+    Shared,
+    /// Each viewer has a run of its command.
+    Exclusive,
+    /// Each request has a run of its command, which is answered as a whole when the command is done.
+    Shot,
 }
 
 /// How a stream is made from its feeds.
@@ -94,7 +114,8 @@ pub enum Encoding {
     Copy,
     /// A gst-launch text between the tracks `video.` and `audio.` and a muxer. Typed keys end up here too.
     Pipeline(String),
-    /// A program that reads the feed on its standard input and writes the stream to its standard output.
+    /// A program that writes the stream to its standard output. `{input1}`, `{input2}` … stand for its feeds, in their
+    /// order; where they do not occur, its one feed is on standard input.
     Command(Vec<String>),
 }
 

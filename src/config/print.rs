@@ -1,7 +1,7 @@
 //! Checked values → the YAML that they could have been read from, with everything resolved.
 
 use super::{
-    model::{Config, Encoding, Feed, Mode, Source, Stream},
+    model::{Config, Encoding, Feed, Mode, Pages, Serving, Source, Stream},
     raw,
 };
 use serde::Serialize;
@@ -13,20 +13,33 @@ use std::path::Path;
 /// A path that is no UTF-8 is printed with replacement characters; a named pipe is printed as `file:` and becomes
 /// one again when it is loaded from disk.
 pub fn to_yaml(config: &Config) -> String {
-    let entries = raw::File {
+    // Serialising to a string fails for types that are not in here.
+    serde_yaml::to_string(&keys(config)).unwrap_or_default()
+}
+
+/// The same as JSON, indented.
+pub fn to_json(config: &Config) -> String {
+    serde_json::to_string_pretty(&keys(config)).unwrap_or_default() + "\n"
+}
+
+fn keys(config: &Config) -> raw::File {
+    raw::File {
         include: None,
         listenaddr: Some(text(config.listen_addr)),
         listenport: Some(Value::from(config.listen_port)),
         logdir: config.logdir.as_deref().map(path),
-        pages: Some(value(&raw::Pages { home: Some(Value::from(config.pages.home)) })),
+        pages: Some(value(&pages(config.pages))),
         templates: None,
         pipelines_dir: None,
         sets: None,
         feeds: Some(named(config.feeds.iter().map(|entry| (entry.name.as_str(), feed(entry))))),
         streams: Some(named(config.streams.iter().map(|entry| (entry.name.as_str(), stream(entry))))),
-    };
-    // Serialising to a string fails for types that are not in here.
-    serde_yaml::to_string(&entries).unwrap_or_default()
+    }
+}
+
+fn pages(pages: Pages) -> raw::Pages {
+    let flag = |flag| Some(Value::Bool(flag));
+    raw::Pages { home: flag(pages.home), stat: flag(pages.stat), config: flag(pages.config) }
 }
 
 fn feed(feed: &Feed) -> raw::Feed {
@@ -40,6 +53,7 @@ fn feed(feed: &Feed) -> raw::Feed {
         }
         Source::Pipe(file) => keys.file = Some(path(file)),
     }
+    keys.feed = feed.parent.as_ref().map(text);
     keys.no_resurrect = feed.no_resurrect.then_some(Value::Bool(true));
     keys
 }
@@ -56,10 +70,16 @@ fn mode(mode: Mode) -> Value {
 fn stream(stream: &Stream) -> raw::Stream {
     let mut keys = raw::Stream {
         url: Some(text(stream.path.encoded())),
-        container: Some(text(stream.container)),
         mimetype: Some(text(&stream.mimetype)),
         ..raw::Stream::default()
     };
+    match stream.serving {
+        Serving::Shared => {}
+        Serving::Exclusive => keys.client = Some(text("exclusive")),
+        Serving::Shot => keys.kind = Some(text("shot")),
+    }
+    // A shot is in none.
+    keys.container = (stream.serving != Serving::Shot).then(|| text(stream.container));
     match stream.feeds.as_slice() {
         [] => {}
         [feed] => keys.feed = Some(text(feed)),
@@ -162,34 +182,47 @@ mod tests {
             "[^\\x00-\\x1f\\x7f-\\x9f/?#\\\\.]{1,20}",
             prop::sample::select(&Container::ALL[..]),
             any::<u8>(),
+            prop::sample::select(&[Serving::Shared, Serving::Exclusive, Serving::Shot][..]),
         );
         let streams = prop::collection::btree_map(name, stream, 0..4);
-        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<bool>());
-        (top, feeds, streams).prop_map(|((listen_addr, listen_port, logdir, home), feeds, streams)| {
+        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<[bool; 3]>());
+        (top, feeds, streams).prop_map(|((listen_addr, listen_port, logdir, [home, stat, config]), feeds, streams)| {
+            let mut parent = None;
             let feeds: Vec<_> = feeds
                 .into_iter()
-                .map(|(name, (source, mode, no_resurrect))| Feed {
-                    name: FeedName::new(&name).unwrap(),
-                    source,
-                    mode,
-                    no_resurrect,
+                .map(|(name, (source, mode, no_resurrect))| {
+                    let name = FeedName::new(&name).unwrap();
+                    let is_command = matches!(source, Source::Command(_));
+                    let parent = parent.replace(name.clone()).filter(|_| is_command);
+                    Feed { name, source, parent, mode, no_resurrect }
                 })
                 .collect();
-            let streams = streams.into_iter().enumerate().map(|(index, (name, (encoding, path, container, count)))| {
+            let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
+                let (mut encoding, path, mut container, count, serving) = parts;
                 let least = usize::from(matches!(encoding, Encoding::Copy));
-                let most = if matches!(encoding, Encoding::Command(_)) { 1 } else { feeds.len() };
-                let count = usize::from(count).clamp(least, most);
+                let count = usize::from(count).clamp(least, feeds.len());
+                let mut used = Serving::Shared;
+                if let Encoding::Command(words) = &mut encoding {
+                    words.extend((1..=count).filter(|_| count > 1).map(|number| format!("{{input{number}}}")));
+                    used = serving;
+                }
+                let mut mimetype = container.mimetype().to_owned();
+                if used == Serving::Shot {
+                    (container, mimetype) = (Container::Raw, "image/jpeg".to_owned());
+                }
                 Stream {
                     name: StreamName::new(&name).unwrap(),
                     feeds: feeds.iter().take(count).map(|feed| feed.name.clone()).collect(),
                     path: StreamPath::new(&format!("/{index}/{path}")).unwrap(),
                     container,
-                    mimetype: container.mimetype().to_owned(),
+                    mimetype,
                     encoding,
+                    serving: used,
                 }
             });
             let streams = streams.collect();
-            Config { listen_addr, listen_port, logdir: logdir.map(Into::into), pages: Pages { home }, feeds, streams }
+            let (logdir, pages) = (logdir.map(Into::into), Pages { home, stat, config });
+            Config { listen_addr, listen_port, logdir, pages, feeds, streams }
         })
     }
 
@@ -300,6 +333,8 @@ listenaddr: 127.0.0.1
 listenport: 8090
 pages:
   home: true
+  stat: true
+  config: false
 feeds:
   cam:
     command:

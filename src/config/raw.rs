@@ -43,6 +43,10 @@ pub(super) struct File {
 pub(super) struct Pages {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) home: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stat: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) config: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -78,6 +82,8 @@ pub(super) struct Feed {
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) feed: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mode: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) no_resurrect: Option<Value>,
@@ -93,6 +99,10 @@ pub(super) struct Stream {
     pub(super) feeds: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    pub(super) kind: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) container: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

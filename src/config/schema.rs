@@ -113,12 +113,15 @@ fn schema() -> Value {
         "command" => text_or_use(&["array"]),
         "file" => scalar(),
         "loop" | "no-resurrect" => flag(),
+        "feed" => scalar(),
         "mode" => mode.clone(),
         other => panic!("what is `{other}`?"),
     });
     let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
         "feed" | "url" | "mimetype" => scalar(),
         "feeds" => list_of_scalars(),
+        "type" => name_of(&["stream", "shot"]),
+        "client" => name_of(&["shared", "exclusive"]),
         "container" => name_of(&crate::media::Container::ALL.map(crate::media::Container::name)),
         "pipeline" => text_or_use(&[]),
         "command" => text_or_use(&["array"]),

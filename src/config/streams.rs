@@ -1,10 +1,11 @@
 //! Checks of `streams:`: what a stream is made of, what it is in, and where viewers find it.
 
 use super::{
-    checker::{Checker, Expected, kind, place, quoted, suggestion},
+    chains::feed_name,
+    checker::{Checker, Expected, kind, place, quoted},
     fault::Path,
     locate::Place,
-    model::{Encoding, FeedName, NameError, Stream, StreamName, StreamPath},
+    model::{Encoding, FeedName, NameError, Serving, Stream, StreamName, StreamPath},
     raw, typed,
 };
 use crate::media::Container;
@@ -50,25 +51,63 @@ impl Checker {
         let default_path = || StreamPath::new(&format!("/{}", checked_name.as_ref()?)).ok();
         let stream_path = if has_url { url } else { default_path() };
 
+        let serving = self.serving(path, &mut stream);
         let given_container = stream.container.take();
         let is_container_given = given_container.is_some();
         let given_container = self.value(&path.key("container"), given_container, container);
         let is_command = stream.command.is_some();
-        let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
-        let container = given_container.or(hint).or_else(|| Container::from_extension(name)).unwrap_or(if is_command {
-            Container::Raw
-        } else {
-            Container::Ts
-        });
         let mimetype = self.value(&path.key("mimetype"), stream.mimetype.take(), mimetype);
-        let mimetype = mimetype.unwrap_or_else(|| container.mimetype().to_owned());
+        let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
+        let hint = hint.or_else(|| Container::from_extension(name));
+        let container = match (given_container.or(hint), &mimetype) {
+            _ if serving == Serving::Shot => Container::Raw,
+            (Some(container), _) => container,
+            (None, Some(mimetype)) if is_command => of_type(mimetype),
+            (None, _) if is_command => Container::Raw,
+            (None, _) => Container::Ts,
+        };
+        let mimetype = mimetype.unwrap_or_else(|| match (serving, &stream_path) {
+            (Serving::Shot, Some(path)) => picture_type(path.as_str()).to_owned(),
+            _ => container.mimetype().to_owned(),
+        });
 
         // A container that is wrong would make its codecs look wrong.
         let known_container = (given_container.is_some() || !is_container_given).then_some(container);
         let encoding = self.encoding(path, stream, known_container, feeds.as_deref())?;
         let feeds = feeds?;
-        let stream = Stream { name: checked_name?, feeds, path: stream_path?, container, mimetype, encoding };
+        let stream = Stream { name: checked_name?, feeds, path: stream_path?, container, mimetype, encoding, serving };
         Some(Checked { stream, has_url })
+    }
+
+    /// How often a stream is made: `type` and `client`.
+    fn serving(&mut self, path: &Path, stream: &mut raw::Stream) -> Serving {
+        let (kind, client) = (stream.kind.take(), stream.client.take());
+        let is_shot = self.value(&path.key("type"), kind, |text| match text {
+            "stream" => Ok(false),
+            "shot" => Ok(true),
+            _ => Err("`stream` or `shot`".into()),
+        });
+        let is_shot = is_shot.unwrap_or(false);
+        let is_exclusive = self.value(&path.key("client"), client, |text| match text {
+            "shared" if is_shot => Err(Expected::because("`exclusive`", ": each request of a shot runs its command")),
+            "shared" => Ok(false),
+            "exclusive" => Ok(true),
+            _ => Err("`shared` or `exclusive`".into()),
+        });
+        let (key, serving) = match (is_shot, is_exclusive) {
+            (true, _) => ("type", Serving::Shot),
+            (false, Some(true)) => ("client", Serving::Exclusive),
+            (false, _) => return Serving::Shared,
+        };
+        if stream.command.is_none() {
+            let message = "is for streams that have a `command`: it is what runs for each request".to_owned();
+            self.note(&path.key(key), Place::Key, message);
+        }
+        if serving == Serving::Shot && stream.container.take().is_some() {
+            let message = "a shot is a file in no container of a stream: `mimetype` says what it is".to_owned();
+            self.note(&path.key("container"), Place::Key, message);
+        }
+        serving
     }
 
     /// The feeds that a stream refers to; `None` when there are faults.
@@ -98,7 +137,7 @@ impl Checker {
                 return None;
             }
             let before = names.as_deref().unwrap_or_default().to_vec();
-            let name = self.value(&path, Some(item), |text| feed_name(text, known, &before));
+            let name = self.value(&path, Some(item), |text| another_feed(text, known, &before));
             names = names.zip(name).map(|(mut names, name)| {
                 names.push(name);
                 names
@@ -130,11 +169,12 @@ impl Checker {
         }
         let has_feed = feeds.is_none_or(|feeds| !feeds.is_empty());
         if let Some(command) = command {
-            if feeds.is_some_and(|feeds| feeds.len() > 1) {
-                let message = "a command reads one feed, on its standard input; use `pipeline`, `video` or `audio`";
-                self.note(&path.key("command"), Place::Key, message.to_owned());
+            let path = path.key("command");
+            let words = self.words(&path, command)?;
+            if let Some(feeds) = feeds {
+                self.inputs(&path, &words, feeds);
             }
-            return self.words(&path.key("command"), command).map(Encoding::Command);
+            return Some(Encoding::Command(words));
         }
         if pipeline.is_some() {
             return self.pipeline(&path.key("pipeline"), pipeline).map(Encoding::Pipeline);
@@ -185,26 +225,34 @@ impl Checker {
     }
 }
 
-fn feed_name(text: &str, known: &[String], before: &[FeedName]) -> Result<FeedName, Expected> {
-    if !known.iter().any(|name| name == text) {
-        let hint = suggestion(text, known.iter().map(String::as_str));
-        return Err(Expected::because("the name of a feed", hint));
-    }
-    if before.iter().any(|name| name.as_str() == text) {
-        return Err("each feed once".into());
-    }
-    FeedName::new(text).map_err(name_error)
+fn another_feed(text: &str, known: &[String], before: &[FeedName]) -> Result<FeedName, Expected> {
+    let name = feed_name(text, known)?;
+    if before.contains(&name) { Err("each feed once".into()) } else { Ok(name) }
+}
+
+/// The container of a media type, whatever its parameters.
+fn of_type(mimetype: &str) -> Container {
+    let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let wanted = essence(mimetype);
+    Container::ALL.into_iter().find(|container| essence(container.mimetype()) == wanted).unwrap_or(Container::Raw)
+}
+
+/// What a shot is that does not say: the picture that its name tells.
+fn picture_type(path: &str) -> &'static str {
+    if path.to_ascii_lowercase().ends_with(".png") { "image/png" } else { "image/jpeg" }
 }
 
 /// The checks of names speak for themselves everywhere else.
-fn name_error(error: NameError) -> Expected {
-    error.to_string().trim_start_matches("expected ").into()
+impl From<NameError> for Expected {
+    fn from(error: NameError) -> Self {
+        error.to_string().trim_start_matches("expected ").into()
+    }
 }
 
 fn url(text: &str) -> Result<StreamPath, Expected> {
     let decoded = percent_decode_str(text).decode_utf8();
     let decoded = decoded.map_err(|_| "percent-encoded UTF-8")?;
-    StreamPath::new(&decoded).map_err(name_error)
+    StreamPath::new(&decoded).map_err(Expected::from)
 }
 
 fn container(text: &str) -> Result<Container, Expected> {
@@ -230,4 +278,75 @@ fn mimetype(text: &str) -> Result<String, Expected> {
     let has_two_parts =
         text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !kind.contains(' ') && !rest.is_empty());
     if is_printable && has_two_parts { Ok(text.into()) } else { Err("a media type like video/mp2t".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        config::{Serving, parse},
+        media::Container,
+    };
+
+    fn stream(name: &str, keys: &str) -> String {
+        format!("feeds: {{cam: {{command: cat}}}}\nstreams:\n  {name}: {{{keys}}}\n")
+    }
+
+    #[test]
+    fn a_command_may_run_for_each_request() {
+        let check = |name, keys, serving, mimetype| {
+            let config = parse(&stream(name, keys)).unwrap_or_else(|faults| panic!("{faults:?}"));
+            assert_eq!((config.streams[0].serving, config.streams[0].mimetype.as_str()), (serving, mimetype), "{keys}");
+        };
+        check("a", "command: x", Serving::Shared, "application/octet-stream");
+        check("a", "command: x, type: stream, client: shared", Serving::Shared, "application/octet-stream");
+        check("a.ts", "command: x, client: exclusive", Serving::Exclusive, "video/mp2t");
+        check("a", "command: x, client: exclusive, mimetype: audio/x-wav", Serving::Exclusive, "audio/x-wav");
+        check("a", "command: x, type: shot, feed: cam", Serving::Shot, "image/jpeg");
+        check("a.ts", "command: x, type: shot, url: /b.PNG, client: exclusive", Serving::Shot, "image/png");
+        check("a", "command: x, type: shot, mimetype: text/plain", Serving::Shot, "text/plain");
+    }
+
+    #[test]
+    fn the_type_of_a_command_tells_its_container_where_nothing_else_does() {
+        let check =
+            |name, keys, container| assert_eq!(parse(&stream(name, keys)).unwrap().streams[0].container, container);
+        check("a", "command: x, mimetype: video/mp2t", Container::Ts);
+        check("a", "command: x, mimetype: multipart/x-mixed-replace;boundary=ffmpeg", Container::Mjpeg);
+        check("a", "command: x, mimetype: Video/WebM; codecs=vp8, client: exclusive", Container::Webm);
+        check("a", "command: x, mimetype: video/x-unknown", Container::Raw);
+        check("a.mkv", "command: x, mimetype: video/mp2t", Container::Mkv);
+        check("a", "command: x, mimetype: video/mp2t, container: raw", Container::Raw);
+        check("a", "pipeline: x, mimetype: video/webm", Container::Ts);
+        check("a", "command: x, mimetype: video/mp2t, type: shot", Container::Raw);
+    }
+
+    #[test]
+    fn what_runs_for_each_request_is_a_command() {
+        let check = |keys, expect| {
+            let faults = parse(&stream("s", keys)).unwrap_err();
+            let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            assert_eq!(found.join("\n"), expect, "of {keys}");
+        };
+        let is_for = "is for streams that have a `command`: it is what runs for each request";
+        check("feed: cam, type: shot", format!("3:18: streams.s.type: {is_for}"));
+        check("feed: cam, client: exclusive", format!("3:18: streams.s.client: {is_for}"));
+        check("feed: cam, video: true, client: exclusive", format!("3:31: streams.s.client: {is_for}"));
+        let why = ": each request of a shot runs its command";
+        check(
+            "command: x, type: shot, client: shared",
+            format!("3:39: streams.s.client: expected `exclusive`, found \"shared\"{why}"),
+        );
+        check(
+            "command: x, type: shot, container: ts",
+            "3:31: streams.s.container: a shot is a file in no container of a stream: `mimetype` says what it is"
+                .to_owned(),
+        );
+        check(
+            "command: x, type: picture, client: one",
+            "\
+3:25: streams.s.type: expected `stream` or `shot`, found \"picture\"
+3:42: streams.s.client: expected `shared` or `exclusive`, found \"one\""
+                .to_owned(),
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! `/`: every stream with a live picture, links, and commands to copy. Complete without JavaScript.
 
 use crate::{
+    config::{self, Serving},
     feed::registry::{Registry, StreamHandle},
     media::Container,
 };
@@ -46,9 +47,12 @@ pub fn page(registry: &Registry, host: Option<&str>) -> warp::reply::Response {
             body {
                 header {
                     h1 { "voyandz" }
-                    p { (count(registry.streams().len())) }
+                    p { (count(registry.streams().len() + registry.private().len())) }
                 }
-                main { @for stream in registry.streams() { (card(stream, &base)) } }
+                main {
+                    @for stream in registry.streams() { (card(stream, &base)) }
+                    @for stream in registry.private() { (private_card(&stream.config)) }
+                }
                 footer { "voyandz " (env!("CARGO_PKG_VERSION")) }
             }
         }
@@ -86,6 +90,25 @@ fn card(stream: &StreamHandle, base: &str) -> Markup {
                     }
                 }
                 pre { code { (command(stream.config.container, &url)) } }
+            }
+        }
+    }
+}
+
+/// A stream that is made for each request: a link, because whoever shows it starts a command.
+fn private_card(stream: &config::Stream) -> Markup {
+    let path = stream.path.encoded();
+    let (what, of_it) = match stream.serving {
+        Serving::Shot => ("made for each request", "Picture"),
+        Serving::Exclusive | Serving::Shared => ("made for each viewer", "Stream"),
+    };
+    html! {
+        article {
+            div.view { a href=(path) { (what) } }
+            div.text {
+                h2 { (stream.name) }
+                p.kind { (stream.mimetype) }
+                nav aria-label=(format!("Links of {}", stream.name)) { a href=(path) { (of_it) } }
             }
         }
     }

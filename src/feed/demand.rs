@@ -17,6 +17,12 @@ impl Demand {
         Lease(self.0.clone())
     }
 
+    /// Waits until nobody wants it. Cancel-safe.
+    pub async fn unwanted(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+
     /// The count and its changes.
     pub fn watch(&self) -> watch::Receiver<usize> {
         self.0.subscribe()

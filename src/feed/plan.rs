@@ -1,10 +1,11 @@
 //! From the configuration to what runs: which process does what, and who needs whom. Pure.
 
 use crate::{
-    config::{Config, Encoding, Feed, FeedName, Mode, Source, Stream, StreamName},
+    config::{self, Config, Encoding, Feed, FeedName, Mode, Serving, Source, Stream, StreamName},
     feed::machine::Policy,
     ipc::{self, FeedPlan, FeedSource, Item, StreamPlan},
     media::Container,
+    sys::guard,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,8 +24,10 @@ pub struct Layout {
     pub groups: BTreeMap<GroupId, GroupLayout>,
     /// All that has a supervisor.
     pub units: BTreeMap<UnitId, Unit>,
-    /// What viewers can ask for; positions as in `Config::streams`.
+    /// What viewers can ask for and share; in the order of [`shared`].
     pub streams: Vec<StreamLayout>,
+    /// What is made for each request.
+    pub private: BTreeMap<StreamName, Wiring>,
     /// The group of each feed, and of each stream without one.
     groups_of: BTreeMap<UnitId, GroupId>,
 }
@@ -80,15 +83,8 @@ pub struct Unit {
 /// What a unit is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Run {
-    /// A program that reads the packets of unit `input`.
-    Command {
-        /// Program and arguments.
-        argv: Vec<String>,
-        /// Unit whose packets it reads.
-        input: Option<UnitId>,
-        /// Where its standard error output is kept, beside the log.
-        stderr_file: Option<PathBuf>,
-    },
+    /// A program.
+    Command(Wiring),
     /// A named pipe.
     Pipe(PathBuf),
     /// An item of a group.
@@ -98,6 +94,26 @@ pub enum Run {
         /// Which one.
         item: Item,
     },
+}
+
+/// A program and where its inputs come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wiring {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Unit whose packets it reads on its standard input.
+    pub stdin: Option<UnitId>,
+    /// Units whose packets it reads from descriptors, which `argv` names.
+    pub descriptors: Vec<UnitId>,
+    /// Where its standard error output is kept, beside the log.
+    pub stderr_file: Option<PathBuf>,
+}
+
+impl Wiring {
+    /// All units that it reads.
+    pub fn inputs(&self) -> Vec<UnitId> {
+        self.stdin.iter().chain(&self.descriptors).cloned().collect()
+    }
 }
 
 /// What viewers of one stream get.
@@ -145,7 +161,7 @@ impl Layout {
         let unit = self.units.get(id)?;
         let planned = match unit.run {
             Run::Item { group, item } => self.groups.get(&group).and_then(|group| group.planned(item)),
-            Run::Command { .. } | Run::Pipe(_) => None,
+            Run::Command(_) | Run::Pipe(_) => None,
         };
         Some((&unit.run, &unit.needs, planned))
     }
@@ -187,9 +203,23 @@ impl GroupLayout {
 /// Lays out a configuration that takes the place of the one that was laid out as `before`.
 pub fn layout(config: &Config, before: &Layout) -> Layout {
     let mut builder = Builder::new(config, before);
-    config.feeds.iter().for_each(|feed| builder.feed(feed));
-    config.streams.iter().for_each(|stream| builder.stream(stream));
+    // Commands last: they may read any other feed, which has to have its place by then.
+    let (commands, others): (Vec<_>, Vec<_>) =
+        config.feeds.iter().partition(|feed| matches!(feed.source, Source::Command(_)));
+    others.into_iter().chain(commands).for_each(|feed| builder.feed(feed));
+    shared(config).for_each(|stream| builder.stream(stream));
+    private(config).for_each(|stream| builder.private(stream));
     builder.layout
+}
+
+/// The streams that are made once, for all.
+pub fn shared(config: &Config) -> impl Iterator<Item = &Stream> {
+    config.streams.iter().filter(|stream| stream.serving == Serving::Shared)
+}
+
+/// The streams that are made for each request.
+pub fn private(config: &Config) -> impl Iterator<Item = &Stream> {
+    config.streams.iter().filter(|stream| stream.serving != Serving::Shared)
 }
 
 struct Builder<'a> {
@@ -233,19 +263,31 @@ impl<'a> Builder<'a> {
         let policy = Policy { continuous, linger, resurrect: !feed.no_resurrect };
         let id = UnitId::Feed(feed.name.clone());
         let run = match &feed.source {
-            Source::Command(argv) => self.command(&id, argv, None),
+            Source::Command(argv) => Run::Command(self.wiring(&id, argv, feed.parent.as_slice())),
             Source::Pipe(path) => Run::Pipe(path.clone()),
             Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone())),
             Source::File { path, looped } => {
                 self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped })
             }
         };
-        self.unit(id, policy, run, Vec::new());
+        let needs = match &run {
+            Run::Command(wiring) => wiring.inputs(),
+            Run::Pipe(_) | Run::Item { .. } => Vec::new(),
+        };
+        self.unit(id, policy, run, needs);
     }
 
-    fn command(&self, id: &UnitId, argv: &[String], input: Option<UnitId>) -> Run {
+    /// Connects a command with the feeds that it reads.
+    fn wiring(&mut self, id: &UnitId, argv: &[String], feeds: &[FeedName]) -> Wiring {
         let stderr_file = self.logdir.map(|folder| folder.join(format!("{}.log", id.to_string().replace(' ', "-"))));
-        Run::Command { argv: argv.to_vec(), input, stderr_file }
+        let inputs: Vec<_> = feeds.iter().map(|feed| self.bytes_of(feed)).collect();
+        match config::with_inputs(argv, guard::input_file) {
+            Some(argv) => Wiring { argv, stdin: None, descriptors: inputs, stderr_file },
+            None => {
+                let stdin = inputs.into_iter().next();
+                Wiring { argv: argv.to_vec(), stdin, descriptors: Vec::new(), stderr_file }
+            }
+        }
     }
 
     fn worker_feed(&mut self, id: &UnitId, source: FeedSource) -> Run {
@@ -294,13 +336,20 @@ impl<'a> Builder<'a> {
                 self.worker_stream(group, id, feeds, ipc::Encoding::Launch(text.clone()), stream.container)
             }
             (Encoding::Command(argv), feeds) => {
-                let input = feeds.first().map(|feed| self.bytes_of(group, feed));
-                let run = self.command(&id, argv, input.clone());
-                self.unit(id.clone(), WHILE_WANTED, run, input.into_iter().collect());
+                let wiring = self.wiring(&id, argv, feeds);
+                let needs = wiring.inputs();
+                self.unit(id.clone(), WHILE_WANTED, Run::Command(wiring), needs);
                 StreamLayout { unit: id, group, in_plan: None }
             }
         };
         self.layout.streams.push(placed);
+    }
+
+    fn private(&mut self, stream: &'a Stream) {
+        if let Encoding::Command(argv) = &stream.encoding {
+            let wiring = self.wiring(&UnitId::Stream(stream.name.clone()), argv, &stream.feeds);
+            self.layout.private.insert(stream.name.clone(), wiring);
+        }
     }
 
     fn worker_stream(
@@ -331,12 +380,13 @@ impl<'a> Builder<'a> {
     }
 
     /// The unit that has a feed's tracks as bytes.
-    fn bytes_of(&mut self, group: GroupId, feed: &FeedName) -> UnitId {
+    fn bytes_of(&mut self, feed: &FeedName) -> UnitId {
         if self.is_bytes(feed) {
             return UnitId::Feed(feed.clone());
         }
         let tap = UnitId::Tap(feed.clone());
         if !self.layout.units.contains_key(&tap) {
+            let group = self.group_of(&UnitId::Feed(feed.clone()));
             let encoding = ipc::Encoding::Launch(TAP.to_owned());
             self.worker_stream(group, tap.clone(), std::slice::from_ref(feed), encoding, Container::Mkv);
         }
@@ -360,10 +410,10 @@ fn next<T>(before: Option<&BTreeMap<u32, T>>, now: &BTreeMap<u32, T>) -> u32 {
     last.map_or(0, |last| last.saturating_add(1))
 }
 
-/// The feeds in sets: two are in one when a stream uses both.
+/// The feeds in sets: two are in one when a worker makes a stream of both. A command needs no worker.
 fn connected_feeds(config: &Config) -> Vec<Vec<&FeedName>> {
     let mut sets: Vec<Vec<&FeedName>> = config.feeds.iter().map(|feed| vec![&feed.name]).collect();
-    for stream in &config.streams {
+    for stream in config.streams.iter().filter(|stream| !matches!(stream.encoding, Encoding::Command(_))) {
         let (joined, apart): (Vec<_>, Vec<_>) =
             sets.into_iter().partition(|set| set.iter().any(|feed| stream.feeds.contains(feed)));
         sets = apart;
@@ -403,8 +453,15 @@ mod tests {
         }
         for (id, unit) in &layout.units {
             let run = match &unit.run {
-                Run::Command { input: Some(input), .. } => format!("command of {input}"),
-                Run::Command { .. } => "command".to_owned(),
+                Run::Command(Wiring { stdin: Some(input), .. }) => format!("command of {input}"),
+                Run::Command(Wiring { argv, descriptors, .. }) => {
+                    let inputs: Vec<_> = descriptors.iter().map(|input| format!(", reads {input}")).collect();
+                    format!(
+                        "command{}{}",
+                        argv.get(1..).unwrap_or_default().iter().map(|word| format!(" {word}")).collect::<String>(),
+                        inputs.concat()
+                    )
+                }
                 Run::Pipe(_) => "pipe".to_owned(),
                 Run::Item { group, item } => format!("{item:?} of {group}"),
             };
@@ -414,11 +471,16 @@ mod tests {
         for (at, stream) in layout.streams.iter().enumerate() {
             lines.push(format!("viewers {at}: {} group {} {:?}", stream.unit, stream.group, stream.in_plan));
         }
+        for (name, wiring) in &layout.private {
+            let inputs: Vec<_> = wiring.inputs().iter().map(|input| format!(", reads {input}")).collect();
+            lines.push(format!("for each viewer of {name}: {}{}", wiring.argv.join(" "), inputs.concat()));
+        }
         lines
     }
 
     fn check(text: &str, expected: &str) {
-        let lines = lines(&laid_out(text, &Layout::default()));
+        let lines: Vec<_> = lines(&laid_out(text, &Layout::default()));
+        let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
         let expected: Vec<_> = expected.trim().lines().map(str::trim).collect();
         assert_eq!(lines, expected, "\n{}", lines.join("\n"));
     }
@@ -483,6 +545,61 @@ streams:
              stream b.ts: command of feed cam for commands, needs feed cam for commands
              viewers 0: stream a.ts group 0 None
              viewers 1: stream b.ts group 0 None",
+        );
+    }
+
+    #[test]
+    fn a_chain_may_be_written_in_any_order() {
+        check(
+            "feeds:
+  c: {command: c, feed: b}
+  b: {command: b, feed: cam}
+  cam: {pipeline: videotestsrc}
+streams:
+  c.ts: {feed: c}",
+            "group 0 c:  |
+             group 1 b:  |
+             group 2 cam: 0=cam | 0=cam for commands[0]
+             feed b: command of feed cam for commands, needs feed cam for commands
+             feed c: command of feed b, needs feed b
+             feed cam: Feed(0) of 2
+             feed cam for commands: Stream(0) of 2, needs feed cam
+             viewers 0: feed c group 0 None",
+        );
+    }
+
+    #[test]
+    fn a_command_of_two_feeds_reads_descriptors_and_joins_no_workers() {
+        check(
+            "feeds:
+  v: {pipeline: videotestsrc}
+  a: {command: a}
+streams:
+  av.ts: {feeds: [v, a], command: 'x {input1} {input2}'}",
+            "group 0 v: 0=v | 0=v for commands[0]
+             group 1 a:  |
+             feed a: command
+             feed v: Feed(0) of 0
+             feed v for commands: Stream(0) of 0, needs feed v
+             stream av.ts: command /dev/fd/3 /dev/fd/4, reads feed v for commands, reads feed a, needs feed v for commands, needs feed a
+             viewers 0: stream av.ts group 0 None",
+        );
+    }
+
+    #[test]
+    fn what_is_made_for_each_request_is_no_unit() {
+        check(
+            "feeds:
+  ff: {command: ff}
+streams:
+  snap: {type: shot, feed: ff, command: a}
+  ff.ts: {feed: ff}
+  own: {client: exclusive, feed: ff, command: 'b {input1}'}",
+            "group 0 ff:  |
+             feed ff: command
+             viewers 0: feed ff group 0 None
+             for each viewer of own: b /dev/fd/3, reads feed ff
+             for each viewer of snap: a, reads feed ff",
         );
     }
 

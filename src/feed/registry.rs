@@ -1,6 +1,6 @@
 //! The streams of a server, for all who offer them: each protocol, the pages, the API.
 
-use super::{demand::Demand, group::Group, picture::Stills};
+use super::{demand::Demand, group::Group, picture::Stills, private::PrivateStream};
 use crate::{config, stream::FanOut};
 use std::sync::Arc;
 
@@ -23,16 +23,24 @@ pub struct StreamHandle {
 
 /// All streams, in the order of the configuration. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Registry(Arc<[Arc<StreamHandle>]>);
+pub struct Registry {
+    streams: Arc<[Arc<StreamHandle>]>,
+    private: Arc<[Arc<PrivateStream>]>,
+}
 
 impl Registry {
     /// A registry of these streams.
-    pub fn new(streams: Vec<Arc<StreamHandle>>) -> Self {
-        Self(streams.into())
+    pub fn new(streams: Vec<Arc<StreamHandle>>, private: Vec<Arc<PrivateStream>>) -> Self {
+        Self { streams: streams.into(), private: private.into() }
     }
 
-    /// The streams.
+    /// The streams that are made once, for all.
     pub fn streams(&self) -> &[Arc<StreamHandle>] {
-        &self.0
+        &self.streams
+    }
+
+    /// The streams that are made for each request.
+    pub fn private(&self) -> &[Arc<PrivateStream>] {
+        &self.private
     }
 }

@@ -19,6 +19,9 @@ const LINE_LENGTH: u64 = 1024;
 /// A file that grew to this is renamed to `….1`, in place of the one before.
 const FILE_SIZE: u64 = 5 << 20;
 
+/// Most bytes of what was said last that are kept for who asks.
+const LAST_WORDS: usize = 8 << 10;
+
 /// Lines that are remembered to know a repetition.
 const REMEMBERED: usize = 64;
 /// A line that was not said for this long is news again.
@@ -78,16 +81,36 @@ fn without_numbers(line: &str) -> String {
     line.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-/// Logs the lines of `output` under `name` until it ends, and returns the last one that said something.
-pub async fn keep(
-    name: Arc<str>,
-    output: impl AsyncRead + Unpin,
-    voice: Voice,
-    file: Option<PathBuf>,
-) -> Option<String> {
+/// The end of what a program said: lines that said something.
+#[derive(Debug, Default)]
+pub struct LastWords(String);
+
+impl LastWords {
+    fn add(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+        while self.0.len() > LAST_WORDS {
+            let end = self.0.find('\n').map_or(self.0.len(), |end| end + 1);
+            self.0.drain(..end);
+        }
+    }
+
+    /// All of it, each line with its end.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The last line.
+    pub fn line(&self) -> Option<&str> {
+        self.0.lines().next_back()
+    }
+}
+
+/// Logs the lines of `output` under `name` until it ends, and returns the last of them.
+pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, voice: Voice, file: Option<PathBuf>) -> LastWords {
     let mut output = BufReader::new(output);
     let mut file = KeptFile::open(file).await;
-    let (mut line, mut last) = (Vec::new(), None);
+    let (mut line, mut last) = (Vec::new(), LastWords::default());
     loop {
         line.clear();
         // A program's bytes are no promise of UTF-8, nor of line ends. Progress lines end in a carriage return.
@@ -98,7 +121,7 @@ pub async fn keep(
         file.write(&line).await;
         let text = String::from_utf8_lossy(&line);
         let Some(text) = text.rsplit('\r').map(str::trim).find(|part| !part.is_empty()) else { continue };
-        last = Some(text.to_owned());
+        last.add(text);
         let heard = voice.0.lock().unwrap_or_else(PoisonError::into_inner).hear(text, Instant::now());
         match heard {
             Hearing::Say => tracing::info!(name = %name, "says: {text}"),
@@ -174,7 +197,8 @@ mod tests {
         let text = "x".repeat(999) + "\n";
         let flood = text.repeat(usize::try_from(FILE_SIZE / 1000 * 3).unwrap()) + "the end\r\n\n";
         let last = keep("feed cam".into(), flood.as_bytes(), Voice::default(), Some(path.clone())).await;
-        assert_eq!(last.as_deref(), Some("the end"));
+        assert_eq!(last.line(), Some("the end"));
+        assert!(last.text().ends_with("x\nthe end\n") && last.text().len() <= LAST_WORDS);
         for file in [path.clone(), folder.path().join("cam.log.1")] {
             let size = std::fs::metadata(file).unwrap().len();
             assert!(size > 0 && size <= FILE_SIZE + 2000, "{size}");

@@ -6,15 +6,17 @@ use super::{
     group::{Group, ItemSource, Setup},
     machine::State,
     pipe::PipeSource,
-    plan::{self, GroupId, GroupLayout, Layout, Run, Unit, UnitId},
+    plan::{self, GroupId, GroupLayout, Layout, Run, Unit, UnitId, Wiring},
     pool::Pool,
+    private::PrivateStream,
+    program::Program,
     registry::{Registry, StreamHandle},
     source::Source,
     stderr::Voice,
     supervisor::{Supervisor, Terms},
 };
 use crate::{
-    config::Config,
+    config::{Config, StreamName},
     ipc::Item,
     stream::{FanOut, SharedWriter, Writer},
     sys::Shutdown,
@@ -33,6 +35,7 @@ pub struct Units {
     outlets: BTreeMap<UnitId, Outlet>,
     groups: BTreeMap<GroupId, RunningGroup>,
     running: BTreeMap<UnitId, Running>,
+    private: BTreeMap<StreamName, Arc<PrivateStream>>,
     pool: Pool,
     shutdown: Shutdown,
 }
@@ -77,6 +80,7 @@ impl Units {
             outlets: BTreeMap::new(),
             groups: BTreeMap::new(),
             running: BTreeMap::new(),
+            private: BTreeMap::new(),
             pool,
             shutdown,
         }
@@ -87,6 +91,7 @@ impl Units {
     pub async fn apply(&mut self, config: &Config) -> (Registry, Exchange) {
         let layout = plan::layout(config, &self.layout);
         self.drop_outlets(&layout);
+        self.drop_private(config, &layout);
         let ended = self.end(&layout.ended_of(&self.layout)).await;
         for (id, unit) in &layout.units {
             self.outlets.entry(id.clone()).or_insert_with(|| Outlet::new(unit));
@@ -94,6 +99,7 @@ impl Units {
         self.layout = layout;
         self.change_groups().await;
         let begun = self.begin();
+        self.begin_private(config);
         (self.registry(config), Exchange { ended, begun })
     }
 
@@ -105,6 +111,19 @@ impl Units {
             let stays = stays(id, outlet);
             if !stays {
                 outlet.fanout.close();
+            }
+            stays
+        });
+    }
+
+    /// Ends the runs of what is made for each request in another way from now on, or not at all.
+    fn drop_private(&mut self, config: &Config, next: &Layout) {
+        let streams: BTreeMap<_, _> = plan::private(config).map(|stream| (&stream.name, stream)).collect();
+        self.private.retain(|name, private| {
+            let stays =
+                streams.get(name) == Some(&&private.config) && next.private.get(name) == self.layout.private.get(name);
+            if !stays {
+                private.close();
             }
             stays
         });
@@ -185,14 +204,7 @@ impl Units {
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
         let writer = self.outlets.get(id)?.writer.clone();
         Some(match &unit.run {
-            Run::Command { argv, input, stderr_file } => Source::Command(CommandSource {
-                name: id.to_string().into(),
-                argv: argv.as_slice().into(),
-                input: input.as_ref().and_then(|input| Some(self.outlets.get(input)?.fanout.clone())),
-                writer,
-                voice: Voice::default(),
-                stderr_file: stderr_file.clone(),
-            }),
+            Run::Command(wiring) => Source::Command(CommandSource { program: self.program(id, wiring), writer }),
             Run::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
             Run::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
@@ -202,8 +214,36 @@ impl Units {
         })
     }
 
+    fn program(&self, id: &UnitId, wiring: &Wiring) -> Program {
+        let packets = |unit: &UnitId| Some(self.outlets.get(unit)?.fanout.clone());
+        Program {
+            name: id.to_string().into(),
+            argv: wiring.argv.as_slice().into(),
+            stdin: wiring.stdin.as_ref().and_then(packets),
+            inputs: wiring.descriptors.iter().filter_map(packets).collect(),
+            voice: Voice::default(),
+            stderr_file: wiring.stderr_file.clone(),
+        }
+    }
+
+    /// What is made for each request, and was not before.
+    fn begin_private(&mut self, config: &Config) {
+        for stream in plan::private(config) {
+            let Some(wiring) = self.layout.private.get(&stream.name) else { continue };
+            if self.private.contains_key(&stream.name) {
+                continue;
+            }
+            let program = self.program(&UnitId::Stream(stream.name.clone()), wiring);
+            let needs = wiring.inputs();
+            let needs = needs.iter().filter_map(|unit| Some(self.outlets.get(unit)?.demand.clone())).collect();
+            let private = PrivateStream::new(stream.clone(), program, needs, self.shutdown.clone());
+            self.private.insert(stream.name.clone(), Arc::new(private));
+        }
+    }
+
     fn registry(&self, config: &Config) -> Registry {
-        let pairs = config.streams.iter().zip(&self.layout.streams);
+        let private = plan::private(config).filter_map(|stream| self.private.get(&stream.name).cloned()).collect();
+        let pairs = plan::shared(config).zip(&self.layout.streams);
         let streams = pairs.filter_map(|(stream, placed)| {
             let outlet = self.outlets.get(&placed.unit)?;
             Some(Arc::new(StreamHandle {
@@ -215,7 +255,7 @@ impl Units {
                 stills: Default::default(),
             }))
         });
-        Registry::new(streams.collect())
+        Registry::new(streams.collect(), private)
     }
 }
 

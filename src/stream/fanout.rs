@@ -114,6 +114,11 @@ impl FanOut {
         self.change(Ring::restart);
     }
 
+    /// Nothing more comes: readers end when they have read what is there.
+    pub fn finish(&self) {
+        self.change(Ring::finish);
+    }
+
     /// Readers end, and new ones too.
     pub fn close(&self) {
         self.change(Ring::close);

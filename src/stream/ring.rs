@@ -93,6 +93,8 @@ pub struct Ring {
     /// Grows when what follows cannot be appended to what readers have.
     generation: u64,
     closed: bool,
+    /// Nothing more comes.
+    finished: bool,
 }
 
 impl Ring {
@@ -171,6 +173,11 @@ impl Ring {
         self.closed = true;
     }
 
+    /// Nothing more comes: readers get [`Delivery::End`] behind the last packet.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
     /// Undoes [`Ring::close`].
     pub fn open(&mut self) {
         self.closed = false;
@@ -216,7 +223,7 @@ impl Cursor {
         if ring.closed || (ring.generation != self.generation && !self.is_joining()) {
             return Some(Delivery::End);
         }
-        match self.place {
+        let found = match self.place {
             Place::Joining { join, from, since } => self.join(ring, join, from, since),
             Place::Behind { next, from } => self.resume(ring, next, from),
             Place::At(next) if next < ring.first => {
@@ -226,11 +233,12 @@ impl Cursor {
                 self.resume(ring, next, from)
             }
             Place::At(next) => {
-                let slot = ring.get_slot(next)?;
-                self.place = Place::At(next + 1);
-                Some(Delivery::Packet(slot.packet.clone()))
+                let slot = ring.get_slot(next);
+                self.place = Place::At(next + u64::from(slot.is_some()));
+                slot.map(|slot| Delivery::Packet(slot.packet.clone()))
             }
-        }
+        };
+        found.or_else(|| ring.finished.then_some(Delivery::End))
     }
 
     fn is_joining(&self) -> bool {
@@ -246,7 +254,8 @@ impl Cursor {
         let at = match join {
             // Header and opening come with or before the first packet.
             Join::Live => Some(from.max(ring.first)).filter(|at| *at < ring.end()),
-            Join::Keyframe => newest,
+            // One who was there before there was any misses nothing of what came since.
+            Join::Keyframe => newest.filter(|at| *at < from).or_else(next_join),
             Join::Forced => next_join().or_else(|| newest.filter(|_| late())),
             Join::NextKeyframe => next_join(),
         }?;
@@ -407,6 +416,29 @@ mod tests {
         assert_eq!(rig.read(&mut reader), "");
         rig.push("a");
         assert_eq!(rig.read(&mut reader), "H a ");
+    }
+
+    #[test]
+    fn a_reader_that_waited_for_a_keyframe_begins_with_the_first_one() {
+        let mut rig = Rig::new();
+        let mut early = rig.reader(Join::Keyframe, false);
+        rig.push_all(["a", "K1", "b", "K2"]);
+        assert_eq!(rig.read(&mut early), "K1 b K2 ");
+        let mut late = rig.reader(Join::Keyframe, false);
+        rig.push("c");
+        assert_eq!(rig.read(&mut late), "K2 c ");
+    }
+
+    #[test]
+    fn a_finished_ring_is_read_to_its_end() {
+        let mut rig = Rig::new();
+        let (mut reader, mut waits) = (rig.reader(Join::Live, true), rig.reader(Join::Keyframe, false));
+        rig.ring.set_header(b"H");
+        rig.push("a");
+        rig.push("b");
+        rig.ring.finish();
+        assert_eq!(rig.read(&mut reader), "H a b |");
+        assert_eq!(rig.read(&mut waits), "|");
     }
 
     #[test]

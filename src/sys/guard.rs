@@ -2,12 +2,13 @@
 //!
 //! It leads the program's process group, adopts what the program leaves behind, and ends all of it when the program
 //! ends, when it is told to (SIGTERM), or when the server is gone, however that happened: the kernel then sends it
-//! SIGTERM. The program gets the guard's standard streams; nothing is copied.
+//! SIGTERM. The program gets the guard's standard streams and further inputs; nothing is copied.
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::{
     ffi::OsString,
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::{ExitCode, Stdio},
     time::{Duration, Instant},
 };
@@ -24,18 +25,21 @@ const SWEEP: Duration = Duration::from_millis(20);
 /// Exit code for a program that cannot be run, as shells have it.
 const CANNOT_RUN: u8 = 127;
 
+/// The descriptor of a program's first further input; those below are its standard streams.
+const FIRST_INPUT: i32 = 3;
+
 /// Runs `argv` and answers with its exit code, or 128 plus the number of the signal that ended it.
-/// `server` is the pid of the server.
-pub fn run(server: u32, argv: &[OsString]) -> ExitCode {
+/// `server` is the pid of the server, `inputs` the number of further inputs that the program gets.
+pub fn run(server: u32, inputs: u16, argv: &[OsString]) -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::from(CANNOT_RUN);
     };
-    let code = runtime.block_on(guard(server, argv));
+    let code = runtime.block_on(guard(server, inputs, argv));
     end_descendants();
     ExitCode::from(code)
 }
 
-async fn guard(server: u32, argv: &[OsString]) -> u8 {
+async fn guard(server: u32, inputs: u16, argv: &[OsString]) -> u8 {
     let (Some((program, arguments)), Ok(mut terminate)) = (argv.split_first(), signal(SignalKind::terminate())) else {
         return CANNOT_RUN;
     };
@@ -56,6 +60,9 @@ async fn guard(server: u32, argv: &[OsString]) -> u8 {
     if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdin(&null);
         let _ = rustix::stdio::dup2_stdout(&null);
+    }
+    for input in FIRST_INPUT..FIRST_INPUT + i32::from(inputs) {
+        let _ = nix::unistd::close(input);
     }
     let status = tokio::select! {
         status = child.wait() => status,
@@ -106,15 +113,28 @@ fn children() -> Vec<Pid> {
         .collect()
 }
 
-/// A command for `program` under a guard, leading its own process group, with nothing inherited by default.
+/// A command for `argv` under a guard, leading its own process group, with nothing inherited but `inputs`, which the
+/// program finds as the files of [`input_file`].
 ///
 /// # Errors
-/// When this program's own file cannot be found.
-pub fn command(argv: &[String]) -> std::io::Result<Command> {
+/// When this program's own file cannot be found, or there are too many inputs.
+pub fn command(argv: &[String], inputs: Vec<OwnedFd>) -> std::io::Result<Command> {
+    let count = u16::try_from(inputs.len()).map_err(std::io::Error::other)?;
     let mut command = Command::new(own_file()?);
-    command.arg("guard").arg("--server").arg(std::process::id().to_string()).arg("--").args(argv);
+    command.arg("guard").arg("--server").arg(std::process::id().to_string());
+    command.arg("--inputs").arg(count.to_string()).arg("--").args(argv);
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !inputs.is_empty() {
+        let mapping = |(parent_fd, child_fd)| FdMapping { parent_fd, child_fd };
+        let mappings = inputs.into_iter().zip(FIRST_INPUT..).map(mapping).collect();
+        command.fd_mappings(mappings).map_err(std::io::Error::other)?;
+    }
     Ok(command)
+}
+
+/// The file that a program under a guard reads its further input `number` from; the first one is 1.
+pub fn input_file(number: usize) -> String {
+    format!("/dev/fd/{}", FIRST_INPUT.unsigned_abs() as usize + number.saturating_sub(1))
 }
 
 /// This program's file, also after it was replaced by a newer one.

@@ -2,8 +2,10 @@
 //!
 //! [`session`] speaks with one client through hyper, [`routes`] finds in the [`site`] what it asks for, [`query`] reads
 //! how it wants it. A still picture is answered there and then; a live answer ([`live`]) leaves hyper when
-//! its head is out, and a [`shard`] writes its packets to the [`viewer`]. [`visit`] is the line in the log.
+//! its head is out, and a [`shard`] writes its packets to the [`viewer`]. [`departure`] tells
+//! that a client is gone whose answer takes long, and [`visit`] is the line in the log.
 
+pub mod departure;
 pub mod live;
 pub mod query;
 pub mod routes;

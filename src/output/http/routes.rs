@@ -1,16 +1,22 @@
 //! From a request to its answer.
 
 use super::{
+    departure::Departure,
     live::{LiveReply, Viewing},
     query,
     query::{QueryError, Still},
     site::{Site, Target},
 };
 use crate::{
-    feed::{picture, registry::StreamHandle},
+    config::{self, Serving},
+    feed::{
+        picture,
+        private::{NoShot, PrivateStream},
+        registry::StreamHandle,
+    },
     ipc::{PictureFault, PictureFormat},
     media::Container,
-    stream::Join,
+    stream::{FanOut, Join},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
@@ -22,25 +28,35 @@ use warp::{Filter, filters::path::FullPath, reply::Response};
 const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
 /// When a client may ask again after a 503.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+/// The beginning of all types of Motion JPEG with a boundary.
+const MULTIPART: &str = "multipart/x-mixed-replace";
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// All answers of the newest of these sites.
 pub fn routes(sites: watch::Receiver<Arc<Site>>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).then(
-        move |method, path: FullPath, query: String, headers| {
+    let client = warp::ext::optional().map(Option::unwrap_or_default);
+    warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).and(client).then(
+        move |method, path: FullPath, query: String, headers, client| {
             let site = sites.borrow().clone();
-            async move { answer(&site, &method, path.as_str(), &query, &headers).await }
+            async move { answer(&site, &method, path.as_str(), &query, &headers, &client).await }
         },
     )
 }
 
-async fn answer(site: &Site, method: &Method, path: &str, query: &str, headers: &HeaderMap) -> Response {
+async fn answer(
+    site: &Site,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+    client: &Departure,
+) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
     let target = path.ok().and_then(|path| site.find(&path));
     let mut response = match target {
-        Some(target) => reach(target, method, query, headers).await,
+        Some(target) => reach(target, method, query, headers, client).await,
         None => return say(StatusCode::NOT_FOUND, "nothing is here; the streams are listed at /"),
     };
     mark(response.headers_mut());
@@ -64,11 +80,15 @@ fn mark(headers: &mut HeaderMap) {
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
-async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &HeaderMap, client: &Departure) -> Response {
     match *method {
         Method::GET | Method::HEAD => match target {
             Target::Page(page) => page(headers.get(header::HOST).and_then(|host| host.to_str().ok())),
             Target::Stream(stream) => live(stream, method, query).await,
+            Target::Private(stream) => match stream.config.serving {
+                Serving::Shot => shot(stream, method, client).await,
+                Serving::Exclusive | Serving::Shared => exclusive(stream, method, query).await,
+            },
             Target::Picture(stream, format) => still(stream, method, query, format, headers).await,
         },
         Method::OPTIONS => {
@@ -92,7 +112,7 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
     };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
-        set_type(&mut response, stream, stream.fanout.container());
+        set_type(&mut response, &stream.config, stream.fanout.container());
         return response;
     }
     if stream.fanout.is_closed() {
@@ -100,11 +120,7 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
     }
     let lease = stream.demand.lease();
     let reader = stream.fanout.subscribe(entry);
-    let mut container = Some(stream.config.container);
-    if stream.config.container == Container::Raw {
-        // Only the first bytes tell what it is; a feed that is slow to start is served as unknown.
-        container = tokio::time::timeout(CONTAINER_KNOWN, stream.fanout.container_known()).await.ok();
-    }
+    let container = container_of(&stream.config, &stream.fanout).await;
     let joinable = stream.fanout.container().or(container).is_some_and(Container::is_joinable);
     if !joinable && (entry.header || entry.join != Join::Live) {
         return text(
@@ -112,17 +128,71 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
             "this stream is in a container that voyandz does not know: it can be had without header= and keyframe= only",
         );
     }
-    set_type(&mut response, stream, stream.fanout.container());
+    set_type(&mut response, &stream.config, stream.fanout.container());
     response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease }));
     response
 }
 
-/// The configured type; where it is only a default, the type of what the bytes turned out to be.
-fn set_type(response: &mut Response, stream: &StreamHandle, found: Option<Container>) {
-    let is_default = stream.config.mimetype == stream.config.container.mimetype();
-    let mimetype = match found {
-        Some(found) if is_default => found.mimetype(),
-        _ => &stream.config.mimetype,
+/// What a stream is in. Where the configuration does not say, only the first bytes tell; a feed that is slow to start is
+/// served as unknown.
+async fn container_of(stream: &config::Stream, packets: &FanOut) -> Option<Container> {
+    match stream.container {
+        Container::Raw => tokio::time::timeout(CONTAINER_KNOWN, packets.container_known()).await.ok(),
+        known => Some(known),
+    }
+}
+
+/// A stream that begins with this viewer.
+async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str) -> Response {
+    // Every entry is the beginning, where the header and the first intra-frame are.
+    if let Err(error) = query::entry(query) {
+        return bad(&error);
+    }
+    let mut response = text(StatusCode::OK, "");
+    if method == Method::HEAD {
+        set_type(&mut response, &stream.config, None);
+        return response;
+    }
+    let (reader, lease) = match stream.open() {
+        Ok(opened) => opened,
+        Err(busy) => return unavailable(&busy.to_string()),
+    };
+    container_of(&stream.config, reader.fanout()).await;
+    set_type(&mut response, &stream.config, reader.fanout().container());
+    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease }));
+    response
+}
+
+async fn shot(stream: &Arc<PrivateStream>, method: &Method, client: &Departure) -> Response {
+    let mut response = if method == Method::HEAD {
+        text(StatusCode::OK, "")
+    } else {
+        let shot = tokio::select! {
+            shot = stream.shot() => shot,
+            // The command ends; what is said here reaches nobody.
+            () = client.wait() => return unavailable("the client is gone"),
+        };
+        match shot {
+            Ok(bytes) => Response::new(bytes.into()),
+            Err(fault @ (NoShot::Failed(_) | NoShot::TooLong)) => {
+                return text(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string().trim_end());
+            }
+            Err(fault) => return unavailable(&fault.to_string()),
+        }
+    };
+    set_type(&mut response, &stream.config, None);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The configured type; where it is only a default, the type of what the bytes turned out to be, if that is known.
+fn set_type(response: &mut Response, stream: &config::Stream, found: Option<Container>) {
+    let is_default = stream.mimetype == stream.container.mimetype();
+    let mimetype = match found.filter(|found| *found != Container::Raw).unwrap_or(stream.container) {
+        container if is_default => container.mimetype(),
+        // Its parts are delimited anew, so a boundary that is configured is none.
+        Container::Mjpeg if stream.mimetype.starts_with(MULTIPART) => Container::Mjpeg.mimetype(),
+        _ => &stream.mimetype,
     };
     if let Ok(value) = HeaderValue::from_str(mimetype) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);

@@ -1,6 +1,7 @@
 //! One client's connection: hyper reads requests and writes answers; a live one goes on without hyper.
 
 use super::{
+    departure::Departure,
     live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
     routes::say,
     shard::Shards,
@@ -50,9 +51,13 @@ where
 {
     let Accepted { socket, peer, permit } = accepted;
     let handover = Handover::default();
-    let io = WatchedIo { socket: TokioIo::new(socket), handover: handover.clone() };
+    let departure = Departure::default();
+    let io = WatchedIo { socket: TokioIo::new(socket), handover: handover.clone(), departure: departure.clone() };
     let offered = handover.clone();
-    let service = service_fn(move |request| answer(routes.clone(), request, peer, offered.clone()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(departure.clone());
+        answer(routes.clone(), request, peer, offered.clone())
+    });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -127,10 +132,11 @@ where
     })
 }
 
-/// A socket that tells when it is flushed.
+/// A socket that tells when it is flushed, and lends itself to those who wait for its client's departure.
 struct WatchedIo {
     socket: TokioIo<TcpStream>,
     handover: Handover,
+    departure: Departure,
 }
 
 impl hyper::rt::Read for WatchedIo {
@@ -152,6 +158,7 @@ impl hyper::rt::Write for WatchedIo {
         // hyper flushes the socket only when its own buffer is empty.
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.handover.flushed();
+        self.departure.offer(self.socket.inner());
         Poll::Ready(Ok(()))
     }
 

@@ -1,7 +1,13 @@
 //! Everything that a client can ask for, by path.
 
 use super::query::Still;
-use crate::feed::registry::{Registry, StreamHandle};
+use crate::{
+    config,
+    feed::{
+        private::PrivateStream,
+        registry::{Registry, StreamHandle},
+    },
+};
 use std::{collections::HashMap, fmt, sync::Arc};
 use warp::reply::Response;
 
@@ -11,6 +17,7 @@ pub type Page = Box<dyn Fn(Option<&str>) -> Response + Send + Sync>;
 /// The paths of one server.
 pub struct Site {
     streams: HashMap<String, Arc<StreamHandle>>,
+    private: HashMap<String, Arc<PrivateStream>>,
     pages: HashMap<String, Page>,
 }
 
@@ -20,6 +27,8 @@ pub enum Target<'a> {
     Page(&'a Page),
     /// A stream.
     Stream(&'a Arc<StreamHandle>),
+    /// A stream that is made for each request.
+    Private(&'a Arc<PrivateStream>),
     /// A still picture of a stream, in the format that the path names.
     Picture(&'a Arc<StreamHandle>, Option<Still>),
 }
@@ -27,9 +36,11 @@ pub enum Target<'a> {
 impl Site {
     /// A site with these streams, each under its own path and under `/stream/<name>`, and these pages.
     pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
-        let named = registry.streams().iter().map(|stream| (format!("/stream/{}", stream.config.name), stream.clone()));
-        let placed = registry.streams().iter().map(|stream| (stream.config.path.to_string(), stream.clone()));
-        Self { streams: named.chain(placed).collect(), pages }
+        Self {
+            streams: placed(registry.streams(), |stream| &stream.config),
+            private: placed(registry.private(), |stream| &stream.config),
+            pages,
+        }
     }
 
     /// What a percent-decoded path leads to.
@@ -39,6 +50,9 @@ impl Site {
         }
         if let Some(stream) = self.streams.get(path) {
             return Some(Target::Stream(stream));
+        }
+        if let Some(stream) = self.private.get(path) {
+            return Some(Target::Private(stream));
         }
         let (stream, picture) = path.rsplit_once('/')?;
         let format = match picture {
@@ -51,8 +65,17 @@ impl Site {
     }
 }
 
+/// Streams by each of their two paths.
+fn placed<T>(streams: &[Arc<T>], config: impl Fn(&T) -> &config::Stream) -> HashMap<String, Arc<T>> {
+    let paths = streams.iter().flat_map(|stream| {
+        let config = config(stream);
+        [format!("/stream/{}", config.name), config.path.to_string()].map(|path| (path, stream.clone()))
+    });
+    paths.collect()
+}
+
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.streams.keys()).entries(self.pages.keys()).finish()
+        f.debug_set().entries(self.streams.keys()).entries(self.private.keys()).entries(self.pages.keys()).finish()
     }
 }

@@ -19,10 +19,19 @@ pub fn request(address: SocketAddr, method: &str, target: &str, headers: &str) -
 
 /// Sends a whole head as it is.
 pub fn send(address: SocketAddr, head: &str) -> Answer {
+    Answer::read(sent(address, head), head.starts_with("HEAD"))
+}
+
+/// Asks with GET and leaves the answer unread.
+pub fn ask(address: SocketAddr, target: &str) -> TcpStream {
+    sent(address, &format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
+}
+
+fn sent(address: SocketAddr, head: &str) -> TcpStream {
     let mut socket = TcpStream::connect_timeout(&address, secs(5)).unwrap();
     socket.set_nodelay(true).unwrap();
     socket.write_all(head.as_bytes()).unwrap();
-    Answer::read(socket, head.starts_with("HEAD"))
+    socket
 }
 
 /// What comes next of a body.

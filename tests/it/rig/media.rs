@@ -93,6 +93,12 @@ fn mean(bytes: &[u8]) -> f64 {
     bytes.iter().map(|byte| f64::from(*byte)).sum::<f64>() / bytes.len() as f64
 }
 
+/// The first picture of a stream.
+pub fn first_picture(bytes: &[u8]) -> DynamicImage {
+    let arguments = ["-v", "error", "-i", "pipe:0", "-frames:v", "1", "-f", "image2", "-c:v", "png", "-"];
+    picture(&through("ffmpeg", &arguments, bytes).stdout)
+}
+
 /// A decoded still picture.
 pub fn picture(bytes: &[u8]) -> DynamicImage {
     image::load_from_memory(bytes).unwrap_or_else(|error| panic!("{} bytes are no picture: {error}", bytes.len()))
