@@ -51,12 +51,20 @@ impl Checker {
     ) -> Option<(Track<Video>, Track<Audio>)> {
         if container == Container::Raw {
             let key = if video.is_some() { "video" } else { "audio" };
-            let message = "a raw stream is not encoded: expected `container: ts`, `webm`, `mkv` or `mjpeg`";
+            let message = "a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp3`, `aac` or `mjpeg`";
             self.note(&path.key(key), Place::Key, message.to_owned());
             return None;
         }
         let video_path = path.key("video");
         let video = match video {
+            Some(value) if VideoCodec::of(container).is_empty() => {
+                let track = self.track(&video_path, value, |_, _: raw::Video| Some(()));
+                if matches!(track, Some(Track::Encode(()))) {
+                    self.note(&video_path, Place::Key, format!("{container} has no pictures here"));
+                }
+                Some(Track::Drop)
+            }
+            None if VideoCodec::of(container).is_empty() => Some(Track::Drop),
             Some(value) => self.track(&video_path, value, |checker, keys| checker.video(&video_path, container, keys)),
             // The pictures may well be something else than JPEG.
             None if container == Container::Mjpeg => {
@@ -75,6 +83,9 @@ impl Checker {
             }
             Some(value) => self.track(&audio_path, value, |checker, keys| checker.audio(&audio_path, container, keys)),
             None if container == Container::Mjpeg => Some(Track::Drop),
+            None if matches!(container, Container::Mp3 | Container::Aac) => {
+                self.audio(&audio_path, container, raw::Audio::default()).map(Track::Encode)
+            }
             None => Some(Track::Copy),
         };
         let (video, audio) = (video?, audio?);
@@ -175,10 +186,11 @@ fn codec<C: Copy>(text: &str, container: Container, all: &[(&str, C)], fitting: 
     if fitting.contains(&text) {
         return Ok(*codec);
     }
-    let others = [Container::Ts, Container::Webm, Container::Mkv].into_iter().filter(|other| {
-        VideoCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
-            || AudioCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
-    });
+    let others =
+        [Container::Ts, Container::Webm, Container::Mkv, Container::Ogg, Container::Flv].into_iter().filter(|other| {
+            VideoCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
+                || AudioCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
+        });
     let others: Vec<_> = others.map(|container| container.name()).collect();
     let why = format!(": {container} cannot carry it, `container: {}` can", others.join("` or `"));
     Err(Expected::because(usable, why))

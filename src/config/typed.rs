@@ -77,9 +77,11 @@ pub(super) enum Track<T> {
 /// The launch text of a stream.
 pub(super) fn launch_text(container: Container, video: &Track<Video>, audio: &Track<Audio>) -> String {
     let Some(muxer) = muxer(container) else {
-        return match video {
-            Track::Encode(video) => format!("video. ! {}", video.text()),
-            Track::Copy | Track::Drop => "video. ! jpegparse".to_owned(),
+        return match (container, audio, video) {
+            (Container::Aac, audio, _) => format!("{} ! audio/mpeg,stream-format=adts", frames(audio, "aacparse")),
+            (Container::Mp3, audio, _) => frames(audio, "mpegaudioparse"),
+            (_, _, Track::Encode(video)) => format!("video. ! {}", video.text()),
+            (_, _, Track::Copy | Track::Drop) => "video. ! jpegparse".to_owned(),
         };
     };
     let is_pair = !matches!(video, Track::Drop) && !matches!(audio, Track::Drop);
@@ -104,6 +106,14 @@ pub(super) fn launch_text(container: Container, video: &Track<Video>, audio: &Tr
     text
 }
 
+/// Sound that needs no muxer.
+fn frames(audio: &Track<Audio>, parser: &str) -> String {
+    match audio {
+        Track::Encode(audio) => format!("audio. ! {}", audio.text()),
+        Track::Copy | Track::Drop => format!("audio. ! {parser}"),
+    }
+}
+
 /// The element that makes the container; none for a container that one track fills.
 const fn muxer(container: Container) -> Option<&'static str> {
     match container {
@@ -111,7 +121,9 @@ const fn muxer(container: Container) -> Option<&'static str> {
         // Without a minimal duration a cluster begins at every keyframe, which makes each of them a join point.
         Container::Webm => Some("webmmux name=mux streamable=true min-cluster-duration=0"),
         Container::Mkv => Some("matroskamux name=mux streamable=true min-cluster-duration=0"),
-        Container::Mjpeg | Container::Raw => None,
+        Container::Ogg => Some("oggmux name=mux"),
+        Container::Flv => Some("flvmux name=mux streamable=true"),
+        Container::Mp3 | Container::Aac | Container::Mjpeg | Container::Raw => None,
     }
 }
 
@@ -138,8 +150,10 @@ impl VideoCodec {
             Container::Ts => &[Self::H264, Self::H265, Self::Mpeg2],
             Container::Webm => &[Self::Vp8, Self::Vp9, Self::Av1],
             Container::Mkv => &Self::ALL,
+            Container::Flv => &[Self::H264],
             Container::Mjpeg => &[Self::Mjpeg],
-            Container::Raw => &[],
+            // What Ogg has of its own, Theora, is of another time.
+            Container::Ogg | Container::Mp3 | Container::Aac | Container::Raw => &[],
         }
     }
 
@@ -174,6 +188,10 @@ impl AudioCodec {
             Container::Ts => &[Self::Aac, Self::Mp3, Self::Ac3, Self::Opus],
             Container::Webm => &[Self::Opus, Self::Vorbis],
             Container::Mkv => &[Self::Opus, Self::Aac, Self::Mp3, Self::Ac3, Self::Vorbis],
+            Container::Ogg => &[Self::Opus, Self::Vorbis],
+            Container::Flv => &[Self::Aac, Self::Mp3],
+            Container::Mp3 => &[Self::Mp3],
+            Container::Aac => &[Self::Aac],
             Container::Mjpeg | Container::Raw => &[],
         }
     }

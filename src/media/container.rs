@@ -12,6 +12,14 @@ pub enum Container {
     Webm,
     /// Matroska (RFC 9559).
     Mkv,
+    /// Ogg (RFC 3533) with any codec.
+    Ogg,
+    /// Flash video, also of Enhanced RTMP.
+    Flv,
+    /// MP3 frames.
+    Mp3,
+    /// AAC frames in ADTS.
+    Aac,
     /// JPEG pictures as `multipart/x-mixed-replace`, for `<img>`.
     Mjpeg,
     /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
@@ -20,7 +28,8 @@ pub enum Container {
 
 impl Container {
     /// Every container, for tables, help texts and tests.
-    pub const ALL: [Self; 5] = [Self::Ts, Self::Webm, Self::Mkv, Self::Mjpeg, Self::Raw];
+    pub const ALL: [Self; 9] =
+        [Self::Ts, Self::Webm, Self::Mkv, Self::Ogg, Self::Flv, Self::Mp3, Self::Aac, Self::Mjpeg, Self::Raw];
 
     /// The name in the configuration, which is also the usual file name extension.
     pub const fn name(self) -> &'static str {
@@ -28,6 +37,10 @@ impl Container {
             Self::Ts => "ts",
             Self::Webm => "webm",
             Self::Mkv => "mkv",
+            Self::Ogg => "ogg",
+            Self::Flv => "flv",
+            Self::Mp3 => "mp3",
+            Self::Aac => "aac",
             Self::Mjpeg => "mjpeg",
             Self::Raw => "raw",
         }
@@ -42,9 +55,13 @@ impl Container {
     pub fn from_extension(path: &str) -> Option<Self> {
         let (_, extension) = path.rsplit('/').next()?.rsplit_once('.')?;
         match extension.to_ascii_lowercase().as_str() {
-            "ts" | "m2ts" | "mts" => Some(Self::Ts),
+            "ts" => Some(Self::Ts),
             "webm" => Some(Self::Webm),
             "mkv" | "mka" => Some(Self::Mkv),
+            "ogg" | "oga" | "ogv" | "opus" => Some(Self::Ogg),
+            "flv" => Some(Self::Flv),
+            "mp3" => Some(Self::Mp3),
+            "aac" => Some(Self::Aac),
             "mjpeg" | "mjpg" | "mpjpeg" => Some(Self::Mjpeg),
             _ => None,
         }
@@ -56,6 +73,10 @@ impl Container {
             Self::Ts => "video/mp2t",
             Self::Webm => "video/webm",
             Self::Mkv => "video/x-matroska",
+            Self::Ogg => "application/ogg",
+            Self::Flv => "video/x-flv",
+            Self::Mp3 => "audio/mpeg",
+            Self::Aac => "audio/aac",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
             Self::Raw => "application/octet-stream",
         }

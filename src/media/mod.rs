@@ -3,16 +3,21 @@
 //! In go bytes or packets, out come packets that know whether a reader may begin with them. Nothing
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
+mod audio;
 mod container;
+mod flv;
 mod jpeg;
 pub mod matroska;
 pub mod multipart;
+mod ogg;
 mod packet;
 mod scanner;
 mod sniff;
 #[cfg(test)]
 mod testing;
 pub mod ts;
+mod units;
+mod window;
 
 pub use container::Container;
 pub use packet::{Kind, Packet, PacketBuf};

@@ -1,9 +1,13 @@
 //! Cuts a byte stream of any container into packets that begin where a reader may join.
 
+use super::audio::{Adts, Mp3};
+use super::flv::Flv;
 use super::jpeg;
 use super::matroska;
+use super::ogg::Ogg;
 use super::sniff::{Sniffed, sniff};
 use super::ts;
+use super::units;
 use super::{Container, Kind, PacketBuf};
 use bytes::Bytes;
 
@@ -14,7 +18,7 @@ pub enum Scanned {
     Container(Container),
     /// The container's header as it is now; it replaces an earlier one. TS: the packets of PAT and PMT, which are part
     /// of the following packets as well. Matroska: everything in front of the first cluster, which is not; the size of
-    /// its segment is made unknown.
+    /// its segment is made unknown. Ogg and FLV: all in front of the first media, which is not either. MP3 and AAC: none.
     Header(Bytes),
     /// The next media bytes, never empty. MJPEG: one whole JPEG picture.
     Packet {
@@ -27,8 +31,9 @@ pub enum Scanned {
 
 /// Finds headers and join points in muxed bytes that come in pieces of any size.
 ///
-/// Bytes leave with the call that brings them, except the few that may turn out to begin a join point or a header;
-/// memory stays bounded whatever comes in.
+/// Bytes leave with the call that brings them, except the few that may turn out to begin a join point or a header, and
+/// the frames, pages and tags of Ogg, FLV, MP3 and AAC, which leave when they are whole. Memory stays bounded whatever
+/// comes in.
 #[derive(Debug)]
 pub struct Scanner {
     state: State,
@@ -39,6 +44,10 @@ enum State {
     Sniffing { expected: Option<Container>, held: Vec<u8> },
     Ts(Box<ts::Scan>),
     Matroska(Container, Box<matroska::Scan>),
+    Ogg(Box<units::Scan<Ogg>>),
+    Flv(Box<units::Scan<Flv>>),
+    Mp3(Box<units::Scan<Mp3>>),
+    Aac(Box<units::Scan<Adts>>),
     Mjpeg(Box<jpeg::Scan>),
     Raw,
 }
@@ -79,6 +88,10 @@ impl Scanner {
             State::Sniffing { .. } | State::Raw => {}
             State::Ts(scan) => scan.finish(out),
             State::Matroska(_, scan) => scan.finish(out),
+            State::Ogg(scan) => scan.finish(out),
+            State::Flv(scan) => scan.finish(out),
+            State::Mp3(scan) => scan.finish(out),
+            State::Aac(scan) => scan.finish(out),
             State::Mjpeg(scan) => scan.finish(),
         }
     }
@@ -89,6 +102,10 @@ impl Scanner {
             State::Sniffing { .. } => None,
             State::Ts(_) => Some(Container::Ts),
             State::Matroska(container, _) => Some(*container),
+            State::Ogg(_) => Some(Container::Ogg),
+            State::Flv(_) => Some(Container::Flv),
+            State::Mp3(_) => Some(Container::Mp3),
+            State::Aac(_) => Some(Container::Aac),
             State::Mjpeg(_) => Some(Container::Mjpeg),
             State::Raw => Some(Container::Raw),
         }
@@ -111,6 +128,10 @@ impl Scanner {
         self.state = match container {
             Container::Ts => State::Ts(Box::default()),
             Container::Webm | Container::Mkv => State::Matroska(container, Box::default()),
+            Container::Ogg => State::Ogg(Box::default()),
+            Container::Flv => State::Flv(Box::default()),
+            Container::Mp3 => State::Mp3(Box::default()),
+            Container::Aac => State::Aac(Box::default()),
             Container::Mjpeg => State::Mjpeg(Box::default()),
             Container::Raw => State::Raw,
         };
@@ -123,6 +144,10 @@ impl Scanner {
             State::Sniffing { .. } => {}
             State::Ts(scan) => scan.push(bytes, out),
             State::Matroska(_, scan) => scan.push(bytes, out),
+            State::Ogg(scan) => scan.push(bytes, out),
+            State::Flv(scan) => scan.push(bytes, out),
+            State::Mp3(scan) => scan.push(bytes, out),
+            State::Aac(scan) => scan.push(bytes, out),
             State::Mjpeg(scan) => scan.push(bytes, out),
             State::Raw => {
                 let mut payload = PacketBuf::with_capacity(bytes.len());
@@ -197,6 +222,12 @@ mod tests {
         check(None, b"GGG", Container::Raw);
         check(Some(Container::Ts), b"GGG", Container::Ts);
         check(Some(Container::Mjpeg), b"\0\xff\xd8\xff", Container::Mjpeg);
+        check(Some(Container::Raw), b"OggS\0", Container::Raw);
+        check(None, b"OggS\0", Container::Ogg);
+        check(None, b"FLV\x01", Container::Flv);
+        check(None, b"\xff\xfb\x90\x64", Container::Mp3);
+        check(None, b"ID3\x04\0\0\0\0\0\x01", Container::Mp3);
+        check(None, b"\xff\xf1\x50\x80\x02\x1f", Container::Aac);
         check(None, b"#!text", Container::Raw);
     }
 

@@ -1,8 +1,10 @@
 //! Tells a container by its first bytes.
 
 use super::Container;
+use super::audio::{Adts, Mp3};
 use super::matroska::doc_type;
 use super::ts::{PACKET, SYNC};
+use super::units::{Format, Measure};
 
 /// What [`sniff`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,15 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
         // ID of the EBML header (RFC 8794, section 11.2.1).
         [0x1a, ..] => magic(bytes, &[0x1a, 0x45, 0xdf, 0xa3]).unwrap_or_else(|| doc_type(bytes)),
         // SOI and the beginning of the next marker (ITU-T T.81, annex B).
-        [0xff, ..] => magic(bytes, &[0xff, 0xd8, 0xff]).unwrap_or(Sniffed::Is(Container::Mjpeg)),
+        [0xff, 0xd8, ..] => magic(bytes, &[0xff, 0xd8, 0xff]).unwrap_or(Sniffed::Is(Container::Mjpeg)),
+        [0xff] => Sniffed::Undecided,
+        [0xff, ..] => match frame::<Adts>(bytes, Container::Aac) {
+            Sniffed::Unknown => frame::<Mp3>(bytes, Container::Mp3),
+            sniffed => sniffed,
+        },
+        [b'I', ..] => frame::<Mp3>(bytes, Container::Mp3),
+        [b'O', ..] => magic(bytes, b"OggS\0").unwrap_or(Sniffed::Is(Container::Ogg)),
+        [b'F', ..] => magic(bytes, b"FLV\x01").unwrap_or(Sniffed::Is(Container::Flv)),
         [b'-' | b'\r' | b'\n', ..] => multipart(bytes).unwrap_or(Sniffed::Undecided),
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
@@ -54,6 +64,15 @@ fn magic(bytes: &[u8], magic: &[u8]) -> Option<Sniffed> {
         Some(Sniffed::Undecided)
     } else {
         Some(Sniffed::Unknown)
+    }
+}
+
+/// By the head of the first frame.
+fn frame<F: Format>(bytes: &[u8], container: Container) -> Sniffed {
+    match F::measure(bytes) {
+        Measure::Unit(_) => Sniffed::Is(container),
+        Measure::More => Sniffed::Undecided,
+        Measure::Nothing => Sniffed::Unknown,
     }
 }
 
@@ -111,7 +130,17 @@ mod tests {
         both(b"\x1a\x46", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"\xff\xd8\xff", is(Container::Mjpeg));
         check(b"\xff\xd8", Sniffed::Undecided, Sniffed::Unknown);
-        both(b"\xff\xfb", (Sniffed::Unknown, Sniffed::Unknown));
+        check(b"\xff", Sniffed::Undecided, Sniffed::Unknown);
+        check(b"\xff\xfb", Sniffed::Undecided, Sniffed::Unknown);
+        both(b"\xff\xfb\x90\x64", is(Container::Mp3));
+        both(b"\xff\xfb\xf0\x64", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"ID3\x04\0\0\0\0\0\x01", is(Container::Mp3));
+        both(b"IDE", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"\xff\xf1\x50\x80\x02\x1f", is(Container::Aac));
+        check(b"OggS", Sniffed::Undecided, Sniffed::Unknown);
+        both(b"OggS\0", is(Container::Ogg));
+        both(b"FLV\x01", is(Container::Flv));
+        both(b"FLV\x02", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"--ffmpeg\r\nContent-type:", is(Container::Mjpeg));
         both(b"\r\n--a b\nX:", is(Container::Mjpeg));
         check(b"--ffmpeg\r\nContent", Sniffed::Undecided, Sniffed::Unknown);
@@ -124,7 +153,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_decision_comes_in_time_and_stands(
-            first in prop::sample::select(vec![&b"\x47"[..], b"\x1a\x45\xdf\xa3", b"\xff\xd8", b"--", b"\r\n--", b""]),
+            first in prop::sample::select(vec![&b"\x47"[..], b"\x1a\x45\xdf\xa3", b"\xff\xd8", b"\xff", b"OggS", b"FLV", b"ID3", b"--", b"\r\n--", b""]),
             rest in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let bytes = [first, &rest].concat();

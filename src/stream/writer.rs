@@ -37,8 +37,18 @@ enum Gate {
 #[derive(Debug)]
 enum Format {
     Unknown,
-    Ts { splicer: Box<Splicer>, header: Option<Bytes> },
-    Matroska { container: Container, header: Option<Bytes> },
+    Ts {
+        splicer: Box<Splicer>,
+        header: Option<Bytes>,
+    },
+    Matroska {
+        container: Container,
+        header: Option<Bytes>,
+    },
+    /// A header in front of the media, which only newcomers can be given.
+    Headed(Container),
+    /// Frames that need nothing around them.
+    Bare(Container),
     Mjpeg,
     Raw,
 }
@@ -89,6 +99,8 @@ impl Writer {
         self.format = match container {
             Container::Ts => Format::Ts { splicer: Box::default(), header: None },
             Container::Webm | Container::Mkv => Format::Matroska { container, header: None },
+            Container::Ogg | Container::Flv => Format::Headed(container),
+            Container::Mp3 | Container::Aac => Format::Bare(container),
             Container::Mjpeg => Format::Mjpeg,
             Container::Raw => Format::Raw,
         };
@@ -100,7 +112,7 @@ impl Writer {
         match self.format {
             Format::Unknown => None,
             Format::Ts { .. } => Some(Container::Ts),
-            Format::Matroska { container, .. } => Some(container),
+            Format::Matroska { container, .. } | Format::Headed(container) | Format::Bare(container) => Some(container),
             Format::Mjpeg => Some(Container::Mjpeg),
             Format::Raw => Some(Container::Raw),
         }
@@ -120,17 +132,23 @@ impl Writer {
             return;
         }
         // The header of a transport stream is found in its packets, with counters that fit.
-        let Format::Matroska { header: current, .. } = &mut self.format else { return };
-        let same = current.as_ref().is_some_and(|current| matroska::same_tracks(current, &header));
-        if self.has_written && same && self.continues {
-            return;
+        match &mut self.format {
+            Format::Matroska { header: current, .. } => {
+                let same = current.as_ref().is_some_and(|current| matroska::same_tracks(current, &header));
+                if self.has_written && same && self.continues {
+                    return;
+                }
+                *current = Some(header.clone());
+            }
+            // Serial numbers of Ogg and times of FLV begin anew.
+            Format::Headed(_) => {}
+            Format::Unknown | Format::Ts { .. } | Format::Bare(_) | Format::Mjpeg | Format::Raw => return,
         }
         if self.has_written {
             // Readers cannot be given a second header: they end and may come again.
             self.fanout.restart();
         }
         self.fanout.set_header(&header);
-        *current = Some(header);
     }
 
     /// The next packet. `begins` tells that it does not continue the one before.
@@ -162,7 +180,7 @@ impl Writer {
             // One place in unknown bytes is as good as another.
             Format::Raw => kind = Kind::Keyframe,
             Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(wall_clock)),
-            Format::Unknown | Format::Matroska { .. } => {}
+            Format::Unknown | Format::Matroska { .. } | Format::Headed(_) | Format::Bare(_) => {}
         }
         let mut packet = payload.finish(kind);
         packet.captured = captured;
@@ -290,6 +308,26 @@ mod tests {
             let entry = Entry { join: Join::Keyframe, header: true };
             let mut newcomer = writer.fanout().subscribe(entry);
             assert_eq!(read(&mut newcomer), [Some(again.to_vec()), text("b")], "who comes now has the header of now");
+        }
+    }
+
+    #[test]
+    fn a_second_header_of_ogg_or_flv_ends_its_readers_and_frames_go_on() {
+        for (container, is_headed) in
+            [(Container::Ogg, true), (Container::Flv, true), (Container::Mp3, false), (Container::Aac, false)]
+        {
+            let (mut writer, mut reader) = writer(container, true);
+            let mut run = |bytes| {
+                writer.begin();
+                if is_headed {
+                    writer.header(Bytes::from_static(b"header"), false);
+                }
+                writer.packet(Kind::Keyframe, payload(bytes), None, false);
+            };
+            run(b"a");
+            assert_eq!(read(&mut reader), if is_headed { vec![text("header"), text("a")] } else { vec![text("a")] });
+            run(b"b");
+            assert_eq!(read(&mut reader), [if is_headed { None } else { text("b") }], "{container}");
         }
     }
 

@@ -35,10 +35,16 @@ pub(super) fn classify(caps: &gst::CapsRef) -> Option<(TrackKind, bool)> {
 
 /// The container that muxed caps stand for, of those whose packets a viewer can be given as they are.
 pub(super) fn container(caps: &gst::CapsRef) -> Option<Container> {
-    match caps.structure(0)?.name().as_str() {
+    let structure = caps.structure(0)?;
+    let number = |field| structure.get::<i32>(field).unwrap_or(0);
+    match structure.name().as_str() {
+        "audio/mpeg" if number("mpegversion") == 1 && number("layer") == 3 => Some(Container::Mp3),
+        "audio/mpeg" if matches!(number("mpegversion"), 2 | 4) => Some(Container::Aac),
         "video/mpegts" => Some(Container::Ts),
         "video/webm" | "audio/webm" => Some(Container::Webm),
         "video/x-matroska" | "audio/x-matroska" => Some(Container::Mkv),
+        "application/ogg" | "audio/ogg" | "video/ogg" => Some(Container::Ogg),
+        "video/x-flv" => Some(Container::Flv),
         "image/jpeg" => Some(Container::Mjpeg),
         _ => None,
     }
@@ -115,7 +121,9 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         Container::Ts => Some("mpegtsmux"),
         Container::Webm => Some("webmmux"),
         Container::Mkv => Some("matroskamux"),
-        Container::Mjpeg | Container::Raw => None,
+        Container::Ogg => Some("oggmux"),
+        Container::Flv => Some("flvmux"),
+        Container::Mp3 | Container::Aac | Container::Mjpeg | Container::Raw => None,
     }
 }
 
@@ -123,7 +131,7 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
 pub(super) fn carries(container: Container, caps: &gst::Caps) -> bool {
     match muxer(container).and_then(gst::ElementFactory::find) {
         Some(muxer) => takes(&muxer, &parsed_forms(caps)),
-        None => self::container(caps) == Some(Container::Mjpeg),
+        None => self::container(caps) == Some(container),
     }
 }
 

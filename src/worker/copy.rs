@@ -36,6 +36,10 @@ pub(super) fn text(
     let Some(muxer) = codec::muxer(container) else {
         return match (container, video) {
             (Container::Mjpeg, Some(encoder)) => Ok((format!("video. {encoder}! identity silent=true"), remarks)),
+            (Container::Mp3 | Container::Aac, _) => match audio {
+                Some(encoder) => Ok((format!("audio. {encoder}! {}", frames(container)), remarks)),
+                None => Err("the feed has no audio track".into()),
+            },
             (Container::Mjpeg, None) => Err("the feed has no video track".into()),
             _ => Err(format!("a {container} stream needs a text, or a feed that is muxed already")),
         };
@@ -94,7 +98,8 @@ fn conversion(factory: &gst::ElementFactory, track: &Track, caps: &gst::Caps) ->
         return Some((converter.to_owned(), None));
     }
     let container = match factory.name().as_str() {
-        "webmmux" | "oggmux" => Container::Webm,
+        "webmmux" => Container::Webm,
+        "oggmux" => Container::Ogg,
         "matroskamux" => Container::Mkv,
         // H.264 and AAC are what most others are made for.
         _ => Container::Ts,
@@ -125,7 +130,7 @@ fn muxer_of<'a>(words: &[&'a str], target: &'a str) -> Option<(&'a str, gst::Ele
 fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option<String> {
     let rate = bitrate(caps);
     match (kind, container) {
-        (TrackKind::Video, Container::Ts | Container::Mkv) => Some(format!(
+        (TrackKind::Video, Container::Ts | Container::Mkv | Container::Flv) => Some(format!(
             "! videoconvert ! video/x-raw,format=I420 \
              ! x264enc tune=zerolatency speed-preset=superfast bitrate={rate} key-int-max={} ",
             keyframe_distance(caps)
@@ -137,11 +142,22 @@ fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option
             keyframe_distance(caps)
         )),
         (TrackKind::Video, Container::Mjpeg) => Some(format!("! {JPEG_PIXELS} ! jpegenc ")),
-        (TrackKind::Audio, Container::Ts) => Some("! audioconvert ! audioresample ! avenc_aac ".into()),
-        (TrackKind::Audio, Container::Webm | Container::Mkv) => {
+        (TrackKind::Audio, Container::Ts | Container::Flv | Container::Aac) => {
+            Some("! audioconvert ! audioresample ! avenc_aac ".into())
+        }
+        (TrackKind::Audio, Container::Mp3) => Some("! audioconvert ! audioresample ! lamemp3enc ".into()),
+        (TrackKind::Audio, Container::Webm | Container::Mkv | Container::Ogg) => {
             Some("! audioconvert ! audioresample ! opusenc ".into())
         }
         _ => None,
+    }
+}
+
+/// What makes whole frames of encoded sound, for a container that has nothing else.
+fn frames(container: Container) -> &'static str {
+    match container {
+        Container::Aac => "aacparse ! audio/mpeg,stream-format=adts",
+        _ => "mpegaudioparse",
     }
 }
 
@@ -174,6 +190,11 @@ pub(super) fn tune_muxers(bin: &gst::Bin) {
             Some("webmmux" | "matroskamux") => {
                 element.set_property("streamable", true);
                 element.set_property("min-cluster-duration", 0i64);
+            }
+            // Otherwise pages wait until they are full.
+            Some("oggmux") => {
+                element.set_property("max-delay", 0u64);
+                element.set_property("max-page-delay", 0u64);
             }
             Some("flvmux") => element.set_property("streamable", true),
             // Any other alignment loses the flags that tell join points.

@@ -6,7 +6,10 @@ use super::{
     event::{Event, Run},
     link::{Outlet, Payload},
 };
-use crate::{ipc::FromWorker, media::Container};
+use crate::{
+    ipc::FromWorker,
+    media::{Container, Kind, Scanned, Scanner},
+};
 use gstreamer as gst;
 use std::{sync::Arc, time::Duration};
 
@@ -24,12 +27,14 @@ pub(super) struct Packetizer {
     /// A transport stream without pictures: each PAT is a join point.
     sound_only: bool,
     blocks: Blocks,
+    /// For containers whose muxers do not tell where a reader may begin.
+    scanner: Scanner,
 }
 
 impl Packetizer {
     pub(super) fn new(outlet: Arc<Outlet>, events: Events, run: Run, container: Container, epoch: u64) -> Self {
-        let blocks = Blocks::default();
-        Self { outlet, events, run, container, epoch, header: None, sound_only: false, blocks }
+        let (blocks, scanner) = (Blocks::default(), Scanner::new(Some(container)));
+        Self { outlet, events, run, container, epoch, header: None, sound_only: false, blocks, scanner }
     }
 
     /// The muxer's caps, which may hold a new container header.
@@ -42,7 +47,9 @@ impl Packetizer {
             .filter_map(|buffer| buffer.map_readable().ok().map(|map| map.to_vec()))
             .flatten()
             .collect();
-        if header.is_empty() || self.container == Container::Raw {
+        // A scanner finds the header among the buffers.
+        let is_told = matches!(self.container, Container::Ts | Container::Webm | Container::Mkv | Container::Mjpeg);
+        if header.is_empty() || !is_told {
             return;
         }
         self.sound_only = self.container == Container::Ts && !has_pictures(&header);
@@ -55,6 +62,7 @@ impl Packetizer {
     /// The timeline jumps here.
     pub(super) fn discontinue(&mut self) {
         self.blocks = Blocks::default();
+        self.scanner = Scanner::new(Some(self.container));
         self.outlet.discontinue();
     }
 
@@ -82,6 +90,20 @@ impl Packetizer {
                     self.blocks.push(&map, codec::is_key(buffer));
                     while let Some((key, bytes)) = self.blocks.next() {
                         self.send(key, captured, Payload::Owned(bytes));
+                    }
+                }
+            }
+            Container::Ogg | Container::Flv | Container::Mp3 | Container::Aac => {
+                let mut found = Vec::new();
+                self.scanner.push(&joined(buffers), &mut found);
+                for found in found {
+                    match found {
+                        Scanned::Container(_) => {}
+                        Scanned::Header(header) => self.outlet.header(header.to_vec()),
+                        Scanned::Packet { kind, payload } => {
+                            let payload = Payload::Owned(payload.payload().to_vec());
+                            self.send(kind == Kind::Keyframe, captured, payload);
+                        }
                     }
                 }
             }

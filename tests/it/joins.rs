@@ -6,6 +6,7 @@ use crate::rig::{
     secs, ts,
 };
 use std::time::{Duration, Instant};
+use voyandz::media::{Scanned, Scanner};
 
 /// Streams of our own encoders and one that passes through.
 fn studio() -> Server {
@@ -224,4 +225,109 @@ fn d34_stream_goes_on_over_the_death_of_its_feed() {
     drop(answer);
     let line = server.log.wait("request .*path=\"?/outside.ts", SOON);
     assert_eq!(log::field(&line, "status"), "200");
+}
+
+/// Streams in containers that a scanner cuts, made by us and by a command.
+fn jukebox() -> Server {
+    let ffmpeg = |output: &str| {
+        format!(
+            "[ffmpeg, -v, error, -re, -f, lavfi, -i, 'testsrc=s=320x240:r=25', -re, -f, lavfi, -i, 'sine=r=48000', \
+             {output}, -flush_packets, '1', '-']"
+        )
+    };
+    let h264 = "-c:v, libx264, -preset, ultrafast, -tune, zerolatency, -g, '25', -pix_fmt, yuv420p, -c:a, aac, -f, flv";
+    Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          mic: {{pipeline: '{TONE}', mode: continuous}}
+          their-flv: {{command: {}, mode: continuous}}
+          their-ogg: {{command: {}, mode: continuous}}
+          their-mp3: {{command: {}, mode: continuous}}
+          their-aac: {{command: {}, mode: continuous}}
+        streams:
+          own.flv: {{feeds: [cam, mic], video: {H264}, audio: {{codec: aac}}}}
+          own.ogg: {{feed: mic, audio: {{codec: opus}}}}
+          own.mp3: {{feed: mic, audio: {{codec: mp3}}}}
+          own.aac: {{feed: mic, audio: {{codec: aac}}}}
+          usual.ogg: {{feed: mic}}
+          usual.mp3: {{feed: mic}}
+          usual.aac: {{feed: mic}}
+          their.flv: {{feed: their-flv}}
+          their.ogg: {{feed: their-ogg}}
+          their.mp3: {{feed: their-mp3}}
+          their.aac: {{feed: their-aac}}
+        ",
+        ffmpeg(h264),
+        ffmpeg("-map, '1', -c:a, libopus, -page_duration, '100000', -f, ogg"),
+        ffmpeg("-map, '1', -c:a, libmp3lame, -f, mp3"),
+        ffmpeg("-map, '1', -c:a, aac, -f, adts"),
+    ))
+}
+
+/// `header=1` is for the containers that have a header.
+fn queries(target: &str) -> &'static [&'static str] {
+    if target.ends_with("flv") || target.ends_with("ogg") {
+        &["?header=1&keyframe=1", "?header=1"]
+    } else {
+        &["?header=1&keyframe=1", "?header=1", "?keyframe=1", ""]
+    }
+}
+
+#[test]
+fn streams_of_sound_are_joined_at_any_moment() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = jukebox();
+    for (extension, codec, mimetype) in
+        [("ogg", "opus", "application/ogg"), ("mp3", "mp3", "audio/mpeg"), ("aac", "aac", "audio/aac")]
+    {
+        for maker in ["own", "usual", "their"] {
+            let target = format!("/{maker}.{extension}");
+            let _viewer = warmed_little(&server, &target);
+            for query in queries(&target) {
+                let mut answer = server.get(&format!("{target}{query}"));
+                assert_eq!((answer.status, answer.header("content-type")), (200, Some(mimetype)), "{target}{query}");
+                let bytes = answer.take(6000, SOON);
+                assert_eq!(media::codecs(whole(&bytes)), [codec], "{target}{query}");
+                media::assert_decodes(whole(&bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn flash_video_is_joined_at_intra_frames() {
+    if !have("ffprobe") {
+        return;
+    }
+    let server = jukebox();
+    for target in ["/own.flv", "/their.flv"] {
+        let _viewer = warmed_little(&server, target);
+        for _ in 0..3 {
+            let mut answer = server.get(&format!("{target}?header=1&keyframe=1"));
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some("video/x-flv")));
+            let bytes = answer.collect(millis(1300));
+            // ffmpeg takes metadata that come again for a track of text.
+            let codecs = media::codecs(whole(&bytes));
+            assert!(codecs.starts_with(&["aac".to_owned(), "h264".to_owned()]), "{target}: {codecs:?}");
+            let (pictures, complaints) = media::pictures(whole(&bytes));
+            assert!(pictures.starts_with('I') && complaints.is_empty(), "{target}: {pictures}, {complaints}");
+        }
+    }
+}
+
+/// Without the last unit, which was cut off by the end of the reading. What is sent begins with a unit.
+fn whole(bytes: &[u8]) -> &[u8] {
+    let (mut scanner, mut found, mut length) = (Scanner::new(None), Vec::new(), 0);
+    scanner.push(bytes, &mut found);
+    for found in found {
+        length += match found {
+            Scanned::Container(_) => 0,
+            Scanned::Header(header) => header.len(),
+            Scanned::Packet { payload, .. } => payload.len(),
+        };
+    }
+    &bytes[..length]
 }

@@ -4,6 +4,7 @@ use super::element::{self, Block, Head, forget_size};
 use super::tracks::tracks;
 use crate::media::Kind;
 use crate::media::scanner::{Cutter, Scanned};
+use crate::media::window::Window;
 use bytes::Bytes;
 
 /// Longest header: pictures and fonts may be attached in it.
@@ -23,7 +24,7 @@ const MAX_GROUP: u64 = 8 << 20;
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
     /// The beginning of an element.
-    window: Vec<u8>,
+    window: Window,
     /// Bytes that were looked at, from the first call on.
     position: u64,
     /// So many bytes of content are still to come that need no look.
@@ -85,23 +86,16 @@ impl Scan {
     /// Takes the next bytes.
     pub(in crate::media) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
         self.cutter.expect(bytes.len());
-        if self.window.is_empty() {
-            let used = self.scan(bytes, out);
-            self.window.extend_from_slice(bytes.get(used..).unwrap_or_default());
-        } else {
-            let mut window = std::mem::take(&mut self.window);
-            window.extend_from_slice(bytes);
-            let used = self.scan(&window, out);
-            window.drain(..used);
-            self.window = window;
-        }
+        let mut window = std::mem::take(&mut self.window);
+        window.push(bytes, |bytes| self.scan(bytes, out));
+        self.window = window;
         self.cutter.flush(out);
     }
 
     /// No more bytes will come. Half a header is of no use to anyone.
     pub(in crate::media) fn finish(&mut self, out: &mut Vec<Scanned>) {
         self.settle(Kind::Delta, out);
-        let window = std::mem::take(&mut self.window);
+        let window = self.window.take();
         self.pass(&window);
         self.cutter.flush(out);
     }

@@ -5,6 +5,7 @@ use super::psi::{Psi, Video};
 use super::unit::Unit;
 use crate::media::Kind;
 use crate::media::scanner::{Cutter, Scanned};
+use crate::media::window::Window;
 use bytes::Bytes;
 
 /// Most packets held back until it is known whether a join point begins with them.
@@ -14,7 +15,7 @@ const MAX_HELD: usize = 64 * PACKET;
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
     /// The beginning of the next packet, or bytes among which a packet is being looked for.
-    window: Vec<u8>,
+    window: Window,
     lost: bool,
     psi: Psi,
     cutter: Cutter,
@@ -57,22 +58,15 @@ impl Scan {
     pub(in crate::media) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
         self.has_joined = false;
         self.cutter.expect(bytes.len());
-        if self.window.is_empty() {
-            let used = self.scan(bytes, out);
-            self.window.extend_from_slice(bytes.get(used..).unwrap_or_default());
-        } else {
-            let mut window = std::mem::take(&mut self.window);
-            window.extend_from_slice(bytes);
-            let used = self.scan(&window, out);
-            window.drain(..used);
-            self.window = window;
-        }
+        let mut window = std::mem::take(&mut self.window);
+        window.push(bytes, |bytes| self.scan(bytes, out));
+        self.window = window;
         self.cutter.flush(out);
     }
 
     /// No more bytes will come. The beginning of a packet is of no use to anyone.
     pub(in crate::media) fn finish(&mut self, out: &mut Vec<Scanned>) {
-        let window = std::mem::take(&mut self.window);
+        let window = self.window.take();
         if let Some(packet) = window.first_chunk().and_then(Packet::new) {
             self.packet(packet, out);
         }

@@ -1,0 +1,149 @@
+//! FLV tags (Adobe Flash Video File Format Specification 10.1, annex E), also of Enhanced RTMP.
+//!
+//! The header is that of the file, and all in front of the first picture or sound: `onMetaData` and the set-up of
+//! the codecs. Set-ups that change later pass on to those who watch.
+
+use super::units::{Format, Measure, Role};
+
+/// Longest tag that is believed.
+const MAX_TAG: usize = 8 << 20;
+/// The header of a file and the size of the tag in front of it, which is none.
+const FILE_HEAD: usize = 9 + 4;
+const TAG_HEAD: usize = 11;
+
+const AUDIO: u8 = 8;
+const VIDEO: u8 = 9;
+const SCRIPT: u8 = 18;
+
+/// Tags of at most one video and one audio stream.
+#[derive(Debug, Default)]
+pub(super) struct Flv {
+    place: Place,
+    has_pictures: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Outside,
+    Header,
+    Media,
+}
+
+impl Format for Flv {
+    fn measure(bytes: &[u8]) -> Measure {
+        match bytes {
+            [b'F', ..] => match bytes.get(..FILE_HEAD) {
+                Some([b'F', b'L', b'V', 1, _, 0, 0, 0, 9, ..]) => Measure::Unit(FILE_HEAD),
+                Some(_) => Measure::Nothing,
+                None => Measure::More,
+            },
+            [AUDIO | VIDEO | SCRIPT, ..] => tag(bytes),
+            [] => Measure::More,
+            _ => Measure::Nothing,
+        }
+    }
+
+    fn role(&mut self, unit: &[u8]) -> Role {
+        let (kind, content) = (unit.first().copied(), unit.get(TAG_HEAD..).unwrap_or_default());
+        let first = content.first().copied().unwrap_or_default();
+        let second = content.get(1).copied().unwrap_or_default();
+        // Enhanced RTMP marks its tags and keeps the kind of packet where the codec was before.
+        let is_enhanced = if kind == Some(VIDEO) { first & 0x80 != 0 } else { first >> 4 == 9 };
+        let is_setup = match kind {
+            Some(b'F') => {
+                *self = Self { place: Place::Header, has_pictures: unit.get(4).is_some_and(|flags| flags & 1 != 0) };
+                true
+            }
+            Some(VIDEO | AUDIO) if is_enhanced => first & 0x0f == 0,
+            Some(VIDEO) => first & 0x0f == 7 && second == 0,
+            Some(AUDIO) => first >> 4 == 10 && second == 0,
+            _ => true,
+        };
+        self.has_pictures |= kind == Some(VIDEO);
+        match self.place {
+            Place::Outside => Role::Drop,
+            Place::Header if is_setup => Role::Header,
+            Place::Media if is_setup => Role::Delta,
+            Place::Header | Place::Media => {
+                self.place = Place::Media;
+                // FrameType 1 is a key picture, if a picture comes at all: the end of a sequence is marked so, too.
+                let has_picture = match first & 0x0f {
+                    kind if is_enhanced => matches!(kind, 1 | 3),
+                    7 => second == 1,
+                    _ => true,
+                };
+                let is_key = kind == Some(VIDEO) && first & 0x70 == 0x10 && has_picture;
+                if is_key || !self.has_pictures { Role::Join } else { Role::Delta }
+            }
+        }
+    }
+}
+
+/// A tag and its length behind it.
+fn tag(bytes: &[u8]) -> Measure {
+    let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<TAG_HEAD>() else { return Measure::More };
+    let length = TAG_HEAD + (usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c));
+    if length > MAX_TAG || *stream != [0, 0, 0] {
+        return Measure::Nothing;
+    }
+    match bytes.get(length..).and_then(|rest| rest.first_chunk()) {
+        Some(behind) if u32::from_be_bytes(*behind) as usize != length => Measure::Nothing,
+        _ => Measure::Unit(length + 4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::media::{Container, testing::Scan};
+    use proptest::prelude::*;
+
+    const PLAIN: &[u8] = include_bytes!("../../tests/data/h264-aac.flv");
+    const GSTREAMER: &[u8] = include_bytes!("../../tests/data/h264-gst.flv");
+
+    #[test]
+    fn captures_are_joined_at_key_pictures() {
+        for (capture, joins) in [(PLAIN, 3), (GSTREAMER, 3)] {
+            let found = Scan::of(None, capture, &[usize::MAX]);
+            assert_eq!((found.container, found.headers.len(), found.joins.len()), (Some(Container::Flv), 1, joins));
+            assert!(found.joined() == capture && found.headers[0].0 == 0);
+            assert!(found.joins.iter().all(|&at| found.media[at] == 9 && found.media[at + 11] == 0x17));
+        }
+    }
+
+    #[test]
+    fn tags_are_judged_by_their_first_bytes() {
+        #[track_caller]
+        fn check(flags: u8, tags: &[(u8, &[u8])], header: usize, joins: usize) {
+            let mut bytes = [b"FLV\x01", &[flags][..], &[0, 0, 0, 9, 0, 0, 0, 0]].concat();
+            for (kind, content) in tags {
+                bytes.extend([*kind, 0, 0, content.len() as u8, 0, 0, 0, 0, 0, 0, 0]);
+                bytes.extend_from_slice(content);
+                bytes.extend((11 + content.len() as u32).to_be_bytes());
+            }
+            let found = Scan::of(None, &bytes, &[7]);
+            assert_eq!((found.headers[0].1.len() - 13, found.joins.len()), (header, joins));
+            assert!(found.joined() == bytes);
+        }
+        let script: (u8, &[u8]) = (18, b"onMetaData");
+        let sound: (u8, &[u8]) = (8, &[0xaf, 1, 0]);
+        check(4, &[script, (8, &[0xaf, 0, 0]), sound, sound], 25 + 18, 2);
+        check(1, &[(9, &[0x17, 0]), (9, &[0x17, 1]), (9, &[0x27, 1]), sound, (9, &[0x17, 1]), (9, &[0x17, 2])], 17, 2);
+        // HEVC by its four characters: set-up, key picture, picture, key picture without composition time, metadata.
+        let hevc: [&[u8]; 5] = [b"\x90hvc1", b"\x91hvc1", b"\xa1hvc1", b"\x93hvc1", b"\x94hvc1"];
+        check(1, &hevc.map(|content| (9, content)), 20, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(
+            capture in prop::sample::select(vec![PLAIN, GSTREAMER]),
+            hole in 0usize..9000,
+            sizes in prop::collection::vec(1usize..3000, 1..8),
+        ) {
+            let bytes = [&capture[..hole], &capture[hole + 9..]].concat();
+            let scan = |sizes: &[usize]| Scan::of(Some(Container::Flv), &bytes, sizes);
+            prop_assert_eq!(scan(&sizes), scan(&[usize::MAX]));
+        }
+    }
+}

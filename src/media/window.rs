@@ -1,0 +1,33 @@
+//! Bytes that come in pieces of any size, for whoever can only look at them as a row.
+
+/// Keeps what a scanner has not used yet in front of what comes next.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    held: Vec<u8>,
+}
+
+impl Window {
+    /// Shows `scan` what was left over and `bytes` behind it; `scan` tells how many of them it is done with. Nothing is
+    /// copied when nothing was left over.
+    pub(super) fn push(&mut self, bytes: &[u8], scan: impl FnOnce(&[u8]) -> usize) {
+        if self.held.is_empty() {
+            let used = scan(bytes);
+            self.held.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        } else {
+            self.held.extend_from_slice(bytes);
+            let used = scan(&self.held).min(self.held.len());
+            self.held.drain(..used);
+        }
+    }
+
+    /// Number of bytes that are left over.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// What is left over at the end of the stream.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+}
