@@ -19,14 +19,14 @@ use crate::{
     },
     sys::{
         Shutdown,
-        service::{self, Pulse},
+        service::{self, Pulse, Pulses, Watch},
     },
 };
 use anyhow::Context;
 use futures_util::FutureExt;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
 /// Time for all that runs to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -40,6 +40,7 @@ pub struct App {
     listener: Listener,
     shards: Arc<Shards>,
     shutdown: Shutdown,
+    pulses: Pulses,
 }
 
 /// A configuration that a running server is to go over to.
@@ -112,8 +113,9 @@ impl App {
         };
         create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shards = Arc::new(Shards::start(cores).context("cannot start the threads that write to viewers")?);
-        Ok(Self { config, listener, shards, shutdown: Shutdown::default() })
+        let pulses = Pulses::default();
+        let shards = Shards::start(cores, &pulses).context("cannot start the threads that write to viewers")?;
+        Ok(Self { config, listener, shards: Arc::new(shards), shutdown: Shutdown::default(), pulses })
     }
 
     /// Where it listens.
@@ -127,14 +129,14 @@ impl App {
     /// Serves until `stop` is cancelled, then ends everything, in 10 s at most. Goes over to the configurations that come,
     /// one after the other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, shutdown } = self;
+        let Self { config, listener, shards, shutdown, pulses } = self;
         let pool = Pool::new(shutdown.token().clone());
         let reserve = pool.clone();
         shutdown.spawn("worker reserve", async move {
             reserve.refill().await;
             reserve.drain().await;
         });
-        let mut units = Units::new(pool, shutdown.clone());
+        let mut units = Units::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = units.apply(&config).await;
         let (site, sites) = watch::channel(Arc::new(site(&config, &registry)));
         let listener = Arc::new(listener);
@@ -147,12 +149,11 @@ impl App {
             let name = format!("connection from {}", accepted.peer);
             shutdown.spawn(name, session::serve(accepted, routes.clone(), shards.clone(), shutdown.token().clone()));
         };
-        let pulse = Pulse::default();
-        let mut pulses: Vec<_> = shards.pulses().into_iter().map(|pulse| ("writer to viewers", pulse)).collect();
-        pulses.push(("accept loop", pulse.clone()));
+        let pulse = pulses.add("accept loop");
         let viewed = shards.clone();
-        let watching = service::watch(pulses, move || format!("{} viewers", viewed.viewers()));
-        let watching = AbortOnDropHandle::new(tokio::spawn(watching));
+        let watch = Watch::start(pulses, move || format!("{} viewers", viewed.viewers()));
+        // Without one the service manager ends us, which is what it is for.
+        let watch = watch.inspect_err(|error| tracing::error!(%error, "cannot start the thread of the watchdog"));
         service::ready();
         let mut listener = listener;
         let mut round = tokio::time::interval(Pulse::PERIOD);
@@ -177,7 +178,7 @@ impl App {
         }
         tracing::info!("ending: no new connections");
         service::stopping();
-        drop(watching);
+        drop(watch);
         drop((listener, listening));
         let closing = tokio::task::spawn_blocking(move || shards.close());
         shutdown.drain(DRAIN).await;

@@ -1,10 +1,15 @@
 //! A program as a source: what it writes to its standard output is the media.
 
-use super::program::Program;
-use crate::{ipc::Ended, media::Scanner, stream::SharedWriter, sys::guard};
+use super::{program::Program, source::Flow};
+use crate::{
+    ipc::Ended,
+    media::{Container, Pace, Scanner},
+    stream::SharedWriter,
+    sys::guard,
+};
 use bytes::BytesMut;
-use std::pin::pin;
-use tokio::{io::AsyncReadExt, sync::oneshot};
+use std::{pin::pin, time::Instant};
+use tokio::{io::AsyncReadExt, sync::watch, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Most bytes taken from a program at once.
@@ -21,13 +26,15 @@ pub struct CommandSource {
 
 impl CommandSource {
     /// See [`super::source::Source::run`].
-    pub async fn run(self, stop: CancellationToken, first: oneshot::Sender<()>) -> Ended {
+    pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         fail::fail_point!("command");
         let (running, mut stdout) = match self.program.start() {
             Ok(started) => started,
             Err(error) => return Ended::Failed(format!("cannot be started: {error}")),
         };
-        let mut copy = pin!(copy_scanned(&mut stdout, &self.writer, first));
+        // What reads media may be silent because there is none.
+        let leads = !self.program.reads();
+        let mut copy = pin!(copy_scanned(&mut stdout, &self.writer, flow, leads));
         let copied = tokio::select! {
             copied = &mut copy => copied,
             () = stop.cancelled() => {
@@ -46,31 +53,45 @@ impl CommandSource {
     }
 }
 
-/// Scans what `source` gives and writes it, until it ends.
+/// Scans what `source` gives and writes it, until it ends. Tells when it is silent for too long, if it
+/// `leads` and gives media: of bytes of unknown kind nobody knows when more are due.
 ///
 /// # Errors
 /// When it cannot be read.
 pub async fn copy_scanned(
     source: &mut (impl AsyncReadExt + Unpin),
     writer: &SharedWriter,
-    first: oneshot::Sender<()>,
+    flow: watch::Sender<Flow>,
+    leads: bool,
 ) -> std::io::Result<()> {
-    let (mut scanner, mut found, mut first) = (Scanner::new(None), Vec::new(), Some(first));
+    let (mut scanner, mut found, mut pace) = (Scanner::new(None), Vec::new(), None::<Pace>);
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     writer.lock().begin();
     loop {
         buffer.clear();
         buffer.reserve(READ_SIZE);
-        let ended = source.read_buf(&mut buffer).await? == 0;
+        let is_watched = leads && scanner.container().is_some_and(|container| container != Container::Raw);
+        let stalls_at = pace.as_ref().filter(|_| is_watched && *flow.borrow() == Flow::Media).map(Pace::stalls_at);
+        let read = source.read_buf(&mut buffer);
+        let read = match stalls_at {
+            Some(at) => timeout_at(at.into(), read).await,
+            None => Ok(read.await),
+        };
+        let Ok(read) = read else {
+            let silence = pace.as_ref().map(|pace| pace.silence(Instant::now())).unwrap_or_default();
+            flow.send_replace(Flow::Stalled(format!("it wrote nothing for {:.1} s", silence.as_secs_f64())));
+            continue;
+        };
+        let ended = read? == 0;
         if ended {
             scanner.finish(&mut found);
         } else {
             scanner.push(&buffer, &mut found);
+            let now = Instant::now();
+            pace.get_or_insert_with(|| Pace::new(now)).beat(now);
         }
-        if !found.is_empty()
-            && let Some(first) = first.take()
-        {
-            let _ = first.send(());
+        if !found.is_empty() && *flow.borrow() == Flow::Nothing {
+            flow.send_replace(Flow::Media);
         }
         let mut writer = writer.lock();
         found.drain(..).for_each(|found| writer.scanned(found));

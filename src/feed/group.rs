@@ -3,6 +3,7 @@
 
 use super::{
     pool::Pool,
+    source::Flow,
     transfer::{PictureReply, Pictures, pump, send_feed},
     worker::Worker,
 };
@@ -65,7 +66,7 @@ pub struct ItemSource {
 
 enum Request {
     Change(Setup),
-    Run { item: Item, first: oneshot::Sender<()>, ended: oneshot::Sender<Ended> },
+    Run { item: Item, flow: watch::Sender<Flow>, ended: oneshot::Sender<Ended> },
     Stop(Item),
     ForceKeyframe(u32),
     Picture { of: PictureOf, format: PictureFormat, reply: PictureReply },
@@ -82,11 +83,11 @@ pub enum PictureOf {
 
 impl ItemSource {
     /// See [`super::source::Source::run`].
-    pub async fn run(self, stop: CancellationToken, first: oneshot::Sender<()>) -> Ended {
+    pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         fail::fail_point!("item");
         let (ended_tell, mut ended) = oneshot::channel();
         let gone = || Ended::Failed("the server is ending".to_owned());
-        if self.group.0.send(Request::Run { item: self.item, first, ended: ended_tell }).await.is_err() {
+        if self.group.0.send(Request::Run { item: self.item, flow, ended: ended_tell }).await.is_err() {
             return gone();
         }
         tokio::select! {
@@ -146,7 +147,7 @@ impl Group {
 
 /// An item that runs.
 struct Running {
-    first: Option<oneshot::Sender<()>>,
+    flow: watch::Sender<Flow>,
     ended: oneshot::Sender<Ended>,
     /// When it must be gone, since it was told to.
     gone_by: Option<Instant>,
@@ -206,7 +207,7 @@ impl Task {
     async fn request(&mut self, request: Request) {
         match request {
             Request::Change(setup) => self.change(setup),
-            Request::Run { item, first, ended } => {
+            Request::Run { item, flow, ended } => {
                 if let Err(error) = self.ensure_worker().await {
                     let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
                     return;
@@ -222,7 +223,7 @@ impl Task {
                     self.feed_stream(stream);
                 }
                 self.send(ToWorker::Start { item });
-                self.running.insert(item, Running { first: Some(first), ended, gone_by: None });
+                self.running.insert(item, Running { flow, ended, gone_by: None });
             }
             Request::Stop(item) => {
                 if let Some(running) = self.running.get_mut(&item) {
@@ -329,8 +330,13 @@ impl Task {
         match event {
             FromWorker::Hello { .. } | FromWorker::Beat | FromWorker::Checked(_) | FromWorker::Tried(_) => {}
             FromWorker::Started { item } => {
-                if let Some(first) = self.running.get_mut(&item).and_then(|running| running.first.take()) {
-                    let _ = first.send(());
+                if let Some(running) = self.running.get(&item) {
+                    running.flow.send_replace(Flow::Media);
+                }
+            }
+            FromWorker::Stalled { item, text } => {
+                if let Some(running) = self.running.get(&item) {
+                    running.flow.send_replace(Flow::Stalled(text));
                 }
             }
             FromWorker::Ended { item, why } => self.ended(item, why),

@@ -4,8 +4,13 @@ use std::time::{Duration, Instant};
 
 /// Pause before the second attempt in a row; it doubles with each further one. The first attempt is made at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause between two attempts: with the start of a worker, viewers have a picture again within a second.
+/// Longest pause between two attempts while failures are few: with the start of a worker, viewers have a picture again
+/// within a second.
 const LAST_PAUSE: Duration = Duration::from_millis(500);
+/// Failures in a row that are answered that quickly.
+const QUICK: u32 = 24;
+/// Time that pays for the answer to one further failure: with the quick ones, no more than 60 in ten minutes.
+const EACH: Duration = Duration::from_secs(17);
 /// Who has run this long is well: the next death is a first one.
 const HEALTHY: Duration = Duration::from_secs(5);
 
@@ -32,6 +37,11 @@ pub enum State {
         /// Time of the first media.
         since: Instant,
     },
+    /// Delivers no more, though it has not ended. It is told to, and begins anew.
+    Stalled {
+        /// How long it had delivered.
+        ran: Duration,
+    },
     /// Runs, unwanted, until then.
     Lingering {
         /// When it will be stopped.
@@ -46,6 +56,8 @@ pub enum State {
         /// When.
         until: Instant,
     },
+    /// Its device is not there; will be started when it is.
+    WaitingDevice,
     /// Died and is not to be resurrected while the same demand lasts.
     Dead,
 }
@@ -57,9 +69,11 @@ impl State {
             Self::Idle => "idle",
             Self::Starting => "starting",
             Self::Running { .. } => "running",
+            Self::Stalled { .. } => "stalled",
             Self::Lingering { .. } => "lingering",
             Self::Stopping => "stopping",
             Self::Backoff { .. } => "backoff",
+            Self::WaitingDevice => "waiting-device",
             Self::Dead => "dead",
         }
     }
@@ -74,10 +88,25 @@ pub enum Input {
     Policy(Policy),
     /// The first media since the start came.
     FirstMedia,
+    /// It runs, and its media stays away longer than its pace explains.
+    Stalled,
     /// It runs no more, by itself or because it was told to.
-    Ended,
+    Ended(End),
+    /// The device that it waits for is there.
+    DeviceThere,
     /// Time passed.
     Tick,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As it was told to, or because its media was at its end.
+    Clean,
+    /// With a fault.
+    Failed,
+    /// Because its device is not there.
+    NoDevice,
 }
 
 /// What to do.
@@ -97,12 +126,14 @@ pub struct Machine {
     wanted: bool,
     /// Deaths since it was last well.
     deaths: u32,
+    /// Answers to failures are paid for until then.
+    paid: Option<Instant>,
 }
 
 impl Machine {
     /// An idle source.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, state: State::Idle, wanted: false, deaths: 0 }
+        Self { policy, state: State::Idle, wanted: false, deaths: 0, paid: None }
     }
 
     /// Where it is.
@@ -123,7 +154,7 @@ impl Machine {
         match input {
             Input::Wanted(wanted) => self.wanted = wanted,
             Input::Policy(policy) => self.policy = policy,
-            Input::FirstMedia | Input::Ended | Input::Tick => {}
+            Input::FirstMedia | Input::Stalled | Input::Ended(_) | Input::DeviceThere | Input::Tick => {}
         }
         let wanted = self.wanted || self.policy.continuous;
         let (state, action) = match (self.state, input) {
@@ -133,11 +164,28 @@ impl Machine {
             (State::Backoff { .. }, _) if !wanted => (State::Idle, None),
             (State::Backoff { until }, _) if now >= until => (State::Starting, Some(Action::Start)),
 
-            (State::Stopping, Input::Ended) => {
+            (State::WaitingDevice, _) if !wanted => (State::Idle, None),
+            (State::WaitingDevice, Input::DeviceThere) => (State::Starting, Some(Action::Start)),
+
+            (State::Stopping, Input::Ended(_)) => {
                 self.deaths = 0;
                 if wanted { (State::Starting, Some(Action::Start)) } else { (State::Idle, None) }
             }
-            (State::Starting | State::Running { .. } | State::Lingering { .. }, Input::Ended) => self.died(now, wanted),
+            (State::Starting | State::Lingering { .. }, Input::Ended(how)) => self.died(now, wanted, None, how),
+            (State::Running { since }, Input::Ended(how)) => {
+                self.died(now, wanted, Some(now.saturating_duration_since(since)), how)
+            }
+            // It ended as it was told to, but not because all was well.
+            (State::Stalled { ran }, Input::Ended(how)) => {
+                let how = if how == End::NoDevice { how } else { End::Failed };
+                self.died(now, wanted, Some(ran), how)
+            }
+
+            (State::Running { since }, Input::Stalled) => {
+                (State::Stalled { ran: now.saturating_duration_since(since) }, Some(Action::Stop))
+            }
+            (State::Lingering { .. }, Input::Stalled) => (State::Stopping, Some(Action::Stop)),
+            (State::Stalled { .. }, _) if !wanted => (State::Stopping, None),
 
             (State::Starting, Input::FirstMedia) => (State::Running { since: now }, None),
             (State::Lingering { until, since: None }, Input::FirstMedia) => {
@@ -165,9 +213,9 @@ impl Machine {
         }
     }
 
-    fn died(&mut self, now: Instant, wanted: bool) -> (State, Option<Action>) {
-        let was_well =
-            matches!(self.state, State::Running { since } if now.saturating_duration_since(since) >= HEALTHY);
+    /// `ran`: how long it delivered, if it did.
+    fn died(&mut self, now: Instant, wanted: bool, ran: Option<Duration>, how: End) -> (State, Option<Action>) {
+        let was_well = ran.is_some_and(|ran| ran >= HEALTHY);
         self.deaths = if was_well { 1 } else { self.deaths.saturating_add(1) };
         if !wanted {
             return (State::Idle, None);
@@ -175,17 +223,30 @@ impl Machine {
         if !self.policy.resurrect {
             return (State::Dead, None);
         }
-        match pause(self.deaths) {
-            None => (State::Starting, Some(Action::Start)),
-            Some(pause) => (State::Backoff { until: now + pause }, None),
-        }
+        let due = match how {
+            End::NoDevice => return (State::WaitingDevice, None),
+            // Media that comes in pieces, one after the other, is no fault.
+            End::Clean if ran.is_some() => now,
+            End::Clean | End::Failed => self.pay(now),
+        };
+        let due = due.max(now + pause(self.deaths));
+        if due > now { (State::Backoff { until: due }, None) } else { (State::Starting, Some(Action::Start)) }
+    }
+
+    /// When a failure at `now` may be answered: at once, unless too many were of late.
+    fn pay(&mut self, now: Instant) -> Instant {
+        let paid = self.paid.map_or(now, |paid| paid.max(now)) + EACH;
+        self.paid = Some(paid);
+        paid.checked_sub(QUICK * EACH).map_or(now, |due| due.max(now))
     }
 }
 
 /// How long to wait after this many deaths in a row.
-fn pause(deaths: u32) -> Option<Duration> {
-    let doublings = deaths.checked_sub(2)?;
-    Some(LAST_PAUSE.min(FIRST_PAUSE * (1 << doublings.min(8))))
+fn pause(deaths: u32) -> Duration {
+    match deaths.checked_sub(2) {
+        Some(doublings) => LAST_PAUSE.min(FIRST_PAUSE * (1 << doublings.min(8))),
+        None => Duration::ZERO,
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +277,7 @@ mod tests {
                 (1, Input::Wanted(true)),
                 (2, Input::FirstMedia),
                 (9, Input::Wanted(false)),
-                (10, Input::Ended),
+                (10, Input::Ended(End::Failed)),
             ],
         );
         assert_eq!(actions, [(1, Action::Start), (9, Action::Stop)]);
@@ -248,27 +309,140 @@ mod tests {
         assert_eq!(actions, [(0, Action::Start)]);
     }
 
-    #[test]
-    fn the_dead_rise_at_once_then_after_short_capped_pauses_without_limit() {
-        let start = Instant::now();
-        let mut machine = Machine::new(ON_DEMAND);
-        let mut now = start;
+    /// A machine that is wanted and has been told to start, and for each end: after how many milliseconds it starts anew.
+    fn pauses(machine: &mut Machine, mut now: Instant, ends: &[(u64, bool, End)]) -> Vec<u128> {
+        ends.iter()
+            .map(|&(millis, media, end)| {
+                if media {
+                    machine.handle(now, Input::FirstMedia);
+                }
+                now += Duration::from_millis(millis);
+                if machine.handle(now, Input::Ended(end)) == Some(Action::Start) {
+                    return 0;
+                }
+                let until = machine.deadline().unwrap();
+                let pause = (until - now).as_millis();
+                now = until;
+                assert_eq!(machine.handle(now, Input::Tick), Some(Action::Start));
+                pause
+            })
+            .collect()
+    }
+
+    fn started() -> (Machine, Instant) {
+        let (mut machine, now) = (Machine::new(ON_DEMAND), Instant::now());
         assert_eq!(machine.handle(now, Input::Wanted(true)), Some(Action::Start));
-        let mut pauses = Vec::new();
-        for _ in 0..500 {
-            if machine.handle(now, Input::Ended) == Some(Action::Start) {
-                pauses.push(0);
-                continue;
+        (machine, now)
+    }
+
+    #[test]
+    fn first_death_is_answered_at_once_and_further_ones_after_short_pauses() {
+        let (mut machine, now) = started();
+        let took = pauses(&mut machine, now, &[(0, false, End::Failed); 24]);
+        assert_eq!(took[..6], [0, 100, 200, 400, 500, 500]);
+        assert_eq!(took[23], 500);
+        let (mut machine, now) = started();
+        let well = HEALTHY.as_millis().try_into().unwrap();
+        let took =
+            pauses(&mut machine, now, &[(9, true, End::Failed), (9, true, End::Failed), (well, true, End::Failed)]);
+        assert_eq!(took, [0, 100, 0], "well for a while: at once again");
+    }
+
+    #[test]
+    fn a_source_that_flaps_is_started_sixty_times_in_ten_minutes_at_most() {
+        for (up, media) in [(0, false), (1000, true), (5000, true), (6000, true), (9000, true)] {
+            let (mut machine, now) = started();
+            let mut starts: Vec<u128> = Vec::new();
+            let mut time = 0;
+            for pause in pauses(&mut machine, now, &[(up, media, End::Failed); 500]) {
+                time += u128::from(up) + pause;
+                starts.push(time);
             }
-            let until = machine.deadline().unwrap();
-            pauses.push((until - now).as_millis());
-            now = until;
-            assert_eq!(machine.handle(now, Input::Tick), Some(Action::Start));
+            for (n, start) in starts.iter().enumerate() {
+                let within = starts[n..].iter().filter(|other| **other - start < 600_000).count();
+                assert!(within <= 60, "{within} starts in 10 minutes from {start} on, up {up} ms");
+            }
         }
-        assert_eq!(pauses[..6], [0, 100, 200, 400, 500, 500]);
-        assert_eq!(pauses[499], 500);
-        machine.handle(now, Input::FirstMedia);
-        assert_eq!(machine.handle(now + HEALTHY, Input::Ended), Some(Action::Start), "well for a while: at once again");
+    }
+
+    #[test]
+    fn media_in_pieces_is_no_fault() {
+        let (mut machine, now) = started();
+        let took = pauses(&mut machine, now, &[(3000, true, End::Clean); 1000]);
+        assert!(took.iter().all(|pause| *pause <= 500), "{took:?}");
+        let (mut machine, now) = started();
+        let took = pauses(&mut machine, now, &[(0, false, End::Clean); 30]);
+        assert!(took[29] > 10_000, "an end without media is one");
+    }
+
+    #[test]
+    fn a_stalled_source_is_stopped_and_begins_anew() {
+        let (_, actions) = run(
+            ON_DEMAND,
+            &[
+                (0, Input::Wanted(true)),
+                (1, Input::FirstMedia),
+                (5, Input::Stalled),
+                (6, Input::Stalled),
+                (9, Input::Ended(End::Clean)),
+            ],
+        );
+        assert_eq!(actions, [(0, Action::Start), (5, Action::Stop), (9, Action::Start)]);
+    }
+
+    #[test]
+    fn every_input_in_every_state() {
+        const INPUTS: [Input; 9] = [
+            Input::Wanted(true),
+            Input::Wanted(false),
+            Input::FirstMedia,
+            Input::Stalled,
+            Input::Ended(End::Clean),
+            Input::Ended(End::Failed),
+            Input::Ended(End::NoDevice),
+            Input::DeviceThere,
+            Input::Tick,
+        ];
+        let now = Instant::now();
+        let later = now + SECOND;
+        // Where each of the inputs leads; `+` starts the source, `-` stops it.
+        let same = |word| [word; 9].join(" ");
+        let table = [
+            (State::Idle, "+starting idle idle idle idle idle idle idle idle".to_owned()),
+            (
+                State::Starting,
+                "starting lingering running starting +starting +starting waiting-device starting starting".to_owned(),
+            ),
+            (
+                State::Running { since: now },
+                "running lingering running -stalled +starting +starting waiting-device running running".to_owned(),
+            ),
+            (
+                State::Stalled { ran: SECOND },
+                "stalled stopping stalled stalled +starting +starting waiting-device stalled stalled".to_owned(),
+            ),
+            (
+                State::Lingering { until: later, since: Some(now) },
+                "running -stopping -stopping -stopping idle idle idle -stopping -stopping".to_owned(),
+            ),
+            (State::Stopping, "stopping stopping stopping stopping idle idle idle stopping stopping".to_owned()),
+            (State::Backoff { until: later }, same("+starting").replacen(" +starting", " idle", 1)),
+            (State::WaitingDevice, format!("{0} idle {0} {0} {0} {0} {0} +starting {0}", "waiting-device")),
+            (State::Dead, same("+starting").replacen(" +starting", " idle", 1)),
+        ];
+        let policy = Policy { linger: SECOND, ..ON_DEMAND };
+        for (state, row) in table {
+            let wanted = !matches!(state, State::Idle | State::Lingering { .. } | State::Stopping);
+            for (input, expected) in INPUTS.into_iter().zip(row.split(' ')) {
+                let mut machine = Machine { policy, state, wanted, deaths: 0, paid: None };
+                let sign = match machine.handle(later, input) {
+                    Some(Action::Start) => "+",
+                    Some(Action::Stop) => "-",
+                    None => "",
+                };
+                assert_eq!(format!("{sign}{}", machine.state().word()), expected, "{input:?} in {state:?}");
+            }
+        }
     }
 
     #[test]
@@ -277,7 +451,7 @@ mod tests {
         let death = [
             (0, Input::Wanted(true)),
             (1, Input::FirstMedia),
-            (2, Input::Ended),
+            (2, Input::Ended(End::Failed)),
             (9000, Input::Tick),
             (9001, Input::Wanted(true)),
         ];
@@ -290,7 +464,12 @@ mod tests {
     fn wanted_again_while_stopping_starts_when_it_is_gone() {
         let (_, actions) = run(
             ON_DEMAND,
-            &[(0, Input::Wanted(true)), (1, Input::Wanted(false)), (2, Input::Wanted(true)), (3, Input::Ended)],
+            &[
+                (0, Input::Wanted(true)),
+                (1, Input::Wanted(false)),
+                (2, Input::Wanted(true)),
+                (3, Input::Ended(End::Failed)),
+            ],
         );
         assert_eq!(actions, [(0, Action::Start), (1, Action::Stop), (3, Action::Start)]);
     }
@@ -298,7 +477,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_two_at_once_and_the_wanted_always_return(
-            steps in prop::collection::vec((0u64..3000, 0u8..5), 1..200), linger in 0u64..2000, continuous: bool,
+            steps in prop::collection::vec((0u64..3000, 0u8..9), 1..200), linger in 0u64..2000, continuous: bool,
         ) {
             let policy = Policy { continuous, linger: Duration::from_millis(linger), resurrect: true };
             let mut machine = Machine::new(policy);
@@ -309,13 +488,17 @@ mod tests {
                 let input = match what {
                     0 => { wanted = true; Input::Wanted(true) }
                     1 => { wanted = false; Input::Wanted(false) }
-                    2 if runs => { runs = false; Input::Ended }
+                    2 if runs => { runs = false; Input::Ended(End::Failed) }
                     3 if runs => Input::FirstMedia,
+                    4 if runs => Input::Stalled,
+                    5 if runs => { runs = false; Input::Ended(End::Clean) }
+                    6 if runs => { runs = false; Input::Ended(End::NoDevice) }
+                    7 => Input::DeviceThere,
                     _ => Input::Tick,
                 };
                 match machine.handle(now, input) {
                     Some(Action::Start) => { prop_assert!(!runs); runs = true; }
-                    Some(Action::Stop) => prop_assert!(runs && !wanted && !continuous),
+                    Some(Action::Stop) => prop_assert!(runs && (input == Input::Stalled || !wanted && !continuous)),
                     None => {}
                 }
             }
@@ -323,12 +506,14 @@ mod tests {
             let want = wanted || continuous;
             for _ in 0..4 {
                 now = machine.deadline().map_or(now, |deadline| deadline.max(now)) + Duration::from_millis(1);
-                if machine.state() == State::Stopping { runs = false; }
-                let input = if runs || machine.state() != State::Stopping { Input::Tick } else { Input::Ended };
+                let input = match machine.state() {
+                    State::Stopping | State::Stalled { .. } => { runs = false; Input::Ended(End::Clean) }
+                    State::WaitingDevice => Input::DeviceThere,
+                    _ => Input::Tick,
+                };
                 match machine.handle(now, input) {
-                    Some(Action::Start) => runs = true,
-                    Some(Action::Stop) => runs = false,
-                    None => {}
+                    Some(Action::Start) => { prop_assert!(!runs); runs = true; }
+                    Some(Action::Stop) | None => {}
                 }
             }
             prop_assert_eq!(runs, want, "{:?}", machine.state());

@@ -1,9 +1,9 @@
 //! A named pipe as a source. Its writers come and go; nobody waits for them but this.
 
-use super::command::copy_scanned;
+use super::{command::copy_scanned, source::Flow};
 use crate::{ipc::Ended, stream::SharedWriter};
 use std::path::PathBuf;
-use tokio::{net::unix::pipe, sync::oneshot};
+use tokio::{net::unix::pipe, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 /// A named pipe to read.
@@ -17,7 +17,7 @@ pub struct PipeSource {
 
 impl PipeSource {
     /// See [`super::source::Source::run`]. Ends when the writer leaves.
-    pub async fn run(self, stop: CancellationToken, first: oneshot::Sender<()>) -> Ended {
+    pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         // Without a writer a read would find the end at once; readiness comes only with one.
         let mut pipe = match pipe::OpenOptions::new().open_receiver(&self.path) {
             Ok(pipe) => pipe,
@@ -25,7 +25,7 @@ impl PipeSource {
         };
         let copied = async {
             pipe.readable().await?;
-            copy_scanned(&mut pipe, &self.writer, first).await
+            copy_scanned(&mut pipe, &self.writer, flow, true).await
         };
         tokio::select! {
             copied = copied => match copied {

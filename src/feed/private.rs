@@ -6,6 +6,7 @@ use super::{
     command::CommandSource,
     demand::{Demand, Lease},
     program::{Exit, Program},
+    source::Flow,
 };
 use crate::{
     config,
@@ -23,7 +24,7 @@ use std::{
 use tokio::{
     io::AsyncReadExt,
     process::ChildStdout,
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -104,8 +105,8 @@ impl PrivateStream {
         self.shutdown.spawn(self.program.name.to_string(), async move {
             let _run = run;
             let stop = stream.stop.child_token();
-            let (first, _) = oneshot::channel();
-            let mut ended = pin!(source.run(stop.clone(), first));
+            let (flow, _) = watch::channel(Flow::Nothing);
+            let mut ended = pin!(source.run(stop.clone(), flow));
             let ended = tokio::select! {
                 ended = &mut ended => ended,
                 () = demand.unwanted() => {
@@ -117,7 +118,8 @@ impl PrivateStream {
             match ended {
                 Ended::Stopped => stream.worked(),
                 Ended::EndOfStream => tracing::debug!(name = %stream.program.name, "came to its end"),
-                Ended::Failed(reason) => stream.failed(&reason),
+                // Of a command nobody hears of devices.
+                Ended::Failed(reason) | Ended::NoDevice { why: reason, .. } => stream.failed(&reason),
             }
         });
         Ok((reader, lease))

@@ -64,6 +64,11 @@ pub struct Exit {
 }
 
 impl Program {
+    /// Whether it is given media to read.
+    pub fn reads(&self) -> bool {
+        self.stdin.is_some() || !self.inputs.is_empty()
+    }
+
     /// Starts it. Returns its standard output beside it.
     ///
     /// # Errors

@@ -2,8 +2,20 @@
 
 use super::{command::CommandSource, group::ItemSource, pipe::PipeSource};
 use crate::ipc::Ended;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// What a running source tells of its media.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Flow {
+    /// None came yet.
+    #[default]
+    Nothing,
+    /// It comes.
+    Media,
+    /// It has stayed away for longer than its pace explains; the text says what, and for how long. Final.
+    Stalled(String),
+}
 
 /// One way of getting media. A closed set: what they share is [`Source::run`].
 #[derive(Debug, Clone)]
@@ -17,13 +29,13 @@ pub enum Source {
 }
 
 impl Source {
-    /// Runs the source until it ends by itself or `stop` is cancelled, after which it ends within seconds. `first` is
-    /// told of the first media. Not cancel-safe: a dropped future may leave the source running for a moment.
-    pub async fn run(self, stop: CancellationToken, first: oneshot::Sender<()>) -> Ended {
+    /// Runs the source until it ends by itself or `stop` is cancelled, after which it ends within seconds. `flow` is
+    /// told how its media comes. Not cancel-safe: a dropped future may leave the source running for a moment.
+    pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         match self {
-            Self::Command(source) => source.run(stop, first).await,
-            Self::Pipe(source) => source.run(stop, first).await,
-            Self::Item(source) => source.run(stop, first).await,
+            Self::Command(source) => source.run(stop, flow).await,
+            Self::Pipe(source) => source.run(stop, flow).await,
+            Self::Item(source) => source.run(stop, flow).await,
         }
     }
 

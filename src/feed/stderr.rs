@@ -14,6 +14,12 @@ use tokio::{
 
 /// Lines a second and program that reach the log.
 const LINES_PER_SECOND: u32 = 50;
+/// Lines that are looked at in one [`SLICE`]; what else comes in it is only kept in the file.
+const LINES_PER_SLICE: u32 = 500;
+/// A moment in the life of a program that floods us.
+const SLICE: Duration = Duration::from_millis(100);
+/// What a pipe holds: what came in one slice is read at once.
+const PIPE: usize = 64 << 10;
 /// Longest line; a longer one is cut there.
 const LINE_LENGTH: u64 = 1024;
 /// A file that grew to this is renamed to `….1`, in place of the one before.
@@ -108,10 +114,28 @@ impl LastWords {
 
 /// Logs the lines of `output` under `name` until it ends, and returns the last of them.
 pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, voice: Voice, file: Option<PathBuf>) -> LastWords {
-    let mut output = BufReader::new(output);
+    let mut output = BufReader::with_capacity(PIPE, output);
     let mut file = KeptFile::open(file).await;
     let (mut line, mut last) = (Vec::new(), LastWords::default());
+    let (mut slice, mut lines) = (Instant::now(), 0);
     loop {
+        if slice.elapsed() >= SLICE {
+            (slice, lines) = (Instant::now(), 0);
+        }
+        lines += 1;
+        if lines > LINES_PER_SLICE {
+            tokio::time::sleep(SLICE.saturating_sub(slice.elapsed())).await;
+            let Ok(flood) = output.fill_buf().await else { return last };
+            // The beginning of a line waits for its end.
+            let length = flood.iter().rposition(|byte| *byte == b'\n').map_or(flood.len(), |end| end + 1);
+            let (lines, _) = flood.split_at(length);
+            file.write(lines).await;
+            // What is in front of them would be forgotten at once.
+            let (_, lines) = lines.split_at(lines.len().saturating_sub(LAST_WORDS));
+            lines.split(|byte| *byte == b'\n').filter_map(said).for_each(|text| last.add(&text));
+            output.consume(length);
+            continue;
+        }
         line.clear();
         // A program's bytes are no promise of UTF-8, nor of line ends. Progress lines end in a carriage return.
         match (&mut output).take(LINE_LENGTH).read_until(b'\n', &mut line).await {
@@ -119,10 +143,9 @@ pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, voice: Voice, 
             Ok(_) => {}
         }
         file.write(&line).await;
-        let text = String::from_utf8_lossy(&line);
-        let Some(text) = text.rsplit('\r').map(str::trim).find(|part| !part.is_empty()) else { continue };
-        last.add(text);
-        let heard = voice.0.lock().unwrap_or_else(PoisonError::into_inner).hear(text, Instant::now());
+        let Some(text) = said(&line) else { continue };
+        last.add(&text);
+        let heard = voice.0.lock().unwrap_or_else(PoisonError::into_inner).hear(&text, Instant::now());
         match heard {
             Hearing::Say => tracing::info!(name = %name, "says: {text}"),
             Hearing::Sum(lines) => {
@@ -131,6 +154,12 @@ pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, voice: Voice, 
             Hearing::Silence => {}
         }
     }
+}
+
+/// What a line says at its end, if anything: progress is written over itself, with carriage returns.
+fn said(line: &[u8]) -> Option<String> {
+    let parts = line.rsplit(|byte| matches!(byte, b'\r' | b'\n'));
+    parts.map(|part| String::from_utf8_lossy(part).trim().to_owned()).find(|part| !part.is_empty())
 }
 
 /// A file with a limit, or none. Its faults are logged once and cost nothing else.
@@ -201,7 +230,7 @@ mod tests {
         assert!(last.text().ends_with("x\nthe end\n") && last.text().len() <= LAST_WORDS);
         for file in [path.clone(), folder.path().join("cam.log.1")] {
             let size = std::fs::metadata(file).unwrap().len();
-            assert!(size > 0 && size <= FILE_SIZE + 2000, "{size}");
+            assert!(size > 0 && size <= FILE_SIZE + PIPE as u64, "{size}");
         }
     }
 }

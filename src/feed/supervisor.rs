@@ -2,23 +2,28 @@
 
 use super::{
     demand::{Demand, Lease},
-    machine::{Action, Input, Machine, Policy, State},
-    source::Source,
+    machine::{Action, End, Input, Machine, Policy, State},
+    source::{Flow, Source},
 };
 use crate::{
     ipc::Ended,
     stream::FanOut,
+    sys::service::Pulse,
     telemetry::{Repeats, Report},
 };
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::oneshot, sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// How long a source may take to end when the program does; it has its own, shorter limits.
 const LAST_STOP: Duration = Duration::from_secs(6);
+
+/// How often a device is looked for that is not there.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Everything that one supervisor needs to know.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ pub struct Supervisor {
     pub needs: Vec<Demand>,
     /// Where it is in its life, for whoever asks.
     pub state: watch::Sender<State>,
+    /// Says that its task goes on.
+    pub pulse: Pulse,
 }
 
 /// What may change in the life of a supervisor while its source runs.
@@ -50,8 +57,8 @@ pub struct Terms {
 struct Run {
     stop: CancellationToken,
     task: JoinHandle<Ended>,
-    /// Taken when it fired.
-    first: Option<oneshot::Receiver<()>>,
+    /// How its media comes, while the source may still tell.
+    flow: Option<watch::Receiver<Flow>>,
 }
 
 impl Supervisor {
@@ -62,6 +69,8 @@ impl Supervisor {
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
         let mut repeats = Repeats::default();
+        let mut device = None;
+        let mut round = tokio::time::interval(Pulse::PERIOD);
         let wanted = *demand.borrow_and_update() > 0;
         if !wanted {
             // What was there before it, in another configuration, may have left something behind.
@@ -93,10 +102,20 @@ impl Supervisor {
                 _ = demand.changed() => Input::Wanted(*demand.borrow_and_update() > 0),
                 event = next_event(&mut run) => match event {
                     Event::FirstMedia => Input::FirstMedia,
+                    Event::Stalled(reason) => {
+                        self.report(&format!("stalled: {reason}"), &mut repeats);
+                        Input::Stalled
+                    }
                     Event::Ended(ended) => {
                         run = None;
-                        self.report(&ended, &mut repeats);
-                        Input::Ended
+                        let (end, reason) = describe(&ended);
+                        if let Some(reason) = reason {
+                            self.report(&reason, &mut repeats);
+                        }
+                        if let Ended::NoDevice { device: missing, .. } = ended {
+                            device = Some(missing);
+                        }
+                        Input::Ended(end)
                     }
                 },
                 Ok(()) = self.terms.changed() => {
@@ -106,9 +125,17 @@ impl Supervisor {
                     }
                     Input::Policy(terms.policy)
                 }
+                () = appears(device.as_deref()), if machine.state() == State::WaitingDevice => Input::DeviceThere,
+                _ = round.tick() => {
+                    self.pulse.beat();
+                    fail::fail_point!("supervisor");
+                    Input::Tick
+                }
                 () = sleep_until(machine.deadline()) => Input::Tick,
             };
         }
+        // From here on time is limited by other means.
+        drop(self.pulse);
         if let Some(run) = run {
             run.stop.cancel();
             let _ = tokio::time::timeout(LAST_STOP, run.task).await;
@@ -118,9 +145,9 @@ impl Supervisor {
     fn start(&self) -> Run {
         tracing::debug!(name = %self.name, "starting");
         let stop = CancellationToken::new();
-        let (first_tell, first) = oneshot::channel();
-        let task = tokio::spawn(self.source.clone().run(stop.clone(), first_tell));
-        Run { stop, task, first: Some(first) }
+        let (teller, flow) = watch::channel(Flow::Nothing);
+        let task = tokio::spawn(self.source.clone().run(stop.clone(), teller));
+        Run { stop, task, flow: Some(flow) }
     }
 
     /// Wants what this needs, while it is not at rest.
@@ -157,12 +184,7 @@ impl Supervisor {
         self.state.send_replace(now);
     }
 
-    fn report(&self, ended: &Ended, repeats: &mut Repeats) {
-        let reason = match ended {
-            Ended::Stopped => return,
-            Ended::EndOfStream => "came to its end",
-            Ended::Failed(reason) => reason,
-        };
+    fn report(&self, reason: &str, repeats: &mut Repeats) {
         match repeats.failed(Instant::now()) {
             Some(Report::First) => tracing::warn!(name = %self.name, reason, "ended"),
             Some(Report::Again(times)) => tracing::warn!(name = %self.name, times, reason, "keeps ending"),
@@ -173,25 +195,47 @@ impl Supervisor {
 
 enum Event {
     FirstMedia,
+    Stalled(String),
     Ended(Ended),
 }
 
 /// What the running source does next; for ever when none runs. Cancel-safe.
 async fn next_event(run: &mut Option<Run>) -> Event {
     let Some(run) = run else { return std::future::pending().await };
-    if let Some(first) = &mut run.first {
+    while let Some(flow) = &mut run.flow {
         tokio::select! {
             biased;
-            told = first => {
-                run.first = None;
-                if told.is_ok() {
-                    return Event::FirstMedia;
+            changed = flow.changed() => match changed.map(|()| flow.borrow_and_update().clone()) {
+                Ok(Flow::Nothing) => {}
+                Ok(Flow::Media) => return Event::FirstMedia,
+                Ok(Flow::Stalled(reason)) => {
+                    run.flow = None;
+                    return Event::Stalled(reason);
                 }
-            }
+                Err(_) => run.flow = None,
+            },
             ended = &mut run.task => return Event::Ended(flatten(ended)),
         }
     }
     Event::Ended(flatten((&mut run.task).await))
+}
+
+/// What an end means to the machine, and why it came unless it was wanted.
+fn describe(ended: &Ended) -> (End, Option<String>) {
+    match ended {
+        Ended::Stopped => (End::Clean, None),
+        Ended::EndOfStream => (End::Clean, Some("came to its end".to_owned())),
+        Ended::Failed(reason) => (End::Failed, Some(reason.clone())),
+        Ended::NoDevice { device, why } => (End::NoDevice, Some(format!("{} is not there: {why}", device.display()))),
+    }
+}
+
+/// Until there is something at `path`. Cancel-safe.
+async fn appears(path: Option<&Path>) {
+    let Some(path) = path else { return };
+    while !tokio::fs::try_exists(path).await.unwrap_or(false) {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn flatten(ended: Result<Ended, tokio::task::JoinError>) -> Ended {

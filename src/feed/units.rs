@@ -19,7 +19,7 @@ use crate::{
     config::{Config, StreamName},
     ipc::Item,
     stream::{FanOut, SharedWriter, Writer},
-    sys::Shutdown,
+    sys::{Shutdown, service::Pulses},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +38,7 @@ pub struct Units {
     private: BTreeMap<StreamName, Arc<PrivateStream>>,
     pool: Pool,
     shutdown: Shutdown,
+    pulses: Pulses,
 }
 
 /// A unit's packets and the wish for them. It stays when what makes the packets is exchanged, and so do its viewers.
@@ -73,8 +74,8 @@ impl Outlet {
 }
 
 impl Units {
-    /// Nothing yet; tasks will be spawned on `shutdown`.
-    pub fn new(pool: Pool, shutdown: Shutdown) -> Self {
+    /// Nothing yet; tasks will be spawned on `shutdown`, and supervisors have a pulse in `pulses`.
+    pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses) -> Self {
         Self {
             layout: Layout::default(),
             outlets: BTreeMap::new(),
@@ -83,6 +84,7 @@ impl Units {
             private: BTreeMap::new(),
             pool,
             shutdown,
+            pulses,
         }
     }
 
@@ -192,6 +194,7 @@ impl Units {
                 demand: outlet.demand.clone(),
                 needs: unit.needs.iter().filter_map(|need| Some(self.outlets.get(need)?.demand.clone())).collect(),
                 state: watch::Sender::new(State::Idle),
+                pulse: self.pulses.add(id.to_string()),
             };
             let stop = self.shutdown.token().child_token();
             let task = self.shutdown.spawn(id.to_string(), supervisor.run(stop.clone()));

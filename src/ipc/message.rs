@@ -166,6 +166,13 @@ pub enum FromWorker {
         /// Which one.
         item: Item,
     },
+    /// A track of the item that was there is so no more, though nothing failed. The server decides what to do.
+    Stalled {
+        /// Which one.
+        item: Item,
+        /// Which track, and for how long.
+        text: String,
+    },
     /// The item runs no more.
     Ended {
         /// Which one.
@@ -208,6 +215,13 @@ pub enum Ended {
     EndOfStream,
     /// An element failed; the text says which and why.
     Failed(String),
+    /// An element failed, and its device is not there.
+    NoDevice {
+        /// The path that does not exist.
+        device: PathBuf,
+        /// What the element said.
+        why: String,
+    },
 }
 
 /// Why a text does not parse.
@@ -252,6 +266,17 @@ pub enum TrackKind {
     Audio,
     /// A whole container, muxed inside the feed's own text.
     Muxed,
+}
+
+impl TrackKind {
+    /// One word for the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Muxed => "muxed media",
+        }
+    }
 }
 
 /// How grave a worker's log line is.

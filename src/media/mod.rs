@@ -10,6 +10,7 @@ mod jpeg;
 pub mod matroska;
 pub mod multipart;
 mod ogg;
+mod pace;
 mod packet;
 mod scanner;
 mod sniff;
@@ -20,6 +21,7 @@ mod units;
 mod window;
 
 pub use container::Container;
+pub use pace::Pace;
 pub use packet::{Kind, Packet, PacketBuf};
 pub use scanner::{Scanned, Scanner};
 pub use sniff::{MAX_SNIFFED, Sniffed, sniff};

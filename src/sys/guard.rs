@@ -69,6 +69,8 @@ async fn guard(server: u32, inputs: u16, argv: &[OsString]) -> u8 {
         _ = terminate.recv() => {
             // The group includes this process, which catches the signal.
             let _ = rustix::process::kill_current_process_group(Signal::TERM);
+            // One that was stopped hears it only when it goes on.
+            let _ = rustix::process::kill_current_process_group(Signal::CONT);
             match tokio::time::timeout(GRACE, child.wait()).await {
                 Ok(status) => status,
                 Err(_) => return 128 + u8::try_from(Signal::KILL.as_raw()).unwrap_or_default(),

@@ -18,9 +18,10 @@ use std::{
     collections::VecDeque,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 /// Bytes for a feed that may wait until its pipeline is there.
@@ -90,6 +91,14 @@ impl Feed {
     pub(super) fn track(&self, kind: TrackKind) -> Option<Arc<Track>> {
         let tracks = self.tracks();
         tracks.into_iter().find(|track| track.kind == kind && track.is_live())
+    }
+
+    /// Which of the tracks that the current run has delivered stays away for longer than its pace explains, if any does.
+    pub(super) fn stalled(&self, now: Instant) -> Option<String> {
+        self.tracks().iter().find_map(|track| {
+            let silence = track.stalled(now)?;
+            Some(format!("its {} stopped {:.1} s ago", track.kind.word(), silence.as_secs_f64()))
+        })
     }
 
     /// A new run begins, or the feed ends.
@@ -393,15 +402,25 @@ impl Branches {
         let order = self.next.fetch_add(1, Ordering::Relaxed);
         self.silent.fetch_add(1, Ordering::Relaxed);
         let this = self.clone();
-        let (mut track, mut last, mut heard) = (None, None, false);
-        let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let (mut last, mut heard) = (None, false);
+        let track: Arc<OnceLock<Arc<Track>>> = Arc::default();
+        let over = track.clone();
+        let callbacks = gst_app::AppSinkCallbacks::builder().eos(move |_| {
+            // The other tracks may go on.
+            if let Some(track) = over.get() {
+                track.finish();
+            }
+        });
+        let callbacks = callbacks.new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             if !heard {
                 heard = true;
-                track = this.claim(sink, &sample, order, named);
+                if let Some(claimed) = this.claim(sink, &sample, order, named) {
+                    let _ = track.set(claimed);
+                }
                 this.silent.fetch_sub(1, Ordering::Relaxed);
             }
-            let Some(track) = &track else { return Ok(gst::FlowSuccess::Ok) };
+            let Some(track) = track.get() else { return Ok(gst::FlowSuccess::Ok) };
             if track.deliver(&sample, &this.timeline, &mut last) == Change::Caps {
                 this.feed.events.send(Event::Tracks(this.feed.index));
             }

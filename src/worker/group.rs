@@ -120,6 +120,7 @@ impl Group {
                 self.say(&FromWorker::Beat)?;
                 self.mailbox.tidy();
                 self.end_stalled()?;
+                self.tell_stalled(now)?;
                 beat = now + BEAT;
             }
             self.tick(now)?;
@@ -347,7 +348,7 @@ impl Group {
             Owner::Demux(_) | Owner::Decoder(_) => return Ok(()),
         };
         let why = match (item, stopping.why) {
-            (Item::Feed(feed), Ended::Failed(why)) => Ended::Failed(self.with_device(feed, why)),
+            (Item::Feed(feed), Ended::Failed(why)) => self.why(feed, why),
             (_, why) => why,
         };
         self.ended(item, why)?;
@@ -359,14 +360,15 @@ impl Group {
         }
     }
 
-    /// Why a feed failed, and first that its device is gone: GStreamer only tells of a call that failed.
-    fn with_device(&self, index: u32, why: String) -> String {
-        let Some(FeedSource::Launch(text)) = self.feeds.get(&index).map(|slot| &slot.source) else {
-            return why;
+    /// Why a feed failed, and whether its device is gone: GStreamer only tells of a call that failed.
+    fn why(&self, index: u32, why: String) -> Ended {
+        let device = match self.feeds.get(&index).map(|slot| &slot.source) {
+            Some(FeedSource::Launch(text)) => launch::missing_device(text),
+            _ => None,
         };
-        match launch::missing_device(text) {
-            Some(device) => format!("{device} is not there: {why}"),
-            None => why,
+        match device {
+            Some(device) => Ended::NoDevice { device: device.into(), why },
+            None => Ended::Failed(why),
         }
     }
 

@@ -5,7 +5,7 @@
 //! stay attached while the feed begins anew.
 
 use super::{clock::Timeline, codec, decode::Decoded, packet::Packetizer, sync::lock};
-use crate::ipc::TrackKind;
+use crate::{ipc::TrackKind, media::Pace};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -52,6 +52,8 @@ struct State {
     /// The current run of the feed has delivered something.
     live: bool,
     delivered: Option<Instant>,
+    /// Of the current run, until its end.
+    pace: Option<Pace>,
     caps: Option<gst::Caps>,
     encoded: bool,
     gop: Gop,
@@ -133,6 +135,7 @@ impl Track {
     pub(super) fn begin(&self) {
         let mut state = lock(&self.state);
         state.live = false;
+        state.pace = None;
         state.gop.clear();
         state.newest = None;
         for consumer in &mut state.consumers {
@@ -150,6 +153,18 @@ impl Track {
     /// How long it has been silent; `None` when it never was otherwise.
     pub(super) fn silence(&self) -> Option<Duration> {
         lock(&self.state).delivered.map(|at| at.elapsed())
+    }
+
+    /// How long the current run has been silent, if that is longer than its pace explains.
+    pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
+        let state = lock(&self.state);
+        let pace = state.pace.as_ref()?;
+        (now >= pace.stalls_at()).then(|| pace.silence(now))
+    }
+
+    /// The current run has no more of it. Its silence is no fault.
+    pub(super) fn finish(&self) {
+        lock(&self.state).pace = None;
     }
 
     /// The newest caps.
@@ -180,7 +195,9 @@ impl Track {
         let Some(caps) = sample.caps() else { return Change::None };
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
         let mut state = lock(&self.state);
-        state.delivered = Some(Instant::now());
+        let now = Instant::now();
+        state.delivered = Some(now);
+        state.pace.get_or_insert_with(|| Pace::new(now)).beat(now);
         let mut change = Change::None;
         let same =
             state.caps.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps);

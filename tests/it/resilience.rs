@@ -1,14 +1,16 @@
 //! Workers that crash or hang: the others lose nothing, and they come back.
 
 use crate::rig::{
-    Answer, Dice, SOON, Server, have,
+    Answer, Dice, Launch, SOON, Server, have, holds_for,
     http::Next,
     media, millis, mkv, process,
-    script::{H264, PICTURE},
+    script::{H264, PICTURE, TONE, camera},
     secs, ts, wait_until,
 };
 use rustix::process::Signal;
 use std::{
+    io::Write,
+    net::{TcpListener, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -193,4 +195,164 @@ fn hundred_quick_viewers_leave_no_processes_behind() {
     }
     wait_until("only the reserve is left", secs(6), || server.descendants().len() <= 1);
     server.assert_no_zombies();
+}
+
+/// Sends raw pictures of 64x48, 25 a second, until the other side is gone or has all of them.
+fn send_pictures(mut to: TcpStream, count: usize) -> TcpStream {
+    for _ in 0..count {
+        if to.write_all(&[128; 64 * 48]).is_err() {
+            break;
+        }
+        std::thread::sleep(FRAME);
+    }
+    to
+}
+
+/// Reads on until each track has five more pictures or pieces of sound than it had.
+fn wait_picture(answer: &mut Answer, received: &mut Vec<u8>, within: Duration) {
+    let until = Instant::now() + within;
+    let before = ts::times(&ts::trim(received)).values().map(Vec::len).min().unwrap_or(0);
+    loop {
+        match answer.next(until) {
+            Next::Data(data) => received.extend(data),
+            other => panic!("the picture does not come back: {other:?}"),
+        }
+        if ts::times(&ts::trim(received)).values().map(Vec::len).min().unwrap_or(0) > before + 5 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn picture_that_stalls_while_sound_flows_is_brought_back() {
+    let camera = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = camera.local_addr().unwrap().port();
+    let source = format!("tcpclientsrc host=127.0.0.1 port={port}");
+    let picture = "rawvideoparse width=64 height=48 format=gray8 framerate=25/1 ! queue name=video";
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{source} ! {picture} {TONE} name=audio'}}}}
+        streams: {{cam.ts: {{feed: cam, video: {H264}, audio: {{codec: aac}}}}}}
+        "
+    ));
+    let sender = std::thread::spawn(move || {
+        let silent = send_pictures(camera.accept().unwrap().0, 75);
+        let stopped = Instant::now();
+        let (second, _) = camera.accept().unwrap();
+        let noticed = stopped.elapsed();
+        let alive = std::thread::spawn(move || send_pictures(second, usize::MAX));
+        drop(silent);
+        (stopped, noticed, alive)
+    });
+    let mut answer = server.get("/cam.ts?header=1&keyframe=1");
+    let mut received = answer.take(20_000, SOON);
+    let stalled = server.log.wait("feed cam.*stalled: its video stopped", secs(12));
+    received.extend(answer.collect(millis(1)));
+    wait_picture(&mut answer, &mut received, secs(5));
+    let back = Instant::now();
+    let (stopped, noticed, alive) = sender.join().unwrap();
+    println!("connected again after {noticed:?}, picture after {:?}; {stalled}", back - stopped);
+    assert!(noticed <= millis(5500) && noticed >= secs(3), "{noticed:?}");
+    assert!(back - stopped <= secs(7), "{:?}", back - stopped);
+    assert_eq!(server.log.count("worker begins"), 1, "{}", server.log.text());
+    drop(server);
+    alive.join().unwrap();
+}
+
+#[test]
+fn program_that_stalls_is_replaced() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{command: {}}}}}
+        streams: {{cam.ts: {{feed: cam}}}}
+        ",
+        camera(25)
+    ));
+    let mut answer = server.get("/cam.ts?header=1&keyframe=1");
+    let mut received = answer.take(200_000, SOON);
+    let program = server.programs("ffmpeg -v error").pop().unwrap().pid;
+    process::send(program, Signal::STOP);
+    let stopped = Instant::now();
+    server.log.wait("feed cam.*stalled: it wrote nothing for 4", millis(5500));
+    // What was on its way when it stopped is there by now.
+    received.extend(answer.collect(millis(1)));
+    wait_picture(&mut answer, &mut received, secs(5));
+    println!("away for {:?}", stopped.elapsed());
+    assert!(stopped.elapsed() <= secs(7), "{:?}", stopped.elapsed());
+    assert!(!process::is_alive(program));
+    server.assert_no_zombies();
+}
+
+#[test]
+fn program_of_unknown_bytes_may_be_silent() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{words: {{command: {}}}}}
+        streams: {{words: {{feed: words, container: raw}}}}
+        ",
+        crate::rig::script::shell("while :; do echo word; sleep 1; echo word; sleep 6; done")
+    ));
+    let mut answer = server.get("/words");
+    assert_eq!(answer.collect(secs(9)).len(), 20);
+    assert_eq!(server.log.count("stalled"), 0);
+}
+
+#[test]
+fn feed_waits_for_its_device_and_begins_when_it_is_there() {
+    let launch = Launch::bare();
+    // Any place below /dev that tests may write to.
+    let device = std::path::Path::new("/dev/shm").join(launch.folder().file_name().unwrap());
+    let server = launch
+        .with(&format!(
+            "feeds: {{cam: {{pipeline: 'v4l2src device={} ! video/x-raw', mode: continuous}}}}\n\
+             streams: {{cam.ts: {{feed: cam, video: {H264}}}}}\n",
+            device.display()
+        ))
+        .env("VOYANDZ_LOG", "info,voyandz=debug")
+        .start();
+    server.log.wait("is now .*feed cam.*state=\"?waiting-device", SOON);
+    server.log.wait("feed cam.* is not there", SOON);
+    let starts = || server.log.count("starting .*feed cam");
+    assert!(holds_for(secs(3), || starts() == 1), "{}", server.log.text());
+    let appeared = Instant::now();
+    std::fs::write(&device, "no camera").unwrap();
+    let took = wait_until("it is tried again", millis(2500), || starts() > 1);
+    println!("tried again after {took:?}");
+    // It is no camera, but it is there.
+    server.log.wait("is now .*feed cam.*state=\"?backoff", SOON);
+    std::fs::remove_file(&device).unwrap();
+    wait_until("it waits again", SOON, || server.log.count("is now .*feed cam.*waiting-device") > 1);
+    let tries = starts();
+    assert!(holds_for(secs(2), || starts() == tries), "started {tries} times in {:?}", appeared.elapsed());
+    assert_eq!(server.log.count(" WARN .*feed cam"), 1, "{}", server.log.text());
+}
+
+/// Processor time that a process has used, in hundredths of a second.
+fn used(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn program_that_floods_its_error_output_costs_little() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{loud: {{command: {}, mode: continuous}}}}
+        streams: {{loud: {{feed: loud, container: raw}}}}
+        ",
+        crate::rig::script::shell("yes >&2 & while echo tick; do sleep 0.05; done")
+    ));
+    let mut answer = server.get("/loud");
+    answer.take(50, SOON);
+    let before = used(server.pid());
+    answer.collect(secs(4));
+    let share = (used(server.pid()) - before) / 4;
+    println!("the server used {share} % of a processor");
+    assert!(share < 15, "{share} %");
+    assert!(server.log.lines().len() < 30, "{}", server.log.text());
+    assert!(answer.take(50, secs(2)).len() >= 50, "its output comes all the same");
 }

@@ -1,6 +1,14 @@
 //! The program as a service: what it tells the service manager, and the socket it is given.
 
-use crate::rig::{Launch, SOON, http, log::Log, millis, process, secs, server::PROGRAM, wait_until};
+use crate::rig::{
+    Launch, SOON, have_failpoints, http,
+    log::Log,
+    millis, process,
+    script::{H264, PICTURE},
+    secs,
+    server::PROGRAM,
+    wait_until,
+};
 use rustix::process::Signal;
 use std::{
     io::ErrorKind,
@@ -66,6 +74,30 @@ fn a_stopped_server_is_not_called_well() {
     assert!(socket.recv(&mut buffer).is_err(), "who does not run does not beat");
     process::send(server.pid(), Signal::CONT);
     told(&socket, "WATCHDOG=1");
+}
+
+#[test]
+fn a_supervisor_that_is_stuck_is_not_called_well() {
+    if !have_failpoints() {
+        return;
+    }
+    let launch = Launch::new(&format!(
+        "feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\nstreams: {{cam.ts: {{feed: cam, video: {H264}}}}}"
+    ));
+    let path = launch.folder().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(millis(200))).unwrap();
+    let launch = launch.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    let server = launch.env("FAILPOINTS", "supervisor=4*off->1*sleep(9000)->off").start();
+    told(&socket, "WATCHDOG=1");
+    let mut buffer = [0; 4096];
+    let is_missed = || server.log.count("does not come round any more") == 1;
+    // Who is not listened to waits.
+    wait_until("it is missed, and no more said", SOON, || socket.recv(&mut buffer).is_err() && is_missed());
+    socket.set_read_timeout(Some(secs(1))).unwrap();
+    assert!(socket.recv(&mut buffer).is_err(), "not all of it goes on");
+    told(&socket, "WATCHDOG=1");
+    assert_eq!(server.log.count("does not come round any more"), 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     stream::{FanOut, Version},
-    sys::service::Pulse,
+    sys::service::{Pulse, Pulses},
 };
 use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
 use slab::Slab;
@@ -47,7 +47,6 @@ struct Shard {
     inbox: Mutex<Inbox>,
     viewers: AtomicUsize,
     closing: AtomicBool,
-    pulse: Pulse,
 }
 
 /// What has come for a shard since it last looked.
@@ -59,11 +58,11 @@ struct Inbox {
 }
 
 impl Shards {
-    /// Starts `count` threads.
+    /// Starts `count` threads, which `pulses` watches.
     ///
     /// # Errors
     /// When the system has no thread or descriptor left.
-    pub fn start(count: usize) -> io::Result<Self> {
+    pub fn start(count: usize, pulses: &Pulses) -> io::Result<Self> {
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for number in 0..count.max(1) {
             let poll = Poll::new()?;
@@ -73,18 +72,14 @@ impl Shards {
                 inbox: Mutex::default(),
                 viewers: AtomicUsize::new(0),
                 closing: AtomicBool::new(false),
-                pulse: Pulse::default(),
             });
-            let event_loop = Loop { poll, shard: shard.clone(), viewers: Slab::new(), channels: Slab::new() };
-            threads.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || event_loop.run())?);
+            let name = format!("shard-{number}");
+            let pulse = pulses.add(name.clone());
+            let event_loop = Loop { poll, shard: shard.clone(), viewers: Slab::new(), channels: Slab::new(), pulse };
+            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop.run())?);
             shards.push(shard);
         }
         Ok(Self { shards, threads: Mutex::new(threads) })
-    }
-
-    /// Signs of life of all threads.
-    pub fn pulses(&self) -> Vec<Pulse> {
-        self.shards.iter().map(|shard| shard.pulse.clone()).collect()
     }
 
     /// How many viewers there are.
@@ -158,6 +153,7 @@ struct Loop {
     shard: Arc<Shard>,
     viewers: Slab<Viewer>,
     channels: Slab<Channel>,
+    pulse: Pulse,
 }
 
 impl Loop {
@@ -173,7 +169,7 @@ impl Loop {
                 }
                 Ok(()) => {}
             }
-            self.shard.pulse.beat();
+            self.pulse.beat();
             let now = Instant::now();
             for event in &events {
                 if event.token() != BELL {

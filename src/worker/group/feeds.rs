@@ -181,6 +181,18 @@ impl Group {
         }
     }
 
+    /// Tells the server of feeds with a track that was there and stays away.
+    pub(super) fn tell_stalled(&mut self, now: Instant) -> io::Result<()> {
+        let stalled: Vec<_> = (self.feeds.iter())
+            .filter(|(_, slot)| matches!(slot.state, FeedState::Running { .. }) && slot.source != FeedSource::Bytes)
+            .filter_map(|(index, slot)| Some((*index, slot.feed.stalled(now)?)))
+            .collect();
+        for (index, text) in stalled {
+            self.say(&FromWorker::Stalled { item: Item::Feed(index), text })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn tracks_changed(&mut self, index: u32) -> io::Result<()> {
         let Some(slot) = self.feeds.get_mut(&index) else { return Ok(()) };
         let tracks: Vec<Track> = slot
