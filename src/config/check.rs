@@ -8,7 +8,7 @@ use super::{
     locate::Place,
     model::{Config, Feed, FeedName, Mode, Pages, Source},
     overrides::Override,
-    raw, units,
+    raw, units, url,
 };
 use serde_yaml::Value;
 use std::{
@@ -98,10 +98,13 @@ impl Checker {
         let feed: raw::Feed = self.section(path, value);
         let mode = self.value(&path.key("mode"), feed.mode, mode).unwrap_or(Mode::OnDemand { linger: Duration::ZERO });
         let no_resurrect = self.value(&path.key("no-resurrect"), feed.no_resurrect, flag).unwrap_or(false);
-        let given = [("pipeline", &feed.pipeline), ("command", &feed.command), ("file", &feed.file)];
+        let given =
+            [("pipeline", &feed.pipeline), ("command", &feed.command), ("file", &feed.file), ("url", &feed.url)];
         let given: Vec<_> = given.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
         match given.as_slice() {
-            [] => self.note(path, Place::Key, "has no source: expected `pipeline`, `command` or `file`".to_owned()),
+            [] => {
+                self.note(path, Place::Key, "has no source: expected `pipeline`, `command`, `file` or `url`".to_owned())
+            }
             [_] => {}
             [first, others @ ..] => {
                 for other in others {
@@ -125,7 +128,8 @@ impl Checker {
         }
         let command = command.map(Source::Command);
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
-        Some(Feed { name: name?, source: pipeline.or(command).or(file)?, parent, mode, no_resurrect })
+        let url = self.value(&path.key("url"), feed.url, url::pipeline).map(Source::Pipeline);
+        Some(Feed { name: name?, source: pipeline.or(command).or(file).or(url)?, parent, mode, no_resurrect })
     }
 }
 
@@ -254,7 +258,7 @@ feeds:
             text,
             "\
 4:11: feeds.cam1.mode: expected \"on-demand\", \"continuous\" or seconds, found \"soon\"
-5:3: feeds.cam2: has no source: expected `pipeline`, `command` or `file`
+5:3: feeds.cam2: has no source: expected `pipeline`, `command`, `file` or `url`
 6:23: feeds.cam3.file: `pipeline` is the source already, keep one of them
 7:22: feeds.cam4.loop: only a `file` can be looped
 8:19: feeds.cam5.command: expected a program and its arguments, found none

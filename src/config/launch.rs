@@ -183,7 +183,7 @@ fn is_blank(atom: &Atom<'_>) -> bool {
 }
 
 /// A value as it stands behind `name=`.
-fn encoded(value: &str) -> String {
+pub(super) fn encoded(value: &str) -> String {
     let is_bare =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | ':' | '+' | '-' | '@' | '%' | '=' | ',');
     if value.ends_with('\\') || value.starts_with('"') || value == "NULL" {

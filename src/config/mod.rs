@@ -32,6 +32,7 @@ mod templates;
 mod tracks;
 mod typed;
 mod units;
+mod url;
 mod yaml;
 
 pub use check::parse;

@@ -177,7 +177,7 @@ mod tests {
         );
         check(
             &[("VOYANDZ__feeds__can__mode", "1")],
-            "VOYANDZ__feeds__can__mode: feeds.can: has no source: expected `pipeline`, `command` or `file`",
+            "VOYANDZ__feeds__can__mode: feeds.can: has no source: expected `pipeline`, `command`, `file` or `url`",
         );
         check(
             &[("VOYANDZ__feeds__cam__command__0", "x")],

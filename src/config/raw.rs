@@ -79,6 +79,8 @@ pub(super) struct Feed {
     pub(super) command: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -111,7 +111,7 @@ fn schema() -> Value {
     let feed = section("`feeds:`", raw::keys::<raw::Feed>(), |key| match key {
         "pipeline" => text_or_use(&[]),
         "command" => text_or_use(&["array"]),
-        "file" => scalar(),
+        "file" | "url" => scalar(),
         "loop" | "no-resurrect" => flag(),
         "feed" => scalar(),
         "mode" => mode.clone(),

@@ -20,6 +20,8 @@ const READ_SIZE: usize = 64 << 10;
 pub struct CommandSource {
     /// Which one.
     pub program: Program,
+    /// What its output is in, if that is known; see [`Scanner::new`].
+    pub container: Option<Container>,
     /// Where its output goes.
     pub writer: SharedWriter,
 }
@@ -34,7 +36,7 @@ impl CommandSource {
         };
         // What reads media may be silent because there is none.
         let leads = !self.program.reads();
-        let mut copy = pin!(copy_scanned(&mut stdout, &self.writer, flow, leads));
+        let mut copy = pin!(copy_scanned(&mut stdout, Scanner::new(self.container), &self.writer, flow, leads));
         let copied = tokio::select! {
             copied = &mut copy => copied,
             () = stop.cancelled() => {
@@ -60,11 +62,12 @@ impl CommandSource {
 /// When it cannot be read.
 pub async fn copy_scanned(
     source: &mut (impl AsyncReadExt + Unpin),
+    mut scanner: Scanner,
     writer: &SharedWriter,
     flow: watch::Sender<Flow>,
     leads: bool,
 ) -> std::io::Result<()> {
-    let (mut scanner, mut found, mut pace) = (Scanner::new(None), Vec::new(), None::<Pace>);
+    let (mut found, mut pace) = (Vec::new(), None::<Pace>);
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     writer.lock().begin();
     loop {

@@ -1,7 +1,7 @@
 //! A named pipe as a source. Its writers come and go; nobody waits for them but this.
 
 use super::{command::copy_scanned, source::Flow};
-use crate::{ipc::Ended, stream::SharedWriter};
+use crate::{ipc::Ended, media::Scanner, stream::SharedWriter};
 use std::path::PathBuf;
 use tokio::{net::unix::pipe, sync::watch};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ impl PipeSource {
         };
         let copied = async {
             pipe.readable().await?;
-            copy_scanned(&mut pipe, &self.writer, flow, true).await
+            copy_scanned(&mut pipe, Scanner::new(None), &self.writer, flow, true).await
         };
         tokio::select! {
             copied = copied => match copied {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     config,
     ipc::Ended,
+    media::Container,
     stream::{Entry, FanOut, Join, Reader, SharedWriter, Writer},
     sys::{Shutdown, guard},
     telemetry::{Repeats, Report},
@@ -100,7 +101,9 @@ impl PrivateStream {
         let demand = Demand::default();
         let lease = demand.lease();
         let writer = SharedWriter::new(Writer::new(fanout.clone(), false));
-        let source = CommandSource { program: self.program.clone(), writer };
+        // Nobody joins later: every byte is passed on as it is, except that pictures have a boundary of ours.
+        let container = (self.config.container != Container::Mjpeg).then_some(Container::Raw);
+        let source = CommandSource { program: self.program.clone(), container, writer };
         let stream = self.clone();
         self.shutdown.spawn(self.program.name.to_string(), async move {
             let _run = run;

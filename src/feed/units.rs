@@ -207,7 +207,9 @@ impl Units {
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
         let writer = self.outlets.get(id)?.writer.clone();
         Some(match &unit.run {
-            Run::Command(wiring) => Source::Command(CommandSource { program: self.program(id, wiring), writer }),
+            Run::Command(wiring) => {
+                Source::Command(CommandSource { program: self.program(id, wiring), container: None, writer })
+            }
             Run::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
             Run::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),

@@ -363,7 +363,7 @@ impl Branches {
             elements.extend(usual_format(&caps));
             elements.extend(unparsed(&caps));
             if self.pace != Pace::Live {
-                elements.push(self.pacer()?);
+                elements.push(self.pacer(bin)?);
             }
             let named = pad.parent_element().is_some_and(|parent| matches!(parent.name().as_str(), "video" | "audio"));
             elements.push(self.sink(named).upcast());
@@ -380,15 +380,16 @@ impl Branches {
     }
 
     /// Holds buffers back until their time, unless they come from a live source.
-    fn pacer(&self) -> Result<gst::Element, glib::BoolError> {
+    fn pacer(&self, bin: &gst::Bin) -> Result<gst::Element, glib::BoolError> {
         let pacer = gst::ElementFactory::make("clocksync").build()?;
         if self.pace == Pace::Ask
             && let Some(pad) = pacer.static_pad("sink")
         {
-            let weak = pacer.downgrade();
+            let (weak, bin) = (pacer.downgrade(), bin.downgrade());
             pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |pad, _| {
                 let mut query = gst::query::Latency::new();
                 let live = pad.peer_query(&mut query) && query.result().0;
+                let live = live || bin.upgrade().is_some_and(|bin| is_endless(&bin));
                 if let Some(pacer) = weak.upgrade() {
                     pacer.set_property("sync", !live);
                 }
@@ -444,6 +445,14 @@ impl Branches {
         }
         Some(track)
     }
+}
+
+/// Whether this reads an address that does not say how long it is: a stream that comes as fast as it is made.
+fn is_endless(bin: &gst::Bin) -> bool {
+    bin.iterate_sources()
+        .into_iter()
+        .flatten()
+        .any(|source| source.is::<gst::URIHandler>() && source.query_duration::<gst::format::Bytes>().is_none())
 }
 
 /// Asks a source that can make any raw format for a usual one: some offer 16 bits a colour first.

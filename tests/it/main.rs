@@ -15,6 +15,7 @@
 
 mod rig;
 
+mod addresses;
 mod architecture;
 mod broken;
 mod browsers;

@@ -7,6 +7,7 @@ pub mod media;
 pub mod mkv;
 pub mod multipart;
 pub mod process;
+pub mod rtsp;
 pub mod script;
 pub mod server;
 pub mod ts;
