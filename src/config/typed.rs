@@ -87,19 +87,25 @@ pub(super) fn launch_text(container: Container, video: &Track<Video>, audio: &Tr
     let is_pair = !matches!(video, Track::Drop) && !matches!(audio, Track::Drop);
     // A muxer takes the older of its inputs. Without a queue the encoder of the newer one would stand still.
     let queue = if is_pair { " ! queue" } else { "" };
+    // The pads of this one are told by name: it has one of each, and what is not yet known fits either.
+    let (picture, sound) = if container == Container::Flv { ("mux.video", "mux.audio") } else { ("mux.", "mux.") };
     let mut text = String::new();
     match video {
-        Track::Copy => text.push_str("video. ! mux. "),
+        Track::Copy => {
+            let _ = write!(text, "video. ! {picture} ");
+        }
         Track::Drop => {}
         Track::Encode(video) => {
-            let _ = write!(text, "video. ! {}{queue} ! mux. ", video.text());
+            let _ = write!(text, "video. ! {}{queue} ! {picture} ", video.text());
         }
     }
     match audio {
-        Track::Copy => text.push_str("audio. ! mux. "),
+        Track::Copy => {
+            let _ = write!(text, "audio. ! {sound} ");
+        }
         Track::Drop => {}
         Track::Encode(audio) => {
-            let _ = write!(text, "audio. ! {}{queue} ! mux. ", audio.text());
+            let _ = write!(text, "audio. ! {}{queue} ! {sound} ", audio.text());
         }
     }
     text.push_str(muxer);
