@@ -48,4 +48,14 @@ impl Source {
             Self::Item(item) => item.clear(),
         }
     }
+
+    /// How often the clock of what is passed on as it is was set right; that of others is a worker's.
+    pub fn clock_jumps(&self) -> u64 {
+        match self {
+            Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {
+                writer.lock().clock_jumps()
+            }
+            Self::Item(_) => 0,
+        }
+    }
 }

@@ -71,6 +71,7 @@ impl Supervisor {
         let mut repeats = Repeats::default();
         let mut device = None;
         let mut round = tokio::time::interval(Pulse::PERIOD);
+        let mut clock = ClockWatch::default();
         let wanted = *demand.borrow_and_update() > 0;
         if !wanted {
             // What was there before it, in another configuration, may have left something behind.
@@ -129,6 +130,7 @@ impl Supervisor {
                 _ = round.tick() => {
                     self.pulse.beat();
                     fail::fail_point!("supervisor");
+                    clock.look(&self.name, self.source.clock_jumps());
                     Input::Tick
                 }
                 () = sleep_until(machine.deadline()) => Input::Tick,
@@ -190,6 +192,26 @@ impl Supervisor {
             Some(Report::Again(times)) => tracing::warn!(name = %self.name, times, reason, "keeps ending"),
             None => {}
         }
+    }
+}
+
+/// Says that the clock of a source jumps, once a minute at most.
+#[derive(Debug, Default)]
+struct ClockWatch {
+    told: u64,
+    next: Option<Instant>,
+}
+
+impl ClockWatch {
+    fn look(&mut self, name: &str, jumps: u64) {
+        let now = Instant::now();
+        if jumps == self.told || self.next.is_some_and(|next| now < next) {
+            return;
+        }
+        let times = jumps.saturating_sub(self.told);
+        tracing::warn!(name, times, "the clock of the source jumped: its timestamps are set right");
+        self.told = jumps;
+        self.next = Some(now + Duration::from_secs(60));
     }
 }
 

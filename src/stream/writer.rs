@@ -20,6 +20,8 @@ pub struct Writer {
     restarted: bool,
     /// Something was written since the fan-out was last empty.
     has_written: bool,
+    /// When the last packet came.
+    last: Duration,
 }
 
 /// Whether packets are taken.
@@ -56,7 +58,15 @@ enum Format {
 impl Writer {
     /// The writer of `fanout`. `continues` tells that the timestamps of the source go on when it is restarted.
     pub fn new(fanout: FanOut, continues: bool) -> Self {
-        Self { fanout, continues, format: Format::Unknown, gate: Gate::Closed, restarted: false, has_written: false }
+        Self {
+            fanout,
+            continues,
+            format: Format::Unknown,
+            gate: Gate::Closed,
+            restarted: false,
+            has_written: false,
+            last: Duration::ZERO,
+        }
     }
 
     /// The fan-out that is written to.
@@ -158,10 +168,12 @@ impl Writer {
         }
         let restarted = std::mem::take(&mut self.restarted);
         let mut skipped = None;
+        let now = monotonic();
+        let pause = now.saturating_sub(std::mem::replace(&mut self.last, now));
         match &mut self.format {
             Format::Ts { splicer, header } => {
                 if (restarted || begins)
-                    && let Some(notice) = splicer.restarted()
+                    && let Some(notice) = splicer.restarted(pause)
                 {
                     let mut packet = crate::media::Packet::copy_of(Kind::Delta, &notice);
                     packet.discontinuity = true;
@@ -187,6 +199,14 @@ impl Writer {
         packet.discontinuity = restarted || begins;
         self.has_written = true;
         self.fanout.push(packet, skipped);
+    }
+
+    /// How often the clock of a source jumped while it ran, as far as its container tells.
+    pub fn clock_jumps(&self) -> u64 {
+        match &self.format {
+            Format::Ts { splicer, .. } => splicer.jumps(),
+            _ => 0,
+        }
     }
 
     /// Takes what a scanner found.

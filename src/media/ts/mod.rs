@@ -1,8 +1,10 @@
 //! MPEG transport streams (ISO/IEC 13818-1, equal to ITU-T H.222.0).
 //!
 //! `Scan` finds join points and tables in bytes of unknown origin, [`Splicer`] makes one continuous stream of a
-//! source that begins again and again. Both look at whole packets of 188 bytes and never at a clock.
+//! source that begins again and again, and whose `clock` may jump. All look at whole packets of 188 bytes, and never at the
+//! time of day.
 
+mod clock;
 mod packet;
 mod psi;
 mod scan;

@@ -9,6 +9,8 @@ pub(in crate::media) const SYNC: u8 = 0x47;
 pub(super) const PAT_PID: u16 = 0;
 /// PID of packets that carry nothing; their continuity counter is undefined.
 pub(super) const NULL_PID: u16 = 0x1fff;
+/// Bytes of a program clock reference.
+pub(super) const PCR_LENGTH: usize = 6;
 /// PIDs below carry tables about the stream, never media (table 2-3, and ETSI EN 300 468, table 1).
 const FIRST_MEDIA_PID: u16 = 0x20;
 
@@ -76,6 +78,34 @@ impl<'a> Packet<'a> {
         }
         let at = if self.has_adaptation_field() { 5 + usize::from(self.raw[4]) } else { 4 };
         self.raw.get(at..).unwrap_or_default()
+    }
+
+    /// Where the program clock reference is in the packet, if there is one (section 2.4.3.5).
+    pub(super) fn clock_reference(self) -> Option<usize> {
+        let length = usize::from(self.raw[4]);
+        (self.has_adaptation_field() && length > PCR_LENGTH && length <= PACKET - 5 && self.raw[5] & 0x10 != 0)
+            .then_some(6)
+    }
+
+    /// Where in the packet the PTS is and, where it differs, the DTS of a picture or sound that begins here (section
+    /// 2.4.3.6).
+    pub(super) fn presentation(self) -> Option<(usize, Option<usize>)> {
+        if !self.starts_unit() || self.is_scrambled() || self.is_filler() {
+            return None;
+        }
+        let payload = self.payload();
+        let at = PACKET - payload.len();
+        let [0, 0, 1, id, _, _, marks, flags, length, ..] = payload else { return None };
+        // These have no such head (table 2-21).
+        if matches!(id, 0xbc | 0xbe | 0xbf | 0xf0 | 0xf1 | 0xf2 | 0xf8 | 0xff) || marks & 0xc0 != 0x80 {
+            return None;
+        }
+        let is_whole = |bytes: usize| usize::from(*length) >= bytes && payload.len() >= 9 + bytes;
+        match flags >> 6 {
+            2 if is_whole(5) => Some((at + 9, None)),
+            3 if is_whole(10) => Some((at + 9, Some(at + 14))),
+            _ => None,
+        }
     }
 
     fn has_adaptation_field(self) -> bool {

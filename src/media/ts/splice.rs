@@ -1,19 +1,23 @@
 //! Makes one continuous transport stream of a source that begins again and again.
 
+use super::clock::Clock;
 use super::packet::{NULL_PID, PACKET, PAT_PID, Packet, discontinuity, set_counter};
 use super::psi::Psi;
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Most PIDs whose counters are kept; packets of further ones pass untouched.
 const MAX_PIDS: usize = 512;
 
 /// Renumbers the packets of a transport stream so that a restart of its source leaves no gap in the continuity counters
-/// (ISO/IEC 13818-1, section 2.4.3.3). Losses and repetitions within the source stay visible.
+/// (ISO/IEC 13818-1, section 2.4.3.3), and moves their stamps so that time goes on over restarts and jumps. Losses and
+/// repetitions within the source stay visible.
 #[derive(Debug, Default)]
 pub struct Splicer {
     counters: BTreeMap<u16, Counter>,
     psi: Psi,
+    clock: Clock,
     header: Option<Bytes>,
     /// Packets came since the source began.
     has_begun: bool,
@@ -34,20 +38,22 @@ impl Splicer {
         Self::default()
     }
 
-    /// Renumbers the next whole transport stream packets in place.
+    /// Renumbers the next whole transport stream packets in place, and moves their stamps.
     pub fn packet(&mut self, payload: &mut [u8]) {
         let mut has_tables = false;
         for raw in payload.as_chunks_mut::<PACKET>().0 {
             has_tables |= self.renumber(raw);
+            self.clock.packet(raw);
         }
         if has_tables {
             self.header = self.header_of_now();
         }
     }
 
-    /// The source begins anew: its next packets may have any counters. Returns the packets to send in front of them,
+    /// The source begins anew, this long after its last packet: its next packets may have any counters and stamps. Returns the packets to send in front of them,
     /// one without payload for each known PID, which announce a discontinuity (section 2.4.3.5).
-    pub fn restarted(&mut self) -> Option<Bytes> {
+    pub fn restarted(&mut self, pause: Duration) -> Option<Bytes> {
+        self.clock.resume(pause);
         if std::mem::take(&mut self.has_begun) {
             // A source may come back to the PIDs of an earlier one, which readers remember.
             let is_crowded = self.counters.len() > MAX_PIDS / 2;
@@ -82,6 +88,11 @@ impl Splicer {
             following.insert(pid, counter);
         }
         Some(header.freeze())
+    }
+
+    /// How often the clock of a source jumped while it ran.
+    pub fn jumps(&self) -> u64 {
+        self.clock.jumps()
     }
 
     /// What a reader gets that lost data and goes on with the packet that will be pushed next: for each PID a packet
@@ -178,10 +189,10 @@ mod tests {
     #[test]
     fn a_restarted_source_goes_on_counting() {
         let (mut splicer, mut decoder) = (Splicer::new(), Decoder::default());
-        assert_eq!((splicer.restarted(), splicer.skip_notice(), splicer.header()), (None, None, None));
+        assert_eq!((splicer.restarted(Duration::ZERO), splicer.skip_notice(), splicer.header()), (None, None, None));
         // Cut anywhere, so that counters stand anywhere.
         for part in [&CAPTURE[..200 * PACKET], &CAPTURE[31 * PACKET..], CAPTURE, &CAPTURE[5 * PACKET..]] {
-            if let Some(notice) = splicer.restarted() {
+            if let Some(notice) = splicer.restarted(Duration::ZERO) {
                 assert_eq!(notice.len(), 5 * PACKET);
                 decoder.read(&notice);
             }
@@ -203,7 +214,7 @@ mod tests {
         assert!(faults > 1);
         let mut splicer = Splicer::new();
         spliced(&mut splicer, OTHER);
-        splicer.restarted();
+        splicer.restarted(Duration::ZERO);
         assert_eq!(Decoder::default().read(&spliced(&mut splicer, &lossy)).faults, faults);
     }
 
@@ -211,11 +222,11 @@ mod tests {
     fn a_source_may_come_back_to_pids_of_an_earlier_one() {
         let (mut splicer, mut decoder) = (Splicer::new(), Decoder::default());
         for part in [&CAPTURE[..77 * PACKET], OTHER, &CAPTURE[40 * PACKET..]] {
-            decoder.read(&splicer.restarted().unwrap_or_default());
+            decoder.read(&splicer.restarted(Duration::ZERO).unwrap_or_default());
             decoder.read(&spliced(&mut splicer, part));
         }
         assert_eq!(decoder.faults, 0);
-        assert_eq!(splicer.restarted(), splicer.restarted());
+        assert_eq!(splicer.restarted(Duration::ZERO), splicer.restarted(Duration::ZERO));
     }
 
     #[test]
@@ -224,9 +235,9 @@ mod tests {
             |pids: std::ops::Range<u16>| -> Vec<u8> { pids.flat_map(|pid| discontinuity(pid, 3)).collect() };
         let mut splicer = Splicer::new();
         spliced(&mut splicer, &one_of_each(0..1000));
-        assert_eq!(splicer.restarted().unwrap().len(), MAX_PIDS * PACKET);
+        assert_eq!(splicer.restarted(Duration::ZERO).unwrap().len(), MAX_PIDS * PACKET);
         spliced(&mut splicer, &one_of_each(100..103));
-        assert_eq!(splicer.restarted().unwrap().len(), 3 * PACKET);
+        assert_eq!(splicer.restarted(Duration::ZERO).unwrap().len(), 3 * PACKET);
     }
 
     #[test]
@@ -279,7 +290,7 @@ mod tests {
             }
             let mut bytes = [payload.as_flattened(), &tail].concat();
             splicer.packet(&mut bytes);
-            splicer.restarted();
+            splicer.restarted(Duration::ZERO);
             splicer.packet(&mut bytes);
             prop_assert_eq!(&bytes[payload.len() * PACKET..], tail);
             prop_assert!(splicer.skip_notice().is_none_or(|notice| notice.len() <= MAX_PIDS * PACKET));
