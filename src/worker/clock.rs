@@ -14,6 +14,9 @@ use std::{
 /// A step between two buffers of a track, or lateness, that is no jitter: the source's clock jumped.
 const JUMP: u64 = Duration::from_secs(10).as_nanos() as u64;
 
+/// Where a jump is seen first at one track, others may begin this much earlier in the new time. None of them is to go back.
+const INTERLEAVING: i64 = Duration::from_millis(100).as_nanos() as i64;
+
 /// How far the end of a feed's last run may lie ahead for the next one to begin there.
 const OVERLAP: i64 = Duration::from_secs(2).as_nanos() as i64;
 
@@ -104,7 +107,10 @@ impl Timeline {
         if !stepped && !late {
             return (current, false);
         }
-        let repaired = target().saturating_sub(reference);
+        let (end, now) = (target(), signed(now));
+        // Many jumps do not add up: there is room when the end is ahead of now.
+        let target = if end - now < 2 * INTERLEAVING { end + INTERLEAVING } else { end };
+        let repaired = target.saturating_sub(reference);
         *shift = Some(repaired);
         (repaired, true)
     }

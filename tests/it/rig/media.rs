@@ -60,6 +60,14 @@ pub fn heights(bytes: &[u8]) -> Vec<u32> {
     heights
 }
 
+/// Decoding times of the packets of a track (`v` or `a`) in seconds.
+pub fn packet_times(bytes: &[u8], track: &str) -> Vec<f64> {
+    let arguments =
+        ["-v", "quiet", "-select_streams", track, "-show_entries", "packet=dts_time", "-of", "csv=p=0", "-i", "pipe:0"];
+    let text = String::from_utf8(through("ffprobe", &arguments, bytes).stdout).unwrap();
+    text.lines().filter_map(|line| line.trim_matches(',').parse().ok()).collect()
+}
+
 /// Mean luma of every picture, 0 to 255.
 pub fn lumas(bytes: &[u8]) -> Vec<f64> {
     let scale = "scale=32:24:flags=area,format=gray";
