@@ -3,7 +3,7 @@
 
 use crate::{
     config::{self, Config, Source as FeedKind},
-    control::{configuration, home},
+    control::{about::About, configuration, facts::View, home, stat},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -40,6 +40,7 @@ pub struct App {
     listener: Listener,
     shards: Arc<Shards>,
     shutdown: Shutdown,
+    about: About,
 }
 
 /// A configuration that a running server is to go over to.
@@ -113,7 +114,7 @@ impl App {
         create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shards = Arc::new(Shards::start(cores).context("cannot start the threads that write to viewers")?);
-        Ok(Self { config, listener, shards, shutdown: Shutdown::default() })
+        Ok(Self { config, listener, shards, shutdown: Shutdown::default(), about: About::default() })
     }
 
     /// Where it listens.
@@ -124,10 +125,15 @@ impl App {
         self.listener.address()
     }
 
+    /// What it says of itself, and is told.
+    pub fn about(&self) -> About {
+        self.about.clone()
+    }
+
     /// Serves until `stop` is cancelled, then ends everything, in 10 s at most. Goes over to the configurations that come,
     /// one after the other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, shutdown } = self;
+        let Self { config, listener, shards, shutdown, about } = self;
         let pool = Pool::new(shutdown.token().clone());
         let reserve = pool.clone();
         shutdown.spawn("worker reserve", async move {
@@ -136,10 +142,10 @@ impl App {
         });
         let mut units = Units::new(pool, shutdown.clone());
         let (registry, _) = units.apply(&config).await;
-        let (site, sites) = watch::channel(Arc::new(site(&config, &registry)));
+        let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, units, site, listeners };
+        let serving = Serving { config, units, site, listeners, about: about.clone() };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(sites)));
@@ -177,6 +183,7 @@ impl App {
         }
         tracing::info!("ending: no new connections");
         service::stopping();
+        about.ending();
         drop(watching);
         drop((listener, listening));
         let closing = tokio::task::spawn_blocking(move || shards.close());
@@ -184,12 +191,14 @@ impl App {
         let _ = closing.await;
     }
 }
+
 /// What a running server is made of that a configuration decides.
 struct Serving {
     config: Config,
     units: Units,
     site: watch::Sender<Arc<Site>>,
     listeners: watch::Sender<Arc<Listener>>,
+    about: About,
 }
 
 impl Serving {
@@ -215,7 +224,7 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let (registry, exchange) = self.units.apply(&config).await;
-        self.site.send_replace(Arc::new(site(&config, &registry)));
+        self.site.send_replace(Arc::new(site(&config, &registry, &self.about)));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -234,16 +243,20 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
 }
 
-fn site(config: &Config, registry: &Registry) -> Site {
-    Site::new(registry, pages(config, registry))
+fn site(config: &Config, registry: &Registry, about: &About) -> Site {
+    Site::new(registry, pages(config, registry, about))
 }
 
 /// The pages that the configuration wants.
-fn pages(config: &Config, registry: &Registry) -> HashMap<String, Page> {
+fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
         let registry = registry.clone();
-        pages.insert("/".to_owned(), Box::new(move |host| home::page(&registry, host)));
+        pages.insert("/".to_owned(), Box::new(move |asked| home::page(&registry, asked.host)));
+    }
+    let view = View::new(registry, config, about);
+    if let Some(path) = &config.pages.stat_json {
+        pages.insert(path.to_string(), Box::new(move |_| stat::json(&view)));
     }
     if config.pages.config {
         let json = config::to_json(&config::masked(config));

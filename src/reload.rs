@@ -3,6 +3,7 @@
 use crate::{
     app::Change,
     config::{Config, Loaded, Origin},
+    control::about::About,
     feed::units::Exchange,
     run,
     sys::service,
@@ -24,11 +25,16 @@ use tokio::{
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Hands configurations to a server: the one of `origin` whenever SIGHUP comes and whenever one of the files that are to be
-/// `watched` changed. One that has faults changes nothing. Returns when the server takes no more.
+/// `watched` changed. One that has faults changes nothing; `about` is told. Returns when the server takes no more.
 ///
 /// # Errors
 /// When the signal cannot be had.
-pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc::Sender<Change>) -> io::Result<()> {
+pub async fn follow(
+    origin: Origin,
+    watched: Option<Vec<PathBuf>>,
+    changes: mpsc::Sender<Change>,
+    about: About,
+) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let watches = watched.is_some();
     let mut watch = Watch::default();
@@ -47,10 +53,11 @@ pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc
                 if watches {
                     watch.set(files).await;
                 }
-                apply(config, &changes).await;
+                apply(config, &changes, &about).await;
             }
             Err(faults) => {
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
+                about.refused(&faults.join("\n"));
                 tracing::error!("the configuration has faults: everything stays as it was");
             }
         }
@@ -69,12 +76,18 @@ async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
     }
 }
 
-async fn apply(config: Config, changes: &mpsc::Sender<Change>) {
+async fn apply(config: Config, changes: &mpsc::Sender<Change>, about: &About) {
     let (done, outcome) = oneshot::channel();
     if changes.send(Change { config, done }).await.is_err() {
         return;
     }
-    match outcome.await {
+    let outcome = outcome.await;
+    match &outcome {
+        Ok(Ok(_)) => about.applied(),
+        Ok(Err(error)) => about.refused(&format!("{error:#}")),
+        Err(_) => {}
+    }
+    match outcome {
         Ok(Ok(Exchange { ended: 0, begun: 0 })) => tracing::info!("configuration applied: all feeds and streams go on"),
         Ok(Ok(Exchange { ended, begun })) => {
             tracing::info!(ended, begun, "configuration applied: all other feeds and streams go on");

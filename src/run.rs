@@ -61,7 +61,7 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool) -> anyhow::Result
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::load(loaded.config)?;
     let (changes, coming) = mpsc::channel(1);
-    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes));
+    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.about()));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();

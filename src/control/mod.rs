@@ -1,4 +1,8 @@
 //! What people and programs see of the server itself. Never touches a packet.
 
+pub mod about;
 pub mod configuration;
+pub mod facts;
 pub mod home;
+pub mod stat;
+mod tracks;

@@ -3,6 +3,7 @@
 
 use super::{
     pool::Pool,
+    status::Status,
     transfer::{PictureReply, Pictures, pump, send_feed},
     worker::Worker,
 };
@@ -46,6 +47,8 @@ pub struct Setup {
     pub feeds: BTreeMap<u32, FanOut>,
     /// For each stream of the plan: where its packets go.
     pub streams: BTreeMap<u32, SharedWriter>,
+    /// Told how the items are.
+    pub statuses: BTreeMap<Item, Status>,
 }
 
 /// Handle to a group.
@@ -114,6 +117,7 @@ impl Group {
             plan: Plan { epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(), ..setup.plan },
             feeds: setup.feeds,
             streams: watch::Sender::new(setup.streams),
+            statuses: setup.statuses,
             keyframes: BTreeMap::new(),
             requests: requests.downgrade(),
             pool,
@@ -167,6 +171,7 @@ struct Task {
     plan: Plan,
     feeds: BTreeMap<u32, FanOut>,
     streams: watch::Sender<BTreeMap<u32, SharedWriter>>,
+    statuses: BTreeMap<Item, Status>,
     /// Pass on what readers of each stream wish.
     keyframes: BTreeMap<u32, AbortOnDropHandle<()>>,
     requests: mpsc::WeakSender<Request>,
@@ -221,6 +226,9 @@ impl Task {
                     }
                     self.feed_stream(stream);
                 }
+                if let Some(status) = self.statuses.get(&item) {
+                    status.runs_in(self.link.as_ref().map(|link| link.worker.pid()));
+                }
                 self.send(ToWorker::Start { item });
                 self.running.insert(item, Running { first: Some(first), ended, gone_by: None });
             }
@@ -240,7 +248,7 @@ impl Task {
     }
 
     fn change(&mut self, setup: Setup) {
-        let Setup { name, plan, feeds, streams } = setup;
+        let Setup { name, plan, feeds, streams, statuses } = setup;
         self.name = name;
         let plan = Plan { epoch: self.plan.epoch, ..plan };
         if plan != self.plan {
@@ -249,6 +257,7 @@ impl Task {
         }
         self.feeds = feeds;
         self.streams.send_replace(streams);
+        self.statuses = statuses;
         self.watch_wishes();
         self.unfeed();
     }
@@ -336,13 +345,21 @@ impl Task {
             FromWorker::Ended { item, why } => self.ended(item, why),
             FromWorker::Tracks { feed, tracks } => {
                 let name = self.item_name(Item::Feed(feed));
-                for track in tracks {
+                for track in &tracks {
                     tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
+                }
+                if let Some(status) = self.statuses.get(&Item::Feed(feed)) {
+                    status.has(tracks);
                 }
             }
             FromWorker::PictureFailed { id, fault } => self.pictures.answer(id, Err(fault)),
             FromWorker::Log { level, item, text } => {
                 let name = item.map_or(self.name.clone(), |item| self.item_name(item));
+                if let Some(status) = item.and_then(|item| self.statuses.get(&item))
+                    && level != LogLevel::Debug
+                {
+                    status.says(&text);
+                }
                 match level {
                     LogLevel::Error => tracing::error!(name, "{text}"),
                     LogLevel::Warn => tracing::warn!(name, "{text}"),

@@ -4,6 +4,7 @@ use super::{
     demand::{Demand, Lease},
     machine::{Action, Input, Machine, Policy, State},
     source::Source,
+    status::Status,
 };
 use crate::{
     ipc::Ended,
@@ -12,7 +13,7 @@ use crate::{
 };
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{sync::oneshot, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,7 @@ pub struct Supervisor {
     /// What has to run for this to make sense; wanted while this is not idle.
     pub needs: Vec<Demand>,
     /// Where it is in its life, for whoever asks.
-    pub state: watch::Sender<State>,
+    pub status: Status,
 }
 
 /// What may change in the life of a supervisor while its source runs.
@@ -112,11 +113,15 @@ impl Supervisor {
         if let Some(run) = run {
             run.stop.cancel();
             let _ = tokio::time::timeout(LAST_STOP, run.task).await;
+            self.status.ended(None, SystemTime::now());
         }
+        // What comes after it, in another configuration, begins there.
+        self.status.is_now(State::Idle, SystemTime::now());
     }
 
     fn start(&self) -> Run {
         tracing::debug!(name = %self.name, "starting");
+        self.status.started();
         let stop = CancellationToken::new();
         let (first_tell, first) = oneshot::channel();
         let task = tokio::spawn(self.source.clone().run(stop.clone(), first_tell));
@@ -154,15 +159,17 @@ impl Supervisor {
         if now == State::Idle && before == State::Stopping {
             tracing::info!(name = %self.name, "stopped: nobody wants it");
         }
-        self.state.send_replace(now);
+        self.status.is_now(now, SystemTime::now());
     }
 
     fn report(&self, ended: &Ended, repeats: &mut Repeats) {
         let reason = match ended {
-            Ended::Stopped => return,
-            Ended::EndOfStream => "came to its end",
-            Ended::Failed(reason) => reason,
+            Ended::Stopped => None,
+            Ended::EndOfStream => Some("came to its end"),
+            Ended::Failed(reason) => Some(reason.as_str()),
         };
+        self.status.ended(reason, SystemTime::now());
+        let Some(reason) = reason else { return };
         match repeats.failed(Instant::now()) {
             Some(Report::First) => tracing::warn!(name = %self.name, reason, "ended"),
             Some(Report::Again(times)) => tracing::warn!(name = %self.name, times, reason, "keeps ending"),

@@ -35,3 +35,4 @@ mod reload;
 mod resilience;
 mod service;
 mod sources;
+mod status;

@@ -1,0 +1,270 @@
+//! What the server says of itself, and whether that is true.
+
+use crate::rig::{
+    SOON, Server, http, log, process,
+    script::{H264, PICTURE, shell},
+    secs, wait_until,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+fn state(server: &Server) -> Value {
+    state_at(server, "/stat.json")
+}
+
+fn state_at(server: &Server, path: &str) -> Value {
+    let mut answer = server.get(path);
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    serde_json::from_str(&answer.text()).unwrap()
+}
+
+/// The entry with this name in one of the lists.
+fn entry<'a>(state: &'a Value, list: &str, name: &str) -> &'a Value {
+    let entries = state[list].as_array().unwrap();
+    entries.iter().find(|entry| entry["name"] == name).unwrap_or_else(|| panic!("no {name} in {state:#}"))
+}
+
+/// Waits until an entry is as wished; returns it.
+fn wait_for(server: &Server, list: &str, name: &str, wish: impl Fn(&Value) -> bool) -> Value {
+    let mut found = Value::Null;
+    wait_until(&format!("{name} as wished"), SOON, || {
+        found = entry(&state(server), list, name).clone();
+        wish(&found)
+    });
+    found
+}
+
+#[test]
+fn state_follows_a_stream_from_its_first_viewer_to_its_last() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}', mode: 0.3}}}}
+        streams: {{cam.ts: {{feed: cam, video: {H264}}}}}
+        "
+    ));
+    let before = state(&server);
+    assert_eq!(before["server"]["name"], "voyandz");
+    assert_eq!(before["server"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(before["server"]["pid"], server.pid());
+    assert_eq!(before["server"]["configuration"]["error"], Value::Null);
+    let (feed, stream) = (entry(&before, "feeds", "cam"), entry(&before, "streams", "cam.ts"));
+    assert_eq!(
+        (&feed["state"], &feed["mode"], &feed["linger_seconds"]),
+        (&"idle".into(), &"on-demand".into(), &0.3.into())
+    );
+    assert_eq!((&feed["kind"], &feed["source"]), (&"pipeline".into(), &PICTURE.into()));
+    assert_eq!(
+        (&feed["starts"], &feed["worker_pid"], &feed["tracks"]),
+        (&0.into(), &Value::Null, &Value::Array(vec![]))
+    );
+    assert_eq!(
+        (&stream["url"], &stream["container"], &stream["state"]),
+        (&"/cam.ts".into(), &"ts".into(), &"idle".into())
+    );
+
+    let mut viewer = server.get("/cam.ts?header=1&keyframe=1");
+    let begun = std::time::Instant::now();
+    viewer.take_until(SOON, |_| begun.elapsed() > secs(6));
+    let now = state(&server);
+    let (feed, stream) = (entry(&now, "feeds", "cam"), entry(&now, "streams", "cam.ts"));
+    assert_eq!((&feed["state"], &feed["starts"], &feed["restarts"]), (&"running".into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&feed["worker_pid"], &stream["worker_pid"]),
+        (&server.worker("cam").into(), &server.worker("cam").into())
+    );
+    let track = serde_json::json!({"kind": "video", "codec": "raw", "width": 320, "height": 240, "fps": 25.0,
+        "sample_rate": null, "channels": null});
+    assert_eq!(feed["tracks"], Value::Array(vec![track]));
+    assert_eq!(
+        (&stream["state"], &stream["readers"], &stream["readers_ever"]),
+        (&"running".into(), &1.into(), &1.into())
+    );
+    let number = |key: &str| stream[key].as_f64().unwrap_or_else(|| panic!("{key} of {stream:#}"));
+    assert!((0.9..1.1).contains(&number("gop_seconds")), "{stream:#}");
+    assert!((100_000.0..900_000.0).contains(&number("bit_rate")), "{stream:#}");
+    assert!(number("packets") > 100.0 && number("join_points") > 3.0, "{stream:#}");
+    assert!(number("idle_seconds") < 1.0, "{stream:#}");
+    assert!(now["totals"]["readers"] == 1 && now["server"]["uptime_seconds"].as_u64() >= Some(5), "{now:#}");
+    // All that was made since the first packet went to the one viewer, who tells once a second.
+    assert!(number("bytes_out") > number("bytes") / 2.0, "{stream:#}");
+
+    drop(viewer);
+    let after = wait_for(&server, "streams", "cam.ts", |stream| stream["state"] == "idle");
+    assert_eq!((&after["readers"], &after["readers_ever"]), (&0.into(), &1.into()));
+    assert!(after["bytes_out"].as_f64().unwrap() >= number("bytes_out"));
+    let feed = wait_for(&server, "feeds", "cam", |feed| feed["state"] == "idle");
+    assert_eq!((&feed["worker_pid"], &feed["last_error"], &feed["starts"]), (&Value::Null, &Value::Null, &1.into()));
+}
+
+#[test]
+fn state_says_why_a_feed_dies_and_how_often() {
+    let server = Server::start(&format!(
+        "
+        feeds:
+          bad: {{command: {}, mode: continuous}}
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+        ",
+        shell("echo cannot open rtsp://me:geheim@camera >&2; exit 3")
+    ));
+    let bad = wait_for(&server, "feeds", "bad", |feed| feed["restarts"].as_u64() >= Some(2));
+    let error = bad["last_error"].as_str().unwrap();
+    assert!(error.starts_with("left with exit code 3") && error.ends_with("rtsp://***@camera"), "{error}");
+    assert_eq!(bad["last_lines"][0], "cannot open rtsp://***@camera");
+    assert!(bad["last_lines"].as_array().unwrap().len() <= 10);
+    assert!(!bad.to_string().contains("geheim"), "{bad:#}");
+    assert!(bad["last_error_time"].as_str() > Some("2020"), "{bad:#}");
+
+    let cam = wait_for(&server, "feeds", "cam", |feed| feed["state"] == "running");
+    process::send(i32::try_from(cam["worker_pid"].as_i64().unwrap()).unwrap(), Signal::SEGV);
+    let cam = wait_for(&server, "feeds", "cam", |feed| feed["restarts"] == 1 && feed["state"] == "running");
+    assert_eq!(cam["last_error"], "its worker was ended by signal 11");
+    assert_eq!(cam["worker_pid"], server.worker("cam"));
+}
+
+#[test]
+fn bytes_of_commands_and_what_is_made_for_each_request_are_counted() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{tick: {{command: {tick}}}}}
+        streams:
+          tick: {{feed: tick}}
+          mine: {{client: exclusive, command: {tick}}}
+          shot: {{type: shot, command: [echo, hello], mimetype: text/plain}}
+        ",
+        tick = shell("while echo tick; do sleep 0.02; done")
+    ));
+    let (mut shared, mut own) = (server.get("/tick"), server.get("/mine"));
+    shared.take(50, SOON);
+    own.take(50, SOON);
+    assert_eq!(server.get("/shot").text(), "hello\n");
+    let counted = |list, name, key: &str| wait_for(&server, list, name, |entry| entry[key].as_u64() >= Some(50));
+    assert_eq!(counted("feeds", "tick", "bytes_in")["kind"], "command");
+    let stream = counted("streams", "tick", "bytes_out");
+    assert_eq!(
+        (&stream["encoding"], &stream["kind"], &stream["readers"]),
+        (&"copy".into(), &"shared".into(), &1.into())
+    );
+    let mine = counted("streams", "mine", "bytes_out");
+    assert_eq!((&mine["state"], &mine["kind"], &mine["readers"]), (&"running".into(), &"exclusive".into(), &1.into()));
+    let shot = entry(&state(&server), "streams", "shot").clone();
+    assert_eq!((&shot["kind"], &shot["starts"], &shot["state"]), (&"shot".into(), &1.into(), &"idle".into()));
+}
+
+#[test]
+fn a_viewer_that_takes_nothing_is_counted_as_dropped() {
+    let server = Server::start(&format!(
+        "feeds: {{f: {{command: {}}}}}\nstreams: {{s: {{feed: f}}}}",
+        shell("while head -c 100000 /dev/zero; do sleep 0.01; done")
+    ));
+    let _deaf = http::ask(server.address(), "/s");
+    let stream = wait_for(&server, "streams", "s", |stream| stream["dropped_readers"] == 1);
+    assert_eq!((&stream["readers"], &stream["readers_ever"]), (&0.into(), &1.into()));
+    let line = server.log.wait("path=/s .*no progress", SOON);
+    assert_eq!(stream["gaps"].to_string(), log::field(&line, "gaps"));
+}
+
+#[test]
+fn a_broken_file_is_told_in_the_state_until_a_good_one_comes() {
+    let server = Server::start("feeds: {a: {command: cat}}");
+    let error = |server: &Server| state(server)["server"]["configuration"]["error"].clone();
+    assert_eq!(error(&server), Value::Null);
+    server.reload("feeds: {a: {command: cat, mode: soon}}");
+    let said = error(&server);
+    assert!(said.as_str().unwrap().contains("feeds.a.mode: expected"), "{said}");
+    assert_eq!(entry(&state(&server), "feeds", "a")["mode"], "on-demand");
+    server.reload("feeds: {b: {command: cat}}");
+    let now = state(&server);
+    assert_eq!((&now["server"]["configuration"]["error"], now["feeds"].as_array().unwrap().len()), (&Value::Null, 1));
+    assert_eq!(entry(&now, "feeds", "b")["starts"], 0);
+}
+
+#[test]
+fn counts_go_on_when_the_configuration_is_exchanged() {
+    let tick = shell("while echo tick; do sleep 0.02; done");
+    let yaml = |more: &str| format!("feeds: {{f: {{command: {tick}}}{more}}}\nstreams: {{s: {{feed: f}}}}");
+    let server = Server::start(&yaml(""));
+    let mut viewer = server.get("/s");
+    viewer.take(100, SOON);
+    let before = wait_for(&server, "streams", "s", |stream| stream["bytes_out"].as_u64() >= Some(100));
+    server.reload(&yaml(", g: {command: cat}"));
+    let after = entry(&state(&server), "streams", "s").clone();
+    assert_eq!((&after["readers"], &after["starts"], &after["since"]), (&1.into(), &1.into(), &before["since"]));
+    assert!(after["bytes_out"].as_u64() >= before["bytes_out"].as_u64());
+    // Another command: the feed begins anew under its old name.
+    let other = yaml("").replace("echo tick", "echo tock");
+    server.reload(&other);
+    wait_for(&server, "feeds", "f", |feed| feed["starts"] == 2 && feed["state"] == "running");
+}
+
+#[test]
+fn pages_are_where_they_are_wanted_or_nowhere() {
+    let everywhere = Server::start("");
+    let nowhere = Server::start("pages: {stat: false, stat_json: false}");
+    let elsewhere = Server::start("pages: {stat: /a/state, stat_json: /b c}");
+    let found = |server: &Server, path: &str| server.get(path).status;
+    assert_eq!(found(&everywhere, "/stat.json"), 200);
+    assert_eq!(found(&nowhere, "/stat.json"), 404);
+    assert_eq!((found(&elsewhere, "/stat.json"), found(&elsewhere, "/b%20c")), (404, 200));
+    let now = state_at(&elsewhere, "/b%20c");
+    assert_eq!(now["server"]["pid"], elsewhere.pid());
+}
+
+#[test]
+fn who_watches_is_told_only_when_that_is_wanted() {
+    let yaml = format!(
+        "feeds: {{f: {{command: {}}}}}\nstreams: {{s: {{feed: f}}}}\n",
+        shell("while echo tick; do sleep 0.02; done")
+    );
+    let (discreet, open) = (Server::start(&yaml), Server::start(&(yaml.clone() + "pages: {clients: true}\n")));
+    let watch = |server: &Server| {
+        let mut viewer = server.get("/s");
+        viewer.take(10, SOON);
+        let address = viewer.socket.local_addr().unwrap().to_string();
+        (viewer, address)
+    };
+    let (_one, address) = watch(&discreet);
+    let said = state(&discreet);
+    assert_eq!(entry(&said, "streams", "s")["readers"], 1);
+    assert!(!said.to_string().contains(&address) && entry(&said, "streams", "s").get("clients").is_none());
+    let (_other, address) = watch(&open);
+    let stream = wait_for(&open, "streams", "s", |stream| stream["clients"][0]["bytes_out"].as_u64() > Some(0));
+    assert_eq!((&stream["clients"][0]["address"], stream["clients"].as_array().unwrap().len()), (&address.into(), 1));
+}
+
+#[test]
+fn every_field_is_documented_and_nothing_else_is() {
+    let server = Server::start(&format!(
+        "feeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}
+streams: {{cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}}}
+pages: {{clients: true}}"
+    ));
+    wait_for(&server, "feeds", "cam", |feed| feed["tracks"].as_array().is_some_and(|tracks| !tracks.is_empty()));
+    let mut viewer = server.get("/cam.mjpeg");
+    viewer.take(1, SOON);
+    let mut fields = BTreeSet::new();
+    collect("", &state(&server), &mut fields);
+    let document = include_str!("../../docs/http.md");
+    let section = document.split("\n### Fields").nth(1).unwrap().split("\n#").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<String> = rows.map(|(field, _)| field.to_owned()).collect();
+    assert_eq!(fields, documented);
+}
+
+/// The names of all leaves: `feeds[].tracks[].codec`.
+fn collect(path: &str, value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let dot = if path.is_empty() { "" } else { "." };
+                collect(&format!("{path}{dot}{key}"), value, names);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().for_each(|item| collect(&format!("{path}[]"), item, names));
+        }
+        _ => {
+            names.insert(path.to_owned());
+        }
+    }
+}
