@@ -3,7 +3,7 @@
 
 use crate::{
     config::{self, Config, Source as FeedKind},
-    control::{about::About, configuration, facts::View, home, stat},
+    control::{about::About, configuration, facts::View, health, home, stat},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -156,6 +156,7 @@ impl App {
         let pulse = Pulse::default();
         let mut pulses: Vec<_> = shards.pulses().into_iter().map(|pulse| ("writer to viewers", pulse)).collect();
         pulses.push(("accept loop", pulse.clone()));
+        about.lives_by(pulses.clone());
         let viewed = shards.clone();
         let watching = service::watch(pulses, move || format!("{} viewers", viewed.viewers()));
         let watching = AbortOnDropHandle::new(tokio::spawn(watching));
@@ -251,10 +252,21 @@ fn site(config: &Config, registry: &Registry, about: &About) -> Site {
 fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
-        let registry = registry.clone();
-        pages.insert("/".to_owned(), Box::new(move |asked| home::page(&registry, asked.host)));
+        let (registry, all) = (registry.clone(), config.pages.clone());
+        pages.insert("/".to_owned(), Box::new(move |asked| home::page(&registry, &all, asked.host)));
     }
-    let view = View::new(registry, config, about);
+    let view = Arc::new(View::new(registry, config, about));
+    if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
+        let view = view.clone();
+        pages.insert(path.to_string(), Box::new(move |_| stat::page(&view)));
+        pages.insert(script, Box::new(|_| stat::script()));
+    }
+    for path in ["/livez", "/healthz"] {
+        let view = view.clone();
+        pages.insert(path.to_owned(), Box::new(move |_| health::live(&view)));
+    }
+    let judged = view.clone();
+    pages.insert("/readyz".to_owned(), Box::new(move |asked| health::ready(&judged, asked.query)));
     if let Some(path) = &config.pages.stat_json {
         pages.insert(path.to_string(), Box::new(move |_| stat::json(&view)));
     }

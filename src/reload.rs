@@ -9,13 +9,12 @@ use crate::{
     sys::service,
 };
 use std::{
-    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::Signal,
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
@@ -24,18 +23,15 @@ use tokio::{
 /// or through a symbolic link, as notifications of the kernel do not.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Hands configurations to a server: the one of `origin` whenever SIGHUP comes and whenever one of the files that are to be
+/// Hands configurations to a server: the one of `origin` whenever `hangup` (SIGHUP) comes and whenever one of the files that are to be
 /// `watched` changed. One that has faults changes nothing; `about` is told. Returns when the server takes no more.
-///
-/// # Errors
-/// When the signal cannot be had.
 pub async fn follow(
     origin: Origin,
     watched: Option<Vec<PathBuf>>,
     changes: mpsc::Sender<Change>,
     about: About,
-) -> io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+    mut hangup: Signal,
+) {
     let watches = watched.is_some();
     let mut watch = Watch::default();
     watch.set(watched.unwrap_or_default()).await;
@@ -43,7 +39,7 @@ pub async fn follow(
         tokio::select! {
             _ = hangup.recv() => tracing::info!("told to read the configuration again"),
             () = watch.changed(), if watches => tracing::info!("the configuration's file changed"),
-            () = changes.closed() => return Ok(()),
+            () = changes.closed() => return,
         }
         // What is written from here on is a new change.
         watch.look().await;

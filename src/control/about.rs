@@ -1,7 +1,8 @@
 //! What is known of the server itself, told by those who run it.
 
+use crate::sys::service::Pulse;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Instant, SystemTime},
 };
 
@@ -17,6 +18,7 @@ struct Inner {
     started: SystemTime,
     since: Instant,
     changing: Mutex<Changing>,
+    loops: OnceLock<Vec<(&'static str, Pulse)>>,
 }
 
 /// What changes while it runs.
@@ -35,7 +37,7 @@ impl Default for About {
     fn default() -> Self {
         let started = SystemTime::now();
         let changing = Mutex::new(Changing { loaded: started, refused: None, ending: false });
-        Self(Arc::new(Inner { started, since: Instant::now(), changing }))
+        Self(Arc::new(Inner { started, since: Instant::now(), changing, loops: OnceLock::new() }))
     }
 }
 
@@ -65,6 +67,18 @@ impl About {
     /// The server is about to end.
     pub fn ending(&self) {
         self.changing().ending = true;
+    }
+
+    /// It lives as long as these loops come round.
+    pub fn lives_by(&self, loops: Vec<(&'static str, Pulse)>) {
+        // Told once, at the start.
+        let _ = self.0.loops.set(loops);
+    }
+
+    /// The loops that do not come round any more.
+    pub fn dead_loops(&self) -> Vec<&'static str> {
+        let loops = self.0.loops.get().into_iter().flatten();
+        loops.filter(|(_, pulse)| !pulse.is_alive()).map(|(name, _)| *name).collect()
     }
 
     /// What changes, as it is now.

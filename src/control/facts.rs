@@ -7,7 +7,7 @@ use super::{
     tracks::{self, Track},
 };
 use crate::{
-    config::{self, Config, Encoding, Mode, Serving, Source, text_without_secrets},
+    config::{self, Config, Encoding, Mode, Pages, Serving, Source, text_without_secrets},
     feed::{
         private::PrivateStream,
         registry::{FeedHandle, Registry, StreamHandle},
@@ -87,7 +87,8 @@ pub struct Life {
     /// The word for it.
     pub state: &'static str,
     since: String,
-    starts: u64,
+    /// Starts so far.
+    pub starts: u64,
     /// Starts after a death.
     pub restarts: u64,
     last_error: Option<String>,
@@ -104,7 +105,8 @@ pub struct Feed {
     kind: &'static str,
     source: String,
     feed: Option<String>,
-    mode: &'static str,
+    /// `on-demand` or `continuous`.
+    pub mode: &'static str,
     linger_seconds: Option<f64>,
     resurrect: bool,
     /// How it is.
@@ -192,6 +194,11 @@ impl View {
     /// Of what runs for this configuration.
     pub fn new(registry: &Registry, config: &Config, about: &About) -> Self {
         Self { registry: registry.clone(), config: config::masked(config), about: about.clone() }
+    }
+
+    /// Which pages there are.
+    pub fn pages(&self) -> &Pages {
+        &self.config.pages
     }
 
     /// What the server says of itself.
@@ -353,10 +360,9 @@ impl Stream {
         }
     }
 
-    /// Whether it has pictures, and shows them without being started for it.
+    /// Whether it shows pictures already.
     pub fn shows_now(&self) -> bool {
-        let runs = matches!(self.life.state, "running" | "lingering");
-        runs && self.kind == "shared" && !self.mimetype.starts_with("audio/")
+        self.life.state == "running" && self.kind == "shared" && !self.mimetype.starts_with("audio/")
     }
 }
 

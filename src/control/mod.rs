@@ -3,6 +3,9 @@
 pub mod about;
 pub mod configuration;
 pub mod facts;
+pub mod health;
 pub mod home;
+mod page;
 pub mod stat;
 mod tracks;
+mod units;

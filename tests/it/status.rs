@@ -5,9 +5,10 @@ use crate::rig::{
     script::{H264, PICTURE, shell},
     secs, wait_until,
 };
+use regex::Regex;
 use rustix::process::Signal;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn state(server: &Server) -> Value {
     state_at(server, "/stat.json")
@@ -197,12 +198,101 @@ fn counts_go_on_when_the_configuration_is_exchanged() {
     wait_for(&server, "feeds", "f", |feed| feed["starts"] == 2 && feed["state"] == "running");
 }
 
+/// All values of the JSON by their names on the page.
+fn flatten(path: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let dot = if path.is_empty() { "" } else { "." };
+                flatten(&format!("{path}{dot}{key}"), value, facts);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) || matches!(path, "feeds" | "streams") => {
+            for (at, item) in items.iter().enumerate() {
+                let name = item["name"].as_str().map_or(at.to_string(), str::to_owned);
+                flatten(&format!("{path}[{name}]"), item, facts);
+            }
+        }
+        Value::Array(items) => {
+            let lines: Vec<_> = items.iter().map(|item| item.as_str().unwrap()).collect();
+            facts.insert(path.to_owned(), lines.join("\n"));
+        }
+        Value::Null => drop(facts.insert(path.to_owned(), String::new())),
+        Value::String(text) => drop(facts.insert(path.to_owned(), text.clone())),
+        other => drop(facts.insert(path.to_owned(), other.to_string())),
+    }
+}
+
+#[test]
+fn page_and_json_say_the_same_fact_by_fact() {
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          bad: {{command: {}, no-resurrect: true, mode: continuous}}
+        streams:
+          cam é.ts: {{feed: cam, video: {H264}}}
+          both.mkv: {{feeds: [cam, bad], video: {{codec: vp8}}, audio: {{codec: opus}}}}
+          shot: {{type: shot, command: [echo, '<b>\"&']}}
+        pages: {{clients: true}}
+        ",
+        shell("echo one >&2; echo two >&2; exit 1")
+    ));
+    let mut viewer = server.get("/cam%20%C3%A9.ts");
+    viewer.take(1000, SOON);
+    wait_for(&server, "feeds", "bad", |feed| feed["state"] == "dead");
+    wait_for(&server, "streams", "cam é.ts", |stream| stream["clients"][0]["bytes_out"].as_u64() > Some(0));
+    let facts = |server: &Server| {
+        let mut facts = BTreeMap::new();
+        flatten("", &state(server), &mut facts);
+        facts
+    };
+    let before = facts(&server);
+    let mut answer = server.get("/stat");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'self';"));
+    let html = answer.text();
+    let after = facts(&server);
+    let data = Regex::new("<data data-key=\"([^\"]*)\" value=\"([^\"]*)\"").unwrap();
+    let plain =
+        |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
+    let shown = data.captures_iter(&html).map(|found| (plain(&found[1]), plain(&found[2]))).collect::<Vec<_>>();
+    assert_eq!(shown.len(), before.len(), "each fact is there once");
+    let shown: BTreeMap<_, _> = shown.into_iter().collect();
+    assert_eq!(shown.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    for (key, value) in &shown {
+        let (before, after) = (&before[key], &after[key]);
+        let number = |text: &str| text.parse::<f64>();
+        let counts = ["packets", "bytes", "_out", "points"].iter().any(|end| key.ends_with(end));
+        if before == after {
+            assert_eq!(value, before, "{key}");
+        } else if counts {
+            assert!((number(before).unwrap()..=number(after).unwrap()).contains(&number(value).unwrap()), "{key}");
+        } else {
+            // What comes and goes is a number, or a time, in all three.
+            assert_eq!(
+                (number(value).is_ok(), value.len() == 24),
+                (number(before).is_ok(), before.len() == 24),
+                "{key}"
+            );
+        }
+    }
+    assert_eq!(shown["feeds[bad].last_lines"], "one\ntwo");
+    assert_eq!(server.get("/stat.js").header("content-type"), Some("text/javascript; charset=utf-8"));
+}
+
 #[test]
 fn pages_are_where_they_are_wanted_or_nowhere() {
     let everywhere = Server::start("");
     let nowhere = Server::start("pages: {stat: false, stat_json: false}");
     let elsewhere = Server::start("pages: {stat: /a/state, stat_json: /b c}");
     let found = |server: &Server, path: &str| server.get(path).status;
+    for path in ["/stat", "/stat.js"] {
+        assert_eq!((found(&everywhere, path), found(&nowhere, path), found(&elsewhere, path)), (200, 404, 404));
+        assert_eq!(found(&elsewhere, &path.replace("/stat", "/a/state")), 200);
+    }
+    assert!(elsewhere.get("/a/state").text().contains("src=\"/a/state.js\""));
+    assert!(elsewhere.get("/").text().contains("href=\"/a/state\"") && !nowhere.get("/").text().contains("stat"));
     assert_eq!(found(&everywhere, "/stat.json"), 200);
     assert_eq!(found(&nowhere, "/stat.json"), 404);
     assert_eq!((found(&elsewhere, "/stat.json"), found(&elsewhere, "/b%20c")), (404, 200));
@@ -225,6 +315,7 @@ fn who_watches_is_told_only_when_that_is_wanted() {
     };
     let (_one, address) = watch(&discreet);
     let said = state(&discreet);
+    assert!(!discreet.get("/stat").text().contains(&address));
     assert_eq!(entry(&said, "streams", "s")["readers"], 1);
     assert!(!said.to_string().contains(&address) && entry(&said, "streams", "s").get("clients").is_none());
     let (_other, address) = watch(&open);
@@ -266,5 +357,28 @@ fn collect(path: &str, value: &Value, names: &mut BTreeSet<String>) {
         _ => {
             names.insert(path.to_owned());
         }
+    }
+}
+
+#[test]
+fn readiness_says_what_is_wrong_and_life_goes_on() {
+    let server = Server::start("feeds: {a: {command: cat}}");
+    let word = |server: &Server| {
+        let mut answer = server.get("/readyz");
+        (answer.status, answer.text())
+    };
+    assert_eq!(word(&server), (200, "ready\n".to_owned()));
+    server.reload("feeds: {a: {command: cat, mode: never}}");
+    assert_eq!(word(&server), (200, "degraded\n".to_owned()));
+    server.reload(&format!("feeds: {{a: {{command: {}, mode: continuous, no-resurrect: true}}}}", shell("exit 1")));
+    wait_for(&server, "feeds", "a", |feed| feed["state"] == "dead");
+    let report = state_at(&server, "/readyz?verbose");
+    assert_eq!(report["status"], "degraded");
+    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["status"] != "ready");
+    let failed: Vec<_> = failed.map(|check| (&check["name"], &check["detail"])).collect();
+    assert_eq!(failed, [(&"feeds".into(), &"a".into())]);
+    for path in ["/livez", "/healthz"] {
+        let mut answer = server.get(path);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "alive\n"));
     }
 }

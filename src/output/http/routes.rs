@@ -214,8 +214,15 @@ async fn still(
         Ok(format) => format,
         Err(error) => return bad(&error),
     };
+    let may_start = match query::start(query) {
+        Ok(may_start) => may_start,
+        Err(error) => return bad(&error),
+    };
     if stream.config.mimetype.starts_with("audio/") {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
+    }
+    if !may_start && !stream.status.read().state.has_media() {
+        return unavailable("this stream does not run");
     }
     let mimetype = HeaderValue::from_static(match format {
         PictureFormat::Jpeg { .. } => "image/jpeg",
