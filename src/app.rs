@@ -3,7 +3,7 @@
 
 use crate::{
     config::{self, Config, Source as FeedKind},
-    control::{about::About, configuration, facts::View, health, home, stat},
+    control::{about::About, configuration, facts::View, health, home, metrics, stat},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -267,6 +267,10 @@ fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String,
     }
     let judged = view.clone();
     pages.insert("/readyz".to_owned(), Box::new(move |asked| health::ready(&judged, asked.query)));
+    if config.pages.metrics {
+        let view = view.clone();
+        pages.insert("/metrics".to_owned(), Box::new(move |_| metrics::page(&view)));
+    }
     if let Some(path) = &config.pages.stat_json {
         pages.insert(path.to_string(), Box::new(move |_| stat::json(&view)));
     }

@@ -94,7 +94,8 @@ pub struct Life {
     last_error: Option<String>,
     last_error_time: Option<String>,
     last_lines: Vec<String>,
-    worker_pid: Option<u32>,
+    /// The process that runs it.
+    pub worker_pid: Option<u32>,
 }
 
 /// A feed.

@@ -5,6 +5,7 @@ pub mod configuration;
 pub mod facts;
 pub mod health;
 pub mod home;
+pub mod metrics;
 mod page;
 pub mod stat;
 mod tracks;

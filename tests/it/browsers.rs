@@ -3,7 +3,7 @@
 use crate::rig::{
     Server,
     browser::Browser,
-    have,
+    have, holds_for,
     http::{self, Next},
     script::{H264, PICTURE, shell},
     secs,
@@ -135,7 +135,7 @@ fn state_page_keeps_itself_fresh_and_markup_in_it_is_text() {
     assert_eq!(fact(&browser, "streams[cam.mjpeg].readers"), "1");
     let before = fact(&browser, "streams[cam.mjpeg].packets");
     let grown = "document.querySelector('data[data-key=\"streams[cam.mjpeg].packets\"]').value";
-    browser.wait(&format!("return {grown} > {before}"), secs(10));
+    browser.wait(&format!("return Number({grown}) > Number({before})"), secs(10));
     // What is open stays open when something comes or goes: another stream begins to run, and has a picture then.
     browser.run("document.getElementById('feeds[cam]').open = true; window.same = true");
     watch(&server, "/cam.ts");
@@ -172,6 +172,7 @@ fn state_page_is_complete_without_scripts_and_every_link_answers() {
     visit(&server, &browser);
     assert_eq!(fact(&browser, "streams[cam.mjpeg].readers"), "1");
     assert_eq!(fact(&browser, "feeds[bad].kind"), "command");
+    assert!(holds_for(secs(3), || server.log.count("path=/stat ") == 1), "a script runs");
     for page in ["/stat", "/"] {
         browser.open(&server.url(page));
         let links = browser.run("return [...document.links].map((link) => new URL(link.href).pathname)");
