@@ -3,7 +3,7 @@
 
 use crate::{
     config::{self, Config, Source as FeedKind},
-    control::{configuration, home},
+    control::{about::About, configuration, facts::View, health, home, metrics, stat},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -41,6 +41,7 @@ pub struct App {
     shards: Arc<Shards>,
     shutdown: Shutdown,
     pulses: Pulses,
+    about: About,
 }
 
 /// A configuration that a running server is to go over to.
@@ -115,7 +116,14 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pulses = Pulses::default();
         let shards = Shards::start(cores, &pulses).context("cannot start the threads that write to viewers")?;
-        Ok(Self { config, listener, shards: Arc::new(shards), shutdown: Shutdown::default(), pulses })
+        Ok(Self {
+            config,
+            listener,
+            shards: Arc::new(shards),
+            shutdown: Shutdown::default(),
+            about: About::new(pulses.clone()),
+            pulses,
+        })
     }
 
     /// Where it listens.
@@ -126,10 +134,15 @@ impl App {
         self.listener.address()
     }
 
+    /// What it says of itself, and is told.
+    pub fn about(&self) -> About {
+        self.about.clone()
+    }
+
     /// Serves until `stop` is cancelled, then ends everything, in 10 s at most. Goes over to the configurations that come,
     /// one after the other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, shutdown, pulses } = self;
+        let Self { config, listener, shards, shutdown, pulses, about } = self;
         let pool = Pool::new(shutdown.token().clone());
         let reserve = pool.clone();
         shutdown.spawn("worker reserve", async move {
@@ -138,10 +151,10 @@ impl App {
         });
         let mut units = Units::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = units.apply(&config).await;
-        let (site, sites) = watch::channel(Arc::new(site(&config, &registry)));
+        let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, units, site, listeners };
+        let serving = Serving { config, units, site, listeners, about: about.clone() };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(sites)));
@@ -178,6 +191,7 @@ impl App {
         }
         tracing::info!("ending: no new connections");
         service::stopping();
+        about.ending();
         drop(watch);
         drop((listener, listening));
         let closing = tokio::task::spawn_blocking(move || shards.close());
@@ -185,12 +199,14 @@ impl App {
         let _ = closing.await;
     }
 }
+
 /// What a running server is made of that a configuration decides.
 struct Serving {
     config: Config,
     units: Units,
     site: watch::Sender<Arc<Site>>,
     listeners: watch::Sender<Arc<Listener>>,
+    about: About,
 }
 
 impl Serving {
@@ -216,7 +232,7 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let (registry, exchange) = self.units.apply(&config).await;
-        self.site.send_replace(Arc::new(site(&config, &registry)));
+        self.site.send_replace(Arc::new(site(&config, &registry, &self.about)));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -235,16 +251,35 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
 }
 
-fn site(config: &Config, registry: &Registry) -> Site {
-    Site::new(registry, pages(config, registry))
+fn site(config: &Config, registry: &Registry, about: &About) -> Site {
+    Site::new(registry, pages(config, registry, about))
 }
 
 /// The pages that the configuration wants.
-fn pages(config: &Config, registry: &Registry) -> HashMap<String, Page> {
+fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
-        let registry = registry.clone();
-        pages.insert("/".to_owned(), Box::new(move |host| home::page(&registry, host)));
+        let (registry, all) = (registry.clone(), config.pages.clone());
+        pages.insert("/".to_owned(), Box::new(move |asked| home::page(&registry, &all, asked.host)));
+    }
+    let view = Arc::new(View::new(registry, config, about));
+    if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
+        let view = view.clone();
+        pages.insert(path.to_string(), Box::new(move |_| stat::page(&view)));
+        pages.insert(script, Box::new(|_| stat::script()));
+    }
+    for path in ["/livez", "/healthz"] {
+        let view = view.clone();
+        pages.insert(path.to_owned(), Box::new(move |_| health::live(&view)));
+    }
+    let judged = view.clone();
+    pages.insert("/readyz".to_owned(), Box::new(move |asked| health::ready(&judged, asked.query)));
+    if config.pages.metrics {
+        let view = view.clone();
+        pages.insert("/metrics".to_owned(), Box::new(move |_| metrics::page(&view)));
+    }
+    if let Some(path) = &config.pages.stat_json {
+        pages.insert(path.to_string(), Box::new(move |_| stat::json(&view)));
     }
     if config.pages.config {
         let json = config::to_json(&config::masked(config));

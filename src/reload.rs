@@ -3,18 +3,18 @@
 use crate::{
     app::Change,
     config::{Config, Loaded, Origin},
+    control::about::About,
     feed::units::Exchange,
     run,
     sys::service,
 };
 use std::{
-    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::Signal,
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
@@ -23,13 +23,15 @@ use tokio::{
 /// or through a symbolic link, as notifications of the kernel do not.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Hands configurations to a server: the one of `origin` whenever SIGHUP comes and whenever one of the files that are to be
-/// `watched` changed. One that has faults changes nothing. Returns when the server takes no more.
-///
-/// # Errors
-/// When the signal cannot be had.
-pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc::Sender<Change>) -> io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+/// Hands configurations to a server: the one of `origin` whenever `hangup` (SIGHUP) comes and whenever one of the files that are to be
+/// `watched` changed. One that has faults changes nothing; `about` is told. Returns when the server takes no more.
+pub async fn follow(
+    origin: Origin,
+    watched: Option<Vec<PathBuf>>,
+    changes: mpsc::Sender<Change>,
+    about: About,
+    mut hangup: Signal,
+) {
     let watches = watched.is_some();
     let mut watch = Watch::default();
     watch.set(watched.unwrap_or_default()).await;
@@ -37,7 +39,7 @@ pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc
         tokio::select! {
             _ = hangup.recv() => tracing::info!("told to read the configuration again"),
             () = watch.changed(), if watches => tracing::info!("the configuration's file changed"),
-            () = changes.closed() => return Ok(()),
+            () = changes.closed() => return,
         }
         // What is written from here on is a new change.
         watch.look().await;
@@ -47,10 +49,11 @@ pub async fn follow(origin: Origin, watched: Option<Vec<PathBuf>>, changes: mpsc
                 if watches {
                     watch.set(files).await;
                 }
-                apply(config, &changes).await;
+                apply(config, &changes, &about).await;
             }
             Err(faults) => {
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
+                about.refused(&faults.join("\n"));
                 tracing::error!("the configuration has faults: everything stays as it was");
             }
         }
@@ -69,12 +72,18 @@ async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
     }
 }
 
-async fn apply(config: Config, changes: &mpsc::Sender<Change>) {
+async fn apply(config: Config, changes: &mpsc::Sender<Change>, about: &About) {
     let (done, outcome) = oneshot::channel();
     if changes.send(Change { config, done }).await.is_err() {
         return;
     }
-    match outcome.await {
+    let outcome = outcome.await;
+    match &outcome {
+        Ok(Ok(_)) => about.applied(),
+        Ok(Err(error)) => about.refused(&format!("{error:#}")),
+        Err(_) => {}
+    }
+    match outcome {
         Ok(Ok(Exchange { ended: 0, begun: 0 })) => tracing::info!("configuration applied: all feeds and streams go on"),
         Ok(Ok(Exchange { ended, begun })) => {
             tracing::info!(ended, begun, "configuration applied: all other feeds and streams go on");

@@ -60,8 +60,10 @@ pub fn serve(options: &Serve) -> ExitCode {
 async fn listen(origin: Origin, loaded: Loaded, watched: bool) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::load(loaded.config)?;
+    // From here on it does not end the program any more.
+    let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);
-    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes));
+    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.about(), hangup));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();

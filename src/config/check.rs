@@ -6,7 +6,7 @@ use super::{
     fault::{Fault, Path},
     library::Library,
     locate::Place,
-    model::{Config, Feed, FeedName, Mode, Pages, Source},
+    model::{Config, Feed, FeedName, Mode, Source},
     overrides::Override,
     raw, units, url,
 };
@@ -21,8 +21,6 @@ use std::{
 const DEFAULT_LISTEN_ADDR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The port of ffserver.
 const DEFAULT_LISTEN_PORT: u16 = 8090;
-/// Which pages are served: not the configuration, which tells paths and addresses.
-const DEFAULT_PAGES: Pages = Pages { home: true, stat: true, config: false };
 /// Longest `mode:` in seconds: a year, which nobody waits for.
 const MAX_LINGER: f64 = 366.0 * 86_400.0;
 
@@ -48,7 +46,7 @@ impl Checker {
             self.override_with(wanted, &root, &mut tree);
         }
         let file: raw::File = self.section(&root, tree);
-        let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages));
+        let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages)).unwrap_or_default();
         self.templates(&root.key("templates"), file.templates);
         let mut feeds = self.entries(&root.key("feeds"), file.feeds);
         let mut streams = self.entries(&root.key("streams"), file.streams);
@@ -66,9 +64,9 @@ impl Checker {
             listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
-            pages: pages.unwrap_or(DEFAULT_PAGES),
             feeds,
-            streams: self.streams(&root.key("streams"), streams, &names),
+            streams: self.streams(&root.key("streams"), streams, &names, &pages),
+            pages,
         }
     }
 
@@ -79,15 +77,6 @@ impl Checker {
             let mut all = Value::Mapping(before.map(|(name, value)| (Value::String(name), value)).collect());
             self.override_with(wanted, &path, &mut all);
             *entries = self.entries(&path, Some(all));
-        }
-    }
-
-    fn pages(&mut self, path: &Path, value: Value) -> Pages {
-        let pages: raw::Pages = self.section(path, value);
-        Pages {
-            home: self.value(&path.key("home"), pages.home, flag).unwrap_or(DEFAULT_PAGES.home),
-            stat: self.value(&path.key("stat"), pages.stat, flag).unwrap_or(DEFAULT_PAGES.stat),
-            config: self.value(&path.key("config"), pages.config, flag).unwrap_or(DEFAULT_PAGES.config),
         }
     }
 

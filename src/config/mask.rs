@@ -38,7 +38,8 @@ fn words_without_secrets(words: &[String]) -> Vec<String> {
     before.zip(words).map(mask).collect()
 }
 
-fn text_without_secrets(text: &str) -> String {
+/// A text to be shown.
+pub fn text_without_secrets(text: &str) -> String {
     values_masked(&users_masked(text))
 }
 

@@ -19,6 +19,7 @@ mod locate;
 mod mask;
 mod model;
 mod overrides;
+mod pages;
 mod places;
 mod print;
 mod raw;
@@ -40,7 +41,7 @@ pub(crate) use checker::suggestion;
 pub use fault::{Fault, Faults, Position};
 pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
-pub use mask::masked;
+pub use mask::{masked, text_without_secrets};
 pub use model::{
     Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Serving, Source, Stream, StreamName, StreamPath,
 };

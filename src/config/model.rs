@@ -21,14 +21,20 @@ pub struct Config {
 }
 
 /// Which pages are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pages {
     /// `/`, with links and live pictures.
     pub home: bool,
-    /// `/stat`, with the state of all feeds and streams.
-    pub stat: bool,
+    /// Where the state of all feeds and streams is, if anywhere.
+    pub stat: Option<StreamPath>,
+    /// Where the same is as JSON, if anywhere.
+    pub stat_json: Option<StreamPath>,
     /// `/config`, with the configuration as it is understood, without its secrets.
     pub config: bool,
+    /// `/metrics`, with the same numbers for Prometheus.
+    pub metrics: bool,
+    /// Whether the state tells the addresses of viewers.
+    pub clients: bool,
 }
 
 /// A configured origin of media.

@@ -1,7 +1,7 @@
 //! Checked values → the YAML that they could have been read from, with everything resolved.
 
 use super::{
-    model::{Config, Encoding, Feed, Mode, Pages, Serving, Source, Stream},
+    model::{Config, Encoding, Feed, Mode, Pages, Serving, Source, Stream, StreamPath},
     raw,
 };
 use serde::Serialize;
@@ -28,7 +28,7 @@ fn keys(config: &Config) -> raw::File {
         listenaddr: Some(text(config.listen_addr)),
         listenport: Some(Value::from(config.listen_port)),
         logdir: config.logdir.as_deref().map(path),
-        pages: Some(value(&pages(config.pages))),
+        pages: Some(value(&pages(&config.pages))),
         templates: None,
         pipelines_dir: None,
         sets: None,
@@ -37,9 +37,21 @@ fn keys(config: &Config) -> raw::File {
     }
 }
 
-fn pages(pages: Pages) -> raw::Pages {
+fn pages(pages: &Pages) -> raw::Pages {
+    let usual = Pages::default();
     let flag = |flag| Some(Value::Bool(flag));
-    raw::Pages { home: flag(pages.home), stat: flag(pages.stat), config: flag(pages.config) }
+    let placed = |page: &Option<StreamPath>, usual: Option<StreamPath>| match page {
+        Some(path) if *page != usual => Some(text(path.encoded())),
+        page => flag(page.is_some()),
+    };
+    raw::Pages {
+        home: flag(pages.home),
+        stat: placed(&pages.stat, usual.stat),
+        stat_json: placed(&pages.stat_json, usual.stat_json),
+        config: flag(pages.config),
+        metrics: flag(pages.metrics),
+        clients: flag(pages.clients),
+    }
 }
 
 fn feed(feed: &Feed) -> raw::Feed {
@@ -117,7 +129,7 @@ fn list(items: &[impl ToString]) -> Value {
 mod tests {
     use super::*;
     use crate::{
-        config::{FeedName, Pages, Position, StreamName, StreamPath, parse},
+        config::{FeedName, Position, StreamName, parse},
         media::Container,
     };
     use proptest::prelude::*;
@@ -185,45 +197,57 @@ mod tests {
             prop::sample::select(&[Serving::Shared, Serving::Exclusive, Serving::Shot][..]),
         );
         let streams = prop::collection::btree_map(name, stream, 0..4);
-        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<[bool; 3]>());
-        (top, feeds, streams).prop_map(|((listen_addr, listen_port, logdir, [home, stat, config]), feeds, streams)| {
-            let mut parent = None;
-            let feeds: Vec<_> = feeds
-                .into_iter()
-                .map(|(name, (source, mode, no_resurrect))| {
-                    let name = FeedName::new(&name).unwrap();
-                    let is_command = matches!(source, Source::Command(_));
-                    let parent = parent.replace(name.clone()).filter(|_| is_command);
-                    Feed { name, source, parent, mode, no_resurrect }
-                })
-                .collect();
-            let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
-                let (mut encoding, path, mut container, count, serving) = parts;
-                let least = usize::from(matches!(encoding, Encoding::Copy));
-                let count = usize::from(count).clamp(least, feeds.len());
-                let mut used = Serving::Shared;
-                if let Encoding::Command(words) = &mut encoding {
-                    words.extend((1..=count).filter(|_| count > 1).map(|number| format!("{{input{number}}}")));
-                    used = serving;
-                }
-                let mut mimetype = container.mimetype().to_owned();
-                if used == Serving::Shot {
-                    (container, mimetype) = (Container::Raw, "image/jpeg".to_owned());
-                }
-                Stream {
-                    name: StreamName::new(&name).unwrap(),
-                    feeds: feeds.iter().take(count).map(|feed| feed.name.clone()).collect(),
-                    path: StreamPath::new(&format!("/{index}/{path}")).unwrap(),
-                    container,
-                    mimetype,
-                    encoding,
-                    serving: used,
-                }
-            });
-            let streams = streams.collect();
-            let (logdir, pages) = (logdir.map(Into::into), Pages { home, stat, config });
-            Config { listen_addr, listen_port, logdir, pages, feeds, streams }
-        })
+        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<[bool; 6]>());
+        (top, feeds, streams).prop_map(
+            |(
+                (listen_addr, listen_port, logdir, [home, stat_is_on, placed, config, metrics, clients]),
+                feeds,
+                streams,
+            )| {
+                let mut parent = None;
+                let feeds: Vec<_> = feeds
+                    .into_iter()
+                    .map(|(name, (source, mode, no_resurrect))| {
+                        let name = FeedName::new(&name).unwrap();
+                        let is_command = matches!(source, Source::Command(_));
+                        let parent = parent.replace(name.clone()).filter(|_| is_command);
+                        Feed { name, source, parent, mode, no_resurrect }
+                    })
+                    .collect();
+                let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
+                    let (mut encoding, path, mut container, count, serving) = parts;
+                    let least = usize::from(matches!(encoding, Encoding::Copy));
+                    let count = usize::from(count).clamp(least, feeds.len());
+                    let mut used = Serving::Shared;
+                    if let Encoding::Command(words) = &mut encoding {
+                        words.extend((1..=count).filter(|_| count > 1).map(|number| format!("{{input{number}}}")));
+                        used = serving;
+                    }
+                    let mut mimetype = container.mimetype().to_owned();
+                    if used == Serving::Shot {
+                        (container, mimetype) = (Container::Raw, "image/jpeg".to_owned());
+                    }
+                    Stream {
+                        name: StreamName::new(&name).unwrap(),
+                        feeds: feeds.iter().take(count).map(|feed| feed.name.clone()).collect(),
+                        path: StreamPath::new(&format!("/{index}/{path}")).unwrap(),
+                        container,
+                        mimetype,
+                        encoding,
+                        serving: used,
+                    }
+                });
+                let streams = streams.collect();
+                let usual = Pages::default();
+                let other = StreamPath::new("/what is it.html").ok();
+                let stat = if placed { other } else { usual.stat };
+                let stat = stat.filter(|_| stat_is_on);
+                let stat_json = usual.stat_json.filter(|_| home);
+                let (logdir, pages) =
+                    (logdir.map(Into::into), Pages { home, stat, stat_json, config, metrics, clients });
+                Config { listen_addr, listen_port, logdir, pages, feeds, streams }
+            },
+        )
     }
 
     proptest! {
@@ -334,7 +358,10 @@ listenport: 8090
 pages:
   home: true
   stat: true
+  stat_json: true
   config: false
+  metrics: true
+  clients: false
 feeds:
   cam:
     command:

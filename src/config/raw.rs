@@ -46,7 +46,13 @@ pub(super) struct Pages {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stat: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stat_json: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) config: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metrics: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) clients: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.

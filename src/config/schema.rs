@@ -92,7 +92,10 @@ fn schema() -> Value {
         "listenaddr" | "logdir" => json!({"type": ["string", "null"]}),
         other => panic!("what is `{other}`?"),
     });
-    let pages = section("`pages:`", raw::keys::<raw::Pages>(), |_| flag());
+    let pages = section("`pages:`", raw::keys::<raw::Pages>(), |key| match key {
+        "stat" | "stat_json" => json!({"anyOf": [flag(), {"type": "string", "pattern": "^/"}]}),
+        _ => flag(),
+    });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
         "command" => json!({"type": ["string", "array"], "items": scalar()}),

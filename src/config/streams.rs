@@ -5,7 +5,7 @@ use super::{
     checker::{Checker, Expected, kind, place, quoted},
     fault::Path,
     locate::Place,
-    model::{Encoding, FeedName, NameError, Serving, Stream, StreamName, StreamPath},
+    model::{Encoding, FeedName, NameError, Pages, Serving, Stream, StreamName, StreamPath},
     raw, typed,
 };
 use crate::media::Container;
@@ -14,8 +14,20 @@ use serde_yaml::Value;
 use std::collections::HashMap;
 
 /// Paths of the server itself. What begins with `/api/` or `/stream/` is its own too.
-const RESERVED: [&str; 11] =
-    ["/", "/stat", "/stat.json", "/config", "/metrics", "/livez", "/readyz", "/healthz", "/events", "/api", "/stream"];
+const RESERVED: [&str; 12] = [
+    "/",
+    "/stat",
+    "/stat.js",
+    "/stat.json",
+    "/config",
+    "/metrics",
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/events",
+    "/api",
+    "/stream",
+];
 /// What follows a stream's path in the path of its picture.
 const PICTURES: [&str; 4] = ["/pic", "/pic.jpg", "/pic.jpeg", "/pic.png"];
 
@@ -27,7 +39,13 @@ struct Checked {
 
 impl Checker {
     /// Checks all streams; `feeds` are the names of all feeds, even of those with faults.
-    pub(super) fn streams(&mut self, path: &Path, entries: raw::Entries<Value>, feeds: &[String]) -> Vec<Stream> {
+    pub(super) fn streams(
+        &mut self,
+        path: &Path,
+        entries: raw::Entries<Value>,
+        feeds: &[String],
+        pages: &Pages,
+    ) -> Vec<Stream> {
         let mut checked = Vec::new();
         for (name, value) in entries {
             if self.is_full() {
@@ -35,7 +53,7 @@ impl Checker {
             }
             checked.extend(self.stream(&path.key(&name), &name, value, feeds));
         }
-        self.paths(path, &checked);
+        self.paths(path, &checked, pages);
         checked.into_iter().map(|checked| checked.stream).collect()
     }
 
@@ -192,15 +210,18 @@ impl Checker {
     }
 
     /// No two things may be found under one path.
-    fn paths(&mut self, path: &Path, streams: &[Checked]) {
+    fn paths(&mut self, path: &Path, streams: &[Checked], pages: &Pages) {
         let mut owners: HashMap<&str, &str> = HashMap::new();
         let mut clashes = Vec::new();
         for checked in streams {
             let (name, path) = (checked.stream.name.as_str(), checked.stream.path.as_str());
             let is_own = path.strip_prefix("/stream/") == Some(name);
-            let is_reserved = RESERVED.contains(&path) || path.starts_with("/api/") || path.starts_with("/stream/");
-            if is_reserved && !is_own {
+            if is_reserved(path) && !is_own {
                 clashes.push((checked, format!("`{path}` belongs to voyandz itself")));
+            } else if let Some(page) = pages.at(path) {
+                clashes.push((checked, format!("`{path}` is the page of `pages.{page}` already")));
+            } else if let Some(page) = PICTURES.iter().find_map(|picture| pages.at(&format!("{path}{picture}"))) {
+                clashes.push((checked, format!("its picture would be the page of `pages.{page}`")));
             } else if let Some(owner) = owners.get(path) {
                 clashes.push((checked, format!("`{path}` is the URL of stream `{owner}` already")));
             } else {
@@ -223,6 +244,11 @@ impl Checker {
             }
         }
     }
+}
+
+/// Whether a path is for the server itself, or may become so.
+pub(super) fn is_reserved(path: &str) -> bool {
+    RESERVED.contains(&path) || path.starts_with("/api/") || path.starts_with("/stream/")
 }
 
 fn another_feed(text: &str, known: &[String], before: &[FeedName]) -> Result<FeedName, Expected> {
@@ -249,7 +275,7 @@ impl From<NameError> for Expected {
     }
 }
 
-fn url(text: &str) -> Result<StreamPath, Expected> {
+pub(super) fn url(text: &str) -> Result<StreamPath, Expected> {
     let decoded = percent_decode_str(text).decode_utf8();
     let decoded = decoded.map_err(|_| "percent-encoded UTF-8")?;
     StreamPath::new(&decoded).map_err(Expected::from)

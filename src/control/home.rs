@@ -1,66 +1,32 @@
 //! `/`: every stream with a live picture, links, and commands to copy. Complete without JavaScript.
 
+use super::page::Page;
 use crate::{
-    config::{self, Serving},
+    config::{self, Pages, Serving},
     feed::registry::{Registry, StreamHandle},
     media::Container,
 };
-use http::{HeaderValue, header};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-
-/// No foreign content, no scripts; styles are in the page.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'",
-);
-
-const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--line:#d9dee4;--page:#f5f7f9;--card:#fff;--mark:#0b6bcb}
-@media(prefers-color-scheme:dark){:root{--ink:#e8ecf1;--soft:#9aa6b2;--line:#2c343d;--page:#12161b;--card:#1a2027;--mark:#6cb6ff}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1.5rem clamp(1rem,4vw,3rem) 3rem;max-width:80rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.5rem;margin:0}header p{color:var(--soft);margin:.25rem 0 1.5rem}
-main{display:grid;gap:1.25rem;grid-template-columns:repeat(auto-fill,minmax(min(22rem,100%),1fr))}
-article{background:var(--card);border:1px solid var(--line);border-radius:.75rem;overflow:hidden;display:flex;flex-direction:column}
-.view{aspect-ratio:16/9;background:#000;display:grid;place-items:center;color:#9aa6b2;font-size:.875rem;text-align:center}
-.view img,.view video{width:100%;height:100%;object-fit:contain;display:block}
-.view a{color:#6cb6ff;padding:1rem}
-.text{padding:1rem;min-width:0}h2{font-size:1.0625rem;margin:0 0 .25rem;overflow-wrap:anywhere}
-a{color:var(--mark)}.kind{color:var(--soft);font-size:.875rem;margin:0 0 .75rem}
-nav{display:flex;gap:.25rem 1rem;flex-wrap:wrap;margin-bottom:.75rem}
-pre{margin:.25rem 0 0;padding:.5rem .625rem;border:1px solid var(--line);border-radius:.375rem;overflow-x:auto;font-size:.8125rem}
-footer{color:var(--soft);font-size:.875rem;margin-top:2rem}
-";
+use maud::{Markup, html};
 
 /// The page. `host` is the server's address as this client knows it.
-pub fn page(registry: &Registry, host: Option<&str>) -> warp::reply::Response {
+pub fn page(registry: &Registry, pages: &Pages, host: Option<&str>) -> warp::reply::Response {
     let base = format!("http://{}", host.unwrap_or("localhost"));
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                link rel="icon" href="data:,";
-                title { "voyandz" }
-                style { (PreEscaped(STYLE)) }
+    let page = Page {
+        title: "voyandz",
+        style: "",
+        script: None,
+        header: html! {
+            p { (count(registry.streams().len() + registry.private().len())) }
+            @if let Some(path) = &pages.stat { nav aria-label="Pages" { a href=(path.encoded()) { "State" } } }
+        },
+        main: html! {
+            div.cards {
+                @for stream in registry.streams() { (card(stream, &base)) }
+                @for stream in registry.private() { (private_card(&stream.config)) }
             }
-            body {
-                header {
-                    h1 { "voyandz" }
-                    p { (count(registry.streams().len() + registry.private().len())) }
-                }
-                main {
-                    @for stream in registry.streams() { (card(stream, &base)) }
-                    @for stream in registry.private() { (private_card(&stream.config)) }
-                }
-                footer { "voyandz " (env!("CARGO_PKG_VERSION")) }
-            }
-        }
+        },
     };
-    let mut response = warp::reply::Response::new(page.into_string().into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    response
+    page.answer()
 }
 
 fn count(streams: usize) -> String {

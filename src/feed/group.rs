@@ -4,6 +4,7 @@
 use super::{
     pool::Pool,
     source::Flow,
+    status::Status,
     transfer::{PictureReply, Pictures, pump, send_feed},
     worker::Worker,
 };
@@ -47,6 +48,8 @@ pub struct Setup {
     pub feeds: BTreeMap<u32, FanOut>,
     /// For each stream of the plan: where its packets go.
     pub streams: BTreeMap<u32, SharedWriter>,
+    /// Told how the items are.
+    pub statuses: BTreeMap<Item, Status>,
 }
 
 /// Handle to a group.
@@ -115,6 +118,7 @@ impl Group {
             plan: Plan { epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(), ..setup.plan },
             feeds: setup.feeds,
             streams: watch::Sender::new(setup.streams),
+            statuses: setup.statuses,
             keyframes: BTreeMap::new(),
             requests: requests.downgrade(),
             pool,
@@ -168,6 +172,7 @@ struct Task {
     plan: Plan,
     feeds: BTreeMap<u32, FanOut>,
     streams: watch::Sender<BTreeMap<u32, SharedWriter>>,
+    statuses: BTreeMap<Item, Status>,
     /// Pass on what readers of each stream wish.
     keyframes: BTreeMap<u32, AbortOnDropHandle<()>>,
     requests: mpsc::WeakSender<Request>,
@@ -222,6 +227,9 @@ impl Task {
                     }
                     self.feed_stream(stream);
                 }
+                if let Some(status) = self.statuses.get(&item) {
+                    status.runs_in(self.link.as_ref().map(|link| link.worker.pid()));
+                }
                 self.send(ToWorker::Start { item });
                 self.running.insert(item, Running { flow, ended, gone_by: None });
             }
@@ -241,7 +249,7 @@ impl Task {
     }
 
     fn change(&mut self, setup: Setup) {
-        let Setup { name, plan, feeds, streams } = setup;
+        let Setup { name, plan, feeds, streams, statuses } = setup;
         self.name = name;
         let plan = Plan { epoch: self.plan.epoch, ..plan };
         if plan != self.plan {
@@ -250,6 +258,7 @@ impl Task {
         }
         self.feeds = feeds;
         self.streams.send_replace(streams);
+        self.statuses = statuses;
         self.watch_wishes();
         self.unfeed();
     }
@@ -342,13 +351,21 @@ impl Task {
             FromWorker::Ended { item, why } => self.ended(item, why),
             FromWorker::Tracks { feed, tracks } => {
                 let name = self.item_name(Item::Feed(feed));
-                for track in tracks {
+                for track in &tracks {
                     tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
+                }
+                if let Some(status) = self.statuses.get(&Item::Feed(feed)) {
+                    status.has(tracks);
                 }
             }
             FromWorker::PictureFailed { id, fault } => self.pictures.answer(id, Err(fault)),
             FromWorker::Log { level, item, text } => {
                 let name = item.map_or(self.name.clone(), |item| self.item_name(item));
+                if let Some(status) = item.and_then(|item| self.statuses.get(&item))
+                    && level != LogLevel::Debug
+                {
+                    status.says(&text);
+                }
                 match level {
                     LogLevel::Error => tracing::error!(name, "{text}"),
                     LogLevel::Warn => tracing::warn!(name, "{text}"),

@@ -79,6 +79,13 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether it runs and media came.
+    pub const fn has_media(self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Lingering { since: Some(_), .. })
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {

@@ -18,6 +18,7 @@ pub mod private;
 pub mod program;
 pub mod registry;
 pub mod source;
+pub mod status;
 pub mod stderr;
 pub mod supervisor;
 mod transfer;

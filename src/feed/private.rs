@@ -7,12 +7,13 @@ use super::{
     demand::{Demand, Lease},
     program::{Exit, Program},
     source::Flow,
+    status::Status,
 };
 use crate::{
     config,
     ipc::Ended,
     media::Container,
-    stream::{Entry, FanOut, Join, Reader, SharedWriter, Writer},
+    stream::{Audience, Entry, FanOut, Join, Reader, SharedWriter, Writer},
     sys::{Shutdown, guard},
     telemetry::{Repeats, Report},
 };
@@ -20,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use std::{
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{
     io::AsyncReadExt,
@@ -43,6 +44,8 @@ const READ_SIZE: usize = 64 << 10;
 pub struct PrivateStream {
     /// What the configuration says of it.
     pub config: config::Stream,
+    /// Who watches it.
+    pub audience: Audience,
     program: Program,
     needs: Vec<Demand>,
     runs: Arc<Semaphore>,
@@ -78,10 +81,26 @@ pub enum NoShot {
 
 impl PrivateStream {
     /// A stream of this program, which reads what `needs` start.
-    pub fn new(config: config::Stream, program: Program, needs: Vec<Demand>, shutdown: Shutdown) -> Self {
+    pub fn new(
+        config: config::Stream,
+        program: Program,
+        needs: Vec<Demand>,
+        audience: Audience,
+        shutdown: Shutdown,
+    ) -> Self {
         let runs = Arc::new(Semaphore::new(RUNS));
         let stop = shutdown.token().child_token();
-        Self { config, program, needs, runs, failures: Mutex::default(), shutdown, stop }
+        Self { config, audience, program, needs, runs, failures: Mutex::default(), shutdown, stop }
+    }
+
+    /// How many runs there are now.
+    pub fn runs(&self) -> usize {
+        RUNS.saturating_sub(self.runs.available_permits())
+    }
+
+    /// How the runs are, all together.
+    pub fn status(&self) -> &Status {
+        &self.program.status
     }
 
     /// Ends all runs, as the end of the server does.
@@ -181,11 +200,13 @@ impl PrivateStream {
     /// A place among the runs, and what a run needs.
     fn run(&self) -> Result<(OwnedSemaphorePermit, Vec<Lease>), Busy> {
         let permit = self.runs.clone().try_acquire_owned().map_err(|_| Busy)?;
+        self.program.status.started();
         Ok((permit, self.needs.iter().map(Demand::lease).collect()))
     }
 
     fn failed(&self, reason: &str) {
         let name = &self.program.name;
+        self.program.status.ended(Some(reason.trim_end()), SystemTime::now());
         // What it said is in the log already.
         let reason = reason.lines().next_back().unwrap_or_default();
         match self.failures.lock().unwrap_or_else(PoisonError::into_inner).failed(Instant::now()) {

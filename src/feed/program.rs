@@ -16,7 +16,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::stderr::{self, LastWords, Voice};
+use super::{
+    status::Status,
+    stderr::{self, Ear, LastWords, Voice},
+};
 
 /// Size of the pipe between a program and us, so that a short stall of ours does not stall an encoder.
 const PIPE_SIZE: usize = 1 << 20;
@@ -38,6 +41,8 @@ pub struct Program {
     pub inputs: Vec<FanOut>,
     /// What it says in the log, over all its runs.
     pub voice: Voice,
+    /// Is told its process and what it says.
+    pub status: Status,
     /// Where its standard error output is kept, beside the log.
     pub stderr_file: Option<PathBuf>,
 }
@@ -93,9 +98,12 @@ impl Program {
         // The command holds the ends of the inputs; the program's are to be the only ones.
         drop(command);
         let group = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        let stderr = child.stderr.take().map(|output| {
-            tokio::spawn(stderr::keep(self.name.clone(), output, self.voice.clone(), self.stderr_file.clone()))
-        });
+        self.status.runs_in(child.id());
+        let heard = Ear { voice: self.voice.clone(), status: self.status.clone() };
+        let stderr = child
+            .stderr
+            .take()
+            .map(|output| tokio::spawn(stderr::keep(self.name.clone(), output, heard, self.stderr_file.clone())));
         let mut inputs: Vec<_> = feeds.into_iter().map(|(input, packets)| tokio::spawn(feed(input, packets))).collect();
         if let (Some(stdin), Some(packets)) = (child.stdin.take(), stdin_packets) {
             inputs.push(tokio::spawn(feed(stdin, packets)));

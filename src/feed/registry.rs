@@ -1,14 +1,32 @@
-//! The streams of a server, for all who offer them: each protocol, the pages, the API.
+//! The feeds and streams of a server, for all who offer them: each protocol, the pages, the API.
 
-use super::{demand::Demand, group::Group, picture::Stills, private::PrivateStream};
-use crate::{config, stream::FanOut};
+use super::{demand::Demand, group::Group, picture::Stills, private::PrivateStream, status::Status};
+use crate::{
+    config,
+    stream::{Audience, FanOut},
+};
 use std::sync::Arc;
+
+/// One feed: what it is and how it is.
+#[derive(Debug)]
+pub struct FeedHandle {
+    /// What the configuration says of it.
+    pub config: config::Feed,
+    /// How it is.
+    pub status: Status,
+    /// Its bytes as they come in; `None` when they stay in a worker.
+    pub fanout: Option<FanOut>,
+}
 
 /// One stream: what it is, where its packets are, and how to make it run.
 #[derive(Debug)]
 pub struct StreamHandle {
     /// What the configuration says of it.
     pub config: config::Stream,
+    /// How what makes it is: its own encoder, or the feed that it hands on.
+    pub status: Status,
+    /// Who watches it.
+    pub audience: Audience,
     /// Its packets.
     pub fanout: FanOut,
     /// To be leased while it is used.
@@ -21,17 +39,23 @@ pub struct StreamHandle {
     pub stills: Stills,
 }
 
-/// All streams, in the order of the configuration. Clones are the same.
+/// All feeds and streams, in the order of the configuration. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Registry {
+    feeds: Arc<[FeedHandle]>,
     streams: Arc<[Arc<StreamHandle>]>,
     private: Arc<[Arc<PrivateStream>]>,
 }
 
 impl Registry {
-    /// A registry of these streams.
-    pub fn new(streams: Vec<Arc<StreamHandle>>, private: Vec<Arc<PrivateStream>>) -> Self {
-        Self { streams: streams.into(), private: private.into() }
+    /// A registry of these feeds and streams.
+    pub fn new(feeds: Vec<FeedHandle>, streams: Vec<Arc<StreamHandle>>, private: Vec<Arc<PrivateStream>>) -> Self {
+        Self { feeds: feeds.into(), streams: streams.into(), private: private.into() }
+    }
+
+    /// The feeds.
+    pub fn feeds(&self) -> &[FeedHandle] {
+        &self.feeds
     }
 
     /// The streams that are made once, for all.

@@ -1,5 +1,6 @@
 //! What programs and workers say on their standard error output: to the log, at a bounded rate, and to a bounded file.
 
+use super::status::Status;
 use crate::telemetry::{Repeats, Report};
 use std::{
     collections::VecDeque,
@@ -36,6 +37,15 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 /// What one program says, over all its runs: a repetition is not said again, but counted.
 #[derive(Debug, Clone, Default)]
 pub struct Voice(Arc<Mutex<Memory>>);
+
+/// Who hears what a program says.
+#[derive(Debug, Default)]
+pub struct Ear {
+    /// Knows what it said before.
+    pub voice: Voice,
+    /// Is told each line.
+    pub status: Status,
+}
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -113,7 +123,7 @@ impl LastWords {
 }
 
 /// Logs the lines of `output` under `name` until it ends, and returns the last of them.
-pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, voice: Voice, file: Option<PathBuf>) -> LastWords {
+pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, ear: Ear, file: Option<PathBuf>) -> LastWords {
     let mut output = BufReader::with_capacity(PIPE, output);
     let mut file = KeptFile::open(file).await;
     let (mut line, mut last) = (Vec::new(), LastWords::default());
@@ -145,7 +155,8 @@ pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, voice: Voice, 
         file.write(&line).await;
         let Some(text) = said(&line) else { continue };
         last.add(&text);
-        let heard = voice.0.lock().unwrap_or_else(PoisonError::into_inner).hear(&text, Instant::now());
+        ear.status.says(&text);
+        let heard = ear.voice.0.lock().unwrap_or_else(PoisonError::into_inner).hear(&text, Instant::now());
         match heard {
             Hearing::Say => tracing::info!(name = %name, "says: {text}"),
             Hearing::Sum(lines) => {
@@ -225,7 +236,7 @@ mod tests {
         let path = folder.path().join("cam.log");
         let text = "x".repeat(999) + "\n";
         let flood = text.repeat(usize::try_from(FILE_SIZE / 1000 * 3).unwrap()) + "the end\r\n\n";
-        let last = keep("feed cam".into(), flood.as_bytes(), Voice::default(), Some(path.clone())).await;
+        let last = keep("feed cam".into(), flood.as_bytes(), Ear::default(), Some(path.clone())).await;
         assert_eq!(last.line(), Some("the end"));
         assert!(last.text().ends_with("x\nthe end\n") && last.text().len() <= LAST_WORDS);
         for file in [path.clone(), folder.path().join("cam.log.1")] {

@@ -4,6 +4,7 @@ use super::{
     demand::{Demand, Lease},
     machine::{Action, End, Input, Machine, Policy, State},
     source::{Flow, Source},
+    status::Status,
 };
 use crate::{
     ipc::Ended,
@@ -14,7 +15,7 @@ use crate::{
 use std::{
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +40,7 @@ pub struct Supervisor {
     /// What has to run for this to make sense; wanted while this is not idle.
     pub needs: Vec<Demand>,
     /// Where it is in its life, for whoever asks.
-    pub state: watch::Sender<State>,
+    pub status: Status,
     /// Says that its task goes on.
     pub pulse: Pulse,
 }
@@ -104,12 +105,15 @@ impl Supervisor {
                 event = next_event(&mut run) => match event {
                     Event::FirstMedia => Input::FirstMedia,
                     Event::Stalled(reason) => {
-                        self.report(&format!("stalled: {reason}"), &mut repeats);
+                        let reason = format!("stalled: {reason}");
+                        self.status.ended(Some(&reason), SystemTime::now());
+                        self.report(&reason, &mut repeats);
                         Input::Stalled
                     }
                     Event::Ended(ended) => {
                         run = None;
                         let (end, reason) = describe(&ended);
+                        self.status.ended(reason.as_deref(), SystemTime::now());
                         if let Some(reason) = reason {
                             self.report(&reason, &mut repeats);
                         }
@@ -141,11 +145,15 @@ impl Supervisor {
         if let Some(run) = run {
             run.stop.cancel();
             let _ = tokio::time::timeout(LAST_STOP, run.task).await;
+            self.status.ended(None, SystemTime::now());
         }
+        // What comes after it, in another configuration, begins there.
+        self.status.is_now(State::Idle, SystemTime::now());
     }
 
     fn start(&self) -> Run {
         tracing::debug!(name = %self.name, "starting");
+        self.status.started();
         let stop = CancellationToken::new();
         let (teller, flow) = watch::channel(Flow::Nothing);
         let task = tokio::spawn(self.source.clone().run(stop.clone(), teller));
@@ -183,7 +191,7 @@ impl Supervisor {
         if now == State::Idle && before == State::Stopping {
             tracing::info!(name = %self.name, "stopped: nobody wants it");
         }
-        self.state.send_replace(now);
+        self.status.is_now(now, SystemTime::now());
     }
 
     fn report(&self, reason: &str, repeats: &mut Repeats) {

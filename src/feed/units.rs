@@ -4,21 +4,21 @@ use super::{
     command::CommandSource,
     demand::Demand,
     group::{Group, ItemSource, Setup},
-    machine::State,
     pipe::PipeSource,
     plan::{self, GroupId, GroupLayout, Layout, Run, Unit, UnitId, Wiring},
     pool::Pool,
     private::PrivateStream,
     program::Program,
-    registry::{Registry, StreamHandle},
+    registry::{FeedHandle, Registry, StreamHandle},
     source::Source,
+    status::Status,
     stderr::Voice,
     supervisor::{Supervisor, Terms},
 };
 use crate::{
-    config::{Config, StreamName},
+    config::{Config, FeedName, StreamName},
     ipc::Item,
-    stream::{FanOut, SharedWriter, Writer},
+    stream::{Audience, FanOut, SharedWriter, Writer},
     sys::{Shutdown, service::Pulses},
 };
 use std::{
@@ -36,6 +36,7 @@ pub struct Units {
     groups: BTreeMap<GroupId, RunningGroup>,
     running: BTreeMap<UnitId, Running>,
     private: BTreeMap<StreamName, Arc<PrivateStream>>,
+    audiences: BTreeMap<StreamName, Audience>,
     pool: Pool,
     shutdown: Shutdown,
     pulses: Pulses,
@@ -47,6 +48,7 @@ struct Outlet {
     fanout: FanOut,
     writer: SharedWriter,
     demand: Demand,
+    status: Status,
     is_ours: bool,
 }
 
@@ -69,7 +71,7 @@ impl Outlet {
         let is_ours = unit.is_ours();
         let fanout = FanOut::new(is_ours);
         let writer = SharedWriter::new(Writer::new(fanout.clone(), is_ours));
-        Self { fanout, writer, demand: Demand::default(), is_ours }
+        Self { fanout, writer, demand: Demand::default(), status: Status::default(), is_ours }
     }
 }
 
@@ -82,6 +84,7 @@ impl Units {
             groups: BTreeMap::new(),
             running: BTreeMap::new(),
             private: BTreeMap::new(),
+            audiences: BTreeMap::new(),
             pool,
             shutdown,
             pulses,
@@ -101,6 +104,10 @@ impl Units {
         self.layout = layout;
         self.change_groups().await;
         let begun = self.begin();
+        self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
+        for stream in &config.streams {
+            self.audiences.entry(stream.name.clone()).or_default();
+        }
         self.begin_private(config);
         (self.registry(config), Exchange { ended, begun })
     }
@@ -171,7 +178,20 @@ impl Units {
             .stream_units
             .iter()
             .filter_map(|(stream, unit)| Some((*stream, self.outlets.get(unit)?.writer.clone())));
-        Setup { name: group.name.clone(), plan: group.plan.clone(), feeds: feeds.collect(), streams: streams.collect() }
+        let status = |id: &UnitId| Some(self.outlets.get(id)?.status.clone());
+        let feed_statuses = group.plan.feeds.iter().filter_map(|(number, feed)| {
+            let id = UnitId::Feed(FeedName::new(&feed.name).ok()?);
+            Some((Item::Feed(*number), status(&id)?))
+        });
+        let stream_statuses =
+            group.stream_units.iter().filter_map(|(number, unit)| Some((Item::Stream(*number), status(unit)?)));
+        Setup {
+            name: group.name.clone(),
+            plan: group.plan.clone(),
+            feeds: feeds.collect(),
+            streams: streams.collect(),
+            statuses: feed_statuses.chain(stream_statuses).collect(),
+        }
     }
 
     /// Starts supervisors for the units that have none, and tells the others what is new to them. Returns how many began.
@@ -193,7 +213,7 @@ impl Units {
                 source,
                 demand: outlet.demand.clone(),
                 needs: unit.needs.iter().filter_map(|need| Some(self.outlets.get(need)?.demand.clone())).collect(),
-                state: watch::Sender::new(State::Idle),
+                status: outlet.status.clone(),
                 pulse: self.pulses.add(id.to_string()),
             };
             let stop = self.shutdown.token().child_token();
@@ -227,6 +247,7 @@ impl Units {
             stdin: wiring.stdin.as_ref().and_then(packets),
             inputs: wiring.descriptors.iter().filter_map(packets).collect(),
             voice: Voice::default(),
+            status: self.outlets.get(id).map(|outlet| outlet.status.clone()).unwrap_or_default(),
             stderr_file: wiring.stderr_file.clone(),
         }
     }
@@ -241,9 +262,15 @@ impl Units {
             let program = self.program(&UnitId::Stream(stream.name.clone()), wiring);
             let needs = wiring.inputs();
             let needs = needs.iter().filter_map(|unit| Some(self.outlets.get(unit)?.demand.clone())).collect();
-            let private = PrivateStream::new(stream.clone(), program, needs, self.shutdown.clone());
+            let private =
+                PrivateStream::new(stream.clone(), program, needs, self.audience(&stream.name), self.shutdown.clone());
             self.private.insert(stream.name.clone(), Arc::new(private));
         }
+    }
+
+    /// The viewers of a stream, who may be older than its configuration.
+    fn audience(&self, stream: &StreamName) -> Audience {
+        self.audiences.get(stream).cloned().unwrap_or_default()
     }
 
     fn registry(&self, config: &Config) -> Registry {
@@ -253,6 +280,8 @@ impl Units {
             let outlet = self.outlets.get(&placed.unit)?;
             Some(Arc::new(StreamHandle {
                 config: stream.clone(),
+                status: outlet.status.clone(),
+                audience: self.audience(&stream.name),
                 fanout: outlet.fanout.clone(),
                 demand: outlet.demand.clone(),
                 group: self.groups.get(&placed.group)?.handle.clone(),
@@ -260,7 +289,17 @@ impl Units {
                 stills: Default::default(),
             }))
         });
-        Registry::new(streams.collect(), private)
+        let feeds = config.feeds.iter().filter_map(|feed| {
+            let id = UnitId::Feed(feed.name.clone());
+            let stays_in_worker = matches!(self.layout.units.get(&id)?.run, Run::Item { .. });
+            let outlet = self.outlets.get(&id)?;
+            Some(FeedHandle {
+                config: feed.clone(),
+                status: outlet.status.clone(),
+                fanout: (!stays_in_worker).then(|| outlet.fanout.clone()),
+            })
+        });
+        Registry::new(feeds.collect(), streams.collect(), private)
     }
 }
 

@@ -66,7 +66,7 @@ impl Worker {
         drop(command);
         let pid = child.id().unwrap_or_default();
         if let Some(output) = child.stderr.take() {
-            tokio::spawn(stderr::keep(format!("worker {pid}").into(), output, stderr::Voice::default(), None));
+            tokio::spawn(stderr::keep(format!("worker {pid}").into(), output, stderr::Ear::default(), None));
         }
         let (events_in, events) = mpsc::channel(MESSAGES);
         let (control_in, control_out) = mpsc::channel(MESSAGES);

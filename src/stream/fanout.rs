@@ -1,14 +1,14 @@
 //! A ring that is shared between one writer and many readers.
 
-use super::ring::{Cursor, Delivery, Entry, Join, Ring};
+use super::{
+    meter::{Meter, Reading},
+    ring::{Cursor, Delivery, Entry, Join, Ring},
+};
 use crate::media::{Container, Packet};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -24,10 +24,6 @@ pub struct FanOut(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    readers: AtomicUsize,
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    gaps: AtomicU64,
     wants_keyframe: Notify,
     can_force: bool,
     container: watch::Sender<Option<Container>>,
@@ -36,6 +32,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     ring: Ring,
+    meter: Meter,
     /// Grows with each change of the ring.
     version: Version,
     /// Readers that found nothing.
@@ -44,29 +41,18 @@ struct State {
     spare: Vec<Waker>,
 }
 
-/// What went through a fan-out so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stats {
-    /// Packets written.
-    pub packets: u64,
-    /// Bytes written.
-    pub bytes: u64,
-    /// Readers now.
-    pub readers: usize,
-    /// Times a reader fell behind and lost data.
-    pub gaps: u64,
-}
-
 impl FanOut {
     /// An empty fan-out. `can_force` tells that keyframes can be had on request, see [`FanOut::keyframe_wanted`].
     pub fn new(can_force: bool) -> Self {
-        let state = State { ring: Ring::new(), version: Version(0), waiting: Vec::new(), spare: Vec::new() };
+        let state = State {
+            ring: Ring::new(),
+            meter: Meter::default(),
+            version: Version(0),
+            waiting: Vec::new(),
+            spare: Vec::new(),
+        };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
-            readers: AtomicUsize::new(0),
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            gaps: AtomicU64::new(0),
             wants_keyframe: Notify::new(),
             can_force,
             container: watch::Sender::new(None),
@@ -94,9 +80,11 @@ impl FanOut {
 
     /// Appends a packet and wakes the readers that wait. Never waits for a reader.
     pub fn push(&self, packet: Packet, notice: Option<Bytes>) {
-        self.0.packets.fetch_add(1, Ordering::Relaxed);
-        self.0.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
-        self.change(|ring| ring.push(packet, notice, Instant::now()));
+        self.change(|state| {
+            let now = Instant::now();
+            state.meter.count(&packet, now);
+            state.ring.push(packet, notice, now);
+        });
     }
 
     /// The container header for the packets that follow.
@@ -106,22 +94,30 @@ impl FanOut {
 
     /// Nobody is to join at what was pushed so far.
     pub fn forget_joins(&self) {
-        self.state().ring.forget_joins();
+        let mut state = self.state();
+        state.ring.forget_joins();
+        state.meter.pause();
     }
 
     /// What follows is no continuation: readers end, new ones begin with what comes.
     pub fn restart(&self) {
-        self.change(Ring::restart);
+        self.change(|state| {
+            state.ring.restart();
+            state.meter.pause();
+        });
     }
 
     /// Nothing more comes: readers end when they have read what is there.
     pub fn finish(&self) {
-        self.change(Ring::finish);
+        self.change(|state| state.ring.finish());
     }
 
     /// Readers end, and new ones too.
     pub fn close(&self) {
-        self.change(Ring::close);
+        self.change(|state| {
+            state.ring.close();
+            state.meter.pause();
+        });
     }
 
     /// Undoes [`FanOut::close`].
@@ -150,7 +146,6 @@ impl FanOut {
             entry.join = Join::Forced;
             self.0.wants_keyframe.notify_one();
         }
-        self.0.readers.fetch_add(1, Ordering::Relaxed);
         Reader { fanout: self.clone(), cursor: Cursor::new(&state.ring, entry, now), registered: None }
     }
 
@@ -179,26 +174,15 @@ impl FanOut {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Counters.
-    pub fn stats(&self) -> Stats {
-        Stats {
-            packets: self.0.packets.load(Ordering::Relaxed),
-            bytes: self.0.bytes.load(Ordering::Relaxed),
-            readers: self.0.readers.load(Ordering::Relaxed),
-            gaps: self.0.gaps.load(Ordering::Relaxed),
-        }
+    /// What was written so far.
+    pub fn reading(&self) -> Reading {
+        self.state().meter.read(Instant::now())
     }
 
-    fn count(&self, delivery: &Delivery) {
-        if matches!(delivery, Delivery::Gap(_)) {
-            self.0.gaps.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Ring)) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut waiting = {
             let mut state = self.state();
-            change(&mut state.ring);
+            change(&mut state);
             state.version = Version(state.version.0 + 1);
             let spare = std::mem::take(&mut state.spare);
             std::mem::replace(&mut state.waiting, spare)
@@ -240,17 +224,14 @@ impl Reader {
     /// What comes next if it is there already; for readers that are woken by [`FanOut::wake_after`].
     pub fn try_next(&mut self) -> Option<Delivery> {
         let state = self.fanout.state();
-        self.cursor.next(&state.ring).inspect(|delivery| self.fanout.count(delivery))
+        self.cursor.next(&state.ring)
     }
 
     /// As [`Reader::next`], for hand-written futures.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Delivery> {
         let mut state = self.fanout.state();
         match self.cursor.next(&state.ring) {
-            Some(delivery) => {
-                self.fanout.count(&delivery);
-                Poll::Ready(delivery)
-            }
+            Some(delivery) => Poll::Ready(delivery),
             None => {
                 // Still under the lock, so that a push cannot slip between the look and the wait.
                 let waker = context.waker();
@@ -262,12 +243,6 @@ impl Reader {
                 Poll::Pending
             }
         }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.fanout.0.readers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -283,7 +258,7 @@ mod tests {
         let task = tokio::spawn(async move { reader.next().await });
         fanout.push(Packet::copy_of(Kind::Delta, b"x"), None);
         assert!(matches!(task.await.unwrap(), Delivery::Packet(packet) if packet.payload() == "x"));
-        assert_eq!(fanout.stats(), Stats { packets: 1, bytes: 1, readers: 0, gaps: 0 });
+        assert_eq!((fanout.reading().packets, fanout.reading().bytes), (1, 1));
     }
 
     #[tokio::test]

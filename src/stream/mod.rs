@@ -3,12 +3,16 @@
 //! In go packets, from a worker or a scanner ([`Writer`]); they wait in a bounded ring ([`FanOut`]); out they come to
 //! each [`Reader`] at its own speed. The writer never waits for a reader.
 
+mod audience;
 mod fanout;
+mod meter;
 mod ring;
 mod shared;
 mod writer;
 
-pub use fanout::{FanOut, Reader, Stats, Version};
+pub use audience::{Attendance, Audience, Member, Progress, Seat};
+pub use fanout::{FanOut, Reader, Version};
+pub use meter::Reading;
 pub use ring::{Delivery, Entry, Join};
 pub use shared::SharedWriter;
 pub use writer::Writer;

@@ -4,6 +4,7 @@ mod faults;
 pub mod guard;
 pub mod service;
 mod shutdown;
+pub mod usage;
 
 pub use faults::die_of_faults;
 pub use shutdown::Shutdown;

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stream", &["media", "sys"]),
     ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
     ("output", &["config", "feed", "ipc", "media", "net", "stream", "sys"]),
-    ("control", &["config", "feed", "media", "stream"]),
+    ("control", &["config", "feed", "ipc", "media", "stream", "sys"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -1,6 +1,15 @@
 //! What a browser makes of it.
 
-use crate::rig::{Server, browser::Browser, have, script::PICTURE, secs};
+use crate::rig::{
+    Server,
+    browser::Browser,
+    have, holds_for,
+    http::{self, Next},
+    script::{H264, PICTURE, shell},
+    secs,
+};
+use serde_json::Value;
+use std::time::Instant;
 
 fn studio() -> Server {
     Server::start(&format!(
@@ -71,3 +80,145 @@ fn stream_can_be_fetched_by_a_page_of_another_origin() {
     browser.run(&script);
     browser.wait("return window.fetched >= 50000", secs(15));
 }
+
+/// Something of each kind, some of it in trouble, with texts that would be harmful as markup.
+fn plant() -> Server {
+    let evil = "<img src=x onerror=\"window.evil = 1\"><script>window.evil = 1</script>";
+    Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          idle: {{pipeline: '{PICTURE}'}}
+          bad: {{command: {bad}, mode: continuous}}
+        streams:
+          cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
+          cam.ts: {{feed: cam, video: {H264}}}
+          idle.ts: {{feed: idle, video: {H264}}}
+          odd:
+            feed: bad
+            url: '/%3Cimg src=x onerror=evil()%3E&\"x\"'
+          shot: {{type: shot, command: [echo, hello], mimetype: text/plain}}
+        ",
+        bad = shell(&format!(
+            "echo {} >&2; sleep 0.2; exit 1",
+            format!("\"{}\"", evil.replace('"', "\\\"")).replace('\'', "")
+        ))
+    ))
+}
+
+/// Opens the page when the feed that cannot live has died, while somebody watches a stream.
+fn visit(server: &Server, browser: &Browser) {
+    watch(server, "/cam.mjpeg");
+    server.log.wait("ended name=\"feed bad\"", secs(20));
+    browser.open(&server.url("/stat"));
+}
+
+/// Watches a stream as long as the server is there.
+fn watch(server: &Server, path: &str) {
+    let mut viewer = server.get(path);
+    viewer.take(1000, secs(20));
+    std::thread::spawn(move || while let Next::Data(_) = viewer.next(Instant::now() + secs(20)) {});
+}
+
+/// The value of a fact on the page.
+fn fact(browser: &Browser, key: &str) -> Value {
+    browser.run(&format!("return document.querySelector('data[data-key=\"{key}\"]')?.value"))
+}
+
+#[test]
+fn state_page_keeps_itself_fresh_and_markup_in_it_is_text() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (plant(), Browser::start());
+    visit(&server, &browser);
+    assert_eq!(fact(&browser, "streams[cam.mjpeg].readers"), "1");
+    let before = fact(&browser, "streams[cam.mjpeg].packets");
+    let grown = "document.querySelector('data[data-key=\"streams[cam.mjpeg].packets\"]').value";
+    browser.wait(&format!("return Number({grown}) > Number({before})"), secs(10));
+    // What is open stays open when something comes or goes: another stream begins to run, and has a picture then.
+    browser.run("document.getElementById('feeds[cam]').open = true; window.same = true");
+    watch(&server, "/cam.ts");
+    browser.wait("return document.querySelectorAll('.view img').length === 2", secs(10));
+    assert_eq!(browser.run("return document.getElementById('feeds[cam]').open && window.same"), true);
+    browser.run("document.querySelectorAll('img').forEach((img) => { img.loading = 'eager' })");
+    browser.wait("return [...document.images].every((img) => img.naturalWidth === 320)", secs(15));
+    assert_eq!(fact(&browser, "streams[idle.ts].starts"), "0", "a page starts nothing");
+    assert_eq!(browser.run("return window.evil ?? null"), Value::Null);
+    let words = browser.run("return document.body.textContent");
+    assert!(words.as_str().unwrap().contains("<script>window.evil = 1</script>"));
+    assert_eq!(browser.complaints(), [""; 0]);
+    for (name, width) in [("phone", 390), ("desktop", 1280)] {
+        for scheme in ["light", "dark"] {
+            browser.prefer(scheme);
+            browser.resize(width);
+            browser.keep_picture(&format!("stat-{name}-{scheme}"));
+            let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+            assert_eq!(browser.run(fits), true, "wider than a {name}");
+            assert_eq!(browser.run(FAINT), Value::Array(vec![]), "hard to read in {scheme}");
+        }
+    }
+    // What was there is old when the server is gone, which is said and nothing else.
+    drop(server);
+    browser.wait("return document.getElementById('notice').textContent !== ''", secs(15));
+}
+
+#[test]
+fn state_page_is_complete_without_scripts_and_every_link_answers() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (plant(), Browser::start_without_scripts());
+    visit(&server, &browser);
+    assert_eq!(fact(&browser, "streams[cam.mjpeg].readers"), "1");
+    assert_eq!(fact(&browser, "feeds[bad].kind"), "command");
+    assert!(holds_for(secs(3), || server.log.count("path=/stat ") == 1), "a script runs");
+    for page in ["/stat", "/"] {
+        browser.open(&server.url(page));
+        let links = browser.run("return [...document.links].map((link) => new URL(link.href).pathname)");
+        let links: Vec<_> = links.as_array().unwrap().iter().map(|link| link.as_str().unwrap().to_owned()).collect();
+        assert!(links.len() > 6, "{links:?}");
+        for link in links {
+            let head = http::request(server.address(), "HEAD", &link, "");
+            assert_eq!(head.status, 200, "{link} of {page}");
+        }
+        assert_eq!(browser.run(NAMELESS), Value::Array(vec![]), "of {page}");
+    }
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// What has no name for those who do not see it, and what is missing for them to find their way.
+const NAMELESS: &str = "
+    const named = (element) => element.textContent.trim() || element.getAttribute('aria-label') || element.alt;
+    const one = (what) => document.querySelectorAll(what).length === 1 ? [] : [what + ' is not there once'];
+    const ids = [...document.querySelectorAll('[id]')].map((element) => element.id);
+    const levels = [...document.querySelectorAll('h1,h2,h3')].map((element) => Number(element.localName[1]));
+    return [
+        ...['main', 'h1', 'header:not(article header)', 'html[lang]', 'title', 'meta[name=viewport]'].flatMap(one),
+        ...[...document.querySelectorAll('a,nav,img,video[aria-label],summary,th,h1,h2,h3,[role=region]')]
+            .filter((element) => !named(element)).map((element) => element.outerHTML),
+        ...ids.filter((id, at) => ids.indexOf(id) !== at).map((id) => 'twice: ' + id),
+        ...levels.filter((level, at) => at > 0 && level > levels[at - 1] + 1).map((level) => 'skipped to h' + level),
+    ]";
+
+/// Texts whose contrast is below 4.5 to 1 (WCAG 2.2, 1.4.3).
+const FAINT: &str = "
+    const colour = (text) => text.match(/[\\d.]+/g).map(Number);
+    const light = (parts) => {
+        const [r, g, b] = parts.slice(0, 3).map((part) => part / 255)
+            .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const parts = colour(getComputedStyle(at).backgroundColor);
+            if (parts.length < 4 || parts[3] > 0) return parts;
+        }
+        return [255, 255, 255];
+    };
+    const written = [...document.querySelectorAll('body *')].filter((element) =>
+        element.checkVisibility() && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+    return written.filter((element) => {
+        const [a, b] = [light(colour(getComputedStyle(element).color)), light(behind(element))];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+    }).map((element) => element.outerHTML)";

@@ -37,4 +37,5 @@ mod reload;
 mod resilience;
 mod service;
 mod sources;
+mod status;
 mod timestamps;

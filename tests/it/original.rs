@@ -358,7 +358,10 @@ fn a5_config_page_is_there_when_asked_for_and_has_no_secrets() {
     let text = answer.text();
     assert!(!text.contains("geheim"), "{text}");
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(config["pages"], serde_json::json!({"home": true, "stat": true, "config": true}));
+    assert_eq!(
+        config["pages"],
+        serde_json::json!({"home": true, "stat": true, "stat_json": true, "config": true, "metrics": true, "clients": false})
+    );
     assert_eq!(config["feeds"]["cam"]["mode"], 2.5);
     assert_eq!(config["feeds"]["cam"]["command"][2], "***");
     assert_eq!(config["streams"]["cam.jpg"]["type"], "shot");

@@ -1,7 +1,10 @@
 //! A live answer on its way from hyper, which writes its head, to a shard, which writes its packets.
 
 use super::visit::Visit;
-use crate::{feed::demand::Lease, stream::Reader};
+use crate::{
+    feed::demand::Lease,
+    stream::{Audience, Reader},
+};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::{
@@ -18,6 +21,8 @@ pub struct Viewing {
     pub reader: Reader,
     /// Keeps the stream running.
     pub lease: Lease,
+    /// Those that it is to be counted among.
+    pub audience: Audience,
 }
 
 /// Marks a response as live; whoever writes the response takes the viewing out of it. Response extensions must be

@@ -57,6 +57,19 @@ pub fn picture(query: &str, from_path: Option<Still>, accept: &str) -> Result<Pi
     })
 }
 
+/// Reads `start=`: whether a stream that does not run is to be started.
+///
+/// # Errors
+/// On any other value, or two of them.
+pub fn start(query: &str) -> Result<bool, QueryError> {
+    let start = one(query, "start", "0 or 1", |value| match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    })?;
+    Ok(start.unwrap_or(true))
+}
+
 /// A format of still pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Still {

@@ -5,7 +5,7 @@ use super::{
     live::{LiveReply, Viewing},
     query,
     query::{QueryError, Still},
-    site::{Site, Target},
+    site::{Asked, Site, Target},
 };
 use crate::{
     config::{self, Serving},
@@ -83,7 +83,10 @@ fn mark(headers: &mut HeaderMap) {
 async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &HeaderMap, client: &Departure) -> Response {
     match *method {
         Method::GET | Method::HEAD => match target {
-            Target::Page(page) => page(headers.get(header::HOST).and_then(|host| host.to_str().ok())),
+            Target::Page(page) => {
+                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+                page(Asked { host, query })
+            }
             Target::Stream(stream) => live(stream, method, query).await,
             Target::Private(stream) => match stream.config.serving {
                 Serving::Shot => shot(stream, method, client).await,
@@ -129,7 +132,7 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
         );
     }
     set_type(&mut response, &stream.config, stream.fanout.container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease }));
+    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
     response
 }
 
@@ -159,7 +162,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str) ->
     };
     container_of(&stream.config, reader.fanout()).await;
     set_type(&mut response, &stream.config, reader.fanout().container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease }));
+    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
     response
 }
 
@@ -211,8 +214,15 @@ async fn still(
         Ok(format) => format,
         Err(error) => return bad(&error),
     };
+    let may_start = match query::start(query) {
+        Ok(may_start) => may_start,
+        Err(error) => return bad(&error),
+    };
     if stream.config.mimetype.starts_with("audio/") {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
+    }
+    if !may_start && !stream.status.read().state.has_media() {
+        return unavailable("this stream does not run");
     }
     let mimetype = HeaderValue::from_static(match format {
         PictureFormat::Jpeg { .. } => "image/jpeg",

@@ -125,6 +125,7 @@ where
         Some(viewing) => {
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            visit.joins(&viewing.audience);
             handover.answered(Leaving { viewing, visit, chunked });
             response.map(|_| HandoverBody(handover).map_err(|never| match never {}).boxed_unsync())
         }

@@ -265,7 +265,7 @@ impl Loop {
     }
 
     fn adopt(&mut self, socket: TcpStream, leaving: Leaving, permit: OwnedSemaphorePermit, now: Instant) {
-        let Leaving { viewing: Viewing { reader, lease }, visit, chunked } = leaving;
+        let Leaving { viewing: Viewing { reader, lease, .. }, visit, chunked } = leaving;
         let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
         let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(&fanout)).map(|(at, _)| at);

@@ -11,8 +11,17 @@ use crate::{
 use std::{collections::HashMap, fmt, sync::Arc};
 use warp::reply::Response;
 
-/// Makes a page for a client that knows the server by this name.
-pub type Page = Box<dyn Fn(Option<&str>) -> Response + Send + Sync>;
+/// Makes a page for whoever asks.
+pub type Page = Box<dyn Fn(Asked<'_>) -> Response + Send + Sync>;
+
+/// How a page was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The name by which the client knows the server.
+    pub host: Option<&'a str>,
+    /// What stands behind the `?`.
+    pub query: &'a str,
+}
 
 /// The paths of one server.
 pub struct Site {

@@ -1,6 +1,6 @@
 //! One viewer in a shard: a socket, a place in a ring, and what is half written.
 
-use super::visit::Visit;
+use super::visit::{NO_PROGRESS, Visit};
 use crate::{
     feed::demand::Lease,
     stream::{Delivery, Reader},
@@ -145,10 +145,11 @@ impl Viewer {
         Outcome::Stays
     }
 
-    /// Looks whether the viewer still moves.
+    /// Looks whether the viewer still moves, and tells how far it is.
     pub fn look(&mut self, now: Instant) -> Outcome {
+        self.visit.tell();
         if self.blocked.is_some_and(|since| now.saturating_duration_since(since) > PROGRESS_WITHIN) {
-            return Outcome::Gone("no progress for 10 s");
+            return Outcome::Gone(NO_PROGRESS);
         }
         if self.half_closed && now.saturating_duration_since(self.last_write) > HALF_CLOSED {
             return Outcome::Gone("client left");
@@ -174,7 +175,10 @@ impl Viewer {
                 Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => {
                     self.add(if self.chunked { packet.chunk().clone() } else { packet.payload() });
                 }
-                Some(Delivery::Gap(_)) => self.visit.gaps += 1,
+                Some(Delivery::Gap(lost)) => {
+                    self.visit.gaps += 1;
+                    self.visit.lost += lost;
+                }
                 Some(Delivery::End) => {
                     self.ending = Some("stream ended");
                     if self.chunked {

@@ -1,8 +1,9 @@
 //! The log's line about one request.
 
+use crate::stream::{Audience, Progress, Seat};
 use std::{
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// One request from its first byte to its last; logged when dropped, so that every way out is counted once.
@@ -18,9 +19,16 @@ pub struct Visit {
     pub bytes: u64,
     /// Times that data was lost because the client was slow.
     pub gaps: u64,
+    /// Packets that were lost.
+    pub lost: u64,
     /// Why it ended.
     pub reason: &'static str,
+    /// Its place among the viewers of a stream.
+    seat: Option<Seat>,
 }
+
+/// Why a viewer ends that took nothing for too long.
+pub const NO_PROGRESS: &str = "no progress for 10 s";
 
 /// Longest request target that is logged whole.
 const TARGET: usize = 256;
@@ -32,7 +40,30 @@ impl Visit {
         let target = target.chars().take(TARGET).collect();
         // Until somebody knows better: the connection was dropped with the answer unfinished.
         let reason = "client left";
-        Self { peer, method: method.to_string(), target, began: Instant::now(), status: 0, bytes: 0, gaps: 0, reason }
+        Self {
+            peer,
+            method: method.to_string(),
+            target,
+            began: Instant::now(),
+            status: 0,
+            bytes: 0,
+            gaps: 0,
+            lost: 0,
+            reason,
+            seat: None,
+        }
+    }
+
+    /// It is answered with a live stream.
+    pub fn joins(&mut self, audience: &Audience) {
+        self.seat = Some(audience.seat(self.peer, SystemTime::now()));
+    }
+
+    /// Tells the audience how far it is.
+    pub fn tell(&mut self) {
+        if let Some(seat) = &mut self.seat {
+            seat.tell(Progress { bytes: self.bytes, gaps: self.gaps, lost: self.lost });
+        }
     }
 
     /// How long it has lasted.
@@ -43,6 +74,10 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        self.tell();
+        if let Some(seat) = self.seat.as_ref().filter(|_| self.reason == NO_PROGRESS) {
+            seat.dropped();
+        }
         let Self { peer, method, target, status, bytes, gaps, reason, .. } = self;
         let seconds = format!("{:.3}", self.began.elapsed().as_secs_f64());
         tracing::info!(%peer, method, path = target, status, bytes, seconds, gaps, reason, "request");

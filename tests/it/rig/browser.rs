@@ -3,6 +3,8 @@
 use super::{SOON, log::Log, millis};
 use serde_json::{Value, json};
 use std::{
+    fs,
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -29,6 +31,15 @@ pub struct Browser {
 
 impl Browser {
     pub fn start() -> Self {
+        Self::start_with(json!({}))
+    }
+
+    /// One that runs no scripts of pages.
+    pub fn start_without_scripts() -> Self {
+        Self::start_with(json!({ "profile.managed_default_content_settings.javascript": 2 }))
+    }
+
+    fn start_with(preferences: Value) -> Self {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = command.spawn().unwrap();
@@ -38,7 +49,7 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         let flags =
             FLAGS.map(str::to_owned).into_iter().chain([format!("--user-data-dir={}", profile.path().display())]);
-        let options = json!({ "args": flags.collect::<Vec<_>>() });
+        let options = json!({ "args": flags.collect::<Vec<_>>(), "prefs": preferences });
         let wish = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
         let created = browser.post("", json!({ "capabilities": { "alwaysMatch": wish } }));
@@ -85,12 +96,51 @@ impl Browser {
         }
     }
 
+    /// Makes the page this wide, and as high as it needs to be.
+    pub fn resize(&self, width: u32) {
+        let metrics = |height: &Value| {
+            let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+            let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
+            self.post("/goog/cdp/execute", command);
+        };
+        metrics(&json!(800));
+        metrics(&self.run("return document.documentElement.scrollHeight"));
+    }
+
+    /// Whether the page is to be dark.
+    pub fn prefer(&self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
+        self.post("/goog/cdp/execute", command);
+    }
+
+    /// Keeps a picture of the page, for people, as `target/pages/<name>.png`.
+    pub fn keep_picture(&self, name: &str) {
+        let mut answer = ureq::get(format!("{}/screenshot", self.session)).call().unwrap();
+        let answer: Value = answer.body_mut().read_json().unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("pages");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.png")), base64(answer["value"].as_str().unwrap())).unwrap();
+    }
+
     /// What the page's console had to say since the last look, but for notes.
     pub fn complaints(&self) -> Vec<String> {
         let entries = self.post("/se/log", json!({ "type": "browser" }));
         let entries = entries.as_array().unwrap().iter();
         entries.filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG").map(Value::to_string).collect()
     }
+}
+
+/// Decodes base64 (RFC 4648, section 4).
+fn base64(text: &str) -> Vec<u8> {
+    let alphabet = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).collect::<String>();
+    let digits: Vec<usize> = text.chars().filter_map(|c| alphabet.find(c)).collect();
+    let mut bytes = Vec::new();
+    for group in digits.chunks(4) {
+        let bits = group.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - group.len()));
+        bytes.extend([bits >> 16, bits >> 8, bits].map(|byte| (byte & 255) as u8).iter().take(group.len() - 1));
+    }
+    bytes
 }
 
 impl Drop for Browser {

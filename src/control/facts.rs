@@ -1,0 +1,424 @@
+//! What is known of the server, its feeds and its streams at one moment: what every page of the state is made of.
+//!
+//! The names of the fields are promised in docs/http.md.
+
+use super::{
+    about::About,
+    tracks::{self, Track},
+};
+use crate::{
+    config::{self, Config, Encoding, Mode, Pages, Serving, Source, text_without_secrets},
+    feed::{
+        private::PrivateStream,
+        registry::{FeedHandle, Registry, StreamHandle},
+        status::{Record, Status},
+    },
+    ipc::TrackKind,
+    media::Container,
+    stream::{Attendance, Audience, Member, Reading},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::time::{Duration, SystemTime};
+
+/// Who can tell all of it.
+#[derive(Debug, Clone)]
+pub struct View {
+    registry: Registry,
+    /// To be shown: without secrets.
+    config: Config,
+    about: About,
+}
+
+/// All that is known.
+#[derive(Debug, Serialize)]
+pub struct Facts {
+    /// The server itself.
+    pub server: Server,
+    /// What all streams add up to.
+    pub totals: Totals,
+    /// In the order of the configuration.
+    pub feeds: Vec<Feed>,
+    /// In the order of the configuration.
+    pub streams: Vec<Stream>,
+}
+
+/// The server itself.
+#[derive(Debug, Serialize)]
+pub struct Server {
+    name: &'static str,
+    /// Of the program.
+    pub version: &'static str,
+    time: String,
+    started: String,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    pid: u32,
+    /// Which configuration is in force.
+    pub configuration: Configuration,
+}
+
+/// Which configuration is in force.
+#[derive(Debug, Serialize)]
+pub struct Configuration {
+    loaded: String,
+    /// Why the newest one is not.
+    pub error: Option<String>,
+    address: String,
+    logdir: Option<String>,
+}
+
+/// What all streams add up to.
+#[derive(Debug, Serialize)]
+pub struct Totals {
+    feeds: usize,
+    streams: usize,
+    readers: usize,
+    readers_ever: u64,
+    bytes_out: u64,
+    gaps: u64,
+    lost_packets: u64,
+    dropped_readers: u64,
+}
+
+/// The life of a feed or stream.
+#[derive(Debug, Serialize)]
+pub struct Life {
+    /// The word for it.
+    pub state: &'static str,
+    since: String,
+    /// Starts so far.
+    pub starts: u64,
+    /// Starts after a death.
+    pub restarts: u64,
+    last_error: Option<String>,
+    last_error_time: Option<String>,
+    last_lines: Vec<String>,
+    /// The process that runs it.
+    pub worker_pid: Option<u32>,
+}
+
+/// A feed.
+#[derive(Debug, Serialize)]
+pub struct Feed {
+    /// As configured.
+    pub name: String,
+    kind: &'static str,
+    source: String,
+    feed: Option<String>,
+    /// `on-demand` or `continuous`.
+    pub mode: &'static str,
+    linger_seconds: Option<f64>,
+    resurrect: bool,
+    /// How it is.
+    #[serde(flatten)]
+    pub life: Life,
+    tracks: Vec<Track>,
+    /// Read so far; unknown where a worker takes it in itself.
+    pub bytes_in: Option<u64>,
+    bit_rate_in: Option<u64>,
+    /// Since the last bytes.
+    pub idle_seconds: Option<f64>,
+}
+
+/// A stream.
+#[derive(Debug, Serialize)]
+pub struct Stream {
+    /// As configured.
+    pub name: String,
+    /// Its path, percent-encoded.
+    pub url: String,
+    /// Whether it is made for each request.
+    pub kind: &'static str,
+    container: Option<&'static str>,
+    /// Its type.
+    pub mimetype: String,
+    feeds: Vec<String>,
+    encoding: &'static str,
+    source: Option<String>,
+    /// How it is.
+    #[serde(flatten)]
+    pub life: Life,
+    /// Made so far.
+    #[serde(flatten)]
+    pub made: Made,
+    /// Those who watch.
+    #[serde(flatten)]
+    pub watched: Watched,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients: Option<Vec<Client>>,
+}
+
+/// What was made of a stream.
+#[derive(Debug, Default, Serialize)]
+pub struct Made {
+    /// Packets so far; unknown of what is made for each request.
+    pub packets: Option<u64>,
+    /// Bytes so far.
+    pub bytes: Option<u64>,
+    /// Join points among the packets.
+    pub join_points: Option<u64>,
+    gop_seconds: Option<f64>,
+    /// Measured over the last seconds.
+    pub bit_rate: Option<u64>,
+    /// Since the last packet.
+    pub idle_seconds: Option<f64>,
+}
+
+/// Those who watch a stream.
+#[derive(Debug, Serialize)]
+pub struct Watched {
+    /// Now.
+    pub readers: usize,
+    /// So far.
+    pub readers_ever: u64,
+    /// Bytes that their connections took.
+    pub bytes_out: u64,
+    /// Times that one of them lost data.
+    pub gaps: u64,
+    /// Packets that they lost.
+    pub lost_packets: u64,
+    /// Sent away, because they took nothing.
+    pub dropped_readers: u64,
+}
+
+/// One who watches.
+#[derive(Debug, Serialize)]
+struct Client {
+    address: String,
+    since: String,
+    bytes_out: u64,
+    gaps: u64,
+}
+
+impl View {
+    /// Of what runs for this configuration.
+    pub fn new(registry: &Registry, config: &Config, about: &About) -> Self {
+        Self { registry: registry.clone(), config: config::masked(config), about: about.clone() }
+    }
+
+    /// Which pages there are.
+    pub fn pages(&self) -> &Pages {
+        &self.config.pages
+    }
+
+    /// What the server says of itself.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// What is known now.
+    pub fn facts(&self) -> Facts {
+        let Self { registry, config, about } = self;
+        let feeds: Vec<Feed> =
+            config.feeds.iter().zip(registry.feeds()).map(|(config, feed)| Feed::of(config, feed)).collect();
+        let (mut shared, mut private) = (registry.streams().iter(), registry.private().iter());
+        let clients = config.pages.clients;
+        let streams: Vec<Stream> = config
+            .streams
+            .iter()
+            .filter_map(|config| match config.serving {
+                Serving::Shared => Some(Stream::shared(config, shared.next()?, clients)),
+                Serving::Exclusive | Serving::Shot => Some(Stream::private(config, private.next()?, clients)),
+            })
+            .collect();
+        let now = about.now();
+        Facts {
+            server: Server {
+                name: env!("CARGO_PKG_NAME"),
+                version: env!("CARGO_PKG_VERSION"),
+                time: written(SystemTime::now()),
+                started: written(about.started()),
+                uptime_seconds: about.since().elapsed().as_secs(),
+                pid: std::process::id(),
+                configuration: Configuration {
+                    loaded: written(now.loaded),
+                    error: now.refused.as_deref().map(text_without_secrets),
+                    address: std::net::SocketAddr::new(config.listen_addr, config.listen_port).to_string(),
+                    logdir: config.logdir.as_ref().map(|folder| folder.display().to_string()),
+                },
+            },
+            totals: Totals::of(feeds.len(), &streams),
+            feeds,
+            streams,
+        }
+    }
+}
+
+impl Totals {
+    fn of(feeds: usize, streams: &[Stream]) -> Self {
+        let sum = |count: fn(&Watched) -> u64| streams.iter().map(|stream| count(&stream.watched)).sum();
+        Self {
+            feeds,
+            streams: streams.len(),
+            readers: streams.iter().map(|stream| stream.watched.readers).sum(),
+            readers_ever: sum(|watched| watched.readers_ever),
+            bytes_out: sum(|watched| watched.bytes_out),
+            gaps: sum(|watched| watched.gaps),
+            lost_packets: sum(|watched| watched.lost_packets),
+            dropped_readers: sum(|watched| watched.dropped_readers),
+        }
+    }
+}
+
+impl Life {
+    fn of(record: Record) -> Self {
+        let (last_error, last_error_time) = record.last_death.unzip();
+        Self {
+            state: record.state.word(),
+            since: written(record.since),
+            starts: record.starts,
+            restarts: record.restarts,
+            last_error: last_error.as_deref().map(text_without_secrets),
+            last_error_time: last_error_time.map(written),
+            last_lines: record.said.iter().map(|line| text_without_secrets(line)).collect(),
+            worker_pid: record.pid,
+        }
+    }
+
+    /// Of what is made for each request: it runs while there are runs.
+    fn of_runs(status: &Status, runs: usize) -> Self {
+        let life = Self::of(status.read());
+        Self { state: if runs > 0 { "running" } else { life.state }, worker_pid: None, ..life }
+    }
+}
+
+impl Feed {
+    fn of(config: &config::Feed, feed: &FeedHandle) -> Self {
+        let (mode, linger_seconds) = match config.mode {
+            Mode::Continuous => ("continuous", None),
+            Mode::OnDemand { linger } => ("on-demand", Some(linger.as_secs_f64())),
+        };
+        let (kind, source) = match &config.source {
+            Source::Pipeline(text) => ("pipeline", text.clone()),
+            Source::Command(words) => ("command", shell_words::join(words)),
+            Source::File { path, .. } => ("file", path.display().to_string()),
+            Source::Pipe(path) => ("pipe", path.display().to_string()),
+        };
+        let mut record = feed.status.read();
+        let tracks = std::mem::take(&mut record.tracks);
+        let came = feed.fanout.as_ref().map(crate::stream::FanOut::reading);
+        Self {
+            name: config.name.to_string(),
+            kind,
+            source,
+            feed: config.parent.as_ref().map(ToString::to_string),
+            mode,
+            linger_seconds,
+            resurrect: !config.no_resurrect,
+            life: Life::of(record),
+            tracks: tracks.iter().map(|track| tracks::read(kind_of(track.kind), &track.caps)).collect(),
+            bytes_in: came.map(|came| came.bytes),
+            bit_rate_in: came.and_then(|came| came.bit_rate),
+            idle_seconds: came.and_then(|came| came.idle).map(seconds),
+        }
+    }
+}
+
+impl Stream {
+    fn shared(config: &config::Stream, stream: &StreamHandle, clients: bool) -> Self {
+        let container = stream.fanout.container().or(Some(config.container));
+        let life = Life::of(stream.status.read());
+        Self::of(config, container, life, Made::of(stream.fanout.reading()), &stream.audience, clients)
+    }
+
+    fn private(config: &config::Stream, stream: &PrivateStream, clients: bool) -> Self {
+        let container = (config.serving != Serving::Shot).then_some(config.container);
+        let life = Life::of_runs(stream.status(), stream.runs());
+        Self::of(config, container, life, Made::default(), &stream.audience, clients)
+    }
+
+    fn of(
+        config: &config::Stream,
+        container: Option<Container>,
+        life: Life,
+        made: Made,
+        audience: &Audience,
+        clients: bool,
+    ) -> Self {
+        let (encoding, source) = match &config.encoding {
+            Encoding::Copy => ("copy", None),
+            Encoding::Pipeline(text) => ("pipeline", Some(text.clone())),
+            Encoding::Command(words) => ("command", Some(shell_words::join(words))),
+        };
+        Self {
+            name: config.name.to_string(),
+            url: config.path.encoded(),
+            kind: match config.serving {
+                Serving::Shared => "shared",
+                Serving::Exclusive => "exclusive",
+                Serving::Shot => "shot",
+            },
+            container: container.map(Container::name),
+            mimetype: config.mimetype.clone(),
+            feeds: config.feeds.iter().map(ToString::to_string).collect(),
+            encoding,
+            source,
+            life,
+            made,
+            watched: Watched::of(audience.attendance()),
+            clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
+        }
+    }
+
+    /// Whether it shows pictures already.
+    pub fn shows_now(&self) -> bool {
+        self.life.state == "running" && self.kind == "shared" && !self.mimetype.starts_with("audio/")
+    }
+}
+
+impl Made {
+    fn of(reading: Reading) -> Self {
+        Self {
+            packets: Some(reading.packets),
+            bytes: Some(reading.bytes),
+            join_points: Some(reading.joins),
+            gop_seconds: reading.group.map(seconds),
+            bit_rate: reading.bit_rate,
+            idle_seconds: reading.idle.map(seconds),
+        }
+    }
+}
+
+impl Watched {
+    fn of(attendance: Attendance) -> Self {
+        let Attendance { now, ever, dropped, progress } = attendance;
+        Self {
+            readers: now,
+            readers_ever: ever,
+            bytes_out: progress.bytes,
+            gaps: progress.gaps,
+            lost_packets: progress.lost,
+            dropped_readers: dropped,
+        }
+    }
+}
+
+impl Client {
+    fn of(member: &Member) -> Self {
+        Self {
+            address: member.peer.to_string(),
+            since: written(member.since),
+            bytes_out: member.progress.bytes,
+            gaps: member.progress.gaps,
+        }
+    }
+}
+
+fn kind_of(kind: TrackKind) -> &'static str {
+    match kind {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+        TrackKind::Muxed => "muxed",
+    }
+}
+
+/// To the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// A moment as in RFC 3339, in UTC, to the millisecond.
+fn written(time: SystemTime) -> String {
+    Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
+}

@@ -1,0 +1,181 @@
+//! `/metrics`: the numbers of the state for Prometheus, in its text format 0.0.4.
+//!
+//! Labels are names of the configuration and nothing else, so that their number is bounded: about 15 series a feed or
+//! stream. <https://prometheus.io/docs/instrumenting/exposition_formats/>
+
+use super::facts::{Facts, Feed, Stream, View};
+use crate::sys::usage;
+use http::{HeaderValue, header};
+use std::{
+    fmt::{Display, Write},
+    time::UNIX_EPOCH,
+};
+
+/// What a number of a feed or stream does.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It goes up and down.
+    Gauge,
+    /// It only grows; its name ends in `_total`.
+    Counter,
+}
+
+/// The page.
+pub fn page(view: &View) -> warp::reply::Response {
+    let facts = view.facts();
+    let mut text = Text::default();
+    server(&mut text, view, &facts);
+    feeds(&mut text, &facts.feeds);
+    streams(&mut text, &facts.streams);
+    let mut response = warp::reply::Response::new(text.0.into());
+    let mimetype = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
+    response
+}
+
+fn server(text: &mut Text, view: &View, facts: &Facts) {
+    use Kind::{Counter, Gauge};
+    let version = [("version", facts.server.version)];
+    text.family("voyandz_build_info", "The version, as a label.", Gauge, [(&version[..], Some(1))]);
+    let one = |text: &mut Text, name: &str, help: &str, kind, value: Option<f64>| {
+        text.family(name, help, kind, [(&[][..], value)]);
+    };
+    let refused = facts.server.configuration.error.is_some();
+    let help = "Whether the newest configuration is in force.";
+    one(text, "voyandz_configuration_is_newest", help, Gauge, Some(f64::from(u8::from(!refused))));
+    let started = view.about().started().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let help = "When the server began, in seconds since 1970.";
+    one(text, "process_start_time_seconds", help, Gauge, Some(started.as_secs_f64()));
+    let used = usage::of(std::process::id());
+    let cpu = used.map(|used| used.cpu.as_secs_f64());
+    one(text, "process_cpu_seconds_total", "Time of the server on a processor.", Counter, cpu);
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let resident = used.map(|used| used.resident as f64);
+    one(text, "process_resident_memory_bytes", "Memory of the server.", Gauge, resident);
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let open = usage::descriptors().map(|open| open as f64);
+    one(text, "process_open_fds", "Open descriptors of the server.", Gauge, open);
+}
+
+fn feeds(text: &mut Text, feeds: &[Feed]) {
+    use Kind::{Counter, Gauge};
+    let states: Vec<_> = feeds.iter().map(|feed| [("feed", feed.name.as_str()), ("state", feed.life.state)]).collect();
+    let states = states.iter().map(|labels| (&labels[..], Some(1)));
+    text.family("voyandz_feed_state", "The state that the feed is in, as a label.", Gauge, states);
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Feed) -> Option<f64>| {
+        let labels: Vec<_> = feeds.iter().map(|feed| [("feed", feed.name.as_str())]).collect();
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(feeds.iter().map(value)));
+    };
+    let is_up = |feed: &Feed| Some(f64::from(u8::from(matches!(feed.life.state, "running" | "lingering"))));
+    each("voyandz_feed_up", "Whether the feed delivers media.", Gauge, &is_up);
+    each("voyandz_feed_starts_total", "Starts of the feed.", Counter, &|feed| number(feed.life.starts));
+    let help = "Starts of the feed because it had died.";
+    each("voyandz_feed_restarts_total", help, Counter, &|feed| number(feed.life.restarts));
+    let help = "Bytes read of a command or named pipe.";
+    each("voyandz_feed_bytes_total", help, Counter, &|feed| feed.bytes_in.and_then(number));
+    let help = "Time since the last bytes of a command or named pipe.";
+    each("voyandz_feed_last_bytes_age_seconds", help, Gauge, &|feed| feed.idle_seconds);
+    let used = |feed: &Feed| usage::of(feed.life.worker_pid?);
+    let help = "Memory of the process that runs the feed; feeds of one group share it.";
+    each("voyandz_worker_resident_memory_bytes", help, Gauge, &|feed| number(used(feed)?.resident));
+    let help = "Time of that process on a processor.";
+    each("voyandz_worker_cpu_seconds_total", help, Counter, &|feed| Some(used(feed)?.cpu.as_secs_f64()));
+}
+
+fn streams(text: &mut Text, streams: &[Stream]) {
+    use Kind::{Counter, Gauge};
+    let states = streams.iter().map(|stream| [("stream", stream.name.as_str()), ("state", stream.life.state)]);
+    let states: Vec<_> = states.collect();
+    let states = states.iter().map(|labels| (&labels[..], Some(1)));
+    text.family("voyandz_stream_state", "The state that the stream is in, as a label.", Gauge, states);
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Stream) -> Option<f64>| {
+        let labels: Vec<_> = streams.iter().map(|stream| [("stream", stream.name.as_str())]).collect();
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(streams.iter().map(value)));
+    };
+    let help = "Starts of the stream because it had died.";
+    each("voyandz_stream_restarts_total", help, Counter, &|stream| number(stream.life.restarts));
+    let help = "Packets made of the stream.";
+    each("voyandz_stream_packets_total", help, Counter, &|stream| stream.made.packets.and_then(number));
+    let help = "Bytes made of the stream.";
+    each("voyandz_stream_bytes_total", help, Counter, &|stream| stream.made.bytes.and_then(number));
+    let help = "Packets of the stream where a viewer may begin.";
+    each("voyandz_stream_join_points_total", help, Counter, &|stream| stream.made.join_points.and_then(number));
+    let help = "Time since the stream's last packet.";
+    each("voyandz_stream_last_packet_age_seconds", help, Gauge, &|stream| stream.made.idle_seconds);
+    let help = "Viewers of the stream.";
+    each("voyandz_stream_readers", help, Gauge, &|stream| number(stream.watched.readers as u64));
+    let help = "Viewers of the stream so far.";
+    each("voyandz_stream_readers_total", help, Counter, &|stream| number(stream.watched.readers_ever));
+    let help = "Bytes that connections of viewers took.";
+    each("voyandz_stream_sent_bytes_total", help, Counter, &|stream| number(stream.watched.bytes_out));
+    let help = "Times that a viewer fell behind and lost data.";
+    each("voyandz_stream_gaps_total", help, Counter, &|stream| number(stream.watched.gaps));
+    let help = "Packets that viewers lost so.";
+    each("voyandz_stream_lost_packets_total", help, Counter, &|stream| number(stream.watched.lost_packets));
+    let help = "Viewers that were sent away because they took nothing.";
+    each("voyandz_stream_dropped_readers_total", help, Counter, &|stream| number(stream.watched.dropped_readers));
+}
+
+/// As Prometheus has it: a count beyond 2^53 is not exact any more.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::unnecessary_wraps,
+    reason = "see above; fits where a value may be missing"
+)]
+fn number(count: u64) -> Option<f64> {
+    Some(count as f64)
+}
+
+/// The answer while it is written.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// A metric with all its series; those without a value are left out, and the whole when none is left.
+    fn family<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        series: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], Option<impl Display>)>,
+    ) {
+        let kind = match kind {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+        };
+        let mut head = Some(format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        for (labels, value) in series {
+            let Some(value) = value else { continue };
+            self.0.push_str(&head.take().unwrap_or_default());
+            self.0.push_str(name);
+            let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+            if !labels.is_empty() {
+                self.0.push_str(&format!("{{{}}}", labels.join(",")));
+            }
+            // Writing to a string cannot fail.
+            let _ = writeln!(self.0, " {value}");
+        }
+    }
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_has_one_head_and_no_series_without_value() {
+        let mut text = Text::default();
+        let labels = [[("feed", "a\"\\\n")], [("feed", "b")]];
+        let series = [(&labels[0][..], Some(1.5)), (&labels[1][..], None)];
+        text.family("x_total", "Some.", Kind::Counter, series);
+        text.family("y", "None.", Kind::Gauge, [(&[][..], None::<u64>)]);
+        text.family("z", "One.", Kind::Gauge, [(&[][..], Some(7))]);
+        let expect = "# HELP x_total Some.\n# TYPE x_total counter\nx_total{feed=\"a\\\"\\\\\\n\"} 1.5\n\
+            # HELP z One.\n# TYPE z gauge\nz 7\n";
+        assert_eq!(text.0, expect);
+    }
+}

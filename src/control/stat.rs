@@ -1,0 +1,233 @@
+//! `/stat` and `/stat.json`: how the server and all its feeds and streams are. The page is made of the very values of the
+//! JSON, so that neither says what the other does not. It is complete without its script, which keeps it fresh.
+
+use super::{
+    facts::{Facts, Stream, View},
+    page::Page,
+    units::{label, plain, shown},
+};
+use http::{HeaderValue, header};
+use maud::{Markup, html};
+use serde_yaml::{Mapping, Value};
+
+/// The page's script.
+const SCRIPT: &str = include_str!("stat.js");
+
+const STYLE: &str = "
+section{margin-bottom:2rem}section>h2{font-size:1.25rem;margin-bottom:.75rem}h3{font-size:1.0625rem;margin:0;overflow-wrap:anywhere}
+.cards{align-items:start}
+dl{margin:0;display:grid;grid-template-columns:minmax(6.5rem,auto) 1fr;gap:.25rem .75rem;font-size:.875rem}
+dt{color:var(--soft)}dd{margin:0;min-width:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
+dd pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}dd:has(pre,table){grid-column:1/-1}
+dl.tiles{grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin-bottom:1rem}
+.tiles div{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:.75rem 1rem}
+.tiles dd{font-size:1.375rem;font-weight:600}
+.name{display:flex;gap:.5rem .75rem;justify-content:space-between;align-items:baseline;flex-wrap:wrap;margin-bottom:.5rem}
+.badge{font-size:.8125rem;font-weight:600;color:var(--busy);border:1px solid currentColor;border-radius:1rem;padding:0 .625rem;white-space:nowrap}
+.badge:has([value=running],[value=lingering]){color:var(--good)}.badge:has([value=idle]){color:var(--soft)}
+.badge:has([value=dead],[value=backoff],[value=stalled],[value=waiting-device]){color:var(--bad)}
+details{margin-top:.75rem;font-size:.875rem}summary{cursor:pointer;color:var(--mark);margin-bottom:.5rem}
+table{border-collapse:collapse;font-size:.8125rem;white-space:nowrap}th,td{text-align:left;padding:.125rem .5rem .125rem 0;font-weight:400}th{color:var(--soft)}
+.scroll{overflow-x:auto}.empty{color:var(--soft)}#notice{color:var(--bad)}
+";
+
+/// What is to be seen of a feed or stream at once; the rest is a click away.
+const FIRST: [&str; 12] = [
+    "since",
+    "kind",
+    "mode",
+    "mimetype",
+    "feeds",
+    "tracks",
+    "bit_rate",
+    "bit_rate_in",
+    "readers",
+    "bytes_out",
+    "restarts",
+    "last_error",
+];
+
+/// The state for programs.
+pub fn json(view: &View) -> warp::reply::Response {
+    // Serialising to a string fails for types that are not in here.
+    let text = serde_json::to_string_pretty(&view.facts()).unwrap_or_default() + "\n";
+    answer(text, "application/json")
+}
+
+/// The page's script.
+pub fn script() -> warp::reply::Response {
+    answer(SCRIPT.to_owned(), "text/javascript; charset=utf-8")
+}
+
+fn answer(text: String, mimetype: &'static str) -> warp::reply::Response {
+    let mut response = warp::reply::Response::new(text.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(mimetype));
+    response
+}
+
+/// The state for people.
+pub fn page(view: &View) -> warp::reply::Response {
+    let facts = view.facts();
+    // As values, so that nothing can be left out.
+    let values = serde_yaml::to_value(&facts).unwrap_or_default();
+    let pages = view.pages();
+    let script = pages.stat.as_ref().map(|path| format!("{}.js", path.encoded()));
+    let page = Page {
+        title: "voyandz: state",
+        style: STYLE,
+        script: script.as_deref(),
+        header: html! {
+            p { "What runs, and how it does. The values stay fresh by themselves where scripts are allowed." }
+            nav aria-label="Pages" {
+                @if pages.home { a href="/" { "Streams" } }
+                @if let Some(path) = &pages.stat_json { a href=(path.encoded()) { "JSON" } }
+                @if pages.metrics { a href="/metrics" { "Metrics" } }
+                @if pages.config { a href="/config" { "Configuration" } }
+            }
+            p id="notice" role="status" {}
+        },
+        main: content(&facts, &values),
+    };
+    page.answer()
+}
+
+fn content(facts: &Facts, values: &Value) -> Markup {
+    let list = |name: &str| values.get(name).and_then(Value::as_sequence).into_iter().flatten();
+    html! {
+        section aria-labelledby="server" {
+            h2 id="server" { "Server" }
+            dl.tiles {
+                @for (key, value) in entries(values.get("totals")) {
+                    div { dt { (label(key)) } dd { (fact(&format!("totals.{key}"), key, value)) } }
+                }
+            }
+            (rows("server", entries(values.get("server"))))
+        }
+        section aria-labelledby="streams" {
+            h2 id="streams" { "Streams" }
+            @if facts.streams.is_empty() { p.empty { "No streams are configured." } }
+            div.cards {
+                @for (stream, value) in facts.streams.iter().zip(list("streams")) {
+                    (card("streams", &stream.name, value, thumbnail(stream), links(stream)))
+                }
+            }
+        }
+        section aria-labelledby="feeds" {
+            h2 id="feeds" { "Feeds" }
+            @if facts.feeds.is_empty() { p.empty { "No feeds are configured." } }
+            div.cards {
+                @for (feed, value) in facts.feeds.iter().zip(list("feeds")) {
+                    (card("feeds", &feed.name, value, html! {}, html! {}))
+                }
+            }
+        }
+    }
+}
+
+fn card(list: &str, name: &str, value: &Value, above: Markup, links: Markup) -> Markup {
+    let path = format!("{list}[{name}]");
+    let is_first = |key: &str| FIRST.contains(&key);
+    let own = |key: &str| !matches!(key, "name" | "state");
+    let first = entries(Some(value)).filter(|(key, _)| own(key) && is_first(key));
+    let rest = entries(Some(value)).filter(|(key, _)| own(key) && !is_first(key));
+    let shown_by = |key: &str| fact(&format!("{path}.{key}"), key, value.get(key).unwrap_or(&Value::Null));
+    html! {
+        article aria-label=(name) {
+            (above)
+            div.text {
+                div.name { h3 { (shown_by("name")) } span.badge { (shown_by("state")) } }
+                (links)
+                (rows(&path, first))
+                details id=(path) { summary { "All of " (name) } (rows(&path, rest)) }
+            }
+        }
+    }
+}
+
+/// The current picture of a stream that runs, asked for in a way that starts nothing.
+fn thumbnail(stream: &Stream) -> Markup {
+    let source = format!("{}/pic?q=60&start=0", stream.url);
+    html! {
+        @if stream.shows_now() {
+            div.view data-key=(format!("picture of {}", stream.name)) {
+                img src=(source) alt=(format!("Picture of {}", stream.name)) loading="lazy";
+            }
+        }
+    }
+}
+
+fn links(stream: &Stream) -> Markup {
+    let has_picture = stream.kind == "shared" && !stream.mimetype.starts_with("audio/");
+    html! {
+        nav aria-label=(format!("Links of {}", stream.name)) {
+            a href=(stream.url) { @if stream.kind == "shot" { "Picture" } @else { "Stream" } }
+            @if has_picture { a href=(format!("{}/pic", stream.url)) { "Picture" } }
+        }
+    }
+}
+
+fn rows<'a>(path: &str, entries: impl Iterator<Item = (&'a str, &'a Value)>) -> Markup {
+    html! { dl { @for (key, value) in entries { (row(&format!("{path}.{key}"), key, value)) } } }
+}
+
+fn row(path: &str, key: &str, value: &Value) -> Markup {
+    if let Value::Mapping(inner) = value {
+        // `configuration.loaded` → "Configuration loaded".
+        return html! { @for (inner, value) in pairs(inner) {
+            dt { (label(&format!("{key}_{inner}"))) } dd { (fact(&format!("{path}.{inner}"), inner, value)) }
+        } };
+    }
+    html! {
+        dt { (label(key)) }
+        dd {
+            @match table_of(value) {
+                Some(items) => (table(path, key, &items)),
+                None => (fact(path, key, value)),
+            }
+        }
+    }
+}
+
+/// The items of a list of things that have several values each.
+fn table_of(value: &Value) -> Option<Vec<&Mapping>> {
+    let items: Option<Vec<_>> = value.as_sequence()?.iter().map(Value::as_mapping).collect();
+    items.filter(|items| !items.is_empty())
+}
+
+fn table(path: &str, key: &str, items: &[&Mapping]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label(key)) {
+            table {
+                thead { tr {
+                    @for (key, _) in items.first().into_iter().flat_map(|item| pairs(item)) { th scope="col" { (label(key)) } }
+                } }
+                tbody {
+                    @for (at, item) in items.iter().enumerate() {
+                        tr { @for (key, value) in pairs(item) {
+                            td { (fact(&format!("{path}[{at}].{key}"), key, value)) }
+                        } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One value: as in the JSON for programs, in its own words for people.
+fn fact(path: &str, key: &str, value: &Value) -> Markup {
+    let data = |text: &str| html! { data data-key=(path) value=(plain(value)) { (text) } };
+    match key {
+        "source" | "last_lines" | "last_error" | "error" if !plain(value).is_empty() => {
+            html! { pre { (data(&plain(value))) } }
+        }
+        _ => data(&shown(key, value)),
+    }
+}
+
+fn entries(value: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
+    value.and_then(Value::as_mapping).into_iter().flat_map(pairs)
+}
+
+fn pairs(mapping: &Mapping) -> impl Iterator<Item = (&str, &Value)> {
+    mapping.iter().filter_map(|(key, value)| Some((key.as_str()?, value)))
+}

@@ -1,0 +1,171 @@
+//! How a feed or stream is, told by those who run it, for whoever asks.
+
+use super::machine::State;
+use crate::ipc::Track;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// Most characters of a reason or of a line that are kept.
+const LENGTH: usize = 500;
+/// Lines that are kept of what was said last.
+const LINES: usize = 10;
+
+/// How one unit is. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Status(Arc<Mutex<Record>>);
+
+/// What is known of a unit at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Where it is in its life.
+    pub state: State,
+    /// Since when, by the clock on the wall.
+    pub since: SystemTime,
+    /// Times that its source was started.
+    pub starts: u64,
+    /// How many of them were because it had ended without being told to.
+    pub restarts: u64,
+    /// Why it ended last without being told to, shortened, and when.
+    pub last_death: Option<(String, SystemTime)>,
+    /// What it said last: the standard error output of its program, or messages of its pipeline, shortened.
+    pub said: VecDeque<String>,
+    /// The process that runs it, while one does: a worker, or the guard of its program.
+    pub pid: Option<u32>,
+    /// What it consists of, since that is known.
+    pub tracks: Vec<Track>,
+    /// It died, and has not come to rest since.
+    has_died: bool,
+}
+
+impl Default for Status {
+    /// Of a unit that is idle since now.
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Record {
+            state: State::Idle,
+            since: SystemTime::now(),
+            starts: 0,
+            restarts: 0,
+            last_death: None,
+            said: VecDeque::new(),
+            pid: None,
+            tracks: Vec::new(),
+            has_died: false,
+        })))
+    }
+}
+
+impl Status {
+    /// It is in this state from `now` on. A state that differs in its times only is the same one still.
+    pub fn is_now(&self, state: State, now: SystemTime) {
+        self.change(|record| {
+            if record.state.word() != state.word() {
+                record.since = now;
+            }
+            record.has_died &= state != State::Idle;
+            record.state = state;
+        });
+    }
+
+    /// Its source is being started.
+    pub fn started(&self) {
+        self.change(|record| {
+            record.starts += 1;
+            record.restarts += u64::from(record.has_died);
+            record.tracks.clear();
+        });
+    }
+
+    /// Its source runs no more; because of this, unless it was told to end.
+    pub fn ended(&self, reason: Option<&str>, now: SystemTime) {
+        self.change(|record| {
+            record.pid = None;
+            if let Some(reason) = reason {
+                record.last_death = Some((shortened(reason), now));
+                record.has_died = true;
+            }
+        });
+    }
+
+    /// Its source runs in this process.
+    pub fn runs_in(&self, pid: Option<u32>) {
+        self.change(|record| record.pid = pid);
+    }
+
+    /// It said a line.
+    pub fn says(&self, line: &str) {
+        self.change(|record| {
+            record.said.push_back(shortened(line));
+            if record.said.len() > LINES {
+                record.said.pop_front();
+            }
+        });
+    }
+
+    /// It consists of these.
+    pub fn has(&self, tracks: Vec<Track>) {
+        self.change(|record| record.tracks = tracks);
+    }
+
+    /// What is known now.
+    pub fn read(&self) -> Record {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_state_began_when_its_word_changed() {
+        let status = Status::default();
+        status.is_now(State::Backoff { until: Instant::now() }, at(2));
+        status.is_now(State::Backoff { until: Instant::now() }, at(3));
+        assert_eq!(status.read().since, at(2));
+        status.is_now(State::Starting, at(4));
+        assert_eq!((status.read().state, status.read().since), (State::Starting, at(4)));
+    }
+
+    #[test]
+    fn a_start_after_a_death_is_a_restart_and_one_after_a_rest_is_not() {
+        let status = Status::default();
+        status.started();
+        status.ended(Some("no such device"), at(2));
+        status.started();
+        status.ended(Some(&"é".repeat(10 * LENGTH)), at(3));
+        status.is_now(State::Stopping, at(4));
+        status.is_now(State::Idle, at(4));
+        status.started();
+        status.runs_in(Some(7));
+        assert_eq!(status.read().pid, Some(7));
+        status.ended(None, at(5));
+        let record = status.read();
+        assert_eq!((record.starts, record.restarts, record.pid), (3, 1, None));
+        assert_eq!(record.last_death, Some(("é".repeat(LENGTH), at(3))));
+    }
+
+    #[test]
+    fn what_was_said_is_kept_within_bounds() {
+        let status = Status::default();
+        (0..100).for_each(|line| status.says(&format!("{line} {}", "x".repeat(10 * LENGTH))));
+        let said = status.read().said;
+        assert_eq!(said.len(), LINES);
+        assert!(said[0].starts_with("90 ") && said.iter().all(|line| line.len() == LENGTH));
+    }
+}

@@ -1,0 +1,148 @@
+//! Who watches a stream. Each viewer has a seat, and tells from time to time how far it is: nothing is counted in common
+//! for each packet and viewer.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+/// The viewers of one stream. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Audience(Arc<Mutex<Seats>>);
+
+#[derive(Debug, Default)]
+struct Seats {
+    taken: BTreeMap<u64, Member>,
+    /// Number of the next seat, which is also how many there have been.
+    next: u64,
+    /// What those who left had got.
+    left: Progress,
+    dropped: u64,
+}
+
+/// One viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Where it is.
+    pub peer: SocketAddr,
+    /// When it came.
+    pub since: SystemTime,
+    /// What it has got.
+    pub progress: Progress,
+}
+
+/// What a viewer has got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that its connection took.
+    pub bytes: u64,
+    /// Times that it fell behind and lost data.
+    pub gaps: u64,
+    /// Packets that it lost.
+    pub lost: u64,
+}
+
+/// What all viewers of a stream add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attendance {
+    /// Viewers now.
+    pub now: usize,
+    /// Viewers so far, those of now among them.
+    pub ever: u64,
+    /// Viewers that were sent away because they took nothing.
+    pub dropped: u64,
+    /// What all of them got.
+    pub progress: Progress,
+}
+
+/// The place of one viewer, who has left when this is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    audience: Audience,
+    number: u64,
+    told: Progress,
+}
+
+impl Audience {
+    /// A viewer comes.
+    pub fn seat(&self, peer: SocketAddr, now: SystemTime) -> Seat {
+        let mut seats = self.seats();
+        let number = seats.next;
+        seats.next += 1;
+        seats.taken.insert(number, Member { peer, since: now, progress: Progress::default() });
+        Seat { audience: self.clone(), number, told: Progress::default() }
+    }
+
+    /// What they add up to.
+    pub fn attendance(&self) -> Attendance {
+        let seats = self.seats();
+        let progress = seats.taken.values().fold(seats.left, |sum, member| sum.plus(member.progress));
+        Attendance { now: seats.taken.len(), ever: seats.next, dropped: seats.dropped, progress }
+    }
+
+    /// Those who are there, in the order in which they came.
+    pub fn members(&self) -> Vec<Member> {
+        self.seats().taken.values().copied().collect()
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// The viewer has got this much, all in all.
+    pub fn tell(&mut self, progress: Progress) {
+        if progress == self.told {
+            return;
+        }
+        self.told = progress;
+        if let Some(member) = self.audience.seats().taken.get_mut(&self.number) {
+            member.progress = progress;
+        }
+    }
+
+    /// The viewer is sent away because it took nothing.
+    pub fn dropped(&self) {
+        self.audience.seats().dropped += 1;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.audience.seats();
+        if let Some(member) = seats.taken.remove(&self.number) {
+            seats.left = seats.left.plus(member.progress);
+        }
+    }
+}
+
+impl Progress {
+    fn plus(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, gaps: self.gaps + other.gaps, lost: self.lost + other.lost }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_viewers_got_stays_counted_when_they_leave() {
+        let (audience, now) = (Audience::default(), SystemTime::UNIX_EPOCH);
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let (mut first, mut second) = (audience.seat(peer, now), audience.seat(peer, now));
+        first.tell(Progress { bytes: 10, gaps: 1, lost: 7 });
+        first.tell(Progress { bytes: 30, gaps: 1, lost: 7 });
+        second.tell(Progress { bytes: 5, gaps: 0, lost: 0 });
+        first.dropped();
+        drop(first);
+        let progress = Progress { bytes: 35, gaps: 1, lost: 7 };
+        assert_eq!(audience.attendance(), Attendance { now: 1, ever: 2, dropped: 1, progress });
+        let members = audience.members();
+        assert_eq!(members.len(), 1);
+        assert_eq!(members[0], Member { peer, since: now, progress: Progress { bytes: 5, gaps: 0, lost: 0 } });
+    }
+}
