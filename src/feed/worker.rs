@@ -59,6 +59,8 @@ impl Worker {
             let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
         }
         let mut command = Command::new(own_file()?);
+        // What GStreamer says is understood by its words, and logged among lines of ours.
+        command.env("LC_ALL", "C.UTF-8");
         command.arg("worker").process_group(0).kill_on_drop(true);
         command.stdin(OwnedFd::from(its_control)).stdout(OwnedFd::from(its_media)).stderr(Stdio::piped());
         let mut child = command.spawn()?;

@@ -3,7 +3,16 @@
 use crate::ipc::{FromWorker, Item, LogLevel, ToWorker};
 use gst::prelude::*;
 use gstreamer as gst;
-use std::sync::mpsc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
+
+/// What `v4l2src` warns of when a card has no input: it goes on to deliver pictures, of noise.
+const SIGNAL_LOST: &str = "Signal lost";
+/// What it says when the input is back. Workers speak English.
+const SIGNAL_BACK: &str = "Signal recovered";
 
 /// What the worker's one deciding thread is told.
 pub(super) enum Event {
@@ -69,6 +78,8 @@ pub(super) enum Note {
     EndOfStream,
     /// Something to log.
     Warning(String),
+    /// What a device captures has come or gone.
+    Signal(bool),
     /// Latencies changed.
     Latency(gst::glib::WeakRef<gst::Pipeline>),
 }
@@ -93,25 +104,34 @@ impl Events {
         self.send(Event::Say(FromWorker::Log { level, item, text }));
     }
 
-    /// Forwards what matters of a pipeline's bus.
-    pub(super) fn watch(&self, pipeline: &gst::Pipeline, run: Run) {
+    /// Forwards what matters of a pipeline's bus. Returns whether its device captures something, as it is at any time.
+    pub(super) fn watch(&self, pipeline: &gst::Pipeline, run: Run) -> Arc<AtomicBool> {
+        let signal = Arc::new(AtomicBool::new(true));
+        let has_signal = signal.clone();
         let events = self.clone();
         let weak = pipeline.downgrade();
-        let Some(bus) = pipeline.bus() else { return };
+        let Some(bus) = pipeline.bus() else { return signal };
         bus.set_sync_handler(move |_, message| {
             use gst::MessageView as View;
             let note = match message.view() {
                 View::Error(error) => Some(Note::Error(describe(message.src(), &error.error(), error.debug()))),
                 View::Eos(_) => Some(Note::EndOfStream),
+                View::Warning(fault) if fault.error().message() == SIGNAL_LOST => Some(Note::Signal(false)),
+                View::Info(info) if info.error().message() == SIGNAL_BACK => Some(Note::Signal(true)),
                 View::Warning(fault) => Some(Note::Warning(describe(message.src(), &fault.error(), fault.debug()))),
                 View::Latency(_) => Some(Note::Latency(weak.clone())),
                 _ => None,
             };
+            // Told by the thread that is about to deliver what it captured.
+            if let Some(Note::Signal(is_there)) = note {
+                has_signal.store(is_there, Ordering::Relaxed);
+            }
             if let Some(note) = note {
                 events.send(Event::Bus(run, note));
             }
             gst::BusSyncReply::Drop
         });
+        signal
     }
 }
 

@@ -185,6 +185,8 @@ struct Branches {
     /// Elements that may get further pads.
     growing: AtomicUsize,
     started: AtomicBool,
+    /// Whether its device captures something; else its pictures are noise.
+    signal: Arc<AtomicBool>,
 }
 
 /// Whether tracks are held back until their time.
@@ -251,7 +253,7 @@ impl Ingest {
     fn new(feed: &Arc<Feed>, run: Run, base: u64, pace: Pace, anchored: bool, first: usize) -> Self {
         let pipeline = gst::Pipeline::with_name(&feed.name);
         clock::set_base(&pipeline, base);
-        feed.events.watch(&pipeline, run);
+        let signal = feed.events.watch(&pipeline, run);
         let branches = Arc::new(Branches {
             feed: feed.clone(),
             run,
@@ -261,6 +263,7 @@ impl Ingest {
             silent: AtomicUsize::new(0),
             growing: AtomicUsize::new(0),
             started: AtomicBool::new(false),
+            signal,
         });
         Self { run, pipeline, base, source: None, branches }
     }
@@ -422,7 +425,9 @@ impl Branches {
                 this.silent.fetch_sub(1, Ordering::Relaxed);
             }
             let Some(track) = track.get() else { return Ok(gst::FlowSuccess::Ok) };
-            if track.deliver(&sample, &this.timeline, &mut last) == Change::Caps {
+            if track.kind == TrackKind::Video && !this.signal.load(Ordering::Relaxed) {
+                track.rest();
+            } else if track.deliver(&sample, &this.timeline, &mut last) == Change::Caps {
                 this.feed.events.send(Event::Tracks(this.feed.index));
             }
             if !this.started.swap(true, Ordering::Relaxed) {

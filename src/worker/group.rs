@@ -20,7 +20,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use pictures::Asked;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry},
     io,
     os::unix::net::UnixStream,
     sync::{
@@ -74,6 +74,8 @@ pub(super) struct Group {
     planned: BTreeSet<Item>,
     /// When each item last warned, and how often since.
     warned: HashMap<Item, (Option<Instant>, u32)>,
+    /// Those of which it was told that their device captures nothing.
+    without_signal: HashSet<Item>,
 }
 
 impl Group {
@@ -101,6 +103,7 @@ impl Group {
             streams: BTreeMap::new(),
             planned: BTreeSet::new(),
             warned: HashMap::new(),
+            without_signal: HashSet::new(),
         })
     }
 
@@ -249,7 +252,19 @@ impl Group {
             return Ok(());
         }
         match note {
-            Note::Warning(text) => self.warn(run.owner.item(), text)?,
+            Note::Warning(text) => drop(self.warn(run.owner.item(), text)?),
+            Note::Signal(false) => {
+                if self.warn(run.owner.item(), "no signal: its pictures are held back".to_owned())? {
+                    self.without_signal.insert(run.owner.item());
+                }
+            }
+            Note::Signal(true) => {
+                let item = run.owner.item();
+                if self.without_signal.remove(&item) {
+                    let text = "the signal is there again".to_owned();
+                    self.say(&FromWorker::Log { level: LogLevel::Info, item: Some(item), text })?;
+                }
+            }
             Note::Latency(pipeline) => background("latency", move || {
                 if let Some(pipeline) = pipeline.upgrade() {
                     let _ = pipeline.recalculate_latency();
@@ -269,17 +284,18 @@ impl Group {
         Ok(())
     }
 
-    /// Passes on a warning, at most one in a while for each item.
-    fn warn(&mut self, item: Item, text: String) -> io::Result<()> {
+    /// Passes on a warning, at most one in a while for each item; whether it did.
+    fn warn(&mut self, item: Item, text: String) -> io::Result<bool> {
         let now = Instant::now();
         let (last, left_out) = self.warned.entry(item).or_insert((None, 0));
         if last.is_some_and(|last| now.duration_since(last) < WARNINGS) {
             *left_out += 1;
-            return Ok(());
+            return Ok(false);
         }
         let text = if *left_out == 0 { text } else { format!("{text}; {left_out} more warnings before") };
         (*last, *left_out) = (Some(now), 0);
-        self.say(&FromWorker::Log { level: LogLevel::Warn, item: Some(item), text })
+        self.say(&FromWorker::Log { level: LogLevel::Warn, item: Some(item), text })?;
+        Ok(true)
     }
 
     fn is_current(&self, run: Run) -> bool {

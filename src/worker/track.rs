@@ -162,6 +162,13 @@ impl Track {
         (now >= pace.stalls_at()).then(|| pace.silence(now))
     }
 
+    /// It comes, and there is nothing in it to be delivered.
+    pub(super) fn rest(&self) {
+        if let Some(pace) = &mut lock(&self.state).pace {
+            pace.beat(Instant::now());
+        }
+    }
+
     /// The current run has no more of it. Its silence is no fault.
     pub(super) fn finish(&self) {
         lock(&self.state).pace = None;

@@ -11,9 +11,13 @@ use crate::rig::{
 };
 use rustix::process::Signal;
 use std::{
+    fs::{self, Permissions},
     io::ErrorKind,
     net::TcpListener,
-    os::{fd::OwnedFd, unix::net::UnixDatagram},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt, net::UnixDatagram},
+    },
     process::{Command, Stdio},
     time::Instant,
 };
@@ -100,21 +104,41 @@ fn a_supervisor_that_is_stuck_is_not_called_well() {
     assert_eq!(server.log.count("does not come round any more"), 1);
 }
 
+/// Row X11: privileges are for whoever opens the port.
 #[test]
 fn a_socket_that_is_handed_over_is_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("voyandz.yaml");
-    std::fs::write(&file, "listenport: 1\n").unwrap();
+    fs::write(&file, "listenport: 1\n").unwrap();
     // systemd gives the socket as descriptor 3, to the process that it names.
-    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
     let mut command = Command::new("bash");
-    command.args(["-c", script, PROGRAM, "-f"]).arg(&file).stdin(Stdio::from(OwnedFd::from(listener)));
+    command.args(["-c", script, "bash"]);
+    let is_root = rustix::process::getuid().is_root();
+    if is_root {
+        // As somebody who could not have opened a port below 1024.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let program = folder.path().join("voyandz");
+        fs::copy(PROGRAM, &program).unwrap();
+        command
+            .args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"])
+            .arg(program);
+    } else {
+        command.arg(PROGRAM);
+    }
+    command.arg("-f").arg(&file).stdin(Stdio::from(OwnedFd::from(listener)));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let log = Log::read(child.stderr.take().unwrap());
     log.wait(&format!("listening address={address}"), SOON);
     assert_eq!(http::get(address, "/").status, 200);
+    if is_root {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        assert!(
+            status.contains("\nUid:\t65534\t65534\t65534\t65534\n") && status.contains("\nCapEff:\t0000000000000000\n")
+        );
+    }
     process::send(i32::try_from(child.id()).unwrap(), Signal::TERM);
     assert!(child.wait().unwrap().success(), "{}", log.text());
 }

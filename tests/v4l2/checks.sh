@@ -137,11 +137,53 @@ fails() {
 # What was received over the loss is one stream that can be decoded.
 unbroken() { decodes "$work/watched.ts" 50; }
 
+# Sets controls of the card with HDMI.
+hdmi() { guest "LD_LIBRARY_PATH=$libraries $(command -v v4l2-ctl) -d /dev/video1 -c $1"; }
+
+# Whether pictures of this height came to file $1 since it had $3 bytes.
+has_height() {
+    tail -c "+$(($3 + 1))" "$1" >"$work/part"
+    ffprobe -v quiet -analyzeduration 1M -select_streams v -show_entries frame=height -of csv=p=0 "$work/part" | grep -qE "^$2,*$"
+}
+
+# What is captured changes its size, goes away and comes back: the same connections go on.
+captured() {
+    local viewers size lost files=("$work/hdmi.ts" "$work/hdmi.mjpeg")
+    hdmi dv_timings_signal_mode=4,dv_timings=0
+    curl -sSN --max-time 200 -o "${files[0]}" "$url/hdmi.ts?header=1&keyframe=1" &
+    viewers=($!)
+    curl -sSN --max-time 200 -o "${files[1]}" "$url/hdmi.mjpeg" &
+    viewers+=($!)
+    within 30 is_larger "${files[0]}" 20000
+    within 30 is_larger "${files[1]}" 20000
+    size=$(stat -c %s "${files[0]}")
+    hdmi dv_timings_signal_mode=4,dv_timings=7
+    within 30 has_height "${files[0]}" 720 "$size"
+    echo '480 lines became 720'
+    hdmi dv_timings_signal_mode=1
+    within 10 logged 'no signal.*feed hdmi'
+    sleep 2
+    lost=$(stat -c %s "${files[0]}")
+    # Longer than the silence of a feed that stalls.
+    sleep 12
+    not is_larger "${files[0]}" $((lost + 5000))
+    hdmi dv_timings_signal_mode=4,dv_timings=0
+    within 10 logged 'the signal is there again.*feed hdmi'
+    within 30 is_larger "${files[0]}" $((lost + 20000))
+    within 20 has_height "${files[0]}" 480 "$lost"
+    kill "${viewers[@]}"
+    wait "${viewers[@]}" || true
+    grep -E 'hdmi' "$job/log" | tail -n 8
+    not logged 'ended.*feed hdmi'
+    not has_height "${files[0]}" 2160 0
+    decodes "${files[0]}" 30
+}
+
 # Nobody watches: the device is let go of.
 let_go() {
     within 10 logged 'stopped: nobody wants it.*feed card'
     # GStreamer 1.22 keeps it open for as long as the worker lives.
-    within 5 logged 'worker is not needed any more'
+    within 5 logged 'worker is not needed any more.*card'
     within 5 guest '! ls -l /proc/[0-9]*/fd 2>/dev/null | grep /dev/video'
 }
 
@@ -161,6 +203,7 @@ if [ "$failed" -eq 0 ]; then
     step 'v4l2: unplugged and back' unplugged
     step 'v4l2: what was watched' unbroken
     step 'v4l2: reading fails' fails
+    step 'v4l2: another size, no signal' captured
     step 'v4l2: card is let go of' let_go
     step 'v4l2: exit code is 0' ends
 fi
