@@ -4,11 +4,14 @@ use super::{
     checker::{Checker, Expected, flag, quoted},
     document::OF_FILES,
     fault::{Fault, Path},
+    formats,
     library::Library,
     locate::Place,
     model::{Config, Feed, FeedName, Mode, Source},
     overrides::Override,
-    raw, units, url,
+    raw,
+    streams::Feeds,
+    units, url,
 };
 use serde_yaml::Value;
 use std::{
@@ -60,12 +63,13 @@ impl Checker {
         let feeds: Vec<_> =
             feeds.into_iter().filter_map(|(name, value)| self.feed(&path.key(&name), &name, value, parents)).collect();
         self.circles(&path, &feeds);
+        let known = Feeds { names: &names, written: formats::written_by(&feeds) };
         Config {
             listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
             feeds,
-            streams: self.streams(&root.key("streams"), streams, &names, &pages),
+            streams: self.streams(&root.key("streams"), streams, &known, &pages),
             pages,
         }
     }

@@ -31,6 +31,22 @@ const RESERVED: [&str; 12] = [
 /// What follows a stream's path in the path of its picture.
 const PICTURES: [&str; 4] = ["/pic", "/pic.jpg", "/pic.jpeg", "/pic.png"];
 
+/// What streams are checked with.
+pub(super) struct Feeds<'a> {
+    /// The names of all, even of those with faults.
+    pub(super) names: &'a [String],
+    /// What those write that tell.
+    pub(super) written: HashMap<FeedName, Container>,
+}
+
+impl Feeds<'_> {
+    /// What a stream of these is in when it is passed on as it is.
+    fn container(&self, feeds: &[FeedName]) -> Option<Container> {
+        let [feed] = feeds else { return None };
+        self.written.get(feed).copied()
+    }
+}
+
 /// A stream and whether its URL is written in the file, so that a clash is shown where it can be mended.
 struct Checked {
     stream: Stream,
@@ -38,12 +54,12 @@ struct Checked {
 }
 
 impl Checker {
-    /// Checks all streams; `feeds` are the names of all feeds, even of those with faults.
+    /// Checks all streams.
     pub(super) fn streams(
         &mut self,
         path: &Path,
         entries: raw::Entries<Value>,
-        feeds: &[String],
+        feeds: &Feeds<'_>,
         pages: &Pages,
     ) -> Vec<Stream> {
         let mut checked = Vec::new();
@@ -57,12 +73,12 @@ impl Checker {
         checked.into_iter().map(|checked| checked.stream).collect()
     }
 
-    fn stream(&mut self, path: &Path, name: &str, value: Value, feeds: &[String]) -> Option<Checked> {
+    fn stream(&mut self, path: &Path, name: &str, value: Value, known: &Feeds<'_>) -> Option<Checked> {
         let checked_name = StreamName::new(name)
             .map_err(|error| self.note(path, Place::Key, format!("{error}, found {}", quoted(name))))
             .ok();
         let mut stream: raw::Stream = self.section(path, value);
-        let feeds = self.feeds(path, &mut stream, feeds);
+        let feeds = self.feeds(path, &mut stream, known.names);
 
         let has_url = stream.url.is_some();
         let url = self.value(&path.key("url"), stream.url.take(), url);
@@ -82,7 +98,7 @@ impl Checker {
             (Some(container), _) => container,
             (None, Some(mimetype)) if is_command => of_type(mimetype),
             (None, _) if is_command => Container::Raw,
-            (None, _) => Container::Ts,
+            (None, _) => feeds.as_deref().and_then(|feeds| known.container(feeds)).unwrap_or(Container::Ts),
         };
         let mimetype = mimetype.unwrap_or_else(|| match (serving, &stream_path) {
             (Serving::Shot, Some(path)) => picture_type(path.as_str()).to_owned(),

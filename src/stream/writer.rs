@@ -93,6 +93,10 @@ impl Writer {
     /// The source was stopped because nobody wants it: nothing of it is kept.
     pub fn clear(&mut self) {
         self.fanout.restart();
+        if let Format::Ts { .. } = self.format {
+            // Nobody is left who has seen its counters and its time.
+            self.format = Format::Ts { splicer: Box::default(), header: None };
+        }
         self.gate = Gate::Closed;
         self.has_written = false;
         self.restarted = false;
@@ -273,6 +277,18 @@ mod tests {
 
     fn text(bytes: &str) -> Option<Vec<u8>> {
         Some(bytes.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_transport_stream_that_nobody_wanted_for_a_while_is_a_new_one() {
+        let (mut writer, mut reader) = writer(Container::Ts, false);
+        writer.packet(Kind::Keyframe, payload(TS), None, false);
+        writer.clear();
+        read(&mut reader);
+        let mut reader = writer.fanout().subscribe(Entry { join: Join::Live, header: false });
+        writer.begin();
+        writer.packet(Kind::Keyframe, payload(TS), None, false);
+        assert!(read(&mut reader) == [Some(TS.to_vec())] && writer.clock_jumps() == 0);
     }
 
     #[test]

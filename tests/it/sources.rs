@@ -163,3 +163,32 @@ fn sound_and_picture_go_with_their_containers() {
         media::assert_decodes(&whole);
     }
 }
+
+#[test]
+fn what_ffmpeg_writes_goes_into_the_container_that_is_asked_for() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{command: {}}}}}
+        streams:
+          cam.ts: {{feed: cam}}
+          cam.mkv: {{feed: cam}}
+          cam.flv: {{feed: cam}}
+        ",
+        camera(25)
+    ));
+    let mut keeper = server.get("/cam.ts");
+    keeper.piece(SOON);
+    for (target, begin) in [("/cam.ts", &[0x47][..]), ("/cam.mkv", &[0x1a, 0x45, 0xdf, 0xa3]), ("/cam.flv", b"FLV")] {
+        let bytes = watch(&server, target, secs(3));
+        assert!(bytes.starts_with(begin), "{target}: {}", bytes[..16].escape_ascii());
+        let mut codecs = media::codecs(&bytes);
+        // What is said of a Flash video as a whole is a track to ffprobe.
+        codecs.retain(|codec| codec != "text");
+        assert_eq!(codecs, ["aac", "h264"], "{target}");
+    }
+    // Nothing was encoded: both are the pictures of the one program.
+    assert_eq!(server.programs("testsrc").len(), 1);
+}

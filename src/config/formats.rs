@@ -1,0 +1,84 @@
+//! What commands write, as far as their words tell.
+
+use super::model::{Feed, FeedName, Source};
+use crate::media::Container;
+use std::{collections::HashMap, path::Path};
+
+/// What the feeds that are commands write, of those that say it.
+pub(super) fn written_by(feeds: &[Feed]) -> HashMap<FeedName, Container> {
+    let container = |feed: &Feed| match &feed.source {
+        Source::Command(words) => Some((feed.name.clone(), written(words)?)),
+        _ => None,
+    };
+    feeds.iter().filter_map(container).collect()
+}
+
+/// The container that a command writes to its standard output; `None` when its words do not tell, or not for sure.
+pub fn written(words: &[String]) -> Option<Container> {
+    let (program, arguments) = words.split_first()?;
+    if Path::new(program).file_name()? != "ffmpeg" {
+        return None;
+    }
+    // With several outputs, which may be anywhere, the last one is not always this one.
+    let [.., option, format, output] = arguments else { return None };
+    if option != "-f" || !matches!(output.as_str(), "-" | "pipe:" | "pipe:1") {
+        return None;
+    }
+    of_ffmpeg(format)
+}
+
+/// A container by its name in ffmpeg; of those that can be passed on as they come.
+fn of_ffmpeg(format: &str) -> Option<Container> {
+    match format {
+        "mpegts" => Some(Container::Ts),
+        "webm" => Some(Container::Webm),
+        "matroska" => Some(Container::Mkv),
+        "ogg" | "oga" | "ogv" | "opus" => Some(Container::Ogg),
+        "flv" => Some(Container::Flv),
+        "mp3" => Some(Container::Mp3),
+        "adts" => Some(Container::Aac),
+        "mpjpeg" => Some(Container::Mjpeg),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn the_words_of_ffmpeg_tell_what_it_writes() {
+        let table = [
+            ("ffmpeg -f v4l2 -i /dev/video0 -f mpegts -", Some(Container::Ts)),
+            ("/usr/bin/ffmpeg -i x -f matroska pipe:1", Some(Container::Mkv)),
+            ("ffmpeg -i x -f s16le -", None),
+            ("ffmpeg -i x -f mpegts udp://a", None),
+            ("ffmpeg -i x out.ts", None),
+            ("ffmpeg", None),
+            ("recorder -f mpegts -", None),
+        ];
+        for (command, expect) in table {
+            let words: Vec<_> = command.split(' ').map(str::to_owned).collect();
+            assert_eq!(written(&words), expect, "{command}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_names_no_container_has_the_one_of_its_feed() {
+        let table = [
+            ("cam: {feed: cam}", Container::Mkv),
+            ("cam.ts: {feed: cam}", Container::Ts),
+            ("cam: {feed: cam, container: webm}", Container::Webm),
+            ("cam: {feeds: [cam, other]}", Container::Ts),
+            ("cam: {feed: other}", Container::Ts),
+        ];
+        for (stream, expect) in table {
+            let text = format!(
+                "feeds:\n  cam: {{command: ffmpeg -i x -f matroska -}}\n  other: {{command: recorder}}\nstreams: {{{stream}}}"
+            );
+            let stream = parse(&text).unwrap().streams.remove(0);
+            assert_eq!((stream.container, stream.mimetype.as_str()), (expect, expect.mimetype()), "{text}");
+        }
+    }
+}
