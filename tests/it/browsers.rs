@@ -1,6 +1,12 @@
 //! What a browser makes of it.
 
-use crate::rig::{Server, browser::Browser, have, script::PICTURE, secs};
+use crate::rig::{
+    Server,
+    browser::Browser,
+    have,
+    script::{PICTURE, TONE},
+    secs,
+};
 
 fn studio() -> Server {
     Server::start(&format!(
@@ -48,6 +54,50 @@ fn page_plays_webm() {
     let frames = "document.querySelector('video').getVideoPlaybackQuality()";
     browser.wait(&format!("return {frames}.totalVideoFrames > 40"), secs(15));
     browser.wait("return document.querySelector('video').videoWidth === 320", secs(5));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// A page whose only element of its own plays this stream.
+fn play(browser: &Browser, server: &Server, element: &str, target: &str) {
+    browser.open(&server.url("/"));
+    browser.run(&format!(
+        "document.body.innerHTML = '';
+        const player = document.createElement('{element}');
+        player.muted = true;
+        player.src = '{target}?header=1&keyframe=1';
+        document.body.append(player);
+        player.play()"
+    ));
+}
+
+#[test]
+fn films_and_sound_play_in_plain_elements() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          mic: {{pipeline: '{TONE}', mode: continuous}}
+        streams:
+          film.mp4: {{feeds: [cam, mic], video: {{codec: h264, gop: 50}}, audio: {{codec: aac}}}}
+          radio.ogg: {{feed: mic, audio: {{codec: opus}}}}
+          radio.mp3: {{feed: mic, audio: {{codec: mp3}}}}
+        "
+    ));
+    let browser = Browser::start();
+    // Twice, so that the second one joins a stream that runs.
+    for _ in 0..2 {
+        play(&browser, &server, "video", "/film.mp4");
+        browser.wait("return document.querySelector('video').videoWidth === 320", secs(15));
+        browser
+            .wait("return document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 25", secs(15));
+    }
+    for target in ["/radio.ogg", "/radio.mp3"] {
+        play(&browser, &server, "audio", target);
+        browser.wait("return document.querySelector('audio').currentTime > 1", secs(15));
+    }
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
