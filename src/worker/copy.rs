@@ -200,6 +200,8 @@ pub(super) fn tune_muxers(bin: &gst::Bin) {
             // A fragment for each sample: the next one sends it off. Without an index at the end, which would grow.
             Some("mp4mux") => {
                 element.set_property("fragment-duration", 1u32);
+                // Fine enough for all rates of pictures and sound.
+                element.set_property("trak-timescale", 90_000u32);
                 element.set_property("streamable", true);
             }
             // Any other alignment loses the flags that tell join points.

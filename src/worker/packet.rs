@@ -213,7 +213,7 @@ impl Fragments {
         }
         self.bytes.extend_from_slice(bytes);
         let time = time?;
-        self.timeline.header(&self.bytes);
+        self.timeline.header(&mut self.bytes);
         self.timeline.fragment(&mut self.bytes, time);
         Some(std::mem::take(&mut self.bytes))
     }

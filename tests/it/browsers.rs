@@ -102,6 +102,42 @@ fn films_and_sound_play_in_plain_elements() {
 }
 
 #[test]
+fn mp4_plays_by_media_source_extensions() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}
+        streams: {{film.mp4: {{feed: cam, video: {{codec: h264, gop: 50}}}}}}
+        "
+    ));
+    let browser = Browser::start();
+    // The pages of voyandz forbid media of scripts, which their own do not need.
+    browser.open(&server.url("/nothing"));
+    browser.run(
+        "document.body.innerHTML = '<video muted autoplay></video>';
+        const video = document.querySelector('video'), source = new MediaSource();
+        video.src = URL.createObjectURL(source);
+        source.addEventListener('sourceopen', async () => {
+            const buffer = source.addSourceBuffer('video/mp4; codecs=\"avc1.4d400d\"');
+            const reader = (await fetch('/film.mp4?header=1&keyframe=1')).body.getReader();
+            for (;;) {
+                const { value, done } = await reader.read();
+                if (done) return;
+                buffer.appendBuffer(value);
+                await new Promise(then => buffer.addEventListener('updateend', then, { once: true }));
+                // The stream began before we came.
+                if (video.buffered.length && video.currentTime < video.buffered.start(0)) {
+                    video.currentTime = video.buffered.start(0);
+                }
+            }
+        })",
+    );
+    browser.wait("return document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 25", secs(15));
+}
+
+#[test]
 fn stream_can_be_fetched_by_a_page_of_another_origin() {
     if !have_browser() {
         return;

@@ -55,6 +55,20 @@ pub(super) fn find_mut<'a>(mut bytes: &'a mut [u8], kind: &[u8; 4]) -> Option<&'
     }
 }
 
+/// Makes free space (section 8.1.2) of those boxes of this kind whose bodies are so.
+pub(super) fn free(mut bytes: &mut [u8], kind: &[u8; 4], is_so: impl Fn(&[u8]) -> bool) {
+    while let Some(head) = head(bytes) {
+        let Some((whole, rest)) = bytes.split_at_mut_checked(head.length) else { return };
+        if head.kind == *kind
+            && whole.get(head.own..).is_some_and(&is_so)
+            && let Some(kind) = whole.get_mut(4..8)
+        {
+            kind.copy_from_slice(b"free");
+        }
+        bytes = rest;
+    }
+}
+
 /// Four bytes as a number.
 pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))

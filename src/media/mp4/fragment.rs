@@ -22,19 +22,26 @@ pub(super) fn tracks(moov: &[u8]) -> Vec<Track> {
     let defaults =
         |id| all(extends, b"trex").find(|trex| number(trex, 4) == Some(id)).and_then(|trex| number(trex, 20));
     let track = |trak| {
-        let (head, media) = (find(trak, b"tkhd")?, find(trak, b"mdia")?);
-        // Two times stand in front, of 32 bits, or of 64 in version 1.
-        let behind_times = |full: &[u8]| if full.first() == Some(&1) { 20 } else { 12 };
-        let id = number(head, behind_times(head))?;
-        let times = find(media, b"mdhd")?;
-        Some(Track {
-            id,
-            is_video: find(media, b"hdlr")?.get(8..12)? == b"vide",
-            timescale: number(times, behind_times(times))?,
-            flags: defaults(id).unwrap_or_default(),
-        })
+        let (id, timescale) = (id(trak)?, timescale(trak)?);
+        let is_video = find(find(trak, b"mdia")?, b"hdlr")?.get(8..12)? == b"vide";
+        Some(Track { id, is_video, timescale, flags: defaults(id).unwrap_or_default() })
     };
     all(moov, b"trak").filter_map(track).take(MAX_TRACKS).collect()
+}
+
+/// The number of a track (`trak`).
+pub(super) fn id(trak: &[u8]) -> Option<u32> {
+    behind_times(find(trak, b"tkhd")?)
+}
+
+/// The ticks a second of a track (`trak`).
+pub(super) fn timescale(trak: &[u8]) -> Option<u32> {
+    behind_times(find(find(trak, b"mdia")?, b"mdhd")?)
+}
+
+/// The number behind two times, which have 32 bits, or 64 in version 1.
+fn behind_times(body: &[u8]) -> Option<u32> {
+    number(body, if body.first() == Some(&1) { 20 } else { 12 })
 }
 
 /// Whether a reader may begin with this fragment (`moof`) of these tracks.

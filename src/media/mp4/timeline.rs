@@ -1,7 +1,7 @@
 //! One time for all tracks of a movie in fragments.
 
-use super::boxes::{Boxes, find, find_mut, number};
-use super::fragment::{Track, track_of, tracks};
+use super::boxes::{Boxes, all, find, find_mut, free, number};
+use super::fragment::{Track, id, timescale, track_of, tracks};
 use std::time::Duration;
 
 /// Moves the times of fragments whose muxer lets each track begin at 0, so that they are those of one clock.
@@ -15,11 +15,17 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Takes a movie box, and everything else that stands in front of the fragments.
-    pub fn header(&mut self, bytes: &[u8]) {
-        if let Some(moov) = find(bytes, b"moov") {
-            *self = Self { tracks: tracks(moov), ..Self::default() };
+    /// Takes what stands in front of the fragments. Tracks without a time, which the muxer has for pads that were
+    /// released before there was a sample, are taken out: players refuse them.
+    pub fn header(&mut self, bytes: &mut [u8]) {
+        let Some(moov) = find_mut(bytes, b"moov") else { return };
+        let is_empty = |trak: &[u8]| timescale(trak) == Some(0);
+        let empty: Vec<_> = all(moov, b"trak").filter(|trak| is_empty(trak)).filter_map(id).collect();
+        free(moov, b"trak", is_empty);
+        if let Some(extends) = find_mut(moov, b"mvex") {
+            free(extends, b"trex", |trex| number(trex, 4).is_some_and(|id| empty.contains(&id)));
         }
+        *self = Self { tracks: tracks(moov), ..Self::default() };
     }
 
     /// Moves a fragment with samples of one track, the first of which was taken at `time` by any clock that stays the
@@ -75,7 +81,7 @@ mod tests {
     const CAPTURE: &[u8] = include_bytes!("../../../tests/data/h264-gst.mp4");
 
     /// The header, and the first two fragments.
-    fn pieces() -> (&'static [u8], Vec<Vec<u8>>) {
+    fn pieces() -> (Vec<u8>, Vec<Vec<u8>>) {
         let mut lengths = Vec::new();
         let mut rest = CAPTURE;
         while let Some(head) = head(rest) {
@@ -84,7 +90,7 @@ mod tests {
         }
         let (header, fragments) = CAPTURE.split_at(lengths[0] + lengths[1]);
         let (first, others) = fragments.split_at(lengths[2] + lengths[3]);
-        (header, vec![first.to_vec(), others[..lengths[4] + lengths[5]].to_vec()])
+        (header.to_vec(), vec![first.to_vec(), others[..lengths[4] + lengths[5]].to_vec()])
     }
 
     fn time_of(fragment: &[u8]) -> u32 {
@@ -94,10 +100,10 @@ mod tests {
 
     #[test]
     fn a_track_that_begins_late_is_late_for_good() {
-        let (header, mut fragments) = pieces();
+        let (mut header, mut fragments) = pieces();
         let before: Vec<_> = fragments.iter().map(|fragment| time_of(fragment)).collect();
         let mut timeline = Timeline::default();
-        timeline.header(header);
+        timeline.header(&mut header);
         let scale = u64::from(timeline.tracks[0].timescale);
         // As if another track had begun 1.5 s before.
         timeline.begin = Some(Duration::from_secs(10));
@@ -112,15 +118,30 @@ mod tests {
 
     #[test]
     fn the_first_track_and_foreign_bytes_stay_as_they_are() {
-        let (header, fragments) = pieces();
+        let (mut header, fragments) = pieces();
         let mut timeline = Timeline::default();
         for mut bytes in [fragments[0].clone(), b"\0\0\0\x08moof".to_vec(), b"short".to_vec()] {
             let before = bytes.clone();
             timeline.fragment(&mut bytes, Duration::from_secs(7));
-            timeline.header(header);
+            timeline.header(&mut header);
             timeline.fragment(&mut bytes, Duration::from_secs(7));
             assert!(bytes == before);
         }
+    }
+
+    #[test]
+    fn a_track_without_a_time_is_taken_out() {
+        let (mut header, _) = pieces();
+        let (before, at) = (header.clone(), header.windows(4).position(|word| word == b"mdhd").unwrap() + 16);
+        Timeline::default().header(&mut header);
+        assert!(header == before);
+        header[at..at + 4].fill(0);
+        let mut timeline = Timeline::default();
+        timeline.header(&mut header);
+        assert_eq!(timeline.tracks, []);
+        let moov = find(&header, b"moov").unwrap();
+        assert!(find(moov, b"trak").is_none() && find(find(moov, b"mvex").unwrap(), b"trex").is_none());
+        assert_eq!(header.len(), before.len());
     }
 
     #[test]
