@@ -251,6 +251,9 @@ fn jukebox() -> Server {
           own.mp4: {{feeds: [cam, mic], video: {H264}, audio: {{codec: aac}}}}
           usual.mp4: {{feeds: [cam, mic]}}
           their.mp4: {{feed: their-mp4}}
+          vp9.mp4: {{feeds: [cam, mic], video: {{codec: vp9, gop: 25}}, audio: {{codec: opus}}}}
+          av1.mp4: {{feed: cam, video: {{codec: av1, gop: 25}}}}
+          h265.mp4: {{feed: cam, video: {{codec: h265, gop: 25, preset: ultrafast}}}}
           own.ogg: {{feed: mic, audio: {{codec: opus}}}}
           own.mp3: {{feed: mic, audio: {{codec: mp3}}}}
           own.aac: {{feed: mic, audio: {{codec: aac}}}}
@@ -326,6 +329,34 @@ fn films_are_joined_at_intra_frames() {
             let (pictures, complaints) = media::pictures(whole(&bytes));
             assert!(pictures.starts_with('I') && complaints.is_empty(), "{target}: {pictures}, {complaints}");
         }
+    }
+}
+
+#[test]
+fn every_codec_of_mp4_is_joined_at_intra_frames() {
+    if !have("ffprobe") {
+        return;
+    }
+    let server = jukebox();
+    for (target, expected) in [("/vp9.mp4", &["opus", "vp9"][..]), ("/av1.mp4", &["av1"]), ("/h265.mp4", &["hevc"])] {
+        let _viewer = warmed_little(&server, target);
+        let bytes = server.get(&format!("{target}?header=1&keyframe=1")).collect(millis(1300));
+        assert_eq!(media::codecs(whole(&bytes)), expected, "{target}");
+        let (pictures, complaints) = media::pictures(whole(&bytes));
+        assert!(pictures.starts_with('I') && complaints.is_empty(), "{target}: {pictures}, {complaints}");
+        media::assert_decodes(whole(&bytes));
+    }
+}
+
+#[test]
+fn films_of_commands_give_stills() {
+    let server = jukebox();
+    for target in ["/their.flv", "/their.mp4"] {
+        let _viewer = warmed_little(&server, target);
+        let mut answer = server.get(&format!("{target}/pic"));
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("image/jpeg")), "{target}");
+        let picture = media::picture(&answer.rest(SOON));
+        assert_eq!((picture.width(), picture.height()), (320, 240), "{target}");
     }
 }
 
