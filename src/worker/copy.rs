@@ -197,7 +197,7 @@ pub(super) fn tune_muxers(bin: &gst::Bin) {
                 element.set_property("max-page-delay", 0u64);
             }
             Some("flvmux") => element.set_property("streamable", true),
-            // A fragment for each sample: the next one sends it off. Without an index at the end, which would grow.
+            // A fragment for each sample: the next one sends it off.
             Some("mp4mux") => {
                 element.set_property("fragment-duration", 1u32);
                 // Fine enough for all rates of pictures and sound.
