@@ -305,12 +305,12 @@ feeds:
         );
         check_stream("feed: cam1, container: ogg, video: true", "2:43: streams.s.video: ogg has no pictures here");
         check_stream(
-            "feed: cam1, container: mp4",
-            "2:38: streams.s.container: expected `ts`, `webm` or `mkv`, found \"mp4\": nobody could join it while it runs; `raw` passes on whatever a command writes",
+            "feed: cam1, container: avi",
+            "2:38: streams.s.container: expected `ts`, `webm` or `mkv`, found \"avi\": nobody could join it while it runs; `raw` passes on whatever a command writes",
         );
         check_stream(
             "feed: cam1, container: tss",
-            "2:38: streams.s.container: expected `ts`, `webm`, `mkv`, `ogg`, `flv`, `mp3`, `aac`, `mjpeg` or `raw`, found \"tss\"",
+            "2:38: streams.s.container: expected `ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `mjpeg` or `raw`, found \"tss\"",
         );
         check_stream(
             "feed: cam1, mimetype: video",
@@ -322,7 +322,7 @@ feeds:
     fn faults_of_typed_keys() {
         check_stream(
             "feed: cam1, container: webm, video: {codec: h264}",
-            "2:59: streams.s.video.codec: expected vp8, vp9 or av1, found \"h264\": webm cannot carry it, `container: ts` or `mkv` or `flv` can",
+            "2:59: streams.s.video.codec: expected vp8, vp9 or av1, found \"h264\": webm cannot carry it, `container: ts` or `mkv` or `flv` or `mp4` can",
         );
         check_stream(
             "feed: cam1, audio: {codec: vorbis}",
@@ -338,7 +338,7 @@ feeds:
         );
         check_stream(
             "feed: cam1, container: raw, video: true",
-            "2:43: streams.s.video: a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp3`, `aac` or `mjpeg`",
+            "2:43: streams.s.video: a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac` or `mjpeg`",
         );
         check_stream("feed: cam1, container: mjpeg, audio: true", "2:45: streams.s.audio: mjpeg has no sound");
         check_stream(

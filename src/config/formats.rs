@@ -35,6 +35,7 @@ fn of_ffmpeg(format: &str) -> Option<Container> {
         "matroska" => Some(Container::Mkv),
         "ogg" | "oga" | "ogv" | "opus" => Some(Container::Ogg),
         "flv" => Some(Container::Flv),
+        "mp4" => Some(Container::Mp4),
         "mp3" => Some(Container::Mp3),
         "adts" => Some(Container::Aac),
         "mpjpeg" => Some(Container::Mjpeg),

@@ -302,18 +302,18 @@ fn container(text: &str) -> Result<Container, Expected> {
         return Ok(container);
     }
     match text.to_ascii_lowercase().as_str() {
-        "mp4" | "m4v" | "m4a" | "mov" | "3gp" | "avi" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob" | "wav"
-        | "flac" => {
+        "mov" | "3gp" | "avi" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob" | "wav" | "flac" => {
             let why = ": nobody could join it while it runs; `raw` passes on whatever a command writes";
             Err(Expected::because("`ts`, `webm` or `mkv`", why))
         }
         "mpegts" => Err("`ts`".into()),
         "m2ts" | "mts" => Err(Expected::because("`ts`", ": packets of 192 bytes are not known")),
         "oga" | "ogv" | "opus" => Err("`ogg`".into()),
+        "m4v" | "m4a" | "fmp4" => Err("`mp4`".into()),
         "adts" => Err("`aac`".into()),
         "matroska" | "mka" => Err("`mkv`".into()),
         "mjpg" | "jpeg" | "jpg" | "mpjpeg" => Err("`mjpeg`".into()),
-        _ => Err("`ts`, `webm`, `mkv`, `ogg`, `flv`, `mp3`, `aac`, `mjpeg` or `raw`".into()),
+        _ => Err("`ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `mjpeg` or `raw`".into()),
     }
 }
 

@@ -51,7 +51,7 @@ impl Checker {
     ) -> Option<(Track<Video>, Track<Audio>)> {
         if container == Container::Raw {
             let key = if video.is_some() { "video" } else { "audio" };
-            let message = "a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp3`, `aac` or `mjpeg`";
+            let message = "a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac` or `mjpeg`";
             self.note(&path.key(key), Place::Key, message.to_owned());
             return None;
         }
@@ -186,8 +186,9 @@ fn codec<C: Copy>(text: &str, container: Container, all: &[(&str, C)], fitting: 
     if fitting.contains(&text) {
         return Ok(*codec);
     }
-    let others =
-        [Container::Ts, Container::Webm, Container::Mkv, Container::Ogg, Container::Flv].into_iter().filter(|other| {
+    let others = [Container::Ts, Container::Webm, Container::Mkv, Container::Ogg, Container::Flv, Container::Mp4]
+        .into_iter()
+        .filter(|other| {
             VideoCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
                 || AudioCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
         });

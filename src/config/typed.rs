@@ -129,6 +129,7 @@ const fn muxer(container: Container) -> Option<&'static str> {
         Container::Mkv => Some("matroskamux name=mux streamable=true min-cluster-duration=0"),
         Container::Ogg => Some("oggmux name=mux"),
         Container::Flv => Some("flvmux name=mux streamable=true"),
+        Container::Mp4 => Some("mp4mux name=mux streamable=true fragment-duration=1"),
         Container::Mp3 | Container::Aac | Container::Mjpeg | Container::Raw => None,
     }
 }
@@ -157,6 +158,7 @@ impl VideoCodec {
             Container::Webm => &[Self::Vp8, Self::Vp9, Self::Av1],
             Container::Mkv => &Self::ALL,
             Container::Flv => &[Self::H264],
+            Container::Mp4 => &[Self::H264, Self::H265, Self::Vp9, Self::Av1],
             Container::Mjpeg => &[Self::Mjpeg],
             // What Ogg has of its own, Theora, is of another time.
             Container::Ogg | Container::Mp3 | Container::Aac | Container::Raw => &[],
@@ -196,6 +198,7 @@ impl AudioCodec {
             Container::Mkv => &[Self::Opus, Self::Aac, Self::Mp3, Self::Ac3, Self::Vorbis],
             Container::Ogg => &[Self::Opus, Self::Vorbis],
             Container::Flv => &[Self::Aac, Self::Mp3],
+            Container::Mp4 => &[Self::Aac, Self::Opus, Self::Mp3],
             Container::Mp3 => &[Self::Mp3],
             Container::Aac => &[Self::Aac],
             Container::Mjpeg | Container::Raw => &[],
@@ -261,7 +264,7 @@ impl Video {
                 format!("vp8enc deadline=1 cpu-used=8 threads=4 keyframe-max-dist={gop} {}", vpx_rate(*rate))
             }
             (VideoCodec::Vp9, rate) => format!(
-                "vp9enc deadline=1 cpu-used=8 lag-in-frames=0 row-mt=true keyframe-max-dist={gop} {}",
+                "vp9enc deadline=1 cpu-used=8 lag-in-frames=0 row-mt=true keyframe-max-dist={gop} {} ! vp9parse",
                 vpx_rate(*rate)
             ),
             (VideoCodec::Av1, rate) => {

@@ -16,6 +16,8 @@ pub enum Container {
     Ogg,
     /// Flash video, also of Enhanced RTMP.
     Flv,
+    /// MP4 in fragments (ISO/IEC 14496-12, section 8.8).
+    Mp4,
     /// MP3 frames.
     Mp3,
     /// AAC frames in ADTS.
@@ -28,8 +30,18 @@ pub enum Container {
 
 impl Container {
     /// Every container, for tables, help texts and tests.
-    pub const ALL: [Self; 9] =
-        [Self::Ts, Self::Webm, Self::Mkv, Self::Ogg, Self::Flv, Self::Mp3, Self::Aac, Self::Mjpeg, Self::Raw];
+    pub const ALL: [Self; 10] = [
+        Self::Ts,
+        Self::Webm,
+        Self::Mkv,
+        Self::Ogg,
+        Self::Flv,
+        Self::Mp4,
+        Self::Mp3,
+        Self::Aac,
+        Self::Mjpeg,
+        Self::Raw,
+    ];
 
     /// The name in the configuration, which is also the usual file name extension.
     pub const fn name(self) -> &'static str {
@@ -39,6 +51,7 @@ impl Container {
             Self::Mkv => "mkv",
             Self::Ogg => "ogg",
             Self::Flv => "flv",
+            Self::Mp4 => "mp4",
             Self::Mp3 => "mp3",
             Self::Aac => "aac",
             Self::Mjpeg => "mjpeg",
@@ -60,6 +73,7 @@ impl Container {
             "mkv" | "mka" => Some(Self::Mkv),
             "ogg" | "oga" | "ogv" | "opus" => Some(Self::Ogg),
             "flv" => Some(Self::Flv),
+            "mp4" | "m4v" | "m4a" => Some(Self::Mp4),
             "mp3" => Some(Self::Mp3),
             "aac" => Some(Self::Aac),
             "mjpeg" | "mjpg" | "mpjpeg" => Some(Self::Mjpeg),
@@ -75,6 +89,7 @@ impl Container {
             Self::Mkv => "video/x-matroska",
             Self::Ogg => "application/ogg",
             Self::Flv => "video/x-flv",
+            Self::Mp4 => "video/mp4",
             Self::Mp3 => "audio/mpeg",
             Self::Aac => "audio/aac",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",

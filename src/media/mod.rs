@@ -8,6 +8,7 @@ mod container;
 mod flv;
 mod jpeg;
 pub mod matroska;
+pub mod mp4;
 pub mod multipart;
 mod ogg;
 mod pace;

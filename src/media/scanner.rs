@@ -4,6 +4,7 @@ use super::audio::{Adts, Mp3};
 use super::flv::Flv;
 use super::jpeg;
 use super::matroska;
+use super::mp4::Mp4;
 use super::ogg::Ogg;
 use super::sniff::{Sniffed, sniff};
 use super::ts;
@@ -18,7 +19,7 @@ pub enum Scanned {
     Container(Container),
     /// The container's header as it is now; it replaces an earlier one. TS: the packets of PAT and PMT, which are part
     /// of the following packets as well. Matroska: everything in front of the first cluster, which is not; the size of
-    /// its segment is made unknown. Ogg and FLV: all in front of the first media, which is not either. MP3 and AAC: none.
+    /// its segment is made unknown. Ogg, FLV and MP4: all in front of the first media, which is not either. MP3 and AAC: none.
     Header(Bytes),
     /// The next media bytes, never empty. MJPEG: one whole JPEG picture.
     Packet {
@@ -32,7 +33,7 @@ pub enum Scanned {
 /// Finds headers and join points in muxed bytes that come in pieces of any size.
 ///
 /// Bytes leave with the call that brings them, except the few that may turn out to begin a join point or a header, and
-/// the frames, pages and tags of Ogg, FLV, MP3 and AAC, which leave when they are whole. Memory stays bounded whatever
+/// the pages, tags, fragments and frames of Ogg, FLV, MP4, MP3 and AAC, which leave when they are whole. Memory stays bounded whatever
 /// comes in.
 #[derive(Debug)]
 pub struct Scanner {
@@ -46,6 +47,7 @@ enum State {
     Matroska(Container, Box<matroska::Scan>),
     Ogg(Box<units::Scan<Ogg>>),
     Flv(Box<units::Scan<Flv>>),
+    Mp4(Box<units::Scan<Mp4>>),
     Mp3(Box<units::Scan<Mp3>>),
     Aac(Box<units::Scan<Adts>>),
     Mjpeg(Box<jpeg::Scan>),
@@ -90,6 +92,7 @@ impl Scanner {
             State::Matroska(_, scan) => scan.finish(out),
             State::Ogg(scan) => scan.finish(out),
             State::Flv(scan) => scan.finish(out),
+            State::Mp4(scan) => scan.finish(out),
             State::Mp3(scan) => scan.finish(out),
             State::Aac(scan) => scan.finish(out),
             State::Mjpeg(scan) => scan.finish(),
@@ -104,6 +107,7 @@ impl Scanner {
             State::Matroska(container, _) => Some(*container),
             State::Ogg(_) => Some(Container::Ogg),
             State::Flv(_) => Some(Container::Flv),
+            State::Mp4(_) => Some(Container::Mp4),
             State::Mp3(_) => Some(Container::Mp3),
             State::Aac(_) => Some(Container::Aac),
             State::Mjpeg(_) => Some(Container::Mjpeg),
@@ -130,6 +134,7 @@ impl Scanner {
             Container::Webm | Container::Mkv => State::Matroska(container, Box::default()),
             Container::Ogg => State::Ogg(Box::default()),
             Container::Flv => State::Flv(Box::default()),
+            Container::Mp4 => State::Mp4(Box::default()),
             Container::Mp3 => State::Mp3(Box::default()),
             Container::Aac => State::Aac(Box::default()),
             Container::Mjpeg => State::Mjpeg(Box::default()),
@@ -146,6 +151,7 @@ impl Scanner {
             State::Matroska(_, scan) => scan.push(bytes, out),
             State::Ogg(scan) => scan.push(bytes, out),
             State::Flv(scan) => scan.push(bytes, out),
+            State::Mp4(scan) => scan.push(bytes, out),
             State::Mp3(scan) => scan.push(bytes, out),
             State::Aac(scan) => scan.push(bytes, out),
             State::Mjpeg(scan) => scan.push(bytes, out),
@@ -225,6 +231,7 @@ mod tests {
         check(Some(Container::Raw), b"OggS\0", Container::Raw);
         check(None, b"OggS\0", Container::Ogg);
         check(None, b"FLV\x01", Container::Flv);
+        check(None, b"\0\0\0\x18ftypiso5", Container::Mp4);
         check(None, b"\xff\xfb\x90\x64", Container::Mp3);
         check(None, b"ID3\x04\0\0\0\0\0\x01", Container::Mp3);
         check(None, b"\xff\xf1\x50\x80\x02\x1f", Container::Aac);

@@ -46,6 +46,12 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
         [b'I', ..] => frame::<Mp3>(bytes, Container::Mp3),
         [b'O', ..] => magic(bytes, b"OggS\0").unwrap_or(Sniffed::Is(Container::Ogg)),
         [b'F', ..] => magic(bytes, b"FLV\x01").unwrap_or(Sniffed::Is(Container::Flv)),
+        // A file type of less than 64 KiB.
+        [0, ..] => match bytes {
+            [0, 0, _, _, kind @ ..] => magic(kind, b"ftyp").unwrap_or(Sniffed::Is(Container::Mp4)),
+            [_, second, ..] if *second != 0 => Sniffed::Unknown,
+            _ => Sniffed::Undecided,
+        },
         [b'-' | b'\r' | b'\n', ..] => multipart(bytes).unwrap_or(Sniffed::Undecided),
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
@@ -141,6 +147,11 @@ mod tests {
         both(b"OggS\0", is(Container::Ogg));
         both(b"FLV\x01", is(Container::Flv));
         both(b"FLV\x02", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"\0\0\0\x18ftyp", is(Container::Mp4));
+        check(b"\0\0\0\x18fty", Sniffed::Undecided, Sniffed::Unknown);
+        check(b"\0\0", Sniffed::Undecided, Sniffed::Unknown);
+        both(b"\0\0\0\x18moof", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"\0\x01", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"--ffmpeg\r\nContent-type:", is(Container::Mjpeg));
         both(b"\r\n--a b\nX:", is(Container::Mjpeg));
         check(b"--ffmpeg\r\nContent", Sniffed::Undecided, Sniffed::Unknown);
@@ -153,7 +164,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_decision_comes_in_time_and_stands(
-            first in prop::sample::select(vec![&b"\x47"[..], b"\x1a\x45\xdf\xa3", b"\xff\xd8", b"\xff", b"OggS", b"FLV", b"ID3", b"--", b"\r\n--", b""]),
+            first in prop::sample::select(vec![&b"\x47"[..], b"\x1a\x45\xdf\xa3", b"\xff\xd8", b"\xff", b"OggS", b"FLV", b"\0\0", b"ID3", b"--", b"\r\n--", b""]),
             rest in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let bytes = [first, &rest].concat();

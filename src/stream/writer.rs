@@ -113,7 +113,7 @@ impl Writer {
         self.format = match container {
             Container::Ts => Format::Ts { splicer: Box::default(), header: None },
             Container::Webm | Container::Mkv => Format::Matroska { container, header: None },
-            Container::Ogg | Container::Flv => Format::Headed(container),
+            Container::Ogg | Container::Flv | Container::Mp4 => Format::Headed(container),
             Container::Mp3 | Container::Aac => Format::Bare(container),
             Container::Mjpeg => Format::Mjpeg,
             Container::Raw => Format::Raw,
@@ -154,7 +154,7 @@ impl Writer {
                 }
                 *current = Some(header.clone());
             }
-            // Serial numbers of Ogg and times of FLV begin anew.
+            // Serial numbers of Ogg and times of FLV and MP4 begin anew.
             Format::Headed(_) => {}
             Format::Unknown | Format::Ts { .. } | Format::Bare(_) | Format::Mjpeg | Format::Raw => return,
         }

@@ -123,6 +123,7 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         Container::Mkv => Some("matroskamux"),
         Container::Ogg => Some("oggmux"),
         Container::Flv => Some("flvmux"),
+        Container::Mp4 => Some("mp4mux"),
         Container::Mp3 | Container::Aac | Container::Mjpeg | Container::Raw => None,
     }
 }

@@ -130,7 +130,7 @@ fn muxer_of<'a>(words: &[&'a str], target: &'a str) -> Option<(&'a str, gst::Ele
 fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option<String> {
     let rate = bitrate(caps);
     match (kind, container) {
-        (TrackKind::Video, Container::Ts | Container::Mkv | Container::Flv) => Some(format!(
+        (TrackKind::Video, Container::Ts | Container::Mkv | Container::Flv | Container::Mp4) => Some(format!(
             "! videoconvert ! video/x-raw,format=I420 \
              ! x264enc tune=zerolatency speed-preset=superfast bitrate={rate} key-int-max={} ",
             keyframe_distance(caps)
@@ -142,7 +142,7 @@ fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option
             keyframe_distance(caps)
         )),
         (TrackKind::Video, Container::Mjpeg) => Some(format!("! {JPEG_PIXELS} ! jpegenc ")),
-        (TrackKind::Audio, Container::Ts | Container::Flv | Container::Aac) => {
+        (TrackKind::Audio, Container::Ts | Container::Flv | Container::Mp4 | Container::Aac) => {
             Some("! audioconvert ! audioresample ! avenc_aac ".into())
         }
         (TrackKind::Audio, Container::Mp3) => Some("! audioconvert ! audioresample ! lamemp3enc ".into()),
@@ -197,6 +197,13 @@ pub(super) fn tune_muxers(bin: &gst::Bin) {
                 element.set_property("max-page-delay", 0u64);
             }
             Some("flvmux") => element.set_property("streamable", true),
+            // A fragment for each sample: the next one sends it off.
+            Some("mp4mux") => {
+                element.set_property("fragment-duration", 1u32);
+                // Fine enough for all rates of pictures and sound.
+                element.set_property("trak-timescale", 90_000u32);
+                element.set_property("streamable", true);
+            }
             // Any other alignment loses the flags that tell join points.
             Some("mpegtsmux") => {
                 element.set_property("alignment", -1i32);

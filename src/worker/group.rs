@@ -123,6 +123,7 @@ impl Group {
                 self.say(&FromWorker::Beat)?;
                 self.mailbox.tidy();
                 self.end_stalled()?;
+                self.end_worn()?;
                 self.tell_stalled(now)?;
                 beat = now + BEAT;
             }

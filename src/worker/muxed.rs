@@ -39,6 +39,9 @@ pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), Pic
             ("tsdemux", caps.build())
         }
         [0x1a, 0x45, 0xdf, 0xa3, ..] => ("matroskademux", gst::Caps::new_empty_simple("video/x-matroska")),
+        [b'F', b'L', b'V', ..] => ("flvdemux", gst::Caps::new_empty_simple("video/x-flv")),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => ("qtdemux", gst::Caps::new_empty_simple("video/quicktime")),
+        [b'O', b'g', b'g', b'S', ..] => ("oggdemux", gst::Caps::new_empty_simple("application/ogg")),
         [] => return Err(PictureFault::NotYet),
         _ => return Err(PictureFault::Failed("the bytes are in no known container".into())),
     };

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     ipc::FromWorker,
-    media::{Container, Kind, Scanned, Scanner},
+    media::{Container, Kind, Scanned, Scanner, mp4::Timeline},
 };
 use gstreamer as gst;
 use std::{sync::Arc, time::Duration};
 
-/// Most bytes of a Matroska block that is not whole yet.
+/// Most bytes of a Matroska block or an MP4 fragment that is not whole yet.
 const MAX_BLOCK: usize = 32 << 20;
 
 /// Makes frames of one stream.
@@ -27,14 +27,25 @@ pub(super) struct Packetizer {
     /// A transport stream without pictures: each PAT is a join point.
     sound_only: bool,
     blocks: Blocks,
+    fragments: Fragments,
     /// For containers whose muxers do not tell where a reader may begin.
     scanner: Scanner,
 }
 
 impl Packetizer {
     pub(super) fn new(outlet: Arc<Outlet>, events: Events, run: Run, container: Container, epoch: u64) -> Self {
-        let (blocks, scanner) = (Blocks::default(), Scanner::new(Some(container)));
-        Self { outlet, events, run, container, epoch, header: None, sound_only: false, blocks, scanner }
+        Self {
+            outlet,
+            events,
+            run,
+            container,
+            epoch,
+            header: None,
+            sound_only: false,
+            blocks: Blocks::default(),
+            fragments: Fragments::default(),
+            scanner: Scanner::new(Some(container)),
+        }
     }
 
     /// The muxer's caps, which may hold a new container header.
@@ -62,6 +73,7 @@ impl Packetizer {
     /// The timeline jumps here.
     pub(super) fn discontinue(&mut self) {
         self.blocks = Blocks::default();
+        self.fragments = Fragments::default();
         self.scanner = Scanner::new(Some(self.container));
         self.outlet.discontinue();
     }
@@ -94,17 +106,12 @@ impl Packetizer {
                 }
             }
             Container::Ogg | Container::Flv | Container::Mp3 | Container::Aac => {
-                let mut found = Vec::new();
-                self.scanner.push(&joined(buffers), &mut found);
-                for found in found {
-                    match found {
-                        Scanned::Container(_) => {}
-                        Scanned::Header(header) => self.outlet.header(header.to_vec()),
-                        Scanned::Packet { kind, payload } => {
-                            let payload = Payload::Owned(payload.payload().to_vec());
-                            self.send(kind == Kind::Keyframe, captured, payload);
-                        }
-                    }
+                self.scan(&joined(buffers), captured);
+            }
+            Container::Mp4 => {
+                let time = buffers.iter().find_map(|buffer| buffer.dts_or_pts());
+                if let Some(fragment) = self.fragments.push(&joined(buffers), time.map(Duration::from)) {
+                    self.scan(&fragment, captured);
                 }
             }
             Container::Mjpeg => {
@@ -119,6 +126,21 @@ impl Packetizer {
             Container::Raw => {
                 let pieces = buffers.iter().filter_map(|buffer| buffer.clone().into_mapped_buffer_readable().ok());
                 self.send(true, captured, Payload::Mapped(pieces.collect()));
+            }
+        }
+    }
+
+    fn scan(&mut self, bytes: &[u8], captured: Option<Duration>) {
+        let mut found = Vec::new();
+        self.scanner.push(bytes, &mut found);
+        for found in found {
+            match found {
+                Scanned::Container(_) => {}
+                Scanned::Header(header) => self.outlet.header(header.to_vec()),
+                Scanned::Packet { kind, payload } => {
+                    let payload = Payload::Owned(payload.payload().to_vec());
+                    self.send(kind == Kind::Keyframe, captured, payload);
+                }
             }
         }
     }
@@ -174,6 +196,27 @@ fn map_section(packet: &[u8]) -> Option<&[u8]> {
     let section = payload.get(1 + usize::from(*payload.first()?)..)?;
     let length = usize::from(u16::from_be_bytes([*section.get(1)?, *section.get(2)?]) & 0xfff);
     (*section.first()? == 2).then_some(section.get(..3 + length)?)
+}
+
+/// Puts MP4 fragments together, with their tracks on one timeline: the muxer lets each track begin at 0.
+#[derive(Default)]
+struct Fragments {
+    bytes: Vec<u8>,
+    timeline: Timeline,
+}
+
+impl Fragments {
+    /// Boxes come without a time, a sample with that of its decoding: then its fragment is whole.
+    fn push(&mut self, bytes: &[u8], time: Option<Duration>) -> Option<Vec<u8>> {
+        if self.bytes.len() > MAX_BLOCK {
+            self.bytes.clear();
+        }
+        self.bytes.extend_from_slice(bytes);
+        let time = time?;
+        self.timeline.header(&mut self.bytes);
+        self.timeline.fragment(&mut self.bytes, time);
+        Some(std::mem::take(&mut self.bytes))
+    }
 }
 
 /// Puts Matroska blocks together: a cluster's header, a block's header and its payload leave as one piece.

@@ -24,7 +24,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A feed as a stream sees it.
@@ -145,10 +145,16 @@ pub(super) struct StreamRun {
     encoder: Option<(gst::Element, Newest)>,
     /// The video track it uses, as the feed has it.
     video: Option<Arc<Track>>,
+    /// When its muxer has grown enough.
+    worn_at: Option<Instant>,
 }
 
 /// How long a stream may make nothing while one of its tracks goes on.
 const STALL: Duration = Duration::from_secs(2);
+
+/// How long a muxer of MP4 may run: it keeps an index of every frame of sound, also of a stream that has no end. This makes
+/// two million entries.
+const WORN: Duration = Duration::from_secs(12 * 3600);
 
 type Newest = Arc<Mutex<Option<gst::Buffer>>>;
 
@@ -169,6 +175,7 @@ impl StreamRun {
             sink: None,
             encoder: None,
             video: None,
+            worn_at: None,
         }
     }
 
@@ -221,6 +228,7 @@ impl StreamRun {
             sink: None,
             encoder: None,
             video: track(TrackKind::Video).cloned(),
+            worn_at: (plan.container == Container::Mp4).then(|| Instant::now() + WORN),
         };
         for source in sources.iter().filter(|source| declared.contains(&source.name)) {
             this.enter(&bin, source, epoch, events)?;
@@ -308,6 +316,13 @@ impl StreamRun {
         let silent = self.outlet.as_ref().and_then(|outlet| outlet.silence()).is_some_and(|silence| silence > STALL);
         let going_on = |(track, _): &(Arc<Track>, bool)| track.silence().is_some_and(|silence| silence < STALL / 2);
         silent && self.built_for.len() > 1 && self.built_for.iter().any(going_on)
+    }
+
+    /// Its muxer has grown enough: a new one takes its place.
+    pub(super) fn is_worn(&self) -> bool {
+        let Some(worn_at) = self.worn_at else { return false };
+        fail::fail_point!("worn", |_| self.started);
+        Instant::now() >= worn_at
     }
 
     /// Asks for an intra-frame.

@@ -150,7 +150,7 @@ fn a2_faults_come_with_their_lines() {
         (4, format!("{cam}    loop: true\n")),
         (5, format!("{cam}streams:\n  a: {{feed: cma, video: {{codec: h264}}}}\n")),
         (6, format!("{cam}streams:\n  a.ts: {{feed: cam, url: /x}}\n  b.ts: {{feed: cam, url: /x}}\n")),
-        (5, format!("{cam}streams:\n  a: {{feed: cam, container: mp4}}\n")),
+        (5, format!("{cam}streams:\n  a: {{feed: cam, container: avi}}\n")),
         (5, format!("{cam}streams:\n  a.ts: {{feed: cam, video: {{codec: vp8}}}}\n")),
         (5, format!("{cam}streams:\n  a: {{feed: cam, url: no-slash}}\n")),
         (5, format!("{cam}streams:\n  a.ts: {{feed: cam, video: {{codec: h264, size: huge}}}}\n")),

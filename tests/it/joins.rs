@@ -235,18 +235,25 @@ fn jukebox() -> Server {
              {output}, -flush_packets, '1', '-']"
         )
     };
-    let h264 = "-c:v, libx264, -preset, ultrafast, -tune, zerolatency, -g, '25', -pix_fmt, yuv420p, -c:a, aac, -f, flv";
+    let h264 = "-c:v, libx264, -preset, ultrafast, -tune, zerolatency, -g, '25', -pix_fmt, yuv420p, -c:a, aac";
     Server::start(&format!(
         "
         feeds:
           cam: {{pipeline: '{PICTURE}', mode: continuous}}
           mic: {{pipeline: '{TONE}', mode: continuous}}
           their-flv: {{command: {}, mode: continuous}}
+          their-mp4: {{command: {}, mode: continuous}}
           their-ogg: {{command: {}, mode: continuous}}
           their-mp3: {{command: {}, mode: continuous}}
           their-aac: {{command: {}, mode: continuous}}
         streams:
           own.flv: {{feeds: [cam, mic], video: {H264}, audio: {{codec: aac}}}}
+          own.mp4: {{feeds: [cam, mic], video: {H264}, audio: {{codec: aac}}}}
+          usual.mp4: {{feeds: [cam, mic]}}
+          their.mp4: {{feed: their-mp4}}
+          vp9.mp4: {{feeds: [cam, mic], video: {{codec: vp9, gop: 25}}, audio: {{codec: opus}}}}
+          av1.mp4: {{feed: cam, video: {{codec: av1, gop: 25}}}}
+          h265.mp4: {{feed: cam, video: {{codec: h265, gop: 25, preset: ultrafast}}}}
           own.ogg: {{feed: mic, audio: {{codec: opus}}}}
           own.mp3: {{feed: mic, audio: {{codec: mp3}}}}
           own.aac: {{feed: mic, audio: {{codec: aac}}}}
@@ -258,7 +265,8 @@ fn jukebox() -> Server {
           their.mp3: {{feed: their-mp3}}
           their.aac: {{feed: their-aac}}
         ",
-        ffmpeg(h264),
+        ffmpeg(&format!("{h264}, -f, flv")),
+        ffmpeg(&format!("{h264}, -f, mp4, -movflags, empty_moov+default_base_moof, -frag_duration, '40000'")),
         ffmpeg("-map, '1', -c:a, libopus, -page_duration, '100000', -f, ogg"),
         ffmpeg("-map, '1', -c:a, libmp3lame, -f, mp3"),
         ffmpeg("-map, '1', -c:a, aac, -f, adts"),
@@ -267,7 +275,7 @@ fn jukebox() -> Server {
 
 /// `header=1` is for the containers that have a header.
 fn queries(target: &str) -> &'static [&'static str] {
-    if target.ends_with("flv") || target.ends_with("ogg") {
+    if target.ends_with("ogg") {
         &["?header=1&keyframe=1", "?header=1"]
     } else {
         &["?header=1&keyframe=1", "?header=1", "?keyframe=1", ""]
@@ -298,16 +306,22 @@ fn streams_of_sound_are_joined_at_any_moment() {
 }
 
 #[test]
-fn flash_video_is_joined_at_intra_frames() {
+fn films_are_joined_at_intra_frames() {
     if !have("ffprobe") {
         return;
     }
     let server = jukebox();
-    for target in ["/own.flv", "/their.flv"] {
+    for (target, mimetype) in [
+        ("/own.flv", "video/x-flv"),
+        ("/their.flv", "video/x-flv"),
+        ("/own.mp4", "video/mp4"),
+        ("/usual.mp4", "video/mp4"),
+        ("/their.mp4", "video/mp4"),
+    ] {
         let _viewer = warmed_little(&server, target);
         for _ in 0..3 {
             let mut answer = server.get(&format!("{target}?header=1&keyframe=1"));
-            assert_eq!((answer.status, answer.header("content-type")), (200, Some("video/x-flv")));
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some(mimetype)));
             let bytes = answer.collect(millis(1300));
             // ffmpeg takes metadata that come again for a track of text.
             let codecs = media::codecs(whole(&bytes));
@@ -315,6 +329,34 @@ fn flash_video_is_joined_at_intra_frames() {
             let (pictures, complaints) = media::pictures(whole(&bytes));
             assert!(pictures.starts_with('I') && complaints.is_empty(), "{target}: {pictures}, {complaints}");
         }
+    }
+}
+
+#[test]
+fn every_codec_of_mp4_is_joined_at_intra_frames() {
+    if !have("ffprobe") {
+        return;
+    }
+    let server = jukebox();
+    for (target, expected) in [("/vp9.mp4", &["opus", "vp9"][..]), ("/av1.mp4", &["av1"]), ("/h265.mp4", &["hevc"])] {
+        let _viewer = warmed_little(&server, target);
+        let bytes = server.get(&format!("{target}?header=1&keyframe=1")).collect(millis(1300));
+        assert_eq!(media::codecs(whole(&bytes)), expected, "{target}");
+        let (pictures, complaints) = media::pictures(whole(&bytes));
+        assert!(pictures.starts_with('I') && complaints.is_empty(), "{target}: {pictures}, {complaints}");
+        media::assert_decodes(whole(&bytes));
+    }
+}
+
+#[test]
+fn films_of_commands_give_stills() {
+    let server = jukebox();
+    for target in ["/their.flv", "/their.mp4"] {
+        let _viewer = warmed_little(&server, target);
+        let mut answer = server.get(&format!("{target}/pic"));
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("image/jpeg")), "{target}");
+        let picture = media::picture(&answer.rest(SOON));
+        assert_eq!((picture.width(), picture.height()), (320, 240), "{target}");
     }
 }
 

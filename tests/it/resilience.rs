@@ -1,7 +1,7 @@
 //! Workers that crash or hang: the others lose nothing, and they come back.
 
 use crate::rig::{
-    Answer, Dice, Launch, SOON, Server, have, holds_for,
+    Answer, Dice, Launch, SOON, Server, have, have_failpoints, holds_for,
     http::Next,
     media, millis, mkv, process,
     script::{H264, PICTURE, TONE, camera},
@@ -171,6 +171,21 @@ fn viewers_of_other_containers_go_on_or_end_cleanly() {
     server.get("/victim.webm?header=1&keyframe=1").take(10_000, secs(5));
     mjpeg.collect(millis(500));
     mjpeg.take(10_000, secs(3));
+}
+
+/// A muxer of MP4 keeps an index of all it wrote, so that it cannot run for ever.
+#[test]
+fn muxer_that_has_grown_too_large_is_exchanged() {
+    if !have_failpoints() {
+        return;
+    }
+    let yaml = format!("feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\nstreams: {{cam.mp4: {{feed: cam, video: {H264}}}}}");
+    let server = Launch::new(&yaml).env("FAILPOINTS", "worn=1*return->off").start();
+    let mut viewer = server.get("/cam.mp4?header=1&keyframe=1");
+    let bytes = viewer.rest(SOON);
+    media::assert_decodes(&bytes);
+    server.get("/cam.mp4?header=1&keyframe=1").take(20_000, SOON);
+    assert_eq!(server.log.count("came to its end"), 1, "{}", server.log.text());
 }
 
 #[test]

@@ -184,6 +184,15 @@ impl Group {
         Ok(())
     }
 
+    /// Ends streams whose muxer would need more and more memory.
+    pub(super) fn end_worn(&mut self) -> io::Result<()> {
+        let worn = |slot: &StreamSlot| matches!(&slot.state, StreamState::Running(run, _) if run.is_worn());
+        for stream in self.streams_where(worn) {
+            self.stop_stream(stream, Ended::EndOfStream)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn decoder_failed(&mut self, run: Run, text: &str) -> io::Result<()> {
         let uses = |slot: &StreamSlot| match &slot.state {
             StreamState::Running(current, _) => {

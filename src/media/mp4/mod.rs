@@ -1,0 +1,9 @@
+//! Fragmented MP4 (ISO/IEC 14496-12, section 8.8), also of CMAF and DASH: what its boxes say of tracks and time.
+
+mod boxes;
+mod fragment;
+mod scan;
+mod timeline;
+
+pub(super) use scan::Mp4;
+pub use timeline::Timeline;
