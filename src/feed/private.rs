@@ -27,6 +27,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Runs at a time of one stream. A request beyond is told to come again.
 const RUNS: usize = 16;
@@ -120,7 +121,7 @@ impl PrivateStream {
         let writer = SharedWriter::new(Writer::new(fanout.clone(), false));
         let source = CommandSource { program: self.program.clone(), writer };
         let stream = self.clone();
-        self.shutdown.spawn(self.program.name.to_string(), async move {
+        let task = async move {
             let _run = run;
             let stop = stream.stop.child_token();
             let (first, _) = oneshot::channel();
@@ -138,7 +139,8 @@ impl PrivateStream {
                 Ended::EndOfStream => tracing::debug!(name = %stream.program.name, "came to its end"),
                 Ended::Failed(reason) => stream.failed(&reason),
             }
-        });
+        };
+        self.spawn(task);
         Ok((reader, lease))
     }
 
@@ -150,7 +152,7 @@ impl PrivateStream {
         let run = self.run()?;
         let (mut answer, shot) = oneshot::channel();
         let stream = self.clone();
-        self.shutdown.spawn(self.program.name.to_string(), async move {
+        let task = async move {
             let _run = run;
             let unwanted = CancellationToken::new();
             let mut taken = pin!(stream.take(unwanted.clone()));
@@ -167,7 +169,8 @@ impl PrivateStream {
                 _ => stream.worked(),
             }
             let _ = answer.send(taken);
-        });
+        };
+        self.spawn(task);
         shot.await.unwrap_or(Err(NoShot::Ending))
     }
 
@@ -197,6 +200,11 @@ impl PrivateStream {
         let permit = self.runs.clone().try_acquire_owned().map_err(|_| Busy)?;
         self.program.status.started();
         Ok((permit, self.needs.iter().map(Demand::lease).collect()))
+    }
+
+    /// What such a task logs is of the request that it is for.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shutdown.spawn(self.program.name.to_string(), task.in_current_span());
     }
 
     fn failed(&self, reason: &str) {
