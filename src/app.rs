@@ -3,7 +3,7 @@
 
 use crate::{
     config::{self, Config, Source as FeedKind},
-    control::{about::About, configuration, facts::View, health, home, metrics, stat},
+    control::{about::About, configuration, facts::View, health, home, metrics, player, stat},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -259,6 +259,13 @@ fn site(config: &Config, registry: &Registry, about: &About) -> Site {
 fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
+        for stream in registry.streams() {
+            for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
+                let stream = stream.clone();
+                pages.insert(path, Box::new(move |asked| player::page(&stream, asked.host)));
+            }
+        }
+        pages.insert(player::SCRIPT_PATH.to_owned(), Box::new(|_| player::script()));
         let (registry, all) = (registry.clone(), config.pages.clone());
         pages.insert("/".to_owned(), Box::new(move |asked| home::page(&registry, &all, asked.host)));
     }

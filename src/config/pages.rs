@@ -135,5 +135,7 @@ mod tests {
             &format!("pages: {{stat_json: /a.ts/pic}}\n{stream}"),
             "3:11: streams.a.ts: its picture would be the page of `pages.stat_json`, give another `url`",
         );
+        let other = "feeds: {f: {command: cat}}\nstreams: {a.ts: {feed: f}, b.ts: {feed: f, url: /a.ts/play}}";
+        check(other, "2:49: streams.b.ts.url: `/a.ts/play` is the player of stream `a.ts`");
     }
 }

@@ -14,11 +14,12 @@ use serde_yaml::Value;
 use std::collections::HashMap;
 
 /// Paths of the server itself. What begins with `/api/` or `/stream/` is its own too.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 13] = [
     "/",
     "/stat",
     "/stat.js",
     "/stat.json",
+    "/player.js",
     "/config",
     "/metrics",
     "/livez",
@@ -28,8 +29,14 @@ const RESERVED: [&str; 12] = [
     "/api",
     "/stream",
 ];
-/// What follows a stream's path in the path of its picture.
-const PICTURES: [&str; 4] = ["/pic", "/pic.jpg", "/pic.jpeg", "/pic.png"];
+/// What follows a stream's path in the path of what belongs to it.
+const BELOW: [(&str, &str); 5] = [
+    ("/pic", "picture"),
+    ("/pic.jpg", "picture"),
+    ("/pic.jpeg", "picture"),
+    ("/pic.png", "picture"),
+    ("/play", "player"),
+];
 
 /// What streams are checked with.
 pub(super) struct Feeds<'a> {
@@ -236,8 +243,10 @@ impl Checker {
                 clashes.push((checked, format!("`{path}` belongs to voyandz itself")));
             } else if let Some(page) = pages.at(path) {
                 clashes.push((checked, format!("`{path}` is the page of `pages.{page}` already")));
-            } else if let Some(page) = PICTURES.iter().find_map(|picture| pages.at(&format!("{path}{picture}"))) {
-                clashes.push((checked, format!("its picture would be the page of `pages.{page}`")));
+            } else if let Some((what, page)) =
+                BELOW.iter().find_map(|(end, what)| Some((what, pages.at(&format!("{path}{end}"))?)))
+            {
+                clashes.push((checked, format!("its {what} would be the page of `pages.{page}`")));
             } else if let Some(owner) = owners.get(path) {
                 clashes.push((checked, format!("`{path}` is the URL of stream `{owner}` already")));
             } else {
@@ -246,9 +255,9 @@ impl Checker {
         }
         for checked in streams {
             let path = checked.stream.path.as_str();
-            let owner = PICTURES.iter().find_map(|picture| owners.get(path.strip_suffix(picture)?));
-            if let Some(owner) = owner {
-                clashes.push((checked, format!("`{path}` is the picture of stream `{owner}`")));
+            let owned = |(end, what)| Some((what, owners.get(path.strip_suffix(end)?)?));
+            if let Some((what, owner)) = BELOW.into_iter().find_map(owned) {
+                clashes.push((checked, format!("`{path}` is the {what} of stream `{owner}`")));
             }
         }
         for (checked, message) in clashes {

@@ -1,6 +1,6 @@
 //! `/`: every stream with a live picture, links, and commands to copy. Complete without JavaScript.
 
-use super::page::Page;
+use super::{page::Page, player};
 use crate::{
     config::{self, Pages, Serving},
     feed::registry::{Registry, StreamHandle},
@@ -10,7 +10,6 @@ use maud::{Markup, html};
 
 /// The page. `host` is the server's address as this client knows it.
 pub fn page(registry: &Registry, pages: &Pages, host: Option<&str>) -> warp::reply::Response {
-    let base = format!("http://{}", host.unwrap_or("localhost"));
     let page = Page {
         title: "voyandz",
         style: "",
@@ -21,7 +20,7 @@ pub fn page(registry: &Registry, pages: &Pages, host: Option<&str>) -> warp::rep
         },
         main: html! {
             div.cards {
-                @for stream in registry.streams() { (card(stream, &base)) }
+                @for stream in registry.streams() { (card(stream, host)) }
                 @for stream in registry.private() { (private_card(&stream.config)) }
             }
         },
@@ -37,10 +36,8 @@ fn count(streams: usize) -> String {
     }
 }
 
-fn card(stream: &StreamHandle, base: &str) -> Markup {
+fn card(stream: &StreamHandle, host: Option<&str>) -> Markup {
     let path = stream.config.path.encoded();
-    let joined = if stream.config.container.is_joinable() { "?header=1&keyframe=1" } else { "" };
-    let url = format!("{base}{path}{joined}");
     let has_picture = !stream.config.mimetype.starts_with("audio/");
     html! {
         article {
@@ -49,13 +46,14 @@ fn card(stream: &StreamHandle, base: &str) -> Markup {
                 h2 { (stream.config.name) }
                 p.kind { (stream.config.mimetype) }
                 nav aria-label=(format!("Links of {}", stream.config.name)) {
-                    a href=(format!("{path}{joined}")) { "Stream" }
+                    a href=(format!("{path}/play")) { "Play" }
+                    a href=(player::address(stream)) { "Stream" }
                     @if has_picture {
                         a href=(format!("{path}/pic")) { "Picture" }
                         a href=(format!("{path}/pic.png")) { "PNG" }
                     }
                 }
-                pre { code { (command(stream.config.container, &url)) } }
+                pre tabindex="0" { code { (player::command(stream, host)) } }
             }
         }
     }
@@ -86,17 +84,10 @@ fn view(stream: &StreamHandle, path: &str, has_picture: bool) -> Markup {
         Container::Mjpeg => {
             html! { img src=(path) alt=(format!("Live picture of {}", stream.config.name)) loading="lazy"; }
         }
-        Container::Webm => html! {
-            video src=(format!("{path}?header=1&keyframe=1")) controls muted playsinline preload="none" {}
+        Container::Webm | Container::Mp4 => html! {
+            video src=(player::address(stream)) controls muted playsinline preload="none" {}
         },
         _ if has_picture => html! { a href=(format!("{path}/pic")) { "Show the current picture" } },
         _ => html! { audio src=(path) controls preload="none" {} },
-    }
-}
-
-fn command(container: Container, url: &str) -> String {
-    match container {
-        Container::Mjpeg => format!("mpv '{url}'"),
-        _ => format!("ffplay -fflags nobuffer -flags low_delay '{url}'"),
     }
 }

@@ -7,6 +7,7 @@ pub mod health;
 pub mod home;
 pub mod metrics;
 mod page;
+pub mod player;
 pub mod stat;
 mod tracks;
 mod units;

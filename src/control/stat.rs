@@ -86,12 +86,12 @@ pub fn page(view: &View) -> warp::reply::Response {
             }
             p id="notice" role="status" {}
         },
-        main: content(&facts, &values),
+        main: content(&facts, &values, pages.home),
     };
     page.answer()
 }
 
-fn content(facts: &Facts, values: &Value) -> Markup {
+fn content(facts: &Facts, values: &Value, home: bool) -> Markup {
     let list = |name: &str| values.get(name).and_then(Value::as_sequence).into_iter().flatten();
     html! {
         section aria-labelledby="server" {
@@ -108,7 +108,7 @@ fn content(facts: &Facts, values: &Value) -> Markup {
             @if facts.streams.is_empty() { p.empty { "No streams are configured." } }
             div.cards {
                 @for (stream, value) in facts.streams.iter().zip(list("streams")) {
-                    (card("streams", &stream.name, value, thumbnail(stream), links(stream)))
+                    (card("streams", &stream.name, value, thumbnail(stream), links(stream, home)))
                 }
             }
         }
@@ -156,10 +156,11 @@ fn thumbnail(stream: &Stream) -> Markup {
     }
 }
 
-fn links(stream: &Stream) -> Markup {
+fn links(stream: &Stream, home: bool) -> Markup {
     let has_picture = stream.kind == "shared" && !stream.mimetype.starts_with("audio/");
     html! {
         nav aria-label=(format!("Links of {}", stream.name)) {
+            @if home && stream.kind == "shared" { a href=(format!("{}/play", stream.url)) { "Play" } }
             a href=(stream.url) { @if stream.kind == "shot" { "Picture" } @else { "Stream" } }
             @if has_picture { a href=(format!("{}/pic", stream.url)) { "Picture" } }
         }

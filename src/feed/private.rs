@@ -29,6 +29,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Runs at a time of one stream. A request beyond is told to come again.
 const RUNS: usize = 16;
@@ -124,7 +125,7 @@ impl PrivateStream {
         let container = (self.config.container != Container::Mjpeg).then_some(Container::Raw);
         let source = CommandSource { program: self.program.clone(), container, writer };
         let stream = self.clone();
-        self.shutdown.spawn(self.program.name.to_string(), async move {
+        let task = async move {
             let _run = run;
             let stop = stream.stop.child_token();
             let (flow, _) = watch::channel(Flow::Nothing);
@@ -143,7 +144,8 @@ impl PrivateStream {
                 // Of a command nobody hears of devices.
                 Ended::Failed(reason) | Ended::NoDevice { why: reason, .. } => stream.failed(&reason),
             }
-        });
+        };
+        self.spawn(task);
         Ok((reader, lease))
     }
 
@@ -155,7 +157,7 @@ impl PrivateStream {
         let run = self.run()?;
         let (mut answer, shot) = oneshot::channel();
         let stream = self.clone();
-        self.shutdown.spawn(self.program.name.to_string(), async move {
+        let task = async move {
             let _run = run;
             let unwanted = CancellationToken::new();
             let mut taken = pin!(stream.take(unwanted.clone()));
@@ -172,7 +174,8 @@ impl PrivateStream {
                 _ => stream.worked(),
             }
             let _ = answer.send(taken);
-        });
+        };
+        self.spawn(task);
         shot.await.unwrap_or(Err(NoShot::Ending))
     }
 
@@ -202,6 +205,11 @@ impl PrivateStream {
         let permit = self.runs.clone().try_acquire_owned().map_err(|_| Busy)?;
         self.program.status.started();
         Ok((permit, self.needs.iter().map(Demand::lease).collect()))
+    }
+
+    /// What such a task logs is of the request that it is for.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shutdown.spawn(self.program.name.to_string(), task.in_current_span());
     }
 
     fn failed(&self, reason: &str) {

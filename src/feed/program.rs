@@ -15,6 +15,7 @@ use tokio::{
     process::{Child, ChildStdout},
     task::JoinHandle,
 };
+use tracing::Instrument;
 
 use super::{
     status::Status,
@@ -100,10 +101,9 @@ impl Program {
         let group = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         self.status.runs_in(child.id());
         let heard = Ear { voice: self.voice.clone(), status: self.status.clone() };
-        let stderr = child
-            .stderr
-            .take()
-            .map(|output| tokio::spawn(stderr::keep(self.name.clone(), output, heard, self.stderr_file.clone())));
+        let stderr = child.stderr.take().map(|output| {
+            tokio::spawn(stderr::keep(self.name.clone(), output, heard, self.stderr_file.clone()).in_current_span())
+        });
         let mut inputs: Vec<_> = feeds.into_iter().map(|(input, packets)| tokio::spawn(feed(input, packets))).collect();
         if let (Some(stdin), Some(packets)) = (child.stdin.take(), stdin_packets) {
             inputs.push(tokio::spawn(feed(stdin, packets)));

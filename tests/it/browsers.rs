@@ -161,6 +161,39 @@ fn stream_can_be_fetched_by_a_page_of_another_origin() {
     browser.wait("return window.fetched >= 50000", secs(15));
 }
 
+#[test]
+fn each_stream_has_a_page_that_shows_it() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+        streams:
+          cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
+          cam.webm: {{feed: cam, video: {{codec: vp8, gop: 50}}}}
+          cam.ts: {{feed: cam, url: /a b.ts, video: {H264}}}
+        "
+    ));
+    let browser = Browser::start();
+    browser.open(&server.url("/cam.mjpeg/play"));
+    browser.wait("return document.querySelector('.view img').naturalWidth === 320", secs(10));
+    browser.open(&server.url("/stream/cam.webm/play"));
+    browser.wait("return document.querySelector('.view video').currentTime > 1", secs(15));
+    // A container that browsers do not know: its pictures come one after the other.
+    browser.open(&server.url("/a%20b.ts/play"));
+    browser.run(
+        "window.pictures = 0; document.querySelector('.view img').addEventListener('load', () => window.pictures++)",
+    );
+    browser.wait("return window.pictures > 3", secs(15));
+    assert_eq!(browser.run(NAMELESS), Value::Array(vec![]));
+    assert_eq!(browser.complaints(), [""; 0]);
+    browser.resize(1280);
+    browser.keep_picture("play-desktop");
+    let hidden = Server::start("pages: {home: false}\nfeeds: {f: {command: cat}}\nstreams: {s.ts: {feed: f}}");
+    assert_eq!((hidden.get("/s.ts/play").status, hidden.get("/player.js").status), (404, 404));
+}
+
 /// Something of each kind, some of it in trouble, with texts that would be harmful as markup.
 fn plant() -> Server {
     let evil = "<img src=x onerror=\"window.evil = 1\"><script>window.evil = 1</script>";

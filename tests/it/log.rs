@@ -1,7 +1,7 @@
 //! The log: one form for every line, whatever happens.
 
 use crate::rig::{
-    Launch, SOON, have_failpoints,
+    Launch, SOON, have_failpoints, http,
     script::{PICTURE, shell},
     secs, wait_until,
 };
@@ -29,7 +29,7 @@ fn o1_every_line_begins_with_the_time() {
     let status = server.get("/").status;
     assert_eq!(status, if have_failpoints() { 500 } else { 200 });
     server.get("/cam.mjpeg").collect(secs(1));
-    crate::rig::http::request(server.address(), "GET", "/%0a2020-01-01%1b[31m", "").text();
+    http::request(server.address(), "GET", "/%0a2020-01-01%1b[31m", "").text();
     server.log.wait("says: one", SOON);
     server.terminate();
     server.wait(secs(10));
@@ -61,4 +61,53 @@ fn o4_what_programs_say_is_kept_in_a_file_of_limited_size() {
     wait_until("the last line is kept", SOON, || kept().ends_with(" 3000\n"));
     assert_eq!(kept().lines().count(), 3000);
     assert!(server.log.count("says: xxx") < 500, "{} lines", server.log.count("says: xxx"));
+}
+
+#[test]
+fn every_line_about_a_request_carries_its_id() {
+    let server = Launch::new(&format!(
+        "
+        feeds: {{tick: {{command: {}}}}}
+        streams:
+          tick: {{feed: tick}}
+          shot: {{type: shot, command: {}}}
+          own: {{client: exclusive, command: {}}}
+        ",
+        shell("while echo tick; do sleep 0.05; done"),
+        shell("echo cannot look >&2; exit 1"),
+        shell("echo begins >&2; while echo tick; do sleep 0.05; done"),
+    ))
+    .env("VOYANDZ_LOG", "info,voyandz=debug")
+    .start();
+    let ask = |path: &str, header: &str| http::request(server.address(), "GET", path, header);
+    let lines = |id: &str| server.log.matching(&format!(" id={}( |$)", regex::escape(id)));
+
+    let mut failed = ask("/shot", "X-Request-Id: my.shot-1\r\n");
+    assert_eq!((failed.status, failed.header("x-request-id")), (500, Some("my.shot-1")));
+    failed.text();
+    server.log.wait("request .*path=/shot", SOON);
+    let told = lines("my.shot-1").join("\n");
+    for part in ["says: cannot look", "failed name=\"stream shot\"", "request peer="] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+
+    let mut own = ask("/own", "X-Request-Id: <b>\r\n");
+    let id = own.header("x-request-id").unwrap().to_owned();
+    own.take(10, SOON);
+    drop(own);
+    server.log.wait("request .*path=/own", SOON);
+    let told = lines(&id).join("\n");
+    for part in ["says: begins", "begins to watch", "request peer="] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+
+    // What is done for all has the id of none.
+    let mut shared = ask("/tick", "");
+    let other = shared.header("x-request-id").unwrap().to_owned();
+    assert_ne!(other, id);
+    shared.take(10, SOON);
+    drop(shared);
+    server.log.wait("request .*path=/tick", SOON);
+    assert_eq!(lines(&other).len(), 2, "{:?}", lines(&other));
+    assert_eq!(server.log.count(r"runs name=.feed tick.$"), 1);
 }

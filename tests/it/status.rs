@@ -458,12 +458,29 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
     assert!(metrics["voyandz_worker_resident_memory_bytes{feed=\"cam\"}"] > 1e6);
     assert!(metrics["process_resident_memory_bytes"] > 1e6 && metrics["process_open_fds"] > 5.0);
     let names: BTreeSet<_> = metrics.keys().map(|series| series.split('{').next().unwrap()).collect();
+    assert_eq!(names, documented_metrics());
+    promtool(&text);
+    assert_eq!(Server::start("pages: {metrics: false}").get("/metrics").status, 404);
+}
+
+fn documented_metrics() -> BTreeSet<&'static str> {
     let document = include_str!("../../docs/http.md");
     let section = document.split("\n## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    assert_eq!(names, rows.map(|(name, _)| name).collect());
-    promtool(&text);
-    assert_eq!(Server::start("pages: {metrics: false}").get("/metrics").status, 404);
+    rows.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_there_are() {
+    let dashboard: Value = serde_json::from_str(include_str!("../../config/grafana.json")).unwrap();
+    let (metric, known) = (Regex::new("(?:voyandz|process)_[a-z_]+").unwrap(), documented_metrics());
+    let panels = dashboard["panels"].as_array().unwrap();
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        let expression = target["expr"].as_str().unwrap();
+        let unknown: Vec<_> =
+            metric.find_iter(expression).map(|found| found.as_str()).filter(|name| !known.contains(name)).collect();
+        assert!(unknown.is_empty() && metric.is_match(expression), "{unknown:?} of {expression}");
+    }
 }
 
 /// What Prometheus itself says of it, where its tool is installed; [`metrics`] is as strict.

@@ -8,6 +8,7 @@
 pub mod departure;
 pub mod live;
 pub mod query;
+mod request_id;
 pub mod routes;
 pub mod session;
 pub mod shard;

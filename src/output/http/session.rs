@@ -3,6 +3,7 @@
 use super::{
     departure::Departure,
     live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
+    request_id::{self, RequestId},
     routes::say,
     shard::Shards,
     visit::Visit,
@@ -31,6 +32,7 @@ use std::{
 };
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How long a client may take for the head of a request; ends idle connections too.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -103,12 +105,15 @@ async fn answer<S>(
 where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
 {
-    let mut visit = Visit::new(peer, request.method(), request.uri());
+    let id = RequestId::of(request.headers());
+    // All that is logged on behalf of this request carries its id.
+    let span = tracing::error_span!("request", %id);
+    let mut visit = Visit::new(peer, id.clone(), request.method(), request.uri());
     let is_head = request.method() == http::Method::HEAD;
     let chunked = request.version() == http::Version::HTTP_11;
     let mut response = if request.uri().path().starts_with('/') {
         // A panic costs this request only; the hook has logged it.
-        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().await;
+        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span.clone()).await;
         let stumbled = "this request made the server stumble; the others go on";
         answered.map_or_else(|_| say(StatusCode::INTERNAL_SERVER_ERROR, stumbled), |Ok(response)| response)
     } else {
@@ -116,6 +121,9 @@ where
         say(StatusCode::BAD_REQUEST, "the target of a request is a path, beginning with /")
     };
     visit.status = response.status().as_u16();
+    if let Some(id) = id.header() {
+        response.headers_mut().insert(request_id::HEADER, id);
+    }
     let live: Option<LiveReply> = response.extensions_mut().remove();
     if is_head {
         visit.reason = "done";
@@ -126,6 +134,7 @@ where
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             visit.joins(&viewing.audience);
+            span.in_scope(|| tracing::debug!(%peer, "begins to watch"));
             handover.answered(Leaving { viewing, visit, chunked });
             response.map(|_| HandoverBody(handover).map_err(|never| match never {}).boxed_unsync())
         }

@@ -1,5 +1,6 @@
 //! The log's line about one request.
 
+use super::request_id::RequestId;
 use crate::stream::{Audience, Progress, Seat};
 use std::{
     net::SocketAddr,
@@ -10,6 +11,7 @@ use std::{
 #[derive(Debug)]
 pub struct Visit {
     peer: SocketAddr,
+    id: RequestId,
     method: String,
     target: String,
     began: Instant,
@@ -35,13 +37,14 @@ const TARGET: usize = 256;
 
 impl Visit {
     /// A request that begins now.
-    pub fn new(peer: SocketAddr, method: &http::Method, uri: &http::Uri) -> Self {
+    pub fn new(peer: SocketAddr, id: RequestId, method: &http::Method, uri: &http::Uri) -> Self {
         let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let target = target.chars().take(TARGET).collect();
         // Until somebody knows better: the connection was dropped with the answer unfinished.
         let reason = "client left";
         Self {
             peer,
+            id,
             method: method.to_string(),
             target,
             began: Instant::now(),
@@ -78,8 +81,8 @@ impl Drop for Visit {
         if let Some(seat) = self.seat.as_ref().filter(|_| self.reason == NO_PROGRESS) {
             seat.dropped();
         }
-        let Self { peer, method, target, status, bytes, gaps, reason, .. } = self;
+        let Self { peer, id, method, target, status, bytes, gaps, reason, .. } = self;
         let seconds = format!("{:.3}", self.began.elapsed().as_secs_f64());
-        tracing::info!(%peer, method, path = target, status, bytes, seconds, gaps, reason, "request");
+        tracing::info!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
     }
 }
