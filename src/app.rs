@@ -15,7 +15,8 @@ use crate::{
     output::http::{
         routes, session,
         shard::Shards,
-        site::{Page, Site},
+        site::{Asked, Page, Site},
+        visit::Polled,
     },
     sys::{
         Shutdown,
@@ -27,6 +28,7 @@ use futures_util::FutureExt;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use warp::reply::Response;
 
 /// Time for all that runs to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -255,6 +257,15 @@ fn site(config: &Config, registry: &Registry, about: &About) -> Site {
     Site::new(registry, pages(config, registry, about))
 }
 
+/// A page that programs ask for again and again: an answer that is no fault is no line of the log.
+fn polled(page: impl Fn(Asked<'_>) -> Response + Send + Sync + 'static) -> Page {
+    Box::new(move |asked| {
+        let mut response = page(asked);
+        response.extensions_mut().insert(Polled);
+        response
+    })
+}
+
 /// The pages that the configuration wants.
 fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
@@ -277,16 +288,16 @@ fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String,
     }
     for path in ["/livez", "/healthz"] {
         let view = view.clone();
-        pages.insert(path.to_owned(), Box::new(move |_| health::live(&view)));
+        pages.insert(path.to_owned(), polled(move |_| health::live(&view)));
     }
     let judged = view.clone();
-    pages.insert("/readyz".to_owned(), Box::new(move |asked| health::ready(&judged, asked.query)));
+    pages.insert("/readyz".to_owned(), polled(move |asked| health::ready(&judged, asked.query)));
     if config.pages.metrics {
         let view = view.clone();
-        pages.insert("/metrics".to_owned(), Box::new(move |_| metrics::page(&view)));
+        pages.insert("/metrics".to_owned(), polled(move |_| metrics::page(&view)));
     }
     if let Some(path) = &config.pages.stat_json {
-        pages.insert(path.to_string(), Box::new(move |_| stat::json(&view)));
+        pages.insert(path.to_string(), polled(move |_| stat::json(&view)));
     }
     if config.pages.config {
         let json = config::to_json(&config::masked(config));

@@ -111,3 +111,20 @@ fn every_line_about_a_request_carries_its_id() {
     assert_eq!(lines(&other).len(), 2, "{:?}", lines(&other));
     assert_eq!(server.log.count(r"runs name=.feed tick.$"), 1);
 }
+
+#[test]
+fn polls_are_lines_only_for_those_who_look_for_them() {
+    for (argument, lines) in [(None, 0), (Some("-v"), 3)] {
+        let mut launch = Launch::new("streams: {}");
+        if let Some(argument) = argument {
+            launch = launch.arg(argument);
+        }
+        let server = launch.start();
+        for target in ["/stat.json", "/metrics", "/livez"] {
+            assert_eq!(server.get(target).status, 200);
+        }
+        assert_eq!(server.get("/nowhere").status, 404);
+        server.log.wait("path=/nowhere", SOON);
+        assert_eq!(server.log.matching("path=/(stat.json|metrics|livez)").len(), lines, "{}", server.log.text());
+    }
+}

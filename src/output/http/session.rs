@@ -6,7 +6,7 @@ use super::{
     request_id::{self, RequestId},
     routes::say,
     shard::Shards,
-    visit::Visit,
+    visit::{Polled, Visit},
 };
 use crate::net::Accepted;
 use bytes::Bytes;
@@ -121,6 +121,7 @@ where
         say(StatusCode::BAD_REQUEST, "the target of a request is a path, beginning with /")
     };
     visit.status = response.status().as_u16();
+    visit.is_polled = response.extensions().get::<Polled>().is_some();
     if let Some(id) = id.header() {
         response.headers_mut().insert(request_id::HEADER, id);
     }

@@ -25,9 +25,15 @@ pub struct Visit {
     pub lost: u64,
     /// Why it ended.
     pub reason: &'static str,
+    /// See [`Polled`].
+    pub is_polled: bool,
     /// Its place among the viewers of a stream.
     seat: Option<Seat>,
 }
+
+/// Marks an answer that programs ask for every few seconds: one that is well is worth a line only to who looks for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Polled;
 
 /// Why a viewer ends that took nothing for too long.
 pub const NO_PROGRESS: &str = "no progress for 10 s";
@@ -53,6 +59,7 @@ impl Visit {
             gaps: 0,
             lost: 0,
             reason,
+            is_polled: false,
             seat: None,
         }
     }
@@ -83,6 +90,10 @@ impl Drop for Visit {
         }
         let Self { peer, id, method, target, status, bytes, gaps, reason, .. } = self;
         let seconds = format!("{:.3}", self.began.elapsed().as_secs_f64());
-        tracing::info!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
+        if self.is_polled && *status < 400 {
+            tracing::debug!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
+        } else {
+            tracing::info!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
+        }
     }
 }
