@@ -19,24 +19,31 @@ begin() {
     failed=0
 }
 
-# step NAME COMMAND…: runs the command, times it, notes how it went, and goes on in any case.
+# step NAME COMMAND…: runs the command, times it, notes how it went, and goes on in any case. What a failed one printed last
+# is kept for the end, where it is found without a search.
 step() {
-    local name=$1 start=${EPOCHREALTIME/[.,]/} code
+    local name=$1 start=${EPOCHREALTIME/[.,]/} code printed
     shift
     printf '\n== %s\n' "$name"
+    printed=$(mktemp)
     set +e
     (
         set -e
         "$@"
-    )
-    code=$?
+    ) 2>&1 | tee "$printed"
+    code=${PIPESTATUS[0]}
     set -e
     local spent=$(((${EPOCHREALTIME/[.,]/} - start) / 1000)) result=ok
     if [ "$code" -ne 0 ]; then
         result=FAILED
         failed=$((failed + 1))
         printf 'FAILED %s: exit code %d\n' "$name" "$code"
+        {
+            printf '\n== what failed in: %s\n' "$name"
+            tail -n 60 "$printed"
+        } >>"$VOYANDZ_CI_STEPS.failures"
     fi
+    rm -f "$printed"
     printf '%s %d %s\n' "$result" "$spent" "$name" >>"$VOYANDZ_CI_STEPS"
 }
 
@@ -50,6 +57,9 @@ skip() {
 finish() {
     if [ -n "$steps_are_mine" ]; then
         local result spent name passed=0 failures=0 skipped=0
+        if [ -f "$VOYANDZ_CI_STEPS.failures" ]; then
+            cat "$VOYANDZ_CI_STEPS.failures"
+        fi
         printf '\n%8s  %-7s  %s\n' seconds result step
         while read -r result spent name; do
             case $result in
@@ -59,7 +69,7 @@ finish() {
             esac
             printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) "$result" "$name"
         done <"$VOYANDZ_CI_STEPS"
-        rm -f "$VOYANDZ_CI_STEPS"
+        rm -f "$VOYANDZ_CI_STEPS" "$VOYANDZ_CI_STEPS.failures"
         spent=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
         printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) '' 'in all'
         printf '%d passed, %d failed, %d skipped\n' "$passed" "$failures" "$skipped"

@@ -285,6 +285,7 @@ fn state_page_is_complete_without_scripts_and_every_link_answers() {
     visit(&server, &browser);
     assert_eq!(fact(&browser, "streams[cam.mjpeg].readers"), "1");
     assert_eq!(fact(&browser, "feeds[bad].kind"), "command");
+    server.log.wait("path=/stat ", secs(10));
     assert!(holds_for(secs(3), || server.log.count("path=/stat ") == 1), "a script runs");
     for page in ["/stat", "/"] {
         browser.open(&server.url(page));
