@@ -275,6 +275,14 @@ feeds:
             "feed: cam3",
             "2:21: streams.s.feed: expected the name of a feed, found \"cam3\", did you mean `cam1`?",
         );
+        check_stream(
+            "feed: cam1, placeholder: [a]",
+            "2:27: streams.s.placeholder: expected a single value, found a list",
+        );
+        check_stream(
+            "feed: cam1, command: cat, placeholder: true",
+            "2:41: streams.s.placeholder: only a stream that voyandz itself makes of feeds can have a placeholder",
+        );
         check_stream("feed: [cam1]", "2:15: streams.s.feed: expected a single value, found a list");
         check_stream("feeds: cam1", "2:22: streams.s.feeds: expected a list of names of feeds, found \"cam1\"");
         check_stream("feeds: [cam1, cam1]", "2:29: streams.s.feeds[1]: expected each feed once, found \"cam1\"");

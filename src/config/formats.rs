@@ -1,6 +1,6 @@
 //! What commands write, as far as their words tell.
 
-use super::model::{Feed, FeedName, Source};
+use super::model::{Encoding, Feed, FeedName, Source, Stream};
 use crate::media::Container;
 use std::{collections::HashMap, path::Path};
 
@@ -13,8 +13,23 @@ pub(super) fn written_by(feeds: &[Feed]) -> HashMap<FeedName, Container> {
     feeds.iter().filter_map(container).collect()
 }
 
+/// The feed whose bytes a stream hands on as they come, if it does: nothing of it is decoded, encoded or muxed anew.
+pub fn passed_on<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&'a Source>) -> Option<&'a FeedName> {
+    let (Encoding::Copy, [feed]) = (&stream.encoding, stream.feeds.as_slice()) else { return None };
+    let is_same = match source(feed)? {
+        Source::Pipe(_) => true,
+        Source::Command(words) => match (written(words), stream.container) {
+            // Every WebM is Matroska.
+            (None, _) | (_, Container::Raw) | (Some(Container::Webm), Container::Mkv) => true,
+            (Some(written), wanted) => written == wanted,
+        },
+        Source::Pipeline(_) | Source::File { .. } => false,
+    };
+    is_same.then_some(feed)
+}
+
 /// The container that a command writes to its standard output; `None` when its words do not tell, or not for sure.
-pub fn written(words: &[String]) -> Option<Container> {
+fn written(words: &[String]) -> Option<Container> {
     let (program, arguments) = words.split_first()?;
     if Path::new(program).file_name()? != "ffmpeg" {
         return None;

@@ -3,8 +3,9 @@
 use super::{
     checker::Checker,
     fault::{self, Faults},
+    formats::passed_on,
     locate::Place,
-    model::{Config, Encoding, Source},
+    model::{Config, Encoding, FeedName, Placeholder, Source},
     places::{Findings, Places},
     read::Reading,
 };
@@ -153,7 +154,22 @@ fn examine_with(
             *path = resolved;
         }
     }
-    let Reading { checker: Checker { places, findings, .. }, files, .. } = reading;
+    for stream in &mut config.streams {
+        if let Some(Placeholder::Picture(path)) = &mut stream.placeholder {
+            *path = resolve(&["streams", stream.name.as_str(), "placeholder"], path)?;
+        }
+    }
+    let Reading { checker: Checker { places, mut findings, .. }, files, .. } = reading;
+    let source = |name: &FeedName| Some(&config.feeds.iter().find(|feed| feed.name == *name)?.source);
+    for stream in config.streams.iter().filter(|stream| stream.placeholder.is_some()) {
+        let Some(feed) = passed_on(stream, source) else { continue };
+        let path = ["streams", stream.name.as_str(), "placeholder"];
+        let path = path.iter().fold(fault::Path::default(), |path, key| path.key(key));
+        let (owner, path, instance) = places.source(&path);
+        let message =
+            format!("the bytes of feed `{feed}` are passed on as they are: give the stream `video` or `audio`");
+        findings.note(owner, &path, Place::Key, message, instance.as_deref());
+    }
     let faults = findings.into_faults(&places);
     Ok((Loaded { config, files, places }, faults))
 }
@@ -189,8 +205,15 @@ impl Loaded {
         self.late_faults(missing)
     }
 
-    /// Files of feeds that are not there. They may come yet.
+    /// Files of feeds and of placeholders that are not there. They may come yet.
     pub fn missing_files(&self) -> Faults {
+        let pictures = self.config.streams.iter().filter_map(|stream| match &stream.placeholder {
+            Some(Placeholder::Picture(path)) if is_missing(path) => {
+                let keys = ["streams", stream.name.as_str(), "placeholder"].map(str::to_owned).to_vec();
+                Some((keys, format!("there is no file {}", path.display())))
+            }
+            _ => None,
+        });
         let missing = self.config.feeds.iter().filter_map(|feed| match &feed.source {
             Source::File { path, .. } if is_missing(path) => {
                 let keys = ["feeds", feed.name.as_str(), "file"].map(str::to_owned).to_vec();
@@ -198,7 +221,7 @@ impl Loaded {
             }
             _ => None,
         });
-        self.late_faults(missing)
+        self.late_faults(missing.chain(pictures))
     }
 }
 
@@ -324,6 +347,41 @@ pub(super) mod tests {
         assert!(matches!(huge, LoadError::Huge(_)));
         let error = load(&Origin::File(folder.path().to_owned())).unwrap_err();
         assert!(matches!(error, LoadError::Read { .. }));
+    }
+
+    #[test]
+    fn bytes_that_are_passed_on_have_no_placeholder() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Permissions::RUSR | Permissions::WUSR, 0).unwrap();
+        let text = "
+            feeds: {a: {file: pipe}, b: {command: ffmpeg -i x -f mpegts -}, c: {file: c.ts}}
+            streams:
+              a.ts: {feed: a, placeholder: true}
+              b.ts: {feed: b, placeholder: true}
+              b.mkv: {feed: b, placeholder: true}
+              c.ts: {feed: c, placeholder: c.png}
+              d.ts: {feed: a, video: {codec: h264}, placeholder: false}";
+        let origin = Origin::File(write(folder.path(), "voyandz.yaml", text));
+        let error = load(&origin).unwrap_err().to_string();
+        let faults: Vec<_> = error.lines().map(|line| line.split_once("yaml:").unwrap().1).collect();
+        let of =
+            |feed| format!("the bytes of feed `{feed}` are passed on as they are: give the stream `video` or `audio`");
+        assert_eq!(
+            faults,
+            [
+                format!("4:31: streams.a.ts.placeholder: {}", of("a")),
+                format!("5:31: streams.b.ts.placeholder: {}", of("b"))
+            ]
+        );
+        let text =
+            text.replace("a.ts: {feed: a, placeholder: true}", "").replace("b.ts: {feed: b, placeholder: true}", "");
+        let loaded = load(&Origin::File(write(folder.path(), "voyandz.yaml", &text))).unwrap();
+        let shown: Vec<_> = loaded.config.streams.iter().map(|stream| stream.placeholder.clone()).collect();
+        let picture = folder.path().join("c.png");
+        let said = loaded.missing_files().to_string();
+        assert!(said.contains("placeholder: there is no file") && said.contains("c.png"), "{said}");
+        assert_eq!(shown, [Some(Placeholder::Reason), Some(Placeholder::Picture(picture)), None]);
     }
 
     #[test]

@@ -40,11 +40,12 @@ mod yaml;
 pub use check::parse;
 pub(crate) use checker::suggestion;
 pub use fault::{Fault, Faults, Position};
-pub use formats::written;
+pub use formats::passed_on;
 pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
-    Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Serving, Source, Stream, StreamName, StreamPath,
+    Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Placeholder, Serving, Source, Stream, StreamName,
+    StreamPath,
 };
 pub use print::{to_json, to_yaml};

@@ -98,8 +98,21 @@ pub struct Stream {
     pub mimetype: String,
     /// How it is made from its feeds.
     pub encoding: Encoding,
+    /// What viewers see while nothing comes from its feeds; only of what a worker makes.
+    pub placeholder: Option<Placeholder>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
+}
+
+/// What viewers see of a stream while nothing comes from its feeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placeholder {
+    /// A card with the names of the feeds, their states, and why they ended last.
+    Reason,
+    /// A card with this text.
+    Text(String),
+    /// A picture.
+    Picture(PathBuf),
 }
 
 /// How the requests for a stream share the making of it.

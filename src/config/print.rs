@@ -1,7 +1,7 @@
 //! Checked values → the YAML that they could have been read from, with everything resolved.
 
 use super::{
-    model::{Config, Encoding, Feed, Mode, Pages, Serving, Source, Stream, StreamPath},
+    model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Serving, Source, Stream, StreamPath},
     raw,
 };
 use serde::Serialize;
@@ -97,6 +97,11 @@ fn stream(stream: &Stream) -> raw::Stream {
         [feed] => keys.feed = Some(text(feed)),
         feeds => keys.feeds = Some(list(feeds)),
     }
+    keys.placeholder = stream.placeholder.as_ref().map(|placeholder| match placeholder {
+        Placeholder::Reason => Value::Bool(true),
+        Placeholder::Text(words) => text(words),
+        Placeholder::Picture(file) => path(file),
+    });
     match &stream.encoding {
         Encoding::Copy => {}
         Encoding::Pipeline(launch) => keys.pipeline = Some(text(launch)),
@@ -195,6 +200,11 @@ mod tests {
             prop::sample::select(&Container::ALL[..]),
             any::<u8>(),
             prop::sample::select(&[Serving::Shared, Serving::Exclusive, Serving::Shot][..]),
+            prop::option::of(prop_oneof![
+                Just(Placeholder::Reason),
+                Just(Placeholder::Text("Back soon: #1 'here'\n\"there\"".to_owned())),
+                Just(Placeholder::Picture("a b/c.JPG".into())),
+            ]),
         );
         let streams = prop::collection::btree_map(name, stream, 0..4);
         let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<[bool; 6]>());
@@ -215,7 +225,7 @@ mod tests {
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
-                    let (mut encoding, path, mut container, count, serving) = parts;
+                    let (mut encoding, path, mut container, count, serving, placeholder) = parts;
                     let least = usize::from(matches!(encoding, Encoding::Copy));
                     let count = usize::from(count).clamp(least, feeds.len());
                     let mut used = Serving::Shared;
@@ -233,6 +243,7 @@ mod tests {
                         path: StreamPath::new(&format!("/{index}/{path}")).unwrap(),
                         container,
                         mimetype,
+                        placeholder: placeholder.filter(|_| !matches!(encoding, Encoding::Command(_)) && count > 0),
                         encoding,
                         serving: used,
                     }

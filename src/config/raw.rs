@@ -123,6 +123,8 @@ pub(super) struct Stream {
     pub(super) video: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audio: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) placeholder: Option<Value>,
 }
 
 /// `video:` of a stream. Never printed: a checked stream has its launch text.

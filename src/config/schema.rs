@@ -121,7 +121,7 @@ fn schema() -> Value {
         other => panic!("what is `{other}`?"),
     });
     let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
-        "feed" | "url" | "mimetype" => scalar(),
+        "feed" | "url" | "mimetype" | "placeholder" => scalar(),
         "feeds" => list_of_scalars(),
         "type" => name_of(&["stream", "shot"]),
         "client" => name_of(&["shared", "exclusive"]),

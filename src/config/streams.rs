@@ -2,10 +2,10 @@
 
 use super::{
     chains::feed_name,
-    checker::{Checker, Expected, kind, place, quoted},
+    checker::{Checker, Expected, flag, kind, place, quoted},
     fault::Path,
     locate::Place,
-    model::{Encoding, FeedName, NameError, Pages, Serving, Stream, StreamName, StreamPath},
+    model::{Encoding, FeedName, NameError, Pages, Placeholder, Serving, Stream, StreamName, StreamPath},
     raw, typed,
 };
 use crate::media::Container;
@@ -29,6 +29,8 @@ const RESERVED: [&str; 13] = [
     "/api",
     "/stream",
 ];
+/// Ends of the names of pictures.
+const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// What follows a stream's path in the path of what belongs to it.
 const BELOW: [(&str, &str); 5] = [
     ("/pic", "picture"),
@@ -98,6 +100,7 @@ impl Checker {
         let given_container = self.value(&path.key("container"), given_container, container);
         let is_command = stream.command.is_some();
         let mimetype = self.value(&path.key("mimetype"), stream.mimetype.take(), mimetype);
+        let placeholder = self.placeholder(path, &mut stream, feeds.as_deref());
         let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
         let hint = hint.or_else(|| Container::from_extension(name));
         let container = match (given_container.or(hint), &mimetype) {
@@ -116,8 +119,34 @@ impl Checker {
         let known_container = (given_container.is_some() || !is_container_given).then_some(container);
         let encoding = self.encoding(path, stream, known_container, feeds.as_deref())?;
         let feeds = feeds?;
-        let stream = Stream { name: checked_name?, feeds, path: stream_path?, container, mimetype, encoding, serving };
+        let stream = Stream {
+            name: checked_name?,
+            feeds,
+            path: stream_path?,
+            container,
+            mimetype,
+            encoding,
+            placeholder,
+            serving,
+        };
         Some(Checked { stream, has_url })
+    }
+
+    /// What a stream shows while nothing comes from its feeds.
+    fn placeholder(
+        &mut self,
+        path: &Path,
+        stream: &mut raw::Stream,
+        feeds: Option<&[FeedName]>,
+    ) -> Option<Placeholder> {
+        let path = path.key("placeholder");
+        let placeholder = self.value(&path, stream.placeholder.take(), placeholder).flatten()?;
+        if stream.command.is_some() || feeds.is_some_and(<[_]>::is_empty) {
+            let message = "only a stream that voyandz itself makes of feeds can have a placeholder";
+            self.note(&path, Place::Key, message.to_owned());
+            return None;
+        }
+        Some(placeholder)
     }
 
     /// How often a stream is made: `type` and `client`.
@@ -323,6 +352,20 @@ fn container(text: &str) -> Result<Container, Expected> {
         "matroska" | "mka" => Err("`mkv`".into()),
         "mjpg" | "jpeg" | "jpg" | "mpjpeg" => Err("`mjpeg`".into()),
         _ => Err("`ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `mjpeg` or `raw`".into()),
+    }
+}
+
+fn placeholder(text: &str) -> Result<Option<Placeholder>, Expected> {
+    /// What a card has room for.
+    const MAX: usize = 300;
+    let is_picture = |end: &str| PICTURES.contains(&end.to_ascii_lowercase().as_str());
+    match (flag(text), text.rsplit_once('.')) {
+        (Ok(wanted), _) => Ok(wanted.then_some(Placeholder::Reason)),
+        (_, Some((_, end))) if is_picture(end) => Ok(Some(Placeholder::Picture(text.into()))),
+        _ if text.trim().is_empty() || text.chars().count() > MAX || text.contains('\0') => {
+            Err("true, false, a text of up to 300 characters, or the path of a PNG or JPEG file".into())
+        }
+        _ => Ok(Some(Placeholder::Text(text.to_owned()))),
     }
 }
 

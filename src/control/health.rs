@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 /// States of a feed that is wanted and delivers nothing.
-const IN_TROUBLE: [&str; 4] = ["backoff", "dead", "stalled", "waiting-device"];
+const IN_TROUBLE: [&str; 5] = ["backoff", "dead", "no-signal", "stalled", "waiting-device"];
 
 /// How well something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -25,7 +25,7 @@ dl.tiles{grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;ma
 .name{display:flex;gap:.5rem .75rem;justify-content:space-between;align-items:baseline;flex-wrap:wrap;margin-bottom:.5rem}
 .badge{font-size:.8125rem;font-weight:600;color:var(--busy);border:1px solid currentColor;border-radius:1rem;padding:0 .625rem;white-space:nowrap}
 .badge:has([value=running],[value=lingering]){color:var(--good)}.badge:has([value=idle]){color:var(--soft)}
-.badge:has([value=dead],[value=backoff],[value=stalled],[value=waiting-device]){color:var(--bad)}
+.badge:has([value=dead],[value=backoff],[value=no-signal],[value=stalled],[value=waiting-device]){color:var(--bad)}
 details{margin-top:.75rem;font-size:.875rem}summary{cursor:pointer;color:var(--mark);margin-bottom:.5rem}
 table{border-collapse:collapse;font-size:.8125rem;white-space:nowrap}th,td{text-align:left;padding:.125rem .5rem .125rem 0;font-weight:400}th{color:var(--soft)}
 .scroll{overflow-x:auto}.empty{color:var(--soft)}#notice{color:var(--bad)}

@@ -13,7 +13,6 @@ use crate::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureRequest, Plan, ToWorker,
     },
     stream::{FanOut, SharedWriter},
-    sys::monotonic,
 };
 use bytes::Bytes;
 use std::{
@@ -72,6 +71,7 @@ enum Request {
     Run { item: Item, flow: watch::Sender<Flow>, ended: oneshot::Sender<Ended> },
     Stop(Item),
     ForceKeyframe(u32),
+    Caption { feed: u32, text: String },
     Picture { of: PictureOf, format: PictureFormat, reply: PictureReply },
 }
 
@@ -115,11 +115,12 @@ impl Group {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let task = Task {
             name: setup.name,
-            plan: Plan { epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(), ..setup.plan },
+            plan: setup.plan,
             feeds: setup.feeds,
             streams: watch::Sender::new(setup.streams),
             statuses: setup.statuses,
             keyframes: BTreeMap::new(),
+            captions: BTreeMap::new(),
             requests: requests.downgrade(),
             pool,
             stop,
@@ -135,6 +136,12 @@ impl Group {
     pub async fn change(&self, setup: Setup) {
         // A group that is ending needs no setup.
         let _ = self.0.send(Request::Change(setup)).await;
+    }
+
+    /// Shows this text in the picture of a feed that has an element `caption`.
+    pub async fn caption(&self, feed: u32, text: String) {
+        // A group that is ending shows nothing.
+        let _ = self.0.send(Request::Caption { feed, text }).await;
     }
 
     /// A still picture.
@@ -175,6 +182,8 @@ struct Task {
     statuses: BTreeMap<Item, Status>,
     /// Pass on what readers of each stream wish.
     keyframes: BTreeMap<u32, AbortOnDropHandle<()>>,
+    /// What the pictures of feeds say.
+    captions: BTreeMap<u32, String>,
     requests: mpsc::WeakSender<Request>,
     pool: Pool,
     stop: CancellationToken,
@@ -231,6 +240,11 @@ impl Task {
                     status.runs_in(self.link.as_ref().map(|link| link.worker.pid()));
                 }
                 self.send(ToWorker::Start { item });
+                if let Item::Feed(feed) = item
+                    && let Some(text) = self.captions.get(&feed)
+                {
+                    self.send(ToWorker::Caption { feed, text: text.clone() });
+                }
                 self.running.insert(item, Running { flow, ended, gone_by: None });
             }
             Request::Stop(item) => {
@@ -244,6 +258,10 @@ impl Task {
                     self.send(ToWorker::ForceKeyframe { stream });
                 }
             }
+            Request::Caption { feed, text } => {
+                self.send(ToWorker::Caption { feed, text: text.clone() });
+                self.captions.insert(feed, text);
+            }
             Request::Picture { of, format, reply } => self.picture(of, format, reply).await,
         }
     }
@@ -251,7 +269,6 @@ impl Task {
     fn change(&mut self, setup: Setup) {
         let Setup { name, plan, feeds, streams, statuses } = setup;
         self.name = name;
-        let plan = Plan { epoch: self.plan.epoch, ..plan };
         if plan != self.plan {
             self.plan = plan;
             self.send(ToWorker::Plan(self.plan.clone()));
@@ -269,8 +286,8 @@ impl Task {
         self.keyframes.retain(|stream, _| streams.contains_key(stream));
         for (stream, writer) in streams.iter() {
             self.keyframes.entry(*stream).or_insert_with(|| {
-                let fanout = writer.lock().fanout().clone();
-                let wishes = pass_on_keyframe_wishes(*stream, fanout, self.requests.clone());
+                let wishes = writer.lock().fanout().keyframe_wishes();
+                let wishes = pass_on_keyframe_wishes(*stream, wishes, self.requests.clone());
                 AbortOnDropHandle::new(tokio::spawn(wishes))
             });
         }
@@ -341,6 +358,11 @@ impl Task {
             FromWorker::Started { item } => {
                 if let Some(running) = self.running.get(&item) {
                     running.flow.send_replace(Flow::Media);
+                }
+            }
+            FromWorker::Signal { item, is_there } => {
+                if let Some(running) = self.running.get(&item) {
+                    running.flow.send_replace(if is_there { Flow::Media } else { Flow::NoSignal });
                 }
             }
             FromWorker::Stalled { item, text } => {
@@ -486,9 +508,8 @@ async fn next_event(link: &mut Option<Link>) -> Option<FromWorker> {
     }
 }
 
-async fn pass_on_keyframe_wishes(stream: u32, fanout: FanOut, requests: mpsc::WeakSender<Request>) {
-    loop {
-        fanout.keyframe_wanted().await;
+async fn pass_on_keyframe_wishes(stream: u32, mut wishes: watch::Receiver<()>, requests: mpsc::WeakSender<Request>) {
+    while wishes.changed().await.is_ok() {
         let Some(requests) = requests.upgrade() else { return };
         if requests.send(Request::ForceKeyframe(stream)).await.is_err() {
             return;

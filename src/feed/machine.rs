@@ -37,6 +37,11 @@ pub enum State {
         /// Time of the first media.
         since: Instant,
     },
+    /// Runs, but its device captures nothing.
+    NoSignal {
+        /// Time of the first media, if it came.
+        since: Option<Instant>,
+    },
     /// Delivers no more, though it has not ended. It is told to, and begins anew.
     Stalled {
         /// How long it had delivered.
@@ -69,6 +74,7 @@ impl State {
             Self::Idle => "idle",
             Self::Starting => "starting",
             Self::Running { .. } => "running",
+            Self::NoSignal { .. } => "no-signal",
             Self::Stalled { .. } => "stalled",
             Self::Lingering { .. } => "lingering",
             Self::Stopping => "stopping",
@@ -93,8 +99,10 @@ pub enum Input {
     Wanted(bool),
     /// It is to run by these rules from now on.
     Policy(Policy),
-    /// The first media since the start came.
+    /// The first media came, since the start or since there was no signal.
     FirstMedia,
+    /// Its device captures nothing any more.
+    SignalLost,
     /// It runs, and its media stays away longer than its pace explains.
     Stalled,
     /// It runs no more, by itself or because it was told to.
@@ -161,7 +169,12 @@ impl Machine {
         match input {
             Input::Wanted(wanted) => self.wanted = wanted,
             Input::Policy(policy) => self.policy = policy,
-            Input::FirstMedia | Input::Stalled | Input::Ended(_) | Input::DeviceThere | Input::Tick => {}
+            Input::FirstMedia
+            | Input::SignalLost
+            | Input::Stalled
+            | Input::Ended(_)
+            | Input::DeviceThere
+            | Input::Tick => {}
         }
         let wanted = self.wanted || self.policy.continuous;
         let (state, action) = match (self.state, input) {
@@ -182,25 +195,32 @@ impl Machine {
             (State::Running { since }, Input::Ended(how)) => {
                 self.died(now, wanted, Some(now.saturating_duration_since(since)), how)
             }
+            (State::NoSignal { since }, Input::Ended(how)) => {
+                self.died(now, wanted, since.map(|since| now.saturating_duration_since(since)), how)
+            }
             // It ended as it was told to, but not because all was well.
             (State::Stalled { ran }, Input::Ended(how)) => {
                 let how = if how == End::NoDevice { how } else { End::Failed };
                 self.died(now, wanted, Some(ran), how)
             }
 
-            (State::Running { since }, Input::Stalled) => {
+            (State::Running { since } | State::NoSignal { since: Some(since) }, Input::Stalled) => {
                 (State::Stalled { ran: now.saturating_duration_since(since) }, Some(Action::Stop))
             }
             (State::Lingering { .. }, Input::Stalled) => (State::Stopping, Some(Action::Stop)),
             (State::Stalled { .. }, _) if !wanted => (State::Stopping, None),
 
             (State::Starting, Input::FirstMedia) => (State::Running { since: now }, None),
+            (State::NoSignal { since }, Input::FirstMedia) => (State::Running { since: since.unwrap_or(now) }, None),
+            (State::Starting, Input::SignalLost) if wanted => (State::NoSignal { since: None }, None),
+            (State::Running { since }, Input::SignalLost) if wanted => (State::NoSignal { since: Some(since) }, None),
             (State::Lingering { until, since: None }, Input::FirstMedia) => {
                 (State::Lingering { until, since: Some(now) }, None)
             }
 
             (State::Starting, _) if !wanted => self.unwanted(now, None),
             (State::Running { since }, _) if !wanted => self.unwanted(now, Some(since)),
+            (State::NoSignal { since }, _) if !wanted => self.unwanted(now, since),
             (State::Lingering { since, .. }, _) if wanted => {
                 (since.map_or(State::Starting, |since| State::Running { since }), None)
             }
@@ -399,10 +419,11 @@ mod tests {
 
     #[test]
     fn every_input_in_every_state() {
-        const INPUTS: [Input; 9] = [
+        const INPUTS: [Input; 10] = [
             Input::Wanted(true),
             Input::Wanted(false),
             Input::FirstMedia,
+            Input::SignalLost,
             Input::Stalled,
             Input::Ended(End::Clean),
             Input::Ended(End::Failed),
@@ -413,28 +434,39 @@ mod tests {
         let now = Instant::now();
         let later = now + SECOND;
         // Where each of the inputs leads; `+` starts the source, `-` stops it.
-        let same = |word| [word; 9].join(" ");
+        let same = |word| [word; 10].join(" ");
         let table = [
-            (State::Idle, "+starting idle idle idle idle idle idle idle idle".to_owned()),
+            (State::Idle, "+starting idle idle idle idle idle idle idle idle idle".to_owned()),
             (
                 State::Starting,
-                "starting lingering running starting +starting +starting waiting-device starting starting".to_owned(),
+                "starting lingering running no-signal starting +starting +starting waiting-device starting starting"
+                    .to_owned(),
             ),
             (
                 State::Running { since: now },
-                "running lingering running -stalled +starting +starting waiting-device running running".to_owned(),
+                "running lingering running no-signal -stalled +starting +starting waiting-device running running"
+                    .to_owned(),
+            ),
+            (
+                State::NoSignal { since: Some(now) },
+                "no-signal lingering running no-signal -stalled +starting +starting waiting-device no-signal no-signal"
+                    .to_owned(),
             ),
             (
                 State::Stalled { ran: SECOND },
-                "stalled stopping stalled stalled +starting +starting waiting-device stalled stalled".to_owned(),
+                "stalled stopping stalled stalled stalled +starting +starting waiting-device stalled stalled"
+                    .to_owned(),
             ),
             (
                 State::Lingering { until: later, since: Some(now) },
-                "running -stopping -stopping -stopping idle idle idle -stopping -stopping".to_owned(),
+                "running -stopping -stopping -stopping -stopping idle idle idle -stopping -stopping".to_owned(),
             ),
-            (State::Stopping, "stopping stopping stopping stopping idle idle idle stopping stopping".to_owned()),
+            (
+                State::Stopping,
+                "stopping stopping stopping stopping stopping idle idle idle stopping stopping".to_owned(),
+            ),
             (State::Backoff { until: later }, same("+starting").replacen(" +starting", " idle", 1)),
-            (State::WaitingDevice, format!("{0} idle {0} {0} {0} {0} {0} +starting {0}", "waiting-device")),
+            (State::WaitingDevice, format!("{0} idle {0} {0} {0} {0} {0} {0} +starting {0}", "waiting-device")),
             (State::Dead, same("+starting").replacen(" +starting", " idle", 1)),
         ];
         let policy = Policy { linger: SECOND, ..ON_DEMAND };
@@ -484,7 +516,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_two_at_once_and_the_wanted_always_return(
-            steps in prop::collection::vec((0u64..3000, 0u8..9), 1..200), linger in 0u64..2000, continuous: bool,
+            steps in prop::collection::vec((0u64..3000, 0u8..10), 1..200), linger in 0u64..2000, continuous: bool,
         ) {
             let policy = Policy { continuous, linger: Duration::from_millis(linger), resurrect: true };
             let mut machine = Machine::new(policy);
@@ -501,6 +533,7 @@ mod tests {
                     5 if runs => { runs = false; Input::Ended(End::Clean) }
                     6 if runs => { runs = false; Input::Ended(End::NoDevice) }
                     7 => Input::DeviceThere,
+                    8 if runs => Input::SignalLost,
                     _ => Input::Tick,
                 };
                 match machine.handle(now, input) {

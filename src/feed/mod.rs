@@ -12,6 +12,7 @@ pub mod group;
 pub mod machine;
 pub mod picture;
 pub mod pipe;
+mod placeholder;
 pub mod plan;
 pub mod pool;
 pub mod private;

@@ -49,10 +49,15 @@ async fn make(stream: Arc<StreamHandle>, format: PictureFormat) -> Result<Bytes,
 async fn attempts(stream: &StreamHandle, format: PictureFormat) -> Result<Bytes, PictureFault> {
     loop {
         let taken = match stream.in_plan {
-            Some(number) => match stream.group.picture(PictureOf::Stream(number), format).await {
-                // It was muxed before the worker saw it: only its packets have pictures, if anything.
-                Err(PictureFault::NoVideo) => from_packets(stream, format).await,
-                taken => taken,
+            Some(number) => tokio::select! {
+                biased;
+                // Its own worker has none then.
+                () = shows_placeholder(stream) => from_packets(stream, format).await,
+                taken = stream.group.picture(PictureOf::Stream(number), format) => match taken {
+                    // It was muxed before the worker saw it: only its packets have pictures, if anything.
+                    Err(PictureFault::NoVideo) => from_packets(stream, format).await,
+                    taken => taken,
+                },
             },
             None => from_packets(stream, format).await,
         };
@@ -60,6 +65,16 @@ async fn attempts(stream: &StreamHandle, format: PictureFormat) -> Result<Bytes,
             Err(PictureFault::NotYet) => tokio::time::sleep(AGAIN).await,
             // A worker that dies of one attempt is replaced; the time limit bounds the attempts.
             taken => return taken,
+        }
+    }
+}
+
+/// Until viewers see the placeholder of a stream. Cancel-safe.
+async fn shows_placeholder(stream: &StreamHandle) {
+    while !stream.status.read().shows_placeholder {
+        match stream.config.placeholder {
+            Some(_) => tokio::time::sleep(AGAIN).await,
+            None => std::future::pending().await,
         }
     }
 }

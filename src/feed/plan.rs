@@ -324,23 +324,14 @@ impl<'a> Builder<'a> {
         matches!(self.sources.get(feed), Some(Source::Command(_) | Source::Pipe(_)))
     }
 
-    /// Whether what a feed writes is known, and not what a stream is to be in: its tracks are muxed anew then.
-    fn is_other(&self, feed: &FeedName, wanted: Container) -> bool {
-        let Some(Source::Command(words)) = self.sources.get(feed) else { return false };
-        match (config::written(words), wanted) {
-            // Every WebM is Matroska.
-            (None, _) | (_, Container::Raw) | (Some(Container::Webm), Container::Mkv) => false,
-            (Some(written), wanted) => written != wanted,
-        }
-    }
-
     fn stream(&mut self, stream: &'a Stream) {
         let id = UnitId::Stream(stream.name.clone());
         let group = self.group_of(&stream.feeds.first().map_or(id.clone(), |feed| UnitId::Feed(feed.clone())));
+        if let Some(feed) = config::passed_on(stream, |feed| self.sources.get(feed).copied()) {
+            self.layout.streams.push(StreamLayout { unit: UnitId::Feed(feed.clone()), group, in_plan: None });
+            return;
+        }
         let placed = match (&stream.encoding, stream.feeds.as_slice()) {
-            (Encoding::Copy, [feed]) if self.is_bytes(feed) && !self.is_other(feed, stream.container) => {
-                StreamLayout { unit: UnitId::Feed(feed.clone()), group, in_plan: None }
-            }
             (Encoding::Copy, feeds) => self.worker_stream(group, id, feeds, ipc::Encoding::Copy, stream.container),
             (Encoding::Pipeline(text), feeds) => {
                 self.worker_stream(group, id, feeds, ipc::Encoding::Launch(text.clone()), stream.container)

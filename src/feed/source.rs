@@ -13,6 +13,8 @@ pub enum Flow {
     Nothing,
     /// It comes.
     Media,
+    /// The device captures nothing.
+    NoSignal,
     /// It has stayed away for longer than its pace explains; the text says what, and for how long. Final.
     Stalled(String),
 }

@@ -36,6 +36,8 @@ pub struct Record {
     pub pid: Option<u32>,
     /// What it consists of, since that is known.
     pub tracks: Vec<Track>,
+    /// Viewers see its placeholder, because nothing comes from its feeds.
+    pub shows_placeholder: bool,
     /// It died, and has not come to rest since.
     has_died: bool,
 }
@@ -52,6 +54,7 @@ impl Default for Status {
             said: VecDeque::new(),
             pid: None,
             tracks: Vec::new(),
+            shows_placeholder: false,
             has_died: false,
         })))
     }
@@ -107,6 +110,11 @@ impl Status {
     /// It consists of these.
     pub fn has(&self, tracks: Vec<Track>) {
         self.change(|record| record.tracks = tracks);
+    }
+
+    /// Viewers see its placeholder from now on, or no more.
+    pub fn shows_placeholder(&self, shows: bool) {
+        self.change(|record| record.shows_placeholder = shows);
     }
 
     /// What is known now.

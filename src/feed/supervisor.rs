@@ -104,6 +104,7 @@ impl Supervisor {
                 _ = demand.changed() => Input::Wanted(*demand.borrow_and_update() > 0),
                 event = next_event(&mut run) => match event {
                     Event::FirstMedia => Input::FirstMedia,
+                    Event::SignalLost => Input::SignalLost,
                     Event::Stalled(reason) => {
                         let reason = format!("stalled: {reason}");
                         self.status.ended(Some(&reason), SystemTime::now());
@@ -225,6 +226,7 @@ impl ClockWatch {
 
 enum Event {
     FirstMedia,
+    SignalLost,
     Stalled(String),
     Ended(Ended),
 }
@@ -238,6 +240,7 @@ async fn next_event(run: &mut Option<Run>) -> Event {
             changed = flow.changed() => match changed.map(|()| flow.borrow_and_update().clone()) {
                 Ok(Flow::Nothing) => {}
                 Ok(Flow::Media) => return Event::FirstMedia,
+                Ok(Flow::NoSignal) => return Event::SignalLost,
                 Ok(Flow::Stalled(reason)) => {
                     run.flow = None;
                     return Event::Stalled(reason);

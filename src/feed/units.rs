@@ -5,7 +5,8 @@ use super::{
     demand::Demand,
     group::{Group, ItemSource, Setup},
     pipe::PipeSource,
-    plan::{self, GroupId, GroupLayout, Layout, Run, Unit, UnitId, Wiring},
+    placeholder,
+    plan::{self, GroupId, GroupLayout, Layout, Run, StreamLayout, Unit, UnitId, Wiring},
     pool::Pool,
     private::PrivateStream,
     program::Program,
@@ -16,10 +17,10 @@ use super::{
     supervisor::{Supervisor, Terms},
 };
 use crate::{
-    config::{Config, FeedName, StreamName},
-    ipc::Item,
+    config::{self, Config, FeedName, StreamName},
+    ipc::{Item, Plan},
     stream::{Audience, FanOut, SharedWriter, Writer},
-    sys::{Shutdown, service::Pulses},
+    sys::{Shutdown, monotonic, service::Pulses},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +37,10 @@ pub struct Units {
     groups: BTreeMap<GroupId, RunningGroup>,
     running: BTreeMap<UnitId, Running>,
     private: BTreeMap<StreamName, Arc<PrivateStream>>,
+    placeholders: BTreeMap<StreamName, RunningPlaceholder>,
     audiences: BTreeMap<StreamName, Audience>,
+    /// What all timestamps count from, so that one source's go on where those of another were.
+    epoch: u64,
     pool: Pool,
     shutdown: Shutdown,
     pulses: Pulses,
@@ -66,6 +70,12 @@ struct RunningGroup {
     stop: CancellationToken,
 }
 
+#[derive(Debug)]
+struct RunningPlaceholder {
+    spec: placeholder::Spec,
+    stop: CancellationToken,
+}
+
 impl Outlet {
     fn new(unit: &Unit) -> Self {
         let is_ours = unit.is_ours();
@@ -84,7 +94,9 @@ impl Units {
             groups: BTreeMap::new(),
             running: BTreeMap::new(),
             private: BTreeMap::new(),
+            placeholders: BTreeMap::new(),
             audiences: BTreeMap::new(),
+            epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
             pool,
             shutdown,
             pulses,
@@ -104,6 +116,7 @@ impl Units {
         self.layout = layout;
         self.change_groups().await;
         let begun = self.begin();
+        self.exchange_placeholders(config);
         self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         for stream in &config.streams {
             self.audiences.entry(stream.name.clone()).or_default();
@@ -187,7 +200,7 @@ impl Units {
             group.stream_units.iter().filter_map(|(number, unit)| Some((Item::Stream(*number), status(unit)?)));
         Setup {
             name: group.name.clone(),
-            plan: group.plan.clone(),
+            plan: Plan { epoch: self.epoch, ..group.plan.clone() },
             feeds: feeds.collect(),
             streams: streams.collect(),
             statuses: feed_statuses.chain(stream_statuses).collect(),
@@ -266,6 +279,50 @@ impl Units {
                 PrivateStream::new(stream.clone(), program, needs, self.audience(&stream.name), self.shutdown.clone());
             self.private.insert(stream.name.clone(), Arc::new(private));
         }
+    }
+
+    /// Ends the placeholders that are not the same from now on, and begins those that are new.
+    fn exchange_placeholders(&mut self, config: &Config) {
+        let mut specs: BTreeMap<_, _> = plan::shared(config)
+            .zip(&self.layout.streams)
+            .filter_map(|(stream, placed)| Some((stream.name.clone(), (self.placeholder(stream, placed)?, placed))))
+            .collect();
+        self.placeholders.retain(|name, running| {
+            let stays = specs.get(name).is_some_and(|(spec, _)| *spec == running.spec);
+            if stays {
+                specs.remove(name);
+            } else {
+                running.stop.cancel();
+            }
+            stays
+        });
+        for (name, (spec, placed)) in specs {
+            let Some(outlet) = self.outlets.get(&placed.unit) else { continue };
+            let status =
+                |feed: &FeedName| self.outlets.get(&UnitId::Feed(feed.clone())).map(|feed| feed.status.clone());
+            let stand = placeholder::Stand {
+                writer: outlet.writer.clone(),
+                demand: outlet.demand.clone(),
+                status: outlet.status.clone(),
+                feeds: spec.feeds.iter().filter_map(status).collect(),
+                pool: self.pool.clone(),
+                shutdown: self.shutdown.clone(),
+                spec: spec.clone(),
+            };
+            let stop = self.shutdown.token().child_token();
+            self.shutdown.spawn(format!("placeholder of {name}"), stand.run(stop.clone()));
+            self.placeholders.insert(name, RunningPlaceholder { spec, stop });
+        }
+    }
+
+    fn placeholder(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<placeholder::Spec> {
+        let plan = &self.layout.groups.get(&placed.group)?.plan;
+        Some(placeholder::Spec {
+            shows: stream.placeholder.clone()?,
+            stream: plan.streams.get(&placed.in_plan?)?.clone(),
+            feeds: stream.feeds.clone(),
+            epoch: self.epoch,
+        })
     }
 
     /// The viewers of a stream, who may be older than its configuration.

@@ -103,6 +103,13 @@ pub enum ToWorker {
         /// Number in [`Plan::streams`].
         stream: u32,
     },
+    /// The element `caption` of this running feed shows this text from now on.
+    Caption {
+        /// Number in [`Plan::feeds`].
+        feed: u32,
+        /// A few lines of Pango markup.
+        text: String,
+    },
     /// Answered by a [`FrameKind::Picture`](super::FrameKind::Picture) or by [`FromWorker::PictureFailed`], both with `id`.
     Picture(PictureRequest),
     /// End all and leave. A closed control socket means the same, at once.
@@ -165,6 +172,13 @@ pub enum FromWorker {
     Started {
         /// Which one.
         item: Item,
+    },
+    /// The device of the item captures nothing, or something again.
+    Signal {
+        /// Which one.
+        item: Item,
+        /// Whether it captures something.
+        is_there: bool,
     },
     /// A track of the item that was there is so no more, though nothing failed. The server decides what to do.
     Stalled {
@@ -254,6 +268,16 @@ pub struct Track {
     pub encoded: bool,
     /// GStreamer's description of the format, for status pages.
     pub caps: String,
+}
+
+impl Track {
+    /// The value of a field of its format, without its type.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.caps.split(',').filter_map(|field| field.trim().split_once('='));
+        let (_, value) = fields.find(|(key, _)| *key == name)?;
+        let value = value.trim_end_matches(';');
+        Some(value.rsplit_once(')').map_or(value, |(_, value)| value))
+    }
 }
 
 /// What a track carries.

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// A keyframe younger than this is as good as a new one: nobody asks the encoder for another.
 const FRESH: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ pub struct FanOut(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    wants_keyframe: Notify,
+    wants_keyframe: watch::Sender<()>,
     can_force: bool,
     container: watch::Sender<Option<Container>>,
 }
@@ -42,7 +42,7 @@ struct State {
 }
 
 impl FanOut {
-    /// An empty fan-out. `can_force` tells that keyframes can be had on request, see [`FanOut::keyframe_wanted`].
+    /// An empty fan-out. `can_force` tells that keyframes can be had on request, see [`FanOut::keyframe_wishes`].
     pub fn new(can_force: bool) -> Self {
         let state = State {
             ring: Ring::new(),
@@ -53,7 +53,7 @@ impl FanOut {
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
-            wants_keyframe: Notify::new(),
+            wants_keyframe: watch::Sender::default(),
             can_force,
             container: watch::Sender::new(None),
         }))
@@ -130,9 +130,14 @@ impl FanOut {
         self.state().ring.is_closed()
     }
 
-    /// Waits until a reader wants a keyframe sooner than it would come by itself. Cancel-safe; one waiter.
-    pub async fn keyframe_wanted(&self) {
-        self.0.wants_keyframe.notified().await;
+    /// Changes when a reader wants a keyframe sooner than it would come by itself.
+    pub fn keyframe_wishes(&self) -> watch::Receiver<()> {
+        self.0.wants_keyframe.subscribe()
+    }
+
+    /// Asks for a keyframe.
+    pub fn want_keyframe(&self) {
+        self.0.wants_keyframe.send_replace(());
     }
 
     /// A new reader.
@@ -144,7 +149,7 @@ impl FanOut {
             && state.ring.newest_join_age(now).is_some_and(|age| age > FRESH)
         {
             entry.join = Join::Forced;
-            self.0.wants_keyframe.notify_one();
+            self.want_keyframe();
         }
         Reader { fanout: self.clone(), cursor: Cursor::new(&state.ring, entry, now), registered: None }
     }
@@ -264,10 +269,10 @@ mod tests {
     #[tokio::test]
     async fn a_keyframe_is_asked_for_only_when_the_newest_is_old() {
         let fanout = FanOut::new(true);
+        let wishes = fanout.keyframe_wishes();
         fanout.push(Packet::copy_of(Kind::Keyframe, b"K"), None);
         let entry = Entry { join: Join::Keyframe, header: false };
         assert!(matches!(fanout.subscribe(entry).next().await, Delivery::Packet(_)));
-        let wanted = tokio::time::timeout(Duration::ZERO, fanout.keyframe_wanted()).await;
-        assert!(wanted.is_err());
+        assert!(!wishes.has_changed().unwrap());
     }
 }

@@ -15,13 +15,50 @@ pub struct Writer {
     /// Whether the source's timestamps go on after a restart, so that readers of any container can stay.
     continues: bool,
     format: Format,
+    /// Whose packets come in at the moment.
+    origin: Origin,
+    /// Whose packets readers get.
+    shown: Origin,
     gate: Gate,
-    /// The source began again and nothing has come from it yet.
+    placeholder: Gate,
+    /// What came from the source last, as long as it may come back to it.
+    own_header: Option<Bytes>,
+    /// What follows is no continuation of what was written last.
     restarted: bool,
     /// Something was written since the fan-out was last empty.
     has_written: bool,
     /// When the last packet came.
     last: Duration,
+    rhythm: Rhythm,
+}
+
+/// Where packets come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// What the stream is made of.
+    Source,
+    /// What is shown while nothing comes from there.
+    Placeholder,
+}
+
+/// How packets come from the source.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rhythm {
+    /// When the last one was written.
+    last: Option<Duration>,
+    /// The longest pause between two of late; it shrinks with each shorter one.
+    pause: Duration,
+}
+
+impl Rhythm {
+    /// A packet came. `goes_on`: after the one before, from the same run.
+    fn beat(&mut self, now: Duration, goes_on: bool) {
+        if let Some(last) = self.last.replace(now)
+            && goes_on
+        {
+            self.pause = now.saturating_sub(last).max(self.pause - self.pause / 32);
+        }
+    }
 }
 
 /// Whether packets are taken.
@@ -62,16 +99,32 @@ impl Writer {
             fanout,
             continues,
             format: Format::Unknown,
+            origin: Origin::Source,
+            shown: Origin::Source,
             gate: Gate::Closed,
+            placeholder: Gate::Closed,
+            own_header: None,
             restarted: false,
             has_written: false,
             last: Duration::ZERO,
+            rhythm: Rhythm::default(),
         }
     }
 
     /// The fan-out that is written to.
     pub fn fanout(&self) -> &FanOut {
         &self.fanout
+    }
+
+    /// What comes next comes from there.
+    pub(super) fn writes_for(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// How long nothing came from the source, and the longest pause between its packets; `None` before its first one
+    /// since somebody wanted it.
+    pub fn silence(&self) -> Option<(Duration, Duration)> {
+        Some((monotonic().saturating_sub(self.rhythm.last?), self.rhythm.pause))
     }
 
     /// The source begins, for the first time or again.
@@ -83,7 +136,17 @@ impl Writer {
     /// As [`Writer::begin`], for a source whose packets come on a way where some of its last run may still be: they are
     /// dropped until one says that it begins something new.
     pub fn expect(&mut self) {
-        self.gate = Gate::Armed;
+        match self.origin {
+            Origin::Source => self.gate = Gate::Armed,
+            Origin::Placeholder => self.placeholder = Gate::Armed,
+        }
+        if self.shown == self.origin {
+            self.interrupt();
+        }
+    }
+
+    /// What is written next does not continue what was written last.
+    fn interrupt(&mut self) {
         self.restarted = self.has_written;
         if self.restarted {
             self.fanout.forget_joins();
@@ -97,7 +160,10 @@ impl Writer {
             // Nobody is left who has seen its counters and its time.
             self.format = Format::Ts { splicer: Box::default(), header: None };
         }
-        self.gate = Gate::Closed;
+        (self.gate, self.placeholder) = (Gate::Closed, Gate::Closed);
+        self.shown = Origin::Source;
+        self.own_header = None;
+        self.rhythm = Rhythm::default();
         self.has_written = false;
         self.restarted = false;
     }
@@ -132,19 +198,52 @@ impl Writer {
         }
     }
 
-    /// Whether what comes now is taken.
-    fn passes(&mut self, begins: bool) -> bool {
-        if self.gate == Gate::Armed && begins {
-            self.gate = Gate::Open;
+    /// Whether what comes now is taken. `begins`: it is the first of a run; `joins`: readers can begin with it.
+    fn passes(&mut self, begins: bool, joins: bool) -> bool {
+        let gate = match self.origin {
+            Origin::Source => &mut self.gate,
+            Origin::Placeholder => &mut self.placeholder,
+        };
+        if *gate == Gate::Armed && begins {
+            *gate = Gate::Open;
         }
-        self.gate == Gate::Open
+        if *gate != Gate::Open {
+            return false;
+        }
+        match (self.shown, self.origin) {
+            (Origin::Source, Origin::Placeholder) => {
+                self.shown = Origin::Placeholder;
+                self.interrupt();
+            }
+            (Origin::Placeholder, Origin::Source) => {
+                if !joins {
+                    self.fanout.want_keyframe();
+                    return false;
+                }
+                self.shown = Origin::Source;
+                self.interrupt();
+            }
+            (Origin::Source, Origin::Source) | (Origin::Placeholder, Origin::Placeholder) => {}
+        }
+        if self.origin == Origin::Source {
+            // The source is there: what stands in for it has to begin anew to be seen again.
+            self.placeholder = Gate::Closed;
+        }
+        true
     }
 
     /// The container header for the packets that follow; `begins` as in [`Writer::packet`].
     pub fn header(&mut self, header: Bytes, begins: bool) {
-        if !self.passes(begins) {
+        if !self.passes(begins, true) {
             return;
         }
+        if self.origin == Origin::Source {
+            self.own_header = Some(header.clone());
+        }
+        self.take_header(header);
+    }
+
+    fn take_header(&mut self, header: Bytes) {
         // The header of a transport stream is found in its packets, with counters that fit.
         match &mut self.format {
             Format::Matroska { header: current, .. } => {
@@ -167,13 +266,27 @@ impl Writer {
 
     /// The next packet. `begins` tells that it does not continue the one before.
     pub fn packet(&mut self, mut kind: Kind, mut payload: PacketBuf, captured: Option<Duration>, begins: bool) {
-        if payload.is_empty() || !self.passes(begins) {
+        if payload.is_empty() {
             return;
+        }
+        let shown = self.shown;
+        if !self.passes(begins, kind == Kind::Keyframe || self.known() == Some(Container::Raw)) {
+            return;
+        }
+        if shown != self.shown
+            && self.origin == Origin::Source
+            && let Some(header) = self.own_header.clone()
+        {
+            // It goes on where it was, behind the header that it had.
+            self.take_header(header);
         }
         let restarted = std::mem::take(&mut self.restarted);
         let mut skipped = None;
         let now = monotonic();
         let pause = now.saturating_sub(std::mem::replace(&mut self.last, now));
+        if self.origin == Origin::Source {
+            self.rhythm.beat(now, !restarted && !begins);
+        }
         match &mut self.format {
             Format::Ts { splicer, header } => {
                 if (restarted || begins)
@@ -289,6 +402,59 @@ mod tests {
         writer.begin();
         writer.packet(Kind::Keyframe, payload(TS), None, false);
         assert!(read(&mut reader) == [Some(TS.to_vec())] && writer.clock_jumps() == 0);
+    }
+
+    #[test]
+    fn a_placeholder_is_shown_until_the_source_has_a_join_point() {
+        let (mut writer, mut reader) = writer(Container::Mkv, true);
+        let send = |writer: &mut Writer, origin, kind, bytes: &str, begins| {
+            writer.writes_for(origin);
+            writer.packet(kind, payload(bytes.as_bytes()), None, begins);
+        };
+        let (source, card) = (Origin::Source, Origin::Placeholder);
+        send(&mut writer, source, Kind::Keyframe, "s1", true);
+        // Not asked for, or left of a run that was.
+        send(&mut writer, card, Kind::Keyframe, "c1", true);
+        writer.writes_for(card);
+        writer.expect();
+        send(&mut writer, card, Kind::Delta, "c2", false);
+        // The source is still there.
+        send(&mut writer, source, Kind::Delta, "s2", false);
+        send(&mut writer, card, Kind::Keyframe, "c3", true);
+        writer.writes_for(card);
+        writer.expect();
+        send(&mut writer, card, Kind::Keyframe, "c4", true);
+        send(&mut writer, card, Kind::Delta, "c5", false);
+        let wishes = writer.fanout().keyframe_wishes();
+        send(&mut writer, source, Kind::Delta, "s3", false);
+        assert!(wishes.has_changed().unwrap(), "a join point is asked for");
+        send(&mut writer, card, Kind::Delta, "c6", false);
+        send(&mut writer, source, Kind::Keyframe, "s4", false);
+        send(&mut writer, card, Kind::Keyframe, "c7", false);
+        send(&mut writer, source, Kind::Delta, "s5", false);
+        let shown: Vec<_> = read(&mut reader).into_iter().flatten().collect();
+        let shown: Vec<_> = shown.iter().map(|part| str::from_utf8(part).unwrap()).collect();
+        assert_eq!(shown, ["s1", "s2", "c4", "c5", "c6", "s4", "s5"]);
+    }
+
+    #[test]
+    fn a_source_that_comes_back_finds_its_header_again() {
+        let (mut writer, mut reader) = writer(Container::Flv, true);
+        let run = |writer: &mut Writer, origin, name: &str| {
+            writer.writes_for(origin);
+            writer.expect();
+            writer.header(Bytes::from(format!("header {name}")), true);
+            writer.packet(Kind::Keyframe, payload(name.as_bytes()), None, false);
+        };
+        run(&mut writer, Origin::Source, "source");
+        assert_eq!(read(&mut reader), [text("header source"), text("source")]);
+        run(&mut writer, Origin::Placeholder, "card");
+        assert_eq!(read(&mut reader), [None], "no one can be given a second header");
+        // It had not ended: it was silent.
+        writer.writes_for(Origin::Source);
+        writer.packet(Kind::Keyframe, payload(b"goes on"), None, false);
+        let mut reader = writer.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
+        assert_eq!(read(&mut reader), [text("header source"), text("goes on")]);
     }
 
     #[test]

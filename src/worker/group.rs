@@ -186,6 +186,7 @@ impl Group {
                     run.force_keyframe();
                 }
             }
+            ToWorker::Caption { feed, text } => self.caption(feed, &text),
             ToWorker::Picture(request) => {
                 let until = Instant::now() + picture::PATIENCE;
                 self.asked.push(Asked { request, until });
@@ -255,12 +256,14 @@ impl Group {
         match note {
             Note::Warning(text) => drop(self.warn(run.owner.item(), text)?),
             Note::Signal(false) => {
+                self.say(&FromWorker::Signal { item: run.owner.item(), is_there: false })?;
                 if self.warn(run.owner.item(), "no signal: its pictures are held back".to_owned())? {
                     self.without_signal.insert(run.owner.item());
                 }
             }
             Note::Signal(true) => {
                 let item = run.owner.item();
+                self.say(&FromWorker::Signal { item, is_there: true })?;
                 if self.without_signal.remove(&item) {
                     let text = "the signal is there again".to_owned();
                     self.say(&FromWorker::Log { level: LogLevel::Info, item: Some(item), text })?;

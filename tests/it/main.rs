@@ -31,6 +31,7 @@ mod licenses;
 mod log;
 mod original;
 mod pictures;
+mod placeholder;
 mod private;
 mod readme;
 mod reload;

@@ -146,6 +146,9 @@ has_height() {
     ffprobe -v quiet -analyzeduration 1M -select_streams v -show_entries frame=height -of csv=p=0 "$work/part" | grep -qE "^$2,*$"
 }
 
+# Whether feed $1 is in state $2.
+is_in() { curl -fs --max-time 5 "$url/stat.json" | grep -qE "\"name\":\"$1\",[^{}]*\"state\":\"$2\""; }
+
 # What is captured changes its size, goes away and comes back: the same connections go on.
 captured() {
     local viewers size lost files=("$work/hdmi.ts" "$work/hdmi.mjpeg")
@@ -164,6 +167,7 @@ captured() {
     within 10 logged 'no signal.*feed hdmi'
     sleep 2
     lost=$(stat -c %s "${files[0]}")
+    within 5 is_in hdmi no-signal
     # Longer than the silence of a feed that stalls.
     sleep 12
     not is_larger "${files[0]}" $((lost + 5000))
@@ -171,6 +175,7 @@ captured() {
     within 10 logged 'the signal is there again.*feed hdmi'
     within 30 is_larger "${files[0]}" $((lost + 20000))
     within 20 has_height "${files[0]}" 480 "$lost"
+    within 5 is_in hdmi running
     kill "${viewers[@]}"
     wait "${viewers[@]}" || true
     grep -E 'hdmi' "$job/log" | tail -n 8

@@ -14,6 +14,8 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use gst::prelude::*;
+use gstreamer as gst;
 use std::{
     collections::BTreeMap,
     io,
@@ -25,6 +27,8 @@ use std::{
 const GROW: Duration = Duration::from_secs(2);
 /// The shortest time between two runs of a looped file, in nanoseconds.
 const SHORTEST_LOOP: u64 = 40_000_000;
+/// The element of a feed that shows texts.
+const CAPTION: &str = "caption";
 /// Frames for feeds that are kept until the plan is there.
 const EARLY: usize = 256;
 
@@ -89,6 +93,15 @@ impl Group {
                 Ok(())
             }
             Err(error) => self.ended(item, Ended::Failed(error)),
+        }
+    }
+
+    /// Shows a text in a feed's picture.
+    pub(super) fn caption(&self, index: u32, text: &str) {
+        if let Some(FeedState::Running { ingest, .. }) = self.feeds.get(&index).map(|slot| &slot.state)
+            && let Some(overlay) = ingest.pipeline.by_name(CAPTION)
+        {
+            overlay.set_property("text", text);
         }
     }
 
