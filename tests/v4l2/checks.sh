@@ -147,7 +147,7 @@ has_height() {
 }
 
 # Whether feed $1 is in state $2.
-is_in() { curl -fs --max-time 5 "$url/stat.json" | grep -qE "\"name\":\"$1\",[^{}]*\"state\":\"$2\""; }
+is_in() { curl -fs --max-time 5 "$url/stat.json" | tr -d ' \n' | grep -qE "\"name\":\"$1\",[^{}]*\"state\":\"$2\""; }
 
 # What is captured changes its size, goes away and comes back: the same connections go on.
 captured() {
