@@ -3,7 +3,7 @@
 
 use crate::{
     config::{self, Config, Source as FeedKind},
-    control::{about::About, configuration, facts::View, health, home, metrics, player, stat},
+    control::{about::About, configuration, events::Journal, facts::View, health, home, metrics, player, stat},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -153,10 +153,11 @@ impl App {
         });
         let mut units = Units::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = units.apply(&config).await;
-        let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about)));
+        let journal = Journal::new(shutdown.token().clone());
+        let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about, &journal)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, units, site, listeners, about: about.clone() };
+        let serving = Serving { config, units, site, listeners, about: about.clone(), journal };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(sites)));
@@ -209,6 +210,7 @@ struct Serving {
     site: watch::Sender<Arc<Site>>,
     listeners: watch::Sender<Arc<Listener>>,
     about: About,
+    journal: Journal,
 }
 
 impl Serving {
@@ -234,7 +236,7 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let (registry, exchange) = self.units.apply(&config).await;
-        self.site.send_replace(Arc::new(site(&config, &registry, &self.about)));
+        self.site.send_replace(Arc::new(site(&config, &registry, &self.about, &self.journal)));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -253,8 +255,8 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
 }
 
-fn site(config: &Config, registry: &Registry, about: &About) -> Site {
-    Site::new(registry, pages(config, registry, about))
+fn site(config: &Config, registry: &Registry, about: &About, journal: &Journal) -> Site {
+    Site::new(registry, pages(config, registry, about, journal))
 }
 
 /// A page that programs ask for again and again: an answer that is no fault is no line of the log.
@@ -267,7 +269,7 @@ fn polled(page: impl Fn(Asked<'_>) -> Response + Send + Sync + 'static) -> Page 
 }
 
 /// The pages that the configuration wants.
-fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String, Page> {
+fn pages(config: &Config, registry: &Registry, about: &About, journal: &Journal) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
         for stream in registry.streams() {
@@ -295,6 +297,15 @@ fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String,
     if config.pages.metrics {
         let view = view.clone();
         pages.insert("/metrics".to_owned(), polled(move |_| metrics::page(&view)));
+    }
+    journal.show(config.pages.events.then(|| view.clone()));
+    if config.pages.events {
+        let journal = journal.clone();
+        let page = move |asked: Asked<'_>| {
+            let client = asked.client.clone();
+            journal.page(asked.last_event, Box::pin(async move { client.wait().await }))
+        };
+        pages.insert("/events".to_owned(), Box::new(page));
     }
     if let Some(path) = &config.pages.stat_json {
         pages.insert(path.to_string(), polled(move |_| stat::json(&view)));

@@ -52,6 +52,8 @@ pub(super) struct Pages {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) metrics: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) events: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) clients: Option<Value>,
 }
 

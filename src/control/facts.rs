@@ -61,7 +61,8 @@ pub struct Server {
 /// Which configuration is in force.
 #[derive(Debug, Serialize)]
 pub struct Configuration {
-    loaded: String,
+    /// When.
+    pub loaded: String,
     /// Why the newest one is not.
     pub error: Option<String>,
     address: String,
@@ -86,12 +87,14 @@ pub struct Totals {
 pub struct Life {
     /// The word for it.
     pub state: &'static str,
-    since: String,
+    /// When that began.
+    pub since: String,
     /// Starts so far.
     pub starts: u64,
     /// Starts after a death.
     pub restarts: u64,
-    last_error: Option<String>,
+    /// Why it died last.
+    pub last_error: Option<String>,
     last_error_time: Option<String>,
     last_lines: Vec<String>,
     /// The process that runs it.

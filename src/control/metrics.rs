@@ -3,9 +3,12 @@
 //! Labels are names of the configuration and nothing else, so that their number is bounded: about 15 series a feed or
 //! stream. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
-use super::facts::{Facts, Feed, Stream, View};
+use super::{
+    answer,
+    facts::{Facts, Feed, Stream, View},
+};
 use crate::sys::usage;
-use http::{HeaderValue, header};
+use http::StatusCode;
 use std::{
     fmt::{Display, Write},
     time::UNIX_EPOCH,
@@ -27,10 +30,7 @@ pub fn page(view: &View) -> warp::reply::Response {
     server(&mut text, view, &facts);
     feeds(&mut text, &facts.feeds);
     streams(&mut text, &facts.streams);
-    let mut response = warp::reply::Response::new(text.0.into());
-    let mimetype = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
-    response
+    answer(StatusCode::OK, text.0, "text/plain; version=0.0.4; charset=utf-8")
 }
 
 fn server(text: &mut Text, view: &View, facts: &Facts) {

@@ -23,6 +23,7 @@ mod chains;
 mod changes;
 mod command_line;
 mod delivery;
+mod events;
 mod examples;
 mod faults;
 mod feeds;

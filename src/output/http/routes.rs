@@ -18,7 +18,7 @@ use crate::{
     media::Container,
     stream::{FanOut, Join},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -84,8 +84,9 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
     match *method {
         Method::GET | Method::HEAD => match target {
             Target::Page(page) => {
-                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-                page(Asked { host, query })
+                let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+                let last_event = value(HeaderName::from_static("last-event-id"));
+                page(Asked { host: value(header::HOST), query, last_event, client })
             }
             Target::Stream(stream) => live(stream, method, query).await,
             Target::Private(stream) => match stream.config.serving {

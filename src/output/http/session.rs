@@ -19,6 +19,7 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use std::{
     convert::Infallible,
     future::poll_fn,
@@ -38,6 +39,8 @@ use tracing::Instrument;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a silent live connection may be before the kernel asks whether the client is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of an answer before the kernel gives it up. Pages and pictures have no other limit.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// Longest head of a request.
 const MAX_HEAD: usize = 32 << 10;
 /// Data that waits in the kernel for a slow client. What is beyond stays in the ring, where it can be skipped.
@@ -52,6 +55,7 @@ where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone,
 {
     let Accepted { socket, peer, permit } = accepted;
+    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
     let handover = Handover::default();
     let departure = Departure::default();
     let io = WatchedIo { socket: TokioIo::new(socket), handover: handover.clone(), departure: departure.clone() };
@@ -91,7 +95,9 @@ where
 
 /// Sets what suits a live stream; every option has a default that works too.
 fn tune(socket: &std::net::TcpStream) {
-    let socket = socket2::SockRef::from(socket);
+    let socket = SockRef::from(socket);
+    // A shard sees for itself, and can say so.
+    let _ = socket.set_tcp_user_timeout(None);
     let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
     let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
