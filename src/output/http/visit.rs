@@ -89,7 +89,7 @@ impl Drop for Visit {
             seat.dropped();
         }
         let Self { peer, id, method, target, status, bytes, gaps, reason, .. } = self;
-        let seconds = format!("{:.3}", self.began.elapsed().as_secs_f64());
+        let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         if self.is_polled && *status < 400 {
             tracing::debug!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
         } else {
