@@ -163,7 +163,8 @@ impl App {
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(sites)));
         let welcome = |accepted: Accepted| {
             let name = format!("connection from {}", accepted.peer);
-            shutdown.spawn(name, session::serve(accepted, routes.clone(), shards.clone(), shutdown.token().clone()));
+            let (routes, shards, traffic) = (routes.clone(), shards.clone(), about.traffic().clone());
+            shutdown.spawn(name, session::serve(accepted, routes, shards, traffic, shutdown.token().clone()));
         };
         let pulse = pulses.add("accept loop");
         let viewed = shards.clone();
@@ -261,11 +262,12 @@ fn site(config: &Config, registry: &Registry, about: &About, journal: &Journal) 
 
 /// A page that programs ask for again and again: an answer that is no fault is no line of the log.
 fn polled(page: impl Fn(Asked<'_>) -> Response + Send + Sync + 'static) -> Page {
-    Box::new(move |asked| {
-        let mut response = page(asked);
-        response.extensions_mut().insert(Polled);
-        response
-    })
+    Box::new(move |asked| as_polled(page(asked)))
+}
+
+fn as_polled(mut response: Response) -> Response {
+    response.extensions_mut().insert(Polled);
+    response
 }
 
 /// The pages that the configuration wants.
@@ -285,7 +287,11 @@ fn pages(config: &Config, registry: &Registry, about: &About, journal: &Journal)
     let view = Arc::new(View::new(registry, config, about));
     if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
         let view = view.clone();
-        pages.insert(path.to_string(), Box::new(move |_| stat::page(&view)));
+        let page = move |asked: Asked<'_>| {
+            let page = stat::page(&view);
+            if stat::is_refresh(asked.query) { as_polled(page) } else { page }
+        };
+        pages.insert(path.to_string(), Box::new(page));
         pages.insert(script, Box::new(|_| stat::script()));
     }
     for path in ["/livez", "/healthz"] {

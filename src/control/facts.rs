@@ -139,6 +139,7 @@ pub struct Stream {
     feeds: Vec<String>,
     encoding: &'static str,
     source: Option<String>,
+    tracks: Vec<Track>,
     /// How it is.
     #[serde(flatten)]
     pub life: Life,
@@ -298,8 +299,8 @@ impl Feed {
             Source::File { path, .. } => ("file", path.display().to_string()),
             Source::Pipe(path) => ("pipe", path.display().to_string()),
         };
-        let mut record = feed.status.read();
-        let tracks = std::mem::take(&mut record.tracks);
+        let record = feed.status.read();
+        let tracks = tracks_of(&record);
         let came = feed.fanout.as_ref().map(crate::stream::FanOut::reading);
         Self {
             name: config.name.to_string(),
@@ -310,7 +311,7 @@ impl Feed {
             linger_seconds,
             resurrect: !config.no_resurrect,
             life: Life::of(record),
-            tracks: tracks.iter().map(|track| tracks::read(kind_of(track.kind), &track.caps)).collect(),
+            tracks,
             bytes_in: came.map(|came| came.bytes),
             bit_rate_in: came.and_then(|came| came.bit_rate),
             idle_seconds: came.and_then(|came| came.idle).map(seconds),
@@ -321,20 +322,30 @@ impl Feed {
 impl Stream {
     fn shared(config: &config::Stream, stream: &StreamHandle, clients: bool) -> Self {
         let container = stream.fanout.container().or(Some(config.container));
-        let life = Life::of(stream.status.read());
-        Self::of(config, container, life, Made::of(stream.fanout.reading()), &stream.audience, clients)
+        let record = stream.status.read();
+        let tracks = tracks_of(&record);
+        Self::of(
+            config,
+            container,
+            Life::of(record),
+            tracks,
+            Made::of(stream.fanout.reading()),
+            &stream.audience,
+            clients,
+        )
     }
 
     fn private(config: &config::Stream, stream: &PrivateStream, clients: bool) -> Self {
         let container = (config.serving != Serving::Shot).then_some(config.container);
         let life = Life::of_runs(stream.status(), stream.runs());
-        Self::of(config, container, life, Made::default(), &stream.audience, clients)
+        Self::of(config, container, life, Vec::new(), Made::default(), &stream.audience, clients)
     }
 
     fn of(
         config: &config::Stream,
         container: Option<Container>,
         life: Life,
+        tracks: Vec<Track>,
         made: Made,
         audience: &Audience,
         clients: bool,
@@ -357,6 +368,7 @@ impl Stream {
             feeds: config.feeds.iter().map(ToString::to_string).collect(),
             encoding,
             source,
+            tracks,
             life,
             made,
             watched: Watched::of(audience.attendance()),
@@ -406,6 +418,10 @@ impl Client {
             gaps: member.progress.gaps,
         }
     }
+}
+
+fn tracks_of(record: &Record) -> Vec<Track> {
+    record.tracks.iter().map(|track| tracks::read(kind_of(track.kind), &track.caps)).collect()
 }
 
 fn kind_of(kind: TrackKind) -> &'static str {

@@ -60,6 +60,11 @@ pub fn script() -> warp::reply::Response {
     answer(StatusCode::OK, SCRIPT.to_owned(), "text/javascript; charset=utf-8")
 }
 
+/// Whether a page is asked for by its own script, which does so again and again.
+pub fn is_refresh(query: &str) -> bool {
+    query.split('&').any(|part| part == "refresh=1")
+}
+
 /// The state for people.
 pub fn page(view: &View) -> warp::reply::Response {
     let facts = view.facts();

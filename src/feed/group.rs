@@ -349,12 +349,12 @@ impl Task {
                 }
             }
             FromWorker::Ended { item, why } => self.ended(item, why),
-            FromWorker::Tracks { feed, tracks } => {
-                let name = self.item_name(Item::Feed(feed));
+            FromWorker::Tracks { item, tracks } => {
+                let name = self.item_name(item);
                 for track in &tracks {
                     tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
                 }
-                if let Some(status) = self.statuses.get(&Item::Feed(feed)) {
+                if let Some(status) = self.statuses.get(&item) {
                     status.has(tracks);
                 }
             }

@@ -290,6 +290,7 @@ fn state_page_keeps_itself_fresh_and_markup_in_it_is_text() {
             assert_eq!(browser.run(FAINT), Value::Array(vec![]), "hard to read in {scheme}");
         }
     }
+    assert_eq!(server.log.count(r"path=.?/stat[ ?]"), 1, "what its script asks for is no line");
     // What was there is old when the server is gone, which is said and nothing else.
     drop(server);
     browser.wait("return document.getElementById('notice').textContent !== ''", secs(15));

@@ -2,7 +2,7 @@
 
 use crate::rig::{
     Launch, SOON, have_failpoints, http, log, process,
-    script::{PICTURE, shell},
+    script::{H264, PICTURE, shell},
     secs,
     server::run,
     wait_until,
@@ -199,18 +199,58 @@ fn every_line_about_a_request_carries_its_id() {
 }
 
 #[test]
+fn from_a_request_one_finds_all_that_happened_to_its_stream() {
+    let server = Launch::new(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}, other: {{command: cat, mode: continuous}}}}
+        streams: {{cam.ts: {{feed: cam, video: {H264}}}}}
+        "
+    ))
+    .env("VOYANDZ_LOG", "info,voyandz=debug")
+    .start();
+    let mut viewer = http::request(server.address(), "GET", "/cam.ts", "X-Request-Id: seeker-1\r\n");
+    viewer.take(10_000, SOON);
+    process::send(server.worker("cam"), Signal::SEGV);
+    server.log.wait_nth("runs name=\"feed cam\"", 2, SOON);
+    viewer.take(10_000, SOON);
+    drop(viewer);
+    server.log.wait("request .*id=seeker-1", SOON);
+    // Its own lines name the stream and the feed; theirs tell of the death and of the worker that came.
+    let own = server.log.matching(" id=seeker-1( |$)");
+    assert_eq!(own.len(), 2, "{own:?}");
+    let (stream, feeds) = (log::field(&own[0], "name"), log::field(&own[0], "feeds"));
+    assert_eq!((stream, feeds), ("stream cam.ts", "feed cam"));
+    assert!(own[1].contains(" status=200 ") && own[1].contains("reason=\"client left\""), "{own:?}");
+    let told = server.log.matching(&format!("=\"({stream}|{feeds})\"")).join("\n");
+    for part in [
+        r"ended name=.feed cam. reason=.its worker was ended by signal 11",
+        "runs name=.feed cam.",
+        "runs name=.stream cam.ts.",
+    ] {
+        assert!(Regex::new(part).unwrap().is_match(&told), "{part} is not in\n{told}");
+    }
+    assert!(!told.contains("other"), "{told}");
+}
+
+#[test]
 fn polls_are_lines_only_for_those_who_look_for_them() {
-    for (argument, lines) in [(None, 0), (Some("-v"), 3)] {
+    for (argument, lines) in [(None, 0), (Some("-v"), 4)] {
         let mut launch = Launch::new("streams: {}");
         if let Some(argument) = argument {
             launch = launch.arg(argument);
         }
         let server = launch.start();
-        for target in ["/stat.json", "/metrics", "/livez"] {
+        for target in ["/stat.json", "/metrics", "/livez", "/stat?refresh=1"] {
             assert_eq!(server.get(target).status, 200);
         }
-        assert_eq!(server.get("/nowhere").status, 404);
+        assert_eq!((server.get("/stat").status, server.get("/nowhere").status), (200, 404));
+        server.log.wait("path=/stat status=200", SOON);
         server.log.wait("path=/nowhere", SOON);
-        assert_eq!(server.log.matching("path=/(stat.json|metrics|livez)").len(), lines, "{}", server.log.text());
+        assert_eq!(
+            server.log.matching("path=\"?/(stat.json|metrics|livez|stat.refresh=1)").len(),
+            lines,
+            "{}",
+            server.log.text()
+        );
     }
 }

@@ -133,8 +133,15 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
         );
     }
     set_type(&mut response, &stream.config, stream.fanout.container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience: stream.audience.clone() });
     response
+}
+
+/// Has the answer go on with a stream. The line in the log leads from the request to those of the stream and its feeds.
+fn begin(response: &mut Response, stream: &config::Stream, viewing: Viewing) {
+    let feeds: Vec<_> = stream.feeds.iter().map(|feed| format!("feed {feed}")).collect();
+    tracing::debug!(name = %format!("stream {}", stream.name), feeds = feeds.join(", "), "begins to watch");
+    response.extensions_mut().insert(LiveReply::new(viewing));
 }
 
 /// What a stream is in. Where the configuration does not say, only the first bytes tell; a feed that is slow to start is
@@ -163,7 +170,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str) ->
     };
     container_of(&stream.config, reader.fanout()).await;
     set_type(&mut response, &stream.config, reader.fanout().container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience: stream.audience.clone() });
     response
 }
 

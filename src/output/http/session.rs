@@ -6,9 +6,9 @@ use super::{
     request_id::{self, RequestId},
     routes::say,
     shard::Shards,
-    visit::{Polled, Visit},
+    visit::{Polled, Visit, Visitor},
 };
-use crate::net::Accepted;
+use crate::{net::Accepted, telemetry::Traffic};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -24,7 +24,6 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
-    net::SocketAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
@@ -49,9 +48,14 @@ const UNSENT_LOW_WATER: u32 = 128 << 10;
 type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Serves one connection to its end, or until `stop`. A connection that is answered with a live stream goes on to one
-/// of the `shards`.
-pub async fn serve<S>(accepted: Accepted, routes: S, shards: Arc<Shards>, stop: CancellationToken)
-where
+/// of the `shards`. `traffic` counts what is asked.
+pub async fn serve<S>(
+    accepted: Accepted,
+    routes: S,
+    shards: Arc<Shards>,
+    traffic: Arc<Traffic>,
+    stop: CancellationToken,
+) where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone,
 {
     let Accepted { socket, peer, permit } = accepted;
@@ -62,7 +66,7 @@ where
     let offered = handover.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(departure.clone());
-        answer(routes.clone(), request, peer, offered.clone())
+        answer(routes.clone(), request, Visitor { peer, traffic: traffic.clone() }, offered.clone())
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -105,7 +109,7 @@ fn tune(socket: &std::net::TcpStream) {
 async fn answer<S>(
     routes: S,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    visitor: Visitor,
     handover: Handover,
 ) -> Result<Response<ReplyBody>, Infallible>
 where
@@ -114,19 +118,19 @@ where
     let id = RequestId::of(request.headers());
     // All that is logged on behalf of this request carries its id.
     let span = tracing::error_span!("request", %id);
-    let mut visit = Visit::new(peer, id.clone(), request.method(), request.uri());
+    let mut visit = Visit::new(visitor, id.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
     let chunked = request.version() == http::Version::HTTP_11;
     let mut response = if request.uri().path().starts_with('/') {
         // A panic costs this request only; the hook has logged it.
-        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span.clone()).await;
+        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
         let stumbled = "this request made the server stumble; the others go on";
         answered.map_or_else(|_| say(StatusCode::INTERNAL_SERVER_ERROR, stumbled), |Ok(response)| response)
     } else {
         // `OPTIONS *`, and targets that are no path at all, which warp does not expect.
         say(StatusCode::BAD_REQUEST, "the target of a request is a path, beginning with /")
     };
-    visit.status = response.status().as_u16();
+    visit.answered(response.status());
     visit.is_polled = response.extensions().get::<Polled>().is_some();
     if let Some(id) = id.header() {
         response.headers_mut().insert(request_id::HEADER, id);
@@ -141,7 +145,6 @@ where
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             visit.joins(&viewing.audience);
-            span.in_scope(|| tracing::debug!(%peer, "begins to watch"));
             handover.answered(Leaving { viewing, visit, chunked });
             response.map(|_| HandoverBody(handover).map_err(|never| match never {}).boxed_unsync())
         }
