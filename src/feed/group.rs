@@ -227,8 +227,10 @@ impl Task {
                     }
                     self.feed_stream(stream);
                 }
+                let pid = self.link.as_ref().map(|link| link.worker.pid());
+                tracing::debug!(name = self.item_name(item), group = self.name, pid, "runs in a worker");
                 if let Some(status) = self.statuses.get(&item) {
-                    status.runs_in(self.link.as_ref().map(|link| link.worker.pid()));
+                    status.runs_in(pid);
                 }
                 self.send(ToWorker::Start { item });
                 self.running.insert(item, Running { flow, ended, gone_by: None });

@@ -7,6 +7,7 @@ use super::{
     feed::Feed,
     launch,
     link::Outlet,
+    overlay,
     packet::Packetizer,
     sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
@@ -258,6 +259,7 @@ impl StreamRun {
         this.sink = Some(sink);
         this.encoder = watch_encoder(&bin);
         drop_overlaps(&bin);
+        overlay::animate(&bin);
         clock::set_base(&pipeline, epoch);
         events.watch(&pipeline, run);
         Ok(this)

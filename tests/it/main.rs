@@ -31,6 +31,7 @@ mod joins;
 mod licenses;
 mod log;
 mod original;
+mod overlays;
 mod pictures;
 mod private;
 mod readme;
