@@ -114,7 +114,7 @@ fn a_log_in_a_file_goes_on_in_a_new_one_when_it_is_rotated() {
     server.terminate();
     server.wait(secs(10));
     let (before, after) = (read(&old), read(&path));
-    assert!(after.lines().next().unwrap().contains("told to read the configuration again"), "{after}");
+    assert!(after.contains("told to read the configuration again"), "{after}");
     assert!(after.ends_with(" ended\n") && !after.contains(" listening "), "{after}");
     let number = Regex::new(r" path=/number/(\d+) ").unwrap();
     let both = before + &after;
@@ -196,6 +196,28 @@ fn every_line_about_a_request_carries_its_id() {
     server.log.wait("request .*path=/tick", SOON);
     assert_eq!(lines(&other).len(), 2, "{:?}", lines(&other));
     assert_eq!(server.log.count(r"runs name=.feed tick.$"), 1);
+}
+
+#[test]
+fn a_request_stays_in_the_trace_that_it_comes_from() {
+    let server = Launch::new("streams: {shot: {type: shot, command: [sh, -c, 'echo no >&2; exit 1']}}").start();
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let ask = |header: &str| http::request(server.address(), "GET", "/shot", header);
+    let mut answer = ask(&format!("traceparent: 00-{trace}-b7ad6b7169203331-01\r\n"));
+    answer.text();
+    let told = answer.header("traceparent").unwrap();
+    let form = Regex::new(&format!("^00-{trace}-[0-9a-f]{{16}}-01$")).unwrap();
+    assert!(form.is_match(told) && !told.contains("b7ad6b7169203331"), "{told}");
+    let again = ask(&format!("traceparent: 00-{trace}-b7ad6b7169203331-01\r\n"));
+    assert_ne!(again.header("traceparent"), Some(told), "each request is another part of the trace");
+    server.log.wait_nth("request .*path=/shot", 2, SOON);
+    let lines = server.log.matching(&format!(" trace={trace}( |$)")).join("\n");
+    for part in ["says: no", "failed name=\"stream shot\"", "request peer="] {
+        assert!(lines.contains(part), "{part} is not in\n{lines}");
+    }
+    assert_eq!(ask("traceparent: 00-x-y-01\r\n").header("traceparent"), None);
+    server.log.wait_nth("request .*path=/shot", 3, SOON);
+    assert_eq!(server.log.count(" trace=.*path=/shot"), 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::{
     request_id::{self, RequestId},
     routes::say,
     shard::Shards,
+    trace::{self, Trace},
     visit::{Polled, Visit, Visitor},
 };
 use crate::{net::Accepted, telemetry::Traffic};
@@ -116,9 +117,10 @@ where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
 {
     let id = RequestId::of(request.headers());
-    // All that is logged on behalf of this request carries its id.
-    let span = tracing::error_span!("request", %id);
-    let mut visit = Visit::new(visitor, id.clone(), &request);
+    // All that is logged on behalf of this request carries its id, and that of the trace it belongs to.
+    let trace = Trace::of(request.headers());
+    let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(Trace::id));
+    let mut visit = Visit::new(visitor, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
     let chunked = request.version() == http::Version::HTTP_11;
     let mut response = if request.uri().path().starts_with('/') {
@@ -132,6 +134,9 @@ where
     };
     visit.answered(response.status());
     visit.is_polled = response.extensions().get::<Polled>().is_some();
+    if let Some(trace) = trace.and_then(|trace| trace.header(id.number())) {
+        response.headers_mut().insert(trace::HEADER, trace);
+    }
     if let Some(id) = id.header() {
         response.headers_mut().insert(request_id::HEADER, id);
     }

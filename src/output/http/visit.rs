@@ -1,6 +1,6 @@
 //! The log's line about one request.
 
-use super::request_id::RequestId;
+use super::{request_id::RequestId, trace::Trace};
 use crate::{
     stream::{Audience, Progress, Seat},
     telemetry::{Protocol, Traffic},
@@ -26,6 +26,7 @@ pub struct Visitor {
 pub struct Visit {
     visitor: Visitor,
     id: RequestId,
+    trace: Option<Trace>,
     method: String,
     target: String,
     began: Instant,
@@ -58,7 +59,7 @@ const TARGET: usize = 256;
 
 impl Visit {
     /// A request that begins now.
-    pub fn new<B>(visitor: Visitor, id: RequestId, request: &Request<B>) -> Self {
+    pub fn new<B>(visitor: Visitor, id: RequestId, trace: Option<Trace>, request: &Request<B>) -> Self {
         let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let target = target.chars().take(TARGET).collect();
         // Until somebody knows better: the connection was dropped with the answer unfinished.
@@ -66,6 +67,7 @@ impl Visit {
         Self {
             visitor,
             id,
+            trace,
             method: request.method().to_string(),
             target,
             began: Instant::now(),
@@ -118,12 +120,13 @@ impl Drop for Visit {
         if let Some(seat) = self.seat.as_ref().filter(|_| self.reason == NO_PROGRESS) {
             seat.dropped();
         }
+        let trace = self.trace.as_ref().map(Trace::id);
         let Self { visitor: Visitor { peer, .. }, id, method, target, status, bytes, gaps, reason, .. } = self;
         let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         if self.is_polled && *status < 400 {
-            tracing::debug!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
+            tracing::debug!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
         } else {
-            tracing::info!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
+            tracing::info!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
         }
     }
 }
