@@ -3,7 +3,7 @@
 
 use crate::{
     config::{self, Config, Source as FeedKind},
-    control::{about::About, configuration, facts::View, health, home, metrics, player, stat},
+    control::{about::About, configuration, events::Journal, facts::View, health, home, metrics, player, stat},
     feed::{
         pool::Pool,
         registry::Registry,
@@ -153,16 +153,18 @@ impl App {
         });
         let mut units = Units::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = units.apply(&config).await;
-        let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about)));
+        let journal = Journal::new(shutdown.token().clone());
+        let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about, &journal)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, units, site, listeners, about: about.clone() };
+        let serving = Serving { config, units, site, listeners, about: about.clone(), journal };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(sites)));
         let welcome = |accepted: Accepted| {
             let name = format!("connection from {}", accepted.peer);
-            shutdown.spawn(name, session::serve(accepted, routes.clone(), shards.clone(), shutdown.token().clone()));
+            let (routes, shards, traffic) = (routes.clone(), shards.clone(), about.traffic().clone());
+            shutdown.spawn(name, session::serve(accepted, routes, shards, traffic, shutdown.token().clone()));
         };
         let pulse = pulses.add("accept loop");
         let viewed = shards.clone();
@@ -209,6 +211,7 @@ struct Serving {
     site: watch::Sender<Arc<Site>>,
     listeners: watch::Sender<Arc<Listener>>,
     about: About,
+    journal: Journal,
 }
 
 impl Serving {
@@ -234,7 +237,7 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let (registry, exchange) = self.units.apply(&config).await;
-        self.site.send_replace(Arc::new(site(&config, &registry, &self.about)));
+        self.site.send_replace(Arc::new(site(&config, &registry, &self.about, &self.journal)));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -253,21 +256,22 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
 }
 
-fn site(config: &Config, registry: &Registry, about: &About) -> Site {
-    Site::new(registry, pages(config, registry, about))
+fn site(config: &Config, registry: &Registry, about: &About, journal: &Journal) -> Site {
+    Site::new(registry, pages(config, registry, about, journal))
 }
 
 /// A page that programs ask for again and again: an answer that is no fault is no line of the log.
 fn polled(page: impl Fn(Asked<'_>) -> Response + Send + Sync + 'static) -> Page {
-    Box::new(move |asked| {
-        let mut response = page(asked);
-        response.extensions_mut().insert(Polled);
-        response
-    })
+    Box::new(move |asked| as_polled(page(asked)))
+}
+
+fn as_polled(mut response: Response) -> Response {
+    response.extensions_mut().insert(Polled);
+    response
 }
 
 /// The pages that the configuration wants.
-fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String, Page> {
+fn pages(config: &Config, registry: &Registry, about: &About, journal: &Journal) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
         for stream in registry.streams() {
@@ -283,7 +287,11 @@ fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String,
     let view = Arc::new(View::new(registry, config, about));
     if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
         let view = view.clone();
-        pages.insert(path.to_string(), Box::new(move |_| stat::page(&view)));
+        let page = move |asked: Asked<'_>| {
+            let page = stat::page(&view);
+            if stat::is_refresh(asked.query) { as_polled(page) } else { page }
+        };
+        pages.insert(path.to_string(), Box::new(page));
         pages.insert(script, Box::new(|_| stat::script()));
     }
     for path in ["/livez", "/healthz"] {
@@ -295,6 +303,15 @@ fn pages(config: &Config, registry: &Registry, about: &About) -> HashMap<String,
     if config.pages.metrics {
         let view = view.clone();
         pages.insert("/metrics".to_owned(), polled(move |_| metrics::page(&view)));
+    }
+    journal.show(config.pages.events.then(|| view.clone()));
+    if config.pages.events {
+        let journal = journal.clone();
+        let page = move |asked: Asked<'_>| {
+            let client = asked.client.clone();
+            journal.page(asked.last_event, Box::pin(async move { client.wait().await }))
+        };
+        pages.insert("/events".to_owned(), Box::new(page));
     }
     if let Some(path) = &config.pages.stat_json {
         pages.insert(path.to_string(), polled(move |_| stat::json(&view)));

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::telemetry::Format;
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf};
@@ -30,6 +31,12 @@ pub struct Serve {
     /// Read the configuration again whenever its file changes, not only on SIGHUP.
     #[arg(short, long)]
     pub watch: bool,
+    /// What lines of the log look like: for people, or an object each for programs.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: Format,
+    /// Log to this file instead of standard error. SIGHUP has it opened anew, for those who rotate logs.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 }
 
 /// What all that read a configuration share.

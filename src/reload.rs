@@ -7,6 +7,7 @@ use crate::{
     feed::units::Exchange,
     run,
     sys::service,
+    telemetry::Reopen,
 };
 use std::{
     os::unix::fs::MetadataExt,
@@ -24,20 +25,24 @@ use tokio::{
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Hands configurations to a server: the one of `origin` whenever `hangup` (SIGHUP) comes and whenever one of the files that are to be
-/// `watched` changed. One that has faults changes nothing; `about` is told. Returns when the server takes no more.
+/// `watched` changed. One that has faults changes nothing; `about` is told. `hangup` has the `log` begin a new file, too. Returns when the server takes no more.
 pub async fn follow(
     origin: Origin,
     watched: Option<Vec<PathBuf>>,
     changes: mpsc::Sender<Change>,
     about: About,
     mut hangup: Signal,
+    log: Reopen,
 ) {
     let watches = watched.is_some();
     let mut watch = Watch::default();
     watch.set(watched.unwrap_or_default()).await;
     loop {
         tokio::select! {
-            _ = hangup.recv() => tracing::info!("told to read the configuration again"),
+            _ = hangup.recv() => {
+                log.reopen();
+                tracing::info!("told to read the configuration again");
+            }
             () = watch.changed(), if watches => tracing::info!("the configuration's file changed"),
             () = changes.closed() => return,
         }

@@ -4,7 +4,8 @@ use crate::{
     app::{self, App, LaunchFault},
     cli::{Options, Serve},
     config::{self, Faults, LoadError, Loaded, Origin},
-    doctor, reload, telemetry,
+    doctor, reload,
+    telemetry::{self, Reopen},
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
 use tokio::{
@@ -24,7 +25,10 @@ const LAST_THREADS: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT; a second one ends at once.
 pub fn serve(options: &Serve) -> ExitCode {
-    let _log = telemetry::init(options.config.verbose);
+    let log = match telemetry::init(options.config.verbose, options.log_format, options.log_file.as_deref()) {
+        Ok(log) => log,
+        Err(error) => return cannot_log(options, &error),
+    };
     tracing::info!("voyandz {}", env!("CARGO_PKG_VERSION"));
     let (origin, loaded) = match find_and_load(&options.config) {
         Ok(loaded) => loaded,
@@ -47,7 +51,7 @@ pub fn serve(options: &Serve) -> ExitCode {
             Ok(faults) => return refuse(&faults.faults, BAD_CONFIG),
             Err(error) => return refuse(&[format!("{error:#}")], CANNOT_START),
         }
-        match listen(origin, loaded, options.watch).await {
+        match listen(origin, loaded, options.watch, log.reopener()).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&[format!("{error:#}")], CANNOT_START),
         }
@@ -57,13 +61,13 @@ pub fn serve(options: &Serve) -> ExitCode {
     code
 }
 
-async fn listen(origin: Origin, loaded: Loaded, watched: bool) -> anyhow::Result<()> {
+async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::load(loaded.config)?;
     // From here on it does not end the program any more.
     let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);
-    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.about(), hangup));
+    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.about(), hangup, log));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -195,6 +199,13 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[allow(clippy::print_stderr, reason = "there is no log")]
+fn cannot_log(options: &Serve, error: &std::io::Error) -> ExitCode {
+    let file = options.log_file.clone().unwrap_or_default();
+    eprintln!("cannot open the log's file {}: {error}", file.display());
+    ExitCode::from(CANNOT_START)
 }
 
 /// Logs why there will be no serving.

@@ -19,6 +19,7 @@ mod load;
 mod locate;
 mod mask;
 mod model;
+mod overlay;
 mod overrides;
 mod pages;
 mod places;

@@ -33,6 +33,8 @@ pub struct Pages {
     pub config: bool,
     /// `/metrics`, with the same numbers for Prometheus.
     pub metrics: bool,
+    /// `/events`, with what changes as it does.
+    pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
 }

@@ -18,7 +18,15 @@ impl Default for Pages {
     /// All but what tells paths and addresses: the configuration, and who is connected.
     fn default() -> Self {
         let at = |path| StreamPath::new(path).ok();
-        Self { home: true, stat: at(STAT), stat_json: at(STAT_JSON), config: false, metrics: true, clients: false }
+        Self {
+            home: true,
+            stat: at(STAT),
+            stat_json: at(STAT_JSON),
+            config: false,
+            metrics: true,
+            events: true,
+            clients: false,
+        }
     }
 }
 
@@ -64,6 +72,7 @@ impl Checker {
             stat_json,
             config: self.value(&path.key("config"), keys.config, flag).unwrap_or(default.config),
             metrics: self.value(&path.key("metrics"), keys.metrics, flag).unwrap_or(default.metrics),
+            events: self.value(&path.key("events"), keys.events, flag).unwrap_or(default.events),
             clients: self.value(&path.key("clients"), keys.clients, flag).unwrap_or(default.clients),
         }
     }

@@ -50,6 +50,7 @@ fn pages(pages: &Pages) -> raw::Pages {
         stat_json: placed(&pages.stat_json, usual.stat_json),
         config: flag(pages.config),
         metrics: flag(pages.metrics),
+        events: flag(pages.events),
         clients: flag(pages.clients),
     }
 }
@@ -207,10 +208,10 @@ mod tests {
             ]),
         );
         let streams = prop::collection::btree_map(name, stream, 0..4);
-        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<[bool; 6]>());
+        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<[bool; 7]>());
         (top, feeds, streams).prop_map(
             |(
-                (listen_addr, listen_port, logdir, [home, stat_is_on, placed, config, metrics, clients]),
+                (listen_addr, listen_port, logdir, [home, stat_is_on, placed, config, metrics, events, clients]),
                 feeds,
                 streams,
             )| {
@@ -255,7 +256,7 @@ mod tests {
                 let stat = stat.filter(|_| stat_is_on);
                 let stat_json = usual.stat_json.filter(|_| home);
                 let (logdir, pages) =
-                    (logdir.map(Into::into), Pages { home, stat, stat_json, config, metrics, clients });
+                    (logdir.map(Into::into), Pages { home, stat, stat_json, config, metrics, events, clients });
                 Config { listen_addr, listen_port, logdir, pages, feeds, streams }
             },
         )
@@ -372,6 +373,7 @@ pages:
   stat_json: true
   config: false
   metrics: true
+  events: true
   clients: false
 feeds:
   cam:

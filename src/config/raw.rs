@@ -52,6 +52,8 @@ pub(super) struct Pages {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) metrics: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) events: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) clients: Option<Value>,
 }
 
@@ -125,6 +127,8 @@ pub(super) struct Stream {
     pub(super) audio: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) placeholder: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) overlay: Option<Value>,
 }
 
 /// `video:` of a stream. Never printed: a checked stream has its launch text.
@@ -149,6 +153,16 @@ pub(super) struct Audio {
     pub(super) bitrate: Option<Value>,
     pub(super) channels: Option<Value>,
     pub(super) rate: Option<Value>,
+}
+
+/// `overlay:` of a stream. Never printed either.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Overlay {
+    pub(super) text: Option<Value>,
+    pub(super) clock: Option<Value>,
+    pub(super) counter: Option<Value>,
+    pub(super) fps: Option<Value>,
 }
 
 /// Entries with a name, in the order of the file.
@@ -204,6 +218,7 @@ mod tests {
             ("`streams:`", keys::<Stream>()),
             ("`video:`", keys::<Video>()),
             ("`audio:`", keys::<Audio>()),
+            ("`overlay:`", keys::<Overlay>()),
         ];
         for (title, keys) in sections {
             assert!(!keys.is_empty());

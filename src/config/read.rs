@@ -281,6 +281,7 @@ pages:
   stat_json: true
   config: false
   metrics: true
+  events: true
   clients: false
 feeds:
   m:
@@ -321,7 +322,7 @@ a.yaml:3:3: feeds.m: is given at main.yaml:6:3 already, keep one
 a.yaml:4:1: listenport: is given at main.yaml:4:1 already, keep one
 a.yaml:5:1: foo: unknown key
 b.yaml:1:49: sets.s.streams.{name}.feed: expected the name of a feed, found \"n\", did you mean `a`? (of x)
-b.yaml:2:1: pages: expected keys like `home:`, `stat:`, `stat_json:`, `config:`, `metrics:`, `clients:`, found a list
+b.yaml:2:1: pages: expected keys like `home:`, `stat:`, `stat_json:`, `config:`, `metrics:`, `events:`, `clients:`, found a list
 b.yaml:3:1: a: unknown key
 b.yaml:4:1: a: appears a second time, keep one";
         assert_eq!(said, expect);

@@ -129,6 +129,7 @@ fn schema() -> Value {
         "pipeline" => text_or_use(&[]),
         "command" => text_or_use(&["array"]),
         "video" | "audio" => json!({"anyOf": [reference(key), flag()]}),
+        "overlay" => reference(key),
         other => panic!("what is `{other}`?"),
     });
     let video = section("`video:`", raw::keys::<raw::Video>(), |key| match key {
@@ -140,11 +141,13 @@ fn schema() -> Value {
         "codec" => name_of(&super::typed::AudioCodec::ALL.map(super::typed::AudioCodec::name)),
         _ => scalar(),
     });
+    let overlay =
+        section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
     file["$defs"] = json!({
-        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio,
+        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

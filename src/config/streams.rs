@@ -224,11 +224,17 @@ impl Checker {
         container: Option<Container>,
         feeds: Option<&[FeedName]>,
     ) -> Option<Encoding> {
-        let raw::Stream { pipeline, command, video, audio, .. } = stream;
-        let given = [("pipeline", &pipeline), ("command", &command), ("video", &video), ("audio", &audio)];
+        let raw::Stream { pipeline, command, video, audio, overlay, .. } = stream;
+        let given = [
+            ("pipeline", &pipeline),
+            ("command", &command),
+            ("video", &video),
+            ("audio", &audio),
+            ("overlay", &overlay),
+        ];
         let given: Vec<_> = given.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
         match given.as_slice() {
-            [] | [_] | ["video", "audio"] => {}
+            [] | [_] | ["video" | "audio", ..] => {}
             [first, others @ ..] => {
                 for other in others {
                     let message = format!("`{first}` says already how the stream is made, keep one of them");
@@ -253,11 +259,11 @@ impl Checker {
             let message = "has no source: expected `feed` or `feeds`, or a `pipeline` or `command` of its own";
             self.note(path, Place::Key, message.to_owned());
         }
-        if video.is_none() && audio.is_none() {
+        if video.is_none() && audio.is_none() && overlay.is_none() {
             return Some(Encoding::Copy);
         }
         let container = container?;
-        let (video, audio) = self.tracks(path, container, video, audio)?;
+        let (video, audio) = self.tracks(path, container, video, audio, overlay)?;
         Some(Encoding::Pipeline(typed::launch_text(container, &video, &audio)))
     }
 

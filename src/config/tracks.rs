@@ -48,13 +48,17 @@ impl Checker {
         container: Container,
         video: Option<Value>,
         audio: Option<Value>,
+        overlay: Option<Value>,
     ) -> Option<(Track<Video>, Track<Audio>)> {
         if container == Container::Raw {
-            let key = if video.is_some() { "video" } else { "audio" };
+            let given = [("video", &video), ("audio", &audio)].into_iter().find(|(_, value)| value.is_some());
+            let key = given.map_or("overlay", |(key, _)| key);
             let message = "a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac` or `mjpeg`";
             self.note(&path.key(key), Place::Key, message.to_owned());
             return None;
         }
+        let overlay_path = path.key("overlay");
+        let overlay = overlay.map(|value| self.overlay(&overlay_path, value));
         let video_path = path.key("video");
         let video = match video {
             Some(value) if VideoCodec::of(container).is_empty() => {
@@ -66,8 +70,8 @@ impl Checker {
             }
             None if VideoCodec::of(container).is_empty() => Some(Track::Drop),
             Some(value) => self.track(&video_path, value, |checker, keys| checker.video(&video_path, container, keys)),
-            // The pictures may well be something else than JPEG.
-            None if container == Container::Mjpeg => {
+            // The pictures may well be something else than JPEG; and nothing can be drawn into what is encoded already.
+            None if container == Container::Mjpeg || overlay.is_some() => {
                 self.video(&video_path, container, raw::Video::default()).map(Track::Encode)
             }
             None => Some(Track::Copy),
@@ -88,7 +92,16 @@ impl Checker {
             }
             None => Some(Track::Copy),
         };
-        let (video, audio) = (video?, audio?);
+        let (mut video, audio) = (video?, audio?);
+        match (overlay, &mut video) {
+            (Some(overlay), Track::Encode(video)) => video.overlay = Some(overlay?),
+            (Some(_), Track::Copy | Track::Drop) => {
+                let message = "there are no pictures in this stream to write into".to_owned();
+                self.note(&overlay_path, Place::Key, message);
+                return None;
+            }
+            (None, _) => {}
+        }
         if matches!((&video, &audio), (Track::Drop, Track::Drop)) {
             self.note(path, Place::Key, "nothing is left of this stream without video and audio".to_owned());
             return None;
@@ -151,6 +164,7 @@ impl Checker {
             size: self.value(&path.key("size"), keys.size, size),
             preset: self.value(&path.key("preset"), keys.preset, preset).unwrap_or(DEFAULT_PRESET),
             pixel_format: format.or(codec.pixel_formats().first().copied())?,
+            overlay: None,
         })
     }
 

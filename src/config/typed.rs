@@ -3,7 +3,10 @@
 //! Out comes a text like one that a person writes under `pipeline:`; it reads `video.` and `audio.` and ends in one
 //! free source pad. Every combination has run on GStreamer 1.22. What is asked for has been checked before.
 
-use super::units::{Bitrate, Fps, Size};
+use super::{
+    overlay::Overlay,
+    units::{Bitrate, Fps, Size},
+};
 use crate::media::Container;
 use std::fmt::Write as _;
 
@@ -44,6 +47,8 @@ pub(super) struct Video {
     pub(super) preset: &'static str,
     /// GStreamer's name.
     pub(super) pixel_format: &'static str,
+    /// What is written into them.
+    pub(super) overlay: Option<Overlay>,
 }
 
 /// What an encoder holds constant.
@@ -224,6 +229,9 @@ impl Video {
         }
         if let Some(fps) = self.fps {
             let _ = write!(text, ",framerate={fps}");
+        }
+        if let Some(overlay) = &self.overlay {
+            let _ = write!(text, " ! {}", overlay.element());
         }
         if is_jpeg {
             let _ = write!(text, " ! videoconvert ! video/x-raw,format={},colorimetry=1:4:0:1", self.pixel_format);

@@ -1,6 +1,6 @@
 //! What is known of the server itself, told by those who run it.
 
-use crate::sys::service::Pulses;
+use crate::{sys::service::Pulses, telemetry::Traffic};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime},
@@ -19,6 +19,7 @@ struct Inner {
     since: Instant,
     changing: Mutex<Changing>,
     loops: Pulses,
+    traffic: Arc<Traffic>,
 }
 
 /// What changes while it runs.
@@ -37,7 +38,8 @@ impl About {
     pub fn new(loops: Pulses) -> Self {
         let started = SystemTime::now();
         let changing = Mutex::new(Changing { loaded: started, refused: None, ending: false });
-        Self(Arc::new(Inner { started, since: Instant::now(), changing, loops }))
+        let (since, traffic) = (Instant::now(), Arc::default());
+        Self(Arc::new(Inner { started, since, changing, loops, traffic }))
     }
 
     /// When it began.
@@ -65,6 +67,11 @@ impl About {
     /// The server is about to end.
     pub fn ending(&self) {
         self.changing().ending = true;
+    }
+
+    /// What it was asked for, to be counted by those who answer.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.0.traffic
     }
 
     /// The loops that do not come round any more.

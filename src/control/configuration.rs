@@ -1,10 +1,9 @@
 //! `/config`: the configuration as it is understood, for programs and for those who look for a fault.
 
-use http::{HeaderValue, header};
+use super::answer;
+use http::StatusCode;
 
 /// The page. `json` must be free of secrets.
 pub fn page(json: &str) -> warp::reply::Response {
-    let mut response = warp::reply::Response::new(json.to_owned().into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    answer(StatusCode::OK, json.to_owned(), "application/json")
 }

@@ -61,7 +61,8 @@ pub struct Server {
 /// Which configuration is in force.
 #[derive(Debug, Serialize)]
 pub struct Configuration {
-    loaded: String,
+    /// When.
+    pub loaded: String,
     /// Why the newest one is not.
     pub error: Option<String>,
     address: String,
@@ -86,12 +87,14 @@ pub struct Totals {
 pub struct Life {
     /// The word for it.
     pub state: &'static str,
-    since: String,
+    /// When that began.
+    pub since: String,
     /// Starts so far.
     pub starts: u64,
     /// Starts after a death.
     pub restarts: u64,
-    last_error: Option<String>,
+    /// Why it died last.
+    pub last_error: Option<String>,
     last_error_time: Option<String>,
     last_lines: Vec<String>,
     /// The process that runs it.
@@ -136,6 +139,9 @@ pub struct Stream {
     feeds: Vec<String>,
     encoding: &'static str,
     source: Option<String>,
+    tracks: Vec<Track>,
+    /// Whether viewers see its placeholder.
+    placeholder: bool,
     /// How it is.
     #[serde(flatten)]
     pub life: Life,
@@ -295,8 +301,8 @@ impl Feed {
             Source::File { path, .. } => ("file", path.display().to_string()),
             Source::Pipe(path) => ("pipe", path.display().to_string()),
         };
-        let mut record = feed.status.read();
-        let tracks = std::mem::take(&mut record.tracks);
+        let record = feed.status.read();
+        let tracks = tracks_of(&record);
         let came = feed.fanout.as_ref().map(crate::stream::FanOut::reading);
         Self {
             name: config.name.to_string(),
@@ -307,7 +313,7 @@ impl Feed {
             linger_seconds,
             resurrect: !config.no_resurrect,
             life: Life::of(record),
-            tracks: tracks.iter().map(|track| tracks::read(kind_of(track.kind), &track.caps)).collect(),
+            tracks,
             bytes_in: came.map(|came| came.bytes),
             bit_rate_in: came.and_then(|came| came.bit_rate),
             idle_seconds: came.and_then(|came| came.idle).map(seconds),
@@ -318,20 +324,23 @@ impl Feed {
 impl Stream {
     fn shared(config: &config::Stream, stream: &StreamHandle, clients: bool) -> Self {
         let container = stream.fanout.container().or(Some(config.container));
-        let life = Life::of(stream.status.read());
-        Self::of(config, container, life, Made::of(stream.fanout.reading()), &stream.audience, clients)
+        let record = stream.status.read();
+        let (tracks, placeholder) = (tracks_of(&record), record.shows_placeholder);
+        let made = Made::of(stream.fanout.reading());
+        Self { placeholder, ..Self::of(config, container, Life::of(record), tracks, made, &stream.audience, clients) }
     }
 
     fn private(config: &config::Stream, stream: &PrivateStream, clients: bool) -> Self {
         let container = (config.serving != Serving::Shot).then_some(config.container);
         let life = Life::of_runs(stream.status(), stream.runs());
-        Self::of(config, container, life, Made::default(), &stream.audience, clients)
+        Self::of(config, container, life, Vec::new(), Made::default(), &stream.audience, clients)
     }
 
     fn of(
         config: &config::Stream,
         container: Option<Container>,
         life: Life,
+        tracks: Vec<Track>,
         made: Made,
         audience: &Audience,
         clients: bool,
@@ -354,6 +363,8 @@ impl Stream {
             feeds: config.feeds.iter().map(ToString::to_string).collect(),
             encoding,
             source,
+            tracks,
+            placeholder: false,
             life,
             made,
             watched: Watched::of(audience.attendance()),
@@ -403,6 +414,10 @@ impl Client {
             gaps: member.progress.gaps,
         }
     }
+}
+
+fn tracks_of(record: &Record) -> Vec<Track> {
+    record.tracks.iter().map(|track| tracks::read(kind_of(track.kind), &track.caps)).collect()
 }
 
 fn kind_of(kind: TrackKind) -> &'static str {

@@ -1,7 +1,10 @@
 //! `/livez` and `/readyz`: whether to start the server anew, and whether to send it viewers.
 
-use super::facts::{Facts, View};
-use http::{HeaderValue, StatusCode, header};
+use super::{
+    answer,
+    facts::{Facts, View},
+};
+use http::StatusCode;
 use serde::Serialize;
 
 /// States of a feed that is wanted and delivers nothing.
@@ -93,13 +96,6 @@ impl Check {
 
 fn list(names: &[&str]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
-}
-
-fn answer(status: StatusCode, text: String, mimetype: &'static str) -> warp::reply::Response {
-    let mut response = warp::reply::Response::new(text.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(mimetype));
-    response
 }
 
 #[cfg(test)]

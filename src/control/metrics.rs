@@ -1,11 +1,17 @@
 //! `/metrics`: the numbers of the state for Prometheus, in its text format 0.0.4.
 //!
-//! Labels are names of the configuration and nothing else, so that their number is bounded: about 15 series a feed or
-//! stream. <https://prometheus.io/docs/instrumenting/exposition_formats/>
+//! Labels are names of the configuration, protocols and classes, and nothing else, so that their number is bounded: about
+//! 15 series a feed or stream. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
-use super::facts::{Facts, Feed, Stream, View};
-use crate::sys::usage;
-use http::{HeaderValue, header};
+use super::{
+    answer,
+    facts::{Facts, Feed, Stream, View},
+};
+use crate::{
+    sys::usage,
+    telemetry::{Histogram, Traffic},
+};
+use http::StatusCode;
 use std::{
     fmt::{Display, Write},
     time::UNIX_EPOCH,
@@ -25,12 +31,10 @@ pub fn page(view: &View) -> warp::reply::Response {
     let facts = view.facts();
     let mut text = Text::default();
     server(&mut text, view, &facts);
+    traffic(&mut text, view.about().traffic());
     feeds(&mut text, &facts.feeds);
     streams(&mut text, &facts.streams);
-    let mut response = warp::reply::Response::new(text.0.into());
-    let mimetype = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
-    response
+    answer(StatusCode::OK, text.0, "text/plain; version=0.0.4; charset=utf-8")
 }
 
 fn server(text: &mut Text, view: &View, facts: &Facts) {
@@ -55,6 +59,19 @@ fn server(text: &mut Text, view: &View, facts: &Facts) {
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
     let open = usage::descriptors().map(|open| open as f64);
     one(text, "process_open_fds", "Open descriptors of the server.", Gauge, open);
+}
+
+fn traffic(text: &mut Text, traffic: &Traffic) {
+    let answers: Vec<_> = traffic.answers().collect();
+    let labels: Vec<_> =
+        answers.iter().map(|(protocol, class, _)| [("protocol", *protocol), ("class", *class)]).collect();
+    let series = labels.iter().map(|labels| &labels[..]).zip(answers.iter().map(|(.., count)| Some(*count)));
+    let help = "Answers to requests, by what the client speaks and the class of the status code.";
+    text.family("voyandz_http_answers_total", help, Kind::Counter, series);
+    let help = "Time from the head of a request to the head of its answer.";
+    text.histogram("voyandz_http_request_duration_seconds", help, &traffic.answering);
+    let help = "Time from the head of a request for a stream to the first bytes of it that the connection took.";
+    text.histogram("voyandz_first_byte_seconds", help, &traffic.beginning);
 }
 
 fn feeds(text: &mut Text, feeds: &[Feed]) {
@@ -156,6 +173,17 @@ impl Text {
             let _ = writeln!(self.0, " {value}");
         }
     }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        let spread = histogram.read();
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} histogram");
+        for (bound, count) in &spread.up_to {
+            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {count}");
+        }
+        let (sum, count) = (spread.sum, spread.count);
+        let _ = writeln!(self.0, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
+    }
 }
 
 fn escaped(label: &str) -> String {
@@ -177,5 +205,18 @@ mod tests {
         let expect = "# HELP x_total Some.\n# TYPE x_total counter\nx_total{feed=\"a\\\"\\\\\\n\"} 1.5\n\
             # HELP z One.\n# TYPE z gauge\nz 7\n";
         assert_eq!(text.0, expect);
+    }
+
+    #[test]
+    fn a_histogram_has_all_its_parts() {
+        let (histogram, mut text) = (Histogram::default(), Text::default());
+        histogram.add(std::time::Duration::from_millis(30));
+        text.histogram("h_seconds", "Some.", &histogram);
+        assert!(
+            text.0
+                .starts_with("# HELP h_seconds Some.\n# TYPE h_seconds histogram\nh_seconds_bucket{le=\"0.001\"} 0\n")
+        );
+        assert!(text.0.contains("{le=\"0.025\"} 0\nh_seconds_bucket{le=\"0.05\"} 1\n"), "{}", text.0);
+        assert!(text.0.ends_with("{le=\"+Inf\"} 1\nh_seconds_sum 0.03\nh_seconds_count 1\n"), "{}", text.0);
     }
 }

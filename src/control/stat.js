@@ -30,7 +30,9 @@ async function refresh() {
   if (!document.hidden) {
     let trouble = "";
     try {
-      const answer = await fetch(location.href, { cache: "no-store" });
+      const page = new URL(location.href);
+      page.searchParams.set("refresh", "1");
+      const answer = await fetch(page, { cache: "no-store" });
       if (!answer.ok) throw answer.status;
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch {

@@ -2,11 +2,12 @@
 //! JSON, so that neither says what the other does not. It is complete without its script, which keeps it fresh.
 
 use super::{
+    answer,
     facts::{Facts, Stream, View},
     page::Page,
     units::{label, plain, shown},
 };
-use http::{HeaderValue, header};
+use http::StatusCode;
 use maud::{Markup, html};
 use serde_yaml::{Mapping, Value};
 
@@ -51,18 +52,17 @@ const FIRST: [&str; 12] = [
 pub fn json(view: &View) -> warp::reply::Response {
     // Serialising to a string fails for types that are not in here.
     let text = serde_json::to_string_pretty(&view.facts()).unwrap_or_default() + "\n";
-    answer(text, "application/json")
+    answer(StatusCode::OK, text, "application/json")
 }
 
 /// The page's script.
 pub fn script() -> warp::reply::Response {
-    answer(SCRIPT.to_owned(), "text/javascript; charset=utf-8")
+    answer(StatusCode::OK, SCRIPT.to_owned(), "text/javascript; charset=utf-8")
 }
 
-fn answer(text: String, mimetype: &'static str) -> warp::reply::Response {
-    let mut response = warp::reply::Response::new(text.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(mimetype));
-    response
+/// Whether a page is asked for by its own script, which does so again and again.
+pub fn is_refresh(query: &str) -> bool {
+    query.split('&').any(|part| part == "refresh=1")
 }
 
 /// The state for people.

@@ -236,8 +236,10 @@ impl Task {
                     }
                     self.feed_stream(stream);
                 }
+                let pid = self.link.as_ref().map(|link| link.worker.pid());
+                tracing::debug!(name = self.item_name(item), group = self.name, pid, "runs in a worker");
                 if let Some(status) = self.statuses.get(&item) {
-                    status.runs_in(self.link.as_ref().map(|link| link.worker.pid()));
+                    status.runs_in(pid);
                 }
                 self.send(ToWorker::Start { item });
                 if let Item::Feed(feed) = item
@@ -371,12 +373,12 @@ impl Task {
                 }
             }
             FromWorker::Ended { item, why } => self.ended(item, why),
-            FromWorker::Tracks { feed, tracks } => {
-                let name = self.item_name(Item::Feed(feed));
+            FromWorker::Tracks { item, tracks } => {
+                let name = self.item_name(item);
                 for track in &tracks {
                     tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
                 }
-                if let Some(status) = self.statuses.get(&Item::Feed(feed)) {
+                if let Some(status) = self.statuses.get(&item) {
                     status.has(tracks);
                 }
             }

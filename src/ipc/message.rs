@@ -194,10 +194,10 @@ pub enum FromWorker {
         /// Why.
         why: Ended,
     },
-    /// The tracks of a feed are known, or changed.
+    /// The tracks of an item are known, or changed: of a feed as it delivers them, of a stream as they are in its container.
     Tracks {
-        /// Number in [`Plan::feeds`].
-        feed: u32,
+        /// Which one.
+        item: Item,
         /// What it has.
         tracks: Vec<Track>,
     },

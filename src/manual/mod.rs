@@ -28,7 +28,10 @@ const EXIT_CODES: [(&str, &str); 3] = [
 ];
 const SIGNALS: [(&str, &str); 2] = [
     ("SIGTERM, SIGINT", "End all streams and leave, within 10 seconds; a second one leaves at once."),
-    ("SIGHUP", "Read the configuration again. Only what changed begins anew; a file with faults changes nothing."),
+    (
+        "SIGHUP",
+        "Read the configuration again. Only what changed begins anew; a file with faults changes nothing. The log goes on in the file that --log-file names then.",
+    ),
 ];
 const ENVIRONMENT: [(&str, &str); 2] = [
     ("VOYANDZ_CONFFILE", "The configuration file, when there is no -f."),

@@ -124,6 +124,7 @@ impl Group {
                 self.mailbox.tidy();
                 self.end_stalled()?;
                 self.end_worn()?;
+                self.tell_made()?;
                 self.tell_stalled(now)?;
                 beat = now + BEAT;
             }
@@ -154,7 +155,10 @@ impl Group {
             Event::Gone(run) => self.gone(run)?,
             Event::Tracks(feed) => self.tracks_changed(feed)?,
             Event::Restart(feed) => self.restart(feed),
-            Event::First(run) => self.first(run),
+            Event::First(run) => {
+                self.first(run);
+                self.tell_made()?;
+            }
             Event::Picture | Event::Closed => {}
         }
         Ok(())

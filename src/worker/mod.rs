@@ -16,6 +16,7 @@ mod group;
 mod launch;
 mod link;
 mod muxed;
+mod overlay;
 mod packet;
 mod picture;
 mod stream;

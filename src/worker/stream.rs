@@ -7,12 +7,13 @@ use super::{
     feed::Feed,
     launch,
     link::Outlet,
+    overlay,
     packet::Packetizer,
     sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
 };
 use crate::{
-    ipc::{Encoding, StreamPlan, TrackKind},
+    ipc::{self, Encoding, StreamPlan, TrackKind},
     media::Container,
 };
 use gst::{glib, prelude::*};
@@ -147,6 +148,10 @@ pub(super) struct StreamRun {
     video: Option<Arc<Track>>,
     /// When its muxer has grown enough.
     worn_at: Option<Instant>,
+    /// Where its tracks go into the container.
+    mouths: Vec<gst::Pad>,
+    /// What was told of them.
+    told: Vec<ipc::Track>,
 }
 
 /// How long a stream may make nothing while one of its tracks goes on.
@@ -176,6 +181,8 @@ impl StreamRun {
             encoder: None,
             video: None,
             worn_at: None,
+            mouths: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -229,6 +236,8 @@ impl StreamRun {
             encoder: None,
             video: track(TrackKind::Video).cloned(),
             worn_at: (plan.container == Container::Mp4).then(|| Instant::now() + WORN),
+            mouths: Vec::new(),
+            told: Vec::new(),
         };
         for source in sources.iter().filter(|source| declared.contains(&source.name)) {
             this.enter(&bin, source, epoch, events)?;
@@ -246,9 +255,11 @@ impl StreamRun {
             pipeline.add(&bin)
         };
         connect().map_err(|error| error.to_string())?;
+        this.mouths = mouths(&bin, &sink);
         this.sink = Some(sink);
         this.encoder = watch_encoder(&bin);
         drop_overlaps(&bin);
+        overlay::animate(&bin);
         clock::set_base(&pipeline, epoch);
         events.watch(&pipeline, run);
         Ok(this)
@@ -304,6 +315,19 @@ impl StreamRun {
         for (entrance, track) in self.entrances.drain(..) {
             self.links.push(track.attach(&entrance));
         }
+    }
+
+    /// The tracks as they go into the container, if that is not what was told of them before.
+    pub(super) fn news(&mut self) -> Option<Vec<ipc::Track>> {
+        let track = |pad: &gst::Pad| {
+            let caps = pad.current_caps()?;
+            let (kind, encoded) = codec::classify(&caps)?;
+            Some(ipc::Track { kind, encoded, caps: caps.to_string() })
+        };
+        let tracks: Option<Vec<_>> = self.mouths.iter().map(track).collect();
+        let tracks = tracks.filter(|tracks| self.started && *tracks != self.told)?;
+        self.told.clone_from(&tracks);
+        Some(tracks)
     }
 
     /// A track turned from raw into encoded or back, which a built pipeline does not follow.
@@ -391,6 +415,18 @@ fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
         }
         element = next;
     }
+}
+
+/// The inputs of the muxer of a text, or what becomes of it where that is no container.
+fn mouths(bin: &gst::Bin, sink: &gst_app::AppSink) -> Vec<gst::Pad> {
+    let is_muxer = |element: &gst::Element| {
+        let class = element.metadata(gst::ELEMENT_METADATA_KLASS);
+        class.is_some_and(|class| class.contains("Muxer"))
+    };
+    let elements = bin.children();
+    let mouths: Vec<_> =
+        elements.iter().filter(|element| is_muxer(element)).flat_map(|muxer| muxer.sink_pads()).collect();
+    if mouths.is_empty() { sink.sink_pads() } else { mouths }
 }
 
 fn packet_sink(mut packetizer: Packetizer) -> gst_app::AppSink {

@@ -415,6 +415,9 @@ fn bytes_are_taken_apart() {
         assert!(matches!(tracks, FromWorker::Tracks { tracks, .. } if tracks.iter().all(|track| track.encoded)));
         // All came at once, too early for the stream, which can begin with the last GOP at best.
         server.bytes(FrameKind::FeedBytes, 0, true, &bytes);
+        let started = |message: &FromWorker| matches!(message, FromWorker::Started { item: Item::Stream(0) });
+        server.await_message(started);
+        server.bytes(FrameKind::FeedBytes, 0, true, &bytes);
         let packets = server.packets(0, 200);
         let (pictures, sound) = decodes(&joined_at(&packets, 0), "mkv");
         assert!(pictures > 50 && sound > 50, "{extension}: {pictures} {sound}");

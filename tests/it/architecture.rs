@@ -18,8 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys"]),
     ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
-    ("output", &["config", "feed", "ipc", "media", "net", "stream", "sys"]),
-    ("control", &["config", "feed", "ipc", "media", "stream", "sys"]),
+    ("output", &["config", "feed", "ipc", "media", "net", "stream", "sys", "telemetry"]),
+    ("control", &["config", "feed", "ipc", "media", "stream", "sys", "telemetry"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

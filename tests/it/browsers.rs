@@ -194,6 +194,25 @@ fn each_stream_has_a_page_that_shows_it() {
     assert_eq!((hidden.get("/s.ts/play").status, hidden.get("/player.js").status), (404, 404));
 }
 
+#[test]
+fn pages_can_listen_to_events() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start("feeds: {a: {command: cat}}"), Browser::start());
+    browser.open(&server.url("/"));
+    browser.run(
+        "window.told = [];
+        const source = new EventSource('/events');
+        for (const kind of ['snapshot', 'feed', 'feed-gone'])
+            source.addEventListener(kind, (event) => window.told.push(kind + ':' + JSON.parse(event.data).name))",
+    );
+    browser.wait("return window.told.join() === 'snapshot:undefined'", secs(10));
+    server.reload("feeds: {b: {command: cat}}");
+    browser.wait("return window.told.join() === 'snapshot:undefined,feed-gone:a,feed:b'", secs(10));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
 /// Something of each kind, some of it in trouble, with texts that would be harmful as markup.
 fn plant() -> Server {
     let evil = "<img src=x onerror=\"window.evil = 1\"><script>window.evil = 1</script>";
@@ -271,6 +290,7 @@ fn state_page_keeps_itself_fresh_and_markup_in_it_is_text() {
             assert_eq!(browser.run(FAINT), Value::Array(vec![]), "hard to read in {scheme}");
         }
     }
+    assert_eq!(server.log.count(r"path=.?/stat[ ?]"), 1, "what its script asks for is no line");
     // What was there is old when the server is gone, which is said and nothing else.
     drop(server);
     browser.wait("return document.getElementById('notice').textContent !== ''", secs(15));

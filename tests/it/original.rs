@@ -360,7 +360,7 @@ fn a5_config_page_is_there_when_asked_for_and_has_no_secrets() {
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         config["pages"],
-        serde_json::json!({"home": true, "stat": true, "stat_json": true, "config": true, "metrics": true, "clients": false})
+        serde_json::json!({"home": true, "stat": true, "stat_json": true, "config": true, "metrics": true, "events": true, "clients": false})
     );
     assert_eq!(config["feeds"]["cam"]["mode"], 2.5);
     assert_eq!(config["feeds"]["cam"]["command"][2], "***");

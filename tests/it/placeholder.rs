@@ -58,7 +58,7 @@ fn a_feed_that_begins_slowly_is_waited_for_with_a_card() {
         println!("{target} answers after {took:?}");
         // Half a second where nothing else runs.
         assert!(took < secs(2), "{target} after {took:?}");
-        let bytes = [first, viewer.collect(secs(6))].concat();
+        let bytes = [first, viewer.collect(secs(8))].concat();
         let bytes = match target {
             "/cam.webm?header=1&keyframe=1" => mkv::trim(&bytes).to_vec(),
             "/cam.mjpeg" => bytes,
@@ -90,7 +90,7 @@ fn what_dies_is_stood_in_for_until_it_is_back() {
     ));
     let watch = |target| {
         let mut viewer = server.get(target);
-        let begin = viewer.take(20_000, SOON);
+        let begin = viewer.take(5_000, SOON);
         (target, viewer, begin)
     };
     let viewers = [watch("/cam.ts?header=1&keyframe=1"), watch("/cam.webm?header=1&keyframe=1")];
@@ -143,5 +143,8 @@ fn stills_are_of_what_viewers_see() {
         let [red, green, blue] = media::colour(card);
         assert!(lights > 50 && red < 60.0 && green < 70.0 && blue < 80.0, "{lights} {red} {green} {blue}");
     }
+    let _viewer = server.get("/reason.ts");
+    let shows = || server.get("/stat.json").text().contains("\"placeholder\": true");
+    wait_until("the state tells of it", SOON, shows);
     assert!(server.log.count("has no placeholder") == 0, "{}", server.log.text());
 }

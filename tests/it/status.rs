@@ -1,7 +1,7 @@
 //! What the server says of itself, and whether that is true.
 
 use crate::rig::{
-    SOON, Server, http, log, millis, process,
+    Launch, SOON, Server, have_failpoints, http, log, millis, process,
     script::{H264, PICTURE, shell},
     secs, wait_until,
 };
@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Write,
+    io::{Read, Write},
+    net::TcpStream,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -86,6 +87,9 @@ fn state_follows_a_stream_from_its_first_viewer_to_its_last() {
         (&stream["state"], &stream["readers"], &stream["readers_ever"]),
         (&"running".into(), &1.into(), &1.into())
     );
+    let track = serde_json::json!({"kind": "video", "codec": "h264", "width": 320, "height": 240, "fps": 25.0,
+        "sample_rate": null, "channels": null});
+    assert_eq!(stream["tracks"], Value::Array(vec![track]));
     let number = |key: &str| stream[key].as_f64().unwrap_or_else(|| panic!("{key} of {stream:#}"));
     assert!((0.9..1.1).contains(&number("gop_seconds")), "{stream:#}");
     assert!((100_000.0..900_000.0).contains(&number("bit_rate")), "{stream:#}");
@@ -101,6 +105,39 @@ fn state_follows_a_stream_from_its_first_viewer_to_its_last() {
     assert!(after["bytes_out"].as_f64().unwrap() >= number("bytes_out"));
     let feed = wait_for(&server, "feeds", "cam", |feed| feed["state"] == "idle");
     assert_eq!((&feed["worker_pid"], &feed["last_error"], &feed["starts"]), (&Value::Null, &Value::Null, &1.into()));
+}
+
+#[test]
+fn tracks_of_a_stream_are_those_of_its_container() {
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE} audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! queue name=audio'}}
+        streams:
+          both.webm: {{feed: cam, video: {{codec: vp8, size: 160x120, fps: 10}}, audio: {{codec: opus, channels: 1}}}}
+          cam.mjpeg: {{feed: cam, video: {{codec: mjpeg, fps: 5}}}}
+        "
+    ));
+    let mut viewers = ["/both.webm", "/cam.mjpeg"].map(|path| server.get(path));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.take(1000, SOON)));
+    let known = |stream: &Value| stream["tracks"].as_array().is_some_and(|tracks| !tracks.is_empty());
+    let numbers = |track: &Value| {
+        ["width", "height", "fps", "sample_rate", "channels"].map(|key| track[key].as_f64().unwrap_or_default())
+    };
+    let both = wait_for(&server, "streams", "both.webm", known);
+    let tracks = both["tracks"].as_array().unwrap();
+    let track = |codec: &str| tracks.iter().find(|track| track["codec"] == codec).unwrap_or_else(|| panic!("{both:#}"));
+    assert_eq!(numbers(track("vp8")), [160.0, 120.0, 10.0, 0.0, 0.0]);
+    assert_eq!((numbers(track("opus")), tracks.len()), ([0.0, 0.0, 0.0, 48_000.0, 1.0], 2));
+    let pictures = wait_for(&server, "streams", "cam.mjpeg", known);
+    assert_eq!(pictures["tracks"][0]["codec"], "mjpeg");
+    assert_eq!(numbers(&pictures["tracks"][0])[..3], [320.0, 240.0, 5.0]);
+    drop(viewers);
+    // What it was made of is not what it will be made of.
+    wait_for(&server, "streams", "both.webm", |stream| stream["state"] == "idle");
+    let mut again = server.get("/both.webm");
+    again.take(1000, SOON);
+    wait_for(&server, "streams", "both.webm", |stream| stream["starts"] == 2 && known(stream));
 }
 
 #[test]
@@ -355,6 +392,9 @@ pages: {{clients: true}}"
     wait_for(&server, "feeds", "cam", |feed| feed["tracks"].as_array().is_some_and(|tracks| !tracks.is_empty()));
     let mut viewer = server.get("/cam.mjpeg");
     viewer.take(1, SOON);
+    wait_for(&server, "streams", "cam.mjpeg", |stream| {
+        stream["tracks"].as_array().is_some_and(|tracks| !tracks.is_empty())
+    });
     let mut fields = BTreeSet::new();
     collect("", &state(&server), &mut fields);
     let document = include_str!("../../docs/http.md");
@@ -405,6 +445,48 @@ fn readiness_says_what_is_wrong_and_life_goes_on() {
     }
 }
 
+#[test]
+fn a_loop_that_is_stuck_is_told_until_it_goes_on() {
+    if !have_failpoints() {
+        return;
+    }
+    // The supervisor's task sleeps on its thread; requests are answered by others.
+    let server = Launch::new("feeds: {stuck: {command: cat}, well: {command: cat}}")
+        .env("FAILPOINTS", "supervisor=1*sleep(9000)->off")
+        .env("TOKIO_WORKER_THREADS", "4")
+        .start();
+    let live = || server.get("/livez").status;
+    assert_eq!(live(), 200);
+    wait_until("the loop is missed", SOON, || live() == 503);
+    let said = server.get("/livez").text();
+    let name = said.trim_end().strip_prefix("these loops do not come round any more: ").unwrap().to_owned();
+    assert!(["feed stuck", "feed well"].contains(&name.as_str()), "{said}");
+    let mut answer = server.get("/readyz?verbose");
+    let report: Value = serde_json::from_str(&answer.text()).unwrap();
+    assert_eq!((answer.status, &report["status"]), (503, &"not-ready".into()));
+    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["status"] != "ready");
+    let failed: Vec<_> = failed.map(|check| (&check["name"], &check["detail"])).collect();
+    assert_eq!(failed, [(&"loops".into(), &name.as_str().into())]);
+    wait_until("it comes round again", SOON, || live() == 200);
+    assert_eq!(server.get("/readyz").text(), "ready\n");
+}
+
+#[test]
+fn a_server_that_ends_is_not_ready() {
+    let server = Server::start("");
+    // One that has begun to ask is still answered.
+    let mut late = TcpStream::connect(server.address()).unwrap();
+    late.write_all(b"GET /readyz?verbose HTTP/1.1\r\n").unwrap();
+    // Connections are taken one after the other.
+    assert_eq!(server.get("/readyz").status, 200);
+    server.terminate();
+    server.log.wait("ending: no new connections", SOON);
+    late.write_all(b"Host: x\r\n\r\n").unwrap();
+    let mut text = String::new();
+    late.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\"detail\": \"the server ends\""), "{text}");
+}
+
 /// The metrics, by name and labels; fails unless the text is as Prometheus wants it.
 fn metrics(text: &str) -> BTreeMap<String, f64> {
     let sample = Regex::new(r#"^([a-z_]+)(\{([a-z]+="(\\.|[^"\\])*",?)+\})? ([0-9.e+-]+)$"#).unwrap();
@@ -420,11 +502,14 @@ fn metrics(text: &str) -> BTreeMap<String, f64> {
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
             let (name, kind) = kind.split_once(' ').unwrap();
             assert_eq!(name, family.0);
-            assert_eq!(kind, if name.ends_with("_total") { "counter" } else { "gauge" }, "{name}");
+            let expected: &[&str] = if name.ends_with("_total") { &["counter"] } else { &["gauge", "histogram"] };
+            assert!(expected.contains(&kind), "{name} is a {kind}");
             family.1 = kind.to_owned();
         } else {
             let parts = sample.captures(line).unwrap_or_else(|| panic!("no sample: {line}"));
-            assert_eq!((&parts[1], family.1.is_empty()), (family.0.as_str(), false), "{line}");
+            let ends: &[&str] = if family.1 == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(ends.iter().any(|end| parts[1] == format!("{}{end}", family.0)), "{line}");
+            assert!(!family.1.is_empty(), "{line}");
             let (series, value) = line.rsplit_once(' ').unwrap();
             assert!(found.insert(series.to_owned(), value.parse().unwrap()).is_none(), "{series} comes twice");
         }
@@ -457,7 +542,7 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
     assert!(sent >= entry(&before, "streams", "tick é")["bytes_out"].as_f64().unwrap());
     assert!(metrics["voyandz_worker_resident_memory_bytes{feed=\"cam\"}"] > 1e6);
     assert!(metrics["process_resident_memory_bytes"] > 1e6 && metrics["process_open_fds"] > 5.0);
-    let names: BTreeSet<_> = metrics.keys().map(|series| series.split('{').next().unwrap()).collect();
+    let names: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert_eq!(names, documented_metrics());
     promtool(&text);
     assert_eq!(Server::start("pages: {metrics: false}").get("/metrics").status, 404);
@@ -471,14 +556,50 @@ fn documented_metrics() -> BTreeSet<&'static str> {
 }
 
 #[test]
+fn answers_and_their_times_are_counted() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{slow: {{command: {}}}}}
+        streams:
+          slow: {{feed: slow}}
+          nap: {{type: shot, command: [sleep, '0.3'], mimetype: text/plain}}
+        ",
+        shell("sleep 0.3; while echo tick; do sleep 0.02; done")
+    ));
+    let read = || metrics(&server.get("/metrics").text());
+    let before = read();
+    assert_eq!(before["voyandz_first_byte_seconds_count"], 0.0);
+    assert_eq!(server.get("/nowhere").status, 404);
+    assert_eq!(http::send(server.address(), "GET /nowhere HTTP/1.0\r\n\r\n").status, 404);
+    assert_eq!(server.get("/nap").status, 200);
+    server.get("/slow").take(10, SOON);
+    let after = read();
+    let grown = |series: &str| after[series] - before[series];
+    let answers = |protocol, class| {
+        grown(&format!("voyandz_http_answers_total{{protocol=\"http/{protocol}\",class=\"{class}\"}}"))
+    };
+    // The one that read the numbers before is counted with its head, and so is the one that reads them after.
+    assert_eq!((answers("1.1", "4xx"), answers("1.0", "4xx"), answers("1.1", "5xx")), (1.0, 1.0, 0.0));
+    assert_eq!((answers("1.1", "2xx"), grown("voyandz_http_request_duration_seconds_count")), (3.0, 5.0));
+    let (short, long) = ("voyandz_http_request_duration_seconds_bucket", "voyandz_first_byte_seconds_bucket");
+    // A picture that takes its time is one long request; a stream is answered before it has begun.
+    assert_eq!((grown(&format!("{short}{{le=\"0.25\"}}")), grown(&format!("{short}{{le=\"+Inf\"}}"))), (4.0, 5.0));
+    assert_eq!((grown(&format!("{long}{{le=\"0.25\"}}")), grown(&format!("{long}{{le=\"+Inf\"}}"))), (0.0, 1.0));
+    assert!((0.29..10.0).contains(&grown("voyandz_first_byte_seconds_sum")));
+}
+
+#[test]
 fn the_dashboard_shows_metrics_that_there_are() {
     let dashboard: Value = serde_json::from_str(include_str!("../../config/grafana.json")).unwrap();
     let (metric, known) = (Regex::new("(?:voyandz|process)_[a-z_]+").unwrap(), documented_metrics());
     let panels = dashboard["panels"].as_array().unwrap();
     for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
         let expression = target["expr"].as_str().unwrap();
-        let unknown: Vec<_> =
-            metric.find_iter(expression).map(|found| found.as_str()).filter(|name| !known.contains(name)).collect();
+        let unknown: Vec<_> = metric
+            .find_iter(expression)
+            .map(|found| found.as_str().trim_end_matches("_bucket"))
+            .filter(|name| !known.contains(name))
+            .collect();
         assert!(unknown.is_empty() && metric.is_match(expression), "{unknown:?} of {expression}");
     }
 }

@@ -15,29 +15,46 @@ pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest name that a client or proxy may give.
 const LENGTH: usize = 64;
 
+/// Milliseconds since 1970 leave this many bits of a number, until the year 2527.
+const COUNT_BITS: u32 = 20;
+
 /// Names one request. Letters, digits, `-`, `_` and `.`: harmless wherever it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(String);
+pub struct RequestId {
+    name: String,
+    number: u64,
+}
 
 impl RequestId {
     /// The name that the request brings, if it is a harmless one; otherwise one that no other request has had, also
     /// before the server was started.
     pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(&HEADER).and_then(|value| value.to_str().ok());
-        given.filter(|given| is_harmless(given)).map_or_else(Self::fresh, |given| Self(given.to_owned()))
-    }
-
-    fn fresh() -> Self {
-        static START: LazyLock<u128> =
-            LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis());
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(format!("{:x}-{:x}", *START, NEXT.fetch_add(1, Ordering::Relaxed)))
+        let (start, number) = fresh();
+        let name =
+            given.filter(|given| is_harmless(given)).map_or_else(|| format!("{start:x}-{number:x}"), str::to_owned);
+        Self { name, number: (start << COUNT_BITS).wrapping_add(number) }
     }
 
     /// For the answer.
     pub fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.0).ok()
+        HeaderValue::from_str(&self.name).ok()
     }
+
+    /// Another name, which is never what a client wished, for those who want a number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// When the server began, in milliseconds since 1970, and how many requests there were.
+fn fresh() -> (u64, u64) {
+    static START: LazyLock<u64> = LazyLock::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or_default()
+    });
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    (*START, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn is_harmless(text: &str) -> bool {
@@ -47,7 +64,7 @@ fn is_harmless(text: &str) -> bool {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

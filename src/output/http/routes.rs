@@ -18,7 +18,7 @@ use crate::{
     media::Container,
     stream::{FanOut, Join},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -84,8 +84,9 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
     match *method {
         Method::GET | Method::HEAD => match target {
             Target::Page(page) => {
-                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-                page(Asked { host, query })
+                let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+                let last_event = value(HeaderName::from_static("last-event-id"));
+                page(Asked { host: value(header::HOST), query, last_event, client })
             }
             Target::Stream(stream) => live(stream, method, query).await,
             Target::Private(stream) => match stream.config.serving {
@@ -132,8 +133,15 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
         );
     }
     set_type(&mut response, &stream.config, stream.fanout.container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience: stream.audience.clone() });
     response
+}
+
+/// Has the answer go on with a stream. The line in the log leads from the request to those of the stream and its feeds.
+fn begin(response: &mut Response, stream: &config::Stream, viewing: Viewing) {
+    let feeds: Vec<_> = stream.feeds.iter().map(|feed| format!("feed {feed}")).collect();
+    tracing::debug!(name = %format!("stream {}", stream.name), feeds = feeds.join(", "), "begins to watch");
+    response.extensions_mut().insert(LiveReply::new(viewing));
 }
 
 /// What a stream is in. Where the configuration does not say, only the first bytes tell; a feed that is slow to start is
@@ -162,7 +170,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str) ->
     };
     container_of(&stream.config, reader.fanout()).await;
     set_type(&mut response, &stream.config, reader.fanout().container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience: stream.audience.clone() });
     response
 }
 

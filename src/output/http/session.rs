@@ -6,9 +6,10 @@ use super::{
     request_id::{self, RequestId},
     routes::say,
     shard::Shards,
-    visit::{Polled, Visit},
+    trace::{self, Trace},
+    visit::{Polled, Visit, Visitor},
 };
-use crate::net::Accepted;
+use crate::{net::Accepted, telemetry::Traffic};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -19,11 +20,11 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use std::{
     convert::Infallible,
     future::poll_fn,
     io,
-    net::SocketAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
@@ -38,6 +39,8 @@ use tracing::Instrument;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a silent live connection may be before the kernel asks whether the client is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of an answer before the kernel gives it up. Pages and pictures have no other limit.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// Longest head of a request.
 const MAX_HEAD: usize = 32 << 10;
 /// Data that waits in the kernel for a slow client. What is beyond stays in the ring, where it can be skipped.
@@ -46,19 +49,25 @@ const UNSENT_LOW_WATER: u32 = 128 << 10;
 type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Serves one connection to its end, or until `stop`. A connection that is answered with a live stream goes on to one
-/// of the `shards`.
-pub async fn serve<S>(accepted: Accepted, routes: S, shards: Arc<Shards>, stop: CancellationToken)
-where
+/// of the `shards`. `traffic` counts what is asked.
+pub async fn serve<S>(
+    accepted: Accepted,
+    routes: S,
+    shards: Arc<Shards>,
+    traffic: Arc<Traffic>,
+    stop: CancellationToken,
+) where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone,
 {
     let Accepted { socket, peer, permit } = accepted;
+    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
     let handover = Handover::default();
     let departure = Departure::default();
     let io = WatchedIo { socket: TokioIo::new(socket), handover: handover.clone(), departure: departure.clone() };
     let offered = handover.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(departure.clone());
-        answer(routes.clone(), request, peer, offered.clone())
+        answer(routes.clone(), request, Visitor { peer, traffic: traffic.clone() }, offered.clone())
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -91,7 +100,9 @@ where
 
 /// Sets what suits a live stream; every option has a default that works too.
 fn tune(socket: &std::net::TcpStream) {
-    let socket = socket2::SockRef::from(socket);
+    let socket = SockRef::from(socket);
+    // A shard sees for itself, and can say so.
+    let _ = socket.set_tcp_user_timeout(None);
     let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
     let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
@@ -99,29 +110,33 @@ fn tune(socket: &std::net::TcpStream) {
 async fn answer<S>(
     routes: S,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    visitor: Visitor,
     handover: Handover,
 ) -> Result<Response<ReplyBody>, Infallible>
 where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
 {
     let id = RequestId::of(request.headers());
-    // All that is logged on behalf of this request carries its id.
-    let span = tracing::error_span!("request", %id);
-    let mut visit = Visit::new(peer, id.clone(), request.method(), request.uri());
+    // All that is logged on behalf of this request carries its id, and that of the trace it belongs to.
+    let trace = Trace::of(request.headers());
+    let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(Trace::id));
+    let mut visit = Visit::new(visitor, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
     let chunked = request.version() == http::Version::HTTP_11;
     let mut response = if request.uri().path().starts_with('/') {
         // A panic costs this request only; the hook has logged it.
-        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span.clone()).await;
+        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
         let stumbled = "this request made the server stumble; the others go on";
         answered.map_or_else(|_| say(StatusCode::INTERNAL_SERVER_ERROR, stumbled), |Ok(response)| response)
     } else {
         // `OPTIONS *`, and targets that are no path at all, which warp does not expect.
         say(StatusCode::BAD_REQUEST, "the target of a request is a path, beginning with /")
     };
-    visit.status = response.status().as_u16();
+    visit.answered(response.status());
     visit.is_polled = response.extensions().get::<Polled>().is_some();
+    if let Some(trace) = trace.and_then(|trace| trace.header(id.number())) {
+        response.headers_mut().insert(trace::HEADER, trace);
+    }
     if let Some(id) = id.header() {
         response.headers_mut().insert(request_id::HEADER, id);
     }
@@ -135,7 +150,6 @@ where
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             visit.joins(&viewing.audience);
-            span.in_scope(|| tracing::debug!(%peer, "begins to watch"));
             handover.answered(Leaving { viewing, visit, chunked });
             response.map(|_| HandoverBody(handover).map_err(|never| match never {}).boxed_unsync())
         }

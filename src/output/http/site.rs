@@ -1,6 +1,6 @@
 //! Everything that a client can ask for, by path.
 
-use super::query::Still;
+use super::{departure::Departure, query::Still};
 use crate::{
     config,
     feed::{
@@ -21,6 +21,10 @@ pub struct Asked<'a> {
     pub host: Option<&'a str>,
     /// What stands behind the `?`.
     pub query: &'a str,
+    /// The `Last-Event-ID` of one who listened before.
+    pub last_event: Option<&'a str>,
+    /// Tells when it is gone.
+    pub client: &'a Departure,
 }
 
 /// The paths of one server.

@@ -100,7 +100,7 @@ impl Viewer {
                 Ok(0) => return Outcome::Gone("client left"),
                 Ok(written) => {
                     self.last_write = now;
-                    self.visit.bytes += written as u64;
+                    self.visit.took(written as u64);
                     // The kernel noted that we want room: it tells when there is some.
                     if written < self.out_bytes {
                         self.blocked = Some(now);

@@ -1,22 +1,38 @@
 //! The log's line about one request.
 
-use super::request_id::RequestId;
-use crate::stream::{Audience, Progress, Seat};
+use super::{request_id::RequestId, trace::Trace};
+use crate::{
+    stream::{Audience, Progress, Seat},
+    telemetry::{Protocol, Traffic},
+};
+use http::{Request, StatusCode, Version};
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+
+/// Who asks, and what is to count it.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// What all ask for.
+    pub traffic: Arc<Traffic>,
+}
 
 /// One request from its first byte to its last; logged when dropped, so that every way out is counted once.
 #[derive(Debug)]
 pub struct Visit {
-    peer: SocketAddr,
+    visitor: Visitor,
     id: RequestId,
+    trace: Option<Trace>,
     method: String,
     target: String,
     began: Instant,
+    protocol: Protocol,
     /// The answer's status code.
-    pub status: u16,
+    status: u16,
     /// Bytes of the answer's body that were handed to the connection.
     pub bytes: u64,
     /// Times that data was lost because the client was slow.
@@ -43,17 +59,19 @@ const TARGET: usize = 256;
 
 impl Visit {
     /// A request that begins now.
-    pub fn new(peer: SocketAddr, id: RequestId, method: &http::Method, uri: &http::Uri) -> Self {
-        let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    pub fn new<B>(visitor: Visitor, id: RequestId, trace: Option<Trace>, request: &Request<B>) -> Self {
+        let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let target = target.chars().take(TARGET).collect();
         // Until somebody knows better: the connection was dropped with the answer unfinished.
         let reason = "client left";
         Self {
-            peer,
+            visitor,
             id,
-            method: method.to_string(),
+            trace,
+            method: request.method().to_string(),
             target,
             began: Instant::now(),
+            protocol: if request.version() == Version::HTTP_10 { Protocol::Http10 } else { Protocol::Http11 },
             status: 0,
             bytes: 0,
             gaps: 0,
@@ -64,9 +82,23 @@ impl Visit {
         }
     }
 
+    /// The head of its answer is there.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+        self.visitor.traffic.answered(self.protocol, self.status, self.began.elapsed());
+    }
+
+    /// The connection took this much of a live answer.
+    pub fn took(&mut self, bytes: u64) {
+        if self.bytes == 0 {
+            self.visitor.traffic.beginning.add(self.began.elapsed());
+        }
+        self.bytes += bytes;
+    }
+
     /// It is answered with a live stream.
     pub fn joins(&mut self, audience: &Audience) {
-        self.seat = Some(audience.seat(self.peer, SystemTime::now()));
+        self.seat = Some(audience.seat(self.visitor.peer, SystemTime::now()));
     }
 
     /// Tells the audience how far it is.
@@ -88,12 +120,13 @@ impl Drop for Visit {
         if let Some(seat) = self.seat.as_ref().filter(|_| self.reason == NO_PROGRESS) {
             seat.dropped();
         }
-        let Self { peer, id, method, target, status, bytes, gaps, reason, .. } = self;
-        let seconds = format!("{:.3}", self.began.elapsed().as_secs_f64());
+        let trace = self.trace.as_ref().map(Trace::id);
+        let Self { visitor: Visitor { peer, .. }, id, method, target, status, bytes, gaps, reason, .. } = self;
+        let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         if self.is_polled && *status < 400 {
-            tracing::debug!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
+            tracing::debug!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
         } else {
-            tracing::info!(%peer, %id, method, path = target, status, bytes, seconds, gaps, reason, "request");
+            tracing::info!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
         }
     }
 }

@@ -219,7 +219,7 @@ impl Group {
             .collect();
         if !tracks.is_empty() && tracks != slot.told {
             slot.told.clone_from(&tracks);
-            self.say(&FromWorker::Tracks { feed: index, tracks })?;
+            self.say(&FromWorker::Tracks { item: Item::Feed(index), tracks })?;
         }
         for stream in self.streams_where(|slot| slot.plan.feeds.contains(&index)) {
             self.check_stream(stream)?;

@@ -2,7 +2,7 @@
 
 use super::{Group, Stopping, let_go, next_run};
 use crate::{
-    ipc::{Ended, Item, LogLevel, StreamPlan},
+    ipc::{Ended, FromWorker, Item, LogLevel, StreamPlan},
     worker::{
         decode::Decoded,
         event::{Owner, Run},
@@ -182,6 +182,19 @@ impl Group {
             self.stop_stream(stream, Ended::Failed("a track fell silent, and the container waits for it".into()))?;
         }
         Ok(())
+    }
+
+    /// Tells what the streams are made of, as far as that is not told.
+    pub(super) fn tell_made(&mut self) -> io::Result<()> {
+        let mut news = Vec::new();
+        for (index, slot) in &mut self.streams {
+            if let StreamState::Running(run, _) = &mut slot.state
+                && let Some(tracks) = run.news()
+            {
+                news.push(FromWorker::Tracks { item: Item::Stream(*index), tracks });
+            }
+        }
+        news.iter().try_for_each(|news| self.say(news))
     }
 
     /// Ends streams whose muxer would need more and more memory.

@@ -1,0 +1,137 @@
+//! What was answered, and how quickly: counted where it happens, read by whoever asks. No clock in here.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Upper bounds of what is counted together, in milliseconds: from what nobody notices to what everybody does.
+const BOUNDS: [u32; 12] = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
+
+/// Requests of all clients.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    answers: [[AtomicU64; CLASSES.len()]; Protocol::ALL.len()],
+    /// From the head of a request to the head of its answer.
+    pub answering: Histogram,
+    /// From the head of a request for a stream to the first bytes of it that the client's connection took.
+    pub beginning: Histogram,
+}
+
+/// Of status codes.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+impl Protocol {
+    /// All of them, in the order of their numbers.
+    const ALL: [Self; 2] = [Self::Http10, Self::Http11];
+
+    /// As in the first line of a request, in small letters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "http/1.0",
+            Self::Http11 => "http/1.1",
+        }
+    }
+}
+
+impl Traffic {
+    /// A request is answered with this status, this long after its head was there.
+    pub fn answered(&self, protocol: Protocol, status: u16, took: Duration) {
+        let classes = self.answers.get(protocol as usize);
+        let class = usize::from(status / 100).checked_sub(1);
+        if let Some(count) = classes.zip(class).and_then(|(classes, class)| classes.get(class)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.answering.add(took);
+    }
+
+    /// How many answers there were, by protocol and class of the status: `("http/1.1", "2xx", 7)`.
+    pub fn answers(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        Protocol::ALL.iter().zip(&self.answers).flat_map(|(protocol, classes)| {
+            let counts = CLASSES.iter().zip(classes);
+            counts.map(|(class, count)| (protocol.name(), *class, count.load(Ordering::Relaxed)))
+        })
+    }
+}
+
+/// How long something took, each time.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// Those up to the bound of the same place and above the one before; the last has those above all bounds.
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+/// What a histogram has at one moment.
+#[derive(Debug, PartialEq)]
+pub struct Spread {
+    /// Upper bounds in seconds, and how many took no longer.
+    pub up_to: Vec<(f64, u64)>,
+    /// How many there were.
+    pub count: u64,
+    /// How long all of them took together, in seconds.
+    pub sum: f64,
+}
+
+impl Histogram {
+    /// It took this long once more.
+    pub fn add(&self, took: Duration) {
+        let place = BOUNDS.partition_point(|bound| Duration::from_millis((*bound).into()) < took);
+        if let Some(bucket) = self.buckets.get(place) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// All there was so far.
+    pub fn read(&self) -> Spread {
+        let mut count = 0;
+        let mut counts = self.buckets.iter().map(|bucket| {
+            count += bucket.load(Ordering::Relaxed);
+            count
+        });
+        let up_to = BOUNDS.iter().map(|bound| f64::from(*bound) / 1000.0).zip(counts.by_ref()).collect();
+        counts.for_each(drop);
+        let sum = Duration::from_micros(self.micros.load(Ordering::Relaxed)).as_secs_f64();
+        Spread { up_to, count, sum }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_is_counted_up_to_its_bound_and_beyond() {
+        let histogram = Histogram::default();
+        for millis in [0, 1, 2, 250, 251, 10_000, 60_000] {
+            histogram.add(Duration::from_millis(millis));
+        }
+        let spread = histogram.read();
+        let up_to = |bound: f64| spread.up_to.iter().find(|(known, _)| *known == bound).unwrap().1;
+        assert_eq!([0.001, 0.005, 0.1, 0.25, 0.5, 5.0, 10.0].map(up_to), [2, 3, 3, 4, 5, 5, 6]);
+        assert_eq!((spread.count, spread.sum), (7, 70.504));
+    }
+
+    #[test]
+    fn answers_are_counted_by_protocol_and_class() {
+        let traffic = Traffic::default();
+        for (protocol, status) in [(Protocol::Http10, 200), (Protocol::Http11, 404), (Protocol::Http11, 499)] {
+            traffic.answered(protocol, status, Duration::ZERO);
+        }
+        traffic.answered(Protocol::Http11, 700, Duration::ZERO);
+        traffic.answered(Protocol::Http11, 0, Duration::ZERO);
+        let counted: Vec<_> = traffic.answers().filter(|(.., count)| *count > 0).collect();
+        assert_eq!(counted, [("http/1.0", "2xx", 1), ("http/1.1", "4xx", 2)]);
+        assert_eq!(traffic.answers().count(), 10);
+    }
+}
