@@ -5,6 +5,7 @@
 
 use super::PacketBuf;
 use bytes::Bytes;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// What follows each picture.
@@ -15,13 +16,21 @@ pub fn opening() -> &'static [u8] {
     b"--voyandz\r\n"
 }
 
+/// The moment a picture was captured, as the field `X-Capture-Time` has it: as in RFC 3339, in UTC, with microseconds.
+pub fn capture_time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
 /// One picture as a part, up to and including the boundary behind it. `captured` is the time since 1970 and becomes the
-/// field `X-Timestamp`, in seconds with six decimals.
+/// fields `X-Timestamp`, in seconds with six decimals, and `X-Capture-Time`.
 pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
     let length = jpeg.len();
     let mut head = format!("Content-Type: image/jpeg\r\nContent-Length: {length}\r\n");
     if let Some(time) = captured {
         head.push_str(&format!("X-Timestamp: {}.{:06}\r\n", time.as_secs(), time.subsec_micros()));
+        if let Ok(time) = Timestamp::UNIX_EPOCH.checked_add(time) {
+            head.push_str(&format!("X-Capture-Time: {}\r\n", capture_time(time)));
+        }
     }
     head.push_str("\r\n");
     let mut part = PacketBuf::with_capacity(head.len() + length + END.len());
@@ -51,7 +60,7 @@ mod tests {
         assert_eq!(part(jpeg, None).payload(), expect(""));
         assert_eq!(
             part(jpeg, Some(Duration::from_nanos(7_000_042_999))).payload(),
-            expect("X-Timestamp: 7.000042\r\n")
+            expect("X-Timestamp: 7.000042\r\nX-Capture-Time: 1970-01-01T00:00:07.000042Z\r\n")
         );
         let whole = part(jpeg, None).finish(crate::media::Kind::Keyframe).payload();
         assert_eq!(picture_of(&whole).unwrap(), &jpeg[..]);

@@ -2,7 +2,7 @@
 
 use super::{
     meter::{Meter, Reading},
-    ring::{Cursor, Delivery, Entry, Join, Ring},
+    ring::{Cursor, Delivery, Entry, Join, NewestGroup, Ring},
 };
 use crate::media::{Container, Packet};
 use bytes::Bytes;
@@ -150,7 +150,7 @@ impl FanOut {
     }
 
     /// The header and all packets of the newest group of pictures.
-    pub fn newest_group(&self) -> Option<Vec<Bytes>> {
+    pub fn newest_group(&self) -> Option<NewestGroup> {
         self.state().ring.newest_group()
     }
 

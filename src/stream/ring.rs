@@ -51,6 +51,17 @@ pub enum Delivery {
     End,
 }
 
+/// What a decoder needs for the newest picture.
+#[derive(Debug)]
+pub struct NewestGroup {
+    /// The header and everything from the newest join point on.
+    pub pieces: Vec<Bytes>,
+    /// When the newest packet was captured, on the machine's monotonic clock, as far as that is known.
+    pub captured: Option<Duration>,
+    /// When it came.
+    pub pushed: Instant,
+}
+
 /// A reader's place in a ring.
 #[derive(Debug)]
 pub struct Cursor {
@@ -194,12 +205,15 @@ impl Ring {
         Some(now.saturating_duration_since(slot.pushed))
     }
 
-    /// The header and everything from the newest join point on: what a decoder needs for the newest picture.
-    pub fn newest_group(&self) -> Option<Vec<Bytes>> {
+    /// What a decoder needs for the newest picture.
+    pub fn newest_group(&self) -> Option<NewestGroup> {
         let (join, _) = self.joins.back()?;
+        let newest = self.slots.back()?;
         let header = self.header_for(*join).map(Packet::payload);
         let skip = usize::try_from(join - self.first).ok()?;
-        Some(header.into_iter().chain(self.slots.iter().skip(skip).map(|slot| slot.packet.payload())).collect())
+        let packets = self.slots.iter().skip(skip).map(|slot| slot.packet.payload());
+        let pieces = header.into_iter().chain(packets).collect();
+        Some(NewestGroup { pieces, captured: newest.packet.captured, pushed: newest.pushed })
     }
 
     fn get_slot(&self, at: u64) -> Option<&Slot> {
@@ -375,8 +389,8 @@ mod tests {
         rig.push("c");
         assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, false)), "K2 b c ");
         assert_eq!(rig.ring.first, 2);
-        let group: Vec<u8> = rig.ring.newest_group().unwrap().concat();
-        assert_eq!(group, b"K2bc");
+        let group = rig.ring.newest_group().unwrap();
+        assert_eq!((&group.pieces.concat()[..], group.pushed), (&b"K2bc"[..], rig.now));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::FanOut;
 use crate::{
     media::{Container, Kind, PacketBuf, Scanned, matroska, multipart, ts::Splicer},
-    sys::monotonic,
+    sys::{monotonic, since_1970},
 };
 use bytes::Bytes;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The one writer of a fan-out.
 #[derive(Debug)]
@@ -195,7 +195,7 @@ impl Writer {
             }
             // One place in unknown bytes is as good as another.
             Format::Raw => kind = Kind::Keyframe,
-            Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(wall_clock)),
+            Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(since_1970)),
             Format::Unknown | Format::Matroska { .. } | Format::Headed(_) | Format::Bare(_) => {}
         }
         let mut packet = payload.finish(kind);
@@ -221,12 +221,6 @@ impl Writer {
             Scanned::Packet { kind, payload } => self.packet(kind, payload, None, false),
         }
     }
-}
-
-/// A time of the monotonic clock as time since 1970.
-fn wall_clock(time: Duration) -> Option<Duration> {
-    let age = monotonic().saturating_sub(time);
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.checked_sub(age)
 }
 
 fn set_if_changed(fanout: &FanOut, current: &mut Option<Bytes>, new: Option<Bytes>) {

@@ -13,5 +13,6 @@ pub mod routes;
 pub mod session;
 pub mod shard;
 pub mod site;
+mod still;
 pub mod viewer;
 pub mod visit;

@@ -6,6 +6,7 @@ use super::{
     query,
     query::{QueryError, Still},
     site::{Asked, Site, Target},
+    still,
 };
 use crate::{
     config::{self, Serving},
@@ -14,7 +15,7 @@ use crate::{
         private::{NoShot, PrivateStream},
         registry::StreamHandle,
     },
-    ipc::{PictureFault, PictureFormat},
+    ipc::PictureFault,
     media::Container,
     stream::{FanOut, Join},
 };
@@ -210,29 +211,32 @@ async fn still(
     headers: &HeaderMap,
 ) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let format = match query::picture(query, format, accept) {
-        Ok(format) => format,
-        Err(error) => return bad(&error),
-    };
-    let may_start = match query::start(query) {
-        Ok(may_start) => may_start,
+    let asked = match query::still(query, format, accept) {
+        Ok(asked) => asked,
         Err(error) => return bad(&error),
     };
     if stream.config.mimetype.starts_with("audio/") {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
     }
-    if !may_start && !stream.status.read().state.has_media() {
+    let kept = picture::kept(stream, asked.rendition, asked.age);
+    if !asked.may_start && kept.is_none() && !stream.status.read().state.has_media() {
         return unavailable("this stream does not run");
     }
-    let mimetype = HeaderValue::from_static(match format {
-        PictureFormat::Jpeg { .. } => "image/jpeg",
-        PictureFormat::Png => "image/png",
-    });
-    let mut response = if method == Method::HEAD {
-        text(StatusCode::OK, "")
-    } else {
-        match picture::take(stream, format).await {
-            Ok(picture) => Response::new(picture.into()),
+    let mut response = text(StatusCode::OK, "");
+    if method == Method::GET {
+        let taken = match kept {
+            Some(still) => Ok(still),
+            None => picture::take(stream, asked.rendition, asked.age).await,
+        };
+        match taken {
+            Ok(still) => {
+                still::describe(&still, response.headers_mut());
+                if still::is_known(headers, &still) {
+                    *response.status_mut() = StatusCode::NOT_MODIFIED;
+                } else {
+                    *response.body_mut() = still.bytes.clone().into();
+                }
+            }
             Err(PictureFault::NoVideo) => {
                 return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
             }
@@ -242,8 +246,8 @@ async fn still(
                 return unavailable("the picture could not be made");
             }
         }
-    };
-    response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, still::mimetype(asked.rendition.format));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
