@@ -1,7 +1,8 @@
 //! Motion JPEG as browsers show it in an `<img>`: `multipart/x-mixed-replace`.
 //!
 //! A browser shows a picture when it has read the boundary behind it. So the boundary is sent with the picture that it
-//! completes, not with the next one, which would be a picture later.
+//! completes, not with the next one, which would be a picture later. Chromium and its kin want to have read the whole head of
+//! the next part: they get [`early`] heads.
 
 use super::PacketBuf;
 use bytes::Bytes;
@@ -10,6 +11,9 @@ use std::time::Duration;
 
 /// What follows each picture.
 const END: &[u8] = b"\r\n--voyandz\r\n";
+
+/// The head of a part that is sent before there is its picture.
+const EARLY: &str = "Content-Type: image/jpeg\r\n\r\n";
 
 /// What a connection gets before its first picture.
 pub fn opening() -> &'static [u8] {
@@ -40,6 +44,13 @@ pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
     part
 }
 
+/// The same for a client that is to have the head of a part before its picture: of an [`opening`] or a [`part`], what is to
+/// be sent of it, and the head of the part behind it, which tells neither length nor time, as nobody knows them yet.
+pub fn early(part: &Bytes) -> (Bytes, &'static str) {
+    let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |end| end + 4);
+    (part.slice(head..), EARLY)
+}
+
 /// The picture in a [`part`].
 pub fn picture_of(part: &Bytes) -> Option<Bytes> {
     let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
@@ -67,6 +78,18 @@ mod tests {
         assert_eq!(picture_of(&Bytes::from_static(b"no part")), None);
         let boundary = Container::Mjpeg.mimetype().rsplit_once("boundary=").unwrap().1;
         assert_eq!(opening(), format!("--{boundary}\r\n").as_bytes());
+    }
+
+    #[test]
+    fn heads_that_come_early_are_whole_ones() {
+        let jpeg = b"\xff\xd8\xff\xd9";
+        let mut sent = Vec::new();
+        for piece in [opening(), part(jpeg, None).payload(), part(jpeg, Some(Duration::ZERO)).payload()] {
+            let (bytes, head) = early(&Bytes::copy_from_slice(piece));
+            sent.extend([&bytes, head.as_bytes()].concat());
+        }
+        let head = b"--voyandz\r\nContent-Type: image/jpeg\r\n\r\n";
+        assert!(sent == [&head[..], jpeg, b"\r\n", head, jpeg, b"\r\n", head].concat(), "{}", sent.escape_ascii());
     }
 
     #[test]

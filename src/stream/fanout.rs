@@ -211,6 +211,12 @@ pub struct Reader {
 pub struct Version(u64);
 
 impl Reader {
+    /// Every packet is a picture of its own: the reader gets the newest ones only, at least `interval` apart. What it skips
+    /// because it is slow is a gap; what it skips for the interval is none.
+    pub fn thin(&mut self, interval: Duration) {
+        self.cursor.thin(interval);
+    }
+
     /// What comes next; waits for it. Cancel-safe.
     pub async fn next(&mut self) -> Delivery {
         poll_fn(|context| self.poll_next(context)).await

@@ -37,6 +37,20 @@ pub fn entry(query: &str) -> Result<Entry, QueryError> {
     Ok(Entry { join: join.unwrap_or(Join::Live), header: header.unwrap_or(false) })
 }
 
+/// Reads `fps=`: the time between two pictures of a viewer who wants fewer of them.
+///
+/// # Errors
+/// On anything but a rate, or two of them.
+pub fn interval(query: &str) -> Result<Option<Duration>, QueryError> {
+    one(query, "fps", "pictures a second, 0.01 to 1000", |value| {
+        value
+            .parse()
+            .ok()
+            .filter(|fps| (0.01..=1000.0).contains(fps))
+            .map(|fps: f64| Duration::from_secs_f64(1.0 / fps))
+    })
+}
+
 /// A still picture as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StillQuery {
@@ -154,6 +168,19 @@ mod tests {
         check("keyframe=%31", Join::Keyframe, false);
         for query in ["header=2", "header", "keyframe=yes", "keyframe=", "header=1&header=1", "keyframe=01"] {
             assert!(entry(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn pictures_come_as_often_as_asked() {
+        let check = |query, millis: Option<u64>| {
+            assert_eq!(interval(query), Ok(millis.map(Duration::from_millis)), "{query}");
+        };
+        check("", None);
+        check("fps=25", Some(40));
+        check("fps=0.5&header=1", Some(2000));
+        for query in ["fps=0", "fps=-1", "fps=", "fps=abc", "fps=1001", "fps=inf", "fps=NaN", "fps=1&fps=1"] {
+            assert!(interval(query).is_err(), "{query}");
         }
     }
 

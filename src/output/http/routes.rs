@@ -31,6 +31,7 @@ const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// The beginning of all types of Motion JPEG with a boundary.
 const MULTIPART: &str = "multipart/x-mixed-replace";
+const FPS_ELSEWHERE: &str = "fps= thins out motion JPEG only: this stream is in another container";
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// All answers of the newest of these sites.
@@ -88,10 +89,10 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
                 let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
                 page(Asked { host, query })
             }
-            Target::Stream(stream) => live(stream, method, query).await,
+            Target::Stream(stream) => live(stream, method, query, headers).await,
             Target::Private(stream) => match stream.config.serving {
                 Serving::Shot => shot(stream, method, client).await,
-                Serving::Exclusive | Serving::Shared => exclusive(stream, method, query).await,
+                Serving::Exclusive | Serving::Shared => exclusive(stream, method, query, headers).await,
             },
             Target::Picture(stream, format) => still(stream, method, query, format, headers).await,
         },
@@ -109,9 +110,9 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
     }
 }
 
-async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Response {
-    let entry = match query::entry(query) {
-        Ok(entry) => entry,
+async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+    let (entry, interval) = match query::entry(query).and_then(|entry| Ok((entry, query::interval(query)?))) {
+        Ok(asked) => asked,
         Err(error) => return bad(&error),
     };
     let mut response = text(StatusCode::OK, "");
@@ -123,9 +124,15 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
         return unavailable("this stream's feed is dead and not to be resurrected");
     }
     let lease = stream.demand.lease();
-    let reader = stream.fanout.subscribe(entry);
+    let mut reader = stream.fanout.subscribe(entry);
     let container = container_of(&stream.config, &stream.fanout).await;
-    let joinable = stream.fanout.container().or(container).is_some_and(Container::is_joinable);
+    let container = stream.fanout.container().or(container);
+    if container == Some(Container::Mjpeg) {
+        reader.thin(interval.unwrap_or_default());
+    } else if interval.is_some() {
+        return text(StatusCode::BAD_REQUEST, FPS_ELSEWHERE);
+    }
+    let joinable = container.is_some_and(Container::is_joinable);
     if !joinable && (entry.header || entry.join != Join::Live) {
         return text(
             StatusCode::NOT_IMPLEMENTED,
@@ -133,8 +140,16 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
         );
     }
     set_type(&mut response, &stream.config, stream.fanout.container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
+    let early_heads = container == Some(Container::Mjpeg) && is_of_chromium(headers);
+    let audience = stream.audience.clone();
+    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience, early_heads }));
     response
+}
+
+/// Whether the client shows a part of a multipart only when it has read the head of the next one.
+fn is_of_chromium(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| agent.contains("Chrome/") || agent.contains("Chromium/"))
 }
 
 /// What a stream is in. Where the configuration does not say, only the first bytes tell; a feed that is slow to start is
@@ -147,23 +162,31 @@ async fn container_of(stream: &config::Stream, packets: &FanOut) -> Option<Conta
 }
 
 /// A stream that begins with this viewer.
-async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str) -> Response {
+async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
     // Every entry is the beginning, where the header and the first intra-frame are.
-    if let Err(error) = query::entry(query) {
-        return bad(&error);
-    }
+    let interval = match query::entry(query).and_then(|_| query::interval(query)) {
+        Ok(interval) => interval,
+        Err(error) => return bad(&error),
+    };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
         set_type(&mut response, &stream.config, None);
         return response;
     }
-    let (reader, lease) = match stream.open() {
+    let (mut reader, lease) = match stream.open() {
         Ok(opened) => opened,
         Err(busy) => return unavailable(&busy.to_string()),
     };
-    container_of(&stream.config, reader.fanout()).await;
+    let container = container_of(&stream.config, reader.fanout()).await;
+    let is_mjpeg = reader.fanout().container().or(container) == Some(Container::Mjpeg);
+    match interval {
+        Some(interval) if is_mjpeg => reader.thin(interval),
+        Some(_) => return text(StatusCode::BAD_REQUEST, FPS_ELSEWHERE),
+        None => {}
+    }
     set_type(&mut response, &stream.config, reader.fanout().container());
-    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience: stream.audience.clone() }));
+    let (audience, early_heads) = (stream.audience.clone(), is_mjpeg && is_of_chromium(headers));
+    response.extensions_mut().insert(LiveReply::new(Viewing { reader, lease, audience, early_heads }));
     response
 }
 
