@@ -10,7 +10,7 @@ use crate::{
     ipc::{PictureFault, PictureFormat, Rendition},
     media::{Container, multipart},
     stream::{Delivery, Entry, Join},
-    sys::monotonic,
+    sys::{monotonic, since_1970},
 };
 use futures_util::{
     FutureExt,
@@ -97,7 +97,8 @@ async fn make(
     let _lease = stream.demand.lease();
     let made = tokio::time::timeout(WITHIN, attempts(&stream, rendition, not_before)).await;
     let picture = made.unwrap_or(Err(PictureFault::NotYet))?;
-    let still = Arc::new(Still::new(picture.bytes, picture.captured.unwrap_or_else(monotonic)));
+    let taken = picture.captured.unwrap_or_else(monotonic);
+    let still = Arc::new(Still::new(picture.bytes, taken, since_1970(taken)));
     stream.stills.shelf().kept.put(rendition, still.clone());
     Ok(still)
 }

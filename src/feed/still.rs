@@ -32,17 +32,19 @@ pub struct Still {
     pub bytes: Bytes,
     /// When it was captured, on the machine's monotonic clock; when that is not known, when it came.
     pub taken: Duration,
+    /// The same as time since 1970: told once, so that all who get this picture hear the same.
+    pub date: Option<Duration>,
     /// Tells these bytes from others: a strong entity tag (RFC 9110, section 8.8.3), with its quotes.
     pub etag: String,
 }
 
 impl Still {
-    /// A picture that was taken then.
-    pub fn new(bytes: Bytes, taken: Duration) -> Self {
+    /// A picture that was taken then, by both clocks.
+    pub fn new(bytes: Bytes, taken: Duration, date: Option<Duration>) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(&bytes);
         let etag = format!("\"{:016x}\"", hasher.finish());
-        Self { bytes, taken, etag }
+        Self { bytes, taken, date, etag }
     }
 }
 
@@ -84,7 +86,7 @@ mod tests {
     }
 
     fn still(length: usize, taken: u32) -> Arc<Still> {
-        Arc::new(Still::new(vec![7; length].into(), SECOND * taken))
+        Arc::new(Still::new(vec![7; length].into(), SECOND * taken, None))
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What the head of an answer says of a still picture. Pure, but for the clock on the wall.
+//! What the head of an answer says of a still picture. Pure.
 
-use crate::{feed::still::Still, ipc::PictureFormat, media::multipart, sys::since_1970};
+use crate::{feed::still::Still, ipc::PictureFormat, media::multipart};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 
@@ -21,8 +21,7 @@ pub(super) fn describe(still: &Still, headers: &mut HeaderMap) {
         headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
     };
     insert(header::ETAG, &still.etag);
-    let Some(time) = since_1970(still.taken) else { return };
-    let Ok(time) = Timestamp::UNIX_EPOCH.checked_add(time) else { return };
+    let Some(Ok(time)) = still.date.map(|date| Timestamp::UNIX_EPOCH.checked_add(date)) else { return };
     insert(X_CAPTURE_TIME, &multipart::capture_time(time));
     if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&time) {
         insert(header::LAST_MODIFIED, &date);
@@ -40,10 +39,11 @@ pub(super) fn is_known(headers: &HeaderMap, still: &Still) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_client_that_has_the_picture_is_told_so() {
-        let still = Still::new("picture".into(), Default::default());
+        let still = Still::new("picture".into(), Duration::ZERO, None);
         let known = |fields: &[&str]| {
             let fields = fields.iter().map(|field| (header::IF_NONE_MATCH, HeaderValue::from_str(field).unwrap()));
             is_known(&fields.collect(), &still)
