@@ -318,7 +318,7 @@ feeds:
         );
         check_stream(
             "feed: cam1, container: tss",
-            "2:38: streams.s.container: expected `ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `mjpeg` or `raw`, found \"tss\"",
+            "2:38: streams.s.container: expected `ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `flac`, `wav`, `mjpeg` or `raw`, found \"tss\"",
         );
         check_stream(
             "feed: cam1, mimetype: video",
@@ -337,6 +337,14 @@ feeds:
             "2:42: streams.s.audio.codec: expected aac, mp3, ac3 or opus, found \"vorbis\": ts cannot carry it, `container: webm` or `mkv` or `ogg` can",
         );
         check_stream(
+            "feed: cam1, container: flac, audio: {bitrate: 96k}",
+            "2:61: streams.s.audio.bitrate: expected no bitrate, found \"96k\": flac is without loss",
+        );
+        check_stream(
+            "feed: cam1, container: wav, audio: {codec: mp3}",
+            "2:58: streams.s.audio.codec: expected pcm, found \"mp3\": wav cannot carry it, `container: ts` or `mkv` or `flv` or `mp4` or `mp3` can",
+        );
+        check_stream(
             "feed: cam1, video: {codec: x264}",
             "2:42: streams.s.video.codec: expected h264, h265 or mpeg2, found \"x264\", did you mean `h264`?",
         );
@@ -346,7 +354,7 @@ feeds:
         );
         check_stream(
             "feed: cam1, container: raw, video: true",
-            "2:43: streams.s.video: a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac` or `mjpeg`",
+            "2:43: streams.s.video: a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `flac`, `wav` or `mjpeg`",
         );
         check_stream("feed: cam1, container: mjpeg, audio: true", "2:45: streams.s.audio: mjpeg has no sound");
         check_stream(

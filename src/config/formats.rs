@@ -53,6 +53,8 @@ fn of_ffmpeg(format: &str) -> Option<Container> {
         "mp4" => Some(Container::Mp4),
         "mp3" => Some(Container::Mp3),
         "adts" => Some(Container::Aac),
+        "flac" => Some(Container::Flac),
+        "wav" => Some(Container::Wav),
         "mpjpeg" => Some(Container::Mjpeg),
         _ => None,
     }

@@ -32,11 +32,12 @@ const RESERVED: [&str; 13] = [
 /// Ends of the names of pictures.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// What follows a stream's path in the path of what belongs to it.
-const BELOW: [(&str, &str); 5] = [
+const BELOW: [(&str, &str); 6] = [
     ("/pic", "picture"),
     ("/pic.jpg", "picture"),
     ("/pic.jpeg", "picture"),
     ("/pic.png", "picture"),
+    ("/pic.webp", "picture"),
     ("/play", "player"),
 ];
 
@@ -346,7 +347,7 @@ fn container(text: &str) -> Result<Container, Expected> {
         return Ok(container);
     }
     match text.to_ascii_lowercase().as_str() {
-        "mov" | "3gp" | "avi" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob" | "wav" | "flac" => {
+        "mov" | "3gp" | "avi" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob" => {
             let why = ": nobody could join it while it runs; `raw` passes on whatever a command writes";
             Err(Expected::because("`ts`, `webm` or `mkv`", why))
         }
@@ -357,7 +358,7 @@ fn container(text: &str) -> Result<Container, Expected> {
         "adts" => Err("`aac`".into()),
         "matroska" | "mka" => Err("`mkv`".into()),
         "mjpg" | "jpeg" | "jpg" | "mpjpeg" => Err("`mjpeg`".into()),
-        _ => Err("`ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `mjpeg` or `raw`".into()),
+        _ => Err("`ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `flac`, `wav`, `mjpeg` or `raw`".into()),
     }
 }
 

@@ -53,7 +53,7 @@ impl Checker {
         if container == Container::Raw {
             let given = [("video", &video), ("audio", &audio)].into_iter().find(|(_, value)| value.is_some());
             let key = given.map_or("overlay", |(key, _)| key);
-            let message = "a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac` or `mjpeg`";
+            let message = "a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `flac`, `wav` or `mjpeg`";
             self.note(&path.key(key), Place::Key, message.to_owned());
             return None;
         }
@@ -87,7 +87,7 @@ impl Checker {
             }
             Some(value) => self.track(&audio_path, value, |checker, keys| checker.audio(&audio_path, container, keys)),
             None if container == Container::Mjpeg => Some(Track::Drop),
-            None if matches!(container, Container::Mp3 | Container::Aac) => {
+            None if matches!(container, Container::Mp3 | Container::Aac | Container::Flac | Container::Wav) => {
                 self.audio(&audio_path, container, raw::Audio::default()).map(Track::Encode)
             }
             None => Some(Track::Copy),
@@ -200,12 +200,10 @@ fn codec<C: Copy>(text: &str, container: Container, all: &[(&str, C)], fitting: 
     if fitting.contains(&text) {
         return Ok(*codec);
     }
-    let others = [Container::Ts, Container::Webm, Container::Mkv, Container::Ogg, Container::Flv, Container::Mp4]
-        .into_iter()
-        .filter(|other| {
-            VideoCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
-                || AudioCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
-        });
+    let others = Container::ALL.into_iter().filter(|other| {
+        VideoCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
+            || AudioCodec::of(*other).iter().map(|codec| codec.name()).any(|name| name == text)
+    });
     let others: Vec<_> = others.map(|container| container.name()).collect();
     let why = format!(": {container} cannot carry it, `container: {}` can", others.join("` or `"));
     Err(Expected::because(usable, why))
@@ -239,6 +237,9 @@ fn audio_bitrate(text: &str, codec: AudioCodec) -> Result<Bitrate, Expected> {
         AudioCodec::Opus => range(6..=510),
         // Less or more does not start with every number of channels.
         AudioCodec::Vorbis => range(48..=192),
+        AudioCodec::Flac | AudioCodec::Pcm => {
+            Err(Expected::because("no bitrate", format!(": {} is without loss", codec.name())))
+        }
     }
 }
 
@@ -292,6 +293,7 @@ fn sample_rate(text: &str, codec: AudioCodec) -> Result<u32, Expected> {
         AudioCodec::Ac3 => &[32_000, 44_100, 48_000],
         // With less, vorbisenc does not start at every bitrate.
         AudioCodec::Vorbis => &[44_100, 48_000],
+        AudioCodec::Flac | AudioCodec::Pcm => &[8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000],
         AudioCodec::Opus => &[8_000, 12_000, 16_000, 24_000, 48_000],
     };
     let rate = whole(text).filter(|rate| rates.contains(rate));

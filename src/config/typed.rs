@@ -27,6 +27,8 @@ pub(super) enum VideoCodec {
 pub(super) enum AudioCodec {
     Aac,
     Mp3,
+    Flac,
+    Pcm,
     Ac3,
     Opus,
     Vorbis,
@@ -85,6 +87,8 @@ pub(super) fn launch_text(container: Container, video: &Track<Video>, audio: &Tr
         return match (container, audio, video) {
             (Container::Aac, audio, _) => format!("{} ! audio/mpeg,stream-format=adts", frames(audio, "aacparse")),
             (Container::Mp3, audio, _) => frames(audio, "mpegaudioparse"),
+            (Container::Flac, audio, _) => frames(audio, "flacparse"),
+            (Container::Wav, audio, _) => format!("{} ! wavenc", frames(audio, "audioconvert")),
             (_, _, Track::Encode(video)) => format!("video. ! {}", video.text()),
             (_, _, Track::Copy | Track::Drop) => "video. ! jpegparse".to_owned(),
         };
@@ -135,7 +139,7 @@ const fn muxer(container: Container) -> Option<&'static str> {
         Container::Ogg => Some("oggmux name=mux"),
         Container::Flv => Some("flvmux name=mux streamable=true"),
         Container::Mp4 => Some("mp4mux name=mux streamable=true fragment-duration=1"),
-        Container::Mp3 | Container::Aac | Container::Mjpeg | Container::Raw => None,
+        Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg | Container::Raw => None,
     }
 }
 
@@ -166,7 +170,7 @@ impl VideoCodec {
             Container::Mp4 => &[Self::H264, Self::H265, Self::Vp9, Self::Av1],
             Container::Mjpeg => &[Self::Mjpeg],
             // What Ogg has of its own, Theora, is of another time.
-            Container::Ogg | Container::Mp3 | Container::Aac | Container::Raw => &[],
+            Container::Ogg | Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Raw => &[],
         }
     }
 
@@ -182,7 +186,8 @@ impl VideoCodec {
 }
 
 impl AudioCodec {
-    pub(super) const ALL: [Self; 5] = [Self::Aac, Self::Opus, Self::Mp3, Self::Ac3, Self::Vorbis];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Aac, Self::Opus, Self::Mp3, Self::Ac3, Self::Vorbis, Self::Flac, Self::Pcm];
 
     /// The name in the configuration.
     pub(super) const fn name(self) -> &'static str {
@@ -192,6 +197,8 @@ impl AudioCodec {
             Self::Ac3 => "ac3",
             Self::Opus => "opus",
             Self::Vorbis => "vorbis",
+            Self::Flac => "flac",
+            Self::Pcm => "pcm",
         }
     }
 
@@ -200,12 +207,14 @@ impl AudioCodec {
         match container {
             Container::Ts => &[Self::Aac, Self::Mp3, Self::Ac3, Self::Opus],
             Container::Webm => &[Self::Opus, Self::Vorbis],
-            Container::Mkv => &[Self::Opus, Self::Aac, Self::Mp3, Self::Ac3, Self::Vorbis],
-            Container::Ogg => &[Self::Opus, Self::Vorbis],
+            Container::Mkv => &[Self::Opus, Self::Aac, Self::Mp3, Self::Ac3, Self::Vorbis, Self::Flac, Self::Pcm],
+            Container::Ogg => &[Self::Opus, Self::Vorbis, Self::Flac],
             Container::Flv => &[Self::Aac, Self::Mp3],
             Container::Mp4 => &[Self::Aac, Self::Opus, Self::Mp3],
             Container::Mp3 => &[Self::Mp3],
             Container::Aac => &[Self::Aac],
+            Container::Flac => &[Self::Flac],
+            Container::Wav => &[Self::Pcm],
             Container::Mjpeg | Container::Raw => &[],
         }
     }
@@ -324,8 +333,10 @@ impl Audio {
     /// From decoded sound to what the muxer takes.
     fn text(&self) -> String {
         let mut text = "audioconvert ! audioresample".to_owned();
-        if self.rate.is_some() || self.channels.is_some() {
+        let samples = matches!(self.codec, AudioCodec::Flac | AudioCodec::Pcm).then_some(",format=S16LE");
+        if samples.is_some() || self.rate.is_some() || self.channels.is_some() {
             text.push_str(" ! audio/x-raw");
+            text.push_str(samples.unwrap_or_default());
             if let Some(rate) = self.rate {
                 let _ = write!(text, ",rate={rate}");
             }
@@ -346,6 +357,9 @@ impl Audio {
             // Half its usual frame is half its delay.
             AudioCodec::Opus => format!("opusenc bitrate={bits} frame-size=10 ! opusparse"),
             AudioCodec::Vorbis => format!("vorbisenc bitrate={bits}"),
+            // A quarter of its usual frame is a quarter of its delay.
+            AudioCodec::Flac => "flacenc blocksize=1024".to_owned(),
+            AudioCodec::Pcm => return text,
         };
         let _ = write!(text, " ! {encoder}");
         text
@@ -389,6 +403,16 @@ mod tests {
         );
         check("a.ts", "video: false", "audio. ! mux. mpegtsmux name=mux");
         check("a.ts", "audio: false", "video. ! mux. mpegtsmux name=mux");
+    }
+
+    #[test]
+    fn sound_without_loss_has_sixteen_bits() {
+        check(
+            "a.flac",
+            "audio: {rate: 48000}",
+            "audio. ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate=48000 ! flacenc blocksize=1024",
+        );
+        check("a.wav", "audio: true", "audio. ! audioconvert ! audioresample ! audio/x-raw,format=S16LE ! wavenc");
     }
 
     #[test]

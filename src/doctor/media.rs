@@ -22,6 +22,7 @@ const ELEMENTS: &[(&str, &str, bool)] = &[
     ("aacparse", "AAC", true),
     ("jpegenc", "still pictures, Motion JPEG", true),
     ("pngenc", "still pictures as PNG", true),
+    ("webpenc", "still pictures as WebP", false),
     ("videotestsrc", "the demo", true),
     ("timeoverlay", "texts in pictures, as in the demo", false),
     ("v4l2src", "capture cards and cameras", false),

@@ -5,12 +5,12 @@ use super::{
     pool::Pool,
     source::Flow,
     status::Status,
-    transfer::{PictureReply, Pictures, pump, send_feed},
+    transfer::{Picture, PictureReply, Pictures, pump, send_feed},
     worker::Worker,
 };
 use crate::{
     ipc::{
-        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureRequest, Plan, ToWorker,
+        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, Rendition, ToWorker,
     },
     stream::{FanOut, SharedWriter},
 };
@@ -72,7 +72,7 @@ enum Request {
     Stop(Item),
     ForceKeyframe(u32),
     Caption { feed: u32, text: String },
-    Picture { of: PictureOf, format: PictureFormat, reply: PictureReply },
+    Picture { of: PictureOf, rendition: Rendition, not_before: Option<Duration>, reply: PictureReply },
 }
 
 /// What a picture is made from.
@@ -144,14 +144,19 @@ impl Group {
         let _ = self.0.send(Request::Caption { feed, text }).await;
     }
 
-    /// A still picture.
+    /// A still picture, captured no earlier than `not_before` on the machine's monotonic clock.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn picture(&self, of: PictureOf, format: PictureFormat) -> Result<Bytes, PictureFault> {
+    pub(super) async fn picture(
+        &self,
+        of: PictureOf,
+        rendition: Rendition,
+        not_before: Option<Duration>,
+    ) -> Result<Picture, PictureFault> {
         let (reply, answer) = oneshot::channel();
         let gone = || PictureFault::Failed("the worker ended".to_owned());
-        self.0.send(Request::Picture { of, format, reply }).await.map_err(|_| gone())?;
+        self.0.send(Request::Picture { of, rendition, not_before, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -264,7 +269,11 @@ impl Task {
                 self.send(ToWorker::Caption { feed, text: text.clone() });
                 self.captions.insert(feed, text);
             }
-            Request::Picture { of, format, reply } => self.picture(of, format, reply).await,
+            Request::Picture { of, rendition, not_before, reply } => {
+                if let Some((id, stream)) = self.picture(of, reply).await {
+                    self.send(ToWorker::Picture(PictureRequest { id, stream, rendition, not_before }));
+                }
+            }
         }
     }
 
@@ -433,13 +442,14 @@ impl Task {
         .unwrap_or_default()
     }
 
-    async fn picture(&mut self, of: PictureOf, format: PictureFormat, reply: PictureReply) {
+    /// Enters a request for a picture; its number, and the stream of the plan that it is of, if it is of one.
+    async fn picture(&mut self, of: PictureOf, reply: PictureReply) -> Option<(u32, Option<u32>)> {
         if let Err(error) = self.ensure_worker().await {
             let _ = reply.send(Err(PictureFault::Failed(format!("no worker: {error}"))));
-            return;
+            return None;
         }
         self.last_picture = Some(Instant::now());
-        let Some(id) = self.pictures.ask(reply) else { return };
+        let id = self.pictures.ask(reply)?;
         let stream = match of {
             PictureOf::Stream(stream) => Some(stream),
             PictureOf::Bytes(pieces) => {
@@ -450,7 +460,7 @@ impl Task {
                 None
             }
         };
-        self.send(ToWorker::Picture(PictureRequest { id, stream, format }));
+        Some((id, stream))
     }
 
     /// Looks after the worker, twice a second.

@@ -21,6 +21,7 @@ pub mod registry;
 pub mod source;
 pub mod status;
 pub mod stderr;
+pub mod still;
 pub mod supervisor;
 mod transfer;
 pub mod units;

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{
     io::AsyncReadExt,
@@ -22,8 +23,17 @@ const PICTURES: usize = 16;
 /// Room for media from a worker; grows to the largest packet.
 const READ_SIZE: usize = 256 << 10;
 
+/// A still picture as a worker made it.
+#[derive(Debug)]
+pub(super) struct Picture {
+    /// The encoded picture.
+    pub(super) bytes: Bytes,
+    /// When it was captured, on the machine's monotonic clock, as far as the worker knows.
+    pub(super) captured: Option<Duration>,
+}
+
 /// Who waits for a picture.
-pub(super) type PictureReply = oneshot::Sender<Result<Bytes, PictureFault>>;
+pub(super) type PictureReply = oneshot::Sender<Result<Picture, PictureFault>>;
 
 /// The pictures that a worker has been asked for.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +61,7 @@ impl Pictures {
     }
 
     /// Answers a request, if it still waits.
-    pub(super) fn answer(&self, id: u32, answer: Result<Bytes, PictureFault>) {
+    pub(super) fn answer(&self, id: u32, answer: Result<Picture, PictureFault>) {
         let reply = self.waiting().replies.remove(&id);
         if let Some(reply) = reply {
             let _ = reply.send(answer);
@@ -122,7 +132,8 @@ pub(super) async fn pump(
                         }
                     }
                     FrameKind::Picture => {
-                        pictures.answer(frame.channel, Ok(frame.payload.finish(Kind::Delta).payload()))
+                        let bytes = frame.payload.finish(Kind::Delta).payload();
+                        pictures.answer(frame.channel, Ok(Picture { bytes, captured: frame.captured }));
                     }
                     FrameKind::FeedBytes | FrameKind::PictureBytes => {}
                 }

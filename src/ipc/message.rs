@@ -1,8 +1,9 @@
 //! What server and worker say to each other.
 
+use super::Rendition;
 use crate::media::Container;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The feeds and streams that one worker runs: a group that is connected by shared tracks.
 /// Its numbers are those that [`Item`] and media channels use. A worker may be given another plan while it runs: what is in
@@ -136,21 +137,10 @@ pub struct PictureRequest {
     /// The stream whose current frame is wanted, or `None`: one [`FrameKind::PictureBytes`](super::FrameKind::PictureBytes)
     /// with channel `id` is sent on the media socket, before or after this message, and its last picture is wanted.
     pub stream: Option<u32>,
-    /// How to encode it.
-    pub format: PictureFormat,
-}
-
-/// How a still picture is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PictureFormat {
-    /// JPEG of this quality, 1 to 100.
-    Jpeg {
-        /// Percent.
-        quality: u8,
-    },
-    /// PNG.
-    Png,
+    /// How it is to look.
+    pub rendition: Rendition,
+    /// It is to be captured no earlier, on the machine's monotonic clock.
+    pub not_before: Option<Duration>,
 }
 
 /// Worker to server.

@@ -6,16 +6,18 @@
 pub mod control;
 pub mod frame;
 mod message;
+mod rendition;
 
 pub use frame::{Frame, FrameKind};
 pub use message::{
-    Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureRequest,
-    Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind,
+    Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StreamPlan,
+    TextFault, TextKind, ToWorker, Track, TrackKind,
 };
+pub use rendition::{PictureFormat, Rendition};
 
 /// Version of the protocol. Server and worker are one binary; the check guards against a binary that
 /// was replaced on disk while the server ran.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Descriptor that a worker inherits its control socket as.
 pub const CONTROL_FD: i32 = 0;

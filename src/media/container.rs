@@ -22,6 +22,10 @@ pub enum Container {
     Mp3,
     /// AAC frames in ADTS.
     Aac,
+    /// FLAC frames behind their metadata (RFC 9639).
+    Flac,
+    /// WAV: samples as they are.
+    Wav,
     /// JPEG pictures as `multipart/x-mixed-replace`, for `<img>`.
     Mjpeg,
     /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
@@ -30,7 +34,7 @@ pub enum Container {
 
 impl Container {
     /// Every container, for tables, help texts and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Ts,
         Self::Webm,
         Self::Mkv,
@@ -39,6 +43,8 @@ impl Container {
         Self::Mp4,
         Self::Mp3,
         Self::Aac,
+        Self::Flac,
+        Self::Wav,
         Self::Mjpeg,
         Self::Raw,
     ];
@@ -54,6 +60,8 @@ impl Container {
             Self::Mp4 => "mp4",
             Self::Mp3 => "mp3",
             Self::Aac => "aac",
+            Self::Flac => "flac",
+            Self::Wav => "wav",
             Self::Mjpeg => "mjpeg",
             Self::Raw => "raw",
         }
@@ -76,6 +84,8 @@ impl Container {
             "mp4" | "m4v" | "m4a" => Some(Self::Mp4),
             "mp3" => Some(Self::Mp3),
             "aac" => Some(Self::Aac),
+            "flac" => Some(Self::Flac),
+            "wav" => Some(Self::Wav),
             "mjpeg" | "mjpg" | "mpjpeg" => Some(Self::Mjpeg),
             _ => None,
         }
@@ -92,6 +102,8 @@ impl Container {
             Self::Mp4 => "video/mp4",
             Self::Mp3 => "audio/mpeg",
             Self::Aac => "audio/aac",
+            Self::Flac => "audio/flac",
+            Self::Wav => "audio/wav",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
             Self::Raw => "application/octet-stream",
         }

@@ -5,6 +5,7 @@
 
 mod audio;
 mod container;
+mod flac;
 mod flv;
 mod jpeg;
 pub mod matroska;
@@ -19,6 +20,7 @@ mod sniff;
 mod testing;
 pub mod ts;
 mod units;
+mod wav;
 mod window;
 
 pub use container::Container;

@@ -1,27 +1,40 @@
 //! Motion JPEG as browsers show it in an `<img>`: `multipart/x-mixed-replace`.
 //!
 //! A browser shows a picture when it has read the boundary behind it. So the boundary is sent with the picture that it
-//! completes, not with the next one, which would be a picture later.
+//! completes, not with the next one, which would be a picture later. Chromium and its kin want to have read the whole head of
+//! the next part: they get [`early`] heads.
 
 use super::PacketBuf;
 use bytes::Bytes;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// What follows each picture.
 const END: &[u8] = b"\r\n--voyandz\r\n";
+
+/// The head of a part that is sent before there is its picture.
+const EARLY: &str = "Content-Type: image/jpeg\r\n\r\n";
 
 /// What a connection gets before its first picture.
 pub fn opening() -> &'static [u8] {
     b"--voyandz\r\n"
 }
 
+/// The moment a picture was captured, as the field `X-Capture-Time` has it: as in RFC 3339, in UTC, with microseconds.
+pub fn capture_time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
 /// One picture as a part, up to and including the boundary behind it. `captured` is the time since 1970 and becomes the
-/// field `X-Timestamp`, in seconds with six decimals.
+/// fields `X-Timestamp`, in seconds with six decimals, and `X-Capture-Time`.
 pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
     let length = jpeg.len();
     let mut head = format!("Content-Type: image/jpeg\r\nContent-Length: {length}\r\n");
     if let Some(time) = captured {
         head.push_str(&format!("X-Timestamp: {}.{:06}\r\n", time.as_secs(), time.subsec_micros()));
+        if let Ok(time) = Timestamp::UNIX_EPOCH.checked_add(time) {
+            head.push_str(&format!("X-Capture-Time: {}\r\n", capture_time(time)));
+        }
     }
     head.push_str("\r\n");
     let mut part = PacketBuf::with_capacity(head.len() + length + END.len());
@@ -29,6 +42,13 @@ pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
     part.extend_from_slice(jpeg);
     part.extend_from_slice(END);
     part
+}
+
+/// The same for a client that is to have the head of a part before its picture: of an [`opening`] or a [`part`], what is to
+/// be sent of it, and the head of the part behind it, which tells neither length nor time, as nobody knows them yet.
+pub fn early(part: &Bytes) -> (Bytes, &'static str) {
+    let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |end| end + 4);
+    (part.slice(head..), EARLY)
 }
 
 /// The picture in a [`part`].
@@ -51,13 +71,25 @@ mod tests {
         assert_eq!(part(jpeg, None).payload(), expect(""));
         assert_eq!(
             part(jpeg, Some(Duration::from_nanos(7_000_042_999))).payload(),
-            expect("X-Timestamp: 7.000042\r\n")
+            expect("X-Timestamp: 7.000042\r\nX-Capture-Time: 1970-01-01T00:00:07.000042Z\r\n")
         );
         let whole = part(jpeg, None).finish(crate::media::Kind::Keyframe).payload();
         assert_eq!(picture_of(&whole).unwrap(), &jpeg[..]);
         assert_eq!(picture_of(&Bytes::from_static(b"no part")), None);
         let boundary = Container::Mjpeg.mimetype().rsplit_once("boundary=").unwrap().1;
         assert_eq!(opening(), format!("--{boundary}\r\n").as_bytes());
+    }
+
+    #[test]
+    fn heads_that_come_early_are_whole_ones() {
+        let jpeg = b"\xff\xd8\xff\xd9";
+        let mut sent = Vec::new();
+        for piece in [opening(), part(jpeg, None).payload(), part(jpeg, Some(Duration::ZERO)).payload()] {
+            let (bytes, head) = early(&Bytes::copy_from_slice(piece));
+            sent.extend([&bytes, head.as_bytes()].concat());
+        }
+        let head = b"--voyandz\r\nContent-Type: image/jpeg\r\n\r\n";
+        assert!(sent == [&head[..], jpeg, b"\r\n", head, jpeg, b"\r\n", head].concat(), "{}", sent.escape_ascii());
     }
 
     #[test]

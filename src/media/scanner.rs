@@ -1,6 +1,7 @@
 //! Cuts a byte stream of any container into packets that begin where a reader may join.
 
 use super::audio::{Adts, Mp3};
+use super::flac;
 use super::flv::Flv;
 use super::jpeg;
 use super::matroska;
@@ -9,6 +10,7 @@ use super::ogg::Ogg;
 use super::sniff::{Sniffed, sniff};
 use super::ts;
 use super::units;
+use super::wav;
 use super::{Container, Kind, PacketBuf};
 use bytes::Bytes;
 
@@ -19,7 +21,8 @@ pub enum Scanned {
     Container(Container),
     /// The container's header as it is now; it replaces an earlier one. TS: the packets of PAT and PMT, which are part
     /// of the following packets as well. Matroska: everything in front of the first cluster, which is not; the size of
-    /// its segment is made unknown. Ogg, FLV and MP4: all in front of the first media, which is not either. MP3 and AAC: none.
+    /// its segment is made unknown. Ogg, FLV, MP4, FLAC and WAV: all in front of the first media, which is not either;
+    /// the sizes in that of WAV are made unknown. MP3 and AAC: none.
     Header(Bytes),
     /// The next media bytes, never empty. MJPEG: one whole JPEG picture.
     Packet {
@@ -33,7 +36,7 @@ pub enum Scanned {
 /// Finds headers and join points in muxed bytes that come in pieces of any size.
 ///
 /// Bytes leave with the call that brings them, except the few that may turn out to begin a join point or a header, and
-/// the pages, tags, fragments and frames of Ogg, FLV, MP4, MP3 and AAC, which leave when they are whole. Memory stays bounded whatever
+/// the pages, tags, fragments and frames of Ogg, FLV, MP4, MP3, AAC and FLAC, which leave when they are whole. Memory stays bounded whatever
 /// comes in.
 #[derive(Debug)]
 pub struct Scanner {
@@ -50,6 +53,8 @@ enum State {
     Mp4(Box<units::Scan<Mp4>>),
     Mp3(Box<units::Scan<Mp3>>),
     Aac(Box<units::Scan<Adts>>),
+    Flac(Box<flac::Scan>),
+    Wav(Box<wav::Scan>),
     Mjpeg(Box<jpeg::Scan>),
     Raw,
 }
@@ -95,6 +100,8 @@ impl Scanner {
             State::Mp4(scan) => scan.finish(out),
             State::Mp3(scan) => scan.finish(out),
             State::Aac(scan) => scan.finish(out),
+            State::Flac(scan) => scan.finish(out),
+            State::Wav(scan) => scan.finish(),
             State::Mjpeg(scan) => scan.finish(),
         }
     }
@@ -110,6 +117,8 @@ impl Scanner {
             State::Mp4(_) => Some(Container::Mp4),
             State::Mp3(_) => Some(Container::Mp3),
             State::Aac(_) => Some(Container::Aac),
+            State::Flac(_) => Some(Container::Flac),
+            State::Wav(_) => Some(Container::Wav),
             State::Mjpeg(_) => Some(Container::Mjpeg),
             State::Raw => Some(Container::Raw),
         }
@@ -137,6 +146,8 @@ impl Scanner {
             Container::Mp4 => State::Mp4(Box::default()),
             Container::Mp3 => State::Mp3(Box::default()),
             Container::Aac => State::Aac(Box::default()),
+            Container::Flac => State::Flac(Box::default()),
+            Container::Wav => State::Wav(Box::default()),
             Container::Mjpeg => State::Mjpeg(Box::default()),
             Container::Raw => State::Raw,
         };
@@ -154,6 +165,8 @@ impl Scanner {
             State::Mp4(scan) => scan.push(bytes, out),
             State::Mp3(scan) => scan.push(bytes, out),
             State::Aac(scan) => scan.push(bytes, out),
+            State::Flac(scan) => scan.push(bytes, out),
+            State::Wav(scan) => scan.push(bytes, out),
             State::Mjpeg(scan) => scan.push(bytes, out),
             State::Raw => {
                 let mut payload = PacketBuf::with_capacity(bytes.len());
@@ -235,6 +248,9 @@ mod tests {
         check(None, b"\xff\xfb\x90\x64", Container::Mp3);
         check(None, b"ID3\x04\0\0\0\0\0\x01", Container::Mp3);
         check(None, b"\xff\xf1\x50\x80\x02\x1f", Container::Aac);
+        check(None, b"fLaC\0", Container::Flac);
+        check(None, b"RIFF\0\0\0\0WAVEfmt ", Container::Wav);
+        check(None, b"RIFF\0\0\0\0AVI LIST", Container::Raw);
         check(None, b"#!text", Container::Raw);
     }
 

@@ -46,6 +46,11 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
         [b'I', ..] => frame::<Mp3>(bytes, Container::Mp3),
         [b'O', ..] => magic(bytes, b"OggS\0").unwrap_or(Sniffed::Is(Container::Ogg)),
         [b'F', ..] => magic(bytes, b"FLV\x01").unwrap_or(Sniffed::Is(Container::Flv)),
+        [b'f', ..] => magic(bytes, b"fLaC").unwrap_or(Sniffed::Is(Container::Flac)),
+        [b'R', ..] => magic(bytes, b"RIFF").unwrap_or_else(|| match bytes.get(8..) {
+            Some(form) => magic(form, b"WAVE").unwrap_or(Sniffed::Is(Container::Wav)),
+            None => Sniffed::Undecided,
+        }),
         // A file type of less than 64 KiB.
         [0, ..] => match bytes {
             [0, 0, _, _, kind @ ..] => magic(kind, b"ftyp").unwrap_or(Sniffed::Is(Container::Mp4)),
@@ -146,6 +151,11 @@ mod tests {
         check(b"OggS", Sniffed::Undecided, Sniffed::Unknown);
         both(b"OggS\0", is(Container::Ogg));
         both(b"FLV\x01", is(Container::Flv));
+        both(b"fLaC", is(Container::Flac));
+        check(b"fLa", Sniffed::Undecided, Sniffed::Unknown);
+        both(b"RIFF\x01\x02\x03\x04WAVE", is(Container::Wav));
+        check(b"RIFF\x01\x02\x03\x04WAV", Sniffed::Undecided, Sniffed::Unknown);
+        both(b"RIFF\x01\x02\x03\x04AVI ", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"FLV\x02", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"\0\0\0\x18ftyp", is(Container::Mp4));
         check(b"\0\0\0\x18fty", Sniffed::Undecided, Sniffed::Unknown);
@@ -164,7 +174,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_decision_comes_in_time_and_stands(
-            first in prop::sample::select(vec![&b"\x47"[..], b"\x1a\x45\xdf\xa3", b"\xff\xd8", b"\xff", b"OggS", b"FLV", b"\0\0", b"ID3", b"--", b"\r\n--", b""]),
+            first in prop::sample::select(vec![&b"\x47"[..], b"\x1a\x45\xdf\xa3", b"\xff\xd8", b"\xff", b"OggS", b"FLV", b"\0\0", b"ID3", b"fLa", b"RIFF1234", b"--", b"\r\n--", b""]),
             rest in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let bytes = [first, &rest].concat();

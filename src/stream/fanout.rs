@@ -2,7 +2,7 @@
 
 use super::{
     meter::{Meter, Reading},
-    ring::{Cursor, Delivery, Entry, Join, Ring},
+    ring::{Cursor, Delivery, Entry, Join, NewestGroup, Ring},
 };
 use crate::media::{Container, Packet};
 use bytes::Bytes;
@@ -155,7 +155,7 @@ impl FanOut {
     }
 
     /// The header and all packets of the newest group of pictures.
-    pub fn newest_group(&self) -> Option<Vec<Bytes>> {
+    pub fn newest_group(&self) -> Option<NewestGroup> {
         self.state().ring.newest_group()
     }
 
@@ -216,6 +216,12 @@ pub struct Reader {
 pub struct Version(u64);
 
 impl Reader {
+    /// Every packet is a picture of its own: the reader gets the newest ones only, at least `interval` apart. What it skips
+    /// because it is slow is a gap; what it skips for the interval is none.
+    pub fn thin(&mut self, interval: Duration) {
+        self.cursor.thin(interval);
+    }
+
     /// What comes next; waits for it. Cancel-safe.
     pub async fn next(&mut self) -> Delivery {
         poll_fn(|context| self.poll_next(context)).await

@@ -13,6 +13,6 @@ mod writer;
 pub use audience::{Attendance, Audience, Member, Progress, Seat};
 pub use fanout::{FanOut, Reader, Version};
 pub use meter::Reading;
-pub use ring::{Delivery, Entry, Join};
+pub use ring::{Delivery, Entry, Join, NewestGroup};
 pub use shared::SharedWriter;
 pub use writer::Writer;

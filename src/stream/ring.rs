@@ -51,10 +51,23 @@ pub enum Delivery {
     End,
 }
 
+/// What a decoder needs for the newest picture.
+#[derive(Debug)]
+pub struct NewestGroup {
+    /// The header and everything from the newest join point on.
+    pub pieces: Vec<Bytes>,
+    /// When the newest packet was captured, on the machine's monotonic clock, as far as that is known.
+    pub captured: Option<Duration>,
+    /// When it came.
+    pub pushed: Instant,
+}
+
 /// A reader's place in a ring.
 #[derive(Debug)]
 pub struct Cursor {
     place: Place,
+    /// Set for a reader of whole pictures.
+    thinning: Option<Thinning>,
     /// Whether the header is still to be delivered.
     header: bool,
     /// The ring's generation when the reader came.
@@ -194,12 +207,15 @@ impl Ring {
         Some(now.saturating_duration_since(slot.pushed))
     }
 
-    /// The header and everything from the newest join point on: what a decoder needs for the newest picture.
-    pub fn newest_group(&self) -> Option<Vec<Bytes>> {
+    /// What a decoder needs for the newest picture.
+    pub fn newest_group(&self) -> Option<NewestGroup> {
         let (join, _) = self.joins.back()?;
+        let newest = self.slots.back()?;
         let header = self.header_for(*join).map(Packet::payload);
         let skip = usize::try_from(join - self.first).ok()?;
-        Some(header.into_iter().chain(self.slots.iter().skip(skip).map(|slot| slot.packet.payload())).collect())
+        let packets = self.slots.iter().skip(skip).map(|slot| slot.packet.payload());
+        let pieces = header.into_iter().chain(packets).collect();
+        Some(NewestGroup { pieces, captured: newest.packet.captured, pushed: newest.pushed })
     }
 
     fn get_slot(&self, at: u64) -> Option<&Slot> {
@@ -215,7 +231,12 @@ impl Cursor {
     /// A reader that enters `ring` at `now`.
     pub fn new(ring: &Ring, entry: Entry, now: Instant) -> Self {
         let place = Place::Joining { join: entry.join, from: ring.end(), since: now };
-        Self { place, header: entry.header, generation: ring.generation }
+        Self { place, thinning: None, header: entry.header, generation: ring.generation }
+    }
+
+    /// Every packet is a picture of its own, and the reader wants the newest ones only, `interval` apart.
+    pub fn thin(&mut self, interval: Duration) {
+        self.thinning = Some(Thinning::new(interval));
     }
 
     /// What the reader gets next; `None` when it has to wait for the ring to change.
@@ -226,6 +247,7 @@ impl Cursor {
         let found = match self.place {
             Place::Joining { join, from, since } => self.join(ring, join, from, since),
             Place::Behind { next, from } => self.resume(ring, next, from),
+            Place::At(next) if self.thinning.is_some() => self.newest(ring, next),
             Place::At(next) if next < ring.first => {
                 // Close to live again, on the newest join point if there is one.
                 let from = ring.joins.back().map_or(ring.end(), |(at, _)| *at);
@@ -268,6 +290,20 @@ impl Cursor {
         }
     }
 
+    /// Steps over all but the newest packet.
+    fn newest(&mut self, ring: &Ring, next: u64) -> Option<Delivery> {
+        let newest = ring.end().checked_sub(1).filter(|newest| *newest >= next)?;
+        let slot = ring.get_slot(newest)?;
+        let thinning = self.thinning.as_mut()?;
+        // Where a rate is asked for, what is left out is no loss.
+        if newest > next && thinning.interval.is_zero() {
+            self.place = Place::At(newest);
+            return Some(Delivery::Gap(newest - next));
+        }
+        self.place = Place::At(newest + 1);
+        thinning.passes(slot.pushed).then(|| Delivery::Packet(slot.packet.clone()))
+    }
+
     fn resume(&mut self, ring: &Ring, next: u64, from: u64) -> Option<Delivery> {
         let (at, notice) = ring.joins.iter().find(|(at, _)| *at >= from)?;
         // First the gap, then the notice, then the packet.
@@ -283,9 +319,88 @@ impl Cursor {
     }
 }
 
+/// Lets pictures through at a rate, as evenly as they come.
+#[derive(Debug)]
+struct Thinning {
+    interval: Duration,
+    /// When the next one may pass.
+    due: Option<Instant>,
+}
+
+impl Thinning {
+    fn new(interval: Duration) -> Self {
+        Self { interval, due: None }
+    }
+
+    /// Whether the picture that came `at` this moment passes. One that comes a little early does, and moves nothing: a
+    /// source with the very rate that is asked for loses none to its jitter.
+    fn passes(&mut self, at: Instant) -> bool {
+        let due = self.due.unwrap_or(at);
+        if at + self.interval / 4 < due {
+            return false;
+        }
+        let late = at.saturating_duration_since(due) > self.interval;
+        self.due = Some(if late { at } else { due } + self.interval);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_are_thinned_evenly() {
+        // The pictures of two seconds, from a source of so many a second, with jitter.
+        #[track_caller]
+        fn check(source: u32, jitter: u32, asked: f64, expected: std::ops::RangeInclusive<usize>) {
+            let mut thinning = Thinning::new(Duration::from_secs_f64(1.0 / asked));
+            let begin = Instant::now();
+            let late = |number: u32| Duration::from_millis(u64::from(number * 7919 % (jitter + 1)));
+            let times = (0..source * 2).map(|number| begin + Duration::from_secs(1) * number / source + late(number));
+            let passed: Vec<Instant> = times.filter(|at| thinning.passes(*at)).collect();
+            assert!(expected.contains(&passed.len()), "{} of {source} at {asked}", passed.len());
+            let closest = passed.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+            assert!(closest >= Duration::from_secs_f64(0.5 / asked) || asked > f64::from(source), "{closest:?}");
+        }
+        check(25, 0, 5.0, 10..=11);
+        check(25, 8, 25.0, 50..=50);
+        check(25, 8, 10.0, 19..=21);
+        check(30, 5, 1.5, 3..=4);
+        check(25, 8, 60.0, 50..=50);
+        check(60, 3, 25.0, 48..=52);
+    }
+
+    #[test]
+    fn reader_of_pictures_skips_to_the_newest() {
+        let mut rig = Rig::new();
+        let mut reader = rig.reader(Join::Live, false);
+        reader.thin(Duration::ZERO);
+        rig.push("K1");
+        assert_eq!(rig.read(&mut reader), "K1 ");
+        rig.push_all(["K2", "K3", "K4"]);
+        assert_eq!(rig.read(&mut reader), "<2> K4 ");
+        assert_eq!(rig.read(&mut reader), "");
+        rig.now += MAX_AGE * 2;
+        rig.push_all(["K5", "K6"]);
+        assert_eq!(rig.read(&mut reader), "<1> K6 ");
+    }
+
+    #[test]
+    fn reader_with_a_rate_of_its_own_loses_nothing_by_it() {
+        let mut rig = Rig::new();
+        let mut reader = rig.reader(Join::Live, false);
+        reader.thin(Duration::from_secs(1));
+        let mut seen = String::new();
+        for number in 0..10 {
+            rig.push(&format!("K{number}"));
+            seen += &rig.read(&mut reader);
+            rig.now += Duration::from_millis(500);
+        }
+        assert_eq!(seen, "K0 K2 K4 K6 K8 ");
+        rig.ring.restart();
+        assert_eq!(rig.read(&mut reader), "|");
+    }
 
     struct Rig {
         ring: Ring,
@@ -375,8 +490,8 @@ mod tests {
         rig.push("c");
         assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, false)), "K2 b c ");
         assert_eq!(rig.ring.first, 2);
-        let group: Vec<u8> = rig.ring.newest_group().unwrap().concat();
-        assert_eq!(group, b"K2bc");
+        let group = rig.ring.newest_group().unwrap();
+        assert_eq!((&group.pieces.concat()[..], group.pushed), (&b"K2bc"[..], rig.now));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::FanOut;
 use crate::{
     media::{Container, Kind, PacketBuf, Scanned, matroska, multipart, ts::Splicer},
-    sys::monotonic,
+    sys::{monotonic, since_1970},
 };
 use bytes::Bytes;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The one writer of a fan-out.
 #[derive(Debug)]
@@ -86,6 +86,11 @@ enum Format {
     },
     /// A header in front of the media, which only newcomers can be given.
     Headed(Container),
+    /// A header in front of media that goes on after any break, as long as the header is the same.
+    Framed {
+        container: Container,
+        header: Option<Bytes>,
+    },
     /// Frames that need nothing around them.
     Bare(Container),
     Mjpeg,
@@ -180,6 +185,7 @@ impl Writer {
             Container::Ts => Format::Ts { splicer: Box::default(), header: None },
             Container::Webm | Container::Mkv => Format::Matroska { container, header: None },
             Container::Ogg | Container::Flv | Container::Mp4 => Format::Headed(container),
+            Container::Flac | Container::Wav => Format::Framed { container, header: None },
             Container::Mp3 | Container::Aac => Format::Bare(container),
             Container::Mjpeg => Format::Mjpeg,
             Container::Raw => Format::Raw,
@@ -189,10 +195,11 @@ impl Writer {
     }
 
     fn known(&self) -> Option<Container> {
-        match self.format {
+        match &self.format {
             Format::Unknown => None,
             Format::Ts { .. } => Some(Container::Ts),
-            Format::Matroska { container, .. } | Format::Headed(container) | Format::Bare(container) => Some(container),
+            Format::Matroska { container, .. } | Format::Framed { container, .. } => Some(*container),
+            Format::Headed(container) | Format::Bare(container) => Some(*container),
             Format::Mjpeg => Some(Container::Mjpeg),
             Format::Raw => Some(Container::Raw),
         }
@@ -253,6 +260,12 @@ impl Writer {
                 }
                 *current = Some(header.clone());
             }
+            Format::Framed { header: current, .. } => {
+                if self.has_written && current.as_ref() == Some(&header) {
+                    return;
+                }
+                *current = Some(header.clone());
+            }
             // Serial numbers of Ogg and times of FLV and MP4 begin anew.
             Format::Headed(_) => {}
             Format::Unknown | Format::Ts { .. } | Format::Bare(_) | Format::Mjpeg | Format::Raw => return,
@@ -308,8 +321,9 @@ impl Writer {
             }
             // One place in unknown bytes is as good as another.
             Format::Raw => kind = Kind::Keyframe,
-            Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(wall_clock)),
-            Format::Unknown | Format::Matroska { .. } | Format::Headed(_) | Format::Bare(_) => {}
+            Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(since_1970)),
+            Format::Unknown | Format::Matroska { .. } | Format::Framed { .. } | Format::Headed(_) | Format::Bare(_) => {
+            }
         }
         let mut packet = payload.finish(kind);
         packet.captured = captured;
@@ -334,12 +348,6 @@ impl Writer {
             Scanned::Packet { kind, payload } => self.packet(kind, payload, None, false),
         }
     }
-}
-
-/// A time of the monotonic clock as time since 1970.
-fn wall_clock(time: Duration) -> Option<Duration> {
-    let age = monotonic().saturating_sub(time);
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.checked_sub(age)
 }
 
 fn set_if_changed(fanout: &FanOut, current: &mut Option<Bytes>, new: Option<Bytes>) {
@@ -530,6 +538,23 @@ mod tests {
             assert_eq!(read(&mut reader), if is_headed { vec![text("header"), text("a")] } else { vec![text("a")] });
             run(b"b");
             assert_eq!(read(&mut reader), [if is_headed { None } else { text("b") }], "{container}");
+        }
+    }
+
+    #[test]
+    fn flac_and_wav_go_on_behind_the_same_header() {
+        for container in [Container::Flac, Container::Wav] {
+            let (mut writer, mut reader) = writer(container, false);
+            let mut run = |header: &'static [u8], frame| {
+                writer.begin();
+                writer.header(Bytes::from_static(header), false);
+                writer.packet(Kind::Keyframe, payload(frame), None, false);
+            };
+            run(b"mono", b"a");
+            run(b"mono", b"b");
+            assert_eq!(read(&mut reader), [text("mono"), text("a"), text("b")]);
+            run(b"stereo", b"c");
+            assert_eq!(read(&mut reader), [None]);
         }
     }
 

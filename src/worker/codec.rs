@@ -45,6 +45,7 @@ pub(super) fn container(caps: &gst::CapsRef) -> Option<Container> {
         "video/x-matroska" | "audio/x-matroska" => Some(Container::Mkv),
         "application/ogg" | "audio/ogg" | "video/ogg" => Some(Container::Ogg),
         "video/x-flv" => Some(Container::Flv),
+        "audio/x-flac" => Some(Container::Flac),
         "image/jpeg" => Some(Container::Mjpeg),
         _ => None,
     }
@@ -124,7 +125,7 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         Container::Ogg => Some("oggmux"),
         Container::Flv => Some("flvmux"),
         Container::Mp4 => Some("mp4mux"),
-        Container::Mp3 | Container::Aac | Container::Mjpeg | Container::Raw => None,
+        Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg | Container::Raw => None,
     }
 }
 

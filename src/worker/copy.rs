@@ -36,7 +36,7 @@ pub(super) fn text(
     let Some(muxer) = codec::muxer(container) else {
         return match (container, video) {
             (Container::Mjpeg, Some(encoder)) => Ok((format!("video. {encoder}! identity silent=true"), remarks)),
-            (Container::Mp3 | Container::Aac, _) => match audio {
+            (Container::Mp3 | Container::Aac | Container::Flac | Container::Wav, _) => match audio {
                 Some(encoder) => Ok((format!("audio. {encoder}! {}", frames(container)), remarks)),
                 None => Err("the feed has no audio track".into()),
             },
@@ -146,6 +146,10 @@ fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option
             Some("! audioconvert ! audioresample ! avenc_aac ".into())
         }
         (TrackKind::Audio, Container::Mp3) => Some("! audioconvert ! audioresample ! lamemp3enc ".into()),
+        (TrackKind::Audio, Container::Flac) => {
+            Some("! audioconvert ! audioresample ! audio/x-raw,format=S16LE ! flacenc blocksize=1024 ".into())
+        }
+        (TrackKind::Audio, Container::Wav) => Some("! audioconvert ! audioresample ! audio/x-raw,format=S16LE ".into()),
         (TrackKind::Audio, Container::Webm | Container::Mkv | Container::Ogg) => {
             Some("! audioconvert ! audioresample ! opusenc ".into())
         }
@@ -157,6 +161,8 @@ fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option
 fn frames(container: Container) -> &'static str {
     match container {
         Container::Aac => "aacparse ! audio/mpeg,stream-format=adts",
+        Container::Flac => "flacparse",
+        Container::Wav => "wavenc",
         _ => "mpegaudioparse",
     }
 }

@@ -133,6 +133,9 @@ impl Group {
             if self.is_waiting() {
                 pause = pause.min(TICK);
             }
+            if !self.asked.is_empty() {
+                pause = pause.min(picture::TICK);
+            }
             match self.receiver.recv_timeout(pause) {
                 Ok(Event::Closed | Event::Control(ToWorker::Exit)) => return Ok(()),
                 Ok(event) => self.handle(event)?,

@@ -16,6 +16,11 @@ use std::{sync::Arc, time::Duration};
 /// Most bytes of a Matroska block or an MP4 fragment that is not whole yet.
 const MAX_BLOCK: usize = 32 << 20;
 
+/// How headers of FLAC begin in caps, which have them as Ogg does: so many bytes are in front of what is FLAC itself
+/// (RFC 9639, section 10.1).
+const OGG_FLAC: &[u8] = b"\x7fFLAC";
+const OGG_FLAC_HEAD: usize = 9;
+
 /// Makes frames of one stream.
 pub(super) struct Packetizer {
     outlet: Arc<Outlet>,
@@ -51,7 +56,7 @@ impl Packetizer {
     /// The muxer's caps, which may hold a new container header.
     pub(super) fn caps(&mut self, caps: &gst::CapsRef) {
         let buffers = caps.structure(0).and_then(|structure| structure.get::<gst::ArrayRef>("streamheader").ok());
-        let header: Vec<u8> = buffers
+        let mut header: Vec<u8> = buffers
             .iter()
             .flat_map(|array| array.iter())
             .filter_map(|value| value.get::<gst::Buffer>().ok())
@@ -59,9 +64,15 @@ impl Packetizer {
             .flatten()
             .collect();
         // A scanner finds the header among the buffers.
-        let is_told = matches!(self.container, Container::Ts | Container::Webm | Container::Mkv | Container::Mjpeg);
+        let is_told = matches!(
+            self.container,
+            Container::Ts | Container::Webm | Container::Mkv | Container::Flac | Container::Mjpeg
+        );
         if header.is_empty() || !is_told {
             return;
+        }
+        if self.container == Container::Flac && header.starts_with(OGG_FLAC) {
+            header.drain(..OGG_FLAC_HEAD);
         }
         self.sound_only = self.container == Container::Ts && !has_pictures(&header);
         if self.header.as_ref() != Some(&header) {
@@ -105,13 +116,22 @@ impl Packetizer {
                     }
                 }
             }
-            Container::Ogg | Container::Flv | Container::Mp3 | Container::Aac => {
+            Container::Ogg | Container::Flv | Container::Mp3 | Container::Aac | Container::Wav => {
                 self.scan(&joined(buffers), captured);
             }
             Container::Mp4 => {
                 let time = buffers.iter().find_map(|buffer| buffer.dts_or_pts());
                 if let Some(fragment) = self.fragments.push(&joined(buffers), time.map(Duration::from)) {
                     self.scan(&fragment, captured);
+                }
+            }
+            Container::Flac => {
+                for buffer in buffers {
+                    let Ok(map) = buffer.clone().into_mapped_buffer_readable() else { continue };
+                    // Metadata travel as caps.
+                    if map.starts_with(&[0xff]) {
+                        self.send(true, captured, Payload::Mapped(vec![map]));
+                    }
                 }
             }
             Container::Mjpeg => {

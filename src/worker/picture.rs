@@ -8,7 +8,7 @@ use super::{
     sync::{dispose, lock},
     track::Still,
 };
-use crate::ipc::{FrameKind, FromWorker, PictureFault, PictureFormat};
+use crate::ipc::{FrameKind, FromWorker, PictureFault, PictureFormat, Rendition};
 use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
@@ -28,16 +28,20 @@ use std::{
 pub(super) const MAX_REQUESTS: usize = 16;
 /// How long a request waits for the first picture of a stream that has just started.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between two looks whether a picture that is asked for can be made.
+pub(super) const TICK: Duration = Duration::from_millis(5);
 /// How long bytes wait for their request.
 const BYTES_AGE: Duration = Duration::from_secs(10);
 /// How many bytes wait for requests.
 const BYTES_TOTAL: usize = 128 << 20;
 /// How long one decoder or encoder may take.
 pub(super) const WORK: gst::ClockTime = gst::ClockTime::from_seconds(8);
-/// How long an encoded picture is kept for others who ask for the same one.
+/// How long a picture and its encoder are kept for others who ask for the same one, or the next.
 const SHARE: Duration = Duration::from_secs(2);
-/// The quality at which a JPEG track's own pictures are good enough.
-const USUAL_QUALITY: u8 = 85;
+/// How many encoders are kept.
+const MAX_ENCODERS: usize = 4;
+/// What a JPEG track's own pictures are good enough for.
+const USUAL: Rendition = Rendition::of(PictureFormat::Jpeg { quality: 85 });
 
 /// What one picture is made of.
 pub(super) enum Material {
@@ -49,8 +53,9 @@ pub(super) enum Material {
 
 struct Job {
     id: u32,
-    format: PictureFormat,
+    rendition: Rendition,
     material: Material,
+    captured: Option<Duration>,
 }
 
 /// The picture thread's queue.
@@ -94,11 +99,11 @@ impl Pictures {
         let (count, told) = (in_work.clone(), events.clone());
         std::thread::Builder::new().name("pictures".into()).spawn(move || {
             let mut shared = Shared::default();
-            for job in queue {
-                let made = shared.picture(job.format, job.material);
+            while let Some(job) = shared.next(&queue) {
+                let made = shared.picture(job.rendition, job.material);
                 let sent = made.and_then(|picture| {
                     let payload = Payload::Owned(picture.to_vec());
-                    let sent = writer.push(FrameKind::Picture, job.id, false, None, payload);
+                    let sent = writer.push(FrameKind::Picture, job.id, false, job.captured, payload);
                     if sent { Ok(()) } else { Err(PictureFault::Failed("the server does not read".into())) }
                 });
                 if let Err(fault) = sent {
@@ -116,82 +121,174 @@ impl Pictures {
         self.in_work.load(Ordering::Relaxed)
     }
 
-    /// Makes a picture and sends it, some time later.
-    pub(super) fn make(&self, id: u32, format: PictureFormat, material: Material) {
+    /// Makes a picture of what was `captured` then, and sends it, some time later.
+    pub(super) fn make(&self, id: u32, rendition: Rendition, material: Material, captured: Option<Duration>) {
         self.in_work.fetch_add(1, Ordering::Relaxed);
-        if self.jobs.send(Job { id, format, material }).is_err() {
+        if self.jobs.send(Job { id, rendition, material, captured }).is_err() {
             let fault = PictureFault::Failed("the picture thread is gone".into());
             self.events.send(Event::Say(FromWorker::PictureFailed { id, fault }));
         }
     }
 }
 
-/// Pictures made a moment ago, for those who ask for the same ones.
+/// What was made and used a moment ago, for those who ask for the same, or for the next picture.
 #[derive(Default)]
-struct Shared(HashMap<(u32, PictureFormat), Made>);
+struct Shared {
+    pictures: HashMap<(u32, Rendition), Made<Arc<[u8]>>>,
+    decoded: HashMap<u32, Made<(gst::Caps, gst::Buffer)>>,
+    encoders: Vec<Encoder>,
+}
 
-/// A picture made, what it was made of, and when.
-struct Made {
+/// Something made, what it was made of, and when.
+struct Made<T> {
     of: Identity,
     at: Instant,
-    picture: Arc<[u8]>,
+    what: T,
 }
 
 /// Tells one picture of a track from another.
 type Identity = (Option<gst::ClockTime>, usize);
 
+impl<T: Clone> Made<T> {
+    /// What was made, if it was of this picture.
+    fn get(made: Option<&Self>, of: Identity) -> Option<T> {
+        made.filter(|made| made.of == of && of.0.is_some()).map(|made| made.what.clone())
+    }
+}
+
 impl Shared {
-    fn picture(&mut self, format: PictureFormat, material: Material) -> Result<Arc<[u8]>, PictureFault> {
-        self.0.retain(|_, made| made.at.elapsed() < SHARE);
+    /// The next job; `None` at the end. Lets go of what is old meanwhile, and then waits without waking.
+    fn next(&mut self, queue: &mpsc::Receiver<Job>) -> Option<Job> {
+        loop {
+            self.tidy();
+            if self.pictures.is_empty() && self.decoded.is_empty() && self.encoders.is_empty() {
+                return queue.recv().ok();
+            }
+            match queue.recv_timeout(SHARE) {
+                Ok(job) => return Some(job),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        self.pictures.retain(|_, made| made.at.elapsed() < SHARE);
+        self.decoded.retain(|_, made| made.at.elapsed() < SHARE);
+        self.encoders.retain(|encoder| encoder.used.elapsed() < SHARE);
+    }
+
+    fn picture(&mut self, rendition: Rendition, material: Material) -> Result<Arc<[u8]>, PictureFault> {
         let (stream, still) = match material {
             Material::Bytes(bytes) => {
                 let (caps, buffer) = muxed::last_picture(bytes)?;
-                return encode(format, &caps, &buffer);
+                return self.encode(rendition, &caps, &buffer);
             }
             Material::Stream(stream, still) => (stream, still),
         };
-        let newest = match &still {
-            Still::Raw(_, buffer) => Some(buffer),
-            Still::Encoded(_, buffers) => buffers.last(),
-        };
-        let identity = newest.map_or((None, 0), |buffer| (buffer.pts(), buffer.size()));
-        if let Some(made) = self.0.get(&(stream, format))
-            && made.of == identity
-            && identity.0.is_some()
-        {
-            return Ok(made.picture.clone());
+        let of = still.newest().map_or((None, 0), |buffer| (buffer.pts(), buffer.size()));
+        if let Some(picture) = Made::get(self.pictures.get(&(stream, rendition)), of) {
+            return Ok(picture);
         }
-        let picture = make(format, &still)?;
-        let made = Made { of: identity, at: Instant::now(), picture: picture.clone() };
-        self.0.insert((stream, format), made);
+        let picture = self.make(rendition, stream, &still, of)?;
+        self.pictures.insert((stream, rendition), Made { of, at: Instant::now(), what: picture.clone() });
+        Ok(picture)
+    }
+
+    fn make(
+        &mut self,
+        rendition: Rendition,
+        stream: u32,
+        still: &Still,
+        of: Identity,
+    ) -> Result<Arc<[u8]>, PictureFault> {
+        let (caps, buffers) = match still {
+            Still::Raw(caps, buffer) => return self.encode(rendition, caps, buffer),
+            Still::Encoded(caps, buffers) => (caps, buffers),
+        };
+        let jpeg = caps.structure(0).is_some_and(|structure| structure.name() == "image/jpeg");
+        if let (true, USUAL, Some(buffer)) = (jpeg, rendition, buffers.last())
+            && let Ok(map) = buffer.map_readable()
+        {
+            return Ok(map.as_slice().into());
+        }
+        let (caps, buffer) = match Made::get(self.decoded.get(&stream), of) {
+            Some(decoded) => decoded,
+            None => {
+                let what = decode(caps, buffers)?;
+                self.decoded.insert(stream, Made { of, at: Instant::now(), what: what.clone() });
+                what
+            }
+        };
+        self.encode(rendition, &caps, &buffer)
+    }
+
+    /// Encodes with an encoder that is at hand for such pictures, or with a new one, which is then kept.
+    fn encode(
+        &mut self,
+        rendition: Rendition,
+        caps: &gst::Caps,
+        buffer: &gst::Buffer,
+    ) -> Result<Arc<[u8]>, PictureFault> {
+        let known = self.encoders.iter().position(|encoder| encoder.rendition == rendition && encoder.caps == *caps);
+        let mut encoder = match known {
+            Some(at) => self.encoders.swap_remove(at),
+            None => Encoder::new(rendition, caps)?,
+        };
+        let picture = encoder.encode(buffer)?;
+        // One that failed is not kept; of the others, the one that was used least recently goes.
+        if self.encoders.len() >= MAX_ENCODERS
+            && let Some(oldest) = (0..self.encoders.len()).min_by_key(|at| self.encoders.get(*at).map(|it| it.used))
+        {
+            self.encoders.swap_remove(oldest);
+        }
+        self.encoders.push(encoder);
         Ok(picture)
     }
 }
 
-fn make(format: PictureFormat, still: &Still) -> Result<Arc<[u8]>, PictureFault> {
-    let (caps, buffers) = match still {
-        Still::Raw(caps, buffer) => return encode(format, caps, buffer),
-        Still::Encoded(caps, buffers) => (caps, buffers),
-    };
-    let jpeg = caps.structure(0).is_some_and(|structure| structure.name() == "image/jpeg");
-    if let (true, PictureFormat::Jpeg { quality: USUAL_QUALITY }, Some(buffer)) = (jpeg, format, buffers.last())
-        && let Ok(map) = buffer.map_readable()
-    {
-        return Ok(map.as_slice().into());
-    }
-    let (caps, buffer) = decode(caps, buffers)?;
-    encode(format, &caps, &buffer)
+/// Encodes pictures of one kind, one after the other.
+struct Encoder {
+    rendition: Rendition,
+    caps: gst::Caps,
+    line: Line,
+    used: Instant,
 }
 
-fn encode(format: PictureFormat, caps: &gst::Caps, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
-    let encoder = match format {
-        PictureFormat::Jpeg { quality } => format!("{} ! jpegenc quality={}", copy::JPEG_PIXELS, quality.clamp(1, 100)),
-        PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
-    };
-    let text = format!("appsrc name=in format=time ! {encoder} ! appsink name=out sync=false wait-on-eos=false");
-    let sample = run(&text, caps, std::slice::from_ref(buffer))?;
-    let picture = sample.as_ref().and_then(|sample| sample.buffer()).and_then(|buffer| buffer.map_readable().ok());
-    picture.map(|map| map.as_slice().into()).ok_or_else(|| PictureFault::Failed("the encoder gave nothing".into()))
+impl Encoder {
+    fn new(rendition: Rendition, caps: &gst::Caps) -> Result<Self, PictureFault> {
+        let text = match rendition.format {
+            PictureFormat::Jpeg { quality } => format!("{} ! jpegenc quality={quality}", copy::JPEG_PIXELS),
+            PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
+            PictureFormat::Webp { quality } => format!("videoconvert ! webpenc quality={quality} speed=2"),
+        };
+        let size = shown_at(caps).and_then(|source| rendition.size(source));
+        let scale = size.map_or_else(String::new, |(width, height)| {
+            format!("videoscale ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! ")
+        });
+        let text = format!("appsrc name=in format=time ! {scale}{text} ! appsink name=out sync=false");
+        Ok(Self { rendition, caps: caps.clone(), line: Line::new(&text, caps)?, used: Instant::now() })
+    }
+
+    fn encode(&mut self, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
+        self.used = Instant::now();
+        // A failure is told on the bus.
+        let _ = self.line.source.push_buffer(buffer.clone());
+        let sample = self.line.sink.try_pull_sample(WORK);
+        let picture = sample.as_ref().and_then(|sample| sample.buffer()).and_then(|buffer| buffer.map_readable().ok());
+        let picture = picture.map(|map| map.as_slice().into());
+        picture.ok_or_else(|| PictureFault::Failed(self.line.fault().unwrap_or("the encoder gave nothing".into())))
+    }
+}
+
+/// Width and height of raw pictures when their pixels are square.
+fn shown_at(caps: &gst::Caps) -> Option<(u32, u32)> {
+    let structure = caps.structure(0)?;
+    let side = |name| structure.get::<i32>(name).ok().and_then(|side| u32::try_from(side).ok());
+    let (width, height) = (side("width")?, side("height")?);
+    let ratio = structure.get::<gst::Fraction>("pixel-aspect-ratio").unwrap_or(gst::Fraction::new(1, 1));
+    let shown = i64::from(width) * i64::from(ratio.numer()) / i64::from(ratio.denom()).max(1);
+    Some((u32::try_from(shown).unwrap_or(width), height))
 }
 
 /// The last picture of encoded ones.
@@ -205,43 +302,96 @@ pub(super) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<(gst::
 
 /// Pushes buffers through a short pipeline; what comes out last.
 fn run(text: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Option<gst::Sample>, PictureFault> {
-    let failed = |error: gst::glib::Error| PictureFault::Failed(error.message().to_owned());
-    let pipeline = gst::parse::launch(text).map_err(failed)?;
-    let Ok(pipeline) = pipeline.downcast::<gst::Pipeline>() else {
-        return Err(PictureFault::Failed("no pipeline".into()));
-    };
-    let last = push_through(&pipeline, caps, buffers);
-    dispose(pipeline, || {});
-    last
-}
-
-fn push_through(
-    pipeline: &gst::Pipeline,
-    caps: &gst::Caps,
-    buffers: &[gst::Buffer],
-) -> Result<Option<gst::Sample>, PictureFault> {
-    let failed = |text: &str| PictureFault::Failed(text.to_owned());
-    let source = pipeline.by_name("in").and_then(|element| element.downcast::<gst_app::AppSrc>().ok());
-    let sink = pipeline.by_name("out").and_then(|element| element.downcast::<gst_app::AppSink>().ok());
-    let (Some(source), Some(sink), Some(bus)) = (source, sink, pipeline.bus()) else {
-        return Err(failed("no pipeline"));
-    };
-    source.set_max_bytes(0);
-    source.set_caps(Some(caps));
-    let _ = pipeline.set_state(gst::State::Playing);
+    let line = Line::new(text, caps)?;
     for buffer in buffers {
         // A failure is told on the bus.
-        let _ = source.push_buffer(buffer.clone());
+        let _ = line.source.push_buffer(buffer.clone());
     }
-    let _ = source.end_of_stream();
+    let _ = line.source.end_of_stream();
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = bus.timed_pop_filtered(WORK, &ends).ok_or_else(|| failed("it takes too long"))?;
-    let sample = sink.try_pull_sample(gst::ClockTime::ZERO);
+    let message = line.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(WORK, &ends));
+    let message = message.ok_or_else(|| PictureFault::Failed("it takes too long".into()))?;
+    let sample = line.sink.try_pull_sample(gst::ClockTime::ZERO);
     match message.view() {
         // The end of the bytes may be cut; a picture before that is good.
         gst::MessageView::Error(error) if sample.is_none() => {
-            Err(failed(&describe(message.src(), &error.error(), error.debug())))
+            Err(PictureFault::Failed(describe(message.src(), &error.error(), error.debug())))
         }
         _ => Ok(sample),
+    }
+}
+
+/// A short pipeline that plays, from an `appsrc name=in` to an `appsink name=out`.
+struct Line {
+    pipeline: gst::Pipeline,
+    source: gst_app::AppSrc,
+    sink: gst_app::AppSink,
+}
+
+impl Line {
+    fn new(text: &str, caps: &gst::Caps) -> Result<Self, PictureFault> {
+        let failed = |text: &str| PictureFault::Failed(text.to_owned());
+        let pipeline = gst::parse::launch(text).map_err(|error| failed(error.message()))?;
+        let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| failed("no pipeline"))?;
+        let source = pipeline.by_name("in").and_then(|element| element.downcast::<gst_app::AppSrc>().ok());
+        let sink = pipeline.by_name("out").and_then(|element| element.downcast::<gst_app::AppSink>().ok());
+        let (Some(source), Some(sink)) = (source, sink) else { return Err(failed("no pipeline")) };
+        source.set_max_bytes(0);
+        source.set_caps(Some(caps));
+        let line = Self { pipeline, source, sink };
+        let _ = line.pipeline.set_state(gst::State::Playing);
+        Ok(line)
+    }
+
+    /// Why nothing comes out.
+    fn fault(&self) -> Option<String> {
+        let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(error) => Some(describe(message.src(), &error.error(), error.debug())),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        dispose(self.pipeline.clone(), || {});
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(shared: &mut Shared, width: i32, rendition: Rendition) -> Arc<[u8]> {
+        let caps = gst::Caps::builder("video/x-raw").field("format", "I420").field("width", width).field("height", 64);
+        let caps = caps.field("framerate", gst::Fraction::new(10, 1)).build();
+        let buffer = gst::Buffer::from_slice(vec![128; width as usize * 64 * 3 / 2]);
+        shared.encode(rendition, &caps, &buffer).unwrap()
+    }
+
+    #[test]
+    fn an_encoder_at_hand_makes_the_next_picture() {
+        gst::init().unwrap();
+        let (mut shared, low) = (Shared::default(), Rendition::of(PictureFormat::Jpeg { quality: 10 }));
+        for (width, rendition, encoders) in
+            [(64, USUAL, 1), (64, USUAL, 1), (64, low, 2), (64, USUAL, 2), (32, USUAL, 3), (32, USUAL, 3)]
+        {
+            let picture = image::load_from_memory(&made(&mut shared, width, rendition)).unwrap();
+            assert_eq!((picture.width(), picture.height()), (width as u32, 64));
+            assert_eq!(shared.encoders.len(), encoders);
+        }
+        (1..20).for_each(|quality| drop(made(&mut shared, 64, Rendition::of(PictureFormat::Jpeg { quality }))));
+        assert_eq!(shared.encoders.len(), MAX_ENCODERS);
+    }
+
+    #[test]
+    fn a_fault_says_why_and_keeps_no_encoder() {
+        gst::init().unwrap();
+        let mut shared = Shared::default();
+        let caps = gst::Caps::new_empty_simple("video/x-h264");
+        let fault = shared.encode(USUAL, &caps, &gst::Buffer::from_slice([0; 9])).unwrap_err();
+        assert!(matches!(&fault, PictureFault::Failed(why) if why.contains("in")), "{fault:?}");
+        assert!(shared.encoders.is_empty());
     }
 }

@@ -119,6 +119,16 @@ pub(super) enum Still {
     Encoded(gst::Caps, Vec<gst::Buffer>),
 }
 
+impl Still {
+    /// The buffer of the picture that is shown.
+    pub(super) fn newest(&self) -> Option<&gst::Buffer> {
+        match self {
+            Self::Raw(_, buffer) => Some(buffer),
+            Self::Encoded(_, buffers) => buffers.last(),
+        }
+    }
+}
+
 impl Track {
     pub(super) fn new(kind: TrackKind, named: bool, order: usize) -> Arc<Self> {
         Arc::new(Self {

@@ -1,7 +1,7 @@
 //! What a browser makes of it.
 
 use crate::rig::{
-    Server,
+    Launch, Server,
     browser::Browser,
     have, holds_for,
     http::{self, Next},
@@ -43,6 +43,40 @@ fn page_shows_moving_pictures() {
         return window.changes > 5";
     browser.wait(look, secs(10));
     assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn browser_shows_the_picture_that_came_last() {
+    if !have_browser() {
+        return;
+    }
+    let launch = Launch::bare();
+    let file = |name: &str, colour: [u8; 3]| {
+        let path = launch.folder().join(name);
+        image::RgbImage::from_pixel(64, 64, image::Rgb(colour)).save(&path).unwrap();
+        path.display().to_string()
+    };
+    let (red, blue, go) = (file("red.jpg", [255, 0, 0]), file("blue.jpg", [0, 0, 255]), launch.folder().join("go"));
+    // Red again and again, and once it may, blue once and nothing more.
+    let command =
+        shell(&format!("while [ ! -e {} ]; do cat {red}; sleep 0.2; done; cat {blue}; exec sleep 1000", go.display()));
+    let yaml = format!("feeds: {{cam: {{command: {command}}}}}\nstreams: {{cam.mjpeg: {{feed: cam}}}}");
+    let (server, browser) = (launch.with(&yaml).start(), Browser::start());
+    browser.open(&server.url("/"));
+    let shows = |red: u8, blue: u8| {
+        let look = format!(
+            "const img = document.querySelector('img'), canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [1, 1];
+            const context = canvas.getContext('2d');
+            context.drawImage(img, 0, 0, 1, 1);
+            const [red, , blue] = context.getImageData(0, 0, 1, 1).data;
+            return Math.abs(red - {red}) < 20 && Math.abs(blue - {blue}) < 20"
+        );
+        browser.wait(&look, secs(4));
+    };
+    shows(255, 0);
+    std::fs::write(go, "").unwrap();
+    shows(0, 255);
 }
 
 #[test]

@@ -8,7 +8,11 @@ use crate::rig::{
     secs, wait_until,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::{io::Write, net::Shutdown, time::Instant};
+use std::{
+    io::Write,
+    net::Shutdown,
+    time::{Instant, SystemTime},
+};
 
 fn small() -> (Server, std::path::PathBuf) {
     let launch = Launch::bare();
@@ -41,6 +45,92 @@ fn d6_mjpeg_has_whole_pictures() {
     }
     let marks = |mark: [u8; 2]| parts.iter().flat_map(|part| part.windows(2)).filter(|two| **two == mark).count();
     assert_eq!((marks([0xff, 0xd8]), marks([0xff, 0xd9])), (parts.len(), parts.len()));
+}
+
+#[test]
+fn d6_mjpeg_comes_as_often_as_asked() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+        streams:
+          cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
+          cam.ts: {{feed: cam, video: {H264}}}
+        "
+    ));
+    let _viewer = server.get("/cam.mjpeg").piece(SOON);
+    for (fps, expected) in [("5", 13..18), ("0.5", 1..4), ("100", 50..90)] {
+        let mut answer = server.get(&format!("/cam.mjpeg?fps={fps}"));
+        let mimetype = answer.header("content-type").unwrap().to_owned();
+        let bytes = answer.collect(secs(3));
+        let parts = multipart::parts(&mimetype, &bytes);
+        assert!(expected.contains(&parts.len()), "{} parts in 3 s at {fps} a second", parts.len());
+        parts.into_iter().for_each(|part| drop(media::picture(part)));
+    }
+    for target in ["/cam.mjpeg?fps=0", "/cam.mjpeg?fps=many", "/cam.ts?fps=5"] {
+        let mut answer = server.get(target);
+        let (status, sentence) = (answer.status, String::from_utf8(answer.rest(SOON)).unwrap());
+        assert!(status == 400 && sentence.contains("fps="), "{target}: {status} {sentence}");
+    }
+    assert_eq!(server.get("/cam.mjpeg?fps=5").header("x-accel-buffering"), Some("no"));
+}
+
+#[test]
+fn d6_chromium_has_the_head_of_a_part_before_its_picture() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+        streams: {{cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}}}
+        "
+    ));
+    let agent = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0 Safari/537.36\r\n";
+    let head = b"--voyandz\r\nContent-Type: image/jpeg\r\n\r\n";
+    for version in ["1.1", "1.0"] {
+        let mut answer =
+            http::send(server.address(), &format!("GET /cam.mjpeg HTTP/{version}\r\nHost: x\r\n{agent}\r\n"));
+        assert_eq!(answer.is_chunked(), version == "1.1");
+        let bytes = answer.collect(secs(2));
+        let mut parts = bytes.windows(head.len()).enumerate().filter(|(_, bytes)| bytes == head).map(|(at, _)| at);
+        assert_eq!(parts.next(), Some(0));
+        let (mut from, mut count) = (head.len(), 0);
+        for at in parts {
+            let picture = bytes[from..at].strip_suffix(b"\r\n").unwrap();
+            assert!(picture.ends_with(&[0xff, 0xd9]));
+            media::picture(picture);
+            (from, count) = (at + head.len(), count + 1);
+        }
+        assert!(count > 20, "{count} pictures");
+    }
+}
+
+#[test]
+fn d6_slow_viewer_of_mjpeg_skips_whole_pictures() {
+    let server = Server::start(
+        "
+        feeds: {cam: {pipeline: 'videotestsrc is-live=true pattern=snow ! video/x-raw,width=640,height=480,framerate=25/1 ! queue'}}
+        streams: {cam.mjpeg: {feed: cam, video: {codec: mjpeg, quality: 90}}}
+        ",
+    );
+    let mut answer = server.get("/cam.mjpeg");
+    let mimetype = answer.header("content-type").unwrap().to_owned();
+    // It reads 1 MB a second of five.
+    let mut bytes = Vec::new();
+    for _ in 0..30 {
+        bytes.extend(answer.take(100_000, SOON));
+        std::thread::sleep(millis(100));
+    }
+    let last = SystemTime::now();
+    let parts = multipart::parts(&mimetype, &bytes);
+    assert!((5..60).contains(&parts.len()), "{} parts", parts.len());
+    parts.iter().for_each(|part| drop(media::picture(part)));
+    // What is on its way waits in buffers of the kernel; nothing older does in the server.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let times: Vec<f64> =
+        text.lines().filter_map(|line| line.strip_prefix("X-Timestamp: ")?.trim().parse().ok()).collect();
+    assert!(times.len() >= parts.len() && times.is_sorted(), "{times:?}");
+    let now = last.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let age = now - times.last().unwrap();
+    println!("{} pictures, the last {age:.2} s old", parts.len());
+    assert!(age < 3.5, "the last picture is {age:.2} s old");
 }
 
 #[test]

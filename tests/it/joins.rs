@@ -246,6 +246,8 @@ fn jukebox() -> Server {
           their-ogg: {{command: {}, mode: continuous}}
           their-mp3: {{command: {}, mode: continuous}}
           their-aac: {{command: {}, mode: continuous}}
+          their-flac: {{command: {}, mode: continuous}}
+          their-wav: {{command: {}, mode: continuous}}
         streams:
           own.flv: {{feeds: [cam, mic], video: {H264}, audio: {{codec: aac}}}}
           own.mp4: {{feeds: [cam, mic], video: {H264}, audio: {{codec: aac}}}}
@@ -257,6 +259,10 @@ fn jukebox() -> Server {
           own.ogg: {{feed: mic, audio: {{codec: opus}}}}
           own.mp3: {{feed: mic, audio: {{codec: mp3}}}}
           own.aac: {{feed: mic, audio: {{codec: aac}}}}
+          own.flac: {{feed: mic, audio: {{codec: flac, channels: 1}}}}
+          own.wav: {{feed: mic, audio: {{codec: pcm, rate: 16000}}}}
+          usual.flac: {{feed: mic}}
+          usual.wav: {{feed: mic}}
           usual.ogg: {{feed: mic}}
           usual.mp3: {{feed: mic}}
           usual.aac: {{feed: mic}}
@@ -264,21 +270,25 @@ fn jukebox() -> Server {
           their.ogg: {{feed: their-ogg}}
           their.mp3: {{feed: their-mp3}}
           their.aac: {{feed: their-aac}}
+          their.flac: {{feed: their-flac}}
+          their.wav: {{feed: their-wav}}
         ",
         ffmpeg(&format!("{h264}, -f, flv")),
         ffmpeg(&format!("{h264}, -f, mp4, -movflags, empty_moov+default_base_moof, -frag_duration, '40000'")),
         ffmpeg("-map, '1', -c:a, libopus, -page_duration, '100000', -f, ogg"),
         ffmpeg("-map, '1', -c:a, libmp3lame, -f, mp3"),
         ffmpeg("-map, '1', -c:a, aac, -f, adts"),
+        ffmpeg("-map, '1', -c:a, flac, -frame_size, '1024', -f, flac"),
+        ffmpeg("-map, '1', -c:a, pcm_s16le, -f, wav"),
     ))
 }
 
-/// `header=1` is for the containers that have a header.
+/// Without its header, nobody knows what some containers are.
 fn queries(target: &str) -> &'static [&'static str] {
-    if target.ends_with("ogg") {
-        &["?header=1&keyframe=1", "?header=1"]
+    if ["ogg", "flac", "wav"].iter().any(|extension| target.ends_with(extension)) {
+        &["?header=1&keyframe=1", "?header=1&keyframe=next", "?header=1"]
     } else {
-        &["?header=1&keyframe=1", "?header=1", "?keyframe=1", ""]
+        &["?header=1&keyframe=1", "?header=1&keyframe=next", "?header=1", "?keyframe=1", ""]
     }
 }
 
@@ -288,18 +298,28 @@ fn streams_of_sound_are_joined_at_any_moment() {
         return;
     }
     let server = jukebox();
-    for (extension, codec, mimetype) in
-        [("ogg", "opus", "application/ogg"), ("mp3", "mp3", "audio/mpeg"), ("aac", "aac", "audio/aac")]
-    {
+    for (extension, codec, mimetype) in [
+        ("ogg", "opus", "application/ogg"),
+        ("mp3", "mp3", "audio/mpeg"),
+        ("aac", "aac", "audio/aac"),
+        ("flac", "flac", "audio/flac"),
+        ("wav", "pcm_s16le", "audio/wav"),
+    ] {
         for maker in ["own", "usual", "their"] {
             let target = format!("/{maker}.{extension}");
             let _viewer = warmed_little(&server, &target);
             for query in queries(&target) {
                 let mut answer = server.get(&format!("{target}{query}"));
                 assert_eq!((answer.status, answer.header("content-type")), (200, Some(mimetype)), "{target}{query}");
-                let bytes = answer.take(6000, SOON);
-                assert_eq!(media::codecs(whole(&bytes)), [codec], "{target}{query}");
-                media::assert_decodes(whole(&bytes));
+                // The header of ffmpeg's FLAC has 8 KiB of padding.
+                let bytes = answer.take(if extension == "flac" { 12_000 } else { 6000 }, SOON);
+                let mut whole = whole(&bytes);
+                assert_eq!(media::codecs(whole), [codec], "{target}{query}");
+                if let Some(at) = whole.windows(4).position(|word| extension == "wav" && word == b"data") {
+                    // ffmpeg complains of less than it reads at once.
+                    whole = &whole[..whole.len() - (whole.len() - at - 8) % 4096];
+                }
+                media::assert_decodes(whole);
             }
         }
     }

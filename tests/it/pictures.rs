@@ -8,7 +8,7 @@ use crate::rig::{
 use std::{
     collections::HashSet,
     fs,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 const RED: &str = "videotestsrc is-live=true pattern=red ! video/x-raw,width=320,height=240,framerate=25/1 ! queue";
@@ -102,6 +102,192 @@ fn s3_png_has_no_loss() {
         assert!(first.0.iter().zip([255, 0, 0]).all(|(found, expected)| found.abs_diff(expected) <= 5), "{first:?}");
     }
     assert_eq!(server.get("/cam0.ts/pic.jpg?fmt=png").header("content-type"), Some("image/png"));
+}
+
+#[test]
+fn s9_picture_is_as_large_as_asked_and_keeps_its_ratio() {
+    let server = red();
+    for (query, size) in [
+        ("w=160", (160, 120)),
+        ("h=480", (640, 480)),
+        ("w=160&h=60", (80, 60)),
+        ("w=16&fmt=png", (16, 12)),
+        ("w=161&q=50", (161, 121)),
+    ] {
+        for stream in ["/cam0.ts", "/cam0.mjpeg"] {
+            let picture = media::picture(&shot(&server, &format!("{stream}/pic?{query}")));
+            assert_eq!((picture.width(), picture.height()), size, "{stream}?{query}");
+            media::assert_colour(&picture, [255, 0, 0]);
+        }
+    }
+    for query in ["w=15", "w=4097", "h=-1", "h=abc", "w=", "w=16&w=17"] {
+        let mut answer = server.get(&format!("/cam0.ts/pic?{query}"));
+        let (status, sentence) = (answer.status, String::from_utf8(answer.rest(SOON)).unwrap());
+        assert!(status == 400 && sentence.contains("expected pixels, 16 to 4096"), "{query}: {status} {sentence}");
+    }
+}
+
+#[test]
+fn s9_picture_of_oblong_pixels_is_scaled_to_what_is_seen() {
+    let server = Server::start(
+        "
+        feeds: {cam: {pipeline: 'videotestsrc is-live=true ! video/x-raw,width=360,height=288,pixel-aspect-ratio=2/1 ! queue'}}
+        streams: {cam.ts: {feed: cam, video: {codec: h264, preset: ultrafast}}}
+        ",
+    );
+    let picture = media::picture(&shot(&server, "/cam.ts/pic?h=288"));
+    assert_eq!((picture.width(), picture.height()), (720, 288));
+}
+
+#[test]
+fn s9_webp() {
+    if !have("ffprobe") {
+        return;
+    }
+    let server = red();
+    for target in ["/cam0.ts/pic.webp", "/cam0.ts/pic?fmt=webp&q=10", "/cam0.mjpeg/pic.webp?h=120"] {
+        let mut answer = server.get(target);
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("image/webp")), "{target}");
+        let bytes = answer.rest(SOON);
+        assert!(bytes.starts_with(b"RIFF") && bytes[8..].starts_with(b"WEBP"), "{target}");
+        assert_eq!(media::codecs(&bytes), ["webp"]);
+        assert_eq!(media::heights(&bytes), [if target.contains("120") { 120 } else { 240 }], "{target}");
+    }
+}
+
+/// When the picture of an answer was captured, on the clock on the wall, as its head says.
+fn captured(answer: &Answer) -> SystemTime {
+    let time = answer.header("x-capture-time").expect("no time of capture");
+    let moment: jiff::Timestamp = time.parse().unwrap();
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&moment).unwrap();
+    assert_eq!(answer.header("last-modified"), Some(&date[..]));
+    moment.into()
+}
+
+#[test]
+fn fresh_picture_is_captured_after_the_request() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: 'videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=2/1 ! queue', mode: continuous}}
+          clock: {{command: {}, mode: continuous}}
+        streams:
+          own.ts: {{feed: cam, video: {H264}}}
+          own.mjpeg: {{feed: cam}}
+          passed.ts: {{feed: clock}}
+        ",
+        counting(25)
+    ));
+    for target in ["/own.ts/pic", "/own.mjpeg/pic", "/passed.ts/pic"] {
+        shot(&server, target);
+        for _ in 0..3 {
+            let asked = SystemTime::now();
+            let answer = server.get(&format!("{target}?fresh=1"));
+            assert_eq!(answer.status, 200, "{target}");
+            // The two clocks of the server are read one after the other.
+            assert!(captured(&answer) + millis(2) >= asked, "{target}: {:?} {asked:?}", captured(&answer));
+        }
+    }
+    // Half a second lies between two pictures: most that are of now were there before.
+    let mut viewer = server.get("/own.ts");
+    viewer.take(1000, SOON);
+    let stale = (0..6).filter(|_| {
+        let asked = SystemTime::now();
+        let is_stale = captured(&server.get("/own.ts/pic")) < asked;
+        viewer.collect(millis(100));
+        is_stale
+    });
+    assert!(stale.count() >= 3);
+    assert_eq!(server.get("/own.ts/pic?fresh=1&max_age=2").status, 400);
+}
+
+#[test]
+fn many_who_want_a_fresh_picture_share_it() {
+    let server = red();
+    let mut viewer = server.get("/cam0.ts");
+    viewer.take(2000, SOON);
+    let etags: HashSet<String> = std::thread::scope(|scope| {
+        let ask = || {
+            let asked = SystemTime::now();
+            let answer = server.get("/cam0.ts/pic?fresh=1");
+            assert!(captured(&answer) + millis(2) >= asked);
+            answer.header("x-capture-time").unwrap().to_owned()
+        };
+        let clients: Vec<_> = (0..50).map(|_| scope.spawn(ask)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert!(etags.len() < 25, "{} pictures for 50 clients", etags.len());
+}
+
+#[test]
+fn kept_picture_is_given_while_it_is_young_enough() {
+    let server = red();
+    let seen = |target: &str| {
+        let answer = server.get(target);
+        (answer.status, answer.header("x-capture-time").map(str::to_owned))
+    };
+    // None is kept yet.
+    assert_eq!(seen("/cam0.ts/pic?max_age=60&start=0").0, 503);
+    let first = seen("/cam0.ts/pic?max_age=60");
+    assert_eq!(first.0, 200);
+    assert_eq!(seen("/cam0.ts/pic?max_age=60"), first);
+    assert_ne!(seen("/cam0.ts/pic?max_age=0").1, first.1);
+    assert_ne!(seen("/cam0.ts/pic").1, first.1);
+    assert_ne!(seen("/cam0.ts/pic?max_age=60&w=100").1, first.1);
+    crate::rig::wait_until("the feed is gone", secs(10), || seen("/cam0.ts/pic?start=0").0 == 503);
+    assert_eq!(seen("/cam0.ts/pic?max_age=60&start=0").0, 200);
+    assert_eq!(seen("/cam0.ts/pic?max_age=0&start=0").0, 503);
+}
+
+#[test]
+fn picture_that_the_client_has_is_not_sent_again() {
+    let server = red();
+    let answer = server.get("/cam0.ts/pic");
+    let etag = answer.header("etag").unwrap().to_owned();
+    let ask = |tags: &str| {
+        http::request(server.address(), "GET", "/cam0.ts/pic?max_age=60", &format!("If-None-Match: {tags}\r\n"))
+    };
+    let known = ask(&format!("\"other\", {etag}"));
+    assert_eq!((known.status, known.header("etag")), (304, Some(&etag[..])));
+    assert_eq!(captured(&known), captured(&answer));
+    let mut other = ask("\"other\"");
+    assert_eq!((other.status, other.header("etag")), (200, Some(&etag[..])));
+    media::picture(&other.rest(SOON));
+}
+
+#[test]
+fn picture_of_1080p_comes_in_milliseconds() {
+    let server = Server::start(
+        "
+        feeds: {cam: {pipeline: 'videotestsrc is-live=true pattern=ball ! video/x-raw,width=1920,height=1080,framerate=10/1 ! queue', mode: continuous}}
+        streams:
+          cam.ts: {feed: cam, video: {codec: h264, preset: ultrafast}}
+          cam.mjpeg: {feed: cam}
+        ",
+    );
+    // They keep the encoders.
+    let mut viewers = ["/cam.ts", "/cam.mjpeg"].map(|target| server.get(target));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
+    for (target, count) in [("/cam.ts/pic", 50), ("/cam.mjpeg/pic", 50), ("/cam.ts/pic?max_age=60", 200)] {
+        shot(&server, target);
+        let mut times: Vec<Duration> = (0..count)
+            .map(|_| {
+                let asked = Instant::now();
+                shot(&server, target);
+                let took = asked.elapsed();
+                viewers.iter_mut().for_each(|viewer| drop(viewer.collect(millis(5))));
+                took
+            })
+            .collect();
+        times.sort();
+        let (median, last) = (times[count / 2], times[count * 99 / 100]);
+        println!("{target}: median {median:?}, p99 {last:?}");
+        // Several times what it takes on a machine that has nothing else to do.
+        assert!(median < millis(100), "{target}: {times:?}");
+    }
 }
 
 #[test]

@@ -153,6 +153,8 @@ fn sound_and_picture_go_with_their_containers() {
         ("a.ts", "video: {codec: h264, preset: ultrafast}, audio: {codec: mp3}", ["h264", "mp3"]),
         ("b.mkv", "video: {codec: h264, preset: ultrafast}, audio: {codec: opus}", ["h264", "opus"]),
         ("c.webm", "video: {codec: vp9}, audio: {codec: vorbis}", ["vorbis", "vp9"]),
+        ("flac.mkv", "video: {codec: vp8}, audio: {codec: flac}", ["flac", "vp8"]),
+        ("pcm.mkv", "video: {codec: vp8}, audio: {codec: pcm}", ["pcm_s16le", "vp8"]),
     ];
     let lines: String = streams.iter().map(|(name, keys, _)| format!("  {name}: {{feed: cam, {keys}}}\n")).collect();
     let server = Server::start(&format!("feeds: {{cam: {{pipeline: '{PICTURE}  {TONE}'}}}}\nstreams:\n{lines}"));

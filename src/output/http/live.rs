@@ -23,6 +23,8 @@ pub struct Viewing {
     pub lease: Lease,
     /// Those that it is to be counted among.
     pub audience: Audience,
+    /// Whether it gets the heads of parts of motion JPEG early.
+    pub early_heads: bool,
 }
 
 /// Marks a response as live; whoever writes the response takes the viewing out of it. Response extensions must be

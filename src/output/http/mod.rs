@@ -13,6 +13,7 @@ pub mod routes;
 pub mod session;
 pub mod shard;
 pub mod site;
+mod still;
 mod trace;
 pub mod viewer;
 pub mod visit;

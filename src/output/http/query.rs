@@ -1,13 +1,17 @@
 //! What a client may ask for behind the `?`. Pure.
 
 use crate::{
-    ipc::PictureFormat,
+    feed::still::Age,
+    ipc::{PictureFormat, Rendition},
     stream::{Entry, Join},
 };
 use percent_encoding::percent_decode_str;
+use std::{num::NonZeroU16, time::Duration};
 
-/// Quality of a JPEG when none is asked for.
+/// Quality of a JPEG or WebP when none is asked for.
 const DEFAULT_QUALITY: u8 = 85;
+/// Oldest still that may be asked for.
+const MAX_AGE: f64 = 3600.0;
 
 /// A value that has no meaning here.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +27,7 @@ pub struct QueryError {
 /// # Errors
 /// On any other value, or two values for one parameter.
 pub fn entry(query: &str) -> Result<Entry, QueryError> {
-    let header = one(query, "header", "0 or 1", |value| match value {
-        "0" => Some(false),
-        "1" => Some(true),
-        _ => None,
-    })?;
+    let header = flag(query, "header")?;
     let join = one(query, "keyframe", "0, 1 or next", |value| match value {
         "0" => Some(Join::Live),
         "1" => Some(Join::Keyframe),
@@ -37,37 +37,87 @@ pub fn entry(query: &str) -> Result<Entry, QueryError> {
     Ok(Entry { join: join.unwrap_or(Join::Live), header: header.unwrap_or(false) })
 }
 
-/// Reads `fmt=` and `q=`; `from_path` is the format that the path names, `accept` the request's `Accept` header.
+/// Reads `fps=`: the time between two pictures of a viewer who wants fewer of them.
 ///
 /// # Errors
-/// On any value that is no format or quality, or two values for one parameter.
-pub fn picture(query: &str, from_path: Option<Still>, accept: &str) -> Result<PictureFormat, QueryError> {
-    let asked = one(query, "fmt", "jpg or png", |value| match value {
+/// On anything but a rate, or two of them.
+pub fn interval(query: &str) -> Result<Option<Duration>, QueryError> {
+    one(query, "fps", "pictures a second, 0.01 to 1000", |value| {
+        value
+            .parse()
+            .ok()
+            .filter(|fps| (0.01..=1000.0).contains(fps))
+            .map(|fps: f64| Duration::from_secs_f64(1.0 / fps))
+    })
+}
+
+/// A still picture as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StillQuery {
+    /// How it is to look.
+    pub rendition: Rendition,
+    /// How old it may be.
+    pub age: Age,
+    /// Whether a stream that does not run is to be started.
+    pub may_start: bool,
+}
+
+/// Reads `fmt=`, `q=`, `w=`, `h=`, `max_age=`, `fresh=` and `start=`; `from_path` is the format that the path names,
+/// `accept` the request's `Accept` header.
+///
+/// # Errors
+/// On any other value, two values for one parameter, or parameters that contradict each other.
+pub fn still(query: &str, from_path: Option<Still>, accept: &str) -> Result<StillQuery, QueryError> {
+    let asked = one(query, "fmt", "jpg, png or webp", |value| match value {
         "jpg" | "jpeg" => Some(Still::Jpeg),
         "png" => Some(Still::Png),
+        "webp" => Some(Still::Webp),
         _ => None,
     })?;
     let quality =
         one(query, "q", "1 to 100", |value| value.parse().ok().filter(|quality| (1..=100).contains(quality)))?;
-    let accepted = (accept.contains("image/png") && !accept.contains("image/jpeg") && !accept.contains("image/*"))
-        .then_some(Still::Png);
-    Ok(match asked.or(from_path).or(accepted).unwrap_or(Still::Jpeg) {
-        Still::Jpeg => PictureFormat::Jpeg { quality: quality.unwrap_or(DEFAULT_QUALITY) },
+    let quality = quality.unwrap_or(DEFAULT_QUALITY);
+    let format = match asked.or(from_path).or_else(|| accepted(accept)).unwrap_or(Still::Jpeg) {
+        Still::Jpeg => PictureFormat::Jpeg { quality },
         Still::Png => PictureFormat::Png,
+        Still::Webp => PictureFormat::Webp { quality },
+    };
+    let rendition = Rendition { format, width: side(query, "w")?, height: side(query, "h")? };
+    let max_age = one(query, "max_age", "seconds, 0 to 3600", |value| {
+        value.parse().ok().filter(|age| (0.0..=MAX_AGE).contains(age)).map(Duration::from_secs_f64)
+    })?;
+    let age = match (flag(query, "fresh")?.unwrap_or(false), max_age) {
+        (true, Some(_)) => {
+            return Err(QueryError { name: "fresh", found: "1".into(), expected: "no max_age= beside it" });
+        }
+        (true, None) => Age::Fresh,
+        (false, Some(limit)) => Age::AtMost(limit),
+        (false, None) => Age::Current,
+    };
+    Ok(StillQuery { rendition, age, may_start: flag(query, "start")?.unwrap_or(true) })
+}
+
+/// The format that a client wants who takes no JPEG.
+fn accepted(accept: &str) -> Option<Still> {
+    let takes = |media: &str| accept.contains(media);
+    if takes("image/jpeg") || takes("image/*") {
+        return None;
+    }
+    takes("image/png").then_some(Still::Png).or_else(|| takes("image/webp").then_some(Still::Webp))
+}
+
+fn side(query: &str, name: &'static str) -> Result<Option<NonZeroU16>, QueryError> {
+    one(query, name, "pixels, 16 to 4096", |value| {
+        value.parse().ok().filter(|side: &NonZeroU16| (Rendition::MIN_SIDE..=Rendition::MAX_SIDE).contains(&side.get()))
     })
 }
 
-/// Reads `start=`: whether a stream that does not run is to be started.
-///
-/// # Errors
-/// On any other value, or two of them.
-pub fn start(query: &str) -> Result<bool, QueryError> {
-    let start = one(query, "start", "0 or 1", |value| match value {
+fn flag(query: &str, name: &'static str) -> Result<Option<bool>, QueryError> {
+    one(query, name, "0 or 1", |value| match value {
         "0" => Some(false),
         "1" => Some(true),
         _ => None,
-    })?;
-    Ok(start.unwrap_or(true))
+    })
 }
 
 /// A format of still pictures.
@@ -77,6 +127,8 @@ pub enum Still {
     Jpeg,
     /// PNG.
     Png,
+    /// WebP.
+    Webp,
 }
 
 fn one<T>(
@@ -120,18 +172,59 @@ mod tests {
     }
 
     #[test]
+    fn pictures_come_as_often_as_asked() {
+        let check = |query, millis: Option<u64>| {
+            assert_eq!(interval(query), Ok(millis.map(Duration::from_millis)), "{query}");
+        };
+        check("", None);
+        check("fps=25", Some(40));
+        check("fps=0.5&header=1", Some(2000));
+        for query in ["fps=0", "fps=-1", "fps=", "fps=abc", "fps=1001", "fps=inf", "fps=NaN", "fps=1&fps=1"] {
+            assert!(interval(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
     fn pictures_are_encoded_as_asked() {
-        let jpeg = |quality| Ok(PictureFormat::Jpeg { quality });
-        let png = Ok(PictureFormat::Png);
+        let picture = |query, from_path, accept| still(query, from_path, accept).unwrap().rendition;
+        let jpeg = |quality| Rendition::of(PictureFormat::Jpeg { quality });
+        let (png, webp) = (Rendition::of(PictureFormat::Png), Rendition::of(PictureFormat::Webp { quality: 85 }));
         assert_eq!(picture("", None, "*/*"), jpeg(85));
         assert_eq!(picture("q=1", None, ""), jpeg(1));
         assert_eq!(picture("q=100&fmt=jpg", Some(Still::Png), ""), jpeg(100));
         assert_eq!(picture("", Some(Still::Png), ""), png);
         assert_eq!(picture("fmt=png&q=7", None, ""), png);
+        assert_eq!(picture("fmt=webp", None, ""), webp);
+        assert_eq!(picture("q=3", Some(Still::Webp), ""), Rendition::of(PictureFormat::Webp { quality: 3 }));
         assert_eq!(picture("", None, "image/png"), png);
+        assert_eq!(picture("", None, "image/webp"), webp);
+        assert_eq!(picture("", None, "image/avif,image/webp,image/*;q=0.8"), jpeg(85));
         assert_eq!(picture("", None, "image/png,image/*;q=0.8"), jpeg(85));
-        for query in ["q=0", "q=101", "q=abc", "q=", "q=-1", "fmt=gif", "q=1&q=2"] {
-            assert!(picture(query, None, "").is_err(), "{query}");
+        let sized = Rendition { width: NonZeroU16::new(320), height: NonZeroU16::new(4096), ..jpeg(85) };
+        assert_eq!(picture("w=320&h=4096", None, ""), sized);
+        for query in ["q=0", "q=101", "q=abc", "q=", "q=-1", "fmt=gif", "q=1&q=2", "w=15", "h=4097", "w=1e2", "w="] {
+            assert!(still(query, None, "").is_err(), "{query}");
         }
+    }
+
+    #[test]
+    fn pictures_are_as_old_as_asked() {
+        let check = |query, expected| {
+            let asked = still(query, None, "").map(|asked| (asked.age, asked.may_start));
+            assert_eq!(asked.map_err(|error| error.to_string()), expected, "{query}");
+        };
+        let limit = |seconds| Age::AtMost(Duration::from_secs_f64(seconds));
+        check("", Ok((Age::Current, true)));
+        check("fresh=0&start=0", Ok((Age::Current, false)));
+        check("fresh=1", Ok((Age::Fresh, true)));
+        check("max_age=2.5", Ok((limit(2.5), true)));
+        check("max_age=0&start=0&fresh=0", Ok((limit(0.0), false)));
+        let fault = |text: &str| Err(text.to_owned());
+        check("max_age=3601", fault("max_age=3601 has no meaning: expected seconds, 0 to 3600"));
+        check("max_age=NaN", fault("max_age=NaN has no meaning: expected seconds, 0 to 3600"));
+        check("max_age=-1", fault("max_age=-1 has no meaning: expected seconds, 0 to 3600"));
+        check("fresh=1&max_age=1", fault("fresh=1 has no meaning: expected no max_age= beside it"));
+        check("fresh=yes", fault("fresh=yes has no meaning: expected 0 or 1"));
+        check("start=2", fault("start=2 has no meaning: expected 0 or 1"));
     }
 }

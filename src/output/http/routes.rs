@@ -6,6 +6,7 @@ use super::{
     query,
     query::{QueryError, Still},
     site::{Asked, Site, Target},
+    still,
 };
 use crate::{
     config::{self, Serving},
@@ -14,7 +15,7 @@ use crate::{
         private::{NoShot, PrivateStream},
         registry::StreamHandle,
     },
-    ipc::{PictureFault, PictureFormat},
+    ipc::PictureFault,
     media::Container,
     stream::{FanOut, Join},
 };
@@ -30,6 +31,7 @@ const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// The beginning of all types of Motion JPEG with a boundary.
 const MULTIPART: &str = "multipart/x-mixed-replace";
+const FPS_ELSEWHERE: &str = "fps= thins out motion JPEG only: this stream is in another container";
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// All answers of the newest of these sites.
@@ -88,10 +90,10 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
                 let last_event = value(HeaderName::from_static("last-event-id"));
                 page(Asked { host: value(header::HOST), query, last_event, client })
             }
-            Target::Stream(stream) => live(stream, method, query).await,
+            Target::Stream(stream) => live(stream, method, query, headers).await,
             Target::Private(stream) => match stream.config.serving {
                 Serving::Shot => shot(stream, method, client).await,
-                Serving::Exclusive | Serving::Shared => exclusive(stream, method, query).await,
+                Serving::Exclusive | Serving::Shared => exclusive(stream, method, query, headers).await,
             },
             Target::Picture(stream, format) => still(stream, method, query, format, headers).await,
         },
@@ -109,9 +111,9 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
     }
 }
 
-async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Response {
-    let entry = match query::entry(query) {
-        Ok(entry) => entry,
+async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+    let (entry, interval) = match query::entry(query).and_then(|entry| Ok((entry, query::interval(query)?))) {
+        Ok(asked) => asked,
         Err(error) => return bad(&error),
     };
     let mut response = text(StatusCode::OK, "");
@@ -123,9 +125,15 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
         return unavailable("this stream's feed is dead and not to be resurrected");
     }
     let lease = stream.demand.lease();
-    let reader = stream.fanout.subscribe(entry);
+    let mut reader = stream.fanout.subscribe(entry);
     let container = container_of(&stream.config, &stream.fanout).await;
-    let joinable = stream.fanout.container().or(container).is_some_and(Container::is_joinable);
+    let container = stream.fanout.container().or(container);
+    if container == Some(Container::Mjpeg) {
+        reader.thin(interval.unwrap_or_default());
+    } else if interval.is_some() {
+        return text(StatusCode::BAD_REQUEST, FPS_ELSEWHERE);
+    }
+    let joinable = container.is_some_and(Container::is_joinable);
     if !joinable && (entry.header || entry.join != Join::Live) {
         return text(
             StatusCode::NOT_IMPLEMENTED,
@@ -133,7 +141,9 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Respo
         );
     }
     set_type(&mut response, &stream.config, stream.fanout.container());
-    begin(&mut response, &stream.config, Viewing { reader, lease, audience: stream.audience.clone() });
+    let early_heads = container == Some(Container::Mjpeg) && is_of_chromium(headers);
+    let audience = stream.audience.clone();
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience, early_heads });
     response
 }
 
@@ -142,6 +152,12 @@ fn begin(response: &mut Response, stream: &config::Stream, viewing: Viewing) {
     let feeds: Vec<_> = stream.feeds.iter().map(|feed| format!("feed {feed}")).collect();
     tracing::debug!(name = %format!("stream {}", stream.name), feeds = feeds.join(", "), "begins to watch");
     response.extensions_mut().insert(LiveReply::new(viewing));
+}
+
+/// Whether the client shows a part of a multipart only when it has read the head of the next one.
+fn is_of_chromium(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| agent.contains("Chrome/") || agent.contains("Chromium/"))
 }
 
 /// What a stream is in. Where the configuration does not say, only the first bytes tell; a feed that is slow to start is
@@ -154,23 +170,31 @@ async fn container_of(stream: &config::Stream, packets: &FanOut) -> Option<Conta
 }
 
 /// A stream that begins with this viewer.
-async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str) -> Response {
+async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
     // Every entry is the beginning, where the header and the first intra-frame are.
-    if let Err(error) = query::entry(query) {
-        return bad(&error);
-    }
+    let interval = match query::entry(query).and_then(|_| query::interval(query)) {
+        Ok(interval) => interval,
+        Err(error) => return bad(&error),
+    };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
         set_type(&mut response, &stream.config, None);
         return response;
     }
-    let (reader, lease) = match stream.open() {
+    let (mut reader, lease) = match stream.open() {
         Ok(opened) => opened,
         Err(busy) => return unavailable(&busy.to_string()),
     };
-    container_of(&stream.config, reader.fanout()).await;
+    let container = container_of(&stream.config, reader.fanout()).await;
+    let is_mjpeg = reader.fanout().container().or(container) == Some(Container::Mjpeg);
+    match interval {
+        Some(interval) if is_mjpeg => reader.thin(interval),
+        Some(_) => return text(StatusCode::BAD_REQUEST, FPS_ELSEWHERE),
+        None => {}
+    }
     set_type(&mut response, &stream.config, reader.fanout().container());
-    begin(&mut response, &stream.config, Viewing { reader, lease, audience: stream.audience.clone() });
+    let (audience, early_heads) = (stream.audience.clone(), is_mjpeg && is_of_chromium(headers));
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience, early_heads });
     response
 }
 
@@ -218,29 +242,32 @@ async fn still(
     headers: &HeaderMap,
 ) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let format = match query::picture(query, format, accept) {
-        Ok(format) => format,
-        Err(error) => return bad(&error),
-    };
-    let may_start = match query::start(query) {
-        Ok(may_start) => may_start,
+    let asked = match query::still(query, format, accept) {
+        Ok(asked) => asked,
         Err(error) => return bad(&error),
     };
     if stream.config.mimetype.starts_with("audio/") {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
     }
-    if !may_start && !stream.status.read().state.has_media() {
+    let kept = picture::kept(stream, asked.rendition, asked.age);
+    if !asked.may_start && kept.is_none() && !stream.status.read().state.has_media() {
         return unavailable("this stream does not run");
     }
-    let mimetype = HeaderValue::from_static(match format {
-        PictureFormat::Jpeg { .. } => "image/jpeg",
-        PictureFormat::Png => "image/png",
-    });
-    let mut response = if method == Method::HEAD {
-        text(StatusCode::OK, "")
-    } else {
-        match picture::take(stream, format).await {
-            Ok(picture) => Response::new(picture.into()),
+    let mut response = text(StatusCode::OK, "");
+    if method == Method::GET {
+        let taken = match kept {
+            Some(still) => Ok(still),
+            None => picture::take(stream, asked.rendition, asked.age).await,
+        };
+        match taken {
+            Ok(still) => {
+                still::describe(&still, response.headers_mut());
+                if still::is_known(headers, &still) {
+                    *response.status_mut() = StatusCode::NOT_MODIFIED;
+                } else {
+                    *response.body_mut() = still.bytes.clone().into();
+                }
+            }
             Err(PictureFault::NoVideo) => {
                 return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
             }
@@ -250,8 +277,8 @@ async fn still(
                 return unavailable("the picture could not be made");
             }
         }
-    };
-    response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, still::mimetype(asked.rendition.format));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -5,7 +5,7 @@
 
 use super::{
     live::{Leaving, Viewing},
-    viewer::{Outcome, Viewer},
+    viewer::{Framing, Outcome, Viewer},
 };
 use crate::{
     stream::{FanOut, Version},
@@ -265,7 +265,8 @@ impl Loop {
     }
 
     fn adopt(&mut self, socket: TcpStream, leaving: Leaving, permit: OwnedSemaphorePermit, now: Instant) {
-        let Leaving { viewing: Viewing { reader, lease, .. }, visit, chunked } = leaving;
+        let Leaving { viewing: Viewing { reader, lease, early_heads, .. }, visit, chunked } = leaving;
+        let framing = Framing { chunked, early_heads };
         let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
         let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(&fanout)).map(|(at, _)| at);
@@ -283,7 +284,7 @@ impl Loop {
         let key = entry.key();
         let registered =
             self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
-        entry.insert(Viewer::new(socket, reader, lease, visit, chunked, channel, permit, now));
+        entry.insert(Viewer::new(socket, reader, lease, visit, framing, channel, permit, now));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.viewers.push(key);
         }

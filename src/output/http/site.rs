@@ -72,6 +72,7 @@ impl Site {
             "pic" => None,
             "pic.jpg" | "pic.jpeg" => Some(Still::Jpeg),
             "pic.png" => Some(Still::Png),
+            "pic.webp" => Some(Still::Webp),
             _ => return None,
         };
         Some(Target::Picture(self.streams.get(stream)?, format))

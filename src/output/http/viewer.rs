@@ -3,6 +3,7 @@
 use super::visit::{NO_PROGRESS, Visit};
 use crate::{
     feed::demand::Lease,
+    media::{Packet, multipart},
     stream::{Delivery, Reader},
 };
 use bytes::{Buf, Bytes};
@@ -14,7 +15,7 @@ use std::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Most packets in one write.
+/// Most pieces in one write, to which the last packet may add a few.
 const BATCH: usize = 32;
 /// Packets are added to a write until it has this many bytes. They are out of the ring then, and cannot be skipped.
 const BATCH_BYTES: usize = 128 << 10;
@@ -34,6 +35,15 @@ pub enum Outcome {
     Gone(&'static str),
 }
 
+/// How packets are written for a viewer.
+#[derive(Debug, Clone, Copy)]
+pub struct Framing {
+    /// In chunks (HTTP/1.1); otherwise the body ends with the connection (HTTP/1.0).
+    pub chunked: bool,
+    /// With the heads of parts of motion JPEG in front of their time, see [`multipart::early`].
+    pub early_heads: bool,
+}
+
 /// One viewer.
 #[derive(Debug)]
 pub struct Viewer {
@@ -45,7 +55,7 @@ pub struct Viewer {
     pub visit: Visit,
     /// The shard's number of its stream.
     pub channel: usize,
-    chunked: bool,
+    framing: Framing,
     /// Pieces that were begun or taken from the ring: they go out whole, whatever is skipped after them.
     out: VecDeque<Bytes>,
     out_bytes: usize,
@@ -66,7 +76,7 @@ impl Viewer {
         reader: Reader,
         lease: Lease,
         visit: Visit,
-        chunked: bool,
+        framing: Framing,
         channel: usize,
         permit: OwnedSemaphorePermit,
         now: Instant,
@@ -78,7 +88,7 @@ impl Viewer {
             _permit: permit,
             visit,
             channel,
-            chunked,
+            framing,
             out: VecDeque::new(),
             out_bytes: 0,
             blocked: None,
@@ -161,7 +171,7 @@ impl Viewer {
     pub fn end(&mut self, reason: &'static str, now: Instant) -> Outcome {
         if self.ending.is_none() {
             self.ending = Some(reason);
-            if self.chunked {
+            if self.framing.chunked {
                 self.add(Bytes::from_static(b"0\r\n\r\n"));
             }
         }
@@ -172,22 +182,37 @@ impl Viewer {
     fn gather(&mut self) {
         while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
             match self.reader.try_next() {
-                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => {
-                    self.add(if self.chunked { packet.chunk().clone() } else { packet.payload() });
-                }
+                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => match self.framing {
+                    Framing { early_heads: true, .. } => self.add_early(&packet),
+                    Framing { chunked: true, .. } => self.add(packet.chunk().clone()),
+                    Framing { chunked: false, .. } => self.add(packet.payload()),
+                },
                 Some(Delivery::Gap(lost)) => {
                     self.visit.gaps += 1;
                     self.visit.lost += lost;
                 }
                 Some(Delivery::End) => {
                     self.ending = Some("stream ended");
-                    if self.chunked {
+                    if self.framing.chunked {
                         self.add(Bytes::from_static(b"0\r\n\r\n"));
                     }
                 }
                 None => return,
             }
         }
+    }
+
+    fn add_early(&mut self, packet: &Packet) {
+        let (bytes, head) = multipart::early(&packet.payload());
+        if !self.framing.chunked {
+            self.add(bytes);
+            self.add(Bytes::from_static(head.as_bytes()));
+            return;
+        }
+        self.add(format!("{:x}\r\n", bytes.len() + head.len()).into());
+        self.add(bytes);
+        self.add(Bytes::from_static(head.as_bytes()));
+        self.add(Bytes::from_static(b"\r\n"));
     }
 
     fn add(&mut self, piece: Bytes) {
@@ -199,7 +224,7 @@ impl Viewer {
         if let ([piece], []) = self.out.as_slices() {
             return self.socket.write(piece);
         }
-        let mut slices = [IoSlice::new(&[]); BATCH + 1];
+        let mut slices = [IoSlice::new(&[]); BATCH + 4];
         let used = slices.iter_mut().zip(&self.out).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
         self.socket.write_vectored(slices.get(..used).unwrap_or_default())
     }

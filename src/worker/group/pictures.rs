@@ -5,7 +5,10 @@ use crate::{
     ipc::{FromWorker, PictureFault, PictureRequest},
     worker::picture::{self, Material},
 };
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 /// A picture request that waits for its first picture.
 pub(super) struct Asked {
@@ -17,15 +20,15 @@ impl Group {
     pub(super) fn answer_pictures(&mut self) -> io::Result<()> {
         let now = Instant::now();
         for asked in std::mem::take(&mut self.asked) {
-            let PictureRequest { id, stream, format } = asked.request;
+            let PictureRequest { id, stream, rendition, not_before } = asked.request;
             let late = now >= asked.until;
             let material = if self.pictures.in_work() >= picture::MAX_REQUESTS {
                 Err(Some(PictureFault::Failed("too many pictures are asked for at once".into())))
             } else {
-                self.material(id, stream)
+                self.material(id, stream, not_before)
             };
             match material {
-                Ok(material) => self.pictures.make(id, format, material),
+                Ok((material, captured)) => self.pictures.make(id, rendition, material, captured),
                 Err(None) if !late && self.asked.len() < picture::MAX_REQUESTS => self.asked.push(asked),
                 Err(fault) => {
                     let fault = fault.unwrap_or(PictureFault::NotYet);
@@ -36,10 +39,15 @@ impl Group {
         Ok(())
     }
 
-    /// What a requested picture can be made of; `Err(None)` when that may be there soon.
-    pub(super) fn material(&self, id: u32, stream: Option<u32>) -> Result<Material, Option<PictureFault>> {
+    /// What a requested picture can be made of, and when that was captured; `Err(None)` when it may be there soon.
+    fn material(
+        &self,
+        id: u32,
+        stream: Option<u32>,
+        not_before: Option<Duration>,
+    ) -> Result<(Material, Option<Duration>), Option<PictureFault>> {
         let Some(stream) = stream else {
-            return self.mailbox.take(id).map(Material::Bytes).ok_or(None);
+            return self.mailbox.take(id).map(|bytes| (Material::Bytes(bytes), None)).ok_or(None);
         };
         let Some(slot) = self.streams.get(&stream) else {
             return Err(Some(PictureFault::Failed("the plan has no such stream".into())));
@@ -47,7 +55,14 @@ impl Group {
         match &slot.state {
             StreamState::Waiting { .. } => Err(None),
             StreamState::Running(run, since) => match run.still() {
-                Ok(Some(still)) => Ok(Material::Stream(stream, still)),
+                Ok(Some(still)) => {
+                    let taken = still.newest().and_then(|buffer| buffer.pts());
+                    let captured = taken.map(|taken| Duration::from_nanos(self.epoch.saturating_add(taken.nseconds())));
+                    match (captured, not_before) {
+                        (Some(captured), Some(limit)) if captured < limit => Err(None),
+                        _ => Ok((Material::Stream(stream, still), captured)),
+                    }
+                }
                 Ok(None) if since.elapsed() < picture::PATIENCE => Err(None),
                 Ok(None) => Err(Some(PictureFault::NotYet)),
                 Err(()) => Err(Some(PictureFault::NoVideo)),

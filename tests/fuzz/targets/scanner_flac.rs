@@ -1,0 +1,7 @@
+#![no_main]
+
+mod scan;
+
+use voyandz::media::Container;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| scan::scan(Container::Flac, bytes));
