@@ -1,6 +1,19 @@
-//! Dying of a fault at once, as one would expect of a process.
+//! Dying at once of a fault, and before others where memory is short, as one would expect of a process.
 
 use nix::sys::signal::{SigSet, Signal, raise};
+
+/// What makes the kernel's choice sure enough between a process that can be started again and one that holds all viewers.
+const DISPENSABLE: i32 = 500;
+
+/// When memory is short, the kernel ends this process and its children before the server (proc(5), `oom_score_adj`).
+pub fn die_before_the_server() {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    let now = std::fs::read_to_string(SCORE).ok().and_then(|score| score.trim().parse::<i32>().ok());
+    // Whoever may be ended even sooner stays so. A system without such scores is one where nothing can be done.
+    if now.is_some_and(|now| now < DISPENSABLE) {
+        let _ = std::fs::write(SCORE, DISPENSABLE.to_string());
+    }
+}
 
 /// Makes SIGSEGV and SIGBUS deadly however they arrive. To be called before other threads begin, which inherit it.
 ///

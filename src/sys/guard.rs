@@ -31,6 +31,7 @@ const FIRST_INPUT: i32 = 3;
 /// Runs `argv` and answers with its exit code, or 128 plus the number of the signal that ended it.
 /// `server` is the pid of the server, `inputs` the number of further inputs that the program gets.
 pub fn run(server: u32, inputs: u16, argv: &[OsString]) -> ExitCode {
+    super::die_before_the_server();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::from(CANNOT_RUN);
     };

@@ -6,7 +6,7 @@ pub mod service;
 mod shutdown;
 pub mod usage;
 
-pub use faults::die_of_faults;
+pub use faults::{die_before_the_server, die_of_faults};
 pub use shutdown::Shutdown;
 
 use std::time::{Duration, SystemTime};

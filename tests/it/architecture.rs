@@ -114,3 +114,17 @@ fn every_folder_says_what_it_is_for() {
         assert!(text.starts_with("//!"), "{} has no description", path.display());
     }
 }
+
+#[test]
+fn tests_that_the_table_of_faults_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let named = Regex::new(r"`(\w+)::(\w+)`").unwrap();
+    let mut count = 0;
+    for name in named.captures_iter(&table) {
+        let text = fs::read_to_string(root.join(format!("tests/it/{}.rs", &name[1]))).unwrap();
+        assert!(text.contains(&format!("#[test]\nfn {}()", &name[2])), "there is no test {}", &name[0]);
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
+}

@@ -1,7 +1,7 @@
 //! The command line, the configuration file, and the end of the program.
 
 use crate::rig::{
-    Launch, SOON, Server, have, http, millis, process,
+    Launch, SOON, Server, figure, have, http, millis, process,
     script::{H264, PICTURE, shell, ticking},
     secs,
     server::{PROGRAM, run},
@@ -346,7 +346,7 @@ fn a17_nothing_outlives_a_killed_server() {
     let workers = || server.descendants().iter().any(|process| process.command.ends_with(" worker"));
     wait_until("the workers are gone", secs(2), || !workers());
     server.assert_nothing_left(secs(5));
-    println!("nothing is left after {:?}", began.elapsed());
+    figure(26, "server is killed: nothing of it is left", began.elapsed(), secs(5));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where media comes from, when it runs, and how it comes back.
 
 use crate::rig::{
-    Launch, SOON, Server, have, holds_for, media, millis, process,
+    Launch, SOON, Server, figure, have, holds_for, media, millis, process,
     script::{H264, PICTURE, TONE, camera, make_pipe, make_sample, shell, starts, ticking},
     secs, ts, wait_until,
 };
@@ -234,6 +234,7 @@ fn f8_stampede_starts_a_feed_once() {
             });
         }
     });
+    figure(31, "hundred requests at once: starts", starts(&file), 1usize);
     assert_eq!(starts(&file), 1);
 }
 
@@ -252,7 +253,7 @@ fn f9_killed_program_is_back_on_the_same_connection() {
             let text = String::from_utf8_lossy(bytes);
             text.lines().any(|line| line.starts_with("tick ") && line.ends_with('.') && !line.starts_with(&old))
         });
-        println!("back after {:?}", killed.elapsed());
+        figure(28, "program is killed: back", killed.elapsed(), within);
         assert_eq!(starts(&file), round);
     }
     server.assert_no_zombies();

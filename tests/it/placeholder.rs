@@ -1,7 +1,7 @@
 //! What viewers see of a stream while nothing comes from its feed.
 
 use crate::rig::{
-    SOON, Server, have, have_failpoints, media, mkv, process,
+    SOON, Server, figure, have, have_failpoints, media, mkv, process,
     script::{H264, shell},
     secs, ts, wait_until,
 };
@@ -55,7 +55,7 @@ fn a_feed_that_begins_slowly_is_waited_for_with_a_card() {
         let mut viewer = server.get(target);
         let first = viewer.piece(SOON);
         let took = asked.elapsed();
-        println!("{target} answers after {took:?}");
+        figure(6, "slow feed with a placeholder: first bytes", took, secs(2));
         // Half a second where nothing else runs.
         assert!(took < secs(2), "{target} after {took:?}");
         let bytes = [first, viewer.collect(secs(8))].concat();

@@ -1,7 +1,7 @@
 //! Workers that crash or hang: the others lose nothing, and they come back.
 
 use crate::rig::{
-    Answer, Dice, Launch, SOON, Server, have, have_failpoints, holds_for,
+    Answer, Dice, Launch, SOON, Server, figure, have, have_failpoints, holds_for,
     http::Next,
     media, millis, mkv, process,
     script::{H264, PICTURE, TONE, camera},
@@ -120,9 +120,13 @@ fn check(signal: Signal, times: usize, back_within: Duration) {
         server.worker("other")
     };
     let (away, received, longest) = hurt_under_load(&server, signal, times);
-    println!("away: {away:?}; longest silence of the other group: {longest:?}");
-    assert!(away.iter().all(|away| *away <= back_within), "{away:?}");
-    assert!(longest <= FRAME + millis(100), "the other group was silent for {longest:?}");
+    let (row, how) = if signal == Signal::STOP { (32, "worker hangs") } else { (1, "worker crashes") };
+    let slowest = away.iter().max().copied().unwrap_or_default();
+    let silence = FRAME + millis(100);
+    figure(row, &format!("{how}: its stream is back"), slowest, back_within);
+    figure(row, &format!("{how}: longest silence of another group"), longest, silence);
+    assert!(slowest <= back_within, "{away:?}");
+    assert!(longest <= silence, "the other group was silent for {longest:?}");
     assert_eq!(server.worker("other"), bystander);
     assert!(process::is_alive(server.pid()));
     server.assert_no_zombies();
@@ -175,6 +179,48 @@ fn viewers_of_other_containers_go_on_or_end_cleanly() {
 
 /// A muxer of MP4 keeps an index of all it wrote, so that it cannot run for ever.
 #[test]
+fn pipeline_that_does_not_stop_costs_its_worker() {
+    // A thread that sleeps for an hour with a picture in its hand.
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE} ! tee name=t ! queue  t. ! queue ! identity sleep-time=3600000000 ! fakesink'}}}}
+        streams: {{cam.ts: {{feed: cam, video: {H264}}}}}
+        "
+    ));
+    let viewer = server.get("/cam.ts");
+    server.log.wait("worker begins group=cam ", SOON);
+    let worker = server.worker("cam");
+    drop(viewer);
+    let gone = wait_until("the worker is gone", millis(4500), || !process::is_alive(worker));
+    figure(3, "pipeline does not stop: its process is gone", gone, millis(4500));
+    server.assert_no_zombies();
+}
+
+#[test]
+fn kernel_takes_workers_and_programs_before_the_server() {
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE}'}}
+          words: {{command: {}}}
+        streams:
+          cam.ts: {{feed: cam, video: {H264}}}
+          words: {{feed: words, container: raw}}
+        ",
+        crate::rig::script::shell("while echo word; do sleep 0.1; done")
+    ));
+    let _viewers = ["/cam.ts", "/words"].map(|target| {
+        let mut viewer = server.get(target);
+        viewer.piece(SOON);
+        viewer
+    });
+    let score = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().parse::<i32>();
+    let program = server.programs("while echo word").pop().unwrap().pid;
+    let scores = [server.pid(), server.worker("cam"), program].map(|pid| score(pid).unwrap());
+    assert!(scores[0] < 500 && scores[1] >= 500 && scores[2] >= 500, "{scores:?}");
+}
+
+#[test]
 fn muxer_that_has_grown_too_large_is_exchanged() {
     if !have_failpoints() {
         return;
@@ -208,7 +254,9 @@ fn hundred_quick_viewers_leave_no_processes_behind() {
         server.get("/victim.ts").piece(SOON);
         server.get("/other.ts").piece(SOON);
     }
-    wait_until("only the reserve is left", secs(6), || server.descendants().len() <= 1);
+    let rest = wait_until("only the reserve is left", secs(6), || server.descendants().len() <= 1);
+    figure(28, "forty short visits: no process is left", rest, secs(6));
+    figure(28, "forty short visits: zombies", server.zombies().len(), 0usize);
     server.assert_no_zombies();
 }
 
@@ -266,7 +314,9 @@ fn picture_that_stalls_while_sound_flows_is_brought_back() {
     wait_picture(&mut answer, &mut received, secs(5));
     let back = Instant::now();
     let (stopped, noticed, alive) = sender.join().unwrap();
-    println!("connected again after {noticed:?}, picture after {:?}; {stalled}", back - stopped);
+    println!("{stalled}");
+    figure(2, "picture stalls, sound goes on: noticed", noticed, millis(5500));
+    figure(2, "picture stalls, sound goes on: picture is back", back - stopped, secs(7));
     assert!(noticed <= millis(5500) && noticed >= secs(3), "{noticed:?}");
     assert!(back - stopped <= secs(7), "{:?}", back - stopped);
     assert_eq!(server.log.count("worker begins"), 1, "{}", server.log.text());
@@ -295,7 +345,7 @@ fn program_that_stalls_is_replaced() {
     // What was on its way when it stopped is there by now.
     received.extend(answer.collect(millis(1)));
     wait_picture(&mut answer, &mut received, secs(5));
-    println!("away for {:?}", stopped.elapsed());
+    figure(2, "program stalls: picture is back", stopped.elapsed(), secs(7));
     assert!(stopped.elapsed() <= secs(7), "{:?}", stopped.elapsed());
     assert!(!process::is_alive(program));
     server.assert_no_zombies();
@@ -335,7 +385,7 @@ fn feed_waits_for_its_device_and_begins_when_it_is_there() {
     let appeared = Instant::now();
     std::fs::write(&device, "no camera").unwrap();
     let took = wait_until("it is tried again", millis(2500), || starts() > 1);
-    println!("tried again after {took:?}");
+    figure(5, "device is there again: tried", took, millis(2500));
     // It is no camera, but it is there.
     server.log.wait("is now .*feed cam.*state=\"?backoff", SOON);
     std::fs::remove_file(&device).unwrap();
@@ -366,7 +416,7 @@ fn program_that_floods_its_error_output_costs_little() {
     let before = used(server.pid());
     answer.collect(secs(4));
     let share = (used(server.pid()) - before) / 4;
-    println!("the server used {share} % of a processor");
+    figure(30, "program floods its error output: percent of a processor", share as usize, 15usize);
     assert!(share < 15, "{share} %");
     assert!(server.log.lines().len() < 30, "{}", server.log.text());
     assert!(answer.take(50, secs(2)).len() >= 50, "its output comes all the same");

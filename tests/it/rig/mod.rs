@@ -71,6 +71,27 @@ pub fn have_failpoints() -> bool {
     found
 }
 
+/// Notes a measured value and what it may be at most. `row` is the fault in the table of `ci/chaos`, which collects these lines.
+pub fn figure(row: u32, what: &str, measured: impl Into<Figure>, bar: impl Into<Figure>) {
+    let (Figure(measured, unit), Figure(bar, _)) = (measured.into(), bar.into());
+    println!("figure|{row}|{what}|{measured:.3}|{bar:.3}|{unit}");
+}
+
+/// A number and its unit.
+pub struct Figure(f64, &'static str);
+
+impl From<Duration> for Figure {
+    fn from(time: Duration) -> Self {
+        Self(time.as_secs_f64(), "s")
+    }
+}
+
+impl From<usize> for Figure {
+    fn from(count: usize) -> Self {
+        Self(count as f64, "")
+    }
+}
+
 /// Pauses that look random and are the same in every run.
 pub struct Dice(u64);
 
