@@ -151,6 +151,8 @@ impl Stand {
             }
         };
         self.status.shows_placeholder(false);
+        // Whatever ends it when all ends is no fault.
+        let ended = ended.filter(|_| !stop.is_cancelled());
         stop.cancel();
         if ended.is_none() {
             let seconds = began.elapsed().as_secs_f32();
