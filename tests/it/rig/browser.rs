@@ -50,7 +50,12 @@ impl Browser {
         let flags =
             FLAGS.map(str::to_owned).into_iter().chain([format!("--user-data-dir={}", profile.path().display())]);
         let options = json!({ "args": flags.collect::<Vec<_>>(), "prefs": preferences });
-        let wish = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
+        let wish = json!({
+            // The end of loading is not waited for: a page whose pictures never end has none.
+            "pageLoadStrategy": "none",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
         let created = browser.post("", json!({ "capabilities": { "alwaysMatch": wish } }));
         let id = created["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {created}"));
@@ -66,10 +71,10 @@ impl Browser {
         value["value"].take()
     }
 
-    /// Loads a page. A page whose pictures never end is not waited for.
+    /// Loads a page, but for its pictures, which may never end.
     pub fn open(&self, url: &str) {
         self.post("/timeouts", json!({ "script": 20_000, "pageLoad": 20_000 }));
-        self.run(&format!("window.location.assign({})", json!(url)));
+        self.post("/url", json!({ "url": url }));
         let until = Instant::now() + SOON;
         let loaded = format!("return location.href === {} && document.readyState !== 'loading'", json!(url));
         while self.run(&loaded) != Value::Bool(true) {
