@@ -147,7 +147,11 @@ has_height() {
 }
 
 # Whether feed $1 is in state $2.
-is_in() { curl -fs --max-time 5 "$url/stat.json" | tr -d ' \n' | grep -qE "\"name\":\"$1\",[^{}]*\"state\":\"$2\""; }
+is_in() {
+    local state
+    state=$(curl -fs --max-time 5 "$url/stat.json" | tr -d ' \n') || return 1
+    grep -qE "\"name\":\"$1\",[^{}]*\"state\":\"$2\"" <<<"$state"
+}
 
 # What is captured changes its size, goes away and comes back: the same connections go on.
 captured() {
@@ -164,18 +168,17 @@ captured() {
     within 30 has_height "${files[0]}" 720 "$size"
     echo '480 lines became 720'
     hdmi dv_timings_signal_mode=1
-    within 10 logged 'no signal.*feed hdmi'
+    # The log has one warning of a feed in ten seconds; its state is always told.
+    within 20 is_in hdmi no-signal
     sleep 2
     lost=$(stat -c %s "${files[0]}")
-    within 5 is_in hdmi no-signal
     # Longer than the silence of a feed that stalls.
     sleep 12
     not is_larger "${files[0]}" $((lost + 5000))
     hdmi dv_timings_signal_mode=4,dv_timings=0
-    within 10 logged 'the signal is there again.*feed hdmi'
+    within 20 is_in hdmi running
     within 30 is_larger "${files[0]}" $((lost + 20000))
     within 20 has_height "${files[0]}" 480 "$lost"
-    within 5 is_in hdmi running
     kill "${viewers[@]}"
     wait "${viewers[@]}" || true
     grep -E 'hdmi' "$job/log" | tail -n 8
