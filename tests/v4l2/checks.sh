@@ -167,6 +167,8 @@ captured() {
     hdmi dv_timings_signal_mode=4,dv_timings=7
     within 30 has_height "${files[0]}" 720 "$size"
     echo '480 lines became 720'
+    # v4l2src does not notice a signal that goes away while it takes over another size.
+    sleep 3
     hdmi dv_timings_signal_mode=1
     # The log has one warning of a feed in ten seconds; its state is always told.
     within 20 is_in hdmi no-signal
