@@ -5,6 +5,7 @@
 
 mod audio;
 mod container;
+mod drift;
 mod flac;
 mod flv;
 mod jpeg;
@@ -24,6 +25,7 @@ mod wav;
 mod window;
 
 pub use container::Container;
+pub use drift::Drift;
 pub use pace::Pace;
 pub use packet::{Kind, Packet, PacketBuf};
 pub use scanner::{Scanned, Scanner};

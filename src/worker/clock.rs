@@ -1,6 +1,7 @@
 //! Time: every pipeline counts from the plan's epoch on the machine's monotonic clock.
 
 use super::sync::lock;
+use crate::media::Drift;
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{
@@ -39,10 +40,17 @@ pub(super) struct Timeline {
     /// Of the feed's pipeline, since the epoch.
     base: i64,
     epoch: u64,
-    /// Nothing is known of the source's timestamps: the first one means "now".
-    shift: Mutex<Option<i64>>,
+    shift: Mutex<Shift>,
     /// End of what any run of the feed has delivered so far.
     end: Arc<AtomicU64>,
+}
+
+/// What is added to the times of a run.
+struct Shift {
+    /// `None`: nothing is known of the source's timestamps, the first one means "now".
+    fixed: Option<i64>,
+    /// Follows the source's clock, if it may be another than the machine's.
+    drift: Option<Drift>,
 }
 
 impl Timeline {
@@ -52,8 +60,14 @@ impl Timeline {
         // A run begins where the last one ended, if that lies a moment ahead. The base time of a live pipeline must
         // not lie ahead: its first times would be negative, and wrap.
         let lead = signed(end.load(Ordering::Relaxed)) - base;
-        let shift = Mutex::new((!anchored).then_some(if (0..OVERLAP).contains(&lead) { lead } else { 0 }));
-        Self { base, epoch, shift, end }
+        let fixed = (!anchored).then_some(if (0..OVERLAP).contains(&lead) { lead } else { 0 });
+        Self { base, epoch, shift: Mutex::new(Shift { fixed, drift: Some(Drift::default()) }), end }
+    }
+
+    /// Of media whose times count from the epoch already. How late it is says nothing of its source's clock: a decoder
+    /// may be slow.
+    pub(super) fn settled(epoch: u64) -> Self {
+        Self { base: 0, epoch, shift: Mutex::new(Shift { fixed: Some(0), drift: None }), end: Arc::default() }
     }
 
     /// Gives a buffer its times since the epoch; returns whether its source's clock jumped. `last` is the track's
@@ -96,11 +110,14 @@ impl Timeline {
     fn shift(&self, reference: i64, now: u64, last: Option<u64>) -> (i64, bool) {
         let mut shift = lock(&self.shift);
         let target = || signed(now.max(self.end.load(Ordering::Relaxed)));
-        let Some(current) = *shift else {
+        let Shift { fixed, drift } = &mut *shift;
+        let Some(current) = *fixed else {
             let first = target().saturating_sub(reference);
-            *shift = Some(first);
+            *fixed = Some(first);
             return (first, false);
         };
+        let followed = drift.as_mut().map_or(0, |drift| drift.follow(reference.saturating_add(current), signed(now)));
+        let current = current.saturating_add(followed);
         let time = reference.saturating_add(current);
         let stepped = last.is_some_and(|last| time.saturating_sub(signed(last)).unsigned_abs() > JUMP);
         let late = time < signed(now) - signed(JUMP);
@@ -111,7 +128,7 @@ impl Timeline {
         // Many jumps do not add up: there is room when the end is ahead of now.
         let target = if end - now < 2 * INTERLEAVING { end + INTERLEAVING } else { end };
         let repaired = target.saturating_sub(reference);
-        *shift = Some(repaired);
+        *shift = Shift { fixed: Some(repaired), drift: drift.is_some().then(Drift::default) };
         (repaired, true)
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
-use std::sync::{Arc, Mutex, atomic::AtomicU64};
+use std::sync::{Arc, Mutex};
 
 /// A running decoder of a track.
 pub(super) struct Decoded {
@@ -44,7 +44,7 @@ impl Decoded {
         events.watch(&pipeline, run);
 
         let raw = Track::new(track.kind, track.named, track.order);
-        let timeline = Arc::new(Timeline::new(epoch, epoch, false, Arc::new(AtomicU64::new(0))));
+        let timeline = Arc::new(Timeline::settled(epoch));
         let weak = pipeline.downgrade();
         let (target, told) = (raw.clone(), events.clone());
         decoder.connect_pad_added(move |_, pad| {
