@@ -19,7 +19,7 @@ use crate::{
         visit::Polled,
     },
     sys::{
-        Shutdown,
+        Shutdown, leftovers,
         service::{self, Pulse, Pulses, Watch},
     },
 };
@@ -145,6 +145,10 @@ impl App {
     /// one after the other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
         let Self { config, listener, shards, shutdown, pulses, about } = self;
+        // Nothing of this server runs yet.
+        for pid in leftovers::sweep() {
+            tracing::warn!(pid, "killed what a server had left that is gone");
+        }
         let pool = Pool::new(shutdown.token().clone());
         let reserve = pool.clone();
         shutdown.spawn("worker reserve", async move {

@@ -82,6 +82,9 @@ pub enum Command {
         /// Descriptors beyond the standard streams that are inputs of the program.
         #[arg(long, default_value_t = 0)]
         inputs: u16,
+        /// Bytes of memory that the program may have with all that it starts.
+        #[arg(long)]
+        memory_max: Option<u64>,
         /// Program and arguments.
         #[arg(last = true, required = true)]
         argv: Vec<OsString>,

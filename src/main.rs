@@ -13,7 +13,9 @@ fn main() -> ExitCode {
             voyandz::sys::die_of_faults();
             voyandz::worker::run()
         }
-        Some(Command::Guard { server, inputs, argv }) => voyandz::sys::guard::run(server, inputs, &argv),
+        Some(Command::Guard { server, inputs, memory_max, argv }) => {
+            voyandz::sys::guard::run(server, inputs, memory_max, &argv)
+        }
         Some(Command::Check(options)) => voyandz::run::check(&options),
         Some(Command::Doctor(options)) => voyandz::run::doctor(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),

@@ -25,6 +25,8 @@ const DEFAULT_LISTEN_ADDR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The port of ffserver.
 const DEFAULT_LISTEN_PORT: u16 = 8090;
 /// Longest `mode:` in seconds: a year, which nobody waits for.
+/// What any worker needs.
+const LEAST_MEMORY: u64 = 64 << 20;
 const MAX_LINGER: f64 = 366.0 * 86_400.0;
 
 /// Reads and checks a whole configuration. Paths stay as they are written, and no other file is read: `include` and
@@ -68,6 +70,7 @@ impl Checker {
             listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
+            memory_max: self.value(&root.key("memory_max"), file.memory_max, memory),
             feeds,
             streams: self.streams(&root.key("streams"), streams, &known, &pages),
             pages,
@@ -134,6 +137,12 @@ fn address(text: &str) -> Result<IpAddr, Expected> {
 fn port(text: &str) -> Result<u16, Expected> {
     let port = units::whole(text).and_then(|port| port.try_into().ok());
     port.ok_or_else(|| "a port from 0 to 65535".into())
+}
+
+fn memory(text: &str) -> Result<u64, Expected> {
+    units::bytes(text)
+        .filter(|bytes| *bytes >= LEAST_MEMORY)
+        .ok_or_else(|| "bytes, like 512M or 2G, at least 64M".into())
 }
 
 fn mode(text: &str) -> Result<Mode, Expected> {
@@ -221,7 +230,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `pages:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

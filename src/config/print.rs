@@ -28,6 +28,7 @@ fn keys(config: &Config) -> raw::File {
         listenaddr: Some(text(config.listen_addr)),
         listenport: Some(Value::from(config.listen_port)),
         logdir: config.logdir.as_deref().map(path),
+        memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         templates: None,
         pipelines_dir: None,
@@ -208,10 +209,22 @@ mod tests {
             ]),
         );
         let streams = prop::collection::btree_map(name, stream, 0..4);
-        let top = (any::<IpAddr>(), any::<u16>(), prop::option::of(any_text()), any::<[bool; 7]>());
+        let top = (
+            any::<IpAddr>(),
+            any::<u16>(),
+            prop::option::of(any_text()),
+            prop::option::of((64 << 20)..u64::MAX >> 12),
+            any::<[bool; 7]>(),
+        );
         (top, feeds, streams).prop_map(
             |(
-                (listen_addr, listen_port, logdir, [home, stat_is_on, placed, config, metrics, events, clients]),
+                (
+                    listen_addr,
+                    listen_port,
+                    logdir,
+                    memory_max,
+                    [home, stat_is_on, placed, config, metrics, events, clients],
+                ),
                 feeds,
                 streams,
             )| {
@@ -257,7 +270,7 @@ mod tests {
                 let stat_json = usual.stat_json.filter(|_| home);
                 let (logdir, pages) =
                     (logdir.map(Into::into), Pages { home, stat, stat_json, config, metrics, events, clients });
-                Config { listen_addr, listen_port, logdir, pages, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, feeds, streams }
             },
         )
     }

@@ -89,6 +89,7 @@ fn schema() -> Value {
         "streams" => named("stream"),
         "include" | "pipelines_dir" => json!({"type": ["array", "string", "null"], "items": scalar()}),
         "listenport" => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
+        "memory_max" => json!({"type": ["integer", "string", "null"], "pattern": "^[0-9.]+[KMGT]?$"}),
         "listenaddr" | "logdir" => json!({"type": ["string", "null"]}),
         other => panic!("what is `{other}`?"),
     });

@@ -98,6 +98,21 @@ impl Size {
     }
 }
 
+/// Reads an amount of memory, `512M`, `1.5G`, `67108864`: a letter stands for a power of 1024, as the service manager has it.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let unit = text.chars().last().and_then(|unit| "KMGT".find(unit));
+    let (number, shift) = unit.map_or((text, 0), |power| (&text[..text.len() - 1], 10 * (power + 1)));
+    if let Ok(whole) = number.parse::<u64>()
+        && number.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return whole.checked_mul(1 << shift);
+    }
+    let bytes = decimal(number)? * (1_u64 << shift) as f64;
+    // Beyond that, not every whole number is there.
+    (bytes < 2_f64.powi(53)).then_some(bytes as u64)
+}
+
 /// A number of decimal digits and nothing else.
 pub(super) fn whole(text: &str) -> Option<u32> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
@@ -123,6 +138,19 @@ mod tests {
         check("2 Mbit/s", Some(2_000_000));
         check("96kbps", Some(96_000));
         for wrong in ["", "k", "-1", "0", "1e6", "800m", "fast", "inf", "9999999M", "1.2.3k"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn amounts_of_memory() {
+        let check = |text: &str, expect: Option<u64>| assert_eq!(bytes(text), expect, "{text}");
+        check("67108864", Some(64 << 20));
+        check("512M", Some(512 << 20));
+        check("1.5G", Some(1536 << 20));
+        check("1T", Some(1 << 40));
+        check("18446744073709551615", Some(u64::MAX));
+        for wrong in ["", "M", "-1", "+1", "1m", "1 GB", "99999999T", "1e9", "0.5.5G", "1MiB", "é"] {
             check(wrong, None);
         }
     }

@@ -13,6 +13,7 @@ use crate::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, Rendition, ToWorker,
     },
     stream::{FanOut, SharedWriter},
+    sys::usage,
 };
 use bytes::Bytes;
 use std::{
@@ -49,6 +50,8 @@ pub struct Setup {
     pub streams: BTreeMap<u32, SharedWriter>,
     /// Told how the items are.
     pub statuses: BTreeMap<Item, Status>,
+    /// Memory in bytes that its worker may have.
+    pub memory_max: Option<u64>,
 }
 
 /// Handle to a group.
@@ -119,6 +122,7 @@ impl Group {
             feeds: setup.feeds,
             streams: watch::Sender::new(setup.streams),
             statuses: setup.statuses,
+            memory_max: setup.memory_max,
             keyframes: BTreeMap::new(),
             captions: BTreeMap::new(),
             requests: requests.downgrade(),
@@ -185,6 +189,7 @@ struct Task {
     feeds: BTreeMap<u32, FanOut>,
     streams: watch::Sender<BTreeMap<u32, SharedWriter>>,
     statuses: BTreeMap<Item, Status>,
+    memory_max: Option<u64>,
     /// Pass on what readers of each stream wish.
     keyframes: BTreeMap<u32, AbortOnDropHandle<()>>,
     /// What the pictures of feeds say.
@@ -278,8 +283,9 @@ impl Task {
     }
 
     fn change(&mut self, setup: Setup) {
-        let Setup { name, plan, feeds, streams, statuses } = setup;
+        let Setup { name, plan, feeds, streams, statuses, memory_max } = setup;
         self.name = name;
+        self.memory_max = memory_max;
         if plan != self.plan {
             self.plan = plan;
             self.send(ToWorker::Plan(self.plan.clone()));
@@ -472,6 +478,12 @@ impl Task {
         if silent || stuck {
             let reason = if silent { "hung: it said nothing for 2.5 s" } else { "did not stop an item within 2 s" };
             self.replace(reason).await;
+            return;
+        }
+        if let Some(most) = self.memory_max
+            && let Some(used) = usage::of(link.worker.pid()).filter(|used| used.resident > most)
+        {
+            self.replace(&usage::excess(used.resident, most)).await;
             return;
         }
         let picture = self.last_picture.is_some_and(|last| now.duration_since(last) < PICTURE_LINGER);

@@ -52,6 +52,8 @@ pub struct Spec {
     pub feeds: Vec<FeedName>,
     /// See [`Plan::epoch`].
     pub epoch: u64,
+    /// Memory in bytes that its worker may have.
+    pub memory_max: Option<u64>,
 }
 
 /// The placeholder of one stream.
@@ -162,7 +164,7 @@ impl Stand {
     }
 
     fn setup(&self, tracks: &Tracks) -> Setup {
-        let Spec { shows, stream, epoch, .. } = &self.spec;
+        let Spec { shows, stream, epoch, memory_max, .. } = &self.spec;
         let source = FeedSource::Launch(launch(shows, &stream.encoding, &tracks.0));
         let feed = FeedPlan { name: format!("placeholder of {}", stream.name), source };
         let stream = StreamPlan { feeds: vec![ONLY], ..stream.clone() };
@@ -176,6 +178,7 @@ impl Stand {
             feeds: BTreeMap::new(),
             streams: BTreeMap::from([(ONLY, self.writer.for_placeholder())]),
             statuses: BTreeMap::new(),
+            memory_max: *memory_max,
         }
     }
 

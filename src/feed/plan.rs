@@ -10,7 +10,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -107,6 +107,8 @@ pub struct Wiring {
     pub descriptors: Vec<UnitId>,
     /// Where its standard error output is kept, beside the log.
     pub stderr_file: Option<PathBuf>,
+    /// Memory in bytes that it may have with all that it starts.
+    pub memory_max: Option<u64>,
 }
 
 impl Wiring {
@@ -226,13 +228,13 @@ struct Builder<'a> {
     before: &'a Layout,
     layout: Layout,
     sources: HashMap<&'a FeedName, &'a Source>,
-    logdir: Option<&'a Path>,
+    config: &'a Config,
 }
 
 impl<'a> Builder<'a> {
     fn new(config: &'a Config, before: &'a Layout) -> Self {
         let sources = config.feeds.iter().map(|feed| (&feed.name, &feed.source)).collect();
-        let mut builder = Self { before, layout: Layout::default(), sources, logdir: config.logdir.as_deref() };
+        let mut builder = Self { before, layout: Layout::default(), sources, config };
         for feeds in connected_feeds(config) {
             let names: Vec<_> = feeds.iter().map(|feed| feed.as_str()).collect();
             builder.group(names.join("+"), feeds.iter().map(|feed| UnitId::Feed((*feed).clone())).collect());
@@ -279,13 +281,15 @@ impl<'a> Builder<'a> {
 
     /// Connects a command with the feeds that it reads.
     fn wiring(&mut self, id: &UnitId, argv: &[String], feeds: &[FeedName]) -> Wiring {
-        let stderr_file = self.logdir.map(|folder| folder.join(format!("{}.log", id.to_string().replace(' ', "-"))));
+        let file_name = || format!("{}.log", id.to_string().replace(' ', "-"));
+        let stderr_file = self.config.logdir.as_deref().map(|folder| folder.join(file_name()));
+        let memory_max = self.config.memory_max;
         let inputs: Vec<_> = feeds.iter().map(|feed| self.bytes_of(feed)).collect();
         match config::with_inputs(argv, guard::input_file) {
-            Some(argv) => Wiring { argv, stdin: None, descriptors: inputs, stderr_file },
+            Some(argv) => Wiring { argv, stdin: None, descriptors: inputs, stderr_file, memory_max },
             None => {
                 let stdin = inputs.into_iter().next();
-                Wiring { argv: argv.to_vec(), stdin, descriptors: Vec::new(), stderr_file }
+                Wiring { argv: argv.to_vec(), stdin, descriptors: Vec::new(), stderr_file, memory_max }
             }
         }
     }

@@ -46,6 +46,8 @@ pub struct Program {
     pub status: Status,
     /// Where its standard error output is kept, beside the log.
     pub stderr_file: Option<PathBuf>,
+    /// Memory in bytes that it may have with all that it starts.
+    pub memory_max: Option<u64>,
 }
 
 /// A program that runs. Dropped, it is told to end, and its guard sees to it.
@@ -90,7 +92,7 @@ impl Program {
             ends.push(end);
             feeds.push((pipe::Sender::from_owned_fd(input)?, packets.subscribe(entry)));
         }
-        let mut command = guard::command(&self.argv, ends)?;
+        let mut command = guard::command(&self.argv, ends, self.memory_max)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.stdin.is_some() {
             command.stdin(Stdio::piped());

@@ -41,6 +41,7 @@ pub struct Units {
     audiences: BTreeMap<StreamName, Audience>,
     /// What all timestamps count from, so that one source's go on where those of another were.
     epoch: u64,
+    memory_max: Option<u64>,
     pool: Pool,
     shutdown: Shutdown,
     pulses: Pulses,
@@ -97,6 +98,7 @@ impl Units {
             placeholders: BTreeMap::new(),
             audiences: BTreeMap::new(),
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
+            memory_max: None,
             pool,
             shutdown,
             pulses,
@@ -114,6 +116,7 @@ impl Units {
             self.outlets.entry(id.clone()).or_insert_with(|| Outlet::new(unit));
         }
         self.layout = layout;
+        self.memory_max = config.memory_max;
         self.change_groups().await;
         let begun = self.begin();
         self.exchange_placeholders(config);
@@ -204,6 +207,7 @@ impl Units {
             feeds: feeds.collect(),
             streams: streams.collect(),
             statuses: feed_statuses.chain(stream_statuses).collect(),
+            memory_max: self.memory_max,
         }
     }
 
@@ -262,6 +266,7 @@ impl Units {
             voice: Voice::default(),
             status: self.outlets.get(id).map(|outlet| outlet.status.clone()).unwrap_or_default(),
             stderr_file: wiring.stderr_file.clone(),
+            memory_max: wiring.memory_max,
         }
     }
 
@@ -322,6 +327,7 @@ impl Units {
             stream: plan.streams.get(&placed.in_plan?)?.clone(),
             feeds: stream.feeds.clone(),
             epoch: self.epoch,
+            memory_max: self.memory_max,
         })
     }
 

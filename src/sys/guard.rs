@@ -4,6 +4,7 @@
 //! ends, when it is told to (SIGTERM), or when the server is gone, however that happened: the kernel then sends it
 //! SIGTERM. The program gets the guard's standard streams and further inputs; nothing is copied.
 
+use super::{leftovers, usage};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::{
@@ -22,25 +23,31 @@ pub const GRACE: Duration = Duration::from_secs(2);
 /// How often children that nobody announced are looked for while all are being ended.
 const SWEEP: Duration = Duration::from_millis(20);
 
+/// How often the memory of a program is looked at that has a limit of it.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Exit code for a program that cannot be run, as shells have it.
 const CANNOT_RUN: u8 = 127;
+/// Exit code for a program that SIGKILL ended.
+const KILLED: u8 = 128 + 9;
 
 /// The descriptor of a program's first further input; those below are its standard streams.
 const FIRST_INPUT: i32 = 3;
 
 /// Runs `argv` and answers with its exit code, or 128 plus the number of the signal that ended it.
-/// `server` is the pid of the server, `inputs` the number of further inputs that the program gets.
-pub fn run(server: u32, inputs: u16, argv: &[OsString]) -> ExitCode {
+/// `server` is the pid of the server, `inputs` the number of further inputs that the program gets, `memory_max` the bytes of
+/// memory that it may have with all that it starts.
+pub fn run(server: u32, inputs: u16, memory_max: Option<u64>, argv: &[OsString]) -> ExitCode {
     super::die_before_the_server();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::from(CANNOT_RUN);
     };
-    let code = runtime.block_on(guard(server, inputs, argv));
+    let code = runtime.block_on(guard(server, inputs, memory_max, argv));
     end_descendants();
     ExitCode::from(code)
 }
 
-async fn guard(server: u32, inputs: u16, argv: &[OsString]) -> u8 {
+async fn guard(server: u32, inputs: u16, memory_max: Option<u64>, argv: &[OsString]) -> u8 {
     let (Some((program, arguments)), Ok(mut terminate)) = (argv.split_first(), signal(SignalKind::terminate())) else {
         return CANNOT_RUN;
     };
@@ -67,6 +74,10 @@ async fn guard(server: u32, inputs: u16, argv: &[OsString]) -> u8 {
     }
     let status = tokio::select! {
         status = child.wait() => status,
+        excess = outgrows(memory_max) => {
+            complain(&excess);
+            return KILLED;
+        }
         _ = terminate.recv() => {
             // The group includes this process, which catches the signal.
             let _ = rustix::process::kill_current_process_group(Signal::TERM);
@@ -74,13 +85,28 @@ async fn guard(server: u32, inputs: u16, argv: &[OsString]) -> u8 {
             let _ = rustix::process::kill_current_process_group(Signal::CONT);
             match tokio::time::timeout(GRACE, child.wait()).await {
                 Ok(status) => status,
-                Err(_) => return 128 + u8::try_from(Signal::KILL.as_raw()).unwrap_or_default(),
+                Err(_) => return KILLED,
             }
         }
     };
     let Ok(status) = status else { return CANNOT_RUN };
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+/// Waits until the program and all that it started have more memory than that, and says so.
+async fn outgrows(memory_max: Option<u64>) -> String {
+    let Some(most) = memory_max else { return std::future::pending().await };
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        let descendants = usage::children(std::process::id()).into_iter();
+        let resident = descendants.map(usage::resident_with_descendants).fold(0, u64::saturating_add);
+        if resident > most {
+            return format!("guard: the program {}", usage::excess(resident, most));
+        }
+    }
 }
 
 #[allow(clippy::print_stderr, reason = "the guard's standard error is the program's line to the server's log")]
@@ -94,7 +120,8 @@ fn complain(text: &str) -> u8 {
 fn end_descendants() {
     let deadline = Instant::now() + GRACE;
     while Instant::now() < deadline {
-        for pid in children() {
+        let children = usage::children(std::process::id()).into_iter();
+        for pid in children.filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         loop {
@@ -108,24 +135,21 @@ fn end_descendants() {
     }
 }
 
-fn children() -> Vec<Pid> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect::<Vec<_>>())
-        .collect()
-}
-
 /// A command for `argv` under a guard, leading its own process group, with nothing inherited but `inputs`, which the
-/// program finds as the files of [`input_file`].
+/// program finds as the files of [`input_file`], and at most `memory_max` bytes of memory.
 ///
 /// # Errors
 /// When this program's own file cannot be found, or there are too many inputs.
-pub fn command(argv: &[String], inputs: Vec<OwnedFd>) -> std::io::Result<Command> {
+pub fn command(argv: &[String], inputs: Vec<OwnedFd>, memory_max: Option<u64>) -> std::io::Result<Command> {
     let count = u16::try_from(inputs.len()).map_err(std::io::Error::other)?;
     let mut command = Command::new(own_file()?);
     command.arg("guard").arg("--server").arg(std::process::id().to_string());
-    command.arg("--inputs").arg(count.to_string()).arg("--").args(argv);
+    command.arg("--inputs").arg(count.to_string());
+    if let Some(most) = memory_max {
+        command.arg("--memory-max").arg(most.to_string());
+    }
+    command.arg("--").args(argv);
+    command.env(leftovers::MARK, leftovers::mark());
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if !inputs.is_empty() {
         let mapping = |(parent_fd, child_fd)| FdMapping { parent_fd, child_fd };

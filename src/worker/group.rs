@@ -125,6 +125,7 @@ impl Group {
                 self.end_stalled()?;
                 self.end_worn()?;
                 self.tell_made()?;
+                self.tell_left_out(now)?;
                 self.tell_stalled(now)?;
                 beat = now + BEAT;
             }

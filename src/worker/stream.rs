@@ -349,6 +349,11 @@ impl StreamRun {
         Instant::now() >= worn_at
     }
 
+    /// How many raw pictures it did not take, because it was too slow.
+    pub(super) fn left_out(&self) -> u64 {
+        self.links.iter().map(Link::left_out).sum()
+    }
+
     /// Asks for an intra-frame.
     pub(super) fn force_keyframe(&self) {
         let event = || gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();

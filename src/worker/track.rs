@@ -97,7 +97,7 @@ struct Consumer {
 
 enum Way {
     /// Into another pipeline.
-    Source { source: gst_app::AppSrc, needs_key: bool, discontinuity: bool },
+    Source { source: gst_app::AppSrc, needs_key: bool, discontinuity: bool, left_out: Arc<AtomicU64> },
     /// Straight to the server, for what is muxed already.
     Packets(Box<Packetizer>),
 }
@@ -265,7 +265,9 @@ impl Track {
         if let Some(caps) = &state.caps {
             source.set_caps(Some(caps));
         }
-        let mut way = Way::Source { source: source.clone(), needs_key: false, discontinuity: true };
+        let left_out = Arc::<AtomicU64>::default();
+        let mut way =
+            Way::Source { source: source.clone(), needs_key: false, discontinuity: true, left_out: left_out.clone() };
         if state.encoded && self.kind != TrackKind::Muxed {
             limit(source, ENCODED_BUFFERS, ENCODED_BYTES, gst::ClockTime::ZERO);
             for buffer in &state.gop.buffers {
@@ -279,7 +281,7 @@ impl Track {
         } else if self.kind == TrackKind::Audio {
             limit(source, 0, 0, RAW_SOUND);
         }
-        self.link(&mut state, way)
+        self.link(&mut state, way, left_out)
     }
 
     /// Sends the packets of a muxed track from now on, until the link is dropped.
@@ -288,14 +290,14 @@ impl Track {
         if let Some(caps) = &state.caps {
             packetizer.caps(caps);
         }
-        self.link(&mut state, Way::Packets(Box::new(packetizer)))
+        self.link(&mut state, Way::Packets(Box::new(packetizer)), Arc::default())
     }
 
-    fn link(self: &Arc<Self>, state: &mut State, way: Way) -> Link {
+    fn link(self: &Arc<Self>, state: &mut State, way: Way, left_out: Arc<AtomicU64>) -> Link {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         state.consumers.push(Consumer { id, way });
-        Link { track: self.clone(), id }
+        Link { track: self.clone(), id, left_out }
     }
 
     /// What a picture can be made of now.
@@ -338,19 +340,21 @@ impl Way {
 
     /// Hands on a buffer of an elementary track; `false` when the consumer is gone.
     fn media(&mut self, buffer: &gst::Buffer) -> bool {
-        let Self::Source { source, needs_key, discontinuity } = self else { return true };
+        let Self::Source { source, needs_key, discontinuity, left_out } = self else { return true };
         if *needs_key && !codec::is_key(buffer) {
             return true;
         }
         // A consumer of encoded media that does not keep up must not begin again in the middle of a GOP.
         let (buffers, bytes) = (source.max_buffers(), source.max_bytes());
-        if bytes > 0
-            && buffers > 0
-            && (source.current_level_buffers() >= buffers || source.current_level_bytes() >= bytes)
-        {
+        let is_full = buffers > 0 && source.current_level_buffers() >= buffers;
+        if bytes > 0 && buffers > 0 && (is_full || source.current_level_bytes() >= bytes) {
             *needs_key = true;
             *discontinuity = true;
             return true;
+        }
+        if is_full {
+            // The oldest picture makes room.
+            left_out.fetch_add(1, Ordering::Relaxed);
         }
         *needs_key = false;
         let mut buffer = buffer.clone();
@@ -383,6 +387,14 @@ pub(super) struct Link {
     /// The track that is consumed.
     pub(super) track: Arc<Track>,
     id: u64,
+    left_out: Arc<AtomicU64>,
+}
+
+impl Link {
+    /// How many raw pictures the consumer did not get, because it was too slow.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Link {

@@ -350,6 +350,20 @@ fn a17_nothing_outlives_a_killed_server() {
 }
 
 #[test]
+fn a17_what_an_earlier_server_left_is_ended() {
+    let mut first = Server::start("feeds: {far: {command: [setsid, sleep, '998'], mode: continuous}}");
+    let guard = |server: &Server| server.descendants().into_iter().find(|process| process.command.contains(" guard "));
+    wait_until("the program runs", SOON, || !first.programs("sleep 998").is_empty());
+    // A guard that is stopped does not end its program, and a program in a session of its own hears nothing of its end.
+    process::send(guard(&first).unwrap().pid, Signal::STOP);
+    process::send(first.pid(), Signal::KILL);
+    first.wait(secs(1));
+    // Servers of other tests may be quicker, so the line in the log is nothing to wait for.
+    let _second = Server::start("feeds: {}");
+    first.assert_nothing_left(secs(5));
+}
+
+#[test]
 fn a17_restart_gets_its_port_at_once() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -420,3 +420,81 @@ fn program_that_floods_its_error_output_costs_little() {
     assert!(server.log.lines().len() < 30, "{}", server.log.text());
     assert!(answer.take(50, secs(2)).len() >= 50, "its output comes all the same");
 }
+
+/// Row 14. The queue of one feed grows by 90 MB a second, the memory of a program more quickly.
+#[test]
+fn what_takes_too_much_memory_is_ended_alone() {
+    let server = Server::start(&format!(
+        "
+        memory_max: 400M
+        feeds:
+          grows:
+            pipeline: >-
+              videotestsrc is-live=true ! video/x-raw,width=1920,height=1080,framerate=30/1 ! tee name=both
+              both. ! queue max-size-bytes=0 max-size-buffers=0 max-size-time=0 ! fakesink sync=true ts-offset=3600000000000
+              both. ! queue ! videoscale ! video/x-raw,width=320,height=240 ! queue name=video
+          hog: {{command: [sh, -c, 'echo begins; tail /dev/zero']}}
+          other: {{pipeline: '{PICTURE}'}}
+        streams:
+          grows.ts: {{feed: grows, video: {H264}}}
+          hog: {{feed: hog}}
+          other.ts: {{feed: other, video: {H264}}}
+        "
+    ));
+    let mut other = server.get("/other.ts");
+    other.take(10_000, SOON);
+    let (worker, own) = (server.worker("other"), server.pid());
+    let _hog = server.get("/hog");
+    let mut grows = server.get("/grows.ts");
+    server.log.wait("worker killed group=grows .*`memory_max` is 400 MiB", SOON);
+    server.log.wait("feed hog.*`memory_max` is 400 MiB", SOON);
+    // It begins anew.
+    wait_until("a second worker", SOON, || server.log.count("worker begins group=grows") > 1);
+    grows.take(10_000, SOON);
+    assert_eq!((server.worker("other"), server.pid()), (worker, own));
+    let arrivals = other.arrivals(secs(2));
+    let longest = arrivals.windows(2).map(|pair| pair[1].0 - pair[0].0).max();
+    assert!(longest.is_some_and(|longest| longest < secs(1)), "{longest:?}");
+}
+
+/// Row 10: the encoder makes ten of 60 pictures a second.
+#[test]
+fn encoder_that_is_too_slow_costs_pictures_only() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: 'videotestsrc is-live=true pattern=ball ! video/x-raw,width=1280,height=720,framerate=60/1 ! queue name=video {TONE}'}}
+        streams:
+          cam.ts:
+            feed: cam
+            pipeline: >-
+              video. ! identity sleep-time=100000 ! videoconvert ! x264enc speed-preset=ultrafast tune=zerolatency key-int-max=60
+              ! mux. audio. ! audioconvert ! avenc_aac ! mux. mpegtsmux name=mux
+        "
+    ));
+    let mut viewer = server.get("/cam.ts");
+    let mut bytes = viewer.piece(SOON);
+    let mut look = |time| {
+        let arrivals = viewer.arrivals(time);
+        let at = arrivals.last().map(|(at, _)| *at).unwrap();
+        bytes.extend(arrivals.into_iter().flat_map(|(_, data)| data));
+        let sound = media::packet_times(&bytes, "a");
+        (at, sound[sound.len() - 1], process::resident(server.worker("cam")))
+    };
+    let (first, second) = (look(secs(6)), look(secs(10)));
+    let line = server.log.wait("its encoder is too slow: ", secs(1));
+    assert!(line.contains("cam.ts"), "{line}");
+    let late = (second.0 - first.0).as_secs_f64() - (second.1 - first.1);
+    let late = Duration::from_secs_f64(late.max(0.0));
+    figure(10, "encoder is too slow: latency added in 10 s", late, secs(1));
+    assert!(late < secs(1), "{late:?}");
+    let grown = second.2 as f64 / first.2 as f64;
+    assert!(grown < 1.05, "{first:?} {second:?}");
+    let sound = media::packet_times(&bytes, "a");
+    let gap = sound.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    assert!(gap < 0.06, "a gap of {gap} s in the sound");
+    assert!(media::packet_times(&bytes, "v").len() > 10);
+}

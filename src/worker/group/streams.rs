@@ -21,12 +21,20 @@ use std::{
 /// How long a stream waits for a track while it has another one.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Pictures left out that are worth a word: a hiccup is not.
+const LEFT_OUT_LEAST: u64 = 10;
+/// From one word of them to the next.
+const LEFT_OUT_PAUSE: Duration = Duration::from_secs(60);
+
 /// A stream of the plan, and what it is doing.
 pub(super) struct StreamSlot {
     pub(super) plan: StreamPlan,
     pub(super) state: StreamState,
     /// It has sent packets in an earlier run.
     pub(super) ran: bool,
+    /// Raw pictures that its present run was too slow for, and when there was a word of it.
+    pub(super) left_out: u64,
+    pub(super) told_left_out: Option<Instant>,
     /// Remarks that were made, which are not repeated at each attempt.
     pub(super) said: Vec<String>,
 }
@@ -41,7 +49,7 @@ pub(super) enum StreamState {
 
 impl StreamSlot {
     pub(super) fn new(plan: StreamPlan) -> Self {
-        Self { plan, state: StreamState::Idle, ran: false, said: Vec::new() }
+        Self { plan, state: StreamState::Idle, ran: false, left_out: 0, told_left_out: None, said: Vec::new() }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -141,6 +149,7 @@ impl Group {
                         self.events.log(LogLevel::Info, Some(Item::Stream(index)), remark.clone());
                     }
                     slot.said.clone_from(&run.remarks);
+                    slot.left_out = 0;
                     slot.state = StreamState::Running(Box::new(run), now);
                 }
                 Ok(())
@@ -193,6 +202,25 @@ impl Group {
             {
                 news.push(FromWorker::Tracks { item: Item::Stream(*index), tracks });
             }
+        }
+        news.iter().try_for_each(|news| self.say(news))
+    }
+
+    /// Tells of streams that are too slow for their pictures, of each once a minute.
+    pub(super) fn tell_left_out(&mut self, now: Instant) -> io::Result<()> {
+        let mut news = Vec::new();
+        for (index, slot) in &mut self.streams {
+            let StreamState::Running(run, _) = &slot.state else { continue };
+            let (all, rests) = (run.left_out(), |at| now.duration_since(at) < LEFT_OUT_PAUSE);
+            let missed = all.saturating_sub(slot.left_out);
+            if missed < LEFT_OUT_LEAST || slot.told_left_out.is_some_and(rests) {
+                continue;
+            }
+            (slot.left_out, slot.told_left_out) = (all, Some(now));
+            let text = format!(
+                "its encoder is too slow: {missed} pictures were left out; a faster preset, a smaller picture or fewer of them help"
+            );
+            news.push(FromWorker::Log { level: LogLevel::Warn, item: Some(Item::Stream(*index)), text });
         }
         news.iter().try_for_each(|news| self.say(news))
     }
