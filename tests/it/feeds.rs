@@ -415,14 +415,17 @@ impl Clapper {
         self.began.elapsed().subsec_millis() < 300
     }
 
-    /// Sends `piece(loud)` every `period` to one client, until it leaves.
-    fn send(&self, to: &TcpListener, period: Duration, piece: impl Fn(bool) -> Vec<u8>) {
-        let (mut client, _) = to.accept().unwrap();
-        client.set_nodelay(true).unwrap();
-        let mut next = Instant::now();
-        while client.write_all(&piece(self.is_loud())).is_ok() {
-            next += period;
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    /// Sends `piece(loud)` every `period` to a client. Hangs up once, after `first`, and sends to the next one until that
+    /// leaves.
+    fn send(&self, to: &TcpListener, first: Duration, period: Duration, piece: impl Fn(bool) -> Vec<u8>) {
+        for time in [first, Duration::MAX] {
+            let (mut client, _) = to.accept().unwrap();
+            client.set_nodelay(true).unwrap();
+            let (began, mut next) = (Instant::now(), Instant::now());
+            while began.elapsed() < time && client.write_all(&piece(self.is_loud())).is_ok() {
+                next += period;
+                std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            }
         }
     }
 
@@ -435,17 +438,18 @@ impl Clapper {
             bytes.into_inner()
         };
         let (black, white) = (jpeg(20), jpeg(230));
-        self.send(&self.video, millis(40), |loud| if loud { white.clone() } else { black.clone() });
+        self.send(&self.video, secs(20), millis(40), |loud| if loud { white.clone() } else { black.clone() });
     }
 
     fn send_sound(&self) {
         // 10 ms of 48 kHz, a rough tone of 1 kHz.
         let tone: Vec<u8> =
             (0..480).flat_map(|at| if at / 24 % 2 == 0 { 8000i16 } else { -8000 }.to_le_bytes()).collect();
-        self.send(&self.audio, millis(10), |loud| if loud { tone.clone() } else { vec![0; 960] });
+        self.send(&self.audio, secs(35), millis(10), |loud| if loud { tone.clone() } else { vec![0; 960] });
     }
 }
 
+/// Each of the two feeds ends once, and begins anew.
 #[test]
 fn f13_sound_and_picture_of_two_feeds_stay_together() {
     if !have("ffmpeg") {
@@ -478,14 +482,15 @@ fn f13_sound_and_picture_of_two_feeds_stay_together() {
         let levels = media::measure(&bytes, "a", "astats=metadata=1:reset=1", "lavfi.astats.Overall.RMS_level");
         let beeps = media::rises(&levels, -35.0);
         println!("flashes {flashes:?}, beeps {beeps:?}");
-        assert!(flashes.len() >= 4 && beeps.len() >= 4, "flashes {flashes:?}, beeps {beeps:?}");
-        for flash in flashes.iter().filter(|flash| **flash > beeps[0] - 0.5 && **flash < beeps[beeps.len() - 1] + 0.5) {
-            let offset = beeps.iter().map(|beep| beep - flash).min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
-            assert!(
-                offset.abs() < 0.08,
-                "sound is {offset} s behind the picture: flashes {flashes:?}, beeps {beeps:?}"
-            );
-        }
+        let offset = |flash: &f64| beeps.iter().map(|beep| beep - flash).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+        // Where one of them is away, the other has none.
+        let offsets: Vec<f64> = flashes.iter().filter_map(offset).filter(|offset| offset.abs() < 0.5).collect();
+        assert!(offsets.len() > 30, "offsets {offsets:?}");
+        let far = offsets.iter().filter(|offset| offset.abs() >= 0.08).count();
+        // A feed that is back in the middle of a flash or beep rises too late.
+        assert!(far <= 2, "sound behind picture: {offsets:?}");
+        let end = offsets[offsets.len() - 10..].iter().map(|offset| offset.abs()).fold(0.0, f64::max);
+        assert!(end < 0.08, "{offsets:?}");
         drop((first, both));
         drop(server);
     });
