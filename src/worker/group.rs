@@ -158,7 +158,7 @@ impl Group {
             Event::Up(run) => self.up(run),
             Event::Gone(run) => self.gone(run)?,
             Event::Tracks(feed) => self.tracks_changed(feed)?,
-            Event::Restart(feed) => self.restart(feed),
+            Event::Restart(feed) => self.restart(feed, false),
             Event::First(run) => {
                 self.first(run);
                 self.tell_made()?;

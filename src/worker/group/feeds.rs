@@ -43,7 +43,13 @@ pub(super) struct FeedSlot {
 /// What a feed is doing.
 pub(super) enum FeedState {
     Idle,
-    Running { ingest: Ingest, demux: Option<Demux>, first: Option<Instant> },
+    Running {
+        ingest: Ingest,
+        demux: Option<Demux>,
+        first: Option<Instant>,
+        /// The same media has been played to its end before: all its tracks are known.
+        known: bool,
+    },
     Stopping(Stopping),
 }
 
@@ -89,7 +95,7 @@ impl Group {
         match ingest(&slot.feed, &slot.source, clock::now()) {
             Ok(ingest) => {
                 ingest.start();
-                slot.state = FeedState::Running { ingest, demux: None, first: None };
+                slot.state = FeedState::Running { ingest, demux: None, first: None, known: false };
                 Ok(())
             }
             Err(error) => self.ended(item, Ended::Failed(error)),
@@ -131,11 +137,11 @@ impl Group {
     pub(super) fn view(&self, index: u32, now: Instant) -> Option<FeedView> {
         let slot = self.feeds.get(&index)?;
         let (complete, demuxed) = match &slot.state {
-            FeedState::Running { ingest, demux, first } => {
+            FeedState::Running { ingest, demux, first, known } => {
                 let grown = first.is_some_and(|first| now.duration_since(first) >= GROW);
                 let whole = |ingest: &Ingest| ingest.has_started() && (grown || ingest.is_complete());
                 let demuxed = demux.as_ref().is_none_or(|demux| whole(&demux.ingest) || grown);
-                (whole(ingest) && demuxed, demux.is_some())
+                ((*known || whole(ingest)) && demuxed, demux.is_some())
             }
             // Tracks of an earlier run may be used already, but nothing is known of what is to come.
             FeedState::Idle | FeedState::Stopping(_) => (false, true),
@@ -167,14 +173,14 @@ impl Group {
         if !ingest.has_started() {
             return self.stop_feed(index, Ended::Failed("there is neither picture nor sound in the file".into()));
         }
-        self.restart(index);
+        self.restart(index, true);
         Ok(())
     }
 
-    /// Begins a feed anew while it runs: the timeline goes on where the last run ended.
-    pub(super) fn restart(&mut self, index: u32) {
+    /// Begins a feed anew while it runs, with the `same` media or other: the timeline goes on where the last run ended.
+    pub(super) fn restart(&mut self, index: u32, same: bool) {
         let Some(slot) = self.feeds.get_mut(&index) else { return };
-        let FeedState::Running { ingest: current, demux, first } = &mut slot.state else { return };
+        let FeedState::Running { ingest: current, demux, first, known } = &mut slot.state else { return };
         let end = self.epoch.saturating_add(slot.feed.end.load(Ordering::Relaxed));
         // A file of one picture has no length; it must not be read over and over without a pause.
         let base = end.max(current.base.saturating_add(SHORTEST_LOOP));
@@ -185,6 +191,7 @@ impl Group {
                 let old = std::mem::replace(current, fresh);
                 drop_demux(demux.take());
                 *first = None;
+                *known = same;
                 dispose(old.pipeline, || {});
             }
             Err(text) => {

@@ -50,6 +50,11 @@ pub fn holds_for(time: Duration, mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// How often something is done: `few` times, or `many` times where `VOYANDZ_ROUNDS` is `many`, as `ci/chaos MINUTES` has it.
+pub fn rounds(few: usize, many: usize) -> usize {
+    if std::env::var("VOYANDZ_ROUNDS").is_ok_and(|rounds| rounds == "many") { many } else { few }
+}
+
 /// Whether a program is installed. Its lack is a failure where `CI` is set, and a loud skip elsewhere.
 pub fn have(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

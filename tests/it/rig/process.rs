@@ -53,6 +53,16 @@ pub fn send(pid: i32, signal: Signal) {
     let _ = rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal);
 }
 
+/// How many descriptors a process has open.
+pub fn descriptors(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// How many threads a process has.
+pub fn threads(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+}
+
 /// Memory that a process holds, in KiB.
 pub fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
