@@ -32,6 +32,9 @@ const SILENCE: Duration = Duration::from_millis(2500);
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Shortest pause between two keyframes that readers ask of one encoder.
 const FORCE_PAUSE: Duration = Duration::from_millis(250);
+/// How often one worker starts feeds. Elements leave something behind at each start, like `v4l2src` of GStreamer 1.22 a
+/// descriptor; what flaps for days would use up what a process may have.
+const MOST_STARTS: u32 = 500;
 /// How long a worker that only decodes pictures is kept for the next one.
 const PICTURE_LINGER: Duration = Duration::from_secs(2);
 /// Requests on their way to a group: each supervisor and each picture has one at a time.
@@ -177,10 +180,19 @@ struct Running {
 struct Link {
     worker: Worker,
     last_beat: Instant,
+    /// How often it started a feed.
+    starts: u32,
     /// Takes its media to the writers.
     _media: AbortOnDropHandle<()>,
     /// Send it the bytes of feeds that streams of it use.
     feeding: HashMap<u32, AbortOnDropHandle<()>>,
+}
+
+impl Link {
+    fn is_used_up(&self) -> bool {
+        fail::fail_point!("used-up", |_| self.starts > 1);
+        self.starts >= MOST_STARTS
+    }
 }
 
 struct Task {
@@ -232,6 +244,9 @@ impl Task {
         match request {
             Request::Change(setup) => self.change(setup),
             Request::Run { item, flow, ended } => {
+                if matches!(item, Item::Feed(_)) && self.link.as_ref().is_some_and(Link::is_used_up) {
+                    self.replace("has started feeds often enough").await;
+                }
                 if let Err(error) = self.ensure_worker().await {
                     let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
                     return;
@@ -252,6 +267,9 @@ impl Task {
                     status.runs_in(pid);
                 }
                 self.send(ToWorker::Start { item });
+                if let (Item::Feed(_), Some(link)) = (item, &mut self.link) {
+                    link.starts += 1;
+                }
                 if let Item::Feed(feed) = item
                     && let Some(text) = self.captions.get(&feed)
                 {
@@ -330,7 +348,7 @@ impl Task {
         };
         let pump = pump(media, self.streams.subscribe(), self.pictures.clone());
         let media = AbortOnDropHandle::new(tokio::spawn(pump));
-        self.link = Some(Link { worker, last_beat: Instant::now(), _media: media, feeding: HashMap::new() });
+        self.link = Some(Link { worker, last_beat: Instant::now(), starts: 0, _media: media, feeding: HashMap::new() });
         Ok(())
     }
 

@@ -235,6 +235,25 @@ fn muxer_that_has_grown_too_large_is_exchanged() {
 }
 
 #[test]
+fn worker_that_started_many_feeds_is_exchanged() {
+    if !have_failpoints() {
+        return;
+    }
+    let yaml = "
+        feeds: {cam: {pipeline: 'videotestsrc is-live=true num-buffers=30 ! video/x-raw,width=320,height=240,framerate=25/1 ! queue'}}
+        streams: {cam.ts: {feed: cam, video: {codec: h264, preset: ultrafast, gop: 25}}}
+        ";
+    let server = Launch::new(yaml).env("FAILPOINTS", "used-up=return").start();
+    let mut viewer = server.get("/cam.ts");
+    viewer.piece(SOON);
+    server.log.wait_nth("worker killed group=cam .*feeds often enough", 1, SOON);
+    viewer.collect(millis(100));
+    server.log.wait_nth("runs name=\"feed cam\"", 3, SOON);
+    viewer.piece(SOON);
+    server.assert_no_zombies();
+}
+
+#[test]
 fn crash_in_reserve_is_not_noticed() {
     let server = two_groups();
     let spare =
