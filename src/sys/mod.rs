@@ -2,6 +2,7 @@
 
 mod faults;
 pub mod guard;
+pub mod load;
 pub mod service;
 mod shutdown;
 pub mod usage;

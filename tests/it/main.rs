@@ -29,6 +29,7 @@ mod faults;
 mod feeds;
 mod joins;
 mod licenses;
+mod limits;
 mod log;
 mod original;
 mod overlays;
