@@ -43,3 +43,4 @@ mod service;
 mod sources;
 mod status;
 mod timestamps;
+mod viewers;
