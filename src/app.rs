@@ -11,7 +11,7 @@ use crate::{
         worker::Worker,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
-    net::{Accepted, Connections, Listener},
+    net::{Arrival, Connections, Crowded, Listener},
     output::http::{
         routes, session,
         shard::Shards,
@@ -19,9 +19,10 @@ use crate::{
         visit::Polled,
     },
     sys::{
-        Shutdown, leftovers,
+        Shutdown, leftovers, load,
         service::{self, Pulse, Pulses, Watch},
     },
+    telemetry::Refusal,
 };
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -164,11 +165,29 @@ impl App {
         let serving = Serving { config, units, site, listeners, about: about.clone(), journal };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
-        let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(sites)));
-        let welcome = |accepted: Accepted| {
-            let name = format!("connection from {}", accepted.peer);
-            let (routes, shards, traffic) = (routes.clone(), shards.clone(), about.traffic().clone());
-            shutdown.spawn(name, session::serve(accepted, routes, shards, traffic, shutdown.token().clone()));
+        let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(
+            sites,
+            about.pressure().clone(),
+            about.traffic().clone(),
+        )));
+        let (pressure, written) = (about.pressure().clone(), shards.clone());
+        let (ended, watching) = (shutdown.token().clone(), load::watch(pressure, move || written.lateness()));
+        shutdown.spawn("watch over the load", async move {
+            ended.run_until_cancelled(watching).await;
+        });
+        let welcome = |arrival: Arrival| match arrival {
+            Arrival::Guest(accepted) => {
+                let name = format!("connection from {}", accepted.peer);
+                let (routes, shards, traffic) = (routes.clone(), shards.clone(), about.traffic().clone());
+                shutdown.spawn(name, session::serve(accepted, routes, shards, traffic, shutdown.token().clone()));
+            }
+            Arrival::Excess(excess) => {
+                about.traffic().refused(match excess.why {
+                    Crowded::All => Refusal::Connections,
+                    Crowded::Address => Refusal::Address,
+                });
+                shutdown.spawn("farewell to a connection", excess.turn_away());
+            }
         };
         let pulse = pulses.add("accept loop");
         let viewed = shards.clone();

@@ -292,6 +292,14 @@ feeds:
             "feed: cam1, command: cat, placeholder: true",
             "2:41: streams.s.placeholder: only a stream that voyandz itself makes of feeds can have a placeholder",
         );
+        check_stream(
+            "type: shot, command: a, throughput: true",
+            "2:39: streams.s.throughput: a shot is sent as a whole anyway",
+        );
+        check_stream(
+            "feed: cam1, container: mjpeg, throughput: true",
+            "2:45: streams.s.throughput: of motion JPEG a viewer gets the newest picture: there is nothing to collect",
+        );
         check_stream("feed: [cam1]", "2:15: streams.s.feed: expected a single value, found a list");
         check_stream("feeds: cam1", "2:22: streams.s.feeds: expected a list of names of feeds, found \"cam1\"");
         check_stream("feeds: [cam1, cam1]", "2:29: streams.s.feeds[1]: expected each feed once, found \"cam1\"");

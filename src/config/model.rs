@@ -104,6 +104,8 @@ pub struct Stream {
     pub encoding: Encoding,
     /// What viewers see while nothing comes from its feeds; only of what a worker makes.
     pub placeholder: Option<Placeholder>,
+    /// Viewers get it in pieces of several packets, later and for less work.
+    pub throughput: bool,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
 }

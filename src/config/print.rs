@@ -104,6 +104,7 @@ fn stream(stream: &Stream) -> raw::Stream {
         Placeholder::Text(words) => text(words),
         Placeholder::Picture(file) => path(file),
     });
+    keys.throughput = stream.throughput.then_some(Value::Bool(true));
     match &stream.encoding {
         Encoding::Copy => {}
         Encoding::Pipeline(launch) => keys.pipeline = Some(text(launch)),
@@ -207,6 +208,7 @@ mod tests {
                 Just(Placeholder::Text("Back soon: #1 'here'\n\"there\"".to_owned())),
                 Just(Placeholder::Picture("a b/c.JPG".into())),
             ]),
+            any::<bool>(),
         );
         let streams = prop::collection::btree_map(name, stream, 0..4);
         let top = (
@@ -239,7 +241,7 @@ mod tests {
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
-                    let (mut encoding, path, mut container, count, serving, placeholder) = parts;
+                    let (mut encoding, path, mut container, count, serving, placeholder, throughput) = parts;
                     let least = usize::from(matches!(encoding, Encoding::Copy));
                     let count = usize::from(count).clamp(least, feeds.len());
                     let mut used = Serving::Shared;
@@ -259,6 +261,7 @@ mod tests {
                         mimetype,
                         placeholder: placeholder.filter(|_| !matches!(encoding, Encoding::Command(_)) && count > 0),
                         encoding,
+                        throughput: throughput && used != Serving::Shot && container != Container::Mjpeg,
                         serving: used,
                     }
                 });

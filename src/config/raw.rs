@@ -131,6 +131,8 @@ pub(super) struct Stream {
     pub(super) placeholder: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) overlay: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) throughput: Option<Value>,
 }
 
 /// `video:` of a stream. Never printed: a checked stream has its launch text.

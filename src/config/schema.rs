@@ -131,6 +131,7 @@ fn schema() -> Value {
         "command" => text_or_use(&["array"]),
         "video" | "audio" => json!({"anyOf": [reference(key), flag()]}),
         "overlay" => reference(key),
+        "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
     let video = section("`video:`", raw::keys::<raw::Video>(), |key| match key {

@@ -102,6 +102,7 @@ impl Checker {
         let is_command = stream.command.is_some();
         let mimetype = self.value(&path.key("mimetype"), stream.mimetype.take(), mimetype);
         let placeholder = self.placeholder(path, &mut stream, feeds.as_deref());
+        let throughput = stream.throughput.take();
         let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
         let hint = hint.or_else(|| Container::from_extension(name));
         let container = match (given_container.or(hint), &mimetype) {
@@ -111,6 +112,7 @@ impl Checker {
             (None, _) if is_command => Container::Raw,
             (None, _) => feeds.as_deref().and_then(|feeds| known.container(feeds)).unwrap_or(Container::Ts),
         };
+        let throughput = self.throughput(&path.key("throughput"), throughput, serving, container);
         let mimetype = mimetype.unwrap_or_else(|| match (serving, &stream_path) {
             (Serving::Shot, Some(path)) => picture_type(path.as_str()).to_owned(),
             _ => container.mimetype().to_owned(),
@@ -128,6 +130,7 @@ impl Checker {
             mimetype,
             encoding,
             placeholder,
+            throughput,
             serving,
         };
         Some(Checked { stream, has_url })
@@ -148,6 +151,20 @@ impl Checker {
             return None;
         }
         Some(placeholder)
+    }
+
+    /// Whether packets are collected; where that has no meaning, it is a fault.
+    fn throughput(&mut self, path: &Path, given: Option<Value>, serving: Serving, container: Container) -> bool {
+        let throughput = self.value(path, given, flag).unwrap_or(false);
+        let why_not = match (serving, container) {
+            (Serving::Shot, _) => "a shot is sent as a whole anyway",
+            (_, Container::Mjpeg) => "of motion JPEG a viewer gets the newest picture: there is nothing to collect",
+            _ => return throughput,
+        };
+        if throughput {
+            self.note(path, Place::Key, why_not.to_owned());
+        }
+        false
     }
 
     /// How often a stream is made: `type` and `client`.

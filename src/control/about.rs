@@ -1,6 +1,9 @@
 //! What is known of the server itself, told by those who run it.
 
-use crate::{sys::service::Pulses, telemetry::Traffic};
+use crate::{
+    sys::{load::Pressure, service::Pulses},
+    telemetry::Traffic,
+};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime},
@@ -20,6 +23,7 @@ struct Inner {
     changing: Mutex<Changing>,
     loops: Pulses,
     traffic: Arc<Traffic>,
+    pressure: Pressure,
 }
 
 /// What changes while it runs.
@@ -38,8 +42,8 @@ impl About {
     pub fn new(loops: Pulses) -> Self {
         let started = SystemTime::now();
         let changing = Mutex::new(Changing { loaded: started, refused: None, ending: false });
-        let (since, traffic) = (Instant::now(), Arc::default());
-        Self(Arc::new(Inner { started, since, changing, loops, traffic }))
+        let (since, traffic, pressure) = (Instant::now(), Arc::default(), Pressure::default());
+        Self(Arc::new(Inner { started, since, changing, loops, traffic, pressure }))
     }
 
     /// When it began.
@@ -72,6 +76,11 @@ impl About {
     /// What it was asked for, to be counted by those who answer.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.0.traffic
+    }
+
+    /// Whether the machine keeps up, told by who measures it.
+    pub fn pressure(&self) -> &Pressure {
+        &self.0.pressure
     }
 
     /// The loops that do not come round any more.

@@ -54,6 +54,8 @@ pub struct Server {
     /// Since the start.
     pub uptime_seconds: u64,
     pid: u32,
+    /// Whether the machine keeps up.
+    pub load: &'static str,
     /// Which configuration is in force.
     pub configuration: Configuration,
 }
@@ -79,6 +81,8 @@ pub struct Totals {
     bytes_out: u64,
     gaps: u64,
     lost_packets: u64,
+    reductions: u64,
+    reduced_readers: usize,
     dropped_readers: u64,
 }
 
@@ -184,6 +188,10 @@ pub struct Watched {
     pub gaps: u64,
     /// Packets that they lost.
     pub lost_packets: u64,
+    /// Times that one of them was reduced to join points.
+    pub reductions: u64,
+    /// Those that get join points only, now.
+    pub reduced_readers: usize,
     /// Sent away, because they took nothing.
     pub dropped_readers: u64,
 }
@@ -195,6 +203,7 @@ struct Client {
     since: String,
     bytes_out: u64,
     gaps: u64,
+    reduced: bool,
 }
 
 impl View {
@@ -237,6 +246,7 @@ impl View {
                 started: written(about.started()),
                 uptime_seconds: about.since().elapsed().as_secs(),
                 pid: std::process::id(),
+                load: about.pressure().load().name(),
                 configuration: Configuration {
                     loaded: written(now.loaded),
                     error: now.refused.as_deref().map(text_without_secrets),
@@ -262,6 +272,8 @@ impl Totals {
             bytes_out: sum(|watched| watched.bytes_out),
             gaps: sum(|watched| watched.gaps),
             lost_packets: sum(|watched| watched.lost_packets),
+            reductions: sum(|watched| watched.reductions),
+            reduced_readers: streams.iter().map(|stream| stream.watched.reduced_readers).sum(),
             dropped_readers: sum(|watched| watched.dropped_readers),
         }
     }
@@ -393,13 +405,15 @@ impl Made {
 
 impl Watched {
     fn of(attendance: Attendance) -> Self {
-        let Attendance { now, ever, dropped, progress } = attendance;
+        let Attendance { now, ever, reduced, dropped, progress } = attendance;
         Self {
             readers: now,
             readers_ever: ever,
             bytes_out: progress.bytes,
             gaps: progress.gaps,
             lost_packets: progress.lost,
+            reductions: progress.reductions,
+            reduced_readers: reduced,
             dropped_readers: dropped,
         }
     }
@@ -412,6 +426,7 @@ impl Client {
             since: written(member.since),
             bytes_out: member.progress.bytes,
             gaps: member.progress.gaps,
+            reduced: member.progress.is_reduced,
         }
     }
 }

@@ -47,6 +47,9 @@ fn server(text: &mut Text, view: &View, facts: &Facts) {
     let refused = facts.server.configuration.error.is_some();
     let help = "Whether the newest configuration is in force.";
     one(text, "voyandz_configuration_is_newest", help, Gauge, Some(f64::from(u8::from(!refused))));
+    let help =
+        "Whether the machine keeps up: 0 calm, 1 strained (no pictures are made), 2 overloaded (no new viewers).";
+    one(text, "voyandz_load", help, Gauge, Some(f64::from(view.about().pressure().load() as u8)));
     let started = view.about().started().duration_since(UNIX_EPOCH).unwrap_or_default();
     let help = "When the server began, in seconds since 1970.";
     one(text, "process_start_time_seconds", help, Gauge, Some(started.as_secs_f64()));
@@ -68,6 +71,11 @@ fn traffic(text: &mut Text, traffic: &Traffic) {
     let series = labels.iter().map(|labels| &labels[..]).zip(answers.iter().map(|(.., count)| Some(*count)));
     let help = "Answers to requests, by what the client speaks and the class of the status code.";
     text.family("voyandz_http_answers_total", help, Kind::Counter, series);
+    let refusals: Vec<_> = traffic.refusals().collect();
+    let labels: Vec<_> = refusals.iter().map(|(reason, _)| [("reason", *reason)]).collect();
+    let series = labels.iter().map(|labels| &labels[..]).zip(refusals.iter().map(|(_, count)| Some(*count)));
+    let help = "Connections, pictures and viewers that were refused because there were too many.";
+    text.family("voyandz_http_refused_total", help, Kind::Counter, series);
     let help = "Time from the head of a request to the head of its answer.";
     text.histogram("voyandz_http_request_duration_seconds", help, &traffic.answering);
     let help = "Time from the head of a request for a stream to the first bytes of it that the connection took.";
@@ -129,6 +137,10 @@ fn streams(text: &mut Text, streams: &[Stream]) {
     each("voyandz_stream_gaps_total", help, Counter, &|stream| number(stream.watched.gaps));
     let help = "Packets that viewers lost so.";
     each("voyandz_stream_lost_packets_total", help, Counter, &|stream| number(stream.watched.lost_packets));
+    let help = "Times that a viewer was reduced to keyframes because it lost data again and again.";
+    each("voyandz_stream_reductions_total", help, Counter, &|stream| number(stream.watched.reductions));
+    let help = "Viewers that get keyframes only.";
+    each("voyandz_stream_reduced_readers", help, Gauge, &|stream| number(stream.watched.reduced_readers as u64));
     let help = "Viewers that were sent away because they took nothing.";
     each("voyandz_stream_dropped_readers_total", help, Counter, &|stream| number(stream.watched.dropped_readers));
 }

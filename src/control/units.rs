@@ -33,6 +33,7 @@ pub fn label(name: &str) -> String {
     let name = match name {
         "readers" => "viewers now",
         "readers_ever" => "viewers so far",
+        "reduced_readers" => "viewers of keyframes only",
         "dropped_readers" => "viewers dropped",
         "worker_pid" | "pid" => "process",
         "idle_seconds" => "silent for",

@@ -1,47 +1,53 @@
 //! The accept loop: bounded, and never spinning.
 
+use super::{
+    excess::Excess,
+    places::{Connections, Place},
+};
 use socket2::SockRef;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 
 /// Connections the kernel may hold for us.
 const BACKLOG: u32 = 1024;
-/// Descriptors that are kept for feeds, files and pipes.
-const RESERVED_DESCRIPTORS: u64 = 128;
-/// Most connections, whatever the limit of descriptors.
-const MAX_CONNECTIONS: u64 = 100_000;
 /// Pause after the system had no descriptor left for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(500);
 
-/// The places for connections, shared by all who listen.
-#[derive(Debug, Clone)]
-pub struct Connections(Arc<Semaphore>);
-
-impl Connections {
-    /// As many as the system allows descriptors, whose limit is raised for it.
-    pub fn new() -> Self {
-        let limit = raise_descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).clamp(16, MAX_CONNECTIONS);
-        Self(Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS))))
-    }
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// Connections at a time that are told that they are too many; the rest of these is closed without a word. They take
+/// descriptors of the reserve.
+const FAREWELLS: usize = 32;
 
 /// A bound address.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     connections: Connections,
+    farewells: Arc<Semaphore>,
+    /// The system had no descriptor for the last connection.
+    is_exhausted: AtomicBool,
 }
 
-/// A new connection, which counts until `permit` is dropped.
+/// Who came.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A connection to be served.
+    Guest(Accepted),
+    /// A connection to be turned away.
+    Excess(Excess),
+}
+
+/// A new connection, which counts until its place is dropped.
 #[derive(Debug)]
 pub struct Accepted {
     /// The connection.
@@ -49,7 +55,7 @@ pub struct Accepted {
     /// Who it is from.
     pub peer: SocketAddr,
     /// Its place among the connections.
-    pub permit: OwnedSemaphorePermit,
+    pub place: Place,
 }
 
 impl Listener {
@@ -60,7 +66,7 @@ impl Listener {
     pub fn bind(address: SocketAddr, connections: Connections) -> io::Result<Self> {
         let socket = open(address)?;
         socket.bind(address)?;
-        Ok(Self { socket: socket.listen(BACKLOG)?, connections })
+        Ok(Self::new(socket.listen(BACKLOG)?, connections))
     }
 
     /// Takes a socket that listens already.
@@ -68,7 +74,12 @@ impl Listener {
     /// # Errors
     /// When it cannot be watched.
     pub fn inherited(socket: std::net::TcpListener, connections: Connections) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::from_std(socket)?, connections })
+        Ok(Self::new(TcpListener::from_std(socket)?, connections))
+    }
+
+    fn new(socket: TcpListener, connections: Connections) -> Self {
+        let farewells = Arc::new(Semaphore::new(FAREWELLS));
+        Self { socket, connections, farewells, is_exhausted: AtomicBool::new(false) }
     }
 
     /// Binds another address while this one is still bound, also one that includes it or is included in it.
@@ -86,7 +97,7 @@ impl Listener {
         old.set_reuse_port(false)?;
         let socket = bound?;
         SockRef::from(&socket).set_reuse_port(false)?;
-        Ok(Self { socket, connections: self.connections.clone() })
+        Ok(Self::new(socket, self.connections.clone()))
     }
 
     /// Where it listens; the port is the real one.
@@ -97,24 +108,29 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// The next connection. Waits while there are too many, or no descriptors. Cancel-safe.
-    pub async fn accept(&self) -> Accepted {
-        // The semaphore is never closed.
-        let permit = loop {
-            if let Ok(permit) = self.connections.0.clone().acquire_owned().await {
-                break permit;
-            }
-        };
+    /// The next connection. Waits while the system has no descriptor for it. Cancel-safe.
+    pub async fn accept(&self) -> Arrival {
         loop {
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
+                    if self.is_exhausted.swap(false, Ordering::Relaxed) {
+                        tracing::info!("connections are accepted again");
+                    }
                     // Latency comes before the number of segments.
                     let _ = socket.set_nodelay(true);
-                    return Accepted { socket, peer, permit };
+                    return match self.connections.enter(peer.ip()) {
+                        Ok(place) => Arrival::Guest(Accepted { socket, peer, place }),
+                        Err(why) => {
+                            let leave = self.farewells.clone().try_acquire_owned().ok();
+                            Arrival::Excess(Excess { spoken_with: leave.map(|leave| (socket, leave)), why })
+                        }
+                    };
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
+                    if !self.is_exhausted.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(%error, "cannot accept connections for the time being");
+                    }
                     tokio::time::sleep(EXHAUSTED).await;
                 }
             }
@@ -132,12 +148,4 @@ fn open(address: SocketAddr) -> io::Result<TcpSocket> {
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-fn raise_descriptor_limit() -> u64 {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-    getrlimit(Resource::Nofile).current.unwrap_or(MAX_CONNECTIONS)
 }

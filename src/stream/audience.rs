@@ -42,6 +42,10 @@ pub struct Progress {
     pub gaps: u64,
     /// Packets that it lost.
     pub lost: u64,
+    /// Times that it was reduced to join points because it lost data again and again.
+    pub reductions: u64,
+    /// It is so now.
+    pub is_reduced: bool,
 }
 
 /// What all viewers of a stream add up to.
@@ -51,6 +55,8 @@ pub struct Attendance {
     pub now: usize,
     /// Viewers so far, those of now among them.
     pub ever: u64,
+    /// Viewers that get join points only, for the time being.
+    pub reduced: usize,
     /// Viewers that were sent away because they took nothing.
     pub dropped: u64,
     /// What all of them got.
@@ -79,7 +85,8 @@ impl Audience {
     pub fn attendance(&self) -> Attendance {
         let seats = self.seats();
         let progress = seats.taken.values().fold(seats.left, |sum, member| sum.plus(member.progress));
-        Attendance { now: seats.taken.len(), ever: seats.next, dropped: seats.dropped, progress }
+        let reduced = seats.taken.values().filter(|member| member.progress.is_reduced).count();
+        Attendance { now: seats.taken.len(), ever: seats.next, reduced, dropped: seats.dropped, progress }
     }
 
     /// Those who are there, in the order in which they came.
@@ -121,7 +128,14 @@ impl Drop for Seat {
 
 impl Progress {
     fn plus(self, other: Self) -> Self {
-        Self { bytes: self.bytes + other.bytes, gaps: self.gaps + other.gaps, lost: self.lost + other.lost }
+        Self {
+            bytes: self.bytes + other.bytes,
+            gaps: self.gaps + other.gaps,
+            lost: self.lost + other.lost,
+            reductions: self.reductions + other.reductions,
+            // Of one viewer only.
+            is_reduced: false,
+        }
     }
 }
 
@@ -134,15 +148,18 @@ mod tests {
         let (audience, now) = (Audience::default(), SystemTime::UNIX_EPOCH);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
         let (mut first, mut second) = (audience.seat(peer, now), audience.seat(peer, now));
-        first.tell(Progress { bytes: 10, gaps: 1, lost: 7 });
-        first.tell(Progress { bytes: 30, gaps: 1, lost: 7 });
-        second.tell(Progress { bytes: 5, gaps: 0, lost: 0 });
+        let slow = Progress { gaps: 1, lost: 7, reductions: 1, ..Progress::default() };
+        first.tell(Progress { bytes: 10, is_reduced: true, ..slow });
+        assert_eq!(audience.attendance().reduced, 1);
+        first.tell(Progress { bytes: 30, ..slow });
+        let quick = Progress { bytes: 5, ..Progress::default() };
+        second.tell(quick);
         first.dropped();
         drop(first);
-        let progress = Progress { bytes: 35, gaps: 1, lost: 7 };
-        assert_eq!(audience.attendance(), Attendance { now: 1, ever: 2, dropped: 1, progress });
+        let progress = Progress { bytes: 35, ..slow };
+        assert_eq!(audience.attendance(), Attendance { now: 1, ever: 2, reduced: 0, dropped: 1, progress });
         let members = audience.members();
         assert_eq!(members.len(), 1);
-        assert_eq!(members[0], Member { peer, since: now, progress: Progress { bytes: 5, gaps: 0, lost: 0 } });
+        assert_eq!(members[0], Member { peer, since: now, progress: quick });
     }
 }

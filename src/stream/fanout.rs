@@ -78,6 +78,11 @@ impl FanOut {
         self.0.container.send_replace(Some(container));
     }
 
+    /// Whether each join point is a whole picture in one packet, see [`Reader::reduce`].
+    pub fn set_whole(&self, whole: bool) {
+        self.state().ring.set_whole(whole);
+    }
+
     /// Appends a packet and wakes the readers that wait. Never waits for a reader.
     pub fn push(&self, packet: Packet, notice: Option<Bytes>) {
         self.change(|state| {
@@ -220,6 +225,16 @@ impl Reader {
     /// because it is slow is a gap; what it skips for the interval is none.
     pub fn thin(&mut self, interval: Duration) {
         self.cursor.thin(interval);
+    }
+
+    /// The reader gets join points only, always the newest one, from now on, or everything again. `false`, and nothing
+    /// changes, where a join point alone cannot be shown: nobody knows where its picture ends, or it is no picture.
+    pub fn reduce(&mut self, sparse: bool) -> bool {
+        let can = self.fanout.state().ring.is_whole() || !sparse;
+        if can {
+            self.cursor.reduce(sparse);
+        }
+        can
     }
 
     /// What comes next; waits for it. Cancel-safe.

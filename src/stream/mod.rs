@@ -8,6 +8,7 @@ mod fanout;
 mod meter;
 mod ring;
 mod shared;
+mod stamina;
 mod writer;
 
 pub use audience::{Attendance, Audience, Member, Progress, Seat};
@@ -15,4 +16,5 @@ pub use fanout::{FanOut, Reader, Version};
 pub use meter::Reading;
 pub use ring::{Delivery, Entry, Join, NewestGroup};
 pub use shared::SharedWriter;
+pub use stamina::{Stamina, Step};
 pub use writer::Writer;

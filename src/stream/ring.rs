@@ -68,6 +68,8 @@ pub struct Cursor {
     place: Place,
     /// Set for a reader of whole pictures.
     thinning: Option<Thinning>,
+    /// It gets join points only.
+    sparse: bool,
     /// Whether the header is still to be delivered.
     header: bool,
     /// The ring's generation when the reader came.
@@ -82,6 +84,8 @@ enum Place {
     Behind { next: u64, from: u64 },
     /// This packet is next.
     At(u64),
+    /// This join point is next, and the reader has been told that it lost what was before.
+    Announced(u64),
 }
 
 #[derive(Debug)]
@@ -103,6 +107,8 @@ pub struct Ring {
     headers: VecDeque<(u64, Packet)>,
     /// Sent in front of everything to everyone.
     opening: Option<Packet>,
+    /// Each join point is a whole picture, which can be shown without the packets behind it.
+    whole: bool,
     /// Grows when what follows cannot be appended to what readers have.
     generation: u64,
     closed: bool,
@@ -119,6 +125,16 @@ impl Ring {
     /// All readers begin with `opening`.
     pub fn set_opening(&mut self, opening: Option<&[u8]>) {
         self.opening = opening.map(aside);
+    }
+
+    /// Whether each join point is a whole picture, so that readers can do with join points alone.
+    pub fn set_whole(&mut self, whole: bool) {
+        self.whole = whole;
+    }
+
+    /// See [`Ring::set_whole`].
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Number that the next packet will get.
@@ -231,12 +247,18 @@ impl Cursor {
     /// A reader that enters `ring` at `now`.
     pub fn new(ring: &Ring, entry: Entry, now: Instant) -> Self {
         let place = Place::Joining { join: entry.join, from: ring.end(), since: now };
-        Self { place, thinning: None, header: entry.header, generation: ring.generation }
+        Self { place, thinning: None, sparse: false, header: entry.header, generation: ring.generation }
     }
 
     /// Every packet is a picture of its own, and the reader wants the newest ones only, `interval` apart.
     pub fn thin(&mut self, interval: Duration) {
         self.thinning = Some(Thinning::new(interval));
+    }
+
+    /// From now on the reader gets join points only, the newest one each time, or everything again. To be asked for where
+    /// [`Ring::is_whole`].
+    pub fn reduce(&mut self, sparse: bool) {
+        self.sparse = sparse;
     }
 
     /// What the reader gets next; `None` when it has to wait for the ring to change.
@@ -254,13 +276,22 @@ impl Cursor {
                 self.place = Place::Behind { next, from };
                 self.resume(ring, next, from)
             }
-            Place::At(next) => {
-                let slot = ring.get_slot(next);
-                self.place = Place::At(next + u64::from(slot.is_some()));
-                slot.map(|slot| Delivery::Packet(slot.packet.clone()))
+            Place::At(next) if self.sparse => self.newest_join(ring, next),
+            Place::At(next) => self.take(ring, next),
+            // The notice went ahead, so nothing but this packet may follow, unless it is gone.
+            Place::Announced(at) if at < ring.first => {
+                self.place = Place::At(at);
+                self.next(ring)
             }
+            Place::Announced(at) => self.take(ring, at),
         };
         found.or_else(|| ring.finished.then_some(Delivery::End))
+    }
+
+    fn take(&mut self, ring: &Ring, at: u64) -> Option<Delivery> {
+        let slot = ring.get_slot(at);
+        self.place = Place::At(at + u64::from(slot.is_some()));
+        slot.map(|slot| Delivery::Packet(slot.packet.clone()))
     }
 
     fn is_joining(&self) -> bool {
@@ -304,6 +335,18 @@ impl Cursor {
         thinning.passes(slot.pushed).then(|| Delivery::Packet(slot.packet.clone()))
     }
 
+    /// Steps over all but the newest join point. What is between join points is left out on purpose; a join point that is
+    /// stepped over is lost, for want of time.
+    fn newest_join(&mut self, ring: &Ring, next: u64) -> Option<Delivery> {
+        let (newest, notice) = ring.joins.back().filter(|(at, _)| *at >= next)?;
+        let missed = ring.joins.iter().map(|(at, _)| *at).find(|at| *at >= next).filter(|at| at < newest);
+        if let Some(missed) = missed {
+            self.place = Place::At(*newest);
+            return Some(Delivery::Gap(newest - missed));
+        }
+        self.announce(ring, *newest, notice.as_ref())
+    }
+
     fn resume(&mut self, ring: &Ring, next: u64, from: u64) -> Option<Delivery> {
         let (at, notice) = ring.joins.iter().find(|(at, _)| *at >= from)?;
         // First the gap, then the notice, then the packet.
@@ -311,10 +354,15 @@ impl Cursor {
             self.place = Place::Behind { next: *at, from: *at };
             return Some(Delivery::Gap(at - next));
         }
-        self.place = Place::At(*at);
+        self.announce(ring, *at, notice.as_ref())
+    }
+
+    /// Goes on at a join point after a loss: first the notice, then the packet.
+    fn announce(&mut self, ring: &Ring, at: u64, notice: Option<&Packet>) -> Option<Delivery> {
+        self.place = Place::Announced(at);
         match notice {
             Some(notice) => Some(Delivery::Aside(notice.clone())),
-            None => self.next(ring),
+            None => self.take(ring, at),
         }
     }
 }
@@ -480,6 +528,48 @@ mod tests {
         rig.now += MAX_AGE * 2;
         rig.push_all(["K2", "b", "K3", "c"]);
         assert_eq!(rig.read(&mut reader), "<3> !K3 K3 c ");
+    }
+
+    #[test]
+    fn reduced_reader_gets_the_newest_join_points_and_then_everything_again() {
+        let mut rig = Rig::new();
+        let mut reader = rig.reader(Join::Live, false);
+        rig.push_all(["K1", "a"]);
+        assert_eq!(rig.read(&mut reader), "K1 a ");
+        reader.reduce(true);
+        rig.push_all(["b", "c"]);
+        assert_eq!(rig.read(&mut reader), "");
+        rig.push_all(["K2", "d"]);
+        assert_eq!(rig.read(&mut reader), "!K2 K2 ");
+        // Too slow even for this: what it is behind by is a loss.
+        rig.push_all(["e", "K3", "f", "K4", "g"]);
+        assert_eq!(rig.read(&mut reader), "<2> !K4 K4 ");
+        rig.now += MAX_AGE * 2;
+        rig.push_all(["h", "K5", "i", "K6", "j"]);
+        assert_eq!(rig.read(&mut reader), "<4> !K6 K6 ");
+        reader.reduce(false);
+        assert_eq!(rig.read(&mut reader), "j ");
+        rig.push("k");
+        assert_eq!(rig.read(&mut reader), "k ");
+    }
+
+    #[test]
+    fn reduced_reader_whose_join_point_went_away_goes_on_with_the_next() {
+        let mut rig = Rig::new();
+        let mut reader = rig.reader(Join::Live, false);
+        rig.push("a");
+        assert_eq!(rig.read(&mut reader), "a ");
+        reader.reduce(true);
+        rig.push("K1");
+        assert!(matches!(reader.next(&rig.ring), Some(Delivery::Aside(_))));
+        rig.now += MAX_AGE * 2;
+        rig.push_all(["K2", "b"]);
+        assert_eq!(rig.read(&mut reader), "<1> !K2 K2 ");
+        rig.ring.forget_joins();
+        rig.push("c");
+        assert_eq!(rig.read(&mut reader), "");
+        rig.push("K3");
+        assert_eq!(rig.read(&mut reader), "!K3 K3 ");
     }
 
     #[test]

@@ -192,6 +192,10 @@ impl Writer {
         };
         let opening = (container == Container::Mjpeg).then(multipart::opening);
         self.fanout.set_container(container, opening);
+        // Bytes of a program are cut where they were read, and Ogg's pages where they are full.
+        let is_whole =
+            matches!(container, Container::Ts | Container::Webm | Container::Mkv | Container::Flv | Container::Mp4);
+        self.fanout.set_whole(self.continues && is_whole);
     }
 
     fn known(&self) -> Option<Container> {

@@ -3,6 +3,7 @@
 mod faults;
 pub mod guard;
 pub mod leftovers;
+pub mod load;
 pub mod service;
 mod shutdown;
 pub mod usage;

@@ -10,4 +10,4 @@ pub use file::Reopen;
 pub use line::Format;
 pub use log::{LogGuard, init};
 pub use repeats::{Repeats, Report};
-pub use traffic::{Histogram, Protocol, Traffic};
+pub use traffic::{Histogram, Protocol, Refusal, Traffic};

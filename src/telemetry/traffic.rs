@@ -12,6 +12,7 @@ const BOUNDS: [u32; 12] = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10
 #[derive(Debug, Default)]
 pub struct Traffic {
     answers: [[AtomicU64; CLASSES.len()]; Protocol::ALL.len()],
+    refusals: [AtomicU64; Refusal::ALL.len()],
     /// From the head of a request to the head of its answer.
     pub answering: Histogram,
     /// From the head of a request for a stream to the first bytes of it that the client's connection took.
@@ -20,6 +21,34 @@ pub struct Traffic {
 
 /// Of status codes.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Why something is refused that would be had at another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A connection: there are as many as there can be.
+    Connections,
+    /// A connection: its address has half of all.
+    Address,
+    /// A picture: the machine does not keep up.
+    Picture,
+    /// A viewer: the machine does not keep up.
+    Viewer,
+}
+
+impl Refusal {
+    /// All of them, in the order of their numbers.
+    const ALL: [Self; 4] = [Self::Connections, Self::Address, Self::Picture, Self::Viewer];
+
+    /// As in a label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Address => "address",
+            Self::Picture => "picture",
+            Self::Viewer => "viewer",
+        }
+    }
+}
 
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +81,18 @@ impl Traffic {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.answering.add(took);
+    }
+
+    /// Something is refused for the time being.
+    pub fn refused(&self, refusal: Refusal) {
+        if let Some(count) = self.refusals.get(refusal as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often that was, by its reason.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::ALL.iter().zip(&self.refusals).map(|(refusal, count)| (refusal.name(), count.load(Ordering::Relaxed)))
     }
 
     /// How many answers there were, by protocol and class of the status: `("http/1.1", "2xx", 7)`.
@@ -120,6 +161,14 @@ mod tests {
         let up_to = |bound: f64| spread.up_to.iter().find(|(known, _)| *known == bound).unwrap().1;
         assert_eq!([0.001, 0.005, 0.1, 0.25, 0.5, 5.0, 10.0].map(up_to), [2, 3, 3, 4, 5, 5, 6]);
         assert_eq!((spread.count, spread.sum), (7, 70.504));
+    }
+
+    #[test]
+    fn refusals_are_counted_by_their_reason() {
+        let traffic = Traffic::default();
+        [Refusal::Viewer, Refusal::Address, Refusal::Viewer].into_iter().for_each(|refusal| traffic.refused(refusal));
+        let counted: Vec<_> = traffic.refusals().collect();
+        assert_eq!(counted, [("connections", 0), ("address", 1), ("picture", 0), ("viewer", 2)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// A viewer's place in a stream, and its wish that the stream runs.
@@ -23,6 +24,8 @@ pub struct Viewing {
     pub lease: Lease,
     /// Those that it is to be counted among.
     pub audience: Audience,
+    /// Packets of this long are written at once.
+    pub batch: Duration,
     /// Whether it gets the heads of parts of motion JPEG early.
     pub early_heads: bool,
 }

@@ -18,6 +18,8 @@ use crate::{
     ipc::PictureFault,
     media::Container,
     stream::{FanOut, Join},
+    sys::load::{Load, Pressure},
+    telemetry::{Refusal, Traffic},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
@@ -29,25 +31,60 @@ use warp::{Filter, filters::path::FullPath, reply::Response};
 const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
 /// When a client may ask again after a 503.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+/// What `throughput: true` collects for one write: ten pictures of a common camera. More would save little more, a player's
+/// own buffer hides no more, and a viewer's place in the ring must not come near its end.
+const BATCH: Duration = Duration::from_millis(350);
 /// The beginning of all types of Motion JPEG with a boundary.
 const MULTIPART: &str = "multipart/x-mixed-replace";
 const FPS_ELSEWHERE: &str = "fps= thins out motion JPEG only: this stream is in another container";
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// All answers of the newest of these sites.
-pub fn routes(sites: watch::Receiver<Arc<Site>>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+/// What is refused while the machine does not keep up, and who counts it.
+#[derive(Debug, Clone)]
+struct Limits {
+    pressure: Pressure,
+    traffic: Arc<Traffic>,
+}
+
+impl Limits {
+    /// The answer to who wants to watch, if it is no.
+    fn viewer(&self) -> Option<Response> {
+        (self.pressure.load() >= Load::Overloaded).then(|| {
+            self.traffic.refused(Refusal::Viewer);
+            unavailable("the machine does not keep up with those who watch already")
+        })
+    }
+
+    /// The answer to who wants a picture that would have to be made, if it is no.
+    fn picture(&self) -> Option<Response> {
+        (self.pressure.load() >= Load::Strained).then(|| {
+            self.traffic.refused(Refusal::Picture);
+            unavailable("the machine does not keep up: no pictures are made, but max_age= gives those that were")
+        })
+    }
+}
+
+/// All answers of the newest of these sites. While the machine does not keep up, as `pressure` tells, less is given, which
+/// `traffic` counts.
+pub fn routes(
+    sites: watch::Receiver<Arc<Site>>,
+    pressure: Pressure,
+    traffic: Arc<Traffic>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+    let limits = Limits { pressure, traffic };
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let client = warp::ext::optional().map(Option::unwrap_or_default);
     warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).and(client).then(
         move |method, path: FullPath, query: String, headers, client| {
-            let site = sites.borrow().clone();
-            async move { answer(&site, &method, path.as_str(), &query, &headers, &client).await }
+            let (site, limits) = (sites.borrow().clone(), limits.clone());
+            async move { answer(&site, &limits, &method, path.as_str(), &query, &headers, &client).await }
         },
     )
 }
 
 async fn answer(
     site: &Site,
+    limits: &Limits,
     method: &Method,
     path: &str,
     query: &str,
@@ -58,7 +95,7 @@ async fn answer(
     let path = percent_decode_str(path).decode_utf8();
     let target = path.ok().and_then(|path| site.find(&path));
     let mut response = match target {
-        Some(target) => reach(target, method, query, headers, client).await,
+        Some(target) => reach(target, limits, method, query, headers, client).await,
         None => return say(StatusCode::NOT_FOUND, "nothing is here; the streams are listed at /"),
     };
     mark(response.headers_mut());
@@ -82,7 +119,20 @@ fn mark(headers: &mut HeaderMap) {
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
-async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &HeaderMap, client: &Departure) -> Response {
+async fn reach(
+    target: Target<'_>,
+    limits: &Limits,
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+    client: &Departure,
+) -> Response {
+    if *method == Method::GET
+        && let Target::Stream(_) | Target::Private(_) = target
+        && let Some(refusal) = limits.viewer()
+    {
+        return refusal;
+    }
     match *method {
         Method::GET | Method::HEAD => match target {
             Target::Page(page) => {
@@ -95,7 +145,7 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
                 Serving::Shot => shot(stream, method, client).await,
                 Serving::Exclusive | Serving::Shared => exclusive(stream, method, query, headers).await,
             },
-            Target::Picture(stream, format) => still(stream, method, query, format, headers).await,
+            Target::Picture(stream, format) => still(stream, limits, method, query, format, headers).await,
         },
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
@@ -143,8 +193,14 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers:
     set_type(&mut response, &stream.config, stream.fanout.container());
     let early_heads = container == Some(Container::Mjpeg) && is_of_chromium(headers);
     let audience = stream.audience.clone();
-    begin(&mut response, &stream.config, Viewing { reader, lease, audience, early_heads });
+    let batch = batch_of(&stream.config, container);
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience, batch, early_heads });
     response
+}
+
+/// How long packets are collected for a write. Of motion JPEG a viewer gets the newest picture only, and should get all.
+fn batch_of(stream: &config::Stream, container: Option<Container>) -> Duration {
+    if stream.throughput && container != Some(Container::Mjpeg) { BATCH } else { Duration::ZERO }
 }
 
 /// Has the answer go on with a stream. The line in the log leads from the request to those of the stream and its feeds.
@@ -186,7 +242,8 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, he
         Err(busy) => return unavailable(&busy.to_string()),
     };
     let container = container_of(&stream.config, reader.fanout()).await;
-    let is_mjpeg = reader.fanout().container().or(container) == Some(Container::Mjpeg);
+    let container = reader.fanout().container().or(container);
+    let is_mjpeg = container == Some(Container::Mjpeg);
     match interval {
         Some(interval) if is_mjpeg => reader.thin(interval),
         Some(_) => return text(StatusCode::BAD_REQUEST, FPS_ELSEWHERE),
@@ -194,7 +251,8 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, he
     }
     set_type(&mut response, &stream.config, reader.fanout().container());
     let (audience, early_heads) = (stream.audience.clone(), is_mjpeg && is_of_chromium(headers));
-    begin(&mut response, &stream.config, Viewing { reader, lease, audience, early_heads });
+    let batch = batch_of(&stream.config, container);
+    begin(&mut response, &stream.config, Viewing { reader, lease, audience, batch, early_heads });
     response
 }
 
@@ -236,6 +294,7 @@ fn set_type(response: &mut Response, stream: &config::Stream, found: Option<Cont
 
 async fn still(
     stream: &Arc<StreamHandle>,
+    limits: &Limits,
     method: &Method,
     query: &str,
     format: Option<Still>,
@@ -255,9 +314,12 @@ async fn still(
     }
     let mut response = text(StatusCode::OK, "");
     if method == Method::GET {
-        let taken = match kept {
-            Some(still) => Ok(still),
-            None => picture::take(stream, asked.rendition, asked.age).await,
+        let taken = if let Some(still) = kept {
+            Ok(still)
+        } else if let Some(refusal) = limits.picture() {
+            return refusal;
+        } else {
+            picture::take(stream, asked.rendition, asked.age).await
         };
         match taken {
             Ok(still) => {

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::{
-    body::Incoming,
+    body::{Body, Incoming},
     server::conn::http1,
     service::{Service, service_fn},
 };
@@ -43,6 +43,10 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// Longest head of a request.
 const MAX_HEAD: usize = 32 << 10;
+/// Longest target of a request.
+const MAX_TARGET: usize = 8 << 10;
+/// Longest body of a request. None is read; so much a client may send before it sees the answer.
+const MAX_BODY: u64 = 1 << 20;
 /// Data that waits in the kernel for a slow client. What is beyond stays in the ring, where it can be skipped.
 const UNSENT_LOW_WATER: u32 = 128 << 10;
 
@@ -59,7 +63,7 @@ pub async fn serve<S>(
 ) where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone,
 {
-    let Accepted { socket, peer, permit } = accepted;
+    let Accepted { socket, peer, place } = accepted;
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
     let handover = Handover::default();
     let departure = Departure::default();
@@ -95,7 +99,7 @@ pub async fn serve<S>(
     // Frees hyper's buffers. What the client sent behind this request is not answered: `connection: close` said so.
     let Ok(socket) = connection.into_parts().io.socket.into_inner().into_std() else { return };
     tune(&socket);
-    shards.adopt(socket, leaving, permit);
+    shards.adopt(socket, leaving, place);
 }
 
 /// Sets what suits a live stream; every option has a default that works too.
@@ -123,7 +127,9 @@ where
     let mut visit = Visit::new(visitor, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
     let chunked = request.version() == http::Version::HTTP_11;
-    let mut response = if request.uri().path().starts_with('/') {
+    let mut response = if let Some(refusal) = refusal(&request) {
+        refusal
+    } else if request.uri().path().starts_with('/') {
         // A panic costs this request only; the hook has logged it.
         let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
         let stumbled = "this request made the server stumble; the others go on";
@@ -155,6 +161,21 @@ where
         }
         None => response.map(|body| CountedBody::new(body, visit).map_err(Into::into).boxed_unsync()),
     })
+}
+
+/// The answer to a request that is too large (RFC 9110, sections 15.5.14 and 15.5.15). Its head as a whole is hyper's to judge.
+fn refusal(request: &Request<Incoming>) -> Option<warp::reply::Response> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET {
+        return Some(say(StatusCode::URI_TOO_LONG, "the target of a request has 8 KiB at most"));
+    }
+    if request.body().size_hint().lower() > MAX_BODY {
+        let mut response =
+            say(StatusCode::PAYLOAD_TOO_LARGE, "the body of a request has 1 MiB at most, and is not read");
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return Some(response);
+    }
+    None
 }
 
 /// A socket that tells when it is flushed, and lends itself to those who wait for its client's departure.

@@ -8,6 +8,7 @@ use super::{
     viewer::{Framing, Outcome, Viewer},
 };
 use crate::{
+    net::Place,
     stream::{FanOut, Version},
     sys::service::{Pulse, Pulses},
 };
@@ -18,18 +19,19 @@ use std::{
     net::TcpStream,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Wake, Waker},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The token that is not a viewer's.
 const BELL: Token = Token(usize::MAX);
 /// Pause between two looks at viewers that stand still.
 const LOOK_AROUND: Duration = Pulse::PERIOD;
+/// See [`Shard::quickest`].
+const NONE: u64 = u64::MAX;
 /// Time for the last bytes at the end of the program.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -46,15 +48,19 @@ struct Shard {
     bell: PollWaker,
     inbox: Mutex<Inbox>,
     viewers: AtomicUsize,
+    /// What the quickest packet waited since that was asked last, in microseconds; the highest number when there was none.
+    quickest: AtomicU64,
     closing: AtomicBool,
 }
 
 /// What has come for a shard since it last looked.
 #[derive(Debug, Default)]
 struct Inbox {
-    newcomers: Vec<(TcpStream, Leaving, OwnedSemaphorePermit)>,
+    newcomers: Vec<(TcpStream, Leaving, Place)>,
     /// Numbers of streams that have something new.
     rung: Vec<usize>,
+    /// When the first of them was.
+    rung_at: Option<Instant>,
 }
 
 impl Shards {
@@ -71,11 +77,19 @@ impl Shards {
                 bell,
                 inbox: Mutex::default(),
                 viewers: AtomicUsize::new(0),
+                quickest: AtomicU64::new(NONE),
                 closing: AtomicBool::new(false),
             });
             let name = format!("shard-{number}");
             let pulse = pulses.add(name.clone());
-            let event_loop = Loop { poll, shard: shard.clone(), viewers: Slab::new(), channels: Slab::new(), pulse };
+            let event_loop = Loop {
+                poll,
+                shard: shard.clone(),
+                viewers: Slab::new(),
+                channels: Slab::new(),
+                collecting: Vec::new(),
+                pulse,
+            };
             threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop.run())?);
             shards.push(shard);
         }
@@ -87,11 +101,17 @@ impl Shards {
         self.shards.iter().map(|shard| shard.viewers.load(Ordering::Relaxed)).sum()
     }
 
-    /// Takes over a viewer whose head is out. The permit is held as long as the viewer is.
-    pub fn adopt(&self, socket: TcpStream, leaving: Leaving, permit: OwnedSemaphorePermit) {
+    /// What even the quickest packet waited for its write since this was asked last, in the shard where it is worst; zero when
+    /// none waits.
+    pub fn lateness(&self) -> Duration {
+        self.shards.iter().map(|shard| shard.lateness()).max().unwrap_or_default()
+    }
+
+    /// Takes over a viewer whose head is out. The place is held as long as the viewer is.
+    pub fn adopt(&self, socket: TcpStream, leaving: Leaving, place: Place) {
         if let Some(shard) = self.shards.iter().min_by_key(|shard| shard.viewers.load(Ordering::Relaxed)) {
             shard.viewers.fetch_add(1, Ordering::Relaxed);
-            shard.inbox().newcomers.push((socket, leaving, permit));
+            shard.inbox().newcomers.push((socket, leaving, place));
             shard.ring();
         }
     }
@@ -113,6 +133,19 @@ impl Shard {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lateness(&self) -> Duration {
+        match self.quickest.swap(NONE, Ordering::Relaxed) {
+            // A round may take longer than the time between two questions.
+            NONE => self.inbox().rung_at.map(|at| at.elapsed()).unwrap_or_default(),
+            micros => Duration::from_micros(micros),
+        }
+    }
+
+    fn rang(&self, at: Instant) {
+        let micros = u64::try_from(at.elapsed().as_micros()).unwrap_or(NONE);
+        self.quickest.fetch_min(micros, Ordering::Relaxed);
+    }
+
     fn ring(&self) {
         if let Err(error) = self.bell.wake() {
             tracing::error!(%error, "cannot wake a shard");
@@ -131,6 +164,7 @@ impl Wake for Bell {
         let was_empty = {
             let mut inbox = self.shard.inbox();
             inbox.rung.push(self.channel);
+            inbox.rung_at.get_or_insert_with(Instant::now);
             inbox.rung.len() == 1
         };
         // Whoever put the first one in has woken the shard.
@@ -140,9 +174,13 @@ impl Wake for Bell {
     }
 }
 
-/// A stream with viewers in this shard.
+/// A stream with viewers in this shard who want it written in the same way.
 struct Channel {
     fanout: FanOut,
+    /// Packets of this long are written at once.
+    batch: Duration,
+    /// When that was done last.
+    swept: Instant,
     waker: Waker,
     viewers: Vec<usize>,
 }
@@ -153,6 +191,8 @@ struct Loop {
     shard: Arc<Shard>,
     viewers: Slab<Viewer>,
     channels: Slab<Channel>,
+    /// Channels that have something new which is still collected.
+    collecting: Vec<usize>,
     pulse: Pulse,
 }
 
@@ -161,7 +201,7 @@ impl Loop {
         let mut events = Events::with_capacity(1024);
         let mut next_look = Instant::now() + LOOK_AROUND;
         loop {
-            match self.poll.poll(&mut events, Some(LOOK_AROUND)) {
+            match self.poll.poll(&mut events, Some(self.pause())) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     tracing::error!(%error, "a shard cannot wait for its sockets: its viewers are dropped");
@@ -178,11 +218,13 @@ impl Loop {
             }
             // After the events, so that a stale one cannot meet a newcomer in its old place.
             let inbox = mem::take(&mut *self.shard.inbox());
-            for channel in inbox.rung {
-                self.sweep(channel, now);
+            self.collecting.extend(inbox.rung);
+            self.sweep_due(now);
+            if let Some(at) = inbox.rung_at {
+                self.shard.rang(at);
             }
-            for (socket, leaving, permit) in inbox.newcomers {
-                self.adopt(socket, leaving, permit, now);
+            for (socket, leaving, place) in inbox.newcomers {
+                self.adopt(socket, leaving, place, now);
             }
             if self.shard.closing.load(Ordering::Acquire) {
                 return self.finish();
@@ -241,11 +283,57 @@ impl Loop {
         }
     }
 
+    /// When a channel's packets are to be written.
+    fn due(&self, channel: usize) -> Option<Instant> {
+        self.channels.get(channel).map(|channel| channel.swept + channel.batch)
+    }
+
+    /// How long there is nothing to do unless something happens.
+    fn pause(&self) -> Duration {
+        let due = self.collecting.iter().filter_map(|channel| self.due(*channel)).min();
+        due.map_or(LOOK_AROUND, |due| due.saturating_duration_since(Instant::now()).min(LOOK_AROUND))
+    }
+
+    /// Sweeps the channels whose time has come.
+    fn sweep_due(&mut self, now: Instant) {
+        let mut rung = mem::take(&mut self.collecting);
+        rung.sort_unstable();
+        rung.dedup();
+        for channel in rung {
+            if self.due(channel).is_some_and(|due| due > now) {
+                self.collecting.push(channel);
+                self.greet(channel, now);
+            } else {
+                self.sweep(channel, now);
+            }
+        }
+    }
+
+    /// Writes to those viewers of a channel at once who have got nothing yet.
+    fn greet(&mut self, channel: usize, now: Instant) {
+        loop {
+            let Some(current) = self.channels.get(channel) else { return };
+            let seen = current.fanout.version();
+            let waiting: Vec<usize> = current.viewers.iter().copied().filter(|key| self.is_waiting(*key)).collect();
+            for key in &waiting {
+                self.with(*key, |viewer| viewer.pump(now));
+            }
+            if !waiting.iter().any(|key| self.is_waiting(*key)) || self.wait(channel, seen) {
+                return;
+            }
+        }
+    }
+
+    fn is_waiting(&self, viewer: usize) -> bool {
+        self.viewers.get(viewer).is_some_and(|viewer| !viewer.has_begun())
+    }
+
     /// Writes what is new in a stream to all its viewers that can take it.
     fn sweep(&mut self, channel: usize, now: Instant) {
         loop {
             let Some(current) = self.channels.get_mut(channel) else { return };
-            let seen = current.fanout.version();
+            current.swept = now;
+            let (seen, collects) = (current.fanout.version(), !current.batch.is_zero());
             // Taken out for the while, so that nothing is copied; nobody joins a channel during a sweep.
             let mut viewers = mem::take(&mut current.viewers);
             viewers.retain(|key| self.survives(*key, |viewer| viewer.pump(now)));
@@ -256,6 +344,10 @@ impl Loop {
             if self.wait(channel, seen) {
                 return;
             }
+            if collects {
+                self.collecting.push(channel);
+                return;
+            }
         }
     }
 
@@ -264,19 +356,21 @@ impl Loop {
         self.channels.get(channel).is_none_or(|channel| channel.fanout.wake_after(seen, &channel.waker))
     }
 
-    fn adopt(&mut self, socket: TcpStream, leaving: Leaving, permit: OwnedSemaphorePermit, now: Instant) {
-        let Leaving { viewing: Viewing { reader, lease, early_heads, .. }, visit, chunked } = leaving;
+    fn adopt(&mut self, socket: TcpStream, leaving: Leaving, place: Place, now: Instant) {
+        let Leaving { viewing: Viewing { reader, lease, batch, early_heads, .. }, visit, chunked } = leaving;
         let framing = Framing { chunked, early_heads };
         let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
-        let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(&fanout)).map(|(at, _)| at);
-        let (channel, is_new) = match found {
+        let is_theirs = |channel: &Channel| channel.batch == batch && channel.fanout.is_same(&fanout);
+        let found = self.channels.iter().find(|(_, channel)| is_theirs(channel));
+        let (channel, is_new) = match found.map(|(at, _)| at) {
             Some(channel) => (channel, false),
             None => {
                 let entry = self.channels.vacant_entry();
                 let bell = Bell { shard: self.shard.clone(), channel: entry.key() };
                 let channel = entry.key();
-                entry.insert(Channel { fanout, waker: Arc::new(bell).into(), viewers: Vec::new() });
+                let waker = Arc::new(bell).into();
+                entry.insert(Channel { fanout, batch, swept: now, waker, viewers: Vec::new() });
                 (channel, true)
             }
         };
@@ -284,7 +378,7 @@ impl Loop {
         let key = entry.key();
         let registered =
             self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
-        entry.insert(Viewer::new(socket, reader, lease, visit, framing, channel, permit, now));
+        entry.insert(Viewer::new(socket, reader, lease, visit, framing, channel, place, now));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.viewers.push(key);
         }
@@ -294,6 +388,9 @@ impl Loop {
         );
         if is_new {
             self.sweep(channel, now);
+        }
+        if !batch.is_zero() {
+            self.greet(channel, now);
         }
     }
 

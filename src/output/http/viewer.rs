@@ -4,7 +4,8 @@ use super::visit::{NO_PROGRESS, Visit};
 use crate::{
     feed::demand::Lease,
     media::{Packet, multipart},
-    stream::{Delivery, Reader},
+    net::Place,
+    stream::{Delivery, Reader, Stamina, Step},
 };
 use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
@@ -13,7 +14,6 @@ use std::{
     io::{self, IoSlice, Read, Write},
     time::{Duration, Instant},
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Most pieces in one write, to which the last packet may add a few.
 const BATCH: usize = 32;
@@ -49,8 +49,9 @@ pub struct Framing {
 pub struct Viewer {
     socket: TcpStream,
     reader: Reader,
+    stamina: Stamina,
     _lease: Lease,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
     /// Its line in the log.
     pub visit: Visit,
     /// The shard's number of its stream.
@@ -78,14 +79,15 @@ impl Viewer {
         visit: Visit,
         framing: Framing,
         channel: usize,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         now: Instant,
     ) -> Self {
         Self {
             socket,
             reader,
+            stamina: Stamina::default(),
             _lease: lease,
-            _permit: permit,
+            _place: place,
             visit,
             channel,
             framing,
@@ -102,7 +104,7 @@ impl Viewer {
     /// Writes what there is until the socket or the stream has no more.
     pub fn pump(&mut self, now: Instant) -> Outcome {
         while self.blocked.is_none() {
-            self.gather();
+            self.gather(now);
             if self.out.is_empty() {
                 return self.ending.map_or(Outcome::Stays, Outcome::Gone);
             }
@@ -123,6 +125,11 @@ impl Viewer {
             }
         }
         Outcome::Stays
+    }
+
+    /// Whether it has got anything.
+    pub fn has_begun(&self) -> bool {
+        self.visit.bytes > 0
     }
 
     /// The socket takes bytes again.
@@ -157,6 +164,8 @@ impl Viewer {
 
     /// Looks whether the viewer still moves, and tells how far it is.
     pub fn look(&mut self, now: Instant) -> Outcome {
+        let step = self.stamina.look(now);
+        self.step(step);
         self.visit.tell();
         if self.blocked.is_some_and(|since| now.saturating_duration_since(since) > PROGRESS_WITHIN) {
             return Outcome::Gone(NO_PROGRESS);
@@ -165,6 +174,15 @@ impl Viewer {
             return Outcome::Gone("client left");
         }
         Outcome::Stays
+    }
+
+    /// Gives it less or more from now on. Where less is no use, it goes on as before, from join point to join point.
+    fn step(&mut self, step: Option<Step>) {
+        let Some(step) = step else { return };
+        let is_reduced = step == Step::Reduce;
+        if self.reader.reduce(is_reduced) && is_reduced != self.visit.is_reduced() {
+            self.visit.reduced(is_reduced);
+        }
     }
 
     /// Ends the answer as HTTP wants it, after what was begun.
@@ -179,7 +197,7 @@ impl Viewer {
     }
 
     /// Takes packets from the ring for the next write.
-    fn gather(&mut self) {
+    fn gather(&mut self, now: Instant) {
         while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
             match self.reader.try_next() {
                 Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => match self.framing {
@@ -188,8 +206,9 @@ impl Viewer {
                     Framing { chunked: false, .. } => self.add(packet.payload()),
                 },
                 Some(Delivery::Gap(lost)) => {
-                    self.visit.gaps += 1;
-                    self.visit.lost += lost;
+                    self.visit.lost(lost);
+                    let step = self.stamina.overrun(now);
+                    self.step(step);
                 }
                 Some(Delivery::End) => {
                     self.ending = Some("stream ended");

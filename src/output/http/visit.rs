@@ -36,9 +36,12 @@ pub struct Visit {
     /// Bytes of the answer's body that were handed to the connection.
     pub bytes: u64,
     /// Times that data was lost because the client was slow.
-    pub gaps: u64,
+    gaps: u64,
     /// Packets that were lost.
-    pub lost: u64,
+    lost: u64,
+    /// Times that it was reduced to join points.
+    reductions: u64,
+    is_reduced: bool,
     /// Why it ended.
     pub reason: &'static str,
     /// See [`Polled`].
@@ -76,6 +79,8 @@ impl Visit {
             bytes: 0,
             gaps: 0,
             lost: 0,
+            reductions: 0,
+            is_reduced: false,
             reason,
             is_polled: false,
             seat: None,
@@ -101,10 +106,36 @@ impl Visit {
         self.seat = Some(audience.seat(self.visitor.peer, SystemTime::now()));
     }
 
+    /// Data was lost because the client was slow: so many packets.
+    pub fn lost(&mut self, packets: u64) {
+        self.gaps += 1;
+        self.lost += packets;
+        let (peer, id) = (self.visitor.peer, &self.id);
+        tracing::debug!(%peer, %id, lost = packets, "a slow viewer goes on at a join point");
+    }
+
+    /// From now on it gets join points only, or everything again.
+    pub fn reduced(&mut self, is_reduced: bool) {
+        self.is_reduced = is_reduced;
+        let (peer, id, path) = (self.visitor.peer, &self.id, &self.target);
+        if is_reduced {
+            self.reductions += 1;
+            tracing::info!(%peer, %id, path, "a viewer that is too slow gets keyframes only");
+        } else {
+            tracing::info!(%peer, %id, path, "a viewer that kept up gets everything again");
+        }
+    }
+
+    /// Whether it gets join points only.
+    pub fn is_reduced(&self) -> bool {
+        self.is_reduced
+    }
+
     /// Tells the audience how far it is.
     pub fn tell(&mut self) {
+        let Self { bytes, gaps, lost, reductions, is_reduced, .. } = *self;
         if let Some(seat) = &mut self.seat {
-            seat.tell(Progress { bytes: self.bytes, gaps: self.gaps, lost: self.lost });
+            seat.tell(Progress { bytes, gaps, lost, reductions, is_reduced });
         }
     }
 

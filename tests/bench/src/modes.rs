@@ -1,0 +1,311 @@
+//! What is measured: each mode runs its systems in turns, a fresh process each time.
+
+use crate::{
+    latency,
+    load::{self, Outcome, Plan},
+    report::{Figures, Table, quantile},
+    server::System,
+    source::Kind,
+    stills, usage,
+};
+use anyhow::{bail, ensure};
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// All modes.
+pub const NAMES: [&str; 9] = ["fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "short"];
+
+/// Bits a second of the source: a picture of 1080 lines.
+const RATE: usize = 4_000_000;
+const MJPEG_RATE: usize = 10_000_000;
+/// Rounds, unless `VOYANDZ_BENCH_ROUNDS` says another number.
+const ROUNDS: usize = 3;
+
+type Systems = Vec<(&'static str, System)>;
+
+/// Runs a mode with these numbers of viewers, or its usual ones, and prints what came of it; the JSON goes to the file that
+/// `VOYANDZ_BENCH_JSON` names.
+pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
+    let or = |usual: &[usize]| if counts.is_empty() { usual.to_vec() } else { counts.to_vec() };
+    let tables = match mode {
+        "fanout" => or(&[500, 1000, 4000]).into_iter().map(fanout).collect::<Result<Vec<_>, _>>()?,
+        "latency" => latency::run(&[0.5, 2.0, 10.0], or(&[6]).into_iter().next().unwrap_or_default())?,
+        "slow" => or(&[500]).into_iter().map(slow).collect::<Result<_, _>>()?,
+        "storm" => or(&[500]).into_iter().map(storm).collect::<Result<_, _>>()?,
+        "mjpeg" => or(&[300]).into_iter().map(mjpeg).collect::<Result<_, _>>()?,
+        "stills" => or(&[16]).into_iter().map(still_pictures).collect::<Result<_, _>>()?,
+        "memory" => vec![memory(&or(&[1000, 4000]))?],
+        "ingest" => vec![ingest(1, 100_000_000)?, ingest(50, 4_000_000)?],
+        "short" => vec![short()?, latency::short()?],
+        _ => bail!("there is no mode {mode}: {}", NAMES.join(", ")),
+    };
+    tables.iter().for_each(Table::print);
+    if let Some(file) = std::env::var_os("VOYANDZ_BENCH_JSON") {
+        let all: Vec<_> = tables.iter().map(Table::json).collect();
+        std::fs::write(&file, serde_json::to_string_pretty(&all)? + "\n")?;
+        println!("\n{}", Path::new(&file).display());
+    }
+    Ok(())
+}
+
+fn rounds() -> usize {
+    std::env::var("VOYANDZ_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
+}
+
+fn plan(viewers: usize) -> Plan {
+    Plan {
+        target: "/live",
+        viewers,
+        stalled: 0,
+        ramp: 2000,
+        looking: 20,
+        settle: Duration::from_secs(1),
+        window: Duration::from_secs(4),
+    }
+}
+
+/// Several rounds; within one, each system in turn.
+fn compare(table: &mut Table, systems: &Systems, plan: &Plan) -> anyhow::Result<()> {
+    for round in 1..=rounds() {
+        for (name, system) in systems {
+            let outcome = load::put(&mut system.start()?, plan)?;
+            let cost = outcome.cpu_per_gb();
+            eprintln!("round {round}, {} viewers, {name}: {cost:.3} CPU s/GB", plan.viewers);
+            table.add(name, figures(&outcome, plan));
+        }
+    }
+    Ok(())
+}
+
+fn figures(outcome: &Outcome, plan: &Plan) -> Figures {
+    let viewers = (plan.viewers + plan.stalled) as f64;
+    Figures::from([
+        ("CPU s/GB", outcome.cpu_per_gb()),
+        ("MB/s", outcome.bytes as f64 / 1e6 / plan.window.as_secs_f64()),
+        ("delay p50 ms", quantile(&outcome.latencies, 0.5)),
+        ("delay p99 ms", quantile(&outcome.latencies, 0.99)),
+        ("first byte p50 ms", quantile(&outcome.first_bytes, 0.5)),
+        ("first byte p99 ms", quantile(&outcome.first_bytes, 0.99)),
+        ("first frame p50 ms", quantile(&outcome.first_frames, 0.5)),
+        ("first frame p99 ms", quantile(&outcome.first_frames, 0.99)),
+        ("slowest part", outcome.slowest),
+        ("discontinuities", outcome.discontinuities as f64),
+        ("lost viewers", outcome.lost as f64),
+        ("RSS kB/viewer", outcome.resident / viewers),
+        ("kernel kB/viewer", outcome.kernel / viewers),
+    ])
+}
+
+/// Many viewers of one stream.
+fn fanout(viewers: usize) -> anyhow::Result<Table> {
+    let ratios = [
+        ("CPU s/GB", "voyandz", "limit"),
+        ("CPU s/GB", "voyandz", "plain warp"),
+        ("CPU s/GB", "throughput", "voyandz"),
+        ("delay p99 ms", "voyandz", "limit"),
+    ];
+    let mut table = Table::new(format!("{viewers} viewers of {} Mbit/s", RATE / 1_000_000), &ratios);
+    let systems = vec![
+        ("voyandz", System::voyandz(Kind::Ts, RATE, "")?),
+        ("limit", System::Limit(Kind::Ts, RATE)),
+        ("throughput", System::voyandz(Kind::Ts, RATE, ", throughput: true")?),
+        ("plain warp", System::Plain(Kind::Ts, RATE)),
+    ];
+    compare(&mut table, &systems, &plan(viewers))?;
+    Ok(table)
+}
+
+/// Good viewers, alone and beside stalled ones.
+fn slow(stalled: usize) -> anyhow::Result<Table> {
+    const GOOD: usize = 50;
+    let ratios = [("delay p99 ms", "beside stalled", "alone")];
+    let mut table = Table::new(format!("{GOOD} viewers beside {stalled} stalled ones"), &ratios);
+    let system = System::voyandz(Kind::Ts, RATE, "")?;
+    for _ in 0..rounds() {
+        for (name, stalled) in [("alone", 0), ("beside stalled", stalled)] {
+            let plan = Plan { stalled, looking: GOOD, ..plan(GOOD) };
+            let outcome = load::put(&mut system.start()?, &plan)?;
+            ensure!(outcome.lost == 0, "{name}: {} good viewers were lost", outcome.lost);
+            table.add(name, figures(&outcome, &plan));
+        }
+    }
+    Ok(table)
+}
+
+/// New viewers, as many a second, who begin with a key picture.
+fn storm(ramp: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("{ramp} joins a second for 4 s, each with keyframe=1"), &[]);
+    let plan =
+        Plan { target: "/live?header=1&keyframe=1", ramp: u32::try_from(ramp)?, looking: ramp, ..plan(ramp * 4) };
+    compare(&mut table, &vec![("voyandz", System::voyandz(Kind::Ts, RATE, "")?)], &plan)?;
+    Ok(table)
+}
+
+/// Motion JPEG.
+fn mjpeg(viewers: usize) -> anyhow::Result<Table> {
+    let ratios = [("CPU s/GB", "voyandz", "limit")];
+    let mut table = Table::new(format!("{viewers} viewers of motion JPEG, {} Mbit/s", MJPEG_RATE / 1_000_000), &ratios);
+    let systems = vec![
+        ("voyandz", System::voyandz(Kind::Mjpeg, MJPEG_RATE, "")?),
+        ("limit", System::Limit(Kind::Mjpeg, MJPEG_RATE)),
+    ];
+    compare(&mut table, &systems, &plan(viewers))?;
+    Ok(table)
+}
+
+/// A still picture that is there already, again and again.
+fn still_pictures(clients: usize) -> anyhow::Result<Table> {
+    let ratios = [("answers/s", "voyandz", "plain warp"), ("p99 ms", "voyandz", "plain warp")];
+    let mut table = Table::new(format!("{clients} clients who ask for a still picture that is kept"), &ratios);
+    let camera = "feeds: {camera: {mode: continuous, pipeline: 'videotestsrc is-live=true ! \
+                  video/x-raw,width=640,height=360,framerate=25/1 ! queue'}}\n\
+                  streams: {live: {feed: camera, video: {codec: mjpeg}, container: mjpeg}}\n";
+    let systems: Systems =
+        vec![("voyandz", System::Voyandz(camera.to_owned())), ("plain warp", System::Plain(Kind::Ts, RATE))];
+    for _ in 0..rounds() {
+        for (name, system) in &systems {
+            let server = system.start()?;
+            let target = if *name == "voyandz" { "/live/pic?max_age=3600" } else { "/still" };
+            // The first one is made.
+            stills::ask(server.address, target, 1, Duration::from_millis(1))?;
+            let before = usage::cpu(server.pid())?;
+            let outcome = stills::ask(server.address, target, clients, Duration::from_secs(4))?;
+            let cpu = usage::cpu(server.pid())?.saturating_sub(before);
+            let figures = Figures::from([
+                ("answers/s", outcome.rate()),
+                ("CPU us/answer", cpu.as_secs_f64() * 1e6 / outcome.took.len() as f64),
+                ("p50 ms", quantile(&outcome.took, 0.5)),
+                ("p99 ms", quantile(&outcome.took, 0.99)),
+            ]);
+            table.add(name, figures);
+        }
+    }
+    Ok(table)
+}
+
+/// What a viewer more costs in memory, and a thousand that read nothing.
+fn memory(counts: &[usize]) -> anyhow::Result<Table> {
+    let [few, .., many] = counts else { bail!("two numbers of viewers are compared") };
+    let mut table = Table::new(format!("memory, from {few} to {many} viewers, and {few} stalled ones"), &[]);
+    let system = System::voyandz(Kind::Ts, RATE, "")?;
+    for _ in 0..rounds() {
+        let grown = |viewers: usize, stalled: usize| -> anyhow::Result<Outcome> {
+            load::put(&mut system.start()?, &Plan { stalled, settle: Duration::from_secs(4), ..plan(viewers) })
+        };
+        let (small, large) = (grown(*few, 0)?, grown(*many, 0)?);
+        let stalled = grown(1, *few)?;
+        let figures = Figures::from([
+            ("RSS kB/viewer more", (large.resident - small.resident) / (many - few) as f64),
+            ("stalled: RSS kB", stalled.resident),
+            ("stalled: kernel kB each", stalled.kernel / *few as f64),
+        ]);
+        table.add("voyandz", figures);
+    }
+    Ok(table)
+}
+
+/// What streams from workers cost the server, each with one viewer.
+fn ingest(feeds: usize, rate: usize) -> anyhow::Result<Table> {
+    let title = format!("{feeds} feeds of {} Mbit/s from workers, a viewer each", rate / 1_000_000);
+    let mut table = Table::new(title, &[]);
+    let folder = tempfile::tempdir()?;
+    let film = folder.path().join("film.ts");
+    encode(&film, rate)?;
+    let film = film.display();
+    let (mut all, mut streams) = (String::new(), String::new());
+    for number in 0..feeds {
+        all += &format!("  f{number}: {{file: '{film}', loop: true}}\n");
+        streams += &format!("  s{number}: {{feed: f{number}, container: ts}}\n");
+    }
+    let system = System::Voyandz(format!("feeds:\n{all}streams:\n{streams}"));
+    for _ in 0..rounds() {
+        let server = system.start()?;
+        let counted = |server: &crate::server::Server| -> anyhow::Result<u64> {
+            let mut socket = std::net::TcpStream::connect(server.address)?;
+            std::io::Write::write_all(&mut socket, b"GET /stat.json HTTP/1.0\r\n\r\n")?;
+            let text = std::io::read_to_string(socket)?;
+            let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+            Ok(serde_json::from_str::<serde_json::Value>(body)?["totals"]["bytes_out"].as_u64().unwrap_or_default())
+        };
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let (cpu, bytes, lasted) = std::thread::scope(|scope| {
+            for number in 0..feeds {
+                let (address, stop) = (server.address, &stop);
+                scope.spawn(move || watch(address, number, stop));
+            }
+            let measured = (|| {
+                // All workers have begun.
+                std::thread::sleep(Duration::from_secs(5));
+                let (bytes, cpu, began) = (counted(&server)?, usage::cpu(server.pid())?, Instant::now());
+                std::thread::sleep(Duration::from_secs(6));
+                let cpu = usage::cpu(server.pid())?.saturating_sub(cpu);
+                anyhow::Ok((cpu, counted(&server)? - bytes, began.elapsed()))
+            })();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            measured
+        })?;
+        ensure!(bytes > 0, "nothing came");
+        let figures = Figures::from([
+            ("Mbit/s", bytes as f64 * 8.0 / 1e6 / lasted.as_secs_f64()),
+            ("CPU s/GB", cpu.as_secs_f64() / (bytes as f64 / 1e9)),
+            ("of a processor", cpu.as_secs_f64() / lasted.as_secs_f64()),
+        ]);
+        table.add("voyandz", figures);
+    }
+    Ok(table)
+}
+
+fn watch(address: std::net::SocketAddr, number: usize, stop: &std::sync::atomic::AtomicBool) {
+    let Ok(mut socket) = std::net::TcpStream::connect(address) else { return };
+    let _ = socket.set_read_timeout(Some(Duration::from_millis(500)));
+    let _ = std::io::Write::write_all(&mut socket, format!("GET /s{number} HTTP/1.0\r\n\r\n").as_bytes());
+    let mut scratch = vec![0; 256 << 10];
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        if let Ok(0) = std::io::Read::read(&mut socket, &mut scratch) {
+            return;
+        }
+    }
+}
+
+/// A film of two seconds of noise at this rate.
+fn encode(film: &Path, rate: usize) -> anyhow::Result<()> {
+    let picture = "color=gray:s=1280x720:r=30:d=2,noise=alls=100:allf=t";
+    let rate = rate.to_string();
+    let encoder = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "0", "-pix_fmt", "yuv420p"];
+    let rates = ["-b:v", &rate, "-minrate", &rate, "-maxrate", &rate, "-bufsize", &rate, "-f", "mpegts"];
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-y", "-f", "lavfi", "-i", picture]).args(encoder).args(rates).arg(film);
+    ensure!(ffmpeg.status()?.success(), "ffmpeg makes no film");
+    Ok(())
+}
+
+/// Whether all parts work: a few viewers of each system, for a moment.
+fn short() -> anyhow::Result<Table> {
+    let mut table = Table::new("short: 40 viewers, one round".to_owned(), &[("CPU s/GB", "voyandz", "limit")]);
+    let short = Plan { settle: Duration::from_millis(500), window: Duration::from_secs(1), ..plan(40) };
+    let systems: Systems = vec![
+        ("voyandz", System::voyandz(Kind::Ts, RATE, "")?),
+        ("throughput", System::voyandz(Kind::Ts, RATE, ", throughput: true")?),
+        ("motion JPEG", System::voyandz(Kind::Mjpeg, MJPEG_RATE, "")?),
+        ("beside stalled", System::voyandz(Kind::Ts, RATE, "")?),
+        ("limit", System::Limit(Kind::Ts, RATE)),
+        ("plain warp", System::Plain(Kind::Ts, RATE)),
+    ];
+    for (name, system) in &systems {
+        let stalled = if *name == "beside stalled" { 20 } else { 0 };
+        let plan = Plan { stalled, ..short.clone() };
+        let outcome = load::put(&mut system.start()?, &plan)?;
+        let (lost, wrong) = (outcome.lost, outcome.discontinuities);
+        ensure!(lost == 0 && wrong == 0, "{name}: {lost} viewers lost, {wrong} discontinuities");
+        let (bytes, cpu, marks) = (outcome.bytes, outcome.cpu, outcome.latencies.len());
+        ensure!(bytes > 0 && !cpu.is_zero() && marks > 0, "{name}: {bytes} bytes, {cpu:?}, {marks} marks");
+        table.add(name, figures(&outcome, &plan));
+    }
+    let server = systems[5].1.start()?;
+    let outcome = stills::ask(server.address, "/still", 4, Duration::from_millis(300))?;
+    ensure!(outcome.took.len() > 4, "{} still pictures", outcome.took.len());
+    Ok(table)
+}

@@ -1,0 +1,151 @@
+//! The servers that are measured, each a process of its own, and how one of ours listens.
+
+use crate::source::Kind;
+use anyhow::{Context, bail};
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 1024;
+/// Time to say where it listens.
+const START: Duration = Duration::from_secs(20);
+/// Time to end.
+const END: Duration = Duration::from_secs(15);
+
+/// Which server, and how it is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum System {
+    /// voyandz, with these streams in its configuration.
+    Voyandz(String),
+    /// See [`crate::limit`].
+    Limit(Kind, usize),
+    /// See [`crate::plain`].
+    Plain(Kind, usize),
+}
+
+/// A running server.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    source: Option<Child>,
+    _folder: TempDir,
+}
+
+impl System {
+    /// voyandz with one stream, `live`, of the source.
+    pub fn voyandz(kind: Kind, rate: usize, more: &str) -> anyhow::Result<Self> {
+        let this = std::env::current_exe()?;
+        let (this, kind) = (this.display(), kind.name());
+        Ok(Self::Voyandz(format!(
+            "feeds: {{source: {{command: ['{this}', source, {kind}, '{rate}']}}}}\n\
+             streams: {{live: {{feed: source, container: {kind}{more}}}}}\n"
+        )))
+    }
+
+    /// Starts it, and its source if it does not do that itself.
+    pub fn start(&self) -> anyhow::Result<Server> {
+        let folder = tempfile::Builder::new().prefix("voyandz-bench-").tempdir()?;
+        let this = std::env::current_exe()?;
+        let (mut command, mut source) = match self {
+            Self::Voyandz(yaml) => {
+                let file = folder.path().join("voyandz.yaml");
+                std::fs::write(&file, format!("listenport: 0\n{yaml}"))?;
+                let program = std::env::var_os("VOYANDZ_BENCH_SERVER").context("VOYANDZ_BENCH_SERVER is not set")?;
+                let mut command = Command::new(program);
+                command.arg("-f").arg(file).env_remove("VOYANDZ_CONFFILE").stdin(Stdio::null());
+                (command, None)
+            }
+            Self::Limit(kind, rate) | Self::Plain(kind, rate) => {
+                let mut source = Command::new(&this);
+                source.args(["source", kind.name(), &rate.to_string()]).stdout(Stdio::piped());
+                let mut source = source.spawn()?;
+                let media = source.stdout.take().context("the source has no output")?;
+                let mut command = Command::new(&this);
+                command.arg(if matches!(self, Self::Limit(..)) { "limit" } else { "plain" }).stdin(media);
+                (command, Some(source))
+            }
+        };
+        let mut child = match command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                source.iter_mut().for_each(reap);
+                return Err(error).context("cannot start a server");
+            }
+        };
+        let log = child.stderr.take().context("the server has no log")?;
+        let (told, listening) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                if let Some(address) = address {
+                    let _ = told.send(address);
+                } else if line.contains("ERROR") || line.contains("panicked") {
+                    eprintln!("{line}");
+                }
+            }
+        });
+        let address = listening.recv_timeout(START);
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let server = Server { address: *address.as_ref().unwrap_or(&unknown), child, source, _folder: folder };
+        address.context("the server does not listen")?;
+        Ok(server)
+    }
+}
+
+impl Server {
+    /// The process that is measured: of voyandz the server alone, without its workers and commands.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails when it ended by itself.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("a server ended by itself: {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The source is ended by its broken pipe at the latest.
+        self.source.iter_mut().for_each(reap);
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let until = Instant::now() + END;
+        while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        reap(&mut self.child);
+    }
+}
+
+fn reap(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A port of ours, told as voyandz does.
+pub fn bind() -> anyhow::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener: TcpListener = socket.into();
+    eprintln!("listening address={}", listener.local_addr()?);
+    Ok(listener)
+}
+
+/// The same for a readiness loop.
+pub fn listen() -> anyhow::Result<mio::net::TcpListener> {
+    Ok(mio::net::TcpListener::from_std(bind()?))
+}
