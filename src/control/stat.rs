@@ -33,7 +33,7 @@ table{border-collapse:collapse;font-size:.8125rem;white-space:nowrap}th,td{text-
 ";
 
 /// What is to be seen of a feed or stream at once; the rest is a click away.
-const FIRST: [&str; 12] = [
+const FIRST: [&str; 13] = [
     "since",
     "kind",
     "mode",
@@ -44,6 +44,7 @@ const FIRST: [&str; 12] = [
     "bit_rate_in",
     "readers",
     "bytes_out",
+    "latency",
     "restarts",
     "last_error",
 ];

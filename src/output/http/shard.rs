@@ -5,10 +5,11 @@
 
 use super::{
     live::{Leaving, Viewing},
+    tally::Tally,
     viewer::{Framing, Outcome, Viewer},
 };
 use crate::{
-    stream::{FanOut, Version},
+    stream::{Audience, FanOut, Version},
     sys::service::{Pulse, Pulses},
 };
 use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
@@ -145,6 +146,8 @@ struct Channel {
     fanout: FanOut,
     waker: Waker,
     viewers: Vec<usize>,
+    audience: Audience,
+    tally: Tally,
 }
 
 /// The thread.
@@ -191,6 +194,7 @@ impl Loop {
                 next_look = now + LOOK_AROUND;
                 let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
                 keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.look(now)));
+                self.channels.iter_mut().for_each(|(_, channel)| channel.tally.tell(&channel.audience, now));
             }
         }
     }
@@ -237,7 +241,8 @@ impl Loop {
 
     fn close_if_empty(&mut self, channel: usize) {
         if self.channels.get(channel).is_some_and(|channel| channel.viewers.is_empty()) {
-            self.channels.remove(channel);
+            let Channel { audience, mut tally, .. } = self.channels.remove(channel);
+            tally.tell(&audience, Instant::now());
         }
     }
 
@@ -247,10 +252,17 @@ impl Loop {
             let Some(current) = self.channels.get_mut(channel) else { return };
             let seen = current.fanout.version();
             // Taken out for the while, so that nothing is copied; nobody joins a channel during a sweep.
-            let mut viewers = mem::take(&mut current.viewers);
-            viewers.retain(|key| self.survives(*key, |viewer| viewer.pump(now)));
+            let (mut viewers, mut tally) = (mem::take(&mut current.viewers), mem::take(&mut current.tally));
+            viewers.retain(|key| {
+                self.survives(*key, |viewer| {
+                    let outcome = viewer.pump(now);
+                    viewer.delivered().into_iter().for_each(|entered| tally.note(entered));
+                    outcome
+                })
+            });
+            tally.settle();
             if let Some(current) = self.channels.get_mut(channel) {
-                current.viewers = viewers;
+                (current.viewers, current.tally) = (viewers, tally);
             }
             self.close_if_empty(channel);
             if self.wait(channel, seen) {
@@ -265,7 +277,7 @@ impl Loop {
     }
 
     fn adopt(&mut self, socket: TcpStream, leaving: Leaving, permit: OwnedSemaphorePermit, now: Instant) {
-        let Leaving { viewing: Viewing { reader, lease, early_heads, .. }, visit, chunked } = leaving;
+        let Leaving { viewing: Viewing { reader, lease, audience, early_heads }, visit, chunked } = leaving;
         let framing = Framing { chunked, early_heads };
         let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
@@ -276,7 +288,8 @@ impl Loop {
                 let entry = self.channels.vacant_entry();
                 let bell = Bell { shard: self.shard.clone(), channel: entry.key() };
                 let channel = entry.key();
-                entry.insert(Channel { fanout, waker: Arc::new(bell).into(), viewers: Vec::new() });
+                let (waker, viewers, tally) = (Arc::new(bell).into(), Vec::new(), Tally::default());
+                entry.insert(Channel { fanout, waker, viewers, audience, tally });
                 (channel, true)
             }
         };

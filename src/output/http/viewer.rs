@@ -5,6 +5,7 @@ use crate::{
     feed::demand::Lease,
     media::{Packet, multipart},
     stream::{Delivery, Reader},
+    sys::monotonic,
 };
 use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
@@ -64,6 +65,12 @@ pub struct Viewer {
     half_closed: bool,
     heard: usize,
     last_write: Instant,
+    /// When it came, on the machine's monotonic clock.
+    since: Duration,
+    /// When the oldest media of the next write came to us.
+    oldest: Option<Duration>,
+    /// See [`Viewer::delivered`].
+    delivered: Option<Duration>,
     /// Nothing more comes; it goes when `out` is written.
     ending: Option<&'static str>,
 }
@@ -95,6 +102,9 @@ impl Viewer {
             half_closed: false,
             heard: 0,
             last_write: now,
+            since: monotonic(),
+            oldest: None,
+            delivered: None,
             ending: None,
         }
     }
@@ -106,14 +116,17 @@ impl Viewer {
             if self.out.is_empty() {
                 return self.ending.map_or(Outcome::Stays, Outcome::Gone);
             }
+            let oldest = self.oldest.take();
             match self.write() {
                 Ok(0) => return Outcome::Gone("client left"),
                 Ok(written) => {
                     self.last_write = now;
-                    self.visit.took(written as u64);
+                    self.visit.took(written as u64, self.reader.fanout());
                     // The kernel noted that we want room: it tells when there is some.
                     if written < self.out_bytes {
                         self.blocked = Some(now);
+                    } else {
+                        self.delivered = self.delivered.or(oldest);
                     }
                     self.wrote(written);
                 }
@@ -128,7 +141,16 @@ impl Viewer {
     /// The socket takes bytes again.
     pub fn unblocked(&mut self, now: Instant) -> Outcome {
         self.blocked = None;
-        self.pump(now)
+        let outcome = self.pump(now);
+        // It was waited for, not we.
+        self.delivered = None;
+        outcome
+    }
+
+    /// When the oldest media came to us of what was written whole since the last call. What waited for the viewer is left
+    /// out: media that was there before it came, or while its socket took nothing.
+    pub fn delivered(&mut self) -> Option<Duration> {
+        self.delivered.take().filter(|entered| *entered >= self.since)
     }
 
     /// Lets the client say what it has to say, which is of no interest, and notices its end.
@@ -182,11 +204,14 @@ impl Viewer {
     fn gather(&mut self) {
         while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
             match self.reader.try_next() {
-                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => match self.framing {
-                    Framing { early_heads: true, .. } => self.add_early(&packet),
-                    Framing { chunked: true, .. } => self.add(packet.chunk().clone()),
-                    Framing { chunked: false, .. } => self.add(packet.payload()),
-                },
+                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => {
+                    self.oldest = self.oldest.or(packet.entered);
+                    match self.framing {
+                        Framing { early_heads: true, .. } => self.add_early(&packet),
+                        Framing { chunked: true, .. } => self.add(packet.chunk().clone()),
+                        Framing { chunked: false, .. } => self.add(packet.payload()),
+                    }
+                }
                 Some(Delivery::Gap(lost)) => {
                     self.visit.gaps += 1;
                     self.visit.lost += lost;
