@@ -392,7 +392,8 @@ impl Stream {
 
     /// Whether it shows pictures already.
     pub fn shows_now(&self) -> bool {
-        self.life.state == "running" && self.kind == "shared" && !self.mimetype.starts_with("audio/")
+        let is_sound = !self.tracks.is_empty() && self.tracks.iter().all(|track| track.kind == "audio");
+        self.life.state == "running" && self.kind == "shared" && !self.mimetype.starts_with("audio/") && !is_sound
     }
 }
 
