@@ -299,8 +299,8 @@ fn pages(config: &Config, registry: &Registry, about: &About, journal: &Journal)
     if config.pages.home {
         for stream in registry.streams() {
             for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
-                let stream = stream.clone();
-                pages.insert(path, Box::new(move |asked| player::page(&stream, asked.host)));
+                let (stream, registry) = (stream.clone(), registry.clone());
+                pages.insert(path, Box::new(move |asked| player::page(&stream, &registry, asked.host)));
             }
         }
         pages.insert(player::SCRIPT_PATH.to_owned(), Box::new(|_| player::script()));

@@ -16,10 +16,11 @@ use crate::{
     ipc::TrackKind,
     media::Container,
     stream::{Attendance, Audience, Member, Reading},
+    telemetry::Figures,
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Who can tell all of it.
 #[derive(Debug, Clone)]
@@ -173,6 +174,19 @@ pub struct Made {
     pub bit_rate: Option<u64>,
     /// Since the last packet.
     pub idle_seconds: Option<f64>,
+    /// From the capture of media to the packet that it is in.
+    pub capture_latency: Latency,
+}
+
+/// How long something takes.
+#[derive(Debug, Default, Serialize)]
+pub struct Latency {
+    p50_seconds: Option<f64>,
+    p99_seconds: Option<f64>,
+    max_seconds: Option<f64>,
+    /// The whole of it.
+    #[serde(skip)]
+    pub figures: Figures,
 }
 
 /// Those who watch a stream.
@@ -194,6 +208,10 @@ pub struct Watched {
     pub reduced_readers: usize,
     /// Sent away, because they took nothing.
     pub dropped_readers: u64,
+    /// What the server adds.
+    pub latency: Latency,
+    /// From a viewer's request to the first bytes that it took.
+    pub first_bytes: Latency,
 }
 
 /// One who watches.
@@ -379,14 +397,15 @@ impl Stream {
             placeholder: false,
             life,
             made,
-            watched: Watched::of(audience.attendance()),
+            watched: Watched::of(audience),
             clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
         }
     }
 
     /// Whether it shows pictures already.
     pub fn shows_now(&self) -> bool {
-        self.life.state == "running" && self.kind == "shared" && !self.mimetype.starts_with("audio/")
+        let is_sound = !self.tracks.is_empty() && self.tracks.iter().all(|track| track.kind == "audio");
+        self.life.state == "running" && self.kind == "shared" && !self.mimetype.starts_with("audio/") && !is_sound
     }
 }
 
@@ -399,13 +418,27 @@ impl Made {
             gop_seconds: reading.group.map(seconds),
             bit_rate: reading.bit_rate,
             idle_seconds: reading.idle.map(seconds),
+            capture_latency: Latency::of(reading.captured),
+        }
+    }
+}
+
+impl Latency {
+    fn of(figures: Figures) -> Self {
+        let micros = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e6;
+        Self {
+            p50_seconds: figures.median.map(micros),
+            p99_seconds: figures.p99.map(micros),
+            max_seconds: figures.longest.map(micros),
+            figures,
         }
     }
 }
 
 impl Watched {
-    fn of(attendance: Attendance) -> Self {
-        let Attendance { now, ever, reduced, dropped, progress } = attendance;
+    fn of(audience: &Audience) -> Self {
+        let Attendance { now, ever, reduced, dropped, progress } = audience.attendance();
+        let waits = audience.waits(Instant::now());
         Self {
             readers: now,
             readers_ever: ever,
@@ -415,6 +448,8 @@ impl Watched {
             reductions: progress.reductions,
             reduced_readers: reduced,
             dropped_readers: dropped,
+            latency: Latency::of(waits.media),
+            first_bytes: Latency::of(waits.beginning),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `/`: every stream with a live picture, links, and commands to copy. Complete without JavaScript.
 
-use super::{page::Page, player};
+use super::{commands, page::Page, player};
 use crate::{
     config::{self, Pages, Serving},
     feed::registry::{Registry, StreamHandle},
+    ipc::{Track, TrackKind},
     media::Container,
 };
 use maud::{Markup, html};
@@ -12,8 +13,9 @@ use maud::{Markup, html};
 pub fn page(registry: &Registry, pages: &Pages, host: Option<&str>) -> warp::reply::Response {
     let page = Page {
         title: "voyandz",
-        style: "",
+        style: commands::STYLE,
         script: None,
+        makes_media: false,
         header: html! {
             p { (count(registry.streams().len() + registry.private().len())) }
             @if let Some(path) = &pages.stat { nav aria-label="Pages" { a href=(path.encoded()) { "State" } } }
@@ -37,23 +39,26 @@ fn count(streams: usize) -> String {
 }
 
 fn card(stream: &StreamHandle, host: Option<&str>) -> Markup {
-    let path = stream.config.path.encoded();
-    let has_picture = !stream.config.mimetype.starts_with("audio/");
+    let (path, container) = (stream.config.path.encoded(), player::container_of(stream));
+    let has_picture = commands::has_pictures(&stream.config);
+    let ways = commands::ways(&stream.config, container, host);
+    let (first, more) = ways.split_at(1.min(ways.len()));
     html! {
         article {
-            div.view { (view(stream, &path, has_picture)) }
+            div.view { (view(stream, container, &path, has_picture)) }
             div.text {
                 h2 { (stream.config.name) }
                 p.kind { (stream.config.mimetype) }
                 nav aria-label=(format!("Links of {}", stream.config.name)) {
                     a href=(format!("{path}/play")) { "Play" }
-                    a href=(player::address(stream)) { "Stream" }
+                    a href=(commands::address(&stream.config, container)) { "Stream" }
                     @if has_picture {
                         a href=(format!("{path}/pic")) { "Picture" }
                         a href=(format!("{path}/pic.png")) { "PNG" }
                     }
                 }
-                pre tabindex="0" { code { (player::command(stream, host)) } }
+                (commands::list(first))
+                details { summary { "More ways to watch " (stream.config.name) } (commands::list(more)) }
             }
         }
     }
@@ -78,16 +83,31 @@ fn private_card(stream: &config::Stream) -> Markup {
     }
 }
 
-/// A live picture where a browser can show one by itself; nothing that starts an encoder nobody asked for.
-fn view(stream: &StreamHandle, path: &str, has_picture: bool) -> Markup {
-    match stream.config.container {
+/// A live picture where a browser can show one by itself, a still of what runs; nothing that starts an encoder nobody asked
+/// for.
+fn view(stream: &StreamHandle, container: Container, path: &str, has_picture: bool) -> Markup {
+    let name = &stream.config.name;
+    let shows_now = || {
+        let record = stream.status.read();
+        let is_sound = |track: &Track| track.kind == TrackKind::Audio;
+        // The tracks of what a worker makes are known a moment after it runs.
+        let may_show =
+            if record.tracks.is_empty() { stream.in_plan.is_none() } else { !record.tracks.iter().all(is_sound) };
+        record.state.has_media() && may_show
+    };
+    match container {
         Container::Mjpeg => {
-            html! { img src=(path) alt=(format!("Live picture of {}", stream.config.name)) loading="lazy"; }
+            html! { img src=(path) alt=(format!("Live picture of {name}")) loading="lazy"; }
         }
-        Container::Webm | Container::Mp4 => html! {
-            video src=(player::address(stream)) controls muted playsinline preload="none" {}
+        Container::Webm | Container::Mp4 if has_picture => html! {
+            video src=(commands::address(&stream.config, container)) aria-label=(name) controls muted playsinline preload="none" {}
+        },
+        _ if has_picture && shows_now() => html! {
+            a href=(format!("{path}/play")) {
+                img src=(format!("{path}/pic?q=60&w=640&start=0")) alt=(format!("Play {name}")) loading="lazy";
+            }
         },
         _ if has_picture => html! { a href=(format!("{path}/pic")) { "Show the current picture" } },
-        _ => html! { audio src=(path) controls preload="none" {} },
+        _ => html! { audio src=(path) aria-label=(name) controls preload="none" {} },
     }
 }

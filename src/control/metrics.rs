@@ -1,7 +1,7 @@
 //! `/metrics`: the numbers of the state for Prometheus, in its text format 0.0.4.
 //!
-//! Labels are names of the configuration, protocols and classes, and nothing else, so that their number is bounded: about
-//! 15 series a feed or stream. <https://prometheus.io/docs/instrumenting/exposition_formats/>
+//! Labels are names of the configuration and of containers, protocols and classes, and nothing else, so that their number is
+//! bounded: about 30 series a stream, half as many a feed. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use super::{
     answer,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     sys::usage,
-    telemetry::{Histogram, Traffic},
+    telemetry::{Figures, Spread, Traffic},
 };
 use http::StatusCode;
 use std::{
@@ -77,9 +77,12 @@ fn traffic(text: &mut Text, traffic: &Traffic) {
     let help = "Connections, pictures and viewers that were refused because there were too many.";
     text.family("voyandz_http_refused_total", help, Kind::Counter, series);
     let help = "Time from the head of a request to the head of its answer.";
-    text.histogram("voyandz_http_request_duration_seconds", help, &traffic.answering);
+    text.histograms("voyandz_http_request_duration_seconds", help, [(&[][..], traffic.answering.read())]);
     let help = "Time from the head of a request for a stream to the first bytes of it that the connection took.";
-    text.histogram("voyandz_first_byte_seconds", help, &traffic.beginning);
+    let beginnings = traffic.beginnings();
+    let labels: Vec<_> = beginnings.iter().map(|(container, _)| [("container", *container)]).collect();
+    let spreads = beginnings.into_iter().map(|(_, spread)| spread);
+    text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
 }
 
 fn feeds(text: &mut Text, feeds: &[Feed]) {
@@ -113,8 +116,8 @@ fn streams(text: &mut Text, streams: &[Stream]) {
     let states: Vec<_> = states.collect();
     let states = states.iter().map(|labels| (&labels[..], Some(1)));
     text.family("voyandz_stream_state", "The state that the stream is in, as a label.", Gauge, states);
+    let labels: Vec<_> = streams.iter().map(|stream| [("stream", stream.name.as_str())]).collect();
     let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Stream) -> Option<f64>| {
-        let labels: Vec<_> = streams.iter().map(|stream| [("stream", stream.name.as_str())]).collect();
         text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(streams.iter().map(value)));
     };
     let help = "Starts of the stream because it had died.";
@@ -143,6 +146,13 @@ fn streams(text: &mut Text, streams: &[Stream]) {
     each("voyandz_stream_reduced_readers", help, Gauge, &|stream| number(stream.watched.reduced_readers as u64));
     let help = "Viewers that were sent away because they took nothing.";
     each("voyandz_stream_dropped_readers_total", help, Counter, &|stream| number(stream.watched.dropped_readers));
+    let labelled = || labels.iter().map(|labels| &labels[..]).zip(streams);
+    let help = "Time from media's arrival at the server to its writing to a viewer that waits for it.";
+    let spreads = labelled().filter_map(|(labels, stream)| Some((labels, stream.watched.latency.figures.spread()?)));
+    text.histograms("voyandz_stream_latency_seconds", help, spreads);
+    let help = "Time from the capture of media to its packet.";
+    let figures = labelled().map(|(labels, stream)| (labels, stream.made.capture_latency.figures));
+    text.summaries("voyandz_stream_capture_latency_seconds", help, figures);
 }
 
 /// As Prometheus has it: a count beyond 2^53 is not exact any more.
@@ -176,25 +186,59 @@ impl Text {
         for (labels, value) in series {
             let Some(value) = value else { continue };
             self.0.push_str(&head.take().unwrap_or_default());
-            self.0.push_str(name);
-            let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-            if !labels.is_empty() {
-                self.0.push_str(&format!("{{{}}}", labels.join(",")));
-            }
-            // Writing to a string cannot fail.
-            let _ = writeln!(self.0, " {value}");
+            self.sample(name, labels, None, value);
         }
     }
 
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        let spread = histogram.read();
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} histogram");
-        for (bound, count) in &spread.up_to {
-            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {count}");
+    /// Histograms with their labels; without any, the metric is left out.
+    fn histograms<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        histograms: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], Spread)>,
+    ) {
+        let mut head = Some(format!("# HELP {name} {help}\n# TYPE {name} histogram\n"));
+        for (labels, Spread { up_to, count, sum }) in histograms {
+            self.0.push_str(&head.take().unwrap_or_default());
+            for (bound, count) in up_to {
+                self.sample(&format!("{name}_bucket"), labels, Some(("le", &bound.to_string())), count);
+            }
+            self.sample(&format!("{name}_bucket"), labels, Some(("le", "+Inf")), count);
+            self.sample(&format!("{name}_sum"), labels, None, sum);
+            self.sample(&format!("{name}_count"), labels, None, count);
         }
-        let (sum, count) = (spread.sum, spread.count);
-        let _ = writeln!(self.0, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
+    }
+
+    /// Shares of the last minute, and sums of all; those without a value are left out.
+    fn summaries<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        summaries: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], Figures)>,
+    ) {
+        let mut head = Some(format!("# HELP {name} {help}\n# TYPE {name} summary\n"));
+        for (labels, figures) in summaries {
+            let Some(Spread { count, sum, .. }) = figures.spread() else { continue };
+            self.0.push_str(&head.take().unwrap_or_default());
+            for (quantile, value) in [("0.5", figures.median), ("0.99", figures.p99)] {
+                if let Some(value) = value {
+                    self.sample(name, labels, Some(("quantile", quantile)), value.as_secs_f64());
+                }
+            }
+            self.sample(&format!("{name}_sum"), labels, None, sum);
+            self.sample(&format!("{name}_count"), labels, None, count);
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], more: Option<(&str, &str)>, value: impl Display) {
+        self.0.push_str(name);
+        let labels = labels.iter().chain(&more).map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        if !labels.is_empty() {
+            self.0.push_str(&format!("{{{labels}}}"));
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, " {value}");
     }
 }
 
@@ -205,6 +249,8 @@ fn escaped(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Latency;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn a_family_has_one_head_and_no_series_without_value() {
@@ -221,14 +267,29 @@ mod tests {
 
     #[test]
     fn a_histogram_has_all_its_parts() {
-        let (histogram, mut text) = (Histogram::default(), Text::default());
-        histogram.add(std::time::Duration::from_millis(30));
-        text.histogram("h_seconds", "Some.", &histogram);
-        assert!(
-            text.0
-                .starts_with("# HELP h_seconds Some.\n# TYPE h_seconds histogram\nh_seconds_bucket{le=\"0.001\"} 0\n")
-        );
-        assert!(text.0.contains("{le=\"0.025\"} 0\nh_seconds_bucket{le=\"0.05\"} 1\n"), "{}", text.0);
-        assert!(text.0.ends_with("{le=\"+Inf\"} 1\nh_seconds_sum 0.03\nh_seconds_count 1\n"), "{}", text.0);
+        let mut text = Text::default();
+        let labels = [[("stream", "a")], [("stream", "b")]];
+        let spread = || Spread { up_to: vec![(0.025, 0), (0.05, 1)], count: 2, sum: 0.53 };
+        text.histograms("h_seconds", "Some.", labels.iter().map(|labels| (&labels[..], spread())));
+        text.histograms("none", "None.", []);
+        let one = "h_seconds_bucket{stream=\"a\",le=\"0.025\"} 0\nh_seconds_bucket{stream=\"a\",le=\"0.05\"} 1\n\
+            h_seconds_bucket{stream=\"a\",le=\"+Inf\"} 2\nh_seconds_sum{stream=\"a\"} 0.53\nh_seconds_count{stream=\"a\"} 2\n";
+        let other = one.replace("stream=\"a\"", "stream=\"b\"");
+        assert_eq!(text.0, format!("# HELP h_seconds Some.\n# TYPE h_seconds histogram\n{one}{other}"));
+    }
+
+    #[test]
+    fn a_summary_has_shares_only_of_what_is_new() {
+        let (mut latency, mut text, now) = (Latency::default(), Text::default(), Instant::now());
+        text.summaries("s", "Some.", [(&[][..], latency.read(now))]);
+        assert_eq!(text.0, "");
+        latency.add(Duration::from_millis(30), now);
+        text.summaries("s", "Some.", [(&[][..], latency.read(now))]);
+        let sums = "s_sum 0.03\ns_count 1\n";
+        let head = "# HELP s Some.\n# TYPE s summary\n";
+        assert_eq!(text.0, format!("{head}s{{quantile=\"0.5\"}} 0.03\ns{{quantile=\"0.99\"}} 0.03\n{sums}"));
+        let (mut text, later) = (Text::default(), now + Duration::from_secs(3600));
+        text.summaries("s", "Some.", [(&[][..], latency.read(later))]);
+        assert_eq!(text.0, format!("{head}{sums}"));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod about;
 mod changes;
+mod commands;
 pub mod configuration;
 pub mod events;
 pub mod facts;

@@ -4,9 +4,9 @@ use http::{HeaderValue, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// No foreign content; styles are in the page, scripts have a path of their own.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; object-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
-);
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; object-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
+/// Scripts hand media over to their players as blobs.
+const MEDIA_POLICY: &str = "; media-src 'self' blob:";
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--line:#d9dee4;--page:#f5f7f9;--card:#fff;--mark:#0b5cad;--good:#1a6b36;--busy:#8a4b00;--bad:#b3261e}
@@ -17,9 +17,10 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.0625rem;margin:0 0 .25rem;overflow-w
 header{margin-bottom:1.5rem}header p{color:var(--soft);margin:.25rem 0 .5rem}
 .cards{display:grid;gap:1.25rem;grid-template-columns:repeat(auto-fill,minmax(min(22rem,100%),1fr))}
 article{background:var(--card);border:1px solid var(--line);border-radius:.75rem;overflow:hidden;display:flex;flex-direction:column;min-width:0}
-.view{aspect-ratio:16/9;background:#000;display:grid;place-items:center;color:#9aa6b2;font-size:.875rem;text-align:center}
-.view img,.view video{width:100%;height:100%;object-fit:contain;display:block}
+.view{position:relative;aspect-ratio:16/9;background:#000;display:grid;place-items:center;color:#9aa6b2;font-size:.875rem;text-align:center}
+.view img,.view video,.view canvas{position:absolute;inset:0;width:100%;height:100%;object-fit:contain}
 .view a{color:#6cb6ff;padding:1rem}
+summary{cursor:pointer;color:var(--mark);margin:.5rem 0;font-size:.875rem}
 .text{padding:1rem;min-width:0}
 a{color:var(--mark)}:focus-visible{outline:2px solid var(--mark);outline-offset:2px}
 .kind{color:var(--soft);font-size:.875rem;margin:0 0 .75rem}
@@ -36,6 +37,8 @@ pub struct Page<'a> {
     pub style: &'a str,
     /// Path of its script.
     pub script: Option<&'a str>,
+    /// Whether that script makes media of what it fetches.
+    pub makes_media: bool,
     /// Below the heading.
     pub header: Markup,
     /// The content.
@@ -45,7 +48,7 @@ pub struct Page<'a> {
 impl Page<'_> {
     /// As an answer.
     pub fn answer(self) -> warp::reply::Response {
-        let Self { title, style, script, header, main } = self;
+        let Self { title, style, script, makes_media, header, main } = self;
         let page = html! {
             (DOCTYPE)
             html lang="en" {
@@ -66,7 +69,10 @@ impl Page<'_> {
         };
         let mut response = warp::reply::Response::new(page.into_string().into());
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+        let policy = [POLICY, if makes_media { MEDIA_POLICY } else { "" }].concat();
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
         response
     }
 }

@@ -17,7 +17,7 @@ const SCRIPT: &str = include_str!("stat.js");
 const STYLE: &str = "
 section{margin-bottom:2rem}section>h2{font-size:1.25rem;margin-bottom:.75rem}h3{font-size:1.0625rem;margin:0;overflow-wrap:anywhere}
 .cards{align-items:start}
-dl{margin:0;display:grid;grid-template-columns:minmax(6.5rem,auto) 1fr;gap:.25rem .75rem;font-size:.875rem}
+dl{margin:0;display:grid;grid-template-columns:fit-content(8.5rem) 1fr;gap:.25rem .75rem;font-size:.875rem}
 dt{color:var(--soft)}dd{margin:0;min-width:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 dd pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}dd:has(pre,table){grid-column:1/-1}
 dl.tiles{grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin-bottom:1rem}
@@ -33,7 +33,7 @@ table{border-collapse:collapse;font-size:.8125rem;white-space:nowrap}th,td{text-
 ";
 
 /// What is to be seen of a feed or stream at once; the rest is a click away.
-const FIRST: [&str; 12] = [
+const FIRST: [&str; 13] = [
     "since",
     "kind",
     "mode",
@@ -44,6 +44,7 @@ const FIRST: [&str; 12] = [
     "bit_rate_in",
     "readers",
     "bytes_out",
+    "latency",
     "restarts",
     "last_error",
 ];
@@ -76,6 +77,7 @@ pub fn page(view: &View) -> warp::reply::Response {
         title: "voyandz: state",
         style: STYLE,
         script: script.as_deref(),
+        makes_media: false,
         header: html! {
             p { "What runs, and how it does. The values stay fresh by themselves where scripts are allowed." }
             nav aria-label="Pages" {
@@ -172,6 +174,23 @@ fn rows<'a>(path: &str, entries: impl Iterator<Item = (&'a str, &'a Value)>) -> 
 }
 
 fn row(path: &str, key: &str, value: &Value) -> Markup {
+    if let Some([median, p99, longest]) = latency_of(value) {
+        let data = |inner: &str, value, text: &str| {
+            html! {
+                data data-key=(format!("{path}.{inner}")) value=(plain(value)) { (text) }
+            }
+        };
+        let time = |value| shown("p50_seconds", value);
+        let more = |text: String| if median.is_null() { String::new() } else { text };
+        return html! {
+            dt { (label(key)) }
+            dd {
+                (data("p50_seconds", median, &time(median)))
+                (data("p99_seconds", p99, &more(format!("; 99 of 100 up to {}", time(p99)))))
+                (data("max_seconds", longest, &more(format!(", all up to {}", time(longest)))))
+            }
+        };
+    }
     if let Value::Mapping(inner) = value {
         // `configuration.loaded` → "Configuration loaded".
         return html! { @for (inner, value) in pairs(inner) {
@@ -187,6 +206,16 @@ fn row(path: &str, key: &str, value: &Value) -> Markup {
             }
         }
     }
+}
+
+/// The shares of a latency, which are one sentence.
+fn latency_of(value: &Value) -> Option<[&Value; 3]> {
+    let [Some(median), Some(p99), Some(longest)] =
+        ["p50_seconds", "p99_seconds", "max_seconds"].map(|key| value.get(key))
+    else {
+        return None;
+    };
+    Some([median, p99, longest])
 }
 
 /// The items of a list of things that have several values each.

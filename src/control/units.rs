@@ -38,6 +38,10 @@ pub fn label(name: &str) -> String {
         "worker_pid" | "pid" => "process",
         "idle_seconds" => "silent for",
         "gop_seconds" => "between join points",
+        "sample_rate" => "rate",
+        "latency" => "latency of the server",
+        "capture_latency" => "from capture to packet",
+        "first_bytes" => "first bytes after",
         name => name,
     };
     let words = name.trim_end_matches("_seconds").replace('_', " ");
@@ -81,6 +85,14 @@ fn scaled(mut number: f64, units: &[&str]) -> String {
 }
 
 fn duration(seconds: f64) -> String {
+    if seconds > 0.0 && seconds < 0.1 {
+        let millis = seconds * 1000.0;
+        return if millis < 10.0 {
+            format!("{} ms", (millis * 100.0).round() / 100.0)
+        } else {
+            format!("{millis:.0} ms")
+        };
+    }
     if seconds < 60.0 {
         return format!("{} s", (seconds * 100.0).round() / 100.0);
     }
@@ -112,6 +124,10 @@ mod tests {
         check("bit_rate", 2_000_000, "2 Mbit/s");
         check("bit_rate_in", 0, "0 bit/s");
         check("gop_seconds", 0.48, "0.48 s");
+        check("p50_seconds", 0.000_31, "0.31 ms");
+        check("p99_seconds", 0.0012, "1.2 ms");
+        check("max_seconds", 0.0456, "46 ms");
+        check("idle_seconds", 0.0, "0 s");
         check("uptime_seconds", 61, "1 min 1 s");
         check("uptime_seconds", 7_260, "2 h 1 min");
         check("uptime_seconds", 200_000, "2 d 7 h");

@@ -166,7 +166,7 @@ impl MediaSender {
         discontinuity: bool,
         payload: Bytes,
     ) -> std::io::Result<()> {
-        let head = frame::head(kind, channel, discontinuity, None, payload.len());
+        let head = frame::head(kind, channel, discontinuity, None, None, payload.len());
         self.0.send((head, payload)).await.map_err(|_| std::io::ErrorKind::BrokenPipe.into())
     }
 }

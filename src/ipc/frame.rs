@@ -1,26 +1,26 @@
 //! Framing of media between server and worker, in both directions.
 //!
 //! ```text
-//!  0  payload length, u32     8  captured, u64 (ns)   16  kind, u8    18  0 (room)
-//!  4  channel, u32                                    17  flags, u8   24  payload … CR LF
+//!  0  payload length, u32     8  captured, u64 (ns)   24  kind, u8    26  0 (room)
+//!  4  channel, u32           16  entered, u64 (ns)    25  flags, u8   32  payload … CR LF
 //! ```
 //! Numbers are little endian. The last ten bytes of the head and the trailing CRLF are the room in which a
 //! received frame becomes an HTTP chunk in place ([`crate::media::PacketBuf`]), so that media is copied out of
 //! the socket once and never again.
 
 use crate::media::PacketBuf;
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use std::time::Duration;
 
 /// Bytes in front of a payload.
-pub const HEAD: usize = 24;
+pub const HEAD: usize = 32;
 /// Bytes behind a payload.
 pub const TAIL: &[u8; 2] = b"\r\n";
 /// Longest payload: a raw 8K picture as PNG fits.
 pub const MAX_PAYLOAD: usize = 64 << 20;
 
 const FLAG_DISCONTINUITY: u8 = 1;
-/// `captured` of media whose capture time is unknown.
+/// `captured` of media whose capture time is unknown, `entered` of media that comes from the server.
 const UNKNOWN_TIME: u64 = u64::MAX;
 
 /// What a frame carries, and what its channel number means.
@@ -68,7 +68,7 @@ pub struct Frame {
     pub discontinuity: bool,
     /// When the media was captured, on the machine's monotonic clock.
     pub captured: Option<Duration>,
-    /// The bytes.
+    /// The bytes, and when they left the worker's muxer.
     pub payload: PacketBuf,
 }
 
@@ -89,14 +89,16 @@ pub fn head(
     channel: u32,
     discontinuity: bool,
     captured: Option<Duration>,
+    entered: Option<Duration>,
     length: usize,
 ) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     let mut at = head.as_mut_slice();
     at.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
     at.put_u32_le(channel);
-    let nanos = captured.and_then(|time| u64::try_from(time.as_nanos()).ok()).unwrap_or(UNKNOWN_TIME);
-    at.put_u64_le(nanos);
+    for time in [captured, entered] {
+        at.put_u64_le(time.and_then(|time| u64::try_from(time.as_nanos()).ok()).unwrap_or(UNKNOWN_TIME));
+    }
     at.put_u8(kind as u8);
     at.put_u8(if discontinuity { FLAG_DISCONTINUITY } else { 0 });
     head
@@ -111,28 +113,26 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         buffer.reserve(HEAD);
         return Ok(None);
     };
-    let [l0, l1, l2, l3, c0, c1, c2, c3, t0, t1, t2, t3, t4, t5, t6, t7, kind, flags, ..] = *head;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let mut fields = &head[..];
+    let length = fields.get_u32_le() as usize;
     if length > MAX_PAYLOAD {
         return Err(FrameError::TooLong(length));
     }
+    let channel = fields.get_u32_le();
+    let mut time = || Some(fields.get_u64_le()).filter(|nanos| *nanos != UNKNOWN_TIME).map(Duration::from_nanos);
+    let (captured, entered) = (time(), time());
+    let (kind, flags) = (fields.get_u8(), fields.get_u8());
     let kind = FrameKind::from_byte(kind).ok_or(FrameError::UnknownKind(kind))?;
     let whole = HEAD + length + TAIL.len();
     if buffer.len() < whole {
         buffer.reserve(whole - buffer.len());
         return Ok(None);
     }
-    let nanos = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
     let mut frame = buffer.split_to(whole);
     frame.truncate(HEAD + length);
-    let payload = PacketBuf::from_buffer(frame, HEAD).unwrap_or_default();
-    Ok(Some(Frame {
-        kind,
-        channel: u32::from_le_bytes([c0, c1, c2, c3]),
-        discontinuity: flags & FLAG_DISCONTINUITY != 0,
-        captured: (nanos != UNKNOWN_TIME).then(|| Duration::from_nanos(nanos)),
-        payload,
-    }))
+    let mut payload = PacketBuf::from_buffer(frame, HEAD).unwrap_or_default();
+    payload.entered = entered;
+    Ok(Some(Frame { kind, channel, discontinuity: flags & FLAG_DISCONTINUITY != 0, captured, payload }))
 }
 
 #[cfg(test)]
@@ -142,7 +142,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn wire(kind: FrameKind, channel: u32, captured: Option<Duration>, payload: &[u8]) -> Vec<u8> {
-        let mut wire = head(kind, channel, true, captured, payload.len()).to_vec();
+        let entered = captured.map(|captured| captured + Duration::from_millis(3));
+        let mut wire = head(kind, channel, true, captured, entered, payload.len()).to_vec();
         wire.extend_from_slice(payload);
         wire.extend_from_slice(TAIL);
         wire
@@ -162,6 +163,9 @@ mod tests {
                 while let Some(frame) = decode(&mut buffer).unwrap() {
                     prop_assert_eq!(frame.channel as usize, seen.len());
                     prop_assert!(frame.discontinuity);
+                    let captured = Duration::from_nanos(frame.channel.into());
+                    prop_assert_eq!(frame.captured, Some(captured));
+                    prop_assert_eq!(frame.payload.entered, Some(captured + Duration::from_millis(3)));
                     seen.push(frame.payload.finish(Kind::Delta).payload().to_vec());
                 }
             }
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_announced_giant_is_refused_before_it_is_read() {
-        let mut buffer = BytesMut::from(&head(FrameKind::Delta, 0, false, None, MAX_PAYLOAD + 1)[..]);
+        let mut buffer = BytesMut::from(&head(FrameKind::Delta, 0, false, None, None, MAX_PAYLOAD + 1)[..]);
         assert_eq!(decode(&mut buffer).unwrap_err(), FrameError::TooLong(MAX_PAYLOAD + 1));
     }
 }

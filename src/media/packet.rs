@@ -31,6 +31,8 @@ pub struct Packet {
     pub discontinuity: bool,
     /// When the media in it was captured, on the monotonic clock of this machine; `None` when unknown.
     pub captured: Option<Duration>,
+    /// When the media in it came to us, on the same clock: out of a muxer, or off a command; `None` for what is no media.
+    pub entered: Option<Duration>,
 }
 
 impl Packet {
@@ -67,6 +69,8 @@ impl Packet {
 pub struct PacketBuf {
     /// `HEAD` bytes of room, then the payload.
     bytes: BytesMut,
+    /// See [`Packet::entered`].
+    pub entered: Option<Duration>,
 }
 
 impl PacketBuf {
@@ -74,7 +78,7 @@ impl PacketBuf {
     pub fn with_capacity(payload: usize) -> Self {
         let mut bytes = BytesMut::with_capacity(HEAD + payload + TAIL);
         bytes.resize(HEAD, 0);
-        Self { bytes }
+        Self { bytes, entered: None }
     }
 
     /// Takes over a buffer that has at least [`PacketBuf::HEAD_ROOM`] spare bytes in front of its payload;
@@ -87,7 +91,7 @@ impl PacketBuf {
             return None;
         }
         let _ = bytes.split_to(cut);
-        Some(Self { bytes })
+        Some(Self { bytes, entered: None })
     }
 
     /// The room that [`PacketBuf::from_buffer`] needs in front of a payload.
@@ -136,7 +140,7 @@ impl PacketBuf {
             }
             end.copy_from_slice(b"\r\n");
         }
-        Packet { chunk: self.bytes.freeze(), kind, discontinuity: false, captured: None }
+        Packet { chunk: self.bytes.freeze(), kind, discontinuity: false, captured: None, entered: self.entered }
     }
 }
 

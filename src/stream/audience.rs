@@ -1,11 +1,12 @@
 //! Who watches a stream. Each viewer has a seat, and tells from time to time how far it is: nothing is counted in common
 //! for each packet and viewer.
 
+use crate::telemetry::{Figures, Latency, Times};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 /// The viewers of one stream. Clones are the same.
@@ -20,6 +21,16 @@ struct Seats {
     /// What those who left had got.
     left: Progress,
     dropped: u64,
+    waits: Waits<Latency>,
+}
+
+/// What viewers wait for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits<T> {
+    /// For media that has come to us, until it is written to their connection.
+    pub media: T,
+    /// From the head of their request to the first bytes that their connection took.
+    pub beginning: T,
 }
 
 /// One viewer.
@@ -89,6 +100,19 @@ impl Audience {
         Attendance { now: seats.taken.len(), ever: seats.next, reduced, dropped: seats.dropped, progress }
     }
 
+    /// Media waited this long for us, before it was written to them.
+    pub fn waited(&self, times: &Times, now: Instant) {
+        if !times.is_empty() {
+            self.seats().waits.media.append(times, now);
+        }
+    }
+
+    /// How long they wait, and waited of late.
+    pub fn waits(&self, now: Instant) -> Waits<Figures> {
+        let Waits { media, beginning } = &self.seats().waits;
+        Waits { media: media.read(now), beginning: beginning.read(now) }
+    }
+
     /// Those who are there, in the order in which they came.
     pub fn members(&self) -> Vec<Member> {
         self.seats().taken.values().copied().collect()
@@ -109,6 +133,11 @@ impl Seat {
         if let Some(member) = self.audience.seats().taken.get_mut(&self.number) {
             member.progress = progress;
         }
+    }
+
+    /// The viewer has its first bytes.
+    pub fn began(&self, took: Duration, now: Instant) {
+        self.audience.seats().waits.beginning.add(took, now);
     }
 
     /// The viewer is sent away because it took nothing.

@@ -1,6 +1,9 @@
 //! What a stream's packets add up to. Pure: time comes in as a value.
 
-use crate::media::{Kind, Packet};
+use crate::{
+    media::{Kind, Packet},
+    telemetry::{Figures, Latency},
+};
 use std::time::{Duration, Instant};
 
 /// The bit rate is the mean of at least this long: a few groups of pictures of a common encoder.
@@ -18,6 +21,8 @@ pub struct Meter {
     /// Where the running window began, and its bytes.
     window: Option<(Instant, u64)>,
     bit_rate: Option<u64>,
+    /// From capture to the server's own path.
+    captured: Latency,
 }
 
 /// What a [`Meter`] shows.
@@ -35,6 +40,8 @@ pub struct Reading {
     pub bit_rate: Option<u64>,
     /// Age of the newest packet.
     pub idle: Option<Duration>,
+    /// From the capture of media to the moment at which its packet came to us.
+    pub captured: Figures,
 }
 
 impl Meter {
@@ -44,6 +51,10 @@ impl Meter {
         self.packets += 1;
         self.bytes += bytes;
         self.last = Some(now);
+        // Media of a time that is still to come was not captured: it is of a source that plays, not of one that lives.
+        if let Some(took) = packet.entered.zip(packet.captured).and_then(|(entered, at)| entered.checked_sub(at)) {
+            self.captured.add(took, now);
+        }
         if packet.kind == Kind::Keyframe {
             self.joins += 1;
             self.group = self.last_join.replace(now).map(|before| now.saturating_duration_since(before)).or(self.group);
@@ -78,6 +89,7 @@ impl Meter {
             group: self.group,
             bit_rate: self.bit_rate.map(|rate| if silent { 0 } else { rate }),
             idle,
+            captured: self.captured.read(now),
         }
     }
 }
@@ -117,6 +129,21 @@ mod tests {
         let read = meter.read(begin + millis(530));
         assert_eq!((read.packets, read.bytes, read.joins), (4, 400, 2));
         assert_eq!((read.group, read.idle, read.bit_rate), (Some(millis(480)), Some(millis(10)), None));
+    }
+
+    #[test]
+    fn what_encoding_took_is_told_where_the_time_of_capture_is_known() {
+        let (mut meter, begin) = (Meter::default(), BEGIN());
+        for (captured, entered) in
+            [(Some(100), Some(130)), (None, Some(500)), (Some(100), None), (Some(900), Some(600))]
+        {
+            let mut packet = packet(Kind::Delta, 1);
+            (packet.captured, packet.entered) = (captured.map(millis), entered.map(millis));
+            meter.count(&packet, begin);
+        }
+        let read = meter.read(begin).captured;
+        assert_eq!((read.median, read.longest), (Some(millis(30)), Some(millis(30))));
+        assert_eq!(read.spread().unwrap().count, 1);
     }
 
     #[test]

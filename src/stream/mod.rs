@@ -11,7 +11,7 @@ mod shared;
 mod stamina;
 mod writer;
 
-pub use audience::{Attendance, Audience, Member, Progress, Seat};
+pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
 pub use fanout::{FanOut, Reader, Version};
 pub use meter::Reading;
 pub use ring::{Delivery, Entry, Join, NewestGroup};

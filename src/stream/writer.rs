@@ -300,6 +300,7 @@ impl Writer {
         let restarted = std::mem::take(&mut self.restarted);
         let mut skipped = None;
         let now = monotonic();
+        let entered = payload.entered.unwrap_or(now);
         let pause = now.saturating_sub(std::mem::replace(&mut self.last, now));
         if self.origin == Origin::Source {
             self.rhythm.beat(now, !restarted && !begins);
@@ -331,6 +332,7 @@ impl Writer {
         }
         let mut packet = payload.finish(kind);
         packet.captured = captured;
+        packet.entered = Some(entered);
         packet.discontinuity = restarted || begins;
         self.has_written = true;
         self.fanout.push(packet, skipped);

@@ -1,7 +1,12 @@
 //! What was answered, and how quickly: counted where it happens, read by whoever asks. No clock in here.
 
+use super::Spread;
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,8 +20,9 @@ pub struct Traffic {
     refusals: [AtomicU64; Refusal::ALL.len()],
     /// From the head of a request to the head of its answer.
     pub answering: Histogram,
-    /// From the head of a request for a stream to the first bytes of it that the client's connection took.
-    pub beginning: Histogram,
+    /// By the name of the container: from the head of a request for a stream to the first bytes of it that the client's
+    /// connection took.
+    beginning: Mutex<BTreeMap<&'static str, Histogram>>,
 }
 
 /// Of status codes.
@@ -95,6 +101,17 @@ impl Traffic {
         Refusal::ALL.iter().zip(&self.refusals).map(|(refusal, count)| (refusal.name(), count.load(Ordering::Relaxed)))
     }
 
+    /// The first bytes of a stream in this container were taken, this long after the head of the request was there.
+    pub fn began(&self, container: &'static str, took: Duration) {
+        self.beginning.lock().unwrap_or_else(PoisonError::into_inner).entry(container).or_default().add(took);
+    }
+
+    /// How long viewers waited for their first bytes, by the name of the container.
+    pub fn beginnings(&self) -> Vec<(&'static str, Spread)> {
+        let beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        beginning.iter().map(|(container, histogram)| (*container, histogram.read())).collect()
+    }
+
     /// How many answers there were, by protocol and class of the status: `("http/1.1", "2xx", 7)`.
     pub fn answers(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         Protocol::ALL.iter().zip(&self.answers).flat_map(|(protocol, classes)| {
@@ -112,17 +129,6 @@ pub struct Histogram {
     micros: AtomicU64,
 }
 
-/// What a histogram has at one moment.
-#[derive(Debug, PartialEq)]
-pub struct Spread {
-    /// Upper bounds in seconds, and how many took no longer.
-    pub up_to: Vec<(f64, u64)>,
-    /// How many there were.
-    pub count: u64,
-    /// How long all of them took together, in seconds.
-    pub sum: f64,
-}
-
 impl Histogram {
     /// It took this long once more.
     pub fn add(&self, took: Duration) {
@@ -135,15 +141,9 @@ impl Histogram {
 
     /// All there was so far.
     pub fn read(&self) -> Spread {
-        let mut count = 0;
-        let mut counts = self.buckets.iter().map(|bucket| {
-            count += bucket.load(Ordering::Relaxed);
-            count
-        });
-        let up_to = BOUNDS.iter().map(|bound| f64::from(*bound) / 1000.0).zip(counts.by_ref()).collect();
-        counts.for_each(drop);
-        let sum = Duration::from_micros(self.micros.load(Ordering::Relaxed)).as_secs_f64();
-        Spread { up_to, count, sum }
+        let counts = self.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed));
+        let sum = Duration::from_micros(self.micros.load(Ordering::Relaxed));
+        Spread::of(BOUNDS.iter().map(|bound| f64::from(*bound) / 1000.0), &counts, sum)
     }
 }
 
@@ -182,5 +182,17 @@ mod tests {
         let counted: Vec<_> = traffic.answers().filter(|(.., count)| *count > 0).collect();
         assert_eq!(counted, [("http/1.0", "2xx", 1), ("http/1.1", "4xx", 2)]);
         assert_eq!(traffic.answers().count(), 10);
+    }
+
+    #[test]
+    fn beginnings_are_counted_by_container() {
+        let traffic = Traffic::default();
+        assert!(traffic.beginnings().is_empty());
+        for (container, millis) in [("ts", 30), ("ts", 50), ("webm", 70)] {
+            traffic.began(container, Duration::from_millis(millis));
+        }
+        let found = traffic.beginnings();
+        let found: Vec<_> = found.iter().map(|(container, spread)| (*container, spread.count, spread.sum)).collect();
+        assert_eq!(found, [("ts", 2, 0.08), ("webm", 1, 0.07)]);
     }
 }

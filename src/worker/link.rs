@@ -4,6 +4,7 @@
 use super::event::{Event, Events};
 use crate::{
     ipc::{Frame, FrameKind, FromWorker, LogLevel, control, frame},
+    sys::monotonic,
     worker::sync::lock,
 };
 use bytes::BytesMut;
@@ -51,7 +52,8 @@ struct Outgoing {
     discontinuity: bool,
     captured: Option<Duration>,
     payload: Payload,
-    queued: Instant,
+    /// On the machine's monotonic clock, for the server to tell how long it was on its way.
+    queued: Duration,
 }
 
 #[derive(Default)]
@@ -100,9 +102,9 @@ impl Writer {
         if length > frame::MAX_PAYLOAD {
             return false;
         }
-        let now = Instant::now();
+        let now = monotonic();
         let mut queue = lock(&self.queue);
-        let stale = queue.frames.front().is_some_and(|oldest| now.duration_since(oldest.queued) > QUEUE_AGE);
+        let stale = queue.frames.front().is_some_and(|oldest| now.saturating_sub(oldest.queued) > QUEUE_AGE);
         let small = kind == FrameKind::Header && !stale;
         if queue.closed || stale || (queue.bytes + length > QUEUE_BYTES && !small) {
             return false;
@@ -134,8 +136,8 @@ impl Writer {
 }
 
 fn write_frame(socket: &mut UnixStream, outgoing: &Outgoing) -> io::Result<()> {
-    let Outgoing { kind, channel, discontinuity, captured, payload, .. } = outgoing;
-    let head = frame::head(*kind, *channel, *discontinuity, *captured, payload.len());
+    let Outgoing { kind, channel, discontinuity, captured, payload, queued } = outgoing;
+    let head = frame::head(*kind, *channel, *discontinuity, *captured, Some(*queued), payload.len());
     let mut slices = vec![IoSlice::new(&head)];
     match payload {
         Payload::Owned(bytes) => slices.push(IoSlice::new(bytes)),

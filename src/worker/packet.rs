@@ -47,7 +47,7 @@ impl Packetizer {
             epoch,
             header: None,
             sound_only: false,
-            blocks: Blocks::default(),
+            blocks: Blocks::of(container),
             fragments: Fragments::default(),
             scanner: Scanner::new(Some(container)),
         }
@@ -83,7 +83,7 @@ impl Packetizer {
 
     /// The timeline jumps here.
     pub(super) fn discontinue(&mut self) {
-        self.blocks = Blocks::default();
+        self.blocks = Blocks::of(self.container);
         self.fragments = Fragments::default();
         self.scanner = Scanner::new(Some(self.container));
         self.outlet.discontinue();
@@ -246,9 +246,19 @@ struct Blocks {
     /// Up to where elements are known to be whole.
     parsed: usize,
     key: bool,
+    /// Times do not step back within a cluster. GStreamer's muxer writes sound later by the delay of its codec, which it does
+    /// not know of when it puts blocks in order, and Media Source Extensions refuse what comes of it. In WebM, where pictures
+    /// are never reordered, a block that is a few milliseconds too early takes the time of the one in front of it.
+    in_order: bool,
+    /// Time of the last block, relative to its cluster.
+    newest: i16,
 }
 
 impl Blocks {
+    fn of(container: Container) -> Self {
+        Self { in_order: container == Container::Webm, ..Self::default() }
+    }
+
     fn push(&mut self, bytes: &[u8], key: bool) {
         if self.bytes.is_empty() {
             self.key = key;
@@ -275,9 +285,44 @@ impl Blocks {
                 return None;
             }
             self.parsed = end;
+            if id == CLUSTER {
+                self.newest = i16::MIN;
+            }
             if id == SIMPLE_BLOCK || id == BLOCK_GROUP {
+                let time = if id == SIMPLE_BLOCK { self.time_of(body) } else { self.time_in_group(body, end) };
+                if let Some(at) = time.filter(|_| self.in_order) {
+                    self.put_in_order(at);
+                }
                 return Some(self.take(end));
             }
+        }
+    }
+
+    /// Where the relative time of the block is whose content begins at `body` (RFC 9559, section 10.1).
+    fn time_of(&self, body: usize) -> Option<usize> {
+        let (_, track_length) = element_size(self.bytes.get(body..)?)?;
+        Some(body + track_length)
+    }
+
+    /// The same of the block in a group.
+    fn time_in_group(&self, mut at: usize, end: usize) -> Option<usize> {
+        const BLOCK: u32 = 0xa1;
+        while at < end {
+            let (id, id_length) = element_id(self.bytes.get(at..end)?)?;
+            let (size, size_length) = element_size(self.bytes.get(at + id_length..end)?)?;
+            let body = at + id_length + size_length;
+            if id == BLOCK {
+                return self.time_of(body);
+            }
+            at = body.checked_add(size)?;
+        }
+        None
+    }
+
+    fn put_in_order(&mut self, at: usize) {
+        if let Some(time) = self.bytes.get_mut(at..).and_then(|bytes| bytes.first_chunk_mut::<2>()) {
+            self.newest = self.newest.max(i16::from_be_bytes(*time));
+            *time = self.newest.to_be_bytes();
         }
     }
 
@@ -332,10 +377,31 @@ mod tests {
         assert!(blocks.next().is_none());
     }
 
+    #[test]
+    fn times_of_webm_do_not_step_back_within_a_cluster() {
+        let cluster = |time| [0x1f, 0x43, 0xb6, 0x75, 0x01, 255, 255, 255, 255, 255, 255, 255, 0xe7, 0x81, time];
+        let simple = |time: i16| [&[0xa3, 0x84, 0x81][..], &time.to_be_bytes(), &[0x80]].concat();
+        // A duration, then the block.
+        let group =
+            |time: i16| [&[0xa0, 0x89, 0x9b, 0x81, 10, 0xa1, 0x84, 0x82][..], &time.to_be_bytes(), &[0]].concat();
+        let stream =
+            [&cluster(1)[..], &simple(0), &group(16), &simple(10), &group(26), &cluster(9), &group(-1), &simple(-3)];
+        let shown = |container| {
+            let mut blocks = Blocks::of(container);
+            blocks.push(&stream.concat(), true);
+            std::iter::from_fn(move || blocks.next()).flat_map(|(_, bytes)| bytes).collect::<Vec<u8>>()
+        };
+        assert_eq!(shown(Container::Mkv), stream.concat(), "pictures may be in another order");
+        let (later, early) = (simple(16), simple(-1));
+        let expect =
+            [&cluster(1)[..], &simple(0), &group(16), &later, &group(26), &cluster(9), &group(-1), &early].concat();
+        assert_eq!(shown(Container::Webm), expect);
+    }
+
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(bytes: Vec<u8>) {
-            let mut blocks = Blocks::default();
+            let mut blocks = Blocks::of(Container::Webm);
             blocks.push(&bytes, false);
             while blocks.next().is_some() {}
             has_pictures(&bytes.repeat(20));

@@ -91,7 +91,7 @@ impl Server {
     }
 
     fn bytes(&mut self, kind: FrameKind, channel: u32, discontinuity: bool, bytes: &[u8]) {
-        self.media.write_all(&frame::head(kind, channel, discontinuity, None, bytes.len())).unwrap();
+        self.media.write_all(&frame::head(kind, channel, discontinuity, None, None, bytes.len())).unwrap();
         self.media.write_all(bytes).unwrap();
         self.media.write_all(frame::TAIL).unwrap();
     }

@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["media"]),
     ("ipc", &["media"]),
     ("worker", &["config", "ipc", "media", "sys"]),
-    ("stream", &["media", "sys"]),
+    ("stream", &["media", "sys", "telemetry"]),
     ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
     ("output", &["config", "feed", "ipc", "media", "net", "stream", "sys", "telemetry"]),
     ("control", &["config", "feed", "ipc", "media", "stream", "sys", "telemetry"]),

@@ -3,7 +3,8 @@
 //! [`session`] speaks with one client through hyper, [`routes`] finds in the [`site`] what it asks for, [`query`] reads
 //! how it wants it. A still picture is answered there and then; a live answer ([`live`]) leaves hyper when
 //! its head is out, and a [`shard`] writes its packets to the [`viewer`]. [`departure`] tells
-//! that a client is gone whose answer takes long, and [`visit`] is the line in the log.
+//! that a client is gone whose answer takes long, [`visit`] is the line in the log, and [`tally`] tells how long media
+//! was under way in here.
 
 pub mod departure;
 pub mod live;
@@ -14,6 +15,7 @@ pub mod session;
 pub mod shard;
 pub mod site;
 mod still;
+mod tally;
 mod trace;
 pub mod viewer;
 pub mod visit;

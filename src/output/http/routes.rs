@@ -210,10 +210,12 @@ fn begin(response: &mut Response, stream: &config::Stream, viewing: Viewing) {
     response.extensions_mut().insert(LiveReply::new(viewing));
 }
 
-/// Whether the client shows a part of a multipart only when it has read the head of the next one.
+/// Whether the client shows a part of a multipart only when it has read the head of the next one. A script of it, which asks
+/// for no image, reads the heads itself.
 fn is_of_chromium(headers: &HeaderMap) -> bool {
-    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    agent.is_some_and(|agent| agent.contains("Chrome/") || agent.contains("Chromium/"))
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    value(header::USER_AGENT).is_some_and(|agent| agent.contains("Chrome/") || agent.contains("Chromium/"))
+        && value(header::ACCEPT).is_none_or(|accepted| accepted.contains("image/"))
 }
 
 /// What a stream is in. Where the configuration does not say, only the first bytes tell; a feed that is slow to start is

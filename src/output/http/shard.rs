@@ -5,11 +5,12 @@
 
 use super::{
     live::{Leaving, Viewing},
+    tally::Tally,
     viewer::{Framing, Outcome, Viewer},
 };
 use crate::{
     net::Place,
-    stream::{FanOut, Version},
+    stream::{Audience, FanOut, Version},
     sys::service::{Pulse, Pulses},
 };
 use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
@@ -183,6 +184,8 @@ struct Channel {
     swept: Instant,
     waker: Waker,
     viewers: Vec<usize>,
+    audience: Audience,
+    tally: Tally,
 }
 
 /// The thread.
@@ -233,6 +236,7 @@ impl Loop {
                 next_look = now + LOOK_AROUND;
                 let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
                 keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.look(now)));
+                self.channels.iter_mut().for_each(|(_, channel)| channel.tally.tell(&channel.audience, now));
             }
         }
     }
@@ -279,7 +283,8 @@ impl Loop {
 
     fn close_if_empty(&mut self, channel: usize) {
         if self.channels.get(channel).is_some_and(|channel| channel.viewers.is_empty()) {
-            self.channels.remove(channel);
+            let Channel { audience, mut tally, .. } = self.channels.remove(channel);
+            tally.tell(&audience, Instant::now());
         }
     }
 
@@ -335,10 +340,17 @@ impl Loop {
             current.swept = now;
             let (seen, collects) = (current.fanout.version(), !current.batch.is_zero());
             // Taken out for the while, so that nothing is copied; nobody joins a channel during a sweep.
-            let mut viewers = mem::take(&mut current.viewers);
-            viewers.retain(|key| self.survives(*key, |viewer| viewer.pump(now)));
+            let (mut viewers, mut tally) = (mem::take(&mut current.viewers), mem::take(&mut current.tally));
+            viewers.retain(|key| {
+                self.survives(*key, |viewer| {
+                    let outcome = viewer.pump(now);
+                    viewer.delivered().into_iter().for_each(|entered| tally.note(entered));
+                    outcome
+                })
+            });
+            tally.settle();
             if let Some(current) = self.channels.get_mut(channel) {
-                current.viewers = viewers;
+                (current.viewers, current.tally) = (viewers, tally);
             }
             self.close_if_empty(channel);
             if self.wait(channel, seen) {
@@ -357,7 +369,7 @@ impl Loop {
     }
 
     fn adopt(&mut self, socket: TcpStream, leaving: Leaving, place: Place, now: Instant) {
-        let Leaving { viewing: Viewing { reader, lease, batch, early_heads, .. }, visit, chunked } = leaving;
+        let Leaving { viewing: Viewing { reader, lease, audience, batch, early_heads, .. }, visit, chunked } = leaving;
         let framing = Framing { chunked, early_heads };
         let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
@@ -369,8 +381,8 @@ impl Loop {
                 let entry = self.channels.vacant_entry();
                 let bell = Bell { shard: self.shard.clone(), channel: entry.key() };
                 let channel = entry.key();
-                let waker = Arc::new(bell).into();
-                entry.insert(Channel { fanout, batch, swept: now, waker, viewers: Vec::new() });
+                let (waker, viewers, tally) = (Arc::new(bell).into(), Vec::new(), Tally::default());
+                entry.insert(Channel { fanout, batch, swept: now, waker, viewers, audience, tally });
                 (channel, true)
             }
         };

@@ -6,6 +6,7 @@ use crate::{
     media::{Packet, multipart},
     net::Place,
     stream::{Delivery, Reader, Stamina, Step},
+    sys::monotonic,
 };
 use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
@@ -65,6 +66,12 @@ pub struct Viewer {
     half_closed: bool,
     heard: usize,
     last_write: Instant,
+    /// When it came, on the machine's monotonic clock.
+    since: Duration,
+    /// When the oldest media of the next write came to us.
+    oldest: Option<Duration>,
+    /// See [`Viewer::delivered`].
+    delivered: Option<Duration>,
     /// Nothing more comes; it goes when `out` is written.
     ending: Option<&'static str>,
 }
@@ -97,6 +104,9 @@ impl Viewer {
             half_closed: false,
             heard: 0,
             last_write: now,
+            since: monotonic(),
+            oldest: None,
+            delivered: None,
             ending: None,
         }
     }
@@ -108,14 +118,17 @@ impl Viewer {
             if self.out.is_empty() {
                 return self.ending.map_or(Outcome::Stays, Outcome::Gone);
             }
+            let oldest = self.oldest.take();
             match self.write() {
                 Ok(0) => return Outcome::Gone("client left"),
                 Ok(written) => {
                     self.last_write = now;
-                    self.visit.took(written as u64);
+                    self.visit.took(written as u64, self.reader.fanout());
                     // The kernel noted that we want room: it tells when there is some.
                     if written < self.out_bytes {
                         self.blocked = Some(now);
+                    } else {
+                        self.delivered = self.delivered.or(oldest);
                     }
                     self.wrote(written);
                 }
@@ -135,7 +148,16 @@ impl Viewer {
     /// The socket takes bytes again.
     pub fn unblocked(&mut self, now: Instant) -> Outcome {
         self.blocked = None;
-        self.pump(now)
+        let outcome = self.pump(now);
+        // It was waited for, not we.
+        self.delivered = None;
+        outcome
+    }
+
+    /// When the oldest media came to us of what was written whole since the last call. What waited for the viewer is left
+    /// out: media that was there before it came, or while its socket took nothing.
+    pub fn delivered(&mut self) -> Option<Duration> {
+        self.delivered.take().filter(|entered| *entered >= self.since)
     }
 
     /// Lets the client say what it has to say, which is of no interest, and notices its end.
@@ -200,11 +222,14 @@ impl Viewer {
     fn gather(&mut self, now: Instant) {
         while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
             match self.reader.try_next() {
-                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => match self.framing {
-                    Framing { early_heads: true, .. } => self.add_early(&packet),
-                    Framing { chunked: true, .. } => self.add(packet.chunk().clone()),
-                    Framing { chunked: false, .. } => self.add(packet.payload()),
-                },
+                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => {
+                    self.oldest = self.oldest.or(packet.entered);
+                    match self.framing {
+                        Framing { early_heads: true, .. } => self.add_early(&packet),
+                        Framing { chunked: true, .. } => self.add(packet.chunk().clone()),
+                        Framing { chunked: false, .. } => self.add(packet.payload()),
+                    }
+                }
                 Some(Delivery::Gap(lost)) => {
                     self.visit.lost(lost);
                     let step = self.stamina.overrun(now);

@@ -2,7 +2,8 @@
 
 use super::{request_id::RequestId, trace::Trace};
 use crate::{
-    stream::{Audience, Progress, Seat},
+    media::Container,
+    stream::{Audience, FanOut, Progress, Seat},
     telemetry::{Protocol, Traffic},
 };
 use http::{Request, StatusCode, Version};
@@ -93,10 +94,14 @@ impl Visit {
         self.visitor.traffic.answered(self.protocol, self.status, self.began.elapsed());
     }
 
-    /// The connection took this much of a live answer.
-    pub fn took(&mut self, bytes: u64) {
+    /// The connection took this much of a live answer, which is of this stream.
+    pub fn took(&mut self, bytes: u64, stream: &FanOut) {
         if self.bytes == 0 {
-            self.visitor.traffic.beginning.add(self.began.elapsed());
+            let took = self.began.elapsed();
+            self.visitor.traffic.began(stream.container().unwrap_or(Container::Raw).name(), took);
+            if let Some(seat) = &self.seat {
+                seat.began(took, Instant::now());
+            }
         }
         self.bytes += bytes;
     }

@@ -1,6 +1,6 @@
 //! A headless Chromium, driven over WebDriver.
 
-use super::{SOON, log::Log, millis};
+use super::{SOON, have, log::Log, millis};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -21,6 +21,11 @@ const FLAGS: [&str; 9] = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ];
+
+/// Whether there is a browser, and what drives it; see [`have`].
+pub fn have_browser() -> bool {
+    have("chromedriver") && have("chromium")
+}
 
 /// One browser with one page.
 pub struct Browser {
@@ -119,11 +124,11 @@ impl Browser {
         self.post("/goog/cdp/execute", command);
     }
 
-    /// Keeps a picture of the page, for people, as `target/pages/<name>.png`.
+    /// Keeps a picture of the page, for people, as `target/screenshots/<name>.png`.
     pub fn keep_picture(&self, name: &str) {
         let mut answer = ureq::get(format!("{}/screenshot", self.session)).call().unwrap();
         let answer: Value = answer.body_mut().read_json().unwrap();
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("pages");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(format!("{name}.png")), base64(answer["value"].as_str().unwrap())).unwrap();
     }

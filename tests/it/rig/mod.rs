@@ -15,7 +15,10 @@ pub mod ts;
 pub use http::Answer;
 pub use server::{Launch, Server};
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// How long anything may take that has no limit of its own.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -64,6 +67,17 @@ pub fn have(program: &str) -> bool {
         eprintln!("SKIPPED: {program} is missing");
     }
     found
+}
+
+/// Where `ci/setup` keeps what no package installs. Its lack is a failure where `CI` is set, and a loud skip elsewhere.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools").join(name);
+    if !path.is_file() {
+        assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
+        eprintln!("SKIPPED: {} is missing; `ci/setup test` gets it", path.display());
+        return None;
+    }
+    Some(path)
 }
 
 /// Whether failpoints are compiled in; the same rule as for a missing program.

@@ -1,0 +1,101 @@
+//! Every page for people, as it looks and as it is read aloud.
+
+use crate::rig::{
+    Server,
+    browser::{Browser, have_browser},
+    http::Next,
+    script::{H264, PICTURE, TONE, shell},
+    secs, tool,
+};
+use serde_json::Value;
+use std::time::Instant;
+
+/// What is to be seen of each page, and what tells that it is there.
+const PAGES: [(&str, &str, &str); 6] = [
+    ("home", "/", "return document.querySelector('.view img').naturalWidth === 320"),
+    ("state", "/stat", "return document.querySelectorAll('dd').length > 50"),
+    ("player-film", "/cam.webm/play", "return document.querySelector('.view video')?.currentTime > 0.5"),
+    ("player-pictures", "/cam.mjpeg/play", "return document.querySelector('.view canvas')?.width === 320"),
+    ("player-stills", "/cam.ts/play", "return document.querySelector('.view canvas')?.width === 320"),
+    ("player-sound", "/radio.mp3/play", "return document.querySelector('.view audio')?.currentTime > 0.2"),
+];
+
+/// Something of each kind, some of it in trouble.
+fn plant() -> Server {
+    Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE} {TONE} name=audio', mode: continuous}}
+          door: {{pipeline: '{PICTURE}'}}
+          bad: {{command: {bad}, mode: continuous}}
+        streams:
+          cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
+          cam.webm: {{feed: cam, video: {{codec: vp8, gop: 25}}}}
+          cam.ts: {{feed: cam, video: {H264}}}
+          radio.mp3: {{feed: cam, audio: {{codec: mp3}}}}
+          door.ts: {{feed: door, video: {H264}}}
+          odd: {{feed: bad}}
+          shot: {{type: shot, command: [echo, hello], mimetype: text/plain}}
+        pages: {{clients: true}}
+        ",
+        bad = shell("echo cannot open the camera >&2; sleep 0.2; exit 1")
+    ))
+}
+
+/// Watches a stream as long as the server is there.
+fn watch(server: &Server, path: &str) {
+    let mut viewer = server.get(path);
+    viewer.take(1000, secs(20));
+    std::thread::spawn(move || while let Next::Data(_) = viewer.next(Instant::now() + secs(20)) {});
+}
+
+/// Goes through all pages in both schemes and at both widths, keeps pictures of them, and opens all that can be opened.
+fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
+    // What stops while a page loads has no picture any more, which browsers complain of.
+    ["/cam.ts", "/cam.mjpeg", "/cam.webm"].iter().for_each(|path| watch(server, path));
+    server.log.wait("ended name=\"feed bad\"", secs(20));
+    let open = |all: bool| {
+        browser.run(&format!("document.querySelectorAll('details').forEach((details) => {{ details.open = {all} }})"));
+    };
+    for (name, path, is_there) in PAGES {
+        browser.open(&server.url(path));
+        browser.wait(is_there, secs(20));
+        for (width, pixels) in [("phone", 390), ("desktop", 1280)] {
+            for scheme in ["light", "dark"] {
+                browser.prefer(scheme);
+                open(false);
+                browser.resize(pixels);
+                browser.keep_picture(&format!("{name}-{width}-{scheme}"));
+                open(true);
+                look(&format!("{name}-{width}-{scheme}"));
+            }
+        }
+    }
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn every_page_fits_every_width_and_can_be_read_by_everyone() {
+    if !have_browser() {
+        return;
+    }
+    let Some(axe) = tool("axe-core-4.14.1.js") else { return };
+    let axe = std::fs::read_to_string(axe).unwrap();
+    let (server, browser) = (plant(), Browser::start());
+    let mut found = Vec::new();
+    tour(&server, &browser, |name| {
+        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+        assert_eq!(browser.run(fits), true, "{name} is wider than its window");
+        if browser.run("return typeof axe") == "undefined" {
+            browser.run(&axe);
+        }
+        let grave = browser.run(
+            "return axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations
+                .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+                .map(({ id, nodes }) => id + ': ' + nodes.map((node) => node.html + ' ' + node.failureSummary).join()))",
+        );
+        let Value::Array(grave) = grave else { panic!("axe says {grave}") };
+        found.extend(grave.into_iter().map(|what| format!("{name}: {what}")));
+    });
+    assert!(found.is_empty(), "{found:#?}");
+}
