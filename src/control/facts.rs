@@ -70,6 +70,7 @@ pub struct Configuration {
     pub error: Option<String>,
     address: String,
     logdir: Option<String>,
+    memory_max_bytes: Option<u64>,
 }
 
 /// What all streams add up to.
@@ -270,6 +271,7 @@ impl View {
                     error: now.refused.as_deref().map(text_without_secrets),
                     address: std::net::SocketAddr::new(config.listen_addr, config.listen_port).to_string(),
                     logdir: config.logdir.as_ref().map(|folder| folder.display().to_string()),
+                    memory_max_bytes: config.memory_max,
                 },
             },
             totals: Totals::of(feeds.len(), &streams),

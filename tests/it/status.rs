@@ -718,8 +718,9 @@ fn promtool(text: &str) {
 
 #[test]
 fn fifty_feeds_are_scraped_at_once_and_cheaply() {
-    let feeds: String =
-        (0..50).map(|at| format!("  f{at}: {{command: {}}}\n", shell("while printf %200s tick; do sleep 1; done"))).collect();
+    let feeds: String = (0..50)
+        .map(|at| format!("  f{at}: {{command: {}}}\n", shell("while printf %200s tick; do sleep 1; done")))
+        .collect();
     let streams: String = (0..50).map(|at| format!("  s{at}: {{feed: f{at}}}\n")).collect();
     let server = Server::start(&format!("feeds:\n{feeds}streams:\n{streams}"));
     // All of them run and are watched, so that all is known that can be.
