@@ -30,6 +30,7 @@ mod feeds;
 mod joins;
 mod licenses;
 mod log;
+mod metrics;
 mod original;
 mod overlays;
 mod pages;
