@@ -8,6 +8,7 @@ pub mod events;
 pub mod facts;
 pub mod health;
 pub mod home;
+mod measures;
 pub mod metrics;
 mod page;
 pub mod player;

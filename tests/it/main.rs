@@ -31,6 +31,7 @@ mod joins;
 mod licenses;
 mod limits;
 mod log;
+mod metrics;
 mod original;
 mod overlays;
 mod pages;

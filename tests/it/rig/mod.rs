@@ -10,6 +10,7 @@ pub mod process;
 pub mod rtsp;
 pub mod script;
 pub mod server;
+pub mod state;
 pub mod ts;
 
 pub use http::Answer;
