@@ -4,6 +4,7 @@
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
 mod audio;
+mod codecs;
 mod container;
 mod flac;
 mod flv;
@@ -23,6 +24,7 @@ mod units;
 mod wav;
 mod window;
 
+pub use codecs::codecs;
 pub use container::Container;
 pub use pace::Pace;
 pub use packet::{Kind, Packet, PacketBuf};

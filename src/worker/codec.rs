@@ -25,6 +25,7 @@ pub(super) fn classify(caps: &gst::CapsRef) -> Option<(TrackKind, bool)> {
         | "application/ogg"
         | "video/ogg"
         | "audio/ogg"
+        | "audio/x-wav"
         | "multipart/x-mixed-replace" => (TrackKind::Muxed, true),
         "video/mpeg" if system => (TrackKind::Muxed, true),
         _ if name.starts_with("video/") || name.starts_with("image/") => (TrackKind::Video, true),
@@ -46,7 +47,8 @@ pub(super) fn container(caps: &gst::CapsRef) -> Option<Container> {
         "application/ogg" | "audio/ogg" | "video/ogg" => Some(Container::Ogg),
         "video/x-flv" => Some(Container::Flv),
         "audio/x-flac" => Some(Container::Flac),
-        "image/jpeg" => Some(Container::Mjpeg),
+        "audio/x-wav" => Some(Container::Wav),
+        "image/jpeg" | "multipart/x-mixed-replace" => Some(Container::Mjpeg),
         _ => None,
     }
 }

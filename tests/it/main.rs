@@ -27,6 +27,7 @@ mod events;
 mod examples;
 mod faults;
 mod feeds;
+mod join_matrix;
 mod joins;
 mod licenses;
 mod log;

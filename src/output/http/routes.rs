@@ -17,11 +17,11 @@ use crate::{
     },
     ipc::PictureFault,
     media::Container,
-    stream::{FanOut, Join},
+    stream::{Entry, FanOut, Join},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use warp::{Filter, filters::path::FullPath, reply::Response};
 
@@ -118,14 +118,15 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers:
     };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
-        set_type(&mut response, &stream.config, stream.fanout.container());
+        set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
         return response;
     }
     if stream.fanout.is_closed() {
         return unavailable("this stream's feed is dead and not to be resurrected");
     }
     let lease = stream.demand.lease();
-    let mut reader = stream.fanout.subscribe(entry);
+    let known = stream.fanout.container().unwrap_or(stream.config.container);
+    let mut reader = stream.fanout.subscribe(suited(entry, known));
     let container = container_of(&stream.config, &stream.fanout).await;
     let container = stream.fanout.container().or(container);
     if container == Some(Container::Mjpeg) {
@@ -140,7 +141,7 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers:
             "this stream is in a container that voyandz does not know: it can be had without header= and keyframe= only",
         );
     }
-    set_type(&mut response, &stream.config, stream.fanout.container());
+    set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
     let early_heads = container == Some(Container::Mjpeg) && is_of_chromium(headers);
     let audience = stream.audience.clone();
     begin(&mut response, &stream.config, Viewing { reader, lease, audience, early_heads });
@@ -152,6 +153,15 @@ fn begin(response: &mut Response, stream: &config::Stream, viewing: Viewing) {
     let feeds: Vec<_> = stream.feeds.iter().map(|feed| format!("feed {feed}")).collect();
     tracing::debug!(name = %format!("stream {}", stream.name), feeds = feeds.join(", "), "begins to watch");
     response.extensions_mut().insert(LiveReply::new(viewing));
+}
+
+/// Blocks of Matroska count their time from the cluster that they are in: one without it is damage to players. So who has the
+/// header, and means to play, begins with a cluster.
+fn suited(entry: Entry, container: Container) -> Entry {
+    match (entry.join, container) {
+        (Join::Live, Container::Webm | Container::Mkv) if entry.header => Entry { join: Join::NextKeyframe, ..entry },
+        _ => entry,
+    }
 }
 
 /// Whether the client shows a part of a multipart only when it has read the head of the next one.
@@ -178,7 +188,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, he
     };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
-        set_type(&mut response, &stream.config, None);
+        set_type(&mut response, &stream.config, None, None);
         return response;
     }
     let (mut reader, lease) = match stream.open() {
@@ -192,7 +202,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, he
         Some(_) => return text(StatusCode::BAD_REQUEST, FPS_ELSEWHERE),
         None => {}
     }
-    set_type(&mut response, &stream.config, reader.fanout().container());
+    set_type(&mut response, &stream.config, reader.fanout().container(), reader.fanout().codecs());
     let (audience, early_heads) = (stream.audience.clone(), is_mjpeg && is_of_chromium(headers));
     begin(&mut response, &stream.config, Viewing { reader, lease, audience, early_heads });
     response
@@ -215,22 +225,33 @@ async fn shot(stream: &Arc<PrivateStream>, method: &Method, client: &Departure) 
             Err(fault) => return unavailable(&fault.to_string()),
         }
     };
-    set_type(&mut response, &stream.config, None);
+    set_type(&mut response, &stream.config, None, None);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// The configured type; where it is only a default, the type of what the bytes turned out to be, if that is known.
-fn set_type(response: &mut Response, stream: &config::Stream, found: Option<Container>) {
+/// The configured type; where it is only a default, the type of what the bytes turned out to be, if that is known, with the
+/// codecs where players look for them.
+fn set_type(response: &mut Response, stream: &config::Stream, found: Option<Container>, codecs: Option<String>) {
     let is_default = stream.mimetype == stream.container.mimetype();
-    let mimetype = match found.filter(|found| *found != Container::Raw).unwrap_or(stream.container) {
-        container if is_default => container.mimetype(),
+    let mimetype: Cow<'_, str> = match found.filter(|found| *found != Container::Raw).unwrap_or(stream.container) {
+        container if is_default => described(container, codecs),
         // Its parts are delimited anew, so a boundary that is configured is none.
-        Container::Mjpeg if stream.mimetype.starts_with(MULTIPART) => Container::Mjpeg.mimetype(),
-        _ => &stream.mimetype,
+        Container::Mjpeg if stream.mimetype.starts_with(MULTIPART) => Container::Mjpeg.mimetype().into(),
+        _ => stream.mimetype.as_str().into(),
     };
-    if let Ok(value) = HeaderValue::from_str(mimetype) {
+    if let Ok(value) = HeaderValue::from_str(&mimetype) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+}
+
+/// The type of a container, with the codecs that are in it (RFC 6381) where browsers take the type for what it says.
+fn described(container: Container, codecs: Option<String>) -> Cow<'static, str> {
+    match (container, codecs) {
+        (Container::Mp4 | Container::Webm, Some(codecs)) => {
+            format!("{}; codecs=\"{codecs}\"", container.mimetype()).into()
+        }
+        _ => container.mimetype().into(),
     }
 }
 

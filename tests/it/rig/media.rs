@@ -35,6 +35,45 @@ pub fn pictures(bytes: &[u8]) -> (String, String) {
     (types, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// What a decoder makes of all tracks.
+pub struct Frames {
+    /// Sorted, as ffprobe names them.
+    pub codecs: Vec<String>,
+    /// The types of all pictures in order.
+    pub pictures: String,
+    /// How many frames of sound there are.
+    pub sounds: usize,
+    pub complaints: String,
+}
+
+impl Frames {
+    /// Decodes all that there is; with `only_key`, no picture that needs another one.
+    pub fn of(bytes: &[u8], only_key: bool) -> Self {
+        let skip = if only_key { "nokey" } else { "default" };
+        let entries = "frame=media_type,pict_type:stream=codec_name";
+        let arguments =
+            ["-v", "error", "-skip_frame", skip, "-show_entries", entries, "-of", "compact=nk=1", "-i", "pipe:0"];
+        let output = through("ffprobe", &arguments, bytes);
+        let mut found = Self {
+            codecs: Vec::new(),
+            pictures: String::new(),
+            sounds: 0,
+            complaints: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            match line.split('|').collect::<Vec<_>>()[..] {
+                ["frame", "video", kind, ..] => found.pictures += kind,
+                ["frame", "audio", ..] => found.sounds += 1,
+                ["stream", codec, ..] => found.codecs.push(codec.to_owned()),
+                _ => {}
+            }
+        }
+        found.codecs.sort();
+        found.codecs.dedup();
+        found
+    }
+}
+
 /// The codecs of all tracks, sorted, as ffprobe names them.
 pub fn codecs(bytes: &[u8]) -> Vec<String> {
     let arguments = ["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", "-i", "pipe:0"];
