@@ -8,6 +8,7 @@ mod codecs;
 mod container;
 mod flac;
 mod flv;
+pub mod frame;
 mod jpeg;
 pub mod matroska;
 pub mod mp4;

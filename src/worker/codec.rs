@@ -151,6 +151,20 @@ pub(super) fn is_key(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
 }
 
+/// What encodes in a text, for the log: what was asked for may be there in hardware and in software.
+pub(super) fn encoders(bin: &gst::Bin) -> Option<String> {
+    let mut found = Vec::new();
+    for element in bin.iterate_recurse().into_iter().flatten() {
+        let Some(factory) = element.factory() else { continue };
+        let class = factory.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
+        if class.contains("Encoder") {
+            let way = if class.contains("Hardware") { "hardware" } else { "software" };
+            found.push(format!("{} in {way}", factory.name()));
+        }
+    }
+    (!found.is_empty()).then(|| format!("encodes by {}", found.join(", ")))
+}
+
 /// Whether an element encodes pictures.
 pub(super) fn is_video_encoder(element: &gst::Element) -> bool {
     let Some(factory) = element.factory() else { return false };

@@ -2,7 +2,9 @@
 
 use super::{
     departure::Departure,
+    handed::Handed,
     live::{LiveReply, Viewing},
+    pictures::{self, Form, Showing},
     query,
     query::{QueryError, Still},
     site::{Asked, Site, Target},
@@ -14,6 +16,7 @@ use crate::{
         picture,
         private::{NoShot, PrivateStream},
         registry::StreamHandle,
+        sequence::Sequence,
     },
     ipc::PictureFault,
     media::Container,
@@ -32,6 +35,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// The beginning of all types of Motion JPEG with a boundary.
 const MULTIPART: &str = "multipart/x-mixed-replace";
 const FPS_ELSEWHERE: &str = "fps= thins out motion JPEG only: this stream is in another container";
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// All answers of the newest of these sites.
@@ -95,6 +99,8 @@ async fn reach(target: Target<'_>, method: &Method, query: &str, headers: &Heade
                 Serving::Shot => shot(stream, method, client).await,
                 Serving::Exclusive | Serving::Shared => exclusive(stream, method, query, headers).await,
             },
+            Target::Socket(stream) => socket(stream, method, query, headers),
+            Target::Frames(stream) => frames(stream, method, query),
             Target::Picture(stream, format) => still(stream, method, query, format, headers).await,
         },
         Method::OPTIONS => {
@@ -302,6 +308,70 @@ async fn still(
     response.headers_mut().insert(header::CONTENT_TYPE, still::mimetype(asked.rendition.format));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// Pictures as messages of a WebSocket.
+fn socket(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+    let asked = query::still(query, None, "").and_then(|asked| {
+        let interval = query::interval(query)?.unwrap_or_default();
+        Ok((asked.rendition, interval, query::as_text(query)?))
+    });
+    let (rendition, interval, base64) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return bad(&error),
+    };
+    if let Some(refusal) = without_pictures(stream) {
+        return refusal;
+    }
+    let Some(key) = pictures::accept_key(headers).and_then(|key| HeaderValue::from_str(&key).ok()) else {
+        let sentence = "here are pictures as messages of a WebSocket: ask for an upgrade (RFC 6455)";
+        let mut response = text(StatusCode::UPGRADE_REQUIRED, sentence);
+        response.headers_mut().insert(header::UPGRADE, WEBSOCKET);
+        return response;
+    };
+    if method == Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is asked for with GET");
+    }
+    let mut response = Response::new(String::new().into());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(header::UPGRADE, WEBSOCKET);
+    response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    show(&mut response, stream, Sequence::new(stream, rendition, interval), Form::Messages { base64 });
+    response
+}
+
+/// Raw pictures, one behind the other.
+fn frames(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Response {
+    let asked = query::raw(query).and_then(|rendition| Ok((rendition, query::interval(query)?.unwrap_or_default())));
+    let (rendition, interval) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return bad(&error),
+    };
+    if let Some(refusal) = without_pictures(stream) {
+        return refusal;
+    }
+    let mut response = text(StatusCode::OK, "");
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-voyandz-frames"));
+    if method == Method::GET {
+        show(&mut response, stream, Sequence::new(stream, rendition, interval), Form::Frames);
+    }
+    response
+}
+
+/// Has the answer go on with pictures.
+fn show(response: &mut Response, stream: &StreamHandle, sequence: Sequence, form: Form) {
+    let showing = Showing { sequence, audience: stream.audience.clone(), form };
+    response.extensions_mut().insert(Handed::new(showing));
+}
+
+/// What is said of a stream that has none, or gives none any more.
+fn without_pictures(stream: &StreamHandle) -> Option<Response> {
+    if stream.config.mimetype.starts_with("audio/") {
+        return Some(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures"));
+    }
+    let dead = "this stream's feed is dead and not to be resurrected";
+    stream.fanout.is_closed().then(|| unavailable(dead))
 }
 
 fn bad(error: &QueryError) -> Response {

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     process::{Command, Output, Stdio},
 };
+use voyandz::media::{Scanned, Scanner};
 
 /// Runs a program that reads these bytes on its standard input.
 fn through(program: &str, arguments: &[&str], bytes: &[u8]) -> Output {
@@ -33,6 +34,20 @@ pub fn pictures(bytes: &[u8]) -> (String, String) {
     let output = through("ffprobe", &arguments, bytes);
     let types = String::from_utf8_lossy(&output.stdout).chars().filter(char::is_ascii_uppercase).collect();
     (types, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Without the last unit, which was cut off by the end of the reading. What is sent begins with a unit.
+pub fn whole(bytes: &[u8]) -> &[u8] {
+    let (mut scanner, mut found, mut length) = (Scanner::new(None), Vec::new(), 0);
+    scanner.push(bytes, &mut found);
+    for found in found {
+        length += match found {
+            Scanned::Container(_) => 0,
+            Scanned::Header(header) => header.len(),
+            Scanned::Packet { payload, .. } => payload.len(),
+        };
+    }
+    &bytes[..length]
 }
 
 /// What a decoder makes of all tracks.
