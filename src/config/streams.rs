@@ -32,13 +32,15 @@ const RESERVED: [&str; 13] = [
 /// Ends of the names of pictures.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// What follows a stream's path in the path of what belongs to it.
-const BELOW: [(&str, &str); 6] = [
+const BELOW: [(&str, &str); 8] = [
     ("/pic", "picture"),
     ("/pic.jpg", "picture"),
     ("/pic.jpeg", "picture"),
     ("/pic.png", "picture"),
     ("/pic.webp", "picture"),
     ("/play", "player"),
+    ("/ws", "WebSocket"),
+    ("/frames", "raw pictures"),
 ];
 
 /// What streams are checked with.

@@ -142,6 +142,8 @@ pub struct Stream {
     container: Option<&'static str>,
     /// Its type.
     pub mimetype: String,
+    /// What is in its container, once that is known.
+    codecs: Option<String>,
     feeds: Vec<String>,
     encoding: &'static str,
     source: Option<String>,
@@ -305,7 +307,12 @@ impl Stream {
         let record = stream.status.read();
         let (tracks, placeholder) = (tracks_of(&record), record.shows_placeholder);
         let made = Made::of(stream.fanout.reading());
-        Self { placeholder, ..Self::of(config, container, Life::of(record), tracks, made, &stream.audience, clients) }
+        let codecs = stream.fanout.codecs();
+        Self {
+            placeholder,
+            codecs,
+            ..Self::of(config, container, Life::of(record), tracks, made, &stream.audience, clients)
+        }
     }
 
     fn private(config: &config::Stream, stream: &PrivateStream, clients: bool) -> Self {
@@ -338,6 +345,7 @@ impl Stream {
             },
             container: container.map(Container::name),
             mimetype: config.mimetype.clone(),
+            codecs: None,
             feeds: config.feeds.iter().map(ToString::to_string).collect(),
             encoding,
             source,

@@ -18,6 +18,7 @@ pub mod pool;
 pub mod private;
 pub mod program;
 pub mod registry;
+pub mod sequence;
 pub mod source;
 pub mod status;
 pub mod stderr;

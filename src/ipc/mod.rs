@@ -13,7 +13,7 @@ pub use message::{
     Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StreamPlan,
     TextFault, TextKind, ToWorker, Track, TrackKind,
 };
-pub use rendition::{PictureFormat, Rendition};
+pub use rendition::{PictureFormat, Pixels, Rendition};
 
 /// Version of the protocol. Server and worker are one binary; the check guards against a binary that
 /// was replaced on disk while the server ran.

@@ -30,6 +30,40 @@ pub enum PictureFormat {
         /// Percent.
         quality: u8,
     },
+    /// Not encoded, behind a head that describes it: see [`crate::media::frame`].
+    Raw(Pixels),
+}
+
+/// What raw pictures consist of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pixels {
+    /// Luma, then each chroma with a quarter of its samples.
+    I420,
+    /// Luma, then both chromas by turns.
+    Nv12,
+    /// Red, green and blue.
+    Rgb,
+    /// Blue, green and red.
+    Bgr,
+    /// Luma alone.
+    Gray8,
+}
+
+impl Pixels {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::I420, Self::Nv12, Self::Rgb, Self::Bgr, Self::Gray8];
+
+    /// GStreamer's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::I420 => "I420",
+            Self::Nv12 => "NV12",
+            Self::Rgb => "RGB",
+            Self::Bgr => "BGR",
+            Self::Gray8 => "GRAY8",
+        }
+    }
 }
 
 impl Rendition {

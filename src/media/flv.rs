@@ -3,6 +3,7 @@
 //! The header is that of the file, and all in front of the first picture or sound: `onMetaData` and the set-up of
 //! the codecs. Set-ups that change later pass on to those who watch.
 
+use super::codecs::Setup;
 use super::units::{Format, Measure, Role};
 
 /// Longest tag that is believed.
@@ -78,6 +79,44 @@ impl Format for Flv {
             }
         }
     }
+}
+
+/// The set-ups of the tracks of a header: pictures, then sound. What the file is said to have and has no set-up is unknown.
+pub(super) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
+    let (mut video, mut audio) = (None, None);
+    let mut rest = header;
+    while let Measure::Unit(length) = Flv::measure(rest) {
+        let Some((unit, after)) = rest.split_at_checked(length) else { break };
+        rest = after;
+        let content = unit.get(TAG_HEAD..).unwrap_or_default();
+        match (unit, content) {
+            ([b'F', ..], _) => {
+                let flags = unit.get(4).copied().unwrap_or_default();
+                video = (flags & 1 != 0).then_some(Setup::Unknown);
+                audio = (flags & 4 != 0).then_some(Setup::Unknown);
+            }
+            ([VIDEO, ..], [first, 0, _, _, _, record @ .., _, _, _, _]) if first & 0x8f == 7 => {
+                video = Some(Setup::Avc("avc1", record));
+            }
+            // A set-up by its four characters: Enhanced RTMP, section "Enhanced Video".
+            ([VIDEO, ..], [first, name @ ..]) if first & 0x8f == 0x80 => video = enhanced(name).or(video),
+            ([AUDIO, ..], [first, 0, config @ .., _, _, _, _]) if first >> 4 == 10 => audio = Some(Setup::Aac(config)),
+            _ => {}
+        }
+    }
+    video.into_iter().chain(audio).collect()
+}
+
+fn enhanced(content: &[u8]) -> Option<Setup<'_>> {
+    let (name, record) = content.split_first_chunk::<4>()?;
+    Some(match name {
+        b"avc1" => Setup::Avc("avc1", record),
+        b"hvc1" => Setup::Hevc("hvc1", record),
+        b"av01" => Setup::Av1(record),
+        b"vp08" => Setup::Named("vp8"),
+        b"vp09" => Setup::Vp9(record),
+        _ => return None,
+    })
 }
 
 /// A tag and its length behind it.

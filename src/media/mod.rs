@@ -4,10 +4,12 @@
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
 mod audio;
+mod codecs;
 mod container;
 mod drift;
 mod flac;
 mod flv;
+pub mod frame;
 mod jpeg;
 pub mod matroska;
 pub mod mp4;
@@ -24,6 +26,7 @@ mod units;
 mod wav;
 mod window;
 
+pub use codecs::codecs;
 pub use container::Container;
 pub use drift::Drift;
 pub use pace::Pace;

@@ -3,6 +3,7 @@
 //! The header are all pages up to the last set-up packet of each logical stream. Behind it a reader may begin with a
 //! page that begins with a whole packet: any of sound, one that begins with a key picture if there are pictures.
 
+use super::codecs::Setup;
 use super::units::{Format, Measure, Role};
 
 /// Most logical streams of which something is kept.
@@ -97,6 +98,28 @@ impl Format for Ogg {
         let is_join = page.flags & CONTINUED == 0 && is_key(codec, page.content, has_pictures);
         if is_join { Role::Join } else { Role::Delta }
     }
+}
+
+/// The set-ups of the logical streams of a header, in their order.
+pub(super) fn setups(header: &[u8]) -> Vec<Setup<'static>> {
+    let mut rest = header;
+    let pages = std::iter::from_fn(|| {
+        let Measure::Unit(length) = Ogg::measure(rest) else { return None };
+        let (unit, after) = rest.split_at_checked(length)?;
+        rest = after;
+        Page::read(unit)
+    });
+    let first = pages.filter(|page| page.flags & BEGIN != 0).take(MAX_STREAMS);
+    first
+        .map(|page| match page.content {
+            [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', ..] => Setup::Named("opus"),
+            [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => Setup::Named("vorbis"),
+            [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] => Setup::Named("theora"),
+            [b'O', b'V', b'P', b'8', b'0', ..] => Setup::Named("vp8"),
+            [0x7f, b'F', b'L', b'A', b'C', ..] => Setup::Named("flac"),
+            _ => Setup::Unknown,
+        })
+        .collect()
 }
 
 /// What a stream is, by its first packet, and the number of its set-up packets with this one.

@@ -4,7 +4,7 @@ use super::{
     meter::{Meter, Reading},
     ring::{Cursor, Delivery, Entry, Join, NewestGroup, Ring},
 };
-use crate::media::{Container, Packet};
+use crate::media::{Container, Packet, codecs};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
@@ -95,6 +95,13 @@ impl FanOut {
     /// The container header for the packets that follow.
     pub fn set_header(&self, header: &[u8]) {
         self.state().ring.set_header(header);
+    }
+
+    /// The codecs, as the parameter of media types lists them, see [`crate::media::codecs`].
+    pub fn codecs(&self) -> Option<String> {
+        let container = self.container()?;
+        let header = self.state().ring.header()?;
+        codecs(container, &header)
     }
 
     /// Nobody is to join at what was pushed so far.

@@ -176,6 +176,11 @@ impl Ring {
         self.headers.push_back((at, aside(header)));
     }
 
+    /// The newest header.
+    pub fn header(&self) -> Option<Bytes> {
+        self.headers.back().map(|(_, header)| header.payload())
+    }
+
     /// The header that goes in front of packet `at`.
     fn header_for(&self, at: u64) -> Option<&Packet> {
         self.headers.iter().rev().find(|(from, _)| *from <= at).map(|(_, header)| header)

@@ -25,6 +25,7 @@ pub(super) fn classify(caps: &gst::CapsRef) -> Option<(TrackKind, bool)> {
         | "application/ogg"
         | "video/ogg"
         | "audio/ogg"
+        | "audio/x-wav"
         | "multipart/x-mixed-replace" => (TrackKind::Muxed, true),
         "video/mpeg" if system => (TrackKind::Muxed, true),
         _ if name.starts_with("video/") || name.starts_with("image/") => (TrackKind::Video, true),
@@ -46,7 +47,8 @@ pub(super) fn container(caps: &gst::CapsRef) -> Option<Container> {
         "application/ogg" | "audio/ogg" | "video/ogg" => Some(Container::Ogg),
         "video/x-flv" => Some(Container::Flv),
         "audio/x-flac" => Some(Container::Flac),
-        "image/jpeg" => Some(Container::Mjpeg),
+        "audio/x-wav" => Some(Container::Wav),
+        "image/jpeg" | "multipart/x-mixed-replace" => Some(Container::Mjpeg),
         _ => None,
     }
 }
@@ -147,6 +149,20 @@ pub(super) fn takes(factory: &gst::ElementFactory, caps: &gst::Caps) -> bool {
 /// Whether a buffer can be decoded without those before it.
 pub(super) fn is_key(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+}
+
+/// What encodes in a text, for the log: what was asked for may be there in hardware and in software.
+pub(super) fn encoders(bin: &gst::Bin) -> Option<String> {
+    let mut found = Vec::new();
+    for element in bin.iterate_recurse().into_iter().flatten() {
+        let Some(factory) = element.factory() else { continue };
+        let class = factory.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
+        if class.contains("Encoder") {
+            let way = if class.contains("Hardware") { "hardware" } else { "software" };
+            found.push(format!("{} in {way}", factory.name()));
+        }
+    }
+    (!found.is_empty()).then(|| format!("encodes by {}", found.join(", ")))
 }
 
 /// Whether an element encodes pictures.

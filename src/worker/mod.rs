@@ -13,6 +13,7 @@ mod decode;
 mod event;
 mod feed;
 mod group;
+mod late;
 mod launch;
 mod link;
 mod muxed;

@@ -81,6 +81,18 @@ impl Packetizer {
         }
     }
 
+    /// What comes first was pushed before: a header that the caps need not tell.
+    pub(super) fn comes_late(&mut self, header: &[u8]) {
+        match self.container {
+            Container::Ogg | Container::Flv | Container::Wav => self.scan(header, None),
+            Container::Webm | Container::Mkv if self.header.is_none() => {
+                self.outlet.header(header.to_vec());
+                self.header = Some(header.to_vec());
+            }
+            _ => {}
+        }
+    }
+
     /// The timeline jumps here.
     pub(super) fn discontinue(&mut self) {
         self.blocks = Blocks::of(self.container);

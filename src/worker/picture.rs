@@ -8,11 +8,14 @@ use super::{
     sync::{dispose, lock},
     track::Still,
 };
-use crate::ipc::{FrameKind, FromWorker, PictureFault, PictureFormat, Rendition};
+use crate::{
+    ipc::{FrameKind, FromWorker, PictureFault, PictureFormat, Rendition},
+    media::frame::Layout,
+};
 use bytes::Bytes;
-use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
+use gstreamer_video::{self as gst_video, prelude::*};
 use std::{
     collections::HashMap,
     io,
@@ -261,6 +264,7 @@ impl Encoder {
             PictureFormat::Jpeg { quality } => format!("{} ! jpegenc quality={quality}", copy::JPEG_PIXELS),
             PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
             PictureFormat::Webp { quality } => format!("videoconvert ! webpenc quality={quality} speed=2"),
+            PictureFormat::Raw(pixels) => format!("videoconvert ! video/x-raw,format={}", pixels.name()),
         };
         let size = shown_at(caps).and_then(|source| rendition.size(source));
         let scale = size.map_or_else(String::new, |(width, height)| {
@@ -275,10 +279,32 @@ impl Encoder {
         // A failure is told on the bus.
         let _ = self.line.source.push_buffer(buffer.clone());
         let sample = self.line.sink.try_pull_sample(WORK);
-        let picture = sample.as_ref().and_then(|sample| sample.buffer()).and_then(|buffer| buffer.map_readable().ok());
-        let picture = picture.map(|map| map.as_slice().into());
+        let picture = sample.as_ref().and_then(|sample| match self.rendition.format {
+            PictureFormat::Raw(_) => described(sample),
+            _ => sample.buffer()?.map_readable().ok().map(|map| map.as_slice().into()),
+        });
         picture.ok_or_else(|| PictureFault::Failed(self.line.fault().unwrap_or("the encoder gave nothing".into())))
     }
+}
+
+/// A raw picture behind its head.
+fn described(sample: &gst::Sample) -> Option<Arc<[u8]>> {
+    let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
+    let bytes = frame.buffer().map_readable().ok()?;
+    let number = |value: usize| u32::try_from(value).ok();
+    let offsets = frame.plane_offset().iter().map(|offset| number(*offset));
+    let strides = frame.plane_stride().iter().map(|stride| u32::try_from(*stride).ok());
+    let planes = offsets.zip(strides).map(|(offset, stride)| Some((offset?, stride?)));
+    let layout = Layout {
+        width: info.width(),
+        height: info.height(),
+        format: info.format().to_str(),
+        colorimetry: &info.colorimetry().to_string(),
+        planes: planes.collect::<Option<_>>()?,
+        length: bytes.len(),
+    };
+    Some([&layout.head(), bytes.as_slice()].concat().into())
 }
 
 /// Width and height of raw pictures when their pixels are square.

@@ -258,6 +258,7 @@ impl StreamRun {
         this.mouths = mouths(&bin, &sink);
         this.sink = Some(sink);
         this.encoder = watch_encoder(&bin);
+        this.remarks.extend(codec::encoders(&bin));
         drop_overlaps(&bin);
         overlay::animate(&bin);
         clock::set_base(&pipeline, epoch);

@@ -4,7 +4,14 @@
 //! runs in the producer's streaming thread and never waits. A track outlives the runs of its feed, so that consumers
 //! stay attached while the feed begins anew.
 
-use super::{clock::Timeline, codec, decode::Decoded, packet::Packetizer, sync::lock};
+use super::{
+    clock::Timeline,
+    codec,
+    decode::Decoded,
+    late::{Latecomer, Preamble},
+    packet::Packetizer,
+    sync::lock,
+};
 use crate::{ipc::TrackKind, media::Pace};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
@@ -58,6 +65,8 @@ struct State {
     encoded: bool,
     gop: Gop,
     newest: Option<gst::Buffer>,
+    /// Of a muxed track.
+    preamble: Preamble,
     consumers: Vec<Consumer>,
 }
 
@@ -97,7 +106,13 @@ struct Consumer {
 
 enum Way {
     /// Into another pipeline.
-    Source { source: gst_app::AppSrc, needs_key: bool, discontinuity: bool, left_out: Arc<AtomicU64> },
+    Source {
+        source: gst_app::AppSrc,
+        needs_key: bool,
+        discontinuity: bool,
+        left_out: Arc<AtomicU64>,
+        late: Option<Box<Latecomer>>,
+    },
     /// Straight to the server, for what is muxed already.
     Packets(Box<Packetizer>),
 }
@@ -148,6 +163,7 @@ impl Track {
         state.pace = None;
         state.gop.clear();
         state.newest = None;
+        state.preamble = Preamble::default();
         for consumer in &mut state.consumers {
             consumer.way.interrupt();
         }
@@ -245,6 +261,7 @@ impl Track {
             (None, None) => return change,
         };
         if self.kind == TrackKind::Muxed {
+            state.preamble.push(&buffers);
             state.consumers.retain_mut(|consumer| consumer.way.muxed(&buffers));
             return change;
         }
@@ -266,8 +283,15 @@ impl Track {
             source.set_caps(Some(caps));
         }
         let left_out = Arc::<AtomicU64>::default();
-        let mut way =
-            Way::Source { source: source.clone(), needs_key: false, discontinuity: true, left_out: left_out.clone() };
+        let (begin, late) = state.preamble.catch_up();
+        let mut way = Way::Source {
+            source: source.clone(),
+            needs_key: false,
+            discontinuity: true,
+            left_out: left_out.clone(),
+            late: late.map(Box::new),
+        };
+        way.muxed(begin);
         if state.encoded && self.kind != TrackKind::Muxed {
             limit(source, ENCODED_BUFFERS, ENCODED_BYTES, gst::ClockTime::ZERO);
             for buffer in &state.gop.buffers {
@@ -290,7 +314,12 @@ impl Track {
         if let Some(caps) = &state.caps {
             packetizer.caps(caps);
         }
-        self.link(&mut state, Way::Packets(Box::new(packetizer)), Arc::default())
+        if let Some(header) = state.preamble.header() {
+            packetizer.comes_late(header);
+        }
+        let mut way = Way::Packets(Box::new(packetizer));
+        way.muxed(state.preamble.catch_up().0);
+        self.link(&mut state, way, Arc::default())
     }
 
     fn link(self: &Arc<Self>, state: &mut State, way: Way, left_out: Arc<AtomicU64>) -> Link {
@@ -323,9 +352,10 @@ impl Way {
     /// The timeline has a gap here.
     fn interrupt(&mut self) {
         match self {
-            Self::Source { needs_key, discontinuity, .. } => {
+            Self::Source { needs_key, discontinuity, late, .. } => {
                 *needs_key = true;
                 *discontinuity = true;
+                *late = None;
             }
             Self::Packets(packetizer) => packetizer.discontinue(),
         }
@@ -340,7 +370,7 @@ impl Way {
 
     /// Hands on a buffer of an elementary track; `false` when the consumer is gone.
     fn media(&mut self, buffer: &gst::Buffer) -> bool {
-        let Self::Source { source, needs_key, discontinuity, left_out } = self else { return true };
+        let Self::Source { source, needs_key, discontinuity, left_out, .. } = self else { return true };
         if *needs_key && !codec::is_key(buffer) {
             return true;
         }
@@ -369,9 +399,12 @@ impl Way {
     /// Hands on the buffers that a muxer pushed at once.
     fn muxed(&mut self, buffers: &[gst::Buffer]) -> bool {
         match self {
-            Self::Source { source, discontinuity, .. } => {
-                *discontinuity = false;
-                buffers.iter().all(|buffer| !matches!(source.push_buffer(buffer.clone()), Err(gst::FlowError::Eos)))
+            Self::Source { source, late, .. } => {
+                let push = |buffer: gst::Buffer| !matches!(source.push_buffer(buffer), Err(gst::FlowError::Eos));
+                match late {
+                    Some(late) => late.take(buffers).into_iter().all(push),
+                    None => buffers.iter().cloned().all(push),
+                }
             }
             Self::Packets(packetizer) => {
                 let running = buffers.iter().find_map(|buffer| buffer.pts()).map(gst::ClockTime::nseconds);

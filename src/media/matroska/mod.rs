@@ -8,5 +8,5 @@ mod scan;
 mod tracks;
 
 pub(super) use scan::Scan;
-pub(super) use tracks::doc_type;
 pub use tracks::same_tracks;
+pub(super) use tracks::{doc_type, setups};

@@ -1,10 +1,11 @@
 //! What a header says about the stream: its kind and its tracks.
 
 use super::element::{self, elements};
-use crate::media::{Container, sniff::Sniffed};
+use crate::media::{Container, codecs::Setup, sniff::Sniffed};
 
-/// Video in `TrackType` (RFC 9559, section 5.1.4.1.3).
+/// Video and audio in `TrackType` (RFC 9559, section 5.1.4.1.3).
 const VIDEO_TYPE: u64 = 1;
+const AUDIO_TYPE: u64 = 2;
 
 /// Whether two headers describe the same tracks (number, type, codec and its set-up, picture size, sampling frequency,
 /// channels), so that a decoder can go on from one to the other. Identifiers, dates, titles and names of programs do
@@ -30,6 +31,32 @@ pub(super) struct Track<'a> {
 impl Track<'_> {
     pub(super) fn is_video(&self) -> bool {
         self.kind == VIDEO_TYPE
+    }
+}
+
+/// The set-ups of the tracks of a header: pictures and sound, in their order.
+pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
+    let tracks = tracks(header).into_iter().filter(|track| matches!(track.kind, VIDEO_TYPE | AUDIO_TYPE));
+    tracks.map(|track| setup(track.codec, track.codec_private)).collect()
+}
+
+/// By the identifiers of RFC 9559, section 27.2.
+fn setup<'a>(codec: &[u8], private: &'a [u8]) -> Setup<'a> {
+    match codec {
+        b"V_MPEG4/ISO/AVC" => Setup::Avc("avc1", private),
+        b"V_MPEGH/ISO/HEVC" => Setup::Hevc("hvc1", private),
+        b"V_VP8" => Setup::Named("vp8"),
+        b"V_VP9" => Setup::Vp9(private),
+        b"V_AV1" => Setup::Av1(private),
+        b"V_THEORA" => Setup::Named("theora"),
+        b"A_AAC" => Setup::Aac(private),
+        b"A_OPUS" => Setup::Named("opus"),
+        b"A_VORBIS" => Setup::Named("vorbis"),
+        b"A_FLAC" => Setup::Named("flac"),
+        b"A_MPEG/L3" => Setup::Named("mp3"),
+        b"A_AC3" => Setup::Named("ac-3"),
+        b"A_EAC3" => Setup::Named("ec-3"),
+        _ => Setup::Unknown,
     }
 }
 

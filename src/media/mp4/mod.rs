@@ -3,7 +3,9 @@
 mod boxes;
 mod fragment;
 mod scan;
+mod setup;
 mod timeline;
 
 pub(super) use scan::Mp4;
+pub(super) use setup::setups;
 pub use timeline::Timeline;

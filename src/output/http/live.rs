@@ -1,6 +1,6 @@
 //! A live answer on its way from hyper, which writes its head, to a shard, which writes its packets.
 
-use super::visit::Visit;
+use super::{handed::Handed, visit::Visit};
 use crate::{
     feed::demand::Lease,
     stream::{Audience, Reader},
@@ -30,22 +30,8 @@ pub struct Viewing {
     pub early_heads: bool,
 }
 
-/// Marks a response as live; whoever writes the response takes the viewing out of it. Response extensions must be
-/// cloneable, hence the wrapping.
-#[derive(Debug, Clone)]
-pub struct LiveReply(Arc<Mutex<Option<Viewing>>>);
-
-impl LiveReply {
-    /// A reply with this viewing.
-    pub fn new(viewing: Viewing) -> Self {
-        Self(Arc::new(Mutex::new(Some(viewing))))
-    }
-
-    /// The viewing; once.
-    pub fn take(&self) -> Option<Viewing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
+/// Marks a response as live; whoever writes the response takes the viewing out of it.
+pub type LiveReply = Handed<Viewing>;
 
 /// A viewer whose connection is to be taken over once the head of its answer is out.
 #[derive(Debug)]

@@ -2,12 +2,14 @@
 //!
 //! [`session`] speaks with one client through hyper, [`routes`] finds in the [`site`] what it asks for, [`query`] reads
 //! how it wants it. A still picture is answered there and then; a live answer ([`live`]) leaves hyper when
-//! its head is out, and a [`shard`] writes its packets to the [`viewer`]. [`departure`] tells
-//! that a client is gone whose answer takes long, [`visit`] is the line in the log, and [`tally`] tells how long media
-//! was under way in here.
+//! its head is out, and a [`shard`] writes its packets to the [`viewer`]. [`pictures`] sends pictures one after the other.
+//! [`departure`] tells that a client is gone whose answer takes long, [`visit`] is the line in the log, and [`tally`] tells how
+//! long media was under way in here.
 
 pub mod departure;
+mod handed;
 pub mod live;
+pub mod pictures;
 pub mod query;
 mod request_id;
 pub mod routes;

@@ -2,7 +2,7 @@
 
 use crate::{
     feed::still::Age,
-    ipc::{PictureFormat, Rendition},
+    ipc::{PictureFormat, Pixels, Rendition},
     stream::{Entry, Join},
 };
 use percent_encoding::percent_decode_str;
@@ -95,6 +95,31 @@ pub fn still(query: &str, from_path: Option<Still>, accept: &str) -> Result<Stil
         (false, None) => Age::Current,
     };
     Ok(StillQuery { rendition, age, may_start: flag(query, "start")?.unwrap_or(true) })
+}
+
+/// Reads `format=` of a WebSocket: whether pictures are to come as text.
+///
+/// # Errors
+/// On any other value, or two of them.
+pub fn as_text(query: &str) -> Result<bool, QueryError> {
+    let base64 = one(query, "format", "binary or base64", |value| match value {
+        "binary" => Some(false),
+        "base64" => Some(true),
+        _ => None,
+    })?;
+    Ok(base64.unwrap_or(false))
+}
+
+/// Reads `format=`, `w=` and `h=` of raw pictures.
+///
+/// # Errors
+/// On any other value, or two values for one parameter.
+pub fn raw(query: &str) -> Result<Rendition, QueryError> {
+    let pixels = one(query, "format", "I420, NV12, RGB, BGR or GRAY8", |value| {
+        Pixels::ALL.into_iter().find(|pixels| pixels.name() == value)
+    })?;
+    let format = PictureFormat::Raw(pixels.unwrap_or(Pixels::I420));
+    Ok(Rendition { format, width: side(query, "w")?, height: side(query, "h")? })
 }
 
 /// The format that a client wants who takes no JPEG.

@@ -2,7 +2,9 @@
 
 use super::{
     departure::Departure,
+    handed::Handed,
     live::{LiveReply, Viewing},
+    pictures::{self, Form, Showing},
     query,
     query::{QueryError, Still},
     site::{Asked, Site, Target},
@@ -14,16 +16,17 @@ use crate::{
         picture,
         private::{NoShot, PrivateStream},
         registry::StreamHandle,
+        sequence::Sequence,
     },
     ipc::PictureFault,
     media::Container,
-    stream::{FanOut, Join},
+    stream::{Entry, FanOut, Join},
     sys::load::{Load, Pressure},
     telemetry::{Refusal, Traffic},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use warp::{Filter, filters::path::FullPath, reply::Response};
 
@@ -37,6 +40,7 @@ const BATCH: Duration = Duration::from_millis(350);
 /// The beginning of all types of Motion JPEG with a boundary.
 const MULTIPART: &str = "multipart/x-mixed-replace";
 const FPS_ELSEWHERE: &str = "fps= thins out motion JPEG only: this stream is in another container";
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// What is refused while the machine does not keep up, and who counts it.
@@ -128,7 +132,7 @@ async fn reach(
     client: &Departure,
 ) -> Response {
     if *method == Method::GET
-        && let Target::Stream(_) | Target::Private(_) = target
+        && let Target::Stream(_) | Target::Private(_) | Target::Socket(_) | Target::Frames(_) = target
         && let Some(refusal) = limits.viewer()
     {
         return refusal;
@@ -145,6 +149,8 @@ async fn reach(
                 Serving::Shot => shot(stream, method, client).await,
                 Serving::Exclusive | Serving::Shared => exclusive(stream, method, query, headers).await,
             },
+            Target::Socket(stream) => socket(stream, method, query, headers),
+            Target::Frames(stream) => frames(stream, method, query),
             Target::Picture(stream, format) => still(stream, limits, method, query, format, headers).await,
         },
         Method::OPTIONS => {
@@ -168,14 +174,15 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers:
     };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
-        set_type(&mut response, &stream.config, stream.fanout.container());
+        set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
         return response;
     }
     if stream.fanout.is_closed() {
         return unavailable("this stream's feed is dead and not to be resurrected");
     }
     let lease = stream.demand.lease();
-    let mut reader = stream.fanout.subscribe(entry);
+    let known = stream.fanout.container().unwrap_or(stream.config.container);
+    let mut reader = stream.fanout.subscribe(suited(entry, known));
     let container = container_of(&stream.config, &stream.fanout).await;
     let container = stream.fanout.container().or(container);
     if container == Some(Container::Mjpeg) {
@@ -190,7 +197,7 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers:
             "this stream is in a container that voyandz does not know: it can be had without header= and keyframe= only",
         );
     }
-    set_type(&mut response, &stream.config, stream.fanout.container());
+    set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
     let early_heads = container == Some(Container::Mjpeg) && is_of_chromium(headers);
     let audience = stream.audience.clone();
     let batch = batch_of(&stream.config, container);
@@ -208,6 +215,15 @@ fn begin(response: &mut Response, stream: &config::Stream, viewing: Viewing) {
     let feeds: Vec<_> = stream.feeds.iter().map(|feed| format!("feed {feed}")).collect();
     tracing::debug!(name = %format!("stream {}", stream.name), feeds = feeds.join(", "), "begins to watch");
     response.extensions_mut().insert(LiveReply::new(viewing));
+}
+
+/// Blocks of Matroska count their time from the cluster that they are in: one without it is damage to players. So who has the
+/// header, and means to play, begins with a cluster.
+fn suited(entry: Entry, container: Container) -> Entry {
+    match (entry.join, container) {
+        (Join::Live, Container::Webm | Container::Mkv) if entry.header => Entry { join: Join::NextKeyframe, ..entry },
+        _ => entry,
+    }
 }
 
 /// Whether the client shows a part of a multipart only when it has read the head of the next one. A script of it, which asks
@@ -236,7 +252,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, he
     };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
-        set_type(&mut response, &stream.config, None);
+        set_type(&mut response, &stream.config, None, None);
         return response;
     }
     let (mut reader, lease) = match stream.open() {
@@ -251,7 +267,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, he
         Some(_) => return text(StatusCode::BAD_REQUEST, FPS_ELSEWHERE),
         None => {}
     }
-    set_type(&mut response, &stream.config, reader.fanout().container());
+    set_type(&mut response, &stream.config, reader.fanout().container(), reader.fanout().codecs());
     let (audience, early_heads) = (stream.audience.clone(), is_mjpeg && is_of_chromium(headers));
     let batch = batch_of(&stream.config, container);
     begin(&mut response, &stream.config, Viewing { reader, lease, audience, batch, early_heads });
@@ -275,22 +291,33 @@ async fn shot(stream: &Arc<PrivateStream>, method: &Method, client: &Departure) 
             Err(fault) => return unavailable(&fault.to_string()),
         }
     };
-    set_type(&mut response, &stream.config, None);
+    set_type(&mut response, &stream.config, None, None);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// The configured type; where it is only a default, the type of what the bytes turned out to be, if that is known.
-fn set_type(response: &mut Response, stream: &config::Stream, found: Option<Container>) {
+/// The configured type; where it is only a default, the type of what the bytes turned out to be, if that is known, with the
+/// codecs where players look for them.
+fn set_type(response: &mut Response, stream: &config::Stream, found: Option<Container>, codecs: Option<String>) {
     let is_default = stream.mimetype == stream.container.mimetype();
-    let mimetype = match found.filter(|found| *found != Container::Raw).unwrap_or(stream.container) {
-        container if is_default => container.mimetype(),
+    let mimetype: Cow<'_, str> = match found.filter(|found| *found != Container::Raw).unwrap_or(stream.container) {
+        container if is_default => described(container, codecs),
         // Its parts are delimited anew, so a boundary that is configured is none.
-        Container::Mjpeg if stream.mimetype.starts_with(MULTIPART) => Container::Mjpeg.mimetype(),
-        _ => &stream.mimetype,
+        Container::Mjpeg if stream.mimetype.starts_with(MULTIPART) => Container::Mjpeg.mimetype().into(),
+        _ => stream.mimetype.as_str().into(),
     };
-    if let Ok(value) = HeaderValue::from_str(mimetype) {
+    if let Ok(value) = HeaderValue::from_str(&mimetype) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+}
+
+/// The type of a container, with the codecs that are in it (RFC 6381) where browsers take the type for what it says.
+fn described(container: Container, codecs: Option<String>) -> Cow<'static, str> {
+    match (container, codecs) {
+        (Container::Mp4 | Container::Webm, Some(codecs)) => {
+            format!("{}; codecs=\"{codecs}\"", container.mimetype()).into()
+        }
+        _ => container.mimetype().into(),
     }
 }
 
@@ -345,6 +372,70 @@ async fn still(
     response.headers_mut().insert(header::CONTENT_TYPE, still::mimetype(asked.rendition.format));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// Pictures as messages of a WebSocket.
+fn socket(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+    let asked = query::still(query, None, "").and_then(|asked| {
+        let interval = query::interval(query)?.unwrap_or_default();
+        Ok((asked.rendition, interval, query::as_text(query)?))
+    });
+    let (rendition, interval, base64) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return bad(&error),
+    };
+    if let Some(refusal) = without_pictures(stream) {
+        return refusal;
+    }
+    let Some(key) = pictures::accept_key(headers).and_then(|key| HeaderValue::from_str(&key).ok()) else {
+        let sentence = "here are pictures as messages of a WebSocket: ask for an upgrade (RFC 6455)";
+        let mut response = text(StatusCode::UPGRADE_REQUIRED, sentence);
+        response.headers_mut().insert(header::UPGRADE, WEBSOCKET);
+        return response;
+    };
+    if method == Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is asked for with GET");
+    }
+    let mut response = Response::new(String::new().into());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(header::UPGRADE, WEBSOCKET);
+    response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    show(&mut response, stream, Sequence::new(stream, rendition, interval), Form::Messages { base64 });
+    response
+}
+
+/// Raw pictures, one behind the other.
+fn frames(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Response {
+    let asked = query::raw(query).and_then(|rendition| Ok((rendition, query::interval(query)?.unwrap_or_default())));
+    let (rendition, interval) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return bad(&error),
+    };
+    if let Some(refusal) = without_pictures(stream) {
+        return refusal;
+    }
+    let mut response = text(StatusCode::OK, "");
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-voyandz-frames"));
+    if method == Method::GET {
+        show(&mut response, stream, Sequence::new(stream, rendition, interval), Form::Frames);
+    }
+    response
+}
+
+/// Has the answer go on with pictures.
+fn show(response: &mut Response, stream: &StreamHandle, sequence: Sequence, form: Form) {
+    let showing = Showing { sequence, audience: stream.audience.clone(), form };
+    response.extensions_mut().insert(Handed::new(showing));
+}
+
+/// What is said of a stream that has none, or gives none any more.
+fn without_pictures(stream: &StreamHandle) -> Option<Response> {
+    if stream.config.mimetype.starts_with("audio/") {
+        return Some(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures"));
+    }
+    let dead = "this stream's feed is dead and not to be resurrected";
+    stream.fanout.is_closed().then(|| unavailable(dead))
 }
 
 fn bad(error: &QueryError) -> Response {

@@ -2,7 +2,9 @@
 
 use super::{
     departure::Departure,
+    handed::Handed,
     live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
+    pictures::{self, Form, Showing},
     request_id::{self, RequestId},
     routes::say,
     shard::Shards,
@@ -13,7 +15,7 @@ use crate::{net::Accepted, telemetry::Traffic};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
@@ -69,9 +71,14 @@ pub async fn serve<S>(
     let departure = Departure::default();
     let io = WatchedIo { socket: TokioIo::new(socket), handover: handover.clone(), departure: departure.clone() };
     let offered = handover.clone();
+    // A connection that is a WebSocket from its answer on.
+    let switched = Handed::<(Showing, Visit)>::default();
+    let (switches, ends) = (switched.clone(), stop.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(departure.clone());
-        answer(routes.clone(), request, Visitor { peer, traffic: traffic.clone() }, offered.clone())
+        let ways =
+            Ways { live: offered.clone(), socket: switches.clone(), departure: departure.clone(), stop: ends.clone() };
+        answer(routes.clone(), request, Visitor { peer, traffic: traffic.clone() }, ways)
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -95,7 +102,13 @@ pub async fn serve<S>(
         }
     })
     .await;
-    let Some(leaving) = leaving else { return };
+    let Some(leaving) = leaving else {
+        if let Some((showing, visit)) = switched.take() {
+            let parts = connection.into_parts();
+            pictures::converse(parts.io.socket.into_inner(), parts.read_buf, showing, visit, stop.clone()).await;
+        }
+        return;
+    };
     // Frees hyper's buffers. What the client sent behind this request is not answered: `connection: close` said so.
     let Ok(socket) = connection.into_parts().io.socket.into_inner().into_std() else { return };
     tune(&socket);
@@ -111,11 +124,19 @@ fn tune(socket: &std::net::TcpStream) {
     let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
 
+/// How an answer may go on without hyper or without warp.
+struct Ways {
+    live: Handover,
+    socket: Handed<(Showing, Visit)>,
+    departure: Departure,
+    stop: CancellationToken,
+}
+
 async fn answer<S>(
     routes: S,
     request: Request<Incoming>,
     visitor: Visitor,
-    handover: Handover,
+    ways: Ways,
 ) -> Result<Response<ReplyBody>, Infallible>
 where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
@@ -147,17 +168,32 @@ where
         response.headers_mut().insert(request_id::HEADER, id);
     }
     let live: Option<LiveReply> = response.extensions_mut().remove();
+    let showing: Option<Handed<Showing>> = response.extensions_mut().remove();
     if is_head {
         visit.reason = "done";
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
+    }
+    if let Some(showing) = showing.and_then(|showing| showing.take()) {
+        visit.joins(&showing.audience);
+        return Ok(match showing.form {
+            Form::Frames => {
+                let pieces = pictures::frames(showing.sequence, ways.departure, ways.stop);
+                let body = CountedBody::new(StreamBody::new(Box::pin(pieces)), visit);
+                response.map(|_| body.map_err(|never| match never {}).boxed_unsync())
+            }
+            Form::Messages { .. } => {
+                ways.socket.put((showing, visit));
+                response.map(|body| body.map_err(Into::into).boxed_unsync())
+            }
+        });
     }
     Ok(match live.and_then(|live| live.take()) {
         Some(viewing) => {
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             visit.joins(&viewing.audience);
-            handover.answered(Leaving { viewing, visit, chunked });
-            response.map(|_| HandoverBody(handover).map_err(|never| match never {}).boxed_unsync())
+            ways.live.answered(Leaving { viewing, visit, chunked });
+            response.map(|_| HandoverBody(ways.live).map_err(|never| match never {}).boxed_unsync())
         }
         None => response.map(|body| CountedBody::new(body, visit).map_err(Into::into).boxed_unsync()),
     })

@@ -44,6 +44,10 @@ pub enum Target<'a> {
     Private(&'a Arc<PrivateStream>),
     /// A still picture of a stream, in the format that the path names.
     Picture(&'a Arc<StreamHandle>, Option<Still>),
+    /// The pictures of a stream as messages of a WebSocket.
+    Socket(&'a Arc<StreamHandle>),
+    /// The pictures of a stream, raw.
+    Frames(&'a Arc<StreamHandle>),
 }
 
 impl Site {
@@ -68,14 +72,17 @@ impl Site {
             return Some(Target::Private(stream));
         }
         let (stream, picture) = path.rsplit_once('/')?;
+        let stream = self.streams.get(stream)?;
         let format = match picture {
+            "ws" => return Some(Target::Socket(stream)),
+            "frames" => return Some(Target::Frames(stream)),
             "pic" => None,
             "pic.jpg" | "pic.jpeg" => Some(Still::Jpeg),
             "pic.png" => Some(Still::Png),
             "pic.webp" => Some(Still::Webp),
             _ => return None,
         };
-        Some(Target::Picture(self.streams.get(stream)?, format))
+        Some(Target::Picture(stream, format))
     }
 }
 

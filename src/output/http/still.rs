@@ -12,6 +12,7 @@ pub(super) fn mimetype(format: PictureFormat) -> HeaderValue {
         PictureFormat::Jpeg { .. } => "image/jpeg",
         PictureFormat::Png => "image/png",
         PictureFormat::Webp { .. } => "image/webp",
+        PictureFormat::Raw(_) => "application/octet-stream",
     })
 }
 

@@ -3,7 +3,7 @@
 use super::visit::{NO_PROGRESS, Visit};
 use crate::{
     feed::demand::Lease,
-    media::{Packet, multipart},
+    media::{Container, Packet, multipart},
     net::Place,
     stream::{Delivery, Reader, Stamina, Step},
     sys::monotonic,
@@ -123,7 +123,8 @@ impl Viewer {
                 Ok(0) => return Outcome::Gone("client left"),
                 Ok(written) => {
                     self.last_write = now;
-                    self.visit.took(written as u64, self.reader.fanout());
+                    let container = || self.reader.fanout().container().unwrap_or(Container::Raw).name();
+                    self.visit.took(written as u64, container);
                     // The kernel noted that we want room: it tells when there is some.
                     if written < self.out_bytes {
                         self.blocked = Some(now);

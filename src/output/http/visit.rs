@@ -2,8 +2,7 @@
 
 use super::{request_id::RequestId, trace::Trace};
 use crate::{
-    media::Container,
-    stream::{Audience, FanOut, Progress, Seat},
+    stream::{Audience, Progress, Seat},
     telemetry::{Protocol, Traffic},
 };
 use http::{Request, StatusCode, Version};
@@ -94,11 +93,11 @@ impl Visit {
         self.visitor.traffic.answered(self.protocol, self.status, self.began.elapsed());
     }
 
-    /// The connection took this much of a live answer, which is of this stream.
-    pub fn took(&mut self, bytes: u64, stream: &FanOut) {
+    /// The connection took this much of a live answer, which is in such a container.
+    pub fn took(&mut self, bytes: u64, container: impl FnOnce() -> &'static str) {
         if self.bytes == 0 {
             let took = self.began.elapsed();
-            self.visitor.traffic.began(stream.container().unwrap_or(Container::Raw).name(), took);
+            self.visitor.traffic.began(container(), took);
             if let Some(seat) = &self.seat {
                 seat.began(took, Instant::now());
             }

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     process::{Command, Output, Stdio},
 };
+use voyandz::media::{Scanned, Scanner};
 
 /// Runs a program that reads these bytes on its standard input.
 fn through(program: &str, arguments: &[&str], bytes: &[u8]) -> Output {
@@ -33,6 +34,59 @@ pub fn pictures(bytes: &[u8]) -> (String, String) {
     let output = through("ffprobe", &arguments, bytes);
     let types = String::from_utf8_lossy(&output.stdout).chars().filter(char::is_ascii_uppercase).collect();
     (types, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Without the last unit, which was cut off by the end of the reading. What is sent begins with a unit.
+pub fn whole(bytes: &[u8]) -> &[u8] {
+    let (mut scanner, mut found, mut length) = (Scanner::new(None), Vec::new(), 0);
+    scanner.push(bytes, &mut found);
+    for found in found {
+        length += match found {
+            Scanned::Container(_) => 0,
+            Scanned::Header(header) => header.len(),
+            Scanned::Packet { payload, .. } => payload.len(),
+        };
+    }
+    &bytes[..length]
+}
+
+/// What a decoder makes of all tracks.
+pub struct Frames {
+    /// Sorted, as ffprobe names them.
+    pub codecs: Vec<String>,
+    /// The types of all pictures in order.
+    pub pictures: String,
+    /// How many frames of sound there are.
+    pub sounds: usize,
+    pub complaints: String,
+}
+
+impl Frames {
+    /// Decodes all that there is; with `only_key`, no picture that needs another one.
+    pub fn of(bytes: &[u8], only_key: bool) -> Self {
+        let skip = if only_key { "nokey" } else { "default" };
+        let entries = "frame=media_type,pict_type:stream=codec_name";
+        let arguments =
+            ["-v", "error", "-skip_frame", skip, "-show_entries", entries, "-of", "compact=nk=1", "-i", "pipe:0"];
+        let output = through("ffprobe", &arguments, bytes);
+        let mut found = Self {
+            codecs: Vec::new(),
+            pictures: String::new(),
+            sounds: 0,
+            complaints: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            match line.split('|').collect::<Vec<_>>()[..] {
+                ["frame", "video", kind, ..] => found.pictures += kind,
+                ["frame", "audio", ..] => found.sounds += 1,
+                ["stream", codec, ..] => found.codecs.push(codec.to_owned()),
+                _ => {}
+            }
+        }
+        found.codecs.sort();
+        found.codecs.dedup();
+        found
+    }
 }
 
 /// The codecs of all tracks, sorted, as ffprobe names them.

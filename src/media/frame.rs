@@ -1,0 +1,96 @@
+//! Raw pictures for programs: each behind a head that describes it, all numbers little-endian.
+//!
+//! docs/http.md has the table; docs/frames.py reads it.
+
+use std::time::Duration;
+
+/// Length of a head.
+pub const HEAD: usize = 128;
+/// How a head begins.
+const MAGIC: &[u8; 4] = b"VYZ1";
+const NUMBER: usize = 16;
+const DATE: usize = 24;
+const TAKEN: usize = 32;
+const FORMAT: usize = 48;
+const COLORIMETRY: usize = 64;
+const PLANES: usize = 80;
+const FIRST_PLANE: usize = 88;
+/// A text is filled up with zeros to this length.
+const TEXT: usize = 16;
+/// Most planes of a format.
+const MAX_PLANES: usize = 4;
+
+/// A raw picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout<'a> {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// GStreamer's name of the format of its pixels.
+    pub format: &'a str,
+    /// GStreamer's name of what its numbers mean as colours.
+    pub colorimetry: &'a str,
+    /// Where each plane begins behind the head, and the bytes from one of its lines to the next.
+    pub planes: Vec<(u32, u32)>,
+    /// Bytes behind the head.
+    pub length: usize,
+}
+
+impl Layout<'_> {
+    /// The head, without number and times.
+    pub fn head(&self) -> [u8; HEAD] {
+        let mut head = [0; HEAD];
+        put(&mut head, 0, MAGIC);
+        put(&mut head, 4, &(HEAD as u32).to_le_bytes());
+        put(&mut head, 8, &(self.length as u64).to_le_bytes());
+        put(&mut head, 40, &self.width.to_le_bytes());
+        put(&mut head, 44, &self.height.to_le_bytes());
+        put(&mut head, FORMAT, text(self.format));
+        put(&mut head, COLORIMETRY, text(self.colorimetry));
+        put(&mut head, PLANES, &(self.planes.len().min(MAX_PLANES) as u32).to_le_bytes());
+        for (at, (offset, stride)) in self.planes.iter().take(MAX_PLANES).enumerate() {
+            put(&mut head, FIRST_PLANE + 8 * at, &offset.to_le_bytes());
+            put(&mut head, FIRST_PLANE + 8 * at + 4, &stride.to_le_bytes());
+        }
+        head
+    }
+}
+
+/// Completes a head: the number of the picture among those of one answer, and when it was captured, since 1970 as far as that
+/// is known, and on the machine's monotonic clock.
+pub fn stamp(head: &mut [u8], number: u64, date: Option<Duration>, taken: Duration) {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).to_le_bytes();
+    put(head, NUMBER, &number.to_le_bytes());
+    put(head, DATE, &micros(date.unwrap_or_default()));
+    put(head, TAKEN, &micros(taken));
+}
+
+fn text(text: &str) -> &[u8] {
+    text.as_bytes().get(..TEXT).unwrap_or(text.as_bytes())
+}
+
+fn put(head: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = head.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_its_place() {
+        let planes = vec![(0, 320), (76_800, 160), (96_000, 160)];
+        let layout = Layout { width: 320, height: 240, format: "I420", colorimetry: "bt601", planes, length: 115_200 };
+        let mut head = layout.head();
+        stamp(&mut head, 7, Some(Duration::from_micros(9)), Duration::from_micros(11));
+        let long = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap());
+        let word = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap());
+        assert_eq!((&head[..4], word(4), long(8)), (&b"VYZ1"[..], 128, 115_200));
+        assert_eq!((long(16), long(24), long(32), word(40), word(44)), (7, 9, 11, 320, 240));
+        assert_eq!((&head[48..54], &head[64..70]), (&b"I420\0\0"[..], &b"bt601\0"[..]));
+        assert_eq!([80, 88, 92, 96, 100, 104, 108, 112].map(word), [3, 0, 320, 76_800, 160, 96_000, 160, 0]);
+    }
+}
