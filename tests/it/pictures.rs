@@ -234,6 +234,7 @@ fn kept_picture_is_given_while_it_is_young_enough() {
     let first = seen("/cam0.ts/pic?max_age=60");
     assert_eq!(first.0, 200);
     assert_eq!(seen("/cam0.ts/pic?max_age=60"), first);
+    assert_eq!(server.get("/cam0.ts/pic?max_age=60").header("connection"), None, "who asks often may ask again");
     assert_ne!(seen("/cam0.ts/pic?max_age=0").1, first.1);
     assert_ne!(seen("/cam0.ts/pic").1, first.1);
     assert_ne!(seen("/cam0.ts/pic?max_age=60&w=100").1, first.1);

@@ -342,6 +342,10 @@ async fn still(
         return unavailable("this stream does not run");
     }
     let mut response = text(StatusCode::OK, "");
+    // Who is content with one that is there asks often; others get what they came for and are gone.
+    if kept.is_none() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if method == Method::GET {
         let taken = if let Some(still) = kept {
             Ok(still)
@@ -370,7 +374,6 @@ async fn still(
         }
     }
     response.headers_mut().insert(header::CONTENT_TYPE, still::mimetype(asked.rendition.format));
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

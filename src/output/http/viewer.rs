@@ -20,6 +20,8 @@ use std::{
 const BATCH: usize = 32;
 /// Packets are added to a write until it has this many bytes. They are out of the ring then, and cannot be skipped.
 const BATCH_BYTES: usize = 128 << 10;
+/// Pieces that wait for a write, of a viewer that keeps up.
+const USUAL: usize = 4;
 /// A viewer that took nothing for this long is dropped.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// A viewer that closed its side and got nothing since is taken for gone after this long: only a packet could tell.
@@ -284,5 +286,7 @@ impl Viewer {
             written -= piece.len();
             self.out.pop_front();
         }
+        // The room that a burst took is not kept for each of thousands.
+        self.out.shrink_to(USUAL);
     }
 }

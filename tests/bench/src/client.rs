@@ -18,6 +18,8 @@ pub enum Manner {
     Discards,
     /// Reads all and looks at it.
     Looks,
+    /// Looks until it has seen a frame, then discards.
+    Glances,
     /// Asks and reads nothing.
     Stalls,
 }
@@ -146,7 +148,7 @@ impl Client {
             behind = &bytes[bytes.len() - (head.len() - end)..];
             self.state = State::Watching;
         }
-        if self.manner != Manner::Looks {
+        if !matches!(self.manner, Manner::Looks | Manner::Glances) {
             return Ok(());
         }
         self.chunks.push(behind, &mut self.media);
@@ -154,6 +156,11 @@ impl Client {
         let latencies: Vec<Duration> = mark::find(&self.media).map(|at| now.saturating_sub(at)).collect();
         if !latencies.is_empty() {
             self.first_frame.get_or_insert_with(|| self.began.elapsed());
+            if self.manner == Manner::Glances {
+                self.manner = Manner::Discards;
+                self.media = Vec::new();
+                return Ok(());
+            }
         }
         let discontinuities = self.check();
         if let Some(seen) = seen {

@@ -22,6 +22,8 @@ pub struct Plan {
     pub ramp: u32,
     /// Of those who read, so many look at what they get.
     pub looking: usize,
+    /// The others look until they have seen a frame.
+    pub glancing: bool,
     /// Time after the last one has come, before anything counts.
     pub settle: Duration,
     /// Time that counts.
@@ -153,6 +155,7 @@ impl Crowd {
                 let manner = match reader {
                     None => Manner::Stalls,
                     Some(reader) if reader.is_multiple_of(step) => Manner::Looks,
+                    Some(_) if plan.glancing => Manner::Glances,
                     Some(_) => Manner::Discards,
                 };
                 self.add(1, manner)?;

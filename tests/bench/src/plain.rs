@@ -38,7 +38,7 @@ pub fn run() -> anyhow::Result<()> {
             warp::reply::stream(body)
         });
         let picture = Bytes::from(vec![0x55; PICTURE]);
-        let still = warp::path!("still").map(move || warp::reply::with_header(picture.to_vec(), "connection", "close"));
+        let still = warp::path!("still").map(move || picture.to_vec());
         let door = crate::server::bind()?;
         let served = warp::serve(live.or(still)).incoming(tokio::net::TcpListener::from_std(door)?);
         tokio::spawn(served.run());

@@ -1,6 +1,6 @@
 //! How many still pictures a server answers with, and how quickly: clients that ask again as soon as they have one.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -10,7 +10,7 @@ use std::{
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// From the begin of a connection to its end, each.
+    /// From a request to the end of its answer, each.
     pub took: Vec<Duration>,
     /// How long they asked.
     pub lasted: Duration,
@@ -23,27 +23,23 @@ impl Outcome {
     }
 }
 
-/// So many clients ask for `target` for this time, each with a connection for each picture, as the answers want it.
+/// So many clients ask for `target` for this time, one request after the other on a connection.
 ///
 /// # Errors
-/// When an answer is none.
+/// When an answer is none, or the connection is closed behind it.
 pub fn ask(address: SocketAddr, target: &str, clients: usize, time: Duration) -> anyhow::Result<Outcome> {
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let began = Instant::now();
     let all = std::thread::scope(|scope| {
         let client = || -> anyhow::Result<Vec<Duration>> {
-            let (mut took, mut answer) = (Vec::new(), Vec::new());
+            let (mut took, mut buffer) = (Vec::new(), vec![0; 256 << 10]);
+            let mut socket = TcpStream::connect(address)?;
+            socket.set_nodelay(true)?;
             while began.elapsed() < time {
                 let begins = Instant::now();
-                let mut socket = TcpStream::connect(address)?;
-                socket.set_nodelay(true)?;
                 socket.write_all(request.as_bytes())?;
-                answer.clear();
-                socket.read_to_end(&mut answer)?;
+                answer(&mut socket, &mut buffer).with_context(|| format!("no picture of {target}"))?;
                 took.push(begins.elapsed());
-                if !answer.starts_with(b"HTTP/1.1 200") || answer.len() < 500 {
-                    bail!("{target}: {}", String::from_utf8_lossy(&answer[..answer.len().min(200)]));
-                }
             }
             Ok(took)
         };
@@ -54,4 +50,33 @@ pub fn ask(address: SocketAddr, target: &str, clients: usize, time: Duration) ->
             .collect::<Result<Vec<_>, _>>()
     })?;
     Ok(Outcome { took: all.into_iter().flatten().collect(), lasted: began.elapsed() })
+}
+
+/// Asks once, on a connection of its own, so that there is a picture that was made before.
+///
+/// # Errors
+/// When the answer is none.
+pub fn make(address: SocketAddr, target: &str) -> anyhow::Result<()> {
+    let mut socket = TcpStream::connect(address)?;
+    write!(socket, "GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+    answer(&mut socket, &mut vec![0; 256 << 10])
+}
+
+/// Reads a whole answer.
+fn answer(socket: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<()> {
+    let mut filled = 0;
+    loop {
+        let read = socket.read(&mut buffer[filled..])?;
+        ensure!(read > 0, "the connection is closed after {filled} bytes");
+        filled += read;
+        let Some(end) = buffer[..filled].windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+        ensure!(head.starts_with("http/1.1 200"), "{head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let length: usize = length.context("an answer without a length")?;
+        ensure!(length > 500, "a picture of {length} bytes");
+        if filled >= end + 4 + length {
+            return Ok(());
+        }
+    }
 }
