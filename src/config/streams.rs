@@ -370,8 +370,8 @@ fn container(text: &str) -> Result<Container, Expected> {
             let why = ": nobody could join it while it runs; `raw` passes on whatever a command writes";
             Err(Expected::because("`ts`, `webm` or `mkv`", why))
         }
-        "mpegts" => Err("`ts`".into()),
-        "m2ts" | "mts" => Err(Expected::because("`ts`", ": packets of 192 bytes are not known")),
+        // The stamps of the latter are taken away.
+        "mpegts" | "m2ts" | "mts" => Err("`ts`".into()),
         "oga" | "ogv" | "opus" => Err("`ogg`".into()),
         "m4v" | "m4a" | "fmp4" => Err("`mp4`".into()),
         "adts" => Err("`aac`".into()),

@@ -166,13 +166,13 @@ mod tests {
             let (container, header) = header(capture);
             assert_eq!(codecs(container, &header).as_deref(), expect);
         }
-        check(include_bytes!("../../tests/data/h264-aac.mp4"), Some("avc1.42c00a, mp4a.40.2"));
+        check(include_bytes!("../../tests/data/h264-aac.mp4"), Some("avc1.42c00b, mp4a.40.2"));
         check(include_bytes!("../../tests/data/h264-gst.mp4"), Some("avc1.f4000b"));
         check(include_bytes!("../../tests/data/aac-dash.mp4"), Some("mp4a.40.2"));
-        check(include_bytes!("../../tests/data/h264-aac.mkv"), Some("avc1.42c00a, mp4a.40.2"));
+        check(include_bytes!("../../tests/data/h264-aac.mkv"), Some("avc1.42c00b, mp4a.40.2"));
         check(include_bytes!("../../tests/data/vp8-opus-gst.webm"), Some("vp8, opus"));
         check(include_bytes!("../../tests/data/opus-live.webm"), Some("opus"));
-        check(include_bytes!("../../tests/data/h264-aac.flv"), Some("avc1.42c00a, mp4a.40.2"));
+        check(include_bytes!("../../tests/data/h264-aac.flv"), Some("avc1.42c00b, mp4a.40.2"));
         check(include_bytes!("../../tests/data/h264-gst.flv"), Some("avc1.f4000b"));
         check(include_bytes!("../../tests/data/opus.ogg"), Some("opus"));
         check(include_bytes!("../../tests/data/theora-vorbis-gst.ogg"), Some("theora, vorbis"));

@@ -139,6 +139,9 @@ impl Scanner {
             (expected, Sniffed::Unknown) => expected.unwrap_or(Container::Raw),
         };
         self.state = match container {
+            Container::Ts if ts::sniff_stamped(bytes) == Sniffed::Is(Container::Ts) => {
+                State::Ts(Box::new(ts::Scan::stamped()))
+            }
             Container::Ts => State::Ts(Box::default()),
             Container::Webm | Container::Mkv => State::Matroska(container, Box::default()),
             Container::Ogg => State::Ogg(Box::default()),
@@ -276,7 +279,8 @@ mod tests {
         fn unknown_bytes_pass_untouched_and_at_once(bytes: Vec<u8>, sizes in prop::collection::vec(1usize..99, 1..9)) {
             let found = testing::Scan::of(Some(Container::Raw), &bytes, &sizes);
             prop_assert!(found.media == bytes);
-            let bytes = [b"x", &bytes[..]].concat();
+            // So many that none of a transport stream with stamps can follow.
+            let bytes = [b"text:", &bytes[..]].concat();
             let found = testing::Scan::of(None, &bytes, &sizes);
             prop_assert!(found.media == bytes && found.joins.is_empty() && found.headers.is_empty());
             let (mut scanner, mut out) = (Scanner::new(None), Vec::new());

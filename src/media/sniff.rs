@@ -3,7 +3,7 @@
 use super::Container;
 use super::audio::{Adts, Mp3};
 use super::matroska::doc_type;
-use super::ts::{PACKET, SYNC};
+use super::ts::{PACKET, SYNC, sniff_stamped};
 use super::units::{Format, Measure};
 
 /// What [`sniff`] found.
@@ -61,6 +61,7 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
     };
+    let sniffed = if sniffed == Sniffed::Unknown { sniff_stamped(bytes) } else { sniffed };
     match sniffed {
         Sniffed::Undecided if ended || bytes.len() >= MAX_SNIFFED => Sniffed::Unknown,
         sniffed => sniffed,
@@ -138,15 +139,15 @@ mod tests {
         both(b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska", is(Container::Mkv));
         check(b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matro", Sniffed::Undecided, Sniffed::Unknown);
         check(b"\x1a\x45", Sniffed::Undecided, Sniffed::Unknown);
-        both(b"\x1a\x46", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"\x1a\x46rest", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"\xff\xd8\xff", is(Container::Mjpeg));
         check(b"\xff\xd8", Sniffed::Undecided, Sniffed::Unknown);
         check(b"\xff", Sniffed::Undecided, Sniffed::Unknown);
         check(b"\xff\xfb", Sniffed::Undecided, Sniffed::Unknown);
         both(b"\xff\xfb\x90\x64", is(Container::Mp3));
-        both(b"\xff\xfb\xf0\x64", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"\xff\xfb\xf0\x64\0", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"ID3\x04\0\0\0\0\0\x01", is(Container::Mp3));
-        both(b"IDE", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"IDEAS", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"\xff\xf1\x50\x80\x02\x1f", is(Container::Aac));
         check(b"OggS", Sniffed::Undecided, Sniffed::Unknown);
         both(b"OggS\0", is(Container::Ogg));
@@ -156,19 +157,19 @@ mod tests {
         both(b"RIFF\x01\x02\x03\x04WAVE", is(Container::Wav));
         check(b"RIFF\x01\x02\x03\x04WAV", Sniffed::Undecided, Sniffed::Unknown);
         both(b"RIFF\x01\x02\x03\x04AVI ", (Sniffed::Unknown, Sniffed::Unknown));
-        both(b"FLV\x02", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"FLV\x02\x05", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"\0\0\0\x18ftyp", is(Container::Mp4));
         check(b"\0\0\0\x18fty", Sniffed::Undecided, Sniffed::Unknown);
         check(b"\0\0", Sniffed::Undecided, Sniffed::Unknown);
         both(b"\0\0\0\x18moof", (Sniffed::Unknown, Sniffed::Unknown));
-        both(b"\0\x01", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"\0\x01\x02\x03\x04", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"--ffmpeg\r\nContent-type:", is(Container::Mjpeg));
         both(b"\r\n--a b\nX:", is(Container::Mjpeg));
         check(b"--ffmpeg\r\nContent", Sniffed::Undecided, Sniffed::Unknown);
         check(b"\r", Sniffed::Undecided, Sniffed::Unknown);
         both(b"--- a\n\n", (Sniffed::Unknown, Sniffed::Unknown));
-        both(b"--a\0", (Sniffed::Unknown, Sniffed::Unknown));
-        both(b"text", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"--a\0\0", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"texts", (Sniffed::Unknown, Sniffed::Unknown));
     }
 
     proptest! {

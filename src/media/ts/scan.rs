@@ -2,6 +2,7 @@
 
 use super::packet::{PACKET, PAT_PID, Packet, SYNC};
 use super::psi::{Psi, Video};
+use super::stamped::Unstamping;
 use super::unit::Unit;
 use crate::media::Kind;
 use crate::media::scanner::{Cutter, Scanned};
@@ -14,6 +15,8 @@ const MAX_HELD: usize = 64 * PACKET;
 /// Cuts a transport stream at its join points. Bytes that are no packets are left out.
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
+    /// Set when there are stamps in front of the packets.
+    unstamping: Option<Unstamping>,
     /// The beginning of the next packet, or bytes among which a packet is being looked for.
     window: Window,
     lost: bool,
@@ -54,8 +57,15 @@ enum Role {
 }
 
 impl Scan {
+    /// Of packets with stamps.
+    pub(in crate::media) fn stamped() -> Self {
+        Self { unstamping: Some(Unstamping::default()), ..Self::default() }
+    }
+
     /// Takes the next bytes.
     pub(in crate::media) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
+        let packets = self.unstamping.as_mut().map(|unstamping| unstamping.push(bytes));
+        let bytes = packets.as_deref().unwrap_or(bytes);
         self.has_joined = false;
         self.cutter.expect(bytes.len());
         let mut window = std::mem::take(&mut self.window);
