@@ -65,20 +65,20 @@ fn player_keeps_near_to_the_newest_picture() {
         browser.wait(&format!("return {frames} > 25 && {VIDEO}.videoWidth === 320"), secs(15));
         let first = wait_behind(&browser, SOON, |seconds| seconds < 1.0);
         wait_behind(&browser, SOON, |seconds| seconds != first);
-        // Somebody stops it for a while. What comes meanwhile is not what is to be seen afterwards.
-        browser.run(&format!("{VIDEO}.pause()"));
-        wait_behind(&browser, SOON, |seconds| seconds > 2.5);
-        browser.run(&format!("{VIDEO}.play()"));
-        wait_behind(&browser, secs(5), |seconds| seconds < 1.0);
-        // A little behind, it hurries, and does so no longer than needed.
-        browser.run(&format!("{VIDEO}.currentTime -= 1"));
-        browser.wait(&format!("return {VIDEO}.playbackRate > 1"), secs(5));
         assert!(words(&browser, "dropped").contains(" of "), "{}", words(&browser, "dropped"));
     }
+    // Somebody stops it for a while. What comes meanwhile is not what is to be seen afterwards.
+    browser.run(&format!("{VIDEO}.pause()"));
+    wait_behind(&browser, SOON, |seconds| seconds > 2.5);
+    browser.run(&format!("{VIDEO}.play()"));
+    wait_behind(&browser, secs(5), |seconds| seconds < 1.0);
+    // A little behind, it hurries, and does so no longer than needed.
+    browser.run(&format!("{VIDEO}.currentTime -= 1"));
+    browser.wait(&format!("return {VIDEO}.playbackRate > 1"), secs(5));
     browser.wait(&format!("return {VIDEO}.playbackRate === 1"), secs(15));
     wait_behind(&browser, secs(5), |seconds| seconds < 0.6);
     // What was shown is let go of.
-    browser.wait(&format!("return {VIDEO}.buffered.start({VIDEO}.buffered.length - 1) > 8"), secs(25));
+    browser.wait(&format!("return {VIDEO}.buffered.start({VIDEO}.buffered.length - 1) > 3"), secs(25));
     browser.wait(&format!("const {{ buffered }} = {VIDEO}; return buffered.end(0) - buffered.start(0) < 15"), secs(5));
     assert_eq!(browser.complaints(), [""; 0]);
 }
