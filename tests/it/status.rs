@@ -1,11 +1,11 @@
 //! What the server says of itself, and whether that is true.
 
 use crate::rig::{
-    Launch, SOON, Server, have_failpoints, http, log, process,
+    Launch, SOON, Server, have, have_failpoints, http, log, media, process,
     script::{H264, PICTURE, shell},
     secs,
     state::{entry, state, state_at, wait_for},
-    wait_until,
+    ts, wait_until,
 };
 use regex::Regex;
 use rustix::process::Signal;
@@ -80,6 +80,40 @@ fn state_follows_a_stream_from_its_first_viewer_to_its_last() {
     assert!(after["bytes_out"].as_f64().unwrap() >= number("bytes_out"));
     let feed = wait_for(&server, "feeds", "cam", |feed| feed["state"] == "idle");
     assert_eq!((&feed["worker_pid"], &feed["last_error"], &feed["starts"]), (&Value::Null, &Value::Null, &1.into()));
+}
+
+/// Row O8.
+#[test]
+fn figures_of_a_stream_are_those_of_ffprobe() {
+    if !have("ffprobe") {
+        return;
+    }
+    let video = "{codec: h264, preset: ultrafast, bitrate: 400k, gop: 50}";
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+        streams: {{cam.ts: {{feed: cam, video: {video}}}}}
+        "
+    ));
+    let mut viewer = server.get("/cam.ts?header=1&keyframe=1");
+    let mut bytes = viewer.collect(secs(7));
+    let said = entry(&state(&server), "streams", "cam.ts").clone();
+    bytes.extend(viewer.collect(secs(1)));
+    let bytes = ts::trim(&bytes);
+    let near = |key: &str, said: &Value, true_value: f64| {
+        let said = said.as_f64().unwrap_or_else(|| panic!("no {key}"));
+        assert!((said / true_value - 1.0).abs() < 0.05, "{key}: {said}, but it is {true_value}");
+    };
+    let times = media::packet_times(&bytes, "v");
+    let rate = (times.len() - 1) as f64 / (times[times.len() - 1] - times[0]);
+    near("fps", &said["tracks"][0]["fps"], rate);
+    near("height", &said["tracks"][0]["height"], f64::from(media::heights(&bytes)[0]));
+    let (pictures, _) = media::pictures(&bytes);
+    let keys: Vec<_> = pictures.match_indices('I').map(|(at, _)| at).collect();
+    near("gop_seconds", &said["gop_seconds"], (keys[2] - keys[1]) as f64 / rate);
+    // Of the time that the server looked at, which were some groups of pictures.
+    let span = times.len() as f64 / rate;
+    near("bit_rate", &said["bit_rate"], bytes.len() as f64 * 8.0 / span);
 }
 
 #[test]
