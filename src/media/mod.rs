@@ -8,7 +8,7 @@ mod codecs;
 mod container;
 mod drift;
 mod flac;
-mod flv;
+pub mod flv;
 pub mod frame;
 mod jpeg;
 pub mod matroska;

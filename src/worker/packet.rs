@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ipc::FromWorker,
-    media::{Container, Kind, Scanned, Scanner, mp4::Timeline},
+    media::{Container, Kind, Scanned, Scanner, flv, mp4::Timeline},
 };
 use gstreamer as gst;
 use std::{sync::Arc, time::Duration};
@@ -33,6 +33,7 @@ pub(super) struct Packetizer {
     sound_only: bool,
     blocks: Blocks,
     fragments: Fragments,
+    stamps: flv::Stamps,
     /// For containers whose muxers do not tell where a reader may begin.
     scanner: Scanner,
 }
@@ -49,6 +50,7 @@ impl Packetizer {
             sound_only: false,
             blocks: Blocks::of(container),
             fragments: Fragments::default(),
+            stamps: flv::Stamps::default(),
             scanner: Scanner::new(Some(container)),
         }
     }
@@ -128,7 +130,21 @@ impl Packetizer {
                     }
                 }
             }
-            Container::Ogg | Container::Flv | Container::Mp3 | Container::Aac | Container::Wav => {
+            Container::Flv => {
+                let mut bytes = Vec::new();
+                for buffer in buffers {
+                    let Ok(map) = buffer.map_readable() else { continue };
+                    let from = bytes.len();
+                    bytes.extend_from_slice(&map);
+                    if let (Some(tag), Some(time)) = (bytes.get_mut(from..), buffer.pts())
+                        && !self.stamps.mend(tag, time.into())
+                    {
+                        bytes.truncate(from);
+                    }
+                }
+                self.scan(&bytes, captured);
+            }
+            Container::Ogg | Container::Mp3 | Container::Aac | Container::Wav => {
                 self.scan(&joined(buffers), captured);
             }
             Container::Mp4 => {

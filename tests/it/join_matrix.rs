@@ -5,7 +5,7 @@ use crate::rig::{
     script::{PICTURE, TONE},
     secs, ts,
 };
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 use voyandz::media::{Scanned, Scanner};
 
 /// Joins of one stream with one wish; `ci/joins` asks for more.
@@ -106,7 +106,10 @@ impl Row {
                 let (query, is_complete, _) = wish;
                 let whole = if *is_complete { bytes.clone() } else { [&headers[*maker][..], bytes].concat() };
                 let fault = self.fault(*maker, wish.2, &whole)?;
-                Some(format!("{}{query} after {pause:?}, {} bytes: {fault}", targets[*maker], bytes.len()))
+                let mut kept = tempfile::Builder::new().prefix("voyandz-join-").tempfile().unwrap();
+                kept.write_all(&whole).unwrap();
+                let (_, kept) = kept.keep().unwrap();
+                Some(format!("{}{query} after {pause:?}, kept in {}: {fault}", targets[*maker], kept.display()))
             })
             .collect();
         assert!(faults.is_empty(), "{} of {} joins:\n{}", faults.len(), plan.len(), faults.join("\n"));

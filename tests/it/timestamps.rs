@@ -1,6 +1,10 @@
 //! Row 8 of the faults: clocks of sources that jump, wrap and begin anew. No reader is closed for them.
 
-use crate::rig::{SOON, Server, have, holds_for, media, secs};
+use crate::rig::{
+    SOON, Server, have, holds_for, media,
+    script::{H264, PICTURE, TONE},
+    secs,
+};
 use std::{
     path::Path,
     process::Command,
@@ -163,4 +167,26 @@ fn clocks_that_are_off_add_no_latency_and_no_skew() {
         assert!(longest < 0.13 && times.windows(2).all(|pair| pair[1] > pair[0]), "a step of {longest} s");
     }
     assert_eq!(server.log.count("the clock of the source jumped"), 0, "{}", server.log.text());
+}
+
+#[test]
+fn sound_in_flv_has_times_of_its_own() {
+    if !have("ffprobe") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}, mic: {{pipeline: '{TONE}'}}}}
+        streams: {{both.flv: {{feeds: [cam, mic], video: {H264}, audio: {{codec: aac}}}}}}
+        "
+    ));
+    let bytes = server.get("/both.flv?header=1&keyframe=1").collect(secs(5));
+    let bytes = media::whole(&bytes);
+    for (track, step) in [("a", 1024.0 / 48_000.0), ("v", 0.04)] {
+        let times = media::packet_times(bytes, track);
+        assert!(times.len() > 60, "{track}: {} packets", times.len());
+        let steps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // Times are whole milliseconds.
+        assert!(steps.iter().all(|found| (found - step).abs() < 0.002), "{track}: {steps:?}");
+    }
 }

@@ -45,12 +45,18 @@ impl Browser {
     }
 
     fn start_with(preferences: Value) -> Self {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = command.spawn().unwrap();
-        let said = Log::read(driver.stdout.take().unwrap());
-        let line = said.wait(r"started successfully on port \d+", SOON);
-        let port = line.rsplit("port ").next().unwrap().trim_end_matches('.').to_owned();
+        let (driver, port) = loop {
+            let mut command = Command::new("chromedriver");
+            command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut driver = command.spawn().unwrap();
+            let said = Log::read(driver.stdout.take().unwrap());
+            let line = said.wait(r"started successfully on port \d+|IPv4 port not available", SOON);
+            match line.split_once(" on port ") {
+                Some((_, port)) => break (driver, port.trim_end_matches('.').to_owned()),
+                // It has the kernel choose a port of IPv6, and somebody had that of IPv4: another choice.
+                None => driver.wait().unwrap(),
+            };
+        };
         let profile = tempfile::tempdir().unwrap();
         let flags =
             FLAGS.map(str::to_owned).into_iter().chain([format!("--user-data-dir={}", profile.path().display())]);
