@@ -267,9 +267,15 @@ impl Fragments {
     }
 }
 
+/// The id of a cluster.
+const CLUSTER: u32 = 0x1f43_b675;
+
 /// Puts Matroska blocks together: a cluster's header, a block's header and its payload leave as one piece.
 #[derive(Default)]
 struct Blocks {
+    /// Whether there was a cluster. A stream may begin while its feed runs, between the header of a block and what is in it,
+    /// and from there on nothing would be understood.
+    begun: bool,
     bytes: Vec<u8>,
     /// Up to where elements are known to be whole.
     parsed: usize,
@@ -287,7 +293,12 @@ impl Blocks {
         Self { in_order: container == Container::Webm, ..Self::default() }
     }
 
+    /// Takes a buffer of the muxer, which begins a cluster with one of its own.
     fn push(&mut self, bytes: &[u8], key: bool) {
+        self.begun |= bytes.starts_with(&CLUSTER.to_be_bytes());
+        if !self.begun {
+            return;
+        }
         if self.bytes.is_empty() {
             self.key = key;
         } else {
@@ -298,7 +309,6 @@ impl Blocks {
 
     /// The next whole block and whether it is a join point.
     fn next(&mut self) -> Option<(bool, Vec<u8>)> {
-        const CLUSTER: u32 = 0x1f43_b675;
         const SIMPLE_BLOCK: u32 = 0xa3;
         const BLOCK_GROUP: u32 = 0xa0;
         loop {
@@ -389,6 +399,18 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn who_begins_within_a_block_waits_for_a_cluster() {
+        let cluster = [0x1f, 0x43, 0xb6, 0x75, 0x01, 255, 255, 255, 255, 255, 255, 255];
+        let (head, body) = ([0xa3, 0x84], [1, 0, 0, 0x80]);
+        let mut blocks = Blocks::default();
+        // The content of a block, which says as a size what would be waited for without end.
+        for piece in [&[0x10, 0x01, 0xff, 0xff, 0xff, 0xff, 7][..], &head, &body, &cluster, &head, &body] {
+            blocks.push(piece, false);
+        }
+        assert_eq!(blocks.next(), Some((false, [&cluster[..], &head, &body].concat())));
+    }
+
+    #[test]
     fn a_block_leaves_with_the_cluster_in_front_of_it() {
         let cluster =
             [&[0x1f, 0x43, 0xb6, 0x75, 0x01, 255, 255, 255, 255, 255, 255, 255][..], &[0xe7, 0x81, 7]].concat();
@@ -430,6 +452,7 @@ mod tests {
         #[test]
         fn foreign_bytes_never_panic(bytes: Vec<u8>) {
             let mut blocks = Blocks::of(Container::Webm);
+            blocks.push(&CLUSTER.to_be_bytes(), false);
             blocks.push(&bytes, false);
             while blocks.next().is_some() {}
             has_pictures(&bytes.repeat(20));

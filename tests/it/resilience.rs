@@ -146,7 +146,7 @@ fn crashed_worker_is_replaced_and_nobody_else_notices() {
 
 #[test]
 fn hung_worker_is_replaced_and_nobody_else_notices() {
-    check(Signal::STOP, rounds(20, 50), secs(4));
+    check(Signal::STOP, rounds(10, 50), secs(4));
 }
 
 #[test]
