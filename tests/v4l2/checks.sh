@@ -142,8 +142,11 @@ hdmi() { guest "LD_LIBRARY_PATH=$libraries $(command -v v4l2-ctl) -d /dev/video1
 
 # Whether pictures of this height came to file $1 since it had $3 bytes.
 has_height() {
+    local heights
     tail -c "+$(($3 + 1))" "$1" >"$work/part"
-    ffprobe -v quiet -analyzeduration 1M -select_streams v -show_entries frame=height -of csv=p=0 "$work/part" | grep -qE "^$2,*$"
+    # As a whole: what is read to the first match only may end ffprobe by its pipe, and that counts.
+    heights=$(ffprobe -v quiet -analyzeduration 1M -select_streams v -show_entries frame=height -of csv=p=0 "$work/part") || return 1
+    grep -qE "^$2,*$" <<<"$heights"
 }
 
 # Whether feed $1 is in state $2.
