@@ -2,7 +2,7 @@
 //! exchanged while it runs.
 
 use crate::{
-    config::{self, Config, Source as FeedKind},
+    config::{self, Config, Encoding, Source as FeedKind},
     control::{about::About, configuration, events::Journal, facts::View, health, home, metrics, player, stat},
     feed::{
         pool::Pool,
@@ -26,6 +26,7 @@ use crate::{
 };
 use anyhow::Context;
 use futures_util::FutureExt;
+use indexmap::IndexSet;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -65,25 +66,29 @@ pub struct LaunchFault {
     pub fault: TextFault,
 }
 
-/// Lets a worker parse the gst-launch texts of a configuration.
+/// Lets a worker parse the gst-launch texts of a configuration. Of several for one stream one
+/// that parses is enough where the others only lack what other machines have.
 ///
 /// # Errors
 /// When no worker can be had.
 pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
     let feeds = config.feeds.iter().filter_map(|feed| match &feed.source {
-        FeedKind::Pipeline(text) => Some(("feeds", feed.name.as_str(), TextKind::Feed, text)),
+        FeedKind::Pipeline(text) => Some(("feeds", feed.name.as_str(), TextKind::Feed, std::slice::from_ref(text))),
         _ => None,
     });
     let streams = config.streams.iter().filter_map(|stream| match &stream.encoding {
-        crate::config::Encoding::Pipeline(text) => Some(("streams", stream.name.as_str(), TextKind::Stream, text)),
+        Encoding::Pipeline(texts) => Some(("streams", stream.name.as_str(), TextKind::Stream, texts.as_slice())),
         _ => None,
     });
-    let texts: Vec<_> = feeds.chain(streams).collect();
-    if texts.is_empty() {
+    let pipelines: Vec<_> = feeds.chain(streams).collect();
+    if pipelines.is_empty() {
         return Ok(Vec::new());
     }
+    // Typed keys make the same text for many streams.
+    let texts = pipelines.iter().flat_map(|(_, _, kind, texts)| texts.iter().map(|text| (*kind, text.clone())));
+    let texts: IndexSet<_> = texts.collect();
     let mut worker = Worker::spawn().await.context("cannot start a worker to check the pipelines")?;
-    worker.send(ToWorker::Check(texts.iter().map(|(_, _, kind, text)| (*kind, (*text).clone())).collect()));
+    worker.send(ToWorker::Check(texts.iter().cloned().collect()));
     let answer = tokio::time::timeout(CHECK, async {
         loop {
             match worker.event().await {
@@ -95,11 +100,27 @@ pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
     });
     let faults = answer.await.ok().flatten().context("the worker that checks the pipelines died")?;
     tokio::spawn(worker.end());
-    let located = texts.iter().zip(faults).filter_map(|((section, name, _, _), fault)| {
-        let path = [(*section).to_owned(), (*name).to_owned(), "pipeline".to_owned()];
-        Some(LaunchFault { path, fault: fault? })
+    let fault_of = |kind, text: &String| faults.get(texts.get_index_of(&(kind, text.clone()))?)?.clone();
+    let located = pipelines.iter().flat_map(|(section, name, kind, texts)| {
+        let path = [*section, *name, "pipeline"].map(str::to_owned);
+        let faults = told(texts.iter().map(|text| fault_of(*kind, text)).collect());
+        faults.into_iter().map(move |fault| LaunchFault { path: path.clone(), fault })
     });
     Ok(located.collect())
+}
+
+/// What is told of the texts of one pipeline, of which one is enough: nothing of those that lack what other machines have where
+/// another one is good.
+fn told(found: Vec<Option<TextFault>>) -> Vec<TextFault> {
+    let (texts, one_is_good) = (found.len(), found.iter().any(Option::is_none));
+    let numbered = |(number, fault): (usize, Option<TextFault>)| {
+        let mut fault = fault.filter(|fault| !(one_is_good && fault.is_of_machine))?;
+        if texts > 1 {
+            fault.message = format!("text {number} of {texts}: {}", fault.message);
+        }
+        Some(fault)
+    };
+    (1..).zip(found).filter_map(numbered).collect()
 }
 
 impl App {

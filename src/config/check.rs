@@ -364,7 +364,7 @@ feeds:
         );
         check_stream(
             "feed: cam1, video: loud",
-            "2:34: streams.s.video: expected keys like `codec:`, `bitrate:`, `quality:`, `gop:`, `fps:`, `size:`, `preset:`, `pixel_format:`, found \"loud\"",
+            "2:34: streams.s.video: expected keys like `codec:`, `bitrate:`, `quality:`, `gop:`, `fps:`, `size:`, `encoder:`, `preset:`, `pixel_format:`, found \"loud\"",
         );
         check_stream(
             "feed: cam1, container: raw, video: true",

@@ -21,7 +21,7 @@ pub fn masked(config: &Config) -> Config {
     }
     for stream in &mut config.streams {
         match &mut stream.encoding {
-            Encoding::Pipeline(text) => *text = text_without_secrets(text),
+            Encoding::Pipeline(texts) => texts.iter_mut().for_each(|text| *text = text_without_secrets(text)),
             Encoding::Command(words) => *words = words_without_secrets(words),
             Encoding::Copy => {}
         }

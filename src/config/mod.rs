@@ -3,13 +3,14 @@
 //! [`parse`] and all below it are pure; only [`load`](load()), [`examine`] and [`find`] touch files (`load`, `read`). The
 //! way of a text: YAML (`yaml`) → one tree of all files (`document`) → keys (`raw`) → checks (`check`, `streams`,
 //! `tracks`) → [`Config`]. Before the checks, sets are expanded (`sets`), variables of the environment have their say
-//! (`overrides`), and templates are used (`templates`); typed keys become launch texts (`typed`), and faults get their
-//! place (`places`, `locate`).
+//! (`overrides`), and templates are used (`templates`); typed keys become launch texts (`typed`, `encoders`), and faults get
+//! their place (`places`, `locate`).
 
 mod chains;
 mod check;
 mod checker;
 mod document;
+mod encoders;
 mod fault;
 mod formats;
 mod inputs;
@@ -40,6 +41,7 @@ mod yaml;
 
 pub use check::parse;
 pub(crate) use checker::suggestion;
+pub use encoders::{ENCODERS, Encoder};
 pub use fault::{Fault, Faults, Position};
 pub use formats::passed_on;
 pub use inputs::with_inputs;

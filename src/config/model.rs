@@ -137,8 +137,9 @@ pub enum Serving {
 pub enum Encoding {
     /// Nothing is encoded that is encoded already.
     Copy,
-    /// A gst-launch text between the tracks `video.` and `audio.` and a muxer. Typed keys end up here too.
-    Pipeline(String),
+    /// Gst-launch texts between the tracks `video.` and `audio.` and a muxer, at least one: the first that works on the machine
+    /// is used. Typed keys end up here too.
+    Pipeline(Vec<String>),
     /// A program that writes the stream to its standard output. `{input1}`, `{input2}` … stand for its feeds, in their
     /// order; where they do not occur, its one feed is on standard input.
     Command(Vec<String>),

@@ -107,7 +107,12 @@ fn stream(stream: &Stream) -> raw::Stream {
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
     match &stream.encoding {
         Encoding::Copy => {}
-        Encoding::Pipeline(launch) => keys.pipeline = Some(text(launch)),
+        Encoding::Pipeline(texts) => {
+            keys.pipeline = Some(match texts.as_slice() {
+                [launch] => text(launch),
+                texts => list(texts),
+            });
+        }
         Encoding::Command(words) => keys.command = Some(list(words)),
     }
     keys
@@ -191,7 +196,11 @@ mod tests {
     }
 
     fn any_encoding() -> impl Strategy<Value = Encoding> {
-        prop_oneof![Just(Encoding::Copy), launch().prop_map(Encoding::Pipeline), words().prop_map(Encoding::Command),]
+        prop_oneof![
+            Just(Encoding::Copy),
+            prop::collection::vec(launch(), 1..4).prop_map(Encoding::Pipeline),
+            words().prop_map(Encoding::Command),
+        ]
     }
 
     fn any_config() -> impl Strategy<Value = Config> {

@@ -145,6 +145,7 @@ pub(super) struct Video {
     pub(super) gop: Option<Value>,
     pub(super) fps: Option<Value>,
     pub(super) size: Option<Value>,
+    pub(super) encoder: Option<Value>,
     pub(super) preset: Option<Value>,
     pub(super) pixel_format: Option<Value>,
 }

@@ -127,7 +127,7 @@ fn schema() -> Value {
         "type" => name_of(&["stream", "shot"]),
         "client" => name_of(&["shared", "exclusive"]),
         "container" => name_of(&crate::media::Container::ALL.map(crate::media::Container::name)),
-        "pipeline" => text_or_use(&[]),
+        "pipeline" => json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]}),
         "command" => text_or_use(&["array"]),
         "video" | "audio" => json!({"anyOf": [reference(key), flag()]}),
         "overlay" => reference(key),
@@ -137,6 +137,10 @@ fn schema() -> Value {
     let video = section("`video:`", raw::keys::<raw::Video>(), |key| match key {
         "codec" => name_of(&super::typed::VideoCodec::ALL.map(super::typed::VideoCodec::name)),
         "preset" => name_of(&super::tracks::PRESETS),
+        "encoder" => {
+            let names = super::ENCODERS.iter().map(|encoder| encoder.name);
+            name_of(&["auto", "software"].into_iter().chain(names).collect::<Vec<_>>())
+        }
         _ => scalar(),
     });
     let audio = section("`audio:`", raw::keys::<raw::Audio>(), |key| match key {

@@ -273,7 +273,7 @@ impl Checker {
             return Some(Encoding::Command(words));
         }
         if pipeline.is_some() {
-            return self.pipeline(&path.key("pipeline"), pipeline).map(Encoding::Pipeline);
+            return self.alternatives(&path.key("pipeline"), pipeline).map(Encoding::Pipeline);
         }
         if !has_feed {
             let message = "has no source: expected `feed` or `feeds`, or a `pipeline` or `command` of its own";
@@ -284,7 +284,7 @@ impl Checker {
         }
         let container = container?;
         let (video, audio) = self.tracks(path, container, video, audio, overlay)?;
-        Some(Encoding::Pipeline(typed::launch_text(container, &video, &audio)))
+        Some(Encoding::Pipeline(typed::launch_texts(container, &video, &audio)))
     }
 
     /// No two things may be found under one path.

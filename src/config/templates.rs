@@ -121,6 +121,20 @@ impl Checker {
         self.value(path, Some(Value::String(text)), launch_text)
     }
 
+    /// Gst-launch texts of which the first is used that works on the machine; one may stand for itself.
+    pub(super) fn alternatives(&mut self, path: &Path, value: Option<Value>) -> Option<Vec<String>> {
+        /// More are no help, and all of them are parsed.
+        const MAX: usize = 16;
+        let Some(Value::Sequence(items)) = value else { return self.pipeline(path, value).map(|text| vec![text]) };
+        if !(1..=MAX).contains(&items.len()) {
+            self.note(path, Place::Value, format!("expected 1 to {MAX} gst-launch texts, found {}", items.len()));
+            return None;
+        }
+        let texts: Vec<_> =
+            items.into_iter().enumerate().map(|(index, item)| self.pipeline(&path.index(index), Some(item))).collect();
+        texts.into_iter().collect()
+    }
+
     /// The words of a command, written out or by `use:`.
     pub(super) fn words(&mut self, path: &Path, value: Value) -> Option<Vec<String>> {
         let Value::Mapping(map) = value else { return self.plain_words(path, value) };

@@ -2,26 +2,23 @@
 
 use super::{
     checker::{Checker, Expected, flag, suggestion},
+    encoders::{self, Choice, ENCODERS},
     fault::Path,
     locate::Place,
     raw,
-    typed::{Audio, AudioCodec, Rate, Track, Video, VideoCodec},
+    typed::{Audio, AudioCodec, DEFAULT_VIDEO_BITRATE, Rate, Track, Video, VideoCodec},
     units::{Bitrate, Fps, Size, whole},
 };
 use crate::media::Container;
 use serde_yaml::Value;
 use std::ops::RangeInclusive;
 
-/// Good for 720p at 25 pictures a second.
-const DEFAULT_VIDEO_BITRATE: Bitrate = Bitrate(2_000_000);
 /// Good for stereo with any codec.
 const DEFAULT_AUDIO_BITRATE: Bitrate = Bitrate(128_000);
 /// Of JPEG pictures; screenshots have the same.
 const DEFAULT_QUALITY: u8 = 85;
 /// Two seconds of 25 pictures. A viewer who asks for a keyframe gets one made.
 const DEFAULT_GOP: u32 = 50;
-/// As fast as a stream needs it, and still twice as good as `ultrafast`.
-const DEFAULT_PRESET: &str = "superfast";
 /// Of x264 and x265, fastest first.
 pub(super) const PRESETS: [&str; 10] =
     ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
@@ -156,16 +153,28 @@ impl Checker {
         }
         let fps = self.value(&path.key("fps"), keys.fps, |text| fps(text, codec));
         let format = self.value(&path.key("pixel_format"), keys.pixel_format, |text| pixel_format(text, codec));
-        Some(Video {
+        let encoder = self.value(&path.key("encoder"), keys.encoder, |text| encoder(text, codec));
+        let video = Video {
             codec,
             rate,
             gop: self.value(&path.key("gop"), keys.gop, gop).unwrap_or(DEFAULT_GOP),
             fps,
             size: self.value(&path.key("size"), keys.size, size),
-            preset: self.value(&path.key("preset"), keys.preset, preset).unwrap_or(DEFAULT_PRESET),
+            encoder: encoder.unwrap_or(Choice::Auto),
+            preset: self.value(&path.key("preset"), keys.preset, preset),
             pixel_format: format.or(codec.pixel_formats().first().copied())?,
             overlay: None,
-        })
+        };
+        if let Choice::Only(only) = video.encoder
+            && let Some(key) = only.lacks(&video)
+        {
+            let message = match key {
+                "pixel_format" => format!("{} takes I420 only", only.name),
+                _ => format!("{} has no such key", only.name),
+            };
+            self.note(&path.key(key), Place::Key, message);
+        }
+        Some(video)
     }
 
     fn audio(&mut self, path: &Path, container: Container, keys: raw::Audio) -> Option<Audio> {
@@ -272,6 +281,24 @@ fn size(text: &str) -> Result<Size, Expected> {
 fn preset(text: &str) -> Result<&'static str, Expected> {
     let preset = PRESETS.into_iter().find(|preset| *preset == text);
     preset.ok_or_else(|| Expected::because(listed(&PRESETS), suggestion(text, PRESETS.into_iter())))
+}
+
+fn encoder(text: &str, codec: VideoCodec) -> Result<Choice, Expected> {
+    match text {
+        "auto" => return Ok(Choice::Auto),
+        "software" => return Ok(Choice::Software),
+        _ => {}
+    }
+    if let Some(only) = encoders::of(codec).find(|encoder| encoder.name == text) {
+        return Ok(Choice::Only(only));
+    }
+    let names: Vec<_> =
+        ["auto", "software"].into_iter().chain(encoders::of(codec).map(|encoder| encoder.name)).collect();
+    let why = match ENCODERS.iter().find(|encoder| encoder.name == text) {
+        Some(other) => format!(": it is for {}", other.codec()),
+        None => suggestion(text, names.iter().copied()),
+    };
+    Err(Expected::because(listed(&names), why))
 }
 
 fn pixel_format(text: &str, codec: VideoCodec) -> Result<&'static str, Expected> {

@@ -4,6 +4,7 @@
 //! free source pad. Every combination has run on GStreamer 1.22. What is asked for has been checked before.
 
 use super::{
+    encoders::{self, Choice, Encoder},
     overlay::Overlay,
     units::{Bitrate, Fps, Size},
 };
@@ -45,13 +46,18 @@ pub(super) struct Video {
     pub(super) fps: Option<Fps>,
     /// `None` keeps the feed's.
     pub(super) size: Option<Size>,
-    /// Speed against size; of H.264 and H.265 only.
-    pub(super) preset: &'static str,
+    /// Which encoder makes them.
+    pub(super) encoder: Choice,
+    /// Speed against size, if it is asked for; of x264 and x265 only.
+    pub(super) preset: Option<&'static str>,
     /// GStreamer's name.
     pub(super) pixel_format: &'static str,
     /// What is written into them.
     pub(super) overlay: Option<Overlay>,
 }
+
+/// Good for 720p at 25 pictures a second.
+pub(super) const DEFAULT_VIDEO_BITRATE: Bitrate = Bitrate(2_000_000);
 
 /// What an encoder holds constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,15 +87,37 @@ pub(super) enum Track<T> {
     Encode(T),
 }
 
-/// The launch text of a stream.
-pub(super) fn launch_text(container: Container, video: &Track<Video>, audio: &Track<Audio>) -> String {
+impl Rate {
+    /// The bitrate, also for an encoder that holds no quality.
+    pub(super) fn bitrate(self) -> Bitrate {
+        match self {
+            Self::Bitrate(bitrate) => bitrate,
+            Self::Quality(_) => DEFAULT_VIDEO_BITRATE,
+        }
+    }
+}
+
+/// The launch texts of a stream, of which the first is used that works on the machine: one for each encoder that may make
+/// its pictures.
+pub(super) fn launch_texts(container: Container, video: &Track<Video>, audio: &Track<Audio>) -> Vec<String> {
+    match video {
+        Track::Copy => vec![launch_text(container, &Track::Copy, audio)],
+        Track::Drop => vec![launch_text(container, &Track::Drop, audio)],
+        Track::Encode(video) => encoders::candidates(video)
+            .map(|encoder| launch_text(container, &Track::Encode(video.text(encoder)), audio))
+            .collect(),
+    }
+}
+
+/// With the text that encodes the pictures.
+fn launch_text(container: Container, video: &Track<String>, audio: &Track<Audio>) -> String {
     let Some(muxer) = muxer(container) else {
         return match (container, audio, video) {
             (Container::Aac, audio, _) => format!("{} ! audio/mpeg,stream-format=adts", frames(audio, "aacparse")),
             (Container::Mp3, audio, _) => frames(audio, "mpegaudioparse"),
             (Container::Flac, audio, _) => frames(audio, "flacparse"),
             (Container::Wav, audio, _) => format!("{} ! wavenc", frames(audio, "audioconvert")),
-            (_, _, Track::Encode(video)) => format!("video. ! {}", video.text()),
+            (_, _, Track::Encode(video)) => format!("video. ! {video}"),
             (_, _, Track::Copy | Track::Drop) => "video. ! jpegparse".to_owned(),
         };
     };
@@ -105,7 +133,7 @@ pub(super) fn launch_text(container: Container, video: &Track<Video>, audio: &Tr
         }
         Track::Drop => {}
         Track::Encode(video) => {
-            let _ = write!(text, "video. ! {}{queue} ! {picture} ", video.text());
+            let _ = write!(text, "video. ! {video}{queue} ! {picture} ");
         }
     }
     match audio {
@@ -222,7 +250,7 @@ impl AudioCodec {
 
 impl Video {
     /// From decoded pictures to what the muxer takes.
-    fn text(&self) -> String {
+    fn text(&self, encoder: &Encoder) -> String {
         let mut text = "videoconvertscale".to_owned();
         if self.fps.is_some() {
             // A stream that starts late must not be filled up with pictures since the start of the feed.
@@ -231,7 +259,7 @@ impl Video {
         // JPEG pictures are BT.601 with the full range of luma. A converter of 1.22 only copies what differs in its range
         // alone, and loses the colours of unknown primaries when it is told to mind them: RGB in between is right for all.
         let is_jpeg = self.codec == VideoCodec::Mjpeg;
-        let format = if is_jpeg { "RGB" } else { self.pixel_format };
+        let format = if is_jpeg { "RGB" } else { encoder.pixels(self) };
         let _ = write!(text, " ! video/x-raw,format={format}");
         if let Some(Size { width, height }) = self.size {
             let _ = write!(text, ",width={width},height={height},pixel-aspect-ratio=1/1");
@@ -245,88 +273,9 @@ impl Video {
         if is_jpeg {
             let _ = write!(text, " ! videoconvert ! video/x-raw,format={},colorimetry=1:4:0:1", self.pixel_format);
         }
-        let _ = write!(text, " ! {}", self.encoder());
+        let _ = write!(text, " ! {}", encoder.text(self));
         text
     }
-
-    fn encoder(&self) -> String {
-        let Self { codec, rate, gop, preset, .. } = self;
-        match (codec, rate) {
-            (VideoCodec::H264, rate) => {
-                let rate = match rate {
-                    Rate::Bitrate(bitrate) => format!("bitrate={}", bitrate.kilobits()),
-                    // The bitrate is only a limit here, and this one is none.
-                    Rate::Quality(quality) => {
-                        format!("pass=qual quantizer={} bitrate=100000", quantizer(*quality, 50))
-                    }
-                };
-                // The baseline of what players know, unless the pixels need more.
-                let profile = if self.pixel_format == "I420" { " ! video/x-h264,profile=main" } else { "" };
-                format!(
-                    "x264enc tune=zerolatency speed-preset={preset} {rate} key-int-max={gop} option-string=scenecut=0\
-                     {profile} ! h264parse config-interval=-1"
-                )
-            }
-            (VideoCodec::H265, rate) => {
-                let (rate, option) = match rate {
-                    Rate::Bitrate(bitrate) => (format!(" bitrate={}", bitrate.kilobits()), String::new()),
-                    Rate::Quality(quality) => (String::new(), format!("crf={}:", quantizer(*quality, 51))),
-                };
-                format!(
-                    "x265enc tune=zerolatency speed-preset={preset}{rate} key-int-max={gop} \
-                     option-string={option}scenecut=0:open-gop=0 ! h265parse config-interval=-1"
-                )
-            }
-            (VideoCodec::Vp8, rate) => {
-                format!("vp8enc deadline=1 cpu-used=8 threads=4 keyframe-max-dist={gop} {}", vpx_rate(*rate))
-            }
-            (VideoCodec::Vp9, rate) => format!(
-                "vp9enc deadline=1 cpu-used=8 lag-in-frames=0 row-mt=true keyframe-max-dist={gop} {} ! vp9parse",
-                vpx_rate(*rate)
-            ),
-            (VideoCodec::Av1, rate) => {
-                let rate = match rate {
-                    Rate::Bitrate(bitrate) => format!("target-bitrate={}", bitrate.kilobits()),
-                    Rate::Quality(quality) => {
-                        let level = quantizer(*quality, 63);
-                        format!("end-usage=q min-quantizer={level} max-quantizer={level}")
-                    }
-                };
-                format!(
-                    "av1enc usage-profile=realtime cpu-used=8 lag-in-frames=0 row-mt=true keyframe-max-dist={gop} \
-                     {rate} ! av1parse"
-                )
-            }
-            (VideoCodec::Mpeg2, rate) => {
-                let rate = match rate {
-                    Rate::Bitrate(bitrate) => format!("bitrate={}", bitrate.kilobits()),
-                    Rate::Quality(quality) => format!("quantisation={}", quantizer(*quality, 31)),
-                };
-                format!(
-                    "mpeg2enc format=3 {rate} min-gop-size={gop} max-gop-size={gop} b-per-refframe=0 closed-gop=true \
-                     ! mpegvideoparse"
-                )
-            }
-            (VideoCodec::Mjpeg, Rate::Quality(quality)) => format!("jpegenc quality={quality}"),
-            (VideoCodec::Mjpeg, Rate::Bitrate(_)) => "jpegenc".to_owned(),
-        }
-    }
-}
-
-/// Rate control of vp8enc and vp9enc.
-fn vpx_rate(rate: Rate) -> String {
-    match rate {
-        Rate::Bitrate(bitrate) => format!("end-usage=cbr target-bitrate={}", bitrate.0),
-        Rate::Quality(quality) => {
-            let level = quantizer(quality, 63);
-            format!("min-quantizer={level} max-quantizer={level}")
-        }
-    }
-}
-
-/// Quality 100 is the quantizer 1, quality 1 the coarsest. Quantizer 0 is lossless, which the usual profiles forbid.
-fn quantizer(quality: u8, coarsest: u32) -> u32 {
-    1 + (100 - u32::from(quality.min(100))) * (coarsest - 1) / 99
 }
 
 impl Audio {
@@ -371,11 +320,15 @@ mod tests {
     use super::*;
     use crate::config::{Encoding, parse};
 
+    /// The text for the first encoder in software.
     fn text_of(name: &str, keys: &str) -> String {
         let text = format!("feeds: {{cam: {{command: cat}}}}\nstreams: {{{name}: {{feed: cam, {keys}}}}}");
         let config = parse(&text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
         match &config.streams[0].encoding {
-            Encoding::Pipeline(text) => text.clone(),
+            Encoding::Pipeline(texts) => {
+                let is_soft = |text: &&String| !text.contains("format=NV12");
+                texts.iter().find(is_soft).unwrap().clone()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -447,13 +400,6 @@ mod tests {
                     video/x-raw,format=I420,colorimetry=1:4:0:1 ! jpegenc quality=85";
         check("a.mjpeg", "video: true", text);
         check("a.mjpeg", "audio: false", text);
-    }
-
-    #[test]
-    fn quality_has_the_whole_range_of_a_quantizer() {
-        assert_eq!(quantizer(100, 51), 1);
-        assert_eq!(quantizer(1, 51), 51);
-        assert_eq!(quantizer(60, 51), 21);
     }
 
     #[test]

@@ -332,7 +332,7 @@ impl Stream {
     ) -> Self {
         let (encoding, source) = match &config.encoding {
             Encoding::Copy => ("copy", None),
-            Encoding::Pipeline(text) => ("pipeline", Some(text.clone())),
+            Encoding::Pipeline(texts) => ("pipeline", Some(texts.join("\n"))),
             Encoding::Command(words) => ("command", Some(shell_words::join(words))),
         };
         Self {

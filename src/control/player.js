@@ -238,10 +238,12 @@ function typeOf(container, bytes) {
 function follow(player) {
   const { buffered } = player;
   if (!buffered.length) return undefined;
-  const [begin, end] = [buffered.start(0), buffered.end(buffered.length - 1)];
+  // What is in front of a gap, as the death of a worker makes one, is over.
+  const [begin, end] = [buffered.start(buffered.length - 1), buffered.end(buffered.length - 1)];
   const behind = end - player.currentTime;
+  const stopped = player.paused && player.played.length > 0;
   // Also before it plays: a stream that runs does not begin at 0.
-  if (player.currentTime < begin || (behind > LOST && !player.paused)) player.currentTime = Math.max(end - CALM, begin);
+  if (player.currentTime < begin || (behind > LOST && !stopped)) player.currentTime = Math.max(end - CALM, begin);
   else if (behind > HURRIED) player.playbackRate = HURRY;
   else if (behind < CALM) player.playbackRate = 1;
   return end - player.currentTime;
@@ -355,6 +357,7 @@ async function showMedia() {
   };
   const isLive = "MediaSource" in window && (container in CODECS || container in FRAMES);
   player.addEventListener("canplay", () => {
+    if (player.src.startsWith("blob:")) follow(player);
     player.play().catch(() => say("Press play to listen."));
   }, { once: true });
   setInterval(() => {

@@ -2,6 +2,7 @@
 
 use super::report::Finding;
 use crate::{
+    config::ENCODERS,
     feed::worker::Worker,
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
 };
@@ -37,37 +38,16 @@ const ELEMENTS: &[(&str, &str, bool)] = &[
 /// An encoder: its element, its codec, whether it runs on special hardware.
 type Encoder = (&'static str, &'static str, bool);
 
-const OF_PICTURES: &[Encoder] = &[
-    ("x264enc", "H.264", false),
-    ("openh264enc", "H.264", false),
-    ("vah264enc", "H.264", true),
-    ("vaapih264enc", "H.264", true),
-    ("nvh264enc", "H.264", true),
-    ("qsvh264enc", "H.264", true),
-    ("v4l2h264enc", "H.264", true),
-    ("x265enc", "H.265", false),
-    ("vah265enc", "H.265", true),
-    ("vaapih265enc", "H.265", true),
-    ("nvh265enc", "H.265", true),
-    ("qsvh265enc", "H.265", true),
-    ("vp8enc", "VP8", false),
-    ("vp9enc", "VP9", false),
-    ("vavp9enc", "VP9", true),
-    ("av1enc", "AV1", false),
-    ("svtav1enc", "AV1", false),
-    ("vaav1enc", "AV1", true),
-    ("nvav1enc", "AV1", true),
-];
 const PICTURES: &str = "videotestsrc num-buffers=3 ! video/x-raw,width=320,height=240,framerate=30/1 ! videoconvert ! ";
 
 const OF_SOUND: &[Encoder] = &[
-    ("avenc_aac", "AAC", false),
-    ("fdkaacenc", "AAC", false),
-    ("voaacenc", "AAC", false),
-    ("opusenc", "Opus", false),
-    ("lamemp3enc", "MP3", false),
-    ("vorbisenc", "Vorbis", false),
-    ("flacenc", "FLAC", false),
+    ("avenc_aac", "aac", false),
+    ("fdkaacenc", "aac", false),
+    ("voaacenc", "aac", false),
+    ("opusenc", "opus", false),
+    ("lamemp3enc", "mp3", false),
+    ("vorbisenc", "vorbis", false),
+    ("flacenc", "flac", false),
 ];
 const SOUND: &str = "audiotestsrc num-buffers=5 ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! ";
 
@@ -85,8 +65,9 @@ pub(super) async fn elements(worker: &mut Worker) -> Vec<Finding> {
 
 /// Which encoders are there, and whether they work: hardware is told by its driver only when it is used.
 pub(super) async fn encoders(worker: &mut Worker) -> Vec<Finding> {
-    let pictures = OF_PICTURES.iter().map(|encoder| (encoder, PICTURES));
-    let all: Vec<(&Encoder, &str)> = pictures.chain(OF_SOUND.iter().map(|encoder| (encoder, SOUND))).collect();
+    let pictures = ENCODERS.iter().map(|encoder| (encoder.name, encoder.codec(), encoder.is_hardware()));
+    let sound = OF_SOUND.iter().map(|encoder| (*encoder, SOUND));
+    let all: Vec<(Encoder, &str)> = pictures.map(|encoder| (encoder, PICTURES)).chain(sound).collect();
     let names: Vec<&str> = all.iter().map(|((name, ..), _)| *name).collect();
     let Some(faults) = missing(worker, &names).await else { return vec![gone()] };
     let present = all.iter().zip(&faults).filter(|(_, fault)| fault.is_none());
@@ -97,11 +78,11 @@ pub(super) async fn encoders(worker: &mut Worker) -> Vec<Finding> {
     });
     let Some(tried) = tried.await else { return vec![gone()] };
     let mut tried = tried.into_iter();
-    let finding = |((name, codec, hardware), fault): (&Encoder, Option<String>)| {
-        let what = format!("{codec} in {}", if *hardware { "hardware" } else { "software" });
+    let finding = |((name, codec, hardware), fault): (Encoder, Option<String>)| {
+        let what = format!("{codec} in {}", if hardware { "hardware" } else { "software" });
         match fault {
             // Few machines have any of them; where there is one, the others are no news.
-            Some(_) if *hardware => None,
+            Some(_) if hardware => None,
             Some(fault) => Some(Finding::absent(name, &what, &fault)),
             None => Some(match tried.next().flatten() {
                 None => Finding::good(name, &what),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     ipc::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, Rendition, ToWorker,
+        Trial,
     },
     stream::{FanOut, SharedWriter},
     sys::usage,
@@ -128,6 +129,8 @@ impl Group {
             memory_max: setup.memory_max,
             keyframes: BTreeMap::new(),
             captions: BTreeMap::new(),
+            trials: BTreeMap::new(),
+            passed_over: BTreeMap::new(),
             requests: requests.downgrade(),
             pool,
             stop,
@@ -206,6 +209,10 @@ struct Task {
     keyframes: BTreeMap<u32, AbortOnDropHandle<()>>,
     /// What the pictures of feeds say.
     captions: BTreeMap<u32, String>,
+    /// The text of each stream that is on trial now.
+    trials: BTreeMap<u32, usize>,
+    /// How many of the first texts of each stream turned out not to work here.
+    passed_over: BTreeMap<u32, usize>,
     requests: mpsc::WeakSender<Request>,
     pool: Pool,
     stop: CancellationToken,
@@ -260,6 +267,9 @@ impl Task {
                         }
                     }
                     self.feed_stream(stream);
+                    if let Some(&texts) = self.passed_over.get(&stream) {
+                        self.send(ToWorker::PassOver { stream, texts });
+                    }
                 }
                 let pid = self.link.as_ref().map(|link| link.worker.pid());
                 tracing::debug!(name = self.item_name(item), group = self.name, pid, "runs in a worker");
@@ -305,6 +315,8 @@ impl Task {
         self.name = name;
         self.memory_max = memory_max;
         if plan != self.plan {
+            let now = &self.plan.streams;
+            self.passed_over.retain(|stream, _| plan.streams.get(stream) == now.get(stream));
             self.plan = plan;
             self.send(ToWorker::Plan(self.plan.clone()));
         }
@@ -405,6 +417,14 @@ impl Task {
                     running.flow.send_replace(Flow::Stalled(text));
                 }
             }
+            FromWorker::Trial { stream, text, outcome } => {
+                self.trials.remove(&stream);
+                match outcome {
+                    Trial::Begun => drop(self.trials.insert(stream, text)),
+                    Trial::Passed => {}
+                    Trial::Failed => drop(self.passed_over.insert(stream, text + 1)),
+                }
+            }
             FromWorker::Ended { item, why } => self.ended(item, why),
             FromWorker::Tracks { item, tracks } => {
                 let name = self.item_name(item);
@@ -434,6 +454,9 @@ impl Task {
     }
 
     fn ended(&mut self, item: Item, why: Ended) {
+        if let Item::Stream(stream) = item {
+            self.trials.remove(&stream);
+        }
         if let Some(running) = self.running.remove(&item) {
             let _ = running.ended.send(why);
             self.unfeed();
@@ -495,6 +518,7 @@ impl Task {
         let stuck = self.running.values().any(|running| running.gone_by.is_some_and(|by| now > by));
         if silent || stuck {
             let reason = if silent { "hung: it said nothing for 2.5 s" } else { "did not stop an item within 2 s" };
+            self.blame_trials(reason);
             self.replace(reason).await;
             return;
         }
@@ -521,6 +545,7 @@ impl Task {
         drop((link._media, link.feeding));
         let how = link.worker.reap().await;
         tracing::error!(group = self.name, pid, how, "worker died");
+        self.blame_trials(&how);
         self.end_all(&format!("its worker {how}"));
     }
 
@@ -533,12 +558,23 @@ impl Task {
         self.end_all(&format!("its worker {reason}"));
     }
 
+    /// A worker that ends while a text is tried ended of it: that encoder has had its chance.
+    fn blame_trials(&mut self, how: &str) {
+        for (stream, text) in std::mem::take(&mut self.trials) {
+            let name = self.item_name(Item::Stream(stream));
+            let texts = self.plan.streams.get(&stream).map_or(0, |plan| plan.encoding.texts());
+            tracing::warn!(name, "text {} of {texts} does not work here: the worker {how} when it was tried", text + 1);
+            self.passed_over.insert(stream, text + 1);
+        }
+    }
+
     /// Nothing of the group runs any more.
     fn end_all(&mut self, reason: &str) {
         for (_, running) in self.running.drain() {
             let stopped = running.gone_by.is_some();
             let _ = running.ended.send(if stopped { Ended::Stopped } else { Ended::Failed(reason.to_owned()) });
         }
+        self.trials.clear();
         self.pictures.fail_all(reason);
     }
 }

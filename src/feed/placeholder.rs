@@ -255,7 +255,7 @@ fn escaped(text: &str) -> String {
 fn launch(shows: &Placeholder, encoding: &ipc::Encoding, tracks: &[Track]) -> String {
     let wants = |kind: TrackKind| match encoding {
         _ if !tracks.is_empty() => tracks.iter().any(|track| track.kind == kind),
-        ipc::Encoding::Launch(text) => text.contains(&format!("{}.", kind.word())),
+        ipc::Encoding::Launch(texts) => texts.iter().any(|text| text.contains(&format!("{}.", kind.word()))),
         ipc::Encoding::Copy => kind == TrackKind::Video,
     };
     let known = |kind: TrackKind, field: &str| tracks.iter().find(|track| track.kind == kind)?.field(field);
@@ -329,7 +329,8 @@ mod tests {
             track(TrackKind::Video, "video/x-raw, width=(int)1280, height=720, framerate=(fraction)30000/1001"),
             track(TrackKind::Audio, "audio/x-raw, rate=(int)44100, channels=(int)1, layout=(string)interleaved"),
         ];
-        let both = ipc::Encoding::Launch("video. ! x264enc ! mux. audio. ! avenc_aac ! mux. mpegtsmux name=mux".into());
+        let text = "video. ! x264enc ! mux. audio. ! avenc_aac ! mux. mpegtsmux name=mux";
+        let both = ipc::Encoding::Launch(vec![text.to_owned()]);
         let card = launch(&Placeholder::Reason, &both, &known);
         for part in ["width=1280,height=720,", "framerate=30000/1001 ", "rate=44100,channels=1 "] {
             assert!(card.contains(part), "{part} in {card}");

@@ -337,8 +337,8 @@ impl<'a> Builder<'a> {
         }
         let placed = match (&stream.encoding, stream.feeds.as_slice()) {
             (Encoding::Copy, feeds) => self.worker_stream(group, id, feeds, ipc::Encoding::Copy, stream.container),
-            (Encoding::Pipeline(text), feeds) => {
-                self.worker_stream(group, id, feeds, ipc::Encoding::Launch(text.clone()), stream.container)
+            (Encoding::Pipeline(texts), feeds) => {
+                self.worker_stream(group, id, feeds, ipc::Encoding::Launch(texts.clone()), stream.container)
             }
             (Encoding::Command(argv), feeds) => {
                 let wiring = self.wiring(&id, argv, feeds);
@@ -392,7 +392,7 @@ impl<'a> Builder<'a> {
         let tap = UnitId::Tap(feed.clone());
         if !self.layout.units.contains_key(&tap) {
             let group = self.group_of(&UnitId::Feed(feed.clone()));
-            let encoding = ipc::Encoding::Launch(TAP.to_owned());
+            let encoding = ipc::Encoding::Launch(vec![TAP.to_owned()]);
             self.worker_stream(group, tap.clone(), std::slice::from_ref(feed), encoding, Container::Mkv);
         }
         tap

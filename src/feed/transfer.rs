@@ -20,8 +20,9 @@ use tokio::{
 
 /// Picture requests that may be under way in one group.
 const PICTURES: usize = 16;
-/// Room for media from a worker; grows to the largest packet.
-const READ_SIZE: usize = 256 << 10;
+/// Room for media from a worker; grows to the largest packet. Of more than 128 KiB the allocator makes a mapping of its own, and the
+/// kernel would clear the pages of each.
+const READ_SIZE: usize = 120 << 10;
 
 /// A still picture as a worker made it.
 #[derive(Debug)]

@@ -64,8 +64,18 @@ pub struct StreamPlan {
 pub enum Encoding {
     /// Encoded tracks go into the container as they are; raw ones are encoded with the container's usual codec.
     Copy,
-    /// A gst-launch text that reads `video.` and `audio.` and ends in one free source pad.
-    Launch(String),
+    /// Gst-launch texts that read `video.` and `audio.` and end in one free source pad. The first that works is used.
+    Launch(Vec<String>),
+}
+
+impl Encoding {
+    /// How many texts there are to try.
+    pub fn texts(&self) -> usize {
+        match self {
+            Self::Copy => 0,
+            Self::Launch(texts) => texts.len(),
+        }
+    }
 }
 
 /// Something in a plan that can be started and stopped by itself.
@@ -99,6 +109,13 @@ pub enum ToWorker {
         /// Which one.
         item: Item,
     },
+    /// The first so many texts of this stream do not work here; sent before its `Start`.
+    PassOver {
+        /// Number in [`Plan::streams`].
+        stream: u32,
+        /// How many; fewer than there are.
+        texts: usize,
+    },
     /// The next video frame of this stream should be an intra-frame. The server limits the rate.
     ForceKeyframe {
         /// Number in [`Plan::streams`].
@@ -118,7 +135,7 @@ pub enum ToWorker {
 }
 
 /// What a launch text is for, which decides the names that it may refer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextKind {
     /// The text of a feed.
@@ -177,6 +194,15 @@ pub enum FromWorker {
         /// Which track, and for how long.
         text: String,
     },
+    /// How one of several texts of a stream does that has not shown yet that it works.
+    Trial {
+        /// Number in [`Plan::streams`].
+        stream: u32,
+        /// Which of its texts, from 0.
+        text: usize,
+        /// How it does.
+        outcome: Trial,
+    },
     /// The item runs no more.
     Ended {
         /// Which one.
@@ -209,6 +235,18 @@ pub enum FromWorker {
     },
 }
 
+/// How a text does that is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// It is about to run. A worker that dies now died of it.
+    Begun,
+    /// It made a packet.
+    Passed,
+    /// It does not work here; the next one is tried.
+    Failed,
+}
+
 /// Why an item ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -235,6 +273,8 @@ pub struct TextFault {
     pub message: String,
     /// Where in the text, in bytes, when that is known: the start of the word at fault.
     pub at: Option<usize>,
+    /// The machine lacks an element, or has one that lacks a property or value: the text may be good elsewhere.
+    pub is_of_machine: bool,
 }
 
 /// Why there is no picture.

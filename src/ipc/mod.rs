@@ -11,13 +11,13 @@ mod rendition;
 pub use frame::{Frame, FrameKind};
 pub use message::{
     Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StreamPlan,
-    TextFault, TextKind, ToWorker, Track, TrackKind,
+    TextFault, TextKind, ToWorker, Track, TrackKind, Trial,
 };
 pub use rendition::{PictureFormat, Pixels, Rendition};
 
 /// Version of the protocol. Server and worker are one binary; the check guards against a binary that
 /// was replaced on disk while the server ran.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Descriptor that a worker inherits its control socket as.
 pub const CONTROL_FD: i32 = 0;

@@ -172,6 +172,10 @@ mod tests {
         check(include_bytes!("../../tests/data/h264-aac.mkv"), Some("avc1.42c00b, mp4a.40.2"));
         check(include_bytes!("../../tests/data/vp8-opus-gst.webm"), Some("vp8, opus"));
         check(include_bytes!("../../tests/data/opus-live.webm"), Some("opus"));
+        check(include_bytes!("../../tests/data/vp9-opus.webm"), Some("vp9, opus"));
+        check(include_bytes!("../../tests/data/vp9.mp4"), Some("vp09.00.10.08"));
+        check(include_bytes!("../../tests/data/av1-opus.mkv"), Some("av01.0.00M.08, opus"));
+        check(include_bytes!("../../tests/data/av1.mp4"), Some("av01.0.00M.08"));
         check(include_bytes!("../../tests/data/h264-aac.flv"), Some("avc1.42c00b, mp4a.40.2"));
         check(include_bytes!("../../tests/data/h264-gst.flv"), Some("avc1.f4000b"));
         check(include_bytes!("../../tests/data/opus.ogg"), Some("opus"));
@@ -188,6 +192,8 @@ mod tests {
                 include_bytes!("../../tests/data/h264-aac.mkv"),
                 include_bytes!("../../tests/data/h264-aac.flv"),
                 include_bytes!("../../tests/data/theora-vorbis-gst.ogg"),
+                include_bytes!("../../tests/data/av1.mp4"),
+                include_bytes!("../../tests/data/vp9-opus.webm"),
             ]),
             at in 0usize..2000,
             byte: u8,

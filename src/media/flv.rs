@@ -94,14 +94,19 @@ pub struct Stamps {
 
 impl Stamps {
     /// Gives a tag its own time again: `presentation` is that of its media. What is no whole picture or sound is left alone.
-    /// `false` when its time is before that of the first tag: it is to be left out.
-    pub fn mend(&mut self, tag: &mut [u8], presentation: Duration) -> bool {
+    /// `false` when it is to be left out: its time is before that of the first tag, or it says once more what the header said,
+    /// which readers take for text.
+    pub fn mend(&mut self, tag: &mut [u8], presentation: Option<Duration>) -> bool {
         if Flv::measure(tag) != Measure::Unit(tag.len()) {
             return true;
         }
         let Some(([kind, _, _, _, low @ .., high, _, _, _], content)) = tag.split_first_chunk_mut::<TAG_HEAD>() else {
             return true;
         };
+        if *kind == SCRIPT && self.begin.is_some() && content.starts_with(b"\x02\0\x0aonMetaData") {
+            return false;
+        }
+        let Some(presentation) = presentation else { return true };
         // How much later than its time it is shown.
         let offset = match (*kind, &*content) {
             (VIDEO, [first, 1, a, b, c, ..]) if first & 0x8f == 7 => {
@@ -200,7 +205,7 @@ mod tests {
         let mut stamps = Stamps::default();
         #[track_caller]
         fn check(stamps: &mut Stamps, presentation: u64, mut before: Vec<u8>, after: Vec<u8>) {
-            assert!(stamps.mend(&mut before, Duration::from_millis(presentation)));
+            assert!(stamps.mend(&mut before, Some(Duration::from_millis(presentation))));
             assert_eq!(before, after);
         }
         let (picture, sound) = (|time| tag(9, time, &[0x27, 1, 0, 0, 0, 9]), |time| tag(8, time, &[0xaf, 1, 9]));
@@ -213,10 +218,19 @@ mod tests {
         check(&mut stamps, 70_000_040 - 3363, late.clone(), late);
         let mut stamps = Stamps::default();
         check(&mut stamps, 1000, picture(0), picture(0));
-        assert!(!stamps.mend(&mut sound(0), Duration::from_millis(980)));
+        assert!(!stamps.mend(&mut sound(0), Some(Duration::from_millis(980))));
         check(&mut stamps, 1001, sound(0), sound(0));
         let odd = vec![8, 0, 0, 9, 1];
         check(&mut stamps, 980, odd.clone(), odd);
+    }
+
+    #[test]
+    fn what_the_header_said_is_not_said_again() {
+        let mut stamps = Stamps::default();
+        let (facts, other) = (tag(18, 0, b"\x02\0\x0aonMetaData\x08"), tag(18, 0, b"\x02\0\x0aonCuePoint\x08"));
+        let mut mend = |mut tag: Vec<u8>, time: Option<u64>| stamps.mend(&mut tag, time.map(Duration::from_millis));
+        assert!(mend(facts.clone(), None) && mend(tag(9, 0, &[0x17, 1, 0, 0, 0, 9]), Some(1000)));
+        assert!(!mend(facts.clone(), Some(1040)) && !mend(facts, None) && mend(other, Some(1040)));
     }
 
     #[test]
@@ -226,6 +240,19 @@ mod tests {
             assert_eq!((found.container, found.headers.len(), found.joins.len()), (Some(Container::Flv), 1, joins));
             assert!(found.joined() == capture && found.headers[0].0 == 0);
             assert!(found.joins.iter().all(|&at| found.media[at] == 9 && found.media[at + 11] == 0x17));
+        }
+    }
+
+    #[test]
+    fn a_header_behind_garbage_is_believed_by_the_whole_tag_behind_it() {
+        let first = tag(18, 0, &[7; 80]);
+        let mut damaged = first.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        for (first, is_believed) in [(first, true), (damaged, false)] {
+            let bytes = [b"garbage", &PLAIN[..13], &first, &PLAIN[13..]].concat();
+            let whole = Scan::of(Some(Container::Flv), &bytes, &[usize::MAX]);
+            assert_eq!(whole.headers.len(), usize::from(is_believed));
+            assert!(Scan::of(Some(Container::Flv), &bytes, &[35]) == whole);
         }
     }
 

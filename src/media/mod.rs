@@ -4,6 +4,7 @@
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
 mod audio;
+mod bits;
 mod codecs;
 mod container;
 mod drift;
@@ -17,6 +18,7 @@ pub mod multipart;
 mod ogg;
 mod pace;
 mod packet;
+mod sample;
 mod scanner;
 mod sniff;
 #[cfg(test)]
@@ -31,5 +33,6 @@ pub use container::Container;
 pub use drift::Drift;
 pub use pace::Pace;
 pub use packet::{Kind, Packet, PacketBuf};
+pub use sample::Sample;
 pub use scanner::{Scanned, Scanner};
 pub use sniff::{MAX_SNIFFED, Sniffed, sniff};

@@ -29,6 +29,8 @@ pub struct Packet {
     pub kind: Kind,
     /// The timeline jumped between the previous packet and this one.
     pub discontinuity: bool,
+    /// What whoever begins here needs between the header and this.
+    pub lead: Option<Bytes>,
     /// When the media in it was captured, on the monotonic clock of this machine; `None` when unknown.
     pub captured: Option<Duration>,
     /// When the media in it came to us, on the same clock: out of a muxer, or off a command; `None` for what is no media.
@@ -140,7 +142,14 @@ impl PacketBuf {
             }
             end.copy_from_slice(b"\r\n");
         }
-        Packet { chunk: self.bytes.freeze(), kind, discontinuity: false, captured: None, entered: self.entered }
+        Packet {
+            chunk: self.bytes.freeze(),
+            kind,
+            discontinuity: false,
+            lead: None,
+            captured: None,
+            entered: self.entered,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Container;
 use super::audio::{Adts, Mp3};
 use super::matroska::doc_type;
-use super::ts::{PACKET, SYNC, sniff_stamped};
+use super::ts::{PACKET, SYNC, Wrapping};
 use super::units::{Format, Measure};
 
 /// What [`sniff`] found.
@@ -61,7 +61,7 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
     };
-    let sniffed = if sniffed == Sniffed::Unknown { sniff_stamped(bytes) } else { sniffed };
+    let sniffed = if sniffed == Sniffed::Unknown { Wrapping::sniff(bytes) } else { sniffed };
     match sniffed {
         Sniffed::Undecided if ended || bytes.len() >= MAX_SNIFFED => Sniffed::Unknown,
         sniffed => sniffed,
@@ -134,7 +134,9 @@ mod tests {
         both(&ts, is(Container::Ts));
         check(&ts[..188], Sniffed::Undecided, Sniffed::Is(Container::Ts));
         check(&ts[..100], Sniffed::Undecided, Sniffed::Unknown);
-        both(&[&ts[..188], b"x"].concat(), (Sniffed::Unknown, Sniffed::Unknown));
+        check(&[&ts[..188], b"x"].concat(), Sniffed::Undecided, Sniffed::Unknown);
+        both(&[&ts[..188], &[b'x'; 17]].concat(), (Sniffed::Unknown, Sniffed::Unknown));
+        both(&[&ts[..188], &[0; 16], &ts[..188], &[1; 16], b"G"].concat(), is(Container::Ts));
         both(b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm", is(Container::Webm));
         both(b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska", is(Container::Mkv));
         check(b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matro", Sniffed::Undecided, Sniffed::Unknown);

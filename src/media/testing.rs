@@ -10,6 +10,8 @@ pub(super) struct Scan {
     pub(super) headers: Vec<(usize, Vec<u8>)>,
     /// Where in the media bytes the join points are.
     pub(super) joins: Vec<usize>,
+    /// What readers need in front, who begin there in the media bytes.
+    pub(super) leads: Vec<(usize, Vec<u8>)>,
     pub(super) media: Vec<u8>,
 }
 
@@ -31,6 +33,7 @@ impl Scan {
             match found {
                 Scanned::Container(container) => assert_eq!(scan.container.replace(container), None),
                 Scanned::Header(header) => scan.headers.push((scan.media.len(), header.to_vec())),
+                Scanned::Lead(lead) => scan.leads.push((scan.media.len(), lead.to_vec())),
                 Scanned::Packet { kind, payload } => {
                     assert!(scan.container.is_some() && !payload.is_empty());
                     if kind == Kind::Keyframe {

@@ -90,6 +90,8 @@ impl<F: Format> Scan<F> {
                                 continue;
                             }
                             Measure::More if !ended => break,
+                            // Only when it is whole it can be told for sure.
+                            Measure::Unit(length) if !ended && after.len() < length => break,
                             Measure::More | Measure::Unit(_) => self.lost = false,
                         }
                     }

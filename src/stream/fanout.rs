@@ -2,6 +2,7 @@
 
 use super::{
     meter::{Meter, Reading},
+    news::News,
     ring::{Cursor, Delivery, Entry, Join, NewestGroup, Ring},
 };
 use crate::media::{Container, Packet, codecs};
@@ -81,6 +82,11 @@ impl FanOut {
     /// Whether each join point is a whole picture in one packet, see [`Reader::reduce`].
     pub fn set_whole(&self, whole: bool) {
         self.state().ring.set_whole(whole);
+    }
+
+    /// See [`Ring::set_loose`].
+    pub fn set_loose(&self, loose: bool) {
+        self.state().ring.set_loose(loose);
     }
 
     /// Appends a packet and wakes the readers that wait. Never waits for a reader.
@@ -176,6 +182,13 @@ impl FanOut {
         self.state().version
     }
 
+    /// Replaces `news` by what came behind it; returns the state of the ring at that moment.
+    pub fn next_news(&self, news: &mut News) -> Version {
+        let state = self.state();
+        state.ring.next_news(news);
+        state.version
+    }
+
     /// Wakes `waker` once when the ring is no longer as it was at `seen`; `false` when that is so already.
     pub fn wake_after(&self, seen: Version, waker: &Waker) -> bool {
         let mut state = self.state();
@@ -252,6 +265,11 @@ impl Reader {
     /// The stream that is read.
     pub fn fanout(&self) -> &FanOut {
         &self.fanout
+    }
+
+    /// Whether `news`, which is of the stream that is read, is all that comes next; it counts as read then.
+    pub fn take_news(&mut self, news: &News) -> bool {
+        self.cursor.take_news(news)
     }
 
     /// What comes next if it is there already; for readers that are woken by [`FanOut::wake_after`].

@@ -6,6 +6,7 @@
 mod audience;
 mod fanout;
 mod meter;
+mod news;
 mod ring;
 mod shared;
 mod stamina;
@@ -14,6 +15,7 @@ mod writer;
 pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
 pub use fanout::{FanOut, Reader, Version};
 pub use meter::Reading;
+pub use news::News;
 pub use ring::{Delivery, Entry, Join, NewestGroup};
 pub use shared::SharedWriter;
 pub use stamina::{Stamina, Step};

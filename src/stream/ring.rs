@@ -1,5 +1,10 @@
-//! The bounded ring of one stream and a reader's place in it. Pure: time comes in as a value.
+//! The bounded ring of one stream. Pure: time comes in as a value.
 
+mod cursor;
+
+pub use cursor::{Cursor, Delivery, Entry, Join};
+
+use super::news::{self, News};
 use crate::media::{Kind, Packet};
 use bytes::Bytes;
 use std::{
@@ -13,43 +18,6 @@ const MAX_AGE: Duration = Duration::from_secs(4);
 const MAX_BYTES: usize = 32 << 20;
 /// Most packets in a ring: ten seconds of a container that is cut into very small pieces.
 const MAX_PACKETS: usize = 16_384;
-/// How long a reader that asked our encoder for a keyframe waits before it takes the newest one there is.
-const FORCED_WITHIN: Duration = Duration::from_millis(500);
-
-/// Where a new reader begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Join {
-    /// With the next packet, whatever it is.
-    Live,
-    /// With an intra-frame at once: the newest one in the ring, or the next one when there is none.
-    Keyframe,
-    /// With an intra-frame that an encoder has just been asked for; after 500 ms with the newest there is.
-    Forced,
-    /// With the next intra-frame to come.
-    NextKeyframe,
-}
-
-/// How a reader enters a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it begins.
-    pub join: Join,
-    /// Whether the container's header comes first.
-    pub header: bool,
-}
-
-/// What a reader gets next.
-#[derive(Debug)]
-pub enum Delivery {
-    /// The container's header, or the notice that precedes data after a loss: bytes that are not in the ring.
-    Aside(Packet),
-    /// The next packet.
-    Packet(Packet),
-    /// The reader was too slow: this many packets are lost to it. It goes on at a join point.
-    Gap(u64),
-    /// The stream cannot be continued for this reader.
-    End,
-}
 
 /// What a decoder needs for the newest picture.
 #[derive(Debug)]
@@ -62,36 +30,32 @@ pub struct NewestGroup {
     pub pushed: Instant,
 }
 
-/// A reader's place in a ring.
-#[derive(Debug)]
-pub struct Cursor {
-    place: Place,
-    /// Set for a reader of whole pictures.
-    thinning: Option<Thinning>,
-    /// It gets join points only.
-    sparse: bool,
-    /// Whether the header is still to be delivered.
-    header: bool,
-    /// The ring's generation when the reader came.
-    generation: u64,
-}
-
-#[derive(Debug)]
-enum Place {
-    /// Looks for a join point; `from` is the first packet that came after it asked, at `since`.
-    Joining { join: Join, from: u64, since: Instant },
-    /// Fell behind and waits for a join point at or after `from`; `next` is where it was.
-    Behind { next: u64, from: u64 },
-    /// This packet is next.
-    At(u64),
-    /// This join point is next, and the reader has been told that it lost what was before.
-    Announced(u64),
-}
-
 #[derive(Debug)]
 struct Slot {
     packet: Packet,
     pushed: Instant,
+}
+
+/// Where readers may begin.
+#[derive(Debug)]
+struct JoinPoint {
+    /// Number of the packet.
+    at: u64,
+    /// What a reader that lost data needs in front of it.
+    notice: Option<Packet>,
+    /// What every reader needs in front of it that does not come from the packet before.
+    lead: Option<Bytes>,
+}
+
+impl JoinPoint {
+    /// What goes between a loss and the packet.
+    fn after_loss(&self) -> Option<Packet> {
+        match (&self.notice, &self.lead) {
+            (notice, None) => notice.clone(),
+            (None, Some(lead)) => Some(aside(lead)),
+            (Some(notice), Some(lead)) => Some(aside(&[notice.payload(), lead.clone()].concat())),
+        }
+    }
 }
 
 /// The newest packets of a stream.
@@ -101,14 +65,16 @@ pub struct Ring {
     /// Number of the packet in the first slot.
     first: u64,
     bytes: usize,
-    /// Join points in the ring: packet number, and what a reader that lost data needs in front of it.
-    joins: VecDeque<(u64, Option<Packet>)>,
+    /// Join points in the ring.
+    joins: VecDeque<JoinPoint>,
     /// Container headers, each with the number of the first packet that it is for. Never more than the ring needs.
     headers: VecDeque<(u64, Packet)>,
     /// Sent in front of everything to everyone.
     opening: Option<Packet>,
     /// Each join point is a whole picture, which can be shown without the packets behind it.
     whole: bool,
+    /// See [`Ring::set_loose`].
+    loose: bool,
     /// Grows when what follows cannot be appended to what readers have.
     generation: u64,
     closed: bool,
@@ -137,15 +103,22 @@ impl Ring {
         self.whole
     }
 
+    /// Whether each packet is one sample, in the order in which they came: sound may come behind a picture that was captured
+    /// after it. Those who begin with that picture do not get it, as it would begin without the picture.
+    pub fn set_loose(&mut self, loose: bool) {
+        self.loose = loose;
+    }
+
     /// Number that the next packet will get.
     pub fn end(&self) -> u64 {
         self.first + self.slots.len() as u64
     }
 
     /// Appends a packet. `notice` is what a reader that resumes here after a loss needs first.
-    pub fn push(&mut self, packet: Packet, notice: Option<Bytes>, now: Instant) {
+    pub fn push(&mut self, mut packet: Packet, notice: Option<Bytes>, now: Instant) {
+        let lead = packet.lead.take();
         if packet.kind == Kind::Keyframe {
-            self.joins.push_back((self.end(), notice.as_deref().map(aside)));
+            self.joins.push_back(JoinPoint { at: self.end(), notice: notice.as_deref().map(aside), lead });
         }
         self.bytes += packet.len();
         self.slots.push_back(Slot { packet, pushed: now });
@@ -154,7 +127,7 @@ impl Ring {
             self.bytes -= slot.packet.len();
             self.first += 1;
         }
-        while self.joins.front().is_some_and(|(at, _)| *at < self.first) {
+        while self.joins.front().is_some_and(|join| join.at < self.first) {
             self.joins.pop_front();
         }
         while self.headers.get(1).is_some_and(|(at, _)| *at <= self.first) {
@@ -164,7 +137,7 @@ impl Ring {
 
     fn is_over(&self, now: Instant) -> bool {
         let Some(oldest) = self.slots.front() else { return false };
-        let newest_group = self.joins.back().map_or(u64::MAX, |(at, _)| *at);
+        let newest_group = self.joins.back().map_or(u64::MAX, |join| join.at);
         let old = now.saturating_duration_since(oldest.pushed) > MAX_AGE && self.first < newest_group;
         self.slots.len() > 1 && (old || self.bytes > MAX_BYTES || self.slots.len() > MAX_PACKETS)
     }
@@ -224,19 +197,41 @@ impl Ring {
 
     /// Age of the newest join point.
     pub fn newest_join_age(&self, now: Instant) -> Option<Duration> {
-        let slot = self.get_slot(self.joins.back()?.0)?;
+        let slot = self.get_slot(self.joins.back()?.at)?;
         Some(now.saturating_duration_since(slot.pushed))
     }
 
     /// What a decoder needs for the newest picture.
     pub fn newest_group(&self) -> Option<NewestGroup> {
-        let (join, _) = self.joins.back()?;
+        let JoinPoint { at, lead, .. } = self.joins.back()?;
         let newest = self.slots.back()?;
-        let header = self.header_for(*join).map(Packet::payload);
-        let skip = usize::try_from(join - self.first).ok()?;
+        let header = self.header_for(*at).map(Packet::payload);
+        let skip = usize::try_from(at - self.first).ok()?;
         let packets = self.slots.iter().skip(skip).map(|slot| slot.packet.payload());
-        let pieces = header.into_iter().chain(packets).collect();
+        let pieces = header.into_iter().chain(lead.clone()).chain(packets).collect();
         Some(NewestGroup { pieces, captured: newest.packet.captured, pushed: newest.pushed })
+    }
+
+    /// Replaces `news` by what came behind it. When that is too much, there are none: readers have to look for themselves.
+    pub fn next_news(&self, news: &mut News) {
+        let from = news.to().max(self.first);
+        let skip = usize::try_from(from - self.first).unwrap_or(usize::MAX);
+        let fresh = self.slots.iter().skip(skip).map(|slot| &slot.packet);
+        let bytes: usize = fresh.clone().take(news::MOST).map(Packet::len).sum();
+        let is_little = fresh.len() == 1 || (fresh.len() <= news::MOST && bytes <= news::MOST_BYTES);
+        news.packets.clear();
+        // An end is found by looking only.
+        if is_little && !self.closed && !self.finished {
+            news.packets.extend(fresh.cloned());
+        }
+        news.from = self.end() - news.packets.len() as u64;
+        news.generation = self.generation;
+    }
+
+    /// What those who begin with this packet get no earlier media than.
+    fn begin_of(&self, at: u64) -> Option<Duration> {
+        let packet = &self.get_slot(at).filter(|_| self.loose)?.packet;
+        packet.captured.filter(|_| packet.kind == Kind::Keyframe)
     }
 
     fn get_slot(&self, at: u64) -> Option<&Slot> {
@@ -248,181 +243,12 @@ fn aside(bytes: &[u8]) -> Packet {
     Packet::copy_of(Kind::Delta, bytes)
 }
 
-impl Cursor {
-    /// A reader that enters `ring` at `now`.
-    pub fn new(ring: &Ring, entry: Entry, now: Instant) -> Self {
-        let place = Place::Joining { join: entry.join, from: ring.end(), since: now };
-        Self { place, thinning: None, sparse: false, header: entry.header, generation: ring.generation }
-    }
-
-    /// Every packet is a picture of its own, and the reader wants the newest ones only, `interval` apart.
-    pub fn thin(&mut self, interval: Duration) {
-        self.thinning = Some(Thinning::new(interval));
-    }
-
-    /// From now on the reader gets join points only, the newest one each time, or everything again. To be asked for where
-    /// [`Ring::is_whole`].
-    pub fn reduce(&mut self, sparse: bool) {
-        self.sparse = sparse;
-    }
-
-    /// What the reader gets next; `None` when it has to wait for the ring to change.
-    pub fn next(&mut self, ring: &Ring) -> Option<Delivery> {
-        if ring.closed || (ring.generation != self.generation && !self.is_joining()) {
-            return Some(Delivery::End);
-        }
-        let found = match self.place {
-            Place::Joining { join, from, since } => self.join(ring, join, from, since),
-            Place::Behind { next, from } => self.resume(ring, next, from),
-            Place::At(next) if self.thinning.is_some() => self.newest(ring, next),
-            Place::At(next) if next < ring.first => {
-                // Close to live again, on the newest join point if there is one.
-                let from = ring.joins.back().map_or(ring.end(), |(at, _)| *at);
-                self.place = Place::Behind { next, from };
-                self.resume(ring, next, from)
-            }
-            Place::At(next) if self.sparse => self.newest_join(ring, next),
-            Place::At(next) => self.take(ring, next),
-            // The notice went ahead, so nothing but this packet may follow, unless it is gone.
-            Place::Announced(at) if at < ring.first => {
-                self.place = Place::At(at);
-                self.next(ring)
-            }
-            Place::Announced(at) => self.take(ring, at),
-        };
-        found.or_else(|| ring.finished.then_some(Delivery::End))
-    }
-
-    fn take(&mut self, ring: &Ring, at: u64) -> Option<Delivery> {
-        let slot = ring.get_slot(at);
-        self.place = Place::At(at + u64::from(slot.is_some()));
-        slot.map(|slot| Delivery::Packet(slot.packet.clone()))
-    }
-
-    fn is_joining(&self) -> bool {
-        matches!(self.place, Place::Joining { .. })
-    }
-
-    fn join(&mut self, ring: &Ring, join: Join, from: u64, since: Instant) -> Option<Delivery> {
-        self.generation = ring.generation;
-        let newest = ring.joins.back().map(|(at, _)| *at);
-        let next_join = || ring.joins.iter().map(|(at, _)| *at).find(|at| *at >= from);
-        let late =
-            || ring.slots.back().is_some_and(|slot| slot.pushed.saturating_duration_since(since) > FORCED_WITHIN);
-        let at = match join {
-            // Header and opening come with or before the first packet.
-            Join::Live => Some(from.max(ring.first)).filter(|at| *at < ring.end()),
-            // One who was there before there was any misses nothing of what came since.
-            Join::Keyframe => newest.filter(|at| *at < from).or_else(next_join),
-            Join::Forced => next_join().or_else(|| newest.filter(|_| late())),
-            Join::NextKeyframe => next_join(),
-        }?;
-        self.place = Place::At(at);
-        let header = if std::mem::take(&mut self.header) { ring.header_for(at) } else { None };
-        match (&ring.opening, header) {
-            (Some(opening), _) => Some(Delivery::Aside(opening.clone())),
-            (None, Some(header)) => Some(Delivery::Aside(header.clone())),
-            (None, None) => self.next(ring),
-        }
-    }
-
-    /// Steps over all but the newest packet.
-    fn newest(&mut self, ring: &Ring, next: u64) -> Option<Delivery> {
-        let newest = ring.end().checked_sub(1).filter(|newest| *newest >= next)?;
-        let slot = ring.get_slot(newest)?;
-        let thinning = self.thinning.as_mut()?;
-        // Where a rate is asked for, what is left out is no loss.
-        if newest > next && thinning.interval.is_zero() {
-            self.place = Place::At(newest);
-            return Some(Delivery::Gap(newest - next));
-        }
-        self.place = Place::At(newest + 1);
-        thinning.passes(slot.pushed).then(|| Delivery::Packet(slot.packet.clone()))
-    }
-
-    /// Steps over all but the newest join point. What is between join points is left out on purpose; a join point that is
-    /// stepped over is lost, for want of time.
-    fn newest_join(&mut self, ring: &Ring, next: u64) -> Option<Delivery> {
-        let (newest, notice) = ring.joins.back().filter(|(at, _)| *at >= next)?;
-        let missed = ring.joins.iter().map(|(at, _)| *at).find(|at| *at >= next).filter(|at| at < newest);
-        if let Some(missed) = missed {
-            self.place = Place::At(*newest);
-            return Some(Delivery::Gap(newest - missed));
-        }
-        self.announce(ring, *newest, notice.as_ref())
-    }
-
-    fn resume(&mut self, ring: &Ring, next: u64, from: u64) -> Option<Delivery> {
-        let (at, notice) = ring.joins.iter().find(|(at, _)| *at >= from)?;
-        // First the gap, then the notice, then the packet.
-        if next < *at {
-            self.place = Place::Behind { next: *at, from: *at };
-            return Some(Delivery::Gap(at - next));
-        }
-        self.announce(ring, *at, notice.as_ref())
-    }
-
-    /// Goes on at a join point after a loss: first the notice, then the packet.
-    fn announce(&mut self, ring: &Ring, at: u64, notice: Option<&Packet>) -> Option<Delivery> {
-        self.place = Place::Announced(at);
-        match notice {
-            Some(notice) => Some(Delivery::Aside(notice.clone())),
-            None => self.take(ring, at),
-        }
-    }
-}
-
-/// Lets pictures through at a rate, as evenly as they come.
-#[derive(Debug)]
-struct Thinning {
-    interval: Duration,
-    /// When the next one may pass.
-    due: Option<Instant>,
-}
-
-impl Thinning {
-    fn new(interval: Duration) -> Self {
-        Self { interval, due: None }
-    }
-
-    /// Whether the picture that came `at` this moment passes. One that comes a little early does, and moves nothing: a
-    /// source with the very rate that is asked for loses none to its jitter.
-    fn passes(&mut self, at: Instant) -> bool {
-        let due = self.due.unwrap_or(at);
-        if at + self.interval / 4 < due {
-            return false;
-        }
-        let late = at.saturating_duration_since(due) > self.interval;
-        self.due = Some(if late { at } else { due } + self.interval);
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_thinned_evenly() {
-        // The pictures of two seconds, from a source of so many a second, with jitter.
-        #[track_caller]
-        fn check(source: u32, jitter: u32, asked: f64, expected: std::ops::RangeInclusive<usize>) {
-            let mut thinning = Thinning::new(Duration::from_secs_f64(1.0 / asked));
-            let begin = Instant::now();
-            let late = |number: u32| Duration::from_millis(u64::from(number * 7919 % (jitter + 1)));
-            let times = (0..source * 2).map(|number| begin + Duration::from_secs(1) * number / source + late(number));
-            let passed: Vec<Instant> = times.filter(|at| thinning.passes(*at)).collect();
-            assert!(expected.contains(&passed.len()), "{} of {source} at {asked}", passed.len());
-            let closest = passed.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
-            assert!(closest >= Duration::from_secs_f64(0.5 / asked) || asked > f64::from(source), "{closest:?}");
-        }
-        check(25, 0, 5.0, 10..=11);
-        check(25, 8, 25.0, 50..=50);
-        check(25, 8, 10.0, 19..=21);
-        check(30, 5, 1.5, 3..=4);
-        check(25, 8, 60.0, 50..=50);
-        check(60, 3, 25.0, 48..=52);
-    }
+    use super::{
+        cursor::{FORCED_WITHIN, Place},
+        *,
+    };
 
     #[test]
     fn reader_of_pictures_skips_to_the_newest() {
@@ -511,6 +337,62 @@ mod tests {
     }
 
     #[test]
+    fn who_begins_at_a_join_point_gets_what_leads_to_it_and_nobody_else() {
+        let mut rig = Rig::new();
+        rig.ring.set_header(b"H");
+        let mut there = rig.reader(Join::Live, false);
+        rig.push_all(["K1", "a"]);
+        let mut packet = Packet::copy_of(Kind::Keyframe, b"K2");
+        packet.lead = Some(Bytes::from_static(b"L"));
+        rig.ring.push(packet, None, rig.now);
+        rig.push("b");
+        assert_eq!(rig.read(&mut there), "K1 a K2 b ");
+        assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, true)), "HL K2 b ");
+        assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, false)), "L K2 b ");
+        let mut slow = rig.reader(Join::Live, false);
+        slow.place = Place::Behind { next: 0, from: 1 };
+        assert_eq!(rig.read(&mut slow), "<2> L K2 b ");
+        assert_eq!(rig.ring.newest_group().unwrap().pieces.concat(), b"HLK2b");
+    }
+
+    #[test]
+    fn who_begins_with_a_picture_gets_no_sound_of_before() {
+        let sample = |rig: &mut Rig, text: &str, millis| {
+            let kind = if text.starts_with('K') { Kind::Keyframe } else { Kind::Delta };
+            let mut packet = Packet::copy_of(kind, text.as_bytes());
+            packet.captured = Some(Duration::from_millis(millis));
+            rig.ring.push(packet, None, rig.now);
+        };
+        for (is_loose, newcomer) in [(true, "K2 p sound3 "), (false, "K2 sound1 p sound2 sound3 ")] {
+            let mut rig = Rig::new();
+            rig.ring.set_loose(is_loose);
+            let mut early = rig.reader(Join::Keyframe, false);
+            for (text, millis) in [("K1", 0), ("K2", 100), ("sound1", 60), ("p", 140), ("sound2", 80), ("sound3", 101)]
+            {
+                sample(&mut rig, text, millis);
+            }
+            assert_eq!(rig.read(&mut early), "K1 K2 sound1 p sound2 sound3 ", "it has no hole");
+            let mut late = rig.reader(Join::Keyframe, false);
+            assert_eq!(rig.read(&mut late), newcomer);
+            // The same holds of what is taken at once.
+            let (mut both, mut news) =
+                ([rig.reader(Join::Keyframe, false), rig.reader(Join::Live, false)], News::default());
+            rig.ring.next_news(&mut news);
+            both.iter_mut().for_each(|reader| drop(rig.read(reader)));
+            sample(&mut rig, "sound0", 90);
+            rig.ring.next_news(&mut news);
+            assert_eq!(both.each_mut().map(|reader| reader.take_news(&news)), [!is_loose, false]);
+            // After a loss it begins again.
+            sample(&mut rig, "p", 180);
+            rig.now += MAX_AGE * 2;
+            sample(&mut rig, "K3", 9000);
+            sample(&mut rig, "sound4", 8999);
+            sample(&mut rig, "sound5", 9001);
+            assert_eq!(rig.read(&mut late), if is_loose { "<2> K3 sound5 " } else { "<2> K3 sound4 sound5 " });
+        }
+    }
+
+    #[test]
     fn a_forced_keyframe_that_does_not_come_is_not_waited_for() {
         let mut rig = Rig::new();
         rig.push_all(["K1", "a"]);
@@ -521,6 +403,53 @@ mod tests {
         rig.now += Duration::from_millis(1);
         rig.push("c");
         assert_eq!(rig.read(&mut reader), "K1 a b c ");
+    }
+
+    #[test]
+    fn news_are_for_readers_that_need_nothing_else() {
+        let mut rig = Rig::new();
+        let mut news = News::default();
+        let text = |news: &News| news.packets.iter().map(|packet| packet.payload()).collect::<Vec<_>>().concat();
+        rig.push_all(["K1", "a"]);
+        rig.ring.next_news(&mut news);
+        assert_eq!(text(&news), b"K1a");
+        let [mut ready, mut behind, mut thinned, mut sparse, mut joining] =
+            [Join::Keyframe; 5].map(|join| rig.reader(join, false));
+        for reader in [&mut ready, &mut behind, &mut thinned, &mut sparse] {
+            assert_eq!(rig.read(reader), "K1 a ");
+        }
+        thinned.thin(Duration::ZERO);
+        sparse.reduce(true);
+        assert!(!ready.take_news(&news), "it has them");
+        rig.push_all(["b", "c"]);
+        rig.ring.next_news(&mut news);
+        assert_eq!(text(&news), b"bc");
+        assert!([&mut thinned, &mut sparse, &mut joining].into_iter().all(|reader| !reader.take_news(&news)));
+        assert!(ready.take_news(&news) && !ready.take_news(&news));
+        assert_eq!((rig.read(&mut ready), rig.read(&mut behind)), (String::new(), "b c ".to_owned()));
+        rig.ring.next_news(&mut news);
+        assert!(text(&news).is_empty() && !ready.take_news(&news));
+        // A crowd of packets is no news; what comes behind it is.
+        (0..=news::MOST).for_each(|_| rig.push("x"));
+        rig.ring.next_news(&mut news);
+        assert!(text(&news).is_empty() && !ready.take_news(&news));
+        assert_eq!(rig.read(&mut ready), "x ".repeat(news::MOST + 1));
+        rig.push("d");
+        rig.ring.next_news(&mut news);
+        assert!(text(&news) == b"d" && ready.take_news(&news));
+        let large = "l".repeat(news::MOST_BYTES);
+        rig.push(&large);
+        rig.ring.next_news(&mut news);
+        assert!(news.packets.len() == 1 && ready.take_news(&news), "one is not too much");
+        rig.push_all(["e", &large]);
+        rig.ring.next_news(&mut news);
+        assert!(text(&news).is_empty());
+        assert_eq!(rig.read(&mut ready).len(), large.len() + 3);
+        rig.ring.restart();
+        rig.push("K2");
+        rig.ring.next_news(&mut news);
+        assert!(!ready.take_news(&news), "not a continuation");
+        assert_eq!(rig.read(&mut ready), "|");
     }
 
     #[test]
@@ -644,9 +573,15 @@ mod tests {
         let mut rig = Rig::new();
         let (mut reader, mut waits) = (rig.reader(Join::Live, true), rig.reader(Join::Keyframe, false));
         rig.ring.set_header(b"H");
+        let (mut ready, mut news) = (rig.reader(Join::Live, false), News::default());
         rig.push("a");
+        assert_eq!(rig.read(&mut ready), "a ");
+        rig.ring.next_news(&mut news);
         rig.push("b");
         rig.ring.finish();
+        rig.ring.next_news(&mut news);
+        assert!(!ready.take_news(&news), "who is up to date would not see the end");
+        assert_eq!(rig.read(&mut ready), "b |");
         assert_eq!(rig.read(&mut reader), "H a b |");
         assert_eq!(rig.read(&mut waits), "|");
     }

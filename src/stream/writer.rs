@@ -27,8 +27,12 @@ pub struct Writer {
     restarted: bool,
     /// Something was written since the fan-out was last empty.
     has_written: bool,
+    /// When the newest of it was captured, as far as that is known.
+    newest: Option<Duration>,
     /// When the last packet came.
     last: Duration,
+    /// See [`Scanned::Lead`]: of the next packet.
+    lead: Option<Bytes>,
     rhythm: Rhythm,
 }
 
@@ -111,7 +115,9 @@ impl Writer {
             own_header: None,
             restarted: false,
             has_written: false,
+            newest: None,
             last: Duration::ZERO,
+            lead: None,
             rhythm: Rhythm::default(),
         }
     }
@@ -170,6 +176,7 @@ impl Writer {
         self.own_header = None;
         self.rhythm = Rhythm::default();
         self.has_written = false;
+        self.newest = None;
         self.restarted = false;
     }
 
@@ -184,6 +191,8 @@ impl Writer {
         self.format = match container {
             Container::Ts => Format::Ts { splicer: Box::default(), header: None },
             Container::Webm | Container::Mkv => Format::Matroska { container, header: None },
+            // What a command writes begins again with time 0.
+            Container::Mp4 if self.continues => Format::Framed { container, header: None },
             Container::Ogg | Container::Flv | Container::Mp4 => Format::Headed(container),
             Container::Flac | Container::Wav => Format::Framed { container, header: None },
             Container::Mp3 | Container::Aac => Format::Bare(container),
@@ -196,6 +205,7 @@ impl Writer {
         let is_whole =
             matches!(container, Container::Ts | Container::Webm | Container::Mkv | Container::Flv | Container::Mp4);
         self.fanout.set_whole(self.continues && is_whole);
+        self.fanout.set_loose(self.continues && container == Container::Mp4);
     }
 
     fn known(&self) -> Option<Container> {
@@ -270,7 +280,7 @@ impl Writer {
                 }
                 *current = Some(header.clone());
             }
-            // Serial numbers of Ogg and times of FLV and MP4 begin anew.
+            // Serial numbers of Ogg and times of FLV begin anew, and so do those of MP4 that a command writes.
             Format::Headed(_) => {}
             Format::Unknown | Format::Ts { .. } | Format::Bare(_) | Format::Mjpeg | Format::Raw => return,
         }
@@ -285,6 +295,10 @@ impl Writer {
     pub fn packet(&mut self, mut kind: Kind, mut payload: PacketBuf, captured: Option<Duration>, begins: bool) {
         if payload.is_empty() {
             return;
+        }
+        let lead = self.lead.take();
+        if lead.is_some() {
+            kind = Kind::Keyframe;
         }
         let shown = self.shown;
         if !self.passes(begins, kind == Kind::Keyframe || self.known() == Some(Container::Raw)) {
@@ -326,15 +340,24 @@ impl Writer {
             }
             // One place in unknown bytes is as good as another.
             Format::Raw => kind = Kind::Keyframe,
+            // The same media again, or that of another worker a little earlier: readers would drop what seems to be old.
+            Format::Framed { container: Container::Mp4, header: Some(header) }
+                if restarted && captured <= self.newest =>
+            {
+                self.fanout.restart();
+                self.fanout.set_header(header);
+            }
             Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(since_1970)),
             Format::Unknown | Format::Matroska { .. } | Format::Framed { .. } | Format::Headed(_) | Format::Bare(_) => {
             }
         }
         let mut packet = payload.finish(kind);
+        packet.lead = lead;
         packet.captured = captured;
         packet.entered = Some(entered);
         packet.discontinuity = restarted || begins;
         self.has_written = true;
+        self.newest = self.newest.max(captured);
         self.fanout.push(packet, skipped);
     }
 
@@ -351,6 +374,7 @@ impl Writer {
         match scanned {
             Scanned::Container(container) => self.container(container),
             Scanned::Header(header) => self.header(header, false),
+            Scanned::Lead(lead) => self.lead = Some(lead),
             Scanned::Packet { kind, payload } => self.packet(kind, payload, None, false),
         }
     }
@@ -493,6 +517,19 @@ mod tests {
         assert_eq!(announced, last.len());
     }
 
+    #[test]
+    fn a_key_picture_within_a_cluster_is_joined_behind_what_leads_to_it() {
+        let (mut writer, mut there) = writer(Container::Mkv, false);
+        writer.header(Bytes::from_static(b"header"), false);
+        writer.packet(Kind::Keyframe, payload(b"cluster"), None, false);
+        writer.scanned(Scanned::Lead(Bytes::from_static(b"lead")));
+        writer.scanned(Scanned::Packet { kind: Kind::Delta, payload: payload(b"key picture") });
+        writer.scanned(Scanned::Packet { kind: Kind::Delta, payload: payload(b"delta") });
+        assert_eq!(read(&mut there)[1..], [text("cluster"), text("key picture"), text("delta")]);
+        let mut reader = writer.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
+        assert_eq!(read(&mut reader), [text("headerlead"), text("key picture"), text("delta")]);
+    }
+
     fn webm_header() -> Bytes {
         let mut found = Vec::new();
         crate::media::Scanner::new(None).push(include_bytes!("../../tests/data/vp8-opus-gst.webm"), &mut found);
@@ -529,10 +566,15 @@ mod tests {
 
     #[test]
     fn a_second_header_of_ogg_or_flv_ends_its_readers_and_frames_go_on() {
-        for (container, is_headed) in
-            [(Container::Ogg, true), (Container::Flv, true), (Container::Mp3, false), (Container::Aac, false)]
-        {
-            let (mut writer, mut reader) = writer(container, true);
+        for (container, continues, is_headed) in [
+            (Container::Ogg, true, true),
+            (Container::Flv, true, true),
+            // Of a command.
+            (Container::Mp4, false, true),
+            (Container::Mp3, true, false),
+            (Container::Aac, true, false),
+        ] {
+            let (mut writer, mut reader) = writer(container, continues);
             let mut run = |bytes| {
                 writer.begin();
                 if is_headed {
@@ -562,6 +604,23 @@ mod tests {
             run(b"stereo", b"c");
             assert_eq!(read(&mut reader), [None]);
         }
+    }
+
+    #[test]
+    fn mp4_goes_on_only_when_its_times_do() {
+        let (mut writer, mut reader) = writer(Container::Mp4, true);
+        let mut run = |bytes, seconds| {
+            writer.begin();
+            writer.header(Bytes::from_static(b"header"), false);
+            writer.packet(Kind::Keyframe, payload(bytes), Some(Duration::from_secs(seconds)), false);
+        };
+        run(b"a", 5);
+        run(b"b", 6);
+        assert_eq!(read(&mut reader), [text("header"), text("a"), text("b")]);
+        run(b"c", 6);
+        assert_eq!(read(&mut reader), [None]);
+        let mut reader = writer.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
+        assert_eq!(read(&mut reader), [text("header"), text("c")]);
     }
 
     #[test]

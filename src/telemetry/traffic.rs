@@ -63,17 +63,20 @@ pub enum Protocol {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2, of any kind.
+    Http2,
 }
 
 impl Protocol {
     /// All of them, in the order of their numbers.
-    const ALL: [Self; 2] = [Self::Http10, Self::Http11];
+    const ALL: [Self; 3] = [Self::Http10, Self::Http11, Self::Http2];
 
     /// As in the first line of a request, in small letters.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Http10 => "http/1.0",
             Self::Http11 => "http/1.1",
+            Self::Http2 => "http/2",
         }
     }
 }
@@ -181,7 +184,7 @@ mod tests {
         traffic.answered(Protocol::Http11, 0, Duration::ZERO);
         let counted: Vec<_> = traffic.answers().filter(|(.., count)| *count > 0).collect();
         assert_eq!(counted, [("http/1.0", "2xx", 1), ("http/1.1", "4xx", 2)]);
-        assert_eq!(traffic.answers().count(), 10);
+        assert_eq!(traffic.answers().count(), 15);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What caps mean: kind of track, container, parser, and what a muxer takes.
 
+use super::mux::Own;
 use crate::{ipc::TrackKind, media::Container};
 use gst::prelude::*;
 use gstreamer as gst;
@@ -143,7 +144,7 @@ pub(super) fn carries(container: Container, caps: &gst::Caps) -> bool {
 pub(super) fn takes(factory: &gst::ElementFactory, caps: &gst::Caps) -> bool {
     let templates = factory.static_pad_templates();
     let mut entrances = templates.iter().filter(|template| template.direction() == gst::PadDirection::Sink);
-    entrances.any(|template| template.caps().can_intersect(caps))
+    entrances.any(|template| template.caps().can_intersect(caps)) && Own::may_take(&factory.name(), caps)
 }
 
 /// Whether a buffer can be decoded without those before it.

@@ -123,7 +123,7 @@ impl Group {
                 self.say(&FromWorker::Beat)?;
                 self.mailbox.tidy();
                 self.end_stalled()?;
-                self.end_worn()?;
+                self.end_hanging()?;
                 self.tell_made()?;
                 self.tell_left_out(now)?;
                 self.tell_stalled(now)?;
@@ -160,7 +160,7 @@ impl Group {
             Event::Tracks(feed) => self.tracks_changed(feed)?,
             Event::Restart(feed) => self.restart(feed, false),
             Event::First(run) => {
-                self.first(run);
+                self.first(run)?;
                 self.tell_made()?;
             }
             Event::Picture | Event::Closed => {}
@@ -189,6 +189,7 @@ impl Group {
             ToWorker::Start { item: Item::Stream(stream) } => self.start_stream(stream)?,
             ToWorker::Stop { item: Item::Feed(feed) } => self.stop_feed(feed, Ended::Stopped)?,
             ToWorker::Stop { item: Item::Stream(stream) } => self.stop_stream(stream, Ended::Stopped)?,
+            ToWorker::PassOver { stream, texts } => self.pass_over(stream, texts),
             ToWorker::ForceKeyframe { stream } => {
                 if let Some(StreamState::Running(run, _)) = self.streams.get(&stream).map(|slot| &slot.state) {
                     run.force_keyframe();
@@ -226,7 +227,7 @@ impl Group {
                 Entry::Vacant(entry) => {
                     entry.insert(StreamSlot::new(plan));
                 }
-                Entry::Occupied(mut entry) => entry.get_mut().plan = plan,
+                Entry::Occupied(mut entry) => entry.get_mut().becomes(plan),
             }
         }
         for (index, plan) in plan.feeds {
@@ -284,7 +285,7 @@ impl Group {
             }),
             Note::Error(text) => match run.owner {
                 Owner::Feed(feed) | Owner::Demux(feed) => self.stop_feed(feed, Ended::Failed(text))?,
-                Owner::Stream(stream) => self.stop_stream(stream, Ended::Failed(text))?,
+                Owner::Stream(stream) => self.stream_failed(stream, &text)?,
                 Owner::Decoder(_) => self.decoder_failed(run, &text)?,
             },
             Note::EndOfStream => match run.owner {
@@ -400,9 +401,9 @@ impl Group {
         }
     }
 
-    fn first(&mut self, run: Run) {
+    fn first(&mut self, run: Run) -> io::Result<()> {
         if !self.is_current(run) {
-            return;
+            return Ok(());
         }
         match run.owner {
             Owner::Feed(feed) | Owner::Demux(feed) => {
@@ -410,13 +411,10 @@ impl Group {
                     *first = Some(Instant::now());
                 }
             }
-            Owner::Stream(stream) => {
-                if let Some(StreamSlot { state: StreamState::Running(run, _), .. }) = self.streams.get_mut(&stream) {
-                    run.started = true;
-                }
-            }
+            Owner::Stream(stream) => self.stream_began(stream)?,
             Owner::Decoder(_) => {}
         }
+        Ok(())
     }
 
     /// Whether something waits for time to pass.

@@ -93,7 +93,7 @@ impl Latecomer {
         let mut taken = Vec::new();
         for found in self.found.drain(..) {
             match found {
-                Scanned::Container(_) => {}
+                Scanned::Container(_) | Scanned::Lead(_) => {}
                 Scanned::Header(header) => taken.push(gst::Buffer::from_slice(header)),
                 Scanned::Packet { kind, payload } => {
                     self.has_begun |= kind == Kind::Keyframe;

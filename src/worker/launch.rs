@@ -177,7 +177,7 @@ pub(super) fn parse(text: &str, declared: &[Declared]) -> Result<gst::Bin, TextF
         }
     }
     if text.trim().is_empty() {
-        return Err(TextFault { message: "the text is empty".into(), at: None });
+        return Err(misfit("the text is empty"));
     }
     let mut context = gst::ParseContext::new();
     gst::parse::bin_from_description_full(
@@ -187,9 +187,7 @@ pub(super) fn parse(text: &str, declared: &[Declared]) -> Result<gst::Bin, TextF
         gst::ParseFlags::FATAL_ERRORS,
     )
     .map_err(|error| fault(text, error.message(), &context.missing_elements()))
-    .and_then(|element| {
-        element.downcast::<gst::Bin>().map_err(|_| TextFault { message: "the text is no pipeline".into(), at: None })
-    })
+    .and_then(|element| element.downcast::<gst::Bin>().map_err(|_| misfit("the text is no pipeline")))
 }
 
 /// A text may end in caps, which GStreamer's parser does not know: caps stand between two elements.
@@ -213,7 +211,7 @@ pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
         Ok(bin) => bin,
         Err(fault) => return Some(fault),
     };
-    let missing = |message: &str| Some(TextFault { message: message.into(), at: None });
+    let missing = |message: &str| Some(misfit(message));
     match kind {
         TextKind::Feed if free_sources(&bin).is_empty() && dynamic(&bin).is_empty() => {
             missing("no source pad is left free: nothing comes out of this pipeline")
@@ -298,8 +296,11 @@ fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
     if message.contains("\"(null)\"")
         && let Some((at, name)) = dangling(text)
     {
-        return TextFault { message: format!("no element is named \"{name}\""), at: Some(at) };
+        let message = format!("no element is named \"{name}\"");
+        return TextFault { message, at: Some(at), is_of_machine: false };
     }
+    let is_of_machine =
+        ["no element ", "no property ", "could not set property "].iter().any(|start| message.starts_with(start));
     // GStreamer lists elements as missing that only lack a property.
     let is_missing = message.starts_with("no element ");
     let unknown = quoted(&message).next().map(str::to_owned).filter(|_| is_missing && missing.is_empty());
@@ -310,7 +311,17 @@ fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
         };
     }
     message += &near_property(&message);
-    TextFault { message, at }
+    TextFault { message, at, is_of_machine }
+}
+
+/// Whether a text does not parse because the machine does not have an element.
+pub(super) fn lacks_element(fault: &TextFault) -> bool {
+    fault.is_of_machine && fault.message.starts_with("no element ")
+}
+
+/// A fault of a whole text.
+fn misfit(message: &str) -> TextFault {
+    TextFault { message: message.into(), at: None, is_of_machine: false }
 }
 
 /// What an unknown element may have been meant to be.

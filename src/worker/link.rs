@@ -34,14 +34,20 @@ pub(super) enum Payload {
     /// Put together by us.
     Owned(Vec<u8>),
     /// Still where GStreamer put them.
-    Mapped(Vec<gst::MappedBuffer<gst::buffer::Readable>>),
+    Mapped(Vec<Mapped>),
+    /// The same, behind what we put in front of it.
+    Fronted(Vec<u8>, Mapped),
 }
+
+/// A buffer of GStreamer that can be read.
+pub(super) type Mapped = gst::MappedBuffer<gst::buffer::Readable>;
 
 impl Payload {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Owned(bytes) => bytes.len(),
             Self::Mapped(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            Self::Fronted(front, piece) => front.len() + piece.len(),
         }
     }
 }
@@ -142,6 +148,7 @@ fn write_frame(socket: &mut UnixStream, outgoing: &Outgoing) -> io::Result<()> {
     match payload {
         Payload::Owned(bytes) => slices.push(IoSlice::new(bytes)),
         Payload::Mapped(pieces) => slices.extend(pieces.iter().map(|piece| IoSlice::new(piece))),
+        Payload::Fronted(front, piece) => slices.extend([IoSlice::new(front), IoSlice::new(piece)]),
     }
     slices.push(IoSlice::new(frame::TAIL));
     write_all_vectored(socket, &mut slices)

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     ipc::FromWorker,
-    media::{Container, Kind, Scanned, Scanner, flv, mp4::Timeline},
+    media::{Container, Kind, Scanned, Scanner, flv},
 };
 use gstreamer as gst;
 use std::{sync::Arc, time::Duration};
 
-/// Most bytes of a Matroska block or an MP4 fragment that is not whole yet.
+/// Most bytes of a Matroska block that is not whole yet.
 const MAX_BLOCK: usize = 32 << 20;
 
 /// How headers of FLAC begin in caps, which have them as Ogg does: so many bytes are in front of what is FLAC itself
@@ -21,35 +21,52 @@ const MAX_BLOCK: usize = 32 << 20;
 const OGG_FLAC: &[u8] = b"\x7fFLAC";
 const OGG_FLAC_HEAD: usize = 9;
 
+/// Where the packets of one run of a stream leave.
+pub(super) struct Exit {
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) events: Events,
+    pub(super) run: Run,
+    /// What running times count from, on the machine's monotonic clock, in nanoseconds.
+    pub(super) epoch: u64,
+}
+
+impl Exit {
+    /// When what has this running time was captured.
+    pub(super) fn captured(&self, running: u64) -> Duration {
+        Duration::from_nanos(self.epoch.saturating_add(running))
+    }
+
+    /// Sends a packet, and says so if it is the first one.
+    pub(super) fn send(&self, key: bool, captured: Option<Duration>, payload: Payload) {
+        // An empty chunk would end an HTTP body.
+        if payload.len() > 0 && self.outlet.packet(key, captured, payload) {
+            self.events.send(Event::First(self.run));
+            self.events.send(Event::Say(FromWorker::Started { item: self.run.owner.item() }));
+        }
+    }
+}
+
 /// Makes frames of one stream.
 pub(super) struct Packetizer {
-    outlet: Arc<Outlet>,
-    events: Events,
-    run: Run,
+    exit: Exit,
     container: Container,
-    epoch: u64,
     header: Option<Vec<u8>>,
     /// A transport stream without pictures: each PAT is a join point.
     sound_only: bool,
     blocks: Blocks,
-    fragments: Fragments,
     stamps: flv::Stamps,
     /// For containers whose muxers do not tell where a reader may begin.
     scanner: Scanner,
 }
 
 impl Packetizer {
-    pub(super) fn new(outlet: Arc<Outlet>, events: Events, run: Run, container: Container, epoch: u64) -> Self {
+    pub(super) fn new(exit: Exit, container: Container) -> Self {
         Self {
-            outlet,
-            events,
-            run,
+            exit,
             container,
-            epoch,
             header: None,
             sound_only: false,
             blocks: Blocks::of(container),
-            fragments: Fragments::default(),
             stamps: flv::Stamps::default(),
             scanner: Scanner::new(Some(container)),
         }
@@ -78,7 +95,7 @@ impl Packetizer {
         }
         self.sound_only = self.container == Container::Ts && !has_pictures(&header);
         if self.header.as_ref() != Some(&header) {
-            self.outlet.header(header.clone());
+            self.exit.outlet.header(header.clone());
             self.header = Some(header);
         }
     }
@@ -88,7 +105,7 @@ impl Packetizer {
         match self.container {
             Container::Ogg | Container::Flv | Container::Wav => self.scan(header, None),
             Container::Webm | Container::Mkv if self.header.is_none() => {
-                self.outlet.header(header.to_vec());
+                self.exit.outlet.header(header.to_vec());
                 self.header = Some(header.to_vec());
             }
             _ => {}
@@ -98,14 +115,13 @@ impl Packetizer {
     /// The timeline jumps here.
     pub(super) fn discontinue(&mut self) {
         self.blocks = Blocks::of(self.container);
-        self.fragments = Fragments::default();
         self.scanner = Scanner::new(Some(self.container));
-        self.outlet.discontinue();
+        self.exit.outlet.discontinue();
     }
 
     /// What the muxer pushed at once, with the running time of its media since the epoch. Streaming thread.
     pub(super) fn push(&mut self, buffers: &[gst::Buffer], running: Option<u64>) {
-        let captured = running.map(|running| Duration::from_nanos(self.epoch.saturating_add(running)));
+        let captured = running.map(|running| self.exit.captured(running));
         match self.container {
             Container::Ts => {
                 let bytes = joined(buffers);
@@ -115,7 +131,7 @@ impl Packetizer {
                 } else {
                     buffers.iter().any(|buffer| codec::is_key(buffer))
                 };
-                self.send(key, captured, Payload::Owned(bytes));
+                self.exit.send(key, captured, Payload::Owned(bytes));
             }
             Container::Webm | Container::Mkv => {
                 for buffer in buffers {
@@ -126,7 +142,7 @@ impl Packetizer {
                     let Ok(map) = buffer.map_readable() else { continue };
                     self.blocks.push(&map, codec::is_key(buffer));
                     while let Some((key, bytes)) = self.blocks.next() {
-                        self.send(key, captured, Payload::Owned(bytes));
+                        self.exit.send(key, captured, Payload::Owned(bytes));
                     }
                 }
             }
@@ -136,29 +152,22 @@ impl Packetizer {
                     let Ok(map) = buffer.map_readable() else { continue };
                     let from = bytes.len();
                     bytes.extend_from_slice(&map);
-                    if let (Some(tag), Some(time)) = (bytes.get_mut(from..), buffer.pts())
-                        && !self.stamps.mend(tag, time.into())
-                    {
+                    let tag = bytes.get_mut(from..).unwrap_or_default();
+                    if !self.stamps.mend(tag, buffer.pts().map(Duration::from)) {
                         bytes.truncate(from);
                     }
                 }
                 self.scan(&bytes, captured);
             }
-            Container::Ogg | Container::Mp3 | Container::Aac | Container::Wav => {
+            Container::Ogg | Container::Mp4 | Container::Mp3 | Container::Aac | Container::Wav => {
                 self.scan(&joined(buffers), captured);
-            }
-            Container::Mp4 => {
-                let time = buffers.iter().find_map(|buffer| buffer.dts_or_pts());
-                if let Some(fragment) = self.fragments.push(&joined(buffers), time.map(Duration::from)) {
-                    self.scan(&fragment, captured);
-                }
             }
             Container::Flac => {
                 for buffer in buffers {
                     let Ok(map) = buffer.clone().into_mapped_buffer_readable() else { continue };
                     // Metadata travel as caps.
                     if map.starts_with(&[0xff]) {
-                        self.send(true, captured, Payload::Mapped(vec![map]));
+                        self.exit.send(true, captured, Payload::Mapped(vec![map]));
                     }
                 }
             }
@@ -167,13 +176,13 @@ impl Packetizer {
                     let Ok(map) = buffer.clone().into_mapped_buffer_readable() else { continue };
                     // What a multipart muxer puts between the pictures is the server's to write.
                     if map.starts_with(&[0xff, 0xd8]) {
-                        self.send(true, captured, Payload::Mapped(vec![map]));
+                        self.exit.send(true, captured, Payload::Mapped(vec![map]));
                     }
                 }
             }
             Container::Raw => {
                 let pieces = buffers.iter().filter_map(|buffer| buffer.clone().into_mapped_buffer_readable().ok());
-                self.send(true, captured, Payload::Mapped(pieces.collect()));
+                self.exit.send(true, captured, Payload::Mapped(pieces.collect()));
             }
         }
     }
@@ -183,21 +192,14 @@ impl Packetizer {
         self.scanner.push(bytes, &mut found);
         for found in found {
             match found {
-                Scanned::Container(_) => {}
-                Scanned::Header(header) => self.outlet.header(header.to_vec()),
+                // Clusters of our own muxers begin with their key pictures.
+                Scanned::Container(_) | Scanned::Lead(_) => {}
+                Scanned::Header(header) => self.exit.outlet.header(header.to_vec()),
                 Scanned::Packet { kind, payload } => {
                     let payload = Payload::Owned(payload.payload().to_vec());
-                    self.send(kind == Kind::Keyframe, captured, payload);
+                    self.exit.send(kind == Kind::Keyframe, captured, payload);
                 }
             }
-        }
-    }
-
-    fn send(&self, key: bool, captured: Option<Duration>, payload: Payload) {
-        // An empty chunk would end an HTTP body.
-        if payload.len() > 0 && self.outlet.packet(key, captured, payload) {
-            self.events.send(Event::First(self.run));
-            self.events.send(Event::Say(FromWorker::Started { item: self.run.owner.item() }));
         }
     }
 }
@@ -244,27 +246,6 @@ fn map_section(packet: &[u8]) -> Option<&[u8]> {
     let section = payload.get(1 + usize::from(*payload.first()?)..)?;
     let length = usize::from(u16::from_be_bytes([*section.get(1)?, *section.get(2)?]) & 0xfff);
     (*section.first()? == 2).then_some(section.get(..3 + length)?)
-}
-
-/// Puts MP4 fragments together, with their tracks on one timeline: the muxer lets each track begin at 0.
-#[derive(Default)]
-struct Fragments {
-    bytes: Vec<u8>,
-    timeline: Timeline,
-}
-
-impl Fragments {
-    /// Boxes come without a time, a sample with that of its decoding: then its fragment is whole.
-    fn push(&mut self, bytes: &[u8], time: Option<Duration>) -> Option<Vec<u8>> {
-        if self.bytes.len() > MAX_BLOCK {
-            self.bytes.clear();
-        }
-        self.bytes.extend_from_slice(bytes);
-        let time = time?;
-        self.timeline.header(&mut self.bytes);
-        self.timeline.fragment(&mut self.bytes, time);
-        Some(std::mem::take(&mut self.bytes))
-    }
 }
 
 /// The id of a cluster.

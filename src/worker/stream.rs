@@ -3,123 +3,29 @@
 use super::{
     clock, codec, copy,
     decode::{Decoded, live_sink},
+    encoder::Encoder,
     event::{Event, Events, Note, Run},
-    feed::Feed,
     launch,
     link::Outlet,
+    mux::{self, Own},
     overlay,
-    packet::Packetizer,
+    packet::{Exit, Packetizer},
+    resolve::{Recipe, Source},
     sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
 };
-use crate::{
-    ipc::{self, Encoding, StreamPlan, TrackKind},
-    media::Container,
-};
+use crate::ipc::{self, TrackKind};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
-
-/// A feed as a stream sees it.
-#[derive(Clone)]
-pub(super) struct FeedView {
-    /// The feed.
-    pub(super) feed: Arc<Feed>,
-    /// It has no other tracks than those that are known.
-    pub(super) complete: bool,
-    /// Its muxed track is taken apart, or cannot be.
-    pub(super) demuxed: bool,
-}
-
-/// A track that a text refers to.
-#[derive(Clone)]
-pub(super) struct Source {
-    /// The name in the text.
-    name: String,
-    /// The feed that has it.
-    feed: u32,
-    track: Arc<Track>,
-}
-
-/// What a stream can be made of now.
-pub(super) enum Resolved {
-    /// More has to be known. With `true`, a part of it is known already.
-    Wait(bool),
-    /// The muxed track of this feed has to be taken apart first.
-    Demux(u32),
-    /// It cannot run.
-    Fail(String),
-    /// The packets of a track that is muxed already.
-    Packets(Arc<Track>),
-    /// A pipeline of these tracks. The names are those of tracks that no feed has.
-    Tracks(Vec<Source>, Vec<String>),
-}
-
-/// Decides what a stream is made of. Without `patience`, tracks that are not known are taken as not there.
-pub(super) fn resolve(plan: &StreamPlan, feeds: &[FeedView], patience: bool) -> Resolved {
-    let names = match &plan.encoding {
-        Encoding::Launch(text) => launch::references(text),
-        Encoding::Copy => {
-            let muxed = feeds.first().and_then(|view| view.feed.track(TrackKind::Muxed));
-            if let Some(track) = muxed {
-                let container = track.caps().and_then(|caps| codec::container(&caps));
-                if plan.container == Container::Raw || container == Some(plan.container) {
-                    return Resolved::Packets(track);
-                }
-            }
-            vec!["video".into(), "audio".into()]
-        }
-    };
-    let (mut sources, mut missing, mut wait) = (Vec::new(), Vec::new(), false);
-    for name in names {
-        let Some((kind, position)) = launch::reference(&name) else { continue };
-        let candidates: Vec<&FeedView> = match position {
-            Some(position) => feeds.get(position).into_iter().collect(),
-            None => feeds.iter().collect(),
-        };
-        if position.is_some() && candidates.is_empty() {
-            return Resolved::Fail(format!("`{name}.` refers to a feed that the stream does not have"));
-        }
-        let mut found = None;
-        for view in candidates {
-            if let Some(track) = view.feed.track(kind) {
-                found = Some(Source { name: name.clone(), feed: view.feed.index, track });
-                break;
-            }
-            if view.feed.track(TrackKind::Muxed).is_some() && !view.demuxed {
-                return Resolved::Demux(view.feed.index);
-            }
-            if !view.complete && patience {
-                wait = true;
-                break;
-            }
-        }
-        match found {
-            Some(source) => sources.push(source),
-            None => missing.push(name),
-        }
-    }
-    if wait {
-        return Resolved::Wait(!sources.is_empty());
-    }
-    if sources.is_empty() && !missing.is_empty() {
-        let known = feeds.iter().any(|view| !view.feed.tracks().is_empty());
-        return if known || feeds.iter().all(|view| view.complete) {
-            Resolved::Fail(format!("no feed has a track for `{}.`", missing.join(".` or `")))
-        } else {
-            Resolved::Wait(false)
-        };
-    }
-    Resolved::Tracks(sources, missing)
-}
 
 /// A stream that runs.
 pub(super) struct StreamRun {
@@ -141,13 +47,14 @@ pub(super) struct StreamRun {
     entrances: Vec<(gst_app::AppSrc, Arc<Track>)>,
     links: Vec<Link>,
     outlet: Option<Arc<Outlet>>,
+    /// Where its packets leave, or its pictures where each track has an end.
     sink: Option<gst_app::AppSink>,
-    /// The encoder and the newest picture that went into it.
-    encoder: Option<(gst::Element, Newest)>,
+    /// What makes its pictures.
+    encoder: Option<Encoder>,
+    /// There is another text to go on with if this one does not work: when it was started.
+    on_trial: Option<Instant>,
     /// The video track it uses, as the feed has it.
     video: Option<Arc<Track>>,
-    /// When its muxer has grown enough.
-    worn_at: Option<Instant>,
     /// Where its tracks go into the container.
     mouths: Vec<gst::Pad>,
     /// What was told of them.
@@ -157,11 +64,21 @@ pub(super) struct StreamRun {
 /// How long a stream may make nothing while one of its tracks goes on.
 const STALL: Duration = Duration::from_secs(2);
 
-/// How long a muxer of MP4 may run: it keeps an index of every frame of sound, also of a stream that has no end. This makes
-/// two million entries.
-const WORN: Duration = Duration::from_secs(12 * 3600);
+/// Why a stream was not built, for the log.
+pub(super) enum Unbuilt {
+    /// The machine does not have an element of its text.
+    Absent(String),
+    /// Its text is of no use here.
+    Text(String),
+    /// What another text would not change.
+    Otherwise(String),
+}
 
-type Newest = Arc<Mutex<Option<gst::Buffer>>>;
+impl From<String> for Unbuilt {
+    fn from(why: String) -> Self {
+        Self::Otherwise(why)
+    }
+}
 
 impl StreamRun {
     /// A stream of the packets of a muxed track.
@@ -179,8 +96,8 @@ impl StreamRun {
             outlet: None,
             sink: None,
             encoder: None,
+            on_trial: None,
             video: None,
-            worn_at: None,
             mouths: Vec::new(),
             told: Vec::new(),
         }
@@ -188,21 +105,23 @@ impl StreamRun {
 
     /// Builds the pipeline of a text, in state NULL.
     pub(super) fn build(
-        plan: &StreamPlan,
+        recipe: Recipe<'_>,
         run: Run,
         sources: &[Source],
         missing: Vec<String>,
         epoch: u64,
         outlet: Arc<Outlet>,
         events: &Events,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Unbuilt> {
+        let plan = recipe.plan;
+        let has_another = recipe.text + 1 < plan.encoding.texts();
         let track = |kind| sources.iter().find(|source| source.track.kind == kind).map(|source| &source.track);
-        let (text, mut remarks) = match &plan.encoding {
-            Encoding::Launch(text) => {
+        let (text, mut remarks) = match recipe.text() {
+            Some(text) => {
                 let source = |name: &str| sources.iter().find(|source| source.name == name);
                 copy::completed(text, |name| source(name).map(|source| source.track.clone()))
             }
-            Encoding::Copy => copy::text(
+            None => copy::text(
                 plan.container,
                 track(TrackKind::Video).map(AsRef::as_ref),
                 track(TrackKind::Audio).map(AsRef::as_ref),
@@ -214,7 +133,10 @@ impl StreamRun {
             launch::Declared { name: name.clone(), caps: source.and_then(|source| codec::offer(&source.track.caps()?)) }
         };
         let offers: Vec<_> = declared.iter().map(offer).collect();
-        let bin = launch::parse(&text, &offers).map_err(|fault| fault.message)?;
+        let bin = launch::parse(&text, &offers).map_err(|fault| match launch::lacks_element(&fault) {
+            true => Unbuilt::Absent(fault.message),
+            false => Unbuilt::Text(fault.message),
+        })?;
         copy::tune_muxers(&bin);
         for name in missing.iter().filter(|name| declared.contains(name)) {
             drop_branch(&bin, name)?;
@@ -234,30 +156,29 @@ impl StreamRun {
             outlet: Some(outlet.clone()),
             sink: None,
             encoder: None,
+            on_trial: has_another.then(Instant::now),
             video: track(TrackKind::Video).cloned(),
-            worn_at: (plan.container == Container::Mp4).then(|| Instant::now() + WORN),
             mouths: Vec::new(),
             told: Vec::new(),
+        };
+        let mut free = launch::free_sources(&bin).into_iter();
+        let (Some(end), None) = (free.next(), free.next()) else {
+            return Err(Unbuilt::Text("the text does not end in exactly one free source pad".to_owned()));
+        };
+        let own = Own::of(plan.container);
+        let stand_in = own.map(|own| own.stand_in(&bin, &end)).transpose()?.flatten();
+        let exit = Exit { outlet, events: events.clone(), run, epoch };
+        let sinks = match own.zip(stand_in) {
+            Some((own, muxer)) => mux::replace(own, &bin, &muxer, exit)?,
+            None => vec![packet_sink(&bin, &end, Packetizer::new(exit, plan.container))?],
         };
         for source in sources.iter().filter(|source| declared.contains(&source.name)) {
             this.enter(&bin, source, epoch, events)?;
         }
-        let mut free = launch::free_sources(&bin).into_iter();
-        let (Some(end), None) = (free.next(), free.next()) else {
-            return Err("the text does not end in exactly one free source pad".into());
-        };
-        let packetizer = Packetizer::new(outlet, events.clone(), run, plan.container, epoch);
-        let sink = packet_sink(packetizer);
-        let connect = || -> Result<(), glib::BoolError> {
-            bin.add(&sink)?;
-            let entrance = sink.static_pad("sink").ok_or_else(|| glib::bool_error!("no sink pad"))?;
-            end.link(&entrance).map_err(|error| glib::bool_error!("{}: {error}", end.name()))?;
-            pipeline.add(&bin)
-        };
-        connect().map_err(|error| error.to_string())?;
-        this.mouths = mouths(&bin, &sink);
-        this.sink = Some(sink);
-        this.encoder = watch_encoder(&bin);
+        pipeline.add(&bin).map_err(|error| error.to_string())?;
+        this.mouths = mouths(&bin, &sinks);
+        this.sink = sinks.into_iter().next();
+        this.encoder = Encoder::of(&bin);
         this.remarks.extend(codec::encoders(&bin));
         drop_overlaps(&bin);
         overlay::animate(&bin);
@@ -302,8 +223,9 @@ impl StreamRun {
     /// Lets it play, in the background.
     pub(super) fn start(&self, events: &Events) {
         let (Some(pipeline), events, run) = (self.pipeline.clone(), events.clone(), self.run) else { return };
+        let is_refused = self.encoder.as_ref().is_some_and(Encoder::is_refused);
         background("start", move || {
-            events.send(match play(&pipeline) {
+            events.send(match !is_refused && play(&pipeline) {
                 true => Event::Up(run),
                 // The bus has told more before.
                 false => Event::Bus(run, Note::Error("the pipeline does not start".into())),
@@ -343,11 +265,20 @@ impl StreamRun {
         silent && self.built_for.len() > 1 && self.built_for.iter().any(going_on)
     }
 
-    /// Its muxer has grown enough: a new one takes its place.
-    pub(super) fn is_worn(&self) -> bool {
-        let Some(worn_at) = self.worn_at else { return false };
-        fail::fail_point!("worn", |_| self.started);
-        Instant::now() >= worn_at
+    /// Whether there is another text, should this one turn out not to work.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.on_trial.is_some() && !self.started
+    }
+
+    /// Why it has to be taken as not working, if it is on trial.
+    pub(super) fn hangs(&self) -> Option<&'static str> {
+        let since = self.on_trial.filter(|_| !self.started)?;
+        self.encoder.as_ref()?.hangs(since, self.entrances.is_empty())
+    }
+
+    /// The element that makes its pictures.
+    pub(super) fn encoder_name(&self) -> Option<String> {
+        self.encoder.as_ref()?.name()
     }
 
     /// How many raw pictures it did not take, because it was too slow.
@@ -358,9 +289,9 @@ impl StreamRun {
     /// Asks for an intra-frame.
     pub(super) fn force_keyframe(&self) {
         let event = || gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
-        if let Some((encoder, _)) = &self.encoder {
+        if let Some(encoder) = &self.encoder {
             // Into the encoder from behind, as a muxer would ask for it.
-            if let Some(pad) = encoder.static_pad("src") {
+            if let Some(pad) = encoder.element.static_pad("src") {
                 pad.send_event(event());
             }
         } else if let Some(pad) = self.sink.as_ref().and_then(|sink| sink.static_pad("sink")) {
@@ -370,13 +301,13 @@ impl StreamRun {
 
     /// What a picture of this stream can be made of; `Err` when it has no pictures.
     pub(super) fn still(&self) -> Result<Option<Still>, ()> {
-        if let Some((encoder, newest)) = &self.encoder {
+        if let Some(Encoder { element, newest, .. }) = &self.encoder {
             // The encoder outlives a run of the feed; what went into it then is not what there is to see now.
             if self.video.as_ref().is_some_and(|track| !track.is_live()) {
                 *lock(newest) = None;
                 return Ok(None);
             }
-            let caps = encoder.static_pad("sink").and_then(|pad| pad.current_caps());
+            let caps = element.static_pad("sink").and_then(|pad| pad.current_caps());
             return Ok(caps.zip(lock(newest).clone()).map(|(caps, buffer)| Still::Raw(caps, buffer)));
         }
         match &self.video {
@@ -423,8 +354,8 @@ fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
     }
 }
 
-/// The inputs of the muxer of a text, or what becomes of it where that is no container.
-fn mouths(bin: &gst::Bin, sink: &gst_app::AppSink) -> Vec<gst::Pad> {
+/// The inputs of the muxer of a text, or what becomes of it where it has none.
+fn mouths(bin: &gst::Bin, sinks: &[gst_app::AppSink]) -> Vec<gst::Pad> {
     let is_muxer = |element: &gst::Element| {
         let class = element.metadata(gst::ELEMENT_METADATA_KLASS);
         class.is_some_and(|class| class.contains("Muxer"))
@@ -432,10 +363,11 @@ fn mouths(bin: &gst::Bin, sink: &gst_app::AppSink) -> Vec<gst::Pad> {
     let elements = bin.children();
     let mouths: Vec<_> =
         elements.iter().filter(|element| is_muxer(element)).flat_map(|muxer| muxer.sink_pads()).collect();
-    if mouths.is_empty() { sink.sink_pads() } else { mouths }
+    if mouths.is_empty() { sinks.iter().flat_map(|sink| sink.sink_pads()).collect() } else { mouths }
 }
 
-fn packet_sink(mut packetizer: Packetizer) -> gst_app::AppSink {
+/// Puts a sink behind the end of a text.
+fn packet_sink(bin: &gst::Bin, end: &gst::Pad, mut packetizer: Packetizer) -> Result<gst_app::AppSink, String> {
     let mut known: Option<gst::Caps> = None;
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
@@ -457,7 +389,16 @@ fn packet_sink(mut packetizer: Packetizer) -> gst_app::AppSink {
         packetizer.push(&buffers, running.map(gst::ClockTime::nseconds));
         Ok(gst::FlowSuccess::Ok)
     });
-    live_sink(callbacks.build())
+    let sink = live_sink(callbacks.build());
+    link(bin, end, &sink).map_err(|error| error.to_string())?;
+    Ok(sink)
+}
+
+/// Puts a sink behind a pad.
+pub(super) fn link(bin: &gst::Bin, end: &gst::Pad, sink: &gst_app::AppSink) -> Result<(), glib::BoolError> {
+    bin.add(sink)?;
+    let entrance = sink.static_pad("sink").ok_or_else(|| glib::bool_error!("no sink pad"))?;
+    end.link(&entrance).map(|_| ()).map_err(|error| glib::bool_error!("{}: {error}", end.name()))
 }
 
 /// Drops the first packet of Opus encoders: with the pre-skip taken off, it overlaps the second one, which readers take
@@ -470,25 +411,4 @@ fn drop_overlaps(bin: &gst::Bin) {
             if first.swap(false, Ordering::Relaxed) { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Remove }
         });
     }
-}
-
-/// Keeps the newest raw picture that goes into the first video encoder: a reference, no copy.
-fn watch_encoder(bin: &gst::Bin) -> Option<(gst::Element, Newest)> {
-    let mut elements = bin.iterate_recurse();
-    let encoder = loop {
-        match elements.next() {
-            Ok(Some(element)) if codec::is_video_encoder(&element) => break element,
-            Ok(Some(_)) => {}
-            Ok(None) => return None,
-            Err(gst::IteratorError::Resync) => elements.resync(),
-            Err(gst::IteratorError::Error) => return None,
-        }
-    };
-    let newest = Newest::default();
-    let kept = newest.clone();
-    encoder.static_pad("sink")?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        *lock(&kept) = info.buffer().map(|buffer| buffer.to_owned());
-        gst::PadProbeReturn::Ok
-    })?;
-    Some((encoder, newest))
 }

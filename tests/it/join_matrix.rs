@@ -177,7 +177,7 @@ fn d8_webm_is_joined_at_any_moment() {
         own: "video: {codec: vp8, bitrate: 400k, gop: 25}, audio: {codec: opus}",
         muxed: "webmmux name=m streamable=true \
                 PICTURE ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=25 ! m. TONE ! opusenc ! m.",
-        // Otherwise clusters are as long as ffmpeg likes, and those with a key picture in their middle cannot be joined.
+        // Otherwise ffmpeg keeps clusters back until they are full.
         command: "LIBVPX -f webm -live 1 -cluster_size_limit 1",
         codecs: [&["opus", "vp8"]; 3],
     }

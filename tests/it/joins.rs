@@ -41,6 +41,37 @@ fn d8_first_viewer_of_a_cold_stream_joins_cleanly_too() {
 }
 
 #[test]
+fn d8_foreign_matroska_is_joined_within_clusters() {
+    if !have("gst-launch-1.0") {
+        return;
+    }
+    let (longest, picture) = ("30000000000", "video/x-raw,width=320,height=240,framerate=25/1");
+    let server = Server::start(&format!(
+        "
+        feeds:
+          outside:
+            mode: continuous
+            command: >-
+              gst-launch-1.0 -q videotestsrc is-live=true ! {picture} ! x264enc tune=zerolatency key-int-max=10 !
+              matroskamux streamable=true min-cluster-duration={longest} max-cluster-duration={longest} ! fdsink
+        streams: {{outside.mkv: {{feed: outside}}}}
+        "
+    ));
+    let mut first = server.get("/outside.mkv?header=1&keyframe=1");
+    // So long that whoever began with the only cluster would be far behind.
+    first.collect(secs(3));
+    for wish in ["keyframe=1", "keyframe=next"] {
+        let bytes = server.get(&format!("/outside.mkv?header=1&{wish}")).collect(secs(1));
+        let bytes = mkv::trim(&bytes);
+        let (pictures, complaints) = media::pictures(bytes);
+        assert!(pictures.starts_with('I') && (5..50).contains(&pictures.len()), "{wish}: {pictures}");
+        assert_eq!(complaints, "", "{wish}");
+        let times = media::packet_times(bytes, "v");
+        assert!(times[0] > 2.0 && times.is_sorted(), "{wish}: {times:?}");
+    }
+}
+
+#[test]
 fn d8_intra_frame_is_made_at_once() {
     let server = Server::start(&format!(
         "
@@ -57,6 +88,38 @@ fn d8_intra_frame_is_made_at_once() {
         assert!(asked.elapsed() < millis(500), "the first picture took {:?}", asked.elapsed());
         answer.collect(secs(2));
     }
+}
+
+/// The past of a group is not paced: who joins in the middle of a long one is live at once.
+#[test]
+fn d8_long_groups_of_commands_are_caught_up_with_at_once() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{outside: {{command: {}, mode: continuous}}}}
+        streams: {{outside.ts: {{feed: outside}}}}
+        ",
+        camera(250)
+    ));
+    let mut live = server.get("/outside.ts?header=1&keyframe=1");
+    let mut seen = live.take_until(SOON, ts::has_unit);
+    seen.extend(live.collect(secs(7)));
+    let mut late = server.get("/outside.ts?header=1&keyframe=1");
+    let joined = std::thread::scope(|scope| {
+        let late = scope.spawn(|| late.collect(secs(1)));
+        seen.extend(live.collect(secs(1)));
+        late.join().unwrap()
+    });
+    let (seen, joined) = (ts::trim(&seen), ts::trim(&joined));
+    let (pictures, complaints) = media::pictures(&joined);
+    assert!(pictures.starts_with('I') && complaints.is_empty(), "{pictures}: {complaints}");
+    let ([.., newest], [first, .., last]) =
+        (&media::packet_times(&seen, "v")[..], &media::packet_times(&joined, "v")[..])
+    else {
+        panic!("no pictures")
+    };
+    println!("began {:.2} s in the past, and is {:.2} s behind after a second", newest - first, newest - last);
+    assert!(newest - first > 5.0, "the group is not long: {first} to {newest}");
+    assert!(newest - last < 0.3, "it is behind: {last} of {newest}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Numbers are those of docs/faults.md at the scale of a busy machine with two processors, as each test says.
 
 use crate::rig::{
-    Launch, SOON, Server, have_failpoints, holds_for, http, millis, process,
+    Launch, SOON, Server, have, have_failpoints, holds_for, http, millis, process,
     script::{H264, shell, starts, ticking},
     secs, wait_until,
 };
@@ -13,6 +13,7 @@ use std::{
     fs,
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    process::Command,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -236,6 +237,47 @@ fn stalled_viewers_are_gone_in_time_and_hurt_nobody() {
     assert!(grown < 32 << 10, "{grown} KiB more, with a ring of 4 MB");
     drop(slow);
     wait_until("descriptors are back", secs(5), || descriptors(&server) <= base + 1);
+}
+
+/// Row 16: a cable is pulled, and no end of a connection is ever told.
+#[test]
+fn viewers_that_vanish_are_gone_in_time() {
+    const INSIDE: &str = "VOYANDZ_TEST_OWN_NETWORK";
+    if std::env::var_os(INSIDE).is_none() {
+        // This test again, with a network that is its own to be cut off.
+        if !have("unshare") || !have("ip") || !Command::new("unshare").args(["-n", "true"]).status().unwrap().success()
+        {
+            eprintln!("SKIPPED: it takes root to make a network namespace");
+            return;
+        }
+        let mut alone = Command::new("unshare");
+        alone.args(["-n", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]).env(INSIDE, "1");
+        alone.arg(std::env::current_exe().unwrap());
+        alone.args(["--exact", "limits::viewers_that_vanish_are_gone_in_time", "--nocapture"]);
+        assert!(alone.status().unwrap().success());
+        return;
+    }
+    let link = |state: &str| assert!(Command::new("ip").args(["link", "set", "lo", state]).status().unwrap().success());
+    let (server, _file) = ticker();
+    drop(server.get("/ticks").piece(SOON));
+    let base = settled(&server);
+    let viewers: Vec<http::Answer> = (0..20)
+        .map(|_| {
+            let mut viewer = server.get("/ticks");
+            viewer.piece(SOON);
+            viewer
+        })
+        .collect();
+    // And some that are connected and silent.
+    let silent: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    link("down");
+    let began = Instant::now();
+    wait_until("vanished viewers are gone", secs(13), || descriptors(&server) <= base);
+    println!("gone after {:?}", began.elapsed());
+    assert_eq!(server.log.count("request .*/ticks.*no progress"), viewers.len());
+    link("up");
+    drop((viewers, silent));
+    assert_eq!(server.get("/ticks").status, 200);
 }
 
 /// Row 17, at a fifteenth: 250 clients that send their requests for ever.

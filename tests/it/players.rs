@@ -3,7 +3,7 @@
 use crate::rig::{
     SOON, Server,
     browser::{Browser, have_browser},
-    process,
+    have, process,
     script::{H264, PICTURE, TONE},
     secs, wait_until,
 };
@@ -84,16 +84,62 @@ fn player_keeps_near_to_the_newest_picture() {
 }
 
 #[test]
-fn player_comes_back_with_its_stream() {
+fn player_goes_on_when_the_worker_died() {
     if !have_browser() {
         return;
     }
     let (server, browser) = (studio(), Browser::start());
     browser.open(&server.url("/cam.mp4/play"));
+    browser.wait(
+        // Where it begins is sought: before that, it may have played the moment in front of it.
+        &format!("const {{ played }} = {VIDEO}, last = played.length - 1; return last >= 0 && played.end(last) - played.start(last) > 0.5"),
+        secs(15),
+    );
+    browser.run(&format!("window.source = {VIDEO}.src"));
+    process::send(server.worker("cam"), Signal::KILL);
+    server.log.wait_nth("runs name=\"stream cam.mp4\"", 2, SOON);
+    browser.run(&format!("window.then = {VIDEO}.currentTime"));
+    browser.wait(&format!("return {VIDEO}.currentTime > window.then + 1 && {VIDEO}.readyState > 2"), secs(15));
+    wait_behind(&browser, SOON, |seconds| seconds < 1.0);
+    assert_eq!(browser.run(&format!("return {VIDEO}.src === window.source")), true, "its answer did not end");
+}
+
+#[test]
+fn player_begins_though_the_worker_dies_as_it_joins() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (studio(), Browser::start());
+    browser.open(&server.url("/cam.mp4/play"));
+    // Some pictures are there, and not enough to begin with.
+    browser.wait(&format!("return {VIDEO}.buffered.length > 0"), secs(15));
+    process::send(server.worker("cam"), Signal::KILL);
+    browser.wait(&format!("return {VIDEO}.currentTime > 1 && {VIDEO}.readyState > 2 && !{VIDEO}.paused"), secs(15));
+    wait_behind(&browser, SOON, |seconds| seconds < 1.0);
+}
+
+#[test]
+fn player_comes_back_with_its_stream() {
+    if !have_browser() || !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(
+        "
+        feeds:
+          cam:
+            command: >-
+              ffmpeg -v error -re -f lavfi -i testsrc=s=320x240:r=25 -c:v libx264 -preset ultrafast -tune zerolatency -g 25
+              -pix_fmt yuv420p -f mp4 -movflags empty_moov+default_base_moof -frag_duration 40000 -flush_packets 1 -
+        streams: {cam.mp4: {feed: cam}}
+        ",
+    );
+    let browser = Browser::start();
+    browser.open(&server.url("/cam.mp4/play"));
     browser.wait(&format!("return {VIDEO}?.currentTime > 0.5"), secs(15));
     // The answer ends: a second header cannot be sent.
     browser.run(&format!("window.source = {VIDEO}.src"));
-    process::send(server.worker("cam"), Signal::KILL);
+    let program = server.programs("libx264").pop().expect("no program");
+    process::send(program.pid, Signal::KILL);
     browser.wait(&format!("return {VIDEO}.src !== window.source && {VIDEO}.readyState > 2"), secs(15));
     wait_behind(&browser, SOON, |seconds| seconds < 1.0);
     let notice = "return document.getElementById('notice').textContent";

@@ -47,7 +47,7 @@ fn assert_unbroken(arrivals: &Arrivals) {
     let longest = pauses.max().unwrap();
     println!("{} pictures, the longest pause {longest:?}", pictures.len());
     // A picture comes every 40 ms; the rest is what a machine that runs all tests at once adds.
-    assert!(longest < millis(200), "{longest:?}");
+    assert!(longest < millis(500), "{longest:?}");
 }
 
 /// Watches streams from their first pictures on, for this long while something is done; returns what came.

@@ -177,7 +177,6 @@ fn viewers_of_other_containers_go_on_or_end_cleanly() {
     mjpeg.take(10_000, secs(3));
 }
 
-/// A muxer of MP4 keeps an index of all it wrote, so that it cannot run for ever.
 #[test]
 fn pipeline_that_does_not_stop_costs_its_worker() {
     // A thread that sleeps for an hour with a picture in its hand.
@@ -218,20 +217,6 @@ fn kernel_takes_workers_and_programs_before_the_server() {
     let program = server.programs("while echo word").pop().unwrap().pid;
     let scores = [server.pid(), server.worker("cam"), program].map(|pid| score(pid).unwrap());
     assert!(scores[0] < 500 && scores[1] >= 500 && scores[2] >= 500, "{scores:?}");
-}
-
-#[test]
-fn muxer_that_has_grown_too_large_is_exchanged() {
-    if !have_failpoints() {
-        return;
-    }
-    let yaml = format!("feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\nstreams: {{cam.mp4: {{feed: cam, video: {H264}}}}}");
-    let server = Launch::new(&yaml).env("FAILPOINTS", "worn=1*return->off").start();
-    let mut viewer = server.get("/cam.mp4?header=1&keyframe=1");
-    let bytes = viewer.rest(SOON);
-    media::assert_decodes(&bytes);
-    server.get("/cam.mp4?header=1&keyframe=1").take(20_000, SOON);
-    assert_eq!(server.log.count("came to its end"), 1, "{}", server.log.text());
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(super) const CHAPTERS: u32 = 0x1043_a770;
 pub(super) const TAGS: u32 = 0x1254_c367;
 pub(super) const ATTACHMENTS: u32 = 0x1941_a469;
 
+pub(super) const TIMESTAMP: u32 = 0xe7;
 pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
 pub(super) const BLOCK_GROUP: u32 = 0xa0;
 pub(super) const BLOCK: u32 = 0xa1;
@@ -115,6 +116,20 @@ impl Block {
         let is_all = content.len() as u64 >= size.min(11);
         is_all.then_some(Self { track: None, is_key: false })
     }
+}
+
+/// The beginning of a cluster of unknown size with this timestamp: what follows may be blocks from the middle of another one
+/// that has the same.
+pub(super) fn cluster_head(timestamp: u64) -> Vec<u8> {
+    let [c0, c1, c2, c3] = CLUSTER.to_be_bytes();
+    let mut head = vec![c0, c1, c2, c3, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xe7, 0x88];
+    head.extend(timestamp.to_be_bytes());
+    head
+}
+
+/// An unsigned integer (RFC 8794, section 7.2).
+pub(super) fn unsigned(content: &[u8]) -> u64 {
+    content.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 /// Makes the size of the segment in `header` unknown (RFC 8794, section 6.2). A reader that joins late gets less than the

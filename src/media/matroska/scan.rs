@@ -1,6 +1,9 @@
 //! Finds the header and the join points of a live Matroska stream.
+//!
+//! A cluster that begins with a key picture is one. A key picture in the middle of a cluster is one for whoever gets the head of
+//! another cluster in front of it.
 
-use super::element::{self, Block, Head, forget_size};
+use super::element::{self, Block, Head, cluster_head, forget_size, unsigned};
 use super::tracks::tracks;
 use crate::media::Kind;
 use crate::media::scanner::{Cutter, Scanned};
@@ -20,7 +23,7 @@ const MAX_HELD_ELEMENTS: u32 = 32;
 /// Longest picture in a `BlockGroup` that is held until it is known whether it refers to others.
 const MAX_GROUP: u64 = 8 << 20;
 
-/// Cuts a Matroska stream at the clusters that begin with a key picture.
+/// Cuts a Matroska stream at its key pictures.
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
     /// The beginning of an element.
@@ -48,15 +51,23 @@ enum Place {
     Segment,
     /// In a cluster of which it is not known yet whether it is a join point.
     Opening(Opening),
-    /// In any other cluster of unknown size.
-    Cluster,
+    /// Behind the first picture of a cluster.
+    Cluster(Cluster),
+}
+
+/// A cluster, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cluster {
+    /// Where it ends, if that is known.
+    end: Option<u64>,
+    /// What the times of its blocks count from, once that was read.
+    timestamp: Option<u64>,
 }
 
 /// The part of a cluster in front of its first picture.
 #[derive(Debug)]
 struct Opening {
-    /// Where the cluster ends, if that is known.
-    end: Option<u64>,
+    cluster: Cluster,
     /// What was read of it so far.
     held: Vec<u8>,
     elements: u32,
@@ -148,7 +159,7 @@ impl Scan {
         match &mut self.place {
             Place::Header(held) | Place::Opening(Opening { held, .. }) => held.extend_from_slice(bytes),
             Place::Lost if !self.has_header => {}
-            Place::Lost | Place::Segment | Place::Cluster => self.cutter.append(bytes),
+            Place::Lost | Place::Segment | Place::Cluster(_) => self.cutter.append(bytes),
         }
     }
 
@@ -164,6 +175,12 @@ impl Scan {
 
     /// Gives up on what is being read, because `bytes` do not begin with an element.
     fn lose<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Scanned>) -> &'a [u8] {
+        if let Place::Cluster(Cluster { end: Some(end), .. }) = self.place {
+            // It is said where the cluster ends: the rest of it passes.
+            self.content = end.saturating_sub(self.position);
+            self.place = Place::Segment;
+            return bytes;
+        }
         self.settle(Kind::Delta, out);
         self.content = 0;
         self.place = Place::Lost;
@@ -172,6 +189,12 @@ impl Scan {
 
     /// Leaves the group or the cluster that ends here; whether that changed the place.
     fn leave(&mut self, out: &mut Vec<Scanned>) -> bool {
+        if let Place::Cluster(Cluster { end: Some(end), .. }) = self.place
+            && self.position >= end
+        {
+            self.place = Place::Segment;
+            return true;
+        }
         let Place::Opening(opening) = &mut self.place else { return false };
         let ended = opening.group.take_if(|group| self.position >= group.end);
         if ended.is_some_and(|group| group.has_picture) {
@@ -179,7 +202,7 @@ impl Scan {
             self.settle(Kind::Keyframe, out);
             return true;
         }
-        if opening.end.is_some_and(|end| self.position >= end) {
+        if opening.cluster.end.is_some_and(|end| self.position >= end) {
             self.settle(Kind::Delta, out);
             return true;
         }
@@ -189,18 +212,14 @@ impl Scan {
     fn element(&mut self, head: &Head, bytes: &[u8], out: &mut Vec<Scanned>) -> Step {
         match &self.place {
             Place::Lost | Place::Header(_) | Place::Segment => self.child_of_segment(head, out),
-            Place::Opening(Opening { end, .. }) if head.id == element::EBML || end.is_none() && head.is_top_level() => {
+            Place::Opening(Opening { cluster, .. }) | Place::Cluster(cluster) if ends_cluster(head, cluster) => {
                 self.settle(Kind::Delta, out);
                 self.content = 0;
                 self.place = Place::Segment;
                 Step::Again
             }
             Place::Opening(_) => self.child_of_opening(head, bytes, out),
-            Place::Cluster if head.is_top_level() => {
-                self.place = Place::Segment;
-                Step::Again
-            }
-            Place::Cluster => content_of(head, MAX_ELEMENT),
+            Place::Cluster(cluster) => self.child_of_cluster(*cluster, head, bytes, out),
         }
     }
 
@@ -240,11 +259,12 @@ impl Scan {
         }
         if self.video.is_some() {
             let end = head.size.map(|size| self.position + head.length as u64 + size);
-            self.place = Place::Opening(Opening { end, held: Vec::new(), elements: 0, group: None });
+            let cluster = Cluster { end, timestamp: None };
+            self.place = Place::Opening(Opening { cluster, held: Vec::new(), elements: 0, group: None });
             return Step::Enter { content: 0 };
         }
         self.cutter.cut(out);
-        self.place = if head.size.is_some() { Place::Segment } else { Place::Cluster };
+        self.place = if head.size.is_some() { Place::Segment } else { Place::Cluster(Cluster::default()) };
         Step::Enter { content: head.size.unwrap_or_default() }
     }
 
@@ -253,7 +273,7 @@ impl Scan {
         let Some(size) = head.size.filter(|&size| size <= MAX_ELEMENT) else { return Step::Lose };
         let content = bytes.get(head.length..).unwrap_or_default();
         let end = self.position + head.length as u64 + size;
-        let parent = opening.group.as_ref().map(|group| group.end).or(opening.end);
+        let parent = opening.group.as_ref().map(|group| group.end).or(opening.cluster.end);
         if parent.is_some_and(|parent| end > parent) {
             return Step::Lose;
         }
@@ -271,11 +291,17 @@ impl Scan {
             }
             return Step::Enter { content: size };
         }
+        if head.id == element::TIMESTAMP {
+            match timestamp(content, size) {
+                Some(timestamp) => opening.cluster.timestamp = Some(timestamp),
+                None => return Step::Wait,
+            }
+        }
         if head.id == element::SIMPLE_BLOCK {
             match Block::read(content, size) {
                 Some(block) if block.track == self.video => {
                     self.settle(if block.is_key { Kind::Keyframe } else { Kind::Delta }, out);
-                    return Step::Again;
+                    return Step::Enter { content: size };
                 }
                 Some(_) => {}
                 None => return Step::Wait,
@@ -294,18 +320,51 @@ impl Scan {
         Step::Enter { content: size }
     }
 
-    /// Lets go of the opening of a cluster. The rest of a cluster of known size needs no look.
+    fn child_of_cluster(&mut self, mut cluster: Cluster, head: &Head, bytes: &[u8], out: &mut Vec<Scanned>) -> Step {
+        let Some(size) = head.size.filter(|&size| size <= MAX_ELEMENT) else { return Step::Lose };
+        if cluster.end.is_some_and(|end| self.position + head.length as u64 + size > end) {
+            return Step::Lose;
+        }
+        let content = bytes.get(head.length..).unwrap_or_default();
+        match (head.id, self.video) {
+            (element::TIMESTAMP, _) => match timestamp(content, size) {
+                Some(timestamp) => cluster.timestamp = Some(timestamp),
+                None => return Step::Wait,
+            },
+            (element::SIMPLE_BLOCK, Some(_)) => match (Block::read(content, size), cluster.timestamp) {
+                (Some(block), Some(timestamp)) if block.is_key && block.track == self.video => {
+                    self.cutter.flush(out);
+                    out.push(Scanned::Lead(Bytes::from(cluster_head(timestamp))));
+                }
+                (Some(_), _) => {}
+                (None, _) => return Step::Wait,
+            },
+            _ => {}
+        }
+        self.place = Place::Cluster(cluster);
+        Step::Enter { content: size }
+    }
+
+    /// Lets go of the opening of a cluster.
     fn settle(&mut self, kind: Kind, out: &mut Vec<Scanned>) {
         let Place::Opening(opening) = &mut self.place else { return };
-        let held = std::mem::take(&mut opening.held);
-        let end = opening.end;
+        let (held, cluster) = (std::mem::take(&mut opening.held), opening.cluster);
         if kind == Kind::Keyframe {
             self.cutter.cut(out);
         }
         self.cutter.append(&held);
-        self.content = end.map_or(0, |end| end.saturating_sub(self.position));
-        self.place = if end.is_some() { Place::Segment } else { Place::Cluster };
+        self.place = Place::Cluster(cluster);
     }
+}
+
+/// Whether a cluster ends where this element begins.
+fn ends_cluster(head: &Head, cluster: &Cluster) -> bool {
+    head.id == element::EBML || cluster.end.is_none() && head.is_top_level()
+}
+
+/// The value of a timestamp of `size` bytes; `None` when too few of them are there.
+fn timestamp(content: &[u8], size: u64) -> Option<u64> {
+    content.get(..usize::try_from(size.min(8)).ok()?).map(unsigned)
 }
 
 /// Enters an element whose content is of known and credible size.

@@ -1,6 +1,6 @@
 //! What a header says about the stream: its kind and its tracks.
 
-use super::element::{self, elements};
+use super::element::{self, elements, unsigned};
 use crate::media::{Container, codecs::Setup, sniff::Sniffed};
 
 /// Video and audio in `TrackType` (RFC 9559, section 5.1.4.1.3).
@@ -124,10 +124,6 @@ pub(in crate::media) fn doc_type(bytes: &[u8]) -> Sniffed {
         rest = rest.get(head.length + size..).unwrap_or_default();
     }
     if is_whole { Sniffed::Unknown } else { Sniffed::Undecided }
-}
-
-fn unsigned(content: &[u8]) -> u64 {
-    content.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 fn float(content: &[u8]) -> f64 {

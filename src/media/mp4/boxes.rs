@@ -43,32 +43,6 @@ pub(super) fn find<'a>(bytes: &'a [u8], kind: &'static [u8; 4]) -> Option<&'a [u
     all(bytes, kind).next()
 }
 
-/// As [`find`], to be changed in place.
-pub(super) fn find_mut<'a>(mut bytes: &'a mut [u8], kind: &[u8; 4]) -> Option<&'a mut [u8]> {
-    loop {
-        let head = head(bytes)?;
-        let (whole, rest) = bytes.split_at_mut_checked(head.length)?;
-        if head.kind == *kind {
-            return whole.get_mut(head.own..);
-        }
-        bytes = rest;
-    }
-}
-
-/// Makes free space (section 8.1.2) of those boxes of this kind whose bodies are so.
-pub(super) fn free(mut bytes: &mut [u8], kind: &[u8; 4], is_so: impl Fn(&[u8]) -> bool) {
-    while let Some(head) = head(bytes) {
-        let Some((whole, rest)) = bytes.split_at_mut_checked(head.length) else { return };
-        if head.kind == *kind
-            && whole.get(head.own..).is_some_and(&is_so)
-            && let Some(kind) = whole.get_mut(4..8)
-        {
-            kind.copy_from_slice(b"free");
-        }
-        bytes = rest;
-    }
-}
-
 /// Four bytes as a number.
 pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))

@@ -96,6 +96,8 @@ mod tests {
 
     const PLAIN: &[u8] = include_bytes!("../../../tests/data/h264-aac.mp4");
     const GSTREAMER: &[u8] = include_bytes!("../../../tests/data/h264-gst.mp4");
+    const VP9: &[u8] = include_bytes!("../../../tests/data/vp9.mp4");
+    const AV1: &[u8] = include_bytes!("../../../tests/data/av1.mp4");
     const SOUND: &[u8] = include_bytes!("../../../tests/data/aac-dash.mp4");
 
     #[test]
@@ -112,6 +114,8 @@ mod tests {
             assert!(found.joined() == capture[..index]);
         }
         check(PLAIN, 3, b"moof");
+        check(VP9, 3, b"moof");
+        check(AV1, 3, b"moof");
         check(GSTREAMER, 3, b"moof");
         check(SOUND, 6, b"sidx");
     }

@@ -1,13 +1,12 @@
 //! Program specific information: which PID carries what (ISO/IEC 13818-1, section 2.4.4).
 
 use super::packet::{PACKET, PAT_PID, Packet};
+use super::section::{PAT_TABLE, PMT_TABLE, crc32};
 
 /// Longest section of a PAT or PMT (sections 2.4.4.4 and 2.4.4.9).
 const MAX_SECTION: usize = 1024;
 /// Most packets that one section may be spread over. Seven are enough for [`MAX_SECTION`] bytes.
 const MAX_PACKETS: usize = 16;
-const PAT_TABLE: u8 = 0;
-const PMT_TABLE: u8 = 2;
 
 /// The tables of a stream, and the first program in them that was described. In a multiplex of several programs the
 /// others pass along unseen.
@@ -52,6 +51,7 @@ pub(super) enum Codec {
     Mpeg2,
     H264,
     H265,
+    Av1,
     /// A video codec whose key pictures only `random_access_indicator` tells.
     Other,
 }
@@ -118,12 +118,15 @@ impl Psi {
         let mut rest = body(section, 12 + usize::from(info & 0x0fff));
         while let &[kind, p0, p1, l0, l1, ref after @ ..] = rest {
             let pid = u16::from_be_bytes([p0 & 0x1f, p1]);
+            let length = usize::from(u16::from_be_bytes([l0 & 0x0f, l1]));
+            let described = after.get(..length).unwrap_or(after);
             let codec = match kind {
                 0x01 | 0x02 => Some(Codec::Mpeg2),
                 0x1b => Some(Codec::H264),
                 0x24 => Some(Codec::H265),
                 // MPEG-4 part 2, JPEG 2000, VVC, AVS2, VC-1, Dirac.
                 0x10 | 0x21 | 0x33 | 0xd2 | 0xea | 0xd1 => Some(Codec::Other),
+                0x06 => registration(described).and_then(registered),
                 _ => None,
             };
             match (codec, kind) {
@@ -134,11 +137,34 @@ impl Psi {
                 (None, 0x06) => private = private.or(Some(pid)),
                 (None, _) => {}
             }
-            rest = after.get(usize::from(u16::from_be_bytes([l0 & 0x0f, l1]))..).unwrap_or_default();
+            rest = after.get(length..).unwrap_or_default();
         }
         program.audio = program.audio.or(private);
         self.program = Some(program);
         true
+    }
+}
+
+/// What the registration descriptor among these names (section 2.6.8): whose private data a stream has.
+fn registration(descriptors: &[u8]) -> Option<[u8; 4]> {
+    let mut rest = descriptors;
+    while let &[tag, length, ref after @ ..] = rest {
+        let (content, others) = after.split_at_checked(usize::from(length))?;
+        if tag == 0x05 {
+            return content.first_chunk().copied();
+        }
+        rest = others;
+    }
+    None
+}
+
+/// The video codecs that are private data with a name.
+fn registered(name: [u8; 4]) -> Option<Codec> {
+    match &name {
+        b"AV01" => Some(Codec::Av1),
+        b"HEVC" => Some(Codec::H265),
+        b"VP09" | b"drac" => Some(Codec::Other),
+        _ => None,
     }
 }
 
@@ -248,48 +274,10 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*bytes))
 }
 
-/// The checksum of sections (ISO/IEC 13818-1, annex A); zero over a section that includes its own.
-fn crc32(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(
-            crc ^ u32::from(byte) << 24,
-            |crc, _| {
-                if crc & 0x8000_0000 != 0 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 }
-            },
-        )
-    })
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    pub(in super::super) use super::super::section::{packets, section};
     use super::*;
-
-    /// A section with this table id, table id extension and body, with a right checksum.
-    pub(crate) fn section(table: u8, extension: u16, version: u8, body: &[u8]) -> Vec<u8> {
-        let length = (5 + body.len() + 4) as u16;
-        let mut section = vec![table];
-        section.extend((0xb000 | length).to_be_bytes());
-        section.extend(extension.to_be_bytes());
-        section.extend([0xc1 | version << 1, 0, 0]);
-        section.extend(body);
-        let crc = crc32(&section);
-        section.extend(crc.to_be_bytes());
-        section
-    }
-
-    /// The packets that carry `section` on `pid`.
-    pub(crate) fn packets(pid: u16, section: &[u8]) -> Vec<[u8; PACKET]> {
-        let mut payload = vec![0];
-        payload.extend(section);
-        let packet = |(at, part): (usize, &[u8])| {
-            let mut raw = [0xff; PACKET];
-            let [high, low] = pid.to_be_bytes();
-            raw[..4].copy_from_slice(&[0x47, high | if at == 0 { 0x40 } else { 0 }, low, 0x10 | at as u8 & 15]);
-            raw[4..4 + part.len()].copy_from_slice(part);
-            raw
-        };
-        payload.chunks(184).enumerate().map(packet).collect()
-    }
 
     pub(crate) fn pat(pmt_pid: u16) -> Vec<u8> {
         let [high, low] = pmt_pid.to_be_bytes();
@@ -298,21 +286,23 @@ pub(super) mod tests {
 
     /// A PMT for streams of these types on PIDs 0x100 and following, with `info` bytes of descriptors.
     pub(crate) fn pmt(version: u8, info: usize, types: &[u8]) -> Vec<u8> {
+        let streams: Vec<_> = types.iter().map(|kind| (*kind, &b""[..])).collect();
+        described_pmt(version, info, &streams)
+    }
+
+    /// The same, with descriptors of each stream.
+    pub(crate) fn described_pmt(version: u8, info: usize, streams: &[(u8, &[u8])]) -> Vec<u8> {
         let mut body = vec![0xe1, 0x00, 0xf0 | (info >> 8) as u8, info as u8];
         body.extend(vec![0x05; info]);
-        for (at, kind) in types.iter().enumerate() {
-            body.extend([*kind, 0xe1, at as u8, 0xf0, 0]);
+        for (at, (kind, descriptors)) in streams.iter().enumerate() {
+            body.extend([*kind, 0xe1, at as u8, 0xf0, descriptors.len() as u8]);
+            body.extend(*descriptors);
         }
         section(PMT_TABLE, 1, version, &body)
     }
 
     fn push(psi: &mut Psi, packets: &[[u8; PACKET]]) -> Vec<bool> {
         packets.iter().map(|raw| psi.push(Packet::new(raw).unwrap())).collect()
-    }
-
-    #[test]
-    fn the_checksum_is_the_one_of_the_standard() {
-        assert_eq!(crc32(b"123456789"), 0x0376_e6e7);
     }
 
     #[test]
@@ -331,6 +321,27 @@ pub(super) mod tests {
         check(&[0x06, 0x11, 0x02], Some((0x102, Codec::Mpeg2)), Some(0x101));
         check(&[0x06], None, Some(0x100));
         check(&[0x05], None, None);
+    }
+
+    #[test]
+    fn private_data_is_told_by_its_registration() {
+        #[track_caller]
+        fn check(descriptors: &[u8], video: Option<Codec>, audio: Option<u16>) {
+            let mut psi = Psi::default();
+            push(&mut psi, &packets(0, &pat(0x1000)));
+            push(&mut psi, &packets(0x1000, &described_pmt(0, 0, &[(0x06, descriptors), (0x0f, b"")])));
+            let program = psi.program().unwrap();
+            assert_eq!((program.video.map(|video| video.codec), program.audio), (video, audio), "{descriptors:x?}");
+        }
+        check(b"\x05\x04AV01", Some(Codec::Av1), Some(0x101));
+        // Behind another descriptor, and with the one of AV1 itself behind it.
+        check(b"\x52\x01\x07\x05\x04AV01\x80\x04\x81\0\0\0", Some(Codec::Av1), Some(0x101));
+        check(b"\x05\x04HEVC", Some(Codec::H265), Some(0x101));
+        check(b"\x05\x04VP09", Some(Codec::Other), Some(0x101));
+        check(b"\x05\x04Opus\x7f\x02\x80\x02", None, Some(0x101));
+        check(b"\x05\x03AV0", None, Some(0x101));
+        check(b"\x05\xffAV01", None, Some(0x101));
+        check(b"", None, Some(0x101));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::packet::{PACKET, PAT_PID, Packet, SYNC};
 use super::psi::{Psi, Video};
-use super::stamped::Unstamping;
 use super::unit::Unit;
+use super::wrapping::{Unwrapping, Wrapping};
 use crate::media::Kind;
 use crate::media::scanner::{Cutter, Scanned};
 use crate::media::window::Window;
@@ -15,8 +15,8 @@ const MAX_HELD: usize = 64 * PACKET;
 /// Cuts a transport stream at its join points. Bytes that are no packets are left out.
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
-    /// Set when there are stamps in front of the packets.
-    unstamping: Option<Unstamping>,
+    /// Set when there is something around the packets.
+    unwrapping: Option<Unwrapping>,
     /// The beginning of the next packet, or bytes among which a packet is being looked for.
     window: Window,
     lost: bool,
@@ -57,14 +57,14 @@ enum Role {
 }
 
 impl Scan {
-    /// Of packets with stamps.
-    pub(in crate::media) fn stamped() -> Self {
-        Self { unstamping: Some(Unstamping::default()), ..Self::default() }
+    /// Of packets with this around them.
+    pub(in crate::media) fn wrapped(wrapping: Wrapping) -> Self {
+        Self { unwrapping: Some(Unwrapping::new(wrapping)), ..Self::default() }
     }
 
     /// Takes the next bytes.
     pub(in crate::media) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
-        let packets = self.unstamping.as_mut().map(|unstamping| unstamping.push(bytes));
+        let packets = self.unwrapping.as_mut().map(|unwrapping| unwrapping.push(bytes));
         let bytes = packets.as_deref().unwrap_or(bytes);
         self.has_joined = false;
         self.cutter.expect(bytes.len());
@@ -240,7 +240,7 @@ impl Scan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::psi::tests::{packets, pat, pmt};
+    use super::super::psi::tests::{described_pmt, packets, pat, pmt};
     use super::*;
     use crate::media::{Container, testing};
     use proptest::prelude::*;
@@ -249,6 +249,7 @@ mod tests {
     const GSTREAMER: &[u8] = include_bytes!("../../../tests/data/h264-aac-gst.ts");
     const MPEG2: &[u8] = include_bytes!("../../../tests/data/mpeg2.ts");
     const H265: &[u8] = include_bytes!("../../../tests/data/h265.ts");
+    const AV1: &[u8] = include_bytes!("../../../tests/data/av1.ts");
     const AUDIO: &[u8] = include_bytes!("../../../tests/data/aac.ts");
 
     fn scan(bytes: &[u8], sizes: &[usize]) -> testing::Scan {
@@ -280,6 +281,25 @@ mod tests {
         check(GSTREAMER, &[0, 23_688, 45_308]);
         check(MPEG2, &[188, 38_540]);
         check(H265, &[188, 19_176]);
+    }
+
+    #[test]
+    fn av1_is_joined_at_each_key_picture_with_and_without_mark() {
+        // With the name that this ffmpeg leaves out.
+        let named = packets(0x1000, &described_pmt(0, 0, &[(0x06, b"\x05\x04AV01")]));
+        let mut capture = AV1.to_vec();
+        for raw in capture.as_chunks_mut::<PACKET>().0 {
+            if Packet::new(raw).is_some_and(|packet| packet.pid() == 0x1000) {
+                let counter = raw[3];
+                *raw = named[0];
+                raw[3] = counter;
+            }
+        }
+        let marked = scan(&capture, &[usize::MAX]).joins;
+        assert_eq!(marked.len(), 2);
+        let found = scan(&unmarked(&capture), &[500]);
+        assert_eq!(found.joins, marked);
+        assert!(found.media == unmarked(&capture));
     }
 
     #[test]

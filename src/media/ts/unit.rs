@@ -1,6 +1,7 @@
 //! Tells from the first bytes of a coded picture whether decoding may begin with it, for encoders that never set
 //! `random_access_indicator`.
 
+use super::obu;
 use super::psi::Codec;
 
 /// Looks at the bytes of one PES packet until the kind of its picture is known.
@@ -29,6 +30,9 @@ impl Unit {
                 return Some(false);
             }
             self.seen = 9 + usize::from(*self.bytes.get(8)?);
+        }
+        if self.codec == Codec::Av1 {
+            return obu::is_key(self.bytes.get(self.seen..)?);
         }
         loop {
             let rest = self.bytes.get(self.seen..)?;
@@ -65,7 +69,7 @@ enum Nal {
 impl Codec {
     fn kind_of(self, nal: &[u8], has_sequence: bool) -> Nal {
         match (self, nal) {
-            (Self::Other, _) => Nal::Picture { key: false },
+            (Self::Av1 | Self::Other, _) => Nal::Picture { key: false },
             (_, []) => Nal::Cut,
             // ISO/IEC 13818-2, table 6-1; picture_coding_type 1 is an I picture.
             (Self::Mpeg2, [0xb3, ..]) => Nal::Sequence,
@@ -120,6 +124,9 @@ mod tests {
         check(Codec::Mpeg2, b"\0\0\x01\xb3abc\0\0\x01\xb8abcd\0\0\x01\0\0\x0f", Some(true));
         check(Codec::Mpeg2, b"\0\0\x01\xb3abc\0\0\x01\0\0\x17", Some(false));
         check(Codec::Mpeg2, b"\0\0\x01\0\0\x0f", Some(false));
+        check(Codec::Av1, b"\x12\0\x0a\x01\0\x32\x05\x10", Some(true));
+        check(Codec::Av1, b"\0\0\x01\x0a\x01\0\0\0\x01\x32\x05\x30", Some(false));
+        check(Codec::Av1, b"\x12\0\x0a\x01", None);
         check(Codec::H264, b"", None);
     }
 

@@ -4,7 +4,7 @@
 
 use super::{
     departure::Departure,
-    visit::{NO_PROGRESS, Visit},
+    visit::{NO_PROGRESS, PROGRESS_WITHIN, Visit},
 };
 use crate::{
     feed::{sequence::Sequence, still::Still},
@@ -29,8 +29,6 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A client that took nothing for this long is dropped.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// Longest message of a client, which has nothing to say.
 const MAX_HEARD: usize = 4 << 10;
 /// Most messages of a client.
@@ -91,6 +89,8 @@ pub async fn converse(
     let (code, reason) = loop {
         visit.tell();
         tokio::select! {
+            // First: when the server stops, pictures fail.
+            biased;
             () = stop.cancelled() => break (CloseCode::Away, "server stops"),
             message = socket.next() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {

@@ -181,6 +181,7 @@ fn one<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn streams_are_entered_as_asked() {
@@ -251,5 +252,30 @@ mod tests {
         check("fresh=1&max_age=1", fault("fresh=1 has no meaning: expected no max_age= beside it"));
         check("fresh=yes", fault("fresh=yes has no meaning: expected 0 or 1"));
         check("start=2", fault("start=2 has no meaning: expected 0 or 1"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_within_its_limits(
+            pairs in prop::collection::vec(("(w|h|q|fmt|max_age|fresh|fps|format|keyframe|header|[a-z%]{0,3})", "[0-9a-zA-Z.%+-]{0,6}"), 0..6),
+            accept: String,
+        ) {
+            let query = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+            let _ = (entry(&query), as_text(&query));
+            if let Ok(Some(interval)) = interval(&query) {
+                prop_assert!((0.001..=100.0).contains(&interval.as_secs_f64()));
+            }
+            let renditions = [still(&query, None, &accept).map(|asked| asked.rendition), raw(&query)];
+            for rendition in renditions.into_iter().flatten() {
+                let sides = [rendition.width, rendition.height];
+                let limits = Rendition::MIN_SIDE..=Rendition::MAX_SIDE;
+                prop_assert!(sides.into_iter().flatten().all(|side| limits.contains(&side.get())));
+            }
+        }
+
+        #[test]
+        fn foreign_text_never_panics(query: String, accept: String) {
+            let _ = (entry(&query), interval(&query), as_text(&query), raw(&query), still(&query, None, &accept));
+        }
     }
 }

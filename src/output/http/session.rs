@@ -1,7 +1,9 @@
 //! One client's connection: hyper reads requests and writes answers; a live one goes on without hyper.
 
 use super::{
+    body::LiveBody,
     departure::Departure,
+    h2,
     handed::Handed,
     live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
     pictures::{self, Form, Showing},
@@ -9,7 +11,7 @@ use super::{
     routes::say,
     shard::Shards,
     trace::{self, Trace},
-    visit::{Polled, Visit, Visitor},
+    visit::{PROGRESS_WITHIN, Polled, Visit, Visitor},
 };
 use crate::{net::Accepted, telemetry::Traffic};
 use bytes::Bytes;
@@ -38,19 +40,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 /// How long a client may take for the head of a request; ends idle connections too.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a silent live connection may be before the kernel asks whether the client is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long a client may take nothing of an answer before the kernel gives it up. Pages and pictures have no other limit.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
+pub const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Longest head of a request.
-const MAX_HEAD: usize = 32 << 10;
+pub const MAX_HEAD: usize = 32 << 10;
 /// Longest target of a request.
 const MAX_TARGET: usize = 8 << 10;
 /// Longest body of a request. None is read; so much a client may send before it sees the answer.
 const MAX_BODY: u64 = 1 << 20;
 /// Data that waits in the kernel for a slow client. What is beyond stays in the ring, where it can be skipped.
-const UNSENT_LOW_WATER: u32 = 128 << 10;
+pub const UNSENT_LOW_WATER: u32 = 64 << 10;
 
 type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -63,9 +63,11 @@ pub async fn serve<S>(
     traffic: Arc<Traffic>,
     stop: CancellationToken,
 ) where
-    S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone,
+    S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
 {
     let Accepted { socket, peer, place } = accepted;
+    // The kernel gives it up then. Pages and pictures have no other limit.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
     let handover = Handover::default();
     let departure = Departure::default();
@@ -103,9 +105,13 @@ pub async fn serve<S>(
     })
     .await;
     let Some(leaving) = leaving else {
+        let parts = connection.into_parts();
+        let (socket, early) = (parts.io.socket.into_inner(), parts.read_buf);
         if let Some((showing, visit)) = switched.take() {
-            let parts = connection.into_parts();
-            pictures::converse(parts.io.socket.into_inner(), parts.read_buf, showing, visit, stop.clone()).await;
+            pictures::converse(socket, early, showing, visit, stop.clone()).await;
+        } else if early.starts_with(h2::PREFACE) {
+            // hyper answers nothing to what it knows as the begin of another protocol.
+            h2::serve(socket, early, parts.service, stop.clone()).await;
         }
         return;
     };
@@ -118,8 +124,8 @@ pub async fn serve<S>(
 /// Sets what suits a live stream; every option has a default that works too.
 fn tune(socket: &std::net::TcpStream) {
     let socket = SockRef::from(socket);
-    // A shard sees for itself, and can say so.
-    let _ = socket.set_tcp_user_timeout(None);
+    // A shard sees for itself whose socket is full. Of one that vanished and is sent little, only the kernel knows.
+    let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
     let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
     let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
@@ -147,7 +153,7 @@ where
     let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(Trace::id));
     let mut visit = Visit::new(visitor, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
-    let chunked = request.version() == http::Version::HTTP_11;
+    let version = request.version();
     let mut response = if let Some(refusal) = refusal(&request) {
         refusal
     } else if request.uri().path().starts_with('/') {
@@ -189,10 +195,16 @@ where
     }
     Ok(match live.and_then(|live| live.take()) {
         Some(viewing) => {
+            visit.joins(&viewing.audience);
+            let leaving = Leaving { viewing, visit, chunked: version == http::Version::HTTP_11 };
+            if version == http::Version::HTTP_2 {
+                // Its connection belongs to other answers too.
+                let body = LiveBody::new(leaving, h2::standstill(), ways.stop);
+                return Ok(response.map(|_| body.map_err(|never| match never {}).boxed_unsync()));
+            }
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            visit.joins(&viewing.audience);
-            ways.live.answered(Leaving { viewing, visit, chunked });
+            ways.live.answered(leaving);
             response.map(|_| HandoverBody(ways.live).map_err(|never| match never {}).boxed_unsync())
         }
         None => response.map(|body| CountedBody::new(body, visit).map_err(Into::into).boxed_unsync()),

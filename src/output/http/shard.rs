@@ -7,10 +7,11 @@ use super::{
     live::{Leaving, Viewing},
     tally::Tally,
     viewer::{Framing, Outcome, Viewer},
+    watching::Watching,
 };
 use crate::{
     net::Place,
-    stream::{Audience, FanOut, Version},
+    stream::{Audience, FanOut, News, Version},
     sys::service::{Pulse, Pulses},
 };
 use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
@@ -183,6 +184,7 @@ struct Channel {
     /// When that was done last.
     swept: Instant,
     waker: Waker,
+    news: News,
     viewers: Vec<usize>,
     audience: Audience,
     tally: Tally,
@@ -244,7 +246,7 @@ impl Loop {
     fn socket_event(&mut self, event: &mio::event::Event, now: Instant) {
         self.with(event.token().0, |viewer| {
             if event.is_error() {
-                return Outcome::Gone("client left");
+                return viewer.failed();
             }
             if event.is_readable() || event.is_read_closed() {
                 let heard = viewer.listen(now);
@@ -273,7 +275,7 @@ impl Loop {
         match self.viewers.get_mut(key).map(act) {
             Some(Outcome::Stays) => true,
             Some(Outcome::Gone(reason)) => {
-                self.viewers.remove(key).visit.reason = reason;
+                self.viewers.remove(key).watching.visit.reason = reason;
                 self.shard.viewers.fetch_sub(1, Ordering::Relaxed);
                 false
             }
@@ -338,19 +340,21 @@ impl Loop {
         loop {
             let Some(current) = self.channels.get_mut(channel) else { return };
             current.swept = now;
-            let (seen, collects) = (current.fanout.version(), !current.batch.is_zero());
+            let collects = !current.batch.is_zero();
             // Taken out for the while, so that nothing is copied; nobody joins a channel during a sweep.
             let (mut viewers, mut tally) = (mem::take(&mut current.viewers), mem::take(&mut current.tally));
+            let mut news = mem::take(&mut current.news);
+            let seen = current.fanout.next_news(&mut news);
             viewers.retain(|key| {
                 self.survives(*key, |viewer| {
-                    let outcome = viewer.pump(now);
+                    let outcome = viewer.pump_news(&news, now);
                     viewer.delivered().into_iter().for_each(|entered| tally.note(entered));
                     outcome
                 })
             });
             tally.settle();
             if let Some(current) = self.channels.get_mut(channel) {
-                (current.viewers, current.tally) = (viewers, tally);
+                (current.viewers, current.tally, current.news) = (viewers, tally, news);
             }
             self.close_if_empty(channel);
             if self.wait(channel, seen) {
@@ -381,8 +385,16 @@ impl Loop {
                 let entry = self.channels.vacant_entry();
                 let bell = Bell { shard: self.shard.clone(), channel: entry.key() };
                 let channel = entry.key();
-                let (waker, viewers, tally) = (Arc::new(bell).into(), Vec::new(), Tally::default());
-                entry.insert(Channel { fanout, batch, swept: now, waker, viewers, audience, tally });
+                entry.insert(Channel {
+                    fanout,
+                    batch,
+                    swept: now,
+                    waker: Arc::new(bell).into(),
+                    news: News::default(),
+                    viewers: Vec::new(),
+                    audience,
+                    tally: Tally::default(),
+                });
                 (channel, true)
             }
         };
@@ -390,7 +402,8 @@ impl Loop {
         let key = entry.key();
         let registered =
             self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
-        entry.insert(Viewer::new(socket, reader, lease, visit, framing, channel, place, now));
+        let watching = Watching::new(reader, lease, visit);
+        entry.insert(Viewer::new(socket, watching, framing, channel, place, now));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.viewers.push(key);
         }
@@ -423,6 +436,6 @@ impl Loop {
                 }
             }
         }
-        self.viewers.iter_mut().for_each(|(_, viewer)| viewer.visit.reason = "server stops");
+        self.viewers.iter_mut().for_each(|(_, viewer)| viewer.watching.visit.reason = "server stops");
     }
 }

@@ -1,11 +1,13 @@
 //! One viewer in a shard: a socket, a place in a ring, and what is half written.
 
-use super::visit::{NO_PROGRESS, Visit};
+use super::{
+    visit::{NO_PROGRESS, PROGRESS_WITHIN},
+    watching::{Next, Watching},
+};
 use crate::{
-    feed::demand::Lease,
-    media::{Container, Packet, multipart},
+    media::{Packet, multipart},
     net::Place,
-    stream::{Delivery, Reader, Stamina, Step},
+    stream::News,
     sys::monotonic,
 };
 use bytes::{Buf, Bytes};
@@ -22,8 +24,6 @@ const BATCH: usize = 32;
 const BATCH_BYTES: usize = 128 << 10;
 /// Pieces that wait for a write, of a viewer that keeps up.
 const USUAL: usize = 4;
-/// A viewer that took nothing for this long is dropped.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// A viewer that closed its side and got nothing since is taken for gone after this long: only a packet could tell.
 const HALF_CLOSED: Duration = Duration::from_secs(2);
 /// What a viewer may still say; a live answer ends its connection, so there is nothing to be said.
@@ -51,12 +51,9 @@ pub struct Framing {
 #[derive(Debug)]
 pub struct Viewer {
     socket: TcpStream,
-    reader: Reader,
-    stamina: Stamina,
-    _lease: Lease,
+    /// Its place in the stream, and its line in the log.
+    pub watching: Watching,
     _place: Place,
-    /// Its line in the log.
-    pub visit: Visit,
     /// The shard's number of its stream.
     pub channel: usize,
     framing: Framing,
@@ -79,13 +76,10 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    #[allow(clippy::too_many_arguments, reason = "the parts of a viewer come from three places, once")]
     /// A viewer whose head is out.
     pub fn new(
         socket: TcpStream,
-        reader: Reader,
-        lease: Lease,
-        visit: Visit,
+        watching: Watching,
         framing: Framing,
         channel: usize,
         place: Place,
@@ -93,11 +87,8 @@ impl Viewer {
     ) -> Self {
         Self {
             socket,
-            reader,
-            stamina: Stamina::default(),
-            _lease: lease,
+            watching,
             _place: place,
-            visit,
             channel,
             framing,
             out: VecDeque::new(),
@@ -120,32 +111,78 @@ impl Viewer {
             if self.out.is_empty() {
                 return self.ending.map_or(Outcome::Stays, Outcome::Gone);
             }
-            let oldest = self.oldest.take();
-            match self.write() {
-                Ok(0) => return Outcome::Gone("client left"),
-                Ok(written) => {
-                    self.last_write = now;
-                    let container = || self.reader.fanout().container().unwrap_or(Container::Raw).name();
-                    self.visit.took(written as u64, container);
-                    // The kernel noted that we want room: it tells when there is some.
-                    if written < self.out_bytes {
-                        self.blocked = Some(now);
-                    } else {
-                        self.delivered = self.delivered.or(oldest);
-                    }
-                    self.wrote(written);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = Some(now),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Outcome::Gone("client left"),
+            let result = self.write();
+            if let Ok(written) = result {
+                self.wrote(written);
+            }
+            let outcome = self.settle(result, now);
+            if outcome != Outcome::Stays {
+                return outcome;
             }
         }
         Outcome::Stays
     }
 
+    /// As [`Viewer::pump`], where most viewers need what has just come and nothing else: it is written from where it lies.
+    pub fn pump_news(&mut self, news: &News, now: Instant) -> Outcome {
+        let is_plain = self.framing.chunked && !self.framing.early_heads;
+        let is_ready = self.blocked.is_none() && self.out.is_empty() && self.ending.is_none();
+        if !(is_plain && is_ready && self.watching.take_news(news)) {
+            return self.pump(now);
+        }
+        let packets = news.packets();
+        self.oldest = packets.iter().find_map(|packet| packet.entered);
+        let result = match packets {
+            [packet] => self.socket.write(packet.chunk()),
+            _ => {
+                let mut slices = [IoSlice::new(&[]); BATCH];
+                let used = slices.iter_mut().zip(packets);
+                let used = used.map(|(slice, packet)| *slice = IoSlice::new(packet.chunk())).count();
+                self.socket.write_vectored(slices.get(..used).unwrap_or_default())
+            }
+        };
+        let written = *result.as_ref().unwrap_or(&0);
+        let whole: usize = packets.iter().map(|packet| packet.chunk().len()).sum();
+        if written < whole {
+            packets.iter().for_each(|packet| self.add(packet.chunk().clone()));
+            self.wrote(written);
+        }
+        match self.settle(result, now) {
+            Outcome::Stays if written < whole => self.pump(now),
+            outcome => outcome,
+        }
+    }
+
+    /// What a write came to. What it left is in `out`.
+    fn settle(&mut self, result: io::Result<usize>, now: Instant) -> Outcome {
+        let oldest = self.oldest.take();
+        match result {
+            Ok(0) => return Outcome::Gone("client left"),
+            Ok(written) => {
+                self.last_write = now;
+                self.watching.took(written as u64);
+                if self.out.is_empty() {
+                    self.delivered = self.delivered.or(oldest);
+                } else {
+                    // The kernel noted that we want room: it tells when there is some.
+                    self.blocked = Some(now);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = Some(now),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return gone(&error),
+        }
+        Outcome::Stays
+    }
+
+    /// Its socket is of no use any more.
+    pub fn failed(&self) -> Outcome {
+        self.socket.take_error().ok().flatten().map_or(Outcome::Gone("client left"), |error| gone(&error))
+    }
+
     /// Whether it has got anything.
     pub fn has_begun(&self) -> bool {
-        self.visit.bytes > 0
+        self.watching.visit.bytes > 0
     }
 
     /// The socket takes bytes again.
@@ -181,7 +218,7 @@ impl Viewer {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Outcome::Gone("client left"),
+                Err(error) => return gone(&error),
             }
         }
         Outcome::Stays
@@ -189,9 +226,7 @@ impl Viewer {
 
     /// Looks whether the viewer still moves, and tells how far it is.
     pub fn look(&mut self, now: Instant) -> Outcome {
-        let step = self.stamina.look(now);
-        self.step(step);
-        self.visit.tell();
+        self.watching.look(now);
         if self.blocked.is_some_and(|since| now.saturating_duration_since(since) > PROGRESS_WITHIN) {
             return Outcome::Gone(NO_PROGRESS);
         }
@@ -199,15 +234,6 @@ impl Viewer {
             return Outcome::Gone("client left");
         }
         Outcome::Stays
-    }
-
-    /// Gives it less or more from now on. Where less is no use, it goes on as before, from join point to join point.
-    fn step(&mut self, step: Option<Step>) {
-        let Some(step) = step else { return };
-        let is_reduced = step == Step::Reduce;
-        if self.reader.reduce(is_reduced) && is_reduced != self.visit.is_reduced() {
-            self.visit.reduced(is_reduced);
-        }
     }
 
     /// Ends the answer as HTTP wants it, after what was begun.
@@ -224,8 +250,8 @@ impl Viewer {
     /// Takes packets from the ring for the next write.
     fn gather(&mut self, now: Instant) {
         while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
-            match self.reader.try_next() {
-                Some(Delivery::Aside(packet) | Delivery::Packet(packet)) => {
+            match self.watching.try_next(now) {
+                Some(Next::Packet(packet)) => {
                     self.oldest = self.oldest.or(packet.entered);
                     match self.framing {
                         Framing { early_heads: true, .. } => self.add_early(&packet),
@@ -233,13 +259,8 @@ impl Viewer {
                         Framing { chunked: false, .. } => self.add(packet.payload()),
                     }
                 }
-                Some(Delivery::Gap(lost)) => {
-                    self.visit.lost(lost);
-                    let step = self.stamina.overrun(now);
-                    self.step(step);
-                }
-                Some(Delivery::End) => {
-                    self.ending = Some("stream ended");
+                Some(Next::End(reason)) => {
+                    self.ending = Some(reason);
                     if self.framing.chunked {
                         self.add(Bytes::from_static(b"0\r\n\r\n"));
                     }
@@ -289,4 +310,10 @@ impl Viewer {
         // The room that a burst took is not kept for each of thousands.
         self.out.shrink_to(USUAL);
     }
+}
+
+/// Why a viewer with this fault of its socket goes.
+fn gone(error: &io::Error) -> Outcome {
+    // The kernel waited for it (TCP_USER_TIMEOUT).
+    Outcome::Gone(if error.kind() == io::ErrorKind::TimedOut { NO_PROGRESS } else { "client left" })
 }

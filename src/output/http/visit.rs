@@ -54,7 +54,9 @@ pub struct Visit {
 #[derive(Debug, Clone, Copy)]
 pub struct Polled;
 
-/// Why a viewer ends that took nothing for too long.
+/// A client that takes nothing of an answer for this long is dropped.
+pub const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
+/// The reason of that.
 pub const NO_PROGRESS: &str = "no progress for 10 s";
 
 /// Longest request target that is logged whole.
@@ -74,7 +76,11 @@ impl Visit {
             method: request.method().to_string(),
             target,
             began: Instant::now(),
-            protocol: if request.version() == Version::HTTP_10 { Protocol::Http10 } else { Protocol::Http11 },
+            protocol: match request.version() {
+                Version::HTTP_10 => Protocol::Http10,
+                Version::HTTP_2 => Protocol::Http2,
+                _ => Protocol::Http11,
+            },
             status: 0,
             bytes: 0,
             gaps: 0,

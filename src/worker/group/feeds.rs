@@ -9,7 +9,7 @@ use crate::{
         event::{Event, Note, Owner},
         feed::{Demux, Feed, Ingest},
         picture::Mailbox,
-        stream::FeedView,
+        resolve::FeedView,
         sync::{dispose, lock},
     },
 };

@@ -2,14 +2,16 @@
 
 use super::{Group, Stopping, let_go, next_run};
 use crate::{
-    ipc::{Ended, FromWorker, Item, LogLevel, StreamPlan},
+    ipc::{Ended, FromWorker, Item, LogLevel, StreamPlan, Trial},
     worker::{
         decode::Decoded,
         event::{Owner, Run},
         launch,
         link::Outlet,
-        packet::Packetizer,
-        stream::{self, FeedView, Resolved, StreamRun},
+        packet::{Exit, Packetizer},
+        resolve::{self, FeedView, Recipe, Resolved},
+        stream::{StreamRun, Unbuilt},
+        sync::dispose,
     },
 };
 use std::{
@@ -37,6 +39,8 @@ pub(super) struct StreamSlot {
     pub(super) told_left_out: Option<Instant>,
     /// Remarks that were made, which are not repeated at each attempt.
     pub(super) said: Vec<String>,
+    /// Which of the plan's texts is used: those before it do not work here.
+    text: usize,
 }
 
 /// What a stream is doing.
@@ -49,7 +53,20 @@ pub(super) enum StreamState {
 
 impl StreamSlot {
     pub(super) fn new(plan: StreamPlan) -> Self {
-        Self { plan, state: StreamState::Idle, ran: false, left_out: 0, told_left_out: None, said: Vec::new() }
+        Self { plan, state: StreamState::Idle, ran: false, left_out: 0, told_left_out: None, said: Vec::new(), text: 0 }
+    }
+
+    /// Goes on with this plan. Texts that it did not have may work.
+    pub(super) fn becomes(&mut self, plan: StreamPlan) {
+        if plan.encoding != self.plan.encoding {
+            self.text = 0;
+        }
+        self.plan = plan;
+    }
+
+    /// There is a text to go on with if the present one does not work.
+    fn has_another(&self) -> bool {
+        self.text + 1 < self.plan.encoding.texts()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -115,12 +132,13 @@ impl Group {
         let now = Instant::now();
         let Some(slot) = self.streams.get(&index) else { return Ok(()) };
         let StreamState::Waiting { since, hopeful } = slot.state else { return Ok(()) };
-        let plan = slot.plan.clone();
+        let (plan, text, has_another) = (slot.plan.clone(), slot.text, slot.has_another());
+        let recipe = Recipe { plan: &plan, text };
         let views: Vec<FeedView> = plan.feeds.iter().filter_map(|feed| self.view(*feed, now)).collect();
         let patience = hopeful.is_none_or(|at| now.duration_since(at) < PATIENCE);
         let run = next_run(Owner::Stream(index));
         let outlet = || Arc::new(Outlet::new(self.writer.clone(), index, self.events.clone()));
-        let built = match stream::resolve(&plan, &views, patience) {
+        let built = match resolve::resolve(recipe, &views, patience) {
             Resolved::Wait(part) => {
                 let hopeful = if part { hopeful.or(Some(now)) } else { None };
                 if let Some(slot) = self.streams.get_mut(&index) {
@@ -132,17 +150,20 @@ impl Group {
                 self.demux(feed);
                 return Ok(());
             }
-            Resolved::Fail(why) => Err(why),
+            Resolved::Fail(why) => return self.stop_stream(index, Ended::Failed(why)),
             Resolved::Packets(track) => {
-                let packetizer = Packetizer::new(outlet(), self.events.clone(), run, plan.container, self.epoch);
-                Ok(StreamRun::of_packets(run, &track, packetizer))
+                let exit = Exit { outlet: outlet(), events: self.events.clone(), run, epoch: self.epoch };
+                Ok(StreamRun::of_packets(run, &track, Packetizer::new(exit, plan.container)))
             }
             Resolved::Tracks(sources, missing) => {
-                StreamRun::build(&plan, run, &sources, missing, self.epoch, outlet(), &self.events)
+                StreamRun::build(recipe, run, &sources, missing, self.epoch, outlet(), &self.events)
             }
         };
         match built {
             Ok(run) => {
+                if run.is_on_trial() {
+                    self.say(&FromWorker::Trial { stream: index, text, outcome: Trial::Begun })?;
+                }
                 run.start(&self.events);
                 if let Some(slot) = self.streams.get_mut(&index) {
                     for remark in run.remarks.iter().filter(|remark| !slot.said.contains(remark)) {
@@ -154,8 +175,79 @@ impl Group {
                 }
                 Ok(())
             }
-            Err(why) => self.stop_stream(index, Ended::Failed(why)),
+            Err(Unbuilt::Absent(why)) if has_another => {
+                self.next_text(index, LogLevel::Debug, &why);
+                self.try_stream(index)
+            }
+            Err(Unbuilt::Text(why)) if has_another => {
+                self.next_text(index, LogLevel::Warn, &why);
+                self.try_stream(index)
+            }
+            Err(Unbuilt::Absent(why) | Unbuilt::Text(why) | Unbuilt::Otherwise(why)) => {
+                self.stop_stream(index, Ended::Failed(why))
+            }
         }
+    }
+
+    /// The first so many texts of a stream are known not to work.
+    pub(super) fn pass_over(&mut self, index: u32, texts: usize) {
+        if let Some(slot) = self.streams.get_mut(&index) {
+            slot.text = slot.text.max(texts.min(slot.plan.encoding.texts().saturating_sub(1)));
+        }
+    }
+
+    /// Goes on with the next text from the next attempt on.
+    fn next_text(&mut self, index: u32, level: LogLevel, why: &str) {
+        let Some(slot) = self.streams.get_mut(&index) else { return };
+        slot.text += 1;
+        let text = format!("text {} of {} does not work here: {why}", slot.text, slot.plan.encoding.texts());
+        self.events.log(level, Some(Item::Stream(index)), text);
+    }
+
+    /// The pipeline of a stream failed. One that has another text and has made nothing by this one begins anew with that.
+    pub(super) fn stream_failed(&mut self, index: u32, why: &str) -> io::Result<()> {
+        let Some(StreamSlot { text, state, .. }) = self.streams.get_mut(&index) else { return Ok(()) };
+        let mut run = match std::mem::replace(state, StreamState::Waiting { since: Instant::now(), hopeful: None }) {
+            StreamState::Running(run, _) if run.is_on_trial() => run,
+            other => {
+                *state = other;
+                return self.stop_stream(index, Ended::Failed(why.to_owned()));
+            }
+        };
+        let message = FromWorker::Trial { stream: index, text: *text, outcome: Trial::Failed };
+        let why = run.encoder_name().map_or_else(|| why.to_owned(), |encoder| format!("{encoder}: {why}"));
+        let pipeline = run.pipeline.take();
+        drop(run);
+        // What hangs may take for ever to end; nothing waits for it.
+        if let Some(pipeline) = pipeline {
+            dispose(pipeline, || {});
+        }
+        self.say(&message)?;
+        self.next_text(index, LogLevel::Warn, &why);
+        self.try_stream(index)
+    }
+
+    /// A stream has made its first packet.
+    pub(super) fn stream_began(&mut self, index: u32) -> io::Result<()> {
+        let Some(StreamSlot { text, state: StreamState::Running(run, _), .. }) = self.streams.get_mut(&index) else {
+            return Ok(());
+        };
+        let was_on_trial = run.is_on_trial();
+        run.started = true;
+        let text = *text;
+        if was_on_trial { self.say(&FromWorker::Trial { stream: index, text, outcome: Trial::Passed }) } else { Ok(()) }
+    }
+
+    /// Gives up encoders that make nothing where there are others.
+    pub(super) fn end_hanging(&mut self) -> io::Result<()> {
+        let hanging = self.streams.iter().filter_map(|(index, slot)| match &slot.state {
+            StreamState::Running(run, _) => Some((*index, run.hangs()?)),
+            _ => None,
+        });
+        for (index, why) in hanging.collect::<Vec<_>>() {
+            self.stream_failed(index, why)?;
+        }
+        Ok(())
     }
 
     /// Ends a running stream whose tracks are not those any more that it was built for; the server starts it anew.
@@ -223,15 +315,6 @@ impl Group {
             news.push(FromWorker::Log { level: LogLevel::Warn, item: Some(Item::Stream(*index)), text });
         }
         news.iter().try_for_each(|news| self.say(news))
-    }
-
-    /// Ends streams whose muxer would need more and more memory.
-    pub(super) fn end_worn(&mut self) -> io::Result<()> {
-        let worn = |slot: &StreamSlot| matches!(&slot.state, StreamState::Running(run, _) if run.is_worn());
-        for stream in self.streams_where(worn) {
-            self.stop_stream(stream, Ended::EndOfStream)?;
-        }
-        Ok(())
     }
 
     pub(super) fn decoder_failed(&mut self, run: Run, text: &str) -> io::Result<()> {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod http2;
 mod latency;
 mod limit;
 mod load;
@@ -27,6 +28,8 @@ fn main() -> anyhow::Result<()> {
         ["source", kind, rate] => source::run(kind.parse()?, rate.parse().context("the rate is in bits a second")?),
         ["limit"] => limit::run(),
         ["plain"] => plain::run(),
+        #[cfg(feature = "warp03")]
+        ["plain03"] => plain::run_old(),
         [mode, counts @ ..] => {
             let counts: Result<Vec<usize>, _> = counts.iter().map(|count| count.parse()).collect();
             modes::run(mode, &counts.context("what follows a mode are numbers of viewers")?)

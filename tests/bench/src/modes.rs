@@ -1,7 +1,7 @@
 //! What is measured: each mode runs its systems in turns, a fresh process each time.
 
 use crate::{
-    latency,
+    http2, latency,
     load::{self, Outcome, Plan},
     report::{Figures, Table, quantile},
     server::System,
@@ -9,6 +9,7 @@ use crate::{
     stills, usage,
 };
 use anyhow::{bail, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::{
     path::Path,
     process::Command,
@@ -16,13 +17,18 @@ use std::{
 };
 
 /// All modes.
-pub const NAMES: [&str; 9] = ["fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "short"];
+pub const NAMES: [&str; 11] =
+    ["fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "core", "http2", "short"];
 
 /// Bits a second of the source: a picture of 1080 lines.
 const RATE: usize = 4_000_000;
 const MJPEG_RATE: usize = 10_000_000;
 /// Rounds, unless `VOYANDZ_BENCH_ROUNDS` says another number.
 const ROUNDS: usize = 3;
+
+/// So many viewers take all of two processors, and pictures come late by some others. A key picture that is late at the end of a
+/// short window is 3 % of it, which would pass for one that was lost.
+const FULL: usize = 2000;
 
 type Systems = Vec<(&'static str, System)>;
 
@@ -36,9 +42,15 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         "slow" => or(&[500]).into_iter().map(slow).collect::<Result<_, _>>()?,
         "storm" => or(&[500]).into_iter().map(storm).collect::<Result<_, _>>()?,
         "mjpeg" => or(&[300]).into_iter().map(mjpeg).collect::<Result<_, _>>()?,
-        "stills" => or(&[16]).into_iter().map(still_pictures).collect::<Result<_, _>>()?,
+        "stills" => {
+            let mut tables = or(&[16]).into_iter().map(still_pictures).collect::<Result<Vec<_>, _>>()?;
+            tables.push(new_pictures(60)?);
+            tables
+        }
         "memory" => vec![memory(&or(&[1000, 4000]))?],
         "ingest" => vec![ingest(1, 100_000_000)?, ingest(50, 4_000_000)?],
+        "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
+        "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
         "short" => vec![short()?, latency::short()?],
         _ => bail!("there is no mode {mode}: {}", NAMES.join(", ")),
     };
@@ -105,17 +117,25 @@ fn fanout(viewers: usize) -> anyhow::Result<Table> {
     let ratios = [
         ("CPU s/GB", "voyandz", "limit"),
         ("CPU s/GB", "voyandz", "plain warp"),
+        ("CPU s/GB", "voyandz", "plain warp 0.3"),
+        ("CPU s/GB", "limit", "plain warp"),
         ("CPU s/GB", "throughput", "voyandz"),
         ("delay p99 ms", "voyandz", "limit"),
     ];
     let mut table = Table::new(format!("{viewers} viewers of {} Mbit/s", RATE / 1_000_000), &ratios);
     let systems = vec![
         ("voyandz", System::voyandz(Kind::Ts, RATE, "")?),
-        ("limit", System::Limit(Kind::Ts, RATE)),
+        ("limit", System::Other("limit", Kind::Ts, RATE)),
         ("throughput", System::voyandz(Kind::Ts, RATE, ", throughput: true")?),
-        ("plain warp", System::Plain(Kind::Ts, RATE)),
+        ("plain warp", System::Other("plain", Kind::Ts, RATE)),
+        #[cfg(feature = "warp03")]
+        ("plain warp 0.3", System::Other("plain03", Kind::Ts, RATE)),
     ];
-    compare(&mut table, &systems, &plan(viewers))?;
+    let mut plan = plan(viewers);
+    if viewers > FULL {
+        plan.window *= 4;
+    }
+    compare(&mut table, &systems, &plan)?;
     Ok(table)
 }
 
@@ -151,9 +171,84 @@ fn mjpeg(viewers: usize) -> anyhow::Result<Table> {
     let mut table = Table::new(format!("{viewers} viewers of motion JPEG, {} Mbit/s", MJPEG_RATE / 1_000_000), &ratios);
     let systems = vec![
         ("voyandz", System::voyandz(Kind::Mjpeg, MJPEG_RATE, "")?),
-        ("limit", System::Limit(Kind::Mjpeg, MJPEG_RATE)),
+        ("limit", System::Other("limit", Kind::Mjpeg, MJPEG_RATE)),
     ];
     compare(&mut table, &systems, &plan(viewers))?;
+    Ok(table)
+}
+
+/// Viewers of a stream of 600 kbit/s, with all of voyandz on one processor and the load on the others.
+fn one_core(viewers: usize) -> anyhow::Result<Table> {
+    const LOW: usize = 600_000;
+    let mut table = Table::new(format!("{viewers} viewers of {} kbit/s from one processor", LOW / 1000), &[]);
+    let (mut all, before) = (CpuSet::new(), sched_getaffinity(None)?);
+    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|number| before.is_set(*number)).collect();
+    let [first, others @ ..] = processors.as_slice() else { bail!("there is no processor") };
+    ensure!(!others.is_empty(), "the load needs a processor of its own");
+    others.iter().for_each(|number| all.set(*number));
+    let system = System::voyandz(Kind::Ts, LOW, "")?;
+    sched_setaffinity(None, &all)?;
+    let measured = (0..rounds()).try_for_each(|_| {
+        let plan = plan(viewers);
+        let outcome = load::put(&mut system.start_on(Some(*first))?, &plan)?;
+        let mut figures = figures(&outcome, &plan);
+        figures.insert("of a processor", outcome.cpu.as_secs_f64() / plan.window.as_secs_f64());
+        table.add("voyandz", figures);
+        anyhow::Ok(())
+    });
+    sched_setaffinity(None, &before)?;
+    measured.map(|()| table)
+}
+
+/// The same viewers over HTTP/1.1 and over HTTP/2.
+fn over_http2(viewers: usize) -> anyhow::Result<Table> {
+    let ratios = [("CPU s/GB", "HTTP/2", "HTTP/1.1"), ("RSS kB/viewer", "HTTP/2", "HTTP/1.1")];
+    let mut table = Table::new(format!("{viewers} viewers of {} Mbit/s", RATE / 1_000_000), &ratios);
+    let (system, plan) = (System::voyandz(Kind::Ts, RATE, "")?, plan(viewers));
+    for _ in 0..rounds() {
+        let usual = load::put(&mut system.start()?, &plan)?;
+        let other = http2::put(&mut system.start()?, viewers, plan.window)?;
+        for (name, bytes, cpu, resident) in
+            [("HTTP/1.1", usual.bytes, usual.cpu, usual.resident), ("HTTP/2", other.bytes, other.cpu, other.resident)]
+        {
+            let figures = Figures::from([
+                ("MB/s", bytes as f64 / 1e6 / plan.window.as_secs_f64()),
+                ("CPU s/GB", cpu.as_secs_f64() / (bytes as f64 / 1e9)),
+                ("RSS kB/viewer", resident / viewers as f64),
+            ]);
+            table.add(name, figures);
+        }
+    }
+    Ok(table)
+}
+
+/// Still pictures of 1080 lines, each made for its request: of now, and captured after the request.
+fn new_pictures(times: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("{times} still pictures of 1080 lines, one after the other"), &[]);
+    let source = "videotestsrc is-live=true pattern=smpte ! timeoverlay ! \
+                  video/x-raw,format=I420,width=1920,height=1080,framerate=25/1";
+    let coded = "x264enc tune=zerolatency speed-preset=ultrafast bitrate=6000 key-int-max=50 ! h264parse";
+    let system = System::Voyandz(format!(
+        "feeds:\n  raw: {{pipeline: '{source}'}}\n  coded: {{pipeline: '{source} ! {coded}'}}\n\
+         streams:\n  encoded.ts: {{feed: raw, video: {{preset: ultrafast, bitrate: 6M}}}}\n  passed.ts: {{feed: coded}}\n"
+    ));
+    for _ in 0..rounds() {
+        for stream in ["encoded", "passed"] {
+            let server = system.start()?;
+            stills::watch(server.address, &format!("/{stream}.ts"))?;
+            let ask = |query| stills::at_leisure(server.address, &format!("/{stream}.ts/pic{query}"), times);
+            let (now, fresh) = (ask("")?, ask("?fresh=1")?);
+            table.add(
+                stream,
+                Figures::from([
+                    ("p50 ms", quantile(&now, 0.5)),
+                    ("p99 ms", quantile(&now, 0.99)),
+                    ("fresh p50 ms", quantile(&fresh, 0.5)),
+                    ("fresh p99 ms", quantile(&fresh, 0.99)),
+                ]),
+            );
+        }
+    }
     Ok(table)
 }
 
@@ -165,7 +260,7 @@ fn still_pictures(clients: usize) -> anyhow::Result<Table> {
                   video/x-raw,width=640,height=360,framerate=25/1 ! queue'}}\n\
                   streams: {live: {feed: camera, video: {codec: mjpeg}, container: mjpeg}}\n";
     let systems: Systems =
-        vec![("voyandz", System::Voyandz(camera.to_owned())), ("plain warp", System::Plain(Kind::Ts, RATE))];
+        vec![("voyandz", System::Voyandz(camera.to_owned())), ("plain warp", System::Other("plain", Kind::Ts, RATE))];
     for _ in 0..rounds() {
         for (name, system) in &systems {
             let server = system.start()?;
@@ -239,8 +334,8 @@ fn ingest(feeds: usize, rate: usize) -> anyhow::Result<Table> {
                 scope.spawn(move || watch(address, number, stop));
             }
             let measured = (|| {
-                // All workers have begun.
-                std::thread::sleep(Duration::from_secs(5));
+                // All workers have begun, and the rings are full: memory is taken no more.
+                std::thread::sleep(Duration::from_secs(12));
                 let (bytes, cpu, began) = (counted(&server)?, usage::cpu(server.pid())?, Instant::now());
                 std::thread::sleep(Duration::from_secs(6));
                 let cpu = usage::cpu(server.pid())?.saturating_sub(cpu);
@@ -293,8 +388,8 @@ fn short() -> anyhow::Result<Table> {
         ("throughput", System::voyandz(Kind::Ts, RATE, ", throughput: true")?),
         ("motion JPEG", System::voyandz(Kind::Mjpeg, MJPEG_RATE, "")?),
         ("beside stalled", System::voyandz(Kind::Ts, RATE, "")?),
-        ("limit", System::Limit(Kind::Ts, RATE)),
-        ("plain warp", System::Plain(Kind::Ts, RATE)),
+        ("limit", System::Other("limit", Kind::Ts, RATE)),
+        ("plain warp", System::Other("plain", Kind::Ts, RATE)),
     ];
     for (name, system) in &systems {
         let stalled = if *name == "beside stalled" { 20 } else { 0 };
@@ -306,6 +401,8 @@ fn short() -> anyhow::Result<Table> {
         ensure!(bytes > 0 && !cpu.is_zero() && marks > 0, "{name}: {bytes} bytes, {cpu:?}, {marks} marks");
         table.add(name, figures(&outcome, &plan));
     }
+    let over_http2 = http2::put(&mut systems[0].1.start()?, 10, short.window)?;
+    ensure!(over_http2.bytes > 0, "nothing came over HTTP/2");
     let server = systems[5].1.start()?;
     let outcome = stills::ask(server.address, "/still", 4, Duration::from_millis(300))?;
     ensure!(outcome.took.len() > 4, "{} still pictures", outcome.took.len());

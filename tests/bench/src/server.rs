@@ -23,10 +23,8 @@ const END: Duration = Duration::from_secs(15);
 pub enum System {
     /// voyandz, with these streams in its configuration.
     Voyandz(String),
-    /// See [`crate::limit`].
-    Limit(Kind, usize),
-    /// See [`crate::plain`].
-    Plain(Kind, usize),
+    /// One to compare with: what this program is called with, see [`crate::limit`] and [`crate::plain`].
+    Other(&'static str, Kind, usize),
 }
 
 /// A running server.
@@ -51,6 +49,11 @@ impl System {
 
     /// Starts it, and its source if it does not do that itself.
     pub fn start(&self) -> anyhow::Result<Server> {
+        self.start_on(None)
+    }
+
+    /// The same, and voyandz with all that it starts has this processor alone.
+    pub fn start_on(&self, processor: Option<usize>) -> anyhow::Result<Server> {
         let folder = tempfile::Builder::new().prefix("voyandz-bench-").tempdir()?;
         let this = std::env::current_exe()?;
         let (mut command, mut source) = match self {
@@ -58,17 +61,24 @@ impl System {
                 let file = folder.path().join("voyandz.yaml");
                 std::fs::write(&file, format!("listenport: 0\n{yaml}"))?;
                 let program = std::env::var_os("VOYANDZ_BENCH_SERVER").context("VOYANDZ_BENCH_SERVER is not set")?;
-                let mut command = Command::new(program);
+                let mut command = match processor {
+                    Some(processor) => {
+                        let mut command = Command::new("taskset");
+                        command.args(["-c", &processor.to_string()]).arg(program);
+                        command
+                    }
+                    None => Command::new(program),
+                };
                 command.arg("-f").arg(file).env_remove("VOYANDZ_CONFFILE").stdin(Stdio::null());
                 (command, None)
             }
-            Self::Limit(kind, rate) | Self::Plain(kind, rate) => {
+            Self::Other(part, kind, rate) => {
                 let mut source = Command::new(&this);
                 source.args(["source", kind.name(), &rate.to_string()]).stdout(Stdio::piped());
                 let mut source = source.spawn()?;
                 let media = source.stdout.take().context("the source has no output")?;
                 let mut command = Command::new(&this);
-                command.arg(if matches!(self, Self::Limit(..)) { "limit" } else { "plain" }).stdin(media);
+                command.arg(part).stdin(media);
                 (command, Some(source))
             }
         };

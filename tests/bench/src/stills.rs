@@ -62,6 +62,48 @@ pub fn make(address: SocketAddr, target: &str) -> anyhow::Result<()> {
     answer(&mut socket, &mut vec![0; 256 << 10])
 }
 
+/// One client asks for `target` so many times, each time after a pause in which there are newer pictures, and on a connection of
+/// its own that is there before.
+///
+/// # Errors
+/// When an answer is none.
+pub fn at_leisure(address: SocketAddr, target: &str, times: usize) -> anyhow::Result<Vec<Duration>> {
+    /// Longer than a picture of 25 a second, and no multiple of it: requests come at any moment between two pictures.
+    const PAUSE: Duration = Duration::from_millis(57);
+    // A picture of 1080 lines and all details.
+    let mut buffer = vec![0; 8 << 20];
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut took = Vec::new();
+    for _ in 0..times {
+        std::thread::sleep(PAUSE);
+        let mut socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        let begins = Instant::now();
+        socket.write_all(request.as_bytes())?;
+        answer(&mut socket, &mut buffer).with_context(|| format!("no picture of {target}"))?;
+        took.push(begins.elapsed());
+    }
+    Ok(took)
+}
+
+/// A viewer of `target`, from whom on it runs; it ends when the server closes the connection.
+///
+/// # Errors
+/// When nothing comes.
+pub fn watch(address: SocketAddr, target: &str) -> anyhow::Result<()> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    write!(socket, "GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+    let (mut buffer, mut filled) = (vec![0; 64 << 10], 0);
+    while filled < 100_000 {
+        let read = socket.read(&mut buffer)?;
+        ensure!(read > 0, "{target} ended after {filled} bytes");
+        filled += read;
+    }
+    std::thread::spawn(move || while socket.read(&mut buffer).is_ok_and(|read| read > 0) {});
+    Ok(())
+}
+
 /// Reads a whole answer.
 fn answer(socket: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<()> {
     let mut filled = 0;

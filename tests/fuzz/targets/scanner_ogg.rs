@@ -4,4 +4,4 @@ mod scan;
 
 use voyandz::media::Container;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| scan::scan(Container::Ogg, bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| scan::scan(Some(Container::Ogg), bytes));

@@ -42,7 +42,7 @@ pub fn whole(bytes: &[u8]) -> &[u8] {
     scanner.push(bytes, &mut found);
     for found in found {
         length += match found {
-            Scanned::Container(_) => 0,
+            Scanned::Container(_) | Scanned::Lead(_) => 0,
             Scanned::Header(header) => header.len(),
             Scanned::Packet { payload, .. } => payload.len(),
         };

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 const GSTREAMER: &[u8] = include_bytes!("../../../../tests/data/vp8-opus-gst.webm");
 const LIVE: &[u8] = include_bytes!("../../../../tests/data/vp8-opus-live.webm");
 const PLAIN: &[u8] = include_bytes!("../../../../tests/data/h264-aac.mkv");
+const VP9: &[u8] = include_bytes!("../../../../tests/data/vp9-opus.webm");
+const AV1: &[u8] = include_bytes!("../../../../tests/data/av1-opus.mkv");
 const AUDIO: &[u8] = include_bytes!("../../../../tests/data/opus-live.webm");
 
 fn scan(bytes: &[u8], sizes: &[usize]) -> testing::Scan {
@@ -60,6 +62,11 @@ fn captures_are_joined_at_each_cluster_with_a_key_picture() {
     check(GSTREAMER, Container::Webm, 3);
     check(LIVE, Container::Webm, 3);
     check(PLAIN, Container::Mkv, 3);
+    check(VP9, Container::Webm, 3);
+    // A file, whose segment had a size.
+    let found = scan(AV1, &[usize::MAX]);
+    assert_eq!((found.headers.len(), found.joins.len(), found.leads.len()), (1, 3, 0));
+    assert!(AV1.ends_with(&found.media));
     check(AUDIO, Container::Webm, 13);
 }
 
@@ -88,6 +95,55 @@ fn clusters_are_judged_by_their_first_picture() {
     check(&[2], &[simple(1, 0)], true);
     check(&[2], &[], true);
     check(&[1], &[], false);
+}
+
+#[test]
+fn key_pictures_within_a_cluster_are_joined_behind_a_head_of_their_own() {
+    #[track_caller]
+    fn check(blocks: &[Vec<u8>], leads: &[usize]) {
+        let time = element(element::TIMESTAMP, Some(&[0x12, 0x34]));
+        let children = [vec![time], blocks.to_vec()].concat();
+        let content = children.concat();
+        for cluster in [element(element::CLUSTER, Some(&content)), [element(element::CLUSTER, None), content].concat()]
+        {
+            let whole = [&header(&[1, 2])[..], &cluster, &cluster].concat();
+            let found = scan(&whole, &[5]);
+            assert!(found.joined() == whole);
+            let begin = cluster.len() - children[1..].concat().len();
+            let place = |number: usize| begin + children[1..=number].concat().len();
+            let expected: Vec<_> = leads.iter().map(|number| place(*number)).collect();
+            let expected: Vec<_> =
+                [0, cluster.len()].iter().flat_map(|at| expected.iter().map(move |place| at + place)).collect();
+            let places: Vec<_> = found.leads.iter().map(|(at, _)| *at).collect();
+            assert_eq!(places, expected);
+            // A reader that begins there has the same pictures at the same times, as a scanner sees them.
+            if let Some((at, lead)) = found.leads.first() {
+                let rest = [&header(&[1, 2])[..], lead, &found.media[*at..]].concat();
+                let again = scan(&rest, &[usize::MAX]);
+                assert!(again.joined() == rest && again.joins.first() == Some(&0), "{:?}", again.joins);
+                assert!(lead.ends_with(&[0, 0, 0, 0, 0, 0, 0x12, 0x34]));
+            }
+        }
+    }
+    let (key, delta, sound) = (simple(1, 0x80), simple(1, 0), simple(2, 0x80));
+    // The first picture is that of the cluster itself; sounds are all keys.
+    check(&[key.clone(), delta.clone(), sound.clone()], &[]);
+    check(&[key.clone(), delta.clone(), sound.clone(), key.clone(), delta.clone(), key.clone()], &[3, 5]);
+    check(&[delta.clone(), key.clone(), sound.clone()], &[1]);
+    // A group tells only at its end what it is.
+    check(&[key.clone(), group(1, false), delta, key], &[3]);
+}
+
+#[test]
+fn what_is_said_to_be_in_a_cluster_and_is_none_passes_to_its_end() {
+    let blocks = [element(element::TIMESTAMP, Some(&[1])), simple(1, 0x80), vec![0; 40], simple(1, 0x80)].concat();
+    let cluster = element(element::CLUSTER, Some(&blocks));
+    let whole = [&header(&[1])[..], &cluster, &cluster].concat();
+    for size in [1, 1000] {
+        let found = scan(&whole, &[size]);
+        assert!(found.joined() == whole && found.leads.is_empty());
+        assert_eq!(found.joins, [0, cluster.len()]);
+    }
 }
 
 #[test]
@@ -196,5 +252,16 @@ proptest! {
     fn foreign_bytes_never_panic(bytes: Vec<u8>, types in prop::collection::vec(0u8..3, 0..3)) {
         let stream = [header(&types), element(element::CLUSTER, None), bytes].concat();
         prop_assert!(scan(&stream, &[1]) == scan(&stream, &[usize::MAX]));
+    }
+
+    #[test]
+    fn damaged_clusters_are_the_same_in_all_pieces(
+        damage in prop::collection::vec((0usize..30_000, any::<u8>()), 0..40), size in 1usize..3000,
+    ) {
+        let mut bytes = PLAIN.to_vec();
+        for (at, value) in damage {
+            bytes[at] = value;
+        }
+        prop_assert!(scan(&bytes, &[size]) == scan(&bytes, &[usize::MAX]));
     }
 }

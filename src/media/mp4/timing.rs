@@ -1,0 +1,184 @@
+//! When the samples of a live track are decoded and shown, and for how long.
+//!
+//! A sample leaves before the next one is there, so that its duration is a guess: what its encoder says, or what was usual
+//! of late. The decode time of the next fragment is right in any case, and players go by that; but those that play by
+//! Media Source Extensions drop all up to the next key picture when it is further away than twice the duration that they
+//! were told. So pictures last as long as the longest step of late.
+
+use super::coding::{Shape, Track};
+use super::movie::Times;
+use std::time::Duration;
+
+const SECOND: i128 = 1_000_000_000;
+/// A longer step between two pictures is a break, unless it is the rule.
+const BREAK: u32 = 1;
+/// What is taken off the longest step of late with each picture: this part of it.
+const FORGET: u64 = 8;
+/// Pictures a second, and pieces of sound, of which nothing is known.
+const USUAL_RATE: u32 = 25;
+
+/// The clock of one track.
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// Ticks a second.
+    timescale: u32,
+    /// How long a picture lasts by what the source says of its rate.
+    nominal: Option<u32>,
+    is_even: bool,
+    last: Option<Last>,
+    /// The longest step of late.
+    longest: u64,
+}
+
+/// The sample before.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    decode: u64,
+    duration: u32,
+    /// There was a long step in front of it.
+    is_behind_break: bool,
+}
+
+impl Clock {
+    pub(super) fn of(track: &Track) -> Self {
+        let is_even = matches!(track.shape, Shape::Sound { .. });
+        let clock = Self { timescale: track.timescale, nominal: None, is_even, last: None, longest: 0 };
+        Self { nominal: clock.length(track.pause()), ..clock }
+    }
+
+    /// Goes on where another one of this track was.
+    pub(super) fn after(track: &Track, before: &Self) -> Self {
+        let last = before.last.filter(|_| before.timescale == track.timescale);
+        Self { last, ..Self::of(track) }
+    }
+
+    /// The place of the next sample, whose times are nanoseconds of a clock that all tracks share; and whether players may
+    /// not follow the step to it, so that it had better been a key picture. Decode times only grow.
+    pub(super) fn place(&mut self, decode: i64, shown: i64, duration: Option<Duration>) -> (Times, bool) {
+        let earliest = self.last.map_or(0, |last| last.decode + 1);
+        let (ticks, shown) = (self.ticks(decode.into()), self.ticks(shown.into()));
+        let decode = u64::try_from(ticks).unwrap_or(0).max(earliest);
+        let offset = shown - i128::from(decode);
+        let step = self.last.map(|last| decode - last.decode);
+        let is_behind_break = step.is_some_and(|step| step > u64::from(BREAK * self.timescale));
+        let is_rule = self.last.is_some_and(|last| last.is_behind_break);
+        let step = step.filter(|_| !is_behind_break || is_rule);
+        self.longest = (self.longest - self.longest / FORGET).max(step.unwrap_or(0));
+        let told = duration.and_then(|duration| self.length(duration));
+        let usual = || self.last.map_or(self.timescale / USUAL_RATE, |last| last.duration);
+        let least = told.or(self.nominal).unwrap_or_else(usual).max(1);
+        let longest = u32::try_from(self.longest).unwrap_or(u32::MAX);
+        let duration = if self.is_even { least } else { least.max(longest) };
+        let is_torn =
+            !self.is_even && self.last.is_some_and(|last| decode - last.decode > 2 * u64::from(last.duration));
+        self.last = Some(Last { decode, duration, is_behind_break });
+        let bound = offset.clamp(i32::MIN.into(), i32::MAX.into());
+        (Times { decode, offset: i32::try_from(bound).unwrap_or_default(), duration }, is_torn)
+    }
+
+    /// Ticks in this time, if there are some.
+    fn length(&self, time: Duration) -> Option<u32> {
+        let ticks = self.ticks(time.as_nanos().try_into().unwrap_or_default());
+        u32::try_from(ticks).ok().filter(|ticks| *ticks > 0)
+    }
+
+    /// Ticks in so many nanoseconds, to the nearest one.
+    fn ticks(&self, nanos: i128) -> i128 {
+        (nanos * i128::from(self.timescale) + SECOND / 2).div_euclid(SECOND)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::coding::{Coding, Track};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pictures(rate: Option<(u32, u32)>) -> Clock {
+        let shape = Shape::Pictures { width: 320, height: 240, pixel: (1, 1), rate };
+        let coding = Coding::Vp9 { profile: 0, depth: 8, chroma: super::super::coding::Chroma::Quarter };
+        Clock::of(&Track::new(&coding, shape, b"").unwrap().unwrap())
+    }
+
+    fn sound(rate: u32) -> Clock {
+        let shape = Shape::Sound { rate, channels: 2 };
+        Clock::of(&Track::new(&Coding::Mpeg { is_low: false }, shape, b"").unwrap().unwrap())
+    }
+
+    const MILLI: i64 = 1_000_000;
+
+    /// Durations in milliseconds of pictures at these milliseconds, and at which of them players may stumble.
+    fn durations(mut clock: Clock, times: &[i64]) -> (Vec<u32>, Vec<i64>) {
+        let mut torn = Vec::new();
+        let durations = times.iter().map(|time| {
+            let (times, is_torn) = clock.place(time * MILLI, time * MILLI, None);
+            torn.extend(is_torn.then_some(*time));
+            times.duration / 90
+        });
+        (durations.collect(), torn)
+    }
+
+    #[test]
+    fn a_picture_lasts_as_long_as_the_longest_step_of_late() {
+        let rate = Some((25, 1));
+        assert_eq!(durations(pictures(rate), &[0, 40, 80]), (vec![40, 40, 40], vec![]));
+        assert_eq!(durations(pictures(None), &[0, 100, 200]), (vec![40, 100, 100], vec![100]));
+        // A camera in the dark makes a third of the pictures that it says.
+        assert_eq!(durations(pictures(Some((30, 1))), &[0, 100, 200, 300]), (vec![33, 100, 100, 100], vec![100]));
+        let (after, torn) = durations(pictures(rate), &[0, 40, 110, 150, 190, 230, 270, 310, 350]);
+        assert_eq!((after, torn), (vec![40, 40, 70, 61, 53, 46, 41, 40, 40], vec![]));
+    }
+
+    #[test]
+    fn a_break_is_no_rhythm_unless_it_comes_again() {
+        assert_eq!(durations(pictures(Some((25, 1))), &[0, 40, 5040, 5080]), (vec![40, 40, 40, 40], vec![5040]));
+        assert_eq!(durations(pictures(None), &[0, 5000, 10_000]), (vec![40, 40, 5000], vec![5000, 10_000]));
+    }
+
+    #[test]
+    fn sound_lasts_as_long_as_its_samples() {
+        let mut clock = sound(44_100);
+        let frame = Duration::from_nanos(23_219_955);
+        for number in 0..1000u64 {
+            let at = i64::try_from(number * 1024 * 1_000_000_000 / 44_100).unwrap();
+            let (times, is_torn) = clock.place(at, at, Some(frame));
+            assert_eq!((times, is_torn), (Times { decode: number * 1024, offset: 0, duration: 1024 }, false));
+        }
+        let (times, is_torn) = clock.place(60_000 * MILLI, 60_000 * MILLI, Some(frame));
+        assert_eq!((times.decode, times.duration, is_torn), (60 * 44_100, 1024, false));
+    }
+
+    #[test]
+    fn what_was_captured_before_the_clock_began_is_not_lost() {
+        let mut clock = pictures(None);
+        let places: Vec<_> = [(-80, 0), (-40, 80), (0, 40), (40, 120)]
+            .map(|(decode, shown)| clock.place(decode * MILLI, shown * MILLI, None).0)
+            .map(|times| (times.decode, times.offset))
+            .into();
+        assert_eq!(places, [(0, 0), (1, 7199), (2, 3598), (3600, 7200)]);
+    }
+
+    #[test]
+    fn after_the_size_changed_time_goes_on() {
+        let mut clock = pictures(None);
+        clock.place(1000 * MILLI, 1000 * MILLI, None);
+        let shape = Shape::Sound { rate: 90_000, channels: 1 };
+        let track = Track::new(&Coding::Mpeg { is_low: false }, shape, b"").unwrap().unwrap();
+        assert_eq!(Clock::after(&track, &clock).place(0, 0, None).0.decode, 90_001);
+    }
+
+    proptest! {
+        #[test]
+        fn decode_times_only_grow_and_nothing_panics(
+            steps in prop::collection::vec((any::<i64>(), any::<i64>(), any::<u64>()), 1..50),
+        ) {
+            let mut clock = pictures(None);
+            let mut last = None;
+            for (decode, shown, duration) in steps {
+                let (times, _) = clock.place(decode, shown, Some(Duration::from_nanos(duration)));
+                prop_assert!(last.is_none_or(|last| times.decode > last) && times.duration > 0);
+                last = Some(times.decode);
+            }
+        }
+    }
+}

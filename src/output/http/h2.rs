@@ -1,0 +1,132 @@
+//! A connection that speaks HTTP/2 (RFC 9113) from its first byte on, as clients do that know beforehand (section 3.3).
+
+use super::{
+    body::Standstill,
+    session::{HEAD_WITHIN, KEEPALIVE, MAX_HEAD, UNSENT_LOW_WATER},
+    visit::PROGRESS_WITHIN,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::{
+    body::{Body, Incoming},
+    rt::Executor,
+    server::conn::http2,
+    service::Service,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::Future,
+    io::Cursor,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, join},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What such a connection begins with (section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Answers at a time on one connection.
+const MAX_STREAMS: u32 = 100;
+/// What hyper takes of a body ahead of the client; the rest stays in the ring, where it can be skipped.
+const MAX_UNSENT: usize = 128 << 10;
+
+tokio::task_local! {
+    static STANDSTILL: Standstill;
+}
+
+/// That of the answer that is being made.
+pub fn standstill() -> Standstill {
+    STANDSTILL.try_with(Clone::clone).unwrap_or_default()
+}
+
+/// Serves a connection to its end, or until `stop`. `early` is what was read of it already.
+pub async fn serve<S, B>(socket: TcpStream, early: Bytes, service: S, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_LOW_WATER);
+    let (reader, writer) = socket.into_split();
+    let io = TokioIo::new(join(Cursor::new(early).chain(reader), writer));
+    let streams = Streams::default();
+    let max_head = u32::try_from(MAX_HEAD).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(streams.clone())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(max_head)
+        .max_send_buf_size(MAX_UNSENT)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(PROGRESS_WITHIN)
+        .serve_connection(io, service);
+    let mut connection = pin!(connection);
+    // What clients do wrong is not ours to report.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = streams.idle() => {}
+        () = stop.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = streams.idle() => {}
+    }
+}
+
+/// The answers of one connection: tasks that end when their client takes nothing.
+#[derive(Debug, Clone, Default)]
+struct Streams(Arc<AtomicUsize>);
+
+/// One that is under way.
+struct Open(Arc<AtomicUsize>);
+
+impl Streams {
+    fn open(&self) -> Open {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Open(self.0.clone())
+    }
+
+    /// Returns when there was none for as long as a client may take for the head of a request. Cancel-safe.
+    async fn idle(&self) {
+        let mut quiet = 0;
+        while quiet < 2 {
+            tokio::time::sleep(HEAD_WITHIN / 2).await;
+            quiet = if self.0.load(Ordering::Relaxed) > 0 { 0 } else { quiet + 1 };
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let (open, standstill) = (self.open(), Standstill::default());
+        let watched = standstill.clone();
+        tokio::spawn(STANDSTILL.scope(standstill, async move {
+            let _open = open;
+            // The stream is reset when its task ends.
+            tokio::select! {
+                () = stream => {}
+                () = watched.lasts(PROGRESS_WITHIN) => {}
+            }
+        }));
+    }
+}

@@ -1,0 +1,11 @@
+#![no_main]
+
+use voyandz::output::http::query;
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let (query, accept) = text.split_once('\n').unwrap_or((text, ""));
+    let _ = (query::entry(query), query::interval(query), query::as_text(query), query::raw(query));
+    for from_path in [None, Some(query::Still::Jpeg), Some(query::Still::Png)] {
+        let _ = query::still(query, from_path, accept);
+    }
+});
