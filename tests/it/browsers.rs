@@ -29,7 +29,7 @@ fn page_shows_moving_pictures() {
     }
     let (server, browser) = (studio(), Browser::start());
     browser.open(&server.url("/"));
-    browser.wait("return document.querySelector('img').naturalWidth === 320", secs(10));
+    browser.wait("return document.querySelector('img').naturalWidth === 320", secs(30));
     // A picture of the picture; the ball has moved when it is another one.
     let look = "const img = document.querySelector('img'), canvas = document.createElement('canvas');
         [canvas.width, canvas.height] = [img.naturalWidth, img.naturalHeight];
@@ -37,7 +37,7 @@ fn page_shows_moving_pictures() {
         const now = canvas.toDataURL();
         if (now !== window.last) { window.last = now; window.changes = (window.changes ?? 0) + 1 }
         return window.changes > 5";
-    browser.wait(look, secs(10));
+    browser.wait(look, secs(30));
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
@@ -83,9 +83,9 @@ fn page_plays_webm() {
     let (server, browser) = (studio(), Browser::start());
     browser.open(&server.url("/"));
     browser.run("document.querySelector('video').play()");
-    browser.wait("return document.querySelector('video').currentTime > 2", secs(15));
+    browser.wait("return document.querySelector('video').currentTime > 2", secs(30));
     let frames = "document.querySelector('video').getVideoPlaybackQuality()";
-    browser.wait(&format!("return {frames}.totalVideoFrames > 40"), secs(15));
+    browser.wait(&format!("return {frames}.totalVideoFrames > 40"), secs(30));
     browser.wait("return document.querySelector('video').videoWidth === 320", secs(5));
     assert_eq!(browser.complaints(), [""; 0]);
 }
@@ -123,13 +123,13 @@ fn films_and_sound_play_in_plain_elements() {
     // Twice, so that the second one joins a stream that runs.
     for _ in 0..2 {
         play(&browser, &server, "video", "/film.mp4");
-        browser.wait("return document.querySelector('video').videoWidth === 320", secs(15));
+        browser.wait("return document.querySelector('video').videoWidth === 320", secs(30));
         browser
-            .wait("return document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 25", secs(15));
+            .wait("return document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 25", secs(30));
     }
     for target in ["/radio.ogg", "/radio.mp3"] {
         play(&browser, &server, "audio", target);
-        browser.wait("return document.querySelector('audio').currentTime > 1", secs(15));
+        browser.wait("return document.querySelector('audio').currentTime > 1", secs(30));
     }
     assert_eq!(browser.complaints(), [""; 0]);
 }
@@ -167,7 +167,7 @@ fn mp4_plays_by_media_source_extensions() {
             }
         })",
     );
-    browser.wait("return document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 25", secs(15));
+    browser.wait("return document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 25", secs(30));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn stream_can_be_fetched_by_a_page_of_another_origin() {
         server.url("/cam.webm?header=1&keyframe=1")
     );
     browser.run(&script);
-    browser.wait("return window.fetched >= 50000", secs(15));
+    browser.wait("return window.fetched >= 50000", secs(30));
 }
 
 #[test]
@@ -207,12 +207,12 @@ fn each_stream_has_a_page_that_shows_it() {
     ));
     let browser = Browser::start();
     browser.open(&server.url("/cam.mjpeg/play"));
-    browser.wait("return document.querySelector('.view canvas')?.width === 320", secs(10));
+    browser.wait("return document.querySelector('.view canvas')?.width === 320", secs(30));
     browser.open(&server.url("/stream/cam.webm/play"));
-    browser.wait("return document.querySelector('.view video')?.currentTime > 1", secs(15));
+    browser.wait("return document.querySelector('.view video')?.currentTime > 1", secs(30));
     // A container that browsers do not know: its pictures come one after the other.
     browser.open(&server.url("/a%20b.ts/play"));
-    browser.wait("return document.querySelector('.view canvas')?.width === 320", secs(15));
+    browser.wait("return document.querySelector('.view canvas')?.width === 320", secs(30));
     assert_eq!(browser.run(NAMELESS), Value::Array(vec![]));
     assert_eq!(browser.complaints(), [""; 0]);
     let hidden = Server::start("pages: {home: false}\nfeeds: {f: {command: cat}}\nstreams: {s.ts: {feed: f}}");
@@ -232,9 +232,9 @@ fn pages_can_listen_to_events() {
         for (const kind of ['snapshot', 'feed', 'feed-gone'])
             source.addEventListener(kind, (event) => window.told.push(kind + ':' + JSON.parse(event.data).name))",
     );
-    browser.wait("return window.told.join() === 'snapshot:undefined'", secs(10));
+    browser.wait("return window.told.join() === 'snapshot:undefined'", secs(30));
     server.reload("feeds: {b: {command: cat}}");
-    browser.wait("return window.told.join() === 'snapshot:undefined,feed-gone:a,feed:b'", secs(10));
+    browser.wait("return window.told.join() === 'snapshot:undefined,feed-gone:a,feed:b'", secs(30));
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
@@ -266,15 +266,15 @@ fn plant() -> Server {
 /// Opens the page when the feed that cannot live has died, while somebody watches a stream.
 fn visit(server: &Server, browser: &Browser) {
     watch(server, "/cam.mjpeg");
-    server.log.wait("ended name=\"feed bad\"", secs(20));
+    server.log.wait("ended name=\"feed bad\"", secs(30));
     browser.open(&server.url("/stat"));
 }
 
 /// Watches a stream as long as the server is there.
 fn watch(server: &Server, path: &str) {
     let mut viewer = server.get(path);
-    viewer.take(1000, secs(20));
-    std::thread::spawn(move || while let Next::Data(_) = viewer.next(Instant::now() + secs(20)) {});
+    viewer.take(1000, secs(30));
+    std::thread::spawn(move || while let Next::Data(_) = viewer.next(Instant::now() + secs(30)) {});
 }
 
 /// The value of a fact on the page.
@@ -292,14 +292,14 @@ fn state_page_keeps_itself_fresh_and_markup_in_it_is_text() {
     assert_eq!(fact(&browser, "streams[cam.mjpeg].readers"), "1");
     let before = fact(&browser, "streams[cam.mjpeg].packets");
     let grown = "document.querySelector('data[data-key=\"streams[cam.mjpeg].packets\"]').value";
-    browser.wait(&format!("return Number({grown}) > Number({before})"), secs(10));
+    browser.wait(&format!("return Number({grown}) > Number({before})"), secs(30));
     // What is open stays open when something comes or goes: another stream begins to run, and has a picture then.
     browser.run("document.getElementById('feeds[cam]').open = true; window.same = true");
     watch(&server, "/cam.ts");
-    browser.wait("return document.querySelectorAll('.view img').length === 2", secs(10));
+    browser.wait("return document.querySelectorAll('.view img').length === 2", secs(30));
     assert_eq!(browser.run("return document.getElementById('feeds[cam]').open && window.same"), true);
     browser.run("document.querySelectorAll('img').forEach((img) => { img.loading = 'eager' })");
-    browser.wait("return [...document.images].every((img) => img.naturalWidth === 320)", secs(15));
+    browser.wait("return [...document.images].every((img) => img.naturalWidth === 320)", secs(30));
     assert_eq!(fact(&browser, "streams[idle.ts].starts"), "0", "a page starts nothing");
     assert_eq!(browser.run("return window.evil ?? null"), Value::Null);
     let words = browser.run("return document.body.textContent");
@@ -317,7 +317,7 @@ fn state_page_keeps_itself_fresh_and_markup_in_it_is_text() {
     assert_eq!(server.log.count(r"path=.?/stat[ ?]"), 1, "what its script asks for is no line");
     // What was there is old when the server is gone, which is said and nothing else.
     drop(server);
-    browser.wait("return document.getElementById('notice').textContent !== ''", secs(15));
+    browser.wait("return document.getElementById('notice').textContent !== ''", secs(30));
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn state_page_is_complete_without_scripts_and_every_link_answers() {
     visit(&server, &browser);
     assert_eq!(fact(&browser, "streams[cam.mjpeg].readers"), "1");
     assert_eq!(fact(&browser, "feeds[bad].kind"), "command");
-    server.log.wait("path=/stat ", secs(10));
+    server.log.wait("path=/stat ", secs(30));
     assert!(holds_for(secs(3), || server.log.count("path=/stat ") == 1), "a script runs");
     for page in ["/stat", "/"] {
         browser.open(&server.url(page));

@@ -82,12 +82,16 @@ impl Browser {
         value["value"].take()
     }
 
-    /// Loads a page, but for its pictures, which may never end.
+    /// Loads a page, but for its pictures, which may never end. Its script has run, which a document that is
+    /// `interactive` does not tell.
     pub fn open(&self, url: &str) {
         self.post("/timeouts", json!({ "script": 20_000, "pageLoad": 20_000 }));
         self.post("/url", json!({ "url": url }));
         let until = Instant::now() + SOON;
-        let loaded = format!("return location.href === {} && document.readyState !== 'loading'", json!(url));
+        let loaded = format!(
+            "return location.href === {} && performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd > 0",
+            json!(url),
+        );
         while self.run(&loaded) != Value::Bool(true) {
             assert!(Instant::now() < until, "{url} is not loaded");
             std::thread::sleep(millis(20));
