@@ -15,7 +15,8 @@ use std::{
 /// A step between two buffers of a track, or lateness, that is no jitter: the source's clock jumped.
 const JUMP: u64 = Duration::from_secs(10).as_nanos() as u64;
 
-/// Where a jump is seen first at one track, others may begin this much earlier in the new time. None of them is to go back.
+/// The track that is seen first in a new time may not be the one that begins it: others may begin this much earlier. None of
+/// them is to go back.
 const INTERLEAVING: i64 = Duration::from_millis(100).as_nanos() as i64;
 
 /// How far the end of a feed's last run may lie ahead for the next one to begin there.
@@ -109,30 +110,89 @@ impl Timeline {
 
     fn shift(&self, reference: i64, now: u64, last: Option<u64>) -> (i64, bool) {
         let mut shift = lock(&self.shift);
-        let target = || signed(now.max(self.end.load(Ordering::Relaxed)));
+        let now = signed(now);
         let Shift { fixed, drift } = &mut *shift;
         let Some(current) = *fixed else {
-            let first = target().saturating_sub(reference);
+            // A new run takes its time to begin: what is added is gone by then, unless all of its bytes come at once.
+            let first = self.beginning(now, i64::MAX).saturating_sub(reference);
             *fixed = Some(first);
             return (first, false);
         };
-        let followed = drift.as_mut().map_or(0, |drift| drift.follow(reference.saturating_add(current), signed(now)));
+        let followed = drift.as_mut().map_or(0, |drift| drift.follow(reference.saturating_add(current), now));
         let current = current.saturating_add(followed);
         let time = reference.saturating_add(current);
         let stepped = last.is_some_and(|last| time.saturating_sub(signed(last)).unsigned_abs() > JUMP);
-        let late = time < signed(now) - signed(JUMP);
+        let late = time < now - signed(JUMP);
         if !stepped && !late {
             return (current, false);
         }
-        let (end, now) = (target(), signed(now));
         // Many jumps do not add up: there is room when the end is ahead of now.
-        let target = if end - now < 2 * INTERLEAVING { end + INTERLEAVING } else { end };
-        let repaired = target.saturating_sub(reference);
+        let repaired = self.beginning(now, 2 * INTERLEAVING).saturating_sub(reference);
         *shift = Shift { fixed: Some(repaired), drift: drift.is_some().then(Drift::default) };
         (repaired, true)
+    }
+
+    /// What the first time of a source's new clock stands for: now, or what comes behind all that has been delivered, with
+    /// room for other tracks if that is not further ahead of now than `roomy`.
+    fn beginning(&self, now: i64, roomy: i64) -> i64 {
+        match signed(self.end.load(Ordering::Relaxed)) {
+            0 => now,
+            end if end - now < roomy => now.max(end + INTERLEAVING),
+            end => end,
+        }
     }
 }
 
 fn signed(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: u64 = 1_000_000;
+
+    /// Stamps a buffer of 40 ms; its time since the epoch, in milliseconds.
+    fn stamped(timeline: &Timeline, milliseconds: u64, last: &mut Option<u64>) -> u64 {
+        let mut buffer = gst::Buffer::new();
+        let buffer = buffer.make_mut();
+        buffer.set_pts(gst::ClockTime::from_mseconds(milliseconds));
+        buffer.set_duration(gst::ClockTime::from_mseconds(40));
+        timeline.stamp(buffer, None, last);
+        buffer.pts().unwrap().mseconds()
+    }
+
+    #[test]
+    fn no_track_goes_back_when_bytes_begin_anew() {
+        gst::init().unwrap();
+        let end = Arc::<AtomicU64>::default();
+        let epoch = now();
+        let (mut sound, mut times) = (None, Vec::new());
+        for _ in 0..10 {
+            // All comes at once: the end is ahead of now when it comes anew. Pictures are seen first, and sound begins it.
+            let timeline = Timeline::new(epoch, epoch, true, end.clone());
+            let mut pictures = None;
+            stamped(&timeline, 1_000, &mut pictures);
+            times.extend([995, 1_035].map(|time| stamped(&timeline, time, &mut sound)));
+        }
+        assert!(times.is_sorted_by(|one, other| one + 40 <= *other), "{times:?}");
+    }
+
+    #[test]
+    fn no_track_goes_back_at_a_jump_and_many_do_not_add_up() {
+        gst::init().unwrap();
+        let end = Arc::<AtomicU64>::default();
+        let epoch = now();
+        let timeline = Timeline::new(epoch, epoch, true, end.clone());
+        let (mut pictures, mut sound, mut times) = (None, None, Vec::new());
+        for jump in 0..100 {
+            let source = 1_000 + jump % 2 * 100_000;
+            stamped(&timeline, source, &mut pictures);
+            times.push(stamped(&timeline, source, &mut sound));
+        }
+        assert!(times.is_sorted(), "{times:?}");
+        let ahead = (end.load(Ordering::Relaxed) - (now() - epoch)) / MILLISECOND;
+        assert!(ahead < 100 * 40 + 500, "{ahead} ms");
+    }
 }
