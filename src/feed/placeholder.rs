@@ -79,7 +79,6 @@ impl Stand {
     /// Runs until `stop`. Not cancel-safe: viewers may be left with a frozen picture.
     pub async fn run(self, stop: CancellationToken) {
         let mut demand = self.demand.watch();
-        let mut tracks = Tracks::default();
         let mut repeats = Repeats::default();
         loop {
             tokio::select! {
@@ -89,7 +88,7 @@ impl Stand {
             let wanted = Instant::now();
             while *demand.borrow() > 0 {
                 if self.is_away(wanted) {
-                    let ended = self.show(wanted, &mut tracks, &stop).await;
+                    let ended = self.show(wanted, &stop).await;
                     if let Some(reason) = ended {
                         self.report(&reason, &mut repeats);
                         tokio::select! {
@@ -98,7 +97,6 @@ impl Stand {
                         }
                     }
                 }
-                tracks.learn(self.feeds.iter().map(Status::read));
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(LOOK) => {}
@@ -115,10 +113,10 @@ impl Stand {
 
     /// Shows the placeholder of a stream that is wanted since then, until the source is there, nobody watches, or `stop`.
     /// Returns why it cannot, if so.
-    async fn show(&self, wanted: Instant, tracks: &mut Tracks, stop: &CancellationToken) -> Option<String> {
+    async fn show(&self, wanted: Instant, stop: &CancellationToken) -> Option<String> {
         let name = &self.spec.stream.name;
         let stop = stop.child_token();
-        let (group, task) = Group::new(self.setup(tracks), self.pool.clone(), stop.clone());
+        let (group, task) = Group::new(self.setup(), self.pool.clone(), stop.clone());
         self.shutdown.spawn(format!("placeholder of {name}"), task);
         let mut said = self.caption();
         tracing::info!(name = format!("stream {name}"), reason = said.replace('\n', ": "), "shows its placeholder");
@@ -140,7 +138,6 @@ impl Stand {
                 ended = &mut feed => break why(ended),
                 ended = &mut stream => break why(ended),
                 _ = look.tick() => {
-                    tracks.learn(self.feeds.iter().map(Status::read));
                     if *demand.borrow_and_update() == 0 || !self.is_away(wanted) {
                         break None;
                     }
@@ -163,9 +160,10 @@ impl Stand {
         ended
     }
 
-    fn setup(&self, tracks: &Tracks) -> Setup {
+    fn setup(&self) -> Setup {
         let Spec { shows, stream, epoch, memory_max, .. } = &self.spec;
-        let source = FeedSource::Launch(launch(shows, &stream.encoding, &tracks.0));
+        let tracks: Vec<Track> = self.feeds.iter().flat_map(|feed| feed.read().last_tracks).collect();
+        let source = FeedSource::Launch(launch(shows, &stream.encoding, &tracks));
         let feed = FeedPlan { name: format!("placeholder of {}", stream.name), source };
         let stream = StreamPlan { feeds: vec![ONLY], ..stream.clone() };
         Setup {
@@ -193,19 +191,6 @@ impl Stand {
             Some(Report::First) => tracing::warn!(name, reason, "has no placeholder"),
             Some(Report::Again(times)) => tracing::warn!(name, times, reason, "still has no placeholder"),
             None => {}
-        }
-    }
-}
-
-/// What is known of the tracks of a stream's feeds. They stay known while a feed starts anew.
-#[derive(Debug, Default)]
-struct Tracks(Vec<Track>);
-
-impl Tracks {
-    fn learn(&mut self, feeds: impl Iterator<Item = Record>) {
-        let seen: Vec<Track> = feeds.flat_map(|feed| feed.tracks).collect();
-        if !seen.is_empty() {
-            self.0 = seen;
         }
     }
 }

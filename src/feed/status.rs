@@ -36,6 +36,8 @@ pub struct Record {
     pub pid: Option<u32>,
     /// What it consists of, since that is known.
     pub tracks: Vec<Track>,
+    /// What it consisted of when that was known last: also while it starts anew.
+    pub last_tracks: Vec<Track>,
     /// Viewers see its placeholder, because nothing comes from its feeds.
     pub shows_placeholder: bool,
     /// It died, and has not come to rest since.
@@ -54,6 +56,7 @@ impl Default for Status {
             said: VecDeque::new(),
             pid: None,
             tracks: Vec::new(),
+            last_tracks: Vec::new(),
             shows_placeholder: false,
             has_died: false,
         })))
@@ -109,7 +112,12 @@ impl Status {
 
     /// It consists of these.
     pub fn has(&self, tracks: Vec<Track>) {
-        self.change(|record| record.tracks = tracks);
+        self.change(|record| {
+            if !tracks.is_empty() {
+                record.last_tracks.clone_from(&tracks);
+            }
+            record.tracks = tracks;
+        });
     }
 
     /// Viewers see its placeholder from now on, or no more.
@@ -134,6 +142,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::TrackKind;
     use std::time::{Duration, Instant};
 
     fn at(seconds: u64) -> SystemTime {
@@ -166,6 +175,17 @@ mod tests {
         let record = status.read();
         assert_eq!((record.starts, record.restarts, record.pid), (3, 1, None));
         assert_eq!(record.last_death, Some(("é".repeat(LENGTH), at(3))));
+    }
+
+    #[test]
+    fn the_tracks_of_the_last_run_stay_known() {
+        let status = Status::default();
+        let track = Track { kind: TrackKind::Video, encoded: false, caps: "video/x-raw".to_owned() };
+        status.has(vec![track.clone()]);
+        status.started();
+        status.has(Vec::new());
+        let record = status.read();
+        assert_eq!((record.tracks, record.last_tracks), (vec![], vec![track]));
     }
 
     #[test]

@@ -167,7 +167,7 @@ mod tests {
     fn no_track_goes_back_when_bytes_begin_anew() {
         gst::init().unwrap();
         let end = Arc::<AtomicU64>::default();
-        let epoch = now();
+        let epoch = now() - 1_000 * MILLISECOND;
         let (mut sound, mut times) = (None, Vec::new());
         for _ in 0..10 {
             // All comes at once: the end is ahead of now when it comes anew. Pictures are seen first, and sound begins it.

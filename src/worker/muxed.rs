@@ -61,6 +61,16 @@ pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), Pic
     Err(if found.other && !found.video && !has_pictures { PictureFault::NoVideo } else { PictureFault::NotYet })
 }
 
+/// Has decoders of a pipeline decode one picture after the other. More threads would delay pictures until the end, and wait
+/// for each other.
+pub(super) fn in_order(pipeline: &gst::Pipeline) {
+    pipeline.connect_deep_element_added(|_, _, element| {
+        if element.find_property("max-threads").is_some() {
+            element.set_property("max-threads", 1i32);
+        }
+    });
+}
+
 /// One branch takes the bytes apart; the other one only lets the pipeline have an end when there is no track.
 fn build(
     pipeline: &gst::Pipeline,
@@ -79,12 +89,7 @@ fn build(
     pipeline.add_many([source.upcast_ref(), &tee, &demuxer, &end])?;
     gst::Element::link_many([source.upcast_ref(), &tee, &demuxer])?;
     tee.link(&end)?;
-    // More threads would delay pictures until the end, and wait for each other.
-    pipeline.connect_deep_element_added(|_, _, element| {
-        if element.find_property("max-threads").is_some() {
-            element.set_property("max-threads", 1i32);
-        }
-    });
+    in_order(pipeline);
     let (weak, found) = (pipeline.downgrade(), found.clone());
     demuxer.connect_pad_added(move |_, pad| {
         if let Some(pipeline) = weak.upgrade() {

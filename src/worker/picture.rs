@@ -1,21 +1,22 @@
 //! Still pictures: one thread decodes and encodes them, off the way of the media.
 
+mod decoder;
+mod encoder;
+mod line;
+
+pub(super) use decoder::decode;
+
+use self::{decoder::Decoder, encoder::Encoder};
 use super::{
-    copy,
-    event::{Event, Events, describe},
+    event::{Event, Events},
     link::{Payload, Writer},
     muxed,
-    sync::{dispose, lock},
+    sync::lock,
     track::Still,
 };
-use crate::{
-    ipc::{FrameKind, FromWorker, PictureFault, PictureFormat, Rendition},
-    media::frame::Layout,
-};
+use crate::ipc::{FrameKind, FromWorker, PictureFault, PictureFormat, Rendition};
 use bytes::Bytes;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
-use gstreamer_video::{self as gst_video, prelude::*};
 use std::{
     collections::HashMap,
     io,
@@ -41,8 +42,8 @@ const BYTES_TOTAL: usize = 128 << 20;
 pub(super) const WORK: gst::ClockTime = gst::ClockTime::from_seconds(8);
 /// How long a picture and its encoder are kept for others who ask for the same one, or the next.
 const SHARE: Duration = Duration::from_secs(2);
-/// How many encoders are kept.
-const MAX_ENCODERS: usize = 4;
+/// How many encoders are kept, and how many decoders.
+const MAX_KEPT: usize = 4;
 /// What a JPEG track's own pictures are good enough for.
 const USUAL: Rendition = Rendition::of(PictureFormat::Jpeg { quality: 85 });
 
@@ -138,8 +139,21 @@ impl Pictures {
 #[derive(Default)]
 struct Shared {
     pictures: HashMap<(u32, Rendition), Made<Arc<[u8]>>>,
-    decoded: HashMap<u32, Made<(gst::Caps, gst::Buffer)>>,
+    decoded: HashMap<u32, (Made<Raw>, Way)>,
     encoders: Vec<Encoder>,
+}
+
+/// A raw picture.
+pub(super) type Raw = (gst::Caps, gst::Buffer);
+
+/// How the next picture of a stream is decoded.
+enum Way {
+    /// The second one, by a decoder that can go on.
+    Second,
+    /// By the one that decoded the last.
+    Further(Decoder),
+    /// With its whole group, at whose end a decoder gives what it holds back.
+    Whole,
 }
 
 /// Something made, what it was made of, and when.
@@ -177,7 +191,7 @@ impl Shared {
 
     fn tidy(&mut self) {
         self.pictures.retain(|_, made| made.at.elapsed() < SHARE);
-        self.decoded.retain(|_, made| made.at.elapsed() < SHARE);
+        self.decoded.retain(|_, (made, _)| made.at.elapsed() < SHARE);
         self.encoders.retain(|encoder| encoder.used.elapsed() < SHARE);
     }
 
@@ -215,15 +229,37 @@ impl Shared {
         {
             return Ok(map.as_slice().into());
         }
-        let (caps, buffer) = match Made::get(self.decoded.get(&stream), of) {
-            Some(decoded) => decoded,
-            None => {
-                let what = decode(caps, buffers)?;
-                self.decoded.insert(stream, Made { of, at: Instant::now(), what: what.clone() });
-                what
-            }
-        };
+        let (caps, buffer) = self.decoded(stream, caps, buffers, of)?;
         self.encode(rendition, &caps, &buffer)
+    }
+
+    /// The last of a stream's pictures, raw. Who asks once gets it as quickly as it can be had; who goes on asking gets it
+    /// from a decoder that goes on.
+    fn decoded(
+        &mut self,
+        stream: u32,
+        caps: &gst::Caps,
+        buffers: &[gst::Buffer],
+        of: Identity,
+    ) -> Result<Raw, PictureFault> {
+        if let Some(raw) = Made::get(self.decoded.get(&stream).map(|(made, _)| made), of) {
+            return Ok(raw);
+        }
+        let known = self.decoded.remove(&stream).map(|(_, way)| way);
+        let decoders = self.decoded.values().filter(|(_, way)| matches!(way, Way::Further(_))).count();
+        let (mut decoder, without) = match known {
+            None => (None, Way::Second),
+            Some(Way::Further(decoder)) if decoder.goes_on(caps, buffers) => (Some(decoder), Way::Whole),
+            Some(Way::Further(_) | Way::Second) if decoders < MAX_KEPT => (Some(Decoder::new(caps)?), Way::Whole),
+            Some(_) => (None, Way::Whole),
+        };
+        let last = decoder.as_mut().and_then(|decoder| decoder.last(buffers));
+        let (raw, way) = match (last, decoder) {
+            (Some(raw), Some(decoder)) => (raw, Way::Further(decoder)),
+            _ => (decode(caps, buffers)?, without),
+        };
+        self.decoded.insert(stream, (Made { of, at: Instant::now(), what: raw.clone() }, way));
+        Ok(raw)
     }
 
     /// Encodes with an encoder that is at hand for such pictures, or with a new one, which is then kept.
@@ -240,7 +276,7 @@ impl Shared {
         };
         let picture = encoder.encode(buffer)?;
         // One that failed is not kept; of the others, the one that was used least recently goes.
-        if self.encoders.len() >= MAX_ENCODERS
+        if self.encoders.len() >= MAX_KEPT
             && let Some(oldest) = (0..self.encoders.len()).min_by_key(|at| self.encoders.get(*at).map(|it| it.used))
         {
             self.encoders.swap_remove(oldest);
@@ -250,150 +286,79 @@ impl Shared {
     }
 }
 
-/// Encodes pictures of one kind, one after the other.
-struct Encoder {
-    rendition: Rendition,
-    caps: gst::Caps,
-    line: Line,
-    used: Instant,
-}
-
-impl Encoder {
-    fn new(rendition: Rendition, caps: &gst::Caps) -> Result<Self, PictureFault> {
-        let text = match rendition.format {
-            PictureFormat::Jpeg { quality } => format!("{} ! jpegenc quality={quality}", copy::JPEG_PIXELS),
-            PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
-            PictureFormat::Webp { quality } => format!("videoconvert ! webpenc quality={quality} speed=2"),
-            PictureFormat::Raw(pixels) => format!("videoconvert ! video/x-raw,format={}", pixels.name()),
-        };
-        let size = shown_at(caps).and_then(|source| rendition.size(source));
-        let scale = size.map_or_else(String::new, |(width, height)| {
-            format!("videoscale ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! ")
-        });
-        let text = format!("appsrc name=in format=time ! {scale}{text} ! appsink name=out sync=false");
-        Ok(Self { rendition, caps: caps.clone(), line: Line::new(&text, caps)?, used: Instant::now() })
-    }
-
-    fn encode(&mut self, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
-        self.used = Instant::now();
-        // A failure is told on the bus.
-        let _ = self.line.source.push_buffer(buffer.clone());
-        let sample = self.line.sink.try_pull_sample(WORK);
-        let picture = sample.as_ref().and_then(|sample| match self.rendition.format {
-            PictureFormat::Raw(_) => described(sample),
-            _ => sample.buffer()?.map_readable().ok().map(|map| map.as_slice().into()),
-        });
-        picture.ok_or_else(|| PictureFault::Failed(self.line.fault().unwrap_or("the encoder gave nothing".into())))
-    }
-}
-
-/// A raw picture behind its head.
-fn described(sample: &gst::Sample) -> Option<Arc<[u8]>> {
-    let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
-    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
-    let bytes = frame.buffer().map_readable().ok()?;
-    let number = |value: usize| u32::try_from(value).ok();
-    let offsets = frame.plane_offset().iter().map(|offset| number(*offset));
-    let strides = frame.plane_stride().iter().map(|stride| u32::try_from(*stride).ok());
-    let planes = offsets.zip(strides).map(|(offset, stride)| Some((offset?, stride?)));
-    let layout = Layout {
-        width: info.width(),
-        height: info.height(),
-        format: info.format().to_str(),
-        colorimetry: &info.colorimetry().to_string(),
-        planes: planes.collect::<Option<_>>()?,
-        length: bytes.len(),
-    };
-    Some([&layout.head(), bytes.as_slice()].concat().into())
-}
-
-/// Width and height of raw pictures when their pixels are square.
-fn shown_at(caps: &gst::Caps) -> Option<(u32, u32)> {
-    let structure = caps.structure(0)?;
-    let side = |name| structure.get::<i32>(name).ok().and_then(|side| u32::try_from(side).ok());
-    let (width, height) = (side("width")?, side("height")?);
-    let ratio = structure.get::<gst::Fraction>("pixel-aspect-ratio").unwrap_or(gst::Fraction::new(1, 1));
-    let shown = i64::from(width) * i64::from(ratio.numer()) / i64::from(ratio.denom()).max(1);
-    Some((u32::try_from(shown).unwrap_or(width), height))
-}
-
-/// The last picture of encoded ones.
-pub(super) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
-    const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
-         ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
-    let sample = run(TEXT, caps, buffers)?;
-    let picture = sample.and_then(|sample| Some((sample.caps_owned()?, sample.buffer_owned()?)));
-    picture.ok_or(PictureFault::NotYet)
-}
-
-/// Pushes buffers through a short pipeline; what comes out last.
-fn run(text: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Option<gst::Sample>, PictureFault> {
-    let line = Line::new(text, caps)?;
-    for buffer in buffers {
-        // A failure is told on the bus.
-        let _ = line.source.push_buffer(buffer.clone());
-    }
-    let _ = line.source.end_of_stream();
-    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = line.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(WORK, &ends));
-    let message = message.ok_or_else(|| PictureFault::Failed("it takes too long".into()))?;
-    let sample = line.sink.try_pull_sample(gst::ClockTime::ZERO);
-    match message.view() {
-        // The end of the bytes may be cut; a picture before that is good.
-        gst::MessageView::Error(error) if sample.is_none() => {
-            Err(PictureFault::Failed(describe(message.src(), &error.error(), error.debug())))
-        }
-        _ => Ok(sample),
-    }
-}
-
-/// A short pipeline that plays, from an `appsrc name=in` to an `appsink name=out`.
-struct Line {
-    pipeline: gst::Pipeline,
-    source: gst_app::AppSrc,
-    sink: gst_app::AppSink,
-}
-
-impl Line {
-    fn new(text: &str, caps: &gst::Caps) -> Result<Self, PictureFault> {
-        let failed = |text: &str| PictureFault::Failed(text.to_owned());
-        let pipeline = gst::parse::launch(text).map_err(|error| failed(error.message()))?;
-        let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| failed("no pipeline"))?;
-        let source = pipeline.by_name("in").and_then(|element| element.downcast::<gst_app::AppSrc>().ok());
-        let sink = pipeline.by_name("out").and_then(|element| element.downcast::<gst_app::AppSink>().ok());
-        let (Some(source), Some(sink)) = (source, sink) else { return Err(failed("no pipeline")) };
-        source.set_max_bytes(0);
-        source.set_caps(Some(caps));
-        let line = Self { pipeline, source, sink };
-        let _ = line.pipeline.set_state(gst::State::Playing);
-        Ok(line)
-    }
-
-    /// Why nothing comes out.
-    fn fault(&self) -> Option<String> {
-        let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(error) => Some(describe(message.src(), &error.error(), error.debug())),
-            _ => None,
-        }
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        dispose(self.pipeline.clone(), || {});
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::codec::is_key;
+    use gst::prelude::*;
+    use gstreamer_app as gst_app;
 
     fn made(shared: &mut Shared, width: i32, rendition: Rendition) -> Arc<[u8]> {
         let caps = gst::Caps::builder("video/x-raw").field("format", "I420").field("width", width).field("height", 64);
         let caps = caps.field("framerate", gst::Fraction::new(10, 1)).build();
         let buffer = gst::Buffer::from_slice(vec![128; width as usize * 64 * 3 / 2]);
         shared.encode(rendition, &caps, &buffer).unwrap()
+    }
+
+    /// Pictures that change, as this encoder makes them.
+    fn encoded(encoder: &str) -> (gst::Caps, Vec<gst::Buffer>) {
+        let text = format!(
+            "videotestsrc num-buffers=24 pattern=ball ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 \
+             ! {encoder} ! appsink name=out sync=false"
+        );
+        let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let samples: Vec<_> = std::iter::from_fn(|| sink.pull_sample().ok()).collect();
+        pipeline.set_state(gst::State::Null).unwrap();
+        (samples[0].caps_owned().unwrap(), samples.iter().map(|sample| sample.buffer_owned().unwrap()).collect())
+    }
+
+    #[test]
+    fn who_goes_on_asking_gets_the_pictures_of_who_asks_once() {
+        gst::init().unwrap();
+        const GROUPS: &str = "key-int-max=12 speed-preset=ultrafast";
+        for (encoder, goes_on) in [
+            (&*format!("x264enc tune=zerolatency {GROUPS} ! h264parse"), true),
+            (&*format!("x264enc bframes=2 b-adapt=false {GROUPS} ! h264parse"), false),
+            ("vp8enc deadline=1 keyframe-max-dist=12", true),
+            ("jpegenc", true),
+        ] {
+            let (caps, buffers) = encoded(encoder);
+            let mut shared = Shared::default();
+            for (at, buffer) in buffers.iter().enumerate().step_by(3) {
+                let first = buffers[..=at].iter().rposition(|buffer| is_key(buffer)).unwrap();
+                let (group, of) = (&buffers[first..=at], (buffer.pts(), buffer.size()));
+                let bytes = |raw: Raw| raw.1.map_readable().unwrap().to_vec();
+                let (once, again) = (decode(&caps, group).unwrap(), shared.decoded(7, &caps, group, of).unwrap());
+                assert_eq!((&once.0, once.1.pts()), (&again.0, again.1.pts()), "{encoder}: {at}");
+                assert_eq!(bytes(once), bytes(again), "{encoder}: {at}");
+                let way = &shared.decoded[&7].1;
+                match at {
+                    0 => assert!(matches!(way, Way::Second), "{encoder}: one picture needs no decoder that goes on"),
+                    _ => assert_eq!(matches!(way, Way::Further(_)), goes_on, "{encoder}: {at}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn decoders_that_go_on_are_few_and_not_kept_for_long() {
+        gst::init().unwrap();
+        let (caps, buffers) = encoded("vp8enc deadline=1");
+        let mut shared = Shared::default();
+        for stream in 0..10 {
+            for at in 1..4 {
+                shared.decoded(stream, &caps, &buffers[..at], (buffers[at - 1].pts(), 0)).unwrap();
+            }
+        }
+        let kept = shared.decoded.values().filter(|(_, way)| matches!(way, Way::Further(_))).count();
+        assert_eq!((kept, shared.decoded.len()), (MAX_KEPT, 10));
+        for (made, _) in shared.decoded.values_mut() {
+            made.at -= SHARE;
+        }
+        shared.tidy();
+        assert!(shared.decoded.is_empty());
     }
 
     #[test]
@@ -408,7 +373,7 @@ mod tests {
             assert_eq!(shared.encoders.len(), encoders);
         }
         (1..20).for_each(|quality| drop(made(&mut shared, 64, Rendition::of(PictureFormat::Jpeg { quality }))));
-        assert_eq!(shared.encoders.len(), MAX_ENCODERS);
+        assert_eq!(shared.encoders.len(), MAX_KEPT);
     }
 
     #[test]

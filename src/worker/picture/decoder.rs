@@ -1,0 +1,87 @@
+//! Decodes the pictures that stills are made of.
+
+use super::{Raw, WORK, line::Line};
+use crate::{
+    ipc::PictureFault,
+    worker::{event::describe, muxed::in_order},
+};
+use gst::prelude::*;
+use gstreamer as gst;
+use std::time::{Duration, Instant};
+
+const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
+     ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
+/// How long a decoder may take for one picture, until it is taken to wait for those behind it.
+const NEXT: gst::ClockTime = gst::ClockTime::from_mseconds(150);
+
+fn raw(sample: gst::Sample) -> Option<Raw> {
+    Some((sample.caps_owned()?, sample.buffer_owned()?))
+}
+
+/// The last picture of encoded ones, decoded by as many threads as a decoder likes.
+pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Raw, PictureFault> {
+    let line = Line::new(TEXT, caps)?.play();
+    for buffer in buffers {
+        // A failure is told on the bus.
+        let _ = line.source.push_buffer(buffer.clone());
+    }
+    let _ = line.source.end_of_stream();
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = line.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(WORK, &ends));
+    let message = message.ok_or_else(|| PictureFault::Failed("it takes too long".into()))?;
+    let picture = line.sink.try_pull_sample(gst::ClockTime::ZERO).and_then(raw);
+    match (picture, message.view()) {
+        // The end of the bytes may be cut; a picture before that is good.
+        (Some(picture), _) => Ok(picture),
+        (None, gst::MessageView::Error(error)) => {
+            Err(PictureFault::Failed(describe(message.src(), &error.error(), error.debug())))
+        }
+        (None, _) => Err(PictureFault::NotYet),
+    }
+}
+
+/// Decodes the pictures of a group for somebody who asks again and again: each goes in once.
+pub(super) struct Decoder {
+    line: Line,
+    caps: gst::Caps,
+    /// What went in last.
+    last: Option<gst::Buffer>,
+}
+
+impl Decoder {
+    pub(super) fn new(caps: &gst::Caps) -> Result<Self, PictureFault> {
+        let line = Line::new(TEXT, caps)?;
+        in_order(&line.pipeline);
+        Ok(Self { line: line.play(), caps: caps.clone(), last: None })
+    }
+
+    /// Whether these are the pictures of the same group, and maybe further ones.
+    pub(super) fn goes_on(&self, caps: &gst::Caps, buffers: &[gst::Buffer]) -> bool {
+        self.caps == *caps && self.known(buffers) > 0
+    }
+
+    /// How many of these have gone in.
+    fn known(&self, buffers: &[gst::Buffer]) -> usize {
+        let last = self.last.as_ref().map(|last| last.as_ptr());
+        buffers.iter().rposition(|buffer| Some(buffer.as_ptr()) == last).map_or(0, |at| at + 1)
+    }
+
+    /// The last picture of a group, whose pictures are given from the first one on. `None` when it does not come by itself:
+    /// a decoder that puts pictures in order waits for those behind it.
+    pub(super) fn last(&mut self, buffers: &[gst::Buffer]) -> Option<Raw> {
+        let began = Instant::now();
+        for buffer in buffers.get(self.known(buffers)..)? {
+            // A failure shows in that nothing comes.
+            let _ = self.line.source.push_buffer(buffer.clone());
+        }
+        self.last = buffers.last().cloned();
+        let wanted = buffers.iter().filter_map(|buffer| buffer.pts()).max()?;
+        while began.elapsed() < Duration::from(WORK) {
+            let picture = self.line.sink.try_pull_sample(NEXT)?;
+            if picture.buffer().and_then(|buffer| buffer.pts()) == Some(wanted) {
+                return raw(picture);
+            }
+        }
+        None
+    }
+}

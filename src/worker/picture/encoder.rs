@@ -1,0 +1,78 @@
+//! Encodes raw pictures as stills.
+
+use super::{WORK, line::Line};
+use crate::{
+    ipc::{PictureFault, PictureFormat, Rendition},
+    media::frame::Layout,
+    worker::copy,
+};
+use gstreamer as gst;
+use gstreamer_video::{self as gst_video, prelude::*};
+use std::{sync::Arc, time::Instant};
+
+/// Encodes pictures of one kind, one after the other.
+pub(super) struct Encoder {
+    pub(super) rendition: Rendition,
+    pub(super) caps: gst::Caps,
+    line: Line,
+    pub(super) used: Instant,
+}
+
+impl Encoder {
+    pub(super) fn new(rendition: Rendition, caps: &gst::Caps) -> Result<Self, PictureFault> {
+        let text = match rendition.format {
+            PictureFormat::Jpeg { quality } => format!("{} ! jpegenc quality={quality}", copy::JPEG_PIXELS),
+            PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
+            PictureFormat::Webp { quality } => format!("videoconvert ! webpenc quality={quality} speed=2"),
+            PictureFormat::Raw(pixels) => format!("videoconvert ! video/x-raw,format={}", pixels.name()),
+        };
+        let size = shown_at(caps).and_then(|source| rendition.size(source));
+        let scale = size.map_or_else(String::new, |(width, height)| {
+            format!("videoscale ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! ")
+        });
+        let text = format!("appsrc name=in format=time ! {scale}{text} ! appsink name=out sync=false");
+        Ok(Self { rendition, caps: caps.clone(), line: Line::new(&text, caps)?.play(), used: Instant::now() })
+    }
+
+    pub(super) fn encode(&mut self, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
+        self.used = Instant::now();
+        // A failure is told on the bus.
+        let _ = self.line.source.push_buffer(buffer.clone());
+        let sample = self.line.sink.try_pull_sample(WORK);
+        let picture = sample.as_ref().and_then(|sample| match self.rendition.format {
+            PictureFormat::Raw(_) => described(sample),
+            _ => sample.buffer()?.map_readable().ok().map(|map| map.as_slice().into()),
+        });
+        picture.ok_or_else(|| PictureFault::Failed(self.line.fault().unwrap_or("the encoder gave nothing".into())))
+    }
+}
+
+/// A raw picture behind its head.
+fn described(sample: &gst::Sample) -> Option<Arc<[u8]>> {
+    let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
+    let bytes = frame.buffer().map_readable().ok()?;
+    let number = |value: usize| u32::try_from(value).ok();
+    let offsets = frame.plane_offset().iter().map(|offset| number(*offset));
+    let strides = frame.plane_stride().iter().map(|stride| u32::try_from(*stride).ok());
+    let planes = offsets.zip(strides).map(|(offset, stride)| Some((offset?, stride?)));
+    let layout = Layout {
+        width: info.width(),
+        height: info.height(),
+        format: info.format().to_str(),
+        colorimetry: &info.colorimetry().to_string(),
+        planes: planes.collect::<Option<_>>()?,
+        length: bytes.len(),
+    };
+    Some([&layout.head(), bytes.as_slice()].concat().into())
+}
+
+/// Width and height of raw pictures when their pixels are square.
+fn shown_at(caps: &gst::Caps) -> Option<(u32, u32)> {
+    let structure = caps.structure(0)?;
+    let side = |name| structure.get::<i32>(name).ok().and_then(|side| u32::try_from(side).ok());
+    let (width, height) = (side("width")?, side("height")?);
+    let ratio = structure.get::<gst::Fraction>("pixel-aspect-ratio").unwrap_or(gst::Fraction::new(1, 1));
+    let shown = i64::from(width) * i64::from(ratio.numer()) / i64::from(ratio.denom()).max(1);
+    Some((u32::try_from(shown).unwrap_or(width), height))
+}
