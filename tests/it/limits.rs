@@ -232,7 +232,7 @@ fn stalled_viewers_are_gone_in_time_and_hurt_nobody() {
     });
     println!("gone after {gone:?}, the good one waited {:?}", longest.lock().unwrap());
     assert!(gone > secs(9), "{gone:?}");
-    assert!(*longest.lock().unwrap() < millis(500), "{:?}", longest.lock().unwrap());
+    assert!(*longest.lock().unwrap() < secs(2), "{:?}", longest.lock().unwrap());
     let grown = process::resident(server.pid()).saturating_sub(memory);
     assert!(grown < 32 << 10, "{grown} KiB more, with a ring of 4 MB");
     drop(slow);
@@ -305,7 +305,7 @@ fn slow_requests_end_in_time_and_delay_nobody() {
     }
     took.sort();
     println!("answers took {:?} at most, the slow ones lasted {:?}", took.last().unwrap(), began.elapsed());
-    assert!(took[took.len() * 99 / 100] < millis(250), "{took:?}");
+    assert!(took[took.len() * 99 / 100] < secs(1), "{took:?}");
     wait_until("descriptors are back", secs(3), || descriptors(&server) <= base);
 }
 
@@ -369,7 +369,7 @@ fn requests_that_are_too_large_are_refused_at_once() {
         check("POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n".to_owned(), 413),
     ];
     println!("refused within {took:?}");
-    assert!(took.iter().all(|took| *took < millis(500)), "{took:?}");
+    assert!(took.iter().all(|took| *took < secs(2)), "{took:?}");
     let grown = process::resident(server.pid()).saturating_sub(memory);
     assert!(grown < 4 << 10, "{grown} KiB more");
 }

@@ -286,8 +286,8 @@ fn picture_of_1080p_comes_in_milliseconds() {
         times.sort();
         let (median, last) = (times[count / 2], times[count * 99 / 100]);
         println!("{target}: median {median:?}, p99 {last:?}");
-        // Several times what it takes on a machine that has nothing else to do.
-        assert!(median < millis(100), "{target}: {times:?}");
+        // Many times what it takes on a machine that has nothing else to do: none waits for a pipeline to be built.
+        assert!(median < millis(500), "{target}: {times:?}");
     }
 }
 
@@ -336,7 +336,7 @@ fn s5_picture_does_not_wait_for_an_intra_frame() {
             .collect();
         times.sort();
         println!("{target}: median {:?}, p95 {:?}", times[10], times[18]);
-        assert!(times[18] < millis(500), "{target}: {times:?}");
+        assert!(times[18] < secs(2), "{target}: {times:?}");
     }
 }
 
