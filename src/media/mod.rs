@@ -3,8 +3,10 @@
 //! In go bytes or packets, out come packets that know whether a reader may begin with them. Nothing
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
+pub mod access_unit;
 mod audio;
 mod bits;
+pub mod codec;
 mod codecs;
 mod container;
 mod drift;
@@ -15,6 +17,7 @@ mod jpeg;
 pub mod matroska;
 pub mod mp4;
 pub mod multipart;
+pub mod mux;
 mod ogg;
 mod pace;
 mod packet;
@@ -23,6 +26,8 @@ mod scanner;
 mod sniff;
 #[cfg(test)]
 mod testing;
+mod time;
+pub mod track;
 pub mod ts;
 mod units;
 mod wav;
@@ -36,3 +41,5 @@ pub use packet::{Kind, Packet, PacketBuf};
 pub use sample::Sample;
 pub use scanner::{Scanned, Scanner};
 pub use sniff::{MAX_SNIFFED, Sniffed, sniff};
+pub use time::Time;
+pub use track::{TrackId, TrackInfo, TrackSet};
