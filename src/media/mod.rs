@@ -9,6 +9,7 @@ mod bits;
 pub mod codec;
 mod codecs;
 mod container;
+pub mod demux;
 mod drift;
 mod flac;
 pub mod flv;
