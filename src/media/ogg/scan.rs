@@ -3,8 +3,8 @@
 //! The header are all pages up to the last set-up packet of each logical stream. Behind it a reader may begin with a
 //! page that begins with a whole packet: any of sound, one that begins with a key picture if there are pictures.
 
-use super::codecs::Setup;
-use super::framing::{FrameLength, FrameRole, Framing};
+use crate::media::codecs::Setup;
+use crate::media::framing::{FrameLength, FrameRole, Framing};
 
 /// Most logical streams of which something is kept.
 const MAX_STREAMS: usize = 16;
@@ -15,7 +15,7 @@ const BEGIN: u8 = 2;
 
 /// Pages of one or more logical streams.
 #[derive(Debug, Default)]
-pub(super) struct Ogg {
+pub(in crate::media) struct Ogg {
     streams: Vec<Stream>,
     /// Media came since the last stream began.
     has_media: bool,
@@ -101,7 +101,7 @@ impl Framing for Ogg {
 }
 
 /// The set-ups of the logical streams of a header, in their order.
-pub(super) fn setups(header: &[u8]) -> Vec<Setup<'static>> {
+pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'static>> {
     let mut rest = header;
     let pages = std::iter::from_fn(|| {
         let FrameLength::Unit(length) = Ogg::measure(rest) else { return None };
@@ -154,9 +154,9 @@ mod tests {
     use crate::media::{Container, testing::Scan};
     use proptest::prelude::*;
 
-    const OPUS: &[u8] = include_bytes!("../../tests/data/opus.ogg");
-    const THEORA: &[u8] = include_bytes!("../../tests/data/theora-vorbis-gst.ogg");
-    const FLAC: &[u8] = include_bytes!("../../tests/data/flac-gst.ogg");
+    const OPUS: &[u8] = include_bytes!("../../../tests/data/opus.ogg");
+    const THEORA: &[u8] = include_bytes!("../../../tests/data/theora-vorbis-gst.ogg");
+    const FLAC: &[u8] = include_bytes!("../../../tests/data/flac-gst.ogg");
 
     #[test]
     fn captures_are_joined_behind_their_set_up() {
