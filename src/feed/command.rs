@@ -3,7 +3,7 @@
 use super::{program::Program, source::Flow};
 use crate::{
     ipc::Ended,
-    media::{Container, Pace, Scanner},
+    media::{Container, Scanner, StallDetector},
     stream::SharedWriter,
     sys::guard,
 };
@@ -67,14 +67,15 @@ pub async fn copy_scanned(
     flow: watch::Sender<Flow>,
     leads: bool,
 ) -> std::io::Result<()> {
-    let (mut found, mut pace) = (Vec::new(), None::<Pace>);
+    let (mut found, mut pace) = (Vec::new(), None::<StallDetector>);
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     writer.lock().begin();
     loop {
         buffer.clear();
         buffer.reserve(READ_SIZE);
         let is_watched = leads && scanner.container().is_some_and(|container| container != Container::Raw);
-        let stalls_at = pace.as_ref().filter(|_| is_watched && *flow.borrow() == Flow::Media).map(Pace::stalls_at);
+        let stalls_at =
+            pace.as_ref().filter(|_| is_watched && *flow.borrow() == Flow::Media).map(StallDetector::deadline);
         let read = source.read_buf(&mut buffer);
         let read = match stalls_at {
             Some(at) => timeout_at(at.into(), read).await,
@@ -91,7 +92,7 @@ pub async fn copy_scanned(
         } else {
             scanner.push(&buffer, &mut found);
             let now = Instant::now();
-            pace.get_or_insert_with(|| Pace::new(now)).beat(now);
+            pace.get_or_insert_with(|| StallDetector::new(now)).observe(now);
         }
         if !found.is_empty() && *flow.borrow() == Flow::Nothing {
             flow.send_replace(Flow::Media);

@@ -2,7 +2,7 @@
 //!
 //! There is no header, and a reader may begin with every frame.
 
-use super::units::{Format, Measure, Role};
+use super::framing::{FrameLength, FrameRole, Framing};
 
 /// Longest ID3 tag that is stepped over: a picture of the cover fits.
 const MAX_TAG: usize = 4 << 20;
@@ -11,24 +11,24 @@ const MAX_TAG: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Adts;
 
-impl Format for Adts {
-    fn measure(bytes: &[u8]) -> Measure {
+impl Framing for Adts {
+    fn measure(bytes: &[u8]) -> FrameLength {
         match *bytes {
-            [first, ..] if first != 0xff => Measure::Nothing,
+            [first, ..] if first != 0xff => FrameLength::Nothing,
             // The layer is always 0, the sampling frequency one of 13.
-            [_, second, ..] if second & 0xf6 != 0xf0 => Measure::Nothing,
-            [_, _, third, ..] if third >> 2 & 0x0f > 12 => Measure::Nothing,
+            [_, second, ..] if second & 0xf6 != 0xf0 => FrameLength::Nothing,
+            [_, _, third, ..] if third >> 2 & 0x0f > 12 => FrameLength::Nothing,
             [_, second, _, fourth, fifth, sixth, ..] => {
                 let length = usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth) >> 5;
                 let head = if second & 1 == 0 { 9 } else { 7 };
-                if length > head { Measure::Unit(length) } else { Measure::Nothing }
+                if length > head { FrameLength::Unit(length) } else { FrameLength::Nothing }
             }
-            _ => Measure::More,
+            _ => FrameLength::More,
         }
     }
 
-    fn role(&mut self, _unit: &[u8]) -> Role {
-        Role::Join
+    fn role(&mut self, _unit: &[u8]) -> FrameRole {
+        FrameRole::Join
     }
 }
 
@@ -36,20 +36,20 @@ impl Format for Adts {
 #[derive(Debug, Default)]
 pub(super) struct Mp3;
 
-impl Format for Mp3 {
-    fn measure(bytes: &[u8]) -> Measure {
+impl Framing for Mp3 {
+    fn measure(bytes: &[u8]) -> FrameLength {
         match *bytes {
             [b'I', ..] => tag(bytes),
-            [first, ..] if first != 0xff => Measure::Nothing,
+            [first, ..] if first != 0xff => FrameLength::Nothing,
             // The sync word has 11 bits here, the layer is III, the version is not the reserved one.
-            [_, second, ..] if second & 0xe6 != 0xe2 || second & 0x18 == 0x08 => Measure::Nothing,
-            [_, second, third, _, ..] => frame(second, third).map_or(Measure::Nothing, Measure::Unit),
-            _ => Measure::More,
+            [_, second, ..] if second & 0xe6 != 0xe2 || second & 0x18 == 0x08 => FrameLength::Nothing,
+            [_, second, third, _, ..] => frame(second, third).map_or(FrameLength::Nothing, FrameLength::Unit),
+            _ => FrameLength::More,
         }
     }
 
-    fn role(&mut self, unit: &[u8]) -> Role {
-        if unit.first() == Some(&0xff) { Role::Join } else { Role::Drop }
+    fn role(&mut self, unit: &[u8]) -> FrameRole {
+        if unit.first() == Some(&0xff) { FrameRole::Join } else { FrameRole::Drop }
     }
 }
 
@@ -69,13 +69,17 @@ fn frame(second: u8, third: u8) -> Option<usize> {
 }
 
 /// An ID3v2 tag (id3.org, ID3v2.4.0 structure, section 3.1).
-fn tag(bytes: &[u8]) -> Measure {
+fn tag(bytes: &[u8]) -> FrameLength {
     let Some(head) = bytes.first_chunk::<10>() else {
-        return if b"ID3".starts_with(bytes.get(..3).unwrap_or(bytes)) { Measure::More } else { Measure::Nothing };
+        return if b"ID3".starts_with(bytes.get(..3).unwrap_or(bytes)) {
+            FrameLength::More
+        } else {
+            FrameLength::Nothing
+        };
     };
-    let [b'I', b'D', b'3', _, _, _, size @ ..] = head else { return Measure::Nothing };
+    let [b'I', b'D', b'3', _, _, _, size @ ..] = head else { return FrameLength::Nothing };
     let size = size.iter().fold(0, |size, &byte| size << 7 | usize::from(byte & 0x7f));
-    if size <= MAX_TAG { Measure::Unit(10 + size) } else { Measure::Nothing }
+    if size <= MAX_TAG { FrameLength::Unit(10 + size) } else { FrameLength::Nothing }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! checksum is right, and if either the frame in front of it is whole by its own checksum or its number is the next. Behind
 //! frames that are lost, one that is whole is believed.
 
-use super::{Kind, PacketBuf, scanner::Scanned, window::Window};
+use super::{Kind, PacketBuf, byte_window::ByteWindow, scanned::Scanned};
 use bytes::Bytes;
 
 /// What the stream begins with (section 6).
@@ -21,7 +21,7 @@ const MIN_FRAME: usize = 9;
 /// Cuts FLAC into frames. A frame leaves when the next one begins.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    window: Window,
+    window: ByteWindow,
     place: Place,
 }
 
@@ -69,7 +69,7 @@ impl Scan {
     /// Takes the next bytes.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
         let mut window = std::mem::take(&mut self.window);
-        window.push(bytes, |bytes| self.scan(bytes, out));
+        window.push_steps(bytes, |bytes| self.step(bytes, out));
         self.window = window;
     }
 
@@ -80,15 +80,6 @@ impl Scan {
             out.push(packet(&rest));
         }
         self.place = Place::Lost;
-    }
-
-    /// Number of bytes that are done with.
-    fn scan(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) -> usize {
-        let mut rest = bytes;
-        while let Some(used) = self.step(rest, out) {
-            rest = rest.get(used..).unwrap_or_default();
-        }
-        bytes.len() - rest.len()
     }
 
     /// Number of bytes that were used; `None` when more are needed.

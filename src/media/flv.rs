@@ -4,7 +4,7 @@
 //! the codecs. Set-ups that change later pass on to those who watch.
 
 use super::codecs::Setup;
-use super::units::{Format, Measure, Role};
+use super::framing::{FrameLength, FrameRole, Framing};
 use std::time::Duration;
 
 /// Longest tag that is believed.
@@ -32,21 +32,21 @@ enum Place {
     Media,
 }
 
-impl Format for Flv {
-    fn measure(bytes: &[u8]) -> Measure {
+impl Framing for Flv {
+    fn measure(bytes: &[u8]) -> FrameLength {
         match bytes {
             [b'F', ..] => match bytes.get(..FILE_HEAD) {
-                Some([b'F', b'L', b'V', 1, _, 0, 0, 0, 9, ..]) => Measure::Unit(FILE_HEAD),
-                Some(_) => Measure::Nothing,
-                None => Measure::More,
+                Some([b'F', b'L', b'V', 1, _, 0, 0, 0, 9, ..]) => FrameLength::Unit(FILE_HEAD),
+                Some(_) => FrameLength::Nothing,
+                None => FrameLength::More,
             },
             [AUDIO | VIDEO | SCRIPT, ..] => tag(bytes),
-            [] => Measure::More,
-            _ => Measure::Nothing,
+            [] => FrameLength::More,
+            _ => FrameLength::Nothing,
         }
     }
 
-    fn role(&mut self, unit: &[u8]) -> Role {
+    fn role(&mut self, unit: &[u8]) -> FrameRole {
         let (kind, content) = (unit.first().copied(), unit.get(TAG_HEAD..).unwrap_or_default());
         let first = content.first().copied().unwrap_or_default();
         let second = content.get(1).copied().unwrap_or_default();
@@ -64,9 +64,9 @@ impl Format for Flv {
         };
         self.has_pictures |= kind == Some(VIDEO);
         match self.place {
-            Place::Outside => Role::Drop,
-            Place::Header if is_setup => Role::Header,
-            Place::Media if is_setup => Role::Delta,
+            Place::Outside => FrameRole::Drop,
+            Place::Header if is_setup => FrameRole::Header,
+            Place::Media if is_setup => FrameRole::Delta,
             Place::Header | Place::Media => {
                 self.place = Place::Media;
                 // FrameType 1 is a key picture, if a picture comes at all: the end of a sequence is marked so, too.
@@ -76,7 +76,7 @@ impl Format for Flv {
                     _ => true,
                 };
                 let is_key = kind == Some(VIDEO) && first & 0x70 == 0x10 && has_picture;
-                if is_key || !self.has_pictures { Role::Join } else { Role::Delta }
+                if is_key || !self.has_pictures { FrameRole::Join } else { FrameRole::Delta }
             }
         }
     }
@@ -97,7 +97,7 @@ impl Stamps {
     /// `false` when it is to be left out: its time is before that of the first tag, or it says once more what the header said,
     /// which readers take for text.
     pub fn mend(&mut self, tag: &mut [u8], presentation: Option<Duration>) -> bool {
-        if Flv::measure(tag) != Measure::Unit(tag.len()) {
+        if Flv::measure(tag) != FrameLength::Unit(tag.len()) {
             return true;
         }
         let Some(([kind, _, _, _, low @ .., high, _, _, _], content)) = tag.split_first_chunk_mut::<TAG_HEAD>() else {
@@ -135,7 +135,7 @@ impl Stamps {
 pub(super) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
     let (mut video, mut audio) = (None, None);
     let mut rest = header;
-    while let Measure::Unit(length) = Flv::measure(rest) {
+    while let FrameLength::Unit(length) = Flv::measure(rest) {
         let Some((unit, after)) = rest.split_at_checked(length) else { break };
         rest = after;
         let content = unit.get(TAG_HEAD..).unwrap_or_default();
@@ -170,15 +170,15 @@ fn enhanced(content: &[u8]) -> Option<Setup<'_>> {
 }
 
 /// A tag and its length behind it.
-fn tag(bytes: &[u8]) -> Measure {
-    let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<TAG_HEAD>() else { return Measure::More };
+fn tag(bytes: &[u8]) -> FrameLength {
+    let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<TAG_HEAD>() else { return FrameLength::More };
     let length = TAG_HEAD + (usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c));
     if length > MAX_TAG || *stream != [0, 0, 0] {
-        return Measure::Nothing;
+        return FrameLength::Nothing;
     }
     match bytes.get(length..).and_then(|rest| rest.first_chunk()) {
-        Some(behind) if u32::from_be_bytes(*behind) as usize != length => Measure::Nothing,
-        _ => Measure::Unit(length + 4),
+        Some(behind) if u32::from_be_bytes(*behind) as usize != length => FrameLength::Nothing,
+        _ => FrameLength::Unit(length + 4),
     }
 }
 

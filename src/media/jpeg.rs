@@ -4,7 +4,7 @@
 //! part's head cannot contain a marker, and cameras disagree about everything else. A picture is whole with its
 //! last byte, so that nothing is gained by knowing its length before.
 
-use super::scanner::Scanned;
+use super::scanned::Scanned;
 use super::{Kind, PacketBuf};
 
 /// Longest picture; what is longer is skipped.

@@ -2,9 +2,9 @@
 
 use super::Container;
 use super::audio::{Adts, Mp3};
+use super::framing::{FrameLength, Framing};
 use super::matroska::doc_type;
 use super::ts::{PACKET, SYNC, Wrapping};
-use super::units::{Format, Measure};
 
 /// What [`sniff`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +80,11 @@ fn magic(bytes: &[u8], magic: &[u8]) -> Option<Sniffed> {
 }
 
 /// By the head of the first frame.
-fn frame<F: Format>(bytes: &[u8], container: Container) -> Sniffed {
+fn frame<F: Framing>(bytes: &[u8], container: Container) -> Sniffed {
     match F::measure(bytes) {
-        Measure::Unit(_) => Sniffed::Is(container),
-        Measure::More => Sniffed::Undecided,
-        Measure::Nothing => Sniffed::Unknown,
+        FrameLength::Unit(_) => Sniffed::Is(container),
+        FrameLength::More => Sniffed::Undecided,
+        FrameLength::Nothing => Sniffed::Unknown,
     }
 }
 

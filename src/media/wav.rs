@@ -4,7 +4,7 @@
 //! The sizes in the header are made unknown, as nobody knows them. A reader may begin with every block, the samples of one
 //! moment; whole blocks leave at once.
 
-use super::{Kind, PacketBuf, scanner::Scanned, window::Window};
+use super::{Kind, PacketBuf, byte_window::ByteWindow, scanned::Scanned};
 use bytes::Bytes;
 
 /// Longest header; what is longer is none.
@@ -19,7 +19,7 @@ const HEAD: usize = 12;
 /// Cuts WAV at its blocks.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    window: Window,
+    window: ByteWindow,
     place: Place,
 }
 
@@ -43,21 +43,13 @@ impl Scan {
     /// Takes the next bytes.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
         let mut window = std::mem::take(&mut self.window);
-        window.push(bytes, |bytes| self.scan(bytes, out));
+        window.push_steps(bytes, |bytes| self.step(bytes, out));
         self.window = window;
     }
 
     /// No more bytes will come. Half a block is of no use to anyone.
     pub(super) fn finish(&mut self) {
         *self = Self::default();
-    }
-
-    fn scan(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) -> usize {
-        let mut rest = bytes;
-        while let Some(used) = self.step(rest, out) {
-            rest = rest.get(used..).unwrap_or_default();
-        }
-        bytes.len() - rest.len()
     }
 
     /// Number of bytes that were used; `None` when more are needed.

@@ -1,7 +1,7 @@
 //! Time: every pipeline counts from the plan's epoch on the machine's monotonic clock.
 
 use super::sync::lock;
-use crate::media::Drift;
+use crate::media::DriftEstimator;
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{
@@ -51,7 +51,7 @@ struct Shift {
     /// `None`: nothing is known of the source's timestamps, the first one means "now".
     fixed: Option<i64>,
     /// Follows the source's clock, if it may be another than the machine's.
-    drift: Option<Drift>,
+    drift: Option<DriftEstimator>,
 }
 
 impl Timeline {
@@ -62,7 +62,7 @@ impl Timeline {
         // not lie ahead: its first times would be negative, and wrap.
         let lead = signed(end.load(Ordering::Relaxed)) - base;
         let fixed = (!anchored).then_some(if (0..OVERLAP).contains(&lead) { lead } else { 0 });
-        Self { base, epoch, shift: Mutex::new(Shift { fixed, drift: Some(Drift::default()) }), end }
+        Self { base, epoch, shift: Mutex::new(Shift { fixed, drift: Some(DriftEstimator::default()) }), end }
     }
 
     /// Of media whose times count from the epoch already. How late it is says nothing of its source's clock: a decoder
@@ -128,7 +128,7 @@ impl Timeline {
         }
         // Many jumps do not add up: there is room when the end is ahead of now.
         let repaired = self.beginning(now, 2 * INTERLEAVING).saturating_sub(reference);
-        *shift = Shift { fixed: Some(repaired), drift: drift.is_some().then(Drift::default) };
+        *shift = Shift { fixed: Some(repaired), drift: drift.is_some().then(DriftEstimator::default) };
         (repaired, true)
     }
 

@@ -12,7 +12,7 @@ use super::{
     samples::Exit,
     sync::lock,
 };
-use crate::{ipc::TrackKind, media::Pace};
+use crate::{ipc::TrackKind, media::StallDetector};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -60,7 +60,7 @@ struct State {
     live: bool,
     delivered: Option<Instant>,
     /// Of the current run, until its end.
-    pace: Option<Pace>,
+    pace: Option<StallDetector>,
     caps: Option<gst::Caps>,
     encoded: bool,
     gop: Gop,
@@ -185,13 +185,13 @@ impl Track {
     pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
         let state = lock(&self.state);
         let pace = state.pace.as_ref()?;
-        (now >= pace.stalls_at()).then(|| pace.silence(now))
+        (now >= pace.deadline()).then(|| pace.silence(now))
     }
 
     /// It comes, and there is nothing in it to be delivered.
     pub(super) fn rest(&self) {
         if let Some(pace) = &mut lock(&self.state).pace {
-            pace.beat(Instant::now());
+            pace.observe(Instant::now());
         }
     }
 
@@ -230,7 +230,7 @@ impl Track {
         let mut state = lock(&self.state);
         let now = Instant::now();
         state.delivered = Some(now);
-        state.pace.get_or_insert_with(|| Pace::new(now)).beat(now);
+        state.pace.get_or_insert_with(|| StallDetector::new(now)).observe(now);
         let mut change = Change::None;
         let same =
             state.caps.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps);

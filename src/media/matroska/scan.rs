@@ -6,8 +6,8 @@
 use super::element::{self, Block, Head, cluster_head, forget_size, unsigned};
 use super::tracks::tracks;
 use crate::media::Kind;
-use crate::media::scanner::{Cutter, Scanned};
-use crate::media::window::Window;
+use crate::media::byte_window::ByteWindow;
+use crate::media::scanned::{Cutter, Scanned};
 use bytes::Bytes;
 
 /// Longest header: pictures and fonts may be attached in it.
@@ -27,7 +27,7 @@ const MAX_GROUP: u64 = 8 << 20;
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
     /// The beginning of an element.
-    window: Window,
+    window: ByteWindow,
     /// Bytes that were looked at, from the first call on.
     position: u64,
     /// So many bytes of content are still to come that need no look.

@@ -6,7 +6,7 @@
 
 use super::boxes::{Boxes, head, number};
 use super::fragment::{Track, is_key, tracks};
-use crate::media::units::{Format, Measure, Role};
+use crate::media::framing::{FrameLength, FrameRole, Framing};
 
 /// Longest fragment that is believed: seconds of the finest pictures.
 const MAX_FRAGMENT: usize = 32 << 20;
@@ -26,42 +26,42 @@ pub(in crate::media) struct Mp4 {
     tracks: Vec<Track>,
 }
 
-impl Format for Mp4 {
-    fn measure(bytes: &[u8]) -> Measure {
+impl Framing for Mp4 {
+    fn measure(bytes: &[u8]) -> FrameLength {
         let mut end = 0usize;
         for _ in 0..MAX_BOXES {
             let rest = bytes.get(end..).unwrap_or_default();
             let Some(head) = head(rest) else {
-                return if may_begin(rest) { Measure::More } else { Measure::Nothing };
+                return if may_begin(rest) { FrameLength::More } else { FrameLength::Nothing };
             };
             let is_alone = ALONE.contains(&&head.kind);
             match (is_alone, end) {
-                (true, 0) if head.length <= MAX_BOX => return Measure::Unit(head.length),
-                (true, 0) => return Measure::Nothing,
+                (true, 0) if head.length <= MAX_BOX => return FrameLength::Unit(head.length),
+                (true, 0) => return FrameLength::Nothing,
                 // The data of what stood in front are missing.
-                (true, _) => return Measure::Unit(end),
+                (true, _) => return FrameLength::Unit(end),
                 (false, _) => end = end.saturating_add(head.length),
             }
             match (end <= MAX_FRAGMENT, &head.kind) {
-                (true, b"mdat") => return Measure::Unit(end),
+                (true, b"mdat") => return FrameLength::Unit(end),
                 (true, kind) if FRONT.contains(&kind) => {}
-                _ => return Measure::Nothing,
+                _ => return FrameLength::Nothing,
             }
         }
-        Measure::Nothing
+        FrameLength::Nothing
     }
 
-    fn role(&mut self, unit: &[u8]) -> Role {
+    fn role(&mut self, unit: &[u8]) -> FrameRole {
         let (mut has_fragment, mut is_join) = (false, false);
         for (kind, body) in Boxes(unit) {
             match kind {
                 b"ftyp" => {
                     self.tracks.clear();
-                    return Role::Header;
+                    return FrameRole::Header;
                 }
                 b"moov" => {
                     self.tracks = tracks(body);
-                    return if self.tracks.is_empty() { Role::Drop } else { Role::Header };
+                    return if self.tracks.is_empty() { FrameRole::Drop } else { FrameRole::Header };
                 }
                 b"moof" => {
                     has_fragment = true;
@@ -71,9 +71,9 @@ impl Format for Mp4 {
             }
         }
         match (has_fragment && !self.tracks.is_empty(), is_join) {
-            (false, _) => Role::Drop,
-            (true, true) => Role::Join,
-            (true, false) => Role::Delta,
+            (false, _) => FrameRole::Drop,
+            (true, true) => FrameRole::Join,
+            (true, false) => FrameRole::Delta,
         }
     }
 }

@@ -5,8 +5,8 @@ use super::psi::{Psi, Video};
 use super::unit::Unit;
 use super::wrapping::{Unwrapping, Wrapping};
 use crate::media::Kind;
-use crate::media::scanner::{Cutter, Scanned};
-use crate::media::window::Window;
+use crate::media::byte_window::ByteWindow;
+use crate::media::scanned::{Cutter, Scanned};
 use bytes::Bytes;
 
 /// Most packets held back until it is known whether a join point begins with them.
@@ -18,7 +18,7 @@ pub(in crate::media) struct Scan {
     /// Set when there is something around the packets.
     unwrapping: Option<Unwrapping>,
     /// The beginning of the next packet, or bytes among which a packet is being looked for.
-    window: Window,
+    window: ByteWindow,
     lost: bool,
     psi: Psi,
     cutter: Cutter,

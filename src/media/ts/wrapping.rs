@@ -3,7 +3,7 @@
 
 use super::packet::{PACKET, SYNC};
 use crate::media::sniff::Sniffed;
-use crate::media::{Container, window::Window};
+use crate::media::{Container, byte_window::ByteWindow};
 
 /// What is around each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +59,14 @@ pub(in crate::media) struct Undecided;
 #[derive(Debug)]
 pub(super) struct Unwrapping {
     wrapping: Wrapping,
-    window: Window,
+    window: ByteWindow,
     /// Bytes were met that are no unit: the next one is believed only if another follows it.
     lost: bool,
 }
 
 impl Unwrapping {
     pub(super) fn new(wrapping: Wrapping) -> Self {
-        Self { wrapping, window: Window::default(), lost: false }
+        Self { wrapping, window: ByteWindow::default(), lost: false }
     }
 
     /// Takes the next bytes; gives the packets that are whole.

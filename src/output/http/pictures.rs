@@ -9,7 +9,7 @@ use super::{
 use crate::{
     feed::{sequence::Sequence, still::Still},
     ipc::PictureFault,
-    media::frame,
+    media::raw_frame,
     stream::Audience,
 };
 use bytes::{Bytes, BytesMut};
@@ -162,10 +162,10 @@ impl Frames {
             // A body can only be ended; the log of the worker has the reason.
             still = self.sequence.next() => still.ok()?,
         };
-        let mut head = BytesMut::from(still.bytes.get(..frame::HEAD)?);
-        frame::stamp(&mut head, self.number, still.date, still.taken);
+        let mut head = BytesMut::from(still.bytes.get(..raw_frame::HEAD)?);
+        raw_frame::stamp(&mut head, self.number, still.date, still.taken);
         self.number += 1;
-        self.data = Some(still.bytes.slice(frame::HEAD..));
+        self.data = Some(still.bytes.slice(raw_frame::HEAD..));
         Some(head.freeze())
     }
 }

@@ -3,7 +3,7 @@
 use super::{WORK, line::Line};
 use crate::{
     ipc::{PictureFault, PictureFormat, Rendition},
-    media::frame::Layout,
+    media::raw_frame::RawFrameHeader,
     worker::copy,
 };
 use gstreamer as gst;
@@ -56,7 +56,7 @@ fn described(sample: &gst::Sample) -> Option<Arc<[u8]>> {
     let offsets = frame.plane_offset().iter().map(|offset| number(*offset));
     let strides = frame.plane_stride().iter().map(|stride| u32::try_from(*stride).ok());
     let planes = offsets.zip(strides).map(|(offset, stride)| Some((offset?, stride?)));
-    let layout = Layout {
+    let layout = RawFrameHeader {
         width: info.width(),
         height: info.height(),
         format: info.format().to_str(),

@@ -3,8 +3,8 @@
 //! The header are all pages up to the last set-up packet of each logical stream. Behind it a reader may begin with a
 //! page that begins with a whole packet: any of sound, one that begins with a key picture if there are pictures.
 
-use super::codecs::Setup;
-use super::units::{Format, Measure, Role};
+use crate::media::codecs::Setup;
+use crate::media::framing::{FrameLength, FrameRole, Framing};
 
 /// Most logical streams of which something is kept.
 const MAX_STREAMS: usize = 16;
@@ -15,7 +15,7 @@ const BEGIN: u8 = 2;
 
 /// Pages of one or more logical streams.
 #[derive(Debug, Default)]
-pub(super) struct Ogg {
+pub(in crate::media) struct Ogg {
     streams: Vec<Stream>,
     /// Media came since the last stream began.
     has_media: bool,
@@ -58,53 +58,53 @@ impl<'a> Page<'a> {
     }
 }
 
-impl Format for Ogg {
-    fn measure(bytes: &[u8]) -> Measure {
+impl Framing for Ogg {
+    fn measure(bytes: &[u8]) -> FrameLength {
         // The version is 0.
         let magic = b"OggS\0";
         if !magic.starts_with(bytes.get(..magic.len()).unwrap_or(bytes)) {
-            return Measure::Nothing;
+            return FrameLength::Nothing;
         }
-        let Some(&segments) = bytes.get(HEAD - 1) else { return Measure::More };
-        let Some(lacing) = bytes.get(HEAD..HEAD + usize::from(segments)) else { return Measure::More };
-        Measure::Unit(HEAD + lacing.len() + lacing.iter().map(|&length| usize::from(length)).sum::<usize>())
+        let Some(&segments) = bytes.get(HEAD - 1) else { return FrameLength::More };
+        let Some(lacing) = bytes.get(HEAD..HEAD + usize::from(segments)) else { return FrameLength::More };
+        FrameLength::Unit(HEAD + lacing.len() + lacing.iter().map(|&length| usize::from(length)).sum::<usize>())
     }
 
-    fn role(&mut self, unit: &[u8]) -> Role {
-        let Some(page) = Page::read(unit) else { return Role::Drop };
+    fn role(&mut self, unit: &[u8]) -> FrameRole {
+        let Some(page) = Page::read(unit) else { return FrameRole::Drop };
         if page.flags & BEGIN != 0 {
             // All streams begin together; those that were there before have ended (section 4, chaining).
             if std::mem::take(&mut self.has_media) {
                 self.streams.clear();
             }
             if self.streams.len() >= MAX_STREAMS {
-                return Role::Drop;
+                return FrameRole::Drop;
             }
             let (codec, packets) = codec(page.content);
             let left = packets.saturating_sub(page.packets());
             self.streams.push(Stream { serial: page.serial, codec, left });
-            return Role::Header;
+            return FrameRole::Header;
         }
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.serial == page.serial) else {
-            return Role::Drop;
+            return FrameRole::Drop;
         };
         if stream.left > 0 {
             stream.left = stream.left.saturating_sub(page.packets());
-            return Role::Header;
+            return FrameRole::Header;
         }
         let codec = stream.codec;
         self.has_media = true;
         let has_pictures = self.streams.iter().any(|stream| stream.codec != Codec::Sound);
         let is_join = page.flags & CONTINUED == 0 && is_key(codec, page.content, has_pictures);
-        if is_join { Role::Join } else { Role::Delta }
+        if is_join { FrameRole::Join } else { FrameRole::Delta }
     }
 }
 
 /// The set-ups of the logical streams of a header, in their order.
-pub(super) fn setups(header: &[u8]) -> Vec<Setup<'static>> {
+pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'static>> {
     let mut rest = header;
     let pages = std::iter::from_fn(|| {
-        let Measure::Unit(length) = Ogg::measure(rest) else { return None };
+        let FrameLength::Unit(length) = Ogg::measure(rest) else { return None };
         let (unit, after) = rest.split_at_checked(length)?;
         rest = after;
         Page::read(unit)
@@ -154,9 +154,9 @@ mod tests {
     use crate::media::{Container, testing::Scan};
     use proptest::prelude::*;
 
-    const OPUS: &[u8] = include_bytes!("../../tests/data/opus.ogg");
-    const THEORA: &[u8] = include_bytes!("../../tests/data/theora-vorbis-gst.ogg");
-    const FLAC: &[u8] = include_bytes!("../../tests/data/flac-gst.ogg");
+    const OPUS: &[u8] = include_bytes!("../../../tests/data/opus.ogg");
+    const THEORA: &[u8] = include_bytes!("../../../tests/data/theora-vorbis-gst.ogg");
+    const FLAC: &[u8] = include_bytes!("../../../tests/data/flac-gst.ogg");
 
     #[test]
     fn captures_are_joined_behind_their_set_up() {

@@ -3,25 +3,25 @@
 //! What a unit is and whether a reader may begin with it, is for each format to say; finding them in pieces of any size,
 //! finding them again after damage and gathering the header are the same for all.
 
-use super::scanner::{Cutter, Scanned};
-use super::window::Window;
+use super::byte_window::ByteWindow;
+use super::scanned::{Cutter, Scanned};
 use bytes::Bytes;
 
 /// Longest header; what is longer is none.
 const MAX_HEADER: usize = 4 << 20;
 
 /// A format that is made of units. It sees each of them once, in order.
-pub(super) trait Format: Default {
+pub(super) trait Framing: Default {
     /// What `bytes` begin with. Never more than a few bytes are looked at.
-    fn measure(bytes: &[u8]) -> Measure;
+    fn measure(bytes: &[u8]) -> FrameLength;
 
     /// What a whole unit means.
-    fn role(&mut self, unit: &[u8]) -> Role;
+    fn role(&mut self, unit: &[u8]) -> FrameRole;
 }
 
 /// What some bytes begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(super) enum FrameLength {
     /// A unit of so many bytes, at least one.
     Unit(usize),
     /// Too few bytes to tell.
@@ -32,7 +32,7 @@ pub(super) enum Measure {
 
 /// What a unit means for those who join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum FrameRole {
     /// Part of the header; the first unit that is not ends the header.
     Header,
     /// A reader may begin here.
@@ -47,14 +47,14 @@ pub(super) enum Role {
 #[derive(Debug, Default)]
 pub(super) struct Scan<F> {
     format: F,
-    window: Window,
+    window: ByteWindow,
     /// Bytes were met that are no unit: the next one is believed only if another follows it.
     lost: bool,
     header: Vec<u8>,
     cutter: Cutter,
 }
 
-impl<F: Format> Scan<F> {
+impl<F: Framing> Scan<F> {
     /// Takes the next bytes.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
         self.cutter.expect(bytes.len());
@@ -76,23 +76,23 @@ impl<F: Format> Scan<F> {
         let mut rest = bytes;
         while !rest.is_empty() {
             match F::measure(rest) {
-                Measure::More => break,
-                Measure::Nothing => {
+                FrameLength::More => break,
+                FrameLength::Nothing => {
                     self.lost = true;
                     rest = rest.get(1..).unwrap_or_default();
                 }
-                Measure::Unit(length) => {
+                FrameLength::Unit(length) => {
                     let Some((unit, after)) = rest.split_at_checked(length.max(1)) else { break };
                     if self.lost {
                         match F::measure(after) {
-                            Measure::Nothing => {
+                            FrameLength::Nothing => {
                                 rest = rest.get(1..).unwrap_or_default();
                                 continue;
                             }
-                            Measure::More if !ended => break,
+                            FrameLength::More if !ended => break,
                             // Only when it is whole it can be told for sure.
-                            Measure::Unit(length) if !ended && after.len() < length => break,
-                            Measure::More | Measure::Unit(_) => self.lost = false,
+                            FrameLength::Unit(length) if !ended && after.len() < length => break,
+                            FrameLength::More | FrameLength::Unit(_) => self.lost = false,
                         }
                     }
                     self.unit(unit, out);
@@ -106,19 +106,19 @@ impl<F: Format> Scan<F> {
     fn unit(&mut self, unit: &[u8], out: &mut Vec<Scanned>) {
         let role = self.format.role(unit);
         match role {
-            Role::Drop => {}
-            Role::Header => {
+            FrameRole::Drop => {}
+            FrameRole::Header => {
                 if self.header.len() + unit.len() > MAX_HEADER {
                     self.header.clear();
                 }
                 self.header.extend_from_slice(unit.get(..MAX_HEADER).unwrap_or(unit));
             }
-            Role::Join | Role::Delta => {
+            FrameRole::Join | FrameRole::Delta => {
                 if !self.header.is_empty() {
                     self.cutter.flush(out);
                     out.push(Scanned::Header(Bytes::from(std::mem::take(&mut self.header))));
                 }
-                if role == Role::Join {
+                if role == FrameRole::Join {
                     self.cutter.cut(out);
                 }
                 self.cutter.append(unit);

@@ -14,7 +14,7 @@ const RATE: i64 = 50;
 /// Whatever is on the way can only make media late. So the least lateness in a window is what the way costs at least, and
 /// when that changes for good it is the clock. Times are nanoseconds, of whatever beginning.
 #[derive(Debug, Clone, Default)]
-pub struct Drift {
+pub struct DriftEstimator {
     /// The least lateness of the first window.
     usual: Option<i64>,
     window: Option<Window>,
@@ -32,7 +32,7 @@ struct Window {
     most: i64,
 }
 
-impl Drift {
+impl DriftEstimator {
     /// Media with the stamp `time` arrived at `now`. Returns what to add to its stamps.
     pub fn follow(&mut self, time: i64, now: i64) -> i64 {
         let late = now.saturating_sub(time);
@@ -80,7 +80,7 @@ mod tests {
         jitter: i64,
         /// Pictures that are sent together.
         burst: i64,
-        drift: Drift,
+        drift: DriftEstimator,
         sent: i64,
         random: u64,
         last: Option<i64>,
@@ -88,7 +88,7 @@ mod tests {
 
     impl Source {
         fn new(ppm: i64, jitter: i64, burst: i64) -> Self {
-            Self { ppm, jitter, burst, drift: Drift::default(), sent: 0, random: 1, last: None }
+            Self { ppm, jitter, burst, drift: DriftEstimator::default(), sent: 0, random: 1, last: None }
         }
 
         /// Its next arrival, and the stamp as it was corrected.
@@ -159,7 +159,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_arrivals_are_corrected_by_a_part_of_what_went_by(steps in prop::collection::vec((0..SECOND, 0..3 * SECOND), 2..300)) {
-            let (mut drift, mut time, mut now, mut last) = (Drift::default(), 0, 0, None::<i64>);
+            let (mut drift, mut time, mut now, mut last) = (DriftEstimator::default(), 0, 0, None::<i64>);
             for (media, wait) in steps {
                 time += media;
                 now += wait;
@@ -173,7 +173,7 @@ mod tests {
 
         #[test]
         fn foreign_stamps_never_panic(stamps: Vec<(i64, i64)>) {
-            let mut drift = Drift::default();
+            let mut drift = DriftEstimator::default();
             for (time, now) in stamps {
                 drift.follow(time, now);
             }

@@ -1,12 +1,12 @@
-//! Bytes that come in pieces of any size, for whoever can only look at them as a row.
+//! Bytes that come in pieces of any size, for scanners that need to see them in one slice.
 
 /// Keeps what a scanner has not used yet in front of what comes next.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct ByteWindow {
     held: Vec<u8>,
 }
 
-impl Window {
+impl ByteWindow {
     /// Shows `scan` what was left over and `bytes` behind it; `scan` tells how many of them it is done with. Nothing is
     /// copied when nothing was left over.
     pub(super) fn push(&mut self, bytes: &[u8], scan: impl FnOnce(&[u8]) -> usize) {
@@ -18,6 +18,17 @@ impl Window {
             let used = scan(&self.held).min(self.held.len());
             self.held.drain(..used);
         }
+    }
+
+    /// The same, step by step: `step` tells how many bytes of those in front of it are done with, `None` when it needs more.
+    pub(super) fn push_steps(&mut self, bytes: &[u8], mut step: impl FnMut(&[u8]) -> Option<usize>) {
+        self.push(bytes, |bytes| {
+            let mut rest = bytes;
+            while let Some(used) = step(rest) {
+                rest = rest.get(used..).unwrap_or_default();
+            }
+            bytes.len() - rest.len()
+        });
     }
 
     /// Number of bytes that are left over.

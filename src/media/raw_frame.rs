@@ -22,7 +22,7 @@ const MAX_PLANES: usize = 4;
 
 /// A raw picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout<'a> {
+pub struct RawFrameHeader<'a> {
     /// In pixels.
     pub width: u32,
     /// In pixels.
@@ -37,7 +37,7 @@ pub struct Layout<'a> {
     pub length: usize,
 }
 
-impl Layout<'_> {
+impl RawFrameHeader<'_> {
     /// The head, without number and times.
     pub fn head(&self) -> [u8; HEAD] {
         let mut head = [0; HEAD];
@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn every_field_has_its_place() {
         let planes = vec![(0, 320), (76_800, 160), (96_000, 160)];
-        let layout = Layout { width: 320, height: 240, format: "I420", colorimetry: "bt601", planes, length: 115_200 };
+        let layout =
+            RawFrameHeader { width: 320, height: 240, format: "I420", colorimetry: "bt601", planes, length: 115_200 };
         let mut head = layout.head();
         stamp(&mut head, 7, Some(Duration::from_micros(9)), Duration::from_micros(11));
         let long = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap());

@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// The pace of one source of media, learned from the pauses between its arrivals.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct StallDetector {
     first: Instant,
     last: Instant,
     window: Instant,
@@ -26,14 +26,14 @@ pub struct Pace {
     longest: Duration,
 }
 
-impl Pace {
+impl StallDetector {
     /// The first media came now.
     pub fn new(now: Instant) -> Self {
         Self { first: now, last: now, window: now, before: Duration::ZERO, longest: Duration::ZERO }
     }
 
     /// More media came.
-    pub fn beat(&mut self, now: Instant) {
+    pub fn observe(&mut self, now: Instant) {
         if now.saturating_duration_since(self.window) > WINDOW {
             self.before = std::mem::take(&mut self.longest);
             self.window = now;
@@ -48,7 +48,7 @@ impl Pace {
     }
 
     /// From when on its silence is a fault, unless media comes before.
-    pub fn stalls_at(&self) -> Instant {
+    pub fn deadline(&self) -> Instant {
         let known = self.last.saturating_duration_since(self.first) >= LEARNED;
         self.last + LEAST.max(TIMES * self.longest.max(self.before)).max(if known { LEAST } else { UNKNOWN })
     }
@@ -65,9 +65,9 @@ mod tests {
     fn allowed(arrivals: impl IntoIterator<Item = u64>) -> Duration {
         let zero = Instant::now();
         let mut arrivals = arrivals.into_iter().map(|millis| zero + Duration::from_millis(START + millis));
-        let mut pace = Pace::new(arrivals.next().unwrap());
-        arrivals.for_each(|at| pace.beat(at));
-        pace.stalls_at() - pace.last
+        let mut pace = StallDetector::new(arrivals.next().unwrap());
+        arrivals.for_each(|at| pace.observe(at));
+        pace.deadline() - pace.last
     }
 
     #[test]
@@ -106,12 +106,12 @@ mod tests {
         #[test]
         fn what_goes_on_as_it_began_never_stalls(step in 1u64..290_000, pieces in 1u64..20) {
             let zero = Instant::now();
-            let mut pace = Pace::new(zero);
+            let mut pace = StallDetector::new(zero);
             for n in 1..100 {
                 for piece in 0..pieces {
                     let now = zero + Duration::from_millis(n * step.max(pieces) + piece);
-                    prop_assert!(now < pace.stalls_at(), "{n}, {pace:?}");
-                    pace.beat(now);
+                    prop_assert!(now < pace.deadline(), "{n}, {pace:?}");
+                    pace.observe(now);
                 }
             }
         }

@@ -1,0 +1,5 @@
+//! Ogg (RFC 3533): logical streams of packets in pages.
+
+mod scan;
+
+pub(super) use scan::{Ogg, setups};
