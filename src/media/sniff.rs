@@ -3,7 +3,7 @@
 use super::Container;
 use super::audio::{Adts, Mp3};
 use super::matroska::doc_type;
-use super::ts::{PACKET, SYNC, Wrapping};
+use super::ts::{PACKET, SYNC, Framing};
 use super::units::{Format, Measure};
 
 /// What [`sniff`] found.
@@ -61,7 +61,7 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
     };
-    let sniffed = if sniffed == Sniffed::Unknown { Wrapping::sniff(bytes) } else { sniffed };
+    let sniffed = if sniffed == Sniffed::Unknown { Framing::sniff(bytes) } else { sniffed };
     match sniffed {
         Sniffed::Undecided if ended || bytes.len() >= MAX_SNIFFED => Sniffed::Unknown,
         sniffed => sniffed,
