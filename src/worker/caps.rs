@@ -5,9 +5,7 @@ use crate::{
     ipc::TrackKind,
     media::{
         Container,
-        codec::{
-            aac, canonical::SourceForm, flac, h264, h265, mpeg_video, opus, pcm, xiph,
-        },
+        codec::{aac, canonical::SourceForm, flac, h264, h265, mpeg_video, opus, pcm, xiph},
         track::VideoShape,
     },
 };
@@ -210,15 +208,13 @@ pub(super) fn source_form(caps: &gst::CapsRef) -> Option<SourceForm> {
         ("video/x-vp9", _) => SourceForm::Vp9,
         ("video/mpeg", 1) => SourceForm::Mpeg1Video,
         ("video/mpeg", 2) => SourceForm::Mpeg2Video,
-        ("video/mpeg", 4) => SourceForm::Mpeg4Visual(mpeg_video::Mpeg4Parameters {
-            config: codec_data().unwrap_or_default(),
-        }),
+        ("video/mpeg", 4) => {
+            SourceForm::Mpeg4Visual(mpeg_video::Mpeg4Parameters { config: codec_data().unwrap_or_default() })
+        }
         ("image/jpeg", _) => SourceForm::Jpeg,
         ("video/x-theora", _) => SourceForm::Theora(xiph_headers(headers())?),
         ("audio/mpeg", 1) => SourceForm::MpegAudio,
-        ("audio/mpeg", 2 | 4) if format == Some("raw") => {
-            SourceForm::AacRaw(aac::Parameters { config: codec_data()? })
-        }
+        ("audio/mpeg", 2 | 4) if format == Some("raw") => SourceForm::AacRaw(aac::Parameters { config: codec_data()? }),
         ("audio/mpeg", 2 | 4) => SourceForm::Adts,
         ("audio/x-opus", _) => SourceForm::Opus(match headers().into_iter().next() {
             Some(head) => opus::Parameters { head },
@@ -229,7 +225,9 @@ pub(super) fn source_form(caps: &gst::CapsRef) -> Option<SourceForm> {
         ("audio/x-flac", _) => SourceForm::Flac(flac::Parameters { stream_info: stream_info(&headers())? }),
         ("audio/x-ac3", _) => SourceForm::Ac3,
         ("audio/x-eac3", _) => SourceForm::Eac3,
-        ("audio/x-raw", _) => SourceForm::Pcm(pcm_format(structure.get("format").ok()?)?, rate(structure)?, channels(structure)?),
+        ("audio/x-raw", _) => {
+            SourceForm::Pcm(pcm_format(structure.get("format").ok()?)?, rate(structure)?, channels(structure)?)
+        }
         ("audio/x-alaw", _) => SourceForm::Pcm(pcm::Format::ALaw, rate(structure)?, channels(structure)?),
         ("audio/x-mulaw", _) => SourceForm::Pcm(pcm::Format::MuLaw, rate(structure)?, channels(structure)?),
         _ => return None,
@@ -269,7 +267,10 @@ fn xiph_headers(headers: Vec<Bytes>) -> Option<xiph::Headers> {
 /// its head (RFC 9639, section 10.1).
 fn stream_info(headers: &[Bytes]) -> Option<Bytes> {
     const BEFORE: usize = 9 + 4 + 4;
-    headers.first().filter(|first| first.starts_with(b"\x7fFLAC") && first.len() >= BEFORE + 34).map(|first| first.slice(BEFORE..BEFORE + 34))
+    headers
+        .first()
+        .filter(|first| first.starts_with(b"\x7fFLAC") && first.len() >= BEFORE + 34)
+        .map(|first| first.slice(BEFORE..BEFORE + 34))
 }
 
 /// Size and rate as caps say them.

@@ -1,8 +1,9 @@
 //! Feeds: the pipelines that tracks come out of.
 
 use super::{
+    caps,
     clock::{self, Timeline},
-    caps, copy,
+    copy,
     decode::live_sink,
     event::{Event, Events, Note, Run},
     launch,

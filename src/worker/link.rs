@@ -111,10 +111,9 @@ fn write_frame(socket: &mut UnixStream, QueuedFrame { head, payload, length }: &
     let head = head.encode(*length);
     // Most frames have one piece.
     match payload.as_slice() {
-        [piece] => write_all_vectored(
-            socket,
-            &mut [IoSlice::new(&head), IoSlice::new(piece), IoSlice::new(frame::TAIL)],
-        ),
+        [piece] => {
+            write_all_vectored(socket, &mut [IoSlice::new(&head), IoSlice::new(piece), IoSlice::new(frame::TAIL)])
+        }
         pieces => {
             let mut slices = vec![IoSlice::new(&head)];
             slices.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
@@ -206,16 +205,8 @@ impl StreamSender {
         self.send_tracks(&mut gap);
         let Sample { track, dts, pts, duration, is_sync, discontinuity, captured, data, .. } = sample;
         let discontinuity = discontinuity || gap.discontinuity;
-        let head = FrameHead {
-            discontinuity,
-            captured,
-            track,
-            is_sync,
-            dts,
-            pts,
-            duration,
-            ..self.head(FrameKind::Sample)
-        };
+        let head =
+            FrameHead { discontinuity, captured, track, is_sync, dts, pts, duration, ..self.head(FrameKind::Sample) };
         let sent = gap.tracks.is_none() && self.writer.push(head, vec![data]);
         self.after(&mut gap, sent)
     }

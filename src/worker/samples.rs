@@ -30,7 +30,8 @@ use std::{
 
 /// What each codec has to look like, by GStreamer's names; the forms that need no copy first.
 mod accepted {
-    pub(super) const H264: &str = "video/x-h264, stream-format=(string){ avc, avc3, byte-stream }, alignment=(string)au; ";
+    pub(super) const H264: &str =
+        "video/x-h264, stream-format=(string){ avc, avc3, byte-stream }, alignment=(string)au; ";
     pub(super) const H265: &str =
         "video/x-h265, stream-format=(string){ hvc1, hev1, byte-stream }, alignment=(string)au; ";
     pub(super) const AV1: &str = "video/x-av1, stream-format=(string)obu-stream, alignment=(string)tu; ";
@@ -58,9 +59,9 @@ pub(super) fn accepts(container: Container) -> Option<&'static gst::Caps> {
         Container::Ts => &[H264, H265, MPEG_VIDEO, AAC, MPEG_AUDIO, AC3, OPUS],
         Container::Mp4 => &[H264, H265, AV1, VP9, AAC, MPEG_AUDIO, OPUS, AC3, FLAC],
         Container::Webm => &[VP8, VP9, AV1, OPUS, VORBIS],
-        Container::Mkv => &[
-            H264, H265, AV1, VP8, VP9, MPEG_VIDEO, JPEG, THEORA, AAC, MPEG_AUDIO, OPUS, VORBIS, FLAC, AC3, PCM, G711,
-        ],
+        Container::Mkv => {
+            &[H264, H265, AV1, VP8, VP9, MPEG_VIDEO, JPEG, THEORA, AAC, MPEG_AUDIO, OPUS, VORBIS, FLAC, AC3, PCM, G711]
+        }
         Container::Flv => &[H264, H265, AV1, VP8, VP9, AAC, MPEG_AUDIO, OPUS, FLAC, AC3, G711],
         Container::Ogg => &[THEORA, OPUS, VORBIS, FLAC],
         Container::Mp3 => &[MPEG_AUDIO],
@@ -170,7 +171,12 @@ impl Exit {
 ///
 /// # Errors
 /// Why that cannot be done.
-pub(super) fn end(bin: &gst::Bin, end: &gst::Pad, container: Container, exit: Exit) -> Result<Vec<gst_app::AppSink>, String> {
+pub(super) fn end(
+    bin: &gst::Bin,
+    end: &gst::Pad,
+    container: Container,
+    exit: Exit,
+) -> Result<Vec<gst_app::AppSink>, String> {
     let failed = |error: glib::BoolError| error.to_string();
     let Some(accepted) = accepts(container) else { return byte_sink(bin, end, exit).map_err(failed) };
     if let Some(muxer) = end.parent_element().filter(|last| is_declaration(last, container)) {
@@ -214,7 +220,11 @@ fn track_sinks(
     let videos = ordered.len();
     ordered.extend(audio);
     let tracks = vec![None; ordered.len()];
-    let shared = Arc::new(Shared { exit, lead: if videos > 0 { 0 } else { ordered.len().saturating_sub(1) }, tracks: Mutex::new(tracks) });
+    let shared = Arc::new(Shared {
+        exit,
+        lead: if videos > 0 { 0 } else { ordered.len().saturating_sub(1) },
+        tracks: Mutex::new(tracks),
+    });
     let sinks = ordered.into_iter().enumerate().map(|(place, end)| {
         let sink = track_sink(place, shared.clone(), accepted);
         link(bin, &end, &sink)?;

@@ -5,8 +5,8 @@
 //! stay attached while the feed begins anew.
 
 use super::{
-    clock::Timeline,
     caps,
+    clock::Timeline,
     decode::Decoded,
     late::{Latecomer, Preamble},
     samples::Exit,

@@ -55,7 +55,16 @@ pub(super) enum StreamState {
 
 impl StreamSlot {
     pub(super) fn new(plan: StreamPlan) -> Self {
-        Self { plan, state: StreamState::Idle, ran: false, left_out: 0, told_left_out: None, said: Vec::new(), text: 0, run: 0 }
+        Self {
+            plan,
+            state: StreamState::Idle,
+            ran: false,
+            left_out: 0,
+            told_left_out: None,
+            said: Vec::new(),
+            text: 0,
+            run: 0,
+        }
     }
 
     /// Goes on with this plan. Texts that it did not have may work.

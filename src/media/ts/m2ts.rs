@@ -1,40 +1,40 @@
-//! Transport packets with something around each of them: four bytes in front that say when it arrived, in M2TS of cameras and
-//! discs (Blu-ray, part 3), or 16 bytes of parity behind, from receivers (ETSI EN 300 421, section 4.4.2).
+//! Transport packets with more bytes each: a timestamp of four bytes in front (192-byte packets, M2TS of cameras and discs, Blu-ray
+//! part 3), or 16 bytes of parity behind (204-byte packets, of receivers, ETSI EN 300 421, section 4.4.2).
 
 use super::packet::{PACKET, SYNC};
 use crate::media::sniff::Sniffed;
 use crate::media::{Container, byte_window::ByteWindow};
 
-/// What is around each packet.
+/// What surrounds each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::media) struct Wrapping {
+pub(in crate::media) struct PacketFraming {
     /// Bytes in front of it.
     before: usize,
     /// Bytes behind it.
     behind: usize,
 }
 
-const STAMPS: Wrapping = Wrapping { before: 4, behind: 0 };
-const PARITY: Wrapping = Wrapping { before: 0, behind: 16 };
+const TIMESTAMPS: PacketFraming = PacketFraming { before: 4, behind: 0 };
+const PARITY: PacketFraming = PacketFraming { before: 0, behind: 16 };
 
-impl Wrapping {
-    /// The one that these bytes begin with, of which three packets tell; `Err` when there are too few. Bytes that begin with
-    /// two bare packets have none.
+impl PacketFraming {
+    /// The framing of these bytes, by their first three packets; `Err` when there are too few. Bytes that begin with two bare
+    /// packets have none.
     pub(in crate::media) fn of(bytes: &[u8]) -> Result<Option<Self>, Undecided> {
-        let wrapping = match bytes {
+        let framing = match bytes {
             [] => return Err(Undecided),
             [SYNC, ..] if bytes.get(PACKET) == Some(&SYNC) => return Ok(None),
             [SYNC, ..] => PARITY,
-            _ => STAMPS,
+            _ => TIMESTAMPS,
         };
         for number in 0..3 {
-            match bytes.get(number * wrapping.unit() + wrapping.before) {
+            match bytes.get(number * framing.unit() + framing.before) {
                 Some(&SYNC) => {}
                 Some(_) => return Ok(None),
                 None => return Err(Undecided),
             }
         }
-        Ok(Some(wrapping))
+        Ok(Some(framing))
     }
 
     /// Whether bytes that are nothing else are such packets.
@@ -55,34 +55,34 @@ impl Wrapping {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::media) struct Undecided;
 
-/// Takes the packets out of what is around them.
+/// Removes what surrounds packets.
 #[derive(Debug)]
-pub(super) struct Unwrapping {
-    wrapping: Wrapping,
+pub(super) struct M2tsUnwrapper {
+    framing: PacketFraming,
     window: ByteWindow,
-    /// Bytes were met that are no unit: the next one is believed only if another follows it.
+    /// Synchronisation is lost: the next packet counts only if another follows it.
     lost: bool,
 }
 
-impl Unwrapping {
-    pub(super) fn new(wrapping: Wrapping) -> Self {
-        Self { wrapping, window: ByteWindow::default(), lost: false }
+impl M2tsUnwrapper {
+    pub(super) fn new(framing: PacketFraming) -> Self {
+        Self { framing, window: ByteWindow::default(), lost: false }
     }
 
-    /// Takes the next bytes; gives the packets that are whole.
+    /// Takes the next bytes; returns the complete packets.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut packets = Vec::with_capacity(bytes.len());
-        let (lost, wrapping) = (&mut self.lost, self.wrapping);
+        let (lost, framing) = (&mut self.lost, self.framing);
         self.window.push(bytes, |bytes| {
             let mut rest = bytes;
-            while let Some((unit, after)) = rest.split_at_checked(wrapping.unit()) {
-                if *lost && after.len() <= wrapping.before {
+            while let Some((unit, after)) = rest.split_at_checked(framing.unit()) {
+                if *lost && after.len() <= framing.before {
                     break;
                 }
-                let has_packet = |bytes: &[u8]| bytes.get(wrapping.before) == Some(&SYNC);
+                let has_packet = |bytes: &[u8]| bytes.get(framing.before) == Some(&SYNC);
                 if has_packet(unit) && (!*lost || has_packet(after)) {
                     *lost = false;
-                    let packet = unit.get(wrapping.before..).and_then(|packet| packet.first_chunk::<PACKET>());
+                    let packet = unit.get(framing.before..).and_then(|packet| packet.first_chunk::<PACKET>());
                     packets.extend_from_slice(packet.map_or(&[], |packet| packet));
                     rest = after;
                 } else {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_around_packets_is_taken_away() {
+    fn what_surrounds_packets_is_removed() {
         let plain = Scan::of(None, CAPTURE, &[usize::MAX]);
         for bytes in [stamped(), with_parity()] {
             for expected in [None, Some(Container::Ts)] {
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn three_packets_tell() {
+    fn three_packets_decide() {
         let parity = with_parity();
-        assert_eq!(Wrapping::of(&parity[..408]), Err(Undecided));
-        assert_eq!(Wrapping::of(&parity[..409]), Ok(Some(PARITY)));
-        assert_eq!(Wrapping::of(&stamped()[..388]), Err(Undecided));
-        assert_eq!(Wrapping::of(&stamped()[..389]), Ok(Some(STAMPS)));
-        assert_eq!(Wrapping::of(CAPTURE), Ok(None));
-        assert_eq!(Wrapping::of(&[b'x'; 200]), Ok(None));
+        assert_eq!(PacketFraming::of(&parity[..408]), Err(Undecided));
+        assert_eq!(PacketFraming::of(&parity[..409]), Ok(Some(PARITY)));
+        assert_eq!(PacketFraming::of(&stamped()[..388]), Err(Undecided));
+        assert_eq!(PacketFraming::of(&stamped()[..389]), Ok(Some(TIMESTAMPS)));
+        assert_eq!(PacketFraming::of(CAPTURE), Ok(None));
+        assert_eq!(PacketFraming::of(&[b'x'; 200]), Ok(None));
     }
 
     proptest! {

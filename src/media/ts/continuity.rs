@@ -1,4 +1,4 @@
-//! Makes one continuous transport stream of a source that begins again and again.
+//! Makes one continuous transport stream of a source that restarts.
 
 use super::clock::Clock;
 use super::packet::{NULL_PID, PACKET, PAT_PID, Packet, discontinuity, set_counter};
@@ -11,15 +11,15 @@ use std::time::Duration;
 const MAX_PIDS: usize = 512;
 
 /// Renumbers the packets of a transport stream so that a restart of its source leaves no gap in the continuity counters
-/// (ISO/IEC 13818-1, section 2.4.3.3), and moves their stamps so that time goes on over restarts and jumps. Losses and
+/// (ISO/IEC 13818-1, section 2.4.3.3), and moves their timestamps so that time continues over restarts and jumps. Losses and
 /// repetitions within the source stay visible.
 #[derive(Debug, Default)]
-pub struct Splicer {
+pub struct ContinuityRewriter {
     counters: BTreeMap<u16, Counter>,
     psi: Psi,
     clock: Clock,
     header: Option<Bytes>,
-    /// Packets came since the source began.
+    /// Packets came since the source started.
     has_begun: bool,
 }
 
@@ -32,13 +32,13 @@ struct Counter {
     offset: Option<u8>,
 }
 
-impl Splicer {
-    /// A splicer that has seen no packet.
+impl ContinuityRewriter {
+    /// A rewriter that has seen no packet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Renumbers the next whole transport stream packets in place, and moves their stamps.
+    /// Renumbers the next whole transport stream packets in place, and moves their timestamps.
     pub fn packet(&mut self, payload: &mut [u8]) {
         let mut has_tables = false;
         for raw in payload.as_chunks_mut::<PACKET>().0 {
@@ -50,8 +50,8 @@ impl Splicer {
         }
     }
 
-    /// The source begins anew, this long after its last packet: its next packets may have any counters and stamps. Returns the packets to send in front of them,
-    /// one without payload for each known PID, which announce a discontinuity (section 2.4.3.5).
+    /// The source restarts, this long after its last packet: its next packets may have any counters and timestamps. Returns the
+    /// packets to send in front of them: one without payload for each known PID, which announces a discontinuity (section 2.4.3.5).
     pub fn restarted(&mut self, pause: Duration) -> Option<Bytes> {
         self.clock.resume(pause);
         if std::mem::take(&mut self.has_begun) {
@@ -69,7 +69,7 @@ impl Splicer {
         self.header.clone()
     }
 
-    /// As [`Splicer::header`], for a reader that begins with `payload`, which has passed already: for the first packets of
+    /// As [`ContinuityRewriter::header`], for a reader that begins with `payload`, which has passed already: for the first packets of
     /// all, whose tables were not known before.
     pub fn header_in_front_of(&self, payload: &[u8]) -> Option<Bytes> {
         let mut header = BytesMut::from(self.header.as_deref()?);
@@ -95,7 +95,7 @@ impl Splicer {
         self.clock.jumps()
     }
 
-    /// What a reader gets that lost data and goes on with the packet that will be pushed next: for each PID a packet
+    /// For a reader that lost data and continues with the packet that will be pushed next: for each PID a packet
     /// without payload that announces a discontinuity and has the counter of now. `None` when there was no packet.
     pub fn skip_notice(&self) -> Option<Bytes> {
         let mut notice = BytesMut::with_capacity(self.counters.len() * PACKET);
@@ -178,25 +178,25 @@ mod tests {
         }
     }
 
-    fn spliced(splicer: &mut Splicer, bytes: &[u8]) -> Vec<u8> {
+    fn rewritten(rewriter: &mut ContinuityRewriter, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for piece in bytes.chunks_mut(7 * PACKET) {
-            splicer.packet(piece);
+            rewriter.packet(piece);
         }
         bytes
     }
 
     #[test]
     fn a_restarted_source_goes_on_counting() {
-        let (mut splicer, mut decoder) = (Splicer::new(), Decoder::default());
-        assert_eq!((splicer.restarted(Duration::ZERO), splicer.skip_notice(), splicer.header()), (None, None, None));
+        let (mut rewriter, mut decoder) = (ContinuityRewriter::new(), Decoder::default());
+        assert_eq!((rewriter.restarted(Duration::ZERO), rewriter.skip_notice(), rewriter.header()), (None, None, None));
         // Cut anywhere, so that counters stand anywhere.
         for part in [&CAPTURE[..200 * PACKET], &CAPTURE[31 * PACKET..], CAPTURE, &CAPTURE[5 * PACKET..]] {
-            if let Some(notice) = splicer.restarted(Duration::ZERO) {
+            if let Some(notice) = rewriter.restarted(Duration::ZERO) {
                 assert_eq!(notice.len(), 5 * PACKET);
                 decoder.read(&notice);
             }
-            decoder.read(&spliced(&mut splicer, part));
+            decoder.read(&rewritten(&mut rewriter, part));
         }
         assert_eq!(decoder.faults, 0);
         assert!(Decoder::default().read(CAPTURE).read(&CAPTURE[31 * PACKET..]).faults > 0);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_first_source_keeps_its_numbers() {
-        assert!(spliced(&mut Splicer::new(), CAPTURE) == CAPTURE);
+        assert!(rewritten(&mut ContinuityRewriter::new(), CAPTURE) == CAPTURE);
     }
 
     #[test]
@@ -212,32 +212,32 @@ mod tests {
         let lossy = [&CAPTURE[..90 * PACKET], &CAPTURE[92 * PACKET..], &CAPTURE[CAPTURE.len() - PACKET..]].concat();
         let faults = Decoder::default().read(&lossy).faults;
         assert!(faults > 1);
-        let mut splicer = Splicer::new();
-        spliced(&mut splicer, OTHER);
-        splicer.restarted(Duration::ZERO);
-        assert_eq!(Decoder::default().read(&spliced(&mut splicer, &lossy)).faults, faults);
+        let mut rewriter = ContinuityRewriter::new();
+        rewritten(&mut rewriter, OTHER);
+        rewriter.restarted(Duration::ZERO);
+        assert_eq!(Decoder::default().read(&rewritten(&mut rewriter, &lossy)).faults, faults);
     }
 
     #[test]
     fn a_source_may_come_back_to_pids_of_an_earlier_one() {
-        let (mut splicer, mut decoder) = (Splicer::new(), Decoder::default());
+        let (mut rewriter, mut decoder) = (ContinuityRewriter::new(), Decoder::default());
         for part in [&CAPTURE[..77 * PACKET], OTHER, &CAPTURE[40 * PACKET..]] {
-            decoder.read(&splicer.restarted(Duration::ZERO).unwrap_or_default());
-            decoder.read(&spliced(&mut splicer, part));
+            decoder.read(&rewriter.restarted(Duration::ZERO).unwrap_or_default());
+            decoder.read(&rewritten(&mut rewriter, part));
         }
         assert_eq!(decoder.faults, 0);
-        assert_eq!(splicer.restarted(Duration::ZERO), splicer.restarted(Duration::ZERO));
+        assert_eq!(rewriter.restarted(Duration::ZERO), rewriter.restarted(Duration::ZERO));
     }
 
     #[test]
     fn unused_pids_are_forgotten_when_there_are_many() {
         let one_of_each =
             |pids: std::ops::Range<u16>| -> Vec<u8> { pids.flat_map(|pid| discontinuity(pid, 3)).collect() };
-        let mut splicer = Splicer::new();
-        spliced(&mut splicer, &one_of_each(0..1000));
-        assert_eq!(splicer.restarted(Duration::ZERO).unwrap().len(), MAX_PIDS * PACKET);
-        spliced(&mut splicer, &one_of_each(100..103));
-        assert_eq!(splicer.restarted(Duration::ZERO).unwrap().len(), 3 * PACKET);
+        let mut rewriter = ContinuityRewriter::new();
+        rewritten(&mut rewriter, &one_of_each(0..1000));
+        assert_eq!(rewriter.restarted(Duration::ZERO).unwrap().len(), MAX_PIDS * PACKET);
+        rewritten(&mut rewriter, &one_of_each(100..103));
+        assert_eq!(rewriter.restarted(Duration::ZERO).unwrap().len(), 3 * PACKET);
     }
 
     #[test]
@@ -251,28 +251,28 @@ mod tests {
         }
         stream.sort_by_key(|&(round, pid, _)| (round, pid));
         let stream: Vec<u8> = stream.into_iter().flat_map(|(_, _, raw)| raw).collect();
-        let mut splicer = Splicer::new();
+        let mut rewriter = ContinuityRewriter::new();
         for at in (0..stream.len()).step_by(3 * PACKET) {
-            let header = splicer.header();
+            let header = rewriter.header();
             let mut piece = stream[at..at + 3 * PACKET].to_vec();
-            splicer.packet(&mut piece);
+            rewriter.packet(&mut piece);
             if let Some(header) = header {
                 assert_eq!(header.len(), 3 * PACKET);
                 assert_eq!(Decoder::default().read(&header).read(&piece).faults, 0);
             }
         }
-        let header = splicer.header().unwrap();
-        splicer.packet(&mut super::super::packet::discontinuity(0x100, 3));
-        assert_eq!(splicer.header().unwrap().as_ptr(), header.as_ptr());
+        let header = rewriter.header().unwrap();
+        rewriter.packet(&mut super::super::packet::discontinuity(0x100, 3));
+        assert_eq!(rewriter.header().unwrap().as_ptr(), header.as_ptr());
     }
 
     #[test]
-    fn a_reader_that_lost_data_is_told() {
-        let mut splicer = Splicer::new();
-        let seen = spliced(&mut splicer, &CAPTURE[..50 * PACKET]);
-        spliced(&mut splicer, &CAPTURE[50 * PACKET..99 * PACKET]);
-        let notice = splicer.skip_notice().unwrap();
-        let after = spliced(&mut splicer, &CAPTURE[99 * PACKET..]);
+    fn a_reader_that_lost_data_gets_a_notice() {
+        let mut rewriter = ContinuityRewriter::new();
+        let seen = rewritten(&mut rewriter, &CAPTURE[..50 * PACKET]);
+        rewritten(&mut rewriter, &CAPTURE[50 * PACKET..99 * PACKET]);
+        let notice = rewriter.skip_notice().unwrap();
+        let after = rewritten(&mut rewriter, &CAPTURE[99 * PACKET..]);
         let mut decoder = Decoder::default();
         decoder.read(&seen);
         decoder.faults = 0;
@@ -284,16 +284,16 @@ mod tests {
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(mut payload: Vec<[u8; PACKET]>, tail: Vec<u8>) {
-            let mut splicer = Splicer::new();
+            let mut rewriter = ContinuityRewriter::new();
             for raw in &mut payload {
                 raw[0] = 0x47;
             }
             let mut bytes = [payload.as_flattened(), &tail].concat();
-            splicer.packet(&mut bytes);
-            splicer.restarted(Duration::ZERO);
-            splicer.packet(&mut bytes);
+            rewriter.packet(&mut bytes);
+            rewriter.restarted(Duration::ZERO);
+            rewriter.packet(&mut bytes);
             prop_assert_eq!(&bytes[payload.len() * PACKET..], tail);
-            prop_assert!(splicer.skip_notice().is_none_or(|notice| notice.len() <= MAX_PIDS * PACKET));
+            prop_assert!(rewriter.skip_notice().is_none_or(|notice| notice.len() <= MAX_PIDS * PACKET));
         }
     }
 }
