@@ -371,11 +371,16 @@ impl Writer {
 
     /// Takes what a scanner found.
     pub fn scanned(&mut self, scanned: Scanned) {
+        self.scanned_at(scanned, None);
+    }
+
+    /// The same of media that was captured then, on the monotonic clock.
+    pub(super) fn scanned_at(&mut self, scanned: Scanned, captured: Option<Duration>) {
         match scanned {
             Scanned::Container(container) => self.container(container),
             Scanned::Header(header) => self.header(header, false),
             Scanned::Lead(lead) => self.lead = Some(lead),
-            Scanned::Packet { kind, payload } => self.packet(kind, payload, None, false),
+            Scanned::Packet { kind, payload } => self.packet(kind, payload, captured, false),
         }
     }
 }
