@@ -1,24 +1,26 @@
 //! Everything that runs for a configuration, and its exchange for what runs for the next one.
 
 use super::{
-    command::CommandSource,
-    demand::Demand,
-    group::{Group, ItemSource, Setup},
-    pipe::PipeSource,
-    placeholder,
-    plan::{self, GroupId, GroupLayout, Layout, Run, StreamLayout, Unit, UnitId, Wiring},
-    pool::Pool,
-    private::PrivateStream,
-    program::Program,
+    layout::{self, CommandInputs, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitId, UnitKind},
+    placeholder::{PlaceholderSpec, PlaceholderTask},
     registry::{FeedHandle, Registry, StreamHandle},
-    source::Source,
-    status::Status,
-    stderr::Voice,
-    supervisor::{Supervisor, Terms},
 };
 use crate::{
     config::{self, Config, FeedName, StreamName},
     ipc::{Item, Plan},
+    source::{
+        Source,
+        command::CommandSource,
+        demand::Demand,
+        per_request::PerRequestStream,
+        pipe::PipeSource,
+        pool::Pool,
+        program::Program,
+        status::Status,
+        stderr_log::StderrLog,
+        supervisor::{Supervisor, Terms},
+        worker_group::{GroupConfig, ItemSource, WorkerGroup},
+    },
     stream::{Audience, FanOut, SharedWriter, Writer},
     sys::{Shutdown, monotonic, service::Pulses},
 };
@@ -31,12 +33,12 @@ use tokio_util::sync::CancellationToken;
 
 /// What runs, and where its packets are.
 #[derive(Debug)]
-pub struct Units {
+pub struct Deployment {
     layout: Layout,
-    outlets: BTreeMap<UnitId, Outlet>,
+    slots: BTreeMap<UnitId, StreamSlot>,
     groups: BTreeMap<GroupId, RunningGroup>,
     running: BTreeMap<UnitId, Running>,
-    private: BTreeMap<StreamName, Arc<PrivateStream>>,
+    per_request: BTreeMap<StreamName, Arc<PerRequestStream>>,
     placeholders: BTreeMap<StreamName, RunningPlaceholder>,
     audiences: BTreeMap<StreamName, Audience>,
     /// What all timestamps count from, so that one source's go on where those of another were.
@@ -49,7 +51,7 @@ pub struct Units {
 
 /// A unit's packets and the wish for them. It stays when what makes the packets is exchanged, and so do its viewers.
 #[derive(Debug, Clone)]
-struct Outlet {
+struct StreamSlot {
     fanout: FanOut,
     writer: SharedWriter,
     demand: Demand,
@@ -67,17 +69,17 @@ struct Running {
 
 #[derive(Debug)]
 struct RunningGroup {
-    handle: Group,
+    handle: WorkerGroup,
     stop: CancellationToken,
 }
 
 #[derive(Debug)]
 struct RunningPlaceholder {
-    spec: placeholder::Spec,
+    spec: PlaceholderSpec,
     stop: CancellationToken,
 }
 
-impl Outlet {
+impl StreamSlot {
     fn new(unit: &Unit) -> Self {
         let is_ours = unit.is_ours();
         let fanout = FanOut::new(is_ours);
@@ -86,15 +88,15 @@ impl Outlet {
     }
 }
 
-impl Units {
+impl Deployment {
     /// Nothing yet; tasks will be spawned on `shutdown`, and supervisors have a pulse in `pulses`.
     pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses) -> Self {
         Self {
             layout: Layout::default(),
-            outlets: BTreeMap::new(),
+            slots: BTreeMap::new(),
             groups: BTreeMap::new(),
             running: BTreeMap::new(),
-            private: BTreeMap::new(),
+            per_request: BTreeMap::new(),
             placeholders: BTreeMap::new(),
             audiences: BTreeMap::new(),
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
@@ -107,48 +109,48 @@ impl Units {
 
     /// Goes over to a configuration. What is in it as before is not disturbed. What is not is stopped first, which takes
     /// seconds at most, so that nothing new finds a device or port still taken. Not cancel-safe.
-    pub async fn apply(&mut self, config: &Config) -> (Registry, Exchange) {
-        let layout = plan::layout(config, &self.layout);
-        self.drop_outlets(&layout);
-        self.drop_private(config, &layout);
+    pub async fn apply(&mut self, config: &Config) -> (Registry, ApplyReport) {
+        let layout = layout::layout(config, &self.layout);
+        self.drop_slots(&layout);
+        self.drop_per_request(config, &layout);
         let ended = self.end(&layout.ended_of(&self.layout)).await;
         for (id, unit) in &layout.units {
-            self.outlets.entry(id.clone()).or_insert_with(|| Outlet::new(unit));
+            self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(unit));
         }
         self.layout = layout;
         self.memory_max = config.memory_max;
         self.change_groups().await;
         let begun = self.begin();
-        self.exchange_placeholders(config);
+        self.apply_placeholders(config);
         self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         for stream in &config.streams {
             self.audiences.entry(stream.name.clone()).or_default();
         }
-        self.begin_private(config);
-        (self.registry(config), Exchange { ended, begun })
+        self.begin_per_request(config);
+        (self.registry(config), ApplyReport { ended, begun })
     }
 
     /// Ends the viewers of what the next layout has no more, or cannot go on with.
-    fn drop_outlets(&mut self, next: &Layout) {
+    fn drop_slots(&mut self, next: &Layout) {
         let stays =
-            |id: &UnitId, outlet: &Outlet| next.units.get(id).is_some_and(|unit| unit.is_ours() == outlet.is_ours);
-        self.outlets.retain(|id, outlet| {
-            let stays = stays(id, outlet);
+            |id: &UnitId, slot: &StreamSlot| next.units.get(id).is_some_and(|unit| unit.is_ours() == slot.is_ours);
+        self.slots.retain(|id, slot| {
+            let stays = stays(id, slot);
             if !stays {
-                outlet.fanout.close();
+                slot.fanout.close();
             }
             stays
         });
     }
 
     /// Ends the runs of what is made for each request in another way from now on, or not at all.
-    fn drop_private(&mut self, config: &Config, next: &Layout) {
-        let streams: BTreeMap<_, _> = plan::private(config).map(|stream| (&stream.name, stream)).collect();
-        self.private.retain(|name, private| {
-            let stays =
-                streams.get(name) == Some(&&private.config) && next.private.get(name) == self.layout.private.get(name);
+    fn drop_per_request(&mut self, config: &Config, next: &Layout) {
+        let streams: BTreeMap<_, _> = layout::per_request(config).map(|stream| (&stream.name, stream)).collect();
+        self.per_request.retain(|name, per_request| {
+            let stays = streams.get(name) == Some(&&per_request.config)
+                && next.per_request.get(name) == self.layout.per_request.get(name);
             if !stays {
-                private.close();
+                per_request.close();
             }
             stays
         });
@@ -175,33 +177,32 @@ impl Units {
             stays
         });
         for (id, group) in &self.layout.groups {
-            let setup = self.setup(group);
+            let group_config = self.group_config(group);
             if let Some(running) = self.groups.get(id) {
-                running.handle.change(setup).await;
+                running.handle.change(group_config).await;
                 continue;
             }
             let stop = self.shutdown.token().child_token();
-            let (handle, task) = Group::new(setup, self.pool.clone(), stop.clone());
+            let (handle, task) = WorkerGroup::new(group_config, self.pool.clone(), stop.clone());
             self.shutdown.spawn(format!("group {}", group.name), task);
             self.groups.insert(*id, RunningGroup { handle, stop });
         }
     }
 
-    fn setup(&self, group: &GroupLayout) -> Setup {
-        let feeds =
-            group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.outlets.get(unit)?.fanout.clone())));
+    fn group_config(&self, group: &GroupLayout) -> GroupConfig {
+        let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.slots.get(unit)?.fanout.clone())));
         let streams = group
             .stream_units
             .iter()
-            .filter_map(|(stream, unit)| Some((*stream, self.outlets.get(unit)?.writer.clone())));
-        let status = |id: &UnitId| Some(self.outlets.get(id)?.status.clone());
+            .filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.writer.clone())));
+        let status = |id: &UnitId| Some(self.slots.get(id)?.status.clone());
         let feed_statuses = group.plan.feeds.iter().filter_map(|(number, feed)| {
             let id = UnitId::Feed(FeedName::new(&feed.name).ok()?);
             Some((Item::Feed(*number), status(&id)?))
         });
         let stream_statuses =
             group.stream_units.iter().filter_map(|(number, unit)| Some((Item::Stream(*number), status(unit)?)));
-        Setup {
+        GroupConfig {
             name: group.name.clone(),
             plan: Plan { epoch: self.epoch, ..group.plan.clone() },
             feeds: feeds.collect(),
@@ -216,21 +217,21 @@ impl Units {
         let mut begun = 0;
         for (id, unit) in &self.layout.units {
             let dependents = self.layout.dependents(id);
-            let ends_with_it = dependents.iter().filter_map(|id| Some(self.outlets.get(id)?.fanout.clone())).collect();
+            let ends_with_it = dependents.iter().filter_map(|id| Some(self.slots.get(id)?.fanout.clone())).collect();
             let terms = Terms { policy: unit.policy, ends_with_it };
             if let Some(running) = self.running.get(id) {
                 running.terms.send_replace(terms);
                 continue;
             }
-            let Some((outlet, source)) = self.outlets.get(id).zip(self.source(id, unit)) else { continue };
+            let Some((slot, source)) = self.slots.get(id).zip(self.source(id, unit)) else { continue };
             let terms = watch::Sender::new(terms);
             let supervisor = Supervisor {
                 name: id.to_string().into(),
                 terms: terms.subscribe(),
                 source,
-                demand: outlet.demand.clone(),
-                needs: unit.needs.iter().filter_map(|need| Some(self.outlets.get(need)?.demand.clone())).collect(),
-                status: outlet.status.clone(),
+                demand: slot.demand.clone(),
+                needs: unit.needs.iter().filter_map(|need| Some(self.slots.get(need)?.demand.clone())).collect(),
+                status: slot.status.clone(),
                 pulse: self.pulses.add(id.to_string()),
             };
             let stop = self.shutdown.token().child_token();
@@ -242,13 +243,13 @@ impl Units {
     }
 
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
-        let writer = self.outlets.get(id)?.writer.clone();
-        Some(match &unit.run {
-            Run::Command(wiring) => {
-                Source::Command(CommandSource { program: self.program(id, wiring), container: None, writer })
+        let writer = self.slots.get(id)?.writer.clone();
+        Some(match &unit.kind {
+            UnitKind::Command(inputs) => {
+                Source::Command(CommandSource { program: self.program(id, inputs), container: None, writer })
             }
-            Run::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
-            Run::Item { group, item } => Source::Item(ItemSource {
+            UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
+            UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
                 item: *item,
                 writer: matches!(item, Item::Stream(_)).then_some(writer),
@@ -256,39 +257,44 @@ impl Units {
         })
     }
 
-    fn program(&self, id: &UnitId, wiring: &Wiring) -> Program {
-        let packets = |unit: &UnitId| Some(self.outlets.get(unit)?.fanout.clone());
+    fn program(&self, id: &UnitId, inputs: &CommandInputs) -> Program {
+        let packets = |unit: &UnitId| Some(self.slots.get(unit)?.fanout.clone());
         Program {
             name: id.to_string().into(),
-            argv: wiring.argv.as_slice().into(),
-            stdin: wiring.stdin.as_ref().and_then(packets),
-            inputs: wiring.descriptors.iter().filter_map(packets).collect(),
-            voice: Voice::default(),
-            status: self.outlets.get(id).map(|outlet| outlet.status.clone()).unwrap_or_default(),
-            stderr_file: wiring.stderr_file.clone(),
-            memory_max: wiring.memory_max,
+            argv: inputs.argv.as_slice().into(),
+            stdin: inputs.stdin.as_ref().and_then(packets),
+            inputs: inputs.descriptors.iter().filter_map(packets).collect(),
+            stderr_log: StderrLog::default(),
+            status: self.slots.get(id).map(|slot| slot.status.clone()).unwrap_or_default(),
+            stderr_file: inputs.stderr_file.clone(),
+            memory_max: inputs.memory_max,
         }
     }
 
     /// What is made for each request, and was not before.
-    fn begin_private(&mut self, config: &Config) {
-        for stream in plan::private(config) {
-            let Some(wiring) = self.layout.private.get(&stream.name) else { continue };
-            if self.private.contains_key(&stream.name) {
+    fn begin_per_request(&mut self, config: &Config) {
+        for stream in layout::per_request(config) {
+            let Some(inputs) = self.layout.per_request.get(&stream.name) else { continue };
+            if self.per_request.contains_key(&stream.name) {
                 continue;
             }
-            let program = self.program(&UnitId::Stream(stream.name.clone()), wiring);
-            let needs = wiring.inputs();
-            let needs = needs.iter().filter_map(|unit| Some(self.outlets.get(unit)?.demand.clone())).collect();
-            let private =
-                PrivateStream::new(stream.clone(), program, needs, self.audience(&stream.name), self.shutdown.clone());
-            self.private.insert(stream.name.clone(), Arc::new(private));
+            let program = self.program(&UnitId::Stream(stream.name.clone()), inputs);
+            let needs = inputs.inputs();
+            let needs = needs.iter().filter_map(|unit| Some(self.slots.get(unit)?.demand.clone())).collect();
+            let per_request = PerRequestStream::new(
+                stream.clone(),
+                program,
+                needs,
+                self.audience(&stream.name),
+                self.shutdown.clone(),
+            );
+            self.per_request.insert(stream.name.clone(), Arc::new(per_request));
         }
     }
 
     /// Ends the placeholders that are not the same from now on, and begins those that are new.
-    fn exchange_placeholders(&mut self, config: &Config) {
-        let mut specs: BTreeMap<_, _> = plan::shared(config)
+    fn apply_placeholders(&mut self, config: &Config) {
+        let mut specs: BTreeMap<_, _> = layout::shared(config)
             .zip(&self.layout.streams)
             .filter_map(|(stream, placed)| Some((stream.name.clone(), (self.placeholder(stream, placed)?, placed))))
             .collect();
@@ -302,27 +308,26 @@ impl Units {
             stays
         });
         for (name, (spec, placed)) in specs {
-            let Some(outlet) = self.outlets.get(&placed.unit) else { continue };
-            let status =
-                |feed: &FeedName| self.outlets.get(&UnitId::Feed(feed.clone())).map(|feed| feed.status.clone());
-            let stand = placeholder::Stand {
-                writer: outlet.writer.clone(),
-                demand: outlet.demand.clone(),
-                status: outlet.status.clone(),
+            let Some(slot) = self.slots.get(&placed.unit) else { continue };
+            let status = |feed: &FeedName| self.slots.get(&UnitId::Feed(feed.clone())).map(|feed| feed.status.clone());
+            let task = PlaceholderTask {
+                writer: slot.writer.clone(),
+                demand: slot.demand.clone(),
+                status: slot.status.clone(),
                 feeds: spec.feeds.iter().filter_map(status).collect(),
                 pool: self.pool.clone(),
                 shutdown: self.shutdown.clone(),
                 spec: spec.clone(),
             };
             let stop = self.shutdown.token().child_token();
-            self.shutdown.spawn(format!("placeholder of {name}"), stand.run(stop.clone()));
+            self.shutdown.spawn(format!("placeholder of {name}"), task.run(stop.clone()));
             self.placeholders.insert(name, RunningPlaceholder { spec, stop });
         }
     }
 
-    fn placeholder(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<placeholder::Spec> {
+    fn placeholder(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<PlaceholderSpec> {
         let plan = &self.layout.groups.get(&placed.group)?.plan;
-        Some(placeholder::Spec {
+        Some(PlaceholderSpec {
             shows: stream.placeholder.clone()?,
             stream: plan.streams.get(&placed.in_plan?)?.clone(),
             feeds: stream.feeds.clone(),
@@ -337,38 +342,38 @@ impl Units {
     }
 
     fn registry(&self, config: &Config) -> Registry {
-        let private = plan::private(config).filter_map(|stream| self.private.get(&stream.name).cloned()).collect();
-        let pairs = plan::shared(config).zip(&self.layout.streams);
+        let per_request =
+            layout::per_request(config).filter_map(|stream| self.per_request.get(&stream.name).cloned()).collect();
+        let pairs = layout::shared(config).zip(&self.layout.streams);
         let streams = pairs.filter_map(|(stream, placed)| {
-            let outlet = self.outlets.get(&placed.unit)?;
+            let slot = self.slots.get(&placed.unit)?;
             Some(Arc::new(StreamHandle {
                 config: stream.clone(),
-                status: outlet.status.clone(),
+                status: slot.status.clone(),
                 audience: self.audience(&stream.name),
-                fanout: outlet.fanout.clone(),
-                demand: outlet.demand.clone(),
+                fanout: slot.fanout.clone(),
+                demand: slot.demand.clone(),
                 group: self.groups.get(&placed.group)?.handle.clone(),
                 in_plan: placed.in_plan,
-                stills: Default::default(),
             }))
         });
         let feeds = config.feeds.iter().filter_map(|feed| {
             let id = UnitId::Feed(feed.name.clone());
-            let stays_in_worker = matches!(self.layout.units.get(&id)?.run, Run::Item { .. });
-            let outlet = self.outlets.get(&id)?;
+            let stays_in_worker = matches!(self.layout.units.get(&id)?.kind, UnitKind::Item { .. });
+            let slot = self.slots.get(&id)?;
             Some(FeedHandle {
                 config: feed.clone(),
-                status: outlet.status.clone(),
-                fanout: (!stays_in_worker).then(|| outlet.fanout.clone()),
+                status: slot.status.clone(),
+                fanout: (!stays_in_worker).then(|| slot.fanout.clone()),
             })
         });
-        Registry::new(feeds.collect(), streams.collect(), private)
+        Registry::new(feeds.collect(), streams.collect(), per_request)
     }
 }
 
 /// What the way from one configuration to the next took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exchange {
+pub struct ApplyReport {
     /// Feeds and streams that were stopped, if they ran, because they are gone or not the same.
     pub ended: usize,
     /// Feeds and streams that are new or not the same.

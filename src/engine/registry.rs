@@ -1,8 +1,8 @@
 //! The feeds and streams of a server, for all who offer them: each protocol, the pages, the API.
 
-use super::{demand::Demand, group::Group, picture::Stills, private::PrivateStream, status::Status};
 use crate::{
     config,
+    source::{demand::Demand, per_request::PerRequestStream, status::Status, worker_group::WorkerGroup},
     stream::{Audience, FanOut},
 };
 use std::sync::Arc;
@@ -32,11 +32,9 @@ pub struct StreamHandle {
     /// To be leased while it is used.
     pub demand: Demand,
     /// Makes its pictures.
-    pub group: Group,
+    pub group: WorkerGroup,
     /// Its number in the group's plan, or `None` when pictures are decoded from its packets.
     pub in_plan: Option<u32>,
-    /// Pictures being made.
-    pub stills: Stills,
 }
 
 /// All feeds and streams, in the order of the configuration. Clones are the same.
@@ -44,13 +42,17 @@ pub struct StreamHandle {
 pub struct Registry {
     feeds: Arc<[FeedHandle]>,
     streams: Arc<[Arc<StreamHandle>]>,
-    private: Arc<[Arc<PrivateStream>]>,
+    per_request: Arc<[Arc<PerRequestStream>]>,
 }
 
 impl Registry {
     /// A registry of these feeds and streams.
-    pub fn new(feeds: Vec<FeedHandle>, streams: Vec<Arc<StreamHandle>>, private: Vec<Arc<PrivateStream>>) -> Self {
-        Self { feeds: feeds.into(), streams: streams.into(), private: private.into() }
+    pub fn new(
+        feeds: Vec<FeedHandle>,
+        streams: Vec<Arc<StreamHandle>>,
+        per_request: Vec<Arc<PerRequestStream>>,
+    ) -> Self {
+        Self { feeds: feeds.into(), streams: streams.into(), per_request: per_request.into() }
     }
 
     /// The feeds.
@@ -64,7 +66,7 @@ impl Registry {
     }
 
     /// The streams that are made for each request.
-    pub fn private(&self) -> &[Arc<PrivateStream>] {
-        &self.private
+    pub fn per_request(&self) -> &[Arc<PerRequestStream>] {
+        &self.per_request
     }
 }

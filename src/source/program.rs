@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use super::{
     status::Status,
-    stderr::{self, Ear, LastWords, Voice},
+    stderr_log::{self, StderrLog, StderrReader, StderrTail},
 };
 
 /// Size of the pipe between a program and us, so that a short stall of ours does not stall an encoder.
@@ -41,7 +41,7 @@ pub struct Program {
     /// What it reads from the files of [`guard::input_file`].
     pub inputs: Vec<FanOut>,
     /// What it says in the log, over all its runs.
-    pub voice: Voice,
+    pub stderr_log: StderrLog,
     /// Is told its process and what it says.
     pub status: Status,
     /// Where its standard error output is kept, beside the log.
@@ -56,7 +56,7 @@ pub struct Running {
     child: Child,
     /// The guard, and the process group that it leads; `None` when there is nothing left to end.
     group: Option<Pid>,
-    stderr: Option<JoinHandle<LastWords>>,
+    stderr: Option<JoinHandle<StderrTail>>,
     inputs: Vec<JoinHandle<()>>,
 }
 
@@ -68,7 +68,7 @@ pub struct Exit {
     /// It closed its output and did not leave by itself.
     was_told: bool,
     /// What it said last.
-    pub words: LastWords,
+    pub words: StderrTail,
 }
 
 impl Program {
@@ -101,10 +101,10 @@ impl Program {
         // The command holds the ends of the inputs; the program's are to be the only ones.
         drop(command);
         let group = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        self.status.runs_in(child.id());
-        let heard = Ear { voice: self.voice.clone(), status: self.status.clone() };
+        self.status.set_pid(child.id());
+        let heard = StderrReader { voice: self.stderr_log.clone(), status: self.status.clone() };
         let stderr = child.stderr.take().map(|output| {
-            tokio::spawn(stderr::keep(self.name.clone(), output, heard, self.stderr_file.clone()).in_current_span())
+            tokio::spawn(stderr_log::keep(self.name.clone(), output, heard, self.stderr_file.clone()).in_current_span())
         });
         let mut inputs: Vec<_> = feeds.into_iter().map(|(input, packets)| tokio::spawn(feed(input, packets))).collect();
         if let (Some(stdin), Some(packets)) = (child.stdin.take(), stdin_packets) {
@@ -159,7 +159,7 @@ impl Running {
         }
         let words = match self.stderr.take() {
             Some(task) => task.await.unwrap_or_default(),
-            None => LastWords::default(),
+            None => StderrTail::default(),
         };
         Exit { status, was_told, words }
     }

@@ -1,6 +1,6 @@
 //! How a feed or stream is, told by those who run it, for whoever asks.
 
-use super::machine::State;
+use super::lifecycle::State;
 use crate::ipc::Track;
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use std::{
 
 /// Most characters of a reason or of a line that are kept.
 const LENGTH: usize = 500;
-/// Lines that are kept of what was said last.
+/// Lines that are kept of what was last_lines last.
 const LINES: usize = 10;
 
 /// How one unit is. Clones are the same.
@@ -29,9 +29,9 @@ pub struct Record {
     /// How many of them were because it had ended without being told to.
     pub restarts: u64,
     /// Why it ended last without being told to, shortened, and when.
-    pub last_death: Option<(String, SystemTime)>,
-    /// What it said last: the standard error output of its program, or messages of its pipeline, shortened.
-    pub said: VecDeque<String>,
+    pub last_failure: Option<(String, SystemTime)>,
+    /// What it last_lines last: the standard error output of its program, or messages of its pipeline, shortened.
+    pub last_lines: VecDeque<String>,
     /// The process that runs it, while one does: a worker, or the guard of its program.
     pub pid: Option<u32>,
     /// What it consists of, since that is known.
@@ -41,7 +41,7 @@ pub struct Record {
     /// Viewers see its placeholder, because nothing comes from its feeds.
     pub shows_placeholder: bool,
     /// It died, and has not come to rest since.
-    has_died: bool,
+    has_failed: bool,
 }
 
 impl Default for Status {
@@ -52,25 +52,25 @@ impl Default for Status {
             since: SystemTime::now(),
             starts: 0,
             restarts: 0,
-            last_death: None,
-            said: VecDeque::new(),
+            last_failure: None,
+            last_lines: VecDeque::new(),
             pid: None,
             tracks: Vec::new(),
             last_tracks: Vec::new(),
             shows_placeholder: false,
-            has_died: false,
+            has_failed: false,
         })))
     }
 }
 
 impl Status {
     /// It is in this state from `now` on. A state that differs in its times only is the same one still.
-    pub fn is_now(&self, state: State, now: SystemTime) {
+    pub fn set_state(&self, state: State, now: SystemTime) {
         self.change(|record| {
             if record.state.word() != state.word() {
                 record.since = now;
             }
-            record.has_died &= state != State::Idle;
+            record.has_failed &= state != State::Idle;
             record.state = state;
         });
     }
@@ -79,7 +79,7 @@ impl Status {
     pub fn started(&self) {
         self.change(|record| {
             record.starts += 1;
-            record.restarts += u64::from(record.has_died);
+            record.restarts += u64::from(record.has_failed);
             record.tracks.clear();
         });
     }
@@ -89,29 +89,29 @@ impl Status {
         self.change(|record| {
             record.pid = None;
             if let Some(reason) = reason {
-                record.last_death = Some((shortened(reason), now));
-                record.has_died = true;
+                record.last_failure = Some((shortened(reason), now));
+                record.has_failed = true;
             }
         });
     }
 
     /// Its source runs in this process.
-    pub fn runs_in(&self, pid: Option<u32>) {
+    pub fn set_pid(&self, pid: Option<u32>) {
         self.change(|record| record.pid = pid);
     }
 
-    /// It said a line.
-    pub fn says(&self, line: &str) {
+    /// It last_lines a line.
+    pub fn add_line(&self, line: &str) {
         self.change(|record| {
-            record.said.push_back(shortened(line));
-            if record.said.len() > LINES {
-                record.said.pop_front();
+            record.last_lines.push_back(shortened(line));
+            if record.last_lines.len() > LINES {
+                record.last_lines.pop_front();
             }
         });
     }
 
     /// It consists of these.
-    pub fn has(&self, tracks: Vec<Track>) {
+    pub fn set_tracks(&self, tracks: Vec<Track>) {
         self.change(|record| {
             if !tracks.is_empty() {
                 record.last_tracks.clone_from(&tracks);
@@ -121,7 +121,7 @@ impl Status {
     }
 
     /// Viewers see its placeholder from now on, or no more.
-    pub fn shows_placeholder(&self, shows: bool) {
+    pub fn set_placeholder(&self, shows: bool) {
         self.change(|record| record.shows_placeholder = shows);
     }
 
@@ -152,10 +152,10 @@ mod tests {
     #[test]
     fn a_state_began_when_its_word_changed() {
         let status = Status::default();
-        status.is_now(State::Backoff { until: Instant::now() }, at(2));
-        status.is_now(State::Backoff { until: Instant::now() }, at(3));
+        status.set_state(State::Backoff { until: Instant::now() }, at(2));
+        status.set_state(State::Backoff { until: Instant::now() }, at(3));
         assert_eq!(status.read().since, at(2));
-        status.is_now(State::Starting, at(4));
+        status.set_state(State::Starting, at(4));
         assert_eq!((status.read().state, status.read().since), (State::Starting, at(4)));
     }
 
@@ -166,24 +166,24 @@ mod tests {
         status.ended(Some("no such device"), at(2));
         status.started();
         status.ended(Some(&"é".repeat(10 * LENGTH)), at(3));
-        status.is_now(State::Stopping, at(4));
-        status.is_now(State::Idle, at(4));
+        status.set_state(State::Stopping, at(4));
+        status.set_state(State::Idle, at(4));
         status.started();
-        status.runs_in(Some(7));
+        status.set_pid(Some(7));
         assert_eq!(status.read().pid, Some(7));
         status.ended(None, at(5));
         let record = status.read();
         assert_eq!((record.starts, record.restarts, record.pid), (3, 1, None));
-        assert_eq!(record.last_death, Some(("é".repeat(LENGTH), at(3))));
+        assert_eq!(record.last_failure, Some(("é".repeat(LENGTH), at(3))));
     }
 
     #[test]
     fn the_tracks_of_the_last_run_stay_known() {
         let status = Status::default();
         let track = Track { kind: TrackKind::Video, encoded: false, caps: "video/x-raw".to_owned() };
-        status.has(vec![track.clone()]);
+        status.set_tracks(vec![track.clone()]);
         status.started();
-        status.has(Vec::new());
+        status.set_tracks(Vec::new());
         let record = status.read();
         assert_eq!((record.tracks, record.last_tracks), (vec![], vec![track]));
     }
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn what_was_said_is_kept_within_bounds() {
         let status = Status::default();
-        (0..100).for_each(|line| status.says(&format!("{line} {}", "x".repeat(10 * LENGTH))));
-        let said = status.read().said;
-        assert_eq!(said.len(), LINES);
-        assert!(said[0].starts_with("90 ") && said.iter().all(|line| line.len() == LENGTH));
+        (0..100).for_each(|line| status.add_line(&format!("{line} {}", "x".repeat(10 * LENGTH))));
+        let last_lines = status.read().last_lines;
+        assert_eq!(last_lines.len(), LINES);
+        assert!(last_lines[0].starts_with("90 ") && last_lines.iter().all(|line| line.len() == LENGTH));
     }
 }

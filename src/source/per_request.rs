@@ -5,8 +5,8 @@
 use super::{
     command::CommandSource,
     demand::{Demand, Lease},
+    flow::Flow,
     program::{Exit, Program},
-    source::Flow,
     status::Status,
 };
 use crate::{
@@ -42,7 +42,7 @@ const READ_SIZE: usize = 64 << 10;
 
 /// A stream that is made for each request.
 #[derive(Debug)]
-pub struct PrivateStream {
+pub struct PerRequestStream {
     /// What the configuration says of it.
     pub config: config::Stream,
     /// Who watches it.
@@ -62,7 +62,7 @@ pub struct Busy;
 
 /// Why there is no shot.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoShot {
+pub enum ShotError {
     /// See [`Busy`].
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -80,7 +80,7 @@ pub enum NoShot {
     Failed(String),
 }
 
-impl PrivateStream {
+impl PerRequestStream {
     /// A stream of this program, which reads what `needs` start.
     pub fn new(
         config: config::Stream,
@@ -153,7 +153,7 @@ impl PrivateStream {
     ///
     /// # Errors
     /// When there are too many runs, or this one failed or became too long.
-    pub async fn shot(self: &Arc<Self>) -> Result<Bytes, NoShot> {
+    pub async fn shot(self: &Arc<Self>) -> Result<Bytes, ShotError> {
         let run = self.run()?;
         let (mut answer, shot) = oneshot::channel();
         let stream = self.clone();
@@ -169,24 +169,26 @@ impl PrivateStream {
                 }
             };
             match &taken {
-                Err(NoShot::Failed(_) | NoShot::Late | NoShot::TooLong) if unwanted.is_cancelled() => {}
-                Err(fault @ (NoShot::Failed(_) | NoShot::Late | NoShot::TooLong)) => stream.failed(&fault.to_string()),
+                Err(ShotError::Failed(_) | ShotError::Late | ShotError::TooLong) if unwanted.is_cancelled() => {}
+                Err(fault @ (ShotError::Failed(_) | ShotError::Late | ShotError::TooLong)) => {
+                    stream.failed(&fault.to_string())
+                }
                 _ => stream.worked(),
             }
             let _ = answer.send(taken);
         };
         self.spawn(task);
-        shot.await.unwrap_or(Err(NoShot::Ending))
+        shot.await.unwrap_or(Err(ShotError::Ending))
     }
 
-    async fn take(&self, unwanted: CancellationToken) -> Result<Bytes, NoShot> {
-        let cannot = |error| NoShot::Failed(format!("cannot be started: {error}"));
+    async fn take(&self, unwanted: CancellationToken) -> Result<Bytes, ShotError> {
+        let cannot = |error| ShotError::Failed(format!("cannot be started: {error}"));
         let (running, mut stdout) = self.program.start().map_err(cannot)?;
         let read = tokio::select! {
             read = read_all(&mut stdout) => read,
-            () = tokio::time::sleep(SHOT_WITHIN) => Err(NoShot::Late),
-            () = unwanted.cancelled() => Err(NoShot::Ending),
-            () = self.stop.cancelled() => Err(NoShot::Ending),
+            () = tokio::time::sleep(SHOT_WITHIN) => Err(ShotError::Late),
+            () = unwanted.cancelled() => Err(ShotError::Ending),
+            () = self.stop.cancelled() => Err(ShotError::Ending),
         };
         let exit = match read {
             Ok(_) => running.leave().await,
@@ -197,7 +199,7 @@ impl PrivateStream {
             }
         };
         let shot = read?;
-        if exit.is_success() { Ok(shot) } else { Err(NoShot::Failed(words_of(&exit))) }
+        if exit.is_success() { Ok(shot) } else { Err(ShotError::Failed(words_of(&exit))) }
     }
 
     /// A place among the runs, and what a run needs.
@@ -232,14 +234,14 @@ impl PrivateStream {
 }
 
 /// Everything up to the end.
-async fn read_all(stdout: &mut ChildStdout) -> Result<Bytes, NoShot> {
+async fn read_all(stdout: &mut ChildStdout) -> Result<Bytes, ShotError> {
     let mut bytes = BytesMut::new();
     loop {
         bytes.reserve(READ_SIZE);
         let read = stdout.read_buf(&mut bytes).await;
-        match read.map_err(|error| NoShot::Failed(format!("its output cannot be read: {error}")))? {
+        match read.map_err(|error| ShotError::Failed(format!("its output cannot be read: {error}")))? {
             0 => return Ok(bytes.freeze()),
-            _ if bytes.len() > SHOT_SIZE => return Err(NoShot::TooLong),
+            _ if bytes.len() > SHOT_SIZE => return Err(ShotError::TooLong),
             _ => {}
         }
     }

@@ -1,23 +1,32 @@
-//! What a supervisor can start.
+//! Sources of media: everything that starts on demand, is watched, and restarts when it fails.
+//!
+//! [`lifecycle`] decides (pure), [`supervisor`] is the task that does what it says for one feed or stream, and a
+//! [`Source`] is what runs: a [`program`] ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
+//! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_trials` are parts of a group).
+//! A stream that is made for each request ([`per_request`]) has no supervisor.
 
-use super::{command::CommandSource, group::ItemSource, pipe::PipeSource};
+pub mod command;
+pub mod demand;
+pub mod flow;
+pub mod lifecycle;
+pub mod per_request;
+pub mod pipe;
+pub mod pool;
+pub mod program;
+pub mod status;
+pub mod stderr_log;
+pub mod supervisor;
+pub mod worker;
+pub mod worker_group;
+pub mod worker_media;
+
 use crate::ipc::Ended;
+use command::CommandSource;
+use flow::Flow;
+use pipe::PipeSource;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// What a running source tells of its media.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Flow {
-    /// None came yet.
-    #[default]
-    Nothing,
-    /// It comes.
-    Media,
-    /// The device captures nothing.
-    NoSignal,
-    /// It has stayed away for longer than its pace explains; the text says what, and for how long. Final.
-    Stalled(String),
-}
+use worker_group::ItemSource;
 
 /// One way of getting media. A closed set: what they share is [`Source::run`].
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! A program as a source: what it writes to its standard output is the media.
 
-use super::{program::Program, source::Flow};
+use super::{flow::Flow, program::Program};
 use crate::{
     ipc::Ended,
     media::{Container, Scanner, StallDetector},
@@ -27,7 +27,7 @@ pub struct CommandSource {
 }
 
 impl CommandSource {
-    /// See [`super::source::Source::run`].
+    /// See [`super::Source::run`].
     pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         fail::fail_point!("command");
         let (running, mut stdout) = match self.program.start() {

@@ -1,6 +1,6 @@
 //! A worker process as the server sees it: two sockets, a pid, and an end that is always bounded.
 
-use super::stderr;
+use super::stderr_log;
 use crate::{
     ipc::{self, FrameKind, FromWorker, ToWorker, control, frame},
     sys::{guard::own_file, leftovers},
@@ -68,7 +68,12 @@ impl Worker {
         drop(command);
         let pid = child.id().unwrap_or_default();
         if let Some(output) = child.stderr.take() {
-            tokio::spawn(stderr::keep(format!("worker {pid}").into(), output, stderr::Ear::default(), None));
+            tokio::spawn(stderr_log::keep(
+                format!("worker {pid}").into(),
+                output,
+                stderr_log::StderrReader::default(),
+                None,
+            ));
         }
         let (events_in, events) = mpsc::channel(MESSAGES);
         let (control_in, control_out) = mpsc::channel(MESSAGES);

@@ -18,7 +18,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-/// Picture requests that may be under way in one group.
+/// WorkerStill requests that may be under way in one group.
 const PICTURES: usize = 16;
 /// Room for media from a worker; grows to the largest packet. Of more than 128 KiB the allocator makes a mapping of its own, and the
 /// kernel would clear the pages of each.
@@ -26,29 +26,29 @@ const READ_SIZE: usize = 120 << 10;
 
 /// A still picture as a worker made it.
 #[derive(Debug)]
-pub(super) struct Picture {
+pub struct WorkerStill {
     /// The encoded picture.
-    pub(super) bytes: Bytes,
+    pub bytes: Bytes,
     /// When it was captured, on the machine's monotonic clock, as far as the worker knows.
-    pub(super) captured: Option<Duration>,
+    pub captured: Option<Duration>,
 }
 
 /// Who waits for a picture.
-pub(super) type PictureReply = oneshot::Sender<Result<Picture, PictureFault>>;
+pub(super) type StillReply = oneshot::Sender<Result<WorkerStill, PictureFault>>;
 
 /// The pictures that a worker has been asked for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pictures(Arc<Mutex<Waiting>>);
+pub(super) struct PendingStills(Arc<Mutex<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     next: u32,
-    replies: HashMap<u32, PictureReply>,
+    replies: HashMap<u32, StillReply>,
 }
 
-impl Pictures {
+impl PendingStills {
     /// The number of a new request; answers at once, with `None`, when there are too many.
-    pub(super) fn ask(&self, reply: PictureReply) -> Option<u32> {
+    pub(super) fn ask(&self, reply: StillReply) -> Option<u32> {
         let mut waiting = self.waiting();
         waiting.replies.retain(|_, reply| !reply.is_closed());
         if waiting.replies.len() >= PICTURES {
@@ -62,7 +62,7 @@ impl Pictures {
     }
 
     /// Answers a request, if it still waits.
-    pub(super) fn answer(&self, id: u32, answer: Result<Picture, PictureFault>) {
+    pub(super) fn answer(&self, id: u32, answer: Result<WorkerStill, PictureFault>) {
         let reply = self.waiting().replies.remove(&id);
         if let Some(reply) = reply {
             let _ = reply.send(answer);
@@ -109,10 +109,10 @@ pub(super) async fn send_feed(feed: u32, from: FanOut, to: MediaSender) {
 }
 
 /// Takes a worker's media to the writers and the waiting pictures until the socket closes.
-pub(super) async fn pump(
+pub(super) async fn read_media(
     mut media: OwnedReadHalf,
     streams: watch::Receiver<BTreeMap<u32, SharedWriter>>,
-    pictures: Pictures,
+    pictures: PendingStills,
 ) {
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     loop {
@@ -134,7 +134,7 @@ pub(super) async fn pump(
                     }
                     FrameKind::Picture => {
                         let bytes = frame.payload.finish(Kind::Delta).payload();
-                        pictures.answer(frame.channel, Ok(Picture { bytes, captured: frame.captured }));
+                        pictures.answer(frame.channel, Ok(WorkerStill { bytes, captured: frame.captured }));
                     }
                     FrameKind::FeedBytes | FrameKind::PictureBytes => {}
                 }

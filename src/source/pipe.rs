@@ -1,6 +1,6 @@
 //! A named pipe as a source. Its writers come and go; nobody waits for them but this.
 
-use super::{command::copy_scanned, source::Flow};
+use super::{command::copy_scanned, flow::Flow};
 use crate::{ipc::Ended, media::Scanner, stream::SharedWriter};
 use std::path::PathBuf;
 use tokio::{net::unix::pipe, sync::watch};
@@ -16,7 +16,7 @@ pub struct PipeSource {
 }
 
 impl PipeSource {
-    /// See [`super::source::Source::run`]. Ends when the writer leaves.
+    /// See [`super::Source::run`]. Ends when the writer leaves.
     pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         // Without a writer a read would find the end at once; readiness comes only with one.
         let mut pipe = match pipe::OpenOptions::new().open_receiver(&self.path) {

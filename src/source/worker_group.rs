@@ -2,11 +2,11 @@
 //! dies or hangs, and ends it when nothing runs any more.
 
 use super::{
+    flow::Flow,
     pool::Pool,
-    source::Flow,
     status::Status,
-    transfer::{Picture, PictureReply, Pictures, pump, send_feed},
     worker::Worker,
+    worker_media::{PendingStills, StillReply, WorkerStill, read_media, send_feed},
 };
 use crate::{
     ipc::{
@@ -43,7 +43,7 @@ const REQUESTS: usize = 256;
 
 /// What a group is made of.
 #[derive(Debug)]
-pub struct Setup {
+pub struct GroupConfig {
     /// For the log.
     pub name: String,
     /// What its worker runs.
@@ -60,13 +60,13 @@ pub struct Setup {
 
 /// Handle to a group.
 #[derive(Debug, Clone)]
-pub struct Group(mpsc::Sender<Request>);
+pub struct WorkerGroup(mpsc::Sender<Request>);
 
 /// One feed or stream of a group, as a source.
 #[derive(Debug, Clone)]
 pub struct ItemSource {
     /// Whose it is.
-    pub group: Group,
+    pub group: WorkerGroup,
     /// Which one.
     pub item: Item,
     /// Where its packets go, if it is a stream.
@@ -74,17 +74,17 @@ pub struct ItemSource {
 }
 
 enum Request {
-    Change(Setup),
+    Change(GroupConfig),
     Run { item: Item, flow: watch::Sender<Flow>, ended: oneshot::Sender<Ended> },
     Stop(Item),
     ForceKeyframe(u32),
     Caption { feed: u32, text: String },
-    Picture { of: PictureOf, rendition: Rendition, not_before: Option<Duration>, reply: PictureReply },
+    Still { of: StillSource, rendition: Rendition, not_before: Option<Duration>, reply: StillReply },
 }
 
 /// What a picture is made from.
 #[derive(Debug)]
-pub enum PictureOf {
+pub enum StillSource {
     /// The current frame of this stream of the plan.
     Stream(u32),
     /// The last frame in these bytes, which begin with a header and a join point.
@@ -92,7 +92,7 @@ pub enum PictureOf {
 }
 
 impl ItemSource {
-    /// See [`super::source::Source::run`].
+    /// See [`super::Source::run`].
     pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         fail::fail_point!("item");
         let (ended_tell, mut ended) = oneshot::channel();
@@ -108,7 +108,7 @@ impl ItemSource {
         ended.await.unwrap_or_else(|_| gone())
     }
 
-    /// See [`super::source::Source::clear`].
+    /// See [`super::Source::clear`].
     pub fn clear(&self) {
         if let Some(writer) = &self.writer {
             writer.lock().clear();
@@ -116,11 +116,15 @@ impl ItemSource {
     }
 }
 
-impl Group {
+impl WorkerGroup {
     /// The group's handle, and the task to run until `stop`.
-    pub fn new(setup: Setup, pool: Pool, stop: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(
+        setup: GroupConfig,
+        pool: Pool,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (requests, inbox) = mpsc::channel(REQUESTS);
-        let task = Task {
+        let task = WorkerGroupTask {
             name: setup.name,
             plan: setup.plan,
             feeds: setup.feeds,
@@ -135,7 +139,7 @@ impl Group {
             pool,
             stop,
             running: HashMap::new(),
-            pictures: Pictures::default(),
+            pictures: PendingStills::default(),
             last_picture: None,
             link: None,
         };
@@ -143,7 +147,7 @@ impl Group {
     }
 
     /// Goes on with this setup. What is in it as before is not disturbed; what is not must have been stopped.
-    pub async fn change(&self, setup: Setup) {
+    pub async fn change(&self, setup: GroupConfig) {
         // A group that is ending needs no setup.
         let _ = self.0.send(Request::Change(setup)).await;
     }
@@ -158,15 +162,15 @@ impl Group {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) async fn picture(
+    pub async fn still(
         &self,
-        of: PictureOf,
+        of: StillSource,
         rendition: Rendition,
         not_before: Option<Duration>,
-    ) -> Result<Picture, PictureFault> {
+    ) -> Result<WorkerStill, PictureFault> {
         let (reply, answer) = oneshot::channel();
         let gone = || PictureFault::Failed("the worker ended".to_owned());
-        self.0.send(Request::Picture { of, rendition, not_before, reply }).await.map_err(|_| gone())?;
+        self.0.send(Request::Still { of, rendition, not_before, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -198,7 +202,7 @@ impl Link {
     }
 }
 
-struct Task {
+struct WorkerGroupTask {
     name: String,
     plan: Plan,
     feeds: BTreeMap<u32, FanOut>,
@@ -217,12 +221,12 @@ struct Task {
     pool: Pool,
     stop: CancellationToken,
     running: HashMap<Item, Running>,
-    pictures: Pictures,
+    pictures: PendingStills,
     last_picture: Option<Instant>,
     link: Option<Link>,
 }
 
-impl Task {
+impl WorkerGroupTask {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         self.watch_wishes();
         let mut check = interval(ipc::BEAT);
@@ -274,7 +278,7 @@ impl Task {
                 let pid = self.link.as_ref().map(|link| link.worker.pid());
                 tracing::debug!(name = self.item_name(item), group = self.name, pid, "runs in a worker");
                 if let Some(status) = self.statuses.get(&item) {
-                    status.runs_in(pid);
+                    status.set_pid(pid);
                 }
                 self.send(ToWorker::Start { item });
                 if let (Item::Feed(_), Some(link)) = (item, &mut self.link) {
@@ -302,7 +306,7 @@ impl Task {
                 self.send(ToWorker::Caption { feed, text: text.clone() });
                 self.captions.insert(feed, text);
             }
-            Request::Picture { of, rendition, not_before, reply } => {
+            Request::Still { of, rendition, not_before, reply } => {
                 if let Some((id, stream)) = self.picture(of, reply).await {
                     self.send(ToWorker::Picture(PictureRequest { id, stream, rendition, not_before }));
                 }
@@ -310,8 +314,8 @@ impl Task {
         }
     }
 
-    fn change(&mut self, setup: Setup) {
-        let Setup { name, plan, feeds, streams, statuses, memory_max } = setup;
+    fn change(&mut self, setup: GroupConfig) {
+        let GroupConfig { name, plan, feeds, streams, statuses, memory_max } = setup;
         self.name = name;
         self.memory_max = memory_max;
         if plan != self.plan {
@@ -358,8 +362,8 @@ impl Task {
         let Some(media) = worker.take_media() else {
             return Err(std::io::Error::other("the worker has no media socket"));
         };
-        let pump = pump(media, self.streams.subscribe(), self.pictures.clone());
-        let media = AbortOnDropHandle::new(tokio::spawn(pump));
+        let read_media = read_media(media, self.streams.subscribe(), self.pictures.clone());
+        let media = AbortOnDropHandle::new(tokio::spawn(read_media));
         self.link = Some(Link { worker, last_beat: Instant::now(), starts: 0, _media: media, feeding: HashMap::new() });
         Ok(())
     }
@@ -432,7 +436,7 @@ impl Task {
                     tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
                 }
                 if let Some(status) = self.statuses.get(&item) {
-                    status.has(tracks);
+                    status.set_tracks(tracks);
                 }
             }
             FromWorker::PictureFailed { id, fault } => self.pictures.answer(id, Err(fault)),
@@ -441,7 +445,7 @@ impl Task {
                 if let Some(status) = item.and_then(|item| self.statuses.get(&item))
                     && level != LogLevel::Debug
                 {
-                    status.says(&text);
+                    status.add_line(&text);
                 }
                 match level {
                     LogLevel::Error => tracing::error!(name, "{text}"),
@@ -490,7 +494,7 @@ impl Task {
     }
 
     /// Enters a request for a picture; its number, and the stream of the plan that it is of, if it is of one.
-    async fn picture(&mut self, of: PictureOf, reply: PictureReply) -> Option<(u32, Option<u32>)> {
+    async fn picture(&mut self, of: StillSource, reply: StillReply) -> Option<(u32, Option<u32>)> {
         if let Err(error) = self.ensure_worker().await {
             let _ = reply.send(Err(PictureFault::Failed(format!("no worker: {error}"))));
             return None;
@@ -498,8 +502,8 @@ impl Task {
         self.last_picture = Some(Instant::now());
         let id = self.pictures.ask(reply)?;
         let stream = match of {
-            PictureOf::Stream(stream) => Some(stream),
-            PictureOf::Bytes(pieces) => {
+            StillSource::Stream(stream) => Some(stream),
+            StillSource::Bytes(pieces) => {
                 if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
                     let bytes = Bytes::from(pieces.concat());
                     tokio::spawn(async move { sender.send(FrameKind::PictureBytes, id, false, bytes).await });

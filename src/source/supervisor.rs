@@ -1,9 +1,10 @@
-//! The task that keeps one feed or stream as its [`Machine`] wants it.
+//! The task that keeps one feed or stream as its [`Lifecycle`] wants it.
 
 use super::{
+    Source,
     demand::{Demand, Lease},
-    machine::{Action, End, Input, Machine, Policy, State},
-    source::{Flow, Source},
+    flow::Flow,
+    lifecycle::{Action, End, Input, Lifecycle, Policy, State},
     status::Status,
 };
 use crate::{
@@ -65,7 +66,7 @@ struct Run {
 impl Supervisor {
     /// Runs until `shutdown`, then ends the source.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut machine = Machine::new(self.terms.borrow_and_update().policy);
+        let mut lifecycle = Lifecycle::new(self.terms.borrow_and_update().policy);
         let mut demand = self.demand.watch();
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
@@ -80,9 +81,9 @@ impl Supervisor {
         }
         let mut input = Input::Wanted(wanted);
         loop {
-            let before = machine.state();
-            let action = machine.handle(Instant::now(), input);
-            self.hold(machine.state(), &mut leases);
+            let before = lifecycle.state();
+            let action = lifecycle.handle(Instant::now(), input);
+            self.hold(lifecycle.state(), &mut leases);
             match action {
                 Some(Action::Start) => run = Some(self.start()),
                 Some(Action::Stop) => {
@@ -92,7 +93,7 @@ impl Supervisor {
                 }
                 None => {}
             }
-            self.tell(before, machine.state());
+            self.tell(before, lifecycle.state());
             if input == Input::FirstMedia
                 && let Some(failures) = repeats.recovered()
             {
@@ -126,19 +127,19 @@ impl Supervisor {
                 },
                 Ok(()) = self.terms.changed() => {
                     let terms = self.terms.borrow_and_update();
-                    if machine.state() == State::Dead {
+                    if lifecycle.state() == State::Dead {
                         terms.ends_with_it.iter().for_each(FanOut::close);
                     }
                     Input::Policy(terms.policy)
                 }
-                () = appears(device.as_deref()), if machine.state() == State::WaitingDevice => Input::DeviceThere,
+                () = appears(device.as_deref()), if lifecycle.state() == State::WaitingDevice => Input::DeviceThere,
                 _ = round.tick() => {
                     self.pulse.beat();
                     fail::fail_point!("supervisor");
                     clock.look(&self.name, self.source.clock_jumps());
                     Input::Tick
                 }
-                () = sleep_until(machine.deadline()) => Input::Tick,
+                () = sleep_until(lifecycle.deadline()) => Input::Tick,
             };
         }
         // From here on time is limited by other means.
@@ -149,7 +150,7 @@ impl Supervisor {
             self.status.ended(None, SystemTime::now());
         }
         // What comes after it, in another configuration, begins there.
-        self.status.is_now(State::Idle, SystemTime::now());
+        self.status.set_state(State::Idle, SystemTime::now());
     }
 
     fn start(&self) -> Run {
@@ -192,7 +193,7 @@ impl Supervisor {
         if now == State::Idle && before == State::Stopping {
             tracing::info!(name = %self.name, "stopped: nobody wants it");
         }
-        self.status.is_now(now, SystemTime::now());
+        self.status.set_state(now, SystemTime::now());
     }
 
     fn report(&self, reason: &str, repeats: &mut Repeats) {
@@ -253,7 +254,7 @@ async fn next_event(run: &mut Option<Run>) -> Event {
     Event::Ended(flatten((&mut run.task).await))
 }
 
-/// What an end means to the machine, and why it came unless it was wanted.
+/// What an end means to the lifecycle, and why it came unless it was wanted.
 fn describe(ended: &Ended) -> (End, Option<String>) {
     match ended {
         Ended::Stopped => (End::Clean, None),

@@ -1,16 +1,16 @@
 //! What viewers see of a stream while nothing comes from its feeds: a worker of its own makes the same stream of a card
 //! with a text, or of a picture, until there is media again.
 
-use super::{
-    demand::Demand,
-    group::{Group, ItemSource, Setup},
-    pool::Pool,
-    source::Flow,
-    status::{Record, Status},
-};
 use crate::{
     config::{FeedName, Placeholder},
     ipc::{self, Ended, FeedPlan, FeedSource, Item, Plan, StreamPlan, Track, TrackKind},
+    source::{
+        demand::Demand,
+        flow::Flow,
+        pool::Pool,
+        status::{Record, Status},
+        worker_group::{GroupConfig, ItemSource, WorkerGroup},
+    },
     stream::SharedWriter,
     sys::Shutdown,
     telemetry::{Repeats, Report},
@@ -43,7 +43,7 @@ const ONLY: u32 = 0;
 
 /// What a placeholder stands in for, as the configuration has it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spec {
+pub struct PlaceholderSpec {
     /// What it shows.
     pub shows: Placeholder,
     /// The stream, as its own worker makes it.
@@ -58,9 +58,9 @@ pub struct Spec {
 
 /// The placeholder of one stream.
 #[derive(Debug)]
-pub struct Stand {
+pub struct PlaceholderTask {
     /// What it stands in for.
-    pub spec: Spec,
+    pub spec: PlaceholderSpec,
     /// The stream's writer.
     pub writer: SharedWriter,
     /// Who wants the stream.
@@ -75,7 +75,7 @@ pub struct Stand {
     pub shutdown: Shutdown,
 }
 
-impl Stand {
+impl PlaceholderTask {
     /// Runs until `stop`. Not cancel-safe: viewers may be left with a frozen picture.
     pub async fn run(self, stop: CancellationToken) {
         let mut demand = self.demand.watch();
@@ -116,12 +116,12 @@ impl Stand {
     async fn show(&self, wanted: Instant, stop: &CancellationToken) -> Option<String> {
         let name = &self.spec.stream.name;
         let stop = stop.child_token();
-        let (group, task) = Group::new(self.setup(), self.pool.clone(), stop.clone());
+        let (group, task) = WorkerGroup::new(self.group_config(), self.pool.clone(), stop.clone());
         self.shutdown.spawn(format!("placeholder of {name}"), task);
         let mut said = self.caption();
         tracing::info!(name = format!("stream {name}"), reason = said.replace('\n', ": "), "shows its placeholder");
         group.caption(ONLY, said.clone()).await;
-        self.status.shows_placeholder(true);
+        self.status.set_placeholder(true);
         let run = |item, writer| {
             let source = ItemSource { group: group.clone(), item, writer };
             source.run(stop.clone(), watch::Sender::new(Flow::Nothing))
@@ -149,7 +149,7 @@ impl Stand {
                 }
             }
         };
-        self.status.shows_placeholder(false);
+        self.status.set_placeholder(false);
         // Whatever ends it when all ends is no fault.
         let ended = ended.filter(|_| !stop.is_cancelled());
         stop.cancel();
@@ -160,13 +160,13 @@ impl Stand {
         ended
     }
 
-    fn setup(&self) -> Setup {
-        let Spec { shows, stream, epoch, memory_max, .. } = &self.spec;
+    fn group_config(&self) -> GroupConfig {
+        let PlaceholderSpec { shows, stream, epoch, memory_max, .. } = &self.spec;
         let tracks: Vec<Track> = self.feeds.iter().flat_map(|feed| feed.read().last_tracks).collect();
         let source = FeedSource::Launch(launch(shows, &stream.encoding, &tracks));
         let feed = FeedPlan { name: format!("placeholder of {}", stream.name), source };
         let stream = StreamPlan { feeds: vec![ONLY], ..stream.clone() };
-        Setup {
+        GroupConfig {
             name: feed.name.clone(),
             plan: Plan {
                 epoch: *epoch,
@@ -223,7 +223,7 @@ fn caption<'a>(shows: &Placeholder, feeds: impl Iterator<Item = (&'a str, Record
     for (name, record) in feeds {
         let state = if record.state.has_media() { "no picture" } else { record.state.word() };
         let _ = write!(lines, "{name}\n{state}\n");
-        if let Some((reason, _)) = record.last_death.filter(|_| !record.state.has_media()) {
+        if let Some((reason, _)) = record.last_failure.filter(|_| !record.state.has_media()) {
             let short: String = reason.chars().take(REASON).collect();
             let _ = writeln!(lines, "{short}");
         }
@@ -280,7 +280,7 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::machine::State;
+    use crate::source::lifecycle::State;
     use std::time::SystemTime;
 
     const MILLI: Duration = Duration::from_millis(1);
@@ -296,9 +296,9 @@ mod tests {
     #[test]
     fn a_card_says_which_feed_and_why() {
         let (well, ill) = (Status::default(), Status::default());
-        well.is_now(State::Running { since: Instant::now() }, SystemTime::now());
+        well.set_state(State::Running { since: Instant::now() }, SystemTime::now());
         well.ended(Some("of long ago"), SystemTime::now());
-        ill.is_now(State::WaitingDevice, SystemTime::now());
+        ill.set_state(State::WaitingDevice, SystemTime::now());
         ill.ended(Some(&format!("/dev/video0 is not there: {}", "x".repeat(400))), SystemTime::now());
         let feeds = || [("mic", well.read()), ("cam", ill.read())].into_iter();
         let said = caption(&Placeholder::Reason, feeds());

@@ -27,7 +27,7 @@ const LINE_LENGTH: u64 = 1024;
 const FILE_SIZE: u64 = 5 << 20;
 
 /// Most bytes of what was said last that are kept for who asks.
-const LAST_WORDS: usize = 8 << 10;
+const TAIL_SIZE: usize = 8 << 10;
 
 /// Lines that are remembered to know a repetition.
 const REMEMBERED: usize = 64;
@@ -36,13 +36,13 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// What one program says, over all its runs: a repetition is not said again, but counted.
 #[derive(Debug, Clone, Default)]
-pub struct Voice(Arc<Mutex<Memory>>);
+pub struct StderrLog(Arc<Mutex<Memory>>);
 
 /// Who hears what a program says.
 #[derive(Debug, Default)]
-pub struct Ear {
+pub struct StderrReader {
     /// Knows what it said before.
-    pub voice: Voice,
+    pub voice: StderrLog,
     /// Is told each line.
     pub status: Status,
 }
@@ -99,13 +99,13 @@ fn without_numbers(line: &str) -> String {
 
 /// The end of what a program said: lines that said something.
 #[derive(Debug, Default)]
-pub struct LastWords(String);
+pub struct StderrTail(String);
 
-impl LastWords {
+impl StderrTail {
     fn add(&mut self, line: &str) {
         self.0.push_str(line);
         self.0.push('\n');
-        while self.0.len() > LAST_WORDS {
+        while self.0.len() > TAIL_SIZE {
             let end = self.0.find('\n').map_or(self.0.len(), |end| end + 1);
             self.0.drain(..end);
         }
@@ -123,10 +123,15 @@ impl LastWords {
 }
 
 /// Logs the lines of `output` under `name` until it ends, and returns the last of them.
-pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, ear: Ear, file: Option<PathBuf>) -> LastWords {
+pub async fn keep(
+    name: Arc<str>,
+    output: impl AsyncRead + Unpin,
+    ear: StderrReader,
+    file: Option<PathBuf>,
+) -> StderrTail {
     let mut output = BufReader::with_capacity(PIPE, output);
     let mut file = KeptFile::open(file).await;
-    let (mut line, mut last) = (Vec::new(), LastWords::default());
+    let (mut line, mut last) = (Vec::new(), StderrTail::default());
     let (mut slice, mut lines) = (Instant::now(), 0);
     loop {
         if slice.elapsed() >= SLICE {
@@ -141,7 +146,7 @@ pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, ear: Ear, file
             let (lines, _) = flood.split_at(length);
             file.write(lines).await;
             // What is in front of them would be forgotten at once.
-            let (_, lines) = lines.split_at(lines.len().saturating_sub(LAST_WORDS));
+            let (_, lines) = lines.split_at(lines.len().saturating_sub(TAIL_SIZE));
             lines.split(|byte| *byte == b'\n').filter_map(said).for_each(|text| last.add(&text));
             output.consume(length);
             continue;
@@ -155,7 +160,7 @@ pub async fn keep(name: Arc<str>, output: impl AsyncRead + Unpin, ear: Ear, file
         file.write(&line).await;
         let Some(text) = said(&line) else { continue };
         last.add(&text);
-        ear.status.says(&text);
+        ear.status.add_line(&text);
         let heard = ear.voice.0.lock().unwrap_or_else(PoisonError::into_inner).hear(&text, Instant::now());
         match heard {
             Hearing::Say => tracing::info!(name = %name, "says: {text}"),
@@ -236,9 +241,9 @@ mod tests {
         let path = folder.path().join("cam.log");
         let text = "x".repeat(999) + "\n";
         let flood = text.repeat(usize::try_from(FILE_SIZE / 1000 * 3).unwrap()) + "the end\r\n\n";
-        let last = keep("feed cam".into(), flood.as_bytes(), Ear::default(), Some(path.clone())).await;
+        let last = keep("feed cam".into(), flood.as_bytes(), StderrReader::default(), Some(path.clone())).await;
         assert_eq!(last.line(), Some("the end"));
-        assert!(last.text().ends_with("x\nthe end\n") && last.text().len() <= LAST_WORDS);
+        assert!(last.text().ends_with("x\nthe end\n") && last.text().len() <= TAIL_SIZE);
         for file in [path.clone(), folder.path().join("cam.log.1")] {
             let size = std::fs::metadata(file).unwrap().len();
             assert!(size > 0 && size <= FILE_SIZE + PIPE as u64, "{size}");

@@ -1,4 +1,4 @@
-//! What is to happen with a feed or stream: the pure state machine behind every supervisor.
+//! What is to happen with a feed or stream: the pure state lifecycle behind every supervisor.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two attempts while failures are few: with the start of a worker, viewers have a picture again
 /// within a second.
-const LAST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// Failures in a row that are answered that quickly.
-const QUICK: u32 = 24;
+const QUICK_RETRIES: u32 = 24;
 /// Time that pays for the answer to one further failure: with the quick ones, no more than 60 in ten minutes.
-const EACH: Duration = Duration::from_secs(17);
+const RETRY_COST: Duration = Duration::from_secs(17);
 /// Who has run this long is well: the next death is a first one.
 const HEALTHY: Duration = Duration::from_secs(5);
 
@@ -22,7 +22,7 @@ pub struct Policy {
     /// Runs this long after the last one who wanted it.
     pub linger: Duration,
     /// Is started again when it dies.
-    pub resurrect: bool,
+    pub restart: bool,
 }
 
 /// Where a source is in its life.
@@ -135,20 +135,20 @@ pub enum Action {
 
 /// The life of one source.
 #[derive(Debug)]
-pub struct Machine {
+pub struct Lifecycle {
     policy: Policy,
     state: State,
     wanted: bool,
     /// Deaths since it was last well.
-    deaths: u32,
-    /// Answers to failures are paid for until then.
-    paid: Option<Instant>,
+    failures: u32,
+    /// Answers to failures are retry_budget for until then.
+    retry_budget: Option<Instant>,
 }
 
-impl Machine {
+impl Lifecycle {
     /// An idle source.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, state: State::Idle, wanted: false, deaths: 0, paid: None }
+        Self { policy, state: State::Idle, wanted: false, failures: 0, retry_budget: None }
     }
 
     /// Where it is.
@@ -180,7 +180,7 @@ impl Machine {
         let (state, action) = match (self.state, input) {
             (State::Idle, _) if wanted => (State::Starting, Some(Action::Start)),
             (State::Dead, _) if !wanted => (State::Idle, None),
-            (State::Dead, _) if self.policy.resurrect => (State::Starting, Some(Action::Start)),
+            (State::Dead, _) if self.policy.restart => (State::Starting, Some(Action::Start)),
             (State::Backoff { .. }, _) if !wanted => (State::Idle, None),
             (State::Backoff { until }, _) if now >= until => (State::Starting, Some(Action::Start)),
 
@@ -188,20 +188,20 @@ impl Machine {
             (State::WaitingDevice, Input::DeviceThere) => (State::Starting, Some(Action::Start)),
 
             (State::Stopping, Input::Ended(_)) => {
-                self.deaths = 0;
+                self.failures = 0;
                 if wanted { (State::Starting, Some(Action::Start)) } else { (State::Idle, None) }
             }
-            (State::Starting | State::Lingering { .. }, Input::Ended(how)) => self.died(now, wanted, None, how),
+            (State::Starting | State::Lingering { .. }, Input::Ended(how)) => self.failed(now, wanted, None, how),
             (State::Running { since }, Input::Ended(how)) => {
-                self.died(now, wanted, Some(now.saturating_duration_since(since)), how)
+                self.failed(now, wanted, Some(now.saturating_duration_since(since)), how)
             }
             (State::NoSignal { since }, Input::Ended(how)) => {
-                self.died(now, wanted, since.map(|since| now.saturating_duration_since(since)), how)
+                self.failed(now, wanted, since.map(|since| now.saturating_duration_since(since)), how)
             }
             // It ended as it was told to, but not because all was well.
             (State::Stalled { ran }, Input::Ended(how)) => {
                 let how = if how == End::NoDevice { how } else { End::Failed };
-                self.died(now, wanted, Some(ran), how)
+                self.failed(now, wanted, Some(ran), how)
             }
 
             (State::Running { since } | State::NoSignal { since: Some(since) }, Input::Stalled) => {
@@ -241,37 +241,37 @@ impl Machine {
     }
 
     /// `ran`: how long it delivered, if it did.
-    fn died(&mut self, now: Instant, wanted: bool, ran: Option<Duration>, how: End) -> (State, Option<Action>) {
+    fn failed(&mut self, now: Instant, wanted: bool, ran: Option<Duration>, how: End) -> (State, Option<Action>) {
         let was_well = ran.is_some_and(|ran| ran >= HEALTHY);
-        self.deaths = if was_well { 1 } else { self.deaths.saturating_add(1) };
+        self.failures = if was_well { 1 } else { self.failures.saturating_add(1) };
         if !wanted {
             return (State::Idle, None);
         }
-        if !self.policy.resurrect {
+        if !self.policy.restart {
             return (State::Dead, None);
         }
         let due = match how {
             End::NoDevice => return (State::WaitingDevice, None),
             // Media that comes in pieces, one after the other, is no fault.
             End::Clean if ran.is_some() => now,
-            End::Clean | End::Failed => self.pay(now),
+            End::Clean | End::Failed => self.spend_retry(now),
         };
-        let due = due.max(now + pause(self.deaths));
+        let due = due.max(now + pause(self.failures));
         if due > now { (State::Backoff { until: due }, None) } else { (State::Starting, Some(Action::Start)) }
     }
 
     /// When a failure at `now` may be answered: at once, unless too many were of late.
-    fn pay(&mut self, now: Instant) -> Instant {
-        let paid = self.paid.map_or(now, |paid| paid.max(now)) + EACH;
-        self.paid = Some(paid);
-        paid.checked_sub(QUICK * EACH).map_or(now, |due| due.max(now))
+    fn spend_retry(&mut self, now: Instant) -> Instant {
+        let retry_budget = self.retry_budget.map_or(now, |retry_budget| retry_budget.max(now)) + RETRY_COST;
+        self.retry_budget = Some(retry_budget);
+        retry_budget.checked_sub(QUICK_RETRIES * RETRY_COST).map_or(now, |due| due.max(now))
     }
 }
 
-/// How long to wait after this many deaths in a row.
-fn pause(deaths: u32) -> Duration {
-    match deaths.checked_sub(2) {
-        Some(doublings) => LAST_PAUSE.min(FIRST_PAUSE * (1 << doublings.min(8))),
+/// How long to wait after this many failures in a row.
+fn pause(failures: u32) -> Duration {
+    match failures.checked_sub(2) {
+        Some(doublings) => MAX_PAUSE.min(FIRST_PAUSE * (1 << doublings.min(8))),
         None => Duration::ZERO,
     }
 }
@@ -281,18 +281,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ON_DEMAND: Policy = Policy { continuous: false, linger: Duration::ZERO, resurrect: true };
+    const ON_DEMAND: Policy = Policy { continuous: false, linger: Duration::ZERO, restart: true };
     const SECOND: Duration = Duration::from_secs(1);
 
     fn run(policy: Policy, inputs: &[(u64, Input)]) -> (State, Vec<(u64, Action)>) {
         let start = Instant::now();
-        let mut machine = Machine::new(policy);
+        let mut lifecycle = Lifecycle::new(policy);
         let mut actions = Vec::new();
         for &(millis, input) in inputs {
-            let action = machine.handle(start + Duration::from_millis(millis), input);
+            let action = lifecycle.handle(start + Duration::from_millis(millis), input);
             actions.extend(action.map(|action| (millis, action)));
         }
-        (machine.state(), actions)
+        (lifecycle.state(), actions)
     }
 
     #[test]
@@ -336,52 +336,52 @@ mod tests {
         assert_eq!(actions, [(0, Action::Start)]);
     }
 
-    /// A machine that is wanted and has been told to start, and for each end: after how many milliseconds it starts anew.
-    fn pauses(machine: &mut Machine, mut now: Instant, ends: &[(u64, bool, End)]) -> Vec<u128> {
+    /// A lifecycle that is wanted and has been told to start, and for each end: after how many milliseconds it starts anew.
+    fn pauses(lifecycle: &mut Lifecycle, mut now: Instant, ends: &[(u64, bool, End)]) -> Vec<u128> {
         ends.iter()
             .map(|&(millis, media, end)| {
                 if media {
-                    machine.handle(now, Input::FirstMedia);
+                    lifecycle.handle(now, Input::FirstMedia);
                 }
                 now += Duration::from_millis(millis);
-                if machine.handle(now, Input::Ended(end)) == Some(Action::Start) {
+                if lifecycle.handle(now, Input::Ended(end)) == Some(Action::Start) {
                     return 0;
                 }
-                let until = machine.deadline().unwrap();
+                let until = lifecycle.deadline().unwrap();
                 let pause = (until - now).as_millis();
                 now = until;
-                assert_eq!(machine.handle(now, Input::Tick), Some(Action::Start));
+                assert_eq!(lifecycle.handle(now, Input::Tick), Some(Action::Start));
                 pause
             })
             .collect()
     }
 
-    fn started() -> (Machine, Instant) {
-        let (mut machine, now) = (Machine::new(ON_DEMAND), Instant::now());
-        assert_eq!(machine.handle(now, Input::Wanted(true)), Some(Action::Start));
-        (machine, now)
+    fn started() -> (Lifecycle, Instant) {
+        let (mut lifecycle, now) = (Lifecycle::new(ON_DEMAND), Instant::now());
+        assert_eq!(lifecycle.handle(now, Input::Wanted(true)), Some(Action::Start));
+        (lifecycle, now)
     }
 
     #[test]
     fn first_death_is_answered_at_once_and_further_ones_after_short_pauses() {
-        let (mut machine, now) = started();
-        let took = pauses(&mut machine, now, &[(0, false, End::Failed); 24]);
+        let (mut lifecycle, now) = started();
+        let took = pauses(&mut lifecycle, now, &[(0, false, End::Failed); 24]);
         assert_eq!(took[..6], [0, 100, 200, 400, 500, 500]);
         assert_eq!(took[23], 500);
-        let (mut machine, now) = started();
+        let (mut lifecycle, now) = started();
         let well = HEALTHY.as_millis().try_into().unwrap();
         let took =
-            pauses(&mut machine, now, &[(9, true, End::Failed), (9, true, End::Failed), (well, true, End::Failed)]);
+            pauses(&mut lifecycle, now, &[(9, true, End::Failed), (9, true, End::Failed), (well, true, End::Failed)]);
         assert_eq!(took, [0, 100, 0], "well for a while: at once again");
     }
 
     #[test]
     fn a_source_that_flaps_is_started_sixty_times_in_ten_minutes_at_most() {
         for (up, media) in [(0, false), (1000, true), (5000, true), (6000, true), (9000, true)] {
-            let (mut machine, now) = started();
+            let (mut lifecycle, now) = started();
             let mut starts: Vec<u128> = Vec::new();
             let mut time = 0;
-            for pause in pauses(&mut machine, now, &[(up, media, End::Failed); 500]) {
+            for pause in pauses(&mut lifecycle, now, &[(up, media, End::Failed); 500]) {
                 time += u128::from(up) + pause;
                 starts.push(time);
             }
@@ -394,11 +394,11 @@ mod tests {
 
     #[test]
     fn media_in_pieces_is_no_fault() {
-        let (mut machine, now) = started();
-        let took = pauses(&mut machine, now, &[(3000, true, End::Clean); 1000]);
+        let (mut lifecycle, now) = started();
+        let took = pauses(&mut lifecycle, now, &[(3000, true, End::Clean); 1000]);
         assert!(took.iter().all(|pause| *pause <= 500), "{took:?}");
-        let (mut machine, now) = started();
-        let took = pauses(&mut machine, now, &[(0, false, End::Clean); 30]);
+        let (mut lifecycle, now) = started();
+        let took = pauses(&mut lifecycle, now, &[(0, false, End::Clean); 30]);
         assert!(took[29] > 10_000, "an end without media is one");
     }
 
@@ -473,20 +473,20 @@ mod tests {
         for (state, row) in table {
             let wanted = !matches!(state, State::Idle | State::Lingering { .. } | State::Stopping);
             for (input, expected) in INPUTS.into_iter().zip(row.split(' ')) {
-                let mut machine = Machine { policy, state, wanted, deaths: 0, paid: None };
-                let sign = match machine.handle(later, input) {
+                let mut lifecycle = Lifecycle { policy, state, wanted, failures: 0, retry_budget: None };
+                let sign = match lifecycle.handle(later, input) {
                     Some(Action::Start) => "+",
                     Some(Action::Stop) => "-",
                     None => "",
                 };
-                assert_eq!(format!("{sign}{}", machine.state().word()), expected, "{input:?} in {state:?}");
+                assert_eq!(format!("{sign}{}", lifecycle.state().word()), expected, "{input:?} in {state:?}");
             }
         }
     }
 
     #[test]
     fn no_resurrect_stays_dead_until_a_new_demand() {
-        let policy = Policy { resurrect: false, ..ON_DEMAND };
+        let policy = Policy { restart: false, ..ON_DEMAND };
         let death = [
             (0, Input::Wanted(true)),
             (1, Input::FirstMedia),
@@ -518,8 +518,8 @@ mod tests {
         fn never_two_at_once_and_the_wanted_always_return(
             steps in prop::collection::vec((0u64..3000, 0u8..10), 1..200), linger in 0u64..2000, continuous: bool,
         ) {
-            let policy = Policy { continuous, linger: Duration::from_millis(linger), resurrect: true };
-            let mut machine = Machine::new(policy);
+            let policy = Policy { continuous, linger: Duration::from_millis(linger), restart: true };
+            let mut lifecycle = Lifecycle::new(policy);
             let mut now = Instant::now();
             let (mut runs, mut wanted) = (false, false);
             for (millis, what) in steps {
@@ -536,7 +536,7 @@ mod tests {
                     8 if runs => Input::SignalLost,
                     _ => Input::Tick,
                 };
-                match machine.handle(now, input) {
+                match lifecycle.handle(now, input) {
                     Some(Action::Start) => { prop_assert!(!runs); runs = true; }
                     Some(Action::Stop) => prop_assert!(runs && (input == Input::Stalled || !wanted && !continuous)),
                     None => {}
@@ -545,18 +545,18 @@ mod tests {
             // Whatever the history: what is wanted comes to run, what is not comes to rest.
             let want = wanted || continuous;
             for _ in 0..4 {
-                now = machine.deadline().map_or(now, |deadline| deadline.max(now)) + Duration::from_millis(1);
-                let input = match machine.state() {
+                now = lifecycle.deadline().map_or(now, |deadline| deadline.max(now)) + Duration::from_millis(1);
+                let input = match lifecycle.state() {
                     State::Stopping | State::Stalled { .. } => { runs = false; Input::Ended(End::Clean) }
                     State::WaitingDevice => Input::DeviceThere,
                     _ => Input::Tick,
                 };
-                match machine.handle(now, input) {
+                match lifecycle.handle(now, input) {
                     Some(Action::Start) => { prop_assert!(!runs); runs = true; }
                     Some(Action::Stop) | None => {}
                 }
             }
-            prop_assert_eq!(runs, want, "{:?}", machine.state());
+            prop_assert_eq!(runs, want, "{:?}", lifecycle.state());
         }
     }
 }
