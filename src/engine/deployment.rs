@@ -21,7 +21,8 @@ use crate::{
         supervisor::{Supervisor, Terms},
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::{Audience, FanOut, SharedWriter, Writer},
+    media::Container,
+    stream::{Audience, FanOut, SharedWriter, StreamInput, Writer},
     sys::{Shutdown, monotonic, service::Pulses},
 };
 use std::{
@@ -52,11 +53,18 @@ pub struct Deployment {
 /// A unit's packets and the wish for them. It stays when what makes the packets is exchanged, and so do its viewers.
 #[derive(Debug, Clone)]
 struct StreamSlot {
-    fanout: FanOut,
-    writer: SharedWriter,
+    media: SlotMedia,
     demand: Demand,
     status: Status,
-    is_ours: bool,
+}
+
+/// How media of a unit enters, and where its packets are.
+#[derive(Debug, Clone)]
+enum SlotMedia {
+    /// Bytes of a command or pipe, or of a feed that stays in its worker.
+    Bytes { fanout: FanOut, writer: SharedWriter },
+    /// What a worker makes: samples, which the server muxes.
+    Samples(StreamInput),
 }
 
 /// The supervisor of a unit.
@@ -80,11 +88,55 @@ struct RunningPlaceholder {
 }
 
 impl StreamSlot {
-    fn new(unit: &Unit) -> Self {
-        let is_ours = unit.is_ours();
-        let fanout = FanOut::new(is_ours);
-        let writer = SharedWriter::new(Writer::new(fanout.clone(), is_ours));
-        Self { fanout, writer, demand: Demand::default(), status: Status::default(), is_ours }
+    fn new(id: &UnitId, unit: &Unit) -> Self {
+        let media = if unit.is_ours() {
+            SlotMedia::Samples(StreamInput::new(id.name()))
+        } else {
+            let fanout = FanOut::new();
+            SlotMedia::Bytes { writer: SharedWriter::new(Writer::new(fanout.clone(), false)), fanout }
+        };
+        Self { media, demand: Demand::default(), status: Status::default() }
+    }
+
+    fn is_ours(&self) -> bool {
+        matches!(self.media, SlotMedia::Samples(_))
+    }
+
+    /// The packets in a container; bytes are in the one that they are in.
+    fn fanout(&self, container: Container) -> FanOut {
+        match &self.media {
+            SlotMedia::Bytes { fanout, .. } => fanout.clone(),
+            SlotMedia::Samples(input) => input.output(container),
+        }
+    }
+
+    fn fanouts(&self) -> Vec<FanOut> {
+        match &self.media {
+            SlotMedia::Bytes { fanout, .. } => vec![fanout.clone()],
+            SlotMedia::Samples(input) => input.outputs(),
+        }
+    }
+
+    /// Has the outputs that a layout wants, and no others.
+    fn apply(&self, unit: &Unit) {
+        if let SlotMedia::Samples(input) = &self.media {
+            input.keep(&unit.outputs);
+            unit.outputs.iter().for_each(|container| drop(input.output(*container)));
+        }
+    }
+
+    fn writer(&self) -> Option<SharedWriter> {
+        match &self.media {
+            SlotMedia::Bytes { writer, .. } => Some(writer.clone()),
+            SlotMedia::Samples(_) => None,
+        }
+    }
+
+    fn input(&self) -> Option<StreamInput> {
+        match &self.media {
+            SlotMedia::Samples(input) => Some(input.clone()),
+            SlotMedia::Bytes { .. } => None,
+        }
     }
 }
 
@@ -115,7 +167,7 @@ impl Deployment {
         self.drop_per_request(config, &layout);
         let ended = self.end(&layout.ended_of(&self.layout)).await;
         for (id, unit) in &layout.units {
-            self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(unit));
+            self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(id, unit)).apply(unit);
         }
         self.layout = layout;
         self.memory_max = config.memory_max;
@@ -133,11 +185,11 @@ impl Deployment {
     /// Ends the viewers of what the next layout has no more, or cannot go on with.
     fn drop_slots(&mut self, next: &Layout) {
         let stays =
-            |id: &UnitId, slot: &StreamSlot| next.units.get(id).is_some_and(|unit| unit.is_ours() == slot.is_ours);
+            |id: &UnitId, slot: &StreamSlot| next.units.get(id).is_some_and(|unit| unit.is_ours() == slot.is_ours());
         self.slots.retain(|id, slot| {
             let stays = stays(id, slot);
             if !stays {
-                slot.fanout.close();
+                slot.fanouts().iter().for_each(FanOut::close);
             }
             stays
         });
@@ -190,11 +242,11 @@ impl Deployment {
     }
 
     fn group_config(&self, group: &GroupLayout) -> GroupConfig {
-        let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.slots.get(unit)?.fanout.clone())));
+        let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.packets(unit)?)));
         let streams = group
             .stream_units
             .iter()
-            .filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.writer.clone())));
+            .filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.input()?)));
         let status = |id: &UnitId| Some(self.slots.get(id)?.status.clone());
         let feed_statuses = group.plan.feeds.iter().filter_map(|(number, feed)| {
             let id = UnitId::Feed(FeedName::new(&feed.name).ok()?);
@@ -217,7 +269,7 @@ impl Deployment {
         let mut begun = 0;
         for (id, unit) in &self.layout.units {
             let dependents = self.layout.dependents(id);
-            let ends_with_it = dependents.iter().filter_map(|id| Some(self.slots.get(id)?.fanout.clone())).collect();
+            let ends_with_it = dependents.iter().filter_map(|id| self.slots.get(id)).flat_map(StreamSlot::fanouts).collect();
             let terms = Terms { policy: unit.policy, ends_with_it };
             if let Some(running) = self.running.get(id) {
                 running.terms.send_replace(terms);
@@ -243,22 +295,27 @@ impl Deployment {
     }
 
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
-        let writer = self.slots.get(id)?.writer.clone();
+        let slot = self.slots.get(id)?;
         Some(match &unit.kind {
             UnitKind::Command(inputs) => {
-                Source::Command(CommandSource { program: self.program(id, inputs), container: None, writer })
+                Source::Command(CommandSource { program: self.program(id, inputs), container: None, writer: slot.writer()? })
             }
-            UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
+            UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer: slot.writer()? }),
             UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
                 item: *item,
-                writer: matches!(item, Item::Stream(_)).then_some(writer),
+                input: slot.input(),
             }),
         })
     }
 
+    /// The packets of a unit that is read as bytes.
+    fn packets(&self, unit: &UnitId) -> Option<FanOut> {
+        Some(self.slots.get(unit)?.fanout(Container::Mkv))
+    }
+
     fn program(&self, id: &UnitId, inputs: &CommandInputs) -> Program {
-        let packets = |unit: &UnitId| Some(self.slots.get(unit)?.fanout.clone());
+        let packets = |unit: &UnitId| self.packets(unit);
         Program {
             name: id.to_string().into(),
             argv: inputs.argv.as_slice().into(),
@@ -309,9 +366,10 @@ impl Deployment {
         });
         for (name, (spec, placed)) in specs {
             let Some(slot) = self.slots.get(&placed.unit) else { continue };
+            let Some(input) = slot.input() else { continue };
             let status = |feed: &FeedName| self.slots.get(&UnitId::Feed(feed.clone())).map(|feed| feed.status.clone());
             let task = PlaceholderTask {
-                writer: slot.writer.clone(),
+                input,
                 demand: slot.demand.clone(),
                 status: slot.status.clone(),
                 feeds: spec.feeds.iter().filter_map(status).collect(),
@@ -351,7 +409,7 @@ impl Deployment {
                 config: stream.clone(),
                 status: slot.status.clone(),
                 audience: self.audience(&stream.name),
-                fanout: slot.fanout.clone(),
+                fanout: slot.fanout(stream.container),
                 demand: slot.demand.clone(),
                 group: self.groups.get(&placed.group)?.handle.clone(),
                 in_plan: placed.in_plan,
@@ -364,7 +422,7 @@ impl Deployment {
             Some(FeedHandle {
                 config: feed.clone(),
                 status: slot.status.clone(),
-                fanout: (!stays_in_worker).then(|| slot.fanout.clone()),
+                fanout: (!stays_in_worker).then(|| slot.fanout(Container::Raw)),
             })
         });
         Registry::new(feeds.collect(), streams.collect(), per_request)

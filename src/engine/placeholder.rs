@@ -11,7 +11,7 @@ use crate::{
         status::{Record, Status},
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::SharedWriter,
+    stream::StreamInput,
     sys::Shutdown,
     telemetry::{Repeats, Report},
 };
@@ -61,8 +61,8 @@ pub struct PlaceholderSpec {
 pub struct PlaceholderTask {
     /// What it stands in for.
     pub spec: PlaceholderSpec,
-    /// The stream's writer.
-    pub writer: SharedWriter,
+    /// Where the stream's media enters.
+    pub input: StreamInput,
     /// Who wants the stream.
     pub demand: Demand,
     /// How the stream is.
@@ -108,7 +108,7 @@ impl PlaceholderTask {
     }
 
     fn is_away(&self, wanted: Instant) -> bool {
-        is_away(self.writer.lock().silence(), wanted.elapsed())
+        is_away(self.input.silence(), wanted.elapsed())
     }
 
     /// Shows the placeholder of a stream that is wanted since then, until the source is there, nobody watches, or `stop`.
@@ -122,12 +122,12 @@ impl PlaceholderTask {
         tracing::info!(name = format!("stream {name}"), reason = said.replace('\n', ": "), "shows its placeholder");
         group.caption(ONLY, said.clone()).await;
         self.status.set_placeholder(true);
-        let run = |item, writer| {
-            let source = ItemSource { group: group.clone(), item, writer };
+        let run = |item, input| {
+            let source = ItemSource { group: group.clone(), item, input };
             source.run(stop.clone(), watch::Sender::new(Flow::Nothing))
         };
         let feed = run(Item::Feed(ONLY), None);
-        let stream = run(Item::Stream(ONLY), Some(self.writer.for_placeholder()));
+        let stream = run(Item::Stream(ONLY), Some(self.input.for_placeholder()));
         tokio::pin!(feed, stream);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -174,7 +174,7 @@ impl PlaceholderTask {
                 streams: BTreeMap::from([(ONLY, stream)]),
             },
             feeds: BTreeMap::new(),
-            streams: BTreeMap::from([(ONLY, self.writer.for_placeholder())]),
+            streams: BTreeMap::from([(ONLY, self.input.for_placeholder())]),
             statuses: BTreeMap::new(),
             memory_max: *memory_max,
         }

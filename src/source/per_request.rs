@@ -116,7 +116,7 @@ impl PerRequestStream {
     /// When too many are running.
     pub fn open(self: &Arc<Self>) -> Result<(Reader, Lease), Busy> {
         let run = self.run()?;
-        let fanout = FanOut::new(false);
+        let fanout = FanOut::new();
         let reader = fanout.subscribe(Entry { join: Join::Live, header: true });
         let demand = Demand::default();
         let lease = demand.lease();

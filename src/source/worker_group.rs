@@ -13,7 +13,7 @@ use crate::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, Rendition, ToWorker,
         Trial,
     },
-    stream::{FanOut, SharedWriter},
+    stream::{FanOut, StreamInput},
     sys::usage,
 };
 use bytes::Bytes;
@@ -50,8 +50,8 @@ pub struct GroupConfig {
     pub plan: Plan,
     /// For each feed of the plan whose bytes come from the server: the fan-out that has them.
     pub feeds: BTreeMap<u32, FanOut>,
-    /// For each stream of the plan: where its packets go.
-    pub streams: BTreeMap<u32, SharedWriter>,
+    /// For each stream of the plan: where its media goes.
+    pub streams: BTreeMap<u32, StreamInput>,
     /// Told how the items are.
     pub statuses: BTreeMap<Item, Status>,
     /// Memory in bytes that its worker may have.
@@ -69,8 +69,8 @@ pub struct ItemSource {
     pub group: WorkerGroup,
     /// Which one.
     pub item: Item,
-    /// Where its packets go, if it is a stream.
-    pub writer: Option<SharedWriter>,
+    /// Where its media goes, if it is a stream.
+    pub input: Option<StreamInput>,
 }
 
 enum Request {
@@ -110,8 +110,8 @@ impl ItemSource {
 
     /// See [`super::Source::clear`].
     pub fn clear(&self) {
-        if let Some(writer) = &self.writer {
-            writer.lock().clear();
+        if let Some(input) = &self.input {
+            input.clear();
         }
     }
 }
@@ -139,6 +139,7 @@ impl WorkerGroup {
             pool,
             stop,
             running: HashMap::new(),
+            runs: 0,
             pictures: PendingStills::default(),
             last_picture: None,
             link: None,
@@ -206,7 +207,7 @@ struct WorkerGroupTask {
     name: String,
     plan: Plan,
     feeds: BTreeMap<u32, FanOut>,
-    streams: watch::Sender<BTreeMap<u32, SharedWriter>>,
+    streams: watch::Sender<BTreeMap<u32, StreamInput>>,
     statuses: BTreeMap<Item, Status>,
     memory_max: Option<u64>,
     /// Pass on what readers of each stream wish.
@@ -221,6 +222,8 @@ struct WorkerGroupTask {
     pool: Pool,
     stop: CancellationToken,
     running: HashMap<Item, Running>,
+    /// Number of the newest run.
+    runs: u32,
     pictures: PendingStills,
     last_picture: Option<Instant>,
     link: Option<Link>,
@@ -262,13 +265,11 @@ impl WorkerGroupTask {
                     let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
                     return;
                 }
+                self.runs = self.runs.wrapping_add(1);
+                let run = self.runs;
                 if let Item::Stream(stream) = item {
-                    if let Some(writer) = self.streams.borrow().get(&stream) {
-                        let mut writer = writer.lock();
-                        writer.expect();
-                        if let Some(plan) = self.plan.streams.get(&stream) {
-                            writer.container(plan.container);
-                        }
+                    if let Some(input) = self.streams.borrow().get(&stream) {
+                        input.begin(run);
                     }
                     self.feed_stream(stream);
                     if let Some(&texts) = self.passed_over.get(&stream) {
@@ -280,7 +281,7 @@ impl WorkerGroupTask {
                 if let Some(status) = self.statuses.get(&item) {
                     status.set_pid(pid);
                 }
-                self.send(ToWorker::Start { item });
+                self.send(ToWorker::Start { item, run });
                 if let (Item::Feed(_), Some(link)) = (item, &mut self.link) {
                     link.starts += 1;
                 }
@@ -335,9 +336,9 @@ impl WorkerGroupTask {
     fn watch_wishes(&mut self) {
         let streams = self.streams.borrow();
         self.keyframes.retain(|stream, _| streams.contains_key(stream));
-        for (stream, writer) in streams.iter() {
+        for (stream, input) in streams.iter() {
             self.keyframes.entry(*stream).or_insert_with(|| {
-                let wishes = writer.lock().fanout().keyframe_wishes();
+                let wishes = input.keyframe_requests();
                 let wishes = pass_on_keyframe_wishes(*stream, wishes, self.requests.clone());
                 AbortOnDropHandle::new(tokio::spawn(wishes))
             });
@@ -377,7 +378,7 @@ impl WorkerGroupTask {
             if link.feeding.contains_key(&feed) {
                 continue;
             }
-            link.worker.send(ToWorker::Start { item: Item::Feed(feed) });
+            link.worker.send(ToWorker::Start { item: Item::Feed(feed), run: 0 });
             let task = tokio::spawn(send_feed(feed, fanout.clone(), link.worker.sender()));
             link.feeding.insert(feed, AbortOnDropHandle::new(task));
         }
@@ -506,7 +507,7 @@ impl WorkerGroupTask {
             StillSource::Bytes(pieces) => {
                 if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
                     let bytes = Bytes::from(pieces.concat());
-                    tokio::spawn(async move { sender.send(FrameKind::PictureBytes, id, false, bytes).await });
+                    tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
                 }
                 None
             }

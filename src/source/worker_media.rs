@@ -2,9 +2,8 @@
 
 use super::worker::MediaSender;
 use crate::{
-    ipc::{FrameKind, PictureFault, frame},
-    media::Kind,
-    stream::{Delivery, Entry, FanOut, Join, SharedWriter},
+    ipc::{Frame, FrameKind, PictureFault, TracksMessage, frame},
+    stream::{Delivery, Entry, FanOut, Join, NotTaken, StreamInput},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -111,34 +110,25 @@ pub(super) async fn send_feed(feed: u32, from: FanOut, to: MediaSender) {
 /// Takes a worker's media to the writers and the waiting pictures until the socket closes.
 pub(super) async fn read_media(
     mut media: OwnedReadHalf,
-    streams: watch::Receiver<BTreeMap<u32, SharedWriter>>,
+    streams: watch::Receiver<BTreeMap<u32, StreamInput>>,
     pictures: PendingStills,
 ) {
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     loop {
         match frame::decode(&mut buffer) {
-            Ok(Some(frame)) => {
-                let streams = streams.borrow();
-                let writer = || streams.get(&frame.channel).map(SharedWriter::lock);
-                match frame.kind {
-                    FrameKind::Header => {
-                        if let Some(mut writer) = writer() {
-                            writer.header(frame.payload.finish(Kind::Delta).payload(), frame.discontinuity);
-                        }
-                    }
-                    FrameKind::Keyframe | FrameKind::Delta => {
-                        let kind = if frame.kind == FrameKind::Keyframe { Kind::Keyframe } else { Kind::Delta };
-                        if let Some(mut writer) = writer() {
-                            writer.packet(kind, frame.payload, frame.captured, frame.discontinuity);
-                        }
-                    }
-                    FrameKind::Picture => {
-                        let bytes = frame.payload.finish(Kind::Delta).payload();
-                        pictures.answer(frame.channel, Ok(WorkerStill { bytes, captured: frame.captured }));
-                    }
-                    FrameKind::FeedBytes | FrameKind::PictureBytes => {}
+            Ok(Some(frame)) => match frame.head.kind {
+                FrameKind::Still => {
+                    let Frame { head, payload } = frame;
+                    let still = WorkerStill { bytes: payload.into_bytes(), captured: head.captured };
+                    pictures.answer(head.channel, Ok(still));
                 }
-            }
+                FrameKind::Tracks | FrameKind::Sample | FrameKind::Bytes => {
+                    if let Some(input) = streams.borrow().get(&frame.head.channel) {
+                        take(frame, input);
+                    }
+                }
+                FrameKind::FeedBytes | FrameKind::StillBytes => {}
+            },
             Ok(None) => {
                 if buffer.capacity() - buffer.len() < READ_SIZE / 4 {
                     buffer.reserve(READ_SIZE);
@@ -151,6 +141,30 @@ pub(super) async fn read_media(
                 tracing::error!(%error, "failed to understand a worker's media");
                 return;
             }
+        }
+    }
+}
+
+/// Hands media of a stream to where it enters.
+fn take(frame: Frame, input: &StreamInput) {
+    let head = frame.head;
+    let taken = match head.kind {
+        FrameKind::Tracks => match serde_json::from_slice(frame.payload.payload()) {
+            Ok(TracksMessage { set, is_complete }) => input.tracks(head.run, &set, is_complete),
+            Err(error) => {
+                tracing::error!(%error, "invalid frame from worker");
+                Ok(())
+            }
+        },
+        FrameKind::Sample => input.sample(head.run, frame.into_sample()),
+        _ => {
+            input.bytes(head.run, frame.payload.payload(), head.captured, head.discontinuity);
+            Ok(())
+        }
+    };
+    if let Err(NotTaken { stream, refused }) = taken {
+        for fault in refused {
+            tracing::warn!(stream, reason = %fault, "output cannot carry the tracks");
         }
     }
 }

@@ -5,9 +5,12 @@
 
 mod audience;
 mod fanout;
+mod input;
 mod meter;
 mod news;
+mod packager;
 mod ring;
+mod sample_writer;
 mod shared;
 mod stamina;
 mod writer;
@@ -15,6 +18,7 @@ mod writer;
 pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
 pub use fanout::{FanOut, Reader, Version};
 pub use meter::Reading;
+pub use input::{NotTaken, StreamInput};
 pub use news::News;
 pub use ring::{Delivery, Entry, Join, NewestGroup};
 pub use shared::SharedWriter;

@@ -141,7 +141,10 @@ impl Writer {
     /// The source begins, for the first time or again.
     pub fn begin(&mut self) {
         self.expect();
-        self.gate = Gate::Open;
+        match self.origin {
+            Origin::Source => self.gate = Gate::Open,
+            Origin::Placeholder => self.placeholder = Gate::Open,
+        }
     }
 
     /// As [`Writer::begin`], for a source whose packets come on a way where some of its last run may still be: they are

@@ -3,7 +3,7 @@
 use super::{CommandInputs, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitId, UnitKind};
 use crate::{
     config::{self, Config, Encoding, Feed, FeedName, Mode, Serving, Source, Stream},
-    ipc::{self, FeedPlan, FeedSource, Item, StreamPlan},
+    ipc::{self, FeedPlan, FeedSource, Item, StreamPlan, declaration::without_muxer},
     media::Container,
     source::lifecycle::Policy,
     sys::guard,
@@ -14,7 +14,7 @@ use std::{
 };
 
 /// What a command that reads a worker's feed gets: all tracks as they are, in Matroska, which can carry nearly all.
-const TAP: &str = "video. ! mux. audio. ! mux. matroskamux name=mux streamable=true min-cluster-duration=0";
+const TAP: &str = "video. ! mux. audio. ! mux. matroskamux name=mux";
 
 /// Lays out a configuration that takes the place of the one that was laid out as `before`.
 pub fn layout(config: &Config, before: &Layout) -> Layout {
@@ -43,12 +43,14 @@ struct Builder<'a> {
     layout: Layout,
     sources: HashMap<&'a FeedName, &'a Source>,
     config: &'a Config,
+    /// Units of the pipelines that are shared, with their numbers in the plan.
+    encodings: HashMap<(Vec<FeedName>, Vec<String>), (UnitId, u32)>,
 }
 
 impl<'a> Builder<'a> {
     fn new(config: &'a Config, before: &'a Layout) -> Self {
         let sources = config.feeds.iter().map(|feed| (&feed.name, &feed.source)).collect();
-        let mut builder = Self { before, layout: Layout::default(), sources, config };
+        let mut builder = Self { before, layout: Layout::default(), sources, config, encodings: HashMap::new() };
         for feeds in connected_feeds(config) {
             let names: Vec<_> = feeds.iter().map(|feed| feed.as_str()).collect();
             builder.group(names.join("+"), feeds.iter().map(|feed| UnitId::Feed((*feed).clone())).collect());
@@ -68,7 +70,7 @@ impl<'a> Builder<'a> {
     }
 
     fn unit(&mut self, id: UnitId, policy: Policy, kind: UnitKind, needs: Vec<UnitId>) {
-        self.layout.units.insert(id, Unit { policy, kind, needs });
+        self.layout.units.insert(id, Unit { policy, kind, needs, outputs: Vec::new() });
     }
 
     fn feed(&mut self, feed: &'a Feed) {
@@ -151,9 +153,7 @@ impl<'a> Builder<'a> {
         }
         let placed = match (&stream.encoding, stream.feeds.as_slice()) {
             (Encoding::Copy, feeds) => self.worker_stream(group, id, feeds, ipc::Encoding::Copy, stream.container),
-            (Encoding::Pipeline(texts), feeds) => {
-                self.worker_stream(group, id, feeds, ipc::Encoding::Launch(texts.clone()), stream.container)
-            }
+            (Encoding::Pipeline(texts), feeds) => self.encoded_stream(group, id, feeds, texts, stream.container),
             (Encoding::Command(argv), feeds) => {
                 let inputs = self.command_inputs(&id, argv, feeds);
                 let needs = inputs.inputs();
@@ -171,6 +171,53 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// A stream of pipelines. Those that differ in the container alone share one unit.
+    fn encoded_stream(
+        &mut self,
+        group: GroupId,
+        id: UnitId,
+        feeds: &[FeedName],
+        texts: &[String],
+        container: Container,
+    ) -> StreamLayout {
+        let tracks: Option<Vec<_>> = texts.iter().map(|text| without_muxer(text, container)).collect();
+        let Some(tracks) = tracks.filter(|_| !feeds.is_empty()) else {
+            return self.worker_stream(group, id, feeds, ipc::Encoding::Launch(texts.to_vec()), container);
+        };
+        let key = (feeds.to_vec(), tracks);
+        if let Some((unit, number)) = self.encodings.get(&key).cloned() {
+            if let Some(unit) = self.layout.units.get_mut(&unit).filter(|unit| !unit.outputs.contains(&container)) {
+                unit.outputs.push(container);
+            }
+            return StreamLayout { unit, group, in_plan: Some(number) };
+        }
+        let id = self.name_of_encoding(group, &key.1).unwrap_or(id);
+        let encoding = ipc::Encoding::Launch(key.1.clone());
+        let placed = self.planned_stream(group, id, feeds, encoding, None, container);
+        if let Some(number) = placed.in_plan {
+            self.encodings.insert(key, (placed.unit.clone(), number));
+        }
+        placed
+    }
+
+    /// The unit that made these tracks before, if no stream that is made in another way has its name now: it continues, even if the
+    /// stream that it is named after is gone.
+    fn name_of_encoding(&self, group: GroupId, tracks: &[String]) -> Option<UnitId> {
+        let before = self.before.groups.get(&group)?;
+        let is_same = |encoding: &ipc::Encoding| matches!(encoding, ipc::Encoding::Launch(texts) if texts == tracks);
+        let (number, _) = before.plan.streams.iter().find(|(_, plan)| plan.container.is_none() && is_same(&plan.encoding))?;
+        let id = before.stream_units.get(number)?;
+        let is_free = self.config.streams.iter().all(|stream| {
+            let UnitId::Stream(name) = id else { return false };
+            let made = match &stream.encoding {
+                Encoding::Pipeline(texts) => texts.iter().map(|text| without_muxer(text, stream.container)).collect(),
+                _ => None,
+            };
+            stream.name != *name || made.is_some_and(|made: Vec<_>| made == tracks)
+        });
+        (is_free && !self.layout.units.contains_key(id)).then(|| id.clone())
+    }
+
     fn worker_stream(
         &mut self,
         group: GroupId,
@@ -178,6 +225,18 @@ impl<'a> Builder<'a> {
         feeds: &[FeedName],
         encoding: ipc::Encoding,
         container: Container,
+    ) -> StreamLayout {
+        self.planned_stream(group, id, feeds, encoding, Some(container), container)
+    }
+
+    fn planned_stream(
+        &mut self,
+        group: GroupId,
+        id: UnitId,
+        feeds: &[FeedName],
+        encoding: ipc::Encoding,
+        container: Option<Container>,
+        output: Container,
     ) -> StreamLayout {
         let feeds: Vec<_> = feeds.iter().map(|feed| UnitId::Feed(feed.clone())).collect();
         // A feed of bytes gets a number with the first stream that needs its tracks.
@@ -195,6 +254,9 @@ impl<'a> Builder<'a> {
             group.stream_units.insert(number, id.clone());
         }
         self.unit(id.clone(), WHILE_WANTED, UnitKind::Item { group, item: Item::Stream(number) }, feeds);
+        if let Some(unit) = self.layout.units.get_mut(&id) {
+            unit.outputs.push(output);
+        }
         StreamLayout { unit: id, group, in_plan: Some(number) }
     }
 

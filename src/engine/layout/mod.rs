@@ -43,6 +43,16 @@ pub enum UnitId {
     Stream(StreamName),
 }
 
+impl UnitId {
+    /// The name of the feed or stream.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Feed(name) | Self::Tap(name) => name.as_str(),
+            Self::Stream(name) => name.as_str(),
+        }
+    }
+}
+
 impl fmt::Display for UnitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -75,6 +85,8 @@ pub struct Unit {
     pub kind: UnitKind,
     /// Units that it needs.
     pub needs: Vec<UnitId>,
+    /// What the server muxes its samples into; of streams of a worker only.
+    pub outputs: Vec<Container>,
 }
 
 /// What a unit is.
