@@ -1,0 +1,9 @@
+//! FLV, as Adobe defined it and as Enhanced RTMP extends it.
+//!
+//! In go samples or bytes, out come tags or samples. Bodies of tags are those of RTMP messages as well.
+
+mod scan;
+mod stamps;
+
+pub(in crate::media) use scan::{Flv, setups};
+pub use stamps::Stamps;
