@@ -7,7 +7,9 @@
 mod clock;
 mod coding;
 mod continuity;
+mod elementary;
 mod keyframe;
+mod latm;
 mod m2ts;
 mod muxer;
 mod obu;
@@ -15,8 +17,10 @@ mod packet;
 mod pcr;
 mod pes;
 mod psi;
+mod sample_muxer;
 mod scan;
 mod section;
+mod tables;
 
 pub use coding::{Coding, CodingError, Track};
 pub use continuity::ContinuityRewriter;
@@ -24,4 +28,5 @@ pub(super) use m2ts::PacketFraming;
 pub use muxer::{Made, Muxer};
 pub use packet::PACKET;
 pub(super) use packet::SYNC;
+pub use sample_muxer::SampleMuxer;
 pub(super) use scan::Scan;
