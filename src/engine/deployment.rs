@@ -8,6 +8,7 @@ use super::{
 use crate::{
     config::{self, Config, FeedName, StreamName},
     ipc::{Item, Plan},
+    media::Container,
     source::{
         Source,
         command::CommandSource,
@@ -21,8 +22,7 @@ use crate::{
         supervisor::{Supervisor, Terms},
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    media::Container,
-    stream::{Audience, FanOut, SharedWriter, StreamInput, Writer},
+    stream::{Audience, FanOut, OutputLease, SharedWriter, StreamInput, Writer},
     sys::{Shutdown, monotonic, service::Pulses},
 };
 use std::{
@@ -63,8 +63,8 @@ struct StreamSlot {
 enum SlotMedia {
     /// Bytes of a command or pipe, or of a feed that stays in its worker.
     Bytes { fanout: FanOut, writer: SharedWriter },
-    /// What a worker makes: samples, which the server muxes.
-    Samples(StreamInput),
+    /// What a worker makes: samples, which the server muxes. Who reads a feed for a command always has it muxed.
+    Samples { input: StreamInput, always: Option<Arc<OutputLease>> },
 }
 
 /// The supervisor of a unit.
@@ -90,7 +90,11 @@ struct RunningPlaceholder {
 impl StreamSlot {
     fn new(id: &UnitId, unit: &Unit) -> Self {
         let media = if unit.is_ours() {
-            SlotMedia::Samples(StreamInput::new(id.name()))
+            let input = StreamInput::new(id.name());
+            let is_tap = matches!(id, UnitId::Tap(_));
+            let outputs = is_tap.then(|| unit.outputs.first()).flatten();
+            let always = outputs.map(|container| Arc::new(input.output(*container).lease()));
+            SlotMedia::Samples { input, always }
         } else {
             let fanout = FanOut::new();
             SlotMedia::Bytes { writer: SharedWriter::new(Writer::new(fanout.clone(), false)), fanout }
@@ -99,27 +103,27 @@ impl StreamSlot {
     }
 
     fn is_ours(&self) -> bool {
-        matches!(self.media, SlotMedia::Samples(_))
+        matches!(self.media, SlotMedia::Samples { .. })
     }
 
     /// The packets in a container; bytes are in the one that they are in.
     fn fanout(&self, container: Container) -> FanOut {
         match &self.media {
             SlotMedia::Bytes { fanout, .. } => fanout.clone(),
-            SlotMedia::Samples(input) => input.output(container),
+            SlotMedia::Samples { input, .. } => input.output(container).fanout().clone(),
         }
     }
 
     fn fanouts(&self) -> Vec<FanOut> {
         match &self.media {
             SlotMedia::Bytes { fanout, .. } => vec![fanout.clone()],
-            SlotMedia::Samples(input) => input.outputs(),
+            SlotMedia::Samples { input, .. } => input.outputs(),
         }
     }
 
     /// Has the outputs that a layout wants, and no others.
     fn apply(&self, unit: &Unit) {
-        if let SlotMedia::Samples(input) = &self.media {
+        if let SlotMedia::Samples { input, .. } = &self.media {
             input.keep(&unit.outputs);
             unit.outputs.iter().for_each(|container| drop(input.output(*container)));
         }
@@ -128,13 +132,13 @@ impl StreamSlot {
     fn writer(&self) -> Option<SharedWriter> {
         match &self.media {
             SlotMedia::Bytes { writer, .. } => Some(writer.clone()),
-            SlotMedia::Samples(_) => None,
+            SlotMedia::Samples { .. } => None,
         }
     }
 
     fn input(&self) -> Option<StreamInput> {
         match &self.media {
-            SlotMedia::Samples(input) => Some(input.clone()),
+            SlotMedia::Samples { input, .. } => Some(input.clone()),
             SlotMedia::Bytes { .. } => None,
         }
     }
@@ -243,10 +247,8 @@ impl Deployment {
 
     fn group_config(&self, group: &GroupLayout) -> GroupConfig {
         let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.packets(unit)?)));
-        let streams = group
-            .stream_units
-            .iter()
-            .filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.input()?)));
+        let streams =
+            group.stream_units.iter().filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.input()?)));
         let status = |id: &UnitId| Some(self.slots.get(id)?.status.clone());
         let feed_statuses = group.plan.feeds.iter().filter_map(|(number, feed)| {
             let id = UnitId::Feed(FeedName::new(&feed.name).ok()?);
@@ -269,7 +271,8 @@ impl Deployment {
         let mut begun = 0;
         for (id, unit) in &self.layout.units {
             let dependents = self.layout.dependents(id);
-            let ends_with_it = dependents.iter().filter_map(|id| self.slots.get(id)).flat_map(StreamSlot::fanouts).collect();
+            let ends_with_it =
+                dependents.iter().filter_map(|id| self.slots.get(id)).flat_map(StreamSlot::fanouts).collect();
             let terms = Terms { policy: unit.policy, ends_with_it };
             if let Some(running) = self.running.get(id) {
                 running.terms.send_replace(terms);
@@ -297,9 +300,11 @@ impl Deployment {
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
         let slot = self.slots.get(id)?;
         Some(match &unit.kind {
-            UnitKind::Command(inputs) => {
-                Source::Command(CommandSource { program: self.program(id, inputs), container: None, writer: slot.writer()? })
-            }
+            UnitKind::Command(inputs) => Source::Command(CommandSource {
+                program: self.program(id, inputs),
+                container: None,
+                writer: slot.writer()?,
+            }),
             UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer: slot.writer()? }),
             UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
@@ -410,6 +415,7 @@ impl Deployment {
                 status: slot.status.clone(),
                 audience: self.audience(&stream.name),
                 fanout: slot.fanout(stream.container),
+                output: slot.input().map(|input| input.output(stream.container)),
                 demand: slot.demand.clone(),
                 group: self.groups.get(&placed.group)?.handle.clone(),
                 in_plan: placed.in_plan,

@@ -2,8 +2,13 @@
 
 use crate::{
     config,
-    source::{demand::Demand, per_request::PerRequestStream, status::Status, worker_group::WorkerGroup},
-    stream::{Audience, FanOut},
+    source::{
+        demand::{Demand, Lease},
+        per_request::PerRequestStream,
+        status::Status,
+        worker_group::WorkerGroup,
+    },
+    stream::{Audience, FanOut, StreamOutput},
 };
 use std::sync::Arc;
 
@@ -29,12 +34,25 @@ pub struct StreamHandle {
     pub audience: Audience,
     /// Its packets.
     pub fanout: FanOut,
-    /// To be leased while it is used.
+    /// What has it muxed; `None` where the packets come as bytes.
+    pub output: Option<StreamOutput>,
+    /// To be leased while what makes it is used; [`StreamHandle::lease`] for who reads packets.
     pub demand: Demand,
     /// Makes its pictures.
     pub group: WorkerGroup,
     /// Its number in the group's plan, or `None` when pictures are decoded from its packets.
     pub in_plan: Option<u32>,
+}
+
+impl StreamHandle {
+    /// Wants the stream and its packets. To be had before a reader subscribes.
+    pub fn lease(&self) -> Lease {
+        let lease = self.demand.lease();
+        match &self.output {
+            Some(output) => lease.with(output.lease()),
+            None => lease,
+        }
+    }
 }
 
 /// All feeds and streams, in the order of the configuration. Clones are the same.

@@ -104,7 +104,11 @@ mod tests {
             assert_eq!(without_muxer(pipeline, container).as_deref(), expect);
         }
         let both = Some("video. ! x264enc audio. ! avenc_aac ! aacparse");
-        check("video. ! x264enc ! queue ! mux. audio. ! avenc_aac ! aacparse ! mux. mpegtsmux name=mux", Container::Ts, both);
+        check(
+            "video. ! x264enc ! queue ! mux. audio. ! avenc_aac ! aacparse ! mux. mpegtsmux name=mux",
+            Container::Ts,
+            both,
+        );
         check(
             "video. ! x264enc ! queue ! mux.video audio. ! avenc_aac ! aacparse ! queue ! mux.audio flvmux name=mux streamable=true",
             Container::Flv,

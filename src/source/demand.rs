@@ -1,5 +1,6 @@
 //! How many want something, told to the one task that provides it.
 
+use crate::stream::OutputLease;
 use tokio::sync::watch;
 
 /// Counts leases. Clones count together.
@@ -8,13 +9,16 @@ pub struct Demand(watch::Sender<usize>);
 
 /// Someone wants it, until this is dropped.
 #[derive(Debug)]
-pub struct Lease(watch::Sender<usize>);
+pub struct Lease {
+    demand: watch::Sender<usize>,
+    output: Option<OutputLease>,
+}
 
 impl Demand {
     /// One more wants it.
     pub fn lease(&self) -> Lease {
         self.0.send_modify(|count| *count += 1);
-        Lease(self.0.clone())
+        Lease { demand: self.0.clone(), output: None }
     }
 
     /// Waits until nobody wants it. Cancel-safe.
@@ -29,8 +33,19 @@ impl Demand {
     }
 }
 
+impl Lease {
+    /// Holds an output of what is wanted as well.
+    pub fn with(self, output: OutputLease) -> Self {
+        let mut this = self;
+        this.output = Some(output);
+        this
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
+        // While its source still runs, or it would be muxed for nobody.
+        self.output = None;
+        self.demand.send_modify(|count| *count = count.saturating_sub(1));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::stderr_log;
 use crate::{
-    ipc::{self, FrameKind, FromWorker, ToWorker, control, frame},
+    ipc::{self, FrameHead, FrameKind, FromWorker, ToWorker, control, frame},
     sys::{guard::own_file, leftovers},
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -171,7 +171,7 @@ impl MediaSender {
         discontinuity: bool,
         payload: Bytes,
     ) -> std::io::Result<()> {
-        let head = frame::head(kind, channel, discontinuity, None, None, payload.len());
+        let head = FrameHead { discontinuity, ..FrameHead::new(kind, channel) }.encode(payload.len());
         self.0.send((head, payload)).await.map_err(|_| std::io::ErrorKind::BrokenPipe.into())
     }
 }

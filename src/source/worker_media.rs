@@ -164,7 +164,7 @@ fn take(frame: Frame, input: &StreamInput) {
     };
     if let Err(NotTaken { stream, refused }) = taken {
         for fault in refused {
-            tracing::warn!(stream, reason = %fault, "output cannot carry the tracks");
+            tracing::warn!(%stream, reason = %fault, "output cannot carry the tracks");
         }
     }
 }

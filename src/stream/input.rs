@@ -1,6 +1,10 @@
 //! Where what a worker makes of a stream enters the server: samples, or bytes of a muxer that is not ours.
 
-use super::{FanOut, Writer, sample_writer::{Refused, SampleWriter}, writer::Origin};
+use super::{
+    FanOut, Writer,
+    sample_writer::{Refused, SampleWriter},
+    writer::Origin,
+};
 use crate::{
     media::{Container, NotCarried, Sample, Scanner, TrackSet},
     sys::monotonic,
@@ -33,7 +37,15 @@ struct State {
     /// The current run of the source, and of the placeholder; what others left on the way is dropped.
     runs: [Option<u32>; 2],
     rhythm: Rhythm,
-    outputs: Vec<(Container, FanOut)>,
+    outputs: Vec<OutputState>,
+}
+
+#[derive(Debug)]
+struct OutputState {
+    container: Container,
+    fanout: FanOut,
+    /// How many want it. It is muxed while there is one.
+    wanted: usize,
 }
 
 #[derive(Debug)]
@@ -41,6 +53,37 @@ struct ByteInput {
     writer: Writer,
     scanner: Scanner,
     expected: Container,
+}
+
+/// One container of a stream. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct StreamOutput {
+    input: StreamInput,
+    fanout: FanOut,
+}
+
+/// Someone wants an output, until this is dropped.
+#[derive(Debug)]
+pub struct OutputLease(StreamOutput);
+
+impl StreamOutput {
+    /// Its packets, while someone wants it.
+    pub fn fanout(&self) -> &FanOut {
+        &self.fanout
+    }
+
+    /// One more wants it. To be had before a reader subscribes.
+    pub fn lease(&self) -> OutputLease {
+        self.input.want(&self.fanout, true);
+        OutputLease(self.clone())
+    }
+}
+
+impl Drop for OutputLease {
+    fn drop(&mut self) {
+        let StreamOutput { input, fanout } = &self.0;
+        input.want(fanout, false);
+    }
 }
 
 /// Outputs that cannot carry what came.
@@ -95,26 +138,42 @@ impl StreamInput {
         Self { shared: self.shared.clone(), origin: Origin::Placeholder }
     }
 
-    /// The output in this container. A new one begins with the newest GOP, if it can carry the tracks that are there; otherwise with
-    /// those that come after.
-    pub fn output(&self, container: Container) -> FanOut {
+    /// The output in this container. Nothing is muxed for it until it is wanted.
+    pub fn output(&self, container: Container) -> StreamOutput {
         let mut state = self.lock();
-        if let Some((_, fanout)) = state.outputs.iter().find(|(known, _)| *known == container) {
-            return fanout.clone();
+        let known = state.outputs.iter().find(|output| output.container == container);
+        let fanout = known.map(|output| output.fanout.clone()).unwrap_or_else(|| {
+            let fanout = FanOut::requesting(self.shared.keyframes.clone());
+            fanout.set_container(container, None);
+            state.outputs.push(OutputState { container, fanout: fanout.clone(), wanted: 0 });
+            fanout
+        });
+        StreamOutput { input: self.clone(), fanout }
+    }
+
+    /// One more or less wants an output. The first one has it muxed, from the newest GOP on; with the last one it forgets
+    /// everything.
+    fn want(&self, fanout: &FanOut, more: bool) {
+        let mut state = self.lock();
+        let State { outputs, samples, .. } = &mut *state;
+        let Some(output) = outputs.iter_mut().find(|output| output.fanout.is_same(fanout)) else { return };
+        let before = output.wanted;
+        output.wanted = if more { before + 1 } else { before.saturating_sub(1) };
+        if more && before == 0 {
+            if let Err(fault) = samples.attach(output.container, fanout.clone(), Instant::now()) {
+                tracing::warn!(stream = %self.shared.name, reason = %fault, "output cannot carry the tracks");
+            }
+        } else if !more && output.wanted == 0 {
+            samples.detach(fanout);
+            fanout.restart();
         }
-        let fanout = FanOut::requesting(self.shared.keyframes.clone());
-        if let Err(fault) = state.samples.attach(container, fanout.clone(), Instant::now()) {
-            tracing::warn!(stream = %self.shared.name, reason = %fault, "output cannot carry the tracks");
-        }
-        state.outputs.push((container, fanout.clone()));
-        fanout
     }
 
     /// Ends all outputs but those in these containers, and their readers.
     pub fn keep(&self, containers: &[Container]) {
         let mut state = self.lock();
         let State { outputs, samples, bytes, .. } = &mut *state;
-        outputs.retain(|(container, fanout)| {
+        outputs.retain(|OutputState { container, fanout, .. }| {
             let stays = containers.contains(container);
             if !stays {
                 samples.detach(fanout);
@@ -127,7 +186,7 @@ impl StreamInput {
 
     /// All outputs.
     pub fn outputs(&self) -> Vec<FanOut> {
-        self.lock().outputs.iter().map(|(_, fanout)| fanout.clone()).collect()
+        self.lock().outputs.iter().map(|output| output.fanout.clone()).collect()
     }
 
     /// Changes when a reader of any output wants a keyframe sooner than it would come by itself.
@@ -188,7 +247,7 @@ impl StreamInput {
             state.rhythm.beat(monotonic());
         }
         let State { bytes: input, outputs, .. } = &mut *state;
-        let Some((container, fanout)) = outputs.first() else { return };
+        let Some(OutputState { container, fanout, .. }) = outputs.first() else { return };
         let input = input.get_or_insert_with(|| {
             let mut input = ByteInput {
                 writer: Writer::new(fanout.clone(), true),

@@ -17,8 +17,8 @@ mod writer;
 
 pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
 pub use fanout::{FanOut, Reader, Version};
+pub use input::{NotTaken, OutputLease, StreamInput, StreamOutput};
 pub use meter::Reading;
-pub use input::{NotTaken, StreamInput};
 pub use news::News;
 pub use ring::{Delivery, Entry, Join, NewestGroup};
 pub use shared::SharedWriter;

@@ -226,8 +226,7 @@ impl SampleWriter {
         if self.tracks.as_ref() == Some(&set) {
             return Ok(());
         }
-        let refused: Vec<_> =
-            self.packagers.iter_mut().filter_map(|packager| packager.tracks(&set).err()).collect();
+        let refused: Vec<_> = self.packagers.iter_mut().filter_map(|packager| packager.tracks(&set).err()).collect();
         self.tracks = Some(set);
         if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
     }

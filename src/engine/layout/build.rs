@@ -120,7 +120,7 @@ impl<'a> Builder<'a> {
     fn group_of(&mut self, id: &UnitId) -> GroupId {
         match self.layout.groups_of.get(id) {
             Some(group) => *group,
-            None => self.group(plain_name(id).to_owned(), vec![id.clone()]),
+            None => self.group(id.name().to_owned(), vec![id.clone()]),
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
         if source == FeedSource::Bytes {
             planned.fed_by.insert(number, id.clone());
         }
-        planned.plan.feeds.insert(number, FeedPlan { name: plain_name(id).to_owned(), source });
+        planned.plan.feeds.insert(number, FeedPlan { name: id.name().to_owned(), source });
         number
     }
 
@@ -205,7 +205,8 @@ impl<'a> Builder<'a> {
     fn name_of_encoding(&self, group: GroupId, tracks: &[String]) -> Option<UnitId> {
         let before = self.before.groups.get(&group)?;
         let is_same = |encoding: &ipc::Encoding| matches!(encoding, ipc::Encoding::Launch(texts) if texts == tracks);
-        let (number, _) = before.plan.streams.iter().find(|(_, plan)| plan.container.is_none() && is_same(&plan.encoding))?;
+        let (number, _) =
+            before.plan.streams.iter().find(|(_, plan)| plan.container.is_none() && is_same(&plan.encoding))?;
         let id = before.stream_units.get(number)?;
         let is_free = self.config.streams.iter().all(|stream| {
             let UnitId::Stream(name) = id else { return false };
@@ -248,7 +249,7 @@ impl<'a> Builder<'a> {
             number = known.unwrap_or_else(|| next(before, &group.plan.streams));
             let name = match &id {
                 UnitId::Tap(feed) => format!("{feed} for commands"),
-                id => plain_name(id).to_owned(),
+                id => id.name().to_owned(),
             };
             group.plan.streams.insert(number, StreamPlan { name, feeds: numbers, encoding, container });
             group.stream_units.insert(number, id.clone());
@@ -277,13 +278,6 @@ impl<'a> Builder<'a> {
 
 /// Streams run while someone watches.
 const WHILE_WANTED: Policy = Policy { continuous: false, linger: Duration::ZERO, restart: true };
-
-fn plain_name(id: &UnitId) -> &str {
-    match id {
-        UnitId::Feed(name) | UnitId::Tap(name) => name.as_str(),
-        UnitId::Stream(name) => name.as_str(),
-    }
-}
 
 /// A number that neither of two plans uses.
 fn next<T>(before: Option<&BTreeMap<u32, T>>, now: &BTreeMap<u32, T>) -> u32 {

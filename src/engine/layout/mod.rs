@@ -10,6 +10,7 @@ pub use build::{layout, per_request, shared};
 use crate::{
     config::{FeedName, StreamName},
     ipc::{self, Item},
+    media::Container,
     source::lifecycle::Policy,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf};

@@ -177,7 +177,7 @@ async fn live(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers:
     if stream.fanout.is_closed() {
         return unavailable("this stream's feed is dead and not to be resurrected");
     }
-    let lease = stream.demand.lease();
+    let lease = stream.lease();
     let known = stream.fanout.container().unwrap_or(stream.config.container);
     let mut reader = stream.fanout.subscribe(suited(entry, known));
     let container = container_of(&stream.config, &stream.fanout).await;
