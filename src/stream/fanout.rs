@@ -163,6 +163,12 @@ impl FanOut {
         self.state().ring.is_closed()
     }
 
+    /// Changes when a keyframe is asked for.
+    #[cfg(test)]
+    pub(super) fn keyframe_requests(&self) -> watch::Receiver<()> {
+        self.0.wants_keyframe.subscribe()
+    }
+
     /// Asks for a keyframe.
     pub fn want_keyframe(&self) {
         self.0.wants_keyframe.send_replace(());
