@@ -10,7 +10,7 @@ use crate::{
     ipc::Ended,
     stream::FanOut,
     sys::service::Pulse,
-    telemetry::{Repeats, Report},
+    telemetry::{FailureLog, Report},
 };
 use std::{
     path::Path,
@@ -69,7 +69,7 @@ impl Supervisor {
         let mut demand = self.demand.watch();
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
-        let mut repeats = Repeats::default();
+        let mut repeats = FailureLog::default();
         let mut device = None;
         let mut round = tokio::time::interval(Pulse::PERIOD);
         let mut clock = ClockWatch::default();
@@ -195,7 +195,7 @@ impl Supervisor {
         self.status.is_now(now, SystemTime::now());
     }
 
-    fn report(&self, reason: &str, repeats: &mut Repeats) {
+    fn report(&self, reason: &str, repeats: &mut FailureLog) {
         match repeats.failed(Instant::now()) {
             Some(Report::First) => tracing::warn!(name = %self.name, reason, "ended"),
             Some(Report::Again(times)) => tracing::warn!(name = %self.name, times, reason, "keeps ending"),
