@@ -3,9 +3,9 @@
 use crate::{
     app::Change,
     config::{Config, Loaded, Origin},
-    control::about::About,
     engine::deployment::ApplyReport,
-    run,
+    load::{check_texts, load},
+    status::server_info::ServerInfo,
     sys::service,
     telemetry::Reopen,
 };
@@ -25,12 +25,12 @@ use tokio::{
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Hands configurations to a server: the one of `origin` whenever `hangup` (SIGHUP) comes and whenever one of the files that are to be
-/// `watched` changed. One that has faults changes nothing; `about` is told. `hangup` has the `log` begin a new file, too. Returns when the server takes no more.
+/// `watched` changed. One that has faults changes nothing; `info` records why. `hangup` has the `log` begin a new file, too. Returns when the server takes no more.
 pub async fn follow(
     origin: Origin,
     watched: Option<Vec<PathBuf>>,
     changes: mpsc::Sender<Change>,
-    about: About,
+    info: ServerInfo,
     mut hangup: Signal,
     log: Reopen,
 ) {
@@ -54,11 +54,11 @@ pub async fn follow(
                 if watches {
                     watch.set(files).await;
                 }
-                apply(config, &changes, &about).await;
+                apply(config, &changes, &info).await;
             }
             Err(faults) => {
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
-                about.refused(&faults.join("\n"));
+                info.config_rejected(&faults.join("\n"));
                 tracing::error!("the configuration has faults: everything stays as it was");
             }
         }
@@ -68,24 +68,24 @@ pub async fn follow(
 
 async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
     let from = origin.clone();
-    let loaded = tokio::task::spawn_blocking(move || run::load(&from)).await;
+    let loaded = tokio::task::spawn_blocking(move || load(&from)).await;
     let loaded = loaded.unwrap_or_else(|error| Err(vec![error.to_string()]))?;
-    match run::check_texts(&loaded).await {
+    match check_texts(&loaded).await {
         Ok(faults) if faults.is_empty() => Ok(loaded),
         Ok(faults) => Err(faults.faults.iter().map(ToString::to_string).collect()),
         Err(error) => Err(vec![format!("{error:#}")]),
     }
 }
 
-async fn apply(config: Config, changes: &mpsc::Sender<Change>, about: &About) {
+async fn apply(config: Config, changes: &mpsc::Sender<Change>, info: &ServerInfo) {
     let (done, outcome) = oneshot::channel();
     if changes.send(Change { config, done }).await.is_err() {
         return;
     }
     let outcome = outcome.await;
     match &outcome {
-        Ok(Ok(_)) => about.applied(),
-        Ok(Err(error)) => about.refused(&format!("{error:#}")),
+        Ok(Ok(_)) => info.config_applied(),
+        Ok(Err(error)) => info.config_rejected(&format!("{error:#}")),
         Err(_) => {}
     }
     match outcome {

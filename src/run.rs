@@ -1,10 +1,12 @@
 //! What the program does for each way of calling it, from the options to the exit code.
 
 use crate::{
-    app::{self, App, LaunchFault},
+    app::App,
     cli::{Options, Serve},
     config::{self, Faults, LoadError, Loaded, Origin},
-    doctor, reload,
+    doctor,
+    load::{chain, check_texts, lines, load},
+    reload,
     telemetry::{self, Reopen},
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
@@ -67,7 +69,7 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
     // From here on it does not end the program any more.
     let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);
-    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.about(), hangup, log));
+    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.info(), hangup, log));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -81,7 +83,7 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
                 told.cancel();
             } else {
                 // The kernel tells workers and guards that we are gone; they end by themselves.
-                tracing::warn!("told twice to end: ending at once");
+                tracing::warn!("second signal: exiting immediately");
                 tokio::time::sleep(LAST_LINE).await;
                 std::process::exit(i32::from(CANNOT_START));
             }
@@ -158,11 +160,6 @@ fn give_up(error: &LoadError) -> ExitCode {
     ExitCode::from(BAD_CONFIG)
 }
 
-/// Reads and checks a configuration; what only GStreamer can check is not checked yet.
-pub(crate) fn load(origin: &Origin) -> Result<Loaded, Vec<String>> {
-    config::load(origin).map_err(|error| lines(&error))
-}
-
 fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
     let origin = find(options).map_err(|error| lines(&error))?;
     let loaded = load(&origin)?;
@@ -171,34 +168,6 @@ fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
 
 fn texts(faults: &Faults) -> Vec<String> {
     faults.faults.iter().map(ToString::to_string).collect()
-}
-
-fn lines(error: &dyn std::error::Error) -> Vec<String> {
-    chain(error).lines().map(str::to_owned).collect()
-}
-
-/// Lets a worker check the gst-launch texts of a configuration; returns their faults.
-pub(crate) async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
-    let faults = app::check_texts(&loaded.config).await?;
-    let found = faults.into_iter().map(|LaunchFault { path, fault }| {
-        let message = match fault.at {
-            Some(at) => format!("{} (at character {} of the text)", fault.message, at + 1),
-            None => fault.message,
-        };
-        (path.to_vec(), message)
-    });
-    Ok(loaded.late_faults(found))
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[allow(clippy::print_stderr, reason = "there is no log")]

@@ -13,7 +13,7 @@ use crate::{
     },
     stream::StreamInput,
     sys::Shutdown,
-    telemetry::{Repeats, Report},
+    telemetry::{FailureLog, Report},
 };
 use std::{
     collections::BTreeMap,
@@ -79,7 +79,7 @@ impl PlaceholderTask {
     /// Runs until `stop`. Not cancel-safe: viewers may be left with a frozen picture.
     pub async fn run(self, stop: CancellationToken) {
         let mut demand = self.demand.watch();
-        let mut repeats = Repeats::default();
+        let mut repeats = FailureLog::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -185,7 +185,7 @@ impl PlaceholderTask {
         caption(&self.spec.shows, feeds)
     }
 
-    fn report(&self, reason: &str, repeats: &mut Repeats) {
+    fn report(&self, reason: &str, repeats: &mut FailureLog) {
         let name = format!("stream {}", self.spec.stream.name);
         match repeats.failed(Instant::now()) {
             Some(Report::First) => tracing::warn!(name, reason, "has no placeholder"),

@@ -15,7 +15,7 @@ use crate::{
     media::Container,
     stream::{Audience, Entry, FanOut, Join, Reader, SharedWriter, Writer},
     sys::{Shutdown, guard},
-    telemetry::{Repeats, Report},
+    telemetry::{FailureLog, Report},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -50,7 +50,7 @@ pub struct PerRequestStream {
     program: Program,
     needs: Vec<Demand>,
     runs: Arc<Semaphore>,
-    failures: Mutex<Repeats>,
+    failures: Mutex<FailureLog>,
     shutdown: Shutdown,
     stop: CancellationToken,
 }

@@ -1,7 +1,7 @@
 //! What programs and workers say on their standard error output: to the log, at a bounded rate, and to a bounded file.
 
 use super::status::Status;
-use crate::telemetry::{Repeats, Report};
+use crate::telemetry::{FailureLog, Report};
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
@@ -51,7 +51,7 @@ pub struct StderrReader {
 struct Memory {
     /// Lines with their numbers taken out, and when they were last said.
     said: VecDeque<(String, Instant)>,
-    repeats: Repeats,
+    repeats: FailureLog,
     /// The second that is counted, and the lines in it.
     second: Option<(Instant, u32)>,
     held_back: u64,

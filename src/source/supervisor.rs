@@ -11,7 +11,7 @@ use crate::{
     ipc::Ended,
     stream::FanOut,
     sys::service::Pulse,
-    telemetry::{Repeats, Report},
+    telemetry::{FailureLog, Report},
 };
 use std::{
     path::Path,
@@ -70,7 +70,7 @@ impl Supervisor {
         let mut demand = self.demand.watch();
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
-        let mut repeats = Repeats::default();
+        let mut repeats = FailureLog::default();
         let mut device = None;
         let mut round = tokio::time::interval(Pulse::PERIOD);
         let mut clock = ClockWatch::default();
@@ -196,7 +196,7 @@ impl Supervisor {
         self.status.set_state(now, SystemTime::now());
     }
 
-    fn report(&self, reason: &str, repeats: &mut Repeats) {
+    fn report(&self, reason: &str, repeats: &mut FailureLog) {
         match repeats.failed(Instant::now()) {
             Some(Report::First) => tracing::warn!(name = %self.name, reason, "ended"),
             Some(Report::Again(times)) => tracing::warn!(name = %self.name, times, reason, "keeps ending"),

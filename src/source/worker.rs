@@ -3,7 +3,7 @@
 use super::stderr_log;
 use crate::{
     ipc::{self, FrameHead, FrameKind, FromWorker, ToWorker, control, frame},
-    sys::{guard::own_file, leftovers},
+    sys::{guard::own_file, orphans},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -60,7 +60,7 @@ impl Worker {
         }
         let mut command = Command::new(own_file()?);
         // What GStreamer says is understood by its words, and logged among lines of ours.
-        command.env("LC_ALL", "C.UTF-8").env(leftovers::MARK, leftovers::mark());
+        command.env("LC_ALL", "C.UTF-8").env(orphans::MARK, orphans::mark());
         command.arg("worker").process_group(0).kill_on_drop(true);
         command.stdin(OwnedFd::from(its_control)).stdout(OwnedFd::from(its_media)).stderr(Stdio::piped());
         let mut child = command.spawn()?;

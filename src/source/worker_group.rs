@@ -14,7 +14,7 @@ use crate::{
         Trial,
     },
     stream::{FanOut, StreamInput},
-    sys::usage,
+    sys::proc_stats,
 };
 use bytes::Bytes;
 use std::{
@@ -528,9 +528,9 @@ impl WorkerGroupTask {
             return;
         }
         if let Some(most) = self.memory_max
-            && let Some(used) = usage::of(link.worker.pid()).filter(|used| used.resident > most)
+            && let Some(used) = proc_stats::of(link.worker.pid()).filter(|used| used.resident > most)
         {
-            self.replace(&usage::excess(used.resident, most)).await;
+            self.replace(&proc_stats::excess(used.resident, most)).await;
             return;
         }
         let picture = self.last_picture.is_some_and(|last| now.duration_since(last) < PICTURE_LINGER);
