@@ -22,6 +22,7 @@ pub mod mux;
 mod ogg;
 mod pace;
 mod packet;
+pub mod reorder;
 mod sample;
 mod scanner;
 mod sniff;
