@@ -68,6 +68,11 @@ impl<T> Reorder<T> {
         self.depth
     }
 
+    /// The parameter sets changed, and with them the depth. DTS continues to grow.
+    pub fn set_depth(&mut self, depth: usize) {
+        self.depth = depth.min(MAX_DEPTH);
+    }
+
     /// The next frame in decoding order. What is ready is added to `out`, in the same order.
     pub fn push(&mut self, pts: Time, item: T, out: &mut Vec<Ordered<T>>) {
         let is_far = |newest: &Time| pts.since(*newest).saturating_abs() > MAX_STEP;
@@ -98,8 +103,8 @@ impl<T> Reorder<T> {
         self.last = None;
     }
 
-    /// Lets go of the frames that wait, whose distance is known by now as well as it can be.
-    fn release(&mut self, out: &mut Vec<Ordered<T>>) {
+    /// Lets go of the frames that wait, whose distance is known by now as well as it can be; the timeline continues.
+    pub fn release(&mut self, out: &mut Vec<Ordered<T>>) {
         if self.waiting.is_empty() {
             return;
         }
