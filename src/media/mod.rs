@@ -24,6 +24,7 @@ mod muxer;
 mod ogg;
 mod packet;
 pub mod raw_frame;
+pub mod reorder;
 mod sample;
 mod scanned;
 mod scanner;

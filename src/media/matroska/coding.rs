@@ -3,8 +3,6 @@
 
 use crate::media::codec::{CodecParameters, opus, pcm};
 
-/// Type of a block of `STREAMINFO` that is the last block of its header, and its length (RFC 9639, section 8.1).
-pub(super) const STREAM_INFO_HEAD: [u8; 4] = [0x80, 0, 0, 34];
 /// What the decoder of Opus needs to hear before it is right, in nanoseconds (codec mapping of `A_OPUS`).
 pub(super) const OPUS_PRE_ROLL: u64 = 80_000_000;
 /// Formats of `WAVEFORMATEX` (RFC 2361).
@@ -67,7 +65,7 @@ impl Coding {
             C::Vorbis(headers) => ("A_VORBIS", headers.laced()),
             C::Opus(parameters) => ("A_OPUS", parameters.head.to_vec()),
             C::Aac(parameters) => ("A_AAC", parameters.config.to_vec()),
-            C::Flac(parameters) => ("A_FLAC", [&b"fLaC"[..], &STREAM_INFO_HEAD, &parameters.stream_info].concat()),
+            C::Flac(parameters) => ("A_FLAC", parameters.header()),
             C::MpegAudio(parameters) => match parameters.layer {
                 1 => ("A_MPEG/L1", Vec::new()),
                 2 => ("A_MPEG/L2", Vec::new()),

@@ -97,10 +97,6 @@ fn audio_entry(codec: &CodecParameters, shape: &AudioShape, audio: &mut Vec<u8>)
 
 /// The rate of the core of AAC, which spectral band replication doubles.
 fn coded_rate(codec: &CodecParameters) -> Option<u32> {
-    // codec: `aac::Parameters::core_rate(&self) -> Option<u32>`.
-    const RATES: [u32; 13] =
-        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
     let CodecParameters::Aac(parameters) = codec else { return None };
-    let (first, second) = (*parameters.config.first()?, *parameters.config.get(1)?);
-    RATES.get(usize::from((first & 7) << 1 | second >> 7)).copied()
+    parameters.parse().map(|config| config.core_rate).filter(|rate| *rate > 0)
 }

@@ -18,6 +18,9 @@ use std::{sync::Arc, time::Duration};
 /// own buffer hides no more, and a viewer's cursor must not come near the end of the ring.
 const BATCH: Duration = Duration::from_millis(350);
 
+/// How a viewer enters that does not say how: as every player needs it.
+const FOR_PLAYERS: Entry = Entry { join: Join::Keyframe, header: true };
+
 /// Joins a shared stream.
 pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
     let (entry, interval) = match query::entry(query).and_then(|entry| Ok((entry, query::interval(query)?))) {
@@ -34,7 +37,7 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     }
     let lease = stream.lease();
     let known = stream.fanout.container().unwrap_or(stream.config.container);
-    let mut reader = stream.fanout.subscribe(suited(entry, known));
+    let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(FOR_PLAYERS), known));
     let container = container_of(&stream.config, &stream.fanout).await;
     let container = stream.fanout.container().or(container);
     if container == Some(Container::Mjpeg) {
@@ -43,7 +46,7 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
         return text(StatusCode::BAD_REQUEST, FPS_OF_MJPEG_ONLY);
     }
     let joinable = container.is_some_and(Container::is_joinable);
-    if !joinable && (entry.header || entry.join != Join::Live) {
+    if !joinable && entry.is_some_and(|entry| entry.header || entry.join != Join::Live) {
         return text(
             StatusCode::NOT_IMPLEMENTED,
             "the container of this stream is unknown: request it without header= and keyframe=",

@@ -22,11 +22,12 @@ pub struct QueryError {
     expected: &'static str,
 }
 
-/// Reads `header=` and `keyframe=`. Unknown parameters are ignored: scripts use them against caches.
+/// Reads `header=` and `keyframe=`; `None` when neither is given. One that is given alone leaves the other one off. Unknown
+/// parameters are ignored: scripts use them against caches.
 ///
 /// # Errors
 /// On any other value, or two values for one parameter.
-pub fn entry(query: &str) -> Result<Entry, QueryError> {
+pub fn entry(query: &str) -> Result<Option<Entry>, QueryError> {
     let header = flag(query, "header")?;
     let join = one(query, "keyframe", "0, 1 or next", |value| match value {
         "0" => Some(Join::Live),
@@ -34,7 +35,8 @@ pub fn entry(query: &str) -> Result<Entry, QueryError> {
         "next" => Some(Join::NextKeyframe),
         _ => None,
     })?;
-    Ok(Entry { join: join.unwrap_or(Join::Live), header: header.unwrap_or(false) })
+    let is_given = header.is_some() || join.is_some();
+    Ok(is_given.then(|| Entry { join: join.unwrap_or(Join::Live), header: header.unwrap_or(false) }))
 }
 
 /// Reads `fps=`: the interval between two frames of a viewer that wants a lower frame rate.
@@ -185,8 +187,8 @@ mod tests {
 
     #[test]
     fn streams_are_joined_as_requested() {
-        let check = |query, join, header| assert_eq!(entry(query), Ok(Entry { join, header }), "{query}");
-        check("", Join::Live, false);
+        let check = |query, join, header| assert_eq!(entry(query), Ok(Some(Entry { join, header })), "{query}");
+        assert_eq!([entry(""), entry("t=17")], [Ok(None), Ok(None)]);
         check("header=0&keyframe=0", Join::Live, false);
         check("header=1", Join::Live, true);
         check("t=17&keyframe=1&header=1", Join::Keyframe, true);
