@@ -242,6 +242,11 @@ impl Parser {
         for (track, progress) in self.tracks.iter_mut().zip(progress) {
             track.progress = progress;
         }
+        for sample in &samples {
+            if let Some(track) = self.tracks.get_mut(sample.track) {
+                track.shows(sample.composition);
+            }
+        }
         self.plan.add_fragment(samples);
     }
 

@@ -60,10 +60,11 @@ impl Plan {
         self.fragments.truncate(MAX_PLANNED);
     }
 
-    /// The next sample that begins at `at` or behind it; those in front of it are passed. The second value is how many were.
+    /// The next sample that begins at `at` or behind it; those in front of it are `passed`, each with its track.
     pub(super) fn next(&mut self, at: u64, mut passed: impl FnMut(usize)) -> Option<Located> {
-        while let Some(sample) = self.fragments.pop_front_if(|sample| sample.offset < at) {
+        while let Some(sample) = self.fragments.front().filter(|sample| sample.offset < at) {
             passed(sample.track);
+            self.fragments.pop_front();
         }
         for cursor in &mut self.tables {
             let mut count = 0;
@@ -83,9 +84,9 @@ impl Plan {
 
     /// This one is done with.
     pub(super) fn remove(&mut self, sample: &Located) {
-        if self.fragments.pop_front_if(|front| front == sample).is_none()
-            && let Some(cursor) = self.tables.iter_mut().find(|cursor| cursor.next.as_ref() == Some(sample))
-        {
+        if self.fragments.front() == Some(sample) {
+            self.fragments.pop_front();
+        } else if let Some(cursor) = self.tables.iter_mut().find(|cursor| cursor.next.as_ref() == Some(sample)) {
             cursor.advance();
         }
     }

@@ -71,11 +71,14 @@ impl Track {
         self.is_interrupted = true;
     }
 
+    /// A sample to come is shown so much later than it is decoded, in ticks: if that is earlier, all are decoded earlier.
+    pub(super) fn shows(&mut self, composition: i64) {
+        self.lag = self.lag.max(composition.saturating_neg());
+    }
+
     /// Takes the next sample.
     pub(super) fn take(&mut self, located: &Located, data: &[u8]) -> Taken {
         let decode = located.decode.saturating_add(self.offset);
-        // Each sample that is shown before it is decoded makes all that follow earlier.
-        self.lag = self.lag.max(located.composition.saturating_neg());
         let ticks = |ticks| Time::from_ticks(ticks, self.timescale);
         let dts = ticks(decode.saturating_sub(self.lag));
         let dts = match self.last {
