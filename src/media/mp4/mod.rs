@@ -3,6 +3,7 @@
 mod box_writer;
 mod boxes;
 mod coding;
+mod demuxer;
 mod fragment;
 mod front;
 mod header;
@@ -16,6 +17,7 @@ mod timeline;
 mod timing;
 
 pub use coding::{Chroma, Coding, CodingError, Shape, Track};
+pub use demuxer::Demuxer;
 pub use header::header_for;
 pub use muxer::{Made, Muxer};
 pub use sample_muxer::SampleMuxer;
