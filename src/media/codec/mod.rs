@@ -35,6 +35,7 @@ pub mod nal;
 pub mod obu;
 pub mod opus;
 pub mod pcm;
+pub mod shape;
 #[cfg(test)]
 mod testing;
 pub mod theora;

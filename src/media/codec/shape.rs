@@ -1,7 +1,9 @@
 //! What the parameters of a codec say of the frames: size, rate, channels.
 
 use super::super::track::{AudioShape, Shape, VideoShape};
-use super::{CodecParameters, aac, av1, flac, h264, h264_sps, h265, h265_sps, mpeg_video, mpeg4_visual, theora, vorbis};
+use super::{
+    CodecParameters, aac, av1, flac, h264, h264_sps, h265, h265_sps, mpeg_video, mpeg4_visual, theora, vorbis,
+};
 
 /// Highest number of frames a second that is believed. Encoders that count in ticks of a clock claim some 90,000.
 const MAX_FRAME_RATE: u32 = 1000;

@@ -1,8 +1,8 @@
 //! Access units of H.264 and H.265: their parameter sets are taken out, the rest gets lengths of four bytes.
 
 use super::Found;
-use super::parameter_sets::{self, Kind, ParameterSets};
 use super::kept::Kept;
+use super::parameter_sets::{self, Kind, ParameterSets};
 use crate::media::bits::Bits;
 use crate::media::codec::{CodecParameters, golomb, h264, h264_sps, h265, h265_sps, nal, shape};
 use bytes::Bytes;
@@ -36,7 +36,9 @@ pub(super) enum Separation {
 enum Role {
     Set(Kind),
     /// Part of a frame; whether of one with which a decoder may begin in any case.
-    Slice { is_random_access: bool },
+    Slice {
+        is_random_access: bool,
+    },
     Sei,
     /// Something else that stays.
     Other,

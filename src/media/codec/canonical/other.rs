@@ -45,7 +45,8 @@ pub(super) enum Track {
 impl Track {
     /// And what is known already.
     pub(super) fn new(form: SourceForm) -> (Self, Option<Found>) {
-        let with = |track, codec: CodecParameters, shape: Option<Shape>| (track, shape.map(|shape| Found { codec, shape }));
+        let with =
+            |track, codec: CodecParameters, shape: Option<Shape>| (track, shape.map(|shape| Found { codec, shape }));
         let said = |track, codec: CodecParameters| {
             let shape = shape::of(&codec);
             with(track, codec, shape)
