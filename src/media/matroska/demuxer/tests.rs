@@ -82,6 +82,40 @@ fn tool(name: &str, bytes: &[u8], arguments: &[&str]) -> Option<String> {
     }
 }
 
+/// Hashes of the frames that ffmpeg decodes: stream and hash, sorted by stream.
+fn frames(bytes: &[u8]) -> Option<Vec<(usize, String)>> {
+    let arguments = ["-i", "FILE", "-map", "0", "-fps_mode", "passthrough", "-f", "framehash", "-hash", "crc32", "-"];
+    let text = tool("ffmpeg", bytes, &arguments)?;
+    let frame = |line: &str| {
+        let fields: Vec<_> = line.split(',').map(str::trim).collect();
+        (!line.starts_with('#')).then(|| (fields[0].parse().unwrap(), fields[5].to_owned()))
+    };
+    let mut frames: Vec<_> = text.lines().filter_map(frame).collect();
+    // Streams may be interleaved otherwise.
+    frames.sort_by_key(|frame: &(usize, String)| frame.0);
+    Some(frames)
+}
+
+/// A file of these streams, half a second each, made by ffmpeg.
+fn encoded(codecs: &[(&str, char)]) -> Option<Vec<u8>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut arguments: Vec<String> = ["-y", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25", "-f", "lavfi", "-i"]
+        .into_iter()
+        .chain(["sine=440:r=48000", "-t", "0.5", "-pix_fmt", "yuv420p", "-ac", "1", "-strict", "-2"])
+        .chain(["-x265-params", "log-level=none"])
+        .map(str::to_owned)
+        .collect();
+    for (at, (codec, kind)) in codecs.iter().enumerate() {
+        let input = if *kind == 'v' { "0:v" } else { "1:a" };
+        arguments.extend(["-map".to_owned(), input.to_owned(), format!("-c:{at}"), (*codec).to_owned()]);
+    }
+    arguments.extend(["-f", "matroska"].map(str::to_owned));
+    arguments.push(file.path().to_str().unwrap().to_owned());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    tool("ffmpeg", b"", &arguments)?;
+    Some(std::fs::read(file.path()).unwrap())
+}
+
 #[test]
 fn captures_are_read_as_ffprobe_reads_them() {
     for capture in CAPTURES {
@@ -167,26 +201,45 @@ fn what_is_muxed_is_what_was_demuxed() {
 #[test]
 fn ffmpeg_decodes_the_same_frames_of_what_is_muxed() {
     for (capture, is_webm) in CAPTURES.into_iter().zip([false, false, true, true, true, true]) {
-        let hashes = |bytes: &[u8]| {
-            let arguments = ["-i", "FILE", "-fps_mode", "passthrough", "-f", "framehash", "-hash", "crc32", "-"];
-            let text = tool("ffmpeg", bytes, &arguments)?;
-            let frame = |line: &str| {
-                (!line.starts_with('#')).then(|| {
-                    let fields: Vec<_> = line.split(',').map(str::trim).collect();
-                    (fields[0].to_owned(), fields[5].to_owned())
-                })
-            };
-            let mut frames: Vec<_> = text.lines().filter_map(frame).collect();
-            // Streams may be interleaved otherwise.
-            frames.sort_by(|a, b| a.0.cmp(&b.0));
-            Some(frames)
-        };
-        let Some(mut before) = hashes(capture) else { return };
-        let mut after = hashes(&muxed(is_webm, &demux(capture, &[1000]))).unwrap();
+        let Some(mut before) = frames(capture) else { return };
+        let mut after = frames(&muxed(is_webm, &demux(capture, &[1000]))).unwrap();
         // The end of the last frame of Opus is padding, which a live stream has no way to say.
         assert!(before.len() > 70 && before.pop().is_some() && after.pop().is_some());
         assert_eq!(before, after);
     }
+}
+
+#[test]
+fn all_codecs_survive_the_way_through_samples() {
+    let video = ["libx264", "libx265", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "libtheora"].map(|codec| (codec, 'v'));
+    let audio = ["aac", "libmp3lame", "mp2", "ac3", "eac3", "flac", "libvorbis", "pcm_s16le", "pcm_s24le", "pcm_s32le"];
+    let more = ["pcm_f32le", "pcm_u8", "pcm_alaw", "pcm_mulaw"];
+    let codecs: Vec<_> = video.into_iter().chain(audio.into_iter().chain(more).map(|codec| (codec, 'a'))).collect();
+    let Some(bytes) = encoded(&codecs) else { return };
+    let found = demux(&bytes, &[5000]);
+    assert_eq!(tracks(&found).last().unwrap().len(), codecs.len(), "{:?}", tracks(&found));
+    let (before, after) = (frames(&bytes).unwrap(), frames(&muxed(false, &found)).unwrap());
+    for (at, (codec, _)) in codecs.iter().enumerate() {
+        let of = |frames: &[(usize, String)]| -> Vec<String> {
+            frames.iter().filter(|frame| frame.0 == at).map(|frame| frame.1.clone()).collect()
+        };
+        assert!(of(&before).len() > 5, "{codec}");
+        assert_eq!(of(&before), of(&after), "{codec}");
+    }
+    for track in tracks(&found).last().unwrap().iter() {
+        let samples = samples(&found);
+        let times: Vec<_> = samples.iter().filter(|sample| sample.track == track.id).map(|sample| sample.dts).collect();
+        assert!(times.is_sorted(), "{}", track.codec.name());
+    }
+}
+
+#[test]
+fn b_frames_get_the_decoding_times_of_the_encoder() {
+    let Some(bytes) = encoded(&[("libx264", 'v')]) else { return };
+    let found = demux(&bytes, &[5000]);
+    let times: Vec<_> = samples(&found).iter().map(|sample| (sample.dts.millis(), sample.pts.millis())).collect();
+    assert!(times.iter().any(|(dts, pts)| dts < pts) && times.iter().all(|(dts, pts)| dts <= pts));
+    assert!(times.windows(2).all(|pair| pair[1].0 - pair[0].0 == 40), "{times:?}");
 }
 
 /// A header for one track of this codec.
