@@ -2,8 +2,10 @@
 //!
 //! In go samples or bytes, out come tags or samples. Bodies of tags are those of RTMP messages as well.
 
+pub mod amf;
 mod scan;
 mod stamps;
+pub mod tag;
 
 pub(in crate::media) use scan::{Flv, setups};
 pub use stamps::Stamps;
