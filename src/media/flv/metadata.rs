@@ -26,7 +26,8 @@ pub fn write(tracks: &[&TrackInfo]) -> Vec<u8> {
                 add(name, value);
             }
         }
-        if let Some((frames, seconds)) = shape.and_then(|shape| shape.frame_rate).filter(|rate| rate.0 > 0 && rate.1 > 0)
+        if let Some((frames, seconds)) =
+            shape.and_then(|shape| shape.frame_rate).filter(|rate| rate.0 > 0 && rate.1 > 0)
         {
             add("framerate", Value::Number(f64::from(frames) / f64::from(seconds)));
         }

@@ -6,6 +6,7 @@ pub mod amf;
 pub mod config;
 pub mod metadata;
 mod muxer;
+mod reader;
 mod scan;
 mod stamps;
 pub mod tag;

@@ -79,7 +79,9 @@ impl Muxer {
     /// The tracks from now on: the first of video and the first of audio that FLV carries are taken.
     pub fn set_tracks(&mut self, tracks: &[TrackInfo], out: &mut Vec<Muxed>) {
         let find = |is_video: bool| {
-            tracks.iter().find_map(|track| Some((track, Stream::of(track).filter(|it| it.codec.is_video() == is_video)?)))
+            tracks
+                .iter()
+                .find_map(|track| Some((track, Stream::of(track).filter(|it| it.codec.is_video() == is_video)?)))
         };
         let (infos, streams): (Vec<_>, Vec<_>) = [find(true), find(false)].into_iter().flatten().unzip();
         let header: Bytes = header(&infos, &streams).into();

@@ -490,9 +490,7 @@ impl Units {
             }
             (None, CODED_FRAMES) => Part::Frame { is_keyframe: self.is_keyframe, composition: 0 },
             (None, SEQUENCE_END) => Part::End,
-            (None, CODED_FRAMES_X) if codec.is_video() => {
-                Part::Frame { is_keyframe: self.is_keyframe, composition: 0 }
-            }
+            (None, CODED_FRAMES_X) if codec.is_video() => Part::Frame { is_keyframe: self.is_keyframe, composition: 0 },
             (None, _) => Part::Other,
         };
         Some(Unit { track, codec, part, nanos: self.nanos, data })
@@ -622,7 +620,10 @@ mod tests {
         assert_eq!(units(VIDEO, b"\x91vvc1\0\0\x01ab")[0].part, Part::Frame { is_keyframe: true, composition: 1 });
         assert_eq!(Unsupported::FourCc(*b"a\n`\xff").to_string(), "`a\\n`\\xff`");
         assert!(matches!(units(AUDIO, &[0xe2, 0])[0].codec, Codec::Mp3(AudioShape { rate: 8000, channels: 1 })));
-        assert!(matches!(units(AUDIO, &[0x36, 0])[0].codec, Codec::Pcm(pcm::Format::S16Le, AudioShape { rate: 11_025, .. })));
+        assert!(matches!(
+            units(AUDIO, &[0x36, 0])[0].codec,
+            Codec::Pcm(pcm::Format::S16Le, AudioShape { rate: 11_025, .. })
+        ));
     }
 
     proptest! {

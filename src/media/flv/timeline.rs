@@ -51,10 +51,8 @@ impl Timeline {
         let (track, other) = if is_second { (second, first) } else { (first, second) };
         let current = *self.origin.get_or_insert(dts.nanos().saturating_sub(RESERVE * 1_000_000));
         let at = |origin: i64| millis(dts, origin);
-        let (least, most) = (
-            track.last.unwrap_or(self.newest - MAX_LAG),
-            if is_flagged { self.newest + MAX_GAP } else { i64::MAX },
-        );
+        let (least, most) =
+            (track.last.unwrap_or(self.newest - MAX_LAG), if is_flagged { self.newest + MAX_GAP } else { i64::MAX });
         let fits = |origin: &i64| (least..=most).contains(&at(*origin));
         let before = Some(self.previous).filter(|_| track.is_behind);
         let origins = [Some(current), before].into_iter().flatten();
