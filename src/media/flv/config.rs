@@ -10,7 +10,7 @@ pub fn write(parameters: &CodecParameters) -> Option<Vec<u8>> {
         CodecParameters::Av1(parameters) => parameters.record()?,
         // What `vpcC` has, with version and flags, as ffmpeg writes it. All that VP8 has there is constant.
         CodecParameters::Vp8 => vec![1, 0, 0, 0, 0, 0, 8 << 4 | 1 << 1, 2, 2, 2, 0, 0],
-        CodecParameters::Vp9(parameters) => vp9_record(parameters),
+        CodecParameters::Vp9(parameters) => parameters.record().to_vec(),
         CodecParameters::Aac(parameters) => parameters.config.to_vec(),
         CodecParameters::Opus(parameters) => parameters.head.to_vec(),
         CodecParameters::Flac(parameters) => parameters.header(),
@@ -21,8 +21,3 @@ pub fn write(parameters: &CodecParameters) -> Option<Vec<u8>> {
     Some(record).filter(|record| !record.is_empty())
 }
 
-// codec: `vp9::Parameters::record`.
-fn vp9_record(parameters: &crate::media::codec::vp9::Parameters) -> Vec<u8> {
-    let format = parameters.bit_depth << 4 | (parameters.chroma_subsampling & 7) << 1;
-    vec![1, 0, 0, 0, parameters.profile, parameters.level, format, 2, 2, 2, 0, 0]
-}

@@ -4,6 +4,7 @@
 
 pub mod amf;
 pub mod config;
+mod demuxer;
 pub mod metadata;
 mod muxer;
 mod reader;
@@ -12,6 +13,7 @@ mod stamps;
 pub mod tag;
 mod timeline;
 
+pub use demuxer::Demuxer;
 pub use muxer::Muxer;
 pub(in crate::media) use scan::{Flv, setups};
 pub use stamps::Stamps;
