@@ -3,6 +3,7 @@
 //! The header is that of the file, and all in front of the first picture or sound: `onMetaData` and the set-up of
 //! the codecs. Set-ups that change later pass on to those who watch.
 
+use super::tag::{AUDIO, FRAME_HEAD, SCRIPT, VIDEO};
 use crate::media::codecs::Setup;
 use crate::media::framing::{FrameLength, FrameRole, Framing};
 
@@ -10,11 +11,6 @@ use crate::media::framing::{FrameLength, FrameRole, Framing};
 const MAX_TAG: usize = 8 << 20;
 /// The header of a file and the size of the tag in front of it, which is none.
 const FILE_HEAD: usize = 9 + 4;
-pub(super) const TAG_HEAD: usize = 11;
-
-pub(super) const AUDIO: u8 = 8;
-pub(super) const VIDEO: u8 = 9;
-pub(super) const SCRIPT: u8 = 18;
 
 /// Tags of at most one video and one audio stream.
 #[derive(Debug, Default)]
@@ -46,7 +42,7 @@ impl Framing for Flv {
     }
 
     fn role(&mut self, unit: &[u8]) -> FrameRole {
-        let (kind, content) = (unit.first().copied(), unit.get(TAG_HEAD..).unwrap_or_default());
+        let (kind, content) = (unit.first().copied(), unit.get(FRAME_HEAD..).unwrap_or_default());
         let first = content.first().copied().unwrap_or_default();
         let second = content.get(1).copied().unwrap_or_default();
         // Enhanced RTMP marks its tags and keeps the kind of packet where the codec was before.
@@ -88,7 +84,7 @@ pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
     while let FrameLength::Unit(length) = Flv::measure(rest) {
         let Some((unit, after)) = rest.split_at_checked(length) else { break };
         rest = after;
-        let content = unit.get(TAG_HEAD..).unwrap_or_default();
+        let content = unit.get(FRAME_HEAD..).unwrap_or_default();
         match (unit, content) {
             ([b'F', ..], _) => {
                 let flags = unit.get(4).copied().unwrap_or_default();
@@ -121,8 +117,8 @@ fn enhanced(content: &[u8]) -> Option<Setup<'_>> {
 
 /// A tag and its length behind it.
 fn tag(bytes: &[u8]) -> FrameLength {
-    let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<TAG_HEAD>() else { return FrameLength::More };
-    let length = TAG_HEAD + (usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c));
+    let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<FRAME_HEAD>() else { return FrameLength::More };
+    let length = FRAME_HEAD + (usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c));
     if length > MAX_TAG || *stream != [0, 0, 0] {
         return FrameLength::Nothing;
     }
@@ -144,7 +140,7 @@ mod tests {
     fn tag(kind: u8, time: u32, content: &[u8]) -> Vec<u8> {
         let [high, low @ ..] = time.to_be_bytes();
         let length = &(content.len() as u32).to_be_bytes()[1..];
-        let behind = (super::TAG_HEAD + content.len()) as u32;
+        let behind = (super::FRAME_HEAD + content.len()) as u32;
         [&[kind], length, &low, &[high, 0, 0, 0], content, &behind.to_be_bytes()].concat()
     }
 

@@ -1,6 +1,7 @@
 //! Mends the times of the tags of GStreamer's muxer.
 
-use super::scan::{AUDIO, Flv, SCRIPT, TAG_HEAD, VIDEO};
+use super::scan::Flv;
+use super::tag::{AUDIO, FRAME_HEAD, SCRIPT, VIDEO};
 use crate::media::framing::{FrameLength, Framing};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ impl Stamps {
         if Flv::measure(tag) != FrameLength::Unit(tag.len()) {
             return true;
         }
-        let Some(([kind, _, _, _, low @ .., high, _, _, _], content)) = tag.split_first_chunk_mut::<TAG_HEAD>() else {
+        let Some(([kind, _, _, _, low @ .., high, _, _, _], content)) = tag.split_first_chunk_mut::<FRAME_HEAD>() else {
             return true;
         };
         if *kind == SCRIPT && self.begin.is_some() && content.starts_with(b"\x02\0\x0aonMetaData") {
@@ -61,7 +62,7 @@ mod tests {
     fn tag(kind: u8, time: u32, content: &[u8]) -> Vec<u8> {
         let [high, low @ ..] = time.to_be_bytes();
         let length = &(content.len() as u32).to_be_bytes()[1..];
-        let behind = (TAG_HEAD + content.len()) as u32;
+        let behind = (FRAME_HEAD + content.len()) as u32;
         [&[kind], length, &low, &[high, 0, 0, 0], content, &behind.to_be_bytes()].concat()
     }
 
