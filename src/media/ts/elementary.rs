@@ -2,14 +2,10 @@
 
 use super::latm::Latm;
 use crate::media::access_unit::Sample;
-use crate::media::bits::Bits;
-use crate::media::codec::{CodecParameters, aac, av1, nal, opus};
+use crate::media::codec::obu::Obus;
+use crate::media::codec::{CodecParameters, adts, av1, nal, opus};
 use bytes::Bytes;
 
-/// Bytes of an ADTS header without a checksum.
-const ADTS_HEADER: usize = 7;
-/// The longest frame that an ADTS header can state.
-const MAX_ADTS: usize = (1 << 13) - 1;
 /// `stream_id` of video, audio, and `private_stream_1` (table 2-22).
 const VIDEO: u8 = 0xe0;
 const AUDIO: u8 = 0xc0;
@@ -48,8 +44,8 @@ enum Form {
     Mpeg4(Bytes),
     /// Each OBU behind a start code, with emulation prevention; this sequence header in front of keyframes.
     Av1(Bytes),
-    /// An ADTS header in front, whose length is not set yet.
-    Adts([u8; ADTS_HEADER]),
+    /// An ADTS header in front.
+    Adts(adts::Framer),
     Latm(Latm),
     /// A control header in front.
     Opus,
@@ -82,9 +78,9 @@ impl Elementary {
                 put_obu(&parameters.sequence_header, &mut |part| header.extend_from_slice(part));
                 stream(0x06, PRIVATE, &descriptors, Form::Av1(header.into()))
             }
-            CodecParameters::Aac(parameters) => match adts(parameters) {
-                Some(header) => stream(0x0f, AUDIO, b"", Form::Adts(header)),
-                None => stream(0x11, AUDIO, b"", Form::Latm(Latm::new(&parameters.config)?)),
+            CodecParameters::Aac(parameters) => match adts::Framer::new(parameters) {
+                Ok(framer) => stream(0x0f, AUDIO, b"", Form::Adts(framer)),
+                Err(_) => stream(0x11, AUDIO, b"", Form::Latm(Latm::new(&parameters.config)?)),
             },
             CodecParameters::MpegAudio(parameters) => {
                 stream(if parameters.is_low_rate { 0x04 } else { 0x03 }, AUDIO, b"", Form::Same)
@@ -139,16 +135,16 @@ impl Elementary {
                 if with_sets {
                     put(header);
                 }
-                for obu in obus(data) {
-                    put_obu(obu, put);
+                for obu in Obus::new(data) {
+                    put_obu(obu.whole, put);
                 }
             }
-            Form::Adts(header) => {
-                // A frame that is longer than a header can state does not exist: 6144 bits a channel.
-                let length = (ADTS_HEADER + data.len()).min(MAX_ADTS);
-                let [a, b, c, d, e, f, g] = *header;
-                put(&[a, b, c, d | (length >> 11) as u8, e | (length >> 3) as u8, f | (length << 5) as u8, g]);
-                put(data.get(..length - ADTS_HEADER).unwrap_or_default());
+            // A frame that is longer than a header can state does not exist: AAC has 6144 bits a channel at most.
+            Form::Adts(framer) => {
+                if let Some(header) = framer.header(data.len()) {
+                    put(&header);
+                    put(data);
+                }
             }
             Form::Latm(latm) => put(&latm.frame(data)),
             Form::Opus => {
@@ -169,34 +165,20 @@ fn with_start_codes<'a>(units: impl Iterator<Item = &'a Bytes>) -> Bytes {
     units.flat_map(|unit| [START_CODE, unit]).flatten().copied().collect()
 }
 
-/// The header of an ADTS frame of no length yet (ISO/IEC 14496-3, section 1.A.2.2); `None` when it cannot say what the
-/// configuration says.
-fn adts(parameters: &aac::Parameters) -> Option<[u8; ADTS_HEADER]> {
-    /// Spectral band replication and parametric stereo, in front of another object type.
-    const EXTENSIONS: [u8; 2] = [5, 29];
-    /// A rate that has no number.
-    const OTHER: u8 = 15;
-    let mut bits = Bits::new(&parameters.config);
-    let mut object = bits.byte(5)?;
-    let (rate, channels) = (bits.byte(4)?, bits.byte(4)?);
-    if EXTENSIONS.contains(&object) {
-        // The rate behind it is the one of the extension.
-        if bits.byte(4)? == OTHER {
-            bits.skip(24)?;
-        }
-        object = bits.byte(5)?;
-    }
-    if rate == OTHER || channels == 0 || channels > 7 || !(1..=4).contains(&object) {
-        return None;
-    }
-    Some([0xff, 0xf1, (object - 1) << 6 | rate << 2 | channels >> 2, channels << 6, 0, 0x1f, 0xfc])
-}
-
-/// `channel_config_code`: the number of channels, if they are in the usual order (RFC 7845, section 5.1.1).
+/// `channel_config_code`: the number of channels, if they are in the usual order.
 fn opus_channels(parameters: &opus::Parameters) -> Option<u8> {
     let channels = parameters.channels();
-    // Streams, coupled ones, and which of them each channel is: family 1.
-    let usual: &[u8] = match channels {
+    match parameters.head.get(18..) {
+        Some([0, ..]) | None | Some([]) => (1..=2).contains(&channels).then_some(channels),
+        Some([1, table @ ..]) => table.starts_with(opus_layout(channels)?).then_some(channels),
+        Some(_) => None,
+    }
+}
+
+/// Number of streams, of coupled ones, and which of their channels each channel is, in the usual order (RFC 7845, section
+/// 5.1.1.2).
+pub(super) fn opus_layout(channels: u8) -> Option<&'static [u8]> {
+    Some(match channels {
         1 => &[1, 0, 0],
         2 => &[1, 1, 0, 1],
         3 => &[2, 1, 0, 2, 1],
@@ -206,12 +188,7 @@ fn opus_channels(parameters: &opus::Parameters) -> Option<u8> {
         7 => &[4, 3, 0, 4, 1, 2, 3, 5, 6],
         8 => &[5, 3, 0, 6, 1, 2, 3, 4, 5, 7],
         _ => return None,
-    };
-    match parameters.head.get(18..) {
-        Some([0, ..]) | None | Some([]) => (channels <= 2).then_some(channels),
-        Some([1, table @ ..]) => table.starts_with(usual).then_some(channels),
-        Some(_) => None,
-    }
+    })
 }
 
 /// The AV1 video descriptor: the beginning of the record of MP4, and in two of its reserved bits that nothing is said of HDR.
@@ -220,28 +197,6 @@ fn av1_descriptor(parameters: &av1::Parameters) -> Vec<u8> {
         Some(&[a, b, c, d, ..]) => vec![0x80, 4, a, b, c, d | 0xc0],
         _ => Vec::new(),
     }
-}
-
-/// The OBUs of a temporal unit, each with its header; one without a size is the last.
-pub(super) fn obus(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let &head = bytes.first()?;
-        // `obu_extension_flag`, `obu_has_size_field` (AV1 Bitstream, section 5.3.2).
-        let from = 1 + usize::from(head & 4 != 0);
-        let length = if head & 2 == 0 {
-            bytes.len()
-        } else {
-            match bytes.get(from..).and_then(super::obu::leb128) {
-                Some((size, length)) => {
-                    usize::try_from(size).map_or(usize::MAX, |size| size.saturating_add(from + length))
-                }
-                None => bytes.len(),
-            }
-        };
-        let (obu, rest) = bytes.split_at(length.min(bytes.len()));
-        bytes = rest;
-        Some(obu)
-    })
 }
 
 /// Gives an OBU with its start code to `put`, and with a 3 in front of each byte below 4 that follows two zeros.

@@ -63,7 +63,7 @@ fn starts_with_code(unit: &[u8]) -> Option<bool> {
 }
 
 /// A number of variable length (section 4.10.5), and its length; `None` when the bytes end before it does.
-pub(super) fn leb128(bytes: &[u8]) -> Option<(u64, usize)> {
+fn leb128(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0;
     for (at, &byte) in bytes.iter().take(8).enumerate() {
         number |= u64::from(byte & 0x7f) << (7 * at);

@@ -126,6 +126,9 @@ impl SampleMuxer {
 
         let mut payload = 0;
         stream.elementary.write(sample, with_sets, &mut |part| payload += part.len());
+        if payload == 0 {
+            return;
+        }
         let stamps = Stamps { dts: ticks(sample.dts), pts: ticks(sample.pts.max(sample.dts)) };
         let header = PesHeader::new(stream.elementary.stream_id, stamps, payload);
         let pcr = pcr.at(sample.dts.nanos(), leads).map(|pcr| ticks(Time::from_nanos(pcr)));
