@@ -266,12 +266,43 @@ impl FrameHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::codec::testing::hex;
     use proptest::prelude::*;
 
-    /// Of libsvtav1, 160x120 at 25 frames a second, in tests/data/av1.mp4.
-    const SVT: &[u8] = &[0x0a, 0x0b, 0, 0, 0, 0x04, 0x3c, 0xfe, 0xef, 0xbf, 0xe1, 0x04, 0x44];
+    #[test]
+    fn records_of_ffmpeg_come_back() {
+        #[track_caller]
+        fn check(record: &str, name: &str, size: (u32, u32), rate: Option<(u32, u32)>) {
+            let record = hex(record);
+            let parameters = Parameters::from_record(&record).unwrap();
+            assert_eq!(parameters.record(), Some(record));
+            assert_eq!(parameters.codec_string().as_deref(), Some(name));
+            let sequence = parameters.sequence().unwrap();
+            assert_eq!(((sequence.width, sequence.height), sequence.frame_rate), (size, rate));
+        }
+        check("81000c000a0a00000003b4ff700be001", "av01.0.00M.08", (160, 120), None);
+        check("81004c000a0b000000043d06d402f84040", "av01.0.00M.10", (322, 182), None);
+        check("81000c000a0b000000043d06d4daf90040", "av01.0.00M.08", (322, 182), None);
+        check("812000000a0a200000043d06d4daf902", "av01.1.00M.08", (322, 182), None);
+        check("814048000a0b400000043d06d4daf94080", "av01.2.00M.10", (322, 182), None);
+        check("81001c000a0a000000043d06d4daf92a", "av01.0.00M.08", (322, 182), None);
+        check("811f0c000a0e000000fa1e836a210a88101010a0", "av01.0.31M.08", (322, 182), None);
+    }
 
-    // EXAMPLES
+    #[test]
+    fn keyframes_are_told_from_others() {
+        let check = |head: u8, is_key, is_shown| {
+            assert_eq!(FrameHeader::parse(&[head], false), Some(FrameHeader { is_key, is_shown }), "{head:x}");
+        };
+        check(0x10, true, true);
+        check(0x00, true, false);
+        // Between others, intra only, switch, one that was sent before.
+        check(0x30, false, true);
+        check(0x50, false, true);
+        check(0x70, false, true);
+        check(0x90, false, true);
+        assert_eq!(FrameHeader::parse(&[], true), Some(FrameHeader { is_key: true, is_shown: true }));
+    }
 
     proptest! {
         #[test]

@@ -198,14 +198,45 @@ fn skip_hrd(bits: &mut Bits<'_>) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::codec::testing::hex;
     use proptest::prelude::*;
 
-    fn hex(text: &str) -> Vec<u8> {
-        let digit = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-        (0..text.len() / 2).map(|byte| digit(byte * 2)).collect()
+    #[test]
+    fn sets_of_encoders_are_read() {
+        type Expected = (u8, u8, u32, u32, (u32, u32), Option<(u32, u32)>, Option<u8>);
+        #[track_caller]
+        fn check(set: &str, expect: Expected) {
+            let sps = Sps::parse(&hex(set)).unwrap();
+            assert_eq!(sps.bit_depth_luma, sps.bit_depth_chroma);
+            let size = (sps.width, sps.height, sps.pixel_aspect, sps.frame_rate, sps.max_num_reorder);
+            let found = (sps.chroma_format, sps.bit_depth_luma, size.0, size.1, size.2, size.3, size.4);
+            assert_eq!(found, expect, "{set}");
+        }
+        // Main with B-frames.
+        check(
+            "6764000dacd941519e226c04400000fa40003a9803c50a6580",
+            (1, 8, 322, 182, (1, 1), Some((30_000, 1001)), Some(2)),
+        );
+        // ten bits, 4:2:2, wide pixels.
+        check(
+            "677a000db6cb40a8cf1117870800001f480007530078a155",
+            (2, 10, 322, 182, (4, 3), Some((30_000, 1001)), Some(0)),
+        );
+        // 4:4:4.
+        check(
+            "67f4000d919b282a33c7c5e022000007d20001d4c01e28532c",
+            (3, 8, 322, 182, (1, 1), Some((30_000, 1001)), Some(2)),
+        );
+        // fields.
+        check("6764001eacd940b424d8088000000300800000190f8a14cb", (1, 8, 720, 576, (1, 1), Some((25, 1)), Some(2)));
+        // constrained baseline.
+        check("6742c00bda0a11f97011000003000100000300328f142aa0", (1, 8, 160, 120, (1, 1), Some((25, 1)), Some(0)));
+        // 4:4:4 of GStreamer, with colours.
+        check(
+            "67f4000b90d9640a11f89c05a8303032000003000200000300651e285490",
+            (3, 10, 160, 120, (1, 1), Some((25, 1)), Some(0)),
+        );
     }
-
-    // EXAMPLES
 
     proptest! {
         #[test]

@@ -10,6 +10,8 @@ pub const VPS: u8 = 32;
 pub const SPS: u8 = 33;
 /// `nal_unit_type` of a picture parameter set.
 pub const PPS: u8 = 34;
+/// `nal_unit_type` of supplemental enhancement information in front of a frame.
+pub const PREFIX_SEI: u8 = 39;
 
 /// The parameter sets of a track, as NAL units without start codes and lengths. Sequence parameter sets are never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,12 +100,54 @@ pub fn kind(unit: &[u8]) -> Option<u8> {
     unit.first().map(|head| head >> 1 & 0x3f)
 }
 
-/// A coded slice of a frame.
-pub fn is_slice(kind: u8) -> bool {
-    kind < 32
+/// A slice of a frame with which a decoder may begin: BLA, IDR and CRA (section 7.4.2.2, IRAP).
+pub fn is_irap(kind: u8) -> bool {
+    (16..=21).contains(&kind)
 }
 
-/// A slice of a frame with which a decoder may begin: BLA, IDR and CRA (section 7.4.2.2, IRAP), or what is reserved for those.
-pub fn is_irap(kind: u8) -> bool {
-    (16..24).contains(&kind)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::codec::testing::hex;
+    use proptest::prelude::*;
+
+    #[test]
+    fn records_of_ffmpeg_come_back() {
+        for (record, name) in [
+            (
+                "0101600000009000000000003cf000fcfdf8f800000f03a00001001840010c01ffff01600000030090000003000003003c959809a10001003442010101600000030090000003000003003ca00a480b9c9596566924caf01680800001f480003a98300a4b370007a12000f42440a2000100074401c172b46240",
+                "hvc1.1.6.L60.90",
+            ),
+            (
+                "0102200000009000000000003cf000fcfdfafa00000f03a00001001840010c01ffff02200000030090000003000003003c959409a10001002a42010102200000030090000003000003003ca00a880c1c44cd965654a4c2f0e680800001f480003a9804a2000100064401c073c189",
+                "hvc1.2.4.L60.90",
+            ),
+            (
+                "0104080000009d08000000003cf000fcfefafa00000f03a00001001740010c01ffff0408000003009d0800000300003c959809a1000100294201010408000003009d0800000300003cb00a480b9c96d96566924e5780b40400000fa40001d4c020a2000100074401c172b46240",
+                "hvc1.4.10.L60.9D.8",
+            ),
+            (
+                "0104080000009808000000003cf000fcfffcfc00000f03a00001001740010c01ffff040800000300980800000300003c959409a10001002a420101040800000300980800000300003c90015101838f8b294b2b2a5261780b40400000fa40001d4c02a2000100084401c07318301890",
+                "hvc1.4.10.L60.98.8",
+            ),
+        ] {
+            let record = hex(record);
+            let (parameters, length_size) = Parameters::from_record(&record).unwrap();
+            assert_eq!((parameters.record(), length_size), (record, 4));
+            assert_eq!(parameters.codec_string().as_deref(), Some(name));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            let head = [&[1][..], &[0; 21], &[3, 0x21, 0, 1]].concat();
+            for bytes in [bytes.clone(), [&head[..], &bytes].concat()] {
+                if let Some((parameters, _)) = Parameters::from_record(&bytes) {
+                    let _ = (parameters.record(), parameters.codec_string(), parameters.frame_rate());
+                }
+            }
+            let _ = Parameters { vps: vec![], sps: vec![bytes.into()], pps: vec![] }.record();
+        }
+    }
 }

@@ -285,9 +285,41 @@ fn skip_hrd(bits: &mut Bits<'_>, layers_minus_1: u8) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::codec::testing::hex;
     use proptest::prelude::*;
 
-    // EXAMPLES
+    #[test]
+    fn sets_of_encoders_are_read() {
+        type Expected = (u8, u8, u32, u32, (u32, u32), Option<(u32, u32)>, u8);
+        #[track_caller]
+        fn check(set: &str, expect: Expected) {
+            let sps = Sps::parse(&hex(set)).unwrap();
+            assert_eq!((sps.bit_depth_luma, sps.temporal_layers), (sps.bit_depth_chroma, 1));
+            let size = (sps.width, sps.height, sps.pixel_aspect, sps.frame_rate, sps.max_num_reorder);
+            let found = (sps.chroma_format, sps.bit_depth_luma, size.0, size.1, size.2, size.3, size.4);
+            assert_eq!(found, expect, "{set}");
+        }
+        // With an HRD.
+        check(
+            "42010101600000030090000003000003003ca00a480b9c9596566924caf01680800001f480003a98300a4b370007a12000f42440",
+            (1, 8, 322, 182, (1, 1), Some((30_000, 1001)), 2),
+        );
+        // Ten bits, wide pixels.
+        check(
+            "42010102200000030090000003000003003ca00a880c1c44cd965654a4c2f0e680800001f480003a9804",
+            (1, 10, 322, 182, (4, 3), Some((30_000, 1001)), 2),
+        );
+        // Scaling lists.
+        check(
+            "4201010408000003009d0800000300003cb00a480b9c96d96566924e5780b40400000fa40001d4c020",
+            (2, 10, 322, 182, (1, 1), Some((30_000, 1001)), 2),
+        );
+        // Twelve bits.
+        check(
+            "420101040800000300980800000300003c90015101838f8b294b2b2a5261780b40400000fa40001d4c02",
+            (3, 12, 322, 182, (1, 1), Some((30_000, 1001)), 2),
+        );
+    }
 
     proptest! {
         #[test]
