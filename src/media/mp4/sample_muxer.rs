@@ -20,7 +20,7 @@ use crate::media::{
     access_unit::Sample,
     codec::{CodecParameters, nal, opus},
     mux::{HeaderChange, Muxed},
-    track::{Shape, TrackId, TrackInfo, lead},
+    track::{MediaKind, Shape, TrackId, TrackInfo, lead},
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ pub struct SampleMuxer {
     header: Option<(Bytes, Vec<TrackInfo>)>,
     /// Whose sync samples readers begin with.
     lead: Option<TrackId>,
+    has_video: bool,
     /// When the newest sample of all came.
     newest: Option<Instant>,
     /// When a keyframe was asked for.
@@ -118,7 +119,9 @@ impl SampleMuxer {
     fn announce(&mut self, out: &mut Vec<Muxed>) {
         let listed = self.lanes.iter().filter(|lane| lane.is_listed).map(|lane| lane.info.clone());
         let listed: Vec<TrackInfo> = listed.collect();
-        self.lead = lead(&listed).map(|track| track.id);
+        let lead = lead(&listed);
+        self.lead = lead.map(|track| track.id);
+        self.has_video = lead.is_some_and(|track| track.kind() == MediaKind::Video);
         if listed.is_empty() {
             return;
         }
@@ -172,7 +175,8 @@ impl SampleMuxer {
         packet.entered = sample.entered;
         out.push(Muxed::Packet(packet));
         let may_ask = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= ASK);
-        if is_torn && !sample.is_sync && may_ask {
+        // A step of any track makes players of Media Source Extensions drop frames of all (W3C, coded frame processing, 1.6).
+        if is_torn && !joins && self.has_video && may_ask {
             self.asked = Some(now);
             out.push(Muxed::WantsKeyframe);
         }

@@ -105,7 +105,7 @@ impl Clock {
     }
 
     /// The place of the next sample, whose times are nanoseconds of a clock that all tracks share; and whether players may
-    /// not follow the step to it, so that it had better been a key picture. Decode times only grow.
+    /// not follow the step to it, so that a keyframe of the video had better come next. Decode times only grow.
     pub(super) fn place(&mut self, decode: i64, shown: i64, duration: Option<Duration>) -> (Times, bool) {
         let earliest = self.last.map_or(0, |last| last.decode.saturating_add(1));
         let (ticks, shown) = (self.ticks(decode.into()), self.ticks(shown.into()));
@@ -122,8 +122,7 @@ impl Clock {
         let least = told.or_else(measured).or(self.nominal).unwrap_or_else(usual).max(1);
         let longest = u32::try_from(self.longest).unwrap_or(u32::MAX);
         let duration = if self.is_even { least } else { least.max(longest) };
-        let is_torn = !self.is_even
-            && self.last.is_some_and(|last| decode.saturating_sub(last.decode) > 2 * u64::from(last.duration));
+        let is_torn = self.last.is_some_and(|last| decode.saturating_sub(last.decode) > 2 * u64::from(last.duration));
         self.last = Some(Last { decode, duration, is_behind_break });
         let bound = offset.clamp(i32::MIN.into(), i32::MAX.into());
         (Times { decode, offset: i32::try_from(bound).unwrap_or_default(), duration }, is_torn)
@@ -203,7 +202,7 @@ mod tests {
             assert_eq!((times, is_torn), (Times { decode: number * 1024, offset: 0, duration: 1024 }, false));
         }
         let (times, is_torn) = clock.place(60_000 * MILLI, 60_000 * MILLI, Some(frame));
-        assert_eq!((times.decode, times.duration, is_torn), (60 * 44_100, 1024, false));
+        assert_eq!((times.decode, times.duration, is_torn), (60 * 44_100, 1024, true));
     }
 
     #[test]

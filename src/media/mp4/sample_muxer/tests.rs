@@ -244,6 +244,12 @@ fn a_torn_track_asks_for_a_keyframe_once_a_second() {
     let mut rig = Rig::of(&[video(320)]);
     let made: Vec<_> = [0, 40, 640, 1640, 1680, 5680].map(|at| rig.push(VIDEO, at, at == 0)).into();
     assert_eq!(made, ["J", "d", "dk", "d", "d", "dk"]);
+    // A gap of audio costs frames of video, too.
+    let mut rig = Rig::new();
+    let made: Vec<_> = [0, 21, 100].map(|at| rig.push(VIDEO, at, at == 0) + &rig.push(AUDIO, at, true)).into();
+    assert_eq!(made, ["Jd", "dd", "ddk"]);
+    let mut rig = Rig::of(&[audio()]);
+    assert_eq!(rig.push(AUDIO, 0, true) + &rig.push(AUDIO, 900, true), "JJ");
 }
 
 #[test]
