@@ -1,7 +1,7 @@
-//! Everything that runs for a configuration, and its exchange for what runs for the next one.
+//! Everything that runs for a configuration, and its replacement by the next one.
 
 use super::{
-    layout::{self, CommandInputs, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitId, UnitKind},
+    layout::{self, CommandLayout, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitKind},
     placeholder::{PlaceholderSpec, PlaceholderTask},
     registry::{FeedHandle, Registry, StreamHandle},
 };
@@ -20,6 +20,7 @@ use crate::{
         status::Status,
         stderr_log::StderrLog,
         supervisor::{Supervisor, Terms},
+        unit_id::UnitId,
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
     stream::{Audience, FanOut, OutputLease, SharedWriter, StreamInput, Writer},
@@ -42,7 +43,7 @@ pub struct Deployment {
     per_request: BTreeMap<StreamName, Arc<PerRequestStream>>,
     placeholders: BTreeMap<StreamName, RunningPlaceholder>,
     audiences: BTreeMap<StreamName, Audience>,
-    /// What all timestamps count from, so that one source's go on where those of another were.
+    /// What all timestamps count from, so that those of one source continue those of another.
     epoch: u64,
     memory_max: Option<u64>,
     pool: Pool,
@@ -50,7 +51,7 @@ pub struct Deployment {
     pulses: Pulses,
 }
 
-/// A unit's packets and the wish for them. It stays when what makes the packets is exchanged, and so do its viewers.
+/// A unit's packets and users. It stays, and so do its viewers, when the source of the packets is replaced.
 #[derive(Debug, Clone)]
 struct StreamSlot {
     media: SlotMedia,
@@ -145,7 +146,7 @@ impl StreamSlot {
 }
 
 impl Deployment {
-    /// Nothing yet; tasks will be spawned on `shutdown`, and supervisors have a pulse in `pulses`.
+    /// Nothing yet. Tasks are spawned on `shutdown`, and supervisors have a pulse in `pulses`.
     pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses) -> Self {
         Self {
             layout: Layout::default(),
@@ -163,8 +164,8 @@ impl Deployment {
         }
     }
 
-    /// Goes over to a configuration. What is in it as before is not disturbed. What is not is stopped first, which takes
-    /// seconds at most, so that nothing new finds a device or port still taken. Not cancel-safe.
+    /// Applies a configuration. What is unchanged in it is not disturbed. What is not is stopped first, which takes seconds
+    /// at most, so that nothing new finds a device or port in use. Not cancel-safe.
     pub async fn apply(&mut self, config: &Config) -> (Registry, ApplyReport) {
         let layout = layout::layout(config, &self.layout);
         self.drop_slots(&layout);
@@ -186,7 +187,7 @@ impl Deployment {
         (self.registry(config), ApplyReport { ended, begun })
     }
 
-    /// Ends the viewers of what the next layout has no more, or cannot go on with.
+    /// Disconnects the viewers of what the next layout lacks or cannot continue.
     fn drop_slots(&mut self, next: &Layout) {
         let stays =
             |id: &UnitId, slot: &StreamSlot| next.units.get(id).is_some_and(|unit| unit.is_ours() == slot.is_ours());
@@ -199,7 +200,7 @@ impl Deployment {
         });
     }
 
-    /// Ends the runs of what is made for each request in another way from now on, or not at all.
+    /// Ends the runs of per-request streams that are changed or gone.
     fn drop_per_request(&mut self, config: &Config, next: &Layout) {
         let streams: BTreeMap<_, _> = layout::per_request(config).map(|stream| (&stream.name, stream)).collect();
         self.per_request.retain(|name, per_request| {
@@ -212,7 +213,7 @@ impl Deployment {
         });
     }
 
-    /// Ends supervisors and their sources, all at once. Returns how many.
+    /// Ends supervisors and their sources, all at the same time. Returns how many.
     async fn end(&mut self, units: &BTreeSet<UnitId>) -> usize {
         let ending: Vec<_> = units.iter().filter_map(|id| self.running.remove(id)).collect();
         ending.iter().for_each(|running| running.stop.cancel());
@@ -266,7 +267,7 @@ impl Deployment {
         }
     }
 
-    /// Starts supervisors for the units that have none, and tells the others what is new to them. Returns how many began.
+    /// Starts supervisors for the units that have none, and sends the others their new terms. Returns how many were started.
     fn begin(&mut self) -> usize {
         let mut begun = 0;
         for (id, unit) in &self.layout.units {
@@ -281,7 +282,7 @@ impl Deployment {
             let Some((slot, source)) = self.slots.get(id).zip(self.source(id, unit)) else { continue };
             let terms = watch::Sender::new(terms);
             let supervisor = Supervisor {
-                name: id.to_string().into(),
+                id: id.clone(),
                 terms: terms.subscribe(),
                 source,
                 demand: slot.demand.clone(),
@@ -300,11 +301,9 @@ impl Deployment {
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
         let slot = self.slots.get(id)?;
         Some(match &unit.kind {
-            UnitKind::Command(inputs) => Source::Command(CommandSource {
-                program: self.program(id, inputs),
-                container: None,
-                writer: slot.writer()?,
-            }),
+            UnitKind::Command(command) => {
+                Source::Command(CommandSource { program: self.program(id, command), container: None, writer: slot.writer()? })
+            }
             UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer: slot.writer()? }),
             UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
@@ -319,29 +318,29 @@ impl Deployment {
         Some(self.slots.get(unit)?.fanout(Container::Mkv))
     }
 
-    fn program(&self, id: &UnitId, inputs: &CommandInputs) -> Program {
+    fn program(&self, id: &UnitId, command: &CommandLayout) -> Program {
         let packets = |unit: &UnitId| self.packets(unit);
         Program {
-            name: id.to_string().into(),
-            argv: inputs.argv.as_slice().into(),
-            stdin: inputs.stdin.as_ref().and_then(packets),
-            inputs: inputs.descriptors.iter().filter_map(packets).collect(),
+            id: id.clone(),
+            argv: command.argv.as_slice().into(),
+            stdin: command.stdin.as_ref().and_then(packets),
+            inputs: command.descriptors.iter().filter_map(packets).collect(),
             stderr_log: StderrLog::default(),
             status: self.slots.get(id).map(|slot| slot.status.clone()).unwrap_or_default(),
-            stderr_file: inputs.stderr_file.clone(),
-            memory_max: inputs.memory_max,
+            stderr_file: command.stderr_file.clone(),
+            memory_max: command.memory_max,
         }
     }
 
-    /// What is made for each request, and was not before.
+    /// Adds the per-request streams that are new.
     fn begin_per_request(&mut self, config: &Config) {
         for stream in layout::per_request(config) {
-            let Some(inputs) = self.layout.per_request.get(&stream.name) else { continue };
+            let Some(command) = self.layout.per_request.get(&stream.name) else { continue };
             if self.per_request.contains_key(&stream.name) {
                 continue;
             }
-            let program = self.program(&UnitId::Stream(stream.name.clone()), inputs);
-            let needs = inputs.inputs();
+            let program = self.program(&UnitId::Stream(stream.name.clone()), command);
+            let needs = command.units();
             let needs = needs.iter().filter_map(|unit| Some(self.slots.get(unit)?.demand.clone())).collect();
             let per_request = PerRequestStream::new(
                 stream.clone(),
@@ -354,7 +353,7 @@ impl Deployment {
         }
     }
 
-    /// Ends the placeholders that are not the same from now on, and begins those that are new.
+    /// Ends the placeholders that are changed or gone, and starts those that are new.
     fn apply_placeholders(&mut self, config: &Config) {
         let mut specs: BTreeMap<_, _> = layout::shared(config)
             .zip(&self.layout.streams)
@@ -399,7 +398,7 @@ impl Deployment {
         })
     }
 
-    /// The viewers of a stream, who may be older than its configuration.
+    /// The viewers of a stream, who may have joined under an earlier configuration.
     fn audience(&self, stream: &StreamName) -> Audience {
         self.audiences.get(stream).cloned().unwrap_or_default()
     }
@@ -435,11 +434,11 @@ impl Deployment {
     }
 }
 
-/// What the way from one configuration to the next took.
+/// What applying a configuration changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApplyReport {
-    /// Feeds and streams that were stopped, if they ran, because they are gone or not the same.
+    /// Feeds and streams that are gone or changed; they were stopped if they ran.
     pub ended: usize,
-    /// Feeds and streams that are new or not the same.
+    /// Feeds and streams that are new or changed.
     pub begun: usize,
 }

@@ -1,4 +1,4 @@
-//! The feeds and streams of a server, for all who offer them: each protocol, the pages, the API.
+//! The feeds and streams of a server, for all outputs: each protocol, the pages, the API.
 
 use crate::{
     config,
@@ -12,35 +12,33 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// One feed: what it is and how it is.
+/// One feed: its configuration and state.
 #[derive(Debug)]
 pub struct FeedHandle {
-    /// What the configuration says of it.
+    /// Its configuration.
     pub config: config::Feed,
-    /// How it is.
+    /// Its state.
     pub status: Status,
-    /// Its bytes as they come in; `None` when they stay in a worker.
+    /// Its bytes as they arrive; `None` when they stay in a worker.
     pub fanout: Option<FanOut>,
 }
 
-/// One stream: what it is, where its packets are, and how to make it run.
+/// One stream: its configuration and state, its packets, and how to start it.
 #[derive(Debug)]
 pub struct StreamHandle {
-    /// What the configuration says of it.
+    /// Its configuration.
     pub config: config::Stream,
-    /// How what makes it is: its own encoder, or the feed that it hands on.
+    /// The state of what makes it: its own encoder, or the feed that it passes through.
     pub status: Status,
-    /// Who watches it.
+    /// Its viewers.
     pub audience: Audience,
     /// Its packets.
     pub fanout: FanOut,
-    /// What has it muxed; `None` where the packets come as bytes.
-    pub output: Option<StreamOutput>,
-    /// To be leased while what makes it is used; [`StreamHandle::lease`] for who reads packets.
+    /// Leased while it is in use.
     pub demand: Demand,
-    /// Makes its pictures.
+    /// Makes its stills.
     pub group: WorkerGroup,
-    /// Its number in the group's plan, or `None` when pictures are decoded from its packets.
+    /// Its number in the group's plan, or `None` when stills are decoded from its packets.
     pub in_plan: Option<u32>,
 }
 
@@ -78,7 +76,7 @@ impl Registry {
         &self.feeds
     }
 
-    /// The streams that are made once, for all.
+    /// The streams that all viewers share.
     pub fn streams(&self) -> &[Arc<StreamHandle>] {
         &self.streams
     }

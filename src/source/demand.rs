@@ -1,4 +1,4 @@
-//! How many want something, told to the one task that provides it.
+//! How many users a feed or stream has, for the task that runs it.
 
 use crate::stream::OutputLease;
 use tokio::sync::watch;
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Default)]
 pub struct Demand(watch::Sender<usize>);
 
-/// Someone wants it, until this is dropped.
+/// One user, until this is dropped.
 #[derive(Debug)]
 pub struct Lease {
     demand: watch::Sender<usize>,
@@ -15,14 +15,14 @@ pub struct Lease {
 }
 
 impl Demand {
-    /// One more wants it.
+    /// Adds a user.
     pub fn lease(&self) -> Lease {
         self.0.send_modify(|count| *count += 1);
         Lease { demand: self.0.clone(), output: None }
     }
 
-    /// Waits until nobody wants it. Cancel-safe.
-    pub async fn unwanted(&self) {
+    /// Waits until there are no users. Cancel-safe.
+    pub async fn unused(&self) {
         // The sender lives as long as this handle.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }

@@ -220,5 +220,5 @@ fn frames_of_one_who_left_are_not_made() {
     drop(answer);
     let line = server.log.wait("request .*frames", SOON);
     assert_eq!(log::field(&line, "status"), "200");
-    wait_until("the stream to end", SOON, || server.log.count("stopped: nobody wants it .*stream cam.ts") == 1);
+    wait_until("the stream to end", SOON, || server.log.count("stopped: no viewers stream=cam.ts") == 1);
 }

@@ -161,7 +161,7 @@ fn state_says_why_a_feed_dies_and_how_often() {
     ));
     let bad = wait_for(&server, "feeds", "bad", |feed| feed["restarts"].as_u64() >= Some(2));
     let error = bad["last_error"].as_str().unwrap();
-    assert!(error.starts_with("left with exit code 3") && error.ends_with("rtsp://***@camera"), "{error}");
+    assert!(error.starts_with("exited with code 3") && error.ends_with("rtsp://***@camera"), "{error}");
     assert_eq!(bad["last_lines"][0], "cannot open rtsp://***@camera");
     assert!(bad["last_lines"].as_array().unwrap().len() <= 10);
     assert!(!bad.to_string().contains("geheim"), "{bad:#}");
@@ -170,7 +170,7 @@ fn state_says_why_a_feed_dies_and_how_often() {
     let cam = wait_for(&server, "feeds", "cam", |feed| feed["state"] == "running");
     process::send(i32::try_from(cam["worker_pid"].as_i64().unwrap()).unwrap(), Signal::SEGV);
     let cam = wait_for(&server, "feeds", "cam", |feed| feed["restarts"] == 1 && feed["state"] == "running");
-    assert_eq!(cam["last_error"], "its worker was ended by signal 11");
+    assert_eq!(cam["last_error"], "its worker was killed by signal 11");
     assert_eq!(cam["worker_pid"], server.worker("cam"));
 }
 

@@ -85,7 +85,7 @@ fn throughput_collects_packets_and_keeps_joins() {
     // It may be changed while the stream runs, for those who come then.
     server.reload(&yaml("true"));
     assert!((10..=16).contains(&bursts("/cheap.mkv")));
-    assert_eq!(server.log.count("worker begins"), 1);
+    assert_eq!(server.log.count("worker started"), 1);
     let began = Instant::now();
     let mut joined = server.get("/cheap.ts?header=1&keyframe=1");
     let first = joined.piece(SOON);

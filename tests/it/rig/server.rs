@@ -176,7 +176,7 @@ impl Server {
 
     /// The newest worker of a group.
     pub fn worker(&self, group: &str) -> i32 {
-        let begins = self.log.matching(&format!("worker begins group=\"?{}\"? ", regex::escape(group)));
+        let begins = self.log.matching(&format!("worker started group=\"?{}\"? ", regex::escape(group)));
         field(begins.last().expect("the group has no worker"), "pid").parse().unwrap()
     }
 
