@@ -262,7 +262,7 @@ impl<'a> Builder<'a> {
             Mode::Continuous => (true, Duration::ZERO),
             Mode::OnDemand { linger } => (false, linger),
         };
-        let policy = Policy { continuous, linger, resurrect: !feed.no_resurrect };
+        let policy = Policy { continuous, linger, resurrect: feed.restart };
         let id = UnitId::Feed(feed.name.clone());
         let run = match &feed.source {
             Source::Command(argv) => Run::Command(self.wiring(&id, argv, feed.parent.as_slice())),
