@@ -19,7 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stream", &["media", "sys", "telemetry"]),
     ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
     ("output", &["config", "feed", "ipc", "media", "net", "stream", "sys", "telemetry"]),
-    ("control", &["config", "feed", "ipc", "media", "stream", "sys", "telemetry"]),
+    ("status", &["config", "feed", "ipc", "media", "stream", "sys", "telemetry"]),
+    ("web", &["config", "feed", "ipc", "media", "status", "stream"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -86,11 +87,9 @@ fn foreign_names_stay_where_they_belong() {
     let belongs = |path: &Path, name: &str| match name {
         "gstreamer" | "glib" => path.starts_with("worker"),
         "warp" => {
-            path.ends_with("routes.rs")
-                || path.ends_with("site.rs")
-                || path.ends_with("session.rs")
-                || path.starts_with("control")
-                || path.starts_with("net")
+            ["response.rs", "router.rs", "session.rs"].into_iter().any(|file| path.ends_with(file))
+                || path.starts_with("status")
+                || path.starts_with("web")
                 || path == Path::new("app.rs")
         }
         _ => true,

@@ -114,8 +114,8 @@ fn a_log_in_a_file_goes_on_in_a_new_one_when_it_is_rotated() {
     server.terminate();
     server.wait(secs(10));
     let (before, after) = (read(&old), read(&path));
-    assert!(after.contains("told to read the configuration again"), "{after}");
-    assert!(after.ends_with(" ended\n") && !after.contains(" listening "), "{after}");
+    assert!(after.contains("SIGHUP: reloading the configuration"), "{after}");
+    assert!(after.ends_with(" stopped\n") && !after.contains(" listening "), "{after}");
     let number = Regex::new(r" path=/number/(\d+) ").unwrap();
     let both = before + &after;
     let mut numbers: Vec<u32> = number.captures_iter(&both).map(|found| found[1].parse().unwrap()).collect();
@@ -124,7 +124,7 @@ fn a_log_in_a_file_goes_on_in_a_new_one_when_it_is_rotated() {
     assert!(server.log.text().is_empty(), "{}", server.log.text());
     let refused = run(&["--log-file", "/nowhere/voyandz.log"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot open the log's file /nowhere/voyandz.log: "));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot open the log file /nowhere/voyandz.log: "));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn every_line_about_a_request_carries_its_id() {
     drop(own);
     server.log.wait("request .*path=/own", SOON);
     let told = lines(&id).join("\n");
-    for part in ["says: begins", "begins to watch", "request peer="] {
+    for part in ["says: begins", "viewer joined", "request peer="] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
 
@@ -240,14 +240,14 @@ fn from_a_request_one_finds_all_that_happened_to_its_stream() {
     // Its own lines name the stream and the feed; theirs tell of the death and of the worker that came.
     let own = server.log.matching(" id=seeker-1( |$)");
     assert_eq!(own.len(), 2, "{own:?}");
-    let (stream, feeds) = (log::field(&own[0], "name"), log::field(&own[0], "feeds"));
-    assert_eq!((stream, feeds), ("stream cam.ts", "feed cam"));
+    let (stream, feed) = (log::field(&own[0], "stream"), log::field(&own[0], "feeds"));
+    assert_eq!((stream, feed), ("cam.ts", "cam"));
     assert!(own[1].contains(" status=200 ") && own[1].contains("reason=\"client left\""), "{own:?}");
-    let told = server.log.matching(&format!("=\"({stream}|{feeds})\"")).join("\n");
+    let told = server.log.matching(&format!("(stream[ =]{stream}|feed[ =]{feed})[\" ]")).join("\n");
     for part in [
-        r"ended name=.feed cam. reason=.its worker was ended by signal 11",
-        "runs name=.feed cam.",
-        "runs name=.stream cam.ts.",
+        r"ended .*feed[ =]cam.*reason=.its worker was ended by signal 11",
+        "runs .*feed[ =]cam",
+        "runs .*stream[ =]cam.ts",
     ] {
         assert!(Regex::new(part).unwrap().is_match(&told), "{part} is not in\n{told}");
     }
