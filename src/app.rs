@@ -1,5 +1,5 @@
-//! The life of the server: load binds and starts nothing, run runs until told, then drains. A changed configuration is
-//! exchanged while it runs.
+//! The life of the server: load binds and starts nothing, run serves until it is stopped, then drains. A new configuration is
+//! applied while it runs.
 
 use crate::{
     config::{self, Config, Encoding, Source as FeedKind},

@@ -1,16 +1,22 @@
-//! Reads and checks a configuration, at the start and for each reload.
+//! Reads and checks a configuration, at startup and for each reload.
 
 use crate::{
     app::{self, LaunchFault},
     config::{self, Faults, Loaded, Origin},
 };
 
-/// Reads and checks a configuration; what only GStreamer can check is not checked yet.
+/// Reads and checks a configuration; pipelines are not parsed yet.
+///
+/// # Errors
+/// A line for each error.
 pub fn load(origin: &Origin) -> Result<Loaded, Vec<String>> {
     config::load(origin).map_err(|error| lines(&error))
 }
 
-/// Lets a worker check the gst-launch texts of a configuration; returns their faults.
+/// Lets a worker parse the pipelines of a configuration; returns their errors.
+///
+/// # Errors
+/// When no worker can be started.
 pub async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
     let faults = app::check_texts(&loaded.config).await?;
     let found = faults.into_iter().map(|LaunchFault { path, fault }| {
@@ -23,6 +29,7 @@ pub async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
     Ok(loaded.late_faults(found))
 }
 
+/// An error and its causes, a line each.
 pub fn lines(error: &dyn std::error::Error) -> Vec<String> {
     chain(error).lines().map(str::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! What the program does for each way of calling it, from the options to the exit code.
+//! The subcommands of the program, from the options to the exit code.
 
 use crate::{
     app::App,
@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The configuration is at fault (`EX_CONFIG` of sysexits.h).
+/// The configuration has errors (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIG: u8 = 78;
 /// Anything else that prevents the start.
 const CANNOT_START: u8 = 1;
@@ -25,7 +25,7 @@ const LAST_LINE: Duration = Duration::from_millis(50);
 /// What blocking work may take after all tasks have ended.
 const LAST_THREADS: Duration = Duration::from_millis(500);
 
-/// Serves until SIGTERM or SIGINT; a second one ends at once.
+/// Serves until SIGTERM or SIGINT; a second signal exits immediately.
 pub fn serve(options: &Serve) -> ExitCode {
     let log = match telemetry::init(options.config.verbose, options.log_format, options.log_file.as_deref()) {
         Ok(log) => log,
@@ -59,14 +59,14 @@ pub fn serve(options: &Serve) -> ExitCode {
         }
     });
     runtime.shutdown_timeout(LAST_THREADS);
-    tracing::info!("ended");
+    tracing::info!("stopped");
     code
 }
 
 async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::load(loaded.config)?;
-    // From here on it does not end the program any more.
+    // From here on SIGHUP does not end the program.
     let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);
     tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.info(), hangup, log));
@@ -82,7 +82,7 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
             if first {
                 told.cancel();
             } else {
-                // The kernel tells workers and guards that we are gone; they end by themselves.
+                // The kernel notifies workers and guards that the server has exited; they exit by themselves.
                 tracing::warn!("second signal: exiting immediately");
                 tokio::time::sleep(LAST_LINE).await;
                 std::process::exit(i32::from(CANNOT_START));
@@ -173,7 +173,7 @@ fn texts(faults: &Faults) -> Vec<String> {
 #[allow(clippy::print_stderr, reason = "there is no log")]
 fn cannot_log(options: &Serve, error: &std::io::Error) -> ExitCode {
     let file = options.log_file.clone().unwrap_or_default();
-    eprintln!("cannot open the log's file {}: {error}", file.display());
+    eprintln!("cannot open the log file {}: {error}", file.display());
     ExitCode::from(CANNOT_START)
 }
 

@@ -1,5 +1,5 @@
-//! What the program can print of itself: manual pages, completions, licences. Made of what is there anyway, the options
-//! and the reference of the configuration, so that they cannot tell something else.
+//! Manual pages, shell completions and licences. They are generated from the command line options and the configuration
+//! reference, so that they always agree with them.
 
 mod roff;
 
@@ -17,28 +17,30 @@ use std::{
 
 /// The reference of the configuration.
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
-/// Every crate that is in the program, with its licence. A test keeps it fresh.
+/// Every crate in the program, with its licence. A test keeps it up to date.
 const LICENSES: &str = include_str!("../../docs/licenses.txt");
 
-/// What `--help` has no room for.
+/// Sections that `--help` does not have.
 const EXIT_CODES: [(&str, &str); 3] = [
-    ("0", "The server ended when it was told to, or the command did what it was asked for."),
-    ("1", "It cannot start: the address is taken, a file cannot be read."),
-    ("78", "The configuration has faults."),
+    ("0", "The server stopped on a signal, or the command succeeded."),
+    ("1", "It cannot start: the address is in use, or a file cannot be read."),
+    ("78", "The configuration has errors."),
 ];
 const SIGNALS: [(&str, &str); 2] = [
-    ("SIGTERM, SIGINT", "End all streams and leave, within 10 seconds; a second one leaves at once."),
+    ("SIGTERM, SIGINT", "Stop all streams and exit, within 10 seconds; a second signal exits immediately."),
     (
         "SIGHUP",
-        "Read the configuration again. Only what changed begins anew; a file with faults changes nothing. The log goes on in the file that --log-file names then.",
+        "Reload the configuration. Only what changed restarts; a file with errors changes nothing. The file of --log-file is reopened.",
     ),
 ];
 const ENVIRONMENT: [(&str, &str); 2] = [
     ("VOYANDZ_CONFFILE", "The configuration file, when there is no -f."),
-    ("VOYANDZ_LOG", "Levels of the log by part of the program, like voyandz::feed=debug,info."),
+    ("VOYANDZ_LOG", "Log levels by module, like voyandz::feed=debug,info."),
 ];
-const FILES: [(&str, &str); 1] =
-    [("/etc/voyandz.ini, /etc/voyandz", "The configuration, when no other is named. Without one a demo is served.")];
+const FILES: [(&str, &str); 1] = [(
+    "/etc/voyandz.yaml",
+    "The default configuration. /etc/voyandz.ini and /etc/voyandz, its older names, are used as well. Without one a demo is served.",
+)];
 
 /// Prints a manual page: section 1, or 5.
 pub fn page(section: &str) -> ExitCode {
@@ -56,7 +58,7 @@ pub fn completions(shell: Shell) -> ExitCode {
     print(&text)
 }
 
-/// The command line without what is for the server's own use.
+/// The command line without internal subcommands.
 fn visible(command: &Command) -> Command {
     let shown = command.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
     Command::new("voyandz").args(command.get_arguments().cloned()).subcommands(shown)
@@ -70,7 +72,7 @@ pub fn licenses() -> ExitCode {
 fn print(text: &[u8]) -> ExitCode {
     match io::stdout().write_all(text) {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has seen enough.
+        // The reader closed the pipe.
         Err(_) => ExitCode::FAILURE,
     }
 }
@@ -97,7 +99,7 @@ fn program_page(command: &Command) -> Vec<u8> {
         entries.iter().for_each(|(tag, text)| tagged(&mut rest, tag, text));
     }
     rest.control("SH", ["SEE ALSO"]);
-    rest.text([bold("voyandz.ini"), roman("(5)")]);
+    rest.text([bold("voyandz.yaml"), roman("(5)")]);
     page.extend(rest.to_roff().into_bytes());
     page
 }
@@ -111,9 +113,9 @@ fn tagged(page: &mut Roff, tag: &str, text: &str) {
 fn configuration_page() -> Vec<u8> {
     let mut page = Roff::new();
     let version = format!("voyandz {}", env!("CARGO_PKG_VERSION"));
-    page.control("TH", ["voyandz.ini", "5", "", &version]);
+    page.control("TH", ["voyandz.yaml", "5", "", &version]);
     page.control("SH", ["NAME"]);
-    page.text([roman("voyandz.ini - the configuration of voyandz(1)")]);
+    page.text([roman("voyandz.yaml - the configuration of voyandz(1)")]);
     page.control("SH", ["DESCRIPTION"]);
     roff::append(&mut page, CONFIGURATION);
     page.control("SH", ["SEE ALSO"]);

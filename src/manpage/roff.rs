@@ -1,9 +1,9 @@
-//! Markdown as a manual page: what docs/configuration.md has of it. Pure.
+//! Converts Markdown, as far as docs/configuration.md uses it, to a manual page. Pure.
 
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-/// Appends a text in Markdown. Its title is left out: the page has one of its own.
+/// Appends a Markdown text without its title: the page has its own.
 pub(super) fn append(page: &mut Roff, markdown: &str) {
     let mut writer = Writer { page, line: Vec::new(), marks: Vec::new(), lists: Vec::new(), table: None };
     Parser::new_ext(markdown, Options::ENABLE_TABLES).for_each(|event| writer.event(event));
@@ -12,11 +12,11 @@ pub(super) fn append(page: &mut Roff, markdown: &str) {
 
 struct Writer<'a> {
     page: &'a mut Roff,
-    /// What the present paragraph, heading, item or cell has so far.
+    /// The text so far of the current paragraph, heading, item or cell.
     line: Vec<Inline>,
-    /// Emphasis and the like that is open.
+    /// Open emphasis.
     marks: Vec<fn(&str) -> Inline>,
-    /// For each open list the next number, if it has numbers.
+    /// The next number of each open list, if it is numbered.
     lists: Vec<Option<u64>>,
     table: Option<Table>,
 }

@@ -15,6 +15,14 @@ pub enum UnitId {
 }
 
 impl UnitId {
+    /// The name of the feed or stream.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Feed(name) | Self::Tap(name) => name.as_str(),
+            Self::Stream(name) => name.as_str(),
+        }
+    }
+
     /// The fields `feed` and `stream` of log lines about this unit; a tap is a stream there, as it is to the worker.
     pub fn log_fields(&self) -> (Option<String>, Option<String>) {
         match self {

@@ -291,7 +291,7 @@ impl Feed {
             feed: config.parent.as_ref().map(ToString::to_string),
             mode,
             linger_seconds,
-            resurrect: !config.no_resurrect,
+            resurrect: config.restart,
             life: Life::of(record),
             tracks,
             bytes_in: reading.map(|reading| reading.bytes),

@@ -35,21 +35,21 @@ pub enum Refusal {
     /// A connection: its address has half of all connections.
     Address,
     /// A still: the machine is overloaded.
-    Picture,
+    Still,
     /// A viewer: the machine is overloaded.
     Viewer,
 }
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    const ALL: [Self; 4] = [Self::Connections, Self::Address, Self::Picture, Self::Viewer];
+    const ALL: [Self; 4] = [Self::Connections, Self::Address, Self::Still, Self::Viewer];
 
     /// The value of the label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Address => "address",
-            Self::Picture => "picture",
+            Self::Still => "picture",
             Self::Viewer => "viewer",
         }
     }

@@ -1,35 +1,35 @@
-// Plays one stream as this browser can: live, near to its newest picture, and says how far behind it is.
+// Plays one stream as this browser can: close to its newest frame, with its latency.
 "use strict";
 
 const view = document.querySelector("[data-player]");
 const at = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((then) => setTimeout(then, milliseconds));
 
-/** Seconds behind the end of what is there: where it plays as usual, where it hurries, where it jumps. */
-const CALM = 0.3;
-const HURRIED = 0.6;
-const LOST = 2;
-const HURRY = 1.1;
-/** Seconds of what was shown that are kept, and of what is to be shown while it is paused. */
+/** Seconds behind the end of the buffer: target, limit for faster playback, limit for a jump; and the faster rate. */
+const TARGET = 0.3;
+const CATCH_UP_FROM = 0.6;
+const JUMP_FROM = 2;
+const CATCH_UP_RATE = 1.1;
+/** Seconds that are kept in the buffer: before the current time, and after it while paused. */
 const KEPT = 5;
 const AHEAD = 20;
-/** Most bytes in front of the first media, or of one picture. */
-const MOST = 32 << 20;
+/** Most bytes before the first media, or of one frame. */
+const MAX_BYTES = 32 << 20;
 /** Milliseconds. */
-const LOOK = 250;
-const AGAIN = 1000;
+const CHECK_PERIOD = 250;
+const RETRY_AFTER = 1000;
 const SOON = 5000;
-/** So often in a row the browser may fail at once before another way is taken. */
+/** Immediate failures in a row before the fallback is used. */
 const FAILURES = 3;
 const BETWEEN_STILLS = 200;
 
-/** Not to be played in this way. */
+/** The browser cannot play the stream in this way. */
 class Unplayable extends Error {}
-/** What the browser does not want to be fed. */
+/** The browser rejected the data. */
 class Refused extends Error {}
 
-/** Says something to those who watch, and to those who listen to the page. */
-function say(text) {
+/** Shows a notice, also to screen readers. */
+function notify(text) {
   if (at("notice").textContent !== text) at("notice").textContent = text;
 }
 
@@ -43,24 +43,24 @@ const figures = {
   },
 };
 
-/** An answer that is one; another is told as what it says. */
-async function ask(address, options) {
-  const answer = await fetch(address, { cache: "no-store", ...options });
-  if (!answer.ok) throw new Error((await answer.text()).trim() || `The server answers ${answer.status}.`);
-  return answer;
+/** Fetches; a failed response is an error with its text. */
+async function request(address, options) {
+  const response = await fetch(address, { cache: "no-store", ...options });
+  if (!response.ok) throw new Error((await response.text()).trim() || `The server responded with ${response.status}.`);
+  return response;
 }
 
-/** Does it again and again, with a pause where it ends. */
-async function persist(act) {
+/** Repeats an action, with a pause after each end. */
+async function repeat(act) {
   for (;;) {
     try {
       await act();
-      say("The stream has ended. Trying again.");
-    } catch (fault) {
-      if (fault instanceof Unplayable) throw fault;
-      say(fault instanceof TypeError ? "The server does not answer. Trying again." : `${fault.message} Trying again.`);
+      notify("The stream has ended. Trying again.");
+    } catch (error) {
+      if (error instanceof Unplayable) throw error;
+      notify(error instanceof TypeError ? "The server does not respond. Trying again." : `${error.message} Trying again.`);
     }
-    await pause(AGAIN);
+    await pause(RETRY_AFTER);
   }
 }
 
@@ -71,30 +71,30 @@ function concat(one, other) {
   return bytes;
 }
 
-/** As a text with a character for each byte, to be searched. */
+/** A string with one character per byte, for searches. */
 function textOf(bytes) {
   let text = "";
   for (let from = 0; from < bytes.length; from += 4096) text += String.fromCharCode(...bytes.subarray(from, from + 4096));
   return text;
 }
 
-// Pictures
+// Images
 
-/** Seconds that the server's clock is ahead of ours, as the quickest of some answers tells. */
+/** Seconds that the clock of the server is ahead of ours, by the fastest of some responses. */
 async function clockAhead() {
   let [ahead, quickest] = [0, Infinity];
   for (let count = 0; count < 4; count += 1) {
     const asked = Date.now();
-    const answer = await ask(location.pathname, { method: "HEAD" });
+    const response = await request(location.pathname, { method: "HEAD" });
     const took = Date.now() - asked;
     if (took >= quickest) continue;
     quickest = took;
-    ahead = Number(answer.headers.get("x-timestamp")) - (asked + took / 2) / 1000;
+    ahead = Number(response.headers.get("x-timestamp")) - (asked + took / 2) / 1000;
   }
   return ahead;
 }
 
-/** Shows pictures, the newest of those that have come while one is decoded. */
+/** Shows images; while one is decoded, only the newest of the others is kept. */
 class Screen {
   #canvas = document.createElement("canvas");
   #next = null;
@@ -102,27 +102,27 @@ class Screen {
   #dropped = 0;
   #all = 0;
 
-  /** Seconds that the server's clock is ahead of ours. */
+  /** Seconds that the clock of the server is ahead of ours. */
   ahead = 0;
 
   constructor(name) {
     this.#canvas.role = "img";
-    this.#canvas.ariaLabel = `Live picture of ${name}`;
+    this.#canvas.ariaLabel = `Live view of ${name}`;
     view.append(this.#canvas);
   }
 
-  /** `captured`: seconds since 1970 by the server's clock, or NaN. */
-  async show(picture, captured) {
+  /** `captured`: seconds since 1970 by the clock of the server, or NaN. */
+  async show(frame, captured) {
     this.#all += 1;
     if (this.#next) this.#dropped += 1;
-    this.#next = { picture, captured };
+    this.#next = { frame, captured };
     if (this.#busy) return;
     this.#busy = true;
     while (this.#next) {
-      const { picture, captured } = this.#next;
+      const { frame, captured } = this.#next;
       this.#next = null;
       try {
-        const image = await createImageBitmap(picture);
+        const image = await createImageBitmap(frame);
         if (this.#canvas.width !== image.width) this.#canvas.width = image.width;
         if (this.#canvas.height !== image.height) this.#canvas.height = image.height;
         this.#canvas.getContext("2d").drawImage(image, 0, 0);
@@ -137,9 +137,9 @@ class Screen {
   }
 }
 
-/** The parts of a `multipart/x-mixed-replace` whose heads tell their length. */
+/** The parts of a `multipart/x-mixed-replace` with `Content-Length`. */
 async function parts(address, take) {
-  const reader = (await ask(address)).body.getReader();
+  const reader = (await request(address)).body.getReader();
   let bytes = new Uint8Array();
   for (;;) {
     const { value, done } = await reader.read();
@@ -149,7 +149,7 @@ async function parts(address, take) {
       const head = textOf(bytes.subarray(0, 4096)).split("\r\n\r\n", 1)[0];
       const from = head.length + 4;
       const [, length] = /^content-length: *(\d+)/im.exec(head) ?? [];
-      if (bytes.length > MOST || (length === undefined && bytes.length > 4096)) throw new Error("These are no pictures.");
+      if (bytes.length > MAX_BYTES || (length === undefined && bytes.length > 4096)) throw new Error("The stream has no valid frames.");
       if (length === undefined || bytes.length < from + Number(length)) break;
       const [, captured] = /^x-timestamp: *([\d.]+)/im.exec(head) ?? [];
       take(new Blob([bytes.subarray(from, from + Number(length))], { type: "image/jpeg" }), Number(captured ?? NaN));
@@ -158,33 +158,33 @@ async function parts(address, take) {
   }
 }
 
-async function showPictures() {
+async function showImages() {
   const screen = new Screen(view.dataset.name);
-  await persist(async () => {
+  await repeat(async () => {
     screen.ahead = await clockAhead();
-    await parts(view.dataset.src, (picture, captured) => {
-      say("");
-      screen.show(picture, captured);
+    await parts(view.dataset.src, (image, captured) => {
+      notify("");
+      screen.show(image, captured);
     });
   });
 }
 
-/** One still after the other, where a browser knows no more of a container. */
+/** Shows one still after the other, for containers that the browser does not know. */
 async function showStills() {
   const screen = new Screen(view.dataset.name);
-  await persist(async () => {
+  await repeat(async () => {
     screen.ahead = await clockAhead();
     for (;;) {
       if (document.hidden) await new Promise((then) => document.addEventListener("visibilitychange", then, { once: true }));
-      const answer = await ask(view.dataset.pic);
-      await screen.show(await answer.blob(), Date.parse(answer.headers.get("x-capture-time")) / 1000);
-      say("");
+      const response = await request(view.dataset.pic);
+      await screen.show(await response.blob(), Date.parse(response.headers.get("x-capture-time")) / 1000);
+      notify("");
       await pause(BETWEEN_STILLS);
     }
   });
 }
 
-// Film and sound
+// Video and audio
 
 const two = (number, base = 10) => number.toString(base).padStart(2, "0");
 
@@ -199,7 +199,7 @@ function hevc(record) {
   return ["hvc1", space + (record[1] & 31), (flags >>> 0).toString(16), level, ...limits.map((byte) => byte.toString(16))].join(".");
 }
 
-/** What names a codec in the header of a container, and the codec's name for browsers (RFC 6381), made of what stands behind it. */
+/** The mark of a codec in the header of a container, and its name for browsers (RFC 6381), from the bytes after the mark. */
 const CODECS = {
   mp4: [
     ["avcC", (record) => `avc1.${two(record[1], 16)}${two(record[2], 16)}${two(record[3], 16)}`],
@@ -218,38 +218,38 @@ const CODECS = {
     ["A_VORBIS", () => "vorbis"],
   ],
 };
-/** What ends a header. */
-const MEDIA_BEGINS = { mp4: "moof", webm: "\x1f\x43\xb6\x75" };
-/** What needs no header. */
+/** The mark after the header. */
+const MEDIA_MARK = { mp4: "moof", webm: "\x1f\x43\xb6\x75" };
+/** Containers without a header. */
 const FRAMES = { mp3: "audio/mpeg", aac: "audio/aac" };
 
-/** The type of what begins with these bytes; undefined while that cannot be told. */
+/** The content type of a stream that starts with these bytes; undefined while it is unknown. */
 function typeOf(container, bytes) {
   if (FRAMES[container]) return FRAMES[container];
   const text = textOf(bytes);
-  const end = text.indexOf(MEDIA_BEGINS[container]);
+  const end = text.indexOf(MEDIA_MARK[container]);
   if (end < 0) return undefined;
   const found = CODECS[container].map(([mark, name]) => [text.lastIndexOf(mark, end), mark, name]).filter(([place]) => place >= 0);
   const names = found.map(([place, mark, name]) => name(bytes.subarray(place + mark.length)));
   return `${view.dataset.player}/${container}; codecs="${names.join(",")}"`;
 }
 
-/** Keeps near to the newest that there is; seconds behind it. */
+/** Keeps close to the end of the buffer; returns the seconds behind it. */
 function follow(player) {
   const { buffered } = player;
   if (!buffered.length) return undefined;
-  // What is in front of a gap, as the death of a worker makes one, is over.
+  // Media before a gap, as after a worker crash, is over.
   const [begin, end] = [buffered.start(buffered.length - 1), buffered.end(buffered.length - 1)];
   const behind = end - player.currentTime;
   const stopped = player.paused && player.played.length > 0;
-  // Also before it plays: a stream that runs does not begin at 0.
-  if (player.currentTime < begin || (behind > LOST && !stopped)) player.currentTime = Math.max(end - CALM, begin);
-  else if (behind > HURRIED) player.playbackRate = HURRY;
-  else if (behind < CALM) player.playbackRate = 1;
+  // Also before it plays: a running stream does not start at 0.
+  if (player.currentTime < begin || (behind > JUMP_FROM && !stopped)) player.currentTime = Math.max(end - TARGET, begin);
+  else if (behind > CATCH_UP_FROM) player.playbackRate = CATCH_UP_RATE;
+  else if (behind < TARGET) player.playbackRate = 1;
   return end - player.currentTime;
 }
 
-/** Does something with a source buffer that takes its time. */
+/** Waits for an asynchronous change of a source buffer. */
 async function changed(buffer, change) {
   const done = new Promise((then, fail) => {
     buffer.addEventListener("updateend", then, { once: true });
@@ -259,7 +259,7 @@ async function changed(buffer, change) {
   await done;
 }
 
-/** Lets go of what was shown, and of what is too much. */
+/** Removes what was played, and what exceeds the buffer. */
 async function trim(player, buffer) {
   if (!buffer.buffered.length) return;
   const [begin, end] = [buffer.buffered.start(0), buffer.buffered.end(buffer.buffered.length - 1)];
@@ -270,12 +270,12 @@ async function trim(player, buffer) {
 /** Plays the stream once, by Media Source Extensions. */
 async function playLive(player) {
   const source = new MediaSource();
-  const leaving = new AbortController();
+  const abort = new AbortController();
   const opened = new Promise((then) => source.addEventListener("sourceopen", then, { once: true }));
   player.src = URL.createObjectURL(source);
   try {
     await opened;
-    const reader = (await ask(view.dataset.src, { signal: leaving.signal })).body.getReader();
+    const reader = (await request(view.dataset.src, { signal: abort.signal })).body.getReader();
     let [head, type, buffer] = [new Uint8Array(), undefined, null];
     for (;;) {
       const { value, done } = await reader.read();
@@ -283,46 +283,46 @@ async function playLive(player) {
       if (!buffer) {
         head = concat(head, value);
         type = typeOf(view.dataset.container, head);
-        if (!type && head.length > MOST) throw new Unplayable();
+        if (!type && head.length > MAX_BYTES) throw new Unplayable();
         if (!type) continue;
         if (!MediaSource.isTypeSupported(type)) throw new Unplayable();
         buffer = source.addSourceBuffer(type);
-        say("");
+        notify("");
       }
       await changed(buffer, () => buffer.appendBuffer(head ?? value));
       head = null;
       await trim(player, buffer);
     }
   } finally {
-    leaving.abort();
+    abort.abort();
     URL.revokeObjectURL(player.src);
   }
 }
 
-/** Plays it as the browser does by itself, for containers that scripts cannot hand over. */
+/** Lets the browser play by itself, for containers that scripts cannot append. */
 function playPlainly(player) {
-  let begun = Date.now();
+  let started = Date.now();
   const begin = () => {
-    begun = Date.now();
-    player.src = `${view.dataset.src}${view.dataset.src.includes("?") ? "&" : "?"}t=${begun}`;
+    started = Date.now();
+    player.src = `${view.dataset.src}${view.dataset.src.includes("?") ? "&" : "?"}t=${started}`;
     player.play().catch(() => {});
   };
-  player.addEventListener("ended", () => setTimeout(begin, AGAIN));
-  player.addEventListener("playing", () => say(""));
+  player.addEventListener("ended", () => setTimeout(begin, RETRY_AFTER));
+  player.addEventListener("playing", () => notify(""));
   player.addEventListener("error", () => {
-    if (player.error.code !== MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED) return setTimeout(begin, AGAIN);
-    if (!view.dataset.pic) return say("This browser cannot play this stream. A player can: see below.");
+    if (player.error.code !== MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED) return setTimeout(begin, RETRY_AFTER);
+    if (!view.dataset.pic) return notify("This browser cannot play this stream. Other players can: see below.");
     player.remove();
     at("mute").hidden = true;
-    say("This browser cannot play this stream: these are still pictures of it.");
+    notify("This browser cannot play this stream: the page shows stills of it.");
     return showStills();
   });
-  // It cannot be sought: what is too late begins anew.
+  // It cannot seek: playback that is too late restarts.
   setInterval(() => {
     const { buffered } = player;
     const behind = buffered.length ? buffered.end(buffered.length - 1) - player.currentTime : 0;
-    if (!player.paused && behind > 2 * LOST && Date.now() - begun > 5 * AGAIN) begin();
-  }, AGAIN);
+    if (!player.paused && behind > 2 * JUMP_FROM && Date.now() - started > 5 * RETRY_AFTER) begin();
+  }, RETRY_AFTER);
   begin();
 }
 
@@ -332,7 +332,7 @@ async function showMedia() {
   player.ariaLabel = name;
   player.controls = true;
   player.playsInline = true;
-  // Browsers begin by themselves what makes no noise.
+  // Browsers autoplay only muted media.
   player.muted = view.dataset.player === "video";
   view.append(player);
   const label = () => {
@@ -346,53 +346,53 @@ async function showMedia() {
   label();
   let failures = 0;
   const live = async () => {
-    const begun = Date.now();
+    const started = Date.now();
     try {
       await playLive(player);
-    } catch (fault) {
-      const refused = (fault instanceof Refused || player.error !== null) && Date.now() - begun < SOON;
+    } catch (error) {
+      const refused = (error instanceof Refused || player.error !== null) && Date.now() - started < SOON;
       failures = refused ? failures + 1 : 0;
-      throw failures === FAILURES ? new Unplayable() : fault;
+      throw failures === FAILURES ? new Unplayable() : error;
     }
   };
   const isLive = "MediaSource" in window && (container in CODECS || container in FRAMES);
   player.addEventListener("canplay", () => {
     if (player.src.startsWith("blob:")) follow(player);
-    player.play().catch(() => say("Press play to listen."));
+    player.play().catch(() => notify("Press play to listen."));
   }, { once: true });
   setInterval(() => {
     if (player.src.startsWith("blob:")) figures.behind(follow(player));
     const quality = player.getVideoPlaybackQuality?.();
     if (quality) figures.dropped(quality.droppedVideoFrames, quality.totalVideoFrames);
-  }, LOOK);
+  }, CHECK_PERIOD);
   if (!isLive) return playPlainly(player);
   try {
-    return await persist(live);
+    return await repeat(live);
   } catch {
     figures.behind(undefined);
     return playPlainly(player);
   }
 }
 
-// A still to keep
+// A still to save
 
 async function keepStill() {
   try {
-    const answer = await ask(`${view.dataset.pic}?fresh=1`);
-    const captured = new Date(answer.headers.get("x-capture-time"));
+    const response = await request(`${view.dataset.pic}?fresh=1`);
+    const captured = new Date(response.headers.get("x-capture-time"));
     const reader = new FileReader();
-    const picture = new Promise((then) => reader.addEventListener("load", () => then(reader.result), { once: true }));
-    reader.readAsDataURL(await answer.blob());
+    const image = new Promise((then) => reader.addEventListener("load", () => then(reader.result), { once: true }));
+    reader.readAsDataURL(await response.blob());
     const [figure, link] = [at("kept"), at("save")];
-    figure.querySelector("img").src = link.href = await picture;
+    figure.querySelector("img").src = link.href = await image;
     link.download = `${view.dataset.name.replace(/[^\w.-]+/g, "_")}-${captured.toISOString().replace(/[:.]/g, "-")}.jpg`;
     at("captured").textContent = `Captured ${captured.toLocaleString()}`;
     figure.hidden = false;
-  } catch (fault) {
-    say(`No picture: ${fault.message}`);
+  } catch (error) {
+    notify(`No still: ${error.message}`);
   }
 }
 
 if (view.dataset.pic) at("still").addEventListener("click", keepStill);
 at("panel").hidden = false;
-({ pictures: showPictures, stills: showStills })[view.dataset.player]?.().catch((fault) => say(fault.message)) ?? showMedia();
+({ pictures: showImages, stills: showStills })[view.dataset.player]?.().catch((error) => notify(error.message)) ?? showMedia();

@@ -1,7 +1,7 @@
-//! `<stream>/play`: one stream, as large as the window has room, as this browser can play it, and how to watch it elsewhere.
+//! `<stream>/play`: one stream as large as the window allows, as this browser can play it, and commands for other players.
 //!
-//! Without scripts it is playback as the browser does by itself. The page's script does better: it stays near to the newest
-//! picture, says how far behind it is and what was dropped, and comes back when the stream does.
+//! Without scripts the browser plays it by itself. The script of the page does better: it stays close to the newest frame, shows
+//! its latency and the dropped frames, and reconnects when the stream returns.
 
 use super::page::Page;
 use crate::{

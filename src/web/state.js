@@ -1,9 +1,9 @@
-// Keeps the values of the page fresh: asks for the page again and takes over what it says.
+// Keeps the page up to date: fetches it again and copies its values.
 "use strict";
 
 const PERIOD = 2000;
 
-/** Everything that has a value or comes and goes, by its key. */
+/** All elements with a value or that may appear and disappear, by key. */
 const keyed = (root) => [...root.querySelectorAll("[data-key]")];
 
 function take(fresh) {
@@ -11,7 +11,7 @@ function take(fresh) {
   const next = keyed(fresh);
   const same = old.length === next.length && old.every((element, at) => element.dataset.key === next[at].dataset.key);
   if (!same) {
-    // Feeds, streams or pictures came or went.
+    // Feeds, streams or stills were added or removed.
     const open = [...document.querySelectorAll("details[open]")].map((details) => details.id);
     const focused = document.activeElement?.id;
     document.querySelector("main").replaceWith(document.adoptNode(fresh.querySelector("main")));
@@ -28,18 +28,18 @@ function take(fresh) {
 
 async function refresh() {
   if (!document.hidden) {
-    let trouble = "";
+    let problem = "";
     try {
       const page = new URL(location.href);
       page.searchParams.set("refresh", "1");
-      const answer = await fetch(page, { cache: "no-store" });
-      if (!answer.ok) throw answer.status;
-      take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const response = await fetch(page, { cache: "no-store" });
+      if (!response.ok) throw response.status;
+      take(new DOMParser().parseFromString(await response.text(), "text/html"));
     } catch {
-      trouble = "The server does not answer. These values are old.";
+      problem = "The server does not respond. These values are outdated.";
     }
     const notice = document.getElementById("notice");
-    if (notice.textContent !== trouble) notice.textContent = trouble;
+    if (notice.textContent !== problem) notice.textContent = problem;
   }
   setTimeout(refresh, PERIOD);
 }

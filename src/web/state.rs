@@ -1,5 +1,5 @@
-//! `/stat` and `/state.json`: how the server and all its feeds and streams are. The page is made of the very values of the
-//! JSON, so that neither says what the other does not. It is complete without its script, which keeps it fresh.
+//! `/stat`: the state of the server, its feeds and its streams. The page renders the values of the JSON, so both always agree. It
+//! is complete without its script, which refreshes it.
 
 use super::page::Page;
 use crate::status::{

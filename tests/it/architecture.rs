@@ -21,7 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["config", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("still", &["engine", "ipc", "media", "source", "stream", "sys"]),
     ("output", &["config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
-    ("control", &["config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
+    ("status", &["config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
+    ("web", &["config", "engine", "ipc", "media", "source", "status", "stream"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -328,11 +329,9 @@ fn foreign_names_stay_where_they_belong() {
     let belongs = |path: &Path, name: &str| match name {
         "gstreamer" | "glib" => path.starts_with("worker"),
         "warp" => {
-            path.ends_with("routes.rs")
-                || path.ends_with("site.rs")
-                || path.ends_with("session.rs")
-                || path.starts_with("control")
-                || path.starts_with("net")
+            ["response.rs", "router.rs", "session.rs"].into_iter().any(|file| path.ends_with(file))
+                || path.starts_with("status")
+                || path.starts_with("web")
                 || path == Path::new("app.rs")
         }
         _ => true,

@@ -75,7 +75,8 @@ fn a1_empty_file_runs() {
 
 #[test]
 fn a1_demo_runs_without_a_configuration() {
-    let has_file = ["/etc/voyandz.ini", "/etc/voyandz"].iter().any(|file| fs::exists(file).unwrap());
+    let has_file =
+        ["/etc/voyandz.yaml", "/etc/voyandz.ini", "/etc/voyandz"].iter().any(|file| fs::exists(file).unwrap());
     let demo = |launch: Launch| {
         let server = launch.start();
         let page = server.get("/").text();
@@ -458,7 +459,7 @@ fn doctor_tries_what_the_configuration_asks_for() {
 fn manual_pages_are_complete_and_well_formed() {
     for (section, words) in [
         ("1", ["voyandz - A live audio/video server", "--watch", "doctor", "SIGHUP", "VOYANDZ_CONFFILE"]),
-        ("5", ["the configuration of voyandz(1)", "listenport", "no-resurrect", "TEMPLATES", "videotestsrc"]),
+        ("5", ["the configuration of voyandz(1)", "listenport", "restart", "TEMPLATES", "videotestsrc"]),
     ] {
         let output = run(&["man", section]);
         assert!(output.status.success());

@@ -102,7 +102,7 @@ fn f3_file_plays_in_its_time() {
     let launch = Launch::bare();
     make_sample(&launch.folder().join("ten.ts"), 10);
     let server =
-        launch.with("feeds: {film: {file: ten.ts, no-resurrect: true}}\nstreams: {film.ts: {feed: film}}\n").start();
+        launch.with("feeds: {film: {file: ten.ts, restart: false}}\nstreams: {film.ts: {feed: film}}\n").start();
     let mut answer = server.get("/film.ts");
     let mut bytes = answer.piece(SOON);
     let began = Instant::now();
@@ -351,8 +351,8 @@ fn f9_f10_feed_that_always_dies_is_retried_quietly() {
 }
 
 #[test]
-fn f11_feed_that_is_not_resurrected_stays_dead() {
-    let (server, file) = ticker("no-resurrect: true");
+fn f11_feed_without_restart_stays_failed() {
+    let (server, file) = ticker("restart: false");
     let mut answer = server.get("/ticks");
     answer.piece(SOON);
     process::send(server.programs("echo start").pop().unwrap().pid, Signal::KILL);
@@ -372,7 +372,7 @@ fn f11_feed_that_is_not_resurrected_stays_dead() {
 }
 
 #[test]
-fn f11_continuous_feed_that_is_not_resurrected_is_unavailable() {
+fn f11_continuous_feed_without_restart_is_unavailable() {
     let (server, file) = ticker("mode: continuous\n    no-resurrect: true");
     wait_until("the program runs", secs(2), || ticks(&server) == 1);
     process::send(server.programs("echo start").pop().unwrap().pid, Signal::KILL);

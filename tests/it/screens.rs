@@ -127,7 +127,7 @@ fn d25_messages_are_as_they_are_asked_for() {
     // That there are no pictures is known when there is sound.
     let mut socket = Socket::open(&server, "/mic.ts/ws");
     let (kind, reason) = socket.next();
-    assert!(kind == CLOSE && reason.ends_with(b"this stream has no pictures"), "{}", reason.escape_ascii());
+    assert!(kind == CLOSE && reason.ends_with(b"this stream has no video"), "{}", reason.escape_ascii());
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn page_and_json_say_the_same_fact_by_fact() {
         "
         feeds:
           cam: {{pipeline: '{PICTURE}', mode: continuous}}
-          bad: {{command: {}, no-resurrect: true, mode: continuous}}
+          bad: {{command: {}, restart: false, mode: continuous}}
         streams:
           cam é.ts: {{feed: cam, video: {H264}}}
           both.mkv: {{feeds: [cam, bad], video: {{codec: vp8}}, audio: {{codec: opus}}}}
@@ -475,7 +475,7 @@ fn a_loop_that_is_stuck_is_told_until_it_goes_on() {
     assert_eq!(live(), 200);
     wait_until("the loop is missed", SOON, || live() == 503);
     let said = server.get("/livez").text();
-    let name = said.trim_end().strip_prefix("these loops do not come round any more: ").unwrap().to_owned();
+    let name = said.trim_end().strip_prefix("stalled event loops: ").unwrap().to_owned();
     assert!(["feed stuck", "feed well"].contains(&name.as_str()), "{said}");
     let mut answer = server.get("/readyz?verbose");
     let report: Value = serde_json::from_str(&answer.text()).unwrap();
@@ -496,9 +496,12 @@ fn a_server_that_ends_is_not_ready() {
     // Connections are taken one after the other.
     assert_eq!(server.get("/readyz").status, 200);
     server.terminate();
-    server.log.wait("ending: no new connections", SOON);
+    server.log.wait("shutting down: no new connections", SOON);
     late.write_all(b"Host: x\r\n\r\n").unwrap();
     let mut text = String::new();
     late.read_to_string(&mut text).unwrap();
-    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\"detail\": \"the server ends\""), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 503 ") && text.contains("\"detail\": \"the server is shutting down\""),
+        "{text}"
+    );
 }

@@ -37,10 +37,10 @@ fn slow_viewer_is_reduced_to_keyframes_and_back() {
             std::thread::sleep(millis(100));
         }
     };
-    read_until("gets keyframes only", secs(40));
+    read_until("viewer too slow: keyframes only", secs(40));
     wait_for(1, 1);
-    let line = server.log.wait("gets keyframes only", SOON);
-    read_until("gets everything again", secs(40));
+    let line = server.log.wait("viewer too slow: keyframes only", SOON);
+    read_until("viewer recovered: full stream", secs(40));
     bytes.extend(slow.take(600_000, SOON));
     wait_for(1, 0);
     assert!(server.get("/metrics").text().contains("voyandz_stream_reductions_total{stream=\"cam.ts\"} 1\n"));

@@ -81,7 +81,7 @@ impl<'a> Builder<'a> {
             Mode::Continuous => (true, Duration::ZERO),
             Mode::OnDemand { linger } => (false, linger),
         };
-        let policy = Policy { continuous, linger, restart: !feed.no_resurrect };
+        let policy = Policy { continuous, linger, restart: feed.restart };
         let id = UnitId::Feed(feed.name.clone());
         let kind = match &feed.source {
             Source::Command(argv) => UnitKind::Command(self.command(&id, argv, feed.parent.as_slice())),

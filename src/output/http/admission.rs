@@ -31,7 +31,7 @@ impl Admission {
     /// The response to a request for a still that would have to be encoded, if it is refused.
     pub fn refuse_still(&self) -> Option<Response> {
         (self.load.level() >= LoadLevel::Degraded).then(|| {
-            self.stats.refused(Refusal::Picture);
+            self.stats.refused(Refusal::Still);
             unavailable("overloaded: no new stills; max_age= accepts a cached one")
         })
     }

@@ -26,7 +26,7 @@ const MARK: &str = "VOYANDZ_TEST_RUN";
 const FILE: &str = "voyandz.yaml";
 
 /// The last line about a configuration that was read again.
-const RELOADED: &str = "configuration applied|everything stays as it was";
+const RELOADED: &str = "configuration reloaded|running configuration is unchanged";
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_voyandz");
 
