@@ -301,9 +301,11 @@ impl Deployment {
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
         let slot = self.slots.get(id)?;
         Some(match &unit.kind {
-            UnitKind::Command(command) => {
-                Source::Command(CommandSource { program: self.program(id, command), container: None, writer: slot.writer()? })
-            }
+            UnitKind::Command(command) => Source::Command(CommandSource {
+                program: self.program(id, command),
+                container: None,
+                writer: slot.writer()?,
+            }),
             UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer: slot.writer()? }),
             UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),

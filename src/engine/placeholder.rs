@@ -185,7 +185,7 @@ impl PlaceholderTask {
         caption(&self.spec.shows, feeds)
     }
 
-    fn report(&self, reason: &str, repeats: &mut Repeats) {
+    fn report(&self, reason: &str, repeats: &mut FailureLog) {
         let stream = &self.spec.stream.name;
         match repeats.failed(Instant::now()) {
             Some(Report::First) => tracing::warn!(stream, reason, "placeholder failed"),

@@ -34,7 +34,9 @@ pub struct StreamHandle {
     pub audience: Audience,
     /// Its packets.
     pub fanout: FanOut,
-    /// Leased while it is in use.
+    /// Has it muxed; `None` where the packets arrive as bytes.
+    pub output: Option<StreamOutput>,
+    /// Leased while its source is in use; [`StreamHandle::lease`] for those who read packets.
     pub demand: Demand,
     /// Makes its stills.
     pub group: WorkerGroup,
@@ -43,7 +45,7 @@ pub struct StreamHandle {
 }
 
 impl StreamHandle {
-    /// Wants the stream and its packets. To be had before a reader subscribes.
+    /// Leases the stream and its packets. To be taken before a reader subscribes.
     pub fn lease(&self) -> Lease {
         let lease = self.demand.lease();
         match &self.output {

@@ -74,7 +74,8 @@ pub async fn copy_scanned(
         buffer.clear();
         buffer.reserve(READ_SIZE);
         let is_watched = is_origin && scanner.container().is_some_and(|container| container != Container::Raw);
-        let stalls_at = pace.as_ref().filter(|_| is_watched && *flow.borrow() == Flow::Media).map(StallDetector::deadline);
+        let stalls_at =
+            pace.as_ref().filter(|_| is_watched && *flow.borrow() == Flow::Media).map(StallDetector::deadline);
         let read = source.read_buf(&mut buffer);
         let read = match stalls_at {
             Some(at) => timeout_at(at.into(), read).await,

@@ -39,7 +39,6 @@ pub mod shape;
 #[cfg(test)]
 mod testing;
 pub mod theora;
-pub mod shape;
 pub mod vorbis;
 pub mod vp8;
 pub mod vp9;

@@ -14,7 +14,7 @@ mod tests;
 mod track;
 
 use super::boxes::head;
-use crate::media::{TrackInfo, demux::Demuxed, byte_window::ByteWindow};
+use crate::media::{TrackInfo, byte_window::ByteWindow, demux::Demuxed};
 use announcer::Announcer;
 use fragment::Progress;
 use movie::Movie;

@@ -55,14 +55,7 @@ enum Measure {
 impl AudioFrames {
     /// For a stream of this coding.
     pub(super) fn new(coding: Coding) -> Self {
-        Self {
-            coding,
-            duration: None,
-            rest: Bytes::new(),
-            next: None,
-            is_synchronous: false,
-            discontinuity: false,
-        }
+        Self { coding, duration: None, rest: Bytes::new(), next: None, is_synchronous: false, discontinuity: false }
     }
 
     /// Sets the duration of frames that do not tell it.
@@ -72,7 +65,13 @@ impl AudioFrames {
 
     /// Takes the payload of the next PES packet; gives the frames that are complete to `each`. A PTS is that of the first
     /// frame that begins there; others follow it. Frames before the first PTS are dropped.
-    pub(super) fn push(&mut self, payload: Bytes, pts: Option<Time>, discontinuity: bool, each: &mut impl FnMut(Frame)) {
+    pub(super) fn push(
+        &mut self,
+        payload: Bytes,
+        pts: Option<Time>,
+        discontinuity: bool,
+        each: &mut impl FnMut(Frame),
+    ) {
         if discontinuity {
             self.rest.clear();
             self.discontinuity = true;

@@ -111,7 +111,10 @@ impl Programs {
             if number == 0 || self.programs.iter().any(|program| program.number == number) {
                 continue;
             }
-            let known = known.iter().position(|program| (program.number, program.pid) == (number, pid)).map(|at| known.remove(at));
+            let known = known
+                .iter()
+                .position(|program| (program.number, program.pid) == (number, pid))
+                .map(|at| known.remove(at));
             self.programs.push(known.unwrap_or_else(|| Program { number, pid, pmt: Table::default(), map: None }));
         }
         // A program whose PMT moved stays chosen, and is read again.
@@ -183,7 +186,8 @@ fn coding(kind: u8, descriptors: &[u8]) -> Result<Coding, &'static str> {
         (0x06, _) if has(0x59) => return Err("DVB subtitles"),
         (0x06, _) if has(0x56) || has(0x46) => return Err("teletext"),
         (0x06, Some(b"VP09")) => return Err("VP9"),
-        (0x06, Some(b"DTS1" | b"DTS2" | b"DTS3")) | (0x82 | 0x85 | 0x86 | 0x8a, Some(b"HDMV" | b"DTS1" | b"DTS2" | b"DTS3")) => {
+        (0x06, Some(b"DTS1" | b"DTS2" | b"DTS3"))
+        | (0x82 | 0x85 | 0x86 | 0x8a, Some(b"HDMV" | b"DTS1" | b"DTS2" | b"DTS3")) => {
             return Err("DTS");
         }
         (0x86, _) => return Err("SCTE-35"),

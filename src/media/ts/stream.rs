@@ -99,7 +99,13 @@ impl Stream {
     }
 
     /// Takes the next packet of its PID.
-    pub(super) fn push(&mut self, packet: Packet<'_>, timeline: &mut Timeline, gate: &mut Gate, out: &mut Vec<Demuxed>) {
+    pub(super) fn push(
+        &mut self,
+        packet: Packet<'_>,
+        timeline: &mut Timeline,
+        gate: &mut Gate,
+        out: &mut Vec<Demuxed>,
+    ) {
         let mut complete = [None, None];
         let mut places = complete.iter_mut();
         self.reader.push(packet, &mut |pes| {

@@ -2,7 +2,7 @@
 //! of 204 with parity behind (ETSI EN 300 421, section 4.4.2).
 
 use super::packet::{PACKET, Packet, SYNC};
-use crate::media::window::Window;
+use crate::media::byte_window::ByteWindow;
 
 /// From one packet to the next, by likelihood.
 const STRIDES: [usize; 3] = [PACKET, 192, 204];
@@ -12,7 +12,7 @@ const SYNC_BYTES: usize = 3;
 /// Packets leave when they are complete. Where a sync byte is missing, it searches again.
 #[derive(Debug, Default)]
 pub(super) struct Synchronizer {
-    window: Window,
+    window: ByteWindow,
     state: State,
 }
 
@@ -129,7 +129,9 @@ mod tests {
     #[test]
     fn packets_of_all_lengths_are_found_from_any_position() {
         let plain: Vec<Vec<u8>> = CAPTURE.chunks_exact(PACKET).map(<[u8]>::to_vec).collect();
-        for (bytes, stride) in [(CAPTURE.to_vec(), 188), (framed(b"\0\x47ab", b""), 192), (framed(b"", &[0x47; 16]), 204)] {
+        for (bytes, stride) in
+            [(CAPTURE.to_vec(), 188), (framed(b"\0\x47ab", b""), 192), (framed(b"", &[0x47; 16]), 204)]
+        {
             assert!(packets(&bytes, &[usize::MAX]) == plain);
             let late = packets(&bytes[1000..], &[100]);
             assert!(late == plain[plain.len() - late.len()..]);

@@ -169,11 +169,19 @@ impl Scan {
             (_, []) => Part::Cut,
             (Coding::H264, [head, rest @ ..]) => match (head & 0x1f, rest) {
                 // `first_mb_in_slice` 0 is a single 1 (ITU-T H.264, section 7.3.3).
-                (1 | 2 | 5, [first, ..]) => if first & 0x80 != 0 { Part::First } else { Part::Slice },
+                (1 | 2 | 5, [first, ..]) => {
+                    if first & 0x80 != 0 {
+                        Part::First
+                    } else {
+                        Part::Slice
+                    }
+                }
                 (1 | 2 | 5, []) => Part::Cut,
                 // SEI, parameter sets, delimiter (section 7.4.1.2.3).
                 (kind @ (6..=9), _) => {
-                    if kind == 7 && let Some(sps) = h264_sps::Sps::parse(unit(bytes)) {
+                    if kind == 7
+                        && let Some(sps) = h264_sps::Sps::parse(unit(bytes))
+                    {
                         self.is_interlaced = !sps.frame_mbs_only;
                     }
                     Part::Prefix
@@ -261,10 +269,31 @@ mod tests {
         for (coding, frames) in [
             (Coding::H264, vec![frame(), frame(), frame()]),
             (Coding::H264, vec![FIRST.to_vec(), [FIRST, SECOND].concat(), FIRST.to_vec()]),
-            (Coding::H264, vec![[b"\0\0\x01\x67\x42\xc0\0\0\x01\x68a", FIRST].concat(), [b"\0\0\x01\x06ab", FIRST].concat()]),
-            (Coding::H265, vec![b"\0\0\x01\x46\x01\x50\0\0\x01\x26\x01\xaf\0\0\x01\x26\x01\x2f".to_vec(), b"\0\0\x01\x02\x01\xd0".to_vec()]),
-            (Coding::MpegVideo, vec![b"\0\0\x01\xb3a\0\0\x01\xb8\0\0\x01\0ab\0\0\x01\xb5\x8f\xff\x43\0\0\x01\x01a\0\0\x01\x02".to_vec(), b"\0\0\x01\0ab\0\0\x01\x01a".to_vec()]),
-            (Coding::Mpeg4Visual, vec![b"\0\0\x01\xb0\x01\0\0\x01\xb5\x09\0\0\x01\0\0\0\x01\x20\0\0\x01\xb6a".to_vec(), b"\0\0\x01\xb6b".to_vec()]),
+            (
+                Coding::H264,
+                vec![[b"\0\0\x01\x67\x42\xc0\0\0\x01\x68a", FIRST].concat(), [b"\0\0\x01\x06ab", FIRST].concat()],
+            ),
+            (
+                Coding::H265,
+                vec![
+                    b"\0\0\x01\x46\x01\x50\0\0\x01\x26\x01\xaf\0\0\x01\x26\x01\x2f".to_vec(),
+                    b"\0\0\x01\x02\x01\xd0".to_vec(),
+                ],
+            ),
+            (
+                Coding::MpegVideo,
+                vec![
+                    b"\0\0\x01\xb3a\0\0\x01\xb8\0\0\x01\0ab\0\0\x01\xb5\x8f\xff\x43\0\0\x01\x01a\0\0\x01\x02".to_vec(),
+                    b"\0\0\x01\0ab\0\0\x01\x01a".to_vec(),
+                ],
+            ),
+            (
+                Coding::Mpeg4Visual,
+                vec![
+                    b"\0\0\x01\xb0\x01\0\0\x01\xb5\x09\0\0\x01\0\0\0\x01\x20\0\0\x01\xb6a".to_vec(),
+                    b"\0\0\x01\xb6b".to_vec(),
+                ],
+            ),
         ] {
             let found = cut(&mut VideoUnits::new(coding.clone()), &[frames.concat()]);
             assert_eq!(found.iter().map(|found| found.1.clone()).collect::<Vec<_>>(), frames, "{coding:?}");
@@ -307,7 +336,7 @@ mod tests {
                 units.push(Bytes::copy_from_slice(payload), (None, None), lost, &mut |unit| total += unit.data.len());
             }
             units.finish(&mut |unit| total += unit.data.len());
-            prop_assert!(total <= payloads.iter().map(Vec::len).sum());
+            prop_assert!(total <= payloads.iter().map(Vec::len).sum::<usize>());
         }
     }
 }

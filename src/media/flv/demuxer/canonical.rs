@@ -73,16 +73,17 @@ impl Canonicalizer {
             }
             SourceForm::Vp9 => {
                 is_sync = vp9::is_key(&data);
-                found = vp9::KeyHeader::parse(&data).map(|it| {
-                    (CodecParameters::Vp9(vp9::Parameters::new(&it, None)), video((it.width, it.height)))
-                });
+                found = vp9::KeyHeader::parse(&data)
+                    .map(|it| (CodecParameters::Vp9(vp9::Parameters::new(&it, None)), video((it.width, it.height))));
             }
             SourceForm::MpegAudio => {
                 let it = mpeg_audio::Header::parse(&data)?;
                 found = Some((CodecParameters::MpegAudio(it.parameters), audio(it.rate, it.channels)));
             }
             SourceForm::Ac3 => found = Some((CodecParameters::Ac3(ac3::Parameters::of_unit(&data)?), audio(48_000, 2))),
-            SourceForm::Eac3 => found = Some((CodecParameters::Eac3(ac3::Parameters::of_unit(&data)?), audio(48_000, 2))),
+            SourceForm::Eac3 => {
+                found = Some((CodecParameters::Eac3(ac3::Parameters::of_unit(&data)?), audio(48_000, 2)))
+            }
             SourceForm::Av1ObuStream(_) => {
                 for unit in obu::Obus::new(&data) {
                     if unit.kind == obu::SEQUENCE_HEADER {

@@ -70,8 +70,7 @@ impl Demuxer {
                 self.clock = Clock::default();
                 // Some write a header without flags and any tags behind it.
                 let is_said = has_video || has_audio;
-                self.expected =
-                    Expected { video: is_said.then_some(has_video), audio: is_said.then_some(has_audio) };
+                self.expected = Expected { video: is_said.then_some(has_video), audio: is_said.then_some(has_audio) };
                 self.tracks.iter_mut().for_each(Track::restart);
             }
             Found::Tag { kind, time, body, is_after_gap } => {
@@ -158,7 +157,9 @@ impl Demuxer {
             self.tracks.iter().any(|track| track.codec.is_video() == is_video && track.info().is_some())
         };
         let is_known = self.tracks.iter().all(|track| !track.is_present || track.info().is_some());
-        is_known && (has(true) || self.expected.video == Some(false)) && (has(false) || self.expected.audio == Some(false))
+        is_known
+            && (has(true) || self.expected.video == Some(false))
+            && (has(false) || self.expected.audio == Some(false))
     }
 
     /// Lets go of the samples that are held, behind the tracks that are known.

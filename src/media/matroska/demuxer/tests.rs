@@ -211,7 +211,8 @@ fn ffmpeg_decodes_the_same_frames_of_what_is_muxed() {
 
 #[test]
 fn all_codecs_survive_the_way_through_samples() {
-    let video = ["libx264", "libx265", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "libtheora"].map(|codec| (codec, 'v'));
+    let video =
+        ["libx264", "libx265", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "libtheora"].map(|codec| (codec, 'v'));
     let audio = ["aac", "libmp3lame", "mp2", "ac3", "eac3", "flac", "libvorbis", "pcm_s16le", "pcm_s24le", "pcm_s32le"];
     let more = ["pcm_f32le", "pcm_u8", "pcm_alaw", "pcm_mulaw"];
     let codecs: Vec<_> = video.into_iter().chain(audio.into_iter().chain(more).map(|codec| (codec, 'a'))).collect();
