@@ -5,65 +5,20 @@
 //! next unit with which a decoder may begin: until the first of these, nothing leaves.
 
 mod access_unit;
+mod form;
 mod kept;
 mod other;
 mod parameter_sets;
 mod temporal_unit;
+mod unit;
+
+pub use form::SourceForm;
 
 use super::super::track::Shape;
-use super::{CodecParameters, aac, av1, flac, h264, h265, latm, mpeg4_visual, opus, pcm, xiph};
+use super::{CodecParameters, vp9};
 use access_unit::{Codec, Separation};
 use bytes::Bytes;
-
-/// How a source writes the access units of a codec.
-#[derive(Debug, Clone)]
-pub enum SourceForm {
-    /// H.264 with start codes (ITU-T H.264, annex B).
-    H264AnnexB,
-    /// H.264 with lengths of so many bytes (1 to 4), whose parameter sets are known; more may come among the units.
-    H264Lengths(h264::Parameters, usize),
-    /// H.265 with start codes (ITU-T H.265, annex B).
-    H265AnnexB,
-    /// H.265 with lengths of so many bytes (1 to 4), whose parameter sets are known; more may come among the units.
-    H265Lengths(h265::Parameters, usize),
-    /// AV1 in temporal units of the low overhead bitstream format, with or without temporal delimiter; with its sequence header,
-    /// where the container has it.
-    Av1ObuStream(Option<av1::Parameters>),
-    /// AV1 whose OBUs stand behind start codes (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4).
-    Av1StartCodes,
-    /// VP8 frames.
-    Vp8,
-    /// VP9 frames or superframes.
-    Vp9,
-    /// MPEG-1 or MPEG-2 video; which of them, the sequence header tells.
-    MpegVideo,
-    /// MPEG-4 part 2, with its configuration, if that is not empty and in band only.
-    Mpeg4Visual(mpeg4_visual::Parameters),
-    /// JPEG images, with or without Huffman tables.
-    Jpeg,
-    /// Theora packets.
-    Theora(xiph::Headers),
-    /// AAC without a header.
-    AacRaw(aac::Parameters),
-    /// AAC in ADTS, one frame in each unit.
-    Adts,
-    /// AAC in LOAS (ISO/IEC 14496-3, section 1.7.2), one `AudioSyncStream` frame in each unit.
-    Loas,
-    /// AAC in LATM (RFC 6416): an `AudioMuxElement` in each unit, without a configuration, which is this one.
-    Latm(latm::StreamMuxConfig),
-    /// Opus packets.
-    Opus(opus::Parameters),
-    /// Vorbis packets.
-    Vorbis(xiph::Headers),
-    /// FLAC frames.
-    Flac(flac::Parameters),
-    /// MPEG audio frames of any layer.
-    MpegAudio,
-    /// AC-3 or E-AC-3; which of them, the frames tell. Frames that depend on another are in its unit.
-    Ac3,
-    /// PCM and G.711: format, samples a second, channels. Units may have any length; what is no whole sample at the end is lost.
-    Pcm(pcm::Format, u32, u16),
-}
+use unit::{Found, Unit};
 
 /// Takes the access units of one track.
 #[derive(Debug)]
@@ -92,22 +47,6 @@ enum Track {
     AccessUnits(access_unit::Track),
     TemporalUnits(temporal_unit::Track),
     Other(other::Track),
-}
-
-/// Codec and shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    codec: CodecParameters,
-    shape: Shape,
-}
-
-/// What a track makes of an access unit.
-#[derive(Debug)]
-struct Unit {
-    data: Bytes,
-    is_sync: bool,
-    /// What applies from this unit on, where something new may have come. The same as before is no change.
-    found: Option<Found>,
 }
 
 impl Canonicalizer {
@@ -162,7 +101,7 @@ impl Canonicalizer {
         let Some(Found { codec, shape: Shape::Video(shape) }) = &mut self.known else { return };
         shape.frame_rate = shape.frame_rate.or(self.frame_rate);
         if let CodecParameters::Vp9(parameters) = codec {
-            parameters.level = super::vp9::level(shape.width, shape.height, shape.frame_rate);
+            parameters.level = vp9::level(shape.width, shape.height, shape.frame_rate);
         }
     }
 }

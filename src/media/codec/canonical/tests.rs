@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::media::codec::testing::{convert, decoded, encode, hex, units};
-use crate::media::codec::{adts, nal, obu};
+use crate::media::codec::{aac, adts, flac, h264, h265, mpeg4_visual, nal, obu, opus, pcm, xiph};
 use crate::media::track::{AudioShape, VideoShape};
 use proptest::prelude::*;
 
@@ -273,9 +273,12 @@ fn with_lengths(nals: &[&str], size: usize) -> Bytes {
     nals.iter().flat_map(nal).collect()
 }
 
-/// Of units of H.264 with start codes: what leaves of each, and whether it is a keyframe with or without new parameters.
+/// What leaves of a unit: NAL units, whether a decoder may begin with it, whether parameters are new.
+type Left<'a> = Option<(&'a [&'a str], bool, bool)>;
+
+/// Units of H.264 with start codes, and what leaves of each.
 #[track_caller]
-fn check_h264(units: &[(&[&str], Option<(&[&str], bool, bool)>)]) -> Canonicalizer {
+fn check_h264(units: &[(&[&str], Left<'_>)]) -> Canonicalizer {
     let mut canonicalizer = Canonicalizer::new(SourceForm::H264AnnexB);
     for (unit, expect) in units {
         let found = canonicalizer.push(with_codes(unit));
