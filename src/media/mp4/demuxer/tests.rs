@@ -238,7 +238,7 @@ fn vp8_is_decoded() {
     let shape = VideoShape { width: 96, height: 64, pixel_aspect: (1, 1), frame_rate: Some((25, 1)) };
     let info = TrackInfo { id: TrackId(0), codec: CodecParameters::Vp8, shape: Shape::Video(shape) };
     let (mut muxer, mut out, mut rest, mut time) = (SampleMuxer::new(), Vec::new(), &ivf[32..], Time::ZERO);
-    muxer.set_tracks(&[info.clone()], &mut out);
+    muxer.set_tracks(std::slice::from_ref(&info), &mut out);
     // A length, with the lowest byte first, and a time stand in front of each frame.
     while let Some((head, after)) = rest.split_first_chunk::<12>() {
         let (data, after) = after.split_at(u32::from_le_bytes(*head.first_chunk().unwrap()) as usize);
