@@ -20,4 +20,3 @@ pub fn write(parameters: &CodecParameters) -> Option<Vec<u8>> {
     };
     Some(record).filter(|record| !record.is_empty())
 }
-
