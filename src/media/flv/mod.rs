@@ -11,6 +11,10 @@ mod reader;
 mod scan;
 mod stamps;
 pub mod tag;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 pub use demuxer::Demuxer;
