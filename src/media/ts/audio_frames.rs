@@ -3,7 +3,7 @@
 use super::program::Coding;
 use crate::media::Time;
 use crate::media::codec::{ac3, adts, mpeg_audio, opus};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -24,10 +24,15 @@ pub(super) struct AudioFrames {
     coding: Coding,
     /// Of the frames of LATM, which do not tell it.
     duration: Option<Duration>,
-    /// The begin of a frame: less than the longest one.
-    rest: Bytes,
-    /// When the next frame is due, after the last one.
+    /// What is not cut yet; behind the last frame that is complete, less than the longest one.
+    bytes: Bytes,
+    /// So many bytes of it are of earlier PES packets.
+    before: usize,
+    /// PTS of the newest PES packet, while no frame has got it.
+    pts: Option<Time>,
+    /// When the next frame is due, and for LATM the last one was.
     next: Option<Time>,
+    last: Option<Time>,
     /// The next frame begins where the last one ended.
     is_synchronous: bool,
     discontinuity: bool,
@@ -58,8 +63,11 @@ impl AudioFrames {
         Self {
             coding,
             duration: None,
-            rest: Bytes::new(),
+            bytes: Bytes::new(),
+            before: 0,
+            pts: None,
             next: None,
+            last: None,
             is_synchronous: false,
             discontinuity: false,
         }
@@ -70,73 +78,63 @@ impl AudioFrames {
         self.duration = duration;
     }
 
-    /// Takes the payload of the next PES packet; gives the frames that are complete to `each`. A PTS is that of the first
-    /// frame that begins there; others follow it. Frames before the first PTS are dropped.
-    pub(super) fn push(&mut self, payload: Bytes, pts: Option<Time>, discontinuity: bool, each: &mut impl FnMut(Frame)) {
-        if discontinuity {
-            self.rest.clear();
+    /// Takes the payload of the next PES packet. Its PTS is that of the first frame that begins there; others follow that.
+    pub(super) fn push(&mut self, payload: Bytes, pts: Option<Time>, discontinuity: bool) {
+        if discontinuity || self.bytes.len() > MAX_REST {
+            self.bytes.clear();
             self.discontinuity = true;
             self.is_synchronous = false;
         }
-        let before = self.rest.len();
-        let bytes = if before == 0 {
-            payload
-        } else {
-            let mut joined = BytesMut::with_capacity(before + payload.len());
-            joined.extend_from_slice(&self.rest);
-            joined.extend_from_slice(&payload);
-            joined.freeze()
-        };
-        let (mut at, mut pts) = (0, pts);
+        (self.before, self.pts) = (self.bytes.len(), pts);
+        self.bytes = if self.bytes.is_empty() { payload } else { [&self.bytes[..], &payload].concat().into() };
+    }
+
+    /// The next frame that is complete. Frames before the first PTS are dropped.
+    pub(super) fn next(&mut self) -> Option<Frame> {
         loop {
-            let here = bytes.get(at..).unwrap_or_default();
-            if here.is_empty() {
-                break;
-            }
-            let (length, data, samples, rate) = match self.measure(here) {
-                Measure::Frame { length, data, samples, rate } => (length, data, samples, rate),
-                Measure::More => break,
-                Measure::Nothing => {
-                    self.discontinuity = true;
-                    self.is_synchronous = false;
-                    at += 1;
-                    continue;
-                }
-            };
+            let (length, data, samples, rate) =
+                match self.measure(self.bytes.get(..).filter(|bytes| !bytes.is_empty())?) {
+                    Measure::Frame { length, data, samples, rate } => (length, data, samples, rate),
+                    Measure::More => return None,
+                    Measure::Nothing => {
+                        self.discontinuity = true;
+                        self.is_synchronous = false;
+                        self.skip(1);
+                        continue;
+                    }
+                };
             // Until a frame was found, another one has to follow it.
-            let follows = || match here.get(length..) {
+            let follows = || match self.bytes.get(length..) {
                 Some([]) | None => true,
                 Some(next) => !matches!(self.measure(next), Measure::Nothing),
             };
             if !self.is_synchronous && !follows() {
-                at += 1;
+                self.skip(1);
                 continue;
             }
-            if length > here.len() {
-                break;
+            if length > self.bytes.len() {
+                return None;
             }
             self.is_synchronous = true;
-            if at >= before
-                && let Some(pts) = pts.take()
-            {
-                self.next = Some(pts);
-            }
-            let data = bytes.slice(at + data.start..at + data.end);
-            at += length;
+            let due = self.next.or_else(|| Some(self.last? + self.duration?));
+            let pts = if self.before == 0 { self.pts.take().or(due) } else { due };
+            let data = self.bytes.slice(data);
+            self.skip(length);
             let duration = match rate {
                 0 => self.duration,
                 rate => Some(Duration::from_nanos(u64::from(samples) * 1_000_000_000 / u64::from(rate))),
             };
-            let next = self.next.zip(duration).map(|(pts, duration)| pts + duration);
-            if let Some(pts) = std::mem::replace(&mut self.next, next) {
-                each(Frame { data, pts, duration, discontinuity: std::mem::take(&mut self.discontinuity) });
+            (self.next, self.last) = (pts.zip(duration).map(|(pts, duration)| pts + duration), pts);
+            if let Some(pts) = pts {
+                let discontinuity = std::mem::take(&mut self.discontinuity);
+                return Some(Frame { data, pts, duration, discontinuity });
             }
         }
-        self.rest = bytes.slice(at.min(bytes.len())..);
-        if self.rest.len() > MAX_REST {
-            self.rest.clear();
-            self.discontinuity = true;
-        }
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.bytes.advance(length.min(self.bytes.len()));
+        self.before = self.before.saturating_sub(length);
     }
 
     fn measure(&self, bytes: &[u8]) -> Measure {

@@ -105,6 +105,12 @@ impl PesReader {
         if !follows && !(packet.is_discontinuity() && packet.starts_unit()) {
             self.lose();
         }
+        if packet.starts_unit()
+            && let State::Reading { is_stuffed, .. } = self.state
+        {
+            self.endings.confirmed = self.endings.confirmed.saturating_add(u8::from(is_stuffed));
+            self.complete(each);
+        }
         self.discontinuity |= packet.is_discontinuity() || !follows;
         self.remember(packet);
         if packet.is_scrambled() {
@@ -112,10 +118,6 @@ impl PesReader {
             return self.lose();
         }
         if packet.starts_unit() {
-            if let State::Reading { is_stuffed, .. } = self.state {
-                self.endings.confirmed = if is_stuffed { self.endings.confirmed.saturating_add(1) } else { self.endings.confirmed };
-                self.complete(each);
-            }
             self.buffer.clear();
             self.buffer.reserve(self.room);
             self.state = State::Reading { is_random_access: packet.is_random_access(), is_stuffed: false };
@@ -136,7 +138,8 @@ impl PesReader {
             return self.lose();
         }
         self.buffer.extend_from_slice(payload);
-        match self.buffer.get(4..6).map(|length| length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))) {
+        match self.buffer.get(4..6).map(|length| length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+        {
             Some(0) if is_stuffed && !self.endings.is_refuted && self.endings.confirmed >= CONFIRMATIONS => {
                 self.complete(each);
                 self.state = State::Guessed;
@@ -171,8 +174,7 @@ impl PesReader {
     }
 
     fn remember(&mut self, packet: Packet<'_>) {
-        let last =
-            self.continuity.get_or_insert(Continuity { counter: 0, payload: [0; PACKET], length: 0 });
+        let last = self.continuity.get_or_insert(Continuity { counter: 0, payload: [0; PACKET], length: 0 });
         last.counter = packet.counter();
         last.length = packet.payload().len();
         if let Some(place) = last.payload.get_mut(..last.length) {
@@ -188,7 +190,9 @@ impl PesReader {
     }
 
     fn complete(&mut self, each: &mut impl FnMut(Pes)) {
-        let State::Reading { is_random_access, .. } = std::mem::replace(&mut self.state, State::Waiting) else { return };
+        let State::Reading { is_random_access, .. } = std::mem::replace(&mut self.state, State::Waiting) else {
+            return;
+        };
         let mut bytes = self.buffer.split();
         // The next one is about as long; a keyframe is not.
         self.room = (self.room / 2 + bytes.len()).min(self.limit);
@@ -275,7 +279,10 @@ mod tests {
     #[test]
     fn a_length_ends_a_packet_and_so_does_the_next_one() {
         let stream = rig(true, &[500, 10, 400]).concat();
-        assert_eq!(read(&mut PesReader::new(false), &stream), [(0, 500, false, 3), (1, 10, false, 4), (2, 400, false, 7)]);
+        assert_eq!(
+            read(&mut PesReader::new(false), &stream),
+            [(0, 500, false, 3), (1, 10, false, 4), (2, 400, false, 7)]
+        );
         let stream = rig(false, &[500, 10, 400]).concat();
         assert_eq!(read(&mut PesReader::new(true), &stream), [(0, 500, false, 4), (1, 10, false, 5)]);
     }

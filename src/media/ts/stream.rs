@@ -99,7 +99,13 @@ impl Stream {
     }
 
     /// Takes the next packet of its PID.
-    pub(super) fn push(&mut self, packet: Packet<'_>, timeline: &mut Timeline, gate: &mut Gate, out: &mut Vec<Demuxed>) {
+    pub(super) fn push(
+        &mut self,
+        packet: Packet<'_>,
+        timeline: &mut Timeline,
+        gate: &mut Gate,
+        out: &mut Vec<Demuxed>,
+    ) {
         let mut complete = [None, None];
         let mut places = complete.iter_mut();
         self.reader.push(packet, &mut |pes| {
@@ -135,9 +141,12 @@ impl Stream {
                 complete.into_iter().for_each(|unit| self.unit(unit, gate, out));
             }
             Units::Audio(frames) => {
-                let mut complete = Vec::new();
-                frames.push(pes.payload, pts, pes.discontinuity, &mut |frame| complete.push(frame));
-                complete.into_iter().for_each(|frame| self.frame(frame, gate, out));
+                frames.push(pes.payload, pts, pes.discontinuity);
+                while let Units::Audio(frames) = &mut self.units
+                    && let Some(frame) = frames.next()
+                {
+                    self.frame(frame, gate, out);
+                }
             }
             Units::Whole => {
                 let has_start_codes = matches!(pes.payload[..], [0, 0, 1, ..] | [0, 0, 0, 1, ..]);

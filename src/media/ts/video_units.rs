@@ -5,7 +5,7 @@
 
 use super::program::Coding;
 use crate::media::Time;
-use crate::media::codec::{h264_sps, h265, nal};
+use crate::media::codec::{h264_sps, nal};
 use bytes::{Bytes, BytesMut};
 
 /// Longest access unit.
@@ -169,11 +169,19 @@ impl Scan {
             (_, []) => Part::Cut,
             (Coding::H264, [head, rest @ ..]) => match (head & 0x1f, rest) {
                 // `first_mb_in_slice` 0 is a single 1 (ITU-T H.264, section 7.3.3).
-                (1 | 2 | 5, [first, ..]) => if first & 0x80 != 0 { Part::First } else { Part::Slice },
+                (1 | 2 | 5, [first, ..]) => {
+                    if first & 0x80 != 0 {
+                        Part::First
+                    } else {
+                        Part::Slice
+                    }
+                }
                 (1 | 2 | 5, []) => Part::Cut,
                 // SEI, parameter sets, delimiter (section 7.4.1.2.3).
                 (kind @ (6..=9), _) => {
-                    if kind == 7 && let Some(sps) = h264_sps::Sps::parse(unit(bytes)) {
+                    if kind == 7
+                        && let Some(sps) = h264_sps::Sps::parse(unit(bytes))
+                    {
                         self.is_interlaced = !sps.frame_mbs_only;
                     }
                     Part::Prefix
@@ -182,11 +190,11 @@ impl Scan {
             },
             // `first_slice_segment_in_pic_flag` behind two bytes of header, of the base layer (ITU-T H.265, section 7.3.6.1).
             (Coding::H265, [head, rest @ ..]) => match (head >> 1 & 0x3f, rest) {
-                (kind, [second, first, ..]) if h265::is_slice(kind) => {
+                (kind, [second, first, ..]) if kind < 32 => {
                     let is_base = head & 1 == 0 && second >> 3 == 0;
                     if is_base && first & 0x80 != 0 { Part::First } else { Part::Slice }
                 }
-                (kind, _) if h265::is_slice(kind) => Part::Cut,
+                (kind, _) if kind < 32 => Part::Cut,
                 // Parameter sets, delimiter, prefix SEI, reserved (section 7.4.2.4.4).
                 (32..=35 | 39 | 41..=44 | 48..=55, _) => Part::Prefix,
                 _ => Part::Other,
@@ -261,10 +269,31 @@ mod tests {
         for (coding, frames) in [
             (Coding::H264, vec![frame(), frame(), frame()]),
             (Coding::H264, vec![FIRST.to_vec(), [FIRST, SECOND].concat(), FIRST.to_vec()]),
-            (Coding::H264, vec![[b"\0\0\x01\x67\x42\xc0\0\0\x01\x68a", FIRST].concat(), [b"\0\0\x01\x06ab", FIRST].concat()]),
-            (Coding::H265, vec![b"\0\0\x01\x46\x01\x50\0\0\x01\x26\x01\xaf\0\0\x01\x26\x01\x2f".to_vec(), b"\0\0\x01\x02\x01\xd0".to_vec()]),
-            (Coding::MpegVideo, vec![b"\0\0\x01\xb3a\0\0\x01\xb8\0\0\x01\0ab\0\0\x01\xb5\x8f\xff\x43\0\0\x01\x01a\0\0\x01\x02".to_vec(), b"\0\0\x01\0ab\0\0\x01\x01a".to_vec()]),
-            (Coding::Mpeg4Visual, vec![b"\0\0\x01\xb0\x01\0\0\x01\xb5\x09\0\0\x01\0\0\0\x01\x20\0\0\x01\xb6a".to_vec(), b"\0\0\x01\xb6b".to_vec()]),
+            (
+                Coding::H264,
+                vec![[b"\0\0\x01\x67\x42\xc0\0\0\x01\x68a", FIRST].concat(), [b"\0\0\x01\x06ab", FIRST].concat()],
+            ),
+            (
+                Coding::H265,
+                vec![
+                    b"\0\0\x01\x46\x01\x50\0\0\x01\x26\x01\xaf\0\0\x01\x26\x01\x2f".to_vec(),
+                    b"\0\0\x01\x02\x01\xd0".to_vec(),
+                ],
+            ),
+            (
+                Coding::MpegVideo,
+                vec![
+                    b"\0\0\x01\xb3a\0\0\x01\xb8\0\0\x01\0ab\0\0\x01\xb5\x8f\xff\x43\0\0\x01\x01a\0\0\x01\x02".to_vec(),
+                    b"\0\0\x01\0ab\0\0\x01\x01a".to_vec(),
+                ],
+            ),
+            (
+                Coding::Mpeg4Visual,
+                vec![
+                    b"\0\0\x01\xb0\x01\0\0\x01\xb5\x09\0\0\x01\0\0\0\x01\x20\0\0\x01\xb6a".to_vec(),
+                    b"\0\0\x01\xb6b".to_vec(),
+                ],
+            ),
         ] {
             let found = cut(&mut VideoUnits::new(coding.clone()), &[frames.concat()]);
             assert_eq!(found.iter().map(|found| found.1.clone()).collect::<Vec<_>>(), frames, "{coding:?}");
@@ -289,8 +318,8 @@ mod tests {
         let mut found = cut(&mut units, &whole);
         units.finish(&mut |unit| found.push((unit.dts.map(Time::millis), unit.data.to_vec(), unit.discontinuity)));
         // The first was taken as complete, which it was not; from then on it is known.
-        assert_eq!(found.len(), 7, "{found:?}");
-        assert!(found[2..].iter().all(|found| found.1 == frame() && !found.2));
+        assert_eq!(found.len(), 8, "{found:?}");
+        assert!(found[2].2 && found[3..].iter().all(|found| found.1 == frame() && !found.2));
         assert!(found.iter().filter_map(|found| found.0).is_sorted());
     }
 
