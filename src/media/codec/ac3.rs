@@ -18,6 +18,17 @@ impl Parameters {
         let specific = if header.is_enhanced { dec3(unit, &header) } else { dac3(&header) };
         Some(Self { specific: specific.into() })
     }
+
+    /// Whether a decoder continues with the other without being told: only the bit rate may differ.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let said = |specific: &[u8]| match *specific {
+            // `bit_rate_code` is five bits across the last two bytes, `data_rate` the first thirteen.
+            [first, second, _] => vec![first, second & 0xfc],
+            [_, second, ref rest @ ..] => [&[second & 7], rest].concat(),
+            ref rest => rest.to_vec(),
+        };
+        self.specific.len() == other.specific.len() && said(&self.specific) == said(&other.specific)
+    }
 }
 
 /// Role of a frame of E-AC-3 in its access unit (annex E.1.3.1.1, `strmtyp`).
@@ -155,6 +166,18 @@ pub fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
         let (frame, rest) = bytes.split_at_checked(header.frame_length)?;
         bytes = rest;
         Some((header, frame))
+    })
+}
+
+/// The access units that bytes consist of: an independent frame and those that depend on it. Ends at what is none or cut off.
+pub fn units(bytes: &Bytes) -> impl Iterator<Item = Bytes> {
+    let mut rest = bytes.clone();
+    std::iter::from_fn(move || {
+        let mut all = frames(&rest);
+        let first = all.next()?.1.len();
+        let more = all.take_while(|(header, _)| matches!(header.substream, Substream::Dependent(_)));
+        let length = first + more.map(|(_, frame)| frame.len()).sum::<usize>();
+        Some(rest.split_to(length))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::bits::Bits;
 use super::aac::{self, Config, Parameters};
+use super::bit_writer::BitWriter;
 use bytes::Bytes;
 
 /// Bytes of a header without a checksum.
@@ -45,6 +46,12 @@ impl Header {
         })
     }
 
+    /// Whether frames of both have the same configuration, as far as their headers tell.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let said = |header: &Self| (header.object_type, header.rate_index, header.channel_config);
+        said(self) == said(other)
+    }
+
     /// Samples a second of each channel.
     pub fn rate(&self) -> u32 {
         aac::RATES.get(usize::from(self.rate_index)).copied().unwrap_or(0)
@@ -58,7 +65,7 @@ impl Header {
     /// The configuration of a frame, whose raw data block (what is behind the header) is `block`. `None` when neither says
     /// what channels there are.
     pub fn parameters(&self, block: &[u8]) -> Option<Parameters> {
-        let mut config = Writer::default();
+        let mut config = BitWriter::default();
         config.write(self.object_type.into(), 5);
         config.write(self.rate_index.into(), 4);
         config.write(self.channel_config.into(), 4);
@@ -66,7 +73,7 @@ impl Header {
         if self.channel_config == 0 {
             copy_program_config(block, &mut config)?;
         }
-        Some(Parameters { config: config.bytes.into() })
+        Some(Parameters { config: config.into_bytes().into() })
     }
 }
 
@@ -74,7 +81,7 @@ impl Header {
 const PROGRAM_CONFIG: u8 = 5;
 
 /// Copies the list of channels with which a raw data block begins, if it begins with one.
-fn copy_program_config(block: &[u8], out: &mut Writer) -> Option<()> {
+fn copy_program_config(block: &[u8], out: &mut BitWriter) -> Option<()> {
     let mut bits = Bits::new(block);
     if bits.byte(3)? != PROGRAM_CONFIG {
         return None;
@@ -91,33 +98,6 @@ fn copy_program_config(block: &[u8], out: &mut Writer) -> Option<()> {
     out.align();
     comment.iter().for_each(|byte| out.write((*byte).into(), 8));
     Some(())
-}
-
-/// Writes numbers of some bits, the highest bit first.
-#[derive(Debug, Default)]
-struct Writer {
-    bytes: Vec<u8>,
-    /// Bits that are free in the last byte.
-    free: usize,
-}
-
-impl Writer {
-    fn write(&mut self, number: u32, count: usize) {
-        for bit in (0..count).rev() {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            self.free -= 1;
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= ((number >> bit & 1) as u8) << self.free;
-            }
-        }
-    }
-
-    fn align(&mut self) {
-        self.free = 0;
-    }
 }
 
 /// Why frames of a configuration cannot be in ADTS.

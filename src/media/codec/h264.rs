@@ -3,6 +3,15 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+/// `nal_unit_type` of a slice of an IDR frame (ITU-T H.264, table 7-1).
+pub const IDR: u8 = 5;
+/// `nal_unit_type` of supplemental enhancement information.
+pub const SEI: u8 = 6;
+/// `nal_unit_type` of a sequence parameter set.
+pub const SPS: u8 = 7;
+/// `nal_unit_type` of a picture parameter set.
+pub const PPS: u8 = 8;
+
 /// The parameter sets of a track, as NAL units without start codes and lengths. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {

@@ -10,6 +10,8 @@ pub const VPS: u8 = 32;
 pub const SPS: u8 = 33;
 /// `nal_unit_type` of a picture parameter set.
 pub const PPS: u8 = 34;
+/// `nal_unit_type` of supplemental enhancement information in front of a frame.
+pub const PREFIX_SEI: u8 = 39;
 
 /// The parameter sets of a track, as NAL units without start codes and lengths. Sequence parameter sets are never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,14 +100,9 @@ pub fn kind(unit: &[u8]) -> Option<u8> {
     unit.first().map(|head| head >> 1 & 0x3f)
 }
 
-/// A coded slice of a frame.
-pub fn is_slice(kind: u8) -> bool {
-    kind < 32
-}
-
-/// A slice of a frame with which a decoder may begin: BLA, IDR and CRA (section 7.4.2.2, IRAP), or what is reserved for those.
+/// A slice of a frame with which a decoder may begin: BLA, IDR and CRA (section 7.4.2.2, IRAP).
 pub fn is_irap(kind: u8) -> bool {
-    (16..24).contains(&kind)
+    (16..=21).contains(&kind)
 }
 
 #[cfg(test)]

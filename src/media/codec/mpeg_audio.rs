@@ -1,5 +1,6 @@
 //! MPEG-1 and MPEG-2 audio: what the header of a frame says (ISO/IEC 11172-3, section 2.4.1.3).
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// What does not change from frame to frame.
@@ -91,6 +92,15 @@ impl Header {
     }
 }
 
+/// The whole frames that bytes consist of; ends at what is none or cut off.
+pub fn frames(bytes: &Bytes) -> impl Iterator<Item = (Header, Bytes)> {
+    let mut rest = bytes.clone();
+    std::iter::from_fn(move || {
+        let header = Header::parse(&rest).filter(|header| header.frame_length <= rest.len())?;
+        Some((header, rest.split_to(header.frame_length)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,11 +132,9 @@ mod tests {
 
     #[test]
     fn frames_of_a_capture_follow_each_other() {
-        let (mut rest, mut frames) = (&CAPTURE[TAG..], 0);
-        while let Some(header) = Header::parse(rest) {
-            (rest, frames) = (&rest[header.frame_length..], frames + 1);
-        }
-        assert_eq!((rest.len(), frames), (0, 40));
+        let bytes = Bytes::from_static(&CAPTURE[TAG..]);
+        let lengths: Vec<_> = frames(&bytes).map(|(_, frame)| frame.len()).collect();
+        assert_eq!((lengths.len(), lengths.iter().sum()), (40, bytes.len()));
     }
 
     proptest! {

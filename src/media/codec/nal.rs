@@ -44,15 +44,21 @@ fn has_zero(word: u64) -> bool {
 }
 
 /// The NAL units of an access unit with lengths of `length_size` bytes (1 to 4); ends at the first that is cut off.
-pub fn length_prefixed(mut bytes: &[u8], length_size: usize) -> impl Iterator<Item = &[u8]> {
+pub fn length_prefixed(bytes: &[u8], length_size: usize) -> impl Iterator<Item = &[u8]> {
+    with_lengths(bytes, length_size).map(|(_, unit)| unit)
+}
+
+/// The same, each with its length in front and without.
+pub(super) fn with_lengths(mut bytes: &[u8], length_size: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
         loop {
             let (length, rest) = bytes.split_at_checked(length_size).filter(|(length, _)| !length.is_empty())?;
             let length = length.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte));
-            let (unit, rest) = rest.split_at_checked(length)?;
-            bytes = rest;
+            let (unit, after) = rest.split_at_checked(length)?;
+            let whole = bytes.get(..length_size + length)?;
+            bytes = after;
             if !unit.is_empty() {
-                return Some(unit);
+                return Some((whole, unit));
             }
         }
     })
