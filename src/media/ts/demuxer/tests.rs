@@ -249,7 +249,8 @@ fn codecs_of_ffmpeg_are_demuxed_and_muxed_again() {
         ("-map 1 -ac 6 -c:a libopus -mapping_family 1 -f mpegts", "Opus"),
         ("-map 1 -c:a aac -f mpegts -mpegts_flags +latm", "AAC"),
         ("-map 1 -ac 3 -channel_layout 2.1 -c:a aac -f mpegts", "AAC"),
-        ("-map 1 -c:a aac -f mpegts -mpegts_m2ts_mode 1", "AAC"),
+        ("-map 1 -c:a ac3 -f mpegts -mpegts_m2ts_mode 1", "AC-3"),
+        ("-map 0 -c:v libx264 -pix_fmt yuv420p -f mpegts -mpegts_m2ts_mode 1", "H.264"),
     ] {
         let Some(stream) = made(arguments) else { continue };
         let kind = if arguments.contains("-c:v") { "v" } else { "a" };
@@ -271,21 +272,22 @@ fn codecs_of_ffmpeg_are_demuxed_and_muxed_again() {
 
 #[test]
 fn frames_leave_before_the_next_one_comes() {
-    // Both say how long PES packets are, or end in a stuffed packet.
-    for capture in [GSTREAMER, &mux(&demux(H264_AAC)), H264_AAC, MPEG2] {
-        let (mut demuxer, mut out, mut late) = (Demuxer::new(), Vec::new(), 0);
-        let mut begun: BTreeMap<u16, usize> = BTreeMap::new();
+    for (capture, pid) in [(GSTREAMER, 0x41), (&mux(&demux(H264_AAC)), 0x100), (H264_AAC, 0x100), (MPEG2, 0x100)] {
+        let (mut demuxer, mut out, mut begun, mut late) = (Demuxer::new(), Vec::new(), 0, Vec::new());
         for raw in capture.as_chunks::<PACKET>().0 {
-            demuxer.push(raw, &mut out);
             let packet = Packet::new(raw).unwrap();
-            if packet.presentation().is_some() {
-                *begun.entry(packet.pid()).or_default() += 1;
-                let of = |out: &[Demuxed]| samples(out).len();
-                late = late.max(begun.values().sum::<usize>().saturating_sub(of(&out)));
+            if packet.pid() == pid && packet.starts_unit() {
+                let is_video = |sample: &&&Sample| sample.track == samples(&out)[0].track;
+                if !tracks(&out).is_empty() && samples(&out).iter().filter(is_video).count() < begun {
+                    late.push(begun);
+                }
+                begun += 1;
             }
+            demuxer.push(raw, &mut out);
         }
-        let held = if capture == H264_AAC || capture == MPEG2 { 8 } else { 4 };
-        assert!(late <= held, "{late}");
+        // Until it is known that stuffing ends frames, and those that need none.
+        assert!(begun > 40 && late.len() <= 8, "{pid:x}: {late:?} of {begun}");
+        assert!(late.iter().filter(|at| **at > 12).count() <= 2, "{late:?}");
     }
 }
 
@@ -356,10 +358,15 @@ fn a_new_map_is_followed() {
     let found = demux(H264_AAC);
     let set = tracks(&found)[0].clone();
     let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
-    // Audio alone, both, video alone.
-    for (from, kept) in [(0, &set.tracks()[1..]), (60, set.tracks()), (120, &set.tracks()[..1])] {
+    // Audio alone, both, video alone, each from a keyframe on.
+    let all = samples(&found);
+    let mut keys = (0..all.len()).filter(|at| all[*at].is_sync && all[*at].track == set.tracks()[0].id);
+    let (_, first, second) = (keys.next(), keys.next().unwrap(), keys.next().unwrap());
+    for (range, kept) in
+        [(0..first, &set.tracks()[1..]), (first..second, set.tracks()), (second..all.len(), &set.tracks()[..1])]
+    {
         muxer.set_tracks(kept, &mut out);
-        samples(&found)[from..from + 60].iter().for_each(|sample| muxer.push(sample, &mut out));
+        all[range].iter().for_each(|sample| muxer.push(sample, &mut out));
     }
     let bytes: Vec<u8> = out
         .into_iter()
