@@ -69,6 +69,9 @@ pub enum SourceForm {
 #[derive(Debug)]
 pub struct Canonicalizer {
     track: Track,
+    /// What the units and their form say.
+    found: Option<Found>,
+    /// The same with what the container says besides.
     known: Option<Found>,
     frame_rate: Option<(u32, u32)>,
 }
@@ -110,27 +113,26 @@ struct Unit {
 impl Canonicalizer {
     /// For units in this form, in front of the first one.
     pub fn new(form: SourceForm) -> Self {
-        let (track, known) = Track::new(form);
-        Self { track, known, frame_rate: None }
+        let (track, found) = Track::new(form);
+        let mut this = Self { track, found, known: None, frame_rate: None };
+        this.complete();
+        this
     }
 
-    /// Begins again with units in this form: what was collected is forgotten, [`Canonicalizer::parameters`] stay until the first unit.
+    /// Begins again with units in this form: what was collected is forgotten, [`Canonicalizer::parameters`] stay until others are found.
     pub fn restart(&mut self, form: SourceForm) {
-        let mut fresh = Self::new(form);
-        fresh.set_frame_rate(self.frame_rate);
-        self.track = fresh.track;
-        let is_other = fresh.known.is_some() && fresh.known != self.known;
-        if is_other {
-            self.known = fresh.known;
+        let (track, found) = Track::new(form);
+        self.track = track;
+        if found.is_some() {
+            self.found = found;
+            self.complete();
         }
     }
 
     /// Frames a second, as the container says. It counts where the codec does not say it.
     pub fn set_frame_rate(&mut self, frame_rate: Option<(u32, u32)>) {
         self.frame_rate = frame_rate;
-        if let Some(known) = &mut self.known {
-            known.complete(frame_rate);
-        }
+        self.complete();
     }
 
     /// Takes the next whole access unit. `None` while nothing can begin (no parameters yet), when nothing is left of it (only
@@ -141,11 +143,10 @@ impl Canonicalizer {
             Track::TemporalUnits(track) => track.push(&unit),
             Track::Other(track) => track.push(unit),
         }?;
-        let mut parameters_changed = false;
-        if let Some(mut found) = found {
-            found.complete(self.frame_rate);
-            parameters_changed = self.known.as_ref() != Some(&found);
-            self.known = Some(found);
+        let parameters_changed = found.is_some() && found != self.found;
+        if parameters_changed {
+            self.found = found;
+            self.complete();
         }
         self.known.as_ref()?;
         Some(Canonical { data, is_sync, parameters_changed })
@@ -153,7 +154,16 @@ impl Canonicalizer {
 
     /// Codec and shape, once known: with containers that have them in their header, immediately.
     pub fn parameters(&self) -> Option<(&CodecParameters, Shape)> {
-        self.known.as_ref().map(|found| (&found.codec, found.shape))
+        self.known.as_ref().map(|known| (&known.codec, known.shape))
+    }
+
+    fn complete(&mut self) {
+        self.known.clone_from(&self.found);
+        let Some(Found { codec, shape: Shape::Video(shape) }) = &mut self.known else { return };
+        shape.frame_rate = shape.frame_rate.or(self.frame_rate);
+        if let CodecParameters::Vp9(parameters) = codec {
+            parameters.level = super::vp9::level(shape.width, shape.height, shape.frame_rate);
+        }
     }
 }
 
@@ -185,17 +195,6 @@ impl Track {
                 let (track, known) = other::Track::new(form);
                 (Self::Other(track), known)
             }
-        }
-    }
-}
-
-impl Found {
-    /// Fills in the frame rate, where it is missing.
-    fn complete(&mut self, frame_rate: Option<(u32, u32)>) {
-        let Shape::Video(shape) = &mut self.shape else { return };
-        shape.frame_rate = shape.frame_rate.or(frame_rate);
-        if let CodecParameters::Vp9(parameters) = &mut self.codec {
-            parameters.level = super::vp9::level(shape.width, shape.height, shape.frame_rate);
         }
     }
 }
