@@ -115,3 +115,6 @@ impl Core {
         u8::try_from(place).ok().map(TrackId)
     }
 }
+
+#[cfg(test)]
+mod tests;

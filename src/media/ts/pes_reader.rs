@@ -105,6 +105,12 @@ impl PesReader {
         if !follows && !(packet.is_discontinuity() && packet.starts_unit()) {
             self.lose();
         }
+        if packet.starts_unit()
+            && let State::Reading { is_stuffed, .. } = self.state
+        {
+            self.endings.confirmed = self.endings.confirmed.saturating_add(u8::from(is_stuffed));
+            self.complete(each);
+        }
         self.discontinuity |= packet.is_discontinuity() || !follows;
         self.remember(packet);
         if packet.is_scrambled() {
@@ -112,11 +118,6 @@ impl PesReader {
             return self.lose();
         }
         if packet.starts_unit() {
-            if let State::Reading { is_stuffed, .. } = self.state {
-                self.endings.confirmed =
-                    if is_stuffed { self.endings.confirmed.saturating_add(1) } else { self.endings.confirmed };
-                self.complete(each);
-            }
             self.buffer.clear();
             self.buffer.reserve(self.room);
             self.state = State::Reading { is_random_access: packet.is_random_access(), is_stuffed: false };

@@ -141,9 +141,12 @@ impl Stream {
                 complete.into_iter().for_each(|unit| self.unit(unit, gate, out));
             }
             Units::Audio(frames) => {
-                let mut complete = Vec::new();
-                frames.push(pes.payload, pts, pes.discontinuity, &mut |frame| complete.push(frame));
-                complete.into_iter().for_each(|frame| self.frame(frame, gate, out));
+                frames.push(pes.payload, pts, pes.discontinuity);
+                while let Units::Audio(frames) = &mut self.units
+                    && let Some(frame) = frames.next()
+                {
+                    self.frame(frame, gate, out);
+                }
             }
             Units::Whole => {
                 let has_start_codes = matches!(pes.payload[..], [0, 0, 1, ..] | [0, 0, 0, 1, ..]);

@@ -95,10 +95,23 @@ fn find(bytes: &[u8], ended: bool) -> Found {
         let mut places = (1..SYNC_BYTES).map(|number| bytes.get(number * stride));
         if places.clone().flatten().all(|byte| *byte == SYNC) {
             let is_whole = ended && bytes.len() >= PACKET || places.all(|place| place.is_some());
-            return if is_whole { Found::Packets(stride) } else { Found::Undecided };
+            if !is_whole {
+                return Found::Undecided;
+            }
+            if stride == PACKET || has_headers(bytes, stride) {
+                return Found::Packets(stride);
+            }
         }
     }
     Found::Nothing
+}
+
+/// Whether packets this far apart have headers with a payload or an adaptation field, in clear: the first bytes of the
+/// timestamps of M2TS are the same for a while, and may look like sync bytes.
+fn has_headers(bytes: &[u8], stride: usize) -> bool {
+    let flags = |number: usize| bytes.get(number * stride + 3);
+    // The last one may not be there yet.
+    (0..SYNC_BYTES - 1).all(|number| flags(number).is_none_or(|flags| flags & 0xc0 == 0 && flags & 0x30 != 0))
 }
 
 #[cfg(test)]
@@ -126,12 +139,26 @@ mod tests {
         CAPTURE.chunks_exact(PACKET).flat_map(|packet| [before, packet, behind].concat()).collect()
     }
 
+    /// Timestamps and parity that begin with what looks like a sync byte.
+    fn numbered(before: bool) -> Vec<u8> {
+        let packets = CAPTURE.chunks_exact(PACKET).enumerate();
+        let piece = |(at, packet): (usize, &[u8])| match before {
+            true => [&[0x47, 1, at as u8, 0xc0 | (at * 37) as u8], packet].concat(),
+            false => [packet, &[(at / 9 * 0x47) as u8], &[(at * 7) as u8; 15]].concat(),
+        };
+        packets.flat_map(piece).collect()
+    }
+
     #[test]
     fn packets_of_all_lengths_are_found_from_any_position() {
         let plain: Vec<Vec<u8>> = CAPTURE.chunks_exact(PACKET).map(<[u8]>::to_vec).collect();
-        for (bytes, stride) in
-            [(CAPTURE.to_vec(), 188), (framed(b"\0\x47ab", b""), 192), (framed(b"", &[0x47; 16]), 204)]
-        {
+        for (bytes, stride) in [
+            (CAPTURE.to_vec(), 188),
+            (numbered(true), 192),
+            (numbered(false), 204),
+            (framed(b"abcd", b""), 192),
+            (framed(b"", &[0x41; 16]), 204),
+        ] {
             assert!(packets(&bytes, &[usize::MAX]) == plain);
             let late = packets(&bytes[1000..], &[100]);
             assert!(late == plain[plain.len() - late.len()..]);
