@@ -428,7 +428,7 @@ fn feed_waits_for_its_device_and_begins_when_it_is_there() {
     wait_until("it waits again", SOON, || server.log.count("state changed feed=cam state=waiting-device") > 1);
     let tries = starts();
     assert!(holds_for(secs(2), || starts() == tries), "started {tries} times in {:?}", appeared.elapsed());
-    assert_eq!(server.log.count(" WARN .*feed cam"), 1, "{}", server.log.text());
+    assert_eq!(server.log.count(" WARN .*feed=cam"), 1, "{}", server.log.text());
 }
 
 /// Processor time that a process has used, in hundredths of a second.

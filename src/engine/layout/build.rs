@@ -441,7 +441,7 @@ streams:
         let text = "feeds:
   a: {command: [a]}
   b: {command: [b], mode: continuous}
-  c: {command: [c], mode: 2.5, no-restart: true}";
+  c: {command: [c], mode: 2.5, no-resurrect: true}";
         let layout = laid_out(text, &Layout::default());
         let policies: Vec<_> = layout.units.into_values().map(|unit| unit.policy).collect();
         let policy =
