@@ -48,21 +48,21 @@ pub struct App {
     info: ServerInfo,
 }
 
-/// A configuration that a running server is to go over to.
+/// A new configuration for a running server.
 #[derive(Debug)]
 pub struct Change {
-    /// Checked, its texts too.
+    /// Checked, including its pipelines.
     pub config: Config,
-    /// Told how it went.
+    /// Receives the result.
     pub done: oneshot::Sender<anyhow::Result<ApplyReport>>,
 }
 
-/// A fault in a gst-launch text of the configuration.
+/// An error in a pipeline of the configuration.
 #[derive(Debug)]
 pub struct LaunchFault {
-    /// Where the text is: `feeds.cam0.pipeline`, as the parts of the path.
+    /// The path of the pipeline, `feeds.cam0.pipeline`, as its parts.
     pub path: [String; 3],
-    /// What is wrong with it.
+    /// The error.
     pub fault: TextFault,
 }
 
@@ -151,21 +151,21 @@ impl App {
         })
     }
 
-    /// Where it listens.
+    /// The bound address.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system cannot tell.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.address()
     }
 
-    /// What it says of itself, and is told.
+    /// The state of the server itself.
     pub fn info(&self) -> ServerInfo {
         self.info.clone()
     }
 
-    /// Serves until `stop` is cancelled, then ends everything, in 10 s at most. Goes over to the configurations that come,
-    /// one after the other.
+    /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
+    /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
         let Self { config, listener, shards, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
@@ -271,7 +271,7 @@ impl Serving {
         }
     }
 
-    /// Goes over to another configuration. What can fail comes first, and changes nothing when it does.
+    /// Applies a new configuration. What can fail happens first, and then changes nothing.
     async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
         let wanted = address(&config);

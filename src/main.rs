@@ -6,7 +6,7 @@ use voyandz::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Reads the wishes for failures in FAILPOINTS; does nothing in a release.
+    // Reads FAILPOINTS; does nothing in a release.
     let _failures = fail::FailScenario::setup();
     match cli.command {
         Some(Command::Worker) => {

@@ -93,7 +93,7 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
     Ok(())
 }
 
-/// Reports all faults of a configuration, and what it names that is not there.
+/// Reports all errors of a configuration, and missing programs and files.
 pub fn check(options: &Options) -> ExitCode {
     let (loaded, faults) = match find(options).and_then(|origin| config::examine(&origin)) {
         Ok(examined) => examined,
@@ -107,7 +107,7 @@ pub fn check(options: &Options) -> ExitCode {
         Ok(late) => (late, None),
         Err(error) => (Faults::default(), Some(error)),
     };
-    // A program that is missing would be the end of every start of its command; a file comes and goes.
+    // Without its program no command can start; a file may appear later.
     let faults = faults.and(late).and(loaded.missing_programs());
     let is_good = faults.is_empty();
     let lines = faults.and(loaded.missing_files().as_warnings());

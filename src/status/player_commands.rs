@@ -24,7 +24,7 @@ pub fn player_commands(stream: &config::Stream, container: Container, host: Opti
     let plain = format!("http://{host}{}", stream.path.encoded());
     let mut commands = Vec::new();
     let mut add = |player, line: String| commands.push(PlayerCommand { player, line });
-    // It takes the parts for one broken frame.
+    // ffplay reads the parts as one broken frame.
     if container != Container::Mjpeg {
         add("ffplay", format!("ffplay -fflags nobuffer -flags low_delay '{url}'"));
     }

@@ -154,6 +154,6 @@ fn stills_are_of_what_viewers_see() {
     let shows = || server.get("/stat.json").text().contains("\"placeholder\": true");
     wait_until("the state tells of it", SOON, shows);
     server.terminate();
-    server.log.wait(" ended$", SOON);
+    server.log.wait(" stopped$", SOON);
     assert!(server.log.count("placeholder failed") == 0, "{}", server.log.text());
 }

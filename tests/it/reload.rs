@@ -92,7 +92,7 @@ fn a7_a_viewer_of_an_unchanged_stream_has_no_gap() {
     let (seen, ()) = watch(&server, ["/cam.ts", "/ff.ts"], secs(6), || {
         for change in changes {
             let line = server.reload(&cameras(change));
-            assert!(line.contains("applied") && !line.contains("all feeds"), "{line}");
+            assert!(line.contains("reloaded") && !line.contains("ended=0 begun=0"), "{line}");
             let new = if change.contains("new.webm") { "/new.webm" } else { "/new.ts" };
             let mut answer = server.get(new);
             assert_eq!(answer.status, 200);
@@ -158,7 +158,7 @@ fn a7_a_broken_file_keeps_everything_and_says_where_it_is_broken() {
     assert!(log.contains("voyandz.yaml:2:") && log.contains("streams.cam.ts.feed"), "{log}");
     assert!(log.contains("streams.bad.ts.pipeline") && log.contains("nosuchelement"), "{log}");
     assert!(log.contains("does not exist"), "{log}");
-    assert!(server.reload(&cameras("  new.ts: {feed: ff}\n")).contains("applied"));
+    assert!(server.reload(&cameras("  new.ts: {feed: ff}\n")).contains("reloaded"));
     assert_eq!(server.get("/new.ts").status, 200);
 }
 
@@ -222,7 +222,7 @@ fn a7_a_new_listener_is_bound_before_the_old_one_closes() {
     let old = server.address();
     let ([arrivals], moved) = watch(&server, ["/cam.ts"], secs(4), || {
         let line = server.reload(&yaml("listenaddr: 127.0.0.2\n"));
-        assert!(line.contains("applied"), "{line}");
+        assert!(line.contains("reloaded"), "{line}");
         let line = server.log.wait_nth("listening .*address=", 2, SOON);
         let moved: std::net::SocketAddr = crate::rig::log::field(&line, "address").parse().unwrap();
         // The port stays, and the new address has the old one in it.
@@ -255,7 +255,7 @@ fn a7_many_changes_in_a_row_leave_nothing_behind() {
                     "  both.ts: {feeds: [ff, tone], video: {codec: h264, size: 320x60, preset: ultrafast}, audio: {codec: aac}}\n"
                 }
             };
-            assert!(server.reload(&cameras(extra)).contains("applied"));
+            assert!(server.reload(&cameras(extra)).contains("reloaded"));
             if round % 3 > 0 {
                 server.get(if round % 3 == 1 { "/more.ts" } else { "/both.ts" }).piece(SOON);
             }

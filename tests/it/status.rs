@@ -489,7 +489,7 @@ fn a_loop_that_is_stuck_is_told_until_it_goes_on() {
 
 #[test]
 fn a_server_that_ends_is_not_ready() {
-    let server = Server::start("");
+    let mut server = Server::start("");
     // One that has begun to ask is still answered.
     let mut late = TcpStream::connect(server.address()).unwrap();
     late.write_all(b"GET /readyz?verbose HTTP/1.1\r\n").unwrap();
@@ -504,4 +504,5 @@ fn a_server_that_ends_is_not_ready() {
         text.starts_with("HTTP/1.1 503 ") && text.contains("\"detail\": \"the server is shutting down\""),
         "{text}"
     );
+    server.wait(secs(10));
 }
