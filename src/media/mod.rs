@@ -20,7 +20,7 @@ pub mod matroska;
 pub mod mp4;
 pub mod multipart;
 pub mod mux;
-mod ogg;
+pub mod ogg;
 mod packet;
 pub mod raw_frame;
 mod sample;
