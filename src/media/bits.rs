@@ -12,6 +12,11 @@ impl<'a> Bits<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// Number of bits that were read or stepped over.
+    pub(in crate::media) fn position(&self) -> usize {
+        self.at
+    }
+
     /// The next number of so many bits, 32 at most; `None` behind the end.
     pub(in crate::media) fn take(&mut self, count: usize) -> Option<u32> {
         let from = self.at;

@@ -3,6 +3,15 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+/// `nal_unit_type` of a slice of an IDR frame (ITU-T H.264, table 7-1).
+pub const IDR: u8 = 5;
+/// `nal_unit_type` of supplemental enhancement information.
+pub const SEI: u8 = 6;
+/// `nal_unit_type` of a sequence parameter set.
+pub const SPS: u8 = 7;
+/// `nal_unit_type` of a picture parameter set.
+pub const PPS: u8 = 8;
+
 /// The parameter sets of a track, as NAL units without start codes and lengths. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {
@@ -71,5 +80,44 @@ pub(super) fn write_sets<'a>(sets: impl Iterator<Item = &'a Bytes>, out: &mut Ve
     for set in sets {
         out.extend_from_slice(&u16::try_from(set.len()).unwrap_or(u16::MAX).to_be_bytes());
         out.extend_from_slice(set);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::codec::testing::hex;
+    use proptest::prelude::*;
+
+    #[test]
+    fn records_of_ffmpeg_come_back() {
+        for (record, name) in [
+            (
+                "0164000dffe100196764000dacd941519e226c04400000fa40003a9803c50a658001000668ebe3cb22c0fdf8f800",
+                "avc1.64000d",
+            ),
+            ("017a000dffe10018677a000db6cb40a8cf1117870800001f480007530078a15501000468ce0fc8fefafa00", "avc1.7a000d"),
+            (
+                "01f4000dffe1001967f4000d919b282a33c7c5e022000007d20001d4c01e28532c01000668ebe3c44844fff8f800",
+                "avc1.f4000d",
+            ),
+            ("0142c00bffe100186742c00bda0a11f97011000003000100000300328f142aa001000468ce3c80", "avc1.42c00b"),
+        ] {
+            let record = hex(record);
+            let (parameters, length_size) = Parameters::from_record(&record).unwrap();
+            assert_eq!((parameters.record(), length_size), (record, 4));
+            assert_eq!(parameters.codec_string().as_deref(), Some(name));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            for bytes in [bytes.clone(), [&[1, 100, 0, 30, 0xff][..], &bytes].concat()] {
+                if let Some((parameters, _)) = Parameters::from_record(&bytes) {
+                    let _ = (parameters.record(), parameters.codec_string());
+                }
+            }
+        }
     }
 }

@@ -16,18 +16,33 @@
 
 pub mod aac;
 pub mod ac3;
+pub mod adts;
 pub mod av1;
+mod bit_writer;
 pub mod canonical;
 pub mod flac;
+mod golomb;
 pub mod h264;
 pub mod h264_sps;
 pub mod h265;
+pub mod h265_sps;
+pub mod jpeg;
+pub mod latm;
+pub mod mpeg4_visual;
 pub mod mpeg_audio;
 pub mod mpeg_video;
 pub mod nal;
+pub mod obu;
 pub mod opus;
 pub mod pcm;
+pub mod shape;
+#[cfg(test)]
+mod testing;
+pub mod theora;
+pub mod vorbis;
+pub mod vp8;
 pub mod vp9;
+mod vui;
 pub mod xiph;
 
 use serde::{Deserialize, Serialize};

@@ -3,12 +3,12 @@
 /// The NAL units of an access unit with start codes, without the zeros around them.
 pub fn annex_b(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     // Up to the first start code there is nothing of an access unit.
-    bytes = start_code(bytes).map_or(&[][..], |(_, from)| bytes.get(from..).unwrap_or_default());
+    bytes = start_code(bytes).and_then(|at| bytes.get(at + 3..)).unwrap_or_default();
     std::iter::from_fn(move || {
         while !bytes.is_empty() {
-            let (end, next) = start_code(bytes).unwrap_or((bytes.len(), bytes.len()));
+            let end = start_code(bytes).unwrap_or(bytes.len());
             let unit = bytes.get(..end).unwrap_or_default();
-            bytes = bytes.get(next..).unwrap_or_default();
+            bytes = bytes.get(end + 3..).unwrap_or_default();
             let length = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             if let Some(unit) = unit.get(..length).filter(|unit| !unit.is_empty()) {
                 return Some(unit);
@@ -18,22 +18,47 @@ pub fn annex_b(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Where the next start code begins and ends.
-fn start_code(bytes: &[u8]) -> Option<(usize, usize)> {
-    let at = bytes.windows(3).position(|window| window == [0, 0, 1])?;
-    Some((at, at + 3))
+/// Where the next start code of three bytes begins. Most of a frame is passed in words of eight bytes, none of which is 0.
+pub(super) fn start_code(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())
+            && !has_zero(u64::from_ne_bytes(*word))
+        {
+            at += 8;
+        }
+        at += bytes.get(at..)?.iter().position(|byte| *byte == 0)?;
+        at += match bytes.get(at..)?.first_chunk::<3>()? {
+            [_, 0, 1] => return Some(at),
+            [_, 0, 0] => 1,
+            [_, 0, _] => 3,
+            _ => 2,
+        };
+    }
+}
+
+/// Whether one of the bytes is 0.
+fn has_zero(word: u64) -> bool {
+    const LOWEST: u64 = u64::MAX / 255;
+    word.wrapping_sub(LOWEST) & !word & LOWEST << 7 != 0
 }
 
 /// The NAL units of an access unit with lengths of `length_size` bytes (1 to 4); ends at the first that is cut off.
-pub fn length_prefixed(mut bytes: &[u8], length_size: usize) -> impl Iterator<Item = &[u8]> {
+pub fn length_prefixed(bytes: &[u8], length_size: usize) -> impl Iterator<Item = &[u8]> {
+    with_lengths(bytes, length_size).map(|(_, unit)| unit)
+}
+
+/// The same, each with its length in front and without.
+pub(super) fn with_lengths(mut bytes: &[u8], length_size: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
         loop {
             let (length, rest) = bytes.split_at_checked(length_size).filter(|(length, _)| !length.is_empty())?;
             let length = length.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte));
-            let (unit, rest) = rest.split_at_checked(length)?;
-            bytes = rest;
+            let (unit, after) = rest.split_at_checked(length)?;
+            let whole = bytes.get(..length_size + length)?;
+            bytes = after;
             if !unit.is_empty() {
-                return Some(unit);
+                return Some((whole, unit));
             }
         }
     })
@@ -93,6 +118,11 @@ mod tests {
             let mut bytes = Vec::new();
             units.iter().for_each(|unit| push_length_prefixed(unit, &mut bytes));
             prop_assert_eq!(length_prefixed(&bytes, 4).map(<[u8]>::to_vec).collect::<Vec<_>>(), units);
+        }
+
+        #[test]
+        fn start_codes_are_found_wherever_they_are(bytes in prop::collection::vec(prop::sample::select(vec![0u8, 0, 0, 1, 1, 2, 128, 129]), 0..40)) {
+            prop_assert_eq!(start_code(&bytes), bytes.windows(3).position(|three| three == [0, 0, 1]));
         }
 
         #[test]
