@@ -4,11 +4,9 @@
 use crate::{
     config::{self, Config, Encoding, Source as FeedKind},
     control::{about::About, configuration, events::Journal, facts::View, health, home, metrics, player, stat},
-    feed::{
-        pool::Pool,
+    engine::{
+        deployment::{ApplyReport, Deployment},
         registry::Registry,
-        units::{Exchange, Units},
-        worker::Worker,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
     net::{Arrival, Connections, Crowded, Listener},
@@ -18,6 +16,7 @@ use crate::{
         site::{Asked, Page, Site},
         visit::Polled,
     },
+    source::{pool::Pool, worker::Worker},
     sys::{
         Shutdown, leftovers, load,
         service::{self, Pulse, Pulses, Watch},
@@ -54,7 +53,7 @@ pub struct Change {
     /// Checked, its texts too.
     pub config: Config,
     /// Told how it went.
-    pub done: oneshot::Sender<anyhow::Result<Exchange>>,
+    pub done: oneshot::Sender<anyhow::Result<ApplyReport>>,
 }
 
 /// A fault in a gst-launch text of the configuration.
@@ -177,13 +176,13 @@ impl App {
             reserve.refill().await;
             reserve.drain().await;
         });
-        let mut units = Units::new(pool, shutdown.clone(), pulses.clone());
-        let (registry, _) = units.apply(&config).await;
+        let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone());
+        let (registry, _) = deployment.apply(&config).await;
         let journal = Journal::new(shutdown.token().clone());
         let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about, &journal)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, units, site, listeners, about: about.clone(), journal };
+        let serving = Serving { config, deployment, site, listeners, about: about.clone(), journal };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(
@@ -251,7 +250,7 @@ impl App {
 /// What a running server is made of that a configuration decides.
 struct Serving {
     config: Config,
-    units: Units,
+    deployment: Deployment,
     site: watch::Sender<Arc<Site>>,
     listeners: watch::Sender<Arc<Listener>>,
     about: About,
@@ -271,7 +270,7 @@ impl Serving {
     }
 
     /// Goes over to another configuration. What can fail comes first, and changes nothing when it does.
-    async fn exchange(&mut self, config: Config) -> anyhow::Result<Exchange> {
+    async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
         let wanted = address(&config);
         let fresh = if wanted == address(&self.config) {
@@ -280,7 +279,7 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
-        let (registry, exchange) = self.units.apply(&config).await;
+        let (registry, exchange) = self.deployment.apply(&config).await;
         self.site.send_replace(Arc::new(site(&config, &registry, &self.about, &self.journal)));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");

@@ -4,7 +4,7 @@ use crate::{
     app::Change,
     config::{Config, Loaded, Origin},
     control::about::About,
-    feed::units::Exchange,
+    engine::deployment::ApplyReport,
     run,
     sys::service,
     telemetry::Reopen,
@@ -89,8 +89,10 @@ async fn apply(config: Config, changes: &mpsc::Sender<Change>, about: &About) {
         Err(_) => {}
     }
     match outcome {
-        Ok(Ok(Exchange { ended: 0, begun: 0 })) => tracing::info!("configuration applied: all feeds and streams go on"),
-        Ok(Ok(Exchange { ended, begun })) => {
+        Ok(Ok(ApplyReport { ended: 0, begun: 0 })) => {
+            tracing::info!("configuration applied: all feeds and streams go on")
+        }
+        Ok(Ok(ApplyReport { ended, begun })) => {
             tracing::info!(ended, begun, "configuration applied: all other feeds and streams go on");
         }
         Ok(Err(error)) => tracing::error!("{error:#}: everything stays as it was"),

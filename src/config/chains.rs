@@ -54,7 +54,7 @@ pub(super) fn feed_name(text: &str, known: &[String]) -> Result<FeedName, Expect
 #[cfg(test)]
 mod tests {
     use crate::config::parse;
-    use crate::feed::plan::Layout;
+    use crate::engine::layout::Layout;
     use proptest::prelude::*;
 
     fn check(text: &str, expect: &str) {
@@ -111,7 +111,7 @@ mod tests {
             match parse(&text) {
                 Ok(config) => {
                     prop_assert!(!has_circle, "{}", text);
-                    let layout = crate::feed::plan::layout(&config, &Layout::default());
+                    let layout = crate::engine::layout::layout(&config, &Layout::default());
                     prop_assert_eq!(layout.units.len(), 8);
                     for unit in layout.units.values() {
                         prop_assert!(unit.needs.iter().all(|need| layout.units.contains_key(need)), "{:?}", layout);

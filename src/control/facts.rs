@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     config::{self, Config, Encoding, Mode, Pages, Serving, Source, text_without_secrets},
-    feed::{
-        private::PrivateStream,
-        registry::{FeedHandle, Registry, StreamHandle},
-        status::{Record, Status},
-    },
+    engine::registry::{FeedHandle, Registry, StreamHandle},
     ipc::TrackKind,
     media::Container,
+    source::{
+        per_request::PerRequestStream,
+        status::{Record, Status},
+    },
     stream::{Audience, Member},
 };
 use jiff::Timestamp;
@@ -194,7 +194,7 @@ impl View {
         let Self { registry, config, about } = self;
         let feeds: Vec<Feed> =
             config.feeds.iter().zip(registry.feeds()).map(|(config, feed)| Feed::of(config, feed)).collect();
-        let (mut shared, mut private) = (registry.streams().iter(), registry.private().iter());
+        let (mut shared, mut private) = (registry.streams().iter(), registry.per_request().iter());
         let clients = config.pages.clients;
         let streams: Vec<Stream> = config
             .streams
@@ -249,7 +249,7 @@ impl Totals {
 
 impl Life {
     fn of(record: Record) -> Self {
-        let (last_error, last_error_time) = record.last_death.unzip();
+        let (last_error, last_error_time) = record.last_failure.unzip();
         Self {
             state: record.state.word(),
             since: written(record.since),
@@ -257,7 +257,7 @@ impl Life {
             restarts: record.restarts,
             last_error: last_error.as_deref().map(text_without_secrets),
             last_error_time: last_error_time.map(written),
-            last_lines: record.said.iter().map(|line| text_without_secrets(line)).collect(),
+            last_lines: record.last_lines.iter().map(|line| text_without_secrets(line)).collect(),
             worker_pid: record.pid,
         }
     }
@@ -315,7 +315,7 @@ impl Stream {
         }
     }
 
-    fn private(config: &config::Stream, stream: &PrivateStream, clients: bool) -> Self {
+    fn private(config: &config::Stream, stream: &PerRequestStream, clients: bool) -> Self {
         let container = (config.serving != Serving::Shot).then_some(config.container);
         let life = Life::of_runs(stream.status(), stream.runs());
         Self::of(config, container, life, Vec::new(), Made::default(), &stream.audience, clients)

@@ -101,7 +101,7 @@ fn list(names: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::parse, control::about::About, feed::registry::Registry};
+    use crate::{config::parse, control::about::About, engine::registry::Registry};
 
     #[test]
     fn a_server_that_ends_or_hangs_is_not_ready() {

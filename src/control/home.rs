@@ -3,7 +3,7 @@
 use super::{commands, page::Page, player};
 use crate::{
     config::{self, Pages, Serving},
-    feed::registry::{Registry, StreamHandle},
+    engine::registry::{Registry, StreamHandle},
     ipc::{Track, TrackKind},
     media::Container,
 };
@@ -17,13 +17,13 @@ pub fn page(registry: &Registry, pages: &Pages, host: Option<&str>) -> warp::rep
         script: None,
         makes_media: false,
         header: html! {
-            p { (count(registry.streams().len() + registry.private().len())) }
+            p { (count(registry.streams().len() + registry.per_request().len())) }
             @if let Some(path) = &pages.stat { nav aria-label="Pages" { a href=(path.encoded()) { "State" } } }
         },
         main: html! {
             div.cards {
                 @for stream in registry.streams() { (card(stream, host)) }
-                @for stream in registry.private() { (private_card(&stream.config)) }
+                @for stream in registry.per_request() { (private_card(&stream.config)) }
             }
         },
     };

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config,
-    feed::registry::{Registry, StreamHandle},
+    engine::registry::{Registry, StreamHandle},
     media::Container,
 };
 use http::{HeaderName, HeaderValue, header};

@@ -3,8 +3,8 @@
 use super::report::Finding;
 use crate::{
     config::ENCODERS,
-    feed::worker::Worker,
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
+    source::worker::Worker,
 };
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ mod report;
 
 use crate::{
     config::{Loaded, Origin},
-    feed::worker::Worker,
+    source::worker::Worker,
 };
 use report::{Finding, Report};
 

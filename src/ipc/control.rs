@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn messages_come_out_as_they_went_in_however_they_are_split() {
-        let first = ToWorker::Start { item: Item::Feed(3) };
+        let first = ToWorker::Start { item: Item::Feed(3), run: 1 };
         let second = ToWorker::Exit;
         let mut wire = encode(&first).unwrap();
         wire.extend(encode(&second).unwrap());

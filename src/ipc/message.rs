@@ -1,7 +1,7 @@
 //! What server and worker say to each other.
 
 use super::Rendition;
-use crate::media::Container;
+use crate::media::{Container, TrackSet};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -103,6 +103,8 @@ pub enum ToWorker {
     Start {
         /// Which one.
         item: Item,
+        /// Number of the run, which its media carries. The server drops media of other runs.
+        run: u32,
     },
     /// End this item; answered by `Ended` with [`Ended::Stopped`].
     Stop {
@@ -128,7 +130,7 @@ pub enum ToWorker {
         /// A few lines of Pango markup.
         text: String,
     },
-    /// Answered by a [`FrameKind::Picture`](super::FrameKind::Picture) or by [`FromWorker::PictureFailed`], both with `id`.
+    /// Answered by a [`FrameKind::Still`](super::FrameKind::Still) or by [`FromWorker::PictureFailed`], both with `id`.
     Picture(PictureRequest),
     /// End all and leave. A closed control socket means the same, at once.
     Exit,
@@ -146,12 +148,21 @@ pub enum TextKind {
     Element,
 }
 
+/// The payload of a [`FrameKind::Tracks`](super::FrameKind::Tracks) frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TracksMessage {
+    /// What is known.
+    pub set: TrackSet,
+    /// There are no other tracks.
+    pub is_complete: bool,
+}
+
 /// A wish for one still picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PictureRequest {
     /// Chosen by the server; the channel of the answer.
     pub id: u32,
-    /// The stream whose current frame is wanted, or `None`: one [`FrameKind::PictureBytes`](super::FrameKind::PictureBytes)
+    /// The stream whose current frame is wanted, or `None`: one [`FrameKind::StillBytes`](super::FrameKind::StillBytes)
     /// with channel `id` is sent on the media socket, before or after this message, and its last picture is wanted.
     pub stream: Option<u32>,
     /// How it is to look.

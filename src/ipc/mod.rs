@@ -8,16 +8,16 @@ pub mod frame;
 mod message;
 mod rendition;
 
-pub use frame::{Frame, FrameKind};
+pub use frame::{Frame, FrameHead, FrameKind};
 pub use message::{
     Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StreamPlan,
-    TextFault, TextKind, ToWorker, Track, TrackKind, Trial,
+    TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage, Trial,
 };
 pub use rendition::{PictureFormat, Pixels, Rendition};
 
 /// Version of the protocol. Server and worker are one binary; the check guards against a binary that
 /// was replaced on disk while the server ran.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Descriptor that a worker inherits its control socket as.
 pub const CONTROL_FD: i32 = 0;

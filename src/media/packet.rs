@@ -127,6 +127,14 @@ impl PacketBuf {
         self.len() == 0
     }
 
+    /// The payload alone, immutable, without a copy.
+    pub fn into_bytes(mut self) -> Bytes {
+        if self.bytes.len() <= HEAD {
+            return Bytes::new();
+        }
+        self.bytes.split_off(HEAD).freeze()
+    }
+
     /// Frames the payload as a chunk and makes it immutable.
     pub fn finish(mut self, kind: Kind) -> Packet {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -117,8 +117,8 @@ impl Scanner {
             (expected, Sniffed::Unknown) => expected.unwrap_or(Container::Raw),
         };
         self.state = match container {
-            Container::Ts => State::Ts(Box::new(match ts::Wrapping::of(bytes) {
-                Ok(Some(wrapping)) => ts::Scan::wrapped(wrapping),
+            Container::Ts => State::Ts(Box::new(match ts::PacketFraming::of(bytes) {
+                Ok(Some(framing)) => ts::Scan::wrapped(framing),
                 _ => ts::Scan::default(),
             })),
             Container::Webm | Container::Mkv => State::Matroska(container, Box::default()),

@@ -4,7 +4,7 @@ use super::Container;
 use super::audio::{Adts, Mp3};
 use super::framing::{FrameLength, Framing};
 use super::matroska::doc_type;
-use super::ts::{PACKET, SYNC, Wrapping};
+use super::ts::{PACKET, PacketFraming, SYNC};
 
 /// What [`sniff`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
     };
-    let sniffed = if sniffed == Sniffed::Unknown { Wrapping::sniff(bytes) } else { sniffed };
+    let sniffed = if sniffed == Sniffed::Unknown { PacketFraming::sniff(bytes) } else { sniffed };
     match sniffed {
         Sniffed::Undecided if ended || bytes.len() >= MAX_SNIFFED => Sniffed::Unknown,
         sniffed => sniffed,

@@ -2,7 +2,7 @@
 
 use super::FanOut;
 use crate::{
-    media::{Container, Kind, PacketBuf, Scanned, matroska, multipart, ts::Splicer},
+    media::{Container, Kind, PacketBuf, Scanned, matroska, multipart, ts::ContinuityRewriter},
     sys::{monotonic, since_1970},
 };
 use bytes::Bytes;
@@ -81,7 +81,7 @@ enum Gate {
 enum Format {
     Unknown,
     Ts {
-        splicer: Box<Splicer>,
+        rewriter: Box<ContinuityRewriter>,
         header: Option<Bytes>,
     },
     Matroska {
@@ -169,7 +169,7 @@ impl Writer {
         self.fanout.restart();
         if let Format::Ts { .. } = self.format {
             // Nobody is left who has seen its counters and its time.
-            self.format = Format::Ts { splicer: Box::default(), header: None };
+            self.format = Format::Ts { rewriter: Box::default(), header: None };
         }
         (self.gate, self.placeholder) = (Gate::Closed, Gate::Closed);
         self.shown = Origin::Source;
@@ -189,7 +189,7 @@ impl Writer {
             self.fanout.restart();
         }
         self.format = match container {
-            Container::Ts => Format::Ts { splicer: Box::default(), header: None },
+            Container::Ts => Format::Ts { rewriter: Box::default(), header: None },
             Container::Webm | Container::Mkv => Format::Matroska { container, header: None },
             // What a command writes begins again with time 0.
             Container::Mp4 if self.continues => Format::Framed { container, header: None },
@@ -320,22 +320,22 @@ impl Writer {
             self.rhythm.beat(now, !restarted && !begins);
         }
         match &mut self.format {
-            Format::Ts { splicer, header } => {
+            Format::Ts { rewriter, header } => {
                 if (restarted || begins)
-                    && let Some(notice) = splicer.restarted(pause)
+                    && let Some(notice) = rewriter.restarted(pause)
                 {
                     let mut packet = crate::media::Packet::copy_of(Kind::Delta, &notice);
                     packet.discontinuity = true;
                     self.fanout.push(packet, None);
                 }
                 if kind == Kind::Keyframe {
-                    skipped = splicer.skip_notice();
+                    skipped = rewriter.skip_notice();
                 }
-                set_if_changed(&self.fanout, header, splicer.header());
-                splicer.packet(payload.payload_mut());
+                set_if_changed(&self.fanout, header, rewriter.header());
+                rewriter.packet(payload.payload_mut());
                 // The first tables of all are in the packet itself.
                 if header.is_none() {
-                    set_if_changed(&self.fanout, header, splicer.header_in_front_of(payload.payload()));
+                    set_if_changed(&self.fanout, header, rewriter.header_in_front_of(payload.payload()));
                 }
             }
             // One place in unknown bytes is as good as another.
@@ -364,18 +364,23 @@ impl Writer {
     /// How often the clock of a source jumped while it ran, as far as its container tells.
     pub fn clock_jumps(&self) -> u64 {
         match &self.format {
-            Format::Ts { splicer, .. } => splicer.jumps(),
+            Format::Ts { rewriter, .. } => rewriter.jumps(),
             _ => 0,
         }
     }
 
     /// Takes what a scanner found.
     pub fn scanned(&mut self, scanned: Scanned) {
+        self.scanned_at(scanned, None);
+    }
+
+    /// The same of media that was captured then, on the monotonic clock.
+    pub(super) fn scanned_at(&mut self, scanned: Scanned, captured: Option<Duration>) {
         match scanned {
             Scanned::Container(container) => self.container(container),
             Scanned::Header(header) => self.header(header, false),
             Scanned::Lead(lead) => self.lead = Some(lead),
-            Scanned::Packet { kind, payload } => self.packet(kind, payload, None, false),
+            Scanned::Packet { kind, payload } => self.packet(kind, payload, captured, false),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Streams without a text of their own: what is encoded stays as it is, the rest is encoded with the container's
 //! usual codecs, set for low latency.
 
-use super::{codec, track::Track};
+use super::{caps, track::Track};
 use crate::{ipc::TrackKind, media::Container};
 use gst::prelude::*;
 use gstreamer as gst;
@@ -23,7 +23,7 @@ pub(super) fn text(
     let mut part = |track: Option<&Track>| -> Option<String> {
         let track = track?;
         let caps = track.caps()?;
-        if track.is_encoded() && codec::carries(container, &caps) {
+        if track.is_encoded() && caps::carries(container, &caps) {
             return Some(String::new());
         }
         if track.is_encoded() {
@@ -33,7 +33,7 @@ pub(super) fn text(
         encoder(container, track.kind, &caps)
     };
     let (video, audio) = (part(video), part(audio));
-    let Some(muxer) = codec::muxer(container) else {
+    let Some(muxer) = caps::muxer(container) else {
         return match (container, video) {
             (Container::Mjpeg, Some(encoder)) => Ok((format!("video. {encoder}! identity silent=true"), remarks)),
             (Container::Mp3 | Container::Aac | Container::Flac | Container::Wav, _) => match audio {
@@ -85,7 +85,7 @@ pub(super) fn completed(text: &str, track: impl Fn(&str) -> Option<Arc<Track>>) 
 
 /// What has to stand between a track and a muxer, and what is lost thereby; `None` if it takes the track as it is.
 fn conversion(factory: &gst::ElementFactory, track: &Track, caps: &gst::Caps) -> Option<(String, Option<String>)> {
-    if codec::takes(factory, &codec::parsed_forms(caps)) {
+    if caps::takes(factory, &caps::parsed_forms(caps)) {
         return None;
     }
     // Of the raw forms those that every reader of the container knows.
@@ -94,7 +94,7 @@ fn conversion(factory: &gst::ElementFactory, track: &Track, caps: &gst::Caps) ->
         TrackKind::Audio => ("audio/x-raw", "! audioconvert ! audioresample "),
         TrackKind::Muxed => return None,
     };
-    if !track.is_encoded() && codec::takes(factory, &gst::Caps::new_empty_simple(raw)) {
+    if !track.is_encoded() && caps::takes(factory, &gst::Caps::new_empty_simple(raw)) {
         return Some((converter.to_owned(), None));
     }
     let container = match factory.name().as_str() {

@@ -1,6 +1,6 @@
 //! The encoder of a stream's pictures: what went into it last, and whether it works.
 
-use super::{codec, sync::lock};
+use super::{caps, sync::lock};
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{
@@ -38,7 +38,7 @@ impl Encoder {
         let mut elements = bin.iterate_recurse();
         let element = loop {
             match elements.next() {
-                Ok(Some(element)) if codec::is_video_encoder(&element) => break element,
+                Ok(Some(element)) if caps::is_video_encoder(&element) => break element,
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(gst::IteratorError::Resync) => elements.resync(),

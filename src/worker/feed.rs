@@ -1,8 +1,9 @@
 //! Feeds: the pipelines that tracks come out of.
 
 use super::{
+    caps,
     clock::{self, Timeline},
-    codec, copy,
+    copy,
     decode::live_sink,
     event::{Event, Events, Note, Run},
     launch,
@@ -443,7 +444,7 @@ impl Branches {
     }
 
     fn claim(&self, sink: &gst_app::AppSink, sample: &gst::Sample, order: usize, named: bool) -> Option<Arc<Track>> {
-        let (kind, _) = codec::classify(sample.caps()?)?;
+        let (kind, _) = caps::classify(sample.caps()?)?;
         let track = self.feed.claim(kind, order, named);
         if let Some(pad) = sink.static_pad("sink") {
             track.set_upstream(&pad);
@@ -480,5 +481,5 @@ fn unparsed(caps: &gst::Caps) -> Option<gst::Element> {
     let parsed = first.get::<bool>("parsed").unwrap_or(false);
     let system = first.get::<bool>("systemstream").unwrap_or(false);
     let known = matches!(first.name().as_str(), "video/x-h264" | "video/x-h265" | "video/mpeg");
-    if one_media && known && !parsed && !system { codec::parser(caps) } else { None }
+    if one_media && known && !parsed && !system { caps::parser(caps) } else { None }
 }

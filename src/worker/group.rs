@@ -185,8 +185,8 @@ impl Group {
                     events.send(Event::Say(FromWorker::Tried(outcomes)));
                 });
             }
-            ToWorker::Start { item: Item::Feed(feed) } => self.start_feed(feed)?,
-            ToWorker::Start { item: Item::Stream(stream) } => self.start_stream(stream)?,
+            ToWorker::Start { item: Item::Feed(feed), .. } => self.start_feed(feed)?,
+            ToWorker::Start { item: Item::Stream(stream), run } => self.start_stream(stream, run)?,
             ToWorker::Stop { item: Item::Feed(feed) } => self.stop_feed(feed, Ended::Stopped)?,
             ToWorker::Stop { item: Item::Stream(stream) } => self.stop_stream(stream, Ended::Stopped)?,
             ToWorker::PassOver { stream, texts } => self.pass_over(stream, texts),
@@ -384,7 +384,10 @@ impl Group {
         self.drop_unplanned();
         match item {
             Item::Feed(feed) if stopping.again => self.start_feed(feed),
-            Item::Stream(stream) if stopping.again => self.start_stream(stream),
+            Item::Stream(stream) if stopping.again => {
+                let run = self.streams.get(&stream).map_or(0, |slot| slot.run);
+                self.start_stream(stream, run)
+            }
             _ => Ok(()),
         }
     }

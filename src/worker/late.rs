@@ -57,8 +57,9 @@ impl Preamble {
         (&self.begin, self.header.as_deref().map(Latecomer::new))
     }
 
-    /// The header of this run; `None` where latecomers need none, or before it has come.
-    pub(super) fn header(&self) -> Option<&Bytes> {
+    /// The header of this run; `None` where late joiners need none, or before it has come.
+    #[cfg(test)]
+    fn header(&self) -> Option<&Bytes> {
         self.header.as_ref()
     }
 }

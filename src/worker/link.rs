@@ -1,22 +1,19 @@
 //! The two sockets: one thread reads control, one reads media, one writes media. Whoever makes media hands it to
-//! an [`Outlet`] and never waits.
+//! a [`StreamSender`] and never waits.
 
 use super::event::{Event, Events};
 use crate::{
-    ipc::{Frame, FrameKind, FromWorker, LogLevel, control, frame},
+    ipc::{Frame, FrameHead, FrameKind, FromWorker, Item, LogLevel, TracksMessage, control, frame},
+    media::{Sample, TrackSet},
     sys::monotonic,
     worker::sync::lock,
 };
-use bytes::BytesMut;
-use gstreamer as gst;
+use bytes::{Bytes, BytesMut};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, Read, Write},
     os::unix::net::UnixStream,
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,52 +21,25 @@ use std::{
 const QUEUE_BYTES: usize = 64 << 20;
 /// How long media may wait for the server.
 const QUEUE_AGE: Duration = Duration::from_secs(2);
-/// Pause between two lines about dropped packets of one stream.
+/// Pause between two lines about dropped samples of one stream.
 const REPORT: Duration = Duration::from_secs(10);
 /// What one read from a socket asks for at least.
 const READ: usize = 64 << 10;
 
-/// The bytes of one frame.
-pub(super) enum Payload {
-    /// Put together by us.
-    Owned(Vec<u8>),
-    /// Still where GStreamer put them.
-    Mapped(Vec<Mapped>),
-    /// The same, behind what we put in front of it.
-    Fronted(Vec<u8>, Mapped),
-}
-
-/// A buffer of GStreamer that can be read.
-pub(super) type Mapped = gst::MappedBuffer<gst::buffer::Readable>;
-
-impl Payload {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Owned(bytes) => bytes.len(),
-            Self::Mapped(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
-            Self::Fronted(front, piece) => front.len() + piece.len(),
-        }
-    }
-}
-
-struct Outgoing {
-    kind: FrameKind,
-    channel: u32,
-    discontinuity: bool,
-    captured: Option<Duration>,
-    payload: Payload,
-    /// On the machine's monotonic clock, for the server to tell how long it was on its way.
-    queued: Duration,
+struct QueuedFrame {
+    head: FrameHead,
+    payload: Vec<Bytes>,
+    length: usize,
 }
 
 #[derive(Default)]
 struct Queue {
-    frames: VecDeque<Outgoing>,
+    frames: VecDeque<QueuedFrame>,
     bytes: usize,
     closed: bool,
 }
 
-/// The queue in front of the media socket's writer thread.
+/// The queue before the media socket's writer thread.
 #[derive(Default)]
 pub(super) struct Writer {
     queue: Mutex<Queue>,
@@ -95,28 +65,24 @@ impl Writer {
         self.filled.notify_all();
     }
 
-    /// Queues a frame; `false` when it found no room. Never waits for the socket.
-    pub(super) fn push(
-        &self,
-        kind: FrameKind,
-        channel: u32,
-        discontinuity: bool,
-        captured: Option<Duration>,
-        payload: Payload,
-    ) -> bool {
-        let length = payload.len();
+    /// Queues a frame; `false` when it found no room. Never waits for the socket. The server is told when it was queued, so that it
+    /// knows how long it was under way.
+    pub(super) fn push(&self, mut head: FrameHead, payload: Vec<Bytes>) -> bool {
+        let length = payload.iter().map(Bytes::len).sum();
         if length > frame::MAX_PAYLOAD {
             return false;
         }
         let now = monotonic();
+        head.entered = Some(now);
         let mut queue = lock(&self.queue);
-        let stale = queue.frames.front().is_some_and(|oldest| now.saturating_sub(oldest.queued) > QUEUE_AGE);
-        let small = kind == FrameKind::Header && !stale;
+        let oldest = queue.frames.front().and_then(|oldest| oldest.head.entered);
+        let stale = oldest.is_some_and(|oldest| now.saturating_sub(oldest) > QUEUE_AGE);
+        let small = head.kind == FrameKind::Tracks && !stale;
         if queue.closed || stale || (queue.bytes + length > QUEUE_BYTES && !small) {
             return false;
         }
         queue.bytes += length;
-        queue.frames.push_back(Outgoing { kind, channel, discontinuity, captured, payload, queued: now });
+        queue.frames.push_back(QueuedFrame { head, payload, length });
         drop(queue);
         self.filled.notify_one();
         true
@@ -125,10 +91,10 @@ impl Writer {
     fn drain(&self, mut socket: UnixStream) -> io::Result<()> {
         loop {
             let mut queue = lock(&self.queue);
-            let outgoing = loop {
-                if let Some(outgoing) = queue.frames.pop_front() {
-                    queue.bytes = queue.bytes.saturating_sub(outgoing.payload.len());
-                    break outgoing;
+            let frame = loop {
+                if let Some(frame) = queue.frames.pop_front() {
+                    queue.bytes = queue.bytes.saturating_sub(frame.length);
+                    break frame;
                 }
                 if queue.closed {
                     return Ok(());
@@ -136,22 +102,25 @@ impl Writer {
                 queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
             };
             drop(queue);
-            write_frame(&mut socket, &outgoing)?;
+            write_frame(&mut socket, &frame)?;
         }
     }
 }
 
-fn write_frame(socket: &mut UnixStream, outgoing: &Outgoing) -> io::Result<()> {
-    let Outgoing { kind, channel, discontinuity, captured, payload, queued } = outgoing;
-    let head = frame::head(*kind, *channel, *discontinuity, *captured, Some(*queued), payload.len());
-    let mut slices = vec![IoSlice::new(&head)];
-    match payload {
-        Payload::Owned(bytes) => slices.push(IoSlice::new(bytes)),
-        Payload::Mapped(pieces) => slices.extend(pieces.iter().map(|piece| IoSlice::new(piece))),
-        Payload::Fronted(front, piece) => slices.extend([IoSlice::new(front), IoSlice::new(piece)]),
+fn write_frame(socket: &mut UnixStream, QueuedFrame { head, payload, length }: &QueuedFrame) -> io::Result<()> {
+    let head = head.encode(*length);
+    // Most frames have one piece.
+    match payload.as_slice() {
+        [piece] => {
+            write_all_vectored(socket, &mut [IoSlice::new(&head), IoSlice::new(piece), IoSlice::new(frame::TAIL)])
+        }
+        pieces => {
+            let mut slices = vec![IoSlice::new(&head)];
+            slices.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
+            slices.push(IoSlice::new(frame::TAIL));
+            write_all_vectored(socket, &mut slices)
+        }
     }
-    slices.push(IoSlice::new(frame::TAIL));
-    write_all_vectored(socket, &mut slices)
 }
 
 fn write_all_vectored(socket: &mut UnixStream, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
@@ -167,90 +136,124 @@ fn write_all_vectored(socket: &mut UnixStream, mut slices: &mut [IoSlice<'_>]) -
     Ok(())
 }
 
-/// One stream's way to the server.
+/// The way of one run of a stream to the server.
 ///
-/// While the server does not keep up, packets are dropped up to the next join point, and the first packet after the
+/// While the server does not keep up, samples are dropped up to the next join point, and the first sample after the
 /// gap says so.
-pub(super) struct Outlet {
+pub(super) struct StreamSender {
     writer: Arc<Writer>,
     channel: u32,
-    started: AtomicBool,
+    run: u32,
     gap: Mutex<Gap>,
     events: Events,
 }
 
 #[derive(Default)]
 struct Gap {
-    /// Packets are dropped until a join point comes.
+    /// Something was sent.
+    started: bool,
+    /// Samples are dropped until a join point comes.
     open: bool,
-    /// The next packet begins after a gap.
+    /// The next sample or bytes follow a gap.
     discontinuity: bool,
-    /// The last header found no room.
-    header: Option<Vec<u8>>,
+    /// The last description of the tracks found no room.
+    tracks: Option<Bytes>,
     dropped: u64,
-    /// The last packet that was handed over, whether it found room or not.
+    /// The last media that was handed over, whether it found room or not.
     seen: Option<Instant>,
     reported: Option<Instant>,
 }
 
-impl Outlet {
-    /// The first header and the first packet say that they begin something new.
-    pub(super) fn new(writer: Arc<Writer>, channel: u32, events: Events) -> Self {
-        let gap = Gap { discontinuity: true, ..Gap::default() };
-        Self { writer, channel, started: AtomicBool::new(false), gap: Mutex::new(gap), events }
+impl StreamSender {
+    /// The way of this run.
+    pub(super) fn new(writer: Arc<Writer>, channel: u32, run: u32, events: Events) -> Self {
+        Self { writer, channel, run, gap: Mutex::default(), events }
     }
 
-    /// Sends a container header, which replaces the one before.
-    pub(super) fn header(&self, header: Vec<u8>) {
+    fn head(&self, kind: FrameKind) -> FrameHead {
+        FrameHead { run: self.run, ..FrameHead::new(kind, self.channel) }
+    }
+
+    /// Sends the tracks of the samples that follow. `is_complete`: no more are expected.
+    pub(super) fn tracks(&self, set: TrackSet, is_complete: bool) {
         let mut gap = lock(&self.gap);
-        let begins = !self.started.load(Ordering::Relaxed);
-        let sent = self.writer.push(FrameKind::Header, self.channel, begins, None, Payload::Owned(header.clone()));
-        gap.header = (!sent).then_some(header);
+        let message = TracksMessage { set, is_complete };
+        match serde_json::to_vec(&message) {
+            Ok(json) => gap.tracks = Some(json.into()),
+            Err(error) => self.events.log(LogLevel::Error, self.item(), format!("tracks cannot be described: {error}")),
+        }
+        self.send_tracks(&mut gap);
     }
 
-    /// Sends a packet; returns whether it is the first one.
-    pub(super) fn packet(&self, key: bool, captured: Option<Duration>, payload: Payload) -> bool {
+    fn send_tracks(&self, gap: &mut Gap) {
+        if let Some(json) = gap.tracks.take()
+            && !self.writer.push(self.head(FrameKind::Tracks), vec![json.clone()])
+        {
+            gap.tracks = Some(json);
+        }
+    }
+
+    /// Sends a sample; returns whether it is the first one. `leads`: it is of the track whose sync samples are join points.
+    pub(super) fn sample(&self, sample: Sample, leads: bool) -> bool {
         let mut gap = lock(&self.gap);
         gap.seen = Some(Instant::now());
-        if gap.open && !key {
+        if gap.open && !(leads && sample.is_sync) {
             gap.dropped += 1;
             self.report(&mut gap);
             return false;
         }
-        if let Some(header) = gap.header.take()
-            && !self.writer.push(FrameKind::Header, self.channel, false, None, Payload::Owned(header.clone()))
-        {
-            gap.header = Some(header);
-        }
-        let kind = if key { FrameKind::Keyframe } else { FrameKind::Delta };
-        if !self.writer.push(kind, self.channel, gap.discontinuity, captured, payload) {
-            gap.open = true;
-            gap.discontinuity = true;
-            gap.dropped += 1;
-            self.report(&mut gap);
-            return false;
-        }
-        gap.open = false;
-        gap.discontinuity = false;
-        !self.started.swap(true, Ordering::Relaxed)
+        self.send_tracks(&mut gap);
+        let Sample { track, dts, pts, duration, is_sync, discontinuity, captured, data, .. } = sample;
+        let discontinuity = discontinuity || gap.discontinuity;
+        let head =
+            FrameHead { discontinuity, captured, track, is_sync, dts, pts, duration, ..self.head(FrameKind::Sample) };
+        let sent = gap.tracks.is_none() && self.writer.push(head, vec![data]);
+        self.after(&mut gap, sent)
     }
 
-    /// How long no packet has come; `None` before the first.
+    /// Sends muxed bytes, in pieces; returns whether they are the first ones.
+    pub(super) fn bytes(&self, pieces: Vec<Bytes>, captured: Option<Duration>) -> bool {
+        let mut gap = lock(&self.gap);
+        gap.seen = Some(Instant::now());
+        let head = FrameHead { discontinuity: gap.discontinuity, captured, ..self.head(FrameKind::Bytes) };
+        let sent = self.writer.push(head, pieces);
+        let is_first = self.after(&mut gap, sent);
+        // Whoever reads bytes finds the next join point by itself.
+        gap.open = false;
+        is_first
+    }
+
+    fn after(&self, gap: &mut Gap, sent: bool) -> bool {
+        gap.open = !sent;
+        gap.discontinuity = !sent;
+        if !sent {
+            gap.dropped += 1;
+            self.report(gap);
+            return false;
+        }
+        !std::mem::replace(&mut gap.started, true)
+    }
+
+    /// How long no media has come; `None` before the first.
     pub(super) fn silence(&self) -> Option<Duration> {
         lock(&self.gap).seen.map(|at| at.elapsed())
     }
 
-    /// The next packet begins a new timeline.
+    /// What comes next does not continue what came before.
     pub(super) fn discontinue(&self) {
         lock(&self.gap).discontinuity = true;
+    }
+
+    fn item(&self) -> Option<Item> {
+        Some(Item::Stream(self.channel))
     }
 
     fn report(&self, gap: &mut Gap) {
         if gap.reported.is_none_or(|at| at.elapsed() >= REPORT) {
             gap.reported = Some(Instant::now());
-            let text = format!("dropped {} packets: the server does not read fast enough", gap.dropped);
+            let text = format!("dropped {} samples: the server does not read fast enough", gap.dropped);
             gap.dropped = 0;
-            self.events.log(LogLevel::Warn, Some(crate::ipc::Item::Stream(self.channel)), text);
+            self.events.log(LogLevel::Warn, self.item(), text);
         }
     }
 }

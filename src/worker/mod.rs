@@ -6,8 +6,8 @@
 //! feed ([`feed`]) over tracks ([`track`]) to streams ([`stream`]) and never waits for the server. Whatever may block
 //! for ever, like stopping a pipeline, runs on a thread of its own.
 
+mod caps;
 mod clock;
-mod codec;
 mod copy;
 mod decode;
 mod encoder;
@@ -17,12 +17,11 @@ mod group;
 mod late;
 mod launch;
 mod link;
-mod mux;
 mod muxed;
 mod overlay;
-mod packet;
 mod picture;
 mod resolve;
+mod samples;
 mod stream;
 mod sync;
 mod track;

@@ -2,7 +2,6 @@
 
 use super::{
     event::describe,
-    packet::has_pictures,
     picture::{WORK, decode},
     sync::{dispose, lock},
 };
@@ -169,4 +168,38 @@ fn play(pipeline: &gst::Pipeline, source: &gst_app::AppSrc, bytes: Bytes) -> Res
         return Ok(());
     }
     Err(failed(&describe(message.src(), &fault, error.debug())))
+}
+
+/// Whether the program map table among these transport packets lists a video stream (ISO/IEC 13818-1, 2.4.4.9).
+fn has_pictures(packets: &[u8]) -> bool {
+    packets.chunks_exact(188).filter_map(map_section).any(|section| {
+        let streams = section.get(12..).zip(section.get(10..12).and_then(|pair| pair.first_chunk::<2>()));
+        let Some((streams, length)) = streams else { return false };
+        let mut rest = streams.get(usize::from(u16::from_be_bytes(*length) & 0xfff)..).unwrap_or_default();
+        // The last four bytes of a section are its checksum.
+        while let (Some([kind, _, _, high, low]), true) = (rest.first_chunk::<5>(), rest.len() > 4 + 4) {
+            let length = usize::from(u16::from_be_bytes([*high, *low]) & 0xfff);
+            let described = rest.get(5..5 + length).unwrap_or_default();
+            let private = described.windows(4).any(|word| matches!(word, b"AV01" | b"VP09" | b"drac"));
+            if matches!(kind, 0x01 | 0x02 | 0x10 | 0x1b | 0x20 | 0x21 | 0x24 | 0x33 | 0x42 | 0xd1 | 0xea) || private {
+                return true;
+            }
+            rest = rest.get(5 + length..).unwrap_or_default();
+        }
+        false
+    })
+}
+
+/// The program map section that begins in a transport packet.
+fn map_section(packet: &[u8]) -> Option<&[u8]> {
+    let [sync, high, low, control] = *packet.first_chunk::<4>()?;
+    let pid = u16::from_be_bytes([high & 0x1f, low]);
+    if sync != 0x47 || pid == 0 || high & 0x40 == 0 {
+        return None;
+    }
+    let adaptation = if control & 0x20 != 0 { 1 + usize::from(*packet.get(4)?) } else { 0 };
+    let payload = packet.get(4 + adaptation..)?;
+    let section = payload.get(1 + usize::from(*payload.first()?)..)?;
+    let length = usize::from(u16::from_be_bytes([*section.get(1)?, *section.get(2)?]) & 0xfff);
+    (*section.first()? == 2).then_some(section.get(..3 + length)?)
 }

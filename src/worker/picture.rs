@@ -9,12 +9,12 @@ pub(super) use decoder::decode;
 use self::{decoder::Decoder, encoder::Encoder};
 use super::{
     event::{Event, Events},
-    link::{Payload, Writer},
+    link::Writer,
     muxed,
     sync::lock,
     track::Still,
 };
-use crate::ipc::{FrameKind, FromWorker, PictureFault, PictureFormat, Rendition};
+use crate::ipc::{FrameHead, FrameKind, FromWorker, PictureFault, PictureFormat, Rendition};
 use bytes::Bytes;
 use gstreamer as gst;
 use std::{
@@ -106,8 +106,8 @@ impl Pictures {
             while let Some(job) = shared.next(&queue) {
                 let made = shared.picture(job.rendition, job.material);
                 let sent = made.and_then(|picture| {
-                    let payload = Payload::Owned(picture.to_vec());
-                    let sent = writer.push(FrameKind::Picture, job.id, false, job.captured, payload);
+                    let head = FrameHead { captured: job.captured, ..FrameHead::new(FrameKind::Still, job.id) };
+                    let sent = writer.push(head, vec![Bytes::from_owner(picture)]);
                     if sent { Ok(()) } else { Err(PictureFault::Failed("the server does not read".into())) }
                 });
                 if let Err(fault) = sent {
@@ -289,7 +289,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::codec::is_key;
+    use crate::worker::caps::is_key;
     use gst::prelude::*;
     use gstreamer_app as gst_app;
 

@@ -1,6 +1,6 @@
 //! What a stream can be made of: which tracks of which feeds its text refers to, as far as they are known.
 
-use super::{codec, feed::Feed, launch, track::Track};
+use super::{caps, feed::Feed, launch, track::Track};
 use crate::{
     ipc::{Encoding, StreamPlan, TrackKind},
     media::Container,
@@ -53,8 +53,8 @@ pub(super) enum Resolved {
     Demux(u32),
     /// It cannot run.
     Fail(String),
-    /// The packets of a track that is muxed already.
-    Packets(Arc<Track>),
+    /// The bytes of a track that is muxed already.
+    Bytes(Arc<Track>),
     /// A pipeline of these tracks. The names are those of tracks that no feed has.
     Tracks(Vec<Source>, Vec<String>),
 }
@@ -67,9 +67,9 @@ pub(super) fn resolve(recipe: Recipe<'_>, feeds: &[FeedView], patience: bool) ->
         None => {
             let muxed = feeds.first().and_then(|view| view.feed.track(TrackKind::Muxed));
             if let Some(track) = muxed {
-                let container = track.caps().and_then(|caps| codec::container(&caps));
+                let container = track.caps().and_then(|caps| caps::container(&caps));
                 if plan.container == Container::Raw || container == Some(plan.container) {
-                    return Resolved::Packets(track);
+                    return Resolved::Bytes(track);
                 }
             }
             vec!["video".into(), "audio".into()]

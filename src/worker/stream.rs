@@ -1,16 +1,15 @@
 //! Streams: from tracks, through a text, to packets.
 
 use super::{
-    clock, codec, copy,
-    decode::{Decoded, live_sink},
+    caps, clock, copy,
+    decode::Decoded,
     encoder::Encoder,
     event::{Event, Events, Note, Run},
     launch,
-    link::Outlet,
-    mux::{self, Own},
+    link::StreamSender,
     overlay,
-    packet::{Exit, Packetizer},
     resolve::{Recipe, Source},
+    samples::{self, Exit},
     sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
 };
@@ -46,7 +45,7 @@ pub(super) struct StreamRun {
     /// To be attached once the pipeline is up.
     entrances: Vec<(gst_app::AppSrc, Arc<Track>)>,
     links: Vec<Link>,
-    outlet: Option<Arc<Outlet>>,
+    sender: Option<Arc<StreamSender>>,
     /// Where its packets leave, or its pictures where each track has an end.
     sink: Option<gst_app::AppSink>,
     /// What makes its pictures.
@@ -81,10 +80,10 @@ impl From<String> for Unbuilt {
 }
 
 impl StreamRun {
-    /// A stream of the packets of a muxed track.
-    pub(super) fn of_packets(run: Run, track: &Arc<Track>, packetizer: Packetizer) -> Self {
+    /// A stream of the bytes of a muxed track.
+    pub(super) fn of_bytes(track: &Arc<Track>, exit: Exit) -> Self {
         Self {
-            run,
+            run: exit.run,
             pipeline: None,
             decoders: Vec::new(),
             missing: Vec::new(),
@@ -92,8 +91,8 @@ impl StreamRun {
             started: false,
             built_for: Vec::new(),
             entrances: Vec::new(),
-            links: vec![track.attach_packets(packetizer)],
-            outlet: None,
+            links: vec![track.attach_bytes(exit)],
+            sender: None,
             sink: None,
             encoder: None,
             on_trial: None,
@@ -106,13 +105,12 @@ impl StreamRun {
     /// Builds the pipeline of a text, in state NULL.
     pub(super) fn build(
         recipe: Recipe<'_>,
-        run: Run,
         sources: &[Source],
         missing: Vec<String>,
-        epoch: u64,
-        outlet: Arc<Outlet>,
-        events: &Events,
+        exit: Exit,
     ) -> Result<Self, Unbuilt> {
+        let Exit { run, epoch, .. } = exit;
+        let events = &exit.events.clone();
         let plan = recipe.plan;
         let has_another = recipe.text + 1 < plan.encoding.texts();
         let track = |kind| sources.iter().find(|source| source.track.kind == kind).map(|source| &source.track);
@@ -130,14 +128,13 @@ impl StreamRun {
         let declared = launch::references(&text);
         let offer = |name: &String| {
             let source = sources.iter().find(|source| source.name == *name);
-            launch::Declared { name: name.clone(), caps: source.and_then(|source| codec::offer(&source.track.caps()?)) }
+            launch::Declared { name: name.clone(), caps: source.and_then(|source| caps::offer(&source.track.caps()?)) }
         };
         let offers: Vec<_> = declared.iter().map(offer).collect();
         let bin = launch::parse(&text, &offers).map_err(|fault| match launch::lacks_element(&fault) {
             true => Unbuilt::Absent(fault.message),
             false => Unbuilt::Text(fault.message),
         })?;
-        copy::tune_muxers(&bin);
         for name in missing.iter().filter(|name| declared.contains(name)) {
             drop_branch(&bin, name)?;
             remarks.push(format!("no feed has a track for `{name}.`: going on without"));
@@ -153,7 +150,7 @@ impl StreamRun {
             built_for: Vec::new(),
             entrances: Vec::new(),
             links: Vec::new(),
-            outlet: Some(outlet.clone()),
+            sender: Some(exit.sender.clone()),
             sink: None,
             encoder: None,
             on_trial: has_another.then(Instant::now),
@@ -165,13 +162,7 @@ impl StreamRun {
         let (Some(end), None) = (free.next(), free.next()) else {
             return Err(Unbuilt::Text("the text does not end in exactly one free source pad".to_owned()));
         };
-        let own = Own::of(plan.container);
-        let stand_in = own.map(|own| own.stand_in(&bin, &end)).transpose()?.flatten();
-        let exit = Exit { outlet, events: events.clone(), run, epoch };
-        let sinks = match own.zip(stand_in) {
-            Some((own, muxer)) => mux::replace(own, &bin, &muxer, exit)?,
-            None => vec![packet_sink(&bin, &end, Packetizer::new(exit, plan.container))?],
-        };
+        let sinks = samples::end(&bin, &end, plan.container, exit)?;
         for source in sources.iter().filter(|source| declared.contains(&source.name)) {
             this.enter(&bin, source, epoch, events)?;
         }
@@ -179,7 +170,7 @@ impl StreamRun {
         this.mouths = mouths(&bin, &sinks);
         this.sink = sinks.into_iter().next();
         this.encoder = Encoder::of(&bin);
-        this.remarks.extend(codec::encoders(&bin));
+        this.remarks.extend(caps::encoders(&bin));
         drop_overlaps(&bin);
         overlay::animate(&bin);
         clock::set_base(&pipeline, epoch);
@@ -205,8 +196,8 @@ impl StreamRun {
                 return Err(format!("`{name}.` is raw and {at} does not take it: an encoder is missing"));
             }
             track.clone()
-        } else if accepted.can_intersect(&codec::parsed_forms(&caps)) {
-            parser = codec::parser(&caps);
+        } else if accepted.can_intersect(&caps::parsed_forms(&caps)) {
+            parser = caps::parser(&caps);
             track.clone()
         } else {
             let decoded = Decoded::of(track, *feed, epoch, events)?;
@@ -244,7 +235,7 @@ impl StreamRun {
     pub(super) fn news(&mut self) -> Option<Vec<ipc::Track>> {
         let track = |pad: &gst::Pad| {
             let caps = pad.current_caps()?;
-            let (kind, encoded) = codec::classify(&caps)?;
+            let (kind, encoded) = caps::classify(&caps)?;
             Some(ipc::Track { kind, encoded, caps: caps.to_string() })
         };
         let tracks: Option<Vec<_>> = self.mouths.iter().map(track).collect();
@@ -260,7 +251,7 @@ impl StreamRun {
 
     /// One track fell silent, and the muxer waits for it while others go on.
     pub(super) fn is_stalled(&self) -> bool {
-        let silent = self.outlet.as_ref().and_then(|outlet| outlet.silence()).is_some_and(|silence| silence > STALL);
+        let silent = self.sender.as_ref().and_then(|sender| sender.silence()).is_some_and(|silence| silence > STALL);
         let going_on = |(track, _): &(Arc<Track>, bool)| track.silence().is_some_and(|silence| silence < STALL / 2);
         silent && self.built_for.len() > 1 && self.built_for.iter().any(going_on)
     }
@@ -364,41 +355,6 @@ fn mouths(bin: &gst::Bin, sinks: &[gst_app::AppSink]) -> Vec<gst::Pad> {
     let mouths: Vec<_> =
         elements.iter().filter(|element| is_muxer(element)).flat_map(|muxer| muxer.sink_pads()).collect();
     if mouths.is_empty() { sinks.iter().flat_map(|sink| sink.sink_pads()).collect() } else { mouths }
-}
-
-/// Puts a sink behind the end of a text.
-fn packet_sink(bin: &gst::Bin, end: &gst::Pad, mut packetizer: Packetizer) -> Result<gst_app::AppSink, String> {
-    let mut known: Option<gst::Caps> = None;
-    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        if let Some(caps) = sample.caps()
-            && !known.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps)
-        {
-            packetizer.caps(caps);
-            known = Some(caps.to_owned());
-        }
-        let buffers: Vec<gst::Buffer> = match sample.buffer_list_owned() {
-            Some(list) => list.iter_owned().collect(),
-            None => sample.buffer_owned().into_iter().collect(),
-        };
-        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
-        let running = buffers.iter().find_map(|buffer| buffer.pts()).and_then(|pts| match segment {
-            Some(segment) => segment.to_running_time(pts),
-            None => Some(pts),
-        });
-        packetizer.push(&buffers, running.map(gst::ClockTime::nseconds));
-        Ok(gst::FlowSuccess::Ok)
-    });
-    let sink = live_sink(callbacks.build());
-    link(bin, end, &sink).map_err(|error| error.to_string())?;
-    Ok(sink)
-}
-
-/// Puts a sink behind a pad.
-pub(super) fn link(bin: &gst::Bin, end: &gst::Pad, sink: &gst_app::AppSink) -> Result<(), glib::BoolError> {
-    bin.add(sink)?;
-    let entrance = sink.static_pad("sink").ok_or_else(|| glib::bool_error!("no sink pad"))?;
-    end.link(&entrance).map(|_| ()).map_err(|error| glib::bool_error!("{}: {error}", end.name()))
 }
 
 /// Drops the first packet of Opus encoders: with the pre-skip taken off, it overlaps the second one, which readers take

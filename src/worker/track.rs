@@ -5,11 +5,11 @@
 //! stay attached while the feed begins anew.
 
 use super::{
+    caps,
     clock::Timeline,
-    codec,
     decode::Decoded,
     late::{Latecomer, Preamble},
-    packet::Packetizer,
+    samples::Exit,
     sync::lock,
 };
 use crate::{ipc::TrackKind, media::StallDetector};
@@ -79,7 +79,7 @@ struct Gop {
 
 impl Gop {
     fn push(&mut self, buffer: &gst::Buffer) {
-        let key = codec::is_key(buffer);
+        let key = caps::is_key(buffer);
         if key {
             self.clear();
         }
@@ -114,7 +114,7 @@ enum Way {
         late: Option<Box<Latecomer>>,
     },
     /// Straight to the server, for what is muxed already.
-    Packets(Box<Packetizer>),
+    Bytes { exit: Exit, late: Option<Box<Latecomer>> },
 }
 
 /// What a new sample changed.
@@ -236,7 +236,7 @@ impl Track {
             state.caps.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps);
         if !same {
             let caps = caps.to_owned();
-            state.encoded = codec::classify(&caps).is_none_or(|(_, encoded)| encoded);
+            state.encoded = caps::classify(&caps).is_none_or(|(_, encoded)| encoded);
             state.gop.clear();
             for consumer in &mut state.consumers {
                 consumer.way.caps(&caps);
@@ -308,17 +308,15 @@ impl Track {
         self.link(&mut state, way, left_out)
     }
 
-    /// Sends the packets of a muxed track from now on, until the link is dropped.
-    pub(super) fn attach_packets(self: &Arc<Self>, mut packetizer: Packetizer) -> Link {
+    /// Sends the bytes of a muxed track from now on, until the link is dropped.
+    pub(super) fn attach_bytes(self: &Arc<Self>, exit: Exit) -> Link {
         let mut state = lock(&self.state);
-        if let Some(caps) = &state.caps {
-            packetizer.caps(caps);
+        let (begin, late) = state.preamble.catch_up();
+        let mut way = Way::Bytes { exit, late: None };
+        way.muxed(begin);
+        if let Way::Bytes { late: slot, .. } = &mut way {
+            *slot = late.map(Box::new);
         }
-        if let Some(header) = state.preamble.header() {
-            packetizer.comes_late(header);
-        }
-        let mut way = Way::Packets(Box::new(packetizer));
-        way.muxed(state.preamble.catch_up().0);
         self.link(&mut state, way, Arc::default())
     }
 
@@ -357,21 +355,23 @@ impl Way {
                 *discontinuity = true;
                 *late = None;
             }
-            Self::Packets(packetizer) => packetizer.discontinue(),
+            Self::Bytes { exit, late } => {
+                exit.sender.discontinue();
+                *late = None;
+            }
         }
     }
 
     fn caps(&mut self, caps: &gst::Caps) {
-        match self {
-            Self::Source { source, .. } => source.set_caps(Some(caps)),
-            Self::Packets(packetizer) => packetizer.caps(caps),
+        if let Self::Source { source, .. } = self {
+            source.set_caps(Some(caps));
         }
     }
 
     /// Hands on a buffer of an elementary track; `false` when the consumer is gone.
     fn media(&mut self, buffer: &gst::Buffer) -> bool {
         let Self::Source { source, needs_key, discontinuity, left_out, .. } = self else { return true };
-        if *needs_key && !codec::is_key(buffer) {
+        if *needs_key && !caps::is_key(buffer) {
             return true;
         }
         // A consumer of encoded media that does not keep up must not begin again in the middle of a GOP.
@@ -406,9 +406,13 @@ impl Way {
                     None => buffers.iter().cloned().all(push),
                 }
             }
-            Self::Packets(packetizer) => {
+            Self::Bytes { exit, late } => {
                 let running = buffers.iter().find_map(|buffer| buffer.pts()).map(gst::ClockTime::nseconds);
-                packetizer.push(buffers, running);
+                let running = running.and_then(|running| i64::try_from(running).ok());
+                match late {
+                    Some(late) => exit.bytes(&late.take(buffers), running),
+                    None => exit.bytes(buffers, running),
+                }
                 true
             }
         }

@@ -17,9 +17,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ipc", &["media"]),
     ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys", "telemetry"]),
-    ("feed", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
-    ("output", &["config", "feed", "ipc", "media", "net", "stream", "sys", "telemetry"]),
-    ("control", &["config", "feed", "ipc", "media", "stream", "sys", "telemetry"]),
+    ("source", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
+    ("engine", &["config", "ipc", "media", "source", "stream", "sys", "telemetry"]),
+    ("still", &["engine", "ipc", "media", "source", "stream", "sys"]),
+    ("output", &["config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
+    ("control", &["config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

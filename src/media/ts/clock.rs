@@ -1,7 +1,7 @@
 //! Keeps the time of a transport stream going forward, whatever the clock of its source does.
 //!
 //! All stamps of a source are of one clock (ISO/IEC 13818-1, sections 2.4.2.2 and 2.4.3.6). When it jumps, one number is
-//! added to all that follow, so that picture and sound stay together.
+//! added to all that follow, so that video and audio stay together.
 
 use super::packet::{PACKET, PCR_LENGTH, Packet};
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use std::time::Duration;
 const SECOND: u64 = 90_000;
 /// Stamps have 33 bits.
 const WRAP: u64 = 1 << 33;
-/// A stamp that is further ahead of all others is of another clock. Even what sends a picture now and then has a PCR ten
+/// A stamp that is further ahead of all others is of another clock. Even what sends a frame now and then has a PCR ten
 /// times a second.
 const FORWARD: i64 = 5 * SECOND as i64;
-/// A stamp that is further behind its own track is of another clock: tracks without DTS go back by some pictures.
+/// A stamp that is further behind its own track is of another clock: tracks without DTS go back by some frames.
 const BACKWARD: i64 = SECOND as i64;
 /// How long after a jump stamps of the old clock may still come, from tracks that are sent behind others.
 const SETTLING: i64 = 2 * SECOND as i64;
@@ -219,7 +219,7 @@ mod tests {
     const VIDEO: u16 = 0x100;
     const AUDIO: u16 = 0x101;
 
-    /// A packet that begins a picture or sound with these stamps.
+    /// A packet that begins a frame with these stamps.
     fn packet(pid: u16, pcr: Option<u64>, pts: u64, dts: Option<u64>) -> [u8; PACKET] {
         let mut raw = [0xff; PACKET];
         let [high, low] = pid.to_be_bytes();
@@ -245,17 +245,17 @@ mod tests {
         (packet.pid(), read(pts), read(dts.unwrap_or(pts)))
     }
 
-    /// Three seconds of pictures with B-frames, and sound that is sent 100 ms behind them, from this time on.
+    /// Three seconds of frames with B-frames, and audio that is sent 100 ms behind them, from this time on.
     fn program(from: u64) -> Vec<[u8; PACKET]> {
         let at = |ticks: u64| (from + ticks) % WRAP;
         let mut packets = Vec::new();
-        for picture in 0..75 {
-            let time = picture * 3600;
-            let shown = [3, 2, 0][picture as usize % 3] * 3600;
+        for frame in 0..75 {
+            let time = frame * 3600;
+            let shown = [3, 2, 0][frame as usize % 3] * 3600;
             packets.push((time, packet(VIDEO, Some(at(time)), at(time + 40_000 + shown), Some(at(time + 40_000)))));
         }
-        for sound in 0..140 {
-            let time = sound * 1920;
+        for audio in 0..140 {
+            let time = audio * 1920;
             packets.push((time + 9000, packet(AUDIO, None, at(time + 40_000), None)));
         }
         packets.sort_by_key(|&(time, _)| time);
@@ -270,7 +270,7 @@ mod tests {
         packets.into_iter().map(send).collect()
     }
 
-    /// Fails unless the decoding times of all tracks rise, without gaps; returns how far sound and picture are apart at
+    /// Fails unless the decoding times of all tracks rise, without gaps; returns how far audio and video are apart at
     /// the end of each three seconds.
     #[track_caller]
     fn check(sent: &[(u16, u64, u64)]) {
@@ -324,7 +324,7 @@ mod tests {
     fn what_is_left_of_the_old_clock_stays_in_it() {
         let mut clock = Clock::default();
         let (mut old, mut new) = (program(SECOND), program(5000 * SECOND));
-        // The last sounds of the old clock come among the pictures of the new one.
+        // The last audio frames of the old clock come among the frames of the new one.
         let late: Vec<_> = old.split_off(old.len() - 4);
         let begun: Vec<_> = new.drain(..3).collect();
         let mut sent = run(&mut clock, old);
@@ -339,7 +339,7 @@ mod tests {
         let first = run(&mut clock, program(SECOND));
         clock.resume(Duration::from_millis(700));
         let second = run(&mut clock, program(SECOND));
-        // As far from the last picture as it came behind it.
+        // As far from the last frame as it came behind it.
         let last = first.iter().rev().find(|stamps| stamps.0 == VIDEO).unwrap().2;
         assert_eq!(distance(last, second[0].2), 7 * SECOND as i64 / 10);
         // A source that knows where it was is believed.

@@ -5,8 +5,8 @@
 
 use super::coding::Track;
 use super::packet::{PACKET, PAT_PID, set_counter};
+use super::pcr::PcrGenerator;
 use super::pes::{self, Begin, Stamps, next, packetize, ticks};
-use super::reference::Reference;
 use super::section::{PAT_TABLE, PMT_TABLE, packets, section};
 use crate::media::{Sample, sample::Waiting};
 use std::time::Instant;
@@ -35,7 +35,7 @@ pub struct Made {
 pub struct Muxer<P> {
     lanes: Vec<Lane>,
     waiting: Waiting<P>,
-    clock: Reference,
+    clock: PcrGenerator,
     /// `None` when what they say has changed.
     tables: Option<Tables>,
     /// Of the next tables.
@@ -65,7 +65,14 @@ impl<P: AsRef<[u8]>> Muxer<P> {
     /// A muxer for so many tracks.
     pub fn new(tracks: usize) -> Self {
         let lanes = (0..tracks.min(MAX_TRACKS)).map(|_| Lane::default()).collect();
-        Self { lanes, waiting: Waiting::new(), clock: Reference::default(), tables: None, version: 0, counters: [0; 2] }
+        Self {
+            lanes,
+            waiting: Waiting::new(),
+            clock: PcrGenerator::default(),
+            tables: None,
+            version: 0,
+            counters: [0; 2],
+        }
     }
 
     /// Says what the samples of a track are from now on.

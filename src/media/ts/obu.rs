@@ -1,19 +1,19 @@
 //! Tells from the beginning of a temporal unit of AV1 whether decoding may begin with it.
 //!
 //! The units of a transport stream are rows of OBUs, either as in "Low overhead bitstream format" of the AV1 specification
-//! (section 5.2), or each behind a start code (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4). What precedes the picture is
+//! (section 5.2), or each behind a start code (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4). What precedes the frame is
 //! looked at only: neither form has bytes in there that stand for others.
 
 const SEQUENCE_HEADER: u8 = 1;
 const FRAME_HEADER: u8 = 3;
 const FRAME: u8 = 6;
 
-/// Whether a unit that begins with these bytes has a sequence header and then a shown key picture; `None` when they are too few
+/// Whether a unit that begins with these bytes has a sequence header and then a shown keyframe; `None` when they are too few
 /// to tell.
 pub(super) fn is_key(unit: &[u8]) -> Option<bool> {
     let mut rest = unit;
     let has_codes = starts_with_code(unit)?;
-    // Of the last sequence header: whether its pictures have no header of their own to speak of.
+    // Of the last sequence header: whether its frames have no header of their own to speak of.
     let mut sequence = None;
     loop {
         if has_codes {
@@ -79,13 +79,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Temporal delimiter, sequence header, and the beginning of a picture with these first bits.
-    fn unit(picture: u8) -> Vec<u8> {
-        [&[0x12, 0, 0x0a, 3, 0, 0, 0, 0x32, 0x95, 0x13][..], &[picture; 9]].concat()
+    /// Temporal delimiter, sequence header, and the beginning of a frame with these first bits.
+    fn unit(frame: u8) -> Vec<u8> {
+        [&[0x12, 0, 0x0a, 3, 0, 0, 0, 0x32, 0x95, 0x13][..], &[frame; 9]].concat()
     }
 
     #[test]
-    fn key_pictures_are_told_from_others() {
+    fn keyframes_are_detected() {
         #[track_caller]
         fn check(unit: &[u8], expect: Option<bool>) {
             assert_eq!(is_key(unit), expect, "{unit:x?}");
@@ -102,7 +102,7 @@ mod tests {
         // Metadata in between, a header of a frame by itself, an extension.
         check(&[0x12, 0, 0x0a, 1, 0, 0x2a, 2, 9, 9, 0x1a, 7, 0x10], Some(true));
         check(&[0x0e, 0x08, 1, 0, 0x36, 0x08, 7, 0x10], Some(true));
-        // A still picture of the reduced kind has no such bits.
+        // A reduced still picture header has no such bits.
         check(&[0x0a, 1, 0x18, 0x32, 5, 0xff], Some(true));
         // Behind start codes, with sizes and without.
         check(&[0, 0, 1, 0x08, 0, 9, 9, 0, 0, 1, 0x30, 0x10], Some(true));

@@ -61,7 +61,7 @@ impl<'a> Packet<'a> {
         self.raw[3] & 0x10 != 0
     }
 
-    /// Whether this packet cannot belong to a picture or a sound: tables, stuffing, or a lone clock reference.
+    /// Whether this packet cannot belong to an access unit: tables, stuffing, or a lone clock reference.
     pub(super) fn is_filler(self) -> bool {
         self.pid() < FIRST_MEDIA_PID || self.pid() == NULL_PID || !self.has_payload()
     }
@@ -87,7 +87,7 @@ impl<'a> Packet<'a> {
             .then_some(6)
     }
 
-    /// Where in the packet the PTS is and, where it differs, the DTS of a picture or sound that begins here (section
+    /// Where in the packet the PTS is and, where it differs, the DTS of a frame that begins here (section
     /// 2.4.3.6).
     pub(super) fn presentation(self) -> Option<(usize, Option<usize>)> {
         if !self.starts_unit() || self.is_scrambled() || self.is_filler() {

@@ -52,7 +52,7 @@ pub(super) enum Codec {
     H264,
     H265,
     Av1,
-    /// A video codec whose key pictures only `random_access_indicator` tells.
+    /// A video codec whose keyframes only `random_access_indicator` tells.
     Other,
 }
 

@@ -1,9 +1,9 @@
 //! Finds tables and join points in a transport stream.
 
+use super::keyframe::KeyframeDetector;
+use super::m2ts::{M2tsUnwrapper, PacketFraming};
 use super::packet::{PACKET, PAT_PID, Packet, SYNC};
 use super::psi::{Psi, Video};
-use super::unit::Unit;
-use super::wrapping::{Unwrapping, Wrapping};
 use crate::media::Kind;
 use crate::media::byte_window::ByteWindow;
 use crate::media::scanned::{Cutter, Scanned};
@@ -16,7 +16,7 @@ const MAX_HELD: usize = 64 * PACKET;
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
     /// Set when there is something around the packets.
-    unwrapping: Option<Unwrapping>,
+    unwrapper: Option<M2tsUnwrapper>,
     /// The beginning of the next packet, or bytes among which a packet is being looked for.
     window: ByteWindow,
     lost: bool,
@@ -39,18 +39,18 @@ enum State {
     Open,
     /// Tables: they belong to the join point if it comes next.
     Tables,
-    /// A picture began whose kind is not known yet.
-    Picture(Unit),
+    /// A frame began whose kind is not known yet.
+    Frame(KeyframeDetector),
 }
 
 /// What a packet means for the cutting.
 enum Role {
     Table,
     Filler,
-    /// A picture begins.
-    Picture(Video),
-    /// The picture goes on.
-    PictureRest,
+    /// A frame begins.
+    Frame(Video),
+    /// The frame continues.
+    FrameRest,
     /// A join point for which nothing else has to be looked at.
     Join,
     Other,
@@ -58,13 +58,13 @@ enum Role {
 
 impl Scan {
     /// Of packets with this around them.
-    pub(in crate::media) fn wrapped(wrapping: Wrapping) -> Self {
-        Self { unwrapping: Some(Unwrapping::new(wrapping)), ..Self::default() }
+    pub(in crate::media) fn wrapped(framing: PacketFraming) -> Self {
+        Self { unwrapper: Some(M2tsUnwrapper::new(framing)), ..Self::default() }
     }
 
     /// Takes the next bytes.
     pub(in crate::media) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
-        let packets = self.unwrapping.as_mut().map(|unwrapping| unwrapping.push(bytes));
+        let packets = self.unwrapper.as_mut().map(|unwrapper| unwrapper.push(bytes));
         let bytes = packets.as_deref().unwrap_or(bytes);
         self.has_joined = false;
         self.cutter.expect(bytes.len());
@@ -122,8 +122,8 @@ impl Scan {
             }
             self.table(packet, out);
         }
-        if let (State::Picture(unit), Role::PictureRest) = (&mut self.state, &role) {
-            let key = unit.push(packet.payload());
+        if let (State::Frame(detector), Role::FrameRest) = (&mut self.state, &role) {
+            let key = detector.push(packet.payload());
             self.held.extend_from_slice(packet.raw());
             match key {
                 Some(true) => self.settle(Kind::Keyframe, out),
@@ -133,28 +133,28 @@ impl Scan {
             return;
         }
         match role {
-            Role::Picture(video) => {
-                self.settle_picture(out);
+            Role::Frame(video) => {
+                self.settle_frame(out);
                 self.held.extend_from_slice(packet.raw());
-                let mut unit = Unit::new(video.codec);
-                match unit.push(packet.payload()) {
+                let mut detector = KeyframeDetector::new(video.codec);
+                match detector.push(packet.payload()) {
                     Some(true) => self.settle(Kind::Keyframe, out),
                     Some(false) => self.settle(Kind::Delta, out),
                     None => {
-                        self.state = State::Picture(unit);
+                        self.state = State::Frame(detector);
                         self.bound(out);
                     }
                 }
             }
             Role::Join => {
-                self.settle_picture(out);
+                self.settle_frame(out);
                 self.held.extend_from_slice(packet.raw());
                 self.settle(Kind::Keyframe, out);
             }
-            Role::Table | Role::Filler | Role::Other | Role::PictureRest => {
+            Role::Table | Role::Filler | Role::Other | Role::FrameRest => {
                 match (&self.state, &role) {
                     (State::Open, Role::Table) => self.state = State::Tables,
-                    (State::Tables, Role::Other | Role::PictureRest) => self.settle(Kind::Delta, out),
+                    (State::Tables, Role::Other | Role::FrameRest) => self.settle(Kind::Delta, out),
                     _ => {}
                 }
                 if matches!(self.state, State::Open) {
@@ -182,13 +182,13 @@ impl Scan {
         match program.video {
             Some(video) if video.pid == pid => {
                 if !packet.starts_unit() {
-                    return Role::PictureRest;
+                    return Role::FrameRest;
                 }
                 if packet.is_random_access() {
                     self.is_marked = true;
                     return Role::Join;
                 }
-                if self.is_marked || packet.is_scrambled() { Role::Other } else { Role::Picture(video) }
+                if self.is_marked || packet.is_scrambled() { Role::Other } else { Role::Frame(video) }
             }
             None if program.audio == Some(pid) && packet.starts_unit() && !self.has_joined => {
                 self.has_joined = true;
@@ -206,7 +206,7 @@ impl Scan {
         if self.psi.program() != before.as_ref() {
             self.is_marked = false;
         }
-        self.settle_picture(out);
+        self.settle_frame(out);
         if let Some(tables) = self.psi.tables() {
             self.cutter.flush(out);
             let header = [tables.pat.as_flattened(), tables.pmt.as_flattened()].concat();
@@ -214,9 +214,9 @@ impl Scan {
         }
     }
 
-    /// A picture whose kind did not become known in time is none to begin with.
-    fn settle_picture(&mut self, out: &mut Vec<Scanned>) {
-        if matches!(self.state, State::Picture(_)) {
+    /// A frame whose kind did not become known in time is none to begin with.
+    fn settle_frame(&mut self, out: &mut Vec<Scanned>) {
+        if matches!(self.state, State::Frame(_)) {
             self.settle(Kind::Delta, out);
         }
     }
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn captures_are_joined_at_each_key_picture_with_and_without_mark() {
+    fn captures_are_joined_at_each_keyframe_with_and_without_mark() {
         #[track_caller]
         fn check(capture: &[u8], joins: &[usize]) {
             let found = scan(capture, &[usize::MAX]);
@@ -276,7 +276,7 @@ mod tests {
             assert!(found.media == capture);
             assert_eq!(scan(&unmarked(capture), &[1316]).joins, joins);
         }
-        // Where ffprobe sees the key pictures, less the PAT and PMT in front of them (376 bytes) if there are any.
+        // Where ffprobe sees the keyframes, less the PAT and PMT in front of them (376 bytes) if there are any.
         check(FFMPEG, &[188, 20_304, 40_232]);
         check(GSTREAMER, &[0, 23_688, 45_308]);
         check(MPEG2, &[188, 38_540]);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn av1_is_joined_at_each_key_picture_with_and_without_mark() {
+    fn av1_is_joined_at_each_keyframe_with_and_without_mark() {
         // With the name that this ffmpeg leaves out.
         let named = packets(0x1000, &described_pmt(0, 0, &[(0x06, b"\x05\x04AV01")]));
         let mut capture = AV1.to_vec();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_alone_is_joined_where_a_frame_begins() {
+    fn audio_alone_is_joined_where_a_frame_begins() {
         let every = scan(AUDIO, &[PACKET]).joins;
         assert!(every.len() > 3, "{every:?}");
         assert!(scan(AUDIO, &[4096]).joins.iter().all(|at| every.contains(at)));
@@ -349,17 +349,17 @@ mod tests {
     }
 
     #[test]
-    fn an_undecided_picture_is_not_held_for_long() {
+    fn an_undecided_frame_is_not_held_for_long() {
         let mut stream = [packets(0, &pat(0x1000)), packets(0x1000, &pmt(0, 0, &[0x1b]))].concat();
-        let mut picture = [0xff; PACKET];
-        picture[..13].copy_from_slice(b"\x47\x41\x00\x10\0\0\x01\xe0\0\0\x80\0\0");
-        stream.push(picture);
-        picture[..4].copy_from_slice(b"\x47\x01\x00\x10");
+        let mut frame = [0xff; PACKET];
+        frame[..13].copy_from_slice(b"\x47\x41\x00\x10\0\0\x01\xe0\0\0\x80\0\0");
+        stream.push(frame);
+        frame[..4].copy_from_slice(b"\x47\x01\x00\x10");
         let (mut scan, mut out) = (Scan::default(), Vec::new());
         scan.push(stream.as_flattened(), &mut out);
         for _ in 0..200 {
             assert!(scan.held.len() < MAX_HELD);
-            scan.push(&picture, &mut out);
+            scan.push(&frame, &mut out);
         }
         assert!(scan.held.is_empty());
     }

@@ -2,7 +2,7 @@
 
 use super::{handed::Handed, visit::Visit};
 use crate::{
-    feed::demand::Lease,
+    source::demand::Lease,
     stream::{Audience, Reader},
 };
 use bytes::Bytes;

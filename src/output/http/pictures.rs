@@ -7,9 +7,9 @@ use super::{
     visit::{NO_PROGRESS, PROGRESS_WITHIN, Visit},
 };
 use crate::{
-    feed::{sequence::Sequence, still::Still},
     ipc::PictureFault,
     media::raw_frame,
+    still::{cache::Still, sequence::Sequence},
     stream::Audience,
 };
 use bytes::{Bytes, BytesMut};

@@ -1,8 +1,8 @@
 //! What a client may ask for behind the `?`. Pure.
 
 use crate::{
-    feed::still::Age,
     ipc::{PictureFormat, Pixels, Rendition},
+    still::cache::Age,
     stream::{Entry, Join},
 };
 use percent_encoding::percent_decode_str;

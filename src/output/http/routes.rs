@@ -12,14 +12,11 @@ use super::{
 };
 use crate::{
     config::{self, Serving},
-    feed::{
-        picture,
-        private::{NoShot, PrivateStream},
-        registry::StreamHandle,
-        sequence::Sequence,
-    },
+    engine::registry::StreamHandle,
     ipc::PictureFault,
     media::Container,
+    source::per_request::{PerRequestStream, ShotError},
+    still::{sequence::Sequence, take::StreamStills},
     stream::{Entry, FanOut, Join},
     sys::load::{Load, Pressure},
     telemetry::{Refusal, Traffic},
@@ -149,9 +146,9 @@ async fn reach(
                 Serving::Shot => shot(stream, method, client).await,
                 Serving::Exclusive | Serving::Shared => exclusive(stream, method, query, headers).await,
             },
-            Target::Socket(stream) => socket(stream, method, query, headers),
-            Target::Frames(stream) => frames(stream, method, query),
-            Target::Picture(stream, format) => still(stream, limits, method, query, format, headers).await,
+            Target::Socket(stills) => socket(stills, method, query, headers),
+            Target::Frames(stills) => frames(stills, method, query),
+            Target::Picture(stills, format) => still(stills, limits, method, query, format, headers).await,
         },
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
@@ -244,7 +241,7 @@ async fn container_of(stream: &config::Stream, packets: &FanOut) -> Option<Conta
 }
 
 /// A stream that begins with this viewer.
-async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+async fn exclusive(stream: &Arc<PerRequestStream>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
     // Every entry is the beginning, where the header and the first intra-frame are.
     let interval = match query::entry(query).and_then(|_| query::interval(query)) {
         Ok(interval) => interval,
@@ -274,7 +271,7 @@ async fn exclusive(stream: &Arc<PrivateStream>, method: &Method, query: &str, he
     response
 }
 
-async fn shot(stream: &Arc<PrivateStream>, method: &Method, client: &Departure) -> Response {
+async fn shot(stream: &Arc<PerRequestStream>, method: &Method, client: &Departure) -> Response {
     let mut response = if method == Method::HEAD {
         text(StatusCode::OK, "")
     } else {
@@ -285,7 +282,7 @@ async fn shot(stream: &Arc<PrivateStream>, method: &Method, client: &Departure) 
         };
         match shot {
             Ok(bytes) => Response::new(bytes.into()),
-            Err(fault @ (NoShot::Failed(_) | NoShot::TooLong)) => {
+            Err(fault @ (ShotError::Failed(_) | ShotError::TooLong)) => {
                 return text(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string().trim_end());
             }
             Err(fault) => return unavailable(&fault.to_string()),
@@ -322,7 +319,7 @@ fn described(container: Container, codecs: Option<String>) -> Cow<'static, str> 
 }
 
 async fn still(
-    stream: &Arc<StreamHandle>,
+    stills: &Arc<StreamStills>,
     limits: &Limits,
     method: &Method,
     query: &str,
@@ -334,10 +331,11 @@ async fn still(
         Ok(asked) => asked,
         Err(error) => return bad(&error),
     };
+    let stream = stills.stream();
     if stream.config.mimetype.starts_with("audio/") {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this stream has no pictures");
     }
-    let kept = picture::kept(stream, asked.rendition, asked.age);
+    let kept = stills.cached(asked.rendition, asked.age);
     if !asked.may_start && kept.is_none() && !stream.status.read().state.has_media() {
         return unavailable("this stream does not run");
     }
@@ -352,7 +350,7 @@ async fn still(
         } else if let Some(refusal) = limits.picture() {
             return refusal;
         } else {
-            picture::take(stream, asked.rendition, asked.age).await
+            stills.take(asked.rendition, asked.age).await
         };
         match taken {
             Ok(still) => {
@@ -378,7 +376,7 @@ async fn still(
 }
 
 /// Pictures as messages of a WebSocket.
-fn socket(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+fn socket(stills: &Arc<StreamStills>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
     let asked = query::still(query, None, "").and_then(|asked| {
         let interval = query::interval(query)?.unwrap_or_default();
         Ok((asked.rendition, interval, query::as_text(query)?))
@@ -387,7 +385,7 @@ fn socket(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &He
         Ok(asked) => asked,
         Err(error) => return bad(&error),
     };
-    if let Some(refusal) = without_pictures(stream) {
+    if let Some(refusal) = without_pictures(stills.stream()) {
         return refusal;
     }
     let Some(key) = pictures::accept_key(headers).and_then(|key| HeaderValue::from_str(&key).ok()) else {
@@ -404,24 +402,24 @@ fn socket(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &He
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(header::UPGRADE, WEBSOCKET);
     response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, key);
-    show(&mut response, stream, Sequence::new(stream, rendition, interval), Form::Messages { base64 });
+    show(&mut response, stills.stream(), Sequence::new(stills, rendition, interval), Form::Messages { base64 });
     response
 }
 
 /// Raw pictures, one behind the other.
-fn frames(stream: &Arc<StreamHandle>, method: &Method, query: &str) -> Response {
+fn frames(stills: &Arc<StreamStills>, method: &Method, query: &str) -> Response {
     let asked = query::raw(query).and_then(|rendition| Ok((rendition, query::interval(query)?.unwrap_or_default())));
     let (rendition, interval) = match asked {
         Ok(asked) => asked,
         Err(error) => return bad(&error),
     };
-    if let Some(refusal) = without_pictures(stream) {
+    if let Some(refusal) = without_pictures(stills.stream()) {
         return refusal;
     }
     let mut response = text(StatusCode::OK, "");
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-voyandz-frames"));
     if method == Method::GET {
-        show(&mut response, stream, Sequence::new(stream, rendition, interval), Form::Frames);
+        show(&mut response, stills.stream(), Sequence::new(stills, rendition, interval), Form::Frames);
     }
     response
 }

@@ -3,10 +3,9 @@
 use super::{departure::Departure, query::Still};
 use crate::{
     config,
-    feed::{
-        private::PrivateStream,
-        registry::{Registry, StreamHandle},
-    },
+    engine::registry::{Registry, StreamHandle},
+    source::per_request::PerRequestStream,
+    still::take::StreamStills,
 };
 use std::{collections::HashMap, fmt, sync::Arc};
 use warp::reply::Response;
@@ -29,8 +28,8 @@ pub struct Asked<'a> {
 
 /// The paths of one server.
 pub struct Site {
-    streams: HashMap<String, Arc<StreamHandle>>,
-    private: HashMap<String, Arc<PrivateStream>>,
+    streams: HashMap<String, Arc<StreamStills>>,
+    private: HashMap<String, Arc<PerRequestStream>>,
     pages: HashMap<String, Page>,
 }
 
@@ -41,21 +40,23 @@ pub enum Target<'a> {
     /// A stream.
     Stream(&'a Arc<StreamHandle>),
     /// A stream that is made for each request.
-    Private(&'a Arc<PrivateStream>),
+    Private(&'a Arc<PerRequestStream>),
     /// A still picture of a stream, in the format that the path names.
-    Picture(&'a Arc<StreamHandle>, Option<Still>),
+    Picture(&'a Arc<StreamStills>, Option<Still>),
     /// The pictures of a stream as messages of a WebSocket.
-    Socket(&'a Arc<StreamHandle>),
+    Socket(&'a Arc<StreamStills>),
     /// The pictures of a stream, raw.
-    Frames(&'a Arc<StreamHandle>),
+    Frames(&'a Arc<StreamStills>),
 }
 
 impl Site {
     /// A site with these streams, each under its own path and under `/stream/<name>`, and these pages.
     pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
+        let stills: Vec<_> =
+            registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone()))).collect();
         Self {
-            streams: placed(registry.streams(), |stream| &stream.config),
-            private: placed(registry.private(), |stream| &stream.config),
+            streams: placed(&stills, |stills| &stills.stream().config),
+            private: placed(registry.per_request(), |stream| &stream.config),
             pages,
         }
     }
@@ -65,24 +66,24 @@ impl Site {
         if let Some(page) = self.pages.get(path) {
             return Some(Target::Page(page));
         }
-        if let Some(stream) = self.streams.get(path) {
-            return Some(Target::Stream(stream));
+        if let Some(stills) = self.streams.get(path) {
+            return Some(Target::Stream(stills.stream()));
         }
         if let Some(stream) = self.private.get(path) {
             return Some(Target::Private(stream));
         }
         let (stream, picture) = path.rsplit_once('/')?;
-        let stream = self.streams.get(stream)?;
+        let stills = self.streams.get(stream)?;
         let format = match picture {
-            "ws" => return Some(Target::Socket(stream)),
-            "frames" => return Some(Target::Frames(stream)),
+            "ws" => return Some(Target::Socket(stills)),
+            "frames" => return Some(Target::Frames(stills)),
             "pic" => None,
             "pic.jpg" | "pic.jpeg" => Some(Still::Jpeg),
             "pic.png" => Some(Still::Png),
             "pic.webp" => Some(Still::Webp),
             _ => return None,
         };
-        Some(Target::Picture(stream, format))
+        Some(Target::Picture(stills, format))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the head of an answer says of a still picture. Pure.
 
-use crate::{feed::still::Still, ipc::PictureFormat, media::multipart};
+use crate::{ipc::PictureFormat, media::multipart, still::cache::Still};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 

@@ -2,8 +2,8 @@
 
 use super::visit::Visit;
 use crate::{
-    feed::demand::Lease,
     media::Packet,
+    source::demand::Lease,
     stream::{Delivery, News, Reader, Stamina, Step},
 };
 use std::{

@@ -2,8 +2,7 @@
 
 use super::{Group, Stopping, let_go, next_run};
 use crate::{
-    ipc::{Ended, FeedSource, Frame, FrameKind, FromWorker, Item, LogLevel, Track, TrackKind},
-    media::Kind,
+    ipc::{Ended, FeedSource, Frame, FrameHead, FrameKind, FromWorker, Item, LogLevel, Track, TrackKind},
     worker::{
         clock,
         event::{Event, Note, Owner},
@@ -254,12 +253,12 @@ fn ingest(feed: &Arc<Feed>, source: &FeedSource, base: u64) -> Result<Ingest, St
 
 /// A frame from the server. Runs on the thread that reads media.
 pub(super) fn take_frame(frame: Frame, intake: &Mutex<Intake>, mailbox: &Mailbox) {
-    let Frame { kind, channel, discontinuity, payload, .. } = frame;
-    let bytes = payload.finish(Kind::Delta).payload();
+    let Frame { head: FrameHead { kind, channel, discontinuity, .. }, payload } = frame;
+    let bytes = payload.into_bytes();
     match kind {
         FrameKind::FeedBytes => lock(intake).take(channel, discontinuity, bytes),
-        FrameKind::PictureBytes => mailbox.put(channel, bytes),
+        FrameKind::StillBytes => mailbox.put(channel, bytes),
         // These go the other way.
-        FrameKind::Header | FrameKind::Keyframe | FrameKind::Delta | FrameKind::Picture => {}
+        FrameKind::Tracks | FrameKind::Sample | FrameKind::Bytes | FrameKind::Still => {}
     }
 }

@@ -7,9 +7,9 @@ use crate::{
         decode::Decoded,
         event::{Owner, Run},
         launch,
-        link::Outlet,
-        packet::{Exit, Packetizer},
+        link::StreamSender,
         resolve::{self, FeedView, Recipe, Resolved},
+        samples::Exit,
         stream::{StreamRun, Unbuilt},
         sync::dispose,
     },
@@ -41,6 +41,8 @@ pub(super) struct StreamSlot {
     pub(super) said: Vec<String>,
     /// Which of the plan's texts is used: those before it do not work here.
     text: usize,
+    /// Number of the run that the server asked for last.
+    pub(super) run: u32,
 }
 
 /// What a stream is doing.
@@ -53,7 +55,16 @@ pub(super) enum StreamState {
 
 impl StreamSlot {
     pub(super) fn new(plan: StreamPlan) -> Self {
-        Self { plan, state: StreamState::Idle, ran: false, left_out: 0, told_left_out: None, said: Vec::new(), text: 0 }
+        Self {
+            plan,
+            state: StreamState::Idle,
+            ran: false,
+            left_out: 0,
+            told_left_out: None,
+            said: Vec::new(),
+            text: 0,
+            run: 0,
+        }
     }
 
     /// Goes on with this plan. Texts that it did not have may work.
@@ -80,10 +91,11 @@ impl Group {
         self.streams.iter().filter(|(_, slot)| is_meant(slot)).map(|(index, _)| *index).collect()
     }
 
-    pub(super) fn start_stream(&mut self, index: u32) -> io::Result<()> {
+    pub(super) fn start_stream(&mut self, index: u32, run: u32) -> io::Result<()> {
         let Some(slot) = self.streams.get_mut(&index) else {
             return self.ended(Item::Stream(index), Ended::Failed("the plan has no such stream".into()));
         };
+        slot.run = run;
         match &mut slot.state {
             StreamState::Idle => {
                 slot.state = StreamState::Waiting { since: Instant::now(), hopeful: None };
@@ -132,12 +144,17 @@ impl Group {
         let now = Instant::now();
         let Some(slot) = self.streams.get(&index) else { return Ok(()) };
         let StreamState::Waiting { since, hopeful } = slot.state else { return Ok(()) };
-        let (plan, text, has_another) = (slot.plan.clone(), slot.text, slot.has_another());
+        let (plan, text, has_another, number) = (slot.plan.clone(), slot.text, slot.has_another(), slot.run);
         let recipe = Recipe { plan: &plan, text };
         let views: Vec<FeedView> = plan.feeds.iter().filter_map(|feed| self.view(*feed, now)).collect();
         let patience = hopeful.is_none_or(|at| now.duration_since(at) < PATIENCE);
         let run = next_run(Owner::Stream(index));
-        let outlet = || Arc::new(Outlet::new(self.writer.clone(), index, self.events.clone()));
+        let exit = || Exit {
+            sender: Arc::new(StreamSender::new(self.writer.clone(), index, number, self.events.clone())),
+            events: self.events.clone(),
+            run,
+            epoch: self.epoch,
+        };
         let built = match resolve::resolve(recipe, &views, patience) {
             Resolved::Wait(part) => {
                 let hopeful = if part { hopeful.or(Some(now)) } else { None };
@@ -151,13 +168,8 @@ impl Group {
                 return Ok(());
             }
             Resolved::Fail(why) => return self.stop_stream(index, Ended::Failed(why)),
-            Resolved::Packets(track) => {
-                let exit = Exit { outlet: outlet(), events: self.events.clone(), run, epoch: self.epoch };
-                Ok(StreamRun::of_packets(run, &track, Packetizer::new(exit, plan.container)))
-            }
-            Resolved::Tracks(sources, missing) => {
-                StreamRun::build(recipe, run, &sources, missing, self.epoch, outlet(), &self.events)
-            }
+            Resolved::Bytes(track) => Ok(StreamRun::of_bytes(&track, exit())),
+            Resolved::Tracks(sources, missing) => StreamRun::build(recipe, &sources, missing, exit()),
         };
         match built {
             Ok(run) => {

@@ -1,0 +1,381 @@
+//! Everything that runs for a configuration, and its exchange for what runs for the next one.
+
+use super::{
+    layout::{self, CommandInputs, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitId, UnitKind},
+    placeholder::{PlaceholderSpec, PlaceholderTask},
+    registry::{FeedHandle, Registry, StreamHandle},
+};
+use crate::{
+    config::{self, Config, FeedName, StreamName},
+    ipc::{Item, Plan},
+    source::{
+        Source,
+        command::CommandSource,
+        demand::Demand,
+        per_request::PerRequestStream,
+        pipe::PipeSource,
+        pool::Pool,
+        program::Program,
+        status::Status,
+        stderr_log::StderrLog,
+        supervisor::{Supervisor, Terms},
+        worker_group::{GroupConfig, ItemSource, WorkerGroup},
+    },
+    stream::{Audience, FanOut, SharedWriter, Writer},
+    sys::{Shutdown, monotonic, service::Pulses},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// What runs, and where its packets are.
+#[derive(Debug)]
+pub struct Deployment {
+    layout: Layout,
+    slots: BTreeMap<UnitId, StreamSlot>,
+    groups: BTreeMap<GroupId, RunningGroup>,
+    running: BTreeMap<UnitId, Running>,
+    per_request: BTreeMap<StreamName, Arc<PerRequestStream>>,
+    placeholders: BTreeMap<StreamName, RunningPlaceholder>,
+    audiences: BTreeMap<StreamName, Audience>,
+    /// What all timestamps count from, so that one source's go on where those of another were.
+    epoch: u64,
+    memory_max: Option<u64>,
+    pool: Pool,
+    shutdown: Shutdown,
+    pulses: Pulses,
+}
+
+/// A unit's packets and the wish for them. It stays when what makes the packets is exchanged, and so do its viewers.
+#[derive(Debug, Clone)]
+struct StreamSlot {
+    fanout: FanOut,
+    writer: SharedWriter,
+    demand: Demand,
+    status: Status,
+    is_ours: bool,
+}
+
+/// The supervisor of a unit.
+#[derive(Debug)]
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    terms: watch::Sender<Terms>,
+}
+
+#[derive(Debug)]
+struct RunningGroup {
+    handle: WorkerGroup,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct RunningPlaceholder {
+    spec: PlaceholderSpec,
+    stop: CancellationToken,
+}
+
+impl StreamSlot {
+    fn new(unit: &Unit) -> Self {
+        let is_ours = unit.is_ours();
+        let fanout = FanOut::new(is_ours);
+        let writer = SharedWriter::new(Writer::new(fanout.clone(), is_ours));
+        Self { fanout, writer, demand: Demand::default(), status: Status::default(), is_ours }
+    }
+}
+
+impl Deployment {
+    /// Nothing yet; tasks will be spawned on `shutdown`, and supervisors have a pulse in `pulses`.
+    pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses) -> Self {
+        Self {
+            layout: Layout::default(),
+            slots: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            running: BTreeMap::new(),
+            per_request: BTreeMap::new(),
+            placeholders: BTreeMap::new(),
+            audiences: BTreeMap::new(),
+            epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
+            memory_max: None,
+            pool,
+            shutdown,
+            pulses,
+        }
+    }
+
+    /// Goes over to a configuration. What is in it as before is not disturbed. What is not is stopped first, which takes
+    /// seconds at most, so that nothing new finds a device or port still taken. Not cancel-safe.
+    pub async fn apply(&mut self, config: &Config) -> (Registry, ApplyReport) {
+        let layout = layout::layout(config, &self.layout);
+        self.drop_slots(&layout);
+        self.drop_per_request(config, &layout);
+        let ended = self.end(&layout.ended_of(&self.layout)).await;
+        for (id, unit) in &layout.units {
+            self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(unit));
+        }
+        self.layout = layout;
+        self.memory_max = config.memory_max;
+        self.change_groups().await;
+        let begun = self.begin();
+        self.apply_placeholders(config);
+        self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
+        for stream in &config.streams {
+            self.audiences.entry(stream.name.clone()).or_default();
+        }
+        self.begin_per_request(config);
+        (self.registry(config), ApplyReport { ended, begun })
+    }
+
+    /// Ends the viewers of what the next layout has no more, or cannot go on with.
+    fn drop_slots(&mut self, next: &Layout) {
+        let stays =
+            |id: &UnitId, slot: &StreamSlot| next.units.get(id).is_some_and(|unit| unit.is_ours() == slot.is_ours);
+        self.slots.retain(|id, slot| {
+            let stays = stays(id, slot);
+            if !stays {
+                slot.fanout.close();
+            }
+            stays
+        });
+    }
+
+    /// Ends the runs of what is made for each request in another way from now on, or not at all.
+    fn drop_per_request(&mut self, config: &Config, next: &Layout) {
+        let streams: BTreeMap<_, _> = layout::per_request(config).map(|stream| (&stream.name, stream)).collect();
+        self.per_request.retain(|name, per_request| {
+            let stays = streams.get(name) == Some(&&per_request.config)
+                && next.per_request.get(name) == self.layout.per_request.get(name);
+            if !stays {
+                per_request.close();
+            }
+            stays
+        });
+    }
+
+    /// Ends supervisors and their sources, all at once. Returns how many.
+    async fn end(&mut self, units: &BTreeSet<UnitId>) -> usize {
+        let ending: Vec<_> = units.iter().filter_map(|id| self.running.remove(id)).collect();
+        ending.iter().for_each(|running| running.stop.cancel());
+        let ended = ending.len();
+        for running in ending {
+            // A supervisor ends within its own limit, also when its source does not.
+            let _ = running.task.await;
+        }
+        ended
+    }
+
+    async fn change_groups(&mut self) {
+        self.groups.retain(|id, group| {
+            let stays = self.layout.groups.contains_key(id);
+            if !stays {
+                group.stop.cancel();
+            }
+            stays
+        });
+        for (id, group) in &self.layout.groups {
+            let group_config = self.group_config(group);
+            if let Some(running) = self.groups.get(id) {
+                running.handle.change(group_config).await;
+                continue;
+            }
+            let stop = self.shutdown.token().child_token();
+            let (handle, task) = WorkerGroup::new(group_config, self.pool.clone(), stop.clone());
+            self.shutdown.spawn(format!("group {}", group.name), task);
+            self.groups.insert(*id, RunningGroup { handle, stop });
+        }
+    }
+
+    fn group_config(&self, group: &GroupLayout) -> GroupConfig {
+        let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.slots.get(unit)?.fanout.clone())));
+        let streams = group
+            .stream_units
+            .iter()
+            .filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.writer.clone())));
+        let status = |id: &UnitId| Some(self.slots.get(id)?.status.clone());
+        let feed_statuses = group.plan.feeds.iter().filter_map(|(number, feed)| {
+            let id = UnitId::Feed(FeedName::new(&feed.name).ok()?);
+            Some((Item::Feed(*number), status(&id)?))
+        });
+        let stream_statuses =
+            group.stream_units.iter().filter_map(|(number, unit)| Some((Item::Stream(*number), status(unit)?)));
+        GroupConfig {
+            name: group.name.clone(),
+            plan: Plan { epoch: self.epoch, ..group.plan.clone() },
+            feeds: feeds.collect(),
+            streams: streams.collect(),
+            statuses: feed_statuses.chain(stream_statuses).collect(),
+            memory_max: self.memory_max,
+        }
+    }
+
+    /// Starts supervisors for the units that have none, and tells the others what is new to them. Returns how many began.
+    fn begin(&mut self) -> usize {
+        let mut begun = 0;
+        for (id, unit) in &self.layout.units {
+            let dependents = self.layout.dependents(id);
+            let ends_with_it = dependents.iter().filter_map(|id| Some(self.slots.get(id)?.fanout.clone())).collect();
+            let terms = Terms { policy: unit.policy, ends_with_it };
+            if let Some(running) = self.running.get(id) {
+                running.terms.send_replace(terms);
+                continue;
+            }
+            let Some((slot, source)) = self.slots.get(id).zip(self.source(id, unit)) else { continue };
+            let terms = watch::Sender::new(terms);
+            let supervisor = Supervisor {
+                name: id.to_string().into(),
+                terms: terms.subscribe(),
+                source,
+                demand: slot.demand.clone(),
+                needs: unit.needs.iter().filter_map(|need| Some(self.slots.get(need)?.demand.clone())).collect(),
+                status: slot.status.clone(),
+                pulse: self.pulses.add(id.to_string()),
+            };
+            let stop = self.shutdown.token().child_token();
+            let task = self.shutdown.spawn(id.to_string(), supervisor.run(stop.clone()));
+            self.running.insert(id.clone(), Running { stop, task, terms });
+            begun += 1;
+        }
+        begun
+    }
+
+    fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
+        let writer = self.slots.get(id)?.writer.clone();
+        Some(match &unit.kind {
+            UnitKind::Command(inputs) => {
+                Source::Command(CommandSource { program: self.program(id, inputs), container: None, writer })
+            }
+            UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
+            UnitKind::Item { group, item } => Source::Item(ItemSource {
+                group: self.groups.get(group)?.handle.clone(),
+                item: *item,
+                writer: matches!(item, Item::Stream(_)).then_some(writer),
+            }),
+        })
+    }
+
+    fn program(&self, id: &UnitId, inputs: &CommandInputs) -> Program {
+        let packets = |unit: &UnitId| Some(self.slots.get(unit)?.fanout.clone());
+        Program {
+            name: id.to_string().into(),
+            argv: inputs.argv.as_slice().into(),
+            stdin: inputs.stdin.as_ref().and_then(packets),
+            inputs: inputs.descriptors.iter().filter_map(packets).collect(),
+            stderr_log: StderrLog::default(),
+            status: self.slots.get(id).map(|slot| slot.status.clone()).unwrap_or_default(),
+            stderr_file: inputs.stderr_file.clone(),
+            memory_max: inputs.memory_max,
+        }
+    }
+
+    /// What is made for each request, and was not before.
+    fn begin_per_request(&mut self, config: &Config) {
+        for stream in layout::per_request(config) {
+            let Some(inputs) = self.layout.per_request.get(&stream.name) else { continue };
+            if self.per_request.contains_key(&stream.name) {
+                continue;
+            }
+            let program = self.program(&UnitId::Stream(stream.name.clone()), inputs);
+            let needs = inputs.inputs();
+            let needs = needs.iter().filter_map(|unit| Some(self.slots.get(unit)?.demand.clone())).collect();
+            let per_request = PerRequestStream::new(
+                stream.clone(),
+                program,
+                needs,
+                self.audience(&stream.name),
+                self.shutdown.clone(),
+            );
+            self.per_request.insert(stream.name.clone(), Arc::new(per_request));
+        }
+    }
+
+    /// Ends the placeholders that are not the same from now on, and begins those that are new.
+    fn apply_placeholders(&mut self, config: &Config) {
+        let mut specs: BTreeMap<_, _> = layout::shared(config)
+            .zip(&self.layout.streams)
+            .filter_map(|(stream, placed)| Some((stream.name.clone(), (self.placeholder(stream, placed)?, placed))))
+            .collect();
+        self.placeholders.retain(|name, running| {
+            let stays = specs.get(name).is_some_and(|(spec, _)| *spec == running.spec);
+            if stays {
+                specs.remove(name);
+            } else {
+                running.stop.cancel();
+            }
+            stays
+        });
+        for (name, (spec, placed)) in specs {
+            let Some(slot) = self.slots.get(&placed.unit) else { continue };
+            let status = |feed: &FeedName| self.slots.get(&UnitId::Feed(feed.clone())).map(|feed| feed.status.clone());
+            let task = PlaceholderTask {
+                writer: slot.writer.clone(),
+                demand: slot.demand.clone(),
+                status: slot.status.clone(),
+                feeds: spec.feeds.iter().filter_map(status).collect(),
+                pool: self.pool.clone(),
+                shutdown: self.shutdown.clone(),
+                spec: spec.clone(),
+            };
+            let stop = self.shutdown.token().child_token();
+            self.shutdown.spawn(format!("placeholder of {name}"), task.run(stop.clone()));
+            self.placeholders.insert(name, RunningPlaceholder { spec, stop });
+        }
+    }
+
+    fn placeholder(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<PlaceholderSpec> {
+        let plan = &self.layout.groups.get(&placed.group)?.plan;
+        Some(PlaceholderSpec {
+            shows: stream.placeholder.clone()?,
+            stream: plan.streams.get(&placed.in_plan?)?.clone(),
+            feeds: stream.feeds.clone(),
+            epoch: self.epoch,
+            memory_max: self.memory_max,
+        })
+    }
+
+    /// The viewers of a stream, who may be older than its configuration.
+    fn audience(&self, stream: &StreamName) -> Audience {
+        self.audiences.get(stream).cloned().unwrap_or_default()
+    }
+
+    fn registry(&self, config: &Config) -> Registry {
+        let per_request =
+            layout::per_request(config).filter_map(|stream| self.per_request.get(&stream.name).cloned()).collect();
+        let pairs = layout::shared(config).zip(&self.layout.streams);
+        let streams = pairs.filter_map(|(stream, placed)| {
+            let slot = self.slots.get(&placed.unit)?;
+            Some(Arc::new(StreamHandle {
+                config: stream.clone(),
+                status: slot.status.clone(),
+                audience: self.audience(&stream.name),
+                fanout: slot.fanout.clone(),
+                demand: slot.demand.clone(),
+                group: self.groups.get(&placed.group)?.handle.clone(),
+                in_plan: placed.in_plan,
+            }))
+        });
+        let feeds = config.feeds.iter().filter_map(|feed| {
+            let id = UnitId::Feed(feed.name.clone());
+            let stays_in_worker = matches!(self.layout.units.get(&id)?.kind, UnitKind::Item { .. });
+            let slot = self.slots.get(&id)?;
+            Some(FeedHandle {
+                config: feed.clone(),
+                status: slot.status.clone(),
+                fanout: (!stays_in_worker).then(|| slot.fanout.clone()),
+            })
+        });
+        Registry::new(feeds.collect(), streams.collect(), per_request)
+    }
+}
+
+/// What the way from one configuration to the next took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApplyReport {
+    /// Feeds and streams that were stopped, if they ran, because they are gone or not the same.
+    pub ended: usize,
+    /// Feeds and streams that are new or not the same.
+    pub begun: usize,
+}

@@ -1,0 +1,392 @@
+//! Derives a layout from a configuration.
+
+use super::{CommandInputs, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitId, UnitKind};
+use crate::{
+    config::{self, Config, Encoding, Feed, FeedName, Mode, Serving, Source, Stream},
+    ipc::{self, FeedPlan, FeedSource, Item, StreamPlan},
+    media::Container,
+    source::lifecycle::Policy,
+    sys::guard,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+/// What a command that reads a worker's feed gets: all tracks as they are, in Matroska, which can carry nearly all.
+const TAP: &str = "video. ! mux. audio. ! mux. matroskamux name=mux streamable=true min-cluster-duration=0";
+
+/// Lays out a configuration that takes the place of the one that was laid out as `before`.
+pub fn layout(config: &Config, before: &Layout) -> Layout {
+    let mut builder = Builder::new(config, before);
+    // Commands last: they may read any other feed, which has to have its place by then.
+    let (commands, others): (Vec<_>, Vec<_>) =
+        config.feeds.iter().partition(|feed| matches!(feed.source, Source::Command(_)));
+    others.into_iter().chain(commands).for_each(|feed| builder.feed(feed));
+    shared(config).for_each(|stream| builder.stream(stream));
+    per_request(config).for_each(|stream| builder.per_request(stream));
+    builder.layout
+}
+
+/// The streams that are made once, for all.
+pub fn shared(config: &Config) -> impl Iterator<Item = &Stream> {
+    config.streams.iter().filter(|stream| stream.serving == Serving::Shared)
+}
+
+/// The streams that are made for each request.
+pub fn per_request(config: &Config) -> impl Iterator<Item = &Stream> {
+    config.streams.iter().filter(|stream| stream.serving != Serving::Shared)
+}
+
+struct Builder<'a> {
+    before: &'a Layout,
+    layout: Layout,
+    sources: HashMap<&'a FeedName, &'a Source>,
+    config: &'a Config,
+}
+
+impl<'a> Builder<'a> {
+    fn new(config: &'a Config, before: &'a Layout) -> Self {
+        let sources = config.feeds.iter().map(|feed| (&feed.name, &feed.source)).collect();
+        let mut builder = Self { before, layout: Layout::default(), sources, config };
+        for feeds in connected_feeds(config) {
+            let names: Vec<_> = feeds.iter().map(|feed| feed.as_str()).collect();
+            builder.group(names.join("+"), feeds.iter().map(|feed| UnitId::Feed((*feed).clone())).collect());
+        }
+        builder
+    }
+
+    /// A group for these. It is the one that the first of them was in before, unless others have taken it.
+    fn group(&mut self, name: String, members: Vec<UnitId>) -> GroupId {
+        let known = members.iter().filter_map(|member| self.before.groups_of.get(member)).copied();
+        let numbers = self.layout.groups.keys().chain(self.before.groups.keys());
+        let fresh = numbers.max().map_or(0, |last| last + 1);
+        let id = known.into_iter().find(|id| !self.layout.groups.contains_key(id)).unwrap_or(fresh);
+        self.layout.groups.insert(id, GroupLayout { name, ..GroupLayout::default() });
+        self.layout.groups_of.extend(members.into_iter().map(|member| (member, id)));
+        id
+    }
+
+    fn unit(&mut self, id: UnitId, policy: Policy, kind: UnitKind, needs: Vec<UnitId>) {
+        self.layout.units.insert(id, Unit { policy, kind, needs });
+    }
+
+    fn feed(&mut self, feed: &'a Feed) {
+        let (continuous, linger) = match feed.mode {
+            Mode::Continuous => (true, Duration::ZERO),
+            Mode::OnDemand { linger } => (false, linger),
+        };
+        let policy = Policy { continuous, linger, restart: !feed.no_resurrect };
+        let id = UnitId::Feed(feed.name.clone());
+        let kind = match &feed.source {
+            Source::Command(argv) => UnitKind::Command(self.command_inputs(&id, argv, feed.parent.as_slice())),
+            Source::Pipe(path) => UnitKind::Pipe(path.clone()),
+            Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone())),
+            Source::File { path, looped } => {
+                self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped })
+            }
+        };
+        let needs = match &kind {
+            UnitKind::Command(inputs) => inputs.inputs(),
+            UnitKind::Pipe(_) | UnitKind::Item { .. } => Vec::new(),
+        };
+        self.unit(id, policy, kind, needs);
+    }
+
+    /// Connects a command with the feeds that it reads.
+    fn command_inputs(&mut self, id: &UnitId, argv: &[String], feeds: &[FeedName]) -> CommandInputs {
+        let file_name = || format!("{}.log", id.to_string().replace(' ', "-"));
+        let stderr_file = self.config.logdir.as_deref().map(|folder| folder.join(file_name()));
+        let memory_max = self.config.memory_max;
+        let inputs: Vec<_> = feeds.iter().map(|feed| self.bytes_of(feed)).collect();
+        match config::with_inputs(argv, guard::input_file) {
+            Some(argv) => CommandInputs { argv, stdin: None, descriptors: inputs, stderr_file, memory_max },
+            None => {
+                let stdin = inputs.into_iter().next();
+                CommandInputs { argv: argv.to_vec(), stdin, descriptors: Vec::new(), stderr_file, memory_max }
+            }
+        }
+    }
+
+    fn worker_feed(&mut self, id: &UnitId, source: FeedSource) -> UnitKind {
+        let group = self.group_of(id);
+        let number = self.plan_feed(group, id, source);
+        UnitKind::Item { group, item: Item::Feed(number) }
+    }
+
+    /// The group of a feed, or of a stream without one.
+    fn group_of(&mut self, id: &UnitId) -> GroupId {
+        match self.layout.groups_of.get(id) {
+            Some(group) => *group,
+            None => self.group(plain_name(id).to_owned(), vec![id.clone()]),
+        }
+    }
+
+    /// A feed's number in its group's plan.
+    fn plan_feed(&mut self, group: GroupId, id: &UnitId, source: FeedSource) -> u32 {
+        if let Some(number) = self.layout.number_of(group, id) {
+            return number;
+        }
+        let before = self.before.groups.get(&group).map(|group| &group.plan.feeds);
+        let known = self.before.number_of(group, id);
+        let Some(planned) = self.layout.groups.get_mut(&group) else { return u32::MAX };
+        let number = known.unwrap_or_else(|| next(before, &planned.plan.feeds));
+        if source == FeedSource::Bytes {
+            planned.fed_by.insert(number, id.clone());
+        }
+        planned.plan.feeds.insert(number, FeedPlan { name: plain_name(id).to_owned(), source });
+        number
+    }
+
+    fn is_bytes(&self, feed: &FeedName) -> bool {
+        matches!(self.sources.get(feed), Some(Source::Command(_) | Source::Pipe(_)))
+    }
+
+    fn stream(&mut self, stream: &'a Stream) {
+        let id = UnitId::Stream(stream.name.clone());
+        let group = self.group_of(&stream.feeds.first().map_or(id.clone(), |feed| UnitId::Feed(feed.clone())));
+        if let Some(feed) = config::passed_on(stream, |feed| self.sources.get(feed).copied()) {
+            self.layout.streams.push(StreamLayout { unit: UnitId::Feed(feed.clone()), group, in_plan: None });
+            return;
+        }
+        let placed = match (&stream.encoding, stream.feeds.as_slice()) {
+            (Encoding::Copy, feeds) => self.worker_stream(group, id, feeds, ipc::Encoding::Copy, stream.container),
+            (Encoding::Pipeline(texts), feeds) => {
+                self.worker_stream(group, id, feeds, ipc::Encoding::Launch(texts.clone()), stream.container)
+            }
+            (Encoding::Command(argv), feeds) => {
+                let inputs = self.command_inputs(&id, argv, feeds);
+                let needs = inputs.inputs();
+                self.unit(id.clone(), WHILE_WANTED, UnitKind::Command(inputs), needs);
+                StreamLayout { unit: id, group, in_plan: None }
+            }
+        };
+        self.layout.streams.push(placed);
+    }
+
+    fn per_request(&mut self, stream: &'a Stream) {
+        if let Encoding::Command(argv) = &stream.encoding {
+            let inputs = self.command_inputs(&UnitId::Stream(stream.name.clone()), argv, &stream.feeds);
+            self.layout.per_request.insert(stream.name.clone(), inputs);
+        }
+    }
+
+    fn worker_stream(
+        &mut self,
+        group: GroupId,
+        id: UnitId,
+        feeds: &[FeedName],
+        encoding: ipc::Encoding,
+        container: Container,
+    ) -> StreamLayout {
+        let feeds: Vec<_> = feeds.iter().map(|feed| UnitId::Feed(feed.clone())).collect();
+        // A feed of bytes gets a number with the first stream that needs its tracks.
+        let numbers = feeds.iter().map(|feed| self.plan_feed(group, feed, FeedSource::Bytes)).collect();
+        let before = self.before.groups.get(&group).map(|group| &group.plan.streams);
+        let known = self.before.number_of(group, &id);
+        let mut number = 0;
+        if let Some(group) = self.layout.groups.get_mut(&group) {
+            number = known.unwrap_or_else(|| next(before, &group.plan.streams));
+            let name = match &id {
+                UnitId::Tap(feed) => format!("{feed} for commands"),
+                id => plain_name(id).to_owned(),
+            };
+            group.plan.streams.insert(number, StreamPlan { name, feeds: numbers, encoding, container });
+            group.stream_units.insert(number, id.clone());
+        }
+        self.unit(id.clone(), WHILE_WANTED, UnitKind::Item { group, item: Item::Stream(number) }, feeds);
+        StreamLayout { unit: id, group, in_plan: Some(number) }
+    }
+
+    /// The unit that has a feed's tracks as bytes.
+    fn bytes_of(&mut self, feed: &FeedName) -> UnitId {
+        if self.is_bytes(feed) {
+            return UnitId::Feed(feed.clone());
+        }
+        let tap = UnitId::Tap(feed.clone());
+        if !self.layout.units.contains_key(&tap) {
+            let group = self.group_of(&UnitId::Feed(feed.clone()));
+            let encoding = ipc::Encoding::Launch(vec![TAP.to_owned()]);
+            self.worker_stream(group, tap.clone(), std::slice::from_ref(feed), encoding, Container::Mkv);
+        }
+        tap
+    }
+}
+
+/// Streams run while someone watches.
+const WHILE_WANTED: Policy = Policy { continuous: false, linger: Duration::ZERO, restart: true };
+
+fn plain_name(id: &UnitId) -> &str {
+    match id {
+        UnitId::Feed(name) | UnitId::Tap(name) => name.as_str(),
+        UnitId::Stream(name) => name.as_str(),
+    }
+}
+
+/// A number that neither of two plans uses.
+fn next<T>(before: Option<&BTreeMap<u32, T>>, now: &BTreeMap<u32, T>) -> u32 {
+    let last = before.into_iter().chain([now]).filter_map(|used| used.keys().next_back()).max();
+    last.map_or(0, |last| last.saturating_add(1))
+}
+
+/// The feeds in sets: two are in one when a worker makes a stream of both. A command needs no worker.
+fn connected_feeds(config: &Config) -> Vec<Vec<&FeedName>> {
+    let mut sets: Vec<Vec<&FeedName>> = config.feeds.iter().map(|feed| vec![&feed.name]).collect();
+    for stream in config.streams.iter().filter(|stream| !matches!(stream.encoding, Encoding::Command(_))) {
+        let (joined, apart): (Vec<_>, Vec<_>) =
+            sets.into_iter().partition(|set| set.iter().any(|feed| stream.feeds.contains(feed)));
+        sets = apart;
+        if !joined.is_empty() {
+            sets.push(joined.concat());
+        }
+    }
+    // In the order of the configuration, which partitioning has lost.
+    let place = |feed: &FeedName| config.feeds.iter().position(|other| other.name == *feed);
+    sets.iter_mut().for_each(|set| set.sort_by_key(|feed| place(feed)));
+    sets.sort_by_key(|set| set.first().map(|feed| place(feed)));
+    sets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{laid_out, lines};
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let lines: Vec<_> = lines(&laid_out(text, &Layout::default()));
+        let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
+        let expected: Vec<_> = expected.trim().lines().map(str::trim).collect();
+        assert_eq!(lines, expected, "\n{}", lines.join("\n"));
+    }
+
+    #[test]
+    fn feeds_that_share_a_stream_share_a_worker() {
+        check(
+            "feeds:
+  v: {pipeline: videotestsrc}
+  a: {pipeline: audiotestsrc}
+  other: {pipeline: videotestsrc}
+streams:
+  av.ts: {feeds: [v, a]}
+  other.ts: {feed: other}
+  own.ts: {pipeline: videotestsrc ! x264enc ! mpegtsmux}",
+            "group 0 v+a: 0=v 1=a | 0=av.ts[0, 1]
+             group 1 other: 0=other | 0=other.ts[0]
+             group 2 own.ts:  | 0=own.ts[]
+             feed a: Feed(1) of 0
+             feed other: Feed(0) of 1
+             feed v: Feed(0) of 0
+             stream av.ts: Stream(0) of 0, needs feed v, needs feed a
+             stream other.ts: Stream(0) of 1, needs feed other
+             stream own.ts: Stream(0) of 2
+             viewers 0: stream av.ts group 0 Some(0)
+             viewers 1: stream other.ts group 1 Some(0)
+             viewers 2: stream own.ts group 2 Some(0)",
+        );
+    }
+
+    #[test]
+    fn bytes_pass_through_and_reach_a_worker_only_when_it_needs_them() {
+        check(
+            "feeds:
+  ff: {command: [ffmpeg]}
+streams:
+  same.ts: {feed: ff}
+  again.ts: {feed: ff, command: [cat]}
+  small.webm: {feed: ff, video: {codec: vp8}}",
+            "group 0 ff: 0=ff<feed ff | 0=small.webm[0]
+             feed ff: command
+             stream again.ts: command of feed ff, needs feed ff
+             stream small.webm: Stream(0) of 0, needs feed ff
+             viewers 0: feed ff group 0 None
+             viewers 1: stream again.ts group 0 None
+             viewers 2: stream small.webm group 0 Some(0)",
+        );
+    }
+
+    #[test]
+    fn commands_of_a_workers_feed_share_one_tap() {
+        check(
+            "feeds:
+  cam: {pipeline: videotestsrc}
+streams:
+  a.ts: {feed: cam, command: [a]}
+  b.ts: {feed: cam, command: [b]}",
+            "group 0 cam: 0=cam | 0=cam for commands[0]
+             feed cam: Feed(0) of 0
+             feed cam for commands: Stream(0) of 0, needs feed cam
+             stream a.ts: command of feed cam for commands, needs feed cam for commands
+             stream b.ts: command of feed cam for commands, needs feed cam for commands
+             viewers 0: stream a.ts group 0 None
+             viewers 1: stream b.ts group 0 None",
+        );
+    }
+
+    #[test]
+    fn a_chain_may_be_written_in_any_order() {
+        check(
+            "feeds:
+  c: {command: c, feed: b}
+  b: {command: b, feed: cam}
+  cam: {pipeline: videotestsrc}
+streams:
+  c.ts: {feed: c}",
+            "group 0 c:  |
+             group 1 b:  |
+             group 2 cam: 0=cam | 0=cam for commands[0]
+             feed b: command of feed cam for commands, needs feed cam for commands
+             feed c: command of feed b, needs feed b
+             feed cam: Feed(0) of 2
+             feed cam for commands: Stream(0) of 2, needs feed cam
+             viewers 0: feed c group 0 None",
+        );
+    }
+
+    #[test]
+    fn a_command_of_two_feeds_reads_descriptors_and_joins_no_workers() {
+        check(
+            "feeds:
+  v: {pipeline: videotestsrc}
+  a: {command: a}
+streams:
+  av.ts: {feeds: [v, a], command: 'x {input1} {input2}'}",
+            "group 0 v: 0=v | 0=v for commands[0]
+             group 1 a:  |
+             feed a: command
+             feed v: Feed(0) of 0
+             feed v for commands: Stream(0) of 0, needs feed v
+             stream av.ts: command /dev/fd/3 /dev/fd/4, reads feed v for commands, reads feed a, needs feed v for commands, needs feed a
+             viewers 0: stream av.ts group 0 None",
+        );
+    }
+
+    #[test]
+    fn what_is_made_for_each_request_is_no_unit() {
+        check(
+            "feeds:
+  ff: {command: ff}
+streams:
+  snap: {type: shot, feed: ff, command: a}
+  ff.ts: {feed: ff}
+  own: {client: exclusive, feed: ff, command: 'b {input1}'}",
+            "group 0 ff:  |
+             feed ff: command
+             viewers 0: feed ff group 0 None
+             for each viewer of own: b /dev/fd/3, reads feed ff
+             for each viewer of snap: a, reads feed ff",
+        );
+    }
+
+    #[test]
+    fn modes_become_policies() {
+        let text = "feeds:
+  a: {command: [a]}
+  b: {command: [b], mode: continuous}
+  c: {command: [c], mode: 2.5, no-restart: true}";
+        let layout = laid_out(text, &Layout::default());
+        let policies: Vec<_> = layout.units.into_values().map(|unit| unit.policy).collect();
+        let policy =
+            |continuous, millis, restart| Policy { continuous, linger: Duration::from_millis(millis), restart };
+        assert_eq!(policies, [policy(false, 0, true), policy(true, 0, true), policy(false, 2500, false)]);
+    }
+}

@@ -1,0 +1,179 @@
+//! From the configuration to what runs: which process does what, and which unit needs which. Pure.
+
+mod build;
+mod diff;
+#[cfg(test)]
+mod testing;
+
+pub use build::{layout, per_request, shared};
+
+use crate::{
+    config::{FeedName, StreamName},
+    ipc::{self, Item},
+    source::lifecycle::Policy,
+};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+/// A whole configuration, ready to be run. What has the same name in the next configuration keeps its number.
+#[derive(Debug, Default, PartialEq)]
+pub struct Layout {
+    /// Worker processes.
+    pub groups: BTreeMap<GroupId, GroupLayout>,
+    /// All that has a supervisor.
+    pub units: BTreeMap<UnitId, Unit>,
+    /// What viewers can ask for and share; in the order of [`shared`].
+    pub streams: Vec<StreamLayout>,
+    /// What is made for each request.
+    pub per_request: BTreeMap<StreamName, CommandInputs>,
+    /// The group of each feed, and of each stream without one.
+    groups_of: BTreeMap<UnitId, GroupId>,
+}
+
+/// Number of a group. It stays while one of its feeds stays.
+pub type GroupId = usize;
+
+/// Names a unit, in one configuration as in the next.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnitId {
+    /// A feed.
+    Feed(FeedName),
+    /// All tracks of a worker's feed, muxed for commands.
+    Tap(FeedName),
+    /// A stream.
+    Stream(StreamName),
+}
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Feed(name) => write!(f, "feed {name}"),
+            Self::Tap(name) => write!(f, "feed {name} for commands"),
+            Self::Stream(name) => write!(f, "stream {name}"),
+        }
+    }
+}
+
+/// What one worker process runs.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct GroupLayout {
+    /// For the log: the names of its feeds or streams.
+    pub name: String,
+    /// The plan, with no epoch yet.
+    pub plan: ipc::Plan,
+    /// For each feed of the plan that is not the worker's own: the unit whose bytes it gets.
+    pub fed_by: BTreeMap<u32, UnitId>,
+    /// For each stream of the plan: the unit whose packets they are.
+    pub stream_units: BTreeMap<u32, UnitId>,
+}
+
+/// A feed or stream that is started, watched and stopped by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unit {
+    /// When it runs.
+    pub policy: Policy,
+    /// What it is.
+    pub kind: UnitKind,
+    /// Units that it needs.
+    pub needs: Vec<UnitId>,
+}
+
+/// What a unit is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UnitKind {
+    /// A program.
+    Command(CommandInputs),
+    /// A named pipe.
+    Pipe(PathBuf),
+    /// An item of a group.
+    Item {
+        /// Which of [`Layout::groups`].
+        group: GroupId,
+        /// Which one.
+        item: Item,
+    },
+}
+
+/// A program and where its inputs come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandInputs {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Unit whose packets it reads on its standard input.
+    pub stdin: Option<UnitId>,
+    /// Units whose packets it reads from descriptors, which `argv` names.
+    pub descriptors: Vec<UnitId>,
+    /// Where its standard error output is kept, beside the log.
+    pub stderr_file: Option<PathBuf>,
+    /// Memory in bytes that it may have with all that it starts.
+    pub memory_max: Option<u64>,
+}
+
+impl CommandInputs {
+    /// All units that it reads.
+    pub fn inputs(&self) -> Vec<UnitId> {
+        self.stdin.iter().chain(&self.descriptors).cloned().collect()
+    }
+}
+
+/// What viewers of one stream get.
+#[derive(Debug, PartialEq)]
+pub struct StreamLayout {
+    /// The unit whose packets they are.
+    pub unit: UnitId,
+    /// The group that makes its pictures.
+    pub group: GroupId,
+    /// Its number in the group's plan, or `None`: pictures are decoded from its bytes.
+    pub in_plan: Option<u32>,
+}
+
+impl Unit {
+    /// Whether its packets are made by our own encoders, which give keyframes on request and whose timestamps go on
+    /// when it is restarted.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.kind, UnitKind::Item { item: Item::Stream(_), .. })
+    }
+}
+
+impl Layout {
+    /// The units that need this one, it among them.
+    pub fn dependents(&self, id: &UnitId) -> Vec<UnitId> {
+        let mut found = vec![id.clone()];
+        let mut next = 0;
+        while let Some(needed) = found.get(next) {
+            let needing = self.units.iter().filter(|(_, unit)| unit.needs.contains(needed)).map(|(id, _)| id.clone());
+            let new: Vec<_> = needing.filter(|id| !found.contains(id)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found
+    }
+
+    /// The number that a feed or stream has in a group's plan.
+    fn number_of(&self, group: GroupId, item: &UnitId) -> Option<u32> {
+        let group = self.groups.get(&group)?;
+        match item {
+            UnitId::Feed(name) => {
+                group.plan.feeds.iter().find(|(_, feed)| feed.name == name.as_str()).map(|(number, _)| *number)
+            }
+            UnitId::Tap(_) | UnitId::Stream(_) => {
+                group.stream_units.iter().find(|(_, unit)| *unit == item).map(|(number, _)| *number)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::laid_out, *};
+
+    #[test]
+    fn dependents_are_all_that_stand_on_a_unit() {
+        let layout = laid_out(
+            "feeds: {v: {pipeline: videotestsrc}}\nstreams: {a.ts: {feed: v, command: [cat]}, b.ts: {feed: v}}",
+            &Layout::default(),
+        );
+        let found: Vec<_> = layout.dependents(&UnitId::Feed(FeedName::new("v").unwrap()));
+        let found: Vec<_> = found.iter().map(UnitId::to_string).collect();
+        assert_eq!(found, ["feed v", "feed v for commands", "stream b.ts", "stream a.ts"]);
+    }
+}

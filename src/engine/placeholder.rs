@@ -1,0 +1,331 @@
+//! What viewers see of a stream while nothing comes from its feeds: a worker of its own makes the same stream of a card
+//! with a text, or of a picture, until there is media again.
+
+use crate::{
+    config::{FeedName, Placeholder},
+    ipc::{self, Ended, FeedPlan, FeedSource, Item, Plan, StreamPlan, Track, TrackKind},
+    source::{
+        demand::Demand,
+        flow::Flow,
+        pool::Pool,
+        status::{Record, Status},
+        worker_group::{GroupConfig, ItemSource, WorkerGroup},
+    },
+    stream::SharedWriter,
+    sys::Shutdown,
+    telemetry::{Repeats, Report},
+};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether the source is there.
+const LOOK: Duration = Duration::from_millis(100);
+/// A source that has delivered nothing this long after it was first wanted is slow.
+const SLOW: Duration = Duration::from_millis(250);
+/// A source that was silent this long is away, unless its pauses are usually as long.
+const AWAY: Duration = Duration::from_secs(1);
+/// How many of its usual pauses a source may be silent.
+const PAUSES: u32 = 3;
+/// Pause after a placeholder that failed.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Most characters of a reason in a picture.
+const REASON: usize = 160;
+/// The size of a card when the feed's is not known yet, and its pictures a second.
+const USUAL: (&str, &str, &str) = ("640", "360", "25/1");
+/// Number of the one feed, and of the one stream, of a placeholder's plan.
+const ONLY: u32 = 0;
+
+/// What a placeholder stands in for, as the configuration has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlaceholderSpec {
+    /// What it shows.
+    pub shows: Placeholder,
+    /// The stream, as its own worker makes it.
+    pub stream: StreamPlan,
+    /// The feeds of the stream.
+    pub feeds: Vec<FeedName>,
+    /// See [`Plan::epoch`].
+    pub epoch: u64,
+    /// Memory in bytes that its worker may have.
+    pub memory_max: Option<u64>,
+}
+
+/// The placeholder of one stream.
+#[derive(Debug)]
+pub struct PlaceholderTask {
+    /// What it stands in for.
+    pub spec: PlaceholderSpec,
+    /// The stream's writer.
+    pub writer: SharedWriter,
+    /// Who wants the stream.
+    pub demand: Demand,
+    /// How the stream is.
+    pub status: Status,
+    /// How each of its feeds is.
+    pub feeds: Vec<Status>,
+    /// Where its worker comes from.
+    pub pool: Pool,
+    /// Ends its tasks.
+    pub shutdown: Shutdown,
+}
+
+impl PlaceholderTask {
+    /// Runs until `stop`. Not cancel-safe: viewers may be left with a frozen picture.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut demand = self.demand.watch();
+        let mut repeats = Repeats::default();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                wanted = demand.wait_for(|count| *count > 0) => if wanted.is_err() { return },
+            }
+            let wanted = Instant::now();
+            while *demand.borrow() > 0 {
+                if self.is_away(wanted) {
+                    let ended = self.show(wanted, &stop).await;
+                    if let Some(reason) = ended {
+                        self.report(&reason, &mut repeats);
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = tokio::time::sleep(AGAIN) => {}
+                        }
+                    }
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(LOOK) => {}
+                    // It never closes before this task.
+                    _ = demand.changed() => {}
+                }
+            }
+        }
+    }
+
+    fn is_away(&self, wanted: Instant) -> bool {
+        is_away(self.writer.lock().silence(), wanted.elapsed())
+    }
+
+    /// Shows the placeholder of a stream that is wanted since then, until the source is there, nobody watches, or `stop`.
+    /// Returns why it cannot, if so.
+    async fn show(&self, wanted: Instant, stop: &CancellationToken) -> Option<String> {
+        let name = &self.spec.stream.name;
+        let stop = stop.child_token();
+        let (group, task) = WorkerGroup::new(self.group_config(), self.pool.clone(), stop.clone());
+        self.shutdown.spawn(format!("placeholder of {name}"), task);
+        let mut said = self.caption();
+        tracing::info!(name = format!("stream {name}"), reason = said.replace('\n', ": "), "shows its placeholder");
+        group.caption(ONLY, said.clone()).await;
+        self.status.set_placeholder(true);
+        let run = |item, writer| {
+            let source = ItemSource { group: group.clone(), item, writer };
+            source.run(stop.clone(), watch::Sender::new(Flow::Nothing))
+        };
+        let feed = run(Item::Feed(ONLY), None);
+        let stream = run(Item::Stream(ONLY), Some(self.writer.for_placeholder()));
+        tokio::pin!(feed, stream);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let began = Instant::now();
+        let mut demand = self.demand.watch();
+        let ended = loop {
+            tokio::select! {
+                ended = &mut feed => break why(ended),
+                ended = &mut stream => break why(ended),
+                _ = look.tick() => {
+                    if *demand.borrow_and_update() == 0 || !self.is_away(wanted) {
+                        break None;
+                    }
+                    let says = self.caption();
+                    if says != said {
+                        group.caption(ONLY, says.clone()).await;
+                        said = says;
+                    }
+                }
+            }
+        };
+        self.status.set_placeholder(false);
+        // Whatever ends it when all ends is no fault.
+        let ended = ended.filter(|_| !stop.is_cancelled());
+        stop.cancel();
+        if ended.is_none() {
+            let seconds = began.elapsed().as_secs_f32();
+            tracing::info!(name = format!("stream {name}"), seconds, "needs its placeholder no more");
+        }
+        ended
+    }
+
+    fn group_config(&self) -> GroupConfig {
+        let PlaceholderSpec { shows, stream, epoch, memory_max, .. } = &self.spec;
+        let tracks: Vec<Track> = self.feeds.iter().flat_map(|feed| feed.read().last_tracks).collect();
+        let source = FeedSource::Launch(launch(shows, &stream.encoding, &tracks));
+        let feed = FeedPlan { name: format!("placeholder of {}", stream.name), source };
+        let stream = StreamPlan { feeds: vec![ONLY], ..stream.clone() };
+        GroupConfig {
+            name: feed.name.clone(),
+            plan: Plan {
+                epoch: *epoch,
+                feeds: BTreeMap::from([(ONLY, feed)]),
+                streams: BTreeMap::from([(ONLY, stream)]),
+            },
+            feeds: BTreeMap::new(),
+            streams: BTreeMap::from([(ONLY, self.writer.for_placeholder())]),
+            statuses: BTreeMap::new(),
+            memory_max: *memory_max,
+        }
+    }
+
+    fn caption(&self) -> String {
+        let feeds = self.spec.feeds.iter().zip(&self.feeds).map(|(name, status)| (name.as_str(), status.read()));
+        caption(&self.spec.shows, feeds)
+    }
+
+    fn report(&self, reason: &str, repeats: &mut Repeats) {
+        let name = format!("stream {}", self.spec.stream.name);
+        match repeats.failed(Instant::now()) {
+            Some(Report::First) => tracing::warn!(name, reason, "has no placeholder"),
+            Some(Report::Again(times)) => tracing::warn!(name, times, reason, "still has no placeholder"),
+            None => {}
+        }
+    }
+}
+
+/// Whether nothing comes from a source: `silence` is how long, and how long it is silent usually; `wanted` how long
+/// it was wanted.
+fn is_away(silence: Option<(Duration, Duration)>, wanted: Duration) -> bool {
+    match silence {
+        Some((silence, usual)) => silence > AWAY.max(usual * PAUSES),
+        None => wanted > SLOW,
+    }
+}
+
+fn why(ended: Ended) -> Option<String> {
+    match ended {
+        Ended::Stopped => None,
+        Ended::EndOfStream => Some("it came to its end".to_owned()),
+        Ended::Failed(why) | Ended::NoDevice { why, .. } => Some(why),
+    }
+}
+
+/// What a card says: for each feed that is not well its name, its state, and why it ended last.
+fn caption<'a>(shows: &Placeholder, feeds: impl Iterator<Item = (&'a str, Record)>) -> String {
+    match shows {
+        Placeholder::Text(text) => return escaped(text),
+        Placeholder::Picture(_) => return String::new(),
+        Placeholder::Reason => {}
+    }
+    let mut lines = String::new();
+    for (name, record) in feeds {
+        let state = if record.state.has_media() { "no picture" } else { record.state.word() };
+        let _ = write!(lines, "{name}\n{state}\n");
+        if let Some((reason, _)) = record.last_failure.filter(|_| !record.state.has_media()) {
+            let short: String = reason.chars().take(REASON).collect();
+            let _ = writeln!(lines, "{short}");
+        }
+    }
+    escaped(lines.trim_end())
+}
+
+/// A text that is no Pango markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The gst-launch text of a placeholder, like the tracks that it stands in for.
+fn launch(shows: &Placeholder, encoding: &ipc::Encoding, tracks: &[Track]) -> String {
+    let wants = |kind: TrackKind| match encoding {
+        _ if !tracks.is_empty() => tracks.iter().any(|track| track.kind == kind),
+        ipc::Encoding::Launch(texts) => texts.iter().any(|text| text.contains(&format!("{}.", kind.word()))),
+        ipc::Encoding::Copy => kind == TrackKind::Video,
+    };
+    let known = |kind: TrackKind, field: &str| tracks.iter().find(|track| track.kind == kind)?.field(field);
+    let mut text = String::new();
+    if wants(TrackKind::Video) {
+        let video = |field, usual| known(TrackKind::Video, field).unwrap_or(usual);
+        let (width, height, rate) = (video("width", USUAL.0), video("height", USUAL.1), video("framerate", USUAL.2));
+        // A rate that varies is none.
+        let rate = if rate.starts_with("0/") { USUAL.2 } else { rate };
+        let size = format!("video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1");
+        text += &match shows {
+            Placeholder::Picture(path) => format!(
+                "filesrc location={} ! decodebin ! videoconvert ! videoscale add-borders=true ! {size} \
+                 ! imagefreeze is-live=true ! video/x-raw,framerate={rate} ! identity ",
+                quoted(path)
+            ),
+            Placeholder::Reason | Placeholder::Text(_) => format!(
+                "videotestsrc is-live=true pattern=solid-color foreground-color=0xff1d2733 ! {size},framerate={rate} \
+                 ! textoverlay name=caption valignment=center font-desc=Sans "
+            ),
+        };
+    }
+    if wants(TrackKind::Audio) {
+        let audio = |field, usual| known(TrackKind::Audio, field).unwrap_or(usual);
+        let (rate, channels) = (audio("rate", "48000"), audio("channels", "2"));
+        let _ = write!(text, "audiotestsrc is-live=true wave=silence ! audio/x-raw,rate={rate},channels={channels} ");
+    }
+    text
+}
+
+/// A path as a value in a gst-launch text.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::lifecycle::State;
+    use std::time::SystemTime;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_source_is_away_when_it_is_silent_for_longer_than_it_uses_to_be() {
+        assert!(!is_away(None, 200 * MILLI) && is_away(None, 300 * MILLI));
+        for (silence, usual, away) in [(900, 40, false), (1100, 40, true), (1100, 1000, false), (3100, 1000, true)] {
+            assert_eq!(is_away(Some((silence * MILLI, usual * MILLI)), MILLI), away, "{silence} of {usual}");
+        }
+    }
+
+    #[test]
+    fn a_card_says_which_feed_and_why() {
+        let (well, ill) = (Status::default(), Status::default());
+        well.set_state(State::Running { since: Instant::now() }, SystemTime::now());
+        well.ended(Some("of long ago"), SystemTime::now());
+        ill.set_state(State::WaitingDevice, SystemTime::now());
+        ill.ended(Some(&format!("/dev/video0 is not there: {}", "x".repeat(400))), SystemTime::now());
+        let feeds = || [("mic", well.read()), ("cam", ill.read())].into_iter();
+        let said = caption(&Placeholder::Reason, feeds());
+        assert!(said.starts_with("mic\nno picture\ncam\nwaiting-device\n/dev/video0 is not there: x"), "{said}");
+        assert!(said.len() < 220);
+        assert_eq!(caption(&Placeholder::Text("a <b> & c".into()), feeds()), "a &lt;b&gt; &amp; c");
+    }
+
+    #[test]
+    fn a_card_is_like_the_tracks_it_stands_in_for() {
+        let track = |kind, caps: &str| Track { kind, encoded: false, caps: caps.to_owned() };
+        let known = [
+            track(TrackKind::Video, "video/x-raw, width=(int)1280, height=720, framerate=(fraction)30000/1001"),
+            track(TrackKind::Audio, "audio/x-raw, rate=(int)44100, channels=(int)1, layout=(string)interleaved"),
+        ];
+        let text = "video. ! x264enc ! mux. audio. ! avenc_aac ! mux. mpegtsmux name=mux";
+        let both = ipc::Encoding::Launch(vec![text.to_owned()]);
+        let card = launch(&Placeholder::Reason, &both, &known);
+        for part in ["width=1280,height=720,", "framerate=30000/1001 ", "rate=44100,channels=1 "] {
+            assert!(card.contains(part), "{part} in {card}");
+        }
+        let card = launch(&Placeholder::Reason, &both, &known[..1]);
+        assert!(!card.contains("audiotestsrc"), "{card}");
+        let card = launch(&Placeholder::Reason, &both, &[]);
+        assert!(card.contains("width=640,height=360") && card.contains("rate=48000,channels=2"), "{card}");
+        let varies = [track(TrackKind::Video, "video/x-vp8, width=(int)320, height=(int)240, framerate=(fraction)0/1")];
+        let card = launch(&Placeholder::Picture("/a \"b\".png".into()), &ipc::Encoding::Copy, &varies);
+        assert!(card.contains(r#"location="/a \"b\".png" "#) && card.contains("framerate=25/1"), "{card}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Sources of media: everything that starts on demand, is watched, and restarts when it fails.
+//!
+//! [`lifecycle`] decides (pure), [`supervisor`] is the task that does what it says for one feed or stream, and a
+//! [`Source`] is what runs: a [`program`] ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
+//! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_trials` are parts of a group).
+//! A stream that is made for each request ([`per_request`]) has no supervisor.
+
+pub mod command;
+pub mod demand;
+pub mod flow;
+pub mod lifecycle;
+pub mod per_request;
+pub mod pipe;
+pub mod pool;
+pub mod program;
+pub mod status;
+pub mod stderr_log;
+pub mod supervisor;
+pub mod worker;
+pub mod worker_group;
+pub mod worker_media;
+
+use crate::ipc::Ended;
+use command::CommandSource;
+use flow::Flow;
+use pipe::PipeSource;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use worker_group::ItemSource;
+
+/// One way of getting media. A closed set: what they share is [`Source::run`].
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A program.
+    Command(CommandSource),
+    /// A named pipe.
+    Pipe(PipeSource),
+    /// A feed or stream in a worker process.
+    Item(ItemSource),
+}
+
+impl Source {
+    /// Runs the source until it ends by itself or `stop` is cancelled, after which it ends within seconds. `flow` is
+    /// told how its media comes. Not cancel-safe: a dropped future may leave the source running for a moment.
+    pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
+        match self {
+            Self::Command(source) => source.run(stop, flow).await,
+            Self::Pipe(source) => source.run(stop, flow).await,
+            Self::Item(source) => source.run(stop, flow).await,
+        }
+    }
+
+    /// Forgets what was delivered, and takes no more of it until the next run: nobody wants it.
+    pub fn clear(&self) {
+        match self {
+            Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {
+                writer.lock().clear()
+            }
+            Self::Item(item) => item.clear(),
+        }
+    }
+
+    /// How often the clock of what is passed on as it is was set right; that of others is a worker's.
+    pub fn clock_jumps(&self) -> u64 {
+        match self {
+            Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {
+                writer.lock().clock_jumps()
+            }
+            Self::Item(_) => 0,
+        }
+    }
+}

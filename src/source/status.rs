@@ -1,0 +1,199 @@
+//! How a feed or stream is, told by those who run it, for whoever asks.
+
+use super::lifecycle::State;
+use crate::ipc::Track;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// Most characters of a reason or of a line that are kept.
+const LENGTH: usize = 500;
+/// Lines that are kept of what was last_lines last.
+const LINES: usize = 10;
+
+/// How one unit is. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Status(Arc<Mutex<Record>>);
+
+/// What is known of a unit at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Where it is in its life.
+    pub state: State,
+    /// Since when, by the clock on the wall.
+    pub since: SystemTime,
+    /// Times that its source was started.
+    pub starts: u64,
+    /// How many of them were because it had ended without being told to.
+    pub restarts: u64,
+    /// Why it ended last without being told to, shortened, and when.
+    pub last_failure: Option<(String, SystemTime)>,
+    /// What it last_lines last: the standard error output of its program, or messages of its pipeline, shortened.
+    pub last_lines: VecDeque<String>,
+    /// The process that runs it, while one does: a worker, or the guard of its program.
+    pub pid: Option<u32>,
+    /// What it consists of, since that is known.
+    pub tracks: Vec<Track>,
+    /// What it consisted of when that was known last: also while it starts anew.
+    pub last_tracks: Vec<Track>,
+    /// Viewers see its placeholder, because nothing comes from its feeds.
+    pub shows_placeholder: bool,
+    /// It died, and has not come to rest since.
+    has_failed: bool,
+}
+
+impl Default for Status {
+    /// Of a unit that is idle since now.
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Record {
+            state: State::Idle,
+            since: SystemTime::now(),
+            starts: 0,
+            restarts: 0,
+            last_failure: None,
+            last_lines: VecDeque::new(),
+            pid: None,
+            tracks: Vec::new(),
+            last_tracks: Vec::new(),
+            shows_placeholder: false,
+            has_failed: false,
+        })))
+    }
+}
+
+impl Status {
+    /// It is in this state from `now` on. A state that differs in its times only is the same one still.
+    pub fn set_state(&self, state: State, now: SystemTime) {
+        self.change(|record| {
+            if record.state.word() != state.word() {
+                record.since = now;
+            }
+            record.has_failed &= state != State::Idle;
+            record.state = state;
+        });
+    }
+
+    /// Its source is being started.
+    pub fn started(&self) {
+        self.change(|record| {
+            record.starts += 1;
+            record.restarts += u64::from(record.has_failed);
+            record.tracks.clear();
+        });
+    }
+
+    /// Its source runs no more; because of this, unless it was told to end.
+    pub fn ended(&self, reason: Option<&str>, now: SystemTime) {
+        self.change(|record| {
+            record.pid = None;
+            if let Some(reason) = reason {
+                record.last_failure = Some((shortened(reason), now));
+                record.has_failed = true;
+            }
+        });
+    }
+
+    /// Its source runs in this process.
+    pub fn set_pid(&self, pid: Option<u32>) {
+        self.change(|record| record.pid = pid);
+    }
+
+    /// It last_lines a line.
+    pub fn add_line(&self, line: &str) {
+        self.change(|record| {
+            record.last_lines.push_back(shortened(line));
+            if record.last_lines.len() > LINES {
+                record.last_lines.pop_front();
+            }
+        });
+    }
+
+    /// It consists of these.
+    pub fn set_tracks(&self, tracks: Vec<Track>) {
+        self.change(|record| {
+            if !tracks.is_empty() {
+                record.last_tracks.clone_from(&tracks);
+            }
+            record.tracks = tracks;
+        });
+    }
+
+    /// Viewers see its placeholder from now on, or no more.
+    pub fn set_placeholder(&self, shows: bool) {
+        self.change(|record| record.shows_placeholder = shows);
+    }
+
+    /// What is known now.
+    pub fn read(&self) -> Record {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::TrackKind;
+    use std::time::{Duration, Instant};
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_state_began_when_its_word_changed() {
+        let status = Status::default();
+        status.set_state(State::Backoff { until: Instant::now() }, at(2));
+        status.set_state(State::Backoff { until: Instant::now() }, at(3));
+        assert_eq!(status.read().since, at(2));
+        status.set_state(State::Starting, at(4));
+        assert_eq!((status.read().state, status.read().since), (State::Starting, at(4)));
+    }
+
+    #[test]
+    fn a_start_after_a_death_is_a_restart_and_one_after_a_rest_is_not() {
+        let status = Status::default();
+        status.started();
+        status.ended(Some("no such device"), at(2));
+        status.started();
+        status.ended(Some(&"é".repeat(10 * LENGTH)), at(3));
+        status.set_state(State::Stopping, at(4));
+        status.set_state(State::Idle, at(4));
+        status.started();
+        status.set_pid(Some(7));
+        assert_eq!(status.read().pid, Some(7));
+        status.ended(None, at(5));
+        let record = status.read();
+        assert_eq!((record.starts, record.restarts, record.pid), (3, 1, None));
+        assert_eq!(record.last_failure, Some(("é".repeat(LENGTH), at(3))));
+    }
+
+    #[test]
+    fn the_tracks_of_the_last_run_stay_known() {
+        let status = Status::default();
+        let track = Track { kind: TrackKind::Video, encoded: false, caps: "video/x-raw".to_owned() };
+        status.set_tracks(vec![track.clone()]);
+        status.started();
+        status.set_tracks(Vec::new());
+        let record = status.read();
+        assert_eq!((record.tracks, record.last_tracks), (vec![], vec![track]));
+    }
+
+    #[test]
+    fn what_was_said_is_kept_within_bounds() {
+        let status = Status::default();
+        (0..100).for_each(|line| status.add_line(&format!("{line} {}", "x".repeat(10 * LENGTH))));
+        let last_lines = status.read().last_lines;
+        assert_eq!(last_lines.len(), LINES);
+        assert!(last_lines[0].starts_with("90 ") && last_lines.iter().all(|line| line.len() == LENGTH));
+    }
+}

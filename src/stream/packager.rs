@@ -1,0 +1,96 @@
+//! A muxer with its packet ring: one container of a rendition.
+
+use super::FanOut;
+use crate::media::{
+    Container, HeaderChange, Kind, Muxed, Muxer, NotCarried, Packet, Sample, TrackId, TrackSet, multipart,
+};
+use std::time::Instant;
+
+/// Muxes the samples of a rendition into one container. Runs in the writer of the rendition and never waits.
+#[derive(Debug)]
+pub(super) struct Packager {
+    container: Container,
+    fanout: FanOut,
+    muxer: Muxer,
+    /// The tracks that go into the container.
+    selected: Vec<TrackId>,
+    /// Empty between two calls.
+    muxed: Vec<Muxed>,
+}
+
+impl Packager {
+    /// A packager that writes to `fanout`; `None` for a container that we have no muxer for.
+    pub(super) fn new(container: Container, fanout: FanOut) -> Option<Self> {
+        let muxer = Muxer::new(container)?;
+        let opening = (container == Container::Mjpeg).then(multipart::opening);
+        fanout.set_container(container, opening);
+        // What follows a join point is complete without what came before it, and a packet is a sample.
+        let is_whole =
+            matches!(container, Container::Ts | Container::Webm | Container::Mkv | Container::Flv | Container::Mp4);
+        fanout.set_whole(is_whole);
+        // A block of Matroska may begin the cluster of those after it: none may be omitted.
+        fanout.set_loose(matches!(container, Container::Ts | Container::Flv | Container::Mp4));
+        Some(Self { container, fanout, muxer, selected: Vec::new(), muxed: Vec::new() })
+    }
+
+    /// Where its packets are.
+    pub(super) fn fanout(&self) -> &FanOut {
+        &self.fanout
+    }
+
+    /// The tracks from now on.
+    ///
+    /// # Errors
+    /// When the container cannot carry them. The readers end, and samples are ignored until the next set.
+    pub(super) fn tracks(&mut self, set: &TrackSet) -> Result<(), NotCarried> {
+        self.selected.clear();
+        let selected = match Muxer::select(self.container, set) {
+            Ok(selected) => selected,
+            Err(fault) => {
+                self.fanout.restart();
+                return Err(fault);
+            }
+        };
+        let tracks: Vec<_> = selected.iter().filter_map(|id| set.get(*id).cloned()).collect();
+        self.selected = selected;
+        self.muxer.set_tracks(&tracks, &mut self.muxed);
+        self.deliver();
+        Ok(())
+    }
+
+    /// The next sample.
+    pub(super) fn push(&mut self, sample: &Sample, now: Instant) {
+        if self.selected.contains(&sample.track) {
+            self.muxer.push(sample, now, &mut self.muxed);
+            self.deliver();
+        }
+    }
+
+    /// Nobody is left who has seen what was written.
+    pub(super) fn clear(&mut self) {
+        self.fanout.restart();
+        self.selected.clear();
+        // The header comes again with the next tracks.
+        if let Some(muxer) = Muxer::new(self.container) {
+            self.muxer = muxer;
+        }
+    }
+
+    fn deliver(&mut self) {
+        for muxed in self.muxed.drain(..) {
+            match muxed {
+                Muxed::Header { bytes, readers } => {
+                    match readers {
+                        HeaderChange::None => {}
+                        HeaderChange::Inline => self.fanout.push(Packet::copy_of(Kind::Delta, &bytes), None),
+                        HeaderChange::End => self.fanout.restart(),
+                    }
+                    self.fanout.set_header(&bytes);
+                }
+                Muxed::Packet(packet) if packet.is_empty() => {}
+                Muxed::Packet(packet) => self.fanout.push(packet, None),
+                Muxed::WantsKeyframe => self.fanout.want_keyframe(),
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Where samples enter a rendition: whatever the origin and the run, its outputs get one unbroken timeline.
+
+use super::{FanOut, packager::Packager, writer::Origin};
+use crate::media::{Container, MediaKind, NotCarried, Sample, Time, TrackId, TrackInfo, TrackSet};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// How long the first samples wait for tracks whose parameters have not come.
+const TRACK_WAIT: Duration = Duration::from_secs(2);
+/// Most samples that wait: audio and video of two seconds, and many more of tracks that come from a file.
+const MAX_WAITING: usize = 1024;
+/// Most bytes of a GOP that is kept for outputs that are attached later.
+const GOP_BYTES: usize = 32 << 20;
+/// Most samples of a GOP that is kept: ten seconds at 60 frames a second, with audio.
+const GOP_SAMPLES: usize = 4096;
+/// Bits of a track number that are the source's own.
+const SOURCE_TRACK_BITS: u32 = 4;
+
+/// The one writer of a rendition.
+#[derive(Debug)]
+pub(super) struct SampleWriter {
+    /// The encodings that the rendition is made of, and those of its placeholder.
+    sources: [Vec<Source>; 2],
+    shown: Origin,
+    /// What the outputs have been given.
+    tracks: Option<TrackSet>,
+    start: StartBuffer,
+    gop: Gop,
+    packagers: Vec<Packager>,
+    timeline: Timeline,
+    /// The next sample of the lead track does not continue what came before.
+    interrupted: bool,
+}
+
+/// One encoding, as the rendition sees it.
+#[derive(Debug, Default)]
+struct Source {
+    is_running: bool,
+    tracks: Option<TrackSet>,
+}
+
+/// An output cannot carry the tracks that came.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) Vec<NotCarried>);
+
+const fn index(origin: Origin) -> usize {
+    match origin {
+        Origin::Source => 0,
+        Origin::Placeholder => 1,
+    }
+}
+
+impl SampleWriter {
+    /// The writer of a rendition that is made of so many encodings, 16 at most.
+    pub(super) fn new(sources: usize) -> Self {
+        let all = || (0..sources).map(|_| Source::default()).collect();
+        Self {
+            sources: [all(), all()],
+            shown: Origin::Source,
+            tracks: None,
+            start: StartBuffer::default(),
+            gop: Gop::default(),
+            packagers: Vec::new(),
+            timeline: Timeline::default(),
+            interrupted: false,
+        }
+    }
+
+    /// Muxes for this output from now on. It begins with the newest GOP.
+    ///
+    /// # Errors
+    /// When the tracks that are there cannot be carried. The output gets those that come after.
+    pub(super) fn attach(&mut self, container: Container, fanout: FanOut, now: Instant) -> Result<(), NotCarried> {
+        let Some(mut packager) = Packager::new(container, fanout) else { return Ok(()) };
+        let mut result = Ok(());
+        if let Some(tracks) = &self.tracks {
+            result = packager.tracks(tracks);
+            self.gop.samples.iter().for_each(|sample| packager.push(sample, now));
+        }
+        self.packagers.push(packager);
+        result
+    }
+
+    /// Ends an output.
+    pub(super) fn detach(&mut self, fanout: &FanOut) {
+        self.packagers.retain(|packager| !packager.fanout().is_same(fanout));
+    }
+
+    /// A run of a source begins.
+    pub(super) fn begin(&mut self, origin: Origin, source: usize) {
+        if let Some(source) = self.source(origin, source) {
+            source.is_running = true;
+        }
+        let leads = self.leads(source);
+        if self.shown == origin && leads {
+            self.interrupt();
+        }
+    }
+
+    /// Nobody wants the rendition any more: nothing of it is kept.
+    pub(super) fn clear(&mut self) {
+        self.sources.iter_mut().flatten().for_each(|source| *source = Source::default());
+        self.shown = Origin::Source;
+        self.tracks = None;
+        self.start = StartBuffer::default();
+        self.gop = Gop::default();
+        self.timeline = Timeline::default();
+        self.interrupted = false;
+        self.packagers.iter_mut().for_each(Packager::clear);
+    }
+
+    /// The tracks of a source from now on.
+    pub(super) fn tracks(
+        &mut self,
+        origin: Origin,
+        source: usize,
+        set: &TrackSet,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let own = renumbered(source, set);
+        let Some(slot) = self.source(origin, source) else { return Ok(()) };
+        slot.tracks = Some(own);
+        if self.shown != origin {
+            return Ok(());
+        }
+        self.start.since.get_or_insert(now);
+        match self.tracks {
+            Some(_) => self.publish(),
+            None => self.try_start(now),
+        }
+    }
+
+    /// The next sample of a source.
+    pub(super) fn sample(
+        &mut self,
+        origin: Origin,
+        source: usize,
+        mut sample: Sample,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        sample.track = renumber(source, sample.track);
+        let slot = self.source(origin, source);
+        let Some(track) = slot.and_then(|slot| slot.tracks.as_ref()?.get(sample.track)) else { return Ok(()) };
+        let kind = track.kind();
+        if self.shown != origin {
+            if !self.may_switch(origin, kind, &sample) {
+                return Ok(());
+            }
+            self.shown = origin;
+            self.tracks = None;
+            self.start = StartBuffer { since: Some(now), ..StartBuffer::default() };
+            self.interrupt();
+        }
+        if origin == Origin::Source {
+            // The source is there: its placeholder has to begin again to be seen.
+            let placeholder = self.sources.get_mut(index(Origin::Placeholder));
+            placeholder.into_iter().flatten().for_each(|source| source.is_running = false);
+        }
+        if self.tracks.is_some() {
+            self.write(sample, now);
+            return Ok(());
+        }
+        self.start.waiting.push(sample);
+        self.try_start(now)
+    }
+
+    /// Whether the other origin takes over with this sample: the placeholder at once, the source with a sample that readers can begin
+    /// with.
+    fn may_switch(&mut self, origin: Origin, kind: MediaKind, sample: &Sample) -> bool {
+        if origin == Origin::Placeholder {
+            return self.sources.get(1).into_iter().flatten().any(|source| source.is_running);
+        }
+        let has_video = self.sources.first().into_iter().flatten().filter_map(|source| source.tracks.as_ref());
+        let has_video = has_video.flat_map(TrackSet::tracks).any(|track| track.kind() == MediaKind::Video);
+        let leads = (kind == MediaKind::Video) == has_video;
+        if leads && !sample.is_sync {
+            self.packagers.iter().for_each(|packager| packager.fanout().want_keyframe());
+        }
+        leads && sample.is_sync
+    }
+
+    /// What is written next does not continue what was written last.
+    fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.gop.clear();
+        self.timeline.restart();
+        self.packagers.iter().for_each(|packager| packager.fanout().forget_joins());
+    }
+
+    fn source(&mut self, origin: Origin, source: usize) -> Option<&mut Source> {
+        self.sources.get_mut(index(origin))?.get_mut(source)
+    }
+
+    /// Whether readers begin with samples of this source.
+    fn leads(&self, source: usize) -> bool {
+        let lead = self.tracks.as_ref().and_then(TrackSet::lead);
+        lead.is_none_or(|lead| usize::from(lead.id.0 >> SOURCE_TRACK_BITS) == source)
+    }
+
+    /// Begins when all tracks are known, or have been waited for long enough.
+    fn try_start(&mut self, now: Instant) -> Result<(), Refused> {
+        let sources = self.sources.get(index(self.shown)).map(Vec::as_slice).unwrap_or_default();
+        let is_known = sources.iter().all(|source| source.tracks.is_some());
+        let is_late = self.start.since.is_some_and(|since| now.saturating_duration_since(since) >= TRACK_WAIT);
+        if self.start.waiting.is_empty() || !(is_known || is_late || self.start.waiting.len() >= MAX_WAITING) {
+            return Ok(());
+        }
+        let result = self.publish();
+        for sample in std::mem::take(&mut self.start.waiting) {
+            self.write(sample, now);
+        }
+        result
+    }
+
+    /// Gives the tracks of all sources to the outputs.
+    fn publish(&mut self) -> Result<(), Refused> {
+        let sources = self.sources.get(index(self.shown)).map(Vec::as_slice).unwrap_or_default();
+        let tracks = sources.iter().filter_map(|source| source.tracks.as_ref()).flat_map(TrackSet::tracks);
+        let set = TrackSet::new(tracks.cloned().collect());
+        if self.tracks.as_ref() == Some(&set) {
+            return Ok(());
+        }
+        let refused: Vec<_> =
+            self.packagers.iter_mut().filter_map(|packager| packager.tracks(&set).err()).collect();
+        self.tracks = Some(set);
+        if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
+    }
+
+    fn write(&mut self, mut sample: Sample, now: Instant) {
+        let Some(tracks) = &self.tracks else { return };
+        let leads = tracks.lead().is_some_and(|lead| lead.id == sample.track);
+        let is_video = tracks.get(sample.track).is_some_and(|track| track.kind() == MediaKind::Video);
+        let rate = tracks.get(sample.track).and_then(frame_duration);
+        self.timeline.place(&mut sample, rate);
+        if leads && std::mem::take(&mut self.interrupted) {
+            sample.discontinuity = true;
+        }
+        self.gop.push(&sample, leads && sample.is_sync && (is_video || self.gop.is_stale(&sample)));
+        self.packagers.iter_mut().for_each(|packager| packager.push(&sample, now));
+    }
+}
+
+/// How long a frame of a track lasts, if its source says so.
+fn frame_duration(track: &TrackInfo) -> Option<Duration> {
+    let (frames, seconds) = track.video()?.frame_rate.filter(|(frames, _)| *frames > 0)?;
+    Some(Duration::from_secs(seconds.into()) / frames)
+}
+
+/// The number that a track of a source has in the rendition.
+fn renumber(source: usize, id: TrackId) -> TrackId {
+    TrackId((source as u8) << SOURCE_TRACK_BITS | id.0 & ((1 << SOURCE_TRACK_BITS) - 1))
+}
+
+fn renumbered(source: usize, set: &TrackSet) -> TrackSet {
+    let tracks = set.tracks().iter().map(|track| TrackInfo { id: renumber(source, track.id), ..track.clone() });
+    TrackSet::new(tracks.collect())
+}
+
+/// The first samples, while tracks are missing.
+#[derive(Debug, Default)]
+struct StartBuffer {
+    /// When the first tracks came.
+    since: Option<Instant>,
+    waiting: Vec<Sample>,
+}
+
+/// The samples since the newest keyframe, if they are all there.
+#[derive(Debug, Default)]
+struct Gop {
+    samples: VecDeque<Sample>,
+    bytes: usize,
+}
+
+impl Gop {
+    /// How much audio without video is kept.
+    const AUDIO: Duration = Duration::from_millis(500);
+
+    fn push(&mut self, sample: &Sample, begins: bool) {
+        if begins {
+            self.clear();
+        } else if self.samples.is_empty() {
+            return;
+        }
+        self.bytes += sample.data.len();
+        self.samples.push_back(sample.clone());
+        if self.samples.len() > GOP_SAMPLES || self.bytes > GOP_BYTES {
+            self.clear();
+        }
+    }
+
+    /// Of audio alone: whether it is time for another beginning.
+    fn is_stale(&self, sample: &Sample) -> bool {
+        self.samples.front().is_none_or(|first| sample.dts.since(first.dts) > Self::AUDIO.as_nanos() as i64)
+    }
+
+    fn clear(&mut self) {
+        self.samples.clear();
+        self.bytes = 0;
+    }
+}
+
+/// Keeps decoding times growing over runs of the sources.
+#[derive(Debug, Default)]
+struct Timeline {
+    /// For each track: the newest decoding time that was written.
+    newest: Vec<(TrackId, Time)>,
+    /// Added to the times of the present runs.
+    shift: i64,
+    /// The next sample may begin before the last one of an earlier run.
+    restarted: bool,
+}
+
+impl Timeline {
+    fn restart(&mut self) {
+        self.restarted = true;
+    }
+
+    /// Moves a sample after the last one of its track. All tracks move by the same, so that they stay together.
+    fn place(&mut self, sample: &mut Sample, frame: Option<Duration>) {
+        if std::mem::take(&mut self.restarted) {
+            self.shift = 0;
+            // Other tracks may begin a little earlier than this one.
+            let newest = self.newest.iter().map(|(_, newest)| *newest).max();
+            let behind = newest.map_or(0, |newest| newest.since(sample.dts));
+            if behind >= 0 && newest.is_some() {
+                self.shift = behind + frame.map_or(20_000_000, |frame| frame.as_nanos() as i64);
+            }
+        }
+        sample.dts = sample.dts.shifted(self.shift);
+        sample.pts = sample.pts.shifted(self.shift);
+        match self.newest.iter_mut().find(|(track, _)| *track == sample.track) {
+            Some((_, newest)) => {
+                if sample.dts <= *newest && !sample.discontinuity {
+                    // A step back of less than a frame is an error of rounding, one of more a late sample of another run.
+                    let dts = newest.shifted(1);
+                    sample.pts = sample.pts.max(dts);
+                    sample.dts = dts;
+                }
+                *newest = sample.dts;
+            }
+            None => self.newest.push((sample.track, sample.dts)),
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Where the pipeline of a stream ends: in samples of its tracks, or in the bytes of a muxer that is not ours.
+//!
+//! A plain muxer at the end of a pipeline is a declaration: the pipeline is parsed with it, so that it decides what is linked
+//! to what, then it is taken out and each track ends in a sink of its own. The server muxes. A muxer that has options or takes
+//! codecs that ours lack stays, and its bytes go to the server as those of a command do.
+
+use super::{
+    caps::{self, source_form},
+    decode::live_sink,
+    event::{Event, Events, Run},
+    link::StreamSender,
+    sync::lock,
+};
+use crate::{
+    ipc::FromWorker,
+    media::{
+        Container, Sample, Time, TrackId, TrackInfo, TrackSet,
+        codec::canonical::Canonicalizer,
+        track::{Shape, VideoShape},
+    },
+};
+use bytes::Bytes;
+use gst::{glib, prelude::*};
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+/// What each codec has to look like, by GStreamer's names; the forms that need no copy first.
+mod accepted {
+    pub(super) const H264: &str =
+        "video/x-h264, stream-format=(string){ avc, avc3, byte-stream }, alignment=(string)au; ";
+    pub(super) const H265: &str =
+        "video/x-h265, stream-format=(string){ hvc1, hev1, byte-stream }, alignment=(string)au; ";
+    pub(super) const AV1: &str = "video/x-av1, stream-format=(string)obu-stream, alignment=(string)tu; ";
+    pub(super) const VP8: &str = "video/x-vp8; ";
+    pub(super) const VP9: &str = "video/x-vp9; ";
+    pub(super) const MPEG_VIDEO: &str = "video/mpeg, mpegversion=(int){ 1, 2, 4 }, systemstream=(boolean)false; ";
+    pub(super) const JPEG: &str = "image/jpeg; ";
+    pub(super) const THEORA: &str = "video/x-theora; ";
+    pub(super) const AAC: &str = "audio/mpeg, mpegversion=(int){ 2, 4 }, stream-format=(string){ raw, adts }; ";
+    pub(super) const MPEG_AUDIO: &str = "audio/mpeg, mpegversion=(int)1; ";
+    pub(super) const OPUS: &str = "audio/x-opus, channel-mapping-family=(int)[ 0, 1 ]; ";
+    pub(super) const VORBIS: &str = "audio/x-vorbis; ";
+    pub(super) const FLAC: &str = "audio/x-flac; ";
+    pub(super) const AC3: &str = "audio/x-ac3; audio/x-eac3; ";
+    pub(super) const PCM: &str = "audio/x-raw, format=(string){ S16LE, S24LE, S32LE, F32LE, U8 }, \
+                                  layout=(string)interleaved; ";
+    pub(super) const G711: &str = "audio/x-alaw; audio/x-mulaw; ";
+}
+
+/// What our muxer of a container takes; `None` where we have none.
+pub(super) fn accepts(container: Container) -> Option<&'static gst::Caps> {
+    use accepted::*;
+    static CAPS: [OnceLock<gst::Caps>; Container::ALL.len()] = [const { OnceLock::new() }; Container::ALL.len()];
+    let parts: &[&str] = match container {
+        Container::Ts => &[H264, H265, MPEG_VIDEO, AAC, MPEG_AUDIO, AC3, OPUS],
+        Container::Mp4 => &[H264, H265, AV1, VP9, AAC, MPEG_AUDIO, OPUS, AC3, FLAC],
+        Container::Webm => &[VP8, VP9, AV1, OPUS, VORBIS],
+        Container::Mkv => {
+            &[H264, H265, AV1, VP8, VP9, MPEG_VIDEO, JPEG, THEORA, AAC, MPEG_AUDIO, OPUS, VORBIS, FLAC, AC3, PCM, G711]
+        }
+        Container::Flv => &[H264, H265, AV1, VP8, VP9, AAC, MPEG_AUDIO, OPUS, FLAC, AC3, G711],
+        Container::Ogg => &[THEORA, OPUS, VORBIS, FLAC],
+        Container::Mp3 => &[MPEG_AUDIO],
+        Container::Aac => &[AAC],
+        Container::Flac => &[FLAC],
+        Container::Wav => &[PCM, G711],
+        Container::Mjpeg => &[JPEG],
+        Container::Raw => return None,
+    };
+    let at = Container::ALL.iter().position(|known| *known == container)?;
+    let parse = || parts.concat().trim_end_matches("; ").parse().unwrap_or_else(|_| gst::Caps::new_empty());
+    CAPS.get(at).map(|caps| caps.get_or_init(parse))
+}
+
+/// Whether these elements are what a container is declared by.
+fn declares(element: &str, container: Container) -> bool {
+    match container {
+        Container::Ts => element == "mpegtsmux",
+        Container::Mp4 => element == "mp4mux",
+        Container::Webm => element == "webmmux",
+        Container::Mkv => matches!(element, "matroskamux" | "webmmux"),
+        Container::Flv => matches!(element, "flvmux" | "eflvmux"),
+        Container::Ogg => element == "oggmux",
+        Container::Wav => element == "wavenc",
+        Container::Mjpeg => element == "multipartmux",
+        Container::Mp3 | Container::Aac | Container::Flac | Container::Raw => false,
+    }
+}
+
+/// Whether a muxer of this name can be given such media: where our muxer always takes its place, what that takes.
+pub(super) fn may_take(element: &str, caps: &gst::Caps) -> bool {
+    // A fragment of GStreamer's mp4mux leaves with the sample after it, so ours is preferred even if media has to be encoded for it.
+    element != "mp4mux" || accepts(Container::Mp4).is_none_or(|accepted| accepted.can_intersect(caps))
+}
+
+/// Whether a muxer is set as usual, but for what concerns delivery, which is the server's.
+fn is_plain(muxer: &gst::Element) -> bool {
+    const OF_DELIVERY: [&str; 22] = [
+        "name",
+        "parent",
+        "alignment",
+        "boundary",
+        "emit-signals",
+        "encoder",
+        "faststart",
+        "fragment-duration",
+        "latency",
+        "max-cluster-duration",
+        "max-delay",
+        "max-page-delay",
+        "metadatacreator",
+        "min-cluster-duration",
+        "min-upstream-latency",
+        "movie-timescale",
+        "si-interval",
+        "start-time",
+        "start-time-selection",
+        "streamable",
+        "trak-timescale",
+        "writing-app",
+    ];
+    let options = muxer.list_properties();
+    options.iter().filter(|option| !OF_DELIVERY.contains(&option.name())).all(|option| {
+        let value = muxer.property_value(option.name());
+        match value.get::<Option<gst::Structure>>() {
+            Ok(structure) => structure.is_none(),
+            Err(_) => value.compare(option.default_value()).is_some_and(|order| order.is_eq()),
+        }
+    })
+}
+
+/// Where the samples or bytes of one run of a stream leave.
+#[derive(Clone)]
+pub(super) struct Exit {
+    pub(super) sender: Arc<StreamSender>,
+    pub(super) events: Events,
+    pub(super) run: Run,
+    /// What running times count from, on the machine's monotonic clock, in nanoseconds.
+    pub(super) epoch: u64,
+}
+
+impl Exit {
+    /// When what has this running time was captured.
+    fn captured(&self, running: i64) -> Duration {
+        Duration::from_nanos(self.epoch.saturating_add_signed(running))
+    }
+
+    /// Reports the first media of the run.
+    fn began(&self) {
+        self.events.send(Event::First(self.run));
+        self.events.send(Event::Say(FromWorker::Started { item: self.run.owner.item() }));
+    }
+
+    /// Sends muxed bytes. Streaming thread.
+    pub(super) fn bytes(&self, buffers: &[gst::Buffer], running: Option<i64>) {
+        let mapped = |buffer: &gst::Buffer| buffer.clone().into_mapped_buffer_readable().ok();
+        let pieces: Vec<_> = buffers.iter().filter_map(mapped).map(Bytes::from_owner).collect();
+        if pieces.iter().any(|piece| !piece.is_empty())
+            && self.sender.bytes(pieces, running.map(|running| self.captured(running)))
+        {
+            self.began();
+        }
+    }
+}
+
+/// Puts sinks at the end of a pipeline: one for each track where the server muxes, else one for the bytes. Sinks of video come first.
+///
+/// # Errors
+/// Why that cannot be done.
+pub(super) fn end(
+    bin: &gst::Bin,
+    end: &gst::Pad,
+    container: Container,
+    exit: Exit,
+) -> Result<Vec<gst_app::AppSink>, String> {
+    let failed = |error: glib::BoolError| error.to_string();
+    let Some(accepted) = accepts(container) else { return byte_sink(bin, end, exit).map_err(failed) };
+    if let Some(muxer) = end.parent_element().filter(|last| is_declaration(last, container)) {
+        let ends: Vec<_> = muxer.sink_pads().into_iter().filter_map(|pad| Some((pad.peer()?, pad))).collect();
+        if ends.is_empty() {
+            return Err("nothing is linked to the muxer at the end of the pipeline".into());
+        }
+        let can_be_taken = |end: &gst::Pad| {
+            let caps = end.query_caps(None);
+            !caps.is_any() && caps.can_intersect(accepted)
+        };
+        if ends.iter().all(|(end, _)| can_be_taken(end)) {
+            for (end, entrance) in &ends {
+                end.unlink(entrance).map_err(failed)?;
+            }
+            bin.remove(&muxer).map_err(|error| error.to_string())?;
+            return track_sinks(bin, ends.into_iter().map(|(end, _)| end), accepted, exit).map_err(failed);
+        }
+    } else if end.query_caps(None).can_intersect(accepted) && !end.query_caps(None).is_any() {
+        return track_sinks(bin, [end.clone()].into_iter(), accepted, exit).map_err(failed);
+    }
+    super::copy::tune_muxers(bin);
+    byte_sink(bin, end, exit).map_err(failed)
+}
+
+fn is_declaration(element: &gst::Element, container: Container) -> bool {
+    element.factory().is_some_and(|factory| declares(&factory.name(), container)) && is_plain(element)
+}
+
+fn track_sinks(
+    bin: &gst::Bin,
+    ends: impl Iterator<Item = gst::Pad>,
+    accepted: &gst::Caps,
+    exit: Exit,
+) -> Result<Vec<gst_app::AppSink>, glib::BoolError> {
+    let is_video = |end: &gst::Pad| {
+        let caps = end.query_caps(Some(accepted));
+        !caps.is_empty() && caps.iter().all(|form| !form.name().starts_with("audio/"))
+    };
+    let (mut ordered, audio): (Vec<_>, Vec<_>) = ends.partition(is_video);
+    let videos = ordered.len();
+    ordered.extend(audio);
+    let tracks = vec![None; ordered.len()];
+    let shared = Arc::new(Shared {
+        exit,
+        lead: if videos > 0 { 0 } else { ordered.len().saturating_sub(1) },
+        tracks: Mutex::new(tracks),
+    });
+    let sinks = ordered.into_iter().enumerate().map(|(place, end)| {
+        let sink = track_sink(place, shared.clone(), accepted);
+        link(bin, &end, &sink)?;
+        Ok(sink)
+    });
+    sinks.collect()
+}
+
+/// Puts a sink behind a pad.
+fn link(bin: &gst::Bin, end: &gst::Pad, sink: &gst_app::AppSink) -> Result<(), glib::BoolError> {
+    bin.add(sink)?;
+    let entrance = sink.static_pad("sink").ok_or_else(|| glib::bool_error!("no sink pad"))?;
+    end.link(&entrance).map(|_| ()).map_err(|error| glib::bool_error!("{}: {error}", end.name()))
+}
+
+/// The sink of a foreign muxer.
+fn byte_sink(bin: &gst::Bin, end: &gst::Pad, exit: Exit) -> Result<Vec<gst_app::AppSink>, glib::BoolError> {
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+        let buffers = buffers(&sample);
+        let running = buffers.iter().find_map(|buffer| running(buffer.pts(), segment));
+        exit.bytes(&buffers, running);
+        Ok(gst::FlowSuccess::Ok)
+    });
+    let sink = live_sink(callbacks.build());
+    link(bin, end, &sink)?;
+    Ok(vec![sink])
+}
+
+fn buffers(sample: &gst::Sample) -> Vec<gst::Buffer> {
+    match sample.buffer_list_owned() {
+        Some(list) => list.iter_owned().collect(),
+        None => sample.buffer_owned().into_iter().collect(),
+    }
+}
+
+/// What the tracks of a stream have in common.
+struct Shared {
+    exit: Exit,
+    /// Place of the track whose sync samples are join points.
+    lead: usize,
+    /// What is known of each track. The lock is held while something is sent, so that a description precedes its samples.
+    tracks: Mutex<Vec<Option<TrackInfo>>>,
+}
+
+/// One track on its way out.
+struct Outgoing {
+    id: TrackId,
+    caps: gst::Caps,
+    canonicalizer: Canonicalizer,
+    /// What the canonicalizer says now has been sent.
+    is_described: bool,
+}
+
+fn track_sink(place: usize, shared: Arc<Shared>, accepted: &gst::Caps) -> gst_app::AppSink {
+    let mut outgoing: Option<Outgoing> = None;
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let caps = sample.caps().ok_or(gst::FlowError::NotNegotiated)?;
+        let is_known = |known: &Outgoing| std::ptr::eq(known.caps.as_ref(), caps) || known.caps.as_ref() == caps;
+        let outgoing = match &mut outgoing {
+            Some(known) if is_known(known) => known,
+            slot => slot.insert(Outgoing::new(place, caps).map_err(|why| {
+                shared.fail(why);
+                gst::FlowError::NotNegotiated
+            })?),
+        };
+        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+        for buffer in buffers(&sample) {
+            outgoing.push(place, buffer, segment, &shared);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    });
+    let sink = live_sink(callbacks.build());
+    sink.set_caps(Some(accepted));
+    sink
+}
+
+impl Outgoing {
+    fn new(place: usize, caps: &gst::CapsRef) -> Result<Self, String> {
+        let form = source_form(caps).ok_or_else(|| format!("{caps} has no form that can be muxed"))?;
+        let id = TrackId(u8::try_from(place).unwrap_or(u8::MAX));
+        Ok(Self { id, caps: caps.to_owned(), canonicalizer: Canonicalizer::new(form), is_described: false })
+    }
+
+    /// Brings a buffer into canonical form and sends it. Streaming thread.
+    fn push(
+        &mut self,
+        place: usize,
+        buffer: gst::Buffer,
+        segment: Option<&gst::FormattedSegment<gst::ClockTime>>,
+        shared: &Shared,
+    ) {
+        let (pts, dts) = (running(buffer.pts(), segment), running(buffer.dts(), segment));
+        let Some(dts) = dts.or(pts) else { return };
+        let pts = pts.unwrap_or(dts).max(dts);
+        let duration = buffer.duration().map(Duration::from);
+        let Ok(mapped) = buffer.into_mapped_buffer_readable() else { return };
+        if mapped.is_empty() {
+            return;
+        }
+        let Some(canonical) = self.canonicalizer.push(Bytes::from_owner(mapped)) else { return };
+        self.is_described &= !canonical.parameters_changed;
+        let mut tracks = lock(&shared.tracks);
+        if !self.is_described {
+            let Some((codec, shape)) = self.canonicalizer.parameters() else { return };
+            let info = TrackInfo { id: self.id, codec: codec.clone(), shape: completed(shape, &self.caps) };
+            shared.describe(place, info, &mut tracks);
+            self.is_described = true;
+        }
+        let sample = Sample {
+            track: self.id,
+            dts: Time::from_nanos(dts),
+            pts: Time::from_nanos(pts),
+            duration,
+            is_sync: canonical.is_sync,
+            discontinuity: false,
+            captured: Some(shared.exit.captured(pts)),
+            entered: None,
+            data: canonical.data,
+        };
+        if shared.exit.sender.sample(sample, place == shared.lead) {
+            shared.exit.began();
+        }
+    }
+}
+
+impl Shared {
+    /// Sends what is known of the tracks, if one of them is new or not what it was.
+    fn describe(&self, place: usize, info: TrackInfo, tracks: &mut [Option<TrackInfo>]) {
+        let Some(known) = tracks.get_mut(place).filter(|known| known.as_ref() != Some(&info)) else { return };
+        *known = Some(info);
+        let set = TrackSet::new(tracks.iter().flatten().cloned().collect());
+        self.exit.sender.tracks(set, tracks.iter().all(Option::is_some));
+    }
+
+    fn fail(&self, why: String) {
+        self.exit.events.send(Event::Bus(self.exit.run, super::event::Note::Error(why)));
+    }
+}
+
+/// A shape with what only caps say of it.
+fn completed(shape: Shape, caps: &gst::CapsRef) -> Shape {
+    match (shape, caps::video_shape(caps)) {
+        (Shape::Video(found), Some(told)) => Shape::Video(VideoShape {
+            width: if found.width > 0 { found.width } else { told.width },
+            height: if found.height > 0 { found.height } else { told.height },
+            pixel_aspect: if found.pixel_aspect == (1, 1) { told.pixel_aspect } else { found.pixel_aspect },
+            frame_rate: told.frame_rate.or(found.frame_rate),
+        }),
+        (shape, _) => shape,
+    }
+}
+
+/// A time of a buffer since the epoch, in nanoseconds.
+fn running(time: Option<gst::ClockTime>, segment: Option<&gst::FormattedSegment<gst::ClockTime>>) -> Option<i64> {
+    let signed = match segment {
+        Some(segment) => segment.to_running_time_full(time?)?,
+        None => time?.into(),
+    };
+    Some(match signed {
+        gst::Signed::Positive(time) => i64::try_from(time.nseconds()).unwrap_or(i64::MAX),
+        gst::Signed::Negative(time) => -i64::try_from(time.nseconds()).unwrap_or(i64::MAX),
+    })
+}
