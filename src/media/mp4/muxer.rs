@@ -85,8 +85,8 @@ impl<P> Muxer<P> {
         let Some(lane) = self.lanes.get_mut(place) else { return };
         match &lane.described {
             Some((known, _)) if *known == track => return,
-            Some((_, clock)) => lane.described = Some((track.clone(), Clock::after(&track, clock))),
-            None => lane.described = Some((track.clone(), Clock::of(&track))),
+            Some((_, clock)) => lane.described = Some((track.clone(), Clock::after(track.tempo(), clock))),
+            None => lane.described = Some((track.clone(), Clock::of(track.tempo()))),
         }
         lane.is_listed = false;
         lane.pause = lane.pause.max(lane.described.as_ref().map_or(Duration::ZERO, |(track, _)| track.pause()));
