@@ -23,6 +23,7 @@ pub mod mux;
 pub mod ogg;
 mod packet;
 pub mod raw_frame;
+pub mod reorder;
 mod sample;
 mod scanned;
 mod scanner;

@@ -14,7 +14,7 @@ mod tests;
 mod track;
 
 use super::boxes::head;
-use crate::media::{TrackInfo, demux::Demuxed, window::Window};
+use crate::media::{TrackInfo, demux::Demuxed, byte_window::ByteWindow};
 use announcer::Announcer;
 use fragment::Progress;
 use movie::Movie;
@@ -50,7 +50,7 @@ struct Located {
 /// Finds tracks and samples in the bytes of MP4, which come in pieces of any size and may begin anywhere.
 #[derive(Debug, Default)]
 pub struct Demuxer {
-    window: Window,
+    window: ByteWindow,
     parser: Parser,
 }
 

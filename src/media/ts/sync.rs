@@ -2,7 +2,7 @@
 //! of 204 with parity behind (ETSI EN 300 421, section 4.4.2).
 
 use super::packet::{PACKET, Packet, SYNC};
-use crate::media::window::Window;
+use crate::media::byte_window::ByteWindow;
 
 /// From one packet to the next, by likelihood.
 const STRIDES: [usize; 3] = [PACKET, 192, 204];
@@ -12,7 +12,7 @@ const SYNC_BYTES: usize = 3;
 /// Packets leave when they are complete. Where a sync byte is missing, it searches again.
 #[derive(Debug, Default)]
 pub(super) struct Synchronizer {
-    window: Window,
+    window: ByteWindow,
     state: State,
 }
 
