@@ -6,13 +6,13 @@
 //! Other tracks, or other parameters, begin a new chain of logical streams (RFC 3533, section 4). Few players continue there:
 //! libavformat fails if there is more than one track, if the codec changes, and in newer versions if channels or rate do.
 
-use super::mapping::{Counts, Mapping, flac_samples};
+use super::mapping::{Counts, Mapping};
 use super::page::Pages;
 use super::position::{Position, Timeline};
 use crate::media::{
     Kind, Packet, PacketBuf, TrackId, TrackInfo,
     access_unit::Sample,
-    codec::{CodecParameters, opus},
+    codec::{CodecParameters, flac, opus, vorbis},
     mux::{HeaderChange, Muxed},
     track::{MediaKind, lead},
 };
@@ -184,13 +184,13 @@ impl Stream {
             }
             Counts::Vorbis { blocks: Some(blocks), .. } => {
                 // A packet gives half of its own block and half of the one before: the first one gives nothing.
-                let block = blocks.of(&sample.data);
+                let block = blocks.block(&sample.data);
                 let last = self.block;
                 self.block = block.or(last);
-                block.zip(last).map_or(0, |(block, last)| block / 4 + last / 4)
+                block.zip(last).map_or(0, |(block, last)| vorbis::Stream::samples(last, block))
             }
             Counts::Vorbis { blocks: None, .. } => told(),
-            Counts::Flac { .. } => flac_samples(&sample.data).unwrap_or_else(told),
+            Counts::Flac { .. } => flac::block_size(&sample.data).unwrap_or_else(told),
             Counts::Theora { .. } => 1,
         };
         if matches!(self.mapping.counts, Counts::Vorbis { .. }) {

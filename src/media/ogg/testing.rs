@@ -1,6 +1,6 @@
 //! Reads pages and packets, for the tests of what writes them.
 
-use super::mapping::{Counts, Mapping, flac_samples};
+use super::mapping::{Counts, Mapping};
 use super::scan::Ogg;
 use crate::media::{
     Time, TrackId, TrackInfo,
@@ -110,10 +110,10 @@ pub(super) fn demux(capture: &[u8]) -> (Vec<TrackInfo>, Vec<(Sample, Option<i64>
             let length = match &mapping.counts {
                 Counts::Opus { .. } => opus::samples(&packet.data).unwrap(),
                 Counts::Vorbis { blocks, .. } => {
-                    let block = blocks.as_ref().unwrap().of(&packet.data).unwrap();
+                    let block = blocks.as_ref().unwrap().block(&packet.data).unwrap();
                     last.replace(block).map_or(0, |last| (last + block) / 4)
                 }
-                Counts::Flac { .. } => flac_samples(&packet.data).unwrap(),
+                Counts::Flac { .. } => flac::block_size(&packet.data).unwrap(),
                 Counts::Theora { .. } => 1,
             };
             let time = Time::from_ticks(at * i64::from(divisor), rate);
