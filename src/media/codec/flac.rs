@@ -34,6 +34,16 @@ impl Parameters {
         StreamInfo::parse(&self.stream_info)
     }
 
+    /// `STREAMINFO` of audio that does not end: what is known at its end only, the sizes of frames, the number of samples and
+    /// the MD5, is unknown (section 8.2). So it stays equal when the same source begins again.
+    pub fn endless(&self) -> Option<[u8; STREAM_INFO]> {
+        let mut info: [u8; STREAM_INFO] = self.stream_info.get(..)?.try_into().ok()?;
+        info.get_mut(4..10)?.fill(0);
+        *info.get_mut(13)? &= 0xf0;
+        info.get_mut(14..)?.fill(0);
+        Some(info)
+    }
+
     /// `fLaC` and `STREAMINFO` as the only block of metadata: a whole header.
     pub fn header(&self) -> Vec<u8> {
         [MARKER, &[0x80, 0, 0, STREAM_INFO as u8], &self.stream_info].concat()

@@ -19,7 +19,7 @@ pub fn annex_b(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Where the next start code of three bytes begins. Most of a frame is passed in words of eight bytes, none of which is 0.
-pub(super) fn start_code(bytes: &[u8]) -> Option<usize> {
+pub(in crate::media) fn start_code(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())

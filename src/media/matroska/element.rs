@@ -1,7 +1,15 @@
 //! EBML elements (RFC 8794, sections 4 to 6) and the ones of Matroska that matter here (RFC 9559, section 5.1).
 
 pub(super) const EBML: u32 = 0x1a45_dfa3;
+pub(super) const EBML_VERSION: u32 = 0x4286;
+pub(super) const EBML_READ_VERSION: u32 = 0x42f7;
+pub(super) const EBML_MAX_ID_LENGTH: u32 = 0x42f2;
+pub(super) const EBML_MAX_SIZE_LENGTH: u32 = 0x42f3;
 pub(super) const DOC_TYPE: u32 = 0x4282;
+pub(super) const DOC_TYPE_VERSION: u32 = 0x4287;
+pub(super) const DOC_TYPE_READ_VERSION: u32 = 0x4285;
+pub(super) const VOID: u32 = 0xec;
+pub(super) const CRC_32: u32 = 0xbf;
 pub(super) const SEGMENT: u32 = 0x1853_8067;
 pub(super) const SEEK_HEAD: u32 = 0x114d_9b74;
 pub(super) const INFO: u32 = 0x1549_a966;
@@ -12,25 +20,51 @@ pub(super) const CHAPTERS: u32 = 0x1043_a770;
 pub(super) const TAGS: u32 = 0x1254_c367;
 pub(super) const ATTACHMENTS: u32 = 0x1941_a469;
 
+pub(super) const TIMESTAMP_SCALE: u32 = 0x002a_d7b1;
+pub(super) const MUXING_APP: u32 = 0x4d80;
+pub(super) const WRITING_APP: u32 = 0x5741;
+
 pub(super) const TIMESTAMP: u32 = 0xe7;
+pub(super) const SILENT_TRACKS: u32 = 0x5854;
+pub(super) const POSITION: u32 = 0xa7;
+pub(super) const PREV_SIZE: u32 = 0xab;
+pub(super) const ENCRYPTED_BLOCK: u32 = 0xaf;
 pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
 pub(super) const BLOCK_GROUP: u32 = 0xa0;
 pub(super) const BLOCK: u32 = 0xa1;
+pub(super) const BLOCK_DURATION: u32 = 0x9b;
 pub(super) const REFERENCE_BLOCK: u32 = 0xfb;
 
 pub(super) const TRACK_ENTRY: u32 = 0xae;
 pub(super) const TRACK_NUMBER: u32 = 0xd7;
+pub(super) const TRACK_UID: u32 = 0x73c5;
 pub(super) const TRACK_TYPE: u32 = 0x83;
+pub(super) const FLAG_LACING: u32 = 0x9c;
+pub(super) const LANGUAGE: u32 = 0x0022_b59c;
+pub(super) const DEFAULT_DURATION: u32 = 0x0023_e383;
 pub(super) const CODEC_ID: u32 = 0x86;
 pub(super) const CODEC_PRIVATE: u32 = 0x63a2;
+pub(super) const CODEC_DELAY: u32 = 0x56aa;
+pub(super) const SEEK_PRE_ROLL: u32 = 0x56bb;
+pub(super) const CONTENT_ENCODINGS: u32 = 0x6d80;
+pub(super) const CONTENT_ENCODING: u32 = 0x6240;
+pub(super) const CONTENT_ENCODING_SCOPE: u32 = 0x5032;
+pub(super) const CONTENT_ENCODING_TYPE: u32 = 0x5033;
+pub(super) const CONTENT_COMPRESSION: u32 = 0x5034;
+pub(super) const CONTENT_COMP_ALGO: u32 = 0x4254;
+pub(super) const CONTENT_COMP_SETTINGS: u32 = 0x4255;
 pub(super) const VIDEO: u32 = 0xe0;
 pub(super) const PIXEL_WIDTH: u32 = 0xb0;
 pub(super) const PIXEL_HEIGHT: u32 = 0xba;
+pub(super) const DISPLAY_WIDTH: u32 = 0x54b0;
+pub(super) const DISPLAY_HEIGHT: u32 = 0x54ba;
+pub(super) const DISPLAY_UNIT: u32 = 0x54b2;
 pub(super) const AUDIO: u32 = 0xe1;
 pub(super) const SAMPLING_FREQUENCY: u32 = 0xb5;
+pub(super) const OUTPUT_SAMPLING_FREQUENCY: u32 = 0x78b5;
 pub(super) const CHANNELS: u32 = 0x9f;
+pub(super) const BIT_DEPTH: u32 = 0x6264;
 
-/// Longest [`Head`].
 /// ID and size of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
@@ -121,11 +155,23 @@ impl Block {
 /// The beginning of a cluster of unknown size with this timestamp: what follows may be blocks from the middle of another one
 /// that has the same.
 pub(super) fn cluster_head(timestamp: u64) -> Vec<u8> {
-    let [c0, c1, c2, c3] = CLUSTER.to_be_bytes();
-    let mut head = vec![c0, c1, c2, c3, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xe7, 0x88];
-    head.extend(timestamp.to_be_bytes());
-    head
+    cluster_begin(timestamp).to_vec()
 }
+
+/// Bytes of the beginning of a cluster.
+pub(super) const CLUSTER_BEGIN: usize = 22;
+
+/// The beginning of a cluster of unknown size with this timestamp, in ticks.
+pub(super) fn cluster_begin(timestamp: u64) -> [u8; CLUSTER_BEGIN] {
+    let mut begin = [0xff; CLUSTER_BEGIN];
+    let parts = [&CLUSTER.to_be_bytes()[..], &UNKNOWN_SIZE, &[0xe7, 0x88], &timestamp.to_be_bytes()];
+    begin.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+    begin
+}
+
+/// The size of an element that ends where the next one on its level begins (RFC 8794, section 6.2), in the length that
+/// the WebM guidelines ask of live streams.
+pub(super) const UNKNOWN_SIZE: [u8; 8] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
 /// An unsigned integer (RFC 8794, section 7.2).
 pub(super) fn unsigned(content: &[u8]) -> u64 {

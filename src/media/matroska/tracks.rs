@@ -126,7 +126,7 @@ pub(in crate::media) fn doc_type(bytes: &[u8]) -> Sniffed {
     if is_whole { Sniffed::Unknown } else { Sniffed::Undecided }
 }
 
-fn float(content: &[u8]) -> f64 {
+pub(super) fn float(content: &[u8]) -> f64 {
     match (<[u8; 4]>::try_from(content), <[u8; 8]>::try_from(content)) {
         (Ok(bytes), _) => f64::from(f32::from_be_bytes(bytes)),
         (_, Ok(bytes)) => f64::from_be_bytes(bytes),

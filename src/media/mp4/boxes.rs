@@ -4,7 +4,7 @@
 pub(super) struct Head {
     pub(super) kind: [u8; 4],
     /// Length of the beginning alone.
-    own: usize,
+    pub(super) own: usize,
     /// Length of the whole box.
     pub(super) length: usize,
 }

@@ -140,6 +140,12 @@ impl Track {
         matches!(self.shape, Shape::Pictures { .. })
     }
 
+    /// How its samples follow one another.
+    pub(super) fn tempo(&self) -> super::timing::Tempo {
+        let (timescale, is_even) = (self.timescale, !self.has_pictures());
+        super::timing::Tempo { timescale, is_even, nominal: self.pause() }
+    }
+
     /// How far apart its pictures are by what the source says of its rate.
     pub(super) fn pause(&self) -> Duration {
         match self.shape {
@@ -368,31 +374,9 @@ fn av1_level(header: &[u8]) -> Option<(u8, u8, bool)> {
     Some((profile, level, level > 7 && bits.flag()?))
 }
 
-/// The lowest level whose pixels a second and pixels of a picture are enough (VP9 levels, in tenths).
 fn vp9_level(shape: Shape) -> u8 {
-    const LEVELS: [(u8, u64, u64); 14] = [
-        (10, 829_440, 36_864),
-        (11, 2_764_800, 73_728),
-        (20, 4_608_000, 122_880),
-        (21, 9_216_000, 245_760),
-        (30, 20_736_000, 552_960),
-        (31, 36_864_000, 983_040),
-        (40, 83_558_400, 2_228_224),
-        (41, 160_432_128, 2_228_224),
-        (50, 311_951_360, 8_912_896),
-        (51, 588_251_136, 8_912_896),
-        (52, 1_176_502_272, 8_912_896),
-        (60, 1_176_502_272, 35_651_584),
-        (61, 2_353_004_544, 35_651_584),
-        (62, 4_706_009_088, 35_651_584),
-    ];
-    const USUAL_RATE: (u32, u32) = (30, 1);
     let Shape::Pictures { width, height, rate, .. } = shape else { return 0 };
-    let pixels = u64::from(width) * u64::from(height);
-    let (pictures, seconds) = rate.unwrap_or(USUAL_RATE);
-    let a_second = pixels * u64::from(pictures) / u64::from(seconds.max(1));
-    let fits = LEVELS.iter().find(|(_, most_a_second, most)| a_second <= *most_a_second && pixels <= *most);
-    fits.map_or(62, |(level, ..)| *level)
+    crate::media::codec::vp9::level(width.into(), height.into(), rate)
 }
 
 #[cfg(test)]

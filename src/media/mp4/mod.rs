@@ -1,15 +1,25 @@
-//! Fragmented MP4 (ISO/IEC 14496-12, section 8.8), also of CMAF and DASH: what its boxes say, and a muxer for live tracks.
+//! Fragmented MP4 (ISO/IEC 14496-12, section 8.8), also of CMAF and DASH: what its boxes say, a muxer for live tracks, and a demuxer.
 
+mod box_writer;
 mod boxes;
 mod coding;
+mod demuxer;
 mod fragment;
+mod front;
+mod header;
 mod movie;
 mod muxer;
+mod sample_entry;
+mod sample_muxer;
 mod scan;
 mod setup;
+mod timeline;
 mod timing;
 
 pub use coding::{Chroma, Coding, CodingError, Shape, Track};
+pub use demuxer::Demuxer;
+pub use header::header_for;
 pub use muxer::{Made, Muxer};
+pub use sample_muxer::SampleMuxer;
 pub(super) use scan::Mp4;
 pub(super) use setup::setups;

@@ -1,30 +1,11 @@
 //! The boxes of a live movie: the header, and what stands in front of each sample.
 
 use super::coding::{Shape, Track};
+use super::front::Times;
 use mp4_atom::{
-    Dinf, Dref, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Mfhd, Minf, Moof, Moov, Mvex, Mvhd, Smhd, Stbl, Stsd, Tfdt,
-    Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Vmhd,
+    Dinf, Dref, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mvex, Mvhd, Smhd, Stbl, Stsd, Tkhd, Trak, Trex,
+    Url, Vmhd,
 };
-
-/// Length of the `moof` of a sample: all its fields are always there.
-const MOOF: usize = 104;
-/// Length of the head of its data.
-const MDAT: usize = 8;
-
-/// Flags of a sample that can be decoded without others, and of one that cannot (section 8.8.3.1).
-const SYNC: u32 = 0x0200_0000;
-const NON_SYNC: u32 = 0x0101_0000;
-
-/// The place of a sample in time, in ticks of its track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
-    /// When it is decoded.
-    pub(super) decode: u64,
-    /// How much later it is shown.
-    pub(super) offset: i32,
-    /// For how long, as far as that is known.
-    pub(super) duration: u32,
-}
 
 /// File type and movie box of these tracks, each with its number. They begin no edit: times are those of the fragments.
 ///
@@ -88,31 +69,6 @@ pub(super) fn front(
     is_sync: bool,
     length: usize,
 ) -> Result<Vec<u8>, mp4_atom::Error> {
-    let too_large = |_| mp4_atom::Error::TooLarge(FourCC::new(b"mdat"));
-    let size = u32::try_from(length).map_err(too_large)?;
-    let data = u32::try_from(MDAT + length).map_err(too_large)?;
-    let sample = TrunEntry {
-        duration: Some(times.duration),
-        size: Some(size),
-        flags: Some(if is_sync { SYNC } else { NON_SYNC }),
-        cts: Some(times.offset.into()),
-    };
-    let moof = Moof {
-        mfhd: Mfhd { sequence_number },
-        traf: vec![Traf {
-            tfhd: Tfhd { track_id: id, default_base_is_moof: true, ..Tfhd::default() },
-            tfdt: Some(Tfdt { base_media_decode_time: times.decode }),
-            trun: vec![Trun {
-                data_offset: i32::try_from(MOOF + MDAT).ok(),
-                samples: TrunSamples::Explicit(vec![sample]),
-            }],
-            ..Traf::default()
-        }],
-    };
-    let mut bytes = Vec::with_capacity(MOOF + MDAT);
-    moof.encode(&mut bytes)?;
-    debug_assert_eq!(bytes.len(), MOOF, "the offset of the data is wrong");
-    bytes.extend_from_slice(&data.to_be_bytes());
-    bytes.extend_from_slice(b"mdat");
-    Ok(bytes)
+    let too_large = || mp4_atom::Error::TooLarge(FourCC::new(b"mdat"));
+    Ok(super::front::front(id, sequence_number, times, is_sync, length).ok_or_else(too_large)?.to_vec())
 }

@@ -6,7 +6,7 @@
 use super::coding::Track;
 use super::movie;
 use super::timing::Clock;
-use crate::media::{Sample, sample::Waiting};
+use crate::media::sample::{Sample, Waiting};
 use std::time::{Duration, Instant};
 
 /// A track that stays away for so long while others go on is gone.
@@ -85,8 +85,8 @@ impl<P> Muxer<P> {
         let Some(lane) = self.lanes.get_mut(place) else { return };
         match &lane.described {
             Some((known, _)) if *known == track => return,
-            Some((_, clock)) => lane.described = Some((track.clone(), Clock::after(&track, clock))),
-            None => lane.described = Some((track.clone(), Clock::of(&track))),
+            Some((_, clock)) => lane.described = Some((track.clone(), Clock::after(track.tempo(), clock))),
+            None => lane.described = Some((track.clone(), Clock::of(track.tempo()))),
         }
         lane.is_listed = false;
         lane.pause = lane.pause.max(lane.described.as_ref().map_or(Duration::ZERO, |(track, _)| track.pause()));

@@ -60,7 +60,7 @@ fn elementary(esds: &[u8]) -> Option<Setup<'_>> {
 }
 
 /// The tag and the content of a descriptor; its length has seven bits a byte (section 8.3.3).
-fn descriptor(bytes: &[u8]) -> Option<(u8, &[u8])> {
+pub(super) fn descriptor(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (&tag, mut rest) = bytes.split_first()?;
     let mut length = 0usize;
     for _ in 0..4 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Ticks in a second of all stamps but the extension of a PCR, which is left alone.
 const SECOND: u64 = 90_000;
 /// Stamps have 33 bits.
-const WRAP: u64 = 1 << 33;
+pub(super) const WRAP: u64 = 1 << 33;
 /// A stamp that is further ahead of all others is of another clock. Even what sends a frame now and then has a PCR ten
 /// times a second.
 const FORWARD: i64 = 5 * SECOND as i64;
@@ -178,7 +178,7 @@ impl Clock {
 }
 
 /// From one stamp to another, the shorter way round.
-fn distance(from: u64, to: u64) -> i64 {
+pub(super) fn distance(from: u64, to: u64) -> i64 {
     let forward = to.wrapping_sub(from) % WRAP;
     if forward < WRAP / 2 { forward as i64 } else { forward as i64 - WRAP as i64 }
 }
@@ -200,7 +200,7 @@ fn write_pcr(field: &mut [u8; PCR_LENGTH], base: u64) {
 }
 
 /// A PTS or DTS (section 2.4.3.6): 33 bits in three parts, each with a one behind it.
-fn read_stamp(field: &[u8; 5]) -> u64 {
+pub(super) fn read_stamp(field: &[u8; 5]) -> u64 {
     let [a, b, c, d, e] = field.map(u64::from);
     (a >> 1 & 7) << 30 | b << 22 | (c >> 1) << 15 | d << 7 | e >> 1
 }

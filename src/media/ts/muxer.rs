@@ -6,9 +6,10 @@
 use super::coding::Track;
 use super::packet::{PACKET, PAT_PID, set_counter};
 use super::pcr::PcrGenerator;
-use super::pes::{self, Begin, Stamps, next, packetize, ticks};
+use super::pes::{Adaptation, Packetizer, PesHeader, Stamps, next, ticks};
 use super::section::{PAT_TABLE, PMT_TABLE, packets, section};
-use crate::media::{Sample, sample::Waiting};
+use crate::media::sample::{Sample, Waiting};
+use crate::media::{Kind, PacketBuf, Time};
 use std::time::Instant;
 
 const PROGRAM: u16 = 1;
@@ -108,17 +109,24 @@ impl<P: AsRef<[u8]>> Muxer<P> {
         let is_due = tables.sent.is_none_or(|sent| leads && (sample.decode - sent).abs() >= REPEAT);
         let is_join = leads && sample.is_sync && (has_pictures || is_due);
         let Lane { track: Some(track), counter } = lanes.get_mut(place)? else { return None };
-        let mut bytes = Vec::with_capacity(sample.length + sample.length / 40 + 5 * PACKET);
+        let mut out = PacketBuf::with_capacity(sample.length + sample.length / 40 + 5 * PACKET);
         if is_due || is_join {
             tables.sent = Some(sample.decode);
-            tables.write(counters, &mut bytes);
+            tables.write(counters, &mut out);
         }
         let payload = sample.payload.as_ref();
-        let stamps = Stamps { decode: ticks(sample.decode), shown: ticks(sample.shown) };
-        let front = pes::front(track, stamps, payload);
-        let begin = Begin { is_random_access: is_join, clock: clock.at(sample.decode, leads).map(ticks) };
+        let ticks = |nanos| ticks(Time::from_nanos(nanos));
+        let stamps = Stamps { dts: ticks(sample.decode), pts: ticks(sample.shown) };
+        let mut front = Vec::with_capacity(32);
+        track.write_front(payload, &mut front);
+        let header = PesHeader::new(track.id, stamps, front.len() + payload.len());
+        let pcr = clock.at(sample.decode, leads).map(ticks);
+        let adaptation = Adaptation { is_random_access: is_join, pcr, ..Adaptation::default() };
+        let size = header.bytes().len() + front.len() + payload.len();
         // A place is below MAX_TRACKS.
-        packetize(FIRST_PID + place as u16, counter, &begin, [&front, payload], &mut bytes);
+        let mut packetizer = Packetizer::new(FIRST_PID + place as u16, counter, adaptation, size, &mut out);
+        [header.bytes(), &front, payload].into_iter().for_each(|part| packetizer.put(part));
+        let bytes = out.finish(Kind::Delta).payload().to_vec();
         Some(Made { is_join, shown: sample.shown, bytes })
     }
 }
@@ -148,7 +156,7 @@ impl Tables {
         Self { packets: [association, map], leader, sent: None }
     }
 
-    fn write(&self, counters: &mut [u8; 2], out: &mut Vec<u8>) {
+    fn write(&self, counters: &mut [u8; 2], out: &mut PacketBuf) {
         for (packets, counter) in self.packets.iter().zip(counters) {
             for mut raw in packets.iter().copied() {
                 set_counter(&mut raw, next(counter));
@@ -275,7 +283,7 @@ mod tests {
         let first = packets_of(&bytes)[2];
         let at = Packet::new(&first).unwrap().clock_reference().unwrap();
         let base = first[at..at + 4].iter().fold(0, |base, byte| base << 8 | i64::from(*byte)) << 1;
-        assert_eq!(base | i64::from(first[at + 4] >> 7), BASE - 3600 - CLOCK / 8);
+        assert_eq!(base | i64::from(first[at + 4] >> 7), BASE - 3600 - i64::from(CLOCK) / 8);
     }
 
     #[test]

@@ -108,6 +108,34 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// `discontinuity_indicator`: counters or the time base may be others from here on (section 2.4.3.5).
+    pub(super) fn is_discontinuity(self) -> bool {
+        self.has_adaptation_field() && self.raw[4] > 0 && self.raw[5] & 0x80 != 0
+    }
+
+    /// Whether its adaptation field is longer than what it says needs: the payload is shorter than it could be.
+    pub(super) fn has_stuffing(self) -> bool {
+        if !self.has_adaptation_field() {
+            return false;
+        }
+        let length = usize::from(self.raw[4]);
+        if length == 0 {
+            return true;
+        }
+        let flags = self.raw[5];
+        let mut used = 1;
+        // PCR, OPCR, `splice_countdown`; then two parts that tell their length.
+        for (bit, bytes) in [(0x10, PCR_LENGTH), (0x08, PCR_LENGTH), (0x04, 1)] {
+            used += if flags & bit != 0 { bytes } else { 0 };
+        }
+        for bit in [0x02, 0x01] {
+            if flags & bit != 0 {
+                used += 1 + usize::from(self.raw.get(5 + used).copied().unwrap_or(0));
+            }
+        }
+        length > used
+    }
+
     fn has_adaptation_field(self) -> bool {
         self.raw[3] & 0x20 != 0
     }

@@ -170,9 +170,9 @@ fn registered(name: [u8; 4]) -> Option<Codec> {
 
 /// Collects the sections of one PID.
 #[derive(Debug, Default)]
-struct Table {
+pub(super) struct Table {
     /// The newest whole section that was wanted.
-    section: Vec<u8>,
+    pub(super) section: Vec<u8>,
     /// The packets it came in.
     packets: Vec<[u8; PACKET]>,
     partial: Option<Partial>,
@@ -187,7 +187,7 @@ struct Partial {
 
 impl Table {
     /// Takes the next packet; true when a whole, intact and wanted section differs from the one known so far.
-    fn push(&mut self, packet: Packet<'_>, table: u8, wanted: impl Fn(&[u8]) -> bool) -> bool {
+    pub(super) fn push(&mut self, packet: Packet<'_>, table: u8, wanted: impl Fn(&[u8]) -> bool) -> bool {
         let mut changed = false;
         let (end_of_last, fresh) = if packet.starts_unit() {
             let Some((&pointer, rest)) = packet.payload().split_first() else { return false };
@@ -265,11 +265,11 @@ fn section_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// A section's bytes from `at` up to its checksum.
-fn body(section: &[u8], at: usize) -> &[u8] {
+pub(super) fn body(section: &[u8], at: usize) -> &[u8] {
     section.get(at..section.len().saturating_sub(4)).unwrap_or_default()
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     let bytes = bytes.get(at..)?.first_chunk::<2>()?;
     Some(u16::from_be_bytes(*bytes))
 }
