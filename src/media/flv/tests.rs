@@ -3,6 +3,7 @@
 use super::testing::{self, GSTREAMER, PLAIN, Track};
 use super::{Demuxer, Muxer, tag};
 use crate::media::access_unit::Sample;
+use crate::media::codec::CodecParameters;
 use crate::media::demux::Demuxed;
 use crate::media::mux::{HeaderChange, Muxed};
 use crate::media::{Kind, Time, TrackInfo, TrackSet};
@@ -184,8 +185,10 @@ fn run(tool: &str, arguments: &[&str]) -> Option<String> {
     }
 }
 
-/// Kind, DTS and PTS in milliseconds, whether it is a keyframe, and size of each packet, as ffprobe says.
-fn probed(file: &str) -> Option<Vec<(bool, i64, i64, bool, usize)>> {
+/// A packet, as ffprobe has it: whether it is video, DTS and PTS in milliseconds, whether it is a keyframe, and its size.
+type Probed = (bool, i64, i64, bool, usize);
+
+fn probed(file: &str) -> Option<Vec<Probed>> {
     let entries = "packet=codec_type,pts,dts,size,flags";
     let said = run("ffprobe", &["-v", "error", "-show_entries", entries, "-of", "csv=p=0", file])?;
     let packets = said.lines().map(|line| {
@@ -346,6 +349,16 @@ fn readers_join_at_keyframes_or_at_any_audio() {
     let (key, delta) = (Kind::Keyframe, Kind::Delta);
     assert_eq!(kinds(&[&videos[1], &audios[0]]), [key, delta, delta, delta]);
     assert_eq!(kinds(&[&audios[0]]), [key; 4]);
+}
+
+#[test]
+fn keyframes_of_av1_begin_with_the_sequence_header() {
+    let av1 = &testing::videos()[2];
+    let CodecParameters::Av1(parameters) = &av1.info.codec else { panic!() };
+    let found = testing::units(&bytes(&mux(&[av1], &samples(&[av1], 0)[..2])));
+    let data: Vec<_> = found.into_iter().map(|(_, unit)| unit.data).collect();
+    assert_eq!(data[1], [&parameters.sequence_header[..], &av1.frames[0].1].concat());
+    assert_eq!(data[2], av1.frames[1].1);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of the demuxer.
+
 use super::*;
 use crate::media::Time;
 use crate::media::access_unit::Sample;
