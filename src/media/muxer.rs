@@ -4,7 +4,7 @@ use super::{
     Container, Muxed, NotCarried, Sample, TrackId, TrackInfo, TrackSet, codec::CodecParameters, flv, frames, matroska,
     mp4, mux::Codecs, ogg, track::MediaKind, ts,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Muxes the tracks of a rendition into one container.
 #[derive(Debug)]
@@ -89,6 +89,13 @@ impl Muxer {
             Self::Flv(muxer) => muxer.set_tracks(tracks, out),
             Self::Ogg(muxer) => muxer.set_tracks(tracks, out),
             Self::Frames(muxer) => muxer.set_tracks(tracks, out),
+        }
+    }
+
+    /// The time since 1970 at which the clock of [`Sample::captured`] was 0, for containers that say when a frame was captured.
+    pub fn set_epoch(&mut self, epoch: Option<Duration>) {
+        if let Self::Frames(muxer) = self {
+            muxer.set_epoch(epoch);
         }
     }
 

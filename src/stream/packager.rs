@@ -1,10 +1,11 @@
 //! A muxer with its packet ring: one container of a rendition.
 
 use super::FanOut;
-use crate::media::{
-    Container, HeaderChange, Kind, Muxed, Muxer, NotCarried, Packet, Sample, TrackId, TrackSet, multipart,
+use crate::{
+    media::{Container, HeaderChange, Kind, Muxed, Muxer, NotCarried, Packet, Sample, TrackId, TrackSet, multipart},
+    sys::since_1970,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Muxes the samples of a rendition into one container. Runs in the writer of the rendition and never waits.
 #[derive(Debug)]
@@ -61,6 +62,9 @@ impl Packager {
     /// The next sample.
     pub(super) fn push(&mut self, sample: &Sample, now: Instant) {
         if self.selected.contains(&sample.track) {
+            if self.container == Container::Mjpeg {
+                self.muxer.set_epoch(since_1970(Duration::ZERO));
+            }
             self.muxer.push(sample, now, &mut self.muxed);
             self.deliver();
         }
