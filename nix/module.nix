@@ -38,7 +38,7 @@ in
         feeds.card.pipeline = "v4l2src device=/dev/video0 ! queue name=video";
         streams."card.ts".feed = "card";
       };
-      description = "The configuration, as voyandz.ini(5) has it. It is checked when the system is built.";
+      description = "The configuration, as voyandz.yaml(5) has it. It is checked when the system is built.";
     };
 
     configFile = lib.mkOption {
@@ -78,10 +78,10 @@ in
       reloadTriggers = [ file ];
       serviceConfig.ExecStart = [
         ""
-        "${lib.getExe cfg.package} -f /etc/voyandz.ini"
+        "${lib.getExe cfg.package} -f /etc/voyandz.yaml"
       ];
     };
-    environment.etc."voyandz.ini".source = file;
+    environment.etc."voyandz.yaml".source = file;
 
     networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [ (cfg.settings.listenport or 8090) ];
   };

@@ -43,8 +43,8 @@ rustPlatform.buildRustPackage {
     wrapProgram $out/bin/voyandz --prefix GST_PLUGIN_SYSTEM_PATH_1_0 : ${pluginPath}
 
     $out/bin/voyandz man 1 > voyandz.1
-    $out/bin/voyandz man 5 > voyandz.ini.5
-    installManPage voyandz.1 voyandz.ini.5
+    $out/bin/voyandz man 5 > voyandz.yaml.5
+    installManPage voyandz.1 voyandz.yaml.5
     for shell in bash zsh fish; do
       $out/bin/voyandz completions $shell > voyandz.$shell
     done

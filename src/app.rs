@@ -1,27 +1,28 @@
-//! The life of the server: load binds and starts nothing, run runs until told, then drains. A changed configuration is
-//! exchanged while it runs.
+//! The life of the server: load binds and starts nothing, run serves until it is stopped, then drains. A new configuration is
+//! applied while it runs.
 
 use crate::{
     config::{self, Config, Encoding, Source as FeedKind},
-    control::{about::About, configuration, events::Journal, facts::View, health, home, metrics, player, stat},
     engine::{
         deployment::{ApplyReport, Deployment},
         registry::Registry,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
-    net::{Arrival, Connections, Crowded, Listener},
+    net::{ConnectionLimiter, Incoming, LimitReached, Listener},
     output::http::{
-        routes, session,
+        access_log::LowPriorityLog,
+        router::{self, Page, PageRequest, RouteTable},
+        session,
         shard::Shards,
-        site::{Asked, Page, Site},
-        visit::Polled,
     },
     source::{pool::Pool, worker::Worker},
+    status::{events::EventHub, health, metrics, server_info::ServerInfo, snapshot::StatusReader, state},
     sys::{
-        Shutdown, leftovers, load,
+        Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
     telemetry::Refusal,
+    web,
 };
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -44,24 +45,24 @@ pub struct App {
     shards: Arc<Shards>,
     shutdown: Shutdown,
     pulses: Pulses,
-    about: About,
+    info: ServerInfo,
 }
 
-/// A configuration that a running server is to go over to.
+/// A new configuration for a running server.
 #[derive(Debug)]
 pub struct Change {
-    /// Checked, its texts too.
+    /// Checked, including its pipelines.
     pub config: Config,
-    /// Told how it went.
+    /// Receives the result.
     pub done: oneshot::Sender<anyhow::Result<ApplyReport>>,
 }
 
-/// A fault in a gst-launch text of the configuration.
+/// An error in a pipeline of the configuration.
 #[derive(Debug)]
 pub struct LaunchFault {
-    /// Where the text is: `feeds.cam0.pipeline`, as the parts of the path.
+    /// The path of the pipeline, `feeds.cam0.pipeline`, as its parts.
     pub path: [String; 3],
-    /// What is wrong with it.
+    /// The error.
     pub fault: TextFault,
 }
 
@@ -129,10 +130,11 @@ impl App {
     /// When the address cannot be had.
     pub fn load(config: Config) -> anyhow::Result<Self> {
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
-            Some(socket) => Listener::inherited(socket, Connections::new())?,
+            Some(socket) => Listener::inherited(socket, ConnectionLimiter::new())?,
             None => {
                 let address = address(&config);
-                Listener::bind(address, Connections::new()).with_context(|| format!("cannot listen on {address}"))?
+                Listener::bind(address, ConnectionLimiter::new())
+                    .with_context(|| format!("cannot listen on {address}"))?
             }
         };
         create_logdir(&config)?;
@@ -144,31 +146,31 @@ impl App {
             listener,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
-            about: About::new(pulses.clone()),
+            info: ServerInfo::new(pulses.clone()),
             pulses,
         })
     }
 
-    /// Where it listens.
+    /// The bound address.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system cannot tell.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.address()
     }
 
-    /// What it says of itself, and is told.
-    pub fn about(&self) -> About {
-        self.about.clone()
+    /// The state of the server itself.
+    pub fn info(&self) -> ServerInfo {
+        self.info.clone()
     }
 
-    /// Serves until `stop` is cancelled, then ends everything, in 10 s at most. Goes over to the configurations that come,
-    /// one after the other.
+    /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
+    /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, shutdown, pulses, about } = self;
+        let Self { config, listener, shards, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
-        for pid in leftovers::sweep() {
-            tracing::warn!(pid, "killed what a server had left that is gone");
+        for pid in orphans::kill_orphans() {
+            tracing::warn!(pid, "killed orphaned process");
         }
         let pool = Pool::new(shutdown.token().clone());
         let reserve = pool.clone();
@@ -178,35 +180,35 @@ impl App {
         });
         let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = deployment.apply(&config).await;
-        let journal = Journal::new(shutdown.token().clone());
-        let (site, sites) = watch::channel(Arc::new(site(&config, &registry, &about, &journal)));
+        let events = EventHub::new(shutdown.token().clone());
+        let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &info, &events)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, deployment, site, listeners, about: about.clone(), journal };
+        let serving = Serving { config, deployment, table, listeners, info: info.clone(), events };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
-        let routes = hyper_util::service::TowerToHyperService::new(warp::service(routes::routes(
-            sites,
-            about.pressure().clone(),
-            about.traffic().clone(),
+        let routes = hyper_util::service::TowerToHyperService::new(warp::service(router::routes(
+            tables,
+            info.load().clone(),
+            info.http_stats().clone(),
         )));
-        let (pressure, written) = (about.pressure().clone(), shards.clone());
-        let (ended, watching) = (shutdown.token().clone(), load::watch(pressure, move || written.lateness()));
-        shutdown.spawn("watch over the load", async move {
+        let (load, written) = (info.load().clone(), shards.clone());
+        let (ended, watching) = (shutdown.token().clone(), overload::watch(load, move || written.lateness()));
+        shutdown.spawn("overload detector", async move {
             ended.run_until_cancelled(watching).await;
         });
-        let welcome = |arrival: Arrival| match arrival {
-            Arrival::Guest(accepted) => {
-                let name = format!("connection from {}", accepted.peer);
-                let (routes, shards, traffic) = (routes.clone(), shards.clone(), about.traffic().clone());
-                shutdown.spawn(name, session::serve(accepted, routes, shards, traffic, shutdown.token().clone()));
+        let dispatch = |incoming: Incoming| match incoming {
+            Incoming::Accepted(connection) => {
+                let name = format!("connection from {}", connection.peer);
+                let (routes, shards, stats) = (routes.clone(), shards.clone(), info.http_stats().clone());
+                shutdown.spawn(name, session::serve(connection, routes, shards, stats, shutdown.token().clone()));
             }
-            Arrival::Excess(excess) => {
-                about.traffic().refused(match excess.why {
-                    Crowded::All => Refusal::Connections,
-                    Crowded::Address => Refusal::Address,
+            Incoming::Rejected(rejected) => {
+                info.http_stats().refused(match rejected.reason {
+                    LimitReached::Server => Refusal::Connections,
+                    LimitReached::Address => Refusal::Address,
                 });
-                shutdown.spawn("farewell to a connection", excess.turn_away());
+                shutdown.spawn("rejected connection", rejected.reject());
             }
         };
         let pulse = pulses.add("accept loop");
@@ -218,27 +220,27 @@ impl App {
         let mut listener = listener;
         let mut round = tokio::time::interval(Pulse::PERIOD);
         loop {
-            let accepted = tokio::select! {
+            let incoming = tokio::select! {
                 () = stop.cancelled() => break,
                 _ = round.tick() => {
                     pulse.beat();
                     continue;
                 }
-                accepted = listener.accept() => accepted,
+                incoming = listener.accept() => incoming,
                 Ok(()) = listening.changed() => {
                     let old = std::mem::replace(&mut listener, listening.borrow_and_update().clone());
-                    // Who is through the kernel's handshake already is still answered.
-                    while let Some(accepted) = old.accept().now_or_never() {
-                        welcome(accepted);
+                    // Connections that the kernel has accepted already are still served.
+                    while let Some(incoming) = old.accept().now_or_never() {
+                        dispatch(incoming);
                     }
                     continue;
                 }
             };
-            welcome(accepted);
+            dispatch(incoming);
         }
-        tracing::info!("ending: no new connections");
+        tracing::info!("shutting down: no new connections");
         service::stopping();
-        about.ending();
+        info.stopping();
         drop(watch);
         drop((listener, listening));
         let closing = tokio::task::spawn_blocking(move || shards.close());
@@ -251,10 +253,10 @@ impl App {
 struct Serving {
     config: Config,
     deployment: Deployment,
-    site: watch::Sender<Arc<Site>>,
+    table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
-    about: About,
-    journal: Journal,
+    info: ServerInfo,
+    events: EventHub,
 }
 
 impl Serving {
@@ -269,7 +271,7 @@ impl Serving {
         }
     }
 
-    /// Goes over to another configuration. What can fail comes first, and changes nothing when it does.
+    /// Applies a new configuration. What can fail happens first, and then changes nothing.
     async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
         let wanted = address(&config);
@@ -280,7 +282,7 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let (registry, exchange) = self.deployment.apply(&config).await;
-        self.site.send_replace(Arc::new(site(&config, &registry, &self.about, &self.journal)));
+        self.table.send_replace(Arc::new(route_table(&config, &registry, &self.info, &self.events)));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -299,69 +301,69 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
 }
 
-fn site(config: &Config, registry: &Registry, about: &About, journal: &Journal) -> Site {
-    Site::new(registry, pages(config, registry, about, journal))
+fn route_table(config: &Config, registry: &Registry, info: &ServerInfo, events: &EventHub) -> RouteTable {
+    RouteTable::new(registry, pages(config, registry, info, events))
 }
 
-/// A page that programs ask for again and again: an answer that is no fault is no line of the log.
-fn polled(page: impl Fn(Asked<'_>) -> Response + Send + Sync + 'static) -> Page {
-    Box::new(move |asked| as_polled(page(asked)))
+/// A page that programs request every few seconds: its successful requests are logged at debug level.
+fn low_priority(page: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Page {
+    Box::new(move |request| as_low_priority(page(request)))
 }
 
-fn as_polled(mut response: Response) -> Response {
-    response.extensions_mut().insert(Polled);
+fn as_low_priority(mut response: Response) -> Response {
+    response.extensions_mut().insert(LowPriorityLog);
     response
 }
 
-/// The pages that the configuration wants.
-fn pages(config: &Config, registry: &Registry, about: &About, journal: &Journal) -> HashMap<String, Page> {
+/// The pages that the configuration enables.
+fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &EventHub) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
         for stream in registry.streams() {
             for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
                 let (stream, registry) = (stream.clone(), registry.clone());
-                pages.insert(path, Box::new(move |asked| player::page(&stream, &registry, asked.host)));
+                pages.insert(path, Box::new(move |request| web::player::page(&stream, &registry, request.host)));
             }
         }
-        pages.insert(player::SCRIPT_PATH.to_owned(), Box::new(|_| player::script()));
+        pages.insert(web::player::SCRIPT_PATH.to_owned(), Box::new(|_| web::player::script()));
         let (registry, all) = (registry.clone(), config.pages.clone());
-        pages.insert("/".to_owned(), Box::new(move |asked| home::page(&registry, &all, asked.host)));
+        pages.insert("/".to_owned(), Box::new(move |request| web::home::page(&registry, &all, request.host)));
     }
-    let view = Arc::new(View::new(registry, config, about));
+    let reader = Arc::new(StatusReader::new(registry, config, info));
     if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
-        let view = view.clone();
-        let page = move |asked: Asked<'_>| {
-            let page = stat::page(&view);
-            if stat::is_refresh(asked.query) { as_polled(page) } else { page }
+        let reader = reader.clone();
+        let page = move |request: PageRequest<'_>| {
+            let page = web::state::page(&reader);
+            if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
         };
         pages.insert(path.to_string(), Box::new(page));
-        pages.insert(script, Box::new(|_| stat::script()));
+        pages.insert(script, Box::new(|_| web::state::script()));
     }
     for path in ["/livez", "/healthz"] {
-        let view = view.clone();
-        pages.insert(path.to_owned(), polled(move |_| health::live(&view)));
+        let reader = reader.clone();
+        pages.insert(path.to_owned(), low_priority(move |_| health::live(&reader)));
     }
-    let judged = view.clone();
-    pages.insert("/readyz".to_owned(), polled(move |asked| health::ready(&judged, asked.query)));
+    let judged = reader.clone();
+    pages.insert("/readyz".to_owned(), low_priority(move |request| health::ready(&judged, request.query)));
     if config.pages.metrics {
-        let view = view.clone();
-        pages.insert("/metrics".to_owned(), polled(move |_| metrics::page(&view)));
+        let reader = reader.clone();
+        pages.insert("/metrics".to_owned(), low_priority(move |_| metrics::page(&reader)));
     }
-    journal.show(config.pages.events.then(|| view.clone()));
+    events.set_source(config.pages.events.then(|| reader.clone()));
     if config.pages.events {
-        let journal = journal.clone();
-        let page = move |asked: Asked<'_>| {
-            let client = asked.client.clone();
-            journal.page(asked.last_event, Box::pin(async move { client.wait().await }))
+        let events = events.clone();
+        let page = move |request: PageRequest<'_>| {
+            let client = request.client.clone();
+            events.page(request.last_event, Box::pin(async move { client.wait().await }))
         };
         pages.insert("/events".to_owned(), Box::new(page));
     }
     if let Some(path) = &config.pages.stat_json {
-        pages.insert(path.to_string(), polled(move |_| stat::json(&view)));
+        pages.insert(path.to_string(), low_priority(move |_| state::json(&reader)));
     }
     if config.pages.config {
         let json = config::to_json(&config::masked(config));
-        pages.insert("/config".to_owned(), Box::new(move |_| configuration::page(&json)));
+        pages.insert("/config".to_owned(), Box::new(move |_| web::config::page(&json)));
     }
     pages
 }

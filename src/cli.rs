@@ -17,7 +17,7 @@ pub struct Cli {
     /// How to serve.
     #[command(flatten)]
     pub serve: Serve,
-    /// Print the licences of all that this program is made of.
+    /// Print the licences of this program and its dependencies.
     #[arg(long)]
     pub licenses: bool,
 }
@@ -31,10 +31,10 @@ pub struct Serve {
     /// Read the configuration again whenever its file changes, not only on SIGHUP.
     #[arg(short, long)]
     pub watch: bool,
-    /// What lines of the log look like: for people, or an object each for programs.
+    /// The format of log lines: text for people, or JSON for programs.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: Format,
-    /// Log to this file instead of standard error. SIGHUP has it opened anew, for those who rotate logs.
+    /// Log to this file instead of standard error. SIGHUP reopens it, for log rotation.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 }
@@ -42,10 +42,10 @@ pub struct Serve {
 /// What all that read a configuration share.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// The configuration file [default: $VOYANDZ_CONFFILE, /etc/voyandz.ini, /etc/voyandz, else a demo].
+    /// The configuration file [default: $VOYANDZ_CONFFILE, /etc/voyandz.yaml, else a demo].
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Log more; twice for each packet's fate. VOYANDZ_LOG takes finer wishes.
+    /// Log more; twice for every packet. VOYANDZ_LOG sets levels by module.
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -53,11 +53,11 @@ pub struct Options {
 /// What can be done instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check a configuration file; exit code 78 when it has faults.
+    /// Check a configuration file; exit code 78 when it has errors.
     Check(Options),
     /// Print the configuration as voyandz understands it.
     Config(Options),
-    /// Tell what this machine has and lacks; exit code 1 when voyandz cannot serve here.
+    /// Report what this machine has and lacks; exit code 1 when voyandz cannot serve here.
     Doctor(Options),
     /// Print the completions for a shell.
     Completions {
@@ -82,7 +82,7 @@ pub enum Command {
         /// Descriptors beyond the standard streams that are inputs of the program.
         #[arg(long, default_value_t = 0)]
         inputs: u16,
-        /// Bytes of memory that the program may have with all that it starts.
+        /// Limit in bytes of the memory of the program and its descendants.
         #[arg(long)]
         memory_max: Option<u64>,
         /// Program and arguments.

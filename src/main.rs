@@ -6,11 +6,11 @@ use voyandz::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Reads the wishes for failures in FAILPOINTS; does nothing in a release.
+    // Reads FAILPOINTS; does nothing in a release.
     let _failures = fail::FailScenario::setup();
     match cli.command {
         Some(Command::Worker) => {
-            voyandz::sys::die_of_faults();
+            voyandz::sys::abort_on_fault();
             voyandz::worker::run()
         }
         Some(Command::Guard { server, inputs, memory_max, argv }) => {
@@ -19,9 +19,9 @@ fn main() -> ExitCode {
         Some(Command::Check(options)) => voyandz::run::check(&options),
         Some(Command::Doctor(options)) => voyandz::run::doctor(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),
-        Some(Command::Completions { shell }) => voyandz::manual::completions(shell),
-        Some(Command::Man { section }) => voyandz::manual::page(&section),
-        None if cli.licenses => voyandz::manual::licenses(),
+        Some(Command::Completions { shell }) => voyandz::manpage::completions(shell),
+        Some(Command::Man { section }) => voyandz::manpage::page(&section),
+        None if cli.licenses => voyandz::manpage::licenses(),
         None => voyandz::run::serve(&cli.serve),
     }
 }

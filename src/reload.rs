@@ -1,11 +1,11 @@
-//! The file changed, or SIGHUP came: reads the configuration again and hands it to the running server.
+//! Reloads the configuration when its file changes or on SIGHUP, and passes it to the running server.
 
 use crate::{
     app::Change,
     config::{Config, Loaded, Origin},
-    control::about::About,
     engine::deployment::ApplyReport,
-    run,
+    load::{check_texts, load},
+    status::server_info::ServerInfo,
     sys::service,
     telemetry::Reopen,
 };
@@ -20,17 +20,18 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// How often watched files are looked at. A look is a `stat`, which sees also what replaces a file, comes over a network
-/// or through a symbolic link, as notifications of the kernel do not.
+/// Interval of the checks of watched files. A check is a `stat`, which also notices replaced files, network file systems and
+/// symbolic links, unlike notifications of the kernel.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Hands configurations to a server: the one of `origin` whenever `hangup` (SIGHUP) comes and whenever one of the files that are to be
-/// `watched` changed. One that has faults changes nothing; `about` is told. `hangup` has the `log` begin a new file, too. Returns when the server takes no more.
+/// Passes configurations to a server: that of `origin` on each `hangup` (SIGHUP), and whenever one of the `watched` files
+/// changed. A configuration with errors changes nothing; `info` records why. `hangup` also reopens the `log` file. Returns when
+/// the server takes no more.
 pub async fn follow(
     origin: Origin,
     watched: Option<Vec<PathBuf>>,
     changes: mpsc::Sender<Change>,
-    about: About,
+    info: ServerInfo,
     mut hangup: Signal,
     log: Reopen,
 ) {
@@ -41,12 +42,12 @@ pub async fn follow(
         tokio::select! {
             _ = hangup.recv() => {
                 log.reopen();
-                tracing::info!("told to read the configuration again");
+                tracing::info!("SIGHUP: reloading the configuration");
             }
-            () = watch.changed(), if watches => tracing::info!("the configuration's file changed"),
+            () = watch.changed(), if watches => tracing::info!("configuration file changed: reloading"),
             () = changes.closed() => return,
         }
-        // What is written from here on is a new change.
+        // A write from here on is a new change.
         watch.look().await;
         service::reloading();
         match read(&origin).await {
@@ -54,12 +55,12 @@ pub async fn follow(
                 if watches {
                     watch.set(files).await;
                 }
-                apply(config, &changes, &about).await;
+                apply(config, &changes, &info).await;
             }
             Err(faults) => {
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
-                about.refused(&faults.join("\n"));
-                tracing::error!("the configuration has faults: everything stays as it was");
+                info.config_rejected(&faults.join("\n"));
+                tracing::error!("configuration rejected: the running configuration is unchanged");
             }
         }
         service::ready();
@@ -68,50 +69,50 @@ pub async fn follow(
 
 async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
     let from = origin.clone();
-    let loaded = tokio::task::spawn_blocking(move || run::load(&from)).await;
+    let loaded = tokio::task::spawn_blocking(move || load(&from)).await;
     let loaded = loaded.unwrap_or_else(|error| Err(vec![error.to_string()]))?;
-    match run::check_texts(&loaded).await {
+    match check_texts(&loaded).await {
         Ok(faults) if faults.is_empty() => Ok(loaded),
         Ok(faults) => Err(faults.faults.iter().map(ToString::to_string).collect()),
         Err(error) => Err(vec![format!("{error:#}")]),
     }
 }
 
-async fn apply(config: Config, changes: &mpsc::Sender<Change>, about: &About) {
+async fn apply(config: Config, changes: &mpsc::Sender<Change>, info: &ServerInfo) {
     let (done, outcome) = oneshot::channel();
     if changes.send(Change { config, done }).await.is_err() {
         return;
     }
     let outcome = outcome.await;
     match &outcome {
-        Ok(Ok(_)) => about.applied(),
-        Ok(Err(error)) => about.refused(&format!("{error:#}")),
+        Ok(Ok(_)) => info.config_applied(),
+        Ok(Err(error)) => info.config_rejected(&format!("{error:#}")),
         Err(_) => {}
     }
     match outcome {
-        Ok(Ok(ApplyReport { ended: 0, begun: 0 })) => {
-            tracing::info!("configuration applied: all feeds and streams go on")
+        Ok(Ok(ApplyReport { ended, begun })) => tracing::info!(ended, begun, "configuration reloaded"),
+        Ok(Err(error)) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "configuration not applied: the running configuration is unchanged"
+            );
         }
-        Ok(Ok(ApplyReport { ended, begun })) => {
-            tracing::info!(ended, begun, "configuration applied: all other feeds and streams go on");
-        }
-        Ok(Err(error)) => tracing::error!("{error:#}: everything stays as it was"),
         // The server is ending.
         Err(_) => {}
     }
 }
 
-/// The files of a configuration, as they were when last looked at.
+/// The watched files, with their stamps at the last check.
 #[derive(Default)]
 struct Watch {
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-/// What is another after a file was written or replaced: device and inode, length, time of change.
+/// Differs after a file was written or replaced: device and inode, length, time of change.
 type Stamp = (u64, u64, u64, i64, i64);
 
 impl Watch {
-    /// Watches these from now on; those that were watched before, since they were last looked at.
+    /// Watches these files from now on; those that were watched before keep their stamps.
     async fn set(&mut self, files: Vec<PathBuf>) {
         let known = std::mem::take(&mut self.files);
         for file in files {
@@ -123,7 +124,7 @@ impl Watch {
         }
     }
 
-    /// Returns whether a file is not as it was.
+    /// Whether a file changed since the last check.
     async fn look(&mut self) -> bool {
         let mut changed = false;
         for (path, known) in &mut self.files {
@@ -134,7 +135,7 @@ impl Watch {
         changed
     }
 
-    /// Waits until a file is not as it was, and then until it stays as it is: editors write in steps.
+    /// Waits until a file changes, and then until it no longer changes: editors write in steps.
     async fn changed(&mut self) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

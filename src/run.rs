@@ -1,10 +1,12 @@
-//! What the program does for each way of calling it, from the options to the exit code.
+//! The subcommands of the program, from the options to the exit code.
 
 use crate::{
-    app::{self, App, LaunchFault},
+    app::App,
     cli::{Options, Serve},
     config::{self, Faults, LoadError, Loaded, Origin},
-    doctor, reload,
+    doctor,
+    load::{chain, check_texts, lines, load},
+    reload,
     telemetry::{self, Reopen},
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
@@ -14,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The configuration is at fault (`EX_CONFIG` of sysexits.h).
+/// The configuration has errors (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIG: u8 = 78;
 /// Anything else that prevents the start.
 const CANNOT_START: u8 = 1;
@@ -23,7 +25,7 @@ const LAST_LINE: Duration = Duration::from_millis(50);
 /// What blocking work may take after all tasks have ended.
 const LAST_THREADS: Duration = Duration::from_millis(500);
 
-/// Serves until SIGTERM or SIGINT; a second one ends at once.
+/// Serves until SIGTERM or SIGINT; a second signal exits immediately.
 pub fn serve(options: &Serve) -> ExitCode {
     let log = match telemetry::init(options.config.verbose, options.log_format, options.log_file.as_deref()) {
         Ok(log) => log,
@@ -57,17 +59,17 @@ pub fn serve(options: &Serve) -> ExitCode {
         }
     });
     runtime.shutdown_timeout(LAST_THREADS);
-    tracing::info!("ended");
+    tracing::info!("stopped");
     code
 }
 
 async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::load(loaded.config)?;
-    // From here on it does not end the program any more.
+    // From here on SIGHUP does not end the program.
     let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);
-    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.about(), hangup, log));
+    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.info(), hangup, log));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -80,8 +82,8 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
             if first {
                 told.cancel();
             } else {
-                // The kernel tells workers and guards that we are gone; they end by themselves.
-                tracing::warn!("told twice to end: ending at once");
+                // The kernel notifies workers and guards that the server has exited; they exit by themselves.
+                tracing::warn!("second signal: exiting immediately");
                 tokio::time::sleep(LAST_LINE).await;
                 std::process::exit(i32::from(CANNOT_START));
             }
@@ -91,7 +93,7 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
     Ok(())
 }
 
-/// Reports all faults of a configuration, and what it names that is not there.
+/// Reports all errors of a configuration, and missing programs and files.
 pub fn check(options: &Options) -> ExitCode {
     let (loaded, faults) = match find(options).and_then(|origin| config::examine(&origin)) {
         Ok(examined) => examined,
@@ -105,7 +107,7 @@ pub fn check(options: &Options) -> ExitCode {
         Ok(late) => (late, None),
         Err(error) => (Faults::default(), Some(error)),
     };
-    // A program that is missing would be the end of every start of its command; a file comes and goes.
+    // Without its program no command can start; a file may appear later.
     let faults = faults.and(late).and(loaded.missing_programs());
     let is_good = faults.is_empty();
     let lines = faults.and(loaded.missing_files().as_warnings());
@@ -158,11 +160,6 @@ fn give_up(error: &LoadError) -> ExitCode {
     ExitCode::from(BAD_CONFIG)
 }
 
-/// Reads and checks a configuration; what only GStreamer can check is not checked yet.
-pub(crate) fn load(origin: &Origin) -> Result<Loaded, Vec<String>> {
-    config::load(origin).map_err(|error| lines(&error))
-}
-
 fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
     let origin = find(options).map_err(|error| lines(&error))?;
     let loaded = load(&origin)?;
@@ -173,38 +170,10 @@ fn texts(faults: &Faults) -> Vec<String> {
     faults.faults.iter().map(ToString::to_string).collect()
 }
 
-fn lines(error: &dyn std::error::Error) -> Vec<String> {
-    chain(error).lines().map(str::to_owned).collect()
-}
-
-/// Lets a worker check the gst-launch texts of a configuration; returns their faults.
-pub(crate) async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
-    let faults = app::check_texts(&loaded.config).await?;
-    let found = faults.into_iter().map(|LaunchFault { path, fault }| {
-        let message = match fault.at {
-            Some(at) => format!("{} (at character {} of the text)", fault.message, at + 1),
-            None => fault.message,
-        };
-        (path.to_vec(), message)
-    });
-    Ok(loaded.late_faults(found))
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
-    }
-    text
-}
-
 #[allow(clippy::print_stderr, reason = "there is no log")]
 fn cannot_log(options: &Serve, error: &std::io::Error) -> ExitCode {
     let file = options.log_file.clone().unwrap_or_default();
-    eprintln!("cannot open the log's file {}: {error}", file.display());
+    eprintln!("cannot open the log file {}: {error}", file.display());
     ExitCode::from(CANNOT_START)
 }
 

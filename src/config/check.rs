@@ -93,7 +93,7 @@ impl Checker {
             .ok();
         let feed: raw::Feed = self.section(path, value);
         let mode = self.value(&path.key("mode"), feed.mode, mode).unwrap_or(Mode::OnDemand { linger: Duration::ZERO });
-        let no_resurrect = self.value(&path.key("no-resurrect"), feed.no_resurrect, flag).unwrap_or(false);
+        let restart = self.restart(path, feed.restart, feed.no_resurrect);
         let given =
             [("pipeline", &feed.pipeline), ("command", &feed.command), ("file", &feed.file), ("url", &feed.url)];
         let given: Vec<_> = given.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
@@ -125,7 +125,19 @@ impl Checker {
         let command = command.map(Source::Command);
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
         let url = self.value(&path.key("url"), feed.url, url::pipeline).map(Source::Pipeline);
-        Some(Feed { name: name?, source: pipeline.or(command).or(file).or(url)?, parent, mode, no_resurrect })
+        Some(Feed { name: name?, source: pipeline.or(command).or(file).or(url)?, parent, mode, restart })
+    }
+
+    /// Whether a feed restarts. `no-resurrect` is the old name of the opposite.
+    fn restart(&mut self, path: &Path, restart: Option<Value>, no_resurrect: Option<Value>) -> bool {
+        let restart = self.value(&path.key("restart"), restart, flag);
+        let old = self.value(&path.key("no-resurrect"), no_resurrect, flag).map(|no_resurrect| !no_resurrect);
+        if restart.zip(old).is_some_and(|(restart, old)| restart != old) {
+            let message =
+                "contradicts `restart`: `no-resurrect: true` is the old form of `restart: false`, keep `restart` only";
+            self.note(&path.key("no-resurrect"), Place::Key, message.to_owned());
+        }
+        restart.or(old).unwrap_or(true)
     }
 }
 

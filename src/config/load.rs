@@ -19,8 +19,8 @@ use std::{
 
 /// Served when there is no configuration file: a test picture and a tone.
 const DEMO: &str = include_str!("../../config/demo.yaml");
-/// Looked for in this order when no file is named.
-const DEFAULT_FILES: [&str; 2] = ["/etc/voyandz.ini", "/etc/voyandz"];
+/// Looked for in this order when no file is named. The names without `.yaml` are those of earlier versions.
+const DEFAULT_FILES: [&str; 3] = ["/etc/voyandz.yaml", "/etc/voyandz.ini", "/etc/voyandz"];
 /// Longest file in bytes. A thousand cameras fit.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -67,7 +67,9 @@ pub enum LoadError {
 }
 
 /// Which configuration to use: the file of `-f`, else that of `VOYANDZ_CONFFILE` unless it is empty, else
-/// `/etc/voyandz.ini`, else `/etc/voyandz`, else the built-in demonstration.
+/// `/etc/voyandz.yaml`, else `/etc/voyandz.ini`, else `/etc/voyandz`, else the built-in demonstration.
+///
+/// A default file that has only comments, as the Debian package installs it, does not hide a file under an older name.
 ///
 /// # Errors
 /// [`LoadError::Missing`] when a file that was asked for does not exist.
@@ -81,11 +83,18 @@ fn find_among(cli: Option<&Path>, env: Option<&Path>, defaults: &[&Path]) -> Res
         Some(asked) if is_missing(asked) => Err(LoadError::Missing(asked.to_owned())),
         Some(asked) => Ok(Origin::File(asked.to_owned())),
         // One that exists and cannot be read is an error later, not a reason to serve the demonstration.
-        None => Ok(match defaults.iter().find(|path| !is_missing(path)) {
-            Some(path) => Origin::File((*path).to_owned()),
-            None => Origin::Demo,
-        }),
+        None => {
+            let found: Vec<&Path> = defaults.iter().copied().filter(|path| !is_missing(path)).collect();
+            let used = found.iter().find(|path| found.len() == 1 || has_content(path)).or(found.first());
+            Ok(used.map_or(Origin::Demo, |path| Origin::File((*path).to_owned())))
+        }
     }
+}
+
+/// Whether a file has more than comments. One that cannot be read may have.
+fn has_content(path: &Path) -> bool {
+    let is_content = |line: &str| !matches!(line.trim(), "" | "---") && !line.trim_start().starts_with('#');
+    read(path).map_or(true, |text| text.lines().any(is_content))
 }
 
 fn is_missing(path: &Path) -> bool {
@@ -299,7 +308,9 @@ pub(super) mod tests {
     #[test]
     fn the_file_of_the_command_line_wins_then_the_environment_then_etc() {
         let folder = tempfile::tempdir().unwrap();
-        let [cli, env, ini, plain] = ["cli", "env", "ini", "plain"].map(|name| write(folder.path(), name, ""));
+        let some = "listenport: 8090\n";
+        let [cli, env, ini, plain] = ["cli", "env", "ini", "plain"].map(|name| write(folder.path(), name, some));
+        let yaml = write(folder.path(), "yaml", some);
         let missing = folder.path().join("missing");
         let check = |cli, env, defaults: &[&Path], expect: &Path| {
             assert_eq!(find_among(cli, env, defaults).unwrap(), Origin::File(expect.to_owned()));
@@ -307,7 +318,13 @@ pub(super) mod tests {
         check(Some(&cli), Some(&env), &[&ini, &plain], &cli);
         check(None, Some(&env), &[&ini, &plain], &env);
         check(None, Some(Path::new("")), &[&ini, &plain], &ini);
-        check(None, None, &[&missing, &plain], &plain);
+        check(None, None, &[&yaml, &ini, &plain], &yaml);
+        check(None, None, &[&missing, &ini, &plain], &ini);
+        check(None, None, &[&missing, &missing, &plain], &plain);
+        let comments = write(folder.path(), "comments", "---\n# listenport: 8090\n\n  # more\n");
+        check(None, None, &[&comments, &ini, &plain], &ini);
+        check(None, None, &[&comments, &missing, &comments], &comments);
+        check(None, None, &[&comments, &missing, &missing], &comments);
         assert_eq!(find_among(None, None, &[&missing, &missing]).unwrap(), Origin::Demo);
         assert!(matches!(find_among(Some(&missing), None, &[&ini]), Err(LoadError::Missing(path)) if path == missing));
         assert!(matches!(find_among(None, Some(&missing), &[&ini]), Err(LoadError::Missing(path)) if path == missing));

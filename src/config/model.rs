@@ -52,8 +52,8 @@ pub struct Feed {
     pub parent: Option<FeedName>,
     /// When it runs.
     pub mode: Mode,
-    /// Stay dead after a death, until it is no longer wanted and then wanted again.
-    pub no_resurrect: bool,
+    /// Whether it restarts after a failure. Otherwise it stays failed until nothing needs it any more, and then starts on demand.
+    pub restart: bool,
 }
 
 /// Where a feed's media comes from.

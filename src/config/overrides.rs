@@ -138,10 +138,8 @@ mod tests {
         check(&[("VOYANDZ__feeds__cam__mode", "10")], "  cam:\n    command:\n    - cat\n    mode: 10\n");
         check(&[("VOYANDZ__feeds__x__mode", "10")], "  x:\n    command:\n    - cat\n    mode: 10\n");
         check(&[("VOYANDZ__sets__s__defaults__m", "7")], "  x:\n    command:\n    - cat\n    mode: 7\n");
-        check(
-            &[("VOYANDZ__feeds__cam", "{no-resurrect: true}")],
-            "- cat\n    mode: on-demand\n    no-resurrect: true\n",
-        );
+        check(&[("VOYANDZ__feeds__cam", "{no-resurrect: true}")], "- cat\n    mode: on-demand\n    restart: false\n");
+        check(&[("VOYANDZ__feeds__cam__restart", "false")], "- cat\n    mode: on-demand\n    restart: false\n");
         check(&[("VOYANDZ__feeds__cam__command", "[a, 'b c']")], "    - a\n    - b c\n");
         check(&[("VOYANDZ__feeds__new__file", "new.ts")], "  new:\n    file: new.ts\n");
         check(&[("VOYANDZ__streams", "{s.ts: {video: {fps: 5}}}")], "framerate=5/1");

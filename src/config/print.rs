@@ -68,7 +68,7 @@ fn feed(feed: &Feed) -> raw::Feed {
         Source::Pipe(file) => keys.file = Some(path(file)),
     }
     keys.feed = feed.parent.as_ref().map(text);
-    keys.no_resurrect = feed.no_resurrect.then_some(Value::Bool(true));
+    keys.restart = (!feed.restart).then_some(Value::Bool(false));
     keys
 }
 
@@ -242,11 +242,11 @@ mod tests {
                 let mut parent = None;
                 let feeds: Vec<_> = feeds
                     .into_iter()
-                    .map(|(name, (source, mode, no_resurrect))| {
+                    .map(|(name, (source, mode, restart))| {
                         let name = FeedName::new(&name).unwrap();
                         let is_command = matches!(source, Source::Command(_));
                         let parent = parent.replace(name.clone()).filter(|_| is_command);
-                        Feed { name, source, parent, mode, no_resurrect }
+                        Feed { name, source, parent, mode, restart }
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {

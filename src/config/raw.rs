@@ -98,6 +98,9 @@ pub(super) struct Feed {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mode: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) restart: Option<Value>,
+    /// The opposite of `restart`, under its old name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) no_resurrect: Option<Value>,
 }
 

@@ -116,7 +116,7 @@ fn schema() -> Value {
         "pipeline" => text_or_use(&[]),
         "command" => text_or_use(&["array"]),
         "file" | "url" => scalar(),
-        "loop" | "no-resurrect" => flag(),
+        "loop" | "restart" | "no-resurrect" => flag(),
         "feed" => scalar(),
         "mode" => mode.clone(),
         other => panic!("what is `{other}`?"),

@@ -1,13 +1,14 @@
-//! Everything that runs for a configuration, and its exchange for what runs for the next one.
+//! Everything that runs for a configuration, and its replacement by the next one.
 
 use super::{
-    layout::{self, CommandInputs, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitId, UnitKind},
+    layout::{self, CommandLayout, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitKind},
     placeholder::{PlaceholderSpec, PlaceholderTask},
     registry::{FeedHandle, Registry, StreamHandle},
 };
 use crate::{
     config::{self, Config, FeedName, StreamName},
     ipc::{Item, Plan},
+    media::Container,
     source::{
         Source,
         command::CommandSource,
@@ -19,9 +20,10 @@ use crate::{
         status::Status,
         stderr_log::StderrLog,
         supervisor::{Supervisor, Terms},
+        unit_id::UnitId,
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::{Audience, FanOut, SharedWriter, Writer},
+    stream::{Audience, FanOut, OutputLease, SharedWriter, StreamInput, Writer},
     sys::{Shutdown, monotonic, service::Pulses},
 };
 use std::{
@@ -41,7 +43,7 @@ pub struct Deployment {
     per_request: BTreeMap<StreamName, Arc<PerRequestStream>>,
     placeholders: BTreeMap<StreamName, RunningPlaceholder>,
     audiences: BTreeMap<StreamName, Audience>,
-    /// What all timestamps count from, so that one source's go on where those of another were.
+    /// What all timestamps count from, so that those of one source continue those of another.
     epoch: u64,
     memory_max: Option<u64>,
     pool: Pool,
@@ -49,14 +51,21 @@ pub struct Deployment {
     pulses: Pulses,
 }
 
-/// A unit's packets and the wish for them. It stays when what makes the packets is exchanged, and so do its viewers.
+/// A unit's packets and users. It stays, and so do its viewers, when the source of the packets is replaced.
 #[derive(Debug, Clone)]
 struct StreamSlot {
-    fanout: FanOut,
-    writer: SharedWriter,
+    media: SlotMedia,
     demand: Demand,
     status: Status,
-    is_ours: bool,
+}
+
+/// How media of a unit enters, and where its packets are.
+#[derive(Debug, Clone)]
+enum SlotMedia {
+    /// Bytes of a command or pipe, or of a feed that stays in its worker.
+    Bytes { fanout: FanOut, writer: SharedWriter },
+    /// What a worker makes: samples, which the server muxes. Who reads a feed for a command always has it muxed.
+    Samples { input: StreamInput, always: Option<Arc<OutputLease>> },
 }
 
 /// The supervisor of a unit.
@@ -80,16 +89,64 @@ struct RunningPlaceholder {
 }
 
 impl StreamSlot {
-    fn new(unit: &Unit) -> Self {
-        let is_ours = unit.is_ours();
-        let fanout = FanOut::new(is_ours);
-        let writer = SharedWriter::new(Writer::new(fanout.clone(), is_ours));
-        Self { fanout, writer, demand: Demand::default(), status: Status::default(), is_ours }
+    fn new(id: &UnitId, unit: &Unit) -> Self {
+        let media = if unit.is_ours() {
+            let input = StreamInput::new(id.name());
+            let is_tap = matches!(id, UnitId::Tap(_));
+            let outputs = is_tap.then(|| unit.outputs.first()).flatten();
+            let always = outputs.map(|container| Arc::new(input.output(*container).lease()));
+            SlotMedia::Samples { input, always }
+        } else {
+            let fanout = FanOut::new();
+            SlotMedia::Bytes { writer: SharedWriter::new(Writer::new(fanout.clone(), false)), fanout }
+        };
+        Self { media, demand: Demand::default(), status: Status::default() }
+    }
+
+    fn is_ours(&self) -> bool {
+        matches!(self.media, SlotMedia::Samples { .. })
+    }
+
+    /// The packets in a container; bytes are in the one that they are in.
+    fn fanout(&self, container: Container) -> FanOut {
+        match &self.media {
+            SlotMedia::Bytes { fanout, .. } => fanout.clone(),
+            SlotMedia::Samples { input, .. } => input.output(container).fanout().clone(),
+        }
+    }
+
+    fn fanouts(&self) -> Vec<FanOut> {
+        match &self.media {
+            SlotMedia::Bytes { fanout, .. } => vec![fanout.clone()],
+            SlotMedia::Samples { input, .. } => input.outputs(),
+        }
+    }
+
+    /// Has the outputs that a layout wants, and no others.
+    fn apply(&self, unit: &Unit) {
+        if let SlotMedia::Samples { input, .. } = &self.media {
+            input.keep(&unit.outputs);
+            unit.outputs.iter().for_each(|container| drop(input.output(*container)));
+        }
+    }
+
+    fn writer(&self) -> Option<SharedWriter> {
+        match &self.media {
+            SlotMedia::Bytes { writer, .. } => Some(writer.clone()),
+            SlotMedia::Samples { .. } => None,
+        }
+    }
+
+    fn input(&self) -> Option<StreamInput> {
+        match &self.media {
+            SlotMedia::Samples { input, .. } => Some(input.clone()),
+            SlotMedia::Bytes { .. } => None,
+        }
     }
 }
 
 impl Deployment {
-    /// Nothing yet; tasks will be spawned on `shutdown`, and supervisors have a pulse in `pulses`.
+    /// Nothing yet. Tasks are spawned on `shutdown`, and supervisors have a pulse in `pulses`.
     pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses) -> Self {
         Self {
             layout: Layout::default(),
@@ -107,15 +164,15 @@ impl Deployment {
         }
     }
 
-    /// Goes over to a configuration. What is in it as before is not disturbed. What is not is stopped first, which takes
-    /// seconds at most, so that nothing new finds a device or port still taken. Not cancel-safe.
+    /// Applies a configuration. What is unchanged in it is not disturbed. What is not is stopped first, which takes seconds
+    /// at most, so that nothing new finds a device or port in use. Not cancel-safe.
     pub async fn apply(&mut self, config: &Config) -> (Registry, ApplyReport) {
         let layout = layout::layout(config, &self.layout);
         self.drop_slots(&layout);
         self.drop_per_request(config, &layout);
         let ended = self.end(&layout.ended_of(&self.layout)).await;
         for (id, unit) in &layout.units {
-            self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(unit));
+            self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(id, unit)).apply(unit);
         }
         self.layout = layout;
         self.memory_max = config.memory_max;
@@ -130,20 +187,20 @@ impl Deployment {
         (self.registry(config), ApplyReport { ended, begun })
     }
 
-    /// Ends the viewers of what the next layout has no more, or cannot go on with.
+    /// Disconnects the viewers of what the next layout lacks or cannot continue.
     fn drop_slots(&mut self, next: &Layout) {
         let stays =
-            |id: &UnitId, slot: &StreamSlot| next.units.get(id).is_some_and(|unit| unit.is_ours() == slot.is_ours);
+            |id: &UnitId, slot: &StreamSlot| next.units.get(id).is_some_and(|unit| unit.is_ours() == slot.is_ours());
         self.slots.retain(|id, slot| {
             let stays = stays(id, slot);
             if !stays {
-                slot.fanout.close();
+                slot.fanouts().iter().for_each(FanOut::close);
             }
             stays
         });
     }
 
-    /// Ends the runs of what is made for each request in another way from now on, or not at all.
+    /// Ends the runs of per-request streams that are changed or gone.
     fn drop_per_request(&mut self, config: &Config, next: &Layout) {
         let streams: BTreeMap<_, _> = layout::per_request(config).map(|stream| (&stream.name, stream)).collect();
         self.per_request.retain(|name, per_request| {
@@ -156,7 +213,7 @@ impl Deployment {
         });
     }
 
-    /// Ends supervisors and their sources, all at once. Returns how many.
+    /// Ends supervisors and their sources, all at the same time. Returns how many.
     async fn end(&mut self, units: &BTreeSet<UnitId>) -> usize {
         let ending: Vec<_> = units.iter().filter_map(|id| self.running.remove(id)).collect();
         ending.iter().for_each(|running| running.stop.cancel());
@@ -190,11 +247,9 @@ impl Deployment {
     }
 
     fn group_config(&self, group: &GroupLayout) -> GroupConfig {
-        let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.slots.get(unit)?.fanout.clone())));
-        let streams = group
-            .stream_units
-            .iter()
-            .filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.writer.clone())));
+        let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.packets(unit)?)));
+        let streams =
+            group.stream_units.iter().filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.input()?)));
         let status = |id: &UnitId| Some(self.slots.get(id)?.status.clone());
         let feed_statuses = group.plan.feeds.iter().filter_map(|(number, feed)| {
             let id = UnitId::Feed(FeedName::new(&feed.name).ok()?);
@@ -212,12 +267,13 @@ impl Deployment {
         }
     }
 
-    /// Starts supervisors for the units that have none, and tells the others what is new to them. Returns how many began.
+    /// Starts supervisors for the units that have none, and sends the others their new terms. Returns how many were started.
     fn begin(&mut self) -> usize {
         let mut begun = 0;
         for (id, unit) in &self.layout.units {
             let dependents = self.layout.dependents(id);
-            let ends_with_it = dependents.iter().filter_map(|id| Some(self.slots.get(id)?.fanout.clone())).collect();
+            let ends_with_it =
+                dependents.iter().filter_map(|id| self.slots.get(id)).flat_map(StreamSlot::fanouts).collect();
             let terms = Terms { policy: unit.policy, ends_with_it };
             if let Some(running) = self.running.get(id) {
                 running.terms.send_replace(terms);
@@ -226,7 +282,7 @@ impl Deployment {
             let Some((slot, source)) = self.slots.get(id).zip(self.source(id, unit)) else { continue };
             let terms = watch::Sender::new(terms);
             let supervisor = Supervisor {
-                name: id.to_string().into(),
+                id: id.clone(),
                 terms: terms.subscribe(),
                 source,
                 demand: slot.demand.clone(),
@@ -243,43 +299,50 @@ impl Deployment {
     }
 
     fn source(&self, id: &UnitId, unit: &Unit) -> Option<Source> {
-        let writer = self.slots.get(id)?.writer.clone();
+        let slot = self.slots.get(id)?;
         Some(match &unit.kind {
-            UnitKind::Command(inputs) => {
-                Source::Command(CommandSource { program: self.program(id, inputs), container: None, writer })
-            }
-            UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer }),
+            UnitKind::Command(command) => Source::Command(CommandSource {
+                program: self.program(id, command),
+                container: None,
+                writer: slot.writer()?,
+            }),
+            UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer: slot.writer()? }),
             UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
                 item: *item,
-                writer: matches!(item, Item::Stream(_)).then_some(writer),
+                input: slot.input(),
             }),
         })
     }
 
-    fn program(&self, id: &UnitId, inputs: &CommandInputs) -> Program {
-        let packets = |unit: &UnitId| Some(self.slots.get(unit)?.fanout.clone());
+    /// The packets of a unit that is read as bytes.
+    fn packets(&self, unit: &UnitId) -> Option<FanOut> {
+        Some(self.slots.get(unit)?.fanout(Container::Mkv))
+    }
+
+    fn program(&self, id: &UnitId, command: &CommandLayout) -> Program {
+        let packets = |unit: &UnitId| self.packets(unit);
         Program {
-            name: id.to_string().into(),
-            argv: inputs.argv.as_slice().into(),
-            stdin: inputs.stdin.as_ref().and_then(packets),
-            inputs: inputs.descriptors.iter().filter_map(packets).collect(),
+            id: id.clone(),
+            argv: command.argv.as_slice().into(),
+            stdin: command.stdin.as_ref().and_then(packets),
+            inputs: command.descriptors.iter().filter_map(packets).collect(),
             stderr_log: StderrLog::default(),
             status: self.slots.get(id).map(|slot| slot.status.clone()).unwrap_or_default(),
-            stderr_file: inputs.stderr_file.clone(),
-            memory_max: inputs.memory_max,
+            stderr_file: command.stderr_file.clone(),
+            memory_max: command.memory_max,
         }
     }
 
-    /// What is made for each request, and was not before.
+    /// Adds the per-request streams that are new.
     fn begin_per_request(&mut self, config: &Config) {
         for stream in layout::per_request(config) {
-            let Some(inputs) = self.layout.per_request.get(&stream.name) else { continue };
+            let Some(command) = self.layout.per_request.get(&stream.name) else { continue };
             if self.per_request.contains_key(&stream.name) {
                 continue;
             }
-            let program = self.program(&UnitId::Stream(stream.name.clone()), inputs);
-            let needs = inputs.inputs();
+            let program = self.program(&UnitId::Stream(stream.name.clone()), command);
+            let needs = command.units();
             let needs = needs.iter().filter_map(|unit| Some(self.slots.get(unit)?.demand.clone())).collect();
             let per_request = PerRequestStream::new(
                 stream.clone(),
@@ -292,7 +355,7 @@ impl Deployment {
         }
     }
 
-    /// Ends the placeholders that are not the same from now on, and begins those that are new.
+    /// Ends the placeholders that are changed or gone, and starts those that are new.
     fn apply_placeholders(&mut self, config: &Config) {
         let mut specs: BTreeMap<_, _> = layout::shared(config)
             .zip(&self.layout.streams)
@@ -309,9 +372,10 @@ impl Deployment {
         });
         for (name, (spec, placed)) in specs {
             let Some(slot) = self.slots.get(&placed.unit) else { continue };
+            let Some(input) = slot.input() else { continue };
             let status = |feed: &FeedName| self.slots.get(&UnitId::Feed(feed.clone())).map(|feed| feed.status.clone());
             let task = PlaceholderTask {
-                writer: slot.writer.clone(),
+                input,
                 demand: slot.demand.clone(),
                 status: slot.status.clone(),
                 feeds: spec.feeds.iter().filter_map(status).collect(),
@@ -336,7 +400,7 @@ impl Deployment {
         })
     }
 
-    /// The viewers of a stream, who may be older than its configuration.
+    /// The viewers of a stream, who may have joined under an earlier configuration.
     fn audience(&self, stream: &StreamName) -> Audience {
         self.audiences.get(stream).cloned().unwrap_or_default()
     }
@@ -351,7 +415,8 @@ impl Deployment {
                 config: stream.clone(),
                 status: slot.status.clone(),
                 audience: self.audience(&stream.name),
-                fanout: slot.fanout.clone(),
+                fanout: slot.fanout(stream.container),
+                output: slot.input().map(|input| input.output(stream.container)),
                 demand: slot.demand.clone(),
                 group: self.groups.get(&placed.group)?.handle.clone(),
                 in_plan: placed.in_plan,
@@ -364,18 +429,18 @@ impl Deployment {
             Some(FeedHandle {
                 config: feed.clone(),
                 status: slot.status.clone(),
-                fanout: (!stays_in_worker).then(|| slot.fanout.clone()),
+                fanout: (!stays_in_worker).then(|| slot.fanout(Container::Raw)),
             })
         });
         Registry::new(feeds.collect(), streams.collect(), per_request)
     }
 }
 
-/// What the way from one configuration to the next took.
+/// What applying a configuration changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApplyReport {
-    /// Feeds and streams that were stopped, if they ran, because they are gone or not the same.
+    /// Feeds and streams that are gone or changed; they were stopped if they ran.
     pub ended: usize,
-    /// Feeds and streams that are new or not the same.
+    /// Feeds and streams that are new or changed.
     pub begun: usize,
 }

@@ -1,5 +1,5 @@
-//! What viewers see of a stream while nothing comes from its feeds: a worker of its own makes the same stream of a card
-//! with a text, or of a picture, until there is media again.
+//! What viewers see of a stream while its feeds deliver nothing: another worker makes the same stream of a card with a
+//! text, or of an image, until there is media again.
 
 use crate::{
     config::{FeedName, Placeholder},
@@ -11,9 +11,9 @@ use crate::{
         status::{Record, Status},
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::SharedWriter,
+    stream::StreamInput,
     sys::Shutdown,
-    telemetry::{Repeats, Report},
+    telemetry::{FailureLog, Report},
 };
 use std::{
     collections::BTreeMap,
@@ -24,29 +24,29 @@ use std::{
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked whether the source is there.
-const LOOK: Duration = Duration::from_millis(100);
-/// A source that has delivered nothing this long after it was first wanted is slow.
-const SLOW: Duration = Duration::from_millis(250);
-/// A source that was silent this long is away, unless its pauses are usually as long.
+/// How often the task checks whether the source delivers.
+const POLL: Duration = Duration::from_millis(100);
+/// A source that has delivered nothing this long after its first use is away.
+const SLOW_START: Duration = Duration::from_millis(250);
+/// A source that has been silent this long is away, unless its usual pauses are as long.
 const AWAY: Duration = Duration::from_secs(1);
-/// How many of its usual pauses a source may be silent.
+/// A source may be silent for this many of its usual pauses.
 const PAUSES: u32 = 3;
 /// Pause after a placeholder that failed.
-const AGAIN: Duration = Duration::from_secs(5);
-/// Most characters of a reason in a picture.
-const REASON: usize = 160;
-/// The size of a card when the feed's is not known yet, and its pictures a second.
-const USUAL: (&str, &str, &str) = ("640", "360", "25/1");
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Most characters of a reason on a card.
+const REASON_LENGTH: usize = 160;
+/// Width, height and frame rate of a card when those of the feed are not known yet.
+const DEFAULT_VIDEO: (&str, &str, &str) = ("640", "360", "25/1");
 /// Number of the one feed, and of the one stream, of a placeholder's plan.
 const ONLY: u32 = 0;
 
-/// What a placeholder stands in for, as the configuration has it.
+/// A placeholder as it is configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlaceholderSpec {
     /// What it shows.
     pub shows: Placeholder,
-    /// The stream, as its own worker makes it.
+    /// The stream as its own worker makes it.
     pub stream: StreamPlan,
     /// The feeds of the stream.
     pub feeds: Vec<FeedName>,
@@ -56,18 +56,18 @@ pub struct PlaceholderSpec {
     pub memory_max: Option<u64>,
 }
 
-/// The placeholder of one stream.
+/// The task behind the placeholder of one stream.
 #[derive(Debug)]
 pub struct PlaceholderTask {
-    /// What it stands in for.
+    /// Its configuration.
     pub spec: PlaceholderSpec,
-    /// The stream's writer.
-    pub writer: SharedWriter,
-    /// Who wants the stream.
+    /// Where the stream's media enters.
+    pub input: StreamInput,
+    /// The users of the stream.
     pub demand: Demand,
-    /// How the stream is.
+    /// The state of the stream.
     pub status: Status,
-    /// How each of its feeds is.
+    /// The state of each of its feeds.
     pub feeds: Vec<Status>,
     /// Where its worker comes from.
     pub pool: Pool,
@@ -76,30 +76,30 @@ pub struct PlaceholderTask {
 }
 
 impl PlaceholderTask {
-    /// Runs until `stop`. Not cancel-safe: viewers may be left with a frozen picture.
+    /// Runs until `stop`. Not cancel-safe: viewers may be left with a frozen frame.
     pub async fn run(self, stop: CancellationToken) {
         let mut demand = self.demand.watch();
-        let mut repeats = Repeats::default();
+        let mut repeats = FailureLog::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                wanted = demand.wait_for(|count| *count > 0) => if wanted.is_err() { return },
+                used = demand.wait_for(|count| *count > 0) => if used.is_err() { return },
             }
-            let wanted = Instant::now();
+            let in_use_since = Instant::now();
             while *demand.borrow() > 0 {
-                if self.is_away(wanted) {
-                    let ended = self.show(wanted, &stop).await;
+                if self.is_away(in_use_since) {
+                    let ended = self.show(in_use_since, &stop).await;
                     if let Some(reason) = ended {
                         self.report(&reason, &mut repeats);
                         tokio::select! {
                             () = stop.cancelled() => return,
-                            () = tokio::time::sleep(AGAIN) => {}
+                            () = tokio::time::sleep(RETRY_PAUSE) => {}
                         }
                     }
                 }
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep(POLL) => {}
                     // It never closes before this task.
                     _ = demand.changed() => {}
                 }
@@ -107,29 +107,29 @@ impl PlaceholderTask {
         }
     }
 
-    fn is_away(&self, wanted: Instant) -> bool {
-        is_away(self.writer.lock().silence(), wanted.elapsed())
+    fn is_away(&self, in_use_since: Instant) -> bool {
+        is_away(self.input.silence(), in_use_since.elapsed())
     }
 
-    /// Shows the placeholder of a stream that is wanted since then, until the source is there, nobody watches, or `stop`.
-    /// Returns why it cannot, if so.
-    async fn show(&self, wanted: Instant, stop: &CancellationToken) -> Option<String> {
+    /// Shows the placeholder of a stream that has been in use since then, until the source delivers, there are no users,
+    /// or `stop`. Returns why it failed, if it did.
+    async fn show(&self, in_use_since: Instant, stop: &CancellationToken) -> Option<String> {
         let name = &self.spec.stream.name;
         let stop = stop.child_token();
         let (group, task) = WorkerGroup::new(self.group_config(), self.pool.clone(), stop.clone());
         self.shutdown.spawn(format!("placeholder of {name}"), task);
-        let mut said = self.caption();
-        tracing::info!(name = format!("stream {name}"), reason = said.replace('\n', ": "), "shows its placeholder");
-        group.caption(ONLY, said.clone()).await;
+        let mut caption = self.caption();
+        tracing::info!(stream = name, reason = caption.replace('\n', ": "), "placeholder on");
+        group.caption(ONLY, caption.clone()).await;
         self.status.set_placeholder(true);
-        let run = |item, writer| {
-            let source = ItemSource { group: group.clone(), item, writer };
+        let run = |item, input| {
+            let source = ItemSource { group: group.clone(), item, input };
             source.run(stop.clone(), watch::Sender::new(Flow::Nothing))
         };
         let feed = run(Item::Feed(ONLY), None);
-        let stream = run(Item::Stream(ONLY), Some(self.writer.for_placeholder()));
+        let stream = run(Item::Stream(ONLY), Some(self.input.for_placeholder()));
         tokio::pin!(feed, stream);
-        let mut look = tokio::time::interval(LOOK);
+        let mut look = tokio::time::interval(POLL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let began = Instant::now();
         let mut demand = self.demand.watch();
@@ -138,24 +138,24 @@ impl PlaceholderTask {
                 ended = &mut feed => break why(ended),
                 ended = &mut stream => break why(ended),
                 _ = look.tick() => {
-                    if *demand.borrow_and_update() == 0 || !self.is_away(wanted) {
+                    if *demand.borrow_and_update() == 0 || !self.is_away(in_use_since) {
                         break None;
                     }
-                    let says = self.caption();
-                    if says != said {
-                        group.caption(ONLY, says.clone()).await;
-                        said = says;
+                    let now = self.caption();
+                    if now != caption {
+                        group.caption(ONLY, now.clone()).await;
+                        caption = now;
                     }
                 }
             }
         };
         self.status.set_placeholder(false);
-        // Whatever ends it when all ends is no fault.
+        // An end during shutdown is no failure.
         let ended = ended.filter(|_| !stop.is_cancelled());
         stop.cancel();
         if ended.is_none() {
             let seconds = began.elapsed().as_secs_f32();
-            tracing::info!(name = format!("stream {name}"), seconds, "needs its placeholder no more");
+            tracing::info!(stream = name, seconds, "placeholder off");
         }
         ended
     }
@@ -174,7 +174,7 @@ impl PlaceholderTask {
                 streams: BTreeMap::from([(ONLY, stream)]),
             },
             feeds: BTreeMap::new(),
-            streams: BTreeMap::from([(ONLY, self.writer.for_placeholder())]),
+            streams: BTreeMap::from([(ONLY, self.input.for_placeholder())]),
             statuses: BTreeMap::new(),
             memory_max: *memory_max,
         }
@@ -185,34 +185,34 @@ impl PlaceholderTask {
         caption(&self.spec.shows, feeds)
     }
 
-    fn report(&self, reason: &str, repeats: &mut Repeats) {
-        let name = format!("stream {}", self.spec.stream.name);
+    fn report(&self, reason: &str, repeats: &mut FailureLog) {
+        let stream = &self.spec.stream.name;
         match repeats.failed(Instant::now()) {
-            Some(Report::First) => tracing::warn!(name, reason, "has no placeholder"),
-            Some(Report::Again(times)) => tracing::warn!(name, times, reason, "still has no placeholder"),
+            Some(Report::First) => tracing::warn!(stream, reason, "placeholder failed"),
+            Some(Report::Again(times)) => tracing::warn!(stream, times, reason, "placeholder keeps failing"),
             None => {}
         }
     }
 }
 
-/// Whether nothing comes from a source: `silence` is how long, and how long it is silent usually; `wanted` how long
-/// it was wanted.
-fn is_away(silence: Option<(Duration, Duration)>, wanted: Duration) -> bool {
+/// Whether a source delivers nothing. `silence`: for how long, and how long its pauses usually are; `in_use`: for how long it has
+/// had users.
+fn is_away(silence: Option<(Duration, Duration)>, in_use: Duration) -> bool {
     match silence {
         Some((silence, usual)) => silence > AWAY.max(usual * PAUSES),
-        None => wanted > SLOW,
+        None => in_use > SLOW_START,
     }
 }
 
 fn why(ended: Ended) -> Option<String> {
     match ended {
         Ended::Stopped => None,
-        Ended::EndOfStream => Some("it came to its end".to_owned()),
+        Ended::EndOfStream => Some("end of stream".to_owned()),
         Ended::Failed(why) | Ended::NoDevice { why, .. } => Some(why),
     }
 }
 
-/// What a card says: for each feed that is not well its name, its state, and why it ended last.
+/// The text of a card: for each feed its name, its state, and why it last failed.
 fn caption<'a>(shows: &Placeholder, feeds: impl Iterator<Item = (&'a str, Record)>) -> String {
     match shows {
         Placeholder::Text(text) => return escaped(text),
@@ -221,22 +221,22 @@ fn caption<'a>(shows: &Placeholder, feeds: impl Iterator<Item = (&'a str, Record
     }
     let mut lines = String::new();
     for (name, record) in feeds {
-        let state = if record.state.has_media() { "no picture" } else { record.state.word() };
+        let state = if record.state.has_media() { "no video" } else { record.state.word() };
         let _ = write!(lines, "{name}\n{state}\n");
         if let Some((reason, _)) = record.last_failure.filter(|_| !record.state.has_media()) {
-            let short: String = reason.chars().take(REASON).collect();
+            let short: String = reason.chars().take(REASON_LENGTH).collect();
             let _ = writeln!(lines, "{short}");
         }
     }
     escaped(lines.trim_end())
 }
 
-/// A text that is no Pango markup.
+/// A text without Pango markup.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The gst-launch text of a placeholder, like the tracks that it stands in for.
+/// The pipeline of a placeholder, with tracks like those that it replaces.
 fn launch(shows: &Placeholder, encoding: &ipc::Encoding, tracks: &[Track]) -> String {
     let wants = |kind: TrackKind| match encoding {
         _ if !tracks.is_empty() => tracks.iter().any(|track| track.kind == kind),
@@ -247,9 +247,10 @@ fn launch(shows: &Placeholder, encoding: &ipc::Encoding, tracks: &[Track]) -> St
     let mut text = String::new();
     if wants(TrackKind::Video) {
         let video = |field, usual| known(TrackKind::Video, field).unwrap_or(usual);
-        let (width, height, rate) = (video("width", USUAL.0), video("height", USUAL.1), video("framerate", USUAL.2));
-        // A rate that varies is none.
-        let rate = if rate.starts_with("0/") { USUAL.2 } else { rate };
+        let (width, height, rate) =
+            (video("width", DEFAULT_VIDEO.0), video("height", DEFAULT_VIDEO.1), video("framerate", DEFAULT_VIDEO.2));
+        // A variable frame rate has no value here.
+        let rate = if rate.starts_with("0/") { DEFAULT_VIDEO.2 } else { rate };
         let size = format!("video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1");
         text += &match shows {
             Placeholder::Picture(path) => format!(
@@ -271,7 +272,7 @@ fn launch(shows: &Placeholder, encoding: &ipc::Encoding, tracks: &[Track]) -> St
     text
 }
 
-/// A path as a value in a gst-launch text.
+/// A path as a value in a pipeline.
 fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
@@ -286,7 +287,7 @@ mod tests {
     const MILLI: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_source_is_away_when_it_is_silent_for_longer_than_it_uses_to_be() {
+    fn a_source_is_away_when_it_is_silent_for_longer_than_usual() {
         assert!(!is_away(None, 200 * MILLI) && is_away(None, 300 * MILLI));
         for (silence, usual, away) in [(900, 40, false), (1100, 40, true), (1100, 1000, false), (3100, 1000, true)] {
             assert_eq!(is_away(Some((silence * MILLI, usual * MILLI)), MILLI), away, "{silence} of {usual}");
@@ -294,21 +295,21 @@ mod tests {
     }
 
     #[test]
-    fn a_card_says_which_feed_and_why() {
-        let (well, ill) = (Status::default(), Status::default());
-        well.set_state(State::Running { since: Instant::now() }, SystemTime::now());
-        well.ended(Some("of long ago"), SystemTime::now());
-        ill.set_state(State::WaitingDevice, SystemTime::now());
-        ill.ended(Some(&format!("/dev/video0 is not there: {}", "x".repeat(400))), SystemTime::now());
-        let feeds = || [("mic", well.read()), ("cam", ill.read())].into_iter();
-        let said = caption(&Placeholder::Reason, feeds());
-        assert!(said.starts_with("mic\nno picture\ncam\nwaiting-device\n/dev/video0 is not there: x"), "{said}");
-        assert!(said.len() < 220);
+    fn a_card_names_the_feed_and_the_reason() {
+        let (running, absent) = (Status::default(), Status::default());
+        running.set_state(State::Running { since: Instant::now() }, SystemTime::now());
+        running.ended(Some("an earlier failure"), SystemTime::now());
+        absent.set_state(State::WaitingDevice, SystemTime::now());
+        absent.ended(Some(&format!("/dev/video0 not found: {}", "x".repeat(400))), SystemTime::now());
+        let feeds = || [("mic", running.read()), ("cam", absent.read())].into_iter();
+        let text = caption(&Placeholder::Reason, feeds());
+        assert!(text.starts_with("mic\nno video\ncam\nwaiting-device\n/dev/video0 not found: x"), "{text}");
+        assert!(text.len() < 220);
         assert_eq!(caption(&Placeholder::Text("a <b> & c".into()), feeds()), "a &lt;b&gt; &amp; c");
     }
 
     #[test]
-    fn a_card_is_like_the_tracks_it_stands_in_for() {
+    fn a_card_has_tracks_like_those_it_replaces() {
         let track = |kind, caps: &str| Track { kind, encoded: false, caps: caps.to_owned() };
         let known = [
             track(TrackKind::Video, "video/x-raw, width=(int)1280, height=720, framerate=(fraction)30000/1001"),

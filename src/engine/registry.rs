@@ -1,40 +1,58 @@
-//! The feeds and streams of a server, for all who offer them: each protocol, the pages, the API.
+//! The feeds and streams of a server, for all outputs: each protocol, the pages, the API.
 
 use crate::{
     config,
-    source::{demand::Demand, per_request::PerRequestStream, status::Status, worker_group::WorkerGroup},
-    stream::{Audience, FanOut},
+    source::{
+        demand::{Demand, Lease},
+        per_request::PerRequestStream,
+        status::Status,
+        worker_group::WorkerGroup,
+    },
+    stream::{Audience, FanOut, StreamOutput},
 };
 use std::sync::Arc;
 
-/// One feed: what it is and how it is.
+/// One feed: its configuration and state.
 #[derive(Debug)]
 pub struct FeedHandle {
-    /// What the configuration says of it.
+    /// Its configuration.
     pub config: config::Feed,
-    /// How it is.
+    /// Its state.
     pub status: Status,
-    /// Its bytes as they come in; `None` when they stay in a worker.
+    /// Its bytes as they arrive; `None` when they stay in a worker.
     pub fanout: Option<FanOut>,
 }
 
-/// One stream: what it is, where its packets are, and how to make it run.
+/// One stream: its configuration and state, its packets, and how to start it.
 #[derive(Debug)]
 pub struct StreamHandle {
-    /// What the configuration says of it.
+    /// Its configuration.
     pub config: config::Stream,
-    /// How what makes it is: its own encoder, or the feed that it hands on.
+    /// The state of what makes it: its own encoder, or the feed that it passes through.
     pub status: Status,
-    /// Who watches it.
+    /// Its viewers.
     pub audience: Audience,
     /// Its packets.
     pub fanout: FanOut,
-    /// To be leased while it is used.
+    /// Has it muxed; `None` where the packets arrive as bytes.
+    pub output: Option<StreamOutput>,
+    /// Leased while its source is in use; [`StreamHandle::lease`] for those who read packets.
     pub demand: Demand,
-    /// Makes its pictures.
+    /// Makes its stills.
     pub group: WorkerGroup,
-    /// Its number in the group's plan, or `None` when pictures are decoded from its packets.
+    /// Its number in the group's plan, or `None` when stills are decoded from its packets.
     pub in_plan: Option<u32>,
+}
+
+impl StreamHandle {
+    /// Leases the stream and its packets. To be taken before a reader subscribes.
+    pub fn lease(&self) -> Lease {
+        let lease = self.demand.lease();
+        match &self.output {
+            Some(output) => lease.with(output.lease()),
+            None => lease,
+        }
+    }
 }
 
 /// All feeds and streams, in the order of the configuration. Clones are the same.
@@ -60,7 +78,7 @@ impl Registry {
         &self.feeds
     }
 
-    /// The streams that are made once, for all.
+    /// The streams that all viewers share.
     pub fn streams(&self) -> &[Arc<StreamHandle>] {
         &self.streams
     }

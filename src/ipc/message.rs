@@ -54,8 +54,8 @@ pub struct StreamPlan {
     pub feeds: Vec<u32>,
     /// How its packets are made.
     pub encoding: Encoding,
-    /// What its packets are in.
-    pub container: Container,
+    /// The container that a muxer at the end of its pipeline declares; `None` for a pipeline whose free ends are its tracks.
+    pub container: Option<Container>,
 }
 
 /// How a stream's packets are made from the tracks of its feeds.
@@ -64,7 +64,7 @@ pub struct StreamPlan {
 pub enum Encoding {
     /// Encoded tracks go into the container as they are; raw ones are encoded with the container's usual codec.
     Copy,
-    /// Gst-launch texts that read `video.` and `audio.` and end in one free source pad. The first that works is used.
+    /// Gst-launch texts that read `video.` and `audio.` and end in free source pads. The first that works is used.
     Launch(Vec<String>),
 }
 

@@ -4,6 +4,7 @@
 //! ([`control`]), *media* carries [`Frame`]s with a fixed binary head ([`frame`]). Pure: no IO in here.
 
 pub mod control;
+pub mod declaration;
 pub mod frame;
 mod message;
 mod rendition;

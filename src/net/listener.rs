@@ -1,8 +1,8 @@
 //! The accept loop: bounded, and never spinning.
 
 use super::{
-    excess::Excess,
-    places::{Connections, Place},
+    limits::{ConnectionLimiter, ConnectionPermit},
+    reject::RejectedConnection,
 };
 use socket2::SockRef;
 use std::{
@@ -19,77 +19,76 @@ use tokio::{
     sync::Semaphore,
 };
 
-/// Connections the kernel may hold for us.
+/// Connections that the kernel may queue.
 const BACKLOG: u32 = 1024;
-/// Pause after the system had no descriptor left for a connection.
+/// Pause after the system had no descriptor for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(500);
 
-/// Connections at a time that are told that they are too many; the rest of these is closed without a word. They take
-/// descriptors of the reserve.
-const FAREWELLS: usize = 32;
+/// Most rejected connections that get a response at a time; others are closed without one. They use reserved descriptors.
+const RESPONDERS: usize = 32;
 
 /// A bound address.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
-    connections: Connections,
-    farewells: Arc<Semaphore>,
+    limiter: ConnectionLimiter,
+    responders: Arc<Semaphore>,
     /// The system had no descriptor for the last connection.
     is_exhausted: AtomicBool,
 }
 
-/// Who came.
+/// An incoming connection.
 #[derive(Debug)]
-pub enum Arrival {
-    /// A connection to be served.
-    Guest(Accepted),
-    /// A connection to be turned away.
-    Excess(Excess),
+pub enum Incoming {
+    /// It is to be served.
+    Accepted(Connection),
+    /// It is to be rejected.
+    Rejected(RejectedConnection),
 }
 
-/// A new connection, which counts until its place is dropped.
+/// An accepted connection, which counts until its permit is dropped.
 #[derive(Debug)]
-pub struct Accepted {
+pub struct Connection {
     /// The connection.
     pub socket: TcpStream,
-    /// Who it is from.
+    /// The address of the client.
     pub peer: SocketAddr,
-    /// Its place among the connections.
-    pub place: Place,
+    /// Counts it among the open connections.
+    pub permit: ConnectionPermit,
 }
 
 impl Listener {
     /// Binds `address`; nothing is accepted yet.
     ///
     /// # Errors
-    /// When the address cannot be had.
-    pub fn bind(address: SocketAddr, connections: Connections) -> io::Result<Self> {
+    /// When the address cannot be bound.
+    pub fn bind(address: SocketAddr, limiter: ConnectionLimiter) -> io::Result<Self> {
         let socket = open(address)?;
         socket.bind(address)?;
-        Ok(Self::new(socket.listen(BACKLOG)?, connections))
+        Ok(Self::new(socket.listen(BACKLOG)?, limiter))
     }
 
-    /// Takes a socket that listens already.
+    /// Takes a socket that already listens.
     ///
     /// # Errors
     /// When it cannot be watched.
-    pub fn inherited(socket: std::net::TcpListener, connections: Connections) -> io::Result<Self> {
-        Ok(Self::new(TcpListener::from_std(socket)?, connections))
+    pub fn inherited(socket: std::net::TcpListener, limiter: ConnectionLimiter) -> io::Result<Self> {
+        Ok(Self::new(TcpListener::from_std(socket)?, limiter))
     }
 
-    fn new(socket: TcpListener, connections: Connections) -> Self {
-        let farewells = Arc::new(Semaphore::new(FAREWELLS));
-        Self { socket, connections, farewells, is_exhausted: AtomicBool::new(false) }
+    fn new(socket: TcpListener, limiter: ConnectionLimiter) -> Self {
+        let responders = Arc::new(Semaphore::new(RESPONDERS));
+        Self { socket, limiter, responders, is_exhausted: AtomicBool::new(false) }
     }
 
     /// Binds another address while this one is still bound, also one that includes it or is included in it.
     ///
     /// # Errors
-    /// When the address cannot be had; this listener is as before then.
+    /// When the address cannot be bound; this listener is unchanged then.
     pub fn bind_beside(&self, address: SocketAddr) -> io::Result<Self> {
         let socket = open(address)?;
-        // The kernel lets sockets share a port that all say so. For the moment of the change only: another server that
-        // is started by mistake must not share it.
+        // The kernel lets sockets share a port if all of them set the option. Only during the change: another server that is
+        // started by mistake must not share it.
         let old = SockRef::from(&self.socket);
         old.set_reuse_port(true)?;
         socket.set_reuseport(true)?;
@@ -97,39 +96,42 @@ impl Listener {
         old.set_reuse_port(false)?;
         let socket = bound?;
         SockRef::from(&socket).set_reuse_port(false)?;
-        Ok(Self::new(socket, self.connections.clone()))
+        Ok(Self::new(socket, self.limiter.clone()))
     }
 
-    /// Where it listens; the port is the real one.
+    /// The bound address, with the real port.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system cannot tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
     /// The next connection. Waits while the system has no descriptor for it. Cancel-safe.
-    pub async fn accept(&self) -> Arrival {
+    pub async fn accept(&self) -> Incoming {
         loop {
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
                     if self.is_exhausted.swap(false, Ordering::Relaxed) {
                         tracing::info!("connections are accepted again");
                     }
-                    // Latency comes before the number of segments.
+                    // Latency matters more than the number of segments.
                     let _ = socket.set_nodelay(true);
-                    return match self.connections.enter(peer.ip()) {
-                        Ok(place) => Arrival::Guest(Accepted { socket, peer, place }),
-                        Err(why) => {
-                            let leave = self.farewells.clone().try_acquire_owned().ok();
-                            Arrival::Excess(Excess { spoken_with: leave.map(|leave| (socket, leave)), why })
+                    return match self.limiter.enter(peer.ip()) {
+                        Ok(permit) => Incoming::Accepted(Connection { socket, peer, permit }),
+                        Err(reason) => {
+                            let permit = self.responders.clone().try_acquire_owned().ok();
+                            Incoming::Rejected(RejectedConnection {
+                                responder: permit.map(|permit| (socket, permit)),
+                                reason,
+                            })
                         }
                     };
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
                     if !self.is_exhausted.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(%error, "cannot accept connections for the time being");
+                        tracing::warn!(%error, "cannot accept connections");
                     }
                     tokio::time::sleep(EXHAUSTED).await;
                 }
@@ -144,7 +146,7 @@ fn open(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Whether the error is the fault of the one connection that would have been accepted.
+/// Whether only the connection that would have been accepted failed.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

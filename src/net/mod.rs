@@ -1,9 +1,9 @@
-//! Sockets that listen: binding, accepting, limits.
+//! Listening sockets: binding, accepting, and limits.
 
-mod excess;
+mod limits;
 mod listener;
-mod places;
+mod reject;
 
-pub use excess::Excess;
-pub use listener::{Accepted, Arrival, Listener};
-pub use places::{Connections, Crowded, Place};
+pub use limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
+pub use listener::{Connection, Incoming, Listener};
+pub use reject::RejectedConnection;

@@ -1,4 +1,4 @@
-//! A program as a source: what it writes to its standard output is the media.
+//! A program as a source: its standard output is the media.
 
 use super::{flow::Flow, program::Program};
 use crate::{
@@ -12,15 +12,15 @@ use std::{pin::pin, time::Instant};
 use tokio::{io::AsyncReadExt, sync::watch, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// Most bytes taken from a program at once.
+/// Most bytes of one read.
 const READ_SIZE: usize = 64 << 10;
 
 /// A program to run.
 #[derive(Debug, Clone)]
 pub struct CommandSource {
-    /// Which one.
+    /// The program.
     pub program: Program,
-    /// What its output is in, if that is known; see [`Scanner::new`].
+    /// The container of its output, if it is known; see [`Scanner::new`].
     pub container: Option<Container>,
     /// Where its output goes.
     pub writer: SharedWriter,
@@ -32,15 +32,15 @@ impl CommandSource {
         fail::fail_point!("command");
         let (running, mut stdout) = match self.program.start() {
             Ok(started) => started,
-            Err(error) => return Ended::Failed(format!("cannot be started: {error}")),
+            Err(error) => return Ended::Failed(format!("cannot start: {error}")),
         };
-        // What reads media may be silent because there is none.
-        let leads = !self.program.reads();
-        let mut copy = pin!(copy_scanned(&mut stdout, Scanner::new(self.container), &self.writer, flow, leads));
+        // A program that reads media may be silent because it gets none.
+        let is_origin = !self.program.reads();
+        let mut copy = pin!(copy_scanned(&mut stdout, Scanner::new(self.container), &self.writer, flow, is_origin));
         let copied = tokio::select! {
             copied = &mut copy => copied,
             () = stop.cancelled() => {
-                // Its last words are still taken.
+                // What it still writes is read.
                 let _ = tokio::join!(running.end(), tokio::time::timeout(3 * guard::GRACE, copy));
                 return Ended::Stopped;
             }
@@ -48,15 +48,15 @@ impl CommandSource {
         let exit = running.leave().await;
         match copied {
             _ if stop.is_cancelled() => Ended::Stopped,
-            Err(error) => Ended::Failed(format!("its output cannot be read: {error}")),
+            Err(error) => Ended::Failed(format!("cannot read its output: {error}")),
             Ok(()) if exit.is_success() => Ended::EndOfStream,
             Ok(()) => Ended::Failed(exit.reason()),
         }
     }
 }
 
-/// Scans what `source` gives and writes it, until it ends. Tells when it is silent for too long, if it
-/// `leads` and gives media: of bytes of unknown kind nobody knows when more are due.
+/// Scans what `source` delivers and writes it, until it ends. Reports a stall when it `is_origin` of its media and is silent
+/// for too long; for bytes in an unknown container it is not known when more are due.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -65,7 +65,7 @@ pub async fn copy_scanned(
     mut scanner: Scanner,
     writer: &SharedWriter,
     flow: watch::Sender<Flow>,
-    leads: bool,
+    is_origin: bool,
 ) -> std::io::Result<()> {
     let (mut found, mut pace) = (Vec::new(), None::<StallDetector>);
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
@@ -73,7 +73,7 @@ pub async fn copy_scanned(
     loop {
         buffer.clear();
         buffer.reserve(READ_SIZE);
-        let is_watched = leads && scanner.container().is_some_and(|container| container != Container::Raw);
+        let is_watched = is_origin && scanner.container().is_some_and(|container| container != Container::Raw);
         let stalls_at =
             pace.as_ref().filter(|_| is_watched && *flow.borrow() == Flow::Media).map(StallDetector::deadline);
         let read = source.read_buf(&mut buffer);
@@ -83,7 +83,7 @@ pub async fn copy_scanned(
         };
         let Ok(read) = read else {
             let silence = pace.as_ref().map(|pace| pace.silence(Instant::now())).unwrap_or_default();
-            flow.send_replace(Flow::Stalled(format!("it wrote nothing for {:.1} s", silence.as_secs_f64())));
+            flow.send_replace(Flow::Stalled(format!("no output for {:.1} s", silence.as_secs_f64())));
             continue;
         };
         let ended = read? == 0;

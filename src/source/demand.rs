@@ -1,24 +1,28 @@
-//! How many want something, told to the one task that provides it.
+//! How many users a feed or stream has, for the task that runs it.
 
+use crate::stream::OutputLease;
 use tokio::sync::watch;
 
 /// Counts leases. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct Demand(watch::Sender<usize>);
 
-/// Someone wants it, until this is dropped.
+/// One user, until this is dropped.
 #[derive(Debug)]
-pub struct Lease(watch::Sender<usize>);
+pub struct Lease {
+    demand: watch::Sender<usize>,
+    output: Option<OutputLease>,
+}
 
 impl Demand {
-    /// One more wants it.
+    /// Adds a user.
     pub fn lease(&self) -> Lease {
         self.0.send_modify(|count| *count += 1);
-        Lease(self.0.clone())
+        Lease { demand: self.0.clone(), output: None }
     }
 
-    /// Waits until nobody wants it. Cancel-safe.
-    pub async fn unwanted(&self) {
+    /// Waits until there are no users. Cancel-safe.
+    pub async fn unused(&self) {
         // The sender lives as long as this handle.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
@@ -29,8 +33,19 @@ impl Demand {
     }
 }
 
+impl Lease {
+    /// Holds an output of what is wanted as well.
+    pub fn with(self, output: OutputLease) -> Self {
+        let mut this = self;
+        this.output = Some(output);
+        this
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
+        // While its source still runs, or it would be muxed for nobody.
+        self.output = None;
+        self.demand.send_modify(|count| *count = count.saturating_sub(1));
     }
 }

@@ -3,13 +3,13 @@
 /// What a running source reports of its media.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Flow {
-    /// None came yet.
+    /// None arrived yet.
     #[default]
     Nothing,
-    /// It comes.
+    /// It arrives.
     Media,
     /// The device captures nothing.
     NoSignal,
-    /// It has stayed away for longer than its pace explains; the text says what, and for how long. Final.
+    /// None has arrived for longer than its usual pauses; the text says what is missing, and for how long. Final.
     Stalled(String),
 }

@@ -1,34 +1,34 @@
-//! What is to happen with a feed or stream: the pure state lifecycle behind every supervisor.
+//! When a feed or stream starts, stops and restarts: the state machine of every supervisor. Pure.
 
 use std::time::{Duration, Instant};
 
-/// Pause before the second attempt in a row; it doubles with each further one. The first attempt is made at once.
+/// Pause before the second restart in a row; it doubles with each further one. The first restart is immediate.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause between two attempts while failures are few: with the start of a worker, viewers have a picture again
-/// within a second.
+/// Longest pause before a restart while failures are few: with the start of a worker, viewers have video again within a
+/// second.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
-/// Failures in a row that are answered that quickly.
+/// Size of the retry budget: failures in a row that are followed by a quick restart.
 const QUICK_RETRIES: u32 = 24;
-/// Time that pays for the answer to one further failure: with the quick ones, no more than 60 in ten minutes.
-const RETRY_COST: Duration = Duration::from_secs(17);
-/// Who has run this long is well: the next death is a first one.
+/// Time in which the budget regains one restart: with the quick ones, no more than 60 in ten minutes.
+const RETRY_REFILL: Duration = Duration::from_secs(17);
+/// A source that ran this long is healthy: its next failure counts as a first one.
 const HEALTHY: Duration = Duration::from_secs(5);
 
-/// When a source is to run.
+/// When a source runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Runs although nobody wants it.
+    /// Runs without users.
     pub continuous: bool,
-    /// Runs this long after the last one who wanted it.
+    /// Runs this long after its last use.
     pub linger: Duration,
-    /// Is started again when it dies.
+    /// Restarts when it fails.
     pub restart: bool,
 }
 
-/// Where a source is in its life.
+/// Where a source is in its lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Not running, not wanted.
+    /// Does not run; has no users.
     Idle,
     /// Started; no media yet.
     Starting,
@@ -37,33 +37,33 @@ pub enum State {
         /// Time of the first media.
         since: Instant,
     },
-    /// Runs, but its device captures nothing.
+    /// Runs; its device captures nothing.
     NoSignal {
         /// Time of the first media, if it came.
         since: Option<Instant>,
     },
-    /// Delivers no more, though it has not ended. It is told to, and begins anew.
+    /// Runs and delivers nothing any more. It is being stopped, and restarts.
     Stalled {
-        /// How long it had delivered.
+        /// How long it delivered.
         ran: Duration,
     },
-    /// Runs, unwanted, until then.
+    /// Runs without users until then.
     Lingering {
-        /// When it will be stopped.
+        /// When it is stopped.
         until: Instant,
         /// Time of the first media, if it came.
         since: Option<Instant>,
     },
-    /// Told to end; not gone yet.
+    /// Is being stopped.
     Stopping,
-    /// Died; will be started then.
+    /// Failed; restarts then.
     Backoff {
         /// When.
         until: Instant,
     },
-    /// Its device is not there; will be started when it is.
+    /// Its device is absent; starts when it appears.
     WaitingDevice,
-    /// Died and is not to be resurrected while the same demand lasts.
+    /// Failed, and does not restart while the present users last (`no-resurrect`).
     Dead,
 }
 
@@ -86,7 +86,7 @@ impl State {
 }
 
 impl State {
-    /// Whether it runs and media came.
+    /// Whether it runs and has delivered media.
     pub const fn has_media(self) -> bool {
         matches!(self, Self::Running { .. } | Self::Lingering { since: Some(_), .. })
     }
@@ -95,19 +95,19 @@ impl State {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// Someone wants it, or nobody does any more.
-    Wanted(bool),
-    /// It is to run by these rules from now on.
+    /// It has users, or none any more.
+    InUse(bool),
+    /// Its policy changed.
     Policy(Policy),
-    /// The first media came, since the start or since there was no signal.
+    /// The first media arrived since the start, or since there was no signal.
     FirstMedia,
     /// Its device captures nothing any more.
     SignalLost,
-    /// It runs, and its media stays away longer than its pace explains.
+    /// It runs, and has delivered nothing for longer than its usual pauses.
     Stalled,
-    /// It runs no more, by itself or because it was told to.
+    /// It ended, by itself or because it was stopped.
     Ended(End),
-    /// The device that it waits for is there.
+    /// The device that it waits for appeared.
     DeviceThere,
     /// Time passed.
     Tick,
@@ -116,11 +116,11 @@ pub enum Input {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// As it was told to, or because its media was at its end.
+    /// It was stopped, or its media ended.
     Clean,
-    /// With a fault.
+    /// With an error.
     Failed,
-    /// Because its device is not there.
+    /// Its device is absent.
     NoDevice,
 }
 
@@ -129,29 +129,29 @@ pub enum End {
 pub enum Action {
     /// Start the source. Never given while one runs.
     Start,
-    /// Tell the source to end; `Input::Ended` follows.
+    /// Stop the source; `Input::Ended` follows.
     Stop,
 }
 
-/// The life of one source.
+/// The lifecycle of one source.
 #[derive(Debug)]
 pub struct Lifecycle {
     policy: Policy,
     state: State,
-    wanted: bool,
-    /// Deaths since it was last well.
+    in_use: bool,
+    /// Failures since it was last healthy.
     failures: u32,
-    /// Answers to failures are retry_budget for until then.
-    retry_budget: Option<Instant>,
+    /// When the retry budget is full again, if restarts were taken from it.
+    retry_budget_full_at: Option<Instant>,
 }
 
 impl Lifecycle {
     /// An idle source.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, state: State::Idle, wanted: false, failures: 0, retry_budget: None }
+        Self { policy, state: State::Idle, in_use: false, failures: 0, retry_budget_full_at: None }
     }
 
-    /// Where it is.
+    /// The present state.
     pub fn state(&self) -> State {
         self.state
     }
@@ -164,10 +164,10 @@ impl Lifecycle {
         }
     }
 
-    /// Takes what happened and says what to do.
+    /// Handles what happened and returns what to do.
     pub fn handle(&mut self, now: Instant, input: Input) -> Option<Action> {
         match input {
-            Input::Wanted(wanted) => self.wanted = wanted,
+            Input::InUse(in_use) => self.in_use = in_use,
             Input::Policy(policy) => self.policy = policy,
             Input::FirstMedia
             | Input::SignalLost
@@ -176,52 +176,52 @@ impl Lifecycle {
             | Input::DeviceThere
             | Input::Tick => {}
         }
-        let wanted = self.wanted || self.policy.continuous;
+        let in_use = self.in_use || self.policy.continuous;
         let (state, action) = match (self.state, input) {
-            (State::Idle, _) if wanted => (State::Starting, Some(Action::Start)),
-            (State::Dead, _) if !wanted => (State::Idle, None),
+            (State::Idle, _) if in_use => (State::Starting, Some(Action::Start)),
+            (State::Dead, _) if !in_use => (State::Idle, None),
             (State::Dead, _) if self.policy.restart => (State::Starting, Some(Action::Start)),
-            (State::Backoff { .. }, _) if !wanted => (State::Idle, None),
+            (State::Backoff { .. }, _) if !in_use => (State::Idle, None),
             (State::Backoff { until }, _) if now >= until => (State::Starting, Some(Action::Start)),
 
-            (State::WaitingDevice, _) if !wanted => (State::Idle, None),
+            (State::WaitingDevice, _) if !in_use => (State::Idle, None),
             (State::WaitingDevice, Input::DeviceThere) => (State::Starting, Some(Action::Start)),
 
             (State::Stopping, Input::Ended(_)) => {
                 self.failures = 0;
-                if wanted { (State::Starting, Some(Action::Start)) } else { (State::Idle, None) }
+                if in_use { (State::Starting, Some(Action::Start)) } else { (State::Idle, None) }
             }
-            (State::Starting | State::Lingering { .. }, Input::Ended(how)) => self.failed(now, wanted, None, how),
+            (State::Starting | State::Lingering { .. }, Input::Ended(how)) => self.failed(now, in_use, None, how),
             (State::Running { since }, Input::Ended(how)) => {
-                self.failed(now, wanted, Some(now.saturating_duration_since(since)), how)
+                self.failed(now, in_use, Some(now.saturating_duration_since(since)), how)
             }
             (State::NoSignal { since }, Input::Ended(how)) => {
-                self.failed(now, wanted, since.map(|since| now.saturating_duration_since(since)), how)
+                self.failed(now, in_use, since.map(|since| now.saturating_duration_since(since)), how)
             }
-            // It ended as it was told to, but not because all was well.
+            // It was stopped because it stalled, which is a failure.
             (State::Stalled { ran }, Input::Ended(how)) => {
                 let how = if how == End::NoDevice { how } else { End::Failed };
-                self.failed(now, wanted, Some(ran), how)
+                self.failed(now, in_use, Some(ran), how)
             }
 
             (State::Running { since } | State::NoSignal { since: Some(since) }, Input::Stalled) => {
                 (State::Stalled { ran: now.saturating_duration_since(since) }, Some(Action::Stop))
             }
             (State::Lingering { .. }, Input::Stalled) => (State::Stopping, Some(Action::Stop)),
-            (State::Stalled { .. }, _) if !wanted => (State::Stopping, None),
+            (State::Stalled { .. }, _) if !in_use => (State::Stopping, None),
 
             (State::Starting, Input::FirstMedia) => (State::Running { since: now }, None),
             (State::NoSignal { since }, Input::FirstMedia) => (State::Running { since: since.unwrap_or(now) }, None),
-            (State::Starting, Input::SignalLost) if wanted => (State::NoSignal { since: None }, None),
-            (State::Running { since }, Input::SignalLost) if wanted => (State::NoSignal { since: Some(since) }, None),
+            (State::Starting, Input::SignalLost) if in_use => (State::NoSignal { since: None }, None),
+            (State::Running { since }, Input::SignalLost) if in_use => (State::NoSignal { since: Some(since) }, None),
             (State::Lingering { until, since: None }, Input::FirstMedia) => {
                 (State::Lingering { until, since: Some(now) }, None)
             }
 
-            (State::Starting, _) if !wanted => self.unwanted(now, None),
-            (State::Running { since }, _) if !wanted => self.unwanted(now, Some(since)),
-            (State::NoSignal { since }, _) if !wanted => self.unwanted(now, since),
-            (State::Lingering { since, .. }, _) if wanted => {
+            (State::Starting, _) if !in_use => self.unused(now, None),
+            (State::Running { since }, _) if !in_use => self.unused(now, Some(since)),
+            (State::NoSignal { since }, _) if !in_use => self.unused(now, since),
+            (State::Lingering { since, .. }, _) if in_use => {
                 (since.map_or(State::Starting, |since| State::Running { since }), None)
             }
             (State::Lingering { until, .. }, _) if now >= until => (State::Stopping, Some(Action::Stop)),
@@ -232,7 +232,7 @@ impl Lifecycle {
         action
     }
 
-    fn unwanted(&self, now: Instant, since: Option<Instant>) -> (State, Option<Action>) {
+    fn unused(&self, now: Instant, since: Option<Instant>) -> (State, Option<Action>) {
         if self.policy.linger.is_zero() {
             (State::Stopping, Some(Action::Stop))
         } else {
@@ -240,11 +240,11 @@ impl Lifecycle {
         }
     }
 
-    /// `ran`: how long it delivered, if it did.
-    fn failed(&mut self, now: Instant, wanted: bool, ran: Option<Duration>, how: End) -> (State, Option<Action>) {
-        let was_well = ran.is_some_and(|ran| ran >= HEALTHY);
-        self.failures = if was_well { 1 } else { self.failures.saturating_add(1) };
-        if !wanted {
+    /// The source ended by itself. `ran`: how long it delivered, if it did.
+    fn failed(&mut self, now: Instant, in_use: bool, ran: Option<Duration>, how: End) -> (State, Option<Action>) {
+        let was_healthy = ran.is_some_and(|ran| ran >= HEALTHY);
+        self.failures = if was_healthy { 1 } else { self.failures.saturating_add(1) };
+        if !in_use {
             return (State::Idle, None);
         }
         if !self.policy.restart {
@@ -252,7 +252,7 @@ impl Lifecycle {
         }
         let due = match how {
             End::NoDevice => return (State::WaitingDevice, None),
-            // Media that comes in pieces, one after the other, is no fault.
+            // A source that ends after each piece of media has not failed.
             End::Clean if ran.is_some() => now,
             End::Clean | End::Failed => self.spend_retry(now),
         };
@@ -260,15 +260,15 @@ impl Lifecycle {
         if due > now { (State::Backoff { until: due }, None) } else { (State::Starting, Some(Action::Start)) }
     }
 
-    /// When a failure at `now` may be answered: at once, unless too many were of late.
+    /// Takes a restart from the budget. Returns when it may happen: immediately, unless the budget is used up.
     fn spend_retry(&mut self, now: Instant) -> Instant {
-        let retry_budget = self.retry_budget.map_or(now, |retry_budget| retry_budget.max(now)) + RETRY_COST;
-        self.retry_budget = Some(retry_budget);
-        retry_budget.checked_sub(QUICK_RETRIES * RETRY_COST).map_or(now, |due| due.max(now))
+        let full = self.retry_budget_full_at.map_or(now, |full| full.max(now)) + RETRY_REFILL;
+        self.retry_budget_full_at = Some(full);
+        full.checked_sub(QUICK_RETRIES * RETRY_REFILL).map_or(now, |due| due.max(now))
     }
 }
 
-/// How long to wait after this many failures in a row.
+/// The pause after this many failures in a row.
 fn pause(failures: u32) -> Duration {
     match failures.checked_sub(2) {
         Some(doublings) => MAX_PAUSE.min(FIRST_PAUSE * (1 << doublings.min(8))),
@@ -296,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn on_demand_runs_while_wanted() {
+    fn on_demand_runs_while_in_use() {
         let (state, actions) = run(
             ON_DEMAND,
             &[
                 (0, Input::Tick),
-                (1, Input::Wanted(true)),
+                (1, Input::InUse(true)),
                 (2, Input::FirstMedia),
-                (9, Input::Wanted(false)),
+                (9, Input::InUse(false)),
                 (10, Input::Ended(End::Failed)),
             ],
         );
@@ -315,28 +315,26 @@ mod tests {
     fn continuous_runs_from_the_first_tick() {
         let (_, actions) = run(
             Policy { continuous: true, ..ON_DEMAND },
-            &[(0, Input::Tick), (5, Input::Wanted(true)), (6, Input::Wanted(false))],
+            &[(0, Input::Tick), (5, Input::InUse(true)), (6, Input::InUse(false))],
         );
         assert_eq!(actions, [(0, Action::Start)]);
     }
 
     #[test]
-    fn linger_is_honoured_to_the_tick_and_ended_by_a_new_wish() {
+    fn lingering_ends_on_time_or_with_a_new_user() {
         let policy = Policy { linger: SECOND, ..ON_DEMAND };
-        let inputs =
-            [(0, Input::Wanted(true)), (1, Input::FirstMedia), (100, Input::Wanted(false)), (1099, Input::Tick)];
+        let inputs = [(0, Input::InUse(true)), (1, Input::FirstMedia), (100, Input::InUse(false)), (1099, Input::Tick)];
         let (state, actions) = run(policy, &inputs);
         assert!(matches!(state, State::Lingering { .. }));
         assert_eq!(actions, [(0, Action::Start)]);
         let (_, actions) = run(policy, &[&inputs[..], &[(1100, Input::Tick)]].concat());
         assert_eq!(actions, [(0, Action::Start), (1100, Action::Stop)]);
-        let (state, actions) =
-            run(policy, &[&inputs[..], &[(1099, Input::Wanted(true)), (1101, Input::Tick)]].concat());
+        let (state, actions) = run(policy, &[&inputs[..], &[(1099, Input::InUse(true)), (1101, Input::Tick)]].concat());
         assert!(matches!(state, State::Running { .. }));
         assert_eq!(actions, [(0, Action::Start)]);
     }
 
-    /// A lifecycle that is wanted and has been told to start, and for each end: after how many milliseconds it starts anew.
+    /// For each end of a started source: the milliseconds until it restarts.
     fn pauses(lifecycle: &mut Lifecycle, mut now: Instant, ends: &[(u64, bool, End)]) -> Vec<u128> {
         ends.iter()
             .map(|&(millis, media, end)| {
@@ -358,21 +356,24 @@ mod tests {
 
     fn started() -> (Lifecycle, Instant) {
         let (mut lifecycle, now) = (Lifecycle::new(ON_DEMAND), Instant::now());
-        assert_eq!(lifecycle.handle(now, Input::Wanted(true)), Some(Action::Start));
+        assert_eq!(lifecycle.handle(now, Input::InUse(true)), Some(Action::Start));
         (lifecycle, now)
     }
 
     #[test]
-    fn first_death_is_answered_at_once_and_further_ones_after_short_pauses() {
+    fn first_failure_restarts_immediately_and_further_ones_after_short_pauses() {
         let (mut lifecycle, now) = started();
         let took = pauses(&mut lifecycle, now, &[(0, false, End::Failed); 24]);
         assert_eq!(took[..6], [0, 100, 200, 400, 500, 500]);
         assert_eq!(took[23], 500);
         let (mut lifecycle, now) = started();
-        let well = HEALTHY.as_millis().try_into().unwrap();
-        let took =
-            pauses(&mut lifecycle, now, &[(9, true, End::Failed), (9, true, End::Failed), (well, true, End::Failed)]);
-        assert_eq!(took, [0, 100, 0], "well for a while: at once again");
+        let healthy = HEALTHY.as_millis().try_into().unwrap();
+        let took = pauses(
+            &mut lifecycle,
+            now,
+            &[(9, true, End::Failed), (9, true, End::Failed), (healthy, true, End::Failed)],
+        );
+        assert_eq!(took, [0, 100, 0], "healthy for a while: immediate again");
     }
 
     #[test]
@@ -393,21 +394,21 @@ mod tests {
     }
 
     #[test]
-    fn media_in_pieces_is_no_fault() {
+    fn media_in_pieces_is_no_failure() {
         let (mut lifecycle, now) = started();
         let took = pauses(&mut lifecycle, now, &[(3000, true, End::Clean); 1000]);
         assert!(took.iter().all(|pause| *pause <= 500), "{took:?}");
         let (mut lifecycle, now) = started();
         let took = pauses(&mut lifecycle, now, &[(0, false, End::Clean); 30]);
-        assert!(took[29] > 10_000, "an end without media is one");
+        assert!(took[29] > 10_000, "an end without media is a failure");
     }
 
     #[test]
-    fn a_stalled_source_is_stopped_and_begins_anew() {
+    fn a_stalled_source_is_restarted() {
         let (_, actions) = run(
             ON_DEMAND,
             &[
-                (0, Input::Wanted(true)),
+                (0, Input::InUse(true)),
                 (1, Input::FirstMedia),
                 (5, Input::Stalled),
                 (6, Input::Stalled),
@@ -420,8 +421,8 @@ mod tests {
     #[test]
     fn every_input_in_every_state() {
         const INPUTS: [Input; 10] = [
-            Input::Wanted(true),
-            Input::Wanted(false),
+            Input::InUse(true),
+            Input::InUse(false),
             Input::FirstMedia,
             Input::SignalLost,
             Input::Stalled,
@@ -471,9 +472,9 @@ mod tests {
         ];
         let policy = Policy { linger: SECOND, ..ON_DEMAND };
         for (state, row) in table {
-            let wanted = !matches!(state, State::Idle | State::Lingering { .. } | State::Stopping);
+            let in_use = !matches!(state, State::Idle | State::Lingering { .. } | State::Stopping);
             for (input, expected) in INPUTS.into_iter().zip(row.split(' ')) {
-                let mut lifecycle = Lifecycle { policy, state, wanted, failures: 0, retry_budget: None };
+                let mut lifecycle = Lifecycle { policy, state, in_use, failures: 0, retry_budget_full_at: None };
                 let sign = match lifecycle.handle(later, input) {
                     Some(Action::Start) => "+",
                     Some(Action::Stop) => "-",
@@ -485,28 +486,28 @@ mod tests {
     }
 
     #[test]
-    fn no_resurrect_stays_dead_until_a_new_demand() {
+    fn without_restart_a_failed_source_starts_only_for_a_new_user() {
         let policy = Policy { restart: false, ..ON_DEMAND };
-        let death = [
-            (0, Input::Wanted(true)),
+        let failure = [
+            (0, Input::InUse(true)),
             (1, Input::FirstMedia),
             (2, Input::Ended(End::Failed)),
             (9000, Input::Tick),
-            (9001, Input::Wanted(true)),
+            (9001, Input::InUse(true)),
         ];
-        assert_eq!(run(policy, &death), (State::Dead, vec![(0, Action::Start)]));
-        let again = [&death[..], &[(9002, Input::Wanted(false)), (9003, Input::Wanted(true))]].concat();
+        assert_eq!(run(policy, &failure), (State::Dead, vec![(0, Action::Start)]));
+        let again = [&failure[..], &[(9002, Input::InUse(false)), (9003, Input::InUse(true))]].concat();
         assert_eq!(run(policy, &again).1, [(0, Action::Start), (9003, Action::Start)]);
     }
 
     #[test]
-    fn wanted_again_while_stopping_starts_when_it_is_gone() {
+    fn used_again_while_stopping_starts_after_the_end() {
         let (_, actions) = run(
             ON_DEMAND,
             &[
-                (0, Input::Wanted(true)),
-                (1, Input::Wanted(false)),
-                (2, Input::Wanted(true)),
+                (0, Input::InUse(true)),
+                (1, Input::InUse(false)),
+                (2, Input::InUse(true)),
                 (3, Input::Ended(End::Failed)),
             ],
         );
@@ -515,18 +516,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_two_at_once_and_the_wanted_always_return(
+        fn one_run_at_a_time_and_a_source_in_use_always_restarts(
             steps in prop::collection::vec((0u64..3000, 0u8..10), 1..200), linger in 0u64..2000, continuous: bool,
         ) {
             let policy = Policy { continuous, linger: Duration::from_millis(linger), restart: true };
             let mut lifecycle = Lifecycle::new(policy);
             let mut now = Instant::now();
-            let (mut runs, mut wanted) = (false, false);
+            let (mut runs, mut in_use) = (false, false);
             for (millis, what) in steps {
                 now += Duration::from_millis(millis);
                 let input = match what {
-                    0 => { wanted = true; Input::Wanted(true) }
-                    1 => { wanted = false; Input::Wanted(false) }
+                    0 => { in_use = true; Input::InUse(true) }
+                    1 => { in_use = false; Input::InUse(false) }
                     2 if runs => { runs = false; Input::Ended(End::Failed) }
                     3 if runs => Input::FirstMedia,
                     4 if runs => Input::Stalled,
@@ -538,12 +539,12 @@ mod tests {
                 };
                 match lifecycle.handle(now, input) {
                     Some(Action::Start) => { prop_assert!(!runs); runs = true; }
-                    Some(Action::Stop) => prop_assert!(runs && (input == Input::Stalled || !wanted && !continuous)),
+                    Some(Action::Stop) => prop_assert!(runs && (input == Input::Stalled || !in_use && !continuous)),
                     None => {}
                 }
             }
-            // Whatever the history: what is wanted comes to run, what is not comes to rest.
-            let want = wanted || continuous;
+            // Whatever the history: a source in use runs in the end, any other is idle.
+            let want = in_use || continuous;
             for _ in 0..4 {
                 now = lifecycle.deadline().map_or(now, |deadline| deadline.max(now)) + Duration::from_millis(1);
                 let input = match lifecycle.state() {

@@ -1,12 +1,14 @@
 //! Sources of media: everything that starts on demand, is watched, and restarts when it fails.
 //!
-//! [`lifecycle`] decides (pure), [`supervisor`] is the task that does what it says for one feed or stream, and a
+//! [`lifecycle`] decides (pure), [`supervisor`] is the task that does so for one feed or stream, and a
 //! [`Source`] is what runs: a [`program`] ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
 //! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_trials` are parts of a group).
 //! A stream that is made for each request ([`per_request`]) has no supervisor.
 
+mod byte_feeds;
 pub mod command;
 pub mod demand;
+mod encoder_trials;
 pub mod flow;
 pub mod lifecycle;
 pub mod per_request;
@@ -16,6 +18,7 @@ pub mod program;
 pub mod status;
 pub mod stderr_log;
 pub mod supervisor;
+pub mod unit_id;
 pub mod worker;
 pub mod worker_group;
 pub mod worker_media;
@@ -28,7 +31,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use worker_group::ItemSource;
 
-/// One way of getting media. A closed set: what they share is [`Source::run`].
+/// What a supervisor can start. A closed set: what its members share is [`Source::run`].
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A program.
@@ -40,8 +43,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// Runs the source until it ends by itself or `stop` is cancelled, after which it ends within seconds. `flow` is
-    /// told how its media comes. Not cancel-safe: a dropped future may leave the source running for a moment.
+    /// Runs the source until it ends by itself or `stop` is cancelled, after which it ends within seconds. It reports
+    /// its media to `flow`. Not cancel-safe: a dropped future may leave the source running for a moment.
     pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         match self {
             Self::Command(source) => source.run(stop, flow).await,
@@ -50,7 +53,7 @@ impl Source {
         }
     }
 
-    /// Forgets what was delivered, and takes no more of it until the next run: nobody wants it.
+    /// Drops what was delivered, and what still arrives until the next run: there are no users.
     pub fn clear(&self) {
         match self {
             Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {
@@ -60,7 +63,7 @@ impl Source {
         }
     }
 
-    /// How often the clock of what is passed on as it is was set right; that of others is a worker's.
+    /// How often the timestamps of passthrough media were corrected; a worker corrects those of others.
     pub fn clock_jumps(&self) -> u64 {
         match self {
             Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {

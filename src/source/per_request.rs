@@ -1,6 +1,6 @@
-//! Streams that are made for each request: a run of their command for one viewer, or for one picture.
+//! Streams that are made for each request: a run of their command for one viewer, or for one shot.
 //!
-//! Each run is a task of its own that holds what the command reads, and ends with who asked for it.
+//! Each run is a task that leases what the command reads, and ends with its client.
 
 use super::{
     command::CommandSource,
@@ -15,7 +15,7 @@ use crate::{
     media::Container,
     stream::{Audience, Entry, FanOut, Join, Reader, SharedWriter, Writer},
     sys::{Shutdown, guard},
-    telemetry::{Repeats, Report},
+    telemetry::{FailureLog, Report},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -31,33 +31,33 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Runs at a time of one stream. A request beyond is told to come again.
-const RUNS: usize = 16;
-/// How long a shot may take, a camera that has to start included.
+/// Concurrent runs of one stream. A further request is answered with 503 and `Retry-After`.
+const MAX_RUNS: usize = 16;
+/// How long a shot may take, including the start of a camera.
 const SHOT_WITHIN: Duration = Duration::from_secs(15);
-/// Longest shot. It is held in memory, because its length stands in front of it.
-const SHOT_SIZE: usize = 32 << 20;
-/// Most bytes taken from the command of a shot at once.
+/// Longest shot. It is held in memory, because its length is sent first.
+const MAX_SHOT_SIZE: usize = 32 << 20;
+/// Most bytes of one read from the command of a shot.
 const READ_SIZE: usize = 64 << 10;
 
 /// A stream that is made for each request.
 #[derive(Debug)]
 pub struct PerRequestStream {
-    /// What the configuration says of it.
+    /// Its configuration.
     pub config: config::Stream,
-    /// Who watches it.
+    /// Its viewers.
     pub audience: Audience,
     program: Program,
     needs: Vec<Demand>,
     runs: Arc<Semaphore>,
-    failures: Mutex<Repeats>,
+    failures: Mutex<FailureLog>,
     shutdown: Shutdown,
     stop: CancellationToken,
 }
 
 /// Why a request got no run.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{RUNS} runs of this stream's command are under way, which is the most")]
+#[error("{MAX_RUNS} runs of this stream's command are in progress, which is the limit")]
 pub struct Busy;
 
 /// Why there is no shot.
@@ -67,15 +67,15 @@ pub enum ShotError {
     #[error(transparent)]
     Busy(#[from] Busy),
     /// See the message.
-    #[error("the command was not done within {} s", SHOT_WITHIN.as_secs())]
+    #[error("the command did not finish within {} s", SHOT_WITHIN.as_secs())]
     Late,
     /// See the message.
-    #[error("the server ends")]
+    #[error("the server is ending")]
     Ending,
     /// See the message.
-    #[error("the command wrote more than {} MiB", SHOT_SIZE >> 20)]
+    #[error("the command wrote more than {} MiB", MAX_SHOT_SIZE >> 20)]
     TooLong,
-    /// The command failed. What it said last, or what happened to it.
+    /// The command failed: the end of its standard error output, or how it ended.
     #[error("{0}")]
     Failed(String),
 }
@@ -89,17 +89,17 @@ impl PerRequestStream {
         audience: Audience,
         shutdown: Shutdown,
     ) -> Self {
-        let runs = Arc::new(Semaphore::new(RUNS));
+        let runs = Arc::new(Semaphore::new(MAX_RUNS));
         let stop = shutdown.token().child_token();
         Self { config, audience, program, needs, runs, failures: Mutex::default(), shutdown, stop }
     }
 
     /// How many runs there are now.
     pub fn runs(&self) -> usize {
-        RUNS.saturating_sub(self.runs.available_permits())
+        MAX_RUNS.saturating_sub(self.runs.available_permits())
     }
 
-    /// How the runs are, all together.
+    /// The state of all runs together.
     pub fn status(&self) -> &Status {
         &self.program.status
     }
@@ -109,19 +109,19 @@ impl PerRequestStream {
         self.stop.cancel();
     }
 
-    /// Starts the command for one viewer, who gets all that it writes, from the first byte on. It ends when the lease is
+    /// Starts the command for one viewer, who gets its output from the first byte on. The command ends when the lease is
     /// dropped; when it ends by itself, so does the reader.
     ///
     /// # Errors
     /// When too many are running.
     pub fn open(self: &Arc<Self>) -> Result<(Reader, Lease), Busy> {
-        let run = self.run()?;
-        let fanout = FanOut::new(false);
+        let run = self.begin_run()?;
+        let fanout = FanOut::new();
         let reader = fanout.subscribe(Entry { join: Join::Live, header: true });
         let demand = Demand::default();
         let lease = demand.lease();
         let writer = SharedWriter::new(Writer::new(fanout.clone(), false));
-        // Nobody joins later: every byte is passed on as it is, except that pictures have a boundary of ours.
+        // There are no late joiners: bytes are passed through, but the parts of Motion JPEG get our boundary.
         let container = (self.config.container != Container::Mjpeg).then_some(Container::Raw);
         let source = CommandSource { program: self.program.clone(), container, writer };
         let stream = self.clone();
@@ -132,16 +132,16 @@ impl PerRequestStream {
             let mut ended = pin!(source.run(stop.clone(), flow));
             let ended = tokio::select! {
                 ended = &mut ended => ended,
-                () = demand.unwanted() => {
+                () = demand.unused() => {
                     stop.cancel();
                     ended.await
                 }
             };
             fanout.finish();
             match ended {
-                Ended::Stopped => stream.worked(),
-                Ended::EndOfStream => tracing::debug!(name = %stream.program.name, "came to its end"),
-                // Of a command nobody hears of devices.
+                Ended::Stopped => stream.succeeded(),
+                Ended::EndOfStream => tracing::debug!(stream = %stream.config.name, "end of stream"),
+                // A command reports no devices.
                 Ended::Failed(reason) | Ended::NoDevice { why: reason, .. } => stream.failed(&reason),
             }
         };
@@ -154,26 +154,26 @@ impl PerRequestStream {
     /// # Errors
     /// When there are too many runs, or this one failed or became too long.
     pub async fn shot(self: &Arc<Self>) -> Result<Bytes, ShotError> {
-        let run = self.run()?;
+        let run = self.begin_run()?;
         let (mut answer, shot) = oneshot::channel();
         let stream = self.clone();
         let task = async move {
             let _run = run;
-            let unwanted = CancellationToken::new();
-            let mut taken = pin!(stream.take(unwanted.clone()));
+            let cancel = CancellationToken::new();
+            let mut taken = pin!(stream.take(cancel.clone()));
             let taken = tokio::select! {
                 taken = &mut taken => taken,
                 () = answer.closed() => {
-                    unwanted.cancel();
+                    cancel.cancel();
                     taken.await
                 }
             };
             match &taken {
-                Err(ShotError::Failed(_) | ShotError::Late | ShotError::TooLong) if unwanted.is_cancelled() => {}
+                Err(ShotError::Failed(_) | ShotError::Late | ShotError::TooLong) if cancel.is_cancelled() => {}
                 Err(fault @ (ShotError::Failed(_) | ShotError::Late | ShotError::TooLong)) => {
                     stream.failed(&fault.to_string())
                 }
-                _ => stream.worked(),
+                _ => stream.succeeded(),
             }
             let _ = answer.send(taken);
         };
@@ -181,54 +181,54 @@ impl PerRequestStream {
         shot.await.unwrap_or(Err(ShotError::Ending))
     }
 
-    async fn take(&self, unwanted: CancellationToken) -> Result<Bytes, ShotError> {
-        let cannot = |error| ShotError::Failed(format!("cannot be started: {error}"));
+    async fn take(&self, cancel: CancellationToken) -> Result<Bytes, ShotError> {
+        let cannot = |error| ShotError::Failed(format!("cannot start: {error}"));
         let (running, mut stdout) = self.program.start().map_err(cannot)?;
         let read = tokio::select! {
             read = read_all(&mut stdout) => read,
             () = tokio::time::sleep(SHOT_WITHIN) => Err(ShotError::Late),
-            () = unwanted.cancelled() => Err(ShotError::Ending),
+            () = cancel.cancelled() => Err(ShotError::Ending),
             () = self.stop.cancelled() => Err(ShotError::Ending),
         };
         let exit = match read {
             Ok(_) => running.leave().await,
             Err(_) => {
-                // What it still writes is of no use, but it may have to write it to see that it is to end.
+                // The rest of its output is dropped. The command may block until it has written it.
                 let rest = tokio::time::timeout(3 * guard::GRACE, async { while drain(&mut stdout).await {} });
                 tokio::join!(running.end(), rest).0
             }
         };
         let shot = read?;
-        if exit.is_success() { Ok(shot) } else { Err(ShotError::Failed(words_of(&exit))) }
+        if exit.is_success() { Ok(shot) } else { Err(ShotError::Failed(failure_of(&exit))) }
     }
 
-    /// A place among the runs, and what a run needs.
-    fn run(&self) -> Result<(OwnedSemaphorePermit, Vec<Lease>), Busy> {
+    /// A permit for a run, and leases on what it needs.
+    fn begin_run(&self) -> Result<(OwnedSemaphorePermit, Vec<Lease>), Busy> {
         let permit = self.runs.clone().try_acquire_owned().map_err(|_| Busy)?;
         self.program.status.started();
         Ok((permit, self.needs.iter().map(Demand::lease).collect()))
     }
 
-    /// What such a task logs is of the request that it is for.
+    /// Spawns a task whose log lines belong to the request.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.shutdown.spawn(self.program.name.to_string(), task.in_current_span());
+        self.shutdown.spawn(self.program.id.to_string(), task.in_current_span());
     }
 
     fn failed(&self, reason: &str) {
-        let name = &self.program.name;
+        let stream = &self.config.name;
         self.program.status.ended(Some(reason.trim_end()), SystemTime::now());
-        // What it said is in the log already.
+        // The log has its other lines already.
         let reason = reason.lines().next_back().unwrap_or_default();
         match self.failures.lock().unwrap_or_else(PoisonError::into_inner).failed(Instant::now()) {
-            Some(Report::First) => tracing::warn!(%name, reason, "failed"),
-            Some(Report::Again(times)) => tracing::warn!(%name, times, reason, "keeps failing"),
+            Some(Report::First) => tracing::warn!(%stream, reason, "failed"),
+            Some(Report::Again(times)) => tracing::warn!(%stream, times, reason, "keeps failing"),
             None => {}
         }
     }
 
-    fn worked(&self) {
+    fn succeeded(&self) {
         if let Some(failures) = self.failures.lock().unwrap_or_else(PoisonError::into_inner).recovered() {
-            tracing::info!(name = %self.program.name, failures, "works again");
+            tracing::info!(stream = %self.config.name, failures, "recovered");
         }
     }
 }
@@ -239,21 +239,21 @@ async fn read_all(stdout: &mut ChildStdout) -> Result<Bytes, ShotError> {
     loop {
         bytes.reserve(READ_SIZE);
         let read = stdout.read_buf(&mut bytes).await;
-        match read.map_err(|error| ShotError::Failed(format!("its output cannot be read: {error}")))? {
+        match read.map_err(|error| ShotError::Failed(format!("cannot read its output: {error}")))? {
             0 => return Ok(bytes.freeze()),
-            _ if bytes.len() > SHOT_SIZE => return Err(ShotError::TooLong),
+            _ if bytes.len() > MAX_SHOT_SIZE => return Err(ShotError::TooLong),
             _ => {}
         }
     }
 }
 
-/// Takes something and forgets it; `false` at the end.
+/// Reads some output and drops it; `false` at the end.
 async fn drain(stdout: &mut ChildStdout) -> bool {
     let mut bytes = BytesMut::with_capacity(READ_SIZE);
     matches!(stdout.read_buf(&mut bytes).await, Ok(1..))
 }
 
-/// What a command said last, for who asked for its shot.
-fn words_of(exit: &Exit) -> String {
-    if exit.words.text().is_empty() { format!("the command {}", exit.reason()) } else { exit.words.text().to_owned() }
+/// Why a command made no shot, for its client.
+fn failure_of(exit: &Exit) -> String {
+    if exit.stderr.text().is_empty() { format!("the command {}", exit.reason()) } else { exit.stderr.text().to_owned() }
 }

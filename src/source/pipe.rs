@@ -1,4 +1,4 @@
-//! A named pipe as a source. Its writers come and go; nobody waits for them but this.
+//! A named pipe as a source. Its writers may come and go; only this task waits for them.
 
 use super::{command::copy_scanned, flow::Flow};
 use crate::{ipc::Ended, media::Scanner, stream::SharedWriter};
@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 pub struct PipeSource {
     /// Where it is.
     pub path: PathBuf,
-    /// Where what comes out of it goes.
+    /// Where its bytes go.
     pub writer: SharedWriter,
 }
 
 impl PipeSource {
     /// See [`super::Source::run`]. Ends when the writer leaves.
     pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
-        // Without a writer a read would find the end at once; readiness comes only with one.
+        // Without a writer a read would report the end immediately; the pipe becomes readable only with one.
         let mut pipe = match pipe::OpenOptions::new().open_receiver(&self.path) {
             Ok(pipe) => pipe,
             Err(error) => return Ended::Failed(format!("cannot open {}: {error}", self.path.display())),

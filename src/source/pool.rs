@@ -1,30 +1,30 @@
-//! One initialised worker in reserve, so that a start on demand does not wait for a process.
+//! One initialised worker on standby, so that a start on demand does not wait for a process.
 
 use super::worker::Worker;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// The reserve. Clones are the same.
+/// The standby worker. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    spare: Arc<Mutex<Option<Worker>>>,
+    standby: Arc<Mutex<Option<Worker>>>,
     stop: CancellationToken,
 }
 
 impl Pool {
-    /// An empty reserve, which is filled by the first [`Pool::refill`] and emptied when `stop` is cancelled.
+    /// An empty pool, which the first [`Pool::refill`] fills and `stop` empties.
     pub fn new(stop: CancellationToken) -> Self {
-        Self { spare: Arc::default(), stop }
+        Self { standby: Arc::default(), stop }
     }
 
-    /// A worker, at once if there is one in reserve. The reserve is filled again in the background.
+    /// A worker, immediately if one is on standby. The pool is refilled in the background.
     ///
     /// # Errors
     /// When no worker process can be started.
     pub async fn take(&self) -> std::io::Result<Worker> {
-        let spare = self.spare.lock().await.take();
-        let worker = match spare.map(|mut worker| (worker.is_alive(), worker)) {
+        let standby = self.standby.lock().await.take();
+        let worker = match standby.map(|mut worker| (worker.is_alive(), worker)) {
             Some((true, worker)) => Ok(worker),
             Some((false, _)) | None => Worker::spawn().await,
         };
@@ -33,23 +33,23 @@ impl Pool {
         worker
     }
 
-    /// Puts a worker in reserve if there is none.
+    /// Starts a standby worker if there is none.
     pub async fn refill(&self) {
-        let mut spare = self.spare.lock().await;
-        if self.stop.is_cancelled() || spare.as_mut().is_some_and(Worker::is_alive) {
+        let mut standby = self.standby.lock().await;
+        if self.stop.is_cancelled() || standby.as_mut().is_some_and(Worker::is_alive) {
             return;
         }
         match Worker::spawn().await {
-            Ok(worker) => *spare = Some(worker),
-            Err(error) => tracing::error!(%error, "no worker in reserve"),
+            Ok(worker) => *standby = Some(worker),
+            Err(error) => tracing::error!(%error, "cannot start standby worker"),
         }
     }
 
-    /// Ends the one in reserve.
+    /// Ends the standby worker when `stop` is cancelled.
     pub async fn drain(&self) {
         self.stop.cancelled().await;
-        let spare = self.spare.lock().await.take();
-        if let Some(worker) = spare {
+        let standby = self.standby.lock().await.take();
+        if let Some(worker) = standby {
             worker.end().await;
         }
     }

@@ -1,5 +1,10 @@
 //! A program and its guard: started with inputs from fan-outs, and ended in bounded time.
 
+use super::{
+    status::Status,
+    stderr_log::{StderrLog, StderrReader, StderrTail},
+    unit_id::UnitId,
+};
 use crate::{
     stream::{Delivery, Entry, FanOut, Join, Reader},
     sys::guard,
@@ -17,14 +22,9 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{
-    status::Status,
-    stderr_log::{self, StderrLog, StderrReader, StderrTail},
-};
-
 /// Size of the pipe between a program and us, so that a short stall of ours does not stall an encoder.
 const PIPE_SIZE: usize = 1 << 20;
-/// What the guard may take beyond its own grace.
+/// How long the guard may take beyond its own grace period.
 const GUARD_MARGIN: Duration = Duration::from_millis(500);
 /// How long a program may live after it closed its standard output.
 const AFTER_END: Duration = Duration::from_secs(2);
@@ -32,25 +32,25 @@ const AFTER_END: Duration = Duration::from_secs(2);
 /// A program that can be run, any number of times.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// For the log: `feed cam0`.
-    pub name: Arc<str>,
+    /// The unit that it is of.
+    pub id: UnitId,
     /// Program and arguments.
     pub argv: Arc<[String]>,
     /// What it reads on its standard input.
     pub stdin: Option<FanOut>,
     /// What it reads from the files of [`guard::input_file`].
     pub inputs: Vec<FanOut>,
-    /// What it says in the log, over all its runs.
+    /// The log of its standard error output, over all its runs.
     pub stderr_log: StderrLog,
-    /// Is told its process and what it says.
+    /// Where its process and its lines are reported.
     pub status: Status,
     /// Where its standard error output is kept, beside the log.
     pub stderr_file: Option<PathBuf>,
-    /// Memory in bytes that it may have with all that it starts.
+    /// Memory in bytes that it may use with all its children.
     pub memory_max: Option<u64>,
 }
 
-/// A program that runs. Dropped, it is told to end, and its guard sees to it.
+/// A program that runs. When this is dropped, its guard ends it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -63,16 +63,16 @@ pub struct Running {
 /// How a program ended.
 #[derive(Debug)]
 pub struct Exit {
-    /// `None` when the system did not tell.
+    /// `None` when it is unknown.
     status: Option<ExitStatus>,
-    /// It closed its output and did not leave by itself.
-    was_told: bool,
-    /// What it said last.
-    pub words: StderrTail,
+    /// It did not exit by itself.
+    was_ended: bool,
+    /// The end of its standard error output.
+    pub stderr: StderrTail,
 }
 
 impl Program {
-    /// Whether it is given media to read.
+    /// Whether it reads media of ours.
     pub fn reads(&self) -> bool {
         self.stdin.is_some() || !self.inputs.is_empty()
     }
@@ -80,10 +80,10 @@ impl Program {
     /// Starts it. Returns its standard output beside it.
     ///
     /// # Errors
-    /// When the system has no process, descriptor or memory left. A program that is not there is no error here: its
-    /// guard ends and says so.
+    /// When the system has no process, descriptor or memory left. A missing program is no error here: its guard exits with
+    /// one.
     pub fn start(&self) -> std::io::Result<(Running, ChildStdout)> {
-        // Before it runs, so that it gets a feed that starts with it from its first byte on.
+        // Before it runs, so that it gets the first byte of a feed that starts with it.
         let entry = Entry { join: Join::Keyframe, header: true };
         let stdin_packets = self.stdin.as_ref().map(|packets| packets.subscribe(entry));
         let (mut ends, mut feeds) = (Vec::new(), Vec::new());
@@ -98,13 +98,18 @@ impl Program {
             command.stdin(Stdio::piped());
         }
         let mut child = command.spawn()?;
-        // The command holds the ends of the inputs; the program's are to be the only ones.
+        // The command holds the read ends of the inputs; only the program may keep them open.
         drop(command);
         let group = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         self.status.set_pid(child.id());
-        let heard = StderrReader { voice: self.stderr_log.clone(), status: self.status.clone() };
         let stderr = child.stderr.take().map(|output| {
-            tokio::spawn(stderr_log::keep(self.name.clone(), output, heard, self.stderr_file.clone()).in_current_span())
+            let reader = StderrReader::of_program(
+                self.id.clone(),
+                self.stderr_log.clone(),
+                self.status.clone(),
+                self.stderr_file.clone(),
+            );
+            tokio::spawn(reader.read(output).in_current_span())
         });
         let mut inputs: Vec<_> = feeds.into_iter().map(|(input, packets)| tokio::spawn(feed(input, packets))).collect();
         if let (Some(stdin), Some(packets)) = (child.stdin.take(), stdin_packets) {
@@ -120,22 +125,21 @@ impl Program {
 }
 
 impl Running {
-    /// Waits for a program that has closed its output. One that does not leave is ended.
+    /// Waits for a program that has closed its output. One that does not exit is ended.
     pub async fn leave(mut self) -> Exit {
         match tokio::time::timeout(AFTER_END, self.child.wait()).await {
-            Ok(status) => self.bury(status.ok(), false).await,
+            Ok(status) => self.reap(status.ok(), false).await,
             Err(_) => {
                 let status = self.end_guard().await;
-                self.bury(status, true).await
+                self.reap(status, true).await
             }
         }
     }
 
-    /// Ends it: SIGTERM, then SIGKILL. Its output should be taken meanwhile, so that it does not stumble over a closed
-    /// pipe.
+    /// Ends it: SIGTERM, then SIGKILL. Its output should be read meanwhile, so that it does not fail on a closed pipe.
     pub async fn end(mut self) -> Exit {
         let status = self.end_guard().await;
-        self.bury(status, true).await
+        self.reap(status, true).await
     }
 
     /// Ends the guard, which ends the program; the whole group when it does not.
@@ -152,16 +156,16 @@ impl Running {
         self.child.wait().await.ok()
     }
 
-    async fn bury(&mut self, status: Option<ExitStatus>, was_told: bool) -> Exit {
+    async fn reap(&mut self, status: Option<ExitStatus>, was_ended: bool) -> Exit {
         if let Some(group) = self.group.take() {
-            // What is left of it when the guard itself was killed.
+            // Its remaining processes, if the guard itself was killed.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        let words = match self.stderr.take() {
+        let stderr = match self.stderr.take() {
             Some(task) => task.await.unwrap_or_default(),
             None => StderrTail::default(),
         };
-        Exit { status, was_told, words }
+        Exit { status, was_ended, stderr }
     }
 }
 
@@ -175,21 +179,21 @@ impl Drop for Running {
 }
 
 impl Exit {
-    /// Whether it left by itself, with exit code 0.
+    /// Whether it exited by itself, with code 0.
     pub fn is_success(&self) -> bool {
-        !self.was_told && self.status.is_some_and(|status| status.success())
+        !self.was_ended && self.status.is_some_and(|status| status.success())
     }
 
-    /// In words that follow the name of the program.
+    /// How it ended, as a phrase that follows the name of the program.
     pub fn reason(&self) -> String {
         let how = match self.status.and_then(|status| status.code()) {
-            _ if self.was_told => "closed its output and had to be ended".to_owned(),
-            Some(code) if code > 128 => format!("was ended by signal {}", code - 128),
-            Some(code) => format!("left with exit code {code}"),
+            _ if self.was_ended => "closed its output and did not exit".to_owned(),
+            Some(code) if code > 128 => format!("was killed by signal {}", code - 128),
+            Some(code) => format!("exited with code {code}"),
             None => "was killed".to_owned(),
         };
-        match self.words.line() {
-            Some(words) => format!("{how}; its last words: {words}"),
+        match self.stderr.last_line() {
+            Some(line) => format!("{how}; last line: {line}"),
             None => how,
         }
     }

@@ -1,4 +1,4 @@
-//! How a feed or stream is, told by those who run it, for whoever asks.
+//! The state of a feed or stream: the tasks that run it report it, outputs and pages read it.
 
 use super::lifecycle::State;
 use crate::ipc::Track;
@@ -10,42 +10,42 @@ use std::{
 
 /// Most characters of a reason or of a line that are kept.
 const LENGTH: usize = 500;
-/// Lines that are kept of what was last_lines last.
+/// Most lines that are kept.
 const LINES: usize = 10;
 
-/// How one unit is. Clones are the same.
+/// The state of one unit. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Status(Arc<Mutex<Record>>);
 
 /// What is known of a unit at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// Where it is in its life.
+    /// Where it is in its lifecycle.
     pub state: State,
-    /// Since when, by the clock on the wall.
+    /// Since when, by the wall clock.
     pub since: SystemTime,
     /// Times that its source was started.
     pub starts: u64,
-    /// How many of them were because it had ended without being told to.
+    /// How many of them were because it had ended by itself.
     pub restarts: u64,
-    /// Why it ended last without being told to, shortened, and when.
+    /// Why it last ended by itself, shortened, and when.
     pub last_failure: Option<(String, SystemTime)>,
-    /// What it last_lines last: the standard error output of its program, or messages of its pipeline, shortened.
+    /// The last lines of its program's standard error output, or messages of its pipeline, shortened.
     pub last_lines: VecDeque<String>,
     /// The process that runs it, while one does: a worker, or the guard of its program.
     pub pid: Option<u32>,
-    /// What it consists of, since that is known.
+    /// Its tracks, once they are known.
     pub tracks: Vec<Track>,
-    /// What it consisted of when that was known last: also while it starts anew.
+    /// Its tracks when they were last known: also while it restarts.
     pub last_tracks: Vec<Track>,
-    /// Viewers see its placeholder, because nothing comes from its feeds.
+    /// Viewers see its placeholder, because its feeds deliver nothing.
     pub shows_placeholder: bool,
-    /// It died, and has not come to rest since.
+    /// It ended by itself, and has not been idle since.
     has_failed: bool,
 }
 
 impl Default for Status {
-    /// Of a unit that is idle since now.
+    /// The state of a unit that is idle from now on.
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Record {
             state: State::Idle,
@@ -64,7 +64,7 @@ impl Default for Status {
 }
 
 impl Status {
-    /// It is in this state from `now` on. A state that differs in its times only is the same one still.
+    /// It is in this state from `now` on. States that differ in their times only are the same.
     pub fn set_state(&self, state: State, now: SystemTime) {
         self.change(|record| {
             if record.state.word() != state.word() {
@@ -84,7 +84,7 @@ impl Status {
         });
     }
 
-    /// Its source runs no more; because of this, unless it was told to end.
+    /// Its source has ended; for this reason, if by itself.
     pub fn ended(&self, reason: Option<&str>, now: SystemTime) {
         self.change(|record| {
             record.pid = None;
@@ -100,7 +100,7 @@ impl Status {
         self.change(|record| record.pid = pid);
     }
 
-    /// It last_lines a line.
+    /// Its program or pipeline reports a line.
     pub fn add_line(&self, line: &str) {
         self.change(|record| {
             record.last_lines.push_back(shortened(line));
@@ -110,7 +110,7 @@ impl Status {
         });
     }
 
-    /// It consists of these.
+    /// It has these tracks.
     pub fn set_tracks(&self, tracks: Vec<Track>) {
         self.change(|record| {
             if !tracks.is_empty() {
@@ -120,9 +120,9 @@ impl Status {
         });
     }
 
-    /// Viewers see its placeholder from now on, or no more.
-    pub fn set_placeholder(&self, shows: bool) {
-        self.change(|record| record.shows_placeholder = shows);
+    /// Viewers see its placeholder from now on, or no longer.
+    pub fn set_placeholder(&self, is_on: bool) {
+        self.change(|record| record.shows_placeholder = is_on);
     }
 
     /// What is known now.
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_began_when_its_word_changed() {
+    fn a_state_begins_when_its_word_changes() {
         let status = Status::default();
         status.set_state(State::Backoff { until: Instant::now() }, at(2));
         status.set_state(State::Backoff { until: Instant::now() }, at(3));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_after_a_death_is_a_restart_and_one_after_a_rest_is_not() {
+    fn a_start_after_a_failure_is_a_restart_and_one_after_idling_is_not() {
         let status = Status::default();
         status.started();
         status.ended(Some("no such device"), at(2));
@@ -189,11 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_is_kept_within_bounds() {
+    fn last_lines_are_kept_within_bounds() {
         let status = Status::default();
         (0..100).for_each(|line| status.add_line(&format!("{line} {}", "x".repeat(10 * LENGTH))));
-        let last_lines = status.read().last_lines;
-        assert_eq!(last_lines.len(), LINES);
-        assert!(last_lines[0].starts_with("90 ") && last_lines.iter().all(|line| line.len() == LENGTH));
+        let lines = status.read().last_lines;
+        assert_eq!(lines.len(), LINES);
+        assert!(lines[0].starts_with("90 ") && lines.iter().all(|line| line.len() == LENGTH));
     }
 }

@@ -1,4 +1,4 @@
-//! The task that keeps one feed or stream as its [`Lifecycle`] wants it.
+//! The task that runs one feed or stream as its [`Lifecycle`] decides.
 
 use super::{
     Source,
@@ -6,52 +6,52 @@ use super::{
     flow::Flow,
     lifecycle::{Action, End, Input, Lifecycle, Policy, State},
     status::Status,
+    unit_id::UnitId,
 };
 use crate::{
     ipc::Ended,
     stream::FanOut,
     sys::service::Pulse,
-    telemetry::{Repeats, Report},
+    telemetry::{FailureLog, Report},
 };
 use std::{
     path::Path,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// How long a source may take to end when the program does; it has its own, shorter limits.
+/// How long a source may take to end with the server; it has its own, shorter limits.
 const LAST_STOP: Duration = Duration::from_secs(6);
 
-/// How often a device is looked for that is not there.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the supervisor checks for an absent device.
+const DEVICE_POLL: Duration = Duration::from_millis(500);
 
-/// Everything that one supervisor needs to know.
+/// What one supervisor needs.
 #[derive(Debug)]
 pub struct Supervisor {
-    /// For the log: `feed cam0`.
-    pub name: Arc<str>,
+    /// The unit that it runs.
+    pub id: UnitId,
     /// What may change while it runs.
     pub terms: watch::Receiver<Terms>,
-    /// What it runs.
+    /// The source of the unit.
     pub source: Source,
-    /// Who wants it.
+    /// Its users.
     pub demand: Demand,
-    /// What has to run for this to make sense; wanted while this is not idle.
+    /// What has to run with it; leased while this is not idle.
     pub needs: Vec<Demand>,
-    /// Where it is in its life, for whoever asks.
+    /// Where its state is reported.
     pub status: Status,
-    /// Says that its task goes on.
+    /// Shows that its task is alive.
     pub pulse: Pulse,
 }
 
-/// What may change in the life of a supervisor while its source runs.
+/// What may change while its source runs.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// When it runs.
     pub policy: Policy,
-    /// Closed while the source is dead for good.
+    /// Closed while the source has failed and does not restart.
     pub ends_with_it: Vec<FanOut>,
 }
 
@@ -59,7 +59,7 @@ pub struct Terms {
 struct Run {
     stop: CancellationToken,
     task: JoinHandle<Ended>,
-    /// How its media comes, while the source may still tell.
+    /// What it reports of its media, until its final report.
     flow: Option<watch::Receiver<Flow>>,
 }
 
@@ -70,20 +70,20 @@ impl Supervisor {
         let mut demand = self.demand.watch();
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
-        let mut repeats = Repeats::default();
+        let mut repeats = FailureLog::default();
         let mut device = None;
         let mut round = tokio::time::interval(Pulse::PERIOD);
         let mut clock = ClockWatch::default();
-        let wanted = *demand.borrow_and_update() > 0;
-        if !wanted {
-            // What was there before it, in another configuration, may have left something behind.
+        let in_use = *demand.borrow_and_update() > 0;
+        if !in_use {
+            // Its predecessor, in another configuration, may have left packets behind.
             self.source.clear();
         }
-        let mut input = Input::Wanted(wanted);
+        let mut input = Input::InUse(in_use);
         loop {
             let before = lifecycle.state();
             let action = lifecycle.handle(Instant::now(), input);
-            self.hold(lifecycle.state(), &mut leases);
+            self.update_leases(lifecycle.state(), &mut leases);
             match action {
                 Some(Action::Start) => run = Some(self.start()),
                 Some(Action::Stop) => {
@@ -93,16 +93,17 @@ impl Supervisor {
                 }
                 None => {}
             }
-            self.tell(before, lifecycle.state());
+            self.entered(before, lifecycle.state());
             if input == Input::FirstMedia
                 && let Some(failures) = repeats.recovered()
             {
-                tracing::info!(name = %self.name, failures, "runs again");
+                let (feed, stream) = self.id.log_fields();
+                tracing::info!(feed, stream, failures, "recovered");
             }
             input = tokio::select! {
                 () = shutdown.cancelled() => break,
-                // Only this task and its handles hold the demand; it cannot close before them.
-                _ = demand.changed() => Input::Wanted(*demand.borrow_and_update() > 0),
+                // This task holds the demand: it does not close before.
+                _ = demand.changed() => Input::InUse(*demand.borrow_and_update() > 0),
                 event = next_event(&mut run) => match event {
                     Event::FirstMedia => Input::FirstMedia,
                     Event::SignalLost => Input::SignalLost,
@@ -132,38 +133,39 @@ impl Supervisor {
                     }
                     Input::Policy(terms.policy)
                 }
-                () = appears(device.as_deref()), if lifecycle.state() == State::WaitingDevice => Input::DeviceThere,
+                () = appearance_of(device.as_deref()), if lifecycle.state() == State::WaitingDevice => Input::DeviceThere,
                 _ = round.tick() => {
                     self.pulse.beat();
                     fail::fail_point!("supervisor");
-                    clock.look(&self.name, self.source.clock_jumps());
+                    clock.check(&self.id, self.source.clock_jumps());
                     Input::Tick
                 }
                 () = sleep_until(lifecycle.deadline()) => Input::Tick,
             };
         }
-        // From here on time is limited by other means.
+        // From here on other timeouts apply.
         drop(self.pulse);
         if let Some(run) = run {
             run.stop.cancel();
             let _ = tokio::time::timeout(LAST_STOP, run.task).await;
             self.status.ended(None, SystemTime::now());
         }
-        // What comes after it, in another configuration, begins there.
+        // Its successor, in another configuration, begins there.
         self.status.set_state(State::Idle, SystemTime::now());
     }
 
     fn start(&self) -> Run {
-        tracing::debug!(name = %self.name, "starting");
+        let (feed, stream) = self.id.log_fields();
+        tracing::debug!(feed, stream, "starting");
         self.status.started();
         let stop = CancellationToken::new();
-        let (teller, flow) = watch::channel(Flow::Nothing);
-        let task = tokio::spawn(self.source.clone().run(stop.clone(), teller));
+        let (flow_sender, flow) = watch::channel(Flow::Nothing);
+        let task = tokio::spawn(self.source.clone().run(stop.clone(), flow_sender));
         Run { stop, task, flow: Some(flow) }
     }
 
-    /// Wants what this needs, while it is not at rest.
-    fn hold(&self, state: State, leases: &mut Vec<Lease>) {
+    /// Leases what this needs, unless it is idle.
+    fn update_leases(&self, state: State, leases: &mut Vec<Lease>) {
         match state {
             State::Idle | State::Dead => leases.clear(),
             _ if leases.is_empty() => leases.extend(self.needs.iter().map(Demand::lease)),
@@ -171,56 +173,61 @@ impl Supervisor {
         }
     }
 
-    fn tell(&self, before: State, now: State) {
+    fn entered(&self, before: State, now: State) {
         if before == now {
             return;
         }
-        tracing::debug!(name = %self.name, state = now.word(), "is now");
+        let (feed, stream) = self.id.log_fields();
+        tracing::debug!(feed, stream, state = now.word(), "state changed");
         match (before, now) {
             (_, State::Dead) => {
-                tracing::error!(name = %self.name, "stays dead: it is not to be resurrected");
+                tracing::error!(feed, stream, "failed; restart is disabled (no-resurrect)");
                 self.terms.borrow().ends_with_it.iter().for_each(FanOut::close);
             }
             (State::Dead, _) => self.terms.borrow().ends_with_it.iter().for_each(FanOut::open),
             _ => {}
         }
         match now {
-            // From here on nobody is to join at what a run that is ending leaves behind.
+            // From here on no viewer may join at what a run that is ending leaves behind.
             State::Idle | State::Stopping => self.source.clear(),
-            State::Running { .. } if matches!(before, State::Starting) => tracing::info!(name = %self.name, "runs"),
+            State::Running { .. } if matches!(before, State::Starting) => {
+                tracing::info!(feed, stream, "running");
+            }
             _ => {}
         }
         if now == State::Idle && before == State::Stopping {
-            tracing::info!(name = %self.name, "stopped: nobody wants it");
+            tracing::info!(feed, stream, "stopped: no viewers");
         }
         self.status.set_state(now, SystemTime::now());
     }
 
-    fn report(&self, reason: &str, repeats: &mut Repeats) {
+    fn report(&self, reason: &str, repeats: &mut FailureLog) {
+        let (feed, stream) = self.id.log_fields();
         match repeats.failed(Instant::now()) {
-            Some(Report::First) => tracing::warn!(name = %self.name, reason, "ended"),
-            Some(Report::Again(times)) => tracing::warn!(name = %self.name, times, reason, "keeps ending"),
+            Some(Report::First) => tracing::warn!(feed, stream, reason, "ended"),
+            Some(Report::Again(times)) => tracing::warn!(feed, stream, times, reason, "keeps ending"),
             None => {}
         }
     }
 }
 
-/// Says that the clock of a source jumps, once a minute at most.
+/// Logs jumps of a source's clock, once a minute at most.
 #[derive(Debug, Default)]
 struct ClockWatch {
-    told: u64,
+    logged: u64,
     next: Option<Instant>,
 }
 
 impl ClockWatch {
-    fn look(&mut self, name: &str, jumps: u64) {
+    fn check(&mut self, id: &UnitId, jumps: u64) {
         let now = Instant::now();
-        if jumps == self.told || self.next.is_some_and(|next| now < next) {
+        if jumps == self.logged || self.next.is_some_and(|next| now < next) {
             return;
         }
-        let times = jumps.saturating_sub(self.told);
-        tracing::warn!(name, times, "the clock of the source jumped: its timestamps are set right");
-        self.told = jumps;
+        let times = jumps.saturating_sub(self.logged);
+        let (feed, stream) = id.log_fields();
+        tracing::warn!(feed, stream, times, "clock of the source jumped: timestamps corrected");
+        self.logged = jumps;
         self.next = Some(now + Duration::from_secs(60));
     }
 }
@@ -232,7 +239,7 @@ enum Event {
     Ended(Ended),
 }
 
-/// What the running source does next; for ever when none runs. Cancel-safe.
+/// The next event of the running source; pending while none runs. Cancel-safe.
 async fn next_event(run: &mut Option<Run>) -> Event {
     let Some(run) = run else { return std::future::pending().await };
     while let Some(flow) = &mut run.flow {
@@ -254,21 +261,21 @@ async fn next_event(run: &mut Option<Run>) -> Event {
     Event::Ended(flatten((&mut run.task).await))
 }
 
-/// What an end means to the lifecycle, and why it came unless it was wanted.
+/// What an end means to the lifecycle, and its reason unless the source was stopped.
 fn describe(ended: &Ended) -> (End, Option<String>) {
     match ended {
         Ended::Stopped => (End::Clean, None),
-        Ended::EndOfStream => (End::Clean, Some("came to its end".to_owned())),
+        Ended::EndOfStream => (End::Clean, Some("end of stream".to_owned())),
         Ended::Failed(reason) => (End::Failed, Some(reason.clone())),
-        Ended::NoDevice { device, why } => (End::NoDevice, Some(format!("{} is not there: {why}", device.display()))),
+        Ended::NoDevice { device, why } => (End::NoDevice, Some(format!("{} not found: {why}", device.display()))),
     }
 }
 
-/// Until there is something at `path`. Cancel-safe.
-async fn appears(path: Option<&Path>) {
+/// Waits until there is something at `path`. Cancel-safe.
+async fn appearance_of(path: Option<&Path>) {
     let Some(path) = path else { return };
     while !tokio::fs::try_exists(path).await.unwrap_or(false) {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(DEVICE_POLL).await;
     }
 }
 

@@ -1,9 +1,9 @@
-//! A worker process as the server sees it: two sockets, a pid, and an end that is always bounded.
+//! A worker process as the server sees it: two sockets, a pid, and a bounded end.
 
-use super::stderr_log;
+use super::stderr_log::StderrReader;
 use crate::{
-    ipc::{self, FrameKind, FromWorker, ToWorker, control, frame},
-    sys::{guard::own_file, leftovers},
+    ipc::{self, FrameHead, FrameKind, FromWorker, ToWorker, control, frame},
+    sys::{guard::own_file, orphans},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -20,11 +20,11 @@ use tokio::{
 
 /// How long each step of ending a worker may take: asking, SIGTERM, SIGKILL.
 const STEP: Duration = Duration::from_secs(2);
-/// A worker that has not said hello by then is taken for broken.
+/// A worker that has not said hello by then is broken.
 const HELLO: Duration = Duration::from_secs(10);
-/// Room in the media socket, each way: a burst of a large keyframe fits, so that the worker's writer need not wait.
+/// Buffer of the media socket, each way: a large keyframe fits, so that the worker's writer does not wait.
 const SOCKET_BUFFER: usize = 1 << 20;
-/// Control messages on their way to a worker. The group sends a handful at a time; a worker that does not take them is dead.
+/// Control messages on their way to a worker. The group sends a handful at a time; a worker that does not read them hangs.
 const MESSAGES: usize = 256;
 /// Media frames on their way to a worker, beyond what the socket holds.
 const FRAMES: usize = 32;
@@ -54,26 +54,21 @@ impl Worker {
         let (media, its_media) = StdSocket::pair()?;
         for socket in [&media, &its_media] {
             let socket = socket2::SockRef::from(socket);
-            // The kernel's default works too, with more turns.
+            // The kernel's default works too, with more system calls.
             let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
             let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
         }
         let mut command = Command::new(own_file()?);
-        // What GStreamer says is understood by its words, and logged among lines of ours.
-        command.env("LC_ALL", "C.UTF-8").env(leftovers::MARK, leftovers::mark());
+        // Messages of GStreamer are recognised by their English text, and logged.
+        command.env("LC_ALL", "C.UTF-8").env(orphans::MARK, orphans::mark());
         command.arg("worker").process_group(0).kill_on_drop(true);
         command.stdin(OwnedFd::from(its_control)).stdout(OwnedFd::from(its_media)).stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        // The command holds the worker's ends; they must close here for the ends to be noticed.
+        // The command holds the worker's ends of the sockets; they must close here so that ours see the worker exit.
         drop(command);
         let pid = child.id().unwrap_or_default();
         if let Some(output) = child.stderr.take() {
-            tokio::spawn(stderr_log::keep(
-                format!("worker {pid}").into(),
-                output,
-                stderr_log::StderrReader::default(),
-                None,
-            ));
+            tokio::spawn(StderrReader::of_worker(pid).read(output));
         }
         let (events_in, events) = mpsc::channel(MESSAGES);
         let (control_in, control_out) = mpsc::channel(MESSAGES);
@@ -87,9 +82,9 @@ impl Worker {
         let mut worker = Self { child, pid, control: control_in, events, media: Some(media), sender };
         match tokio::time::timeout(HELLO, worker.events.recv()).await {
             Ok(Some(FromWorker::Hello { version: ipc::VERSION })) => Ok(worker),
-            Ok(Some(_)) => {
-                Err(std::io::Error::other("the worker speaks another version: was this program's file replaced?"))
-            }
+            Ok(Some(_)) => Err(std::io::Error::other(
+                "the worker has another version of the protocol: was this program's file replaced?",
+            )),
             Ok(None) => Err(std::io::Error::other("the worker ended before it was ready")),
             Err(_) => Err(std::io::Error::other("the worker was not ready in time")),
         }
@@ -105,17 +100,17 @@ impl Worker {
         self.control.try_send(message).is_ok()
     }
 
-    /// What the worker says next; `None` when it is gone. Cancel-safe.
+    /// The next message of the worker; `None` when it is gone. Cancel-safe.
     pub async fn event(&mut self) -> Option<FromWorker> {
         self.events.recv().await
     }
 
-    /// The media it sends; once.
+    /// The media that it sends; `None` the second time.
     pub fn take_media(&mut self) -> Option<OwnedReadHalf> {
         self.media.take()
     }
 
-    /// Sends it media.
+    /// A handle that sends it media.
     pub fn sender(&self) -> MediaSender {
         self.sender.clone()
     }
@@ -125,7 +120,7 @@ impl Worker {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Ends the worker: asks, then insists, then kills its group. Returns how it ended.
+    /// Ends the worker: asks, sends SIGTERM, kills its process group. Returns how it ended.
     pub async fn end(mut self) -> String {
         self.send(ToWorker::Exit);
         self.events.close();
@@ -171,7 +166,7 @@ impl MediaSender {
         discontinuity: bool,
         payload: Bytes,
     ) -> std::io::Result<()> {
-        let head = frame::head(kind, channel, discontinuity, None, None, payload.len());
+        let head = FrameHead { discontinuity, ..FrameHead::new(kind, channel) }.encode(payload.len());
         self.0.send((head, payload)).await.map_err(|_| std::io::ErrorKind::BrokenPipe.into())
     }
 }
@@ -179,8 +174,8 @@ impl MediaSender {
 fn how(status: std::io::Result<std::process::ExitStatus>) -> String {
     use std::os::unix::process::ExitStatusExt;
     match status.map(|status| (status.code(), status.signal())) {
-        Ok((Some(code), _)) => format!("left with exit code {code}"),
-        Ok((_, Some(signal))) => format!("was ended by signal {signal}"),
+        Ok((Some(code), _)) => format!("exited with code {code}"),
+        Ok((_, Some(signal))) => format!("was killed by signal {signal}"),
         _ => "is gone".to_owned(),
     }
 }
@@ -205,7 +200,7 @@ async fn read_control(mut socket: OwnedReadHalf, events: mpsc::Sender<FromWorker
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "failed to understand a worker");
+                tracing::error!(%error, "invalid message from worker");
                 return;
             }
         }

@@ -1,20 +1,22 @@
 //! The task behind one worker process: it starts the worker when an item of its group is to run, replaces it when it
-//! dies or hangs, and ends it when nothing runs any more.
+//! crashes or hangs, and ends it when nothing runs any more.
 
 use super::{
+    byte_feeds::ByteFeeds,
+    encoder_trials::EncoderTrials,
     flow::Flow,
     pool::Pool,
     status::Status,
     worker::Worker,
-    worker_media::{PendingStills, StillReply, WorkerStill, read_media, send_feed},
+    worker_media::{PendingStills, StillReply, WorkerStill, read_media},
 };
 use crate::{
     ipc::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, Rendition, ToWorker,
-        Trial,
+        Track,
     },
-    stream::{FanOut, SharedWriter},
-    sys::usage,
+    stream::{FanOut, StreamInput},
+    sys::proc_stats,
 };
 use bytes::Bytes;
 use std::{
@@ -29,16 +31,16 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// A worker that was silent this long, five beats, is killed.
 const SILENCE: Duration = Duration::from_millis(2500);
-/// An item that did not end this long after it was told to costs the worker its life.
+/// A worker whose item has not ended this long after the request is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// Shortest pause between two keyframes that readers ask of one encoder.
+/// Shortest pause between two keyframe requests of readers to one encoder.
 const FORCE_PAUSE: Duration = Duration::from_millis(250);
-/// How often one worker starts feeds. Elements leave something behind at each start, like `v4l2src` of GStreamer 1.22 a
-/// descriptor; what flaps for days would use up what a process may have.
-const MOST_STARTS: u32 = 500;
-/// How long a worker that only decodes pictures is kept for the next one.
-const PICTURE_LINGER: Duration = Duration::from_secs(2);
-/// Requests on their way to a group: each supervisor and each picture has one at a time.
+/// How often one worker starts feeds. Elements leak something at each start, like `v4l2src` of GStreamer 1.22 a
+/// descriptor; a feed that flaps for days would use up what a process may have.
+const MAX_FEED_STARTS: u32 = 500;
+/// How long a worker that only decodes stills is kept for the next one.
+const STILL_LINGER: Duration = Duration::from_secs(2);
+/// Requests on their way to a group: each supervisor and each still has one at a time.
 const REQUESTS: usize = 256;
 
 /// What a group is made of.
@@ -50,9 +52,9 @@ pub struct GroupConfig {
     pub plan: Plan,
     /// For each feed of the plan whose bytes come from the server: the fan-out that has them.
     pub feeds: BTreeMap<u32, FanOut>,
-    /// For each stream of the plan: where its packets go.
-    pub streams: BTreeMap<u32, SharedWriter>,
-    /// Told how the items are.
+    /// For each stream of the plan: where its media goes.
+    pub streams: BTreeMap<u32, StreamInput>,
+    /// Where the state of each item is reported.
     pub statuses: BTreeMap<Item, Status>,
     /// Memory in bytes that its worker may have.
     pub memory_max: Option<u64>,
@@ -65,12 +67,12 @@ pub struct WorkerGroup(mpsc::Sender<Request>);
 /// One feed or stream of a group, as a source.
 #[derive(Debug, Clone)]
 pub struct ItemSource {
-    /// Whose it is.
+    /// The group.
     pub group: WorkerGroup,
-    /// Which one.
+    /// Which of its items.
     pub item: Item,
-    /// Where its packets go, if it is a stream.
-    pub writer: Option<SharedWriter>,
+    /// Where its media goes, if it is a stream.
+    pub input: Option<StreamInput>,
 }
 
 enum Request {
@@ -79,10 +81,10 @@ enum Request {
     Stop(Item),
     ForceKeyframe(u32),
     Caption { feed: u32, text: String },
-    Still { of: StillSource, rendition: Rendition, not_before: Option<Duration>, reply: StillReply },
+    Still { of: StillSource, spec: Rendition, not_before: Option<Duration>, reply: StillReply },
 }
 
-/// What a picture is made from.
+/// What a still is made from.
 #[derive(Debug)]
 pub enum StillSource {
     /// The current frame of this stream of the plan.
@@ -95,9 +97,9 @@ impl ItemSource {
     /// See [`super::Source::run`].
     pub async fn run(self, stop: CancellationToken, flow: watch::Sender<Flow>) -> Ended {
         fail::fail_point!("item");
-        let (ended_tell, mut ended) = oneshot::channel();
+        let (ended_sender, mut ended) = oneshot::channel();
         let gone = || Ended::Failed("the server is ending".to_owned());
-        if self.group.0.send(Request::Run { item: self.item, flow, ended: ended_tell }).await.is_err() {
+        if self.group.0.send(Request::Run { item: self.item, flow, ended: ended_sender }).await.is_err() {
             return gone();
         }
         tokio::select! {
@@ -110,8 +112,8 @@ impl ItemSource {
 
     /// See [`super::Source::clear`].
     pub fn clear(&self) {
-        if let Some(writer) = &self.writer {
-            writer.lock().clear();
+        if let Some(input) = &self.input {
+            input.clear();
         }
     }
 }
@@ -119,58 +121,58 @@ impl ItemSource {
 impl WorkerGroup {
     /// The group's handle, and the task to run until `stop`.
     pub fn new(
-        setup: GroupConfig,
+        config: GroupConfig,
         pool: Pool,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let task = WorkerGroupTask {
-            name: setup.name,
-            plan: setup.plan,
-            feeds: setup.feeds,
-            streams: watch::Sender::new(setup.streams),
-            statuses: setup.statuses,
-            memory_max: setup.memory_max,
-            keyframes: BTreeMap::new(),
+            name: config.name,
+            plan: config.plan,
+            streams: watch::Sender::new(config.streams),
+            statuses: config.statuses,
+            memory_max: config.memory_max,
+            byte_feeds: ByteFeeds::new(config.feeds),
+            trials: EncoderTrials::default(),
+            keyframe_relays: BTreeMap::new(),
             captions: BTreeMap::new(),
-            trials: BTreeMap::new(),
-            passed_over: BTreeMap::new(),
             requests: requests.downgrade(),
             pool,
             stop,
             running: HashMap::new(),
-            pictures: PendingStills::default(),
-            last_picture: None,
+            runs: 0,
+            stills: PendingStills::default(),
+            last_still: None,
             link: None,
         };
         (Self(requests), task.run(inbox))
     }
 
-    /// Goes on with this setup. What is in it as before is not disturbed; what is not must have been stopped.
-    pub async fn change(&self, setup: GroupConfig) {
-        // A group that is ending needs no setup.
-        let _ = self.0.send(Request::Change(setup)).await;
+    /// Applies another configuration. What is in it as before is not disturbed; what is not must have been stopped.
+    pub async fn change(&self, config: GroupConfig) {
+        // A group that is ending needs none.
+        let _ = self.0.send(Request::Change(config)).await;
     }
 
-    /// Shows this text in the picture of a feed that has an element `caption`.
+    /// Shows this text in the video of a feed that has an element `caption`.
     pub async fn caption(&self, feed: u32, text: String) {
         // A group that is ending shows nothing.
         let _ = self.0.send(Request::Caption { feed, text }).await;
     }
 
-    /// A still picture, captured no earlier than `not_before` on the machine's monotonic clock.
+    /// A still, captured no earlier than `not_before` on the machine's monotonic clock.
     ///
     /// # Errors
     /// Why there is none.
     pub async fn still(
         &self,
         of: StillSource,
-        rendition: Rendition,
+        spec: Rendition,
         not_before: Option<Duration>,
     ) -> Result<WorkerStill, PictureFault> {
         let (reply, answer) = oneshot::channel();
         let gone = || PictureFault::Failed("the worker ended".to_owned());
-        self.0.send(Request::Still { of, rendition, not_before, reply }).await.map_err(|_| gone())?;
+        self.0.send(Request::Still { of, spec, not_before, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -179,56 +181,53 @@ impl WorkerGroup {
 struct Running {
     flow: watch::Sender<Flow>,
     ended: oneshot::Sender<Ended>,
-    /// When it must be gone, since it was told to.
+    /// When it must have ended, once it was asked to.
     gone_by: Option<Instant>,
 }
 
 /// The worker and what depends on it.
-struct Link {
+struct WorkerLink {
     worker: Worker,
     last_beat: Instant,
     /// How often it started a feed.
-    starts: u32,
-    /// Takes its media to the writers.
+    feed_starts: u32,
+    /// Reads its media.
     _media: AbortOnDropHandle<()>,
-    /// Send it the bytes of feeds that streams of it use.
-    feeding: HashMap<u32, AbortOnDropHandle<()>>,
 }
 
-impl Link {
+impl WorkerLink {
     fn is_used_up(&self) -> bool {
-        fail::fail_point!("used-up", |_| self.starts > 1);
-        self.starts >= MOST_STARTS
+        fail::fail_point!("used-up", |_| self.feed_starts > 1);
+        self.feed_starts >= MAX_FEED_STARTS
     }
 }
 
 struct WorkerGroupTask {
     name: String,
     plan: Plan,
-    feeds: BTreeMap<u32, FanOut>,
-    streams: watch::Sender<BTreeMap<u32, SharedWriter>>,
+    streams: watch::Sender<BTreeMap<u32, StreamInput>>,
     statuses: BTreeMap<Item, Status>,
     memory_max: Option<u64>,
-    /// Pass on what readers of each stream wish.
-    keyframes: BTreeMap<u32, AbortOnDropHandle<()>>,
-    /// What the pictures of feeds say.
+    byte_feeds: ByteFeeds,
+    trials: EncoderTrials,
+    /// The tasks that relay the keyframe requests of each stream's readers.
+    keyframe_relays: BTreeMap<u32, AbortOnDropHandle<()>>,
+    /// The texts in the videos of feeds.
     captions: BTreeMap<u32, String>,
-    /// The text of each stream that is on trial now.
-    trials: BTreeMap<u32, usize>,
-    /// How many of the first texts of each stream turned out not to work here.
-    passed_over: BTreeMap<u32, usize>,
     requests: mpsc::WeakSender<Request>,
     pool: Pool,
     stop: CancellationToken,
     running: HashMap<Item, Running>,
-    pictures: PendingStills,
-    last_picture: Option<Instant>,
-    link: Option<Link>,
+    /// Number of the newest run.
+    runs: u32,
+    stills: PendingStills,
+    last_still: Option<Instant>,
+    link: Option<WorkerLink>,
 }
 
 impl WorkerGroupTask {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
-        self.watch_wishes();
+        self.relay_keyframe_requests();
         let mut check = interval(ipc::BEAT);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -240,7 +239,7 @@ impl WorkerGroupTask {
                 },
                 event = next_event(&mut self.link) => match event {
                     Some(event) => self.event(event),
-                    None => self.lost().await,
+                    None => self.worker_exited().await,
                 },
                 _ = check.tick(), if self.link.is_some() => self.check().await,
             }
@@ -253,44 +252,8 @@ impl WorkerGroupTask {
 
     async fn request(&mut self, request: Request) {
         match request {
-            Request::Change(setup) => self.change(setup),
-            Request::Run { item, flow, ended } => {
-                if matches!(item, Item::Feed(_)) && self.link.as_ref().is_some_and(Link::is_used_up) {
-                    self.replace("has started feeds often enough").await;
-                }
-                if let Err(error) = self.ensure_worker().await {
-                    let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
-                    return;
-                }
-                if let Item::Stream(stream) = item {
-                    if let Some(writer) = self.streams.borrow().get(&stream) {
-                        let mut writer = writer.lock();
-                        writer.expect();
-                        if let Some(plan) = self.plan.streams.get(&stream) {
-                            writer.container(plan.container);
-                        }
-                    }
-                    self.feed_stream(stream);
-                    if let Some(&texts) = self.passed_over.get(&stream) {
-                        self.send(ToWorker::PassOver { stream, texts });
-                    }
-                }
-                let pid = self.link.as_ref().map(|link| link.worker.pid());
-                tracing::debug!(name = self.item_name(item), group = self.name, pid, "runs in a worker");
-                if let Some(status) = self.statuses.get(&item) {
-                    status.set_pid(pid);
-                }
-                self.send(ToWorker::Start { item });
-                if let (Item::Feed(_), Some(link)) = (item, &mut self.link) {
-                    link.starts += 1;
-                }
-                if let Item::Feed(feed) = item
-                    && let Some(text) = self.captions.get(&feed)
-                {
-                    self.send(ToWorker::Caption { feed, text: text.clone() });
-                }
-                self.running.insert(item, Running { flow, ended, gone_by: None });
-            }
+            Request::Change(config) => self.change(config),
+            Request::Run { item, flow, ended } => self.start(item, flow, ended).await,
             Request::Stop(item) => {
                 if let Some(running) = self.running.get_mut(&item) {
                     running.gone_by = Some(Instant::now() + STOP_WITHIN);
@@ -306,47 +269,121 @@ impl WorkerGroupTask {
                 self.send(ToWorker::Caption { feed, text: text.clone() });
                 self.captions.insert(feed, text);
             }
-            Request::Still { of, rendition, not_before, reply } => {
-                if let Some((id, stream)) = self.picture(of, reply).await {
-                    self.send(ToWorker::Picture(PictureRequest { id, stream, rendition, not_before }));
-                }
-            }
+            Request::Still { of, spec, not_before, reply } => self.still(of, spec, not_before, reply).await,
         }
     }
 
-    fn change(&mut self, setup: GroupConfig) {
-        let GroupConfig { name, plan, feeds, streams, statuses, memory_max } = setup;
+    fn event(&mut self, event: FromWorker) {
+        let Some(link) = &mut self.link else { return };
+        link.last_beat = Instant::now();
+        match event {
+            FromWorker::Hello { .. } | FromWorker::Beat | FromWorker::Checked(_) | FromWorker::Tried(_) => {}
+            FromWorker::Started { item } => self.flow(item, Flow::Media),
+            FromWorker::Signal { item, is_there: true } => self.flow(item, Flow::Media),
+            FromWorker::Signal { item, is_there: false } => self.flow(item, Flow::NoSignal),
+            FromWorker::Stalled { item, text } => self.flow(item, Flow::Stalled(text)),
+            FromWorker::Trial { stream, text, outcome } => self.trials.report(stream, text, outcome),
+            FromWorker::Ended { item, why } => self.ended(item, why),
+            FromWorker::Tracks { item, tracks } => self.tracks(item, tracks),
+            FromWorker::PictureFailed { id, fault } => self.stills.answer(id, Err(fault)),
+            FromWorker::Log { level, item, text } => self.log(level, item, &text),
+        }
+    }
+
+    fn change(&mut self, config: GroupConfig) {
+        let GroupConfig { name, plan, feeds, streams, statuses, memory_max } = config;
         self.name = name;
         self.memory_max = memory_max;
         if plan != self.plan {
             let now = &self.plan.streams;
-            self.passed_over.retain(|stream, _| plan.streams.get(stream) == now.get(stream));
+            self.trials.keep_failures(|stream| plan.streams.get(&stream) == now.get(&stream));
             self.plan = plan;
             self.send(ToWorker::Plan(self.plan.clone()));
         }
-        self.feeds = feeds;
+        self.byte_feeds.set(feeds);
         self.streams.send_replace(streams);
         self.statuses = statuses;
-        self.watch_wishes();
-        self.unfeed();
+        self.relay_keyframe_requests();
+        self.stop_unused_byte_feeds();
     }
 
-    /// Has an ear for the readers of each stream.
-    fn watch_wishes(&mut self) {
+    async fn start(&mut self, item: Item, flow: watch::Sender<Flow>, ended: oneshot::Sender<Ended>) {
+        if matches!(item, Item::Feed(_)) && self.link.as_ref().is_some_and(WorkerLink::is_used_up) {
+            self.replace("has started feeds often enough").await;
+        }
+        if let Err(error) = self.ensure_worker().await {
+            let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
+            return;
+        }
+        self.runs = self.runs.wrapping_add(1);
+        let run = self.runs;
+        if let Item::Stream(stream) = item {
+            self.prepare_stream(stream, run);
+        }
+        let pid = self.link.as_ref().map(|link| link.worker.pid());
+        let (feed, stream) = self.log_fields(item);
+        tracing::debug!(feed, stream, group = self.name, pid, "started in worker");
+        if let Some(status) = self.statuses.get(&item) {
+            status.set_pid(pid);
+        }
+        self.send(ToWorker::Start { item, run });
+        if let Item::Feed(feed) = item {
+            if let Some(link) = &mut self.link {
+                link.feed_starts += 1;
+            }
+            if let Some(text) = self.captions.get(&feed) {
+                self.send(ToWorker::Caption { feed, text: text.clone() });
+            }
+        }
+        self.running.insert(item, Running { flow, ended, gone_by: None });
+    }
+
+    /// Does what a stream needs before it starts.
+    fn prepare_stream(&mut self, stream: u32, run: u32) {
+        if let Some(input) = self.streams.borrow().get(&stream) {
+            input.begin(run);
+        }
+        self.send_byte_feeds(stream);
+        if let Some(texts) = self.trials.skipped(stream) {
+            self.send(ToWorker::PassOver { stream, texts });
+        }
+    }
+
+    async fn still(&mut self, of: StillSource, spec: Rendition, not_before: Option<Duration>, reply: StillReply) {
+        if let Err(error) = self.ensure_worker().await {
+            let _ = reply.send(Err(PictureFault::Failed(format!("no worker: {error}"))));
+            return;
+        }
+        self.last_still = Some(Instant::now());
+        let Some(id) = self.stills.add(reply) else { return };
+        let stream = match of {
+            StillSource::Stream(stream) => Some(stream),
+            StillSource::Bytes(pieces) => {
+                if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
+                    let bytes = Bytes::from(pieces.concat());
+                    tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
+                }
+                None
+            }
+        };
+        self.send(ToWorker::Picture(PictureRequest { id, stream, rendition: spec, not_before }));
+    }
+
+    /// Starts a relay for each stream that has none.
+    fn relay_keyframe_requests(&mut self) {
         let streams = self.streams.borrow();
-        self.keyframes.retain(|stream, _| streams.contains_key(stream));
-        for (stream, writer) in streams.iter() {
-            self.keyframes.entry(*stream).or_insert_with(|| {
-                let wishes = writer.lock().fanout().keyframe_wishes();
-                let wishes = pass_on_keyframe_wishes(*stream, wishes, self.requests.clone());
-                AbortOnDropHandle::new(tokio::spawn(wishes))
+        self.keyframe_relays.retain(|stream, _| streams.contains_key(stream));
+        for (stream, input) in streams.iter() {
+            self.keyframe_relays.entry(*stream).or_insert_with(|| {
+                let relay = relay_keyframe_requests(*stream, input.keyframe_requests(), self.requests.clone());
+                AbortOnDropHandle::new(tokio::spawn(relay))
             });
         }
     }
 
     fn send(&self, message: ToWorker) {
         if let Some(link) = &self.link {
-            // A worker that takes no messages is found out by its silence.
+            // A worker that takes no messages is detected by its silence.
             link.worker.send(message);
         }
     }
@@ -357,218 +394,151 @@ impl WorkerGroupTask {
         }
         let mut worker = self.pool.take().await?;
         let pid = worker.pid();
-        tracing::info!(group = self.name, pid, "worker begins");
+        tracing::info!(group = self.name, pid, "worker started");
         worker.send(ToWorker::Plan(self.plan.clone()));
         let Some(media) = worker.take_media() else {
             return Err(std::io::Error::other("the worker has no media socket"));
         };
-        let read_media = read_media(media, self.streams.subscribe(), self.pictures.clone());
-        let media = AbortOnDropHandle::new(tokio::spawn(read_media));
-        self.link = Some(Link { worker, last_beat: Instant::now(), starts: 0, _media: media, feeding: HashMap::new() });
+        let reading = read_media(media, self.streams.subscribe(), self.stills.clone());
+        let _media = AbortOnDropHandle::new(tokio::spawn(reading));
+        self.link = Some(WorkerLink { worker, last_beat: Instant::now(), feed_starts: 0, _media });
         Ok(())
     }
 
-    /// Sends the worker the bytes of the feeds that this stream uses and that come from the server.
-    fn feed_stream(&mut self, stream: u32) {
-        let Some(link) = &mut self.link else { return };
-        let Some(plan) = self.plan.streams.get(&stream) else { return };
-        for &feed in &plan.feeds {
-            let Some(fanout) = self.feeds.get(&feed) else { continue };
-            if link.feeding.contains_key(&feed) {
-                continue;
-            }
-            link.worker.send(ToWorker::Start { item: Item::Feed(feed) });
-            let task = tokio::spawn(send_feed(feed, fanout.clone(), link.worker.sender()));
-            link.feeding.insert(feed, AbortOnDropHandle::new(task));
+    fn send_byte_feeds(&mut self, stream: u32) {
+        if let (Some(link), Some(plan)) = (&self.link, self.plan.streams.get(&stream)) {
+            self.byte_feeds.send(&plan.feeds, &link.worker);
         }
     }
 
-    /// Ends the feeding that no running stream uses.
-    fn unfeed(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        let plan = &self.plan;
-        let used = |feed: u32| {
-            let streams = self.running.keys().filter_map(|item| match item {
-                Item::Stream(stream) => plan.streams.get(stream),
-                Item::Feed(_) => None,
-            });
-            streams.into_iter().any(|stream| stream.feeds.contains(&feed))
-        };
-        let unused: Vec<u32> = link.feeding.keys().copied().filter(|feed| !used(*feed)).collect();
-        for feed in unused {
-            link.feeding.remove(&feed);
-            link.worker.send(ToWorker::Stop { item: Item::Feed(feed) });
+    fn stop_unused_byte_feeds(&mut self) {
+        let Some(link) = &self.link else { return };
+        let streams: Vec<_> =
+            running_streams(&self.running).filter_map(|stream| self.plan.streams.get(&stream)).collect();
+        let is_used = |feed: u32| streams.iter().any(|stream| stream.feeds.contains(&feed));
+        self.byte_feeds.stop_unused(is_used, &link.worker);
+    }
+
+    fn flow(&self, item: Item, flow: Flow) {
+        if let Some(running) = self.running.get(&item) {
+            running.flow.send_replace(flow);
         }
     }
 
-    fn event(&mut self, event: FromWorker) {
-        let Some(link) = &mut self.link else { return };
-        link.last_beat = Instant::now();
-        match event {
-            FromWorker::Hello { .. } | FromWorker::Beat | FromWorker::Checked(_) | FromWorker::Tried(_) => {}
-            FromWorker::Started { item } => {
-                if let Some(running) = self.running.get(&item) {
-                    running.flow.send_replace(Flow::Media);
-                }
-            }
-            FromWorker::Signal { item, is_there } => {
-                if let Some(running) = self.running.get(&item) {
-                    running.flow.send_replace(if is_there { Flow::Media } else { Flow::NoSignal });
-                }
-            }
-            FromWorker::Stalled { item, text } => {
-                if let Some(running) = self.running.get(&item) {
-                    running.flow.send_replace(Flow::Stalled(text));
-                }
-            }
-            FromWorker::Trial { stream, text, outcome } => {
-                self.trials.remove(&stream);
-                match outcome {
-                    Trial::Begun => drop(self.trials.insert(stream, text)),
-                    Trial::Passed => {}
-                    Trial::Failed => drop(self.passed_over.insert(stream, text + 1)),
-                }
-            }
-            FromWorker::Ended { item, why } => self.ended(item, why),
-            FromWorker::Tracks { item, tracks } => {
-                let name = self.item_name(item);
-                for track in &tracks {
-                    tracing::debug!(name, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
-                }
-                if let Some(status) = self.statuses.get(&item) {
-                    status.set_tracks(tracks);
-                }
-            }
-            FromWorker::PictureFailed { id, fault } => self.pictures.answer(id, Err(fault)),
-            FromWorker::Log { level, item, text } => {
-                let name = item.map_or(self.name.clone(), |item| self.item_name(item));
-                if let Some(status) = item.and_then(|item| self.statuses.get(&item))
-                    && level != LogLevel::Debug
-                {
-                    status.add_line(&text);
-                }
-                match level {
-                    LogLevel::Error => tracing::error!(name, "{text}"),
-                    LogLevel::Warn => tracing::warn!(name, "{text}"),
-                    LogLevel::Info => tracing::info!(name, "{text}"),
-                    LogLevel::Debug => tracing::debug!(name, "{text}"),
-                }
-            }
+    fn tracks(&self, item: Item, tracks: Vec<Track>) {
+        let (feed, stream) = self.log_fields(item);
+        for track in &tracks {
+            tracing::debug!(feed, stream, kind = ?track.kind, encoded = track.encoded, caps = track.caps, "track");
+        }
+        if let Some(status) = self.statuses.get(&item) {
+            status.set_tracks(tracks);
+        }
+    }
+
+    fn log(&self, level: LogLevel, item: Option<Item>, text: &str) {
+        if let Some(status) = item.and_then(|item| self.statuses.get(&item))
+            && level != LogLevel::Debug
+        {
+            status.add_line(text);
+        }
+        let (feed, stream) = item.map(|item| self.log_fields(item)).unwrap_or_default();
+        let group = item.is_none().then_some(self.name.as_str());
+        match level {
+            LogLevel::Error => tracing::error!(group, feed, stream, "{text}"),
+            LogLevel::Warn => tracing::warn!(group, feed, stream, "{text}"),
+            LogLevel::Info => tracing::info!(group, feed, stream, "{text}"),
+            LogLevel::Debug => tracing::debug!(group, feed, stream, "{text}"),
         }
     }
 
     fn ended(&mut self, item: Item, why: Ended) {
         if let Item::Stream(stream) = item {
-            self.trials.remove(&stream);
+            self.trials.cancel(stream);
         }
         if let Some(running) = self.running.remove(&item) {
             let _ = running.ended.send(why);
-            self.unfeed();
+            self.stop_unused_byte_feeds();
             return;
         }
-        // A feed whose bytes come from here: its demultiplexer failed, for example at garbage. It begins anew.
-        if let (Item::Feed(feed), Some(link)) = (item, &mut self.link)
+        // The demuxer of a byte feed failed, for example on garbage. It is restarted.
+        if let Item::Feed(feed) = item
+            && self.link.is_some()
             && why != Ended::Stopped
-            && link.feeding.remove(&feed).is_some()
+            && self.byte_feeds.ended(feed)
         {
-            let name = self.item_name(item);
-            tracing::debug!(name, ?why, "cannot be read; tried again");
-            let streams: Vec<u32> = self
-                .running
-                .keys()
-                .filter_map(|item| match item {
-                    Item::Stream(stream) => Some(*stream),
-                    Item::Feed(_) => None,
-                })
-                .collect();
-            streams.into_iter().for_each(|stream| self.feed_stream(stream));
+            let (feed, _) = self.log_fields(item);
+            tracing::debug!(feed, ?why, "bytes of feed cannot be demuxed; retrying");
+            let streams: Vec<u32> = running_streams(&self.running).collect();
+            streams.into_iter().for_each(|stream| self.send_byte_feeds(stream));
         }
     }
 
-    fn item_name(&self, item: Item) -> String {
+    /// The fields `feed` and `stream` of log lines about an item.
+    fn log_fields(&self, item: Item) -> (Option<&str>, Option<&str>) {
         match item {
-            Item::Feed(feed) => self.plan.feeds.get(&feed).map(|feed| format!("feed {}", feed.name)),
-            Item::Stream(stream) => self.plan.streams.get(&stream).map(|stream| format!("stream {}", stream.name)),
+            Item::Feed(feed) => (self.plan.feeds.get(&feed).map(|feed| feed.name.as_str()), None),
+            Item::Stream(stream) => (None, self.plan.streams.get(&stream).map(|stream| stream.name.as_str())),
         }
-        .unwrap_or_default()
     }
 
-    /// Enters a request for a picture; its number, and the stream of the plan that it is of, if it is of one.
-    async fn picture(&mut self, of: StillSource, reply: StillReply) -> Option<(u32, Option<u32>)> {
-        if let Err(error) = self.ensure_worker().await {
-            let _ = reply.send(Err(PictureFault::Failed(format!("no worker: {error}"))));
-            return None;
-        }
-        self.last_picture = Some(Instant::now());
-        let id = self.pictures.ask(reply)?;
-        let stream = match of {
-            StillSource::Stream(stream) => Some(stream),
-            StillSource::Bytes(pieces) => {
-                if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
-                    let bytes = Bytes::from(pieces.concat());
-                    tokio::spawn(async move { sender.send(FrameKind::PictureBytes, id, false, bytes).await });
-                }
-                None
-            }
-        };
-        Some((id, stream))
-    }
-
-    /// Looks after the worker, twice a second.
+    /// Checks the worker, twice a second.
     async fn check(&mut self) {
         let now = Instant::now();
         let Some(link) = &self.link else { return };
         let silent = now.duration_since(link.last_beat) > SILENCE;
         let stuck = self.running.values().any(|running| running.gone_by.is_some_and(|by| now > by));
         if silent || stuck {
-            let reason = if silent { "hung: it said nothing for 2.5 s" } else { "did not stop an item within 2 s" };
-            self.blame_trials(reason);
+            let reason = if silent { "hung: no message for 2.5 s" } else { "did not stop an item within 2 s" };
+            self.fail_trials(reason);
             self.replace(reason).await;
             return;
         }
         if let Some(most) = self.memory_max
-            && let Some(used) = usage::of(link.worker.pid()).filter(|used| used.resident > most)
+            && let Some(used) = proc_stats::of(link.worker.pid()).filter(|used| used.resident > most)
         {
-            self.replace(&usage::excess(used.resident, most)).await;
+            self.replace(&proc_stats::excess(used.resident, most)).await;
             return;
         }
-        let picture = self.last_picture.is_some_and(|last| now.duration_since(last) < PICTURE_LINGER);
+        let keeps_decoder = self.last_still.is_some_and(|last| now.duration_since(last) < STILL_LINGER);
         if self.running.is_empty()
-            && !picture
+            && !keeps_decoder
             && let Some(link) = self.link.take()
         {
-            tracing::info!(group = self.name, pid = link.worker.pid(), "worker is not needed any more");
+            tracing::info!(group = self.name, pid = link.worker.pid(), "worker stopped: not in use");
+            self.byte_feeds.stop_all();
             tokio::spawn(link.worker.end());
         }
     }
 
     /// The worker's control socket closed.
-    async fn lost(&mut self) {
+    async fn worker_exited(&mut self) {
         let Some(link) = self.link.take() else { return };
         let pid = link.worker.pid();
-        drop((link._media, link.feeding));
+        drop(link._media);
+        self.byte_feeds.stop_all();
         let how = link.worker.reap().await;
-        tracing::error!(group = self.name, pid, how, "worker died");
-        self.blame_trials(&how);
+        tracing::error!(group = self.name, pid, how, "worker exited unexpectedly");
+        self.fail_trials(&how);
         self.end_all(&format!("its worker {how}"));
     }
 
     async fn replace(&mut self, reason: &str) {
         let Some(link) = self.link.take() else { return };
         let pid = link.worker.pid();
-        drop((link._media, link.feeding));
+        drop(link._media);
+        self.byte_feeds.stop_all();
         link.worker.kill().await;
         tracing::error!(group = self.name, pid, reason, "worker killed");
         self.end_all(&format!("its worker {reason}"));
     }
 
-    /// A worker that ends while a text is tried ended of it: that encoder has had its chance.
-    fn blame_trials(&mut self, how: &str) {
-        for (stream, text) in std::mem::take(&mut self.trials) {
-            let name = self.item_name(Item::Stream(stream));
-            let texts = self.plan.streams.get(&stream).map_or(0, |plan| plan.encoding.texts());
-            tracing::warn!(name, "text {} of {texts} does not work here: the worker {how} when it was tried", text + 1);
-            self.passed_over.insert(stream, text + 1);
+    /// The worker ended while pipelines were on trial: they do not work here.
+    fn fail_trials(&mut self, how: &str) {
+        for (number, pipeline) in self.trials.fail_running() {
+            let (_, stream) = self.log_fields(Item::Stream(number));
+            let of = self.plan.streams.get(&number).map_or(0, |plan| plan.encoding.texts());
+            let reason = format!("the worker {how}");
+            tracing::warn!(stream, pipeline = pipeline + 1, of, reason, "pipeline does not work here; skipped");
         }
     }
 
@@ -578,19 +548,26 @@ impl WorkerGroupTask {
             let stopped = running.gone_by.is_some();
             let _ = running.ended.send(if stopped { Ended::Stopped } else { Ended::Failed(reason.to_owned()) });
         }
-        self.trials.clear();
-        self.pictures.fail_all(reason);
+        self.trials.cancel_all();
+        self.stills.fail_all(reason);
     }
 }
 
-async fn next_event(link: &mut Option<Link>) -> Option<FromWorker> {
+fn running_streams(running: &HashMap<Item, Running>) -> impl Iterator<Item = u32> {
+    running.keys().filter_map(|item| match item {
+        Item::Stream(stream) => Some(*stream),
+        Item::Feed(_) => None,
+    })
+}
+
+async fn next_event(link: &mut Option<WorkerLink>) -> Option<FromWorker> {
     match link {
         Some(link) => link.worker.event().await,
         None => std::future::pending().await,
     }
 }
 
-async fn pass_on_keyframe_wishes(stream: u32, mut wishes: watch::Receiver<()>, requests: mpsc::WeakSender<Request>) {
+async fn relay_keyframe_requests(stream: u32, mut wishes: watch::Receiver<()>, requests: mpsc::WeakSender<Request>) {
     while wishes.changed().await.is_ok() {
         let Some(requests) = requests.upgrade() else { return };
         if requests.send(Request::ForceKeyframe(stream)).await.is_err() {

@@ -1,10 +1,8 @@
-//! Media on its way between the server and a worker: packets and pictures in, the bytes of feeds out.
+//! Reads what a worker sends over its media socket: packets go to the writers, stills to those who wait for them.
 
-use super::worker::MediaSender;
 use crate::{
-    ipc::{FrameKind, PictureFault, frame},
-    media::Kind,
-    stream::{Delivery, Entry, FanOut, Join, SharedWriter},
+    ipc::{Frame, FrameKind, PictureFault, TracksMessage, frame},
+    stream::{NotTaken, StreamInput},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -18,127 +16,91 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-/// WorkerStill requests that may be under way in one group.
-const PICTURES: usize = 16;
-/// Room for media from a worker; grows to the largest packet. Of more than 128 KiB the allocator makes a mapping of its own, and the
-/// kernel would clear the pages of each.
+/// Requests for stills that may be pending in one group.
+const MAX_PENDING: usize = 16;
+/// Size of the read buffer; it grows to the largest packet. The allocator maps what is larger than 128 KiB by itself, and
+/// the kernel would clear the pages of each mapping.
 const READ_SIZE: usize = 120 << 10;
 
-/// A still picture as a worker made it.
+/// A still as a worker made it.
 #[derive(Debug)]
 pub struct WorkerStill {
-    /// The encoded picture.
+    /// The encoded image.
     pub bytes: Bytes,
     /// When it was captured, on the machine's monotonic clock, as far as the worker knows.
     pub captured: Option<Duration>,
 }
 
-/// Who waits for a picture.
+/// Where a still is sent to.
 pub(super) type StillReply = oneshot::Sender<Result<WorkerStill, PictureFault>>;
 
-/// The pictures that a worker has been asked for.
+/// The stills that a worker has been asked for. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PendingStills(Arc<Mutex<Waiting>>);
+pub(super) struct PendingStills(Arc<Mutex<Pending>>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Pending {
     next: u32,
     replies: HashMap<u32, StillReply>,
 }
 
 impl PendingStills {
-    /// The number of a new request; answers at once, with `None`, when there are too many.
-    pub(super) fn ask(&self, reply: StillReply) -> Option<u32> {
-        let mut waiting = self.waiting();
-        waiting.replies.retain(|_, reply| !reply.is_closed());
-        if waiting.replies.len() >= PICTURES {
+    /// Adds a request and returns its number. When there are too many it is answered immediately: `None`.
+    pub(super) fn add(&self, reply: StillReply) -> Option<u32> {
+        let mut pending = self.pending();
+        pending.replies.retain(|_, reply| !reply.is_closed());
+        if pending.replies.len() >= MAX_PENDING {
             let _ = reply.send(Err(PictureFault::NotYet));
             return None;
         }
-        let id = waiting.next;
-        waiting.next = waiting.next.wrapping_add(1);
-        waiting.replies.insert(id, reply);
+        let id = pending.next;
+        pending.next = pending.next.wrapping_add(1);
+        pending.replies.insert(id, reply);
         Some(id)
     }
 
-    /// Answers a request, if it still waits.
+    /// Answers a request that is still pending.
     pub(super) fn answer(&self, id: u32, answer: Result<WorkerStill, PictureFault>) {
-        let reply = self.waiting().replies.remove(&id);
+        let reply = self.pending().replies.remove(&id);
         if let Some(reply) = reply {
             let _ = reply.send(answer);
         }
     }
 
-    /// No answer will come.
+    /// Answers all requests: the worker will not.
     pub(super) fn fail_all(&self, reason: &str) {
-        for (_, reply) in self.waiting().replies.drain() {
+        for (_, reply) in self.pending().replies.drain() {
             let _ = reply.send(Err(PictureFault::Failed(reason.to_owned())));
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Sends a feed's bytes to a worker until the worker is gone.
-pub(super) async fn send_feed(feed: u32, from: FanOut, to: MediaSender) {
-    let mut discontinuity = true;
-    loop {
-        let mut reader = from.subscribe(Entry { join: Join::Keyframe, header: true });
-        loop {
-            let packet = match reader.next().await {
-                Delivery::Aside(packet) | Delivery::Packet(packet) => packet,
-                Delivery::Gap(_) => {
-                    discontinuity = true;
-                    continue;
-                }
-                Delivery::End => break,
-            };
-            let jumped = discontinuity || packet.discontinuity;
-            if to.send(FrameKind::FeedBytes, feed, jumped, packet.payload()).await.is_err() {
-                return;
-            }
-            discontinuity = false;
-        }
-        if from.is_closed() {
-            return;
-        }
-        discontinuity = true;
-    }
-}
-
-/// Takes a worker's media to the writers and the waiting pictures until the socket closes.
+/// Reads a worker's media until the socket closes.
 pub(super) async fn read_media(
     mut media: OwnedReadHalf,
-    streams: watch::Receiver<BTreeMap<u32, SharedWriter>>,
-    pictures: PendingStills,
+    streams: watch::Receiver<BTreeMap<u32, StreamInput>>,
+    stills: PendingStills,
 ) {
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     loop {
         match frame::decode(&mut buffer) {
-            Ok(Some(frame)) => {
-                let streams = streams.borrow();
-                let writer = || streams.get(&frame.channel).map(SharedWriter::lock);
-                match frame.kind {
-                    FrameKind::Header => {
-                        if let Some(mut writer) = writer() {
-                            writer.header(frame.payload.finish(Kind::Delta).payload(), frame.discontinuity);
-                        }
-                    }
-                    FrameKind::Keyframe | FrameKind::Delta => {
-                        let kind = if frame.kind == FrameKind::Keyframe { Kind::Keyframe } else { Kind::Delta };
-                        if let Some(mut writer) = writer() {
-                            writer.packet(kind, frame.payload, frame.captured, frame.discontinuity);
-                        }
-                    }
-                    FrameKind::Picture => {
-                        let bytes = frame.payload.finish(Kind::Delta).payload();
-                        pictures.answer(frame.channel, Ok(WorkerStill { bytes, captured: frame.captured }));
-                    }
-                    FrameKind::FeedBytes | FrameKind::PictureBytes => {}
+            Ok(Some(frame)) => match frame.head.kind {
+                FrameKind::Still => {
+                    let Frame { head, payload } = frame;
+                    let still = WorkerStill { bytes: payload.into_bytes(), captured: head.captured };
+                    stills.answer(head.channel, Ok(still));
                 }
-            }
+                FrameKind::Tracks | FrameKind::Sample | FrameKind::Bytes => {
+                    if let Some(input) = streams.borrow().get(&frame.head.channel) {
+                        take(frame, input);
+                    }
+                }
+                FrameKind::FeedBytes | FrameKind::StillBytes => {}
+            },
             Ok(None) => {
                 if buffer.capacity() - buffer.len() < READ_SIZE / 4 {
                     buffer.reserve(READ_SIZE);
@@ -148,9 +110,33 @@ pub(super) async fn read_media(
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "failed to understand a worker's media");
+                tracing::error!(%error, "invalid frame from worker");
                 return;
             }
+        }
+    }
+}
+
+/// Hands media of a stream to where it enters.
+fn take(frame: Frame, input: &StreamInput) {
+    let head = frame.head;
+    let taken = match head.kind {
+        FrameKind::Tracks => match serde_json::from_slice(frame.payload.payload()) {
+            Ok(TracksMessage { set, is_complete }) => input.tracks(head.run, &set, is_complete),
+            Err(error) => {
+                tracing::error!(%error, "invalid frame from worker");
+                Ok(())
+            }
+        },
+        FrameKind::Sample => input.sample(head.run, frame.into_sample()),
+        _ => {
+            input.bytes(head.run, frame.payload.payload(), head.captured, head.discontinuity);
+            Ok(())
+        }
+    };
+    if let Err(NotTaken { stream, refused }) = taken {
+        for fault in refused {
+            tracing::warn!(%stream, reason = %fault, "output cannot carry the tracks");
         }
     }
 }

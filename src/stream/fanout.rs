@@ -42,9 +42,24 @@ struct State {
     spare: Vec<Waker>,
 }
 
+impl Default for FanOut {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl FanOut {
-    /// An empty fan-out. `can_force` tells that keyframes can be had on request, see [`FanOut::keyframe_wishes`].
-    pub fn new(can_force: bool) -> Self {
+    /// An empty fan-out of bytes, whose source gives no keyframes on request.
+    pub fn new() -> Self {
+        Self::with(watch::Sender::default(), false)
+    }
+
+    /// An empty fan-out whose readers' requests for keyframes go there.
+    pub fn requesting(keyframes: watch::Sender<()>) -> Self {
+        Self::with(keyframes, true)
+    }
+
+    fn with(wants_keyframe: watch::Sender<()>, can_force: bool) -> Self {
         let state = State {
             ring: Ring::new(),
             meter: Meter::default(),
@@ -54,7 +69,7 @@ impl FanOut {
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
-            wants_keyframe: watch::Sender::default(),
+            wants_keyframe,
             can_force,
             container: watch::Sender::new(None),
         }))
@@ -148,8 +163,9 @@ impl FanOut {
         self.state().ring.is_closed()
     }
 
-    /// Changes when a reader wants a keyframe sooner than it would come by itself.
-    pub fn keyframe_wishes(&self) -> watch::Receiver<()> {
+    /// Changes when a keyframe is asked for.
+    #[cfg(test)]
+    pub(super) fn keyframe_requests(&self) -> watch::Receiver<()> {
         self.0.wants_keyframe.subscribe()
     }
 
@@ -304,7 +320,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_reader_is_woken_by_the_next_packet() {
-        let fanout = FanOut::new(false);
+        let fanout = FanOut::new();
         let mut reader = fanout.subscribe(Entry { join: Join::Live, header: false });
         let task = tokio::spawn(async move { reader.next().await });
         fanout.push(Packet::copy_of(Kind::Delta, b"x"), None);
@@ -314,8 +330,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_keyframe_is_asked_for_only_when_the_newest_is_old() {
-        let fanout = FanOut::new(true);
-        let wishes = fanout.keyframe_wishes();
+        let keyframes = watch::Sender::default();
+        let (fanout, wishes) = (FanOut::requesting(keyframes.clone()), keyframes.subscribe());
         fanout.push(Packet::copy_of(Kind::Keyframe, b"K"), None);
         let entry = Entry { join: Join::Keyframe, header: false };
         assert!(matches!(fanout.subscribe(entry).next().await, Delivery::Packet(_)));

@@ -5,15 +5,19 @@
 
 mod audience;
 mod fanout;
+mod input;
 mod meter;
 mod news;
+mod packager;
 mod ring;
+mod sample_writer;
 mod shared;
 mod stamina;
 mod writer;
 
 pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
 pub use fanout::{FanOut, Reader, Version};
+pub use input::{NotTaken, OutputLease, StreamInput, StreamOutput};
 pub use meter::Reading;
 pub use news::News;
 pub use ring::{Delivery, Entry, Join, NewestGroup};

@@ -39,6 +39,8 @@ pub(super) struct SampleWriter {
 struct Source {
     is_running: bool,
     tracks: Option<TrackSet>,
+    /// No other tracks are expected.
+    is_complete: bool,
 }
 
 /// An output cannot carry the tracks that came.
@@ -111,17 +113,19 @@ impl SampleWriter {
         self.packagers.iter_mut().for_each(Packager::clear);
     }
 
-    /// The tracks of a source from now on.
+    /// The tracks of a source from now on. `is_complete`: no others are expected.
     pub(super) fn tracks(
         &mut self,
         origin: Origin,
         source: usize,
         set: &TrackSet,
+        is_complete: bool,
         now: Instant,
     ) -> Result<(), Refused> {
         let own = renumbered(source, set);
         let Some(slot) = self.source(origin, source) else { return Ok(()) };
         slot.tracks = Some(own);
+        slot.is_complete = is_complete;
         if self.shown != origin {
             return Ok(());
         }
@@ -202,7 +206,7 @@ impl SampleWriter {
     /// Begins when all tracks are known, or have been waited for long enough.
     fn try_start(&mut self, now: Instant) -> Result<(), Refused> {
         let sources = self.sources.get(index(self.shown)).map(Vec::as_slice).unwrap_or_default();
-        let is_known = sources.iter().all(|source| source.tracks.is_some());
+        let is_known = sources.iter().all(|source| source.is_complete);
         let is_late = self.start.since.is_some_and(|since| now.saturating_duration_since(since) >= TRACK_WAIT);
         if self.start.waiting.is_empty() || !(is_known || is_late || self.start.waiting.len() >= MAX_WAITING) {
             return Ok(());
@@ -222,8 +226,7 @@ impl SampleWriter {
         if self.tracks.as_ref() == Some(&set) {
             return Ok(());
         }
-        let refused: Vec<_> =
-            self.packagers.iter_mut().filter_map(|packager| packager.tracks(&set).err()).collect();
+        let refused: Vec<_> = self.packagers.iter_mut().filter_map(|packager| packager.tracks(&set).err()).collect();
         self.tracks = Some(set);
         if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
     }

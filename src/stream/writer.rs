@@ -141,7 +141,10 @@ impl Writer {
     /// The source begins, for the first time or again.
     pub fn begin(&mut self) {
         self.expect();
-        self.gate = Gate::Open;
+        match self.origin {
+            Origin::Source => self.gate = Gate::Open,
+            Origin::Placeholder => self.placeholder = Gate::Open,
+        }
     }
 
     /// As [`Writer::begin`], for a source whose packets come on a way where some of its last run may still be: they are
@@ -397,6 +400,7 @@ fn set_if_changed(fanout: &FanOut, current: &mut Option<Bytes>, new: Option<Byte
 mod tests {
     use super::*;
     use crate::stream::{Delivery, Entry, Join, Reader};
+    use tokio::sync::watch;
 
     const TS: &[u8] = include_bytes!("../../tests/data/h264-aac.ts");
 
@@ -407,7 +411,7 @@ mod tests {
     }
 
     fn writer(container: Container, continues: bool) -> (Writer, Reader) {
-        let fanout = FanOut::new(false);
+        let fanout = FanOut::requesting(watch::Sender::default());
         let reader = fanout.subscribe(Entry { join: Join::Live, header: true });
         let mut writer = Writer::new(fanout, continues);
         writer.container(container);
@@ -468,7 +472,7 @@ mod tests {
         writer.expect();
         send(&mut writer, card, Kind::Keyframe, "c4", true);
         send(&mut writer, card, Kind::Delta, "c5", false);
-        let wishes = writer.fanout().keyframe_wishes();
+        let wishes = writer.fanout().keyframe_requests();
         send(&mut writer, source, Kind::Delta, "s3", false);
         assert!(wishes.has_changed().unwrap(), "a join point is asked for");
         send(&mut writer, card, Kind::Delta, "c6", false);

@@ -1,10 +1,10 @@
 //! `voyandz guard`: the small process between the server and the program of a `command`.
 //!
-//! It leads the program's process group, adopts what the program leaves behind, and ends all of it when the program
-//! ends, when it is told to (SIGTERM), or when the server is gone, however that happened: the kernel then sends it
-//! SIGTERM. The program gets the guard's standard streams and further inputs; nothing is copied.
+//! It leads the process group of the program, adopts orphaned children of the program, and kills all of them when the program
+//! exits, on SIGTERM, or when the server has exited for any reason: the kernel then sends it SIGTERM. The program gets the
+//! standard streams and further inputs of the guard; nothing is copied.
 
-use super::{leftovers, usage};
+use super::{orphans, proc_stats};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::{
@@ -20,13 +20,13 @@ use tokio::{
 
 /// Time between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(2);
-/// How often children that nobody announced are looked for while all are being ended.
+/// Interval of the search for new children while all are killed.
 const SWEEP: Duration = Duration::from_millis(20);
 
-/// How often the memory of a program is looked at that has a limit of it.
+/// Interval of the memory check of a program with a limit.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Exit code for a program that cannot be run, as shells have it.
+/// Exit code for a program that cannot be run, as in shells.
 const CANNOT_RUN: u8 = 127;
 /// Exit code for a program that SIGKILL ended.
 const KILLED: u8 = 128 + 9;
@@ -34,11 +34,11 @@ const KILLED: u8 = 128 + 9;
 /// The descriptor of a program's first further input; those below are its standard streams.
 const FIRST_INPUT: i32 = 3;
 
-/// Runs `argv` and answers with its exit code, or 128 plus the number of the signal that ended it.
-/// `server` is the pid of the server, `inputs` the number of further inputs that the program gets, `memory_max` the bytes of
-/// memory that it may have with all that it starts.
+/// Runs `argv` and returns its exit code, or 128 plus the number of the signal that ended it.
+/// `server` is the pid of the server, `inputs` the number of further inputs of the program, `memory_max` the limit in bytes of the
+/// memory of the program and its descendants.
 pub fn run(server: u32, inputs: u16, memory_max: Option<u64>, argv: &[OsString]) -> ExitCode {
-    super::die_before_the_server();
+    super::prefer_for_oom_kill();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::from(CANNOT_RUN);
     };
@@ -55,16 +55,16 @@ async fn guard(server: u32, inputs: u16, memory_max: Option<u64>, argv: &[OsStri
         .and_then(|()| rustix::process::set_child_subreaper(Some(rustix::process::getpid())));
     let orphaned = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()) != i32::try_from(server).ok();
     if let Err(error) = prepared {
-        return complain(&format!("guard: {error}"));
+        return report_failure(&format!("guard: {error}"));
     }
     if orphaned {
         return CANNOT_RUN;
     }
     let mut child = match Command::new(program).args(arguments).spawn() {
         Ok(child) => child,
-        Err(error) => return complain(&format!("cannot run {}: {error}", program.to_string_lossy())),
+        Err(error) => return report_failure(&format!("cannot run {}: {error}", program.to_string_lossy())),
     };
-    // Only the program may hold the pipes: their other ends must see it leave.
+    // Only the program may hold the pipes: their other ends must see it exit.
     if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdin(&null);
         let _ = rustix::stdio::dup2_stdout(&null);
@@ -74,14 +74,14 @@ async fn guard(server: u32, inputs: u16, memory_max: Option<u64>, argv: &[OsStri
     }
     let status = tokio::select! {
         status = child.wait() => status,
-        excess = outgrows(memory_max) => {
-            complain(&excess);
+        message = exceeds(memory_max) => {
+            report_failure(&message);
             return KILLED;
         }
         _ = terminate.recv() => {
             // The group includes this process, which catches the signal.
             let _ = rustix::process::kill_current_process_group(Signal::TERM);
-            // One that was stopped hears it only when it goes on.
+            // A stopped process handles it only when it continues.
             let _ = rustix::process::kill_current_process_group(Signal::CONT);
             match tokio::time::timeout(GRACE, child.wait()).await {
                 Ok(status) => status,
@@ -94,33 +94,33 @@ async fn guard(server: u32, inputs: u16, memory_max: Option<u64>, argv: &[OsStri
     u8::try_from(code).unwrap_or(u8::MAX)
 }
 
-/// Waits until the program and all that it started have more memory than that, and says so.
-async fn outgrows(memory_max: Option<u64>) -> String {
+/// Waits until the program and its descendants exceed the limit; returns the message.
+async fn exceeds(memory_max: Option<u64>) -> String {
     let Some(most) = memory_max else { return std::future::pending().await };
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        let descendants = usage::children(std::process::id()).into_iter();
-        let resident = descendants.map(usage::resident_with_descendants).fold(0, u64::saturating_add);
+        let descendants = proc_stats::children(std::process::id()).into_iter();
+        let resident = descendants.map(proc_stats::resident_with_descendants).fold(0, u64::saturating_add);
         if resident > most {
-            return format!("guard: the program {}", usage::excess(resident, most));
+            return format!("guard: the program {}", proc_stats::excess(resident, most));
         }
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the guard's standard error is the program's line to the server's log")]
-fn complain(text: &str) -> u8 {
+#[allow(clippy::print_stderr, reason = "the server logs the standard error of the guard")]
+fn report_failure(text: &str) -> u8 {
     eprintln!("{text}");
     CANNOT_RUN
 }
 
-/// Kills and reaps every process below this one. As a subreaper the guard inherits the children of the dead, so
-/// the sweep ends when nobody is left, whatever groups or sessions they made.
+/// Kills and reaps every descendant. As a subreaper the guard inherits orphaned children, so the loop ends when none is left,
+/// whatever process groups or sessions they created.
 fn end_descendants() {
     let deadline = Instant::now() + GRACE;
     while Instant::now() < deadline {
-        let children = usage::children(std::process::id()).into_iter();
+        let children = proc_stats::children(std::process::id()).into_iter();
         for pid in children.filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
@@ -149,7 +149,7 @@ pub fn command(argv: &[String], inputs: Vec<OwnedFd>, memory_max: Option<u64>) -
         command.arg("--memory-max").arg(most.to_string());
     }
     command.arg("--").args(argv);
-    command.env(leftovers::MARK, leftovers::mark());
+    command.env(orphans::MARK, orphans::mark());
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if !inputs.is_empty() {
         let mapping = |(parent_fd, child_fd)| FdMapping { parent_fd, child_fd };
@@ -164,12 +164,12 @@ pub fn input_file(number: usize) -> String {
     format!("/dev/fd/{}", FIRST_INPUT.unsigned_abs() as usize + number.saturating_sub(1))
 }
 
-/// This program's file, also after it was replaced by a newer one.
+/// The executable file of this program, also after a newer one replaced it.
 ///
 /// # Errors
 /// Where `/proc` is missing.
 pub fn own_file() -> std::io::Result<std::path::PathBuf> {
-    // The link leads to the running file even when its name is gone; its target's text would not.
+    // The link leads to the running file even when its name is gone; the text of the link would not.
     let link = std::path::PathBuf::from("/proc/self/exe");
     if link.exists() { Ok(link) } else { std::env::current_exe() }
 }

@@ -1,5 +1,5 @@
-//! The service manager that started us, if one did: what it is told (sd_notify(3)), and the sockets it hands over
-//! (sd_listen_fds(3)). Without one nothing happens.
+//! The service manager: notifications (sd_notify(3)), the watchdog, and inherited sockets (sd_listen_fds(3)). Without one nothing
+//! happens.
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
@@ -17,26 +17,26 @@ use std::{
 
 use super::monotonic;
 
-/// A loop that beats has been round within this time.
+/// A loop without a heartbeat for this long is stalled.
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// The loops of the program that must go round.
+/// The event loops that the watchdog monitors.
 #[derive(Debug, Clone, Default)]
 pub struct Pulses(Arc<Mutex<Vec<Watched>>>);
 
-/// A loop, until it drops its pulse.
+/// A monitored loop, until it drops its pulse.
 #[derive(Debug)]
 struct Watched {
     name: Arc<str>,
     beat: Weak<AtomicU64>,
 }
 
-/// A sign of life of one loop of the program.
+/// The heartbeat of one loop.
 #[derive(Debug)]
 pub struct Pulse(Arc<AtomicU64>);
 
 impl Pulses {
-    /// For a loop that is watched from now on, until it drops this.
+    /// Monitors a loop until it drops the pulse.
     pub fn add(&self, name: impl Into<Arc<str>>) -> Pulse {
         let pulse = Pulse(Arc::new(AtomicU64::new(millis())));
         let watched = Watched { name: name.into(), beat: Arc::downgrade(&pulse.0) };
@@ -44,12 +44,12 @@ impl Pulses {
         pulse
     }
 
-    /// The names of the loops that have not come round in time.
-    pub fn missing(&self) -> Vec<Arc<str>> {
-        self.missing_at(millis())
+    /// The names of the stalled loops.
+    pub fn stalled(&self) -> Vec<Arc<str>> {
+        self.stalled_at(millis())
     }
 
-    fn missing_at(&self, now: u64) -> Vec<Arc<str>> {
+    fn stalled_at(&self, now: u64) -> Vec<Arc<str>> {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|watched| watched.beat.strong_count() > 0);
         let age = |beat: Arc<AtomicU64>| Duration::from_millis(now.saturating_sub(beat.load(Ordering::Relaxed)));
@@ -59,10 +59,10 @@ impl Pulses {
 }
 
 impl Pulse {
-    /// How long a loop may sleep between two beats.
+    /// How long a loop may sleep between two heartbeats.
     pub const PERIOD: Duration = Duration::from_secs(1);
 
-    /// The loop has come round.
+    /// Called once in each iteration of the loop.
     pub fn beat(&self) {
         self.0.store(millis(), Ordering::Relaxed);
     }
@@ -72,43 +72,43 @@ fn millis() -> u64 {
     u64::try_from(monotonic().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The listening socket that the service manager has opened for us.
+/// The listening socket that the service manager opened.
 ///
 /// # Errors
-/// When what it hands over is no such socket.
+/// When the inherited descriptor is no such socket.
 pub fn inherited_listener() -> io::Result<Option<TcpListener>> {
     let Some(listener) = ListenFd::from_env().take_tcp_listener(0)? else { return Ok(None) };
-    // It is not for workers and commands.
+    // Workers and commands must not inherit it.
     rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::CLOEXEC)?;
     listener.set_nonblocking(true)?;
     Ok(Some(listener))
 }
 
-/// The server listens and serves.
+/// Notifies that the server accepts connections.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
-/// The configuration is read again; [`ready`] follows, however that goes.
+/// Notifies that the configuration is being reloaded; [`ready`] follows, whatever the result.
 pub fn reloading() {
-    // Without its time systemd does not take the message.
+    // systemd ignores the message without the time.
     if let Ok(now) = NotifyState::monotonic_usec_now() {
-        tell(&[NotifyState::Reloading, now]);
+        notify(&[NotifyState::Reloading, now]);
     }
 }
 
-/// The server ends.
+/// Notifies that the server shuts down.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// Tells that all is well as long as it is, and what the server does, until it is dropped. A thread of its own: it is to
-/// see it when all others are stuck.
+/// Sends watchdog and status notifications until it is dropped. A thread of its own: it must notice when all others are
+/// stuck.
 #[derive(Debug)]
 pub struct Watch(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
 
 impl Watch {
-    /// Watches these loops; `status` is one line on what the server does.
+    /// Monitors these loops; `status` returns the status line.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -131,25 +131,22 @@ impl Drop for Watch {
 
 fn watch(pulses: &Pulses, stopped: &mpsc::Receiver<()>, status: impl Fn() -> String) {
     let watchdog = sd_notify::watchdog_enabled();
-    // Half the limit, as sd_watchdog_enabled(3) has it; without a limit, to tell what is served.
+    // Half the limit, as sd_watchdog_enabled(3) recommends; without a watchdog, the interval of the status.
     let period = watchdog.map_or(Duration::from_secs(5), |limit| limit / 2);
-    let (mut told, mut missed) = (String::new(), Vec::new());
+    let (mut sent, mut before) = (String::new(), Vec::new());
     loop {
-        let missing = pulses.missing();
-        if !missing.is_empty() && missing != missed {
-            tracing::error!(
-                ?missing,
-                "does not come round any more, the watchdog of the service manager is not answered"
-            );
+        let stalled = pulses.stalled();
+        if !stalled.is_empty() && stalled != before {
+            tracing::error!(?stalled, "event loop stalled: no keep-alive for the watchdog");
         }
-        if missing.is_empty() && watchdog.is_some() {
-            tell(&[NotifyState::Watchdog]);
+        if stalled.is_empty() && watchdog.is_some() {
+            notify(&[NotifyState::Watchdog]);
         }
-        missed = missing;
+        before = stalled;
         let status = status();
-        if status != told {
-            tell(&[NotifyState::Status(&status)]);
-            told = status;
+        if status != sent {
+            notify(&[NotifyState::Status(&status)]);
+            sent = status;
         }
         if stopped.recv_timeout(period) != Err(mpsc::RecvTimeoutError::Timeout) {
             return;
@@ -157,10 +154,10 @@ fn watch(pulses: &Pulses, stopped: &mpsc::Receiver<()>, status: impl Fn() -> Str
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    // Who does not listen has no watchdog either.
+fn notify(states: &[NotifyState<'_>]) {
+    // A service manager that does not listen has no watchdog either.
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "cannot tell the service manager");
+        tracing::debug!(%error, "cannot notify the service manager");
     }
 }
 
@@ -169,18 +166,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_does_not_beat_is_missed() {
+    fn a_loop_without_heartbeat_is_stalled() {
         let (pulses, now) = (Pulses::default(), millis());
         let late = now + 4000 + u64::try_from(ALIVE.as_millis()).unwrap();
-        assert!(pulses.missing_at(late).is_empty(), "nobody is watched");
+        assert!(pulses.stalled_at(late).is_empty(), "no loop is monitored");
         let (one, two) = (pulses.add("one"), pulses.add("two"));
-        assert!(pulses.missing_at(now + 1000).is_empty());
-        assert_eq!(pulses.missing_at(late), ["one".into(), "two".into()]);
+        assert!(pulses.stalled_at(now + 1000).is_empty());
+        assert_eq!(pulses.stalled_at(late), ["one".into(), "two".into()]);
         one.0.store(late, Ordering::Relaxed);
-        assert_eq!(pulses.missing_at(late), ["two".into()]);
+        assert_eq!(pulses.stalled_at(late), ["two".into()]);
         drop(two);
-        assert!(pulses.missing_at(late).is_empty(), "who has left is not missed");
+        assert!(pulses.stalled_at(late).is_empty(), "a dropped pulse is not monitored");
         one.beat();
-        assert!(pulses.missing().is_empty());
+        assert!(pulses.stalled().is_empty());
     }
 }

@@ -1,10 +1,10 @@
-//! One tree of cancellation and one list of tasks, so that the end is complete and bounded.
+//! One cancellation tree and one list of tasks, so that shutdown is complete and bounded.
 
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Handle for spawning tasks that the end of the program waits for.
+/// Spawns tasks that the shutdown waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     stop: CancellationToken,
@@ -16,7 +16,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Is cancelled when the program is to end.
+    /// Is cancelled at shutdown.
     pub fn token(&self) -> &CancellationToken {
         &self.stop
     }
@@ -38,7 +38,7 @@ impl Shutdown {
         })
     }
 
-    /// Tells all tasks to end and waits for them, `limit` at most. Who is still there then is logged by name.
+    /// Cancels all tasks and waits for them, at most `limit`. A task that still runs then is logged by name.
     pub async fn drain(&self, limit: Duration) {
         let _one = self.draining.lock().await;
         self.stop.cancel();
@@ -46,7 +46,7 @@ impl Shutdown {
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
             let alive = self.alive.lock().map(|alive| alive.clone()).unwrap_or_default();
             for (_, name) in alive {
-                tracing::warn!(task = name, "did not end in time");
+                tracing::warn!(task = name, "task did not end in time");
             }
         }
     }

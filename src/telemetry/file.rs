@@ -1,4 +1,4 @@
-//! A file for the log, which is opened anew when it is to be: whoever rotates logs renames it first.
+//! The log file. It is reopened on request, after log rotation has renamed it.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,42 +10,42 @@ use std::{
     },
 };
 
-/// The file. Owned by the log's writer thread.
+/// The file. Owned by the writer thread of the log.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     file: File,
-    wish: Reopen,
+    reopen: Reopen,
 }
 
-/// Has the log's file opened anew. Clones are the same; without a file nothing happens.
+/// Requests that the log file is reopened. Clones share the request; without a file nothing happens.
 #[derive(Debug, Clone, Default)]
 pub struct Reopen(Arc<AtomicBool>);
 
 impl Reopen {
-    /// What is logged from now on goes into the file that has the path then.
+    /// Lines from now on go to the file that has the path then.
     pub fn reopen(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
 impl LogFile {
-    /// Opens or creates the file, to write behind what it has.
+    /// Opens or creates the file, and appends.
     ///
     /// # Errors
-    /// When the system does not let us.
-    pub fn open(path: &Path, wish: Reopen) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: append(path)?, wish })
+    /// When the system refuses.
+    pub fn open(path: &Path, reopen: Reopen) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: append(path)?, reopen })
     }
 }
 
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.wish.0.swap(false, Ordering::Acquire) {
+        if self.reopen.0.swap(false, Ordering::Acquire) {
             match append(&self.path) {
                 Ok(file) => self.file = file,
-                // Goes into the old one, which is better than nowhere.
-                Err(error) => tracing::error!(file = %self.path.display(), %error, "cannot open the log's file anew"),
+                // The line goes to the old file.
+                Err(error) => tracing::error!(file = %self.path.display(), %error, "cannot reopen the log file"),
             }
         }
         self.file.write(line)
@@ -66,22 +66,22 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn lines_go_where_the_path_leads_when_the_file_is_opened_anew() {
+    fn lines_go_to_the_reopened_file() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
-        let wish = Reopen::default();
-        let mut log = LogFile::open(&path, wish.clone()).unwrap();
+        let reopen = Reopen::default();
+        let mut log = LogFile::open(&path, reopen.clone()).unwrap();
         log.write_all(b"one\n").unwrap();
         fs::rename(&path, &old).unwrap();
         log.write_all(b"two\n").unwrap();
-        wish.reopen();
+        reopen.reopen();
         log.write_all(b"three\n").unwrap();
         assert_eq!((fs::read(&old).unwrap(), fs::read(&path).unwrap()), (b"one\ntwo\n".into(), b"three\n".into()));
-        // A path that cannot be had any more changes nothing.
+        // A path that cannot be opened changes nothing.
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        wish.reopen();
+        reopen.reopen();
         log.write_all(b"four\n").unwrap();
-        LogFile::open(&path, wish).unwrap_err();
+        LogFile::open(&path, reopen).unwrap_err();
     }
 }

@@ -1,65 +1,65 @@
-//! How long something takes, of late and in all. Pure: time comes in as a value.
+//! Latencies: quantiles of the last minute, and a histogram of all. Pure: time is passed in.
 //!
-//! Times are rounded up to two significant digits of a microsecond and counted, so that any share of them can be told to
-//! a tenth from a table of fixed size, as HdrHistogram does.
+//! Durations are rounded up to two significant digits of a microsecond and counted, so that any quantile is known to a tenth
+//! from a table of fixed size, as in HdrHistogram.
 
 use std::time::{Duration, Instant};
 
-/// Figures are about this long at least, and twice as long at most.
+/// Quantiles cover between this and twice this time.
 const HALF: Duration = Duration::from_secs(30);
-/// 0 to 99 µs, and 90 values for each power of ten from 100 µs up to 10 s, where all that takes longer is counted.
+/// 0 to 99 µs, and 90 values for each power of ten from 100 µs up to 10 s, which counts everything longer.
 const PLACES: usize = 100 + 5 * 90 + 1;
-/// Upper bounds of the coarse counts in milliseconds. Few, as each is a series of each stream.
+/// Upper bounds of the histogram buckets, in milliseconds. Few, as each is a series per stream.
 const BOUNDS: [u16; 8] = [1, 2, 5, 10, 20, 50, 100, 1000];
 
-/// How long something took, a number of times.
+/// A number of durations.
 #[derive(Debug, Clone, Default)]
 pub struct Times {
-    /// By [`place_of`]; without places until there is something to count.
+    /// Indexed by [`place_of`]; empty until there is something to count.
     counts: Vec<u32>,
     count: u64,
     sum: Duration,
     longest: Duration,
 }
 
-/// How long something takes: figures of the last minute, and counts of all.
+/// A latency: quantiles of the last minute, and a histogram of all.
 #[derive(Debug, Default)]
 pub struct Latency {
     recent: Times,
     before: Times,
-    /// When the recent ones began.
+    /// When `recent` started.
     turned: Option<Instant>,
-    /// Those up to the bound of the same place and above the one before; the last has those above all bounds.
+    /// The counts up to each bound and above the previous one; the last bucket is above all bounds.
     buckets: [u64; BOUNDS.len() + 1],
     sum: Duration,
 }
 
-/// What a [`Latency`] shows.
+/// The values of a [`Latency`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// Half of those of the last minute took no longer; `None` when there were none.
+    /// The median of the last minute; `None` without values.
     pub median: Option<Duration>,
-    /// 99 of 100 of those of the last minute took no longer.
+    /// The 99th percentile of the last minute.
     pub p99: Option<Duration>,
-    /// The longest of the last minute.
+    /// The maximum of the last minute.
     pub longest: Option<Duration>,
     buckets: [u64; BOUNDS.len() + 1],
     sum: Duration,
 }
 
-/// How many took how long, as Prometheus has it.
+/// A histogram as in Prometheus.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spread {
-    /// Upper bounds in seconds, and how many took no longer.
+    /// Upper bounds in seconds, with cumulative counts.
     pub up_to: Vec<(f64, u64)>,
-    /// How many there were.
+    /// The number of values.
     pub count: u64,
-    /// How long all of them took together, in seconds.
+    /// The sum of all values, in seconds.
     pub sum: f64,
 }
 
 impl Times {
-    /// It took this long once more.
+    /// Counts one duration.
     pub fn add(&mut self, took: Duration) {
         self.counts.resize(PLACES, 0);
         if let Some(count) = self.counts.get_mut(place_of(took)) {
@@ -70,12 +70,12 @@ impl Times {
         self.longest = self.longest.max(took);
     }
 
-    /// Whether there are none.
+    /// Whether there are no durations.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Forgets all of them, and keeps the memory.
+    /// Removes all durations, and keeps the memory.
     pub fn clear(&mut self) {
         self.counts.fill(0);
         (self.count, self.sum, self.longest) = (0, Duration::ZERO, Duration::ZERO);
@@ -91,8 +91,8 @@ impl Times {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// So many of a hundred took no longer.
-    fn share(&self, percent: u64) -> Option<Duration> {
+    /// The given percentile.
+    fn percentile(&self, percent: u64) -> Option<Duration> {
         let wanted = (self.count * percent).div_ceil(100).max(1);
         let mut count = 0;
         let place = self.counts.iter().position(|here| {
@@ -104,7 +104,7 @@ impl Times {
 }
 
 impl Latency {
-    /// It took this long once more, at `now`.
+    /// Counts one duration at `now`.
     pub fn add(&mut self, took: Duration, now: Instant) {
         self.turn(now);
         self.recent.add(took);
@@ -112,7 +112,7 @@ impl Latency {
         self.count_coarsely(place_of(took), 1);
     }
 
-    /// It took this long each time, shortly before `now`.
+    /// Counts durations measured shortly before `now`.
     pub fn append(&mut self, times: &Times, now: Instant) {
         self.turn(now);
         self.recent.append(times);
@@ -130,7 +130,7 @@ impl Latency {
         }
     }
 
-    /// Lets go of what is old.
+    /// Drops old durations.
     fn turn(&mut self, now: Instant) {
         let since = *self.turned.get_or_insert(now);
         let age = now.saturating_duration_since(since);
@@ -145,7 +145,7 @@ impl Latency {
         self.turned = Some(now);
     }
 
-    /// What it shows at `now`.
+    /// The values at `now`.
     pub fn read(&self, now: Instant) -> Figures {
         let age = self.turned.map_or(Duration::ZERO, |turned| now.saturating_duration_since(turned));
         let mut times = Times::default();
@@ -156,13 +156,13 @@ impl Latency {
             times.append(&self.before);
         }
         let longest = (!times.is_empty()).then_some(times.longest);
-        let (median, p99) = (times.share(50), times.share(99));
+        let (median, p99) = (times.percentile(50), times.percentile(99));
         Figures { median, p99, longest, buckets: self.buckets, sum: self.sum }
     }
 }
 
 impl Figures {
-    /// All there was so far; `None` when there was nothing.
+    /// The histogram of all values; `None` without values.
     pub fn spread(&self) -> Option<Spread> {
         let bounds = BOUNDS.iter().map(|bound| f64::from(*bound) / 1000.0);
         Some(Spread::of(bounds, &self.buckets, self.sum)).filter(|spread| spread.count > 0)
@@ -170,7 +170,7 @@ impl Figures {
 }
 
 impl Spread {
-    /// Of counts between these bounds, with one more of what is above all of them.
+    /// From the counts between these bounds; the last count is above all bounds.
     pub(super) fn of(bounds: impl Iterator<Item = f64>, counts: &[u64], sum: Duration) -> Self {
         let mut count = 0;
         let mut sums = counts.iter().map(|more| {
@@ -183,7 +183,7 @@ impl Spread {
     }
 }
 
-/// Where a time is counted: that of the next longer one with two significant digits.
+/// The index at which a duration is counted: that of the next longer one with two significant digits.
 fn place_of(took: Duration) -> usize {
     let micros = u64::try_from(took.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
     let exact = micros.min(longest_micros(PLACES - 1));
@@ -198,7 +198,7 @@ fn place_of(took: Duration) -> usize {
     usize::try_from(place).unwrap_or(PLACES - 1)
 }
 
-/// The longest time that is counted at a place.
+/// The longest duration that is counted at an index.
 fn longest_at(place: usize) -> Duration {
     Duration::from_micros(longest_micros(place))
 }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_times_are_told_to_a_tenth() {
+    fn percentiles_are_exact_to_a_tenth() {
         let (mut latency, now) = (Latency::default(), Instant::now());
         assert_eq!((latency.read(now), latency.read(now).spread()), (Figures::default(), None));
         let mut times = Times::default();
@@ -256,8 +256,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_time_is_counted_no_shorter_and_a_tenth_longer_at_most(micros in 0u64..10_000_000) {
-            let told = longest_micros(place_of(Duration::from_micros(micros)));
-            prop_assert!(told >= micros && told <= micros + micros / 10, "{micros} as {told}");
+            let upper = longest_micros(place_of(Duration::from_micros(micros)));
+            prop_assert!(upper >= micros && upper <= micros + micros / 10, "{micros} as {upper}");
         }
 
         #[test]

@@ -1,10 +1,10 @@
-//! Where lines of the log come from and go to. A writer thread owns standard error or the file: whoever logs never waits
-//! for a blocked terminal or a slow disk.
+//! Sets up logging. A writer thread owns standard error or the file: a thread that logs never waits for a blocked terminal or a
+//! slow disk.
 
 use super::{
-    Repeats, Report,
+    FailureLog, Report,
     file::{LogFile, Reopen},
-    line::{Format, Said},
+    format::{Format, LogRecord},
 };
 use jiff::Zoned;
 use std::{
@@ -26,7 +26,7 @@ use tracing_subscriber::{
 /// Lines that may wait for the writer thread; more are dropped, never waited for.
 const WAITING_LINES: usize = 8192;
 
-/// The log. Writes out what is waiting when dropped.
+/// The log. Writes the queued lines when dropped.
 #[derive(Debug)]
 pub struct LogGuard {
     reopen: Reopen,
@@ -34,7 +34,7 @@ pub struct LogGuard {
 }
 
 impl LogGuard {
-    /// Has its file opened anew.
+    /// Reopens its file.
     pub fn reopener(&self) -> Reopen {
         self.reopen.clone()
     }
@@ -59,16 +59,16 @@ pub fn init(verbosity: u8, format: Format, file: Option<&Path>) -> io::Result<Lo
         Some(path) => builder.finish(LogFile::open(path, reopen.clone())?),
         None => builder.finish(io::stderr()),
     };
-    // Fails only when a subscriber is there already, which then serves as well.
+    // Fails only when a subscriber is installed already, which then serves as well.
     let _ = tracing::subscriber::set_global_default(Registry::default().with(filter).with(Lines { format, writer }));
     let panics = Panics::default();
     panic::set_hook(Box::new(move |info| panics.report(info)));
     Ok(LogGuard { reopen, _writer: guard })
 }
 
-/// Panics by the place they come from: each place has its backtrace logged once, and is counted from then on.
+/// Panics by source location: the first one of each location is logged with its backtrace, others are counted.
 #[derive(Default)]
-struct Panics(Mutex<HashMap<String, Repeats>>);
+struct Panics(Mutex<HashMap<String, FailureLog>>);
 
 impl Panics {
     fn report(&self, info: &panic::PanicHookInfo<'_>) {
@@ -83,13 +83,13 @@ impl Panics {
                 let thread = std::thread::current();
                 tracing::error!("panic in thread {}: {info}\n{backtrace}", thread.name().unwrap_or("unnamed"));
             }
-            Some(Report::Again(times)) => tracing::error!(place, times, "panics again and again"),
+            Some(Report::Again(times)) => tracing::error!(location = place, times, "panicked repeatedly"),
             None => {}
         }
     }
 }
 
-/// Makes a line of each event, with the fields of the spans around it.
+/// Formats each event with the fields of the spans around it.
 struct Lines {
     format: Format,
     writer: NonBlocking,
@@ -100,23 +100,23 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
-        let mut said = Said::default();
-        attributes.record(&mut said);
+        let mut record = LogRecord::default();
+        attributes.record(&mut record);
         if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(said);
+            span.extensions_mut().insert(record);
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut said = Said::default();
-        event.record(&mut said);
+        let mut record = LogRecord::default();
+        event.record(&mut record);
         for span in context.event_scope(event).into_iter().flatten() {
-            if let Some(span) = span.extensions().get::<Said>() {
-                said.within(span);
+            if let Some(span) = span.extensions().get::<LogRecord>() {
+                record.inherit(span);
             }
         }
-        let line = said.line(self.format, &Zoned::now(), *event.metadata().level());
-        // Goes to a queue, which takes it or drops it.
+        let line = record.line(self.format, &Zoned::now(), *event.metadata().level());
+        // The queue takes the line or drops it.
         let _ = self.writer.clone().write_all(line.as_bytes());
     }
 }

@@ -1,16 +1,15 @@
-//! Log lines: their form, where they go, and how repeats are kept from flooding it; counts of what is answered, and how long things
-//! take.
+//! Logging, including repeated failures as counts; statistics of HTTP requests, and latencies.
 
+mod failure_log;
 mod file;
+mod format;
+mod http_stats;
 mod latency;
-mod line;
 mod log;
-mod repeats;
-mod traffic;
 
+pub use failure_log::{FailureLog, Report};
 pub use file::Reopen;
+pub use format::Format;
+pub use http_stats::{Histogram, HttpStats, Protocol, Refusal};
 pub use latency::{Figures, Latency, Spread, Times};
-pub use line::Format;
 pub use log::{LogGuard, init};
-pub use repeats::{Repeats, Report};
-pub use traffic::{Histogram, Protocol, Refusal, Traffic};

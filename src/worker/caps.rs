@@ -5,7 +5,7 @@ use crate::{
     ipc::TrackKind,
     media::{
         Container,
-        codec::{aac, canonical::SourceForm, flac, h264, h265, mpeg_video, opus, pcm, xiph},
+        codec::{aac, canonical::SourceForm, flac, h264, h265, mpeg4_visual, opus, pcm, xiph},
         track::VideoShape,
     },
 };
@@ -203,13 +203,12 @@ pub(super) fn source_form(caps: &gst::CapsRef) -> Option<SourceForm> {
             let (parameters, length_size) = h265::Parameters::from_record(&codec_data()?)?;
             SourceForm::H265Lengths(parameters, length_size)
         }
-        ("video/x-av1", _) => SourceForm::Av1ObuStream,
+        ("video/x-av1", _) => SourceForm::Av1ObuStream(None),
         ("video/x-vp8", _) => SourceForm::Vp8,
         ("video/x-vp9", _) => SourceForm::Vp9,
-        ("video/mpeg", 1) => SourceForm::Mpeg1Video,
-        ("video/mpeg", 2) => SourceForm::Mpeg2Video,
+        ("video/mpeg", 1 | 2) => SourceForm::MpegVideo,
         ("video/mpeg", 4) => {
-            SourceForm::Mpeg4Visual(mpeg_video::Mpeg4Parameters { config: codec_data().unwrap_or_default() })
+            SourceForm::Mpeg4Visual(mpeg4_visual::Parameters { config: codec_data().unwrap_or_default() })
         }
         ("image/jpeg", _) => SourceForm::Jpeg,
         ("video/x-theora", _) => SourceForm::Theora(xiph_headers(headers())?),
@@ -223,8 +222,7 @@ pub(super) fn source_form(caps: &gst::CapsRef) -> Option<SourceForm> {
         }),
         ("audio/x-vorbis", _) => SourceForm::Vorbis(xiph_headers(headers())?),
         ("audio/x-flac", _) => SourceForm::Flac(flac::Parameters { stream_info: stream_info(&headers())? }),
-        ("audio/x-ac3", _) => SourceForm::Ac3,
-        ("audio/x-eac3", _) => SourceForm::Eac3,
+        ("audio/x-ac3" | "audio/x-eac3", _) => SourceForm::Ac3,
         ("audio/x-raw", _) => {
             SourceForm::Pcm(pcm_format(structure.get("format").ok()?)?, rate(structure)?, channels(structure)?)
         }

@@ -37,7 +37,7 @@ use std::{io::Error, os::fd::OwnedFd, os::unix::net::UnixStream, process::ExitCo
 /// Runs this process as a worker: control on descriptor 0, media on descriptor 1. Returns when the server says so or
 /// is gone; pipelines that do not stop may still run then, so the caller should exit at once.
 pub fn run() -> ExitCode {
-    crate::sys::die_before_the_server();
+    crate::sys::prefer_for_oom_kill();
     let outcome = die_with_the_server()
         .and_then(|()| take_sockets())
         .and_then(|(control, media)| run_with(UnixStream::from(control), UnixStream::from(media)));

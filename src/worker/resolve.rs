@@ -68,7 +68,7 @@ pub(super) fn resolve(recipe: Recipe<'_>, feeds: &[FeedView], patience: bool) ->
             let muxed = feeds.first().and_then(|view| view.feed.track(TrackKind::Muxed));
             if let Some(track) = muxed {
                 let container = track.caps().and_then(|caps| caps::container(&caps));
-                if plan.container == Container::Raw || container == Some(plan.container) {
+                if plan.container == Some(Container::Raw) || container.is_some() && container == plan.container {
                     return Resolved::Bytes(track);
                 }
             }

@@ -12,7 +12,10 @@ use super::{
     sync::lock,
 };
 use crate::{
-    ipc::FromWorker,
+    ipc::{
+        FromWorker,
+        declaration::{declares, is_of_delivery},
+    },
     media::{
         Container, Sample, Time, TrackId, TrackInfo, TrackSet,
         codec::canonical::Canonicalizer,
@@ -76,19 +79,16 @@ pub(super) fn accepts(container: Container) -> Option<&'static gst::Caps> {
     CAPS.get(at).map(|caps| caps.get_or_init(parse))
 }
 
-/// Whether these elements are what a container is declared by.
-fn declares(element: &str, container: Container) -> bool {
-    match container {
-        Container::Ts => element == "mpegtsmux",
-        Container::Mp4 => element == "mp4mux",
-        Container::Webm => element == "webmmux",
-        Container::Mkv => matches!(element, "matroskamux" | "webmmux"),
-        Container::Flv => matches!(element, "flvmux" | "eflvmux"),
-        Container::Ogg => element == "oggmux",
-        Container::Wav => element == "wavenc",
-        Container::Mjpeg => element == "multipartmux",
-        Container::Mp3 | Container::Aac | Container::Flac | Container::Raw => false,
-    }
+/// All codecs that have a canonical form.
+fn canonical() -> &'static gst::Caps {
+    static CAPS: OnceLock<gst::Caps> = OnceLock::new();
+    CAPS.get_or_init(|| {
+        let mut caps = gst::Caps::new_empty();
+        for container in Container::ALL {
+            accepts(container).into_iter().for_each(|accepted| caps.merge(accepted.clone()));
+        }
+        caps
+    })
 }
 
 /// Whether a muxer of this name can be given such media: where our muxer always takes its place, what that takes.
@@ -99,32 +99,8 @@ pub(super) fn may_take(element: &str, caps: &gst::Caps) -> bool {
 
 /// Whether a muxer is set as usual, but for what concerns delivery, which is the server's.
 fn is_plain(muxer: &gst::Element) -> bool {
-    const OF_DELIVERY: [&str; 22] = [
-        "name",
-        "parent",
-        "alignment",
-        "boundary",
-        "emit-signals",
-        "encoder",
-        "faststart",
-        "fragment-duration",
-        "latency",
-        "max-cluster-duration",
-        "max-delay",
-        "max-page-delay",
-        "metadatacreator",
-        "min-cluster-duration",
-        "min-upstream-latency",
-        "movie-timescale",
-        "si-interval",
-        "start-time",
-        "start-time-selection",
-        "streamable",
-        "trak-timescale",
-        "writing-app",
-    ];
     let options = muxer.list_properties();
-    options.iter().filter(|option| !OF_DELIVERY.contains(&option.name())).all(|option| {
+    options.iter().filter(|option| !is_of_delivery(option.name())).all(|option| {
         let value = muxer.property_value(option.name());
         match value.get::<Option<gst::Structure>>() {
             Ok(structure) => structure.is_none(),
@@ -167,39 +143,45 @@ impl Exit {
     }
 }
 
-/// Puts sinks at the end of a pipeline: one for each track where the server muxes, else one for the bytes. Sinks of video come first.
+/// Puts sinks at the free ends of a pipeline: one for each track where the server muxes, else one for the bytes. Sinks of video come
+/// first. Without a container, each end is a track.
 ///
 /// # Errors
 /// Why that cannot be done.
 pub(super) fn end(
     bin: &gst::Bin,
-    end: &gst::Pad,
-    container: Container,
+    ends: Vec<gst::Pad>,
+    container: Option<Container>,
     exit: Exit,
 ) -> Result<Vec<gst_app::AppSink>, String> {
     let failed = |error: glib::BoolError| error.to_string();
-    let Some(accepted) = accepts(container) else { return byte_sink(bin, end, exit).map_err(failed) };
+    let Some(container) = container else { return track_sinks(bin, ends, canonical(), exit).map_err(failed) };
+    let Ok([end]) = <[gst::Pad; 1]>::try_from(ends) else {
+        return Err("the pipeline does not end in exactly one free source pad".into());
+    };
+    let Some(accepted) = accepts(container) else { return byte_sink(bin, &end, exit).map_err(failed) };
+    let can_be_taken = |end: &gst::Pad| {
+        let caps = end.query_caps(None);
+        !caps.is_any() && caps.can_intersect(accepted)
+    };
     if let Some(muxer) = end.parent_element().filter(|last| is_declaration(last, container)) {
-        let ends: Vec<_> = muxer.sink_pads().into_iter().filter_map(|pad| Some((pad.peer()?, pad))).collect();
-        if ends.is_empty() {
+        let links: Vec<_> = muxer.sink_pads().into_iter().filter_map(|pad| Some((pad.peer()?, pad))).collect();
+        if links.is_empty() {
             return Err("nothing is linked to the muxer at the end of the pipeline".into());
         }
-        let can_be_taken = |end: &gst::Pad| {
-            let caps = end.query_caps(None);
-            !caps.is_any() && caps.can_intersect(accepted)
-        };
-        if ends.iter().all(|(end, _)| can_be_taken(end)) {
-            for (end, entrance) in &ends {
+        if links.iter().all(|(end, _)| can_be_taken(end)) {
+            for (end, entrance) in &links {
                 end.unlink(entrance).map_err(failed)?;
             }
             bin.remove(&muxer).map_err(|error| error.to_string())?;
-            return track_sinks(bin, ends.into_iter().map(|(end, _)| end), accepted, exit).map_err(failed);
+            let ends = links.into_iter().map(|(end, _)| end).collect();
+            return track_sinks(bin, ends, accepted, exit).map_err(failed);
         }
-    } else if end.query_caps(None).can_intersect(accepted) && !end.query_caps(None).is_any() {
-        return track_sinks(bin, [end.clone()].into_iter(), accepted, exit).map_err(failed);
+    } else if can_be_taken(&end) {
+        return track_sinks(bin, vec![end], accepted, exit).map_err(failed);
     }
     super::copy::tune_muxers(bin);
-    byte_sink(bin, end, exit).map_err(failed)
+    byte_sink(bin, &end, exit).map_err(failed)
 }
 
 fn is_declaration(element: &gst::Element, container: Container) -> bool {
@@ -208,7 +190,7 @@ fn is_declaration(element: &gst::Element, container: Container) -> bool {
 
 fn track_sinks(
     bin: &gst::Bin,
-    ends: impl Iterator<Item = gst::Pad>,
+    ends: Vec<gst::Pad>,
     accepted: &gst::Caps,
     exit: Exit,
 ) -> Result<Vec<gst_app::AppSink>, glib::BoolError> {
@@ -216,7 +198,7 @@ fn track_sinks(
         let caps = end.query_caps(Some(accepted));
         !caps.is_empty() && caps.iter().all(|form| !form.name().starts_with("audio/"))
     };
-    let (mut ordered, audio): (Vec<_>, Vec<_>) = ends.partition(is_video);
+    let (mut ordered, audio): (Vec<_>, Vec<_>) = ends.into_iter().partition(is_video);
     let videos = ordered.len();
     ordered.extend(audio);
     let tracks = vec![None; ordered.len()];

@@ -13,7 +13,10 @@ use super::{
     sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
 };
-use crate::ipc::{self, TrackKind};
+use crate::{
+    ipc::{self, TrackKind},
+    media::Container,
+};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -120,7 +123,7 @@ impl StreamRun {
                 copy::completed(text, |name| source(name).map(|source| source.track.clone()))
             }
             None => copy::text(
-                plan.container,
+                plan.container.unwrap_or(Container::Mkv),
                 track(TrackKind::Video).map(AsRef::as_ref),
                 track(TrackKind::Audio).map(AsRef::as_ref),
             )?,
@@ -158,11 +161,11 @@ impl StreamRun {
             mouths: Vec::new(),
             told: Vec::new(),
         };
-        let mut free = launch::free_sources(&bin).into_iter();
-        let (Some(end), None) = (free.next(), free.next()) else {
+        let ends = launch::free_sources(&bin);
+        if ends.is_empty() || (plan.container.is_some() && ends.len() > 1) {
             return Err(Unbuilt::Text("the text does not end in exactly one free source pad".to_owned()));
-        };
-        let sinks = samples::end(&bin, &end, plan.container, exit)?;
+        }
+        let sinks = samples::end(&bin, ends, plan.container, exit)?;
         for source in sources.iter().filter(|source| declared.contains(&source.name)) {
             this.enter(&bin, source, epoch, events)?;
         }

@@ -77,7 +77,7 @@ fn mjpeg_packets_are_bare_pictures() {
     server.start_item(Item::Feed(0));
     server.start_item(Item::Stream(0));
     for packet in server.packets(0, 10) {
-        assert_eq!(packet.kind, FrameKind::Keyframe);
+        assert_eq!(packet.kind, PacketKind::Keyframe);
         let picture = image::load_from_memory_with_format(&packet.bytes, image::ImageFormat::Jpeg).unwrap();
         assert_eq!((picture.width(), picture.height()), (320, 240));
     }
@@ -155,10 +155,10 @@ fn a_keyframe_comes_when_asked_for() {
         server.start_item(Item::Feed(0));
         server.start_item(Item::Stream(0));
         let first = server.packets(0, 20);
-        assert_eq!(first.iter().filter(|packet| packet.kind == FrameKind::Keyframe).count(), 1);
+        assert_eq!(first.iter().filter(|packet| packet.kind == PacketKind::Keyframe).count(), 1);
         server.send(&ToWorker::ForceKeyframe { stream: 0 });
         let more = server.packets(0, 15);
-        assert_eq!(more.iter().filter(|packet| packet.kind == FrameKind::Keyframe).count(), 1);
+        assert_eq!(more.iter().filter(|packet| packet.kind == PacketKind::Keyframe).count(), 1);
         let all: Vec<Packet> = first.into_iter().chain(more).collect();
         decodes(&joined_at(&all, 1), "ts");
     }
@@ -177,8 +177,11 @@ fn a_stream_goes_on_when_its_feed_begins_anew() {
         server.start_item(Item::Feed(0));
         packets.extend(server.packets(0, 20));
     }
-    let times: Vec<_> =
-        packets.iter().filter(|packet| packet.kind != FrameKind::Header).filter_map(|packet| packet.captured).collect();
+    let times: Vec<_> = packets
+        .iter()
+        .filter(|packet| packet.kind != PacketKind::Header)
+        .filter_map(|packet| packet.captured)
+        .collect();
     assert!(times.is_sorted(), "{times:?}");
     decodes(&joined_at(&packets, 0), "ts");
     assert!(!server.seen.iter().any(|message| matches!(message, FromWorker::Ended { item: Item::Stream(0), .. })));
@@ -250,7 +253,7 @@ fn a_picture_is_made_of_bytes() {
     let mut server = Server::start(&[], &[]);
     for (id, extension) in [(7, "ts"), (8, "webm")] {
         let bytes = std::fs::read(sample(1, extension)).unwrap();
-        server.bytes(FrameKind::PictureBytes, id, false, &bytes);
+        server.bytes(FrameKind::StillBytes, id, false, &bytes);
         server.send(&picture_request(id, None, PictureFormat::Png));
         let picture = image::load_from_memory(&server.picture(id)).unwrap();
         assert_eq!((picture.width(), picture.height()), (320, 240));
@@ -301,7 +304,7 @@ fn a_picture_of_bytes_is_the_last_one() {
     let mut id = 0;
     let mut ask = |server: &mut Server, bytes: &[u8]| {
         id += 1;
-        server.bytes(FrameKind::PictureBytes, id, false, bytes);
+        server.bytes(FrameKind::StillBytes, id, false, bytes);
         server.send(&picture_request(id, None, PictureFormat::Png));
         server.picture(id)
     };
@@ -336,12 +339,12 @@ fn a_picture_of_muxed_packets_needs_no_second_one() {
             server.start_item(Item::Stream(number));
             let packets = server.packets(number, 160);
             // The first join point may be one of sound alone.
-            let mut keys = (0..).zip(&packets).filter(|(_, packet)| packet.kind == FrameKind::Keyframe);
+            let mut keys = (0..).zip(&packets).filter(|(_, packet)| packet.kind == PacketKind::Keyframe);
             let (key, _) = keys.nth(1).unwrap();
             for more in [0, 1, 5] {
                 id += 1;
                 let bytes = joined_at(&packets[..=key + more], 1);
-                server.bytes(FrameKind::PictureBytes, id, false, &bytes);
+                server.bytes(FrameKind::StillBytes, id, false, &bytes);
                 server.send(&picture_request(id, None, PictureFormat::Png));
                 let picture = image::load_from_memory(&server.picture(id)).unwrap();
                 assert_eq!((picture.width(), picture.height()), (320, 240));
@@ -363,7 +366,7 @@ fn bytes_without_a_picture_say_why() {
         (&heard[..], PictureFault::NoVideo),
     ];
     for (id, (bytes, fault)) in (0..).zip(cases) {
-        server.bytes(FrameKind::PictureBytes, id, false, bytes);
+        server.bytes(FrameKind::StillBytes, id, false, bytes);
         server.send(&picture_request(id, None, PictureFormat::Png));
         let failed = server.await_message(|message| matches!(message, FromWorker::PictureFailed { .. }));
         assert_eq!(failed, FromWorker::PictureFailed { id, fault });
@@ -609,10 +612,10 @@ fn behind_a_step_that_is_too_long_mp4_has_a_key_picture() {
     server.start_item(Item::Stream(0));
     server.start_item(Item::Feed(0));
     let packets = server.packets(0, 60);
-    let media = packets.iter().filter(|packet| packet.kind != FrameKind::Header).collect::<Vec<_>>();
+    let media = packets.iter().filter(|packet| packet.kind != PacketKind::Header).collect::<Vec<_>>();
     let step =
         media.windows(2).position(|pair| pair[1].captured > pair[0].captured.map(|at| at + Duration::from_secs(1)));
-    let keys = media.iter().enumerate().filter(|(_, packet)| packet.kind == FrameKind::Keyframe).map(|(at, _)| at);
+    let keys = media.iter().enumerate().filter(|(_, packet)| packet.kind == PacketKind::Keyframe).map(|(at, _)| at);
     let (step, keys) = (step.expect("no step"), keys.collect::<Vec<_>>());
     assert!(keys.len() == 2 && keys[0] == 0 && (step + 2..step + 6).contains(&keys[1]), "{keys:?}, step behind {step}");
 }

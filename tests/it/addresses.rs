@@ -89,7 +89,7 @@ fn another_server_is_fetched_and_comes_back() {
     near.log.wait("ended", SOON);
     let again = far.replace("feeds:", &format!("listenport: {}\nfeeds:", address.port()));
     let _second = Launch::exact(&again).start();
-    near.log.wait("runs again", SOON);
+    near.log.wait("recovered", SOON);
     assert!(!viewer.collect(secs(2)).is_empty(), "the viewer is still there");
 }
 

@@ -266,7 +266,7 @@ fn plant() -> Server {
 /// Opens the page when the feed that cannot live has died, while somebody watches a stream.
 fn visit(server: &Server, browser: &Browser) {
     watch(server, "/cam.mjpeg");
-    server.log.wait("ended name=\"feed bad\"", secs(30));
+    server.log.wait("ended feed=bad", secs(30));
     browser.open(&server.url("/stat"));
 }
 

@@ -89,5 +89,5 @@ fn a_program_that_changes_its_size_keeps_its_viewers() {
         let changes = heights.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!(changes >= 3, "{what}: {heights:?}");
     }
-    assert_eq!(server.log.count("ended name="), 0, "{}", server.log.text());
+    assert_eq!(server.log.count("ended (feed|stream)="), 0, "{}", server.log.text());
 }

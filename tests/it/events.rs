@@ -124,7 +124,7 @@ fn events_tell_of_deaths_and_of_another_configuration() {
     assert!(events.iter().any(|event| is(event, "feed-gone", "a")), "{events:?}");
     assert!(events.iter().any(|event| event.kind == "configuration" && event.data["error"].is_null()), "{events:?}");
     let error = events.last().unwrap().data["last_error"].as_str().unwrap();
-    assert!(error.starts_with("left with exit code 3") && !error.contains("geheim"), "{error}");
+    assert!(error.starts_with("exited with code 3") && !error.contains("geheim"), "{error}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn o3_panic_in_a_feed_is_a_death_of_the_feed() {
     bytes.extend(other.collect(secs(1)));
     assert_eq!(ts::continuity(&bytes), (Vec::new(), 0));
     assert_backtrace(&server);
-    server.log.wait("feed ticker.*panicked", SOON);
+    server.log.wait("feed=ticker .*panicked", SOON);
 }
 
 #[test]

@@ -376,7 +376,7 @@ fn requests_that_are_too_large_are_refused_at_once() {
 
 /// Pictures first, then newcomers; who is in stays. The measured load is replaced.
 #[test]
-fn x10_overloaded_machine_refuses_pictures_then_viewers() {
+fn x10_overloaded_machine_refuses_stills_then_viewers() {
     if !have_failpoints() {
         return;
     }
@@ -389,12 +389,12 @@ fn x10_overloaded_machine_refuses_pictures_then_viewers() {
     let mut viewer = server.get("/cam.ts");
     viewer.take(10_000, SOON);
     assert_eq!(server.get("/cam.ts/pic").status, 200);
-    server.log.wait("WARN .*no pictures are made", SOON);
+    server.log.wait("WARN .*overloaded: snapshots refused", SOON);
     let refused = server.get("/cam.ts/pic");
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("2")));
     assert_eq!(server.get("/cam.ts/pic?max_age=60").status, 200, "what is there already costs nothing");
     assert_eq!(server.get("/cam.ts").status, 200, "there is still room for viewers");
-    server.log.wait("WARN .*no new viewers", SOON);
+    server.log.wait("WARN .*overloaded: snapshots and new viewers refused", SOON);
     assert!(server.get("/stat.json").text().contains("\"load\": \"overloaded\""));
     let refused = server.get("/cam.ts");
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("2")));
@@ -403,6 +403,6 @@ fn x10_overloaded_machine_refuses_pictures_then_viewers() {
     for line in ["{reason=\"picture\"} 1\n", "{reason=\"viewer\"} 1\n", "voyandz_load 2\n"] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    server.log.wait("the machine keeps up again", SOON);
+    server.log.wait("overload ended: snapshots and new viewers accepted", SOON);
     assert_eq!((server.get("/cam.ts").status, server.get("/cam.ts/pic").status), (200, 200));
 }

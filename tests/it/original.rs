@@ -133,7 +133,7 @@ fn ffmpegs(server: &Server) -> usize {
 /// Nothing runs that nobody wants, and nobody had to be warned.
 fn assert_quiet(server: &Server) {
     wait_until("all programs are gone", secs(8), || ffmpegs(server) == 0);
-    let complaints = server.log.matching(" WARN| ERROR|says:");
+    let complaints = server.log.matching(" WARN| ERROR|stderr");
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 

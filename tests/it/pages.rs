@@ -53,7 +53,7 @@ fn watch(server: &Server, path: &str) {
 fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
     // What stops while a page loads has no picture any more, which browsers complain of.
     ["/cam.ts", "/cam.mjpeg", "/cam.webm"].iter().for_each(|path| watch(server, path));
-    server.log.wait("ended name=\"feed bad\"", secs(20));
+    server.log.wait("ended feed=bad", secs(20));
     let open = |all: bool| {
         browser.run(&format!("document.querySelectorAll('details').forEach((details) => {{ details.open = {all} }})"));
     };

@@ -60,7 +60,7 @@ fn a_feed_that_begins_slowly_is_waited_for_with_a_card() {
         assert!(took < secs(5), "{target} after {took:?}");
         // How long the program takes to begin is nobody's promise.
         let name = target.split(['/', '?']).nth(1).unwrap();
-        let (is_there, mut bytes) = (format!("needs its placeholder no more name=\"stream {name}\""), first);
+        let (is_there, mut bytes) = (format!("placeholder off stream={name} "), first);
         wait_until("the program begins", SOON, || {
             bytes.extend(viewer.collect(millis(200)));
             server.log.count(&is_there) > 0
@@ -77,7 +77,7 @@ fn a_feed_that_begins_slowly_is_waited_for_with_a_card() {
         drop(viewer);
         wait_until("the feed rests", SOON, || server.programs("color=white").is_empty());
     }
-    assert!(server.log.count("shows its placeholder.*reason=\"cam: starting\"") >= 1, "{}", server.log.text());
+    assert!(server.log.count("placeholder on .*reason=\"cam: starting\"") >= 1, "{}", server.log.text());
     server.assert_no_zombies();
 }
 
@@ -104,9 +104,9 @@ fn what_dies_is_stood_in_for_until_it_is_back() {
     // A worker that hangs says nothing for longer than a card waits.
     let hung = server.worker("cam");
     process::send(hung, Signal::STOP);
-    server.log.wait("stream cam.ts.* shows its placeholder|shows its placeholder.*stream cam.ts", SOON);
+    server.log.wait("placeholder on stream=cam.ts ", SOON);
     server.log.wait("worker killed", secs(8));
-    server.log.wait_nth("needs its placeholder no more", 2, secs(8));
+    server.log.wait_nth("placeholder off", 2, secs(8));
     for (target, mut viewer, begin) in viewers {
         let bytes = [begin, viewer.collect(secs(2))].concat();
         let bytes = if target.starts_with("/cam.ts") { ts::trim(&bytes) } else { mkv::trim(&bytes).to_vec() };
@@ -154,6 +154,6 @@ fn stills_are_of_what_viewers_see() {
     let shows = || server.get("/stat.json").text().contains("\"placeholder\": true");
     wait_until("the state tells of it", SOON, shows);
     server.terminate();
-    server.log.wait(" ended$", SOON);
-    assert!(server.log.count("has no placeholder") == 0, "{}", server.log.text());
+    server.log.wait(" stopped$", SOON);
+    assert!(server.log.count("placeholder failed") == 0, "{}", server.log.text());
 }

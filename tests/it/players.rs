@@ -97,7 +97,7 @@ fn player_goes_on_when_the_worker_died() {
     );
     browser.run(&format!("window.source = {VIDEO}.src"));
     process::send(server.worker("cam"), Signal::KILL);
-    server.log.wait_nth("runs name=\"stream cam.mp4\"", 2, SOON);
+    server.log.wait_nth("running stream=cam.mp4", 2, SOON);
     browser.run(&format!("window.then = {VIDEO}.currentTime"));
     browser.wait(&format!("return {VIDEO}.currentTime > window.then + 1 && {VIDEO}.readyState > 2"), secs(30));
     wait_behind(&browser, SOON, |seconds| seconds < 1.0);

@@ -44,7 +44,7 @@ fn s10_shot_that_fails_is_a_500_with_its_last_words() {
     }
     assert_eq!(server.log.count("the camera is gone"), 2, "what it said, and what it came to:\n{}", server.log.text());
     let mut answer = shot("exit 3", "").get("/snap");
-    assert_eq!((answer.status, answer.text().as_str()), (500, "the command left with exit code 3\n"));
+    assert_eq!((answer.status, answer.text().as_str()), (500, "the command exited with code 3\n"));
     let mut answer = Server::start("streams: {snap: {type: shot, command: no-such-program-here}}\n").get("/snap");
     let text = answer.text();
     assert_eq!(answer.status, 500);
@@ -68,7 +68,7 @@ fn s10_shot_that_hangs_is_ended_in_time() {
     let server = shot("sleep 61 & exec sleep 60", "");
     let mut answer = server.get("/snap");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")));
-    assert_eq!(answer.text(), "the command was not done within 15 s\n");
+    assert_eq!(answer.text(), "the command did not finish within 15 s\n");
     assert!(server.programs("sleep 6").is_empty(), "{:?}", server.descendants());
 }
 
@@ -106,7 +106,7 @@ fn s10_shot_reads_its_feed() {
         assert_eq!((answer.status, answer.header("content-type")), (200, Some(mimetype)), "{path}");
         assert_eq!(media::picture(&answer.rest(SOON)).dimensions(), (320, 240));
     }
-    assert_eq!(server.log.count("runs name=\"feed cam\""), 1, "{}", server.log.text());
+    assert_eq!(server.log.count("running feed=cam"), 1, "{}", server.log.text());
 }
 
 /// So many lines of a ticking program, from its first one on.
@@ -180,8 +180,8 @@ fn f16_exclusive_stream_ends_with_its_program_and_is_whole() {
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/octet-stream")));
         assert!(answer.rest(SOON) == content);
     }
-    let line = server.log.wait("stream own.*failed|failed.*stream own", SOON);
-    assert_eq!(log::field(&line, "reason"), "left with exit code 2");
+    let line = server.log.wait("failed stream=own", SOON);
+    assert_eq!(log::field(&line, "reason"), "exited with code 2");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn f16_exclusive_wave_is_heard_from_its_beginning() {
         assert!(bytes.starts_with(b"RIFF"), "{}", bytes[..16].escape_ascii());
         assert_eq!(media::codecs(bytes), ["pcm_s16le"]);
     }
-    assert_eq!(server.log.count("runs name=\"feed cam\""), 1);
+    assert_eq!(server.log.count("running feed=cam"), 1);
     assert_eq!(server.programs("-f wav").len(), 2);
     drop((first, second));
     wait_until("nothing runs", secs(8), || server.programs("ffmpeg").is_empty());

@@ -92,7 +92,7 @@ fn a7_a_viewer_of_an_unchanged_stream_has_no_gap() {
     let (seen, ()) = watch(&server, ["/cam.ts", "/ff.ts"], secs(6), || {
         for change in changes {
             let line = server.reload(&cameras(change));
-            assert!(line.contains("applied") && !line.contains("all feeds"), "{line}");
+            assert!(line.contains("reloaded") && !line.contains("ended=0 begun=0"), "{line}");
             let new = if change.contains("new.webm") { "/new.webm" } else { "/new.ts" };
             let mut answer = server.get(new);
             assert_eq!(answer.status, 200);
@@ -149,16 +149,16 @@ fn a7_a_broken_file_keeps_everything_and_says_where_it_is_broken() {
         ];
         fs::remove_file(server.file()).unwrap();
         crate::rig::process::send(server.pid(), rustix::process::Signal::HUP);
-        server.log.wait_nth("everything stays as it was", 4, SOON);
+        server.log.wait_nth("running configuration is unchanged", 4, SOON);
         lines
     });
-    assert!(lines.iter().all(|line| line.contains("everything stays as it was")), "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains("running configuration is unchanged")), "{lines:?}");
     assert_unbroken(&arrivals);
     let log = server.log.text();
     assert!(log.contains("voyandz.yaml:2:") && log.contains("streams.cam.ts.feed"), "{log}");
     assert!(log.contains("streams.bad.ts.pipeline") && log.contains("nosuchelement"), "{log}");
     assert!(log.contains("does not exist"), "{log}");
-    assert!(server.reload(&cameras("  new.ts: {feed: ff}\n")).contains("applied"));
+    assert!(server.reload(&cameras("  new.ts: {feed: ff}\n")).contains("reloaded"));
     assert_eq!(server.get("/new.ts").status, 200);
 }
 
@@ -177,7 +177,7 @@ fn a7_the_file_is_watched_when_asked_for() {
     fs::rename(&beside, server.file()).unwrap();
     wait_until("the first runs again", SOON, || starts(&one) == 2);
     assert_eq!((starts(&one), starts(&two)), (2, 1));
-    server.log.wait_nth("configuration applied", 2, SOON);
+    server.log.wait_nth("configuration reloaded", 2, SOON);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a7_without_a_watch_only_the_signal_counts() {
     let server = Server::start("");
     fs::write(server.file(), "listenport: 0\nstreams: {new.ts: {command: [cat, /dev/zero]}}\n").unwrap();
     assert!(crate::rig::holds_for(millis(1500), || server.get("/new.ts").status == 404));
-    assert!(server.log.matching("configuration applied").is_empty());
+    assert!(server.log.matching("configuration reloaded").is_empty());
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a7_a_change_of_mode_does_not_disturb_what_runs() {
     let server = launch.with(&yaml("on-demand")).start();
     let mut viewer = server.get("/it");
     viewer.piece(SOON);
-    assert!(server.reload(&yaml("continuous")).contains("all feeds and streams go on"));
+    assert!(server.reload(&yaml("continuous")).contains("ended=0 begun=0"));
     viewer.piece(SOON);
     drop(viewer);
     server.log.wait("path=/it .*client left", SOON);
@@ -222,7 +222,7 @@ fn a7_a_new_listener_is_bound_before_the_old_one_closes() {
     let old = server.address();
     let ([arrivals], moved) = watch(&server, ["/cam.ts"], secs(4), || {
         let line = server.reload(&yaml("listenaddr: 127.0.0.2\n"));
-        assert!(line.contains("applied"), "{line}");
+        assert!(line.contains("reloaded"), "{line}");
         let line = server.log.wait_nth("listening .*address=", 2, SOON);
         let moved: std::net::SocketAddr = crate::rig::log::field(&line, "address").parse().unwrap();
         // The port stays, and the new address has the old one in it.
@@ -237,7 +237,7 @@ fn a7_a_new_listener_is_bound_before_the_old_one_closes() {
 
     // An address that cannot be had changes nothing, the streams neither.
     let line = server.reload("listenaddr: 192.0.2.1\nstreams: {}\n");
-    assert!(line.contains("192.0.2.1") && line.contains("everything stays as it was"), "{line}");
+    assert!(line.contains("192.0.2.1") && line.contains("running configuration is unchanged"), "{line}");
     assert_eq!(http::get(all, "/cam.ts").status, 200);
     // Nobody else can sneak in beside it.
     assert!(std::net::TcpListener::bind(all).is_err());
@@ -255,7 +255,7 @@ fn a7_many_changes_in_a_row_leave_nothing_behind() {
                     "  both.ts: {feeds: [ff, tone], video: {codec: h264, size: 320x60, preset: ultrafast}, audio: {codec: aac}}\n"
                 }
             };
-            assert!(server.reload(&cameras(extra)).contains("applied"));
+            assert!(server.reload(&cameras(extra)).contains("reloaded"));
             if round % 3 > 0 {
                 server.get(if round % 3 == 1 { "/more.ts" } else { "/both.ts" }).piece(SOON);
             }

@@ -40,7 +40,7 @@ fn wait_back(server: &Server, answer: &mut Answer, workers: usize, received: &mu
             Next::Data(data) => received.extend(data),
             other => panic!("the stream does not come back: {other:?}"),
         }
-        if server.log.count("worker begins group=victim ") > workers {
+        if server.log.count("worker started group=victim ") > workers {
             return Instant::now();
         }
     }
@@ -52,7 +52,7 @@ fn hurt(server: &Server, signal: Signal, times: usize) -> (Vec<Duration>, Vec<u8
     let (mut received, mut away, mut dice) = (answer.take(20_000, SOON), Vec::new(), Dice::new(7));
     for _ in 0..times {
         received.extend(answer.collect(millis(300) + dice.below(millis(1200))));
-        let workers = server.log.count("worker begins group=victim ");
+        let workers = server.log.count("worker started group=victim ");
         let hurt = Instant::now();
         let worker = server.worker("victim");
         if signal == Signal::STOP {
@@ -166,7 +166,7 @@ fn viewers_of_other_containers_go_on_or_end_cleanly() {
     let mut bytes = webm.take(10_000, SOON);
     mjpeg.take(10_000, SOON);
     process::send(server.worker("victim"), Signal::KILL);
-    server.log.wait("worker died", secs(2));
+    server.log.wait("worker exited unexpectedly", secs(2));
     // The new worker's clusters follow the old one's, or the body ends: what comes decodes in both cases.
     let before = bytes.len();
     bytes.extend(webm.collect(secs(3)));
@@ -189,7 +189,7 @@ fn pipeline_that_does_not_stop_costs_its_worker() {
         "
     ));
     let viewer = server.get("/cam.ts");
-    server.log.wait("worker begins group=cam ", SOON);
+    server.log.wait("worker started group=cam ", SOON);
     let worker = server.worker("cam");
     drop(viewer);
     let gone = wait_until("the worker is gone", millis(4500), || !process::is_alive(worker));
@@ -235,7 +235,7 @@ fn worker_that_started_many_feeds_is_exchanged() {
     viewer.piece(SOON);
     server.log.wait_nth("worker killed group=cam .*feeds often enough", 1, SOON);
     viewer.collect(millis(100));
-    server.log.wait_nth("runs name=\"feed cam\"", 3, SOON);
+    server.log.wait_nth("running feed=cam", 3, SOON);
     viewer.piece(SOON);
     server.assert_no_zombies();
 }
@@ -345,7 +345,7 @@ fn picture_that_stalls_while_sound_flows_is_brought_back() {
     });
     let mut answer = server.get("/cam.ts?header=1&keyframe=1");
     let mut received = answer.take(20_000, SOON);
-    let stalled = server.log.wait("feed cam.*stalled: its video stopped", secs(12));
+    let stalled = server.log.wait("feed=cam .*stalled: its video stopped", secs(12));
     received.extend(answer.collect(millis(1)));
     wait_picture(&mut answer, &mut received, secs(5));
     let back = Instant::now();
@@ -355,7 +355,7 @@ fn picture_that_stalls_while_sound_flows_is_brought_back() {
     figure(2, "picture stalls, sound goes on: picture is back", back - stopped, secs(7));
     assert!(noticed <= millis(5500) && noticed >= secs(3), "{noticed:?}");
     assert!(back - stopped <= secs(7), "{:?}", back - stopped);
-    assert_eq!(server.log.count("worker begins"), 1, "{}", server.log.text());
+    assert_eq!(server.log.count("worker started"), 1, "{}", server.log.text());
     drop(server);
     alive.join().unwrap();
 }
@@ -377,7 +377,7 @@ fn program_that_stalls_is_replaced() {
     let program = server.programs("ffmpeg -v error").pop().unwrap().pid;
     process::send(program, Signal::STOP);
     let stopped = Instant::now();
-    server.log.wait("feed cam.*stalled: it wrote nothing for 4", millis(5500));
+    server.log.wait("feed=cam .*stalled: no output for 4", millis(5500));
     // What was on its way when it stopped is there by now.
     received.extend(answer.collect(millis(1)));
     wait_picture(&mut answer, &mut received, secs(5));
@@ -414,21 +414,21 @@ fn feed_waits_for_its_device_and_begins_when_it_is_there() {
         ))
         .env("VOYANDZ_LOG", "info,voyandz=debug")
         .start();
-    server.log.wait("is now .*feed cam.*state=\"?waiting-device", SOON);
-    server.log.wait("feed cam.* is not there", SOON);
-    let starts = || server.log.count("starting .*feed cam");
+    server.log.wait("state changed feed=cam state=waiting-device", SOON);
+    server.log.wait("feed=cam .* not found", SOON);
+    let starts = || server.log.count("starting feed=cam");
     assert!(holds_for(secs(3), || starts() == 1), "{}", server.log.text());
     let appeared = Instant::now();
     std::fs::write(&device, "no camera").unwrap();
     let took = wait_until("it is tried again", millis(2500), || starts() > 1);
     figure(5, "device is there again: tried", took, millis(2500));
     // It is no camera, but it is there.
-    server.log.wait("is now .*feed cam.*state=\"?backoff", SOON);
+    server.log.wait("state changed feed=cam state=backoff", SOON);
     std::fs::remove_file(&device).unwrap();
-    wait_until("it waits again", SOON, || server.log.count("is now .*feed cam.*waiting-device") > 1);
+    wait_until("it waits again", SOON, || server.log.count("state changed feed=cam state=waiting-device") > 1);
     let tries = starts();
     assert!(holds_for(secs(2), || starts() == tries), "started {tries} times in {:?}", appeared.elapsed());
-    assert_eq!(server.log.count(" WARN .*feed cam"), 1, "{}", server.log.text());
+    assert_eq!(server.log.count(" WARN .*feed=cam"), 1, "{}", server.log.text());
 }
 
 /// Processor time that a process has used, in hundredths of a second.
@@ -484,9 +484,9 @@ fn what_takes_too_much_memory_is_ended_alone() {
     let _hog = server.get("/hog");
     let mut grows = server.get("/grows.ts");
     server.log.wait("worker killed group=grows .*`memory_max` is 400 MiB", SOON);
-    server.log.wait("feed hog.*`memory_max` is 400 MiB", SOON);
+    server.log.wait("feed=hog .*`memory_max` is 400 MiB", SOON);
     // It begins anew.
-    wait_until("a second worker", SOON, || server.log.count("worker begins group=grows") > 1);
+    wait_until("a second worker", SOON, || server.log.count("worker started group=grows") > 1);
     grows.take(10_000, SOON);
     assert_eq!((server.worker("other"), server.pid()), (worker, own));
     let arrivals = other.arrivals(secs(2));

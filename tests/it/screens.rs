@@ -127,7 +127,7 @@ fn d25_messages_are_as_they_are_asked_for() {
     // That there are no pictures is known when there is sound.
     let mut socket = Socket::open(&server, "/mic.ts/ws");
     let (kind, reason) = socket.next();
-    assert!(kind == CLOSE && reason.ends_with(b"this stream has no pictures"), "{}", reason.escape_ascii());
+    assert!(kind == CLOSE && reason.ends_with(b"this stream has no video"), "{}", reason.escape_ascii());
 }
 
 #[test]
@@ -220,5 +220,5 @@ fn frames_of_one_who_left_are_not_made() {
     drop(answer);
     let line = server.log.wait("request .*frames", SOON);
     assert_eq!(log::field(&line, "status"), "200");
-    wait_until("the stream to end", SOON, || server.log.count("stopped: nobody wants it .*stream cam.ts") == 1);
+    wait_until("the stream to end", SOON, || server.log.count("stopped: no viewers stream=cam.ts") == 1);
 }

@@ -161,7 +161,7 @@ fn state_says_why_a_feed_dies_and_how_often() {
     ));
     let bad = wait_for(&server, "feeds", "bad", |feed| feed["restarts"].as_u64() >= Some(2));
     let error = bad["last_error"].as_str().unwrap();
-    assert!(error.starts_with("left with exit code 3") && error.ends_with("rtsp://***@camera"), "{error}");
+    assert!(error.starts_with("exited with code 3") && error.ends_with("rtsp://***@camera"), "{error}");
     assert_eq!(bad["last_lines"][0], "cannot open rtsp://***@camera");
     assert!(bad["last_lines"].as_array().unwrap().len() <= 10);
     assert!(!bad.to_string().contains("geheim"), "{bad:#}");
@@ -170,7 +170,7 @@ fn state_says_why_a_feed_dies_and_how_often() {
     let cam = wait_for(&server, "feeds", "cam", |feed| feed["state"] == "running");
     process::send(i32::try_from(cam["worker_pid"].as_i64().unwrap()).unwrap(), Signal::SEGV);
     let cam = wait_for(&server, "feeds", "cam", |feed| feed["restarts"] == 1 && feed["state"] == "running");
-    assert_eq!(cam["last_error"], "its worker was ended by signal 11");
+    assert_eq!(cam["last_error"], "its worker was killed by signal 11");
     assert_eq!(cam["worker_pid"], server.worker("cam"));
 }
 
@@ -280,7 +280,7 @@ fn page_and_json_say_the_same_fact_by_fact() {
         "
         feeds:
           cam: {{pipeline: '{PICTURE}', mode: continuous}}
-          bad: {{command: {}, no-resurrect: true, mode: continuous}}
+          bad: {{command: {}, restart: false, mode: continuous}}
         streams:
           cam é.ts: {{feed: cam, video: {H264}}}
           both.mkv: {{feeds: [cam, bad], video: {{codec: vp8}}, audio: {{codec: opus}}}}
@@ -475,7 +475,7 @@ fn a_loop_that_is_stuck_is_told_until_it_goes_on() {
     assert_eq!(live(), 200);
     wait_until("the loop is missed", SOON, || live() == 503);
     let said = server.get("/livez").text();
-    let name = said.trim_end().strip_prefix("these loops do not come round any more: ").unwrap().to_owned();
+    let name = said.trim_end().strip_prefix("stalled event loops: ").unwrap().to_owned();
     assert!(["feed stuck", "feed well"].contains(&name.as_str()), "{said}");
     let mut answer = server.get("/readyz?verbose");
     let report: Value = serde_json::from_str(&answer.text()).unwrap();
@@ -489,16 +489,20 @@ fn a_loop_that_is_stuck_is_told_until_it_goes_on() {
 
 #[test]
 fn a_server_that_ends_is_not_ready() {
-    let server = Server::start("");
+    let mut server = Server::start("");
     // One that has begun to ask is still answered.
     let mut late = TcpStream::connect(server.address()).unwrap();
     late.write_all(b"GET /readyz?verbose HTTP/1.1\r\n").unwrap();
     // Connections are taken one after the other.
     assert_eq!(server.get("/readyz").status, 200);
     server.terminate();
-    server.log.wait("ending: no new connections", SOON);
+    server.log.wait("shutting down: no new connections", SOON);
     late.write_all(b"Host: x\r\n\r\n").unwrap();
     let mut text = String::new();
     late.read_to_string(&mut text).unwrap();
-    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\"detail\": \"the server ends\""), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 503 ") && text.contains("\"detail\": \"the server is shutting down\""),
+        "{text}"
+    );
+    server.wait(secs(10));
 }

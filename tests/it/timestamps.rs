@@ -97,8 +97,8 @@ fn jumps_of_the_clock_reach_nobody() {
     assert_steady("encoded", &times(&own), at_least);
     assert_steady("WebM", &times(&webm), at_least);
     // It jumped four times or more, and said so in one line.
-    assert_eq!(server.log.count("the clock of the source jumped"), 1, "{}", server.log.text());
-    assert_eq!(server.log.count("ended name="), 0, "{}", server.log.text());
+    assert_eq!(server.log.count("clock of the source jumped"), 1, "{}", server.log.text());
+    assert_eq!(server.log.count("ended (feed|stream)="), 0, "{}", server.log.text());
     assert_eq!(server.log.count("stream ended"), 0);
 }
 
@@ -128,7 +128,7 @@ fn time_goes_on_when_a_program_is_started_again() {
         let covered = times[times.len() - 1] - times[0];
         assert!((6.5..10.0).contains(&covered), "{covered} s of 9");
     }
-    assert!(holds_for(secs(1), || server.log.count("the clock of the source jumped") == 0), "a new run is no jump");
+    assert!(holds_for(secs(1), || server.log.count("clock of the source jumped") == 0), "a new run is no jump");
 }
 
 /// What the last packets of the tracks of these bytes are stamped with, in seconds.
@@ -169,7 +169,7 @@ fn clocks_that_are_off_add_no_latency_and_no_skew() {
         let longest = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
         assert!(longest < 0.13 && times.windows(2).all(|pair| pair[1] > pair[0]), "a step of {longest} s");
     }
-    assert_eq!(server.log.count("the clock of the source jumped"), 0, "{}", server.log.text());
+    assert_eq!(server.log.count("clock of the source jumped"), 0, "{}", server.log.text());
 }
 
 #[test]

@@ -89,7 +89,7 @@ unplugged() {
     within 20 is_larger "$work/watched.ts" 100000
     within 20 is_larger "$work/watched.mjpeg" 50000
     guest "echo vivid.0 >$driver/unbind; ! ls /dev/video*"
-    within 5 logged 'ended.*feed card.*/dev/video0 is not there'
+    within 5 logged 'ended feed=card .*/dev/video0 not found'
     sleep 1.5
     before=("$(stat -c %s "$work/watched.ts")" "$(stat -c %s "$work/watched.mjpeg")")
     # A picture of now can only come when the device is back.
@@ -187,7 +187,7 @@ captured() {
     kill "${viewers[@]}"
     wait "${viewers[@]}" || true
     grep -E 'hdmi' "$job/log" | tail -n 8
-    not logged 'ended.*feed hdmi'
+    not logged 'ended feed=hdmi'
     not has_height "${files[0]}" 2160 0
     # Two seconds of it, and one: a busy machine captures few pictures in that time.
     decodes "${files[0]}" 12
@@ -195,9 +195,9 @@ captured() {
 
 # Nobody watches: the device is let go of.
 let_go() {
-    within 10 logged 'stopped: nobody wants it.*feed card'
+    within 10 logged 'stopped: no viewers feed=card'
     # GStreamer 1.22 keeps it open for as long as the worker lives.
-    within 5 logged 'worker is not needed any more.*card'
+    within 5 logged 'worker stopped: not in use .*card'
     within 5 guest '! ls -l /proc/[0-9]*/fd 2>/dev/null | grep /dev/video'
 }
 

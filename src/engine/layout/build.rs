@@ -1,11 +1,14 @@
 //! Derives a layout from a configuration.
 
-use super::{CommandInputs, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitId, UnitKind};
+use super::{CommandLayout, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitKind};
 use crate::{
     config::{self, Config, Encoding, Feed, FeedName, Mode, Serving, Source, Stream},
-    ipc::{self, FeedPlan, FeedSource, Item, StreamPlan},
+    ipc::{self, FeedPlan, FeedSource, Item, StreamPlan, declaration::without_muxer},
     media::Container,
-    source::lifecycle::Policy,
+    source::{
+        lifecycle::Policy,
+        unit_id::{UnitId, tap_name},
+    },
     sys::guard,
 };
 use std::{
@@ -13,13 +16,13 @@ use std::{
     time::Duration,
 };
 
-/// What a command that reads a worker's feed gets: all tracks as they are, in Matroska, which can carry nearly all.
-const TAP: &str = "video. ! mux. audio. ! mux. matroskamux name=mux streamable=true min-cluster-duration=0";
+/// What a command that reads a worker's feed gets: all tracks without re-encoding, in Matroska, which can carry nearly all.
+const TAP: &str = "video. ! mux. audio. ! mux. matroskamux name=mux";
 
-/// Lays out a configuration that takes the place of the one that was laid out as `before`.
+/// Lays out a configuration that replaces the one of `before`.
 pub fn layout(config: &Config, before: &Layout) -> Layout {
     let mut builder = Builder::new(config, before);
-    // Commands last: they may read any other feed, which has to have its place by then.
+    // Commands last: they may read any other feed, which must be laid out by then.
     let (commands, others): (Vec<_>, Vec<_>) =
         config.feeds.iter().partition(|feed| matches!(feed.source, Source::Command(_)));
     others.into_iter().chain(commands).for_each(|feed| builder.feed(feed));
@@ -28,7 +31,7 @@ pub fn layout(config: &Config, before: &Layout) -> Layout {
     builder.layout
 }
 
-/// The streams that are made once, for all.
+/// The streams that all viewers share.
 pub fn shared(config: &Config) -> impl Iterator<Item = &Stream> {
     config.streams.iter().filter(|stream| stream.serving == Serving::Shared)
 }
@@ -43,12 +46,14 @@ struct Builder<'a> {
     layout: Layout,
     sources: HashMap<&'a FeedName, &'a Source>,
     config: &'a Config,
+    /// Units of the pipelines that are shared, with their numbers in the plan.
+    encodings: HashMap<(Vec<FeedName>, Vec<String>), (UnitId, u32)>,
 }
 
 impl<'a> Builder<'a> {
     fn new(config: &'a Config, before: &'a Layout) -> Self {
         let sources = config.feeds.iter().map(|feed| (&feed.name, &feed.source)).collect();
-        let mut builder = Self { before, layout: Layout::default(), sources, config };
+        let mut builder = Self { before, layout: Layout::default(), sources, config, encodings: HashMap::new() };
         for feeds in connected_feeds(config) {
             let names: Vec<_> = feeds.iter().map(|feed| feed.as_str()).collect();
             builder.group(names.join("+"), feeds.iter().map(|feed| UnitId::Feed((*feed).clone())).collect());
@@ -56,7 +61,7 @@ impl<'a> Builder<'a> {
         builder
     }
 
-    /// A group for these. It is the one that the first of them was in before, unless others have taken it.
+    /// A group for these: the former group of the first of them, unless others have it.
     fn group(&mut self, name: String, members: Vec<UnitId>) -> GroupId {
         let known = members.iter().filter_map(|member| self.before.groups_of.get(member)).copied();
         let numbers = self.layout.groups.keys().chain(self.before.groups.keys());
@@ -68,7 +73,7 @@ impl<'a> Builder<'a> {
     }
 
     fn unit(&mut self, id: UnitId, policy: Policy, kind: UnitKind, needs: Vec<UnitId>) {
-        self.layout.units.insert(id, Unit { policy, kind, needs });
+        self.layout.units.insert(id, Unit { policy, kind, needs, outputs: Vec::new() });
     }
 
     fn feed(&mut self, feed: &'a Feed) {
@@ -76,10 +81,10 @@ impl<'a> Builder<'a> {
             Mode::Continuous => (true, Duration::ZERO),
             Mode::OnDemand { linger } => (false, linger),
         };
-        let policy = Policy { continuous, linger, restart: !feed.no_resurrect };
+        let policy = Policy { continuous, linger, restart: feed.restart };
         let id = UnitId::Feed(feed.name.clone());
         let kind = match &feed.source {
-            Source::Command(argv) => UnitKind::Command(self.command_inputs(&id, argv, feed.parent.as_slice())),
+            Source::Command(argv) => UnitKind::Command(self.command(&id, argv, feed.parent.as_slice())),
             Source::Pipe(path) => UnitKind::Pipe(path.clone()),
             Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone())),
             Source::File { path, looped } => {
@@ -87,23 +92,23 @@ impl<'a> Builder<'a> {
             }
         };
         let needs = match &kind {
-            UnitKind::Command(inputs) => inputs.inputs(),
+            UnitKind::Command(command) => command.units(),
             UnitKind::Pipe(_) | UnitKind::Item { .. } => Vec::new(),
         };
         self.unit(id, policy, kind, needs);
     }
 
-    /// Connects a command with the feeds that it reads.
-    fn command_inputs(&mut self, id: &UnitId, argv: &[String], feeds: &[FeedName]) -> CommandInputs {
+    /// A command with the units that it reads.
+    fn command(&mut self, id: &UnitId, argv: &[String], feeds: &[FeedName]) -> CommandLayout {
         let file_name = || format!("{}.log", id.to_string().replace(' ', "-"));
         let stderr_file = self.config.logdir.as_deref().map(|folder| folder.join(file_name()));
         let memory_max = self.config.memory_max;
         let inputs: Vec<_> = feeds.iter().map(|feed| self.bytes_of(feed)).collect();
         match config::with_inputs(argv, guard::input_file) {
-            Some(argv) => CommandInputs { argv, stdin: None, descriptors: inputs, stderr_file, memory_max },
+            Some(argv) => CommandLayout { argv, stdin: None, descriptors: inputs, stderr_file, memory_max },
             None => {
                 let stdin = inputs.into_iter().next();
-                CommandInputs { argv: argv.to_vec(), stdin, descriptors: Vec::new(), stderr_file, memory_max }
+                CommandLayout { argv: argv.to_vec(), stdin, descriptors: Vec::new(), stderr_file, memory_max }
             }
         }
     }
@@ -118,7 +123,7 @@ impl<'a> Builder<'a> {
     fn group_of(&mut self, id: &UnitId) -> GroupId {
         match self.layout.groups_of.get(id) {
             Some(group) => *group,
-            None => self.group(plain_name(id).to_owned(), vec![id.clone()]),
+            None => self.group(id.name().to_owned(), vec![id.clone()]),
         }
     }
 
@@ -134,7 +139,7 @@ impl<'a> Builder<'a> {
         if source == FeedSource::Bytes {
             planned.fed_by.insert(number, id.clone());
         }
-        planned.plan.feeds.insert(number, FeedPlan { name: plain_name(id).to_owned(), source });
+        planned.plan.feeds.insert(number, FeedPlan { name: id.name().to_owned(), source });
         number
     }
 
@@ -151,13 +156,11 @@ impl<'a> Builder<'a> {
         }
         let placed = match (&stream.encoding, stream.feeds.as_slice()) {
             (Encoding::Copy, feeds) => self.worker_stream(group, id, feeds, ipc::Encoding::Copy, stream.container),
-            (Encoding::Pipeline(texts), feeds) => {
-                self.worker_stream(group, id, feeds, ipc::Encoding::Launch(texts.clone()), stream.container)
-            }
+            (Encoding::Pipeline(texts), feeds) => self.encoded_stream(group, id, feeds, texts, stream.container),
             (Encoding::Command(argv), feeds) => {
-                let inputs = self.command_inputs(&id, argv, feeds);
-                let needs = inputs.inputs();
-                self.unit(id.clone(), WHILE_WANTED, UnitKind::Command(inputs), needs);
+                let command = self.command(&id, argv, feeds);
+                let needs = command.units();
+                self.unit(id.clone(), WHILE_IN_USE, UnitKind::Command(command), needs);
                 StreamLayout { unit: id, group, in_plan: None }
             }
         };
@@ -166,9 +169,57 @@ impl<'a> Builder<'a> {
 
     fn per_request(&mut self, stream: &'a Stream) {
         if let Encoding::Command(argv) = &stream.encoding {
-            let inputs = self.command_inputs(&UnitId::Stream(stream.name.clone()), argv, &stream.feeds);
-            self.layout.per_request.insert(stream.name.clone(), inputs);
+            let command = self.command(&UnitId::Stream(stream.name.clone()), argv, &stream.feeds);
+            self.layout.per_request.insert(stream.name.clone(), command);
         }
+    }
+
+    /// A stream of pipelines. Those that differ in the container alone share one unit.
+    fn encoded_stream(
+        &mut self,
+        group: GroupId,
+        id: UnitId,
+        feeds: &[FeedName],
+        texts: &[String],
+        container: Container,
+    ) -> StreamLayout {
+        let tracks: Option<Vec<_>> = texts.iter().map(|text| without_muxer(text, container)).collect();
+        let Some(tracks) = tracks.filter(|_| !feeds.is_empty()) else {
+            return self.worker_stream(group, id, feeds, ipc::Encoding::Launch(texts.to_vec()), container);
+        };
+        let key = (feeds.to_vec(), tracks);
+        if let Some((unit, number)) = self.encodings.get(&key).cloned() {
+            if let Some(unit) = self.layout.units.get_mut(&unit).filter(|unit| !unit.outputs.contains(&container)) {
+                unit.outputs.push(container);
+            }
+            return StreamLayout { unit, group, in_plan: Some(number) };
+        }
+        let id = self.name_of_encoding(group, &key.1).unwrap_or(id);
+        let encoding = ipc::Encoding::Launch(key.1.clone());
+        let placed = self.planned_stream(group, id, feeds, encoding, None, container);
+        if let Some(number) = placed.in_plan {
+            self.encodings.insert(key, (placed.unit.clone(), number));
+        }
+        placed
+    }
+
+    /// The unit that made these tracks before, if no stream that is made in another way has its name now: it continues, even if the
+    /// stream that it is named after is gone.
+    fn name_of_encoding(&self, group: GroupId, tracks: &[String]) -> Option<UnitId> {
+        let before = self.before.groups.get(&group)?;
+        let is_same = |encoding: &ipc::Encoding| matches!(encoding, ipc::Encoding::Launch(texts) if texts == tracks);
+        let (number, _) =
+            before.plan.streams.iter().find(|(_, plan)| plan.container.is_none() && is_same(&plan.encoding))?;
+        let id = before.stream_units.get(number)?;
+        let is_free = self.config.streams.iter().all(|stream| {
+            let UnitId::Stream(name) = id else { return false };
+            let made = match &stream.encoding {
+                Encoding::Pipeline(texts) => texts.iter().map(|text| without_muxer(text, stream.container)).collect(),
+                _ => None,
+            };
+            stream.name != *name || made.is_some_and(|made: Vec<_>| made == tracks)
+        });
+        (is_free && !self.layout.units.contains_key(id)).then(|| id.clone())
     }
 
     fn worker_stream(
@@ -179,8 +230,20 @@ impl<'a> Builder<'a> {
         encoding: ipc::Encoding,
         container: Container,
     ) -> StreamLayout {
+        self.planned_stream(group, id, feeds, encoding, Some(container), container)
+    }
+
+    fn planned_stream(
+        &mut self,
+        group: GroupId,
+        id: UnitId,
+        feeds: &[FeedName],
+        encoding: ipc::Encoding,
+        container: Option<Container>,
+        output: Container,
+    ) -> StreamLayout {
         let feeds: Vec<_> = feeds.iter().map(|feed| UnitId::Feed(feed.clone())).collect();
-        // A feed of bytes gets a number with the first stream that needs its tracks.
+        // A byte feed gets a number with the first stream that needs its tracks.
         let numbers = feeds.iter().map(|feed| self.plan_feed(group, feed, FeedSource::Bytes)).collect();
         let before = self.before.groups.get(&group).map(|group| &group.plan.streams);
         let known = self.before.number_of(group, &id);
@@ -188,13 +251,16 @@ impl<'a> Builder<'a> {
         if let Some(group) = self.layout.groups.get_mut(&group) {
             number = known.unwrap_or_else(|| next(before, &group.plan.streams));
             let name = match &id {
-                UnitId::Tap(feed) => format!("{feed} for commands"),
-                id => plain_name(id).to_owned(),
+                UnitId::Tap(feed) => tap_name(feed),
+                id => id.name().to_owned(),
             };
             group.plan.streams.insert(number, StreamPlan { name, feeds: numbers, encoding, container });
             group.stream_units.insert(number, id.clone());
         }
-        self.unit(id.clone(), WHILE_WANTED, UnitKind::Item { group, item: Item::Stream(number) }, feeds);
+        self.unit(id.clone(), WHILE_IN_USE, UnitKind::Item { group, item: Item::Stream(number) }, feeds);
+        if let Some(unit) = self.layout.units.get_mut(&id) {
+            unit.outputs.push(output);
+        }
         StreamLayout { unit: id, group, in_plan: Some(number) }
     }
 
@@ -213,15 +279,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Streams run while someone watches.
-const WHILE_WANTED: Policy = Policy { continuous: false, linger: Duration::ZERO, restart: true };
-
-fn plain_name(id: &UnitId) -> &str {
-    match id {
-        UnitId::Feed(name) | UnitId::Tap(name) => name.as_str(),
-        UnitId::Stream(name) => name.as_str(),
-    }
-}
+/// Streams run while they have viewers.
+const WHILE_IN_USE: Policy = Policy { continuous: false, linger: Duration::ZERO, restart: true };
 
 /// A number that neither of two plans uses.
 fn next<T>(before: Option<&BTreeMap<u32, T>>, now: &BTreeMap<u32, T>) -> u32 {
@@ -286,7 +345,7 @@ streams:
     }
 
     #[test]
-    fn bytes_pass_through_and_reach_a_worker_only_when_it_needs_them() {
+    fn bytes_are_passed_through_and_reach_a_worker_only_when_it_needs_them() {
         check(
             "feeds:
   ff: {command: [ffmpeg]}
@@ -323,7 +382,7 @@ streams:
     }
 
     #[test]
-    fn a_chain_may_be_written_in_any_order() {
+    fn a_chain_may_be_configured_in_any_order() {
         check(
             "feeds:
   c: {command: c, feed: b}
@@ -361,7 +420,7 @@ streams:
     }
 
     #[test]
-    fn what_is_made_for_each_request_is_no_unit() {
+    fn per_request_streams_are_no_units() {
         check(
             "feeds:
   ff: {command: ff}
@@ -382,7 +441,7 @@ streams:
         let text = "feeds:
   a: {command: [a]}
   b: {command: [b], mode: continuous}
-  c: {command: [c], mode: 2.5, no-restart: true}";
+  c: {command: [c], mode: 2.5, no-resurrect: true}";
         let layout = laid_out(text, &Layout::default());
         let policies: Vec<_> = layout.units.into_values().map(|unit| unit.policy).collect();
         let policy =

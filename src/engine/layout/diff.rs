@@ -1,18 +1,21 @@
 //! What ends when one layout takes the place of another.
 
-use super::{GroupLayout, Layout, UnitId, UnitKind};
-use crate::ipc::{FeedPlan, Item, StreamPlan};
+use super::{GroupLayout, Layout, UnitKind};
+use crate::{
+    ipc::{FeedPlan, Item, StreamPlan},
+    source::unit_id::UnitId,
+};
 use std::collections::BTreeSet;
 
 impl Layout {
-    /// The units of `before` that cannot go on as they are in this layout: those that it lacks, and those that are
-    /// something else in it.
+    /// The units of `before` that cannot continue in this layout: those that it lacks, and those that run something else in
+    /// it.
     pub fn ended_of(&self, before: &Self) -> BTreeSet<UnitId> {
         let ends = |id: &UnitId| !self.units.contains_key(id) || self.what_runs(id) != before.what_runs(id);
         before.units.keys().filter(|id| ends(id)).cloned().collect()
     }
 
-    /// All that decides what a unit's source does.
+    /// Everything that determines what a unit's source does.
     fn what_runs(&self, id: &UnitId) -> Option<(&UnitKind, &[UnitId], Option<Planned<'_>>)> {
         let unit = self.units.get(id)?;
         let planned = match unit.kind {
@@ -23,11 +26,11 @@ impl Layout {
     }
 }
 
-/// What a plan says of one item.
+/// The plan of one item.
 #[derive(Debug, PartialEq)]
 enum Planned<'a> {
     Feed(&'a FeedPlan),
-    /// With where the bytes of its feeds come from.
+    /// With the sources of its feeds' bytes.
     Stream(&'a StreamPlan, Vec<Option<&'a UnitId>>),
 }
 
@@ -58,22 +61,22 @@ streams:
   ff.webm: {feed: ff, video: {codec: vp8}}
 ";
 
-    /// What ends when the first configuration is exchanged for the second one.
+    /// What ends when the second configuration replaces the first.
     fn ended(before: &str, after: &str) -> Vec<String> {
         let before = laid_out(before, &Layout::default());
         laid_out(after, &before).ended_of(&before).iter().map(UnitId::to_string).collect()
     }
 
     #[test]
-    fn what_is_the_same_goes_on() {
+    fn what_is_unchanged_continues() {
         let before = laid_out(TWO, &Layout::default());
         assert_eq!(laid_out(TWO, &before), before);
         assert_eq!(ended(TWO, TWO), [""; 0]);
     }
 
     #[test]
-    fn the_order_of_the_file_and_what_is_new_in_it_end_nothing() {
-        let turned = "feeds:
+    fn another_order_and_additions_end_nothing() {
+        let reordered = "feeds:
   new: {pipeline: videotestsrc}
   ff: {command: [ffmpeg]}
   a: {pipeline: audiotestsrc}
@@ -85,9 +88,9 @@ streams:
   v.ts: {feed: v, url: /elsewhere.ts}
   a.ts: {feed: a}
 ";
-        assert_eq!(ended(TWO, turned), [""; 0]);
+        assert_eq!(ended(TWO, reordered), [""; 0]);
         let before = laid_out(TWO, &Layout::default());
-        let after = laid_out(turned, &before);
+        let after = laid_out(reordered, &before);
         let groups: Vec<_> = lines(&after).into_iter().filter(|line| line.starts_with("group")).collect();
         let expected = [
             "group 0 v: 0=v | 0=v.ts[0] 1=first.ts[0]",
@@ -110,19 +113,19 @@ streams:
         check("  v.ts: {feed: v}\n", "", &["stream v.ts"]);
         check("v.ts: {feed: v}", "v.ts: {feed: ff}", &["stream v.ts"]);
         check("feeds:", "logdir: /tmp/log\nfeeds:", &["feed ff"]);
-        // The same name, and yet another kind of source: what takes its tracks has to begin anew.
+        // The same name with another kind of source: what uses its tracks restarts.
         check("{command: [ffmpeg]}", "{pipeline: videotestsrc}", &["feed ff", "stream ff.webm"]);
     }
 
     #[test]
-    fn feeds_that_come_together_meet_in_the_worker_of_the_first() {
+    fn feeds_that_are_joined_move_to_the_worker_of_the_first() {
         let together = format!("{TWO}  av.ts: {{feeds: [v, a]}}\n");
         assert_eq!(ended(TWO, &together), ["feed a", "stream a.ts"]);
         assert_eq!(ended(&together, TWO), ["feed a", "stream a.ts", "stream av.ts"]);
     }
 
     #[test]
-    fn a_number_is_not_given_to_another_at_once() {
+    fn a_number_is_not_reused_immediately() {
         let before = laid_out("feeds: {v: {pipeline: videotestsrc}}\nstreams: {a.ts: {feed: v}}", &Layout::default());
         let after = laid_out("feeds: {v: {pipeline: videotestsrc}}\nstreams: {b.ts: {feed: v}}", &before);
         assert_eq!(lines(&after)[0], "group 0 v: 0=v | 1=b.ts[0]");

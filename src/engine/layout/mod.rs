@@ -8,50 +8,30 @@ mod testing;
 pub use build::{layout, per_request, shared};
 
 use crate::{
-    config::{FeedName, StreamName},
+    config::StreamName,
     ipc::{self, Item},
-    source::lifecycle::Policy,
+    media::Container,
+    source::{lifecycle::Policy, unit_id::UnitId},
 };
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-/// A whole configuration, ready to be run. What has the same name in the next configuration keeps its number.
+/// What runs for a configuration. What has the same name in the next configuration keeps its number.
 #[derive(Debug, Default, PartialEq)]
 pub struct Layout {
     /// Worker processes.
     pub groups: BTreeMap<GroupId, GroupLayout>,
-    /// All that has a supervisor.
+    /// Everything that has a supervisor.
     pub units: BTreeMap<UnitId, Unit>,
-    /// What viewers can ask for and share; in the order of [`shared`].
+    /// The streams that viewers share, in the order of [`shared`].
     pub streams: Vec<StreamLayout>,
-    /// What is made for each request.
-    pub per_request: BTreeMap<StreamName, CommandInputs>,
+    /// The commands of streams that are made for each request.
+    pub per_request: BTreeMap<StreamName, CommandLayout>,
     /// The group of each feed, and of each stream without one.
     groups_of: BTreeMap<UnitId, GroupId>,
 }
 
 /// Number of a group. It stays while one of its feeds stays.
 pub type GroupId = usize;
-
-/// Names a unit, in one configuration as in the next.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum UnitId {
-    /// A feed.
-    Feed(FeedName),
-    /// All tracks of a worker's feed, muxed for commands.
-    Tap(FeedName),
-    /// A stream.
-    Stream(StreamName),
-}
-
-impl fmt::Display for UnitId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Feed(name) => write!(f, "feed {name}"),
-            Self::Tap(name) => write!(f, "feed {name} for commands"),
-            Self::Stream(name) => write!(f, "stream {name}"),
-        }
-    }
-}
 
 /// What one worker process runs.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -71,17 +51,19 @@ pub struct GroupLayout {
 pub struct Unit {
     /// When it runs.
     pub policy: Policy,
-    /// What it is.
+    /// What runs.
     pub kind: UnitKind,
-    /// Units that it needs.
+    /// Units that run with it.
     pub needs: Vec<UnitId>,
+    /// What the server muxes its samples into; of streams of a worker only.
+    pub outputs: Vec<Container>,
 }
 
-/// What a unit is.
+/// What runs for a unit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UnitKind {
     /// A program.
-    Command(CommandInputs),
+    Command(CommandLayout),
     /// A named pipe.
     Pipe(PathBuf),
     /// An item of a group.
@@ -93,9 +75,9 @@ pub enum UnitKind {
     },
 }
 
-/// A program and where its inputs come from.
+/// A program and the units that it reads.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CommandInputs {
+pub struct CommandLayout {
     /// Program and arguments.
     pub argv: Vec<String>,
     /// Unit whose packets it reads on its standard input.
@@ -104,13 +86,13 @@ pub struct CommandInputs {
     pub descriptors: Vec<UnitId>,
     /// Where its standard error output is kept, beside the log.
     pub stderr_file: Option<PathBuf>,
-    /// Memory in bytes that it may have with all that it starts.
+    /// Memory in bytes that it may use with all its children.
     pub memory_max: Option<u64>,
 }
 
-impl CommandInputs {
+impl CommandLayout {
     /// All units that it reads.
-    pub fn inputs(&self) -> Vec<UnitId> {
+    pub fn units(&self) -> Vec<UnitId> {
         self.stdin.iter().chain(&self.descriptors).cloned().collect()
     }
 }
@@ -120,15 +102,15 @@ impl CommandInputs {
 pub struct StreamLayout {
     /// The unit whose packets they are.
     pub unit: UnitId,
-    /// The group that makes its pictures.
+    /// The group that makes its stills.
     pub group: GroupId,
-    /// Its number in the group's plan, or `None`: pictures are decoded from its bytes.
+    /// Its number in the group's plan, or `None`: stills are decoded from its packets.
     pub in_plan: Option<u32>,
 }
 
 impl Unit {
-    /// Whether its packets are made by our own encoders, which give keyframes on request and whose timestamps go on
-    /// when it is restarted.
+    /// Whether our own encoders make its packets: they make keyframes on request, and their timestamps continue after a
+    /// restart.
     pub fn is_ours(&self) -> bool {
         matches!(self.kind, UnitKind::Item { item: Item::Stream(_), .. })
     }
@@ -165,9 +147,10 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::{testing::laid_out, *};
+    use crate::config::FeedName;
 
     #[test]
-    fn dependents_are_all_that_stand_on_a_unit() {
+    fn dependents_are_found_through_other_units() {
         let layout = laid_out(
             "feeds: {v: {pipeline: videotestsrc}}\nstreams: {a.ts: {feed: v, command: [cat]}, b.ts: {feed: v}}",
             &Layout::default(),

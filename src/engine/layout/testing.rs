@@ -1,13 +1,13 @@
 //! What the tests of layouts share.
 
-use super::{CommandInputs, Layout, UnitKind, layout};
+use super::{CommandLayout, Layout, UnitKind, layout};
 use crate::config::parse;
 
 pub(super) fn laid_out(text: &str, before: &Layout) -> Layout {
     layout(&parse(text).unwrap(), before)
 }
 
-/// What a layout comes to, one line a thing.
+/// A layout as text, one line for each group, unit and stream.
 pub(super) fn lines(layout: &Layout) -> Vec<String> {
     let mut lines = Vec::new();
     for (id, group) in &layout.groups {
@@ -23,8 +23,8 @@ pub(super) fn lines(layout: &Layout) -> Vec<String> {
     }
     for (id, unit) in &layout.units {
         let kind = match &unit.kind {
-            UnitKind::Command(CommandInputs { stdin: Some(input), .. }) => format!("command of {input}"),
-            UnitKind::Command(CommandInputs { argv, descriptors, .. }) => {
+            UnitKind::Command(CommandLayout { stdin: Some(input), .. }) => format!("command of {input}"),
+            UnitKind::Command(CommandLayout { argv, descriptors, .. }) => {
                 let inputs: Vec<_> = descriptors.iter().map(|input| format!(", reads {input}")).collect();
                 format!(
                     "command{}{}",
@@ -42,8 +42,8 @@ pub(super) fn lines(layout: &Layout) -> Vec<String> {
         lines.push(format!("viewers {at}: {} group {} {:?}", stream.unit, stream.group, stream.in_plan));
     }
     for (name, command) in &layout.per_request {
-        let inputs: Vec<_> = command.inputs().iter().map(|input| format!(", reads {input}")).collect();
-        lines.push(format!("for each viewer of {name}: {}{}", command.argv.join(" "), inputs.concat()));
+        let units: Vec<_> = command.units().iter().map(|input| format!(", reads {input}")).collect();
+        lines.push(format!("for each viewer of {name}: {}{}", command.argv.join(" "), units.concat()));
     }
     lines
 }

@@ -5,70 +5,28 @@
 //! next unit with which a decoder may begin: until the first of these, nothing leaves.
 
 mod access_unit;
+mod form;
 mod kept;
 mod other;
 mod parameter_sets;
 mod temporal_unit;
+mod unit;
+
+pub use form::SourceForm;
 
 use super::super::track::Shape;
-use super::{CodecParameters, aac, av1, flac, h264, h265, latm, mpeg4_visual, opus, pcm, xiph};
+use super::{CodecParameters, vp9};
 use access_unit::{Codec, Separation};
 use bytes::Bytes;
-
-/// How a source writes the access units of a codec.
-#[derive(Debug, Clone)]
-pub enum SourceForm {
-    /// H.264 with start codes (ITU-T H.264, annex B).
-    H264AnnexB,
-    /// H.264 with lengths of so many bytes (1 to 4), whose parameter sets are known; more may come among the units.
-    H264Lengths(h264::Parameters, usize),
-    /// H.265 with start codes (ITU-T H.265, annex B).
-    H265AnnexB,
-    /// H.265 with lengths of so many bytes (1 to 4), whose parameter sets are known; more may come among the units.
-    H265Lengths(h265::Parameters, usize),
-    /// AV1 in temporal units of the low overhead bitstream format, with or without temporal delimiter; with its sequence header,
-    /// where the container has it.
-    Av1ObuStream(Option<av1::Parameters>),
-    /// AV1 whose OBUs stand behind start codes (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4).
-    Av1StartCodes,
-    /// VP8 frames.
-    Vp8,
-    /// VP9 frames or superframes.
-    Vp9,
-    /// MPEG-1 or MPEG-2 video; which of them, the sequence header tells.
-    MpegVideo,
-    /// MPEG-4 part 2, with its configuration, if that is not empty and in band only.
-    Mpeg4Visual(mpeg4_visual::Parameters),
-    /// JPEG images, with or without Huffman tables.
-    Jpeg,
-    /// Theora packets.
-    Theora(xiph::Headers),
-    /// AAC without a header.
-    AacRaw(aac::Parameters),
-    /// AAC in ADTS, one frame in each unit.
-    Adts,
-    /// AAC in LOAS (ISO/IEC 14496-3, section 1.7.2), one `AudioSyncStream` frame in each unit.
-    Loas,
-    /// AAC in LATM (RFC 6416): an `AudioMuxElement` in each unit, without a configuration, which is this one.
-    Latm(latm::StreamMuxConfig),
-    /// Opus packets.
-    Opus(opus::Parameters),
-    /// Vorbis packets.
-    Vorbis(xiph::Headers),
-    /// FLAC frames.
-    Flac(flac::Parameters),
-    /// MPEG audio frames of any layer.
-    MpegAudio,
-    /// AC-3 or E-AC-3; which of them, the frames tell. Frames that depend on another are in its unit.
-    Ac3,
-    /// PCM and G.711: format, samples a second, channels. Units may have any length; what is no whole sample at the end is lost.
-    Pcm(pcm::Format, u32, u16),
-}
+use unit::{Found, Unit};
 
 /// Takes the access units of one track.
 #[derive(Debug)]
 pub struct Canonicalizer {
     track: Track,
+    /// What the units and their form say.
+    found: Option<Found>,
+    /// The same with what the container says besides.
     known: Option<Found>,
     frame_rate: Option<(u32, u32)>,
 }
@@ -91,46 +49,29 @@ enum Track {
     Other(other::Track),
 }
 
-/// Codec and shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    codec: CodecParameters,
-    shape: Shape,
-}
-
-/// What a track makes of an access unit.
-#[derive(Debug)]
-struct Unit {
-    data: Bytes,
-    is_sync: bool,
-    /// What applies from this unit on, where something new may have come. The same as before is no change.
-    found: Option<Found>,
-}
-
 impl Canonicalizer {
     /// For units in this form, in front of the first one.
     pub fn new(form: SourceForm) -> Self {
-        let (track, known) = Track::new(form);
-        Self { track, known, frame_rate: None }
+        let (track, found) = Track::new(form);
+        let mut this = Self { track, found, known: None, frame_rate: None };
+        this.complete();
+        this
     }
 
-    /// Begins again with units in this form: what was collected is forgotten, [`Canonicalizer::parameters`] stay until the first unit.
+    /// Begins again with units in this form: what was collected is forgotten, [`Canonicalizer::parameters`] stay until others are found.
     pub fn restart(&mut self, form: SourceForm) {
-        let mut fresh = Self::new(form);
-        fresh.set_frame_rate(self.frame_rate);
-        self.track = fresh.track;
-        let is_other = fresh.known.is_some() && fresh.known != self.known;
-        if is_other {
-            self.known = fresh.known;
+        let (track, found) = Track::new(form);
+        self.track = track;
+        if found.is_some() {
+            self.found = found;
+            self.complete();
         }
     }
 
     /// Frames a second, as the container says. It counts where the codec does not say it.
     pub fn set_frame_rate(&mut self, frame_rate: Option<(u32, u32)>) {
         self.frame_rate = frame_rate;
-        if let Some(known) = &mut self.known {
-            known.complete(frame_rate);
-        }
+        self.complete();
     }
 
     /// Takes the next whole access unit. `None` while nothing can begin (no parameters yet), when nothing is left of it (only
@@ -141,11 +82,10 @@ impl Canonicalizer {
             Track::TemporalUnits(track) => track.push(&unit),
             Track::Other(track) => track.push(unit),
         }?;
-        let mut parameters_changed = false;
-        if let Some(mut found) = found {
-            found.complete(self.frame_rate);
-            parameters_changed = self.known.as_ref() != Some(&found);
-            self.known = Some(found);
+        let parameters_changed = found.is_some() && found != self.found;
+        if parameters_changed {
+            self.found = found;
+            self.complete();
         }
         self.known.as_ref()?;
         Some(Canonical { data, is_sync, parameters_changed })
@@ -153,7 +93,16 @@ impl Canonicalizer {
 
     /// Codec and shape, once known: with containers that have them in their header, immediately.
     pub fn parameters(&self) -> Option<(&CodecParameters, Shape)> {
-        self.known.as_ref().map(|found| (&found.codec, found.shape))
+        self.known.as_ref().map(|known| (&known.codec, known.shape))
+    }
+
+    fn complete(&mut self) {
+        self.known.clone_from(&self.found);
+        let Some(Found { codec, shape: Shape::Video(shape) }) = &mut self.known else { return };
+        shape.frame_rate = shape.frame_rate.or(self.frame_rate);
+        if let CodecParameters::Vp9(parameters) = codec {
+            parameters.level = vp9::level(shape.width, shape.height, shape.frame_rate);
+        }
     }
 }
 
@@ -185,17 +134,6 @@ impl Track {
                 let (track, known) = other::Track::new(form);
                 (Self::Other(track), known)
             }
-        }
-    }
-}
-
-impl Found {
-    /// Fills in the frame rate, where it is missing.
-    fn complete(&mut self, frame_rate: Option<(u32, u32)>) {
-        let Shape::Video(shape) = &mut self.shape else { return };
-        shape.frame_rate = shape.frame_rate.or(frame_rate);
-        if let CodecParameters::Vp9(parameters) = &mut self.codec {
-            parameters.level = super::vp9::level(shape.width, shape.height, shape.frame_rate);
         }
     }
 }

@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn numbers_have_as_many_bits_as_zeros_in_front() {
-        let mut bits = Bits::new(&[0b1_010_011_0, 0b0100_0010, 0b1_1_010_011, 0b00100_001, 0b01_000000]);
+        let mut bits = Bits::new(&[0b1010_0110, 0b0100_0010, 0b1101_0011, 0b0010_0001, 0b0100_0000]);
         let unsigned: Vec<_> = (0..6).map_while(|_| unsigned(&mut bits)).collect();
         assert_eq!(unsigned, [0, 1, 2, 3, 4, 0]);
         let signed: Vec<_> = (0..5).map_while(|_| signed(&mut bits)).collect();

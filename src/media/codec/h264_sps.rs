@@ -231,6 +231,11 @@ mod tests {
         check("6764001eacd940b424d8088000000300800000190f8a14cb", (1, 8, 720, 576, (1, 1), Some((25, 1)), Some(2)));
         // constrained baseline.
         check("6742c00bda0a11f97011000003000100000300328f142aa0", (1, 8, 160, 120, (1, 1), Some((25, 1)), Some(0)));
+        // Wide pixels, overscan, colours, place of chroma.
+        check(
+            "6764000dacd941519e226ffc00580047dc04080a94000003000400000301903c50a658",
+            (1, 8, 322, 182, (22, 17), Some((50, 1)), Some(2)),
+        );
         // 4:4:4 of GStreamer, with colours.
         check(
             "67f4000b90d9640a11f89c05a8303032000003000200000300651e285490",

@@ -100,6 +100,11 @@ pub fn kind(unit: &[u8]) -> Option<u8> {
     unit.first().map(|head| head >> 1 & 0x3f)
 }
 
+/// A slice of any frame (section 7.4.2.2, table 7-1).
+pub fn is_slice(kind: u8) -> bool {
+    kind < 32
+}
+
 /// A slice of a frame with which a decoder may begin: BLA, IDR and CRA (section 7.4.2.2, IRAP).
 pub fn is_irap(kind: u8) -> bool {
     (16..=21).contains(&kind)

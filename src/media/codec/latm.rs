@@ -79,8 +79,9 @@ impl StreamMuxConfig {
         };
         let parameters = Parameters { config };
         parameters.parse()?;
-        // `frameLengthType` 0: each frame tells its length.
-        if bits.take(3)? != 0 {
+        // `frameLengthType` 0: each frame tells its length. What is behind the configuration is often missing in RTP.
+        let Some(length_type) = bits.take(3) else { return Some(Self { parameters, other_data: 0 }) };
+        if length_type != 0 {
             return None;
         }
         bits.skip(8)?;
@@ -169,4 +170,70 @@ fn copy(bits: &mut Bits<'_>, count: usize) -> Option<Bytes> {
         out.write(bits.take(1)?, 1);
     }
     Some(out.into_bytes().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::codec::testing::hex;
+    use proptest::prelude::*;
+
+    #[test]
+    fn configurations_of_rtp_are_read() {
+        // Of GStreamer, and cut off behind the configuration of AAC: low complexity, 44.1 kHz, stereo.
+        for config in ["400024203fc0", "40002420"] {
+            let config = StreamMuxConfig::parse(&hex(config)).unwrap();
+            assert_eq!(config.parameters().config, [0x12, 0x10][..]);
+            assert_eq!(config.frame(&[3, 1, 2, 3]), Some(Bytes::from_static(&[1, 2, 3])));
+            assert_eq!((config.frame(&[3, 1, 2]), config.frame(&[0])), (None, None));
+            let long = [&[255, 1][..], &[7; 256]].concat();
+            assert_eq!(config.frame(&long).map(|frame| frame.len()), Some(256));
+        }
+        // Two frames in an element; two programs.
+        assert_eq!(StreamMuxConfig::parse(&hex("410024203fc0")), None);
+        assert_eq!(StreamMuxConfig::parse(&hex("400824203fc0")), None);
+    }
+
+    /// A LOAS frame with these numbers of some bits.
+    fn loas(fields: &[(u32, usize)]) -> Vec<u8> {
+        let mut element = BitWriter::default();
+        fields.iter().for_each(|(number, count)| element.write(*number, *count));
+        let element = element.into_bytes();
+        let mut header = BitWriter::default();
+        header.write(SYNC, 11);
+        header.write(element.len() as u32, 13);
+        [header.into_bytes(), element].concat()
+    }
+
+    #[test]
+    fn elements_keep_the_configuration_of_those_before_them() {
+        // Version 1: a buffer's fullness, one of each, 16 bits of configuration, a length in each frame, no other data, a checksum.
+        let fields =
+            [(0, 1), (1, 1), (0, 1), (0, 2), (9, 8), (1, 1), (0, 13), (0, 2), (16, 8), (0x1190, 16), (0, 3), (0xff, 8)];
+        let frame = [(0, 1), (1, 1), (0x55, 8), (2, 8), (0xab, 8), (0xcd, 8)];
+        let with_config = loas(&[&fields[..], &frame].concat());
+        let without = loas(&[(1, 1), (1, 8), (0xef, 8)]);
+        assert_eq!(frame_length(&with_config), Some(with_config.len()));
+        let mut stream = Loas::default();
+        assert_eq!(stream.push(&without), None);
+        let parameters = Parameters { config: Bytes::from_static(&[0x11, 0x90]) };
+        assert_eq!(stream.push(&with_config), Some((Bytes::from_static(&[0xab, 0xcd]), Some(parameters))));
+        assert_eq!(stream.push(&with_config), Some((Bytes::from_static(&[0xab, 0xcd]), None)));
+        assert_eq!(stream.push(&without), Some((Bytes::from_static(&[0xef]), None)));
+        assert_eq!(stream.push(&with_config[..with_config.len() - 1]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            let mut stream = Loas::default();
+            let length = (bytes.len() as u16).to_be_bytes();
+            let _ = stream.push(&[&[0x56, 0xe0 | length[0], length[1]], &bytes[..]].concat());
+            for bytes in [bytes.clone(), [&[0x40, 0, 0x24, 0x20], &bytes[..]].concat(), [&[0xc0][..], &bytes].concat()] {
+                if let Some(config) = StreamMuxConfig::parse(&bytes) {
+                    let _ = config.frame(&bytes);
+                }
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! | H.264, H.265 | NAL units with a length of four bytes each; no parameter sets, delimiters and filler, SEI stays | the parameter sets |
 //! | AV1 | OBUs with sizes; no temporal delimiter, no sequence header | the sequence header OBU |
 //! | VP8, VP9 | a frame (VP9: a superframe) | VP9: profile, level, depth, chroma |
-//! | MPEG-1, MPEG-2, MPEG-4 part 2 video | a picture with its start codes, sequence headers in band | MPEG-4: the configuration |
+//! | MPEG-1, MPEG-2, MPEG-4 part 2 video | a frame with its start codes, sequence headers in band | MPEG-4: the configuration |
 //! | JPEG | a whole JPEG image | none |
 //! | Theora, Vorbis | a packet | the three headers |
 //! | AAC | a raw frame, without ADTS or LATM | `AudioSpecificConfig` |

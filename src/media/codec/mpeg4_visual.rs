@@ -1,7 +1,7 @@
 //! MPEG-4 part 2: the configuration at the beginning of its stream (ISO/IEC 14496-2, section 6.2), and the kinds of its frames.
 
 use super::super::bits::Bits;
-use super::mpeg_video::start_codes;
+use super::nal::start_codes;
 use super::vui;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

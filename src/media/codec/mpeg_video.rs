@@ -1,12 +1,13 @@
 //! MPEG-1 and MPEG-2 video: the sequence header (ISO/IEC 13818-2, section 6.2.2), and which frames a decoder may begin with.
 
 use super::super::bits::Bits;
+use super::nal::start_codes;
 use super::{mpeg4_visual, vui};
 
 pub use mpeg4_visual::Parameters as Mpeg4Parameters;
 
 /// `picture_start_code`, without its prefix (table 6-1).
-pub(super) const PICTURE: u8 = 0x00;
+const PICTURE: u8 = 0x00;
 const SEQUENCE: u8 = 0xb3;
 const EXTENSION: u8 = 0xb5;
 
@@ -122,17 +123,6 @@ pub fn is_key(unit: &[u8]) -> bool {
 /// Whether there is a frame, and not only headers.
 pub fn has_frame(unit: &[u8]) -> bool {
     start_codes(unit).any(|(code, _)| code == PICTURE)
-}
-
-/// What begins with start codes: the byte behind the prefix, and everything behind that.
-pub(super) fn start_codes(unit: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    let mut rest = unit;
-    std::iter::from_fn(move || {
-        let at = super::nal::start_code(rest)?;
-        let (code, payload) = rest.get(at + 3..)?.split_first()?;
-        rest = payload;
-        Some((*code, payload))
-    })
 }
 
 #[cfg(test)]

@@ -37,6 +37,17 @@ pub(in crate::media) fn start_code(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// What begins with start codes in MPEG video: the byte behind the prefix, and everything behind that.
+pub(super) fn start_codes(unit: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = unit;
+    std::iter::from_fn(move || {
+        let at = start_code(rest)?;
+        let (code, payload) = rest.get(at + 3..)?.split_first()?;
+        rest = payload;
+        Some((*code, payload))
+    })
+}
+
 /// Whether one of the bytes is 0.
 fn has_zero(word: u64) -> bool {
     const LOWEST: u64 = u64::MAX / 255;

@@ -58,7 +58,8 @@ fn mpeg4(layer: &mpeg4_visual::Layer) -> Option<Shape> {
 
 fn aac(parameters: &aac::Parameters) -> Option<Shape> {
     let config = parameters.parse()?;
-    audio(config.rate(), config.channels())
+    // Where nothing says how many channels there are, one is the least that there can be.
+    audio(config.rate(), config.channels().max(1))
 }
 
 fn flac(parameters: &flac::Parameters) -> Option<Shape> {

@@ -1,6 +1,7 @@
 //! Configurations of decoders, as sequence headers have them (Enhanced RTMP v2, `SequenceStart`).
 
 use crate::media::codec::CodecParameters;
+use bytes::Bytes;
 
 /// The content of the sequence header of these parameters; `None` when there is none in FLV, or not enough is known of them.
 pub fn write(parameters: &CodecParameters) -> Option<Vec<u8>> {
@@ -21,3 +22,11 @@ pub fn write(parameters: &CodecParameters) -> Option<Vec<u8>> {
     Some(record).filter(|record| !record.is_empty())
 }
 
+/// What stands in front of each keyframe in its tag: decoders of AV1 find the sequence header there and nowhere else (libdav1d in
+/// ffmpeg 9), and a sync sample is one that has it (AV1 in ISOBMFF, section 2.4). Nothing for other codecs.
+pub fn keyframe_prefix(parameters: &CodecParameters) -> Bytes {
+    match parameters {
+        CodecParameters::Av1(parameters) => parameters.sequence_header.clone(),
+        _ => Bytes::new(),
+    }
+}

@@ -49,19 +49,30 @@ pub fn write(tracks: &[&TrackInfo]) -> Vec<u8> {
     body
 }
 
-/// What a script tag says of the tracks to expect.
+/// What is said of the tracks to expect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Expected {
+pub struct Metadata {
     /// Whether there is video; `None` when nothing is said of it.
     pub video: Option<bool>,
     /// Whether there is audio.
     pub audio: Option<bool>,
+    /// Frames a second as a fraction.
+    pub frame_rate: Option<(u32, u32)>,
+}
+
+impl Metadata {
+    /// Adds what is said later, which counts more.
+    pub fn add(&mut self, later: Self) {
+        self.video = later.video.or(self.video);
+        self.audio = later.audio.or(self.audio);
+        self.frame_rate = later.frame_rate.or(self.frame_rate);
+    }
 }
 
 /// Reads the body of a script tag; `None` when it is no `onMetaData`.
-pub fn read(body: &[u8]) -> Option<Expected> {
+pub fn read(body: &[u8]) -> Option<Metadata> {
     let values = amf::read(body);
-    // RTMP publishers may leave `@setDataFrame` in front.
+    // RTMP publishers leave `@setDataFrame` in front.
     let mut values = values.iter().skip_while(|value| value.text() == Some("@setDataFrame"));
     let (Some(name), Some(members)) = (values.next(), values.next()) else { return None };
     if name.text() != Some(NAME) {
@@ -78,5 +89,59 @@ pub fn read(body: &[u8]) -> Option<Expected> {
             is_codec.then_some(true)
         })
     };
-    Some(Expected { video: find("hasVideo", "videocodecid"), audio: find("hasAudio", "audiocodecid") })
+    Some(Metadata {
+        video: find("hasVideo", "videocodecid"),
+        audio: find("hasAudio", "audiocodecid"),
+        frame_rate: members.get("framerate").and_then(Value::number).and_then(fraction),
+    })
+}
+
+/// A frame rate that is meant by a number: whole, a thousandth less than whole as television has it, or any other.
+fn fraction(rate: f64) -> Option<(u32, u32)> {
+    /// Some write the ticks of a clock.
+    const MAX_RATE: f64 = 300.0;
+    if !(1.0..=MAX_RATE).contains(&rate) {
+        return None;
+    }
+    let (whole, television) = (rate.round(), (rate * 1.001).round());
+    Some(if (rate - whole).abs() < 0.001 {
+        (whole as u32, 1)
+    } else if (rate - television / 1.001).abs() < 0.01 {
+        (television as u32 * 1000, 1001)
+    } else {
+        ((rate * 1000.0).round() as u32, 1000)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_rates_are_the_usual_fractions() {
+        let rates = [25.0, 29.97, 23.976, 59.94005994, 12.5, 0.0, 1000.0, f64::NAN, -1.0];
+        let fractions = [(25, 1), (30_000, 1001), (24_000, 1001), (60_000, 1001), (12_500, 1000)].map(Some);
+        assert_eq!(rates.map(fraction)[..5], fractions);
+        assert_eq!(rates.map(fraction)[5..], [None; 4]);
+    }
+
+    #[test]
+    fn what_publishers_say_is_read() {
+        #[track_caller]
+        fn check(members: &[(&str, Value)], expect: Metadata) {
+            let mut body = Vec::new();
+            Value::String("@setDataFrame".to_owned()).write(&mut body);
+            Value::String(NAME.to_owned()).write(&mut body);
+            Value::Object(members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+                .write(&mut body);
+            assert_eq!(read(&body), Some(expect));
+        }
+        let said = |video, audio| Metadata { video, audio, frame_rate: None };
+        check(&[], said(None, None));
+        check(&[("videocodecid", Value::Number(7.0)), ("audiocodecid", Value::Number(0.0))], said(Some(true), None));
+        check(&[("videocodecid", Value::String("avc1".into())), ("hasAudio", Value::Boolean(false))], {
+            said(Some(true), Some(false))
+        });
+        assert_eq!(read(b"\x02\0\x0aonCuePoint\x05"), None);
+    }
 }

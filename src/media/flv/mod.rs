@@ -3,15 +3,22 @@
 //! In go samples or bytes, out come tags or samples. Bodies of tags are those of RTMP messages as well.
 
 pub mod amf;
+mod codec;
 pub mod config;
 mod demuxer;
 pub mod metadata;
 mod muxer;
+mod part;
 mod reader;
 mod scan;
 mod stamps;
 pub mod tag;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod timeline;
+mod units;
 
 pub use demuxer::Demuxer;
 pub use muxer::Muxer;

@@ -34,6 +34,8 @@ struct Stream {
     codec: Codec,
     /// The body of its sequence header, if it has one.
     config: Option<Vec<u8>>,
+    /// See [`config::keyframe_prefix`].
+    prefix: Bytes,
 }
 
 impl Stream {
@@ -41,7 +43,8 @@ impl Stream {
         let codec = Codec::of(track)?;
         let config = config::write(&track.codec)
             .and_then(|record| Some([&tag::write(codec, 0, Part::Config)?[..], &record].concat()));
-        Some(Self { id: track.id, codec, config })
+        let prefix = config::keyframe_prefix(&track.codec);
+        Some(Self { id: track.id, codec, config, prefix })
     }
 
     fn kind(&self) -> u8 {
@@ -103,7 +106,7 @@ impl Muxer {
                     && let Some(body) = now.config.as_deref()
                     && before.as_ref().is_none_or(|before| before.config != now.config)
                 {
-                    out.extend(packet(now.kind(), time, body, &[], Kind::Delta).map(Muxed::Packet));
+                    out.extend(packet(now.kind(), time, [body, &[], &[]], Kind::Delta).map(Muxed::Packet));
                 }
             }
         }
@@ -122,7 +125,9 @@ impl Muxer {
         let Some(head) = tag::write(stream.codec, 0, part).filter(|_| !sample.data.is_empty()) else { return };
         let is_join = is_keyframe && (is_video || self.video.is_none());
         let kind = if is_join { Kind::Keyframe } else { Kind::Delta };
-        let Some(mut packet) = packet(stream.kind(), wrapped(stamp.time), &head, &sample.data, kind) else { return };
+        let prefix = if sample.is_sync { &stream.prefix[..] } else { &[] };
+        let body = [&head, prefix, &sample.data];
+        let Some(mut packet) = packet(stream.kind(), wrapped(stamp.time), body, kind) else { return };
         packet.discontinuity = sample.discontinuity;
         packet.captured = sample.captured;
         packet.entered = sample.entered;
@@ -143,13 +148,12 @@ fn header(tracks: &[&TrackInfo], streams: &[Stream]) -> Vec<u8> {
     header
 }
 
-/// A tag; `None` when it would be too long.
-fn packet(tag: u8, time: u32, head: &[u8], data: &[u8], kind: Kind) -> Option<Packet> {
-    let length = Some(head.len() + data.len()).filter(|length| *length <= tag::MAX_BODY)?;
+/// A tag with a body of these parts; `None` when it would be too long.
+fn packet(tag: u8, time: u32, body: [&[u8]; 3], kind: Kind) -> Option<Packet> {
+    let length = Some(body.iter().map(|part| part.len()).sum()).filter(|length| *length <= tag::MAX_BODY)?;
     let mut packet = PacketBuf::with_capacity(tag::FRAME_HEAD + length + tag::FRAME_TAIL);
     packet.extend_from_slice(&tag::frame_head(tag, length, time));
-    packet.extend_from_slice(head);
-    packet.extend_from_slice(data);
+    body.iter().for_each(|part| packet.extend_from_slice(part));
     packet.extend_from_slice(&tag::frame_tail(length));
     Some(packet.finish(kind))
 }

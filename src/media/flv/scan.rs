@@ -117,7 +117,9 @@ fn enhanced(content: &[u8]) -> Option<Setup<'_>> {
 
 /// A tag and its length behind it.
 fn tag(bytes: &[u8]) -> FrameLength {
-    let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<FRAME_HEAD>() else { return FrameLength::More };
+    let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<FRAME_HEAD>() else {
+        return FrameLength::More;
+    };
     let length = FRAME_HEAD + (usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c));
     if length > MAX_TAG || *stream != [0, 0, 0] {
         return FrameLength::Nothing;

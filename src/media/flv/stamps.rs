@@ -23,7 +23,8 @@ impl Stamps {
         if Flv::measure(tag) != FrameLength::Unit(tag.len()) {
             return true;
         }
-        let Some(([kind, _, _, _, low @ .., high, _, _, _], content)) = tag.split_first_chunk_mut::<FRAME_HEAD>() else {
+        let Some(([kind, _, _, _, low @ .., high, _, _, _], content)) = tag.split_first_chunk_mut::<FRAME_HEAD>()
+        else {
             return true;
         };
         if *kind == SCRIPT && self.begin.is_some() && content.starts_with(b"\x02\0\x0aonMetaData") {

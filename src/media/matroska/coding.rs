@@ -1,7 +1,7 @@
 //! What a `TrackEntry` says of codecs: `CodecID` and `CodecPrivate` (the codec mappings of the Matroska specification, and the
 //! WebM container guidelines).
 
-use crate::media::codec::{CodecParameters, opus, pcm};
+use crate::media::codec::{CodecParameters, opus, pcm, vp9};
 
 /// What the decoder of Opus needs to hear before it is right, in nanoseconds (codec mapping of `A_OPUS`).
 pub(super) const OPUS_PRE_ROLL: u64 = 80_000_000;
@@ -53,7 +53,7 @@ impl Coding {
         use CodecParameters as C;
         let (id, private) = match codec {
             C::Vp8 => ("V_VP8", Vec::new()),
-            C::Vp9(_) => ("V_VP9", Vec::new()),
+            C::Vp9(parameters) => ("V_VP9", vp9_features(parameters)),
             C::Av1(parameters) => ("V_AV1", parameters.record()?),
             C::H264(parameters) => ("V_MPEG4/ISO/AVC", parameters.record()),
             C::H265(parameters) => ("V_MPEGH/ISO/HEVC", parameters.record()),
@@ -94,6 +94,18 @@ pub(super) fn delay(codec: &CodecParameters) -> u64 {
         CodecParameters::Opus(parameters) => u64::from(parameters.pre_skip()) * 1_000_000_000 / 48_000,
         _ => 0,
     }
+}
+
+/// An ID, a length and a value each (WebM container guidelines, "VP9 Codec Feature Metadata").
+fn vp9_features(parameters: &vp9::Parameters) -> Vec<u8> {
+    let vp9::Parameters { profile, level, bit_depth, chroma_subsampling } = *parameters;
+    let features = [
+        (1, Some(profile)),
+        (2, Some(level).filter(|level| *level > 0)),
+        (3, Some(bit_depth)),
+        (4, Some(chroma_subsampling)),
+    ];
+    features.into_iter().filter_map(|(id, value)| Some([id, 1, value?])).flatten().collect()
 }
 
 /// `WAVEFORMATEX` of a format with 8 bits a sample.

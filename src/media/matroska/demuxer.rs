@@ -8,7 +8,6 @@
 
 mod announcer;
 mod block;
-mod canonical;
 mod entry;
 mod track;
 

@@ -3,10 +3,10 @@
 //!
 //! No track waits for another, so audio may be earlier than the video in front of it. In WebM such a block begins a cluster
 //! with an earlier timestamp: Chromium refuses a block that is earlier than the one before it in the same cluster, of whatever
-//! track (and in older versions one with a negative relative timestamp), but compares nothing across clusters
-//! (media/formats/webm/webm_cluster_parser.cc, `OnBlock`). Firefox makes a new demuxer for a cluster that begins before the end
-//! of the last one (dom/media/mediasource/TrackBuffersManager.cpp, `SegmentParserLoop`), ffmpeg, GStreamer and VLC take the
-//! times of each track by themselves.
+//! track, and older versions one with a negative relative timestamp, but nothing compares clusters
+//! (media/formats/webm/webm_cluster_parser.cc, `OnBlock`; seen with version 156, which plays audio that is 300 ms late). Firefox
+//! makes a new demuxer for a cluster that begins before the end of the last one (dom/media/mediasource/TrackBuffersManager.cpp,
+//! `SegmentParserLoop`); ffmpeg, GStreamer, mpv and VLC play such a file without a complaint.
 //!
 //! In Matroska, with codecs that may have B-frames, a cluster begins earlier only where a relative timestamp would be negative:
 //! it has the decoding time of its first frame, which no later frame is shown before.

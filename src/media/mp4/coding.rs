@@ -376,7 +376,7 @@ fn av1_level(header: &[u8]) -> Option<(u8, u8, bool)> {
 
 fn vp9_level(shape: Shape) -> u8 {
     let Shape::Pictures { width, height, rate, .. } = shape else { return 0 };
-    super::sample_entry::vp9_level(width.into(), height.into(), rate)
+    crate::media::codec::vp9::level(width.into(), height.into(), rate)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! A sample leaves when its last byte is there, whether its fragment is whole or not.
 
 mod announcer;
-mod canonical;
 mod description;
 mod fragment;
 mod movie;
@@ -14,7 +13,7 @@ mod tests;
 mod track;
 
 use super::boxes::head;
-use crate::media::{TrackInfo, demux::Demuxed, byte_window::ByteWindow};
+use crate::media::{TrackInfo, byte_window::ByteWindow, demux::Demuxed};
 use announcer::Announcer;
 use fragment::Progress;
 use movie::Movie;
@@ -27,6 +26,8 @@ const MAX_MOVIE: usize = 16 << 20;
 const MAX_FRAGMENT: usize = 4 << 20;
 /// Longest sample: more than a keyframe of the highest levels.
 const MAX_SAMPLE: u32 = 64 << 20;
+/// Longest movie box that is known again. Without tables it has a kilobyte for each track.
+const MAX_REPEATED: usize = 64 << 10;
 /// Longest box that is stepped over, but for data.
 const MAX_SKIPPED: usize = 64 << 20;
 
@@ -99,6 +100,8 @@ struct Parser {
     /// Bytes were met that are no box: the next one has to be one that begins something.
     is_lost: bool,
     tracks: Vec<Track>,
+    /// The movie box that says so, if its movie is in fragments.
+    header: Vec<u8>,
     unsupported: Vec<String>,
     plan: Plan,
     announcer: Announcer,
@@ -112,6 +115,7 @@ impl Default for Parser {
             origin: 0,
             is_lost: false,
             tracks: Vec::new(),
+            header: Vec::new(),
             unsupported: Vec::new(),
             plan: Plan::default(),
             announcer: Announcer::default(),
@@ -217,22 +221,32 @@ impl Parser {
     }
 
     fn movie(&mut self, body: &[u8], out: &mut Vec<Demuxed>) {
+        if body == self.header {
+            // Some writers repeat it in front of each fragment.
+            self.tracks.iter_mut().for_each(Track::begin_again);
+            return;
+        }
         let movie = Movie::parse(body);
         self.plan = Plan::default();
         self.unsupported = movie.unsupported;
-        let restarts = !self.tracks.is_empty();
-        self.tracks.clear();
+        let before = std::mem::take(&mut self.tracks);
+        let mut is_fragmented = true;
         for (at, mut track) in movie.tracks.into_iter().enumerate() {
             let table = track.table.take();
             let mut track = Track::new(at, track, table.as_ref().map_or(0, table::Table::lag));
-            if restarts {
-                track.interrupt();
+            match before.iter().find(|other| other.is_like(&track)) {
+                Some(other) => track.follow(other),
+                None if !before.is_empty() => track.interrupt(),
+                None => {}
             }
             self.tracks.push(track);
             if let Some(table) = table {
+                is_fragmented = false;
                 self.plan.add_table(at, table, self.origin);
             }
         }
+        self.header.clear();
+        self.header.extend(Some(body).filter(|body| is_fragmented && body.len() <= MAX_REPEATED).unwrap_or_default());
         self.announcer.begin(known(&self.tracks), self.tracks.len(), out);
     }
 

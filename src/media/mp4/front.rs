@@ -100,7 +100,7 @@ mod tests {
             prop_assert_eq!(traf.trun[0].data_offset, Some(112));
             let sample = traf.trun[0].samples.get(0).unwrap();
             prop_assert_eq!((sample.duration, sample.size), (Some(duration), u32::try_from(length).ok()));
-            prop_assert_eq!(sample.cts.map(i64::from), Some(i64::from(offset)));
+            prop_assert_eq!(sample.cts, Some(offset.into()));
             prop_assert_eq!(sample.flags, Some(if is_sync { SYNC } else { NON_SYNC }));
         }
     }

@@ -1,4 +1,4 @@
-//! Fragmented MP4 (ISO/IEC 14496-12, section 8.8), also of CMAF and DASH: what its boxes say, and a muxer for live tracks.
+//! Fragmented MP4 (ISO/IEC 14496-12, section 8.8), also of CMAF and DASH: what its boxes say, a muxer for live tracks, and a demuxer.
 
 mod box_writer;
 mod boxes;

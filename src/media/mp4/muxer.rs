@@ -6,7 +6,7 @@
 use super::coding::Track;
 use super::movie;
 use super::timing::Clock;
-use crate::media::{Sample, sample::Waiting};
+use crate::media::sample::{Sample, Waiting};
 use std::time::{Duration, Instant};
 
 /// A track that stays away for so long while others go on is gone.

@@ -17,8 +17,6 @@ mod object {
     pub(super) const JPEG: u8 = 0x6c;
 }
 
-/// `colour_primaries` and the like that say nothing (ISO/IEC 23091-2): the frames say it themselves.
-const UNSPECIFIED: u8 = 2;
 /// VP8 has 8 bits and 4:2:0 only. No other profile or level is defined.
 const VP8: vp9::Parameters = vp9::Parameters { profile: 0, level: 0, bit_depth: 8, chroma_subsampling: 1 };
 
@@ -37,8 +35,8 @@ pub(super) fn write_entry(track: &TrackInfo, out: &mut Vec<u8>) {
         CodecParameters::Av1(parameters) => {
             entry.record(b"av01", b"av1C", &parameters.record().unwrap_or_default(), out);
         }
-        CodecParameters::Vp8 => entry.vpx(b"vp08", VP8, out),
-        CodecParameters::Vp9(parameters) => entry.vpx(b"vp09", *parameters, out),
+        CodecParameters::Vp8 => entry.record(b"vp08", b"vpcC", &VP8.record(), out),
+        CodecParameters::Vp9(parameters) => entry.record(b"vp09", b"vpcC", &parameters.record(), out),
         CodecParameters::Mpeg1Video => entry.elementary(b"mp4v", object::MPEG1_VIDEO, &[], out),
         CodecParameters::Mpeg2Video => entry.elementary(b"mp4v", object::MPEG2_MAIN, &[], out),
         CodecParameters::Mpeg4Visual(parameters) => {
@@ -66,20 +64,6 @@ impl Entry<'_> {
     /// An entry whose codec configuration is a box of its own.
     fn record(&self, kind: &[u8; 4], record: &[u8; 4], body: &[u8], out: &mut Vec<u8>) {
         self.write(kind, out, |out| write(record, out, |out| out.extend_from_slice(body)));
-    }
-
-    /// An entry of VP8 or VP9 (VP Codec ISO Media File Format Binding, "VP Codec Configuration Box").
-    fn vpx(&self, kind: &[u8; 4], parameters: vp9::Parameters, out: &mut Vec<u8>) {
-        let level = match (parameters.level, self.shape) {
-            (0, Shape::Video(shape)) => vp9_level(shape.width, shape.height, shape.frame_rate),
-            (level, _) => level,
-        };
-        self.write(kind, out, |out| {
-            write_full(b"vpcC", 1, 0, out, |out| {
-                let format = parameters.bit_depth << 4 | parameters.chroma_subsampling << 1;
-                out.extend([parameters.profile, level, format, UNSPECIFIED, UNSPECIFIED, UNSPECIFIED, 0, 0]);
-            });
-        });
     }
 
     /// An entry with the description of MPEG-4 (ISO/IEC 14496-1, sections 7.2.6.5 to 7.2.6.8).
@@ -174,30 +158,4 @@ fn dops(parameters: &opus::Parameters) -> Vec<u8> {
 fn dfla(stream_info: &[u8]) -> Vec<u8> {
     let length = u8::try_from(stream_info.len()).unwrap_or_default();
     [&[0, 0, 0, 0, 0x80, 0, 0, length][..], stream_info].concat()
-}
-
-/// The lowest level whose pixels a second and pixels of a frame suffice (VP9 levels, in tenths).
-pub(super) fn vp9_level(width: u32, height: u32, rate: Option<(u32, u32)>) -> u8 {
-    const LEVELS: [(u8, u64, u64); 14] = [
-        (10, 829_440, 36_864),
-        (11, 2_764_800, 73_728),
-        (20, 4_608_000, 122_880),
-        (21, 9_216_000, 245_760),
-        (30, 20_736_000, 552_960),
-        (31, 36_864_000, 983_040),
-        (40, 83_558_400, 2_228_224),
-        (41, 160_432_128, 2_228_224),
-        (50, 311_951_360, 8_912_896),
-        (51, 588_251_136, 8_912_896),
-        (52, 1_176_502_272, 8_912_896),
-        (60, 1_176_502_272, 35_651_584),
-        (61, 2_353_004_544, 35_651_584),
-        (62, 4_706_009_088, 35_651_584),
-    ];
-    const USUAL_RATE: (u32, u32) = (30, 1);
-    let pixels = u64::from(width).saturating_mul(height.into());
-    let (frames, seconds) = rate.unwrap_or(USUAL_RATE);
-    let a_second = pixels.saturating_mul(frames.into()) / u64::from(seconds.max(1));
-    let fits = LEVELS.iter().find(|(_, most_a_second, most)| a_second <= *most_a_second && pixels <= *most);
-    fits.map_or(62, |(level, ..)| *level)
 }

@@ -18,7 +18,7 @@ use super::timing::{Clock, Tempo};
 use crate::media::{
     Kind, PacketBuf,
     access_unit::Sample,
-    codec::{CodecParameters, nal, opus},
+    codec::{CodecParameters, ac3, flac, mpeg_audio, nal, opus},
     mux::{HeaderChange, Muxed},
     track::{MediaKind, Shape, TrackId, TrackInfo, lead},
 };
@@ -218,14 +218,20 @@ impl Lane {
         self.seen.is_none_or(|seen| now.saturating_duration_since(seen) > most)
     }
 
-    /// How long a sample lasts by what it says itself.
+    /// How long a sample lasts by what its frame says, or its source.
     fn duration(&self, sample: &Sample) -> Option<Duration> {
-        match &self.info.codec {
-            CodecParameters::Opus(_) => opus::samples(&sample.data)
-                .map(|samples| Duration::from_nanos(u64::from(samples) * 1_000_000_000 / 48_000))
-                .or(sample.duration),
-            _ => sample.duration,
-        }
+        let frame = match &self.info.codec {
+            CodecParameters::Opus(_) => opus::samples(&sample.data),
+            CodecParameters::Flac(_) => flac::block_size(&sample.data),
+            CodecParameters::MpegAudio(_) => mpeg_audio::Header::parse(&sample.data).map(|header| header.samples),
+            CodecParameters::Ac3(_) | CodecParameters::Eac3(_) => {
+                ac3::Header::parse(&sample.data).map(|header| header.samples)
+            }
+            _ => None,
+        };
+        let length =
+            |ticks: u32| Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / u64::from(timescale(&self.info)));
+        frame.map(length).or(sample.duration)
     }
 }
 

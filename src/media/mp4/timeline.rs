@@ -58,7 +58,7 @@ impl Timeline {
             }
         }
         place.last = Some(decode);
-        let told = sample.duration.and_then(|duration| nanos(duration)).filter(|length| *length <= SECOND);
+        let told = sample.duration.and_then(nanos).filter(|length| *length <= SECOND);
         let (decode, shown) = (decode.saturating_add(place.shift), sample.pts.nanos().saturating_add(place.shift));
         self.end = self.end.max(decode.saturating_add(told.or(place.step).unwrap_or(USUAL)));
         (decode, shown)

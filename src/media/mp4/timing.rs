@@ -8,7 +8,7 @@
 use super::front::Times;
 use super::header::timescale;
 use crate::media::{
-    codec::{CodecParameters, aac, mpeg_audio},
+    codec::CodecParameters,
     track::{Shape, TrackInfo},
 };
 use std::time::Duration;
@@ -18,6 +18,8 @@ const SECOND: i128 = 1_000_000_000;
 const BREAK: u32 = 1;
 /// What is taken off the longest step of late with each picture: this part of it.
 const FORGET: u64 = 8;
+/// A longer step between two audio frames is a pause: this part of a second.
+const LONGEST_FRAME: u32 = 4;
 /// Pictures a second, and pieces of sound, of which nothing is known.
 const USUAL_RATE: u32 = 25;
 
@@ -53,18 +55,10 @@ impl Tempo {
     }
 }
 
-/// How many samples a frame of this codec usually decodes to; 0 when there is no rule.
+/// How many samples every frame of this codec decodes to, as far as its parameters say; 0 when they do not.
 fn frame_ticks(codec: &CodecParameters) -> u32 {
     match codec {
-        // Bandwidth extension doubles the rate (ISO/IEC 14496-3, section 1.6.5).
-        CodecParameters::Aac(aac::Parameters { config }) => match config.first().map(|first| first >> 3) {
-            Some(5 | 29) => 2048,
-            _ => 1024,
-        },
-        CodecParameters::MpegAudio(mpeg_audio::Parameters { layer: 3, is_low_rate: true }) => 576,
-        CodecParameters::MpegAudio(mpeg_audio::Parameters { layer: 1, .. }) => 384,
-        CodecParameters::MpegAudio(_) => 1152,
-        CodecParameters::Ac3(_) | CodecParameters::Eac3(_) => 1536,
+        CodecParameters::Aac(parameters) => parameters.parse().map_or(1024, |config| config.samples()),
         _ => 0,
     }
 }
@@ -128,12 +122,12 @@ impl Clock {
         (Times { decode, offset: i32::try_from(bound).unwrap_or_default(), duration }, is_torn)
     }
 
-    /// What the step says of how long an audio frame is: no more than the codec does, unless that is far off.
+    /// What the step says of how long an audio frame is, if that is far from what the codec says. A pause says nothing.
     fn measured(&self, step: Option<u64>) -> Option<u32> {
-        let step = step.and_then(|step| u32::try_from(step).ok()).filter(|_| self.is_even)?;
-        let agrees = self.nominal.is_some_and(|nominal| (nominal / 2..=nominal.saturating_mul(3) / 2).contains(&step));
-        let is_pause = self.nominal.is_some_and(|nominal| step > nominal.saturating_mul(3));
-        (!agrees && !is_pause && step > 1).then_some(step)
+        let step = step.and_then(|step| u32::try_from(step).ok()).filter(|step| self.is_even && *step > 1)?;
+        let agrees = |nominal: u32| (nominal / 2..=nominal.saturating_mul(3) / 2).contains(&step);
+        let most = self.nominal.map_or(self.timescale / LONGEST_FRAME, |nominal| nominal.saturating_mul(3));
+        (step <= most && !self.nominal.is_some_and(agrees)).then_some(step)
     }
 
     /// Ticks in this time, if there are some.
@@ -219,6 +213,7 @@ mod tests {
         assert_eq!(frames(1024, 2048 * 1_000_000 / 48), [1024, 2048, 2048, 2048]);
         assert_eq!(frames(1024, 200 * MILLI), [1024; 4], "pauses");
         assert_eq!(frames(0, 85 * MILLI), [1920, 4080, 4080, 4080]);
+        assert_eq!(frames(0, 300 * MILLI), [1920; 4]);
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub(super) struct AudioFrames {
     discontinuity: bool,
 }
 
-/// More is no frame that continues, whatever it says of its length.
-const MAX_REST: usize = 64 << 10;
+/// More is no frame that continues, whatever it says of its length: E-AC-3 of eight substreams has it.
+const MAX_REST: usize = 16 << 10;
 
 /// What some bytes begin with.
 enum Measure {
@@ -82,8 +82,15 @@ impl AudioFrames {
     pub(super) fn push(&mut self, payload: Bytes, pts: Option<Time>, discontinuity: bool) {
         if discontinuity || self.bytes.len() > MAX_REST {
             self.bytes.clear();
+            self.pts = None;
             self.discontinuity = true;
             self.is_synchronous = false;
+        }
+        if self.before == 0
+            && let Some(pts) = self.pts.take()
+        {
+            // A frame was begun, which is the first of the packet before.
+            self.next = Some(pts);
         }
         (self.before, self.pts) = (self.bytes.len(), pts);
         self.bytes = if self.bytes.is_empty() { payload } else { [&self.bytes[..], &payload].concat().into() };
@@ -223,5 +230,94 @@ fn opus_frame(bytes: &[u8]) -> Measure {
         },
         [0x7f] => Measure::More,
         _ => Measure::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ADTS: &[u8] = include_bytes!("../../../tests/data/sound.aac");
+    const MP3: &[u8] = include_bytes!("../../../tests/data/sound.mp3");
+
+    /// Frames of payloads whose PTS are 0, 1000, … milliseconds.
+    fn cut(frames: &mut AudioFrames, payloads: &[&[u8]]) -> Vec<Frame> {
+        let mut found = Vec::new();
+        for (at, payload) in payloads.iter().enumerate() {
+            let pts = Some(Time::from_millis(at as i64 * 1000));
+            frames.push(Bytes::copy_from_slice(payload), pts, false);
+            found.extend(std::iter::from_fn(|| frames.next()));
+        }
+        found
+    }
+
+    #[test]
+    fn frames_that_share_a_packet_follow_each_other() {
+        let found = cut(&mut AudioFrames::new(Coding::Adts), &[ADTS]);
+        assert_eq!(found.iter().map(|frame| frame.data.len()).sum::<usize>(), ADTS.len());
+        assert!(found.iter().all(|frame| !frame.discontinuity));
+        assert_eq!(found[10].pts.nanos(), 10 * (1024 * 1_000_000_000 / 44_100));
+    }
+
+    #[test]
+    fn a_frame_that_continues_in_the_next_packet_has_the_time_of_its_begin() {
+        let whole = cut(&mut AudioFrames::new(Coding::Adts), &[ADTS]);
+        let first = whole[0].data.len();
+        // The cut is in the third frame: the PTS of the second payload is that of the fourth.
+        let at = first + whole[1].data.len() + 5;
+        let found = cut(&mut AudioFrames::new(Coding::Adts), &[&ADTS[..at], &ADTS[at..]]);
+        assert_eq!(found.len(), whole.len());
+        assert_eq!(found[2].pts, whole[2].pts);
+        assert_eq!(found[3].pts, Time::from_millis(1000));
+    }
+
+    #[test]
+    fn garbage_is_stepped_over_and_said() {
+        // An ID3 tag is in front of the frames.
+        let found = cut(&mut AudioFrames::new(Coding::MpegAudio), &[MP3]);
+        assert_eq!(found.len(), 40);
+        assert!(found[0].discontinuity && !found[1].discontinuity);
+    }
+
+    #[test]
+    fn packets_of_opus_have_trims_and_extensions() {
+        let mut frames = AudioFrames::new(Coding::Opus(2));
+        let plain = [&[0x7f, 0xe0, 3, 0xfc, 1, 2][..], &[0x7f, 0xe0, 0xff, 0, 0xfc], &[7; 254]].concat();
+        let trimmed = [0x7f, 0xfc, 2, 1, 2, 3, 4, 2, 9, 9, 0xfc, 5];
+        let found = cut(&mut frames, &[&plain, &trimmed]);
+        assert_eq!(found.iter().map(|frame| frame.data.len()).collect::<Vec<_>>(), [3, 255, 2]);
+        assert_eq!((found[1].pts, found[2].pts), (Time::from_millis(20), Time::from_millis(1000)));
+        assert_eq!(&found[2].data[..], [0xfc, 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(sizes in prop::collection::vec(1usize..400, 1..9)) {
+            let whole = cut(&mut AudioFrames::new(Coding::Adts), &[ADTS]);
+            let (mut pieces, mut rest) = (Vec::new(), ADTS);
+            for size in sizes.iter().cycle() {
+                let (piece, after) = rest.split_at((*size).min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+                if rest.is_empty() { break }
+            }
+            let found = cut(&mut AudioFrames::new(Coding::Adts), &pieces);
+            let data = |frames: &[Frame]| frames.iter().map(|frame| frame.data.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(data(&found), data(&whole));
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(
+            coding in prop::sample::select(vec![Coding::Adts, Coding::Latm, Coding::MpegAudio, Coding::Dolby, Coding::Opus(2)]),
+            payloads in prop::collection::vec(prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(vec![0xffu8, 0xf1, 0x56, 0xe0, 0x0b, 0x77, 0x7f])], 0..300), 0..20),
+        ) {
+            let mut frames = AudioFrames::new(coding);
+            for payload in payloads {
+                frames.push(payload.into(), None, false);
+                while frames.next().is_some() {}
+                prop_assert!(frames.bytes.len() <= MAX_REST + 300);
+            }
+        }
     }
 }

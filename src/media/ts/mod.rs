@@ -1,8 +1,9 @@
 //! MPEG transport streams (ISO/IEC 13818-1, equal to ITU-T H.222.0).
 //!
-//! [`Muxer`] makes one from the samples of live tracks. `Scan` finds join points and tables in bytes of unknown origin.
-//! [`ContinuityRewriter`] makes one continuous stream of a source that restarts, and whose clock may jump. All look at whole packets
-//! of 188 bytes, and never at the time of day. What surrounds packets of other lengths is removed first.
+//! [`SampleMuxer`] makes one from samples, and [`Demuxer`] gives the samples of one, from any position. [`Muxer`] makes one from
+//! what GStreamer's encoders give, for the worker. `Scan` finds join points and tables in bytes of unknown origin.
+//! [`ContinuityRewriter`] makes one continuous stream of a source that restarts, and whose clock may jump. None of them looks at
+//! the time of day.
 
 mod audio_frames;
 mod clock;

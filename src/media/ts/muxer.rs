@@ -8,7 +8,8 @@ use super::packet::{PACKET, PAT_PID, set_counter};
 use super::pcr::PcrGenerator;
 use super::pes::{Adaptation, Packetizer, PesHeader, Stamps, next, ticks};
 use super::section::{PAT_TABLE, PMT_TABLE, packets, section};
-use crate::media::{Kind, PacketBuf, Sample, Time, sample::Waiting};
+use crate::media::sample::{Sample, Waiting};
+use crate::media::{Kind, PacketBuf, Time};
 use std::time::Instant;
 
 const PROGRAM: u16 = 1;

@@ -21,8 +21,6 @@ pub(super) struct Pes {
     /// PTS and DTS, 33 bits each.
     pub(super) pts: Option<u64>,
     pub(super) dts: Option<u64>,
-    /// `random_access_indicator` of its first transport packet.
-    pub(super) is_random_access: bool,
     /// Something was lost before it, or its source says that it does not continue what was before.
     pub(super) discontinuity: bool,
 }
@@ -49,7 +47,6 @@ enum State {
     /// As before, and the last one was taken as complete because its last transport packet was stuffed.
     Guessed,
     Reading {
-        is_random_access: bool,
         /// The last transport packet was stuffed.
         is_stuffed: bool,
     },
@@ -102,11 +99,12 @@ impl PesReader {
             return;
         }
         let follows = self.continuity.as_ref().is_none_or(|last| (last.counter + 1) & 15 == packet.counter());
-        if !follows && !(packet.is_discontinuity() && packet.starts_unit()) {
+        let is_announced = packet.is_discontinuity() && packet.starts_unit();
+        if !(follows || is_announced) {
             self.lose();
         }
         if packet.starts_unit()
-            && let State::Reading { is_stuffed, .. } = self.state
+            && let State::Reading { is_stuffed } = self.state
         {
             self.endings.confirmed = self.endings.confirmed.saturating_add(u8::from(is_stuffed));
             self.complete(each);
@@ -120,9 +118,9 @@ impl PesReader {
         if packet.starts_unit() {
             self.buffer.clear();
             self.buffer.reserve(self.room);
-            self.state = State::Reading { is_random_access: packet.is_random_access(), is_stuffed: false };
+            self.state = State::Reading { is_stuffed: false };
         }
-        let State::Reading { is_stuffed, .. } = &mut self.state else {
+        let State::Reading { is_stuffed } = &mut self.state else {
             if matches!(self.state, State::Guessed) {
                 self.endings.is_refuted = true;
                 self.lose();
@@ -190,9 +188,7 @@ impl PesReader {
     }
 
     fn complete(&mut self, each: &mut impl FnMut(Pes)) {
-        let State::Reading { is_random_access, .. } = std::mem::replace(&mut self.state, State::Waiting) else {
-            return;
-        };
+        self.state = State::Waiting;
         let mut bytes = self.buffer.split();
         // The next one is about as long; a keyframe is not.
         self.room = (self.room / 2 + bytes.len()).min(self.limit);
@@ -203,7 +199,7 @@ impl PesReader {
         let payload = bytes.split_off(length).freeze();
         if !payload.is_empty() {
             let discontinuity = std::mem::take(&mut self.discontinuity);
-            each(Pes { payload, pts, dts, is_random_access, discontinuity });
+            each(Pes { payload, pts, dts, discontinuity });
         }
     }
 }

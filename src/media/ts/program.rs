@@ -194,7 +194,7 @@ fn coding(kind: u8, descriptors: &[u8]) -> Result<Coding, &'static str> {
         (0x82 | 0x85 | 0x8a, _) => return Err("DTS"),
         (0x80, Some(b"HDMV")) => return Err("PCM"),
         (0x83, Some(b"HDMV")) => return Err("TrueHD"),
-        (0x90 | 0x91 | 0x92, Some(b"HDMV")) => return Err("Blu-ray subtitles"),
+        (0x90..=0x92, Some(b"HDMV")) => return Err("Blu-ray subtitles"),
         (0x21, _) => return Err("JPEG 2000"),
         (0x33, _) => return Err("H.266"),
         (0xd1, _) | (0x06, Some(b"drac")) => return Err("Dirac"),

@@ -144,7 +144,7 @@ mod tests {
         let packets = CAPTURE.chunks_exact(PACKET).enumerate();
         let piece = |(at, packet): (usize, &[u8])| match before {
             true => [&[0x47, 1, at as u8, 0xc0 | (at * 37) as u8], packet].concat(),
-            false => [packet, &[0x47], &[(at * 7) as u8; 15]].concat(),
+            false => [packet, &[(at / 9 * 0x47) as u8], &[(at * 7) as u8; 15]].concat(),
         };
         packets.flat_map(piece).collect()
     }

@@ -28,8 +28,9 @@ pub(super) struct VideoUnits {
     coding: Coding,
     /// An access unit that may continue in the next PES packet.
     pending: BytesMut,
+    /// Of the access unit that was begun.
     stamps: Stamps,
-    /// Up to here there is no start code in `pending` that was not looked at.
+    /// Up to here all start codes were looked at.
     seen: usize,
     scan: Scan,
     /// PES packets begin within access units.
@@ -45,6 +46,11 @@ type Stamps = (Option<Time>, Option<Time>);
 struct Scan {
     /// It has a slice: what cannot follow one within an access unit begins the next.
     has_slice: bool,
+    /// It is the rest of one that left already.
+    is_rest: bool,
+    /// Start codes in this PES packet, and access units that begin at one behind a slice.
+    codes: usize,
+    cuts: usize,
     /// Fields may be coded one by one.
     is_interlaced: bool,
     /// MPEG-2: the second field of the frame is missing.
@@ -84,80 +90,95 @@ impl VideoUnits {
         if discontinuity {
             self.forget();
         }
-        let before = self.pending.len();
-        let bytes = if before == 0 {
-            (self.stamps, self.seen) = (stamps, 0);
-            payload
-        } else {
-            self.pending.extend_from_slice(&payload);
-            std::mem::take(&mut self.pending).freeze()
-        };
+        (self.scan.codes, self.scan.cuts) = (0, 0);
         // Of the first access unit that begins in this PES packet.
-        let mut stamps = Some(stamps).filter(|_| before > 0);
-        let (mut begin, mut is_first, mut cuts) = (0, true, 0);
-        while let Some(at) = bytes.get(self.seen..).and_then(nal::start_code).map(|at| self.seen + at) {
-            let part = self.scan.part(&self.coding, bytes.get(at + 3..).unwrap_or_default());
-            if part == Part::Cut {
-                break;
-            }
-            self.seen = at + 3;
-            if is_first && before == 0 && part == Part::Slice {
-                // It continues a frame that left already.
-                self.is_unaligned = true;
-                begin = usize::MAX;
-            }
-            is_first = false;
-            let begins = matches!(part, Part::Prefix | Part::First) && (self.scan.has_slice || begin == usize::MAX);
-            if begins && (cuts == 0 || !self.scan.is_interlaced) {
-                let data = bytes.get(begin..at).map(|_| bytes.slice(begin..at));
-                self.emit(data, each);
-                (begin, cuts) = (at, cuts + 1);
-                self.stamps = stamps.take().unwrap_or((None, None));
-                self.scan.has_slice = false;
-            }
-            self.scan.has_slice |= matches!(part, Part::First | Part::Slice);
+        let mut stamps = Some(stamps);
+        if self.pending.is_empty() {
+            self.stamps = stamps.take().unwrap_or_default();
         }
-        if is_first && before == 0 {
-            // No start code at all.
-            self.is_unaligned = true;
-            begin = usize::MAX;
+        if self.is_unaligned {
+            self.pending.extend_from_slice(&payload);
+            let mut pending = std::mem::take(&mut self.pending);
+            while let Some(at) = self.next_cut(&pending) {
+                let unit = pending.split_to(at).freeze();
+                self.cut(unit, stamps.take(), each);
+            }
+            self.pending = pending;
+            if self.pending.len() > MAX_UNIT {
+                self.forget();
+            }
+            return;
         }
-        let Some(_) = bytes.get(begin..) else { return self.forget() };
-        let rest = bytes.slice(begin..);
-        if !self.is_unaligned {
-            self.emit(Some(rest), each);
-            self.scan.has_slice = false;
-        } else if rest.len() > MAX_UNIT {
-            self.forget();
-        } else {
-            self.seen = self.seen.max(bytes.len().saturating_sub(3)).saturating_sub(begin).min(rest.len());
+        let mut rest = payload;
+        while let Some(at) = self.next_cut(&rest) {
+            let unit = rest.split_to(at);
+            self.cut(unit, stamps.take(), each);
+        }
+        if self.scan.codes == 0 {
+            self.continues();
+        }
+        if self.is_unaligned {
             self.pending = BytesMut::from(&rest[..]);
+        } else {
+            self.cut(rest, None, each);
         }
     }
 
     /// No more will come: the last access unit is complete.
     pub(super) fn finish(&mut self, each: &mut impl FnMut(Unit)) {
         let rest = std::mem::take(&mut self.pending).freeze();
-        self.emit(Some(rest).filter(|rest| !rest.is_empty()), each);
-        self.forget();
+        self.cut(rest, None, each);
     }
 
     /// What was begun is of no use.
     fn forget(&mut self) {
         self.pending.clear();
-        self.scan.has_slice = false;
-        self.scan.needs_field = false;
-        self.discontinuity = true;
         self.seen = 0;
+        (self.scan.has_slice, self.scan.is_rest, self.scan.needs_field) = (false, false, false);
+        self.discontinuity = true;
     }
 
-    fn emit(&mut self, data: Option<Bytes>, each: &mut impl FnMut(Unit)) {
-        match data {
-            Some(data) => {
-                let (pts, dts) = self.stamps;
-                each(Unit { data, pts, dts, discontinuity: std::mem::take(&mut self.discontinuity) });
+    /// This PES packet begins within an access unit, which left already.
+    fn continues(&mut self) {
+        (self.is_unaligned, self.scan.is_rest) = (true, true);
+        self.discontinuity = true;
+    }
+
+    /// Where in these bytes, which begin with an access unit, the next one does.
+    fn next_cut(&mut self, bytes: &[u8]) -> Option<usize> {
+        while let Some(at) = bytes.get(self.seen..).and_then(nal::start_code).map(|at| self.seen + at) {
+            let part = self.scan.part(&self.coding, bytes.get(at + 3..).unwrap_or_default());
+            self.seen = at;
+            if part == Part::Cut {
+                return None;
             }
-            None => self.discontinuity = true,
+            if self.scan.codes == 0 && part == Part::Slice && !self.is_unaligned {
+                self.continues();
+            }
+            self.scan.codes += 1;
+            let begins = matches!(part, Part::Prefix | Part::First) && (self.scan.has_slice || self.scan.is_rest);
+            if begins && (self.scan.cuts == 0 || !self.scan.is_interlaced) {
+                self.scan.cuts += 1;
+                (self.seen, self.scan.has_slice) = (3, part == Part::First);
+                return Some(at);
+            }
+            self.scan.has_slice |= matches!(part, Part::First | Part::Slice);
+            self.seen = at + 3;
+        }
+        self.seen = self.seen.max(bytes.len().saturating_sub(2));
+        None
+    }
+
+    /// An access unit is complete; the next has these stamps.
+    fn cut(&mut self, data: Bytes, stamps: Option<Stamps>, each: &mut impl FnMut(Unit)) {
+        let (pts, dts) = std::mem::replace(&mut self.stamps, stamps.unwrap_or_default());
+        if std::mem::take(&mut self.scan.is_rest) {
+            self.discontinuity = true;
+        } else if !data.is_empty() {
+            each(Unit { data, pts, dts, discontinuity: std::mem::take(&mut self.discontinuity) });
+        }
+        if stamps.is_none() && !self.is_unaligned {
+            (self.seen, self.scan.has_slice) = (0, false);
         }
     }
 }
@@ -336,7 +357,7 @@ mod tests {
                 units.push(Bytes::copy_from_slice(payload), (None, None), lost, &mut |unit| total += unit.data.len());
             }
             units.finish(&mut |unit| total += unit.data.len());
-            prop_assert!(total <= payloads.iter().map(Vec::len).sum());
+            prop_assert!(total <= payloads.iter().map(Vec::len).sum::<usize>());
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A live answer on a connection that hyper keeps, as HTTP/2 does: a body that takes shared packets from the ring.
+//! A live response on a connection that hyper keeps, as with HTTP/2: a body that yields shared packets from the ring.
 
 use super::{
-    live::{Leaving, Viewing},
-    tally::Tally,
-    visit::NO_PROGRESS,
-    watching::{Next, Watching},
+    access_log::NO_PROGRESS,
+    subscription::{Next, Subscription},
+    takeover::{LiveStream, TakenConnection},
+    write_latency::LatencyRecorder,
 };
 use crate::{media::multipart, stream::Audience, sys::monotonic};
 use bytes::Bytes;
@@ -20,12 +20,12 @@ use std::{
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Pause between two looks at what depends on time.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// Interval of periodic checks.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
-/// Since when a client takes nothing of what its body has for it. A body that nobody polls cannot tell.
+/// Since when a client has taken nothing of its body. A body that nobody polls cannot notice this itself.
 #[derive(Debug, Clone, Default)]
-pub struct Standstill(Arc<Mutex<State>>);
+pub struct StallWatch(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,9 +33,9 @@ struct State {
     is_over: bool,
 }
 
-impl Standstill {
-    /// Returns when a client has taken nothing for this long. Cancel-safe.
-    pub async fn lasts(&self, limit: Duration) {
+impl StallWatch {
+    /// Returns when the client has taken nothing for this long. Cancel-safe.
+    pub async fn stalled_for(&self, limit: Duration) {
         loop {
             let since = self.state().since;
             let left = since.map_or(limit, |since| limit.saturating_sub(since.elapsed()));
@@ -43,7 +43,7 @@ impl Standstill {
                 self.state().is_over = true;
                 return;
             }
-            tokio::time::sleep(left.max(LOOK_AROUND / 10)).await;
+            tokio::time::sleep(left.max(CHECK_PERIOD / 10)).await;
         }
     }
 
@@ -52,60 +52,64 @@ impl Standstill {
     }
 }
 
-/// The body.
+/// A body of live packets.
 pub struct LiveBody {
-    watching: Watching,
+    subscription: Subscription,
     audience: Audience,
-    tally: Tally,
-    /// Packets of this long are given out at once.
+    latency: LatencyRecorder,
+    /// Packets of this duration are sent together.
     batch: Duration,
     /// Until then packets are collected.
-    collects: Option<Pin<Box<Sleep>>>,
+    collecting: Option<Pin<Box<Sleep>>>,
     early_heads: bool,
-    /// What goes out before the next packet.
+    /// The early head of the next part, sent before the next packet.
     head: Option<Bytes>,
-    /// When it came, on the machine's monotonic clock.
+    /// When the viewer joined, on the monotonic clock.
     since: Duration,
-    next_look: Instant,
-    standstill: Standstill,
+    next_check: Instant,
+    stall_watch: StallWatch,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl LiveBody {
-    /// What a viewer sees until it leaves, the stream ends, or `stop`.
-    pub fn new(leaving: Leaving, standstill: Standstill, stop: CancellationToken) -> Self {
-        let Leaving { viewing: Viewing { reader, lease, audience, batch, early_heads }, visit, .. } = leaving;
+    /// Sends packets until the viewer disconnects, the stream ends, or `stop`.
+    pub fn new(taken: TakenConnection, stall_watch: StallWatch, stop: CancellationToken) -> Self {
+        let TakenConnection { stream: LiveStream { reader, lease, audience, batch, early_heads }, log, .. } = taken;
         Self {
-            watching: Watching::new(reader, lease, visit),
+            subscription: Subscription::new(reader, lease, log),
             audience,
-            tally: Tally::default(),
+            latency: LatencyRecorder::default(),
             batch,
-            collects: None,
+            collecting: None,
             early_heads,
             head: None,
             since: monotonic(),
-            next_look: Instant::now() + LOOK_AROUND,
-            standstill,
+            next_check: Instant::now() + CHECK_PERIOD,
+            stall_watch,
             stopped: Box::pin(stop.cancelled_owned()),
         }
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<Option<Bytes>> {
         if self.stopped.as_mut().poll(context).is_ready() {
-            self.watching.visit.reason = "server stops";
+            self.subscription.log.reason = "server stops";
             return Poll::Ready(None);
         }
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(head));
         }
-        if let Some(collects) = &mut self.collects {
-            std::task::ready!(collects.as_mut().poll(context));
-            self.collects = None;
+        if let Some(timer) = &mut self.collecting {
+            std::task::ready!(timer.as_mut().poll(context));
+            self.collecting = None;
         }
-        match self.watching.poll_next(context, now) {
+        match self.subscription.poll_next(context, now) {
             Poll::Ready(Next::Packet(packet)) => {
-                // What was there before it came has waited for it.
-                packet.entered.filter(|entered| *entered >= self.since).into_iter().for_each(|at| self.tally.note(at));
+                // Media that arrived before the viewer joined has waited for it.
+                packet
+                    .entered
+                    .filter(|entered| *entered >= self.since)
+                    .into_iter()
+                    .for_each(|at| self.latency.record(at));
                 if !self.early_heads {
                     return Poll::Ready(Some(packet.payload()));
                 }
@@ -114,16 +118,16 @@ impl LiveBody {
                 Poll::Ready(Some(bytes))
             }
             Poll::Ready(Next::End(reason)) => {
-                self.watching.visit.reason = reason;
+                self.subscription.log.reason = reason;
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                self.tally.settle();
-                if !self.batch.is_zero() && self.watching.visit.bytes > 0 {
-                    let mut collects = Box::pin(tokio::time::sleep(self.batch));
-                    // It is what wakes the body, not the next packet.
-                    let _ = collects.as_mut().poll(context);
-                    self.collects = Some(collects);
+                self.latency.flush();
+                if !self.batch.is_zero() && self.subscription.log.bytes > 0 {
+                    let mut timer = Box::pin(tokio::time::sleep(self.batch));
+                    // This timer wakes the body, not the next packet.
+                    let _ = timer.as_mut().poll(context);
+                    self.collecting = Some(timer);
                 }
                 Poll::Pending
             }
@@ -140,17 +144,17 @@ impl http_body::Body for LiveBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let (this, now) = (&mut *self, Instant::now());
-        if now >= this.next_look {
-            this.next_look = now + LOOK_AROUND;
-            this.watching.look(now);
-            this.tally.tell(&this.audience, now);
+        if now >= this.next_check {
+            this.next_check = now + CHECK_PERIOD;
+            this.subscription.tick(now);
+            this.latency.report(&this.audience, now);
         }
         let polled = this.poll_piece(context, now);
         // hyper polls again as soon as the client has room for more.
-        this.standstill.state().since = matches!(polled, Poll::Ready(Some(_))).then_some(now);
+        this.stall_watch.state().since = matches!(polled, Poll::Ready(Some(_))).then_some(now);
         polled.map(|piece| {
             piece.map(|bytes| {
-                this.watching.took(bytes.len() as u64);
+                this.subscription.sent(bytes.len() as u64);
                 Ok(Frame::data(bytes))
             })
         })
@@ -159,9 +163,9 @@ impl http_body::Body for LiveBody {
 
 impl Drop for LiveBody {
     fn drop(&mut self) {
-        self.tally.tell(&self.audience, Instant::now());
-        if self.standstill.state().is_over {
-            self.watching.visit.reason = NO_PROGRESS;
+        self.latency.report(&self.audience, Instant::now());
+        if self.stall_watch.state().is_over {
+            self.subscription.log.reason = NO_PROGRESS;
         }
     }
 }

@@ -1,9 +1,8 @@
-//! A connection that speaks HTTP/2 (RFC 9113) from its first byte on, as clients do that know beforehand (section 3.3).
+//! A connection that speaks HTTP/2 (RFC 9113) from its first byte, with prior knowledge (section 3.3).
 
 use super::{
-    body::Standstill,
-    session::{HEAD_WITHIN, KEEPALIVE, MAX_HEAD, UNSENT_LOW_WATER},
-    visit::PROGRESS_WITHIN,
+    body::StallWatch,
+    limits::{HEAD_WITHIN, KEEPALIVE, MAX_HEAD, PROGRESS_WITHIN, UNSENT_LOW_WATER},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -32,24 +31,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What such a connection begins with (section 3.4).
+/// The connection preface (section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Answers at a time on one connection.
+/// Most concurrent responses on one connection.
 const MAX_STREAMS: u32 = 100;
-/// What hyper takes of a body ahead of the client; the rest stays in the ring, where it can be skipped.
+/// Most bytes of a body that hyper buffers; the rest stays in the ring, where it can be skipped.
 const MAX_UNSENT: usize = 128 << 10;
 
 tokio::task_local! {
-    static STANDSTILL: Standstill;
+    static STALL_WATCH: StallWatch;
 }
 
-/// That of the answer that is being made.
-pub fn standstill() -> Standstill {
-    STANDSTILL.try_with(Clone::clone).unwrap_or_default()
+/// The watch of the response that is being prepared.
+pub fn stall_watch() -> StallWatch {
+    STALL_WATCH.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// Serves a connection to its end, or until `stop`. `early` is what was read of it already.
+/// Serves a connection to its end, or until `stop`. `early` is what was already read from it.
 pub async fn serve<S, B>(socket: TcpStream, early: Bytes, service: S, stop: CancellationToken)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -71,7 +70,7 @@ where
         .keep_alive_timeout(PROGRESS_WITHIN)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    // What clients do wrong is not ours to report.
+    // Protocol errors of clients are not logged.
     tokio::select! {
         _ = connection.as_mut() => return,
         () = streams.idle() => {}
@@ -84,20 +83,20 @@ where
     }
 }
 
-/// The answers of one connection: tasks that end when their client takes nothing.
+/// The responses of one connection: tasks that end when their client takes nothing.
 #[derive(Debug, Clone, Default)]
 struct Streams(Arc<AtomicUsize>);
 
-/// One that is under way.
-struct Open(Arc<AtomicUsize>);
+/// Counts one response while it is sent.
+struct OpenStream(Arc<AtomicUsize>);
 
 impl Streams {
-    fn open(&self) -> Open {
+    fn open(&self) -> OpenStream {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Open(self.0.clone())
+        OpenStream(self.0.clone())
     }
 
-    /// Returns when there was none for as long as a client may take for the head of a request. Cancel-safe.
+    /// Returns when no response was sent for as long as a client may take for the head of a request. Cancel-safe.
     async fn idle(&self) {
         let mut quiet = 0;
         while quiet < 2 {
@@ -107,7 +106,7 @@ impl Streams {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -118,14 +117,14 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let (open, standstill) = (self.open(), Standstill::default());
-        let watched = standstill.clone();
-        tokio::spawn(STANDSTILL.scope(standstill, async move {
+        let (open, stall_watch) = (self.open(), StallWatch::default());
+        let watched = stall_watch.clone();
+        tokio::spawn(STALL_WATCH.scope(stall_watch, async move {
             let _open = open;
             // The stream is reset when its task ends.
             tokio::select! {
                 () = stream => {}
-                () = watched.lasts(PROGRESS_WITHIN) => {}
+                () = watched.stalled_for(PROGRESS_WITHIN) => {}
             }
         }));
     }

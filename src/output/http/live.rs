@@ -1,167 +1,91 @@
-//! A live answer on its way from hyper, which writes its head, to a shard, which writes its packets.
+//! The response to a request for a live stream.
 
-use super::{handed::Handed, visit::Visit};
+use super::{
+    query,
+    response::{FEED_FAILED, FPS_OF_MJPEG_ONLY, Response, bad_request, container_of, set_type, text, unavailable},
+    takeover::{LiveResponse, LiveStream},
+};
 use crate::{
-    source::demand::Lease,
-    stream::{Audience, Reader},
+    config,
+    engine::registry::StreamHandle,
+    media::Container,
+    stream::{Entry, Join},
 };
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
-};
+use http::{HeaderMap, Method, StatusCode, header};
+use std::{sync::Arc, time::Duration};
 
-/// A viewer's place in a stream, and its wish that the stream runs.
-#[derive(Debug)]
-pub struct Viewing {
-    /// Where it is.
-    pub reader: Reader,
-    /// Keeps the stream running.
-    pub lease: Lease,
-    /// Those that it is to be counted among.
-    pub audience: Audience,
-    /// Packets of this long are written at once.
-    pub batch: Duration,
-    /// Whether it gets the heads of parts of motion JPEG early.
-    pub early_heads: bool,
+/// What `throughput: true` collects for one write: ten frames of a common camera. More would save little more, a player's
+/// own buffer hides no more, and a viewer's cursor must not come near the end of the ring.
+const BATCH: Duration = Duration::from_millis(350);
+
+/// How a viewer enters that does not say how: as every player needs it.
+const FOR_PLAYERS: Entry = Entry { join: Join::Keyframe, header: true };
+
+/// Joins a shared stream.
+pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
+    let (entry, interval) = match query::entry(query).and_then(|entry| Ok((entry, query::interval(query)?))) {
+        Ok(asked) => asked,
+        Err(error) => return bad_request(&error),
+    };
+    let mut response = text(StatusCode::OK, "");
+    if method == Method::HEAD {
+        set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
+        return response;
+    }
+    if stream.fanout.is_closed() {
+        return unavailable(FEED_FAILED);
+    }
+    let lease = stream.lease();
+    let known = stream.fanout.container().unwrap_or(stream.config.container);
+    let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(FOR_PLAYERS), known));
+    let container = container_of(&stream.config, &stream.fanout).await;
+    let container = stream.fanout.container().or(container);
+    if container == Some(Container::Mjpeg) {
+        reader.thin(interval.unwrap_or_default());
+    } else if interval.is_some() {
+        return text(StatusCode::BAD_REQUEST, FPS_OF_MJPEG_ONLY);
+    }
+    let joinable = container.is_some_and(Container::is_joinable);
+    if !joinable && entry.is_some_and(|entry| entry.header || entry.join != Join::Live) {
+        return text(
+            StatusCode::NOT_IMPLEMENTED,
+            "the container of this stream is unknown: request it without header= and keyframe=",
+        );
+    }
+    set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
+    let early_heads = container == Some(Container::Mjpeg) && is_chromium(headers);
+    let audience = stream.audience.clone();
+    let batch = batch_of(&stream.config, container);
+    start(&mut response, &stream.config, LiveStream { reader, lease, audience, batch, early_heads });
+    response
 }
 
-/// Marks a response as live; whoever writes the response takes the viewing out of it.
-pub type LiveReply = Handed<Viewing>;
-
-/// A viewer whose connection is to be taken over once the head of its answer is out.
-#[derive(Debug)]
-pub struct Leaving {
-    /// What it views.
-    pub viewing: Viewing,
-    /// Its line in the log.
-    pub visit: Visit,
-    /// Whether the body is sent in chunks (HTTP/1.1) or ends with the connection (HTTP/1.0).
-    pub chunked: bool,
+/// How long packets are collected for a write. A viewer of motion JPEG gets only the newest frame, so collecting would lose
+/// frames.
+pub fn batch_of(stream: &config::Stream, container: Option<Container>) -> Duration {
+    if stream.throughput && container != Some(Container::Mjpeg) { BATCH } else { Duration::ZERO }
 }
 
-/// How far the head of a live answer has come on one connection.
-#[derive(Debug, Clone, Default)]
-pub struct Handover(Arc<Mutex<Stage>>);
-
-#[derive(Debug, Default)]
-enum Stage {
-    /// No live answer.
-    #[default]
-    None,
-    /// hyper has the answer.
-    Answered(Leaving),
-    /// hyper has encoded the head and asked for the first piece of the body.
-    Encoded(Leaving),
-    /// All that hyper had is flushed to the socket.
-    Flushed(Leaving),
+/// Makes the stream the body of the response. The log line leads from the request to the lines of the stream and its feeds.
+pub fn start(response: &mut Response, stream: &config::Stream, live: LiveStream) {
+    let feeds: Vec<_> = stream.feeds.iter().map(ToString::to_string).collect();
+    tracing::debug!(stream = %stream.name, feeds = feeds.join(","), "viewer joined");
+    response.extensions_mut().insert(LiveResponse::new(live));
 }
 
-impl Handover {
-    /// The service has answered with a live stream.
-    pub fn answered(&self, leaving: Leaving) {
-        self.step(|_| Stage::Answered(leaving));
-    }
-
-    /// The socket has nothing more to flush.
-    pub fn flushed(&self) {
-        self.step(|stage| match stage {
-            Stage::Encoded(leaving) => Stage::Flushed(leaving),
-            other => other,
-        });
-    }
-
-    /// The viewer, once its head is out.
-    pub fn take(&self) -> Option<Leaving> {
-        let mut taken = None;
-        self.step(|stage| match stage {
-            Stage::Flushed(leaving) => {
-                taken = Some(leaving);
-                Stage::None
-            }
-            other => other,
-        });
-        taken
-    }
-
-    fn encoded(&self) {
-        self.step(|stage| match stage {
-            Stage::Answered(leaving) => Stage::Encoded(leaving),
-            other => other,
-        });
-    }
-
-    fn step(&self, step: impl FnOnce(Stage) -> Stage) {
-        let mut stage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *stage = step(std::mem::take(&mut stage));
+/// Blocks of Matroska count their time from their cluster, so players fail on a block without one. A viewer that asked for
+/// the header, and so means to play, starts with a cluster.
+fn suited(entry: Entry, container: Container) -> Entry {
+    match (entry.join, container) {
+        (Join::Live, Container::Webm | Container::Mkv) if entry.header => Entry { join: Join::NextKeyframe, ..entry },
+        _ => entry,
     }
 }
 
-/// The body that hyper sees of a live answer: it never yields, a shard writes the packets. hyper asks for it in the
-/// very poll that encodes the head, and flushes after that poll.
-#[derive(Debug)]
-pub struct HandoverBody(pub Handover);
-
-impl http_body::Body for HandoverBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.encoded();
-        // No waker is kept: the connection's task takes the socket away.
-        Poll::Pending
-    }
-}
-
-/// A body of known length that is counted for the log.
-#[derive(Debug)]
-pub struct CountedBody<B> {
-    body: B,
-    visit: Visit,
-}
-
-impl<B> CountedBody<B> {
-    /// Counts `body` on behalf of `visit`.
-    pub fn new(body: B, mut visit: Visit) -> Self
-    where
-        B: http_body::Body,
-    {
-        if body.is_end_stream() {
-            visit.reason = "done";
-        }
-        Self { body, visit }
-    }
-}
-
-impl<B> http_body::Body for CountedBody<B>
-where
-    B: http_body::Body<Data = Bytes> + Unpin,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => self.visit.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
-            Some(Err(_)) => self.visit.reason = "body failed",
-            None => {}
-        }
-        if frame.is_none() || self.body.is_end_stream() {
-            self.visit.reason = "done";
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// Whether the client shows a part of a multipart only when it has read the head of the next one. Its scripts, which do not
+/// request an image, read the heads themselves.
+pub fn is_chromium(headers: &HeaderMap) -> bool {
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    value(header::USER_AGENT).is_some_and(|agent| agent.contains("Chrome/") || agent.contains("Chromium/"))
+        && value(header::ACCEPT).is_none_or(|accepted| accepted.contains("image/"))
 }

@@ -1,27 +1,35 @@
-//! HTTP: live streams and still pictures under the paths of the configuration.
+//! HTTP: live streams and stills under the paths of the configuration.
 //!
-//! [`session`] speaks with one client through hyper, [`routes`] finds in the [`site`] what it asks for, [`query`] reads
-//! how it wants it. A still picture is answered there and then; a live answer ([`live`]) leaves hyper when
-//! its head is out, and a [`shard`] writes its packets to the [`viewer`]. Over HTTP/2 ([`h2`]) it is a [`body`] that stays with
-//! hyper; either way [`watching`] says what comes next. [`pictures`] sends pictures one after the other.
-//! [`departure`] tells that a client is gone whose answer takes long, [`visit`] is the line in the log, and [`tally`] tells how
-//! long media was under way in here.
+//! [`session`] reads the requests of one client through hyper. [`router`] finds the handler for a path: [`live`],
+//! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure), and [`admission`]
+//! refuses while the machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
+//! thread of [`shard`] then writes the packets to each [`viewer`]. Over HTTP/2 ([`h2`]) it stays with hyper as a [`body`].
+//! Either way [`subscription`] yields the next packet. [`disconnect`] notices a client that left before its response was
+//! ready, [`access_log`] writes the log line of a request, and [`write_latency`] measures how long media waits in the server.
 
+pub mod access_log;
+mod admission;
 mod body;
-pub mod departure;
+pub mod disconnect;
+mod exclusive;
+mod frames;
 mod h2;
-mod handed;
-pub mod live;
-pub mod pictures;
+mod limits;
+mod live;
 pub mod query;
 mod request_id;
-pub mod routes;
+mod response;
+pub mod router;
 pub mod session;
 pub mod shard;
-pub mod site;
+mod shot;
 mod still;
-mod tally;
-mod trace;
+mod still_headers;
+mod still_stream;
+mod subscription;
+mod take_once;
+pub mod takeover;
+mod trace_context;
 pub mod viewer;
-pub mod visit;
-mod watching;
+mod websocket;
+mod write_latency;

@@ -1,4 +1,4 @@
-//! What a client may ask for behind the `?`. Pure.
+//! The query parameters of requests. Pure.
 
 use crate::{
     ipc::{PictureFormat, Pixels, Rendition},
@@ -8,25 +8,26 @@ use crate::{
 use percent_encoding::percent_decode_str;
 use std::{num::NonZeroU16, time::Duration};
 
-/// Quality of a JPEG or WebP when none is asked for.
+/// Quality of a JPEG or WebP by default.
 const DEFAULT_QUALITY: u8 = 85;
-/// Oldest still that may be asked for.
+/// Largest `max_age=`, in seconds.
 const MAX_AGE: f64 = 3600.0;
 
-/// A value that has no meaning here.
+/// An invalid parameter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}={found} has no meaning: expected {expected}")]
+#[error("{name}={found} is not valid: expected {expected}")]
 pub struct QueryError {
     name: &'static str,
     found: String,
     expected: &'static str,
 }
 
-/// Reads `header=` and `keyframe=`. Other parameters are left to caches and scripts.
+/// Reads `header=` and `keyframe=`; `None` when neither is given. One that is given alone leaves the other one off. Unknown
+/// parameters are ignored: scripts use them against caches.
 ///
 /// # Errors
 /// On any other value, or two values for one parameter.
-pub fn entry(query: &str) -> Result<Entry, QueryError> {
+pub fn entry(query: &str) -> Result<Option<Entry>, QueryError> {
     let header = flag(query, "header")?;
     let join = one(query, "keyframe", "0, 1 or next", |value| match value {
         "0" => Some(Join::Live),
@@ -34,15 +35,16 @@ pub fn entry(query: &str) -> Result<Entry, QueryError> {
         "next" => Some(Join::NextKeyframe),
         _ => None,
     })?;
-    Ok(Entry { join: join.unwrap_or(Join::Live), header: header.unwrap_or(false) })
+    let is_given = header.is_some() || join.is_some();
+    Ok(is_given.then(|| Entry { join: join.unwrap_or(Join::Live), header: header.unwrap_or(false) }))
 }
 
-/// Reads `fps=`: the time between two pictures of a viewer who wants fewer of them.
+/// Reads `fps=`: the interval between two frames of a viewer that wants a lower frame rate.
 ///
 /// # Errors
 /// On anything but a rate, or two of them.
 pub fn interval(query: &str) -> Result<Option<Duration>, QueryError> {
-    one(query, "fps", "pictures a second, 0.01 to 1000", |value| {
+    one(query, "fps", "frames per second, 0.01 to 1000", |value| {
         value
             .parse()
             .ok()
@@ -51,14 +53,14 @@ pub fn interval(query: &str) -> Result<Option<Duration>, QueryError> {
     })
 }
 
-/// A still picture as it is asked for.
+/// The parameters of a still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StillQuery {
-    /// How it is to look.
+    /// Its format and size.
     pub rendition: Rendition,
     /// How old it may be.
     pub age: Age,
-    /// Whether a stream that does not run is to be started.
+    /// Whether a stream that is not running may be started.
     pub may_start: bool,
 }
 
@@ -67,20 +69,20 @@ pub struct StillQuery {
 ///
 /// # Errors
 /// On any other value, two values for one parameter, or parameters that contradict each other.
-pub fn still(query: &str, from_path: Option<Still>, accept: &str) -> Result<StillQuery, QueryError> {
+pub fn still(query: &str, from_path: Option<StillFormat>, accept: &str) -> Result<StillQuery, QueryError> {
     let asked = one(query, "fmt", "jpg, png or webp", |value| match value {
-        "jpg" | "jpeg" => Some(Still::Jpeg),
-        "png" => Some(Still::Png),
-        "webp" => Some(Still::Webp),
+        "jpg" | "jpeg" => Some(StillFormat::Jpeg),
+        "png" => Some(StillFormat::Png),
+        "webp" => Some(StillFormat::Webp),
         _ => None,
     })?;
     let quality =
         one(query, "q", "1 to 100", |value| value.parse().ok().filter(|quality| (1..=100).contains(quality)))?;
     let quality = quality.unwrap_or(DEFAULT_QUALITY);
-    let format = match asked.or(from_path).or_else(|| accepted(accept)).unwrap_or(Still::Jpeg) {
-        Still::Jpeg => PictureFormat::Jpeg { quality },
-        Still::Png => PictureFormat::Png,
-        Still::Webp => PictureFormat::Webp { quality },
+    let format = match asked.or(from_path).or_else(|| accepted(accept)).unwrap_or(StillFormat::Jpeg) {
+        StillFormat::Jpeg => PictureFormat::Jpeg { quality },
+        StillFormat::Png => PictureFormat::Png,
+        StillFormat::Webp => PictureFormat::Webp { quality },
     };
     let rendition = Rendition { format, width: side(query, "w")?, height: side(query, "h")? };
     let max_age = one(query, "max_age", "seconds, 0 to 3600", |value| {
@@ -88,7 +90,7 @@ pub fn still(query: &str, from_path: Option<Still>, accept: &str) -> Result<Stil
     })?;
     let age = match (flag(query, "fresh")?.unwrap_or(false), max_age) {
         (true, Some(_)) => {
-            return Err(QueryError { name: "fresh", found: "1".into(), expected: "no max_age= beside it" });
+            return Err(QueryError { name: "fresh", found: "1".into(), expected: "no max_age= in the same request" });
         }
         (true, None) => Age::Fresh,
         (false, Some(limit)) => Age::AtMost(limit),
@@ -97,7 +99,7 @@ pub fn still(query: &str, from_path: Option<Still>, accept: &str) -> Result<Stil
     Ok(StillQuery { rendition, age, may_start: flag(query, "start")?.unwrap_or(true) })
 }
 
-/// Reads `format=` of a WebSocket: whether pictures are to come as text.
+/// Reads `format=` of a WebSocket: whether stills are sent as text.
 ///
 /// # Errors
 /// On any other value, or two of them.
@@ -110,7 +112,7 @@ pub fn as_text(query: &str) -> Result<bool, QueryError> {
     Ok(base64.unwrap_or(false))
 }
 
-/// Reads `format=`, `w=` and `h=` of raw pictures.
+/// Reads `format=`, `w=` and `h=` of raw frames.
 ///
 /// # Errors
 /// On any other value, or two values for one parameter.
@@ -122,13 +124,13 @@ pub fn raw(query: &str) -> Result<Rendition, QueryError> {
     Ok(Rendition { format, width: side(query, "w")?, height: side(query, "h")? })
 }
 
-/// The format that a client wants who takes no JPEG.
-fn accepted(accept: &str) -> Option<Still> {
+/// The format for a client that does not accept JPEG.
+fn accepted(accept: &str) -> Option<StillFormat> {
     let takes = |media: &str| accept.contains(media);
     if takes("image/jpeg") || takes("image/*") {
         return None;
     }
-    takes("image/png").then_some(Still::Png).or_else(|| takes("image/webp").then_some(Still::Webp))
+    takes("image/png").then_some(StillFormat::Png).or_else(|| takes("image/webp").then_some(StillFormat::Webp))
 }
 
 fn side(query: &str, name: &'static str) -> Result<Option<NonZeroU16>, QueryError> {
@@ -145,9 +147,9 @@ fn flag(query: &str, name: &'static str) -> Result<Option<bool>, QueryError> {
     })
 }
 
-/// A format of still pictures.
+/// The format of a still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Still {
+pub enum StillFormat {
     /// JPEG.
     Jpeg,
     /// PNG.
@@ -169,8 +171,8 @@ fn one<T>(
             continue;
         }
         let value = percent_decode_str(value).decode_utf8_lossy();
-        let fault = || QueryError { name, found: value.chars().take(40).collect(), expected };
-        let read = read(&value).ok_or_else(fault)?;
+        let error = || QueryError { name, found: value.chars().take(40).collect(), expected };
+        let read = read(&value).ok_or_else(error)?;
         if result.replace(read).is_some() {
             return Err(QueryError { name, found: format!("{value} a second time"), expected });
         }
@@ -184,9 +186,9 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn streams_are_entered_as_asked() {
-        let check = |query, join, header| assert_eq!(entry(query), Ok(Entry { join, header }), "{query}");
-        check("", Join::Live, false);
+    fn streams_are_joined_as_requested() {
+        let check = |query, join, header| assert_eq!(entry(query), Ok(Some(Entry { join, header })), "{query}");
+        assert_eq!([entry(""), entry("t=17")], [Ok(None), Ok(None)]);
         check("header=0&keyframe=0", Join::Live, false);
         check("header=1", Join::Live, true);
         check("t=17&keyframe=1&header=1", Join::Keyframe, true);
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_come_as_often_as_asked() {
+    fn frame_rate_is_read() {
         let check = |query, millis: Option<u64>| {
             assert_eq!(interval(query), Ok(millis.map(Duration::from_millis)), "{query}");
         };
@@ -211,30 +213,30 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_encoded_as_asked() {
-        let picture = |query, from_path, accept| still(query, from_path, accept).unwrap().rendition;
+    fn stills_are_encoded_as_requested() {
+        let spec = |query, from_path, accept| still(query, from_path, accept).unwrap().rendition;
         let jpeg = |quality| Rendition::of(PictureFormat::Jpeg { quality });
         let (png, webp) = (Rendition::of(PictureFormat::Png), Rendition::of(PictureFormat::Webp { quality: 85 }));
-        assert_eq!(picture("", None, "*/*"), jpeg(85));
-        assert_eq!(picture("q=1", None, ""), jpeg(1));
-        assert_eq!(picture("q=100&fmt=jpg", Some(Still::Png), ""), jpeg(100));
-        assert_eq!(picture("", Some(Still::Png), ""), png);
-        assert_eq!(picture("fmt=png&q=7", None, ""), png);
-        assert_eq!(picture("fmt=webp", None, ""), webp);
-        assert_eq!(picture("q=3", Some(Still::Webp), ""), Rendition::of(PictureFormat::Webp { quality: 3 }));
-        assert_eq!(picture("", None, "image/png"), png);
-        assert_eq!(picture("", None, "image/webp"), webp);
-        assert_eq!(picture("", None, "image/avif,image/webp,image/*;q=0.8"), jpeg(85));
-        assert_eq!(picture("", None, "image/png,image/*;q=0.8"), jpeg(85));
+        assert_eq!(spec("", None, "*/*"), jpeg(85));
+        assert_eq!(spec("q=1", None, ""), jpeg(1));
+        assert_eq!(spec("q=100&fmt=jpg", Some(StillFormat::Png), ""), jpeg(100));
+        assert_eq!(spec("", Some(StillFormat::Png), ""), png);
+        assert_eq!(spec("fmt=png&q=7", None, ""), png);
+        assert_eq!(spec("fmt=webp", None, ""), webp);
+        assert_eq!(spec("q=3", Some(StillFormat::Webp), ""), Rendition::of(PictureFormat::Webp { quality: 3 }));
+        assert_eq!(spec("", None, "image/png"), png);
+        assert_eq!(spec("", None, "image/webp"), webp);
+        assert_eq!(spec("", None, "image/avif,image/webp,image/*;q=0.8"), jpeg(85));
+        assert_eq!(spec("", None, "image/png,image/*;q=0.8"), jpeg(85));
         let sized = Rendition { width: NonZeroU16::new(320), height: NonZeroU16::new(4096), ..jpeg(85) };
-        assert_eq!(picture("w=320&h=4096", None, ""), sized);
+        assert_eq!(spec("w=320&h=4096", None, ""), sized);
         for query in ["q=0", "q=101", "q=abc", "q=", "q=-1", "fmt=gif", "q=1&q=2", "w=15", "h=4097", "w=1e2", "w="] {
             assert!(still(query, None, "").is_err(), "{query}");
         }
     }
 
     #[test]
-    fn pictures_are_as_old_as_asked() {
+    fn age_of_stills_is_read() {
         let check = |query, expected| {
             let asked = still(query, None, "").map(|asked| (asked.age, asked.may_start));
             assert_eq!(asked.map_err(|error| error.to_string()), expected, "{query}");
@@ -246,17 +248,17 @@ mod tests {
         check("max_age=2.5", Ok((limit(2.5), true)));
         check("max_age=0&start=0&fresh=0", Ok((limit(0.0), false)));
         let fault = |text: &str| Err(text.to_owned());
-        check("max_age=3601", fault("max_age=3601 has no meaning: expected seconds, 0 to 3600"));
-        check("max_age=NaN", fault("max_age=NaN has no meaning: expected seconds, 0 to 3600"));
-        check("max_age=-1", fault("max_age=-1 has no meaning: expected seconds, 0 to 3600"));
-        check("fresh=1&max_age=1", fault("fresh=1 has no meaning: expected no max_age= beside it"));
-        check("fresh=yes", fault("fresh=yes has no meaning: expected 0 or 1"));
-        check("start=2", fault("start=2 has no meaning: expected 0 or 1"));
+        check("max_age=3601", fault("max_age=3601 is not valid: expected seconds, 0 to 3600"));
+        check("max_age=NaN", fault("max_age=NaN is not valid: expected seconds, 0 to 3600"));
+        check("max_age=-1", fault("max_age=-1 is not valid: expected seconds, 0 to 3600"));
+        check("fresh=1&max_age=1", fault("fresh=1 is not valid: expected no max_age= in the same request"));
+        check("fresh=yes", fault("fresh=yes is not valid: expected 0 or 1"));
+        check("start=2", fault("start=2 is not valid: expected 0 or 1"));
     }
 
     proptest! {
         #[test]
-        fn what_is_taken_is_within_its_limits(
+        fn accepted_values_are_within_their_limits(
             pairs in prop::collection::vec(("(w|h|q|fmt|max_age|fresh|fps|format|keyframe|header|[a-z%]{0,3})", "[0-9a-zA-Z.%+-]{0,6}"), 0..6),
             accept: String,
         ) {
@@ -274,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn foreign_text_never_panics(query: String, accept: String) {
+        fn any_text_never_panics(query: String, accept: String) {
             let _ = (entry(&query), interval(&query), as_text(&query), raw(&query), still(&query, None, &accept));
         }
     }

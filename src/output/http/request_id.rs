@@ -1,4 +1,4 @@
-//! The name of a request in the log, in its answer, and wherever else one asks for it.
+//! The id of a request in the log and in its response.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::{
@@ -10,44 +10,42 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// The header that has it, in requests and answers.
+/// The header with the id, in requests and responses.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest name that a client or proxy may give.
-const LENGTH: usize = 64;
+/// Longest id that a client or proxy may set.
+const MAX_LENGTH: usize = 64;
 
 /// Milliseconds since 1970 leave this many bits of a number, until the year 2527.
 const COUNT_BITS: u32 = 20;
 
-/// Names one request. Letters, digits, `-`, `_` and `.`: harmless wherever it is written.
+/// Identifies one request. Letters, digits, `-`, `_` and `.`: safe in logs and headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId {
-    name: String,
+    text: String,
     number: u64,
 }
 
 impl RequestId {
-    /// The name that the request brings, if it is a harmless one; otherwise one that no other request has had, also
-    /// before the server was started.
+    /// The id that the request carries, if it is safe; otherwise a new one that is unique, also across restarts of the server.
     pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(&HEADER).and_then(|value| value.to_str().ok());
         let (start, number) = fresh();
-        let name =
-            given.filter(|given| is_harmless(given)).map_or_else(|| format!("{start:x}-{number:x}"), str::to_owned);
-        Self { name, number: (start << COUNT_BITS).wrapping_add(number) }
+        let text = given.filter(|given| is_safe(given)).map_or_else(|| format!("{start:x}-{number:x}"), str::to_owned);
+        Self { text, number: (start << COUNT_BITS).wrapping_add(number) }
     }
 
-    /// For the answer.
+    /// For the response.
     pub fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.name).ok()
+        HeaderValue::from_str(&self.text).ok()
     }
 
-    /// Another name, which is never what a client wished, for those who want a number.
+    /// A number that is unique too and never set by a client.
     pub fn number(&self) -> u64 {
         self.number
     }
 }
 
-/// When the server began, in milliseconds since 1970, and how many requests there were.
+/// When the server started, in milliseconds since 1970, and the number of this request.
 fn fresh() -> (u64, u64) {
     static START: LazyLock<u64> = LazyLock::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -57,14 +55,14 @@ fn fresh() -> (u64, u64) {
     (*START, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn is_harmless(text: &str) -> bool {
-    (1..=LENGTH).contains(&text.len())
+fn is_safe(text: &str) -> bool {
+    (1..=MAX_LENGTH).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(&self.text)
     }
 }
 
@@ -73,18 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_harmless_name_is_taken_and_all_others_are_replaced() {
+    fn a_safe_id_is_kept_and_others_are_replaced() {
         let of = |value: &str| {
             let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_str(value).unwrap())]);
             RequestId::of(&headers).to_string()
         };
-        let longest = "a".repeat(LENGTH);
+        let longest = "a".repeat(MAX_LENGTH);
         for good in ["x", "0b1a-77", "a_b.C", &longest] {
             assert_eq!(of(good), good);
         }
-        let too_long = "a".repeat(LENGTH + 1);
+        let too_long = "a".repeat(MAX_LENGTH + 1);
         for bad in ["", "a b", "a=b", "\"", "<b>", "é", &too_long] {
-            assert!(is_harmless(&of(bad)) && of(bad) != bad, "{bad}");
+            assert!(is_safe(&of(bad)) && of(bad) != bad, "{bad}");
         }
         assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
     }

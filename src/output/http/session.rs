@@ -1,19 +1,21 @@
-//! One client's connection: hyper reads requests and writes answers; a live one goes on without hyper.
+//! The connection of one client: hyper reads requests and writes responses; a live response continues without hyper.
 
 use super::{
+    access_log::{Client, LowPriorityLog, RequestLog},
     body::LiveBody,
-    departure::Departure,
-    h2,
-    handed::Handed,
-    live::{CountedBody, Handover, HandoverBody, Leaving, LiveReply},
-    pictures::{self, Form, Showing},
+    disconnect::DisconnectWatch,
+    frames, h2,
+    limits::{HEAD_WITHIN, KEEPALIVE, MAX_BODY, MAX_HEAD, MAX_TARGET, PROGRESS_WITHIN, UNSENT_LOW_WATER},
     request_id::{self, RequestId},
-    routes::say,
+    response::complete,
     shard::Shards,
-    trace::{self, Trace},
-    visit::{PROGRESS_WITHIN, Polled, Visit, Visitor},
+    still_stream::{Framing, StillStream},
+    take_once::TakeOnce,
+    takeover::{CountedBody, LiveResponse, TakenConnection, Takeover, TakeoverBody},
+    trace_context::{self, TraceContext},
+    websocket,
 };
-use crate::{net::Accepted, telemetry::Traffic};
+use crate::{net::Connection, telemetry::HttpStats};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -33,204 +35,194 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// How long a client may take for the head of a request; ends idle connections too.
-pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a silent live connection may be before the kernel asks whether the client is still there.
-pub const KEEPALIVE: Duration = Duration::from_secs(30);
-/// Longest head of a request.
-pub const MAX_HEAD: usize = 32 << 10;
-/// Longest target of a request.
-const MAX_TARGET: usize = 8 << 10;
-/// Longest body of a request. None is read; so much a client may send before it sees the answer.
-const MAX_BODY: u64 = 1 << 20;
-/// Data that waits in the kernel for a slow client. What is beyond stays in the ring, where it can be skipped.
-pub const UNSENT_LOW_WATER: u32 = 64 << 10;
-
 type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Serves one connection to its end, or until `stop`. A connection that is answered with a live stream goes on to one
-/// of the `shards`. `traffic` counts what is asked.
+/// Serves one connection to its end, or until `stop`. A connection with a live response moves to one of the `shards`. `stats`
+/// counts the requests.
 pub async fn serve<S>(
-    accepted: Accepted,
+    connection: Connection,
     routes: S,
     shards: Arc<Shards>,
-    traffic: Arc<Traffic>,
+    stats: Arc<HttpStats>,
     stop: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let Accepted { socket, peer, place } = accepted;
-    // The kernel gives it up then. Pages and pictures have no other limit.
+    let Connection { socket, peer, permit } = connection;
+    // The kernel closes it then. Pages and stills have no other limit.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
-    let handover = Handover::default();
-    let departure = Departure::default();
-    let io = WatchedIo { socket: TokioIo::new(socket), handover: handover.clone(), departure: departure.clone() };
-    let offered = handover.clone();
-    // A connection that is a WebSocket from its answer on.
-    let switched = Handed::<(Showing, Visit)>::default();
-    let (switches, ends) = (switched.clone(), stop.clone());
+    let takeover = Takeover::default();
+    let disconnect = DisconnectWatch::default();
+    let io = WatchedIo { socket: TokioIo::new(socket), takeover: takeover.clone(), disconnect: disconnect.clone() };
+    let offered = takeover.clone();
+    // Filled when the connection becomes a WebSocket.
+    let upgraded = TakeOnce::<(StillStream, RequestLog)>::default();
+    let (upgrades, ends) = (upgraded.clone(), stop.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(departure.clone());
-        let ways =
-            Ways { live: offered.clone(), socket: switches.clone(), departure: departure.clone(), stop: ends.clone() };
-        answer(routes.clone(), request, Visitor { peer, traffic: traffic.clone() }, ways)
+        request.extensions_mut().insert(disconnect.clone());
+        let handoff = Handoff {
+            live: offered.clone(),
+            websocket: upgrades.clone(),
+            disconnect: disconnect.clone(),
+            stop: ends.clone(),
+        };
+        respond(routes.clone(), request, Client { peer, stats: stats.clone() }, handoff)
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD)
-        // `printf 'GET …' | nc` closes its side at once and still wants the answer.
+        // `printf 'GET …' | nc` closes its side immediately and still reads the response.
         .half_close(true)
         .serve_connection(io, service);
     let mut stopped = pin!(stop.cancelled());
     let mut stopping = false;
-    let leaving = poll_fn(|context| {
+    let taken = poll_fn(|context| {
         if !stopping && stopped.as_mut().poll(context).is_ready() {
             stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        // What clients do wrong is not ours to report.
+        // Protocol errors of clients are not logged.
         let done = Pin::new(&mut connection).poll(context).map(|_| ());
-        match handover.take() {
+        match takeover.take() {
             None => done.map(|()| None),
-            leaving => Poll::Ready(leaving),
+            taken => Poll::Ready(taken),
         }
     })
     .await;
-    let Some(leaving) = leaving else {
+    let Some(taken) = taken else {
         let parts = connection.into_parts();
         let (socket, early) = (parts.io.socket.into_inner(), parts.read_buf);
-        if let Some((showing, visit)) = switched.take() {
-            pictures::converse(socket, early, showing, visit, stop.clone()).await;
+        if let Some((stills, log)) = upgraded.take() {
+            websocket::send_stills(socket, early, stills, log, stop.clone()).await;
         } else if early.starts_with(h2::PREFACE) {
-            // hyper answers nothing to what it knows as the begin of another protocol.
+            // hyper does not respond to the preface of another protocol.
             h2::serve(socket, early, parts.service, stop.clone()).await;
         }
         return;
     };
-    // Frees hyper's buffers. What the client sent behind this request is not answered: `connection: close` said so.
+    // Frees the buffers of hyper. Further requests of the client get no response: `connection: close` announced it.
     let Ok(socket) = connection.into_parts().io.socket.into_inner().into_std() else { return };
     tune(&socket);
-    shards.adopt(socket, leaving, place);
+    shards.adopt(socket, taken, permit);
 }
 
-/// Sets what suits a live stream; every option has a default that works too.
+/// Sets socket options for a live stream; the defaults work too.
 fn tune(socket: &std::net::TcpStream) {
     let socket = SockRef::from(socket);
-    // A shard sees for itself whose socket is full. Of one that vanished and is sent little, only the kernel knows.
+    // A shard notices a full socket itself. Only the kernel notices a vanished client that is sent little.
     let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
     let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
     let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
 
-/// How an answer may go on without hyper or without warp.
-struct Ways {
-    live: Handover,
-    socket: Handed<(Showing, Visit)>,
-    departure: Departure,
+/// How a response may continue without hyper or warp.
+struct Handoff {
+    live: Takeover,
+    websocket: TakeOnce<(StillStream, RequestLog)>,
+    disconnect: DisconnectWatch,
     stop: CancellationToken,
 }
 
-async fn answer<S>(
+async fn respond<S>(
     routes: S,
     request: Request<Incoming>,
-    visitor: Visitor,
-    ways: Ways,
+    client: Client,
+    handoff: Handoff,
 ) -> Result<Response<ReplyBody>, Infallible>
 where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
 {
     let id = RequestId::of(request.headers());
-    // All that is logged on behalf of this request carries its id, and that of the trace it belongs to.
-    let trace = Trace::of(request.headers());
-    let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(Trace::id));
-    let mut visit = Visit::new(visitor, id.clone(), trace.clone(), &request);
+    // Every log line of this request carries its id and its trace id.
+    let trace = TraceContext::of(request.headers());
+    let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(TraceContext::id));
+    let mut log = RequestLog::new(client, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
     let version = request.version();
-    let mut response = if let Some(refusal) = refusal(&request) {
+    let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
     } else if request.uri().path().starts_with('/') {
-        // A panic costs this request only; the hook has logged it.
-        let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
-        let stumbled = "this request made the server stumble; the others go on";
-        answered.map_or_else(|_| say(StatusCode::INTERNAL_SERVER_ERROR, stumbled), |Ok(response)| response)
+        // A panic ends this request only; the panic hook has logged it.
+        let result = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
+        let failed = "internal error: the log of the server has the details";
+        result.map_or_else(|_| complete(StatusCode::INTERNAL_SERVER_ERROR, failed), |Ok(response)| response)
     } else {
-        // `OPTIONS *`, and targets that are no path at all, which warp does not expect.
-        say(StatusCode::BAD_REQUEST, "the target of a request is a path, beginning with /")
+        // `OPTIONS *` and targets without a path, which warp does not expect.
+        complete(StatusCode::BAD_REQUEST, "the target of a request must be a path that starts with /")
     };
-    visit.answered(response.status());
-    visit.is_polled = response.extensions().get::<Polled>().is_some();
+    log.responded(response.status());
+    log.is_low_priority = response.extensions().get::<LowPriorityLog>().is_some();
     if let Some(trace) = trace.and_then(|trace| trace.header(id.number())) {
-        response.headers_mut().insert(trace::HEADER, trace);
+        response.headers_mut().insert(trace_context::HEADER, trace);
     }
     if let Some(id) = id.header() {
         response.headers_mut().insert(request_id::HEADER, id);
     }
-    let live: Option<LiveReply> = response.extensions_mut().remove();
-    let showing: Option<Handed<Showing>> = response.extensions_mut().remove();
+    let live: Option<LiveResponse> = response.extensions_mut().remove();
+    let stills: Option<TakeOnce<StillStream>> = response.extensions_mut().remove();
     if is_head {
-        visit.reason = "done";
+        log.reason = "done";
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
     }
-    if let Some(showing) = showing.and_then(|showing| showing.take()) {
-        visit.joins(&showing.audience);
-        return Ok(match showing.form {
-            Form::Frames => {
-                let pieces = pictures::frames(showing.sequence, ways.departure, ways.stop);
-                let body = CountedBody::new(StreamBody::new(Box::pin(pieces)), visit);
+    if let Some(stills) = stills.and_then(|stills| stills.take()) {
+        log.joined(&stills.audience);
+        return Ok(match stills.framing {
+            Framing::Raw => {
+                let pieces = frames::body(stills.sequence, handoff.disconnect, handoff.stop);
+                let body = CountedBody::new(StreamBody::new(Box::pin(pieces)), log);
                 response.map(|_| body.map_err(|never| match never {}).boxed_unsync())
             }
-            Form::Messages { .. } => {
-                ways.socket.put((showing, visit));
+            Framing::WebSocket { .. } => {
+                handoff.websocket.put((stills, log));
                 response.map(|body| body.map_err(Into::into).boxed_unsync())
             }
         });
     }
     Ok(match live.and_then(|live| live.take()) {
-        Some(viewing) => {
-            visit.joins(&viewing.audience);
-            let leaving = Leaving { viewing, visit, chunked: version == http::Version::HTTP_11 };
+        Some(stream) => {
+            log.joined(&stream.audience);
+            let taken = TakenConnection { stream, log, chunked: version == http::Version::HTTP_11 };
             if version == http::Version::HTTP_2 {
-                // Its connection belongs to other answers too.
-                let body = LiveBody::new(leaving, h2::standstill(), ways.stop);
+                // The connection carries other responses too.
+                let body = LiveBody::new(taken, h2::stall_watch(), handoff.stop);
                 return Ok(response.map(|_| body.map_err(|never| match never {}).boxed_unsync()));
             }
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            ways.live.answered(leaving);
-            response.map(|_| HandoverBody(ways.live).map_err(|never| match never {}).boxed_unsync())
+            handoff.live.responded(taken);
+            response.map(|_| TakeoverBody(handoff.live).map_err(|never| match never {}).boxed_unsync())
         }
-        None => response.map(|body| CountedBody::new(body, visit).map_err(Into::into).boxed_unsync()),
+        None => response.map(|body| CountedBody::new(body, log).map_err(Into::into).boxed_unsync()),
     })
 }
 
-/// The answer to a request that is too large (RFC 9110, sections 15.5.14 and 15.5.15). Its head as a whole is hyper's to judge.
-fn refusal(request: &Request<Incoming>) -> Option<warp::reply::Response> {
+/// The response to a request that is too large (RFC 9110, sections 15.5.14 and 15.5.15). hyper limits the head as a whole.
+fn reject_oversized(request: &Request<Incoming>) -> Option<warp::reply::Response> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_TARGET {
-        return Some(say(StatusCode::URI_TOO_LONG, "the target of a request has 8 KiB at most"));
+        return Some(complete(StatusCode::URI_TOO_LONG, "the target of a request may have at most 8 KiB"));
     }
     if request.body().size_hint().lower() > MAX_BODY {
         let mut response =
-            say(StatusCode::PAYLOAD_TOO_LARGE, "the body of a request has 1 MiB at most, and is not read");
+            complete(StatusCode::PAYLOAD_TOO_LARGE, "the body of a request may have at most 1 MiB, and is not read");
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Some(response);
     }
     None
 }
 
-/// A socket that tells when it is flushed, and lends itself to those who wait for its client's departure.
+/// A socket that reports when it is flushed, and lends itself to a handler that waits for a disconnect.
 struct WatchedIo {
     socket: TokioIo<TcpStream>,
-    handover: Handover,
-    departure: Departure,
+    takeover: Takeover,
+    disconnect: DisconnectWatch,
 }
 
 impl hyper::rt::Read for WatchedIo {
@@ -251,8 +243,8 @@ impl hyper::rt::Write for WatchedIo {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes the socket only when its own buffer is empty.
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
-        self.handover.flushed();
-        self.departure.offer(self.socket.inner());
+        self.takeover.flushed();
+        self.disconnect.offer(self.socket.inner());
         Poll::Ready(Ok(()))
     }
 

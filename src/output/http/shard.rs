@@ -1,16 +1,16 @@
-//! Threads that write live packets to sockets: one readiness loop each, many viewers, one vectored write a packet.
+//! Threads that write live packets to sockets: one readiness loop each, many viewers, one vectored write per packet.
 //!
-//! A viewer comes here when hyper has written the head of its answer. From then on nothing of it is left but a
-//! socket, a place in a ring, and a line for the log. A slow viewer keeps its own place and loses its own data.
+//! A viewer moves here when hyper has written the head of its response. From then on it consists of a socket, a reader and a
+//! request log. A slow viewer has its own cursor and loses only its own data.
 
 use super::{
-    live::{Leaving, Viewing},
-    tally::Tally,
-    viewer::{Framing, Outcome, Viewer},
-    watching::Watching,
+    subscription::Subscription,
+    takeover::{LiveStream, TakenConnection},
+    viewer::{BodyFraming, Outcome, Viewer},
+    write_latency::LatencyRecorder,
 };
 use crate::{
-    net::Place,
+    net::ConnectionPermit,
     stream::{Audience, FanOut, News, Version},
     sys::service::{Pulse, Pulses},
 };
@@ -28,14 +28,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The token that is not a viewer's.
-const BELL: Token = Token(usize::MAX);
-/// Pause between two looks at viewers that stand still.
-const LOOK_AROUND: Duration = Pulse::PERIOD;
-/// See [`Shard::quickest`].
+/// The token of the waker; all others are viewers.
+const WAKER: Token = Token(usize::MAX);
+/// Interval of the checks of all viewers.
+const CHECK_PERIOD: Duration = Pulse::PERIOD;
+/// See [`Shard::min_wait`].
 const NONE: u64 = u64::MAX;
-/// Time for the last bytes at the end of the program.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Time for the last bytes at shutdown.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// All shards of a server.
 #[derive(Debug)]
@@ -44,29 +44,29 @@ pub struct Shards {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the rest of the program sees of one shard.
+/// The side of a shard that other threads use.
 #[derive(Debug)]
 struct Shard {
-    bell: PollWaker,
+    poll_waker: PollWaker,
     inbox: Mutex<Inbox>,
     viewers: AtomicUsize,
-    /// What the quickest packet waited since that was asked last, in microseconds; the highest number when there was none.
-    quickest: AtomicU64,
+    /// The shortest wait of a packet since the last query, in microseconds; [`NONE`] when there was no packet.
+    min_wait: AtomicU64,
     closing: AtomicBool,
 }
 
-/// What has come for a shard since it last looked.
+/// What arrived for a shard since it last looked.
 #[derive(Debug, Default)]
 struct Inbox {
-    newcomers: Vec<(TcpStream, Leaving, Place)>,
-    /// Numbers of streams that have something new.
-    rung: Vec<usize>,
-    /// When the first of them was.
-    rung_at: Option<Instant>,
+    joining: Vec<(TcpStream, TakenConnection, ConnectionPermit)>,
+    /// Indexes of channels with new packets.
+    woken: Vec<usize>,
+    /// When the first of them was woken.
+    woken_at: Option<Instant>,
 }
 
 impl Shards {
-    /// Starts `count` threads, which `pulses` watches.
+    /// Starts `count` threads, which `pulses` monitors.
     ///
     /// # Errors
     /// When the system has no thread or descriptor left.
@@ -74,12 +74,12 @@ impl Shards {
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for number in 0..count.max(1) {
             let poll = Poll::new()?;
-            let bell = PollWaker::new(poll.registry(), BELL)?;
+            let poll_waker = PollWaker::new(poll.registry(), WAKER)?;
             let shard = Arc::new(Shard {
-                bell,
+                poll_waker,
                 inbox: Mutex::default(),
                 viewers: AtomicUsize::new(0),
-                quickest: AtomicU64::new(NONE),
+                min_wait: AtomicU64::new(NONE),
                 closing: AtomicBool::new(false),
             });
             let name = format!("shard-{number}");
@@ -98,31 +98,30 @@ impl Shards {
         Ok(Self { shards, threads: Mutex::new(threads) })
     }
 
-    /// How many viewers there are.
+    /// The number of viewers.
     pub fn viewers(&self) -> usize {
         self.shards.iter().map(|shard| shard.viewers.load(Ordering::Relaxed)).sum()
     }
 
-    /// What even the quickest packet waited for its write since this was asked last, in the shard where it is worst; zero when
-    /// none waits.
+    /// The shortest wait of a packet for its write since the last query, in the worst shard; zero when no packet waits.
     pub fn lateness(&self) -> Duration {
         self.shards.iter().map(|shard| shard.lateness()).max().unwrap_or_default()
     }
 
-    /// Takes over a viewer whose head is out. The place is held as long as the viewer is.
-    pub fn adopt(&self, socket: TcpStream, leaving: Leaving, place: Place) {
+    /// Takes over a viewer whose response head is sent. The permit is held as long as the viewer is connected.
+    pub fn adopt(&self, socket: TcpStream, taken: TakenConnection, permit: ConnectionPermit) {
         if let Some(shard) = self.shards.iter().min_by_key(|shard| shard.viewers.load(Ordering::Relaxed)) {
             shard.viewers.fetch_add(1, Ordering::Relaxed);
-            shard.inbox().newcomers.push((socket, leaving, place));
-            shard.ring();
+            shard.inbox().joining.push((socket, taken, permit));
+            shard.wake();
         }
     }
 
-    /// Ends all viewers properly and waits for it, about a second.
+    /// Ends the responses of all viewers and waits, about a second.
     pub fn close(&self) {
         for shard in &self.shards {
             shard.closing.store(true, Ordering::Release);
-            shard.ring();
+            shard.wake();
         }
         for thread in mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
             let _ = thread.join();
@@ -136,58 +135,58 @@ impl Shard {
     }
 
     fn lateness(&self) -> Duration {
-        match self.quickest.swap(NONE, Ordering::Relaxed) {
-            // A round may take longer than the time between two questions.
-            NONE => self.inbox().rung_at.map(|at| at.elapsed()).unwrap_or_default(),
+        match self.min_wait.swap(NONE, Ordering::Relaxed) {
+            // One pass may take longer than the time between two queries.
+            NONE => self.inbox().woken_at.map(|at| at.elapsed()).unwrap_or_default(),
             micros => Duration::from_micros(micros),
         }
     }
 
-    fn rang(&self, at: Instant) {
+    fn record_wait(&self, at: Instant) {
         let micros = u64::try_from(at.elapsed().as_micros()).unwrap_or(NONE);
-        self.quickest.fetch_min(micros, Ordering::Relaxed);
+        self.min_wait.fetch_min(micros, Ordering::Relaxed);
     }
 
-    fn ring(&self) {
-        if let Err(error) = self.bell.wake() {
+    fn wake(&self) {
+        if let Err(error) = self.poll_waker.wake() {
             tracing::error!(%error, "cannot wake a shard");
         }
     }
 }
 
 /// Wakes a shard on behalf of one stream.
-struct Bell {
+struct ShardWaker {
     shard: Arc<Shard>,
     channel: usize,
 }
 
-impl Wake for Bell {
+impl Wake for ShardWaker {
     fn wake(self: Arc<Self>) {
         let was_empty = {
             let mut inbox = self.shard.inbox();
-            inbox.rung.push(self.channel);
-            inbox.rung_at.get_or_insert_with(Instant::now);
-            inbox.rung.len() == 1
+            inbox.woken.push(self.channel);
+            inbox.woken_at.get_or_insert_with(Instant::now);
+            inbox.woken.len() == 1
         };
-        // Whoever put the first one in has woken the shard.
+        // The first entry has already woken the shard.
         if was_empty {
-            self.shard.ring();
+            self.shard.wake();
         }
     }
 }
 
-/// A stream with viewers in this shard who want it written in the same way.
+/// A stream with viewers in this shard that have the same batch duration.
 struct Channel {
     fanout: FanOut,
-    /// Packets of this long are written at once.
+    /// Packets of this duration are written together.
     batch: Duration,
     /// When that was done last.
-    swept: Instant,
+    delivered: Instant,
     waker: Waker,
     news: News,
     viewers: Vec<usize>,
     audience: Audience,
-    tally: Tally,
+    latency: LatencyRecorder,
 }
 
 /// The thread.
@@ -196,7 +195,7 @@ struct Loop {
     shard: Arc<Shard>,
     viewers: Slab<Viewer>,
     channels: Slab<Channel>,
-    /// Channels that have something new which is still collected.
+    /// Channels whose new packets are still being collected.
     collecting: Vec<usize>,
     pulse: Pulse,
 }
@@ -204,12 +203,12 @@ struct Loop {
 impl Loop {
     fn run(mut self) {
         let mut events = Events::with_capacity(1024);
-        let mut next_look = Instant::now() + LOOK_AROUND;
+        let mut next_check = Instant::now() + CHECK_PERIOD;
         loop {
             match self.poll.poll(&mut events, Some(self.pause())) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    tracing::error!(%error, "a shard cannot wait for its sockets: its viewers are dropped");
+                    tracing::error!(%error, "epoll failed: viewers dropped");
                     return;
                 }
                 Ok(()) => {}
@@ -217,28 +216,28 @@ impl Loop {
             self.pulse.beat();
             let now = Instant::now();
             for event in &events {
-                if event.token() != BELL {
+                if event.token() != WAKER {
                     self.socket_event(event, now);
                 }
             }
-            // After the events, so that a stale one cannot meet a newcomer in its old place.
+            // After the events, so that a stale event cannot reach a new viewer with the same token.
             let inbox = mem::take(&mut *self.shard.inbox());
-            self.collecting.extend(inbox.rung);
-            self.sweep_due(now);
-            if let Some(at) = inbox.rung_at {
-                self.shard.rang(at);
+            self.collecting.extend(inbox.woken);
+            self.deliver_due(now);
+            if let Some(at) = inbox.woken_at {
+                self.shard.record_wait(at);
             }
-            for (socket, leaving, place) in inbox.newcomers {
-                self.adopt(socket, leaving, place, now);
+            for (socket, taken, permit) in inbox.joining {
+                self.adopt(socket, taken, permit, now);
             }
             if self.shard.closing.load(Ordering::Acquire) {
                 return self.finish();
             }
-            if now >= next_look {
-                next_look = now + LOOK_AROUND;
+            if now >= next_check {
+                next_check = now + CHECK_PERIOD;
                 let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
-                keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.look(now)));
-                self.channels.iter_mut().for_each(|(_, channel)| channel.tally.tell(&channel.audience, now));
+                keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.check(now)));
+                self.channels.iter_mut().for_each(|(_, channel)| channel.latency.report(&channel.audience, now));
             }
         }
     }
@@ -249,19 +248,19 @@ impl Loop {
                 return viewer.failed();
             }
             if event.is_readable() || event.is_read_closed() {
-                let heard = viewer.listen(now);
-                if heard != Outcome::Stays {
-                    return heard;
+                let outcome = viewer.receive(now);
+                if outcome != Outcome::Open {
+                    return outcome;
                 }
             }
-            if event.is_writable() { viewer.unblocked(now) } else { Outcome::Stays }
+            if event.is_writable() { viewer.unblocked(now) } else { Outcome::Open }
         });
     }
 
-    /// Does something with a viewer, and buries it if that was its end.
+    /// Acts on a viewer, and removes it if it is closed.
     fn with(&mut self, key: usize, act: impl FnOnce(&mut Viewer) -> Outcome) {
         let Some(channel) = self.viewers.get(key).map(|viewer| viewer.channel) else { return };
-        if self.survives(key, act) {
+        if self.act_on(key, act) {
             return;
         }
         if let Some(left) = self.channels.get_mut(channel) {
@@ -270,12 +269,12 @@ impl Loop {
         self.close_if_empty(channel);
     }
 
-    /// Does something with a viewer; `false` when that was its end. Its channel still has to forget it then.
-    fn survives(&mut self, key: usize, act: impl FnOnce(&mut Viewer) -> Outcome) -> bool {
+    /// Acts on a viewer; `false` when it is closed. Its channel still lists it then.
+    fn act_on(&mut self, key: usize, act: impl FnOnce(&mut Viewer) -> Outcome) -> bool {
         match self.viewers.get_mut(key).map(act) {
-            Some(Outcome::Stays) => true,
-            Some(Outcome::Gone(reason)) => {
-                self.viewers.remove(key).watching.visit.reason = reason;
+            Some(Outcome::Open) => true,
+            Some(Outcome::Closed(reason)) => {
+                self.viewers.remove(key).subscription.log.reason = reason;
                 self.shard.viewers.fetch_sub(1, Ordering::Relaxed);
                 false
             }
@@ -285,39 +284,39 @@ impl Loop {
 
     fn close_if_empty(&mut self, channel: usize) {
         if self.channels.get(channel).is_some_and(|channel| channel.viewers.is_empty()) {
-            let Channel { audience, mut tally, .. } = self.channels.remove(channel);
-            tally.tell(&audience, Instant::now());
+            let Channel { audience, mut latency, .. } = self.channels.remove(channel);
+            latency.report(&audience, Instant::now());
         }
     }
 
-    /// When a channel's packets are to be written.
+    /// When the packets of a channel are due.
     fn due(&self, channel: usize) -> Option<Instant> {
-        self.channels.get(channel).map(|channel| channel.swept + channel.batch)
+        self.channels.get(channel).map(|channel| channel.delivered + channel.batch)
     }
 
-    /// How long there is nothing to do unless something happens.
+    /// How long to wait for the next event.
     fn pause(&self) -> Duration {
         let due = self.collecting.iter().filter_map(|channel| self.due(*channel)).min();
-        due.map_or(LOOK_AROUND, |due| due.saturating_duration_since(Instant::now()).min(LOOK_AROUND))
+        due.map_or(CHECK_PERIOD, |due| due.saturating_duration_since(Instant::now()).min(CHECK_PERIOD))
     }
 
-    /// Sweeps the channels whose time has come.
-    fn sweep_due(&mut self, now: Instant) {
-        let mut rung = mem::take(&mut self.collecting);
-        rung.sort_unstable();
-        rung.dedup();
-        for channel in rung {
+    /// Writes the channels that are due.
+    fn deliver_due(&mut self, now: Instant) {
+        let mut woken = mem::take(&mut self.collecting);
+        woken.sort_unstable();
+        woken.dedup();
+        for channel in woken {
             if self.due(channel).is_some_and(|due| due > now) {
                 self.collecting.push(channel);
-                self.greet(channel, now);
+                self.start_viewers(channel, now);
             } else {
-                self.sweep(channel, now);
+                self.deliver(channel, now);
             }
         }
     }
 
-    /// Writes to those viewers of a channel at once who have got nothing yet.
-    fn greet(&mut self, channel: usize, now: Instant) {
+    /// Writes immediately to those viewers of a channel that have received nothing yet.
+    fn start_viewers(&mut self, channel: usize, now: Instant) {
         loop {
             let Some(current) = self.channels.get(channel) else { return };
             let seen = current.fanout.version();
@@ -332,68 +331,69 @@ impl Loop {
     }
 
     fn is_waiting(&self, viewer: usize) -> bool {
-        self.viewers.get(viewer).is_some_and(|viewer| !viewer.has_begun())
+        self.viewers.get(viewer).is_some_and(|viewer| !viewer.has_started())
     }
 
-    /// Writes what is new in a stream to all its viewers that can take it.
-    fn sweep(&mut self, channel: usize, now: Instant) {
+    /// Writes the new packets of a stream to all viewers that can take them.
+    fn deliver(&mut self, channel: usize, now: Instant) {
         loop {
             let Some(current) = self.channels.get_mut(channel) else { return };
-            current.swept = now;
-            let collects = !current.batch.is_zero();
-            // Taken out for the while, so that nothing is copied; nobody joins a channel during a sweep.
-            let (mut viewers, mut tally) = (mem::take(&mut current.viewers), mem::take(&mut current.tally));
+            current.delivered = now;
+            let is_batched = !current.batch.is_zero();
+            // Moved out meanwhile, so that nothing is copied; no viewer joins a channel during a delivery.
+            let (mut viewers, mut latency) = (mem::take(&mut current.viewers), mem::take(&mut current.latency));
             let mut news = mem::take(&mut current.news);
             let seen = current.fanout.next_news(&mut news);
             viewers.retain(|key| {
-                self.survives(*key, |viewer| {
+                self.act_on(*key, |viewer| {
                     let outcome = viewer.pump_news(&news, now);
-                    viewer.delivered().into_iter().for_each(|entered| tally.note(entered));
+                    viewer.delivered().into_iter().for_each(|entered| latency.record(entered));
                     outcome
                 })
             });
-            tally.settle();
+            latency.flush();
             if let Some(current) = self.channels.get_mut(channel) {
-                (current.viewers, current.tally, current.news) = (viewers, tally, news);
+                (current.viewers, current.latency, current.news) = (viewers, latency, news);
             }
             self.close_if_empty(channel);
             if self.wait(channel, seen) {
                 return;
             }
-            if collects {
+            if is_batched {
                 self.collecting.push(channel);
                 return;
             }
         }
     }
 
-    /// Asks to be woken for a stream; `false` when it has changed since `seen`.
+    /// Registers for a wake-up; `false` when the stream has changed since `seen`.
     fn wait(&self, channel: usize, seen: Version) -> bool {
         self.channels.get(channel).is_none_or(|channel| channel.fanout.wake_after(seen, &channel.waker))
     }
 
-    fn adopt(&mut self, socket: TcpStream, leaving: Leaving, place: Place, now: Instant) {
-        let Leaving { viewing: Viewing { reader, lease, audience, batch, early_heads, .. }, visit, chunked } = leaving;
-        let framing = Framing { chunked, early_heads };
+    fn adopt(&mut self, socket: TcpStream, taken: TakenConnection, permit: ConnectionPermit, now: Instant) {
+        let TakenConnection { stream: LiveStream { reader, lease, audience, batch, early_heads, .. }, log, chunked } =
+            taken;
+        let framing = BodyFraming { chunked, early_heads };
         let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
-        let is_theirs = |channel: &Channel| channel.batch == batch && channel.fanout.is_same(&fanout);
-        let found = self.channels.iter().find(|(_, channel)| is_theirs(channel));
+        let is_same = |channel: &Channel| channel.batch == batch && channel.fanout.is_same(&fanout);
+        let found = self.channels.iter().find(|(_, channel)| is_same(channel));
         let (channel, is_new) = match found.map(|(at, _)| at) {
             Some(channel) => (channel, false),
             None => {
                 let entry = self.channels.vacant_entry();
-                let bell = Bell { shard: self.shard.clone(), channel: entry.key() };
+                let waker = ShardWaker { shard: self.shard.clone(), channel: entry.key() };
                 let channel = entry.key();
                 entry.insert(Channel {
                     fanout,
                     batch,
-                    swept: now,
-                    waker: Arc::new(bell).into(),
+                    delivered: now,
+                    waker: Arc::new(waker).into(),
                     news: News::default(),
                     viewers: Vec::new(),
                     audience,
-                    tally: Tally::default(),
+                    latency: LatencyRecorder::default(),
                 });
                 (channel, true)
             }
@@ -402,26 +402,25 @@ impl Loop {
         let key = entry.key();
         let registered =
             self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
-        let watching = Watching::new(reader, lease, visit);
-        entry.insert(Viewer::new(socket, watching, framing, channel, place, now));
+        let subscription = Subscription::new(reader, lease, log);
+        entry.insert(Viewer::new(socket, subscription, framing, channel, permit, now));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.viewers.push(key);
         }
-        self.with(
-            key,
-            |viewer| if registered.is_ok() { viewer.pump(now) } else { Outcome::Gone("no room for its socket") },
-        );
+        self.with(key, |viewer| {
+            if registered.is_ok() { viewer.pump(now) } else { Outcome::Closed("cannot register its socket") }
+        });
         if is_new {
-            self.sweep(channel, now);
+            self.deliver(channel, now);
         }
         if !batch.is_zero() {
-            self.greet(channel, now);
+            self.start_viewers(channel, now);
         }
     }
 
-    /// The last bytes of all, for at most [`LAST_WORDS`].
+    /// Writes the last bytes of all viewers, for at most [`CLOSE_WITHIN`].
     fn finish(&mut self) {
-        let deadline = Instant::now() + LAST_WORDS;
+        let deadline = Instant::now() + CLOSE_WITHIN;
         let mut events = Events::with_capacity(1024);
         let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.end("server stops", Instant::now())));
@@ -431,11 +430,11 @@ impl Loop {
                 break;
             }
             for event in &events {
-                if event.token() != BELL {
+                if event.token() != WAKER {
                     self.socket_event(event, Instant::now());
                 }
             }
         }
-        self.viewers.iter_mut().for_each(|(_, viewer)| viewer.watching.visit.reason = "server stops");
+        self.viewers.iter_mut().for_each(|(_, viewer)| viewer.subscription.log.reason = "server stops");
     }
 }

@@ -1,57 +1,67 @@
-//! What the head of an answer says of a still picture. Pure.
+//! The response to a request for a still of a stream.
 
-use crate::{ipc::PictureFormat, media::multipart, still::cache::Still};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
+use super::{
+    admission::Admission,
+    query::{self, StillFormat},
+    response::{NO_VIDEO, Response, bad_request, text, unavailable},
+    still_headers,
+};
+use crate::{ipc::PictureFault, still::take::StreamStills};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::sync::Arc;
 
-const X_CAPTURE_TIME: HeaderName = HeaderName::from_static("x-capture-time");
-
-/// The media type of a format.
-pub(super) fn mimetype(format: PictureFormat) -> HeaderValue {
-    HeaderValue::from_static(match format {
-        PictureFormat::Jpeg { .. } => "image/jpeg",
-        PictureFormat::Png => "image/png",
-        PictureFormat::Webp { .. } => "image/webp",
-        PictureFormat::Raw(_) => "application/octet-stream",
-    })
-}
-
-/// Says which picture it is and when it was captured.
-pub(super) fn describe(still: &Still, headers: &mut HeaderMap) {
-    let mut insert = |name: HeaderName, value: &str| {
-        headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+/// Responds with a cached still, or takes one.
+pub async fn respond(
+    stills: &Arc<StreamStills>,
+    admission: &Admission,
+    method: &Method,
+    query: &str,
+    format: Option<StillFormat>,
+    headers: &HeaderMap,
+) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let asked = match query::still(query, format, accept) {
+        Ok(asked) => asked,
+        Err(error) => return bad_request(&error),
     };
-    insert(header::ETAG, &still.etag);
-    let Some(Ok(time)) = still.date.map(|date| Timestamp::UNIX_EPOCH.checked_add(date)) else { return };
-    insert(X_CAPTURE_TIME, &multipart::capture_time(time));
-    if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&time) {
-        insert(header::LAST_MODIFIED, &date);
+    let stream = stills.stream();
+    if stream.config.mimetype.starts_with("audio/") {
+        return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, NO_VIDEO);
     }
-}
-
-/// Whether the client has this picture already (RFC 9110, section 13.1.2).
-pub(super) fn is_known(headers: &HeaderMap, still: &Still) -> bool {
-    let fields = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok());
-    let mut tags = fields.flat_map(|field| field.split(',')).map(str::trim);
-    // Any picture would do for `*`; that there is one is known to all who ask.
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == still.etag)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_client_that_has_the_picture_is_told_so() {
-        let still = Still::new("picture".into(), Duration::ZERO, None);
-        let known = |fields: &[&str]| {
-            let fields = fields.iter().map(|field| (header::IF_NONE_MATCH, HeaderValue::from_str(field).unwrap()));
-            is_known(&fields.collect(), &still)
+    let kept = stills.cached(asked.rendition, asked.age);
+    if !asked.may_start && kept.is_none() && !stream.status.read().state.has_media() {
+        return unavailable("this stream is not running");
+    }
+    let mut response = text(StatusCode::OK, "");
+    // A client that accepts a cached still asks often; others have what they need and leave.
+    if kept.is_none() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if method == Method::GET {
+        let taken = if let Some(still) = kept {
+            Ok(still)
+        } else if let Some(refusal) = admission.refuse_still() {
+            return refusal;
+        } else {
+            stills.take(asked.rendition, asked.age).await
         };
-        let etag = still.etag.as_str();
-        assert!(known(&[etag]) && known(&[&format!("W/{etag}")]) && known(&["*"]));
-        assert!(known(&[&format!("\"other\", {etag}")]) && known(&["\"other\"", etag]));
-        assert!(!known(&[]) && !known(&["\"other\""]) && !known(&[etag.trim_matches('"')]));
+        match taken {
+            Ok(still) => {
+                still_headers::describe(&still, response.headers_mut());
+                if still_headers::is_known(headers, &still) {
+                    *response.status_mut() = StatusCode::NOT_MODIFIED;
+                } else {
+                    *response.body_mut() = still.bytes.clone().into();
+                }
+            }
+            Err(PictureFault::NoVideo) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, NO_VIDEO),
+            Err(PictureFault::NotYet) => return unavailable("no frame arrived in time"),
+            Err(PictureFault::Failed(reason)) => {
+                tracing::warn!(stream = %stream.config.name, reason, "cannot take a still");
+                return unavailable("the still could not be encoded");
+            }
+        }
     }
+    response.headers_mut().insert(header::CONTENT_TYPE, still_headers::mimetype(asked.rendition.format));
+    response
 }

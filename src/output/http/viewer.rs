@@ -1,12 +1,13 @@
-//! One viewer in a shard: a socket, a place in a ring, and what is half written.
+//! One viewer in a shard: a socket, a reader, and pieces that are partly written.
 
 use super::{
-    visit::{NO_PROGRESS, PROGRESS_WITHIN},
-    watching::{Next, Watching},
+    access_log::NO_PROGRESS,
+    limits::PROGRESS_WITHIN,
+    subscription::{Next, Subscription},
 };
 use crate::{
     media::{Packet, multipart},
-    net::Place,
+    net::ConnectionPermit,
     stream::News,
     sys::monotonic,
 };
@@ -18,32 +19,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Most pieces in one write, to which the last packet may add a few.
+/// Most pieces in one write; the last packet may add a few.
 const BATCH: usize = 32;
-/// Packets are added to a write until it has this many bytes. They are out of the ring then, and cannot be skipped.
+/// Packets are added to a write up to this many bytes. They have left the ring then, and cannot be skipped.
 const BATCH_BYTES: usize = 128 << 10;
-/// Pieces that wait for a write, of a viewer that keeps up.
+/// Usual number of queued pieces of a viewer that keeps up.
 const USUAL: usize = 4;
-/// A viewer that closed its side and got nothing since is taken for gone after this long: only a packet could tell.
+/// A viewer that closed its sending side and was sent nothing for this long counts as disconnected: only a packet could tell.
 const HALF_CLOSED: Duration = Duration::from_secs(2);
-/// What a viewer may still say; a live answer ends its connection, so there is nothing to be said.
-const CHATTER: usize = 64 << 10;
+/// Most bytes that a viewer may send. The connection closes after a live response, so there is nothing to send.
+const MAX_RECEIVED: usize = 64 << 10;
 
-/// Whether a viewer is still there.
+/// Whether a viewer stays connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is.
-    Stays,
-    /// It has to go, for this reason.
-    Gone(&'static str),
+    /// It does.
+    Open,
+    /// It is closed, for this reason.
+    Closed(&'static str),
 }
 
 /// How packets are written for a viewer.
 #[derive(Debug, Clone, Copy)]
-pub struct Framing {
+pub struct BodyFraming {
     /// In chunks (HTTP/1.1); otherwise the body ends with the connection (HTTP/1.0).
     pub chunked: bool,
-    /// With the heads of parts of motion JPEG in front of their time, see [`multipart::early`].
+    /// With the heads of motion JPEG parts sent early, see [`multipart::early`].
     pub early_heads: bool,
 }
 
@@ -51,51 +52,51 @@ pub struct Framing {
 #[derive(Debug)]
 pub struct Viewer {
     socket: TcpStream,
-    /// Its place in the stream, and its line in the log.
-    pub watching: Watching,
-    _place: Place,
-    /// The shard's number of its stream.
+    /// Its reader of the stream and its request log.
+    pub subscription: Subscription,
+    _permit: ConnectionPermit,
+    /// The index of its channel in the shard.
     pub channel: usize,
-    framing: Framing,
-    /// Pieces that were begun or taken from the ring: they go out whole, whatever is skipped after them.
+    framing: BodyFraming,
+    /// Pieces that were taken from the ring: they are written completely, whatever is skipped after them.
     out: VecDeque<Bytes>,
     out_bytes: usize,
-    /// Since when the socket takes nothing.
+    /// Since when the socket accepts nothing.
     blocked: Option<Instant>,
     half_closed: bool,
-    heard: usize,
+    received: usize,
     last_write: Instant,
-    /// When it came, on the machine's monotonic clock.
+    /// When it joined, on the monotonic clock.
     since: Duration,
-    /// When the oldest media of the next write came to us.
+    /// When the oldest media of the next write arrived.
     oldest: Option<Duration>,
     /// See [`Viewer::delivered`].
     delivered: Option<Duration>,
-    /// Nothing more comes; it goes when `out` is written.
+    /// No packet follows; the viewer is closed when `out` is written.
     ending: Option<&'static str>,
 }
 
 impl Viewer {
-    /// A viewer whose head is out.
+    /// A viewer whose response head is sent.
     pub fn new(
         socket: TcpStream,
-        watching: Watching,
-        framing: Framing,
+        subscription: Subscription,
+        framing: BodyFraming,
         channel: usize,
-        place: Place,
+        permit: ConnectionPermit,
         now: Instant,
     ) -> Self {
         Self {
             socket,
-            watching,
-            _place: place,
+            subscription,
+            _permit: permit,
             channel,
             framing,
             out: VecDeque::new(),
             out_bytes: 0,
             blocked: None,
             half_closed: false,
-            heard: 0,
+            received: 0,
             last_write: now,
             since: monotonic(),
             oldest: None,
@@ -104,30 +105,30 @@ impl Viewer {
         }
     }
 
-    /// Writes what there is until the socket or the stream has no more.
+    /// Writes packets until the socket is full or the stream has no more.
     pub fn pump(&mut self, now: Instant) -> Outcome {
         while self.blocked.is_none() {
             self.gather(now);
             if self.out.is_empty() {
-                return self.ending.map_or(Outcome::Stays, Outcome::Gone);
+                return self.ending.map_or(Outcome::Open, Outcome::Closed);
             }
             let result = self.write();
             if let Ok(written) = result {
                 self.wrote(written);
             }
-            let outcome = self.settle(result, now);
-            if outcome != Outcome::Stays {
+            let outcome = self.finish_write(result, now);
+            if outcome != Outcome::Open {
                 return outcome;
             }
         }
-        Outcome::Stays
+        Outcome::Open
     }
 
-    /// As [`Viewer::pump`], where most viewers need what has just come and nothing else: it is written from where it lies.
+    /// Like [`Viewer::pump`], for the common case that a viewer needs exactly the newest packets: they are written without a queue.
     pub fn pump_news(&mut self, news: &News, now: Instant) -> Outcome {
         let is_plain = self.framing.chunked && !self.framing.early_heads;
         let is_ready = self.blocked.is_none() && self.out.is_empty() && self.ending.is_none();
-        if !(is_plain && is_ready && self.watching.take_news(news)) {
+        if !(is_plain && is_ready && self.subscription.take_news(news)) {
             return self.pump(now);
         }
         let packets = news.packets();
@@ -147,96 +148,96 @@ impl Viewer {
             packets.iter().for_each(|packet| self.add(packet.chunk().clone()));
             self.wrote(written);
         }
-        match self.settle(result, now) {
-            Outcome::Stays if written < whole => self.pump(now),
+        match self.finish_write(result, now) {
+            Outcome::Open if written < whole => self.pump(now),
             outcome => outcome,
         }
     }
 
-    /// What a write came to. What it left is in `out`.
-    fn settle(&mut self, result: io::Result<usize>, now: Instant) -> Outcome {
+    /// Handles the result of a write. What is left is in `out`.
+    fn finish_write(&mut self, result: io::Result<usize>, now: Instant) -> Outcome {
         let oldest = self.oldest.take();
         match result {
-            Ok(0) => return Outcome::Gone("client left"),
+            Ok(0) => return Outcome::Closed("client left"),
             Ok(written) => {
                 self.last_write = now;
-                self.watching.took(written as u64);
+                self.subscription.sent(written as u64);
                 if self.out.is_empty() {
                     self.delivered = self.delivered.or(oldest);
                 } else {
-                    // The kernel noted that we want room: it tells when there is some.
+                    // The kernel reports when there is room again.
                     self.blocked = Some(now);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = Some(now),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return gone(&error),
+            Err(error) => return closed(&error),
         }
-        Outcome::Stays
+        Outcome::Open
     }
 
-    /// Its socket is of no use any more.
+    /// The socket reported an error.
     pub fn failed(&self) -> Outcome {
-        self.socket.take_error().ok().flatten().map_or(Outcome::Gone("client left"), |error| gone(&error))
+        self.socket.take_error().ok().flatten().map_or(Outcome::Closed("client left"), |error| closed(&error))
     }
 
-    /// Whether it has got anything.
-    pub fn has_begun(&self) -> bool {
-        self.watching.visit.bytes > 0
+    /// Whether it has received anything.
+    pub fn has_started(&self) -> bool {
+        self.subscription.log.bytes > 0
     }
 
-    /// The socket takes bytes again.
+    /// The socket accepts bytes again.
     pub fn unblocked(&mut self, now: Instant) -> Outcome {
         self.blocked = None;
         let outcome = self.pump(now);
-        // It was waited for, not we.
+        // The wait was for the viewer, not for the server.
         self.delivered = None;
         outcome
     }
 
-    /// When the oldest media came to us of what was written whole since the last call. What waited for the viewer is left
-    /// out: media that was there before it came, or while its socket took nothing.
+    /// When the oldest media arrived that was written completely since the last call. Media that waited for the viewer is
+    /// ignored: what arrived before it joined, or while its socket was full.
     pub fn delivered(&mut self) -> Option<Duration> {
         self.delivered.take().filter(|entered| *entered >= self.since)
     }
 
-    /// Lets the client say what it has to say, which is of no interest, and notices its end.
-    pub fn listen(&mut self, now: Instant) -> Outcome {
+    /// Discards what the client sends, and notices when it disconnects.
+    pub fn receive(&mut self, now: Instant) -> Outcome {
         let mut scratch = [0; 4096];
         while !self.half_closed {
             match self.socket.read(&mut scratch) {
-                // It may have closed one side only, as `printf … | nc` does; the next packet will tell.
+                // It may have closed one side only, as `printf … | nc` does; the next packet shows whether it still reads.
                 Ok(0) => {
                     self.half_closed = true;
                     self.last_write = self.last_write.max(now);
                 }
                 Ok(read) => {
-                    self.heard += read;
-                    if self.heard > CHATTER {
-                        return Outcome::Gone("client talks");
+                    self.received += read;
+                    if self.received > MAX_RECEIVED {
+                        return Outcome::Closed("client sends too much");
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return gone(&error),
+                Err(error) => return closed(&error),
             }
         }
-        Outcome::Stays
+        Outcome::Open
     }
 
-    /// Looks whether the viewer still moves, and tells how far it is.
-    pub fn look(&mut self, now: Instant) -> Outcome {
-        self.watching.look(now);
+    /// Checks that the viewer makes progress, and reports its statistics.
+    pub fn check(&mut self, now: Instant) -> Outcome {
+        self.subscription.tick(now);
         if self.blocked.is_some_and(|since| now.saturating_duration_since(since) > PROGRESS_WITHIN) {
-            return Outcome::Gone(NO_PROGRESS);
+            return Outcome::Closed(NO_PROGRESS);
         }
         if self.half_closed && now.saturating_duration_since(self.last_write) > HALF_CLOSED {
-            return Outcome::Gone("client left");
+            return Outcome::Closed("client left");
         }
-        Outcome::Stays
+        Outcome::Open
     }
 
-    /// Ends the answer as HTTP wants it, after what was begun.
+    /// Ends the body as HTTP requires, after the queued pieces.
     pub fn end(&mut self, reason: &'static str, now: Instant) -> Outcome {
         if self.ending.is_none() {
             self.ending = Some(reason);
@@ -250,13 +251,13 @@ impl Viewer {
     /// Takes packets from the ring for the next write.
     fn gather(&mut self, now: Instant) {
         while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
-            match self.watching.try_next(now) {
+            match self.subscription.try_next(now) {
                 Some(Next::Packet(packet)) => {
                     self.oldest = self.oldest.or(packet.entered);
                     match self.framing {
-                        Framing { early_heads: true, .. } => self.add_early(&packet),
-                        Framing { chunked: true, .. } => self.add(packet.chunk().clone()),
-                        Framing { chunked: false, .. } => self.add(packet.payload()),
+                        BodyFraming { early_heads: true, .. } => self.add_early(&packet),
+                        BodyFraming { chunked: true, .. } => self.add(packet.chunk().clone()),
+                        BodyFraming { chunked: false, .. } => self.add(packet.payload()),
                     }
                 }
                 Some(Next::End(reason)) => {
@@ -307,13 +308,13 @@ impl Viewer {
             written -= piece.len();
             self.out.pop_front();
         }
-        // The room that a burst took is not kept for each of thousands.
+        // Memory that a burst needed is not kept for thousands of viewers.
         self.out.shrink_to(USUAL);
     }
 }
 
-/// Why a viewer with this fault of its socket goes.
-fn gone(error: &io::Error) -> Outcome {
-    // The kernel waited for it (TCP_USER_TIMEOUT).
-    Outcome::Gone(if error.kind() == io::ErrorKind::TimedOut { NO_PROGRESS } else { "client left" })
+/// The outcome for this error of the socket.
+fn closed(error: &io::Error) -> Outcome {
+    // TCP_USER_TIMEOUT.
+    Outcome::Closed(if error.kind() == io::ErrorKind::TimedOut { NO_PROGRESS } else { "client left" })
 }

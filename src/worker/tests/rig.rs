@@ -2,10 +2,11 @@
 
 use crate::{
     ipc::{
-        self, Encoding, Ended, FeedPlan, FeedSource, Frame, FrameKind, FromWorker, Item, Plan, StreamPlan, ToWorker,
-        control, frame,
+        self, Encoding, Ended, FeedPlan, FeedSource, Frame, FrameHead, FrameKind, FromWorker, Item, Plan, StreamPlan,
+        ToWorker, TracksMessage, control, frame,
     },
     media::{Container, Kind},
+    stream::{Delivery, Entry, Join, OutputLease, Reader, StreamInput},
     worker::run_with,
 };
 use bytes::{Bytes, BytesMut};
@@ -24,14 +25,69 @@ pub(super) const PICTURES: &str =
 pub(super) const SOUND: &str = "audiotestsrc is-live=true samplesperbuffer=480 ! audio/x-raw,rate=48000,channels=2";
 pub(super) const H264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25";
 
+/// Number of every run.
+const RUN: u32 = 7;
+/// How a reader enters that gets everything.
+const FIRST: Entry = Entry { join: Join::Live, header: true };
+
 pub(super) struct Server {
     pub(super) control: UnixStream,
     pub(super) media: UnixStream,
     pub(super) messages: Receiver<FromWorker>,
     pub(super) frames: Receiver<Frame>,
+    /// For each stream: its media as the server takes it, and what a reader from the beginning on gets.
+    outputs: Vec<Output>,
     /// Messages that nobody waited for, for the text of a failure.
     pub(super) seen: Vec<FromWorker>,
     pub(super) thread: Option<std::thread::JoinHandle<Result<(), std::io::Error>>>,
+}
+
+struct Output {
+    input: StreamInput,
+    _lease: OutputLease,
+    reader: Reader,
+}
+
+impl Output {
+    fn new(container: Container) -> Self {
+        let input = StreamInput::new("test");
+        let output = input.output(container);
+        input.begin(RUN);
+        let lease = output.lease();
+        Self { reader: output.fanout().subscribe(FIRST), _lease: lease, input }
+    }
+
+    /// Takes a frame; the packets that come of it.
+    fn take(&mut self, frame: Frame) -> Vec<Packet> {
+        let head = frame.head;
+        match head.kind {
+            FrameKind::Tracks => {
+                let TracksMessage { set, is_complete } = serde_json::from_slice(frame.payload.payload()).unwrap();
+                self.input.tracks(head.run, &set, is_complete).unwrap();
+            }
+            FrameKind::Sample => self.input.sample(head.run, frame.into_sample()).unwrap(),
+            FrameKind::Bytes => {
+                self.input.bytes(head.run, frame.payload.payload(), head.captured, head.discontinuity);
+            }
+            FrameKind::Still | FrameKind::FeedBytes | FrameKind::StillBytes => {}
+        }
+        let mut packets = Vec::new();
+        while let Some(delivery) = self.reader.try_next() {
+            let (kind, packet) = match delivery {
+                Delivery::Aside(packet) => (PacketKind::Header, packet),
+                Delivery::Packet(packet) if packet.kind == Kind::Keyframe => (PacketKind::Keyframe, packet),
+                Delivery::Packet(packet) => (PacketKind::Delta, packet),
+                Delivery::Gap(_) => continue,
+                Delivery::End => {
+                    self.reader = self.reader.fanout().clone().subscribe(FIRST);
+                    continue;
+                }
+            };
+            let (captured, bytes) = (packet.captured, packet.payload());
+            packets.push(Packet { kind, captured, bytes, arrived: monotonic() });
+        }
+        packets
+    }
 }
 
 impl Server {
@@ -63,7 +119,8 @@ impl Server {
                 }
             }
         });
-        let mut server = Self { control, media, messages, frames, seen: Vec::new(), thread: Some(thread) };
+        let outputs = streams.iter().map(|(.., container)| Output::new(*container)).collect();
+        let mut server = Self { control, media, messages, frames, outputs, seen: Vec::new(), thread: Some(thread) };
         server.await_message(|message| matches!(message, FromWorker::Hello { version: ipc::VERSION }));
         let plan = Plan {
             epoch: 0,
@@ -75,7 +132,7 @@ impl Server {
                 .zip(streams)
                 .map(|(at, (feeds, encoding, container)): (u32, _)| {
                     let (feeds, encoding) = (feeds.to_vec(), encoding.clone());
-                    (at, StreamPlan { name: format!("stream{at}"), feeds, encoding, container: *container })
+                    (at, StreamPlan { name: format!("stream{at}"), feeds, encoding, container: Some(*container) })
                 })
                 .collect(),
         };
@@ -88,11 +145,12 @@ impl Server {
     }
 
     pub(super) fn start_item(&mut self, item: Item) {
-        self.send(&ToWorker::Start { item });
+        self.send(&ToWorker::Start { item, run: RUN });
     }
 
     pub(super) fn bytes(&mut self, kind: FrameKind, channel: u32, discontinuity: bool, bytes: &[u8]) {
-        self.media.write_all(&frame::head(kind, channel, discontinuity, None, None, bytes.len())).unwrap();
+        let head = FrameHead { discontinuity, ..FrameHead::new(kind, channel) };
+        self.media.write_all(&head.encode(bytes.len())).unwrap();
         self.media.write_all(bytes).unwrap();
         self.media.write_all(frame::TAIL).unwrap();
     }
@@ -129,14 +187,18 @@ impl Server {
         }
     }
 
-    /// Frames of one channel until enough packets are there.
+    /// Packets of one stream until enough are there.
     #[track_caller]
     pub(super) fn packets(&mut self, channel: u32, count: usize) -> Vec<Packet> {
         let mut packets: Vec<Packet> = Vec::new();
-        while packets.iter().filter(|packet| packet.kind != FrameKind::Header).count() < count {
+        while packets.iter().filter(|packet| packet.kind != PacketKind::Header).count() < count {
             let frame = self.next_frame();
-            if frame.channel == channel && frame.kind != FrameKind::Picture {
-                packets.push(Packet::from(frame));
+            if frame.head.kind != FrameKind::Still
+                && let Some(output) = self.outputs.get_mut(frame.head.channel as usize)
+            {
+                let is_meant = frame.head.channel == channel;
+                let found = output.take(frame);
+                packets.extend(found.into_iter().filter(|_| is_meant));
             }
         }
         packets
@@ -146,8 +208,8 @@ impl Server {
     pub(super) fn picture(&mut self, id: u32) -> Bytes {
         loop {
             let frame = self.next_frame();
-            if frame.kind == FrameKind::Picture && frame.channel == id {
-                return Packet::from(frame).bytes;
+            if frame.head.kind == FrameKind::Still && frame.head.channel == id {
+                return frame.payload.into_bytes();
             }
             if let Ok(FromWorker::PictureFailed { id, fault }) = self.messages.try_recv() {
                 panic!("picture {id}: {fault:?}");
@@ -165,23 +227,20 @@ impl Drop for Server {
     }
 }
 
+/// What a packet is to a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PacketKind {
+    Header,
+    Keyframe,
+    Delta,
+}
+
 #[derive(Debug)]
 pub(super) struct Packet {
-    pub(super) kind: FrameKind,
+    pub(super) kind: PacketKind,
     pub(super) captured: Option<Duration>,
     pub(super) bytes: Bytes,
     pub(super) arrived: Duration,
-}
-
-impl From<Frame> for Packet {
-    fn from(frame: Frame) -> Self {
-        Self {
-            kind: frame.kind,
-            captured: frame.captured,
-            bytes: frame.payload.finish(Kind::Delta).payload(),
-            arrived: monotonic(),
-        }
-    }
 }
 
 pub(super) fn fill(socket: &mut UnixStream, buffer: &mut BytesMut) -> bool {
@@ -210,10 +269,10 @@ pub(super) fn text(text: &str) -> Encoding {
 
 /// What a reader is sent that joins at the n-th keyframe: the newest header and all from there on.
 pub(super) fn joined_at(packets: &[Packet], nth: usize) -> Vec<u8> {
-    let key = packets.iter().enumerate().filter(|(_, packet)| packet.kind == FrameKind::Keyframe).nth(nth);
+    let key = packets.iter().enumerate().filter(|(_, packet)| packet.kind == PacketKind::Keyframe).nth(nth);
     let (at, _) = key.unwrap_or_else(|| panic!("no {nth}th keyframe"));
-    let header = packets[..at].iter().rfind(|packet| packet.kind == FrameKind::Header);
-    let body = packets[at..].iter().filter(|packet| packet.kind != FrameKind::Header);
+    let header = packets[..at].iter().rfind(|packet| packet.kind == PacketKind::Header);
+    let body = packets[at..].iter().filter(|packet| packet.kind != PacketKind::Header);
     header.into_iter().chain(body).flat_map(|packet| packet.bytes.iter().copied()).collect()
 }
 
@@ -291,12 +350,12 @@ pub(super) fn check_stream(
     let packets = server.packets(0, count);
     server.await_message(|message| *message == FromWorker::Started { item: Item::Stream(0) });
     assert!(packets.iter().all(|packet| !packet.bytes.is_empty()));
-    for packet in packets.iter().filter(|packet| packet.kind != FrameKind::Header) {
+    for packet in packets.iter().filter(|packet| packet.kind != PacketKind::Header) {
         let age = packet.arrived.checked_sub(packet.captured.unwrap()).unwrap_or_default();
         assert!(age < Duration::from_secs(10), "captured {:?}, arrived {:?}", packet.captured, packet.arrived);
     }
     let found = decodes(&joined_at(&packets, 0), container.name());
-    if packets.iter().filter(|packet| packet.kind == FrameKind::Keyframe).count() > 1 {
+    if packets.iter().filter(|packet| packet.kind == PacketKind::Keyframe).count() > 1 {
         decodes(&joined_at(&packets, 1), container.name());
     }
     found

@@ -5,7 +5,7 @@ use voyandz::output::http::query;
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let (query, accept) = text.split_once('\n').unwrap_or((text, ""));
     let _ = (query::entry(query), query::interval(query), query::as_text(query), query::raw(query));
-    for from_path in [None, Some(query::Still::Jpeg), Some(query::Still::Png)] {
+    for from_path in [None, Some(query::StillFormat::Jpeg), Some(query::StillFormat::Png)] {
         let _ = query::still(query, from_path, accept);
     }
 });

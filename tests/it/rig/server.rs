@@ -26,7 +26,7 @@ const MARK: &str = "VOYANDZ_TEST_RUN";
 const FILE: &str = "voyandz.yaml";
 
 /// The last line about a configuration that was read again.
-const RELOADED: &str = "configuration applied|everything stays as it was";
+const RELOADED: &str = "configuration reloaded|running configuration is unchanged";
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_voyandz");
 
@@ -176,7 +176,7 @@ impl Server {
 
     /// The newest worker of a group.
     pub fn worker(&self, group: &str) -> i32 {
-        let begins = self.log.matching(&format!("worker begins group=\"?{}\"? ", regex::escape(group)));
+        let begins = self.log.matching(&format!("worker started group=\"?{}\"? ", regex::escape(group)));
         field(begins.last().expect("the group has no worker"), "pid").parse().unwrap()
     }
 

@@ -1,8 +1,8 @@
 //! Access units of H.264 and H.265: their parameter sets are taken out, the rest gets lengths of four bytes.
 
-use super::Found;
 use super::kept::Kept;
 use super::parameter_sets::{self, Kind, ParameterSets};
+use super::unit::{Found, Unit};
 use crate::media::bits::Bits;
 use crate::media::codec::{CodecParameters, golomb, h264, h264_sps, h265, h265_sps, nal, shape};
 use bytes::Bytes;
@@ -76,7 +76,7 @@ impl Track {
         Some(found)
     }
 
-    pub(super) fn push(&mut self, unit: &Bytes) -> Option<super::Unit> {
+    pub(super) fn push(&mut self, unit: &Bytes) -> Option<Unit> {
         let mut kept = Kept::new(unit);
         let mut signs = Signs::default();
         let is_canonical = self.separation == Separation::Lengths(4);
@@ -96,7 +96,7 @@ impl Track {
             self.is_changed = found.is_none();
         }
         let data = if is_canonical { kept.joined() } else { kept.joined_with_lengths() };
-        Some(super::Unit { data, is_sync, found })
+        Some(Unit { data, is_sync, found })
     }
 
     /// Takes a NAL unit, of which `kept` is what would stay.

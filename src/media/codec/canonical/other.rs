@@ -1,9 +1,12 @@
 //! The codecs whose units travel as they are, or without a header in front.
 
-use super::{Found, Shape, SourceForm, Unit};
+use super::form::SourceForm;
+use super::unit::{Found, Unit};
 use crate::media::codec::{
-    CodecParameters, aac, ac3, adts, flac, jpeg, latm, mpeg_audio, mpeg_video, mpeg4_visual, shape, theora, vp8, vp9,
+    CodecParameters, aac, ac3, adts, flac, jpeg, latm, mpeg_audio, mpeg_video, mpeg4_visual, opus, shape, theora, vp8,
+    vp9,
 };
+use crate::media::track::Shape;
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -19,14 +22,15 @@ pub(super) enum Track {
     },
     Jpeg,
     Theora,
-    /// AAC, Opus: every unit is a frame.
-    Frames,
+    /// Every unit is a frame.
+    AacRaw,
     Adts {
         /// Of the newest frame.
         header: Option<adts::Header>,
     },
     Loas(latm::Loas),
     Latm(latm::StreamMuxConfig),
+    Opus,
     Vorbis,
     Flac,
     MpegAudio,
@@ -61,14 +65,14 @@ impl Track {
             }
             SourceForm::Jpeg => (Self::Jpeg, None),
             SourceForm::Theora(headers) => said(Self::Theora, CodecParameters::Theora(headers)),
-            SourceForm::AacRaw(parameters) => said(Self::Frames, CodecParameters::Aac(parameters)),
+            SourceForm::AacRaw(parameters) => said(Self::AacRaw, CodecParameters::Aac(parameters)),
             SourceForm::Adts => (Self::Adts { header: None }, None),
             SourceForm::Loas => (Self::Loas(latm::Loas::default()), None),
             SourceForm::Latm(config) => {
                 let codec = CodecParameters::Aac(config.parameters().clone());
                 said(Self::Latm(config), codec)
             }
-            SourceForm::Opus(parameters) => said(Self::Frames, CodecParameters::Opus(parameters)),
+            SourceForm::Opus(parameters) => said(Self::Opus, CodecParameters::Opus(parameters)),
             SourceForm::Vorbis(headers) => said(Self::Vorbis, CodecParameters::Vorbis(headers)),
             SourceForm::Flac(parameters) => said(Self::Flac, CodecParameters::Flac(parameters)),
             SourceForm::MpegAudio => (Self::MpegAudio, None),
@@ -116,7 +120,9 @@ impl Track {
             },
             // A header has the lowest bit.
             Self::Vorbis => (unit.first()? & 1 == 0).then(|| frame(unit)),
-            Self::Frames => Some(frame(unit)),
+            Self::AacRaw => Some(frame(unit)),
+            // The headers of Ogg are no packets of any duration.
+            Self::Opus => opus::samples(&unit).filter(|samples| *samples > 0).map(|_| frame(unit)),
             Self::Adts { header } => adts_frame(&unit, header),
             Self::Loas(loas) => {
                 let (data, changed) = loas.push(&unit)?;

@@ -1,7 +1,7 @@
 //! Temporal units of AV1: their delimiter and sequence header are taken out, each OBU gets its size.
 
-use super::Found;
 use super::kept::Kept;
+use super::unit::{Found, Unit};
 use crate::media::codec::av1::{self, FrameHeader, SequenceHeader};
 use crate::media::codec::obu::{self, Obu, Obus};
 use crate::media::codec::{CodecParameters, nal, shape};
@@ -40,7 +40,7 @@ impl Track {
         self.found()
     }
 
-    pub(super) fn push(&mut self, unit: &Bytes) -> Option<super::Unit> {
+    pub(super) fn push(&mut self, unit: &Bytes) -> Option<Unit> {
         if self.has_start_codes {
             return self.push_row(&without_start_codes(unit));
         }
@@ -48,7 +48,7 @@ impl Track {
     }
 
     /// Takes a temporal unit in the low overhead bitstream format.
-    fn push_row(&mut self, unit: &Bytes) -> Option<super::Unit> {
+    fn push_row(&mut self, unit: &Bytes) -> Option<Unit> {
         let mut kept = Kept::new(unit);
         let mut signs = Signs::default();
         // Only the last one may be without a size.
@@ -69,7 +69,7 @@ impl Track {
             None => kept.joined(),
             Some(last) => kept.joined_with(last.max_len(), |out| last.write_with_size(out)),
         };
-        Some(super::Unit { data, is_sync, found })
+        Some(Unit { data, is_sync, found })
     }
 
     /// Looks at an OBU; whether it stays.

@@ -28,16 +28,13 @@ mod tests {
         let mut clock = Clock::default();
         let mut millis = |time: u32| clock.nanos(time) / 1_000_000;
         let turn = 1 << 32;
-        assert_eq!([0xffff_ff00, 0x10, 0xffff_fff0, 0x20].map(&mut millis), [
-            0xffff_ff00,
-            turn + 0x10,
-            turn - 0x10,
-            turn + 0x20
-        ]);
-        assert_eq!([0x7000_0000, 0xd000_0000, 0x1000_0000].map(millis), [
-            turn + 0x7000_0000,
-            turn + 0xd000_0000,
-            2 * turn + 0x1000_0000
-        ]);
+        assert_eq!(
+            [0xffff_ff00, 0x10, 0xffff_fff0, 0x20].map(&mut millis),
+            [0xffff_ff00, turn + 0x10, turn - 0x10, turn + 0x20]
+        );
+        assert_eq!(
+            [0x7000_0000, 0xd000_0000, 0x1000_0000].map(millis),
+            [turn + 0x7000_0000, turn + 0xd000_0000, 2 * turn + 0x1000_0000]
+        );
     }
 }

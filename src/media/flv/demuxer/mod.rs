@@ -1,11 +1,10 @@
 //! Samples out of FLV that may begin anywhere and have gaps, garbage and a new header.
 
-mod canonical;
 mod clock;
 mod held;
 mod track;
 
-use super::metadata::{self, Expected};
+use super::metadata::{self, Metadata};
 use super::reader::{Found, Reader};
 use super::tag::{self, Codec, Part, Unit, Unsupported};
 use crate::media::demux::Demuxed;
@@ -25,7 +24,7 @@ const MAX_UNSUPPORTED: usize = 16;
 #[derive(Debug, Default)]
 pub struct Demuxer {
     reader: Reader,
-    expected: Expected,
+    metadata: Metadata,
     clock: Clock,
     tracks: Vec<Track>,
     /// The first samples, while tracks are awaited.
@@ -70,8 +69,11 @@ impl Demuxer {
                 self.clock = Clock::default();
                 // Some write a header without flags and any tags behind it.
                 let is_said = has_video || has_audio;
-                self.expected =
-                    Expected { video: is_said.then_some(has_video), audio: is_said.then_some(has_audio) };
+                self.metadata = Metadata {
+                    video: is_said.then_some(has_video),
+                    audio: is_said.then_some(has_audio),
+                    frame_rate: None,
+                };
                 self.tracks.iter_mut().for_each(Track::restart);
             }
             Found::Tag { kind, time, body, is_after_gap } => {
@@ -89,8 +91,9 @@ impl Demuxer {
             tag::AUDIO => tag::read_audio(body),
             _ => {
                 if let Some(said) = metadata::read(body) {
-                    self.expected.video = said.video.or(self.expected.video);
-                    self.expected.audio = said.audio.or(self.expected.audio);
+                    self.metadata.add(said);
+                    let main = self.tracks.iter_mut().filter(|track| track.number == 0 && track.codec.is_video());
+                    main.for_each(|track| track.set_frame_rate(self.metadata.frame_rate));
                 }
                 return;
             }
@@ -109,32 +112,45 @@ impl Demuxer {
             return;
         }
         let Some(place) = self.place(unit.track, unit.codec) else { return };
+        let Some(track) = self.tracks.get(place) else { return };
+        let is_config = unit.part == Part::Config;
+        // What is held was coded as it was said so far.
+        if track.info().is_some() && (track.has_other(unit.codec) || is_config && track.is_news(&unit.data)) {
+            self.release(out);
+        }
         let Some(track) = self.tracks.get_mut(place) else { return };
+        track.set_codec(unit.codec);
         match unit.part {
             // Times of configurations are wrong where OBS sends them.
             Part::Config => track.configure(unit.data),
             Part::Frame { composition, .. } if !unit.data.is_empty() => {
                 let decoded = self.clock.nanos(time).saturating_add(unit.nanos.into());
-                let Some((sample, is_new)) = track.frame(unit.data, decoded, composition) else { return };
-                if self.held.is_over() {
-                    if is_new {
-                        self.announce(out);
-                    }
-                    out.push(Demuxed::Sample(sample));
-                    return;
-                }
-                if self.held.push(sample) || self.is_complete() {
-                    self.release(out);
+                for (frame, later) in track::frames(unit.codec, unit.data) {
+                    let decoded = decoded.saturating_add_unsigned(later);
+                    self.frame(place, frame, decoded, composition, out);
                 }
             }
             _ => {}
         }
     }
 
+    fn frame(&mut self, place: usize, frame: Bytes, decoded: i64, composition: i32, out: &mut Vec<Demuxed>) {
+        let Some(track) = self.tracks.get_mut(place) else { return };
+        let Some((sample, is_new)) = track.frame(frame, decoded, composition) else { return };
+        if self.held.is_over() {
+            if is_new {
+                self.announce(out);
+            }
+            out.push(Demuxed::Sample(sample));
+        } else if self.held.push(sample) || self.is_complete() {
+            self.release(out);
+        }
+    }
+
     /// Remembers a codec, whose track is not awaited.
     fn ignore(&mut self, codec: Unsupported, is_video: bool) {
-        let expected = if is_video { &mut self.expected.video } else { &mut self.expected.audio };
-        *expected = Some(false);
+        let is_expected = if is_video { &mut self.metadata.video } else { &mut self.metadata.audio };
+        *is_expected = Some(false);
         if !self.unsupported.contains(&codec) && self.unsupported.len() < MAX_UNSUPPORTED {
             self.unsupported.push(codec);
         }
@@ -143,12 +159,16 @@ impl Demuxer {
     /// Where the track with this number is; `None` when there are too many.
     fn place(&mut self, number: u8, codec: Codec) -> Option<usize> {
         let is_it = |track: &Track| track.number == number && track.codec.is_video() == codec.is_video();
-        if let Some(place) = self.tracks.iter().position(is_it) {
-            self.tracks.get_mut(place)?.set_codec(codec);
-            return Some(place);
+        let known = self.tracks.iter().position(is_it);
+        if known.is_some() {
+            return known;
         }
         let id = TrackId(u8::try_from(self.tracks.len()).ok().filter(|id| usize::from(*id) < MAX_TRACKS)?);
-        self.tracks.push(Track::new(id, number, codec));
+        let mut track = Track::new(id, number, codec);
+        if number == 0 && codec.is_video() {
+            track.set_frame_rate(self.metadata.frame_rate);
+        }
+        self.tracks.push(track);
         Some(self.tracks.len() - 1)
     }
 
@@ -158,7 +178,9 @@ impl Demuxer {
             self.tracks.iter().any(|track| track.codec.is_video() == is_video && track.info().is_some())
         };
         let is_known = self.tracks.iter().all(|track| !track.is_present || track.info().is_some());
-        is_known && (has(true) || self.expected.video == Some(false)) && (has(false) || self.expected.audio == Some(false))
+        is_known
+            && (has(true) || self.metadata.video == Some(false))
+            && (has(false) || self.metadata.audio == Some(false))
     }
 
     /// Lets go of the samples that are held, behind the tracks that are known.
@@ -185,3 +207,6 @@ impl Demuxer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

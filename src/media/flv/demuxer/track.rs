@@ -1,8 +1,8 @@
 //! One track of a stream: its configuration, and its frames in canonical form.
 
-use super::canonical::{Canonicalizer, SourceForm};
 use crate::media::access_unit::Sample;
-use crate::media::codec::{aac, adts, av1, flac, h264, h265, opus};
+use crate::media::codec::canonical::{Canonicalizer, SourceForm};
+use crate::media::codec::{aac, adts, av1, flac, h264, h265, mpeg_audio, opus};
 use crate::media::flv::tag::Codec;
 use crate::media::{Time, TrackId, TrackInfo};
 use bytes::Bytes;
@@ -22,6 +22,8 @@ pub(super) struct Track {
     canonicalizer: Option<Canonicalizer>,
     /// What it was made of.
     config: Bytes,
+    /// Frames a second, as the metadata says.
+    frame_rate: Option<(u32, u32)>,
     /// It was told with its parameters, and they are what they were.
     is_told: bool,
     /// Something in front of the next sample is missing.
@@ -40,22 +42,37 @@ impl Track {
             is_present: true,
             canonicalizer: without_config(codec).map(Canonicalizer::new),
             config: Bytes::new(),
+            frame_rate: None,
             is_told: false,
             is_cut: false,
             early: 0,
         }
     }
 
+    /// Whether it had another codec so far.
+    pub(super) fn has_other(&self, codec: Codec) -> bool {
+        match (self.codec, codec) {
+            // Legacy tags of MP3 err about rate and channels.
+            (Codec::Mp3(_), Codec::Mp3(_)) => false,
+            (before, now) => before != now,
+        }
+    }
+
     /// Its tags have this codec from now on.
     pub(super) fn set_codec(&mut self, codec: Codec) {
         self.is_present = true;
-        let is_same = match (self.codec, codec) {
-            // Legacy tags of MP3 err about rate and channels.
-            (Codec::Mp3(_), Codec::Mp3(_)) => true,
-            (before, now) => before == now,
-        };
-        if !is_same {
+        if self.has_other(codec) {
+            let frame_rate = self.frame_rate;
             *self = Self { is_cut: self.is_cut, ..Self::new(self.id, self.number, codec) };
+            self.set_frame_rate(frame_rate);
+        }
+    }
+
+    /// Frames a second, as the metadata says. It counts where the codec does not say it.
+    pub(super) fn set_frame_rate(&mut self, frame_rate: Option<(u32, u32)>) {
+        self.frame_rate = frame_rate;
+        if let Some(canonicalizer) = &mut self.canonicalizer {
+            canonicalizer.set_frame_rate(frame_rate);
         }
     }
 
@@ -78,16 +95,20 @@ impl Track {
         Some(TrackInfo { id: self.id, codec: codec.clone(), shape })
     }
 
+    /// Whether this is another configuration than the one so far.
+    pub(super) fn is_news(&self, config: &Bytes) -> bool {
+        self.canonicalizer.is_none() || *config != self.config
+    }
+
     /// The configuration for the frames that follow. One that cannot be read is ignored, as is an empty one, which some
     /// publishers of AAC send first.
     pub(super) fn configure(&mut self, config: Bytes) {
-        if config == self.config && self.canonicalizer.is_some() {
-            return;
-        }
-        if let Some(form) = with_config(self.codec, &config) {
-            self.canonicalizer = Some(Canonicalizer::new(form));
+        if self.is_news(&config)
+            && let Some(form) = with_config(self.codec, &config)
+        {
             self.config = config;
             self.is_told = false;
+            self.begin(form);
         }
     }
 
@@ -101,12 +122,12 @@ impl Track {
         if self.canonicalizer.is_none() && self.codec == Codec::Opus {
             // Without a configuration, it is mono or stereo, as the packet says (RFC 6716, section 3.1).
             let channels = 1 + (data.first()? >> 2 & 1);
-            self.canonicalizer = Some(Canonicalizer::new(SourceForm::Opus(opus::Parameters::simple(channels))));
+            self.begin(SourceForm::Opus(opus::Parameters::simple(channels)));
         }
         let canonicalizer = self.canonicalizer.as_mut()?;
         let canonical = canonicalizer.push(data)?;
         canonicalizer.parameters()?;
-        let is_new = std::mem::replace(&mut self.is_told, true) == false || canonical.parameters_changed;
+        let is_new = !std::mem::replace(&mut self.is_told, true) || canonical.parameters_changed;
         let composition = i64::from(composition);
         if (-MAX_EARLY..0).contains(&composition) {
             self.early = self.early.max(-composition);
@@ -127,20 +148,48 @@ impl Track {
         Some((sample, is_new))
     }
 
+    fn begin(&mut self, form: SourceForm) {
+        let mut canonicalizer = Canonicalizer::new(form);
+        canonicalizer.set_frame_rate(self.frame_rate);
+        self.canonicalizer = Some(canonicalizer);
+    }
+
     /// A frame of AAC without the ADTS header that some publishers leave there; a frame cannot begin with its first bits.
     fn without_adts(&mut self, mut data: Bytes) -> Bytes {
-        let Some(header) = adts::Header::parse(&data).filter(|header| header.frame_length <= data.len()) else {
-            return data;
-        };
-        data.truncate(header.frame_length);
+        let Some(header) = adts::Header::parse(&data).filter(|header| header.length <= data.len()) else { return data };
         let block = data.split_off(header.length);
         if self.canonicalizer.is_none()
             && let Some(parameters) = header.parameters(&block)
         {
-            self.canonicalizer = Some(Canonicalizer::new(SourceForm::AacRaw(parameters)));
+            self.begin(SourceForm::AacRaw(parameters));
         }
         block
     }
+}
+
+/// The frames in the content of a tag, and how many nanoseconds each begins behind the first. There are several of MP3 and of
+/// AAC with ADTS headers, if the publisher does not cut them apart.
+pub(super) fn frames(codec: Codec, data: Bytes) -> impl Iterator<Item = (Bytes, u64)> {
+    let (mut rest, mut at) = (data, 0);
+    std::iter::from_fn(move || {
+        let (length, samples, rate) = match codec {
+            Codec::Mp3(_) => {
+                mpeg_audio::Header::parse(&rest).map(|header| (header.frame_length, header.samples, header.rate))
+            }
+            Codec::Aac => {
+                adts::Header::parse(&rest).map(|header| (header.frame_length, header.samples(), header.rate()))
+            }
+            _ => None,
+        }
+        .unwrap_or((rest.len(), 0, 1));
+        if rest.is_empty() {
+            return None;
+        }
+        let frame = rest.split_to(length.clamp(1, rest.len()));
+        let begin = at;
+        at += u64::from(samples) * 1_000_000_000 / u64::from(rate.max(1));
+        Some((frame, begin))
+    })
 }
 
 /// The form of a codec whose frames say everything.
@@ -150,8 +199,7 @@ fn without_config(codec: Codec) -> Option<SourceForm> {
         Codec::Vp8 => SourceForm::Vp8,
         Codec::Vp9 => SourceForm::Vp9,
         Codec::Mp3(_) => SourceForm::MpegAudio,
-        Codec::Ac3 => SourceForm::Ac3,
-        Codec::Eac3 => SourceForm::Eac3,
+        Codec::Ac3 | Codec::Eac3 => SourceForm::Ac3,
         Codec::Pcm(format, shape) => SourceForm::Pcm(format, shape.rate, shape.channels),
         _ => return None,
     })

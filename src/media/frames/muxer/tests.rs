@@ -60,6 +60,7 @@ fn demuxed(container: Container, capture: &'static [u8]) -> (TrackInfo, Vec<Byte
 
 #[derive(Default)]
 struct Out {
+    container: Option<Container>,
     headers: Vec<(Bytes, HeaderChange)>,
     packets: Vec<crate::media::Packet>,
 }
@@ -76,13 +77,15 @@ impl Out {
     }
 
     fn bytes(&self) -> Vec<u8> {
+        let opening = if self.container == Some(Container::Mjpeg) { multipart::opening() } else { &[] };
         let header = self.headers.iter().flat_map(|(bytes, _)| bytes.to_vec());
-        header.chain(self.packets.iter().flat_map(|packet| packet.payload())).collect()
+        opening.iter().copied().chain(header).chain(self.packets.iter().flat_map(|packet| packet.payload())).collect()
     }
 }
 
 fn muxed(container: Container, tracks: &[TrackInfo], samples: &[Bytes]) -> Out {
     let (mut muxer, mut found, mut out) = (Muxer::new(container).unwrap(), Out::default(), Vec::new());
+    found.container = Some(container);
     muxer.set_tracks(tracks, &mut out);
     for data in samples {
         muxer.push(&sample(data.clone()), &mut out);
@@ -223,7 +226,7 @@ fn parts_say_when_they_were_captured() {
     muxer.set_epoch(Some(Duration::from_millis(1_000_500)));
     muxer.push(&sample(frames[0].clone()), &mut out);
     found.take(&mut out);
-    assert_eq!(found.headers, [(Bytes::from_static(b"--voyandz\r\n"), HeaderChange::None)]);
+    assert!(found.headers.is_empty(), "the opening is not the header's");
     let expected = [None, Some(Duration::from_millis(1_005_500))];
     for (packet, captured) in found.packets.iter().zip(expected) {
         assert_eq!(packet.payload(), multipart::part(&frames[0], captured).payload());

@@ -3,10 +3,8 @@
 use super::super::coding::{WAVE_A_LAW, WAVE_FLOAT, WAVE_MU_LAW, WAVE_PCM};
 use super::super::element::{self, elements, unsigned};
 use super::super::tracks::float;
-use super::canonical::SourceForm;
-use crate::media::codec::{
-    CodecParameters, aac, av1, flac, h264, h265, mpeg_video::Mpeg4Parameters, opus, pcm, vp9, xiph,
-};
+use crate::media::codec::canonical::SourceForm;
+use crate::media::codec::{aac, av1, flac, h264, h265, mpeg4_visual, opus, pcm, xiph};
 use crate::media::track::{AudioShape, Shape, VideoShape};
 use bytes::Bytes;
 use std::time::Duration;
@@ -93,7 +91,11 @@ impl Entry {
             }
             _ => return None,
         };
-        let form = form(raw.codec, &private, depth)?;
+        let said = match shape {
+            Shape::Audio(shape) => shape,
+            Shape::Video(_) => AudioShape { rate: 0, channels: 0 },
+        };
+        let form = form(raw.codec, &private, &said, depth)?;
         let stripped = if encoding.scope & OF_FRAMES == 0 { &[] } else { encoding.stripped };
         Some(Self {
             number: raw.number,
@@ -212,44 +214,45 @@ fn audio(audio: &[u8]) -> (AudioShape, u64) {
 }
 
 /// The form of the frames, by `CodecID`.
-fn form(codec: &[u8], private: &[u8], depth: u64) -> Option<SourceForm> {
-    use CodecParameters as C;
-    let frames = |codec| Some(SourceForm::Frames(codec));
+fn form(codec: &[u8], private: &[u8], audio: &AudioShape, depth: u64) -> Option<SourceForm> {
+    use SourceForm as F;
     let copy = || Bytes::copy_from_slice(private);
-    match codec {
-        b"V_MPEG4/ISO/AVC" => {
-            let (parameters, size) = h264::Parameters::from_record(private)?;
-            Some(SourceForm::H264Lengths(Some(parameters), size))
-        }
-        b"V_MPEGH/ISO/HEVC" => {
-            let (parameters, size) = h265::Parameters::from_record(private)?;
-            Some(SourceForm::H265Lengths(Some(parameters), size))
-        }
-        b"V_AV1" => Some(SourceForm::Av1(av1::Parameters::from_record(private))),
-        b"V_VP8" => frames(C::Vp8),
-        b"V_VP9" => frames(C::Vp9(vp9_features(private))),
-        b"V_MPEG1" => frames(C::Mpeg1Video),
-        b"V_MPEG2" => frames(C::Mpeg2Video),
-        b"V_MPEG4/ISO/SP" | b"V_MPEG4/ISO/ASP" | b"V_MPEG4/ISO/AP" => {
-            frames(C::Mpeg4Visual(Mpeg4Parameters { config: copy() }))
-        }
-        b"V_MJPEG" => frames(C::Jpeg),
-        b"V_THEORA" => frames(C::Theora(xiph::Headers::from_laced(private)?)),
-        b"V_MS/VFW/FOURCC" => bitmap_form(private),
-        b"A_VORBIS" => frames(C::Vorbis(xiph::Headers::from_laced(private)?)),
-        b"A_OPUS" if private.starts_with(b"OpusHead") => frames(C::Opus(opus::Parameters { head: copy() })),
-        b"A_FLAC" => frames(C::Flac(flac::Parameters::from_header(private)?)),
-        b"A_AAC" if !private.is_empty() => frames(C::Aac(aac::Parameters { config: copy() })),
-        b"A_MPEG/L1" | b"A_MPEG/L2" | b"A_MPEG/L3" => Some(SourceForm::MpegAudio),
-        b"A_AC3" | b"A_AC3/BSID9" | b"A_AC3/BSID10" => Some(SourceForm::Ac3(None)),
-        b"A_EAC3" => Some(SourceForm::Eac3(None)),
-        b"A_PCM/INT/LIT" => frames(C::Pcm(integer(depth)?)),
-        b"A_PCM/INT/BIG" if depth == 8 => frames(C::Pcm(pcm::Format::U8)),
-        b"A_PCM/INT/BIG" if depth == 16 => frames(C::Pcm(pcm::Format::S16Be)),
-        b"A_PCM/FLOAT/IEEE" if depth == 32 || depth == 0 => frames(C::Pcm(pcm::Format::F32Le)),
-        b"A_MS/ACM" => wave_form(private),
-        _ => None,
-    }
+    let pcm = |format| Some(F::Pcm(format, audio.rate, audio.channels));
+    Some(match codec {
+        b"V_MPEG4/ISO/AVC" => match h264::Parameters::from_record(private) {
+            Some((parameters, size)) => F::H264Lengths(parameters, size),
+            // Some writers have start codes, and parameter sets in band.
+            None => F::H264AnnexB,
+        },
+        b"V_MPEGH/ISO/HEVC" => match h265::Parameters::from_record(private) {
+            Some((parameters, size)) => F::H265Lengths(parameters, size),
+            None => F::H265AnnexB,
+        },
+        b"V_AV1" => F::Av1ObuStream(av1::Parameters::from_record(private)),
+        b"V_VP8" => F::Vp8,
+        b"V_VP9" => F::Vp9,
+        b"V_MPEG1" | b"V_MPEG2" => F::MpegVideo,
+        b"V_MPEG4/ISO/SP" | b"V_MPEG4/ISO/ASP" | b"V_MPEG4/ISO/AP" => mpeg4(private),
+        b"V_MJPEG" => F::Jpeg,
+        b"V_THEORA" => F::Theora(xiph::Headers::from_laced(private)?),
+        b"V_MS/VFW/FOURCC" => return bitmap_form(private),
+        b"A_VORBIS" => F::Vorbis(xiph::Headers::from_laced(private)?),
+        b"A_OPUS" if private.starts_with(b"OpusHead") => F::Opus(opus::Parameters { head: copy() }),
+        b"A_FLAC" => F::Flac(flac::Parameters::from_header(private)?),
+        b"A_AAC" if !private.is_empty() => F::AacRaw(aac::Parameters { config: copy() }),
+        b"A_MPEG/L1" | b"A_MPEG/L2" | b"A_MPEG/L3" => F::MpegAudio,
+        b"A_AC3" | b"A_AC3/BSID9" | b"A_AC3/BSID10" | b"A_EAC3" => F::Ac3,
+        b"A_PCM/INT/LIT" => return pcm(integer(depth)?),
+        b"A_PCM/INT/BIG" if depth == 8 => return pcm(pcm::Format::U8),
+        b"A_PCM/INT/BIG" if depth == 16 => return pcm(pcm::Format::S16Be),
+        b"A_PCM/FLOAT/IEEE" if depth == 32 || depth == 0 => return pcm(pcm::Format::F32Le),
+        b"A_MS/ACM" => return wave_form(private, audio),
+        _ => return None,
+    })
+}
+
+fn mpeg4(config: &[u8]) -> SourceForm {
+    SourceForm::Mpeg4Visual(mpeg4_visual::Parameters { config: Bytes::copy_from_slice(config) })
 }
 
 fn integer(depth: u64) -> Option<pcm::Format> {
@@ -262,39 +265,20 @@ fn integer(depth: u64) -> Option<pcm::Format> {
     }
 }
 
-/// The features of VP9: an ID, a length and a value each (WebM container guidelines, "VP9 Codec Feature Metadata").
-fn vp9_features(private: &[u8]) -> vp9::Parameters {
-    let feature = |wanted| {
-        private.chunks_exact(3).find_map(|feature| match *feature {
-            [id, 1, value] if id == wanted => Some(value),
-            _ => None,
-        })
-    };
-    vp9::Parameters {
-        profile: feature(1).unwrap_or(0),
-        level: feature(2).unwrap_or(0),
-        bit_depth: feature(3).unwrap_or(8),
-        chroma_subsampling: feature(4).unwrap_or(1),
-    }
-}
-
 /// By the code of `BITMAPINFOHEADER`.
 fn bitmap_form(info: &[u8]) -> Option<SourceForm> {
     let code: [u8; 4] = info.get(16..20)?.try_into().ok()?;
-    let rest = || Bytes::copy_from_slice(info.get(BITMAP_INFO..).unwrap_or_default());
-    Some(SourceForm::Frames(match &code.map(|byte| byte.to_ascii_uppercase()) {
-        b"MJPG" | b"JPEG" => CodecParameters::Jpeg,
-        b"MPG1" => CodecParameters::Mpeg1Video,
-        b"MPG2" => CodecParameters::Mpeg2Video,
-        b"XVID" | b"DIVX" | b"DX50" | b"FMP4" | b"MP4V" => {
-            CodecParameters::Mpeg4Visual(Mpeg4Parameters { config: rest() })
-        }
+    Some(match &code.map(|byte| byte.to_ascii_uppercase()) {
+        b"MJPG" | b"JPEG" => SourceForm::Jpeg,
+        b"MPG1" | b"MPG2" => SourceForm::MpegVideo,
+        b"H264" | b"AVC1" | b"X264" => SourceForm::H264AnnexB,
+        b"XVID" | b"DIVX" | b"DX50" | b"FMP4" | b"MP4V" => mpeg4(info.get(BITMAP_INFO..).unwrap_or_default()),
         _ => return None,
-    }))
+    })
 }
 
 /// By the tag of `WAVEFORMATEX`.
-fn wave_form(info: &[u8]) -> Option<SourceForm> {
+fn wave_form(info: &[u8], audio: &AudioShape) -> Option<SourceForm> {
     let half = |at: usize| info.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes);
     let (tag, depth) = (half(0)?, u64::from(half(14)?));
     let format = match tag {
@@ -303,12 +287,12 @@ fn wave_form(info: &[u8]) -> Option<SourceForm> {
         WAVE_A_LAW => pcm::Format::ALaw,
         WAVE_MU_LAW => pcm::Format::MuLaw,
         WAVE_MPEG | WAVE_MP3 => return Some(SourceForm::MpegAudio),
-        WAVE_AC3 => return Some(SourceForm::Ac3(None)),
+        WAVE_AC3 => return Some(SourceForm::Ac3),
         WAVE_AAC => {
             let config = Bytes::copy_from_slice(info.get(WAVE_INFO..).filter(|config| !config.is_empty())?);
-            return Some(SourceForm::Frames(CodecParameters::Aac(aac::Parameters { config })));
+            return Some(SourceForm::AacRaw(aac::Parameters { config }));
         }
         _ => return None,
     };
-    Some(SourceForm::Frames(CodecParameters::Pcm(format)))
+    Some(SourceForm::Pcm(format, audio.rate, audio.channels))
 }

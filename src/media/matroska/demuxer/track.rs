@@ -1,8 +1,8 @@
 //! One track on its way from blocks to samples in canonical form.
 
 use super::super::coding;
-use super::canonical::Canonicalizer;
 use super::entry::Entry;
+use crate::media::codec::canonical::Canonicalizer;
 use crate::media::codec::{CodecParameters, h264_sps, mpeg_audio, opus};
 use crate::media::reorder::{Ordered, Reorder};
 use crate::media::track::{AudioShape, Shape, VideoShape};
@@ -167,12 +167,12 @@ impl Track {
         let info = TrackInfo { id: self.id, codec: codec.clone(), shape };
         let depth = depth(&info.codec);
         match &mut self.reorder {
-            Some(reorder) => reorder.set_depth(depth),
+            Some(reorder) => depth.into_iter().for_each(|depth| reorder.set_depth(depth)),
             None if coding::reorders(&info.codec) => {
                 let rate = info.video().and_then(|shape| shape.frame_rate);
                 let of_rate =
                     rate.and_then(|(frames, seconds)| Duration::from_secs(seconds.into()).checked_div(frames));
-                self.reorder = Some(Reorder::new(depth, self.duration.or(of_rate)));
+                self.reorder = Some(Reorder::new(depth.unwrap_or(0), self.duration.or(of_rate)));
             }
             None => {}
         }
@@ -208,15 +208,14 @@ impl Track {
     }
 }
 
-/// The reorder depth that parameter sets say; 0 when they do not.
-fn depth(codec: &CodecParameters) -> usize {
+/// The reorder depth, where parameter sets say it.
+fn depth(codec: &CodecParameters) -> Option<usize> {
     match codec {
         CodecParameters::H264(parameters) => {
-            let sps = parameters.sps.first().and_then(|sps| h264_sps::Sps::parse(sps));
-            sps.and_then(|sps| sps.max_num_reorder).map_or(0, usize::from)
+            h264_sps::Sps::parse(parameters.sps.first()?)?.max_num_reorder.map(usize::from)
         }
-        CodecParameters::H265(parameters) => parameters.first_sps().map_or(0, |sps| sps.max_num_reorder.into()),
-        _ => 0,
+        CodecParameters::H265(parameters) => Some(parameters.first_sps()?.max_num_reorder.into()),
+        _ => None,
     }
 }
 

@@ -1,12 +1,11 @@
 //! How a track is coded, by its sample entry (section 8.5.2).
 
 use super::super::{
-    boxes::{Boxes, find},
+    boxes::{Boxes, find, number},
     setup::descriptor,
 };
-use super::canonical::SourceForm;
 use crate::media::{
-    codec::{CodecParameters, aac, ac3, av1, flac, h264, h265, mpeg_video, opus, vp9},
+    codec::{aac, av1, canonical::SourceForm, flac, h264, h265, mpeg4_visual, opus},
     track::{AudioShape, Shape, VideoShape},
 };
 use bytes::Bytes;
@@ -52,7 +51,7 @@ fn video(kind: &[u8; 4], body: &[u8]) -> Option<Description> {
     let boxes = body.get(VIDEO_ENTRY..)?;
     let half = |at: usize| body.get(at..)?.first_chunk().map(|half| u32::from(u16::from_be_bytes(*half)));
     let pasp = find(boxes, b"pasp").and_then(|pasp| {
-        let (wide, high) = (super::super::boxes::number(pasp, 0)?, super::super::boxes::number(pasp, 4)?);
+        let (wide, high) = (number(pasp, 0)?, number(pasp, 4)?);
         (wide > 0 && high > 0).then_some((wide, high))
     });
     let pixel_aspect = pasp.unwrap_or((1, 1));
@@ -60,35 +59,29 @@ fn video(kind: &[u8; 4], body: &[u8]) -> Option<Description> {
     let form = match kind {
         b"avc1" | b"avc3" => {
             let record = find(boxes, b"avcC")?;
+            // All sets may be among the samples.
+            let none = h264::Parameters { sps: Vec::new(), pps: Vec::new() };
             let length_size = usize::from(record.get(4)? & 3) + 1;
-            SourceForm::H264Lengths(
-                h264::Parameters::from_record(record).map(|(parameters, _)| parameters),
-                length_size,
-            )
+            SourceForm::H264Lengths(h264::Parameters::from_record(record).map_or(none, |(sets, _)| sets), length_size)
         }
         b"hvc1" | b"hev1" => {
             let record = find(boxes, b"hvcC")?;
+            let none = h265::Parameters { vps: Vec::new(), sps: Vec::new(), pps: Vec::new() };
             let length_size = usize::from(record.get(21)? & 3) + 1;
-            SourceForm::H265Lengths(
-                h265::Parameters::from_record(record).map(|(parameters, _)| parameters),
-                length_size,
-            )
+            SourceForm::H265Lengths(h265::Parameters::from_record(record).map_or(none, |(sets, _)| sets), length_size)
         }
-        b"av01" => SourceForm::Av1(sequence_header(find(boxes, b"av1C")?)),
-        b"vp08" => SourceForm::Frames(CodecParameters::Vp8),
-        b"vp09" => SourceForm::Frames(CodecParameters::Vp9(vp9(find(boxes, b"vpcC")?)?)),
-        b"jpeg" | b"mjpg" => SourceForm::Frames(CodecParameters::Jpeg),
-        b"mp4v" => {
-            let (object, config) = elementary(find(boxes, b"esds")?)?;
-            let config = Bytes::copy_from_slice(config);
-            SourceForm::Frames(match object {
-                0x20 => CodecParameters::Mpeg4Visual(mpeg_video::Mpeg4Parameters { config }),
-                0x60..=0x65 => CodecParameters::Mpeg2Video,
-                0x6a => CodecParameters::Mpeg1Video,
-                0x6c => CodecParameters::Jpeg,
-                _ => return None,
-            })
-        }
+        b"av01" => SourceForm::Av1ObuStream(find(boxes, b"av1C").and_then(av1::Parameters::from_record)),
+        b"vp08" => SourceForm::Vp8,
+        b"vp09" => SourceForm::Vp9,
+        b"jpeg" | b"mjpg" => SourceForm::Jpeg,
+        b"mp4v" => match elementary(find(boxes, b"esds")?)? {
+            (0x20, config) => {
+                SourceForm::Mpeg4Visual(mpeg4_visual::Parameters { config: Bytes::copy_from_slice(config) })
+            }
+            (0x60..=0x65 | 0x6a, _) => SourceForm::MpegVideo,
+            (0x6c, _) => SourceForm::Jpeg,
+            _ => return None,
+        },
         _ => return None,
     };
     Some(Description { form, shape: Shape::Video(shape), has_aspect: pasp.is_some() })
@@ -105,52 +98,30 @@ fn audio(kind: &[u8; 4], body: &[u8]) -> Option<Description> {
     let boxes = find(boxes, b"wave").unwrap_or(boxes);
     let shape = AudioShape { rate: half(24)?.into(), channels: half(16)? };
     let form = match kind {
-        b"mp4a" => {
-            let (object, config) = elementary(find(boxes, b"esds")?)?;
-            match object {
-                0x40 | 0x66..=0x68 if !config.is_empty() => {
-                    let config = Bytes::copy_from_slice(config);
-                    SourceForm::Frames(CodecParameters::Aac(aac::Parameters { config }))
-                }
-                0x69 | 0x6b => SourceForm::MpegAudio,
-                0xa5 => SourceForm::Ac3(None),
-                0xa6 => SourceForm::Eac3(None),
-                _ => return None,
+        b"mp4a" => match elementary(find(boxes, b"esds")?)? {
+            (0x40 | 0x66..=0x68, config) if !config.is_empty() => {
+                SourceForm::AacRaw(aac::Parameters { config: Bytes::copy_from_slice(config) })
             }
-        }
+            (0x69 | 0x6b, _) => SourceForm::MpegAudio,
+            (0xa5 | 0xa6, _) => SourceForm::Ac3,
+            _ => return None,
+        },
         b".mp3" => SourceForm::MpegAudio,
-        b"Opus" => SourceForm::Frames(CodecParameters::Opus(opus_head(find(boxes, b"dOps")?)?)),
+        b"Opus" => SourceForm::Opus(opus_head(find(boxes, b"dOps")?)?),
         b"fLaC" => {
             // Version and flags, the head of the block.
             let stream_info = Bytes::copy_from_slice(find(boxes, b"dfLa")?.get(8..42)?);
-            SourceForm::Frames(CodecParameters::Flac(flac::Parameters { stream_info }))
+            SourceForm::Flac(flac::Parameters { stream_info })
         }
-        b"ac-3" => SourceForm::Ac3(find(boxes, b"dac3").map(specific)),
-        b"ec-3" => SourceForm::Eac3(find(boxes, b"dec3").map(specific)),
+        b"ac-3" | b"ec-3" => SourceForm::Ac3,
         _ => return None,
     };
     Some(Description { form, shape: Shape::Audio(shape), has_aspect: false })
 }
 
-fn specific(body: &[u8]) -> ac3::Parameters {
-    ac3::Parameters { specific: Bytes::copy_from_slice(body) }
-}
-
 /// Whether what follows looks like a box.
 fn begins_with_box(bytes: &[u8]) -> bool {
     Boxes(bytes).next().is_some_and(|(kind, _)| kind.iter().all(u8::is_ascii_graphic))
-}
-
-/// The sequence header of `av1C`, which may have none (AV1 in ISOBMFF, section 2.3).
-fn sequence_header(record: &[u8]) -> Option<av1::Parameters> {
-    let units = record.get(4..).filter(|units| !units.is_empty())?;
-    Some(av1::Parameters { sequence_header: Bytes::copy_from_slice(units) })
-}
-
-/// VP Codec ISO Media File Format Binding, "VP Codec Configuration Box", version 1.
-fn vp9(record: &[u8]) -> Option<vp9::Parameters> {
-    let &[1, _, _, _, profile, level, format, ..] = record else { return None };
-    Some(vp9::Parameters { profile, level, bit_depth: format >> 4, chroma_subsampling: format >> 1 & 7 })
 }
 
 /// From the header of MP4 to that of Ogg, whose numbers begin with the lowest byte (Opus in ISOBMFF, section 4.3.2).

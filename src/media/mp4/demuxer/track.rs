@@ -1,13 +1,17 @@
 //! One track of a movie on its way: from its samples in the file to those in canonical form.
 
-use super::{Located, canonical::Canonicalizer, fragment::Progress, movie};
+use super::{Located, fragment::Progress, movie};
 use crate::media::{
     Time, TrackId, TrackInfo,
     access_unit::Sample,
+    codec::canonical::Canonicalizer,
     track::{AudioShape, Shape, VideoShape},
 };
 use bytes::Bytes;
 use std::time::Duration;
+
+/// A longer step behind a header is a break, in nanoseconds.
+const MAX_STEP: i64 = 1_000_000_000;
 
 /// A track.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Track {
     /// Decode time of the last sample.
     last: Option<Time>,
     is_interrupted: bool,
+    /// There was a header behind the last sample: the next one tells whether time continues.
+    begins_again: bool,
     pub(super) progress: Progress,
 }
 
@@ -55,6 +61,7 @@ impl Track {
             lag,
             last: None,
             is_interrupted: false,
+            begins_again: false,
             progress: Progress { number: track.number, defaults: track.defaults, next: 0 },
         };
         new.learn();
@@ -71,6 +78,24 @@ impl Track {
         self.is_interrupted = true;
     }
 
+    /// A header came that says the same of it.
+    pub(super) fn begin_again(&mut self) {
+        self.begins_again = self.last.is_some();
+    }
+
+    /// Whether the other one may be the same track with other parameters.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (self.progress.number, self.timescale) == (other.progress.number, other.timescale)
+    }
+
+    /// It may continue where the other one was.
+    pub(super) fn follow(&mut self, other: &Self) {
+        (self.last, self.is_interrupted) = (other.last, other.is_interrupted);
+        self.progress.next = other.progress.next;
+        self.lag = self.lag.max(other.lag);
+        self.begin_again();
+    }
+
     /// A sample to come is shown so much later than it is decoded, in ticks: if that is earlier, all are decoded earlier.
     pub(super) fn shows(&mut self, composition: i64) {
         self.lag = self.lag.max(composition.saturating_neg());
@@ -81,6 +106,11 @@ impl Track {
         let decode = located.decode.saturating_add(self.offset);
         let ticks = |ticks| Time::from_ticks(ticks, self.timescale);
         let dts = ticks(decode.saturating_sub(self.lag));
+        if std::mem::take(&mut self.begins_again) {
+            let step = self.last.map(|last| dts.since(last));
+            self.is_interrupted |= step.is_none_or(|step| step <= 0 || step > MAX_STEP);
+            self.last = None;
+        }
         let dts = match self.last {
             Some(last) if dts <= last && last.since(dts) < Time::from_ticks(self.lag, self.timescale).nanos() => {
                 last.shifted(1)
@@ -102,7 +132,8 @@ impl Track {
             dts,
             pts,
             duration: u64::try_from(length).ok().filter(|length| *length > 0).map(Duration::from_nanos),
-            is_sync: located.is_sync && canonical.is_sync,
+            // What the bytes say counts: some writers say of all samples that they are sync samples, or of none.
+            is_sync: canonical.is_sync,
             discontinuity: std::mem::take(&mut self.is_interrupted),
             captured: None,
             entered: None,

@@ -89,60 +89,65 @@ fn run(tool: &str, bytes: &[u8], arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap() + &errors)
 }
 
-/// PTS, DTS and size of each packet of a stream, as ffprobe finds them.
-fn ffprobe(bytes: &[u8], stream: &str) -> Option<Vec<(i64, i64, usize)>> {
-    let entries = "packet=pts,dts,size";
-    let text = run(
-        "ffprobe",
-        bytes,
-        &["-v", "error", "-select_streams", stream, "-show_entries", entries, "-of", "csv=p=0", "FILE"],
-    )?;
-    let line = |line: &str| {
-        let mut numbers = line.split(',');
-        let mut next = || numbers.next().and_then(|number| number.trim().parse::<i64>().ok());
-        Some((next()?, next()?, usize::try_from(next()?).ok()?))
-    };
-    Some(text.lines().filter_map(line).collect())
+/// PTS, DTS and size of each packet, by stream, as ffprobe finds them.
+fn ffprobe(bytes: &[u8]) -> Option<Vec<Vec<(i64, i64, usize)>>> {
+    let entries = "packet=stream_index,pts,dts,size";
+    let text = run("ffprobe", bytes, &["-v", "error", "-show_entries", entries, "-of", "csv=p=0", "FILE"])?;
+    let mut streams: BTreeMap<i64, Vec<_>> = BTreeMap::new();
+    for line in text.lines() {
+        let mut numbers = line.split(',').map(|number| number.trim().parse::<i64>().ok());
+        let mut next = || numbers.next().flatten();
+        if let (Some(stream), Some(pts), Some(dts), Some(size)) = (next(), next(), next(), next()) {
+            streams.entry(stream).or_default().push((pts, dts, size as usize));
+        }
+    }
+    Some(streams.into_values().collect())
 }
 
-/// Hashes of the decoded frames of a stream, without times; ffmpeg says nothing else.
-fn frames(bytes: &[u8], stream: &str) -> Option<Vec<String>> {
-    let map = format!("0:{stream}");
-    let arguments = ["-v", "error", "-i", "FILE", "-map", &map, "-fps_mode", "passthrough", "-f", "framemd5", "-"];
+/// Hashes of the decoded frames, by stream, without times.
+fn frames(bytes: &[u8]) -> Option<Vec<Vec<String>>> {
+    let arguments = ["-v", "error", "-i", "FILE", "-map", "0", "-fps_mode", "passthrough", "-f", "framemd5", "-"];
     let text = run("ffmpeg", bytes, &arguments)?;
-    let of_frame = |line: &str| line.rsplit(',').next().map(|hash| hash.trim().to_owned());
-    Some(text.lines().filter(|line| !line.starts_with('#')).filter_map(of_frame).collect())
+    let mut streams: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        if let (Some((stream, _)), Some((_, hash))) = (line.split_once(','), line.rsplit_once(',')) {
+            streams.entry(stream).or_default().push(hash.trim().to_owned());
+        }
+    }
+    Some(streams.into_values().collect())
 }
 
-/// Bytes that ffprobe counts and that are not in the canonical form.
-fn extra(track: &TrackInfo, sample: &Sample) -> Option<usize> {
+/// Bytes that ffprobe counts and that are not in the canonical form, if that does not depend on the sample.
+fn extra(track: &TrackInfo) -> Option<usize> {
     match track.codec {
-        CodecParameters::Aac(_) => Some(7),
-        CodecParameters::Mpeg2Video | CodecParameters::Ac3(_) | CodecParameters::MpegAudio(_) => Some(0),
-        // Parameter sets, delimiters, lengths of start codes.
-        CodecParameters::H264(_) | CodecParameters::H265(_) if sample.is_sync => None,
+        CodecParameters::Mpeg1Video
+        | CodecParameters::Mpeg2Video
+        | CodecParameters::Mpeg4Visual(_)
+        | CodecParameters::Ac3(_)
+        | CodecParameters::Eac3(_)
+        | CodecParameters::MpegAudio(_) => Some(0),
         _ => None,
     }
 }
 
 #[track_caller]
-fn check_against_ffprobe(bytes: &[u8], streams: &[&str]) {
-    let found = demux(bytes);
-    let set = tracks(&found);
+fn check_against_ffprobe(bytes: &[u8], found: &[Demuxed]) {
+    let set = tracks(found);
     assert_eq!(set.len(), 1);
-    assert_eq!(set[0].tracks().len(), streams.len());
     assert!(matches!(found[0], Demuxed::Tracks(_)));
-    for (track, stream) in set[0].tracks().iter().zip(streams) {
-        let Some(expect) = ffprobe(bytes, stream) else { return };
-        let ours: Vec<&Sample> = samples(&found).into_iter().filter(|sample| sample.track == track.id).collect();
-        assert_eq!(ours.len(), expect.len(), "{stream}");
-        for (sample, (pts, dts, size)) in ours.iter().zip(&expect) {
+    let Some(expect) = ffprobe(bytes) else { return };
+    assert_eq!(set[0].tracks().len(), expect.len());
+    for (track, expect) in set[0].tracks().iter().zip(&expect) {
+        let name = track.codec.name();
+        let ours: Vec<&Sample> = samples(found).into_iter().filter(|sample| sample.track == track.id).collect();
+        assert_eq!(ours.len(), expect.len(), "{name}");
+        for (sample, (pts, dts, size)) in ours.iter().zip(expect) {
             // Times of frames that share a PES packet are rounded.
-            let near = |time: Time, ticks: i64| (time.ticks(90_000) - ticks).abs() <= 1;
-            assert!(near(sample.pts, *pts) && near(sample.dts, *dts), "{stream}: {sample:?} {pts} {dts}");
+            let near = |time: Time, ticks: i64| (time.ticks(90_000) - ticks).abs() <= 2;
+            assert!(near(sample.pts, *pts) && near(sample.dts, *dts), "{name}: {sample:?} {pts} {dts}");
             assert!(!sample.discontinuity);
-            if let Some(extra) = extra(track, sample) {
-                assert_eq!(sample.data.len() + extra, *size);
+            if let Some(extra) = extra(track) {
+                assert_eq!(sample.data.len() + extra, *size, "{name}");
             }
         }
     }
@@ -150,11 +155,9 @@ fn check_against_ffprobe(bytes: &[u8], streams: &[&str]) {
 
 #[test]
 fn captures_are_demuxed_as_ffprobe_does() {
-    check_against_ffprobe(H264_AAC, &["v", "a"]);
-    check_against_ffprobe(GSTREAMER, &["v", "a"]);
-    check_against_ffprobe(MPEG2, &["v"]);
-    check_against_ffprobe(H265, &["v"]);
-    check_against_ffprobe(AAC, &["a"]);
+    for capture in [H264_AAC, GSTREAMER, MPEG2, H265, AAC] {
+        check_against_ffprobe(capture, &demux(capture));
+    }
 }
 
 /// The capture of ffmpeg 5, which does not name AV1, as others have it.
@@ -184,17 +187,17 @@ fn av1_is_demuxed_with_and_without_start_codes() {
     assert_eq!(tracks(&again), tracks(&plain));
 }
 
+#[track_caller]
+fn check_frames(stream: &[u8], found: &[Demuxed]) {
+    let (Some(before), Some(after)) = (frames(stream), frames(&mux(found))) else { return };
+    assert!(before.iter().all(|frames| frames.len() > 5), "{before:?}");
+    assert_eq!(before, after);
+}
+
 #[test]
 fn what_is_muxed_again_decodes_to_the_same_frames() {
-    for (capture, streams) in
-        [(H264_AAC, &["v", "a"][..]), (GSTREAMER, &["v", "a"]), (MPEG2, &["v"]), (H265, &["v"]), (AAC, &["a"])]
-    {
-        let muxed = mux(&demux(capture));
-        for stream in streams {
-            let (Some(before), Some(after)) = (frames(capture, stream), frames(&muxed, stream)) else { return };
-            assert!(!before.is_empty());
-            assert_eq!(before, after);
-        }
+    for capture in [H264_AAC, GSTREAMER, MPEG2, H265, AAC] {
+        check_frames(capture, &demux(capture));
     }
 }
 
@@ -220,10 +223,10 @@ fn what_is_muxed_again_is_demuxed_to_the_same() {
     }
 }
 
-/// Makes a stream with ffmpeg, of a test image and a tone.
+/// Makes a stream with ffmpeg, of a test image (input 0) and a tone (input 1).
 fn made(arguments: &str) -> Option<Vec<u8>> {
     let inputs = "-v error -f lavfi -i testsrc2=size=160x120:rate=25 -f lavfi -i sine=440:r=48000";
-    let command = format!("{inputs} -t 1 {arguments}");
+    let command = format!("{inputs} -t 1 {arguments} -f mpegts");
     let output = Command::new("ffmpeg").args(command.split_whitespace()).arg("-").output().ok()?;
     if !output.status.success() {
         eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
@@ -232,60 +235,61 @@ fn made(arguments: &str) -> Option<Vec<u8>> {
     Some(output.stdout)
 }
 
+/// The codecs of a stream that ffmpeg makes; what is demuxed of it is what ffprobe finds, and decodes the same when it is
+/// muxed again.
+#[track_caller]
+fn check_made(arguments: &str, names: &[&str]) {
+    let Some(stream) = made(arguments) else { return };
+    let found = demux(&stream);
+    let set = tracks(&found);
+    assert_eq!(set[0].tracks().iter().map(|track| track.codec.name()).collect::<Vec<_>>(), names);
+    check_against_ffprobe(&stream, &found);
+    check_frames(&stream, &found);
+}
+
 #[test]
-fn codecs_of_ffmpeg_are_demuxed_and_muxed_again() {
-    for (arguments, name) in [
-        ("-map 0 -c:v mpeg4 -g 12 -f mpegts", "MPEG-4 part 2"),
-        ("-map 0 -c:v mpeg1video -f mpegts", "MPEG-1 video"),
-        ("-map 0 -c:v libx264 -bf 2 -pix_fmt yuv420p -f mpegts", "H.264"),
-        ("-map 0 -c:v mpeg2video -bf 2 -flags +ildct+ilme -f mpegts", "MPEG-2 video"),
-        ("-map 1 -c:a mp2 -f mpegts", "MP2"),
-        ("-map 1 -c:a libmp3lame -ar 22050 -f mpegts", "MP3"),
-        ("-map 1 -c:a ac3 -f mpegts", "AC-3"),
-        ("-map 1 -c:a eac3 -f mpegts", "E-AC-3"),
-        ("-map 1 -c:a ac3 -f mpegts -mpegts_flags +system_b", "AC-3"),
-        ("-map 1 -c:a eac3 -f mpegts -mpegts_flags +system_b", "E-AC-3"),
-        ("-map 1 -c:a libopus -f mpegts", "Opus"),
-        ("-map 1 -ac 6 -c:a libopus -mapping_family 1 -f mpegts", "Opus"),
-        ("-map 1 -c:a aac -f mpegts -mpegts_flags +latm", "AAC"),
-        ("-map 1 -ac 3 -channel_layout 2.1 -c:a aac -f mpegts", "AAC"),
-        ("-map 1 -c:a aac -f mpegts -mpegts_m2ts_mode 1", "AAC"),
-    ] {
-        let Some(stream) = made(arguments) else { continue };
-        let kind = if arguments.contains("-c:v") { "v" } else { "a" };
-        let found = demux(&stream);
-        let set = tracks(&found);
-        assert_eq!(set.len(), 1, "{arguments}");
-        assert_eq!(set[0].tracks()[0].codec.name(), name, "{arguments}");
-        let Some(expect) = ffprobe(&stream, kind) else { return };
-        let ours = samples(&found);
-        assert_eq!(ours.len(), expect.len(), "{arguments}");
-        for (sample, (pts, dts, _)) in ours.iter().zip(&expect) {
-            let near = |time: Time, ticks: i64| (time.ticks(90_000) - ticks).abs() <= 2;
-            assert!(near(sample.pts, *pts) && near(sample.dts, *dts), "{arguments}: {sample:?} {pts} {dts}");
-        }
-        let (Some(before), Some(after)) = (frames(&stream, kind), frames(&mux(&found), kind)) else { return };
-        assert_eq!(before, after, "{arguments}");
-    }
+fn video_codecs_of_ffmpeg_are_demuxed_and_muxed_again() {
+    check_made(
+        "-map 0 -map 0 -map 0 -map 0 -c:v:0 mpeg4 -g:0 12 -c:v:1 mpeg1video -c:v:2 libx264 -bf:2 2 -pix_fmt:2 yuv420p \
+         -c:v:3 mpeg2video -bf:3 2 -flags:3 +ildct+ilme",
+        &["MPEG-4 part 2", "MPEG-1 video", "H.264", "MPEG-2 video"],
+    );
+}
+
+#[test]
+fn audio_codecs_of_ffmpeg_are_demuxed_and_muxed_again() {
+    check_made(
+        "-map 1 -map 1 -map 1 -map 1 -map 1 -map 1 -map 1 -c:a:0 mp2 -c:a:1 libmp3lame -ar:1 22050 -c:a:2 ac3 -c:a:3 eac3 \
+         -c:a:4 libopus -c:a:5 libopus -ac:5 6 -mapping_family:5 1 -c:a:6 aac -filter:a:6 pan=2.1|c0=c0|c1=c0|c2=c0",
+        &["MP2", "MP3", "AC-3", "E-AC-3", "Opus", "Opus", "AAC"],
+    );
+}
+
+#[test]
+fn other_forms_of_streams_are_demuxed_and_muxed_again() {
+    check_made("-map 1 -map 1 -c:a:0 ac3 -c:a:1 eac3 -mpegts_flags +system_b", &["AC-3", "E-AC-3"]);
+    check_made("-map 1 -c:a aac -mpegts_flags +latm", &["AAC"]);
+    check_made("-map 0 -map 1 -c:v libx264 -pix_fmt yuv420p -c:a ac3 -mpegts_m2ts_mode 1", &["H.264", "AC-3"]);
 }
 
 #[test]
 fn frames_leave_before_the_next_one_comes() {
-    // Both say how long PES packets are, or end in a stuffed packet.
-    for capture in [GSTREAMER, &mux(&demux(H264_AAC)), H264_AAC, MPEG2] {
-        let (mut demuxer, mut out, mut late) = (Demuxer::new(), Vec::new(), 0);
-        let mut begun: BTreeMap<u16, usize> = BTreeMap::new();
+    for (capture, pid) in [(GSTREAMER, 0x41), (&mux(&demux(H264_AAC)), 0x100), (H264_AAC, 0x100), (MPEG2, 0x100)] {
+        let (mut demuxer, mut out, mut begun, mut late) = (Demuxer::new(), Vec::new(), 0, Vec::new());
         for raw in capture.as_chunks::<PACKET>().0 {
-            demuxer.push(raw, &mut out);
             let packet = Packet::new(raw).unwrap();
-            if packet.presentation().is_some() {
-                *begun.entry(packet.pid()).or_default() += 1;
-                let of = |out: &[Demuxed]| samples(out).len();
-                late = late.max(begun.values().sum::<usize>().saturating_sub(of(&out)));
+            if packet.pid() == pid && packet.starts_unit() {
+                let is_video = |sample: &&&Sample| sample.track == samples(&out)[0].track;
+                if !tracks(&out).is_empty() && samples(&out).iter().filter(is_video).count() < begun {
+                    late.push(begun);
+                }
+                begun += 1;
             }
+            demuxer.push(raw, &mut out);
         }
-        let held = if capture == H264_AAC || capture == MPEG2 { 8 } else { 4 };
-        assert!(late <= held, "{late}");
+        // Until it is known that stuffing ends frames, and those that need none.
+        assert!(begun > 40 && late.len() <= 8, "{pid:x}: {late:?} of {begun}");
+        assert!(late.iter().filter(|at| **at > 12).count() <= 2, "{late:?}");
     }
 }
 
@@ -356,10 +360,15 @@ fn a_new_map_is_followed() {
     let found = demux(H264_AAC);
     let set = tracks(&found)[0].clone();
     let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
-    // Audio alone, both, video alone.
-    for (from, kept) in [(0, &set.tracks()[1..]), (60, set.tracks()), (120, &set.tracks()[..1])] {
+    // Audio alone, both, video alone, each from a keyframe on.
+    let all = samples(&found);
+    let mut keys = (0..all.len()).filter(|at| all[*at].is_sync && all[*at].track == set.tracks()[0].id);
+    let (_, first, second) = (keys.next(), keys.next().unwrap(), keys.next().unwrap());
+    for (range, kept) in
+        [(0..first, &set.tracks()[1..]), (first..second, set.tracks()), (second..all.len(), &set.tracks()[..1])]
+    {
         muxer.set_tracks(kept, &mut out);
-        samples(&found)[from..from + 60].iter().for_each(|sample| muxer.push(sample, &mut out));
+        all[range].iter().for_each(|sample| muxer.push(sample, &mut out));
     }
     let bytes: Vec<u8> = out
         .into_iter()

@@ -1,0 +1,46 @@
+//! Reads and checks a configuration, at startup and for each reload.
+
+use crate::{
+    app::{self, LaunchFault},
+    config::{self, Faults, Loaded, Origin},
+};
+
+/// Reads and checks a configuration; pipelines are not parsed yet.
+///
+/// # Errors
+/// A line for each error.
+pub fn load(origin: &Origin) -> Result<Loaded, Vec<String>> {
+    config::load(origin).map_err(|error| lines(&error))
+}
+
+/// Lets a worker parse the pipelines of a configuration; returns their errors.
+///
+/// # Errors
+/// When no worker can be started.
+pub async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
+    let faults = app::check_texts(&loaded.config).await?;
+    let found = faults.into_iter().map(|LaunchFault { path, fault }| {
+        let message = match fault.at {
+            Some(at) => format!("{} (at character {} of the text)", fault.message, at + 1),
+            None => fault.message,
+        };
+        (path.to_vec(), message)
+    });
+    Ok(loaded.late_faults(found))
+}
+
+/// An error and its causes, a line each.
+pub fn lines(error: &dyn std::error::Error) -> Vec<String> {
+    chain(error).lines().map(str::to_owned).collect()
+}
+
+/// An error and its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
+}

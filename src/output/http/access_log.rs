@@ -1,0 +1,166 @@
+//! The log line of each request.
+
+use super::{request_id::RequestId, trace_context::TraceContext};
+use crate::{
+    stream::{Audience, Progress, Seat},
+    telemetry::{HttpStats, Protocol},
+};
+use http::{Request, StatusCode, Version};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+/// The client of a request, and the statistics that count it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// The statistics of all requests.
+    pub stats: Arc<HttpStats>,
+}
+
+/// One request from its first byte to its last; logged when dropped, so that every outcome is logged once.
+#[derive(Debug)]
+pub struct RequestLog {
+    client: Client,
+    id: RequestId,
+    trace: Option<TraceContext>,
+    method: String,
+    target: String,
+    started: Instant,
+    protocol: Protocol,
+    /// The status code of the response.
+    status: u16,
+    /// Bytes of the body that were handed to the connection.
+    pub bytes: u64,
+    /// Times that the client lagged and lost data.
+    gaps: u64,
+    /// Lost packets.
+    lost: u64,
+    /// Times that it was reduced to keyframes.
+    reductions: u64,
+    is_reduced: bool,
+    /// Why the request ended.
+    pub reason: &'static str,
+    /// See [`LowPriorityLog`].
+    pub is_low_priority: bool,
+    /// Its entry among the viewers of a stream.
+    seat: Option<Seat>,
+}
+
+/// Marks a response that programs request every few seconds: a successful one is logged at debug level only.
+#[derive(Debug, Clone, Copy)]
+pub struct LowPriorityLog;
+
+/// Why a connection that takes nothing for [`super::limits::PROGRESS_WITHIN`] ends.
+pub const NO_PROGRESS: &str = "no progress for 10 s";
+
+/// Longest request target that is logged whole.
+const TARGET: usize = 256;
+
+impl RequestLog {
+    /// A request that starts now.
+    pub fn new<B>(client: Client, id: RequestId, trace: Option<TraceContext>, request: &Request<B>) -> Self {
+        let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let target = target.chars().take(TARGET).collect();
+        // The default: the connection was dropped before the response was complete.
+        let reason = "client left";
+        Self {
+            client,
+            id,
+            trace,
+            method: request.method().to_string(),
+            target,
+            started: Instant::now(),
+            protocol: match request.version() {
+                Version::HTTP_10 => Protocol::Http10,
+                Version::HTTP_2 => Protocol::Http2,
+                _ => Protocol::Http11,
+            },
+            status: 0,
+            bytes: 0,
+            gaps: 0,
+            lost: 0,
+            reductions: 0,
+            is_reduced: false,
+            reason,
+            is_low_priority: false,
+            seat: None,
+        }
+    }
+
+    /// The head of the response is ready.
+    pub fn responded(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+        self.client.stats.responded(self.protocol, self.status, self.started.elapsed());
+    }
+
+    /// The connection took this many bytes of a live response in this container.
+    pub fn sent(&mut self, bytes: u64, container: impl FnOnce() -> &'static str) {
+        if self.bytes == 0 {
+            let took = self.started.elapsed();
+            self.client.stats.first_byte(container(), took);
+            if let Some(seat) = &self.seat {
+                seat.began(took, Instant::now());
+            }
+        }
+        self.bytes += bytes;
+    }
+
+    /// The response is a live stream.
+    pub fn joined(&mut self, audience: &Audience) {
+        self.seat = Some(audience.seat(self.client.peer, SystemTime::now()));
+    }
+
+    /// The client lagged and lost this many packets.
+    pub fn lagged(&mut self, packets: u64) {
+        self.gaps += 1;
+        self.lost += packets;
+        let (peer, id) = (self.client.peer, &self.id);
+        tracing::debug!(%peer, %id, lost = packets, "viewer lagged: skipped to keyframe");
+    }
+
+    /// From now on the viewer gets keyframes only, or the full stream.
+    pub fn reduced(&mut self, is_reduced: bool) {
+        self.is_reduced = is_reduced;
+        let (peer, id, path) = (self.client.peer, &self.id, &self.target);
+        if is_reduced {
+            self.reductions += 1;
+            tracing::info!(%peer, %id, path, "viewer too slow: keyframes only");
+        } else {
+            tracing::info!(%peer, %id, path, "viewer recovered: full stream");
+        }
+    }
+
+    /// Whether the viewer gets keyframes only.
+    pub fn is_reduced(&self) -> bool {
+        self.is_reduced
+    }
+
+    /// Updates the statistics of the viewer.
+    pub fn report(&mut self) {
+        let Self { bytes, gaps, lost, reductions, is_reduced, .. } = *self;
+        if let Some(seat) = &mut self.seat {
+            seat.tell(Progress { bytes, gaps, lost, reductions, is_reduced });
+        }
+    }
+}
+
+impl Drop for RequestLog {
+    fn drop(&mut self) {
+        self.report();
+        if let Some(seat) = self.seat.as_ref().filter(|_| self.reason == NO_PROGRESS) {
+            seat.dropped();
+        }
+        let trace = self.trace.as_ref().map(TraceContext::id);
+        let Self { client: Client { peer, .. }, id, method, target, status, bytes, gaps, reason, .. } = self;
+        let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        if self.is_low_priority && *status < 400 {
+            tracing::debug!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
+        } else {
+            tracing::info!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
+        }
+    }
+}

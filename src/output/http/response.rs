@@ -1,0 +1,94 @@
+//! What all responses have in common: headers, sentences as bodies, and the content type of a stream.
+
+use super::query::QueryError;
+use crate::{config, media::Container, stream::FanOut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::{borrow::Cow, time::Duration};
+
+pub use warp::reply::Response;
+
+/// How long the head of a response may wait for a stream whose container only its bytes can tell.
+const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
+/// When a client may retry after a 503.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+/// The start of all content types of motion JPEG with a boundary.
+const MULTIPART: &str = "multipart/x-mixed-replace";
+/// The response to `fps=` for a stream that is not motion JPEG.
+pub const FPS_OF_MJPEG_ONLY: &str =
+    "fps= limits the frame rate of motion JPEG only: this stream is in another container";
+/// The response where the feed of a stream failed for good.
+pub const FEED_FAILED: &str = "the feed of this stream has failed and its restart is disabled";
+/// The response to a request for stills of an audio stream.
+pub const NO_VIDEO: &str = "this stream has no video";
+
+/// A complete response whose body is a sentence.
+pub fn complete(status: StatusCode, sentence: &str) -> Response {
+    let mut response = text(status, sentence);
+    set_common_headers(response.headers_mut());
+    response
+}
+
+/// Sets the headers that every response of this server has: it must not be cached, and any page may use it.
+pub fn set_common_headers(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+}
+
+/// A sentence as a response, without the common headers.
+pub fn text(status: StatusCode, sentence: &str) -> Response {
+    let line = if sentence.is_empty() { String::new() } else { format!("{sentence}\n") };
+    let mut response = Response::new(line.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// 400 with the reason.
+pub fn bad_request(error: &QueryError) -> Response {
+    text(StatusCode::BAD_REQUEST, &error.to_string())
+}
+
+/// 503 with `Retry-After`.
+pub fn unavailable(reason: &str) -> Response {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, reason);
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
+/// Sets the configured content type. Where that is only a default and the bytes turned out to be another container, sets the
+/// type of that one, with its codecs where players look for them.
+pub fn set_type(response: &mut Response, stream: &config::Stream, found: Option<Container>, codecs: Option<String>) {
+    let is_default = stream.mimetype == stream.container.mimetype();
+    let mimetype: Cow<'_, str> = match found.filter(|found| *found != Container::Raw).unwrap_or(stream.container) {
+        container if is_default => with_codecs(container, codecs),
+        // The server delimits the parts itself, so a configured boundary would be wrong.
+        Container::Mjpeg if stream.mimetype.starts_with(MULTIPART) => Container::Mjpeg.mimetype().into(),
+        _ => stream.mimetype.as_str().into(),
+    };
+    if let Ok(value) = HeaderValue::from_str(&mimetype) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+}
+
+/// The content type of a container, with its codecs (RFC 6381) where browsers decide by them.
+fn with_codecs(container: Container, codecs: Option<String>) -> Cow<'static, str> {
+    match (container, codecs) {
+        (Container::Mp4 | Container::Webm, Some(codecs)) => {
+            format!("{}; codecs=\"{codecs}\"", container.mimetype()).into()
+        }
+        _ => container.mimetype().into(),
+    }
+}
+
+/// The container of a stream. Where the configuration does not name it, only the first bytes tell; a feed that is slow to
+/// start is served as unknown.
+pub async fn container_of(stream: &config::Stream, packets: &FanOut) -> Option<Container> {
+    match stream.container {
+        Container::Raw => tokio::time::timeout(CONTAINER_KNOWN, packets.container_known()).await.ok(),
+        known => Some(known),
+    }
+}

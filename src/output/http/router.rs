@@ -1,0 +1,198 @@
+//! From the path of a request to the handler that responds.
+
+use super::{
+    admission::Admission,
+    disconnect::DisconnectWatch,
+    exclusive, frames, live,
+    query::StillFormat,
+    response::{Response, complete, set_common_headers, text},
+    shot, still, websocket,
+};
+use crate::{
+    config::{self, Serving},
+    engine::registry::{Registry, StreamHandle},
+    source::per_request::PerRequestStream,
+    still::take::StreamStills,
+    sys::overload::CurrentLoad,
+    telemetry::HttpStats,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
+use tokio::sync::watch;
+use warp::{Filter, filters::path::FullPath};
+
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+/// Renders a page of the server for a request.
+pub type Page = Box<dyn Fn(PageRequest<'_>) -> Response + Send + Sync>;
+
+/// A request for a page.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest<'a> {
+    /// The name by which the client knows the server.
+    pub host: Option<&'a str>,
+    /// The query string, without the `?`.
+    pub query: &'a str,
+    /// The `Last-Event-ID` of a client that was connected before.
+    pub last_event: Option<&'a str>,
+    /// Reports when the client has disconnected.
+    pub client: &'a DisconnectWatch,
+}
+
+/// The paths of one server.
+pub struct RouteTable {
+    streams: HashMap<String, Arc<StreamStills>>,
+    per_request: HashMap<String, Arc<PerRequestStream>>,
+    pages: HashMap<String, Page>,
+}
+
+/// What a path leads to.
+pub enum Route<'a> {
+    /// A page of the server itself.
+    Page(&'a Page),
+    /// A stream.
+    Stream(&'a Arc<StreamHandle>),
+    /// A stream that is started for each request.
+    PerRequest(&'a Arc<PerRequestStream>),
+    /// A still of a stream, in the format that the path names.
+    Still(&'a Arc<StreamStills>, Option<StillFormat>),
+    /// Stills of a stream over a WebSocket.
+    WebSocket(&'a Arc<StreamStills>),
+    /// Raw frames of a stream.
+    Frames(&'a Arc<StreamStills>),
+}
+
+impl RouteTable {
+    /// A table with these streams, each under its own path and under `/stream/<name>`, and these pages.
+    pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
+        let stills: Vec<_> =
+            registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone()))).collect();
+        Self {
+            streams: by_path(&stills, |stills| &stills.stream().config),
+            per_request: by_path(registry.per_request(), |stream| &stream.config),
+            pages,
+        }
+    }
+
+    /// What a percent-decoded path leads to.
+    pub fn find(&self, path: &str) -> Option<Route<'_>> {
+        if let Some(page) = self.pages.get(path) {
+            return Some(Route::Page(page));
+        }
+        if let Some(stream) = self.streams.get(path) {
+            return Some(Route::Stream(stream.stream()));
+        }
+        if let Some(stream) = self.per_request.get(path) {
+            return Some(Route::PerRequest(stream));
+        }
+        let (stream, last) = path.rsplit_once('/')?;
+        let stream = self.streams.get(stream)?;
+        let format = match last {
+            "ws" => return Some(Route::WebSocket(stream)),
+            "frames" => return Some(Route::Frames(stream)),
+            "pic" => None,
+            "pic.jpg" | "pic.jpeg" => Some(StillFormat::Jpeg),
+            "pic.png" => Some(StillFormat::Png),
+            "pic.webp" => Some(StillFormat::Webp),
+            _ => return None,
+        };
+        Some(Route::Still(stream, format))
+    }
+}
+
+/// Streams by each of their two paths.
+fn by_path<T>(streams: &[Arc<T>], config: impl Fn(&T) -> &config::Stream) -> HashMap<String, Arc<T>> {
+    let paths = streams.iter().flat_map(|stream| {
+        let config = config(stream);
+        [format!("/stream/{}", config.name), config.path.to_string()].map(|path| (path, stream.clone()))
+    });
+    paths.collect()
+}
+
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.streams.keys()).entries(self.per_request.keys()).entries(self.pages.keys()).finish()
+    }
+}
+
+/// Responds to every request by the newest of these tables. While `load` is high, less is admitted, which `stats` counts.
+pub fn routes(
+    tables: watch::Receiver<Arc<RouteTable>>,
+    load: CurrentLoad,
+    stats: Arc<HttpStats>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+    let admission = Admission::new(load, stats);
+    let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let client = warp::ext::optional().map(Option::unwrap_or_default);
+    warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).and(client).then(
+        move |method, path: FullPath, query: String, headers, client| {
+            let (table, admission) = (tables.borrow().clone(), admission.clone());
+            async move { respond(&table, &admission, &method, path.as_str(), &query, &headers, &client).await }
+        },
+    )
+}
+
+async fn respond(
+    table: &RouteTable,
+    admission: &Admission,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: &HeaderMap,
+    client: &DisconnectWatch,
+) -> Response {
+    fail::fail_point!("request");
+    let path = percent_decode_str(path).decode_utf8();
+    let route = path.ok().and_then(|path| table.find(&path));
+    let mut response = match route {
+        Some(route) => dispatch(route, admission, method, query, headers, client).await,
+        None => return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /"),
+    };
+    set_common_headers(response.headers_mut());
+    response
+}
+
+async fn dispatch(
+    route: Route<'_>,
+    admission: &Admission,
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+    client: &DisconnectWatch,
+) -> Response {
+    if *method == Method::GET
+        && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
+        && let Some(refusal) = admission.refuse_viewer()
+    {
+        return refusal;
+    }
+    match *method {
+        Method::GET | Method::HEAD => match route {
+            Route::Page(page) => {
+                let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+                let last_event = value(HeaderName::from_static("last-event-id"));
+                page(PageRequest { host: value(header::HOST), query, last_event, client })
+            }
+            Route::Stream(stream) => live::respond(stream, method, query, headers).await,
+            Route::PerRequest(stream) => match stream.config.serving {
+                Serving::Shot => shot::respond(stream, method, client).await,
+                Serving::Exclusive | Serving::Shared => exclusive::respond(stream, method, query, headers).await,
+            },
+            Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
+            Route::Frames(stream) => frames::respond(stream, method, query),
+            Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,
+        },
+        Method::OPTIONS => {
+            let mut response = text(StatusCode::NO_CONTENT, "");
+            response.headers_mut().insert(header::ALLOW, ALLOWED);
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED);
+            response
+        }
+        _ => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: use GET or HEAD");
+            response.headers_mut().insert(header::ALLOW, ALLOWED);
+            response
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A viewer's subscription to a stream, whatever its packets are written to.
+
+use super::access_log::RequestLog;
+use crate::{
+    media::Packet,
+    source::demand::Lease,
+    stream::{Delivery, News, Reader, Stamina, Step},
+};
+use std::{
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+/// A reader of a stream, its lease, and its statistics.
+#[derive(Debug)]
+pub struct Subscription {
+    reader: Reader,
+    stamina: Stamina,
+    _lease: Lease,
+    /// The log line of its request.
+    pub log: RequestLog,
+}
+
+/// What a viewer receives next.
+#[derive(Debug)]
+pub enum Next {
+    /// A packet.
+    Packet(Packet),
+    /// The end of the stream, for this reason.
+    End(&'static str),
+}
+
+impl Subscription {
+    /// A new subscription.
+    pub fn new(reader: Reader, lease: Lease, log: RequestLog) -> Self {
+        Self { reader, stamina: Stamina::default(), _lease: lease, log }
+    }
+
+    /// The next packet, if there is one.
+    pub fn try_next(&mut self, now: Instant) -> Option<Next> {
+        loop {
+            let delivery = self.reader.try_next()?;
+            if let Some(next) = self.take(delivery, now) {
+                return Some(next);
+            }
+        }
+    }
+
+    /// Whether `news` is exactly what comes next; it counts as read then.
+    pub fn take_news(&mut self, news: &News) -> bool {
+        self.reader.take_news(news)
+    }
+
+    /// The next packet, for hand-written futures.
+    pub fn poll_next(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<Next> {
+        loop {
+            let delivery = ready!(self.reader.poll_next(context));
+            if let Some(next) = self.take(delivery, now) {
+                return Poll::Ready(next);
+            }
+        }
+    }
+
+    fn take(&mut self, delivery: Delivery, now: Instant) -> Option<Next> {
+        match delivery {
+            Delivery::Aside(packet) | Delivery::Packet(packet) => Some(Next::Packet(packet)),
+            Delivery::Gap(lost) => {
+                self.log.lagged(lost);
+                let step = self.stamina.overrun(now);
+                self.apply(step);
+                None
+            }
+            Delivery::End => Some(Next::End("stream ended")),
+        }
+    }
+
+    /// The client took this many bytes.
+    pub fn sent(&mut self, bytes: u64) {
+        let container = || self.reader.fanout().container().map_or("raw", crate::media::Container::name);
+        self.log.sent(bytes, container);
+    }
+
+    /// To be called about once a second: applies what depends on time, and reports the statistics.
+    pub fn tick(&mut self, now: Instant) {
+        let step = self.stamina.look(now);
+        self.apply(step);
+        self.log.report();
+    }
+
+    /// Reduces the viewer to keyframes, or restores the full stream. A stream that cannot be reduced continues from join point to
+    /// join point.
+    fn apply(&mut self, step: Option<Step>) {
+        let Some(step) = step else { return };
+        let is_reduced = step == Step::Reduce;
+        if self.reader.reduce(is_reduced) && is_reduced != self.log.is_reduced() {
+            self.log.reduced(is_reduced);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `/metrics`: the state for Prometheus, in its text format 0.0.4.
+//!
+//! Labels are only names of the configuration, of containers, protocols and status classes, so that their number is
+//! bounded: info 30 series a stream, half as many a feed. <https://prometheus.io/docs/instrumenting/exposition_formats/>
+
+use super::{
+    response,
+    snapshot::{Feed, StatusReader, StatusSnapshot, Stream},
+};
+use crate::{
+    sys::proc_stats,
+    telemetry::{Figures, HttpStats, Spread},
+};
+use http::StatusCode;
+use std::{
+    fmt::{Display, Write},
+    time::UNIX_EPOCH,
+};
+
+/// The type of a metric.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It goes up and down.
+    Gauge,
+    /// It only grows; its name ends in `_total`.
+    Counter,
+}
+
+/// The page.
+pub fn page(reader: &StatusReader) -> warp::reply::Response {
+    let snapshot = reader.snapshot();
+    let mut text = Text::default();
+    server(&mut text, reader, &snapshot);
+    stats(&mut text, reader.info().http_stats());
+    feeds(&mut text, &snapshot.feeds);
+    streams(&mut text, &snapshot.streams);
+    response(StatusCode::OK, text.0, "text/plain; version=0.0.4; charset=utf-8")
+}
+
+fn server(text: &mut Text, reader: &StatusReader, snapshot: &StatusSnapshot) {
+    use Kind::{Counter, Gauge};
+    let version = [("version", snapshot.server.version)];
+    text.family("voyandz_build_info", "The version, as a label.", Gauge, [(&version[..], Some(1))]);
+    let one = |text: &mut Text, name: &str, help: &str, kind, value: Option<f64>| {
+        text.family(name, help, kind, [(&[][..], value)]);
+    };
+    let refused = snapshot.server.configuration.error.is_some();
+    let help = "Whether the newest configuration is active.";
+    one(text, "voyandz_configuration_is_newest", help, Gauge, Some(f64::from(u8::from(!refused))));
+    let help = "The load level: 0 calm, 1 strained (no new stills), 2 overloaded (no new viewers).";
+    one(text, "voyandz_load", help, Gauge, Some(f64::from(reader.info().load().level() as u8)));
+    let started = reader.info().started().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let help = "When the server started, in seconds since 1970.";
+    one(text, "process_start_time_seconds", help, Gauge, Some(started.as_secs_f64()));
+    let used = proc_stats::of(std::process::id());
+    let cpu = used.map(|used| used.cpu.as_secs_f64());
+    one(text, "process_cpu_seconds_total", "CPU time of the server.", Counter, cpu);
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let resident = used.map(|used| used.resident as f64);
+    one(text, "process_resident_memory_bytes", "Memory of the server.", Gauge, resident);
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let open = proc_stats::descriptors().map(|open| open as f64);
+    one(text, "process_open_fds", "Open descriptors of the server.", Gauge, open);
+}
+
+fn stats(text: &mut Text, stats: &HttpStats) {
+    let responses: Vec<_> = stats.responses().collect();
+    let labels: Vec<_> =
+        responses.iter().map(|(protocol, class, _)| [("protocol", *protocol), ("class", *class)]).collect();
+    let series = labels.iter().map(|labels| &labels[..]).zip(responses.iter().map(|(.., count)| Some(*count)));
+    let help = "Responses by protocol and class of the status code.";
+    text.family("voyandz_http_answers_total", help, Kind::Counter, series);
+    let refusals: Vec<_> = stats.refusals().collect();
+    let labels: Vec<_> = refusals.iter().map(|(reason, _)| [("reason", *reason)]).collect();
+    let series = labels.iter().map(|labels| &labels[..]).zip(refusals.iter().map(|(_, count)| Some(*count)));
+    let help = "Connections, stills and viewers that were refused because of limits or overload.";
+    text.family("voyandz_http_refused_total", help, Kind::Counter, series);
+    let help = "Time from the head of a request to the head of its response.";
+    text.histograms("voyandz_http_request_duration_seconds", help, [(&[][..], stats.responding.read())]);
+    let help = "Time from the head of a request for a stream to the first bytes of it that the connection took.";
+    let first_bytes = stats.first_bytes();
+    let labels: Vec<_> = first_bytes.iter().map(|(container, _)| [("container", *container)]).collect();
+    let spreads = first_bytes.into_iter().map(|(_, spread)| spread);
+    text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
+}
+
+fn feeds(text: &mut Text, feeds: &[Feed]) {
+    use Kind::{Counter, Gauge};
+    let states: Vec<_> = feeds.iter().map(|feed| [("feed", feed.name.as_str()), ("state", feed.life.state)]).collect();
+    let states = states.iter().map(|labels| (&labels[..], Some(1)));
+    text.family("voyandz_feed_state", "The state that the feed is in, as a label.", Gauge, states);
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Feed) -> Option<f64>| {
+        let labels: Vec<_> = feeds.iter().map(|feed| [("feed", feed.name.as_str())]).collect();
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(feeds.iter().map(value)));
+    };
+    let is_up = |feed: &Feed| Some(f64::from(u8::from(matches!(feed.life.state, "running" | "lingering"))));
+    each("voyandz_feed_up", "Whether the feed delivers media.", Gauge, &is_up);
+    each("voyandz_feed_starts_total", "Starts of the feed.", Counter, &|feed| number(feed.life.starts));
+    let help = "Starts of the feed after a failure.";
+    each("voyandz_feed_restarts_total", help, Counter, &|feed| number(feed.life.restarts));
+    let help = "Bytes read from a command or named pipe.";
+    each("voyandz_feed_bytes_total", help, Counter, &|feed| feed.bytes_in.and_then(number));
+    let help = "Time since the last bytes of a command or named pipe.";
+    each("voyandz_feed_last_bytes_age_seconds", help, Gauge, &|feed| feed.idle_seconds);
+    let used = |feed: &Feed| proc_stats::of(feed.life.worker_pid?);
+    let help = "Memory of the process that runs the feed; feeds of one group share it.";
+    each("voyandz_worker_resident_memory_bytes", help, Gauge, &|feed| number(used(feed)?.resident));
+    let help = "CPU time of that process.";
+    each("voyandz_worker_cpu_seconds_total", help, Counter, &|feed| Some(used(feed)?.cpu.as_secs_f64()));
+}
+
+fn streams(text: &mut Text, streams: &[Stream]) {
+    use Kind::{Counter, Gauge};
+    let states = streams.iter().map(|stream| [("stream", stream.name.as_str()), ("state", stream.life.state)]);
+    let states: Vec<_> = states.collect();
+    let states = states.iter().map(|labels| (&labels[..], Some(1)));
+    text.family("voyandz_stream_state", "The state that the stream is in, as a label.", Gauge, states);
+    let labels: Vec<_> = streams.iter().map(|stream| [("stream", stream.name.as_str())]).collect();
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Stream) -> Option<f64>| {
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(streams.iter().map(value)));
+    };
+    let help = "Starts of the stream after a failure.";
+    each("voyandz_stream_restarts_total", help, Counter, &|stream| number(stream.life.restarts));
+    let help = "Packets of the stream.";
+    each("voyandz_stream_packets_total", help, Counter, &|stream| stream.written.packets.and_then(number));
+    let help = "Bytes of the stream.";
+    each("voyandz_stream_bytes_total", help, Counter, &|stream| stream.written.bytes.and_then(number));
+    let help = "Join points among the packets.";
+    each("voyandz_stream_join_points_total", help, Counter, &|stream| stream.written.join_points.and_then(number));
+    let help = "Time since the stream's last packet.";
+    each("voyandz_stream_last_packet_age_seconds", help, Gauge, &|stream| stream.written.idle_seconds);
+    let help = "Viewers of the stream.";
+    each("voyandz_stream_readers", help, Gauge, &|stream| number(stream.viewers.readers as u64));
+    let help = "Viewers of the stream so far.";
+    each("voyandz_stream_readers_total", help, Counter, &|stream| number(stream.viewers.readers_ever));
+    let help = "Bytes sent to viewers.";
+    each("voyandz_stream_sent_bytes_total", help, Counter, &|stream| number(stream.viewers.bytes_out));
+    let help = "Times that a viewer lagged and lost data.";
+    each("voyandz_stream_gaps_total", help, Counter, &|stream| number(stream.viewers.gaps));
+    let help = "Packets that lagging viewers lost.";
+    each("voyandz_stream_lost_packets_total", help, Counter, &|stream| number(stream.viewers.lost_packets));
+    let help = "Times that a viewer was reduced to keyframes because it lagged repeatedly.";
+    each("voyandz_stream_reductions_total", help, Counter, &|stream| number(stream.viewers.reductions));
+    let help = "Viewers that get keyframes only.";
+    each("voyandz_stream_reduced_readers", help, Gauge, &|stream| number(stream.viewers.reduced_readers as u64));
+    let help = "Viewers that were dropped because they made no progress.";
+    each("voyandz_stream_dropped_readers_total", help, Counter, &|stream| number(stream.viewers.dropped_readers));
+    let labelled = || labels.iter().map(|labels| &labels[..]).zip(streams);
+    let help = "Time from the arrival of media at the server to its write to a waiting viewer.";
+    let spreads = labelled().filter_map(|(labels, stream)| Some((labels, stream.viewers.latency.figures.spread()?)));
+    text.histograms("voyandz_stream_latency_seconds", help, spreads);
+    let help = "Time from the capture of media to its packet.";
+    let figures = labelled().map(|(labels, stream)| (labels, stream.written.capture_latency.figures));
+    text.summaries("voyandz_stream_capture_latency_seconds", help, figures);
+}
+
+/// A Prometheus number: a count beyond 2^53 is not exact.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::unnecessary_wraps,
+    reason = "see above; fits where a value may be missing"
+)]
+fn number(count: u64) -> Option<f64> {
+    Some(count as f64)
+}
+
+/// The text of the response.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// A metric with all its series; a series without a value is omitted, and the metric when none is left.
+    fn family<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        series: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], Option<impl Display>)>,
+    ) {
+        let kind = match kind {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+        };
+        let mut head = Some(format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        for (labels, value) in series {
+            let Some(value) = value else { continue };
+            self.0.push_str(&head.take().unwrap_or_default());
+            self.sample(name, labels, None, value);
+        }
+    }
+
+    /// Histograms with their labels; without any, the metric is omitted.
+    fn histograms<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        histograms: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], Spread)>,
+    ) {
+        let mut head = Some(format!("# HELP {name} {help}\n# TYPE {name} histogram\n"));
+        for (labels, Spread { up_to, count, sum }) in histograms {
+            self.0.push_str(&head.take().unwrap_or_default());
+            for (bound, count) in up_to {
+                self.sample(&format!("{name}_bucket"), labels, Some(("le", &bound.to_string())), count);
+            }
+            self.sample(&format!("{name}_bucket"), labels, Some(("le", "+Inf")), count);
+            self.sample(&format!("{name}_sum"), labels, None, sum);
+            self.sample(&format!("{name}_count"), labels, None, count);
+        }
+    }
+
+    /// Quantiles of the last minute, and total sums; those without a value are omitted.
+    fn summaries<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        summaries: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], Figures)>,
+    ) {
+        let mut head = Some(format!("# HELP {name} {help}\n# TYPE {name} summary\n"));
+        for (labels, figures) in summaries {
+            let Some(Spread { count, sum, .. }) = figures.spread() else { continue };
+            self.0.push_str(&head.take().unwrap_or_default());
+            for (quantile, value) in [("0.5", figures.median), ("0.99", figures.p99)] {
+                if let Some(value) = value {
+                    self.sample(name, labels, Some(("quantile", quantile)), value.as_secs_f64());
+                }
+            }
+            self.sample(&format!("{name}_sum"), labels, None, sum);
+            self.sample(&format!("{name}_count"), labels, None, count);
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], more: Option<(&str, &str)>, value: impl Display) {
+        self.0.push_str(name);
+        let labels = labels.iter().chain(&more).map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        if !labels.is_empty() {
+            self.0.push_str(&format!("{{{labels}}}"));
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, " {value}");
+    }
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Latency;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_family_has_one_head_and_no_series_without_value() {
+        let mut text = Text::default();
+        let labels = [[("feed", "a\"\\\n")], [("feed", "b")]];
+        let series = [(&labels[0][..], Some(1.5)), (&labels[1][..], None)];
+        text.family("x_total", "Some.", Kind::Counter, series);
+        text.family("y", "None.", Kind::Gauge, [(&[][..], None::<u64>)]);
+        text.family("z", "One.", Kind::Gauge, [(&[][..], Some(7))]);
+        let expect = "# HELP x_total Some.\n# TYPE x_total counter\nx_total{feed=\"a\\\"\\\\\\n\"} 1.5\n\
+            # HELP z One.\n# TYPE z gauge\nz 7\n";
+        assert_eq!(text.0, expect);
+    }
+
+    #[test]
+    fn a_histogram_has_all_its_parts() {
+        let mut text = Text::default();
+        let labels = [[("stream", "a")], [("stream", "b")]];
+        let spread = || Spread { up_to: vec![(0.025, 0), (0.05, 1)], count: 2, sum: 0.53 };
+        text.histograms("h_seconds", "Some.", labels.iter().map(|labels| (&labels[..], spread())));
+        text.histograms("none", "None.", []);
+        let one = "h_seconds_bucket{stream=\"a\",le=\"0.025\"} 0\nh_seconds_bucket{stream=\"a\",le=\"0.05\"} 1\n\
+            h_seconds_bucket{stream=\"a\",le=\"+Inf\"} 2\nh_seconds_sum{stream=\"a\"} 0.53\nh_seconds_count{stream=\"a\"} 2\n";
+        let other = one.replace("stream=\"a\"", "stream=\"b\"");
+        assert_eq!(text.0, format!("# HELP h_seconds Some.\n# TYPE h_seconds histogram\n{one}{other}"));
+    }
+
+    #[test]
+    fn a_summary_has_quantiles_only_of_recent_values() {
+        let (mut latency, mut text, now) = (Latency::default(), Text::default(), Instant::now());
+        text.summaries("s", "Some.", [(&[][..], latency.read(now))]);
+        assert_eq!(text.0, "");
+        latency.add(Duration::from_millis(30), now);
+        text.summaries("s", "Some.", [(&[][..], latency.read(now))]);
+        let sums = "s_sum 0.03\ns_count 1\n";
+        let head = "# HELP s Some.\n# TYPE s summary\n";
+        assert_eq!(text.0, format!("{head}s{{quantile=\"0.5\"}} 0.03\ns{{quantile=\"0.99\"}} 0.03\n{sums}"));
+        let (mut text, later) = (Text::default(), now + Duration::from_secs(3600));
+        text.summaries("s", "Some.", [(&[][..], latency.read(later))]);
+        assert_eq!(text.0, format!("{head}{sums}"));
+    }
+}

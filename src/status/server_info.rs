@@ -1,0 +1,99 @@
+//! The state of the server itself, reported by the code that runs it.
+
+use crate::{
+    sys::{overload::CurrentLoad, service::Pulses},
+    telemetry::HttpStats,
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime},
+};
+
+/// Most characters of an error that are kept.
+const MAX_ERROR: usize = 2000;
+
+/// The server as a whole. Clones share it.
+#[derive(Debug, Clone)]
+pub struct ServerInfo(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    started: SystemTime,
+    since: Instant,
+    state: Mutex<RuntimeState>,
+    loops: Pulses,
+    stats: Arc<HttpStats>,
+    load: CurrentLoad,
+}
+
+/// What changes while the server runs.
+#[derive(Debug, Clone)]
+pub struct RuntimeState {
+    /// When the active configuration was applied.
+    pub loaded: SystemTime,
+    /// Why the newest configuration was rejected.
+    pub rejected: Option<String>,
+    /// Whether the server is shutting down.
+    pub stopping: bool,
+}
+
+impl ServerInfo {
+    /// A server that starts now, with these monitored loops.
+    pub fn new(loops: Pulses) -> Self {
+        let started = SystemTime::now();
+        let state = Mutex::new(RuntimeState { loaded: started, rejected: None, stopping: false });
+        let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
+        Self(Arc::new(Inner { started, since, state, loops, stats, load }))
+    }
+
+    /// When the server started.
+    pub fn started(&self) -> SystemTime {
+        self.0.started
+    }
+
+    /// When the server started, on the monotonic clock.
+    pub fn since(&self) -> Instant {
+        self.0.since
+    }
+
+    /// A new configuration was applied.
+    pub fn config_applied(&self) {
+        let mut state = self.lock();
+        state.loaded = SystemTime::now();
+        state.rejected = None;
+    }
+
+    /// A new configuration was rejected; the previous one stays active.
+    pub fn config_rejected(&self, errors: &str) {
+        self.lock().rejected = Some(errors.chars().take(MAX_ERROR).collect());
+    }
+
+    /// The server starts to shut down.
+    pub fn stopping(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// The statistics of all HTTP requests.
+    pub fn http_stats(&self) -> &Arc<HttpStats> {
+        &self.0.stats
+    }
+
+    /// The load level of the machine.
+    pub fn load(&self) -> &CurrentLoad {
+        &self.0.load
+    }
+
+    /// The names of the stalled event loops.
+    pub fn stalled_loops(&self) -> Vec<Arc<str>> {
+        self.0.loops.stalled()
+    }
+
+    /// The current state.
+    pub fn state(&self) -> RuntimeState {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RuntimeState> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,395 @@
+//! A snapshot of the state of the server, its feeds and its streams. JSON, metrics, events and pages are made of it.
+//!
+//! The names of the fields are documented in docs/http.md.
+
+use super::{
+    server_info::ServerInfo,
+    stream_stats::{ViewerStats, WriteStats, seconds},
+    tracks::{self, TrackSummary},
+};
+use crate::{
+    config::{self, Config, Encoding, Mode, Pages, Serving, Source, text_without_secrets},
+    engine::registry::{FeedHandle, Registry, StreamHandle},
+    ipc::TrackKind,
+    media::Container,
+    source::{
+        per_request::PerRequestStream,
+        status::{Record, Status},
+    },
+    stream::{Audience, Member},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::time::SystemTime;
+
+/// Takes snapshots.
+#[derive(Debug, Clone)]
+pub struct StatusReader {
+    registry: Registry,
+    /// Without secrets.
+    config: Config,
+    info: ServerInfo,
+}
+
+/// The state at one moment.
+#[derive(Debug, Serialize)]
+pub struct StatusSnapshot {
+    /// The server itself.
+    pub server: Server,
+    /// The sums over all streams.
+    pub totals: Totals,
+    /// In the order of the configuration.
+    pub feeds: Vec<Feed>,
+    /// In the order of the configuration.
+    pub streams: Vec<Stream>,
+}
+
+/// The server itself.
+#[derive(Debug, Serialize)]
+pub struct Server {
+    name: &'static str,
+    /// The version of the program.
+    pub version: &'static str,
+    time: String,
+    started: String,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    pid: u32,
+    /// The load level of the machine.
+    pub load: &'static str,
+    /// The active configuration.
+    pub configuration: Configuration,
+}
+
+/// The active configuration.
+#[derive(Debug, Serialize)]
+pub struct Configuration {
+    /// When it was applied.
+    pub loaded: String,
+    /// Why the newest configuration was rejected.
+    pub error: Option<String>,
+    address: String,
+    logdir: Option<String>,
+    memory_max_bytes: Option<u64>,
+}
+
+/// The sums over all streams.
+#[derive(Debug, Serialize)]
+pub struct Totals {
+    feeds: usize,
+    streams: usize,
+    readers: usize,
+    readers_ever: u64,
+    bytes_out: u64,
+    gaps: u64,
+    lost_packets: u64,
+    reductions: u64,
+    reduced_readers: usize,
+    dropped_readers: u64,
+}
+
+/// The life of a feed or stream.
+#[derive(Debug, Serialize)]
+pub struct Life {
+    /// The name of the state.
+    pub state: &'static str,
+    /// When the state was entered.
+    pub since: String,
+    /// Starts so far.
+    pub starts: u64,
+    /// Starts after a failure.
+    pub restarts: u64,
+    /// The reason of the last failure.
+    pub last_error: Option<String>,
+    last_error_time: Option<String>,
+    last_lines: Vec<String>,
+    /// The process that runs it.
+    pub worker_pid: Option<u32>,
+}
+
+/// A feed.
+#[derive(Debug, Serialize)]
+pub struct Feed {
+    /// As configured.
+    pub name: String,
+    kind: &'static str,
+    source: String,
+    feed: Option<String>,
+    /// `on-demand` or `continuous`.
+    pub mode: &'static str,
+    linger_seconds: Option<f64>,
+    resurrect: bool,
+    /// Its life.
+    #[serde(flatten)]
+    pub life: Life,
+    tracks: Vec<TrackSummary>,
+    /// Bytes read so far; unknown where a worker reads the source itself.
+    pub bytes_in: Option<u64>,
+    bit_rate_in: Option<u64>,
+    /// Time since the last bytes.
+    pub idle_seconds: Option<f64>,
+}
+
+/// A stream.
+#[derive(Debug, Serialize)]
+pub struct Stream {
+    /// As configured.
+    pub name: String,
+    /// Its path, percent-encoded.
+    pub url: String,
+    /// `shared`, `exclusive` or `shot`.
+    pub kind: &'static str,
+    container: Option<&'static str>,
+    /// Its content type.
+    pub mimetype: String,
+    /// The codecs in its container, once they are known.
+    codecs: Option<String>,
+    feeds: Vec<String>,
+    encoding: &'static str,
+    source: Option<String>,
+    tracks: Vec<TrackSummary>,
+    /// Whether viewers get its placeholder.
+    placeholder: bool,
+    /// Its life.
+    #[serde(flatten)]
+    pub life: Life,
+    /// WriteStats so far.
+    #[serde(flatten)]
+    pub written: WriteStats,
+    /// Its viewers.
+    #[serde(flatten)]
+    pub viewers: ViewerStats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients: Option<Vec<Client>>,
+}
+
+/// A viewer.
+#[derive(Debug, Serialize)]
+struct Client {
+    address: String,
+    since: String,
+    bytes_out: u64,
+    gaps: u64,
+    reduced: bool,
+}
+
+impl StatusReader {
+    /// Reads the state of what runs for this configuration.
+    pub fn new(registry: &Registry, config: &Config, info: &ServerInfo) -> Self {
+        Self { registry: registry.clone(), config: config::masked(config), info: info.clone() }
+    }
+
+    /// The enabled pages.
+    pub fn pages(&self) -> &Pages {
+        &self.config.pages
+    }
+
+    /// The state of the server itself.
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    /// The current state.
+    pub fn snapshot(&self) -> StatusSnapshot {
+        let Self { registry, config, info } = self;
+        let feeds: Vec<Feed> =
+            config.feeds.iter().zip(registry.feeds()).map(|(config, feed)| Feed::of(config, feed)).collect();
+        let (mut shared, mut private) = (registry.streams().iter(), registry.per_request().iter());
+        let clients = config.pages.clients;
+        let streams: Vec<Stream> = config
+            .streams
+            .iter()
+            .filter_map(|config| match config.serving {
+                Serving::Shared => Some(Stream::shared(config, shared.next()?, clients)),
+                Serving::Exclusive | Serving::Shot => Some(Stream::private(config, private.next()?, clients)),
+            })
+            .collect();
+        let now = info.state();
+        StatusSnapshot {
+            server: Server {
+                name: env!("CARGO_PKG_NAME"),
+                version: env!("CARGO_PKG_VERSION"),
+                time: rfc3339(SystemTime::now()),
+                started: rfc3339(info.started()),
+                uptime_seconds: info.since().elapsed().as_secs(),
+                pid: std::process::id(),
+                load: info.load().level().name(),
+                configuration: Configuration {
+                    loaded: rfc3339(now.loaded),
+                    error: now.rejected.as_deref().map(text_without_secrets),
+                    address: std::net::SocketAddr::new(config.listen_addr, config.listen_port).to_string(),
+                    logdir: config.logdir.as_ref().map(|folder| folder.display().to_string()),
+                    memory_max_bytes: config.memory_max,
+                },
+            },
+            totals: Totals::of(feeds.len(), &streams),
+            feeds,
+            streams,
+        }
+    }
+}
+
+impl Totals {
+    fn of(feeds: usize, streams: &[Stream]) -> Self {
+        let sum = |count: fn(&ViewerStats) -> u64| streams.iter().map(|stream| count(&stream.viewers)).sum();
+        Self {
+            feeds,
+            streams: streams.len(),
+            readers: streams.iter().map(|stream| stream.viewers.readers).sum(),
+            readers_ever: sum(|viewers| viewers.readers_ever),
+            bytes_out: sum(|viewers| viewers.bytes_out),
+            gaps: sum(|viewers| viewers.gaps),
+            lost_packets: sum(|viewers| viewers.lost_packets),
+            reductions: sum(|viewers| viewers.reductions),
+            reduced_readers: streams.iter().map(|stream| stream.viewers.reduced_readers).sum(),
+            dropped_readers: sum(|viewers| viewers.dropped_readers),
+        }
+    }
+}
+
+impl Life {
+    fn of(record: Record) -> Self {
+        let (last_error, last_error_time) = record.last_failure.unzip();
+        Self {
+            state: record.state.word(),
+            since: rfc3339(record.since),
+            starts: record.starts,
+            restarts: record.restarts,
+            last_error: last_error.as_deref().map(text_without_secrets),
+            last_error_time: last_error_time.map(rfc3339),
+            last_lines: record.last_lines.iter().map(|line| text_without_secrets(line)).collect(),
+            worker_pid: record.pid,
+        }
+    }
+
+    /// The life of a stream that is started for each request: it is running while there are runs.
+    fn of_runs(status: &Status, runs: usize) -> Self {
+        let life = Self::of(status.read());
+        Self { state: if runs > 0 { "running" } else { life.state }, worker_pid: None, ..life }
+    }
+}
+
+impl Feed {
+    fn of(config: &config::Feed, feed: &FeedHandle) -> Self {
+        let (mode, linger_seconds) = match config.mode {
+            Mode::Continuous => ("continuous", None),
+            Mode::OnDemand { linger } => ("on-demand", Some(linger.as_secs_f64())),
+        };
+        let (kind, source) = match &config.source {
+            Source::Pipeline(text) => ("pipeline", text.clone()),
+            Source::Command(words) => ("command", shell_words::join(words)),
+            Source::File { path, .. } => ("file", path.display().to_string()),
+            Source::Pipe(path) => ("pipe", path.display().to_string()),
+        };
+        let record = feed.status.read();
+        let tracks = tracks_of(&record);
+        let reading = feed.fanout.as_ref().map(crate::stream::FanOut::reading);
+        Self {
+            name: config.name.to_string(),
+            kind,
+            source,
+            feed: config.parent.as_ref().map(ToString::to_string),
+            mode,
+            linger_seconds,
+            resurrect: config.restart,
+            life: Life::of(record),
+            tracks,
+            bytes_in: reading.map(|reading| reading.bytes),
+            bit_rate_in: reading.and_then(|reading| reading.bit_rate),
+            idle_seconds: reading.and_then(|reading| reading.idle).map(seconds),
+        }
+    }
+}
+
+impl Stream {
+    fn shared(config: &config::Stream, stream: &StreamHandle, clients: bool) -> Self {
+        let container = stream.fanout.container().or(Some(config.container));
+        let record = stream.status.read();
+        let (tracks, placeholder) = (tracks_of(&record), record.shows_placeholder);
+        let written = WriteStats::of(stream.fanout.reading());
+        let codecs = stream.fanout.codecs();
+        Self {
+            placeholder,
+            codecs,
+            ..Self::of(config, container, Life::of(record), tracks, written, &stream.audience, clients)
+        }
+    }
+
+    fn private(config: &config::Stream, stream: &PerRequestStream, clients: bool) -> Self {
+        let container = (config.serving != Serving::Shot).then_some(config.container);
+        let life = Life::of_runs(stream.status(), stream.runs());
+        Self::of(config, container, life, Vec::new(), WriteStats::default(), &stream.audience, clients)
+    }
+
+    fn of(
+        config: &config::Stream,
+        container: Option<Container>,
+        life: Life,
+        tracks: Vec<TrackSummary>,
+        written: WriteStats,
+        audience: &Audience,
+        clients: bool,
+    ) -> Self {
+        let (encoding, source) = match &config.encoding {
+            Encoding::Copy => ("copy", None),
+            Encoding::Pipeline(texts) => ("pipeline", Some(texts.join("\n"))),
+            Encoding::Command(words) => ("command", Some(shell_words::join(words))),
+        };
+        Self {
+            name: config.name.to_string(),
+            url: config.path.encoded(),
+            kind: match config.serving {
+                Serving::Shared => "shared",
+                Serving::Exclusive => "exclusive",
+                Serving::Shot => "shot",
+            },
+            container: container.map(Container::name),
+            mimetype: config.mimetype.clone(),
+            codecs: None,
+            feeds: config.feeds.iter().map(ToString::to_string).collect(),
+            encoding,
+            source,
+            tracks,
+            placeholder: false,
+            life,
+            written,
+            viewers: ViewerStats::of(audience),
+            clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
+        }
+    }
+
+    /// Whether the stream delivers video now.
+    pub fn has_live_video(&self) -> bool {
+        let is_audio = !self.tracks.is_empty() && self.tracks.iter().all(|track| track.kind == "audio");
+        self.life.state == "running" && self.kind == "shared" && !self.mimetype.starts_with("audio/") && !is_audio
+    }
+}
+
+impl Client {
+    fn of(member: &Member) -> Self {
+        Self {
+            address: member.peer.to_string(),
+            since: rfc3339(member.since),
+            bytes_out: member.progress.bytes,
+            gaps: member.progress.gaps,
+            reduced: member.progress.is_reduced,
+        }
+    }
+}
+
+fn tracks_of(record: &Record) -> Vec<TrackSummary> {
+    record.tracks.iter().map(|track| tracks::read(kind_of(track.kind), &track.caps)).collect()
+}
+
+fn kind_of(kind: TrackKind) -> &'static str {
+    match kind {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+        TrackKind::Muxed => "muxed",
+    }
+}
+
+/// A time as in RFC 3339, in UTC, to the millisecond.
+fn rfc3339(time: SystemTime) -> String {
+    Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
+}
