@@ -1,30 +1,36 @@
-//! The muxers of all containers as one closed set.
+//! The muxers of all containers, as a closed set.
 
 use super::{
-    Container, Muxed, NotCarried, Sample, TrackId, TrackInfo, TrackSet, codec::CodecParameters, flv, frames, matroska,
-    mp4, mux::Codecs, ogg, track::MediaKind, ts,
+    Container, TrackId, TrackInfo, TrackSet,
+    access_unit::Sample,
+    codec::CodecParameters,
+    flv, frames, matroska, mp4,
+    mux::{Codecs, Muxed, NotCarried},
+    ogg,
+    track::MediaKind,
+    ts,
 };
 use std::time::{Duration, Instant};
 
-/// Muxes the tracks of a rendition into one container.
+/// The muxer of a container.
 #[derive(Debug)]
 pub enum Muxer {
-    /// MPEG-TS.
+    /// Of a transport stream.
     Ts(Box<ts::SampleMuxer>),
-    /// Fragmented MP4.
+    /// Of MP4 in fragments.
     Mp4(Box<mp4::SampleMuxer>),
-    /// Matroska and WebM.
+    /// Of Matroska and WebM.
     Matroska(Box<matroska::Muxer>),
-    /// FLV.
+    /// Of FLV.
     Flv(Box<flv::Muxer>),
-    /// Ogg.
+    /// Of Ogg.
     Ogg(Box<ogg::Muxer>),
-    /// Frames of one track, one after the other: ADTS, MP3, FLAC, WAV, multipart JPEG.
+    /// Of sequences of frames.
     Frames(Box<frames::Muxer>),
 }
 
 impl Muxer {
-    /// The muxer of a container; `None` for bytes of unknown kind.
+    /// The muxer of a container; `None` for [`Container::Raw`], of which nothing is known.
     pub fn new(container: Container) -> Option<Self> {
         Some(match container {
             Container::Ts => Self::Ts(Box::new(ts::SampleMuxer::new())),
@@ -56,31 +62,31 @@ impl Muxer {
         }
     }
 
-    /// The tracks of a set that go into a container: the first video track and the first audio track that it can carry. A
-    /// container of audio or of JPEG alone takes that kind and ignores the other.
+    /// The tracks of a set that a container takes: of each kind the first one that it can carry, video first.
     ///
     /// # Errors
-    /// When there is a track of a kind that the container is for and it can carry none of that kind, or there is no track for it.
+    /// When there are tracks of a kind that the container is for, but none of them can be carried: nobody gets audio alone
+    /// who asked for what has video. Also when there is nothing that it is for.
     pub fn select(container: Container, tracks: &TrackSet) -> Result<Vec<TrackId>, NotCarried> {
-        let refused = || NotCarried { container, codecs: Codecs::of(tracks.tracks()) };
-        let kinds: &[MediaKind] = match container {
-            Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
-            Container::Mjpeg => &[MediaKind::Video],
-            _ => &[MediaKind::Video, MediaKind::Audio],
-        };
         let mut selected = Vec::new();
-        for kind in kinds {
-            let mut of_kind = tracks.tracks().iter().filter(|track| track.kind() == *kind).peekable();
-            if of_kind.peek().is_none() {
-                continue;
+        for kind in kinds(container) {
+            let of_kind = || tracks.tracks().iter().filter(|track| track.kind() == *kind);
+            match of_kind().find(|track| Self::carries(container, &track.codec)) {
+                Some(track) => selected.push(track.id),
+                None if of_kind().next().is_none() => {}
+                None => {
+                    let codecs: Vec<_> = of_kind().cloned().collect();
+                    return Err(NotCarried { container, codecs: Codecs::of(&codecs) });
+                }
             }
-            let carried = of_kind.find(|track| Self::carries(container, &track.codec));
-            selected.push(carried.ok_or_else(refused)?.id);
         }
-        if selected.is_empty() { Err(refused()) } else { Ok(selected) }
+        match selected.is_empty() {
+            true => Err(NotCarried { container, codecs: Codecs::of(tracks.tracks()) }),
+            false => Ok(selected),
+        }
     }
 
-    /// The tracks from now on; those of a set that [`Muxer::select`] chose.
+    /// The tracks from now on, which [`Muxer::select`] chose. May be called again at any time.
     pub fn set_tracks(&mut self, tracks: &[TrackInfo], out: &mut Vec<Muxed>) {
         match self {
             Self::Ts(muxer) => muxer.set_tracks(tracks, out),
@@ -92,14 +98,7 @@ impl Muxer {
         }
     }
 
-    /// The time since 1970 at which the clock of [`Sample::captured`] was 0, for containers that say when a frame was captured.
-    pub fn set_epoch(&mut self, epoch: Option<Duration>) {
-        if let Self::Frames(muxer) = self {
-            muxer.set_epoch(epoch);
-        }
-    }
-
-    /// The next sample of one of these tracks.
+    /// The next sample, which came `now`. It is ignored if its track is unknown.
     pub fn push(&mut self, sample: &Sample, now: Instant, out: &mut Vec<Muxed>) {
         match self {
             Self::Ts(muxer) => muxer.push(sample, out),
@@ -108,6 +107,122 @@ impl Muxer {
             Self::Flv(muxer) => muxer.push(sample, out),
             Self::Ogg(muxer) => muxer.push(sample, out),
             Self::Frames(muxer) => muxer.push(sample, out),
+        }
+    }
+
+    /// The time since 1970 at which the clock of [`Sample::captured`] was 0, for containers that tell when a frame was
+    /// captured. See [`frames::Muxer::set_epoch`].
+    pub fn set_epoch(&mut self, epoch: Option<Duration>) {
+        match self {
+            Self::Frames(muxer) => muxer.set_epoch(epoch),
+            Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) => {}
+        }
+    }
+}
+
+/// The kinds of tracks that a container is for. It ignores others.
+const fn kinds(container: Container) -> &'static [MediaKind] {
+    match container {
+        Container::Ts | Container::Mp4 | Container::Webm | Container::Mkv | Container::Flv | Container::Ogg => {
+            &[MediaKind::Video, MediaKind::Audio]
+        }
+        Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
+        Container::Mjpeg => &[MediaKind::Video],
+        Container::Raw => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{
+        Time,
+        codec::{aac, mpeg_audio, opus, pcm},
+        track::{AudioShape, Shape, VideoShape},
+    };
+    use bytes::Bytes;
+
+    fn set(codecs: &[CodecParameters]) -> TrackSet {
+        let track = |(id, codec): (usize, &CodecParameters)| {
+            let shape = match codec.is_video() {
+                true => Shape::Video(VideoShape { width: 64, height: 48, pixel_aspect: (1, 1), frame_rate: None }),
+                false => Shape::Audio(AudioShape { rate: 48_000, channels: 2 }),
+            };
+            TrackInfo { id: TrackId(id as u8), codec: codec.clone(), shape }
+        };
+        TrackSet::new(codecs.iter().enumerate().map(track).collect())
+    }
+
+    fn aac() -> CodecParameters {
+        CodecParameters::Aac(aac::Parameters { config: Bytes::from_static(&[0x11, 0x90]) })
+    }
+
+    fn opus() -> CodecParameters {
+        CodecParameters::Opus(opus::Parameters::simple(2))
+    }
+
+    fn mp3() -> CodecParameters {
+        CodecParameters::MpegAudio(mpeg_audio::Parameters { layer: 3, is_low_rate: false })
+    }
+
+    #[test]
+    fn the_first_track_of_each_kind_that_fits_is_taken() {
+        #[track_caller]
+        fn check(container: Container, codecs: &[CodecParameters], expected: Result<&[u8], &str>) {
+            let found = Muxer::select(container, &set(codecs)).map_err(|refused| refused.to_string());
+            let expected = expected.map(|ids| ids.iter().copied().map(TrackId).collect()).map_err(str::to_owned);
+            assert_eq!(found, expected);
+        }
+        use CodecParameters::{Jpeg, Mpeg2Video, Vp8};
+        check(Container::Webm, &[opus(), Vp8], Ok(&[1, 0]));
+        check(Container::Webm, &[Vp8, aac(), opus(), opus()], Ok(&[0, 2]));
+        check(Container::Webm, &[Vp8], Ok(&[0]));
+        check(Container::Webm, &[opus()], Ok(&[0]));
+        check(Container::Webm, &[Vp8, aac(), mp3()], Err("webm cannot carry AAC, MP3"));
+        check(Container::Webm, &[Mpeg2Video, opus()], Err("webm cannot carry MPEG-2 video"));
+        check(Container::Webm, &[], Err("webm cannot carry no tracks"));
+        check(Container::Ts, &[Mpeg2Video, aac(), opus()], Ok(&[0, 1]));
+        check(Container::Ogg, &[Vp8, opus()], Err("ogg cannot carry VP8"));
+        check(Container::Ogg, &[opus(), opus()], Ok(&[0]));
+        check(Container::Aac, &[Mpeg2Video, opus(), aac()], Ok(&[2]));
+        check(Container::Aac, &[Mpeg2Video, opus()], Err("aac cannot carry Opus"));
+        check(Container::Mp3, &[Mpeg2Video], Err("mp3 cannot carry MPEG-2 video"));
+        check(Container::Mjpeg, &[opus(), Jpeg], Ok(&[1]));
+        check(Container::Mjpeg, &[opus()], Err("mjpeg cannot carry Opus"));
+        check(Container::Raw, &[Jpeg], Err("raw cannot carry JPEG"));
+    }
+
+    #[test]
+    fn every_container_but_unknown_bytes_has_a_muxer_whose_samples_leave_immediately() {
+        for container in Container::ALL {
+            let Some(mut muxer) = Muxer::new(container) else {
+                assert_eq!(container, Container::Raw);
+                continue;
+            };
+            let pcm = CodecParameters::Pcm(pcm::Format::S16Le);
+            let stream_info = include_bytes!("../../tests/data/sound.flac")[8..42].to_vec();
+            let flac = CodecParameters::Flac(crate::media::codec::flac::Parameters { stream_info: stream_info.into() });
+            let tracks = [aac(), opus(), mp3(), flac, pcm, CodecParameters::Jpeg];
+            let tracks = tracks.map(|codec| set(&[codec]));
+            let chosen = tracks.iter().find(|tracks| Muxer::select(container, tracks).is_ok()).unwrap();
+            let mut out = Vec::new();
+            muxer.set_tracks(chosen.tracks(), &mut out);
+            muxer.set_epoch(Some(Duration::ZERO));
+            let begun = out.len();
+            let time = Time::from_millis(5000);
+            let sample = Sample {
+                track: TrackId(0),
+                dts: time,
+                pts: time,
+                duration: None,
+                is_sync: true,
+                discontinuity: false,
+                captured: None,
+                entered: None,
+                data: Bytes::from_static(&[0xff, 0xfb, 0x90, 0x64, 1, 2, 3, 4]),
+            };
+            muxer.push(&sample, Instant::now(), &mut out);
+            assert!(out[begun..].iter().any(|muxed| matches!(muxed, Muxed::Packet(_))), "{container}");
         }
     }
 }

@@ -137,7 +137,8 @@ impl Muxer {
                 let form = Form::Pcm { block, is_swapped: *format == pcm::Format::S16Be };
                 (form, wav_header::header(*format, shape)?.into())
             }
-            (Container::Mjpeg, CodecParameters::Jpeg) => (Form::Part, Bytes::from_static(multipart::opening())),
+            // The opening goes to every reader, also to those who want no header: it is sent with the container's name.
+            (Container::Mjpeg, CodecParameters::Jpeg) => (Form::Part, Bytes::new()),
             _ => return None,
         })
     }

@@ -33,6 +33,7 @@ struct Stream {
 enum Codec {
     Theora,
     Vp8,
+    Flac,
     Sound,
 }
 
@@ -88,13 +89,15 @@ impl Framing for Ogg {
         let Some(stream) = self.streams.iter_mut().find(|stream| stream.serial == page.serial) else {
             return FrameRole::Drop;
         };
-        if stream.left > 0 {
+        // GStreamer announces more header packets of FLAC than there are. Frames begin with a sync code.
+        if stream.left > 0 && !(stream.codec == Codec::Flac && page.content.first() == Some(&0xff)) {
             stream.left = stream.left.saturating_sub(page.packets());
             return FrameRole::Header;
         }
+        stream.left = 0;
         let codec = stream.codec;
         self.has_media = true;
-        let has_pictures = self.streams.iter().any(|stream| stream.codec != Codec::Sound);
+        let has_pictures = self.streams.iter().any(|stream| !matches!(stream.codec, Codec::Sound | Codec::Flac));
         let is_join = page.flags & CONTINUED == 0 && is_key(codec, page.content, has_pictures);
         if is_join { FrameRole::Join } else { FrameRole::Delta }
     }
@@ -130,7 +133,7 @@ fn codec(packet: &[u8]) -> (Codec, usize) {
         [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => (Codec::Sound, 3),
         // A number of further packets; 0 when it is not known, but the comment always comes.
         [0x7f, b'F', b'L', b'A', b'C', _, _, high, low, ..] => {
-            (Codec::Sound, 1 + usize::from(u16::from_be_bytes([*high, *low]).max(1)))
+            (Codec::Flac, 1 + usize::from(u16::from_be_bytes([*high, *low]).max(1)))
         }
         // Opus (RFC 7845, section 3), Speex, and a good guess for others.
         _ => (Codec::Sound, 2),
@@ -144,7 +147,7 @@ fn is_key(codec: Codec, packet: &[u8], has_pictures: bool) -> bool {
         (Codec::Theora, Some(first)) => first & 0xc0 == 0,
         // RFC 6386, section 9.1.
         (Codec::Vp8, Some(first)) => first & 1 == 0,
-        (Codec::Sound, Some(_)) => !has_pictures,
+        (Codec::Sound | Codec::Flac, Some(_)) => !has_pictures,
         (_, None) => false,
     }
 }
@@ -171,7 +174,7 @@ mod tests {
         }
         check(OPUS, 2, 16);
         check(THEORA, 4, 3);
-        check(FLAC, 3, 3);
+        check(FLAC, 2, 4);
     }
 
     #[test]

@@ -37,13 +37,14 @@ fn sample(data: Bytes) -> Sample {
 
 /// The track and the samples of a capture.
 fn demuxed(container: Container, capture: &'static [u8]) -> (TrackInfo, Vec<Bytes>) {
-    let found = Scan::of(Some(container), capture, &[usize::MAX]);
+    // WAV is cut where its pieces end.
+    let found = Scan::of(Some(container), capture, &[1000]);
     let media = Bytes::from(found.media);
     let ends = found.joins.iter().skip(1).copied().chain([media.len()]);
     let mut frames: Vec<_> = found.joins.iter().zip(ends).map(|(begin, end)| media.slice(*begin..end)).collect();
     let track = match container {
         Container::Aac => {
-            frames = adts::frames(&media).map(|(_, frame)| frame).collect();
+            frames = adts::frames(&media).map(|(header, frame)| frame.slice(header.length..)).collect();
             let parameters = adts::Header::parse(&media).unwrap().parameters(&[]).unwrap();
             track(CodecParameters::Aac(parameters), 44_100, 1)
         }
@@ -59,6 +60,7 @@ fn demuxed(container: Container, capture: &'static [u8]) -> (TrackInfo, Vec<Byte
 
 #[derive(Default)]
 struct Out {
+    container: Option<Container>,
     headers: Vec<(Bytes, HeaderChange)>,
     packets: Vec<crate::media::Packet>,
 }
@@ -75,13 +77,15 @@ impl Out {
     }
 
     fn bytes(&self) -> Vec<u8> {
+        let opening = if self.container == Some(Container::Mjpeg) { multipart::opening() } else { &[] };
         let header = self.headers.iter().flat_map(|(bytes, _)| bytes.to_vec());
-        header.chain(self.packets.iter().flat_map(|packet| packet.payload())).collect()
+        opening.iter().copied().chain(header).chain(self.packets.iter().flat_map(|packet| packet.payload())).collect()
     }
 }
 
 fn muxed(container: Container, tracks: &[TrackInfo], samples: &[Bytes]) -> Out {
     let (mut muxer, mut found, mut out) = (Muxer::new(container).unwrap(), Out::default(), Vec::new());
+    found.container = Some(container);
     muxer.set_tracks(tracks, &mut out);
     for data in samples {
         muxer.push(&sample(data.clone()), &mut out);
@@ -132,7 +136,9 @@ fn ffmpeg_decodes_the_same() {
             return;
         };
         assert!(expected.stdout.starts_with(b"MD5="));
-        assert_eq!(found, expected, "{container}");
+        assert_eq!(found.stdout, expected.stdout, "{container}");
+        // It misses an image behind the last boundary.
+        assert!(found.stderr.is_empty() || container == Container::Mjpeg, "{}", found.stderr.escape_ascii());
     }
 }
 
@@ -220,7 +226,7 @@ fn parts_say_when_they_were_captured() {
     muxer.set_epoch(Some(Duration::from_millis(1_000_500)));
     muxer.push(&sample(frames[0].clone()), &mut out);
     found.take(&mut out);
-    assert_eq!(found.headers, [(Bytes::from_static(b"--voyandz\r\n"), HeaderChange::None)]);
+    assert!(found.headers.is_empty(), "the opening is not the header's");
     let expected = [None, Some(Duration::from_millis(1_005_500))];
     for (packet, captured) in found.packets.iter().zip(expected) {
         assert_eq!(packet.payload(), multipart::part(&frames[0], captured).payload());
@@ -247,4 +253,20 @@ fn only_what_a_container_has_words_for_is_carried() {
     assert!(out.headers.is_empty() && out.packets.is_empty());
     let long = muxed(Container::Aac, &[demuxed(Container::Aac, AAC).0], &[vec![0; 9000].into()]);
     assert!(long.packets.is_empty());
+}
+
+#[test]
+fn ffmpeg_plays_frames_of_flac_from_the_middle_and_over_a_restart() {
+    let (track, frames) = demuxed(Container::Flac, FLAC);
+    let again = [&frames[5..], &frames[..]].concat();
+    let bytes = muxed(Container::Flac, &[track], &again).bytes();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    let arguments = ["-v", "warning", "-i", file.path().to_str().unwrap(), "-f", "s16le", "-"];
+    let Ok(output) = Command::new("ffmpeg").args(arguments).output() else {
+        eprintln!("SKIPPED: there is no ffmpeg");
+        return;
+    };
+    let samples = |frames: &[Bytes]| frames.iter().filter_map(|frame| flac::block_size(frame)).sum::<u32>();
+    assert_eq!(output.stdout.len(), 2 * samples(&again) as usize, "{}", output.stderr.escape_ascii());
 }
