@@ -65,7 +65,11 @@ enum SlotMedia {
     /// Bytes of a command or pipe, or of a feed that stays in its worker.
     Bytes { fanout: FanOut, writer: SharedWriter },
     /// What a worker makes: samples, which the server muxes. Who reads a feed for a command always has it muxed.
-    Samples { input: StreamInput, always: Option<Arc<OutputLease>> },
+    Samples {
+        input: StreamInput,
+        #[expect(dead_code, reason = "held until the slot goes")]
+        always: Option<Arc<OutputLease>>,
+    },
 }
 
 /// The supervisor of a unit.

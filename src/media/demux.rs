@@ -1,6 +1,6 @@
 //! What all demuxers have in common: bytes of a container go in, samples in canonical form come out.
 
-use super::{TrackSet, access_unit::Sample};
+use super::{TrackSet, sample::Sample};
 
 /// What a demuxer finds, in the order of the bytes.
 #[derive(Debug, Clone, PartialEq)]

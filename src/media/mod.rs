@@ -3,7 +3,6 @@
 //! In go bytes or packets, out come packets that know whether a reader may begin with them. Nothing
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
-pub mod access_unit;
 mod audio;
 mod bits;
 mod byte_window;
@@ -30,6 +29,7 @@ mod sample;
 mod scanned;
 mod scanner;
 mod sniff;
+mod sniffed;
 mod stall_detector;
 #[cfg(test)]
 mod testing;
@@ -38,16 +38,17 @@ pub mod track;
 pub mod ts;
 mod wav;
 
-pub use access_unit::Sample;
 pub use clock_drift::DriftEstimator;
 pub use codecs::codecs;
 pub use container::Container;
 pub use mux::{HeaderChange, Muxed, NotCarried};
 pub use muxer::Muxer;
 pub use packet::{Kind, Packet, PacketBuf};
+pub use sample::Sample;
 pub use scanned::Scanned;
 pub use scanner::Scanner;
-pub use sniff::{MAX_SNIFFED, Sniffed, sniff};
+pub use sniff::{MAX_SNIFFED, sniff};
+pub use sniffed::Sniffed;
 pub use stall_detector::StallDetector;
 pub use time::Time;
 pub use track::{MediaKind, TrackId, TrackInfo, TrackSet};

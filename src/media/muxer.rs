@@ -2,23 +2,24 @@
 
 use super::{
     Container, TrackId, TrackInfo, TrackSet,
-    access_unit::Sample,
     codec::CodecParameters,
     flv, frames, matroska, mp4,
     mux::{Codecs, Muxed, NotCarried},
     ogg,
+    sample::Sample,
     track::MediaKind,
     ts,
 };
+use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 /// The muxer of a container.
 #[derive(Debug)]
 pub enum Muxer {
     /// Of a transport stream.
-    Ts(Box<ts::SampleMuxer>),
+    Ts(Box<ts::Muxer>),
     /// Of MP4 in fragments.
-    Mp4(Box<mp4::SampleMuxer>),
+    Mp4(Box<mp4::Muxer>),
     /// Of Matroska and WebM.
     Matroska(Box<matroska::Muxer>),
     /// Of FLV.
@@ -33,8 +34,8 @@ impl Muxer {
     /// The muxer of a container; `None` for [`Container::Raw`], of which nothing is known.
     pub fn new(container: Container) -> Option<Self> {
         Some(match container {
-            Container::Ts => Self::Ts(Box::new(ts::SampleMuxer::new())),
-            Container::Mp4 => Self::Mp4(Box::new(mp4::SampleMuxer::new())),
+            Container::Ts => Self::Ts(Box::new(ts::Muxer::new())),
+            Container::Mp4 => Self::Mp4(Box::new(mp4::Muxer::new())),
             Container::Webm => Self::Matroska(Box::new(matroska::Muxer::new(true))),
             Container::Mkv => Self::Matroska(Box::new(matroska::Muxer::new(false))),
             Container::Flv => Self::Flv(Box::new(flv::Muxer::new())),
@@ -49,8 +50,8 @@ impl Muxer {
     /// Whether a container can carry a track of this codec.
     pub fn carries(container: Container, codec: &CodecParameters) -> bool {
         match container {
-            Container::Ts => ts::SampleMuxer::carries(codec),
-            Container::Mp4 => mp4::SampleMuxer::carries(codec),
+            Container::Ts => ts::Muxer::carries(codec),
+            Container::Mp4 => mp4::Muxer::carries(codec),
             Container::Webm => matroska::Muxer::carries(true, codec),
             Container::Mkv => matroska::Muxer::carries(false, codec),
             Container::Flv => flv::Muxer::carries(codec),
@@ -107,6 +108,14 @@ impl Muxer {
             Self::Flv(muxer) => muxer.push(sample, out),
             Self::Ogg(muxer) => muxer.push(sample, out),
             Self::Frames(muxer) => muxer.push(sample, out),
+        }
+    }
+
+    /// What goes before the next packet for a reader that lost data; empty where the container needs nothing.
+    pub fn skip_notice(&self) -> Bytes {
+        match self {
+            Self::Ts(muxer) => muxer.skip_notice(),
+            _ => Bytes::new(),
         }
     }
 

@@ -1,21 +1,10 @@
 //! Tells a container by its first bytes.
 
-use super::Container;
 use super::audio::{Adts, Mp3};
 use super::framing::{FrameLength, Framing};
 use super::matroska::doc_type;
 use super::ts::{PACKET, PacketFraming, SYNC};
-
-/// What [`sniff`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sniffed {
-    /// The bytes are the beginning of this container.
-    Is(Container),
-    /// The bytes are the beginning of no container that we know.
-    Unknown,
-    /// More bytes are needed to tell; never said of more than [`MAX_SNIFFED`] bytes.
-    Undecided,
-}
+use super::{Container, sniffed::Sniffed};
 
 /// So many bytes are always enough to decide.
 pub const MAX_SNIFFED: usize = 512;

@@ -24,7 +24,7 @@ pub struct Sequence {
 impl Sequence {
     /// Stills from now on, at least `interval` apart.
     pub fn new(stills: &Arc<StreamStills>, spec: Rendition, interval: Duration) -> Self {
-        let _lease = stills.stream().demand.lease();
+        let _lease = stills.stream().lease();
         Self { stills: stills.clone(), _lease, spec, interval, due: Instant::now() }
     }
 

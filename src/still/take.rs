@@ -65,7 +65,7 @@ impl StreamStills {
     }
 
     async fn make(self: Arc<Self>, spec: Rendition, not_before: Option<Duration>) -> Result<Arc<Still>, PictureFault> {
-        let _lease = self.stream.demand.lease();
+        let _lease = self.stream.lease();
         let made = tokio::time::timeout(TIMEOUT, attempts(&self.stream, spec, not_before)).await;
         let still = made.unwrap_or(Err(PictureFault::NotYet))?;
         let taken = still.captured.unwrap_or_else(monotonic);

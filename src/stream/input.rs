@@ -200,7 +200,7 @@ impl StreamInput {
         if let Some(current) = state.runs.get_mut(index(self.origin)) {
             *current = Some(run);
         }
-        state.samples.begin(self.origin, 0);
+        state.samples.begin(self.origin, 0, Instant::now());
         if let Some(bytes) = &mut state.bytes {
             bytes.begin(self.origin);
         }

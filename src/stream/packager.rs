@@ -5,6 +5,7 @@ use crate::{
     media::{Container, HeaderChange, Kind, Muxed, Muxer, NotCarried, Packet, Sample, TrackId, TrackSet, multipart},
     sys::since_1970,
 };
+use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 /// Muxes the samples of a rendition into one container. Runs in the writer of the rendition and never waits.
@@ -55,7 +56,7 @@ impl Packager {
         let tracks: Vec<_> = selected.iter().filter_map(|id| set.get(*id).cloned()).collect();
         self.selected = selected;
         self.muxer.set_tracks(&tracks, &mut self.muxed);
-        self.deliver();
+        self.deliver(Bytes::new());
         Ok(())
     }
 
@@ -65,8 +66,10 @@ impl Packager {
             if self.container == Container::Mjpeg {
                 self.muxer.set_epoch(since_1970(Duration::ZERO));
             }
+            // Sync samples alone make join points, where those who lost data continue.
+            let notice = if sample.is_sync { self.muxer.skip_notice() } else { Bytes::new() };
             self.muxer.push(sample, now, &mut self.muxed);
-            self.deliver();
+            self.deliver(notice);
         }
     }
 
@@ -80,7 +83,8 @@ impl Packager {
         }
     }
 
-    fn deliver(&mut self) {
+    fn deliver(&mut self, notice: Bytes) {
+        let mut notice = Some(notice).filter(|notice| !notice.is_empty());
         for muxed in self.muxed.drain(..) {
             match muxed {
                 Muxed::Header { bytes, readers } => {
@@ -92,7 +96,7 @@ impl Packager {
                     self.fanout.set_header(&bytes);
                 }
                 Muxed::Packet(packet) if packet.is_empty() => {}
-                Muxed::Packet(packet) => self.fanout.push(packet, None),
+                Muxed::Packet(packet) => self.fanout.push(packet, notice.take()),
                 Muxed::WantsKeyframe => self.fanout.want_keyframe(),
             }
         }

@@ -41,6 +41,18 @@ struct Source {
     tracks: Option<TrackSet>,
     /// No other tracks are expected.
     is_complete: bool,
+    /// When its run began. Until it is complete, or for [`TRACK_WAIT`], tracks of the run before are taken to come again.
+    began: Option<Instant>,
+    before: Option<TrackSet>,
+}
+
+impl Source {
+    /// Its tracks, with those of the run before that may come again.
+    fn tracks(&self) -> impl Iterator<Item = &TrackInfo> {
+        let now = self.tracks.as_ref().map(TrackSet::tracks).unwrap_or_default();
+        let before = self.before.as_ref().map(TrackSet::tracks).unwrap_or_default();
+        now.iter().chain(before.iter().filter(|track| now.iter().all(|known| known.id != track.id)))
+    }
 }
 
 /// An output cannot carry the tracks that came.
@@ -91,9 +103,12 @@ impl SampleWriter {
     }
 
     /// A run of a source begins.
-    pub(super) fn begin(&mut self, origin: Origin, source: usize) {
+    pub(super) fn begin(&mut self, origin: Origin, source: usize, now: Instant) {
         if let Some(source) = self.source(origin, source) {
             source.is_running = true;
+            source.is_complete = false;
+            source.began = Some(now);
+            source.before = source.tracks.take().or(source.before.take());
         }
         let leads = self.leads(source);
         if self.shown == origin && leads {
@@ -126,6 +141,9 @@ impl SampleWriter {
         let Some(slot) = self.source(origin, source) else { return Ok(()) };
         slot.tracks = Some(own);
         slot.is_complete = is_complete;
+        if is_complete {
+            slot.before = None;
+        }
         if self.shown != origin {
             return Ok(());
         }
@@ -163,8 +181,9 @@ impl SampleWriter {
             placeholder.into_iter().flatten().for_each(|source| source.is_running = false);
         }
         if self.tracks.is_some() {
+            let result = self.give_up_waiting(origin, source, now);
             self.write(sample, now);
-            return Ok(());
+            return result;
         }
         self.start.waiting.push(sample);
         self.try_start(now)
@@ -197,6 +216,16 @@ impl SampleWriter {
         self.sources.get_mut(index(origin))?.get_mut(source)
     }
 
+    /// Tracks of the run before that have not come again are gone.
+    fn give_up_waiting(&mut self, origin: Origin, source: usize, now: Instant) -> Result<(), Refused> {
+        let Some(slot) = self.source(origin, source) else { return Ok(()) };
+        let is_late = slot.began.is_some_and(|began| now.saturating_duration_since(began) >= TRACK_WAIT);
+        if !is_late || slot.before.take().is_none() {
+            return Ok(());
+        }
+        self.publish()
+    }
+
     /// Whether readers begin with samples of this source.
     fn leads(&self, source: usize) -> bool {
         let lead = self.tracks.as_ref().and_then(TrackSet::lead);
@@ -221,8 +250,9 @@ impl SampleWriter {
     /// Gives the tracks of all sources to the outputs.
     fn publish(&mut self) -> Result<(), Refused> {
         let sources = self.sources.get(index(self.shown)).map(Vec::as_slice).unwrap_or_default();
-        let tracks = sources.iter().filter_map(|source| source.tracks.as_ref()).flat_map(TrackSet::tracks);
-        let set = TrackSet::new(tracks.cloned().collect());
+        let mut tracks: Vec<TrackInfo> = sources.iter().flat_map(Source::tracks).cloned().collect();
+        tracks.sort_by_key(|track| track.id);
+        let set = TrackSet::new(tracks);
         if self.tracks.as_ref() == Some(&set) {
             return Ok(());
         }

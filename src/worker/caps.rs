@@ -1,6 +1,6 @@
 //! What caps mean: kind of track, container, parser, form of the samples, and what a muxer takes.
 
-use super::samples;
+use super::accepted_caps;
 use crate::{
     ipc::TrackKind,
     media::{
@@ -152,7 +152,7 @@ pub(super) fn carries(container: Container, caps: &gst::Caps) -> bool {
 pub(super) fn takes(factory: &gst::ElementFactory, caps: &gst::Caps) -> bool {
     let templates = factory.static_pad_templates();
     let mut entrances = templates.iter().filter(|template| template.direction() == gst::PadDirection::Sink);
-    entrances.any(|template| template.caps().can_intersect(caps)) && samples::may_take(&factory.name(), caps)
+    entrances.any(|template| template.caps().can_intersect(caps)) && accepted_caps::may_take(&factory.name(), caps)
 }
 
 /// Whether a buffer can be decoded without those before it.

@@ -2,7 +2,8 @@
 
 use super::{
     clock::{self, Timeline},
-    event::{Event, Events, Note, Owner, Run},
+    event::{Event, Events, Note, Owner, Run, next_run},
+    gst_util::live_sink,
     sync::{background, dispose, lock, play},
     track::{Link, Track, track_source},
 };
@@ -34,7 +35,7 @@ impl Decoded {
     }
 
     fn start(track: &Arc<Track>, feed: u32, epoch: u64, events: &Events) -> Result<Arc<Self>, gst::glib::BoolError> {
-        let run = super::group::next_run(Owner::Decoder(feed));
+        let run = next_run(Owner::Decoder(feed));
         let pipeline = gst::Pipeline::with_name("decoder");
         let source = track_source("in");
         let decoder = gst::ElementFactory::make("decodebin").build()?;
@@ -90,19 +91,6 @@ fn raw_sink(track: Arc<Track>, timeline: Arc<Timeline>, feed: u32, events: Event
         Ok(gst::FlowSuccess::Ok)
     });
     live_sink(callbacks.build())
-}
-
-/// An appsink that hands on what it gets and never waits.
-pub(super) fn live_sink(callbacks: gst_app::AppSinkCallbacks) -> gst_app::AppSink {
-    gst_app::AppSink::builder()
-        .sync(false)
-        .async_(false)
-        .buffer_list(true)
-        .enable_last_sample(false)
-        .qos(false)
-        .max_buffers(2)
-        .callbacks(callbacks)
-        .build()
 }
 
 #[cfg(test)]

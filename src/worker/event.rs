@@ -5,7 +5,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
     mpsc,
 };
 
@@ -68,6 +68,12 @@ impl Owner {
             Self::Stream(stream) => Item::Stream(stream),
         }
     }
+}
+
+/// A number that no other pipeline of this process has.
+pub(super) fn next_run(owner: Owner) -> Run {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    Run { owner, number: NUMBERS.fetch_add(1, Ordering::Relaxed) }
 }
 
 /// What a pipeline reports.

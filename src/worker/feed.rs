@@ -3,10 +3,10 @@
 use super::{
     caps,
     clock::{self, Timeline},
-    copy,
-    decode::live_sink,
     event::{Event, Events, Note, Run},
+    gst_util::live_sink,
     launch,
+    muxer_options::tune_muxers,
     sync::{background, lock, play},
     track::{Change, Link, Track},
 };
@@ -206,7 +206,7 @@ impl Ingest {
     pub(super) fn launch(feed: &Arc<Feed>, run: Run, text: &str, base: u64) -> Result<Self, String> {
         let bin = launch::parse(text, &[]).map_err(|fault| fault.message)?;
         // Viewers may be sent what is muxed in here as it is.
-        copy::tune_muxers(&bin);
+        tune_muxers(&bin);
         let this = Self::new(feed, run, base, Pace::Ask, false, 0);
         let fill = || -> Result<(), glib::BoolError> {
             this.pipeline.add(&bin)?;

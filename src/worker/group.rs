@@ -6,7 +6,7 @@ mod streams;
 
 use super::{
     clock,
-    event::{Event, Events, Note, Owner, Run},
+    event::{Event, Events, Note, Owner, Run, next_run},
     feed::Feed,
     launch,
     link::{Writer, say},
@@ -23,11 +23,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry},
     io,
     os::unix::net::UnixStream,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 use streams::{StreamSlot, StreamState};
@@ -40,12 +36,6 @@ const WARNINGS: Duration = Duration::from_secs(10);
 const LEAVE: Duration = Duration::from_secs(1);
 /// How often things are looked at that wait for time to pass.
 const TICK: Duration = Duration::from_millis(50);
-
-/// A number that no other pipeline of this process has.
-pub(super) fn next_run(owner: Owner) -> Run {
-    static NUMBERS: AtomicU64 = AtomicU64::new(0);
-    Run { owner, number: NUMBERS.fetch_add(1, Ordering::Relaxed) }
-}
 
 /// A pipeline on its way out.
 struct Stopping {

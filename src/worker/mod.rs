@@ -6,18 +6,22 @@
 //! feed ([`feed`]) over tracks ([`track`]) to streams ([`stream`]) and never waits for the server. Whatever may block
 //! for ever, like stopping a pipeline, runs on a thread of its own.
 
+mod accepted_caps;
 mod caps;
 mod clock;
 mod copy;
 mod decode;
 mod encoder;
 mod event;
+mod exit;
 mod feed;
 mod group;
+mod gst_util;
 mod late;
 mod launch;
 mod link;
 mod muxed;
+mod muxer_options;
 mod overlay;
 mod picture;
 mod resolve;

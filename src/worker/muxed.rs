@@ -2,7 +2,8 @@
 
 use super::{
     event::describe,
-    picture::{WORK, decode},
+    gst_util::{STILL_DEADLINE, in_order},
+    picture::decode,
     sync::{dispose, lock},
 };
 use crate::ipc::PictureFault;
@@ -58,16 +59,6 @@ pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), Pic
     }
     end?;
     Err(if found.other && !found.video && !has_pictures { PictureFault::NoVideo } else { PictureFault::NotYet })
-}
-
-/// Has decoders of a pipeline decode one picture after the other. More threads would delay pictures until the end, and wait
-/// for each other.
-pub(super) fn in_order(pipeline: &gst::Pipeline) {
-    pipeline.connect_deep_element_added(|_, _, element| {
-        if element.find_property("max-threads").is_some() {
-            element.set_property("max-threads", 1i32);
-        }
-    });
 }
 
 /// One branch takes the bytes apart; the other one only lets the pipeline have an end when there is no track.
@@ -159,7 +150,7 @@ fn play(pipeline: &gst::Pipeline, source: &gst_app::AppSrc, bytes: Bytes) -> Res
     let _ = source.push_buffer(gst::Buffer::from_slice(bytes));
     let _ = source.end_of_stream();
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = bus.timed_pop_filtered(WORK, &ends).ok_or_else(|| failed("it takes too long"))?;
+    let message = bus.timed_pop_filtered(STILL_DEADLINE, &ends).ok_or_else(|| failed("it takes too long"))?;
     let gst::MessageView::Error(error) = message.view() else { return Ok(()) };
     // Parsers and decoders so complain of bytes that end before the first picture does.
     let too_short = [gst::StreamError::Failed, gst::StreamError::WrongType, gst::StreamError::Demux];

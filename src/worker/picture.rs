@@ -38,8 +38,6 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 const BYTES_AGE: Duration = Duration::from_secs(10);
 /// How many bytes wait for requests.
 const BYTES_TOTAL: usize = 128 << 20;
-/// How long one decoder or encoder may take.
-pub(super) const WORK: gst::ClockTime = gst::ClockTime::from_seconds(8);
 /// How long a picture and its encoder are kept for others who ask for the same one, or the next.
 const SHARE: Duration = Duration::from_secs(2);
 /// How many encoders are kept, and how many decoders.

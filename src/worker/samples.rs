@@ -5,17 +5,16 @@
 //! codecs that ours lack stays, and its bytes go to the server as those of a command do.
 
 use super::{
+    accepted_caps::{accepts, canonical},
     caps::{self, source_form},
-    decode::live_sink,
-    event::{Event, Events, Run},
-    link::StreamSender,
+    event::Event,
+    exit::Exit,
+    gst_util::live_sink,
+    muxer_options::tune_muxers,
     sync::lock,
 };
 use crate::{
-    ipc::{
-        FromWorker,
-        declaration::{declares, is_of_delivery},
-    },
+    ipc::declaration::{declares, is_of_delivery},
     media::{
         Container, Sample, Time, TrackId, TrackInfo, TrackSet,
         codec::canonical::Canonicalizer,
@@ -27,75 +26,9 @@ use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::Duration,
 };
-
-/// What each codec has to look like, by GStreamer's names; the forms that need no copy first.
-mod accepted {
-    pub(super) const H264: &str =
-        "video/x-h264, stream-format=(string){ avc, avc3, byte-stream }, alignment=(string)au; ";
-    pub(super) const H265: &str =
-        "video/x-h265, stream-format=(string){ hvc1, hev1, byte-stream }, alignment=(string)au; ";
-    pub(super) const AV1: &str = "video/x-av1, stream-format=(string)obu-stream, alignment=(string)tu; ";
-    pub(super) const VP8: &str = "video/x-vp8; ";
-    pub(super) const VP9: &str = "video/x-vp9; ";
-    pub(super) const MPEG_VIDEO: &str = "video/mpeg, mpegversion=(int){ 1, 2, 4 }, systemstream=(boolean)false; ";
-    pub(super) const JPEG: &str = "image/jpeg; ";
-    pub(super) const THEORA: &str = "video/x-theora; ";
-    pub(super) const AAC: &str = "audio/mpeg, mpegversion=(int){ 2, 4 }, stream-format=(string){ raw, adts }; ";
-    pub(super) const MPEG_AUDIO: &str = "audio/mpeg, mpegversion=(int)1; ";
-    pub(super) const OPUS: &str = "audio/x-opus, channel-mapping-family=(int)[ 0, 1 ]; ";
-    pub(super) const VORBIS: &str = "audio/x-vorbis; ";
-    pub(super) const FLAC: &str = "audio/x-flac; ";
-    pub(super) const AC3: &str = "audio/x-ac3; audio/x-eac3; ";
-    pub(super) const PCM: &str = "audio/x-raw, format=(string){ S16LE, S24LE, S32LE, F32LE, U8 }, \
-                                  layout=(string)interleaved; ";
-    pub(super) const G711: &str = "audio/x-alaw; audio/x-mulaw; ";
-}
-
-/// What our muxer of a container takes; `None` where we have none.
-pub(super) fn accepts(container: Container) -> Option<&'static gst::Caps> {
-    use accepted::*;
-    static CAPS: [OnceLock<gst::Caps>; Container::ALL.len()] = [const { OnceLock::new() }; Container::ALL.len()];
-    let parts: &[&str] = match container {
-        Container::Ts => &[H264, H265, MPEG_VIDEO, AAC, MPEG_AUDIO, AC3, OPUS],
-        Container::Mp4 => &[H264, H265, AV1, VP9, AAC, MPEG_AUDIO, OPUS, AC3, FLAC],
-        Container::Webm => &[VP8, VP9, AV1, OPUS, VORBIS],
-        Container::Mkv => {
-            &[H264, H265, AV1, VP8, VP9, MPEG_VIDEO, JPEG, THEORA, AAC, MPEG_AUDIO, OPUS, VORBIS, FLAC, AC3, PCM, G711]
-        }
-        Container::Flv => &[H264, H265, AV1, VP8, VP9, AAC, MPEG_AUDIO, OPUS, FLAC, AC3, G711],
-        Container::Ogg => &[THEORA, OPUS, VORBIS, FLAC],
-        Container::Mp3 => &[MPEG_AUDIO],
-        Container::Aac => &[AAC],
-        Container::Flac => &[FLAC],
-        Container::Wav => &[PCM, G711],
-        Container::Mjpeg => &[JPEG],
-        Container::Raw => return None,
-    };
-    let at = Container::ALL.iter().position(|known| *known == container)?;
-    let parse = || parts.concat().trim_end_matches("; ").parse().unwrap_or_else(|_| gst::Caps::new_empty());
-    CAPS.get(at).map(|caps| caps.get_or_init(parse))
-}
-
-/// All codecs that have a canonical form.
-fn canonical() -> &'static gst::Caps {
-    static CAPS: OnceLock<gst::Caps> = OnceLock::new();
-    CAPS.get_or_init(|| {
-        let mut caps = gst::Caps::new_empty();
-        for container in Container::ALL {
-            accepts(container).into_iter().for_each(|accepted| caps.merge(accepted.clone()));
-        }
-        caps
-    })
-}
-
-/// Whether a muxer of this name can be given such media: where our muxer always takes its place, what that takes.
-pub(super) fn may_take(element: &str, caps: &gst::Caps) -> bool {
-    // A fragment of GStreamer's mp4mux leaves with the sample after it, so ours is preferred even if media has to be encoded for it.
-    element != "mp4mux" || accepts(Container::Mp4).is_none_or(|accepted| accepted.can_intersect(caps))
-}
 
 /// Whether a muxer is set as usual, but for what concerns delivery, which is the server's.
 fn is_plain(muxer: &gst::Element) -> bool {
@@ -104,43 +37,13 @@ fn is_plain(muxer: &gst::Element) -> bool {
         let value = muxer.property_value(option.name());
         match value.get::<Option<gst::Structure>>() {
             Ok(structure) => structure.is_none(),
-            Err(_) => value.compare(option.default_value()).is_some_and(|order| order.is_eq()),
+            // What has no order, like a date, is described.
+            Err(_) => match value.compare(option.default_value()) {
+                Some(order) => order.is_eq(),
+                None => format!("{value:?}") == format!("{:?}", option.default_value()),
+            },
         }
     })
-}
-
-/// Where the samples or bytes of one run of a stream leave.
-#[derive(Clone)]
-pub(super) struct Exit {
-    pub(super) sender: Arc<StreamSender>,
-    pub(super) events: Events,
-    pub(super) run: Run,
-    /// What running times count from, on the machine's monotonic clock, in nanoseconds.
-    pub(super) epoch: u64,
-}
-
-impl Exit {
-    /// When what has this running time was captured.
-    fn captured(&self, running: i64) -> Duration {
-        Duration::from_nanos(self.epoch.saturating_add_signed(running))
-    }
-
-    /// Reports the first media of the run.
-    fn began(&self) {
-        self.events.send(Event::First(self.run));
-        self.events.send(Event::Say(FromWorker::Started { item: self.run.owner.item() }));
-    }
-
-    /// Sends muxed bytes. Streaming thread.
-    pub(super) fn bytes(&self, buffers: &[gst::Buffer], running: Option<i64>) {
-        let mapped = |buffer: &gst::Buffer| buffer.clone().into_mapped_buffer_readable().ok();
-        let pieces: Vec<_> = buffers.iter().filter_map(mapped).map(Bytes::from_owner).collect();
-        if pieces.iter().any(|piece| !piece.is_empty())
-            && self.sender.bytes(pieces, running.map(|running| self.captured(running)))
-        {
-            self.began();
-        }
-    }
 }
 
 /// Puts sinks at the free ends of a pipeline: one for each track where the server muxes, else one for the bytes. Sinks of video come
@@ -180,12 +83,15 @@ pub(super) fn end(
     } else if can_be_taken(&end) {
         return track_sinks(bin, vec![end], accepted, exit).map_err(failed);
     }
-    super::copy::tune_muxers(bin);
+    tune_muxers(bin);
     byte_sink(bin, &end, exit).map_err(failed)
 }
 
 fn is_declaration(element: &gst::Element, container: Container) -> bool {
-    element.factory().is_some_and(|factory| declares(&factory.name(), container)) && is_plain(element)
+    // All that `mp4mux` can be told concerns files or its fragments, which are not ours.
+    element.factory().is_some_and(|factory| {
+        declares(&factory.name(), container) && (factory.name() == "mp4mux" || is_plain(element))
+    })
 }
 
 fn track_sinks(
@@ -372,4 +278,46 @@ fn running(time: Option<gst::ClockTime>, segment: Option<&gst::FormattedSegment<
         gst::Signed::Positive(time) => i64::try_from(time.nseconds()).unwrap_or(i64::MAX),
         gst::Signed::Negative(time) => -i64::try_from(time.nseconds()).unwrap_or(i64::MAX),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::launch;
+
+    /// Whether the muxer at the end of a pipeline is a declaration.
+    fn is_declared(pipeline: &str, container: Container) -> bool {
+        gst::init().unwrap();
+        let bin = launch::parse(pipeline, &[]).unwrap();
+        let end = launch::free_sources(&bin).pop().unwrap();
+        end.parent_element().is_some_and(|last| is_declaration(&last, container))
+    }
+
+    #[test]
+    fn a_plain_muxer_is_a_declaration() {
+        for (muxer, container) in [
+            ("mpegtsmux", Container::Ts),
+            ("mpegtsmux alignment=7 latency=1000000", Container::Ts),
+            ("mp4mux streamable=true fragment-duration=1", Container::Mp4),
+            ("webmmux streamable=true min-cluster-duration=0", Container::Webm),
+            ("matroskamux", Container::Mkv),
+            ("flvmux streamable=true", Container::Flv),
+        ] {
+            let video = if container == Container::Webm { "vp8enc" } else { "x264enc" };
+            assert!(is_declared(&format!("videotestsrc ! {video} ! {muxer}"), container), "{muxer}");
+        }
+        assert!(is_declared("audiotestsrc ! opusenc ! oggmux", Container::Ogg));
+        assert!(is_declared("audiotestsrc ! wavenc", Container::Wav));
+        assert!(is_declared("videotestsrc ! jpegenc ! multipartmux", Container::Mjpeg));
+    }
+
+    #[test]
+    fn a_muxer_with_options_that_ours_lack_stays() {
+        for option in ["bitrate=5000000", "pat-interval=100", "m2ts-mode=true", "prog-map=program_map,sink_65=2"] {
+            assert!(!is_declared(&format!("videotestsrc ! x264enc ! mpegtsmux {option}"), Container::Ts), "{option}");
+        }
+        assert!(!is_declared("videotestsrc ! x264enc ! mpegtsmux ! identity", Container::Ts));
+        assert!(!is_declared("videotestsrc ! x264enc ! qtmux", Container::Mp4));
+        assert!(!is_declared("videotestsrc ! x264enc ! matroskamux timecodescale=100000", Container::Mkv));
+    }
 }

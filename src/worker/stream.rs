@@ -5,11 +5,12 @@ use super::{
     decode::Decoded,
     encoder::Encoder,
     event::{Event, Events, Note, Run},
+    exit::Exit,
     launch,
     link::StreamSender,
     overlay,
     resolve::{Recipe, Source},
-    samples::{self, Exit},
+    samples,
     sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
 };

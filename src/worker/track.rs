@@ -8,8 +8,8 @@ use super::{
     caps,
     clock::Timeline,
     decode::Decoded,
+    exit::Exit,
     late::{Latecomer, Preamble},
-    samples::Exit,
     sync::lock,
 };
 use crate::{ipc::TrackKind, media::StallDetector};

@@ -148,7 +148,7 @@ fn srt_is_called_and_listened_to() {
         if gone {
             sender = Some(Sender::start(&url));
         }
-        server.log.text().contains("runs")
+        server.log.text().contains("running")
     });
     viewer.piece(SOON);
     let bytes = ts::trim(&server.get("/near.ts?header=1&keyframe=1").collect(secs(3)));

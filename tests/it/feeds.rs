@@ -68,7 +68,7 @@ fn passed_through(bytes: &[u8], keys: &str) -> (String, Vec<u8>) {
         .start();
     std::thread::scope(|scope| {
         let client = scope.spawn(|| {
-            let mut answer = server.get("/it");
+            let mut answer = server.get("/it?header=0&keyframe=0");
             (answer.header("content-type").unwrap().to_owned(), answer.take(bytes.len(), SOON))
         });
         wait_until("the program runs", SOON, || !server.programs("sleep 60").is_empty());

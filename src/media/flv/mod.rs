@@ -11,7 +11,6 @@ mod muxer;
 mod part;
 mod reader;
 mod scan;
-mod stamps;
 pub mod tag;
 #[cfg(test)]
 mod testing;
@@ -23,4 +22,3 @@ mod units;
 pub use demuxer::Demuxer;
 pub use muxer::Muxer;
 pub(in crate::media) use scan::{Flv, setups};
-pub use stamps::Stamps;

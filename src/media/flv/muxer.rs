@@ -11,9 +11,9 @@
 use super::tag::{self, Codec, Part};
 use super::timeline::Timeline;
 use super::{config, metadata};
-use crate::media::access_unit::Sample;
 use crate::media::codec::CodecParameters;
 use crate::media::mux::{HeaderChange, Muxed};
+use crate::media::sample::Sample;
 use crate::media::{Kind, Packet, PacketBuf, TrackId, TrackInfo};
 use bytes::Bytes;
 

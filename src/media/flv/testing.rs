@@ -2,9 +2,9 @@
 
 use super::reader::{Found, Reader};
 use super::tag::{self, Part, Unit};
-use crate::media::access_unit::Sample;
 use crate::media::codec::canonical::{Canonicalizer, SourceForm};
 use crate::media::codec::{aac, av1, flac, h264, h265, opus, pcm};
+use crate::media::sample::Sample;
 use crate::media::{Time, TrackId, TrackInfo};
 use bytes::Bytes;
 

@@ -2,10 +2,10 @@
 
 use super::testing::{self, GSTREAMER, PLAIN, Track};
 use super::{Demuxer, Muxer, tag};
-use crate::media::access_unit::Sample;
 use crate::media::codec::CodecParameters;
 use crate::media::demux::Demuxed;
 use crate::media::mux::{HeaderChange, Muxed};
+use crate::media::sample::Sample;
 use crate::media::{Kind, Time, TrackInfo, TrackSet};
 use proptest::prelude::*;
 use std::process::Command;

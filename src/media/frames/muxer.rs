@@ -3,10 +3,10 @@
 use super::wav_header;
 use crate::media::{
     Container, Kind, PacketBuf, TrackId, TrackInfo,
-    access_unit::Sample,
     codec::{CodecParameters, adts::Framer, pcm},
     multipart,
     mux::{HeaderChange, Muxed},
+    sample::Sample,
 };
 use bytes::Bytes;
 use std::time::Duration;

@@ -19,7 +19,7 @@ use super::write;
 use crate::media::codec::{CodecParameters, nal};
 use crate::media::mux::{HeaderChange, Muxed};
 use crate::media::track::{MediaKind, Shape};
-use crate::media::{Kind, PacketBuf, TrackId, TrackInfo, access_unit::Sample};
+use crate::media::{Kind, PacketBuf, TrackId, TrackInfo, sample::Sample};
 use bytes::Bytes;
 
 /// A timestamp in a block has 16 bits and a sign (RFC 9559, section 10.1).
@@ -187,10 +187,9 @@ impl Track {
 
 /// Whether readers of one track can stay when it becomes the other.
 fn may_stay(from: &TrackInfo, to: &TrackInfo) -> bool {
+    // Frames of video tell their size: with the codecs of WebM and others in keyframes, else in parameter sets.
     let is_shaped = match (&from.shape, &to.shape) {
-        (Shape::Video(from), Shape::Video(to)) => {
-            (from.width, from.height, from.pixel_aspect) == (to.width, to.height, to.pixel_aspect)
-        }
+        (Shape::Video(_), Shape::Video(_)) => true,
         (from, to) => from == to,
     };
     from.id == to.id && is_shaped && continues(&from.codec, &to.codec)

@@ -1,7 +1,7 @@
 //! The header of live tracks: file type and movie box (sections 4.3 and 8.2). It begins no edit: times are those of the fragments.
 
 use super::box_writer::{halves, words, write, write_full};
-use super::sample_entry::write_entry;
+use super::sample_entry::{carries, write_entry};
 use crate::media::{
     codec::CodecParameters,
     track::{Shape, TrackId, TrackInfo},
@@ -27,7 +27,7 @@ const UNDETERMINED: u16 = 0x55c4;
 
 /// The header of these tracks, of which those are left out whose codec is not carried.
 pub fn header_for(tracks: &[TrackInfo]) -> Bytes {
-    let tracks = tracks.iter().filter(|track| super::SampleMuxer::carries(&track.codec));
+    let tracks = tracks.iter().filter(|track| carries(&track.codec));
     let mut out = Vec::with_capacity(1024);
     write(b"ftyp", &mut out, |out| {
         out.extend_from_slice(b"iso6\0\0\0\0iso6mp41");

@@ -2,24 +2,19 @@
 
 mod box_writer;
 mod boxes;
-mod coding;
 mod demuxer;
 mod fragment;
 mod front;
 mod header;
-mod movie;
 mod muxer;
 mod sample_entry;
-mod sample_muxer;
 mod scan;
 mod setup;
 mod timeline;
 mod timing;
 
-pub use coding::{Chroma, Coding, CodingError, Shape, Track};
 pub use demuxer::Demuxer;
 pub use header::header_for;
-pub use muxer::{Made, Muxer};
-pub use sample_muxer::SampleMuxer;
+pub use muxer::Muxer;
 pub(super) use scan::Mp4;
 pub(super) use setup::setups;

@@ -1,66 +1,212 @@
-//! A muxer for live tracks: a header, then a fragment for each sample, at once.
+//! A muxer for live tracks: a header, then a fragment for each sample (section 8.8).
 //!
-//! Nothing waits for another track but the header, and that not for long. A track that comes later gets a new header, and
-//! so does one that stays away while others go on: a player would wait for it without end.
+//! What a second header means to readers that are there:
+//!
+//! | what changes | readers | why |
+//! |---|---|---|
+//! | parameter sets and the like, not the size and not the codec | get it in line | players of Media Source Extensions take it; for all others (ffmpeg skips a second `moov`) the samples have the parameter sets from then on |
+//! | a track comes, stays away or comes back | end | Media Source Extensions allow the same tracks only, and others know those of the first header only |
+//! | size, codec, rate, configuration of AAC, Opus, FLAC | end | only the header says it |
+//!
+//! A track that stays away while others continue leaves the header: a player would wait for it without end.
 
-use super::coding::Track;
-use super::movie;
-use super::timing::Clock;
-use crate::media::sample::{Sample, Waiting};
+use super::front::{FRONT, front};
+use super::header::{header_for, number, timescale};
+use super::sample_entry;
+use super::timeline::{Place, Timeline};
+use super::timing::{Clock, Tempo};
+use crate::media::{
+    Kind, PacketBuf,
+    codec::{CodecParameters, ac3, flac, mpeg_audio, nal, opus},
+    mux::{HeaderChange, Muxed},
+    sample::Sample,
+    track::{MediaKind, Shape, TrackId, TrackInfo, lead},
+};
+use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-/// A track that stays away for so long while others go on is gone.
+/// A track that stays away for so long while others continue is gone.
 const GONE: Duration = Duration::from_secs(2);
 /// The same of one with long pauses: so many of its longest.
 const GONE_PAUSES: u32 = 3;
 /// When nothing at all comes for so long, no track is gone: the source is.
 const REST: Duration = Duration::from_millis(500);
+/// A keyframe is asked for no more often.
+const ASK: Duration = Duration::from_secs(1);
 
-/// What leaves a [`Muxer`].
-#[derive(Debug, PartialEq)]
-pub enum Made<P> {
-    /// File type and movie box. It replaces an earlier one.
-    Header(Vec<u8>),
-    /// A fragment.
-    Fragment {
-        /// A reader may begin with it.
-        is_join: bool,
-        /// The step to it is so long that some players drop pictures up to the next key picture.
-        is_torn: bool,
-        /// When the sample is shown.
-        shown: i64,
-        /// All that stands in front of the sample.
-        front: Vec<u8>,
-        /// The sample.
-        payload: P,
-    },
-}
-
-/// Muxes some tracks, which are told apart by their place.
-#[derive(Debug)]
-pub struct Muxer<P> {
+/// Muxes live tracks into fragments of one sample each. The number of a track in the container is its [`TrackId`] and one.
+#[derive(Debug, Default)]
+pub struct Muxer {
     lanes: Vec<Lane>,
-    /// What waits for the header.
-    waiting: Waiting<P>,
+    timeline: Timeline,
+    /// The newest header, and its tracks.
+    header: Option<(Bytes, Vec<TrackInfo>)>,
+    /// Whose sync samples readers begin with.
+    lead: Option<TrackId>,
+    has_video: bool,
     /// When the newest sample of all came.
     newest: Option<Instant>,
+    /// When a keyframe was asked for.
+    asked: Option<Instant>,
     /// Number of the last fragment.
-    sequence: u32,
+    sequence: Option<u32>,
 }
 
 /// One track on its way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
-    described: Option<(Track, Clock)>,
-    /// It is in the header as it is described.
+    info: TrackInfo,
+    clock: Clock,
+    place: Place,
+    /// It is in the header.
     is_listed: bool,
     /// When its newest sample came.
     seen: Option<Instant>,
     /// The longest pause between two of late; it shrinks with each shorter one.
     pause: Duration,
+    /// What its samples have in front, so that they say what a header says.
+    lead_in: LeadIn,
+}
+
+/// What samples have in front of them.
+#[derive(Debug, Default)]
+struct LeadIn {
+    bytes: Vec<u8>,
+    /// The next sample has it, whatever it is; else sync samples only.
+    is_due: bool,
+}
+
+impl Muxer {
+    /// A muxer without tracks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether a track of this codec can be carried.
+    pub const fn carries(codec: &CodecParameters) -> bool {
+        sample_entry::carries(codec)
+    }
+
+    /// The tracks from now on, of which those are left out that it does not carry.
+    pub fn set_tracks(&mut self, tracks: &[TrackInfo], out: &mut Vec<Muxed>) {
+        let mut before = std::mem::take(&mut self.lanes);
+        for info in tracks.iter().filter(|track| Self::carries(&track.codec)) {
+            let known = before.iter().position(|lane| lane.info.id == info.id).map(|at| before.swap_remove(at));
+            self.lanes.push(match known {
+                Some(lane) => lane.becomes(info),
+                None => Lane::new(info),
+            });
+        }
+        self.announce(out);
+    }
+
+    /// Takes the next sample; its fragment leaves immediately. Those of unknown tracks are ignored.
+    pub fn push(&mut self, sample: &Sample, now: Instant, out: &mut Vec<Muxed>) {
+        let rested = self.newest.replace(now).is_none_or(|newest| now.saturating_duration_since(newest) > REST);
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_listed && (rested || lane.seen.is_none())) {
+            lane.seen = Some(now);
+        }
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.info.id == sample.track) else { return };
+        lane.beat(now);
+        if !lane.is_listed || self.lanes.iter().any(|lane| lane.is_listed && lane.is_gone(now)) {
+            self.lanes.iter_mut().for_each(|lane| lane.is_listed = !lane.is_gone(now));
+            self.announce(out);
+        }
+        self.fragment(sample, now, out);
+    }
+
+    /// Sends the header of the tracks that are there, if it is another one.
+    fn announce(&mut self, out: &mut Vec<Muxed>) {
+        let listed = self.lanes.iter().filter(|lane| lane.is_listed).map(|lane| lane.info.clone());
+        let listed: Vec<TrackInfo> = listed.collect();
+        let lead = lead(&listed);
+        self.lead = lead.map(|track| track.id);
+        self.has_video = lead.is_some_and(|track| track.kind() == MediaKind::Video);
+        if listed.is_empty() {
+            return;
+        }
+        let bytes = header_for(&listed);
+        let readers = match &self.header {
+            None => HeaderChange::None,
+            Some((known, _)) if *known == bytes => return,
+            Some((_, tracks)) => {
+                let continues = |(old, new): (&TrackInfo, &TrackInfo)| old.id == new.id && can_follow(old, new);
+                match tracks.len() == listed.len() && tracks.iter().zip(&listed).all(continues) {
+                    true => HeaderChange::Inline,
+                    false => HeaderChange::End,
+                }
+            }
+        };
+        for lane in &mut self.lanes {
+            let known = self.header.as_ref().and_then(|(_, tracks)| tracks.iter().find(|old| old.id == lane.info.id));
+            match readers {
+                HeaderChange::Inline if known.is_some_and(|known| known.codec != lane.info.codec) => {
+                    lane.lead_in = LeadIn::in_band(&lane.info.codec);
+                }
+                HeaderChange::Inline => {}
+                HeaderChange::None | HeaderChange::End => lane.lead_in = LeadIn::usual(&lane.info.codec),
+            }
+        }
+        self.header = Some((bytes.clone(), listed));
+        out.push(Muxed::Header { bytes, readers });
+    }
+
+    fn fragment(&mut self, sample: &Sample, now: Instant, out: &mut Vec<Muxed>) {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.info.id == sample.track) else { return };
+        let (decode, shown) = self.timeline.place(&mut lane.place, sample);
+        let (times, is_torn) = lane.clock.place(decode, shown, lane.duration(sample));
+        let has_lead_in = sample.is_sync || lane.lead_in.is_due;
+        let lead_in = if has_lead_in { &lane.lead_in.bytes[..] } else { &[] };
+        let length = lead_in.len() + sample.data.len();
+        // Numbers grow over muxers that follow one another, as fragments come slower than one a millisecond.
+        let begin = || u32::try_from((decode / 1_000_000).rem_euclid(u32::MAX.into())).unwrap_or(0);
+        let sequence = self.sequence.unwrap_or_else(begin).wrapping_add(1);
+        let Some(front) = front(number(sample.track), sequence, times, sample.is_sync, length) else { return };
+        let mut payload = PacketBuf::with_capacity(FRONT + length);
+        payload.extend_from_slice(&front);
+        payload.extend_from_slice(lead_in);
+        payload.extend_from_slice(&sample.data);
+        self.sequence = Some(sequence);
+        lane.lead_in.is_due = false;
+        let joins = sample.is_sync && self.lead == Some(sample.track);
+        let mut packet = payload.finish(if joins { Kind::Keyframe } else { Kind::Delta });
+        packet.discontinuity = sample.discontinuity;
+        packet.captured = sample.captured;
+        packet.entered = sample.entered;
+        out.push(Muxed::Packet(packet));
+        let may_ask = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= ASK);
+        // A step of any track makes players of Media Source Extensions drop frames of all (W3C, coded frame processing, 1.6).
+        if is_torn && !joins && self.has_video && may_ask {
+            self.asked = Some(now);
+            out.push(Muxed::WantsKeyframe);
+        }
+    }
 }
 
 impl Lane {
+    fn new(info: &TrackInfo) -> Self {
+        let tempo = Tempo::of(info);
+        Self {
+            info: info.clone(),
+            clock: Clock::of(tempo),
+            place: Place::default(),
+            is_listed: true,
+            seen: None,
+            pause: tempo.nominal,
+            lead_in: LeadIn::usual(&info.codec),
+        }
+    }
+
+    fn becomes(mut self, info: &TrackInfo) -> Self {
+        if self.info != *info {
+            let tempo = Tempo::of(info);
+            self.clock = Clock::after(tempo, &self.clock);
+            self.pause = self.pause.max(tempo.nominal);
+            self.info = info.clone();
+        }
+        self
+    }
+
     fn beat(&mut self, now: Instant) {
         if let Some(seen) = self.seen.replace(now) {
             self.pause = now.saturating_duration_since(seen).max(self.pause - self.pause / 32);
@@ -71,303 +217,72 @@ impl Lane {
         let most = GONE.max(self.pause.saturating_mul(GONE_PAUSES));
         self.seen.is_none_or(|seen| now.saturating_duration_since(seen) > most)
     }
+
+    /// How long a sample lasts by what its frame says, or its source.
+    fn duration(&self, sample: &Sample) -> Option<Duration> {
+        let frame = match &self.info.codec {
+            CodecParameters::Opus(_) => opus::samples(&sample.data),
+            CodecParameters::Flac(_) => flac::block_size(&sample.data),
+            CodecParameters::MpegAudio(_) => mpeg_audio::Header::parse(&sample.data).map(|header| header.samples),
+            CodecParameters::Ac3(_) | CodecParameters::Eac3(_) => {
+                ac3::Header::parse(&sample.data).map(|header| header.samples)
+            }
+            _ => None,
+        };
+        let length =
+            |ticks: u32| Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / u64::from(timescale(&self.info)));
+        frame.map(length).or(sample.duration)
+    }
 }
 
-impl<P> Muxer<P> {
-    /// A muxer for so many tracks.
-    pub fn new(tracks: usize) -> Self {
-        let lanes = (0..tracks).map(|_| Lane::default()).collect();
-        Self { lanes, waiting: Waiting::new(), newest: None, sequence: 0 }
+impl LeadIn {
+    /// What the container wants: a sync sample of AV1 has a sequence header (AV1 in ISOBMFF, section 2.4).
+    fn usual(codec: &CodecParameters) -> Self {
+        match codec {
+            CodecParameters::Av1(parameters) => Self { bytes: parameters.sequence_header.to_vec(), is_due: false },
+            _ => Self::default(),
+        }
     }
 
-    /// Says what the samples of a track are from now on.
-    pub fn describe(&mut self, place: usize, track: Track) {
-        let Some(lane) = self.lanes.get_mut(place) else { return };
-        match &lane.described {
-            Some((known, _)) if *known == track => return,
-            Some((_, clock)) => lane.described = Some((track.clone(), Clock::after(track.tempo(), clock))),
-            None => lane.described = Some((track.clone(), Clock::of(track.tempo()))),
-        }
-        lane.is_listed = false;
-        lane.pause = lane.pause.max(lane.described.as_ref().map_or(Duration::ZERO, |(track, _)| track.pause()));
-    }
-
-    /// Takes the next sample of a track, which has to be described, and adds what leaves to `out`.
-    ///
-    /// # Errors
-    /// When a track's set-up cannot be written.
-    pub fn push(
-        &mut self,
-        place: usize,
-        sample: Sample<P>,
-        now: Instant,
-        out: &mut Vec<Made<P>>,
-    ) -> Result<(), mp4_atom::Error> {
-        if self.newest.replace(now).is_some_and(|newest| now.saturating_duration_since(newest) > REST) {
-            self.lanes.iter_mut().filter(|lane| lane.is_listed).for_each(|lane| lane.seen = Some(now));
-        }
-        let Some(lane) = self.lanes.get_mut(place).filter(|lane| lane.described.is_some()) else { return Ok(()) };
-        lane.beat(now);
-        if self.waiting.is_over() {
-            let is_listed = lane.is_listed;
-            if !is_listed || self.lanes.iter().any(|lane| lane.is_listed && lane.is_gone(now)) {
-                out.push(self.header(now)?);
+    /// What readers need whose header is an older one. `avc1` and `hvc1` should have parameter sets in the header only; all
+    /// decoders take them among the samples, and those of another header would be wrong.
+    fn in_band(codec: &CodecParameters) -> Self {
+        let sets: Vec<&Bytes> = match codec {
+            CodecParameters::H264(parameters) => parameters.sps.iter().chain(&parameters.pps).collect(),
+            CodecParameters::H265(parameters) => {
+                parameters.vps.iter().chain(&parameters.sps).chain(&parameters.pps).collect()
             }
-            return self.fragment(place, sample, out);
-        }
-        let is_whole = self.lanes.iter().all(|lane| lane.seen.is_some());
-        if let Some(waiting) = self.waiting.push(place, sample, is_whole, now) {
-            // Numbers grow over muxers that follow one another, as fragments come slower than one a millisecond.
-            let begin = waiting.first().map_or(0, |(_, sample)| sample.decode / 1_000_000);
-            self.sequence = u32::try_from(begin.rem_euclid(u32::MAX.into())).unwrap_or(0);
-            out.push(self.header(now)?);
-            for (place, sample) in waiting {
-                self.fragment(place, sample, out)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The header of the tracks that are there.
-    fn header(&mut self, now: Instant) -> Result<Made<P>, mp4_atom::Error> {
-        for lane in &mut self.lanes {
-            lane.is_listed = lane.described.is_some() && !lane.is_gone(now);
-        }
-        let listed = (1..).zip(&self.lanes).filter(|(_, lane)| lane.is_listed);
-        let tracks = listed.filter_map(|(id, lane)| Some((id, &lane.described.as_ref()?.0)));
-        movie::header(tracks).map(Made::Header)
-    }
-
-    fn fragment(&mut self, place: usize, sample: Sample<P>, out: &mut Vec<Made<P>>) -> Result<(), mp4_atom::Error> {
-        // Readers begin with the first track of pictures that there is.
-        let shows =
-            |lane: &Lane| lane.is_listed && lane.described.as_ref().is_some_and(|(track, _)| track.has_pictures());
-        let is_join = sample.is_sync && self.lanes.iter().position(shows).is_none_or(|first| first == place);
-        let Some((_, clock)) = self.lanes.get_mut(place).and_then(|lane| lane.described.as_mut()) else {
-            return Ok(());
+            _ => return Self { is_due: true, ..Self::usual(codec) },
         };
-        let (times, is_torn) = clock.place(sample.decode, sample.shown, sample.duration);
-        self.sequence = self.sequence.wrapping_add(1);
-        let id = u32::try_from(place + 1).unwrap_or(u32::MAX);
-        let front = movie::front(id, self.sequence, times, sample.is_sync, sample.length)?;
-        let Sample { shown, is_sync, payload, .. } = sample;
-        out.push(Made::Fragment { is_join, is_torn: is_torn && !is_sync, shown, front, payload });
-        Ok(())
+        let mut bytes = Vec::new();
+        sets.into_iter().for_each(|set| nal::push_length_prefixed(set, &mut bytes));
+        Self { bytes, is_due: true }
     }
+}
+
+/// Whether a decoder that began with the old parameters can continue with the new ones, if the samples say what they can.
+fn can_follow(old: &TrackInfo, new: &TrackInfo) -> bool {
+    use CodecParameters as Codec;
+    let looks_alike = match (&old.shape, &new.shape) {
+        (Shape::Video(old), Shape::Video(new)) => {
+            (old.width, old.height, old.pixel_aspect) == (new.width, new.height, new.pixel_aspect)
+        }
+        (Shape::Audio(old), Shape::Audio(new)) => old == new,
+        _ => false,
+    };
+    let says_it = match (&old.codec, &new.codec) {
+        (Codec::H264(_), Codec::H264(_))
+        | (Codec::H265(_), Codec::H265(_))
+        | (Codec::Av1(_), Codec::Av1(_))
+        | (Codec::Vp9(_), Codec::Vp9(_))
+        | (Codec::Mpeg4Visual(_), Codec::Mpeg4Visual(_))
+        | (Codec::Ac3(_), Codec::Ac3(_))
+        | (Codec::Eac3(_), Codec::Eac3(_)) => true,
+        (Codec::MpegAudio(old), Codec::MpegAudio(new)) => old.layer == new.layer,
+        (old, new) => old == new,
+    };
+    looks_alike && says_it && timescale(old) == timescale(new)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::coding::{Coding, Shape};
-    use super::*;
-    use crate::media::{Container, sample::MAX_WAITING, testing::Scan};
-    use mp4_atom::{Decode, Ftyp, Moof, Moov};
-    use proptest::prelude::*;
-
-    /// Parameter sets of a real stream.
-    const AVCC: &[u8] = b"\x01\x4d\x40\x15\xff\xe1\0\x1c\x67\x4d\x40\x15\xd9\x01\x41\xfb\x01\x6a\x0c\x0c\x0d\x4a\0\0\
-        \x03\0\x02\0\0\x03\0\x65\x1e\x2c\x5c\x90\x01\0\x04\x68\xeb\xcc\xb2";
-    const SECOND: i64 = 1_000_000_000;
-
-    fn pictures(width: u16) -> Track {
-        pictures_at(width, (25, 1))
-    }
-
-    fn pictures_at(width: u16, rate: (u32, u32)) -> Track {
-        let coding = Coding::Avc { record: AVCC.to_vec(), in_band: false };
-        let shape = Shape::Pictures { width, height: 240, pixel: (4, 3), rate: Some(rate) };
-        Track::new(&coding, shape, b"").unwrap().unwrap()
-    }
-
-    fn sound() -> Track {
-        let coding = Coding::Aac(vec![0x11, 0x90]);
-        Track::new(&coding, Shape::Sound { rate: 48_000, channels: 2 }, b"").unwrap().unwrap()
-    }
-
-    /// A muxer of pictures and sound, its time, and what has left it.
-    struct Rig {
-        muxer: Muxer<&'static [u8]>,
-        begin: Instant,
-        out: Vec<Made<&'static [u8]>>,
-    }
-
-    impl Rig {
-        fn new() -> Self {
-            let mut muxer = Muxer::new(2);
-            muxer.describe(0, pictures(320));
-            muxer.describe(1, sound());
-            Self { muxer, begin: Instant::now(), out: Vec::new() }
-        }
-
-        /// A sample of a track that comes after so many milliseconds. What left with it: `H` a header, `J` a join point, `d` a delta.
-        fn push(&mut self, place: usize, millis: u64, is_sync: bool) -> String {
-            let time = i64::try_from(millis).unwrap() * SECOND / 1000;
-            let payload: &[u8] = if place == 0 { b"picture" } else { b"sound" };
-            let sample = Sample { decode: time, shown: time, duration: None, is_sync, length: payload.len(), payload };
-            let from = self.out.len();
-            self.muxer.push(place, sample, self.begin + Duration::from_millis(millis), &mut self.out).unwrap();
-            let sign = |made: &Made<_>| match made {
-                Made::Header(_) => 'H',
-                Made::Fragment { is_join: true, .. } => 'J',
-                Made::Fragment { .. } => 'd',
-            };
-            self.out[from..].iter().map(sign).collect()
-        }
-
-        fn headers(&self) -> Vec<&[u8]> {
-            let headers = self.out.iter().filter_map(|made| match made {
-                Made::Header(header) => Some(&header[..]),
-                Made::Fragment { .. } => None,
-            });
-            headers.collect()
-        }
-
-        fn bytes(&self) -> Vec<u8> {
-            let piece = |made: &Made<&[u8]>| match made {
-                Made::Header(header) => header.clone(),
-                Made::Fragment { front, payload, .. } => [&front[..], payload].concat(),
-            };
-            self.out.iter().flat_map(piece).collect()
-        }
-    }
-
-    /// The numbers of the tracks of a header.
-    fn listed(header: &[u8]) -> Vec<u32> {
-        let mut rest = header;
-        Ftyp::decode(&mut rest).unwrap();
-        let moov = Moov::decode(&mut rest).unwrap();
-        let extended: Vec<_> = moov.mvex.unwrap().trex.iter().map(|trex| trex.track_id).collect();
-        assert_eq!(moov.trak.iter().map(|trak| trak.tkhd.track_id).collect::<Vec<_>>(), extended);
-        extended
-    }
-
-    #[test]
-    fn samples_leave_at_once_and_a_scanner_finds_what_was_meant() {
-        let mut rig = Rig::new();
-        let made = [rig.push(0, 0, true), rig.push(1, 5, true), rig.push(0, 40, false), rig.push(0, 80, true)];
-        assert_eq!(made, ["", "HJd", "d", "J"]);
-        let bytes = rig.bytes();
-        let found = Scan::of(None, &bytes, &[7]);
-        assert_eq!((found.container, found.headers.len(), found.joins.len()), (Some(Container::Mp4), 1, 2));
-        assert!(found.headers[0].1 == rig.headers()[0] && found.joined() == bytes);
-        assert_eq!(crate::media::codecs(Container::Mp4, rig.headers()[0]).unwrap(), "avc1.4d4015, mp4a.40.2");
-    }
-
-    #[test]
-    fn a_fragment_says_where_and_when_its_sample_is() {
-        let mut rig = Rig { muxer: Muxer::new(1), ..Rig::new() };
-        rig.muxer.describe(0, pictures(320));
-        // A picture that is shown before those that are decoded before it, and 14 hours old.
-        let (decode, shown) = (50_000 * SECOND, 49_999 * SECOND);
-        let sample = Sample { decode, shown, duration: None, is_sync: false, length: 7, payload: &b"picture"[..] };
-        rig.muxer.push(0, sample, rig.begin, &mut rig.out).unwrap();
-        let Some(Made::Fragment { front, .. }) = rig.out.last() else { panic!("no fragment") };
-        let mut rest = &front[..];
-        let moof = Moof::decode(&mut rest).unwrap();
-        assert_eq!(rest, [&15u32.to_be_bytes()[..], b"mdat"].concat());
-        assert_eq!(moof.mfhd.sequence_number, 50_000_001);
-        let traf = &moof.traf[0];
-        assert_eq!((traf.tfhd.track_id, traf.tfhd.default_base_is_moof), (1, true));
-        assert_eq!(traf.tfdt.as_ref().unwrap().base_media_decode_time, 50_000 * 90_000);
-        assert_eq!(traf.trun[0].data_offset, Some(i32::try_from(front.len()).unwrap()));
-        let sample = traf.trun[0].samples.get(0).unwrap();
-        assert_eq!((sample.size, sample.duration, sample.cts), (Some(7), Some(3600), Some(-90_000)));
-        assert_eq!(sample.flags, Some(0x0101_0000));
-    }
-
-    #[test]
-    fn a_header_waits_for_its_tracks_but_not_for_long() {
-        let mut rig = Rig { muxer: Muxer::new(2), ..Rig::new() };
-        rig.muxer.describe(0, pictures(320));
-        assert_eq!([rig.push(0, 0, true), rig.push(0, 40, false)], ["", ""]);
-        assert_eq!(rig.push(1, 50, true), "", "nobody knows what it is");
-        rig.muxer.describe(1, sound());
-        assert_eq!(rig.push(1, 60, true), "HJdd");
-        assert_eq!(listed(rig.headers()[0]), [1, 2]);
-
-        let mut rig = Rig { muxer: Muxer::new(2), ..Rig::new() };
-        rig.muxer.describe(0, pictures(320));
-        let made: Vec<_> = (0..=50).map(|number| rig.push(0, number * 40, number == 0)).collect();
-        assert_eq!((made.concat().len(), made[50].len()), (52, 52));
-        assert_eq!(listed(rig.headers()[0]), [1]);
-        // It comes after all.
-        rig.muxer.describe(1, sound());
-        assert_eq!((rig.push(1, 2010, true), rig.push(0, 2040, true)), ("Hd".into(), "J".into()));
-        assert_eq!(listed(rig.headers()[1]), [1, 2]);
-    }
-
-    #[test]
-    fn a_file_that_comes_at_once_does_not_wait_in_memory() {
-        let mut rig = Rig { muxer: Muxer::new(2), ..Rig::new() };
-        rig.muxer.describe(1, sound());
-        let made: Vec<_> = (0..MAX_WAITING).map(|_| rig.push(1, 0, true).len()).collect();
-        assert_eq!((made[MAX_WAITING - 2], made[MAX_WAITING - 1]), (0, MAX_WAITING + 1));
-    }
-
-    #[test]
-    fn a_track_that_stays_away_leaves_the_header_and_comes_back() {
-        let mut rig = Rig::new();
-        rig.push(0, 0, true);
-        let mut made: String = (0..100).map(|number| rig.push(1, number * 21, true)).collect();
-        assert!(made.starts_with("HJd") && made.ends_with("JJ") && made.matches('H').count() == 2, "{made}");
-        assert_eq!(listed(rig.headers()[1]), [2]);
-        made = rig.push(0, 2200, true) + &rig.push(1, 2201, true);
-        assert_eq!((made, listed(rig.headers()[2])), ("HJd".to_owned(), vec![1, 2]));
-        assert!(rig.headers()[0] == rig.headers()[2], "readers could stay if they were still there");
-    }
-
-    #[test]
-    fn when_nothing_comes_nothing_is_gone() {
-        let mut rig = Rig::new();
-        rig.push(0, 0, true);
-        rig.push(1, 1, true);
-        // The feed began anew.
-        assert_eq!(rig.push(1, 9000, true) + &rig.push(1, 9900, true) + &rig.push(0, 9950, true), "ddJ");
-    }
-
-    #[test]
-    fn a_slow_track_is_not_gone() {
-        let mut rig = Rig::new();
-        rig.muxer.describe(0, pictures_at(320, (1, 3)));
-        rig.push(0, 0, true);
-        let sounds: String = (0..400).map(|number| rig.push(1, number * 20, true)).collect();
-        assert_eq!(sounds.matches('H').count(), 1, "{sounds}");
-        let sounds: String = (400..460).map(|number| rig.push(1, number * 20, true)).collect();
-        assert!(sounds.contains('H'), "after three times its pause it is: {sounds}");
-    }
-
-    #[test]
-    fn another_size_is_another_header() {
-        let mut rig = Rig::new();
-        rig.push(0, 0, true);
-        rig.push(1, 0, true);
-        rig.muxer.describe(0, pictures(320));
-        assert_eq!(rig.push(0, 40, true), "J", "it is what it was");
-        rig.muxer.describe(0, pictures(640));
-        assert_eq!(rig.push(0, 80, true), "HJ");
-        let moov = |header: &[u8]| Moov::decode(&mut &header[24..]).unwrap();
-        assert_eq!(moov(rig.headers()[1]).trak[0].tkhd.width.integer(), 853);
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_comes_decode_times_grow_and_boxes_are_whole(
-            pushes in prop::collection::vec((0usize..2, 0u64..3000, any::<bool>()), 1..60),
-        ) {
-            let (mut rig, mut now) = (Rig::new(), 0);
-            for (place, step, is_sync) in pushes {
-                now += step;
-                rig.push(place, now, is_sync || place == 1);
-            }
-            let mut decoded = [None; 2];
-            for made in &rig.out {
-                let Made::Fragment { front, .. } = made else { continue };
-                let traf = &Moof::decode(&mut &front[..]).unwrap().traf[0];
-                let time = traf.tfdt.as_ref().unwrap().base_media_decode_time;
-                let last = decoded[traf.tfhd.track_id as usize - 1].replace(time);
-                prop_assert!(last.is_none_or(|last| time > last));
-            }
-            prop_assert!(Scan::of(None, &rig.bytes(), &[100]).joined() == rig.bytes());
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! jump is closed: what follows it continues where the newest sample of all tracks ended. All tracks are moved alike, so
 //! that they stay in step, each from its own first sample behind the jump on.
 
-use crate::media::access_unit::Sample;
+use crate::media::sample::Sample;
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000_000;

@@ -11,9 +11,9 @@ use super::page::Pages;
 use super::position::{Position, Timeline};
 use crate::media::{
     Kind, Packet, PacketBuf, TrackId, TrackInfo,
-    access_unit::Sample,
     codec::{CodecParameters, flac, opus, vorbis},
     mux::{HeaderChange, Muxed},
+    sample::Sample,
     track::{MediaKind, lead},
 };
 use bytes::Bytes;

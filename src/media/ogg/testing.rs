@@ -4,9 +4,9 @@ use super::mapping::{Counts, Mapping};
 use super::scan::Ogg;
 use crate::media::{
     Time, TrackId, TrackInfo,
-    access_unit::Sample,
     codec::{CodecParameters, flac, opus, xiph},
     framing::{FrameLength, Framing},
+    sample::Sample,
     track::{AudioShape, Shape, VideoShape},
 };
 use bytes::Bytes;

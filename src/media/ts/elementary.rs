@@ -1,9 +1,9 @@
 //! How each codec is carried: its entry in the PMT, and what of a sample in canonical form goes into a PES packet.
 
 use super::latm::Latm;
-use crate::media::access_unit::Sample;
 use crate::media::codec::obu::Obus;
 use crate::media::codec::{CodecParameters, adts, av1, nal, opus};
+use crate::media::sample::Sample;
 use bytes::Bytes;
 
 /// `stream_id` of video, audio, and `private_stream_1` (table 2-22).

@@ -1,7 +1,7 @@
 //! Lets tracks out before their samples, and holds the first samples until all tracks are known.
 
-use crate::media::access_unit::Sample;
 use crate::media::demux::Demuxed;
+use crate::media::sample::Sample;
 use crate::media::{TrackId, TrackInfo, TrackSet};
 
 /// Samples of so long wait for tracks that are announced and whose parameters are unknown, in nanoseconds.

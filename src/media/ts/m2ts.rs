@@ -2,7 +2,7 @@
 //! part 3), or 16 bytes of parity behind (204-byte packets, of receivers, ETSI EN 300 421, section 4.4.2).
 
 use super::packet::{PACKET, SYNC};
-use crate::media::sniff::Sniffed;
+use crate::media::sniffed::Sniffed;
 use crate::media::{Container, byte_window::ByteWindow};
 
 /// What surrounds each packet.

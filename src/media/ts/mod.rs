@@ -1,13 +1,12 @@
 //! MPEG transport streams (ISO/IEC 13818-1, equal to ITU-T H.222.0).
 //!
-//! [`SampleMuxer`] makes one from samples, and [`Demuxer`] gives the samples of one, from any position. [`Muxer`] makes one from
+//! [`Muxer`] makes one from samples, and [`Demuxer`] gives the samples of one, from any position. [`Muxer`] makes one from
 //! what GStreamer's encoders give, for the worker. `Scan` finds join points and tables in bytes of unknown origin.
 //! [`ContinuityRewriter`] makes one continuous stream of a source that restarts, and whose clock may jump. None of them looks at
 //! the time of day.
 
 mod audio_frames;
 mod clock;
-mod coding;
 mod continuity;
 mod demuxer;
 mod elementary;
@@ -23,7 +22,6 @@ mod pes;
 mod pes_reader;
 mod program;
 mod psi;
-mod sample_muxer;
 mod scan;
 mod section;
 mod stream;
@@ -32,12 +30,10 @@ mod tables;
 mod timeline;
 mod video_units;
 
-pub use coding::{Coding, CodingError, Track};
 pub use continuity::ContinuityRewriter;
 pub use demuxer::Demuxer;
 pub(super) use m2ts::PacketFraming;
-pub use muxer::{Made, Muxer};
+pub use muxer::Muxer;
 pub use packet::PACKET;
 pub(super) use packet::SYNC;
-pub use sample_muxer::SampleMuxer;
 pub(super) use scan::Scan;

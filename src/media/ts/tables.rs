@@ -73,6 +73,12 @@ impl Tables {
         }
     }
 
+    /// The PIDs of both, and the counters of their last packets.
+    pub(super) fn last_counters(&self) -> [(u16, u8); 2] {
+        let [pat, pmt] = self.counters.map(|counter| counter.wrapping_sub(1) & 0x0f);
+        [(PAT_PID, pat), (PMT_PID, pmt)]
+    }
+
     /// Their packets with counters that the next ones continue, for a reader that begins with those.
     pub(super) fn header(&self) -> Vec<u8> {
         let mut header = Vec::with_capacity(self.size());

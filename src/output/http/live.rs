@@ -18,8 +18,13 @@ use std::{sync::Arc, time::Duration};
 /// own buffer hides no more, and a viewer's cursor must not come near the end of the ring.
 const BATCH: Duration = Duration::from_millis(350);
 
-/// How a viewer enters that does not say how: as every player needs it.
-const FOR_PLAYERS: Entry = Entry { join: Join::Keyframe, header: true };
+/// How a viewer enters that does not say how: as every player needs it. Of bytes of unknown kind it gets all that follows.
+fn default_entry(container: Container) -> Entry {
+    match container.is_joinable() {
+        true => Entry { join: Join::Keyframe, header: true },
+        false => Entry { join: Join::Live, header: false },
+    }
+}
 
 /// Joins a shared stream.
 pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
@@ -37,7 +42,7 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     }
     let lease = stream.lease();
     let known = stream.fanout.container().unwrap_or(stream.config.container);
-    let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(FOR_PLAYERS), known));
+    let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(default_entry(known)), known));
     let container = container_of(&stream.config, &stream.fanout).await;
     let container = stream.fanout.container().or(container);
     if container == Some(Container::Mjpeg) {

@@ -1,11 +1,11 @@
 //! The feeds of a group: what they are doing, and the bytes that come for them.
 
-use super::{Group, Stopping, let_go, next_run};
+use super::{Group, Stopping, let_go};
 use crate::{
     ipc::{Ended, FeedSource, Frame, FrameHead, FrameKind, FromWorker, Item, LogLevel, Track, TrackKind},
     worker::{
         clock,
-        event::{Event, Note, Owner},
+        event::{Event, Note, Owner, next_run},
         feed::{Demux, Feed, Ingest},
         picture::Mailbox,
         resolve::FeedView,

@@ -1,15 +1,15 @@
 //! The streams of a group: what they are doing.
 
-use super::{Group, Stopping, let_go, next_run};
+use super::{Group, Stopping, let_go};
 use crate::{
     ipc::{Ended, FromWorker, Item, LogLevel, StreamPlan, Trial},
     worker::{
         decode::Decoded,
-        event::{Owner, Run},
+        event::{Owner, Run, next_run},
+        exit::Exit,
         launch,
         link::StreamSender,
         resolve::{self, FeedView, Recipe, Resolved},
-        samples::Exit,
         stream::{StreamRun, Unbuilt},
         sync::dispose,
     },

@@ -1,9 +1,12 @@
 //! Decodes the pictures that stills are made of.
 
-use super::{Raw, WORK, line::Line};
+use super::{Raw, line::Line};
 use crate::{
     ipc::PictureFault,
-    worker::{event::describe, muxed::in_order},
+    worker::{
+        event::describe,
+        gst_util::{STILL_DEADLINE, in_order},
+    },
 };
 use gst::prelude::*;
 use gstreamer as gst;
@@ -27,7 +30,7 @@ pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Re
     }
     let _ = line.source.end_of_stream();
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = line.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(WORK, &ends));
+    let message = line.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(STILL_DEADLINE, &ends));
     let message = message.ok_or_else(|| PictureFault::Failed("it takes too long".into()))?;
     let picture = line.sink.try_pull_sample(gst::ClockTime::ZERO).and_then(raw);
     match (picture, message.view()) {
@@ -76,7 +79,7 @@ impl Decoder {
         }
         self.last = buffers.last().cloned();
         let wanted = buffers.iter().filter_map(|buffer| buffer.pts()).max()?;
-        while began.elapsed() < Duration::from(WORK) {
+        while began.elapsed() < Duration::from(STILL_DEADLINE) {
             let picture = self.line.sink.try_pull_sample(NEXT)?;
             if picture.buffer().and_then(|buffer| buffer.pts()) == Some(wanted) {
                 return raw(picture);

@@ -1,6 +1,7 @@
 //! Encodes raw pictures as stills.
 
-use super::{WORK, line::Line};
+use super::line::Line;
+use crate::worker::gst_util::STILL_DEADLINE;
 use crate::{
     ipc::{PictureFault, PictureFormat, Rendition},
     media::raw_frame::RawFrameHeader,
@@ -38,7 +39,7 @@ impl Encoder {
         self.used = Instant::now();
         // A failure is told on the bus.
         let _ = self.line.source.push_buffer(buffer.clone());
-        let sample = self.line.sink.try_pull_sample(WORK);
+        let sample = self.line.sink.try_pull_sample(STILL_DEADLINE);
         let picture = sample.as_ref().and_then(|sample| match self.rendition.format {
             PictureFormat::Raw(_) => described(sample),
             _ => sample.buffer()?.map_readable().ok().map(|map| map.as_slice().into()),

@@ -1,7 +1,7 @@
 //! The first samples, which wait until all tracks are known.
 
 use crate::media::Time;
-use crate::media::access_unit::Sample;
+use crate::media::sample::Sample;
 
 /// So much media waits for a track that does not come.
 const PATIENCE: i64 = 2_000_000_000;

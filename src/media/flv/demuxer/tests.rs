@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::media::Time;
-use crate::media::access_unit::Sample;
 use crate::media::codec::{CodecParameters, adts, pcm};
 use crate::media::flv::amf::Value;
 use crate::media::flv::testing::{self, Track as Fixture};
 use crate::media::flv::{config, tag::frame_head, tag::frame_tail};
+use crate::media::sample::Sample;
 
 /// Bytes of a file as they are put together.
 #[derive(Default)]

@@ -1,9 +1,9 @@
 //! One track of a stream: its configuration, and its frames in canonical form.
 
-use crate::media::access_unit::Sample;
 use crate::media::codec::canonical::{Canonicalizer, SourceForm};
 use crate::media::codec::{aac, adts, av1, flac, h264, h265, mpeg_audio, opus};
 use crate::media::flv::tag::Codec;
+use crate::media::sample::Sample;
 use crate::media::{Time, TrackId, TrackInfo};
 use bytes::Bytes;
 

@@ -1,3 +1,5 @@
+//! What players get of sequences of frames.
+
 use super::*;
 use crate::media::{
     Time,

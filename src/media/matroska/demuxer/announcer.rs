@@ -1,6 +1,6 @@
 //! When tracks are announced: before their first sample, and again when they change.
 
-use crate::media::{Time, TrackInfo, TrackSet, access_unit::Sample, demux::Demuxed};
+use crate::media::{Time, TrackInfo, TrackSet, demux::Demuxed, sample::Sample};
 
 /// How long samples wait for the parameters of other tracks, in nanoseconds of their own time.
 const PATIENCE: i64 = 2_000_000_000;

@@ -1,8 +1,10 @@
+//! Matroska of others, and of our muxer, taken apart.
+
 use super::*;
-use crate::media::access_unit::Sample;
 use crate::media::codec::CodecParameters;
 use crate::media::matroska::Muxer;
 use crate::media::mux::Muxed;
+use crate::media::sample::Sample;
 use crate::media::track::Shape;
 use proptest::prelude::*;
 use std::{io::Write as _, process::Command};

@@ -6,7 +6,7 @@ use crate::media::codec::canonical::Canonicalizer;
 use crate::media::codec::{CodecParameters, h264_sps, mpeg_audio, opus};
 use crate::media::reorder::{Ordered, Reorder};
 use crate::media::track::{AudioShape, Shape, VideoShape};
-use crate::media::{Time, TrackId, TrackInfo, access_unit::Sample};
+use crate::media::{Time, TrackId, TrackInfo, sample::Sample};
 use bytes::Bytes;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What players get of our Matroska and WebM.
+
 use super::super::element::Head;
 use super::*;
 use crate::media::codec::{aac, av1, h264, opus, xiph};

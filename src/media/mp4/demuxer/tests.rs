@@ -1,10 +1,12 @@
-use super::super::{SampleMuxer, box_writer};
+//! MP4 of others, and of our muxer, taken apart.
+
+use super::super::{Muxer, box_writer};
 use super::*;
 use crate::media::{
     Time, TrackId, TrackInfo, TrackSet,
-    access_unit::Sample,
     codec::{CodecParameters, h264, nal},
     mux::{HeaderChange, Muxed},
+    sample::Sample,
     track::{MediaKind, Shape, VideoShape},
 };
 use proptest::prelude::*;
@@ -55,7 +57,7 @@ fn sets(found: &[Demuxed]) -> Vec<&TrackSet> {
 
 /// The same bytes, muxed by us.
 fn remuxed(found: &[Demuxed]) -> Vec<u8> {
-    let (mut muxer, mut out, now) = (SampleMuxer::new(), Vec::new(), Instant::now());
+    let (mut muxer, mut out, now) = (Muxer::new(), Vec::new(), Instant::now());
     for found in found {
         match found {
             Demuxed::Tracks(tracks) => muxer.set_tracks(tracks.tracks(), &mut out),
@@ -237,7 +239,7 @@ fn vp8_is_decoded() {
     let Some(ivf) = made(&format!("{VIDEO_SOURCE} -c:v libvpx"), "made.ivf") else { return };
     let shape = VideoShape { width: 96, height: 64, pixel_aspect: (1, 1), frame_rate: Some((25, 1)) };
     let info = TrackInfo { id: TrackId(0), codec: CodecParameters::Vp8, shape: Shape::Video(shape) };
-    let (mut muxer, mut out, mut rest, mut time) = (SampleMuxer::new(), Vec::new(), &ivf[32..], Time::ZERO);
+    let (mut muxer, mut out, mut rest, mut time) = (Muxer::new(), Vec::new(), &ivf[32..], Time::ZERO);
     muxer.set_tracks(std::slice::from_ref(&info), &mut out);
     // A length, with the lowest byte first, and a time stand in front of each frame.
     while let Some((head, after)) = rest.split_first_chunk::<12>() {
@@ -273,7 +275,7 @@ fn other_parameter_sets_of_the_same_size_reach_readers_of_the_first_header() {
             }
             tracks => tracks,
         }));
-        let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
+        let (mut muxer, mut out) = (Muxer::new(), Vec::new());
         for found in &found {
             match found {
                 Demuxed::Tracks(tracks) => muxer.set_tracks(tracks.tracks(), &mut out),
@@ -334,7 +336,7 @@ fn parameter_sets_may_come_with_the_first_keyframe() {
     let mut tracks = sets(&found)[0].tracks().to_vec();
     let CodecParameters::H264(sets_of_video) = tracks[0].codec.clone() else { panic!("{:?}", tracks[0]) };
     tracks[0].codec = CodecParameters::H264(h264::Parameters { sps: Vec::new(), pps: Vec::new() });
-    let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
+    let (mut muxer, mut out) = (Muxer::new(), Vec::new());
     muxer.set_tracks(&tracks, &mut out);
     let mut bytes = bytes_of(out.drain(..));
     // Audio of a second comes in front.
@@ -366,7 +368,7 @@ fn parameter_sets_may_come_with_the_first_keyframe() {
 }
 
 fn bytes_without_video(tracks: &[TrackInfo], samples: &[Sample]) -> Vec<u8> {
-    let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
+    let (mut muxer, mut out) = (Muxer::new(), Vec::new());
     muxer.set_tracks(tracks, &mut out);
     let now = Instant::now();
     samples.iter().filter(|sample| sample.track == TrackId(1)).for_each(|sample| muxer.push(sample, now, &mut out));
@@ -429,7 +431,7 @@ fn a_header_in_front_of_each_fragment_changes_nothing() {
 fn other_parameters_are_other_tracks_and_no_break() {
     let found = demuxed(PLAIN, &[usize::MAX]);
     let mut tracks = sets(&found)[0].tracks().to_vec();
-    let (mut muxer, mut out, now) = (SampleMuxer::new(), Vec::new(), Instant::now());
+    let (mut muxer, mut out, now) = (Muxer::new(), Vec::new(), Instant::now());
     muxer.set_tracks(&tracks, &mut out);
     for (at, sample) in samples(&found).into_iter().enumerate() {
         if at == 100 {
@@ -488,7 +490,7 @@ fn an_index_behind_its_data_costs_no_memory() {
 fn a_large_sample_is_copied_once() {
     let info = sets(&demuxed(VP9, &[usize::MAX]))[0].tracks()[0].clone();
     let data = bytes::Bytes::from(vec![0x55; 2 << 20]);
-    let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
+    let (mut muxer, mut out) = (Muxer::new(), Vec::new());
     muxer.set_tracks(std::slice::from_ref(&info), &mut out);
     let time = Time::ZERO;
     let (captured, entered, duration, discontinuity, is_sync) = (None, None, None, false, true);

@@ -3,8 +3,8 @@
 use super::{Located, fragment::Progress, movie};
 use crate::media::{
     Time, TrackId, TrackInfo,
-    access_unit::Sample,
     codec::canonical::Canonicalizer,
+    sample::Sample,
     track::{AudioShape, Shape, VideoShape},
 };
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! What players get of our Ogg.
+
 use super::*;
 use crate::media::{Time, codec::opus::Parameters, ogg::testing, testing as scanning};
 use proptest::prelude::*;

@@ -1,10 +1,12 @@
+//! Transport streams of others, and of our muxer, taken apart.
+
+use super::super::Muxer;
 use super::super::packet::PACKET;
 use super::super::psi::tests::{described_pmt, packets as table, pat};
-use super::super::sample_muxer::SampleMuxer;
 use super::*;
-use crate::media::access_unit::Sample;
 use crate::media::codec::{CodecParameters, nal};
 use crate::media::mux::Muxed;
+use crate::media::sample::Sample;
 use crate::media::{Time, TrackInfo, TrackSet};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -59,7 +61,7 @@ fn tracks(out: &[Demuxed]) -> Vec<&TrackSet> {
 
 /// Muxes everything again, in one packet for each sample.
 fn mux(found: &[Demuxed]) -> Vec<u8> {
-    let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
+    let (mut muxer, mut out) = (Muxer::new(), Vec::new());
     for found in found {
         match found {
             Demuxed::Tracks(tracks) => muxer.set_tracks(tracks.tracks(), &mut out),
@@ -359,7 +361,7 @@ fn timestamps_are_unrolled_over_a_wrap() {
 fn a_new_map_is_followed() {
     let found = demux(H264_AAC);
     let set = tracks(&found)[0].clone();
-    let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
+    let (mut muxer, mut out) = (Muxer::new(), Vec::new());
     // Audio alone, both, video alone, each from a keyframe on.
     let all = samples(&found);
     let mut keys = (0..all.len()).filter(|at| all[*at].is_sync && all[*at].track == set.tracks()[0].id);

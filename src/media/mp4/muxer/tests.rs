@@ -1,3 +1,5 @@
+//! What players get of our MP4.
+
 use super::*;
 use crate::media::{
     Container, Packet, Time,
@@ -34,7 +36,7 @@ fn audio() -> TrackInfo {
 
 /// A muxer of video and audio, its time, and what has left it.
 struct Rig {
-    muxer: SampleMuxer,
+    muxer: Muxer,
     begin: Instant,
     out: Vec<Muxed>,
 }
@@ -45,7 +47,7 @@ impl Rig {
     }
 
     fn of(tracks: &[TrackInfo]) -> Self {
-        let mut rig = Self { muxer: SampleMuxer::new(), begin: Instant::now(), out: Vec::new() };
+        let mut rig = Self { muxer: Muxer::new(), begin: Instant::now(), out: Vec::new() };
         assert_eq!(rig.set_tracks(tracks), "h");
         rig
     }

@@ -1,0 +1,14 @@
+//! What the first bytes of a stream say of its container.
+
+use super::Container;
+
+/// What [`sniff`](super::sniff()) found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sniffed {
+    /// The bytes are the beginning of this container.
+    Is(Container),
+    /// The bytes are the beginning of no container that we know.
+    Unknown,
+    /// More bytes are needed to tell; never said of more than [`MAX_SNIFFED`] bytes.
+    Undecided,
+}
