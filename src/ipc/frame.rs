@@ -230,14 +230,14 @@ mod tests {
         let time = Some(Duration::from_nanos(at.into()));
         FrameHead {
             run: at ^ 77,
-            discontinuity: at % 2 == 0,
+            discontinuity: at.is_multiple_of(2),
             captured: time,
             entered: time.map(|time| time + Duration::from_millis(3)),
             track: TrackId((at % 3) as u8),
-            is_sync: at % 5 == 0,
+            is_sync: at.is_multiple_of(5),
             dts: Time::from_nanos(-i64::from(at)),
             pts: Time::from_nanos(i64::from(at)),
-            duration: (at % 2 == 0).then_some(Duration::from_millis(40)),
+            duration: at.is_multiple_of(2).then_some(Duration::from_millis(40)),
             ..FrameHead::new(FrameKind::Sample, at)
         }
     }

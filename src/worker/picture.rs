@@ -6,7 +6,10 @@ mod line;
 
 pub(super) use decoder::decode;
 
-use self::{decoder::Decoder, encoder::Encoder};
+use self::{
+    decoder::{Decoder, Raw},
+    encoder::Encoder,
+};
 use super::{
     event::{Event, Events},
     link::Writer,
@@ -140,9 +143,6 @@ struct Shared {
     decoded: HashMap<u32, (Made<Raw>, Way)>,
     encoders: Vec<Encoder>,
 }
-
-/// A raw picture.
-pub(super) type Raw = (gst::Caps, gst::Buffer);
 
 /// How the next picture of a stream is decoded.
 enum Way {

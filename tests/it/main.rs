@@ -38,6 +38,7 @@ mod limits;
 mod log;
 mod metrics;
 mod original;
+mod outputs;
 mod overlays;
 mod pages;
 mod pictures;

@@ -1,6 +1,6 @@
 //! Decodes the pictures that stills are made of.
 
-use super::{Raw, line::Line};
+use super::line::Line;
 use crate::{
     ipc::PictureFault,
     worker::{
@@ -16,6 +16,9 @@ const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
      ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
 /// How long a decoder may take for one picture, until it is taken to wait for those behind it.
 const NEXT: gst::ClockTime = gst::ClockTime::from_mseconds(150);
+
+/// A raw frame.
+pub(super) type Raw = (gst::Caps, gst::Buffer);
 
 fn raw(sample: gst::Sample) -> Option<Raw> {
     Some((sample.caps_owned()?, sample.buffer_owned()?))

@@ -1,0 +1,134 @@
+//! One encoding, all containers: who shares an encoder, what a request without parameters gets, and who stays when the worker dies.
+
+use crate::rig::{
+    SOON, Server, have, media, process,
+    script::{H264, PICTURE, TONE},
+    secs,
+};
+use rustix::process::Signal;
+
+/// What can be muxed of H.264 and AAC.
+const CONTAINERS: [&str; 4] = ["ts", "mp4", "flv", "mkv"];
+
+fn of_both(streams: &str) -> Server {
+    Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE} name=video {}'}}}}
+        streams:
+        {streams}
+        ",
+        TONE.replace("! queue", "! queue name=audio")
+    ))
+}
+
+/// A line of the configuration for each.
+fn lines(containers: &[&str], keys: &str) -> String {
+    containers.iter().map(|container| format!("  cam.{container}: {{feed: cam, {keys}}}\n        ")).collect()
+}
+
+#[test]
+fn containers_of_equal_codecs_share_one_encoder() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = of_both(&lines(&CONTAINERS, &format!("video: {H264}, audio: {{codec: aac}}")));
+    let mut viewers = CONTAINERS.map(|container| server.get(&format!("/cam.{container}")));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
+    for (container, viewer) in CONTAINERS.iter().zip(&mut viewers) {
+        let bytes = server.get(&format!("/cam.{container}")).collect(secs(2));
+        let found = media::Frames::of(&bytes, false);
+        assert_eq!(found.codecs, ["aac", "h264"], "{container}: {}", found.complaints);
+        assert!(found.pictures.starts_with('I') && found.pictures.len() > 20, "{container}: {}", found.pictures);
+        assert!(found.sounds > 40, "{container}: {}", found.sounds);
+        assert!(!viewer.is_closed(std::time::Duration::ZERO), "{container}");
+    }
+    assert_eq!(server.log.count("encodes by "), 1, "{}", server.log.text());
+}
+
+#[test]
+fn streams_with_other_settings_have_encoders_of_their_own() {
+    let other = "  small.mp4: {feed: cam, video: {codec: h264, size: 160x120}, audio: {codec: aac}}\n";
+    let server = of_both(&(lines(&["ts"], &format!("video: {H264}, audio: {{codec: aac}}")) + other));
+    let mut viewers = ["/cam.ts", "/small.mp4"].map(|target| server.get(target));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
+    assert_eq!(server.log.count("encodes by "), 2, "{}", server.log.text());
+}
+
+#[test]
+fn an_encoder_goes_on_when_the_stream_that_it_is_named_after_is_gone() {
+    let keys = format!("video: {H264}, audio: {{codec: aac}}");
+    let yaml = |containers: &[&str]| {
+        let tone = TONE.replace("! queue", "! queue name=audio");
+        format!(
+            "feeds: {{cam: {{pipeline: '{PICTURE} name=video {tone}'}}}}\nstreams:\n        {}",
+            lines(containers, &keys)
+        )
+    };
+    let server = Server::start(&yaml(&["ts", "mp4"]));
+    let (mut first, mut second) = (server.get("/cam.ts"), server.get("/cam.mp4"));
+    first.piece(SOON);
+    second.piece(SOON);
+    server.reload(&yaml(&["mp4"]));
+    first.rest(SOON);
+    second.take(20_000, SOON);
+    assert_eq!(server.log.count("encodes by "), 1, "{}", server.log.text());
+    assert_eq!(server.get("/cam.ts").status, 404);
+}
+
+#[test]
+fn a_request_without_parameters_gets_what_a_player_needs() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let webm = "  cam.webm: {feed: cam, video: {codec: vp8, gop: 200}, audio: {codec: opus}}\n";
+    let h264 = lines(&CONTAINERS, "video: {codec: h264, preset: ultrafast, gop: 200}, audio: {codec: aac}");
+    let server = of_both(&(h264 + webm));
+    for container in CONTAINERS.iter().chain(&["webm"]) {
+        let target = format!("/cam.{container}");
+        // The first viewer has it encoded; the one that follows begins in the middle of a GOP.
+        let mut first = server.get(&target);
+        first.piece(SOON);
+        let found = media::Frames::of(&server.get(&target).collect(secs(2)), false);
+        assert!(found.pictures.starts_with('I') && found.pictures.len() > 20, "{container}: {}", found.pictures);
+        // The raw tail, as it is asked for, begins with whatever comes.
+        let tail = server.get(&format!("{target}?header=0&keyframe=0")).collect(secs(1));
+        assert!(!tail.is_empty() && (*container == "ts" || media::codecs(&tail).is_empty()), "{container}");
+    }
+}
+
+#[test]
+fn viewers_of_every_container_stay_when_the_worker_dies() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let streams = lines(&CONTAINERS, &format!("video: {H264}, audio: {{codec: aac}}"))
+        + "  cam.webm: {feed: cam, video: {codec: vp8, gop: 25}, audio: {codec: opus}}
+          cam.ogg: {feed: cam, audio: {codec: opus}}
+          cam.mp3: {feed: cam, audio: {codec: mp3}}
+          cam.aac: {feed: cam, audio: {codec: aac}}
+          cam.mjpeg: {feed: cam, video: {codec: mjpeg}}
+        ";
+    let server = of_both(&streams);
+    let names = ["ts", "mp4", "flv", "mkv", "webm", "ogg", "mp3", "aac", "mjpeg"];
+    let mut viewers = names.map(|name| (name, server.get(&format!("/cam.{name}")), Vec::new()));
+    for round in 1..=2 {
+        for (name, viewer, bytes) in &mut viewers {
+            let least = bytes.len() + 10_000;
+            while bytes.len() < least {
+                bytes.extend(viewer.piece(SOON));
+            }
+            assert!(!viewer.is_closed(std::time::Duration::ZERO), "{name}, round {round}");
+        }
+        process::send(server.worker("cam"), Signal::SEGV);
+        server.log.wait_nth("worker exited unexpectedly", round, SOON);
+        server.log.wait_nth("worker started group=cam ", round + 1, SOON);
+    }
+    for (name, viewer, bytes) in &mut viewers {
+        let before = media::Frames::of(bytes, false);
+        bytes.extend(viewer.take(30_000, SOON));
+        let after = media::Frames::of(bytes, false);
+        assert_eq!(after.codecs, before.codecs, "{name}");
+        let frames = |found: &media::Frames| found.pictures.len() + found.sounds;
+        assert!(frames(&after) > frames(&before) + 5, "{name}: {} then {}", frames(&before), frames(&after));
+    }
+}
