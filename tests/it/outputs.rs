@@ -88,11 +88,12 @@ fn a_request_without_parameters_gets_what_a_player_needs() {
         // The first viewer has it encoded; the one that follows begins in the middle of a GOP.
         let mut first = server.get(&target);
         first.piece(SOON);
-        let found = media::Frames::of(&server.get(&target).collect(secs(2)), false);
+        let whole = server.get(&target).collect(secs(2));
+        let found = media::Frames::of(&whole, false);
         assert!(found.pictures.starts_with('I') && found.pictures.len() > 20, "{container}: {}", found.pictures);
         // The raw tail, as it is asked for, begins with whatever comes.
         let tail = server.get(&format!("{target}?header=0&keyframe=0")).collect(secs(1));
-        assert!(!tail.is_empty() && (*container == "ts" || media::codecs(&tail).is_empty()), "{container}");
+        assert!(tail.len() > 8 && (*container == "ts" || tail[..8] != whole[..8]), "{container}");
     }
 }
 
