@@ -248,12 +248,12 @@ fn changed_parameter_sets_go_in_band_and_other_changes_end_readers() {
     let Shape::Video(shape) = &mut other.shape else { panic!("no video") };
     shape.width = 640;
     muxer.set_tracks(&[other.clone()], &mut out);
-    assert_eq!(key(&mut muxer, true, &mut out), b"frame");
+    assert_eq!(key(&mut muxer, true, &mut out), sets, "another size goes in band, too");
     muxer.set_tracks(
         &[other, audio(CodecParameters::Aac(aac::Parameters { config: Bytes::from_static(&[0x11, 0x90]) }))],
         &mut out,
     );
-    assert_eq!(kinds(&out), "HJJHddJJEJE");
+    assert_eq!(kinds(&out), "HJJHddJJHJE");
 }
 
 #[test]
