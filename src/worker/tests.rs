@@ -339,13 +339,10 @@ fn a_picture_of_muxed_packets_needs_no_second_one() {
         for number in 0..2 {
             server.start_item(Item::Feed(number));
             server.start_item(Item::Stream(number));
-            let packets = server.packets(number, 160);
-            // The first join point may be one of sound alone.
-            let mut keys = (0..).zip(&packets).filter(|(_, packet)| packet.kind == PacketKind::Keyframe);
-            let (key, _) = keys.nth(1).unwrap();
-            for more in [4, 8] {
+            server.packets(number, 160);
+            for pieces in [6, 10] {
                 id += 1;
-                let bytes = joined_at(&packets[..=key + more], 1);
+                let bytes = server.newest_group(number, pieces);
                 server.bytes(FrameKind::StillBytes, id, false, &bytes);
                 server.send(&picture_request(id, None, PictureFormat::Png));
                 let picture = image::load_from_memory(&server.picture(id)).unwrap();

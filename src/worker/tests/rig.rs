@@ -211,6 +211,18 @@ impl Server {
         packets
     }
 
+    /// The bytes that a still of a stream is made of, as soon as its newest group has so many pieces.
+    #[track_caller]
+    pub(super) fn newest_group(&mut self, channel: u32, pieces: usize) -> Vec<u8> {
+        loop {
+            self.packets(channel, 1);
+            let group = self.outputs[channel as usize].reader.fanout().newest_group();
+            if let Some(group) = group.filter(|group| group.pieces.len() == pieces) {
+                return group.pieces.concat();
+            }
+        }
+    }
+
     #[track_caller]
     pub(super) fn picture(&mut self, id: u32) -> Bytes {
         loop {
