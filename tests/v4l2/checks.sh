@@ -112,7 +112,7 @@ unplugged() {
     sleep 2
     kill "${viewers[@]}"
     wait "${viewers[@]}" || true
-    grep -E 'feed card' "$job/log" | tail -n 6
+    grep -E 'feed=card' "$job/log" | tail -n 6
 }
 
 # Reading fails while the device stays: it is opened again although the encoders still hold pictures of it.
@@ -130,7 +130,7 @@ fails() {
         wait "$viewer" || true
         decodes "$work/failing.ts" 40
     done
-    [ "$(grep -c 'ended.*feed card' "$job/log")" -ge 3 ]
+    [ "$(grep -c 'ended feed=card' "$job/log")" -ge 3 ]
     not grep -i busy "$job/log"
 }
 
