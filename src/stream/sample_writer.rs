@@ -15,6 +15,10 @@ const MAX_WAITING: usize = 1024;
 const GOP_BYTES: usize = 32 << 20;
 /// Most samples of a GOP that is kept: ten seconds at 60 frames a second, with audio.
 const GOP_SAMPLES: usize = 4096;
+/// A step back of audio, in nanoseconds, that is an error of rounding: of the milliseconds of a container.
+const ROUNDING: i64 = 2_000_000;
+/// How far audio may begin before the end of what was before, in nanoseconds. More is a clock that jumped.
+const OVERLAP: i64 = 1_000_000_000;
 /// Bits of a track number that are the source's own.
 const SOURCE_TRACK_BITS: u32 = 4;
 
@@ -266,7 +270,9 @@ impl SampleWriter {
         let leads = tracks.lead().is_some_and(|lead| lead.id == sample.track);
         let is_video = tracks.get(sample.track).is_some_and(|track| track.kind() == MediaKind::Video);
         let rate = tracks.get(sample.track).and_then(frame_duration);
-        self.timeline.place(&mut sample, rate);
+        if !self.timeline.place(&mut sample, rate, is_video) {
+            return;
+        }
         if leads && std::mem::take(&mut self.interrupted) {
             sample.discontinuity = true;
         }
@@ -350,8 +356,9 @@ impl Timeline {
         self.restarted = true;
     }
 
-    /// Moves a sample after the last one of its track. All tracks move by the same, so that they stay together.
-    fn place(&mut self, sample: &mut Sample, frame: Option<Duration>) {
+    /// Moves a sample after the last one of its track. All tracks move by the same, so that they stay together. `false` for audio of a
+    /// time that has been written: it is left out.
+    fn place(&mut self, sample: &mut Sample, frame: Option<Duration>, is_video: bool) -> bool {
         if std::mem::take(&mut self.restarted) {
             self.shift = 0;
             // Other tracks may begin a little earlier than this one.
@@ -365,8 +372,11 @@ impl Timeline {
         sample.pts = sample.pts.shifted(self.shift);
         match self.newest.iter_mut().find(|(track, _)| *track == sample.track) {
             Some((_, newest)) => {
-                if sample.dts <= *newest && !sample.discontinuity {
-                    // A step back of less than a frame is an error of rounding, one of more a late sample of another run.
+                let back = newest.since(sample.dts);
+                if !is_video && back > ROUNDING && back < OVERLAP {
+                    return false;
+                }
+                if back >= 0 && !sample.discontinuity {
                     let dts = newest.shifted(1);
                     sample.pts = sample.pts.max(dts);
                     sample.dts = dts;
@@ -375,6 +385,7 @@ impl Timeline {
             }
             None => self.newest.push((sample.track, sample.dts)),
         }
+        true
     }
 }
 
@@ -496,6 +507,26 @@ mod tests {
             rig.tracks(&both(), true).unwrap();
             rig.push(Origin::Source, AUDIO, 1000, true);
             assert_eq!(rig.read().replace('a', ""), "Jd", "{container}");
+        }
+    }
+
+    #[test]
+    fn audio_of_a_time_that_was_written_is_left_out() {
+        for (back, expect) in [(1, "dd"), (100, ""), (500, ""), (3000, "dd")] {
+            for discontinuity in [false, true] {
+                let mut rig = Rig::new(Container::Ts);
+                rig.tracks(&both(), true).unwrap();
+                rig.push(Origin::Source, VIDEO, 5000, true);
+                rig.push(Origin::Source, AUDIO, 5000, true);
+                assert_eq!(rig.read(), "Jd");
+                let first = Sample { discontinuity, ..sample(AUDIO, 5000 - back, true) };
+                rig.writer.sample(Origin::Source, 0, first, rig.now).unwrap();
+                rig.push(Origin::Source, AUDIO, 5001 - back, true);
+                assert_eq!(rig.read(), expect, "{back} {discontinuity}");
+                rig.push(Origin::Source, AUDIO, 5020, true);
+                rig.push(Origin::Source, VIDEO, 4990, false);
+                assert_eq!(rig.read(), "dd", "{back}: pictures are never left out");
+            }
         }
     }
 
