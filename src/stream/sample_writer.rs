@@ -377,7 +377,7 @@ impl Timeline {
                     return false;
                 }
                 if back >= 0 && !sample.discontinuity {
-                    let dts = newest.shifted(1);
+                    let dts = newest.shifted(1_000_000);
                     sample.pts = sample.pts.max(dts);
                     sample.dts = dts;
                 }

@@ -312,7 +312,8 @@ pub(super) fn decodes(bytes: &[u8], extension: &str) -> (usize, usize) {
     let out = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(file.path())
-        .args(["-f", "null", "-"])
+        // Times as they are: two pictures may be nearer to each other than the rate of frames says.
+        .args(["-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"])
         .output()
         .expect("ffmpeg is installed");
     let complaints = String::from_utf8_lossy(&out.stderr);
