@@ -136,7 +136,7 @@ impl Loas {
             changed = (!is_known).then(|| config.parameters.clone());
             self.config = Some(config);
         }
-        // A configuration that came with a broken frame is told with the next whole one.
+        // A configuration that came with a broken frame is reported with the next whole one.
         let data = self.config.as_ref()?.read_frame(&mut bits);
         if data.is_none() && changed.is_some() {
             self.config = None;

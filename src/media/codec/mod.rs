@@ -47,7 +47,7 @@ pub mod xiph;
 
 use serde::{Deserialize, Serialize};
 
-/// How the samples of a track are coded. Two equal values mean that a decoder goes on without being told anything.
+/// How the samples of a track are coded. Two equal values mean that a decoder needs no new parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CodecParameters {

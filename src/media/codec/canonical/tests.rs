@@ -142,7 +142,7 @@ fn av1_of_real_encoders_decodes_the_same() {
         // Behind start codes, with what looks like one inside escaped.
         let escaped: Vec<_> = temporal_units.iter().map(|unit| with_start_codes(unit)).collect();
         assert!(frames(&canonical(SourceForm::Av1StartCodes, &escaped)) == frames(&found));
-        // What is canonical is passed on as it is.
+        // What is canonical is forwarded unchanged.
         let CodecParameters::Av1(parameters) = found[0].1.clone() else { panic!() };
         let again = canonical(SourceForm::Av1ObuStream(Some(parameters)), &frames(&found));
         assert!(frames(&again).iter().zip(frames(&found)).all(|(one, other)| one.as_ptr() == other.as_ptr()));
