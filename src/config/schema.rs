@@ -60,7 +60,7 @@ fn name_of(names: &[&str]) -> Value {
 }
 
 fn flag() -> Value {
-    json!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "string", "pattern": "\\{.*\\}"}]})
+    json!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "string", "pattern": "^([Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF)$|\\{.*\\}"}]})
 }
 
 fn list_of_scalars() -> Value {
