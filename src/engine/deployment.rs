@@ -414,17 +414,23 @@ impl Deployment {
             layout::per_request(config).filter_map(|stream| self.per_request.get(&stream.name).cloned()).collect();
         let pairs = layout::shared(config).zip(&self.layout.streams);
         let streams = pairs.filter_map(|(stream, placed)| {
-            let slot = self.slots.get(&placed.unit)?;
-            Some(Arc::new(StreamHandle {
-                config: stream.clone(),
-                status: slot.status.clone(),
-                audience: self.audience(&stream.name),
-                fanout: slot.fanout(stream.container),
-                output: slot.input().map(|input| input.output(stream.container)),
-                demand: slot.demand.clone(),
-                group: self.groups.get(&placed.group)?.handle.clone(),
-                in_plan: placed.in_plan,
-            }))
+            let group = &self.groups.get(&placed.group)?.handle;
+            let handle = |unit: &UnitId, in_plan, made| {
+                let slot = self.slots.get(unit)?;
+                Some(StreamHandle {
+                    config: stream.clone(),
+                    status: slot.status.clone(),
+                    audience: self.audience(&stream.name),
+                    fanout: slot.fanout(stream.container),
+                    output: slot.input().map(|input| input.output(stream.container)),
+                    demand: slot.demand.clone(),
+                    group: group.clone(),
+                    in_plan,
+                    made,
+                })
+            };
+            let made = placed.made.as_ref().and_then(|(unit, number)| handle(unit, Some(*number), None));
+            Some(Arc::new(handle(&placed.unit, placed.in_plan, made.map(Box::new))?))
         });
         let feeds = config.feeds.iter().filter_map(|feed| {
             let id = UnitId::Feed(feed.name.clone());

@@ -9,15 +9,19 @@ use super::{
     muxer_options::tune_muxers,
     sync::{background, lock, play},
     track::{Change, Link, Track},
+    unpack::{self, Unpack},
 };
-use crate::ipc::{FromWorker, TrackKind};
+use crate::{
+    ipc::{FromWorker, TrackKind},
+    media::MediaKind,
+};
 use bytes::Bytes;
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -44,13 +48,13 @@ pub(super) struct Feed {
     pub(super) end: Arc<AtomicU64>,
     tracks: Mutex<Vec<Arc<Track>>>,
     bytes: Mutex<Intake>,
-    events: Events,
+    pub(super) events: Events,
 }
 
 /// Where the bytes of a feed go that come from the server.
 #[derive(Default)]
 struct Intake {
-    source: Option<gst_app::AppSrc>,
+    source: Option<Arc<Mutex<Unpack>>>,
     /// The current source has got bytes.
     fed: bool,
     pending: VecDeque<Bytes>,
@@ -134,20 +138,21 @@ impl Feed {
         match intake.source.clone() {
             Some(source) => {
                 intake.fed = true;
+                drop(intake);
                 // Fails while the pipeline ends; the bytes are of no use then.
-                let _ = source.push_buffer(gst::Buffer::from_slice(bytes));
+                let _ = lock(&source).push(bytes);
             }
             None => intake.wait(bytes),
         }
     }
 
     /// Sends bytes to this source from now on, first those that waited.
-    pub(super) fn open_bytes(&self, source: &gst_app::AppSrc) {
+    pub(super) fn open_bytes(&self, source: &Arc<Mutex<Unpack>>) {
         let mut intake = lock(&self.bytes);
         intake.fed = !intake.pending.is_empty();
         intake.pending_bytes = 0;
         for bytes in std::mem::take(&mut intake.pending) {
-            let _ = source.push_buffer(gst::Buffer::from_slice(bytes));
+            let _ = lock(source).push(bytes);
         }
         intake.source = Some(source.clone());
     }
@@ -168,17 +173,21 @@ pub(super) struct Ingest {
     pub(super) pipeline: gst::Pipeline,
     /// Its base time.
     pub(super) base: u64,
-    /// Where bytes go in, of those that take bytes.
+    /// Where a muxed track goes in.
     pub(super) source: Option<gst_app::AppSrc>,
+    /// Where bytes go in.
+    pub(super) unpack: Option<Arc<Mutex<Unpack>>>,
+    /// The file that is played.
+    file: Option<PathBuf>,
     branches: Arc<Branches>,
 }
 
 /// What the callbacks of one run share.
-struct Branches {
-    feed: Arc<Feed>,
-    run: Run,
+pub(super) struct Branches {
+    pub(super) feed: Arc<Feed>,
+    pub(super) run: Run,
     timeline: Timeline,
-    pace: Pace,
+    pub(super) pace: Pace,
     /// Order of the next track.
     next: AtomicUsize,
     /// Pads that have not delivered anything yet.
@@ -192,7 +201,7 @@ struct Branches {
 
 /// Whether tracks are held back until their time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
+pub(super) enum Pace {
     /// They come in time.
     Live,
     /// They are read from a file.
@@ -224,21 +233,16 @@ impl Ingest {
 
     /// Plays a file in real time; its first media is due at `base` on the monotonic clock.
     pub(super) fn file(feed: &Arc<Feed>, run: Run, path: &Path, base: u64) -> Result<Self, String> {
-        let this = Self::new(feed, run, base, Pace::RealTime, false, 0);
-        let fill = || -> Result<(), glib::BoolError> {
-            let source = gst::ElementFactory::make("filesrc").property("location", path).build()?;
-            this.parse(&source)
-        };
-        fill().map_err(|error| error.to_string())?;
+        let mut this = Self::new(feed, run, base, Pace::RealTime, false, 0);
+        this.file = Some(path.to_owned());
+        this.unpacking();
         Ok(this)
     }
 
     /// Takes muxed bytes apart.
     pub(super) fn bytes(feed: &Arc<Feed>, run: Run) -> Result<Self, String> {
         let mut this = Self::new(feed, run, clock::now(), Pace::Live, true, 0);
-        let source = byte_source();
-        this.parse(source.upcast_ref()).map_err(|error| error.to_string())?;
-        this.source = Some(source);
+        this.unpacking();
         Ok(this)
     }
 
@@ -246,7 +250,7 @@ impl Ingest {
     pub(super) fn demux(feed: &Arc<Feed>, run: Run) -> Result<Self, String> {
         let mut this = Self::new(feed, run, clock::now(), Pace::Live, true, DEMUXED);
         let source = byte_source();
-        this.parse(source.upcast_ref()).map_err(|error| error.to_string())?;
+        this.branches.parse(&this.pipeline, source.upcast_ref()).map_err(|error| error.to_string())?;
         this.source = Some(source);
         Ok(this)
     }
@@ -266,26 +270,36 @@ impl Ingest {
             started: AtomicBool::new(false),
             signal,
         });
-        Self { run, pipeline, base, source: None, branches }
+        Self { run, pipeline, base, source: None, unpack: None, file: None, branches }
     }
 
-    fn parse(&self, source: &gst::Element) -> Result<(), glib::BoolError> {
-        let parser = gst::ElementFactory::make("parsebin").build()?;
-        self.pipeline.add_many([source, &parser])?;
-        self.branches.grow(self.pipeline.upcast_ref(), &parser);
-        source.link(&parser)
+    fn unpacking(&mut self) {
+        self.unpack = Some(Arc::new(Mutex::new(Unpack::new(self.branches.clone(), &self.pipeline))));
     }
 
     /// Lets it play, in the background.
     pub(super) fn start(&self) {
         let (pipeline, events, run) = (self.pipeline.clone(), self.branches.feed.events.clone(), self.run);
+        let file = self.file.clone().zip(self.unpack.clone());
         background("start", move || {
-            events.send(match play(&pipeline) {
-                true => Event::Up(run),
+            let plays = play(&pipeline);
+            // It must end when all others have let it go.
+            drop(pipeline);
+            if !plays {
                 // The bus has told more before.
-                false => Event::Bus(run, Note::Error("the pipeline does not start".into())),
-            });
+                return events.send(Event::Bus(run, Note::Error("the pipeline does not start".into())));
+            }
+            events.send(Event::Up(run));
+            if let Some((path, unpack)) = file {
+                // It ends early with its pipeline.
+                let _ = unpack::play_file(&mut lock(&unpack), &path);
+            }
         });
+    }
+
+    /// Whether it plays a file.
+    pub(super) fn is_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Whether all tracks are known that it will have.
@@ -312,7 +326,7 @@ pub(super) struct Demux {
 }
 
 /// An appsrc for muxed bytes. Its buffers carry no times: those of the container count, from the first one on.
-fn byte_source() -> gst_app::AppSrc {
+pub(super) fn byte_source() -> gst_app::AppSrc {
     gst_app::AppSrc::builder()
         .is_live(true)
         .format(gst::Format::Bytes)
@@ -323,6 +337,56 @@ fn byte_source() -> gst_app::AppSrc {
 }
 
 impl Branches {
+    /// Has parsers take apart what this source gives. The elements follow the state of the pipeline.
+    pub(super) fn parse(
+        self: &Arc<Self>,
+        pipeline: &gst::Pipeline,
+        source: &gst::Element,
+    ) -> Result<(), glib::BoolError> {
+        let parser = gst::ElementFactory::make("parsebin").build()?;
+        pipeline.add_many([source, &parser])?;
+        self.grow(pipeline.upcast_ref(), &parser);
+        source.link(&parser)?;
+        parser.sync_state_with_parent()?;
+        source.sync_state_with_parent()
+    }
+
+    /// More tracks may come, until [`Branches::settled`].
+    pub(super) fn expect(&self) {
+        self.growing.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All tracks are known.
+    pub(super) fn settled(&self) {
+        self.growing.fetch_sub(1, Ordering::Relaxed);
+        self.feed.events.send(Event::Tracks(self.feed.index));
+    }
+
+    /// No more of the tracks of a kind will come. That they are silent is no fault.
+    pub(super) fn finish(&self, kind: MediaKind) {
+        let is_meant = |track: &Arc<Track>| match kind {
+            MediaKind::Video => track.kind == TrackKind::Video,
+            MediaKind::Audio => track.kind == TrackKind::Audio,
+        };
+        self.feed.tracks().iter().filter(|track| is_meant(track)).for_each(|track| track.finish());
+    }
+
+    /// Makes a track of the samples that go into this source.
+    pub(super) fn add_source(
+        self: &Arc<Self>,
+        pipeline: &gst::Pipeline,
+        source: &gst_app::AppSrc,
+    ) -> Result<(), glib::BoolError> {
+        let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
+        if self.pace != Pace::Live {
+            elements.push(self.pacer(pipeline.upcast_ref())?);
+        }
+        elements.push(self.sink(false).upcast());
+        pipeline.add_many(&elements)?;
+        gst::Element::link_many(&elements)?;
+        elements.iter().rev().try_for_each(|element| element.sync_state_with_parent())
+    }
+
     /// Makes tracks of the pads that an element will get.
     fn grow(self: &Arc<Self>, bin: &gst::Bin, element: &gst::Element) {
         self.growing.fetch_add(1, Ordering::Relaxed);

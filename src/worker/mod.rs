@@ -12,6 +12,7 @@ mod clock;
 mod copy;
 mod decode;
 mod encoder;
+mod encoder_input;
 mod event;
 mod exit;
 mod feed;
@@ -29,7 +30,9 @@ mod samples;
 mod stream;
 mod sync;
 mod track;
+mod track_caps;
 mod trial;
+mod unpack;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::{
     caps, clock, copy,
     decode::Decoded,
     encoder::Encoder,
+    encoder_input,
     event::{Event, Events, Note, Run},
     exit::Exit,
     launch,
@@ -166,6 +167,8 @@ impl StreamRun {
         if ends.is_empty() || (plan.container.is_some() && ends.len() > 1) {
             return Err(Unbuilt::Text("the text does not end in exactly one free source pad".to_owned()));
         }
+        let channels = track(TrackKind::Audio).and_then(|track| track.caps()).and_then(|caps| channels(&caps));
+        this.remarks.extend(encoder_input::fit(&bin, channels).map_err(|error| error.to_string())?);
         let sinks = samples::end(&bin, ends, plan.container, exit)?;
         for source in sources.iter().filter(|source| declared.contains(&source.name)) {
             this.enter(&bin, source, epoch, events)?;
@@ -311,6 +314,10 @@ impl StreamRun {
             None => Err(()),
         }
     }
+}
+
+fn channels(caps: &gst::CapsRef) -> Option<i32> {
+    caps.structure(0)?.get("channels").ok()
 }
 
 fn insert(

@@ -21,6 +21,7 @@ mod broken;
 mod browsers;
 mod chains;
 mod changes;
+mod clients;
 mod codecs;
 mod command_line;
 mod delivery;

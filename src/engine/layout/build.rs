@@ -151,7 +151,12 @@ impl<'a> Builder<'a> {
         let id = UnitId::Stream(stream.name.clone());
         let group = self.group_of(&stream.feeds.first().map_or(id.clone(), |feed| UnitId::Feed(feed.clone())));
         if let Some(feed) = config::passed_on(stream, |feed| self.sources.get(feed).copied()) {
-            self.layout.streams.push(StreamLayout { unit: UnitId::Feed(feed.clone()), group, in_plan: None });
+            let unit = UnitId::Feed(feed.clone());
+            let made = config::may_differ(stream, |feed| self.sources.get(feed).copied()).then(|| {
+                let made = self.worker_stream(group, id, &stream.feeds, ipc::Encoding::Copy, stream.container);
+                made.in_plan.map(|number| (made.unit, number))
+            });
+            self.layout.streams.push(StreamLayout { unit, group, in_plan: None, made: made.flatten() });
             return;
         }
         let placed = match (&stream.encoding, stream.feeds.as_slice()) {
@@ -161,7 +166,7 @@ impl<'a> Builder<'a> {
                 let command = self.command(&id, argv, feeds);
                 let needs = command.units();
                 self.unit(id.clone(), WHILE_IN_USE, UnitKind::Command(command), needs);
-                StreamLayout { unit: id, group, in_plan: None }
+                StreamLayout { unit: id, group, in_plan: None, made: None }
             }
         };
         self.layout.streams.push(placed);
@@ -192,7 +197,7 @@ impl<'a> Builder<'a> {
             if let Some(unit) = self.layout.units.get_mut(&unit).filter(|unit| !unit.outputs.contains(&container)) {
                 unit.outputs.push(container);
             }
-            return StreamLayout { unit, group, in_plan: Some(number) };
+            return StreamLayout { unit, group, in_plan: Some(number), made: None };
         }
         let id = self.name_of_encoding(group, &key.1).unwrap_or(id);
         let encoding = ipc::Encoding::Launch(key.1.clone());
@@ -261,7 +266,7 @@ impl<'a> Builder<'a> {
         if let Some(unit) = self.layout.units.get_mut(&id) {
             unit.outputs.push(output);
         }
-        StreamLayout { unit: id, group, in_plan: Some(number) }
+        StreamLayout { unit: id, group, in_plan: Some(number), made: None }
     }
 
     /// The unit that has a feed's tracks as bytes.

@@ -34,16 +34,20 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
+        let stream = stream.current();
         set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
         return response;
     }
     if stream.fanout.is_closed() {
         return unavailable(FEED_FAILED);
     }
+    let bytes = stream.lease();
+    let stream = stream.settled().await;
     let lease = stream.lease();
+    drop(bytes);
     let known = stream.fanout.container().unwrap_or(stream.config.container);
     let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(default_entry(known)), known));
-    let container = container_of(&stream.config, &stream.fanout).await;
+    let container = container_of(&stream.config, &stream.fanout, stream.output.is_none()).await;
     let container = stream.fanout.container().or(container);
     if container == Some(Container::Mjpeg) {
         reader.thin(interval.unwrap_or_default());
