@@ -1,8 +1,10 @@
-//! What encoders of a text need and what the text does not say: frames of even size, and no more channels than the codec has.
+//! What encoders of a text need and what the text does not say: frames of even size, a frame rate, and no more channels than the codec
+//! has.
 
-use super::caps;
+use super::{caps, sync::lock};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
+use std::sync::Mutex;
 
 /// Encoders of 4:2:0 that halve the size of a frame refuse odd ones. Scaling takes away at most a line and a column.
 const EVEN: &str = "video/x-raw,width=[2,65534,2],height=[2,65534,2]";
@@ -21,6 +23,7 @@ pub(super) fn fit(bin: &gst::Bin, channels: Option<i32>) -> Result<Vec<String>, 
         }
         if caps::is_video_encoder(&element) && needs_even(&factory) {
             insert(bin, &element, Some("videoscale"), EVEN)?;
+            tell_rate(&element);
         } else if class.contains("Audio") && most_channels(&factory).is_some_and(|most| most <= 2) {
             insert(bin, &element, None, STEREO)?;
             if let Some(channels) = channels.filter(|channels| *channels > 2) {
@@ -40,6 +43,88 @@ fn needs_even(factory: &gst::ElementFactory) -> bool {
         template.direction() == gst::PadDirection::Src
             && names.iter().any(|form| matches!(form.name().as_str(), "video/x-h264" | "video/x-h265"))
     })
+}
+
+/// Tells an encoder a frame rate where the source does not say one: x264 holds each frame back until the next one comes otherwise. The
+/// times of frames stay what they are. The rate is measured, as the encoder divides its bit rate by it.
+fn tell_rate(encoder: &gst::Element) {
+    let Some(sink) = encoder.static_pad("sink") else { return };
+    let measure = Mutex::new(Measure::default());
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    sink.add_probe(kinds, move |pad, info| {
+        let mut measure = lock(&measure);
+        let caps = info.event().and_then(|event| match event.view() {
+            gst::EventView::Caps(caps) => Some(caps.caps_owned()),
+            _ => None,
+        });
+        if let Some(caps) = caps {
+            let rate = caps.structure(0).and_then(|form| form.get::<gst::Fraction>("framerate").ok());
+            let is_known = rate.is_some_and(|rate| rate.numer() > 0);
+            *measure = Measure { caps: (!is_known).then(|| caps.clone()), ..Measure::default() };
+            if !is_known {
+                let event = gst::event::Caps::new(&with_rate(&caps, USUAL_RATE));
+                info.data = Some(gst::PadProbeData::Event(event));
+            }
+            return gst::PadProbeReturn::Ok;
+        }
+        let time = info.buffer().and_then(|buffer| buffer.pts());
+        let found = time.and_then(|time| measure.frame(time));
+        drop(measure);
+        if let Some((caps, rate)) = found {
+            pad.send_event(gst::event::Caps::new(&with_rate(&caps, rate)));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// What most sources have.
+const USUAL_RATE: (i32, i32) = (25, 1);
+/// So many frames tell the rate.
+const MEASURED: u32 = 12;
+
+/// Measures the rate of frames once.
+#[derive(Default)]
+struct Measure {
+    /// `None` when there is nothing to measure.
+    caps: Option<gst::Caps>,
+    first: Option<gst::ClockTime>,
+    count: u32,
+}
+
+impl Measure {
+    /// A frame comes. Returns the rate once it is known, if it is far from the usual one.
+    fn frame(&mut self, time: gst::ClockTime) -> Option<(gst::Caps, (i32, i32))> {
+        self.caps.as_ref()?;
+        let first = *self.first.get_or_insert(time);
+        self.count += 1;
+        if self.count <= MEASURED {
+            return None;
+        }
+        let caps = self.caps.take()?;
+        let step = time.checked_sub(first)?.nseconds() / u64::from(MEASURED);
+        let rate = rate_of(step)?;
+        Some((caps, rate))
+    }
+}
+
+/// The rate of frames that are so many nanoseconds apart; `None` when the usual one is good enough.
+fn rate_of(step: u64) -> Option<(i32, i32)> {
+    const SECOND: u64 = 1_000_000_000;
+    // Two thirds to three halves of it.
+    if step == 0 || (SECOND * 2 / 75..=SECOND * 3 / 50).contains(&step) {
+        return None;
+    }
+    let part = |number: u64| i32::try_from(number.max(1)).ok();
+    match step <= SECOND {
+        true => Some((part((SECOND + step / 2) / step)?, 1)),
+        false => Some((1, part((step + SECOND / 2) / SECOND)?)),
+    }
+}
+
+fn with_rate(caps: &gst::Caps, (frames, seconds): (i32, i32)) -> gst::Caps {
+    let mut caps = caps.clone();
+    caps.make_mut().set("framerate", gst::Fraction::new(frames, seconds));
+    caps
 }
 
 /// The most channels that an encoder takes; `None` when its template does not say it.
@@ -119,6 +204,44 @@ mod tests {
                 let (caps, _) = entering(&text, "x264enc", None);
                 assert_eq!((caps.get("width").unwrap(), caps.get("height").unwrap()), expect, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn rates_are_told_when_they_are_far_from_the_usual_one() {
+        let millis = |millis: u64| rate_of(millis * 1_000_000);
+        assert_eq!([0, 40, 33, 50, 27, 60].map(millis), [None; 6]);
+        assert_eq!(
+            [16, 100, 1000, 10_000, 1400].map(millis),
+            [Some((63, 1)), Some((10, 1)), Some((1, 1)), Some((1, 10)), Some((1, 1))]
+        );
+    }
+
+    #[test]
+    fn a_frame_does_not_wait_for_the_next_one() {
+        gst::init().unwrap();
+        for caps in ["framerate=0/1", "framerate=25/1", "framerate=0/1,max-framerate=30/1"] {
+            let text = format!(
+                "appsrc name=in is-live=true format=time caps=video/x-raw,format=I420,width=64,height=64,{caps} ! \
+                 x264enc tune=zerolatency name=encoder ! appsink name=out sync=false"
+            );
+            let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+            fit(pipeline.upcast_ref(), None).unwrap();
+            let source = pipeline.by_name("in").unwrap().downcast::<gstreamer_app::AppSrc>().unwrap();
+            let sink = pipeline.by_name("out").unwrap().downcast::<gstreamer_app::AppSink>().unwrap();
+            pipeline.set_state(gst::State::Playing).unwrap();
+            // One frame a second: after some of them the rate is known, and a new keyframe begins.
+            for number in 0..16 {
+                let mut buffer = gst::Buffer::from_slice(vec![99; 64 * 64 * 3 / 2]);
+                buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_seconds(number));
+                source.push_buffer(buffer).unwrap();
+                let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(10)).unwrap();
+                assert_eq!(sample.buffer().unwrap().pts(), Some(gst::ClockTime::from_seconds(number)), "{caps}");
+            }
+            let known = pipeline.by_name("encoder").unwrap().static_pad("sink").unwrap().current_caps().unwrap();
+            let rate = known.structure(0).unwrap().get::<gst::Fraction>("framerate").unwrap();
+            assert_eq!(rate.numer(), if caps.contains("25/1") { 25 } else { 1 });
+            pipeline.set_state(gst::State::Null).unwrap();
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
     sync::{background, lock, play},
     track::{Change, Link, Track},
     unpack::{self, Unpack},
+    web,
 };
 use crate::{
     ipc::{FromWorker, TrackKind},
@@ -225,6 +226,7 @@ impl Ingest {
             for pad in launch::free_sources(&bin) {
                 this.branches.add(&bin, &pad)?;
             }
+            web::divert(&bin, &this.pipeline, &this.branches);
             Ok(())
         };
         fill().map_err(|error| error.to_string())?;
@@ -351,6 +353,12 @@ impl Branches {
         source.sync_state_with_parent()
     }
 
+    /// What comes tells its own times or none, and no parser that the text names gets any of it.
+    pub(super) fn arrives(&self) {
+        self.timeline.anchor();
+        self.settled();
+    }
+
     /// More tracks may come, until [`Branches::settled`].
     pub(super) fn expect(&self) {
         self.growing.fetch_add(1, Ordering::Relaxed);
@@ -378,7 +386,7 @@ impl Branches {
         source: &gst_app::AppSrc,
     ) -> Result<(), glib::BoolError> {
         let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
-        if self.pace != Pace::Live {
+        if self.pace == Pace::RealTime {
             elements.push(self.pacer(pipeline.upcast_ref())?);
         }
         elements.push(self.sink(false).upcast());

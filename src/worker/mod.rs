@@ -33,6 +33,7 @@ mod track;
 mod track_caps;
 mod trial;
 mod unpack;
+mod web;
 
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,7 @@ pub(super) struct Ended;
 
 impl Unpack {
     pub(super) fn new(branches: Arc<Branches>, pipeline: &gst::Pipeline) -> Self {
+        // What comes from elsewhere comes in time.
         let clock = if branches.pace == Pace::RealTime { Clock::File(Smoother::default()) } else { Clock::Live(None) };
         branches.expect();
         Self {
@@ -111,6 +112,11 @@ impl Unpack {
             self.branches.feed.events.send(Event::Bus(self.branches.run, Note::EndOfStream));
         }
         Ok(())
+    }
+
+    /// Whether all that came is one JPEG image.
+    pub(super) fn is_one_picture(&self) -> bool {
+        self.unpacker.is_image()
     }
 
     /// Has elements take apart these bytes and what follows them.

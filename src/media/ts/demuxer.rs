@@ -54,6 +54,11 @@ impl Demuxer {
         gate.open(out);
     }
 
+    /// Tracks of which nothing came are not waited for: adds the samples that wait for them to `out`.
+    pub fn settle(&mut self, out: &mut Vec<Demuxed>) {
+        self.core.gate.open(out);
+    }
+
     /// Names of what is in the program and is not demuxed.
     pub fn unsupported(&self) -> Vec<String> {
         let scrambled = Some("scrambled").filter(|_| self.core.is_scrambled());

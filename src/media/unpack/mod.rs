@@ -28,7 +28,8 @@ enum State {
     /// What came so far.
     Undecided(Vec<u8>),
     Ts(Box<ts::Demuxer>),
-    Jpeg(jpeg::Scan, Frames),
+    /// The last tells whether the bytes begin with an image.
+    Jpeg(jpeg::Scan, Frames, bool),
     Elementary(Box<Elementary>),
     Ivf(Ivf),
     Foreign(Bytes),
@@ -70,6 +71,13 @@ impl Unpacker {
         }
     }
 
+    /// Tracks of which nothing came are not waited for: adds the samples that wait for them to `out`.
+    pub fn settle(&mut self, out: &mut Vec<Demuxed>) {
+        if let State::Ts(demuxer) = &mut self.0 {
+            demuxer.settle(out);
+        }
+    }
+
     /// The bytes that came until it was known that others have to take them apart.
     pub fn foreign(&mut self) -> Option<Bytes> {
         match &mut self.0 {
@@ -81,6 +89,11 @@ impl Unpacker {
     /// Whether the bytes have times. Otherwise those of samples count frames, at the rate that the codec tells or 25 a second.
     pub const fn has_times(&self) -> bool {
         matches!(self.0, State::Ts(_) | State::Ivf(_))
+    }
+
+    /// Whether the bytes are JPEG images without a multipart around them.
+    pub const fn is_image(&self) -> bool {
+        matches!(self.0, State::Jpeg(_, _, true))
     }
 
     /// Names of what is in there and is not taken apart.
@@ -95,7 +108,9 @@ impl Unpacker {
         let first = held.get(..MAX_SNIFFED.min(held.len())).unwrap_or_default();
         self.0 = match sniff(first, ended) {
             Sniffed::Is(Container::Ts) => State::Ts(Box::default()),
-            Sniffed::Is(Container::Mjpeg) => State::Jpeg(jpeg::Scan::default(), Frames::jpeg()),
+            Sniffed::Is(Container::Mjpeg) => {
+                State::Jpeg(jpeg::Scan::default(), Frames::jpeg(), first.starts_with(&[0xff]))
+            }
             Sniffed::Is(_) => return self.0 = State::Foreign(held.into()),
             Sniffed::Undecided if !ended => return self.0 = State::Undecided(held),
             Sniffed::Undecided | Sniffed::Unknown => match Ivf::begin(&held) {
@@ -119,7 +134,7 @@ impl Unpacker {
         match &mut self.0 {
             State::Undecided(held) => held.extend_from_slice(bytes),
             State::Ts(demuxer) => demuxer.push(bytes, out),
-            State::Jpeg(scan, frames) => {
+            State::Jpeg(scan, frames, _) => {
                 let mut found = Vec::new();
                 scan.push(bytes, &mut found);
                 for found in found {
@@ -246,7 +261,8 @@ mod tests {
 
     #[test]
     fn images_are_found_however_they_come() {
-        let pictures = unpack(BARE, &[1000]).1;
+        let (_, pictures, bare) = unpack(BARE, &[1000]);
+        assert!(bare.is_image() && !unpack(PARTS, &[1000]).2.is_image());
         assert_eq!(pictures.len(), 10);
         let part =
             |fields: &str, end: &str, picture: &Sample| [fields.as_bytes(), &picture.data, end.as_bytes()].concat();
