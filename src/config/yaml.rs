@@ -4,15 +4,12 @@
 //! that appears twice is noted and its first value is kept, so that the other faults of the file are found too.
 
 use super::{
-    fault::{Fault, MAX_FAULTS, Path, Position},
+    fault::{Fault, MAX_FAULTS, MERGE, Path, Position},
     locate,
 };
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Value};
 use std::fmt;
-
-/// A key whose maps give the entries that are not beside it (https://yaml.org/type/merge.html).
-pub(super) const MERGE: &str = "<<";
 
 /// What was read.
 #[derive(Debug, Default)]

@@ -320,9 +320,9 @@ impl Group {
         match run.owner {
             Owner::Feed(feed) => {
                 if let Some(FeedSlot { feed, state: FeedState::Running { ingest, .. }, .. }) = self.feeds.get(&feed)
-                    && let Some(unpack) = ingest.unpack.as_ref().filter(|_| !ingest.is_file())
+                    && let Some(entrance) = ingest.entrance()
                 {
-                    feed.open_bytes(unpack);
+                    feed.open_bytes(entrance);
                 }
             }
             Owner::Demux(feed) => {

@@ -7,6 +7,7 @@
 //! for ever, like stopping a pipeline, runs on a thread of its own.
 
 mod accepted_caps;
+mod branches;
 mod caps;
 mod clock;
 mod copy;
@@ -18,6 +19,7 @@ mod exit;
 mod feed;
 mod group;
 mod gst_util;
+mod ingest;
 mod late;
 mod launch;
 mod link;

@@ -2,8 +2,8 @@
 //! where tracks of any pipeline do. What our demuxers do not know goes through `parsebin`.
 
 use super::{
+    branches::{Branches, Pace, byte_source},
     event::{Event, Note},
-    feed::{Branches, Pace, byte_source},
     track_caps,
 };
 use crate::{
@@ -37,7 +37,9 @@ pub(super) struct Unpack {
     unpacker: Unpacker,
     slots: Vec<Slot>,
     tracks: Option<TrackSet>,
-    clock: Clock,
+    clock: Smoother,
+    /// Added to all times, in nanoseconds.
+    lead: i64,
     /// Where bytes go that our demuxers do not know.
     foreign: Option<gst_app::AppSrc>,
     unsupported: Vec<String>,
@@ -51,20 +53,13 @@ struct Slot {
     info: TrackInfo,
 }
 
-/// How times become those of the pipeline.
-enum Clock {
-    /// They are those of arrival, but for an offset; `None` before the first.
-    Live(Option<i64>),
-    File(Smoother),
-}
-
 /// Bytes cannot go on into the pipeline: it has ended, or a track changed so that it has to begin again.
 pub(super) struct Ended;
 
 impl Unpack {
     pub(super) fn new(branches: Arc<Branches>, pipeline: &gst::Pipeline) -> Self {
-        // What comes from elsewhere comes in time.
-        let clock = if branches.pace == Pace::RealTime { Clock::File(Smoother::default()) } else { Clock::Live(None) };
+        // What is live comes in time: only what its times are to each other counts.
+        let lead = if branches.pace == Pace::RealTime { 0 } else { LEAD };
         branches.expect();
         Self {
             branches,
@@ -72,7 +67,8 @@ impl Unpack {
             unpacker: Unpacker::new(),
             slots: Vec::new(),
             tracks: None,
-            clock,
+            clock: Smoother::default(),
+            lead,
             foreign: None,
             unsupported: Vec::new(),
             has_failed: false,
@@ -140,14 +136,12 @@ impl Unpack {
     }
 
     fn take(&mut self, found: Vec<Demuxed>) -> Result<(), Ended> {
-        if let Clock::File(smoother) = &mut self.clock {
-            let earliest = found.iter().filter_map(|found| match found {
-                Demuxed::Sample(sample) => Some(sample.dts),
-                Demuxed::Tracks(_) => None,
-            });
-            if let Some(earliest) = earliest.min() {
-                smoother.begin(earliest);
-            }
+        let earliest = found.iter().filter_map(|found| match found {
+            Demuxed::Sample(sample) => Some(sample.dts),
+            Demuxed::Tracks(_) => None,
+        });
+        if let Some(earliest) = earliest.min() {
+            self.clock.begin(earliest);
         }
         for found in found {
             match found {
@@ -223,26 +217,13 @@ impl Unpack {
 
     fn sample(&mut self, sample: Sample) -> Result<(), Ended> {
         let Some(slot) = self.slots.iter().find(|slot| slot.info.id == sample.track) else { return Ok(()) };
-        let times = match &mut self.clock {
-            // Those of arrival are better than none.
-            Clock::Live(_) if !self.unpacker.has_times() => None,
-            Clock::Live(offset) => {
-                let known = *offset.get_or_insert_with(|| LEAD.saturating_sub(sample.dts.nanos()));
-                // A clock that goes back by more begins again.
-                let known = if sample.dts.nanos().saturating_add(known) < 0 {
-                    LEAD.saturating_sub(sample.dts.nanos())
-                } else {
-                    known
-                };
-                *offset = Some(known);
-                Some(known)
-            }
-            Clock::File(smoother) => Some(smoother.shift(sample.track, sample.dts)),
-        };
+        // Those of arrival are better than none.
+        let is_timed = self.branches.pace == Pace::RealTime || self.unpacker.has_times();
+        let shift = is_timed.then(|| self.clock.shift(sample.track, sample.dts).saturating_add(self.lead));
         let mut buffer = gst::Buffer::from_slice(track_caps::bytes_of(&slot.info, &sample));
         if let Some(buffer) = buffer.get_mut() {
             let time = |time: Time, shift| u64::try_from(time.shifted(shift).nanos()).unwrap_or(0);
-            if let Some(shift) = times {
+            if let Some(shift) = shift {
                 buffer.set_dts(gst::ClockTime::from_nseconds(time(sample.dts, shift)));
                 // A wild one is not believed.
                 let late = sample.pts.since(sample.dts);

@@ -2,7 +2,7 @@
 //! one picture is asked again for each.
 
 use super::{
-    feed::Branches,
+    branches::Branches,
     sync::{background, lock},
     unpack::Unpack,
 };

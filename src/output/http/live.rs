@@ -41,13 +41,20 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     if stream.fanout.is_closed() {
         return unavailable(FEED_FAILED);
     }
-    let bytes = stream.lease();
-    let stream = stream.settled().await;
-    let lease = stream.lease();
-    drop(bytes);
-    let known = stream.fanout.container().unwrap_or(stream.config.container);
-    let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(default_entry(known)), known));
-    let container = container_of(&stream.config, &stream.fanout, stream.output.is_none()).await;
+    let mut lease = stream.lease();
+    let subscribed = |stream: &StreamHandle| {
+        let known = stream.fanout.container().unwrap_or(stream.config.container);
+        stream.fanout.subscribe(suited(entry.unwrap_or(default_entry(known)), known))
+    };
+    // Before anything comes: what comes first is for this viewer.
+    let mut reader = subscribed(stream);
+    let bytes: &StreamHandle = stream;
+    let stream = bytes.settled().await;
+    if !std::ptr::eq(stream, bytes) {
+        let made = stream.lease();
+        (lease, reader) = (made, subscribed(stream));
+    }
+    let container = container_of(&stream.config, &stream.fanout, entry.is_some() && stream.output.is_none()).await;
     let container = stream.fanout.container().or(container);
     if container == Some(Container::Mjpeg) {
         reader.thin(interval.unwrap_or_default());

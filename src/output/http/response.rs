@@ -84,11 +84,11 @@ fn with_codecs(container: Container, codecs: Option<String>) -> Cow<'static, str
     }
 }
 
-/// The container of a stream. Of bytes that others mux only the first of them tell, whatever the configuration expects; a feed
-/// that is slow to start is served as what it is expected to be.
-pub async fn container_of(stream: &config::Stream, packets: &FanOut, is_bytes: bool) -> Option<Container> {
+/// The container of a stream. Where the configuration does not name it, only the first bytes tell, and where the client depends on what
+/// was found (`is_found`); a feed that is slow to start is served as what it is expected to be.
+pub async fn container_of(stream: &config::Stream, packets: &FanOut, is_found: bool) -> Option<Container> {
     let expected = Some(stream.container).filter(|container| *container != Container::Raw);
-    if !is_bytes {
+    if expected.is_some() && !is_found {
         return expected;
     }
     tokio::time::timeout(CONTAINER_KNOWN, packets.container_known()).await.ok().or(expected)
