@@ -38,6 +38,7 @@ mod licenses;
 mod limits;
 mod log;
 mod metrics;
+mod oddities;
 mod original;
 mod outputs;
 mod overlays;
