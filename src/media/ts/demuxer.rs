@@ -54,9 +54,12 @@ impl Demuxer {
         gate.open(out);
     }
 
-    /// Tracks of which nothing came are not waited for: adds the samples that wait for them to `out`.
+    /// What comes next is not waited for: adds samples that seem to be whole, and those that wait for tracks of which nothing came, to
+    /// `out`.
     pub fn settle(&mut self, out: &mut Vec<Demuxed>) {
-        self.core.gate.open(out);
+        let Core { streams, timeline, gate, .. } = &mut self.core;
+        streams.iter_mut().for_each(|stream| stream.settle(timeline, gate, out));
+        gate.open(out);
     }
 
     /// Names of what is in the program and is not demuxed.

@@ -71,7 +71,8 @@ impl Unpacker {
         }
     }
 
-    /// Tracks of which nothing came are not waited for: adds the samples that wait for them to `out`.
+    /// What comes next is not waited for: adds samples that seem to be whole, and those that wait for tracks of which nothing came, to
+    /// `out`.
     pub fn settle(&mut self, out: &mut Vec<Demuxed>) {
         if let State::Ts(demuxer) = &mut self.0 {
             demuxer.settle(out);

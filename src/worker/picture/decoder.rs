@@ -30,7 +30,8 @@ pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Re
     let shown = shown(buffers);
     match decode_all(caps, &shown, true) {
         // Some encoders do not say that a picture can be begun with. One that says that it recovers later does so later.
-        Err(PictureFault::NotYet) if !shown.first().is_some_and(recovers) => decode_all(caps, &shown, false),
+        Err(_) if shown.first().is_some_and(recovers) => Err(PictureFault::NotYet),
+        Err(_) => decode_all(caps, &shown, false),
         decoded => decoded,
     }
 }

@@ -258,7 +258,10 @@ fn changed_parameter_sets_go_in_band_and_other_changes_end_readers() {
         &[other, audio(CodecParameters::Aac(aac::Parameters { config: Bytes::from_static(&[0x11, 0x90]) }))],
         &mut out,
     );
-    assert_eq!(kinds(&out), "HJJHddJJHJE");
+    assert_eq!(kinds(&out), "HJJHddJJHJ+");
+    let sound = audio(CodecParameters::Aac(aac::Parameters { config: Bytes::from_static(&[0x11, 0x90]) }));
+    muxer.set_tracks(&[sound], &mut out);
+    assert_eq!(kinds(&out), "HJJHddJJHJ+E");
 }
 
 #[test]
