@@ -345,7 +345,11 @@ fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
     loop {
         let mut pads = element.src_pads().into_iter();
         let (Some(pad), None) = (pads.next(), pads.next()) else { return Err(needed()) };
-        let peer = pad.peer().ok_or_else(needed)?;
+        let Some(peer) = pad.peer() else {
+            // The end of a text without a muxer, which has another one for each further track.
+            bin.remove(&element).map_err(|error| error.to_string())?;
+            return if launch::free_sources(bin).is_empty() { Err(needed()) } else { Ok(()) };
+        };
         let next = peer.parent_element().ok_or_else(needed)?;
         pad.unlink(&peer).and_then(|()| bin.remove(&element)).map_err(|error| error.to_string())?;
         if next.sink_pads().iter().any(|pad| pad.is_linked()) {

@@ -85,6 +85,10 @@ impl Unpack {
         if let Some(held) = self.unpacker.foreign() {
             return self.parse(held);
         }
+        if self.slots.is_empty() && self.unpacker.misses_video() {
+            // The tables come again.
+            return self.parse(bytes);
+        }
         self.take(found)
     }
 

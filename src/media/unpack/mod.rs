@@ -97,6 +97,11 @@ impl Unpacker {
         matches!(self.0, State::Jpeg(_, _, true))
     }
 
+    /// Whether there is video, and none that is taken apart: others may know it.
+    pub fn misses_video(&self) -> bool {
+        matches!(&self.0, State::Ts(demuxer) if demuxer.misses_video())
+    }
+
     /// Names of what is in there and is not taken apart.
     pub fn unsupported(&self) -> Vec<String> {
         match &self.0 {
@@ -293,6 +298,32 @@ mod tests {
         let (mut unpacker, mut out) = (Unpacker::new(), Vec::new());
         unpacker.push(&pictures[0].data, &mut out);
         assert_eq!(out.len(), 2);
+    }
+
+    #[test]
+    fn video_that_is_not_known_is_noticed() {
+        // The stream type of H.264 becomes that of VC-1.
+        let change = |from: u8, to: u8| {
+            let mut bytes = TS.to_vec();
+            for raw in bytes.as_chunks_mut::<188>().0 {
+                let is_map = u16::from_be_bytes([raw[1] & 0x1f, raw[2]]) == 0x1000;
+                if let Some(at) = raw.iter().position(|byte| *byte == from).filter(|_| is_map) {
+                    raw[at] = to;
+                    let length = 3 + (usize::from(raw[6] & 0x0f) << 8 | usize::from(raw[7])) - 4;
+                    let sum = raw[5..5 + length].iter().fold(u32::MAX, |sum, byte| {
+                        (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| {
+                            sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 }
+                        })
+                    });
+                    raw[5 + length..9 + length].copy_from_slice(&sum.to_be_bytes());
+                }
+            }
+            unpack(&bytes, &[4096]).2
+        };
+        let unpacker = change(0x1b, 0xea);
+        assert!(unpacker.misses_video() && unpacker.unsupported() == ["VC-1"]);
+        let unpacker = change(0x0f, 0x82);
+        assert!(!unpacker.misses_video() && unpacker.unsupported() == ["DTS"]);
     }
 
     #[test]
