@@ -26,6 +26,9 @@ enum Kind {
     Counter,
 }
 
+/// Why most viewers end.
+const LEFT: &str = "client left";
+
 /// The page.
 pub fn page(reader: &StatusReader) -> warp::reply::Response {
     let snapshot = reader.snapshot();
@@ -151,7 +154,10 @@ fn streams(text: &mut Text, streams: &[Stream]) {
     each("voyandz_stream_dropped_readers_total", help, Counter, &|stream| number(stream.viewers.dropped_readers));
     let ended = streams.iter().flat_map(|stream| {
         let name = stream.name.as_str();
-        stream.viewers.ended.iter().map(move |(reason, count)| ([("stream", name), ("reason", *reason)], *count))
+        let ended = &stream.viewers.ended;
+        // There from the start, so that the first one is seen to be one more.
+        let none = (!ended.iter().any(|(reason, _)| *reason == LEFT)).then_some((LEFT, 0));
+        ended.iter().copied().chain(none).map(move |(reason, count)| ([("stream", name), ("reason", reason)], count))
     });
     let ended: Vec<_> = ended.collect();
     let help = "Viewers that left, by the reason that the log has.";

@@ -53,7 +53,8 @@ pub(super) fn divert(bin: &gst::Bin, pipeline: &gst::Pipeline, branches: &Arc<Br
                             let _ = unpack.finish();
                         }
                     }
-                    gst::PadProbeReturn::Drop
+                    // GStreamer 1.22 unrefs an event that is dropped once too often.
+                    gst::PadProbeReturn::Handled
                 }
                 Way::Unknown | Way::Theirs => gst::PadProbeReturn::Ok,
             };

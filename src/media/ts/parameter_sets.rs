@@ -60,7 +60,7 @@ impl ParameterSets {
         while !rest.is_empty() {
             let room = PACKET - HEAD - if adaptation.is_empty() { 0 } else { 1 + adaptation.len() };
             let (part, left) = rest.split_at(room.min(rest.len()));
-            packets.push(packet(first, &std::mem::take(&mut adaptation), part, counter, begins));
+            packets.push(packet(first, std::mem::take(&mut adaptation), part, counter, begins));
             (rest, counter, begins) = (left, counter.wrapping_add(1) & 0x0f, false);
         }
         Some(packets)

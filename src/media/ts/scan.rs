@@ -462,7 +462,8 @@ mod tests {
                 packets.filter(|packet| packet.pid() == 0x100).flat_map(|packet| packet.payload().to_vec()).collect();
             bytes.windows(5).filter(|five| five.starts_with(&[0, 0, 1]) && is_set(&five[3..])).count()
         };
-        let cases: [(&[u8], fn(&[u8]) -> bool); 3] = [
+        type IsSet = fn(&[u8]) -> bool;
+        let cases: [(&[u8], IsSet); 3] = [
             (FFMPEG, |unit| matches!(unit[0] & 0x1f, 7 | 8)),
             (H265, |unit| matches!(unit[0] >> 1 & 0x3f, 32..=34)),
             (MPEG2, |unit| matches!(unit, [0xb3, ..] | [0xb5, 0x10..=0x2f, ..])),
