@@ -12,7 +12,7 @@ use crate::{
     },
     stream::{Audience, FanOut, StreamOutput},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// One feed: its configuration and state.
 #[derive(Debug)]
@@ -48,9 +48,35 @@ pub struct StreamHandle {
     pub rendition: Option<Arc<Rendition>>,
     /// The stream in each of its containers, its own among them; empty for a stream of one container.
     pub outputs: Vec<Arc<StreamHandle>>,
+    /// The same media in the container that its name promises, where the bytes of its feed may be in another one.
+    pub made: Option<Box<StreamHandle>>,
 }
 
+/// How long it may take until the bytes of a feed tell what they are. What is made of them is right in any case.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+
 impl StreamHandle {
+    /// What viewers get: the bytes of its feed where they are what its name promises, else what is made of them. To be called while the
+    /// stream is leased. Cancel-safe.
+    pub async fn settled(&self) -> &Self {
+        let Some(made) = &self.made else { return self };
+        match tokio::time::timeout(KNOWN_WITHIN, self.fanout.container_known()).await {
+            Ok(found) if self.is_promised(found) => self,
+            _ => made,
+        }
+    }
+
+    /// What viewers get, as far as is known by now.
+    pub fn current(&self) -> &Self {
+        let is_other = self.fanout.container().is_some_and(|found| !self.is_promised(found));
+        self.made.as_deref().filter(|_| is_other).unwrap_or(self)
+    }
+
+    fn is_promised(&self, found: Container) -> bool {
+        // Every WebM is Matroska.
+        found == self.config.container || (found, self.config.container) == (Container::Webm, Container::Mkv)
+    }
+
     /// Leases the stream and its packets. To be taken before a reader subscribes.
     pub fn lease(&self) -> Lease {
         let lease = self.demand.lease();
