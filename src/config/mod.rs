@@ -13,6 +13,7 @@ mod document;
 mod encoders;
 mod fault;
 mod formats;
+mod hls;
 mod inputs;
 mod launch;
 mod library;

@@ -105,6 +105,7 @@ fn stream(stream: &Stream) -> raw::Stream {
         Placeholder::Picture(file) => path(file),
     });
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
+    keys.hls = super::hls::keys(&stream.hls).map(|keys| value(&keys));
     match &stream.encoding {
         Encoding::Copy => {}
         Encoding::Pipeline(texts) => {
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{FeedName, Position, StreamName, parse},
-        media::Container,
+        media::{Container, segment},
     };
     use proptest::prelude::*;
     use std::{net::IpAddr, time::Duration};
@@ -271,6 +272,10 @@ mod tests {
                         placeholder: placeholder.filter(|_| !matches!(encoding, Encoding::Command(_)) && count > 0),
                         encoding,
                         throughput: throughput && used != Serving::Shot && container != Container::Mjpeg,
+                        hls: segment::Settings {
+                            window: std::time::Duration::from_secs(30 + u64::try_from(index).unwrap()),
+                            ..segment::Settings::DEFAULT
+                        },
                         serving: used,
                     }
                 });

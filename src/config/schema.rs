@@ -130,7 +130,7 @@ fn schema() -> Value {
         "pipeline" => json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]}),
         "command" => text_or_use(&["array"]),
         "video" | "audio" => json!({"anyOf": [reference(key), flag()]}),
-        "overlay" => reference(key),
+        "overlay" | "hls" => reference(key),
         "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
@@ -149,11 +149,12 @@ fn schema() -> Value {
     });
     let overlay =
         section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
+    let hls = section("`hls:`", raw::keys::<raw::Hls>(), |_| scalar());
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
     file["$defs"] = json!({
-        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
+        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -105,6 +105,7 @@ impl Checker {
         let mimetype = self.value(&path.key("mimetype"), stream.mimetype.take(), mimetype);
         let placeholder = self.placeholder(path, &mut stream, feeds.as_deref());
         let throughput = stream.throughput.take();
+        let hls = self.hls(&path.key("hls"), stream.hls.take());
         let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
         let hint = hint.or_else(|| Container::from_extension(name));
         let container = match (given_container.or(hint), &mimetype) {
@@ -133,6 +134,7 @@ impl Checker {
             encoding,
             placeholder,
             throughput,
+            hls,
             serving,
         };
         Some(Checked { stream, has_url })

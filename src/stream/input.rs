@@ -72,6 +72,16 @@ impl StreamOutput {
         &self.fanout
     }
 
+    /// The same stream in another container.
+    pub fn beside(&self, container: Container) -> Self {
+        self.input.output(container)
+    }
+
+    /// Whether both are outputs of the same stream.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.input.shared, &other.input.shared)
+    }
+
     /// One more wants it. To be had before a reader subscribes.
     pub fn lease(&self) -> OutputLease {
         self.input.want(&self.fanout, true);

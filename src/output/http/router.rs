@@ -11,6 +11,11 @@ use super::{
 use crate::{
     config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
+    output::hls::{
+        self,
+        stream::SegmentedStreams,
+        table::{SegmentRoute, SegmentTable},
+    },
     source::per_request::PerRequestStream,
     still::take::StreamStills,
     sys::overload::CurrentLoad,
@@ -44,6 +49,7 @@ pub struct PageRequest<'a> {
 pub struct RouteTable {
     streams: HashMap<String, Arc<StreamStills>>,
     per_request: HashMap<String, Arc<PerRequestStream>>,
+    segments: SegmentTable,
     pages: HashMap<String, Page>,
 }
 
@@ -61,22 +67,25 @@ pub enum Route<'a> {
     WebSocket(&'a Arc<StreamStills>),
     /// Raw frames of a stream.
     Frames(&'a Arc<StreamStills>),
+    /// A playlist or segment of a stream.
+    Segments(SegmentRoute<'a>),
 }
 
 impl RouteTable {
-    /// A table with these streams, each under its own path and under `/stream/<name>`, and these pages.
-    pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
+    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, and these pages.
+    pub fn new(registry: &Registry, segments: &SegmentedStreams, pages: HashMap<String, Page>) -> Self {
         let stills: Vec<_> =
             registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone()))).collect();
         Self {
             streams: by_path(&stills, |stills| &stills.stream().config),
             per_request: by_path(registry.per_request(), |stream| &stream.config),
+            segments: SegmentTable::new(&segments.apply(registry.streams())),
             pages,
         }
     }
 
     /// What a percent-decoded path leads to.
-    pub fn find(&self, path: &str) -> Option<Route<'_>> {
+    pub fn find<'a>(&'a self, path: &'a str) -> Option<Route<'a>> {
         if let Some(page) = self.pages.get(path) {
             return Some(Route::Page(page));
         }
@@ -85,6 +94,9 @@ impl RouteTable {
         }
         if let Some(stream) = self.per_request.get(path) {
             return Some(Route::PerRequest(stream));
+        }
+        if let Some(found) = self.segments.find(path) {
+            return Some(Route::Segments(found));
         }
         let (stream, last) = path.rsplit_once('/')?;
         let stream = self.streams.get(stream)?;
@@ -144,7 +156,7 @@ async fn respond(
 ) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
-    let route = path.ok().and_then(|path| table.find(&path));
+    let route = path.as_ref().ok().and_then(|path| table.find(path));
     let mut response = match route {
         Some(route) => dispatch(route, admission, method, query, headers, client).await,
         None => return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /"),
@@ -181,6 +193,7 @@ async fn dispatch(
             },
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
+            Route::Segments(route) => hls::respond(route, admission, method, query).await,
             Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,
         },
         Method::OPTIONS => {
