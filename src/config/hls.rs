@@ -78,15 +78,15 @@ mod tests {
         assert_eq!(times("{segment: 1, part: 0.1, window: 60}"), Ok([1000, 100, 60_000]));
         assert_eq!(times("{segment: 10}"), Ok([10_000, 200, 40_000]));
         let check = |hls, expect: &str| assert_eq!(times(hls), Err(expect.to_owned()), "{hls}");
-        check("{segment: 0.1}", "3:29: streams.s.mp4.hls.segment: expected seconds, 0.5 to 20, found \"0.1\"");
-        check("{part: x}", "3:26: streams.s.mp4.hls.part: expected seconds, 0.05 to 5, found \"x\"");
+        check("{segment: 0.1}", "3:35: streams.s.mp4.hls.segment: expected seconds, 0.5 to 20, found \"0.1\"");
+        check("{part: x}", "3:32: streams.s.mp4.hls.part: expected seconds, 0.05 to 5, found \"x\"");
         check(
             "{part: 1.5}",
-            "3:20: streams.s.mp4.hls.part: a part is a piece of a segment: expected at most half of `segment`",
+            "3:26: streams.s.mp4.hls.part: a part is a piece of a segment: expected at most half of `segment`",
         );
         check(
             "{segment: 2, window: 7}",
-            "3:32: streams.s.mp4.hls.window: players need 4 segments: expected at least so many times `segment`",
+            "3:38: streams.s.mp4.hls.window: players need 4 segments: expected at least so many times `segment`",
         );
     }
 }

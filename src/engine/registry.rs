@@ -2,6 +2,7 @@
 
 use crate::{
     config,
+    media::Container,
     source::{
         demand::{Demand, Lease},
         per_request::PerRequestStream,
@@ -53,6 +54,22 @@ impl StreamHandle {
             None => lease,
         }
     }
+
+    /// The path of its playlist, percent-encoded; `None` where there is none: of what arrives as bytes, and of what players of
+    /// playlists know nothing of.
+    pub fn playlist_path(&self) -> Option<String> {
+        self.output.as_ref()?;
+        let is_listed = !matches!(self.config.container, Container::Wav | Container::Mjpeg | Container::Raw);
+        is_listed.then(|| format!("{}.m3u8", stem(&self.config.path.encoded())))
+    }
+}
+
+/// The path of a stream without the extension of its container: `/cam0` of `/cam0.ts`.
+pub fn stem(path: &str) -> &str {
+    match Container::from_extension(path) {
+        Some(_) => path.rsplit_once('.').map_or(path, |(stem, _)| stem),
+        None => path,
+    }
 }
 
 /// All feeds and streams, in the order of the configuration. Clones are the same.
@@ -86,5 +103,20 @@ impl Registry {
     /// The streams that are made for each request.
     pub fn per_request(&self) -> &[Arc<PerRequestStream>] {
         &self.per_request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stem_has_no_extension_of_a_container() {
+        let check = |path, expect| assert_eq!(stem(path), expect);
+        check("/cam0.ts", "/cam0");
+        check("/a.b/cam 0.MP4", "/a.b/cam 0");
+        check("/cam0", "/cam0");
+        check("/cam0.v2", "/cam0.v2");
+        check("/a.ts/cam", "/a.ts/cam");
     }
 }

@@ -74,6 +74,7 @@ pub fn page(stream: &StreamHandle, registry: &Registry, host: Option<&str>) -> w
             }
             h2 { "Other players" }
             (player_commands::list(&player_commands::player_commands(config, container, host)))
+            (player_commands::list(&player_commands::playlists(stream, host)))
         },
     };
     let mut response = page.response();

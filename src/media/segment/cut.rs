@@ -11,7 +11,7 @@ use super::{
     rendition::{Last, Opening, Rendition, length},
     settings::Settings,
 };
-use crate::media::MediaKind;
+use crate::media::{MediaKind, Time};
 use std::{collections::VecDeque, time::Duration};
 
 const SECOND: i64 = 1_000_000_000;
@@ -48,8 +48,10 @@ pub struct Segmenter {
     next_number: u64,
     first_part: u64,
     clock: MediaClock,
-    /// How long the segment should be that is being made.
-    wanted: Duration,
+    /// How long the complete segments are in all. The one that is being made is to be as long, up to the usual length.
+    so_far: Duration,
+    /// Date of time 0, by the first segment, in nanoseconds since 1970.
+    began: Option<i64>,
     /// When a keyframe was asked for, in ticks of the track that leads.
     asked: Option<u64>,
     version: u64,
@@ -84,7 +86,8 @@ impl Segmenter {
             next_number: first(settings.segment),
             first_part: first(settings.part),
             clock: MediaClock::default(),
-            wanted: settings.part,
+            so_far: Duration::ZERO,
+            began: None,
             asked: None,
             version: 0,
             settings,
@@ -116,11 +119,19 @@ impl Segmenter {
         self.target
     }
 
-    /// Whether each rendition has something to list.
+    /// Whether each rendition has enough to list: a complete segment, and two where there are parts, as shaka fails on one.
     pub fn is_ready(&self) -> bool {
-        let has_segments =
-            |track: &TrackHeader| self.rendition(track.name).is_some_and(|found| found.newest().is_some());
-        self.target.is_some() && !self.tracks.is_empty() && self.tracks.iter().all(has_segments)
+        let least = if self.settings.has_parts { 2 } else { 1 };
+        let has_enough = |track: &TrackHeader| {
+            self.rendition(track.name).is_some_and(|found| found.listed().nth(least - 1).is_some())
+        };
+        self.target.is_some() && !self.tracks.is_empty() && self.tracks.iter().all(has_enough)
+    }
+
+    /// The date of time 0 of the media, in nanoseconds since 1970. It is that of the first segment for as long as there are
+    /// segments, whatever the clock does.
+    pub fn began(&self) -> Option<i64> {
+        self.began
     }
 
     /// Grows with each complete part, segment, and change of the renditions.
@@ -171,6 +182,8 @@ impl Segmenter {
         for rendition in &mut self.renditions {
             rendition.end_segment(None, &self.settings);
         }
+        let rate_of_lead = lead(&tracks).map_or(1, |track| track.timescale);
+        let time = Time::from_ticks(i64::try_from(piece.decode).unwrap_or(i64::MAX), rate_of_lead).nanos();
         // Segments of all renditions have the same numbers: who is behind has none of those between.
         for place in 0..self.renditions.len() {
             self.skip_to(place, number);
@@ -178,10 +191,10 @@ impl Segmenter {
         for track in &tracks {
             let known = self.renditions.iter_mut().find(|rendition| rendition.track.name == track.name);
             match known {
-                Some(rendition) => rendition.set_header(track.clone(), number),
+                Some(rendition) => rendition.set_header(track.clone(), number, time),
                 None => {
                     let mut rendition = Rendition::new(track.clone(), self.first_part);
-                    rendition.set_header(track.clone(), number);
+                    rendition.set_header(track.clone(), number, time);
                     self.renditions.push(rendition);
                 }
             }
@@ -219,9 +232,11 @@ impl Segmenter {
             self.begin_lead(place, piece, false);
             return false;
         };
+        // The first segments are short, so that players begin early, and grow.
+        let wanted = self.settings.segment.min(self.so_far.max(self.settings.part));
         let half = u64::from(piece.duration / 2);
         let elapsed = piece.decode.saturating_sub(open.start);
-        let is_long_enough = length(elapsed + half, timescale) >= self.wanted;
+        let is_long_enough = length(elapsed + half, timescale) >= wanted;
         let end = length(elapsed + u64::from(piece.duration), timescale);
         let most = self.target.map_or(LONGEST_FIRST, |target| Duration::from_secs(target) + BEYOND_TARGET);
         if (piece.is_sync && is_long_enough) || end > most {
@@ -255,6 +270,7 @@ impl Segmenter {
             self.clock.observe(shown, captured);
         }
         let time = rendition.nanos(piece.decode);
+        self.began = self.began.or(self.clock.date(0));
         self.cuts.push_back(Cut { number, time, is_discontinuity, date: self.clock.date(time) });
         if self.cuts.len() > MAX_CUTS {
             self.cuts.pop_front();
@@ -271,8 +287,7 @@ impl Segmenter {
         let length =
             rendition.newest().and_then(|newest| Some(rendition.segment(newest)?.length())).unwrap_or_default();
         let target = *self.target.get_or_insert_with(|| target_of(self.settings.segment, length));
-        // The first segments are short, so that players begin early, and grow.
-        self.wanted = self.settings.segment.min(length.saturating_mul(2).max(self.settings.part));
+        self.so_far = self.so_far.saturating_add(length);
         self.trim(Duration::from_secs(target));
     }
 

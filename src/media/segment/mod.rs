@@ -6,6 +6,7 @@
 
 mod clock;
 mod cut;
+pub mod dash;
 pub mod hls;
 mod piece;
 mod rendition;
@@ -17,5 +18,5 @@ pub mod wait;
 
 pub use cut::Segmenter;
 pub use piece::{Piece, TrackHeader};
-pub use rendition::{Part, Rendition, Segment};
+pub use rendition::{Header, Part, Rendition, Segment};
 pub use settings::Settings;

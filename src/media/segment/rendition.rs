@@ -18,8 +18,8 @@ const MAX_HEADERS: usize = 16;
 pub struct Rendition {
     /// What its header says.
     pub track: TrackHeader,
-    /// Headers by the number of the first segment that they are for.
-    headers: VecDeque<(u64, Bytes)>,
+    /// Headers, oldest first.
+    headers: VecDeque<Header>,
     /// Complete segments, numbered without a gap. The oldest ones are not listed any more.
     segments: VecDeque<Segment>,
     open: Option<Segment>,
@@ -36,6 +36,17 @@ pub struct Rendition {
     peak: u64,
     total_bytes: u64,
     total_time: Duration,
+}
+
+/// The header of some segments.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// Number of the first segment that it is for.
+    pub number: u64,
+    /// When that begins, in nanoseconds of the timeline that all renditions share.
+    pub time: i64,
+    /// The header.
+    pub bytes: Bytes,
 }
 
 /// A segment. All times are in ticks of the rendition at that time.
@@ -185,7 +196,12 @@ impl Rendition {
 
     /// The header of segments from this number on.
     pub fn header(&self, number: u64) -> Option<&Bytes> {
-        self.headers.iter().find(|(first, _)| *first == number).map(|(_, header)| header)
+        self.headers.iter().find(|header| header.number == number).map(|header| &header.bytes)
+    }
+
+    /// All headers of segments that are there, oldest first.
+    pub fn headers(&self) -> impl Iterator<Item = &Header> {
+        self.headers.iter()
     }
 
     /// `EXT-X-DISCONTINUITY-SEQUENCE`.
@@ -225,9 +241,9 @@ impl Rendition {
         Time::from_ticks(i64::try_from(ticks).unwrap_or(i64::MAX), self.track.timescale).nanos()
     }
 
-    /// What follows has another header; it is for segments from this number on.
-    pub(super) fn set_header(&mut self, track: TrackHeader, number: u64) {
-        self.headers.push_back((number, track.header.clone()));
+    /// What follows has another header; it is for segments from this number on, of which the first one begins at `time`.
+    pub(super) fn set_header(&mut self, track: TrackHeader, number: u64, time: i64) {
+        self.headers.push_back(Header { number, time, bytes: track.header.clone() });
         if self.headers.len() > MAX_HEADERS {
             self.headers.pop_front();
         }
@@ -237,7 +253,7 @@ impl Rendition {
 
     /// Number of the newest header.
     pub(super) fn newest_header(&self) -> u64 {
-        self.headers.back().map_or(0, |(number, _)| *number)
+        self.headers.back().map_or(0, |header| header.number)
     }
 
     /// Begins a segment with this piece.
@@ -395,7 +411,7 @@ impl Rendition {
             }
         }
         let used = self.segments.front().map_or(0, |segment| segment.header);
-        while self.headers.get(1).is_some_and(|(first, _)| *first <= used) {
+        while self.headers.get(1).is_some_and(|header| header.number <= used) {
             self.headers.pop_front();
         }
     }

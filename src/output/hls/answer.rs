@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     media::segment::{
-        Segmenter,
+        Segmenter, dash,
         hls::{self, Names},
         wait::{self, Decision},
     },
@@ -20,12 +20,16 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// How long a first playlist may take: players give up after 10 s.
 const FIRST: Duration = Duration::from_secs(8);
 /// What a part or a playlist that is waited for may take at least.
 const LEAST: Duration = Duration::from_secs(3);
+const MANIFEST: HeaderValue = HeaderValue::from_static("application/dash+xml");
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
 /// A playlist changes with each part.
 const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
@@ -52,6 +56,8 @@ pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, method: &Me
             }
             multivariant(stream, route.folder, &asked).await
         }
+        File::Manifest => manifest(stream, route.folder, &asked).await,
+        File::Time => time(),
         File::Playlist(rendition) => playlist(stream, rendition, &asked).await,
         File::Header(rendition, number) => header_file(stream, rendition, number),
         File::Segment(rendition, number) => segment(stream, rendition, number).await,
@@ -85,6 +91,36 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
         Some(text) => file(PLAYLIST, CHANGES, vec![Bytes::from(text)]),
         None => not_yet(),
     }
+}
+
+async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) -> Response {
+    let feed = stream.feed(Rendition::Video);
+    feed.request();
+    let folder = format!("{}/dash/", utf8_percent_encode(folder, &PLAIN));
+    let render = |segments: &Segmenter| match segments.is_ready() {
+        true => dash::manifest(segments, &folder, &asked.carried, now()).map_or(Sight::NotYet, Sight::Ready),
+        false => Sight::NotYet,
+    };
+    match feed.wait(FIRST, render).await {
+        Some(text) => {
+            let visit = Visit::playlist(stream.viewers(), None, text.len() as u64);
+            let mut response = file(MANIFEST, CHANGES, vec![Bytes::from(text)]);
+            response.extensions_mut().insert(visit);
+            response
+        }
+        None => not_yet(),
+    }
+}
+
+/// The time of this server, by which players of DASH know which segments there are.
+fn time() -> Response {
+    text(StatusCode::OK, &dash::date(now()))
+}
+
+/// Nanoseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &Asked) -> Response {

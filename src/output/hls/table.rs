@@ -1,10 +1,10 @@
 //! Which stream and file a path stands for.
 
-use super::{
-    file::{File, Rendition},
-    stream::SegmentedStream,
+use super::{file::File, stream::SegmentedStream};
+use crate::{
+    engine::registry::{StreamHandle, stem},
+    media::Container,
 };
-use crate::{engine::registry::StreamHandle, media::Container};
 use std::{collections::HashMap, sync::Arc};
 
 /// The streams by their paths without the extension of a container.
@@ -47,30 +47,14 @@ impl SegmentTable {
             let stream = self.streams.get(stem)?;
             Some(SegmentRoute { stream, file, folder: stem.rsplit('/').next()? })
         };
-        if let Some(stem) = path.strip_suffix(".m3u8")
-            && let Some(found) = route(stem, File::Multivariant)
-        {
-            return Some(found);
-        }
-        let (folder, name) = path.rsplit_once('/')?;
-        let stem = folder.strip_suffix("/hls")?;
-        route(stem, File::parse(name)?)
+        let of_stream = [(".m3u8", File::Multivariant), (".mpd", File::Manifest)];
+        let found = of_stream.into_iter().find_map(|(end, file)| route(path.strip_suffix(end)?, file));
+        found.or_else(|| {
+            let (folder, name) = path.rsplit_once('/')?;
+            let stem = folder.strip_suffix("/hls").or(folder.strip_suffix("/dash"))?;
+            route(stem, File::parse(name)?)
+        })
     }
-}
-
-/// The path of a stream without the extension of its container: `/cam0` of `/cam0.ts`.
-pub fn stem(path: &str) -> &str {
-    match Container::from_extension(path) {
-        Some(_) => path.rsplit_once('.').map_or(path, |(stem, _)| stem),
-        None => path,
-    }
-}
-
-/// The path of the multivariant playlist of a stream; `None` where there is none.
-pub fn playlist_path(stream: &StreamHandle) -> Option<String> {
-    stream.output.as_ref()?;
-    rank(stream.config.container)?;
-    Some(format!("{}.m3u8", stem(stream.config.path.as_str())))
 }
 
 /// How well a stream in this container fits: its codecs are likely to be those that players of playlists know.
@@ -83,33 +67,5 @@ const fn rank(container: Container) -> Option<u8> {
         Container::Aac | Container::Mp3 | Container::Flac => Some(4),
         Container::Webm | Container::Ogg => Some(5),
         Container::Wav | Container::Mjpeg | Container::Raw => None,
-    }
-}
-
-impl SegmentRoute<'_> {
-    /// The rendition that the file is of.
-    pub fn rendition(&self) -> Option<Rendition> {
-        match self.file {
-            File::Multivariant => None,
-            File::Playlist(rendition)
-            | File::Header(rendition, _)
-            | File::Segment(rendition, _)
-            | File::Part(rendition, _) => Some(rendition),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stem_has_no_extension_of_a_container() {
-        let check = |path, expect| assert_eq!(stem(path), expect);
-        check("/cam0.ts", "/cam0");
-        check("/a.b/cam 0.MP4", "/a.b/cam 0");
-        check("/cam0", "/cam0");
-        check("/cam0.v2", "/cam0.v2");
-        check("/a.ts/cam", "/a.ts/cam");
     }
 }
