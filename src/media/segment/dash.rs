@@ -47,10 +47,10 @@ pub fn manifest(stream: &Segmenter, folder: &str, query: &str, now: i64) -> Opti
         }
         out.push_str("  </Period>\n");
     }
+    // Players resolve it by the base that the segments have.
     let _ = writeln!(
         out,
-        "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-iso:2014\" value=\"{}time{}\"/>\n</MPD>",
-        escaped(folder),
+        "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-iso:2014\" value=\"time{}\"/>\n</MPD>",
         escaped(query)
     );
     (!periods.is_empty()).then_some(out)

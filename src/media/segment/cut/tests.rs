@@ -1,3 +1,5 @@
+//! Sources of all kinds, cut and checked by the rules for playlists.
+
 use super::super::{Segment, testing::Feed, wait};
 use super::*;
 use bytes::Bytes;
