@@ -47,18 +47,10 @@ pub fn manifest(stream: &Segmenter, folder: &str, query: &str, now: i64) -> Opti
         }
         out.push_str("  </Period>\n");
     }
-    // Players resolve it by the base that the segments have.
-    let _ = writeln!(
-        out,
-        "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-iso:2014\" value=\"time{}\"/>\n</MPD>",
-        escaped(query)
-    );
+    // The time itself, as players resolve the address of a clock in different ways.
+    let _ =
+        writeln!(out, "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>\n</MPD>", Date(now));
     (!periods.is_empty()).then_some(out)
-}
-
-/// A date as `UTCTiming` has it, of nanoseconds since 1970.
-pub fn date(now: i64) -> String {
-    Date(now).to_string()
 }
 
 fn listed<'a>(rendition: &'a Rendition, header: &Header) -> impl Iterator<Item = &'a Segment> + use<'a> {

@@ -17,6 +17,8 @@ const AUDIO: &str = "audio";
 const SKIP_TARGETS: u64 = 6;
 /// Parts are listed for so many target durations (section 4.4.4.9).
 const PART_TARGETS: u64 = 3;
+/// And for no more complete segments than these, as validators expect.
+const PART_SEGMENTS: usize = 2;
 /// How far from the end players begin, in parts, and in segments (section 4.4.3.8).
 const HOLD_BACK: u64 = 3;
 /// The lowest version that knows `EXT-X-SKIP`, and the one that knows `EXT-X-MAP` for all media.
@@ -99,6 +101,7 @@ pub fn media(stream: &Segmenter, rendition: &Rendition, names: Names<'_>, skips:
         false => 0,
     };
 
+    let parts_until = target_time * u32::try_from(PART_TARGETS).unwrap_or(u32::MAX);
     let mut out = String::with_capacity(256 * (listed.len() + 1));
     let version = match (part_target.is_some(), has_map) {
         (true, _) => VERSION_OF_PARTS,
@@ -131,7 +134,7 @@ pub fn media(stream: &Segmenter, rendition: &Rendition, names: Names<'_>, skips:
     let mut header = skipped.checked_sub(1).and_then(|last| listed.get(last)).map(|last| last.header);
     for (index, segment) in listed.iter().enumerate().skip(skipped) {
         begin_segment(&mut out, rendition, segment, names, &mut header);
-        let is_recent = after(index) <= target_time * u32::try_from(PART_TARGETS).unwrap_or(u32::MAX);
+        let is_recent = index + PART_SEGMENTS >= listed.len() && after(index) + segment.length() <= parts_until;
         if part_target.is_some() && is_recent {
             segment.parts.iter().for_each(|part| part_line(&mut out, part, segment, names));
         }

@@ -57,7 +57,6 @@ pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, method: &Me
             multivariant(stream, route.folder, &asked).await
         }
         File::Manifest => manifest(stream, route.folder, &asked).await,
-        File::Time => time(),
         File::Playlist(rendition) => playlist(stream, rendition, &asked).await,
         File::Header(rendition, number) => header_file(stream, rendition, number),
         File::Segment(rendition, number) => segment(stream, rendition, number).await,
@@ -110,11 +109,6 @@ async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) ->
         }
         None => not_yet(),
     }
-}
-
-/// The time of this server, by which players of DASH know which segments there are.
-fn time() -> Response {
-    text(StatusCode::OK, &dash::date(now()))
 }
 
 /// Nanoseconds since 1970.

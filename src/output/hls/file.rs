@@ -7,8 +7,6 @@ pub enum File {
     Multivariant,
     /// The manifest of DASH.
     Manifest,
-    /// The time of this server.
-    Time,
     /// The media playlist of a rendition.
     Playlist(Rendition),
     /// The header of segments from this number on.
@@ -54,9 +52,6 @@ impl Rendition {
 impl File {
     /// The file with this name in the folder of a stream.
     pub fn parse(name: &str) -> Option<Self> {
-        if name == "time" {
-            return Some(Self::Time);
-        }
         let rendition = Rendition::ALL.into_iter().find(|rendition| name.starts_with(rendition.name()))?;
         let rest = name.strip_prefix(rendition.name())?;
         if rest == ".m3u8" {
@@ -87,7 +82,6 @@ mod tests {
     #[test]
     fn each_file_has_one_name() {
         let check = |name, expect| assert_eq!(File::parse(name), expect, "{name}");
-        check("time", Some(File::Time));
         check("v0.m3u8", Some(File::Playlist(Rendition::Video)));
         check("ts.m3u8", Some(File::Playlist(Rendition::Ts)));
         check("a0-i30.mp4", Some(File::Header(Rendition::Audio, 30)));
