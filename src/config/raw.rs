@@ -121,6 +121,8 @@ pub(super) struct Stream {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) container: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outputs: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mimetype: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipeline: Option<Value>,
@@ -130,6 +132,10 @@ pub(super) struct Stream {
     pub(super) video: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audio: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) alternatives: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repair: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) placeholder: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -242,6 +242,35 @@ fn each_setting_changes_the_playlist() {
 }
 
 #[test]
+fn a_stream_of_every_output_takes_what_a_playlist_can_carry() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}
+        streams:
+          cam: {{feed: cam, video: [{{codec: vp8, gop: 25}}, {H264}], audio: [opus, aac]}}
+          strict: {{feed: cam, video: {{codec: vp8, gop: 25}}, audio: opus, repair: []}}
+        "
+    ));
+    let codecs = |path: &str| {
+        let mut ffprobe = Command::new("ffprobe");
+        ffprobe.args(["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &server.url(path)]);
+        let said = String::from_utf8(ffprobe.output().unwrap().stdout).unwrap();
+        said.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let set = |names: [&str; 2]| names.map(str::to_owned).into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(codecs("/cam.m3u8"), set(["vp8", "opus"]));
+    assert_eq!(codecs("/cam.m3u8?container=ts"), set(["h264", "opus"]));
+    let (status, _, body) = fetch(&server, "/strict.m3u8?container=ts");
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert_eq!((status, text.contains("ts cannot carry VP8")), (406, true), "{text}");
+    assert_eq!(codecs("/strict.m3u8"), set(["vp8", "opus"]));
+}
+
+#[test]
 fn hls_js_plays_close_to_live() {
     let Some(library) = tool("hls.js-1.7.4.js") else { return };
     if !have_browser() {

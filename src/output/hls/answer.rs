@@ -88,7 +88,7 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
     };
     match feed.wait(FIRST, render).await {
         Some(text) => file(PLAYLIST, CHANGES, vec![Bytes::from(text)]),
-        None => not_yet(),
+        None => missing(feed),
     }
 }
 
@@ -107,7 +107,7 @@ async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) ->
             response.extensions_mut().insert(visit);
             response
         }
-        None => not_yet(),
+        None => missing(feed),
     }
 }
 
@@ -133,7 +133,7 @@ async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &A
         None => Sight::NotYet,
     };
     match feed.wait(within, decide).await {
-        None => return not_yet(),
+        None => return missing(feed),
         Some(Decision::Gone) => return text(StatusCode::NOT_FOUND, "this stream has no such track"),
         Some(Decision::TooFar) => {
             return text(StatusCode::BAD_REQUEST, "_HLS_msn= and _HLS_part= are too far ahead of the newest segment");
@@ -218,6 +218,16 @@ fn media_type(rendition: Rendition) -> HeaderValue {
         Rendition::Audio => "audio/mp4",
         Rendition::Ts => "video/mp2t",
     })
+}
+
+/// Why there is no playlist.
+fn missing(feed: &Feed) -> Response {
+    match feed.refused() {
+        Some(fault) => {
+            text(StatusCode::NOT_ACCEPTABLE, &format!("{fault}: see `audio`, `video` and `repair` of the stream"))
+        }
+        None => not_yet(),
+    }
 }
 
 fn not_yet() -> Response {

@@ -2,8 +2,9 @@
 
 use super::pieces::{Found, PacketReader};
 use crate::{
+    engine::rendition::Rendition,
     media::{
-        Container, Packet,
+        Container, NotCarried, Packet,
         segment::{Segmenter, Settings},
     },
     source::demand::{Demand, Lease},
@@ -30,6 +31,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// What a feed reads.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// What the stream is made of, where its tracks may have to be encoded otherwise for a container.
+    pub rendition: Option<Arc<Rendition>>,
     /// Name of the stream, for the log.
     pub stream: String,
     /// Any output of the stream.
@@ -46,7 +49,8 @@ pub struct Feed(Arc<Shared>);
 struct Shared {
     container: Container,
     settings: Settings,
-    source: Source,
+    /// Name of the stream, for the log.
+    stream: String,
     shutdown: Shutdown,
     /// Cancelled when the stream is gone or another one.
     stop: CancellationToken,
@@ -57,6 +61,9 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    source: Source,
+    /// Why there are no segments.
+    refused: Option<NotCarried>,
     /// There while the task runs.
     segments: Option<Segmenter>,
     used: Instant,
@@ -97,10 +104,21 @@ pub enum Sight<T> {
 impl Feed {
     /// Nothing runs yet.
     pub fn new(container: Container, settings: Settings, source: Source, shutdown: Shutdown) -> Self {
-        let state = State { segments: None, used: Instant::now(), rendered: Vec::new() };
+        let stream = source.stream.clone();
+        let state = State { source, refused: None, segments: None, used: Instant::now(), rendered: Vec::new() };
         let stop = shutdown.token().child_token();
         let changes = watch::Sender::new(0);
-        Self(Arc::new(Shared { container, settings, source, shutdown, stop, changes, state: Mutex::new(state) }))
+        Self(Arc::new(Shared { container, settings, stream, shutdown, stop, changes, state: Mutex::new(state) }))
+    }
+
+    /// A configuration was applied: this is the same stream.
+    pub fn set_source(&self, source: Source) {
+        self.0.state().source = source;
+    }
+
+    /// Why there were no segments when they were last requested.
+    pub fn refused(&self) -> Option<NotCarried> {
+        self.0.state().refused.clone()
     }
 
     /// The stream is gone.
@@ -115,8 +133,9 @@ impl Feed {
         if state.segments.is_none() && !self.0.stop.is_cancelled() {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             state.segments = Some(Segmenter::new(self.0.settings, now));
+            state.refused = None;
             drop(state);
-            let name = format!("segments of {} in {}", self.0.source.stream, self.0.container);
+            let name = format!("segments of {} in {}", self.0.stream, self.0.container);
             self.0.shutdown.spawn(name, run(self.0.clone()));
         }
     }
@@ -205,17 +224,32 @@ impl Shared {
 
 /// Reads the packets of the stream and cuts them, until nobody asks for segments any more.
 async fn run(shared: Arc<Shared>) {
-    tracing::debug!(stream = shared.source.stream, container = %shared.container, "segments started");
-    let mut subscription = Subscription::new(&shared);
-    let Some(mut packets) = PacketReader::new(shared.container) else { return };
+    tracing::debug!(stream = shared.stream, container = %shared.container, "segments started");
+    let refused = read(&shared).await.err();
+    {
+        let mut state = shared.state();
+        if shared.stop.is_cancelled() || refused.is_some() {
+            state.segments = None;
+            state.rendered.clear();
+        }
+        state.refused = refused;
+    }
+    // Who waits has nothing to wait for any more.
+    shared.changes.send_modify(|version| *version += 1);
+    tracing::debug!(stream = shared.stream, container = %shared.container, "segments ended");
+}
+
+async fn read(shared: &Shared) -> Result<(), NotCarried> {
+    let Some(mut packets) = PacketReader::new(shared.container) else { return Ok(()) };
+    let mut subscription = Subscription::new(shared).await?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let delivery = tokio::select! {
-            () = shared.stop.cancelled() => break,
+            () = shared.stop.cancelled() => return Ok(()),
             _ = look.tick() => {
                 if shared.ends() {
-                    break;
+                    return Ok(());
                 }
                 continue;
             }
@@ -228,7 +262,7 @@ async fn run(shared: Arc<Shared>) {
             }
             Delivery::Packet(packet) => shared.take(&mut packets, &packet, subscription.reader.fanout()),
             Delivery::Gap(lost) => {
-                tracing::warn!(stream = shared.source.stream, lost, "segments lagged: skipped to keyframe");
+                tracing::warn!(stream = shared.stream, lost, "segments lagged: skipped to keyframe");
                 if let Some(segments) = &mut shared.state().segments {
                     segments.interrupt();
                 }
@@ -238,20 +272,10 @@ async fn run(shared: Arc<Shared>) {
                 if subscription.reader.fanout().is_closed() {
                     tokio::time::sleep(AGAIN).await;
                 }
-                subscription = Subscription::new(&shared);
+                subscription = Subscription::new(shared).await?;
             }
         }
     }
-    {
-        let mut state = shared.state();
-        if shared.stop.is_cancelled() {
-            state.segments = None;
-            state.rendered.clear();
-        }
-    }
-    // Who waits has nothing to wait for any more.
-    shared.changes.send_modify(|version| *version += 1);
-    tracing::debug!(stream = shared.source.stream, container = %shared.container, "segments ended");
 }
 
 /// The packets, and what keeps them coming.
@@ -261,10 +285,14 @@ struct Subscription {
 }
 
 impl Subscription {
-    fn new(shared: &Shared) -> Self {
-        let output = shared.source.output.beside(shared.container);
-        let lease = shared.source.demand.lease().with(output.lease());
+    async fn new(shared: &Shared) -> Result<Self, NotCarried> {
+        let source = shared.state().source.clone();
+        let output = source.output.beside(shared.container);
+        let lease = match &source.rendition {
+            Some(rendition) => rendition.open(shared.container).await?,
+            None => source.demand.lease().with(output.lease()),
+        };
         let reader = output.fanout().subscribe(Entry { join: Join::Oldest, header: true });
-        Self { reader, _lease: lease }
+        Ok(Self { reader, _lease: lease })
     }
 }

@@ -7,9 +7,9 @@
 
 mod answer;
 pub mod feed;
-mod file;
+pub mod file;
 mod pieces;
-mod query;
+pub mod query;
 pub mod stream;
 pub mod table;
 pub mod viewers;

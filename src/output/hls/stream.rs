@@ -31,7 +31,7 @@ impl SegmentedStream {
     fn new(stream: &StreamHandle, output: &StreamOutput, shutdown: &Shutdown) -> Self {
         let settings = stream.config.hls;
         let name = stream.config.name.to_string();
-        let source = Source { stream: name.clone(), output: output.clone(), demand: stream.demand.clone() };
+        let source = source(stream, output);
         // Tokens that an earlier run of the server gave away are not given again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let seed = u64::try_from(seed).unwrap_or(0) << 16;
@@ -75,6 +75,15 @@ impl SegmentedStream {
     }
 }
 
+fn source(stream: &StreamHandle, output: &StreamOutput) -> Source {
+    Source {
+        rendition: stream.rendition.clone(),
+        stream: stream.config.name.to_string(),
+        output: output.clone(),
+        demand: stream.demand.clone(),
+    }
+}
+
 /// All streams of a server that playlists can be had of. They stay when a configuration is applied that does not change
 /// them. Clones are the same.
 #[derive(Debug, Clone)]
@@ -99,7 +108,10 @@ impl SegmentedStreams {
             let name = stream.config.name.to_string();
             let stays = old.remove(&name).filter(|old| {
                 let is_same = old.output.is_beside(output) && old.settings == stream.config.hls;
-                if !is_same {
+                if is_same {
+                    old.mp4.set_source(source(stream, output));
+                    old.ts.set_source(source(stream, output));
+                } else {
                     old.stop();
                 }
                 is_same

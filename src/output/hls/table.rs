@@ -29,9 +29,7 @@ impl SegmentTable {
     pub fn new(streams: &[(Arc<StreamHandle>, Arc<SegmentedStream>)]) -> Self {
         let mut ranked: Vec<_> = streams
             .iter()
-            .filter_map(|(handle, stream)| {
-                Some((rank(handle.config.container)?, stem(handle.config.path.as_str()), stream))
-            })
+            .filter_map(|(handle, stream)| Some((rank(handle)?, stem(handle.config.path.as_str()), stream)))
             .collect();
         ranked.sort_by_key(|(rank, ..)| *rank);
         let mut table = Self::default();
@@ -58,14 +56,15 @@ impl SegmentTable {
 }
 
 /// How well a stream in this container fits: its codecs are likely to be those that players of playlists know.
-const fn rank(container: Container) -> Option<u8> {
-    match container {
+fn rank(stream: &StreamHandle) -> Option<u8> {
+    match stream.config.container {
         Container::Mp4 => Some(0),
         Container::Ts => Some(1),
         Container::Flv => Some(2),
         Container::Mkv => Some(3),
         Container::Aac | Container::Mp3 | Container::Flac => Some(4),
         Container::Webm | Container::Ogg => Some(5),
-        Container::Wav | Container::Mjpeg | Container::Raw => None,
+        // Its tracks may be encoded otherwise.
+        Container::Wav | Container::Mjpeg | Container::Raw => stream.rendition.as_ref().map(|_| 6),
     }
 }
