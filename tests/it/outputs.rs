@@ -176,7 +176,7 @@ fn an_output_takes_the_alternative_that_it_can_carry() {
     assert_eq!(codecs(&server, "/cam.webm"), ["opus", "vp8"]);
     assert_eq!(codecs(&server, "/cam.ts"), ["aac", "h264"]);
     // Audio alone needs no video encoder.
-    server.log.wait("stopped: no viewers stream=cam ", SOON);
+    server.log.wait("stopped: no viewers stream=cam$", SOON);
     let before = server.log.count("x264enc");
     assert_eq!(codecs(&server, "/cam.aac"), ["aac"]);
     assert_eq!(server.log.count("x264enc"), before, "{}", server.log.text());
