@@ -3,7 +3,7 @@
 use crate::rig::{
     SOON, Server,
     browser::{Browser, have_browser},
-    have,
+    have, http,
     playlist::Playlist,
     process,
     script::{H264, PICTURE, TONE},
@@ -167,7 +167,11 @@ fn what_a_request_has_besides_goes_into_all_addresses() {
 #[test]
 fn nothing_runs_some_time_after_the_last_request() {
     let server = camera("");
-    // Whoever asks for the state of a path starts nothing.
+    // Neither a segment nor a head starts anything.
+    for (path, kind) in [("/cam.m3u8", "application/vnd.apple.mpegurl"), ("/cam.mpd", "application/dash+xml")] {
+        let answer = http::request(server.address(), "HEAD", path, "");
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
+    }
     assert_eq!(fetch(&server, "/cam/hls/v0-1.m4s").0, 404);
     assert_eq!(server.log.count("worker started"), 0);
     let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();

@@ -47,11 +47,13 @@ pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, method: &Me
         Err(error) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let stream = route.stream;
+    // It starts nothing.
+    if *method == Method::HEAD {
+        return head(route.file);
+    }
     let mut response = match route.file {
         File::Multivariant => {
-            if *method == Method::GET
-                && let Some(refusal) = admission.refuse_viewer()
-            {
+            if let Some(refusal) = admission.refuse_viewer() {
                 return refusal;
             }
             multivariant(stream, route.folder, &asked).await
@@ -66,6 +68,19 @@ pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, method: &Me
         response.extensions_mut().insert(LowPriorityLog);
         response.headers_mut().insert("timing-allow-origin", HeaderValue::from_static("*"));
     }
+    response
+}
+
+/// The head of a file, as far as it is known without the file.
+fn head(file: File) -> Response {
+    let kind = match file {
+        File::Multivariant | File::Playlist(_) => PLAYLIST,
+        File::Manifest => MANIFEST,
+        File::Header(rendition, _) | File::Segment(rendition, _) | File::Part(rendition, _) => media_type(rendition),
+    };
+    let mut response = text(StatusCode::OK, "");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CACHE_CONTROL, CHANGES);
     response
 }
 

@@ -241,7 +241,9 @@ async fn run(shared: Arc<Shared>) {
 
 async fn read(shared: &Shared) -> Result<(), NotCarried> {
     let Some(mut packets) = PacketReader::new(shared.container) else { return Ok(()) };
-    let mut subscription = Subscription::new(shared).await?;
+    // A slow feed must not keep the server from ending.
+    let Some(first) = shared.stop.run_until_cancelled(Subscription::new(shared)).await else { return Ok(()) };
+    let mut subscription = first?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -272,7 +274,10 @@ async fn read(shared: &Shared) -> Result<(), NotCarried> {
                 if subscription.reader.fanout().is_closed() {
                     tokio::time::sleep(AGAIN).await;
                 }
-                subscription = Subscription::new(shared).await?;
+                let Some(next) = shared.stop.run_until_cancelled(Subscription::new(shared)).await else {
+                    return Ok(());
+                };
+                subscription = next?;
             }
         }
     }
