@@ -9,11 +9,14 @@ use crate::{
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
     net::{ConnectionLimiter, Incoming, LimitReached, Listener},
-    output::http::{
-        access_log::LowPriorityLog,
-        router::{self, Page, PageRequest, RouteTable},
-        session,
-        shard::Shards,
+    output::{
+        hls::stream::SegmentedStreams,
+        http::{
+            access_log::LowPriorityLog,
+            router::{self, Page, PageRequest, RouteTable},
+            session,
+            shard::Shards,
+        },
     },
     source::{pool::Pool, worker::Worker},
     status::{events::EventHub, health, metrics, server_info::ServerInfo, snapshot::StatusReader, state},
@@ -27,7 +30,12 @@ use crate::{
 use anyhow::Context;
 use futures_util::FutureExt;
 use indexmap::IndexSet;
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use warp::reply::Response;
@@ -189,10 +197,12 @@ impl App {
         let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
-        let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &info, &events)));
+        let segments = SegmentedStreams::new(shutdown.clone());
+        let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &segments, &info, &events)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, deployment, table, listeners, info: info.clone(), events };
+        let viewed = segments.clone();
+        let serving = Serving { config, deployment, segments, table, listeners, info: info.clone(), events };
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(router::routes(
@@ -220,8 +230,8 @@ impl App {
             }
         };
         let pulse = pulses.add("accept loop");
-        let viewed = shards.clone();
-        let watch = Watch::start(pulses, move || format!("{} viewers", viewed.viewers()));
+        let written = shards.clone();
+        let watch = Watch::start(pulses, move || format!("{} viewers", written.viewers()));
         // Without one the service manager ends us, which is what it is for.
         let watch = watch.inspect_err(|error| tracing::error!(%error, "cannot start the thread of the watchdog"));
         service::ready();
@@ -232,6 +242,7 @@ impl App {
                 () = stop.cancelled() => break,
                 _ = round.tick() => {
                     pulse.beat();
+                    viewed.expire(Instant::now());
                     continue;
                 }
                 incoming = listener.accept() => incoming,
@@ -261,6 +272,7 @@ impl App {
 struct Serving {
     config: Config,
     deployment: Deployment,
+    segments: SegmentedStreams,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
     info: ServerInfo,
@@ -290,7 +302,8 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let (registry, exchange) = self.deployment.apply(&config).await;
-        self.table.send_replace(Arc::new(route_table(&config, &registry, &self.info, &self.events)));
+        let table = route_table(&config, &registry, &self.segments, &self.info, &self.events);
+        self.table.send_replace(Arc::new(table));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -309,8 +322,14 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
 }
 
-fn route_table(config: &Config, registry: &Registry, info: &ServerInfo, events: &EventHub) -> RouteTable {
-    RouteTable::new(registry, pages(config, registry, info, events))
+fn route_table(
+    config: &Config,
+    registry: &Registry,
+    segments: &SegmentedStreams,
+    info: &ServerInfo,
+    events: &EventHub,
+) -> RouteTable {
+    RouteTable::new(registry, segments, pages(config, registry, info, events))
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.

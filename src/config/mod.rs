@@ -14,6 +14,7 @@ mod document;
 mod encoders;
 mod fault;
 mod formats;
+mod hls;
 mod inputs;
 mod launch;
 mod library;

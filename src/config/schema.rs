@@ -142,7 +142,7 @@ fn schema() -> Value {
             let one = json!({"anyOf": [reference(key), scalar()]});
             json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 4}]})
         }
-        "overlay" => reference(key),
+        "overlay" | "hls" => reference(key),
         "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
@@ -161,13 +161,14 @@ fn schema() -> Value {
     });
     let overlay =
         section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
+    let hls = section("`hls:`", raw::keys::<raw::Hls>(), |_| scalar());
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
+        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -133,8 +133,7 @@ impl StreamSlot {
     /// Has the outputs that a layout wants, and no others.
     fn apply(&self, unit: &Unit) {
         if let SlotMedia::Samples { input, .. } = &self.media {
-            input.keep(&unit.outputs);
-            unit.outputs.iter().for_each(|container| drop(input.output(*container)));
+            input.offer(&unit.outputs);
         }
     }
 

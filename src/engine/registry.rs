@@ -86,6 +86,20 @@ impl StreamHandle {
         }
     }
 
+    /// The stream where it is muxed of its samples; `None` where there are bytes alone.
+    pub fn sampled(&self) -> Option<&Self> {
+        let others = self.made.as_deref().into_iter().chain(self.outputs.iter().map(AsRef::as_ref));
+        [self].into_iter().chain(others).find(|stream| stream.output.is_some())
+    }
+
+    /// The path of its playlist, percent-encoded; `None` where there is none: of what arrives as bytes, and of what players of
+    /// playlists know nothing of.
+    pub fn playlist_path(&self) -> Option<String> {
+        let has_rendition = self.sampled()?.rendition.is_some();
+        let is_listed = !matches!(self.config.container, Container::Wav | Container::Mjpeg | Container::Raw);
+        (is_listed || has_rendition).then(|| format!("{}.m3u8", stem(&self.config.path.encoded())))
+    }
+
     /// Leases the stream and its packets as [`StreamHandle::lease`] does, with the encodings that its container needs. Cancel-safe.
     ///
     /// # Errors
@@ -104,6 +118,14 @@ impl StreamHandle {
             Some(rendition) => rendition.carried(&containers),
             None => containers,
         }
+    }
+}
+
+/// The path of a stream without the extension of its container: `/cam0` of `/cam0.ts`.
+pub fn stem(path: &str) -> &str {
+    match Container::from_extension(path) {
+        Some(_) => path.rsplit_once('.').map_or(path, |(stem, _)| stem),
+        None => path,
     }
 }
 
@@ -138,5 +160,20 @@ impl Registry {
     /// The streams that are made for each request.
     pub fn per_request(&self) -> &[Arc<PerRequestStream>] {
         &self.per_request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stem_has_no_extension_of_a_container() {
+        let check = |path, expect| assert_eq!(stem(path), expect);
+        check("/cam0.ts", "/cam0");
+        check("/a.b/cam 0.MP4", "/a.b/cam 0");
+        check("/cam0", "/cam0");
+        check("/cam0.v2", "/cam0.v2");
+        check("/a.ts/cam", "/a.ts/cam");
     }
 }

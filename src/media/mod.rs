@@ -28,6 +28,7 @@ pub mod reorder;
 mod sample;
 mod scanned;
 mod scanner;
+pub mod segment;
 mod sniff;
 mod sniffed;
 mod stall_detector;

@@ -1,6 +1,6 @@
 //! Commands and markup to watch a stream in other players. Pure.
 
-use crate::{config, media::Container};
+use crate::{config, engine::registry::StreamHandle, media::Container};
 use maud::{Markup, html};
 
 /// A command or markup.
@@ -43,6 +43,15 @@ pub fn player_commands(stream: &config::Stream, container: Container, site: &str
     };
     add("HTML", markup);
     commands
+}
+
+/// The addresses of its playlists, for players that take these; none where there are none.
+pub fn playlists(stream: &StreamHandle, site: &str) -> Vec<PlayerCommand> {
+    let Some(path) = stream.playlist_path() else { return Vec::new() };
+    let manifest = path.strip_suffix(".m3u8").map(|stem| format!("{site}{stem}.mpd"));
+    let hls = PlayerCommand { player: "HLS", line: format!("{site}{path}") };
+    let dash = manifest.map(|line| PlayerCommand { player: "DASH", line });
+    [hls].into_iter().chain(dash).collect()
 }
 
 /// The list of these commands; a click selects a line.

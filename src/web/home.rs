@@ -43,7 +43,8 @@ fn card(stream: &StreamHandle, site: &str) -> Markup {
     let stream = player::shown_output(stream);
     let (path, container) = (stream.config.path.encoded(), player::container_of(stream));
     let has_video = player_commands::has_video(&stream.config);
-    let commands = player_commands::player_commands(&stream.config, container, site);
+    let mut commands = player_commands::player_commands(&stream.config, container, site);
+    commands.extend(player_commands::playlists(stream, site));
     let (first, more) = commands.split_at(1.min(commands.len()));
     html! {
         article {
@@ -54,6 +55,7 @@ fn card(stream: &StreamHandle, site: &str) -> Markup {
                 nav aria-label=(format!("Links of {}", stream.config.name)) {
                     a href=(format!("{path}/play")) { "Play" }
                     a href=(player_commands::play_path(&stream.config, container)) { "Stream" }
+                    @if let Some(playlist) = stream.playlist_path() { a href=(playlist) { "HLS" } }
                     @if has_video {
                         a href=(format!("{path}/pic")) { "Still" }
                         a href=(format!("{path}/pic.png")) { "PNG" }

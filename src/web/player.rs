@@ -76,6 +76,7 @@ pub fn page(stream: &StreamHandle, registry: &Registry, site: &str) -> warp::rep
             }
             h2 { "Other players" }
             (player_commands::list(&player_commands::player_commands(config, container, site)))
+            (player_commands::list(&player_commands::playlists(stream, site)))
         },
     };
     let mut response = page.response();

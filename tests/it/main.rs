@@ -31,6 +31,7 @@ mod examples;
 mod faults;
 mod feeds;
 mod fragments;
+mod hls;
 mod http2;
 mod join_matrix;
 mod joins;

@@ -91,6 +91,11 @@ impl RequestLog {
         }
     }
 
+    /// The address of the client.
+    pub fn peer(&self) -> SocketAddr {
+        self.client.peer
+    }
+
     /// The head of the response is ready.
     pub fn responded(&mut self, status: StatusCode) {
         self.status = status.as_u16();

@@ -8,7 +8,7 @@
 //! ready, [`access_log`] writes the log line of a request, and [`write_latency`] measures how long media waits in the server.
 
 pub mod access_log;
-mod admission;
+pub mod admission;
 mod body;
 mod cors;
 pub mod disconnect;
@@ -19,7 +19,7 @@ mod limits;
 mod live;
 pub mod query;
 mod request_id;
-mod response;
+pub mod response;
 pub mod router;
 pub mod session;
 pub mod shard;

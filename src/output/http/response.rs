@@ -2,8 +2,11 @@
 
 use super::{cors, query::QueryError};
 use crate::{config, media::Container, stream::FanOut};
+use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, convert::Infallible, time::Duration};
+use warp::Reply;
 
 pub use warp::reply::Response;
 
@@ -28,11 +31,14 @@ pub fn complete(status: StatusCode, sentence: &str) -> Response {
     response
 }
 
-/// Sets the headers that every response of this server has: it must not be cached, and any page may use it.
+/// Sets the headers that every response of this server has: it must not be cached unless it says otherwise, and any page
+/// may use it.
 pub fn set_common_headers(headers: &mut HeaderMap) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     cors::expose(headers);
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -44,6 +50,15 @@ pub fn text(status: StatusCode, sentence: &str) -> Response {
     let mut response = Response::new(line.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// A body of several pieces that are there already, with its length.
+pub fn pieces(pieces: Vec<Bytes>) -> Response {
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    let pieces = stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
+    let mut response = warp::reply::stream(pieces).into_response();
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length as u64));
     response
 }
 

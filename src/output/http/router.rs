@@ -14,6 +14,11 @@ use super::{
 use crate::{
     config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
+    output::hls::{
+        self,
+        stream::SegmentedStreams,
+        table::{SegmentRoute, SegmentTable},
+    },
     source::per_request::PerRequestStream,
     still::take::StreamStills,
     sys::overload::CurrentLoad,
@@ -47,6 +52,7 @@ pub struct PageRequest<'a> {
 pub struct RouteTable {
     streams: HashMap<String, StreamRoute>,
     per_request: HashMap<String, Arc<PerRequestStream>>,
+    segments: SegmentTable,
     pages: HashMap<String, Page>,
 }
 
@@ -74,11 +80,13 @@ pub enum Route<'a> {
     WebSocket(&'a Arc<StreamStills>),
     /// Raw frames of a stream.
     Frames(&'a Arc<StreamStills>),
+    /// A playlist or segment of a stream.
+    Segments(SegmentRoute<'a>),
 }
 
 impl RouteTable {
-    /// A table with these streams, each under its own path and under `/stream/<name>`, and these pages.
-    pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
+    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, and these pages.
+    pub fn new(registry: &Registry, segments: &SegmentedStreams, pages: HashMap<String, Page>) -> Self {
         let mut streams = HashMap::new();
         let stills = registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone())));
         let stills: Vec<_> = stills.collect();
@@ -103,11 +111,12 @@ impl RouteTable {
         let per_request = registry.per_request().iter();
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
-        Self { streams, per_request, pages }
+        let segments = SegmentTable::new(&segments.apply(registry.streams()));
+        Self { streams, per_request, segments, pages }
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
-    pub fn find(&self, path: &str, accepts_page: bool) -> Option<Route<'_>> {
+    pub fn find<'a>(&'a self, path: &'a str, accepts_page: bool) -> Option<Route<'a>> {
         if let Some(page) = self.pages.get(path) {
             return Some(Route::Page(page));
         }
@@ -117,6 +126,9 @@ impl RouteTable {
         if let Some(stream) = self.streams.get(path) {
             let page = stream.page.as_ref().filter(|_| accepts_page).and_then(|page| self.pages.get(page));
             return Some(page.map_or(Route::Stream(&stream.output), Route::Page));
+        }
+        if let Some(found) = self.segments.find(path) {
+            return Some(Route::Segments(found));
         }
         let (stream, last) = path.rsplit_once('/')?;
         let stream = &self.streams.get(stream)?.stills;
@@ -183,7 +195,7 @@ struct Asked<'a> {
 async fn respond(table: &RouteTable, admission: &Admission, path: &str, asked: Asked<'_>) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
-    let route = path.ok().and_then(|path| table.find(&path, accepts_page(asked.headers)));
+    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(asked.headers)));
     let mut response = match route {
         Some(route) => dispatch(route, admission, asked).await,
         None => return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /"),
@@ -214,6 +226,7 @@ async fn dispatch(route: Route<'_>, admission: &Admission, asked: Asked<'_>) -> 
             },
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
+            Route::Segments(route) => hls::respond(route, admission, method, query).await,
             Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,
         },
         Method::OPTIONS => {

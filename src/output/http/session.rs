@@ -16,7 +16,7 @@ use super::{
     trace_context::{self, TraceContext},
     websocket,
 };
-use crate::{net::Connection, telemetry::HttpStats};
+use crate::{net::Connection, output::hls::viewers::Visit, telemetry::HttpStats};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
@@ -148,6 +148,7 @@ where
     let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(TraceContext::id));
     let mut log = RequestLog::new(client, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
+    let peer = log.peer();
     let version = request.version();
     let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
@@ -172,6 +173,9 @@ where
     }
     if let Some(id) = id.header() {
         response.headers_mut().insert(request_id::HEADER, id);
+    }
+    if let Some(visit) = response.extensions_mut().remove::<Visit>() {
+        visit.count(peer);
     }
     let live: Option<LiveResponse> = response.extensions_mut().remove();
     let stills: Option<TakeOnce<StillStream>> = response.extensions_mut().remove();

@@ -18,6 +18,8 @@ pub enum Join {
     Forced,
     /// With the next intra-frame to come.
     NextKeyframe,
+    /// With the oldest intra-frame in the ring, or the next one when there is none: for readers that keep what they read.
+    Oldest,
 }
 
 /// How a reader enters a stream.
@@ -164,6 +166,7 @@ impl Cursor {
             Join::Keyframe => newest.filter(|at| *at < from).or_else(next_join),
             Join::Forced => next_join().or_else(|| newest.filter(|_| late())),
             Join::NextKeyframe => next_join(),
+            Join::Oldest => ring.joins.front().map(|join| join.at).filter(|at| *at < from).or_else(next_join),
         }?;
         self.place = Place::At(at);
         self.begin = ring.begin_of(at);
