@@ -2,6 +2,7 @@
 //! applied while it runs.
 
 use crate::{
+    access::{Action, Gate},
     config::{self, Config, Encoding, Source as FeedKind},
     engine::{
         deployment::{ApplyReport, Deployment},
@@ -11,6 +12,7 @@ use crate::{
     net::{ConnectionLimiter, Incoming, LimitReached, Listener},
     output::http::{
         access_log::LowPriorityLog,
+        authorize::Need,
         router::{self, Page, PageRequest, RouteTable},
         session,
         shard::Shards,
@@ -43,6 +45,7 @@ pub struct App {
     config: Config,
     listener: Listener,
     shards: Arc<Shards>,
+    gate: Gate,
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
@@ -141,9 +144,11 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pulses = Pulses::default();
         let shards = Shards::start(cores, &pulses).context("cannot start the threads that write to viewers")?;
+        let gate = Gate::new(config.auth.clone()).context("cannot set up the access control")?;
         Ok(Self {
             config,
             listener,
+            gate,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
             info: ServerInfo::new(pulses.clone()),
@@ -167,7 +172,7 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, shutdown, pulses, info } = self;
+        let Self { config, listener, shards, gate, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -184,11 +189,14 @@ impl App {
         let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &info, &events)));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
-        let serving = Serving { config, deployment, table, listeners, info: info.clone(), events };
+        warn_if_open(&config);
+        let serving = Serving { config, deployment, gate: gate.clone(), table, listeners, info: info.clone(), events };
+        shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(router::routes(
             tables,
+            gate.clone(),
             info.load().clone(),
             info.http_stats().clone(),
         )));
@@ -201,7 +209,8 @@ impl App {
             Incoming::Accepted(connection) => {
                 let name = format!("connection from {}", connection.peer);
                 let (routes, shards, stats) = (routes.clone(), shards.clone(), info.http_stats().clone());
-                shutdown.spawn(name, session::serve(connection, routes, shards, stats, shutdown.token().clone()));
+                let stop = shutdown.token().clone();
+                shutdown.spawn(name, session::serve(connection, routes, shards, gate.clone(), stats, stop));
             }
             Incoming::Rejected(rejected) => {
                 info.http_stats().refused(match rejected.reason {
@@ -253,6 +262,7 @@ impl App {
 struct Serving {
     config: Config,
     deployment: Deployment,
+    gate: Gate,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
     info: ServerInfo,
@@ -281,6 +291,11 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        // Before new streams can be found.
+        if self.gate.set_policy(config.auth.clone()) {
+            tracing::info!("access rules changed: what they do not permit any more ends");
+        }
+        warn_if_open(&config);
         let (registry, exchange) = self.deployment.apply(&config).await;
         self.table.send_replace(Arc::new(route_table(&config, &registry, &self.info, &self.events)));
         if let Some(listener) = fresh {
@@ -296,6 +311,16 @@ fn address(config: &Config) -> SocketAddr {
     SocketAddr::new(config.listen_addr, config.listen_port)
 }
 
+/// Whoever reaches the server may watch: that is worth a line where others than this machine reach it.
+fn warn_if_open(config: &Config) {
+    if !(config.listen_addr.is_loopback() || config.auth.knows_anyone()) {
+        tracing::warn!(
+            address = %address(config),
+            "anyone who reaches this address may watch and read the state: see auth in the configuration"
+        );
+    }
+}
+
 fn create_logdir(config: &Config) -> anyhow::Result<()> {
     let Some(folder) = &config.logdir else { return Ok(()) };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
@@ -306,13 +331,18 @@ fn route_table(config: &Config, registry: &Registry, info: &ServerInfo, events: 
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.
-fn low_priority(page: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Page {
-    Box::new(move |request| as_low_priority(page(request)))
+fn low_priority(need: Need, page: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Page {
+    Page::new(need, move |request| as_low_priority(page(request)))
 }
 
 fn as_low_priority(mut response: Response) -> Response {
     response.extensions_mut().insert(LowPriorityLog);
     response
+}
+
+/// What the pages of the state need.
+fn status() -> Need {
+    Need::Server(Action::Status)
 }
 
 /// The pages that the configuration enables.
@@ -322,48 +352,60 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
         for stream in registry.streams() {
             for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
                 let (stream, registry) = (stream.clone(), registry.clone());
-                pages.insert(path, Box::new(move |request| web::player::page(&stream, &registry, request.host)));
+                let need = Need::Stream(Action::View, stream.config.name.as_str().into());
+                let page = move |request: PageRequest<'_>| {
+                    let PageRequest { access, host, query, .. } = request;
+                    web::player::page(&stream, &registry, access, host, query)
+                };
+                pages.insert(path, Page::new(need, page));
             }
         }
-        pages.insert(web::player::SCRIPT_PATH.to_owned(), Box::new(|_| web::player::script()));
+        let script = Page::new(Need::Nothing, |_| web::player::script()).for_any_origin();
+        pages.insert(web::player::SCRIPT_PATH.to_owned(), script);
         let (registry, all) = (registry.clone(), config.pages.clone());
-        pages.insert("/".to_owned(), Box::new(move |request| web::home::page(&registry, &all, request.host)));
+        let page = move |request: PageRequest<'_>| web::home::page(&registry, &all, request.access, request.host);
+        pages.insert("/".to_owned(), Page::new(status(), page));
     }
     let reader = Arc::new(StatusReader::new(registry, config, info));
     if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
         let reader = reader.clone();
         let page = move |request: PageRequest<'_>| {
-            let page = web::state::page(&reader);
+            let page = web::state::page(&reader, request.access);
             if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
         };
-        pages.insert(path.to_string(), Box::new(page));
-        pages.insert(script, Box::new(|_| web::state::script()));
+        pages.insert(path.to_string(), Page::new(status(), page));
+        pages.insert(script, Page::new(Need::Nothing, |_| web::state::script()));
     }
     for path in ["/livez", "/healthz"] {
         let reader = reader.clone();
-        pages.insert(path.to_owned(), low_priority(move |_| health::live(&reader)));
+        pages.insert(path.to_owned(), low_priority(Need::Nothing, move |_| health::live(&reader)));
     }
     let judged = reader.clone();
-    pages.insert("/readyz".to_owned(), low_priority(move |request| health::ready(&judged, request.query)));
+    let ready = move |request: PageRequest<'_>| health::ready(&judged, request.query, request.access);
+    pages.insert("/readyz".to_owned(), low_priority(Need::Nothing, ready));
     if config.pages.metrics {
         let reader = reader.clone();
-        pages.insert("/metrics".to_owned(), low_priority(move |_| metrics::page(&reader)));
+        pages.insert(
+            "/metrics".to_owned(),
+            low_priority(status(), move |request| metrics::page(&reader, request.access)),
+        );
     }
     events.set_source(config.pages.events.then(|| reader.clone()));
     if config.pages.events {
         let events = events.clone();
         let page = move |request: PageRequest<'_>| {
             let client = request.client.clone();
-            events.page(request.last_event, Box::pin(async move { client.wait().await }))
+            events.page(request.last_event, request.access, Box::pin(async move { client.wait().await }))
         };
-        pages.insert("/events".to_owned(), Box::new(page));
+        pages.insert("/events".to_owned(), Page::new(status(), page));
     }
     if let Some(path) = &config.pages.stat_json {
-        pages.insert(path.to_string(), low_priority(move |_| state::json(&reader)));
+        pages.insert(path.to_string(), low_priority(status(), move |request| state::json(&reader, request.access)));
     }
     if config.pages.config {
         let json = config::to_json(&config::masked(config));
-        pages.insert("/config".to_owned(), Box::new(move |_| web::config::page(&json)));
+        let need = Need::Server(Action::ConfigRead);
+        pages.insert("/config".to_owned(), Page::new(need, move |_| web::config::page(&json)));
     }
     pages
 }

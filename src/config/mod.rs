@@ -6,6 +6,7 @@
 //! (`overrides`), and templates are used (`templates`); typed keys become launch texts (`typed`, `encoders`), and faults get
 //! their place (`places`, `locate`).
 
+mod auth;
 mod chains;
 mod check;
 mod checker;

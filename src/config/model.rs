@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use crate::media::Container;
+use crate::{access::Policy, media::Container};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// A whole checked configuration.
@@ -16,6 +16,8 @@ pub struct Config {
     pub memory_max: Option<u64>,
     /// Which pages are served.
     pub pages: Pages,
+    /// Who may do what.
+    pub auth: Policy,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.

@@ -1,6 +1,7 @@
 //! Checked values → the YAML that they could have been read from, with everything resolved.
 
 use super::{
+    auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Serving, Source, Stream, StreamPath},
     raw,
 };
@@ -30,6 +31,7 @@ fn keys(config: &Config) -> raw::File {
         logdir: config.logdir.as_deref().map(path),
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
+        auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
         sets: None,
@@ -282,7 +284,22 @@ mod tests {
                 let stat_json = usual.stat_json.filter(|_| home);
                 let (logdir, pages) =
                     (logdir.map(Into::into), Pages { home, stat, stat_json, config, metrics, events, clients });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, feeds, streams }
+                let auth = match (metrics, events) {
+                    (true, true) => crate::access::Policy::default(),
+                    (true, false) => crate::config::parse("auth: {anyone: [view a*, still]}").unwrap().auth,
+                    (false, named) => {
+                        let names = if named { "[tv.example]" } else { "[]" };
+                        let hash = "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+                        let text = format!(
+                            "auth: {{users: {{a b: {{password: '{hash}', may: [view x*, admin], from: '::1', until: 2030-01-01T00:00:00Z}}}}, \
+                             tokens: {{t: {{sha256: '{0}', may: status}}}}, link_keys: {{k: '{0}'}}, deny: 10.0.0.0/8, \
+                             allow: {{users: [127.0.0.1, '::1']}}, proxies: ['fd00::/8'], names: {names}}}",
+                            "ab".repeat(32)
+                        );
+                        crate::config::parse(&text).unwrap().auth
+                    }
+                };
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, feeds, streams }
             },
         )
     }

@@ -67,6 +67,11 @@ fn list_of_scalars() -> Value {
     json!({"type": ["array", "null"], "items": scalar()})
 }
 
+/// A text, or a list of them.
+fn texts() -> Value {
+    json!({"type": ["string", "array", "null"], "items": {"type": "string"}})
+}
+
 /// A launch text or a command: written out, or by `use:`.
 fn text_or_use(extra: &[&str]) -> Value {
     let library = Library::built_in();
@@ -83,6 +88,7 @@ fn schema() -> Value {
                                 {"type": "string", "pattern": "\\{.*\\}"}, {"type": "null"}]});
     let mut file = section("Top level", raw::keys::<raw::File>(), |key| match key {
         "pages" => reference("pages"),
+        "auth" => reference("auth"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -96,6 +102,24 @@ fn schema() -> Value {
     let pages = section("`pages:`", raw::keys::<raw::Pages>(), |key| match key {
         "stat" | "stat_json" => json!({"anyOf": [flag(), {"type": "string", "pattern": "^/"}]}),
         _ => flag(),
+    });
+    let auth = section("`auth:`", raw::keys::<raw::Auth>(), |key| match key {
+        "users" => named("user"),
+        "tokens" => named("token"),
+        "link_keys" => json!({"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 32}}),
+        "allow" => {
+            json!({"type": ["object", "null"], "propertyNames": one_of(&crate::access::Action::ALL.map(crate::access::Action::name)),
+                   "additionalProperties": texts()})
+        }
+        _ => texts(),
+    });
+    let user = section("`auth.users:`", raw::keys::<raw::User>(), |key| match key {
+        "may" | "from" => texts(),
+        _ => json!({"type": "string"}),
+    });
+    let token = section("`auth.tokens:`", raw::keys::<raw::Token>(), |key| match key {
+        "may" | "from" => texts(),
+        _ => json!({"type": "string"}),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
@@ -153,7 +177,7 @@ fn schema() -> Value {
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
     file["$defs"] = json!({
-        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
+        "pages": pages, "auth": auth, "user": user, "token": token, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

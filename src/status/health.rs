@@ -4,6 +4,7 @@ use super::{
     response,
     snapshot::{StatusReader, StatusSnapshot},
 };
+use crate::access::{Access, Action, Decision, Subject};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -54,14 +55,18 @@ pub fn live(reader: &StatusReader) -> warp::reply::Response {
     response(StatusCode::SERVICE_UNAVAILABLE, text, "text/plain; charset=utf-8")
 }
 
-/// Whether readerers are served; in detail for `?verbose`.
-pub fn ready(reader: &StatusReader, query: &str) -> warp::reply::Response {
+/// Whether readers are served; in detail for `?verbose`, which needs the permission to read the state.
+pub fn ready(reader: &StatusReader, query: &str, access: &Access) -> warp::reply::Response {
     let stalled = reader.info().stalled_loops();
     let stalled: Vec<&str> = stalled.iter().map(|name| &**name).collect();
     let report = Report::of(&reader.snapshot(), &stalled, reader.info().state().stopping);
     let status = if report.status == Health::NotReady { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let verbose = query.split('&').any(|part| part.split('=').next() == Some("verbose"));
-    if verbose {
+    let may_see = || {
+        let decision = access.decide(Action::Status, Subject::Server);
+        matches!(decision, Decision::Allowed { .. }) && access.sees_all()
+    };
+    if verbose && may_see() {
         let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
         response(status, text, "application/json")
     } else {

@@ -8,6 +8,7 @@ use super::{
     snapshot::{Feed, StatusReader, StatusSnapshot, Stream},
 };
 use crate::{
+    access::{Access, AccessStats},
     sys::proc_stats,
     telemetry::{Figures, HttpStats, Spread},
 };
@@ -26,12 +27,13 @@ enum Kind {
     Counter,
 }
 
-/// The page.
-pub fn page(reader: &StatusReader) -> warp::reply::Response {
-    let snapshot = reader.snapshot();
+/// The page, as far as `access` may see it.
+pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
+    let snapshot = reader.snapshot().seen_by(access);
     let mut text = Text::default();
     server(&mut text, reader, &snapshot);
     stats(&mut text, reader.info().http_stats());
+    permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
     response(StatusCode::OK, text.0, "text/plain; version=0.0.4; charset=utf-8")
@@ -82,6 +84,20 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let labels: Vec<_> = first_bytes.iter().map(|(container, _)| [("container", *container)]).collect();
     let spreads = first_bytes.into_iter().map(|(_, spread)| spread);
     text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
+}
+
+fn permissions(text: &mut Text, stats: &AccessStats) {
+    let mut family = |name: &str, help: &str, label: &'static str, counts: Vec<(&'static str, u64)>| {
+        let labels: Vec<_> = counts.iter().map(|(value, _)| [(label, *value)]).collect();
+        let series = labels.iter().map(|labels| &labels[..]).zip(counts.iter().map(|(_, count)| Some(*count)));
+        text.family(name, help, Kind::Counter, series);
+    };
+    let help = "Credentials that were not accepted.";
+    family("voyandz_auth_failures_total", help, "mechanism", stats.failures().collect());
+    let help = "Requests that were refused because whoever made them may not do this.";
+    family("voyandz_access_refused_total", help, "action", stats.refusals().collect());
+    let help = "Running responses that ended because their permission did.";
+    family("voyandz_access_ended_total", help, "reason", stats.ends().collect());
 }
 
 fn feeds(text: &mut Text, feeds: &[Feed]) {

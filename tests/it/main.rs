@@ -15,6 +15,7 @@
 
 mod rig;
 
+mod access;
 mod addresses;
 mod architecture;
 mod broken;

@@ -28,13 +28,12 @@ pub fn complete(status: StatusCode, sentence: &str) -> Response {
     response
 }
 
-/// Sets the headers that every response of this server has: it must not be cached, and any page may use it.
+/// Sets the headers that every response of this server has: it must not be cached.
 pub fn set_common_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 

@@ -2,6 +2,8 @@
 
 use super::{
     admission::Admission,
+    authorize::{Granted, Need, Peer, authorize},
+    cors,
     disconnect::DisconnectWatch,
     exclusive, frames, live,
     query::StillFormat,
@@ -9,6 +11,7 @@ use super::{
     shot, still, websocket,
 };
 use crate::{
+    access::{Access, Action, Gate},
     config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
     source::per_request::PerRequestStream,
@@ -24,8 +27,24 @@ use warp::{Filter, filters::path::FullPath};
 
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// Renders a page of the server for a request.
-pub type Page = Box<dyn Fn(PageRequest<'_>) -> Response + Send + Sync>;
+/// A page of the server.
+pub struct Page {
+    need: Need,
+    render: Box<dyn Fn(PageRequest<'_>) -> Response + Send + Sync>,
+    is_for_any_origin: bool,
+}
+
+impl Page {
+    /// A page for those who may have what it needs.
+    pub fn new(need: Need, render: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Self {
+        Self { need, render: Box::new(render), is_for_any_origin: false }
+    }
+
+    /// The same, for scripts of any page.
+    pub fn for_any_origin(self) -> Self {
+        Self { is_for_any_origin: true, ..self }
+    }
+}
 
 /// A request for a page.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +57,8 @@ pub struct PageRequest<'a> {
     pub last_event: Option<&'a str>,
     /// Reports when the client has disconnected.
     pub client: &'a DisconnectWatch,
+    /// Who asks.
+    pub access: &'a Access,
 }
 
 /// The paths of one server.
@@ -101,6 +122,29 @@ impl RouteTable {
     }
 }
 
+impl Route<'_> {
+    /// What may be asked for it.
+    fn need(&self) -> Need {
+        let of = |action, config: &config::Stream| Need::Stream(action, config.name.as_str().into());
+        match self {
+            Self::Page(page) => page.need.clone(),
+            Self::Stream(stream) => of(Action::View, &stream.config),
+            Self::PerRequest(stream) if stream.config.serving == Serving::Shot => of(Action::Still, &stream.config),
+            Self::PerRequest(stream) => of(Action::View, &stream.config),
+            Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
+            Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
+        }
+    }
+
+    /// Whether scripts of pages of other origins may read it.
+    fn is_for_any_origin(&self) -> bool {
+        match self {
+            Self::Page(page) => page.is_for_any_origin,
+            _ => true,
+        }
+    }
+}
+
 /// Streams by each of their two paths.
 fn by_path<T>(streams: &[Arc<T>], config: impl Fn(&T) -> &config::Stream) -> HashMap<String, Arc<T>> {
     let paths = streams.iter().flat_map(|stream| {
@@ -116,50 +160,70 @@ impl fmt::Debug for RouteTable {
     }
 }
 
-/// Responds to every request by the newest of these tables. While `load` is high, less is admitted, which `stats` counts.
+/// Responds to every request by the newest of these tables, if `gate` permits. While `load` is high, less is admitted, which
+/// `stats` counts.
 pub fn routes(
     tables: watch::Receiver<Arc<RouteTable>>,
+    gate: Gate,
     load: CurrentLoad,
     stats: Arc<HttpStats>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let admission = Admission::new(load, stats);
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let client = warp::ext::optional().map(Option::unwrap_or_default);
+    let client = warp::ext::optional().map(Option::unwrap_or_default).and(warp::ext::optional());
     warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).and(client).then(
-        move |method, path: FullPath, query: String, headers, client| {
-            let (table, admission) = (tables.borrow().clone(), admission.clone());
-            async move { respond(&table, &admission, &method, path.as_str(), &query, &headers, &client).await }
+        move |method, path: FullPath, query: String, headers, client, peer| {
+            let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
+            async move {
+                let request = Request { method: &method, query: &query, headers: &headers, client: &client, peer };
+                respond(&table, &admission, &gate, path.as_str(), request).await
+            }
         },
     )
 }
 
-async fn respond(
-    table: &RouteTable,
-    admission: &Admission,
-    method: &Method,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
-    client: &DisconnectWatch,
-) -> Response {
+/// What a handler may need of a request.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    method: &'a Method,
+    query: &'a str,
+    headers: &'a HeaderMap,
+    client: &'a DisconnectWatch,
+    /// Missing only where there is no connection.
+    peer: Option<Peer>,
+}
+
+async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, request: Request<'_>) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
     let route = path.ok().and_then(|path| table.find(&path));
-    let mut response = match route {
-        Some(route) => dispatch(route, admission, method, query, headers, client).await,
-        None => return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /"),
+    let Some(route) = route else {
+        return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
+    };
+    let (need, is_for_any_origin) = (route.need(), route.is_for_any_origin());
+    let Request { method, query, headers, peer, .. } = request;
+    let Some(peer) = peer else { return complete(StatusCode::FORBIDDEN, "the address of the client is not known") };
+    let opens_socket = matches!(route, Route::WebSocket(_));
+    let mut response = match authorize(gate, &need, method, query, headers, peer, opens_socket).await {
+        Ok(access) => {
+            let mut response = dispatch(route, admission, request, &access).await;
+            response.extensions_mut().insert(Granted { access, need });
+            response
+        }
+        Err(refusal) => refusal,
     };
     set_common_headers(response.headers_mut());
+    if is_for_any_origin {
+        cors::allow_any_origin(response.headers_mut());
+    }
     response
 }
 
 async fn dispatch(
     route: Route<'_>,
     admission: &Admission,
-    method: &Method,
-    query: &str,
-    headers: &HeaderMap,
-    client: &DisconnectWatch,
+    Request { method, query, headers, client, .. }: Request<'_>,
+    access: &Access,
 ) -> Response {
     if *method == Method::GET
         && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
@@ -172,7 +236,7 @@ async fn dispatch(
             Route::Page(page) => {
                 let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
                 let last_event = value(HeaderName::from_static("last-event-id"));
-                page(PageRequest { host: value(header::HOST), query, last_event, client })
+                (page.render)(PageRequest { host: value(header::HOST), query, last_event, client, access })
             }
             Route::Stream(stream) => live::respond(stream, method, query, headers).await,
             Route::PerRequest(stream) => match stream.config.serving {

@@ -2,6 +2,7 @@
 
 use super::{
     access_log::{Client, LowPriorityLog, RequestLog},
+    authorize::{Granted, Need, Peer},
     body::LiveBody,
     disconnect::DisconnectWatch,
     frames, h2,
@@ -15,10 +16,14 @@ use super::{
     trace_context::{self, TraceContext},
     websocket,
 };
-use crate::{net::Connection, telemetry::HttpStats};
+use crate::{
+    access::{Gate, client},
+    net::Connection,
+    telemetry::HttpStats,
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Body, Incoming},
@@ -31,6 +36,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
@@ -43,11 +49,12 @@ use tracing::Instrument;
 type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Serves one connection to its end, or until `stop`. A connection with a live response moves to one of the `shards`. `stats`
-/// counts the requests.
+/// counts the requests, `gate` knows the proxies whose word for the address of a client counts.
 pub async fn serve<S>(
     connection: Connection,
     routes: S,
     shards: Arc<Shards>,
+    gate: Gate,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
 ) where
@@ -65,7 +72,9 @@ pub async fn serve<S>(
     let upgraded = TakeOnce::<(StillStream, RequestLog)>::default();
     let (upgrades, ends) = (upgraded.clone(), stop.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
+        request.extensions_mut().insert(Peer(peer));
         let handoff = Handoff {
             live: offered.clone(),
             websocket: upgrades.clone(),
@@ -167,6 +176,15 @@ where
     }
     let live: Option<LiveResponse> = response.extensions_mut().remove();
     let stills: Option<TakeOnce<StillStream>> = response.extensions_mut().remove();
+    if let Some(Granted { access, need }) = response.extensions_mut().remove() {
+        log.user = access.identity.name();
+        let lasts = live.is_some() || stills.is_some() || response.body().size_hint().exact().is_none();
+        log.pass = match need {
+            Need::Server(action) if lasts => Some(access.gate().pass(&access, action, None)),
+            Need::Stream(action, stream) if lasts => Some(access.gate().pass(&access, action, Some(stream))),
+            _ => None,
+        };
+    }
     if is_head {
         log.reason = "done";
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
@@ -201,6 +219,19 @@ where
         }
         None => response.map(|body| CountedBody::new(body, log).map_err(Into::into).boxed_unsync()),
     })
+}
+
+/// The client of a request on a connection from `peer`.
+fn peer_of(gate: &Gate, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+    let policy = gate.policy();
+    let proxies = &policy.policy().proxies;
+    if proxies.is_empty() {
+        return peer;
+    }
+    let values = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+    let address = client(proxies, peer.ip(), values);
+    // The port of the client is not known.
+    if address == peer.ip() { peer } else { SocketAddr::new(address, 0) }
 }
 
 /// The response to a request that is too large (RFC 9110, sections 15.5.14 and 15.5.15). hyper limits the head as a whole.

@@ -8,6 +8,7 @@ use super::{
     still_stream::{Framing, StillStream, refuse_without_video, start},
 };
 use crate::{
+    access::End,
     ipc::PictureFault,
     still::{sequence::Sequence, take::StreamStills},
 };
@@ -92,12 +93,14 @@ pub async fn send_stills(
         .max_write_buffer_size(MAX_UNSENT);
     let mut socket = WebSocketStream::from_partially_read(socket, early.to_vec(), Role::Server, Some(limits)).await;
     let mut received = 0;
+    let end = log.pass.as_ref().map(|pass| pass.end().clone());
     let (code, reason) = loop {
         log.report();
         tokio::select! {
             // First: when the server stops, stills fail.
             biased;
             () = stop.cancelled() => break (CloseCode::Away, "server stops"),
+            reason = withdrawn(end.as_ref()) => break (CloseCode::Policy, reason),
             message = socket.next() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {
                     log.reason = "client left";
@@ -134,6 +137,14 @@ pub async fn send_stills(
     log.reason = reason;
     let farewell = CloseFrame { code, reason: reason.into() };
     let _ = tokio::time::timeout(Duration::from_secs(1), socket.close(Some(farewell))).await;
+}
+
+/// Returns when the permission has ended.
+async fn withdrawn(end: Option<&End>) -> &'static str {
+    match end {
+        Some(end) => end.wait().await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]
