@@ -3,18 +3,18 @@
 
 use crate::{
     access::{Action, Gate},
-    config::{self, Config, Encoding, Source as FeedKind},
+    config::{self, Config, Encoding, Plain, Source as FeedKind},
     engine::{
         deployment::{ApplyReport, Deployment},
         registry::Registry,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
-    net::{ConnectionLimiter, Incoming, LimitReached, Listener},
+    net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
     output::http::{
         access_log::LowPriorityLog,
         authorize::Need,
         router::{self, Page, PageRequest, RouteTable},
-        session,
+        session::{self, Security},
         shard::Shards,
     },
     source::{pool::Pool, worker::Worker},
@@ -46,6 +46,7 @@ pub struct App {
     listener: Listener,
     shards: Arc<Shards>,
     gate: Gate,
+    tls: Option<Tls>,
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
@@ -145,9 +146,11 @@ impl App {
         let pulses = Pulses::default();
         let shards = Shards::start(cores, &pulses).context("cannot start the threads that write to viewers")?;
         let gate = Gate::new(config.auth.clone()).context("cannot set up the access control")?;
+        let tls = load_tls(&config, None)?;
         Ok(Self {
             config,
             listener,
+            tls,
             gate,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
@@ -172,7 +175,7 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, gate, shutdown, pulses, info } = self;
+        let Self { config, listener, shards, gate, tls, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -186,11 +189,23 @@ impl App {
         let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
-        let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &info, &events)));
+        let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &info, &events, tls.as_ref())));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
         warn_if_open(&config);
-        let serving = Serving { config, deployment, gate: gate.clone(), table, listeners, info: info.clone(), events };
+        let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
+        let tls = FollowedTls::start(tls, &info, shutdown.token());
+        let serving = Serving {
+            config,
+            deployment,
+            gate: gate.clone(),
+            tls,
+            encryption,
+            table,
+            listeners,
+            info: info.clone(),
+            events,
+        };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
@@ -210,7 +225,8 @@ impl App {
                 let name = format!("connection from {}", connection.peer);
                 let (routes, shards, stats) = (routes.clone(), shards.clone(), info.http_stats().clone());
                 let stop = shutdown.token().clone();
-                shutdown.spawn(name, session::serve(connection, routes, shards, gate.clone(), stats, stop));
+                let security = Security { gate: gate.clone(), tls: encrypting.borrow().clone() };
+                shutdown.spawn(name, session::serve(connection, routes, shards, security, stats, stop));
             }
             Incoming::Rejected(rejected) => {
                 info.http_stats().refused(match rejected.reason {
@@ -263,6 +279,8 @@ struct Serving {
     config: Config,
     deployment: Deployment,
     gate: Gate,
+    tls: FollowedTls,
+    encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
     info: ServerInfo,
@@ -284,6 +302,7 @@ impl Serving {
     /// Applies a new configuration. What can fail happens first, and then changes nothing.
     async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
+        let tls = tokio::task::block_in_place(|| load_tls(&config, self.tls.tls.as_ref()))?;
         let wanted = address(&config);
         let fresh = if wanted == address(&self.config) {
             None
@@ -296,14 +315,58 @@ impl Serving {
             tracing::info!("access rules changed: what they do not permit any more ends");
         }
         warn_if_open(&config);
+        self.encryption.send_replace(with_plain(&config, tls.clone()));
+        self.tls.exchange(tls, &self.info);
         let (registry, exchange) = self.deployment.apply(&config).await;
-        self.table.send_replace(Arc::new(route_table(&config, &registry, &self.info, &self.events)));
+        let tls = self.tls.tls.as_ref();
+        self.table.send_replace(Arc::new(route_table(&config, &registry, &self.info, &self.events, tls)));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
         }
         self.config = config;
         Ok(exchange)
+    }
+}
+
+/// The encryption that a configuration asks for, or that of before if it is the same.
+fn load_tls(config: &Config, before: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
+    let Some(wanted) = &config.tls else { return Ok(None) };
+    if let Some(same) = before.filter(|tls| tls.is_of(&wanted.certificate)) {
+        return Ok(Some(same.clone()));
+    }
+    Ok(Some(Tls::load(&wanted.certificate).context("cannot use the certificate of `tls`")?))
+}
+
+fn with_plain(config: &Config, tls: Option<Tls>) -> Option<(Tls, Plain)> {
+    Some((tls?, config.tls.as_ref()?.plain))
+}
+
+/// An encryption whose certificate is renewed by a task.
+struct FollowedTls {
+    tls: Option<Tls>,
+    /// Ends all of them.
+    all: CancellationToken,
+    /// Ends that of now.
+    task: CancellationToken,
+}
+
+impl FollowedTls {
+    fn start(tls: Option<Tls>, info: &ServerInfo, all: &CancellationToken) -> Self {
+        let mut followed = Self { tls: None, all: all.clone(), task: all.child_token() };
+        followed.exchange(tls, info);
+        followed
+    }
+
+    fn exchange(&mut self, tls: Option<Tls>, info: &ServerInfo) {
+        self.task.cancel();
+        self.task = self.all.child_token();
+        info.certificate_failed(None);
+        if let Some(tls) = &tls {
+            let info = info.clone();
+            tokio::spawn(tls.clone().follow(self.task.clone(), move |error| info.certificate_failed(error)));
+        }
+        self.tls = tls;
     }
 }
 
@@ -326,8 +389,21 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
 }
 
-fn route_table(config: &Config, registry: &Registry, info: &ServerInfo, events: &EventHub) -> RouteTable {
-    RouteTable::new(registry, pages(config, registry, info, events))
+fn route_table(
+    config: &Config,
+    registry: &Registry,
+    info: &ServerInfo,
+    events: &EventHub,
+    tls: Option<&Tls>,
+) -> RouteTable {
+    let mut pages = pages(config, registry, info, events);
+    if let Some(authority) = tls.and_then(Tls::authority).map(str::to_owned) {
+        pages.insert(
+            web::config::AUTHORITY_PATH.to_owned(),
+            Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
+        );
+    }
+    RouteTable::new(registry, pages)
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.

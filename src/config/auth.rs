@@ -138,7 +138,12 @@ impl Checker {
     }
 
     /// A list of scalars, or a single one.
-    fn scalars<T>(&mut self, path: &Path, value: Value, read: impl Fn(&str) -> Result<T, Expected>) -> Vec<T> {
+    pub(super) fn scalars<T>(
+        &mut self,
+        path: &Path,
+        value: Value,
+        read: impl Fn(&str) -> Result<T, Expected>,
+    ) -> Vec<T> {
         match value {
             Value::Null => Vec::new(),
             Value::Sequence(items) => {
@@ -277,7 +282,7 @@ fn printed_time(time: SystemTime) -> Option<Value> {
 }
 
 /// Lower case, as a `Host` is compared.
-fn host_name(text: &str) -> Result<String, Expected> {
+pub(super) fn host_name(text: &str) -> Result<String, Expected> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if (1..=253).contains(&text.len()) && text.bytes().all(fits) {
         Ok(text.to_ascii_lowercase())

@@ -34,6 +34,7 @@ mod sets;
 mod streams;
 mod template;
 mod templates;
+mod tls;
 mod tracks;
 mod typed;
 mod units;
@@ -49,7 +50,7 @@ pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
-    Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Placeholder, Serving, Source, Stream, StreamName,
-    StreamPath,
+    CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Placeholder, Plain, Serving, Source,
+    Stream, StreamName, StreamPath, Tls,
 };
 pub use print::{to_json, to_yaml};

@@ -3,7 +3,7 @@
 use super::{
     auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Serving, Source, Stream, StreamPath},
-    raw,
+    raw, tls,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -31,6 +31,7 @@ fn keys(config: &Config) -> raw::File {
         logdir: config.logdir.as_deref().map(path),
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
+        tls: config.tls.as_ref().map(tls::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -143,6 +144,7 @@ fn list(items: &[impl ToString]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{CertificateSource, Plain, Tls};
     use crate::{
         config::{FeedName, Position, StreamName, parse},
         media::Container,
@@ -284,6 +286,16 @@ mod tests {
                 let stat_json = usual.stat_json.filter(|_| home);
                 let (logdir, pages) =
                     (logdir.map(Into::into), Pages { home, stat, stat_json, config, metrics, events, clients });
+                let certificate = match (home, clients) {
+                    (true, true) => None,
+                    (true, false) => Some(CertificateSource::Files { certificate: "a".into(), key: "b c".into() }),
+                    (false, named) => {
+                        let names = if named { vec!["tv.example".to_owned()] } else { Vec::new() };
+                        Some(CertificateSource::Own { folder: "tls".into(), names })
+                    }
+                };
+                let plain = if events { Plain::All } else { Plain::Local };
+                let tls = certificate.map(|certificate| Tls { certificate, plain });
                 let auth = match (metrics, events) {
                     (true, true) => crate::access::Policy::default(),
                     (true, false) => crate::config::parse("auth: {anyone: [view a*, still]}").unwrap().auth,
@@ -299,7 +311,7 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, feeds, streams }
             },
         )
     }

@@ -30,6 +30,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) auth: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -109,6 +111,22 @@ pub(super) struct Token {
     pub(super) from: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<Value>,
+}
+
+/// `tls:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) own: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) names: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plain: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -275,6 +293,7 @@ mod tests {
             ("`auth:`", keys::<Auth>()),
             ("`auth.users:`", keys::<User>()),
             ("`auth.tokens:`", keys::<Token>()),
+            ("`tls:`", keys::<Tls>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

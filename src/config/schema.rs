@@ -89,6 +89,7 @@ fn schema() -> Value {
     let mut file = section("Top level", raw::keys::<raw::File>(), |key| match key {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
+        "tls" => reference("tls"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -119,6 +120,11 @@ fn schema() -> Value {
     });
     let token = section("`auth.tokens:`", raw::keys::<raw::Token>(), |key| match key {
         "may" | "from" => texts(),
+        _ => json!({"type": "string"}),
+    });
+    let tls = section("`tls:`", raw::keys::<raw::Tls>(), |key| match key {
+        "plain" => name_of(&super::Plain::ALL.map(super::Plain::name)),
+        "names" => texts(),
         _ => json!({"type": "string"}),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
@@ -177,7 +183,7 @@ fn schema() -> Value {
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
     file["$defs"] = json!({
-        "pages": pages, "auth": auth, "user": user, "token": token, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
+        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

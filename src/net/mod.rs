@@ -1,8 +1,9 @@
-//! Listening sockets: binding, accepting, and limits.
+//! Listening sockets: binding, accepting, limits, and encryption.
 
 mod limits;
 mod listener;
 mod reject;
+pub mod tls;
 
 pub use limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
 pub use listener::{Connection, Incoming, Listener};

@@ -77,6 +77,9 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let series = labels.iter().map(|labels| &labels[..]).zip(refusals.iter().map(|(_, count)| Some(*count)));
     let help = "Connections, stills and viewers that were refused because of limits or overload.";
     text.family("voyandz_http_refused_total", help, Kind::Counter, series);
+    let help = "Handshakes of TLS that failed.";
+    let failed = stats.failed_handshakes();
+    text.family("voyandz_tls_failed_handshakes_total", help, Kind::Counter, [(&[][..], Some(failed))]);
     let help = "Time from the head of a request to the head of its response.";
     text.histograms("voyandz_http_request_duration_seconds", help, [(&[][..], stats.responding.read())]);
     let help = "Time from the head of a request for a stream to the first bytes of it that the connection took.";

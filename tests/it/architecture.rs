@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("telemetry", &[]),
     ("sys", &[]),
-    ("net", &[]),
+    ("net", &["config"]),
     ("access", &[]),
     ("config", &["access", "media"]),
     ("ipc", &["media"]),

@@ -26,6 +26,7 @@ mod codecs;
 mod command_line;
 mod delivery;
 mod encoders;
+mod encryption;
 mod events;
 mod examples;
 mod faults;

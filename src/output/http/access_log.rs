@@ -98,6 +98,11 @@ impl RequestLog {
         }
     }
 
+    /// The address of the client.
+    pub fn peer(&self) -> SocketAddr {
+        self.client.peer
+    }
+
     /// Why the permission of the response has ended, if it has.
     pub fn withdrawn(&self) -> Option<&'static str> {
         self.pass.as_ref()?.end().reason()

@@ -47,6 +47,11 @@ impl StallWatch {
         }
     }
 
+    /// Whether that was noticed.
+    pub fn is_over(&self) -> bool {
+        self.state().is_over
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

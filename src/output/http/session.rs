@@ -3,7 +3,7 @@
 use super::{
     access_log::{Client, LowPriorityLog, RequestLog},
     authorize::{Granted, Need, Peer},
-    body::LiveBody,
+    body::{LiveBody, StallWatch},
     disconnect::DisconnectWatch,
     frames, h2,
     limits::{HEAD_WITHIN, KEEPALIVE, MAX_BODY, MAX_HEAD, MAX_TARGET, PROGRESS_WITHIN, UNSENT_LOW_WATER},
@@ -18,7 +18,11 @@ use super::{
 };
 use crate::{
     access::{Gate, client},
-    net::Connection,
+    config::Plain,
+    net::{
+        Connection,
+        tls::{self, Tls, Transport},
+    },
     telemetry::HttpStats,
 };
 use bytes::Bytes;
@@ -54,7 +58,7 @@ pub async fn serve<S>(
     connection: Connection,
     routes: S,
     shards: Arc<Shards>,
-    gate: Gate,
+    Security { gate, tls }: Security,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
 ) where
@@ -64,13 +68,19 @@ pub async fn serve<S>(
     let Connection { socket, peer, permit } = connection;
     // The kernel closes it then. Pages and stills have no other limit.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
+    let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
+    let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &stats).await else { return };
+    let is_tls = transport.is_tls();
+    let is_http2 = transport.protocol() == Some(tls::H2);
     let takeover = Takeover::default();
     let disconnect = DisconnectWatch::default();
-    let io = WatchedIo { socket: TokioIo::new(socket), takeover: takeover.clone(), disconnect: disconnect.clone() };
+    let stall_watch = StallWatch::default();
     let offered = takeover.clone();
     // Filled when the connection becomes a WebSocket.
     let upgraded = TakeOnce::<(StillStream, RequestLog)>::default();
     let (upgrades, ends) = (upgraded.clone(), stop.clone());
+    let watched = stall_watch.clone();
+    let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
@@ -80,9 +90,21 @@ pub async fn serve<S>(
             websocket: upgrades.clone(),
             disconnect: disconnect.clone(),
             stop: ends.clone(),
+            encrypted: is_tls.then(|| watched.clone()),
+            plain,
         };
         respond(routes.clone(), request, Client { peer, stats: stats.clone() }, handoff)
     });
+    if is_http2 {
+        return h2::serve(transport, Bytes::new(), service, stop).await;
+    }
+    if is_tls {
+        let socket = SockRef::from(transport.socket());
+        let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
+        // Of a live response the stall watch knows better, and first.
+        let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
+    }
+    let io = WatchedIo { socket: TokioIo::new(transport), takeover: takeover.clone(), disconnect: offers };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -91,11 +113,16 @@ pub async fn serve<S>(
         .half_close(true)
         .serve_connection(io, service);
     let mut stopped = pin!(stop.cancelled());
+    let mut stalled = pin!(stall_watch.stalled_for(PROGRESS_WITHIN));
     let mut stopping = false;
     let taken = poll_fn(|context| {
         if !stopping && stopped.as_mut().poll(context).is_ready() {
             stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
+        }
+        // Of live responses over TLS: those that a shard writes are watched there.
+        if is_tls && stalled.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
         }
         // Protocol errors of clients are not logged.
         let done = Pin::new(&mut connection).poll(context).map(|_| ());
@@ -105,21 +132,58 @@ pub async fn serve<S>(
         }
     })
     .await;
+    if stall_watch.is_over() {
+        return;
+    }
     let Some(taken) = taken else {
         let parts = connection.into_parts();
-        let (socket, early) = (parts.io.socket.into_inner(), parts.read_buf);
+        let (transport, early) = (parts.io.socket.into_inner(), parts.read_buf);
         if let Some((stills, log)) = upgraded.take() {
-            websocket::send_stills(socket, early, stills, log, stop.clone()).await;
-        } else if early.starts_with(h2::PREFACE) {
+            websocket::send_stills(transport, early, stills, log, stop.clone()).await;
+        } else if early.starts_with(h2::PREFACE) && !is_tls {
             // hyper does not respond to the preface of another protocol.
-            h2::serve(socket, early, parts.service, stop.clone()).await;
+            h2::serve(transport, early, parts.service, stop.clone()).await;
         }
         return;
     };
     // Frees the buffers of hyper. Further requests of the client get no response: `connection: close` announced it.
-    let Ok(socket) = connection.into_parts().io.socket.into_inner().into_std() else { return };
+    let Transport::Plain(socket) = connection.into_parts().io.socket.into_inner() else { return };
+    let Ok(socket) = socket.into_std() else { return };
     tune(&socket);
     shards.adopt(socket, taken, permit);
+}
+
+/// Who may do what over a connection, and how it is encrypted.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// Decides.
+    pub gate: Gate,
+    /// Encrypts, where that is configured, and says who may do without.
+    pub tls: Option<(Tls, Plain)>,
+}
+
+/// A connection whose first byte begins a handshake is encrypted; `None` when that fails, or when no byte comes in time.
+async fn secure(socket: TcpStream, tls: Option<Tls>, stats: &HttpStats) -> Option<Transport> {
+    let Some(tls) = tls else { return Some(Transport::Plain(socket)) };
+    let handshake = async {
+        let mut first = [0];
+        match socket.peek(&mut first).await {
+            Ok(1..) if tls::is_handshake(first[0]) => {
+                let stream = tls.acceptor().accept(socket).await;
+                stream.map(|stream| Some(Transport::Tls(Box::new(stream))))
+            }
+            Ok(1..) => Ok(Some(Transport::Plain(socket))),
+            Ok(0) | Err(_) => Ok(None),
+        }
+    };
+    match tokio::time::timeout(HEAD_WITHIN, handshake).await {
+        Ok(Ok(transport)) => transport,
+        // Handshakes fail as clients please; they are counted, not logged.
+        Ok(Err(_)) | Err(_) => {
+            stats.handshake_failed();
+            None
+        }
+    }
 }
 
 /// Sets socket options for a live stream; the defaults work too.
@@ -137,6 +201,10 @@ struct Handoff {
     websocket: TakeOnce<(StillStream, RequestLog)>,
     disconnect: DisconnectWatch,
     stop: CancellationToken,
+    /// Watches live responses of an encrypted connection, which stay with hyper.
+    encrypted: Option<StallWatch>,
+    /// Who may do without encryption.
+    plain: Plain,
 }
 
 async fn respond<S>(
@@ -155,8 +223,11 @@ where
     let mut log = RequestLog::new(client, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
     let version = request.version();
+    let must_encrypt = handoff.encrypted.is_none() && !handoff.plain.permits(log.peer().ip());
     let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
+    } else if must_encrypt {
+        lead_to_tls(&request)
     } else if request.uri().path().starts_with('/') {
         // A panic ends this request only; the panic hook has logged it.
         let result = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
@@ -214,11 +285,33 @@ where
             }
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            if let Some(stall_watch) = handoff.encrypted {
+                let body = LiveBody::new(taken, stall_watch, handoff.stop);
+                return Ok(response.map(|_| body.map_err(|never| match never {}).boxed_unsync()));
+            }
             handoff.live.responded(taken);
             response.map(|_| TakeoverBody(handoff.live).map_err(|never| match never {}).boxed_unsync())
         }
         None => response.map(|body| CountedBody::new(body, log).map_err(Into::into).boxed_unsync()),
     })
+}
+
+/// The response to a request that must be encrypted: browsers are led there, other programs are told.
+fn lead_to_tls(request: &Request<Incoming>) -> warp::reply::Response {
+    let value = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_page = value(header::ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let location = value(header::HOST).map(|host| format!("https://{host}{target}"));
+    let location = location.filter(|_| is_page).and_then(|location| HeaderValue::from_str(&location).ok());
+    let sentence = "this server is to be used over TLS: ask for https://";
+    match location {
+        Some(location) => {
+            let mut response = complete(StatusCode::PERMANENT_REDIRECT, sentence);
+            response.headers_mut().insert(header::LOCATION, location);
+            response
+        }
+        None => complete(StatusCode::FORBIDDEN, sentence),
+    }
 }
 
 /// The client of a request on a connection from `peer`.
@@ -249,9 +342,9 @@ fn reject_oversized(request: &Request<Incoming>) -> Option<warp::reply::Response
     None
 }
 
-/// A socket that reports when it is flushed, and lends itself to a handler that waits for a disconnect.
+/// A connection that reports when it is flushed, and lends its socket to a handler that waits for a disconnect.
 struct WatchedIo {
-    socket: TokioIo<TcpStream>,
+    socket: TokioIo<Transport>,
     takeover: Takeover,
     disconnect: DisconnectWatch,
 }
@@ -275,7 +368,7 @@ impl hyper::rt::Write for WatchedIo {
         // hyper flushes the socket only when its own buffer is empty.
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.takeover.flushed();
-        self.disconnect.offer(self.socket.inner());
+        self.disconnect.offer(self.socket.inner().socket());
         Poll::Ready(Ok(()))
     }
 

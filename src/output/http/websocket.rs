@@ -10,6 +10,7 @@ use super::{
 use crate::{
     access::End,
     ipc::PictureFault,
+    net::tls::Transport,
     still::{sequence::Sequence, take::StreamStills},
 };
 use bytes::Bytes;
@@ -17,7 +18,6 @@ use data_encoding::BASE64;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::{sync::Arc, time::Duration};
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -80,7 +80,7 @@ fn accept_key(headers: &HeaderMap) -> Option<String> {
 
 /// Sends stills over a connection that is a WebSocket from now on, until the client disconnects, or `stop`.
 pub async fn send_stills(
-    socket: TcpStream,
+    transport: Transport,
     early: Bytes,
     mut stills: StillStream,
     mut log: RequestLog,
@@ -91,7 +91,7 @@ pub async fn send_stills(
         .max_frame_size(Some(MAX_RECEIVED))
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_UNSENT);
-    let mut socket = WebSocketStream::from_partially_read(socket, early.to_vec(), Role::Server, Some(limits)).await;
+    let mut socket = WebSocketStream::from_partially_read(transport, early.to_vec(), Role::Server, Some(limits)).await;
     let mut received = 0;
     let end = log.pass.as_ref().map(|pass| pass.end().clone());
     let (code, reason) = loop {
