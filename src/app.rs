@@ -2,7 +2,7 @@
 //! applied while it runs.
 
 use crate::{
-    access::{Action, Gate},
+    access::{Action, Gate, read_keys},
     config::{self, Config, Encoding, Plain, Source as FeedKind},
     engine::{
         deployment::{ApplyReport, Deployment},
@@ -145,7 +145,8 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pulses = Pulses::default();
         let shards = Shards::start(cores, &pulses).context("cannot start the threads that write to viewers")?;
-        let gate = Gate::new(config.auth.clone()).context("cannot set up the access control")?;
+        let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
+        let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
         let tls = load_tls(&config, None)?;
         Ok(Self {
             config,
@@ -303,6 +304,8 @@ impl Serving {
     async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
         let tls = tokio::task::block_in_place(|| load_tls(&config, self.tls.tls.as_ref()))?;
+        let keys =
+            tokio::task::block_in_place(|| read_keys(&config.auth)).context("cannot use the keys of `auth.jwt`")?;
         let wanted = address(&config);
         let fresh = if wanted == address(&self.config) {
             None
@@ -311,7 +314,7 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         // Before new streams can be found.
-        if self.gate.set_policy(config.auth.clone()) {
+        if self.gate.set_policy(config.auth.clone(), keys) {
             tracing::info!("access rules changed: what they do not permit any more ends");
         }
         warn_if_open(&config);

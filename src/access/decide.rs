@@ -2,6 +2,7 @@
 
 use super::{
     action::Action,
+    jwt::Jwt,
     link::Link,
     network::{Network, any_contains},
     password::PasswordHash,
@@ -31,6 +32,8 @@ pub enum Identity {
     },
     /// Who has a link.
     Link(Arc<Link>),
+    /// Who has a token of a service.
+    Jwt(Arc<Jwt>),
 }
 
 /// Whether something may be done.
@@ -72,6 +75,7 @@ impl Identity {
             Self::Anyone => None,
             Self::User { name, .. } => Some(name.to_string()),
             Self::Token { name, .. } => Some(format!("token:{name}")),
+            Self::Jwt(jwt) => Some(format!("jwt:{}", jwt.name)),
             Self::Link(link) if link.name.is_empty() => Some(format!("link:{}", link.key)),
             Self::Link(link) => Some(format!("link:{}:{}", link.key, link.name)),
         }
@@ -130,6 +134,11 @@ fn standing<'a>(policy: &'a IndexedPolicy, identity: &Identity) -> Option<Standi
         Identity::Anyone => Some(Standing { may: Permissions::default(), from: &[], network: None, until: None }),
         Identity::User { name, password } => of(&policy.user(name).filter(|user| user.password == *password)?.grant),
         Identity::Token { name, digest } => of(&policy.token(digest).filter(|token| token.name == *name)?.grant),
+        Identity::Jwt(jwt) => {
+            // A key that is gone ends its tokens.
+            policy.policy().jwt.as_ref().filter(|_| policy.keys().has(&jwt.key))?;
+            Some(Standing { may: jwt.may.clone(), from: &[], network: None, until: Some(jwt.until) })
+        }
         Identity::Link(link) => {
             policy.policy().link_key(&link.key)?;
             Some(Standing { may: link.permissions(), from: &[], network: link.network, until: Some(link.until) })
@@ -146,6 +155,7 @@ mod tests {
         secret::Secret,
     };
     use super::*;
+    use crate::access::KeySet;
     use proptest::prelude::*;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -203,7 +213,7 @@ mod tests {
 
     #[test]
     fn decisions() {
-        let policy = IndexedPolicy::new(policy());
+        let policy = IndexedPolicy::new(policy(), KeySet::default());
         let check = |identity: &Identity, action, stream: &str, peer: &str, expect: Result<(), Refused>| {
             let subject = if stream.is_empty() { Subject::Server } else { Subject::Stream(stream) };
             let found = match decide(&policy, identity, action, subject, peer.parse().unwrap(), at(50)) {
@@ -244,7 +254,7 @@ mod tests {
 
     #[test]
     fn permissions_end_when_they_say() {
-        let policy = IndexedPolicy::new(policy());
+        let policy = IndexedPolicy::new(policy(), KeySet::default());
         let decide = |identity: &Identity, now| {
             decide(&policy, identity, Action::View, Subject::Stream("cam0"), "192.0.2.1".parse().unwrap(), at(now))
         };
@@ -256,7 +266,7 @@ mod tests {
 
     #[test]
     fn without_a_section_anyone_may_watch_and_nothing_else() {
-        let policy = IndexedPolicy::new(Policy::default());
+        let policy = IndexedPolicy::new(Policy::default(), KeySet::default());
         let allowed = |action: &Action| {
             let subject = if action.is_of_a_stream() { Subject::EveryStream } else { Subject::Server };
             let decision = decide(&policy, &Identity::Anyone, *action, subject, IpAddr::from([127, 0, 0, 1]), at(0));
@@ -272,7 +282,7 @@ mod tests {
         fn an_identity_has_never_less_than_anyone(
             action in prop::sample::select(Action::ALL.to_vec()), stream in "cam[0-2]|lobby", peer in any::<u32>(), who in 0..3usize
         ) {
-            let policy = IndexedPolicy::new(policy());
+            let policy = IndexedPolicy::new(policy(), KeySet::default());
             let identity = [named("anna"), named("olga"), Identity::Anyone][who].clone();
             let peer = IpAddr::from(peer.to_be_bytes());
             let subject = Subject::Stream(&stream);

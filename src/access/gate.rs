@@ -3,9 +3,11 @@
 
 use super::{
     action::Action,
-    credentials::{Accepted, CredentialError, Presented},
+    credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX},
     decide::{Decision, Identity, decide},
     guesses::Guesses,
+    jwt::{JwtError, KeySet},
+    key_file::WatchedKeys,
     link::{Link, LinkError},
     pass::{Pass, Passes},
     password::{self, PasswordHash},
@@ -64,6 +66,9 @@ pub enum Rejection {
     /// It is wrong.
     #[error("the credential is wrong")]
     Wrong,
+    /// The token of a service is wrong or has expired.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
     /// The link is wrong or has expired.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -76,15 +81,15 @@ pub enum Rejection {
 }
 
 impl Gate {
-    /// A gate with this policy.
+    /// A gate with this policy, of which `keys` verify JSON Web Tokens.
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn new(policy: Policy) -> std::io::Result<Self> {
+    pub fn new(policy: Policy, keys: KeySet) -> std::io::Result<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         let key = key.map_err(|_| std::io::Error::other("the system has no random numbers"))?;
         Ok(Self(Arc::new(Inner {
-            policy: Mutex::new(Arc::new(IndexedPolicy::new(policy))),
+            policy: Mutex::new(Arc::new(IndexedPolicy::new(policy, keys))),
             generation: AtomicU64::new(0),
             key,
             verified: Mutex::default(),
@@ -98,12 +103,12 @@ impl Gate {
     }
 
     /// Sets the policy, also for what runs already. Returns whether it is another one.
-    pub fn set_policy(&self, policy: Policy) -> bool {
+    pub fn set_policy(&self, policy: Policy, keys: KeySet) -> bool {
         let mut current = lock(&self.0.policy);
-        if *current.policy() == policy {
+        if *current.policy() == policy && *current.keys() == keys {
             return false;
         }
-        *current = Arc::new(IndexedPolicy::new(policy));
+        *current = Arc::new(IndexedPolicy::new(policy, keys));
         drop(current);
         self.0.generation.fetch_add(1, Ordering::Release);
         lock(&self.0.verified).clear();
@@ -129,8 +134,9 @@ impl Gate {
     /// The kinds of credentials that the policy knows.
     pub fn accepted(&self) -> Accepted {
         let policy = self.policy();
-        let Policy { users, tokens, link_keys, .. } = policy.policy();
-        Accepted { basic: !users.is_empty(), bearer: !tokens.is_empty(), links: !link_keys.is_empty() }
+        let Policy { users, tokens, jwt, link_keys, .. } = policy.policy();
+        let bearer = !tokens.is_empty() || jwt.is_some();
+        Accepted { basic: !users.is_empty(), bearer, links: !link_keys.is_empty() }
     }
 
     /// Who presents this. Checks at most two passwords at a time. Cancel-safe.
@@ -166,9 +172,23 @@ impl Gate {
 
     fn by_token(&self, token: &Secret, peer: IpAddr) -> Result<Identity, Rejection> {
         let digest = token_digest(token);
-        match self.policy().token(&digest) {
-            Some(token) => Ok(Identity::Token { name: token.name.clone(), digest }),
-            None => Err(self.wrong(Mechanism::Token, peer, Rejection::Wrong)),
+        let policy = self.policy();
+        if let Some(token) = policy.token(&digest) {
+            return Ok(Identity::Token { name: token.name.clone(), digest });
+        }
+        match &policy.policy().jwt {
+            Some(jwt) if !token.expose().starts_with(TOKEN_PREFIX) => {
+                let verified = policy.keys().verify(token, &jwt.rules, SystemTime::now());
+                verified.map(|jwt| Identity::Jwt(Arc::new(jwt))).map_err(|error| match error {
+                    JwtError::Invalid => self.wrong(Mechanism::Jwt, peer, error.into()),
+                    // Who has an old or a foreign token does not guess.
+                    JwtError::Time | JwtError::Foreign => {
+                        self.0.stats.failed(Mechanism::Jwt);
+                        error.into()
+                    }
+                })
+            }
+            _ => Err(self.wrong(Mechanism::Token, peer, Rejection::Wrong)),
         }
     }
 
@@ -253,14 +273,41 @@ impl Gate {
         pass
     }
 
-    /// Ends what runs without a permission, until `stop`. To be run as a task.
+    /// Takes new keys for JSON Web Tokens, if their file has any. A bad file changes nothing.
+    async fn renew_keys(&self, mut keys: WatchedKeys) -> WatchedKeys {
+        let policy = self.policy();
+        let Some(path) = policy.policy().jwt.as_ref().map(|jwt| jwt.keys.clone()) else { return keys };
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = keys.look(&path);
+            (keys, found)
+        });
+        let Ok((keys, found)) = looked.await else { return WatchedKeys::default() };
+        match found {
+            Some(Ok(found)) => {
+                // Not if the policy was changed meanwhile: it came with keys of its own.
+                let is_newest = Arc::ptr_eq(&policy, &self.policy());
+                if is_newest && self.set_policy(policy.policy().clone(), found) {
+                    tracing::info!("keys of JSON Web Tokens renewed");
+                }
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "keys of JSON Web Tokens not renewed: those before are still used")
+            }
+            None => {}
+        }
+        keys
+    }
+
+    /// Takes new keys, and ends what runs without a permission, until `stop`. To be run as a task.
     pub async fn sweep(self, stop: CancellationToken) {
+        let mut keys = WatchedKeys::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.0.changed.notified() => {}
                 () = tokio::time::sleep(SWEEP) => {}
             }
+            keys = self.renew_keys(keys).await;
             let (generation, policy, now) = (self.generation(), self.policy(), SystemTime::now());
             self.0.passes.sweep(&policy, generation, now, |why| self.0.stats.ended(why));
         }
@@ -317,4 +364,101 @@ pub fn token_digest(token: &Secret) -> [u8; 32] {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        permission::Permissions,
+        policy::{Grant, User},
+    };
+    use super::*;
+
+    fn gate() -> Gate {
+        let user = |name: &str| User {
+            name: name.into(),
+            password: Arc::new(PasswordHash::of("right").unwrap()),
+            grant: Grant { may: Permissions::default(), ..Grant::default() },
+        };
+        let policy = Policy {
+            users: vec![user("anna")],
+            link_keys: vec![("k".into(), Secret::new("x".repeat(32)))],
+            ..Policy::default()
+        };
+        Gate::new(policy, KeySet::default()).unwrap()
+    }
+
+    fn basic(password: &str) -> Presented {
+        Presented::Basic { user: "anna".to_owned(), password: Secret::new(password) }
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[tokio::test]
+    async fn a_right_password_is_checked_once_a_minute() {
+        let gate = gate();
+        let began = Instant::now();
+        assert!(gate.identify(basic("right"), peer(1)).await.is_ok());
+        let first = began.elapsed();
+        let began = Instant::now();
+        for _ in 0..1000 {
+            assert!(gate.identify(basic("right"), peer(1)).await.is_ok());
+        }
+        let cached = began.elapsed() / 1000;
+        println!("a check of a password: {first:?}, of a remembered one: {cached:?}");
+        assert!(cached * 100 < first, "{first:?} {cached:?}");
+        // A wrong one is not, and a changed one neither.
+        assert!(matches!(gate.identify(basic("wrong"), peer(1)).await, Err(Rejection::Wrong)));
+        let mut policy = gate.policy().policy().clone();
+        policy.users[0].password = Arc::new(PasswordHash::of("new").unwrap());
+        assert!(gate.set_policy(policy.clone(), KeySet::default()) && !gate.set_policy(policy, KeySet::default()));
+        assert!(matches!(gate.identify(basic("right"), peer(1)).await, Err(Rejection::Wrong)));
+    }
+
+    #[tokio::test]
+    async fn links_cost_little() {
+        let gate = gate();
+        let until = SystemTime::now() + Duration::from_secs(60);
+        let streams = super::super::permission::Pattern::everything();
+        let link = Link {
+            key: "k".to_owned(),
+            actions: vec![Action::View],
+            streams,
+            open_until: until,
+            until,
+            network: None,
+            name: String::new(),
+        };
+        let signed = Secret::new(link.sign(&Secret::new("x".repeat(32))));
+        let began = Instant::now();
+        for _ in 0..1000 {
+            assert!(gate.identify(Presented::Link(signed.clone()), peer(1)).await.is_ok());
+        }
+        println!("a check of a link: {:?}", began.elapsed() / 1000);
+        assert_eq!(gate.identify(Presented::Link(Secret::new("x.y")), peer(1)).await, Err(LinkError::Invalid.into()));
+    }
+
+    #[tokio::test]
+    async fn few_passwords_are_checked_at_a_time() {
+        let gate = gate();
+        let attempts = (0..100).map(|number| {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.identify(basic("wrong"), peer(number)).await })
+        });
+        let (mut wrong, mut busy) = (0, 0);
+        for attempt in attempts.collect::<Vec<_>>() {
+            match attempt.await.unwrap() {
+                Err(Rejection::Wrong) => wrong += 1,
+                Err(Rejection::TooMany { retry_after: BUSY }) => busy += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(wrong + busy, 100);
+        assert!((CHECKS + WAITING..50).contains(&wrong), "{wrong}");
+        // Who was turned away has lost no try.
+        let tries = gate.identify(basic("right"), peer(99)).await;
+        assert!(tries.is_ok(), "{tries:?}");
+    }
 }

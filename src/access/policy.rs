@@ -2,12 +2,13 @@
 
 use super::{
     action::{Action, Role},
+    jwt::{JwtRules, KeySet},
     network::Network,
     password::PasswordHash,
     permission::{Permission, Permissions},
     secret::{MASK, Secret},
 };
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
 
 /// The `auth:` section of a configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Policy {
     pub users: Vec<User>,
     /// Programs with a token, in the order of the configuration.
     pub tokens: Vec<Token>,
+    /// Who may do what by JSON Web Tokens.
+    pub jwt: Option<JwtSource>,
     /// The keys of signed links by their names. The last one signs, all verify.
     pub link_keys: Vec<(Arc<str>, Secret)>,
     /// Nothing may be done from there.
@@ -26,6 +29,8 @@ pub struct Policy {
     pub allow: Vec<(Action, Vec<Network>)>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub proxies: Vec<Network>,
+    /// Whether connections of these proxies begin with the header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// The names by which the pages of the state may be requested; any name without one.
     pub names: Vec<String>,
 }
@@ -52,6 +57,15 @@ pub struct Token {
     pub grant: Grant,
 }
 
+/// Where tokens of a service come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtSource {
+    /// The file with the public keys, a JSON Web Key Set.
+    pub keys: PathBuf,
+    /// What a token must say.
+    pub rules: JwtRules,
+}
+
 /// What a user or token may do.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Grant {
@@ -70,21 +84,18 @@ impl Default for Policy {
             anyone: Permissions::new(vec![Permission::of_role(Role::Viewer)]),
             users: Vec::new(),
             tokens: Vec::new(),
+            jwt: None,
             link_keys: Vec::new(),
             deny: Vec::new(),
             allow: Vec::new(),
             proxies: Vec::new(),
+            proxy_protocol: false,
             names: Vec::new(),
         }
     }
 }
 
 impl Policy {
-    /// The user with this name.
-    pub fn user(&self, name: &str) -> Option<&User> {
-        self.users.iter().find(|user| &*user.name == name)
-    }
-
     /// The key of links with this name.
     pub fn link_key(&self, name: &str) -> Option<&Secret> {
         self.link_keys.iter().find(|(known, _)| &**known == name).map(|(_, key)| key)
@@ -101,7 +112,7 @@ impl Policy {
 
     /// Whether there is any way to prove who one is.
     pub fn knows_anyone(&self) -> bool {
-        !(self.users.is_empty() && self.tokens.is_empty() && self.link_keys.is_empty())
+        !(self.users.is_empty() && self.tokens.is_empty() && self.link_keys.is_empty() && self.jwt.is_none())
     }
 }
 
@@ -109,21 +120,27 @@ impl Policy {
 #[derive(Debug)]
 pub struct IndexedPolicy {
     policy: Policy,
+    keys: KeySet,
     users: HashMap<Arc<str>, usize>,
     tokens: HashMap<[u8; 32], usize>,
 }
 
 impl IndexedPolicy {
-    /// Indexes a policy.
-    pub fn new(policy: Policy) -> Self {
+    /// Indexes a policy, of which `keys` verify JSON Web Tokens.
+    pub fn new(policy: Policy, keys: KeySet) -> Self {
         let users = policy.users.iter().enumerate().map(|(at, user)| (user.name.clone(), at)).collect();
         let tokens = policy.tokens.iter().enumerate().map(|(at, token)| (token.digest, at)).collect();
-        Self { policy, users, tokens }
+        Self { policy, keys, users, tokens }
     }
 
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The keys that verify JSON Web Tokens.
+    pub fn keys(&self) -> &KeySet {
+        &self.keys
     }
 
     /// The user with this name.

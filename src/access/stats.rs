@@ -18,6 +18,8 @@ pub enum Mechanism {
     Password,
     /// A token.
     Token,
+    /// A token of a service.
+    Jwt,
     /// A signed link.
     Link,
     /// A header that cannot be read.
@@ -31,13 +33,14 @@ const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Password, Self::Token, Self::Link, Self::Malformed, Self::Throttled];
+    pub const ALL: [Self; 6] = [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::Malformed, Self::Throttled];
 
     /// The value of the label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::Token => "token",
+            Self::Jwt => "jwt",
             Self::Link => "link",
             Self::Malformed => "malformed",
             Self::Throttled => "throttled",
@@ -98,7 +101,10 @@ mod tests {
             (0..=mechanism as usize).for_each(|_| stats.failed(mechanism));
         }
         let counted: Vec<_> = stats.failures().collect();
-        assert_eq!(counted, [("password", 1), ("token", 2), ("link", 3), ("malformed", 4), ("throttled", 5)]);
+        assert_eq!(
+            counted,
+            [("password", 1), ("token", 2), ("jwt", 3), ("link", 4), ("malformed", 5), ("throttled", 6)]
+        );
         stats.refused(Action::ConfigRead);
         assert_eq!(stats.refusals().find(|(name, _)| *name == "config:read"), Some(("config:read", 1)));
         [Refused::Expired, Refused::Withdrawn, Refused::Forbidden].into_iter().for_each(|why| stats.ended(why));

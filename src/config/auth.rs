@@ -1,15 +1,16 @@
 //! `auth:`: who may do what, checked and printed.
 
 use super::{
-    checker::{Checker, Expected, kind, place},
+    check::path_name,
+    checker::{Checker, Expected, flag, kind, place},
     fault::Path,
     locate::Place,
     model::Pages,
     raw,
 };
 use crate::access::{
-    Action, Grant, MASK, MIN_KEY, Network, NetworkError, PasswordHash, Pattern, Permission, Permissions, Policy,
-    Secret, Token, User,
+    Action, Grant, JwtRules, JwtSource, MASK, MIN_KEY, Network, NetworkError, PasswordHash, Pattern, Permission,
+    Permissions, Policy, Secret, Token, User,
 };
 use data_encoding::HEXLOWER_PERMISSIVE;
 use jiff::Timestamp;
@@ -26,8 +27,14 @@ impl Checker {
         let default = unrestricted(pages);
         let Some(value) = value.filter(|value| !value.is_null()) else { return default };
         let keys: raw::Auth = self.section(path, value);
-        let proves = keys.users.is_some() || keys.tokens.is_some() || keys.link_keys.is_some();
+        let proves = keys.users.is_some() || keys.tokens.is_some() || keys.jwt.is_some() || keys.link_keys.is_some();
         let unnamed = if proves { Permissions::default() } else { default.anyone };
+        let proxies = self.networks(&path.key("proxies"), keys.proxies);
+        let proxy_protocol = self.value(&path.key("proxy_protocol"), keys.proxy_protocol, flag).unwrap_or(false);
+        if proxy_protocol && proxies.is_empty() {
+            let message = "there are no `proxies` whose connections would begin with it".to_owned();
+            self.note(&path.key("proxy_protocol"), Place::Key, message);
+        }
         let anyone = keys.anyone.map(|value| self.permissions(&path.key("anyone"), value));
         Policy {
             anyone: anyone.unwrap_or(unnamed),
@@ -36,7 +43,9 @@ impl Checker {
             link_keys: self.link_keys(&path.key("link_keys"), keys.link_keys),
             deny: self.networks(&path.key("deny"), keys.deny),
             allow: self.allowed_networks(&path.key("allow"), keys.allow),
-            proxies: self.networks(&path.key("proxies"), keys.proxies),
+            jwt: self.jwt(&path.key("jwt"), keys.jwt),
+            proxies,
+            proxy_protocol,
             names: keys.names.map(|value| self.scalars(&path.key("names"), value, host_name)).unwrap_or_default(),
         }
     }
@@ -81,6 +90,18 @@ impl Checker {
             tokens.push(Token { name: name.into(), digest, grant });
         }
         tokens
+    }
+
+    fn jwt(&mut self, path: &Path, value: Option<Value>) -> Option<JwtSource> {
+        let keys: raw::Jwt = self.section(path, value?);
+        if keys.keys.is_none() {
+            self.note(path, Place::Key, "has no `keys`: expected the path of a JSON Web Key Set".to_owned());
+        }
+        let whole = |text: &str| if text.is_empty() { Err("a text".into()) } else { Ok(text.to_owned()) };
+        let issuer = self.value(&path.key("issuer"), keys.issuer, whole);
+        let audience = self.value(&path.key("audience"), keys.audience, whole);
+        let keys = self.value(&path.key("keys"), keys.keys, path_name)?;
+        Some(JwtSource { keys, rules: JwtRules { issuer, audience } })
     }
 
     fn link_keys(&mut self, path: &Path, value: Option<Value>) -> Vec<(Arc<str>, Secret)> {
@@ -203,7 +224,7 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
     if *policy == unrestricted(pages) {
         return None;
     }
-    let Policy { anyone, users, tokens, link_keys, deny, allow, proxies, names } = policy;
+    let Policy { anyone, users, tokens, link_keys, deny, allow, proxies, names, jwt, proxy_protocol } = policy;
     let keys = raw::Auth {
         // Always: what it is by default depends on the other keys.
         anyone: Some(list(anyone.iter())),
@@ -212,7 +233,9 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
         link_keys: map(link_keys.iter().map(|(name, key)| (&**name, text(key.expose())))),
         deny: some_list(deny),
         allow: map(allow.iter().map(|(action, networks)| (action.name(), list(networks.iter())))),
+        jwt: jwt.as_ref().map(|jwt| value(&printed_jwt(jwt))),
         proxies: some_list(proxies),
+        proxy_protocol: proxy_protocol.then_some(Value::Bool(true)),
         names: some_list(names),
     };
     Some(value(&keys))
@@ -225,6 +248,15 @@ fn printed_user(user: &User) -> raw::User {
         may: Some(list(may.iter())),
         from: some_list(from),
         until: until.and_then(printed_time),
+    }
+}
+
+fn printed_jwt(jwt: &JwtSource) -> raw::Jwt {
+    let JwtSource { keys, rules: JwtRules { issuer, audience } } = jwt;
+    raw::Jwt {
+        keys: Some(text(keys.to_string_lossy())),
+        issuer: issuer.as_ref().map(text),
+        audience: audience.as_ref().map(text),
     }
 }
 
@@ -310,7 +342,9 @@ auth:
   link_keys: {{2026: {}}}
   deny: [203.0.113.0/24]
   allow: {{config:read: [127.0.0.0/8, '::1']}}
+  jwt: {{keys: jwks.json, issuer: 'https://id.example', audience: tv}}
   proxies: 127.0.0.1
+  proxy_protocol: true
   names: [TV.example.org]
 ",
             "0a".repeat(32),
@@ -360,6 +394,7 @@ auth:
         assert_eq!(anyone("auth: {users: {}}"), "");
         assert_eq!(anyone("auth: {tokens: {}}"), "");
         assert_eq!(anyone(&format!("auth: {{link_keys: {{k: {}}}}}", "x".repeat(32))), "");
+        assert_eq!(anyone("auth: {jwt: {keys: a}}"), "");
         assert_eq!(anyone("auth: {users: {}, anyone: [view, still]}"), "view still");
         assert_eq!(anyone("auth: {anyone: []}"), "");
     }
@@ -402,6 +437,11 @@ auth:
         check(
             "auth: {allow: {look: []}}",
             "1:16: auth.allow.look: expected an action: view, still, playback, publish, status, record, kick, config:read, config:write, config:exec, users",
+        );
+        check("auth: {jwt: {issuer: x}}", "1:8: auth.jwt: has no `keys`: expected the path of a JSON Web Key Set");
+        check(
+            "auth: {proxy_protocol: true}",
+            "1:8: auth.proxy_protocol: there are no `proxies` whose connections would begin with it",
         );
         check(
             "auth: {names: [a/b]}",

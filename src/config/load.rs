@@ -154,6 +154,9 @@ fn examine_with(
     if let Some(logdir) = &mut config.logdir {
         *logdir = resolve(&["logdir"], logdir)?;
     }
+    if let Some(jwt) = &mut config.auth.jwt {
+        jwt.keys = resolve(&["auth", "jwt", "keys"], &jwt.keys)?;
+    }
     match config.tls.as_mut().map(|tls| &mut tls.certificate) {
         Some(CertificateSource::Files { certificate, key }) => {
             *certificate = resolve(&["tls", "certificate"], certificate)?;

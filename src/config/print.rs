@@ -305,7 +305,7 @@ mod tests {
                         let text = format!(
                             "auth: {{users: {{a b: {{password: '{hash}', may: [view x*, admin], from: '::1', until: 2030-01-01T00:00:00Z}}}}, \
                              tokens: {{t: {{sha256: '{0}', may: status}}}}, link_keys: {{k: '{0}'}}, deny: 10.0.0.0/8, \
-                             allow: {{users: [127.0.0.1, '::1']}}, proxies: ['fd00::/8'], names: {names}}}",
+                             allow: {{users: [127.0.0.1, '::1']}}, jwt: {{keys: a, issuer: b}}, proxies: ['fd00::/8'], proxy_protocol: {named}, names: {names}}}",
                             "ab".repeat(32)
                         );
                         crate::config::parse(&text).unwrap().auth

@@ -74,6 +74,8 @@ pub(super) struct Auth {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tokens: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jwt: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) link_keys: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deny: Option<Value>,
@@ -81,6 +83,8 @@ pub(super) struct Auth {
     pub(super) allow: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) proxies: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proxy_protocol: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
 }
@@ -111,6 +115,18 @@ pub(super) struct Token {
     pub(super) from: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<Value>,
+}
+
+/// `auth.jwt:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Jwt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keys: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) issuer: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) audience: Option<Value>,
 }
 
 /// `tls:`.
@@ -293,6 +309,7 @@ mod tests {
             ("`auth:`", keys::<Auth>()),
             ("`auth.users:`", keys::<User>()),
             ("`auth.tokens:`", keys::<Token>()),
+            ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),

@@ -107,6 +107,8 @@ fn schema() -> Value {
     let auth = section("`auth:`", raw::keys::<raw::Auth>(), |key| match key {
         "users" => named("user"),
         "tokens" => named("token"),
+        "jwt" => reference("jwt"),
+        "proxy_protocol" => flag(),
         "link_keys" => json!({"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 32}}),
         "allow" => {
             json!({"type": ["object", "null"], "propertyNames": one_of(&crate::access::Action::ALL.map(crate::access::Action::name)),
@@ -114,6 +116,7 @@ fn schema() -> Value {
         }
         _ => texts(),
     });
+    let jwt = section("`auth.jwt:`", raw::keys::<raw::Jwt>(), |_| json!({"type": "string"}));
     let user = section("`auth.users:`", raw::keys::<raw::User>(), |key| match key {
         "may" | "from" => texts(),
         _ => json!({"type": "string"}),
@@ -183,7 +186,7 @@ fn schema() -> Value {
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
     file["$defs"] = json!({
-        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
+        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

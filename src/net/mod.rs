@@ -1,7 +1,8 @@
-//! Listening sockets: binding, accepting, limits, and encryption.
+//! Listening sockets: binding, accepting, limits, the words of proxies, and encryption.
 
 mod limits;
 mod listener;
+pub mod proxy_header;
 mod reject;
 pub mod tls;
 

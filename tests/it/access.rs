@@ -2,21 +2,27 @@
 //! ends.
 
 use crate::rig::{
-    Answer, SOON, Server,
+    Answer, Launch, SOON, Server,
     http::{self, Next},
     script::shell,
     secs,
     server::{PROGRAM, run},
     wait_until,
 };
-use data_encoding::BASE64;
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use serde_json::{Value, json};
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Command, Stdio},
     sync::OnceLock,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 const KEY: &str = "canary-0123456789abcdef-0123456789";
@@ -479,4 +485,119 @@ fn faults42_secrets_are_nowhere() {
         }
     }
     assert!(shown[4].contains("\"password\": \"***\""), "{}", shown[4]);
+}
+
+/// A service that signs tokens.
+struct Issuer(EcdsaKeyPair);
+
+impl Issuer {
+    fn new() -> Self {
+        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    /// Its public key in the file that the configuration names.
+    fn publish(&self, folder: &Path) {
+        let point = self.0.public_key().as_ref();
+        let [x, y] = [&point[1..33], &point[33..]].map(|part| BASE64URL_NOPAD.encode(part));
+        let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "a", "x": x, "y": y}]});
+        fs::write(folder.join("jwks.new"), keys.to_string()).unwrap();
+        fs::rename(folder.join("jwks.new"), folder.join("jwks.json")).unwrap();
+    }
+
+    /// The header with a token that ends at a time from now.
+    fn header(&self, lasts: i64, more: &Value) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+        let mut claims = json!({"sub": "anna", "iss": "https://id.example", "aud": "tv", "exp": now + lasts});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let parts = [json!({"alg": "ES256", "kid": "a"}), claims]
+            .map(|part| BASE64URL_NOPAD.encode(part.to_string().as_bytes()));
+        let signed = parts.join(".");
+        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        bearer(&format!("{signed}.{}", BASE64URL_NOPAD.encode(signature.as_ref())))
+    }
+}
+
+#[test]
+fn x4_tokens_of_a_service() {
+    let (issuer, other) = (Issuer::new(), Issuer::new());
+    let launch = Launch::new(&yaml("auth: {jwt: {keys: jwks.json, issuer: 'https://id.example', audience: tv}}\n"));
+    let folder = launch.folder().to_owned();
+    issuer.publish(&folder);
+    let server = launch.start();
+    let status = |header: &str, target: &str| http::request(server.address(), "HEAD", target, header).status;
+    let viewer = issuer.header(600, &json!({"voyandz": ["viewer cam*"]}));
+    assert_eq!(
+        ["/cam.raw", "/stat", "/yard.raw", "/config"].map(|target| status(&viewer, target)),
+        [200, 200, 403, 403]
+    );
+    let theirs = issuer.header(600, &json!({"mediamtx_permissions": [{"action": "read", "path": "yard.raw"}]}));
+    assert_eq!(["/yard.raw", "/cam.raw"].map(|target| status(&theirs, target)), [200, 403]);
+    let refused = [
+        other.header(600, &json!({"voyandz": "admin"})),
+        issuer.header(-60, &json!({"voyandz": "admin"})),
+        issuer.header(600, &json!({"voyandz": "admin", "aud": "radio"})),
+        issuer.header(600, &json!({"voyandz": "admin", "iss": "https://evil.example"})),
+    ];
+    for header in refused {
+        assert_eq!(status(&header, "/stat"), 401);
+    }
+    assert_eq!(status("", "/stat"), 401);
+    // What runs ends with the token, half a minute later as clocks differ, and with the key.
+    let running = begin(&server, &viewer, "");
+    let ending = issuer.header(-26, &json!({"voyandz": "viewer cam*"}));
+    let signed = Instant::now();
+    for (what, mut answer) in begin(&server, &ending, "") {
+        while !matches!(answer.next(signed + SOON), Next::End) {
+            assert!(signed.elapsed() < secs(4) + CUT, "{what} still runs");
+        }
+    }
+    fs::write(folder.join("jwks.json"), "{}").unwrap();
+    server.log.wait("WARN.*keys of JSON Web Tokens not renewed", SOON);
+    assert_eq!(status(&viewer, "/stat"), 200);
+    other.publish(&folder);
+    server.log.wait("keys of JSON Web Tokens renewed", SOON);
+    for (what, answer) in running {
+        assert_cut(what, answer);
+    }
+    assert_eq!(status(&viewer, "/stat"), 401);
+    assert_eq!(status(&other.header(600, &json!({"voyandz": "status"})), "/stat"), 200);
+    let line = server.log.wait("request .*permission expired", SOON);
+    assert!(line.contains("user=jwt:anna") || line.contains("user=\"jwt:anna\""), "{line}");
+    // A file without keys prevents a reload.
+    let line = server.reload(&yaml("auth: {jwt: {keys: nothing.json}}\n"));
+    assert!(line.contains("unchanged") && line.contains("nothing.json"), "{line}");
+}
+
+#[test]
+fn x8_proxies_tell_addresses_before_the_request() {
+    let rules = "auth: {deny: 203.0.113.0/24, proxies: 127.0.0.1, proxy_protocol: true}\n";
+    let server = Server::start(&yaml(rules));
+    let status = |header: &[u8]| {
+        let mut socket = TcpStream::connect(server.address()).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        // In pieces, as a network may deliver it.
+        let (start, rest) = header.split_at(header.len().min(14));
+        socket.write_all(start).unwrap();
+        socket.write_all(rest).unwrap();
+        let _ = socket.write_all(b"GET /stat.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse::<u16>().ok())
+    };
+    assert_eq!(status(b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n"), Some(200));
+    assert_eq!(status(b"PROXY TCP4 203.0.113.1 127.0.0.1 4711 80\r\n"), Some(403));
+    let second = |address: [u8; 4]| {
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &address, &[127, 0, 0, 1, 0x12, 0x67, 0, 80]].concat()
+    };
+    assert_eq!([status(&second([192, 0, 2, 1])), status(&second([203, 0, 113, 1]))], [Some(200), Some(403)]);
+    assert_eq!(
+        [status(b""), status(b"PROXY TCP4 x y 1 2\r\n")],
+        [None, None],
+        "a proxy that says nothing is not served"
+    );
+    server.log.wait("request peer=192.0.2.1:4711.*/stat.json", SOON);
+    // Who is no proxy is served as ever, and what it says is no header.
+    server.reload(&yaml("auth: {proxies: 192.0.2.0/24, proxy_protocol: true}\n"));
+    assert_eq!(status(b""), Some(200));
+    assert_eq!(status(b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n"), Some(400));
 }

@@ -4,7 +4,7 @@ use super::{
     cors::{is_cross_origin, is_known_host},
     response::{Response, complete},
 };
-use crate::access::{Access, Action, Decision, Gate, Identity, LinkError, Presented, Refused, Rejection, Subject};
+use crate::access::{Access, Action, Decision, Gate, Identity, Presented, Refused, Rejection, Subject};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::{net::SocketAddr, sync::Arc};
 
@@ -106,7 +106,7 @@ fn rejected(gate: &Gate, rejection: Rejection) -> Response {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
         }
-        Rejection::Malformed(_) | Rejection::Wrong | Rejection::Link(LinkError::Invalid | LinkError::Expired) => {
+        Rejection::Malformed(_) | Rejection::Wrong | Rejection::Jwt(_) | Rejection::Link(_) => {
             challenge(gate, &rejection.to_string())
         }
     }

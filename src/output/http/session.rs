@@ -17,10 +17,10 @@ use super::{
     websocket,
 };
 use crate::{
-    access::{Gate, client},
+    access::{Gate, any_contains, client},
     config::Plain,
     net::{
-        Connection,
+        Connection, proxy_header,
         tls::{self, Tls, Transport},
     },
     telemetry::HttpStats,
@@ -65,7 +65,8 @@ pub async fn serve<S>(
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let Connection { socket, peer, permit } = connection;
+    let Connection { mut socket, peer, permit } = connection;
+    let Some(peer) = behind_proxy(&mut socket, peer, &gate).await else { return };
     // The kernel closes it then. Pages and stills have no other limit.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
     let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
@@ -160,6 +161,24 @@ pub struct Security {
     pub gate: Gate,
     /// Encrypts, where that is configured, and says who may do without.
     pub tls: Option<(Tls, Plain)>,
+}
+
+/// The client of a connection, by the header of the PROXY protocol where it comes from a proxy that sends one; `None` when that
+/// is not right, or does not come in time.
+async fn behind_proxy(socket: &mut TcpStream, peer: SocketAddr, gate: &Gate) -> Option<SocketAddr> {
+    let policy = gate.policy();
+    let rules = policy.policy();
+    if !(rules.proxy_protocol && any_contains(&rules.proxies, peer.ip())) {
+        return Some(peer);
+    }
+    match tokio::time::timeout(HEAD_WITHIN, proxy_header::read(socket)).await {
+        Ok(Ok(client)) => Some(client.unwrap_or(peer)),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "connection of a proxy closed");
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 /// A connection whose first byte begins a handshake is encrypted; `None` when that fails, or when no byte comes in time.
