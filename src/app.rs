@@ -81,10 +81,17 @@ pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
         _ => None,
     });
     let streams = config.streams.iter().filter_map(|stream| match &stream.encoding {
-        Encoding::Pipeline(texts) => Some(("streams", stream.name.as_str(), TextKind::Stream, texts.as_slice())),
+        Encoding::Pipeline(texts) => {
+            let kind = if stream.outputs.is_some() { TextKind::Tracks } else { TextKind::Stream };
+            Some(("streams", stream.name.as_str(), kind, texts.as_slice()))
+        }
         _ => None,
     });
-    let pipelines: Vec<_> = feeds.chain(streams).collect();
+    let alternatives = config.streams.iter().flat_map(|stream| {
+        let all = stream.outputs.iter().flat_map(|outputs| &outputs.alternatives);
+        all.map(|one| ("streams", stream.name.as_str(), TextKind::Tracks, one.pipelines.as_slice()))
+    });
+    let pipelines: Vec<_> = feeds.chain(streams).chain(alternatives).collect();
     if pipelines.is_empty() {
         return Ok(Vec::new());
     }

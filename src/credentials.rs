@@ -113,6 +113,15 @@ fn paths(stream: &Stream, actions: &[Action], has_players: bool) -> Vec<String> 
     if (views && !is_shot) || (takes && is_shot) {
         paths.push(path.clone());
     }
+    if views && stream.outputs.is_some() {
+        paths.extend(
+            stream
+                .containers()
+                .into_iter()
+                .filter_map(|container| stream.output_path(container))
+                .map(|path| path.encoded()),
+        );
+    }
     if views && is_shared && has_players {
         paths.push(format!("{path}/play"));
     }

@@ -363,8 +363,8 @@ feeds:
             "2:59: streams.s.video.codec: expected vp8, vp9 or av1, found \"h264\": webm cannot carry it, `container: ts` or `mkv` or `flv` or `mp4` can",
         );
         check_stream(
-            "feed: cam1, audio: {codec: vorbis}",
-            "2:42: streams.s.audio.codec: expected aac, mp3, ac3 or opus, found \"vorbis\": ts cannot carry it, `container: webm` or `mkv` or `ogg` can",
+            "feed: cam1, container: ts, audio: {codec: vorbis}",
+            "2:57: streams.s.audio.codec: expected aac, mp3, ac3 or opus, found \"vorbis\": ts cannot carry it, `container: webm` or `mkv` or `ogg` can",
         );
         check_stream(
             "feed: cam1, container: flac, audio: {bitrate: 96k}",
@@ -375,12 +375,12 @@ feeds:
             "2:58: streams.s.audio.codec: expected pcm, found \"mp3\": wav cannot carry it, `container: ts` or `mkv` or `flv` or `mp4` or `mp3` can",
         );
         check_stream(
-            "feed: cam1, video: {codec: x264}",
-            "2:42: streams.s.video.codec: expected h264, h265 or mpeg2, found \"x264\", did you mean `h264`?",
+            "feed: cam1, container: ts, video: {codec: x264}",
+            "2:57: streams.s.video.codec: expected h264, h265 or mpeg2, found \"x264\", did you mean `h264`?",
         );
         check_stream(
-            "feed: cam1, video: loud",
-            "2:34: streams.s.video: expected keys like `codec:`, `bitrate:`, `quality:`, `gop:`, `fps:`, `size:`, `encoder:`, `preset:`, `pixel_format:`, found \"loud\"",
+            "feed: cam1, container: ts, video: loud",
+            "2:49: streams.s.video: expected keys like `codec:`, `bitrate:`, `quality:`, `gop:`, `fps:`, `size:`, `encoder:`, `preset:`, `pixel_format:`, found \"loud\"",
         );
         check_stream(
             "feed: cam1, container: raw, video: true",
@@ -388,60 +388,60 @@ feeds:
         );
         check_stream("feed: cam1, container: mjpeg, audio: true", "2:45: streams.s.audio: mjpeg has no sound");
         check_stream(
-            "feed: cam1, video: false, audio: false",
+            "feed: cam1, container: ts, video: false, audio: false",
             "2:11: streams.s: nothing is left of this stream without video and audio",
         );
         check_stream(
-            "feed: cam1, video: {bitrate: fast}",
-            "2:44: streams.s.video.bitrate: expected bits per second from 10k to 100M, like 800k or 2M, found \"fast\"",
+            "feed: cam1, container: ts, video: {bitrate: fast}",
+            "2:59: streams.s.video.bitrate: expected bits per second from 10k to 100M, like 800k or 2M, found \"fast\"",
         );
         check_stream(
-            "feed: cam1, video: {bitrate: 1M, quality: 5}",
-            "2:48: streams.s.video.quality: `bitrate` is given already, keep one of them",
+            "feed: cam1, container: ts, video: {bitrate: 1M, quality: 5}",
+            "2:63: streams.s.video.quality: `bitrate` is given already, keep one of them",
         );
         check_stream(
-            "feed: cam1, video: {quality: 101}",
-            "2:44: streams.s.video.quality: expected a quality from 1 to 100, found \"101\"",
+            "feed: cam1, container: ts, video: {quality: 101}",
+            "2:59: streams.s.video.quality: expected a quality from 1 to 100, found \"101\"",
         );
         check_stream(
-            "feed: cam1, video: {gop: 0}",
-            "2:40: streams.s.video.gop: expected a number of pictures from 1 to 90000, found \"0\"",
+            "feed: cam1, container: ts, video: {gop: 0}",
+            "2:55: streams.s.video.gop: expected a number of pictures from 1 to 90000, found \"0\"",
         );
         check_stream(
-            "feed: cam1, video: {fps: x}",
-            "2:40: streams.s.video.fps: expected pictures per second, like 25, 12.5 or 30000/1001, found \"x\"",
+            "feed: cam1, container: ts, video: {fps: x}",
+            "2:55: streams.s.video.fps: expected pictures per second, like 25, 12.5 or 30000/1001, found \"x\"",
         );
         check_stream(
-            "feed: cam1, video: {codec: mpeg2, fps: 10}",
-            "2:54: streams.s.video.fps: expected 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 pictures per second, found \"10\": mpeg2 has no others",
+            "feed: cam1, container: ts, video: {codec: mpeg2, fps: 10}",
+            "2:69: streams.s.video.fps: expected 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 pictures per second, found \"10\": mpeg2 has no others",
         );
         check_stream(
-            "feed: cam1, video: {size: 1280}",
-            "2:41: streams.s.video.size: expected even width and height from 16 to 16384, like 1280x720, found \"1280\"",
+            "feed: cam1, container: ts, video: {size: 1280}",
+            "2:56: streams.s.video.size: expected even width and height from 16 to 16384, like 1280x720, found \"1280\"",
         );
         check_stream(
             "feed: cam1, container: webm, video: {preset: fast}",
             "2:52: streams.s.video.preset: vp8 has no presets, h264 and h265 have",
         );
         check_stream(
-            "feed: cam1, video: {pixel_format: RGB}",
-            "2:49: streams.s.video.pixel_format: expected I420, Y42B, Y444, I420_10LE, I422_10LE or Y444_10LE, found \"RGB\": h264 has no others here",
+            "feed: cam1, container: ts, video: {pixel_format: RGB}",
+            "2:64: streams.s.video.pixel_format: expected I420, Y42B, Y444, I420_10LE, I422_10LE or Y444_10LE, found \"RGB\": h264 has no others here",
         );
         check_stream(
             "feed: cam1, container: mjpeg, video: {gop: 5}",
             "2:53: streams.s.video.gop: mjpeg has no gop, give a `quality`",
         );
         check_stream(
-            "feed: cam1, audio: {channels: 5}",
-            "2:45: streams.s.audio.channels: expected 1 for mono or 2 for stereo, found \"5\"",
+            "feed: cam1, container: ts, audio: {channels: 5}",
+            "2:60: streams.s.audio.channels: expected 1 for mono or 2 for stereo, found \"5\"",
         );
         check_stream(
-            "feed: cam1, audio: {codec: ac3, rate: 8000}",
-            "2:53: streams.s.audio.rate: expected a sample rate of ac3: 32000, 44100 or 48000, found \"8000\"",
+            "feed: cam1, container: ts, audio: {codec: ac3, rate: 8000}",
+            "2:68: streams.s.audio.rate: expected a sample rate of ac3: 32000, 44100 or 48000, found \"8000\"",
         );
         check_stream(
-            "feed: cam1, audio: {bitrate: 1}",
-            "2:44: streams.s.audio.bitrate: expected bits per second from 16k to 512k, like 96k, found \"1\"",
+            "feed: cam1, container: ts, audio: {bitrate: 1}",
+            "2:59: streams.s.audio.bitrate: expected bits per second from 16k to 512k, like 96k, found \"1\"",
         );
     }
 

@@ -3,7 +3,10 @@
 //! Properties are those that GStreamer 1.22 documents, or the version that brought the element. No encoder may keep pictures
 //! back: there are no B-frames and no look-ahead, by default or by a property. What is in software has run here.
 
-use super::typed::{Rate, Video, VideoCodec};
+use super::{
+    codec::VideoCodec,
+    typed::{Rate, Video},
+};
 
 /// An encoder of pictures.
 #[derive(Debug, PartialEq, Eq)]

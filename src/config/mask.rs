@@ -25,6 +25,9 @@ pub fn masked(config: &Config) -> Config {
             Encoding::Command(words) => *words = words_without_secrets(words),
             Encoding::Copy => {}
         }
+        for alternative in stream.outputs.iter_mut().flat_map(|outputs| &mut outputs.alternatives) {
+            alternative.pipelines.iter_mut().for_each(|text| *text = text_without_secrets(text));
+        }
     }
     config
 }

@@ -10,6 +10,7 @@ mod auth;
 mod chains;
 mod check;
 mod checker;
+mod codec;
 mod document;
 mod encoders;
 mod fault;
@@ -21,6 +22,7 @@ mod load;
 mod locate;
 mod mask;
 mod model;
+mod outputs;
 mod overlay;
 mod overrides;
 mod pages;
@@ -43,6 +45,7 @@ mod yaml;
 
 pub use check::parse;
 pub(crate) use checker::suggestion;
+pub use codec::{AudioCodec, Codec, VideoCodec};
 pub use encoders::{ENCODERS, Encoder};
 pub use fault::{Fault, Faults, Position};
 pub use formats::passed_on;
@@ -50,7 +53,8 @@ pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
-    CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Pages, Placeholder, Plain, Serving, Source,
-    Stream, StreamName, StreamPath, Tls,
+    Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
+    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
 };
+pub use outputs::repairs;
 pub use print::{to_json, to_yaml};

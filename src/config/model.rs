@@ -1,5 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
+use super::codec::Codec;
 use crate::{access::Policy, media::Container};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -168,12 +169,49 @@ pub struct Stream {
     pub mimetype: String,
     /// How it is made from its feeds.
     pub encoding: Encoding,
+    /// What else it is offered in; `None` for a stream of one container.
+    pub outputs: Option<Outputs>,
     /// What viewers see while nothing comes from its feeds; only of what a worker makes.
     pub placeholder: Option<Placeholder>,
     /// Viewers get it in pieces of several packets, later and for less work.
     pub throughput: bool,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
+}
+
+/// The containers that a stream is offered in, each under the path of the stream with the name of the container as its extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outputs {
+    /// All of them, in the order of preference; the container of the stream itself is one.
+    pub containers: Vec<Container>,
+    /// Encodings of one track each, for outputs that cannot carry the tracks of the stream. At most one for each codec.
+    pub alternatives: Vec<Alternative>,
+    /// What may be encoded on demand for outputs that none of these fits into.
+    pub repair: Repair,
+}
+
+/// One track of a stream in another codec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternative {
+    /// Which one.
+    pub codec: Codec,
+    /// Gst-launch texts that end in the track: the first that works on the machine is used.
+    pub pipelines: Vec<String>,
+}
+
+/// Which tracks are encoded on demand for outputs that cannot carry them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repair {
+    /// Audio; costs little.
+    pub audio: bool,
+    /// Video.
+    pub video: bool,
+}
+
+impl Default for Repair {
+    fn default() -> Self {
+        Self { audio: true, video: false }
+    }
 }
 
 /// What viewers see of a stream while nothing comes from its feeds.
@@ -204,11 +242,23 @@ pub enum Encoding {
     /// Nothing is encoded that is encoded already.
     Copy,
     /// Gst-launch texts between the tracks `video.` and `audio.` and a muxer, at least one: the first that works on the machine
-    /// is used. Typed keys end up here too.
+    /// is used. Typed keys end up here too. Those of a stream with several outputs end in their tracks, without a muxer.
     Pipeline(Vec<String>),
     /// A program that writes the stream to its standard output. `{input1}`, `{input2}` … stand for its feeds, in their
     /// order; where they do not occur, its one feed is on standard input.
     Command(Vec<String>),
+}
+
+impl Stream {
+    /// The path of one of its outputs: its own without the extension of a container, with that of this one.
+    pub fn output_path(&self, container: Container) -> Option<StreamPath> {
+        StreamPath::new(&format!("{}.{container}", self.path.stem())).ok()
+    }
+
+    /// All that it is offered in.
+    pub fn containers(&self) -> Vec<Container> {
+        self.outputs.as_ref().map_or_else(|| vec![self.container], |outputs| outputs.containers.clone())
+    }
 }
 
 /// Why a text is no name or path.
@@ -297,6 +347,14 @@ impl StreamPath {
     /// As text, decoded.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Without the extension of a container, if it has one.
+    pub fn stem(&self) -> &str {
+        match (Container::from_extension(&self.0), self.0.rsplit_once('.')) {
+            (Some(_), Some((stem, _))) => stem,
+            _ => &self.0,
+        }
     }
 
     /// As it stands in a URL.

@@ -2,7 +2,7 @@
 
 use super::{
     auth,
-    model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Serving, Source, Stream, StreamPath},
+    model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
     raw, tls,
 };
 use serde::Serialize;
@@ -108,17 +108,29 @@ fn stream(stream: &Stream) -> raw::Stream {
         Placeholder::Picture(file) => path(file),
     });
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
+    if let Some(outputs) = &stream.outputs {
+        let is_all = outputs.containers == super::outputs::ALL;
+        keys.outputs = Some(if is_all { text("all") } else { list(&outputs.containers) });
+        let alternatives = outputs.alternatives.iter();
+        let alternatives = alternatives.map(|one| (text(one.codec), pipelines(&one.pipelines)));
+        keys.alternatives = (!outputs.alternatives.is_empty()).then(|| Value::Mapping(alternatives.collect()));
+        let repaired = [("audio", outputs.repair.audio), ("video", outputs.repair.video)];
+        let repaired: Vec<_> = repaired.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect();
+        keys.repair = (outputs.repair != Repair::default()).then(|| list(&repaired));
+    }
     match &stream.encoding {
         Encoding::Copy => {}
-        Encoding::Pipeline(texts) => {
-            keys.pipeline = Some(match texts.as_slice() {
-                [launch] => text(launch),
-                texts => list(texts),
-            });
-        }
+        Encoding::Pipeline(texts) => keys.pipeline = Some(pipelines(texts)),
         Encoding::Command(words) => keys.command = Some(list(words)),
     }
     keys
+}
+
+fn pipelines(texts: &[String]) -> Value {
+    match texts {
+        [launch] => text(launch),
+        texts => list(texts),
+    }
 }
 
 fn named<'a, T: Serialize>(entries: impl Iterator<Item = (&'a str, T)>) -> Value {
@@ -146,7 +158,7 @@ mod tests {
     use super::*;
     use crate::config::{CertificateSource, Plain, Tls};
     use crate::{
-        config::{FeedName, Position, StreamName, parse},
+        config::{Alternative, Codec, FeedName, Outputs, Position, StreamName, outputs, parse},
         media::Container,
     };
     use proptest::prelude::*;
@@ -207,6 +219,19 @@ mod tests {
         ]
     }
 
+    fn any_outputs() -> impl Strategy<Value = Outputs> {
+        let codecs = prop::sample::subsequence(Codec::all().collect::<Vec<_>>(), 0..3);
+        let pipelines = prop::collection::vec(launch(), 1..3);
+        let containers = prop::sample::subsequence(outputs::ALL.to_vec(), 0..5);
+        (containers, codecs, pipelines, any::<[bool; 2]>()).prop_map(
+            |(containers, codecs, pipelines, [audio, video])| {
+                let alternative = |codec| Alternative { codec, pipelines: pipelines.clone() };
+                let alternatives = codecs.into_iter().map(alternative).collect();
+                Outputs { containers, alternatives, repair: Repair { audio, video } }
+            },
+        )
+    }
+
     fn any_config() -> impl Strategy<Value = Config> {
         let name = "[A-Za-z0-9_é-]([a-z0-9 ._-]{0,10}[a-z0-9])?|true|null|1\\.10|007";
         let feeds = prop::collection::btree_map(name, (any_source(), any_mode(), any::<bool>()), 1..4);
@@ -222,6 +247,7 @@ mod tests {
                 Just(Placeholder::Picture("a b/c.JPG".into())),
             ]),
             any::<bool>(),
+            prop::option::of(any_outputs()),
         );
         let streams = prop::collection::btree_map(name, stream, 0..4);
         let top = (
@@ -254,7 +280,7 @@ mod tests {
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
-                    let (mut encoding, path, mut container, count, serving, placeholder, throughput) = parts;
+                    let (mut encoding, path, mut container, count, serving, placeholder, throughput, outputs) = parts;
                     let least = usize::from(matches!(encoding, Encoding::Copy));
                     let count = usize::from(count).clamp(least, feeds.len());
                     let mut used = Serving::Shared;
@@ -266,7 +292,15 @@ mod tests {
                     if used == Serving::Shot {
                         (container, mimetype) = (Container::Raw, "image/jpeg".to_owned());
                     }
+                    let has_outputs = used == Serving::Shared && count > 0 && container != Container::Raw;
+                    let outputs = outputs.filter(|_| has_outputs && !matches!(encoding, Encoding::Command(_)));
+                    let outputs = outputs.map(|mut outputs| {
+                        outputs.containers.retain(|other| *other != container);
+                        outputs.containers.push(container);
+                        outputs
+                    });
                     Stream {
+                        outputs,
                         name: StreamName::new(&name).unwrap(),
                         feeds: feeds.iter().take(count).map(|feed| feed.name.clone()).collect(),
                         path: StreamPath::new(&format!("/{index}/{path}")).unwrap(),

@@ -207,6 +207,8 @@ pub(super) struct Stream {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) container: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outputs: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mimetype: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipeline: Option<Value>,
@@ -216,6 +218,10 @@ pub(super) struct Stream {
     pub(super) video: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audio: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) alternatives: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repair: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) placeholder: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

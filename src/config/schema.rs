@@ -162,13 +162,26 @@ fn schema() -> Value {
         "container" => name_of(&crate::media::Container::ALL.map(crate::media::Container::name)),
         "pipeline" => json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]}),
         "command" => text_or_use(&["array"]),
-        "video" | "audio" => json!({"anyOf": [reference(key), flag()]}),
+        "outputs" => {
+            let container = name_of(&super::outputs::ALL.map(crate::media::Container::name));
+            json!({"anyOf": [name_of(&["all"]), {"type": "array", "items": container}]})
+        }
+        "repair" => json!({"type": ["array", "null"], "items": name_of(&["audio", "video"])}),
+        "alternatives" => {
+            let pipeline = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
+            let entries = super::Codec::all().map(|codec| (codec.name().to_owned(), pipeline.clone()));
+            json!({"type": ["object", "null"], "properties": Value::Object(entries.collect()), "additionalProperties": false})
+        }
+        "video" | "audio" => {
+            let one = json!({"anyOf": [reference(key), scalar()]});
+            json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 4}]})
+        }
         "overlay" => reference(key),
         "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
     let video = section("`video:`", raw::keys::<raw::Video>(), |key| match key {
-        "codec" => name_of(&super::typed::VideoCodec::ALL.map(super::typed::VideoCodec::name)),
+        "codec" => name_of(&super::codec::VideoCodec::ALL.map(super::codec::VideoCodec::name)),
         "preset" => name_of(&super::tracks::PRESETS),
         "encoder" => {
             let names = super::ENCODERS.iter().map(|encoder| encoder.name);
@@ -177,7 +190,7 @@ fn schema() -> Value {
         _ => scalar(),
     });
     let audio = section("`audio:`", raw::keys::<raw::Audio>(), |key| match key {
-        "codec" => name_of(&super::typed::AudioCodec::ALL.map(super::typed::AudioCodec::name)),
+        "codec" => name_of(&super::codec::AudioCodec::ALL.map(super::codec::AudioCodec::name)),
         _ => scalar(),
     });
     let overlay =

@@ -5,7 +5,7 @@ use super::{
     checker::{Checker, Expected, flag, kind, place, quoted},
     fault::Path,
     locate::Place,
-    model::{Encoding, FeedName, NameError, Pages, Placeholder, Serving, Stream, StreamName, StreamPath},
+    model::{Encoding, FeedName, NameError, Outputs, Pages, Placeholder, Serving, Stream, StreamName, StreamPath},
     raw, typed,
 };
 use crate::media::Container;
@@ -59,6 +59,14 @@ impl Feeds<'_> {
     }
 }
 
+/// How a stream with several outputs is made.
+struct Made {
+    /// What its own path is in.
+    container: Container,
+    encoding: Encoding,
+    outputs: Outputs,
+}
+
 /// A stream and whether its URL is written in the file, so that a clash is shown where it can be mended.
 struct Checked {
     stream: Stream,
@@ -107,35 +115,118 @@ impl Checker {
         let throughput = stream.throughput.take();
         let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
         let hint = hint.or_else(|| Container::from_extension(name));
-        let container = match (given_container.or(hint), &mimetype) {
-            _ if serving == Serving::Shot => Container::Raw,
-            (Some(container), _) => container,
-            (None, Some(mimetype)) if is_command => of_type(mimetype),
-            (None, _) if is_command => Container::Raw,
-            (None, _) => feeds.as_deref().and_then(|feeds| known.container(feeds)).unwrap_or(Container::Ts),
+        let told = match (given_container.or(hint), &mimetype) {
+            _ if serving == Serving::Shot => Some(Container::Raw),
+            (Some(container), _) => Some(container),
+            (None, Some(mimetype)) if is_command => Some(of_type(mimetype)),
+            (None, _) if is_command => Some(Container::Raw),
+            (None, _) => None,
+        };
+        let written = feeds.as_deref().and_then(|feeds| known.container(feeds));
+        let outputs = self.offered(path, &mut stream, feeds.as_deref(), told.is_some() || is_container_given);
+
+        let (container, encoding, outputs) = match outputs {
+            Some(containers) => {
+                // One that is not good is a fault already.
+                let container = told.or(written.filter(|written| containers.contains(written)));
+                let made = self.made(path, stream, containers, container)?;
+                (made.container, made.encoding, Some(made.outputs))
+            }
+            None => {
+                let container = told.or(written).unwrap_or(Container::Ts);
+                // A container that is wrong would make its codecs look wrong.
+                let known = (given_container.is_some() || !is_container_given).then_some(container);
+                (container, self.encoding(path, stream, known, feeds.as_deref())?, None)
+            }
         };
         let throughput = self.throughput(&path.key("throughput"), throughput, serving, container);
         let mimetype = mimetype.unwrap_or_else(|| match (serving, &stream_path) {
             (Serving::Shot, Some(path)) => picture_type(path.as_str()).to_owned(),
             _ => container.mimetype().to_owned(),
         });
-
-        // A container that is wrong would make its codecs look wrong.
-        let known_container = (given_container.is_some() || !is_container_given).then_some(container);
-        let encoding = self.encoding(path, stream, known_container, feeds.as_deref())?;
-        let feeds = feeds?;
         let stream = Stream {
             name: checked_name?,
-            feeds,
+            feeds: feeds?,
             path: stream_path?,
             container,
             mimetype,
             encoding,
+            outputs,
             placeholder,
             throughput,
             serving,
         };
         Some(Checked { stream, has_url })
+    }
+
+    /// The containers that a stream is offered in, if there are several: where `outputs:` says so, and where nothing says which one it
+    /// is. `is_told`: something does.
+    fn offered(
+        &mut self,
+        path: &Path,
+        stream: &mut raw::Stream,
+        feeds: Option<&[FeedName]>,
+        is_told: bool,
+    ) -> Option<Vec<Container>> {
+        let given = stream.outputs.take();
+        let is_made_of_feeds = stream.command.is_none() && feeds.is_none_or(|feeds| !feeds.is_empty());
+        if is_made_of_feeds && (given.is_some() || (!is_told && stream.pipeline.is_none())) {
+            // A list with faults is as good as all, until they are mended.
+            return Some(self.outputs(&path.key("outputs"), given).unwrap_or_else(|| super::outputs::ALL.to_vec()));
+        }
+        for (key, given) in
+            [("outputs", given), ("alternatives", stream.alternatives.take()), ("repair", stream.repair.take())]
+        {
+            if given.is_some() {
+                let message = match is_made_of_feeds {
+                    true => "is for streams with `outputs`",
+                    false => "only a stream that voyandz itself makes of feeds has several outputs",
+                };
+                self.note(&path.key(key), Place::Key, message.to_owned());
+            }
+        }
+        None
+    }
+
+    /// How a stream with several outputs is made; `container` is the one that its own path is in, if that is told.
+    fn made(
+        &mut self,
+        path: &Path,
+        mut stream: raw::Stream,
+        containers: Vec<Container>,
+        container: Option<Container>,
+    ) -> Option<Made> {
+        if let Some(container) = container.filter(|container| !containers.contains(container)) {
+            let message = format!("its own container, {container}, is not among them");
+            self.note(&path.key("outputs"), Place::Key, message);
+            return None;
+        }
+        let repair = self.repair(&path.key("repair"), stream.repair.take());
+        let given = self.given_alternatives(&path.key("alternatives"), stream.alternatives.take());
+        let raw::Stream { pipeline, video, audio, overlay, .. } = stream;
+        let typed = [("video", &video), ("audio", &audio), ("overlay", &overlay)];
+        let typed: Vec<_> = typed.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
+        if pipeline.is_some() && !typed.is_empty() {
+            for key in typed {
+                let message = "`pipeline` says already how the stream is made, keep one of them".to_owned();
+                self.note(&path.key(key), Place::Key, message);
+            }
+            return None;
+        }
+        let outputs = |alternatives| Outputs { containers: containers.clone(), alternatives, repair };
+        let usual = || container.or(containers.first().copied()).unwrap_or(Container::Ts);
+        if pipeline.is_some() {
+            let encoding = self.alternatives(&path.key("pipeline"), pipeline).map(Encoding::Pipeline)?;
+            return Some(Made { container: usual(), encoding, outputs: outputs(given) });
+        }
+        let made = self.rendition(path, &containers, video, audio, overlay)?;
+        let fitting = containers.iter().copied().find(|container| made.fits(*container));
+        let alternatives = if given.is_empty() { made.alternatives } else { given };
+        Some(Made {
+            container: container.or(fitting).unwrap_or_else(usual),
+            encoding: made.pipelines.map_or(Encoding::Copy, Encoding::Pipeline),
+            outputs: outputs(alternatives),
+        })
     }
 
     /// What a stream shows while nothing comes from its feeds.
@@ -361,7 +452,7 @@ pub(super) fn url(text: &str) -> Result<StreamPath, Expected> {
     StreamPath::new(&decoded).map_err(Expected::from)
 }
 
-fn container(text: &str) -> Result<Container, Expected> {
+pub(super) fn container(text: &str) -> Result<Container, Expected> {
     if let Some(container) = Container::from_name(text) {
         return Ok(container);
     }

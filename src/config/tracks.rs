@@ -2,11 +2,12 @@
 
 use super::{
     checker::{Checker, Expected, flag, suggestion},
+    codec::{AudioCodec, VideoCodec},
     encoders::{self, Choice, ENCODERS},
     fault::Path,
     locate::Place,
     raw,
-    typed::{Audio, AudioCodec, DEFAULT_VIDEO_BITRATE, Rate, Track, Video, VideoCodec},
+    typed::{Audio, DEFAULT_VIDEO_BITRATE, Rate, Track, Video},
     units::{Bitrate, Fps, Size, whole},
 };
 use crate::media::Container;
@@ -107,7 +108,7 @@ impl Checker {
     }
 
     /// `false` drops a track, `true` encodes it with all defaults, keys say how.
-    fn track<K, T>(
+    pub(super) fn track<K, T>(
         &mut self,
         path: &Path,
         value: Value,
@@ -125,7 +126,7 @@ impl Checker {
         read(self, keys).map(Track::Encode)
     }
 
-    fn video(&mut self, path: &Path, container: Container, keys: raw::Video) -> Option<Video> {
+    pub(super) fn video(&mut self, path: &Path, container: Container, keys: raw::Video) -> Option<Video> {
         let names: Vec<_> = VideoCodec::of(container).iter().map(|codec| codec.name()).collect();
         let all = VideoCodec::ALL.map(|codec| (codec.name(), codec));
         let has_codec = keys.codec.is_some();
@@ -177,7 +178,7 @@ impl Checker {
         Some(video)
     }
 
-    fn audio(&mut self, path: &Path, container: Container, keys: raw::Audio) -> Option<Audio> {
+    pub(super) fn audio(&mut self, path: &Path, container: Container, keys: raw::Audio) -> Option<Audio> {
         let names: Vec<_> = AudioCodec::of(container).iter().map(|codec| codec.name()).collect();
         let all = AudioCodec::ALL.map(|codec| (codec.name(), codec));
         let has_codec = keys.codec.is_some();
@@ -190,6 +191,34 @@ impl Checker {
             channels: self.value(&path.key("channels"), keys.channels, channels),
             rate: self.value(&path.key("rate"), keys.rate, |text| sample_rate(text, codec)),
         })
+    }
+}
+
+impl Video {
+    /// With all defaults.
+    pub(super) fn usual(codec: VideoCodec) -> Self {
+        let rate = match codec {
+            VideoCodec::Mjpeg => Rate::Quality(DEFAULT_QUALITY),
+            _ => Rate::Bitrate(DEFAULT_VIDEO_BITRATE),
+        };
+        Self {
+            codec,
+            rate,
+            gop: DEFAULT_GOP,
+            fps: None,
+            size: None,
+            encoder: Choice::Auto,
+            preset: None,
+            pixel_format: codec.pixel_formats().first().copied().unwrap_or("I420"),
+            overlay: None,
+        }
+    }
+}
+
+impl Audio {
+    /// With all defaults.
+    pub(super) fn usual(codec: AudioCodec) -> Self {
+        Self { codec, bitrate: DEFAULT_AUDIO_BITRATE, channels: None, rate: None }
     }
 }
 

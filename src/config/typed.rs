@@ -4,36 +4,13 @@
 //! free source pad. Every combination has run on GStreamer 1.22. What is asked for has been checked before.
 
 use super::{
+    codec::{AudioCodec, VideoCodec},
     encoders::{self, Choice, Encoder},
     overlay::Overlay,
     units::{Bitrate, Fps, Size},
 };
 use crate::media::Container;
 use std::fmt::Write as _;
-
-/// A codec for pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum VideoCodec {
-    H264,
-    H265,
-    Vp8,
-    Vp9,
-    Av1,
-    Mpeg2,
-    Mjpeg,
-}
-
-/// A codec for sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AudioCodec {
-    Aac,
-    Mp3,
-    Flac,
-    Pcm,
-    Ac3,
-    Opus,
-    Vorbis,
-}
 
 /// How pictures are encoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +72,30 @@ impl Rate {
             Self::Quality(_) => DEFAULT_VIDEO_BITRATE,
         }
     }
+}
+
+/// What stands for a track that passes as the feed has it, in a pipeline that ends in its tracks.
+const PASSED: &str = "identity silent=true";
+
+/// The pipelines of a stream that end in its tracks, of which the first is used that works on the machine: one for each encoder
+/// that may make its video. A raw track that passes gets the usual encoder.
+pub(super) fn track_pipelines(video: &Track<Video>, audio: &Track<Audio>) -> Vec<String> {
+    let audio = match audio {
+        Track::Copy => Some(PASSED.to_owned()),
+        Track::Drop => None,
+        Track::Encode(audio) => Some(audio.text()),
+    };
+    let videos = match video {
+        Track::Copy => vec![Some(PASSED.to_owned())],
+        Track::Drop => vec![None],
+        Track::Encode(video) => encoders::candidates(video).map(|encoder| Some(video.text(encoder))).collect(),
+    };
+    let both = |video: Option<String>| {
+        let video = video.map(|video| format!("video. ! {video}"));
+        let audio = audio.as_ref().map(|audio| format!("audio. ! {audio}"));
+        video.into_iter().chain(audio).collect::<Vec<_>>().join(" ")
+    };
+    videos.into_iter().map(both).collect()
 }
 
 /// The launch texts of a stream, of which the first is used that works on the machine: one for each encoder that may make
@@ -168,83 +169,6 @@ const fn muxer(container: Container) -> Option<&'static str> {
         Container::Flv => Some("flvmux name=mux streamable=true"),
         Container::Mp4 => Some("mp4mux name=mux streamable=true fragment-duration=1"),
         Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg | Container::Raw => None,
-    }
-}
-
-impl VideoCodec {
-    pub(super) const ALL: [Self; 7] =
-        [Self::H264, Self::H265, Self::Vp8, Self::Vp9, Self::Av1, Self::Mpeg2, Self::Mjpeg];
-
-    /// The name in the configuration.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::H264 => "h264",
-            Self::H265 => "h265",
-            Self::Vp8 => "vp8",
-            Self::Vp9 => "vp9",
-            Self::Av1 => "av1",
-            Self::Mpeg2 => "mpeg2",
-            Self::Mjpeg => "mjpeg",
-        }
-    }
-
-    /// What a container can carry, the usual one first.
-    pub(super) const fn of(container: Container) -> &'static [Self] {
-        match container {
-            Container::Ts => &[Self::H264, Self::H265, Self::Mpeg2],
-            Container::Webm => &[Self::Vp8, Self::Vp9, Self::Av1],
-            Container::Mkv => &Self::ALL,
-            Container::Flv => &[Self::H264],
-            Container::Mp4 => &[Self::H264, Self::H265, Self::Vp9, Self::Av1],
-            Container::Mjpeg => &[Self::Mjpeg],
-            // What Ogg has of its own, Theora, is of another time.
-            Container::Ogg | Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Raw => &[],
-        }
-    }
-
-    /// The pixel formats that its encoder takes, by GStreamer's names; the one for all players first.
-    pub(super) const fn pixel_formats(self) -> &'static [&'static str] {
-        match self {
-            Self::H264 | Self::H265 => &["I420", "Y42B", "Y444", "I420_10LE", "I422_10LE", "Y444_10LE"],
-            Self::Vp9 => &["I420", "Y444"],
-            Self::Mjpeg => &["I420", "Y42B", "Y444"],
-            Self::Vp8 | Self::Av1 | Self::Mpeg2 => &["I420"],
-        }
-    }
-}
-
-impl AudioCodec {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Aac, Self::Opus, Self::Mp3, Self::Ac3, Self::Vorbis, Self::Flac, Self::Pcm];
-
-    /// The name in the configuration.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Aac => "aac",
-            Self::Mp3 => "mp3",
-            Self::Ac3 => "ac3",
-            Self::Opus => "opus",
-            Self::Vorbis => "vorbis",
-            Self::Flac => "flac",
-            Self::Pcm => "pcm",
-        }
-    }
-
-    /// What a container can carry, the usual one first.
-    pub(super) const fn of(container: Container) -> &'static [Self] {
-        match container {
-            Container::Ts => &[Self::Aac, Self::Mp3, Self::Ac3, Self::Opus],
-            Container::Webm => &[Self::Opus, Self::Vorbis],
-            Container::Mkv => &[Self::Opus, Self::Aac, Self::Mp3, Self::Ac3, Self::Vorbis, Self::Flac, Self::Pcm],
-            Container::Ogg => &[Self::Opus, Self::Vorbis, Self::Flac],
-            Container::Flv => &[Self::Aac, Self::Mp3],
-            Container::Mp4 => &[Self::Aac, Self::Opus, Self::Mp3],
-            Container::Mp3 => &[Self::Mp3],
-            Container::Aac => &[Self::Aac],
-            Container::Flac => &[Self::Flac],
-            Container::Wav => &[Self::Pcm],
-            Container::Mjpeg | Container::Raw => &[],
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Everything that runs for a configuration, and its replacement by the next one.
 
 use super::{
-    layout::{self, CommandLayout, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitKind},
-    placeholder::{PlaceholderSpec, PlaceholderTask},
+    layout::{self, CommandLayout, GroupId, GroupLayout, Layout, RenditionLayout, StreamLayout, Unit, UnitKind},
+    placeholder::{PlaceholderPart, PlaceholderSpec, PlaceholderTask},
     registry::{FeedHandle, Registry, StreamHandle},
+    rendition::{Alternative, Rendition},
 };
 use crate::{
     config::{self, Config, FeedName, StreamName},
@@ -23,7 +24,7 @@ use crate::{
         unit_id::UnitId,
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::{Audience, FanOut, OutputLease, SharedWriter, StreamInput, Writer},
+    stream::{Audience, Entrances, FanOut, OutputLease, SharedWriter, StreamInput, Writer},
     sys::{Shutdown, monotonic, service::Pulses},
 };
 use std::{
@@ -67,6 +68,8 @@ enum SlotMedia {
     /// What a worker makes: samples, which the server muxes. Who reads a feed for a command always has it muxed.
     Samples {
         input: StreamInput,
+        /// Where its media enters: this stream, and those that it is another encoding of.
+        entrances: Entrances,
         #[expect(dead_code, reason = "held until the slot goes")]
         always: Option<Arc<OutputLease>>,
     },
@@ -99,7 +102,8 @@ impl StreamSlot {
             let is_tap = matches!(id, UnitId::Tap(_));
             let outputs = is_tap.then(|| unit.outputs.first()).flatten();
             let always = outputs.map(|container| Arc::new(input.output(*container).lease()));
-            SlotMedia::Samples { input, always }
+            let entrances = Entrances::of(input.clone());
+            SlotMedia::Samples { input, entrances, always }
         } else {
             let fanout = FanOut::new();
             SlotMedia::Bytes { writer: SharedWriter::new(Writer::new(fanout.clone(), false)), fanout }
@@ -141,6 +145,13 @@ impl StreamSlot {
         }
     }
 
+    fn entrances(&self) -> Option<&Entrances> {
+        match &self.media {
+            SlotMedia::Samples { entrances, .. } => Some(entrances),
+            SlotMedia::Bytes { .. } => None,
+        }
+    }
+
     fn input(&self) -> Option<StreamInput> {
         match &self.media {
             SlotMedia::Samples { input, .. } => Some(input.clone()),
@@ -179,6 +190,7 @@ impl Deployment {
             self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(id, unit)).apply(unit);
         }
         self.layout = layout;
+        self.connect_encodings();
         self.memory_max = config.memory_max;
         self.change_groups().await;
         let begun = self.begin();
@@ -189,6 +201,55 @@ impl Deployment {
         }
         self.begin_per_request(config);
         (self.registry(config), ApplyReport { ended, begun })
+    }
+
+    /// Lets the samples of each encoding enter all streams that it is an encoding of.
+    fn connect_encodings(&self) {
+        let renditions: Vec<_> = self.layout.streams.iter().filter_map(|stream| stream.rendition.as_ref()).collect();
+        for (id, slot) in &self.slots {
+            let Some((input, entrances)) = slot.input().zip(slot.entrances()) else { continue };
+            let names = renditions.iter().filter(|rendition| rendition.unit == *id);
+            let names = names.flat_map(|rendition| &rendition.alternatives);
+            let names: Vec<_> = names.filter(|one| one.unit != *id).map(|one| one.unit.to_string()).collect();
+            input.keep_sources(&names);
+            let mut inputs = vec![input];
+            for rendition in renditions.iter().filter(|rendition| rendition.unit != *id) {
+                let is_part = rendition.alternatives.iter().any(|one| one.unit == *id);
+                let main = self.slots.get(&rendition.unit).and_then(StreamSlot::input).filter(|_| is_part);
+                let input = main.and_then(|main| main.of_source(&id.to_string()));
+                let is_known = |known: &StreamInput, new: &StreamInput| known.is_same(new);
+                inputs.extend(input.filter(|new| !inputs.iter().any(|known| is_known(known, new))));
+            }
+            entrances.set(inputs);
+        }
+    }
+
+    /// What the outputs of a stream are made of.
+    fn rendition(&self, stream: &config::Stream, layout: &RenditionLayout) -> Option<Rendition> {
+        let main = self.slots.get(&layout.unit)?;
+        let input = main.input()?;
+        let alternatives = layout.alternatives.iter().filter_map(|one| {
+            let slot = self.slots.get(&one.unit)?;
+            let source = match one.unit == layout.unit {
+                true => 0,
+                false => input.of_source(&one.unit.to_string())?.source(),
+            };
+            Some(Alternative {
+                codec: one.codec,
+                source,
+                is_repair: one.is_repair,
+                demand: slot.demand.clone(),
+                status: slot.status.clone(),
+                entrances: slot.entrances()?.clone(),
+            })
+        });
+        Some(Rendition {
+            alternatives: alternatives.collect(),
+            main: main.demand.clone(),
+            entrances: main.entrances()?.clone(),
+            has_placeholder: stream.placeholder.is_some(),
+            input,
+        })
     }
 
     /// Disconnects the viewers of what the next layout lacks or cannot continue.
@@ -252,8 +313,10 @@ impl Deployment {
 
     fn group_config(&self, group: &GroupLayout) -> GroupConfig {
         let feeds = group.fed_by.iter().filter_map(|(feed, unit)| Some((*feed, self.packets(unit)?)));
-        let streams =
-            group.stream_units.iter().filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.input()?)));
+        let streams = group
+            .stream_units
+            .iter()
+            .filter_map(|(stream, unit)| Some((*stream, self.slots.get(unit)?.entrances()?.clone())));
         let status = |id: &UnitId| Some(self.slots.get(id)?.status.clone());
         let feed_statuses = group.plan.feeds.iter().filter_map(|(number, feed)| {
             let id = UnitId::Feed(FeedName::new(&feed.name).ok()?);
@@ -314,7 +377,7 @@ impl Deployment {
             UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
                 item: *item,
-                input: slot.input(),
+                entrances: slot.entrances().cloned(),
             }),
         })
     }
@@ -376,11 +439,10 @@ impl Deployment {
         });
         for (name, (spec, placed)) in specs {
             let Some(slot) = self.slots.get(&placed.unit) else { continue };
-            let Some(input) = slot.input() else { continue };
+            let Some(parts) = self.placeholder_parts(placed) else { continue };
             let status = |feed: &FeedName| self.slots.get(&UnitId::Feed(feed.clone())).map(|feed| feed.status.clone());
             let task = PlaceholderTask {
-                input,
-                demand: slot.demand.clone(),
+                parts,
                 status: slot.status.clone(),
                 feeds: spec.feeds.iter().filter_map(status).collect(),
                 pool: self.pool.clone(),
@@ -395,13 +457,36 @@ impl Deployment {
 
     fn placeholder(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<PlaceholderSpec> {
         let plan = &self.layout.groups.get(&placed.group)?.plan;
+        placed.in_plan?;
+        let encodings = self.encodings_of(placed);
         Some(PlaceholderSpec {
             shows: stream.placeholder.clone()?,
-            stream: plan.streams.get(&placed.in_plan?)?.clone(),
+            encodings: encodings.filter_map(|number| plan.streams.get(&number).cloned()).collect(),
             feeds: stream.feeds.clone(),
             epoch: self.epoch,
             memory_max: self.memory_max,
         })
+    }
+
+    /// The numbers of the encodings of a stream in the plan of its group, that of the main one first.
+    fn encodings_of<'a>(&'a self, placed: &'a StreamLayout) -> impl Iterator<Item = u32> + 'a {
+        let others = placed.rendition.iter().flat_map(|rendition| &rendition.alternatives);
+        let others = others.filter(|one| one.unit != placed.unit);
+        let others = others.filter_map(|one| self.layout.number_of(placed.group, &one.unit));
+        placed.in_plan.into_iter().chain(others)
+    }
+
+    /// Where the samples of a placeholder enter, for each encoding in the order of [`Deployment::encodings_of`].
+    fn placeholder_parts(&self, placed: &StreamLayout) -> Option<Vec<PlaceholderPart>> {
+        let main = self.slots.get(&placed.unit)?;
+        let input = main.input()?;
+        let mut parts = vec![PlaceholderPart { input: input.clone(), demand: main.demand.clone() }];
+        let others = placed.rendition.iter().flat_map(|rendition| &rendition.alternatives);
+        for one in others.filter(|one| one.unit != placed.unit) {
+            let demand = self.slots.get(&one.unit)?.demand.clone();
+            parts.push(PlaceholderPart { input: input.of_source(&one.unit.to_string())?, demand });
+        }
+        Some(parts)
     }
 
     /// The viewers of a stream, who may have joined under an earlier configuration.
@@ -409,23 +494,51 @@ impl Deployment {
         self.audiences.get(stream).cloned().unwrap_or_default()
     }
 
+    fn stream_handle(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<StreamHandle> {
+        let slot = self.slots.get(&placed.unit)?;
+        let handle = StreamHandle {
+            config: stream.clone(),
+            status: slot.status.clone(),
+            audience: self.audience(&stream.name),
+            fanout: slot.fanout(stream.container),
+            output: slot.input().map(|input| input.output(stream.container)),
+            demand: slot.demand.clone(),
+            group: self.groups.get(&placed.group)?.handle.clone(),
+            in_plan: placed.in_plan,
+            rendition: None,
+            outputs: Vec::new(),
+        };
+        let Some(layout) = &placed.rendition else { return Some(handle) };
+        let rendition = Arc::new(self.rendition(stream, layout)?);
+        // The bytes of a feed stay as they are in their own container.
+        let is_passed_on = placed.unit != layout.unit;
+        let output = |container: Container| {
+            let path = stream.output_path(container)?;
+            let mimetype = if container == stream.container { &stream.mimetype } else { container.mimetype() };
+            let config = config::Stream { path, container, mimetype: mimetype.to_owned(), ..stream.clone() };
+            if is_passed_on && container == stream.container {
+                return Some(Arc::new(StreamHandle { config, ..handle.clone() }));
+            }
+            let output = rendition.input.output(container);
+            Some(Arc::new(StreamHandle {
+                config,
+                fanout: output.fanout().clone(),
+                output: Some(output),
+                demand: rendition.main.clone(),
+                rendition: Some(rendition.clone()),
+                ..handle.clone()
+            }))
+        };
+        let outputs = stream.containers().into_iter().filter_map(output).collect();
+        let own = (!is_passed_on).then(|| rendition.clone());
+        Some(StreamHandle { outputs, rendition: own, ..handle })
+    }
+
     fn registry(&self, config: &Config) -> Registry {
         let per_request =
             layout::per_request(config).filter_map(|stream| self.per_request.get(&stream.name).cloned()).collect();
         let pairs = layout::shared(config).zip(&self.layout.streams);
-        let streams = pairs.filter_map(|(stream, placed)| {
-            let slot = self.slots.get(&placed.unit)?;
-            Some(Arc::new(StreamHandle {
-                config: stream.clone(),
-                status: slot.status.clone(),
-                audience: self.audience(&stream.name),
-                fanout: slot.fanout(stream.container),
-                output: slot.input().map(|input| input.output(stream.container)),
-                demand: slot.demand.clone(),
-                group: self.groups.get(&placed.group)?.handle.clone(),
-                in_plan: placed.in_plan,
-            }))
-        });
+        let streams = pairs.filter_map(|(stream, placed)| self.stream_handle(stream, placed).map(Arc::new));
         let feeds = config.feeds.iter().filter_map(|feed| {
             let id = UnitId::Feed(feed.name.clone());
             let stays_in_worker = matches!(self.layout.units.get(&id)?.kind, UnitKind::Item { .. });

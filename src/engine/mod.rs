@@ -1,10 +1,12 @@
 //! From a configuration to what runs for it.
 //!
 //! [`layout`] derives the feeds, streams and worker groups from the configuration (pure), [`deployment`] runs them and
-//! applies the next configuration; the [`registry`] has the streams for all outputs. `placeholder` runs another worker
+//! applies the next configuration; the [`registry`] has the streams for all outputs;
+//! [`rendition`] says which encodings an output is made of. `placeholder` runs another worker
 //! for a stream whose feeds deliver nothing.
 
 pub mod deployment;
 pub mod layout;
 mod placeholder;
 pub mod registry;
+pub mod rendition;

@@ -11,10 +11,11 @@ use crate::{
         status::{Record, Status},
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::StreamInput,
+    stream::{Entrances, StreamInput},
     sys::Shutdown,
     telemetry::{FailureLog, Report},
 };
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use std::{
     collections::BTreeMap,
     fmt::Write,
@@ -38,16 +39,18 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const REASON_LENGTH: usize = 160;
 /// Width, height and frame rate of a card when those of the feed are not known yet.
 const DEFAULT_VIDEO: (&str, &str, &str) = ("640", "360", "25/1");
-/// Number of the one feed, and of the one stream, of a placeholder's plan.
-const ONLY: u32 = 0;
+/// Number of the one feed of a placeholder's plan.
+const FEED: u32 = 0;
+/// The main encoding of a stream, among its parts.
+const MAIN: usize = 0;
 
 /// A placeholder as it is configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlaceholderSpec {
     /// What it shows.
     pub shows: Placeholder,
-    /// The stream as its own worker makes it.
-    pub stream: StreamPlan,
+    /// The encodings of the stream as its own worker makes them, the main one first.
+    pub encodings: Vec<StreamPlan>,
     /// The feeds of the stream.
     pub feeds: Vec<FeedName>,
     /// See [`Plan::epoch`].
@@ -61,10 +64,8 @@ pub struct PlaceholderSpec {
 pub struct PlaceholderTask {
     /// Its configuration.
     pub spec: PlaceholderSpec,
-    /// Where the stream's media enters.
-    pub input: StreamInput,
-    /// The users of the stream.
-    pub demand: Demand,
+    /// For each encoding of the stream: where its samples enter.
+    pub parts: Vec<PlaceholderPart>,
     /// The state of the stream.
     pub status: Status,
     /// The state of each of its feeds.
@@ -75,10 +76,19 @@ pub struct PlaceholderTask {
     pub shutdown: Shutdown,
 }
 
+/// One encoding of a stream that has a placeholder.
+#[derive(Debug)]
+pub struct PlaceholderPart {
+    /// Where its samples enter.
+    pub input: StreamInput,
+    /// Its users.
+    pub demand: Demand,
+}
+
 impl PlaceholderTask {
     /// Runs until `stop`. Not cancel-safe: viewers may be left with a frozen frame.
     pub async fn run(self, stop: CancellationToken) {
-        let mut demand = self.demand.watch();
+        let Some(mut demand) = self.parts.first().map(|main| main.demand.watch()) else { return };
         let mut repeats = FailureLog::default();
         loop {
             tokio::select! {
@@ -108,42 +118,57 @@ impl PlaceholderTask {
     }
 
     fn is_away(&self, in_use_since: Instant) -> bool {
-        is_away(self.input.silence(), in_use_since.elapsed())
+        let silence = self.parts.first().and_then(|main| main.input.silence());
+        is_away(silence, in_use_since.elapsed())
+    }
+
+    fn name(&self) -> &str {
+        self.spec.encodings.first().map(|main| main.name.as_str()).unwrap_or_default()
+    }
+
+    /// The encodings that are in use, by their numbers.
+    fn in_use(&self) -> Vec<usize> {
+        let parts = self.parts.iter().enumerate();
+        parts.filter(|(_, part)| part.demand.is_used()).map(|(number, _)| number).collect()
     }
 
     /// Shows the placeholder of a stream that has been in use since then, until the source delivers, there are no users,
     /// or `stop`. Returns why it failed, if it did.
     async fn show(&self, in_use_since: Instant, stop: &CancellationToken) -> Option<String> {
-        let name = &self.spec.stream.name;
+        let name = self.name();
         let stop = stop.child_token();
         let (group, task) = WorkerGroup::new(self.group_config(), self.pool.clone(), stop.clone());
         self.shutdown.spawn(format!("placeholder of {name}"), task);
         let mut caption = self.caption();
         tracing::info!(stream = name, reason = caption.replace('\n', ": "), "placeholder on");
-        group.caption(ONLY, caption.clone()).await;
+        group.caption(FEED, caption.clone()).await;
         self.status.set_placeholder(true);
-        let run = |item, input| {
-            let source = ItemSource { group: group.clone(), item, input };
-            source.run(stop.clone(), watch::Sender::new(Flow::Nothing))
+        let run = |item, entrances| {
+            let source = ItemSource { group: group.clone(), item, entrances };
+            source.run(stop.clone(), watch::Sender::new(Flow::Nothing)).boxed()
         };
-        let feed = run(Item::Feed(ONLY), None);
-        let stream = run(Item::Stream(ONLY), Some(self.input.for_placeholder()));
-        tokio::pin!(feed, stream);
+        let in_use = self.in_use();
+        let encodings = in_use.iter().filter_map(|part| Some((*part, self.parts.get(*part)?)));
+        let encodings = encodings.map(|(part, entrance)| {
+            run(Item::Stream(number(part)), Some(Entrances::of(entrance.input.for_placeholder())))
+        });
+        let mut running: FuturesUnordered<_> = encodings.chain([run(Item::Feed(FEED), None)]).collect();
         let mut look = tokio::time::interval(POLL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let began = Instant::now();
-        let mut demand = self.demand.watch();
         let ended = loop {
             tokio::select! {
-                ended = &mut feed => break why(ended),
-                ended = &mut stream => break why(ended),
+                Some(ended) = running.next() => break why(ended),
                 _ = look.tick() => {
-                    if *demand.borrow_and_update() == 0 || !self.is_away(in_use_since) {
+                    let now_in_use = self.in_use();
+                    // One that is new in use has to run, too: all begin again.
+                    let is_complete = now_in_use.iter().all(|part| in_use.contains(part));
+                    if !now_in_use.contains(&MAIN) || !is_complete || !self.is_away(in_use_since) {
                         break None;
                     }
                     let now = self.caption();
                     if now != caption {
-                        group.caption(ONLY, now.clone()).await;
+                        group.caption(FEED, now.clone()).await;
                         caption = now;
                     }
                 }
@@ -161,20 +186,25 @@ impl PlaceholderTask {
     }
 
     fn group_config(&self) -> GroupConfig {
-        let PlaceholderSpec { shows, stream, epoch, memory_max, .. } = &self.spec;
+        let PlaceholderSpec { shows, encodings, epoch, memory_max, .. } = &self.spec;
         let tracks: Vec<Track> = self.feeds.iter().flat_map(|feed| feed.read().last_tracks).collect();
-        let source = FeedSource::Launch(launch(shows, &stream.encoding, &tracks));
-        let feed = FeedPlan { name: format!("placeholder of {}", stream.name), source };
-        let stream = StreamPlan { feeds: vec![ONLY], ..stream.clone() };
+        let texts = encodings.first().map_or(&ipc::Encoding::Copy, |main| &main.encoding);
+        let source = FeedSource::Launch(launch(shows, texts, &tracks));
+        let feed = FeedPlan { name: format!("placeholder of {}", self.name()), source };
+        let plan =
+            |(part, plan): (usize, &StreamPlan)| (number(part), StreamPlan { feeds: vec![FEED], ..plan.clone() });
+        let entrances = |(part, entrance): (usize, &PlaceholderPart)| {
+            (number(part), Entrances::of(entrance.input.for_placeholder()))
+        };
         GroupConfig {
             name: feed.name.clone(),
             plan: Plan {
                 epoch: *epoch,
-                feeds: BTreeMap::from([(ONLY, feed)]),
-                streams: BTreeMap::from([(ONLY, stream)]),
+                feeds: BTreeMap::from([(FEED, feed)]),
+                streams: encodings.iter().enumerate().map(plan).collect(),
             },
             feeds: BTreeMap::new(),
-            streams: BTreeMap::from([(ONLY, self.input.for_placeholder())]),
+            streams: self.parts.iter().enumerate().map(entrances).collect(),
             statuses: BTreeMap::new(),
             memory_max: *memory_max,
         }
@@ -186,13 +216,18 @@ impl PlaceholderTask {
     }
 
     fn report(&self, reason: &str, repeats: &mut FailureLog) {
-        let stream = &self.spec.stream.name;
+        let stream = self.name();
         match repeats.failed(Instant::now()) {
             Some(Report::First) => tracing::warn!(stream, reason, "placeholder failed"),
             Some(Report::Again(times)) => tracing::warn!(stream, times, reason, "placeholder keeps failing"),
             None => {}
         }
     }
+}
+
+/// The number of a part of the stream in the plan of its placeholder.
+fn number(part: usize) -> u32 {
+    u32::try_from(part).unwrap_or(u32::MAX)
 }
 
 /// Whether a source delivers nothing. `silence`: for how long, and how long its pauses usually are; `in_use`: for how long it has

@@ -1,7 +1,9 @@
 //! The feeds and streams of a server, for all outputs: each protocol, the pages, the API.
 
+use super::rendition::Rendition;
 use crate::{
     config,
+    media::{Container, NotCarried},
     source::{
         demand::{Demand, Lease},
         per_request::PerRequestStream,
@@ -23,8 +25,8 @@ pub struct FeedHandle {
     pub fanout: Option<FanOut>,
 }
 
-/// One stream: its configuration and state, its packets, and how to start it.
-#[derive(Debug)]
+/// One stream in one container: its configuration and state, its packets, and how to start it.
+#[derive(Debug, Clone)]
 pub struct StreamHandle {
     /// Its configuration.
     pub config: config::Stream,
@@ -42,6 +44,10 @@ pub struct StreamHandle {
     pub group: WorkerGroup,
     /// Its number in the group's plan, or `None` when stills are decoded from its packets.
     pub in_plan: Option<u32>,
+    /// What it is made of, if it may need other encodings than the main one.
+    pub rendition: Option<Arc<Rendition>>,
+    /// The stream in each of its containers, its own among them; empty for a stream of one container.
+    pub outputs: Vec<Arc<StreamHandle>>,
 }
 
 impl StreamHandle {
@@ -51,6 +57,26 @@ impl StreamHandle {
         match &self.output {
             Some(output) => lease.with(output.lease()),
             None => lease,
+        }
+    }
+
+    /// Leases the stream and its packets as [`StreamHandle::lease`] does, with the encodings that its container needs. Cancel-safe.
+    ///
+    /// # Errors
+    /// When its container can carry neither the tracks of the stream nor what they could be encoded as.
+    pub async fn open(&self) -> Result<Lease, NotCarried> {
+        match &self.rendition {
+            Some(rendition) => rendition.open(self.config.container).await,
+            None => Ok(self.lease()),
+        }
+    }
+
+    /// The containers that can carry the tracks of the stream, of those that it is offered in.
+    pub fn carried(&self) -> Vec<Container> {
+        let containers = self.config.containers();
+        match &self.rendition {
+            Some(rendition) => rendition.carried(&containers),
+            None => containers,
         }
     }
 }

@@ -142,8 +142,10 @@ pub enum ToWorker {
 pub enum TextKind {
     /// The text of a feed.
     Feed,
-    /// The text of a stream: `video.` and `audio.` exist.
+    /// The text of a stream that ends in its container: `video.` and `audio.` exist.
     Stream,
+    /// The text of a stream that ends in its tracks.
+    Tracks,
     /// Part of a text: anything that parses.
     Element,
 }

@@ -41,7 +41,7 @@ mod wav;
 pub use clock_drift::DriftEstimator;
 pub use codecs::codecs;
 pub use container::Container;
-pub use mux::{HeaderChange, Muxed, NotCarried};
+pub use mux::{Codecs, HeaderChange, Muxed, NotCarried};
 pub use muxer::Muxer;
 pub use packet::{Kind, Packet, PacketBuf};
 pub use sample::Sample;

@@ -47,6 +47,18 @@ impl Muxer {
         })
     }
 
+    /// The kinds of tracks that a container is for. It ignores others.
+    pub const fn kinds(container: Container) -> &'static [MediaKind] {
+        match container {
+            Container::Ts | Container::Mp4 | Container::Webm | Container::Mkv | Container::Flv | Container::Ogg => {
+                &[MediaKind::Video, MediaKind::Audio]
+            }
+            Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
+            Container::Mjpeg => &[MediaKind::Video],
+            Container::Raw => &[],
+        }
+    }
+
     /// Whether a container can carry a track of this codec.
     pub fn carries(container: Container, codec: &CodecParameters) -> bool {
         match container {
@@ -67,14 +79,15 @@ impl Muxer {
     ///
     /// # Errors
     /// When there are tracks of a kind that the container is for, but none of them can be carried: nobody gets audio alone
-    /// who asked for what has video. Also when there is nothing that it is for.
+    /// who asked for what has video, except in Ogg. Also when there is nothing that it is for.
     pub fn select(container: Container, tracks: &TrackSet) -> Result<Vec<TrackId>, NotCarried> {
         let mut selected = Vec::new();
-        for kind in kinds(container) {
+        for kind in Self::kinds(container) {
             let of_kind = || tracks.tracks().iter().filter(|track| track.kind() == *kind);
             match of_kind().find(|track| Self::carries(container, &track.codec)) {
                 Some(track) => selected.push(track.id),
                 None if of_kind().next().is_none() => {}
+                None if Self::may_lack(container, *kind, tracks) => {}
                 None => {
                     let codecs: Vec<_> = of_kind().cloned().collect();
                     return Err(NotCarried { container, codecs: Codecs::of(&codecs) });
@@ -85,6 +98,13 @@ impl Muxer {
             true => Err(NotCarried { container, codecs: Codecs::of(tracks.tracks()) }),
             false => Ok(selected),
         }
+    }
+
+    /// Whether a container does without the tracks of a kind that it cannot carry: Ogg is usually asked for its audio, since the only
+    /// video codec that players know in it is Theora.
+    pub fn may_lack(container: Container, kind: MediaKind, tracks: &TrackSet) -> bool {
+        let has_audio = || tracks.tracks().iter().any(|track| track.kind() == MediaKind::Audio);
+        container == Container::Ogg && kind == MediaKind::Video && has_audio()
     }
 
     /// The tracks from now on, which [`Muxer::select`] chose. May be called again at any time.
@@ -126,18 +146,6 @@ impl Muxer {
             Self::Frames(muxer) => muxer.set_epoch(epoch),
             Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) => {}
         }
-    }
-}
-
-/// The kinds of tracks that a container is for. It ignores others.
-const fn kinds(container: Container) -> &'static [MediaKind] {
-    match container {
-        Container::Ts | Container::Mp4 | Container::Webm | Container::Mkv | Container::Flv | Container::Ogg => {
-            &[MediaKind::Video, MediaKind::Audio]
-        }
-        Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
-        Container::Mjpeg => &[MediaKind::Video],
-        Container::Raw => &[],
     }
 }
 
@@ -191,7 +199,9 @@ mod tests {
         check(Container::Webm, &[Mpeg2Video, opus()], Err("webm cannot carry MPEG-2 video"));
         check(Container::Webm, &[], Err("webm cannot carry no tracks"));
         check(Container::Ts, &[Mpeg2Video, aac(), opus()], Ok(&[0, 1]));
-        check(Container::Ogg, &[Vp8, opus()], Err("ogg cannot carry VP8"));
+        check(Container::Ogg, &[Vp8, opus()], Ok(&[1]));
+        check(Container::Ogg, &[Vp8, aac()], Err("ogg cannot carry AAC"));
+        check(Container::Ogg, &[Vp8], Err("ogg cannot carry VP8"));
         check(Container::Ogg, &[opus(), opus()], Ok(&[0]));
         check(Container::Aac, &[Mpeg2Video, opus(), aac()], Ok(&[2]));
         check(Container::Aac, &[Mpeg2Video, opus()], Err("aac cannot carry Opus"));

@@ -12,6 +12,8 @@ pub enum UnitId {
     Tap(FeedName),
     /// A stream.
     Stream(StreamName),
+    /// One track of a stream in another codec, which is the one with this name.
+    Encoding(StreamName, &'static str),
 }
 
 impl UnitId {
@@ -19,7 +21,7 @@ impl UnitId {
     pub fn name(&self) -> &str {
         match self {
             Self::Feed(name) | Self::Tap(name) => name.as_str(),
-            Self::Stream(name) => name.as_str(),
+            Self::Stream(name) | Self::Encoding(name, _) => name.as_str(),
         }
     }
 
@@ -29,8 +31,14 @@ impl UnitId {
             Self::Feed(name) => (Some(name.to_string()), None),
             Self::Tap(name) => (None, Some(tap_name(name))),
             Self::Stream(name) => (None, Some(name.to_string())),
+            Self::Encoding(name, codec) => (None, Some(encoding_name(name, codec))),
         }
     }
+}
+
+/// The name of a stream's encoding in another codec in the plan of its group.
+pub fn encoding_name(stream: &StreamName, codec: &str) -> String {
+    format!("{stream} in {codec}")
 }
 
 /// The name of a feed's tap in the plan of its group.
@@ -44,6 +52,7 @@ impl fmt::Display for UnitId {
             Self::Feed(name) => write!(f, "feed {name}"),
             Self::Tap(name) => write!(f, "feed {name} for commands"),
             Self::Stream(name) => write!(f, "stream {name}"),
+            Self::Encoding(name, codec) => write!(f, "stream {name} in {codec}"),
         }
     }
 }

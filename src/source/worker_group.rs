@@ -15,7 +15,7 @@ use crate::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, Rendition, ToWorker,
         Track,
     },
-    stream::{FanOut, StreamInput},
+    stream::{Entrances, FanOut},
     sys::proc_stats,
 };
 use bytes::Bytes;
@@ -53,7 +53,7 @@ pub struct GroupConfig {
     /// For each feed of the plan whose bytes come from the server: the fan-out that has them.
     pub feeds: BTreeMap<u32, FanOut>,
     /// For each stream of the plan: where its media goes.
-    pub streams: BTreeMap<u32, StreamInput>,
+    pub streams: BTreeMap<u32, Entrances>,
     /// Where the state of each item is reported.
     pub statuses: BTreeMap<Item, Status>,
     /// Memory in bytes that its worker may have.
@@ -72,7 +72,7 @@ pub struct ItemSource {
     /// Which of its items.
     pub item: Item,
     /// Where its media goes, if it is a stream.
-    pub input: Option<StreamInput>,
+    pub entrances: Option<Entrances>,
 }
 
 enum Request {
@@ -112,8 +112,8 @@ impl ItemSource {
 
     /// See [`super::Source::clear`].
     pub fn clear(&self) {
-        if let Some(input) = &self.input {
-            input.clear();
+        if let Some(entrances) = &self.entrances {
+            entrances.clear();
         }
     }
 }
@@ -134,7 +134,7 @@ impl WorkerGroup {
             memory_max: config.memory_max,
             byte_feeds: ByteFeeds::new(config.feeds),
             trials: EncoderTrials::default(),
-            keyframe_relays: BTreeMap::new(),
+            keyframe_relays: Vec::new(),
             captions: BTreeMap::new(),
             requests: requests.downgrade(),
             pool,
@@ -205,13 +205,13 @@ impl WorkerLink {
 struct WorkerGroupTask {
     name: String,
     plan: Plan,
-    streams: watch::Sender<BTreeMap<u32, StreamInput>>,
+    streams: watch::Sender<BTreeMap<u32, Entrances>>,
     statuses: BTreeMap<Item, Status>,
     memory_max: Option<u64>,
     byte_feeds: ByteFeeds,
     trials: EncoderTrials,
     /// The tasks that relay the keyframe requests of each stream's readers.
-    keyframe_relays: BTreeMap<u32, AbortOnDropHandle<()>>,
+    keyframe_relays: Vec<AbortOnDropHandle<()>>,
     /// The texts in the videos of feeds.
     captions: BTreeMap<u32, String>,
     requests: mpsc::WeakSender<Request>,
@@ -340,8 +340,8 @@ impl WorkerGroupTask {
 
     /// Does what a stream needs before it starts.
     fn prepare_stream(&mut self, stream: u32, run: u32) {
-        if let Some(input) = self.streams.borrow().get(&stream) {
-            input.begin(run);
+        if let Some(entrances) = self.streams.borrow().get(&stream) {
+            entrances.begin(run);
         }
         self.send_byte_feeds(stream);
         if let Some(texts) = self.trials.skipped(stream) {
@@ -369,16 +369,16 @@ impl WorkerGroupTask {
         self.send(ToWorker::Picture(PictureRequest { id, stream, rendition: spec, not_before }));
     }
 
-    /// Starts a relay for each stream that has none.
+    /// Starts the relays of each stream, for each rendition that it is a part of.
     fn relay_keyframe_requests(&mut self) {
         let streams = self.streams.borrow();
-        self.keyframe_relays.retain(|stream, _| streams.contains_key(stream));
-        for (stream, input) in streams.iter() {
-            self.keyframe_relays.entry(*stream).or_insert_with(|| {
-                let relay = relay_keyframe_requests(*stream, input.keyframe_requests(), self.requests.clone());
+        let relays = streams.iter().flat_map(|(stream, entrances)| {
+            entrances.keyframe_requests().into_iter().map(|wishes| {
+                let relay = relay_keyframe_requests(*stream, wishes, self.requests.clone());
                 AbortOnDropHandle::new(tokio::spawn(relay))
-            });
-        }
+            })
+        });
+        self.keyframe_relays = relays.collect();
     }
 
     fn send(&self, message: ToWorker) {

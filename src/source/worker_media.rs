@@ -2,7 +2,7 @@
 
 use crate::{
     ipc::{Frame, FrameKind, PictureFault, TracksMessage, frame},
-    stream::{NotTaken, StreamInput},
+    stream::{Entrances, NotTaken},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -82,7 +82,7 @@ impl PendingStills {
 /// Reads a worker's media until the socket closes.
 pub(super) async fn read_media(
     mut media: OwnedReadHalf,
-    streams: watch::Receiver<BTreeMap<u32, StreamInput>>,
+    streams: watch::Receiver<BTreeMap<u32, Entrances>>,
     stills: PendingStills,
 ) {
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
@@ -95,8 +95,8 @@ pub(super) async fn read_media(
                     stills.answer(head.channel, Ok(still));
                 }
                 FrameKind::Tracks | FrameKind::Sample | FrameKind::Bytes => {
-                    if let Some(input) = streams.borrow().get(&frame.head.channel) {
-                        take(frame, input);
+                    if let Some(entrances) = streams.borrow().get(&frame.head.channel) {
+                        take(frame, entrances);
                     }
                 }
                 FrameKind::FeedBytes | FrameKind::StillBytes => {}
@@ -118,23 +118,23 @@ pub(super) async fn read_media(
 }
 
 /// Hands media of a stream to where it enters.
-fn take(frame: Frame, input: &StreamInput) {
+fn take(frame: Frame, entrances: &Entrances) {
     let head = frame.head;
     let taken = match head.kind {
         FrameKind::Tracks => match serde_json::from_slice(frame.payload.payload()) {
-            Ok(TracksMessage { set, is_complete }) => input.tracks(head.run, &set, is_complete),
+            Ok(TracksMessage { set, is_complete }) => entrances.tracks(head.run, &set, is_complete),
             Err(error) => {
                 tracing::error!(%error, "invalid frame from worker");
                 Ok(())
             }
         },
-        FrameKind::Sample => input.sample(head.run, frame.into_sample()),
+        FrameKind::Sample => entrances.sample(head.run, &frame.into_sample()),
         _ => {
-            input.bytes(head.run, frame.payload.payload(), head.captured, head.discontinuity);
+            entrances.bytes(head.run, frame.payload.payload(), head.captured, head.discontinuity);
             Ok(())
         }
     };
-    if let Err(NotTaken { stream, refused }) = taken {
+    for NotTaken { stream, refused } in taken.err().into_iter().flatten() {
         for fault in refused {
             tracing::warn!(%stream, reason = %fault, "output cannot carry the tracks");
         }

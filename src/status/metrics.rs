@@ -4,6 +4,7 @@
 //! bounded: info 30 series a stream, half as many a feed. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use super::{
+    outputs::{Encoding, Output},
     response,
     snapshot::{Feed, StatusReader, StatusSnapshot, Stream},
 };
@@ -36,6 +37,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
+    outputs(&mut text, &snapshot.streams);
     response(StatusCode::OK, text.0, "text/plain; version=0.0.4; charset=utf-8")
 }
 
@@ -101,6 +103,43 @@ fn permissions(text: &mut Text, stats: &AccessStats) {
     family("voyandz_access_refused_total", help, "action", stats.refusals().collect());
     let help = "Running responses that ended because their permission did.";
     family("voyandz_access_ended_total", help, "reason", stats.ends().collect());
+}
+
+fn outputs(text: &mut Text, streams: &[Stream]) {
+    use Kind::{Counter, Gauge};
+    let outputs: Vec<_> =
+        streams.iter().flat_map(|stream| stream.outputs.iter().map(move |output| (stream, output))).collect();
+    let labels: Vec<_> = outputs
+        .iter()
+        .map(|(stream, output)| [("stream", stream.name.as_str()), ("container", output.container)])
+        .collect();
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Output) -> Option<f64>| {
+        let values = outputs.iter().map(|(_, output)| value(output));
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(values));
+    };
+    let help = "Whether the stream is muxed into this container now.";
+    each("voyandz_output_active", help, Gauge, &|output| Some(f64::from(u8::from(output.active))));
+    let help = "Who uses the stream in this container now.";
+    each("voyandz_output_users", help, Gauge, &|output| number(output.users? as u64));
+    let help = "Bytes of the stream in this container.";
+    each("voyandz_output_bytes_total", help, Counter, &|output| number(output.bytes));
+
+    let encodings: Vec<_> =
+        streams.iter().flat_map(|stream| stream.encodings.iter().map(move |encoding| (stream, encoding))).collect();
+    let labels: Vec<_> = encodings
+        .iter()
+        .map(|(stream, encoding)| [("stream", stream.name.as_str()), ("encoding", encoding.name)])
+        .collect();
+    let mut each = |name: &str, help: &str, value: &dyn Fn(&Encoding) -> Option<f64>| {
+        let values = encodings.iter().map(|(_, encoding)| value(encoding));
+        text.family(name, help, Gauge, labels.iter().map(|labels| &labels[..]).zip(values));
+    };
+    let help = "Whether the encoding delivers media.";
+    each("voyandz_encoding_up", help, &|encoding| {
+        Some(f64::from(u8::from(matches!(encoding.state, "running" | "lingering"))))
+    });
+    let help = "How many outputs are made of the encoding now, of this stream and of others.";
+    each("voyandz_encoding_outputs", help, &|encoding| number(encoding.outputs as u64));
 }
 
 fn feeds(text: &mut Text, feeds: &[Feed]) {

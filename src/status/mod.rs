@@ -6,6 +6,7 @@ pub mod events;
 pub mod health;
 pub mod human;
 pub mod metrics;
+pub mod outputs;
 pub mod player_commands;
 pub mod server_info;
 pub mod snapshot;

@@ -3,6 +3,7 @@
 //! The names of the fields are documented in docs/http.md.
 
 use super::{
+    outputs::{self, Output},
     server_info::ServerInfo,
     stream_stats::{ViewerStats, WriteStats, seconds},
     tracks::{self, TrackSummary},
@@ -151,6 +152,10 @@ pub struct Stream {
     encoding: &'static str,
     source: Option<String>,
     tracks: Vec<TrackSummary>,
+    /// What it is offered in.
+    pub outputs: Vec<Output>,
+    /// What its outputs are made of, if it has several.
+    pub encodings: Vec<outputs::Encoding>,
     /// Whether viewers get its placeholder.
     placeholder: bool,
     /// Its life.
@@ -349,6 +354,8 @@ impl Stream {
         Self {
             placeholder,
             codecs,
+            outputs: outputs::outputs_of(stream),
+            encodings: outputs::encodings_of(stream),
             ..Self::of(config, container, Life::of(record), tracks, written, &stream.audience, clients)
         }
     }
@@ -388,6 +395,8 @@ impl Stream {
             encoding,
             source,
             tracks,
+            outputs: Vec::new(),
+            encodings: Vec::new(),
             placeholder: false,
             life,
             written,

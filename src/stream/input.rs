@@ -2,7 +2,7 @@
 
 use super::{
     FanOut, Writer,
-    sample_writer::{Refused, SampleWriter},
+    sample_writer::{MAX_SOURCES, Refused, SampleWriter, SourceSet},
     writer::Origin,
 };
 use crate::{
@@ -15,17 +15,22 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// The entrance of one stream for one origin, its source or its placeholder. Clones are the same entrance.
+/// The entrance of one stream for one of the encodings that it is made of, and for one origin: its source or its placeholder.
+/// Clones are the same entrance.
 #[derive(Debug, Clone)]
 pub struct StreamInput {
     shared: Arc<Shared>,
     origin: Origin,
+    /// Which encoding; 0 is the main one.
+    source: usize,
 }
 
 #[derive(Debug)]
 struct Shared {
     name: Arc<str>,
     keyframes: watch::Sender<()>,
+    /// The tracks of the main encoding, and whether there are no others.
+    tracks: watch::Sender<Option<(TrackSet, bool)>>,
     state: Mutex<State>,
 }
 
@@ -34,8 +39,10 @@ struct State {
     samples: SampleWriter,
     /// Of a stream whose muxer is not ours; it writes to the one output. Never both in one run.
     bytes: Option<ByteInput>,
-    /// The current run of the source, and of the placeholder; what others left on the way is dropped.
-    runs: [Option<u32>; 2],
+    /// The names of the encodings, in the order of their numbers.
+    sources: Vec<Option<Arc<str>>>,
+    /// For each encoding: the current run of the source, and of the placeholder; what others left on the way is dropped.
+    runs: [[Option<u32>; 2]; MAX_SOURCES],
     rhythm: Rhythm,
     outputs: Vec<OutputState>,
 }
@@ -44,8 +51,10 @@ struct State {
 struct OutputState {
     container: Container,
     fanout: FanOut,
-    /// How many want it. It is muxed while there is one.
-    wanted: usize,
+    /// How many use it. It is muxed while there is one.
+    users: usize,
+    /// The encodings that it is made of, for the first user and all that came after.
+    sources: SourceSet,
 }
 
 #[derive(Debug)]
@@ -62,19 +71,36 @@ pub struct StreamOutput {
     fanout: FanOut,
 }
 
-/// Someone wants an output, until this is dropped.
+/// Someone uses an output, until this is dropped.
 #[derive(Debug)]
 pub struct OutputLease(StreamOutput);
 
 impl StreamOutput {
-    /// Its packets, while someone wants it.
+    /// Its packets, while someone uses it.
     pub fn fanout(&self) -> &FanOut {
         &self.fanout
     }
 
-    /// One more wants it. To be had before a reader subscribes.
+    /// How many use it now.
+    pub fn users(&self) -> usize {
+        let state = self.input.lock();
+        let own = state.outputs.iter().find(|output| output.fanout.is_same(&self.fanout));
+        own.map_or(0, |output| output.users)
+    }
+
+    /// The stream that it is an output of.
+    pub fn input(&self) -> &StreamInput {
+        &self.input
+    }
+
+    /// One more uses it. To be had before a reader subscribes.
     pub fn lease(&self) -> OutputLease {
-        self.input.want(&self.fanout, true);
+        self.lease_of(&[0])
+    }
+
+    /// One more uses it, made of these encodings: those of the first user count until there is none.
+    pub fn lease_of(&self, sources: &[usize]) -> OutputLease {
+        self.input.add_user(&self.fanout, SourceSet::of(sources));
         OutputLease(self.clone())
     }
 }
@@ -82,7 +108,7 @@ impl StreamOutput {
 impl Drop for OutputLease {
     fn drop(&mut self) {
         let StreamOutput { input, fanout } = &self.0;
-        input.want(fanout, false);
+        input.remove_user(fanout);
     }
 }
 
@@ -123,47 +149,114 @@ impl StreamInput {
     /// The entrance of a stream that has no outputs yet. The name is for the log.
     pub fn new(name: &str) -> Self {
         let state = State {
-            samples: SampleWriter::new(1),
+            samples: SampleWriter::new(),
             bytes: None,
-            runs: [None; 2],
+            sources: vec![Some(name.into())],
+            runs: [[None; 2]; MAX_SOURCES],
             rhythm: Rhythm::default(),
             outputs: Vec::new(),
         };
-        let shared = Shared { name: name.into(), keyframes: watch::Sender::default(), state: Mutex::new(state) };
-        Self { shared: Arc::new(shared), origin: Origin::Source }
+        let shared = Shared {
+            name: name.into(),
+            keyframes: watch::Sender::default(),
+            tracks: watch::Sender::default(),
+            state: Mutex::new(state),
+        };
+        Self { shared: Arc::new(shared), origin: Origin::Source, source: 0 }
     }
 
-    /// The same stream's entrance for what is shown while nothing comes from the source.
+    /// The same entrance for what is shown while nothing comes from the source.
     pub fn for_placeholder(&self) -> Self {
-        Self { shared: self.shared.clone(), origin: Origin::Placeholder }
+        Self { origin: Origin::Placeholder, ..self.clone() }
     }
 
-    /// The output in this container. Nothing is muxed for it until it is wanted.
+    /// The same stream's entrance for another encoding, by its name. It keeps its number while [`StreamInput::keep_sources`] names
+    /// it. `None` when there are too many.
+    pub fn of_source(&self, name: &str) -> Option<Self> {
+        let mut state = self.lock();
+        let sources = &mut state.sources;
+        let known = sources.iter().position(|known| known.as_deref() == Some(name));
+        let source = known.or_else(|| {
+            let free = sources.iter().position(Option::is_none).unwrap_or(sources.len());
+            if free == sources.len() {
+                sources.push(None);
+            }
+            (free < MAX_SOURCES).then_some(free)
+        })?;
+        *sources.get_mut(source)? = Some(name.into());
+        drop(state);
+        Some(Self { source, ..self.clone() })
+    }
+
+    /// Frees the numbers of all encodings but the main one and those with these names.
+    pub fn keep_sources(&self, names: &[String]) {
+        let mut state = self.lock();
+        let State { sources, samples, runs, .. } = &mut *state;
+        for (number, source) in sources.iter_mut().enumerate().skip(1) {
+            if source.as_deref().is_some_and(|known| names.iter().all(|name| name != known)) {
+                *source = None;
+                samples.clear_source(number, Instant::now());
+                runs.get_mut(number).into_iter().for_each(|runs| *runs = [None; 2]);
+            }
+        }
+    }
+
+    /// Whether another one is the same entrance.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared) && self.origin == other.origin && self.source == other.source
+    }
+
+    /// The number of the encoding that enters here.
+    pub fn source(&self) -> usize {
+        self.source
+    }
+
+    /// The tracks of the main encoding while it runs, and whether there are no others.
+    pub fn known_tracks(&self) -> watch::Receiver<Option<(TrackSet, bool)>> {
+        self.shared.tracks.subscribe()
+    }
+
+    /// The output in this container. Nothing is muxed for it until it is used.
     pub fn output(&self, container: Container) -> StreamOutput {
         let mut state = self.lock();
         let known = state.outputs.iter().find(|output| output.container == container);
         let fanout = known.map(|output| output.fanout.clone()).unwrap_or_else(|| {
             let fanout = FanOut::requesting(self.shared.keyframes.clone());
             fanout.set_container(container, None);
-            state.outputs.push(OutputState { container, fanout: fanout.clone(), wanted: 0 });
+            state.outputs.push(OutputState {
+                container,
+                fanout: fanout.clone(),
+                users: 0,
+                sources: SourceSet::of(&[]),
+            });
             fanout
         });
         StreamOutput { input: self.clone(), fanout }
     }
 
-    /// One more or less wants an output. The first one has it muxed, from the newest GOP on; with the last one it forgets
-    /// everything.
-    fn want(&self, fanout: &FanOut, more: bool) {
+    /// One more uses an output. The first one has it muxed, from the newest GOP on.
+    fn add_user(&self, fanout: &FanOut, sources: SourceSet) {
         let mut state = self.lock();
         let State { outputs, samples, .. } = &mut *state;
         let Some(output) = outputs.iter_mut().find(|output| output.fanout.is_same(fanout)) else { return };
-        let before = output.wanted;
-        output.wanted = if more { before + 1 } else { before.saturating_sub(1) };
-        if more && before == 0 {
-            if let Err(fault) = samples.attach(output.container, fanout.clone(), Instant::now()) {
-                tracing::warn!(stream = %self.shared.name, reason = %fault, "output cannot carry the tracks");
-            }
-        } else if !more && output.wanted == 0 {
+        output.users += 1;
+        if output.users == 1 {
+            output.sources = sources;
+        }
+        if output.users == 1
+            && let Err(fault) = samples.attach(output.container, sources, fanout.clone(), Instant::now())
+        {
+            tracing::warn!(stream = %self.shared.name, reason = %fault, "output cannot carry the tracks");
+        }
+    }
+
+    /// One less uses an output. With the last one it forgets everything.
+    fn remove_user(&self, fanout: &FanOut) {
+        let mut state = self.lock();
+        let State { outputs, samples, .. } = &mut *state;
+        let Some(output) = outputs.iter_mut().find(|output| output.fanout.is_same(fanout)) else { return };
+        output.users = output.users.saturating_sub(1);
+        if output.users == 0 {
             samples.detach(fanout);
             fanout.restart();
         }
@@ -189,6 +282,12 @@ impl StreamInput {
         self.lock().outputs.iter().map(|output| output.fanout.clone()).collect()
     }
 
+    /// How many outputs are muxed now of the encoding that enters here.
+    pub fn muxed_outputs(&self) -> usize {
+        let state = self.lock();
+        state.outputs.iter().filter(|output| output.users > 0 && output.sources.has(self.source)).count()
+    }
+
     /// Changes when a reader of any output wants a keyframe sooner than it would come by itself.
     pub fn keyframe_requests(&self) -> watch::Receiver<()> {
         self.shared.keyframes.subscribe()
@@ -196,25 +295,33 @@ impl StreamInput {
 
     /// A run begins: from now on media of this run is taken, and of no other.
     pub fn begin(&self, run: u32) {
+        if self.source == 0 {
+            self.shared.tracks.send_replace(None);
+        }
         let mut state = self.lock();
-        if let Some(current) = state.runs.get_mut(index(self.origin)) {
+        if let Some(current) = state.run(self) {
             *current = Some(run);
         }
-        state.samples.begin(self.origin, 0, Instant::now());
-        if let Some(bytes) = &mut state.bytes {
+        state.samples.begin(self.origin, self.source, Instant::now());
+        if let Some(bytes) = state.bytes.as_mut().filter(|_| self.source == 0) {
             bytes.begin(self.origin);
         }
     }
 
-    /// Nobody wants the stream any more: nothing is kept, and nothing taken until the next run begins.
+    /// Nobody uses the encoding any more: nothing of it is kept, and nothing taken until its next run begins.
     pub fn clear(&self) {
-        let mut state = self.lock();
-        state.runs = [None; 2];
-        state.samples.clear();
-        if let Some(bytes) = &mut state.bytes {
-            bytes.writer.clear();
+        if self.source == 0 {
+            self.shared.tracks.send_replace(None);
         }
-        state.rhythm = Rhythm::default();
+        let mut state = self.lock();
+        state.runs.get_mut(self.source).into_iter().for_each(|runs| *runs = [None; 2]);
+        state.samples.clear_source(self.source, Instant::now());
+        if self.source == 0 {
+            if let Some(bytes) = &mut state.bytes {
+                bytes.writer.clear();
+            }
+            state.rhythm = Rhythm::default();
+        }
     }
 
     /// The tracks of the samples that follow. `is_complete`: no others are expected.
@@ -223,7 +330,11 @@ impl StreamInput {
     /// When outputs cannot carry them; these end.
     pub fn tracks(&self, run: u32, set: &TrackSet, is_complete: bool) -> Result<(), NotTaken> {
         let Some(mut state) = self.current(run) else { return Ok(()) };
-        let result = state.samples.tracks(self.origin, 0, set, is_complete, Instant::now());
+        let result = state.samples.tracks(self.origin, self.source, set, is_complete, Instant::now());
+        drop(state);
+        if self.source == 0 {
+            self.shared.tracks.send_replace(Some((set.clone(), is_complete)));
+        }
         self.told(result)
     }
 
@@ -236,7 +347,7 @@ impl StreamInput {
         if self.origin == Origin::Source {
             state.rhythm.beat(monotonic());
         }
-        let result = state.samples.sample(self.origin, 0, sample, Instant::now());
+        let result = state.samples.sample(self.origin, self.source, sample, Instant::now());
         self.told(result)
     }
 
@@ -280,13 +391,21 @@ impl StreamInput {
 
     /// The state, if this is the current run.
     fn current(&self, run: u32) -> Option<MutexGuard<'_, State>> {
-        let state = self.lock();
-        (state.runs.get(index(self.origin)) == Some(&Some(run))).then_some(state)
+        let mut state = self.lock();
+        let is_current = state.run(self).is_some_and(|current| *current == Some(run));
+        is_current.then_some(state)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it was held costs at most a packet.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The current run at an entrance.
+    fn run(&mut self, input: &StreamInput) -> Option<&mut Option<u32>> {
+        self.runs.get_mut(input.source)?.get_mut(index(input.origin))
     }
 }
 

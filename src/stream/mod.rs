@@ -4,6 +4,7 @@
 //! each [`Reader`] at its own speed. The writer never waits for a reader.
 
 mod audience;
+mod entrances;
 mod fanout;
 mod input;
 mod meter;
@@ -16,6 +17,7 @@ mod stamina;
 mod writer;
 
 pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
+pub use entrances::Entrances;
 pub use fanout::{FanOut, Reader, Version};
 pub use input::{NotTaken, OutputLease, StreamInput, StreamOutput};
 pub use meter::Reading;

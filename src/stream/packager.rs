@@ -2,7 +2,7 @@
 
 use super::FanOut;
 use crate::{
-    media::{Container, HeaderChange, Kind, Muxed, Muxer, NotCarried, Packet, Sample, TrackId, TrackSet, multipart},
+    media::{Container, HeaderChange, Kind, Muxed, Muxer, NotCarried, Packet, Sample, TrackInfo, TrackSet, multipart},
     sys::since_1970,
 };
 use bytes::Bytes;
@@ -15,7 +15,9 @@ pub(super) struct Packager {
     fanout: FanOut,
     muxer: Muxer,
     /// The tracks that go into the container.
-    selected: Vec<TrackId>,
+    selected: Vec<TrackInfo>,
+    /// The tracks of the rendition have changed since: not necessarily these.
+    is_outdated: bool,
     /// Empty between two calls.
     muxed: Vec<Muxed>,
 }
@@ -32,7 +34,7 @@ impl Packager {
         fanout.set_whole(is_whole);
         // A block of Matroska may begin the cluster of those after it: none may be omitted.
         fanout.set_loose(matches!(container, Container::Flv | Container::Mp4));
-        Some(Self { container, fanout, muxer, selected: Vec::new(), muxed: Vec::new() })
+        Some(Self { container, fanout, muxer, selected: Vec::new(), is_outdated: true, muxed: Vec::new() })
     }
 
     /// Where its packets are.
@@ -40,12 +42,20 @@ impl Packager {
         &self.fanout
     }
 
+    /// The tracks of the rendition are others than before: [`Packager::tracks`] says which.
+    pub(super) fn outdate(&mut self) {
+        self.is_outdated = true;
+    }
+
     /// The tracks from now on.
     ///
     /// # Errors
     /// When the container cannot carry them. The readers end, and samples are ignored until the next set.
     pub(super) fn tracks(&mut self, set: &TrackSet) -> Result<(), NotCarried> {
-        self.selected.clear();
+        if !std::mem::take(&mut self.is_outdated) {
+            return Ok(());
+        }
+        let before = std::mem::take(&mut self.selected);
         let selected = match Muxer::select(self.container, set) {
             Ok(selected) => selected,
             Err(fault) => {
@@ -53,16 +63,17 @@ impl Packager {
                 return Err(fault);
             }
         };
-        let tracks: Vec<_> = selected.iter().filter_map(|id| set.get(*id).cloned()).collect();
-        self.selected = selected;
-        self.muxer.set_tracks(&tracks, &mut self.muxed);
-        self.deliver(Bytes::new());
+        self.selected = selected.iter().filter_map(|id| set.get(*id).cloned()).collect();
+        if self.selected != before {
+            self.muxer.set_tracks(&self.selected, &mut self.muxed);
+            self.deliver(Bytes::new());
+        }
         Ok(())
     }
 
     /// The next sample.
     pub(super) fn push(&mut self, sample: &Sample, now: Instant) {
-        if self.selected.contains(&sample.track) {
+        if self.selected.iter().any(|track| track.id == sample.track) {
             if self.container == Container::Mjpeg {
                 self.muxer.set_epoch(since_1970(Duration::ZERO));
             }
@@ -73,10 +84,11 @@ impl Packager {
         }
     }
 
-    /// Nobody is left who has seen what was written.
+    /// No reader is left that has seen what was written.
     pub(super) fn clear(&mut self) {
         self.fanout.restart();
         self.selected.clear();
+        self.is_outdated = true;
         // The header comes again with the next tracks.
         if let Some(muxer) = Muxer::new(self.container) {
             self.muxer = muxer;

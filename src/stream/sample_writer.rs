@@ -21,21 +21,54 @@ const ROUNDING: i64 = 2_000_000;
 const OVERLAP: i64 = 1_000_000_000;
 /// Bits of a track number that are the source's own.
 const SOURCE_TRACK_BITS: u32 = 4;
+/// Most sources of a rendition: what the other bits of a track number can tell apart.
+pub(super) const MAX_SOURCES: usize = 16;
+
+/// Some of the sources of a rendition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SourceSet(u16);
+
+impl SourceSet {
+    /// Those with these numbers; numbers that no source has are left out.
+    pub(super) fn of(sources: &[usize]) -> Self {
+        Self(sources.iter().filter(|source| **source < MAX_SOURCES).fold(0, |set, source| set | 1 << source))
+    }
+
+    /// Whether a source is among them.
+    pub(super) fn has(self, source: usize) -> bool {
+        source < MAX_SOURCES && self.0 >> source & 1 == 1
+    }
+
+    /// The tracks of a set that are of these sources.
+    fn view(self, set: &TrackSet) -> TrackSet {
+        TrackSet::new(set.tracks().iter().filter(|track| self.has(source_of(track.id))).cloned().collect())
+    }
+}
 
 /// The one writer of a rendition.
 #[derive(Debug)]
 pub(super) struct SampleWriter {
     /// The encodings that the rendition is made of, and those of its placeholder.
-    sources: [Vec<Source>; 2],
+    sources: [[Source; MAX_SOURCES]; 2],
     shown: Origin,
     /// What the outputs have been given.
     tracks: Option<TrackSet>,
     start: StartBuffer,
     gop: Gop,
-    packagers: Vec<Packager>,
+    outputs: Vec<Output>,
     timeline: Timeline,
     /// The next sample of the lead track does not continue what came before.
     interrupted: bool,
+}
+
+/// One container of the rendition.
+#[derive(Debug)]
+struct Output {
+    packager: Packager,
+    /// The encodings that it is made of.
+    sources: SourceSet,
+    /// Since when it waits for the tracks of its sources; `None` once it has them.
+    waits_since: Option<Instant>,
 }
 
 /// One encoding, as the rendition sees it.
@@ -71,39 +104,42 @@ const fn index(origin: Origin) -> usize {
 }
 
 impl SampleWriter {
-    /// The writer of a rendition that is made of so many encodings, 16 at most.
-    pub(super) fn new(sources: usize) -> Self {
-        let all = || (0..sources).map(|_| Source::default()).collect();
+    /// The writer of a rendition that has no output yet.
+    pub(super) fn new() -> Self {
         Self {
-            sources: [all(), all()],
+            sources: Default::default(),
             shown: Origin::Source,
             tracks: None,
             start: StartBuffer::default(),
             gop: Gop::default(),
-            packagers: Vec::new(),
+            outputs: Vec::new(),
             timeline: Timeline::default(),
             interrupted: false,
         }
     }
 
-    /// Muxes for this output from now on. It begins with the newest GOP.
+    /// Muxes for this output from now on, from the tracks of these sources. It begins with the newest GOP.
     ///
     /// # Errors
     /// When the tracks that are there cannot be carried. The output gets those that come after.
-    pub(super) fn attach(&mut self, container: Container, fanout: FanOut, now: Instant) -> Result<(), NotCarried> {
-        let Some(mut packager) = Packager::new(container, fanout) else { return Ok(()) };
-        let mut result = Ok(());
-        if let Some(tracks) = &self.tracks {
-            result = packager.tracks(tracks);
-            self.gop.samples.iter().for_each(|sample| packager.push(sample, now));
+    pub(super) fn attach(
+        &mut self,
+        container: Container,
+        sources: SourceSet,
+        fanout: FanOut,
+        now: Instant,
+    ) -> Result<(), NotCarried> {
+        let Some(packager) = Packager::new(container, fanout) else { return Ok(()) };
+        self.outputs.push(Output { packager, sources, waits_since: Some(now) });
+        match self.offer(now) {
+            Err(Refused(mut refused)) => refused.pop().map_or(Ok(()), Err),
+            Ok(()) => Ok(()),
         }
-        self.packagers.push(packager);
-        result
     }
 
     /// Ends an output.
     pub(super) fn detach(&mut self, fanout: &FanOut) {
-        self.packagers.retain(|packager| !packager.fanout().is_same(fanout));
+        self.outputs.retain(|output| !output.packager.fanout().is_same(fanout));
     }
 
     /// A run of a source begins.
@@ -120,16 +156,31 @@ impl SampleWriter {
         }
     }
 
-    /// Nobody wants the rendition any more: nothing of it is kept.
-    pub(super) fn clear(&mut self) {
-        self.sources.iter_mut().flatten().for_each(|source| *source = Source::default());
+    /// Nobody uses the rendition any more: nothing of it is kept.
+    pub(super) fn clear(&mut self, now: Instant) {
+        self.sources = Default::default();
         self.shown = Origin::Source;
         self.tracks = None;
         self.start = StartBuffer::default();
         self.gop = Gop::default();
         self.timeline = Timeline::default();
         self.interrupted = false;
-        self.packagers.iter_mut().for_each(Packager::clear);
+        for output in &mut self.outputs {
+            output.packager.clear();
+            output.waits_since.get_or_insert(now);
+        }
+    }
+
+    /// Nobody uses one of the sources any more. Nothing is kept when no other one runs.
+    pub(super) fn clear_source(&mut self, source: usize, now: Instant) {
+        for sources in &mut self.sources {
+            if let Some(source) = sources.get_mut(source) {
+                *source = Source::default();
+            }
+        }
+        if !self.sources.iter().flatten().any(|source| source.is_running) {
+            self.clear(now);
+        }
     }
 
     /// The tracks of a source from now on. `is_complete`: no others are expected.
@@ -153,7 +204,7 @@ impl SampleWriter {
         }
         self.start.since.get_or_insert(now);
         match self.tracks {
-            Some(_) => self.publish(),
+            Some(_) => self.publish(now),
             None => self.try_start(now),
         }
     }
@@ -181,8 +232,8 @@ impl SampleWriter {
         }
         if origin == Origin::Source {
             // The source is there: its placeholder has to begin again to be seen.
-            let placeholder = self.sources.get_mut(index(Origin::Placeholder));
-            placeholder.into_iter().flatten().for_each(|source| source.is_running = false);
+            let [_, of_placeholder] = &mut self.sources;
+            of_placeholder.iter_mut().for_each(|source| source.is_running = false);
         }
         if self.tracks.is_some() {
             let result = self.give_up_waiting(origin, source, now);
@@ -197,13 +248,15 @@ impl SampleWriter {
     /// with.
     fn may_switch(&mut self, origin: Origin, kind: MediaKind, sample: &Sample) -> bool {
         if origin == Origin::Placeholder {
-            return self.sources.get(1).into_iter().flatten().any(|source| source.is_running);
+            let [_, of_placeholder] = &self.sources;
+            return of_placeholder.iter().any(|source| source.is_running);
         }
-        let has_video = self.sources.first().into_iter().flatten().filter_map(|source| source.tracks.as_ref());
+        let [own, _] = &self.sources;
+        let has_video = own.iter().filter_map(|source| source.tracks.as_ref());
         let has_video = has_video.flat_map(TrackSet::tracks).any(|track| track.kind() == MediaKind::Video);
         let leads = (kind == MediaKind::Video) == has_video;
         if leads && !sample.is_sync {
-            self.packagers.iter().for_each(|packager| packager.fanout().want_keyframe());
+            self.outputs.iter().for_each(|output| output.packager.fanout().want_keyframe());
         }
         leads && sample.is_sync
     }
@@ -213,55 +266,103 @@ impl SampleWriter {
         self.interrupted = true;
         self.gop.clear();
         self.timeline.restart();
-        self.packagers.iter().for_each(|packager| packager.fanout().forget_joins());
+        self.outputs.iter().for_each(|output| output.packager.fanout().forget_joins());
     }
 
     fn source(&mut self, origin: Origin, source: usize) -> Option<&mut Source> {
         self.sources.get_mut(index(origin))?.get_mut(source)
     }
 
-    /// Tracks of the run before that have not come again are gone.
+    /// Tracks of the run before that have not come again are gone, and outputs begin without what they have waited for.
     fn give_up_waiting(&mut self, origin: Origin, source: usize, now: Instant) -> Result<(), Refused> {
         let Some(slot) = self.source(origin, source) else { return Ok(()) };
         let is_late = slot.began.is_some_and(|began| now.saturating_duration_since(began) >= TRACK_WAIT);
-        if !is_late || slot.before.take().is_none() {
-            return Ok(());
+        if is_late && slot.before.take().is_some() {
+            return self.publish(now);
         }
-        self.publish()
+        let waits_too_long = |output: &Output| {
+            output.waits_since.is_some_and(|since| now.saturating_duration_since(since) >= TRACK_WAIT)
+        };
+        if self.outputs.iter().any(waits_too_long) { self.offer(now) } else { Ok(()) }
     }
 
     /// Whether readers begin with samples of this source.
     fn leads(&self, source: usize) -> bool {
         let lead = self.tracks.as_ref().and_then(TrackSet::lead);
-        lead.is_none_or(|lead| usize::from(lead.id.0 >> SOURCE_TRACK_BITS) == source)
+        lead.is_none_or(|lead| source_of(lead.id) == source)
     }
 
-    /// Begins when all tracks are known, or have been waited for long enough.
+    /// The sources of the origin that is shown.
+    fn shown(&self) -> &[Source] {
+        let [own, of_placeholder] = &self.sources;
+        match self.shown {
+            Origin::Source => own,
+            Origin::Placeholder => of_placeholder,
+        }
+    }
+
+    /// Whether all tracks of these sources are known.
+    fn is_known(&self, sources: SourceSet) -> bool {
+        self.shown().iter().enumerate().all(|(number, source)| source.is_complete || !sources.has(number))
+    }
+
+    /// Begins when all tracks of an output are known, or have been waited for long enough.
     fn try_start(&mut self, now: Instant) -> Result<(), Refused> {
-        let sources = self.sources.get(index(self.shown)).map(Vec::as_slice).unwrap_or_default();
-        let is_known = sources.iter().all(|source| source.is_complete);
+        let is_known = match self.outputs.as_slice() {
+            [] => self.shown().iter().all(|source| source.is_complete || !source.is_running),
+            outputs => outputs.iter().any(|output| self.is_known(output.sources)),
+        };
         let is_late = self.start.since.is_some_and(|since| now.saturating_duration_since(since) >= TRACK_WAIT);
         if self.start.waiting.is_empty() || !(is_known || is_late || self.start.waiting.len() >= MAX_WAITING) {
             return Ok(());
         }
-        let result = self.publish();
+        // Outputs that have a track have waited as long as these samples; the others begin to wait now.
+        let has_track = |sources: SourceSet| {
+            self.shown().iter().enumerate().any(|(number, source)| sources.has(number) && source.tracks.is_some())
+        };
+        let begins: Vec<bool> = self.outputs.iter().map(|output| !is_known && has_track(output.sources)).collect();
+        for (output, begins) in self.outputs.iter_mut().zip(begins) {
+            output.waits_since = (!begins).then_some(now);
+        }
+        let result = self.publish(now);
         for sample in std::mem::take(&mut self.start.waiting) {
             self.write(sample, now);
         }
         result
     }
 
-    /// Gives the tracks of all sources to the outputs.
-    fn publish(&mut self) -> Result<(), Refused> {
-        let sources = self.sources.get(index(self.shown)).map(Vec::as_slice).unwrap_or_default();
-        let mut tracks: Vec<TrackInfo> = sources.iter().flat_map(Source::tracks).cloned().collect();
+    /// The tracks of all sources are those of the rendition from now on.
+    fn publish(&mut self, now: Instant) -> Result<(), Refused> {
+        let mut tracks: Vec<TrackInfo> = self.shown().iter().flat_map(Source::tracks).cloned().collect();
         tracks.sort_by_key(|track| track.id);
         let set = TrackSet::new(tracks);
         if self.tracks.as_ref() == Some(&set) {
-            return Ok(());
+            return self.offer(now);
         }
-        let refused: Vec<_> = self.packagers.iter_mut().filter_map(|packager| packager.tracks(&set).err()).collect();
         self.tracks = Some(set);
+        for output in &mut self.outputs {
+            output.packager.outdate();
+        }
+        self.offer(now)
+    }
+
+    /// Gives each output the tracks of its sources, when they are known or have been waited for long enough. An output that had
+    /// none begins with the newest GOP.
+    fn offer(&mut self, now: Instant) -> Result<(), Refused> {
+        let Some(set) = &self.tracks else { return Ok(()) };
+        let has_time = |since: Instant| now.saturating_duration_since(since) < TRACK_WAIT;
+        let known: Vec<bool> = self.outputs.iter().map(|output| self.is_known(output.sources)).collect();
+        let mut refused = Vec::new();
+        for (output, is_known) in self.outputs.iter_mut().zip(known) {
+            if !is_known && output.waits_since.is_some_and(has_time) {
+                continue;
+            }
+            let is_new = output.waits_since.take().is_some();
+            refused.extend(output.packager.tracks(&output.sources.view(set)).err());
+            if is_new {
+                self.gop.samples.iter().for_each(|sample| output.packager.push(sample, now));
+            }
+        }
         if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
     }
 
@@ -277,8 +378,15 @@ impl SampleWriter {
             sample.discontinuity = true;
         }
         self.gop.push(&sample, leads && sample.is_sync && (is_video || self.gop.is_stale(&sample)));
-        self.packagers.iter_mut().for_each(|packager| packager.push(&sample, now));
+        for output in self.outputs.iter_mut().filter(|output| output.waits_since.is_none()) {
+            output.packager.push(&sample, now);
+        }
     }
+}
+
+/// The source that a track of the rendition is of.
+fn source_of(track: TrackId) -> usize {
+    usize::from(track.0 >> SOURCE_TRACK_BITS)
 }
 
 /// How long a frame of a track lasts, if its source says so.
@@ -432,6 +540,8 @@ mod tests {
         }
     }
 
+    const MAIN: SourceSet = SourceSet(1);
+
     struct Rig {
         writer: SampleWriter,
         fanout: FanOut,
@@ -442,8 +552,8 @@ mod tests {
     impl Rig {
         /// A writer with an output, whose source has begun.
         fn new(container: Container) -> Self {
-            let (mut writer, fanout, now) = (SampleWriter::new(1), FanOut::new(), Instant::now());
-            writer.attach(container, fanout.clone(), now).unwrap();
+            let (mut writer, fanout, now) = (SampleWriter::new(), FanOut::new(), Instant::now());
+            writer.attach(container, MAIN, fanout.clone(), now).unwrap();
             writer.begin(Origin::Source, 0, now);
             Self { writer, reader: fanout.subscribe(ALL), fanout, now }
         }
@@ -568,7 +678,7 @@ mod tests {
         }
         let late = FanOut::new();
         let mut reader = late.subscribe(ALL);
-        rig.writer.attach(Container::Mkv, late.clone(), rig.now).unwrap();
+        rig.writer.attach(Container::Mkv, MAIN, late.clone(), rig.now).unwrap();
         let count = std::iter::from_fn(|| reader.try_next()).filter(|next| matches!(next, Delivery::Packet(_))).count();
         assert_eq!(count, 4, "two frames and their audio");
         rig.writer.detach(&late);
@@ -581,7 +691,7 @@ mod tests {
         let mut rig = Rig::new(Container::Ts);
         let flv = FanOut::new();
         let mut reader = flv.subscribe(ALL);
-        rig.writer.attach(Container::Flv, flv, rig.now).unwrap();
+        rig.writer.attach(Container::Flv, MAIN, flv, rig.now).unwrap();
         rig.tracks(&both(), true).unwrap();
         let refused = rig.writer.sample(Origin::Source, 0, sample(VIDEO, 0, true), rig.now).unwrap_err();
         assert_eq!(refused.0[0].to_string(), "flv cannot carry MPEG-2 video");
@@ -626,7 +736,7 @@ mod tests {
         rig.tracks(&both(), true).unwrap();
         rig.push(Origin::Source, VIDEO, 0, true);
         assert_eq!(rig.read(), "J");
-        rig.writer.clear();
+        rig.writer.clear(rig.now);
         rig.push(Origin::Source, VIDEO, 40, true);
         assert_eq!(rig.read(), "|", "samples without tracks are left of an earlier run");
         rig.writer.begin(Origin::Source, 0, rig.now);

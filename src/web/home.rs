@@ -45,6 +45,7 @@ fn count(streams: usize) -> String {
 }
 
 fn card(stream: &StreamHandle, host: Option<&str>) -> Markup {
+    let stream = player::shown_output(stream);
     let (path, container) = (stream.config.path.encoded(), player::container_of(stream));
     let has_video = player_commands::has_video(&stream.config);
     let commands = player_commands::player_commands(&stream.config, container, host);

@@ -46,8 +46,9 @@ pub fn page(
     host: Option<&str>,
     query: &str,
 ) -> warp::reply::Response {
-    let config = &stream.config;
-    let container = container_of(stream);
+    let shown = shown_output(stream);
+    let config = &shown.config;
+    let container = container_of(shown);
     let playback = Playback::of(config, container);
     let link = link_in(query);
     let mut others = others(stream, registry);
@@ -74,6 +75,7 @@ pub fn page(
                 }
             }
             (panel(config))
+            (outputs(stream, link))
             @if !others.is_empty() {
                 h2 { "From the same source" }
                 nav aria-label="From the same source" {
@@ -100,6 +102,34 @@ pub fn script() -> warp::reply::Response {
     let mimetype = HeaderValue::from_static("text/javascript; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
     response
+}
+
+/// The output of a stream that browsers play best, as far as its tracks are known.
+pub fn shown_output(stream: &StreamHandle) -> &StreamHandle {
+    /// What a browser plays in a `<video>` or `<audio>`, the best first.
+    const PLAYABLE: [Container; 2] = [Container::Mp4, Container::Webm];
+    let carried = stream.carried();
+    let output = |container| stream.outputs.iter().find(|output| output.config.container == container);
+    let playable = PLAYABLE.into_iter().filter(|container| carried.contains(container));
+    playable.filter_map(output).next().map_or(stream, AsRef::as_ref)
+}
+
+/// Links to what a stream is offered in.
+fn outputs(stream: &StreamHandle, link: Option<&str>) -> Markup {
+    let carried = stream.carried();
+    let outputs = stream.outputs.iter().filter(|output| carried.contains(&output.config.container));
+    html! {
+        @if !stream.outputs.is_empty() {
+            h2 { "Outputs" }
+            nav aria-label="Outputs" {
+                @for output in outputs {
+                    a href=(with_link(player_commands::play_path(&output.config, output.config.container), link)) {
+                        (output.config.container)
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The container of a stream, by its bytes or else by the configuration.

@@ -1,7 +1,7 @@
 //! Streams without a text of their own: what is encoded stays as it is, the rest is encoded with the container's
 //! usual codecs, set for low latency.
 
-use super::{caps, track::Track};
+use super::{caps, launch, track::Track};
 use crate::{ipc::TrackKind, media::Container};
 use gst::prelude::*;
 use gstreamer as gst;
@@ -54,6 +54,32 @@ pub(super) fn text(
         return Err("the feed has neither video nor audio".into());
     }
     Ok((text + &format!("{muxer} name=mux"), remarks))
+}
+
+/// What a track passes that stays as the feed has it, in a text that ends in its tracks.
+const PASSED: &str = "! identity silent=true";
+
+/// The text for the tracks that there are, as the feed has them; raw ones are encoded with the usual codecs.
+pub(super) fn tracks(video: Option<&Track>, audio: Option<&Track>) -> Result<String, String> {
+    let part = |(name, track): (&str, Option<&Track>)| track.map(|_| format!("{name}. {PASSED}"));
+    let parts: Vec<_> = [("video", video), ("audio", audio)].into_iter().filter_map(part).collect();
+    match parts.is_empty() {
+        true => Err("the feed has neither video nor audio".into()),
+        false => Ok(parts.join(" ")),
+    }
+}
+
+/// Completes a text that ends in its tracks: raw media that passes is encoded with the usual codecs.
+pub(super) fn encoded(text: &str, track: impl Fn(&str) -> Option<Arc<Track>>) -> String {
+    let mut whole = text.to_owned();
+    for name in launch::references(text) {
+        let passes = format!("{name}. {PASSED}");
+        let Some(track) = track(&name).filter(|track| whole.contains(&passes) && !track.is_encoded()) else { continue };
+        if let Some(encoder) = track.caps().and_then(|caps| encoder(Container::Ts, track.kind, &caps)) {
+            whole = whole.replace(&passes, &format!("{name}. {}", encoder.trim_end()));
+        }
+    }
+    whole
 }
 
 /// Completes a text that leads a track straight into a muxer which does not take it: raw media is converted if there

@@ -205,7 +205,9 @@ fn closed(text: &str) -> Cow<'_, str> {
 pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
     let declared = match kind {
         TextKind::Feed | TextKind::Element => Vec::new(),
-        TextKind::Stream => references(text).into_iter().map(|name| Declared { name, caps: None }).collect(),
+        TextKind::Stream | TextKind::Tracks => {
+            references(text).into_iter().map(|name| Declared { name, caps: None }).collect()
+        }
     };
     let bin = match parse(text, &declared) {
         Ok(bin) => bin,
@@ -216,9 +218,10 @@ pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
         TextKind::Feed if free_sources(&bin).is_empty() && dynamic(&bin).is_empty() => {
             missing("no source pad is left free: nothing comes out of this pipeline")
         }
-        TextKind::Stream => match free_sources(&bin).len() {
+        TextKind::Stream | TextKind::Tracks => match free_sources(&bin).len() {
             0 => missing("no source pad is left free: nothing comes out of this pipeline"),
             1 => None,
+            _ if kind == TextKind::Tracks => None,
             _ => missing("more than one source pad is left free: end the text in one muxer or encoder"),
         },
         TextKind::Feed | TextKind::Element => None,

@@ -14,10 +14,7 @@ use super::{
     sync::{background, lock, play},
     track::{Link, Still, Track, forward_key_units, track_source},
 };
-use crate::{
-    ipc::{self, TrackKind},
-    media::Container,
-};
+use crate::ipc::{self, TrackKind};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -118,16 +115,13 @@ impl StreamRun {
         let plan = recipe.plan;
         let has_another = recipe.text + 1 < plan.encoding.texts();
         let track = |kind| sources.iter().find(|source| source.track.kind == kind).map(|source| &source.track);
-        let (text, mut remarks) = match recipe.text() {
-            Some(text) => {
-                let source = |name: &str| sources.iter().find(|source| source.name == name);
-                copy::completed(text, |name| source(name).map(|source| source.track.clone()))
-            }
-            None => copy::text(
-                plan.container.unwrap_or(Container::Mkv),
-                track(TrackKind::Video).map(AsRef::as_ref),
-                track(TrackKind::Audio).map(AsRef::as_ref),
-            )?,
+        let source = |name: &str| sources.iter().find(|source| source.name == name).map(|source| source.track.clone());
+        let (video, audio) = (track(TrackKind::Video).map(AsRef::as_ref), track(TrackKind::Audio).map(AsRef::as_ref));
+        let (text, mut remarks) = match (recipe.text(), plan.container) {
+            (Some(text), Some(_)) => copy::completed(text, source),
+            (Some(text), None) => (copy::encoded(text, source), Vec::new()),
+            (None, Some(container)) => copy::text(container, video, audio)?,
+            (None, None) => (copy::encoded(&copy::tracks(video, audio)?, source), Vec::new()),
         };
         let declared = launch::references(&text);
         let offer = |name: &String| {

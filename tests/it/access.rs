@@ -4,7 +4,7 @@
 use crate::rig::{
     Answer, Launch, SOON, Server,
     http::{self, Next},
-    script::shell,
+    script::{H264, shell},
     secs,
     server::{PROGRAM, run},
     wait_until,
@@ -595,9 +595,48 @@ fn x8_proxies_tell_addresses_before_the_request() {
         [None, None],
         "a proxy that says nothing is not served"
     );
-    server.log.wait("request peer=192.0.2.1:4711.*/stat.json", SOON);
+    server.log.wait("request peer=203.0.113.1:4711.*/stat.json", SOON);
     // Who is no proxy is served as ever, and what it says is no header.
     server.reload(&yaml("auth: {proxies: 192.0.2.0/24, proxy_protocol: true}\n"));
     assert_eq!(status(b""), Some(200));
     assert_eq!(status(b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n"), Some(400));
+}
+
+#[test]
+fn x2_every_output_of_a_stream_is_decided_by_its_name() {
+    let picture = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=10/1 ! queue name=video";
+    let hash = hash();
+    let yaml = format!(
+        "feeds: {{one: {{pipeline: '{picture}'}}}}\nstreams: {{cam: {{feed: one, video: {H264}}}}}\n\
+         auth: {{users: {{a: {{password: {hash}, may: view cam}}, b: {{password: {hash}, may: viewer yard}}}}, link_keys: {{k1: '{KEY}'}}}}\n"
+    );
+    let server = Server::start(&yaml);
+    let file = server.file();
+    let printed = answer_of(&["sign", "-f", file.to_str().unwrap(), "--base", "", "cam"], "");
+    let links: Vec<_> = printed.lines().collect();
+    assert!(
+        links.iter().any(|link| link.starts_with("/cam.ts?v="))
+            && links.iter().any(|link| link.starts_with("/cam.mp4?v=")),
+        "{printed}"
+    );
+    let status = |target: &str, headers: &str| http::request(server.address(), "HEAD", target, headers).status;
+    for link in links.iter().filter(|link| !link.contains("/pic?")) {
+        assert_eq!(status(link, ""), 200, "{link}");
+    }
+    let page = "Accept: text/html\r\n";
+    for (path, headers) in [
+        ("/cam", ""),
+        ("/cam", page),
+        ("/cam.ts", ""),
+        ("/cam.mp4", ""),
+        ("/stream/cam", ""),
+        ("/stream/cam.ts", ""),
+        ("/cam/play", ""),
+    ] {
+        let by = |who: &str| status(path, &format!("{headers}{}", basic(who, "pass-canary")));
+        assert_eq!([status(path, headers), by("a"), by("b")], [401, 200, 403], "{path} {headers}");
+    }
+    let page = server.get(links.iter().find(|link| link.contains("/play?")).unwrap()).text();
+    let signed = links[0].split_once('?').unwrap().1;
+    assert_eq!(page.matches("href=\"/cam.").count(), page.matches(&format!("{signed}\">")).count(), "{page}");
 }

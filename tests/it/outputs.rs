@@ -1,9 +1,9 @@
 //! One encoding, all containers: who shares an encoder, what a request without parameters gets, and who stays when the worker dies.
 
 use crate::rig::{
-    SOON, Server, have, media, process,
+    SOON, Server, have, http, media, process,
     script::{H264, PICTURE, TONE},
-    secs,
+    secs, state,
 };
 use rustix::process::Signal;
 
@@ -132,4 +132,96 @@ fn viewers_of_every_container_stay_when_the_worker_dies() {
         let frames = |found: &media::Frames| found.pictures.len() + found.sounds;
         assert!(frames(&after) > frames(&before) + 5, "{name}: {} then {}", frames(&before), frames(&after));
     }
+}
+
+/// The codecs of a path, as ffmpeg finds them.
+fn codecs(server: &Server, target: &str) -> Vec<String> {
+    let bytes = server.get(target).collect(secs(2));
+    let found = media::Frames::of(&bytes, false);
+    assert!(found.pictures.is_empty() || found.pictures.starts_with('I'), "{target}: {}", found.pictures);
+    found.codecs
+}
+
+#[test]
+fn a_stream_without_a_container_has_every_output_and_one_encoder() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = of_both(&format!("  cam: {{feed: cam, video: {H264}, audio: aac}}\n"));
+    let mut viewers = CONTAINERS.map(|container| server.get(&format!("/cam.{container}")));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
+    for target in CONTAINERS.map(|container| format!("/cam.{container}")).iter().chain(&["/cam".to_owned()]) {
+        assert_eq!(codecs(&server, target), ["aac", "h264"], "{target}");
+    }
+    assert_eq!(server.log.count("encodes by "), 1, "{}", server.log.text());
+    assert_eq!(server.get("/stream/cam.mp4").status, 200);
+    assert_eq!(server.get("/cam.mp4/pic").header("content-type"), Some("image/jpeg"));
+    // What is in the way is said, and where to go instead.
+    let mut refused = server.get("/cam.webm");
+    assert_eq!(refused.status, 406);
+    let reason = refused.text();
+    for part in ["webm cannot carry H.264", "/cam.ts", "/cam.mp4", "vp8", "repair: [audio, video]"] {
+        assert!(reason.contains(part), "{part} in {reason}");
+    }
+    assert!(!reason.contains("/cam.webm,"), "{reason}");
+}
+
+#[test]
+fn an_output_takes_the_alternative_that_it_can_carry() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let keys = format!("video: [{H264}, {{codec: vp8, gop: 25}}], audio: [aac, opus]");
+    let server = of_both(&format!("  cam: {{feed: cam, {keys}}}\n"));
+    assert_eq!(codecs(&server, "/cam.webm"), ["opus", "vp8"]);
+    assert_eq!(codecs(&server, "/cam.ts"), ["aac", "h264"]);
+    // Audio alone needs no video encoder.
+    server.log.wait("stopped: no viewers stream=cam$", SOON);
+    let before = server.log.count("x264enc");
+    assert_eq!(codecs(&server, "/cam.aac"), ["aac"]);
+    assert_eq!(server.log.count("x264enc"), before, "{}", server.log.text());
+}
+
+#[test]
+fn audio_is_repaired_on_demand_and_only_where_that_is_allowed() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let streams = "  cam: {feed: cam, video: {codec: vp8, gop: 25}, audio: aac}
+          plain: {feed: cam, video: {codec: vp8, gop: 25}, audio: aac, repair: []}
+          all: {feed: cam, video: {codec: vp8, gop: 25}, audio: aac, repair: [audio, video]}
+          few: {feed: cam, video: {codec: vp8, gop: 25}, audio: aac, outputs: [mkv, webm]}
+        ";
+    let server = of_both(streams);
+    assert_eq!(codecs(&server, "/cam.mkv"), ["aac", "vp8"]);
+    assert_eq!(codecs(&server, "/cam.webm"), ["opus", "vp8"]);
+    assert_eq!(codecs(&server, "/cam.mp3"), ["mp3"]);
+    assert_eq!(server.get("/cam.ts").status, 406);
+    assert_eq!(server.get("/plain.webm").status, 406);
+    assert_eq!(server.get("/plain.mp3").status, 406);
+    assert_eq!(codecs(&server, "/all.ts"), ["aac", "h264"]);
+    assert_eq!(codecs(&server, "/few.webm"), ["opus", "vp8"]);
+    assert_eq!(server.get("/few.mp4").status, 404);
+    // Four streams, one video encoder for all of VP8 at a time.
+    assert_eq!(server.get("/few").header("content-type").map(|found| &found[..10]), Some("video/x-ma"));
+}
+
+#[test]
+fn browsers_get_a_page_where_players_get_media() {
+    let server = of_both("  cam: {feed: cam}\n          cam.flv: {feed: cam}\n");
+    let asked = |accept: &str| {
+        let response = http::request(server.address(), "GET", "/cam", &format!("Accept: {accept}\r\n"));
+        response.header("content-type").map(str::to_owned).unwrap_or_default()
+    };
+    assert!(asked("text/html,application/xhtml+xml,*/*;q=0.8").starts_with("text/html"));
+    assert!(asked("*/*").starts_with("video/mp2t"));
+    assert!(asked("video/webm,video/*;q=0.9,*/*;q=0.5").starts_with("video/mp2t"));
+    // A path that is configured precedes one that is implied.
+    let state = state::state(&server);
+    assert_eq!(state["streams"][0]["outputs"][0]["url"], "/cam.ts");
+    assert_eq!(state["streams"][0]["encodings"][0]["name"], "main");
+    assert_eq!(state["streams"][1]["outputs"].as_array().unwrap().len(), 1);
+    let mut viewer = server.get("/cam.flv");
+    viewer.piece(SOON);
+    server.log.wait("running stream=\"?cam.flv", SOON);
 }

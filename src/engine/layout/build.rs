@@ -1,13 +1,15 @@
 //! Derives a layout from a configuration.
 
-use super::{CommandLayout, GroupId, GroupLayout, Layout, StreamLayout, Unit, UnitKind};
+use super::{
+    AlternativeLayout, CommandLayout, GroupId, GroupLayout, Layout, RenditionLayout, StreamLayout, Unit, UnitKind,
+};
 use crate::{
     config::{self, Config, Encoding, Feed, FeedName, Mode, Serving, Source, Stream},
     ipc::{self, FeedPlan, FeedSource, Item, StreamPlan, declaration::without_muxer},
     media::Container,
     source::{
         lifecycle::Policy,
-        unit_id::{UnitId, tap_name},
+        unit_id::{UnitId, encoding_name, tap_name},
     },
     sys::guard,
 };
@@ -150,21 +152,47 @@ impl<'a> Builder<'a> {
     fn stream(&mut self, stream: &'a Stream) {
         let id = UnitId::Stream(stream.name.clone());
         let group = self.group_of(&stream.feeds.first().map_or(id.clone(), |feed| UnitId::Feed(feed.clone())));
+        let main = tracks_of(stream).map(|tracks| {
+            let outputs = stream.containers();
+            self.encoding(group, id.clone(), &stream.feeds, tracks, &outputs)
+        });
+        let rendition = main.as_ref().and_then(|(unit, _)| self.rendition(group, stream, unit));
+        let placed = |unit, in_plan| StreamLayout { unit, group, in_plan, rendition };
         if let Some(feed) = config::passed_on(stream, |feed| self.sources.get(feed).copied()) {
-            self.layout.streams.push(StreamLayout { unit: UnitId::Feed(feed.clone()), group, in_plan: None });
+            self.layout.streams.push(placed(UnitId::Feed(feed.clone()), None));
             return;
         }
-        let placed = match (&stream.encoding, stream.feeds.as_slice()) {
-            (Encoding::Copy, feeds) => self.worker_stream(group, id, feeds, ipc::Encoding::Copy, stream.container),
-            (Encoding::Pipeline(texts), feeds) => self.encoded_stream(group, id, feeds, texts, stream.container),
-            (Encoding::Command(argv), feeds) => {
+        if let Some((unit, number)) = main {
+            self.layout.streams.push(placed(unit, Some(number)));
+            return;
+        }
+        let (feeds, container) = (stream.feeds.as_slice(), stream.container);
+        let encoding = match &stream.encoding {
+            Encoding::Copy => ipc::Encoding::Copy,
+            Encoding::Pipeline(texts) => ipc::Encoding::Launch(texts.clone()),
+            Encoding::Command(argv) => {
                 let command = self.command(&id, argv, feeds);
                 let needs = command.units();
                 self.unit(id.clone(), WHILE_IN_USE, UnitKind::Command(command), needs);
-                StreamLayout { unit: id, group, in_plan: None }
+                self.layout.streams.push(placed(id, None));
+                return;
             }
         };
-        self.layout.streams.push(placed);
+        let number = self.planned_stream(group, &id, feeds, encoding, Some(container), &[container]);
+        self.layout.streams.push(placed(id, Some(number)));
+    }
+
+    /// The other encodings of a stream with several outputs.
+    fn rendition(&mut self, group: GroupId, stream: &'a Stream, main: &UnitId) -> Option<RenditionLayout> {
+        let outputs = stream.outputs.as_ref()?;
+        let repairs = config::repairs(outputs);
+        let all = outputs.alternatives.iter().map(|one| (one, false)).chain(repairs.iter().map(|one| (one, true)));
+        let alternatives = all.map(|(alternative, is_repair)| {
+            let id = UnitId::Encoding(stream.name.clone(), alternative.codec.name());
+            let (unit, _) = self.encoding(group, id, &stream.feeds, alternative.pipelines.clone(), &[]);
+            AlternativeLayout { codec: alternative.codec, unit, is_repair }
+        });
+        Some(RenditionLayout { unit: main.clone(), alternatives: alternatives.collect() })
     }
 
     fn per_request(&mut self, stream: &'a Stream) {
@@ -174,94 +202,82 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A stream of pipelines. Those that differ in the container alone share one unit.
-    fn encoded_stream(
+    /// The unit that makes these tracks, and its number in the plan of the group: streams that differ in the container alone share
+    /// it. Without pipelines the tracks are those of the feed.
+    fn encoding(
         &mut self,
         group: GroupId,
         id: UnitId,
         feeds: &[FeedName],
-        texts: &[String],
-        container: Container,
-    ) -> StreamLayout {
-        let tracks: Option<Vec<_>> = texts.iter().map(|text| without_muxer(text, container)).collect();
-        let Some(tracks) = tracks.filter(|_| !feeds.is_empty()) else {
-            return self.worker_stream(group, id, feeds, ipc::Encoding::Launch(texts.to_vec()), container);
-        };
-        let key = (feeds.to_vec(), tracks);
+        pipelines: Vec<String>,
+        outputs: &[Container],
+    ) -> (UnitId, u32) {
+        let key = (feeds.to_vec(), pipelines);
         if let Some((unit, number)) = self.encodings.get(&key).cloned() {
-            if let Some(unit) = self.layout.units.get_mut(&unit).filter(|unit| !unit.outputs.contains(&container)) {
-                unit.outputs.push(container);
+            if let Some(known) = self.layout.units.get_mut(&unit) {
+                for output in outputs {
+                    if !known.outputs.contains(output) {
+                        known.outputs.push(*output);
+                    }
+                }
             }
-            return StreamLayout { unit, group, in_plan: Some(number) };
+            return (unit, number);
         }
-        let id = self.name_of_encoding(group, &key.1).unwrap_or(id);
-        let encoding = ipc::Encoding::Launch(key.1.clone());
-        let placed = self.planned_stream(group, id, feeds, encoding, None, container);
-        if let Some(number) = placed.in_plan {
-            self.encodings.insert(key, (placed.unit.clone(), number));
-        }
-        placed
+        let encoding = match key.1.is_empty() {
+            true => ipc::Encoding::Copy,
+            false => ipc::Encoding::Launch(key.1.clone()),
+        };
+        let id = self.name_of_encoding(group, &key.1, &encoding).unwrap_or(id);
+        let number = self.planned_stream(group, &id, feeds, encoding, None, outputs);
+        self.encodings.insert(key, (id.clone(), number));
+        (id, number)
     }
 
     /// The unit that made these tracks before, if no stream that is made in another way has its name now: it continues, even if the
     /// stream that it is named after is gone.
-    fn name_of_encoding(&self, group: GroupId, tracks: &[String]) -> Option<UnitId> {
+    fn name_of_encoding(&self, group: GroupId, tracks: &[String], encoding: &ipc::Encoding) -> Option<UnitId> {
         let before = self.before.groups.get(&group)?;
-        let is_same = |encoding: &ipc::Encoding| matches!(encoding, ipc::Encoding::Launch(texts) if texts == tracks);
         let (number, _) =
-            before.plan.streams.iter().find(|(_, plan)| plan.container.is_none() && is_same(&plan.encoding))?;
+            before.plan.streams.iter().find(|(_, plan)| plan.container.is_none() && plan.encoding == *encoding)?;
         let id = before.stream_units.get(number)?;
         let is_free = self.config.streams.iter().all(|stream| {
             let UnitId::Stream(name) = id else { return false };
-            let made = match &stream.encoding {
-                Encoding::Pipeline(texts) => texts.iter().map(|text| without_muxer(text, stream.container)).collect(),
-                _ => None,
-            };
-            stream.name != *name || made.is_some_and(|made: Vec<_>| made == tracks)
+            stream.name != *name || tracks_of(stream).is_some_and(|made| made == tracks)
         });
         (is_free && !self.layout.units.contains_key(id)).then(|| id.clone())
     }
 
-    fn worker_stream(
-        &mut self,
-        group: GroupId,
-        id: UnitId,
-        feeds: &[FeedName],
-        encoding: ipc::Encoding,
-        container: Container,
-    ) -> StreamLayout {
-        self.planned_stream(group, id, feeds, encoding, Some(container), container)
-    }
-
+    /// Plans a stream and its unit. Returns its number in the plan of the group.
     fn planned_stream(
         &mut self,
         group: GroupId,
-        id: UnitId,
+        id: &UnitId,
         feeds: &[FeedName],
         encoding: ipc::Encoding,
         container: Option<Container>,
-        output: Container,
-    ) -> StreamLayout {
+        outputs: &[Container],
+    ) -> u32 {
         let feeds: Vec<_> = feeds.iter().map(|feed| UnitId::Feed(feed.clone())).collect();
         // A byte feed gets a number with the first stream that needs its tracks.
         let numbers = feeds.iter().map(|feed| self.plan_feed(group, feed, FeedSource::Bytes)).collect();
         let before = self.before.groups.get(&group).map(|group| &group.plan.streams);
-        let known = self.before.number_of(group, &id);
+        let known = self.before.number_of(group, id);
         let mut number = 0;
         if let Some(group) = self.layout.groups.get_mut(&group) {
             number = known.unwrap_or_else(|| next(before, &group.plan.streams));
-            let name = match &id {
+            let name = match id {
                 UnitId::Tap(feed) => tap_name(feed),
+                UnitId::Encoding(stream, codec) => encoding_name(stream, codec),
                 id => id.name().to_owned(),
             };
             group.plan.streams.insert(number, StreamPlan { name, feeds: numbers, encoding, container });
             group.stream_units.insert(number, id.clone());
         }
         self.unit(id.clone(), WHILE_IN_USE, UnitKind::Item { group, item: Item::Stream(number) }, feeds);
-        if let Some(unit) = self.layout.units.get_mut(&id) {
-            unit.outputs.push(output);
+        if let Some(unit) = self.layout.units.get_mut(id) {
+            unit.outputs.extend_from_slice(outputs);
         }
-        StreamLayout { unit: id, group, in_plan: Some(number) }
+        number
     }
 
     /// The unit that has a feed's tracks as bytes.
@@ -273,9 +289,27 @@ impl<'a> Builder<'a> {
         if !self.layout.units.contains_key(&tap) {
             let group = self.group_of(&UnitId::Feed(feed.clone()));
             let encoding = ipc::Encoding::Launch(vec![TAP.to_owned()]);
-            self.worker_stream(group, tap.clone(), std::slice::from_ref(feed), encoding, Container::Mkv);
+            let (feed, container) = (std::slice::from_ref(feed), Container::Mkv);
+            self.planned_stream(group, &tap, feed, encoding, Some(container), &[container]);
         }
         tap
+    }
+}
+
+/// The pipelines of a stream that end in its tracks, if it is made so; none where the tracks are those of the feed.
+fn tracks_of(stream: &Stream) -> Option<Vec<String>> {
+    match (&stream.encoding, &stream.outputs) {
+        (Encoding::Copy, Some(_)) => Some(Vec::new()),
+        (Encoding::Pipeline(pipelines), Some(outputs)) => {
+            // A muxer at the end of a pipeline that a person wrote is a declaration.
+            let containers = &outputs.containers;
+            let plain = |pipeline: &str| containers.iter().find_map(|container| without_muxer(pipeline, *container));
+            Some(pipelines.iter().map(|pipeline| plain(pipeline).unwrap_or_else(|| pipeline.clone())).collect())
+        }
+        (Encoding::Pipeline(pipelines), None) if !stream.feeds.is_empty() => {
+            pipelines.iter().map(|pipeline| without_muxer(pipeline, stream.container)).collect()
+        }
+        _ => None,
     }
 }
 

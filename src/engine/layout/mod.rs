@@ -8,7 +8,7 @@ mod testing;
 pub use build::{layout, per_request, shared};
 
 use crate::{
-    config::StreamName,
+    config::{Codec, StreamName},
     ipc::{self, Item},
     media::Container,
     source::{lifecycle::Policy, unit_id::UnitId},
@@ -106,6 +106,28 @@ pub struct StreamLayout {
     pub group: GroupId,
     /// Its number in the group's plan, or `None`: stills are decoded from its packets.
     pub in_plan: Option<u32>,
+    /// What its other outputs are made of.
+    pub rendition: Option<RenditionLayout>,
+}
+
+/// What the outputs of a stream are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RenditionLayout {
+    /// The unit of its main encoding, whose samples are muxed for them.
+    pub unit: UnitId,
+    /// Other encodings, for outputs that cannot carry the tracks of the main one, in the order of preference.
+    pub alternatives: Vec<AlternativeLayout>,
+}
+
+/// One track in another codec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlternativeLayout {
+    /// Which one.
+    pub codec: Codec,
+    /// What makes it; the main encoding where that is nothing else.
+    pub unit: UnitId,
+    /// It is not configured, but encoded on demand.
+    pub is_repair: bool,
 }
 
 impl Unit {
@@ -131,13 +153,13 @@ impl Layout {
     }
 
     /// The number that a feed or stream has in a group's plan.
-    fn number_of(&self, group: GroupId, item: &UnitId) -> Option<u32> {
+    pub(super) fn number_of(&self, group: GroupId, item: &UnitId) -> Option<u32> {
         let group = self.groups.get(&group)?;
         match item {
             UnitId::Feed(name) => {
                 group.plan.feeds.iter().find(|(_, feed)| feed.name == name.as_str()).map(|(number, _)| *number)
             }
-            UnitId::Tap(_) | UnitId::Stream(_) => {
+            UnitId::Tap(_) | UnitId::Stream(_) | UnitId::Encoding(..) => {
                 group.stream_units.iter().find(|(_, unit)| *unit == item).map(|(number, _)| *number)
             }
         }

@@ -6,9 +6,10 @@ use super::{
     takeover::{LiveResponse, LiveStream},
 };
 use crate::{
-    config,
+    config::{self, Codec},
     engine::registry::StreamHandle,
-    media::Container,
+    media::{Container, MediaKind, Muxer, NotCarried},
+    source::demand::Lease,
     stream::{Entry, Join},
 };
 use http::{HeaderMap, Method, StatusCode, header};
@@ -40,7 +41,10 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     if stream.fanout.is_closed() {
         return unavailable(FEED_FAILED);
     }
-    let lease = stream.lease();
+    let (stream, lease) = match opened(stream).await {
+        Ok(opened) => opened,
+        Err(fault) => return not_carried(stream, &fault),
+    };
     let known = stream.fanout.container().unwrap_or(stream.config.container);
     let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(default_entry(known)), known));
     let container = container_of(&stream.config, &stream.fanout).await;
@@ -63,6 +67,47 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     let batch = batch_of(&stream.config, container);
     start(&mut response, &stream.config, LiveStream { reader, lease, audience, batch, early_heads });
     response
+}
+
+/// Leases a stream in its container. At the path of a stream that names no container it is the first that can carry the tracks.
+async fn opened(stream: &Arc<StreamHandle>) -> Result<(&Arc<StreamHandle>, Lease), NotCarried> {
+    let fault = match stream.open().await {
+        Ok(lease) => return Ok((stream, lease)),
+        Err(fault) => fault,
+    };
+    for container in stream.carried() {
+        let other = stream.outputs.iter().find(|output| output.config.container == container);
+        if let Some(other) = other
+            && let Ok(lease) = other.open().await
+        {
+            return Ok((other, lease));
+        }
+    }
+    Err(fault)
+}
+
+/// Says which codecs there are, where they can be had, and what would help.
+fn not_carried(stream: &StreamHandle, fault: &NotCarried) -> Response {
+    let carried = stream.carried();
+    let paths = carried.iter().filter_map(|container| stream.config.output_path(*container));
+    let paths: Vec<_> = paths.map(|path| path.to_string()).collect();
+    let elsewhere = match paths.is_empty() {
+        true => String::new(),
+        false => format!("; {} can", paths.join(", ")),
+    };
+    let container = fault.container;
+    let needs_video = Muxer::kinds(container).contains(&MediaKind::Video);
+    let key = if needs_video { "video" } else { "audio" };
+    let fitting = Codec::all().filter(|codec| codec.is_video() == needs_video && codec.fits(container));
+    let fitting: Vec<_> = fitting.map(Codec::name).collect();
+    let help = match fitting.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; it would carry {}: add one to `{key}` of the stream, or allow it with `repair: [audio, video]`",
+            fitting.join(", ")
+        ),
+    };
+    text(StatusCode::NOT_ACCEPTABLE, &format!("{fault}{elsewhere}{help}"))
 }
 
 /// How long packets are collected for a write. A viewer of motion JPEG gets only the newest frame, so collecting would lose

@@ -63,9 +63,19 @@ pub struct PageRequest<'a> {
 
 /// The paths of one server.
 pub struct RouteTable {
-    streams: HashMap<String, Arc<StreamStills>>,
+    streams: HashMap<String, StreamRoute>,
     per_request: HashMap<String, Arc<PerRequestStream>>,
     pages: HashMap<String, Page>,
+}
+
+/// What the path of a stream leads to.
+struct StreamRoute {
+    /// The stream in the container of this path.
+    output: Arc<StreamHandle>,
+    /// The stills of the stream, whatever the container.
+    stills: Arc<StreamStills>,
+    /// The path of its page, if browsers get that in place of the stream.
+    page: Option<String>,
 }
 
 /// What a path leads to.
@@ -87,28 +97,47 @@ pub enum Route<'a> {
 impl RouteTable {
     /// A table with these streams, each under its own path and under `/stream/<name>`, and these pages.
     pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
-        let stills: Vec<_> =
-            registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone()))).collect();
-        Self {
-            streams: by_path(&stills, |stills| &stills.stream().config),
-            per_request: by_path(registry.per_request(), |stream| &stream.config),
-            pages,
+        let mut streams = HashMap::new();
+        let stills = registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone())));
+        let stills: Vec<_> = stills.collect();
+        for stills in &stills {
+            let stream = stills.stream();
+            let page = (!stream.outputs.is_empty()).then(|| format!("{}/play", stream.config.path));
+            for path in own_paths(&stream.config) {
+                streams
+                    .insert(path, StreamRoute { output: stream.clone(), stills: stills.clone(), page: page.clone() });
+            }
         }
+        // A path of its own precedes one that another stream implies.
+        for stills in &stills {
+            for output in &stills.stream().outputs {
+                let named = format!("/stream/{}.{}", output.config.name, output.config.container);
+                for path in [named, output.config.path.to_string()] {
+                    let route = || StreamRoute { output: output.clone(), stills: stills.clone(), page: None };
+                    streams.entry(path).or_insert_with(route);
+                }
+            }
+        }
+        let per_request = registry.per_request().iter();
+        let per_request =
+            per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
+        Self { streams, per_request, pages }
     }
 
-    /// What a percent-decoded path leads to.
-    pub fn find(&self, path: &str) -> Option<Route<'_>> {
+    /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
+    pub fn find(&self, path: &str, accepts_page: bool) -> Option<Route<'_>> {
         if let Some(page) = self.pages.get(path) {
             return Some(Route::Page(page));
-        }
-        if let Some(stream) = self.streams.get(path) {
-            return Some(Route::Stream(stream.stream()));
         }
         if let Some(stream) = self.per_request.get(path) {
             return Some(Route::PerRequest(stream));
         }
+        if let Some(stream) = self.streams.get(path) {
+            let page = stream.page.as_ref().filter(|_| accepts_page).and_then(|page| self.pages.get(page));
+            return Some(page.map_or(Route::Stream(&stream.output), Route::Page));
+        }
         let (stream, last) = path.rsplit_once('/')?;
-        let stream = self.streams.get(stream)?;
+        let stream = &self.streams.get(stream)?.stills;
         let format = match last {
             "ws" => return Some(Route::WebSocket(stream)),
             "frames" => return Some(Route::Frames(stream)),
@@ -145,13 +174,15 @@ impl Route<'_> {
     }
 }
 
-/// Streams by each of their two paths.
-fn by_path<T>(streams: &[Arc<T>], config: impl Fn(&T) -> &config::Stream) -> HashMap<String, Arc<T>> {
-    let paths = streams.iter().flat_map(|stream| {
-        let config = config(stream);
-        [format!("/stream/{}", config.name), config.path.to_string()].map(|path| (path, stream.clone()))
-    });
-    paths.collect()
+/// The paths that a stream is configured to have.
+fn own_paths(stream: &config::Stream) -> [String; 2] {
+    [format!("/stream/{}", stream.name), stream.path.to_string()]
+}
+
+/// Whether a client asks for a page: a browser that follows a link does, what plays media does not.
+fn accepts_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepts.split(',').any(|range| range.split(';').next().is_some_and(|range| range.trim() == "text/html"))
 }
 
 impl fmt::Debug for RouteTable {
@@ -196,7 +227,7 @@ struct Request<'a> {
 async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, request: Request<'_>) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
-    let route = path.ok().and_then(|path| table.find(&path));
+    let route = path.ok().and_then(|path| table.find(&path, accepts_page(request.headers)));
     let Some(route) = route else {
         return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
     };

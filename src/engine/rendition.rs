@@ -1,0 +1,205 @@
+//! Which encodings an output of a stream is made of.
+
+use crate::{
+    config::Codec,
+    media::{Codecs, Container, MediaKind, Muxer, NotCarried, TrackInfo, TrackSet},
+    source::{
+        demand::{Demand, Lease},
+        status::Status,
+    },
+    stream::{Entrances, StreamInput},
+};
+use std::time::Duration;
+
+/// How long a viewer of an output that may need another encoding waits for the tracks of the main one to be known.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+
+/// What the outputs of one stream are made of: its main encoding, and others for outputs that cannot carry its tracks.
+#[derive(Debug)]
+pub struct Rendition {
+    /// Where the samples of all encodings meet.
+    pub input: StreamInput,
+    /// Leased while the main encoding is in use.
+    pub main: Demand,
+    /// Where the samples of the main encoding enter this stream and others.
+    pub entrances: Entrances,
+    /// In the order of preference.
+    pub alternatives: Vec<Alternative>,
+    /// What viewers see while the feed is away comes with the main encoding: it is always leased.
+    pub has_placeholder: bool,
+}
+
+/// One track in another codec.
+#[derive(Debug)]
+pub struct Alternative {
+    /// Which one.
+    pub codec: Codec,
+    /// The number of its encoding in the rendition.
+    pub source: usize,
+    /// It is not configured, but encoded on demand.
+    pub is_repair: bool,
+    /// Leased while it is in use.
+    pub demand: Demand,
+    /// The state of its encoding.
+    pub status: Status,
+    /// Where its samples enter this stream and others.
+    pub entrances: Entrances,
+}
+
+impl Rendition {
+    /// Leases an output, and the encodings that it is made of. Waits until it is known which these are. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the container can carry neither the tracks of the stream nor what they could be encoded as.
+    pub async fn open(&self, container: Container) -> Result<Lease, NotCarried> {
+        if let Some(alternative) = self.audio_alone(container) {
+            return Ok(self.lease(container, &[alternative.source]));
+        }
+        let main = self.main.lease();
+        let sources = match self.main_tracks().await {
+            Some(tracks) => self.sources(container, &tracks)?,
+            // The feed is slow: the main encoding is what most outputs are made of.
+            None => vec![0],
+        };
+        let lease = self.lease(container, &sources);
+        drop(main);
+        Ok(lease)
+    }
+
+    /// The configured encoding for an output of audio alone, for which no video has to be encoded. `None` while the main encoding runs
+    /// anyway.
+    fn audio_alone(&self, container: Container) -> Option<&Alternative> {
+        let is_audio = Muxer::kinds(container) == [MediaKind::Audio];
+        if !is_audio || self.has_placeholder || self.main.is_used() {
+            return None;
+        }
+        let fits = |one: &&Alternative| !one.is_repair && !one.codec.is_video() && one.codec.fits(container);
+        self.alternatives.iter().find(fits)
+    }
+
+    /// The tracks of the main encoding, once it runs.
+    async fn main_tracks(&self) -> Option<TrackSet> {
+        let mut known = self.input.known_tracks();
+        let complete = known.wait_for(|known| known.as_ref().is_some_and(|(_, is_complete)| *is_complete));
+        // What there is, if a track has not come in time.
+        let _ = tokio::time::timeout(KNOWN_WITHIN, complete).await;
+        let known = self.input.known_tracks().borrow().clone();
+        known.map(|(tracks, _)| tracks)
+    }
+
+    /// The encodings that an output is made of, by their numbers.
+    ///
+    /// # Errors
+    /// See [`Rendition::open`].
+    pub fn sources(&self, container: Container, main: &TrackSet) -> Result<Vec<usize>, NotCarried> {
+        let alternatives: Vec<_> = self.alternatives.iter().map(|one| (one.codec, one.source)).collect();
+        chosen(container, main, &alternatives)
+    }
+
+    /// The containers of these that can be had, as far as the tracks are known.
+    pub fn carried(&self, containers: &[Container]) -> Vec<Container> {
+        let known = self.input.known_tracks().borrow().clone();
+        let Some((tracks, _)) = known else { return containers.to_vec() };
+        containers.iter().copied().filter(|container| self.sources(*container, &tracks).is_ok()).collect()
+    }
+
+    /// Leases an output that is made of these encodings.
+    fn lease(&self, container: Container, sources: &[usize]) -> Lease {
+        let mut lease = Lease::default();
+        if self.has_placeholder || sources.contains(&0) {
+            lease.add(self.main.lease());
+        }
+        let used = self.alternatives.iter().filter(|one| one.source != 0 && sources.contains(&one.source));
+        used.for_each(|alternative| lease.add(alternative.demand.lease()));
+        lease.with(self.input.output(container).lease_of(sources))
+    }
+}
+
+/// The sources of an output: of each kind of track the main one, 0, if the container can carry its track, else the first alternative
+/// that it can carry.
+fn chosen(container: Container, main: &TrackSet, alternatives: &[(Codec, usize)]) -> Result<Vec<usize>, NotCarried> {
+    let mut sources = Vec::new();
+    for kind in Muxer::kinds(container) {
+        let of_kind: Vec<&TrackInfo> = main.tracks().iter().filter(|track| track.kind() == *kind).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        let is_video = *kind == MediaKind::Video;
+        let fits = |(codec, _): &&(Codec, usize)| codec.is_video() == is_video && codec.fits(container);
+        if Muxer::may_lack(container, *kind, main)
+            && !of_kind.iter().any(|track| Muxer::carries(container, &track.codec))
+            && !alternatives.iter().any(|one| fits(&one))
+        {
+            continue;
+        }
+        let source = match of_kind.iter().any(|track| Muxer::carries(container, &track.codec)) {
+            true => 0,
+            false => match alternatives.iter().find(fits) {
+                Some((_, source)) => *source,
+                None => {
+                    let codecs: Vec<_> = of_kind.into_iter().cloned().collect();
+                    return Err(NotCarried { container, codecs: Codecs::of(&codecs) });
+                }
+            },
+        };
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    }
+    match sources.is_empty() {
+        true => Err(NotCarried { container, codecs: Codecs::of(main.tracks()) }),
+        false => Ok(sources),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{AudioCodec, VideoCodec},
+        media::{
+            TrackId,
+            codec::{CodecParameters, opus},
+            track::{AudioShape, Shape, VideoShape},
+        },
+    };
+
+    fn set(codecs: &[CodecParameters]) -> TrackSet {
+        let track = |(id, codec): (usize, &CodecParameters)| {
+            let shape = match codec.is_video() {
+                true => Shape::Video(VideoShape { width: 64, height: 48, pixel_aspect: (1, 1), frame_rate: None }),
+                false => Shape::Audio(AudioShape { rate: 48_000, channels: 2 }),
+            };
+            TrackInfo { id: TrackId(id as u8), codec: codec.clone(), shape }
+        };
+        TrackSet::new(codecs.iter().enumerate().map(track).collect())
+    }
+
+    #[test]
+    fn an_output_takes_the_main_tracks_or_the_first_alternative_that_fits() {
+        #[track_caller]
+        fn check(container: Container, main: &[CodecParameters], expected: Result<&[usize], &str>) {
+            let alternatives = [
+                (Codec::Video(VideoCodec::H264), 1),
+                (Codec::Audio(AudioCodec::Aac), 2),
+                (Codec::Audio(AudioCodec::Mp3), 3),
+            ];
+            let found = chosen(container, &set(main), &alternatives).map_err(|refused| refused.to_string());
+            assert_eq!(found, expected.map(<[usize]>::to_vec).map_err(str::to_owned), "{container} of {main:?}");
+        }
+        use CodecParameters::{Jpeg, Vp8};
+        let opus = || CodecParameters::Opus(opus::Parameters::simple(2));
+        check(Container::Webm, &[Vp8, opus()], Ok(&[0]));
+        check(Container::Ts, &[Vp8, opus()], Ok(&[1, 0]));
+        check(Container::Flv, &[Jpeg], Ok(&[1]));
+        check(Container::Mp4, &[Jpeg], Ok(&[0]));
+        check(Container::Aac, &[Vp8, opus()], Ok(&[2]));
+        check(Container::Mp3, &[Vp8, opus()], Ok(&[3]));
+        check(Container::Ogg, &[Vp8, opus()], Ok(&[0]));
+        check(Container::Ogg, &[Vp8], Err("ogg cannot carry VP8"));
+        check(Container::Ogg, &[opus()], Ok(&[0]));
+        check(Container::Wav, &[Vp8, opus()], Err("wav cannot carry Opus"));
+        check(Container::Mjpeg, &[opus()], Err("mjpeg cannot carry Opus"));
+        check(Container::Mjpeg, &[opus(), Jpeg], Ok(&[0]));
+    }
+}
