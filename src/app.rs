@@ -2,19 +2,21 @@
 //! applied while it runs.
 
 use crate::{
-    config::{self, Config, Encoding, Source as FeedKind},
+    access::{Action, Gate, read_keys},
+    config::{self, Config, Encoding, Plain, Source as FeedKind},
     engine::{
         deployment::{ApplyReport, Deployment},
         registry::Registry,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
-    net::{ConnectionLimiter, Incoming, LimitReached, Listener},
+    net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
     output::{
         hls::stream::SegmentedStreams,
         http::{
             access_log::LowPriorityLog,
+            authorize::Need,
             router::{self, Page, PageRequest, RouteTable},
-            session,
+            session::{self, Security},
             shard::Shards,
         },
     },
@@ -51,6 +53,8 @@ pub struct App {
     config: Config,
     listener: Listener,
     shards: Arc<Shards>,
+    gate: Gate,
+    tls: Option<Tls>,
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
@@ -157,9 +161,14 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pulses = Pulses::default();
         let shards = Shards::start(cores, &pulses).context("cannot start the threads that write to viewers")?;
+        let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
+        let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
+        let tls = load_tls(&config, None)?;
         Ok(Self {
             config,
             listener,
+            tls,
+            gate,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
             info: ServerInfo::new(pulses.clone(), connections),
@@ -183,7 +192,7 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, shutdown, pulses, info } = self;
+        let Self { config, listener, shards, gate, tls, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -198,15 +207,32 @@ impl App {
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
         let segments = SegmentedStreams::new(shutdown.clone());
-        let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &segments, &info, &events)));
+        let table = route_table(&config, &registry, &segments, &info, &events, tls.as_ref());
+        let (table, tables) = watch::channel(Arc::new(table));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
+        warn_if_open(&config);
+        let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
+        let tls = FollowedTls::start(tls, &info, shutdown.token());
         let viewed = segments.clone();
-        let serving = Serving { config, deployment, segments, table, listeners, info: info.clone(), events };
+        let serving = Serving {
+            config,
+            deployment,
+            segments,
+            gate: gate.clone(),
+            tls,
+            encryption,
+            table,
+            listeners,
+            info: info.clone(),
+            events,
+        };
+        shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
         let routes = hyper_util::service::TowerToHyperService::new(warp::service(router::routes(
             tables,
+            gate.clone(),
             info.load().clone(),
             info.http_stats().clone(),
         )));
@@ -219,7 +245,9 @@ impl App {
             Incoming::Accepted(connection) => {
                 let name = format!("connection from {}", connection.peer);
                 let (routes, shards, stats) = (routes.clone(), shards.clone(), info.http_stats().clone());
-                shutdown.spawn(name, session::serve(connection, routes, shards, stats, shutdown.token().clone()));
+                let stop = shutdown.token().clone();
+                let security = Security { gate: gate.clone(), tls: encrypting.borrow().clone() };
+                shutdown.spawn(name, session::serve(connection, routes, shards, security, stats, stop));
             }
             Incoming::Rejected(rejected) => {
                 info.http_stats().refused(match rejected.reason {
@@ -273,6 +301,9 @@ struct Serving {
     config: Config,
     deployment: Deployment,
     segments: SegmentedStreams,
+    gate: Gate,
+    tls: FollowedTls,
+    encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
     info: ServerInfo,
@@ -294,6 +325,9 @@ impl Serving {
     /// Applies a new configuration. What can fail happens first, and then changes nothing.
     async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
+        let tls = tokio::task::block_in_place(|| load_tls(&config, self.tls.tls.as_ref()))?;
+        let keys =
+            tokio::task::block_in_place(|| read_keys(&config.auth)).context("cannot use the keys of `auth.jwt`")?;
         let wanted = address(&config);
         let fresh = if wanted == address(&self.config) {
             None
@@ -301,8 +335,16 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        // Before new streams can be found.
+        if self.gate.set_policy(config.auth.clone(), keys) {
+            tracing::info!("access rules changed: what they do not permit any more ends");
+        }
+        warn_if_open(&config);
+        self.encryption.send_replace(with_plain(&config, tls.clone()));
+        self.tls.exchange(tls, &self.info);
         let (registry, exchange) = self.deployment.apply(&config).await;
-        let table = route_table(&config, &registry, &self.segments, &self.info, &self.events);
+        let tls = self.tls.tls.as_ref();
+        let table = route_table(&config, &registry, &self.segments, &self.info, &self.events, tls);
         self.table.send_replace(Arc::new(table));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
@@ -313,8 +355,59 @@ impl Serving {
     }
 }
 
+/// The encryption that a configuration asks for, or that of before if it is the same.
+fn load_tls(config: &Config, before: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
+    let Some(wanted) = &config.tls else { return Ok(None) };
+    if let Some(same) = before.filter(|tls| tls.is_of(&wanted.certificate)) {
+        return Ok(Some(same.clone()));
+    }
+    Ok(Some(Tls::load(&wanted.certificate).context("cannot use the certificate of `tls`")?))
+}
+
+fn with_plain(config: &Config, tls: Option<Tls>) -> Option<(Tls, Plain)> {
+    Some((tls?, config.tls.as_ref()?.plain))
+}
+
+/// An encryption whose certificate is renewed by a task.
+struct FollowedTls {
+    tls: Option<Tls>,
+    /// Ends all of them.
+    all: CancellationToken,
+    /// Ends that of now.
+    task: CancellationToken,
+}
+
+impl FollowedTls {
+    fn start(tls: Option<Tls>, info: &ServerInfo, all: &CancellationToken) -> Self {
+        let mut followed = Self { tls: None, all: all.clone(), task: all.child_token() };
+        followed.exchange(tls, info);
+        followed
+    }
+
+    fn exchange(&mut self, tls: Option<Tls>, info: &ServerInfo) {
+        self.task.cancel();
+        self.task = self.all.child_token();
+        info.certificate_failed(None);
+        if let Some(tls) = &tls {
+            let info = info.clone();
+            tokio::spawn(tls.clone().follow(self.task.clone(), move |error| info.certificate_failed(error)));
+        }
+        self.tls = tls;
+    }
+}
+
 fn address(config: &Config) -> SocketAddr {
     SocketAddr::new(config.listen_addr, config.listen_port)
+}
+
+/// Whoever reaches the server may watch: that is worth a line where others than this machine reach it.
+fn warn_if_open(config: &Config) {
+    if !(config.listen_addr.is_loopback() || config.auth.knows_anyone()) {
+        tracing::warn!(
+            address = %address(config),
+            "anyone who reaches this address may watch and read the state: see auth in the configuration"
+        );
+    }
 }
 
 fn create_logdir(config: &Config) -> anyhow::Result<()> {
@@ -328,18 +421,31 @@ fn route_table(
     segments: &SegmentedStreams,
     info: &ServerInfo,
     events: &EventHub,
+    tls: Option<&Tls>,
 ) -> RouteTable {
-    RouteTable::new(registry, segments, pages(config, registry, info, events))
+    let mut pages = pages(config, registry, info, events);
+    if let Some(authority) = tls.and_then(Tls::authority).map(str::to_owned) {
+        pages.insert(
+            web::config::AUTHORITY_PATH.to_owned(),
+            Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
+        );
+    }
+    RouteTable::new(registry, segments, pages)
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.
-fn low_priority(page: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Page {
-    Box::new(move |request| as_low_priority(page(request)))
+fn low_priority(need: Need, page: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Page {
+    Page::new(need, move |request| as_low_priority(page(request)))
 }
 
 fn as_low_priority(mut response: Response) -> Response {
     response.extensions_mut().insert(LowPriorityLog);
     response
+}
+
+/// What the pages of the state need.
+fn status() -> Need {
+    Need::Server(Action::Status)
 }
 
 /// The pages that the configuration enables.
@@ -349,54 +455,61 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
         for stream in registry.streams() {
             for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
                 let (stream, registry) = (stream.clone(), registry.clone());
-                pages.insert(
-                    path,
-                    Box::new(move |request| web::player::page(&stream, &registry, &request.site.to_string())),
-                );
+                let need = Need::Stream(Action::View, stream.config.name.as_str().into());
+                let page = move |request: PageRequest<'_>| {
+                    let PageRequest { access, site, query, .. } = request;
+                    web::player::page(&stream, &registry, access, &site.to_string(), query)
+                };
+                pages.insert(path, Page::new(need, page));
             }
         }
-        pages.insert(web::player::SCRIPT_PATH.to_owned(), Box::new(|_| web::player::script()));
+        let script = Page::new(Need::Nothing, |_| web::player::script()).for_any_origin();
+        pages.insert(web::player::SCRIPT_PATH.to_owned(), script);
         let (registry, all) = (registry.clone(), config.pages.clone());
-        pages.insert(
-            "/".to_owned(),
-            Box::new(move |request| web::home::page(&registry, &all, &request.site.to_string())),
-        );
+        let page =
+            move |request: PageRequest<'_>| web::home::page(&registry, &all, request.access, &request.site.to_string());
+        pages.insert("/".to_owned(), Page::new(status(), page));
     }
     let reader = Arc::new(StatusReader::new(registry, config, info));
     if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
         let reader = reader.clone();
         let page = move |request: PageRequest<'_>| {
-            let page = web::state::page(&reader);
+            let page = web::state::page(&reader, request.access);
             if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
         };
-        pages.insert(path.to_string(), Box::new(page));
-        pages.insert(script, Box::new(|_| web::state::script()));
+        pages.insert(path.to_string(), Page::new(status(), page));
+        pages.insert(script, Page::new(Need::Nothing, |_| web::state::script()));
     }
     for path in ["/livez", "/healthz"] {
         let reader = reader.clone();
-        pages.insert(path.to_owned(), low_priority(move |_| health::live(&reader)));
+        pages.insert(path.to_owned(), low_priority(Need::Nothing, move |_| health::live(&reader)));
     }
     let judged = reader.clone();
-    pages.insert("/readyz".to_owned(), low_priority(move |request| health::ready(&judged, request.query)));
+    let ready = move |request: PageRequest<'_>| health::ready(&judged, request.query, request.access);
+    pages.insert("/readyz".to_owned(), low_priority(Need::Nothing, ready));
     if config.pages.metrics {
         let reader = reader.clone();
-        pages.insert("/metrics".to_owned(), low_priority(move |_| metrics::page(&reader)));
+        pages.insert(
+            "/metrics".to_owned(),
+            low_priority(status(), move |request| metrics::page(&reader, request.access)),
+        );
     }
     events.set_source(config.pages.events.then(|| reader.clone()));
     if config.pages.events {
         let events = events.clone();
         let page = move |request: PageRequest<'_>| {
             let client = request.client.clone();
-            events.page(request.last_event, Box::pin(async move { client.wait().await }))
+            events.page(request.last_event, request.access, Box::pin(async move { client.wait().await }))
         };
-        pages.insert("/events".to_owned(), Box::new(page));
+        pages.insert("/events".to_owned(), Page::new(status(), page));
     }
     if let Some(path) = &config.pages.stat_json {
-        pages.insert(path.to_string(), low_priority(move |_| state::json(&reader)));
+        pages.insert(path.to_string(), low_priority(status(), move |request| state::json(&reader, request.access)));
     }
     if config.pages.config {
         let json = config::to_json(&config::masked(config));
-        pages.insert("/config".to_owned(), Box::new(move |_| web::config::page(&json)));
+        let need = Need::Server(Action::ConfigRead);
+        pages.insert("/config".to_owned(), Page::new(need, move |_| web::config::page(&json)));
     }
     pages
 }

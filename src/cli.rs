@@ -3,7 +3,7 @@
 use crate::telemetry::Format;
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// A live audio/video server: any feed in, any stream out.
 ///
@@ -50,6 +50,51 @@ pub struct Options {
     pub verbose: u8,
 }
 
+/// Which links to print.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sign {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: Options,
+    /// The name of the stream, or a pattern: * stands for any characters.
+    #[arg(required_unless_present = "new_key")]
+    pub stream: Option<String>,
+    /// How long the links are good: 90s, 15m, 12h or 7d.
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = time)]
+    pub lasts: Duration,
+    /// How long they can be opened; what was opened before continues until the end of --for.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub open: Option<Duration>,
+    /// What they permit: view, still, playback or publish; may be given several times [default: view and still].
+    #[arg(long, value_name = "ACTION")]
+    pub may: Vec<String>,
+    /// The network that they are for, like 192.0.2.0/24.
+    #[arg(long, value_name = "NETWORK")]
+    pub from: Option<String>,
+    /// Who they are for: a name for the log.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub name: String,
+    /// What the links begin with, like https://tv.example.org [default: the address of the configuration].
+    #[arg(long, value_name = "URL")]
+    pub base: Option<String>,
+    /// Print a new key for `auth.link_keys` instead.
+    #[arg(long, conflicts_with = "stream")]
+    pub new_key: bool,
+}
+
+/// Reads `90s`, `15m`, `12h` or `7d`.
+fn time(text: &str) -> Result<Duration, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let seconds = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(u64::from(number) * seconds)
+    });
+    let seconds = seconds.filter(|seconds| (1..=86_400 * 3660).contains(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "expected a time like 90s, 15m, 12h or 7d, up to ten years".to_owned())
+}
+
 /// What can be done instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -59,6 +104,12 @@ pub enum Command {
     Config(Options),
     /// Report what this machine has and lacks; exit code 1 when voyandz cannot serve here.
     Doctor(Options),
+    /// Print the hash of a password for `auth.users`; reads the password from the terminal, or a line of standard input.
+    Passwd,
+    /// Make a token for `auth.tokens`; prints it and its digest.
+    Token,
+    /// Print signed links to a stream, which need no password and end by themselves.
+    Sign(Sign),
     /// Print the completions for a shell.
     Completions {
         /// Which shell.

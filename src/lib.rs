@@ -1,8 +1,10 @@
 //! voyandz, a live audio/video server. `docs/ARCHITECTURE.md` is the map of this crate.
 
+pub mod access;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod credentials;
 pub mod doctor;
 pub mod engine;
 pub mod ipc;

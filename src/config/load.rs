@@ -5,7 +5,7 @@ use super::{
     fault::{self, Faults},
     formats::passed_on,
     locate::Place,
-    model::{Config, Encoding, FeedName, Placeholder, Source},
+    model::{CertificateSource, Config, Encoding, FeedName, Placeholder, Source},
     places::{Findings, Places},
     read::Reading,
 };
@@ -156,6 +156,17 @@ fn examine_with(
     };
     if let Some(logdir) = &mut config.logdir {
         *logdir = resolve(&["logdir"], logdir)?;
+    }
+    if let Some(jwt) = &mut config.auth.jwt {
+        jwt.keys = resolve(&["auth", "jwt", "keys"], &jwt.keys)?;
+    }
+    match config.tls.as_mut().map(|tls| &mut tls.certificate) {
+        Some(CertificateSource::Files { certificate, key }) => {
+            *certificate = resolve(&["tls", "certificate"], certificate)?;
+            *key = resolve(&["tls", "key"], key)?;
+        }
+        Some(CertificateSource::Own { folder, .. }) => *folder = resolve(&["tls", "own"], folder)?,
+        None => {}
     }
     for feed in &mut config.feeds {
         let Source::File { path, .. } = &mut feed.source else { continue };

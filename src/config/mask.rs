@@ -1,10 +1,9 @@
 //! Secrets in texts and words, made unreadable: user and password of URLs, and values of keys that sound like one.
 
 use super::model::{Config, Encoding, Source};
+use crate::access::MASK;
 use std::iter::once;
 
-/// What stands for a secret.
-const MASK: &str = "***";
 /// Ends of names whose values are secret, in lower case. `user-pw` is of GStreamer's `rtspsrc`.
 const SECRET_NAMES: [&str; 10] =
     ["password", "passphrase", "passwd", "pwd", "user-pw", "token", "secret", "api-key", "api_key", "apikey"];
@@ -12,6 +11,7 @@ const SECRET_NAMES: [&str; 10] =
 /// A configuration to be shown: it is like the one that is used, but for its secrets.
 pub fn masked(config: &Config) -> Config {
     let mut config = config.clone();
+    config.auth = config.auth.masked();
     for feed in &mut config.feeds {
         match &mut feed.source {
             Source::Pipeline(text) => *text = text_without_secrets(text),

@@ -6,6 +6,7 @@
 //! (`overrides`), and templates are used (`templates`); typed keys become launch texts (`typed`, `encoders`), and faults get
 //! their place (`places`, `locate`).
 
+mod auth;
 mod chains;
 mod check;
 mod checker;
@@ -36,6 +37,7 @@ mod sets;
 mod streams;
 mod template;
 mod templates;
+mod tls;
 mod tracks;
 mod typed;
 mod units;
@@ -52,8 +54,8 @@ pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
-    Alternative, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder, Repair, Serving,
-    Source, Stream, StreamName, StreamPath,
+    Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
+    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};

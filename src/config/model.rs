@@ -1,7 +1,10 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
 use super::codec::Codec;
-use crate::media::{Container, segment};
+use crate::{
+    access::Policy,
+    media::{Container, segment},
+};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// A whole checked configuration.
@@ -17,6 +20,10 @@ pub struct Config {
     pub memory_max: Option<u64>,
     /// Which pages are served.
     pub pages: Pages,
+    /// Who may do what.
+    pub auth: Policy,
+    /// How connections are encrypted; they are not without it.
+    pub tls: Option<Tls>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
@@ -40,6 +47,68 @@ pub struct Pages {
     pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
+}
+
+/// How connections are encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Where the certificate comes from.
+    pub certificate: CertificateSource,
+    /// Who may use the server without encryption.
+    pub plain: Plain,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// Files, as PEM.
+    Files {
+        /// The certificate, with those between it and its authority.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// An authority of this server.
+    Own {
+        /// Where the authority is kept.
+        folder: PathBuf,
+        /// The names of the server, beside those of the machine.
+        names: Vec<String>,
+    },
+}
+
+/// Who may use the server without encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// Everyone.
+    All,
+    /// This machine.
+    Local,
+    /// Nobody.
+    None,
+}
+
+impl Plain {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::All, Self::Local, Self::None];
+
+    /// As the configuration names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Local => "local",
+            Self::None => "none",
+        }
+    }
+
+    /// Whether a client at this address may.
+    pub fn permits(self, peer: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Local => peer.to_canonical().is_loopback(),
+            Self::None => false,
+        }
+    }
 }
 
 /// A configured origin of media.

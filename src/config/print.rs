@@ -1,8 +1,9 @@
 //! Checked values → the YAML that they could have been read from, with everything resolved.
 
 use super::{
+    auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
-    raw,
+    raw, tls,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -30,6 +31,8 @@ fn keys(config: &Config) -> raw::File {
         logdir: config.logdir.as_deref().map(path),
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
+        tls: config.tls.as_ref().map(tls::printed),
+        auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
         sets: None,
@@ -154,6 +157,7 @@ fn list(items: &[impl ToString]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{CertificateSource, Plain, Tls};
     use crate::{
         config::{Alternative, Codec, FeedName, Outputs, Position, StreamName, outputs, parse},
         media::{Container, segment},
@@ -321,7 +325,32 @@ mod tests {
                 let stat_json = usual.stat_json.filter(|_| home);
                 let (logdir, pages) =
                     (logdir.map(Into::into), Pages { home, stat, stat_json, config, metrics, events, clients });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, feeds, streams }
+                let certificate = match (home, clients) {
+                    (true, true) => None,
+                    (true, false) => Some(CertificateSource::Files { certificate: "a".into(), key: "b c".into() }),
+                    (false, named) => {
+                        let names = if named { vec!["tv.example".to_owned()] } else { Vec::new() };
+                        Some(CertificateSource::Own { folder: "tls".into(), names })
+                    }
+                };
+                let plain = if events { Plain::All } else { Plain::Local };
+                let tls = certificate.map(|certificate| Tls { certificate, plain });
+                let auth = match (metrics, events) {
+                    (true, true) => crate::access::Policy::default(),
+                    (true, false) => crate::config::parse("auth: {anyone: [view a*, still]}").unwrap().auth,
+                    (false, named) => {
+                        let names = if named { "[tv.example]" } else { "[]" };
+                        let hash = "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+                        let text = format!(
+                            "auth: {{users: {{a b: {{password: '{hash}', may: [view x*, admin], from: '::1', until: 2030-01-01T00:00:00Z}}}}, \
+                             tokens: {{t: {{sha256: '{0}', may: status}}}}, link_keys: {{k: '{0}'}}, deny: 10.0.0.0/8, \
+                             allow: {{users: [127.0.0.1, '::1']}}, jwt: {{keys: a, issuer: b}}, proxies: ['fd00::/8'], proxy_protocol: {named}, names: {names}}}",
+                            "ab".repeat(32)
+                        );
+                        crate::config::parse(&text).unwrap().auth
+                    }
+                };
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, feeds, streams }
             },
         )
     }

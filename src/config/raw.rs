@@ -28,6 +28,10 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pages: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) auth: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -57,6 +61,88 @@ pub(super) struct Pages {
     pub(super) events: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) clients: Option<Value>,
+}
+
+/// `auth:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) anyone: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) users: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tokens: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jwt: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) link_keys: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deny: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allow: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proxies: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proxy_protocol: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) names: Option<Value>,
+}
+
+/// One entry of `auth.users:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct User {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) may: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<Value>,
+}
+
+/// One entry of `auth.tokens:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Token {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sha256: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) may: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<Value>,
+}
+
+/// `auth.jwt:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Jwt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keys: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) issuer: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) audience: Option<Value>,
+}
+
+/// `tls:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) own: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) names: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plain: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -240,6 +326,11 @@ mod tests {
         let sections = [
             ("Top level", keys::<File>()),
             ("`pages:`", keys::<Pages>()),
+            ("`auth:`", keys::<Auth>()),
+            ("`auth.users:`", keys::<User>()),
+            ("`auth.tokens:`", keys::<Token>()),
+            ("`auth.jwt:`", keys::<Jwt>()),
+            ("`tls:`", keys::<Tls>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

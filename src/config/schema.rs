@@ -67,6 +67,11 @@ fn list_of_scalars() -> Value {
     json!({"type": ["array", "null"], "items": scalar()})
 }
 
+/// A text, or a list of them.
+fn texts() -> Value {
+    json!({"type": ["string", "array", "null"], "items": {"type": "string"}})
+}
+
 /// A launch text or a command: written out, or by `use:`.
 fn text_or_use(extra: &[&str]) -> Value {
     let library = Library::built_in();
@@ -83,6 +88,8 @@ fn schema() -> Value {
                                 {"type": "string", "pattern": "\\{.*\\}"}, {"type": "null"}]});
     let mut file = section("Top level", raw::keys::<raw::File>(), |key| match key {
         "pages" => reference("pages"),
+        "auth" => reference("auth"),
+        "tls" => reference("tls"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -96,6 +103,32 @@ fn schema() -> Value {
     let pages = section("`pages:`", raw::keys::<raw::Pages>(), |key| match key {
         "stat" | "stat_json" => json!({"anyOf": [flag(), {"type": "string", "pattern": "^/"}]}),
         _ => flag(),
+    });
+    let auth = section("`auth:`", raw::keys::<raw::Auth>(), |key| match key {
+        "users" => named("user"),
+        "tokens" => named("token"),
+        "jwt" => reference("jwt"),
+        "proxy_protocol" => flag(),
+        "link_keys" => json!({"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 32}}),
+        "allow" => {
+            json!({"type": ["object", "null"], "propertyNames": one_of(&crate::access::Action::ALL.map(crate::access::Action::name)),
+                   "additionalProperties": texts()})
+        }
+        _ => texts(),
+    });
+    let jwt = section("`auth.jwt:`", raw::keys::<raw::Jwt>(), |_| json!({"type": "string"}));
+    let user = section("`auth.users:`", raw::keys::<raw::User>(), |key| match key {
+        "may" | "from" => texts(),
+        _ => json!({"type": "string"}),
+    });
+    let token = section("`auth.tokens:`", raw::keys::<raw::Token>(), |key| match key {
+        "may" | "from" => texts(),
+        _ => json!({"type": "string"}),
+    });
+    let tls = section("`tls:`", raw::keys::<raw::Tls>(), |key| match key {
+        "plain" => name_of(&super::Plain::ALL.map(super::Plain::name)),
+        "names" => texts(),
+        _ => json!({"type": "string"}),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
@@ -168,7 +201,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

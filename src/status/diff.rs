@@ -3,7 +3,7 @@
 //! A changed entry is sent as a whole, so that only its newest version matters. A subscriber keeps its own position in the
 //! history; one that lagged too far gets the complete state again, like a new one.
 
-use super::snapshot::{Configuration, Life, StatusSnapshot};
+use super::snapshot::{Configuration, Feed, Life, StatusSnapshot, Stream};
 use serde::Serialize;
 use std::{collections::VecDeque, sync::Arc};
 
@@ -28,6 +28,9 @@ struct ConfigState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct UnitState {
     name: String,
+    /// The feeds that it reads.
+    #[serde(skip)]
+    reads: Vec<String>,
     state: &'static str,
     since: String,
     starts: u64,
@@ -58,6 +61,22 @@ pub struct History {
 struct Change {
     kind: &'static str,
     data: Arc<str>,
+    /// Who sees one of these streams sees it; `None` for all.
+    streams: Option<Arc<[String]>>,
+}
+
+/// What a subscriber may see.
+pub struct Seen<'a> {
+    /// All streams that there may be, and what names any of them.
+    pub all: bool,
+    /// Whether it is this stream.
+    pub stream: &'a dyn Fn(&str) -> bool,
+}
+
+impl Seen<'_> {
+    fn any(&self, streams: &[String]) -> bool {
+        self.all || streams.iter().any(|name| (self.stream)(name))
+    }
 }
 
 /// The position of a subscriber.
@@ -84,9 +103,10 @@ impl ObservedState {
     /// The observed part of a snapshot.
     pub fn of(snapshot: &StatusSnapshot) -> Self {
         let Configuration { loaded, error, .. } = &snapshot.server.configuration;
-        let feeds = snapshot.feeds.iter().map(|feed| UnitState::of(&feed.name, &feed.life, None));
-        let streams = snapshot.streams.iter();
-        let streams = streams.map(|stream| UnitState::of(&stream.name, &stream.life, Some(stream.viewers.readers)));
+        let feed = |feed: &Feed| UnitState::of(&feed.name, feed.feed.as_slice(), &feed.life, None);
+        let stream =
+            |stream: &Stream| UnitState::of(&stream.name, &stream.feeds, &stream.life, Some(stream.viewers.readers));
+        let (feeds, streams) = (snapshot.feeds.iter().map(feed), snapshot.streams.iter().map(stream));
         Self {
             configuration: ConfigState { loaded: loaded.clone(), error: error.clone() },
             feeds: feeds.collect(),
@@ -95,11 +115,50 @@ impl ObservedState {
     }
 }
 
+impl ObservedState {
+    /// What of it is seen.
+    fn seen(&self, seen: &Seen<'_>) -> Self {
+        let streams = self.streams.iter().filter(|stream| (seen.stream)(&stream.name));
+        let feeds = self.feeds.iter().filter(|feed| seen.any(&self.users_of(&feed.name)));
+        Self {
+            configuration: self.configuration.without_error(),
+            feeds: feeds.cloned().collect(),
+            streams: streams.cloned().collect(),
+        }
+    }
+
+    /// The streams that a feed is for, also by way of other feeds.
+    fn users_of(&self, feed: &str) -> Vec<String> {
+        let mut names = vec![feed];
+        // No feed comes back to itself; a longer chain than there are feeds is none.
+        for _ in &self.feeds {
+            let reads = |unit: &&UnitState| unit.reads.iter().any(|read| names.contains(&read.as_str()));
+            let new = self.feeds.iter().filter(reads).map(|unit| unit.name.as_str());
+            let new: Vec<_> = new.filter(|name| !names.contains(name)).collect();
+            if new.is_empty() {
+                break;
+            }
+            names.extend(new);
+        }
+        let reads = |unit: &&UnitState| unit.reads.iter().any(|read| names.contains(&read.as_str()));
+        self.streams.iter().filter(reads).map(|stream| stream.name.clone()).collect()
+    }
+}
+
+impl ConfigState {
+    /// Tells that there is an error, and not which.
+    fn without_error(&self) -> Self {
+        let error = self.error.as_ref().map(|_| "the newest configuration has errors".to_owned());
+        Self { loaded: self.loaded.clone(), error }
+    }
+}
+
 impl UnitState {
-    fn of(name: &str, life: &Life, readers: Option<usize>) -> Self {
+    fn of(name: &str, reads: &[String], life: &Life, readers: Option<usize>) -> Self {
         let Life { state, since, starts, restarts, last_error, .. } = life;
         Self {
             name: name.to_owned(),
+            reads: reads.to_vec(),
             state,
             since: since.clone(),
             starts: *starts,
@@ -120,26 +179,34 @@ impl History {
     pub fn record(&mut self, state: ObservedState) {
         if let Some(before) = self.state.take() {
             if before.configuration != state.configuration {
-                self.push("configuration", &state.configuration);
+                self.push("configuration", &state.configuration, None);
             }
-            self.compare("feed", "feed-gone", &before.feeds, &state.feeds);
-            self.compare("stream", "stream-gone", &before.streams, &state.streams);
+            let users = |name: &str| [before.users_of(name), state.users_of(name)].concat();
+            self.compare(["feed", "feed-gone"], &before.feeds, &state.feeds, &users);
+            self.compare(["stream", "stream-gone"], &before.streams, &state.streams, &|name| vec![name.to_owned()]);
         }
         self.state = Some(state);
     }
 
-    fn compare(&mut self, kind: &'static str, gone: &'static str, before: &[UnitState], now: &[UnitState]) {
+    /// `streams` are those that show a unit to whoever sees them.
+    fn compare(
+        &mut self,
+        [kind, gone]: [&'static str; 2],
+        before: &[UnitState],
+        now: &[UnitState],
+        streams: &dyn Fn(&str) -> Vec<String>,
+    ) {
         for unit in before.iter().filter(|unit| now.iter().all(|other| other.name != unit.name)) {
-            self.push(gone, &Removed { name: &unit.name });
+            self.push(gone, &Removed { name: &unit.name }, Some(streams(&unit.name).into()));
         }
         for unit in now.iter().filter(|unit| !before.contains(unit)) {
-            self.push(kind, unit);
+            self.push(kind, unit, Some(streams(&unit.name).into()));
         }
     }
 
-    fn push(&mut self, kind: &'static str, value: &impl Serialize) {
+    fn push(&mut self, kind: &'static str, value: &impl Serialize, streams: Option<Arc<[String]>>) {
         self.newest += 1;
-        self.changes.push_back(Change { kind, data: json(value) });
+        self.changes.push_back(Change { kind, data: json(value), streams });
         if self.changes.len() > KEPT {
             self.changes.pop_front();
         }
@@ -152,22 +219,37 @@ impl History {
         number.map_or(Position::Start, Position::After)
     }
 
-    /// The next event at this position, which advances.
-    pub fn next(&self, position: &mut Position) -> Option<StateEvent> {
+    /// The next event at this position that is seen; the position advances.
+    pub fn next(&self, position: &mut Position, seen: &Seen<'_>) -> Option<StateEvent> {
         let oldest = self.newest.saturating_sub(self.changes.len() as u64);
-        match *position {
-            Position::After(number) if number >= self.newest => None,
-            Position::After(number) if number >= oldest => {
-                let Change { kind, data } = self.changes.get(usize::try_from(number - oldest).ok()?)?.clone();
-                *position = Position::After(number + 1);
-                Some(StateEvent { id: self.id(number + 1), kind, data })
-            }
-            Position::Start | Position::After(_) => {
-                let data = json(self.state.as_ref()?);
-                *position = Position::After(self.newest);
-                Some(StateEvent { id: self.id(self.newest), kind: "snapshot", data })
+        let Position::After(mut number) = *position else { return self.snapshot(position, seen) };
+        if number < oldest {
+            return self.snapshot(position, seen);
+        }
+        while number < self.newest {
+            let Change { kind, data, streams } = self.changes.get(usize::try_from(number - oldest).ok()?)?;
+            number += 1;
+            *position = Position::After(number);
+            let (id, kind) = (self.id(number), *kind);
+            match streams {
+                // Its error may name what is not seen.
+                None if !seen.all => {
+                    let data = json(&self.state.as_ref()?.configuration.without_error());
+                    return Some(StateEvent { id, kind, data });
+                }
+                Some(streams) if !seen.any(streams) => {}
+                _ => return Some(StateEvent { id, kind, data: data.clone() }),
             }
         }
+        None
+    }
+
+    /// The whole state, as far as it is seen.
+    fn snapshot(&self, position: &mut Position, seen: &Seen<'_>) -> Option<StateEvent> {
+        let state = self.state.as_ref()?;
+        let data = if seen.all { json(state) } else { json(&state.seen(seen)) };
+        *position = Position::After(self.newest);
+        Some(StateEvent { id: self.id(self.newest), kind: "snapshot", data })
     }
 
     fn id(&self, number: u64) -> String {
@@ -189,6 +271,7 @@ mod tests {
     fn state(streams: &[(u8, usize)]) -> ObservedState {
         let unit = |(name, readers): &(u8, usize)| UnitState {
             name: name.to_string(),
+            reads: Vec::new(),
             state: "idle",
             since: String::new(),
             starts: 0,
@@ -201,7 +284,7 @@ mod tests {
     }
 
     fn all(history: &History, position: &mut Position) -> Vec<StateEvent> {
-        std::iter::from_fn(|| history.next(position)).collect()
+        std::iter::from_fn(|| history.next(position, &Seen { all: true, stream: &|_| true })).collect()
     }
 
     fn kinds(events: &[StateEvent]) -> Vec<&str> {
@@ -212,7 +295,7 @@ mod tests {
     fn the_snapshot_comes_first_and_then_the_changes() {
         let mut history = History::new(0xab);
         let mut position = Position::Start;
-        assert_eq!(history.next(&mut position), None, "nothing is recorded yet");
+        assert_eq!(all(&history, &mut position), [], "nothing is recorded yet");
         history.record(state(&[(1, 0), (2, 0)]));
         let first = all(&history, &mut position);
         assert_eq!((kinds(&first), first[0].id.as_str()), (vec!["snapshot"], "ab-0"));
@@ -239,6 +322,44 @@ mod tests {
         let mut late = history.position("ab-7");
         let events = all(&history, &mut late);
         assert_eq!((kinds(&events), late), (vec!["snapshot"], Position::After(history.newest)));
+    }
+
+    #[test]
+    fn a_subscriber_learns_only_of_what_it_sees() {
+        let with_feeds = |streams: &[(u8, usize)], starts: u64| {
+            let mut state = state(streams);
+            let feed = |name: &str, reads: &[&str]| UnitState {
+                name: name.to_owned(),
+                reads: reads.iter().map(ToString::to_string).collect(),
+                starts,
+                readers: None,
+                ..state.streams[0].clone()
+            };
+            state.feeds = vec![feed("f", &[]), feed("f2", &["f"]), feed("g", &[])];
+            state.streams.iter_mut().for_each(|stream| {
+                stream.reads = vec![if stream.name == "1" { "f2" } else { "g" }.to_owned()];
+            });
+            state.configuration.error = Some("streams.2: wrong".to_owned());
+            state
+        };
+        let seen = Seen { all: false, stream: &|name| name == "1" };
+        let mut history = History::new(1);
+        history.record(with_feeds(&[(1, 0), (2, 0)], 1));
+        let mut position = Position::Start;
+        let first = history.next(&mut position, &seen).unwrap();
+        let data: serde_json::Value = serde_json::from_str(&first.data).unwrap();
+        let names = |list: &str| {
+            data[list].as_array().unwrap().iter().map(|unit| unit["name"].as_str().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!((names("streams"), names("feeds")), (vec!["1"], vec!["f", "f2"]));
+        assert!(!first.data.contains("wrong"));
+        history.record(with_feeds(&[(1, 1)], 2));
+        let mut next = || history.next(&mut position, &seen).map(|event| (event.kind, event.data.to_string()));
+        let events: Vec<_> = std::iter::from_fn(&mut next).collect();
+        let kinds: Vec<_> = events.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, ["feed", "feed", "stream"], "{events:?}");
+        assert!(events.iter().all(|(_, data)| !data.contains("\"name\":\"g\"") && !data.contains("\"name\":\"2\"")));
+        assert_eq!(position, Position::After(history.newest));
     }
 
     /// Applies an event to what a subscriber knows.

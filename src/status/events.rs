@@ -6,10 +6,11 @@
 //! [`History`].
 
 use super::{
-    diff::{History, ObservedState, Position, StateEvent},
+    diff::{History, ObservedState, Position, Seen, StateEvent},
     response,
     snapshot::StatusReader,
 };
+use crate::access::Access;
 use futures_util::{Stream, stream};
 use http::{HeaderValue, StatusCode, header};
 use std::{
@@ -54,6 +55,9 @@ struct HubState {
 struct Subscriber {
     hub: EventHub,
     position: Position,
+    access: Access,
+    /// Of the access rules at the last look.
+    generation: u64,
     retry_sent: bool,
     /// Resolves when the client has disconnected, long before a write would fail.
     disconnected: Disconnected,
@@ -83,8 +87,9 @@ impl EventHub {
         self.state().reader = reader;
     }
 
-    /// The response to a client whose last event had the id `last`, if any. It ends when the client is `disconnected`.
-    pub fn page(&self, last: Option<&str>, disconnected: Disconnected) -> Response {
+    /// The response to a client whose last event had the id `last`, if any, as far as `access` may see them. It ends when the
+    /// client is `disconnected`.
+    pub fn page(&self, last: Option<&str>, access: &Access, disconnected: Disconnected) -> Response {
         let Ok(permit) = self.0.permits.clone().try_acquire_owned() else {
             let text = format!("limit reached: {MAX_SUBSCRIBERS} clients are subscribed already\n");
             let mut response = response(StatusCode::SERVICE_UNAVAILABLE, text, "text/plain; charset=utf-8");
@@ -92,11 +97,14 @@ impl EventHub {
             return response;
         };
         let position = last.map_or(Position::Start, |last| self.state().history.position(last));
-        let subscriber = Subscriber { hub: self.clone(), position, retry_sent: false, disconnected, _permit: permit };
+        let (access, generation) = (access.clone(), access.gate().generation());
+        let hub = self.clone();
+        let subscriber =
+            Subscriber { hub, position, access, generation, retry_sent: false, disconnected, _permit: permit };
         sse::reply(sse::keep_alive().interval(KEEPALIVE).text("").stream(subscriber.events())).into_response()
     }
 
-    fn next(&self, position: &mut Position) -> Next {
+    fn next(&self, position: &mut Position, access: &Access) -> Next {
         let mut state = self.state();
         let Some(reader) = state.reader.clone() else { return Next::End };
         let now = Instant::now();
@@ -104,7 +112,8 @@ impl EventHub {
             state.looked = Some(now);
             state.history.record(ObservedState::of(&reader.snapshot()));
         }
-        state.history.next(position).map_or(Next::Wait, Next::Event)
+        let seen = Seen { all: access.sees_all(), stream: &|name| access.sees(name) };
+        state.history.next(position, &seen).map_or(Next::Wait, Next::Event)
     }
 
     fn state(&self) -> MutexGuard<'_, HubState> {
@@ -124,7 +133,12 @@ impl Subscriber {
         }
         let stop = self.hub.0.stop.clone();
         while !stop.is_cancelled() {
-            match self.hub.next(&mut self.position) {
+            // Other rules show another part of the state.
+            let generation = self.access.gate().generation();
+            if std::mem::replace(&mut self.generation, generation) != generation {
+                self.position = Position::Start;
+            }
+            match self.hub.next(&mut self.position, &self.access) {
                 Next::Event(StateEvent { id, kind, data }) => {
                     return Some(sse::Event::default().id(id).event(kind).data(&*data));
                 }

@@ -2,8 +2,10 @@
 
 use super::{
     response,
+    server_info::RuntimeState,
     snapshot::{StatusReader, StatusSnapshot},
 };
+use crate::access::{Access, Action, Decision, Subject};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -54,14 +56,18 @@ pub fn live(reader: &StatusReader) -> warp::reply::Response {
     response(StatusCode::SERVICE_UNAVAILABLE, text, "text/plain; charset=utf-8")
 }
 
-/// Whether readerers are served; in detail for `?verbose`.
-pub fn ready(reader: &StatusReader, query: &str) -> warp::reply::Response {
+/// Whether readers are served; in detail for `?verbose`, which needs the permission to read the state.
+pub fn ready(reader: &StatusReader, query: &str, access: &Access) -> warp::reply::Response {
     let stalled = reader.info().stalled_loops();
     let stalled: Vec<&str> = stalled.iter().map(|name| &**name).collect();
-    let report = Report::of(&reader.snapshot(), &stalled, reader.info().state().stopping);
+    let report = Report::of(&reader.snapshot(), &stalled, &reader.info().state());
     let status = if report.status == Health::NotReady { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let verbose = query.split('&').any(|part| part.split('=').next() == Some("verbose"));
-    if verbose {
+    let may_see = || {
+        let decision = access.decide(Action::Status, Subject::Server);
+        matches!(decision, Decision::Allowed { .. }) && access.sees_all()
+    };
+    if verbose && may_see() {
         let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
         response(status, text, "application/json")
     } else {
@@ -70,7 +76,7 @@ pub fn ready(reader: &StatusReader, query: &str) -> warp::reply::Response {
 }
 
 impl Report {
-    fn of(snapshot: &StatusSnapshot, stalled_loops: &[&str], ending: bool) -> Self {
+    fn of(snapshot: &StatusSnapshot, stalled_loops: &[&str], state: &RuntimeState) -> Self {
         let feeds = |is: &dyn Fn(&super::snapshot::Feed) -> bool| {
             snapshot.feeds.iter().filter(|feed| is(feed)).map(|feed| feed.name.as_str()).collect::<Vec<_>>()
         };
@@ -78,7 +84,7 @@ impl Report {
         let troubled = feeds(&|feed| IN_TROUBLE.contains(&feed.life.state));
         let error = snapshot.server.configuration.error.as_deref();
         let checks = vec![
-            Check::new("serving", Health::NotReady, ending.then(|| "the server is shutting down".to_owned())),
+            Check::new("serving", Health::NotReady, state.stopping.then(|| "the server is shutting down".to_owned())),
             Check::new("loops", Health::NotReady, list(stalled_loops)),
             Check::new("started", Health::NotReady, list(&untried)),
             Check::new("feeds", Health::Degraded, list(&troubled)),
@@ -87,6 +93,7 @@ impl Report {
                 Health::Degraded,
                 error.map(|_| "the newest configuration has errors".to_owned()),
             ),
+            Check::new("certificate", Health::Degraded, state.bad_certificate.clone()),
         ];
         Self { status: checks.iter().map(|check| check.status).max().unwrap_or(Health::Ready), checks }
     }
@@ -111,13 +118,16 @@ mod tests {
     fn a_stopping_or_stalled_server_is_not_ready() {
         let config = parse("").unwrap();
         let registry = Registry::new(Vec::new(), Vec::new(), Vec::new());
-        let snapshot = StatusReader::new(
-            &registry,
-            &config,
-            &ServerInfo::new(crate::sys::service::Pulses::default(), std::sync::Arc::default()),
-        )
-        .snapshot();
-        let status = |stalled: &[&str], ending| Report::of(&snapshot, stalled, ending).status;
+        let info = ServerInfo::new(crate::sys::service::Pulses::default(), std::sync::Arc::default());
+        let snapshot = StatusReader::new(&registry, &config, &info).snapshot();
+        let state = |stopping, bad_certificate: Option<&str>| RuntimeState {
+            loaded: std::time::SystemTime::now(),
+            rejected: None,
+            bad_certificate: bad_certificate.map(str::to_owned),
+            stopping,
+        };
+        let status = |stalled: &[&str], stopping| Report::of(&snapshot, stalled, &state(stopping, None)).status;
+        assert_eq!(Report::of(&snapshot, &[], &state(false, Some("old"))).status, Health::Degraded);
         assert_eq!(status(&[], false), Health::Ready);
         assert_eq!(status(&[], true), Health::NotReady);
         assert_eq!(status(&["accept loop"], false), Health::NotReady);

@@ -9,6 +9,7 @@ use super::{
     snapshot::{Feed, StatusReader, StatusSnapshot, Stream},
 };
 use crate::{
+    access::{Access, AccessStats},
     sys::proc_stats,
     telemetry::{Figures, HttpStats, Spread},
 };
@@ -30,12 +31,13 @@ enum Kind {
 /// Why most viewers end.
 const LEFT: &str = "client left";
 
-/// The page.
-pub fn page(reader: &StatusReader) -> warp::reply::Response {
-    let snapshot = reader.snapshot();
+/// The page, as far as `access` may see it.
+pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
+    let snapshot = reader.snapshot().seen_by(access);
     let mut text = Text::default();
     server(&mut text, reader, &snapshot);
     stats(&mut text, reader.info().http_stats());
+    permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
     outputs(&mut text, &snapshot.streams);
@@ -84,6 +86,9 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let series = labels.iter().map(|labels| &labels[..]).zip(refusals.iter().map(|(_, count)| Some(*count)));
     let help = "Connections, stills and viewers that were refused because of limits or overload.";
     text.family("voyandz_http_refused_total", help, Kind::Counter, series);
+    let help = "Handshakes of TLS that failed.";
+    let failed = stats.failed_handshakes();
+    text.family("voyandz_tls_failed_handshakes_total", help, Kind::Counter, [(&[][..], Some(failed))]);
     let help = "Time from the head of a request to the head of its response.";
     text.histograms("voyandz_http_request_duration_seconds", help, [(&[][..], stats.responding.read())]);
     let help = "Time from the head of a request for a stream to the first bytes of it that the connection took.";
@@ -91,6 +96,20 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let labels: Vec<_> = first_bytes.iter().map(|(container, _)| [("container", *container)]).collect();
     let spreads = first_bytes.into_iter().map(|(_, spread)| spread);
     text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
+}
+
+fn permissions(text: &mut Text, stats: &AccessStats) {
+    let mut family = |name: &str, help: &str, label: &'static str, counts: Vec<(&'static str, u64)>| {
+        let labels: Vec<_> = counts.iter().map(|(value, _)| [(label, *value)]).collect();
+        let series = labels.iter().map(|labels| &labels[..]).zip(counts.iter().map(|(_, count)| Some(*count)));
+        text.family(name, help, Kind::Counter, series);
+    };
+    let help = "Credentials that were not accepted.";
+    family("voyandz_auth_failures_total", help, "mechanism", stats.failures().collect());
+    let help = "Requests that were refused because whoever made them may not do this.";
+    family("voyandz_access_refused_total", help, "action", stats.refusals().collect());
+    let help = "Running responses that ended because their permission did.";
+    family("voyandz_access_ended_total", help, "reason", stats.ends().collect());
 }
 
 fn outputs(text: &mut Text, streams: &[Stream]) {

@@ -37,6 +37,8 @@ pub struct RuntimeState {
     pub loaded: SystemTime,
     /// Why the newest configuration was rejected.
     pub rejected: Option<String>,
+    /// Why the newest certificate is not used.
+    pub bad_certificate: Option<String>,
     /// Whether the server is shutting down.
     pub stopping: bool,
 }
@@ -45,7 +47,8 @@ impl ServerInfo {
     /// A server that starts now, with these monitored loops, and the number of its open connections.
     pub fn new(loops: Pulses, connections: Arc<AtomicUsize>) -> Self {
         let started = SystemTime::now();
-        let state = Mutex::new(RuntimeState { loaded: started, rejected: None, stopping: false });
+        let state =
+            Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
         Self(Arc::new(Inner { started, since, state, loops, stats, load, connections }))
     }
@@ -70,6 +73,11 @@ impl ServerInfo {
     /// A new configuration was rejected; the previous one stays active.
     pub fn config_rejected(&self, errors: &str) {
         self.lock().rejected = Some(errors.chars().take(MAX_ERROR).collect());
+    }
+
+    /// The newest certificate is not used for this reason, or is used.
+    pub fn certificate_failed(&self, error: Option<String>) {
+        self.lock().bad_certificate = error;
     }
 
     /// The server starts to shut down.

@@ -9,6 +9,7 @@ use super::{
     tracks::{self, TrackSummary},
 };
 use crate::{
+    access::Access,
     config::{self, Config, Encoding, Mode, Pages, Serving, Source, text_without_secrets},
     engine::registry::{FeedHandle, Registry, StreamHandle},
     ipc::TrackKind,
@@ -21,7 +22,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::time::SystemTime;
+use std::{collections::HashSet, time::SystemTime};
 
 /// Takes snapshots.
 #[derive(Debug, Clone)]
@@ -115,7 +116,8 @@ pub struct Feed {
     pub name: String,
     kind: &'static str,
     source: String,
-    feed: Option<String>,
+    /// The feed that it reads.
+    pub feed: Option<String>,
     /// `on-demand` or `continuous`.
     pub mode: &'static str,
     linger_seconds: Option<f64>,
@@ -145,7 +147,8 @@ pub struct Stream {
     pub mimetype: String,
     /// The codecs in its container, once they are known.
     codecs: Option<String>,
-    feeds: Vec<String>,
+    /// Those that it is made of.
+    pub feeds: Vec<String>,
     encoding: &'static str,
     source: Option<String>,
     tracks: Vec<TrackSummary>,
@@ -231,6 +234,41 @@ impl StatusReader {
             feeds,
             streams,
         }
+    }
+}
+
+impl StatusSnapshot {
+    /// What of it `access` may see: the streams that it may view or take stills of, the feeds of these, and their sums.
+    pub fn seen_by(mut self, access: &Access) -> Self {
+        if access.sees_all() {
+            return self;
+        }
+        self.streams.retain(|stream| access.sees(&stream.name));
+        let named = self.streams.iter().flat_map(|stream| stream.feeds.iter().cloned());
+        let links = self.feeds.iter().map(|feed| (feed.name.as_str(), feed.feed.as_deref()));
+        let seen = with_parents(named.collect(), links);
+        self.feeds.retain(|feed| seen.contains(&feed.name));
+        self.totals = Totals::of(self.feeds.len(), &self.streams);
+        // Both may name what is not seen.
+        let configuration = &mut self.server.configuration;
+        configuration.error = configuration.error.take().map(|_| "the newest configuration has errors".to_owned());
+        configuration.logdir = None;
+        self
+    }
+}
+
+/// These feeds, and those that they read. No feed comes back to itself.
+fn with_parents<'a>(
+    mut names: HashSet<String>,
+    links: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone,
+) -> HashSet<String> {
+    loop {
+        let read = links.clone().filter(|(name, _)| names.contains(*name)).filter_map(|(_, parent)| parent);
+        let missing: Vec<String> = read.filter(|parent| !names.contains(*parent)).map(str::to_owned).collect();
+        if missing.is_empty() {
+            return names;
+        }
+        names.extend(missing);
     }
 }
 

@@ -18,6 +18,7 @@ const BOUNDS: [u32; 12] = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10
 pub struct HttpStats {
     responses: [[AtomicU64; CLASSES.len()]; Protocol::ALL.len()],
     refusals: [AtomicU64; Refusal::ALL.len()],
+    failed_handshakes: AtomicU64,
     /// From the head of a request to the head of its response.
     pub responding: Histogram,
     /// By container: from the head of a request for a stream to the first bytes that the connection of the client took.
@@ -89,6 +90,16 @@ impl HttpStats {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.responding.add(took);
+    }
+
+    /// Counts a handshake of TLS that failed.
+    pub fn handshake_failed(&self) {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Handshakes of TLS that failed.
+    pub fn failed_handshakes(&self) -> u64 {
+        self.failed_handshakes.load(Ordering::Relaxed)
     }
 
     /// Counts a refusal.

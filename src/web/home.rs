@@ -2,6 +2,7 @@
 
 use super::{page::Page, player};
 use crate::{
+    access::Access,
     config::{self, Pages, Serving},
     engine::registry::{Registry, StreamHandle},
     ipc::{Track, TrackKind},
@@ -10,21 +11,25 @@ use crate::{
 };
 use maud::{Markup, html};
 
-/// The page. `site` is the beginning of the addresses of the server as this client knows it.
-pub fn page(registry: &Registry, pages: &Pages, site: &str) -> warp::reply::Response {
+/// The page, with the streams that `access` may see. `site` is the beginning of the addresses of the server as this client knows it.
+pub fn page(registry: &Registry, pages: &Pages, access: &Access, site: &str) -> warp::reply::Response {
+    let shared = registry.streams().iter().filter(|stream| access.sees(stream.config.name.as_str()));
+    let shared: Vec<_> = shared.collect();
+    let own = registry.per_request().iter().filter(|stream| access.sees(stream.config.name.as_str()));
+    let own: Vec<_> = own.collect();
     let page = Page {
         title: "voyandz",
         style: player_commands::STYLE,
         script: None,
         makes_media: false,
         header: html! {
-            p { (count(registry.streams().len() + registry.per_request().len())) }
+            p { (count(shared.len() + own.len())) }
             @if let Some(path) = &pages.stat { nav aria-label="Pages" { a href=(path.encoded()) { "State" } } }
         },
         main: html! {
             div.cards {
-                @for stream in registry.streams() { (card(stream, site)) }
-                @for stream in registry.per_request() { (private_card(&stream.config)) }
+                @for stream in &shared { (card(stream, site)) }
+                @for stream in &own { (private_card(&stream.config)) }
             }
         },
     };

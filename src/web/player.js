@@ -378,7 +378,7 @@ async function showMedia() {
 
 async function keepStill() {
   try {
-    const response = await request(`${view.dataset.pic}?fresh=1`);
+    const response = await request(`${view.dataset.pic}${view.dataset.pic.includes("?") ? "&" : "?"}fresh=1`);
     const captured = new Date(response.headers.get("x-capture-time"));
     const reader = new FileReader();
     const image = new Promise((then) => reader.addEventListener("load", () => then(reader.result), { once: true }));

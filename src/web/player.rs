@@ -5,6 +5,7 @@
 
 use super::page::Page;
 use crate::{
+    access::{Access, LINK_PARAMETER},
     config,
     engine::registry::{Registry, StreamHandle},
     media::Container,
@@ -36,13 +37,22 @@ figcaption{display:flex;flex-wrap:wrap;gap:.25rem 1rem;color:var(--soft);font-si
 h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
 ";
 
-/// The page. `site` is the beginning of the addresses of the server as this client knows it.
-pub fn page(stream: &StreamHandle, registry: &Registry, site: &str) -> warp::reply::Response {
+/// The page. `site` is the beginning of the addresses of the server as this client knows it, `query` that of the page: its signed
+/// link goes on to what the page requests.
+pub fn page(
+    stream: &StreamHandle,
+    registry: &Registry,
+    access: &Access,
+    site: &str,
+    query: &str,
+) -> warp::reply::Response {
     let shown = shown_output(stream);
     let config = &shown.config;
     let container = container_of(shown);
     let playback = Playback::of(config, container);
-    let others = others(stream, registry);
+    let link = link_in(query);
+    let mut others = others(stream, registry);
+    others.retain(|other| access.sees(other.config.name.as_str()));
     let page = Page {
         title: config.name.as_str(),
         style: &[STYLE, player_commands::STYLE].concat(),
@@ -53,7 +63,7 @@ pub fn page(stream: &StreamHandle, registry: &Registry, site: &str) -> warp::rep
             nav aria-label="Pages" { a href="/" { "All streams" } }
         },
         main: html! {
-            (view(config, container, playback))
+            (view(config, container, playback, link))
             @if playback == Playback::Stills {
                 p.kind {
                     "Browsers cannot play this stream by themselves: the page shows stills of it. "
@@ -65,7 +75,7 @@ pub fn page(stream: &StreamHandle, registry: &Registry, site: &str) -> warp::rep
                 }
             }
             (panel(config))
-            (outputs(stream))
+            (outputs(stream, link))
             @if !others.is_empty() {
                 h2 { "From the same source" }
                 nav aria-label="From the same source" {
@@ -106,7 +116,7 @@ pub fn shown_output(stream: &StreamHandle) -> &StreamHandle {
 }
 
 /// Links to what a stream is offered in.
-fn outputs(stream: &StreamHandle) -> Markup {
+fn outputs(stream: &StreamHandle, link: Option<&str>) -> Markup {
     let carried = stream.carried();
     let outputs = stream.outputs.iter().filter(|output| carried.contains(&output.config.container));
     html! {
@@ -114,7 +124,7 @@ fn outputs(stream: &StreamHandle) -> Markup {
             h2 { "Outputs" }
             nav aria-label="Outputs" {
                 @for output in outputs {
-                    a href=(player_commands::play_path(&output.config, output.config.container)) {
+                    a href=(with_link(player_commands::play_path(&output.config, output.config.container), link)) {
                         (output.config.container)
                     }
                 }
@@ -143,9 +153,10 @@ fn others<'a>(stream: &StreamHandle, registry: &'a Registry) -> Vec<&'a StreamHa
 }
 
 /// The stream as a browser plays it by itself, in an element where the script puts its own player.
-fn view(stream: &config::Stream, container: Container, playback: Playback) -> Markup {
-    let (path, address) = (stream.path.encoded(), player_commands::play_path(stream, container));
-    let still = format!("{path}/pic");
+fn view(stream: &config::Stream, container: Container, playback: Playback, link: Option<&str>) -> Markup {
+    let path = with_link(stream.path.encoded(), link);
+    let address = with_link(player_commands::play_path(stream, container), link);
+    let still = with_link(format!("{}/pic", stream.path.encoded()), link);
     let place = if playback == Playback::Audio { "view sound" } else { "view" };
     html! {
         div class=(place) data-player=(playback.name()) data-name=(stream.name) data-src=(address)
@@ -160,6 +171,19 @@ fn view(stream: &config::Stream, container: Container, playback: Playback) -> Ma
                 }
             }
         }
+    }
+}
+
+/// The signed link of a query, as it stands there.
+fn link_in(query: &str) -> Option<&str> {
+    query.split('&').find(|part| part.split_once('=').is_some_and(|(name, _)| name == LINK_PARAMETER))
+}
+
+/// An address with a signed link.
+fn with_link(address: String, link: Option<&str>) -> String {
+    match link {
+        Some(link) => format!("{address}{}{link}", if address.contains('?') { '&' } else { '?' }),
+        None => address,
     }
 }
 

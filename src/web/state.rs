@@ -2,6 +2,7 @@
 //! is complete without its script, which refreshes it.
 
 use super::page::Page;
+use crate::access::Access;
 use crate::status::{
     human::{label, plain, readable},
     response,
@@ -59,9 +60,9 @@ pub fn is_refresh(query: &str) -> bool {
     query.split('&').any(|part| part == "refresh=1")
 }
 
-/// The page.
-pub fn page(reader: &StatusReader) -> warp::reply::Response {
-    let snapshot = reader.snapshot();
+/// The page, as far as `access` may see the state.
+pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
+    let snapshot = reader.snapshot().seen_by(access);
     // As generic values, so that no field can be missing.
     let values = serde_yaml::to_value(&snapshot).unwrap_or_default();
     let pages = reader.pages();

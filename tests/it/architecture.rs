@@ -12,17 +12,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("telemetry", &[]),
     ("sys", &[]),
-    ("net", &[]),
-    ("config", &["media", "sys"]),
+    ("net", &["config"]),
+    ("access", &[]),
+    ("config", &["access", "media", "sys"]),
     ("ipc", &["media"]),
     ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys", "telemetry"]),
     ("source", &["config", "ipc", "media", "stream", "sys", "telemetry"]),
     ("engine", &["config", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("still", &["engine", "ipc", "media", "source", "stream", "sys"]),
-    ("output", &["config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
-    ("status", &["config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
-    ("web", &["config", "engine", "ipc", "media", "source", "status", "stream"]),
+    ("output", &["access", "config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
+    ("status", &["access", "config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
+    ("web", &["access", "config", "engine", "ipc", "media", "source", "status", "stream"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

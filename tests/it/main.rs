@@ -15,6 +15,7 @@
 
 mod rig;
 
+mod access;
 mod addresses;
 mod architecture;
 mod broken;
@@ -26,6 +27,7 @@ mod codecs;
 mod command_line;
 mod delivery;
 mod encoders;
+mod encryption;
 mod events;
 mod examples;
 mod faults;

@@ -20,6 +20,7 @@ use std::{
 /// One stream: its segments in each container, and its viewers.
 #[derive(Debug)]
 pub struct SegmentedStream {
+    name: String,
     output: StreamOutput,
     settings: Settings,
     mp4: Feed,
@@ -42,6 +43,7 @@ impl SegmentedStream {
             mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone()),
             ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone()),
             viewers: Viewers::new(&name, stream.audience.clone(), seed),
+            name,
         }
     }
 
@@ -51,6 +53,11 @@ impl SegmentedStream {
             Rendition::Video | Rendition::Audio => &self.mp4,
             Rendition::Ts => &self.ts,
         }
+    }
+
+    /// The name of the stream.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The viewers.

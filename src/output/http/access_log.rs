@@ -2,6 +2,7 @@
 
 use super::{request_id::RequestId, trace_context::TraceContext};
 use crate::{
+    access::{Pass, without_link},
     stream::{Audience, Progress, Seat},
     telemetry::{HttpStats, Protocol},
 };
@@ -48,6 +49,10 @@ pub struct RequestLog {
     pub is_low_priority: bool,
     /// Its entry among the viewers of a stream.
     seat: Option<Seat>,
+    /// The name of the identity that made it.
+    pub user: Option<String>,
+    /// Ends a response that runs for longer with its permission.
+    pub pass: Option<Pass>,
 }
 
 /// Marks a response that programs request every few seconds: a successful one is logged at debug level only.
@@ -64,7 +69,7 @@ impl RequestLog {
     /// A request that starts now.
     pub fn new<B>(client: Client, id: RequestId, trace: Option<TraceContext>, request: &Request<B>) -> Self {
         let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-        let target = target.chars().take(TARGET).collect();
+        let target = without_link(target).chars().take(TARGET).collect();
         // The default: the connection was dropped before the response was complete.
         let reason = "client left";
         Self {
@@ -88,12 +93,19 @@ impl RequestLog {
             reason,
             is_low_priority: false,
             seat: None,
+            user: None,
+            pass: None,
         }
     }
 
     /// The address of the client.
     pub fn peer(&self) -> SocketAddr {
         self.client.peer
+    }
+
+    /// Why the permission of the response has ended, if it has.
+    pub fn withdrawn(&self) -> Option<&'static str> {
+        self.pass.as_ref()?.end().reason()
     }
 
     /// The head of the response is ready.
@@ -163,12 +175,12 @@ impl Drop for RequestLog {
             }
         }
         let trace = self.trace.as_ref().map(TraceContext::id);
-        let Self { client: Client { peer, .. }, id, method, target, status, bytes, gaps, reason, .. } = self;
+        let Self { client: Client { peer, .. }, id, method, target, status, bytes, gaps, reason, user, .. } = self;
         let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         if self.is_low_priority && *status < 400 {
-            tracing::debug!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
+            tracing::debug!(%peer, user, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
         } else {
-            tracing::info!(%peer, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
+            tracing::info!(%peer, user, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
         }
     }
 }

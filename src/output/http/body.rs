@@ -47,6 +47,11 @@ impl StallWatch {
         }
     }
 
+    /// Whether that was noticed.
+    pub fn is_over(&self) -> bool {
+        self.state().is_over
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,13 +74,17 @@ pub struct LiveBody {
     next_check: Instant,
     stall_watch: StallWatch,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Resolves when the permission of the viewer ends.
+    withdrawn: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl LiveBody {
     /// Sends packets until the viewer disconnects, the stream ends, or `stop`.
     pub fn new(taken: TakenConnection, stall_watch: StallWatch, stop: CancellationToken) -> Self {
         let TakenConnection { stream: LiveStream { reader, lease, audience, batch, early_heads }, log, .. } = taken;
+        let withdrawn = log.pass.as_ref().map(|pass| Box::pin(pass.end().token().clone().cancelled_owned()));
         Self {
+            withdrawn,
             subscription: Subscription::new(reader, lease, log),
             audience,
             latency: LatencyRecorder::default(),
@@ -93,6 +102,12 @@ impl LiveBody {
     fn poll_piece(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<Option<Bytes>> {
         if self.stopped.as_mut().poll(context).is_ready() {
             self.subscription.log.reason = "server stops";
+            return Poll::Ready(None);
+        }
+        if let Some(withdrawn) = &mut self.withdrawn
+            && withdrawn.as_mut().poll(context).is_ready()
+        {
+            self.subscription.log.reason = self.subscription.log.withdrawn().unwrap_or_default();
             return Poll::Ready(None);
         }
         if let Some(head) = self.head.take() {

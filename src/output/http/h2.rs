@@ -4,6 +4,7 @@ use super::{
     body::StallWatch,
     limits::{HEAD_WITHIN, KEEPALIVE, MAX_HEAD, PROGRESS_WITHIN, UNSENT_LOW_WATER},
 };
+use crate::net::tls::Transport;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
@@ -25,10 +26,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::{
-    io::{AsyncReadExt, join},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
 use tokio_util::sync::CancellationToken;
 
 /// The connection preface (section 3.4).
@@ -49,16 +47,32 @@ pub fn stall_watch() -> StallWatch {
 }
 
 /// Serves a connection to its end, or until `stop`. `early` is what was already read from it.
-pub async fn serve<S, B>(socket: TcpStream, early: Bytes, service: S, stop: CancellationToken)
+pub async fn serve<S, B>(transport: Transport, early: Bytes, service: S, stop: CancellationToken)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_LOW_WATER);
-    let (reader, writer) = socket.into_split();
-    let io = TokioIo::new(join(Cursor::new(early).chain(reader), writer));
+    let _ = SockRef::from(transport.socket()).set_tcp_notsent_lowat(UNSENT_LOW_WATER);
+    match transport {
+        Transport::Plain(socket) => {
+            let (reader, writer) = socket.into_split();
+            serve_io(join(Cursor::new(early).chain(reader), writer), service, stop).await;
+        }
+        // Nothing was read of it.
+        Transport::Tls(stream) => serve_io(stream, service, stop).await,
+    }
+}
+
+async fn serve_io<S, B>(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, service: S, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let io = TokioIo::new(io);
     let streams = Streams::default();
     let max_head = u32::try_from(MAX_HEAD).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(streams.clone())

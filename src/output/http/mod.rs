@@ -1,16 +1,18 @@
 //! HTTP: live streams and stills under the paths of the configuration.
 //!
 //! [`session`] reads the requests of one client through hyper. [`router`] finds the handler for a path: [`live`],
-//! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure), and [`admission`]
-//! refuses while the machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
+//! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure),
+//! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
+//! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
 //! thread of [`shard`] then writes the packets to each [`viewer`]. Over HTTP/2 ([`h2`]) it stays with hyper as a [`body`].
 //! Either way [`subscription`] yields the next packet. [`disconnect`] notices a client that left before its response was
 //! ready, [`access_log`] writes the log line of a request, and [`write_latency`] measures how long media waits in the server.
 
 pub mod access_log;
 pub mod admission;
+pub mod authorize;
 mod body;
-mod cors;
+pub mod cors;
 pub mod disconnect;
 mod exclusive;
 mod frames;

@@ -1,6 +1,6 @@
 //! What all responses have in common: headers, sentences as bodies, and the content type of a stream.
 
-use super::{cors, query::QueryError};
+use super::query::QueryError;
 use crate::{config, media::Container, stream::FanOut};
 use bytes::Bytes;
 use futures_util::stream;
@@ -31,8 +31,7 @@ pub fn complete(status: StatusCode, sentence: &str) -> Response {
     response
 }
 
-/// Sets the headers that every response of this server has: it must not be cached unless it says otherwise, and any page
-/// may use it.
+/// Sets the headers that every response of this server has: it must not be cached.
 pub fn set_common_headers(headers: &mut HeaderMap) {
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
@@ -40,7 +39,6 @@ pub fn set_common_headers(headers: &mut HeaderMap) {
         headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    cors::expose(headers);
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 

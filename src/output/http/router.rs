@@ -2,6 +2,7 @@
 
 use super::{
     admission::Admission,
+    authorize::{Granted, Need, Peer, authorize},
     cors,
     disconnect::DisconnectWatch,
     exclusive, frames, live,
@@ -12,6 +13,7 @@ use super::{
     still, websocket,
 };
 use crate::{
+    access::{Access, Action, Gate},
     config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
     output::hls::{
@@ -32,8 +34,24 @@ use warp::{Filter, filters::path::FullPath};
 
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// Renders a page of the server for a request.
-pub type Page = Box<dyn Fn(PageRequest<'_>) -> Response + Send + Sync>;
+/// A page of the server.
+pub struct Page {
+    need: Need,
+    render: Box<dyn Fn(PageRequest<'_>) -> Response + Send + Sync>,
+    is_for_any_origin: bool,
+}
+
+impl Page {
+    /// A page for those who may have what it needs.
+    pub fn new(need: Need, render: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Self {
+        Self { need, render: Box::new(render), is_for_any_origin: false }
+    }
+
+    /// The same, for scripts of any page.
+    pub fn for_any_origin(self) -> Self {
+        Self { is_for_any_origin: true, ..self }
+    }
+}
 
 /// A request for a page.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +64,8 @@ pub struct PageRequest<'a> {
     pub last_event: Option<&'a str>,
     /// Reports when the client has disconnected.
     pub client: &'a DisconnectWatch,
+    /// Who asks.
+    pub access: &'a Access,
 }
 
 /// The paths of one server.
@@ -145,6 +165,30 @@ impl RouteTable {
     }
 }
 
+impl Route<'_> {
+    /// What may be asked for it.
+    fn need(&self) -> Need {
+        let of = |action, config: &config::Stream| Need::Stream(action, config.name.as_str().into());
+        match self {
+            Self::Page(page) => page.need.clone(),
+            Self::Stream(stream) => of(Action::View, &stream.config),
+            Self::PerRequest(stream) if stream.config.serving == Serving::Shot => of(Action::Still, &stream.config),
+            Self::PerRequest(stream) => of(Action::View, &stream.config),
+            Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
+            Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
+            Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
+        }
+    }
+
+    /// Whether scripts of pages of other origins may read it.
+    fn is_for_any_origin(&self) -> bool {
+        match self {
+            Self::Page(page) => page.is_for_any_origin,
+            _ => true,
+        }
+    }
+}
+
 /// The paths that a stream is configured to have.
 fn own_paths(stream: &config::Stream) -> [String; 2] {
     [format!("/stream/{}", stream.name), stream.path.to_string()]
@@ -162,50 +206,69 @@ impl fmt::Debug for RouteTable {
     }
 }
 
-/// Responds to every request by the newest of these tables. While `load` is high, less is admitted, which `stats` counts.
+/// Responds to every request by the newest of these tables, if `gate` permits. While `load` is high, less is admitted, which
+/// `stats` counts.
 pub fn routes(
     tables: watch::Receiver<Arc<RouteTable>>,
+    gate: Gate,
     load: CurrentLoad,
     stats: Arc<HttpStats>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let admission = Admission::new(load, stats);
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let client = warp::ext::optional().map(Option::unwrap_or_default);
+    let client = warp::ext::optional().map(Option::unwrap_or_default).and(warp::ext::optional());
     let site = warp::ext::optional().map(Option::unwrap_or_default);
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
-    asked.and(client).and(site).then(move |method, path: FullPath, query: String, headers, client, site| {
-        let (table, admission) = (tables.borrow().clone(), admission.clone());
+    asked.and(client).and(site).then(move |method, path: FullPath, query: String, headers, client, peer, site| {
+        let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
         async move {
-            let asked = Asked { method: &method, query: &query, headers: &headers, client: &client, site: &site };
-            respond(&table, &admission, path.as_str(), asked).await
+            let (client, site) = (&client, &site);
+            let request = Request { method: &method, query: &query, headers: &headers, client, site, peer };
+            respond(&table, &admission, &gate, path.as_str(), request).await
         }
     })
 }
 
-/// A request, without its path.
+/// What a handler may need of a request.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
+struct Request<'a> {
     method: &'a Method,
     query: &'a str,
     headers: &'a HeaderMap,
     client: &'a DisconnectWatch,
     site: &'a Site,
+    /// Missing only where there is no connection.
+    peer: Option<Peer>,
 }
 
-async fn respond(table: &RouteTable, admission: &Admission, path: &str, asked: Asked<'_>) -> Response {
+async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, request: Request<'_>) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
-    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(asked.headers)));
-    let mut response = match route {
-        Some(route) => dispatch(route, admission, asked).await,
-        None => return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /"),
+    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers)));
+    let Some(route) = route else {
+        return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
+    };
+    let (need, is_for_any_origin) = (route.need(), route.is_for_any_origin());
+    let Request { method, query, headers, peer, .. } = request;
+    let Some(peer) = peer else { return complete(StatusCode::FORBIDDEN, "the address of the client is not known") };
+    let opens_socket = matches!(route, Route::WebSocket(_));
+    let mut response = match authorize(gate, &need, method, query, headers, peer, opens_socket).await {
+        Ok(access) => {
+            let mut response = dispatch(route, admission, request, &access).await;
+            response.extensions_mut().insert(Granted { access, need });
+            response
+        }
+        Err(refusal) => refusal,
     };
     set_common_headers(response.headers_mut());
+    if is_for_any_origin {
+        cors::allow_any_origin(response.headers_mut());
+    }
     response
 }
 
-async fn dispatch(route: Route<'_>, admission: &Admission, asked: Asked<'_>) -> Response {
-    let Asked { method, query, headers, client, site } = asked;
+async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>, access: &Access) -> Response {
+    let Request { method, query, headers, client, site, .. } = request;
     if *method == Method::GET
         && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
         && let Some(refusal) = admission.refuse_viewer()
@@ -217,7 +280,7 @@ async fn dispatch(route: Route<'_>, admission: &Admission, asked: Asked<'_>) -> 
             Route::Page(page) => {
                 let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
                 let last_event = value(HeaderName::from_static("last-event-id"));
-                page(PageRequest { site, query, last_event, client })
+                (page.render)(PageRequest { site, query, last_event, client, access })
             }
             Route::Stream(stream) => live::respond(stream, method, query, headers).await,
             Route::PerRequest(stream) => match stream.config.serving {

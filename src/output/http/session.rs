@@ -2,7 +2,8 @@
 
 use super::{
     access_log::{Client, LowPriorityLog, RequestLog},
-    body::LiveBody,
+    authorize::{Granted, Need, Peer},
+    body::{LiveBody, StallWatch},
     disconnect::DisconnectWatch,
     frames, h2,
     limits::{HEAD_WITHIN, KEEPALIVE, MAX_BODY, MAX_HEAD, MAX_TARGET, PROGRESS_WITHIN, UNSENT_LOW_WATER},
@@ -16,10 +17,19 @@ use super::{
     trace_context::{self, TraceContext},
     websocket,
 };
-use crate::{net::Connection, output::hls::viewers::Visit, telemetry::HttpStats};
+use crate::{
+    access::{Gate, any_contains, client},
+    config::Plain,
+    net::{
+        Connection, proxy_header,
+        tls::{self, Tls, Transport},
+    },
+    output::hls::viewers::Visit,
+    telemetry::HttpStats,
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Body, Incoming},
@@ -32,6 +42,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
@@ -44,39 +55,62 @@ use tracing::Instrument;
 type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Serves one connection to its end, or until `stop`. A connection with a live response moves to one of the `shards`. `stats`
-/// counts the requests.
+/// counts the requests, `gate` knows the proxies whose word for the address of a client counts.
 pub async fn serve<S>(
     connection: Connection,
     routes: S,
     shards: Arc<Shards>,
+    Security { gate, tls }: Security,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let Connection { socket, peer, permit } = connection;
+    let Connection { mut socket, peer, permit } = connection;
+    let Some(peer) = behind_proxy(&mut socket, peer, &gate).await else { return };
     // The kernel closes it then. Pages and stills have no other limit.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
+    let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
+    let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &stats).await else { return };
+    let is_tls = transport.is_tls();
+    let is_http2 = transport.protocol() == Some(tls::H2);
     let takeover = Takeover::default();
     let disconnect = DisconnectWatch::default();
-    let io = WatchedIo { socket: TokioIo::new(socket), takeover: takeover.clone(), disconnect: disconnect.clone() };
+    let stall_watch = StallWatch::default();
     let offered = takeover.clone();
     // Filled when the connection becomes a WebSocket.
     let upgraded = TakeOnce::<(StillStream, RequestLog)>::default();
     let (upgrades, ends) = (upgraded.clone(), stop.clone());
+    let watched = stall_watch.clone();
+    let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        // Of the connection: it is a proxy on this machine that tells how clients reach the server.
+        let site = Site::of(&request, peer.ip(), is_tls);
+        let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
-        let site = Site::of(&request, peer.ip());
         request.extensions_mut().insert(site);
+        request.extensions_mut().insert(Peer(peer));
         let handoff = Handoff {
             live: offered.clone(),
             websocket: upgrades.clone(),
             disconnect: disconnect.clone(),
             stop: ends.clone(),
+            encrypted: is_tls.then(|| watched.clone()),
+            plain,
         };
         respond(routes.clone(), request, Client { peer, stats: stats.clone() }, handoff)
     });
+    if is_http2 {
+        return h2::serve(transport, Bytes::new(), service, stop).await;
+    }
+    if is_tls {
+        let socket = SockRef::from(transport.socket());
+        let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
+        // Of a live response the stall watch knows better, and first.
+        let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
+    }
+    let io = WatchedIo { socket: TokioIo::new(transport), takeover: takeover.clone(), disconnect: offers };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -85,11 +119,16 @@ pub async fn serve<S>(
         .half_close(true)
         .serve_connection(io, service);
     let mut stopped = pin!(stop.cancelled());
+    let mut stalled = pin!(stall_watch.stalled_for(PROGRESS_WITHIN));
     let mut stopping = false;
     let taken = poll_fn(|context| {
         if !stopping && stopped.as_mut().poll(context).is_ready() {
             stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
+        }
+        // Of live responses over TLS: those that a shard writes are watched there.
+        if is_tls && stalled.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
         }
         // Protocol errors of clients are not logged.
         let done = Pin::new(&mut connection).poll(context).map(|_| ());
@@ -99,21 +138,76 @@ pub async fn serve<S>(
         }
     })
     .await;
+    if stall_watch.is_over() {
+        return;
+    }
     let Some(taken) = taken else {
         let parts = connection.into_parts();
-        let (socket, early) = (parts.io.socket.into_inner(), parts.read_buf);
+        let (transport, early) = (parts.io.socket.into_inner(), parts.read_buf);
         if let Some((stills, log)) = upgraded.take() {
-            websocket::send_stills(socket, early, stills, log, stop.clone()).await;
-        } else if early.starts_with(h2::PREFACE) {
+            websocket::send_stills(transport, early, stills, log, stop.clone()).await;
+        } else if early.starts_with(h2::PREFACE) && !is_tls {
             // hyper does not respond to the preface of another protocol.
-            h2::serve(socket, early, parts.service, stop.clone()).await;
+            h2::serve(transport, early, parts.service, stop.clone()).await;
         }
         return;
     };
     // Frees the buffers of hyper. Further requests of the client get no response: `connection: close` announced it.
-    let Ok(socket) = connection.into_parts().io.socket.into_inner().into_std() else { return };
+    let Transport::Plain(socket) = connection.into_parts().io.socket.into_inner() else { return };
+    let Ok(socket) = socket.into_std() else { return };
     tune(&socket);
     shards.adopt(socket, taken, permit);
+}
+
+/// Who may do what over a connection, and how it is encrypted.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// Decides.
+    pub gate: Gate,
+    /// Encrypts, where that is configured, and says who may do without.
+    pub tls: Option<(Tls, Plain)>,
+}
+
+/// The client of a connection, by the header of the PROXY protocol where it comes from a proxy that sends one; `None` when that
+/// is not right, or does not come in time.
+async fn behind_proxy(socket: &mut TcpStream, peer: SocketAddr, gate: &Gate) -> Option<SocketAddr> {
+    let policy = gate.policy();
+    let rules = policy.policy();
+    if !(rules.proxy_protocol && any_contains(&rules.proxies, peer.ip())) {
+        return Some(peer);
+    }
+    match tokio::time::timeout(HEAD_WITHIN, proxy_header::read(socket)).await {
+        Ok(Ok(client)) => Some(client.unwrap_or(peer)),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "connection of a proxy closed");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// A connection whose first byte begins a handshake is encrypted; `None` when that fails, or when no byte comes in time.
+async fn secure(socket: TcpStream, tls: Option<Tls>, stats: &HttpStats) -> Option<Transport> {
+    let Some(tls) = tls else { return Some(Transport::Plain(socket)) };
+    let handshake = async {
+        let mut first = [0];
+        match socket.peek(&mut first).await {
+            Ok(1..) if tls::is_handshake(first[0]) => {
+                let stream = tls.acceptor().accept(socket).await;
+                stream.map(|stream| Some(Transport::Tls(Box::new(stream))))
+            }
+            Ok(1..) => Ok(Some(Transport::Plain(socket))),
+            Ok(0) | Err(_) => Ok(None),
+        }
+    };
+    match tokio::time::timeout(HEAD_WITHIN, handshake).await {
+        Ok(Ok(transport)) => transport,
+        // Handshakes fail as clients please; they are counted, not logged.
+        Ok(Err(_)) | Err(_) => {
+            stats.handshake_failed();
+            None
+        }
+    }
 }
 
 /// Sets socket options for a live stream; the defaults work too.
@@ -131,6 +225,10 @@ struct Handoff {
     websocket: TakeOnce<(StillStream, RequestLog)>,
     disconnect: DisconnectWatch,
     stop: CancellationToken,
+    /// Watches live responses of an encrypted connection, which stay with hyper.
+    encrypted: Option<StallWatch>,
+    /// Who may do without encryption.
+    plain: Plain,
 }
 
 async fn respond<S>(
@@ -150,6 +248,7 @@ where
     let is_head = request.method() == http::Method::HEAD;
     let peer = log.peer();
     let version = request.version();
+    let must_encrypt = handoff.encrypted.is_none() && !handoff.plain.permits(log.peer().ip());
     let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
     } else if let Some(fault) = site::host_fault(&request) {
@@ -157,6 +256,8 @@ where
         // What follows may not be for this server.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
+    } else if must_encrypt {
+        lead_to_tls(&request)
     } else if request.uri().path().starts_with('/') {
         // A panic ends this request only; the panic hook has logged it.
         let result = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
@@ -180,6 +281,15 @@ where
     let live: Option<LiveResponse> = response.extensions_mut().remove();
     let stills: Option<TakeOnce<StillStream>> = response.extensions_mut().remove();
     close_old(version, &mut response);
+    if let Some(Granted { access, need }) = response.extensions_mut().remove() {
+        log.user = access.identity.name();
+        let lasts = live.is_some() || stills.is_some() || response.body().size_hint().exact().is_none();
+        log.pass = match need {
+            Need::Server(action) if lasts => Some(access.gate().pass(&access, action, None)),
+            Need::Stream(action, stream) if lasts => Some(access.gate().pass(&access, action, Some(stream))),
+            _ => None,
+        };
+    }
     if is_head {
         log.reason = "done";
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
@@ -214,6 +324,10 @@ where
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             close_old(version, &mut response);
+            if let Some(stall_watch) = handoff.encrypted {
+                let body = LiveBody::new(taken, stall_watch, handoff.stop);
+                return Ok(response.map(|_| body.map_err(|never| match never {}).boxed_unsync()));
+            }
             handoff.live.responded(taken);
             response.map(|_| TakeoverBody(handoff.live).map_err(|never| match never {}).boxed_unsync())
         }
@@ -231,6 +345,37 @@ fn close_old(version: Version, response: &mut warp::reply::Response) {
     }
 }
 
+/// The response to a request that must be encrypted: browsers are led there, other programs are told.
+fn lead_to_tls(request: &Request<Incoming>) -> warp::reply::Response {
+    let value = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_page = value(header::ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let location = value(header::HOST).map(|host| format!("https://{host}{target}"));
+    let location = location.filter(|_| is_page).and_then(|location| HeaderValue::from_str(&location).ok());
+    let sentence = "this server is to be used over TLS: ask for https://";
+    match location {
+        Some(location) => {
+            let mut response = complete(StatusCode::PERMANENT_REDIRECT, sentence);
+            response.headers_mut().insert(header::LOCATION, location);
+            response
+        }
+        None => complete(StatusCode::FORBIDDEN, sentence),
+    }
+}
+
+/// The client of a request on a connection from `peer`.
+fn peer_of(gate: &Gate, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+    let policy = gate.policy();
+    let proxies = &policy.policy().proxies;
+    if proxies.is_empty() {
+        return peer;
+    }
+    let values = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+    let address = client(proxies, peer.ip(), values);
+    // The port of the client is not known.
+    if address == peer.ip() { peer } else { SocketAddr::new(address, 0) }
+}
+
 /// The response to a request that is too large (RFC 9110, sections 15.5.14 and 15.5.15). hyper limits the head as a whole.
 fn reject_oversized(request: &Request<Incoming>) -> Option<warp::reply::Response> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
@@ -246,9 +391,9 @@ fn reject_oversized(request: &Request<Incoming>) -> Option<warp::reply::Response
     None
 }
 
-/// A socket that reports when it is flushed, and lends itself to a handler that waits for a disconnect.
+/// A connection that reports when it is flushed, and lends its socket to a handler that waits for a disconnect.
 struct WatchedIo {
-    socket: TokioIo<TcpStream>,
+    socket: TokioIo<Transport>,
     takeover: Takeover,
     disconnect: DisconnectWatch,
 }
@@ -272,7 +417,7 @@ impl hyper::rt::Write for WatchedIo {
         // hyper flushes the socket only when its own buffer is empty.
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.takeover.flushed();
-        self.disconnect.offer(self.socket.inner());
+        self.disconnect.offer(self.socket.inner().socket());
         Poll::Ready(Ok(()))
     }
 

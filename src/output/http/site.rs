@@ -22,13 +22,13 @@ impl Default for Site {
 }
 
 impl Site {
-    /// As the request tells, and what a proxy on this machine says of the request that it got: `Forwarded` (RFC 7239), else
+    /// As the request and its connection tell, and what a proxy on this machine says of the request that it got: `Forwarded` (RFC 7239), else
     /// `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`. What others say there does not count.
-    pub fn of<B>(request: &Request<B>, peer: IpAddr) -> Self {
+    pub fn of<B>(request: &Request<B>, peer: IpAddr, is_https: bool) -> Self {
         let headers = request.headers();
         let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let named = request.uri().authority().map(Authority::as_str).or(named);
-        let mut site = Self { host: named.and_then(host).unwrap_or(Self::default().host), ..Self::default() };
+        let mut site = Self { is_https, host: named.and_then(host).unwrap_or(Self::default().host) };
         if peer.to_canonical().is_loopback() {
             site.forwarded(headers);
         }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn check(peer: &str, fields: &[(&str, &str)], expect: &str) {
-        let site = Site::of(&request("/", fields), peer.parse().unwrap());
+        let site = Site::of(&request("/", fields), peer.parse().unwrap(), false);
         assert_eq!(site.to_string(), expect, "{peer} {fields:?}");
     }
 
@@ -119,7 +119,8 @@ mod tests {
         check("192.0.2.1", &[("host", "[2001:db8::1]:8090")], "http://[2001:db8::1]:8090");
         check("192.0.2.1", &[], "http://localhost");
         check("192.0.2.1", &[("host", "\"><script>")], "http://localhost");
-        let site = Site::of(&request("http://cams.example/x", &[("host", "other")]), "192.0.2.1".parse().unwrap());
+        let site =
+            Site::of(&request("http://cams.example/x", &[("host", "other")]), "192.0.2.1".parse().unwrap(), false);
         assert_eq!(site.to_string(), "http://cams.example");
     }
 

@@ -14,6 +14,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// A viewer's reader of a stream, and the lease that keeps the stream running.
 #[derive(Debug)]
@@ -122,6 +123,8 @@ impl http_body::Body for TakeoverBody {
 pub struct CountedBody<B> {
     body: B,
     log: RequestLog,
+    /// Resolves when the permission ends.
+    withdrawn: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl<B> CountedBody<B> {
@@ -133,7 +136,8 @@ impl<B> CountedBody<B> {
         if body.is_end_stream() {
             log.reason = "done";
         }
-        Self { body, log }
+        let withdrawn = log.pass.as_ref().map(|pass| Box::pin(pass.end().token().clone().cancelled_owned()));
+        Self { body, log, withdrawn }
     }
 }
 
@@ -145,6 +149,12 @@ where
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(withdrawn) = &mut self.withdrawn
+            && withdrawn.as_mut().poll(context).is_ready()
+        {
+            self.log.reason = self.log.withdrawn().unwrap_or_default();
+            return Poll::Ready(None);
+        }
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => self.log.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),

@@ -228,6 +228,9 @@ impl Viewer {
     /// Checks that the viewer makes progress, and reports its statistics.
     pub fn check(&mut self, now: Instant) -> Outcome {
         self.subscription.tick(now);
+        if let Some(reason) = self.subscription.log.withdrawn().filter(|_| self.ending.is_none()) {
+            return self.end(reason, now);
+        }
         if self.blocked.is_some_and(|since| now.saturating_duration_since(since) > PROGRESS_WITHIN) {
             return Outcome::Closed(NO_PROGRESS);
         }

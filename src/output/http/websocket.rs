@@ -8,7 +8,9 @@ use super::{
     still_stream::{Framing, StillStream, refuse_without_video, start},
 };
 use crate::{
+    access::End,
     ipc::PictureFault,
+    net::tls::Transport,
     still::{sequence::Sequence, take::StreamStills},
 };
 use bytes::Bytes;
@@ -16,7 +18,6 @@ use data_encoding::BASE64;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::{sync::Arc, time::Duration};
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -79,7 +80,7 @@ fn accept_key(headers: &HeaderMap) -> Option<String> {
 
 /// Sends stills over a connection that is a WebSocket from now on, until the client disconnects, or `stop`.
 pub async fn send_stills(
-    socket: TcpStream,
+    transport: Transport,
     early: Bytes,
     mut stills: StillStream,
     mut log: RequestLog,
@@ -90,14 +91,16 @@ pub async fn send_stills(
         .max_frame_size(Some(MAX_RECEIVED))
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_UNSENT);
-    let mut socket = WebSocketStream::from_partially_read(socket, early.to_vec(), Role::Server, Some(limits)).await;
+    let mut socket = WebSocketStream::from_partially_read(transport, early.to_vec(), Role::Server, Some(limits)).await;
     let mut received = 0;
+    let end = log.pass.as_ref().map(|pass| pass.end().clone());
     let (code, reason) = loop {
         log.report();
         tokio::select! {
             // First: when the server stops, stills fail.
             biased;
             () = stop.cancelled() => break (CloseCode::Away, "server stops"),
+            reason = withdrawn(end.as_ref()) => break (CloseCode::Policy, reason),
             message = socket.next() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {
                     log.reason = "client left";
@@ -134,6 +137,14 @@ pub async fn send_stills(
     log.reason = reason;
     let farewell = CloseFrame { code, reason: reason.into() };
     let _ = tokio::time::timeout(Duration::from_secs(1), socket.close(Some(farewell))).await;
+}
+
+/// Returns when the permission has ended.
+async fn withdrawn(end: Option<&End>) -> &'static str {
+    match end {
+        Some(end) => end.wait().await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod rtsp;
 pub mod script;
 pub mod server;
 pub mod state;
+pub mod tls;
 pub mod ts;
 
 pub use http::Answer;

@@ -1,0 +1,464 @@
+//! The gate that every entrance asks: it finds out who asks, decides by the newest policy, and ends what runs when its permission
+//! ends. Clones are the same.
+
+use super::{
+    action::Action,
+    credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX},
+    decide::{Decision, Identity, decide},
+    guesses::Guesses,
+    jwt::{JwtError, KeySet},
+    key_file::WatchedKeys,
+    link::{Link, LinkError},
+    pass::{Pass, Passes},
+    password::{self, PasswordHash},
+    permission::Subject,
+    policy::{IndexedPolicy, Policy},
+    secret::Secret,
+    stats::{AccessStats, Mechanism},
+    verified::Verified,
+};
+use aws_lc_rs::{digest, hmac, rand::SystemRandom};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Passwords that are checked at a time: each costs a core and its memory for tens of milliseconds.
+const CHECKS: usize = 2;
+/// Requests that may wait for such a check.
+const WAITING: usize = 16;
+/// When to try again when there are more.
+const BUSY: Duration = Duration::from_secs(1);
+/// Interval between two looks at the permissions of what runs.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// Who may pass.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    policy: Mutex<Arc<IndexedPolicy>>,
+    generation: AtomicU64,
+    /// Of this process: for digests that are kept.
+    key: hmac::Key,
+    verified: Mutex<Verified>,
+    guesses: Mutex<Guesses>,
+    checks: Arc<Semaphore>,
+    waiting: Semaphore,
+    passes: Passes,
+    changed: Notify,
+    stats: AccessStats,
+}
+
+/// Why a credential is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// It cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] CredentialError),
+    /// It is wrong.
+    #[error("the credential is wrong")]
+    Wrong,
+    /// The token of a service is wrong or has expired.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
+    /// The link is wrong or has expired.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Too many wrong ones from this address, or too many checks.
+    #[error("too many attempts")]
+    TooMany {
+        /// When to try again.
+        retry_after: Duration,
+    },
+}
+
+impl Gate {
+    /// A gate with this policy, of which `keys` verify JSON Web Tokens.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub fn new(policy: Policy, keys: KeySet) -> std::io::Result<Self> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        let key = key.map_err(|_| std::io::Error::other("the system has no random numbers"))?;
+        Ok(Self(Arc::new(Inner {
+            policy: Mutex::new(Arc::new(IndexedPolicy::new(policy, keys))),
+            generation: AtomicU64::new(0),
+            key,
+            verified: Mutex::default(),
+            guesses: Mutex::default(),
+            checks: Arc::new(Semaphore::new(CHECKS)),
+            waiting: Semaphore::new(CHECKS + WAITING),
+            passes: Passes::default(),
+            changed: Notify::new(),
+            stats: AccessStats::default(),
+        })))
+    }
+
+    /// Sets the policy, also for what runs already. Returns whether it is another one.
+    pub fn set_policy(&self, policy: Policy, keys: KeySet) -> bool {
+        let mut current = lock(&self.0.policy);
+        if *current.policy() == policy && *current.keys() == keys {
+            return false;
+        }
+        *current = Arc::new(IndexedPolicy::new(policy, keys));
+        drop(current);
+        self.0.generation.fetch_add(1, Ordering::Release);
+        lock(&self.0.verified).clear();
+        self.0.changed.notify_one();
+        true
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> Arc<IndexedPolicy> {
+        lock(&self.0.policy).clone()
+    }
+
+    /// Grows with each other policy.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// The counts.
+    pub fn stats(&self) -> &AccessStats {
+        &self.0.stats
+    }
+
+    /// The kinds of credentials that the policy knows.
+    pub fn accepted(&self) -> Accepted {
+        let policy = self.policy();
+        let Policy { users, tokens, jwt, link_keys, .. } = policy.policy();
+        let bearer = !tokens.is_empty() || jwt.is_some();
+        Accepted { basic: !users.is_empty(), bearer, links: !link_keys.is_empty() }
+    }
+
+    /// Who presents this. Checks at most two passwords at a time. Cancel-safe.
+    ///
+    /// # Errors
+    /// When it is wrong: that is never anyone.
+    pub async fn identify(&self, presented: Presented, peer: IpAddr) -> Result<Identity, Rejection> {
+        match presented {
+            Presented::Nothing => Ok(Identity::Anyone),
+            Presented::Link(link) => self.by_link(&link, peer),
+            Presented::Bearer(token) => self.by_token(&token, peer),
+            Presented::Basic { user, password } => self.by_password(user, password, peer).await,
+        }
+    }
+
+    /// Counts a credential that could not be read.
+    pub fn malformed(&self, error: CredentialError, peer: IpAddr) -> Rejection {
+        self.wrong(Mechanism::Malformed, peer, error.into())
+    }
+
+    fn by_link(&self, text: &Secret, peer: IpAddr) -> Result<Identity, Rejection> {
+        let policy = self.policy();
+        match Link::verify(text.expose(), |name| policy.policy().link_key(name), SystemTime::now()) {
+            Ok(link) => Ok(Identity::Link(Arc::new(link))),
+            // Who has an old link does not guess.
+            Err(LinkError::Expired) => {
+                self.0.stats.failed(Mechanism::Link);
+                Err(LinkError::Expired.into())
+            }
+            Err(LinkError::Invalid) => Err(self.wrong(Mechanism::Link, peer, LinkError::Invalid.into())),
+        }
+    }
+
+    fn by_token(&self, token: &Secret, peer: IpAddr) -> Result<Identity, Rejection> {
+        let digest = token_digest(token);
+        let policy = self.policy();
+        if let Some(token) = policy.token(&digest) {
+            return Ok(Identity::Token { name: token.name.clone(), digest });
+        }
+        match &policy.policy().jwt {
+            Some(jwt) if !token.expose().starts_with(TOKEN_PREFIX) => {
+                let verified = policy.keys().verify(token, &jwt.rules, SystemTime::now());
+                verified.map(|jwt| Identity::Jwt(Arc::new(jwt))).map_err(|error| match error {
+                    JwtError::Invalid => self.wrong(Mechanism::Jwt, peer, error.into()),
+                    // Who has an old or a foreign token does not guess.
+                    JwtError::Time | JwtError::Foreign => {
+                        self.0.stats.failed(Mechanism::Jwt);
+                        error.into()
+                    }
+                })
+            }
+            _ => Err(self.wrong(Mechanism::Token, peer, Rejection::Wrong)),
+        }
+    }
+
+    async fn by_password(&self, user: String, password: Secret, peer: IpAddr) -> Result<Identity, Rejection> {
+        let known = self.policy().user(&user).map(|user| (user.name.clone(), user.password.clone()));
+        let length = u64::try_from(user.len()).unwrap_or_default().to_be_bytes();
+        let parts = [&length, user.as_bytes(), password.expose().as_bytes()].concat();
+        let tag = hmac::sign(&self.0.key, &parts);
+        let digest: [u8; 32] = tag.as_ref().try_into().unwrap_or_default();
+        if let Some((name, hash)) = &known
+            && lock(&self.0.verified).knows(&digest, hash, Instant::now())
+        {
+            return Ok(Identity::User { name: name.clone(), password: hash.clone() });
+        }
+        // A try is taken first, so that many requests at a time are not many tries.
+        self.take_try(peer)?;
+        let Ok(_waiting) = self.0.waiting.try_acquire() else {
+            lock(&self.0.guesses).give_back(peer);
+            return Err(Rejection::TooMany { retry_after: BUSY });
+        };
+        let hash = known.as_ref().map(|(_, hash)| hash.clone());
+        let is_right = self.check(hash, password).await;
+        match known {
+            Some((name, hash)) if is_right => {
+                lock(&self.0.guesses).give_back(peer);
+                lock(&self.0.verified).keep(digest, hash.clone(), Instant::now());
+                Ok(Identity::User { name, password: hash })
+            }
+            _ => {
+                self.0.stats.failed(Mechanism::Password);
+                Err(Rejection::Wrong)
+            }
+        }
+    }
+
+    async fn check(&self, hash: Option<Arc<PasswordHash>>, password: Secret) -> bool {
+        // The permit goes with the work, which does not end when nobody waits for it any more.
+        let Ok(permit) = self.0.checks.clone().acquire_owned().await else { return false };
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            match hash {
+                Some(hash) => hash.matches(password.expose()),
+                None => {
+                    password::pretend(password.expose());
+                    false
+                }
+            }
+        });
+        work.await.unwrap_or(false)
+    }
+
+    fn take_try(&self, peer: IpAddr) -> Result<(), Rejection> {
+        let taken = lock(&self.0.guesses).take(peer, Instant::now());
+        taken.map_err(|retry_after| {
+            self.0.stats.failed(Mechanism::Throttled);
+            Rejection::TooMany { retry_after }
+        })
+    }
+
+    fn wrong(&self, mechanism: Mechanism, peer: IpAddr, rejection: Rejection) -> Rejection {
+        if let Err(throttled) = self.take_try(peer) {
+            return throttled;
+        }
+        self.0.stats.failed(mechanism);
+        rejection
+    }
+
+    /// Decides by the newest policy, now.
+    pub fn decide(&self, identity: &Identity, action: Action, subject: Subject<'_>, peer: IpAddr) -> Decision {
+        decide(&self.policy(), identity, action, subject, peer, SystemTime::now())
+    }
+
+    /// A pass for a response that runs for longer: it ends when its permission does.
+    pub fn pass(&self, access: &Access, action: Action, stream: Option<Arc<str>>) -> Pass {
+        let generation = self.generation();
+        let subject = stream.as_deref().map_or(Subject::Server, Subject::Stream);
+        let decision = self.decide(&access.identity, action, subject, access.peer);
+        let pass = self.0.passes.issue((access.identity.clone(), access.peer), action, stream, generation, decision);
+        if let Decision::Refused(why) = decision {
+            self.0.stats.ended(why);
+        }
+        pass
+    }
+
+    /// Takes new keys for JSON Web Tokens, if their file has any. A bad file changes nothing.
+    async fn renew_keys(&self, mut keys: WatchedKeys) -> WatchedKeys {
+        let policy = self.policy();
+        let Some(path) = policy.policy().jwt.as_ref().map(|jwt| jwt.keys.clone()) else { return keys };
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = keys.look(&path);
+            (keys, found)
+        });
+        let Ok((keys, found)) = looked.await else { return WatchedKeys::default() };
+        match found {
+            Some(Ok(found)) => {
+                // Not if the policy was changed meanwhile: it came with keys of its own.
+                let is_newest = Arc::ptr_eq(&policy, &self.policy());
+                if is_newest && self.set_policy(policy.policy().clone(), found) {
+                    tracing::info!("keys of JSON Web Tokens renewed");
+                }
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "keys of JSON Web Tokens not renewed: those before are still used")
+            }
+            None => {}
+        }
+        keys
+    }
+
+    /// Takes new keys, and ends what runs without a permission, until `stop`. To be run as a task.
+    pub async fn sweep(self, stop: CancellationToken) {
+        let mut keys = WatchedKeys::default();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.0.changed.notified() => {}
+                () = tokio::time::sleep(SWEEP) => {}
+            }
+            keys = self.renew_keys(keys).await;
+            let (generation, policy, now) = (self.generation(), self.policy(), SystemTime::now());
+            self.0.passes.sweep(&policy, generation, now, |why| self.0.stats.ended(why));
+        }
+    }
+}
+
+/// Who asks, from where.
+#[derive(Debug, Clone)]
+pub struct Access {
+    gate: Gate,
+    /// Who.
+    pub identity: Identity,
+    /// The address of the client, after trusted proxies.
+    pub peer: IpAddr,
+}
+
+impl Access {
+    /// Who was identified by `gate`.
+    pub fn new(gate: Gate, identity: Identity, peer: IpAddr) -> Self {
+        Self { gate, identity, peer }
+    }
+
+    /// The gate.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Decides.
+    pub fn decide(&self, action: Action, subject: Subject<'_>) -> Decision {
+        self.gate.decide(&self.identity, action, subject, self.peer)
+    }
+
+    /// Whether lists and pages show the stream to it.
+    pub fn sees(&self, stream: &str) -> bool {
+        self.sees_subject(Subject::Stream(stream))
+    }
+
+    /// Whether they show it each stream that there may be, and so what names any of them.
+    pub fn sees_all(&self) -> bool {
+        self.sees_subject(Subject::EveryStream)
+    }
+
+    fn sees_subject(&self, subject: Subject<'_>) -> bool {
+        let may = |action| matches!(self.decide(action, subject), Decision::Allowed { .. });
+        may(Action::View) || may(Action::Still)
+    }
+}
+
+/// SHA-256 of a token, as the configuration has it.
+pub fn token_digest(token: &Secret) -> [u8; 32] {
+    let digest = digest::digest(&digest::SHA256, token.expose().as_bytes());
+    digest.as_ref().try_into().unwrap_or_default()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        permission::Permissions,
+        policy::{Grant, User},
+    };
+    use super::*;
+
+    fn gate() -> Gate {
+        let user = |name: &str| User {
+            name: name.into(),
+            password: Arc::new(PasswordHash::of("right").unwrap()),
+            grant: Grant { may: Permissions::default(), ..Grant::default() },
+        };
+        let policy = Policy {
+            users: vec![user("anna")],
+            link_keys: vec![("k".into(), Secret::new("x".repeat(32)))],
+            ..Policy::default()
+        };
+        Gate::new(policy, KeySet::default()).unwrap()
+    }
+
+    fn basic(password: &str) -> Presented {
+        Presented::Basic { user: "anna".to_owned(), password: Secret::new(password) }
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[tokio::test]
+    async fn a_right_password_is_checked_once_a_minute() {
+        let gate = gate();
+        let began = Instant::now();
+        assert!(gate.identify(basic("right"), peer(1)).await.is_ok());
+        let first = began.elapsed();
+        let began = Instant::now();
+        for _ in 0..1000 {
+            assert!(gate.identify(basic("right"), peer(1)).await.is_ok());
+        }
+        let cached = began.elapsed() / 1000;
+        println!("a check of a password: {first:?}, of a remembered one: {cached:?}");
+        assert!(cached * 100 < first, "{first:?} {cached:?}");
+        // A wrong one is not, and a changed one neither.
+        assert!(matches!(gate.identify(basic("wrong"), peer(1)).await, Err(Rejection::Wrong)));
+        let mut policy = gate.policy().policy().clone();
+        policy.users[0].password = Arc::new(PasswordHash::of("new").unwrap());
+        assert!(gate.set_policy(policy.clone(), KeySet::default()) && !gate.set_policy(policy, KeySet::default()));
+        assert!(matches!(gate.identify(basic("right"), peer(1)).await, Err(Rejection::Wrong)));
+    }
+
+    #[tokio::test]
+    async fn links_cost_little() {
+        let gate = gate();
+        let until = SystemTime::now() + Duration::from_secs(60);
+        let streams = super::super::permission::Pattern::everything();
+        let link = Link {
+            key: "k".to_owned(),
+            actions: vec![Action::View],
+            streams,
+            open_until: until,
+            until,
+            network: None,
+            name: String::new(),
+        };
+        let signed = Secret::new(link.sign(&Secret::new("x".repeat(32))));
+        let began = Instant::now();
+        for _ in 0..1000 {
+            assert!(gate.identify(Presented::Link(signed.clone()), peer(1)).await.is_ok());
+        }
+        println!("a check of a link: {:?}", began.elapsed() / 1000);
+        assert_eq!(gate.identify(Presented::Link(Secret::new("x.y")), peer(1)).await, Err(LinkError::Invalid.into()));
+    }
+
+    #[tokio::test]
+    async fn few_passwords_are_checked_at_a_time() {
+        let gate = gate();
+        let attempts = (0..100).map(|number| {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.identify(basic("wrong"), peer(number)).await })
+        });
+        let (mut wrong, mut busy) = (0, 0);
+        for attempt in attempts.collect::<Vec<_>>() {
+            match attempt.await.unwrap() {
+                Err(Rejection::Wrong) => wrong += 1,
+                Err(Rejection::TooMany { retry_after: BUSY }) => busy += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(wrong + busy, 100);
+        assert!((CHECKS + WAITING..50).contains(&wrong), "{wrong}");
+        // Who was turned away has lost no try.
+        let tries = gate.identify(basic("right"), peer(99)).await;
+        assert!(tries.is_ok(), "{tries:?}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Who may do what.
+//!
+//! [`decide()`] is the one decision, by the [`Policy`] of the configuration: pure, as are permissions, networks, links and
+//! credentials. Every entrance of every protocol looks up what is asked for, and then asks the [`Gate`], which finds out who asks
+//! and keeps the newest policy. A response that runs for longer has a [`Pass`], which ends when its permission does.
+
+mod action;
+mod credentials;
+mod decide;
+mod forwarded;
+mod gate;
+mod guesses;
+mod jwt;
+mod key_file;
+mod link;
+mod network;
+mod pass;
+mod password;
+mod permission;
+mod policy;
+mod secret;
+mod stats;
+mod verified;
+
+pub use action::{Action, Role};
+pub use credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX, without_link};
+pub use decide::{Decision, Identity, Refused, decide};
+pub use forwarded::client;
+pub use gate::{Access, Gate, Rejection, token_digest};
+pub use jwt::{Jwt, JwtError, JwtRules, KeySet, KeySetError};
+pub use key_file::{KeyFileError, read_keys};
+pub use link::{Link, LinkError, MIN_KEY, PARAMETER as LINK_PARAMETER};
+pub use network::{Network, NetworkError, any_contains};
+pub use pass::{End, Pass};
+pub use password::{PasswordError, PasswordHash};
+pub use permission::{Pattern, Permission, PermissionError, Permissions, Subject};
+pub use policy::{Grant, IndexedPolicy, JwtSource, Policy, Token, User};
+pub use secret::{MASK, Secret};
+pub use stats::AccessStats;

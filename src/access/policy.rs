@@ -1,0 +1,155 @@
+//! The rules of a configuration: who there is, and what each may do. Pure.
+
+use super::{
+    action::{Action, Role},
+    jwt::{JwtRules, KeySet},
+    network::Network,
+    password::PasswordHash,
+    permission::{Permission, Permissions},
+    secret::{MASK, Secret},
+};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
+
+/// The `auth:` section of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// What those may do who prove nothing.
+    pub anyone: Permissions,
+    /// Those with a password, in the order of the configuration.
+    pub users: Vec<User>,
+    /// Programs with a token, in the order of the configuration.
+    pub tokens: Vec<Token>,
+    /// Who may do what by JSON Web Tokens.
+    pub jwt: Option<JwtSource>,
+    /// The keys of signed links by their names. The last one signs, all verify.
+    pub link_keys: Vec<(Arc<str>, Secret)>,
+    /// Nothing may be done from there.
+    pub deny: Vec<Network>,
+    /// An action that is listed may be done from there only.
+    pub allow: Vec<(Action, Vec<Network>)>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<Network>,
+    /// Whether connections of these proxies begin with the header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// The names by which the pages of the state may be requested; any name without one.
+    pub names: Vec<String>,
+}
+
+/// Who has a password.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    /// Unique among users.
+    pub name: Arc<str>,
+    /// Checks the password.
+    pub password: Arc<PasswordHash>,
+    /// What the user may do.
+    pub grant: Grant,
+}
+
+/// A program that has a token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    /// Unique among tokens.
+    pub name: Arc<str>,
+    /// SHA-256 of the token.
+    pub digest: [u8; 32],
+    /// What it may do.
+    pub grant: Grant,
+}
+
+/// Where tokens of a service come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtSource {
+    /// The file with the public keys, a JSON Web Key Set.
+    pub keys: PathBuf,
+    /// What a token must say.
+    pub rules: JwtRules,
+}
+
+/// What a user or token may do.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Grant {
+    /// The actions.
+    pub may: Permissions,
+    /// From where; anywhere without one.
+    pub from: Vec<Network>,
+    /// Until when; for ever without one.
+    pub until: Option<SystemTime>,
+}
+
+impl Default for Policy {
+    /// Without an `auth:` section: anyone may watch and read the state, and nothing else.
+    fn default() -> Self {
+        Self {
+            anyone: Permissions::new(vec![Permission::of_role(Role::Viewer)]),
+            users: Vec::new(),
+            tokens: Vec::new(),
+            jwt: None,
+            link_keys: Vec::new(),
+            deny: Vec::new(),
+            allow: Vec::new(),
+            proxies: Vec::new(),
+            proxy_protocol: false,
+            names: Vec::new(),
+        }
+    }
+}
+
+impl Policy {
+    /// The key of links with this name.
+    pub fn link_key(&self, name: &str) -> Option<&Secret> {
+        self.link_keys.iter().find(|(known, _)| &**known == name).map(|(_, key)| key)
+    }
+
+    /// The same without its secrets, to be shown: it opens nothing.
+    pub fn masked(&self) -> Self {
+        let mut masked = self.clone();
+        masked.users.iter_mut().for_each(|user| user.password = Arc::new(PasswordHash::masked()));
+        masked.tokens.iter_mut().for_each(|token| token.digest = [0; 32]);
+        masked.link_keys.iter_mut().for_each(|(_, key)| *key = Secret::new(MASK));
+        masked
+    }
+
+    /// Whether there is any way to prove who one is.
+    pub fn knows_anyone(&self) -> bool {
+        !(self.users.is_empty() && self.tokens.is_empty() && self.link_keys.is_empty() && self.jwt.is_none())
+    }
+}
+
+/// A policy with what makes look-ups fast.
+#[derive(Debug)]
+pub struct IndexedPolicy {
+    policy: Policy,
+    keys: KeySet,
+    users: HashMap<Arc<str>, usize>,
+    tokens: HashMap<[u8; 32], usize>,
+}
+
+impl IndexedPolicy {
+    /// Indexes a policy, of which `keys` verify JSON Web Tokens.
+    pub fn new(policy: Policy, keys: KeySet) -> Self {
+        let users = policy.users.iter().enumerate().map(|(at, user)| (user.name.clone(), at)).collect();
+        let tokens = policy.tokens.iter().enumerate().map(|(at, token)| (token.digest, at)).collect();
+        Self { policy, keys, users, tokens }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The keys that verify JSON Web Tokens.
+    pub fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    /// The user with this name.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.policy.users.get(*self.users.get(name)?)
+    }
+
+    /// The token with this digest.
+    pub fn token(&self, digest: &[u8; 32]) -> Option<&Token> {
+        self.policy.tokens.get(*self.tokens.get(digest)?)
+    }
+}

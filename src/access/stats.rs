@@ -1,0 +1,113 @@
+//! What is counted of access. No clock in here.
+
+use super::{action::Action, decide::Refused};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The counts.
+#[derive(Debug, Default)]
+pub struct AccessStats {
+    failures: [AtomicU64; Mechanism::ALL.len()],
+    refused: [AtomicU64; Action::ALL.len()],
+    ended: [AtomicU64; ENDS.len()],
+}
+
+/// How an identity is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// A user and a password.
+    Password,
+    /// A token.
+    Token,
+    /// A token of a service.
+    Jwt,
+    /// A signed link.
+    Link,
+    /// A header that cannot be read.
+    Malformed,
+    /// Any, by an address that presented too many wrong ones.
+    Throttled,
+}
+
+/// Why a running response ends.
+const ENDS: [&str; 2] = ["expired", "withdrawn"];
+
+impl Mechanism {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::Malformed, Self::Throttled];
+
+    /// The value of the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Jwt => "jwt",
+            Self::Link => "link",
+            Self::Malformed => "malformed",
+            Self::Throttled => "throttled",
+        }
+    }
+}
+
+impl AccessStats {
+    /// A credential was wrong.
+    pub fn failed(&self, mechanism: Mechanism) {
+        add(self.failures.get(mechanism as usize));
+    }
+
+    /// An action was refused.
+    pub fn refused(&self, action: Action) {
+        add(self.refused.get(action as usize));
+    }
+
+    /// A running response ended because its permission did.
+    pub fn ended(&self, why: Refused) {
+        add(self.ended.get(usize::from(why != Refused::Expired)));
+    }
+
+    /// Wrong credentials by mechanism.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Mechanism::ALL.iter().map(|mechanism| mechanism.name()).zip(self.failures.iter().map(read))
+    }
+
+    /// Refused actions.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Action::ALL.iter().map(|action| action.name()).zip(self.refused.iter().map(read))
+    }
+
+    /// Ended responses by reason.
+    pub fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ENDS.into_iter().zip(self.ended.iter().map(read))
+    }
+}
+
+fn add(count: Option<&AtomicU64>) {
+    if let Some(count) = count {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_count_has_its_label() {
+        let stats = AccessStats::default();
+        for mechanism in Mechanism::ALL {
+            (0..=mechanism as usize).for_each(|_| stats.failed(mechanism));
+        }
+        let counted: Vec<_> = stats.failures().collect();
+        assert_eq!(
+            counted,
+            [("password", 1), ("token", 2), ("jwt", 3), ("link", 4), ("malformed", 5), ("throttled", 6)]
+        );
+        stats.refused(Action::ConfigRead);
+        assert_eq!(stats.refusals().find(|(name, _)| *name == "config:read"), Some(("config:read", 1)));
+        [Refused::Expired, Refused::Withdrawn, Refused::Forbidden].into_iter().for_each(|why| stats.ended(why));
+        assert_eq!(stats.ends().collect::<Vec<_>>(), [("expired", 1), ("withdrawn", 2)]);
+    }
+}

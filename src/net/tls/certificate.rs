@@ -1,0 +1,149 @@
+//! Certificates in files, as PEM.
+
+use std::{
+    error::Error,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio_rustls::rustls::{
+    self,
+    crypto::aws_lc_rs,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    sign::CertifiedKey,
+};
+
+/// Longest file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A file has no certificate or key as PEM.
+    #[error("{} has no {what} as PEM", path.display())]
+    Pem {
+        /// Which one.
+        path: PathBuf,
+        /// What was expected.
+        what: &'static str,
+        /// Why.
+        #[source]
+        error: pem::Error,
+    },
+    /// The certificate and the key do not fit, or are of a kind that is not known.
+    #[error("the certificate and its key are not usable together")]
+    Unfit(#[source] rustls::Error),
+    /// The authority cannot make a certificate.
+    #[error("cannot make a certificate")]
+    Make(#[from] rcgen::Error),
+    /// The authority was made for other names.
+    #[error(
+        "the authority in {} was made for other names: remove the folder to make a new one, which has to be installed again",
+        folder.display()
+    )]
+    Names {
+        /// Its folder.
+        folder: PathBuf,
+    },
+}
+
+/// A certificate that can be used.
+pub struct Loaded {
+    /// With its key.
+    pub key: Arc<CertifiedKey>,
+    /// What the log says of it.
+    pub line: String,
+}
+
+impl Loaded {
+    /// Puts a certificate and its key together.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        line: String,
+    ) -> Result<Self, TlsError> {
+        let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(TlsError::Unfit)?;
+        Ok(Self { key: Arc::new(key), line })
+    }
+}
+
+/// The files of a certificate and its key.
+pub struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    /// As they were when they were read last, whatever came of it.
+    stamps: Option<[Stamp; 2]>,
+}
+
+/// Differs after a file was written or replaced: device and inode, length, time of change.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+impl Files {
+    /// These files, which are not read yet.
+    pub fn new(certificate: PathBuf, key: PathBuf) -> Self {
+        Self { certificate, key, stamps: None }
+    }
+
+    /// Whether a file changed since it was read.
+    pub fn changed(&self) -> bool {
+        self.stamps != Some(self.look())
+    }
+
+    /// Reads both.
+    ///
+    /// # Errors
+    /// When they are no certificate and its key.
+    pub fn load(&mut self) -> Result<Loaded, TlsError> {
+        // Before they are read: what is written meanwhile is a change.
+        self.stamps = Some(self.look());
+        let (certificate, key) = (read(&self.certificate)?, read(&self.key)?);
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificate).collect();
+        let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
+        let of = |path: &Path, what, error| TlsError::Pem { path: path.to_owned(), what, error };
+        let chain = chain.map_err(|error| of(&self.certificate, "certificate", error))?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| of(&self.key, "private key", error))?;
+        Loaded::new(chain, key, self.certificate.display().to_string())
+    }
+
+    fn look(&self) -> [Stamp; 2] {
+        [&self.certificate, &self.key].map(|path| {
+            let file = fs::metadata(path).ok()?;
+            Some((file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let of = |error| TlsError::File { path: path.to_owned(), error };
+    if fs::metadata(path).map_err(of)?.len() > MAX_FILE {
+        return Err(of(io::Error::other("the file is larger than 1 MiB")));
+    }
+    fs::read(path).map_err(of)
+}
+
+/// An error and its causes on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,172 @@
+//! TLS on the port of the server: a connection whose first byte begins a handshake is encrypted, others are not.
+//!
+//! [`Tls`] holds the certificate of the moment, which is exchanged without touching connections: `certificate` reads files,
+//! `own` makes certificates by an authority of this server. [`Transport`] is a connection of either kind.
+
+mod certificate;
+mod own;
+mod transport;
+
+pub use certificate::TlsError;
+pub use transport::Transport;
+
+use crate::config::CertificateSource;
+use certificate::{Files, Loaded};
+use own::Authority;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::aws_lc_rs,
+        server::{ClientHello, ResolvesServerCert},
+        sign::CertifiedKey,
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+/// The first byte of a handshake (RFC 8446, section 5.1); no method of HTTP begins with it.
+const HANDSHAKE: u8 = 0x16;
+/// What a client may speak over TLS (RFC 7301), best first.
+const PROTOCOLS: [&[u8]; 2] = [H2, b"http/1.1"];
+/// HTTP/2, as ALPN names it.
+pub const H2: &[u8] = b"h2";
+/// Interval between two looks at the files of a certificate. A look is a `stat` each.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The encryption of one configuration. Clones are the same.
+#[derive(Clone)]
+pub struct Tls(Arc<Inner>);
+
+struct Inner {
+    source: CertificateSource,
+    current: Arc<Current>,
+    acceptor: TlsAcceptor,
+    maker: Mutex<Maker>,
+    authority: Option<String>,
+}
+
+/// Where the next certificate comes from.
+enum Maker {
+    Files(Files),
+    Own(Authority),
+}
+
+/// The certificate of the moment.
+#[derive(Debug)]
+struct Current(Mutex<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Tls {
+    /// Reads the certificate, or makes one. Blocks for milliseconds.
+    ///
+    /// # Errors
+    /// When it cannot be had, or does not fit its key.
+    pub fn load(source: &CertificateSource) -> Result<Self, TlsError> {
+        let (maker, Loaded { key, line }, authority) = match source {
+            CertificateSource::Files { certificate, key } => {
+                let mut files = Files::new(certificate.clone(), key.clone());
+                let loaded = files.load()?;
+                (Maker::Files(files), loaded, None)
+            }
+            CertificateSource::Own { folder, names } => {
+                let mut authority = Authority::open(folder, names)?;
+                let loaded = authority.issue(SystemTime::now())?;
+                let certificate = authority.certificate().to_owned();
+                tracing::info!(
+                    fingerprint = authority.fingerprint(),
+                    "own certificate authority: install /api/ca.pem once"
+                );
+                (Maker::Own(authority), loaded, Some(certificate))
+            }
+        };
+        let current = Arc::new(Current(Mutex::new(key)));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().map_err(TlsError::Unfit)?;
+        let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        tracing::info!(certificate = line, "TLS");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Ok(Self(Arc::new(Inner { source: source.clone(), current, acceptor, maker: Mutex::new(maker), authority })))
+    }
+
+    /// Whether it is that of this part of a configuration.
+    pub fn is_of(&self, source: &CertificateSource) -> bool {
+        self.0.source == *source
+    }
+
+    /// The certificate of the authority of this server, for those who are to trust it, as PEM.
+    pub fn authority(&self) -> Option<&str> {
+        self.0.authority.as_deref()
+    }
+
+    /// Accepts handshakes.
+    pub fn acceptor(&self) -> &TlsAcceptor {
+        &self.0.acceptor
+    }
+
+    /// Takes new certificates until `stop`. A bad one changes nothing; `failed` gets the reason, and `None` when all is well again.
+    pub async fn follow(self, stop: CancellationToken, failed: impl Fn(Option<String>) + Send) {
+        let mut was_bad = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let tls = self.clone();
+            let Ok(renewed) = tokio::task::spawn_blocking(move || tls.renew()).await else { continue };
+            match renewed {
+                Ok(None) => {}
+                Ok(Some(line)) => {
+                    tracing::info!(certificate = line, "certificate renewed");
+                    was_bad = false;
+                    failed(None);
+                }
+                Err(error) => {
+                    let error = certificate::chain(&error);
+                    if !was_bad {
+                        tracing::warn!(error, "certificate not renewed: the one before is still used");
+                    }
+                    was_bad = true;
+                    failed(Some(error));
+                }
+            }
+        }
+    }
+
+    /// Takes the next certificate, if there is another one; a line about it.
+    fn renew(&self) -> Result<Option<String>, TlsError> {
+        let loaded = match &mut *self.0.maker.lock().unwrap_or_else(PoisonError::into_inner) {
+            Maker::Files(files) if files.changed() => files.load()?,
+            Maker::Files(_) => return Ok(None),
+            Maker::Own(authority) => {
+                if !authority.is_due(SystemTime::now()) {
+                    return Ok(None);
+                }
+                authority.issue(SystemTime::now())?
+            }
+        };
+        *self.0.current.0.lock().unwrap_or_else(PoisonError::into_inner) = loaded.key;
+        Ok(Some(loaded.line))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("source", &self.0.source).finish_non_exhaustive()
+    }
+}
+
+/// Whether a connection that begins with this byte begins a handshake.
+pub fn is_handshake(first: u8) -> bool {
+    first == HANDSHAKE
+}

@@ -1,0 +1,133 @@
+//! Who makes a request, and whether that may have what it asks for. Every path is asked here, after it was looked up.
+
+use super::{
+    cors::{is_cross_origin, is_known_host},
+    response::{Response, complete},
+};
+use crate::access::{Access, Action, Decision, Gate, Identity, Presented, Refused, Rejection, Subject};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::{net::SocketAddr, sync::Arc};
+
+/// The challenges of a 401 (RFC 9110, section 11.6.1).
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"voyandz\", charset=\"UTF-8\"");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"voyandz\"");
+
+/// What a path needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: it tells nothing of the server.
+    Nothing,
+    /// An action on the server.
+    Server(Action),
+    /// An action on a stream.
+    Stream(Action, Arc<str>),
+}
+
+/// The address of the client of a request, after trusted proxies; an extension of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// What was decided of a request: an extension of its response.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// Who asked.
+    pub access: Access,
+    /// For what.
+    pub need: Need,
+}
+
+impl Need {
+    fn parts(&self) -> Option<(Action, Subject<'_>)> {
+        match self {
+            Self::Nothing => None,
+            Self::Server(action) => Some((*action, Subject::Server)),
+            Self::Stream(action, stream) => Some((*action, Subject::Stream(stream))),
+        }
+    }
+}
+
+/// Finds out who makes the request and decides. `opens_socket` is whether it may become a WebSocket, which a page of another
+/// origin could read.
+///
+/// # Errors
+/// The response that refuses.
+pub async fn authorize(
+    gate: &Gate,
+    need: &Need,
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+    peer: Peer,
+    opens_socket: bool,
+) -> Result<Access, Response> {
+    let peer = peer.0.ip();
+    // A preflight comes without credentials, and its response tells nothing.
+    if *method == Method::OPTIONS {
+        return Ok(Access::new(gate.clone(), Identity::Anyone, peer));
+    }
+    if let Need::Server(_) = need
+        && let policy = gate.policy()
+        && let names = &policy.policy().names
+        && !is_known_host(headers.get(header::HOST).and_then(|host| host.to_str().ok()), names, machine().as_str())
+    {
+        let sentence = "this page is not served by that name: add it to auth.names, or use the address";
+        return Err(complete(StatusCode::MISDIRECTED_REQUEST, sentence));
+    }
+    let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let identity = match Presented::read(gate.accepted(), query, values) {
+        Ok(presented) => gate.identify(presented, peer).await,
+        Err(error) => Err(gate.malformed(error, peer)),
+    };
+    let identity = identity.map_err(|rejection| rejected(gate, rejection))?;
+    let access = Access::new(gate.clone(), identity, peer);
+    let Some((action, subject)) = need.parts() else { return Ok(access) };
+    if let Decision::Refused(why) = access.decide(action, subject) {
+        gate.stats().refused(action);
+        return Err(refused(gate, why));
+    }
+    // Browsers add the credentials of the user to the request of any page.
+    if opens_socket && access.identity.is_ambient() && is_cross_origin(headers) {
+        gate.stats().refused(action);
+        return Err(complete(StatusCode::FORBIDDEN, "pages of other origins cannot open a WebSocket with your login"));
+    }
+    Ok(access)
+}
+
+/// The name of the machine.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn rejected(gate: &Gate, rejection: Rejection) -> Response {
+    match rejection {
+        Rejection::TooMany { retry_after } => {
+            let mut response = complete(StatusCode::TOO_MANY_REQUESTS, &rejection.to_string());
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+        }
+        Rejection::Malformed(_) | Rejection::Wrong | Rejection::Jwt(_) | Rejection::Link(_) => {
+            challenge(gate, &rejection.to_string())
+        }
+    }
+}
+
+fn refused(gate: &Gate, why: Refused) -> Response {
+    match why {
+        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
+        Refused::Forbidden | Refused::Network => complete(StatusCode::FORBIDDEN, &why.to_string()),
+    }
+}
+
+/// 401 with the ways to prove who one is; 403 where there is none that a header could name.
+fn challenge(gate: &Gate, sentence: &str) -> Response {
+    let accepted = gate.accepted();
+    let challenges = [(accepted.basic, BASIC), (accepted.bearer, BEARER)];
+    let challenges: Vec<_> = challenges.into_iter().filter(|(is_known, _)| *is_known).collect();
+    let status = if challenges.is_empty() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+    let mut response = complete(status, sentence);
+    for (_, challenge) in challenges {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}

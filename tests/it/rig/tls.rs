@@ -1,0 +1,83 @@
+//! A client of TLS that trusts one certificate.
+
+use super::{SOON, secs};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_rustls::rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+
+/// A connection after its handshake.
+pub struct Encrypted {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    received: Vec<u8>,
+}
+
+/// Shakes hands with a server that has to prove this name by an authority, as PEM.
+pub fn connect(address: SocketAddr, name: &str, authority: &str) -> Result<Encrypted, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = ClientConnection::new(Arc::new(config.with_no_client_auth()), name).unwrap();
+    let socket = TcpStream::connect_timeout(&address, secs(5)).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut stream = StreamOwned::new(connection, socket);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).map_err(|error| error.to_string())?;
+    }
+    Ok(Encrypted { stream, received: Vec::new() })
+}
+
+impl Encrypted {
+    /// Asks with GET and reads the head of the answer.
+    pub fn get(&mut self, target: &str, headers: &str) -> (u16, String) {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        self.stream.write_all(head.as_bytes()).unwrap();
+        loop {
+            if let Some(end) = self.received.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head: Vec<u8> = self.received.drain(..end + 4).collect();
+                let head = String::from_utf8(head).unwrap();
+                return (head.split(' ').nth(1).unwrap().parse().unwrap(), head);
+            }
+            assert!(self.receive(SOON), "no head of an answer");
+        }
+    }
+
+    /// Waits for bytes of the body; `false` at the end of the connection.
+    pub fn receive(&mut self, within: Duration) -> bool {
+        self.stream.sock.set_read_timeout(Some(within)).unwrap();
+        let mut buffer = [0; 64 << 10];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => false,
+            Ok(length) => {
+                self.received.extend_from_slice(&buffer[..length]);
+                true
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => false,
+            Err(error) => panic!("cannot receive: {error}"),
+        }
+    }
+
+    /// Waits until what was received of the body is as wished.
+    pub fn take_until(&mut self, wish: impl Fn(&[u8]) -> bool) {
+        let until = Instant::now() + SOON;
+        while !wish(&self.received) {
+            assert!(Instant::now() < until && self.receive(SOON), "{}", self.received.escape_ascii());
+        }
+    }
+
+    /// Forgets what was received, and returns it.
+    pub fn taken(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.received)
+    }
+}
