@@ -10,12 +10,15 @@ use crate::{
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
     net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
-    output::http::{
-        access_log::LowPriorityLog,
-        authorize::Need,
-        router::{self, Page, PageRequest, RouteTable},
-        session::{self, Security},
-        shard::Shards,
+    output::{
+        hls::stream::SegmentedStreams,
+        http::{
+            access_log::LowPriorityLog,
+            authorize::Need,
+            router::{self, Page, PageRequest, RouteTable},
+            session::{self, Security},
+            shard::Shards,
+        },
     },
     source::{pool::Pool, worker::Worker},
     status::{events::EventHub, health, metrics, server_info::ServerInfo, snapshot::StatusReader, state},
@@ -29,7 +32,12 @@ use crate::{
 use anyhow::Context;
 use futures_util::FutureExt;
 use indexmap::IndexSet;
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use warp::reply::Response;
@@ -140,12 +148,13 @@ impl App {
     /// # Errors
     /// When the address cannot be had.
     pub fn load(config: Config) -> anyhow::Result<Self> {
+        let limiter = ConnectionLimiter::new();
+        let connections = limiter.open();
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
-            Some(socket) => Listener::inherited(socket, ConnectionLimiter::new())?,
+            Some(socket) => Listener::inherited(socket, limiter)?,
             None => {
                 let address = address(&config);
-                Listener::bind(address, ConnectionLimiter::new())
-                    .with_context(|| format!("cannot listen on {address}"))?
+                Listener::bind(address, limiter).with_context(|| format!("cannot listen on {address}"))?
             }
         };
         create_logdir(&config)?;
@@ -162,7 +171,7 @@ impl App {
             gate,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
-            info: ServerInfo::new(pulses.clone()),
+            info: ServerInfo::new(pulses.clone(), connections),
             pulses,
         })
     }
@@ -197,7 +206,10 @@ impl App {
         let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone());
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
-        let (table, tables) = watch::channel(Arc::new(route_table(&config, &registry, &info, &events, tls.as_ref())));
+        let segments = SegmentedStreams::new(shutdown.clone());
+        let table = route_table(&config, &registry, &segments, &info, &events, tls.as_ref());
+        let (table, tables) = watch::channel(Arc::new(table));
+        let viewed = segments.clone();
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
         warn_if_open(&config);
@@ -206,6 +218,7 @@ impl App {
         let serving = Serving {
             config,
             deployment,
+            segments,
             gate: gate.clone(),
             tls,
             encryption,
@@ -245,8 +258,8 @@ impl App {
             }
         };
         let pulse = pulses.add("accept loop");
-        let viewed = shards.clone();
-        let watch = Watch::start(pulses, move || format!("{} viewers", viewed.viewers()));
+        let written = shards.clone();
+        let watch = Watch::start(pulses, move || format!("{} viewers", written.viewers()));
         // Without one the service manager ends us, which is what it is for.
         let watch = watch.inspect_err(|error| tracing::error!(%error, "cannot start the thread of the watchdog"));
         service::ready();
@@ -257,6 +270,7 @@ impl App {
                 () = stop.cancelled() => break,
                 _ = round.tick() => {
                     pulse.beat();
+                    viewed.expire(Instant::now());
                     continue;
                 }
                 incoming = listener.accept() => incoming,
@@ -289,6 +303,7 @@ struct Serving {
     gate: Gate,
     tls: FollowedTls,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
+    segments: SegmentedStreams,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
     info: ServerInfo,
@@ -329,7 +344,8 @@ impl Serving {
         self.tls.exchange(tls, &self.info);
         let (registry, exchange) = self.deployment.apply(&config).await;
         let tls = self.tls.tls.as_ref();
-        self.table.send_replace(Arc::new(route_table(&config, &registry, &self.info, &self.events, tls)));
+        let table = route_table(&config, &registry, &self.segments, &self.info, &self.events, tls);
+        self.table.send_replace(Arc::new(table));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -402,6 +418,7 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
 fn route_table(
     config: &Config,
     registry: &Registry,
+    segments: &SegmentedStreams,
     info: &ServerInfo,
     events: &EventHub,
     tls: Option<&Tls>,
@@ -413,7 +430,7 @@ fn route_table(
             Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
         );
     }
-    RouteTable::new(registry, pages)
+    RouteTable::new(registry, segments, pages)
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.
@@ -440,8 +457,8 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
                 let (stream, registry) = (stream.clone(), registry.clone());
                 let need = Need::Stream(Action::View, stream.config.name.as_str().into());
                 let page = move |request: PageRequest<'_>| {
-                    let PageRequest { access, host, query, .. } = request;
-                    web::player::page(&stream, &registry, access, host, query)
+                    let PageRequest { access, site, query, .. } = request;
+                    web::player::page(&stream, &registry, access, &site.to_string(), query)
                 };
                 pages.insert(path, Page::new(need, page));
             }
@@ -449,7 +466,8 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
         let script = Page::new(Need::Nothing, |_| web::player::script()).for_any_origin();
         pages.insert(web::player::SCRIPT_PATH.to_owned(), script);
         let (registry, all) = (registry.clone(), config.pages.clone());
-        let page = move |request: PageRequest<'_>| web::home::page(&registry, &all, request.access, request.host);
+        let page =
+            move |request: PageRequest<'_>| web::home::page(&registry, &all, request.access, &request.site.to_string());
         pages.insert("/".to_owned(), Page::new(status(), page));
     }
     let reader = Arc::new(StatusReader::new(registry, config, info));

@@ -1,7 +1,10 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
 use super::codec::Codec;
-use crate::{access::Policy, media::Container};
+use crate::{
+    access::Policy,
+    media::{Container, segment},
+};
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// A whole checked configuration.
@@ -175,6 +178,8 @@ pub struct Stream {
     pub placeholder: Option<Placeholder>,
     /// Viewers get it in pieces of several packets, later and for less work.
     pub throughput: bool,
+    /// How its segments are cut, where playlists of it are asked for.
+    pub hls: segment::Settings,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
 }

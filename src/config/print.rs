@@ -108,6 +108,7 @@ fn stream(stream: &Stream) -> raw::Stream {
         Placeholder::Picture(file) => path(file),
     });
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
+    keys.hls = super::hls::keys(&stream.hls).map(|keys| value(&keys));
     if let Some(outputs) = &stream.outputs {
         let is_all = outputs.containers == super::outputs::ALL;
         keys.outputs = Some(if is_all { text("all") } else { list(&outputs.containers) });
@@ -159,7 +160,7 @@ mod tests {
     use crate::config::{CertificateSource, Plain, Tls};
     use crate::{
         config::{Alternative, Codec, FeedName, Outputs, Position, StreamName, outputs, parse},
-        media::Container,
+        media::{Container, segment},
     };
     use proptest::prelude::*;
     use std::{net::IpAddr, time::Duration};
@@ -309,6 +310,10 @@ mod tests {
                         placeholder: placeholder.filter(|_| !matches!(encoding, Encoding::Command(_)) && count > 0),
                         encoding,
                         throughput: throughput && used != Serving::Shot && container != Container::Mjpeg,
+                        hls: segment::Settings {
+                            window: std::time::Duration::from_secs(30 + u64::try_from(index).unwrap()),
+                            ..segment::Settings::DEFAULT
+                        },
                         serving: used,
                     }
                 });

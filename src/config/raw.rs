@@ -228,6 +228,20 @@ pub(super) struct Stream {
     pub(super) overlay: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) throughput: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hls: Option<Value>,
+}
+
+/// `hls:` of a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Hls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) segment: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) window: Option<Value>,
 }
 
 /// `video:` of a stream. Never printed: a checked stream has its launch text.
@@ -324,6 +338,7 @@ mod tests {
             ("`video:`", keys::<Video>()),
             ("`audio:`", keys::<Audio>()),
             ("`overlay:`", keys::<Overlay>()),
+            ("`hls:`", keys::<Hls>()),
         ];
         for (title, keys) in sections {
             assert!(!keys.is_empty());

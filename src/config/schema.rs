@@ -60,7 +60,7 @@ fn name_of(names: &[&str]) -> Value {
 }
 
 fn flag() -> Value {
-    json!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "string", "pattern": "\\{.*\\}"}]})
+    json!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "string", "pattern": "^([Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF)$|\\{.*\\}"}]})
 }
 
 fn list_of_scalars() -> Value {
@@ -160,7 +160,7 @@ fn schema() -> Value {
         "type" => name_of(&["stream", "shot"]),
         "client" => name_of(&["shared", "exclusive"]),
         "container" => name_of(&crate::media::Container::ALL.map(crate::media::Container::name)),
-        "pipeline" => json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]}),
+        "pipeline" => reference("pipelines"),
         "command" => text_or_use(&["array"]),
         "outputs" => {
             let container = name_of(&super::outputs::ALL.map(crate::media::Container::name));
@@ -168,15 +168,14 @@ fn schema() -> Value {
         }
         "repair" => json!({"type": ["array", "null"], "items": name_of(&["audio", "video"])}),
         "alternatives" => {
-            let pipeline = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
-            let entries = super::Codec::all().map(|codec| (codec.name().to_owned(), pipeline.clone()));
+            let entries = super::Codec::all().map(|codec| (codec.name().to_owned(), reference("pipelines")));
             json!({"type": ["object", "null"], "properties": Value::Object(entries.collect()), "additionalProperties": false})
         }
         "video" | "audio" => {
             let one = json!({"anyOf": [reference(key), scalar()]});
             json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 4}]})
         }
-        "overlay" => reference(key),
+        "overlay" | "hls" => reference(key),
         "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
@@ -195,11 +194,14 @@ fn schema() -> Value {
     });
     let overlay =
         section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
+    let hls = section("`hls:`", raw::keys::<raw::Hls>(), |_| scalar());
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
+    let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
-        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay,
+        "pipelines": pipelines, "auth": auth, "tls": tls, "user": user, "token": token, "jwt": jwt,
+        "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -113,6 +113,7 @@ impl Checker {
         let mimetype = self.value(&path.key("mimetype"), stream.mimetype.take(), mimetype);
         let placeholder = self.placeholder(path, &mut stream, feeds.as_deref());
         let throughput = stream.throughput.take();
+        let hls = self.hls(&path.key("hls"), stream.hls.take());
         let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
         let hint = hint.or_else(|| Container::from_extension(name));
         let told = match (given_container.or(hint), &mimetype) {
@@ -154,6 +155,7 @@ impl Checker {
             outputs,
             placeholder,
             throughput,
+            hls,
             serving,
         };
         Some(Checked { stream, has_url })

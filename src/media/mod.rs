@@ -28,6 +28,7 @@ pub mod reorder;
 mod sample;
 mod scanned;
 mod scanner;
+pub mod segment;
 mod sniff;
 mod sniffed;
 mod stall_detector;
@@ -36,6 +37,7 @@ mod testing;
 mod time;
 pub mod track;
 pub mod ts;
+pub mod unpack;
 mod wav;
 
 pub use clock_drift::DriftEstimator;

@@ -1,3 +1,4 @@
 //! How streams leave: one folder for each protocol.
 
+pub mod hls;
 pub mod http;

@@ -118,8 +118,12 @@ mod tests {
     fn a_stopping_or_stalled_server_is_not_ready() {
         let config = parse("").unwrap();
         let registry = Registry::new(Vec::new(), Vec::new(), Vec::new());
-        let snapshot =
-            StatusReader::new(&registry, &config, &ServerInfo::new(crate::sys::service::Pulses::default())).snapshot();
+        let snapshot = StatusReader::new(
+            &registry,
+            &config,
+            &ServerInfo::new(crate::sys::service::Pulses::default(), std::sync::Arc::default()),
+        )
+        .snapshot();
         let state = |stopping, bad_certificate: Option<&str>| RuntimeState {
             loaded: std::time::SystemTime::now(),
             rejected: None,

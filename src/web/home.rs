@@ -11,8 +11,9 @@ use crate::{
 };
 use maud::{Markup, html};
 
-/// The page, with the streams that `access` may see. `host` is the server's address as this client knows it.
-pub fn page(registry: &Registry, pages: &Pages, access: &Access, host: Option<&str>) -> warp::reply::Response {
+/// The page, with the streams that `access` may see. `site` is the beginning of the addresses of the server as this client
+/// knows it.
+pub fn page(registry: &Registry, pages: &Pages, access: &Access, site: &str) -> warp::reply::Response {
     let shared = registry.streams().iter().filter(|stream| access.sees(stream.config.name.as_str()));
     let shared: Vec<_> = shared.collect();
     let own = registry.per_request().iter().filter(|stream| access.sees(stream.config.name.as_str()));
@@ -28,7 +29,7 @@ pub fn page(registry: &Registry, pages: &Pages, access: &Access, host: Option<&s
         },
         main: html! {
             div.cards {
-                @for stream in &shared { (card(stream, host)) }
+                @for stream in &shared { (card(stream, site)) }
                 @for stream in &own { (private_card(&stream.config)) }
             }
         },
@@ -44,11 +45,12 @@ fn count(streams: usize) -> String {
     }
 }
 
-fn card(stream: &StreamHandle, host: Option<&str>) -> Markup {
+fn card(stream: &StreamHandle, site: &str) -> Markup {
     let stream = player::shown_output(stream);
     let (path, container) = (stream.config.path.encoded(), player::container_of(stream));
     let has_video = player_commands::has_video(&stream.config);
-    let commands = player_commands::player_commands(&stream.config, container, host);
+    let mut commands = player_commands::player_commands(&stream.config, container, site);
+    commands.extend(player_commands::playlists(stream, site));
     let (first, more) = commands.split_at(1.min(commands.len()));
     html! {
         article {
@@ -59,6 +61,7 @@ fn card(stream: &StreamHandle, host: Option<&str>) -> Markup {
                 nav aria-label=(format!("Links of {}", stream.config.name)) {
                     a href=(format!("{path}/play")) { "Play" }
                     a href=(player_commands::play_path(&stream.config, container)) { "Stream" }
+                    @if let Some(playlist) = stream.playlist_path() { a href=(playlist) { "HLS" } }
                     @if has_video {
                         a href=(format!("{path}/pic")) { "Still" }
                         a href=(format!("{path}/pic.png")) { "PNG" }

@@ -37,13 +37,13 @@ figcaption{display:flex;flex-wrap:wrap;gap:.25rem 1rem;color:var(--soft);font-si
 h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
 ";
 
-/// The page. `host` is the address of the server as this client knows it, `query` that of the page: its signed link goes on to
+/// The page. `site` is the beginning of the addresses of the server as this client knows it, `query` that of the page: its signed link goes on to
 /// what the page requests.
 pub fn page(
     stream: &StreamHandle,
     registry: &Registry,
     access: &Access,
-    host: Option<&str>,
+    site: &str,
     query: &str,
 ) -> warp::reply::Response {
     let shown = shown_output(stream);
@@ -85,7 +85,8 @@ pub fn page(
                 }
             }
             h2 { "Other players" }
-            (player_commands::list(&player_commands::player_commands(config, container, host)))
+            (player_commands::list(&player_commands::player_commands(config, container, site)))
+            (player_commands::list(&player_commands::playlists(stream, site)))
         },
     };
     let mut response = page.response();
@@ -134,7 +135,7 @@ fn outputs(stream: &StreamHandle, link: Option<&str>) -> Markup {
 
 /// The container of a stream, by its bytes or else by the configuration.
 pub fn container_of(stream: &StreamHandle) -> Container {
-    stream.fanout.container().unwrap_or(stream.config.container)
+    stream.current().fanout.container().unwrap_or(stream.config.container)
 }
 
 fn plays(stream: &StreamHandle) -> bool {

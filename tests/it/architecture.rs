@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("net", &["config"]),
     ("access", &[]),
-    ("config", &["access", "media"]),
+    ("config", &["access", "media", "sys"]),
     ("ipc", &["media"]),
     ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys", "telemetry"]),

@@ -6,6 +6,7 @@ mod demuxer;
 mod fragment;
 mod front;
 mod header;
+mod live_fragment;
 mod muxer;
 mod sample_entry;
 mod scan;
@@ -15,6 +16,7 @@ mod timing;
 
 pub use demuxer::Demuxer;
 pub use header::header_for;
+pub use live_fragment::{HeaderTrack, LiveFragment, header_tracks};
 pub use muxer::Muxer;
 pub(super) use scan::Mp4;
 pub(super) use setup::setups;

@@ -9,7 +9,7 @@
 //! ready, [`access_log`] writes the log line of a request, and [`write_latency`] measures how long media waits in the server.
 
 pub mod access_log;
-mod admission;
+pub mod admission;
 pub mod authorize;
 mod body;
 pub mod cors;
@@ -21,11 +21,12 @@ mod limits;
 mod live;
 pub mod query;
 mod request_id;
-mod response;
+pub mod response;
 pub mod router;
 pub mod session;
 pub mod shard;
 mod shot;
+mod site;
 mod still;
 mod still_headers;
 mod still_stream;

@@ -2,8 +2,11 @@
 
 use super::query::QueryError;
 use crate::{config, media::Container, stream::FanOut};
+use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, convert::Infallible, time::Duration};
+use warp::Reply;
 
 pub use warp::reply::Response;
 
@@ -28,11 +31,13 @@ pub fn complete(status: StatusCode, sentence: &str) -> Response {
     response
 }
 
-/// Sets the headers that every response of this server has: it must not be cached.
+/// Sets the headers that every response of this server has: it must not be cached unless it says otherwise.
 pub fn set_common_headers(headers: &mut HeaderMap) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
@@ -43,6 +48,15 @@ pub fn text(status: StatusCode, sentence: &str) -> Response {
     let mut response = Response::new(line.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// A body of several pieces that are there already, with its length.
+pub fn pieces(pieces: Vec<Bytes>) -> Response {
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    let pieces = stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
+    let mut response = warp::reply::stream(pieces).into_response();
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length as u64));
     response
 }
 
@@ -83,11 +97,12 @@ fn with_codecs(container: Container, codecs: Option<String>) -> Cow<'static, str
     }
 }
 
-/// The container of a stream. Where the configuration does not name it, only the first bytes tell; a feed that is slow to
-/// start is served as unknown.
-pub async fn container_of(stream: &config::Stream, packets: &FanOut) -> Option<Container> {
-    match stream.container {
-        Container::Raw => tokio::time::timeout(CONTAINER_KNOWN, packets.container_known()).await.ok(),
-        known => Some(known),
+/// The container of a stream. Where the configuration does not name it, only the first bytes tell, and where the client depends on what
+/// was found (`is_found`); a feed that is slow to start is served as what it is expected to be.
+pub async fn container_of(stream: &config::Stream, packets: &FanOut, is_found: bool) -> Option<Container> {
+    let expected = Some(stream.container).filter(|container| *container != Container::Raw);
+    if expected.is_some() && !is_found {
+        return expected;
     }
+    tokio::time::timeout(CONTAINER_KNOWN, packets.container_known()).await.ok().or(expected)
 }

@@ -8,12 +8,19 @@ use super::{
     exclusive, frames, live,
     query::StillFormat,
     response::{Response, complete, set_common_headers, text},
-    shot, still, websocket,
+    shot,
+    site::Site,
+    still, websocket,
 };
 use crate::{
     access::{Access, Action, Gate},
     config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
+    output::hls::{
+        self,
+        stream::SegmentedStreams,
+        table::{SegmentRoute, SegmentTable},
+    },
     source::per_request::PerRequestStream,
     still::take::StreamStills,
     sys::overload::CurrentLoad,
@@ -49,8 +56,8 @@ impl Page {
 /// A request for a page.
 #[derive(Debug, Clone, Copy)]
 pub struct PageRequest<'a> {
-    /// The name by which the client knows the server.
-    pub host: Option<&'a str>,
+    /// How the client reaches the server.
+    pub site: &'a Site,
     /// The query string, without the `?`.
     pub query: &'a str,
     /// The `Last-Event-ID` of a client that was connected before.
@@ -65,6 +72,7 @@ pub struct PageRequest<'a> {
 pub struct RouteTable {
     streams: HashMap<String, StreamRoute>,
     per_request: HashMap<String, Arc<PerRequestStream>>,
+    segments: SegmentTable,
     pages: HashMap<String, Page>,
 }
 
@@ -92,11 +100,13 @@ pub enum Route<'a> {
     WebSocket(&'a Arc<StreamStills>),
     /// Raw frames of a stream.
     Frames(&'a Arc<StreamStills>),
+    /// A playlist or segment of a stream.
+    Segments(SegmentRoute<'a>),
 }
 
 impl RouteTable {
-    /// A table with these streams, each under its own path and under `/stream/<name>`, and these pages.
-    pub fn new(registry: &Registry, pages: HashMap<String, Page>) -> Self {
+    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, and these pages.
+    pub fn new(registry: &Registry, segments: &SegmentedStreams, pages: HashMap<String, Page>) -> Self {
         let mut streams = HashMap::new();
         let stills = registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone())));
         let stills: Vec<_> = stills.collect();
@@ -121,11 +131,12 @@ impl RouteTable {
         let per_request = registry.per_request().iter();
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
-        Self { streams, per_request, pages }
+        let segments = SegmentTable::new(&segments.apply(registry.streams()));
+        Self { streams, per_request, segments, pages }
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
-    pub fn find(&self, path: &str, accepts_page: bool) -> Option<Route<'_>> {
+    pub fn find<'a>(&'a self, path: &'a str, accepts_page: bool) -> Option<Route<'a>> {
         if let Some(page) = self.pages.get(path) {
             return Some(Route::Page(page));
         }
@@ -135,6 +146,9 @@ impl RouteTable {
         if let Some(stream) = self.streams.get(path) {
             let page = stream.page.as_ref().filter(|_| accepts_page).and_then(|page| self.pages.get(page));
             return Some(page.map_or(Route::Stream(&stream.output), Route::Page));
+        }
+        if let Some(found) = self.segments.find(path) {
+            return Some(Route::Segments(found));
         }
         let (stream, last) = path.rsplit_once('/')?;
         let stream = &self.streams.get(stream)?.stills;
@@ -162,6 +176,7 @@ impl Route<'_> {
             Self::PerRequest(stream) => of(Action::View, &stream.config),
             Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
+            Self::Segments(route) => Need::Stream(Action::View, route.stream.name().clone()),
         }
     }
 
@@ -201,43 +216,45 @@ pub fn routes(
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let admission = Admission::new(load, stats);
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let client = warp::ext::optional().map(Option::unwrap_or_default).and(warp::ext::optional());
-    warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).and(client).then(
-        move |method, path: FullPath, query: String, headers, client, peer| {
-            let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
-            async move {
-                let request = Request { method: &method, query: &query, headers: &headers, client: &client, peer };
-                respond(&table, &admission, &gate, path.as_str(), request).await
-            }
-        },
-    )
+    let client = warp::ext::optional().map(Option::unwrap_or_default);
+    let site = warp::ext::optional().map(Option::unwrap_or_default);
+    let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
+    let asked = asked.and(client).and(site).and(warp::ext::optional());
+    asked.then(move |method, path: FullPath, query: String, headers, client, site, peer| {
+        let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
+        async move {
+            let asked = Asked { method: &method, query: &query, headers: &headers, client: &client, site: &site, peer };
+            respond(&table, &admission, &gate, path.as_str(), asked).await
+        }
+    })
 }
 
-/// What a handler may need of a request.
+/// A request, without its path.
 #[derive(Clone, Copy)]
-struct Request<'a> {
+struct Asked<'a> {
     method: &'a Method,
     query: &'a str,
     headers: &'a HeaderMap,
     client: &'a DisconnectWatch,
+    site: &'a Site,
     /// Missing only where there is no connection.
     peer: Option<Peer>,
 }
 
-async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, request: Request<'_>) -> Response {
+async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, asked: Asked<'_>) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
-    let route = path.ok().and_then(|path| table.find(&path, accepts_page(request.headers)));
+    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(asked.headers)));
     let Some(route) = route else {
         return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
     };
     let (need, is_for_any_origin) = (route.need(), route.is_for_any_origin());
-    let Request { method, query, headers, peer, .. } = request;
+    let Asked { method, query, headers, peer, .. } = asked;
     let Some(peer) = peer else { return complete(StatusCode::FORBIDDEN, "the address of the client is not known") };
     let opens_socket = matches!(route, Route::WebSocket(_));
     let mut response = match authorize(gate, &need, method, query, headers, peer, opens_socket).await {
         Ok(access) => {
-            let mut response = dispatch(route, admission, request, &access).await;
+            let mut response = dispatch(route, admission, asked, &access).await;
             response.extensions_mut().insert(Granted { access, need });
             response
         }
@@ -250,12 +267,8 @@ async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &
     response
 }
 
-async fn dispatch(
-    route: Route<'_>,
-    admission: &Admission,
-    Request { method, query, headers, client, .. }: Request<'_>,
-    access: &Access,
-) -> Response {
+async fn dispatch(route: Route<'_>, admission: &Admission, asked: Asked<'_>, access: &Access) -> Response {
+    let Asked { method, query, headers, client, site, .. } = asked;
     if *method == Method::GET
         && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
         && let Some(refusal) = admission.refuse_viewer()
@@ -267,7 +280,7 @@ async fn dispatch(
             Route::Page(page) => {
                 let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
                 let last_event = value(HeaderName::from_static("last-event-id"));
-                (page.render)(PageRequest { host: value(header::HOST), query, last_event, client, access })
+                (page.render)(PageRequest { site, query, last_event, client, access })
             }
             Route::Stream(stream) => live::respond(stream, method, query, headers).await,
             Route::PerRequest(stream) => match stream.config.serving {
@@ -276,12 +289,13 @@ async fn dispatch(
             },
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
+            Route::Segments(route) => hls::respond(route, admission, method, query).await,
             Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,
         },
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
             response.headers_mut().insert(header::ALLOW, ALLOWED);
-            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED);
+            cors::permit(headers, &ALLOWED, response.headers_mut());
             response
         }
         _ => {

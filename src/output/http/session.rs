@@ -10,6 +10,7 @@ use super::{
     request_id::{self, RequestId},
     response::complete,
     shard::Shards,
+    site::{self, Site},
     still_stream::{Framing, StillStream},
     take_once::TakeOnce,
     takeover::{CountedBody, LiveResponse, TakenConnection, Takeover, TakeoverBody},
@@ -23,11 +24,12 @@ use crate::{
         Connection, proxy_header,
         tls::{self, Tls, Transport},
     },
+    output::hls::viewers::Visit,
     telemetry::HttpStats,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Body, Incoming},
@@ -86,6 +88,8 @@ pub async fn serve<S>(
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
         request.extensions_mut().insert(Peer(peer));
+        let site = Site::of(&request, peer.ip());
+        request.extensions_mut().insert(site);
         let handoff = Handoff {
             live: offered.clone(),
             websocket: upgrades.clone(),
@@ -241,12 +245,18 @@ where
     let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(TraceContext::id));
     let mut log = RequestLog::new(client, id.clone(), trace.clone(), &request);
     let is_head = request.method() == http::Method::HEAD;
+    let peer = log.peer();
     let version = request.version();
     let must_encrypt = handoff.encrypted.is_none() && !handoff.plain.permits(log.peer().ip());
     let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
     } else if must_encrypt {
         lead_to_tls(&request)
+    } else if let Some(fault) = site::host_fault(&request) {
+        let mut response = complete(StatusCode::BAD_REQUEST, fault);
+        // What follows may not be for this server.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     } else if request.uri().path().starts_with('/') {
         // A panic ends this request only; the panic hook has logged it.
         let result = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
@@ -264,6 +274,9 @@ where
     if let Some(id) = id.header() {
         response.headers_mut().insert(request_id::HEADER, id);
     }
+    if let Some(visit) = response.extensions_mut().remove::<Visit>() {
+        visit.count(peer);
+    }
     let live: Option<LiveResponse> = response.extensions_mut().remove();
     let stills: Option<TakeOnce<StillStream>> = response.extensions_mut().remove();
     if let Some(Granted { access, need }) = response.extensions_mut().remove() {
@@ -275,6 +288,7 @@ where
             _ => None,
         };
     }
+    close_old(version, &mut response);
     if is_head {
         log.reason = "done";
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
@@ -283,6 +297,10 @@ where
         log.joined(&stills.audience);
         return Ok(match stills.framing {
             Framing::Raw => {
+                if version == Version::HTTP_10 {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    close_old(version, &mut response);
+                }
                 let pieces = frames::body(stills.sequence, handoff.disconnect, handoff.stop);
                 let body = CountedBody::new(StreamBody::new(Box::pin(pieces)), log);
                 response.map(|_| body.map_err(|never| match never {}).boxed_unsync())
@@ -304,6 +322,7 @@ where
             }
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            close_old(version, &mut response);
             if let Some(stall_watch) = handoff.encrypted {
                 let body = LiveBody::new(taken, stall_watch, handoff.stop);
                 return Ok(response.map(|_| body.map_err(|never| match never {}).boxed_unsync()));
@@ -344,6 +363,16 @@ fn peer_of(gate: &Gate, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
     let address = client(proxies, peer.ip(), values);
     // The port of the client is not known.
     if address == peer.ip() { peer } else { SocketAddr::new(address, 0) }
+}
+
+/// hyper promises a client of HTTP/1.0 that asks for it to keep the connection, unless the response is of that version, too. It
+/// cannot when the response says otherwise, or when only the end of the connection ends the body.
+fn close_old(version: Version, response: &mut warp::reply::Response) {
+    let is_open = response.body().size_hint().exact().is_none();
+    if version == Version::HTTP_10 && (is_open || response.headers().contains_key(header::CONNECTION)) {
+        *response.version_mut() = Version::HTTP_10;
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// The response to a request that is too large (RFC 9110, sections 15.5.14 and 15.5.15). hyper limits the head as a whole.

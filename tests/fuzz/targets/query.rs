@@ -1,6 +1,9 @@
 #![no_main]
 
-use voyandz::output::http::query;
+use voyandz::output::{
+    hls::{file::File, query as playlist},
+    http::query,
+};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let (query, accept) = text.split_once('\n').unwrap_or((text, ""));
@@ -8,4 +11,5 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     for from_path in [None, Some(query::StillFormat::Jpeg), Some(query::StillFormat::Png)] {
         let _ = query::still(query, from_path, accept);
     }
+    let _ = (playlist::asked(query), File::parse(query));
 });

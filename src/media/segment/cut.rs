@@ -1,0 +1,411 @@
+//! When segments begin, in all renditions of a stream.
+//!
+//! The track that leads decides: the first video track, else the audio. A segment ends with the first keyframe after the time
+//! that it should last. The others end theirs with their first sample at or after that one, so that segments of one number
+//! have the same content. What leads asks for a keyframe when none comes by itself; where none comes then either, as of a
+//! camera that encodes itself, the longest segment is decided by the first one, before anybody has seen a playlist.
+
+use super::{
+    clock::MediaClock,
+    piece::{Piece, TrackHeader},
+    rendition::{Last, Opening, Rendition, length},
+    settings::Settings,
+};
+use crate::media::{MediaKind, Time};
+use std::{collections::VecDeque, time::Duration};
+
+const SECOND: i64 = 1_000_000_000;
+/// 2025-01-01, in milliseconds since 1970: numbers count from there, so that they stay small.
+const NUMBERS_SINCE: u128 = 1_735_689_600_000;
+/// What `EXTINF` may have beyond the target duration, to which it is rounded (RFC 8216, section 4.3.3.1), less some frames.
+const BEYOND_TARGET: Duration = Duration::from_millis(450);
+/// A first segment without a second keyframe ends then: players give up on a playlist after 10 s.
+const LONGEST_FIRST: Duration = Duration::from_secs(7);
+/// After the first segment, a keyframe is asked for no more often.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// A longer step than this and two frames is a gap of the source.
+const GAP: Duration = Duration::from_millis(500);
+/// A sample that is so much earlier than the one before belongs to another timeline. Less is a repetition.
+const BACK: Duration = Duration::from_secs(10);
+/// Segments of one track that another one may be behind.
+const MAX_CUTS: usize = 64;
+
+/// Cuts the tracks of one stream.
+#[derive(Debug)]
+pub struct Segmenter {
+    settings: Settings,
+    renditions: Vec<Rendition>,
+    /// Number of the track that leads, and its place among the renditions.
+    lead: Option<(u32, usize)>,
+    /// The newest segments of the track that leads.
+    cuts: VecDeque<Cut>,
+    /// The header of what comes next.
+    pending: Option<Vec<TrackHeader>>,
+    /// The newest header.
+    tracks: Vec<TrackHeader>,
+    is_interrupted: bool,
+    target: Option<u64>,
+    next_number: u64,
+    first_part: u64,
+    clock: MediaClock,
+    /// How long the complete segments are in all. The one that is being made is to be as long, up to the usual length.
+    so_far: Duration,
+    /// Date of time 0, by the first segment, in nanoseconds since 1970.
+    began: Option<i64>,
+    /// When a keyframe was asked for, in ticks of the track that leads.
+    asked: Option<u64>,
+    version: u64,
+}
+
+/// The begin of a segment of the track that leads.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    number: u64,
+    /// Decode time of its first sample, in nanoseconds.
+    time: i64,
+    is_discontinuity: bool,
+    date: Option<i64>,
+}
+
+impl Segmenter {
+    /// Without segments. Numbers begin at `now`, the time since 1970, so that a restarted server does not use one again.
+    pub fn new(settings: Settings, now: Duration) -> Self {
+        // Half of the time: the first segments are short, and each has a part that is short.
+        let first = |unit: Duration| {
+            let halves = (unit.as_millis() / 2).max(1);
+            u64::try_from(now.as_millis().saturating_sub(NUMBERS_SINCE) / halves).unwrap_or(0)
+        };
+        Self {
+            renditions: Vec::new(),
+            lead: None,
+            cuts: VecDeque::new(),
+            pending: None,
+            tracks: Vec::new(),
+            is_interrupted: false,
+            target: None,
+            next_number: first(settings.segment),
+            first_part: first(settings.part),
+            clock: MediaClock::default(),
+            so_far: Duration::ZERO,
+            began: None,
+            asked: None,
+            version: 0,
+            settings,
+        }
+    }
+
+    /// The renditions, the one that leads first among those that came together.
+    pub fn renditions(&self) -> &[Rendition] {
+        &self.renditions
+    }
+
+    /// The rendition with this name.
+    pub fn rendition(&self, name: &str) -> Option<&Rendition> {
+        self.renditions.iter().find(|rendition| rendition.track.name == name)
+    }
+
+    /// Whether a rendition still gets media.
+    pub fn is_live(&self, rendition: &Rendition) -> bool {
+        self.tracks.iter().any(|track| track.name == rendition.track.name)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// `EXT-X-TARGETDURATION`, in seconds; `None` before the first segment is complete.
+    pub fn target(&self) -> Option<u64> {
+        self.target
+    }
+
+    /// Whether each rendition has enough to list: a complete segment, and two where there are parts, as shaka fails on one.
+    pub fn is_ready(&self) -> bool {
+        let least = if self.settings.has_parts { 2 } else { 1 };
+        let has_enough = |track: &TrackHeader| {
+            self.rendition(track.name).is_some_and(|found| found.listed().nth(least - 1).is_some())
+        };
+        self.target.is_some() && !self.tracks.is_empty() && self.tracks.iter().all(has_enough)
+    }
+
+    /// The date of time 0 of the media, in nanoseconds since 1970. It is that of the first segment for as long as there are
+    /// segments, whatever the clock does.
+    pub fn began(&self) -> Option<i64> {
+        self.began
+    }
+
+    /// Grows with each complete part, segment, and change of the renditions.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The header of the pieces that follow. One that is known changes nothing.
+    pub fn begin(&mut self, tracks: Vec<TrackHeader>) {
+        self.pending = (self.tracks != tracks).then_some(tracks);
+    }
+
+    /// Pieces were lost: what follows does not continue what was before.
+    pub fn interrupt(&mut self) {
+        self.is_interrupted = true;
+    }
+
+    /// Takes the next piece. Returns whether a keyframe should come soon.
+    pub fn push(&mut self, piece: Piece) -> bool {
+        if let Some(tracks) = self.pending.take_if(|tracks| lead(tracks).is_some_and(|lead| lead.number == piece.track))
+        {
+            self.change_tracks(tracks, &piece);
+            self.version += 1;
+            return false;
+        }
+        if self.pending.is_some() {
+            return false;
+        }
+        let place = self.tracks.iter().find(|track| track.number == piece.track);
+        let place = place.and_then(|track| self.renditions.iter().position(|found| found.track.name == track.name));
+        let Some(place) = place else { return false };
+        let before = self.renditions.get(place).map(progress);
+        let wants = match self.lead.is_some_and(|(number, _)| number == piece.track) {
+            true => self.push_lead(place, piece),
+            false => {
+                self.push_other(place, piece);
+                false
+            }
+        };
+        self.version += u64::from(self.renditions.get(place).map(progress) != before);
+        wants
+    }
+
+    /// The piece has another header than those before it.
+    fn change_tracks(&mut self, tracks: Vec<TrackHeader>, piece: &Piece) {
+        let number = self.next_number;
+        let is_first = self.cuts.is_empty();
+        for rendition in &mut self.renditions {
+            rendition.end_segment(None, &self.settings);
+        }
+        let rate_of_lead = lead(&tracks).map_or(1, |track| track.timescale);
+        let time = Time::from_ticks(i64::try_from(piece.decode).unwrap_or(i64::MAX), rate_of_lead).nanos();
+        // Segments of all renditions have the same numbers: who is behind has none of those between.
+        for place in 0..self.renditions.len() {
+            self.skip_to(place, number);
+        }
+        for track in &tracks {
+            let known = self.renditions.iter_mut().find(|rendition| rendition.track.name == track.name);
+            match known {
+                Some(rendition) => rendition.set_header(track.clone(), number, time),
+                None => {
+                    let mut rendition = Rendition::new(track.clone(), self.first_part);
+                    rendition.set_header(track.clone(), number, time);
+                    self.renditions.push(rendition);
+                }
+            }
+        }
+        let lead = lead(&tracks).map(|track| (track.number, track.name));
+        self.lead = lead.and_then(|(number, name)| {
+            Some((number, self.renditions.iter().position(|rendition| rendition.track.name == name)?))
+        });
+        self.tracks = tracks;
+        if let Some((_, place)) = self.lead {
+            self.begin_lead(place, piece.clone(), !is_first);
+        }
+    }
+
+    fn push_lead(&mut self, place: usize, piece: Piece) -> bool {
+        let is_interrupted = std::mem::take(&mut self.is_interrupted);
+        let Some(rendition) = self.renditions.get_mut(place) else { return false };
+        if !piece.is_timed {
+            rendition.append(piece, false, &self.settings);
+            return false;
+        }
+        let timescale = rendition.track.timescale;
+        let step = Step::of(rendition.last(), &piece, timescale);
+        if step == Step::Repeated {
+            self.is_interrupted = is_interrupted;
+            return false;
+        }
+        if step == Step::Torn || (is_interrupted && step != Step::Continues) {
+            rendition.end_segment(None, &self.settings);
+            self.close_segment(place);
+            self.begin_lead(place, piece, true);
+            return false;
+        }
+        let Some(open) = rendition.open() else {
+            self.begin_lead(place, piece, false);
+            return false;
+        };
+        // The first segments are short, so that players begin early, and grow.
+        let wanted = self.settings.segment.min(self.so_far.max(self.settings.part));
+        let half = u64::from(piece.duration / 2);
+        let elapsed = piece.decode.saturating_sub(open.start);
+        let is_long_enough = length(elapsed + half, timescale) >= wanted;
+        let end = length(elapsed + u64::from(piece.duration), timescale);
+        let most = self.target.map_or(LONGEST_FIRST, |target| Duration::from_secs(target) + BEYOND_TARGET);
+        if (piece.is_sync && is_long_enough) || end > most {
+            rendition.end_segment(Some(piece.decode), &self.settings);
+            self.close_segment(place);
+            self.begin_lead(place, piece, false);
+            return false;
+        }
+        let has_video = rendition.track.kind == MediaKind::Video;
+        let now = piece.decode;
+        let may_ask = self.asked.is_none_or(|asked| length(now.saturating_sub(asked), timescale) >= ASK_AGAIN);
+        rendition.append(piece, false, &self.settings);
+        let asks = has_video && is_long_enough && may_ask;
+        if asks {
+            self.asked = Some(now);
+        }
+        asks
+    }
+
+    /// Begins the next segment of all renditions.
+    fn begin_lead(&mut self, place: usize, piece: Piece, is_discontinuity: bool) {
+        let Some(rendition) = self.renditions.get_mut(place) else { return };
+        let number = self.next_number;
+        self.next_number += 1;
+        self.asked = None;
+        if is_discontinuity {
+            self.clock.reset();
+        }
+        let shown = rendition.nanos(piece.decode.saturating_add_signed(piece.offset));
+        if let Some(captured) = piece.captured {
+            self.clock.observe(shown, captured);
+        }
+        let time = rendition.nanos(piece.decode);
+        self.began = self.began.or(self.clock.date(0));
+        self.cuts.push_back(Cut { number, time, is_discontinuity, date: self.clock.date(time) });
+        if self.cuts.len() > MAX_CUTS {
+            self.cuts.pop_front();
+        }
+        let header = rendition.newest_header();
+        let opening = Opening { number, header, is_discontinuity, date: self.clock.date(shown) };
+        rendition.begin_segment(opening, &piece);
+        rendition.append(piece, false, &self.settings);
+    }
+
+    /// A segment of the track that leads is complete.
+    fn close_segment(&mut self, place: usize) {
+        let Some(rendition) = self.renditions.get(place) else { return };
+        let length =
+            rendition.newest().and_then(|newest| Some(rendition.segment(newest)?.length())).unwrap_or_default();
+        let target = *self.target.get_or_insert_with(|| target_of(self.settings.segment, length));
+        self.so_far = self.so_far.saturating_add(length);
+        self.trim(Duration::from_secs(target));
+    }
+
+    fn trim(&mut self, target: Duration) {
+        let window = self.settings.window.max(target * 3);
+        let live = self.renditions.len().max(1);
+        for rendition in &mut self.renditions {
+            rendition.trim(window, target * 2, self.settings.max_bytes / live);
+        }
+    }
+
+    /// A piece of a track that does not lead.
+    fn push_other(&mut self, place: usize, piece: Piece) {
+        let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
+        let newest_of_lead = lead.and_then(|lead| Some(lead.nanos(lead.last()?.decode))).unwrap_or(i64::MIN);
+        let Some(rendition) = self.renditions.get_mut(place) else { return };
+        let step = Step::of(rendition.last(), &piece, rendition.track.timescale);
+        if step == Step::Repeated {
+            return;
+        }
+        let time = rendition.nanos(piece.decode);
+        // Of what came before the first segment that is known, nothing can be shown.
+        let Some(cut) = self.cuts.iter().rev().find(|cut| cut.time <= time).copied() else { return };
+        let open = rendition.open().map(|open| open.number);
+        let is_new = match (open, rendition.newest()) {
+            (Some(open), _) => cut.number > open,
+            (None, newest) => newest.is_none_or(|newest| cut.number > newest),
+        };
+        if !is_new && open.is_none() {
+            return;
+        }
+        if is_new {
+            let end = (step == Step::Continues).then_some(piece.decode);
+            rendition.end_segment(end, &self.settings);
+            self.skip_to(place, cut.number);
+            self.begin_other(place, cut, piece);
+        } else if step != Step::Torn || time <= newest_of_lead.saturating_add(SECOND) {
+            rendition.append(piece, step == Step::Torn, &self.settings);
+        }
+        // Else the track that leads will follow over the gap, and begin a segment there.
+    }
+
+    fn begin_other(&mut self, place: usize, cut: Cut, piece: Piece) {
+        let Some(rendition) = self.renditions.get_mut(place) else { return };
+        let shown = rendition.nanos(piece.decode.saturating_add_signed(piece.offset));
+        let date = cut.date.map(|date| date.saturating_add(shown.saturating_sub(cut.time)));
+        let header = rendition.newest_header();
+        let opening = Opening { number: cut.number, header, is_discontinuity: cut.is_discontinuity, date };
+        rendition.begin_segment(opening, &piece);
+        rendition.append(piece, false, &self.settings);
+    }
+
+    /// A rendition has nothing for the segments up to this one.
+    fn skip_to(&mut self, place: usize, number: u64) {
+        let Some(rendition) = self.renditions.get_mut(place) else { return };
+        let Some(newest) = rendition.newest() else { return };
+        let missing = self.cuts.iter().filter(|cut| cut.number > newest && cut.number < number);
+        let ends = self.cuts.iter().skip(1).map(|cut| cut.time).chain([i64::MAX]);
+        let ends: Vec<(u64, i64)> = self.cuts.iter().map(|cut| cut.number).zip(ends).collect();
+        for cut in missing {
+            let end = ends.iter().find(|(number, _)| *number == cut.number).map_or(i64::MAX, |(_, end)| *end);
+            let lasts = end.saturating_sub(cut.time);
+            let target = i64::try_from(self.target.unwrap_or(1)).unwrap_or(1).saturating_mul(SECOND);
+            let header = rendition.newest_header();
+            let Cut { number, time, is_discontinuity, date } = *cut;
+            let lasts = if (0..=target).contains(&lasts) { lasts } else { target };
+            rendition.skip_segment(Opening { number, header, is_discontinuity, date }, time, lasts);
+        }
+    }
+}
+
+/// How a piece follows the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// It is the first.
+    First,
+    /// At its time.
+    Continues,
+    /// After a gap, or on another timeline.
+    Torn,
+    /// It was there already.
+    Repeated,
+}
+
+impl Step {
+    fn of(last: Option<Last>, piece: &Piece, timescale: u32) -> Self {
+        let Some(last) = last else { return Self::First };
+        match piece.decode.checked_sub(last.decode) {
+            Some(step) if step > 0 => {
+                let most = length(2 * u64::from(last.duration), timescale) + GAP;
+                if length(step, timescale) > most { Self::Torn } else { Self::Continues }
+            }
+            _ if length(last.decode - piece.decode, timescale) < BACK => Self::Repeated,
+            _ => Self::Torn,
+        }
+    }
+}
+
+/// The track that leads.
+fn lead(tracks: &[TrackHeader]) -> Option<&TrackHeader> {
+    tracks.iter().find(|track| track.kind == MediaKind::Video).or(tracks.first())
+}
+
+/// What has been completed.
+fn progress(rendition: &Rendition) -> (u64, Option<u64>) {
+    (rendition.next_part(), rendition.newest())
+}
+
+/// The target duration in seconds. `first` is the length of the first segment, which is longer than wanted where no keyframe
+/// can be asked for: then others may be longer still.
+fn target_of(wanted: Duration, first: Duration) -> u64 {
+    let ceil = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let usual = ceil(wanted).max(1);
+    match first <= Duration::from_secs(usual) + BEYOND_TARGET {
+        true => usual,
+        false => ceil(first * 3 / 2),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! Sources of all kinds, cut and checked by the rules for playlists.
+
+use super::super::{Segment, testing::Feed, wait};
+use super::*;
+use bytes::Bytes;
+use proptest::prelude::*;
+
+const EASY: Settings = Settings::DEFAULT;
+
+/// Seconds of the complete segments of a rendition.
+fn lengths(feed: &Feed, name: &str) -> Vec<f64> {
+    let rendition = feed.stream.rendition(name).unwrap();
+    rendition.listed().map(|segment| (segment.length().as_secs_f64() * 1000.0).round() / 1000.0).collect()
+}
+
+fn bytes_of<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> String {
+    pieces.map(|piece| std::str::from_utf8(piece).unwrap()).collect()
+}
+
+#[test]
+fn first_segments_are_short_and_grow() {
+    let mut feed = Feed::new(EASY);
+    feed.gop = 1000;
+    feed.run(9, Feed::check);
+    // A keyframe is asked for when one is due, and comes with the next frame.
+    assert_eq!(lengths(&feed, "v0"), [0.24, 0.28, 0.56, 1.12, 2.04, 2.04, 2.04]);
+    assert_eq!((feed.stream.target(), feed.asked), (Some(2), 7));
+}
+
+#[test]
+fn keyframes_that_come_by_themselves_are_enough() {
+    let mut feed = Feed::new(Settings { segment: Duration::from_secs(1), ..EASY });
+    (feed.gop, feed.can_force) = (25, false);
+    feed.run(8, Feed::check);
+    assert_eq!(lengths(&feed, "v0"), [1.0; 7]);
+    assert_eq!(feed.stream.target(), Some(1));
+}
+
+#[test]
+fn a_camera_with_long_groups_decides_the_target() {
+    let mut feed = Feed::new(EASY);
+    (feed.gop, feed.can_force) = (100, false);
+    feed.run(13, Feed::check);
+    assert_eq!((lengths(&feed, "v0"), feed.stream.target()), (vec![4.0; 3], Some(6)));
+    assert!(feed.list("v0").unwrap().is_independent);
+    // A group that is longer than could be foreseen is cut.
+    feed.gop = 300;
+    feed.run(20, Feed::check);
+    assert!(!feed.list("v0").unwrap().is_independent);
+    assert!(lengths(&feed, "v0").iter().all(|length| *length < 6.5));
+}
+
+#[test]
+fn a_feed_with_a_minute_between_keyframes_is_answered_after_seconds() {
+    let mut feed = Feed::new(EASY);
+    (feed.gop, feed.can_force) = (1500, false);
+    feed.run(8, Feed::check);
+    assert_eq!((lengths(&feed, "v0"), feed.stream.target()), (vec![7.0], Some(11)));
+    assert!(!feed.stream.is_ready());
+}
+
+#[test]
+fn segments_of_one_number_have_the_same_content() {
+    let mut feed = Feed::new(EASY);
+    feed.audio_late = 9000;
+    feed.run(20, Feed::check);
+    let [video, audio] = ["v0", "a0"].map(|name| feed.stream.rendition(name).unwrap());
+    for segment in audio.listed() {
+        let other = video.segment(segment.number).unwrap();
+        let (heard, seen) = (audio.nanos(segment.start), video.nanos(other.start));
+        assert!((0..22_000_000).contains(&(heard - seen)), "{heard} {seen}");
+        let [heard, seen] = [segment, other].map(|segment| segment.date.unwrap());
+        assert!((0..22_000_000).contains(&(heard - seen)), "{heard} {seen}");
+    }
+    assert!(video.newest().unwrap() - audio.newest().unwrap() <= 1);
+}
+
+#[test]
+fn each_piece_is_in_one_part_and_in_one_segment() {
+    let mut feed = Feed::new(EASY);
+    feed.run(7, |_| {});
+    for name in ["v0", "a0"] {
+        let rendition = feed.stream.rendition(name).unwrap();
+        let whole = bytes_of(rendition.listed().flat_map(Segment::pieces));
+        let count = whole.matches('[').count();
+        let letter = &name[..1];
+        let expect: String = (0..count).map(|number| format!("[{letter}{number}]")).collect();
+        assert_eq!(whole.replace('K', ""), expect);
+        let first = rendition.listed().next().unwrap().parts[0].number;
+        let parts = (first..rendition.next_part()).map(|number| rendition.part(number).unwrap());
+        assert!(bytes_of(parts.flat_map(|part| &part.pieces)).starts_with(&whole));
+        assert!(rendition.part(rendition.next_part()).is_none() && rendition.part(first - 1).is_none());
+    }
+}
+
+#[test]
+fn parts_fit_their_target_at_the_usual_rates() {
+    // Ticks of a frame, samples a second, and the targets in milliseconds.
+    for (frame, rate, video, audio) in [
+        (3000, 48_000, 200, 192),
+        (3003, 44_100, 201, 186),
+        (3600, 48_000, 200, 192),
+        (3750, 32_000, 209, 192),
+        (90_000, 8000, 1000, 128),
+    ] {
+        let mut feed = Feed::new(EASY);
+        (feed.frame, feed.rate) = (frame, rate);
+        feed.begin();
+        feed.run(20, Feed::check);
+        let target = |name| feed.stream.rendition(name).unwrap().part_target();
+        assert_eq!((target("v0"), target("a0")), (Some(video), Some(audio)), "{frame} {rate}");
+    }
+}
+
+#[test]
+fn frames_that_are_reordered_change_no_length() {
+    let mut feed = Feed::new(EASY);
+    feed.offset = 7200;
+    feed.run(10, Feed::check);
+    assert_eq!(lengths(&feed, "v0"), [0.24, 0.28, 0.56, 1.12, 2.0, 2.0, 2.0]);
+}
+
+#[test]
+fn audio_alone_and_video_alone() {
+    let mut feed = Feed::new(EASY);
+    feed.has_video = false;
+    feed.begin();
+    feed.run(9, Feed::check);
+    assert_eq!(lengths(&feed, "a0"), [0.192, 0.192, 0.384, 0.768, 1.536, 2.005, 2.005]);
+    let mut feed = Feed::new(EASY);
+    feed.rate = 0;
+    feed.begin();
+    feed.run(5, Feed::check);
+    assert_eq!(feed.stream.renditions().len(), 1);
+    assert_eq!(lengths(&feed, "v0").len(), 5);
+}
+
+#[test]
+fn another_header_is_a_discontinuity_in_all_renditions() {
+    let mut feed = Feed::new(EASY);
+    feed.audio_late = 20_000;
+    feed.run(5, Feed::check);
+    feed.change();
+    feed.run(5, Feed::check);
+    let marks = |name| {
+        let list = feed.list(name).unwrap();
+        list.segments.iter().map(|one| (one.is_discontinuity, one.map.clone().unwrap())).collect::<Vec<_>>()
+    };
+    let (video, audio) = (marks("v0"), marks("a0"));
+    assert_eq!(video.iter().filter(|(is_marked, _)| *is_marked).count(), 1);
+    assert_eq!(
+        video[..audio.len()].iter().map(|one| one.0).collect::<Vec<_>>(),
+        audio.iter().map(|one| one.0).collect::<Vec<_>>()
+    );
+    let maps: std::collections::BTreeSet<_> = video.iter().map(|one| &one.1).collect();
+    assert_eq!(maps.len(), 2);
+    // It is forgotten with the window, and counted.
+    feed.run(60, Feed::check);
+    let list = feed.list("v0").unwrap();
+    assert_eq!((list.discontinuity_sequence, list.segments.iter().any(|one| one.is_discontinuity)), (1, false));
+}
+
+#[test]
+fn a_pause_of_the_source_is_a_discontinuity() {
+    let mut feed = Feed::new(EASY);
+    feed.run(5, Feed::check);
+    feed.pause(30 * 90_000);
+    feed.run(5, Feed::check);
+    assert_eq!(feed.list("v0").unwrap().segments.iter().filter(|one| one.is_discontinuity).count(), 1);
+    assert_eq!(feed.list("a0").unwrap().segments.iter().filter(|one| one.is_discontinuity).count(), 1);
+}
+
+#[test]
+fn what_came_before_is_not_taken_again() {
+    let mut feed = Feed::new(EASY);
+    feed.run(5, Feed::check);
+    let (version, frames) = (feed.stream.version(), feed.frames);
+    feed.frames -= 20;
+    for _ in 0..20 {
+        let piece = feed.picture(true);
+        feed.stream.push(piece);
+        feed.frames += 1;
+    }
+    assert_eq!((feed.stream.version(), feed.frames), (version, frames));
+    feed.run(5, Feed::check);
+    assert!(feed.list("v0").unwrap().segments.iter().all(|one| !one.is_discontinuity));
+}
+
+#[test]
+fn a_track_that_was_away_has_gaps() {
+    let mut feed = Feed::new(EASY);
+    feed.run(5, Feed::check);
+    let rate = std::mem::replace(&mut feed.rate, 0);
+    feed.run(7, |_| {});
+    feed.rate = rate;
+    feed.sounds += 7 * u64::from(rate) / 1024;
+    feed.run(5, |_| {});
+    let list = feed.list("a0").unwrap();
+    assert!((2..=4).contains(&list.segments.iter().filter(|one| one.is_gap).count()));
+    let [video, audio] = ["v0", "a0"].map(|name| feed.stream.rendition(name).unwrap());
+    assert!(video.newest().unwrap() - audio.newest().unwrap() <= 1);
+}
+
+#[test]
+fn the_window_is_bounded_by_time_and_bytes() {
+    let mut feed = Feed::new(Settings { window: Duration::from_secs(10), ..EASY });
+    feed.run(60, Feed::check);
+    let sum: f64 = lengths(&feed, "v0").iter().sum();
+    assert!((10.0..12.1).contains(&sum), "{sum}");
+    let held = |feed: &Feed| feed.stream.renditions().iter().map(Rendition::bytes).sum::<usize>();
+    let (window, first) = (held(&feed), feed.list("v0").unwrap().sequence);
+    // What has just left the playlist is still there.
+    assert!(feed.stream.rendition("v0").unwrap().segment(first - 1).is_some());
+    assert!(feed.stream.rendition("v0").unwrap().segment(first - 4).is_none());
+    let mut feed = Feed::new(Settings { window: Duration::from_secs(10), max_bytes: window / 4, ..EASY });
+    feed.run(60, |_| {});
+    assert!(held(&feed) < window / 2, "{} of {window}", held(&feed));
+    assert!(feed.list("v0").is_some());
+}
+
+#[test]
+fn numbers_are_not_used_again_after_a_restart() {
+    let at = |now: u64| Segmenter::new(EASY, Duration::from_secs(now));
+    let mut feed = Feed::new(EASY);
+    feed.run(60, |_| {});
+    let later = at(1_800_000_000 + 60);
+    assert!(later.next_number > feed.stream.next_number);
+    assert!(later.first_part > feed.stream.rendition("v0").unwrap().next_part());
+}
+
+#[test]
+fn requests_wait_for_what_is_coming_and_for_nothing_else() {
+    use wait::{Decision, Reload};
+    let mut feed = Feed::new(EASY);
+    let of = |feed: &Feed, segment: Option<u64>, part: Option<u64>| {
+        wait::playlist(&feed.stream, feed.stream.rendition("v0").unwrap(), Reload { segment, part })
+    };
+    feed.run(5, |_| {});
+    let rendition = feed.stream.rendition("v0").unwrap();
+    let open = rendition.open().unwrap();
+    let (open, made, next) = (open.number, open.parts.len() as u64, rendition.next_part());
+    let last_parts = rendition.segment(open - 1).unwrap().parts.len() as u64;
+    assert!(made > 0);
+    let cases = [
+        (None, None, Decision::Ready),
+        (None, Some(0), Decision::TooFar),
+        (Some(0), None, Decision::Ready),
+        (Some(open - 1), None, Decision::Ready),
+        (Some(open - 1), Some(last_parts + 9), Decision::Ready),
+        (Some(open), None, Decision::Wait),
+        (Some(open), Some(made - 1), Decision::Ready),
+        (Some(open), Some(made), Decision::Wait),
+        (Some(open), Some(made + 15), Decision::Wait),
+        (Some(open), Some(made + 16), Decision::TooFar),
+        (Some(open + 1), Some(0), Decision::Wait),
+        (Some(open + 2), None, Decision::TooFar),
+        (Some(u64::MAX), None, Decision::TooFar),
+    ];
+    for (segment, part, expect) in cases {
+        assert_eq!(of(&feed, segment, part), expect, "{segment:?} {part:?}");
+    }
+    let checks = [(open - 1, Decision::Ready), (open, Decision::Wait), (open + 1, Decision::Gone), (3, Decision::Gone)];
+    for (number, expect) in checks {
+        assert_eq!(wait::segment(rendition, number), expect);
+    }
+    let checks = [(next - 1, Decision::Ready), (next, Decision::Wait), (next + 1, Decision::Gone), (3, Decision::Gone)];
+    for (number, expect) in checks {
+        assert_eq!(wait::part(rendition, number), expect);
+    }
+}
+
+proptest! {
+    /// Whatever comes, playlists keep to the rules that are not about time, and nothing is held that is not bounded.
+    #[test]
+    fn any_pieces_are_survived(
+        pieces in prop::collection::vec((1u32..4, any::<u32>(), any::<i32>(), 0u32..200_000, any::<bool>(), any::<bool>()), 1..200),
+        changes in prop::collection::vec(any::<bool>(), 200),
+    ) {
+        let mut feed = Feed::new(Settings { max_bytes: 1000, ..EASY });
+        for ((track, decode, offset, duration, is_sync, is_timed), changes) in pieces.into_iter().zip(changes) {
+            let bytes = Bytes::from_static(b"0123456789");
+            let (decode, offset) = (u64::from(decode), i64::from(offset));
+            feed.stream.push(Piece { track, decode, offset, duration, is_sync, is_timed, captured: None, bytes });
+            if changes && decode % 7 == 0 {
+                feed.change();
+            }
+            for name in ["v0", "a0"] {
+                let _ = feed.list(name);
+            }
+        }
+    }
+
+    /// Frames that come unevenly, as of a camera.
+    #[test]
+    fn playlists_keep_to_the_rules(
+        frame in prop::sample::select(vec![1500u32, 1800, 3000, 3003, 3600, 3750, 6000]),
+        rate in prop::sample::select(vec![0u32, 16_000, 44_100, 48_000]),
+        gop in 5u64..400,
+        audio_late in 0u64..30_000,
+        change_at in 1u64..6,
+    ) {
+        let mut feed = Feed::new(EASY);
+        (feed.frame, feed.rate, feed.gop, feed.audio_late) = (frame, rate, gop, audio_late);
+        feed.begin();
+        feed.run(change_at, Feed::check);
+        feed.change();
+        feed.run(8, Feed::check);
+    }
+}

@@ -1,0 +1,22 @@
+//! Segments of live media, for HLS and DASH. Pure: time comes in as a value.
+//!
+//! In go [`Piece`]s, the packets of a muxer with their times. The [`Segmenter`] cuts them into parts and segments, and keeps
+//! those of a bounded window in [`Rendition`]s. [`hls`] and [`dash`] render these as text, [`wait`] decides whether a request
+//! can be answered yet. Nothing is muxed again and nothing is copied: a part is a list of packets, a segment a list of parts.
+
+mod clock;
+mod cut;
+pub mod dash;
+pub mod hls;
+mod piece;
+mod rendition;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod text;
+pub mod wait;
+
+pub use cut::Segmenter;
+pub use piece::{Piece, TrackHeader};
+pub use rendition::{Header, Part, Rendition, Segment};
+pub use settings::Settings;

@@ -1,0 +1,35 @@
+//! How long segments and parts are, and how much is kept.
+
+use std::time::Duration;
+
+/// The settings of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// A segment ends with the first keyframe after this time. The encoder is asked for one then.
+    pub segment: Duration,
+    /// A part is as many frames as come closest to this time.
+    pub part: Duration,
+    /// How much of the past playlists list.
+    pub window: Duration,
+    /// Most bytes that are kept; older segments are dropped before their time.
+    pub max_bytes: usize,
+    /// Whether playlists list parts (LL-HLS).
+    pub has_parts: bool,
+}
+
+impl Settings {
+    /// Without other settings: segments of 2 s, parts of 0.2 s, a window of 30 s.
+    pub const DEFAULT: Self = Self {
+        segment: Duration::from_secs(2),
+        part: Duration::from_millis(200),
+        window: Duration::from_secs(30),
+        max_bytes: 128 << 20,
+        has_parts: true,
+    };
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,259 @@
+//! The response to a request for a playlist, a segment, or a part.
+
+use super::{
+    feed::{Feed, RenderKey, Sight},
+    file::{File, Rendition},
+    query::{self, Asked},
+    stream::SegmentedStream,
+    table::SegmentRoute,
+    viewers::Visit,
+};
+use crate::{
+    media::segment::{
+        Segmenter, dash,
+        hls::{self, Names},
+        wait::{self, Decision},
+    },
+    output::http::response::{Response, pieces, text, unavailable},
+    output::http::{access_log::LowPriorityLog, admission::Admission},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// How long a first playlist may take: players give up after 10 s.
+const FIRST: Duration = Duration::from_secs(8);
+/// What a part or a playlist that is waited for may take at least.
+const LEAST: Duration = Duration::from_secs(3);
+const MANIFEST: HeaderValue = HeaderValue::from_static("application/dash+xml");
+const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
+/// A playlist changes with each part.
+const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
+/// What a name stands for never changes.
+const STAYS: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// What needs no escape in one step of a path.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const NOT_YET: &str = "no segment arrived in time";
+const GONE: &str = "no such segment: it is older than the window, or never was";
+
+/// Responds with a file of a stream.
+pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, method: &Method, query: &str) -> Response {
+    let asked = match query::asked(query) {
+        Ok(asked) => asked,
+        Err(error) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let stream = route.stream;
+    // It starts nothing.
+    if *method == Method::HEAD {
+        return head(route.file);
+    }
+    let mut response = match route.file {
+        File::Multivariant => {
+            if let Some(refusal) = admission.refuse_viewer() {
+                return refusal;
+            }
+            multivariant(stream, route.folder, &asked).await
+        }
+        File::Manifest => manifest(stream, route.folder, &asked).await,
+        File::Playlist(rendition) => playlist(stream, rendition, &asked).await,
+        File::Header(rendition, number) => header_file(stream, rendition, number),
+        File::Segment(rendition, number) => segment(stream, rendition, number).await,
+        File::Part(rendition, number) => part(stream, rendition, number).await,
+    };
+    if response.status().is_success() {
+        response.extensions_mut().insert(LowPriorityLog);
+        response.headers_mut().insert("timing-allow-origin", HeaderValue::from_static("*"));
+    }
+    response
+}
+
+/// The head of a file, as far as it is known without the file.
+fn head(file: File) -> Response {
+    let kind = match file {
+        File::Multivariant | File::Playlist(_) => PLAYLIST,
+        File::Manifest => MANIFEST,
+        File::Header(rendition, _) | File::Segment(rendition, _) | File::Part(rendition, _) => media_type(rendition),
+    };
+    let mut response = text(StatusCode::OK, "");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CACHE_CONTROL, CHANGES);
+    response
+}
+
+async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) -> Response {
+    if stream.viewers().is_full() {
+        return unavailable("this stream has as many viewers as it may have");
+    }
+    let rendition = if asked.as_ts { Rendition::Ts } else { Rendition::Video };
+    let feed = stream.feed(rendition);
+    feed.request();
+    let token = format!("{}={:x}", query::VIEWER, stream.viewers().token());
+    let carried = match asked.carried.strip_prefix('?') {
+        Some(carried) => format!("?{carried}&{token}"),
+        None => format!("?{token}"),
+    };
+    let folder = format!("{}/hls/", utf8_percent_encode(folder, &PLAIN));
+    let render = |segments: &Segmenter| match segments.is_ready() {
+        true => Sight::Ready(hls::multivariant(segments, &folder, &carried)),
+        false => Sight::NotYet,
+    };
+    match feed.wait(FIRST, render).await {
+        Some(text) => file(PLAYLIST, CHANGES, vec![Bytes::from(text)]),
+        None => missing(feed),
+    }
+}
+
+async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) -> Response {
+    let feed = stream.feed(Rendition::Video);
+    feed.request();
+    let folder = format!("{}/dash/", utf8_percent_encode(folder, &PLAIN));
+    let render = |segments: &Segmenter| match segments.is_ready() {
+        true => dash::manifest(segments, &folder, &asked.carried, now()).map_or(Sight::NotYet, Sight::Ready),
+        false => Sight::NotYet,
+    };
+    match feed.wait(FIRST, render).await {
+        Some(text) => {
+            let visit = Visit::playlist(stream.viewers(), None, text.len() as u64);
+            let mut response = file(MANIFEST, CHANGES, vec![Bytes::from(text)]);
+            response.extensions_mut().insert(visit);
+            response
+        }
+        None => missing(feed),
+    }
+}
+
+/// Nanoseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &Asked) -> Response {
+    let feed = stream.feed(rendition);
+    feed.request();
+    let name = rendition.name();
+    let target = feed.look(Segmenter::target).flatten();
+    let within = target.map_or(FIRST, |target| Duration::from_secs(3 * target).max(LEAST));
+    let decide = |segments: &Segmenter| match segments.rendition(name) {
+        Some(found) => match wait::playlist(segments, found, asked.reload) {
+            Decision::Wait => Sight::NotYet,
+            decision => Sight::Ready(decision),
+        },
+        // Of a stream that has no such track.
+        None if segments.is_ready() => Sight::Ready(Decision::Gone),
+        None => Sight::NotYet,
+    };
+    match feed.wait(within, decide).await {
+        None => return missing(feed),
+        Some(Decision::Gone) => return text(StatusCode::NOT_FOUND, "this stream has no such track"),
+        Some(Decision::TooFar) => {
+            return text(StatusCode::BAD_REQUEST, "_HLS_msn= and _HLS_part= are too far ahead of the newest segment");
+        }
+        Some(Decision::Ready | Decision::Wait) => {}
+    }
+    let key = RenderKey { rendition: name, skips: asked.skips, query: asked.carried.clone() };
+    let rendered = feed.rendered(key, |segments| {
+        let names = Names { rendition: name, extension: rendition.extension(), query: &asked.carried };
+        hls::media(segments, segments.rendition(name)?, names, asked.skips)
+    });
+    let Some(rendered) = rendered else { return not_yet() };
+    let visit = Visit::playlist(stream.viewers(), asked.viewer, rendered.len() as u64);
+    let mut response = file(PLAYLIST, CHANGES, vec![rendered]);
+    response.extensions_mut().insert(visit);
+    response
+}
+
+fn header_file(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64) -> Response {
+    let found = stream.feed(rendition).look(|segments| segments.rendition(rendition.name())?.header(number).cloned());
+    match found.flatten() {
+        Some(header) => file(media_type(rendition), STAYS, vec![header]),
+        None => text(StatusCode::NOT_FOUND, GONE),
+    }
+}
+
+async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64) -> Response {
+    let pieces = media(stream.feed(rendition), rendition, |found| match wait::segment(found, number) {
+        Decision::Ready => Some(Sight::Ready(found.segment(number)?.pieces().cloned().collect())),
+        Decision::Wait => Some(Sight::NotYet),
+        Decision::Gone | Decision::TooFar => None,
+    });
+    media_file(stream, rendition, pieces.await)
+}
+
+async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64) -> Response {
+    let pieces = media(stream.feed(rendition), rendition, |found| match wait::part(found, number) {
+        Decision::Ready => Some(Sight::Ready(found.part(number)?.pieces.clone())),
+        Decision::Wait => Some(Sight::NotYet),
+        Decision::Gone | Decision::TooFar => None,
+    });
+    media_file(stream, rendition, pieces.await)
+}
+
+/// Waits for media of a rendition. `Ok(None)`: there is none and will be none; `Err`: it did not come in time.
+async fn media(
+    feed: &Feed,
+    rendition: Rendition,
+    mut look: impl FnMut(&crate::media::segment::Rendition) -> Option<Sight<Vec<Bytes>>>,
+) -> Result<Option<Vec<Bytes>>, NotInTime> {
+    let Some(target) = feed.look(Segmenter::target).flatten() else { return Ok(None) };
+    let look = |segments: &Segmenter| match segments.rendition(rendition.name()).and_then(&mut look) {
+        Some(Sight::Ready(pieces)) => Sight::Ready(Some(pieces)),
+        Some(Sight::NotYet) => Sight::NotYet,
+        None => Sight::Ready(None),
+    };
+    feed.wait(Duration::from_secs(3 * target).max(LEAST), look).await.ok_or(NotInTime)
+}
+
+struct NotInTime;
+
+fn media_file(
+    stream: &SegmentedStream,
+    rendition: Rendition,
+    found: Result<Option<Vec<Bytes>>, NotInTime>,
+) -> Response {
+    match found {
+        Ok(Some(pieces)) => {
+            let bytes: usize = pieces.iter().map(Bytes::len).sum();
+            let mut response = file(media_type(rendition), STAYS, pieces);
+            response.extensions_mut().insert(Visit::media(stream.viewers(), bytes as u64));
+            response
+        }
+        Ok(None) => text(StatusCode::NOT_FOUND, GONE),
+        Err(NotInTime) => not_yet(),
+    }
+}
+
+fn media_type(rendition: Rendition) -> HeaderValue {
+    HeaderValue::from_static(match rendition {
+        Rendition::Video => "video/mp4",
+        Rendition::Audio => "audio/mp4",
+        Rendition::Ts => "video/mp2t",
+    })
+}
+
+/// Why there is no playlist.
+fn missing(feed: &Feed) -> Response {
+    match feed.refused() {
+        Some(fault) => {
+            text(StatusCode::NOT_ACCEPTABLE, &format!("{fault}: see `audio`, `video` and `repair` of the stream"))
+        }
+        None => not_yet(),
+    }
+}
+
+fn not_yet() -> Response {
+    let mut response = unavailable(NOT_YET);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn file(kind: HeaderValue, cache: HeaderValue, parts: Vec<Bytes>) -> Response {
+    let mut response = pieces(parts);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CACHE_CONTROL, cache);
+    response
+}

@@ -1,0 +1,70 @@
+//! Which stream and file a path stands for.
+
+use super::{file::File, stream::SegmentedStream};
+use crate::{
+    engine::registry::{StreamHandle, stem},
+    media::Container,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// The streams by their paths without the extension of a container.
+#[derive(Debug, Default)]
+pub struct SegmentTable {
+    streams: HashMap<String, Arc<SegmentedStream>>,
+}
+
+/// What a path stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentRoute<'a> {
+    /// The stream.
+    pub stream: &'a Arc<SegmentedStream>,
+    /// Its file.
+    pub file: File,
+    /// Where its other files are, relative to a multivariant playlist: `cam0/hls/`, not yet percent-encoded.
+    pub folder: &'a str,
+}
+
+impl SegmentTable {
+    /// A table of these streams. Of several with one path, the first one that fits best has it.
+    pub fn new(streams: &[(Arc<StreamHandle>, Arc<SegmentedStream>)]) -> Self {
+        let mut ranked: Vec<_> = streams
+            .iter()
+            .filter_map(|(handle, stream)| Some((rank(handle)?, stem(handle.config.path.as_str()), stream)))
+            .collect();
+        ranked.sort_by_key(|(rank, ..)| *rank);
+        let mut table = Self::default();
+        for (_, stem, stream) in ranked {
+            table.streams.entry(stem.to_owned()).or_insert_with(|| stream.clone());
+        }
+        table
+    }
+
+    /// What a percent-decoded path stands for.
+    pub fn find<'a>(&'a self, path: &'a str) -> Option<SegmentRoute<'a>> {
+        let route = |stem: &'a str, file| {
+            let stream = self.streams.get(stem)?;
+            Some(SegmentRoute { stream, file, folder: stem.rsplit('/').next()? })
+        };
+        let of_stream = [(".m3u8", File::Multivariant), (".mpd", File::Manifest)];
+        let found = of_stream.into_iter().find_map(|(end, file)| route(path.strip_suffix(end)?, file));
+        found.or_else(|| {
+            let (folder, name) = path.rsplit_once('/')?;
+            let stem = folder.strip_suffix("/hls").or(folder.strip_suffix("/dash"))?;
+            route(stem, File::parse(name)?)
+        })
+    }
+}
+
+/// How well a stream in this container fits: its codecs are likely to be those that players of playlists know.
+fn rank(stream: &StreamHandle) -> Option<u8> {
+    match stream.config.container {
+        Container::Mp4 => Some(0),
+        Container::Ts => Some(1),
+        Container::Flv => Some(2),
+        Container::Mkv => Some(3),
+        Container::Aac | Container::Mp3 | Container::Flac => Some(4),
+        Container::Webm | Container::Ogg => Some(5),
+        // Its tracks may be encoded otherwise.
+        Container::Wav | Container::Mjpeg | Container::Raw => stream.rendition.as_ref().map(|_| 6),
+    }
+}

@@ -1,0 +1,306 @@
+//! HLS, LL-HLS and DASH, as players request them.
+
+use crate::rig::{
+    SOON, Server,
+    browser::{Browser, have_browser},
+    have, http,
+    playlist::Playlist,
+    process,
+    script::{H264, PICTURE, TONE},
+    secs,
+    state::{entry, state, wait_for},
+    tool, wait_until,
+};
+use rustix::process::Signal;
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+fn camera(more: &str) -> Server {
+    Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}
+        streams:
+          cam.mp4: {{feed: cam, video: {H264}, audio: {{codec: aac}}{more}}}
+        "
+    ))
+}
+
+/// Requests a path; the status, the head in lower case, and the body.
+fn fetch(server: &Server, path: &str) -> (u16, String, Vec<u8>) {
+    let mut answer = server.get(path);
+    let head = answer.head.to_lowercase();
+    (answer.status, head, answer.rest(SOON))
+}
+
+fn text(server: &Server, path: &str) -> String {
+    let (status, _, body) = fetch(server, path);
+    let text = String::from_utf8(body).unwrap();
+    assert_eq!(status, 200, "{path}: {text}");
+    text
+}
+
+/// Paths of the media playlists that a multivariant playlist lists, with their tokens.
+fn media_playlists(server: &Server, path: &str) -> Vec<String> {
+    let text = text(server, path);
+    let uris = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned);
+    let groups = text.lines().filter_map(|line| Some(line.split_once("URI=\"")?.1.split_once('"')?.0.to_owned()));
+    uris.chain(groups).map(|uri| format!("/{uri}")).collect()
+}
+
+#[test]
+fn playlists_keep_to_the_rules_while_a_player_follows_them() {
+    let server = camera(", hls: {segment: 1}");
+    let playlists = media_playlists(&server, "/cam.m3u8");
+    assert_eq!(playlists.len(), 2, "{playlists:?}");
+    let folder = "/cam/hls/";
+    thread::scope(|scope| {
+        for path in &playlists {
+            let server = &server;
+            scope.spawn(move || {
+                let mut before = Playlist::parse(&text(server, path));
+                let mut seen = BTreeSet::new();
+                before.check();
+                let begin = before.open_number();
+                while before.open_number() < begin + 5 {
+                    let (segment, part) = (before.open_number(), before.open.len());
+                    // The hint is requested at the same time, as players do.
+                    let hint = format!("{folder}{}", before.hint.clone().unwrap());
+                    let hinted = scope.spawn(move || fetch(server, &hint));
+                    let (status, _, body) = fetch(server, &format!("{path}&_HLS_msn={segment}&_HLS_part={part}"));
+                    assert_eq!(status, 200);
+                    let list = Playlist::parse(&String::from_utf8(body).unwrap());
+                    list.check();
+                    list.check_after(&before);
+                    let (status, head, part) = hinted.join().unwrap();
+                    assert_eq!((status, part.is_empty()), (200, false), "{head}");
+                    for found in &list.segments {
+                        if seen.insert(found.uri.clone()) {
+                            let parts: usize = found.parts.len();
+                            let (status, head, body) = fetch(server, &format!("{folder}{}", found.uri));
+                            assert_eq!(status, 200);
+                            assert!(head.contains("immutable") && head.contains("content-length"), "{head}");
+                            assert!(body.len() > 100 * parts);
+                            let map = found.map.as_ref().unwrap();
+                            let (status, _, header) = fetch(server, &format!("{folder}{map}"));
+                            assert_eq!((status, &header[4..8]), (200, &b"ftyp"[..]));
+                        }
+                    }
+                    before = list;
+                }
+                assert!(seen.len() >= 5);
+            });
+        }
+    });
+    // All of this was one viewer.
+    let viewers = entry(&state(&server), "streams", "cam.mp4")["readers"].clone();
+    assert_eq!(viewers, 1, "{:#}", entry(&state(&server), "streams", "cam.mp4"));
+}
+
+#[test]
+fn ffmpeg_plays_all_forms() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = camera("");
+    for path in ["/cam.m3u8", "/cam.m3u8?container=ts", "/cam.mpd"] {
+        for (track, least) in [("v:0", 60), ("a:0", 110)] {
+            let mut ffprobe = Command::new("ffprobe");
+            ffprobe.args(["-v", "error", "-read_intervals", "%+3", "-count_packets", "-select_streams", track]);
+            ffprobe.args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", &server.url(path)]);
+            let output = ffprobe.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let counts = said.lines().filter_map(|line| line.trim_matches(',').parse::<usize>().ok());
+            let most = counts.max().unwrap_or(0);
+            assert!(most >= least, "{path} {track}: {said} {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    let server = camera("");
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    let list = Playlist::parse(&text(&server, &playlist));
+    let (open, ahead) = (list.open_number(), list.open_number() + 3);
+    let cases = [
+        (format!("{playlist}&_HLS_msn={ahead}"), 400),
+        (format!("{playlist}&_HLS_msn={}", u64::MAX), 400),
+        (format!("{playlist}&_HLS_msn=-1"), 400),
+        (format!("{playlist}&_HLS_part=1"), 400),
+        (format!("{playlist}&_HLS_msn={open}&_HLS_part=900"), 400),
+        (format!("{playlist}&_HLS_skip=maybe"), 400),
+        (format!("{playlist}&_HLS_msn=0"), 200),
+        ("/cam.m3u8?container=avi".to_owned(), 400),
+        ("/cam/hls/v0-1.m4s".to_owned(), 404),
+        (format!("/cam/hls/v0-{ahead}.m4s"), 404),
+        ("/cam/hls/v0-p1.m4s".to_owned(), 404),
+        ("/cam/hls/v0-i1.mp4".to_owned(), 404),
+        ("/cam/hls/v1.m3u8".to_owned(), 404),
+        ("/cam/hls/".to_owned(), 404),
+        ("/other.m3u8".to_owned(), 404),
+    ];
+    for (path, expect) in cases {
+        assert_eq!(fetch(&server, &path).0, expect, "{path}");
+    }
+    // Whatever was asked, others are served.
+    assert_eq!(fetch(&server, &playlist).0, 200);
+}
+
+#[test]
+fn what_a_request_has_besides_goes_into_all_addresses() {
+    let server = camera("");
+    let playlists = media_playlists(&server, "/cam.m3u8?token=a%2Fb");
+    assert!(playlists.iter().all(|path| path.contains("?token=a%2Fb&s=")), "{playlists:?}");
+    let list = Playlist::parse(&text(&server, &playlists[0]));
+    let segment = &list.segments[0];
+    for uri in [&segment.uri, segment.map.as_ref().unwrap(), list.hint.as_ref().unwrap(), &segment.parts[0].uri] {
+        assert!(uri.ends_with("?token=a%2Fb"), "{uri}");
+    }
+    assert_eq!(fetch(&server, &format!("/cam/hls/{}", segment.uri)).0, 200);
+}
+
+#[test]
+fn nothing_runs_some_time_after_the_last_request() {
+    let server = camera("");
+    // Neither a segment nor a head starts anything.
+    for (path, kind) in [("/cam.m3u8", "application/vnd.apple.mpegurl"), ("/cam.mpd", "application/dash+xml")] {
+        let answer = http::request(server.address(), "HEAD", path, "");
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
+    }
+    assert_eq!(fetch(&server, "/cam/hls/v0-1.m4s").0, 404);
+    assert_eq!(server.log.count("worker started"), 0);
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    text(&server, &playlist);
+    let began = Instant::now();
+    server.log.wait("stopped: no viewers", secs(30));
+    // 10 s and three target durations of 2 s.
+    assert!((secs(14)..secs(22)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    server.log.wait("viewer left .*protocol=hls", secs(5));
+    wait_for(&server, "streams", "cam.mp4", |stream| stream["readers"] == 0);
+    // It begins again with numbers that were not used.
+    let before = Playlist::parse(&text(&server, &playlist)).sequence;
+    assert!(before > 0);
+}
+
+#[test]
+fn a_player_continues_after_the_worker_died() {
+    let server = camera("");
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    let mut before = Playlist::parse(&text(&server, &playlist));
+    let follow = |before: &Playlist| {
+        let (segment, part) = (before.open_number(), before.open.len());
+        let list = Playlist::parse(&text(&server, &format!("{playlist}&_HLS_msn={segment}&_HLS_part={part}")));
+        list.check_after(before);
+        list
+    };
+    process::send(server.worker("cam"), Signal::SEGV);
+    let until = Instant::now() + SOON;
+    let end = before.open_number() + 4;
+    while before.open_number() < end {
+        assert!(Instant::now() < until);
+        before = follow(&before);
+    }
+    server.log.wait_nth("worker started group=cam ", 2, SOON);
+}
+
+#[test]
+fn a_configuration_that_does_not_change_the_stream_does_not_disturb_it() {
+    let yaml = |more: &str| {
+        format!(
+            "feeds:\n  cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}\nstreams:\n  \
+             cam.mp4: {{feed: cam, video: {H264}, audio: {{codec: aac}}{more}}}"
+        )
+    };
+    let server = Server::start(&yaml(""));
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    let before = Playlist::parse(&text(&server, &playlist));
+    server.reload(&format!("{}\n  other.ts: {{feed: cam, video: {H264}}}", yaml("")));
+    let after = Playlist::parse(&text(&server, &format!("{playlist}&_HLS_msn={}", before.open_number())));
+    after.check_after(&before);
+    assert!(after.segments.iter().all(|segment| !segment.is_discontinuity));
+    // With other settings the playlists begin again.
+    server.reload(&yaml(", hls: {segment: 4, part: 0.4}"));
+    let list = Playlist::parse(&text(&server, &playlist));
+    assert_eq!((list.target, list.part_target), (4.0, Some(0.4)));
+}
+
+#[test]
+fn each_setting_changes_the_playlist() {
+    let server = camera(", hls: {segment: 0.5, part: 0.1, window: 3}");
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    let length = |list: &Playlist| list.segments.iter().map(|segment| segment.duration).sum::<f64>();
+    let mut list = Playlist::parse(&text(&server, &playlist));
+    let begin = list.sequence;
+    wait_until("the window is full", SOON, || {
+        let next = format!("{playlist}&_HLS_msn={}", list.open_number());
+        list = Playlist::parse(&text(&server, &next));
+        list.sequence > begin + 4
+    });
+    assert_eq!((list.target, list.part_target), (1.0, Some(0.12)));
+    assert!((3.0..4.6).contains(&length(&list)), "{}", length(&list));
+}
+
+#[test]
+fn a_stream_of_every_output_takes_what_a_playlist_can_carry() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}
+        streams:
+          cam: {{feed: cam, video: [{{codec: vp8, gop: 25}}, {H264}], audio: [opus, aac]}}
+          strict: {{feed: cam, video: {{codec: vp8, gop: 25}}, audio: opus, repair: []}}
+        "
+    ));
+    let codecs = |path: &str| {
+        let mut ffprobe = Command::new("ffprobe");
+        ffprobe.args(["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &server.url(path)]);
+        let said = String::from_utf8(ffprobe.output().unwrap().stdout).unwrap();
+        said.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let set = |names: [&str; 2]| names.map(str::to_owned).into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(codecs("/cam.m3u8"), set(["vp8", "opus"]));
+    assert_eq!(codecs("/cam.m3u8?container=ts"), set(["h264", "opus"]));
+    let (status, _, body) = fetch(&server, "/strict.m3u8?container=ts");
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert_eq!((status, text.contains("ts cannot carry VP8")), (406, true), "{text}");
+    assert_eq!(codecs("/strict.m3u8"), set(["vp8", "opus"]));
+}
+
+#[test]
+fn hls_js_plays_close_to_live() {
+    let Some(library) = tool("hls.js-1.7.4.js") else { return };
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (camera(""), Browser::start());
+    // Its own pages allow no foreign scripts that make media.
+    browser.open(&server.url("/livez"));
+    browser.run(&format!("{}; window.Hls = globalThis.Hls ?? this.Hls", std::fs::read_to_string(library).unwrap()));
+    browser.run(
+        "document.body.innerHTML = '';
+        const player = document.createElement('video');
+        [player.muted, window.waits] = [true, 0];
+        document.body.append(player);
+        player.addEventListener('waiting', () => { if (player.currentTime > 2) window.waits += 1 });
+        window.hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1 });
+        window.failed = [];
+        hls.on(Hls.Events.ERROR, (event, data) => { if (data.fatal) window.failed.push(data.details) });
+        hls.loadSource('/cam.m3u8');
+        hls.attachMedia(player);
+        player.play()",
+    );
+    let frames = "document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames";
+    browser.wait(&format!("return {frames} > 150"), Duration::from_secs(40));
+    assert_eq!(browser.run("return window.failed.join()"), "");
+    // Seconds between the capture of what is shown and now. Plain HLS would be at 6 s.
+    let behind = browser.run("return (Date.now() - hls.playingDate.getTime()) / 1000").as_f64().unwrap();
+    assert!((0.2..4.0).contains(&behind), "{behind} s");
+}
