@@ -144,12 +144,13 @@ impl App {
     /// # Errors
     /// When the address cannot be had.
     pub fn load(config: Config) -> anyhow::Result<Self> {
+        let limiter = ConnectionLimiter::new();
+        let connections = limiter.open();
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
-            Some(socket) => Listener::inherited(socket, ConnectionLimiter::new())?,
+            Some(socket) => Listener::inherited(socket, limiter)?,
             None => {
                 let address = address(&config);
-                Listener::bind(address, ConnectionLimiter::new())
-                    .with_context(|| format!("cannot listen on {address}"))?
+                Listener::bind(address, limiter).with_context(|| format!("cannot listen on {address}"))?
             }
         };
         create_logdir(&config)?;
@@ -161,7 +162,7 @@ impl App {
             listener,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
-            info: ServerInfo::new(pulses.clone()),
+            info: ServerInfo::new(pulses.clone(), connections),
             pulses,
         })
     }
@@ -348,12 +349,18 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
         for stream in registry.streams() {
             for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
                 let (stream, registry) = (stream.clone(), registry.clone());
-                pages.insert(path, Box::new(move |request| web::player::page(&stream, &registry, request.host)));
+                pages.insert(
+                    path,
+                    Box::new(move |request| web::player::page(&stream, &registry, &request.site.to_string())),
+                );
             }
         }
         pages.insert(web::player::SCRIPT_PATH.to_owned(), Box::new(|_| web::player::script()));
         let (registry, all) = (registry.clone(), config.pages.clone());
-        pages.insert("/".to_owned(), Box::new(move |request| web::home::page(&registry, &all, request.host)));
+        pages.insert(
+            "/".to_owned(),
+            Box::new(move |request| web::home::page(&registry, &all, &request.site.to_string())),
+        );
     }
     let reader = Arc::new(StatusReader::new(registry, config, info));
     if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {

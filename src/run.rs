@@ -7,6 +7,7 @@ use crate::{
     doctor,
     load::{chain, check_texts, lines, load},
     reload,
+    sys::output,
     telemetry::{self, Reopen},
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
@@ -111,14 +112,19 @@ pub fn check(options: &Options) -> ExitCode {
     let faults = faults.and(late).and(loaded.missing_programs());
     let is_good = faults.is_empty();
     let lines = faults.and(loaded.missing_files().as_warnings());
-    if !lines.is_empty() {
-        say(&lines.to_string());
-    }
-    if let Some(error) = trouble {
-        say(&format!("{error:#}"));
-        return ExitCode::from(CANNOT_START);
-    }
-    if is_good { say("the configuration is good") } else { ExitCode::from(BAD_CONFIG) }
+    let verdict = match (&trouble, is_good) {
+        (Some(_), _) => CANNOT_START,
+        (None, true) => 0,
+        (None, false) => BAD_CONFIG,
+    };
+    let last = match trouble {
+        Some(error) => Some(format!("{error:#}")),
+        None => is_good.then(|| "the configuration is good".to_owned()),
+    };
+    let found = (!lines.is_empty()).then(|| lines.to_string());
+    let printed = say(&found.into_iter().chain(last).collect::<Vec<_>>().join("\n"));
+    // What was found counts more than whether someone read it.
+    if verdict == 0 { printed } else { ExitCode::from(verdict) }
 }
 
 /// Tells what this machine has and lacks.
@@ -138,8 +144,8 @@ pub fn doctor(options: &Options) -> ExitCode {
         };
         doctor::examine(&loaded, &faults).await
     });
-    say(&report);
-    if is_well { ExitCode::SUCCESS } else { ExitCode::from(CANNOT_START) }
+    let printed = say(&report);
+    if is_well { printed } else { ExitCode::from(CANNOT_START) }
 }
 
 /// Prints the resolved configuration, without its secrets.
@@ -170,10 +176,10 @@ fn texts(faults: &Faults) -> Vec<String> {
     faults.faults.iter().map(ToString::to_string).collect()
 }
 
-#[allow(clippy::print_stderr, reason = "there is no log")]
+/// Reports on standard error, as there is no log.
 fn cannot_log(options: &Serve, error: &std::io::Error) -> ExitCode {
     let file = options.log_file.clone().unwrap_or_default();
-    eprintln!("cannot open the log file {}: {error}", file.display());
+    output::complain(&format!("cannot open the log file {}: {error}", file.display()));
     ExitCode::from(CANNOT_START)
 }
 
@@ -185,8 +191,7 @@ fn refuse(reasons: &[impl Display], code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
+/// Prints the answer of a command.
 fn say(text: &str) -> ExitCode {
-    println!("{text}");
-    ExitCode::SUCCESS
+    output::print(format!("{text}\n").as_bytes())
 }

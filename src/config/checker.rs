@@ -193,10 +193,11 @@ pub(super) fn place(path: &Path, value: &Value) -> Place {
     if path.steps().is_empty() || value.is_string() { Place::Value } else { Place::Key }
 }
 
+/// A boolean, in the words of YAML 1.2 and of YAML 1.1, which many editors, tools and people write.
 pub(super) fn flag(text: &str) -> Result<bool, Expected> {
     match text {
-        "true" | "True" | "TRUE" => Ok(true),
-        "false" | "False" | "FALSE" => Ok(false),
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(true),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(false),
         _ => Err("true or false".into()),
     }
 }
@@ -252,6 +253,19 @@ pub(crate) fn suggestion<'a>(found: &str, candidates: impl Iterator<Item = &'a s
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn booleans_are_those_of_both_yaml_versions() {
+        for text in ["true", "True", "yes", "Yes", "YES", "on", "On", "ON"] {
+            assert_eq!(flag(text).ok(), Some(true), "{text}");
+        }
+        for text in ["false", "FALSE", "no", "No", "NO", "off", "Off", "OFF"] {
+            assert_eq!(flag(text).ok(), Some(false), "{text}");
+        }
+        for text in ["y", "n", "1", "0", "yEs", "", "oui"] {
+            assert!(flag(text).is_err(), "{text}");
+        }
+    }
 
     fn split(text: &str) -> Option<Vec<String>> {
         Checker::new(Library::built_in()).plain_words(&Path::default(), Value::String(text.to_owned()))

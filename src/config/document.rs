@@ -7,7 +7,8 @@ use super::{
     locate::Place,
     overrides::Override,
     places::Owner,
-    raw, yaml,
+    raw,
+    yaml::{self, Parsed, TWICE, UNMERGEABLE},
 };
 use serde_yaml::{Mapping, Value};
 use std::path::PathBuf;
@@ -43,14 +44,17 @@ impl Checker {
     pub(super) fn document(&mut self, name: &str, text: &str, overrides: &[Override]) -> Result<Document, Fault> {
         let order = self.places.add(name, text.to_owned());
         let owner = Owner::File(order);
-        let (mut tree, twice) = yaml::parse(text).map_err(|mut fault| {
+        let Parsed { mut tree, twice, unmergeable } = yaml::parse(text).map_err(|mut fault| {
             if let Position::Line { order: at, file, .. } = &mut fault.position {
                 (*at, *file) = (order, name.into());
             }
             fault
         })?;
         for path in twice {
-            self.note_of(&owner, &path, Place::SecondKey, "appears a second time, keep one".to_owned());
+            self.note_of(&owner, &path, Place::SecondKey, TWICE.to_owned());
+        }
+        for path in unmergeable {
+            self.note_of(&owner, &path, Place::Value, UNMERGEABLE.to_owned());
         }
         for wanted in overrides.iter().filter(|wanted| wanted.is_in(&OF_FILES)) {
             self.override_with(wanted, &Path::default(), &mut tree);

@@ -97,6 +97,9 @@ impl fmt::Display for Faults {
     }
 }
 
+/// A key whose maps give the entries that are not beside it (<https://yaml.org/type/merge.html>).
+pub(super) const MERGE: &str = "<<";
+
 /// One step from a value to a value inside it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Step {

@@ -28,6 +28,16 @@ pub fn passed_on<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&'
     is_same.then_some(feed)
 }
 
+/// Whether only the bytes of its feed can tell if a stream that hands them on is what its name promises: behind `nice`, `sh` or a
+/// script there may be anything.
+pub fn may_differ<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&'a Source>) -> bool {
+    let promised = Container::from_extension(stream.path.as_str()).or(Container::from_extension(stream.name.as_str()));
+    let is_told = |source: &Source| matches!(source, Source::Command(words) if written(words).is_some());
+    promised == Some(stream.container)
+        && stream.container != Container::Raw
+        && passed_on(stream, &source).and_then(&source).is_some_and(|source| !is_told(source))
+}
+
 /// The container that a command writes to its standard output; `None` when its words do not tell, or not for sure.
 fn written(words: &[String]) -> Option<Container> {
     let (program, arguments) = words.split_first()?;
@@ -79,6 +89,25 @@ mod tests {
         for (command, expect) in table {
             let words: Vec<_> = command.split(' ').map(str::to_owned).collect();
             assert_eq!(written(&words), expect, "{command}");
+        }
+    }
+
+    #[test]
+    fn what_a_name_promises_is_not_sure_of_every_command() {
+        let table = [
+            ("nice -n 10 ffmpeg -i x -f mpegts -", "cam.mp4: {feed: cam}", true),
+            ("sh -c recorder", "cam.ts: {feed: cam}", true),
+            ("env A=1 recorder", "cam: {feed: cam, url: /cam.mkv}", true),
+            ("ffmpeg -i x -f mpegts -", "cam.ts: {feed: cam}", false),
+            ("ffmpeg -i x -f mpegts -", "cam.mp4: {feed: cam}", false),
+            ("recorder", "cam: {feed: cam}", false),
+            ("recorder", "cam.ts: {feed: cam, container: raw}", false),
+            ("recorder", "cam.ts: {feed: cam, video: {codec: h264}}", false),
+        ];
+        for (command, stream, expect) in table {
+            let config = parse(&format!("feeds: {{cam: {{command: {command}}}}}\nstreams: {{{stream}}}")).unwrap();
+            let source = |_: &FeedName| Some(&config.feeds[0].source);
+            assert_eq!(may_differ(&config.streams[0], source), expect, "{command} {stream}");
         }
     }
 

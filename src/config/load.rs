@@ -9,6 +9,7 @@ use super::{
     places::{Findings, Places},
     read::Reading,
 };
+use crate::sys::programs;
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
@@ -23,6 +24,8 @@ const DEMO: &str = include_str!("../../config/demo.yaml");
 const DEFAULT_FILES: [&str; 3] = ["/etc/voyandz.yaml", "/etc/voyandz.ini", "/etc/voyandz"];
 /// Longest file in bytes. A thousand cameras fit.
 const MAX_FILE: u64 = 1 << 20;
+/// The byte order mark.
+const MARK: char = '\u{feff}';
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,7 +246,10 @@ fn no_program(words: &[String], search: &OsStr) -> Option<String> {
         return (!can_run(Path::new(program))).then(|| format!("there is no program {program}"));
     }
     let is_found = std::env::split_paths(search).any(|folder| can_run(&folder.join(program)));
-    (!is_found).then(|| format!("the program `{program}` is not on PATH"))
+    (!is_found).then(|| {
+        let remedy = programs::remedy(program).map_or_else(String::new, |remedy| format!(" ({remedy})"));
+        format!("the program `{program}` is not on PATH{remedy}")
+    })
 }
 
 /// The path made absolute, so that it does not depend on where the process goes.
@@ -262,11 +268,39 @@ pub(super) fn read(path: &Path) -> Result<String, LoadError> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(LoadError::Huge(path.to_owned()));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-        LoadError::NoText { path: path.to_owned(), line }
-    })
+    decode(bytes).map_err(|line| LoadError::NoText { path: path.to_owned(), line })
+}
+
+/// The text of a file, without the byte order mark that some editors write in front of it. UTF-16 is known by its mark.
+///
+/// # Errors
+/// The line, counted from 1, up to which it is text.
+fn decode(bytes: Vec<u8>) -> Result<String, usize> {
+    let utf_16 = |units: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = units.as_chunks::<2>();
+        let units = units.iter().map(|bytes| unit(*bytes));
+        // Half a unit is no text.
+        let units = units.chain((!rest.is_empty()).then_some(0xd800));
+        let mut text = String::new();
+        for character in char::decode_utf16(units) {
+            text.push(character.map_err(|_| 1 + text.matches('\n').count())?);
+        }
+        Ok(text)
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, units @ ..] => utf_16(units, u16::from_le_bytes),
+        [0xfe, 0xff, units @ ..] => utf_16(units, u16::from_be_bytes),
+        _ => {
+            let mut text = String::from_utf8(bytes).map_err(|error| {
+                let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+                1 + good.iter().filter(|byte| **byte == b'\n').count()
+            })?;
+            if text.starts_with(MARK) {
+                text.drain(..MARK.len_utf8());
+            }
+            Ok(text)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -303,6 +337,41 @@ pub(super) mod tests {
             Err(error) => error.to_string(),
         };
         said.replace(&format!("{}/", folder.path().display()), "")
+    }
+
+    #[test]
+    fn files_are_read_as_editors_of_windows_save_them() {
+        let windows = |text: &str| text.replace('\n', "\r\n");
+        let plain = [
+            ("main.yaml", "include: a.yaml\npipelines_dir: d\nlistenport: 1\n".to_owned()),
+            ("a.yaml", "feeds:\n  a:\n    pipeline: {use: own}\n    restart: false\n".to_owned()),
+            ("d/own.launch", "# needs: x\n# takes:\n# gives: x\nsomesrc\n".to_owned()),
+        ];
+        let said = |change: &dyn Fn(&str) -> String| {
+            let files = plain.each_ref().map(|(name, text)| (*name, change(text)));
+            said_of(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &[])
+        };
+        let expect = said(&str::to_owned);
+        assert!(expect.contains("pipeline: somesrc"), "{expect}");
+        assert_eq!(said(&windows), expect);
+        assert_eq!(said(&|text| format!("\u{feff}{}", windows(text))), expect);
+        // A fault has the place that an editor shows.
+        assert_eq!(said_of(&[("a", "\u{feff}foo: 1")], &[]), "a:1:1: foo: unknown key");
+    }
+
+    #[test]
+    fn utf_16_is_known_by_its_mark() {
+        let text = "a: \u{e9}\u{1f4f7}\n";
+        let with = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(unit).collect()
+        };
+        assert_eq!(decode(with(u16::to_le_bytes)), Ok(text.to_owned()));
+        assert_eq!(decode(with(u16::to_be_bytes)), Ok(text.to_owned()));
+        let mut cut = with(u16::to_le_bytes);
+        cut.push(b'x');
+        assert_eq!(decode(cut), Err(2));
+        assert_eq!(decode(b"\xef\xbb\xbfa\n\xff".to_vec()), Err(2));
+        assert_eq!(decode(Vec::new()), Ok(String::new()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where a value stands in a YAML text, without a second parser: a deserializer is walked down to the value and
 //! made to fail there, and the error of serde_yaml carries the position.
 
-use super::fault::{Path, Step};
+use super::fault::{MERGE, Path, Step};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -18,9 +18,12 @@ pub(super) enum Place {
 
 /// Line and column, both counted from 1, of an entry in a text that serde_yaml reads; `None` when it has none.
 pub(super) fn locate(text: &str, path: &Path, place: Place) -> Option<(usize, usize)> {
-    let walk = Walk { steps: path.steps(), place };
-    let error = walk.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    position(&error)
+    // An entry beside a merge key hides what is merged.
+    [false, true].into_iter().find_map(|merges| {
+        let walk = Walk { steps: path.steps(), place, merges };
+        let error = walk.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+        position(&error)
+    })
 }
 
 /// Line and column of an entry, or of the nearest one around it that the text has.
@@ -40,6 +43,8 @@ pub(super) fn position(error: &serde_yaml::Error) -> Option<(usize, usize)> {
 struct Walk<'a> {
     steps: &'a [Step],
     place: Place,
+    /// Also in the maps of merge keys.
+    merges: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -88,44 +93,87 @@ impl<'de> Visitor<'de> for Inside<'_> {
             _ => None,
         };
         while let Some(found) = map.next_key_seed(Key { wanted: self.key, to_pass })? {
-            if !found {
+            if found == Found::Merge && self.walk.merges {
+                map.next_value_seed(Merged(self.walk))?;
+            } else if found != Found::Wanted {
                 map.next_value::<IgnoredAny>()?;
             } else if let Some(left) = &mut to_pass {
                 *left -= 1;
                 map.next_value::<IgnoredAny>()?;
             } else {
-                map.next_value_seed(Walk { steps: self.rest, place: self.walk.place })?;
+                map.next_value_seed(Walk { steps: self.rest, ..self.walk })?;
             }
         }
         Ok(())
     }
 }
 
-/// Tells whether a key is the wanted one, and fails at it when no more of them are to pass.
+/// Looks in the value of a merge key, which is a map or a list of maps.
+struct Merged<'a>(Walk<'a>);
+
+impl<'de> DeserializeSeed<'de> for Merged<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Merged<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map or a list of maps")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        match self.0.steps.split_first() {
+            Some((Step::Key(key), rest)) => Inside { walk: self.0, key, rest }.visit_map(map),
+            _ => Ok(()),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Merged(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Whether a key is the wanted one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Wanted,
+    Merge,
+    Other,
+}
+
+/// Tells what a key is, and fails at the wanted one when no more of them are to pass.
 struct Key<'a> {
     wanted: &'a str,
     to_pass: Option<u8>,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = bool;
+    type Value = Found;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = bool;
+    type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: Error>(self, key: &str) -> Result<bool, E> {
+    fn visit_str<E: Error>(self, key: &str) -> Result<Found, E> {
         match self.to_pass {
             Some(0) if key == self.wanted => Err(E::custom("here")),
-            _ => Ok(key == self.wanted),
+            _ if key == self.wanted => Ok(Found::Wanted),
+            _ if key == MERGE => Ok(Found::Merge),
+            _ => Ok(Found::Other),
         }
     }
 }
@@ -200,6 +248,20 @@ streams:
         check(&stream.key("feeds").index(1), Place::Value, (12, 11));
         check(&stream.key("url"), Place::Value, (13, 9));
         check(&stream.key("pipeline"), Place::Value, (14, 15));
+    }
+
+    #[test]
+    fn what_is_merged_is_found_where_it_is_written() {
+        let text = "a: &a\n  mode: soon\nb:\n  <<: *a\nc:\n  <<: [{x: 1}, {y: 2}]\n  x: 3\n";
+        let check = |path: Path, place: Place, expect: (usize, usize)| {
+            assert_eq!(locate(text, &path, place), Some(expect), "{path} {place:?}");
+        };
+        let root = Path::default();
+        check(root.key("b").key("mode"), Place::Value, (2, 9));
+        check(root.key("b").key("mode"), Place::Key, (2, 3));
+        check(root.key("c").key("y"), Place::Value, (6, 20));
+        check(root.key("c").key("x"), Place::Value, (7, 6));
+        check(root.key("c").key(MERGE), Place::Value, (6, 7));
     }
 
     #[test]

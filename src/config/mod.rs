@@ -47,7 +47,7 @@ pub(crate) use checker::suggestion;
 pub use codec::{AudioCodec, Codec, VideoCodec};
 pub use encoders::{ENCODERS, Encoder};
 pub use fault::{Fault, Faults, Position};
-pub use formats::passed_on;
+pub use formats::{may_differ, passed_on};
 pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};

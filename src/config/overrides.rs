@@ -5,7 +5,7 @@ use super::{
     fault::Path,
     locate::Place,
     places::Owner,
-    yaml,
+    yaml::{self, Parsed, TWICE, UNMERGEABLE},
 };
 use serde_yaml::{Mapping, Value};
 use std::{ffi::OsString, sync::Arc};
@@ -68,10 +68,11 @@ impl Checker {
                 note(&path, fault.message);
                 None
             }
-            Ok((value, twice)) => {
-                for inside in twice {
+            Ok(Parsed { tree: value, twice, unmergeable }) => {
+                let twice = twice.into_iter().map(|path| (path, TWICE));
+                for (inside, message) in twice.chain(unmergeable.into_iter().map(|path| (path, UNMERGEABLE))) {
                     let path = inside.steps().iter().fold(path.clone(), |path, step| path.with(step.clone()));
-                    note(&path, "appears a second time, keep one".to_owned());
+                    note(&path, message.to_owned());
                 }
                 Some(Override { variable: name.into(), keys, value })
             }

@@ -60,7 +60,7 @@ fn name_of(names: &[&str]) -> Value {
 }
 
 fn flag() -> Value {
-    json!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "string", "pattern": "\\{.*\\}"}]})
+    json!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "string", "pattern": "^([Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF)$|\\{.*\\}"}]})
 }
 
 fn list_of_scalars() -> Value {
@@ -127,7 +127,7 @@ fn schema() -> Value {
         "type" => name_of(&["stream", "shot"]),
         "client" => name_of(&["shared", "exclusive"]),
         "container" => name_of(&crate::media::Container::ALL.map(crate::media::Container::name)),
-        "pipeline" => json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]}),
+        "pipeline" => reference("pipelines"),
         "command" => text_or_use(&["array"]),
         "outputs" => {
             let container = name_of(&super::outputs::ALL.map(crate::media::Container::name));
@@ -135,8 +135,7 @@ fn schema() -> Value {
         }
         "repair" => json!({"type": ["array", "null"], "items": name_of(&["audio", "video"])}),
         "alternatives" => {
-            let pipeline = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
-            let entries = super::Codec::all().map(|codec| (codec.name().to_owned(), pipeline.clone()));
+            let entries = super::Codec::all().map(|codec| (codec.name().to_owned(), reference("pipelines")));
             json!({"type": ["object", "null"], "properties": Value::Object(entries.collect()), "additionalProperties": false})
         }
         "video" | "audio" => {
@@ -166,7 +165,9 @@ fn schema() -> Value {
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
+    let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
+        "pipelines": pipelines,
         "pages": pages, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });

@@ -4,19 +4,34 @@
 //! that appears twice is noted and its first value is kept, so that the other faults of the file are found too.
 
 use super::{
-    fault::{Fault, MAX_FAULTS, Path, Position},
+    fault::{Fault, MAX_FAULTS, MERGE, Path, Position},
     locate,
 };
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Value};
 use std::fmt;
 
-/// Reads one YAML document. The values of the tree are null, texts, lists, and maps with texts as keys.
-/// With it come the paths of keys that appear more than once.
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    /// Null, texts, lists, and maps with texts as keys. Merge keys are resolved.
+    pub(super) tree: Value,
+    /// Paths of keys that appear more than once.
+    pub(super) twice: Vec<Path>,
+    /// Paths of merge keys whose values are no maps.
+    pub(super) unmergeable: Vec<Path>,
+}
+
+/// What a fault says of [`Parsed::twice`].
+pub(super) const TWICE: &str = "appears a second time, keep one";
+/// What a fault says of [`Parsed::unmergeable`].
+pub(super) const UNMERGEABLE: &str = "expected a map to merge, like `*name`, or a list of maps";
+
+/// Reads one YAML document.
 ///
 /// # Errors
 /// When the text is no YAML or has what a configuration has no use for, like tags.
-pub(super) fn parse(text: &str) -> Result<(Value, Vec<Path>), Fault> {
+pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
     let mut twice = Vec::new();
     let shape = Shape { path: Path::default(), twice: &mut twice };
     let mut tree = shape.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| fault(text, &error))?;
@@ -25,7 +40,59 @@ pub(super) fn parse(text: &str) -> Result<(Value, Vec<Path>), Fault> {
             .deserialize(serde_yaml::Deserializer::from_str(text))
             .map_err(|error| fault(text, &error))?;
     }
-    Ok((tree, twice))
+    let mut unmergeable = Vec::new();
+    merge(&mut tree, &Path::default(), &mut unmergeable);
+    Ok(Parsed { tree, twice, unmergeable })
+}
+
+/// Replaces merge keys, also those of what they merge, by entries. An entry that stands beside a merge key wins, then the first map.
+/// Nothing grows by it: each merged value was a copy already.
+fn merge(tree: &mut Value, path: &Path, unmergeable: &mut Vec<Path>) {
+    match tree {
+        Value::Sequence(items) => {
+            items.iter_mut().enumerate().for_each(|(index, item)| merge(item, &path.index(index), unmergeable));
+        }
+        Value::Mapping(entries) => {
+            for (key, value) in entries.iter_mut() {
+                merge(value, &path.key(key.as_str().unwrap_or_default()), unmergeable);
+            }
+            if entries.contains_key(MERGE) {
+                let merged = std::mem::take(entries);
+                *entries = merge_into(merged, &path.key(MERGE), unmergeable);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The entries of a map, in its order; what its merge key gives stands where that key was.
+fn merge_into(own: Mapping, path: &Path, unmergeable: &mut Vec<Path>) -> Mapping {
+    let names: Vec<Value> = own.keys().cloned().collect();
+    let mut entries = Mapping::new();
+    for (key, value) in own {
+        if key.as_str() != Some(MERGE) {
+            entries.insert(key, value);
+            continue;
+        }
+        let maps = match value {
+            Value::Sequence(maps) => maps,
+            map => vec![map],
+        };
+        for map in maps {
+            match map {
+                Value::Mapping(map) => {
+                    for (name, value) in map {
+                        if !names.contains(&name) && !entries.contains_key(&name) {
+                            entries.insert(name, value);
+                        }
+                    }
+                }
+                _ if unmergeable.contains(path) => {}
+                _ => unmergeable.push(path.clone()),
+            }
+        }
+    }
+    entries
 }
 
 /// An error of serde_yaml, its position taken out of its text.
@@ -213,9 +280,35 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(text: &str, expect: &str) {
-        let (tree, twice) = parse(text).unwrap();
+        let Parsed { tree, twice, unmergeable } = parse(text).unwrap();
         assert_eq!(serde_json::to_string(&tree).unwrap(), expect);
         assert_eq!(twice, []);
+        assert_eq!(unmergeable, []);
+    }
+
+    #[test]
+    fn merge_keys_give_what_is_not_beside_them() {
+        check("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}", r#"{"a":{"x":"1","y":"2"},"b":{"x":"1","y":"3"}}"#);
+        check("b: {y: 3, <<: {y: 2, x: 1}}", r#"{"b":{"y":"3","x":"1"}}"#);
+        check("b:\n  <<: [{x: 1}, {x: 2, y: 2}]\n  z: 3", r#"{"b":{"x":"1","y":"2","z":"3"}}"#);
+        // What is merged may merge.
+        check("b: {<<: {<<: {x: 1}, y: 2}}", r#"{"b":{"x":"1","y":"2"}}"#);
+        check("- {<<: {x: 01}}", r#"[{"x":"01"}]"#);
+        check("<<: {x: 1}", r#"{"x":"1"}"#);
+        check("b: {<<: []}", r#"{"b":{}}"#);
+        // A value is a value.
+        check("b: <<", r#"{"b":"<<"}"#);
+    }
+
+    #[test]
+    fn what_cannot_be_merged_is_noted() {
+        let check = |text: &str, expect: &[&str]| {
+            let paths: Vec<String> = parse(text).unwrap().unmergeable.iter().map(Path::to_string).collect();
+            assert_eq!(paths, expect, "{text}");
+        };
+        check("b: {<<: x}", &["b.<<"]);
+        check("- {<<: [{a: 1}, x, y]}", &["[0].<<"]);
+        check("<<:", &["<<"]);
     }
 
     #[test]
@@ -231,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_key_that_appears_twice_is_noted_wherever_it_is() {
-        let (_, twice) = parse("a: {b: 1, b: 2, b: 3}\nc: [{d: 1, d: 2}]\na: 1").unwrap();
+        let Parsed { twice, .. } = parse("a: {b: 1, b: 2, b: 3}\nc: [{d: 1, d: 2}]\na: 1").unwrap();
         let root = Path::default();
         assert_eq!(twice, [root.key("a").key("b"), root.key("c").index(0).key("d"), root.key("a")]);
     }

@@ -1,7 +1,10 @@
 //! What the system around GStreamer has.
 
 use super::report::Finding;
-use crate::config::{Loaded, Origin};
+use crate::{
+    config::{Loaded, Origin},
+    sys::programs,
+};
 use rustix::process::{Resource, getrlimit};
 use std::{
     fs,
@@ -61,7 +64,11 @@ pub(super) fn programs() -> Vec<Finding> {
     let found = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     let finding = |(name, purpose): &(&str, &str)| match found(name) {
         Some(file) => Finding::good(name, &format!("{purpose}: {}", file.display())),
-        None => Finding::absent(name, purpose, "not on PATH"),
+        None => {
+            let remedy =
+                programs::remedy(name).map_or("not on PATH".to_owned(), |remedy| format!("not on PATH; {remedy}"));
+            Finding::absent(name, purpose, &remedy)
+        }
     };
     PROGRAMS.iter().map(finding).collect()
 }

@@ -133,8 +133,7 @@ impl StreamSlot {
     /// Has the outputs that a layout wants, and no others.
     fn apply(&self, unit: &Unit) {
         if let SlotMedia::Samples { input, .. } = &self.media {
-            input.keep(&unit.outputs);
-            unit.outputs.iter().for_each(|container| drop(input.output(*container)));
+            input.offer(&unit.outputs);
         }
     }
 
@@ -495,38 +494,46 @@ impl Deployment {
     }
 
     fn stream_handle(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<StreamHandle> {
-        let slot = self.slots.get(&placed.unit)?;
-        let handle = StreamHandle {
-            config: stream.clone(),
-            status: slot.status.clone(),
-            audience: self.audience(&stream.name),
-            fanout: slot.fanout(stream.container),
-            output: slot.input().map(|input| input.output(stream.container)),
-            demand: slot.demand.clone(),
-            group: self.groups.get(&placed.group)?.handle.clone(),
-            in_plan: placed.in_plan,
-            rendition: None,
-            outputs: Vec::new(),
+        let group = &self.groups.get(&placed.group)?.handle;
+        let of_unit = |unit: &UnitId, in_plan, made| {
+            let slot = self.slots.get(unit)?;
+            Some(StreamHandle {
+                config: stream.clone(),
+                status: slot.status.clone(),
+                audience: self.audience(&stream.name),
+                fanout: slot.fanout(stream.container),
+                output: slot.input().map(|input| input.output(stream.container)),
+                demand: slot.demand.clone(),
+                group: group.clone(),
+                in_plan,
+                made,
+                rendition: None,
+                outputs: Vec::new(),
+            })
         };
+        let made = placed.made.as_ref().and_then(|(unit, number)| of_unit(unit, Some(*number), None));
+        let handle = of_unit(&placed.unit, placed.in_plan, made.map(Box::new))?;
         let Some(layout) = &placed.rendition else { return Some(handle) };
         let rendition = Arc::new(self.rendition(stream, layout)?);
         // The bytes of a feed stay as they are in their own container.
         let is_passed_on = placed.unit != layout.unit;
+        let number = self.layout.number_of(placed.group, &layout.unit);
+        let muxed = of_unit(&layout.unit, number, None)?;
         let output = |container: Container| {
             let path = stream.output_path(container)?;
             let mimetype = if container == stream.container { &stream.mimetype } else { container.mimetype() };
             let config = config::Stream { path, container, mimetype: mimetype.to_owned(), ..stream.clone() };
-            if is_passed_on && container == stream.container {
-                return Some(Arc::new(StreamHandle { config, ..handle.clone() }));
-            }
             let output = rendition.input.output(container);
-            Some(Arc::new(StreamHandle {
-                config,
+            let muxed = StreamHandle {
+                config: config.clone(),
                 fanout: output.fanout().clone(),
                 output: Some(output),
-                demand: rendition.main.clone(),
                 rendition: Some(rendition.clone()),
-                ..handle.clone()
+                ..muxed.clone()
+            };
+            Some(Arc::new(match is_passed_on && container == stream.container {
+                true => StreamHandle { config, made: Some(Box::new(muxed)), ..handle.clone() },
+                false => muxed,
             }))
         };
         let outputs = stream.containers().into_iter().filter_map(output).collect();

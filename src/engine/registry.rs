@@ -12,7 +12,7 @@ use crate::{
     },
     stream::{Audience, FanOut, StreamOutput},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// One feed: its configuration and state.
 #[derive(Debug)]
@@ -48,9 +48,35 @@ pub struct StreamHandle {
     pub rendition: Option<Arc<Rendition>>,
     /// The stream in each of its containers, its own among them; empty for a stream of one container.
     pub outputs: Vec<Arc<StreamHandle>>,
+    /// The same media in the container that its name promises, where the bytes of its feed may be in another one.
+    pub made: Option<Box<StreamHandle>>,
 }
 
+/// How long it may take until the bytes of a feed tell what they are. What is made of them is right in any case.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+
 impl StreamHandle {
+    /// What viewers get: the bytes of its feed where they are what its name promises, else what is made of them. To be called while the
+    /// stream is leased. Cancel-safe.
+    pub async fn settled(&self) -> &Self {
+        let Some(made) = &self.made else { return self };
+        match tokio::time::timeout(KNOWN_WITHIN, self.fanout.container_known()).await {
+            Ok(found) if self.is_promised(found) => self,
+            _ => made,
+        }
+    }
+
+    /// What viewers get, as far as is known by now.
+    pub fn current(&self) -> &Self {
+        let is_other = self.fanout.container().is_some_and(|found| !self.is_promised(found));
+        self.made.as_deref().filter(|_| is_other).unwrap_or(self)
+    }
+
+    fn is_promised(&self, found: Container) -> bool {
+        // Every WebM is Matroska.
+        found == self.config.container || (found, self.config.container) == (Container::Webm, Container::Mkv)
+    }
+
     /// Leases the stream and its packets. To be taken before a reader subscribes.
     pub fn lease(&self) -> Lease {
         let lease = self.demand.lease();
@@ -60,12 +86,18 @@ impl StreamHandle {
         }
     }
 
+    /// The stream where it is muxed of its samples; `None` where there are bytes alone.
+    pub fn sampled(&self) -> Option<&Self> {
+        let others = self.made.as_deref().into_iter().chain(self.outputs.iter().map(AsRef::as_ref));
+        [self].into_iter().chain(others).find(|stream| stream.output.is_some())
+    }
+
     /// The path of its playlist, percent-encoded; `None` where there is none: of what arrives as bytes, and of what players of
     /// playlists know nothing of.
     pub fn playlist_path(&self) -> Option<String> {
-        self.output.as_ref()?;
+        let has_rendition = self.sampled()?.rendition.is_some();
         let is_listed = !matches!(self.config.container, Container::Wav | Container::Mjpeg | Container::Raw);
-        (is_listed || self.rendition.is_some()).then(|| format!("{}.m3u8", stem(&self.config.path.encoded())))
+        (is_listed || has_rendition).then(|| format!("{}.m3u8", stem(&self.config.path.encoded())))
     }
 
     /// Leases the stream and its packets as [`StreamHandle::lease`] does, with the encodings that its container needs. Cancel-safe.

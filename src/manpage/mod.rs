@@ -3,17 +3,14 @@
 
 mod roff;
 
-use crate::cli::Cli;
+use crate::{cli::Cli, sys::output::print};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},
 };
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 /// The reference of the configuration.
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
@@ -21,10 +18,12 @@ const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const LICENSES: &str = include_str!("../../docs/licenses.txt");
 
 /// Sections that `--help` does not have.
-const EXIT_CODES: [(&str, &str); 3] = [
+const EXIT_CODES: [(&str, &str); 5] = [
     ("0", "The server stopped on a signal, or the command succeeded."),
     ("1", "It cannot start: the address is in use, or a file cannot be read."),
+    ("74", "The output of a command cannot be written, as on a full disk."),
     ("78", "The configuration has errors."),
+    ("141", "The reader of the output of a command closed the pipe."),
 ];
 const SIGNALS: [(&str, &str); 2] = [
     ("SIGTERM, SIGINT", "Stop all streams and exit, within 10 seconds; a second signal exits immediately."),
@@ -67,14 +66,6 @@ fn visible(command: &Command) -> Command {
 /// Prints the licences.
 pub fn licenses() -> ExitCode {
     print(LICENSES.as_bytes())
-}
-
-fn print(text: &[u8]) -> ExitCode {
-    match io::stdout().write_all(text) {
-        Ok(()) => ExitCode::SUCCESS,
-        // The reader closed the pipe.
-        Err(_) => ExitCode::FAILURE,
-    }
 }
 
 fn program_page(command: &Command) -> Vec<u8> {

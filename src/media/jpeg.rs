@@ -2,10 +2,11 @@
 //!
 //! Pictures are found by walking their markers (ITU-T T.81, annex B), never by boundaries or lengths around them: a
 //! part's head cannot contain a marker, and cameras disagree about everything else. A picture is whole with its
-//! last byte, so that nothing is gained by knowing its length before.
+//! last byte, so that nothing is gained by knowing its length before. One without Huffman tables gets the usual ones.
 
 use super::scanned::Scanned;
-use super::{Kind, PacketBuf};
+use super::{Kind, PacketBuf, codec};
+use std::borrow::Cow;
 
 /// Longest picture; what is longer is skipped.
 const MAX_PICTURE: usize = 64 << 20;
@@ -121,7 +122,13 @@ impl Scan {
             (Place::Marker | Place::DataFill, Place::Outside) if bytes == [EOI] => {
                 self.picture.extend_from_slice(bytes);
                 self.last = self.picture.len();
-                out.push(Scanned::Packet { kind: Kind::Keyframe, payload: std::mem::take(&mut self.picture) });
+                let mut payload = std::mem::take(&mut self.picture);
+                // Decoders of some viewers know no usual tables.
+                if let Cow::Owned(complete) = codec::jpeg::complete(payload.payload()) {
+                    payload = PacketBuf::with_capacity(complete.len());
+                    payload.extend_from_slice(&complete);
+                }
+                out.push(Scanned::Packet { kind: Kind::Keyframe, payload });
             }
             (_, Place::Outside) => self.picture = PacketBuf::default(),
             _ if self.picture.len() + bytes.len() > MAX_PICTURE => {

@@ -37,6 +37,7 @@ mod testing;
 mod time;
 pub mod track;
 pub mod ts;
+pub mod unpack;
 mod wav;
 
 pub use clock_drift::DriftEstimator;

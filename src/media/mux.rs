@@ -30,6 +30,11 @@ pub enum HeaderChange {
     None,
     /// They get it in line.
     Inline,
+    /// They continue without the tracks that were added: packets of these need a header of this version.
+    Added {
+        /// Grows with each addition.
+        version: u32,
+    },
     /// They cannot continue: the container cannot say that its tracks changed.
     End,
 }

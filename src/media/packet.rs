@@ -33,6 +33,9 @@ pub struct Packet {
     pub lead: Option<Bytes>,
     /// When the media in it was captured, on the monotonic clock of this machine; `None` when unknown.
     pub captured: Option<Duration>,
+    /// A reader whose header is of an older version does not know its track, and does not get it; see
+    /// [`HeaderChange::Added`](super::HeaderChange::Added).
+    pub needs: u32,
     /// When the media in it came to us, on the same clock: out of a muxer, or off a command; `None` for what is no media.
     pub entered: Option<Duration>,
 }
@@ -156,6 +159,7 @@ impl PacketBuf {
             discontinuity: false,
             lead: None,
             captured: None,
+            needs: 0,
             entered: self.entered,
         }
     }

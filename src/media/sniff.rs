@@ -47,6 +47,8 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
             _ => Sniffed::Undecided,
         },
         [b'-' | b'\r' | b'\n', ..] => multipart(bytes).unwrap_or(Sniffed::Undecided),
+        // Some cameras send no boundary in front of the first part.
+        [b'C' | b'c', ..] => content_field(bytes).unwrap_or(Sniffed::Undecided),
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
     };
@@ -77,6 +79,19 @@ fn frame<F: Framing>(bytes: &[u8], container: Container) -> Sniffed {
     }
 }
 
+/// A field of the head of a part that tells its type or length; `None` when the bytes end before that can be told.
+fn content_field(bytes: &[u8]) -> Option<Sniffed> {
+    let is_field = [&b"content-type:"[..], b"content-length:"].into_iter().find_map(|name| {
+        let begin = bytes.get(..name.len().min(bytes.len()))?;
+        begin.eq_ignore_ascii_case(name.get(..begin.len())?).then_some(begin.len() == name.len())
+    });
+    match is_field {
+        Some(true) => Some(Sniffed::Is(Container::Mjpeg)),
+        Some(false) => None,
+        None => Some(Sniffed::Unknown),
+    }
+}
+
 /// A boundary line, then a header field; `None` when the bytes end before that can be told.
 fn multipart(bytes: &[u8]) -> Option<Sniffed> {
     // Some servers send the line break that belongs to the boundary (RFC 2046, section 5.1.1) in front of the first.
@@ -96,6 +111,16 @@ fn multipart(bytes: &[u8]) -> Option<Sniffed> {
         return Some(Sniffed::Unknown);
     }
     let field = field.strip_prefix(b"\n").unwrap_or(field);
+    // Some cameras send each boundary twice.
+    let field = match field.strip_prefix(b"--").map(|again| again.strip_prefix(boundary)) {
+        Some(Some(again)) => {
+            let again = again.strip_prefix(b"\r").unwrap_or(again);
+            again.strip_prefix(b"\n").unwrap_or(again)
+        }
+        Some(None) if !field.contains(&b'\n') => return None,
+        _ if field.is_empty() || field == b"-" => return None,
+        _ => field,
+    };
     // The characters of a token (RFC 9110, section 5.6.2), as far as names of fields use them.
     match field.iter().position(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))) {
         Some(at) if at > 0 && at <= MAX_FIELD_NAME && field.get(at) == Some(&b':') => {
@@ -161,6 +186,12 @@ mod tests {
         both(b"--- a\n\n", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"--a\0\0", (Sniffed::Unknown, Sniffed::Unknown));
         both(b"texts", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"Content-Type: image/jpeg\r\n", is(Container::Mjpeg));
+        both(b"content-length:5\n", is(Container::Mjpeg));
+        check(b"Content-", Sniffed::Undecided, Sniffed::Unknown);
+        both(b"Contents", (Sniffed::Unknown, Sniffed::Unknown));
+        both(b"--a\r\n--a\r\nContent-Type: image/jpeg", is(Container::Mjpeg));
+        check(b"--a\r\n--", Sniffed::Undecided, Sniffed::Unknown);
     }
 
     proptest! {

@@ -7,7 +7,10 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Descriptors that are reserved for feeds, files and pipes.
@@ -19,7 +22,10 @@ const MAX_CONNECTIONS: usize = 100_000;
 
 /// The connection table, shared by all listeners.
 #[derive(Debug, Clone, Default)]
-pub struct ConnectionLimiter(Arc<Mutex<ConnectionTable>>);
+pub struct ConnectionLimiter {
+    table: Arc<Mutex<ConnectionTable>>,
+    open: Arc<AtomicUsize>,
+}
 
 /// Permission for one connection; dropping it frees the slot.
 #[derive(Debug)]
@@ -62,18 +68,26 @@ impl ConnectionLimiter {
     /// When a limit is reached.
     pub fn enter(&self, address: IpAddr) -> Result<ConnectionPermit, LimitReached> {
         let origin = origin(address);
-        self.table().enter(origin, capacity(getrlimit(Resource::Nofile).current))?;
+        self.change(|table| table.enter(origin, capacity(getrlimit(Resource::Nofile).current)))?;
         Ok(ConnectionPermit { limiter: self.clone(), origin })
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, ConnectionTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many connections are open.
+    pub fn open(&self) -> Arc<AtomicUsize> {
+        self.open.clone()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut ConnectionTable) -> T) -> T {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut table);
+        self.open.store(table.count, Ordering::Relaxed);
+        result
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limiter.table().leave(self.origin);
+        self.limiter.change(|table| table.leave(self.origin));
     }
 }
 

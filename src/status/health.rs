@@ -111,8 +111,12 @@ mod tests {
     fn a_stopping_or_stalled_server_is_not_ready() {
         let config = parse("").unwrap();
         let registry = Registry::new(Vec::new(), Vec::new(), Vec::new());
-        let snapshot =
-            StatusReader::new(&registry, &config, &ServerInfo::new(crate::sys::service::Pulses::default())).snapshot();
+        let snapshot = StatusReader::new(
+            &registry,
+            &config,
+            &ServerInfo::new(crate::sys::service::Pulses::default(), std::sync::Arc::default()),
+        )
+        .snapshot();
         let status = |stalled: &[&str], ending| Report::of(&snapshot, stalled, ending).status;
         assert_eq!(status(&[], false), Health::Ready);
         assert_eq!(status(&[], true), Health::NotReady);

@@ -27,6 +27,9 @@ enum Kind {
     Counter,
 }
 
+/// Why most viewers end.
+const LEFT: &str = "client left";
+
 /// The page.
 pub fn page(reader: &StatusReader) -> warp::reply::Response {
     let snapshot = reader.snapshot();
@@ -51,6 +54,10 @@ fn server(text: &mut Text, reader: &StatusReader, snapshot: &StatusSnapshot) {
     one(text, "voyandz_configuration_is_newest", help, Gauge, Some(f64::from(u8::from(!refused))));
     let help = "The load level: 0 calm, 1 strained (no new stills), 2 overloaded (no new viewers).";
     one(text, "voyandz_load", help, Gauge, Some(f64::from(reader.info().load().level() as u8)));
+    let help = "Open connections of clients.";
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let connections = reader.info().connections() as f64;
+    one(text, "voyandz_http_connections", help, Gauge, Some(connections));
     let started = reader.info().started().duration_since(UNIX_EPOCH).unwrap_or_default();
     let help = "When the server started, in seconds since 1970.";
     one(text, "process_start_time_seconds", help, Gauge, Some(started.as_secs_f64()));
@@ -184,6 +191,17 @@ fn streams(text: &mut Text, streams: &[Stream]) {
     each("voyandz_stream_reduced_readers", help, Gauge, &|stream| number(stream.viewers.reduced_readers as u64));
     let help = "Viewers that were dropped because they made no progress.";
     each("voyandz_stream_dropped_readers_total", help, Counter, &|stream| number(stream.viewers.dropped_readers));
+    let ended = streams.iter().flat_map(|stream| {
+        let name = stream.name.as_str();
+        let ended = &stream.viewers.ended;
+        // There from the start, so that the first one is seen to be one more.
+        let none = (!ended.iter().any(|(reason, _)| *reason == LEFT)).then_some((LEFT, 0));
+        ended.iter().copied().chain(none).map(move |(reason, count)| ([("stream", name), ("reason", reason)], count))
+    });
+    let ended: Vec<_> = ended.collect();
+    let help = "Viewers that left, by the reason that the log has.";
+    let series = ended.iter().map(|(labels, count)| (&labels[..], Some(*count)));
+    text.family("voyandz_stream_readers_ended_total", help, Counter, series);
     let labelled = || labels.iter().map(|labels| &labels[..]).zip(streams);
     let help = "Time from the arrival of media at the server to its write to a waiting viewer.";
     let spreads = labelled().filter_map(|(labels, stream)| Some((labels, stream.viewers.latency.figures.spread()?)));

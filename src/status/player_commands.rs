@@ -17,11 +17,11 @@ pub const STYLE: &str = "
 dl.ways{margin:0}.ways dt{color:var(--soft);font-size:.875rem}.ways dd{margin:0 0 .5rem}.ways pre{white-space:pre-wrap;overflow-wrap:anywhere}.ways code{user-select:all}
 ";
 
-/// All commands for this stream in this container, the best first. `host` is the address of the server as the client knows it.
-pub fn player_commands(stream: &config::Stream, container: Container, host: Option<&str>) -> Vec<PlayerCommand> {
-    let host = host.unwrap_or("localhost");
-    let url = format!("http://{host}{}", play_path(stream, container));
-    let plain = format!("http://{host}{}", stream.path.encoded());
+/// All commands for this stream in this container, the best first. `site` is the beginning of the addresses of the server as the
+/// client knows it.
+pub fn player_commands(stream: &config::Stream, container: Container, site: &str) -> Vec<PlayerCommand> {
+    let url = format!("{site}{}", play_path(stream, container));
+    let plain = format!("{site}{}", stream.path.encoded());
     let mut commands = Vec::new();
     let mut add = |player, line: String| commands.push(PlayerCommand { player, line });
     // ffplay reads the parts as one broken frame.
@@ -46,11 +46,10 @@ pub fn player_commands(stream: &config::Stream, container: Container, host: Opti
 }
 
 /// The addresses of its playlists, for players that take these; none where there are none.
-pub fn playlists(stream: &StreamHandle, host: Option<&str>) -> Vec<PlayerCommand> {
+pub fn playlists(stream: &StreamHandle, site: &str) -> Vec<PlayerCommand> {
     let Some(path) = stream.playlist_path() else { return Vec::new() };
-    let host = host.unwrap_or("localhost");
-    let manifest = path.strip_suffix(".m3u8").map(|stem| format!("http://{host}{stem}.mpd"));
-    let hls = PlayerCommand { player: "HLS", line: format!("http://{host}{path}") };
+    let manifest = path.strip_suffix(".m3u8").map(|stem| format!("{site}{stem}.mpd"));
+    let hls = PlayerCommand { player: "HLS", line: format!("{site}{path}") };
     let dash = manifest.map(|line| PlayerCommand { player: "DASH", line });
     [hls].into_iter().chain(dash).collect()
 }
@@ -121,7 +120,7 @@ mod tests {
         let config = parse(&yaml).unwrap();
         let (stream, container) = (&config.streams[0], config.streams[0].container);
         assert_eq!(Playback::of(stream, container), playback, "{name}");
-        let commands = player_commands(stream, container, Some("h:1"));
+        let commands = player_commands(stream, container, "http://h:1");
         assert_eq!(commands.iter().map(|command| command.player).collect::<Vec<_>>(), players, "{name}");
         assert_eq!(commands.last().unwrap().line, markup, "{name}");
     }

@@ -5,7 +5,10 @@ use crate::{
     telemetry::HttpStats,
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Instant, SystemTime},
 };
 
@@ -24,6 +27,7 @@ struct Inner {
     loops: Pulses,
     stats: Arc<HttpStats>,
     load: CurrentLoad,
+    connections: Arc<AtomicUsize>,
 }
 
 /// What changes while the server runs.
@@ -38,12 +42,12 @@ pub struct RuntimeState {
 }
 
 impl ServerInfo {
-    /// A server that starts now, with these monitored loops.
-    pub fn new(loops: Pulses) -> Self {
+    /// A server that starts now, with these monitored loops, and the number of its open connections.
+    pub fn new(loops: Pulses, connections: Arc<AtomicUsize>) -> Self {
         let started = SystemTime::now();
         let state = Mutex::new(RuntimeState { loaded: started, rejected: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
-        Self(Arc::new(Inner { started, since, state, loops, stats, load }))
+        Self(Arc::new(Inner { started, since, state, loops, stats, load, connections }))
     }
 
     /// When the server started.
@@ -81,6 +85,11 @@ impl ServerInfo {
     /// The load level of the machine.
     pub fn load(&self) -> &CurrentLoad {
         &self.0.load
+    }
+
+    /// How many connections of clients are open.
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(Ordering::Relaxed)
     }
 
     /// The names of the stalled event loops.

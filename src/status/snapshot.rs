@@ -308,6 +308,7 @@ impl Feed {
 
 impl Stream {
     fn shared(config: &config::Stream, stream: &StreamHandle, clients: bool) -> Self {
+        let stream = stream.current();
         let container = stream.fanout.container().or(Some(config.container));
         let record = stream.status.read();
         let (tracks, placeholder) = (tracks_of(&record), record.shows_placeholder);

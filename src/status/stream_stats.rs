@@ -55,6 +55,9 @@ pub struct ViewerStats {
     pub reduced_readers: usize,
     /// Viewers that were dropped because they made no progress.
     pub dropped_readers: u64,
+    /// Viewers that left, by the reason that the log has.
+    #[serde(skip)]
+    pub ended: Vec<(&'static str, u64)>,
     /// The latency that the server adds.
     pub latency: Latency,
     /// From the request of a viewer to its first bytes.
@@ -102,6 +105,7 @@ impl ViewerStats {
             reductions: progress.reductions,
             reduced_readers: reduced,
             dropped_readers: dropped,
+            ended: audience.ended(),
             latency: Latency::of(waits.media),
             first_bytes: Latency::of(waits.beginning),
         }

@@ -65,8 +65,13 @@ impl StreamStills {
     }
 
     async fn make(self: Arc<Self>, spec: Rendition, not_before: Option<Duration>) -> Result<Arc<Still>, PictureFault> {
-        let _lease = self.stream.lease();
-        let made = tokio::time::timeout(TIMEOUT, attempts(&self.stream, spec, not_before)).await;
+        let _bytes = self.stream.lease();
+        let attempts = async {
+            let stream = self.stream.settled().await;
+            let _lease = stream.lease();
+            attempts(stream, spec, not_before).await
+        };
+        let made = tokio::time::timeout(TIMEOUT, attempts).await;
         let still = made.unwrap_or(Err(PictureFault::NotYet))?;
         let taken = still.captured.unwrap_or_else(monotonic);
         let still = Arc::new(Still::new(still.bytes, taken, since_1970(taken)));

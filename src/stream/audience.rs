@@ -21,6 +21,8 @@ struct Seats {
     /// What those who left had got.
     left: Progress,
     dropped: u64,
+    /// How many left, by the reason.
+    ended: BTreeMap<&'static str, u64>,
     waits: Waits<Latency>,
 }
 
@@ -100,6 +102,11 @@ impl Audience {
         Attendance { now: seats.taken.len(), ever: seats.next, reduced, dropped: seats.dropped, progress }
     }
 
+    /// How many have left, by the reason as the log has it. The reasons are constants, so that their number is bounded.
+    pub fn ended(&self) -> Vec<(&'static str, u64)> {
+        self.seats().ended.iter().map(|(reason, count)| (*reason, *count)).collect()
+    }
+
     /// Media waited this long for us, before it was written to them.
     pub fn waited(&self, times: &Times, now: Instant) {
         if !times.is_empty() {
@@ -144,6 +151,11 @@ impl Seat {
     pub fn dropped(&self) {
         self.audience.seats().dropped += 1;
     }
+
+    /// The viewer leaves, for this reason.
+    pub fn ended(&self, reason: &'static str) {
+        *self.audience.seats().ended.entry(reason).or_default() += 1;
+    }
 }
 
 impl Drop for Seat {
@@ -184,7 +196,9 @@ mod tests {
         let quick = Progress { bytes: 5, ..Progress::default() };
         second.tell(quick);
         first.dropped();
+        first.ended("slow");
         drop(first);
+        assert_eq!(audience.ended(), [("slow", 1)]);
         let progress = Progress { bytes: 35, ..slow };
         assert_eq!(audience.attendance(), Attendance { now: 1, ever: 2, reduced: 0, dropped: 1, progress });
         let members = audience.members();

@@ -113,6 +113,11 @@ impl FanOut {
         });
     }
 
+    /// The version of the next header; see [`Packet::needs`].
+    pub fn set_header_version(&self, version: u32) {
+        self.state().ring.set_header_version(version);
+    }
+
     /// The container header for the packets that follow.
     pub fn set_header(&self, header: &[u8]) {
         self.state().ring.set_header(header);

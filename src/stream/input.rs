@@ -51,6 +51,8 @@ struct State {
 struct OutputState {
     container: Container,
     fanout: FanOut,
+    /// The stream is offered in it. Others are for those who read samples as packets of a container.
+    is_offered: bool,
     /// How many use it. It is muxed while there is one.
     users: usize,
     /// The encodings that it is made of, for the first user and all that came after.
@@ -226,7 +228,7 @@ impl StreamInput {
         self.shared.tracks.subscribe()
     }
 
-    /// The output in this container. Nothing is muxed for it until it is used.
+    /// The output in this container, offered or not. Nothing is muxed for it until it is used.
     pub fn output(&self, container: Container) -> StreamOutput {
         let mut state = self.lock();
         let known = state.outputs.iter().find(|output| output.container == container);
@@ -236,6 +238,7 @@ impl StreamInput {
             state.outputs.push(OutputState {
                 container,
                 fanout: fanout.clone(),
+                is_offered: false,
                 users: 0,
                 sources: SourceSet::of(&[]),
             });
@@ -272,16 +275,18 @@ impl StreamInput {
         }
     }
 
-    /// Ends all outputs but those in these containers, and their readers.
-    pub fn keep(&self, containers: &[Container]) {
+    /// Offers outputs in these containers. Those that were offered in others end, and their readers.
+    pub fn offer(&self, containers: &[Container]) {
+        containers.iter().for_each(|container| drop(self.output(*container)));
         let mut state = self.lock();
         let State { outputs, samples, bytes, .. } = &mut *state;
-        outputs.retain(|OutputState { container, fanout, .. }| {
-            let stays = containers.contains(container);
+        outputs.retain_mut(|output| {
+            let was_offered = std::mem::replace(&mut output.is_offered, containers.contains(&output.container));
+            let stays = output.is_offered || !was_offered;
             if !stays {
-                samples.detach(fanout);
-                *bytes = bytes.take().filter(|bytes| !bytes.writer.fanout().is_same(fanout));
-                fanout.close();
+                samples.detach(&output.fanout);
+                *bytes = bytes.take().filter(|bytes| !bytes.writer.fanout().is_same(&output.fanout));
+                output.fanout.close();
             }
             stays
         });

@@ -102,6 +102,7 @@ impl Packager {
                 Muxed::Header { bytes, readers } => {
                     match readers {
                         HeaderChange::None => {}
+                        HeaderChange::Added { version } => self.fanout.set_header_version(version),
                         HeaderChange::Inline => self.fanout.push(Packet::copy_of(Kind::Delta, &bytes), None),
                         HeaderChange::End => self.fanout.restart(),
                     }

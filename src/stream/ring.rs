@@ -67,8 +67,11 @@ pub struct Ring {
     bytes: usize,
     /// Join points in the ring.
     joins: VecDeque<JoinPoint>,
-    /// Container headers, each with the number of the first packet that it is for. Never more than the ring needs.
+    /// Container headers, each with the number of the first packet that it is for. Never more than the ring needs. What a header
+    /// needs is its own version.
     headers: VecDeque<(u64, Packet)>,
+    /// Of the next header.
+    version: u32,
     /// Sent in front of everything to everyone.
     opening: Option<Packet>,
     /// Each join point is a whole picture, which can be shown without the packets behind it.
@@ -146,7 +149,14 @@ impl Ring {
     pub fn set_header(&mut self, header: &[u8]) {
         let at = self.end();
         self.headers.retain(|(from, _)| *from < at);
-        self.headers.push_back((at, aside(header)));
+        let mut header = aside(header);
+        header.needs = self.version;
+        self.headers.push_back((at, header));
+    }
+
+    /// The version of the next header; see [`Packet::needs`].
+    pub fn set_header_version(&mut self, version: u32) {
+        self.version = version;
     }
 
     /// The newest header.
@@ -170,6 +180,7 @@ impl Ring {
         self.slots.clear();
         self.joins.clear();
         self.headers.clear();
+        self.version = 0;
         self.bytes = 0;
         self.generation += 1;
     }
@@ -544,6 +555,38 @@ mod tests {
         assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, true)), "H3 K2 ");
         early.place = Place::Joining { join: Join::Live, from: 0, since: rig.now };
         assert_eq!(rig.read(&mut early), "H1 K1 K2 ");
+    }
+
+    #[test]
+    fn packets_of_a_track_that_a_header_lacks_are_passed_over() {
+        let mut rig = Rig::new();
+        rig.ring.set_header(b"H1");
+        rig.push("K1");
+        let mut early = rig.reader(Join::Keyframe, true);
+        assert_eq!(rig.read(&mut early), "H1 K1 ");
+        rig.ring.set_header_version(1);
+        rig.ring.set_header(b"H2");
+        let mut added = Packet::copy_of(Kind::Delta, b"sound");
+        added.needs = 1;
+        rig.push("K2");
+        rig.ring.push(added.clone(), None, rig.now);
+        rig.push("a");
+        let mut news = News::default();
+        rig.ring.next_news(&mut news);
+        let mut late = rig.reader(Join::Keyframe, true);
+        let mut raw = rig.reader(Join::Keyframe, false);
+        assert_eq!(rig.read(&mut early), "K2 a ");
+        assert_eq!(rig.read(&mut late), "H2 K2 sound a ");
+        assert_eq!(rig.read(&mut raw), "K2 sound a ");
+        // A shortcut is for those who get all of it.
+        rig.ring.push(added, None, rig.now);
+        rig.ring.next_news(&mut news);
+        assert!(!early.take_news(&news) && late.take_news(&news));
+        // Whoever comes after everything began again has what there is then.
+        rig.ring.restart();
+        rig.ring.set_header(b"H3");
+        rig.push("K3");
+        assert_eq!(rig.read(&mut rig.reader(Join::Keyframe, true)), "H3 K3 ");
     }
 
     #[test]

@@ -651,7 +651,7 @@ mod tests {
         assert_eq!(rig.read(), "JJ");
         rig.now += TRACK_WAIT;
         rig.push(Origin::Source, VIDEO, 2000, true);
-        assert_eq!(rig.read(), "|", "the header without audio is another one");
+        assert_eq!(rig.read(), "J", "a header may have more tracks than there are");
     }
 
     #[test]

@@ -109,9 +109,9 @@ async fn exceeds(memory_max: Option<u64>) -> String {
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the server logs the standard error of the guard")]
+/// Reports on standard error, which the server logs.
 fn report_failure(text: &str) -> u8 {
-    eprintln!("{text}");
+    super::output::complain(text);
     CANNOT_RUN
 }
 

@@ -3,8 +3,10 @@
 mod crash_policy;
 pub mod guard;
 pub mod orphans;
+pub mod output;
 pub mod overload;
 pub mod proc_stats;
+pub mod programs;
 pub mod service;
 mod shutdown;
 

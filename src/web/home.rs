@@ -10,8 +10,8 @@ use crate::{
 };
 use maud::{Markup, html};
 
-/// The page. `host` is the server's address as this client knows it.
-pub fn page(registry: &Registry, pages: &Pages, host: Option<&str>) -> warp::reply::Response {
+/// The page. `site` is the beginning of the addresses of the server as this client knows it.
+pub fn page(registry: &Registry, pages: &Pages, site: &str) -> warp::reply::Response {
     let page = Page {
         title: "voyandz",
         style: player_commands::STYLE,
@@ -23,7 +23,7 @@ pub fn page(registry: &Registry, pages: &Pages, host: Option<&str>) -> warp::rep
         },
         main: html! {
             div.cards {
-                @for stream in registry.streams() { (card(stream, host)) }
+                @for stream in registry.streams() { (card(stream, site)) }
                 @for stream in registry.per_request() { (private_card(&stream.config)) }
             }
         },
@@ -39,12 +39,12 @@ fn count(streams: usize) -> String {
     }
 }
 
-fn card(stream: &StreamHandle, host: Option<&str>) -> Markup {
+fn card(stream: &StreamHandle, site: &str) -> Markup {
     let stream = player::shown_output(stream);
     let (path, container) = (stream.config.path.encoded(), player::container_of(stream));
     let has_video = player_commands::has_video(&stream.config);
-    let mut commands = player_commands::player_commands(&stream.config, container, host);
-    commands.extend(player_commands::playlists(stream, host));
+    let mut commands = player_commands::player_commands(&stream.config, container, site);
+    commands.extend(player_commands::playlists(stream, site));
     let (first, more) = commands.split_at(1.min(commands.len()));
     html! {
         article {

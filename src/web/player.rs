@@ -36,8 +36,8 @@ figcaption{display:flex;flex-wrap:wrap;gap:.25rem 1rem;color:var(--soft);font-si
 h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
 ";
 
-/// The page. `host` is the address of the server as this client knows it.
-pub fn page(stream: &StreamHandle, registry: &Registry, host: Option<&str>) -> warp::reply::Response {
+/// The page. `site` is the beginning of the addresses of the server as this client knows it.
+pub fn page(stream: &StreamHandle, registry: &Registry, site: &str) -> warp::reply::Response {
     let shown = shown_output(stream);
     let config = &shown.config;
     let container = container_of(shown);
@@ -75,8 +75,8 @@ pub fn page(stream: &StreamHandle, registry: &Registry, host: Option<&str>) -> w
                 }
             }
             h2 { "Other players" }
-            (player_commands::list(&player_commands::player_commands(config, container, host)))
-            (player_commands::list(&player_commands::playlists(stream, host)))
+            (player_commands::list(&player_commands::player_commands(config, container, site)))
+            (player_commands::list(&player_commands::playlists(stream, site)))
         },
     };
     let mut response = page.response();
@@ -125,7 +125,7 @@ fn outputs(stream: &StreamHandle) -> Markup {
 
 /// The container of a stream, by its bytes or else by the configuration.
 pub fn container_of(stream: &StreamHandle) -> Container {
-    stream.fanout.container().unwrap_or(stream.config.container)
+    stream.current().fanout.container().unwrap_or(stream.config.container)
 }
 
 fn plays(stream: &StreamHandle) -> bool {

@@ -71,6 +71,11 @@ impl Timeline {
         Self { base: 0, epoch, shift: Mutex::new(Shift { fixed: Some(0), drift: None }), end: Arc::default() }
     }
 
+    /// From now on the first time that comes means now.
+    pub(super) fn anchor(&self) {
+        lock(&self.shift).fixed = None;
+    }
+
     /// Gives a buffer its times since the epoch; returns whether its source's clock jumped. `last` is the track's
     /// own memory.
     pub(super) fn stamp(

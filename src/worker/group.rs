@@ -320,9 +320,9 @@ impl Group {
         match run.owner {
             Owner::Feed(feed) => {
                 if let Some(FeedSlot { feed, state: FeedState::Running { ingest, .. }, .. }) = self.feeds.get(&feed)
-                    && let Some(source) = &ingest.source
+                    && let Some(entrance) = ingest.entrance()
                 {
-                    feed.open_bytes(source);
+                    feed.open_bytes(entrance);
                 }
             }
             Owner::Demux(feed) => {

@@ -7,16 +7,19 @@
 //! for ever, like stopping a pipeline, runs on a thread of its own.
 
 mod accepted_caps;
+mod branches;
 mod caps;
 mod clock;
 mod copy;
 mod decode;
 mod encoder;
+mod encoder_input;
 mod event;
 mod exit;
 mod feed;
 mod group;
 mod gst_util;
+mod ingest;
 mod late;
 mod launch;
 mod link;
@@ -29,7 +32,10 @@ mod samples;
 mod stream;
 mod sync;
 mod track;
+mod track_caps;
 mod trial;
+mod unpack;
+mod web;
 
 #[cfg(test)]
 mod tests;

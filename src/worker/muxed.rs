@@ -5,8 +5,12 @@ use super::{
     gst_util::{STILL_DEADLINE, in_order},
     picture::decode,
     sync::{dispose, lock},
+    track_caps,
 };
-use crate::ipc::PictureFault;
+use crate::{
+    ipc::PictureFault,
+    media::{MediaKind, demux::Demuxed, unpack::Unpacker},
+};
 use bytes::Bytes;
 use gst::{glib, prelude::*};
 use gstreamer as gst;
@@ -34,6 +38,7 @@ pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), Pic
             let caps = gst::Caps::new_empty_simple("image/jpeg");
             return decode(&caps, &[gst::Buffer::from_slice(bytes)]);
         }
+        [0x47, ..] if let Some((caps, buffers)) = frames(&bytes)? => return decode(&caps, &buffers),
         [0x47, ..] => {
             let caps = gst::Caps::builder("video/mpegts").field("systemstream", true).field("packetsize", 188);
             ("tsdemux", caps.build())
@@ -59,6 +64,42 @@ pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), Pic
     }
     end?;
     Err(if found.other && !found.video && !has_pictures { PictureFault::NoVideo } else { PictureFault::NotYet })
+}
+
+/// The whole frames of a transport stream, as a decoder takes them: a network cuts the last one anywhere. `None` when our demuxer does
+/// not know its codec.
+fn frames(bytes: &[u8]) -> Result<Option<(gst::Caps, Vec<gst::Buffer>)>, PictureFault> {
+    let (mut unpacker, mut found) = (Unpacker::new(), Vec::new());
+    unpacker.push(bytes, &mut found);
+    unpacker.settle(&mut found);
+    let (mut video, mut buffers) = (None, Vec::new());
+    for found in found {
+        match found {
+            Demuxed::Tracks(tracks) => {
+                let lead = tracks.lead().filter(|track| track.kind() == MediaKind::Video).cloned();
+                if lead != video {
+                    // What is shown now is of the newest.
+                    (video, buffers) = (lead, Vec::new());
+                }
+            }
+            Demuxed::Sample(sample) => {
+                let Some(video) = video.as_ref().filter(|video| video.id == sample.track) else { continue };
+                let mut buffer = gst::Buffer::from_slice(track_caps::bytes_of(video, &sample));
+                if let Some(buffer) = buffer.get_mut() {
+                    let pts = u64::try_from(sample.pts.nanos()).ok();
+                    buffer.set_pts(pts.map(gst::ClockTime::from_nseconds));
+                }
+                buffers.push(buffer);
+            }
+        }
+    }
+    match video.as_ref().map(track_caps::of) {
+        Some(Some(caps)) if !buffers.is_empty() => Ok(Some((caps, buffers))),
+        Some(Some(_)) => Err(PictureFault::NotYet),
+        // Others may know its codec, or that there is none.
+        None if unpacker.unsupported().is_empty() && has_pictures(bytes) => Err(PictureFault::NotYet),
+        Some(None) | None => Ok(None),
+    }
 }
 
 /// One branch takes the bytes apart; the other one only lets the pipeline have an end when there is no track.
@@ -193,4 +234,101 @@ fn map_section(packet: &[u8]) -> Option<&[u8]> {
     let section = payload.get(1 + usize::from(*payload.first()?)..)?;
     let length = usize::from(u16::from_be_bytes([*section.get(1)?, *section.get(2)?]) & 0xfff);
     (*section.first()? == 2).then_some(section.get(..3 + length)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Kind, Scanned, Scanner};
+
+    /// A transport stream of this encoder: white frames with a ball, none of which is grey anywhere.
+    fn stream(encoder: &str) -> Vec<u8> {
+        gst::init().unwrap();
+        let text = format!(
+            "videotestsrc num-buffers=75 pattern=ball foreground-color=0xffff0000 background-color=0xffffffff ! \
+             video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! {encoder} ! mux. audiotestsrc num-buffers=140 ! \
+             avenc_aac ! mux. mpegtsmux name=mux ! appsink name=out sync=false"
+        );
+        let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let mut bytes = Vec::new();
+        while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(30)) {
+            let list = sample.buffer_list_owned();
+            let buffers = sample.buffer_owned().into_iter().chain(list.iter().flat_map(|list| list.iter_owned()));
+            buffers.for_each(|buffer| bytes.extend_from_slice(&buffer.map_readable().unwrap()));
+        }
+        assert!(sink.is_eos(), "{encoder} does not come to its end");
+        pipeline.set_state(gst::State::Null).unwrap();
+        bytes
+    }
+
+    /// The header of a stream, and the packets of each group, as the ring of a fan-out has them.
+    fn groups(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let (mut scanner, mut found) = (Scanner::new(None), Vec::new());
+        bytes.chunks(1316).for_each(|piece| scanner.push(piece, &mut found));
+        let (mut header, mut groups) = (Vec::new(), Vec::new());
+        for found in found {
+            match found {
+                Scanned::Header(bytes) => header = bytes.to_vec(),
+                Scanned::Packet { kind, payload } => {
+                    if kind == Kind::Keyframe {
+                        groups.push(header.clone());
+                    }
+                    if let Some(group) = groups.last_mut() {
+                        group.extend_from_slice(payload.payload());
+                    }
+                }
+                Scanned::Container(_) | Scanned::Lead(_) => {}
+            }
+        }
+        groups
+    }
+
+    /// The share of pixels whose luma and chroma are those of a frame that a decoder has nothing for.
+    fn grey(caps: &gst::Caps, buffer: &gst::Buffer) -> f64 {
+        let format = caps.structure(0).unwrap();
+        let (width, height) =
+            (format.get::<i32>("width").unwrap() as usize, format.get::<i32>("height").unwrap() as usize);
+        let map = buffer.map_readable().unwrap();
+        let luma = &map[..width * height];
+        luma.iter().filter(|luma| (120..136).contains(*luma)).count() as f64 / luma.len() as f64
+    }
+
+    #[test]
+    fn a_still_is_a_whole_frame_wherever_the_network_cuts() {
+        gst::init().unwrap();
+        let encoders = [
+            "x264enc key-int-max=25 bframes=3 b-adapt=false option-string=open-gop=1:b-pyramid=normal:scenecut=0 ! h264parse config-interval=-1",
+            "x264enc key-int-max=25 bframes=0 tune=zerolatency speed-preset=ultrafast ! h264parse config-interval=-1",
+            "x264enc key-int-max=25 intra-refresh=true tune=zerolatency ! h264parse config-interval=-1",
+            "x265enc key-int-max=25 speed-preset=ultrafast ! h265parse config-interval=-1",
+        ];
+        for encoder in encoders {
+            if gst::ElementFactory::find(encoder.split(' ').next().unwrap()).is_none() {
+                eprintln!("SKIPPED: there is no {encoder}");
+                continue;
+            }
+            let groups = groups(&stream(encoder));
+            assert!(groups.len() > 1, "{encoder}");
+            let (mut taken, mut tried) = (0, 0);
+            for group in groups.iter().skip(1) {
+                for part in 1..=12 {
+                    let cut = &group[..group.len() * part / 12];
+                    tried += 1;
+                    match last_picture(Bytes::copy_from_slice(cut)) {
+                        Ok((caps, buffer)) => {
+                            taken += 1;
+                            let grey = grey(&caps, &buffer);
+                            assert!(grey < 0.03, "{encoder}: {:.0} % grey of part {part} of 12", grey * 100.0);
+                        }
+                        Err(PictureFault::NotYet) => {}
+                        Err(other) => panic!("{encoder}: {other:?}"),
+                    }
+                }
+            }
+            let least = if encoder.contains("intra-refresh") { 1 } else { tried / 2 };
+            assert!(taken >= least, "{encoder}: {taken} of {tried}");
+        }
+    }
 }

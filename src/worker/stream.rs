@@ -4,6 +4,7 @@ use super::{
     caps, clock, copy,
     decode::Decoded,
     encoder::Encoder,
+    encoder_input,
     event::{Event, Events, Note, Run},
     exit::Exit,
     launch,
@@ -160,6 +161,8 @@ impl StreamRun {
         if ends.is_empty() || (plan.container.is_some() && ends.len() > 1) {
             return Err(Unbuilt::Text("the text does not end in exactly one free source pad".to_owned()));
         }
+        let channels = track(TrackKind::Audio).and_then(|track| track.caps()).and_then(|caps| channels(&caps));
+        this.remarks.extend(encoder_input::fit(&bin, channels).map_err(|error| error.to_string())?);
         let sinks = samples::end(&bin, ends, plan.container, exit)?;
         for source in sources.iter().filter(|source| declared.contains(&source.name)) {
             this.enter(&bin, source, epoch, events)?;
@@ -307,6 +310,10 @@ impl StreamRun {
     }
 }
 
+fn channels(caps: &gst::CapsRef) -> Option<i32> {
+    caps.structure(0)?.get("channels").ok()
+}
+
 fn insert(
     bin: &gst::Bin,
     source: &gst_app::AppSrc,
@@ -332,7 +339,11 @@ fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
     loop {
         let mut pads = element.src_pads().into_iter();
         let (Some(pad), None) = (pads.next(), pads.next()) else { return Err(needed()) };
-        let peer = pad.peer().ok_or_else(needed)?;
+        let Some(peer) = pad.peer() else {
+            // The end of a text without a muxer, which has another one for each further track.
+            bin.remove(&element).map_err(|error| error.to_string())?;
+            return if launch::free_sources(bin).is_empty() { Err(needed()) } else { Ok(()) };
+        };
         let next = peer.parent_element().ok_or_else(needed)?;
         pad.unlink(&peer).and_then(|()| bin.remove(&element)).map_err(|error| error.to_string())?;
         if next.sink_pads().iter().any(|pad| pad.is_linked()) {

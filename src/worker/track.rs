@@ -110,6 +110,9 @@ enum Way {
         source: gst_app::AppSrc,
         needs_key: bool,
         discontinuity: bool,
+        /// When the keyframe is shown that it began with, until the next one: pictures that are shown before refer to what it does not
+        /// have.
+        begun: Option<gst::ClockTime>,
         left_out: Arc<AtomicU64>,
         late: Option<Box<Latecomer>>,
     },
@@ -288,6 +291,7 @@ impl Track {
             source: source.clone(),
             needs_key: false,
             discontinuity: true,
+            begun: None,
             left_out: left_out.clone(),
             late: late.map(Box::new),
         };
@@ -370,8 +374,14 @@ impl Way {
 
     /// Hands on a buffer of an elementary track; `false` when the consumer is gone.
     fn media(&mut self, buffer: &gst::Buffer) -> bool {
-        let Self::Source { source, needs_key, discontinuity, left_out, .. } = self else { return true };
-        if *needs_key && !caps::is_key(buffer) {
+        let Self::Source { source, needs_key, discontinuity, begun, left_out, .. } = self else { return true };
+        let is_key = caps::is_key(buffer);
+        if *needs_key && !is_key {
+            return true;
+        }
+        if is_key {
+            *begun = buffer.pts().filter(|_| *needs_key || *discontinuity);
+        } else if begun.zip(buffer.pts()).is_some_and(|(begun, pts)| pts < begun) {
             return true;
         }
         // A consumer of encoded media that does not keep up must not begin again in the middle of a GOP.

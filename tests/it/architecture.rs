@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("sys", &[]),
     ("net", &[]),
-    ("config", &["media"]),
+    ("config", &["media", "sys"]),
     ("ipc", &["media"]),
     ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys", "telemetry"]),

@@ -428,6 +428,10 @@ fn doctor_names_the_packages_of_what_is_missing() {
     assert!(report.contains("MISSING mpegtsmux"), "{report}");
     assert!(report.contains("apt-get install gstreamer1.0-plugins-bad; Nix: gst_all_1.gst-plugins-bad"), "{report}");
     assert!(report.contains("-       ffmpeg"), "{report}");
+    for program in ["ffmpeg; Nix: ffmpeg", "gstreamer1.0-tools; Nix: gst_all_1.gstreamer", "v4l-utils; Nix: v4l-utils"]
+    {
+        assert!(report.contains(&format!("(not on PATH; Debian: apt-get install {program})")), "{program}: {report}");
+    }
     assert!(report.contains("things are missing that voyandz needs."), "{report}");
 }
 
@@ -496,4 +500,70 @@ fn completions_are_taken_by_the_shells() {
             assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), "check");
         }
     }
+}
+
+/// The exit code of a command whose output goes into a pipe that nobody reads, and what it says on standard error.
+fn into_closed_pipe(arguments: &[&str], errors_too: bool) -> (Option<i32>, String) {
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).stdin(Stdio::null()).stdout(closed());
+    command.stderr(if errors_too { Stdio::from(closed()) } else { Stdio::piped() });
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn every_subcommand_ends_quietly_when_its_reader_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let good = file("good.yaml", "listenport: 0\nfeeds: {m: {command: cat}}\n");
+    let bad = file("bad.yaml", "feeds: {m: {mode: soon, command: cat}}\n");
+    let cases: [(&[&str], i32); 8] = [
+        (&["config", "-f", &good], 141),
+        (&["check", "-f", &good], 141),
+        // The verdict stays what it is.
+        (&["check", "-f", &bad], 78),
+        (&["config", "-f", &bad], 78),
+        (&["completions", "bash"], 141),
+        (&["man"], 141),
+        (&["man", "5"], 141),
+        (&["--licenses"], 141),
+    ];
+    for (arguments, expect) in cases {
+        for errors_too in [false, true] {
+            let (code, errors) = into_closed_pipe(arguments, errors_too);
+            assert_eq!(code, Some(expect), "{arguments:?} {errors}");
+            assert_eq!(errors, "", "{arguments:?}");
+        }
+    }
+    // What it says is about the machine, which may lack something.
+    let (code, errors) = into_closed_pipe(&["doctor", "-f", &good], true);
+    assert!(matches!(code, Some(141 | 1)), "{code:?} {errors}");
+    // A log file that cannot be opened has no place but standard error.
+    let (code, _) = into_closed_pipe(&["-f", &good, "--log-file", "/nowhere/log"], true);
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_full_disk_is_reported() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(PROGRAM).arg("man").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.starts_with("cannot write to standard output: ") && errors.lines().count() == 1, "{errors}");
+}
+
+#[test]
+fn a_guard_without_standard_error_ends_quietly() {
+    let parent = std::process::id().to_string();
+    let (code, _) = into_closed_pipe(&["guard", "--server", &parent, "--", "/nowhere/program"], true);
+    assert_ne!(code, Some(101));
 }

@@ -232,7 +232,7 @@ fn what_waits_for_a_viewer_is_no_latency_of_the_server() {
         .with(&format!(
             "
             feeds: {{much: {{command: {}}}, once: {{command: {}}}}}
-            streams: {{much: {{feed: much}}, once.mjpeg: {{feed: once}}}}
+            streams: {{much: {{feed: much}}, once: {{feed: once, container: mjpeg}}}}
             ",
             shell("while head -c 100000 /dev/zero; do sleep 0.01; done"),
             shell(&format!("cat {}; exec sleep 1000", picture.display())),
@@ -249,18 +249,16 @@ fn what_waits_for_a_viewer_is_no_latency_of_the_server() {
     let much = wait_for(&server, "streams", "much", |stream| stream["readers"] == 0);
     assert!(much["bytes_out"].as_u64() > Some(20 << 20) && told(&much) < Some(1.5), "{much:#}");
     // One that comes late, and begins with what there is.
-    let mut first = server.get("/once.mjpeg");
+    let mut first = server.get("/once");
     first.take(500, SOON);
     let counted = |server: &Server| {
-        metrics(&server.get("/metrics").text())
-            .get("voyandz_stream_latency_seconds_count{stream=\"once.mjpeg\"}")
-            .copied()
+        metrics(&server.get("/metrics").text()).get("voyandz_stream_latency_seconds_count{stream=\"once\"}").copied()
     };
     wait_until("it is counted", SOON, || counted(&server) == Some(1.0));
-    wait_for(&server, "streams", "once.mjpeg", |stream| stream["idle_seconds"].as_f64() > Some(1.5));
-    let mut late = server.get("/once.mjpeg?keyframe=1");
+    wait_for(&server, "streams", "once", |stream| stream["idle_seconds"].as_f64() > Some(1.5));
+    let mut late = server.get("/once?keyframe=1");
     late.take(500, SOON);
     drop((first, late));
-    let once = wait_for(&server, "streams", "once.mjpeg", |stream| stream["readers"] == 0);
+    let once = wait_for(&server, "streams", "once", |stream| stream["readers"] == 0);
     assert!(counted(&server) == Some(1.0) && told(&once) < Some(1.0), "{once:#}");
 }

@@ -157,9 +157,17 @@ impl<'a> Builder<'a> {
             self.encoding(group, id.clone(), &stream.feeds, tracks, &outputs)
         });
         let rendition = main.as_ref().and_then(|(unit, _)| self.rendition(group, stream, unit));
-        let placed = |unit, in_plan| StreamLayout { unit, group, in_plan, rendition };
+        let placed = |unit, in_plan| StreamLayout { unit, group, in_plan, made: None, rendition: rendition.clone() };
         if let Some(feed) = config::passed_on(stream, |feed| self.sources.get(feed).copied()) {
-            self.layout.streams.push(placed(UnitId::Feed(feed.clone()), None));
+            let unit = UnitId::Feed(feed.clone());
+            // A stream with several outputs has its other containers made in any case.
+            let differs = config::may_differ(stream, |feed| self.sources.get(feed).copied()) && rendition.is_none();
+            let made = differs.then(|| {
+                let (feeds, container) = (&stream.feeds, stream.container);
+                let number = self.planned_stream(group, &id, feeds, ipc::Encoding::Copy, Some(container), &[container]);
+                (id, number)
+            });
+            self.layout.streams.push(StreamLayout { made, ..placed(unit, None) });
             return;
         }
         if let Some((unit, number)) = main {
@@ -387,13 +395,14 @@ streams:
   same.ts: {feed: ff}
   again.ts: {feed: ff, command: [cat]}
   small.webm: {feed: ff, video: {codec: vp8}}",
-            "group 0 ff: 0=ff<feed ff | 0=small.webm[0]
+            "group 0 ff: 0=ff<feed ff | 0=same.ts[0] 1=small.webm[0]
              feed ff: command
              stream again.ts: command of feed ff, needs feed ff
-             stream small.webm: Stream(0) of 0, needs feed ff
+             stream same.ts: Stream(0) of 0, needs feed ff
+             stream small.webm: Stream(1) of 0, needs feed ff
              viewers 0: feed ff group 0 None
              viewers 1: stream again.ts group 0 None
-             viewers 2: stream small.webm group 0 Some(0)",
+             viewers 2: stream small.webm group 0 Some(1)",
         );
     }
 
@@ -424,13 +433,14 @@ streams:
   cam: {pipeline: videotestsrc}
 streams:
   c.ts: {feed: c}",
-            "group 0 c:  |
+            "group 0 c: 0=c<feed c | 0=c.ts[0]
              group 1 b:  |
              group 2 cam: 0=cam | 0=cam for commands[0]
              feed b: command of feed cam for commands, needs feed cam for commands
              feed c: command of feed b, needs feed b
              feed cam: Feed(0) of 2
              feed cam for commands: Stream(0) of 2, needs feed cam
+             stream c.ts: Stream(0) of 0, needs feed c
              viewers 0: feed c group 0 None",
         );
     }
@@ -462,8 +472,9 @@ streams:
   snap: {type: shot, feed: ff, command: a}
   ff.ts: {feed: ff}
   own: {client: exclusive, feed: ff, command: 'b {input1}'}",
-            "group 0 ff:  |
+            "group 0 ff: 0=ff<feed ff | 0=ff.ts[0]
              feed ff: command
+             stream ff.ts: Stream(0) of 0, needs feed ff
              viewers 0: feed ff group 0 None
              for each viewer of own: b /dev/fd/3, reads feed ff
              for each viewer of snap: a, reads feed ff",

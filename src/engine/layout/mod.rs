@@ -106,6 +106,8 @@ pub struct StreamLayout {
     pub group: GroupId,
     /// Its number in the group's plan, or `None`: stills are decoded from its packets.
     pub in_plan: Option<u32>,
+    /// What makes the container that its name promises, and its number in the plan, where bytes may turn out to be something else.
+    pub made: Option<(UnitId, u32)>,
     /// What its other outputs are made of.
     pub rendition: Option<RenditionLayout>,
 }

@@ -42,11 +42,15 @@ pub struct Muxer {
     header: Bytes,
     timeline: Timeline,
     cluster: Option<Cluster>,
+    /// How often tracks were added.
+    version: u32,
 }
 
 #[derive(Debug)]
 struct Track {
     info: TrackInfo,
+    /// Headers of this version and of later ones have it.
+    since: u32,
     /// What the decoder drops of the first samples: timestamps are so much later (RFC 9559, section 5.1.4.1.17).
     delay: i64,
     reorders: bool,
@@ -67,7 +71,14 @@ struct Cluster {
 impl Muxer {
     /// A muxer into WebM or into Matroska. It begins with the first call of [`Muxer::set_tracks`].
     pub fn new(webm: bool) -> Self {
-        Self { is_webm: webm, tracks: Vec::new(), header: Bytes::new(), timeline: Timeline::default(), cluster: None }
+        Self {
+            is_webm: webm,
+            tracks: Vec::new(),
+            header: Bytes::new(),
+            timeline: Timeline::default(),
+            cluster: None,
+            version: 0,
+        }
     }
 
     /// Whether a track of this codec can be carried.
@@ -88,14 +99,24 @@ impl Muxer {
         };
         let is_same = self.header == bytes;
         let is_like = |(from, to): (&Track, &TrackInfo)| may_stay(&from.info, to);
-        let stays = self.tracks.len() == tracks.len() && self.tracks.iter().zip(&tracks).all(is_like);
+        // Tracks at the end may come and go: a header may have more of them than there are.
+        let stays = !self.tracks.is_empty() && self.tracks.iter().zip(&tracks).all(is_like);
+        let is_more = stays && tracks.len() > self.tracks.len();
+        if is_more {
+            self.version += 1;
+        }
         let before = if stays || is_same { std::mem::take(&mut self.tracks) } else { Vec::new() };
         let mut before = before.into_iter();
-        self.tracks = tracks.into_iter().map(|info| Track::new(info, before.next())).collect();
+        let version = if is_more { self.version } else { 0 };
+        self.tracks = tracks.into_iter().map(|info| Track::new(info, before.next(), version)).collect();
         if is_same {
             return;
         }
-        let readers = if self.header.is_empty() || stays { HeaderChange::None } else { HeaderChange::End };
+        let readers = match (self.header.is_empty(), is_more, stays) {
+            (true, ..) | (_, false, true) => HeaderChange::None,
+            (_, true, _) => HeaderChange::Added { version },
+            (_, false, false) => HeaderChange::End,
+        };
         self.header = Bytes::from(bytes);
         if readers == HeaderChange::End {
             self.cluster = None;
@@ -128,9 +149,16 @@ impl Muxer {
         let (size, size_length) = write::size(BLOCK_HEAD + front.len() + sample.data.len());
         let cluster_head = if is_new { CLUSTER_BEGIN } else { 0 };
         let head = 1 + size_length + BLOCK_HEAD;
+        let needs = track.since;
+        if is_new && needs > 0 {
+            // Those who do not get the block need its cluster for the blocks behind it.
+            let mut packet = PacketBuf::with_capacity(CLUSTER_BEGIN);
+            packet.extend_from_slice(&cluster_begin(u64::try_from(cluster.timestamp).unwrap_or_default()));
+            out.push(Muxed::Packet(packet.finish(Kind::Delta)));
+        }
         let mut packet = PacketBuf::with_capacity(cluster_head + head + front.len() + sample.data.len());
         packet.entered = sample.entered;
-        if is_new {
+        if is_new && needs == 0 {
             packet.extend_from_slice(&cluster_begin(u64::try_from(cluster.timestamp).unwrap_or_default()));
         }
         packet.extend_from_slice(&[element::SIMPLE_BLOCK as u8]);
@@ -142,10 +170,11 @@ impl Muxer {
         packet.extend_from_slice(front);
         packet.extend_from_slice(&sample.data);
 
-        let is_join = is_new && sample.is_sync && (begins || kind == MediaKind::Audio);
+        let is_join = is_new && needs == 0 && sample.is_sync && (begins || kind == MediaKind::Audio);
         let mut packet = packet.finish(if is_join { Kind::Keyframe } else { Kind::Delta });
         packet.captured = sample.captured;
         packet.discontinuity = sample.discontinuity;
+        packet.needs = needs;
         self.cluster = Some(Cluster { last: times.shown, ..cluster });
         out.push(Muxed::Packet(packet));
     }
@@ -162,7 +191,8 @@ impl Muxer {
 
 impl Track {
     /// A track, and what it was before if readers stay.
-    fn new(info: TrackInfo, before: Option<Self>) -> Self {
+    fn new(info: TrackInfo, before: Option<Self>, version: u32) -> Self {
+        let since = before.as_ref().map_or(version, |before| before.since);
         let has_changed = before.as_ref().is_some_and(|before| before.info.codec != info.codec);
         // Readers that have an older header need them at each keyframe from now on.
         let is_told = before.is_some_and(|before| has_changed || !before.in_band.is_empty());
@@ -181,7 +211,7 @@ impl Track {
             _ => {}
         }
         let delay = i64::try_from(delay(&info.codec)).unwrap_or_default();
-        Self { delay, reorders: reorders(&info.codec), in_band, is_due: has_changed, info }
+        Self { delay, reorders: reorders(&info.codec), in_band, is_due: has_changed, since, info }
     }
 }
 

@@ -144,7 +144,9 @@ impl Muxer {
                     lane.lead_in = LeadIn::in_band(&lane.info.codec);
                 }
                 HeaderChange::Inline => {}
-                HeaderChange::None | HeaderChange::End => lane.lead_in = LeadIn::usual(&lane.info.codec),
+                HeaderChange::None | HeaderChange::Added { .. } | HeaderChange::End => {
+                    lane.lead_in = LeadIn::usual(&lane.info.codec)
+                }
             }
         }
         self.header = Some((bytes.clone(), listed));

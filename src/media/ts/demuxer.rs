@@ -11,6 +11,8 @@ use crate::media::demux::Demuxed;
 
 /// Most PIDs that get a track number, so that a stream whose PIDs keep changing ends somewhere.
 const MAX_TRACKS: usize = 256;
+/// Names of video that is not demuxed.
+const OTHER_VIDEO: [&str; 6] = ["VP9", "JPEG 2000", "H.266", "Dirac", "AVS2", "VC-1"];
 
 /// Takes bytes of a transport stream in pieces of any size, and gives the tracks and samples of its first program with
 /// video, else of its first. Packets may have 188, 192 or 204 bytes. Times are those of the stream, without wraps.
@@ -52,6 +54,20 @@ impl Demuxer {
         let Core { streams, timeline, gate, .. } = core;
         streams.iter_mut().for_each(|stream| stream.finish(timeline, gate, out));
         gate.open(out);
+    }
+
+    /// What comes next is not waited for: adds samples that seem to be whole, and those that wait for tracks of which nothing came, to
+    /// `out`.
+    pub fn settle(&mut self, out: &mut Vec<Demuxed>) {
+        let Core { streams, timeline, gate, .. } = &mut self.core;
+        streams.iter_mut().for_each(|stream| stream.settle(timeline, gate, out));
+        gate.open(out);
+    }
+
+    /// Whether the program has video, and none that is demuxed.
+    pub fn misses_video(&self) -> bool {
+        let has_other = self.core.unsupported.iter().any(|name| OTHER_VIDEO.contains(name));
+        has_other && !self.core.streams.iter().any(|stream| stream.source().coding.is_video())
     }
 
     /// Names of what is in the program and is not demuxed.

@@ -1,5 +1,4 @@
-//! Detects keyframes by the first bytes of a coded frame, for encoders that never set
-//! `random_access_indicator`.
+//! Detects keyframes by the first bytes of a coded frame: encoders set `random_access_indicator` never, once, or for every frame.
 
 use super::obu;
 use super::psi::Codec;
@@ -13,11 +12,56 @@ pub(super) struct KeyframeDetector {
     seen: usize,
     /// What a decoder needs to begin (a sequence header or sequence parameter set) is part of this access unit.
     has_sequence: bool,
+    /// It is known from elsewhere.
+    knows_sequence: bool,
+    /// A point from which a decoder recovers without a keyframe (ITU-T H.264, section D.1.8; H.265, section D.2.8).
+    recovers: bool,
+    /// Where the NAL units behind the PES header begin, with their start codes, and which are parameter sets.
+    units: Vec<(usize, bool)>,
+    delimiter_ends: Option<usize>,
 }
 
 impl KeyframeDetector {
-    pub(super) fn new(codec: Codec) -> Self {
-        Self { codec, bytes: Vec::new(), seen: 0, has_sequence: false }
+    /// With `knows_sequence`, a frame may be a keyframe without a sequence header of its own.
+    pub(super) fn new(codec: Codec, knows_sequence: bool) -> Self {
+        Self {
+            codec,
+            bytes: Vec::new(),
+            seen: 0,
+            has_sequence: false,
+            knows_sequence,
+            recovers: false,
+            units: Vec::new(),
+            delimiter_ends: None,
+        }
+    }
+
+    /// Whether a decoder that has the parameter sets recovers from here on, though this is no keyframe.
+    pub(super) fn recovers(&self) -> bool {
+        self.recovers || self.has_sequence
+    }
+
+    /// Whether what a decoder needs to begin is part of the frame. Codecs that we know no sets of have all.
+    pub(super) fn has_sequence(&self) -> bool {
+        self.has_sequence || matches!(self.codec, Codec::Av1 | Codec::Other)
+    }
+
+    /// The parameter sets in front of the first slice, each with its start code.
+    pub(super) fn sets(&self) -> Vec<Vec<u8>> {
+        let ends = self.units.iter().skip(1).map(|(at, _)| *at).chain([self.seen]);
+        let units = self.units.iter().zip(ends).filter(|((_, is_set), _)| *is_set);
+        let sets = units.filter_map(|((at, _), end)| {
+            let unit = self.bytes.get(*at..end)?;
+            // A zero in front of the next start code belongs to that.
+            let length = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            Some([&[0], unit.get(..length)?].concat())
+        });
+        sets.collect()
+    }
+
+    /// Where in the PES packet parameter sets belong: behind an access unit delimiter.
+    pub(super) fn place_of_sets(&self) -> usize {
+        self.delimiter_ends.unwrap_or_else(|| 9 + usize::from(self.bytes.get(8).copied().unwrap_or_default()))
     }
 
     /// Takes more of the PES packet, its header included; `Some` once it is known whether this is a keyframe.
@@ -40,26 +84,55 @@ impl KeyframeDetector {
                 self.seen += rest.len().saturating_sub(2);
                 return None;
             };
-            let kind = self.codec.kind_of(rest.get(at + 3..).unwrap_or_default(), self.has_sequence);
+            let unit = rest.get(at + 3..).unwrap_or_default();
+            let kind = self.codec.kind_of(unit, self.has_sequence || self.knows_sequence);
+            let place = self.seen + at;
+            if self.delimiter_ends.is_none() && matches!(self.units.as_slice(), [_]) && self.begins_with_delimiter() {
+                // A start code of four bytes begins one earlier.
+                let is_long = at > 0 && rest.get(at - 1) == Some(&0);
+                self.delimiter_ends = Some(place - usize::from(is_long));
+            }
             match kind {
                 Nal::Cut => {
                     self.seen += at;
                     return None;
                 }
-                Nal::Slice { key } => return Some(key),
+                Nal::Slice { key } => {
+                    self.seen += at;
+                    return Some(key);
+                }
                 Nal::Sequence => self.has_sequence = true,
-                Nal::Other => {}
+                Nal::Recovery => self.recovers = true,
+                Nal::Set | Nal::Other => {}
             }
+            self.units.push((place, matches!(kind, Nal::Sequence | Nal::Set)));
             self.seen += at + 3;
         }
     }
 }
 
+impl KeyframeDetector {
+    fn begins_with_delimiter(&self) -> bool {
+        let head = self.units.first().and_then(|(at, _)| self.bytes.get(at + 3)).copied().unwrap_or_default();
+        match self.codec {
+            Codec::H264 => head & 0x1f == 9,
+            Codec::H265 => head >> 1 & 0x3f == 35,
+            Codec::Mpeg2 | Codec::Av1 | Codec::Other => false,
+        }
+    }
+}
+
 /// What begins behind a start code.
+#[derive(Clone, Copy)]
 enum Nal {
     /// Not enough bytes to tell.
     Cut,
+    /// What all other sets refer to.
     Sequence,
+    /// Another parameter set.
+    Set,
+    /// A message that decoding recovers here.
+    Recovery,
     Slice {
         key: bool,
     },
@@ -73,12 +146,17 @@ impl Codec {
             (_, []) => Nal::Cut,
             // ISO/IEC 13818-2, table 6-1; picture_coding_type 1 is an I frame.
             (Self::Mpeg2, [0xb3, ..]) => Nal::Sequence,
+            // Extensions in front of a picture are those of its sequence.
+            (Self::Mpeg2, [0xb5, ..]) => Nal::Set,
             (Self::Mpeg2, [0, _, bits, ..]) => Nal::Slice { key: has_sequence && bits >> 3 & 7 == 1 },
             (Self::Mpeg2, [0, ..]) => Nal::Cut,
             // ITU-T H.264, table 7-1.
             (Self::H264, [head, rest @ ..]) => match (head & 0x1f, rest) {
                 (5, _) => Nal::Slice { key: true },
                 (7, _) => Nal::Sequence,
+                (8 | 13 | 15, _) => Nal::Set,
+                (6, []) => Nal::Cut,
+                (6, &[6, ..]) => Nal::Recovery,
                 // A slice: first_mb_in_slice 0 (bit `1`), then slice_type 2 (`011`) or 7 (`0001000`) is intra. With
                 // its parameter sets it is where an open GOP can be joined.
                 (1 | 2, &[bits, ..]) => {
@@ -88,8 +166,12 @@ impl Codec {
                 _ => Nal::Other,
             },
             // ITU-T H.265, table 7-1: 16 to 21 are the IRAP pictures, up to 31 are slices.
-            (Self::H265, [head, ..]) => match head >> 1 & 0x3f {
-                kind @ 0..=31 => Nal::Slice { key: (16..=21).contains(&kind) },
+            (Self::H265, [head, rest @ ..]) => match (head >> 1 & 0x3f, rest) {
+                (kind @ 0..=31, _) => Nal::Slice { key: (16..=21).contains(&kind) },
+                (32, _) => Nal::Sequence,
+                (33 | 34, _) => Nal::Set,
+                (39, [] | [_]) => Nal::Cut,
+                (39, &[_, 6, ..]) => Nal::Recovery,
                 _ => Nal::Other,
             },
             (Self::Mpeg2, _) => Nal::Other,
@@ -106,7 +188,7 @@ mod tests {
         let mut pes = b"\0\0\x01\xe0\0\0\x84\x80\x05abcde".to_vec();
         pes.extend(stream);
         for piece in [1, 2, 3, 7, 500] {
-            let mut detector = KeyframeDetector::new(codec);
+            let mut detector = KeyframeDetector::new(codec, false);
             let seen = pes.chunks(piece).find_map(|piece| detector.push(piece));
             assert_eq!(seen, expect, "in pieces of {piece}");
         }
@@ -131,7 +213,46 @@ mod tests {
     }
 
     #[test]
+    fn sets_and_their_place_are_found() {
+        let pes = |units: &[u8]| [b"\0\0\x01\xe0\0\0\x84\x80\x05abcde", units].concat();
+        let check = |codec, units: &[u8], sets: &[&[u8]], place: usize| {
+            let mut detector = KeyframeDetector::new(codec, false);
+            assert_eq!(detector.push(&pes(units)), Some(true));
+            assert_eq!(
+                (detector.sets(), detector.place_of_sets()),
+                (sets.iter().map(|set| set.to_vec()).collect(), 14 + place)
+            );
+        };
+        let slice = b"\0\0\0\x01\x65\x88";
+        let (sps, pps) = (&b"\0\0\0\x01\x67ab"[..], &b"\0\0\0\x01\x68a"[..]);
+        check(Codec::H264, &[b"\0\0\0\x01\x09\xf0", sps, pps, slice].concat(), &[sps, pps], 6);
+        check(Codec::H264, &[b"\0\0\x01\x09\xf0", &slice[1..]].concat(), &[], 5);
+        check(Codec::H264, slice, &[], 0);
+        let sets = [&b"\0\0\0\x01\x40\x01a"[..], b"\0\0\0\x01\x42\x01a", b"\0\0\0\x01\x44\x01a"];
+        check(Codec::H265, &[&sets.concat()[..], b"\0\0\x01\x26\x01"].concat(), &sets, 0);
+        let sequence = [&b"\0\0\0\x01\xb3abc"[..], b"\0\0\0\x01\xb5ab"];
+        let picture = b"\0\0\x01\xb8abcd\0\0\x01\0\0\x0f";
+        check(Codec::Mpeg2, &[&sequence.concat()[..], picture].concat(), &sequence, 0);
+        // The sequence header came before.
+        let mut detector = KeyframeDetector::new(Codec::Mpeg2, true);
+        assert_eq!((detector.push(&pes(picture)), detector.has_sequence()), (Some(true), false));
+    }
+
+    #[test]
+    fn decoders_recover_where_a_message_or_sets_are() {
+        let recovers = |units: &[u8]| {
+            let mut detector = KeyframeDetector::new(Codec::H264, false);
+            assert_eq!(detector.push(&[b"\0\0\x01\xe0\0\0\x84\0\0", units].concat()), Some(false));
+            detector.recovers()
+        };
+        assert!(recovers(b"\0\0\x01\x06\x06\x01\xc4\x80\0\0\x01\x41\x9a"));
+        assert!(recovers(b"\0\0\x01\x67ab\0\0\x01\x41\x9a"));
+        assert!(!recovers(b"\0\0\x01\x06\x05\x01\xc4\x80\0\0\x01\x41\x9a"));
+        assert!(!recovers(b"\0\0\x01\x41\x9a"));
+    }
+
+    #[test]
     fn what_is_no_pes_packet_is_no_keyframe() {
-        assert_eq!(KeyframeDetector::new(Codec::H264).push(b"\0\0\x02"), Some(false));
+        assert_eq!(KeyframeDetector::new(Codec::H264, false).push(b"\0\0\x02"), Some(false));
     }
 }

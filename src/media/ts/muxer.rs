@@ -131,7 +131,8 @@ impl Muxer {
         let step = lane.last.replace(sample.dts).map_or(0, |last| sample.dts.since(last));
         // Only the lead track has a PCR, whose time base a jump changes.
         let has_jumped = leads && (step < 0 || sample.discontinuity && step > JUMP);
-        let is_due = tables_at.is_none_or(|at| leads && sample.dts.since(at).saturating_abs() >= REPEAT);
+        // Those of a header are continued by the first that come, which must be where readers begin.
+        let is_due = leads && tables_at.is_none_or(|at| sample.dts.since(at).saturating_abs() >= REPEAT);
         let is_join = leads && sample.is_sync && (lead.is_video || is_due);
         let with_tables = is_due || is_join;
         let with_sets = sample.is_sync || std::mem::take(&mut stream.has_new_sets);

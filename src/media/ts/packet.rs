@@ -115,13 +115,21 @@ impl<'a> Packet<'a> {
 
     /// Whether its adaptation field is longer than what it says needs: the payload is shorter than it could be.
     pub(super) fn has_stuffing(self) -> bool {
-        if !self.has_adaptation_field() {
-            return false;
-        }
         let length = usize::from(self.raw[4]);
-        if length == 0 {
-            return true;
+        self.has_adaptation_field() && (length == 0 || length > self.used_adaptation())
+    }
+
+    /// What its adaptation field says, without its length and stuffing.
+    pub(super) fn adaptation_without_stuffing(self) -> &'a [u8] {
+        let length = usize::from(self.raw[4]);
+        if !self.has_adaptation_field() || length == 0 {
+            return &[];
         }
+        self.raw.get(5..5 + self.used_adaptation().min(length)).unwrap_or_default()
+    }
+
+    /// Bytes of what an adaptation field that is not empty says.
+    fn used_adaptation(self) -> usize {
         let flags = self.raw[5];
         let mut used = 1;
         // PCR, OPCR, `splice_countdown`; then two parts that tell their length.
@@ -133,7 +141,7 @@ impl<'a> Packet<'a> {
                 used += 1 + usize::from(self.raw.get(5 + used).copied().unwrap_or(0));
             }
         }
-        length > used
+        used
     }
 
     fn has_adaptation_field(self) -> bool {

@@ -150,6 +150,14 @@ impl PesReader {
         }
     }
 
+    /// What comes next is not waited for: a PES packet that seems to be whole is, because its last transport packet is stuffed.
+    pub(super) fn settle(&mut self, each: &mut impl FnMut(Pes)) {
+        if matches!(self.state, State::Reading { is_stuffed: true }) && !self.endings.is_refuted {
+            self.complete(each);
+            self.state = State::Guessed;
+        }
+    }
+
     /// No more will come.
     pub(super) fn finish(&mut self, each: &mut impl FnMut(Pes)) {
         if let State::Reading { .. } = self.state {

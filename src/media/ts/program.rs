@@ -13,7 +13,7 @@ const PATIENCE: usize = 100;
 
 /// How the bytes of an elementary stream are coded and framed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(in crate::media) enum Coding {
     MpegVideo,
     Mpeg4Visual,
     H264,

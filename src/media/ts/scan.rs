@@ -2,8 +2,9 @@
 
 use super::keyframe::KeyframeDetector;
 use super::m2ts::{M2tsUnwrapper, PacketFraming};
-use super::packet::{PACKET, PAT_PID, Packet, SYNC};
-use super::psi::{Psi, Video};
+use super::packet::{PACKET, PAT_PID, Packet, SYNC, set_counter};
+use super::parameter_sets::ParameterSets;
+use super::psi::{Codec, Psi, Video};
 use crate::media::Kind;
 use crate::media::byte_window::ByteWindow;
 use crate::media::scanned::{Cutter, Scanned};
@@ -11,6 +12,8 @@ use bytes::Bytes;
 
 /// Most packets held back until it is known whether a join point begins with them.
 const MAX_HELD: usize = 64 * PACKET;
+/// After so many frames without a keyframe, marks are believed though the bytes do not tell why: 10 s at 60 frames a second.
+const MAX_GROUP: u32 = 600;
 
 /// Cuts a transport stream at its join points. Bytes that are no packets are left out.
 #[derive(Debug, Default)]
@@ -25,8 +28,13 @@ pub(in crate::media) struct Scan {
     state: State,
     /// Packets whose kind is not known yet; empty in [`State::Open`].
     held: Vec<u8>,
-    /// The encoder sets `random_access_indicator`, so that its absence means something.
+    /// The encoder sets `random_access_indicator`, so that its absence means something where only the mark can tell.
     is_marked: bool,
+    /// Frames since the last keyframe, of those that tell by their bytes what they are.
+    since_key: u32,
+    /// The newest ones, and how many packets were added to the video for their sake, modulo 16.
+    sets: ParameterSets,
+    added: u8,
     /// A join point of an audio-only stream was found in the bytes of this call.
     has_joined: bool,
 }
@@ -40,7 +48,17 @@ enum State {
     /// Tables: they belong to the join point if it comes next.
     Tables,
     /// A frame began whose kind is not known yet.
-    Frame(KeyframeDetector),
+    Frame(Frame),
+}
+
+/// A frame whose kind is not known yet.
+#[derive(Debug)]
+struct Frame {
+    detector: KeyframeDetector,
+    /// `random_access_indicator`.
+    is_marked: bool,
+    /// Where its first packet is among those that are held.
+    at: usize,
 }
 
 /// What a packet means for the cutting.
@@ -122,12 +140,11 @@ impl Scan {
             }
             self.table(packet, out);
         }
-        if let (State::Frame(detector), Role::FrameRest) = (&mut self.state, &role) {
-            let key = detector.push(packet.payload());
-            self.held.extend_from_slice(packet.raw());
+        if let (State::Frame(frame), Role::FrameRest) = (&mut self.state, &role) {
+            let key = frame.detector.push(packet.payload());
+            self.hold(packet);
             match key {
-                Some(true) => self.settle(Kind::Keyframe, out),
-                Some(false) => self.settle(Kind::Delta, out),
+                Some(key) => self.judge(key, out),
                 None => self.bound(out),
             }
             return;
@@ -135,20 +152,19 @@ impl Scan {
         match role {
             Role::Frame(video) => {
                 self.settle_frame(out);
-                self.held.extend_from_slice(packet.raw());
-                let mut detector = KeyframeDetector::new(video.codec);
-                match detector.push(packet.payload()) {
-                    Some(true) => self.settle(Kind::Keyframe, out),
-                    Some(false) => self.settle(Kind::Delta, out),
-                    None => {
-                        self.state = State::Frame(detector);
-                        self.bound(out);
-                    }
+                let at = self.held.len();
+                self.hold(packet);
+                let mut detector = KeyframeDetector::new(video.codec, !self.sets.is_empty());
+                let key = detector.push(packet.payload());
+                self.state = State::Frame(Frame { detector, is_marked: packet.is_random_access(), at });
+                match key {
+                    Some(key) => self.judge(key, out),
+                    None => self.bound(out),
                 }
             }
             Role::Join => {
                 self.settle_frame(out);
-                self.held.extend_from_slice(packet.raw());
+                self.hold(packet);
                 self.settle(Kind::Keyframe, out);
             }
             Role::Table | Role::Filler | Role::Other | Role::FrameRest => {
@@ -158,9 +174,10 @@ impl Scan {
                     _ => {}
                 }
                 if matches!(self.state, State::Open) {
-                    self.cutter.append(packet.raw());
+                    let raw = self.renumbered(packet);
+                    self.cutter.append(&raw);
                 } else {
-                    self.held.extend_from_slice(packet.raw());
+                    self.hold(packet);
                     self.bound(out);
                 }
             }
@@ -184,6 +201,10 @@ impl Scan {
                 if !packet.starts_unit() {
                     return Role::FrameRest;
                 }
+                if video.codec != Codec::Other && !packet.is_scrambled() {
+                    return Role::Frame(video);
+                }
+                // Only the mark can tell.
                 if packet.is_random_access() {
                     self.is_marked = true;
                     return Role::Join;
@@ -205,6 +226,8 @@ impl Scan {
         }
         if self.psi.program() != before.as_ref() {
             self.is_marked = false;
+            self.since_key = 0;
+            self.sets = ParameterSets::default();
         }
         self.settle_frame(out);
         if let Some(tables) = self.psi.tables() {
@@ -221,6 +244,53 @@ impl Scan {
         }
     }
 
+    /// The bytes of a frame tell what it is. A mark counts where decoding recovers, or where no keyframe comes: what an encoder marks
+    /// besides is often every frame, or the first one only.
+    fn judge(&mut self, is_key: bool, out: &mut Vec<Scanned>) {
+        let State::Frame(Frame { detector, is_marked, at }) = std::mem::take(&mut self.state) else { return };
+        let sets = detector.sets();
+        if !sets.is_empty() {
+            self.sets.keep(sets, detector.has_sequence());
+        }
+        self.since_key = if is_key { 0 } else { self.since_key.saturating_add(1) };
+        let is_join = is_key || is_marked && (detector.recovers() || self.since_key > MAX_GROUP);
+        if is_join && !detector.has_sequence() && !self.sets.is_empty() {
+            self.complete(at, detector.place_of_sets());
+        }
+        self.settle(if is_join { Kind::Keyframe } else { Kind::Delta }, out);
+    }
+
+    /// Puts the parameter sets into the frame that begins `at` these held bytes, `place` bytes behind the begin of its PES packet.
+    fn complete(&mut self, at: usize, place: usize) {
+        let (before, frame) = self.held.split_at_checked(at).unwrap_or((&self.held, &[]));
+        let Some((first, rest)) = frame.split_first_chunk::<PACKET>() else { return };
+        let Some(packet) = Packet::new(first) else { return };
+        let Some(packets) = self.sets.insert(packet, place) else { return };
+        let added = (packets.len() - 1) as u8 & 0x0f;
+        let mut rest = rest.to_vec();
+        for raw in rest.as_chunks_mut::<PACKET>().0 {
+            renumber(raw, packet.pid(), added);
+        }
+        self.held = [before, packets.as_flattened(), &rest].concat();
+        self.added = self.added.wrapping_add(added) & 0x0f;
+    }
+
+    /// The packet with the counter that it has behind those that were added.
+    fn renumbered(&self, packet: Packet<'_>) -> [u8; PACKET] {
+        let mut raw = *packet.raw();
+        if self.added != 0
+            && let Some(video) = self.psi.program().and_then(|program| program.video)
+        {
+            renumber(&mut raw, video.pid, self.added);
+        }
+        raw
+    }
+
+    fn hold(&mut self, packet: Packet<'_>) {
+        let raw = self.renumbered(packet);
+        self.held.extend_from_slice(&raw);
+    }
+
     fn bound(&mut self, out: &mut Vec<Scanned>) {
         if self.held.len() >= MAX_HELD {
             self.settle(Kind::Delta, out);
@@ -235,6 +305,13 @@ impl Scan {
         }
         self.cutter.append(&self.held);
         self.held.clear();
+    }
+}
+
+fn renumber(raw: &mut [u8; PACKET], pid: u16, added: u8) {
+    let counter = Packet::new(raw).filter(|packet| packet.pid() == pid).map(Packet::counter);
+    if let Some(counter) = counter {
+        set_counter(raw, counter.wrapping_add(added));
     }
 }
 
@@ -283,6 +360,138 @@ mod tests {
         check(H265, &[188, 19_176]);
     }
 
+    /// The capture with this mark at each frame: its number, and whether it has one now.
+    fn marked(capture: &[u8], mark: impl Fn(usize, bool) -> bool) -> Vec<u8> {
+        let (mut bytes, mut number) = (capture.to_vec(), 0);
+        for raw in bytes.as_chunks_mut::<PACKET>().0 {
+            let packet = Packet::new(raw).unwrap();
+            if packet.starts_unit() && packet.payload().starts_with(b"\0\0\x01\xe0") && raw[3] & 0x20 != 0 && raw[4] > 0
+            {
+                let is_marked = mark(number, raw[5] & 0x40 != 0);
+                raw[5] = raw[5] & !0x40 | if is_marked { 0x40 } else { 0 };
+                number += 1;
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_frames_are_counts_more_than_how_they_are_marked() {
+        for capture in [FFMPEG, GSTREAMER, MPEG2, H265] {
+            let joins = scan(capture, &[usize::MAX]).joins;
+            for bytes in [
+                // All of them, the first one only, the wrong ones.
+                marked(capture, |_, _| true),
+                marked(capture, |number, _| number == 0),
+                marked(capture, |number, is_marked| number > 0 && !is_marked),
+            ] {
+                assert_eq!(scan(&bytes, &[1316]).joins, joins);
+            }
+        }
+    }
+
+    /// The capture with these NAL units only in front of the first slice, as an encoder makes it that writes them once. The PES
+    /// packets of the video are made again.
+    fn once(capture: &[u8], is_set: fn(&[u8]) -> bool) -> Vec<u8> {
+        let mut out: Vec<[u8; PACKET]> = Vec::new();
+        let (mut frame, mut counter, mut has_sets): (Vec<[u8; PACKET]>, u8, bool) = (Vec::new(), 0, false);
+        let mut flush = |frame: &mut Vec<[u8; PACKET]>, out: &mut Vec<[u8; PACKET]>| {
+            let Some(first) = frame.first().copied() else { return };
+            let packet = Packet::new(&first).unwrap();
+            let pes: Vec<u8> = frame.iter().flat_map(|raw| Packet::new(raw).unwrap().payload().to_vec()).collect();
+            let (head, data) = pes.split_at(9 + usize::from(pes[8]));
+            let starts: Vec<usize> =
+                (0..data.len().saturating_sub(3)).filter(|at| data[*at..].starts_with(&[0, 0, 1])).collect();
+            let mut kept = Vec::new();
+            for (index, start) in starts.iter().enumerate() {
+                let unit = &data[start + 3..starts.get(index + 1).copied().unwrap_or(data.len())];
+                if !(is_set(unit) && has_sets) {
+                    kept.extend_from_slice(&[0, 0, 1]);
+                    kept.extend_from_slice(unit);
+                }
+            }
+            has_sets |= starts.iter().any(|start| is_set(&data[start + 3..]));
+            let mut head = head.to_vec();
+            head[4..6].fill(0);
+            let mut empty = [0xff; PACKET];
+            empty[..4].copy_from_slice(&[SYNC, first[1], first[2], 0x30 | counter]);
+            let adaptation = packet.adaptation_without_stuffing();
+            empty[4] = (PACKET - 5 - head.len()) as u8;
+            empty[5] = 0;
+            empty[5..5 + adaptation.len()].copy_from_slice(adaptation);
+            empty[PACKET - head.len()..].copy_from_slice(&head);
+            let mut payload = vec![empty];
+            for part in kept.chunks(184) {
+                counter = (counter + 1) & 15;
+                let mut raw = [0xff; PACKET];
+                raw[..4].copy_from_slice(&[SYNC, first[1] & 0x1f, first[2], 0x10 | counter]);
+                if part.len() < 184 {
+                    raw[3] |= 0x20;
+                    raw[4] = (183 - part.len()) as u8;
+                    if raw[4] > 0 {
+                        raw[5] = 0;
+                    }
+                }
+                raw[PACKET - part.len()..].copy_from_slice(part);
+                payload.push(raw);
+            }
+            counter = (counter + 1) & 15;
+            out.append(&mut payload);
+            frame.clear();
+        };
+        for raw in capture.as_chunks::<PACKET>().0 {
+            let packet = Packet::new(raw).unwrap();
+            if packet.pid() != 0x100 {
+                out.push(*raw);
+                continue;
+            }
+            if packet.starts_unit() {
+                flush(&mut frame, &mut out);
+            }
+            frame.push(*raw);
+        }
+        flush(&mut frame, &mut out);
+        out.concat()
+    }
+
+    #[test]
+    fn sets_that_come_once_are_in_front_of_each_keyframe() {
+        let sets_of = |packets: &[u8], is_set: fn(&[u8]) -> bool| {
+            let packets = packets.as_chunks::<PACKET>().0.iter().map(|raw| Packet::new(raw).unwrap());
+            let bytes: Vec<u8> =
+                packets.filter(|packet| packet.pid() == 0x100).flat_map(|packet| packet.payload().to_vec()).collect();
+            bytes.windows(5).filter(|five| five.starts_with(&[0, 0, 1]) && is_set(&five[3..])).count()
+        };
+        type IsSet = fn(&[u8]) -> bool;
+        let cases: [(&[u8], IsSet); 3] = [
+            (FFMPEG, |unit| matches!(unit[0] & 0x1f, 7 | 8)),
+            (H265, |unit| matches!(unit[0] >> 1 & 0x3f, 32..=34)),
+            (MPEG2, |unit| matches!(unit, [0xb3, ..] | [0xb5, 0x10..=0x2f, ..])),
+        ];
+        for (capture, is_set) in cases {
+            let bytes = once(capture, is_set);
+            let found = scan(&bytes, &[usize::MAX]);
+            assert_eq!(found.joins.len(), scan(capture, &[usize::MAX]).joins.len());
+            let mut last = None;
+            for raw in found.media.as_chunks::<PACKET>().0 {
+                let packet = Packet::new(raw).unwrap();
+                if packet.pid() == 0x100 && packet.has_payload() {
+                    assert!(last.is_none_or(|last: u8| (last + 1) & 15 == packet.counter()));
+                    last = Some(packet.counter());
+                }
+            }
+            let mut parts: Vec<&[u8]> = found.joins.windows(2).map(|pair| &found.media[pair[0]..pair[1]]).collect();
+            parts.push(&found.media[*found.joins.last().unwrap()..]);
+            let first = sets_of(parts[0], is_set);
+            assert!(first > 0);
+            for part in parts {
+                assert!(sets_of(part, is_set) >= first, "{} of {first}", sets_of(part, is_set));
+            }
+            // In pieces as in one.
+            assert!(scan(&bytes, &[PACKET]).media == found.media);
+        }
+    }
+
     #[test]
     fn av1_is_joined_at_each_keyframe_with_and_without_mark() {
         // With the name that this ffmpeg leaves out.
@@ -323,9 +532,11 @@ mod tests {
                     sent += payload.len();
                 }
             }
-            // Tables wait for what they introduce, nothing else waits.
+            // Tables wait for what they introduce, and a frame until its first slice tells what it is; nothing else waits.
             let held = (at + 1) * PACKET - sent;
-            assert!(held == 0 || [0, 17, 4096].contains(&Packet::new(raw).unwrap().pid()) && held <= 3 * PACKET);
+            let is_table = [0, 17, 4096].contains(&Packet::new(raw).unwrap().pid());
+            let undecided = matches!(scan.state, State::Frame(_)).then_some(6 * PACKET).unwrap_or_default();
+            assert!(held == 0 || is_table && held <= 3 * PACKET || held <= undecided, "{held}");
         }
     }
 

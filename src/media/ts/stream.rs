@@ -118,6 +118,15 @@ impl Stream {
         }
     }
 
+    /// See [`PesReader::settle`].
+    pub(super) fn settle(&mut self, timeline: &mut Timeline, gate: &mut Gate, out: &mut Vec<Demuxed>) {
+        let mut last = None;
+        self.reader.settle(&mut |pes| last = Some(pes));
+        if let Some(pes) = last {
+            self.pes(pes, timeline, gate, out);
+        }
+    }
+
     /// No more packets will come.
     pub(super) fn finish(&mut self, timeline: &mut Timeline, gate: &mut Gate, out: &mut Vec<Demuxed>) {
         let mut last = None;

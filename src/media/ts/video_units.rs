@@ -13,8 +13,8 @@ const MAX_UNIT: usize = 8 << 20;
 
 /// One access unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unit {
-    pub(super) data: Bytes,
+pub(in crate::media) struct Unit {
+    pub(in crate::media) data: Bytes,
     /// PTS and DTS, if its PES packet had them and it is the first that begins there.
     pub(super) pts: Option<Time>,
     pub(super) dts: Option<Time>,
@@ -24,7 +24,7 @@ pub(super) struct Unit {
 
 /// Cuts one stream with start codes.
 #[derive(Debug)]
-pub(super) struct VideoUnits {
+pub(in crate::media) struct VideoUnits {
     coding: Coding,
     /// An access unit that may continue in the next PES packet.
     pending: BytesMut,
@@ -85,8 +85,19 @@ impl VideoUnits {
         }
     }
 
+    /// For bytes of which nothing but a start code tells where an access unit begins.
+    pub(in crate::media) fn unaligned(coding: Coding) -> Self {
+        Self { is_unaligned: true, ..Self::new(coding) }
+    }
+
     /// Takes the payload of the next PES packet; gives the access units that are complete to `each`.
-    pub(super) fn push(&mut self, payload: Bytes, stamps: Stamps, discontinuity: bool, each: &mut impl FnMut(Unit)) {
+    pub(in crate::media) fn push(
+        &mut self,
+        payload: Bytes,
+        stamps: Stamps,
+        discontinuity: bool,
+        each: &mut impl FnMut(Unit),
+    ) {
         if discontinuity {
             self.forget();
         }
@@ -125,7 +136,7 @@ impl VideoUnits {
     }
 
     /// No more will come: the last access unit is complete.
-    pub(super) fn finish(&mut self, each: &mut impl FnMut(Unit)) {
+    pub(in crate::media) fn finish(&mut self, each: &mut impl FnMut(Unit)) {
         let rest = std::mem::take(&mut self.pending).freeze();
         self.cut(rest, None, each);
     }

@@ -104,19 +104,21 @@ impl SegmentedStreams {
         let mut old = std::mem::take(&mut *known);
         let mut applied = Vec::new();
         for stream in streams {
-            let Some(output) = &stream.output else { continue };
+            let Some((sampled, output)) = stream.sampled().and_then(|one| Some((one, one.output.as_ref()?))) else {
+                continue;
+            };
             let name = stream.config.name.to_string();
             let stays = old.remove(&name).filter(|old| {
                 let is_same = old.output.is_beside(output) && old.settings == stream.config.hls;
                 if is_same {
-                    old.mp4.set_source(source(stream, output));
-                    old.ts.set_source(source(stream, output));
+                    old.mp4.set_source(source(sampled, output));
+                    old.ts.set_source(source(sampled, output));
                 } else {
                     old.stop();
                 }
                 is_same
             });
-            let found = stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(stream, output, &self.shutdown)));
+            let found = stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(sampled, output, &self.shutdown)));
             known.insert(name, found.clone());
             applied.push((stream.clone(), found));
         }

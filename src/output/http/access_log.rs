@@ -156,8 +156,11 @@ impl RequestLog {
 impl Drop for RequestLog {
     fn drop(&mut self) {
         self.report();
-        if let Some(seat) = self.seat.as_ref().filter(|_| self.reason == NO_PROGRESS) {
-            seat.dropped();
+        if let Some(seat) = &self.seat {
+            seat.ended(self.reason);
+            if self.reason == NO_PROGRESS {
+                seat.dropped();
+            }
         }
         let trace = self.trace.as_ref().map(TraceContext::id);
         let Self { client: Client { peer, .. }, id, method, target, status, bytes, gaps, reason, .. } = self;

@@ -26,7 +26,7 @@ pub async fn respond(stream: &Arc<PerRequestStream>, method: &Method, query: &st
         Ok(opened) => opened,
         Err(busy) => return unavailable(&busy.to_string()),
     };
-    let container = container_of(&stream.config, reader.fanout()).await;
+    let container = container_of(&stream.config, reader.fanout(), false).await;
     let container = reader.fanout().container().or(container);
     let is_mjpeg = container == Some(Container::Mjpeg);
     match interval {

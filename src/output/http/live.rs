@@ -35,19 +35,33 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     };
     let mut response = text(StatusCode::OK, "");
     if method == Method::HEAD {
+        let stream = stream.current();
         set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
         return response;
     }
     if stream.fanout.is_closed() {
         return unavailable(FEED_FAILED);
     }
-    let (stream, lease) = match opened(stream).await {
+    let (stream, mut lease) = match opened(stream).await {
         Ok(opened) => opened,
         Err(fault) => return not_carried(stream, &fault),
     };
-    let known = stream.fanout.container().unwrap_or(stream.config.container);
-    let mut reader = stream.fanout.subscribe(suited(entry.unwrap_or(default_entry(known)), known));
-    let container = container_of(&stream.config, &stream.fanout).await;
+    let subscribed = |stream: &StreamHandle| {
+        let known = stream.fanout.container().unwrap_or(stream.config.container);
+        stream.fanout.subscribe(suited(entry.unwrap_or(default_entry(known)), known))
+    };
+    // Before anything comes: what comes first is for this viewer.
+    let mut reader = subscribed(stream);
+    let bytes: &StreamHandle = stream;
+    let stream = bytes.settled().await;
+    if !std::ptr::eq(stream, bytes) {
+        let made = match stream.open().await {
+            Ok(made) => made,
+            Err(fault) => return not_carried(stream, &fault),
+        };
+        (lease, reader) = (made, subscribed(stream));
+    }
+    let container = container_of(&stream.config, &stream.fanout, entry.is_some() && stream.output.is_none()).await;
     let container = stream.fanout.container().or(container);
     if container == Some(Container::Mjpeg) {
         reader.thin(interval.unwrap_or_default());

@@ -10,6 +10,7 @@
 pub mod access_log;
 pub mod admission;
 mod body;
+mod cors;
 pub mod disconnect;
 mod exclusive;
 mod frames;
@@ -23,6 +24,7 @@ pub mod router;
 pub mod session;
 pub mod shard;
 mod shot;
+mod site;
 mod still;
 mod still_headers;
 mod still_stream;

@@ -1,6 +1,6 @@
 //! What all responses have in common: headers, sentences as bodies, and the content type of a stream.
 
-use super::query::QueryError;
+use super::{cors, query::QueryError};
 use crate::{config, media::Container, stream::FanOut};
 use bytes::Bytes;
 use futures_util::stream;
@@ -40,7 +40,7 @@ pub fn set_common_headers(headers: &mut HeaderMap) {
         headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    cors::expose(headers);
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
@@ -99,11 +99,12 @@ fn with_codecs(container: Container, codecs: Option<String>) -> Cow<'static, str
     }
 }
 
-/// The container of a stream. Where the configuration does not name it, only the first bytes tell; a feed that is slow to
-/// start is served as unknown.
-pub async fn container_of(stream: &config::Stream, packets: &FanOut) -> Option<Container> {
-    match stream.container {
-        Container::Raw => tokio::time::timeout(CONTAINER_KNOWN, packets.container_known()).await.ok(),
-        known => Some(known),
+/// The container of a stream. Where the configuration does not name it, only the first bytes tell, and where the client depends on what
+/// was found (`is_found`); a feed that is slow to start is served as what it is expected to be.
+pub async fn container_of(stream: &config::Stream, packets: &FanOut, is_found: bool) -> Option<Container> {
+    let expected = Some(stream.container).filter(|container| *container != Container::Raw);
+    if expected.is_some() && !is_found {
+        return expected;
     }
+    tokio::time::timeout(CONTAINER_KNOWN, packets.container_known()).await.ok().or(expected)
 }

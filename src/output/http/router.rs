@@ -2,11 +2,14 @@
 
 use super::{
     admission::Admission,
+    cors,
     disconnect::DisconnectWatch,
     exclusive, frames, live,
     query::StillFormat,
     response::{Response, complete, set_common_headers, text},
-    shot, still, websocket,
+    shot,
+    site::Site,
+    still, websocket,
 };
 use crate::{
     config::{self, Serving},
@@ -35,8 +38,8 @@ pub type Page = Box<dyn Fn(PageRequest<'_>) -> Response + Send + Sync>;
 /// A request for a page.
 #[derive(Debug, Clone, Copy)]
 pub struct PageRequest<'a> {
-    /// The name by which the client knows the server.
-    pub host: Option<&'a str>,
+    /// How the client reaches the server.
+    pub site: &'a Site,
     /// The query string, without the `?`.
     pub query: &'a str,
     /// The `Last-Event-ID` of a client that was connected before.
@@ -168,42 +171,41 @@ pub fn routes(
     let admission = Admission::new(load, stats);
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let client = warp::ext::optional().map(Option::unwrap_or_default);
-    warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned()).and(client).then(
-        move |method, path: FullPath, query: String, headers, client| {
-            let (table, admission) = (tables.borrow().clone(), admission.clone());
-            async move { respond(&table, &admission, &method, path.as_str(), &query, &headers, &client).await }
-        },
-    )
+    let site = warp::ext::optional().map(Option::unwrap_or_default);
+    let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
+    asked.and(client).and(site).then(move |method, path: FullPath, query: String, headers, client, site| {
+        let (table, admission) = (tables.borrow().clone(), admission.clone());
+        async move {
+            let asked = Asked { method: &method, query: &query, headers: &headers, client: &client, site: &site };
+            respond(&table, &admission, path.as_str(), asked).await
+        }
+    })
 }
 
-async fn respond(
-    table: &RouteTable,
-    admission: &Admission,
-    method: &Method,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
-    client: &DisconnectWatch,
-) -> Response {
+/// A request, without its path.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    method: &'a Method,
+    query: &'a str,
+    headers: &'a HeaderMap,
+    client: &'a DisconnectWatch,
+    site: &'a Site,
+}
+
+async fn respond(table: &RouteTable, admission: &Admission, path: &str, asked: Asked<'_>) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
-    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(headers)));
+    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(asked.headers)));
     let mut response = match route {
-        Some(route) => dispatch(route, admission, method, query, headers, client).await,
+        Some(route) => dispatch(route, admission, asked).await,
         None => return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /"),
     };
     set_common_headers(response.headers_mut());
     response
 }
 
-async fn dispatch(
-    route: Route<'_>,
-    admission: &Admission,
-    method: &Method,
-    query: &str,
-    headers: &HeaderMap,
-    client: &DisconnectWatch,
-) -> Response {
+async fn dispatch(route: Route<'_>, admission: &Admission, asked: Asked<'_>) -> Response {
+    let Asked { method, query, headers, client, site } = asked;
     if *method == Method::GET
         && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
         && let Some(refusal) = admission.refuse_viewer()
@@ -215,7 +217,7 @@ async fn dispatch(
             Route::Page(page) => {
                 let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
                 let last_event = value(HeaderName::from_static("last-event-id"));
-                page(PageRequest { host: value(header::HOST), query, last_event, client })
+                page(PageRequest { site, query, last_event, client })
             }
             Route::Stream(stream) => live::respond(stream, method, query, headers).await,
             Route::PerRequest(stream) => match stream.config.serving {
@@ -230,7 +232,7 @@ async fn dispatch(
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
             response.headers_mut().insert(header::ALLOW, ALLOWED);
-            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED);
+            cors::permit(headers, &ALLOWED, response.headers_mut());
             response
         }
         _ => {

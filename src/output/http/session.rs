@@ -9,6 +9,7 @@ use super::{
     request_id::{self, RequestId},
     response::complete,
     shard::Shards,
+    site::{self, Site},
     still_stream::{Framing, StillStream},
     take_once::TakeOnce,
     takeover::{CountedBody, LiveResponse, TakenConnection, Takeover, TakeoverBody},
@@ -18,7 +19,7 @@ use super::{
 use crate::{net::Connection, output::hls::viewers::Visit, telemetry::HttpStats};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Body, Incoming},
@@ -66,6 +67,8 @@ pub async fn serve<S>(
     let (upgrades, ends) = (upgraded.clone(), stop.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(disconnect.clone());
+        let site = Site::of(&request, peer.ip());
+        request.extensions_mut().insert(site);
         let handoff = Handoff {
             live: offered.clone(),
             websocket: upgrades.clone(),
@@ -149,6 +152,11 @@ where
     let version = request.version();
     let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
+    } else if let Some(fault) = site::host_fault(&request) {
+        let mut response = complete(StatusCode::BAD_REQUEST, fault);
+        // What follows may not be for this server.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     } else if request.uri().path().starts_with('/') {
         // A panic ends this request only; the panic hook has logged it.
         let result = AssertUnwindSafe(routes.call(request)).catch_unwind().instrument(span).await;
@@ -171,6 +179,7 @@ where
     }
     let live: Option<LiveResponse> = response.extensions_mut().remove();
     let stills: Option<TakeOnce<StillStream>> = response.extensions_mut().remove();
+    close_old(version, &mut response);
     if is_head {
         log.reason = "done";
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
@@ -179,6 +188,10 @@ where
         log.joined(&stills.audience);
         return Ok(match stills.framing {
             Framing::Raw => {
+                if version == Version::HTTP_10 {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    close_old(version, &mut response);
+                }
                 let pieces = frames::body(stills.sequence, handoff.disconnect, handoff.stop);
                 let body = CountedBody::new(StreamBody::new(Box::pin(pieces)), log);
                 response.map(|_| body.map_err(|never| match never {}).boxed_unsync())
@@ -200,11 +213,22 @@ where
             }
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            close_old(version, &mut response);
             handoff.live.responded(taken);
             response.map(|_| TakeoverBody(handoff.live).map_err(|never| match never {}).boxed_unsync())
         }
         None => response.map(|body| CountedBody::new(body, log).map_err(Into::into).boxed_unsync()),
     })
+}
+
+/// hyper promises a client of HTTP/1.0 that asks for it to keep the connection, unless the response is of that version, too. It
+/// cannot when the response says otherwise, or when only the end of the connection ends the body.
+fn close_old(version: Version, response: &mut warp::reply::Response) {
+    let is_open = response.body().size_hint().exact().is_none();
+    if version == Version::HTTP_10 && (is_open || response.headers().contains_key(header::CONNECTION)) {
+        *response.version_mut() = Version::HTTP_10;
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// The response to a request that is too large (RFC 9110, sections 15.5.14 and 15.5.15). hyper limits the head as a whole.

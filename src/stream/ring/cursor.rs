@@ -56,6 +56,8 @@ pub struct Cursor {
     header: bool,
     /// The ring's generation when the reader came.
     generation: u64,
+    /// The version of the header that the reader has; the greatest without one.
+    version: u32,
     /// When the join point was captured that the reader began with last, see [`Ring::set_loose`].
     begin: Option<Duration>,
 }
@@ -76,7 +78,8 @@ impl Cursor {
     /// A reader that enters `ring` at `now`.
     pub fn new(ring: &Ring, entry: Entry, now: Instant) -> Self {
         let place = Place::Joining { join: entry.join, from: ring.end(), since: now };
-        Self { place, thinning: None, sparse: false, header: entry.header, generation: ring.generation, begin: None }
+        let (header, generation) = (entry.header, ring.generation);
+        Self { place, thinning: None, sparse: false, header, generation, version: u32::MAX, begin: None }
     }
 
     /// Every packet is a picture of its own, and the reader wants the newest ones only, `interval` apart.
@@ -94,7 +97,7 @@ impl Cursor {
     pub fn take_news(&mut self, news: &News) -> bool {
         let is_next = matches!(self.place, Place::At(next) if next == news.from);
         let gets_all = self.thinning.is_none() && !self.sparse && self.generation == news.generation;
-        let is_part = news.packets.is_empty() || news.packets.iter().any(|packet| self.is_earlier(packet));
+        let is_part = news.packets.is_empty() || news.packets.iter().any(|packet| self.passes_over(packet));
         if !is_next || !gets_all || is_part {
             return false;
         }
@@ -131,7 +134,7 @@ impl Cursor {
 
     fn take(&mut self, ring: &Ring, mut at: u64) -> Option<Delivery> {
         let mut slot = ring.get_slot(at);
-        while slot.is_some_and(|slot| self.is_earlier(&slot.packet)) {
+        while slot.is_some_and(|slot| self.passes_over(&slot.packet)) {
             at += 1;
             slot = ring.get_slot(at);
         }
@@ -139,9 +142,11 @@ impl Cursor {
         slot.map(|slot| Delivery::Packet(slot.packet.clone()))
     }
 
-    /// Whether a packet was captured before the join point that the reader began with.
-    fn is_earlier(&self, packet: &Packet) -> bool {
-        self.begin.is_some_and(|begin| packet.captured.is_some_and(|captured| captured < begin))
+    /// Whether a packet is not for this reader: it was captured before the join point that the reader began with, or is of a track that
+    /// the header of the reader does not have.
+    fn passes_over(&self, packet: &Packet) -> bool {
+        let is_earlier = self.begin.is_some_and(|begin| packet.captured.is_some_and(|captured| captured < begin));
+        is_earlier || packet.needs > self.version
     }
 
     fn is_joining(&self) -> bool {
@@ -166,6 +171,7 @@ impl Cursor {
         self.place = Place::At(at);
         self.begin = ring.begin_of(at);
         let header = if std::mem::take(&mut self.header) { ring.header_for(at) } else { None };
+        self.version = header.map_or(u32::MAX, |header| header.needs);
         let lead = ring.joins.iter().find(|join| join.at == at).and_then(|join| join.lead.as_ref());
         let first = match (&ring.opening, header, lead) {
             (Some(opening), ..) => Some(opening.clone()),

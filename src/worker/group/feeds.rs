@@ -6,7 +6,8 @@ use crate::{
     worker::{
         clock,
         event::{Event, Note, Owner, next_run},
-        feed::{Demux, Feed, Ingest},
+        feed::Feed,
+        ingest::{Demux, Ingest},
         picture::Mailbox,
         resolve::FeedView,
         sync::{dispose, lock},

@@ -24,9 +24,52 @@ fn raw(sample: gst::Sample) -> Option<Raw> {
     Some((sample.caps_owned()?, sample.buffer_owned()?))
 }
 
-/// The last picture of encoded ones, decoded by as many threads as a decoder likes.
+/// The last picture of encoded ones, decoded by as many threads as a decoder likes. Those that a decoder could only guess do not
+/// count.
 pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Raw, PictureFault> {
-    let line = Line::new(TEXT, caps)?.play();
+    let shown = shown(buffers);
+    match decode_all(caps, &shown, true) {
+        // Some encoders do not say that a picture can be begun with. One that says that it recovers later does so later.
+        Err(_) if shown.first().is_some_and(recovers) => Err(PictureFault::NotYet),
+        Err(_) => decode_all(caps, &shown, false),
+        decoded => decoded,
+    }
+}
+
+/// Without the pictures that are shown before the one that they begin with: they refer to what came before that.
+fn shown(buffers: &[gst::Buffer]) -> Vec<gst::Buffer> {
+    let first = buffers.first().and_then(|buffer| buffer.pts());
+    buffers
+        .iter()
+        .filter(|buffer| first.is_none_or(|first| buffer.pts().is_none_or(|pts| pts >= first)))
+        .cloned()
+        .collect()
+}
+
+/// Whether an access unit of H.264 with lengths says that decoding recovers from there on (ITU-T H.264, section D.1.8).
+fn recovers(buffer: &gst::Buffer) -> bool {
+    let Ok(map) = buffer.map_readable() else { return false };
+    let mut rest = map.as_slice();
+    while let Some((length, units)) = rest.split_first_chunk::<4>() {
+        let Some((unit, after)) = units.split_at_checked(u32::from_be_bytes(*length) as usize) else { return false };
+        if matches!(unit, [6, 6, ..]) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Result<Raw, PictureFault> {
+    let line = Line::new(TEXT, caps)?;
+    if is_strict {
+        line.pipeline.connect_deep_element_added(|_, _, element| {
+            if element.find_property("output-corrupt").is_some() {
+                element.set_property("output-corrupt", false);
+            }
+        });
+    }
+    let line = line.play();
     for buffer in buffers {
         // A failure is told on the bus.
         let _ = line.source.push_buffer(buffer.clone());

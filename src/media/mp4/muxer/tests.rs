@@ -75,6 +75,7 @@ impl Rig {
         let sign = |made: &Muxed| match made {
             Muxed::Header { readers: HeaderChange::None, .. } => 'h',
             Muxed::Header { readers: HeaderChange::Inline, .. } => 'i',
+            Muxed::Header { readers: HeaderChange::Added { .. }, .. } => '+',
             Muxed::Header { readers: HeaderChange::End, .. } => 'E',
             Muxed::Packet(Packet { kind: Kind::Keyframe, .. }) => 'J',
             Muxed::Packet(_) => 'd',
