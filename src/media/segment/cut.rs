@@ -21,6 +21,8 @@ const NUMBERS_SINCE: u128 = 1_735_689_600_000;
 const BEYOND_TARGET: Duration = Duration::from_millis(450);
 /// A first segment without a second keyframe ends then: players give up on a playlist after 10 s.
 const LONGEST_FIRST: Duration = Duration::from_secs(7);
+/// Segments of so much time in all are enough for a first playlist, however few they are.
+const ENOUGH: Duration = Duration::from_secs(1);
 /// After the first segment, a keyframe is asked for no more often.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// A longer step than this and two frames is a gap of the source.
@@ -48,7 +50,7 @@ pub struct Segmenter {
     next_number: u64,
     first_part: u64,
     clock: MediaClock,
-    /// How long the complete segments are in all. The one that is being made is to be as long, up to the usual length.
+    /// How long the complete segments are in all. The one that is being made is to be almost as long, up to the usual length.
     so_far: Duration,
     /// Date of time 0, by the first segment, in nanoseconds since 1970.
     began: Option<i64>,
@@ -119,9 +121,10 @@ impl Segmenter {
         self.target
     }
 
-    /// Whether each rendition has enough to list: a complete segment, and two where there are parts, as shaka fails on one.
+    /// Whether each rendition has enough to list: a complete segment and, where there are parts, three segments or
+    /// [`ENOUGH`]. shaka looks for captions in three segments, and fails on the address of one that is not complete.
     pub fn is_ready(&self) -> bool {
-        let least = if self.settings.has_parts { 2 } else { 1 };
+        let least = if self.settings.has_parts && self.so_far < ENOUGH { 3 } else { 1 };
         let has_enough = |track: &TrackHeader| {
             self.rendition(track.name).is_some_and(|found| found.listed().nth(least - 1).is_some())
         };
@@ -233,7 +236,8 @@ impl Segmenter {
             return false;
         };
         // The first segments are short, so that players begin early, and grow.
-        let wanted = self.settings.segment.min(self.so_far.max(self.settings.part));
+        let so_far = self.so_far.saturating_sub(self.settings.part);
+        let wanted = self.settings.segment.min(so_far.max(self.settings.part));
         let half = u64::from(piece.duration / 2);
         let elapsed = piece.decode.saturating_sub(open.start);
         let is_long_enough = length(elapsed + half, timescale) >= wanted;
