@@ -1,6 +1,9 @@
-//! What commands write, as far as their words tell.
+//! Containers by their names, and what commands write, as far as their words tell.
 
-use super::model::{Encoding, Feed, FeedName, Source, Stream};
+use super::{
+    checker::Expected,
+    model::{Encoding, Feed, FeedName, Source, Stream},
+};
 use crate::media::Container;
 use std::{collections::HashMap, path::Path};
 
@@ -50,6 +53,27 @@ fn written(words: &[String]) -> Option<Container> {
         return None;
     }
     of_ffmpeg(format)
+}
+
+/// A container by its name in the configuration.
+pub(super) fn container(text: &str) -> Result<Container, Expected> {
+    if let Some(container) = Container::from_name(text) {
+        return Ok(container);
+    }
+    match text.to_ascii_lowercase().as_str() {
+        "mov" | "3gp" | "avi" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob" => {
+            let why = ": nobody could join it while it runs; `raw` passes on whatever a command writes";
+            Err(Expected::because("`ts`, `webm` or `mkv`", why))
+        }
+        // The stamps of the latter are taken away.
+        "mpegts" | "m2ts" | "mts" => Err("`ts`".into()),
+        "oga" | "ogv" | "opus" => Err("`ogg`".into()),
+        "m4v" | "m4a" | "fmp4" => Err("`mp4`".into()),
+        "adts" => Err("`aac`".into()),
+        "matroska" | "mka" => Err("`mkv`".into()),
+        "mjpg" | "jpeg" | "jpg" | "mpjpeg" => Err("`mjpeg`".into()),
+        _ => Err("`ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `flac`, `wav`, `mjpeg` or `raw`".into()),
+    }
 }
 
 /// A container by its name in ffmpeg; of those that can be passed on as they come.

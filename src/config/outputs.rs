@@ -4,6 +4,7 @@ use super::{
     checker::{Checker, Expected, kind, place, quoted},
     codec::{AudioCodec, Codec, VideoCodec},
     fault::Path,
+    formats::container,
     locate::Place,
     model::{Alternative, Outputs, Repair},
     raw,
@@ -316,7 +317,7 @@ pub fn repairs(outputs: &Outputs) -> Vec<Alternative> {
 }
 
 fn output(text: &str, known: &[Container]) -> Result<Container, Expected> {
-    let container = super::streams::container(text)?;
+    let container = container(text)?;
     match container {
         Container::Raw => Err(Expected::because("a container", ": of raw bytes nothing is known")),
         _ if known.contains(&container) => Err("each container once".into()),

@@ -4,6 +4,7 @@ use super::{
     chains::feed_name,
     checker::{Checker, Expected, flag, kind, place, quoted},
     fault::Path,
+    formats::container,
     locate::Place,
     model::{Encoding, FeedName, NameError, Outputs, Pages, Placeholder, Serving, Stream, StreamName, StreamPath},
     raw, typed,
@@ -452,26 +453,6 @@ pub(super) fn url(text: &str) -> Result<StreamPath, Expected> {
     let decoded = percent_decode_str(text).decode_utf8();
     let decoded = decoded.map_err(|_| "percent-encoded UTF-8")?;
     StreamPath::new(&decoded).map_err(Expected::from)
-}
-
-pub(super) fn container(text: &str) -> Result<Container, Expected> {
-    if let Some(container) = Container::from_name(text) {
-        return Ok(container);
-    }
-    match text.to_ascii_lowercase().as_str() {
-        "mov" | "3gp" | "avi" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob" => {
-            let why = ": nobody could join it while it runs; `raw` passes on whatever a command writes";
-            Err(Expected::because("`ts`, `webm` or `mkv`", why))
-        }
-        // The stamps of the latter are taken away.
-        "mpegts" | "m2ts" | "mts" => Err("`ts`".into()),
-        "oga" | "ogv" | "opus" => Err("`ogg`".into()),
-        "m4v" | "m4a" | "fmp4" => Err("`mp4`".into()),
-        "adts" => Err("`aac`".into()),
-        "matroska" | "mka" => Err("`mkv`".into()),
-        "mjpg" | "jpeg" | "jpg" | "mpjpeg" => Err("`mjpeg`".into()),
-        _ => Err("`ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `flac`, `wav`, `mjpeg` or `raw`".into()),
-    }
 }
 
 fn placeholder(text: &str) -> Result<Option<Placeholder>, Expected> {

@@ -112,10 +112,12 @@ fn permissions(text: &mut Text, stats: &AccessStats) {
     family("voyandz_access_ended_total", help, "reason", stats.ends().collect());
 }
 
-fn outputs(text: &mut Text, streams: &[Stream]) {
+fn outputs<'a>(text: &mut Text, streams: &'a [Stream]) {
     use Kind::{Counter, Gauge};
-    let outputs: Vec<_> =
-        streams.iter().flat_map(|stream| stream.outputs.iter().map(move |output| (stream, output))).collect();
+    // Those that have been used: most streams have a dozen that nobody asks for. Of bytes that pass through the stream has the figures.
+    let is_of_use = |output: &&Output| output.users.is_some_and(|users| users > 0 || output.bytes > 0);
+    let of_stream = |stream: &'a Stream| stream.outputs.iter().filter(is_of_use).map(move |output| (stream, output));
+    let outputs: Vec<_> = streams.iter().flat_map(of_stream).collect();
     let labels: Vec<_> = outputs
         .iter()
         .map(|(stream, output)| [("stream", stream.name.as_str()), ("container", output.container)])
@@ -131,8 +133,9 @@ fn outputs(text: &mut Text, streams: &[Stream]) {
     let help = "Bytes of the stream in this container.";
     each("voyandz_output_bytes_total", help, Counter, &|output| number(output.bytes));
 
-    let encodings: Vec<_> =
-        streams.iter().flat_map(|stream| stream.encodings.iter().map(move |encoding| (stream, encoding))).collect();
+    let runs = |encoding: &&Encoding| encoding.state != "idle";
+    let of_stream = |stream: &'a Stream| stream.encodings.iter().filter(runs).map(move |encoding| (stream, encoding));
+    let encodings: Vec<_> = streams.iter().flat_map(of_stream).collect();
     let labels: Vec<_> = encodings
         .iter()
         .map(|(stream, encoding)| [("stream", stream.name.as_str()), ("encoding", encoding.name)])
