@@ -632,6 +632,9 @@ fn x2_every_output_of_a_stream_is_decided_by_its_name() {
         ("/stream/cam", ""),
         ("/stream/cam.ts", ""),
         ("/cam/play", ""),
+        ("/cam.m3u8", ""),
+        ("/cam.mpd", ""),
+        ("/cam/hls/video.m3u8", ""),
     ] {
         let by = |who: &str| status(path, &format!("{headers}{}", basic(who, "pass-canary")));
         assert_eq!([status(path, headers), by("a"), by("b")], [401, 200, 403], "{path} {headers}");
@@ -639,4 +642,34 @@ fn x2_every_output_of_a_stream_is_decided_by_its_name() {
     let page = server.get(links.iter().find(|link| link.contains("/play?")).unwrap()).text();
     let signed = links[0].split_once('?').unwrap().1;
     assert_eq!(page.matches("href=\"/cam.").count(), page.matches(&format!("{signed}\">")).count(), "{page}");
+}
+
+#[test]
+fn x4_playlists_hand_the_link_to_all_that_they_lead_to() {
+    let picture = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=10/1 ! queue name=video";
+    let server = Server::start(&format!(
+        "feeds: {{one: {{pipeline: '{picture}'}}}}\nstreams: {{cam: {{feed: one, video: {H264}}}}}\n\
+         auth: {{link_keys: {{k1: '{KEY}'}}}}\n"
+    ));
+    let query = link(&server.file(), &["cam"]);
+    let signed = query.split('&').find(|pair| pair.starts_with("v=")).unwrap();
+    let mut playlist = server.get(&format!("/cam.m3u8?{query}"));
+    assert_eq!(playlist.status, 200);
+    let text = playlist.text();
+    let media = text.lines().find(|line| !line.starts_with('#') && !line.is_empty()).unwrap().to_owned();
+    assert!(media.contains(signed), "{text}");
+    assert_eq!(server.get(&format!("/{}", media.split('?').next().unwrap())).status, 401);
+    let mut found = server.get(&format!("/{media}"));
+    let text = found.text();
+    assert_eq!(found.status, 200, "{text}");
+    let mut segments = 0;
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        assert!(line.contains(signed), "{text}");
+        segments += 1;
+        let folder = media.rsplit_once('/').unwrap().0;
+        let path = format!("/{folder}/{line}");
+        assert_eq!(server.get(&path).status, 200, "{path}");
+        assert_eq!(server.get(path.split('?').next().unwrap()).status, 401, "{path}");
+    }
+    assert!(segments > 0, "{text}");
 }
