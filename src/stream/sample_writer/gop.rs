@@ -1,0 +1,47 @@
+//! The newest GOP of a rendition, for outputs that are attached later.
+
+use crate::media::Sample;
+use std::{collections::VecDeque, time::Duration};
+
+/// Most bytes of a GOP that is kept for outputs that are attached later.
+const GOP_BYTES: usize = 32 << 20;
+/// Most samples of a GOP that is kept: ten seconds at 60 frames a second, with audio.
+const GOP_SAMPLES: usize = 4096;
+
+/// The samples since the newest keyframe, if they are all there.
+#[derive(Debug, Default)]
+pub(super) struct Gop {
+    /// In the order in which they came.
+    pub(super) samples: VecDeque<Sample>,
+    bytes: usize,
+}
+
+impl Gop {
+    /// How much audio without video is kept.
+    const AUDIO: Duration = Duration::from_millis(500);
+
+    /// The next sample; `begins`: a GOP begins with it.
+    pub(super) fn push(&mut self, sample: &Sample, begins: bool) {
+        if begins {
+            self.clear();
+        } else if self.samples.is_empty() {
+            return;
+        }
+        self.bytes += sample.data.len();
+        self.samples.push_back(sample.clone());
+        if self.samples.len() > GOP_SAMPLES || self.bytes > GOP_BYTES {
+            self.clear();
+        }
+    }
+
+    /// Of audio alone: whether it is time for another beginning.
+    pub(super) fn is_stale(&self, sample: &Sample) -> bool {
+        self.samples.front().is_none_or(|first| sample.dts.since(first.dts) > Self::AUDIO.as_nanos() as i64)
+    }
+
+    /// Keeps nothing until the next keyframe.
+    pub(super) fn clear(&mut self) {
+        self.samples.clear();
+        self.bytes = 0;
+    }
+}
