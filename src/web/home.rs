@@ -45,8 +45,9 @@ fn count(streams: usize) -> String {
 }
 
 fn card(stream: &StreamHandle, site: &str) -> Markup {
+    let path = stream.config.path.encoded();
     let stream = player::shown_output(stream);
-    let (path, container) = (stream.config.path.encoded(), player::container_of(stream));
+    let container = player::container_of(stream);
     let has_video = player_commands::has_video(&stream.config);
     let mut commands = player_commands::player_commands(&stream.config, container, site);
     commands.extend(player_commands::playlists(stream, site));
@@ -95,7 +96,7 @@ fn private_card(stream: &config::Stream) -> Markup {
 /// Live video where a browser can show it by itself, otherwise a still of a running stream; nothing that would start an encoder
 /// that nobody requested.
 fn view(stream: &StreamHandle, container: Container, path: &str, has_video: bool) -> Markup {
-    let name = &stream.config.name;
+    let (name, media) = (&stream.config.name, stream.config.path.encoded());
     let shows_now = || {
         let record = stream.status.read();
         let is_audio = |track: &Track| track.kind == TrackKind::Audio;
@@ -106,7 +107,7 @@ fn view(stream: &StreamHandle, container: Container, path: &str, has_video: bool
     };
     match container {
         Container::Mjpeg => {
-            html! { img src=(path) alt=(format!("Live view of {name}")) loading="lazy"; }
+            html! { img src=(media) alt=(format!("Live view of {name}")) loading="lazy"; }
         }
         Container::Webm | Container::Mp4 if has_video => html! {
             video poster=[shows_now().then(|| format!("{path}/pic?q=60&w=640&start=0"))] src=(player_commands::play_path(&stream.config, container)) aria-label=(name) controls muted playsinline preload="none" {}
@@ -117,6 +118,6 @@ fn view(stream: &StreamHandle, container: Container, path: &str, has_video: bool
             }
         },
         _ if has_video => html! { a href=(format!("{path}/pic")) { "Show a still" } },
-        _ => html! { audio src=(path) aria-label=(name) controls preload="none" {} },
+        _ => html! { audio src=(media) aria-label=(name) controls preload="none" {} },
     }
 }

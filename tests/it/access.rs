@@ -657,7 +657,7 @@ fn x4_playlists_hand_the_link_to_all_that_they_lead_to() {
     let text = playlist.text();
     let media = text.lines().find(|line| !line.starts_with('#') && !line.is_empty()).unwrap().to_owned();
     assert!(media.contains(signed), "{text}");
-    assert_eq!(server.get(&format!("/{}", media.split('?').next().unwrap())).status, 401);
+    assert_eq!(server.get(&format!("/{}", media.split('?').next().unwrap())).status, 403);
     let mut found = server.get(&format!("/{media}"));
     let text = found.text();
     assert_eq!(found.status, 200, "{text}");
@@ -668,7 +668,7 @@ fn x4_playlists_hand_the_link_to_all_that_they_lead_to() {
         let folder = media.rsplit_once('/').unwrap().0;
         let path = format!("/{folder}/{line}");
         assert_eq!(server.get(&path).status, 200, "{path}");
-        assert_eq!(server.get(path.split('?').next().unwrap()).status, 401, "{path}");
+        assert_eq!(server.get(path.split('?').next().unwrap()).status, 403, "{path}");
     }
     assert!(segments > 0, "{text}");
 }

@@ -225,7 +225,7 @@ fn pictures_are_shown_with_their_age() {
     let ways = browser.run("return [...document.querySelectorAll('.ways code')].map((code) => code.textContent)");
     let (ways, url) = (ways.as_array().unwrap(), server.url("/cam.ts?header=1&keyframe=1"));
     assert_eq!(ways[0], format!("ffplay -fflags nobuffer -flags low_delay '{url}'"));
-    assert_eq!(ways.len(), 5);
+    assert_eq!(ways.len(), 7, "with the playlists");
     assert_eq!(browser.complaints(), [""; 0]);
 }
 

@@ -108,7 +108,7 @@ pub async fn serve<S>(
         let socket = SockRef::from(transport.socket());
         let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
         // Of a live response the stall watch knows better, and first.
-        let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
+        let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 2));
     }
     let io = WatchedIo { socket: TokioIo::new(transport), takeover: takeover.clone(), disconnect: offers };
     let mut connection = http1::Builder::new()
