@@ -74,7 +74,7 @@ pub struct Sign {
     /// Who they are for: a name for the log.
     #[arg(long, value_name = "NAME", default_value = "")]
     pub name: String,
-    /// What the links begin with, like https://tv.example.org [default: the address of the configuration].
+    /// What the links begin with, like `https://tv.example.org` [default: the address of the configuration].
     #[arg(long, value_name = "URL")]
     pub base: Option<String>,
     /// Print a new key for `auth.link_keys` instead.

@@ -31,9 +31,26 @@ pub struct StallWatch(Arc<Mutex<State>>);
 struct State {
     since: Option<Instant>,
     is_over: bool,
+    /// The socket tells, not the body.
+    is_of_socket: bool,
 }
 
 impl StallWatch {
+    /// Of a connection whose socket tells what the client takes, by [`StallWatch::wrote`].
+    pub fn of_socket() -> Self {
+        let state = State { is_of_socket: true, ..State::default() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// The socket has taken something, or takes nothing more.
+    pub fn wrote<T>(&self, polled: &Poll<T>) {
+        let since = &mut self.state().since;
+        match polled {
+            Poll::Ready(_) => *since = None,
+            Poll::Pending => *since = since.or_else(|| Some(Instant::now())),
+        }
+    }
+
     /// Returns when the client has taken nothing for this long. Cancel-safe.
     pub async fn stalled_for(&self, limit: Duration) {
         loop {
@@ -166,7 +183,11 @@ impl http_body::Body for LiveBody {
         }
         let polled = this.poll_piece(context, now);
         // hyper polls again as soon as the client has room for more.
-        this.stall_watch.state().since = matches!(polled, Poll::Ready(Some(_))).then_some(now);
+        let mut state = this.stall_watch.state();
+        if !state.is_of_socket {
+            state.since = matches!(polled, Poll::Ready(Some(_))).then_some(now);
+        }
+        drop(state);
         polled.map(|piece| {
             piece.map(|bytes| {
                 this.subscription.sent(bytes.len() as u64);

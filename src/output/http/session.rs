@@ -77,7 +77,7 @@ pub async fn serve<S>(
     let is_http2 = transport.protocol() == Some(tls::H2);
     let takeover = Takeover::default();
     let disconnect = DisconnectWatch::default();
-    let stall_watch = StallWatch::default();
+    let stall_watch = StallWatch::of_socket();
     let offered = takeover.clone();
     // Filled when the connection becomes a WebSocket.
     let upgraded = TakeOnce::<(StillStream, RequestLog)>::default();
@@ -110,7 +110,12 @@ pub async fn serve<S>(
         // Of a live response the stall watch knows better, and first.
         let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 2));
     }
-    let io = WatchedIo { socket: TokioIo::new(transport), takeover: takeover.clone(), disconnect: offers };
+    let io = WatchedIo {
+        socket: TokioIo::new(transport),
+        takeover: takeover.clone(),
+        disconnect: offers,
+        stall_watch: stall_watch.clone(),
+    };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -396,6 +401,7 @@ struct WatchedIo {
     socket: TokioIo<Transport>,
     takeover: Takeover,
     disconnect: DisconnectWatch,
+    stall_watch: StallWatch,
 }
 
 impl hyper::rt::Read for WatchedIo {
@@ -410,12 +416,17 @@ impl hyper::rt::Read for WatchedIo {
 
 impl hyper::rt::Write for WatchedIo {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.stall_watch.wrote(&polled);
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes the socket only when its own buffer is empty.
-        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+        let polled = Pin::new(&mut self.socket).poll_flush(context);
+        // What is encrypted leaves here.
+        self.stall_watch.wrote(&polled);
+        ready!(polled)?;
         self.takeover.flushed();
         self.disconnect.offer(self.socket.inner().socket());
         Poll::Ready(Ok(()))
@@ -434,6 +445,8 @@ impl hyper::rt::Write for WatchedIo {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, bytes)
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(context, bytes);
+        self.stall_watch.wrote(&polled);
+        polled
     }
 }
