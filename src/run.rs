@@ -111,7 +111,7 @@ pub fn check(options: &Options) -> ExitCode {
     // Without its program no command can start; a file may appear later.
     let faults = faults.and(late).and(loaded.missing_programs());
     let is_good = faults.is_empty();
-    let lines = faults.and(loaded.missing_files().as_warnings());
+    let lines = faults.and(loaded.missing_files().as_warnings()).and(loaded.hidden_outputs().as_warnings());
     let verdict = match (&trouble, is_good) {
         (Some(_), _) => CANNOT_START,
         (None, true) => 0,

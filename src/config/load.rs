@@ -5,7 +5,7 @@ use super::{
     fault::{self, Faults},
     formats::passed_on,
     locate::Place,
-    model::{CertificateSource, Config, Encoding, FeedName, Placeholder, Source},
+    model::{CertificateSource, Config, Encoding, FeedName, Placeholder, Source, StreamPath},
     places::{Findings, Places},
     read::Reading,
 };
@@ -245,6 +245,21 @@ impl Loaded {
             _ => None,
         });
         self.late_faults(missing.chain(pictures))
+    }
+
+    /// Paths that a stream with several outputs implies, and that are those of another stream.
+    pub fn hidden_outputs(&self) -> Faults {
+        let streams = &self.config.streams;
+        let owner = |path: &StreamPath| streams.iter().find(|stream| stream.path == *path);
+        let hidden = streams.iter().filter(|stream| stream.outputs.is_some()).flat_map(|stream| {
+            let paths = stream.containers().into_iter().filter_map(|container| stream.output_path(container));
+            paths.filter_map(move |path| {
+                let other = owner(&path).filter(|other| other.name != stream.name)?;
+                let message = format!("`{path}` is stream `{}`, not an output of `{}`", other.name, stream.name);
+                Some((["streams", other.name.as_str()].map(str::to_owned).to_vec(), message))
+            })
+        });
+        self.late_faults(hidden.collect::<Vec<_>>())
     }
 }
 
@@ -524,6 +539,17 @@ pub(super) mod tests {
         fs::remove_dir_all(folder.path().join("mine")).unwrap();
         let error = load(&origin).unwrap_err().to_string();
         assert!(error.contains(":2:5: pipelines_dir[0]: cannot read folder "), "{error}");
+    }
+
+    #[test]
+    fn outputs_that_another_stream_hides_are_warnings() {
+        let folder = tempfile::tempdir().unwrap();
+        let text =
+            "feeds: {a: {command: sh}}\nstreams:\n  cam: {feed: a}\n  cam.ts: {feed: a}\n  x: {feed: a, url: /y}\n";
+        let path = write(folder.path(), "voyandz.yaml", text);
+        let warnings = load(&Origin::File(path.clone())).unwrap().hidden_outputs().as_warnings().to_string();
+        let expect = "4:3: streams.cam.ts: warning: `/cam.ts` is stream `cam.ts`, not an output of `cam`";
+        assert_eq!(warnings, format!("{}:{expect}", path.display()));
     }
 
     #[test]
