@@ -12,6 +12,7 @@ use http_body::Frame;
 use std::{
     convert::Infallible,
     future::Future,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -43,11 +44,21 @@ impl StallWatch {
     }
 
     /// The socket has taken something, or takes nothing more.
-    pub fn wrote<T>(&self, polled: &Poll<T>) {
+    pub fn wrote<T>(&self, polled: &Poll<io::Result<T>>) {
+        self.failed(polled);
         let since = &mut self.state().since;
         match polled {
             Poll::Ready(_) => *since = None,
             Poll::Pending => *since = since.or_else(|| Some(Instant::now())),
+        }
+    }
+
+    /// The kernel may have waited long enough before this did: reading or writing, whichever comes first, tells.
+    pub fn failed<T>(&self, polled: &Poll<io::Result<T>>) {
+        if let Poll::Ready(Err(error)) = polled
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            self.state().is_over = true;
         }
     }
 

@@ -108,7 +108,7 @@ pub async fn serve<S>(
         let socket = SockRef::from(transport.socket());
         let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
         // Of a live response the stall watch knows better, and first.
-        let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 2));
+        let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
     }
     let io = WatchedIo {
         socket: TokioIo::new(transport),
@@ -410,7 +410,9 @@ impl hyper::rt::Read for WatchedIo {
         context: &mut Context<'_>,
         buffer: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, buffer)
+        let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
+        self.stall_watch.failed(&polled);
+        polled
     }
 }
 
