@@ -548,7 +548,7 @@ pub(super) mod tests {
             "feeds: {a: {command: sh}}\nstreams:\n  cam: {feed: a}\n  cam.ts: {feed: a}\n  x: {feed: a, url: /y}\n";
         let path = write(folder.path(), "voyandz.yaml", text);
         let warnings = load(&Origin::File(path.clone())).unwrap().hidden_outputs().as_warnings().to_string();
-        let expect = "4:3: streams.cam.ts: warning: `/cam.ts` is stream `cam.ts`, not an output of `cam`";
+        let expect = "4:11: streams.cam.ts: warning: `/cam.ts` is stream `cam.ts`, not an output of `cam`";
         assert_eq!(warnings, format!("{}:{expect}", path.display()));
     }
 
