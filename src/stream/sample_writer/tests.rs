@@ -1,3 +1,5 @@
+//! Tests of the writer of a rendition.
+
 use super::*;
 use crate::{
     media::{
