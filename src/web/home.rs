@@ -110,7 +110,7 @@ fn view(stream: &StreamHandle, container: Container, path: &str, has_video: bool
             html! { img src=(media) alt=(format!("Live view of {name}")) loading="lazy"; }
         }
         Container::Webm | Container::Mp4 if has_video => html! {
-            video poster=[shows_now().then(|| format!("{path}/pic?q=60&w=640&start=0"))] src=(player_commands::play_path(&stream.config, container)) aria-label=(name) controls muted playsinline preload="none" {}
+            video src=(player_commands::play_path(&stream.config, container)) aria-label=(name) controls muted playsinline preload="none" {}
         },
         _ if has_video && shows_now() => html! {
             a href=(format!("{path}/play")) {
