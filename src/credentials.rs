@@ -4,7 +4,7 @@ use crate::{
     access::{Action, LINK_PARAMETER, Link, PasswordHash, Pattern, Secret, TOKEN_PREFIX, token_digest},
     cli::Sign,
     config::{self, Config, Serving, Stream},
-    load::chain,
+    telemetry::chain,
 };
 use aws_lc_rs::rand;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};

@@ -31,16 +31,5 @@ pub async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
 
 /// An error and its causes, a line each.
 pub fn lines(error: &dyn std::error::Error) -> Vec<String> {
-    chain(error).lines().map(str::to_owned).collect()
-}
-
-/// An error and its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
-    }
-    text
+    crate::telemetry::chain(error).lines().map(str::to_owned).collect()
 }

@@ -5,10 +5,10 @@ use crate::{
     cli::{Options, Serve},
     config::{self, Faults, LoadError, Loaded, Origin},
     doctor,
-    load::{chain, check_texts, lines, load},
+    load::{check_texts, lines, load},
     reload,
     sys::output,
-    telemetry::{self, Reopen},
+    telemetry::{self, Reopen, chain},
 };
 use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
 use tokio::{

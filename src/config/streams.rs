@@ -191,7 +191,7 @@ impl Checker {
         None
     }
 
-    /// How a stream with several outputs is made; `container` is the one that its own path is in, if that is told.
+    /// How a stream with several outputs is made; `container` is the one that its own path is in, if the configuration says so.
     fn made(
         &mut self,
         path: &Path,

@@ -515,7 +515,7 @@ impl Deployment {
         let handle = of_unit(&placed.unit, placed.in_plan, made.map(Box::new))?;
         let Some(layout) = &placed.rendition else { return Some(handle) };
         let rendition = Arc::new(self.rendition(stream, layout)?);
-        // The bytes of a feed stay as they are in their own container.
+        // In its own container the bytes of a feed pass unchanged.
         let is_passed_on = placed.unit != layout.unit;
         let number = self.layout.number_of(placed.group, &layout.unit);
         let muxed = of_unit(&layout.unit, number, None)?;

@@ -128,7 +128,7 @@ fn take(frame: Frame, entrances: &Entrances) {
                 Ok(())
             }
         },
-        FrameKind::Sample => entrances.sample(head.run, &frame.into_sample()),
+        FrameKind::Sample => entrances.sample(head.run, frame.into_sample()),
         _ => {
             entrances.bytes(head.run, frame.payload.payload(), head.captured, head.discontinuity);
             Ok(())

@@ -45,8 +45,13 @@ impl Entrances {
     ///
     /// # Errors
     /// The outputs that cannot carry the tracks that it begins with, for each rendition.
-    pub fn sample(&self, run: u32, sample: &Sample) -> Result<(), Vec<NotTaken>> {
-        collected(self.read().iter().map(|input| input.sample(run, sample.clone())))
+    pub fn sample(&self, run: u32, sample: Sample) -> Result<(), Vec<NotTaken>> {
+        let inputs = self.read();
+        let Some((last, others)) = inputs.split_last() else { return Ok(()) };
+        let mut refused: Vec<_> = others.iter().filter_map(|input| input.sample(run, sample.clone()).err()).collect();
+        // Most encodings are a part of one rendition: their samples are not cloned.
+        refused.extend(last.sample(run, sample).err());
+        if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 
     /// See [`StreamInput::bytes`].

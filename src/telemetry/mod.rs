@@ -1,5 +1,6 @@
 //! Logging, including repeated failures as counts; statistics of HTTP requests, and latencies.
 
+mod error_chain;
 mod failure_log;
 mod file;
 mod format;
@@ -7,6 +8,7 @@ mod http_stats;
 mod latency;
 mod log;
 
+pub use error_chain::chain;
 pub use failure_log::{FailureLog, Report};
 pub use file::Reopen;
 pub use format::Format;

@@ -38,7 +38,7 @@ h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
 ";
 
 /// The page. `site` is the beginning of the addresses of the server as this client knows it, `query` that of the page: its signed
-/// link goes on to what the page requests.
+/// link is passed to what the page requests.
 pub fn page(
     stream: &StreamHandle,
     registry: &Registry,

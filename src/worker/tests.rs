@@ -139,7 +139,7 @@ fn bytes_are_taken_apart() {
             server.await_message(started);
         }
         server.bytes(FrameKind::FeedBytes, 0, true, &bytes);
-        // One track may be far ahead of the other in what comes at once.
+        // One track may be far ahead of the other in what comes together.
         let mut packets = server.packets(0, 200);
         loop {
             let (pictures, sound) = decodes(&joined_at(&packets, 0), "mkv");

@@ -255,7 +255,7 @@ impl Unpack {
 /// A frame is not shown later than this after it is decoded, in nanoseconds.
 const LATE: i64 = 10_000_000_000;
 
-/// Whether what decodes the one goes on with the other.
+/// Whether a decoder of the one continues with the other.
 fn is_same_codec(one: &CodecParameters, other: &CodecParameters) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other)
 }

@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("telemetry", &[]),
     ("sys", &[]),
-    ("net", &["config"]),
+    ("net", &["config", "telemetry"]),
     ("access", &[]),
     ("config", &["access", "media", "sys"]),
     ("ipc", &["media"]),

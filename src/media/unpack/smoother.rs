@@ -28,7 +28,7 @@ struct Track {
     /// Of the last sample, on the new timeline.
     last: i64,
     step: i64,
-    /// A sample was elsewhere: its DTS, and what it was given. The next one tells whether the recording goes on there.
+    /// A sample was elsewhere: its DTS, and what it was given. The next one tells whether the recording continues there.
     doubt: Option<(i64, i64)>,
 }
 
@@ -61,7 +61,7 @@ impl Track {
         let follows = |last: i64, time: i64| (-MAX_BACK..=MAX_GAP).contains(&time.saturating_sub(last));
         let is_near = |last: i64, time: i64| time.saturating_sub(last).saturating_abs() <= NEAR;
         if let Some((elsewhere, given)) = self.doubt.take() {
-            // It goes on there, and not where it was.
+            // It continues there, and not where it was.
             let there = given.saturating_sub(elsewhere);
             if follows(given, at(there)) && !is_near(self.last, at(self.shift)) {
                 self.shift = there;

@@ -1,7 +1,6 @@
 //! Certificates in files, as PEM.
 
 use std::{
-    error::Error,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -135,15 +134,4 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         return Err(of(io::Error::other("the file is larger than 1 MiB")));
     }
     fs::read(path).map_err(of)
-}
-
-/// An error and its causes on one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -132,7 +132,7 @@ impl Tls {
                     failed(None);
                 }
                 Err(error) => {
-                    let error = certificate::chain(&error);
+                    let error = crate::telemetry::chain(&error);
                     if !was_bad {
                         tracing::warn!(error, "certificate not renewed: the one before is still used");
                     }

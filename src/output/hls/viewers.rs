@@ -1,5 +1,5 @@
 //! Viewers of playlists. Each request is a response of its own, so requests are told apart by a token that the multivariant
-//! playlist puts into the addresses of the others; whoever has none is told apart by its address.
+//! playlist puts into the addresses of the others; one without it is recognised by its address.
 
 use crate::stream::{Audience, Progress, Seat};
 use std::{

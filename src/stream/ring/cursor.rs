@@ -18,7 +18,7 @@ pub enum Join {
     Forced,
     /// With the next intra-frame to come.
     NextKeyframe,
-    /// With the oldest intra-frame in the ring, or the next one when there is none: for readers that keep what they read.
+    /// With the oldest keyframe in the ring, or the next one when there is none: for readers that keep what they read.
     Oldest,
 }
 
