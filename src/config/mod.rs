@@ -12,6 +12,7 @@ mod check;
 mod checker;
 mod codec;
 mod document;
+pub mod edit;
 mod encoders;
 mod fault;
 mod formats;

@@ -45,6 +45,15 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
     Ok(Parsed { tree, twice, unmergeable })
 }
 
+/// The tree of a text, its merge keys left as they are written.
+///
+/// # Errors
+/// When the text is no YAML.
+pub(super) fn unmerged(text: &str) -> Result<Value, Fault> {
+    let shape = Shape { path: Path::default(), twice: &mut Vec::new() };
+    shape.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| fault(text, &error))
+}
+
 /// Replaces merge keys, also those of what they merge, by entries. An entry that stands beside a merge key wins, then the first map.
 /// Nothing grows by it: each merged value was a copy already.
 fn merge(tree: &mut Value, path: &Path, unmergeable: &mut Vec<Path>) {

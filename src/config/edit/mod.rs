@@ -1,0 +1,160 @@
+//! Changes of a configuration file that leave the rest of its text as it is, comments and order included.
+//!
+//! An edit is spliced into the text ([`splice`](splice::splice)) at positions of the parser that reads the configuration. It counts only after a proof: the new
+//! text is parsed, and must give the tree of before with this edit and nothing else. So the splicing decides how a file looks, never
+//! what it says ([ADR 42](../../../docs/adr/0042-edits-are-spliced-and-proven.md)).
+
+mod difference;
+mod render;
+mod splice;
+
+use super::{
+    fault::{Fault, Path},
+    yaml,
+};
+use serde_yaml::{Mapping, Value};
+
+/// One change of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// The keys from the top of the text to the value.
+    pub path: Vec<String>,
+    /// The new value; `None` removes the entry.
+    pub value: Option<Value>,
+}
+
+/// Why a text was not changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EditError {
+    /// It has faults already.
+    #[error("the file has to be mended first: {0}")]
+    Unreadable(Fault),
+    /// What is to be removed is not there.
+    #[error("there is no `{0}` in the file")]
+    Missing(String),
+    /// No way of writing the change gave a text that says exactly this.
+    #[error(
+        "`{path}` at line {line} cannot be edited in place: an anchor, an alias or a merge key shares it with other entries"
+    )]
+    NotInPlace {
+        /// Which value, `feeds.cam1`.
+        path: String,
+        /// Where it is, counted from 1.
+        line: usize,
+    },
+}
+
+/// Entries of sections are never written as a part of their section: that would lose the comments of all others.
+const ENTRY: usize = 2;
+
+/// The text with these changes, one after the other.
+///
+/// # Errors
+/// When one of them cannot be made; nothing is changed then.
+pub fn edit(text: &str, edits: &[Edit]) -> Result<String, EditError> {
+    let mut text = text.to_owned();
+    for edit in edits {
+        let before = tree(&text)?;
+        match (get(&before, &edit.path), &edit.value) {
+            (None, None) => return Err(EditError::Missing(edit.path.join("."))),
+            (Some(old), Some(new)) => {
+                for step in difference::between(&edit.path, old, new) {
+                    text = one(&text, &step)?;
+                }
+            }
+            _ => text = one(&text, edit)?,
+        }
+    }
+    Ok(text)
+}
+
+/// Makes one change, as near to the value as it is possible.
+fn one(text: &str, edit: &Edit) -> Result<String, EditError> {
+    let mut expected = tree(text)?;
+    set(&mut expected, &edit.path, edit.value.clone());
+    let least = edit.path.len().min(ENTRY);
+    for length in (least..=edit.path.len()).rev() {
+        let Some(path) = edit.path.get(..length) else { continue };
+        let value = if length == edit.path.len() { edit.value.as_ref() } else { get(&expected, path) };
+        let spliced = splice::splice(text, path, value);
+        if let Some(spliced) = spliced
+            && tree(&spliced).is_ok_and(|found| is_same(&found, &expected))
+        {
+            return Ok(spliced);
+        }
+    }
+    let path = edit.path.iter().fold(Path::default(), |path, key| path.key(key));
+    let (line, _) = super::locate::locate_near(text, &path, super::locate::Place::Key);
+    Err(EditError::NotInPlace { path: path.to_string(), line })
+}
+
+fn tree(text: &str) -> Result<Value, EditError> {
+    let parsed = yaml::parse(text).map_err(EditError::Unreadable)?;
+    let fault = |path: &Path, message: &str| {
+        let (line, column) = super::locate::locate_near(text, path, super::locate::Place::SecondKey);
+        let position = super::fault::Position::Line { order: 0, line, column, file: "".into() };
+        EditError::Unreadable(Fault { position, path: path.to_string(), message: message.to_owned() })
+    };
+    match (parsed.twice.first(), parsed.unmergeable.first()) {
+        (Some(path), _) => Err(fault(path, yaml::TWICE)),
+        (_, Some(path)) => Err(fault(path, yaml::UNMERGEABLE)),
+        _ => Ok(parsed.tree),
+    }
+}
+
+/// The value at a path.
+pub(super) fn get<'a>(tree: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(tree, |value, key| value.as_mapping()?.get(key.as_str()))
+}
+
+/// Sets or removes the value at a path. What is around it becomes a map where it is none.
+fn set(tree: &mut Value, path: &[String], value: Option<Value>) {
+    let Some((key, rest)) = path.split_first() else {
+        *tree = value.unwrap_or_default();
+        return;
+    };
+    if !tree.is_mapping() {
+        *tree = Value::Mapping(Mapping::new());
+    }
+    let Value::Mapping(entries) = tree else { return };
+    match (rest, value) {
+        ([], None) => {
+            entries.shift_remove(key.as_str());
+        }
+        (rest, value) => {
+            let inner = entries.entry(Value::String(key.clone())).or_insert(Value::Null);
+            set(inner, rest, value.map(texts));
+        }
+    }
+}
+
+/// The value as the parser gives it: each scalar is a text.
+fn texts(value: Value) -> Value {
+    match value {
+        Value::Bool(value) => Value::String(value.to_string()),
+        Value::Number(value) => Value::String(value.to_string()),
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(texts).collect()),
+        Value::Mapping(entries) => {
+            Value::Mapping(entries.into_iter().map(|(key, value)| (texts(key), texts(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// Whether two trees say the same: a key without a value says as little as an empty map.
+fn is_same(one: &Value, other: &Value) -> bool {
+    let is_empty = |value: &Value| value.is_null() || value.as_mapping().is_some_and(Mapping::is_empty);
+    match (one, other) {
+        (Value::Mapping(one), Value::Mapping(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| is_same(value, other)))
+        }
+        (Value::Sequence(one), Value::Sequence(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (one, other) => one == other || (is_empty(one) && is_empty(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
