@@ -3,6 +3,7 @@
 
 use crate::{
     access::{Action, Gate, read_keys},
+    api::{self, Api, configurator::Configurator},
     config::{self, Config, Encoding, Plain, Source as FeedKind},
     engine::{
         deployment::{ApplyReport, Deployment},
@@ -40,7 +41,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use warp::reply::Response;
+use warp::{Filter, reply::Response};
 
 /// Time for all that runs to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -51,6 +52,7 @@ const CHECK: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct App {
     config: Config,
+    configurator: Configurator,
     listener: Listener,
     shards: Arc<Shards>,
     gate: Gate,
@@ -147,7 +149,7 @@ impl App {
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub fn load(config: Config) -> anyhow::Result<Self> {
+    pub fn load(config: Config, configurator: Configurator) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
@@ -166,6 +168,7 @@ impl App {
         let tls = load_tls(&config, None)?;
         Ok(Self {
             config,
+            configurator,
             listener,
             tls,
             gate,
@@ -192,7 +195,7 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, gate, tls, shutdown, pulses, info } = self;
+        let Self { config, configurator, listener, shards, gate, tls, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -209,6 +212,8 @@ impl App {
         let segments = SegmentedStreams::new(shutdown.clone());
         let table = route_table(&config, &registry, &segments, &info, &events, tls.as_ref());
         let (table, tables) = watch::channel(Arc::new(table));
+        let (shown, state) = watch::channel(api_state(&config, &registry, &info));
+        let api = Api::new(gate.clone(), configurator, state);
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
         warn_if_open(&config);
@@ -223,6 +228,7 @@ impl App {
             tls,
             encryption,
             table,
+            shown,
             listeners,
             info: info.clone(),
             events,
@@ -230,12 +236,9 @@ impl App {
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
 
-        let routes = hyper_util::service::TowerToHyperService::new(warp::service(router::routes(
-            tables,
-            gate.clone(),
-            info.load().clone(),
-            info.http_stats().clone(),
-        )));
+        let routes = router::routes(tables, gate.clone(), info.load().clone(), info.http_stats().clone());
+        let routes = warp::service(api::routes(api).or(routes).unify());
+        let routes = hyper_util::service::TowerToHyperService::new(routes);
         let (load, written) = (info.load().clone(), shards.clone());
         let (ended, watching) = (shutdown.token().clone(), overload::watch(load, move || written.lateness()));
         shutdown.spawn("overload detector", async move {
@@ -305,6 +308,8 @@ struct Serving {
     tls: FollowedTls,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
+    /// What the API shows.
+    shown: watch::Sender<Arc<api::State>>,
     listeners: watch::Sender<Arc<Listener>>,
     info: ServerInfo,
     events: EventHub,
@@ -346,6 +351,7 @@ impl Serving {
         let tls = self.tls.tls.as_ref();
         let table = route_table(&config, &registry, &self.segments, &self.info, &self.events, tls);
         self.table.send_replace(Arc::new(table));
+        self.shown.send_replace(api_state(&config, &registry, &self.info));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -413,6 +419,11 @@ fn warn_if_open(config: &Config) {
 fn create_logdir(config: &Config) -> anyhow::Result<()> {
     let Some(folder) = &config.logdir else { return Ok(()) };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create logdir {}", folder.display()))
+}
+
+fn api_state(config: &Config, registry: &Registry, info: &ServerInfo) -> Arc<api::State> {
+    let reader = Arc::new(StatusReader::new(registry, config, info));
+    Arc::new(api::State { reader, registry: registry.clone(), api: config.api })
 }
 
 fn route_table(

@@ -1,6 +1,7 @@
 //! voyandz, a live audio/video server. `docs/ARCHITECTURE.md` is the map of this crate.
 
 pub mod access;
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod run;
 pub mod source;
 pub mod status;
 pub mod still;
+pub mod store;
 pub mod stream;
 pub mod sys;
 pub mod telemetry;

@@ -1,17 +1,22 @@
-//! Reloads the configuration when its file changes or on SIGHUP, and passes it to the running server.
+//! Reloads the configuration when its file changes or on SIGHUP, makes the changes that the API orders, and passes either to the
+//! running server. One task does all of it, so that nothing is changed at the same time.
 
 use crate::{
+    api::configurator::{Order, Orders, Outcome, Refusal},
     app::Change,
-    config::{Config, Loaded, Origin},
-    engine::deployment::ApplyReport,
+    config::{self, Config, Fault, LoadError, Loaded, Origin, Position, Replaced, change::ChangedFile},
+    engine::{deployment::ApplyReport, layout::Layout},
     load::{check_texts, load},
     status::server_info::ServerInfo,
+    store::Prepared,
     sys::service,
-    telemetry::Reopen,
+    telemetry::{Reopen, chain},
 };
+use similar::TextDiff;
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -24,38 +29,80 @@ use tokio::{
 /// symbolic links, unlike notifications of the kernel.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Passes configurations to a server: that of `origin` on each `hangup` (SIGHUP), and whenever one of the `watched` files
-/// changed. A configuration with errors changes nothing; `info` records why. `hangup` also reopens the `log` file. Returns when
-/// the server takes no more.
-pub async fn follow(
-    origin: Origin,
-    watched: Option<Vec<PathBuf>>,
-    changes: mpsc::Sender<Change>,
-    info: ServerInfo,
-    mut hangup: Signal,
-    log: Reopen,
-) {
+/// Where configurations come from.
+#[derive(Debug)]
+pub struct Sources {
+    /// The first file.
+    pub origin: Origin,
+    /// The files to watch, if they are watched.
+    pub watched: Option<Vec<PathBuf>>,
+    /// SIGHUP, which reopens the `log` file, too.
+    pub hangup: Signal,
+    /// The file of the log.
+    pub log: Reopen,
+    /// What the API orders.
+    pub orders: Orders,
+}
+
+/// Passes configurations to a server: that of the origin on each SIGHUP, and whenever one of the watched files changed, and those that the
+/// API orders. A configuration with errors changes nothing; `info` records why. Returns when the server takes no more.
+pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: ServerInfo) {
+    let Sources { origin, watched, mut hangup, log, orders: Orders { current, mut orders, reload } } = sources;
     let watches = watched.is_some();
     let mut watch = Watch::default();
     watch.set(watched.unwrap_or_default()).await;
     loop {
-        tokio::select! {
+        let order = tokio::select! {
             _ = hangup.recv() => {
                 log.reopen();
                 tracing::info!("SIGHUP: reloading the configuration");
+                None
             }
-            () = watch.changed(), if watches => tracing::info!("configuration file changed: reloading"),
+            () = watch.changed(), if watches => {
+                tracing::info!("configuration file changed: reloading");
+                None
+            }
+            () = reload.notified() => {
+                tracing::info!("ordered by the API: reloading the configuration");
+                None
+            }
+            Some(order) = orders.recv() => Some(order),
             () = changes.closed() => return,
+        };
+        if let Some(order) = order {
+            let Order { plan, may_exec, dry_run, by, done } = order;
+            let before = current.borrow().clone();
+            let editor = Editor { origin: &origin, before: &before, changes: &changes, info: &info };
+            let made = match plan(&before) {
+                Ok(edits) => editor.make(&edits, may_exec, dry_run, &by).await,
+                Err(refusal) => Err(refusal),
+            };
+            let made = made.map(|(outcome, loaded)| {
+                if let Some(loaded) = loaded {
+                    current.send_replace(Arc::new(loaded));
+                }
+                outcome
+            });
+            if watches {
+                // What was written here is no change of somebody else.
+                let files = current.borrow().files.clone();
+                watch.set(files).await;
+                watch.look().await;
+            }
+            let _ = done.send(made);
+            continue;
         }
         // A write from here on is a new change.
         watch.look().await;
         service::reloading();
         match read(&origin).await {
-            Ok(Loaded { config, files, .. }) => {
+            Ok(loaded) => {
                 if watches {
-                    watch.set(files).await;
+                    watch.set(loaded.files.clone()).await;
                 }
-                apply(config, &changes, &info).await;
+                if apply(loaded.config.clone(), &changes, &info).await.is_ok() {
+                    current.send_replace(Arc::new(loaded));
+                }
             }
             Err(faults) => {
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
@@ -65,6 +112,114 @@ pub async fn follow(
         }
         service::ready();
     }
+}
+
+/// Makes one change of the files and of what runs.
+struct Editor<'a> {
+    origin: &'a Origin,
+    before: &'a Loaded,
+    changes: &'a mpsc::Sender<Change>,
+    info: &'a ServerInfo,
+}
+
+impl Editor<'_> {
+    /// Everything that can fail comes before the files are replaced: a crash leaves the old configuration or the new one.
+    async fn make(
+        &self,
+        edits: &[config::edit::Edit],
+        may_exec: bool,
+        dry_run: bool,
+        by: &str,
+    ) -> Result<(Outcome, Option<Loaded>), Refusal> {
+        let files = self.before.plan(self.origin, edits).map_err(Refusal::Change)?;
+        self.unchanged_on_disk().await?;
+        if files.is_empty() {
+            return Ok((Outcome::default(), None));
+        }
+        let loaded = self.load(&files).await?;
+        if let Some(path) = loaded.needs_exec(self.before).filter(|_| !may_exec) {
+            return Err(Refusal::NeedsExec(path));
+        }
+        let faults = check_texts(&loaded).await.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
+        if !faults.is_empty() {
+            return Err(Refusal::Faults(faults.faults));
+        }
+        let outcome = outcome(&files, &self.before.config, &loaded.config);
+        if dry_run {
+            return Ok((outcome, None));
+        }
+        let prepared = prepare(files).await?;
+        fail::fail_point!("edit prepared");
+        apply(loaded.config.clone(), self.changes, self.info).await.map_err(Refusal::NotApplied)?;
+        fail::fail_point!("edit applied");
+        if let Err(reason) = commit(prepared).await {
+            tracing::error!(reason, "configuration not written: the one of before applies again");
+            let _ = apply(self.before.config.clone(), self.changes, self.info).await;
+            return Err(Refusal::NotWritten(reason));
+        }
+        let Outcome { ended, begun, .. } = &outcome;
+        tracing::info!(by, ended = ended.len(), begun = begun.len(), "configuration changed by the API");
+        Ok((outcome, Some(loaded)))
+    }
+
+    /// Whoever edits a file must not lose it to an order.
+    async fn unchanged_on_disk(&self) -> Result<(), Refusal> {
+        for (name, text) in self.before.texts() {
+            let found = tokio::fs::read(name).await.unwrap_or_default();
+            let found = found.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&found);
+            // What is no UTF-8 is told when it is to be written.
+            if found != text.as_bytes() && !found.starts_with(&[0xff]) && !found.starts_with(&[0xfe]) {
+                return Err(Refusal::ChangedOnDisk(name.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn load(&self, files: &[ChangedFile]) -> Result<Loaded, Refusal> {
+        let replaced: Replaced = files.iter().map(|file| (file.path.clone(), file.after.clone())).collect();
+        let origin = self.origin.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load_with(&origin, &replaced)).await;
+        match loaded.map_err(|error| Refusal::Failed(error.to_string()))? {
+            Ok(loaded) => Ok(loaded),
+            Err(LoadError::Faults(faults)) => Err(Refusal::Faults(faults.faults)),
+            Err(error) => Err(Refusal::Faults(vec![Fault {
+                position: Position::Line { order: 0, line: 1, column: 1, file: "".into() },
+                path: String::new(),
+                message: chain(&error),
+            }])),
+        }
+    }
+}
+
+/// What a change does, by name.
+fn outcome(files: &[ChangedFile], before: &Config, after: &Config) -> Outcome {
+    let old = crate::engine::layout::layout(before, &Layout::default());
+    let new = crate::engine::layout::layout(after, &old);
+    let ended = new.ended_of(&old);
+    let begun = new.units.keys().filter(|unit| ended.contains(unit) || !old.units.contains_key(unit));
+    let diff = |file: &ChangedFile| {
+        let name = file.path.display().to_string();
+        TextDiff::from_lines(&file.before, &file.after).unified_diff().header(&name, &name).to_string()
+    };
+    Outcome {
+        diff: files.iter().map(diff).collect(),
+        ended: ended.iter().map(ToString::to_string).collect(),
+        begun: begun.map(ToString::to_string).collect(),
+    }
+}
+
+async fn prepare(files: Vec<ChangedFile>) -> Result<Vec<Prepared>, Refusal> {
+    let prepared = tokio::task::spawn_blocking(move || {
+        let prepare = |file: &ChangedFile| Prepared::new(&file.path, &file.after);
+        files.iter().map(prepare).collect::<Result<_, _>>()
+    });
+    let prepared = prepared.await.map_err(|error| Refusal::Failed(error.to_string()))?;
+    prepared.map_err(|error| Refusal::NotWritten(chain(&error)))
+}
+
+async fn commit(prepared: Vec<Prepared>) -> Result<(), String> {
+    let committed = tokio::task::spawn_blocking(move || prepared.into_iter().try_for_each(Prepared::commit));
+    committed.await.map_err(|error| error.to_string())?.map_err(|error| chain(&error))
 }
 
 async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
@@ -78,27 +233,27 @@ async fn read(origin: &Origin) -> Result<Loaded, Vec<String>> {
     }
 }
 
-async fn apply(config: Config, changes: &mpsc::Sender<Change>, info: &ServerInfo) {
+/// Lets the server go over to a configuration.
+///
+/// # Errors
+/// Why it does not.
+async fn apply(config: Config, changes: &mpsc::Sender<Change>, info: &ServerInfo) -> Result<(), String> {
+    const ENDING: &str = "the server is ending";
     let (done, outcome) = oneshot::channel();
-    if changes.send(Change { config, done }).await.is_err() {
-        return;
-    }
-    let outcome = outcome.await;
-    match &outcome {
-        Ok(Ok(_)) => info.config_applied(),
-        Ok(Err(error)) => info.config_rejected(&format!("{error:#}")),
-        Err(_) => {}
-    }
-    match outcome {
-        Ok(Ok(ApplyReport { ended, begun })) => tracing::info!(ended, begun, "configuration reloaded"),
-        Ok(Err(error)) => {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "configuration not applied: the running configuration is unchanged"
-            );
+    changes.send(Change { config, done }).await.map_err(|_| ENDING.to_owned())?;
+    match outcome.await {
+        Ok(Ok(ApplyReport { ended, begun })) => {
+            info.config_applied();
+            tracing::info!(ended, begun, "configuration reloaded");
+            Ok(())
         }
-        // The server is ending.
-        Err(_) => {}
+        Ok(Err(error)) => {
+            let error = format!("{error:#}");
+            info.config_rejected(&error);
+            tracing::error!(error, "configuration not applied: the running configuration is unchanged");
+            Err(error)
+        }
+        Err(_) => Err(ENDING.to_owned()),
     }
 }
 

@@ -1,16 +1,17 @@
 //! The subcommands of the program, from the options to the exit code.
 
 use crate::{
+    api::configurator::configurator,
     app::App,
     cli::{Options, Serve},
     config::{self, Faults, LoadError, Loaded, Origin},
     doctor,
     load::{check_texts, lines, load},
-    reload,
+    reload::{self, Sources},
     sys::output,
     telemetry::{self, Reopen, chain},
 };
-use std::{fmt::Display, path::PathBuf, process::ExitCode, time::Duration};
+use std::{fmt::Display, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -66,11 +67,14 @@ pub fn serve(options: &Serve) -> ExitCode {
 
 async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> anyhow::Result<()> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let app = App::load(loaded.config)?;
+    let files = loaded.files.clone();
+    let (configurator, orders) = configurator(Arc::new(loaded.clone()));
+    let app = App::load(loaded.config, configurator)?;
     // From here on SIGHUP does not end the program.
     let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);
-    tokio::spawn(reload::follow(origin, watched.then_some(loaded.files), changes, app.info(), hangup, log));
+    let sources = Sources { origin, watched: watched.then_some(files), hangup, log, orders };
+    tokio::spawn(reload::follow(sources, changes, app.info()));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();
     let told = stop.clone();

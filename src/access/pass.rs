@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// Why a response ends.
 const EXPIRED: &str = "permission expired";
 const WITHDRAWN: &str = "permission withdrawn";
+const KICKED: &str = "ended by an operator";
 
 /// The pass of one response, which has ended when this is dropped.
 #[derive(Debug)]
@@ -79,8 +80,16 @@ impl End {
         &self.token
     }
 
+    /// Ends it by order of a person.
+    pub fn kick(&self) {
+        self.finish(KICKED);
+    }
+
     fn set(&self, why: Refused) {
-        let reason = if why == Refused::Expired { EXPIRED } else { WITHDRAWN };
+        self.finish(if why == Refused::Expired { EXPIRED } else { WITHDRAWN });
+    }
+
+    fn finish(&self, reason: &'static str) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
         self.token.cancel();
     }

@@ -10,7 +10,9 @@ use super::{
     read::Reading,
 };
 use crate::sys::programs;
+use serde_yaml::Value;
 use std::{
+    collections::HashMap,
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
@@ -104,6 +106,9 @@ fn is_missing(path: &Path) -> bool {
     fs::metadata(path).is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
+/// Texts to read in place of those of files, by the paths that name them.
+pub type Replaced = HashMap<PathBuf, String>;
+
 /// A configuration, and what it was made from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -112,8 +117,10 @@ pub struct Loaded {
     /// All that was read for it, absolute: files, and the folders in which files were looked for. When one of them changes,
     /// loading again may give something else. Empty for the demonstration.
     pub files: Vec<PathBuf>,
+    /// What the files say as one, before variables of the environment and sets.
+    pub(super) tree: Value,
     /// As they were read: the files may be others by now.
-    places: Places,
+    pub(super) places: Places,
 }
 
 /// Reads and checks a configuration, with the `VOYANDZ__…` variables of the environment. Relative paths count from the
@@ -122,7 +129,15 @@ pub struct Loaded {
 /// # Errors
 /// When a file cannot be read, or something has faults.
 pub fn load(origin: &Origin) -> Result<Loaded, LoadError> {
-    let (loaded, faults) = examine(origin)?;
+    load_with(origin, &Replaced::new())
+}
+
+/// Like [`load`](load()), with other texts in place of what these files have.
+///
+/// # Errors
+/// When a file cannot be read, or something has faults.
+pub fn load_with(origin: &Origin, replaced: &Replaced) -> Result<Loaded, LoadError> {
+    let (loaded, faults) = examine_with(origin, replaced, std::env::vars_os())?;
     if faults.is_empty() { Ok(loaded) } else { Err(faults.into()) }
 }
 
@@ -131,18 +146,23 @@ pub fn load(origin: &Origin) -> Result<Loaded, LoadError> {
 /// # Errors
 /// When a file cannot be read, or is no YAML.
 pub fn examine(origin: &Origin) -> Result<(Loaded, Faults), LoadError> {
-    examine_with(origin, std::env::vars_os())
+    examine_with(origin, &Replaced::new(), std::env::vars_os())
 }
 
 fn examine_with(
     origin: &Origin,
+    replaced: &Replaced,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<(Loaded, Faults), LoadError> {
     let mut reading = match origin {
-        Origin::File(path) => Reading::of(&path.display().to_string(), Some(path), &read(path)?, environment)?,
-        Origin::Demo => Reading::of("demo.yaml", None, DEMO, environment)?,
+        Origin::File(path) => {
+            let text = replaced.get(path).map_or_else(|| read(path), |text| Ok(text.clone()))?;
+            Reading::of(&path.display().to_string(), Some(path), &text, replaced, environment)?
+        }
+        Origin::Demo => Reading::of("demo.yaml", None, DEMO, replaced, environment)?,
     };
     let tree = std::mem::take(&mut reading.tree);
+    let said = tree.clone();
     if !reading.broken.is_empty() {
         // What the others lack may well be in there.
         let found = reading.checker.findings.into_faults(&reading.checker.places);
@@ -194,7 +214,7 @@ fn examine_with(
         findings.note(owner, &path, Place::Key, message, instance.as_deref());
     }
     let faults = findings.into_faults(&places);
-    Ok((Loaded { config, files, places }, faults))
+    Ok((Loaded { config, files, tree: said, places }, faults))
 }
 
 impl Loaded {
@@ -354,7 +374,7 @@ pub(super) mod tests {
             fs::write(path, text).unwrap();
         }
         let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        let said = match examine_with(&Origin::File(folder.path().join(files[0].0)), variables) {
+        let said = match examine_with(&Origin::File(folder.path().join(files[0].0)), &Replaced::new(), variables) {
             Ok((loaded, faults)) if faults.is_empty() => {
                 let read = loaded.files.iter().map(|file| format!("# {}\n", file.display())).collect::<String>();
                 read + &to_yaml(&loaded.config)

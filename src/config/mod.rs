@@ -6,8 +6,10 @@
 //! (`overrides`), and templates are used (`templates`); typed keys become launch texts (`typed`, `encoders`), and faults get
 //! their place (`places`, `locate`).
 
+mod api;
 mod auth;
 mod chains;
+pub mod change;
 mod check;
 mod checker;
 mod codec;
@@ -52,11 +54,11 @@ pub use encoders::{ENCODERS, Encoder};
 pub use fault::{Fault, Faults, Position};
 pub use formats::{may_differ, passed_on};
 pub use inputs::with_inputs;
-pub use load::{LoadError, Loaded, Origin, examine, find, load};
+pub use load::{LoadError, Loaded, Origin, Replaced, examine, find, load, load_with};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
-    Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
+    Alternative, Api, CertificateSource, Config, Editing, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages,
+    Placeholder, Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};

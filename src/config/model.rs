@@ -24,6 +24,8 @@ pub struct Config {
     pub auth: Policy,
     /// How connections are encrypted; they are not without it.
     pub tls: Option<Tls>,
+    /// What the API may do.
+    pub api: Api,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
@@ -47,6 +49,43 @@ pub struct Pages {
     pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
+}
+
+/// What the API may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Api {
+    /// With the configuration.
+    pub editing: Editing,
+    /// Whether a change may bring programs, launch texts, files and rules.
+    pub exec: bool,
+}
+
+/// What the API may do with the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Editing {
+    /// Change it, with the permission for that.
+    #[default]
+    Write,
+    /// Show it.
+    ReadOnly,
+}
+
+impl Editing {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Write, Self::ReadOnly];
+
+    /// As the configuration names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::ReadOnly => "read-only",
+        }
+    }
+
+    /// Whether it may be changed.
+    pub fn permits_change(self) -> bool {
+        self == Self::Write
+    }
 }
 
 /// How connections are encrypted.

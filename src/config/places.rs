@@ -49,6 +49,16 @@ impl Places {
         self.texts.len() - 1
     }
 
+    /// The name and text of a file, counted from 0 in the order of reading.
+    pub(super) fn text(&self, order: usize) -> Option<(&str, &str)> {
+        self.texts.get(order).map(|text| (&*text.name, &*text.text))
+    }
+
+    /// What a set has made a feed or stream from: the path of its text.
+    pub(super) fn made_by(&self, section: &str, name: &str) -> Option<&Path> {
+        self.origins.get(&(section.to_owned(), name.to_owned())).map(|origin| &origin.path)
+    }
+
     /// Says who gave a value.
     pub(super) fn own(&mut self, path: Path, owner: Owner) {
         self.owners.insert(path, owner);

@@ -32,6 +32,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        api: super::api::printed(config.api),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -157,6 +158,7 @@ fn list(items: &[impl ToString]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Api, Editing};
     use crate::config::{CertificateSource, Plain, Tls};
     use crate::{
         config::{Alternative, Codec, FeedName, Outputs, Position, StreamName, outputs, parse},
@@ -350,7 +352,9 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, feeds, streams }
+                let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
+                let api = Api { editing, exec: events };
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, api, feeds, streams }
             },
         )
     }

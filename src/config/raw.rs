@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) auth: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Value>,
+    /// What programs and pages may do by the API.
+    pub(super) api: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +129,14 @@ pub(super) struct Jwt {
     pub(super) issuer: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audience: Option<Value>,
+}
+
+/// `api:`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Api {
+    pub(super) config: Option<Value>,
+    pub(super) exec: Option<Value>,
 }
 
 /// `tls:`.
@@ -331,6 +341,7 @@ mod tests {
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
+            ("`api:`", keys::<Api>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

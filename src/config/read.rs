@@ -6,7 +6,7 @@ use super::{
     document::{Document, Listed},
     fault::Fault,
     library::{Library, launch_file},
-    load::{LoadError, read, resolve},
+    load::{LoadError, Replaced, read, resolve},
     locate::Place,
     overrides::Override,
     places::Owner,
@@ -42,6 +42,8 @@ pub(super) struct Reading {
     folders: Vec<PathBuf>,
     /// The files, by the names that the system has for them.
     known: HashSet<PathBuf>,
+    /// What to read in place of files.
+    replaced: Replaced,
     bytes_left: usize,
 }
 
@@ -54,6 +56,7 @@ impl Reading {
         name: &str,
         path: Option<&Path>,
         text: &str,
+        replaced: &Replaced,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, LoadError> {
         let mut checker = Checker::new(Library::built_in());
@@ -66,6 +69,7 @@ impl Reading {
             files: Vec::new(),
             folders: Vec::new(),
             known: HashSet::new(),
+            replaced: replaced.clone(),
             bytes_left: MAX_BYTES.saturating_sub(text.len()),
         };
         if let Some(path) = path {
@@ -149,7 +153,8 @@ impl Reading {
             return Err(format!("{name} is no regular file"));
         }
         self.files.push(path::absolute(file).map_err(cannot)?);
-        let text = read(file).map_err(|error| with_cause(&error))?;
+        let text = self.replaced.get(file).map_or_else(|| read(file), |text| Ok(text.clone()));
+        let text = text.map_err(|error| with_cause(&error))?;
         let left = self.bytes_left.checked_sub(text.len());
         self.bytes_left =
             left.ok_or_else(|| format!("{name} makes the configuration bigger than {} MiB", MAX_BYTES >> 20))?;

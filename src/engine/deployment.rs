@@ -13,6 +13,7 @@ use crate::{
     source::{
         Source,
         command::CommandSource,
+        control::Control,
         demand::Demand,
         per_request::PerRequestStream,
         pipe::PipeSource,
@@ -57,6 +58,7 @@ pub struct Deployment {
 struct StreamSlot {
     media: SlotMedia,
     demand: Demand,
+    control: Control,
     status: Status,
 }
 
@@ -108,7 +110,7 @@ impl StreamSlot {
             let fanout = FanOut::new();
             SlotMedia::Bytes { writer: SharedWriter::new(Writer::new(fanout.clone(), false)), fanout }
         };
-        Self { media, demand: Demand::default(), status: Status::default() }
+        Self { media, demand: Demand::default(), control: Control::default(), status: Status::default() }
     }
 
     fn is_ours(&self) -> bool {
@@ -352,6 +354,7 @@ impl Deployment {
                 terms: terms.subscribe(),
                 source,
                 demand: slot.demand.clone(),
+                control: slot.control.clone(),
                 needs: unit.needs.iter().filter_map(|need| Some(self.slots.get(need)?.demand.clone())).collect(),
                 status: slot.status.clone(),
                 pulse: self.pulses.add(id.to_string()),
@@ -504,6 +507,7 @@ impl Deployment {
                 fanout: slot.fanout(stream.container),
                 output: slot.input().map(|input| input.output(stream.container)),
                 demand: slot.demand.clone(),
+                control: slot.control.clone(),
                 group: group.clone(),
                 in_plan,
                 made,
@@ -553,6 +557,7 @@ impl Deployment {
             Some(FeedHandle {
                 config: feed.clone(),
                 status: slot.status.clone(),
+                control: slot.control.clone(),
                 fanout: (!stays_in_worker).then(|| slot.fanout(Container::Raw)),
             })
         });

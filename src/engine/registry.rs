@@ -5,6 +5,7 @@ use crate::{
     config,
     media::{Container, NotCarried},
     source::{
+        control::Control,
         demand::{Demand, Lease},
         per_request::PerRequestStream,
         status::Status,
@@ -21,6 +22,8 @@ pub struct FeedHandle {
     pub config: config::Feed,
     /// Its state.
     pub status: Status,
+    /// Takes orders.
+    pub control: Control,
     /// Its bytes as they arrive; `None` when they stay in a worker.
     pub fanout: Option<FanOut>,
 }
@@ -40,6 +43,8 @@ pub struct StreamHandle {
     pub output: Option<StreamOutput>,
     /// Leased while its source is in use; [`StreamHandle::lease`] for those who read packets.
     pub demand: Demand,
+    /// Takes orders for its source.
+    pub control: Control,
     /// Makes its stills.
     pub group: WorkerGroup,
     /// Its number in the group's plan, or `None` when stills are decoded from its packets.

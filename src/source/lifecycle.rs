@@ -99,6 +99,10 @@ pub enum Input {
     InUse(bool),
     /// Its policy changed.
     Policy(Policy),
+    /// It is not to run from now on, whoever uses it; or it may again.
+    Held(bool),
+    /// Someone ordered a restart.
+    Restart,
     /// The first media arrived since the start, or since there was no signal.
     FirstMedia,
     /// Its device captures nothing any more.
@@ -139,6 +143,7 @@ pub struct Lifecycle {
     policy: Policy,
     state: State,
     in_use: bool,
+    is_held: bool,
     /// Failures since it was last healthy.
     failures: u32,
     /// When the retry budget is full again, if restarts were taken from it.
@@ -148,7 +153,7 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// An idle source.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, state: State::Idle, in_use: false, failures: 0, retry_budget_full_at: None }
+        Self { policy, state: State::Idle, in_use: false, is_held: false, failures: 0, retry_budget_full_at: None }
     }
 
     /// The present state.
@@ -169,14 +174,16 @@ impl Lifecycle {
         match input {
             Input::InUse(in_use) => self.in_use = in_use,
             Input::Policy(policy) => self.policy = policy,
-            Input::FirstMedia
+            Input::Held(is_held) => self.is_held = is_held,
+            Input::Restart
+            | Input::FirstMedia
             | Input::SignalLost
             | Input::Stalled
             | Input::Ended(_)
             | Input::DeviceThere
             | Input::Tick => {}
         }
-        let in_use = self.in_use || self.policy.continuous;
+        let in_use = (self.in_use || self.policy.continuous) && !self.is_held;
         let (state, action) = match (self.state, input) {
             (State::Idle, _) if in_use => (State::Starting, Some(Action::Start)),
             (State::Dead, _) if !in_use => (State::Idle, None),
@@ -217,6 +224,13 @@ impl Lifecycle {
             (State::Lingering { until, since: None }, Input::FirstMedia) => {
                 (State::Lingering { until, since: Some(now) }, None)
             }
+
+            // What is held does not linger.
+            (
+                State::Starting | State::Running { .. } | State::NoSignal { .. } | State::Lingering { .. },
+                Input::Held(true) | Input::Restart,
+            ) => (State::Stopping, Some(Action::Stop)),
+            (State::Backoff { .. } | State::Dead, Input::Restart) if in_use => (State::Starting, Some(Action::Start)),
 
             (State::Starting, _) if !in_use => self.unused(now, None),
             (State::Running { since }, _) if !in_use => self.unused(now, Some(since)),
@@ -309,6 +323,39 @@ mod tests {
         );
         assert_eq!(actions, [(1, Action::Start), (9, Action::Stop)]);
         assert_eq!(state, State::Idle);
+    }
+
+    #[test]
+    fn what_is_held_does_not_run_until_it_is_released() {
+        let policy = Policy { continuous: true, linger: SECOND, ..ON_DEMAND };
+        let (state, actions) = run(
+            policy,
+            &[
+                (0, Input::InUse(true)),
+                (1, Input::FirstMedia),
+                (2, Input::Held(true)),
+                (3, Input::Ended(End::Clean)),
+                (4, Input::InUse(false)),
+                (5, Input::InUse(true)),
+                (6, Input::Tick),
+            ],
+        );
+        assert_eq!((state, actions), (State::Idle, vec![(0, Action::Start), (2, Action::Stop)]));
+        let inputs = [(0, Input::Held(true)), (1, Input::InUse(true)), (2, Input::Held(false))];
+        assert_eq!(run(policy, &inputs), (State::Starting, vec![(2, Action::Start)]));
+    }
+
+    #[test]
+    fn a_restart_is_a_stop_and_a_start_and_no_failure() {
+        let inputs =
+            [(0, Input::InUse(true)), (1, Input::FirstMedia), (2, Input::Restart), (3, Input::Ended(End::Clean))];
+        let (state, actions) = run(ON_DEMAND, &inputs);
+        assert_eq!(actions, [(0, Action::Start), (2, Action::Stop), (3, Action::Start)]);
+        assert_eq!(state, State::Starting);
+        let dead = Policy { restart: false, ..ON_DEMAND };
+        let inputs = [(0, Input::InUse(true)), (1, Input::Ended(End::Failed)), (2, Input::Restart)];
+        assert_eq!(run(dead, &inputs).1, [(0, Action::Start), (2, Action::Start)]);
+        assert_eq!(run(ON_DEMAND, &[(0, Input::Restart)]).1, []);
     }
 
     #[test]
@@ -474,7 +521,8 @@ mod tests {
         for (state, row) in table {
             let in_use = !matches!(state, State::Idle | State::Lingering { .. } | State::Stopping);
             for (input, expected) in INPUTS.into_iter().zip(row.split(' ')) {
-                let mut lifecycle = Lifecycle { policy, state, in_use, failures: 0, retry_budget_full_at: None };
+                let mut lifecycle =
+                    Lifecycle { policy, state, in_use, is_held: false, failures: 0, retry_budget_full_at: None };
                 let sign = match lifecycle.handle(later, input) {
                     Some(Action::Start) => "+",
                     Some(Action::Stop) => "-",

@@ -7,6 +7,7 @@
 
 mod byte_feeds;
 pub mod command;
+pub mod control;
 pub mod demand;
 mod encoder_trials;
 pub mod flow;

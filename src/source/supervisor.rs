@@ -2,6 +2,7 @@
 
 use super::{
     Source,
+    control::Control,
     demand::{Demand, Lease},
     flow::Flow,
     lifecycle::{Action, End, Input, Lifecycle, Policy, State},
@@ -38,6 +39,8 @@ pub struct Supervisor {
     pub source: Source,
     /// Its users.
     pub demand: Demand,
+    /// What people order.
+    pub control: Control,
     /// What has to run with it; leased while this is not idle.
     pub needs: Vec<Demand>,
     /// Where its state is reported.
@@ -68,6 +71,8 @@ impl Supervisor {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut lifecycle = Lifecycle::new(self.terms.borrow_and_update().policy);
         let mut demand = self.demand.watch();
+        let mut control = self.control.watch();
+        let mut orders = *control.borrow_and_update();
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
         let mut repeats = FailureLog::default();
@@ -80,6 +85,9 @@ impl Supervisor {
             self.source.clear();
         }
         let mut input = Input::InUse(in_use);
+        if orders.is_held {
+            lifecycle.handle(Instant::now(), Input::Held(true));
+        }
         loop {
             let before = lifecycle.state();
             let action = lifecycle.handle(Instant::now(), input);
@@ -93,7 +101,7 @@ impl Supervisor {
                 }
                 None => {}
             }
-            self.entered(before, lifecycle.state());
+            self.entered(before, lifecycle.state(), input == Input::Restart);
             if input == Input::FirstMedia
                 && let Some(failures) = repeats.recovered()
             {
@@ -104,6 +112,10 @@ impl Supervisor {
                 () = shutdown.cancelled() => break,
                 // This task holds the demand: it does not close before.
                 _ = demand.changed() => Input::InUse(*demand.borrow_and_update() > 0),
+                _ = control.changed() => {
+                    let before = std::mem::replace(&mut orders, *control.borrow_and_update());
+                    if orders.is_held != before.is_held { Input::Held(orders.is_held) } else { Input::Restart }
+                }
                 event = next_event(&mut run) => match event {
                     Event::FirstMedia => Input::FirstMedia,
                     Event::SignalLost => Input::SignalLost,
@@ -173,7 +185,7 @@ impl Supervisor {
         }
     }
 
-    fn entered(&self, before: State, now: State) {
+    fn entered(&self, before: State, now: State, restarts: bool) {
         if before == now {
             return;
         }
@@ -189,7 +201,7 @@ impl Supervisor {
         }
         match now {
             // From here on no viewer may join at what a run that is ending leaves behind.
-            State::Idle | State::Stopping => self.source.clear(),
+            State::Idle | State::Stopping if !restarts => self.source.clear(),
             State::Running { .. } if matches!(before, State::Starting) => {
                 tracing::info!(feed, stream, "running");
             }

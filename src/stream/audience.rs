@@ -4,6 +4,7 @@
 use crate::telemetry::{Figures, Latency, Times};
 use std::{
     collections::BTreeMap,
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -16,6 +17,8 @@ pub struct Audience(Arc<Mutex<Seats>>);
 #[derive(Debug, Default)]
 struct Seats {
     taken: BTreeMap<u64, Member>,
+    /// How to end those who can be ended.
+    ends: BTreeMap<u64, End>,
     /// Number of the next seat, which is also how many there have been.
     next: u64,
     /// What those who left had got.
@@ -35,9 +38,24 @@ pub struct Waits<T> {
     pub beginning: T,
 }
 
+/// Ends a viewer.
+struct End(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("End")
+    }
+}
+
 /// One viewer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// Its number among the viewers of the stream.
+    pub number: u64,
+    /// How media goes to it: `http`, `hls`.
+    pub protocol: &'static str,
+    /// Its name, if it has proved one.
+    pub user: Option<Arc<str>>,
     /// Where it is.
     pub peer: SocketAddr,
     /// When it came.
@@ -90,7 +108,8 @@ impl Audience {
         let mut seats = self.seats();
         let number = seats.next;
         seats.next += 1;
-        seats.taken.insert(number, Member { peer, since: now, progress: Progress::default() });
+        let progress = Progress::default();
+        seats.taken.insert(number, Member { number, protocol: "http", user: None, peer, since: now, progress });
         Seat { audience: self.clone(), number, told: Progress::default() }
     }
 
@@ -122,7 +141,15 @@ impl Audience {
 
     /// Those who are there, in the order in which they came.
     pub fn members(&self) -> Vec<Member> {
-        self.seats().taken.values().copied().collect()
+        self.seats().taken.values().cloned().collect()
+    }
+
+    /// Ends a viewer. Returns whether there is one with this number; `Some(false)` where it has no connection that could end.
+    pub fn kick(&self, number: u64) -> Option<bool> {
+        let seats = self.seats();
+        seats.taken.get(&number)?;
+        let end = seats.ends.get(&number);
+        end.inspect(|end| end.0()).map_or(Some(false), |_| Some(true))
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
@@ -140,6 +167,18 @@ impl Seat {
         if let Some(member) = self.audience.seats().taken.get_mut(&self.number) {
             member.progress = progress;
         }
+    }
+
+    /// How media goes to the viewer, and its name.
+    pub fn describe(&self, protocol: &'static str, user: Option<&str>) {
+        if let Some(member) = self.audience.seats().taken.get_mut(&self.number) {
+            (member.protocol, member.user) = (protocol, user.map(Arc::from));
+        }
+    }
+
+    /// `end` ends the viewer when that is ordered. It must not block.
+    pub fn ends_by(&self, end: impl Fn() + Send + Sync + 'static) {
+        self.audience.seats().ends.insert(self.number, End(Box::new(end)));
     }
 
     /// The viewer has its first bytes.
@@ -161,6 +200,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = self.audience.seats();
+        seats.ends.remove(&self.number);
         if let Some(member) = seats.taken.remove(&self.number) {
             seats.left = seats.left.plus(member.progress);
         }
@@ -203,6 +243,23 @@ mod tests {
         assert_eq!(audience.attendance(), Attendance { now: 1, ever: 2, reduced: 0, dropped: 1, progress });
         let members = audience.members();
         assert_eq!(members.len(), 1);
-        assert_eq!(members[0], Member { peer, since: now, progress: quick });
+        let rest = Member { number: 1, protocol: "http", user: None, peer, since: now, progress: quick };
+        assert_eq!(members[0], rest);
+    }
+
+    #[test]
+    fn a_viewer_is_ended_by_what_it_came_with() {
+        let (audience, now) = (Audience::default(), SystemTime::UNIX_EPOCH);
+        let seat = audience.seat(SocketAddr::from(([192, 0, 2, 1], 1)), now);
+        assert_eq!((audience.kick(0), audience.kick(1)), (Some(false), None));
+        let (sender, ended) = std::sync::mpsc::channel();
+        seat.describe("rtsp", Some("anna"));
+        seat.ends_by(move || sender.send(()).unwrap());
+        assert_eq!(audience.kick(0), Some(true));
+        assert_eq!(ended.try_iter().count(), 1);
+        let member = &audience.members()[0];
+        assert_eq!((member.protocol, member.user.as_deref()), ("rtsp", Some("anna")));
+        drop(seat);
+        assert_eq!(audience.kick(0), None);
     }
 }

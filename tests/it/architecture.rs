@@ -22,6 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["config", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("still", &["engine", "ipc", "media", "source", "stream", "sys"]),
     ("output", &["access", "config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
+    ("store", &[]),
+    ("api", &["access", "config", "engine", "output", "source", "status", "stream"]),
     ("status", &["access", "config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("web", &["access", "config", "engine", "ipc", "media", "source", "status", "stream"]),
 ];

@@ -17,6 +17,7 @@ mod rig;
 
 mod access;
 mod addresses;
+mod api;
 mod architecture;
 mod broken;
 mod browsers;

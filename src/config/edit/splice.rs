@@ -119,7 +119,7 @@ impl<'a> Text<'a> {
     fn document_end(&self, line: usize) -> usize {
         let is_end = |line: &&str| line.trim_end() == "..." || line.starts_with("---");
         let later = self.lines.get(line + 1..).unwrap_or_default();
-        later.iter().position(|line| is_end(line)).map_or(self.lines.len(), |end| line + 1 + end)
+        later.iter().position(is_end).map_or(self.lines.len(), |end| line + 1 + end)
     }
 
     /// A text that is one map in flow style, in block style. One with comments is not touched.

@@ -122,6 +122,7 @@ impl Viewers {
                 return;
             }
             let seat = self.0.audience.seat(peer, SystemTime::now());
+            seat.describe("hls", None);
             let viewer = Viewer { seat, peer, since: now, seen: now, requests: 0, progress: Progress::default() };
             known.insert(key, viewer);
             tracing::debug!(stream = self.0.stream, %peer, protocol = "hls", "viewer joined");

@@ -128,7 +128,13 @@ impl RequestLog {
 
     /// The response is a live stream.
     pub fn joined(&mut self, audience: &Audience) {
-        self.seat = Some(audience.seat(self.client.peer, SystemTime::now()));
+        let seat = audience.seat(self.client.peer, SystemTime::now());
+        seat.describe("http", self.user.as_deref());
+        if let Some(pass) = &self.pass {
+            let end = pass.end().clone();
+            seat.ends_by(move || end.kick());
+        }
+        self.seat = Some(seat);
     }
 
     /// The client lagged and lost this many packets.

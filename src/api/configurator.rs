@@ -1,0 +1,120 @@
+//! Changes of the configuration on their way to the one task that makes them, one after the other.
+
+use crate::config::{Fault, Loaded, change::ChangeError, edit::Edit};
+use std::{fmt, sync::Arc};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// Orders that may wait for the one that is being carried out. More are refused.
+const WAITING: usize = 64;
+
+/// Where changes are ordered. Clones lead to the same task.
+#[derive(Debug, Clone)]
+pub struct Configurator {
+    current: watch::Receiver<Arc<Loaded>>,
+    orders: mpsc::Sender<Order>,
+    reload: Arc<Notify>,
+}
+
+/// What the task that makes the changes holds.
+#[derive(Debug)]
+pub struct Orders {
+    /// The configuration that is in force.
+    pub current: watch::Sender<Arc<Loaded>>,
+    /// What to do.
+    pub orders: mpsc::Receiver<Order>,
+    /// The files are to be read again.
+    pub reload: Arc<Notify>,
+}
+
+/// A change that someone wants.
+pub struct Order {
+    /// The edits of the configuration that is in force when it is its turn.
+    pub plan: Plan,
+    /// Whether it may bring programs, launch texts, files and rules.
+    pub may_exec: bool,
+    /// Nothing is changed, only what would happen is told.
+    pub dry_run: bool,
+    /// Who wants it, for the log.
+    pub by: String,
+    /// Receives the outcome.
+    pub done: oneshot::Sender<Result<Outcome, Refusal>>,
+}
+
+/// See [`Order::plan`].
+pub type Plan = Box<dyn FnOnce(&Loaded) -> Result<Vec<Edit>, Refusal> + Send>;
+
+/// A change that was made, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The files that change, each as a unified diff.
+    pub diff: String,
+    /// What ends: `feed cam0`.
+    pub ended: Vec<String>,
+    /// What begins.
+    pub begun: Vec<String>,
+}
+
+/// Why a change is not made.
+#[derive(Debug)]
+pub enum Refusal {
+    /// What there is now is not what the caller knows, or exists already. With the tag of what there is.
+    Precondition(Option<String>),
+    /// There is no such entry.
+    Missing(String),
+    /// The value refers to a secret that is not known there.
+    SecretMoved(String),
+    /// The caller may not bring this.
+    NeedsExec(String),
+    /// A file is another one than was loaded.
+    ChangedOnDisk(String),
+    /// The edits cannot be made.
+    Change(ChangeError),
+    /// What the files would say is wrong.
+    Faults(Vec<Fault>),
+    /// The configuration is good, and cannot be had: a port is taken.
+    NotApplied(String),
+    /// The disk does not take it.
+    NotWritten(String),
+    /// Something of this machine failed.
+    Failed(String),
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order").field("by", &self.by).field("dry_run", &self.dry_run).finish_non_exhaustive()
+    }
+}
+
+/// Both ends, for a configuration that is in force.
+pub fn configurator(loaded: Arc<Loaded>) -> (Configurator, Orders) {
+    let (sender, current) = watch::channel(loaded);
+    let (orders, coming) = mpsc::channel(WAITING);
+    let reload = Arc::new(Notify::new());
+    let configurator = Configurator { current, orders, reload: reload.clone() };
+    (configurator, Orders { current: sender, orders: coming, reload })
+}
+
+impl Configurator {
+    /// The configuration that is in force, as its files say it.
+    pub fn current(&self) -> Arc<Loaded> {
+        self.current.borrow().clone()
+    }
+
+    /// Has the files read again.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Orders a change and waits for the outcome; `None` where no more are taken. Cancel-safe: an order that was given is carried out.
+    pub async fn order(
+        &self,
+        plan: Plan,
+        may_exec: bool,
+        dry_run: bool,
+        by: String,
+    ) -> Option<Result<Outcome, Refusal>> {
+        let (done, outcome) = oneshot::channel();
+        self.orders.try_send(Order { plan, may_exec, dry_run, by, done }).ok()?;
+        outcome.await.ok()
+    }
+}

@@ -1,0 +1,88 @@
+//! Orders to what runs.
+
+use super::{
+    filter::{Answer, Call},
+    problem::{Kind, Problem},
+    state::viewer,
+};
+use crate::{
+    access::{Action, Decision, Subject},
+    engine::registry::StreamHandle,
+    source::control::Control,
+};
+use http::StatusCode;
+use std::sync::Arc;
+
+/// `POST /feeds/{name}/{order}`.
+pub(super) async fn feed(call: Call) -> Result<Answer, Problem> {
+    let name = call.parameter(0);
+    let feed = call.state.registry.feeds().iter().find(|feed| feed.config.name.as_str() == name);
+    let feed = feed.ok_or_else(|| Problem::not_found("feed", name))?;
+    // Whoever ends a feed ends all streams of it.
+    let streams = call.state.registry.streams().iter();
+    let of_feed = streams.filter(|stream| stream.config.feeds.iter().any(|feed| feed.as_str() == name));
+    let mut names: Vec<_> = of_feed.map(|stream| Subject::Stream(stream.config.name.as_str())).collect();
+    if names.is_empty() {
+        names.push(Subject::EveryStream);
+    }
+    for subject in names {
+        permit(&call, subject)?;
+    }
+    carry_out(&feed.control, call.parameter(1), "feed", name)
+}
+
+/// `POST /streams/{name}/{order}`.
+pub(super) async fn stream(call: Call) -> Result<Answer, Problem> {
+    let (stream, order) = (of(&call)?, call.parameter(1));
+    carry_out(&stream.control, order, "stream", call.parameter(0))
+}
+
+/// `POST /streams/{name}/keyframe`.
+pub(super) async fn keyframe(call: Call) -> Result<Answer, Problem> {
+    of(&call)?.fanout.want_keyframe();
+    Ok(Answer::status(StatusCode::NO_CONTENT))
+}
+
+/// `DELETE /viewers/{id}`.
+pub(super) async fn kick(call: Call) -> Result<Answer, Problem> {
+    let id = call.parameter(0);
+    let (stream, number) = viewer(&call, id)?;
+    match stream.audience.kick(number) {
+        Some(true) => {
+            tracing::info!(stream = %stream.config.name, viewer = number, by = call.access.identity.name(), "viewer ended by order");
+            Ok(Answer::status(StatusCode::NO_CONTENT))
+        }
+        Some(false) => {
+            let detail = "it plays by single requests: withdraw its permission, or add its address to auth.deny";
+            Err(Problem::new(Kind::CannotBeEnded, detail))
+        }
+        None => Err(Problem::not_found("viewer", id)),
+    }
+}
+
+fn carry_out(control: &Control, order: &str, what: &str, name: &str) -> Result<Answer, Problem> {
+    match order {
+        "restart" => control.restart(),
+        "stop" => control.hold(),
+        "start" => control.release(),
+        _ => return Err(Problem::new(Kind::NotFound, format!("`{order}` is no order: restart, stop, start"))),
+    }
+    tracing::info!(order, "{what} {name}: ordered");
+    Ok(Answer::status(StatusCode::ACCEPTED))
+}
+
+fn of(call: &Call) -> Result<Arc<StreamHandle>, Problem> {
+    let name = call.parameter(0);
+    let stream = call.state.registry.streams().iter().find(|stream| stream.config.name.as_str() == name);
+    stream.cloned().ok_or_else(|| Problem::not_found("stream", name))
+}
+
+fn permit(call: &Call, subject: Subject<'_>) -> Result<(), Problem> {
+    match call.access.decide(Action::Kick, subject) {
+        Decision::Allowed { .. } => Ok(()),
+        Decision::Refused(_) => {
+            let detail = "this needs the permission kick for every stream of the feed";
+            Err(Problem::new(Kind::Forbidden, detail))
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Requests below `/api`: read, permitted, dispatched by the table, answered.
+
+use super::{
+    configurator::Configurator,
+    problem::{Kind, Problem},
+    query::Query,
+    route::{self, May},
+};
+use crate::{
+    access::{Access, Action, Gate, Identity},
+    config,
+    engine::registry::Registry,
+    output::http::{
+        authorize::{Granted, Need, Peer, authorize},
+        cors::is_cross_origin,
+        response::set_common_headers,
+    },
+    status::snapshot::StatusReader,
+};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::sync::watch;
+use warp::{Filter, Rejection, filters::path::FullPath, reply::Response};
+
+/// Longest body in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// How long a client may take to send it.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Below this is all of the API.
+const ROOT: &str = "/api/v1/";
+
+/// The API of one server. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Api {
+    gate: Gate,
+    configurator: Configurator,
+    state: watch::Receiver<Arc<State>>,
+}
+
+/// What the API shows and controls, of the configuration that is in force.
+#[derive(Debug)]
+pub struct State {
+    /// The state, for those who read it.
+    pub reader: Arc<StatusReader>,
+    /// What runs.
+    pub registry: Registry,
+    /// What the API may do.
+    pub api: config::Api,
+}
+
+/// A request that may be answered.
+pub(super) struct Call {
+    pub(super) api: Api,
+    pub(super) state: Arc<State>,
+    pub(super) access: Access,
+    pub(super) query: Query,
+    headers: HeaderMap,
+    parameters: Vec<String>,
+    body: Bytes,
+}
+
+/// What a handler answers.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Option<Value>,
+    pub(super) etag: Option<String>,
+}
+
+impl Answer {
+    pub(super) fn json(body: Value) -> Self {
+        Self { status: StatusCode::OK, body: Some(body), etag: None }
+    }
+
+    pub(super) fn status(status: StatusCode) -> Self {
+        Self { status, body: None, etag: None }
+    }
+
+    fn response(self) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() = self.status;
+        if let Some(body) = self.body {
+            *response.body_mut() = body.to_string().into();
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response
+    }
+}
+
+impl Api {
+    /// The API over these.
+    pub fn new(gate: Gate, configurator: Configurator, state: watch::Receiver<Arc<State>>) -> Self {
+        Self { gate, configurator, state }
+    }
+
+    pub(super) fn configurator(&self) -> &Configurator {
+        &self.configurator
+    }
+}
+
+impl Call {
+    /// The part of the path that the name with this number stands for.
+    pub(super) fn parameter(&self, number: usize) -> &str {
+        self.parameters.get(number).map_or("", |part| part)
+    }
+
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub(super) fn body(&self) -> Result<Value, Problem> {
+        let found = serde_json::from_slice(&self.body);
+        found.map_err(|error| Problem::new(Kind::BadRequest, format!("the body is no JSON: {error}")))
+    }
+
+    /// The state, as far as the client may see it.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(super) fn snapshot(&self) -> Result<Value, Problem> {
+        let snapshot = self.state.reader.snapshot().seen_by(&self.access);
+        serde_json::to_value(snapshot).map_err(|error| Problem::new(Kind::Internal, error.to_string()))
+    }
+}
+
+/// Answers requests below `/api/v1`, and rejects all others.
+pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+    let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let peer = warp::ext::optional::<Peer>();
+    let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
+    let below = warp::path("api").and(warp::path("v1"));
+    below.and(asked).and(peer).and(warp::body::stream()).then(
+        move |method: Method, path: FullPath, query: String, headers: HeaderMap, peer: Option<Peer>, body| {
+            let api = api.clone();
+            async move {
+                let mut response = match respond(&api, &method, path.as_str(), &query, headers, peer, body).await {
+                    Ok(response) => response,
+                    Err(problem) => problem.response(),
+                };
+                set_common_headers(response.headers_mut());
+                response
+            }
+        },
+    )
+}
+
+async fn respond(
+    api: &Api,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: HeaderMap,
+    peer: Option<Peer>,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Response, Problem> {
+    let state = api.state.borrow().clone();
+    let parts: Result<Vec<String>, _> = path
+        .strip_prefix(ROOT)
+        .unwrap_or_default()
+        .split('/')
+        .map(|part| percent_decode_str(part).decode_utf8().map(|part| part.into_owned()))
+        .collect();
+    let parts = parts.map_err(|_| Problem::new(Kind::BadRequest, "the path is no UTF-8"))?;
+    let (route, parameters) = route::find(method.as_str(), &parts).map_err(|methods| {
+        let Some(allow) = Some(methods.join(", ")).filter(|allow| !allow.is_empty()) else {
+            return Problem::new(Kind::NotFound, "see /api/v1/openapi.json for what there is");
+        };
+        let detail = format!("there is {allow}");
+        let headers = HeaderValue::from_str(&allow).map(|allow| (header::ALLOW, allow)).into_iter().collect();
+        Problem { headers, ..Problem::new(Kind::MethodNotAllowed, detail) }
+    })?;
+    let Some(peer) = peer else { return Err(Problem::new(Kind::Forbidden, "the address of the client is not known")) };
+    let need = match route.may {
+        May::Anyone => Need::Nothing,
+        May::Server(action) => Need::Server(action),
+        May::Stream(action) => Need::Stream(action, parameters.first().map_or("", |name| name).into()),
+    };
+    let access = authorize(&api.gate, &need, method, query, &headers, peer, false).await;
+    let access = access.map_err(|refusal| refused(&refusal, &need))?;
+    let changes = !matches!(*method, Method::GET | Method::HEAD);
+    // Whoever only reaches the server is known by the network alone: a page in its browser is there, too.
+    if changes && (access.identity.is_ambient() || access.identity == Identity::Anyone) && is_cross_origin(&headers) {
+        return Err(Problem::new(Kind::CrossOrigin, "send the request from a page of this server, or with a token"));
+    }
+    if changes && is_of_configuration(route.may) && !state.api.editing.permits_change() {
+        return Err(Problem::new(Kind::Forbidden, "the configuration is read-only here: see `api.config`"));
+    }
+    let body = if route.body.is_some() { read_body(&headers, body).await? } else { Bytes::new() };
+    let query = Query::parse(query, route.query)?;
+    let (run, granted) = (route.run, access.clone());
+    let call = Call { api: api.clone(), state, access, query, headers, parameters, body };
+    let mut response = run(call).await?.response();
+    response.extensions_mut().insert(Granted { access: granted, need });
+    Ok(response)
+}
+
+fn is_of_configuration(may: May) -> bool {
+    may == May::Server(Action::ConfigWrite)
+}
+
+/// The body, of the types that no form of a page can send.
+async fn read_body(
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Bytes, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !matches!(&*kind, "application/json" | "application/merge-patch+json") {
+        let detail = "send the body as application/json (a patch as application/merge-patch+json)";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    let mut body = pin!(body);
+    let read = async {
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|_| Problem::new(Kind::BadRequest, "the body ended early"))?;
+            if bytes.len() + piece.remaining() > MAX_BODY {
+                return Err(Problem::new(Kind::TooLarge, "a body may have at most 1 MiB"));
+            }
+            bytes.extend_from_slice(piece.chunk());
+        }
+        Ok(bytes.freeze())
+    };
+    let late = |_| Problem::new(Kind::BadRequest, "the body did not come within 10 s");
+    tokio::time::timeout(BODY_WITHIN, read).await.map_err(late)?
+}
+
+fn refused(refusal: &Response, need: &Need) -> Problem {
+    let kind = match refusal.status() {
+        StatusCode::UNAUTHORIZED => Kind::Unauthorized,
+        StatusCode::TOO_MANY_REQUESTS => Kind::TooMany,
+        StatusCode::MISDIRECTED_REQUEST => Kind::MisdirectedRequest,
+        _ => Kind::Forbidden,
+    };
+    let action = match need {
+        Need::Nothing => "nothing",
+        Need::Server(action) | Need::Stream(action, _) => action.name(),
+    };
+    let kept = [header::WWW_AUTHENTICATE, header::RETRY_AFTER];
+    let headers = refusal.headers().iter().filter(|(name, _)| kept.contains(name));
+    let headers = headers.map(|(name, value)| (name.clone(), value.clone())).collect();
+    Problem { headers, ..Problem::new(kind, format!("this needs the permission {action}")) }
+}

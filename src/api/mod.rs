@@ -1,0 +1,19 @@
+//! The API below `/api/v1`: the state as JSON, orders to feeds and viewers, and changes of the configuration, which stand in the person's
+//! files afterwards.
+//!
+//! [`route`] is the one table: it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads requests and
+//! asks for permission; [`state`], [`control`] and [`config`] respond. [`configurator`] is the way to the task that changes the
+//! configuration. A refusal is a [`problem`] (RFC 9457).
+
+pub mod config;
+pub mod configurator;
+mod control;
+mod filter;
+mod json;
+mod openapi;
+mod problem;
+mod query;
+mod route;
+mod state;
+
+pub use filter::{Api, State, routes};

@@ -1,0 +1,140 @@
+//! The document of the API (OpenAPI 3.1), printed from the table of routes.
+
+use super::{
+    filter::{Answer, Call},
+    problem::{Kind, Problem},
+    route::{May, ROUTES, Route},
+};
+use serde_json::{Map, Value, json};
+
+/// `GET /openapi.json`.
+pub(super) async fn get(_: Call) -> Result<Answer, Problem> {
+    Ok(Answer::json(document()))
+}
+
+/// The document.
+pub(super) fn document() -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(format!("/api/v1{}", route.path)).or_insert_with(|| json!({}));
+        if let Value::Object(path) = path {
+            path.insert(route.method.to_ascii_lowercase(), operation(route));
+        }
+    }
+    let words: Vec<_> = Kind::ALL.iter().map(|kind| format!("/api/problems/{}", kind.parts().0)).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "voyandz", "version": env!("CARGO_PKG_VERSION"), "license": {"name": "see LICENSE"}},
+        "paths": paths,
+        "security": [{"basic": []}, {"bearer": []}],
+        "components": {
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+            "schemas": {
+                "Any": {},
+                "Entry": {"type": "object", "additionalProperties": true},
+                "Server": {"type": "object", "required": ["server", "totals"], "properties": {
+                    "server": {"$ref": "#/components/schemas/Entry"}, "totals": {"$ref": "#/components/schemas/Entry"},
+                }},
+                "Page": {"type": "object", "required": ["items", "next", "total"], "properties": {
+                    "items": {"type": "array", "items": {"$ref": "#/components/schemas/Entry"}},
+                    "next": {"type": ["string", "null"], "description": "Give it as `after` for the next page."},
+                    "total": {"type": "integer"},
+                }},
+                "Outcome": {"type": "object", "required": ["diff", "ended", "begun"], "properties": {
+                    "diff": {"type": "string", "description": "Of the files, as a unified diff."},
+                    "ended": {"type": "array", "items": {"type": "string"}},
+                    "begun": {"type": "array", "items": {"type": "string"}},
+                }},
+                "Changes": {"type": "array", "items": {"type": "object", "required": ["op", "path"], "properties": {
+                    "op": {"enum": ["put", "merge", "remove"]},
+                    "path": {"type": "array", "items": {"type": "string"}},
+                    "value": {},
+                }}},
+                "Fault": {"type": "object", "required": ["path", "message"], "properties": {
+                    "file": {"type": "string"}, "line": {"type": "integer"}, "column": {"type": "integer"},
+                    "variable": {"type": "string"}, "path": {"type": "string"}, "message": {"type": "string"},
+                }},
+                "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
+                    "type": {"enum": words}, "title": {"type": "string"}, "status": {"type": "integer"},
+                    "detail": {"type": "string"}, "etag": {"type": "string"},
+                    "faults": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+                }},
+            },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path =
+        in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let in_query = route.query.iter().map(|name| {
+        let kind = if *name == "limit" { "integer" } else { "string" };
+        json!({"name": name, "in": "query", "schema": {"type": kind}})
+    });
+    let parameters: Vec<_> = in_path.chain(in_query).collect();
+    let (status, schema) = route.answer;
+    let mut success = json!({"description": "Success."});
+    if let (Some(schema), Value::Object(success)) = (schema, &mut success) {
+        success.insert("content".to_owned(), json!({"application/json": {"schema": reference(schema)}}));
+    }
+    let problem = json!({
+        "description": "A refusal.", "content": {"application/problem+json": {"schema": reference("Problem")}},
+    });
+    let mut responses = Map::from_iter([(status.to_string(), success.clone())]);
+    if route.method == "PUT" {
+        responses.insert("201".to_owned(), success);
+    }
+    responses.insert("default".to_owned(), problem);
+    let may = match route.may {
+        May::Anyone => "anyone".to_owned(),
+        May::Server(action) => format!("`{}`", action.name()),
+        May::Stream(action) => format!("`{}` on the stream", action.name()),
+    };
+    let mut operation = json!({
+        "operationId": route.id, "summary": route.summary, "description": format!("Permission: {may}."),
+        "parameters": parameters, "responses": responses,
+    });
+    if let (Some(body), Value::Object(operation)) = (route.body, &mut operation) {
+        let kind = if route.method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        operation.insert(
+            "requestBody".to_owned(),
+            json!({"required": true, "content": {kind: {"schema": reference(body)}}}),
+        );
+    }
+    if route.may == May::Anyone
+        && let Value::Object(operation) = &mut operation
+    {
+        operation.insert("security".to_owned(), json!([]));
+    }
+    operation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_that_of_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/openapi.json");
+        let wanted = format!("{:#}\n", document());
+        if std::env::var_os("VOYANDZ_WRITE_SCHEMA").is_some() {
+            std::fs::write(path, &wanted).unwrap();
+        }
+        assert!(std::fs::read_to_string(path).unwrap() == wanted, "run the tests with VOYANDZ_WRITE_SCHEMA=1");
+    }
+
+    #[test]
+    fn all_that_is_referred_to_exists() {
+        let document = document();
+        let text = document.to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+        }
+    }
+}

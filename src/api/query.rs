@@ -1,0 +1,147 @@
+//! The parameters of a request, and pages of lists. Pure.
+
+use super::problem::{Kind, Problem};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+/// Most entries of a page, and how many there are where nothing is said.
+const MOST: usize = 1000;
+const USUAL: usize = 100;
+
+/// The parameters of one request; each is given once at most.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads a query string, in which there may be what `known` names, and credentials, which others have read.
+    ///
+    /// # Errors
+    /// When there is something else in it.
+    pub(super) fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text: &str| {
+                let text = text.replace('+', " ");
+                percent_decode_str(&text).decode_utf8().map(|text| text.into_owned())
+            };
+            let (Ok(name), Ok(value)) = (decode(name), decode(value)) else {
+                return Err(Problem::new(Kind::BadRequest, "the query is no UTF-8"));
+            };
+            if matches!(&*name, "token" | "jwt") || name.starts_with("link") {
+                continue;
+            }
+            if !known.contains(&&*name) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(Problem::new(Kind::BadRequest, format!("unknown parameter `{name}`: there are {known}")));
+            }
+            if pairs.iter().any(|(other, _)| *other == name) {
+                return Err(Problem::new(Kind::BadRequest, format!("parameter `{name}` is given twice")));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self(pairs))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
+    /// Whether a switch is on: `dry_run=1`.
+    ///
+    /// # Errors
+    /// When it is neither `0` nor `1`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => Err(Problem::new(Kind::BadRequest, format!("{name}: expected 0 or 1, found `{other}`"))),
+        }
+    }
+
+    /// The page of a list that is asked for, by `limit`, `after`, `name` (in which `*` stands for any characters) and `state`. `key` names
+    /// an entry, in an order that stays.
+    ///
+    /// # Errors
+    /// When `limit` is no number that fits.
+    pub(super) fn page(&self, items: Vec<Value>, key: &str) -> Result<Value, Problem> {
+        let limit = match self.get("limit").map(str::parse::<usize>) {
+            None => USUAL,
+            Some(Ok(limit @ 1..=MOST)) => limit,
+            Some(_) => return Err(Problem::new(Kind::BadRequest, format!("limit: expected a number, 1 to {MOST}"))),
+        };
+        let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut items = items;
+        if let Some(pattern) = self.get("name") {
+            items.retain(|item| fits(pattern, &text(item, key)));
+        }
+        for filter in ["state", "stream"] {
+            if let Some(wanted) = self.get(filter) {
+                items.retain(|item| text(item, filter) == wanted);
+            }
+        }
+        let total = items.len();
+        items.sort_by_key(|item| text(item, key));
+        if let Some(after) = self.get("after") {
+            items.retain(|item| *text(item, key) > *after);
+        }
+        let next = (items.len() > limit).then(|| items.get(limit - 1).map(|last| text(last, key))).flatten();
+        items.truncate(limit);
+        Ok(json!({"items": items, "next": next, "total": total}))
+    }
+}
+
+/// Whether a name fits a pattern. The time grows with the product of their lengths at most.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, behind)) = rest.split_once(part) else { return false };
+        rest = behind;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_follow_each_other_by_name() {
+        let items = || ["b", "a", "c1", "c2"].map(|name| json!({"name": name, "state": "idle"})).to_vec();
+        let page = |query: &str| {
+            let page = Query::parse(query, &["limit", "after", "name", "state"]).unwrap().page(items(), "name")?;
+            let names: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
+            Ok::<_, Problem>((json!(names), page["next"].clone(), page["total"].clone()))
+        };
+        assert_eq!(page("").unwrap(), (json!(["a", "b", "c1", "c2"]), Value::Null, json!(4)));
+        assert_eq!(page("limit=2").unwrap(), (json!(["a", "b"]), json!("b"), json!(4)));
+        assert_eq!(page("limit=2&after=b").unwrap(), (json!(["c1", "c2"]), Value::Null, json!(4)));
+        // What is gone in between does not matter.
+        assert_eq!(page("after=bb&limit=1").unwrap(), (json!(["c1"]), json!("c1"), json!(4)));
+        assert_eq!(page("name=c*").unwrap(), (json!(["c1", "c2"]), Value::Null, json!(2)));
+        assert_eq!(page("state=running").unwrap(), (json!([]), Value::Null, json!(0)));
+        for wrong in ["limit=0", "limit=1001", "limit=x"] {
+            assert_eq!(page(wrong).unwrap_err().kind, Kind::BadRequest, "{wrong}");
+        }
+        assert!(Query::parse("x=1", &["limit"]).unwrap_err().detail.contains("there are limit"));
+        assert!(Query::parse("limit=1&limit=2", &["limit"]).is_err());
+    }
+
+    #[test]
+    fn stars_stand_for_any_characters() {
+        for (pattern, name, expect) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("a*c*e", "abcde", true),
+            ("a*a", "a", false),
+            ("*", "", true),
+            ("a*b*b", "ab", false),
+        ] {
+            assert_eq!(fits(pattern, name), expect, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `api:`: what programs and pages may do by the API.
+
+use super::{
+    checker::{Checker, Expected, flag},
+    fault::Path,
+    model::{Api, Editing},
+    raw,
+};
+use serde_yaml::Value;
+
+impl Checker {
+    /// The rules; the usual ones where there are faults, which are noted.
+    pub(super) fn api(&mut self, path: &Path, value: Option<Value>) -> Api {
+        let Some(value) = value else { return Api::default() };
+        let keys: raw::Api = self.section(path, value);
+        let editing = self.value(&path.key("config"), keys.config, editing).unwrap_or_default();
+        let exec = self.value(&path.key("exec"), keys.exec, flag).unwrap_or_default();
+        Api { editing, exec }
+    }
+}
+
+fn editing(text: &str) -> Result<Editing, Expected> {
+    let found = Editing::ALL.into_iter().find(|editing| editing.name() == text);
+    found.ok_or_else(|| format!("one of {}", Editing::ALL.map(Editing::name).join(", ")).into())
+}
+
+/// The keys that make these rules; `None` for the usual ones.
+pub(super) fn printed(api: Api) -> Option<Value> {
+    let given = raw::Api {
+        config: (api.editing != Editing::default()).then(|| api.editing.name().into()),
+        exec: api.exec.then_some(Value::Bool(true)),
+    };
+    (api != Api::default()).then(|| serde_yaml::to_value(given).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn rules_are_read() {
+        let api = |text: &str| parse(text).map(|config| config.api).map_err(|faults| faults[0].to_string());
+        assert_eq!(api("{}"), Ok(Api { editing: Editing::Write, exec: false }));
+        assert_eq!(api("api: {config: read-only, exec: true}"), Ok(Api { editing: Editing::ReadOnly, exec: true }));
+        let expect = "1:15: api.config: expected one of write, read-only, found \"no\"";
+        assert_eq!(api("api: {config: no}"), Err(expect.to_owned()));
+    }
+}

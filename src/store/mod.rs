@@ -1,0 +1,5 @@
+//! What survives a restart.
+
+mod write;
+
+pub use write::{Prepared, WriteError};
