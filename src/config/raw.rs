@@ -31,7 +31,7 @@ pub(super) struct File {
     pub(super) auth: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Value>,
-    /// What programs and pages may do by the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) api: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
@@ -135,7 +135,9 @@ pub(super) struct Jwt {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Api {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) config: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exec: Option<Value>,
 }
 
