@@ -1,6 +1,6 @@
 //! The API from outside: the state, orders, and changes of the configuration that stand in the file afterwards.
 
-use crate::rig::{Answer, Launch, SOON, Server, http, process, script::shell, secs, state::wait_for, wait_until};
+use crate::rig::{Answer, Launch, SOON, Server, http, process, script::shell, secs, wait_until};
 use serde_json::{Value, json};
 use std::{fs, sync::Mutex, thread};
 
