@@ -231,9 +231,6 @@ mod tests {
             "{publish: {}, mode: continuous, restart: false}",
             "2:25: feeds.studio.mode: a publisher decides when this feed runs\n2:43: feeds.studio.restart: a publisher decides when this feed runs",
         );
-        check(
-            "{publish: {}, file: a}",
-            "2:25: feeds.studio.file: `publish` is the source already, keep one of them",
-        );
+        check("{publish: {}, file: a}", "2:25: feeds.studio.file: `publish` is the source already, keep one of them");
     }
 }

@@ -197,7 +197,9 @@ impl Lifecycle {
                 self.failures = 0;
                 if in_use { (State::Starting, Some(Action::Start)) } else { (State::Idle, None) }
             }
-            (State::Starting | State::WaitingPublisher | State::Lingering { .. }, Input::Ended(how)) => self.failed(now, in_use, None, how),
+            (State::Starting | State::WaitingPublisher | State::Lingering { .. }, Input::Ended(how)) => {
+                self.failed(now, in_use, None, how)
+            }
             (State::Running { since }, Input::Ended(how)) => {
                 self.failed(now, in_use, Some(now.saturating_duration_since(since)), how)
             }

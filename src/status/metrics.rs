@@ -196,7 +196,9 @@ fn published(text: &mut Text, feeds: &[Feed]) {
     each("voyandz_publisher_connected", help, Gauge, &|published| {
         Some(f64::from(u8::from(published.publisher.is_some())))
     });
-    each("voyandz_publishers_total", "Publishers of the feed.", Counter, &|published| number(published.publishers_ever));
+    each("voyandz_publishers_total", "Publishers of the feed.", Counter, &|published| {
+        number(published.publishers_ever)
+    });
     let help = "Publishers that were refused because the feed had one, or for their protocol.";
     each("voyandz_publishers_refused_total", help, Counter, &|published| number(published.refused));
     let help = "Bytes of samples that were published.";

@@ -48,7 +48,12 @@ fn what_is_published_is_every_output_within_a_second() {
         figure(19, "published: first bytes of an output", asked.elapsed(), secs(1));
         let mut bytes = first;
         bytes.extend(viewer.collect(secs(2)));
-        let frames = media::Frames::of(media::whole(&bytes), false);
+        let bytes = match path {
+            "/studio.ts" => ts::trim(&bytes),
+            "/studio.mkv" => mkv::trim(&bytes).to_vec(),
+            _ => media::whole(&bytes).to_vec(),
+        };
+        let frames = media::Frames::of(&bytes, false);
         assert!(frames.complaints.is_empty(), "{path}: {}", frames.complaints);
         if path != "/studio.aac" {
             assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{path}: {}", frames.pictures);
@@ -75,13 +80,29 @@ fn every_container_is_taken() {
         (&["-vn", "-c:a", "aac"][..], "adts", "aac"),
         (&["-vn", "-c:a", "libmp3lame"][..], "mp3", "mp3"),
         (&["-an", "-c:v", "mjpeg"][..], "mpjpeg", "mjpeg"),
-        (&["-an", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p"][..], "h264", "h264"),
+        (
+            &[
+                "-an",
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-tune",
+                "zerolatency",
+                "-g",
+                "25",
+                "-pix_fmt",
+                "yuv420p",
+            ][..],
+            "h264",
+            "h264",
+        ),
     ] {
         let publisher = Publisher::put(codecs, format, &server.url("/studio?key=s3cret"));
         let feed = wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
         assert_eq!(feed["tracks"][0]["codec"], expect, "{format}");
         let mut viewer = server.get("/studio.mkv");
-        assert_eq!(viewer.status, 200, "{format}: {}", viewer.text());
+        assert_eq!(viewer.status, 200, "{format}");
         let mut bytes = viewer.piece(SOON);
         bytes.extend(viewer.collect(secs(2)));
         let bytes = mkv::trim(&bytes);
@@ -92,7 +113,8 @@ fn every_container_is_taken() {
         wait_for(&server, "feeds", "studio", |feed| feed["state"] == "waiting-publisher");
     }
     // Fragmented MP4 is written in pieces of a GOP.
-    let arguments = [LIVE, H264_AAC, &["-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-method", "PUT"]];
+    let arguments =
+        [LIVE, H264_AAC, &["-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-method", "PUT"]];
     let url = server.url("/studio?key=s3cret");
     let _publisher = Publisher::start(&[&arguments.concat(), &[&url]]);
     wait_running(&server, "studio");
@@ -216,7 +238,8 @@ fn a_file_that_is_sent_at_once_plays_in_its_own_time() {
     let server = Server::start(STUDIO);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clip.ts");
-    let arguments = [&LIVE[1..], H264_AAC, &["-t", "4", "-f", "mpegts"]].concat();
+    let inputs: Vec<&str> = LIVE.iter().copied().filter(|word| *word != "-re").collect();
+    let arguments = [&inputs, H264_AAC, &["-t", "4", "-f", "mpegts"]].concat();
     assert_eq!(Publisher::start(&[&arguments, &[file.to_str().unwrap()]]).wait(), (true, String::new()));
     let length = fs::metadata(&file).unwrap().len();
     let began = Instant::now();
@@ -300,7 +323,8 @@ fn a_placeholder_is_shown_while_nobody_publishes() {
     server.log.wait_nth("placeholder on stream=studio", 2, SOON);
     bytes.extend(viewer.collect(secs(1)));
     let heights = media::heights(&ts::trim(&bytes));
-    assert!(matches!(heights[..], [360, 240, 240 | 360, ..]), "{heights:?}");
+    // The second card has the size of what it stands for.
+    assert_eq!(heights, [360, 240]);
 }
 
 #[test]

@@ -43,13 +43,16 @@ pub fn per_request(config: &Config) -> impl Iterator<Item = &Stream> {
     config.streams.iter().filter(|stream| stream.serving != Serving::Shared)
 }
 
+/// A unit, with its number in the plan of its group if a worker runs it.
+type Made = (UnitId, Option<u32>);
+
 struct Builder<'a> {
     before: &'a Layout,
     layout: Layout,
     sources: HashMap<&'a FeedName, &'a Source>,
     config: &'a Config,
-    /// Units of the pipelines that are shared, with their numbers in the plan.
-    encodings: HashMap<(Vec<FeedName>, Vec<String>), (UnitId, Option<u32>)>,
+    /// What makes the pipelines that are shared.
+    encodings: HashMap<(Vec<FeedName>, Vec<String>), Made>,
 }
 
 impl<'a> Builder<'a> {
@@ -237,7 +240,7 @@ impl<'a> Builder<'a> {
         feeds: &[FeedName],
         pipelines: Vec<String>,
         outputs: &[Container],
-    ) -> (UnitId, Option<u32>) {
+    ) -> Made {
         let key = (feeds.to_vec(), pipelines);
         if let Some((unit, number)) = self.encodings.get(&key).cloned() {
             if let Some(known) = self.layout.units.get_mut(&unit) {

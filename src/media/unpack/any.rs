@@ -51,17 +51,17 @@ impl AnyDemuxer {
         match &mut self.0 {
             State::Unpacker(unpacker) => {
                 unpacker.push(bytes, out);
-                match unpacker.foreign() {
-                    Some(held) => self.choose(&held, out),
-                    None => Ok(()),
+                if let Some(held) = unpacker.foreign() {
+                    return self.choose(&held, out);
                 }
             }
-            State::Flv(demuxer) => done(demuxer.push(bytes, out)),
-            State::Matroska(demuxer) => done(demuxer.push(bytes, out)),
-            State::Mp4(demuxer) => done(demuxer.push(bytes, out)),
-            State::Audio(audio) => done(audio.push(bytes, out)),
-            State::Unknown(fault) => Err(*fault),
+            State::Flv(demuxer) => demuxer.push(bytes, out),
+            State::Matroska(demuxer) => demuxer.push(bytes, out),
+            State::Mp4(demuxer) => demuxer.push(bytes, out),
+            State::Audio(audio) => audio.push(bytes, out),
+            State::Unknown(fault) => return Err(*fault),
         }
+        Ok(())
     }
 
     /// No more bytes will come: adds what is left to `out`.
@@ -72,20 +72,18 @@ impl AnyDemuxer {
         match &mut self.0 {
             State::Unpacker(unpacker) => {
                 unpacker.finish(out);
-                match unpacker.foreign() {
-                    Some(held) => {
-                        self.choose(&held, out)?;
-                        self.finish(out)
-                    }
-                    None => Ok(()),
+                if let Some(held) = unpacker.foreign() {
+                    self.choose(&held, out)?;
+                    return self.finish(out);
                 }
             }
-            State::Flv(demuxer) => done(demuxer.finish(out)),
-            State::Matroska(demuxer) => done(demuxer.finish(out)),
-            State::Mp4(demuxer) => done(demuxer.finish(out)),
-            State::Audio(_) => Ok(()),
-            State::Unknown(fault) => Err(*fault),
+            State::Flv(demuxer) => demuxer.finish(out),
+            State::Matroska(demuxer) => demuxer.finish(out),
+            State::Mp4(demuxer) => demuxer.finish(out),
+            State::Audio(_) => {}
+            State::Unknown(fault) => return Err(*fault),
         }
+        Ok(())
     }
 
     /// What comes next is not waited for: see [`Unpacker::settle`].
@@ -117,8 +115,8 @@ impl AnyDemuxer {
         let first = held.get(..MAX_SNIFFED.min(held.len())).unwrap_or_default();
         self.0 = match sniff(first, true) {
             Sniffed::Is(Container::Flv) => State::Flv(Box::default()),
-            Sniffed::Is(Container::Mkv | Container::Webm) => State::Matroska(Box::new(matroska::Demuxer::new())),
-            Sniffed::Is(Container::Mp4) => State::Mp4(Box::new(mp4::Demuxer::new())),
+            Sniffed::Is(Container::Mkv | Container::Webm) => State::Matroska(Box::default()),
+            Sniffed::Is(Container::Mp4) => State::Mp4(Box::default()),
             Sniffed::Is(Container::Aac) => State::Audio(Audio::new(true)),
             Sniffed::Is(Container::Mp3) => State::Audio(Audio::new(false)),
             Sniffed::Is(container) => State::Unknown(UnknownBytes::Container(container)),
@@ -126,11 +124,6 @@ impl AnyDemuxer {
         };
         self.push(held, out)
     }
-}
-
-/// A demuxer never refuses what it is for.
-const fn done((): ()) -> Result<(), UnknownBytes> {
-    Ok(())
 }
 
 #[cfg(test)]

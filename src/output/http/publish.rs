@@ -36,7 +36,7 @@ pub async fn respond(
     query: &str,
     headers: &HeaderMap,
     peer: SocketAddr,
-    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
+    body: impl Stream<Item = Result<impl Buf, impl Sized>> + Send,
 ) -> Response {
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let permit = match permit(gate, slot, Credentials::read(query, values), peer.ip()).await {
@@ -59,7 +59,7 @@ pub async fn respond(
 }
 
 /// Takes the whole body.
-async fn receive(mut feeder: Feeder, body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send) -> Response {
+async fn receive(mut feeder: Feeder, body: impl Stream<Item = Result<impl Buf, impl Sized>> + Send) -> Response {
     let mut body = pin!(body);
     let (mut demuxer, mut found) = (AnyDemuxer::new(), Vec::new());
     loop {

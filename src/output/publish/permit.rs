@@ -1,7 +1,9 @@
 //! Who may publish to a feed: whoever has its key, and whom the access control permits it.
 
 use crate::{
-    access::{Access, Accepted, Action, CredentialError, Decision, Gate, Pass, Presented, Refused, Rejection, Secret, Subject},
+    access::{
+        Accepted, Access, Action, CredentialError, Decision, Gate, Pass, Presented, Refused, Rejection, Secret, Subject,
+    },
     source::publisher::PublishSlot,
 };
 use percent_encoding::percent_decode_str;
@@ -50,10 +52,7 @@ impl Credentials {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn read<'a>(
-        query: &str,
-        authorization: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Self, CredentialError> {
+    pub fn read<'a>(query: &str, authorization: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CredentialError> {
         let all = Accepted { basic: true, bearer: true, links: true };
         let presented = match Presented::read(all, query, authorization)? {
             Presented::Nothing => of_query(query),
@@ -152,9 +151,8 @@ mod tests {
     use std::sync::Arc;
 
     fn gate(may: &[&str], anyone: &[&str]) -> Gate {
-        let list = |texts: &[&str]| {
-            Permissions::new(texts.iter().map(|text| Permission::parse(text).unwrap()).collect())
-        };
+        let list =
+            |texts: &[&str]| Permissions::new(texts.iter().map(|text| Permission::parse(text).unwrap()).collect());
         let user = User {
             name: "anna".into(),
             password: Arc::new(PasswordHash::of("right").unwrap()),
@@ -170,12 +168,22 @@ mod tests {
         PublishSlot::new(FeedName::new("studio").unwrap(), settings, 0)
     }
 
-    async fn check(gate: &Gate, key: Option<&str>, (query, header): (&str, &str), peer: u8, expect: Result<Option<&str>, &str>) {
+    async fn check(
+        gate: &Gate,
+        key: Option<&str>,
+        (query, header): (&str, &str),
+        peer: u8,
+        expect: Result<Option<&str>, &str>,
+    ) {
         let header = (!header.is_empty()).then_some(header.as_bytes());
         let credentials = Credentials::read(query, header);
         let found = permit(gate, &slot(key), credentials, IpAddr::from([192, 0, 2, peer])).await;
         let found = found.map(|permit| permit.user).map_err(|denied| denied.to_string());
-        assert_eq!(found, expect.map(|user| user.map(str::to_owned)).map_err(str::to_owned), "{key:?} {query} {header:?}");
+        assert_eq!(
+            found,
+            expect.map(|user| user.map(str::to_owned)).map_err(str::to_owned),
+            "{key:?} {query} {header:?}"
+        );
     }
 
     // `source:s3cret`, `anna:right` and `anna:wrong`.
@@ -186,10 +194,23 @@ mod tests {
     #[tokio::test]
     async fn who_has_the_key_may_publish() {
         let (gate, key) = (gate(&[], &["view"]), Some("s3cret"));
-        for given in [("key=s3cret", ""), ("a=b&key=s3cret", ""), ("", OF_KEY), ("", "Bearer s3cret"), ("user=x&pass=s3cret", "")] {
+        for given in [
+            ("key=s3cret", ""),
+            ("a=b&key=s3cret", ""),
+            ("", OF_KEY),
+            ("", "Bearer s3cret"),
+            ("user=x&pass=s3cret", ""),
+        ] {
             check(&gate, key, given, 1, Ok(None)).await;
         }
-        check(&gate, key, ("key=s3cret", ""), 9, Err("publishing to this feed is not permitted: from this address nothing may be done")).await;
+        check(
+            &gate,
+            key,
+            ("key=s3cret", ""),
+            9,
+            Err("publishing to this feed is not permitted: this is not permitted from your address"),
+        )
+        .await;
         check(&gate, key, ("", ""), 1, Err("publishing to this feed needs a key or a user")).await;
         for wrong in [("key=other", ""), ("", OF_OTHER), ("key=", OF_ANNA)] {
             check(&gate, key, wrong, 2, Err("the credential is wrong")).await;
@@ -206,10 +227,18 @@ mod tests {
             check(&gate, key, ("", OF_ANNA), 1, Ok(Some("anna"))).await;
             check(&gate, key, ("user=anna&pass=right", ""), 1, Ok(Some("anna"))).await;
             check(&gate, key, ("", OF_OTHER), 2, Err("the credential is wrong")).await;
-            check(&gate, key, ("", "Basic ?"), 3, Err("the header Authorization is not valid: expected Basic and base64 of user:password")).await;
+            check(
+                &gate,
+                key,
+                ("", "Basic ?"),
+                3,
+                Err("the header Authorization is not valid: expected Basic and base64 of user:password"),
+            )
+            .await;
         }
-        let other = self::gate(&["publish other*"], &["publish"]);
-        check(&other, None, ("", OF_ANNA), 1, Err("publishing to this feed is not permitted: the identity may not do this")).await;
-        check(&other, None, ("", ""), 1, Ok(None)).await;
+        let other = self::gate(&["publish other*"], &["view"]);
+        let refused = "publishing to this feed is not permitted: this is not permitted to you";
+        check(&other, None, ("", OF_ANNA), 1, Err(refused)).await;
+        check(&self::gate(&[], &["publish"]), None, ("", ""), 1, Ok(None)).await;
     }
 }

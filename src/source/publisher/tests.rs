@@ -1,3 +1,5 @@
+//! One publisher at a time, and what streams get of it.
+
 use super::*;
 use crate::{
     config::FeedName,

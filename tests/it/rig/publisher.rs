@@ -8,10 +8,22 @@ use std::{
 };
 
 /// A picture that moves and a tone, in real time.
-pub const LIVE: &[&str] = &["-re", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25", "-f", "lavfi", "-i", "sine=r=48000"];
+pub const LIVE: &[&str] =
+    &["-re", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25", "-re", "-f", "lavfi", "-i", "sine=r=48000"];
 /// H.264 with a keyframe a second, and AAC.
 pub const H264_AAC: &[&str] = &[
-    "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-tune",
+    "zerolatency",
+    "-g",
+    "25",
+    "-pix_fmt",
+    "yuv420p",
+    "-c:a",
+    "aac",
 ];
 /// VP8 with a keyframe a second, and Opus.
 pub const VP8_OPUS: &[&str] =
