@@ -26,6 +26,7 @@ mod packet;
 pub mod raw_frame;
 pub mod reorder;
 mod repair;
+pub mod rtp;
 mod sample;
 mod scanned;
 mod scanner;
