@@ -1,8 +1,8 @@
 //! Entries of the configuration: read, set, merged, removed, several at a time.
 
 use super::{
+    call::{Answer, Call},
     configurator::{Outcome, Refusal},
-    filter::{Answer, Call},
     json::{etag, from_yaml, masked, merge, to_yaml, unmasked},
     problem::{Kind, Problem},
 };

@@ -1,7 +1,7 @@
 //! Orders to what runs.
 
 use super::{
-    filter::{Answer, Call},
+    call::{Answer, Call},
     problem::{Kind, Problem},
     state::viewer,
 };
@@ -13,21 +13,15 @@ use crate::{
 use http::StatusCode;
 use std::sync::Arc;
 
+/// Why a publisher ends.
+const KICKED: &str = "ended by an operator";
+
 /// `POST /feeds/{name}/{order}`.
 pub(super) async fn feed(call: Call) -> Result<Answer, Problem> {
     let name = call.parameter(0);
     let feed = call.state.registry.feeds().iter().find(|feed| feed.config.name.as_str() == name);
     let feed = feed.ok_or_else(|| Problem::not_found("feed", name))?;
-    // Whoever ends a feed ends all streams of it.
-    let streams = call.state.registry.streams().iter();
-    let of_feed = streams.filter(|stream| stream.config.feeds.iter().any(|feed| feed.as_str() == name));
-    let mut names: Vec<_> = of_feed.map(|stream| Subject::Stream(stream.config.name.as_str())).collect();
-    if names.is_empty() {
-        names.push(Subject::EveryStream);
-    }
-    for subject in names {
-        permit(&call, subject)?;
-    }
+    permit_feed(&call, name)?;
     carry_out(&feed.control, call.parameter(1), "feed", name)
 }
 
@@ -60,6 +54,19 @@ pub(super) async fn kick(call: Call) -> Result<Answer, Problem> {
     }
 }
 
+/// `DELETE /publishers/{feed}`.
+pub(super) async fn kick_publisher(call: Call) -> Result<Answer, Problem> {
+    let name = call.parameter(0);
+    let feed = call.state.registry.feeds().iter().find(|feed| feed.config.name.as_str() == name);
+    let slot = feed.and_then(|feed| feed.publish.as_ref());
+    let slot = slot.filter(|slot| slot.read().current.is_some());
+    let slot = slot.ok_or_else(|| Problem::not_found("publisher of the feed", name))?;
+    permit_feed(&call, name)?;
+    slot.kick(KICKED);
+    tracing::info!(feed = name, by = call.access.identity.name(), "publisher ended by order");
+    Ok(Answer::status(StatusCode::NO_CONTENT))
+}
+
 fn carry_out(control: &Control, order: &str, what: &str, name: &str) -> Result<Answer, Problem> {
     match order {
         "restart" => control.restart(),
@@ -75,6 +82,17 @@ fn of(call: &Call) -> Result<Arc<StreamHandle>, Problem> {
     let name = call.parameter(0);
     let stream = call.state.registry.streams().iter().find(|stream| stream.config.name.as_str() == name);
     stream.cloned().ok_or_else(|| Problem::not_found("stream", name))
+}
+
+/// Whoever ends a feed ends all streams of it.
+fn permit_feed(call: &Call, feed: &str) -> Result<(), Problem> {
+    let streams = call.state.registry.streams().iter();
+    let of_feed = streams.filter(|stream| stream.config.feeds.iter().any(|name| name.as_str() == feed));
+    let mut subjects: Vec<_> = of_feed.map(|stream| Subject::Stream(stream.config.name.as_str())).collect();
+    if subjects.is_empty() {
+        subjects.push(Subject::EveryStream);
+    }
+    subjects.into_iter().try_for_each(|subject| permit(call, subject))
 }
 
 fn permit(call: &Call, subject: Subject<'_>) -> Result<(), Problem> {

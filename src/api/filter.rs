@@ -1,29 +1,25 @@
-//! Requests below `/api`: read, permitted, dispatched by the table, answered.
+//! Requests below `/api/v1`: read, permitted, dispatched by the table, answered.
 
 use super::{
-    configurator::Configurator,
+    call::{Api, Call},
     problem::{Kind, Problem},
     query::Query,
     route::{self, May},
+    table::ROUTES,
 };
 use crate::{
-    access::{Access, Action, Gate, Identity},
-    config,
-    engine::registry::Registry,
+    access::{Action, Identity},
     output::http::{
         authorize::{Granted, Need, Peer, authorize},
         cors::is_cross_origin,
         response::set_common_headers,
     },
-    status::snapshot::StatusReader,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
-use std::{pin::pin, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use std::{pin::pin, time::Duration};
 use warp::{Filter, Rejection, filters::path::FullPath, reply::Response};
 
 /// Longest body in bytes.
@@ -32,107 +28,6 @@ const MAX_BODY: usize = 1 << 20;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Below this is all of the API.
 const ROOT: &str = "/api/v1/";
-
-/// The API of one server. Clones are the same.
-#[derive(Debug, Clone)]
-pub struct Api {
-    gate: Gate,
-    configurator: Configurator,
-    state: watch::Receiver<Arc<State>>,
-}
-
-/// What the API shows and controls, of the configuration that is in force.
-#[derive(Debug)]
-pub struct State {
-    /// The state, for those who read it.
-    pub reader: Arc<StatusReader>,
-    /// What runs.
-    pub registry: Registry,
-    /// What the API may do.
-    pub api: config::Api,
-}
-
-/// A request that may be answered.
-pub(super) struct Call {
-    pub(super) api: Api,
-    pub(super) state: Arc<State>,
-    pub(super) access: Access,
-    pub(super) query: Query,
-    headers: HeaderMap,
-    parameters: Vec<String>,
-    body: Bytes,
-}
-
-/// What a handler answers.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Option<Value>,
-    pub(super) etag: Option<String>,
-}
-
-impl Answer {
-    pub(super) fn json(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), etag: None }
-    }
-
-    pub(super) fn status(status: StatusCode) -> Self {
-        Self { status, body: None, etag: None }
-    }
-
-    fn response(self) -> Response {
-        let mut response = Response::default();
-        *response.status_mut() = self.status;
-        if let Some(body) = self.body {
-            *response.body_mut() = body.to_string().into();
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
-            response.headers_mut().insert(header::ETAG, etag);
-        }
-        response
-    }
-}
-
-impl Api {
-    /// The API over these.
-    pub fn new(gate: Gate, configurator: Configurator, state: watch::Receiver<Arc<State>>) -> Self {
-        Self { gate, configurator, state }
-    }
-
-    pub(super) fn configurator(&self) -> &Configurator {
-        &self.configurator
-    }
-}
-
-impl Call {
-    /// The part of the path that the name with this number stands for.
-    pub(super) fn parameter(&self, number: usize) -> &str {
-        self.parameters.get(number).map_or("", |part| part)
-    }
-
-    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The body.
-    ///
-    /// # Errors
-    /// When it is no JSON.
-    pub(super) fn body(&self) -> Result<Value, Problem> {
-        let found = serde_json::from_slice(&self.body);
-        found.map_err(|error| Problem::new(Kind::BadRequest, format!("the body is no JSON: {error}")))
-    }
-
-    /// The state, as far as the client may see it.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub(super) fn snapshot(&self) -> Result<Value, Problem> {
-        let snapshot = self.state.reader.snapshot().seen_by(&self.access);
-        serde_json::to_value(snapshot).map_err(|error| Problem::new(Kind::Internal, error.to_string()))
-    }
-}
 
 /// Answers requests below `/api/v1`, and rejects all others.
 pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
@@ -172,7 +67,7 @@ async fn respond(
         .map(|part| percent_decode_str(part).decode_utf8().map(|part| part.into_owned()))
         .collect();
     let parts = parts.map_err(|_| Problem::new(Kind::BadRequest, "the path is no UTF-8"))?;
-    let (route, parameters) = route::find(method.as_str(), &parts).map_err(|methods| {
+    let (route, parameters) = route::find(ROUTES, method.as_str(), &parts).map_err(|methods| {
         let Some(allow) = Some(methods.join(", ")).filter(|allow| !allow.is_empty()) else {
             return Problem::new(Kind::NotFound, "see /api/v1/openapi.json for what there is");
         };

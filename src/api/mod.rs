@@ -1,10 +1,11 @@
 //! The API below `/api/v1`: the state as JSON, orders to feeds and viewers, and changes of the configuration, which stand in the person's
 //! files afterwards.
 //!
-//! [`route`] is the one table: it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads requests and
-//! asks for permission; [`state`], [`control`] and [`config`] respond. [`configurator`] is the way to the task that changes the
+//! [`table`] has all operations ([`route`]): it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads
+//! requests and asks for permission; [`state`], [`control`] and [`config`] answer a [`call`]. [`configurator`] is the way to the task that changes the
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
+mod call;
 pub mod config;
 pub mod configurator;
 mod control;
@@ -15,5 +16,7 @@ mod problem;
 mod query;
 mod route;
 mod state;
+mod table;
 
-pub use filter::{Api, State, routes};
+pub use call::{Api, State};
+pub use filter::routes;

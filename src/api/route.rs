@@ -1,14 +1,11 @@
-//! The one table of the API: what there is, who may, and what runs. It dispatches requests and prints the document.
+//! An operation of the API: a path, who may, and what runs. Pure.
 
 use super::{
-    config, control,
-    filter::{Answer, Call},
-    openapi,
+    call::{Answer, Call},
     problem::Problem,
-    state,
 };
 use crate::access::Action;
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::future::BoxFuture;
 
 /// One operation.
 pub(super) struct Route {
@@ -38,214 +35,13 @@ pub(super) enum May {
     Stream(Action),
 }
 
-const LIST: &[&str] = &["limit", "after", "name", "state"];
-const DRY: &[&str] = &["dry_run"];
-
-/// All of them.
-pub(super) static ROUTES: &[Route] = &[
-    Route {
-        method: "GET",
-        path: "/openapi.json",
-        id: "document",
-        summary: "This document.",
-        may: May::Anyone,
-        query: &[],
-        body: None,
-        answer: (200, Some("Any")),
-        run: |call| openapi::get(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/server",
-        id: "server",
-        summary: "The server and its sums.",
-        may: May::Server(Action::Status),
-        query: &[],
-        body: None,
-        answer: (200, Some("Server")),
-        run: |call| state::server(call).boxed(),
-    },
-    Route {
-        method: "POST",
-        path: "/server/reload",
-        id: "reload",
-        summary: "Reads the configuration files again, as SIGHUP does.",
-        may: May::Server(Action::ConfigWrite),
-        query: &[],
-        body: None,
-        answer: (202, None),
-        run: |call| config::reload(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/feeds",
-        id: "feeds",
-        summary: "The feeds, by name.",
-        may: May::Server(Action::Status),
-        query: LIST,
-        body: None,
-        answer: (200, Some("Page")),
-        run: |call| state::feeds(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/feeds/{name}",
-        id: "feed",
-        summary: "One feed.",
-        may: May::Server(Action::Status),
-        query: &[],
-        body: None,
-        answer: (200, Some("Entry")),
-        run: |call| state::feed(call).boxed(),
-    },
-    Route {
-        method: "POST",
-        path: "/feeds/{name}/{order}",
-        id: "order_feed",
-        summary: "`restart`, `stop` until `start`, or `start` a feed.",
-        may: May::Server(Action::Kick),
-        query: &[],
-        body: None,
-        answer: (202, None),
-        run: |call| control::feed(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/streams",
-        id: "streams",
-        summary: "The streams, by name.",
-        may: May::Server(Action::Status),
-        query: LIST,
-        body: None,
-        answer: (200, Some("Page")),
-        run: |call| state::streams(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/streams/{name}",
-        id: "stream",
-        summary: "One stream.",
-        may: May::Server(Action::Status),
-        query: &[],
-        body: None,
-        answer: (200, Some("Entry")),
-        run: |call| state::stream(call).boxed(),
-    },
-    Route {
-        method: "POST",
-        path: "/streams/{name}/keyframe",
-        id: "keyframe",
-        summary: "Asks the encoder of a stream for a keyframe.",
-        may: May::Stream(Action::View),
-        query: &[],
-        body: None,
-        answer: (204, None),
-        run: |call| control::keyframe(call).boxed(),
-    },
-    Route {
-        method: "POST",
-        path: "/streams/{name}/{order}",
-        id: "order_stream",
-        summary: "`restart`, `stop` until `start`, or `start` what makes a stream.",
-        may: May::Stream(Action::Kick),
-        query: &[],
-        body: None,
-        answer: (202, None),
-        run: |call| control::stream(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/viewers",
-        id: "viewers",
-        summary: "Who watches, by stream.",
-        may: May::Server(Action::Kick),
-        query: &["limit", "after", "stream"],
-        body: None,
-        answer: (200, Some("Page")),
-        run: |call| state::viewers(call).boxed(),
-    },
-    Route {
-        method: "DELETE",
-        path: "/viewers/{id}",
-        id: "kick",
-        summary: "Ends a viewer.",
-        may: May::Server(Action::Kick),
-        query: &[],
-        body: None,
-        answer: (204, None),
-        run: |call| control::kick(call).boxed(),
-    },
-    Route {
-        method: "POST",
-        path: "/config/changes",
-        id: "change",
-        summary: "Several changes of the configuration: all or none.",
-        may: May::Server(Action::ConfigWrite),
-        query: DRY,
-        body: Some("Changes"),
-        answer: (200, Some("Outcome")),
-        run: |call| config::changes(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/config/{section}",
-        id: "entries",
-        summary: "The entries of a section: feeds, streams, templates, sets.",
-        may: May::Server(Action::ConfigRead),
-        query: &["limit", "after", "name"],
-        body: None,
-        answer: (200, Some("Page")),
-        run: |call| config::list(call).boxed(),
-    },
-    Route {
-        method: "GET",
-        path: "/config/{section}/{name}",
-        id: "entry",
-        summary: "An entry as its file has it.",
-        may: May::Server(Action::ConfigRead),
-        query: &[],
-        body: None,
-        answer: (200, Some("Entry")),
-        run: |call| config::get(call).boxed(),
-    },
-    Route {
-        method: "PUT",
-        path: "/config/{section}/{name}",
-        id: "put_entry",
-        summary: "Creates or replaces an entry in its file.",
-        may: May::Server(Action::ConfigWrite),
-        query: DRY,
-        body: Some("Entry"),
-        answer: (200, Some("Outcome")),
-        run: |call| config::put(call).boxed(),
-    },
-    Route {
-        method: "PATCH",
-        path: "/config/{section}/{name}",
-        id: "patch_entry",
-        summary: "Merges into an entry (RFC 7386).",
-        may: May::Server(Action::ConfigWrite),
-        query: DRY,
-        body: Some("Entry"),
-        answer: (200, Some("Outcome")),
-        run: |call| config::patch(call).boxed(),
-    },
-    Route {
-        method: "DELETE",
-        path: "/config/{section}/{name}",
-        id: "delete_entry",
-        summary: "Removes an entry from its file.",
-        may: May::Server(Action::ConfigWrite),
-        query: DRY,
-        body: None,
-        answer: (200, Some("Outcome")),
-        run: |call| config::delete(call).boxed(),
-    },
-];
-
 /// What a path leads to: the route, and the parts that its names stand for. Without one, the methods that the path has.
-pub(super) fn find(method: &str, path: &[String]) -> Result<(&'static Route, Vec<String>), Vec<&'static str>> {
-    let fitting = ROUTES.iter().filter_map(|route| Some((route, parts(route.path, path)?)));
+pub(super) fn find(
+    routes: &'static [Route],
+    method: &str,
+    path: &[String],
+) -> Result<(&'static Route, Vec<String>), Vec<&'static str>> {
+    let fitting = routes.iter().filter_map(|route| Some((route, parts(route.path, path)?)));
     let mut methods = Vec::new();
     for (route, parts) in fitting {
         if route.method == method || (route.method == "GET" && method == "HEAD") {
@@ -270,34 +66,4 @@ fn parts(pattern: &str, path: &[String]) -> Option<Vec<String>> {
         }
     }
     Some(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_route_that_fits_is_taken() {
-        let find = |method, path: &str| {
-            let path: Vec<_> = path.split('/').map(str::to_owned).collect();
-            super::find(method, &path).map(|(route, parts)| (route.id, parts))
-        };
-        assert_eq!(find("GET", "feeds"), Ok(("feeds", vec![])));
-        assert_eq!(find("HEAD", "feeds/cam 0"), Ok(("feed", vec!["cam 0".into()])));
-        assert_eq!(find("POST", "streams/a/keyframe"), Ok(("keyframe", vec!["a".into()])));
-        assert_eq!(find("POST", "streams/a/stop"), Ok(("order_stream", vec!["a".into(), "stop".into()])));
-        assert_eq!(find("PUT", "feeds"), Err(vec!["GET"]));
-        assert_eq!(find("PUT", "nothing"), Err(vec![]));
-        assert_eq!(find("POST", "config/changes"), Ok(("change", vec![])));
-    }
-
-    #[test]
-    fn names_are_unique_and_what_changes_needs_a_permission() {
-        let mut names: Vec<_> = ROUTES.iter().map(|route| route.id).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), ROUTES.len());
-        let open: Vec<_> = ROUTES.iter().filter(|route| route.may == May::Anyone).map(|route| route.id).collect();
-        assert_eq!(open, ["document"]);
-    }
 }

@@ -1,7 +1,7 @@
 //! The state: as `/stat.json` has it, entry by entry, and the viewers.
 
 use super::{
-    filter::{Answer, Call},
+    call::{Answer, Call},
     problem::{Kind, Problem},
 };
 use crate::{
@@ -76,6 +76,33 @@ pub(super) async fn viewers(call: Call) -> Result<Answer, Problem> {
         found.extend(viewers_of(stream));
     }
     Ok(Answer::json(call.query.page(found, "id")?))
+}
+
+/// `GET /publishers`: who publishes now.
+pub(super) async fn publishers(call: Call) -> Result<Answer, Problem> {
+    let streams = call.state.registry.streams();
+    let is_seen = |feed: &str| {
+        call.access.sees_all()
+            || streams.iter().any(|stream| {
+                stream.config.feeds.iter().any(|name| name.as_str() == feed)
+                    && call.access.sees(stream.config.name.as_str())
+            })
+    };
+    let found =
+        call.state.registry.feeds().iter().filter(|feed| is_seen(feed.config.name.as_str())).filter_map(|feed| {
+            let current = feed.publish.as_ref()?.read().current?;
+            Some(json!({
+                "feed": feed.config.name.as_str(),
+                "protocol": current.info.protocol.name(),
+                "user": current.info.user,
+                "agent": current.info.agent,
+                "address": current.info.peer.to_string(),
+                "since": Timestamp::try_from(current.since).map(|time| time.to_string()).unwrap_or_default(),
+                "bytes": current.bytes,
+                "samples": current.samples,
+            }))
+        });
+    Ok(Answer::json(call.query.page(found.collect(), "feed")?))
 }
 
 fn viewers_of(stream: &StreamHandle) -> Vec<Value> {

@@ -137,6 +137,23 @@ fn a9_feeds_and_viewers_take_orders() {
 }
 
 #[test]
+fn a9_a_publisher_is_shown_and_ended() {
+    let server =
+        Server::start(&yaml("").replace("feeds:\n", "feeds:\n  studio: {publish: {key: secret-of-the-studio}}\n"));
+    let mut socket = std::net::TcpStream::connect(server.address()).unwrap();
+    let head = b"PUT /studio?key=secret-of-the-studio HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    std::io::Write::write_all(&mut socket, head).unwrap();
+    let publishers = || admin(&server, "GET", "/publishers", None).1;
+    wait_until("it publishes", SOON, || publishers()["total"] == 1);
+    assert_eq!(publishers()["items"][0]["feed"], "studio");
+    assert_eq!(ask(&server, VIEWER, "DELETE", "/publishers/studio", "", None).0, 403);
+    assert_eq!(admin(&server, "DELETE", "/publishers/studio", None).0, 204);
+    wait_until("it has ended", SOON, || publishers()["total"] == 0);
+    assert_eq!(admin(&server, "DELETE", "/publishers/studio", None).0, 404);
+    server.log.wait("ended by an operator", SOON);
+}
+
+#[test]
 fn a10_a_change_stands_in_the_file_with_its_comments() {
     let server = Server::start(&yaml("api: {exec: true}\n"));
     let before = fs::read_to_string(server.file()).unwrap();

@@ -299,6 +299,7 @@ fn foreign_names_stay_where_they_belong() {
             ["response.rs", "router.rs", "session.rs"].into_iter().any(|file| path.ends_with(file))
                 || path.starts_with("status")
                 || path.starts_with("web")
+                || path.starts_with("api")
                 || path == Path::new("app.rs")
         }
         _ => true,

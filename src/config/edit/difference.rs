@@ -1,6 +1,6 @@
 //! The smallest edits that make one value of another, so that what is not changed keeps its text and comments.
 
-use super::{Edit, is_same, texts};
+use super::tree::{Edit, is_same, texts};
 use serde_yaml::Value;
 
 /// The edits at and below `path`. Maps are compared entry by entry, everything else is replaced as a whole.

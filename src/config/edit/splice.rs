@@ -7,9 +7,8 @@ use super::{
         locate::{Place, locate},
         yaml,
     },
-    get,
     render::{self, Rendered},
-    set,
+    tree::{get, set},
 };
 use serde_yaml::{Mapping, Value};
 

@@ -1,3 +1,5 @@
+//! Edits of the files of the project and of hostile texts.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,0 +1,120 @@
+//! A request that may be answered, and its answer.
+
+use super::{
+    configurator::Configurator,
+    problem::{Kind, Problem},
+    query::Query,
+};
+use crate::{
+    access::{Access, Gate},
+    config,
+    engine::registry::Registry,
+    status::snapshot::StatusReader,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::watch;
+use warp::reply::Response;
+
+/// The API of one server. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub(super) gate: Gate,
+    configurator: Configurator,
+    pub(super) state: watch::Receiver<Arc<State>>,
+}
+
+/// What the API shows and controls, of the configuration that is in force.
+#[derive(Debug)]
+pub struct State {
+    /// The state, for those who read it.
+    pub reader: Arc<StatusReader>,
+    /// What runs.
+    pub registry: Registry,
+    /// What the API may do.
+    pub api: config::Api,
+}
+
+/// A request that may be answered.
+pub(super) struct Call {
+    pub(super) api: Api,
+    pub(super) state: Arc<State>,
+    pub(super) access: Access,
+    pub(super) query: Query,
+    pub(super) headers: HeaderMap,
+    pub(super) parameters: Vec<String>,
+    pub(super) body: Bytes,
+}
+
+/// What a handler answers.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Option<Value>,
+    pub(super) etag: Option<String>,
+}
+
+impl Answer {
+    pub(super) fn json(body: Value) -> Self {
+        Self { status: StatusCode::OK, body: Some(body), etag: None }
+    }
+
+    pub(super) fn status(status: StatusCode) -> Self {
+        Self { status, body: None, etag: None }
+    }
+
+    pub(super) fn response(self) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() = self.status;
+        if let Some(body) = self.body {
+            *response.body_mut() = body.to_string().into();
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response
+    }
+}
+
+impl Api {
+    /// The API over these.
+    pub fn new(gate: Gate, configurator: Configurator, state: watch::Receiver<Arc<State>>) -> Self {
+        Self { gate, configurator, state }
+    }
+
+    pub(super) fn configurator(&self) -> &Configurator {
+        &self.configurator
+    }
+}
+
+impl Call {
+    /// The part of the path that the name with this number stands for.
+    pub(super) fn parameter(&self, number: usize) -> &str {
+        self.parameters.get(number).map_or("", |part| part)
+    }
+
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub(super) fn body(&self) -> Result<Value, Problem> {
+        let found = serde_json::from_slice(&self.body);
+        found.map_err(|error| Problem::new(Kind::BadRequest, format!("the body is no JSON: {error}")))
+    }
+
+    /// The state, as far as the client may see it.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(super) fn snapshot(&self) -> Result<Value, Problem> {
+        let snapshot = self.state.reader.snapshot().seen_by(&self.access);
+        serde_json::to_value(snapshot).map_err(|error| Problem::new(Kind::Internal, error.to_string()))
+    }
+}
