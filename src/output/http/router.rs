@@ -16,10 +16,17 @@ use crate::{
     access::{Access, Action, Gate},
     config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
-    output::hls::{
-        self,
-        stream::SegmentedStreams,
-        table::{SegmentRoute, SegmentTable},
+    output::{
+        hls::{
+            self,
+            stream::SegmentedStreams,
+            table::{SegmentRoute, SegmentTable},
+        },
+        webrtc::{
+            WebRtc,
+            table::{WhepRoute, WhepTable},
+            whep,
+        },
     },
     source::per_request::PerRequestStream,
     still::take::StreamStills,
@@ -73,6 +80,8 @@ pub struct RouteTable {
     streams: HashMap<String, StreamRoute>,
     per_request: HashMap<String, Arc<PerRequestStream>>,
     segments: SegmentTable,
+    /// Sessions, and the streams that they are of, where WebRTC is configured.
+    webrtc: Option<(WebRtc, WhepTable)>,
     pages: HashMap<String, Page>,
 }
 
@@ -102,11 +111,19 @@ pub enum Route<'a> {
     Frames(&'a Arc<StreamStills>),
     /// A playlist or segment of a stream.
     Segments(SegmentRoute<'a>),
+    /// Sessions of WebRTC.
+    Whep(&'a WebRtc, WhepRoute<'a>),
 }
 
 impl RouteTable {
-    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, and these pages.
-    pub fn new(registry: &Registry, segments: &SegmentedStreams, pages: HashMap<String, Page>) -> Self {
+    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, their sessions of WebRTC, and
+    /// these pages.
+    pub fn new(
+        registry: &Registry,
+        segments: &SegmentedStreams,
+        webrtc: Option<&WebRtc>,
+        pages: HashMap<String, Page>,
+    ) -> Self {
         let mut streams = HashMap::new();
         let stills = registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone())));
         let stills: Vec<_> = stills.collect();
@@ -132,7 +149,8 @@ impl RouteTable {
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
-        Self { streams, per_request, segments, pages }
+        let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
+        Self { streams, per_request, segments, webrtc, pages }
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
@@ -149,6 +167,11 @@ impl RouteTable {
         }
         if let Some(found) = self.segments.find(path) {
             return Some(Route::Segments(found));
+        }
+        if let Some((webrtc, table)) = &self.webrtc
+            && let Some(found) = table.find(path)
+        {
+            return Some(Route::Whep(webrtc, found));
         }
         let (stream, last) = path.rsplit_once('/')?;
         let stream = &self.streams.get(stream)?.stills;
@@ -177,6 +200,7 @@ impl Route<'_> {
             Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
             Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
+            Self::Whep(_, route) => of(Action::View, &route.stream.config),
         }
     }
 

@@ -1,0 +1,329 @@
+//! The UDP port of all sessions: bound once, received from by one thread, sent to by all shards.
+
+use super::{
+    candidates::{advertised, doubt, of_interfaces},
+    directory::{Directory, Full, Place},
+    session::Identity,
+    shard::{Datagram, Loop, Shard},
+};
+use crate::{config, sys::service::Pulses};
+use socket2::SockRef;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use str0m::Candidate;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Longest datagram that is received: more than any path takes.
+const MAX_DATAGRAM: usize = 2048;
+/// What the kernel keeps for us, in each direction.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// How long the receiver waits before it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(250);
+/// Interval of the look-ups of names.
+const RESOLVE: Duration = Duration::from_secs(60);
+/// Offers that are answered at a time: each costs a core for 2 ms. And those that may wait for it.
+const ANSWERS: usize = 2;
+const WAITING: usize = 64;
+
+/// The sessions of a server, and the port that they share. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct WebRtc(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: config::WebRtc,
+    listen: IpAddr,
+    port: u16,
+    identity: Identity,
+    addresses: Mutex<Vec<IpAddr>>,
+    directory: Arc<Directory>,
+    shards: Vec<Arc<Shard>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    answers: Semaphore,
+    waiting: Semaphore,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+}
+
+/// What happened on the port.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Datagrams of no session.
+    pub unknown: AtomicU64,
+    /// Datagrams that came faster than they could be read.
+    pub overrun: AtomicU64,
+    /// Datagrams that the socket did not take.
+    pub unsent: AtomicU64,
+}
+
+/// How datagrams leave.
+#[derive(Debug, Clone)]
+pub struct SendPath {
+    socket: Arc<UdpSocket>,
+    is_ipv6: bool,
+    counts: Arc<Counts>,
+}
+
+impl SendPath {
+    /// Sends a datagram; drops it when the socket is full, as a network would.
+    pub fn send(&self, is_tcp: bool, destination: SocketAddr, bytes: &[u8]) {
+        if is_tcp {
+            return;
+        }
+        let destination = match (self.is_ipv6, destination.ip()) {
+            (true, IpAddr::V4(address)) => SocketAddr::new(address.to_ipv6_mapped().into(), destination.port()),
+            _ => destination,
+        };
+        // Errors are of one datagram.
+        if self.socket.send_to(bytes, destination).is_err() {
+            self.counts.unsent.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A session that came from these addresses is gone.
+    pub fn forget(&self, _: &[SocketAddr]) {}
+}
+
+impl WebRtc {
+    /// Binds the port, and starts `shards` threads that serve it. `listen` is the address of HTTP: its number is that of the port
+    /// where the configuration has none. `is_any`: the system chose that number, and may choose another one.
+    ///
+    /// # Errors
+    /// When the port is taken, or the system has no thread left.
+    pub fn start(
+        config: &config::WebRtc,
+        listen: SocketAddr,
+        is_any: bool,
+        shards: usize,
+        pulses: &Pulses,
+    ) -> io::Result<Self> {
+        let wanted = SocketAddr::new(listen.ip(), config.udp.unwrap_or(listen.port()));
+        let socket = match bind(wanted) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_any && config.udp.is_none() => {
+                bind(SocketAddr::new(listen.ip(), 0))?
+            }
+            bound => bound?,
+        };
+        let port = socket.local_addr()?.port();
+        let identity = Identity::generate().ok_or_else(|| io::Error::other("cannot make a certificate for DTLS"))?;
+        let socket = Arc::new(socket);
+        let (directory, counts) = (Arc::new(Directory::default()), Arc::new(Counts::default()));
+        let path = SendPath { socket: socket.clone(), is_ipv6: listen.is_ipv6(), counts: counts.clone() };
+        let (mut started, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..shards.max(1) {
+            let (shard, name) = (Arc::new(Shard::default()), format!("webrtc-{number}"));
+            let event_loop = Loop::new(shard.clone(), directory.clone(), path.clone(), pulses.add(name.clone()));
+            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop.run())?);
+            started.push(shard);
+        }
+        let inner = Inner {
+            config: config.clone(),
+            listen: listen.ip(),
+            port,
+            identity,
+            addresses: Mutex::default(),
+            directory,
+            shards: started,
+            threads: Mutex::default(),
+            answers: Semaphore::new(ANSWERS),
+            waiting: Semaphore::new(ANSWERS + WAITING),
+            counts,
+            stop: CancellationToken::new(),
+        };
+        let this = Self(Arc::new(inner));
+        let receiver = this.receiver(socket);
+        threads.push(std::thread::Builder::new().name("webrtc-rx".to_owned()).spawn(move || receiver.run())?);
+        *this.0.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        Ok(this)
+    }
+
+    fn receiver(&self, socket: Arc<UdpSocket>) -> Receiver {
+        let Inner { directory, shards, counts, stop, .. } = &*self.0;
+        Receiver {
+            socket,
+            directory: directory.clone(),
+            shards: shards.clone(),
+            counts: counts.clone(),
+            is_stopping: stop.clone(),
+            destinations: self.clone(),
+        }
+    }
+
+    /// Whether it is what this configuration asks for, at this address.
+    pub fn is_of(&self, config: &config::WebRtc, listen: IpAddr) -> bool {
+        self.0.config == *config && self.0.listen == listen
+    }
+
+    /// Finds out under which addresses viewers reach the server, now and once a minute, until it is stopped. To be run as a task.
+    pub async fn resolve(self) {
+        loop {
+            let found = self.look_up().await;
+            self.set_addresses(found);
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = tokio::time::sleep(RESOLVE) => {}
+            }
+        }
+    }
+
+    async fn look_up(&self) -> Vec<IpAddr> {
+        let mut hosts = Vec::new();
+        for host in &self.0.config.hosts {
+            match tokio::net::lookup_host((host.as_str(), self.0.port)).await {
+                Ok(found) => hosts.extend(found.map(|address| address.ip())),
+                Err(error) => tracing::warn!(host, %error, "host of webrtc not found"),
+            }
+        }
+        advertised(&hosts, self.0.listen, &of_interfaces())
+    }
+
+    fn set_addresses(&self, found: Vec<IpAddr>) {
+        let mut known = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == found && !found.is_empty() {
+            return;
+        }
+        known.clone_from(&found);
+        drop(known);
+        let addresses: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let (addresses, port) = (addresses.join(","), self.0.port);
+        match doubt(&found) {
+            Some(doubt) => tracing::info!(addresses, port, doubt, "webrtc candidates"),
+            None => tracing::info!(addresses, port, "webrtc candidates"),
+        }
+    }
+
+    /// The candidates of each answer.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hosts = addresses.into_iter().map(|address| SocketAddr::new(address, self.0.port));
+        hosts.filter_map(|address| Candidate::host(address, "udp").ok()).collect()
+    }
+
+    /// The advertised address that stands for all that a socket of one family receives.
+    fn destination(&self, source: SocketAddr) -> SocketAddr {
+        let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = addresses.iter().find(|address| address.is_ipv4() == source.is_ipv4());
+        SocketAddr::new(same.or(addresses.first()).copied().unwrap_or(self.0.listen), self.0.port)
+    }
+
+    /// What all sessions have in common.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// The sessions.
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// A place for one more session of a client.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn place(&self, address: IpAddr) -> Result<Place, Full> {
+        self.0.directory.place(address)
+    }
+
+    /// Runs what costs a core for a moment, not too much of it at a time. `None` when too much waits for it, or when it panics.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
+        let _waiting = self.0.waiting.try_acquire().map_err(|_| NotDone::Busy)?;
+        let _permit = self.0.answers.acquire().await.map_err(|_| NotDone::Busy)?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| NotDone::Panicked)
+    }
+
+    /// The shard with the fewest sessions.
+    pub fn emptiest(&self) -> usize {
+        let shards = self.0.shards.iter().enumerate();
+        shards.min_by_key(|(_, shard)| shard.sessions()).map_or(0, |(number, _)| number)
+    }
+
+    /// A shard.
+    pub fn shard(&self, number: usize) -> Option<&Arc<Shard>> {
+        self.0.shards.get(number)
+    }
+
+    /// What happened on the port.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// Ends all sessions and all threads, and waits for them: about a quarter of a second.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.shards.iter().for_each(|shard| shard.close());
+        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Why work was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotDone {
+    /// Too much waits for it.
+    Busy,
+    /// It panicked.
+    Panicked,
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    let options = SockRef::from(&socket);
+    // As much as the system permits.
+    let _ = options.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = options.set_send_buffer_size(SOCKET_BUFFER);
+    socket.set_read_timeout(Some(LOOK))?;
+    // A full socket drops what is sent: no viewer waits for another.
+    socket.set_write_timeout(Some(Duration::from_millis(1)))?;
+    Ok(socket)
+}
+
+/// The thread that receives.
+struct Receiver {
+    socket: Arc<UdpSocket>,
+    directory: Arc<Directory>,
+    shards: Vec<Arc<Shard>>,
+    counts: Arc<Counts>,
+    is_stopping: CancellationToken,
+    destinations: WebRtc,
+}
+
+impl Receiver {
+    fn run(self) {
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        while !self.is_stopping.is_cancelled() {
+            let (length, source) = match self.socket.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot receive datagrams");
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+            };
+            let source = SocketAddr::new(source.ip().to_canonical(), source.port());
+            let bytes = buffer.get(..length).unwrap_or_default();
+            let Some((id, shard)) = self.directory.route(source, bytes) else {
+                self.counts.unknown.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            let destination = self.destinations.destination(source);
+            let datagram = Datagram { source, destination, is_tcp: false, bytes: bytes.to_vec() };
+            let is_taken = self.shards.get(shard).is_some_and(|shard| shard.receive(id, datagram));
+            if !is_taken {
+                self.counts.overrun.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
