@@ -90,7 +90,7 @@ impl Codec {
             (Container::Webm, Self::Video(codec)) => matches!(codec, V::Vp8 | V::Vp9 | V::Av1),
             (Container::Webm, Self::Audio(codec)) => matches!(codec, A::Opus | A::Vorbis),
             (Container::Ogg, Self::Audio(codec)) => matches!(codec, A::Opus | A::Vorbis | A::Flac),
-            (Container::WebRtc, Self::Video(codec)) => matches!(codec, V::H264 | V::Vp8 | V::Vp9),
+            (Container::WebRtc, Self::Video(codec)) => matches!(codec, V::H264 | V::Vp8 | V::Vp9 | V::Av1),
             (Container::WebRtc, Self::Audio(codec)) => matches!(codec, A::Opus),
             (Container::Mkv, _)
             | (Container::Mp4, Self::Video(_))

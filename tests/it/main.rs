@@ -59,3 +59,4 @@ mod sources;
 mod status;
 mod timestamps;
 mod viewers;
+mod webrtc;

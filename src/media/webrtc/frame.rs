@@ -50,44 +50,17 @@ impl Frame {
     }
 }
 
-/// Payloads of one frame while they are made.
-#[derive(Debug, Default)]
-pub(super) struct Payloads {
-    lengths: Vec<u16>,
-    bytes: Vec<u8>,
-    begin: usize,
-}
-
-impl Payloads {
-    /// Appends bytes to the payload that is being made.
-    pub(super) fn extend(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// The payload is complete.
-    pub(super) fn finish(&mut self) {
-        let length = self.bytes.len() - self.begin;
-        if length > 0 {
-            self.lengths.push(u16::try_from(length).unwrap_or(u16::MAX));
-            self.begin = self.bytes.len();
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
-    }
-}
-
-/// The bytes of a frame.
-pub(super) fn write(kind: MediaKind, is_sync: bool, time: Time, payloads: &Payloads) -> Vec<u8> {
-    let count = u16::try_from(payloads.lengths.len()).unwrap_or(u16::MAX);
-    let mut out = Vec::with_capacity(HEAD + payloads.lengths.len() * 2 + payloads.bytes.len());
+/// The bytes of a frame with these payloads.
+pub(super) fn write(kind: MediaKind, is_sync: bool, time: Time, payloads: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let payloads = payloads.iter().map(AsRef::as_ref).take(usize::from(u16::MAX));
+    let bytes: usize = payloads.clone().map(<[u8]>::len).sum();
+    let mut out = Vec::with_capacity(HEAD + payloads.len() * 2 + bytes);
     let video = if kind == MediaKind::Video { VIDEO } else { 0 };
     out.push(video | if is_sync { SYNC } else { 0 });
     out.extend(time.nanos().to_be_bytes());
-    out.extend(count.to_be_bytes());
-    payloads.lengths.iter().take(usize::from(count)).for_each(|length| out.extend(length.to_be_bytes()));
-    out.extend_from_slice(&payloads.bytes);
+    out.extend(u16::try_from(payloads.len()).unwrap_or(u16::MAX).to_be_bytes());
+    payloads.clone().for_each(|payload| out.extend(u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes()));
+    payloads.for_each(|payload| out.extend_from_slice(payload));
     out
 }
 
@@ -104,13 +77,8 @@ mod tests {
             nanos: i64,
             is_video: bool,
         ) {
-            let mut payloads = Payloads::default();
-            for part in &parts {
-                payloads.extend(part);
-                payloads.finish();
-            }
             let kind = if is_video { MediaKind::Video } else { MediaKind::Audio };
-            let bytes = write(kind, is_sync, Time::from_nanos(nanos), &payloads);
+            let bytes = write(kind, is_sync, Time::from_nanos(nanos), &parts);
             let payloads = parts.iter().map(|part| Arc::from(part.as_slice())).collect();
             prop_assert_eq!(Frame::read(&bytes), Some(Frame { kind, is_sync, time: Time::from_nanos(nanos), payloads }));
         }

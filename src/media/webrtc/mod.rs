@@ -4,9 +4,8 @@
 //! which [`Frame`] reads; the header is the list of the tracks.
 
 mod frame;
-mod h264;
 mod muxer;
-mod vpx;
+mod vp9;
 
 pub use frame::Frame;
 pub use muxer::{Muxer, is_reordered, tracks_of};

@@ -33,6 +33,8 @@ use crate::{
     sys::overload::CurrentLoad,
     telemetry::HttpStats,
 };
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
@@ -153,6 +155,11 @@ impl RouteTable {
         Self { streams, per_request, segments, webrtc, pages }
     }
 
+    /// The sessions of WebRTC.
+    pub fn webrtc(&self) -> Option<&WebRtc> {
+        self.webrtc.as_ref().map(|(webrtc, _)| webrtc)
+    }
+
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
     pub fn find<'a>(&'a self, path: &'a str, accepts_page: bool) -> Option<Route<'a>> {
         if let Some(page) = self.pages.get(path) {
@@ -243,12 +250,16 @@ pub fn routes(
     let client = warp::ext::optional().map(Option::unwrap_or_default).and(warp::ext::optional());
     let site = warp::ext::optional().map(Option::unwrap_or_default);
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
-    asked.and(client).and(site).then(move |method, path: FullPath, query: String, headers, client, peer, site| {
+    // It is there: no other filter takes it.
+    let body = warp::body::stream().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
+    let asked = asked.and(client).and(site).and(body);
+    asked.then(move |method, path: FullPath, query: String, headers, client, peer, site, body| {
         let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
         async move {
             let (client, site) = (&client, &site);
-            let request = Request { method: &method, query: &query, headers: &headers, client, site, peer };
-            respond(&table, &admission, &gate, path.as_str(), request).await
+            let path = path.as_str();
+            let request = Request { method: &method, path, query: &query, headers: &headers, client, site, peer };
+            respond(&table, &admission, &gate, request, pieces(body)).await
         }
     })
 }
@@ -257,6 +268,7 @@ pub fn routes(
 #[derive(Clone, Copy)]
 struct Request<'a> {
     method: &'a Method,
+    path: &'a str,
     query: &'a str,
     headers: &'a HeaderMap,
     client: &'a DisconnectWatch,
@@ -265,9 +277,15 @@ struct Request<'a> {
     peer: Option<Peer>,
 }
 
-async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, request: Request<'_>) -> Response {
+async fn respond(
+    table: &RouteTable,
+    admission: &Admission,
+    gate: &Gate,
+    request: Request<'_>,
+    body: impl Stream<Item = Result<Bytes, warp::Error>> + Send,
+) -> Response {
     fail::fail_point!("request");
-    let path = percent_decode_str(path).decode_utf8();
+    let path = percent_decode_str(request.path).decode_utf8();
     let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers)));
     let Some(route) = route else {
         return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
@@ -278,7 +296,15 @@ async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &
     let opens_socket = matches!(route, Route::WebSocket(_));
     let mut response = match authorize(gate, &need, method, query, headers, peer, opens_socket).await {
         Ok(access) => {
-            let mut response = dispatch(route, admission, request, &access).await;
+            let mut response = match route {
+                Route::Whep(webrtc, route) if *method != Method::OPTIONS => {
+                    let Request { path, .. } = request;
+                    let (site, access, peer) = (&request.site.to_string(), &access, peer.0);
+                    let asked = whep::Asked { method, site, path, query, headers, peer, access };
+                    whep::respond(webrtc, route, admission, asked, body).await
+                }
+                route => dispatch(route, admission, request, &access).await,
+            };
             response.extensions_mut().insert(Granted { access, need });
             response
         }
@@ -289,6 +315,14 @@ async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &
         cors::allow_any_origin(response.headers_mut());
     }
     response
+}
+
+/// The body of a request, in pieces.
+fn pieces<B: Buf>(
+    body: Option<impl Stream<Item = Result<B, warp::Error>>>,
+) -> impl Stream<Item = Result<Bytes, warp::Error>> {
+    let body = stream::iter(body).flatten();
+    body.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())))
 }
 
 async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>, access: &Access) -> Response {
@@ -314,12 +348,18 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
             Route::Segments(route) => hls::respond(route, admission, method, query).await,
+            // It takes methods of its own, and has a body.
+            Route::Whep(..) => text(StatusCode::NOT_FOUND, ""),
             Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,
         },
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
-            response.headers_mut().insert(header::ALLOW, ALLOWED);
-            cors::permit(headers, &ALLOWED, response.headers_mut());
+            let allowed = if let Route::Whep(..) = route { whep::ALLOWED } else { ALLOWED };
+            cors::permit(headers, &allowed, response.headers_mut());
+            response.headers_mut().insert(header::ALLOW, allowed);
+            if let Route::Whep(..) = route {
+                whep::set_accepted(response.headers_mut());
+            }
             response
         }
         _ => {

@@ -101,7 +101,10 @@ mod tests {
         let doubts = |texts: &[&str]| doubt(&addresses(texts)).map(|text| text.split(':').next().unwrap());
         assert_eq!(doubts(&[]), Some("this machine has no address that viewers reach"));
         assert_eq!(doubts(&["127.0.0.1"]), Some("viewers on this machine alone reach it"));
-        assert_eq!(doubts(&["192.168.1.2", "fd00::1"]), Some("viewers of other networks do not reach private addresses"));
+        assert_eq!(
+            doubts(&["192.168.1.2", "fd00::1"]),
+            Some("viewers of other networks do not reach private addresses")
+        );
         assert_eq!(doubts(&["100.64.0.1"]), Some("viewers of other networks do not reach private addresses"));
         assert_eq!(doubts(&["192.168.1.2", "203.0.113.1"]), None);
     }

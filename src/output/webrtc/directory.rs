@@ -1,9 +1,9 @@
 //! All sessions of a server by their names in URLs, and where their datagrams go.
 
-use super::mux::{Mux, SessionId};
+use super::mux::{Mux, SessionId, Source};
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -38,7 +38,7 @@ pub struct Entry {
     pub offer: String,
     /// The name of its ICE session, of the client and of the server.
     pub ice: [String; 2],
-    place: Arc<Place>,
+    _place: Arc<Place>,
 }
 
 /// A place for one session, which is free again when this is dropped.
@@ -94,7 +94,7 @@ impl Directory {
         let [_, own] = &ice;
         entries.mux.add(id, own);
         entries.names.insert(name.clone(), id);
-        entries.sessions.insert(id, Entry { name, stream, shard, offer, ice, place: Arc::new(place) });
+        entries.sessions.insert(id, Entry { name, stream, shard, offer, ice, _place: Arc::new(place) });
         id
     }
 
@@ -129,7 +129,7 @@ impl Directory {
     }
 
     /// The session that a datagram is for, and its shard.
-    pub fn route(&self, source: SocketAddr, datagram: &[u8]) -> Option<(SessionId, usize)> {
+    pub fn route(&self, source: Source, datagram: &[u8]) -> Option<(SessionId, usize)> {
         let mut entries = self.lock();
         let id = entries.mux.route(source, datagram)?;
         Some((id, entries.sessions.get(&id)?.shard))

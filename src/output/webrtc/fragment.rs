@@ -79,7 +79,12 @@ a=mid:0\r\na=candidate:1387637174 1 udp 2122260223 x.local 61764 typ host\r\n";
         let offer = Offer::parse(&renewed).unwrap();
         assert_eq!(offer.ufrag.as_deref(), Some("ysXw"));
         assert_eq!(offer.media, Offer::parse(CHROMIUM).unwrap().media);
-        for bad in ["", "a=ice-ufrag:ysXw", "a=ice-ufrag:x\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k", "a=ice-ufrag:ysXw\na=ice-pwd:short"] {
+        for bad in [
+            "",
+            "a=ice-ufrag:ysXw",
+            "a=ice-ufrag:x\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k",
+            "a=ice-ufrag:ysXw\na=ice-pwd:short",
+        ] {
             assert_eq!(Fragment::parse(bad), None, "{bad}");
         }
     }

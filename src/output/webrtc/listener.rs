@@ -3,8 +3,10 @@
 use super::{
     candidates::{advertised, doubt, of_interfaces},
     directory::{Directory, Full, Place},
+    mux::Source,
     session::Identity,
-    shard::{Datagram, Loop, Shard},
+    shard::{Loop, Shard},
+    tcp::Connections,
 };
 use crate::{config, sys::service::Pulses};
 use socket2::SockRef;
@@ -13,12 +15,12 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
 };
-use str0m::Candidate;
+use str0m::{Candidate, net::TcpType};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -40,8 +42,9 @@ pub struct WebRtc(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    config: config::WebRtc,
-    listen: IpAddr,
+    config: Mutex<config::WebRtc>,
+    /// The address of HTTP.
+    listen: SocketAddr,
     port: u16,
     identity: Identity,
     addresses: Mutex<Vec<IpAddr>>,
@@ -51,6 +54,7 @@ struct Inner {
     answers: Semaphore,
     waiting: Semaphore,
     counts: Arc<Counts>,
+    connections: Arc<Connections>,
     stop: CancellationToken,
 }
 
@@ -70,13 +74,20 @@ pub struct Counts {
 pub struct SendPath {
     socket: Arc<UdpSocket>,
     is_ipv6: bool,
+    connections: Arc<Connections>,
     counts: Arc<Counts>,
 }
 
 impl SendPath {
     /// Sends a datagram; drops it when the socket is full, as a network would.
     pub fn send(&self, is_tcp: bool, destination: SocketAddr, bytes: &[u8]) {
+        if matches!(bytes.first(), Some(128..=191)) {
+            fail::fail_point!("webrtc-loss", |_| ());
+        }
         if is_tcp {
+            if !self.connections.send(destination, bytes) {
+                self.counts.unsent.fetch_add(1, Ordering::Relaxed);
+            }
             return;
         }
         let destination = match (self.is_ipv6, destination.ip()) {
@@ -90,7 +101,9 @@ impl SendPath {
     }
 
     /// A session that came from these addresses is gone.
-    pub fn forget(&self, _: &[SocketAddr]) {}
+    pub fn forget(&self, addresses: &[SocketAddr]) {
+        addresses.iter().for_each(|address| self.connections.end(*address));
+    }
 }
 
 impl WebRtc {
@@ -117,7 +130,13 @@ impl WebRtc {
         let identity = Identity::generate().ok_or_else(|| io::Error::other("cannot make a certificate for DTLS"))?;
         let socket = Arc::new(socket);
         let (directory, counts) = (Arc::new(Directory::default()), Arc::new(Counts::default()));
-        let path = SendPath { socket: socket.clone(), is_ipv6: listen.is_ipv6(), counts: counts.clone() };
+        let connections = Arc::new(Connections::default());
+        let path = SendPath {
+            socket: socket.clone(),
+            is_ipv6: listen.is_ipv6(),
+            connections: connections.clone(),
+            counts: counts.clone(),
+        };
         let (mut started, mut threads) = (Vec::new(), Vec::new());
         for number in 0..shards.max(1) {
             let (shard, name) = (Arc::new(Shard::default()), format!("webrtc-{number}"));
@@ -126,8 +145,8 @@ impl WebRtc {
             started.push(shard);
         }
         let inner = Inner {
-            config: config.clone(),
-            listen: listen.ip(),
+            config: Mutex::new(config.clone()),
+            listen,
             port,
             identity,
             addresses: Mutex::default(),
@@ -137,30 +156,35 @@ impl WebRtc {
             answers: Semaphore::new(ANSWERS),
             waiting: Semaphore::new(ANSWERS + WAITING),
             counts,
+            connections,
             stop: CancellationToken::new(),
         };
         let this = Self(Arc::new(inner));
-        let receiver = this.receiver(socket);
+        let receiver = Receiver { socket, webrtc: this.clone() };
         threads.push(std::thread::Builder::new().name("webrtc-rx".to_owned()).spawn(move || receiver.run())?);
         *this.0.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         Ok(this)
     }
 
-    fn receiver(&self, socket: Arc<UdpSocket>) -> Receiver {
-        let Inner { directory, shards, counts, stop, .. } = &*self.0;
-        Receiver {
-            socket,
-            directory: directory.clone(),
-            shards: shards.clone(),
-            counts: counts.clone(),
-            is_stopping: stop.clone(),
-            destinations: self.clone(),
-        }
+    /// Whether it is bound where this configuration asks for, beside HTTP at this address.
+    pub fn is_at(&self, config: &config::WebRtc, listen: SocketAddr) -> bool {
+        self.config().udp == config.udp && self.0.listen == listen
     }
 
-    /// Whether it is what this configuration asks for, at this address.
-    pub fn is_of(&self, config: &config::WebRtc, listen: IpAddr) -> bool {
-        self.0.config == *config && self.0.listen == listen
+    /// Whether both are the same sessions.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What of another configuration needs no other port: sessions stay.
+    pub async fn reconfigure(&self, config: &config::WebRtc) {
+        *self.0.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        let found = self.look_up().await;
+        self.set_addresses(found);
+    }
+
+    fn config(&self) -> config::WebRtc {
+        self.0.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Finds out under which addresses viewers reach the server, now and once a minute, until it is stopped. To be run as a task.
@@ -177,13 +201,13 @@ impl WebRtc {
 
     async fn look_up(&self) -> Vec<IpAddr> {
         let mut hosts = Vec::new();
-        for host in &self.0.config.hosts {
+        for host in &self.config().hosts {
             match tokio::net::lookup_host((host.as_str(), self.0.port)).await {
                 Ok(found) => hosts.extend(found.map(|address| address.ip())),
                 Err(error) => tracing::warn!(host, %error, "host of webrtc not found"),
             }
         }
-        advertised(&hosts, self.0.listen, &of_interfaces())
+        advertised(&hosts, self.0.listen.ip(), &of_interfaces())
     }
 
     fn set_addresses(&self, found: Vec<IpAddr>) {
@@ -204,15 +228,31 @@ impl WebRtc {
     /// The candidates of each answer.
     pub fn candidates(&self) -> Vec<Candidate> {
         let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let hosts = addresses.into_iter().map(|address| SocketAddr::new(address, self.0.port));
-        hosts.filter_map(|address| Candidate::host(address, "udp").ok()).collect()
+        let over_udp = addresses.iter().map(|address| SocketAddr::new(*address, self.0.port));
+        let over_udp = over_udp.filter_map(|address| Candidate::host(address, "udp").ok());
+        let over_tcp = addresses.iter().filter(|_| self.has_tcp()).map(|address| {
+            let address = SocketAddr::new(*address, self.0.listen.port());
+            Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build()
+        });
+        over_udp.chain(over_tcp.filter_map(Result::ok)).collect()
     }
 
     /// The advertised address that stands for all that a socket of one family receives.
-    fn destination(&self, source: SocketAddr) -> SocketAddr {
+    pub fn destination(&self, source: Source) -> SocketAddr {
         let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = addresses.iter().find(|address| address.is_ipv4() == source.is_ipv4());
-        SocketAddr::new(same.or(addresses.first()).copied().unwrap_or(self.0.listen), self.0.port)
+        let same = addresses.iter().find(|address| address.is_ipv4() == source.address.is_ipv4());
+        let port = if source.is_tcp { self.0.listen.port() } else { self.0.port };
+        SocketAddr::new(same.or(addresses.first()).copied().unwrap_or(self.0.listen.ip()), port)
+    }
+
+    /// Whether viewers may connect to the port of HTTP.
+    pub fn has_tcp(&self) -> bool {
+        self.config().tcp
+    }
+
+    /// The connections of such viewers.
+    pub fn connections(&self) -> &Connections {
+        &self.0.connections
     }
 
     /// What all sessions have in common.
@@ -291,17 +331,13 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 /// The thread that receives.
 struct Receiver {
     socket: Arc<UdpSocket>,
-    directory: Arc<Directory>,
-    shards: Vec<Arc<Shard>>,
-    counts: Arc<Counts>,
-    is_stopping: CancellationToken,
-    destinations: WebRtc,
+    webrtc: WebRtc,
 }
 
 impl Receiver {
     fn run(self) {
         let mut buffer = vec![0; MAX_DATAGRAM];
-        while !self.is_stopping.is_cancelled() {
+        while !self.webrtc.0.stop.is_cancelled() {
             let (length, source) = match self.socket.recv_from(&mut buffer) {
                 Ok(received) => received,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
@@ -312,18 +348,8 @@ impl Receiver {
                     continue;
                 }
             };
-            let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-            let bytes = buffer.get(..length).unwrap_or_default();
-            let Some((id, shard)) = self.directory.route(source, bytes) else {
-                self.counts.unknown.fetch_add(1, Ordering::Relaxed);
-                continue;
-            };
-            let destination = self.destinations.destination(source);
-            let datagram = Datagram { source, destination, is_tcp: false, bytes: bytes.to_vec() };
-            let is_taken = self.shards.get(shard).is_some_and(|shard| shard.receive(id, datagram));
-            if !is_taken {
-                self.counts.overrun.fetch_add(1, Ordering::Relaxed);
-            }
+            let address = SocketAddr::new(source.ip().to_canonical(), source.port());
+            self.webrtc.receive(Source { address, is_tcp: false }, buffer.get(..length).unwrap_or_default());
         }
     }
 }

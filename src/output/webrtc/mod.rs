@@ -16,6 +16,7 @@ pub mod sdp;
 pub mod session;
 pub mod shard;
 pub mod table;
+pub mod tcp;
 pub mod viewer;
 pub mod whep;
 

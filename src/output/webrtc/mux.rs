@@ -13,11 +13,20 @@ const USERNAME: u16 = 0x0006;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
+/// Where a datagram comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The address of the client.
+    pub address: SocketAddr,
+    /// It came over a connection of TCP.
+    pub is_tcp: bool,
+}
+
 /// The sessions by names and addresses.
 #[derive(Debug, Default)]
 pub struct Mux {
     names: HashMap<String, SessionId>,
-    addresses: HashMap<SocketAddr, SessionId>,
+    addresses: HashMap<Source, SessionId>,
     /// In the order in which they came.
     sessions: HashMap<SessionId, Known>,
 }
@@ -25,7 +34,7 @@ pub struct Mux {
 #[derive(Debug, Default)]
 struct Known {
     names: Vec<String>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Source>,
 }
 
 impl Mux {
@@ -54,7 +63,7 @@ impl Mux {
     }
 
     /// The session that a datagram is for.
-    pub fn route(&mut self, source: SocketAddr, datagram: &[u8]) -> Option<SessionId> {
+    pub fn route(&mut self, source: Source, datagram: &[u8]) -> Option<SessionId> {
         let Some(name) = ice_name(datagram) else { return self.addresses.get(&source).copied() };
         let session = *self.names.get(name)?;
         // An address may have been another session's.
@@ -114,8 +123,8 @@ mod tests {
         bytes
     }
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
+    fn address(port: u16) -> Source {
+        Source { address: SocketAddr::from(([192, 0, 2, 1], port)), is_tcp: port == 9 }
     }
 
     #[test]

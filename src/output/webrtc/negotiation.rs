@@ -104,16 +104,25 @@ pub fn still_fits(plan: &PlayPlan, tracks: &TrackSet) -> bool {
     })
 }
 
-/// The answer as the documents demand it: RTCP never comes on a port of its own (RFC 9725, section 4.4.1).
-pub fn finished_answer(answer: &str) -> String {
-    let lines = answer.split_inclusive('\n');
-    lines
-        .flat_map(|line| {
-            let is_mux = line.trim_end() == "a=rtcp-mux";
-            [Some(line), is_mux.then_some("a=rtcp-mux-only\r\n")]
-        })
-        .flatten()
-        .collect()
+/// The answer as the documents demand it: RTCP never comes on a port of its own (RFC 9725, section 4.4.1), and a medium that is not
+/// sent lists a format all the same (RFC 8829, section 5.3.1).
+pub fn finished_answer(answer: &str, offer: &Offer) -> String {
+    let mut media = offer.media.iter();
+    let mut out = String::with_capacity(answer.len() + 64);
+    for line in answer.lines().map(str::trim_end) {
+        out += line;
+        if line.starts_with("m=") {
+            let first = media.next().and_then(|media| media.formats.first()).map_or(0, |format| format.payload_type);
+            if line.split_whitespace().count() == 3 {
+                out += &format!(" {first}");
+            }
+        }
+        out += "\r\n";
+        if line == "a=rtcp-mux" {
+            out += "a=rtcp-mux-only\r\n";
+        }
+    }
+    out
 }
 
 fn medium(offer: &Offer, kind: MediaKind) -> Option<&Media> {
@@ -246,7 +255,9 @@ mod tests {
         check(
             &one_unit,
             &[h264([0x42, 0, 0x1e])],
-            Err("no codec in common: the stream has H.264 (avc1.42001e), the offer takes VP8, H264 42001f, H264 42e01f, H264 64001f, AV1, VP9"),
+            Err(
+                "no codec in common: the stream has H.264 (avc1.42001e), the offer takes VP8, H264 42001f, H264 42e01f, H264 64001f, AV1, VP9",
+            ),
         );
     }
 
@@ -256,7 +267,9 @@ mod tests {
         check(
             CHROMIUM,
             &[jpeg, opus()],
-            Err("no codec in common: the stream has JPEG, the offer takes VP8, H264 42001f, H264 42e01f, H264 64001f, AV1, VP9"),
+            Err(
+                "no codec in common: the stream has JPEG, the offer takes VP8, H264 42001f, H264 42e01f, H264 64001f, AV1, VP9",
+            ),
         );
         check(CHROMIUM, &[opus()], Ok(&[(111, None)]));
         let audio_alone = CHROMIUM.replace("m=video 9 UDP/TLS/RTP/SAVPF", "m=application 9 x");
@@ -287,7 +300,9 @@ mod tests {
     }
 
     #[test]
-    fn rtcp_shares_the_port_in_each_answer() {
-        assert_eq!(finished_answer("a=x\r\na=rtcp-mux\r\na=y\r\n"), "a=x\r\na=rtcp-mux\r\na=rtcp-mux-only\r\na=y\r\n");
+    fn an_answer_is_finished() {
+        let answer = "m=video 9 x 96\r\na=rtcp-mux\r\na=y\r\nm=audio 0 x \r\n";
+        let expect = "m=video 9 x 96\r\na=rtcp-mux\r\na=rtcp-mux-only\r\na=y\r\nm=audio 0 x 111\r\n";
+        assert_eq!(finished_answer(answer, &Offer::parse(CHROMIUM).unwrap()), expect);
     }
 }

@@ -1,7 +1,10 @@
 //! One connection of a viewer: ICE, DTLS and SRTP by str0m, in its RTP mode. No IO and no clock: time and datagrams come in, datagrams
 //! and events go out.
 
-use super::negotiation::{PlayPlan, PlannedTrack, finished_answer};
+use super::{
+    negotiation::{PlannedTrack, PlayPlan, finished_answer},
+    sdp::Offer,
+};
 use crate::media::{MediaKind, Time, webrtc::Frame};
 use std::{
     net::SocketAddr,
@@ -279,9 +282,10 @@ fn credentials(name: &str, password: &str) -> IceCreds {
 }
 
 fn accept(rtc: &mut Rtc, offer: &str) -> Result<String, AcceptError> {
+    let own = Offer::parse(offer).map_err(|error| AcceptError::Unreadable(error.to_string()))?;
     let offer = SdpOffer::from_sdp_string(offer).map_err(|error| AcceptError::Unreadable(error.to_string()))?;
     let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| AcceptError::Unanswerable(error.to_string()))?;
-    Ok(finished_answer(&answer.to_sdp_string()))
+    Ok(finished_answer(&answer.to_sdp_string(), &own))
 }
 
 /// The payload type as it was offered, so that nothing but that is in the answer.

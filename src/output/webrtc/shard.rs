@@ -8,7 +8,7 @@ use super::{
     listener::SendPath,
     mux::SessionId,
     play::{self, Outcome, Play},
-    session::{AcceptError, Output, Session},
+    session::{AcceptError, Output},
     viewer::Viewer,
 };
 use crate::{
@@ -237,8 +237,8 @@ impl Loop {
     fn command(&mut self, id: SessionId, command: Command, now: Instant) {
         match command {
             Command::Close(reason) => self.with(id, now, |viewer, out| {
-                viewer.session.close(now, out);
                 out.push(Output::Ended(reason));
+                viewer.session.close(now, out);
             }),
             Command::Restart(offer, reply) => self.with(id, now, |viewer, out| {
                 let answer = viewer.session.restart(&offer);
@@ -350,8 +350,9 @@ impl Loop {
             let frames: Vec<Arc<Frame>> = news.packets().iter().filter_map(play::read).collect();
             // All of them, or none is taken at a time.
             let is_whole = frames.len() == news.packets().len();
+            let taken = is_whole.then_some((&news, frames.as_slice()));
             for id in channel.viewers.clone() {
-                self.with(id, now, |viewer, out| viewer.pump(Some((&news, &frames)).filter(|_| is_whole), now, out));
+                self.with(id, now, |viewer, out| viewer.pump(taken, now, out));
             }
             let Some(channel) = self.channels.get_mut(at) else { return };
             news.packets().iter().filter_map(|packet| packet.entered).for_each(|at| channel.latency.record(at));

@@ -37,6 +37,11 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+/// Sets the header that tells which bodies an endpoint takes.
+pub fn set_accepted(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_POST, SDP);
+}
+
 /// What may be asked of an endpoint or a session.
 pub const ALLOWED: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, POST, PATCH, DELETE");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
@@ -98,7 +103,7 @@ fn endpoint(method: &Method) -> Response {
     let status = if method == Method::HEAD { StatusCode::OK } else { StatusCode::NO_CONTENT };
     let mut response = text(status, "");
     response.headers_mut().insert(header::CONTENT_TYPE, SDP);
-    response.headers_mut().insert(ACCEPT_POST, SDP);
+    set_accepted(response.headers_mut());
     response
 }
 
@@ -148,8 +153,7 @@ where
         pass: asked.access.gate().pass(asked.access, Action::View, Some(stream_name.clone())),
         lease: opened.lease,
     };
-    let viewer =
-        Viewer::new(session, planned, (opened.fanout, stream.audience.clone()), about, Instant::now());
+    let viewer = Viewer::new(session, planned, (opened.fanout, stream.audience.clone()), about, Instant::now());
     let id = webrtc.directory().add(name.clone(), stream_name, number, offer, [theirs, own.clone()], place);
     shard.adopt(id, viewer);
     let mut response = text(StatusCode::CREATED, "");
@@ -173,9 +177,7 @@ async fn accept(
     (name, password): (String, String),
 ) -> Result<(Session, String), Response> {
     let (identity, candidates) = (webrtc.identity().clone(), webrtc.candidates());
-    let work = move || {
-        Session::accept(&offer, &planned, &identity, (&name, &password), &candidates, Instant::now())
-    };
+    let work = move || Session::accept(&offer, &planned, &identity, (&name, &password), &candidates, Instant::now());
     match webrtc.work(work).await {
         Ok(Ok(accepted)) => Ok(accepted),
         Ok(Err(error)) => Err(text(StatusCode::BAD_REQUEST, &error.to_string())),
@@ -321,9 +323,10 @@ async fn tracks(fanout: &FanOut) -> Option<TrackSet> {
 async fn uncarried(output: &StreamOutput) -> NotCarried {
     let mut known = output.input().known_tracks();
     loop {
-        let fault = known.borrow_and_update().as_ref().and_then(|(tracks, is_complete)| {
-            Muxer::select(Container::WebRtc, tracks).err().filter(|_| *is_complete)
-        });
+        let fault = known
+            .borrow_and_update()
+            .as_ref()
+            .and_then(|(tracks, is_complete)| Muxer::select(Container::WebRtc, tracks).err().filter(|_| *is_complete));
         if let Some(fault) = fault {
             return fault;
         }
@@ -335,15 +338,14 @@ async fn uncarried(output: &StreamOutput) -> NotCarried {
 
 fn not_carried(output: &StreamOutput, fault: &NotCarried) -> Response {
     let known = output.input().known_tracks().borrow().clone();
-    let has_b_frames =
-        known.is_some_and(|(tracks, _)| tracks.tracks().iter().any(|track| is_reordered(&track.codec)));
+    let has_b_frames = known.is_some_and(|(tracks, _)| tracks.tracks().iter().any(|track| is_reordered(&track.codec)));
     let sentence = match has_b_frames {
         true => "the H.264 of this stream has B-frames, which browsers show in the wrong order: encode it without \
                  them, or let the stream have `video` of its own or `repair: [audio, video]`"
             .to_owned(),
-        false => format!(
-            "{fault}: browsers play H.264, VP8, VP9 and Opus; see `video`, `audio` and `repair` of the stream"
-        ),
+        false => {
+            format!("{fault}: browsers play H.264, VP8, VP9 and Opus; see `video`, `audio` and `repair` of the stream")
+        }
     };
     text(StatusCode::UNPROCESSABLE_ENTITY, &sentence)
 }
@@ -355,7 +357,7 @@ fn has_type(headers: &HeaderMap, wanted: &str) -> Result<(), Response> {
         return Ok(());
     }
     let mut response = text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("expected a body of type {wanted}"));
-    response.headers_mut().insert(ACCEPT_POST, SDP);
+    set_accepted(response.headers_mut());
     Err(response)
 }
 
