@@ -1,8 +1,8 @@
 //! AAC as `mpeg4-generic` (RFC 3640): high bit rate is written; any length of the fields that matter is read.
 
-use super::depacketizer::Unit;
 use super::packet::Packet;
 use super::payloads::{Payloads, equal_pieces};
+use super::unit::Unit;
 use crate::media::bits::Bits;
 use bytes::Bytes;
 

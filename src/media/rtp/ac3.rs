@@ -1,8 +1,8 @@
 //! AC-3 (RFC 4184): whole frames in each packet, or parts of one.
 
-use super::depacketizer::Unit;
 use super::packet::Packet;
 use super::payloads::{Payloads, equal_pieces};
+use super::unit::Unit;
 use crate::media::codec::ac3;
 
 const HEADER: usize = 2;

@@ -1,7 +1,7 @@
 //! Packets of one timestamp → a whole frame, for all payload formats that cut frames.
 
-use super::depacketizer::Unit;
 use super::packet::Packet;
+use super::unit::Unit;
 use bytes::Bytes;
 
 /// Longest frame. One that is longer is dropped.

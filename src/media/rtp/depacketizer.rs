@@ -3,20 +3,10 @@
 use super::assemble::Frames;
 use super::encoding::Encoding;
 use super::packet::Packet;
+use super::unit::Unit;
 use super::{aac, ac3, av1, h264, h265, jpeg, latm, mpeg_audio, pcm, vp8, vp9};
 use crate::media::codec::opus;
 use bytes::Bytes;
-
-/// An access unit in the form that [`Encoding::source_form`] names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    /// When it is shown, in ticks of the clock of its format, which wraps.
-    pub timestamp: u32,
-    /// Its bytes.
-    pub data: Bytes,
-    /// Units before it are missing, or their parts were.
-    pub discontinuity: bool,
-}
 
 /// Takes the packets of one track. Those that come too late must not reach it: [`Order`](super::Order) sorts.
 #[derive(Debug)]

@@ -25,10 +25,11 @@ mod reception;
 pub mod report;
 #[cfg(test)]
 mod tests;
+mod unit;
 mod vp8;
 mod vp9;
 
-pub use depacketizer::{Depacketizer, Unit};
+pub use depacketizer::Depacketizer;
 pub use encoding::{Encoding, Unsupported};
 pub use format::Format;
 pub use order::Order;
@@ -36,3 +37,4 @@ pub use packet::{HEADER, Header, Packet, is_rtcp};
 pub use packetizer::Packetizer;
 pub use payloads::{Payloads, Piece};
 pub use reception::Reception;
+pub use unit::Unit;

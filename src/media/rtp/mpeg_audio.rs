@@ -1,8 +1,8 @@
 //! MPEG audio (RFC 2250, section 3.5): a header with the offset in a frame that is cut, then frames.
 
-use super::depacketizer::Unit;
 use super::packet::Packet;
 use super::payloads::{Payloads, equal_pieces};
+use super::unit::Unit;
 use crate::media::codec::mpeg_audio;
 
 const HEADER: usize = 4;

@@ -67,8 +67,8 @@ impl Order {
 
     /// What waits and is in order leaves.
     fn release(&mut self, out: &mut Vec<Packet>) {
-        while let Some((packet, _)) = self.waiting.pop_front_if(|(packet, _)| Some(packet.header.sequence) == self.next)
-        {
+        while self.waiting.front().is_some_and(|(packet, _)| Some(packet.header.sequence) == self.next) {
+            let Some((packet, _)) = self.waiting.pop_front() else { return };
             self.next = Some(packet.header.sequence.wrapping_add(1));
             out.push(packet);
         }
