@@ -1,9 +1,10 @@
 //! WHEP (draft-ietf-wish-whep): a POST of an offer makes a session, whose URL takes PATCH and DELETE.
 
 use super::{
-    directory::Full,
+    directory::{Entry, Full},
     fragment::{Fragment, answer_of},
     listener::{NotDone, WebRtc},
+    mux::SessionId,
     negotiation::{PlayPlan, Refusal, plan},
     sdp::Offer,
     session::Session,
@@ -13,17 +14,17 @@ use super::{
 };
 use crate::{
     access::{Access, Action, LINK_PARAMETER},
-    engine::registry::StreamHandle,
+    engine::{registry::StreamHandle, rendition::Rendition},
     media::{
         Container, Muxer, NotCarried, TrackSet,
         webrtc::{is_reordered, tracks_of},
     },
     output::http::{
         admission::Admission,
-        response::{FEED_FAILED, Response, text, unavailable},
+        response::{FEED_FAILED, Response, text},
     },
     source::demand::Lease,
-    stream::{Delivery, Entry, FanOut, Join, StreamOutput},
+    stream::{self, Delivery, FanOut, Join, StreamOutput},
 };
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
@@ -89,14 +90,47 @@ where
     let responded = match (asked.method, route.session) {
         (&Method::GET | &Method::HEAD, _) => Ok(endpoint(asked.method)),
         (&Method::POST, None) => match admission.refuse_viewer() {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => Ok(refusal),
             None => play(webrtc, route.stream, asked, body).await,
         },
         (&Method::PATCH, Some(session)) => patch(webrtc, route.stream, session, asked, body).await,
         (&Method::DELETE, Some(session)) => delete(webrtc, route.stream, session),
-        _ => Err(not_allowed(route.session.is_some())),
+        _ => Ok(not_allowed(route.session.is_some())),
     };
-    responded.unwrap_or_else(|refusal| refusal)
+    responded.unwrap_or_else(Problem::response)
+}
+
+/// Why a request is not granted.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    sentence: String,
+    retry_after: Option<&'static str>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, sentence: &str) -> Self {
+        Self { status, sentence: sentence.to_owned(), retry_after: None }
+    }
+
+    fn unavailable(sentence: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry("2")
+    }
+
+    fn retry(self, seconds: &'static str) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    fn response(self) -> Response {
+        let mut response = text(self.status, &self.sentence);
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            set_accepted(response.headers_mut());
+        }
+        response
+    }
 }
 
 fn endpoint(method: &Method) -> Response {
@@ -117,34 +151,25 @@ fn not_allowed(is_session: bool) -> Response {
     response
 }
 
-async fn play<B, E>(
-    webrtc: &WebRtc,
-    stream: &Arc<StreamHandle>,
-    asked: Asked<'_>,
-    body: B,
-) -> Result<Response, Response>
+async fn play<B, E>(webrtc: &WebRtc, stream: &Arc<StreamHandle>, asked: Asked<'_>, body: B) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
     has_type(asked.headers, "application/sdp")?;
     let offer = read(body).await?;
-    let parsed = Offer::parse(&offer).map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let parsed = Offer::parse(&offer).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let place = webrtc.place(asked.peer.ip()).map_err(|full| match full {
-        Full::Server => unavailable(&full.to_string()),
-        Full::Address => {
-            let mut response = text(StatusCode::TOO_MANY_REQUESTS, &full.to_string());
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-            response
-        }
+        Full::Server => Problem::unavailable(&full.to_string()),
+        Full::Address => Problem::new(StatusCode::TOO_MANY_REQUESTS, &full.to_string()).retry("10"),
     })?;
     let opened = open(stream).await?;
     let planned = plan(&parsed, &opened.tracks).map_err(|refusal| refused(&refusal))?;
-    let [name, own, password] = secrets().ok_or_else(|| unavailable("the system has no random numbers"))?;
+    let [name, own, password] = secrets().ok_or_else(|| Problem::unavailable("the system has no random numbers"))?;
     let theirs = parsed.ufrag.unwrap_or_default();
     let accepted = accept(webrtc, offer.clone(), planned.clone(), (own.clone(), password)).await?;
     let (session, answer) = accepted;
     let number = webrtc.emptiest();
-    let Some(shard) = webrtc.shard(number) else { return Err(unavailable("there is no thread for it")) };
+    let Some(shard) = webrtc.shard(number) else { return Err(Problem::unavailable("there is no thread for it")) };
     let stream_name: Arc<str> = stream.config.name.as_str().into();
     let about = About {
         stream: stream_name.clone(),
@@ -175,14 +200,14 @@ async fn accept(
     offer: String,
     planned: PlayPlan,
     (name, password): (String, String),
-) -> Result<(Session, String), Response> {
+) -> Result<(Session, String), Problem> {
     let (identity, candidates) = (webrtc.identity().clone(), webrtc.candidates());
     let work = move || Session::accept(&offer, &planned, &identity, (&name, &password), &candidates, Instant::now());
     match webrtc.work(work).await {
         Ok(Ok(accepted)) => Ok(accepted),
-        Ok(Err(error)) => Err(text(StatusCode::BAD_REQUEST, &error.to_string())),
-        Err(NotDone::Busy) => Err(unavailable("too many offers at a time")),
-        Err(NotDone::Panicked) => Err(text(StatusCode::BAD_REQUEST, "the offer cannot be answered")),
+        Ok(Err(error)) => Err(Problem::new(StatusCode::BAD_REQUEST, &error.to_string())),
+        Err(NotDone::Busy) => Err(Problem::unavailable("too many offers at a time")),
+        Err(NotDone::Panicked) => Err(Problem::new(StatusCode::BAD_REQUEST, "the offer cannot be answered")),
     }
 }
 
@@ -192,7 +217,7 @@ async fn patch<B, E>(
     session: &str,
     asked: Asked<'_>,
     body: B,
-) -> Result<Response, Response>
+) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
@@ -201,22 +226,25 @@ where
     let fragment = Fragment::parse(&read(body).await?);
     let Some(fragment) = fragment else {
         let sentence = "the fragment has no a=ice-ufrag and a=ice-pwd of an ICE session";
-        return Err(text(StatusCode::BAD_REQUEST, sentence));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, sentence));
     };
     let tag = asked.headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok());
     let Some(tag) = tag else {
-        return Err(text(StatusCode::PRECONDITION_REQUIRED, "a PATCH needs If-Match with the ETag of the session"));
+        return Err(Problem::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "a PATCH needs If-Match with the ETag of the session",
+        ));
     };
     let is_any = matches!(tag, "*" | "\"*\"");
     if !is_any && tag != entry.tag() {
-        return Err(text(StatusCode::PRECONDITION_FAILED, "the session has another ICE session by now"));
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "the session has another ICE session by now"));
     }
     if fragment.ufrag == entry.ice[0] {
         // Candidates of the client: it sends first, so nothing is needed of them.
         return Ok(text(StatusCode::NO_CONTENT, ""));
     }
     if !is_any {
-        return Err(text(StatusCode::PRECONDITION_FAILED, "another ICE session needs If-Match: *"));
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "another ICE session needs If-Match: *"));
     }
     let (reply, answer) = oneshot::channel();
     if let Some(shard) = webrtc.shard(entry.shard) {
@@ -224,9 +252,9 @@ where
     }
     let answer = match tokio::time::timeout(SHARD_WITHIN, answer).await {
         Ok(Ok(Ok(answer))) => answer,
-        Ok(Ok(Err(error))) => return Err(text(StatusCode::BAD_REQUEST, &error.to_string())),
+        Ok(Ok(Err(error))) => return Err(Problem::new(StatusCode::BAD_REQUEST, &error.to_string())),
         Ok(Err(_)) => return Err(gone()),
-        Err(_) => return Err(unavailable("the session does not answer")),
+        Err(_) => return Err(Problem::unavailable("the session does not answer")),
     };
     let answer = answer_of(&answer);
     let own = Fragment::parse(&answer).map(|fragment| fragment.ufrag).unwrap_or_default();
@@ -240,7 +268,7 @@ where
     Ok(response)
 }
 
-fn delete(webrtc: &WebRtc, stream: &StreamHandle, session: &str) -> Result<Response, Response> {
+fn delete(webrtc: &WebRtc, stream: &StreamHandle, session: &str) -> Result<Response, Problem> {
     let (id, entry) = find(webrtc, stream, session)?;
     // It is gone for the client now.
     webrtc.directory().remove(id);
@@ -250,21 +278,17 @@ fn delete(webrtc: &WebRtc, stream: &StreamHandle, session: &str) -> Result<Respo
     Ok(text(StatusCode::OK, ""))
 }
 
-fn find(
-    webrtc: &WebRtc,
-    stream: &StreamHandle,
-    session: &str,
-) -> Result<(super::mux::SessionId, super::directory::Entry), Response> {
+fn find(webrtc: &WebRtc, stream: &StreamHandle, session: &str) -> Result<(SessionId, Entry), Problem> {
     let found = webrtc.directory().find(session);
     found.filter(|(_, entry)| *entry.stream == *stream.config.name.as_str()).ok_or_else(gone)
 }
 
-fn gone() -> Response {
-    text(StatusCode::NOT_FOUND, "no such session: it has ended, or never was")
+fn gone() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no such session: it has ended, or never was")
 }
 
-fn refused(refusal: &Refusal) -> Response {
-    text(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string())
+fn refused(refusal: &Refusal) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string())
 }
 
 /// A stream that runs for a viewer.
@@ -275,10 +299,10 @@ struct Opened {
 }
 
 /// Starts a stream, and waits until its tracks are known. Cancel-safe.
-async fn open(stream: &StreamHandle) -> Result<Opened, Response> {
+async fn open(stream: &StreamHandle) -> Result<Opened, Problem> {
     let Some((sampled, output)) = stream.sampled().and_then(|one| Some((one, one.output.as_ref()?))) else {
         let sentence = "this stream comes as bytes of a container that are not taken apart: it has no WebRTC";
-        return Err(text(StatusCode::UNPROCESSABLE_ENTITY, sentence));
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, sentence));
     };
     let output = output.beside(Container::WebRtc);
     let lease = match &sampled.rendition {
@@ -287,27 +311,26 @@ async fn open(stream: &StreamHandle) -> Result<Opened, Response> {
     };
     let fanout = output.fanout().clone();
     if fanout.is_closed() {
-        return Err(unavailable(FEED_FAILED));
+        return Err(Problem::unavailable(FEED_FAILED));
     }
     let tracks = tokio::select! {
         tracks = tokio::time::timeout(TRACKS_WITHIN, tracks(&fanout)) => tracks,
-        // Of what it is made of, where there is nothing else.
-        fault = uncarried(&output), if sampled.rendition.is_none() => return Err(not_carried(&output, &fault)),
+        // A source that is slow to start tells late what it has.
+        fault = uncarried(&output, sampled.rendition.as_deref()) => return Err(not_carried(&output, &fault)),
     };
     match tracks {
         Ok(Some(tracks)) => Ok(Opened { fanout, lease, tracks }),
-        Ok(None) => Err(unavailable(FEED_FAILED)),
+        Ok(None) => Err(Problem::unavailable(FEED_FAILED)),
         Err(_) => {
-            let mut response = text(StatusCode::CONFLICT, "nothing comes from the source of this stream");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            Err(response)
+            let sentence = "nothing comes from the source of this stream";
+            Err(Problem::new(StatusCode::CONFLICT, sentence).retry("1"))
         }
     }
 }
 
 /// The tracks that are sent; `None` when the stream has ended.
 async fn tracks(fanout: &FanOut) -> Option<TrackSet> {
-    let entry = Entry { join: Join::Keyframe, header: true };
+    let entry = stream::Entry { join: Join::Keyframe, header: true };
     let mut reader = fanout.subscribe_unforced(entry);
     loop {
         match reader.next().await {
@@ -319,15 +342,16 @@ async fn tracks(fanout: &FanOut) -> Option<TrackSet> {
     }
 }
 
-/// Waits until it is known that the tracks of a stream cannot be carried.
-async fn uncarried(output: &StreamOutput) -> NotCarried {
+/// Waits until it is known that neither the tracks of a stream nor its alternatives can be carried.
+async fn uncarried(output: &StreamOutput, rendition: Option<&Rendition>) -> NotCarried {
     let mut known = output.input().known_tracks();
+    let fault_of = |tracks: &TrackSet| match rendition {
+        Some(rendition) => rendition.sources(Container::WebRtc, tracks).err(),
+        None => Muxer::select(Container::WebRtc, tracks).err(),
+    };
     loop {
-        let fault = known
-            .borrow_and_update()
-            .as_ref()
-            .and_then(|(tracks, is_complete)| Muxer::select(Container::WebRtc, tracks).err().filter(|_| *is_complete));
-        if let Some(fault) = fault {
+        let found = known.borrow_and_update().as_ref().filter(|(_, is_complete)| *is_complete).cloned();
+        if let Some(fault) = found.and_then(|(tracks, _)| fault_of(&tracks)) {
             return fault;
         }
         if known.changed().await.is_err() {
@@ -336,7 +360,7 @@ async fn uncarried(output: &StreamOutput) -> NotCarried {
     }
 }
 
-fn not_carried(output: &StreamOutput, fault: &NotCarried) -> Response {
+fn not_carried(output: &StreamOutput, fault: &NotCarried) -> Problem {
     let known = output.input().known_tracks().borrow().clone();
     let has_b_frames = known.is_some_and(|(tracks, _)| tracks.tracks().iter().any(|track| is_reordered(&track.codec)));
     let sentence = match has_b_frames {
@@ -347,21 +371,19 @@ fn not_carried(output: &StreamOutput, fault: &NotCarried) -> Response {
             format!("{fault}: browsers play H.264, VP8, VP9 and Opus; see `video`, `audio` and `repair` of the stream")
         }
     };
-    text(StatusCode::UNPROCESSABLE_ENTITY, &sentence)
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &sentence)
 }
 
-fn has_type(headers: &HeaderMap, wanted: &str) -> Result<(), Response> {
+fn has_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
     if given.eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    let mut response = text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("expected a body of type {wanted}"));
-    set_accepted(response.headers_mut());
-    Err(response)
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("expected a body of type {wanted}")))
 }
 
-async fn read<B, E>(body: B) -> Result<String, Response>
+async fn read<B, E>(body: B) -> Result<String, Problem>
 where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
@@ -369,9 +391,14 @@ where
     let mut bytes = Vec::new();
     let reading = async {
         while let Some(piece) = body.next().await {
-            let Ok(piece) = piece else { return Err(text(StatusCode::BAD_REQUEST, "the body ended too early")) };
+            let Ok(piece) = piece else {
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "the body ended too early"));
+            };
             if bytes.len() + piece.len() > MAX_BODY {
-                return Err(text(StatusCode::PAYLOAD_TOO_LARGE, "a session description may have at most 64 KiB"));
+                return Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "a session description may have at most 64 KiB",
+                ));
             }
             bytes.extend_from_slice(&piece);
         }
@@ -379,9 +406,9 @@ where
     };
     match tokio::time::timeout(BODY_WITHIN, reading).await {
         Ok(read) => read?,
-        Err(_) => return Err(text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     }
-    String::from_utf8(bytes).map_err(|_| text(StatusCode::BAD_REQUEST, "the body is no text"))
+    String::from_utf8(bytes).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is no text"))
 }
 
 /// The name of a session in its URL, and name and password of its ICE session.
