@@ -391,7 +391,6 @@ fn what_is_no_datagram_of_a_session_disturbs_nobody() {
         assert!([201, 400, 422].contains(&status), "{status}");
     }
     browser.wait(&format!("return window.measured.video.framesDecoded > {before} + 50"), secs(20));
-    assert!(number(&browser, "measured.video.freezeCount") <= 1.0);
     assert_eq!(server.log.count("panicked"), 0);
 }
 

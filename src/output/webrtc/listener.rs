@@ -4,9 +4,9 @@ use super::{
     candidates::{advertised, doubt, of_interfaces},
     directory::{Directory, Full, Place},
     mux::Source,
+    send::{Connections, Counts, SendPath},
     session::Identity,
-    shard::{Loop, Shard},
-    tcp::Connections,
+    shard::{Datagram, Loop, Shard},
 };
 use crate::{config, sys::service::Pulses};
 use socket2::SockRef;
@@ -58,54 +58,6 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// What happened on the port.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Datagrams of no session.
-    pub unknown: AtomicU64,
-    /// Datagrams that came faster than they could be read.
-    pub overrun: AtomicU64,
-    /// Datagrams that the socket did not take.
-    pub unsent: AtomicU64,
-}
-
-/// How datagrams leave.
-#[derive(Debug, Clone)]
-pub struct SendPath {
-    socket: Arc<UdpSocket>,
-    is_ipv6: bool,
-    connections: Arc<Connections>,
-    counts: Arc<Counts>,
-}
-
-impl SendPath {
-    /// Sends a datagram; drops it when the socket is full, as a network would.
-    pub fn send(&self, is_tcp: bool, destination: SocketAddr, bytes: &[u8]) {
-        if matches!(bytes.first(), Some(128..=191)) {
-            fail::fail_point!("webrtc-loss", |_| ());
-        }
-        if is_tcp {
-            if !self.connections.send(destination, bytes) {
-                self.counts.unsent.fetch_add(1, Ordering::Relaxed);
-            }
-            return;
-        }
-        let destination = match (self.is_ipv6, destination.ip()) {
-            (true, IpAddr::V4(address)) => SocketAddr::new(address.to_ipv6_mapped().into(), destination.port()),
-            _ => destination,
-        };
-        // Errors are of one datagram.
-        if self.socket.send_to(bytes, destination).is_err() {
-            self.counts.unsent.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A session that came from these addresses is gone.
-    pub fn forget(&self, addresses: &[SocketAddr]) {
-        addresses.iter().for_each(|address| self.connections.end(*address));
-    }
-}
-
 impl WebRtc {
     /// Binds the port, and starts `shards` threads that serve it. `listen` is the address of HTTP: its number is that of the port
     /// where the configuration has none. `is_any`: the system chose that number, and may choose another one.
@@ -131,12 +83,7 @@ impl WebRtc {
         let socket = Arc::new(socket);
         let (directory, counts) = (Arc::new(Directory::default()), Arc::new(Counts::default()));
         let connections = Arc::new(Connections::default());
-        let path = SendPath {
-            socket: socket.clone(),
-            is_ipv6: listen.is_ipv6(),
-            connections: connections.clone(),
-            counts: counts.clone(),
-        };
+        let path = SendPath::new(socket.clone(), listen.is_ipv6(), connections.clone(), counts.clone());
         let (mut started, mut threads) = (Vec::new(), Vec::new());
         for number in 0..shards.max(1) {
             let (shard, name) = (Arc::new(Shard::default()), format!("webrtc-{number}"));
@@ -243,6 +190,21 @@ impl WebRtc {
         let same = addresses.iter().find(|address| address.is_ipv4() == source.address.is_ipv4());
         let port = if source.is_tcp { self.0.listen.port() } else { self.0.port };
         SocketAddr::new(same.or(addresses.first()).copied().unwrap_or(self.0.listen.ip()), port)
+    }
+
+    /// Hands a datagram to its session; `false` when it has none.
+    pub fn receive(&self, source: Source, datagram: &[u8]) -> bool {
+        let Some((id, shard)) = self.directory().route(source, datagram) else {
+            self.counts().unknown.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        let destination = self.destination(source);
+        let datagram =
+            Datagram { source: source.address, destination, is_tcp: source.is_tcp, bytes: datagram.to_vec() };
+        if !self.shard(shard).is_some_and(|shard| shard.receive(id, datagram)) {
+            self.counts().overrun.fetch_add(1, Ordering::Relaxed);
+        }
+        true
     }
 
     /// Whether viewers may connect to the port of HTTP.

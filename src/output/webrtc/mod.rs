@@ -13,6 +13,7 @@ pub mod mux;
 pub mod negotiation;
 pub mod play;
 pub mod sdp;
+pub mod send;
 pub mod session;
 pub mod shard;
 pub mod table;

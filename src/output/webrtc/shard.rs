@@ -5,9 +5,9 @@
 
 use super::{
     directory::Directory,
-    listener::SendPath,
     mux::SessionId,
     play::{self, Outcome, Play},
+    send::SendPath,
     session::{AcceptError, Output},
     viewer::Viewer,
 };
