@@ -5,16 +5,18 @@ use super::{
     authorize::{Granted, Need, Peer, authorize},
     cors,
     disconnect::DisconnectWatch,
-    exclusive, frames, live,
+    exclusive, frames,
+    limits::MAX_BODY,
+    live, publish,
     query::StillFormat,
-    response::{Response, complete, set_common_headers, text},
+    response::{Response, complete, set_common_headers, text, too_large},
     shot,
     site::Site,
     still, websocket,
 };
 use crate::{
     access::{Access, Action, Gate},
-    config::{self, Serving},
+    config::{self, Encoding, Serving},
     engine::registry::{Registry, StreamHandle},
     output::{
         hls::{
@@ -28,7 +30,7 @@ use crate::{
             whep,
         },
     },
-    source::per_request::PerRequestStream,
+    source::{per_request::PerRequestStream, publisher::PublishSlot},
     still::take::StreamStills,
     sys::overload::CurrentLoad,
     telemetry::HttpStats,
@@ -85,6 +87,8 @@ pub struct RouteTable {
     /// Sessions, and the streams that they are of, where WebRTC is configured.
     webrtc: Option<(WebRtc, WhepTable)>,
     pages: HashMap<String, Page>,
+    /// Where media is published to.
+    publish: HashMap<String, PublishSlot>,
 }
 
 /// What the path of a stream leads to.
@@ -152,12 +156,17 @@ impl RouteTable {
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
         let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
-        Self { streams, per_request, segments, webrtc, pages }
+        Self { streams, per_request, segments, webrtc, pages, publish: publish_slots(registry) }
     }
 
     /// The sessions of WebRTC.
     pub fn webrtc(&self) -> Option<&WebRtc> {
         self.webrtc.as_ref().map(|(webrtc, _)| webrtc)
+    }
+
+    /// What is published to by a request for this percent-decoded path.
+    fn slot(&self, path: &str) -> Option<&PublishSlot> {
+        self.publish.get(path)
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
@@ -220,6 +229,27 @@ impl Route<'_> {
     }
 }
 
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Where each feed is published to: under its own name, and under the paths of the streams that are nothing but this feed.
+fn publish_slots(registry: &Registry) -> HashMap<String, PublishSlot> {
+    let mut slots = HashMap::new();
+    for slot in registry.feeds().iter().filter_map(|feed| feed.publish.as_ref()) {
+        slots.insert(format!("/{}", slot.feed()), slot.clone());
+    }
+    for stream in registry.streams().iter().map(|stream| &stream.config) {
+        let ([feed], Encoding::Copy) = (stream.feeds.as_slice(), &stream.encoding) else { continue };
+        if let Some(slot) = registry.publish_slot(feed.as_str()) {
+            for path in own_paths(stream) {
+                slots.entry(path).or_insert_with(|| slot.clone());
+            }
+        }
+    }
+    slots
+}
+
 /// The paths that a stream is configured to have.
 fn own_paths(stream: &config::Stream) -> [String; 2] {
     [format!("/stream/{}", stream.name), stream.path.to_string()]
@@ -259,6 +289,19 @@ pub fn routes(
             let (client, site) = (&client, &site);
             let path = path.as_str();
             let request = Request { method: &method, path, query: &query, headers: &headers, client, site, peer };
+            let mut body: Option<_> = body;
+            if let Method::PUT | Method::POST = method
+                && let Ok(decoded) = percent_decode_str(path).decode_utf8()
+                && let (Some(slot), Some(Peer(peer))) = (table.slot(&decoded), request.peer)
+                && let Some(body) = body.take()
+            {
+                let mut response = publish::respond(slot, &gate, &query, &headers, peer, body).await;
+                set_common_headers(response.headers_mut());
+                return response;
+            }
+            if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
+                return too_large();
+            }
             respond(&table, &admission, &gate, request, pieces(body)).await
         }
     })
