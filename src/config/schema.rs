@@ -90,7 +90,6 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
-        "api" => reference("api"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -130,6 +129,11 @@ fn schema() -> Value {
         "plain" => name_of(&super::Plain::ALL.map(super::Plain::name)),
         "names" => texts(),
         _ => json!({"type": "string"}),
+    });
+    let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
+        "hosts" => texts(),
+        "tcp" => flag(),
+        _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
     });
     let api = section("`api:`", raw::keys::<raw::Api>(), |key| match key {
         "config" => name_of(&super::Editing::ALL.map(super::Editing::name)),
@@ -218,6 +222,7 @@ fn schema() -> Value {
         "pages": pages,
         "auth": auth,
         "tls": tls,
+        "webrtc": webrtc,
         "api": api,
         "user": user,
         "token": token,
