@@ -90,6 +90,8 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "webrtc" => reference("webrtc"),
+        "api" => reference("api"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
