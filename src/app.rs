@@ -19,6 +19,7 @@ use crate::{
             session::{self, Security},
             shard::Shards,
         },
+        record::{playback::Playback, recorders::Recorders},
     },
     source::{pool::Pool, worker::Worker},
     status::{events::EventHub, health, metrics, server_info::ServerInfo, snapshot::StatusReader, state},
@@ -207,7 +208,10 @@ impl App {
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
         let segments = SegmentedStreams::new(shutdown.clone());
-        let table = route_table(&config, &registry, &segments, &info, &events, tls.as_ref());
+        let mut recorders = Recorders::new(shutdown.clone());
+        recorders.apply(&registry).await;
+        let playback = Playback::new(recorders.folders());
+        let table = route_table(&config, &registry, &segments, &playback, &info, &events, tls.as_ref());
         let (table, tables) = watch::channel(Arc::new(table));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
@@ -219,6 +223,8 @@ impl App {
             config,
             deployment,
             segments,
+            recorders,
+            playback,
             gate: gate.clone(),
             tls,
             encryption,
@@ -301,6 +307,8 @@ struct Serving {
     config: Config,
     deployment: Deployment,
     segments: SegmentedStreams,
+    recorders: Recorders,
+    playback: Playback,
     gate: Gate,
     tls: FollowedTls,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
@@ -343,8 +351,9 @@ impl Serving {
         self.encryption.send_replace(with_plain(&config, tls.clone()));
         self.tls.exchange(tls, &self.info);
         let (registry, exchange) = self.deployment.apply(&config).await;
+        self.recorders.apply(&registry).await;
         let tls = self.tls.tls.as_ref();
-        let table = route_table(&config, &registry, &self.segments, &self.info, &self.events, tls);
+        let table = route_table(&config, &registry, &self.segments, &self.playback, &self.info, &self.events, tls);
         self.table.send_replace(Arc::new(table));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
@@ -419,6 +428,7 @@ fn route_table(
     config: &Config,
     registry: &Registry,
     segments: &SegmentedStreams,
+    playback: &Playback,
     info: &ServerInfo,
     events: &EventHub,
     tls: Option<&Tls>,
@@ -430,7 +440,7 @@ fn route_table(
             Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
         );
     }
-    RouteTable::new(registry, segments, pages)
+    RouteTable::new(registry, segments, playback.clone(), pages)
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.

@@ -27,10 +27,13 @@ mod outputs;
 mod overlay;
 mod overrides;
 mod pages;
+mod pattern;
 mod places;
 mod print;
 mod raw;
 mod read;
+mod record;
+mod recording;
 #[cfg(test)]
 mod schema;
 mod sets;
@@ -58,4 +61,6 @@ pub use model::{
     Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
 };
 pub use outputs::repairs;
+pub use pattern::{FilePattern, PatternError};
 pub use print::{to_json, to_yaml};
+pub use recording::{Keep, Plan, Recording};

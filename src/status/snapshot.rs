@@ -4,6 +4,7 @@
 
 use super::{
     outputs::{self, Output},
+    recording::Recording,
     server_info::ServerInfo,
     stream_stats::{ViewerStats, WriteStats, seconds},
     tracks::{self, TrackSummary},
@@ -167,6 +168,9 @@ pub struct Stream {
     /// Its viewers.
     #[serde(flatten)]
     pub viewers: ViewerStats,
+    /// Its recorder, if it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clients: Option<Vec<Client>>,
 }
@@ -357,6 +361,7 @@ impl Stream {
             codecs,
             outputs: outputs::outputs_of(stream),
             encodings: outputs::encodings_of(stream),
+            recording: config.recording.as_ref().map(|_| Recording::of(&stream.recorder.read())),
             ..Self::of(config, container, Life::of(record), tracks, written, &stream.audience, clients)
         }
     }
@@ -402,6 +407,7 @@ impl Stream {
             life,
             written,
             viewers: ViewerStats::of(audience),
+            recording: None,
             clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
         }
     }

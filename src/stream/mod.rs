@@ -14,15 +14,17 @@ mod ring;
 mod sample_writer;
 mod shared;
 mod stamina;
+mod tap;
 mod writer;
 
 pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
 pub use entrances::Entrances;
 pub use fanout::{FanOut, Reader, Version};
-pub use input::{NotTaken, OutputLease, StreamInput, StreamOutput};
+pub use input::{NotTaken, OutputLease, SampleReader, StreamInput, StreamOutput};
 pub use meter::Reading;
 pub use news::News;
 pub use ring::{Delivery, Entry, Join, NewestGroup};
 pub use shared::SharedWriter;
 pub use stamina::{Stamina, Step};
+pub use tap::Tapped;
 pub use writer::Writer;

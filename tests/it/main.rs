@@ -51,6 +51,7 @@ mod placeholder;
 mod players;
 mod private;
 mod readme;
+mod recordings;
 mod reload;
 mod resilience;
 mod screens;

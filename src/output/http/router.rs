@@ -16,10 +16,13 @@ use crate::{
     access::{Access, Action, Gate},
     config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
-    output::hls::{
-        self,
-        stream::SegmentedStreams,
-        table::{SegmentRoute, SegmentTable},
+    output::{
+        hls::{
+            self,
+            stream::SegmentedStreams,
+            table::{SegmentRoute, SegmentTable},
+        },
+        record::playback::{self, Playback, ask::Asked},
     },
     source::per_request::PerRequestStream,
     still::take::StreamStills,
@@ -74,6 +77,7 @@ pub struct RouteTable {
     per_request: HashMap<String, Arc<PerRequestStream>>,
     segments: SegmentTable,
     pages: HashMap<String, Page>,
+    playback: Playback,
 }
 
 /// What the path of a stream leads to.
@@ -102,11 +106,19 @@ pub enum Route<'a> {
     Frames(&'a Arc<StreamStills>),
     /// A playlist or segment of a stream.
     Segments(SegmentRoute<'a>),
+    /// Recordings of a stream.
+    Recordings(&'a Playback, Asked),
 }
 
 impl RouteTable {
-    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, and these pages.
-    pub fn new(registry: &Registry, segments: &SegmentedStreams, pages: HashMap<String, Page>) -> Self {
+    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, what was recorded, and these
+    /// pages.
+    pub fn new(
+        registry: &Registry,
+        segments: &SegmentedStreams,
+        playback: Playback,
+        pages: HashMap<String, Page>,
+    ) -> Self {
         let mut streams = HashMap::new();
         let stills = registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone())));
         let stills: Vec<_> = stills.collect();
@@ -132,7 +144,7 @@ impl RouteTable {
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
-        Self { streams, per_request, segments, pages }
+        Self { streams, per_request, segments, pages, playback }
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
@@ -177,6 +189,7 @@ impl Route<'_> {
             Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
             Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
+            Self::Recordings(_, asked) => Need::Stream(Action::Playback, asked.stream.as_str().into()),
         }
     }
 
@@ -244,7 +257,16 @@ struct Request<'a> {
 async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, request: Request<'_>) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(path).decode_utf8();
-    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers)));
+    let recordings = path.as_ref().ok().and_then(|path| table.playback.find(path, request.query));
+    let route = match recordings {
+        Some(Ok(asked)) => Some(Route::Recordings(&table.playback, asked)),
+        Some(Err(error)) => {
+            let mut response = playback::refused(&error);
+            set_common_headers(response.headers_mut());
+            return response;
+        }
+        None => path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers))),
+    };
     let Some(route) = route else {
         return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
     };
@@ -289,6 +311,7 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             },
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
+            Route::Recordings(playback, asked) => playback.respond(asked, method, headers, site).await,
             Route::Segments(route) => hls::respond(route, admission, method, query).await,
             Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,
         },
