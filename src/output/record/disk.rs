@@ -226,6 +226,8 @@ impl Disk {
 struct Open {
     file: File,
     entry: Entry,
+    /// Who writes it.
+    ticket: Ticket,
 }
 
 /// What the thread has.
@@ -336,7 +338,7 @@ impl Worker {
             protected: false,
         };
         let (handle, entry) = folder.create(&shared.stream, entry, shared.extension)?;
-        let mut open = Open { file: handle, entry };
+        let mut open = Open { file: handle, entry, ticket: ticket.clone() };
         if let Err(error) = open.append(&header) {
             folder.discard(&shared.stream, &open.entry);
             return Err(error.into());
@@ -407,6 +409,10 @@ impl Worker {
         if self.folder.as_ref().is_some_and(|folder| !folder.is_there()) {
             tracing::warn!(folder = %self.path.display(), "folder of recordings is not there any more");
             self.folder = None;
+            // When it is back, what was open is found unfinished: nobody may write to it any more.
+            for ((_, file), open) in std::mem::take(&mut self.open) {
+                open.ticket.fail(file, DiskError::Missing);
+            }
         }
         if self.folder.is_none() {
             if let Some((error, at)) = &self.missing
@@ -449,7 +455,17 @@ impl Worker {
         if self.folder().is_err() {
             return;
         }
-        let Some(folder) = &mut self.folder else { return };
+        for _ in 0..DELETIONS {
+            if self.delete() == 0 {
+                break;
+            }
+        }
+        self.statuses.keys().cloned().collect::<Vec<_>>().iter().for_each(|stream| self.count(stream));
+    }
+
+    /// Deletes the oldest files of streams that have more than is kept; returns how many.
+    fn delete(&mut self) -> usize {
+        let Some(folder) = &mut self.folder else { return 0 };
         let now = since_1970(crate::sys::monotonic()).and_then(|now| i64::try_from(now.as_micros()).ok()).unwrap_or(0);
         let free = folder.free();
         let streams: Vec<String> = folder.streams.keys().cloned().collect();
@@ -463,11 +479,12 @@ impl Worker {
                 oldest: files.days.range(files.cleaned..).next().map(|(day, _)| *day),
             })
             .collect();
+        let mut count = 0;
         for deletion in deletions(&kept, free, now) {
-            // By size and room, one at a time: another may be enough.
-            let most = if deletion.before.is_some() { DELETIONS } else { 1 };
-            match folder.delete_oldest(deletion.stream, deletion.before, most) {
+            // One at a time: another may not be needed.
+            match folder.delete_oldest(deletion.stream, deletion.before, 1) {
                 Ok(deleted) => {
+                    count += deleted.len();
                     for entry in deleted {
                         let (stream, reason) = (deletion.stream, deletion.reason);
                         tracing::info!(stream, file = entry.path, bytes = entry.bytes, reason, "recording deleted");
@@ -477,7 +494,7 @@ impl Worker {
                 Err(error) => tracing::warn!(stream = deletion.stream, %error, "cannot delete recordings"),
             }
         }
-        self.statuses.keys().cloned().collect::<Vec<_>>().iter().for_each(|stream| self.count(stream));
+        count
     }
 
     /// Tells the pages how much there is of a stream.

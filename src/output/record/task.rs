@@ -29,6 +29,8 @@ const OPEN_AGAIN: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
 /// A stream without viewers is recorded for so long, by the plan `wanted`.
 const UNWANTED: Duration = Duration::from_secs(3);
+/// A file of a session ends at midnight at the latest.
+const LONGEST: Duration = Duration::from_secs(86_400);
 /// The system clock was set when it is off by more than this, in microseconds.
 const STEP: i64 = 1_000_000;
 
@@ -68,7 +70,9 @@ impl RecorderTask {
 
     fn settings(&self) -> Settings {
         let Recording { format, every, part, plan, .. } = &self.recording;
-        Settings { container: *format, every: *every, part: *part, is_session: *plan == Plan::Session }
+        // The tables of a file are in memory: it is no longer than a day.
+        let every = Some(every.unwrap_or(LONGEST));
+        Settings { container: *format, every, part: *part, is_session: *plan == Plan::Session }
     }
 
     fn starts(&self) -> u64 {

@@ -27,7 +27,8 @@ pub fn run(program: &str, arguments: &[&str], bytes: &[u8]) -> Output {
 
 /// Fails unless all tracks of a file decode without a word of complaint.
 pub fn assert_decodes_file(file: &std::path::Path) {
-    let arguments = ["-v", "error", "-xerror", "-i", file.to_str().unwrap(), "-f", "null", "-"];
+    let input = file.to_str().unwrap();
+    let arguments = ["-v", "error", "-xerror", "-i", input, "-vsync", "passthrough", "-f", "null", "-"];
     let output = through("ffmpeg", &arguments, b"");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{} does not decode: {complaints}", file.display());

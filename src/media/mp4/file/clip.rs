@@ -27,8 +27,9 @@ pub struct Source<'a> {
     pub tracks: &'a [(TrackHead, SampleTable)],
     /// What is wanted.
     pub cut: Cut,
-    /// Where it belongs in the clip, in nanoseconds, if it does not follow the file before: its begin, whatever is cut off of it.
-    pub begin: Option<i64>,
+    /// How long after the begin of the file before it begins, in nanoseconds, if it continues that one. It follows the end of that one
+    /// otherwise.
+    pub after: Option<i64>,
 }
 
 /// Bytes of a file.
@@ -71,8 +72,8 @@ impl Clip {
         let heads: Vec<&TrackHead> = first.tracks.iter().map(|(head, _)| head).collect();
         let mut tables: Vec<SampleTable> = heads.iter().map(|_| SampleTable::default()).collect();
         let (mut extents, mut length, mut used, mut samples) = (Vec::new(), 0, 0, 0);
-        // Nanoseconds of the clip at which the next file begins.
-        let mut next = 0;
+        // Nanoseconds of the clip at which the last file began, and at which the next one may.
+        let (mut begin, mut next) = (None::<i64>, 0);
         for (file, source) in sources.iter().enumerate() {
             let continues = |(head, (other, _)): (&&TrackHead, &(TrackHead, SampleTable))| head.continues(other);
             if source.tracks.len() != heads.len() || !heads.iter().zip(source.tracks).all(continues) {
@@ -80,7 +81,9 @@ impl Clip {
             }
             used = file + 1;
             let Some((from, to)) = span(source) else { continue };
-            let base = source.begin.map_or(next, |begin| (begin + from).max(next)) - from;
+            let continued = begin.zip(source.after).map(|(begin, after)| begin.saturating_add(after));
+            let base = continued.unwrap_or(next - from);
+            begin = Some(base);
             let mut end = next;
             let mut placed = Vec::new();
             for (track, (head, table)) in source.tracks.iter().enumerate() {

@@ -1,3 +1,5 @@
+//! Files are written, torn, read back and cut out of.
+
 use super::*;
 use crate::media::{
     MediaKind, Sample, Time, TrackId, TrackInfo,
@@ -142,7 +144,7 @@ fn a_clip_of_several_files_is_one_movie() {
     let second_of = |second: f64| (second * 1e9) as i64;
     let source = |file: &'static str, cut: (f64, f64)| {
         let tracks = if file == "one" { &one.tracks } else { &two.tracks };
-        Source { tracks, cut: Cut { from: second_of(cut.0), to: second_of(cut.1) }, begin: None }
+        Source { tracks, cut: Cut { from: second_of(cut.0), to: second_of(cut.1) }, after: Some(2_000_000_000) }
     };
     let clip = Clip::new(&[source("one", (1.5, 9.0)), source("two", (0.0, 0.8))], 5).unwrap();
     let bytes = bytes_of(&clip, &[&first, &second], 100);
@@ -155,6 +157,7 @@ fn a_clip_of_several_files_is_one_movie() {
     assert_eq!(table.stss.as_ref().unwrap().entries, [1, 26]);
     let first_at = table.co64.as_ref().unwrap().entries[0] as usize;
     assert_eq!(bytes[first_at], 25);
+    assert_eq!(table.stts.entries.len(), 1, "no frame is longer because a track ends later");
     let length: u64 =
         table.stts.entries.iter().map(|run| u64::from(run.sample_count) * u64::from(run.sample_delta)).sum();
     assert_eq!(length, 45 * 3600);
@@ -164,7 +167,7 @@ fn a_clip_of_several_files_is_one_movie() {
     // Other tracks end it.
     let mut other = one.tracks.clone();
     other[0].0.timescale = 1000;
-    let changed = Source { tracks: &other, cut: Cut { from: 0, to: i64::MAX }, begin: None };
+    let changed = Source { tracks: &other, cut: Cut { from: 0, to: i64::MAX }, after: None };
     assert_eq!(Clip::new(&[source("one", (0.0, 9.0)), changed], 5).unwrap().used(), 1);
 }
 
@@ -188,7 +191,7 @@ proptest! {
         }
         if let Ok(found) = scanned(&damaged) {
             finish(&found, 0);
-            Clip::new(&[Source { tracks: &found.tracks, cut: Cut { from: 0, to: i64::MAX }, begin: None }], 0);
+            Clip::new(&[Source { tracks: &found.tracks, cut: Cut { from: 0, to: i64::MAX }, after: None }], 0);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Every sample is in one file, whatever comes in which order.
+
 use super::*;
 use crate::media::{
     codec::{CodecParameters, aac, h264},

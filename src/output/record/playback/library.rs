@@ -190,16 +190,20 @@ impl Library {
             }
         }
         let nanos = |micros: i64| micros.saturating_mul(1000);
+        let before = std::iter::once(None).chain(files.iter().map(|file| Some(&file.entry)));
         let sources: Vec<Source<'_>> = files
             .iter()
+            .zip(before)
             .zip(&scanned)
-            .map(|(file, scanned)| Source {
+            .map(|((file, before), scanned)| Source {
                 tracks: &scanned.tracks,
                 cut: Cut {
                     from: nanos(from.saturating_sub(file.entry.from)).max(0),
                     to: nanos(to.saturating_sub(file.entry.from)),
                 },
-                begin: None,
+                after: before
+                    .filter(|before| continues(before, &file.entry))
+                    .map(|before| file.entry.media.saturating_sub(before.media)),
             })
             .collect();
         let begins = files.first().map_or(from, |file| file.entry.from.max(from));
