@@ -30,6 +30,7 @@ mod pages;
 mod pattern;
 mod places;
 mod print;
+mod publish;
 mod raw;
 mod read;
 mod record;
@@ -63,4 +64,5 @@ pub use model::{
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};
 pub use print::{to_json, to_yaml};
+pub use publish::{Publish, PublishProtocol, SecondPublisher};
 pub use recording::{Keep, Plan, Recording};

@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, recording::Recording};
+use super::{codec::Codec, publish::Publish, recording::Recording};
 use crate::{
     access::Policy,
     media::{Container, segment},
@@ -143,6 +143,8 @@ pub enum Source {
     },
     /// A named pipe, opened again when its writer leaves.
     Pipe(PathBuf),
+    /// Who connects and sends it.
+    Publish(Publish),
 }
 
 /// When a feed runs.

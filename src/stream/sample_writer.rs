@@ -1,11 +1,11 @@
 //! Where samples enter a rendition: whatever the origin and the run, its outputs get one unbroken timeline.
 
-mod gop;
 mod timeline;
 
-use self::{gop::Gop, timeline::Timeline};
+use self::timeline::Timeline;
 use super::{
     FanOut,
+    gop::Gop,
     packager::Packager,
     tap::{Queue, Sink, Tap},
     writer::Origin,
@@ -386,7 +386,7 @@ impl SampleWriter {
             let is_new = output.waits_since.take().is_some();
             refused.extend(output.sink.tracks(&output.sources.view(set)).err());
             if is_new {
-                self.gop.samples.iter().for_each(|sample| output.sink.push(sample, now));
+                self.gop.samples().for_each(|sample| output.sink.push(sample, now));
             }
         }
         if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
