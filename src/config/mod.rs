@@ -46,6 +46,7 @@ mod tracks;
 mod typed;
 mod units;
 mod url;
+mod webrtc;
 mod yaml;
 
 pub use check::parse;
@@ -59,7 +60,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
+    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};
