@@ -2,6 +2,7 @@
 
 use crate::rig::{
     Launch, SOON, Server, have, have_failpoints, http, log, media, process,
+    publisher::{H264_AAC, Publisher},
     script::{H264, PICTURE, shell},
     secs,
     state::{entry, state, state_at, wait_for},
@@ -401,10 +402,18 @@ fn who_watches_is_told_only_when_that_is_wanted() {
 #[test]
 fn every_field_is_documented_and_nothing_else_is() {
     let server = Server::start(&format!(
-        "feeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}
-streams: {{cam: {{feed: cam, record: {{folder: rec}}}}}}
+        "feeds:
+  cam: {{pipeline: '{PICTURE}', mode: continuous}}
+  booth: {{publish: {{key: s3cret}}}}
+  empty: {{publish: {{key: s3cret}}}}
+streams: {{cam: {{feed: cam, record: {{folder: rec}}}}, booth: {{feed: booth}}}}
 pages: {{clients: true}}"
     ));
+    if !have("ffmpeg") {
+        return;
+    }
+    let _publisher = Publisher::put(H264_AAC, "mpegts", &server.url("/booth?key=s3cret"));
+    wait_for(&server, "feeds", "booth", |feed| feed["state"] == "running");
     wait_for(&server, "feeds", "cam", |feed| feed["tracks"].as_array().is_some_and(|tracks| !tracks.is_empty()));
     let mut viewer = server.get("/cam.mkv");
     viewer.take(1, SOON);
