@@ -22,6 +22,8 @@ pub enum Mechanism {
     Jwt,
     /// A signed link.
     Link,
+    /// The passphrase of a connection.
+    Passphrase,
     /// A header that cannot be read.
     Malformed,
     /// Any, by an address that presented too many wrong ones.
@@ -33,7 +35,8 @@ const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] = [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::Malformed, Self::Throttled];
+    pub const ALL: [Self; 7] =
+        [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::Passphrase, Self::Malformed, Self::Throttled];
 
     /// The value of the label.
     pub const fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Mechanism {
             Self::Token => "token",
             Self::Jwt => "jwt",
             Self::Link => "link",
+            Self::Passphrase => "passphrase",
             Self::Malformed => "malformed",
             Self::Throttled => "throttled",
         }

@@ -34,6 +34,7 @@ mod read;
 #[cfg(test)]
 mod schema;
 mod sets;
+mod srt;
 mod streams;
 mod template;
 mod templates;
@@ -55,7 +56,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
+    Plain, Repair, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls,
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};

@@ -3,7 +3,7 @@
 use super::{
     auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
-    raw, tls,
+    raw, srt, tls,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -32,6 +32,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        srt: config.srt.as_ref().map(srt::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -350,7 +351,9 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, feeds, streams }
+                let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
+                let srt = if clients { crate::config::parse(text).unwrap().srt } else { None };
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, srt, feeds, streams }
             },
         )
     }

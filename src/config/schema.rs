@@ -90,6 +90,7 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "srt" => reference("srt"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -129,6 +130,10 @@ fn schema() -> Value {
         "plain" => name_of(&super::Plain::ALL.map(super::Plain::name)),
         "names" => texts(),
         _ => json!({"type": "string"}),
+    });
+    let srt = section("`srt:`", raw::keys::<raw::Srt>(), |key| match key {
+        "listen" | "passphrase" | "stream" => json!({"type": "string"}),
+        _ => scalar(),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
@@ -201,7 +206,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "srt": srt, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file
