@@ -56,6 +56,7 @@ mod resilience;
 mod screens;
 mod service;
 mod sources;
+mod srt;
 mod status;
 mod timestamps;
 mod viewers;

@@ -140,13 +140,13 @@ impl Drop for SessionLog {
         }
         let Self { peer, stream, user, reason, progress: Progress { bytes, gaps, .. }, counts, .. } = self;
         let seconds = (self.since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let rtt_ms = counts.rtt.as_millis() as u64;
+        let (rtt_ms, rekeyed) = (counts.rtt.as_millis() as u64, counts.rekeyed);
         if self.publishes {
             let (lost, missed) = (counts.received.lost, counts.received.missed);
-            tracing::info!(%stream, %peer, user, protocol = "srt", bytes, seconds, missed, lost, rtt_ms, reason, "publisher left");
+            tracing::info!(%stream, %peer, user, protocol = "srt", bytes, seconds, missed, lost, rekeyed, rtt_ms, reason, "publisher left");
         } else {
             let resent = counts.sent.resent;
-            tracing::info!(%stream, %peer, user, protocol = "srt", bytes, seconds, gaps, resent, rtt_ms, reason, "viewer left");
+            tracing::info!(%stream, %peer, user, protocol = "srt", bytes, seconds, gaps, resent, rekeyed, rtt_ms, reason, "viewer left");
         }
     }
 }

@@ -41,15 +41,10 @@ pub struct Play {
     pub entered: Option<std::time::Duration>,
 }
 
-/// How a reader begins.
-const fn entry(join: Join) -> Entry {
-    Entry { join, header: true }
-}
-
 impl Play {
     /// A viewer that begins with the newest keyframe.
     pub fn new(opened: Opened) -> Self {
-        let reader = opened.fanout.subscribe(entry(Join::Keyframe));
+        let reader = opened.fanout.subscribe(Entry { join: Join::Keyframe, header: true });
         Self { reader, stamina: Stamina::default(), _lease: opened.lease, dropped: 0, entered: None }
     }
 
@@ -61,15 +56,14 @@ impl Play {
     /// Hands packets to the connection until it has enough, or there are no more. Returns why the stream has ended, if it has.
     pub fn pump(&mut self, connection: &mut Connection, log: &mut SessionLog, now: Instant) -> Option<&'static str> {
         self.entered = None;
-        self.look_at_drops(connection, log, now);
+        self.look_at_drops(connection);
         while connection.unsent_bytes() < AHEAD && connection.room() >= ROOM {
             match self.reader.try_next()? {
                 Delivery::Aside(packet) | Delivery::Packet(packet) => {
                     self.entered = self.entered.or(packet.entered);
                     if !hand_over(&packet, connection, now) {
                         // It is larger than all that may be on the way.
-                        self.lagged(1, log, now);
-                        self.rejoin(log);
+                        self.reader.skip();
                     }
                     log.moved(packet.len(), now);
                 }
@@ -86,20 +80,12 @@ impl Play {
         self.apply(step, log);
     }
 
-    /// A line that is too slow loses more than it can resend. Its viewer continues with the next keyframe.
-    fn look_at_drops(&mut self, connection: &Connection, log: &mut SessionLog, now: Instant) {
+    /// A line that is too slow loses more than it can send again. Its viewer continues with the next keyframe.
+    fn look_at_drops(&mut self, connection: &Connection) {
         let dropped = connection.counts().sent.dropped;
         if dropped - self.dropped >= TOO_MANY {
-            self.lagged(dropped - self.dropped, log, now);
-            self.rejoin(log);
+            self.reader.skip();
             self.dropped = dropped;
-        }
-    }
-
-    fn rejoin(&mut self, log: &SessionLog) {
-        self.reader = self.reader.fanout().subscribe(entry(Join::NextKeyframe));
-        if log.is_reduced() {
-            self.reader.reduce(true);
         }
     }
 

@@ -11,6 +11,7 @@ pub mod process;
 pub mod rtsp;
 pub mod script;
 pub mod server;
+pub mod srt;
 pub mod state;
 pub mod tls;
 pub mod ts;
