@@ -25,6 +25,7 @@ pub mod ogg;
 mod packet;
 pub mod raw_frame;
 pub mod reorder;
+pub mod rtp;
 mod sample;
 mod scanned;
 mod scanner;
