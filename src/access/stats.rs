@@ -107,7 +107,15 @@ mod tests {
         let counted: Vec<_> = stats.failures().collect();
         assert_eq!(
             counted,
-            [("password", 1), ("token", 2), ("jwt", 3), ("link", 4), ("malformed", 5), ("throttled", 6)]
+            [
+                ("password", 1),
+                ("token", 2),
+                ("jwt", 3),
+                ("link", 4),
+                ("passphrase", 5),
+                ("malformed", 6),
+                ("throttled", 7)
+            ]
         );
         stats.refused(Action::ConfigRead);
         assert_eq!(stats.refusals().find(|(name, _)| *name == "config:read"), Some(("config:read", 1)));

@@ -56,6 +56,9 @@ const OPENED_WITHIN: Duration = Duration::from_millis(500);
 /// A caller: its address, and the number of its socket.
 type Caller = (SocketAddr, u32);
 
+/// What a caller gets, perhaps with the packets of its stream; or its refusal, and the name that it gave.
+type Decision = Result<(Granted, Option<Opened>), (Refusal, String)>;
+
 /// The side of the thread that others use.
 #[derive(Debug)]
 pub struct Shared {
@@ -70,7 +73,7 @@ pub struct Shared {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    decided: Vec<(Caller, Result<(Granted, Option<Opened>), (Refusal, String)>)>,
+    decided: Vec<(Caller, Decision)>,
     /// Packets of streams for callers that were accepted without them.
     opened: Vec<(Caller, Result<Opened, Refusal>)>,
     /// Streams with new packets.
@@ -410,7 +413,7 @@ impl Loop {
         woken.into_iter().for_each(|channel| self.deliver(channel));
     }
 
-    fn decided(&mut self, caller: Caller, decision: Result<(Granted, Option<Opened>), (Refusal, String)>) {
+    fn decided(&mut self, caller: Caller, decision: Decision) {
         let now = Instant::now();
         let Some(Pending { state: PendingState::Deciding { party, hello, key, permit }, .. }) =
             self.pending.remove(&caller)
