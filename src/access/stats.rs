@@ -22,6 +22,8 @@ pub enum Mechanism {
     Jwt,
     /// A signed link.
     Link,
+    /// The key of a feed that is published to.
+    PublishKey,
     /// The passphrase of a connection.
     Passphrase,
     /// A header that cannot be read.
@@ -35,8 +37,16 @@ const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::Passphrase, Self::Malformed, Self::Throttled];
+    pub const ALL: [Self; 8] = [
+        Self::Password,
+        Self::Token,
+        Self::Jwt,
+        Self::Link,
+        Self::PublishKey,
+        Self::Passphrase,
+        Self::Malformed,
+        Self::Throttled,
+    ];
 
     /// The value of the label.
     pub const fn name(self) -> &'static str {
@@ -45,6 +55,7 @@ impl Mechanism {
             Self::Token => "token",
             Self::Jwt => "jwt",
             Self::Link => "link",
+            Self::PublishKey => "publish-key",
             Self::Passphrase => "passphrase",
             Self::Malformed => "malformed",
             Self::Throttled => "throttled",
@@ -112,9 +123,10 @@ mod tests {
                 ("token", 2),
                 ("jwt", 3),
                 ("link", 4),
-                ("passphrase", 5),
-                ("malformed", 6),
-                ("throttled", 7)
+                ("publish-key", 5),
+                ("passphrase", 6),
+                ("malformed", 7),
+                ("throttled", 8)
             ]
         );
         stats.refused(Action::ConfigRead);
