@@ -1,13 +1,15 @@
 //! SRT, with the clients that people have, over networks as they are.
 
 use crate::rig::{
-    Launch, SOON, Server, have, log, media, millis, secs,
+    Launch, SOON, Server, have, log, media, millis,
+    publisher::{H264_AAC, LIVE, Publisher},
+    secs,
     server::{PROGRAM, run},
     srt::{Caller, Lossy, ffmpeg, gstreamer, port},
     state, ts, wait_until,
 };
 use std::{
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     process::{Command, Stdio},
     sync::atomic::Ordering,
     time::{Duration, Instant},
@@ -291,4 +293,96 @@ fn a_taken_port_is_an_error() {
     assert!(!server.wait(SOON).success());
     server.log.wait(&format!("cannot listen on {address} for SRT"), Duration::ZERO);
     assert!(run(&["--version"]).status.success());
+}
+
+/// A feed that is published to, and what its viewers get of it.
+fn studio(srt: &str) -> String {
+    format!(
+        "feeds: {{studio: {{publish: {{key: s3cret}}}}}}\n\
+         streams: {{studio: {{feed: studio}}}}\n\
+         srt: {{listen: '127.0.0.1:0'{srt}}}\n"
+    )
+}
+
+/// ffmpeg, sending a live picture and tone.
+fn publisher(address: SocketAddr, query: &str) -> Publisher {
+    Publisher::start(&[LIVE, H264_AAC, &["-b:v", "2M", "-f", "mpegts", &format!("srt://{address}?{query}")]])
+}
+
+/// F24: in, over a bad line, and nothing is lost on the way; the name is free when the publisher is gone.
+#[test]
+fn what_is_published_over_a_bad_line_is_whole() {
+    let server = Server::start(&studio(""));
+    let network = Lossy::start(port(&server), 50, millis(10), 5);
+    let first = publisher(network.address, "streamid=publish:studio::s3cret");
+    let feed = state::wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+    assert_eq!(feed["publish"]["publisher"]["protocol"], "srt");
+    let mut viewer = server.get("/studio.ts");
+    let bytes = viewer.collect(secs(5));
+    let (faults, announced) = ts::continuity(&bytes[..bytes.len() / 188 * 188]);
+    assert_eq!((faults, announced), (Vec::new(), 0));
+    let found = media::Frames::of(&ts::trim(&bytes[..bytes.len() / 188 * 188]), false);
+    assert!(found.complaints.is_empty(), "{}", found.complaints);
+    assert!(found.pictures.len() > 75 && found.sounds > 150, "{} {}", found.pictures.len(), found.sounds);
+    // There is a publisher already.
+    assert_eq!(Caller::new(port(&server), 3, "publish:studio::s3cret").connect(), Err(2409));
+    first.kill();
+    let line = server.log.wait("connection ended feed=studio .*protocol=srt", SOON);
+    assert_eq!((log::field(&line, "lost"), log::field(&line, "reason")), ("0", "no response for 5 s"));
+    assert!(log::field(&line, "missed").parse::<u32>().unwrap() > 10, "{line}");
+    state::wait_for(&server, "feeds", "studio", |feed| feed["state"] == "waiting-publisher");
+    // The next one continues for the same viewer.
+    let _second = publisher(port(&server), "streamid=#!::r=studio,m=publish,s=s3cret");
+    state::wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+    assert!(viewer.take(100_000, SOON).len() >= 100_000);
+}
+
+/// D21 and F24 in one: from an encrypted publisher, whose keys change, to an encrypted viewer.
+#[test]
+fn encrypted_media_goes_in_and_out() {
+    let phrase = "correct horse battery";
+    let server = Server::start(&studio(&format!(", passphrase: {phrase}, key_refresh: 256")));
+    let keys = "pbkeylen=32&kmrefreshrate=256&kmpreannounce=64";
+    let _publisher = publisher(port(&server), &format!("streamid=publish:studio::s3cret&passphrase={phrase}&{keys}"));
+    state::wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+    let query = format!("streamid=studio&passphrase={phrase}");
+    assert_eq!(ffmpeg(port(&server), &query, "4"), (true, String::new()));
+    let metrics = server.get("/metrics").text();
+    assert!(metrics.contains("voyandz_srt_packets_total{what=\"lost\"} 0\n"), "{metrics}");
+}
+
+/// Who may publish is decided as for every protocol, and what is no media ends.
+#[test]
+fn publishers_are_refused_with_the_reason() {
+    let server = Server::start(
+        "
+        srt: {listen: '127.0.0.1:0'}
+        feeds:
+          studio: {publish: {key: s3cret}}
+          web: {publish: {protocols: http, key: s3cret}}
+          none: {pipeline: videotestsrc is-live=true}
+        streams:
+          none.ts: {feed: none, video: {codec: h264}}
+        ",
+    );
+    let address = port(&server);
+    let mut number = 1;
+    let mut check = |id: &str, expect: u32| {
+        number += 1;
+        assert_eq!(Caller::new(address, number, id).connect(), Err(expect), "{id}");
+    };
+    check("publish:studio", 2401);
+    check("publish:studio::wrong-key", 2401);
+    check("publish:web::s3cret", 2405);
+    check("publish:none::s3cret", 2405);
+    check("#!::m=publish,r=nothing,s=s3cret", 2404);
+    let caller = Caller::new(address, 99, "publish:studio?key=s3cret");
+    let socket = caller.connect().unwrap();
+    for sequence in 7..200u32 {
+        let header = [sequence, 0xC000_0001, 0, socket].into_iter().flat_map(u32::to_be_bytes);
+        caller.send(&header.chain([b'x'; 1316]).collect::<Vec<_>>());
+    }
+    let line = server.log.wait("connection ended feed=studio .*protocol=srt", SOON);
+    assert_eq!(log::field(&line, "reason"), "not media");
+    assert_eq!(server.log.count("CRITICAL|panicked"), 0);
 }

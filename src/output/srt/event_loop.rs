@@ -1,11 +1,12 @@
 //! The thread of a port: it reads datagrams, writes those of all connections, and knows when each of them is due.
 
 use super::{
-    admission::{self, Granted, Request},
+    admission::{self, Granted, Purpose, Request},
+    context::{Deployed, Services, lock},
     datagrams::Datagrams,
-    listener::{Deployed, Flag, Services, lock},
     log::SessionLog,
     play::{Opened, Play},
+    publish::{self, Publish},
     session::{Role, Session},
     target,
     wire::{
@@ -18,6 +19,8 @@ use super::{
     },
 };
 use crate::{
+    access::Pass,
+    engine::registry::StreamHandle,
     net::ConnectionPermit,
     output::http::write_latency::LatencyRecorder,
     stream::{Audience, FanOut},
@@ -31,7 +34,10 @@ use std::{
     collections::{BTreeSet, HashMap},
     io, mem,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Wake,
     time::{Duration, Instant},
 };
@@ -56,8 +62,29 @@ const OPENED_WITHIN: Duration = Duration::from_millis(500);
 /// A caller: its address, and the number of its socket.
 type Caller = (SocketAddr, u32);
 
-/// What a caller gets, perhaps with the packets of its stream; or its refusal, and the name that it gave.
-type Decision = Result<(Granted, Option<Opened>), (Refusal, String)>;
+/// What a caller gets; or its refusal, and the name that it gave.
+type Decision = Result<Accepted, (Refusal, String)>;
+
+/// A caller that is accepted.
+#[derive(Debug)]
+struct Accepted {
+    keys: Option<Keys>,
+    name: Arc<str>,
+    user: Option<String>,
+    pass: Option<Pass>,
+    begins: Begins,
+}
+
+/// How a connection begins.
+#[derive(Debug)]
+enum Begins {
+    /// The packets of its stream come later.
+    Later,
+    /// With these packets.
+    Play(Opened),
+    /// It brings media.
+    Publish(Publish),
+}
 
 /// The side of the thread that others use.
 #[derive(Debug)]
@@ -66,9 +93,9 @@ pub struct Shared {
     inbox: Mutex<Inbox>,
     deployed: Mutex<Arc<Deployed>>,
     /// All connections are to end, and the thread.
-    pub closing: Flag,
+    pub closing: AtomicBool,
     /// All connections are to end.
-    pub withdraw: Flag,
+    pub withdraw: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +103,8 @@ struct Inbox {
     decided: Vec<(Caller, Decision)>,
     /// Packets of streams for callers that were accepted without them.
     opened: Vec<(Caller, Result<Opened, Refusal>)>,
+    /// Publishers that end, for this reason.
+    ended: Vec<(Caller, &'static str)>,
     /// Streams with new packets.
     woken: Vec<usize>,
 }
@@ -90,6 +119,26 @@ impl Shared {
     pub fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "cannot wake the thread of SRT");
+        }
+    }
+
+    fn decided(&self, caller: Caller, decision: Decision) {
+        self.put(|inbox| inbox.decided.push((caller, decision)));
+    }
+
+    /// Has a caller accepted that receives a stream, with the packets of it if they are there soon.
+    async fn play(&self, caller: Caller, stream: &Arc<StreamHandle>, accepted: impl FnOnce(Begins) -> Accepted) {
+        let opening = target::open(stream);
+        tokio::pin!(opening);
+        match tokio::time::timeout(OPENED_WITHIN, &mut opening).await {
+            Ok(Ok(opened)) => self.decided(caller, Ok(accepted(Begins::Play(opened)))),
+            Ok(Err(refusal)) => self.decided(caller, Err((refusal, stream.config.name.to_string()))),
+            // A feed that begins takes longer than callers wait.
+            Err(_) => {
+                self.decided(caller, Ok(accepted(Begins::Later)));
+                let opened = opening.await;
+                self.put(|inbox| inbox.opened.push((caller, opened)));
+            }
         }
     }
 
@@ -175,8 +224,8 @@ impl Loop {
             waker: Waker::new(poll.registry(), WAKER)?,
             inbox: Mutex::default(),
             deployed: Mutex::new(Arc::new(deployed)),
-            closing: Flag::new(false),
-            withdraw: Flag::new(false),
+            closing: AtomicBool::new(false),
+            withdraw: AtomicBool::new(false),
         });
         let this = Self {
             poll,
@@ -329,7 +378,7 @@ impl Loop {
             return self.refuse(party, Refusal::RESOURCE, peer, "", now);
         };
         let key = extensions.key.map(<[u8]>::to_vec);
-        let request = Request { peer: peer.ip(), stream_id: extensions.stream_id.clone(), key: key.clone() };
+        let request = Request { peer, stream_id: extensions.stream_id.clone(), key: key.clone() };
         let state = PendingState::Deciding { party, hello, key, permit };
         self.pending.insert(caller, Pending { since: now, state });
         self.spawn_decision(caller, request);
@@ -344,22 +393,20 @@ impl Loop {
         let decision = async move {
             let granted = match admission::decide(&deployed, &services.gate, &services.load, &request).await {
                 Ok(granted) => granted,
-                Err(refused) => return shared.put(|inbox| inbox.decided.push((caller, Err(refused)))),
+                Err(refused) => return shared.decided(caller, Err(refused)),
             };
-            let stream = granted.stream.clone();
-            let opening = target::open(&stream);
-            tokio::pin!(opening);
-            match tokio::time::timeout(OPENED_WITHIN, &mut opening).await {
-                Ok(Ok(opened)) => shared.put(|inbox| inbox.decided.push((caller, Ok((granted, Some(opened)))))),
-                Ok(Err(refusal)) => {
-                    let refused = (refusal, granted.name.to_string());
-                    shared.put(|inbox| inbox.decided.push((caller, Err(refused))));
+            let Granted { keys, name, user, purpose } = granted;
+            match purpose {
+                Purpose::Play(stream, pass) => {
+                    let accepted = |begins| Accepted { keys, name, user, pass: Some(pass), begins };
+                    shared.play(caller, &stream, accepted).await;
                 }
-                // A feed that begins takes longer than callers wait.
-                Err(_) => {
-                    shared.put(|inbox| inbox.decided.push((caller, Ok((granted, None)))));
-                    let opened = opening.await;
-                    shared.put(|inbox| inbox.opened.push((caller, opened)));
+                Purpose::Publish(feeder) => {
+                    let (publish, payloads) = publish::pipe();
+                    let begins = Begins::Publish(publish);
+                    shared.decided(caller, Ok(Accepted { keys, name, user, pass: None, begins }));
+                    let reason = publish::receive(feeder, payloads).await;
+                    shared.put(|inbox| inbox.ended.push((caller, reason)));
                 }
             }
         };
@@ -397,7 +444,7 @@ impl Loop {
     }
 
     fn take_inbox(&mut self) {
-        let Inbox { decided, opened, mut woken } = mem::take(&mut *lock(&self.shared.inbox));
+        let Inbox { decided, opened, ended, mut woken } = mem::take(&mut *lock(&self.shared.inbox));
         for (caller, decision) in decided {
             self.decided(caller, decision);
         }
@@ -406,6 +453,11 @@ impl Loop {
             match opened {
                 Ok(opened) => self.begin(key, opened),
                 Err(refusal) => self.end(key, refusal.text(), Instant::now()),
+            }
+        }
+        for (caller, reason) in ended {
+            if let Some(key) = self.by_caller.get(&caller).copied() {
+                self.end(key, reason, Instant::now());
             }
         }
         woken.sort_unstable();
@@ -421,14 +473,20 @@ impl Loop {
             return;
         };
         match decision {
-            Ok((granted, opened)) => {
-                let Granted { keys, name, user, pass, .. } = granted;
+            Ok(Accepted { keys, name, user, pass, begins }) => {
                 let (peer, stats) = (caller.0, self.services.stats.clone());
                 stats.accepted();
-                let log = SessionLog::new(peer, name, false, user, pass, stats, now);
-                let session = self.accept((caller, party), hello, (keys, key), log, permit, now);
-                if let (Some(session), Some(opened)) = (session, opened) {
-                    self.begin(session, opened);
+                let publishes = matches!(begins, Begins::Publish(_));
+                let log = SessionLog::new(peer, name, publishes, user, pass, stats, now);
+                let accepted = self.accept((caller, party), hello, (keys, key), log, permit, now);
+                match (accepted, begins) {
+                    (Some(key), Begins::Play(opened)) => self.begin(key, opened),
+                    (Some(key), Begins::Publish(publish)) => {
+                        if let Some(session) = self.sessions.get_mut(key) {
+                            session.begin(Role::Publish(publish));
+                        }
+                    }
+                    (Some(_), Begins::Later) | (None, _) => {}
                 }
             }
             Err((refusal, stream)) => self.refuse(party, refusal, caller.0, &stream, now),

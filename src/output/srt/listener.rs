@@ -1,21 +1,15 @@
 //! A port: the side that the rest of the server uses.
 
-use super::{datagrams::Datagrams, event_loop};
-use crate::{
-    access::Gate,
-    config,
-    engine::registry::Registry,
-    net::ConnectionLimiter,
-    sys::{Shutdown, overload::CurrentLoad, service::Pulses},
-    telemetry::SrtStats,
+use super::{
+    context::{Deployed, Services, lock},
+    datagrams::Datagrams,
+    event_loop,
 };
+use crate::sys::service::Pulses;
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
     thread::JoinHandle,
 };
 
@@ -25,30 +19,6 @@ pub struct SrtListener {
     address: SocketAddr,
     shared: Arc<event_loop::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What of a configuration counts for new connections.
-#[derive(Debug, Clone)]
-pub struct Deployed {
-    /// The section of this protocol.
-    pub settings: config::Srt,
-    /// The streams.
-    pub registry: Registry,
-}
-
-/// What a port needs of the server.
-#[derive(Debug, Clone)]
-pub struct Services {
-    /// Decides who may have what.
-    pub gate: Gate,
-    /// Permits connections.
-    pub limiter: ConnectionLimiter,
-    /// Whether the machine keeps up.
-    pub load: CurrentLoad,
-    /// Counts.
-    pub stats: Arc<SrtStats>,
-    /// Runs tasks.
-    pub shutdown: Shutdown,
 }
 
 /// A bound port that is not served yet.
@@ -107,11 +77,3 @@ impl SrtListener {
         }
     }
 }
-
-/// Locks, whatever happened to who held it before.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A flag that another thread sets once.
-pub type Flag = AtomicBool;

@@ -18,13 +18,13 @@ use super::wire::connection::Counts;
 pub struct SessionLog {
     /// Its address.
     pub peer: SocketAddr,
-    /// The stream.
+    /// The stream, or the feed.
     pub stream: Arc<str>,
     /// Whether it sends media.
     publishes: bool,
     user: Option<String>,
-    /// Ends it with its permission.
-    pass: Pass,
+    /// Ends it with its permission, where nothing else does.
+    pass: Option<Pass>,
     since: Instant,
     seat: Option<Seat>,
     has_begun: bool,
@@ -45,12 +45,13 @@ impl SessionLog {
         stream: Arc<str>,
         publishes: bool,
         user: Option<String>,
-        pass: Pass,
+        pass: Option<Pass>,
         stats: Arc<SrtStats>,
         now: Instant,
     ) -> Self {
-        let word = if publishes { "publisher joined" } else { "viewer joined" };
-        tracing::debug!(stream = %stream, %peer, user, protocol = "srt", "{word}");
+        if !publishes {
+            tracing::debug!(stream = %stream, %peer, user, protocol = "srt", "viewer joined");
+        }
         Self {
             peer,
             stream,
@@ -108,7 +109,7 @@ impl SessionLog {
 
     /// Why its permission has ended, if it has.
     pub fn withdrawn(&self) -> Option<&'static str> {
-        self.pass.end().reason()
+        self.pass.as_ref()?.end().reason()
     }
 
     /// Updates the statistics.
@@ -143,7 +144,8 @@ impl Drop for SessionLog {
         let (rtt_ms, rekeyed) = (counts.rtt.as_millis() as u64, counts.rekeyed);
         if self.publishes {
             let (lost, missed) = (counts.received.lost, counts.received.missed);
-            tracing::info!(%stream, %peer, user, protocol = "srt", bytes, seconds, missed, lost, rekeyed, rtt_ms, reason, "publisher left");
+            // The slot of the feed has the line of the publisher.
+            tracing::info!(feed = %stream, %peer, user, protocol = "srt", bytes, seconds, missed, lost, rekeyed, rtt_ms, reason, "connection ended");
         } else {
             let resent = counts.sent.resent;
             tracing::info!(%stream, %peer, user, protocol = "srt", bytes, seconds, gaps, resent, rekeyed, rtt_ms, reason, "viewer left");

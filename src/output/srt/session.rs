@@ -3,6 +3,7 @@
 use super::{
     log::{NO_PROGRESS, SessionLog},
     play::Play,
+    publish::Publish,
     wire::{Connection, End, Outbox, packet::Packet},
 };
 use crate::net::ConnectionPermit;
@@ -46,6 +47,8 @@ pub enum Role {
     Waiting,
     /// It receives a stream.
     Play(Box<Play>),
+    /// It brings media.
+    Publish(Publish),
 }
 
 impl Session {
@@ -88,15 +91,25 @@ impl Session {
     pub fn play(&self) -> Option<&Play> {
         match &self.role {
             Role::Play(play) => Some(play),
-            Role::Waiting => None,
+            Role::Waiting | Role::Publish(_) => None,
         }
     }
 
     /// A packet of the peer came.
     pub fn handle(&mut self, packet: &Packet<'_>, now: Instant, out: &mut Outbox) {
         self.connection.handle(packet, now, out, &mut self.delivered);
-        // A viewer has nothing to send.
-        self.delivered.clear();
+        self.hand_on(now);
+    }
+
+    /// Hands on what was received. A viewer has nothing to send.
+    fn hand_on(&mut self, now: Instant) {
+        for payload in self.delivered.drain(..) {
+            let Role::Publish(publish) = &self.role else { continue };
+            self.log.moved(payload.len(), now);
+            if let Err(reason) = publish.take(payload) {
+                self.ending.get_or_insert((reason, now));
+            }
+        }
     }
 
     /// Does what is due, after packets came or time went by. Returns why the connection has ended, if it has.
@@ -118,6 +131,7 @@ impl Session {
             self.ending = Some((reason, now));
         }
         self.connection.tick(now, out, &mut self.delivered);
+        self.hand_on(now);
         match (self.connection.end(), self.ending) {
             (Some(End::Closed), ending) => Some(ending.map_or("client left", |(reason, _)| reason)),
             (Some(End::Silent), _) => Some("no response for 5 s"),

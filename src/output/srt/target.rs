@@ -2,8 +2,10 @@
 
 use super::{play::Opened, wire::handshake::Refusal};
 use crate::{
+    config::Encoding,
     engine::registry::{Registry, StreamHandle, stem},
     media::{Container, NotCarried},
+    source::publisher::PublishSlot,
 };
 use std::sync::Arc;
 
@@ -18,6 +20,19 @@ pub fn find<'a>(registry: &'a Registry, name: &str) -> Option<&'a Arc<StreamHand
         let named = streams.iter().filter(|stream| stem(&path(stream)) == name);
         named.min_by_key(|stream| rank(stream))
     })
+}
+
+/// Where media with this name is published to: the name of a feed, or of a stream that is nothing but this feed.
+///
+/// # Errors
+/// When there is nothing with this name, or nobody can publish there.
+pub fn slot(registry: &Registry, name: &str) -> Result<PublishSlot, Refusal> {
+    if let Some(slot) = registry.publish_slot(name) {
+        return Ok(slot.clone());
+    }
+    let stream = &find(registry, name).ok_or(Refusal::NOT_FOUND)?.config;
+    let ([feed], Encoding::Copy) = (stream.feeds.as_slice(), &stream.encoding) else { return Err(Refusal::BAD_MODE) };
+    registry.publish_slot(feed.as_str()).cloned().ok_or(Refusal::BAD_MODE)
 }
 
 fn rank(stream: &StreamHandle) -> u8 {

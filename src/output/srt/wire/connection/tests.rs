@@ -1,3 +1,5 @@
+//! Two connections against each other.
+
 use super::{
     super::{key::KeyLength, key::Passphrase, packet},
     *,
