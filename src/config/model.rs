@@ -30,6 +30,8 @@ pub struct Config {
     pub auth: Policy,
     /// How connections are encrypted; they are not without it.
     pub tls: Option<Tls>,
+    /// How media reaches browsers over WebRTC; it does not without it.
+    pub webrtc: Option<WebRtc>,
     /// The port for SRT; there is none without it.
     pub srt: Option<Srt>,
     /// In the order of the file.
@@ -70,6 +72,23 @@ pub struct Srt {
     pub stream: Option<String>,
     /// Packets that are encrypted with one key.
     pub key_refresh: u64,
+}
+
+/// How media reaches browsers over WebRTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebRtc {
+    /// Names and addresses under which viewers reach this server; its own addresses where there are none.
+    pub hosts: Vec<String>,
+    /// The UDP port; that of HTTP where there is none, 0 lets the system choose.
+    pub udp: Option<u16>,
+    /// Whether viewers may connect to the port of HTTP where UDP does not reach it.
+    pub tcp: bool,
+}
+
+impl Default for WebRtc {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), udp: None, tcp: true }
+    }
 }
 
 /// How connections are encrypted.

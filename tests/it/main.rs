@@ -61,3 +61,4 @@ mod srt;
 mod status;
 mod timestamps;
 mod viewers;
+mod webrtc;
