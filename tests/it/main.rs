@@ -58,4 +58,5 @@ mod service;
 mod sources;
 mod status;
 mod timestamps;
+mod tracks;
 mod viewers;
