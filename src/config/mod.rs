@@ -29,6 +29,7 @@ mod overrides;
 mod pages;
 mod places;
 mod print;
+mod publish;
 mod raw;
 mod read;
 #[cfg(test)]
@@ -59,3 +60,4 @@ pub use model::{
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};
+pub use publish::{Publish, PublishProtocol, SecondPublisher};

@@ -1,4 +1,5 @@
-//! How streams leave: one folder for each protocol.
+//! How streams leave, and how publishers bring them: one folder for each protocol, and `publish` for what those that bring share.
 
 pub mod hls;
 pub mod http;
+pub mod publish;

@@ -535,7 +535,7 @@ fn sizes_and_channels_that_an_encoder_lacks_are_fitted() {
           small.webm: {{feed: odd, video: {{codec: vp8}}}}
           mpeg.ts: {{feed: odd, video: {{codec: mpeg2}}}}
           images.mjpeg: {{feed: odd, video: {{codec: mjpeg}}}}
-          refused.mkv: {{feed: odd, pipeline: 'video. ! videoconvert ! avenc_h263 ! matroskamux'}}
+          refused.bin: {{feed: odd, container: raw, pipeline: 'video. ! videoconvert ! avenc_h263p ! avimux'}}
           own.ts: {{feed: odd, pipeline: 'video. ! videoconvert ! x264enc tune=zerolatency speed-preset=ultrafast ! mpegtsmux'}}
           a.mp3: {{feed: surround, audio: {{codec: mp3}}}}
         ",
@@ -552,8 +552,8 @@ fn sizes_and_channels_that_an_encoder_lacks_are_fitted() {
         );
     }
     // An encoder that has some sizes only: the reason has the size.
-    let viewer = http::ask(server.address(), "/refused.mkv");
-    server.log.wait("avenc_h263: .*with frames of 321x241", SOON);
+    let viewer = http::ask(server.address(), "/refused.bin");
+    server.log.wait("avenc_h263p: .*with frames of 321x241", SOON);
     drop(viewer);
     for path in ["/odd.ts", "/own.ts"] {
         let mut answer = server.get(path);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// The tables that everybody uses who says none (ITU-T T.81, annex K.3.3), as the content of a DHT segment: DC and AC of luma,
 /// DC and AC of chroma.
 #[rustfmt::skip]
-const STANDARD_TABLES: [u8; 416] = [
+pub(in crate::media) const STANDARD_TABLES: [u8; 416] = [
     0, 0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2,
     3, 4, 5, 6, 7, 8, 9, 0x0a, 0x0b, 0x10, 0, 2, 1, 3, 3, 2, 4, 3, 5, 5,
     4, 4, 0, 0, 1, 0x7d, 1, 2, 3, 0, 4, 0x11, 5, 0x12, 0x21, 0x31, 0x41, 6, 0x13, 0x51,
@@ -64,16 +64,16 @@ pub fn complete(image: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A marker and what belongs to it.
-struct Segment<'a> {
+pub(in crate::media) struct Segment<'a> {
     /// Where its first byte, 0xff, is.
-    at: usize,
-    marker: u8,
+    pub(in crate::media) at: usize,
+    pub(in crate::media) marker: u8,
     /// What is behind the length.
-    content: &'a [u8],
+    pub(in crate::media) content: &'a [u8],
 }
 
 /// The segments from the begin of an image up to and with the first scan.
-fn segments(image: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+pub(in crate::media) fn segments(image: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = if image.starts_with(&[FILL, START]) { 2 } else { image.len() };
     std::iter::from_fn(move || {
         // Any number of fill bytes may stand in front of a marker (annex B.1.1.2).

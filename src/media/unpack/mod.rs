@@ -3,6 +3,8 @@
 //!
 //! Bytes in pieces of any size go in, from the begin of a source or from any place in it; tracks and samples come out.
 
+mod any;
+mod audio;
 mod cadence;
 mod elementary;
 mod flash;
@@ -11,6 +13,7 @@ mod ivf;
 mod presentation;
 mod smoother;
 
+pub use any::{AnyDemuxer, UnknownBytes};
 pub use cadence::Cadence;
 pub use smoother::Smoother;
 

@@ -8,6 +8,7 @@ pub mod mkv;
 pub mod multipart;
 pub mod playlist;
 pub mod process;
+pub mod publisher;
 pub mod rtsp;
 pub mod script;
 pub mod server;

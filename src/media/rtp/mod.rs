@@ -1,0 +1,40 @@
+//! RTP (RFC 3550): samples go in and payloads of packets come out, and the other way round. RTSP and WebRTC use the same.
+//!
+//! A [`Packetizer`] makes the payloads of a sample once, for all readers of a track; a [`Depacketizer`] makes whole access units of
+//! packets, which a [`Canonicalizer`](super::codec::canonical::Canonicalizer) brings into the canonical form. What misses a
+//! packet leaves as nothing, never as a part. [`Order`] sorts packets that overtook each other, `report` has RTCP.
+
+mod aac;
+mod ac3;
+mod assemble;
+mod av1;
+mod depacketizer;
+mod encoding;
+mod format;
+mod h264;
+mod h265;
+mod jpeg;
+mod latm;
+mod mpeg_audio;
+mod order;
+mod packet;
+mod packetizer;
+mod payloads;
+mod pcm;
+mod reception;
+pub mod report;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod vp8;
+mod vp9;
+
+pub use depacketizer::Depacketizer;
+pub use encoding::{Encoding, Unsupported};
+pub use format::Format;
+pub use order::Order;
+pub use packet::{HEADER, Header, Packet, is_rtcp};
+pub use packetizer::Packetizer;
+pub use payloads::{Payloads, Piece};
+pub use reception::Reception;
+pub use unit::Unit;
