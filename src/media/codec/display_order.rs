@@ -165,7 +165,7 @@ fn h264_header(frame: &[u8], pictures: &[(u8, u8)], sequences: &[h264_sps::Sps])
 }
 
 fn h265_header(frame: &[u8], pictures: &[h265::PictureSet], sequences: &[h265_sps::Sps]) -> Option<Header> {
-    let slice = nal::length_prefixed(frame, 4).find(|nal| h265::kind(nal).is_some_and(|kind| h265::is_slice(kind)))?;
+    let slice = nal::length_prefixed(frame, 4).find(|nal| h265::kind(nal).is_some_and(h265::is_slice))?;
     let kind = h265::kind(slice)?;
     let layer = *slice.get(1)? & 7;
     let bytes = nal::unescaped(slice.get(2..)?, MAX_HEADER);
