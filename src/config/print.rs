@@ -5,6 +5,7 @@ use super::{
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
     raw, tls,
     units::Fps,
+    webrtc,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -33,6 +34,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        webrtc: config.webrtc.as_ref().map(webrtc::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -361,7 +363,12 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, feeds, streams }
+                let webrtc = (metrics != clients).then(|| crate::config::WebRtc {
+                    hosts: if home { vec!["tv.example".to_owned(), "2001:db8::1".to_owned()] } else { Vec::new() },
+                    udp: events.then_some(listen_port),
+                    tcp: config,
+                });
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, webrtc, feeds, streams }
             },
         )
     }

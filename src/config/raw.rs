@@ -32,6 +32,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webrtc: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -143,6 +145,18 @@ pub(super) struct Tls {
     pub(super) names: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plain: Option<Value>,
+}
+
+/// `webrtc:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebRtc {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hosts: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) udp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tcp: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -351,6 +365,7 @@ mod tests {
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
+            ("`webrtc:`", keys::<WebRtc>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

@@ -61,3 +61,4 @@ mod status;
 mod timestamps;
 mod tracks;
 mod viewers;
+mod webrtc;
