@@ -61,5 +61,6 @@ mod sources;
 mod srt;
 mod status;
 mod timestamps;
+mod tracks;
 mod viewers;
 mod webrtc;
