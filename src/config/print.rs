@@ -3,7 +3,9 @@
 use super::{
     auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
-    raw, tls, webrtc,
+    raw, srt, tls,
+    units::Fps,
+    webrtc,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -33,6 +35,7 @@ fn keys(config: &Config) -> raw::File {
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
+        srt: config.srt.as_ref().map(srt::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -75,6 +78,7 @@ fn feed(feed: &Feed) -> raw::Feed {
         Source::Pipe(file) => keys.file = Some(path(file)),
         Source::Publish(publish) => keys.publish = Some(super::publish::printed(publish)),
     }
+    keys.fps = feed.fps.map(|(frames, seconds)| text(Fps { numerator: frames, denominator: seconds }));
     keys.feed = feed.parent.as_ref().map(text);
     keys.restart = (!feed.restart).then_some(Value::Bool(false));
     keys
@@ -210,6 +214,10 @@ mod tests {
         ]
     }
 
+    fn any_fps() -> impl Strategy<Value = Option<(u32, u32)>> {
+        prop::option::of(prop::sample::select(vec![(25, 1), (1, 10), (30_000, 1001), (25, 2)]))
+    }
+
     fn any_mode() -> impl Strategy<Value = Mode> {
         prop_oneof![
             Just(Mode::Continuous),
@@ -241,7 +249,7 @@ mod tests {
 
     fn any_config() -> impl Strategy<Value = Config> {
         let name = "[A-Za-z0-9_é-]([a-z0-9 ._-]{0,10}[a-z0-9])?|true|null|1\\.10|007";
-        let feeds = prop::collection::btree_map(name, (any_source(), any_mode(), any::<bool>()), 1..4);
+        let feeds = prop::collection::btree_map(name, (any_source(), any_fps(), any_mode(), any::<bool>()), 1..4);
         let stream = (
             any_encoding(),
             "[^\\x00-\\x1f\\x7f-\\x9f/?#\\\\.]{1,20}",
@@ -279,11 +287,12 @@ mod tests {
                 let mut parent = None;
                 let feeds: Vec<_> = feeds
                     .into_iter()
-                    .map(|(name, (source, mode, restart))| {
+                    .map(|(name, (source, fps, mode, restart))| {
                         let name = FeedName::new(&name).unwrap();
                         let is_command = matches!(source, Source::Command(_));
                         let parent = parent.replace(name.clone()).filter(|_| is_command);
-                        Feed { name, source, parent, mode, restart }
+                        let fps = fps.filter(|_| matches!(source, Source::File { .. }));
+                        Feed { name, source, fps, parent, mode, restart }
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
@@ -365,12 +374,14 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
+                let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
+                let srt = if clients { crate::config::parse(text).unwrap().srt } else { None };
                 let webrtc = (metrics != clients).then(|| crate::config::WebRtc {
                     hosts: if home { vec!["tv.example".to_owned(), "2001:db8::1".to_owned()] } else { Vec::new() },
                     udp: events.then_some(listen_port),
                     tcp: config,
                 });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, webrtc, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, webrtc, srt, feeds, streams }
             },
         )
     }

@@ -33,6 +33,7 @@ pub(super) struct File {
     pub(super) tls: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) webrtc: Option<Value>,
+    pub(super) srt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +132,22 @@ pub(super) struct Jwt {
     pub(super) audience: Option<Value>,
 }
 
+/// `srt:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Srt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passphrase: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_refresh: Option<Value>,
+}
+
 /// `tls:`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -195,6 +212,8 @@ pub(super) struct Feed {
     pub(super) publish: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fps: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feed: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -398,6 +417,7 @@ mod tests {
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
             ("`webrtc:`", keys::<WebRtc>()),
+            ("`srt:`", keys::<Srt>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),
