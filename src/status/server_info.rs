@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::HttpStats,
+    telemetry::{HttpStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -26,6 +26,7 @@ struct Inner {
     state: Mutex<RuntimeState>,
     loops: Pulses,
     stats: Arc<HttpStats>,
+    webrtc: Arc<WebRtcStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -49,8 +50,9 @@ impl ServerInfo {
         let started = SystemTime::now();
         let state =
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
-        let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
-        Self(Arc::new(Inner { started, since, state, loops, stats, load, connections }))
+        let (since, stats, webrtc) = (Instant::now(), Arc::default(), Arc::default());
+        let load = CurrentLoad::default();
+        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, load, connections }))
     }
 
     /// When the server started.
@@ -88,6 +90,11 @@ impl ServerInfo {
     /// The statistics of all HTTP requests.
     pub fn http_stats(&self) -> &Arc<HttpStats> {
         &self.0.stats
+    }
+
+    /// The statistics of the sessions of WebRTC.
+    pub fn webrtc_stats(&self) -> &Arc<WebRtcStats> {
+        &self.0.webrtc
     }
 
     /// The load level of the machine.
