@@ -181,6 +181,10 @@ fn examine_with(
         if let Some(Placeholder::Picture(path)) = &mut stream.placeholder {
             *path = resolve(&["streams", stream.name.as_str(), "placeholder"], path)?;
         }
+        if let Some(recording) = &mut stream.recording {
+            let keys = ["streams", stream.name.as_str(), "record", "folder"];
+            recording.folder = resolve(&keys, &recording.folder)?;
+        }
     }
     let Reading { checker: Checker { places, mut findings, .. }, files, .. } = reading;
     let source = |name: &FeedName| Some(&config.feeds.iter().find(|feed| feed.name == *name)?.source);

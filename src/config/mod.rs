@@ -27,11 +27,14 @@ mod outputs;
 mod overlay;
 mod overrides;
 mod pages;
+mod pattern;
 mod places;
 mod print;
 mod publish;
 mod raw;
 mod read;
+mod record;
+mod recording;
 #[cfg(test)]
 mod schema;
 mod sets;
@@ -60,5 +63,7 @@ pub use model::{
     Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
+pub use pattern::{FilePattern, PatternError};
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};
+pub use recording::{Keep, Plan, Recording};

@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, publish::Publish};
+use super::{codec::Codec, publish::Publish, recording::Recording};
 use crate::{
     access::Policy,
     media::{Container, segment},
@@ -201,6 +201,8 @@ pub struct Stream {
     pub throughput: bool,
     /// How its segments are cut, where playlists of it are asked for.
     pub hls: segment::Settings,
+    /// How it is recorded, if it is.
+    pub recording: Option<Recording>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
 }

@@ -114,6 +114,7 @@ fn stream(stream: &Stream) -> raw::Stream {
     });
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
     keys.hls = super::hls::keys(&stream.hls).map(|keys| value(&keys));
+    keys.record = stream.recording.as_ref().map(super::record::printed);
     if let Some(outputs) = &stream.outputs {
         let is_all = outputs.containers == super::outputs::ALL;
         keys.outputs = Some(if is_all { text("all") } else { list(&outputs.containers) });
@@ -319,6 +320,15 @@ mod tests {
                             window: std::time::Duration::from_secs(30 + u64::try_from(index).unwrap()),
                             ..segment::Settings::DEFAULT
                         },
+                        recording: (used == Serving::Shared && throughput).then(|| crate::config::Recording {
+                            folder: "a b/é".into(),
+                            format: Container::Ts,
+                            plan: crate::config::Plan::Wanted,
+                            every: Some(Duration::from_millis(1500)),
+                            part: Duration::from_millis(300),
+                            name: crate::config::FilePattern::default(),
+                            keep: crate::config::Keep { size: Some(1 << 30), ..crate::config::Keep::default() },
+                        }),
                         serving: used,
                     }
                 });

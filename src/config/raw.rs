@@ -262,6 +262,40 @@ pub(super) struct Stream {
     pub(super) throughput: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hls: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<Value>,
+}
+
+/// `record:` of a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) folder: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plan: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keep: Option<Value>,
+}
+
+/// `keep:` of `record:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keep {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) age: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) free: Option<Value>,
 }
 
 /// `hls:` of a stream.
@@ -373,6 +407,8 @@ mod tests {
             ("`audio:`", keys::<Audio>()),
             ("`overlay:`", keys::<Overlay>()),
             ("`hls:`", keys::<Hls>()),
+            ("`record:`", keys::<Record>()),
+            ("`keep:`", keys::<Keep>()),
         ];
         for (title, keys) in sections {
             assert!(!keys.is_empty());

@@ -3,4 +3,5 @@
 pub mod hls;
 pub mod http;
 pub mod publish;
+pub mod record;
 pub mod webrtc;

@@ -52,6 +52,7 @@ mod players;
 mod private;
 mod publish;
 mod readme;
+mod recordings;
 mod reload;
 mod resilience;
 mod screens;
