@@ -26,8 +26,7 @@ use crate::{
         },
         record::playback::{self, Playback, ask::Asked},
         webrtc::{
-            WebRtc,
-            exchange::{self, Asked},
+            WebRtc, exchange,
             table::{WhepRoute, WhepTable},
             whep, whip,
         },
@@ -311,8 +310,14 @@ pub fn routes(
                 && let Some((endpoint, session)) = whip::endpoint_of(&decoded)
                 && let (Some(slot), Some(Peer(peer))) = (table.slot(endpoint), request.peer)
             {
-                let asked =
-                    Asked { method: &method, site: &site.to_string(), path, query: &query, headers: &headers, peer };
+                let asked = exchange::Asked {
+                    method: &method,
+                    site: &site.to_string(),
+                    path,
+                    query: &query,
+                    headers: &headers,
+                    peer,
+                };
                 return whip::respond(webrtc, &gate, slot, session, asked, pieces(body)).await;
             }
             if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
@@ -368,7 +373,7 @@ async fn respond(
                 Route::Whep(webrtc, route) if *method != Method::OPTIONS => {
                     let Request { path, .. } = request;
                     let (site, peer) = (&request.site.to_string(), peer.0);
-                    let asked = Asked { method, site, path, query, headers, peer };
+                    let asked = exchange::Asked { method, site, path, query, headers, peer };
                     whep::respond(webrtc, route, (admission, &access), asked, body).await
                 }
                 route => dispatch(route, admission, request, &access).await,
