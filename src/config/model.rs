@@ -137,6 +137,8 @@ pub struct Feed {
     pub name: FeedName,
     /// Where its media comes from.
     pub source: Source,
+    /// Frames per second of what has no times of its own, as a fraction: images and bare video of a file, an address with one image.
+    pub fps: Option<(u32, u32)>,
     /// The feed that its command reads. No feed comes back to itself over the feeds that it reads.
     pub parent: Option<FeedName>,
     /// When it runs.

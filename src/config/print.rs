@@ -3,7 +3,9 @@
 use super::{
     auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
-    raw, tls, webrtc,
+    raw, tls,
+    units::Fps,
+    webrtc,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -75,6 +77,7 @@ fn feed(feed: &Feed) -> raw::Feed {
         Source::Pipe(file) => keys.file = Some(path(file)),
         Source::Publish(publish) => keys.publish = Some(super::publish::printed(publish)),
     }
+    keys.fps = feed.fps.map(|(frames, seconds)| text(Fps { numerator: frames, denominator: seconds }));
     keys.feed = feed.parent.as_ref().map(text);
     keys.restart = (!feed.restart).then_some(Value::Bool(false));
     keys
@@ -210,6 +213,10 @@ mod tests {
         ]
     }
 
+    fn any_fps() -> impl Strategy<Value = Option<(u32, u32)>> {
+        prop::option::of(prop::sample::select(vec![(25, 1), (1, 10), (30_000, 1001), (25, 2)]))
+    }
+
     fn any_mode() -> impl Strategy<Value = Mode> {
         prop_oneof![
             Just(Mode::Continuous),
@@ -241,7 +248,7 @@ mod tests {
 
     fn any_config() -> impl Strategy<Value = Config> {
         let name = "[A-Za-z0-9_é-]([a-z0-9 ._-]{0,10}[a-z0-9])?|true|null|1\\.10|007";
-        let feeds = prop::collection::btree_map(name, (any_source(), any_mode(), any::<bool>()), 1..4);
+        let feeds = prop::collection::btree_map(name, (any_source(), any_fps(), any_mode(), any::<bool>()), 1..4);
         let stream = (
             any_encoding(),
             "[^\\x00-\\x1f\\x7f-\\x9f/?#\\\\.]{1,20}",
@@ -279,11 +286,12 @@ mod tests {
                 let mut parent = None;
                 let feeds: Vec<_> = feeds
                     .into_iter()
-                    .map(|(name, (source, mode, restart))| {
+                    .map(|(name, (source, fps, mode, restart))| {
                         let name = FeedName::new(&name).unwrap();
                         let is_command = matches!(source, Source::Command(_));
                         let parent = parent.replace(name.clone()).filter(|_| is_command);
-                        Feed { name, source, parent, mode, restart }
+                        let fps = fps.filter(|_| matches!(source, Source::File { .. }));
+                        Feed { name, source, fps, parent, mode, restart }
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {

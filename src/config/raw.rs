@@ -196,6 +196,8 @@ pub(super) struct Feed {
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fps: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feed: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mode: Option<Value>,

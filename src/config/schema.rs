@@ -156,6 +156,7 @@ fn schema() -> Value {
         "command" => text_or_use(&["array"]),
         "file" | "url" => scalar(),
         "loop" | "restart" | "no-resurrect" => flag(),
+        "fps" => json!({"type": ["number", "string", "null"]}),
         "feed" => scalar(),
         "mode" => mode.clone(),
         "publish" => json!({"anyOf": [reference("publish"), {"const": true}]}),

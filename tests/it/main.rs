@@ -60,5 +60,6 @@ mod service;
 mod sources;
 mod status;
 mod timestamps;
+mod tracks;
 mod viewers;
 mod webrtc;
