@@ -53,7 +53,7 @@ pub struct Shard {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    joining: Vec<(SessionId, Box<Member>)>,
+    joining: Vec<(SessionId, Member)>,
     datagrams: VecDeque<(SessionId, Datagram)>,
     commands: Vec<(SessionId, Command)>,
     /// Channels with news.
@@ -78,9 +78,9 @@ pub struct Datagram {
 #[derive(Debug)]
 pub enum Member {
     /// Who is sent a stream.
-    Viewer(Viewer),
+    Viewer(Box<Viewer>),
     /// Who sends one.
-    Publisher(Ingest),
+    Publisher(Box<Ingest>),
 }
 
 impl Member {
@@ -167,7 +167,7 @@ impl Shard {
     /// Takes over a session.
     pub fn adopt(&self, id: SessionId, member: Member) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        self.fill(|inbox| inbox.joining.push((id, Box::new(member))));
+        self.fill(|inbox| inbox.joining.push((id, member)));
     }
 
     /// A datagram for a session; `false` when there are too many.
@@ -234,7 +234,7 @@ pub struct Loop {
     path: SendPath,
     stats: Arc<WebRtcStats>,
     pulse: Pulse,
-    sessions: HashMap<SessionId, Box<Member>>,
+    sessions: HashMap<SessionId, Member>,
     /// When each session is to be looked at.
     due: BTreeSet<(Instant, SessionId)>,
     channels: Slab<Channel>,
@@ -353,7 +353,7 @@ impl Loop {
                     }
                 }
                 Output::Media(received) => {
-                    let Member::Publisher(ingest) = &mut **member else { continue };
+                    let Member::Publisher(ingest) = &mut *member else { continue };
                     let taken = catch_unwind(AssertUnwindSafe(|| ingest.receive(received, monotonic(), now)));
                     if taken.is_err() {
                         ended = ended.or(Some("internal error"));

@@ -97,7 +97,7 @@ where
     };
     let viewer = Viewer::new(session, planned, (opened.fanout, stream.audience.clone()), about, Instant::now());
     let id = webrtc.directory().add(name.clone(), stream_name, number, offer, [theirs, own.clone()], place);
-    shard.adopt(id, Member::Viewer(viewer));
+    shard.adopt(id, Member::Viewer(Box::new(viewer)));
     Ok(made(asked, &name, &own, answer))
 }
 

@@ -135,7 +135,7 @@ where
     let ingest = Ingest::new(session, (publisher, permit), announced, Instant::now());
     let theirs = parsed.ufrag.unwrap_or_default();
     let id = webrtc.directory().add(name.clone(), owner.into(), number, offer, [theirs, own.clone()], place);
-    shard.adopt(id, Member::Publisher(ingest));
+    shard.adopt(id, Member::Publisher(Box::new(ingest)));
     Ok(made(asked, &name, &own, answer))
 }
 
