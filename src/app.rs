@@ -20,6 +20,7 @@ use crate::{
             shard::Shards,
         },
         record::{playback::Playback, recorders::Recorders},
+        srt::{self, SrtListener},
         webrtc::WebRtc,
     },
     source::{pool::Pool, worker::Worker},
@@ -58,6 +59,8 @@ pub struct App {
     gate: Gate,
     tls: Option<Tls>,
     webrtc: Option<WebRtc>,
+    srt: Option<srt::Bound>,
+    limiter: ConnectionLimiter,
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
@@ -154,12 +157,13 @@ impl App {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
-            Some(socket) => Listener::inherited(socket, limiter)?,
+            Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
                 let address = address(&config);
-                Listener::bind(address, limiter).with_context(|| format!("cannot listen on {address}"))?
+                Listener::bind(address, limiter.clone()).with_context(|| format!("cannot listen on {address}"))?
             }
         };
+        let srt = config.srt.as_ref().map(bind_srt).transpose()?;
         create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pulses = Pulses::default();
@@ -175,6 +179,8 @@ impl App {
             tls,
             webrtc,
             gate,
+            srt,
+            limiter,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
             info,
@@ -198,7 +204,7 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, gate, tls, webrtc, shutdown, pulses, info } = self;
+        let Self { config, listener, shards, gate, tls, webrtc, srt, limiter, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -229,6 +235,14 @@ impl App {
         let tls = FollowedTls::start(tls, &info, shutdown.token());
         let viewed = segments;
         let last_table = tables.clone();
+        let services = srt::Services {
+            gate: gate.clone(),
+            limiter,
+            load: info.load().clone(),
+            stats: info.srt_stats().clone(),
+            shutdown: shutdown.clone(),
+        };
+        let srt = SrtPort::start(srt, &config, &registry, services, pulses.clone());
         let serving = Serving {
             config,
             deployment,
@@ -237,6 +251,7 @@ impl App {
             pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
+            srt,
             encryption,
             table,
             listeners,
@@ -326,6 +341,7 @@ struct Serving {
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
+    srt: SrtPort,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
@@ -337,12 +353,15 @@ impl Serving {
     async fn follow(mut self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
         loop {
             let change = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 change = changes.recv() => change,
             };
-            let Some(Change { config, done }) = change else { return };
+            let Some(Change { config, done }) = change else { break };
             let _ = done.send(self.exchange(config).await);
         }
+        // Its peers are told, however the changes end.
+        stop.cancelled().await;
+        tokio::task::block_in_place(|| self.srt.close());
     }
 
     /// From now on there are these sessions of WebRTC.
@@ -374,6 +393,7 @@ impl Serving {
         let webrtc = tokio::task::block_in_place(|| {
             start_webrtc(&config, at, (&self.pulses, self.info.webrtc_stats()), known.as_ref())
         })?;
+        let srt = self.srt.bind_other(config.srt.as_ref())?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
             tracing::info!("access rules changed: what they do not permit any more ends");
@@ -391,6 +411,7 @@ impl Serving {
         {
             tokio::task::block_in_place(|| gone.stop());
         }
+        tokio::task::block_in_place(|| self.srt.exchange(srt, &config, &registry));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -464,6 +485,68 @@ impl FollowedTls {
             tokio::spawn(tls.clone().follow(self.task.clone(), move |error| info.certificate_failed(error)));
         }
         self.tls = tls;
+    }
+}
+
+fn bind_srt(settings: &config::Srt) -> anyhow::Result<srt::Bound> {
+    let address = settings.listen;
+    srt::Bound::new(address).with_context(|| format!("cannot listen on {address} for SRT"))
+}
+
+/// The port for SRT, as the configuration has it.
+struct SrtPort {
+    listener: Option<SrtListener>,
+    /// Where it was configured to listen.
+    address: Option<SocketAddr>,
+    services: srt::Services,
+    pulses: Pulses,
+}
+
+impl SrtPort {
+    fn start(
+        bound: Option<srt::Bound>,
+        config: &Config,
+        registry: &Registry,
+        services: srt::Services,
+        pulses: Pulses,
+    ) -> Self {
+        let mut port = Self { listener: None, address: None, services, pulses };
+        port.exchange(bound, config, registry);
+        port
+    }
+
+    /// The socket of a port that another configuration has; `None` when it is the same one, or there is none.
+    fn bind_other(&self, settings: Option<&config::Srt>) -> anyhow::Result<Option<srt::Bound>> {
+        let other = settings.filter(|settings| self.listener.is_none() || self.address != Some(settings.listen));
+        other.map(bind_srt).transpose()
+    }
+
+    /// Another configuration counts, whose socket is bound if it is another one. Blocking.
+    fn exchange(&mut self, bound: Option<srt::Bound>, config: &Config, registry: &Registry) {
+        let Some(settings) = config.srt.clone() else {
+            self.close();
+            return;
+        };
+        self.address = Some(settings.listen);
+        let deployed = srt::Deployed { settings, registry: registry.clone() };
+        match (bound, &self.listener) {
+            (Some(bound), _) => {
+                self.close();
+                match SrtListener::start(bound, deployed, self.services.clone(), &self.pulses) {
+                    Ok(listener) => self.listener = Some(listener),
+                    Err(error) => tracing::error!(%error, "cannot start the thread of SRT"),
+                }
+            }
+            (None, Some(listener)) => listener.apply(deployed),
+            (None, None) => {}
+        }
+    }
+
+    /// Ends all connections. Blocking.
+    fn close(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            listener.close();
+        }
     }
 }
 

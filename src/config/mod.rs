@@ -38,6 +38,7 @@ mod recording;
 #[cfg(test)]
 mod schema;
 mod sets;
+mod srt;
 mod streams;
 mod template;
 mod templates;
@@ -60,7 +61,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
+    Plain, Repair, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};

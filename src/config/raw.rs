@@ -34,6 +34,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) webrtc: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) srt: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -129,6 +131,22 @@ pub(super) struct Jwt {
     pub(super) issuer: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audience: Option<Value>,
+}
+
+/// `srt:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Srt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passphrase: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_refresh: Option<Value>,
 }
 
 /// `tls:`.
@@ -400,6 +418,7 @@ mod tests {
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
             ("`webrtc:`", keys::<WebRtc>()),
+            ("`srt:`", keys::<Srt>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

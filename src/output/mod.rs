@@ -4,4 +4,5 @@ pub mod hls;
 pub mod http;
 pub mod publish;
 pub mod record;
+pub mod srt;
 pub mod webrtc;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
-    telemetry::{Figures, HttpStats, Spread, WebRtcStats},
+    telemetry::{Figures, HttpStats, Spread, SrtStats, WebRtcStats},
 };
 use http::StatusCode;
 use std::{
@@ -40,6 +40,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     server(&mut text, reader, &snapshot);
     stats(&mut text, reader.info().http_stats());
     webrtc(&mut text, reader.info().webrtc_stats());
+    srt(&mut text, reader.info().srt_stats());
     permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
@@ -112,6 +113,20 @@ fn webrtc(text: &mut Text, stats: &WebRtcStats) {
     let series = labels.iter().map(|labels| &labels[..]).zip(drops.iter().map(|(_, count)| Some(*count)));
     let help = "Datagrams of WebRTC that were dropped.";
     text.family("voyandz_webrtc_dropped_datagrams_total", help, Kind::Counter, series);
+}
+
+fn srt(text: &mut Text, stats: &SrtStats) {
+    let help = "Connections of SRT that were accepted.";
+    text.family("voyandz_srt_accepted_total", help, Kind::Counter, [(&[][..], Some(stats.accepted_so_far()))]);
+    let mut family = |name: &str, help: &str, label: &'static str, counts: Vec<(&'static str, u64)>| {
+        let labels: Vec<_> = counts.iter().map(|(value, _)| [(label, *value)]).collect();
+        let series = labels.iter().map(|labels| &labels[..]).zip(counts.iter().map(|(_, count)| Some(*count)));
+        text.family(name, help, Kind::Counter, series);
+    };
+    let help = "Connections of SRT that were refused, by the reason.";
+    family("voyandz_srt_refused_total", help, "reason", stats.refusals());
+    let help = "Packets of SRT: received, lost for good, sent, sent again, and dropped because they came too late.";
+    family("voyandz_srt_packets_total", help, "what", stats.packets().collect());
 }
 
 fn permissions(text: &mut Text, stats: &AccessStats) {

@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HttpStats, WebRtcStats},
+    telemetry::{HttpStats, SrtStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -27,6 +27,7 @@ struct Inner {
     loops: Pulses,
     stats: Arc<HttpStats>,
     webrtc: Arc<WebRtcStats>,
+    srt: Arc<SrtStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -50,9 +51,9 @@ impl ServerInfo {
         let started = SystemTime::now();
         let state =
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
-        let (since, stats, webrtc) = (Instant::now(), Arc::default(), Arc::default());
-        let load = CurrentLoad::default();
-        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, load, connections }))
+        let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
+        let (webrtc, srt) = (Arc::default(), Arc::default());
+        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, srt, load, connections }))
     }
 
     /// When the server started.
@@ -95,6 +96,11 @@ impl ServerInfo {
     /// The statistics of the sessions of WebRTC.
     pub fn webrtc_stats(&self) -> &Arc<WebRtcStats> {
         &self.0.webrtc
+    }
+
+    /// The statistics of all connections of SRT.
+    pub fn srt_stats(&self) -> &Arc<SrtStats> {
+        &self.0.srt
     }
 
     /// The load level of the machine.

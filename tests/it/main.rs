@@ -58,6 +58,7 @@ mod resilience;
 mod screens;
 mod service;
 mod sources;
+mod srt;
 mod status;
 mod timestamps;
 mod tracks;
