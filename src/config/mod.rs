@@ -31,6 +31,7 @@ mod places;
 mod print;
 mod raw;
 mod read;
+mod rtsp;
 #[cfg(test)]
 mod schema;
 mod sets;
@@ -55,7 +56,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
+    Plain, Repair, Rtsp, Serving, Source, Stream, StreamName, StreamPath, Tls,
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};

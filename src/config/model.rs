@@ -5,7 +5,13 @@ use crate::{
     access::Policy,
     media::{Container, segment},
 };
-use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// A whole checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +30,8 @@ pub struct Config {
     pub auth: Policy,
     /// How connections are encrypted; they are not without it.
     pub tls: Option<Tls>,
+    /// Where RTSP is served, if it is.
+    pub rtsp: Option<Rtsp>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
@@ -47,6 +55,15 @@ pub struct Pages {
     pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
+}
+
+/// Where RTSP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rtsp {
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The even port of RTP, whose next one is that of RTCP; 0 lets the system choose, `None` is without datagrams.
+    pub udp: Option<u16>,
 }
 
 /// How connections are encrypted.

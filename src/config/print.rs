@@ -32,6 +32,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -350,7 +351,10 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, feeds, streams }
+                let listen = std::net::SocketAddr::new(listen_addr, listen_port);
+                let udp = clients.then_some(listen_port / 4 * 2);
+                let rtsp = metrics.then_some(Rtsp { listen, udp });
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtsp, feeds, streams }
             },
         )
     }

@@ -32,6 +32,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rtsp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -232,6 +234,16 @@ pub(super) struct Stream {
     pub(super) hls: Option<Value>,
 }
 
+/// `rtsp:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rtsp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) udp: Option<Value>,
+}
+
 /// `hls:` of a stream.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -331,6 +343,7 @@ mod tests {
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
+            ("`rtsp:`", keys::<Rtsp>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

@@ -90,6 +90,7 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "rtsp" => reference("rtsp"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -129,6 +130,10 @@ fn schema() -> Value {
         "plain" => name_of(&super::Plain::ALL.map(super::Plain::name)),
         "names" => texts(),
         _ => json!({"type": "string"}),
+    });
+    let rtsp = section("`rtsp:`", raw::keys::<raw::Rtsp>(), |key| match key {
+        "udp" => json!({"type": ["integer", "boolean", "string", "null"], "minimum": 0, "maximum": 65534}),
+        _ => scalar(),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
@@ -201,7 +206,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "rtsp": rtsp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

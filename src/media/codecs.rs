@@ -36,7 +36,8 @@ pub fn codecs(container: Container, header: &[u8]) -> Option<String> {
         | Container::Flac
         | Container::Wav
         | Container::Mjpeg
-        | Container::Raw => return None,
+        | Container::Raw
+        | Container::Rtp => return None,
     };
     let names: Option<Vec<String>> = tracks.into_iter().map(name).collect();
     names.filter(|names| !names.is_empty()).map(|names| names.join(", "))

@@ -30,10 +30,12 @@ pub enum Container {
     Mjpeg,
     /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
     Raw,
+    /// RTP packets as RTSP interleaves them ([`rtp::Muxer`](super::rtp::Muxer)). No stream is configured with it.
+    Rtp,
 }
 
 impl Container {
-    /// Every container, for tables, help texts and tests.
+    /// Every container that a stream may be configured with, for tables, help texts and tests.
     pub const ALL: [Self; 12] = [
         Self::Ts,
         Self::Webm,
@@ -64,6 +66,7 @@ impl Container {
             Self::Wav => "wav",
             Self::Mjpeg => "mjpeg",
             Self::Raw => "raw",
+            Self::Rtp => "rtp",
         }
     }
 
@@ -105,7 +108,7 @@ impl Container {
             Self::Flac => "audio/flac",
             Self::Wav => "audio/wav",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
-            Self::Raw => "application/octet-stream",
+            Self::Raw | Self::Rtp => "application/octet-stream",
         }
     }
 

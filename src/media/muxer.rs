@@ -5,7 +5,7 @@ use super::{
     codec::CodecParameters,
     flv, frames, matroska, mp4,
     mux::{Codecs, Muxed, NotCarried},
-    ogg,
+    ogg, rtp,
     sample::Sample,
     track::MediaKind,
     ts,
@@ -28,6 +28,8 @@ pub enum Muxer {
     Ogg(Box<ogg::Muxer>),
     /// Of sequences of frames.
     Frames(Box<frames::Muxer>),
+    /// Of RTP packets.
+    Rtp(Box<rtp::Muxer>),
 }
 
 impl Muxer {
@@ -43,6 +45,7 @@ impl Muxer {
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg => {
                 Self::Frames(Box::new(frames::Muxer::new(container)?))
             }
+            Container::Rtp => Self::Rtp(Box::default()),
             Container::Raw => return None,
         })
     }
@@ -50,9 +53,13 @@ impl Muxer {
     /// The kinds of tracks that a container is for. It ignores others.
     pub const fn kinds(container: Container) -> &'static [MediaKind] {
         match container {
-            Container::Ts | Container::Mp4 | Container::Webm | Container::Mkv | Container::Flv | Container::Ogg => {
-                &[MediaKind::Video, MediaKind::Audio]
-            }
+            Container::Ts
+            | Container::Mp4
+            | Container::Webm
+            | Container::Mkv
+            | Container::Flv
+            | Container::Ogg
+            | Container::Rtp => &[MediaKind::Video, MediaKind::Audio],
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
             Container::Mjpeg => &[MediaKind::Video],
             Container::Raw => &[],
@@ -71,6 +78,7 @@ impl Muxer {
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg => {
                 frames::Muxer::carries(container, codec)
             }
+            Container::Rtp => rtp::Muxer::carries(codec),
             Container::Raw => false,
         }
     }
@@ -116,6 +124,7 @@ impl Muxer {
             Self::Flv(muxer) => muxer.set_tracks(tracks, out),
             Self::Ogg(muxer) => muxer.set_tracks(tracks, out),
             Self::Frames(muxer) => muxer.set_tracks(tracks, out),
+            Self::Rtp(muxer) => muxer.set_tracks(tracks, out),
         }
     }
 
@@ -128,6 +137,7 @@ impl Muxer {
             Self::Flv(muxer) => muxer.push(sample, out),
             Self::Ogg(muxer) => muxer.push(sample, out),
             Self::Frames(muxer) => muxer.push(sample, out),
+            Self::Rtp(muxer) => muxer.push(sample, out),
         }
     }
 
@@ -144,6 +154,7 @@ impl Muxer {
     pub fn set_epoch(&mut self, epoch: Option<Duration>) {
         match self {
             Self::Frames(muxer) => muxer.set_epoch(epoch),
+            Self::Rtp(muxer) => muxer.set_epoch(epoch),
             Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) => {}
         }
     }
