@@ -353,7 +353,7 @@ mod tests {
                 };
                 let listen = std::net::SocketAddr::new(listen_addr, listen_port);
                 let udp = clients.then_some(listen_port / 4 * 2);
-                let rtsp = metrics.then_some(Rtsp { listen, udp });
+                let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
                 Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtsp, feeds, streams }
             },
         )

@@ -54,7 +54,6 @@ fn udp(text: &str) -> Result<Option<u16>, Expected> {
 #[cfg(test)]
 mod tests {
     use super::super::parse;
-    use super::*;
 
     fn rtsp(text: &str) -> Result<Option<(String, Option<u16>)>, String> {
         let parsed = parse(&format!("listenaddr: '::1'\nrtsp: {text}"));

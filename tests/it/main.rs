@@ -53,6 +53,7 @@ mod private;
 mod readme;
 mod reload;
 mod resilience;
+mod rtsp;
 mod screens;
 mod service;
 mod sources;
