@@ -130,11 +130,16 @@ fn basic(text: &str) -> Option<Presented> {
     fits.then(|| Presented::Basic { user: user.to_owned(), password: Secret::new(password) })
 }
 
-/// A query without the value of its link, for logs.
+/// Parameters whose values no log may show: links, and what publishers present.
+const SECRETS: [&str; 5] = [link::PARAMETER, "key", "pass", "password", "pw"];
+
+/// A query without the values of links, keys and passwords, for logs.
 pub fn without_link(target: &str) -> String {
     let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
-    let is_link = |part: &str| part.split_once('=').is_some_and(|(name, _)| name == link::PARAMETER);
-    let mask = |part: &str| if is_link(part) { format!("{}=***", link::PARAMETER) } else { part.to_owned() };
+    let mask = |part: &str| match part.split_once('=') {
+        Some((name, _)) if SECRETS.contains(&name) => format!("{name}=***"),
+        _ => part.to_owned(),
+    };
     let parts: Vec<_> = query.split('&').map(mask).collect();
     format!("{path}?{}", parts.join("&"))
 }

@@ -9,6 +9,7 @@ use super::{
     jwt::{JwtError, KeySet},
     key_file::WatchedKeys,
     link::{Link, LinkError},
+    network::any_contains,
     pass::{Pass, Passes},
     password::{self, PasswordHash},
     permission::Subject,
@@ -155,6 +156,19 @@ impl Gate {
     /// Counts a credential that could not be read.
     pub fn malformed(&self, error: CredentialError, peer: IpAddr) -> Rejection {
         self.wrong(Mechanism::Malformed, peer, error.into())
+    }
+
+    /// Counts a wrong key of a feed that is published to.
+    pub fn wrong_key(&self, peer: IpAddr) -> Rejection {
+        self.wrong(Mechanism::PublishKey, peer, Rejection::Wrong)
+    }
+
+    /// Whether an action may be done from this address at all.
+    pub fn permits_from(&self, action: Action, peer: IpAddr) -> bool {
+        let policy = self.policy();
+        let Policy { deny, allow, .. } = policy.policy();
+        let is_allowed = |(listed, networks): &(Action, Vec<_>)| *listed != action || any_contains(networks, peer);
+        !any_contains(deny, peer) && allow.iter().all(is_allowed)
     }
 
     fn by_link(&self, text: &Secret, peer: IpAddr) -> Result<Identity, Rejection> {

@@ -1,5 +1,6 @@
 //! A text that no log, answer or page may show.
 
+use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use std::fmt;
 
 /// What stands for a secret.
@@ -13,6 +14,12 @@ impl Secret {
     /// Keeps this text.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
+    }
+
+    /// Whether both are the same text. Takes the same time whatever they are.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let digest = |secret: &Self| digest::digest(&digest::SHA256, secret.0.as_bytes());
+        verify_slices_are_equal(digest(self).as_ref(), digest(other).as_ref()).is_ok()
     }
 
     /// The text itself, for the one who needs it.
@@ -45,5 +52,6 @@ mod tests {
             "*** *** Some(***) [\n    ***,\n]"
         );
         assert_eq!(secret.expose(), "canary");
+        assert!(secret.is_same(&Secret::new("canary")) && !secret.is_same(&Secret::new("canar")));
     }
 }

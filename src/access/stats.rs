@@ -22,6 +22,8 @@ pub enum Mechanism {
     Jwt,
     /// A signed link.
     Link,
+    /// The key of a feed that is published to.
+    PublishKey,
     /// A header that cannot be read.
     Malformed,
     /// Any, by an address that presented too many wrong ones.
@@ -33,7 +35,8 @@ const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] = [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::Malformed, Self::Throttled];
+    pub const ALL: [Self; 7] =
+        [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::PublishKey, Self::Malformed, Self::Throttled];
 
     /// The value of the label.
     pub const fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Mechanism {
             Self::Token => "token",
             Self::Jwt => "jwt",
             Self::Link => "link",
+            Self::PublishKey => "publish-key",
             Self::Malformed => "malformed",
             Self::Throttled => "throttled",
         }
@@ -103,7 +107,15 @@ mod tests {
         let counted: Vec<_> = stats.failures().collect();
         assert_eq!(
             counted,
-            [("password", 1), ("token", 2), ("jwt", 3), ("link", 4), ("malformed", 5), ("throttled", 6)]
+            [
+                ("password", 1),
+                ("token", 2),
+                ("jwt", 3),
+                ("link", 4),
+                ("publish-key", 5),
+                ("malformed", 6),
+                ("throttled", 7)
+            ]
         );
         stats.refused(Action::ConfigRead);
         assert_eq!(stats.refusals().find(|(name, _)| *name == "config:read"), Some(("config:read", 1)));

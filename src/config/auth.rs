@@ -185,7 +185,7 @@ impl Checker {
     }
 
     /// Reads one scalar that no message may quote.
-    fn secret<T>(
+    pub(super) fn secret<T>(
         &mut self,
         path: &Path,
         value: Option<Value>,

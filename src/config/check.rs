@@ -98,14 +98,30 @@ impl Checker {
             .map_err(|error| self.note(path, Place::Key, format!("{error}, found {}", quoted(name))))
             .ok();
         let feed: raw::Feed = self.section(path, value);
+        if feed.publish.is_some() {
+            let given = [
+                ("mode", feed.mode.is_some()),
+                ("restart", feed.restart.is_some()),
+                ("no-resurrect", feed.no_resurrect.is_some()),
+            ];
+            for (key, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+                self.note(&path.key(key), Place::Key, "a publisher decides when this feed runs".to_owned());
+            }
+        }
         let mode = self.value(&path.key("mode"), feed.mode, mode).unwrap_or(Mode::OnDemand { linger: Duration::ZERO });
         let restart = self.restart(path, feed.restart, feed.no_resurrect);
-        let given =
-            [("pipeline", &feed.pipeline), ("command", &feed.command), ("file", &feed.file), ("url", &feed.url)];
+        let given = [
+            ("publish", &feed.publish),
+            ("pipeline", &feed.pipeline),
+            ("command", &feed.command),
+            ("file", &feed.file),
+            ("url", &feed.url),
+        ];
         let given: Vec<_> = given.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
         match given.as_slice() {
             [] => {
-                self.note(path, Place::Key, "has no source: expected `pipeline`, `command`, `file` or `url`".to_owned())
+                let message = "has no source: expected `pipeline`, `command`, `file`, `url` or `publish`";
+                self.note(path, Place::Key, message.to_owned());
             }
             [_] => {}
             [first, others @ ..] => {
@@ -131,7 +147,8 @@ impl Checker {
         let command = command.map(Source::Command);
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
         let url = self.value(&path.key("url"), feed.url, url::pipeline).map(Source::Pipeline);
-        Some(Feed { name: name?, source: pipeline.or(command).or(file).or(url)?, parent, mode, restart })
+        let publish = feed.publish.map(|value| Source::Publish(self.publish(&path.key("publish"), value)));
+        Some(Feed { name: name?, source: pipeline.or(command).or(file).or(url).or(publish)?, parent, mode, restart })
     }
 
     /// Whether a feed restarts. `no-resurrect` is the old name of the opposite.
@@ -278,7 +295,7 @@ feeds:
             text,
             "\
 4:11: feeds.cam1.mode: expected \"on-demand\", \"continuous\" or seconds, found \"soon\"
-5:3: feeds.cam2: has no source: expected `pipeline`, `command`, `file` or `url`
+5:3: feeds.cam2: has no source: expected `pipeline`, `command`, `file`, `url` or `publish`
 6:23: feeds.cam3.file: `pipeline` is the source already, keep one of them
 7:22: feeds.cam4.loop: only a `file` can be looped
 8:19: feeds.cam5.command: expected a program and its arguments, found none

@@ -16,6 +16,7 @@ pub fn masked(config: &Config) -> Config {
         match &mut feed.source {
             Source::Pipeline(text) => *text = text_without_secrets(text),
             Source::Command(words) => *words = words_without_secrets(words),
+            Source::Publish(publish) => *publish = publish.masked(),
             Source::File { .. } | Source::Pipe(_) => {}
         }
     }

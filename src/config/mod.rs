@@ -29,6 +29,7 @@ mod overrides;
 mod pages;
 mod places;
 mod print;
+mod publish;
 mod raw;
 mod read;
 mod rtsp;
@@ -60,3 +61,4 @@ pub use model::{
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};
+pub use publish::{Publish, PublishProtocol, SecondPublisher};

@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::codec::Codec;
+use super::{codec::Codec, publish::Publish};
 use crate::{
     access::Policy,
     media::{Container, segment},
@@ -160,6 +160,8 @@ pub enum Source {
     },
     /// A named pipe, opened again when its writer leaves.
     Pipe(PathBuf),
+    /// Who connects and sends it.
+    Publish(Publish),
 }
 
 /// When a feed runs.

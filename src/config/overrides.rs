@@ -176,7 +176,7 @@ mod tests {
         );
         check(
             &[("VOYANDZ__feeds__can__mode", "1")],
-            "VOYANDZ__feeds__can__mode: feeds.can: has no source: expected `pipeline`, `command`, `file` or `url`",
+            "VOYANDZ__feeds__can__mode: feeds.can: has no source: expected `pipeline`, `command`, `file`, `url` or `publish`",
         );
         check(
             &[("VOYANDZ__feeds__cam__command__0", "x")],

@@ -62,6 +62,9 @@ fn pages(pages: &Pages) -> raw::Pages {
 
 fn feed(feed: &Feed) -> raw::Feed {
     let mut keys = raw::Feed { mode: Some(mode(feed.mode)), ..raw::Feed::default() };
+    if matches!(feed.source, Source::Publish(_)) {
+        keys.mode = None;
+    }
     match &feed.source {
         Source::Pipeline(launch) => keys.pipeline = Some(text(launch)),
         Source::Command(words) => keys.command = Some(list(words)),
@@ -70,6 +73,7 @@ fn feed(feed: &Feed) -> raw::Feed {
             keys.looped = looped.then_some(Value::Bool(true));
         }
         Source::Pipe(file) => keys.file = Some(path(file)),
+        Source::Publish(publish) => keys.publish = Some(super::publish::printed(publish)),
     }
     keys.feed = feed.parent.as_ref().map(text);
     keys.restart = (!feed.restart).then_some(Value::Bool(false));

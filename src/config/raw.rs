@@ -179,6 +179,8 @@ pub(super) struct Feed {
     pub(super) file: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) publish: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,6 +192,22 @@ pub(super) struct Feed {
     /// The opposite of `restart`, under its old name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) no_resurrect: Option<Value>,
+}
+
+/// `publish:` of a feed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Publish {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) protocols: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first_packet: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) second: Option<Value>,
 }
 
 /// One entry of `streams:`.
@@ -347,6 +365,7 @@ mod tests {
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),
+            ("`publish:`", keys::<Publish>()),
             ("`streams:`", keys::<Stream>()),
             ("`video:`", keys::<Video>()),
             ("`audio:`", keys::<Audio>()),

@@ -157,7 +157,16 @@ fn schema() -> Value {
         "loop" | "restart" | "no-resurrect" => flag(),
         "feed" => scalar(),
         "mode" => mode.clone(),
+        "publish" => json!({"anyOf": [reference("publish"), {"const": true}]}),
         other => panic!("what is `{other}`?"),
+    });
+    let publish = section("`publish:`", raw::keys::<raw::Publish>(), |key| match key {
+        "protocols" => {
+            let protocol = name_of(&super::PublishProtocol::ALL.map(super::PublishProtocol::name));
+            json!({"anyOf": [protocol, {"type": "array", "items": protocol}]})
+        }
+        "second" => name_of(&super::SecondPublisher::ALL.map(super::SecondPublisher::name)),
+        _ => scalar(),
     });
     let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
         "feed" | "url" | "mimetype" | "placeholder" => scalar(),
@@ -206,7 +215,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "rtsp": rtsp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "rtsp": rtsp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

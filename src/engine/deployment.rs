@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, FeedName, StreamName},
-    ipc::{Item, Plan},
+    ipc::{self, Item, Plan, StreamPlan},
     media::Container,
     source::{
         Source,
@@ -18,6 +18,8 @@ use crate::{
         pipe::PipeSource,
         pool::Pool,
         program::Program,
+        published::{PublishSource, PublishedSource},
+        publisher::PublishSlot,
         status::Status,
         stderr_log::StderrLog,
         supervisor::{Supervisor, Terms},
@@ -44,6 +46,8 @@ pub struct Deployment {
     per_request: BTreeMap<StreamName, Arc<PerRequestStream>>,
     placeholders: BTreeMap<StreamName, RunningPlaceholder>,
     audiences: BTreeMap<StreamName, Audience>,
+    /// Where feeds are published to.
+    publish_slots: BTreeMap<FeedName, PublishSlot>,
     /// What all timestamps count from, so that those of one source continue those of another.
     epoch: u64,
     memory_max: Option<u64>,
@@ -170,6 +174,7 @@ impl Deployment {
             per_request: BTreeMap::new(),
             placeholders: BTreeMap::new(),
             audiences: BTreeMap::new(),
+            publish_slots: BTreeMap::new(),
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
             memory_max: None,
             pool,
@@ -189,6 +194,7 @@ impl Deployment {
             self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(id, unit)).apply(unit);
         }
         self.layout = layout;
+        self.apply_publish_slots(config);
         self.connect_encodings();
         self.memory_max = config.memory_max;
         self.change_groups().await;
@@ -200,6 +206,25 @@ impl Deployment {
         }
         self.begin_per_request(config);
         (self.registry(config), ApplyReport { ended, begun })
+    }
+
+    /// Has a slot for each feed that is published to.
+    fn apply_publish_slots(&mut self, config: &Config) {
+        let feeds = config.feeds.iter().filter_map(|feed| match &feed.source {
+            config::Source::Publish(publish) => Some((&feed.name, publish)),
+            _ => None,
+        });
+        let mut wanted: BTreeMap<_, _> = feeds.collect();
+        self.publish_slots.retain(|name, slot| match wanted.remove(name) {
+            Some(settings) => {
+                slot.set_settings(settings.clone());
+                true
+            }
+            None => false,
+        });
+        for (name, settings) in wanted {
+            self.publish_slots.insert(name.clone(), PublishSlot::new(name.clone(), settings.clone(), self.epoch));
+        }
     }
 
     /// Lets the samples of each encoding enter all streams that it is an encoding of.
@@ -373,6 +398,18 @@ impl Deployment {
                 writer: slot.writer()?,
             }),
             UnitKind::Pipe(path) => Source::Pipe(PipeSource { path: path.clone(), writer: slot.writer()? }),
+            UnitKind::Publish(_) => {
+                let UnitId::Feed(feed) = id else { return None };
+                Source::Publish(PublishSource {
+                    slot: self.publish_slots.get(feed)?.clone(),
+                    status: slot.status.clone(),
+                })
+            }
+            UnitKind::Published(feed) => Source::Published(PublishedSource {
+                slot: self.publish_slots.get(feed)?.clone(),
+                entrances: slot.entrances()?.clone(),
+                status: slot.status.clone(),
+            }),
             UnitKind::Item { group, item } => Source::Item(ItemSource {
                 group: self.groups.get(group)?.handle.clone(),
                 item: *item,
@@ -456,11 +493,22 @@ impl Deployment {
 
     fn placeholder(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<PlaceholderSpec> {
         let plan = &self.layout.groups.get(&placed.group)?.plan;
-        placed.in_plan?;
-        let encodings = self.encodings_of(placed);
+        let is_published =
+            self.layout.units.get(&placed.unit).is_some_and(|unit| matches!(unit.kind, UnitKind::Published(_)));
+        if placed.in_plan.is_none() && !is_published {
+            return None;
+        }
+        // No worker makes what is published; that of the placeholder makes the tracks that are usual.
+        let published = is_published.then(|| StreamPlan {
+            name: stream.name.to_string(),
+            feeds: Vec::new(),
+            encoding: ipc::Encoding::Copy,
+            container: None,
+        });
+        let encodings = self.encodings_of(placed).filter_map(|number| plan.streams.get(&number).cloned());
         Some(PlaceholderSpec {
             shows: stream.placeholder.clone()?,
-            encodings: encodings.filter_map(|number| plan.streams.get(&number).cloned()).collect(),
+            encodings: published.into_iter().chain(encodings).collect(),
             feeds: stream.feeds.clone(),
             epoch: self.epoch,
             memory_max: self.memory_max,
@@ -548,12 +596,13 @@ impl Deployment {
         let streams = pairs.filter_map(|(stream, placed)| self.stream_handle(stream, placed).map(Arc::new));
         let feeds = config.feeds.iter().filter_map(|feed| {
             let id = UnitId::Feed(feed.name.clone());
-            let stays_in_worker = matches!(self.layout.units.get(&id)?.kind, UnitKind::Item { .. });
+            let has_bytes = matches!(self.layout.units.get(&id)?.kind, UnitKind::Command(_) | UnitKind::Pipe(_));
             let slot = self.slots.get(&id)?;
             Some(FeedHandle {
                 config: feed.clone(),
                 status: slot.status.clone(),
-                fanout: (!stays_in_worker).then(|| slot.fanout(Container::Raw)),
+                fanout: has_bytes.then(|| slot.fanout(Container::Raw)),
+                publish: self.publish_slots.get(&feed.name).cloned(),
             })
         });
         Registry::new(feeds.collect(), streams.collect(), per_request)

@@ -7,6 +7,7 @@ use crate::{
     source::{
         demand::{Demand, Lease},
         per_request::PerRequestStream,
+        publisher::PublishSlot,
         status::Status,
         worker_group::WorkerGroup,
     },
@@ -23,6 +24,8 @@ pub struct FeedHandle {
     pub status: Status,
     /// Its bytes as they arrive; `None` when they stay in a worker.
     pub fanout: Option<FanOut>,
+    /// Where it is published to, if it is.
+    pub publish: Option<PublishSlot>,
 }
 
 /// One stream in one container: its configuration and state, its packets, and how to start it.
@@ -150,6 +153,11 @@ impl Registry {
     /// The feeds.
     pub fn feeds(&self) -> &[FeedHandle] {
         &self.feeds
+    }
+
+    /// Where the feed with this name is published to, if it is.
+    pub fn publish_slot(&self, feed: &str) -> Option<&PublishSlot> {
+        self.feeds.iter().find(|known| known.config.name.as_str() == feed)?.publish.as_ref()
     }
 
     /// The streams that all viewers share.

@@ -1,5 +1,6 @@
-//! How streams leave: one folder for each protocol.
+//! How streams leave, and how publishers bring them: one folder for each protocol, and `publish` for what those that bring share.
 
 pub mod hls;
 pub mod http;
+pub mod publish;
 pub mod rtsp;

@@ -63,6 +63,8 @@ pub enum State {
     },
     /// Its device is absent; starts when it appears.
     WaitingDevice,
+    /// Runs, and nobody publishes.
+    WaitingPublisher,
     /// Failed, and does not restart while the present users last (`no-resurrect`).
     Dead,
 }
@@ -80,6 +82,7 @@ impl State {
             Self::Stopping => "stopping",
             Self::Backoff { .. } => "backoff",
             Self::WaitingDevice => "waiting-device",
+            Self::WaitingPublisher => "waiting-publisher",
             Self::Dead => "dead",
         }
     }
@@ -103,6 +106,8 @@ pub enum Input {
     FirstMedia,
     /// Its device captures nothing any more.
     SignalLost,
+    /// Nobody publishes, or nobody does any more.
+    NoPublisher,
     /// It runs, and has delivered nothing for longer than its usual pauses.
     Stalled,
     /// It ended, by itself or because it was stopped.
@@ -171,6 +176,7 @@ impl Lifecycle {
             Input::Policy(policy) => self.policy = policy,
             Input::FirstMedia
             | Input::SignalLost
+            | Input::NoPublisher
             | Input::Stalled
             | Input::Ended(_)
             | Input::DeviceThere
@@ -191,7 +197,9 @@ impl Lifecycle {
                 self.failures = 0;
                 if in_use { (State::Starting, Some(Action::Start)) } else { (State::Idle, None) }
             }
-            (State::Starting | State::Lingering { .. }, Input::Ended(how)) => self.failed(now, in_use, None, how),
+            (State::Starting | State::WaitingPublisher | State::Lingering { .. }, Input::Ended(how)) => {
+                self.failed(now, in_use, None, how)
+            }
             (State::Running { since }, Input::Ended(how)) => {
                 self.failed(now, in_use, Some(now.saturating_duration_since(since)), how)
             }
@@ -210,15 +218,16 @@ impl Lifecycle {
             (State::Lingering { .. }, Input::Stalled) => (State::Stopping, Some(Action::Stop)),
             (State::Stalled { .. }, _) if !in_use => (State::Stopping, None),
 
-            (State::Starting, Input::FirstMedia) => (State::Running { since: now }, None),
+            (State::Starting | State::WaitingPublisher, Input::FirstMedia) => (State::Running { since: now }, None),
             (State::NoSignal { since }, Input::FirstMedia) => (State::Running { since: since.unwrap_or(now) }, None),
+            (State::Starting | State::Running { .. }, Input::NoPublisher) if in_use => (State::WaitingPublisher, None),
             (State::Starting, Input::SignalLost) if in_use => (State::NoSignal { since: None }, None),
             (State::Running { since }, Input::SignalLost) if in_use => (State::NoSignal { since: Some(since) }, None),
             (State::Lingering { until, since: None }, Input::FirstMedia) => {
                 (State::Lingering { until, since: Some(now) }, None)
             }
 
-            (State::Starting, _) if !in_use => self.unused(now, None),
+            (State::Starting | State::WaitingPublisher, _) if !in_use => self.unused(now, None),
             (State::Running { since }, _) if !in_use => self.unused(now, Some(since)),
             (State::NoSignal { since }, _) if !in_use => self.unused(now, since),
             (State::Lingering { since, .. }, _) if in_use => {
@@ -420,7 +429,7 @@ mod tests {
 
     #[test]
     fn every_input_in_every_state() {
-        const INPUTS: [Input; 10] = [
+        const INPUTS: [Input; 11] = [
             Input::InUse(true),
             Input::InUse(false),
             Input::FirstMedia,
@@ -431,43 +440,51 @@ mod tests {
             Input::Ended(End::NoDevice),
             Input::DeviceThere,
             Input::Tick,
+            Input::NoPublisher,
         ];
         let now = Instant::now();
         let later = now + SECOND;
         // Where each of the inputs leads; `+` starts the source, `-` stops it.
-        let same = |word| [word; 10].join(" ");
+        let same = |word| [word; 11].join(" ");
         let table = [
-            (State::Idle, "+starting idle idle idle idle idle idle idle idle idle".to_owned()),
+            (State::Idle, "+starting idle idle idle idle idle idle idle idle idle idle".to_owned()),
             (
                 State::Starting,
-                "starting lingering running no-signal starting +starting +starting waiting-device starting starting"
+                "starting lingering running no-signal starting +starting +starting waiting-device starting starting \
+                 waiting-publisher"
                     .to_owned(),
             ),
             (
                 State::Running { since: now },
-                "running lingering running no-signal -stalled +starting +starting waiting-device running running"
+                "running lingering running no-signal -stalled +starting +starting waiting-device running running \
+                 waiting-publisher"
                     .to_owned(),
             ),
             (
                 State::NoSignal { since: Some(now) },
-                "no-signal lingering running no-signal -stalled +starting +starting waiting-device no-signal no-signal"
+                "no-signal lingering running no-signal -stalled +starting +starting waiting-device no-signal no-signal \
+                 no-signal"
                     .to_owned(),
             ),
             (
                 State::Stalled { ran: SECOND },
-                "stalled stopping stalled stalled stalled +starting +starting waiting-device stalled stalled"
+                "stalled stopping stalled stalled stalled +starting +starting waiting-device stalled stalled stalled"
                     .to_owned(),
             ),
             (
                 State::Lingering { until: later, since: Some(now) },
-                "running -stopping -stopping -stopping -stopping idle idle idle -stopping -stopping".to_owned(),
+                "running -stopping -stopping -stopping -stopping idle idle idle -stopping -stopping -stopping".to_owned(),
             ),
             (
                 State::Stopping,
-                "stopping stopping stopping stopping stopping idle idle idle stopping stopping".to_owned(),
+                "stopping stopping stopping stopping stopping idle idle idle stopping stopping stopping".to_owned(),
             ),
             (State::Backoff { until: later }, same("+starting").replacen(" +starting", " idle", 1)),
-            (State::WaitingDevice, format!("{0} idle {0} {0} {0} {0} {0} {0} +starting {0}", "waiting-device")),
+            (State::WaitingDevice, format!("{0} idle {0} {0} {0} {0} {0} {0} +starting {0} {0}", "waiting-device")),
+            (
+                State::WaitingPublisher,
+                format!("{0} lingering running {0} {0} +starting +starting waiting-device {0} {0} {0}", "waiting-publisher"),
+            ),
             (State::Dead, same("+starting").replacen(" +starting", " idle", 1)),
         ];
         let policy = Policy { linger: SECOND, ..ON_DEMAND };

@@ -2,7 +2,8 @@
 //!
 //! [`lifecycle`] decides (pure), [`supervisor`] is the task that does so for one feed or stream, and a
 //! [`Source`] is what runs: a [`program`] ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
-//! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_trials` are parts of a group).
+//! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_trials` are parts of a group), or whoever
+//! publishes ([`publisher`], [`published`]).
 //! A stream that is made for each request ([`per_request`]) has no supervisor.
 
 mod byte_feeds;
@@ -15,6 +16,8 @@ pub mod per_request;
 pub mod pipe;
 pub mod pool;
 pub mod program;
+pub mod published;
+pub mod publisher;
 pub mod status;
 pub mod stderr_log;
 pub mod supervisor;
@@ -27,6 +30,7 @@ use crate::ipc::Ended;
 use command::CommandSource;
 use flow::Flow;
 use pipe::PipeSource;
+use published::{PublishSource, PublishedSource};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use worker_group::ItemSource;
@@ -40,6 +44,10 @@ pub enum Source {
     Pipe(PipeSource),
     /// A feed or stream in a worker process.
     Item(ItemSource),
+    /// A feed that is published to.
+    Publish(PublishSource),
+    /// A stream of what is published.
+    Published(PublishedSource),
 }
 
 impl Source {
@@ -50,6 +58,8 @@ impl Source {
             Self::Command(source) => source.run(stop, flow).await,
             Self::Pipe(source) => source.run(stop, flow).await,
             Self::Item(source) => source.run(stop, flow).await,
+            Self::Publish(source) => source.run(stop, flow).await,
+            Self::Published(source) => source.run(stop, flow).await,
         }
     }
 
@@ -60,6 +70,8 @@ impl Source {
                 writer.lock().clear()
             }
             Self::Item(item) => item.clear(),
+            Self::Publish(_) => {}
+            Self::Published(stream) => stream.entrances.clear(),
         }
     }
 
@@ -69,7 +81,7 @@ impl Source {
             Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {
                 writer.lock().clock_jumps()
             }
-            Self::Item(_) => 0,
+            Self::Item(_) | Self::Publish(_) | Self::Published(_) => 0,
         }
     }
 }

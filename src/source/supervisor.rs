@@ -107,6 +107,7 @@ impl Supervisor {
                 event = next_event(&mut run) => match event {
                     Event::FirstMedia => Input::FirstMedia,
                     Event::SignalLost => Input::SignalLost,
+                    Event::NoPublisher => Input::NoPublisher,
                     Event::Stalled(reason) => {
                         let reason = format!("stalled: {reason}");
                         self.status.ended(Some(&reason), SystemTime::now());
@@ -235,6 +236,7 @@ impl ClockWatch {
 enum Event {
     FirstMedia,
     SignalLost,
+    NoPublisher,
     Stalled(String),
     Ended(Ended),
 }
@@ -249,6 +251,7 @@ async fn next_event(run: &mut Option<Run>) -> Event {
                 Ok(Flow::Nothing) => {}
                 Ok(Flow::Media) => return Event::FirstMedia,
                 Ok(Flow::NoSignal) => return Event::SignalLost,
+                Ok(Flow::NoPublisher) => return Event::NoPublisher,
                 Ok(Flow::Stalled(reason)) => {
                     run.flow = None;
                     return Event::Stalled(reason);

@@ -5,6 +5,7 @@
 
 use super::{
     outputs::{Encoding, Output},
+    publish::Published,
     response,
     snapshot::{Feed, StatusReader, StatusSnapshot, Stream},
 };
@@ -170,11 +171,47 @@ fn feeds(text: &mut Text, feeds: &[Feed]) {
     each("voyandz_feed_bytes_total", help, Counter, &|feed| feed.bytes_in.and_then(number));
     let help = "Time since the last bytes of a command or named pipe.";
     each("voyandz_feed_last_bytes_age_seconds", help, Gauge, &|feed| feed.idle_seconds);
+    published(text, feeds);
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Feed) -> Option<f64>| {
+        let labels: Vec<_> = feeds.iter().map(|feed| [("feed", feed.name.as_str())]).collect();
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(feeds.iter().map(value)));
+    };
     let used = |feed: &Feed| proc_stats::of(feed.life.worker_pid?);
     let help = "Memory of the process that runs the feed; feeds of one group share it.";
     each("voyandz_worker_resident_memory_bytes", help, Gauge, &|feed| number(used(feed)?.resident));
     let help = "CPU time of that process.";
     each("voyandz_worker_cpu_seconds_total", help, Counter, &|feed| Some(used(feed)?.cpu.as_secs_f64()));
+}
+
+/// The feeds that are published to.
+fn published(text: &mut Text, feeds: &[Feed]) {
+    use Kind::{Counter, Gauge};
+    let feeds: Vec<_> = feeds.iter().filter_map(|feed| Some((feed.name.as_str(), feed.publish.as_ref()?))).collect();
+    let labels: Vec<_> = feeds.iter().map(|(name, _)| [("feed", *name)]).collect();
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Published) -> Option<f64>| {
+        let values = feeds.iter().map(|(_, published)| value(published));
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(values));
+    };
+    let help = "Whether somebody publishes to the feed.";
+    each("voyandz_publisher_connected", help, Gauge, &|published| {
+        Some(f64::from(u8::from(published.publisher.is_some())))
+    });
+    each("voyandz_publishers_total", "Publishers of the feed.", Counter, &|published| {
+        number(published.publishers_ever)
+    });
+    let help = "Publishers that were refused because the feed had one, or for their protocol.";
+    each("voyandz_publishers_refused_total", help, Counter, &|published| number(published.refused));
+    let help = "Bytes of samples that were published.";
+    each("voyandz_published_bytes_total", help, Counter, &|published| number(published.bytes));
+    let help = "Samples whose time stamps could not be right.";
+    each("voyandz_published_repaired_stamps_total", help, Counter, &|published| number(published.repaired));
+    let ends = feeds.iter().flat_map(|(name, published)| {
+        published.ended.iter().map(move |(reason, count)| ([("feed", *name), ("reason", *reason)], *count))
+    });
+    let ends: Vec<_> = ends.collect();
+    let help = "Publishers that ended, by the reason.";
+    let series = ends.iter().map(|(labels, count)| (&labels[..], number(*count)));
+    text.family("voyandz_publishers_ended_total", help, Counter, series);
 }
 
 fn streams(text: &mut Text, streams: &[Stream]) {

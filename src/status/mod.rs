@@ -8,6 +8,7 @@ pub mod human;
 pub mod metrics;
 pub mod outputs;
 pub mod player_commands;
+pub mod publish;
 pub mod server_info;
 pub mod snapshot;
 pub mod state;

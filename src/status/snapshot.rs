@@ -4,8 +4,9 @@
 
 use super::{
     outputs::{self, Output},
+    publish::Published,
     server_info::ServerInfo,
-    stream_stats::{ViewerStats, WriteStats, seconds},
+    stream_stats::{ViewerStats, WriteStats, rfc3339, seconds},
     tracks::{self, TrackSummary},
 };
 use crate::{
@@ -20,7 +21,6 @@ use crate::{
     },
     stream::{Audience, Member},
 };
-use jiff::Timestamp;
 use serde::Serialize;
 use std::{collections::HashSet, time::SystemTime};
 
@@ -131,6 +131,9 @@ pub struct Feed {
     bit_rate_in: Option<u64>,
     /// Time since the last bytes.
     pub idle_seconds: Option<f64>,
+    /// Who publishes to it, if that is its source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish: Option<Published>,
 }
 
 /// A stream.
@@ -200,10 +203,10 @@ impl StatusReader {
     /// The current state.
     pub fn snapshot(&self) -> StatusSnapshot {
         let Self { registry, config, info } = self;
-        let feeds: Vec<Feed> =
-            config.feeds.iter().zip(registry.feeds()).map(|(config, feed)| Feed::of(config, feed)).collect();
-        let (mut shared, mut private) = (registry.streams().iter(), registry.per_request().iter());
         let clients = config.pages.clients;
+        let feeds: Vec<Feed> =
+            config.feeds.iter().zip(registry.feeds()).map(|(config, feed)| Feed::of(config, feed, clients)).collect();
+        let (mut shared, mut private) = (registry.streams().iter(), registry.per_request().iter());
         let streams: Vec<Stream> = config
             .streams
             .iter()
@@ -313,7 +316,7 @@ impl Life {
 }
 
 impl Feed {
-    fn of(config: &config::Feed, feed: &FeedHandle) -> Self {
+    fn of(config: &config::Feed, feed: &FeedHandle, clients: bool) -> Self {
         let (mode, linger_seconds) = match config.mode {
             Mode::Continuous => ("continuous", None),
             Mode::OnDemand { linger } => ("on-demand", Some(linger.as_secs_f64())),
@@ -323,6 +326,10 @@ impl Feed {
             Source::Command(words) => ("command", shell_words::join(words)),
             Source::File { path, .. } => ("file", path.display().to_string()),
             Source::Pipe(path) => ("pipe", path.display().to_string()),
+            Source::Publish(publish) => {
+                let protocols: Vec<_> = publish.protocols.iter().map(|protocol| protocol.name()).collect();
+                ("publish", protocols.join(", "))
+            }
         };
         let record = feed.status.read();
         let tracks = tracks_of(&record);
@@ -340,6 +347,7 @@ impl Feed {
             bytes_in: reading.map(|reading| reading.bytes),
             bit_rate_in: reading.and_then(|reading| reading.bit_rate),
             idle_seconds: reading.and_then(|reading| reading.idle).map(seconds),
+            publish: feed.publish.as_ref().map(|slot| Published::of(slot, clients)),
         }
     }
 }
@@ -435,9 +443,4 @@ fn kind_of(kind: TrackKind) -> &'static str {
         TrackKind::Audio => "audio",
         TrackKind::Muxed => "muxed",
     }
-}
-
-/// A time as in RFC 3339, in UTC, to the millisecond.
-fn rfc3339(time: SystemTime) -> String {
-    Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

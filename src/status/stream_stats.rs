@@ -4,8 +4,9 @@ use crate::{
     stream::{Attendance, Audience, Reading},
     telemetry::Figures,
 };
+use jiff::Timestamp;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a stream has produced.
 #[derive(Debug, Default, Serialize)]
@@ -110,6 +111,11 @@ impl ViewerStats {
             first_bytes: Latency::of(waits.beginning),
         }
     }
+}
+
+/// A time as in RFC 3339, in UTC, to the millisecond.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
 /// To the millisecond.

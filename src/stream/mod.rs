@@ -6,6 +6,7 @@
 mod audience;
 mod entrances;
 mod fanout;
+mod gop;
 mod input;
 mod meter;
 mod news;
@@ -19,6 +20,7 @@ mod writer;
 pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
 pub use entrances::Entrances;
 pub use fanout::{FanOut, Reader, Version};
+pub use gop::Gop;
 pub use input::{NotTaken, OutputLease, StreamInput, StreamOutput};
 pub use meter::Reading;
 pub use news::News;

@@ -1,10 +1,9 @@
 //! Where samples enter a rendition: whatever the origin and the run, its outputs get one unbroken timeline.
 
-mod gop;
 mod timeline;
 
-use self::{gop::Gop, timeline::Timeline};
-use super::{FanOut, packager::Packager, writer::Origin};
+use self::timeline::Timeline;
+use super::{FanOut, gop::Gop, packager::Packager, writer::Origin};
 use crate::media::{Container, MediaKind, NotCarried, Sample, TrackId, TrackInfo, TrackSet};
 use std::time::{Duration, Instant};
 
@@ -353,7 +352,7 @@ impl SampleWriter {
             let is_new = output.waits_since.take().is_some();
             refused.extend(output.packager.tracks(&output.sources.view(set)).err());
             if is_new {
-                self.gop.samples.iter().for_each(|sample| output.packager.push(sample, now));
+                self.gop.samples().for_each(|sample| output.packager.push(sample, now));
             }
         }
         if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }

@@ -50,6 +50,7 @@ mod pictures;
 mod placeholder;
 mod players;
 mod private;
+mod publish;
 mod readme;
 mod reload;
 mod resilience;

@@ -55,11 +55,13 @@ fn metrics(text: &str) -> BTreeMap<String, f64> {
 fn metrics_are_those_of_the_state_and_all_are_documented() {
     let server = Server::start(&format!(
         "
-        feeds: {{tick: {{command: {}, mode: continuous}}, cam: {{pipeline: '{PICTURE}'}}}}
+        feeds: {{tick: {{command: {}, mode: continuous}}, cam: {{pipeline: '{PICTURE}'}}, booth: {{publish: {{key: s3cret}}}}}}
         streams: {{tick é: {{feed: tick}}, cam.ts: {{feed: cam, video: {H264}}}, all: {{feed: cam, video: {H264}}}}}
         ",
         shell("while echo tick; do sleep 0.02; done")
     ));
+    // A publisher that has left.
+    assert_eq!(http::request(server.address(), "PUT", "/booth?key=s3cret", "Content-Length: 0\r\n").status, 415);
     let mut viewers = ["/tick%20%C3%A9", "/cam.ts", "/all.mp4"].map(|path| server.get(path));
     viewers.iter_mut().for_each(|viewer| drop(viewer.take(50, SOON)));
     wait_for(&server, "streams", "tick é", |stream| stream["bytes_out"].as_u64() > Some(0));

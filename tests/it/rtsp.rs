@@ -259,7 +259,7 @@ fn viewers_are_counted_and_logged() {
     let mut metrics = server.get("/metrics");
     let metrics = metrics.text();
     assert!(metrics.contains("voyandz_http_answers_total{protocol=\"rtsp/1.0\",class=\"2xx\"} 4"), "{metrics}");
-    assert!(metrics.contains("voyandz_output_users{stream=\"cam\",container=\"rtp\"} 1"), "{metrics}");
+    assert!(metrics.contains("voyandz_first_byte_seconds_count{container=\"rtp\"} 1"), "{metrics}");
     client.ask("TEARDOWN", "/cam", "");
     let line = server.log.wait("viewer left stream=cam", SOON);
     assert!(line.contains("protocol=rtsp transport=tcp") && line.contains("reason=\"client left\""), "{line}");

@@ -43,13 +43,16 @@ pub fn per_request(config: &Config) -> impl Iterator<Item = &Stream> {
     config.streams.iter().filter(|stream| stream.serving != Serving::Shared)
 }
 
+/// A unit, with its number in the plan of its group if a worker runs it.
+type Made = (UnitId, Option<u32>);
+
 struct Builder<'a> {
     before: &'a Layout,
     layout: Layout,
     sources: HashMap<&'a FeedName, &'a Source>,
     config: &'a Config,
-    /// Units of the pipelines that are shared, with their numbers in the plan.
-    encodings: HashMap<(Vec<FeedName>, Vec<String>), (UnitId, u32)>,
+    /// What makes the pipelines that are shared.
+    encodings: HashMap<(Vec<FeedName>, Vec<String>), Made>,
 }
 
 impl<'a> Builder<'a> {
@@ -80,6 +83,8 @@ impl<'a> Builder<'a> {
 
     fn feed(&mut self, feed: &'a Feed) {
         let (continuous, linger) = match feed.mode {
+            // A publisher comes when it likes.
+            _ if matches!(feed.source, Source::Publish(_)) => (true, Duration::ZERO),
             Mode::Continuous => (true, Duration::ZERO),
             Mode::OnDemand { linger } => (false, linger),
         };
@@ -88,6 +93,7 @@ impl<'a> Builder<'a> {
         let kind = match &feed.source {
             Source::Command(argv) => UnitKind::Command(self.command(&id, argv, feed.parent.as_slice())),
             Source::Pipe(path) => UnitKind::Pipe(path.clone()),
+            Source::Publish(publish) => UnitKind::Publish(publish.clone()),
             Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone())),
             Source::File { path, looped } => {
                 self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped })
@@ -95,7 +101,7 @@ impl<'a> Builder<'a> {
         };
         let needs = match &kind {
             UnitKind::Command(command) => command.units(),
-            UnitKind::Pipe(_) | UnitKind::Item { .. } => Vec::new(),
+            _ => Vec::new(),
         };
         self.unit(id, policy, kind, needs);
     }
@@ -134,12 +140,16 @@ impl<'a> Builder<'a> {
         if let Some(number) = self.layout.number_of(group, id) {
             return number;
         }
+        let fed_by = (source == FeedSource::Bytes).then(|| match id {
+            UnitId::Feed(feed) if self.is_published(feed) => self.bytes_of(feed),
+            id => id.clone(),
+        });
         let before = self.before.groups.get(&group).map(|group| &group.plan.feeds);
         let known = self.before.number_of(group, id);
         let Some(planned) = self.layout.groups.get_mut(&group) else { return u32::MAX };
         let number = known.unwrap_or_else(|| next(before, &planned.plan.feeds));
-        if source == FeedSource::Bytes {
-            planned.fed_by.insert(number, id.clone());
+        if let Some(unit) = fed_by {
+            planned.fed_by.insert(number, unit);
         }
         planned.plan.feeds.insert(number, FeedPlan { name: id.name().to_owned(), source });
         number
@@ -149,10 +159,21 @@ impl<'a> Builder<'a> {
         matches!(self.sources.get(feed), Some(Source::Command(_) | Source::Pipe(_)))
     }
 
+    fn is_published(&self, feed: &FeedName) -> bool {
+        matches!(self.sources.get(feed), Some(Source::Publish(_)))
+    }
+
+    /// The one feed of a stream, if it is published to and nothing of it is encoded.
+    fn published_of<'b>(&self, feeds: &'b [FeedName], pipelines: &[String]) -> Option<&'b FeedName> {
+        let [feed] = feeds else { return None };
+        (pipelines.is_empty() && self.is_published(feed)).then_some(feed)
+    }
+
     fn stream(&mut self, stream: &'a Stream) {
         let id = UnitId::Stream(stream.name.clone());
         let group = self.group_of(&stream.feeds.first().map_or(id.clone(), |feed| UnitId::Feed(feed.clone())));
-        let main = tracks_of(stream).map(|tracks| {
+        let published = stream.encoding == Encoding::Copy && self.published_of(&stream.feeds, &[]).is_some();
+        let main = tracks_of(stream).or(published.then(Vec::new)).map(|tracks| {
             let outputs = stream.containers();
             self.encoding(group, id.clone(), &stream.feeds, tracks, &outputs)
         });
@@ -171,7 +192,7 @@ impl<'a> Builder<'a> {
             return;
         }
         if let Some((unit, number)) = main {
-            self.layout.streams.push(placed(unit, Some(number)));
+            self.layout.streams.push(placed(unit, number));
             return;
         }
         let (feeds, container) = (stream.feeds.as_slice(), stream.container);
@@ -211,7 +232,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The unit that makes these tracks, and its number in the plan of the group: streams that differ in the container alone share
-    /// it. Without pipelines the tracks are those of the feed.
+    /// it. Without pipelines the tracks are those of the feed; those of a publisher need no worker.
     fn encoding(
         &mut self,
         group: GroupId,
@@ -219,7 +240,7 @@ impl<'a> Builder<'a> {
         feeds: &[FeedName],
         pipelines: Vec<String>,
         outputs: &[Container],
-    ) -> (UnitId, u32) {
+    ) -> Made {
         let key = (feeds.to_vec(), pipelines);
         if let Some((unit, number)) = self.encodings.get(&key).cloned() {
             if let Some(known) = self.layout.units.get_mut(&unit) {
@@ -231,12 +252,21 @@ impl<'a> Builder<'a> {
             }
             return (unit, number);
         }
+        if let Some(feed) = self.published_of(feeds, &key.1) {
+            let needs = vec![UnitId::Feed(feed.clone())];
+            self.unit(id.clone(), WHILE_IN_USE, UnitKind::Published(feed.clone()), needs);
+            if let Some(unit) = self.layout.units.get_mut(&id) {
+                unit.outputs.extend_from_slice(outputs);
+            }
+            self.encodings.insert(key, (id.clone(), None));
+            return (id, None);
+        }
         let encoding = match key.1.is_empty() {
             true => ipc::Encoding::Copy,
             false => ipc::Encoding::Launch(key.1.clone()),
         };
         let id = self.name_of_encoding(group, &key.1, &encoding).unwrap_or(id);
-        let number = self.planned_stream(group, &id, feeds, encoding, None, outputs);
+        let number = Some(self.planned_stream(group, &id, feeds, encoding, None, outputs));
         self.encodings.insert(key, (id.clone(), number));
         (id, number)
     }
@@ -281,7 +311,13 @@ impl<'a> Builder<'a> {
             group.plan.streams.insert(number, StreamPlan { name, feeds: numbers, encoding, container });
             group.stream_units.insert(number, id.clone());
         }
-        self.unit(id.clone(), WHILE_IN_USE, UnitKind::Item { group, item: Item::Stream(number) }, feeds);
+        // What a worker needs of a publisher is muxed for it.
+        let needs = |id| match id {
+            UnitId::Feed(feed) if self.is_published(&feed) => UnitId::Tap(feed),
+            id => id,
+        };
+        let needs = feeds.into_iter().map(needs).collect();
+        self.unit(id.clone(), WHILE_IN_USE, UnitKind::Item { group, item: Item::Stream(number) }, needs);
         if let Some(unit) = self.layout.units.get_mut(id) {
             unit.outputs.extend_from_slice(outputs);
         }
@@ -294,6 +330,16 @@ impl<'a> Builder<'a> {
             return UnitId::Feed(feed.clone());
         }
         let tap = UnitId::Tap(feed.clone());
+        if self.is_published(feed) {
+            if !self.layout.units.contains_key(&tap) {
+                let needs = vec![UnitId::Feed(feed.clone())];
+                self.unit(tap.clone(), WHILE_IN_USE, UnitKind::Published(feed.clone()), needs);
+                if let Some(unit) = self.layout.units.get_mut(&tap) {
+                    unit.outputs.push(Container::Mkv);
+                }
+            }
+            return tap;
+        }
         if !self.layout.units.contains_key(&tap) {
             let group = self.group_of(&UnitId::Feed(feed.clone()));
             let encoding = ipc::Encoding::Launch(vec![TAP.to_owned()]);

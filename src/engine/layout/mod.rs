@@ -8,7 +8,7 @@ mod testing;
 pub use build::{layout, per_request, shared};
 
 use crate::{
-    config::{Codec, StreamName},
+    config::{self, Codec, FeedName, StreamName},
     ipc::{self, Item},
     media::Container,
     source::{lifecycle::Policy, unit_id::UnitId},
@@ -66,6 +66,10 @@ pub enum UnitKind {
     Command(CommandLayout),
     /// A named pipe.
     Pipe(PathBuf),
+    /// A feed that is published to.
+    Publish(config::Publish),
+    /// The tracks of a feed that is published to.
+    Published(FeedName),
     /// An item of a group.
     Item {
         /// Which of [`Layout::groups`].
@@ -133,10 +137,9 @@ pub struct AlternativeLayout {
 }
 
 impl Unit {
-    /// Whether our own encoders make its packets: they make keyframes on request, and their timestamps continue after a
-    /// restart.
+    /// Whether its media comes as samples, whose timestamps continue after a restart.
     pub fn is_ours(&self) -> bool {
-        matches!(self.kind, UnitKind::Item { item: Item::Stream(_), .. })
+        matches!(self.kind, UnitKind::Item { item: Item::Stream(_), .. } | UnitKind::Published(_))
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) fn lines(layout: &Layout) -> Vec<String> {
                 )
             }
             UnitKind::Pipe(_) => "pipe".to_owned(),
+            UnitKind::Publish(_) => "publish".to_owned(),
+            UnitKind::Published(feed) => format!("published to {feed}"),
             UnitKind::Item { group, item } => format!("{item:?} of {group}"),
         };
         let needs: Vec<String> = unit.needs.iter().map(|need| format!(", needs {need}")).collect();

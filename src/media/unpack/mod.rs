@@ -3,11 +3,14 @@
 //!
 //! Bytes in pieces of any size go in, from the begin of a source or from any place in it; tracks and samples come out.
 
+mod any;
+mod audio;
 mod elementary;
 mod frames;
 mod ivf;
 mod smoother;
 
+pub use any::{AnyDemuxer, UnknownBytes};
 pub use smoother::Smoother;
 
 use super::{Container, MAX_SNIFFED, Scanned, Sniffed, demux::Demuxed, jpeg, sniff, ts};

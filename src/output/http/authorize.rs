@@ -98,7 +98,8 @@ fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn rejected(gate: &Gate, rejection: Rejection) -> Response {
+/// The response to a credential that is not accepted.
+pub fn rejected(gate: &Gate, rejection: Rejection) -> Response {
     match rejection {
         Rejection::TooMany { retry_after } => {
             let mut response = complete(StatusCode::TOO_MANY_REQUESTS, &rejection.to_string());
@@ -112,7 +113,8 @@ fn rejected(gate: &Gate, rejection: Rejection) -> Response {
     }
 }
 
-fn refused(gate: &Gate, why: Refused) -> Response {
+/// The response to who may not do this.
+pub fn refused(gate: &Gate, why: Refused) -> Response {
     match why {
         Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
         Refused::Forbidden | Refused::Network => complete(StatusCode::FORBIDDEN, &why.to_string()),

@@ -51,6 +51,14 @@ pub fn text(status: StatusCode, sentence: &str) -> Response {
     response
 }
 
+/// 413, and the end of the connection: the body is not read.
+pub fn too_large() -> Response {
+    let mut response =
+        complete(StatusCode::PAYLOAD_TOO_LARGE, "the body of a request may have at most 1 MiB, and is not read");
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// A body of several pieces that are there already, with its length.
 pub fn pieces(pieces: Vec<Bytes>) -> Response {
     let length: usize = pieces.iter().map(Bytes::len).sum();

@@ -5,23 +5,25 @@ use super::{
     authorize::{Granted, Need, Peer, authorize},
     cors,
     disconnect::DisconnectWatch,
-    exclusive, frames, live,
+    exclusive, frames,
+    limits::MAX_BODY,
+    live, publish,
     query::StillFormat,
-    response::{Response, complete, set_common_headers, text},
+    response::{Response, complete, set_common_headers, text, too_large},
     shot,
     site::Site,
     still, websocket,
 };
 use crate::{
     access::{Access, Action, Gate},
-    config::{self, Serving},
+    config::{self, Encoding, Serving},
     engine::registry::{Registry, StreamHandle},
     output::hls::{
         self,
         stream::SegmentedStreams,
         table::{SegmentRoute, SegmentTable},
     },
-    source::per_request::PerRequestStream,
+    source::{per_request::PerRequestStream, publisher::PublishSlot},
     still::take::StreamStills,
     sys::overload::CurrentLoad,
     telemetry::HttpStats,
@@ -74,6 +76,8 @@ pub struct RouteTable {
     per_request: HashMap<String, Arc<PerRequestStream>>,
     segments: SegmentTable,
     pages: HashMap<String, Page>,
+    /// Where media is published to.
+    publish: HashMap<String, PublishSlot>,
 }
 
 /// What the path of a stream leads to.
@@ -132,7 +136,12 @@ impl RouteTable {
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
-        Self { streams, per_request, segments, pages }
+        Self { streams, per_request, segments, pages, publish: publish_slots(registry) }
+    }
+
+    /// What is published to by a request for this percent-decoded path.
+    fn slot(&self, path: &str) -> Option<&PublishSlot> {
+        self.publish.get(path)
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
@@ -189,6 +198,27 @@ impl Route<'_> {
     }
 }
 
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Where each feed is published to: under its own name, and under the paths of the streams that are nothing but this feed.
+fn publish_slots(registry: &Registry) -> HashMap<String, PublishSlot> {
+    let mut slots = HashMap::new();
+    for slot in registry.feeds().iter().filter_map(|feed| feed.publish.as_ref()) {
+        slots.insert(format!("/{}", slot.feed()), slot.clone());
+    }
+    for stream in registry.streams().iter().map(|stream| &stream.config) {
+        let ([feed], Encoding::Copy) = (stream.feeds.as_slice(), &stream.encoding) else { continue };
+        if let Some(slot) = registry.publish_slot(feed.as_str()) {
+            for path in own_paths(stream) {
+                slots.entry(path).or_insert_with(|| slot.clone());
+            }
+        }
+    }
+    slots
+}
+
 /// The paths that a stream is configured to have.
 fn own_paths(stream: &config::Stream) -> [String; 2] {
     [format!("/stream/{}", stream.name), stream.path.to_string()]
@@ -219,11 +249,25 @@ pub fn routes(
     let client = warp::ext::optional().map(Option::unwrap_or_default).and(warp::ext::optional());
     let site = warp::ext::optional().map(Option::unwrap_or_default);
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
-    asked.and(client).and(site).then(move |method, path: FullPath, query: String, headers, client, peer, site| {
+    // It is there: no other filter takes it.
+    let body = warp::body::stream().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
+    let asked = asked.and(client).and(site).and(body);
+    asked.then(move |method, path: FullPath, query: String, headers, client, peer, site, body| {
         let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
         async move {
             let (client, site) = (&client, &site);
             let request = Request { method: &method, query: &query, headers: &headers, client, site, peer };
+            if let Method::PUT | Method::POST = method
+                && let Ok(decoded) = percent_decode_str(path.as_str()).decode_utf8()
+                && let (Some(slot), Some(Peer(peer)), Some(body)) = (table.slot(&decoded), request.peer, body)
+            {
+                let mut response = publish::respond(slot, &gate, &query, &headers, peer, body).await;
+                set_common_headers(response.headers_mut());
+                return response;
+            }
+            if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
+                return too_large();
+            }
             respond(&table, &admission, &gate, path.as_str(), request).await
         }
     })

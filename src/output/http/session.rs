@@ -8,7 +8,7 @@ use super::{
     frames, h2,
     limits::{HEAD_WITHIN, KEEPALIVE, MAX_BODY, MAX_HEAD, MAX_TARGET, PROGRESS_WITHIN, UNSENT_LOW_WATER},
     request_id::{self, RequestId},
-    response::complete,
+    response::{complete, too_large},
     shard::Shards,
     site::{self, Site},
     still_stream::{Framing, StillStream},
@@ -29,7 +29,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Body, Incoming},
@@ -391,13 +391,9 @@ fn reject_oversized(request: &Request<Incoming>) -> Option<warp::reply::Response
     if target > MAX_TARGET {
         return Some(complete(StatusCode::URI_TOO_LONG, "the target of a request may have at most 8 KiB"));
     }
-    if request.body().size_hint().lower() > MAX_BODY {
-        let mut response =
-            complete(StatusCode::PAYLOAD_TOO_LARGE, "the body of a request may have at most 1 MiB, and is not read");
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        return Some(response);
-    }
-    None
+    // Where media is published, the router knows.
+    let may_publish = matches!(*request.method(), Method::PUT | Method::POST);
+    (request.body().size_hint().lower() > MAX_BODY && !may_publish).then(too_large)
 }
 
 /// A connection that reports when it is flushed, and lends its socket to a handler that waits for a disconnect.

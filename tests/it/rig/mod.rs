@@ -9,6 +9,7 @@ pub mod multipart;
 pub mod player;
 pub mod playlist;
 pub mod process;
+pub mod publisher;
 pub mod rtsp;
 pub mod script;
 pub mod server;

@@ -60,11 +60,6 @@ impl Player {
         format!("rtsp://{}{path}", self.address)
     }
 
-    /// The port of this end.
-    pub fn local(&self) -> SocketAddr {
-        self.socket.local_addr().unwrap()
-    }
-
     pub fn send(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).unwrap();
     }

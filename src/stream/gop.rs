@@ -1,6 +1,6 @@
-//! The newest GOP of a rendition, for outputs that are attached later.
+//! The newest GOP of a rendition or publisher, for outputs that are attached later.
 
-use crate::media::Sample;
+use crate::media::{MediaKind, Sample, TrackSet};
 use std::{collections::VecDeque, time::Duration};
 
 /// Most bytes of a GOP that is kept for outputs that are attached later.
@@ -10,9 +10,8 @@ const GOP_SAMPLES: usize = 4096;
 
 /// The samples since the newest keyframe, if they are all there.
 #[derive(Debug, Default)]
-pub(super) struct Gop {
-    /// In the order in which they came.
-    pub(super) samples: VecDeque<Sample>,
+pub struct Gop {
+    samples: VecDeque<Sample>,
     bytes: usize,
 }
 
@@ -21,7 +20,7 @@ impl Gop {
     const AUDIO: Duration = Duration::from_millis(500);
 
     /// The next sample; `begins`: a GOP begins with it.
-    pub(super) fn push(&mut self, sample: &Sample, begins: bool) {
+    pub fn push(&mut self, sample: &Sample, begins: bool) {
         if begins {
             self.clear();
         } else if self.samples.is_empty() {
@@ -35,12 +34,24 @@ impl Gop {
     }
 
     /// Of audio alone: whether it is time for another beginning.
-    pub(super) fn is_stale(&self, sample: &Sample) -> bool {
+    pub fn is_stale(&self, sample: &Sample) -> bool {
         self.samples.front().is_none_or(|first| sample.dts.since(first.dts) > Self::AUDIO.as_nanos() as i64)
     }
 
+    /// The next sample of these tracks. A GOP begins with a keyframe of the leading track.
+    pub fn push_of(&mut self, sample: &Sample, tracks: &TrackSet) {
+        let lead = tracks.lead().filter(|lead| lead.id == sample.track && sample.is_sync);
+        let begins = lead.is_some_and(|lead| lead.kind() == MediaKind::Video || self.is_stale(sample));
+        self.push(sample, begins);
+    }
+
+    /// In the order in which they came.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter()
+    }
+
     /// Keeps nothing until the next keyframe.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.samples.clear();
         self.bytes = 0;
     }
