@@ -55,6 +55,7 @@ mod readme;
 mod reload;
 mod resilience;
 mod rtsp;
+mod rtsp_publish;
 mod screens;
 mod service;
 mod sources;

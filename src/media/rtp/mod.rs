@@ -23,6 +23,7 @@ mod packet;
 mod packetizer;
 mod payloads;
 mod pcm;
+mod receiver;
 mod reception;
 pub mod report;
 #[cfg(test)]
@@ -39,5 +40,6 @@ pub use order::Order;
 pub use packet::{HEADER, Header, Packet, is_rtcp};
 pub use packetizer::Packetizer;
 pub use payloads::{Payloads, Piece};
+pub use receiver::{Description, Receiver};
 pub use reception::Reception;
 pub use unit::Unit;

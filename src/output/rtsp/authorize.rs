@@ -4,7 +4,8 @@ use super::message::{Reply, Request, Status};
 use crate::access::{Access, Action, Decision, Gate, Presented, Refused, Rejection, Subject};
 use std::net::IpAddr;
 
-const BASIC: &str = "Basic realm=\"voyandz\"";
+/// The challenge to those with a password.
+pub const BASIC: &str = "Basic realm=\"voyandz\"";
 const BEARER: &str = "Bearer realm=\"voyandz\"";
 
 /// Finds out who makes the request, and decides about a stream.
@@ -34,7 +35,8 @@ pub async fn authorize(
     }
 }
 
-fn rejected(gate: &Gate, rejection: Rejection) -> Reply {
+/// The response to a credential that is not accepted.
+pub fn rejected(gate: &Gate, rejection: Rejection) -> Reply {
     match rejection {
         Rejection::TooMany { retry_after } => {
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);

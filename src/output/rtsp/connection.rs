@@ -1,28 +1,24 @@
 //! The connection of one client: requests come in, responses and interleaved packets go out.
 
 use super::{
-    authorize::authorize,
     context::Context,
-    describe::{Begin, begin_of, description, rtp_info, track_count},
     message::{Parser, Received, Reply, Request, Status},
+    opened::Opened,
     out::Out,
+    recording::{Due, Recording, ReportTo},
     session::{Channels, Session},
-    target::Target,
-    transport::{Mode, Transport as Agreement},
-    udp::Destination,
-    viewer::{Client, Next, Parts, Viewer},
+    transport::Agreed,
+    viewer::{Next, Viewer},
 };
 use crate::{
-    access::{Access, Action, without_link},
-    engine::registry::StreamHandle,
-    media::{Container, Muxer, rtp::interleaved},
+    access::without_link,
+    media::rtp::interleaved,
     net::{ConnectionPermit, tls::Transport},
     output::http::{
         access_log::NO_PROGRESS,
         limits::{HEAD_WITHIN, KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER},
     },
-    source::demand::Lease,
-    stream::{Delivery, Entry, Join, StreamOutput},
+    source::publisher::LEFT,
     sys::monotonic,
     telemetry::Protocol,
 };
@@ -35,13 +31,11 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, ReadHalf, WriteHalf},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 
 /// A session that does not play ends without a request for so long; clients are told this time.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a stream may take to start.
-const START_WITHIN: Duration = Duration::from_secs(10);
 /// Interval of the checks.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// Bytes of one read.
@@ -50,15 +44,15 @@ const READ: usize = 8 << 10;
 const BATCH: usize = 64 << 10;
 /// Requests are not read while more than this waits.
 const MAX_WAITING: usize = 256 << 10;
-const PUBLIC: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
+const PUBLIC: &str = "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, RECORD, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
 
 /// The connection of one client.
 #[derive(Debug)]
 pub struct Connection {
-    context: Arc<Context>,
-    peer: SocketAddr,
-    own: SocketAddr,
-    is_tls: bool,
+    pub(super) context: Arc<Context>,
+    pub(super) peer: SocketAddr,
+    pub(super) own: SocketAddr,
+    pub(super) is_tls: bool,
     reader: ReadHalf<Transport>,
     writer: WriteHalf<Transport>,
     input: BytesMut,
@@ -67,25 +61,14 @@ pub struct Connection {
     /// The last request.
     requested: Instant,
     has_requested: bool,
-    opened: Option<Opened>,
-    session: Option<Session>,
+    pub(super) opened: Option<Opened>,
+    pub(super) session: Option<Session>,
     /// While packets are interleaved.
-    playing: Option<(Viewer, Channels)>,
+    pub(super) playing: Option<(Viewer, Channels)>,
+    pub(super) recording: Option<Recording>,
     /// No more requests are served; the connection ends when all is written.
     ending: Option<&'static str>,
     _permit: ConnectionPermit,
-}
-
-/// A stream that was started for this client.
-#[derive(Debug)]
-struct Opened {
-    path: String,
-    stream: Arc<StreamHandle>,
-    output: StreamOutput,
-    lease: Lease,
-    /// The tracks in SDP.
-    tracks: String,
-    begins: Bytes,
 }
 
 impl Connection {
@@ -111,6 +94,7 @@ impl Connection {
             opened: None,
             session: None,
             playing: None,
+            recording: None,
             ending: None,
             _permit: permit,
         }
@@ -121,6 +105,9 @@ impl Connection {
         let reason = self.run().await;
         if let Some((viewer, _)) = &mut self.playing {
             viewer.reason = reason;
+        }
+        if let Some(recording) = self.recording.take() {
+            recording.finish(reason);
         }
         tracing::debug!(peer = %self.peer, protocol = "rtsp", reason, "connection ended");
     }
@@ -135,7 +122,8 @@ impl Connection {
             }
             let can_read = self.ending.is_none() && self.out.len() < MAX_WAITING;
             self.input.reserve(READ);
-            let Self { reader, writer, input, out, playing, .. } = self;
+            let is_recording = self.recording.is_some() && self.ending.is_none();
+            let Self { reader, writer, input, out, playing, recording, .. } = self;
             tokio::select! {
                 () = stop.cancelled() => return "server stopped",
                 read = reader.read_buf(input), if can_read => match read {
@@ -144,6 +132,7 @@ impl Connection {
                             self.respond(&reply.0, &reply.1);
                             self.ending = Some("request not valid");
                         }
+                        self.pace().await;
                     }
                     Ok(0) | Err(_) => return "client left",
                 },
@@ -160,9 +149,10 @@ impl Connection {
                     Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return NO_PROGRESS,
                     Err(_) => return "client left",
                 },
+                due = due(recording), if is_recording => self.publish(due).await,
                 next = next(playing), if out.len() == 0 && self.ending.is_none() => self.media(next),
                 _ = check.tick() => {
-                    if let Some(reason) = self.check(Instant::now()) {
+                    if let Some(reason) = self.check(Instant::now()).await {
                         return reason;
                     }
                 }
@@ -171,7 +161,7 @@ impl Connection {
     }
 
     /// What depends on time; why the connection ends, if it does.
-    fn check(&mut self, now: Instant) -> Option<&'static str> {
+    async fn check(&mut self, now: Instant) -> Option<&'static str> {
         if self.out.stalled(now) > PROGRESS_WITHIN {
             return Some(NO_PROGRESS);
         }
@@ -181,6 +171,10 @@ impl Connection {
                 if let Some(reason) = viewer.tick(now) {
                     self.ending = Some(reason);
                 }
+                None
+            }
+            None if self.recording.is_some() => {
+                self.report().await;
                 None
             }
             None if !self.has_requested && silence > HEAD_WITHIN => Some("no request in time"),
@@ -212,6 +206,40 @@ impl Connection {
         }
     }
 
+    /// What is due for a publisher.
+    async fn publish(&mut self, due: Due) {
+        let Some(recording) = &mut self.recording else { return };
+        match due {
+            Due::Datagram(datagram) => recording.datagram(datagram),
+            Due::Tick => recording.tick(),
+            Due::End(reason) => self.ending = Some(reason),
+        }
+    }
+
+    /// What comes over the connection waits while it is ahead of the clock: a file plays in its own time.
+    async fn pace(&mut self) {
+        if let Some(recording) = &self.recording
+            && let Some(reason) = recording.pace().await
+        {
+            self.ending = Some(reason);
+        }
+    }
+
+    /// Sends receiver reports, when they are due.
+    async fn report(&mut self) {
+        let Some(recording) = &mut self.recording else { return };
+        for (to, bytes) in recording.reports() {
+            match (to, self.context.udp()) {
+                (ReportTo::Channel(channel), _) => {
+                    self.out.push(Bytes::copy_from_slice(&interleaved::head(channel, bytes.len())), Instant::now());
+                    self.out.push(bytes.into(), Instant::now());
+                }
+                (ReportTo::Address(address), Some(udp)) => drop(udp.send(&bytes, true, address).await),
+                (ReportTo::Address(_), None) => {}
+            }
+        }
+    }
+
     /// Takes what came. An error is a response after which nothing more can be read.
     async fn received(&mut self) -> Result<(), (Reply, String)> {
         let input = self.input.split();
@@ -232,8 +260,15 @@ impl Connection {
                         self.begin();
                     }
                 }
-                // Receiver reports: the client is there, which its connection shows as well.
-                Ok(Some(Received::Packet { .. } | Received::Response)) => self.requested = Instant::now(),
+                Ok(Some(Received::Packet { channel, bytes })) => {
+                    // Of players it is reports: the client is there, which its connection shows as well.
+                    self.requested = Instant::now();
+                    let is_active = self.session.as_ref().is_some_and(|session| session.is_active);
+                    if let Some(recording) = self.recording.as_mut().filter(|_| is_active) {
+                        recording.packet(channel, bytes);
+                    }
+                }
+                Ok(Some(Received::Response)) => self.requested = Instant::now(),
                 Err(error) => return Err((Reply::refusal(error.status(), &error.to_string()), "0".to_owned())),
             }
         }
@@ -262,11 +297,16 @@ impl Connection {
             "OPTIONS" => self.keep(request).map(|reply| reply.with("Public", PUBLIC)),
             "GET_PARAMETER" | "SET_PARAMETER" => self.keep(request),
             "DESCRIBE" => self.describe(request).await,
+            "ANNOUNCE" => self.announce(request).await,
             "SETUP" => self.setup(request).await,
-            "PLAY" => self.play(request).await,
+            "PLAY" if self.recording.is_none() => self.play(request).await,
+            "RECORD" => self.record(request),
+            // GStreamer does so before it ends.
+            "PAUSE" if self.recording.is_some() => self.keep(request),
             "PAUSE" => Err(Reply::refusal(Status::NotAllowed, "a live stream cannot be paused: TEARDOWN ends it")
                 .with("Allow", PUBLIC)),
             "TEARDOWN" => self.teardown(request),
+            "PLAY" => Err(Reply::refusal(Status::NotInThisState, "this session records")),
             _ => Err(Reply::new(Status::NotImplemented).with("Public", PUBLIC)),
         }
     }
@@ -282,152 +322,22 @@ impl Connection {
         }
     }
 
-    async fn describe(&mut self, request: &Request) -> Result<Reply, Reply> {
-        let accepted = request.field("accept").unwrap_or("application/sdp").to_ascii_lowercase();
-        if !(accepted.contains("application/sdp") || accepted.contains("*/*") || accepted.contains("application/*")) {
-            return Err(Reply::refusal(Status::NotAcceptable, "streams are described in application/sdp"));
-        }
-        let target = target(request)?;
-        self.authorized(request, &target).await?;
-        let own = self.own.ip().to_canonical();
-        let opened = self.open(&target.path).await?;
-        let text = description(opened.stream.config.name.as_str(), own, &opened.tracks);
-        let base = format!("{}/", base(&request.target));
-        Ok(Reply::new(Status::Ok).with("Content-Base", &base).with_body("application/sdp", text))
-    }
-
     async fn setup(&mut self, request: &Request) -> Result<Reply, Reply> {
-        let target = target(request)?;
         if let (Some(id), known) = (request.session(), self.session.as_ref())
             && known.is_none_or(|session| session.id != id)
         {
             return Err(Reply::new(Status::NoSession));
         }
-        let (_, path) = self.authorized(request, &target).await?;
-        if self.session.as_ref().is_some_and(|session| session.path != path) {
-            return Err(Reply::refusal(Status::AggregateNotAllowed, "a session is for one stream"));
+        match self.recording.is_some() {
+            true => self.setup_record(request),
+            false => self.setup_play(request).await,
         }
-        let udp = self.context.udp();
-        let offers = request.field("transport").unwrap_or_default();
-        let Some(transport) = Agreement::choose(offers, Mode::Play, udp.is_some() && !self.is_tls) else {
-            let sentence = match &udp {
-                Some(_) => "expected RTP/AVP/TCP;interleaved=… or RTP/AVP;unicast;client_port=…",
-                None => "expected RTP/AVP/TCP;interleaved=…: datagrams are switched off",
-            };
-            return Err(Reply::refusal(Status::UnsupportedTransport, sentence));
-        };
-        let opened = self.open(&target.path).await?;
-        let count = track_count(&opened.tracks);
-        let begins = opened.begins.clone();
-        if self.session.is_none() {
-            self.session = Some(Session::new(self.context.session_id(), path));
-        }
-        let Some(session) = &mut self.session else { return Err(Reply::new(Status::NoSession)) };
-        let named = target.track_number();
-        let number = session.track_of(named, count);
-        let number = number.ok_or_else(|| Reply::refusal(Status::NotFound, "there is no such track"))?;
-        let mut agreed = session.setup(number, transport, Mode::Play).map_err(Reply::new)?;
-        agreed.server = udp.map_or((0, 0), |udp| udp.ports);
-        agreed.ssrc = begin_of(&begins, number).ssrc;
-        let id = format!("{};timeout={}", session.id, TIMEOUT.as_secs());
-        Ok(Reply::new(Status::Ok).with("Transport", &agreed.to_string()).with("Session", &id))
     }
 
-    async fn play(&mut self, request: &Request) -> Result<Reply, Reply> {
-        let target = target(request)?;
-        let session = self.session.clone().filter(|session| request.session() == Some(session.id.as_str()));
-        let session = session.ok_or_else(|| Reply::new(Status::NoSession))?;
-        if session.is_active {
-            // VLC and others send it again to keep the session.
-            return Ok(Reply::new(Status::Ok).with("Session", &session.id).with("Range", "npt=now-"));
-        }
-        if session.tracks.is_empty() {
-            return Err(Reply::refusal(Status::NotInThisState, "no track is set up"));
-        }
-        if self.context.is_overloaded() {
-            return Err(Reply::refusal(Status::Unavailable, "overloaded: no new viewers").with("Retry-After", "1"));
-        }
-        let (access, path) = self.authorized(request, &target).await?;
-        if path != session.path {
-            return Err(Reply::new(Status::NoSession));
-        }
-        let opened = self.open(&target.path).await?;
-        let (stream, output) = (opened.stream.clone(), opened.output.clone());
-        let (count, lease) = (track_count(&opened.tracks), std::mem::take(&mut opened.lease));
-        let mut reader = output.fanout().subscribe(Entry { join: Join::Keyframe, header: false });
-        let first = async {
-            loop {
-                match reader.next().await {
-                    Delivery::Packet(packet) => return Some(packet),
-                    Delivery::End => return None,
-                    Delivery::Aside(_) | Delivery::Gap(_) => {}
-                }
-            }
-        };
-        let Ok(Some(first)) = timeout(START_WITHIN, first).await else {
-            self.opened = None;
-            return Err(Reply::refusal(Status::Unavailable, "nothing comes from the stream"));
-        };
-        let first = first.payload();
-        let stream_name: Arc<str> = stream.config.name.as_str().into();
-        let transport = match (session.is_udp(), self.is_tls) {
-            (true, _) => "udp",
-            (false, true) => "tls",
-            (false, false) => "tcp",
-        };
-        let parts = Parts {
-            reader,
-            lease,
-            audience: stream.audience.clone(),
-            pass: access.gate().pass(&access, Action::View, Some(stream_name)),
-            client: Client {
-                peer: self.peer,
-                user: access.identity.name(),
-                transport,
-                stats: self.context.http_stats.clone(),
-            },
-            stream: stream.config.name.to_string(),
-        };
-        let viewer = Viewer::new(parts, Instant::now(), monotonic());
-        let tracks: Vec<(usize, Begin)> =
-            session.tracks.iter().map(|track| (track.number, begin_of(&first, track.number))).collect();
-        let info = rtp_info(base(&request.target), &tracks);
-        match session.is_udp() {
-            true => self.play_udp(&session, viewer, first)?,
-            false => {
-                self.playing = Some((viewer, Channels::of(&session, count)));
-                // It follows the response.
-                if let Some(opened) = &mut self.opened {
-                    opened.begins = first;
-                }
-            }
-        }
-        if let Some(session) = &mut self.session {
-            session.is_active = true;
-        }
-        Ok(Reply::new(Status::Ok).with("Session", &session.id).with("Range", "npt=now-").with("RTP-Info", &info))
-    }
-
-    fn play_udp(&mut self, session: &Session, viewer: Viewer, first: Bytes) -> Result<(), Reply> {
-        let udp = self.context.udp().ok_or_else(|| Reply::new(Status::UnsupportedTransport))?;
-        let ip = self.peer.ip();
-        let to: Vec<Destination> = session
-            .tracks
-            .iter()
-            .filter_map(|track| match track.transport {
-                Agreement::Udp { client: (rtp, rtcp) } => {
-                    Some(Destination { track: track.number, rtp: (ip, rtp).into(), rtcp: (ip, rtcp).into() })
-                }
-                Agreement::Interleaved { .. } => None,
-            })
-            .collect();
-        let addresses = to.iter().flat_map(|to| [to.rtp, to.rtcp]).collect();
-        let listed = self.context.sessions.add(&session.id, ip, addresses, monotonic());
-        let listed = listed.ok_or_else(|| Reply::refusal(Status::TooMany, "there are too many sessions"))?;
-        let shutdown = &self.context.shutdown;
-        let playing = udp.play(viewer, first, to, listed, shutdown.token().clone());
-        shutdown.spawn(format!("datagrams to {}", self.peer), playing);
-        Ok(())
+    /// The response to a `SETUP`.
+    pub(super) fn agreed(&self, agreed: &Agreed) -> Reply {
+        let id = self.session.as_ref().map(|session| format!("{};timeout={}", session.id, TIMEOUT.as_secs()));
+        Reply::new(Status::Ok).with("Transport", &agreed.to_string()).with("Session", &id.unwrap_or_default())
     }
 
     fn teardown(&mut self, request: &Request) -> Result<Reply, Reply> {
@@ -435,6 +345,9 @@ impl Connection {
         if self.session.as_ref().is_some_and(|session| session.id == id) {
             self.context.sessions.end(id, self.peer.ip());
             (self.session, self.opened) = (None, None);
+            if let Some(recording) = self.recording.take() {
+                recording.finish(LEFT);
+            }
             if let Some((mut viewer, _)) = self.playing.take() {
                 viewer.reason = "client left";
             }
@@ -453,32 +366,20 @@ impl Connection {
             push(&mut self.out, channels, &std::mem::take(&mut opened.begins), now);
         }
     }
-
-    /// Who asks for the stream, and its path, if that is permitted.
-    async fn authorized(&self, request: &Request, target: &Target) -> Result<(Access, String), Reply> {
-        let table = self.context.table.borrow().clone();
-        let stream = table.find(&target.path).ok_or_else(|| no_stream(&target.path))?;
-        let name = stream.config.name.as_str();
-        let asked = (Action::View, name);
-        let access = authorize(&self.context.gate, request, &target.query, asked, self.peer.ip()).await?;
-        Ok((access, target.path.clone()))
-    }
-
-    /// Starts the stream, if this connection has not.
-    async fn open(&mut self, path: &str) -> Result<&mut Opened, Reply> {
-        if self.opened.as_ref().is_none_or(|opened| opened.path != path) {
-            let table = self.context.table.borrow().clone();
-            let stream = table.find(path).ok_or_else(|| no_stream(path))?.clone();
-            self.opened = Some(open(path, stream).await?);
-        }
-        self.opened.as_mut().ok_or_else(|| no_stream(path))
-    }
 }
 
 /// The next packets of what is played; never, while nothing is.
 async fn next(playing: &mut Option<(Viewer, Channels)>) -> Next {
     match playing {
         Some((viewer, _)) => viewer.next(Instant::now).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is due for the publisher; never, while there is none.
+async fn due(recording: &mut Option<Recording>) -> Due {
+    match recording {
+        Some(recording) => recording.due().await,
         None => std::future::pending().await,
     }
 }
@@ -494,71 +395,6 @@ fn push(out: &mut Out, channels: &Channels, bytes: &Bytes, now: Instant) {
         out.push(Bytes::copy_from_slice(&interleaved::head(channel, packet.len())), now);
         out.push(packet, now);
     }
-}
-
-async fn open(path: &str, stream: Arc<StreamHandle>) -> Result<Opened, Reply> {
-    let unavailable = |sentence: &str| Reply::refusal(Status::Unavailable, sentence).with("Retry-After", "1");
-    if stream.fanout.is_closed() {
-        return Err(unavailable("the feed of this stream has failed"));
-    }
-    let sampled = stream.sampled().and_then(|sampled| Some((sampled, sampled.output.as_ref()?)));
-    let Some((sampled, output)) = sampled else {
-        let sentence = "this stream is bytes of a program, which are not taken apart: it can be had over HTTP";
-        return Err(Reply::refusal(Status::NotAcceptable, sentence));
-    };
-    let output = output.beside(Container::Rtp);
-    let lease = match &sampled.rendition {
-        Some(rendition) => rendition
-            .open(Container::Rtp)
-            .await
-            .map_err(|fault| Reply::refusal(Status::NotAcceptable, &fault.to_string()))?,
-        None => sampled.demand.lease().with(output.lease()),
-    };
-    let mut reader = output.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
-    let mut tracks = String::new();
-    let begins = async {
-        loop {
-            match reader.next().await {
-                Delivery::Aside(header) => tracks = String::from_utf8_lossy(&header.payload()).into_owned(),
-                Delivery::Packet(packet) => return Some(packet.payload()),
-                Delivery::Gap(_) => {}
-                Delivery::End => return None,
-            }
-        }
-    };
-    let begins = timeout(START_WITHIN, begins).await.ok().flatten();
-    match begins.filter(|_| !tracks.is_empty()) {
-        Some(begins) => {
-            let handle = sampled.clone();
-            Ok(Opened { path: path.to_owned(), stream: Arc::new(handle), output, lease, tracks, begins })
-        }
-        None => {
-            let known = output.input().known_tracks().borrow().clone();
-            let fault = known.and_then(|(set, _)| Muxer::select(Container::Rtp, &set).err());
-            Err(match fault {
-                Some(fault) => Reply::refusal(Status::NotAcceptable, &fault.to_string()),
-                None => unavailable("nothing comes from the stream"),
-            })
-        }
-    }
-}
-
-fn target(request: &Request) -> Result<Target, Reply> {
-    let target = Target::parse(&request.target);
-    target.ok_or_else(|| Reply::refusal(Status::BadRequest, "expected an address like rtsp://host:8554/cam0"))
-}
-
-fn no_stream(path: &str) -> Reply {
-    Reply::refusal(Status::NotFound, &format!("there is no stream at {path}"))
-}
-
-/// The address of the whole stream, of that of a request.
-fn base(target: &str) -> &str {
-    let without = match target.rsplit_once('/') {
-        Some((before, last)) if last.to_ascii_lowercase().starts_with("trackid=") => before,
-        _ => target,
-    };
-    without.trim_end_matches('/')
 }
 
 fn tune(transport: &Transport) {

@@ -243,6 +243,8 @@ pub enum Status {
     NotAcceptable,
     /// Head or body are too long.
     TooLarge,
+    /// What is announced cannot be read.
+    UnsupportedMedia,
     /// There are too many of this.
     TooMany,
     /// There is no such session, or it is that of someone else.
@@ -273,6 +275,7 @@ impl Status {
             Self::NotAllowed => (405, "Method Not Allowed"),
             Self::NotAcceptable => (406, "Not Acceptable"),
             Self::TooLarge => (413, "Request Entity Too Large"),
+            Self::UnsupportedMedia => (415, "Unsupported Media Type"),
             Self::TooMany => (429, "Too Many Requests"),
             Self::NoSession => (454, "Session Not Found"),
             Self::NotInThisState => (455, "Method Not Valid In This State"),

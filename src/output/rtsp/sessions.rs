@@ -1,6 +1,7 @@
 //! Sessions that live without their connection: their packets travel in datagrams. Any connection of the same client may keep
 //! them alive, or end them.
 
+use bytes::Bytes;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -10,6 +11,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Most sessions.
@@ -33,6 +35,15 @@ impl Liveness {
     }
 }
 
+/// A datagram of a publisher.
+#[derive(Debug)]
+pub struct Datagram {
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// A packet.
+    pub bytes: Bytes,
+}
+
 /// All such sessions. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions(Arc<Mutex<State>>);
@@ -49,6 +60,8 @@ struct Entry {
     peer: IpAddr,
     liveness: Arc<Liveness>,
     end: CancellationToken,
+    /// Takes the datagrams of a publisher.
+    sink: Option<mpsc::Sender<Datagram>>,
 }
 
 /// A session is listed until this is dropped.
@@ -64,9 +77,17 @@ pub struct Listed {
 }
 
 impl Sessions {
-    /// Lists a session of a client whose datagrams come from these addresses; `None` when there are too many.
-    pub fn add(&self, id: &str, peer: IpAddr, addresses: Vec<SocketAddr>, now: Duration) -> Option<Listed> {
-        let entry = Entry { peer, liveness: Arc::default(), end: CancellationToken::new() };
+    /// Lists a session of a client whose datagrams come from these addresses, and go to `sink` if it publishes; `None` when there are
+    /// too many.
+    pub fn add(
+        &self,
+        id: &str,
+        peer: IpAddr,
+        addresses: Vec<SocketAddr>,
+        sink: Option<mpsc::Sender<Datagram>>,
+        now: Duration,
+    ) -> Option<Listed> {
+        let entry = Entry { peer, liveness: Arc::default(), end: CancellationToken::new(), sink };
         entry.liveness.touch(now);
         let mut state = self.lock();
         let of_address = || state.by_id.values().filter(|entry| entry.peer == peer).count();
@@ -92,11 +113,14 @@ impl Sessions {
         self.lock().by_id.contains_key(id)
     }
 
-    /// A datagram came from this address.
-    pub fn datagram(&self, from: SocketAddr, now: Duration) {
+    /// A datagram came from this address. Those of strangers have no effect; those that a publisher's task cannot take in time are lost.
+    pub fn datagram(&self, from: SocketAddr, bytes: &[u8], now: Duration) {
         let state = self.lock();
         if let Some(entry) = state.by_address.get(&from).and_then(|id| state.by_id.get(id)) {
             entry.liveness.touch(now);
+            if let Some(sink) = &entry.sink {
+                let _ = sink.try_send(Datagram { from, bytes: Bytes::copy_from_slice(bytes) });
+            }
         }
     }
 
@@ -132,12 +156,18 @@ mod tests {
     fn only_the_client_of_a_session_keeps_and_ends_it() {
         let (sessions, at) = (Sessions::default(), Duration::from_secs);
         let (own, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let listed = sessions.add("s", own, vec![(own, 5001).into()], at(10)).unwrap();
+        let (sink, mut datagrams) = mpsc::channel(1);
+        let listed = sessions.add("s", own, vec![(own, 5001).into()], Some(sink), at(10)).unwrap();
         assert!(!sessions.touch("s", other, at(20)) && !sessions.end("s", other) && !sessions.touch("x", own, at(20)));
-        sessions.datagram((other, 5001).into(), at(20));
-        sessions.datagram((own, 5003).into(), at(20));
+        sessions.datagram((other, 5001).into(), b"forged", at(20));
+        sessions.datagram((own, 5003).into(), b"forged", at(20));
         assert_eq!(listed.liveness.silence(at(20)), at(10));
-        sessions.datagram((own, 5001).into(), at(21));
+        assert!(datagrams.try_recv().is_err());
+        for bytes in [b"one", b"two"] {
+            sessions.datagram((own, 5001).into(), bytes, at(21));
+        }
+        assert_eq!(datagrams.try_recv().unwrap().bytes, b"one"[..]);
+        assert!(datagrams.try_recv().is_err(), "the queue is bounded");
         assert!(sessions.touch("s", own, at(22)));
         assert_eq!(listed.liveness.silence(at(25)), at(3));
         assert!(sessions.end("s", own) && listed.end.is_cancelled());
@@ -149,7 +179,7 @@ mod tests {
     fn they_are_bounded() {
         let sessions = Sessions::default();
         let own = IpAddr::from([192, 0, 2, 1]);
-        let add = |number: usize| sessions.add(&number.to_string(), own, Vec::new(), Duration::ZERO);
+        let add = |number: usize| sessions.add(&number.to_string(), own, Vec::new(), None, Duration::ZERO);
         let listed: Vec<_> = (0..MAX_OF_ADDRESS + 5).filter_map(add).collect();
         assert_eq!(listed.len(), MAX_OF_ADDRESS);
     }

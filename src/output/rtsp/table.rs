@@ -1,11 +1,18 @@
-//! Which stream a path stands for.
+//! Which stream a path stands for, and where it is published to.
 
-use crate::engine::registry::{Registry, StreamHandle, stem};
+use crate::{
+    engine::registry::{Registry, StreamHandle, stem},
+    output::http::router::publish_slots,
+    source::publisher::PublishSlot,
+};
 use std::{collections::HashMap, sync::Arc};
 
 /// The streams by their paths: those of HTTP, with and without the extension of a container.
 #[derive(Debug, Default)]
-pub struct RtspTable(HashMap<String, Arc<StreamHandle>>);
+pub struct RtspTable {
+    streams: HashMap<String, Arc<StreamHandle>>,
+    slots: HashMap<String, PublishSlot>,
+}
 
 impl RtspTable {
     /// A table of these streams. A path of its own precedes one that another stream implies.
@@ -23,11 +30,16 @@ impl RtspTable {
                 table.entry(path).or_insert_with(|| stream.clone());
             }
         }
-        Self(table)
+        Self { streams: table, slots: publish_slots(registry) }
     }
 
     /// The stream that a percent-decoded path stands for.
     pub fn find(&self, path: &str) -> Option<&Arc<StreamHandle>> {
-        self.0.get(path)
+        self.streams.get(path)
+    }
+
+    /// Where a percent-decoded path is published to, if it is.
+    pub fn slot(&self, path: &str) -> Option<&PublishSlot> {
+        self.slots.get(path)
     }
 }

@@ -33,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 const SILENCE: Duration = Duration::from_secs(90);
 /// Interval of the checks of a viewer.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
+/// Longest datagram.
+const LARGEST: usize = 64 << 10;
 /// Attempts to find a pair of ports.
 const ATTEMPTS: usize = 64;
 
@@ -87,17 +89,19 @@ impl UdpPair {
         Ok(Self { rtp, rtcp, ports: (first, second) })
     }
 
-    /// Takes what clients send, until `stop`: it shows that they are there. What comes from others is nothing.
+    /// Takes what clients send, until `stop`: it shows that they are there, and is the media of publishers. What comes from others is nothing.
     pub async fn receive(self: Arc<Self>, sessions: Sessions, stop: CancellationToken) {
-        let (mut media, mut control) = ([0; 2048], [0; 2048]);
+        let (mut media, mut control) = (vec![0; LARGEST], vec![0; LARGEST]);
         loop {
-            let found = tokio::select! {
+            let (found, buffer) = tokio::select! {
                 () = stop.cancelled() => return,
-                found = self.rtp.recv_from(&mut media) => found,
-                found = self.rtcp.recv_from(&mut control) => found,
+                found = self.rtp.recv_from(&mut media) => (found, &media),
+                found = self.rtcp.recv_from(&mut control) => (found, &control),
             };
             match found {
-                Ok((_, from)) => sessions.datagram(from, monotonic()),
+                Ok((length, from)) => {
+                    sessions.datagram(from, buffer.get(..length).unwrap_or_default(), monotonic());
+                }
                 // Of an earlier datagram, to one who has left.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) => {
@@ -109,7 +113,7 @@ impl UdpPair {
     }
 
     /// Sends a packet; one that the kernel does not take is lost.
-    async fn send(&self, bytes: &[u8], is_control: bool, to: SocketAddr) -> usize {
+    pub async fn send(&self, bytes: &[u8], is_control: bool, to: SocketAddr) -> usize {
         let socket = if is_control { &self.rtcp } else { &self.rtp };
         socket.send_to(bytes, to).await.unwrap_or(0)
     }

@@ -13,6 +13,8 @@ pub struct Player {
     socket: TcpStream,
     address: SocketAddr,
     received: Vec<u8>,
+    /// How much of that was taken.
+    read: usize,
     number: u32,
     pub session: Option<String>,
 }
@@ -52,7 +54,15 @@ impl Player {
     pub fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, address, received: Vec::new(), number: 0, session: None }
+        Self { socket, address, received: Vec::new(), read: 0, number: 0, session: None }
+    }
+
+    /// A connection for which the kernel keeps little that was not read.
+    pub fn with_little_room(address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(64 << 10).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self { socket: socket.into(), address, received: Vec::new(), read: 0, number: 0, session: None }
     }
 
     /// The address of a path.
@@ -126,7 +136,11 @@ impl Player {
             let mut buffer = [0; 64 << 10];
             match self.socket.read(&mut buffer) {
                 Ok(0) => return None,
-                Ok(read) => self.received.extend(&buffer[..read]),
+                Ok(read) => {
+                    self.received.drain(..self.read);
+                    self.read = 0;
+                    self.received.extend(&buffer[..read]);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("{error}"),
             }
@@ -134,20 +148,20 @@ impl Player {
     }
 
     fn parse(&mut self) -> Option<Item> {
-        if let [b'$', channel, high, low, rest @ ..] = &self.received[..] {
+        let left = &self.received[self.read..];
+        if let [b'$', channel, high, low, rest @ ..] = left {
             let (channel, length) = (*channel, usize::from(u16::from_be_bytes([*high, *low])));
             let packet = Bytes::copy_from_slice(rest.get(..length)?);
-            self.received.drain(..4 + length);
+            self.read += 4 + length;
             return Some(Item::Packet(channel, packet));
         }
-        let end = self.received.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-        let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
+        let end = left.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(left[..end].to_vec()).unwrap();
         assert!(head.starts_with("RTSP/1.0 "), "{head}");
         let mut response = Response { status: head[9..12].parse().unwrap(), head, body: String::new() };
         let length: usize = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
-        let body = self.received.get(end..end + length)?;
-        response.body = String::from_utf8(body.to_vec()).unwrap();
-        self.received.drain(..end + length);
+        response.body = String::from_utf8(left.get(end..end + length)?.to_vec()).unwrap();
+        self.read += end + length;
         Some(Item::Response(response))
     }
 }
