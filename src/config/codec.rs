@@ -92,6 +92,8 @@ impl Codec {
             (Container::Ogg, Self::Audio(codec)) => matches!(codec, A::Opus | A::Vorbis | A::Flac),
             (Container::Rtp, Self::Video(codec)) => !matches!(codec, V::Mpeg2),
             (Container::Rtp, Self::Audio(codec)) => matches!(codec, A::Aac | A::Opus | A::Mp3 | A::Ac3 | A::Pcm),
+            (Container::WebRtc, Self::Video(codec)) => matches!(codec, V::H264 | V::Vp8 | V::Vp9 | V::Av1),
+            (Container::WebRtc, Self::Audio(codec)) => matches!(codec, A::Opus),
             (Container::Mkv, _)
             | (Container::Mp4, Self::Video(_))
             | (Container::Mjpeg, Self::Video(V::Mjpeg))
@@ -142,8 +144,9 @@ impl VideoCodec {
             | Container::Aac
             | Container::Flac
             | Container::Wav
-            | Container::Raw
-            | Container::Rtp => &[],
+            | Container::WebRtc
+            | Container::Rtp
+            | Container::Raw => &[],
         }
     }
 
@@ -188,7 +191,7 @@ impl AudioCodec {
             Container::Aac => &[Self::Aac],
             Container::Flac => &[Self::Flac],
             Container::Wav => &[Self::Pcm],
-            Container::Mjpeg | Container::Raw | Container::Rtp => &[],
+            Container::Mjpeg | Container::WebRtc | Container::Rtp | Container::Raw => &[],
         }
     }
 }

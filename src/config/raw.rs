@@ -34,6 +34,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rtsp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webrtc: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -145,6 +147,18 @@ pub(super) struct Tls {
     pub(super) names: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plain: Option<Value>,
+}
+
+/// `webrtc:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebRtc {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hosts: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) udp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tcp: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -362,6 +376,7 @@ mod tests {
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
             ("`rtsp:`", keys::<Rtsp>()),
+            ("`webrtc:`", keys::<WebRtc>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

@@ -91,6 +91,7 @@ fn schema() -> Value {
         "auth" => reference("auth"),
         "tls" => reference("tls"),
         "rtsp" => reference("rtsp"),
+        "webrtc" => reference("webrtc"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -134,6 +135,11 @@ fn schema() -> Value {
     let rtsp = section("`rtsp:`", raw::keys::<raw::Rtsp>(), |key| match key {
         "udp" => json!({"type": ["integer", "boolean", "string", "null"], "minimum": 0, "maximum": 65534}),
         _ => scalar(),
+    });
+    let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
+        "hosts" => texts(),
+        "tcp" => flag(),
+        _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
@@ -215,7 +221,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "rtsp": rtsp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "rtsp": rtsp, "webrtc": webrtc, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

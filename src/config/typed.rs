@@ -173,8 +173,9 @@ const fn muxer(container: Container) -> Option<&'static str> {
         | Container::Flac
         | Container::Wav
         | Container::Mjpeg
-        | Container::Raw
-        | Container::Rtp => None,
+        | Container::WebRtc
+        | Container::Rtp
+        | Container::Raw => None,
     }
 }
 

@@ -36,8 +36,9 @@ pub fn codecs(container: Container, header: &[u8]) -> Option<String> {
         | Container::Flac
         | Container::Wav
         | Container::Mjpeg
-        | Container::Raw
-        | Container::Rtp => return None,
+        | Container::WebRtc
+        | Container::Rtp
+        | Container::Raw => return None,
     };
     let names: Option<Vec<String>> = tracks.into_iter().map(name).collect();
     names.filter(|names| !names.is_empty()).map(|names| names.join(", "))

@@ -28,6 +28,8 @@ pub enum Container {
     Wav,
     /// JPEG pictures as `multipart/x-mixed-replace`, for `<img>`.
     Mjpeg,
+    /// RTP payloads for WebRTC sessions, which no viewer gets as bytes: see [`super::webrtc`]. It is not in [`Container::ALL`].
+    WebRtc,
     /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
     Raw,
     /// RTP packets as RTSP interleaves them ([`rtp::Muxer`](super::rtp::Muxer)). No stream is configured with it.
@@ -35,7 +37,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// Every container that a stream may be configured with, for tables, help texts and tests.
+    /// Every container that viewers may get as bytes, for tables, help texts and tests.
     pub const ALL: [Self; 12] = [
         Self::Ts,
         Self::Webm,
@@ -65,6 +67,7 @@ impl Container {
             Self::Flac => "flac",
             Self::Wav => "wav",
             Self::Mjpeg => "mjpeg",
+            Self::WebRtc => "webrtc",
             Self::Raw => "raw",
             Self::Rtp => "rtp",
         }
@@ -108,7 +111,7 @@ impl Container {
             Self::Flac => "audio/flac",
             Self::Wav => "audio/wav",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
-            Self::Raw | Self::Rtp => "application/octet-stream",
+            Self::WebRtc | Self::Raw | Self::Rtp => "application/octet-stream",
         }
     }
 

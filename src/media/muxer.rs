@@ -8,7 +8,7 @@ use super::{
     ogg, rtp,
     sample::Sample,
     track::MediaKind,
-    ts,
+    ts, webrtc,
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ pub enum Muxer {
     Flv(Box<flv::Muxer>),
     /// Of Ogg.
     Ogg(Box<ogg::Muxer>),
+    /// Of RTP payloads.
+    WebRtc(Box<webrtc::Muxer>),
     /// Of sequences of frames.
     Frames(Box<frames::Muxer>),
     /// Of RTP packets.
@@ -46,6 +48,7 @@ impl Muxer {
                 Self::Frames(Box::new(frames::Muxer::new(container)?))
             }
             Container::Rtp => Self::Rtp(Box::default()),
+            Container::WebRtc => Self::WebRtc(Box::new(webrtc::Muxer::new())),
             Container::Raw => return None,
         })
     }
@@ -59,6 +62,7 @@ impl Muxer {
             | Container::Mkv
             | Container::Flv
             | Container::Ogg
+            | Container::WebRtc
             | Container::Rtp => &[MediaKind::Video, MediaKind::Audio],
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
             Container::Mjpeg => &[MediaKind::Video],
@@ -79,6 +83,7 @@ impl Muxer {
                 frames::Muxer::carries(container, codec)
             }
             Container::Rtp => rtp::Muxer::carries(codec),
+            Container::WebRtc => webrtc::Muxer::carries(codec),
             Container::Raw => false,
         }
     }
@@ -109,10 +114,15 @@ impl Muxer {
     }
 
     /// Whether a container does without the tracks of a kind that it cannot carry: Ogg is usually asked for its audio, since the only
-    /// video codec that players know in it is Theora.
+    /// video codec that players know in it is Theora. A browser gets the video of a stream whose audio it cannot have.
     pub fn may_lack(container: Container, kind: MediaKind, tracks: &TrackSet) -> bool {
         let has_audio = || tracks.tracks().iter().any(|track| track.kind() == MediaKind::Audio);
-        container == Container::Ogg && kind == MediaKind::Video && has_audio()
+        let has_video = || tracks.tracks().iter().any(|track| track.kind() == MediaKind::Video);
+        match (container, kind) {
+            (Container::Ogg, MediaKind::Video) => has_audio(),
+            (Container::WebRtc, MediaKind::Audio) => has_video(),
+            _ => false,
+        }
     }
 
     /// The tracks from now on, which [`Muxer::select`] chose. May be called again at any time.
@@ -123,6 +133,7 @@ impl Muxer {
             Self::Matroska(muxer) => muxer.set_tracks(tracks, out),
             Self::Flv(muxer) => muxer.set_tracks(tracks, out),
             Self::Ogg(muxer) => muxer.set_tracks(tracks, out),
+            Self::WebRtc(muxer) => muxer.set_tracks(tracks, out),
             Self::Frames(muxer) => muxer.set_tracks(tracks, out),
             Self::Rtp(muxer) => muxer.set_tracks(tracks, out),
         }
@@ -136,6 +147,7 @@ impl Muxer {
             Self::Matroska(muxer) => muxer.push(sample, out),
             Self::Flv(muxer) => muxer.push(sample, out),
             Self::Ogg(muxer) => muxer.push(sample, out),
+            Self::WebRtc(muxer) => muxer.push(sample, out),
             Self::Frames(muxer) => muxer.push(sample, out),
             Self::Rtp(muxer) => muxer.push(sample, out),
         }
@@ -155,7 +167,7 @@ impl Muxer {
         match self {
             Self::Frames(muxer) => muxer.set_epoch(epoch),
             Self::Rtp(muxer) => muxer.set_epoch(epoch),
-            Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) => {}
+            Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) | Self::WebRtc(_) => {}
         }
     }
 }

@@ -35,7 +35,7 @@ impl Packager {
         );
         fanout.set_whole(is_whole);
         // A block of Matroska may begin the cluster of those after it: none may be omitted.
-        fanout.set_loose(matches!(container, Container::Flv | Container::Mp4 | Container::Rtp));
+        fanout.set_loose(matches!(container, Container::Flv | Container::Mp4 | Container::WebRtc | Container::Rtp));
         Some(Self { container, fanout, muxer, selected: Vec::new(), is_outdated: true, muxed: Vec::new() })
     }
 

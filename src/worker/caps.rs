@@ -141,8 +141,9 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         | Container::Flac
         | Container::Wav
         | Container::Mjpeg
-        | Container::Raw
-        | Container::Rtp => None,
+        | Container::WebRtc
+        | Container::Rtp
+        | Container::Raw => None,
     }
 }
 

@@ -62,3 +62,4 @@ mod sources;
 mod status;
 mod timestamps;
 mod viewers;
+mod webrtc;
