@@ -3,7 +3,7 @@
 use super::message::{Reply, Status};
 use crate::{
     engine::registry::StreamHandle,
-    media::{Container, Muxer},
+    media::{Container, Muxer, TrackSet},
     source::demand::Lease,
     stream::{Delivery, Entry, Join, StreamOutput},
 };
@@ -65,7 +65,21 @@ pub async fn open(path: &str, stream: Arc<StreamHandle>) -> Result<Opened, Reply
             }
         }
     };
-    let begins = timeout(START_WITHIN, begins).await.ok().flatten();
+    // Without alternatives it is known as soon as the tracks are.
+    let refused = async {
+        let is_refused = |known: &Option<(TrackSet, bool)>| {
+            let complete = known.as_ref().filter(|(_, is_complete)| *is_complete);
+            complete.is_some_and(|(set, _)| Muxer::select(Container::Rtp, set).is_err())
+        };
+        match sampled.rendition.is_none() {
+            true => drop(output.input().known_tracks().wait_for(is_refused).await),
+            false => std::future::pending().await,
+        }
+    };
+    let begins = tokio::select! {
+        begins = timeout(START_WITHIN, begins) => begins.ok().flatten(),
+        () = refused => None,
+    };
     match begins.filter(|_| !tracks.is_empty()) {
         Some(begins) => {
             let handle = sampled.clone();
