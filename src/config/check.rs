@@ -58,6 +58,7 @@ impl Checker {
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages)).unwrap_or_default();
         let tls = self.tls(&root.key("tls"), file.tls);
         let webrtc = self.webrtc(&root.key("webrtc"), file.webrtc);
+        let srt = self.srt(&root.key("srt"), file.srt);
         let auth = self.auth(&root.key("auth"), file.auth, &pages);
         self.templates(&root.key("templates"), file.templates);
         let mut feeds = self.entries(&root.key("feeds"), file.feeds);
@@ -86,6 +87,7 @@ impl Checker {
             tls,
             rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),
             webrtc,
+            srt,
         }
     }
 
@@ -290,7 +292,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtsp:`, `webrtc:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtsp:`, `webrtc:`, `srt:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

@@ -60,6 +60,7 @@ mod rtsp_publish;
 mod screens;
 mod service;
 mod sources;
+mod srt;
 mod status;
 mod timestamps;
 mod tracks;
