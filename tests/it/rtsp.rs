@@ -108,7 +108,7 @@ fn what_rtp_cannot_carry_is_taken_from_the_alternatives_or_refused() {
           text: {{command: {}}}
         streams:
           both: {{feed: tone, audio: [vorbis, opus]}}
-          none.ogg: {{feed: tone, audio: {{codec: vorbis}}}}
+          none.ogg: {{feed: tone, audio: {{codec: vorbis, bitrate: 64k}}}}
           text: {{feed: text, mimetype: text/plain}}
         ",
         shell("while true; do echo x; sleep 1; done")
@@ -477,7 +477,7 @@ fn who_may_not_watch_is_refused_and_who_may_no_more_ends() {
     let (is_good, said) = decoded(&format!("rtsp://anna:pass-canary@{address}/cam"), &["-rtsp_transport", "tcp"]);
     assert!(is_good && said.is_empty(), "{said}");
     let file = server.file();
-    let signed = run(&["sign", "-f", file.to_str().unwrap(), "/cam", "--for", "60s"]);
+    let signed = run(&["sign", "-f", file.to_str().unwrap(), "cam", "--for", "60s"]);
     let link = String::from_utf8(signed.stdout).unwrap();
     let link = link.split_once("v=").unwrap_or_else(|| panic!("{link} {}", String::from_utf8_lossy(&signed.stderr))).1;
     let (is_good, said) = decoded(&format!("rtsp://{address}/cam?v={}", link.trim()), &["-rtsp_transport", "tcp"]);
