@@ -20,6 +20,7 @@ use crate::{
             shard::Shards,
         },
         record::{playback::Playback, recorders::Recorders},
+        rtsp::{self, server::RtspServer, table::RtspTable},
         srt::{self, SrtListener},
         webrtc::WebRtc,
     },
@@ -55,6 +56,7 @@ const CHECK: Duration = Duration::from_secs(20);
 pub struct App {
     config: Config,
     listener: Listener,
+    rtsp: Option<rtsp::server::Bound>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
@@ -156,6 +158,7 @@ impl App {
     pub fn load(config: Config) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
+        let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
             Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
@@ -176,6 +179,7 @@ impl App {
         Ok(Self {
             config,
             listener,
+            rtsp,
             tls,
             webrtc,
             gate,
@@ -204,7 +208,8 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, gate, tls, webrtc, srt, limiter, shutdown, pulses, info } = self;
+        let Self { config, listener, rtsp: bound, shards, gate, tls, webrtc, srt, limiter, shutdown, pulses, info } =
+            self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -233,6 +238,10 @@ impl App {
         warn_if_open(&config);
         let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
         let tls = FollowedTls::start(tls, &info, shutdown.token());
+        let counted = (info.http_stats().clone(), info.load().clone());
+        let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());
+        rtsp.set_table(RtspTable::new(&registry));
+        rtsp.listen(bound);
         let viewed = segments;
         let last_table = tables.clone();
         let services = srt::Services {
@@ -248,6 +257,7 @@ impl App {
             deployment,
             recorders,
             entrances,
+            rtsp,
             pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
@@ -338,6 +348,7 @@ struct Serving {
     deployment: Deployment,
     recorders: Recorders,
     entrances: Entrances,
+    rtsp: RtspServer,
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
@@ -388,6 +399,7 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
         let webrtc = tokio::task::block_in_place(|| {
@@ -407,6 +419,8 @@ impl Serving {
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
         self.table.send_replace(Arc::new(table));
+        self.rtsp.set_table(RtspTable::new(&registry));
+        self.rtsp.listen(rtsp);
         if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
         {
             tokio::task::block_in_place(|| gone.stop());

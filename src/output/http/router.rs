@@ -254,7 +254,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Where each feed is published to: under its own name, and under the paths of the streams that are nothing but this feed.
-fn publish_slots(registry: &Registry) -> HashMap<String, PublishSlot> {
+pub(in crate::output) fn publish_slots(registry: &Registry) -> HashMap<String, PublishSlot> {
     let mut slots = HashMap::new();
     for slot in registry.feeds().iter().filter_map(|feed| feed.publish.as_ref()) {
         slots.insert(format!("/{}", slot.feed()), slot.clone());
