@@ -20,6 +20,7 @@ use crate::{
             shard::Shards,
         },
         record::{playback::Playback, recorders::Recorders},
+        rtsp::{self, server::RtspServer, table::RtspTable},
         srt::{self, SrtListener},
         webrtc::WebRtc,
     },
@@ -29,7 +30,7 @@ use crate::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::Refusal,
+    telemetry::{Refusal, WebRtcStats},
     web,
 };
 use anyhow::Context;
@@ -55,6 +56,7 @@ const CHECK: Duration = Duration::from_secs(20);
 pub struct App {
     config: Config,
     listener: Listener,
+    rtsp: Option<rtsp::server::Bound>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
@@ -156,6 +158,7 @@ impl App {
     pub fn load(config: Config) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
+        let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
             Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
@@ -171,10 +174,12 @@ impl App {
         let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
         let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
         let tls = load_tls(&config, None)?;
-        let webrtc = start_webrtc(&config, listener.address()?, &pulses, None)?;
+        let info = ServerInfo::new(pulses.clone(), connections);
+        let webrtc = start_webrtc(&config, listener.address()?, (&pulses, info.webrtc_stats()), None)?;
         Ok(Self {
             config,
             listener,
+            rtsp,
             tls,
             webrtc,
             gate,
@@ -182,7 +187,7 @@ impl App {
             limiter,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
-            info: ServerInfo::new(pulses.clone(), connections),
+            info,
             pulses,
         })
     }
@@ -203,7 +208,8 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, gate, tls, webrtc, srt, limiter, shutdown, pulses, info } = self;
+        let Self { config, listener, rtsp: bound, shards, gate, tls, webrtc, srt, limiter, shutdown, pulses, info } =
+            self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -232,6 +238,10 @@ impl App {
         warn_if_open(&config);
         let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
         let tls = FollowedTls::start(tls, &info, shutdown.token());
+        let counted = (info.http_stats().clone(), info.load().clone());
+        let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());
+        rtsp.set_table(RtspTable::new(&registry));
+        rtsp.listen(bound);
         let viewed = segments;
         let last_table = tables.clone();
         let services = srt::Services {
@@ -247,6 +257,7 @@ impl App {
             deployment,
             recorders,
             entrances,
+            rtsp,
             pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
@@ -337,6 +348,7 @@ struct Serving {
     deployment: Deployment,
     recorders: Recorders,
     entrances: Entrances,
+    rtsp: RtspServer,
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
@@ -387,9 +399,12 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
-        let webrtc = tokio::task::block_in_place(|| start_webrtc(&config, at, &self.pulses, known.as_ref()))?;
+        let webrtc = tokio::task::block_in_place(|| {
+            start_webrtc(&config, at, (&self.pulses, self.info.webrtc_stats()), known.as_ref())
+        })?;
         let srt = self.srt.bind_other(config.srt.as_ref())?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
@@ -404,6 +419,8 @@ impl Serving {
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
         self.table.send_replace(Arc::new(table));
+        self.rtsp.set_table(RtspTable::new(&registry));
+        self.rtsp.listen(rtsp);
         if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
         {
             tokio::task::block_in_place(|| gone.stop());
@@ -430,7 +447,7 @@ struct Entrances {
 fn start_webrtc(
     config: &Config,
     address: SocketAddr,
-    pulses: &Pulses,
+    watched: (&Pulses, &Arc<WebRtcStats>),
     before: Option<&WebRtc>,
 ) -> anyhow::Result<Option<WebRtc>> {
     let Some(wanted) = &config.webrtc else { return Ok(None) };
@@ -438,7 +455,7 @@ fn start_webrtc(
         return Ok(Some(same.clone()));
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, pulses);
+    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, watched);
     let port = wanted.udp.unwrap_or(address.port());
     let started = started.with_context(|| format!("cannot use UDP port {port} of {} for webrtc", address.ip()));
     started.map(Some)

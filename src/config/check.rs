@@ -74,8 +74,9 @@ impl Checker {
             feeds.into_iter().filter_map(|(name, value)| self.feed(&path.key(&name), &name, value, parents)).collect();
         self.circles(&path, &feeds);
         let known = Feeds { names: &names, written: formats::written_by(&feeds) };
+        let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
         Config {
-            listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
+            listen_addr,
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
             memory_max: self.value(&root.key("memory_max"), file.memory_max, memory),
@@ -84,6 +85,7 @@ impl Checker {
             pages,
             auth,
             tls,
+            rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),
             webrtc,
             srt,
         }
@@ -290,7 +292,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `webrtc:`, `srt:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtsp:`, `webrtc:`, `srt:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

@@ -34,6 +34,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
         auth: auth::printed(&config.auth, &config.pages),
@@ -374,6 +375,9 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
+                let listen = std::net::SocketAddr::new(listen_addr, listen_port);
+                let udp = clients.then_some(listen_port / 4 * 2);
+                let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
                 let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
                 let srt = if clients { crate::config::parse(text).unwrap().srt } else { None };
                 let webrtc = (metrics != clients).then(|| crate::config::WebRtc {
@@ -381,7 +385,7 @@ mod tests {
                     udp: events.then_some(listen_port),
                     tcp: config,
                 });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, webrtc, srt, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtsp, webrtc, srt, feeds, streams }
             },
         )
     }

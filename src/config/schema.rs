@@ -90,6 +90,7 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "rtsp" => reference("rtsp"),
         "webrtc" => reference("webrtc"),
         "srt" => reference("srt"),
         "templates" => named("template"),
@@ -131,6 +132,10 @@ fn schema() -> Value {
         "plain" => name_of(&super::Plain::ALL.map(super::Plain::name)),
         "names" => texts(),
         _ => json!({"type": "string"}),
+    });
+    let rtsp = section("`rtsp:`", raw::keys::<raw::Rtsp>(), |key| match key {
+        "udp" => json!({"type": ["integer", "boolean", "string", "null"], "minimum": 0, "maximum": 65534}),
+        _ => scalar(),
     });
     let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
         "hosts" => texts(),
@@ -229,7 +234,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "webrtc": webrtc, "srt": srt, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls, "record": record, "keep": keep,
+        "pages": pages, "auth": auth, "tls": tls, "rtsp": rtsp, "webrtc": webrtc, "srt": srt, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls, "record": record, "keep": keep,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

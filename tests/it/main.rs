@@ -55,6 +55,8 @@ mod readme;
 mod recordings;
 mod reload;
 mod resilience;
+mod rtsp;
+mod rtsp_publish;
 mod screens;
 mod service;
 mod sources;
