@@ -20,6 +20,9 @@ use crate::{
             session::{self, Security},
             shard::Shards,
         },
+        record::{playback::Playback, recorders::Recorders},
+        rtsp::{self, server::RtspServer, table::RtspTable},
+        srt::{self, SrtListener},
         webrtc::WebRtc,
     },
     source::{pool::Pool, worker::Worker},
@@ -28,7 +31,7 @@ use crate::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::Refusal,
+    telemetry::{Refusal, WebRtcStats},
     web,
 };
 use anyhow::Context;
@@ -55,10 +58,13 @@ pub struct App {
     config: Config,
     configurator: Configurator,
     listener: Listener,
+    rtsp: Option<rtsp::server::Bound>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
     webrtc: Option<WebRtc>,
+    srt: Option<srt::Bound>,
+    limiter: ConnectionLimiter,
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
@@ -154,13 +160,15 @@ impl App {
     pub fn load(config: Config, configurator: Configurator) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
+        let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
-            Some(socket) => Listener::inherited(socket, limiter)?,
+            Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
                 let address = address(&config);
-                Listener::bind(address, limiter).with_context(|| format!("cannot listen on {address}"))?
+                Listener::bind(address, limiter.clone()).with_context(|| format!("cannot listen on {address}"))?
             }
         };
+        let srt = config.srt.as_ref().map(bind_srt).transpose()?;
         create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pulses = Pulses::default();
@@ -168,17 +176,21 @@ impl App {
         let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
         let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
         let tls = load_tls(&config, None)?;
-        let webrtc = start_webrtc(&config, listener.address()?, &pulses, None)?;
+        let info = ServerInfo::new(pulses.clone(), connections);
+        let webrtc = start_webrtc(&config, listener.address()?, (&pulses, info.webrtc_stats()), None)?;
         Ok(Self {
             config,
             configurator,
             listener,
+            rtsp,
             tls,
             webrtc,
             gate,
+            srt,
+            limiter,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
-            info: ServerInfo::new(pulses.clone(), connections),
+            info,
             pulses,
         })
     }
@@ -199,7 +211,21 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, configurator, listener, shards, gate, tls, webrtc, shutdown, pulses, info } = self;
+        let Self {
+            config,
+            configurator,
+            listener,
+            rtsp: bound,
+            shards,
+            gate,
+            tls,
+            webrtc,
+            srt,
+            limiter,
+            shutdown,
+            pulses,
+            info,
+        } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -214,7 +240,10 @@ impl App {
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
         let segments = SegmentedStreams::new(shutdown.clone());
-        let entrances = Entrances { segments: segments.clone(), webrtc, tls: tls.clone() };
+        let mut recorders = Recorders::new(shutdown.clone());
+        recorders.apply(&registry).await;
+        let playback = Playback::new(recorders.folders());
+        let entrances = Entrances { segments: segments.clone(), webrtc, playback, tls: tls.clone() };
         if let Some(webrtc) = entrances.webrtc.clone() {
             shutdown.spawn("webrtc candidates", webrtc.resolve());
         }
@@ -227,15 +256,30 @@ impl App {
         warn_if_open(&config);
         let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
         let tls = FollowedTls::start(tls, &info, shutdown.token());
+        let counted = (info.http_stats().clone(), info.load().clone());
+        let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());
+        rtsp.set_table(RtspTable::new(&registry));
+        rtsp.listen(bound);
         let viewed = segments;
         let last_table = tables.clone();
+        let services = srt::Services {
+            gate: gate.clone(),
+            limiter,
+            load: info.load().clone(),
+            stats: info.srt_stats().clone(),
+            shutdown: shutdown.clone(),
+        };
+        let srt = SrtPort::start(srt, &config, &registry, services, pulses.clone());
         let serving = Serving {
             config,
             deployment,
+            recorders,
             entrances,
+            rtsp,
             pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
+            srt,
             encryption,
             table,
             shown,
@@ -318,10 +362,13 @@ impl App {
 struct Serving {
     config: Config,
     deployment: Deployment,
+    recorders: Recorders,
     entrances: Entrances,
+    rtsp: RtspServer,
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
+    srt: SrtPort,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
     /// What the API shows.
@@ -335,12 +382,15 @@ impl Serving {
     async fn follow(mut self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
         loop {
             let change = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 change = changes.recv() => change,
             };
-            let Some(Change { config, done }) = change else { return };
+            let Some(Change { config, done }) = change else { break };
             let _ = done.send(self.exchange(config).await);
         }
+        // Its peers are told, however the changes end.
+        stop.cancelled().await;
+        tokio::task::block_in_place(|| self.srt.close());
     }
 
     /// From now on there are these sessions of WebRTC.
@@ -367,9 +417,13 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
-        let webrtc = tokio::task::block_in_place(|| start_webrtc(&config, at, &self.pulses, known.as_ref()))?;
+        let webrtc = tokio::task::block_in_place(|| {
+            start_webrtc(&config, at, (&self.pulses, self.info.webrtc_stats()), known.as_ref())
+        })?;
+        let srt = self.srt.bind_other(config.srt.as_ref())?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
             tracing::info!("access rules changed: what they do not permit any more ends");
@@ -378,15 +432,19 @@ impl Serving {
         self.encryption.send_replace(with_plain(&config, tls.clone()));
         self.tls.exchange(tls, &self.info);
         let (registry, exchange) = self.deployment.apply(&config).await;
+        self.recorders.apply(&registry).await;
         self.entrances.tls = self.tls.tls.clone();
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
         self.table.send_replace(Arc::new(table));
+        self.rtsp.set_table(RtspTable::new(&registry));
+        self.rtsp.listen(rtsp);
         self.shown.send_replace(api_state(&config, &registry, &self.info));
         if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
         {
             tokio::task::block_in_place(|| gone.stop());
         }
+        tokio::task::block_in_place(|| self.srt.exchange(srt, &config, &registry));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -400,6 +458,7 @@ impl Serving {
 struct Entrances {
     segments: SegmentedStreams,
     webrtc: Option<WebRtc>,
+    playback: Playback,
     tls: Option<Tls>,
 }
 
@@ -407,7 +466,7 @@ struct Entrances {
 fn start_webrtc(
     config: &Config,
     address: SocketAddr,
-    pulses: &Pulses,
+    watched: (&Pulses, &Arc<WebRtcStats>),
     before: Option<&WebRtc>,
 ) -> anyhow::Result<Option<WebRtc>> {
     let Some(wanted) = &config.webrtc else { return Ok(None) };
@@ -415,7 +474,7 @@ fn start_webrtc(
         return Ok(Some(same.clone()));
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, pulses);
+    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, watched);
     let port = wanted.udp.unwrap_or(address.port());
     let started = started.with_context(|| format!("cannot use UDP port {port} of {} for webrtc", address.ip()));
     started.map(Some)
@@ -462,6 +521,68 @@ impl FollowedTls {
     }
 }
 
+fn bind_srt(settings: &config::Srt) -> anyhow::Result<srt::Bound> {
+    let address = settings.listen;
+    srt::Bound::new(address).with_context(|| format!("cannot listen on {address} for SRT"))
+}
+
+/// The port for SRT, as the configuration has it.
+struct SrtPort {
+    listener: Option<SrtListener>,
+    /// Where it was configured to listen.
+    address: Option<SocketAddr>,
+    services: srt::Services,
+    pulses: Pulses,
+}
+
+impl SrtPort {
+    fn start(
+        bound: Option<srt::Bound>,
+        config: &Config,
+        registry: &Registry,
+        services: srt::Services,
+        pulses: Pulses,
+    ) -> Self {
+        let mut port = Self { listener: None, address: None, services, pulses };
+        port.exchange(bound, config, registry);
+        port
+    }
+
+    /// The socket of a port that another configuration has; `None` when it is the same one, or there is none.
+    fn bind_other(&self, settings: Option<&config::Srt>) -> anyhow::Result<Option<srt::Bound>> {
+        let other = settings.filter(|settings| self.listener.is_none() || self.address != Some(settings.listen));
+        other.map(bind_srt).transpose()
+    }
+
+    /// Another configuration counts, whose socket is bound if it is another one. Blocking.
+    fn exchange(&mut self, bound: Option<srt::Bound>, config: &Config, registry: &Registry) {
+        let Some(settings) = config.srt.clone() else {
+            self.close();
+            return;
+        };
+        self.address = Some(settings.listen);
+        let deployed = srt::Deployed { settings, registry: registry.clone() };
+        match (bound, &self.listener) {
+            (Some(bound), _) => {
+                self.close();
+                match SrtListener::start(bound, deployed, self.services.clone(), &self.pulses) {
+                    Ok(listener) => self.listener = Some(listener),
+                    Err(error) => tracing::error!(%error, "cannot start the thread of SRT"),
+                }
+            }
+            (None, Some(listener)) => listener.apply(deployed),
+            (None, None) => {}
+        }
+    }
+
+    /// Ends all connections. Blocking.
+    fn close(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            listener.close();
+        }
+    }
+}
+
 fn address(config: &Config) -> SocketAddr {
     SocketAddr::new(config.listen_addr, config.listen_port)
 }
@@ -489,7 +610,7 @@ fn api_state(config: &Config, registry: &Registry, info: &ServerInfo) -> Arc<api
 fn route_table(
     config: &Config,
     registry: &Registry,
-    Entrances { segments, webrtc, tls }: &Entrances,
+    Entrances { segments, webrtc, playback, tls }: &Entrances,
     info: &ServerInfo,
     events: &EventHub,
 ) -> RouteTable {
@@ -500,7 +621,7 @@ fn route_table(
             Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
         );
     }
-    RouteTable::new(registry, segments, webrtc.as_ref(), pages)
+    RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages)
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.

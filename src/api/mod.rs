@@ -2,7 +2,7 @@
 //! files afterwards.
 //!
 //! [`table`] has all operations ([`route`]): it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads
-//! requests and asks for permission; [`state`], [`control`] and [`config`] answer a [`call`]. [`configurator`] is the way to the task that changes the
+//! requests and asks for permission; [`state`], [`control`], [`recording`] and [`config`] answer a [`call`]. [`configurator`] is the way to the task that changes the
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
 mod call;
@@ -14,6 +14,7 @@ mod json;
 mod openapi;
 mod problem;
 mod query;
+mod recording;
 mod route;
 mod state;
 mod table;

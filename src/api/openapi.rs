@@ -80,7 +80,7 @@ fn operation(route: &Route) -> Value {
         "description": "A refusal.", "content": {"application/problem+json": {"schema": reference("Problem")}},
     });
     let mut responses = Map::from_iter([(status.to_string(), success.clone())]);
-    if route.method == "PUT" {
+    if route.method == "PUT" || route.id == "start_recording" {
         responses.insert("201".to_owned(), success);
     }
     responses.insert("default".to_owned(), problem);

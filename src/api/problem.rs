@@ -21,6 +21,7 @@ pub(super) enum Kind {
     CannotEditInPlace,
     NotApplied,
     Exists,
+    NotManual,
     PreconditionFailed,
     TooLarge,
     MisdirectedRequest,
@@ -35,7 +36,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -49,6 +50,7 @@ impl Kind {
         Self::CannotEditInPlace,
         Self::NotApplied,
         Self::Exists,
+        Self::NotManual,
         Self::PreconditionFailed,
         Self::TooLarge,
         Self::MisdirectedRequest,
@@ -85,6 +87,7 @@ impl Kind {
             }
             Self::NotApplied => ("not-applied", StatusCode::CONFLICT, "The configuration could not be applied"),
             Self::Exists => ("exists", StatusCode::PRECONDITION_FAILED, "This exists already"),
+            Self::NotManual => ("not-manual", StatusCode::CONFLICT, "The plan of the recorder decides"),
             Self::PreconditionFailed => {
                 ("precondition-failed", StatusCode::PRECONDITION_FAILED, "This is another version than you know")
             }

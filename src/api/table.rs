@@ -2,7 +2,7 @@
 
 use super::{
     call::Answer,
-    config, control, openapi,
+    config, control, openapi, recording,
     route::{May, Route},
     state,
 };
@@ -112,6 +112,39 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: (204, None),
         run: |call| control::keyframe(call).boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/streams/{name}/recording",
+        id: "recorder",
+        summary: "The recorder of a stream.",
+        may: May::Stream(Action::Record),
+        query: &[],
+        body: None,
+        answer: (200, Some("Entry")),
+        run: |call| recording::show(call).boxed(),
+    },
+    Route {
+        method: "POST",
+        path: "/streams/{name}/recording",
+        id: "start_recording",
+        summary: "Starts to record, with `plan: manual`.",
+        may: May::Stream(Action::Record),
+        query: &[],
+        body: None,
+        answer: (200, Some("Entry")),
+        run: |call| recording::start(call).boxed(),
+    },
+    Route {
+        method: "DELETE",
+        path: "/streams/{name}/recording",
+        id: "stop_recording",
+        summary: "Stops to record, with `plan: manual`.",
+        may: May::Stream(Action::Record),
+        query: &[],
+        body: None,
+        answer: (200, Some("Entry")),
+        run: |call| recording::stop(call).boxed(),
     },
     Route {
         method: "POST",

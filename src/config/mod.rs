@@ -30,14 +30,19 @@ mod outputs;
 mod overlay;
 mod overrides;
 mod pages;
+mod pattern;
 mod places;
 mod print;
 mod publish;
 mod raw;
 mod read;
+mod record;
+mod recording;
+mod rtsp;
 #[cfg(test)]
 mod schema;
 mod sets;
+mod srt;
 mod streams;
 mod template;
 mod templates;
@@ -60,8 +65,10 @@ pub use load::{LoadError, Loaded, Origin, Replaced, examine, find, load, load_wi
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, Api, CertificateSource, Config, Editing, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages,
-    Placeholder, Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
+    Placeholder, Plain, Repair, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
+pub use pattern::{FilePattern, PatternError};
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};
+pub use recording::{Keep, Plan, Recording};

@@ -1,11 +1,17 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, publish::Publish};
+use super::{codec::Codec, publish::Publish, recording::Recording};
 use crate::{
-    access::Policy,
+    access::{Policy, Secret},
     media::{Container, segment},
 };
-use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// A whole checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +30,14 @@ pub struct Config {
     pub auth: Policy,
     /// How connections are encrypted; they are not without it.
     pub tls: Option<Tls>,
+    /// Where RTSP is served, if it is.
+    pub rtsp: Option<Rtsp>,
     /// What the API may do.
     pub api: Api,
     /// How media reaches browsers over WebRTC; it does not without it.
     pub webrtc: Option<WebRtc>,
+    /// The port for SRT; there is none without it.
+    pub srt: Option<Srt>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
@@ -88,6 +98,30 @@ impl Editing {
     pub fn permits_change(self) -> bool {
         self == Self::Write
     }
+}
+
+/// Where RTSP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rtsp {
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The even port of RTP, whose next one is that of RTCP; 0 lets the system choose, `None` is without datagrams.
+    pub udp: Option<u16>,
+}
+
+/// The port for SRT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Srt {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How long lost packets are waited for.
+    pub latency: Duration,
+    /// Encrypts all connections.
+    pub passphrase: Option<Secret>,
+    /// The stream of callers that name none.
+    pub stream: Option<String>,
+    /// Packets that are encrypted with one key.
+    pub key_refresh: u64,
 }
 
 /// How media reaches browsers over WebRTC.
@@ -176,6 +210,8 @@ pub struct Feed {
     pub name: FeedName,
     /// Where its media comes from.
     pub source: Source,
+    /// Frames per second of what has no times of its own, as a fraction: images and bare video of a file, an address with one image.
+    pub fps: Option<(u32, u32)>,
     /// The feed that its command reads. No feed comes back to itself over the feeds that it reads.
     pub parent: Option<FeedName>,
     /// When it runs.
@@ -240,6 +276,8 @@ pub struct Stream {
     pub throughput: bool,
     /// How its segments are cut, where playlists of it are asked for.
     pub hls: segment::Settings,
+    /// How it is recorded, if it is.
+    pub recording: Option<Recording>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
 }

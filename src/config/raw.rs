@@ -32,7 +32,11 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rtsp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) webrtc: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) srt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) api: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +137,22 @@ pub(super) struct Jwt {
     pub(super) audience: Option<Value>,
 }
 
+/// `srt:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Srt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passphrase: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_refresh: Option<Value>,
+}
+
 /// `api:`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -208,6 +228,8 @@ pub(super) struct Feed {
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fps: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feed: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mode: Option<Value>,
@@ -274,6 +296,50 @@ pub(super) struct Stream {
     pub(super) throughput: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hls: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<Value>,
+}
+
+/// `record:` of a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) folder: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plan: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keep: Option<Value>,
+}
+
+/// `keep:` of `record:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keep {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) age: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) free: Option<Value>,
+}
+
+/// `rtsp:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rtsp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) udp: Option<Value>,
 }
 
 /// `hls:` of a stream.
@@ -375,7 +441,9 @@ mod tests {
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
+            ("`rtsp:`", keys::<Rtsp>()),
             ("`webrtc:`", keys::<WebRtc>()),
+            ("`srt:`", keys::<Srt>()),
             ("`api:`", keys::<Api>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
@@ -386,6 +454,8 @@ mod tests {
             ("`audio:`", keys::<Audio>()),
             ("`overlay:`", keys::<Overlay>()),
             ("`hls:`", keys::<Hls>()),
+            ("`record:`", keys::<Record>()),
+            ("`keep:`", keys::<Keep>()),
         ];
         for (title, keys) in sections {
             assert!(!keys.is_empty());

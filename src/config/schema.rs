@@ -90,7 +90,9 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "rtsp" => reference("rtsp"),
         "webrtc" => reference("webrtc"),
+        "srt" => reference("srt"),
         "api" => reference("api"),
         "templates" => named("template"),
         "sets" => named("set"),
@@ -132,10 +134,18 @@ fn schema() -> Value {
         "names" => texts(),
         _ => json!({"type": "string"}),
     });
+    let rtsp = section("`rtsp:`", raw::keys::<raw::Rtsp>(), |key| match key {
+        "udp" => json!({"type": ["integer", "boolean", "string", "null"], "minimum": 0, "maximum": 65534}),
+        _ => scalar(),
+    });
     let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
         "hosts" => texts(),
         "tcp" => flag(),
         _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
+    });
+    let srt = section("`srt:`", raw::keys::<raw::Srt>(), |key| match key {
+        "listen" | "passphrase" | "stream" => json!({"type": "string"}),
+        _ => scalar(),
     });
     let api = section("`api:`", raw::keys::<raw::Api>(), |key| match key {
         "config" => name_of(&super::Editing::ALL.map(super::Editing::name)),
@@ -161,6 +171,7 @@ fn schema() -> Value {
         "command" => text_or_use(&["array"]),
         "file" | "url" => scalar(),
         "loop" | "restart" | "no-resurrect" => flag(),
+        "fps" => json!({"type": ["number", "string", "null"]}),
         "feed" => scalar(),
         "mode" => mode.clone(),
         "publish" => json!({"anyOf": [reference("publish"), {"const": true}]}),
@@ -195,7 +206,7 @@ fn schema() -> Value {
             let one = json!({"anyOf": [reference(key), scalar()]});
             json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 4}]})
         }
-        "overlay" | "hls" => reference(key),
+        "overlay" | "hls" | "record" => reference(key),
         "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
@@ -215,6 +226,13 @@ fn schema() -> Value {
     let overlay =
         section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
     let hls = section("`hls:`", raw::keys::<raw::Hls>(), |_| scalar());
+    let record = section("`record:`", raw::keys::<raw::Record>(), |key| match key {
+        "format" => name_of(&super::record::FORMATS.map(crate::media::Container::name)),
+        "plan" => name_of(&super::Plan::ALL.map(super::Plan::name)),
+        "keep" => reference(key),
+        _ => scalar(),
+    });
+    let keep = section("`keep:`", raw::keys::<raw::Keep>(), |_| scalar());
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
@@ -224,8 +242,10 @@ fn schema() -> Value {
         "pages": pages,
         "auth": auth,
         "tls": tls,
-        "webrtc": webrtc,
         "api": api,
+        "rtsp": rtsp,
+        "webrtc": webrtc,
+        "srt": srt,
         "user": user,
         "token": token,
         "jwt": jwt,
@@ -238,6 +258,8 @@ fn schema() -> Value {
         "audio": audio,
         "overlay": overlay,
         "hls": hls,
+        "record": record,
+        "keep": keep,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

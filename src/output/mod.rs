@@ -3,4 +3,7 @@
 pub mod hls;
 pub mod http;
 pub mod publish;
+pub mod record;
+pub mod rtsp;
+pub mod srt;
 pub mod webrtc;

@@ -142,6 +142,7 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         | Container::Wav
         | Container::Mjpeg
         | Container::WebRtc
+        | Container::Rtp
         | Container::Raw => None,
     }
 }
@@ -275,6 +276,12 @@ fn stream_info(headers: &[Bytes]) -> Option<Bytes> {
         .first()
         .filter(|first| first.starts_with(b"\x7fFLAC") && first.len() >= BEFORE + 34)
         .map(|first| first.slice(BEFORE..BEFORE + 34))
+}
+
+/// Width and height of the frames of a video track, if they are fixed.
+pub(super) fn frame_size(caps: &gst::CapsRef) -> Option<(i32, i32)> {
+    let form = caps.structure(0)?;
+    Some((form.get("width").ok()?, form.get("height").ok()?))
 }
 
 /// Size and rate as caps say them.

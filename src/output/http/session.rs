@@ -94,8 +94,8 @@ pub async fn serve<S>(
     let watched = stall_watch.clone();
     let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        // Of the connection: it is a proxy on this machine that tells how clients reach the server.
-        let site = Site::of(&request, peer.ip(), is_tls);
+        // Of the connection: it is the proxy that tells how clients reach the server.
+        let site = Site::of(&request, gate.policy().policy().names_site(peer.ip()), is_tls);
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
         request.extensions_mut().insert(site);
@@ -195,7 +195,11 @@ async fn first_byte(socket: &TcpStream) -> Option<u8> {
 
 /// The client of a connection, by the header of the PROXY protocol where it comes from a proxy that sends one; `None` when that
 /// is not right, or does not come in time.
-async fn behind_proxy(socket: &mut TcpStream, peer: SocketAddr, gate: &Gate) -> Option<SocketAddr> {
+pub(in crate::output) async fn behind_proxy(
+    socket: &mut TcpStream,
+    peer: SocketAddr,
+    gate: &Gate,
+) -> Option<SocketAddr> {
     let policy = gate.policy();
     let rules = policy.policy();
     if !(rules.proxy_protocol && any_contains(&rules.proxies, peer.ip())) {
@@ -212,7 +216,7 @@ async fn behind_proxy(socket: &mut TcpStream, peer: SocketAddr, gate: &Gate) -> 
 }
 
 /// A connection whose first byte begins a handshake is encrypted; `None` when that fails, or when no byte comes in time.
-async fn secure(socket: TcpStream, tls: Option<Tls>, stats: &HttpStats) -> Option<Transport> {
+pub(in crate::output) async fn secure(socket: TcpStream, tls: Option<Tls>, stats: &HttpStats) -> Option<Transport> {
     let Some(tls) = tls else { return Some(Transport::Plain(socket)) };
     let handshake = async {
         let mut first = [0];
