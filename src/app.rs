@@ -19,6 +19,7 @@ use crate::{
             session::{self, Security},
             shard::Shards,
         },
+        rtmp::listener::{Bound as BoundRtmp, RtmpServer},
     },
     source::{pool::Pool, worker::Worker},
     status::{events::EventHub, health, metrics, server_info::ServerInfo, snapshot::StatusReader, state},
@@ -52,6 +53,8 @@ const CHECK: Duration = Duration::from_secs(20);
 pub struct App {
     config: Config,
     listener: Listener,
+    limiter: ConnectionLimiter,
+    rtmp: Option<BoundRtmp>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
@@ -150,11 +153,12 @@ impl App {
     pub fn load(config: Config) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
+        let rtmp = BoundRtmp::bind(config.rtmp.as_ref(), &limiter).context("cannot serve RTMP")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
-            Some(socket) => Listener::inherited(socket, limiter)?,
+            Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
                 let address = address(&config);
-                Listener::bind(address, limiter).with_context(|| format!("cannot listen on {address}"))?
+                Listener::bind(address, limiter.clone()).with_context(|| format!("cannot listen on {address}"))?
             }
         };
         create_logdir(&config)?;
@@ -167,6 +171,8 @@ impl App {
         Ok(Self {
             config,
             listener,
+            limiter,
+            rtmp,
             tls,
             gate,
             shards: Arc::new(shards),
@@ -192,7 +198,7 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, shards, gate, tls, shutdown, pulses, info } = self;
+        let Self { config, listener, limiter, rtmp: bound_rtmp, shards, gate, tls, shutdown, pulses, info } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -214,6 +220,10 @@ impl App {
         warn_if_open(&config);
         let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
         let tls = FollowedTls::start(tls, &info, shutdown.token());
+        let counted = (info.http_stats().clone(), info.load().clone());
+        let mut rtmp =
+            RtmpServer::new(gate.clone(), registry.clone(), encrypting.clone(), shutdown.clone(), counted, limiter);
+        rtmp.listen(bound_rtmp);
         let viewed = segments.clone();
         let serving = Serving {
             config,
@@ -224,6 +234,7 @@ impl App {
             encryption,
             table,
             listeners,
+            rtmp,
             info: info.clone(),
             events,
         };
@@ -306,6 +317,7 @@ struct Serving {
     encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
+    rtmp: RtmpServer,
     info: ServerInfo,
     events: EventHub,
 }
@@ -335,6 +347,7 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        let rtmp = self.rtmp.prepare(config.rtmp.as_ref()).context("cannot serve RTMP")?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
             tracing::info!("access rules changed: what they do not permit any more ends");
@@ -346,6 +359,8 @@ impl Serving {
         let tls = self.tls.tls.as_ref();
         let table = route_table(&config, &registry, &self.segments, &self.info, &self.events, tls);
         self.table.send_replace(Arc::new(table));
+        self.rtmp.set_registry(registry);
+        self.rtmp.listen(rtmp);
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));

@@ -53,6 +53,7 @@ impl Checker {
         let file: raw::File = self.section(&root, tree);
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages)).unwrap_or_default();
         let tls = self.tls(&root.key("tls"), file.tls);
+        let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
         let auth = self.auth(&root.key("auth"), file.auth, &pages);
         self.templates(&root.key("templates"), file.templates);
         let mut feeds = self.entries(&root.key("feeds"), file.feeds);
@@ -69,7 +70,7 @@ impl Checker {
         self.circles(&path, &feeds);
         let known = Feeds { names: &names, written: formats::written_by(&feeds) };
         Config {
-            listen_addr: self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR),
+            listen_addr,
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
             memory_max: self.value(&root.key("memory_max"), file.memory_max, memory),
@@ -78,6 +79,7 @@ impl Checker {
             pages,
             auth,
             tls,
+            rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
         }
     }
 
@@ -263,7 +265,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

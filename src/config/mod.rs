@@ -32,6 +32,7 @@ mod print;
 mod publish;
 mod raw;
 mod read;
+mod rtmp;
 #[cfg(test)]
 mod schema;
 mod sets;
@@ -56,7 +57,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Serving, Source, Stream, StreamName, StreamPath, Tls,
+    Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls,
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};

@@ -5,7 +5,13 @@ use crate::{
     access::Policy,
     media::{Container, segment},
 };
-use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// A whole checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +30,8 @@ pub struct Config {
     pub auth: Policy,
     /// How connections are encrypted; they are not without it.
     pub tls: Option<Tls>,
+    /// Where RTMP is served, if it is.
+    pub rtmp: Option<Rtmp>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
@@ -56,6 +64,13 @@ pub struct Tls {
     pub certificate: CertificateSource,
     /// Who may use the server without encryption.
     pub plain: Plain,
+}
+
+/// Where RTMP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rtmp {
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
 }
 
 /// Where a certificate comes from.

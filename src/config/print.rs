@@ -32,6 +32,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -161,7 +162,7 @@ fn list(items: &[impl ToString]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CertificateSource, Plain, Tls};
+    use crate::config::{CertificateSource, Plain, Rtmp, Tls};
     use crate::{
         config::{Alternative, Codec, FeedName, Outputs, Position, StreamName, outputs, parse},
         media::{Container, segment},
@@ -354,7 +355,8 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, feeds, streams }
+                let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, feeds, streams }
             },
         )
     }

@@ -32,6 +32,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rtmp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -143,6 +145,14 @@ pub(super) struct Tls {
     pub(super) names: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plain: Option<Value>,
+}
+
+/// `rtmp:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rtmp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -349,6 +359,7 @@ mod tests {
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
+            ("`rtmp:`", keys::<Rtmp>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

@@ -90,6 +90,7 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "rtmp" => reference("rtmp"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -130,6 +131,7 @@ fn schema() -> Value {
         "names" => texts(),
         _ => json!({"type": "string"}),
     });
+    let rtmp = section("`rtmp:`", raw::keys::<raw::Rtmp>(), |_| scalar());
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
         "command" => json!({"type": ["string", "array"], "items": scalar()}),
@@ -210,7 +212,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -54,6 +54,7 @@ mod publish;
 mod readme;
 mod reload;
 mod resilience;
+mod rtmp;
 mod screens;
 mod service;
 mod sources;

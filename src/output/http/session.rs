@@ -175,7 +175,11 @@ pub struct Security {
 
 /// The client of a connection, by the header of the PROXY protocol where it comes from a proxy that sends one; `None` when that
 /// is not right, or does not come in time.
-async fn behind_proxy(socket: &mut TcpStream, peer: SocketAddr, gate: &Gate) -> Option<SocketAddr> {
+pub(in crate::output) async fn behind_proxy(
+    socket: &mut TcpStream,
+    peer: SocketAddr,
+    gate: &Gate,
+) -> Option<SocketAddr> {
     let policy = gate.policy();
     let rules = policy.policy();
     if !(rules.proxy_protocol && any_contains(&rules.proxies, peer.ip())) {
@@ -192,7 +196,7 @@ async fn behind_proxy(socket: &mut TcpStream, peer: SocketAddr, gate: &Gate) -> 
 }
 
 /// A connection whose first byte begins a handshake is encrypted; `None` when that fails, or when no byte comes in time.
-async fn secure(socket: TcpStream, tls: Option<Tls>, stats: &HttpStats) -> Option<Transport> {
+pub(in crate::output) async fn secure(socket: TcpStream, tls: Option<Tls>, stats: &HttpStats) -> Option<Transport> {
     let Some(tls) = tls else { return Some(Transport::Plain(socket)) };
     let handshake = async {
         let mut first = [0];
