@@ -96,7 +96,12 @@ fn every_frame_arrives_as_it_was_whatever_the_time() {
         let got = media::checksums(mkv::trim(&bytes));
         for (track, expect) in &sent {
             let got = &got[track];
-            assert!(got.len() > 50 && expect.starts_with(got), "{offset}, track {track}: {} of {}", got.len(), expect.len());
+            assert!(
+                got.len() > 50 && expect.starts_with(got),
+                "{offset}, track {track}: {} of {}",
+                got.len(),
+                expect.len()
+            );
         }
         wait_for(&server, "feeds", "studio", |feed| feed["state"] == "waiting-publisher");
     }
