@@ -54,6 +54,7 @@ impl Checker {
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages)).unwrap_or_default();
         let tls = self.tls(&root.key("tls"), file.tls);
         let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
+        let webrtc = self.webrtc(&root.key("webrtc"), file.webrtc);
         let auth = self.auth(&root.key("auth"), file.auth, &pages);
         self.templates(&root.key("templates"), file.templates);
         let mut feeds = self.entries(&root.key("feeds"), file.feeds);
@@ -80,6 +81,7 @@ impl Checker {
             auth,
             tls,
             rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
+            webrtc,
         }
     }
 
@@ -169,7 +171,7 @@ fn address(text: &str) -> Result<IpAddr, Expected> {
     bare.parse().map_err(|_| "an IP address like 127.0.0.1, 0.0.0.0 or ::".into())
 }
 
-fn port(text: &str) -> Result<u16, Expected> {
+pub(super) fn port(text: &str) -> Result<u16, Expected> {
     let port = units::whole(text).and_then(|port| port.try_into().ok());
     port.ok_or_else(|| "a port from 0 to 65535".into())
 }
@@ -265,7 +267,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `webrtc:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

@@ -44,6 +44,7 @@ mod tracks;
 mod typed;
 mod units;
 mod url;
+mod webrtc;
 mod yaml;
 
 pub use check::parse;
@@ -57,7 +58,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls,
+    Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use print::{to_json, to_yaml};

@@ -32,6 +32,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Where RTMP is served, if it is.
     pub rtmp: Option<Rtmp>,
+    /// How media reaches browsers over WebRTC; it does not without it.
+    pub webrtc: Option<WebRtc>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
@@ -55,6 +57,23 @@ pub struct Pages {
     pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
+}
+
+/// How media reaches browsers over WebRTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebRtc {
+    /// Names and addresses under which viewers reach this server; its own addresses where there are none.
+    pub hosts: Vec<String>,
+    /// The UDP port; that of HTTP where there is none, 0 lets the system choose.
+    pub udp: Option<u16>,
+    /// Whether viewers may connect to the port of HTTP where UDP does not reach it.
+    pub tcp: bool,
+}
+
+impl Default for WebRtc {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), udp: None, tcp: true }
+    }
 }
 
 /// How connections are encrypted.

@@ -3,7 +3,7 @@
 use super::{
     auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
-    raw, tls,
+    raw, tls, webrtc,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -33,6 +33,7 @@ fn keys(config: &Config) -> raw::File {
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
         rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
+        webrtc: config.webrtc.as_ref().map(webrtc::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -356,7 +357,12 @@ mod tests {
                     }
                 };
                 let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, feeds, streams }
+                let webrtc = (metrics != clients).then(|| crate::config::WebRtc {
+                    hosts: if home { vec!["tv.example".to_owned(), "2001:db8::1".to_owned()] } else { Vec::new() },
+                    udp: events.then_some(listen_port),
+                    tcp: config,
+                });
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, webrtc, feeds, streams }
             },
         )
     }

@@ -34,6 +34,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rtmp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webrtc: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -153,6 +155,18 @@ pub(super) struct Tls {
 pub(super) struct Rtmp {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) listen: Option<Value>,
+}
+
+/// `webrtc:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebRtc {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hosts: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) udp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tcp: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -360,6 +374,7 @@ mod tests {
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
             ("`rtmp:`", keys::<Rtmp>()),
+            ("`webrtc:`", keys::<WebRtc>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

@@ -91,6 +91,7 @@ fn schema() -> Value {
         "auth" => reference("auth"),
         "tls" => reference("tls"),
         "rtmp" => reference("rtmp"),
+        "webrtc" => reference("webrtc"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -132,6 +133,11 @@ fn schema() -> Value {
         _ => json!({"type": "string"}),
     });
     let rtmp = section("`rtmp:`", raw::keys::<raw::Rtmp>(), |_| scalar());
+    let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
+        "hosts" => texts(),
+        "tcp" => flag(),
+        _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
+    });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
         "command" => json!({"type": ["string", "array"], "items": scalar()}),
@@ -212,7 +218,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "webrtc": webrtc, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

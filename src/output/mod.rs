@@ -4,3 +4,4 @@ pub mod hls;
 pub mod http;
 pub mod publish;
 pub mod rtmp;
+pub mod webrtc;

@@ -136,7 +136,13 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         Container::Ogg => Some("oggmux"),
         Container::Flv => Some("flvmux"),
         Container::Mp4 => Some("mp4mux"),
-        Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg | Container::Raw => None,
+        Container::Mp3
+        | Container::Aac
+        | Container::Flac
+        | Container::Wav
+        | Container::Mjpeg
+        | Container::WebRtc
+        | Container::Raw => None,
     }
 }
 

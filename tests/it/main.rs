@@ -61,3 +61,4 @@ mod sources;
 mod status;
 mod timestamps;
 mod viewers;
+mod webrtc;

@@ -37,4 +37,4 @@ pub mod takeover;
 mod trace_context;
 pub mod viewer;
 mod websocket;
-mod write_latency;
+pub mod write_latency;
