@@ -19,6 +19,7 @@ use crate::{
             session::{self, Security},
             shard::Shards,
         },
+        record::{playback::Playback, recorders::Recorders},
         rtmp::listener::{Bound as BoundRtmp, RtmpServer},
         webrtc::WebRtc,
     },
@@ -218,7 +219,10 @@ impl App {
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
         let segments = SegmentedStreams::new(shutdown.clone());
-        let entrances = Entrances { segments: segments.clone(), webrtc, tls: tls.clone() };
+        let mut recorders = Recorders::new(shutdown.clone());
+        recorders.apply(&registry).await;
+        let playback = Playback::new(recorders.folders());
+        let entrances = Entrances { segments: segments.clone(), webrtc, playback, tls: tls.clone() };
         if let Some(webrtc) = entrances.webrtc.clone() {
             shutdown.spawn("webrtc candidates", webrtc.resolve());
         }
@@ -238,6 +242,7 @@ impl App {
         let serving = Serving {
             config,
             deployment,
+            recorders,
             entrances,
             pulses: pulses.clone(),
             gate: gate.clone(),
@@ -327,6 +332,7 @@ impl App {
 struct Serving {
     config: Config,
     deployment: Deployment,
+    recorders: Recorders,
     entrances: Entrances,
     pulses: Pulses,
     gate: Gate,
@@ -387,6 +393,7 @@ impl Serving {
         self.encryption.send_replace(with_plain(&config, tls.clone()));
         self.tls.exchange(tls, &self.info);
         let (registry, exchange) = self.deployment.apply(&config).await;
+        self.recorders.apply(&registry).await;
         self.entrances.tls = self.tls.tls.clone();
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
@@ -410,6 +417,7 @@ impl Serving {
 struct Entrances {
     segments: SegmentedStreams,
     webrtc: Option<WebRtc>,
+    playback: Playback,
     tls: Option<Tls>,
 }
 
@@ -494,7 +502,7 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
 fn route_table(
     config: &Config,
     registry: &Registry,
-    Entrances { segments, webrtc, tls }: &Entrances,
+    Entrances { segments, webrtc, playback, tls }: &Entrances,
     info: &ServerInfo,
     events: &EventHub,
 ) -> RouteTable {
@@ -505,7 +513,7 @@ fn route_table(
             Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
         );
     }
-    RouteTable::new(registry, segments, webrtc.as_ref(), pages)
+    RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages)
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.

@@ -27,11 +27,14 @@ mod outputs;
 mod overlay;
 mod overrides;
 mod pages;
+mod pattern;
 mod places;
 mod print;
 mod publish;
 mod raw;
 mod read;
+mod record;
+mod recording;
 mod rtmp;
 #[cfg(test)]
 mod schema;
@@ -61,5 +64,7 @@ pub use model::{
     Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
+pub use pattern::{FilePattern, PatternError};
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};
+pub use recording::{Keep, Plan, Recording};

@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, publish::Publish};
+use super::{codec::Codec, publish::Publish, recording::Recording};
 use crate::{
     access::Policy,
     media::{Container, segment},
@@ -152,6 +152,8 @@ pub struct Feed {
     pub name: FeedName,
     /// Where its media comes from.
     pub source: Source,
+    /// Frames per second of what has no times of its own, as a fraction: images and bare video of a file, an address with one image.
+    pub fps: Option<(u32, u32)>,
     /// The feed that its command reads. No feed comes back to itself over the feeds that it reads.
     pub parent: Option<FeedName>,
     /// When it runs.
@@ -216,6 +218,8 @@ pub struct Stream {
     pub throughput: bool,
     /// How its segments are cut, where playlists of it are asked for.
     pub hls: segment::Settings,
+    /// How it is recorded, if it is.
+    pub recording: Option<Recording>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
 }

@@ -206,6 +206,8 @@ pub(super) struct Feed {
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fps: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feed: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mode: Option<Value>,
@@ -272,6 +274,40 @@ pub(super) struct Stream {
     pub(super) throughput: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hls: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<Value>,
+}
+
+/// `record:` of a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) folder: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plan: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keep: Option<Value>,
+}
+
+/// `keep:` of `record:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keep {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) age: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) free: Option<Value>,
 }
 
 /// `hls:` of a stream.
@@ -384,6 +420,8 @@ mod tests {
             ("`audio:`", keys::<Audio>()),
             ("`overlay:`", keys::<Overlay>()),
             ("`hls:`", keys::<Hls>()),
+            ("`record:`", keys::<Record>()),
+            ("`keep:`", keys::<Keep>()),
         ];
         for (title, keys) in sections {
             assert!(!keys.is_empty());

@@ -277,6 +277,12 @@ fn stream_info(headers: &[Bytes]) -> Option<Bytes> {
         .map(|first| first.slice(BEFORE..BEFORE + 34))
 }
 
+/// Width and height of the frames of a video track, if they are fixed.
+pub(super) fn frame_size(caps: &gst::CapsRef) -> Option<(i32, i32)> {
+    let form = caps.structure(0)?;
+    Some((form.get("width").ok()?, form.get("height").ok()?))
+}
+
 /// Size and rate as caps say them.
 pub(super) fn video_shape(caps: &gst::CapsRef) -> Option<VideoShape> {
     let structure = caps.structure(0)?;

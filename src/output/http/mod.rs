@@ -27,7 +27,7 @@ pub mod router;
 pub mod session;
 pub mod shard;
 mod shot;
-mod site;
+pub mod site;
 mod still;
 mod still_headers;
 mod still_stream;

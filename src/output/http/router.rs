@@ -24,6 +24,7 @@ use crate::{
             stream::SegmentedStreams,
             table::{SegmentRoute, SegmentTable},
         },
+        record::playback::{self, Playback, ask::Asked},
         webrtc::{
             WebRtc,
             table::{WhepRoute, WhepTable},
@@ -87,6 +88,7 @@ pub struct RouteTable {
     /// Sessions, and the streams that they are of, where WebRTC is configured.
     webrtc: Option<(WebRtc, WhepTable)>,
     pages: HashMap<String, Page>,
+    playback: Playback,
     /// Where media is published to.
     publish: HashMap<String, PublishSlot>,
 }
@@ -117,16 +119,19 @@ pub enum Route<'a> {
     Frames(&'a Arc<StreamStills>),
     /// A playlist or segment of a stream.
     Segments(SegmentRoute<'a>),
+    /// Recordings of a stream.
+    Recordings(&'a Playback, Asked),
     /// Sessions of WebRTC.
     Whep(&'a WebRtc, WhepRoute<'a>),
 }
 
 impl RouteTable {
-    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, their sessions of WebRTC, and
-    /// these pages.
+    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, their sessions of WebRTC,
+    /// what was recorded, and these pages.
     pub fn new(
         registry: &Registry,
         segments: &SegmentedStreams,
+        playback: Playback,
         webrtc: Option<&WebRtc>,
         pages: HashMap<String, Page>,
     ) -> Self {
@@ -156,7 +161,7 @@ impl RouteTable {
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
         let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
-        Self { streams, per_request, segments, webrtc, pages, publish: publish_slots(registry) }
+        Self { streams, per_request, segments, webrtc, playback, pages, publish: publish_slots(registry) }
     }
 
     /// The sessions of WebRTC.
@@ -216,6 +221,7 @@ impl Route<'_> {
             Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
             Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
+            Self::Recordings(_, asked) => Need::Stream(Action::Playback, asked.stream.as_str().into()),
             Self::Whep(_, route) => of(Action::View, &route.stream.config),
         }
     }
@@ -329,7 +335,16 @@ async fn respond(
 ) -> Response {
     fail::fail_point!("request");
     let path = percent_decode_str(request.path).decode_utf8();
-    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers)));
+    let recordings = path.as_ref().ok().and_then(|path| table.playback.find(path, request.query));
+    let route = match recordings {
+        Some(Ok(asked)) => Some(Route::Recordings(&table.playback, asked)),
+        Some(Err(error)) => {
+            let mut response = playback::refused(&error);
+            set_common_headers(response.headers_mut());
+            return response;
+        }
+        None => path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers))),
+    };
     let Some(route) = route else {
         return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
     };
@@ -390,6 +405,7 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             },
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
+            Route::Recordings(playback, asked) => playback.respond(asked, method, headers, site).await,
             Route::Segments(route) => hls::respond(route, admission, method, query).await,
             // It takes methods of its own, and has a body.
             Route::Whep(..) => text(StatusCode::NOT_FOUND, ""),

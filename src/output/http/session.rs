@@ -94,8 +94,8 @@ pub async fn serve<S>(
     let watched = stall_watch.clone();
     let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        // Of the connection: it is a proxy on this machine that tells how clients reach the server.
-        let site = Site::of(&request, peer.ip(), is_tls);
+        // Of the connection: it is the proxy that tells how clients reach the server.
+        let site = Site::of(&request, gate.policy().policy().names_site(peer.ip()), is_tls);
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
         request.extensions_mut().insert(site);
