@@ -21,6 +21,7 @@ use crate::{
         },
         record::{playback::Playback, recorders::Recorders},
         rtmp::listener::{Bound as BoundRtmp, RtmpServer},
+        srt::{self, SrtListener},
         webrtc::WebRtc,
     },
     source::{pool::Pool, worker::Worker},
@@ -55,12 +56,13 @@ const CHECK: Duration = Duration::from_secs(20);
 pub struct App {
     config: Config,
     listener: Listener,
-    limiter: ConnectionLimiter,
     rtmp: Option<BoundRtmp>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
     webrtc: Option<WebRtc>,
+    srt: Option<srt::Bound>,
+    limiter: ConnectionLimiter,
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
@@ -164,6 +166,7 @@ impl App {
                 Listener::bind(address, limiter.clone()).with_context(|| format!("cannot listen on {address}"))?
             }
         };
+        let srt = config.srt.as_ref().map(bind_srt).transpose()?;
         create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pulses = Pulses::default();
@@ -175,11 +178,12 @@ impl App {
         Ok(Self {
             config,
             listener,
-            limiter,
             rtmp,
             tls,
             webrtc,
             gate,
+            srt,
+            limiter,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
             info: ServerInfo::new(pulses.clone(), connections),
@@ -203,8 +207,20 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, limiter, rtmp: bound_rtmp, shards, gate, tls, webrtc, shutdown, pulses, info } =
-            self;
+        let Self {
+            config,
+            listener,
+            rtmp: bound_rtmp,
+            shards,
+            gate,
+            tls,
+            webrtc,
+            srt,
+            limiter,
+            shutdown,
+            pulses,
+            info,
+        } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -234,11 +250,25 @@ impl App {
         let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
         let tls = FollowedTls::start(tls, &info, shutdown.token());
         let counted = (info.http_stats().clone(), info.load().clone());
-        let mut rtmp =
-            RtmpServer::new(gate.clone(), registry.clone(), encrypting.clone(), shutdown.clone(), counted, limiter);
+        let mut rtmp = RtmpServer::new(
+            gate.clone(),
+            registry.clone(),
+            encrypting.clone(),
+            shutdown.clone(),
+            counted,
+            limiter.clone(),
+        );
         rtmp.listen(bound_rtmp);
         let viewed = segments;
         let last_table = tables.clone();
+        let services = srt::Services {
+            gate: gate.clone(),
+            limiter,
+            load: info.load().clone(),
+            stats: info.srt_stats().clone(),
+            shutdown: shutdown.clone(),
+        };
+        let srt = SrtPort::start(srt, &config, &registry, services, pulses.clone());
         let serving = Serving {
             config,
             deployment,
@@ -247,6 +277,7 @@ impl App {
             pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
+            srt,
             encryption,
             table,
             listeners,
@@ -337,6 +368,7 @@ struct Serving {
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
+    srt: SrtPort,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
@@ -349,12 +381,15 @@ impl Serving {
     async fn follow(mut self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
         loop {
             let change = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 change = changes.recv() => change,
             };
-            let Some(Change { config, done }) = change else { return };
+            let Some(Change { config, done }) = change else { break };
             let _ = done.send(self.exchange(config).await);
         }
+        // Its peers are told, however the changes end.
+        stop.cancelled().await;
+        tokio::task::block_in_place(|| self.srt.close());
     }
 
     /// From now on there are these sessions of WebRTC.
@@ -385,6 +420,7 @@ impl Serving {
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
         let webrtc = tokio::task::block_in_place(|| start_webrtc(&config, at, &self.pulses, known.as_ref()))?;
+        let srt = self.srt.bind_other(config.srt.as_ref())?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
             tracing::info!("access rules changed: what they do not permit any more ends");
@@ -398,12 +434,13 @@ impl Serving {
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
         self.table.send_replace(Arc::new(table));
-        self.rtmp.set_registry(registry);
+        self.rtmp.set_registry(registry.clone());
         self.rtmp.listen(rtmp);
         if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
         {
             tokio::task::block_in_place(|| gone.stop());
         }
+        tokio::task::block_in_place(|| self.srt.exchange(srt, &config, &registry));
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -477,6 +514,68 @@ impl FollowedTls {
             tokio::spawn(tls.clone().follow(self.task.clone(), move |error| info.certificate_failed(error)));
         }
         self.tls = tls;
+    }
+}
+
+fn bind_srt(settings: &config::Srt) -> anyhow::Result<srt::Bound> {
+    let address = settings.listen;
+    srt::Bound::new(address).with_context(|| format!("cannot listen on {address} for SRT"))
+}
+
+/// The port for SRT, as the configuration has it.
+struct SrtPort {
+    listener: Option<SrtListener>,
+    /// Where it was configured to listen.
+    address: Option<SocketAddr>,
+    services: srt::Services,
+    pulses: Pulses,
+}
+
+impl SrtPort {
+    fn start(
+        bound: Option<srt::Bound>,
+        config: &Config,
+        registry: &Registry,
+        services: srt::Services,
+        pulses: Pulses,
+    ) -> Self {
+        let mut port = Self { listener: None, address: None, services, pulses };
+        port.exchange(bound, config, registry);
+        port
+    }
+
+    /// The socket of a port that another configuration has; `None` when it is the same one, or there is none.
+    fn bind_other(&self, settings: Option<&config::Srt>) -> anyhow::Result<Option<srt::Bound>> {
+        let other = settings.filter(|settings| self.listener.is_none() || self.address != Some(settings.listen));
+        other.map(bind_srt).transpose()
+    }
+
+    /// Another configuration counts, whose socket is bound if it is another one. Blocking.
+    fn exchange(&mut self, bound: Option<srt::Bound>, config: &Config, registry: &Registry) {
+        let Some(settings) = config.srt.clone() else {
+            self.close();
+            return;
+        };
+        self.address = Some(settings.listen);
+        let deployed = srt::Deployed { settings, registry: registry.clone() };
+        match (bound, &self.listener) {
+            (Some(bound), _) => {
+                self.close();
+                match SrtListener::start(bound, deployed, self.services.clone(), &self.pulses) {
+                    Ok(listener) => self.listener = Some(listener),
+                    Err(error) => tracing::error!(%error, "cannot start the thread of SRT"),
+                }
+            }
+            (None, Some(listener)) => listener.apply(deployed),
+            (None, None) => {}
+        }
+    }
+
+    /// Ends all connections. Blocking.
+    fn close(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            listener.close();
+        }
     }
 }
 

@@ -254,6 +254,25 @@ impl Gate {
         work.await.unwrap_or(false)
     }
 
+    /// Checks the passphrase of a connection, which is nobody's own. A wrong one is a guess of this peer, like a password. The check
+    /// takes about a millisecond.
+    ///
+    /// # Errors
+    /// When it is wrong, or has been too often: then nothing is checked.
+    pub fn check_passphrase<T>(&self, peer: IpAddr, check: impl FnOnce() -> Option<T>) -> Result<T, Rejection> {
+        self.take_try(peer)?;
+        match check() {
+            Some(found) => {
+                lock(&self.0.guesses).give_back(peer);
+                Ok(found)
+            }
+            None => {
+                self.0.stats.failed(Mechanism::Passphrase);
+                Err(Rejection::Wrong)
+            }
+        }
+    }
+
     fn take_try(&self, peer: IpAddr) -> Result<(), Rejection> {
         let taken = lock(&self.0.guesses).take(peer, Instant::now());
         taken.map_err(|retry_after| {

@@ -24,6 +24,8 @@ pub enum Mechanism {
     Link,
     /// The key of a feed that is published to.
     PublishKey,
+    /// The passphrase of a connection.
+    Passphrase,
     /// A header that cannot be read.
     Malformed,
     /// Any, by an address that presented too many wrong ones.
@@ -35,8 +37,16 @@ const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Password, Self::Token, Self::Jwt, Self::Link, Self::PublishKey, Self::Malformed, Self::Throttled];
+    pub const ALL: [Self; 8] = [
+        Self::Password,
+        Self::Token,
+        Self::Jwt,
+        Self::Link,
+        Self::PublishKey,
+        Self::Passphrase,
+        Self::Malformed,
+        Self::Throttled,
+    ];
 
     /// The value of the label.
     pub const fn name(self) -> &'static str {
@@ -46,6 +56,7 @@ impl Mechanism {
             Self::Jwt => "jwt",
             Self::Link => "link",
             Self::PublishKey => "publish-key",
+            Self::Passphrase => "passphrase",
             Self::Malformed => "malformed",
             Self::Throttled => "throttled",
         }
@@ -113,8 +124,9 @@ mod tests {
                 ("jwt", 3),
                 ("link", 4),
                 ("publish-key", 5),
-                ("malformed", 6),
-                ("throttled", 7)
+                ("passphrase", 6),
+                ("malformed", 7),
+                ("throttled", 8)
             ]
         );
         stats.refused(Action::ConfigRead);

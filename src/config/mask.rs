@@ -1,7 +1,7 @@
 //! Secrets in texts and words, made unreadable: user and password of URLs, and values of keys that sound like one.
 
 use super::model::{Config, Encoding, Source};
-use crate::access::MASK;
+use crate::access::{MASK, Secret};
 use std::iter::once;
 
 /// Ends of names whose values are secret, in lower case. `user-pw` is of GStreamer's `rtspsrc`.
@@ -12,6 +12,9 @@ const SECRET_NAMES: [&str; 10] =
 pub fn masked(config: &Config) -> Config {
     let mut config = config.clone();
     config.auth = config.auth.masked();
+    if let Some(passphrase) = config.srt.as_mut().and_then(|srt| srt.passphrase.as_mut()) {
+        *passphrase = Secret::new(MASK);
+    }
     for feed in &mut config.feeds {
         match &mut feed.source {
             Source::Pipeline(text) => *text = text_without_secrets(text),

@@ -39,6 +39,7 @@ mod rtmp;
 #[cfg(test)]
 mod schema;
 mod sets;
+mod srt;
 mod streams;
 mod template;
 mod templates;
@@ -61,7 +62,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
+    Plain, Repair, Rtmp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};

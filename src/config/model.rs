@@ -2,7 +2,7 @@
 
 use super::{codec::Codec, publish::Publish, recording::Recording};
 use crate::{
-    access::Policy,
+    access::{Policy, Secret},
     media::{Container, segment},
 };
 use std::{
@@ -34,6 +34,8 @@ pub struct Config {
     pub rtmp: Option<Rtmp>,
     /// How media reaches browsers over WebRTC; it does not without it.
     pub webrtc: Option<WebRtc>,
+    /// The port for SRT; there is none without it.
+    pub srt: Option<Srt>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
@@ -57,6 +59,21 @@ pub struct Pages {
     pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
+}
+
+/// The port for SRT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Srt {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How long lost packets are waited for.
+    pub latency: Duration,
+    /// Encrypts all connections.
+    pub passphrase: Option<Secret>,
+    /// The stream of callers that name none.
+    pub stream: Option<String>,
+    /// Packets that are encrypted with one key.
+    pub key_refresh: u64,
 }
 
 /// How media reaches browsers over WebRTC.

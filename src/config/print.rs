@@ -3,7 +3,7 @@
 use super::{
     auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
-    raw, tls,
+    raw, srt, tls,
     units::Fps,
     webrtc,
 };
@@ -36,6 +36,7 @@ fn keys(config: &Config) -> raw::File {
         tls: config.tls.as_ref().map(tls::printed),
         rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
+        srt: config.srt.as_ref().map(srt::printed),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -375,12 +376,14 @@ mod tests {
                     }
                 };
                 let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
+                let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
+                let srt = if clients { crate::config::parse(text).unwrap().srt } else { None };
                 let webrtc = (metrics != clients).then(|| crate::config::WebRtc {
                     hosts: if home { vec!["tv.example".to_owned(), "2001:db8::1".to_owned()] } else { Vec::new() },
                     udp: events.then_some(listen_port),
                     tcp: config,
                 });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, webrtc, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, webrtc, srt, feeds, streams }
             },
         )
     }

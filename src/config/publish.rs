@@ -44,6 +44,8 @@ pub enum PublishProtocol {
     Rtmp,
     /// RTSP with `ANNOUNCE` and `RECORD`.
     Rtsp,
+    /// SRT.
+    Srt,
     /// WebRTC by WHIP.
     Webrtc,
 }
@@ -59,7 +61,7 @@ pub enum SecondPublisher {
 
 impl PublishProtocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Http, Self::Rtmp, Self::Rtsp, Self::Webrtc];
+    pub const ALL: [Self; 5] = [Self::Http, Self::Rtmp, Self::Rtsp, Self::Srt, Self::Webrtc];
 
     /// As the configuration, logs and metrics name it.
     pub const fn name(self) -> &'static str {
@@ -67,6 +69,7 @@ impl PublishProtocol {
             Self::Http => "http",
             Self::Rtmp => "rtmp",
             Self::Rtsp => "rtsp",
+            Self::Srt => "srt",
             Self::Webrtc => "webrtc",
         }
     }
@@ -120,7 +123,7 @@ impl Checker {
         let usual = Publish::default();
         let protocols = keys.protocols.map(|value| self.scalars(&path.key("protocols"), value, protocol));
         if protocols.as_ref().is_some_and(Vec::is_empty) {
-            let message = "expected at least one of http, rtmp, rtsp and webrtc".to_owned();
+            let message = "expected at least one of http, rtmp, rtsp, srt and webrtc".to_owned();
             self.note(&path.key("protocols"), Place::Key, message);
         }
         let mut time =
@@ -159,7 +162,7 @@ fn key(text: &str) -> Option<Secret> {
 
 fn protocol(text: &str) -> Result<PublishProtocol, Expected> {
     let found = PublishProtocol::ALL.into_iter().find(|protocol| protocol.name() == text);
-    found.ok_or_else(|| "http, rtmp, rtsp or webrtc".into())
+    found.ok_or_else(|| "http, rtmp, rtsp, srt or webrtc".into())
 }
 
 fn second(text: &str) -> Result<SecondPublisher, Expected> {
@@ -221,7 +224,7 @@ mod tests {
         );
         check(
             "{publish: {protocols: [http, telnet]}}",
-            "2:40: feeds.studio.publish.protocols[1]: expected http, rtmp, rtsp or webrtc, found \"telnet\"",
+            "2:40: feeds.studio.publish.protocols[1]: expected http, rtmp, rtsp, srt or webrtc, found \"telnet\"",
         );
         check(
             "{publish: {idle: 0, second: both}}",

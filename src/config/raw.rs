@@ -35,6 +35,7 @@ pub(super) struct File {
     pub(super) rtmp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) webrtc: Option<Value>,
+    pub(super) srt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +132,22 @@ pub(super) struct Jwt {
     pub(super) issuer: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audience: Option<Value>,
+}
+
+/// `srt:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Srt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passphrase: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_refresh: Option<Value>,
 }
 
 /// `tls:`.
@@ -411,6 +428,7 @@ mod tests {
             ("`tls:`", keys::<Tls>()),
             ("`rtmp:`", keys::<Rtmp>()),
             ("`webrtc:`", keys::<WebRtc>()),
+            ("`srt:`", keys::<Srt>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),

@@ -92,6 +92,7 @@ fn schema() -> Value {
         "tls" => reference("tls"),
         "rtmp" => reference("rtmp"),
         "webrtc" => reference("webrtc"),
+        "srt" => reference("srt"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -137,6 +138,10 @@ fn schema() -> Value {
         "hosts" => texts(),
         "tcp" => flag(),
         _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
+    });
+    let srt = section("`srt:`", raw::keys::<raw::Srt>(), |key| match key {
+        "listen" | "passphrase" | "stream" => json!({"type": "string"}),
+        _ => scalar(),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
@@ -226,7 +231,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "webrtc": webrtc, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls, "record": record, "keep": keep,
+        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "webrtc": webrtc, "srt": srt, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls, "record": record, "keep": keep,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -5,4 +5,5 @@ pub mod http;
 pub mod publish;
 pub mod record;
 pub mod rtmp;
+pub mod srt;
 pub mod webrtc;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
-    telemetry::{Figures, HttpStats, Spread},
+    telemetry::{Figures, HttpStats, Spread, SrtStats},
 };
 use http::StatusCode;
 use std::{
@@ -39,6 +39,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     let mut text = Text::default();
     server(&mut text, reader, &snapshot);
     stats(&mut text, reader.info().http_stats());
+    srt(&mut text, reader.info().srt_stats());
     permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
@@ -99,6 +100,20 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let labels: Vec<_> = first_bytes.iter().map(|(container, _)| [("container", *container)]).collect();
     let spreads = first_bytes.into_iter().map(|(_, spread)| spread);
     text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
+}
+
+fn srt(text: &mut Text, stats: &SrtStats) {
+    let help = "Connections of SRT that were accepted.";
+    text.family("voyandz_srt_accepted_total", help, Kind::Counter, [(&[][..], Some(stats.accepted_so_far()))]);
+    let mut family = |name: &str, help: &str, label: &'static str, counts: Vec<(&'static str, u64)>| {
+        let labels: Vec<_> = counts.iter().map(|(value, _)| [(label, *value)]).collect();
+        let series = labels.iter().map(|labels| &labels[..]).zip(counts.iter().map(|(_, count)| Some(*count)));
+        text.family(name, help, Kind::Counter, series);
+    };
+    let help = "Connections of SRT that were refused, by the reason.";
+    family("voyandz_srt_refused_total", help, "reason", stats.refusals());
+    let help = "Packets of SRT: received, lost for good, sent, sent again, and dropped because they came too late.";
+    family("voyandz_srt_packets_total", help, "what", stats.packets().collect());
 }
 
 fn permissions(text: &mut Text, stats: &AccessStats) {

@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::HttpStats,
+    telemetry::{HttpStats, SrtStats},
 };
 use std::{
     sync::{
@@ -26,6 +26,7 @@ struct Inner {
     state: Mutex<RuntimeState>,
     loops: Pulses,
     stats: Arc<HttpStats>,
+    srt: Arc<SrtStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -50,7 +51,7 @@ impl ServerInfo {
         let state =
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
-        Self(Arc::new(Inner { started, since, state, loops, stats, load, connections }))
+        Self(Arc::new(Inner { started, since, state, loops, stats, srt: Arc::default(), load, connections }))
     }
 
     /// When the server started.
@@ -88,6 +89,11 @@ impl ServerInfo {
     /// The statistics of all HTTP requests.
     pub fn http_stats(&self) -> &Arc<HttpStats> {
         &self.0.stats
+    }
+
+    /// The statistics of all connections of SRT.
+    pub fn srt_stats(&self) -> &Arc<SrtStats> {
+        &self.0.srt
     }
 
     /// The load level of the machine.

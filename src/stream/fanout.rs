@@ -289,6 +289,12 @@ impl Reader {
         can
     }
 
+    /// The reader loses what is there already, and continues with the next join point to come: what it took last did not arrive.
+    pub fn skip(&mut self) {
+        let state = self.fanout.state();
+        self.cursor.skip(&state.ring);
+    }
+
     /// What comes next; waits for it. Cancel-safe.
     pub async fn next(&mut self) -> Delivery {
         poll_fn(|context| self.poll_next(context)).await
@@ -342,6 +348,22 @@ mod tests {
         fanout.push(Packet::copy_of(Kind::Delta, b"x"), None);
         assert!(matches!(task.await.unwrap(), Delivery::Packet(packet) if packet.payload() == "x"));
         assert_eq!((fanout.reading().packets, fanout.reading().bytes), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_skips_continues_at_the_next_join_point() {
+        let fanout = FanOut::new();
+        let push = |kind, text: &[u8]| fanout.push(Packet::copy_of(kind, text), None);
+        push(Kind::Keyframe, b"K1");
+        let mut reader = fanout.subscribe(Entry { join: Join::Keyframe, header: false });
+        assert!(matches!(reader.next().await, Delivery::Packet(packet) if packet.payload() == "K1"));
+        push(Kind::Delta, b"d1");
+        reader.skip();
+        push(Kind::Delta, b"d2");
+        assert!(reader.try_next().is_none());
+        push(Kind::Keyframe, b"K2");
+        assert!(matches!(reader.next().await, Delivery::Gap(2)));
+        assert!(matches!(reader.next().await, Delivery::Packet(packet) if packet.payload() == "K2"));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod format;
 mod http_stats;
 mod latency;
 mod log;
+mod srt_stats;
 
 pub use error_chain::chain;
 pub use failure_log::{FailureLog, Report};
@@ -15,3 +16,4 @@ pub use format::Format;
 pub use http_stats::{Histogram, HttpStats, Protocol, Refusal};
 pub use latency::{Figures, Latency, Spread, Times};
 pub use log::{LogGuard, init};
+pub use srt_stats::SrtStats;

@@ -73,6 +73,7 @@ fn every_example_without_hardware_plays() {
         }
         println!("{}", file.display());
         let launch = Launch::exact(&text).env("VOYANDZ__listenport", "0").env("VOYANDZ__listenaddr", "127.0.0.1");
+        let launch = if text.contains("\nsrt:") { launch.env("VOYANDZ__srt__listen", "127.0.0.1:0") } else { launch };
         for script in comments(&text, "before") {
             let status = Command::new("sh").args(["-c", script]).current_dir(launch.folder()).status().unwrap();
             assert!(status.success(), "{script}");

@@ -59,6 +59,7 @@ mod rtmp;
 mod screens;
 mod service;
 mod sources;
+mod srt;
 mod status;
 mod timestamps;
 mod tracks;

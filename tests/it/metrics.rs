@@ -3,7 +3,7 @@
 use crate::rig::{
     Launch, SOON, Server, http, millis,
     script::{H264, PICTURE, shell},
-    secs,
+    secs, srt,
     state::{entry, state, wait_for},
     tool, wait_until,
 };
@@ -57,9 +57,11 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
         "
         feeds: {{tick: {{command: {}, mode: continuous}}, cam: {{pipeline: '{PICTURE}'}}, booth: {{publish: {{key: s3cret}}}}}}
         streams: {{tick é: {{feed: tick}}, cam.ts: {{feed: cam, video: {H264}, record: {{folder: rec}}}}, all: {{feed: cam, video: {H264}}}}}
+        srt: {{listen: '127.0.0.1:0'}}
         ",
         shell("while echo tick; do sleep 0.02; done")
     ));
+    assert_eq!(srt::Caller::new(srt::port(&server), 1, "nothing").connect(), Err(2404));
     // A publisher that has left.
     assert_eq!(http::request(server.address(), "PUT", "/booth?key=s3cret", "Content-Length: 0\r\n").status, 415);
     let mut viewers = ["/tick%20%C3%A9", "/cam.ts", "/all.mp4"].map(|path| server.get(path));

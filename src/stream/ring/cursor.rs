@@ -93,6 +93,13 @@ impl Cursor {
         self.sparse = sparse;
     }
 
+    /// What is there already is lost to the reader, which continues with the next join point, as one that was too slow does.
+    pub fn skip(&mut self, ring: &Ring) {
+        if let Place::At(next) = self.place {
+            self.place = Place::Behind { next, from: ring.end() };
+        }
+    }
+
     /// Whether `news` is all that comes next for the reader, which has it then.
     pub fn take_news(&mut self, news: &News) -> bool {
         let is_next = matches!(self.place, Place::At(next) if next == news.from);

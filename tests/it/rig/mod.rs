@@ -12,6 +12,7 @@ pub mod publisher;
 pub mod rtsp;
 pub mod script;
 pub mod server;
+pub mod srt;
 pub mod state;
 pub mod tls;
 pub mod ts;

@@ -1,0 +1,78 @@
+//! Which stream a name stands for, and its packets of MPEG-TS.
+
+use super::{play::Opened, wire::handshake::Refusal};
+use crate::{
+    config::Encoding,
+    engine::registry::{Registry, StreamHandle, stem},
+    media::{Container, NotCarried},
+    source::publisher::PublishSlot,
+};
+use std::sync::Arc;
+
+/// The stream with this name or path, without the slash at its beginning; with or without the extension of its container. Of
+/// several with one name, the one whose codecs most likely fit has it.
+pub fn find<'a>(registry: &'a Registry, name: &str) -> Option<&'a Arc<StreamHandle>> {
+    let streams = registry.streams();
+    let path = |stream: &StreamHandle| stream.config.path.as_str().trim_matches('/').to_owned();
+    let exact = |stream: &&Arc<StreamHandle>| stream.config.name.as_str() == name || path(stream) == name;
+    let is_output = |stream: &&Arc<StreamHandle>| stream.outputs.iter().any(|output| path(output) == name);
+    streams.iter().find(exact).or_else(|| streams.iter().find(is_output)).or_else(|| {
+        let named = streams.iter().filter(|stream| stem(&path(stream)) == name);
+        named.min_by_key(|stream| rank(stream))
+    })
+}
+
+/// Where media with this name is published to: the name of a feed, or of a stream that is nothing but this feed.
+///
+/// # Errors
+/// When there is nothing with this name, or nobody can publish there.
+pub fn slot(registry: &Registry, name: &str) -> Result<PublishSlot, Refusal> {
+    if let Some(slot) = registry.publish_slot(name) {
+        return Ok(slot.clone());
+    }
+    let stream = &find(registry, name).ok_or(Refusal::NOT_FOUND)?.config;
+    let ([feed], Encoding::Copy) = (stream.feeds.as_slice(), &stream.encoding) else { return Err(Refusal::BAD_MODE) };
+    registry.publish_slot(feed.as_str()).cloned().ok_or(Refusal::BAD_MODE)
+}
+
+fn rank(stream: &StreamHandle) -> u8 {
+    match stream.config.container {
+        Container::Ts => 0,
+        Container::Mp4 => 1,
+        Container::Flv => 2,
+        Container::Mkv => 3,
+        _ => 4,
+    }
+}
+
+/// Leases the packets of a stream. Waits until it is known what they are made of. Cancel-safe.
+///
+/// # Errors
+/// Why there are none.
+pub async fn open(stream: &Arc<StreamHandle>) -> Result<Opened, Refusal> {
+    if stream.fanout.is_closed() {
+        return Err(Refusal::UNAVAILABLE);
+    }
+    let all = std::iter::once(stream).chain(&stream.outputs);
+    let own = all.into_iter().find(|output| output.config.container == Container::Ts);
+    if let Some(own) = own {
+        let lease = own.open().await.map_err(refusal)?;
+        let settled = own.settled().await;
+        let lease =
+            if std::ptr::eq(settled, &raw const **own) { lease } else { settled.open().await.map_err(refusal)? };
+        return Ok(Opened { fanout: settled.fanout.clone(), lease, audience: stream.audience.clone() });
+    }
+    let sampled = stream.sampled().and_then(|sampled| Some((sampled, sampled.output.as_ref()?)));
+    let Some((sampled, output)) = sampled else { return Err(Refusal::UNACCEPTABLE) };
+    let output = output.beside(Container::Ts);
+    let lease = match &sampled.rendition {
+        Some(rendition) => rendition.open(Container::Ts).await.map_err(refusal)?,
+        None => sampled.demand.lease().with(output.lease()),
+    };
+    Ok(Opened { fanout: output.fanout().clone(), lease, audience: stream.audience.clone() })
+}
+
+fn refusal(fault: NotCarried) -> Refusal {
+    tracing::debug!(error = %fault, "stream not carried over SRT");
+    Refusal::UNACCEPTABLE
+}
