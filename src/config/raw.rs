@@ -35,6 +35,7 @@ pub(super) struct File {
     pub(super) rtmp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) webrtc: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) srt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
