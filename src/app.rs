@@ -21,6 +21,7 @@ use crate::{
         },
         record::{playback::Playback, recorders::Recorders},
         rtmp::listener::{Bound as BoundRtmp, RtmpServer},
+        rtsp::{self, server::RtspServer, table::RtspTable},
         srt::{self, SrtListener},
         webrtc::WebRtc,
     },
@@ -57,6 +58,7 @@ pub struct App {
     config: Config,
     listener: Listener,
     rtmp: Option<BoundRtmp>,
+    rtsp: Option<rtsp::server::Bound>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
@@ -159,6 +161,7 @@ impl App {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
         let rtmp = BoundRtmp::bind(config.rtmp.as_ref(), &limiter).context("cannot serve RTMP")?;
+        let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
             Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
@@ -179,6 +182,7 @@ impl App {
             config,
             listener,
             rtmp,
+            rtsp,
             tls,
             webrtc,
             gate,
@@ -211,6 +215,7 @@ impl App {
             config,
             listener,
             rtmp: bound_rtmp,
+            rtsp: bound,
             shards,
             gate,
             tls,
@@ -255,10 +260,13 @@ impl App {
             registry.clone(),
             encrypting.clone(),
             shutdown.clone(),
-            counted,
+            counted.clone(),
             limiter.clone(),
         );
         rtmp.listen(bound_rtmp);
+        let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());
+        rtsp.set_table(RtspTable::new(&registry));
+        rtsp.listen(bound);
         let viewed = segments;
         let last_table = tables.clone();
         let services = srt::Services {
@@ -274,6 +282,7 @@ impl App {
             deployment,
             recorders,
             entrances,
+            rtsp,
             pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
@@ -365,6 +374,7 @@ struct Serving {
     deployment: Deployment,
     recorders: Recorders,
     entrances: Entrances,
+    rtsp: RtspServer,
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
@@ -417,6 +427,7 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let rtmp = self.rtmp.prepare(config.rtmp.as_ref()).context("cannot serve RTMP")?;
+        let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
         let webrtc = tokio::task::block_in_place(|| start_webrtc(&config, at, &self.pulses, known.as_ref()))?;
@@ -436,6 +447,8 @@ impl Serving {
         self.table.send_replace(Arc::new(table));
         self.rtmp.set_registry(registry.clone());
         self.rtmp.listen(rtmp);
+        self.rtsp.set_table(RtspTable::new(&registry));
+        self.rtsp.listen(rtsp);
         if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
         {
             tokio::task::block_in_place(|| gone.stop());

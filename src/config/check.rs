@@ -57,7 +57,6 @@ impl Checker {
         let file: raw::File = self.section(&root, tree);
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages)).unwrap_or_default();
         let tls = self.tls(&root.key("tls"), file.tls);
-        let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
         let webrtc = self.webrtc(&root.key("webrtc"), file.webrtc);
         let srt = self.srt(&root.key("srt"), file.srt);
         let auth = self.auth(&root.key("auth"), file.auth, &pages);
@@ -75,6 +74,7 @@ impl Checker {
             feeds.into_iter().filter_map(|(name, value)| self.feed(&path.key(&name), &name, value, parents)).collect();
         self.circles(&path, &feeds);
         let known = Feeds { names: &names, written: formats::written_by(&feeds) };
+        let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
         Config {
             listen_addr,
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
@@ -86,6 +86,7 @@ impl Checker {
             auth,
             tls,
             rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
+            rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),
             webrtc,
             srt,
         }
@@ -292,7 +293,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `webrtc:`, `srt:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `rtsp:`, `webrtc:`, `srt:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

@@ -32,6 +32,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Where RTMP is served, if it is.
     pub rtmp: Option<Rtmp>,
+    /// Where RTSP is served, if it is.
+    pub rtsp: Option<Rtsp>,
     /// How media reaches browsers over WebRTC; it does not without it.
     pub webrtc: Option<WebRtc>,
     /// The port for SRT; there is none without it.
@@ -59,6 +61,15 @@ pub struct Pages {
     pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
+}
+
+/// Where RTSP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rtsp {
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The even port of RTP, whose next one is that of RTCP; 0 lets the system choose, `None` is without datagrams.
+    pub udp: Option<u16>,
 }
 
 /// The port for SRT.

@@ -35,6 +35,7 @@ fn keys(config: &Config) -> raw::File {
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
         rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
+        rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
         auth: auth::printed(&config.auth, &config.pages),
@@ -376,6 +377,9 @@ mod tests {
                     }
                 };
                 let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
+                let listen = std::net::SocketAddr::new(listen_addr, listen_port);
+                let udp = clients.then_some(listen_port / 4 * 2);
+                let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
                 let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
                 let srt = if clients { crate::config::parse(text).unwrap().srt } else { None };
                 let webrtc = (metrics != clients).then(|| crate::config::WebRtc {
@@ -383,7 +387,7 @@ mod tests {
                     udp: events.then_some(listen_port),
                     tcp: config,
                 });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, webrtc, srt, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, feeds, streams }
             },
         )
     }

@@ -34,6 +34,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rtmp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rtsp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) webrtc: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) srt: Option<Value>,
@@ -328,6 +330,16 @@ pub(super) struct Keep {
     pub(super) free: Option<Value>,
 }
 
+/// `rtsp:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rtsp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) udp: Option<Value>,
+}
+
 /// `hls:` of a stream.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -428,6 +440,7 @@ mod tests {
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
             ("`rtmp:`", keys::<Rtmp>()),
+            ("`rtsp:`", keys::<Rtsp>()),
             ("`webrtc:`", keys::<WebRtc>()),
             ("`srt:`", keys::<Srt>()),
             ("`templates:`", keys::<Template>()),

@@ -94,7 +94,7 @@ fn format(text: &str) -> Result<Container, Expected> {
 }
 
 fn plan(text: &str) -> Result<Plan, Expected> {
-    Plan::ALL.into_iter().find(|plan| plan.name() == text).ok_or_else(|| "always, wanted or session".into())
+    Plan::ALL.into_iter().find(|plan| plan.name() == text).ok_or_else(|| "always, wanted, session or manual".into())
 }
 
 fn pattern(text: &str) -> Result<FilePattern, Expected> {
@@ -170,7 +170,7 @@ mod tests {
         };
         check("{}", "streams.s.mp4.record: has no `folder` to record into");
         check("{folder: r, format: avi}", "record.format: expected mp4, mkv, ts, webm or flv, found \"avi\"");
-        check("{folder: r, plan: never}", "record.plan: expected always, wanted or session, found \"never\"");
+        check("{folder: r, plan: never}", "record.plan: expected always, wanted, session or manual, found \"never\"");
         check("{folder: r, every: 0}", "expected time like 90s, 10m, 1h or 7d, 1s to 86400s, found \"0\"");
         check("{folder: r, part: 1m}", "expected time like 90s, 10m, 1h or 7d, 0.2s to 10s, found \"1m\"");
         check("{folder: r, keep: {age: 1}}", "1h or 7d, 60s to 3162240000s, found \"1\"");

@@ -32,6 +32,8 @@ pub enum Plan {
     Wanted,
     /// Always, with a file for each run of its source.
     Session,
+    /// From a request to another one.
+    Manual,
 }
 
 /// What is kept of recordings; without a limit, everything.
@@ -47,7 +49,7 @@ pub struct Keep {
 
 impl Plan {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Always, Self::Wanted, Self::Session];
+    pub const ALL: [Self; 4] = [Self::Always, Self::Wanted, Self::Session, Self::Manual];
 
     /// As the configuration names it.
     pub const fn name(self) -> &'static str {
@@ -55,6 +57,7 @@ impl Plan {
             Self::Always => "always",
             Self::Wanted => "wanted",
             Self::Session => "session",
+            Self::Manual => "manual",
         }
     }
 }

@@ -174,6 +174,7 @@ const fn muxer(container: Container) -> Option<&'static str> {
         | Container::Wav
         | Container::Mjpeg
         | Container::WebRtc
+        | Container::Rtp
         | Container::Raw => None,
     }
 }

@@ -18,6 +18,8 @@ pub struct RecorderFacts {
     pub since: SystemTime,
     /// What hinders it.
     pub error: Option<String>,
+    /// It was requested to record, which counts for the plan `manual`.
+    pub is_requested: bool,
     /// The file that is written, below the folder.
     pub file: Option<String>,
     /// Files that were begun.
@@ -48,6 +50,7 @@ impl Default for RecorderStatus {
             state: "off",
             since: SystemTime::now(),
             error: None,
+            is_requested: false,
             file: None,
             files: 0,
             bytes: 0,
@@ -81,6 +84,16 @@ impl RecorderStatus {
             facts.file = None;
         }
         is_other
+    }
+
+    /// It is requested to record, or not any more. Returns whether that is new.
+    pub fn request(&self, on: bool) -> bool {
+        std::mem::replace(&mut self.facts().is_requested, on) != on
+    }
+
+    /// Whether it is requested to record.
+    pub fn is_requested(&self) -> bool {
+        self.facts().is_requested
     }
 
     /// Whether it records.

@@ -37,6 +37,7 @@ pub fn codecs(container: Container, header: &[u8]) -> Option<String> {
         | Container::Wav
         | Container::Mjpeg
         | Container::WebRtc
+        | Container::Rtp
         | Container::Raw => return None,
     };
     let names: Option<Vec<String>> = tracks.into_iter().map(name).collect();

@@ -32,6 +32,8 @@ pub enum Container {
     WebRtc,
     /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
     Raw,
+    /// RTP packets as RTSP interleaves them ([`rtp::Muxer`](super::rtp::Muxer)). No stream is configured with it.
+    Rtp,
 }
 
 impl Container {
@@ -67,6 +69,7 @@ impl Container {
             Self::Mjpeg => "mjpeg",
             Self::WebRtc => "webrtc",
             Self::Raw => "raw",
+            Self::Rtp => "rtp",
         }
     }
 
@@ -108,7 +111,7 @@ impl Container {
             Self::Flac => "audio/flac",
             Self::Wav => "audio/wav",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
-            Self::WebRtc | Self::Raw => "application/octet-stream",
+            Self::WebRtc | Self::Raw | Self::Rtp => "application/octet-stream",
         }
     }
 

@@ -3,6 +3,7 @@
 //! In go bytes or packets, out come packets that know whether a reader may begin with them. Nothing
 //! in here does IO, reads a clock, or names tokio or GStreamer.
 
+mod announcer;
 mod audio;
 mod bits;
 mod byte_window;

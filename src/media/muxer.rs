@@ -5,7 +5,7 @@ use super::{
     codec::CodecParameters,
     flv, frames, matroska, mp4,
     mux::{Codecs, Muxed, NotCarried},
-    ogg,
+    ogg, rtp,
     sample::Sample,
     track::MediaKind,
     ts, webrtc,
@@ -30,6 +30,8 @@ pub enum Muxer {
     WebRtc(Box<webrtc::Muxer>),
     /// Of sequences of frames.
     Frames(Box<frames::Muxer>),
+    /// Of RTP packets.
+    Rtp(Box<rtp::Muxer>),
 }
 
 impl Muxer {
@@ -45,6 +47,7 @@ impl Muxer {
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg => {
                 Self::Frames(Box::new(frames::Muxer::new(container)?))
             }
+            Container::Rtp => Self::Rtp(Box::default()),
             Container::WebRtc => Self::WebRtc(Box::new(webrtc::Muxer::new())),
             Container::Raw => return None,
         })
@@ -59,7 +62,8 @@ impl Muxer {
             | Container::Mkv
             | Container::Flv
             | Container::Ogg
-            | Container::WebRtc => &[MediaKind::Video, MediaKind::Audio],
+            | Container::WebRtc
+            | Container::Rtp => &[MediaKind::Video, MediaKind::Audio],
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
             Container::Mjpeg => &[MediaKind::Video],
             Container::Raw => &[],
@@ -78,6 +82,7 @@ impl Muxer {
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg => {
                 frames::Muxer::carries(container, codec)
             }
+            Container::Rtp => rtp::Muxer::carries(codec),
             Container::WebRtc => webrtc::Muxer::carries(codec),
             Container::Raw => false,
         }
@@ -130,6 +135,7 @@ impl Muxer {
             Self::Ogg(muxer) => muxer.set_tracks(tracks, out),
             Self::WebRtc(muxer) => muxer.set_tracks(tracks, out),
             Self::Frames(muxer) => muxer.set_tracks(tracks, out),
+            Self::Rtp(muxer) => muxer.set_tracks(tracks, out),
         }
     }
 
@@ -143,6 +149,7 @@ impl Muxer {
             Self::Ogg(muxer) => muxer.push(sample, out),
             Self::WebRtc(muxer) => muxer.push(sample, out),
             Self::Frames(muxer) => muxer.push(sample, out),
+            Self::Rtp(muxer) => muxer.push(sample, out),
         }
     }
 
@@ -159,6 +166,7 @@ impl Muxer {
     pub fn set_epoch(&mut self, epoch: Option<Duration>) {
         match self {
             Self::Frames(muxer) => muxer.set_epoch(epoch),
+            Self::Rtp(muxer) => muxer.set_epoch(epoch),
             Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) | Self::WebRtc(_) => {}
         }
     }

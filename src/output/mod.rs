@@ -5,5 +5,6 @@ pub mod http;
 pub mod publish;
 pub mod record;
 pub mod rtmp;
+pub mod rtsp;
 pub mod srt;
 pub mod webrtc;

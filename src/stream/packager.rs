@@ -29,11 +29,13 @@ impl Packager {
         let opening = (container == Container::Mjpeg).then(multipart::opening);
         fanout.set_container(container, opening);
         // What follows a join point is complete without what came before it, and a packet is a sample.
-        let is_whole =
-            matches!(container, Container::Ts | Container::Webm | Container::Mkv | Container::Flv | Container::Mp4);
+        let is_whole = matches!(
+            container,
+            Container::Ts | Container::Webm | Container::Mkv | Container::Flv | Container::Mp4 | Container::Rtp
+        );
         fanout.set_whole(is_whole);
         // A block of Matroska may begin the cluster of those after it: none may be omitted.
-        fanout.set_loose(matches!(container, Container::Flv | Container::Mp4 | Container::WebRtc));
+        fanout.set_loose(matches!(container, Container::Flv | Container::Mp4 | Container::WebRtc | Container::Rtp));
         Some(Self { container, fanout, muxer, selected: Vec::new(), is_outdated: true, muxed: Vec::new() })
     }
 
@@ -74,7 +76,7 @@ impl Packager {
     /// The next sample.
     pub(super) fn push(&mut self, sample: &Sample, now: Instant) {
         if self.selected.iter().any(|track| track.id == sample.track) {
-            if self.container == Container::Mjpeg {
+            if matches!(self.container, Container::Mjpeg | Container::Rtp) {
                 self.muxer.set_epoch(since_1970(Duration::ZERO));
             }
             // Sync samples alone make join points, where those who lost data continue.

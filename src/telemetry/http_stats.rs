@@ -65,11 +65,13 @@ pub enum Protocol {
     Http11,
     /// HTTP/2, of any kind.
     Http2,
+    /// RTSP/1.0.
+    Rtsp,
 }
 
 impl Protocol {
     /// All of them, in the order of their numbers.
-    const ALL: [Self; 3] = [Self::Http10, Self::Http11, Self::Http2];
+    const ALL: [Self; 4] = [Self::Http10, Self::Http11, Self::Http2, Self::Rtsp];
 
     /// As in the request line, in lower case.
     pub const fn name(self) -> &'static str {
@@ -77,6 +79,7 @@ impl Protocol {
             Self::Http10 => "http/1.0",
             Self::Http11 => "http/1.1",
             Self::Http2 => "http/2",
+            Self::Rtsp => "rtsp/1.0",
         }
     }
 }
@@ -84,12 +87,17 @@ impl Protocol {
 impl HttpStats {
     /// Counts a response with this status, this long after the head of the request.
     pub fn responded(&self, protocol: Protocol, status: u16, took: Duration) {
+        self.counted(protocol, status);
+        self.responding.add(took);
+    }
+
+    /// Counts a response with this status, which may have waited for a stream to start.
+    pub fn counted(&self, protocol: Protocol, status: u16) {
         let classes = self.responses.get(protocol as usize);
         let class = usize::from(status / 100).checked_sub(1);
         if let Some(count) = classes.zip(class).and_then(|(classes, class)| classes.get(class)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.responding.add(took);
     }
 
     /// Counts a handshake of TLS that failed.

@@ -56,6 +56,8 @@ mod recordings;
 mod reload;
 mod resilience;
 mod rtmp;
+mod rtsp;
+mod rtsp_publish;
 mod screens;
 mod service;
 mod sources;

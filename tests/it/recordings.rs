@@ -2,6 +2,7 @@
 
 use crate::rig::{
     Launch, SOON, Server, have, have_failpoints, holds_for, http, media, millis, process,
+    publisher::{H264_AAC, Publisher},
     script::{H264, PICTURE, TONE, camera},
     secs,
     state::{entry, state, wait_for},
@@ -529,4 +530,79 @@ fn playback_is_for_those_who_may_and_says_what_is_wrong() {
     ));
     check("/rec/cam/list", 403, "");
     check("/rec/list?path=cam", 403, "");
+}
+
+#[test]
+fn a_recorder_is_started_and_stopped_by_requests() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().display();
+    let yaml = |more: &str| {
+        format!(
+            "
+            feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+            streams:
+              cam: {{feed: cam, video: {H264}, record: {{folder: {root}, plan: manual, part: 0.3{more}}}}}
+              all: {{feed: cam, video: {H264}, record: {{folder: {root}, part: 0.3}}}}
+            auth: {{anyone: [viewer, record cam, record all]}}
+            "
+        )
+    };
+    let server = Server::start(&yaml(""));
+    let path = "/api/v1/streams/cam/recording";
+    let ask = |method: &str, path: &str, headers: &str| {
+        let mut answer = http::request(server.address(), method, path, headers);
+        let text = answer.text();
+        (answer.status, text)
+    };
+    let (status, text) = ask("GET", path, "");
+    assert!(status == 200 && text.contains("\"requested\":false") && text.contains("\"state\":\"waiting\""), "{text}");
+    assert_eq!(ask("POST", path, "Origin: http://elsewhere.example\r\n").0, 403);
+    assert_eq!(ask("PATCH", path, "").0, 405);
+    assert_eq!(ask("POST", "/api/v1/streams/all/recording", "").0, 409);
+    assert_eq!(ask("POST", "/api/v1/streams/other/recording", "").0, 404);
+    assert_eq!((ask("POST", path, "").0, ask("POST", path, "").0), (201, 200));
+    wait_for(&server, "streams", "cam", |stream| stream["recording"]["bytes"].as_u64() > Some(20_000));
+    assert_eq!(ask("DELETE", path, "").0, 200);
+    server.log.wait("stream=cam .*reason=\"stopped by request\"", SOON);
+    wait_for(&server, "streams", "cam", |stream| stream["recording"]["state"] == "waiting");
+    let first = files(&folder.path().join("cam"), "mp4");
+    assert_eq!(first.len(), 1);
+    if have("ffmpeg") {
+        media::assert_decodes_file(&first[0]);
+    }
+    // It is still requested after a reload, and not after a restart.
+    ask("POST", path, "");
+    wait_for(&server, "streams", "cam", |stream| stream["recording"]["files"] == 2);
+    server.reload(&yaml(", every: 30m"));
+    wait_for(&server, "streams", "cam", |stream| stream["recording"]["files"] == 3);
+    server.reload(&yaml(", every: 30m").replace("record cam, ", ""));
+    assert_eq!(ask("DELETE", path, "").0, 403);
+}
+
+#[test]
+fn each_publisher_has_a_file() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(&format!(
+        "
+        feeds: {{studio: {{publish: {{key: s3cret}}}}}}
+        streams: {{studio: {{feed: studio, record: {{folder: {}, plan: session, part: 0.3}}}}}}
+        ",
+        folder.path().display()
+    ));
+    for round in 1..=2 {
+        let publisher = Publisher::put(H264_AAC, "mpegts", &server.url("/studio?key=s3cret"));
+        let least = round as u64 * 50_000;
+        wait_for(&server, "streams", "studio", |stream| {
+            let recording = &stream["recording"];
+            recording["bytes"].as_u64() > Some(least) && recording["files"] == round
+        });
+        drop(publisher);
+        server.log.wait_nth("recording file closed", round, SOON);
+    }
+    let all = files(folder.path(), "mp4");
+    assert_eq!(all.len(), 2);
+    all.iter().for_each(|file| media::assert_decodes_file(file));
 }

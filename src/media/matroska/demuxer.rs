@@ -6,15 +6,14 @@
 //!
 //! Blocks have only the time that a frame is shown; [`Reorder`](crate::media::reorder) makes the time that it is decoded.
 
-mod announcer;
 mod block;
 mod entry;
 mod track;
 
 use super::element::{self, Head, elements, unsigned};
+use crate::media::announcer::Announcer;
 use crate::media::demux::Demuxed;
 use crate::media::{Time, TrackId, TrackInfo};
-use announcer::Announcer;
 use block::Frames;
 use bytes::{Buf, Bytes, BytesMut};
 use entry::Entry;

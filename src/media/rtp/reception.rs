@@ -64,6 +64,16 @@ impl Reception {
         self.report = Some((report, now));
     }
 
+    /// Who sends.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// The last report of the sender, and when it came.
+    pub fn last_report(&self) -> Option<(SenderReport, Duration)> {
+        self.report
+    }
+
     /// The last report of the sender.
     pub fn sender_report(&self) -> Option<&SenderReport> {
         self.report.as_ref().map(|(report, _)| report)

@@ -17,7 +17,7 @@ pub mod disconnect;
 mod exclusive;
 mod frames;
 mod h2;
-mod limits;
+pub mod limits;
 mod live;
 mod publish;
 pub mod query;

@@ -24,7 +24,10 @@ use crate::{
             stream::SegmentedStreams,
             table::{SegmentRoute, SegmentTable},
         },
-        record::playback::{self, Playback, ask::Asked},
+        record::{
+            control,
+            playback::{self, Playback, ask::Asked},
+        },
         webrtc::{
             WebRtc,
             table::{WhepRoute, WhepTable},
@@ -89,6 +92,8 @@ pub struct RouteTable {
     webrtc: Option<(WebRtc, WhepTable)>,
     pages: HashMap<String, Page>,
     playback: Playback,
+    /// Those that are recorded, by their names.
+    recorded: HashMap<String, Arc<StreamHandle>>,
     /// Where media is published to.
     publish: HashMap<String, PublishSlot>,
 }
@@ -123,6 +128,8 @@ pub enum Route<'a> {
     Recordings(&'a Playback, Asked),
     /// Sessions of WebRTC.
     Whep(&'a WebRtc, WhepRoute<'a>),
+    /// The recorder of a stream.
+    Recorder(&'a StreamHandle, &'a config::Recording),
 }
 
 impl RouteTable {
@@ -160,8 +167,10 @@ impl RouteTable {
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
+        let recorded = registry.streams().iter().filter(|stream| stream.config.recording.is_some());
+        let recorded = recorded.map(|stream| (stream.config.name.to_string(), stream.clone())).collect();
         let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
-        Self { streams, per_request, segments, webrtc, playback, pages, publish: publish_slots(registry) }
+        Self { streams, per_request, segments, webrtc, playback, recorded, pages, publish: publish_slots(registry) }
     }
 
     /// The sessions of WebRTC.
@@ -188,6 +197,9 @@ impl RouteTable {
         }
         if let Some(found) = self.segments.find(path) {
             return Some(Route::Segments(found));
+        }
+        if let Some(stream) = control::stream_of(path).and_then(|name| self.recorded.get(name)) {
+            return stream.config.recording.as_ref().map(|recording| Route::Recorder(stream, recording));
         }
         if let Some((webrtc, table)) = &self.webrtc
             && let Some(found) = table.find(path)
@@ -221,6 +233,7 @@ impl Route<'_> {
             Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
             Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
+            Self::Recorder(stream, _) => of(Action::Record, &stream.config),
             Self::Recordings(_, asked) => Need::Stream(Action::Playback, asked.stream.as_str().into()),
             Self::Whep(_, route) => of(Action::View, &route.stream.config),
         }
@@ -230,6 +243,7 @@ impl Route<'_> {
     fn is_for_any_origin(&self) -> bool {
         match self {
             Self::Page(page) => page.is_for_any_origin,
+            Self::Recorder(..) => false,
             _ => true,
         }
     }
@@ -240,7 +254,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Where each feed is published to: under its own name, and under the paths of the streams that are nothing but this feed.
-fn publish_slots(registry: &Registry) -> HashMap<String, PublishSlot> {
+pub(in crate::output) fn publish_slots(registry: &Registry) -> HashMap<String, PublishSlot> {
     let mut slots = HashMap::new();
     for slot in registry.feeds().iter().filter_map(|feed| feed.publish.as_ref()) {
         slots.insert(format!("/{}", slot.feed()), slot.clone());
@@ -391,8 +405,18 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
     {
         return refusal;
     }
+    if let Route::Recorder(stream, recording) = route
+        && *method != Method::OPTIONS
+    {
+        // Browsers send what pages of others make them send, from within the network of the user.
+        if !matches!(*method, Method::GET | Method::HEAD) && cors::is_cross_origin(headers) {
+            return text(StatusCode::FORBIDDEN, "pages of other origins cannot do this");
+        }
+        return control::respond(stream, recording, method);
+    }
     match *method {
         Method::GET | Method::HEAD => match route {
+            Route::Recorder(stream, recording) => control::respond(stream, recording, method),
             Route::Page(page) => {
                 let value = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
                 let last_event = value(HeaderName::from_static("last-event-id"));
@@ -413,7 +437,11 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
         },
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
-            let allowed = if let Route::Whep(..) = route { whep::ALLOWED } else { ALLOWED };
+            let allowed = match route {
+                Route::Whep(..) => whep::ALLOWED,
+                Route::Recorder(..) => control::METHODS,
+                _ => ALLOWED,
+            };
             cors::permit(headers, &allowed, response.headers_mut());
             response.headers_mut().insert(header::ALLOW, allowed);
             if let Route::Whep(..) = route {

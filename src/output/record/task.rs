@@ -83,13 +83,22 @@ impl RecorderTask {
         self.stream.audience.attendance().now > 0
     }
 
+    /// Whether there is a reason to record now.
+    fn has_reason(&self) -> bool {
+        match self.recording.plan {
+            Plan::Always | Plan::Session => true,
+            Plan::Wanted => self.is_watched(),
+            Plan::Manual => self.stream.recorder.is_requested(),
+        }
+    }
+
     /// Records until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let status = self.stream.recorder.clone();
         status.set("waiting", None);
         self.disk.keep(self.name(), Some(self.recording.keep));
         while !stop.is_cancelled() {
-            if self.recording.plan == Plan::Wanted && !self.is_watched() {
+            if !self.has_reason() {
                 stop.run_until_cancelled(tokio::time::sleep(TICK)).await;
                 continue;
             }
@@ -157,8 +166,8 @@ impl Running {
             self.act(actions, Some(&reader));
             self.note_clock();
             self.note_recovery();
-            if self.is_unwanted() {
-                break "no viewers";
+            if let Some(reason) = self.unwanted() {
+                break reason;
             }
         };
         let mut actions = Vec::new();
@@ -270,11 +279,16 @@ impl Running {
         self.offset = offset;
     }
 
-    fn is_unwanted(&mut self) -> bool {
-        if self.task.recording.plan != Plan::Wanted || self.task.is_watched() {
+    /// Why there is no reason to record any more.
+    fn unwanted(&mut self) -> Option<&'static str> {
+        if self.task.has_reason() {
             self.unwatched = None;
-            return false;
+            return None;
         }
-        self.unwatched.get_or_insert_with(Instant::now).elapsed() >= UNWANTED
+        if self.task.recording.plan == Plan::Manual {
+            return Some("stopped by request");
+        }
+        let is_long = self.unwatched.get_or_insert_with(Instant::now).elapsed() >= UNWANTED;
+        is_long.then_some("no viewers")
     }
 }

@@ -19,6 +19,8 @@ use std::{
 
 /// Most files that are listed, or that are in one clip.
 const MAX_FILES: usize = 10_000;
+/// Most frames of video and audio in the files of one clip: a day and more.
+const MAX_SAMPLES: usize = 12_000_000;
 /// Files whose tables are remembered.
 const MAX_KNOWN: usize = 16;
 /// Clips that are remembered: browsers ask for a film in many ranges.
@@ -172,11 +174,17 @@ impl Library {
     /// When nothing was recorded, or it cannot be read.
     pub fn film(&self, folders: &[PathBuf], stream: &str, from: i64, to: i64) -> Result<Arc<Film>, LibraryError> {
         let files = playable(files(folders, stream, from, to)?)?;
+        let mut samples = 0;
         let mut scanned = Vec::with_capacity(files.len());
         let mut places = Vec::with_capacity(files.len());
         for file in &files {
             let path = file.path();
             let (found, length) = self.scanned(&path)?;
+            // Before the tables of a month are in memory.
+            samples += found.tracks.iter().map(|(_, table)| table.len()).sum::<usize>();
+            if samples > MAX_SAMPLES {
+                return Err(LibraryError::TooMuch);
+            }
             scanned.push(found);
             // What has ended does not change any more.
             places.push((path, if file.entry.ended.is_some() { length } else { 0 }));
@@ -208,11 +216,6 @@ impl Library {
             .collect();
         let begins = files.first().map_or(from, |file| file.entry.from.max(from));
         let created = u64::try_from(begins / 1_000_000).unwrap_or(0);
-        let is_huge =
-            scanned.iter().flat_map(|file| &file.tracks).map(|(_, table)| table.len()).sum::<usize>() > 20_000_000;
-        if is_huge {
-            return Err(LibraryError::TooMuch);
-        }
         let clip = Clip::new(&sources, created).ok_or(LibraryError::Nothing)?;
         let film = Arc::new(Film { files: places, from, to, clip, begins });
         if is_whole && film.clip.memory() <= MAX_CLIP_MEMORY {

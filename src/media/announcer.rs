@@ -1,6 +1,6 @@
 //! When tracks are announced: before their first sample, and again when they change.
 
-use crate::media::{Time, TrackInfo, TrackSet, demux::Demuxed, sample::Sample};
+use super::{Time, TrackInfo, TrackSet, demux::Demuxed, sample::Sample};
 
 /// How long samples wait for the parameters of other tracks, in nanoseconds of their own time.
 const PATIENCE: i64 = 2_000_000_000;
@@ -11,7 +11,7 @@ const MAX_WAITING_BYTES: usize = 32 << 20;
 
 /// Puts sets of tracks between samples.
 #[derive(Debug, Default)]
-pub(super) struct Announcer {
+pub(in crate::media) struct Announcer {
     /// The newest set.
     announced: Option<TrackSet>,
     waiting: Option<Waiting>,
@@ -35,21 +35,21 @@ impl Waiting {
 
 impl Announcer {
     /// There are other tracks from now on. `None` stands for one whose parameters are not known yet.
-    pub(super) fn begin(&mut self, tracks: &[Option<&TrackInfo>], out: &mut Vec<Demuxed>) {
+    pub(in crate::media) fn begin(&mut self, tracks: &[Option<&TrackInfo>], out: &mut Vec<Demuxed>) {
         self.release(out);
         self.waiting = Some(Waiting::default());
         self.learn(tracks, out);
     }
 
     /// More is known of the tracks, or something else.
-    pub(super) fn learn(&mut self, tracks: &[Option<&TrackInfo>], out: &mut Vec<Demuxed>) {
+    pub(in crate::media) fn learn(&mut self, tracks: &[Option<&TrackInfo>], out: &mut Vec<Demuxed>) {
         if self.waiting.is_none() || tracks.iter().all(Option::is_some) {
             self.announce(tracks, out);
         }
     }
 
     /// The next sample, of a track that is known.
-    pub(super) fn sample<'a>(
+    pub(in crate::media) fn sample<'a>(
         &mut self,
         sample: Sample,
         tracks: impl FnOnce() -> Vec<Option<&'a TrackInfo>>,
@@ -66,7 +66,7 @@ impl Announcer {
     }
 
     /// No samples of these tracks come any more.
-    pub(super) fn end(&mut self, tracks: &[Option<&TrackInfo>], out: &mut Vec<Demuxed>) {
+    pub(in crate::media) fn end(&mut self, tracks: &[Option<&TrackInfo>], out: &mut Vec<Demuxed>) {
         if self.waiting.as_ref().is_some_and(|waiting| !waiting.samples.is_empty()) {
             self.announce(tracks, out);
         }

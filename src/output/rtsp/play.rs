@@ -1,0 +1,207 @@
+//! Requests of players: what is played, and how it travels.
+
+use super::{
+    authorize::authorize,
+    connection::Connection,
+    describe::{Begin, begin_of, description, rtp_info, track_count},
+    message::{Reply, Request, Status},
+    opened::{Opened, START_WITHIN, open},
+    session::{Channels, Session},
+    target::Target,
+    transport::{Mode, Transport},
+    udp::Destination,
+    viewer::{Client, Parts, Viewer},
+};
+use crate::{
+    access::{Access, Action},
+    stream::{Delivery, Entry, Join},
+    sys::monotonic,
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Instant};
+use tokio::time::timeout;
+
+impl Connection {
+    /// `DESCRIBE`: starts the stream.
+    pub(super) async fn describe(&mut self, request: &Request) -> Result<Reply, Reply> {
+        let accepted = request.field("accept").unwrap_or("application/sdp").to_ascii_lowercase();
+        if !(accepted.contains("application/sdp") || accepted.contains("*/*") || accepted.contains("application/*")) {
+            return Err(Reply::refusal(Status::NotAcceptable, "streams are described in application/sdp"));
+        }
+        let target = target(request)?;
+        self.authorized(request, &target).await?;
+        let own = self.own.ip().to_canonical();
+        let opened = self.open(&target.path).await?;
+        let text = description(opened.stream.config.name.as_str(), own, &opened.tracks);
+        let base = format!("{}/", base(&request.target));
+        Ok(Reply::new(Status::Ok).with("Content-Base", &base).with_body("application/sdp", text))
+    }
+
+    /// `SETUP` of a track that is going to be played.
+    pub(super) async fn setup_play(&mut self, request: &Request) -> Result<Reply, Reply> {
+        let target = target(request)?;
+        let (_, path) = self.authorized(request, &target).await?;
+        if self.session.as_ref().is_some_and(|session| session.path != path) {
+            return Err(Reply::refusal(Status::AggregateNotAllowed, "a session is for one stream"));
+        }
+        let udp = self.context.udp();
+        let offers = request.field("transport").unwrap_or_default();
+        let Some(transport) = Transport::choose(offers, Mode::Play, udp.is_some() && !self.is_tls) else {
+            let sentence = match &udp {
+                Some(_) => "expected RTP/AVP/TCP;interleaved=… or RTP/AVP;unicast;client_port=…",
+                None => "expected RTP/AVP/TCP;interleaved=…: datagrams are switched off",
+            };
+            return Err(Reply::refusal(Status::UnsupportedTransport, sentence));
+        };
+        let opened = self.open(&target.path).await?;
+        let count = track_count(&opened.tracks);
+        let begins = opened.begins.clone();
+        if self.session.is_none() {
+            self.session = Some(Session::new(self.context.session_id(), path));
+        }
+        let Some(session) = &mut self.session else { return Err(Reply::new(Status::NoSession)) };
+        let named = target.track_number();
+        let number = session.track_of(named, count);
+        let number = number.ok_or_else(|| Reply::refusal(Status::NotFound, "there is no such track"))?;
+        let mut agreed = session.setup(number, transport, Mode::Play).map_err(Reply::new)?;
+        agreed.server = udp.map_or((0, 0), |udp| udp.ports);
+        agreed.ssrc = begin_of(&begins, number).ssrc;
+        Ok(self.agreed(&agreed))
+    }
+
+    /// `PLAY`: begins with the newest keyframe.
+    pub(super) async fn play(&mut self, request: &Request) -> Result<Reply, Reply> {
+        let target = target(request)?;
+        let session = self.session.clone().filter(|session| request.session() == Some(session.id.as_str()));
+        let session = session.ok_or_else(|| Reply::new(Status::NoSession))?;
+        if session.is_active {
+            // VLC and others send it again to keep the session.
+            return Ok(Reply::new(Status::Ok).with("Session", &session.id).with("Range", "npt=now-"));
+        }
+        if session.tracks.is_empty() {
+            return Err(Reply::refusal(Status::NotInThisState, "no track is set up"));
+        }
+        if self.context.is_overloaded() {
+            return Err(Reply::refusal(Status::Unavailable, "overloaded: no new viewers").with("Retry-After", "1"));
+        }
+        let (access, path) = self.authorized(request, &target).await?;
+        if path != session.path {
+            return Err(Reply::new(Status::NoSession));
+        }
+        let opened = self.open(&target.path).await?;
+        let (stream, output) = (opened.stream.clone(), opened.output.clone());
+        let (count, lease) = (track_count(&opened.tracks), std::mem::take(&mut opened.lease));
+        let mut reader = output.fanout().subscribe(Entry { join: Join::Keyframe, header: false });
+        let first = async {
+            loop {
+                match reader.next().await {
+                    Delivery::Packet(packet) => return Some(packet),
+                    Delivery::End => return None,
+                    Delivery::Aside(_) | Delivery::Gap(_) => {}
+                }
+            }
+        };
+        let Ok(Some(first)) = timeout(START_WITHIN, first).await else {
+            self.opened = None;
+            return Err(Reply::refusal(Status::Unavailable, "nothing comes from the stream"));
+        };
+        let first = first.payload();
+        let stream_name: Arc<str> = stream.config.name.as_str().into();
+        let transport = match (session.is_udp(), self.is_tls) {
+            (true, _) => "udp",
+            (false, true) => "tls",
+            (false, false) => "tcp",
+        };
+        let parts = Parts {
+            reader,
+            lease,
+            audience: stream.audience.clone(),
+            pass: access.gate().pass(&access, Action::View, Some(stream_name)),
+            client: Client {
+                peer: self.peer,
+                user: access.identity.name(),
+                transport,
+                stats: self.context.http_stats.clone(),
+            },
+            stream: stream.config.name.to_string(),
+        };
+        let viewer = Viewer::new(parts, Instant::now(), monotonic());
+        let tracks: Vec<(usize, Begin)> =
+            session.tracks.iter().map(|track| (track.number, begin_of(&first, track.number))).collect();
+        let info = rtp_info(base(&request.target), &tracks);
+        match session.is_udp() {
+            true => self.play_udp(&session, viewer, first)?,
+            false => {
+                self.playing = Some((viewer, Channels::of(&session, count)));
+                // It follows the response.
+                if let Some(opened) = &mut self.opened {
+                    opened.begins = first;
+                }
+            }
+        }
+        if let Some(session) = &mut self.session {
+            session.is_active = true;
+        }
+        Ok(Reply::new(Status::Ok).with("Session", &session.id).with("Range", "npt=now-").with("RTP-Info", &info))
+    }
+
+    fn play_udp(&mut self, session: &Session, viewer: Viewer, first: Bytes) -> Result<(), Reply> {
+        let udp = self.context.udp().ok_or_else(|| Reply::new(Status::UnsupportedTransport))?;
+        let ip = self.peer.ip();
+        let to: Vec<Destination> = session
+            .tracks
+            .iter()
+            .filter_map(|track| match track.transport {
+                Transport::Udp { client: (rtp, rtcp) } => {
+                    Some(Destination { track: track.number, rtp: (ip, rtp).into(), rtcp: (ip, rtcp).into() })
+                }
+                Transport::Interleaved { .. } => None,
+            })
+            .collect();
+        let addresses = to.iter().flat_map(|to| [to.rtp, to.rtcp]).collect();
+        let listed = self.context.sessions.add(&session.id, ip, addresses, None, monotonic());
+        let listed = listed.ok_or_else(|| Reply::refusal(Status::TooMany, "there are too many sessions"))?;
+        let shutdown = &self.context.shutdown;
+        let playing = udp.play(viewer, first, to, listed, shutdown.token().clone());
+        shutdown.spawn(format!("datagrams to {}", self.peer), playing);
+        Ok(())
+    }
+
+    /// Who asks for the stream, and its path, if that is permitted.
+    async fn authorized(&self, request: &Request, target: &Target) -> Result<(Access, String), Reply> {
+        let table = self.context.table.borrow().clone();
+        let stream = table.find(&target.path).ok_or_else(|| no_stream(&target.path))?;
+        let name = stream.config.name.as_str();
+        let asked = (Action::View, name);
+        let access = authorize(&self.context.gate, request, &target.query, asked, self.peer.ip()).await?;
+        Ok((access, target.path.clone()))
+    }
+
+    /// Starts the stream, if this connection has not.
+    async fn open(&mut self, path: &str) -> Result<&mut Opened, Reply> {
+        if self.opened.as_ref().is_none_or(|opened| opened.path != path) {
+            let table = self.context.table.borrow().clone();
+            let stream = table.find(path).ok_or_else(|| no_stream(path))?.clone();
+            self.opened = Some(open(path, stream).await?);
+        }
+        self.opened.as_mut().ok_or_else(|| no_stream(path))
+    }
+}
+
+fn target(request: &Request) -> Result<Target, Reply> {
+    let target = Target::parse(&request.target);
+    target.ok_or_else(|| Reply::refusal(Status::BadRequest, "expected an address like rtsp://host:8554/cam0"))
+}
+
+fn no_stream(path: &str) -> Reply {
+    Reply::refusal(Status::NotFound, &format!("there is no stream at {path}"))
+}
+
+/// The address of the whole stream, of that of a request.
+fn base(target: &str) -> &str {
+    let without = match target.rsplit_once('/') {
+        Some((before, last)) if last.to_ascii_lowercase().starts_with("trackid=") => before,
+        _ => target,
+    };
+    without.trim_end_matches('/')
+}

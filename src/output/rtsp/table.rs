@@ -1,0 +1,45 @@
+//! Which stream a path stands for, and where it is published to.
+
+use crate::{
+    engine::registry::{Registry, StreamHandle, stem},
+    output::http::router::publish_slots,
+    source::publisher::PublishSlot,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// The streams by their paths: those of HTTP, with and without the extension of a container.
+#[derive(Debug, Default)]
+pub struct RtspTable {
+    streams: HashMap<String, Arc<StreamHandle>>,
+    slots: HashMap<String, PublishSlot>,
+}
+
+impl RtspTable {
+    /// A table of these streams. A path of its own precedes one that another stream implies.
+    pub fn new(registry: &Registry) -> Self {
+        let mut table = HashMap::new();
+        for stream in registry.streams() {
+            for path in [stream.config.path.to_string(), format!("/stream/{}", stream.config.name)] {
+                table.insert(path, stream.clone());
+            }
+        }
+        for stream in registry.streams() {
+            let own = stem(stream.config.path.as_str()).to_owned();
+            let outputs = stream.outputs.iter().map(|output| output.config.path.to_string());
+            for path in outputs.chain([own]) {
+                table.entry(path).or_insert_with(|| stream.clone());
+            }
+        }
+        Self { streams: table, slots: publish_slots(registry) }
+    }
+
+    /// The stream that a percent-decoded path stands for.
+    pub fn find(&self, path: &str) -> Option<&Arc<StreamHandle>> {
+        self.streams.get(path)
+    }
+
+    /// Where a percent-decoded path is published to, if it is.
+    pub fn slot(&self, path: &str) -> Option<&PublishSlot> {
+        self.slots.get(path)
+    }
+}

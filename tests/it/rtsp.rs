@@ -1,0 +1,517 @@
+//! RTSP, as players and others use it.
+
+use crate::rig::{
+    SOON, Server, have,
+    player::{self, Item, Player},
+    script::{H264, PICTURE, TONE, shell},
+    secs,
+    server::{PROGRAM, run},
+    state::{entry, state, wait_for},
+    wait_until,
+};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    net::{SocketAddr, UdpSocket},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use voyandz::media::rtp::{Packet, report};
+
+fn camera(more: &str) -> Server {
+    Server::start(&format!(
+        "
+        rtsp: {{listen: 0}}
+        feeds:
+          card: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}
+        streams:
+          cam: {{feed: card, video: {H264}, audio: [aac, opus]}}
+        {more}"
+    ))
+}
+
+/// What ffmpeg says while it decodes two seconds of this address.
+fn decoded(url: &str, options: &[&str]) -> (bool, String) {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "warning"]).args(options).args(["-i", url, "-t", "2", "-f", "null", "-"]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn ffmpeg_decodes_over_the_connection_and_in_datagrams() {
+    let server = camera("");
+    let url = format!("rtsp://{}/cam", player::address(&server));
+    for transport in ["tcp", "udp"] {
+        let (is_good, said) = decoded(&url, &["-rtsp_transport", transport]);
+        assert!(is_good && said.is_empty(), "{transport}: {said}");
+        let line = server.log.wait(&format!("viewer left stream=cam .*protocol=rtsp transport={transport}"), SOON);
+        assert!(line.contains("gaps=0") && !line.contains("bytes=0 "), "{line}");
+    }
+}
+
+#[test]
+fn gstreamer_plays_over_the_connection_and_in_datagrams() {
+    if !have("gst-launch-1.0") {
+        return;
+    }
+    let server = camera("");
+    let url = format!("rtsp://{}/cam", player::address(&server));
+    for transport in ["tcp", "udp"] {
+        let pipeline = format!(
+            "rtspsrc location={url} protocols={transport} latency=0 ! rtph264depay ! h264parse ! avdec_h264 ! fakesink num-buffers=30"
+        );
+        let output = Command::new("gst-launch-1.0").arg("-q").args(pipeline.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{transport}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn ffmpeg_decodes_every_codec_that_rtp_carries() {
+    let server = Server::start(&format!(
+        "
+        rtsp: {{listen: 0}}
+        feeds:
+          card: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}
+        streams:
+          h265: {{feed: card, video: {{codec: h265, preset: ultrafast, gop: 25}}, audio: opus}}
+          vp8: {{feed: card, video: {{codec: vp8, gop: 25}}, audio: mp3}}
+          vp9: {{feed: card, video: {{codec: vp9, gop: 25}}, audio: ac3}}
+          jpeg: {{feed: card, video: mjpeg, audio: pcm}}
+        "
+    ));
+    let address = player::address(&server);
+    for (stream, codecs) in
+        [("h265", ["hevc", "opus"]), ("vp8", ["vp8", "mp3"]), ("vp9", ["vp9", "ac3"]), ("jpeg", ["mjpeg", "pcm_s16be"])]
+    {
+        let url = format!("rtsp://{address}/{stream}");
+        let arguments =
+            ["-v", "error", "-rtsp_transport", "tcp", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url];
+        let probed = Command::new("ffprobe").args(arguments).output().unwrap();
+        let names = String::from_utf8_lossy(&probed.stdout).into_owned();
+        let names: Vec<_> = names.lines().map(|line| line.trim_end_matches(',')).collect();
+        assert_eq!(names, codecs, "{stream}: {}", String::from_utf8_lossy(&probed.stderr));
+        let (is_good, said) = decoded(&url, &["-rtsp_transport", "tcp"]);
+        let is_remark = |line: &&str| line.contains("deprecated pixel format") || line.contains("still experimental");
+        let said: Vec<_> = said.lines().filter(|line| !is_remark(line)).collect();
+        assert!(is_good && said.is_empty(), "{stream}: {said:?}");
+    }
+}
+
+#[test]
+fn what_rtp_cannot_carry_is_taken_from_the_alternatives_or_refused() {
+    let server = Server::start(&format!(
+        "
+        rtsp: {{listen: 0}}
+        feeds:
+          tone: {{pipeline: '{TONE} name=audio'}}
+          text: {{command: {}}}
+        streams:
+          both: {{feed: tone, audio: [vorbis, opus]}}
+          none.ogg: {{feed: tone, audio: {{codec: vorbis, bitrate: 64k}}}}
+          text: {{feed: text, mimetype: text/plain}}
+        ",
+        shell("while true; do echo x; sleep 1; done")
+    ));
+    let mut client = Player::connect(player::address(&server));
+    let described = client.ask("DESCRIBE", "/both", "");
+    assert!(described.body.contains("a=rtpmap:96 OPUS/48000/2\r\n"), "{described:?}");
+    let refused = client.ask("DESCRIBE", "/none.ogg", "");
+    assert_eq!((refused.status, refused.body.as_str()), (406, "rtp cannot carry Vorbis\n"));
+    let refused = client.ask("DESCRIBE", "/text", "");
+    assert!(refused.status == 406 && refused.body.contains("bytes of a program"), "{refused:?}");
+    assert_eq!(client.ask("DESCRIBE", "/nothing", "").status, 404);
+}
+
+/// The SDP media lines.
+fn media(description: &str) -> Vec<&str> {
+    description.lines().filter(|line| line.starts_with("m=")).collect()
+}
+
+#[test]
+fn play_begins_with_a_keyframe_and_says_where_the_tracks_are() {
+    let server = camera("");
+    let address = player::address(&server);
+    // The stream runs already, in the middle of a group.
+    let mut first = Player::connect(address);
+    first.play("/cam", &[0, 1]);
+    (0..30).for_each(|_| drop(first.packet()));
+    for path in ["/cam", "/stream/cam", "/cam.ts"] {
+        let mut client = Player::connect(address);
+        let described = client.ask("DESCRIBE", path, "Accept: application/sdp\r\n");
+        assert_eq!(media(&described.body), ["m=video 0 RTP/AVP 96", "m=audio 0 RTP/AVP 97"]);
+        assert_eq!(described.field("Content-Base"), Some(format!("{}/", client.url(path)).as_str()));
+        let response = client.play(path, &[0, 1]);
+        let info = response.field("RTP-Info").unwrap().to_owned();
+        let (mut senders, mut video, mut audio) = (BTreeMap::new(), None, None);
+        while video.is_none() || audio.is_none() {
+            let (channel, bytes) = client.packet();
+            if channel % 2 == 1 {
+                let report::Report::Sender(report) = report::parse(&bytes)[0].clone() else { panic!("{bytes:?}") };
+                senders.entry(channel).or_insert(report);
+                continue;
+            }
+            // Reports come first.
+            assert_eq!(senders.len(), 2);
+            let packet = Packet::parse(bytes).unwrap();
+            let place = if channel == 0 { &mut video } else { &mut audio };
+            place.get_or_insert(packet);
+        }
+        let (video, audio) = (video.unwrap(), audio.unwrap());
+        // Parameter sets in one packet.
+        assert_eq!((video.payload[0] & 0x1f, video.payload[3] & 0x1f), (24, 7), "{path}");
+        let of_video = format!("trackID=0;seq={};rtptime={}", video.header.sequence, video.header.timestamp);
+        assert!(info.contains(&of_video), "{info}");
+        let (of_video, of_audio) = (senders[&1], senders[&3]);
+        assert_eq!(of_video.ntp, of_audio.ntp);
+        assert!(info.contains(&format!("trackID=1;rtptime={}", of_audio.timestamp)), "{info}");
+        // The audio that follows is that of the same moment.
+        let ticks = audio.header.timestamp.wrapping_sub(of_audio.timestamp);
+        assert!(ticks < 48_000 / 4, "{ticks} ticks behind the keyframe");
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let age = report::ntp_since(report::ntp(wall.as_nanos() as u64), of_video.ntp);
+        assert!((0..10_000_000_000).contains(&age), "{age} ns since it was captured");
+    }
+}
+
+#[test]
+fn tracks_come_on_the_channels_that_clients_choose() {
+    let server = camera("");
+    let mut client = Player::connect(player::address(&server));
+    client.ask("DESCRIBE", "/cam", "");
+    // Audio alone, in the form of a client that puts two slashes, then of one that leaves the number out.
+    let lines = "Transport: RTP/AVP/TCP;unicast;interleaved=6-7\r\n";
+    let response = client.ask("SETUP", "/cam//trackID=1", lines);
+    assert!(response.field("Transport").unwrap().contains("interleaved=6-7"), "{response:?}");
+    client.take_session(&response);
+    assert_eq!(client.ask("PLAY", "/cam/", "").status, 200);
+    let mut channels = Vec::new();
+    (0..20).for_each(|_| channels.push(client.packet().0));
+    assert!(channels.iter().all(|channel| [6, 7].contains(channel)) && channels.contains(&6), "{channels:?}");
+    // While it plays.
+    assert_eq!(client.ask("GET_PARAMETER", "/cam", "").status, 200);
+    assert_eq!(client.ask("SETUP", "/cam/trackID=0", lines).status, 455);
+    assert_eq!(client.ask("PAUSE", "/cam", "").status, 405);
+    assert_eq!(client.ask("PLAY", "/cam", "").status, 200);
+    assert_eq!(client.ask("TEARDOWN", "/cam", "").status, 200);
+    client.session = None;
+    // Another session on the same connection.
+    client.play("/cam", &[0]);
+    assert_eq!(client.packet().0, 1);
+    assert_eq!(client.packet().0, 0);
+}
+
+#[test]
+fn bad_requests_have_no_effect_on_others() {
+    let server = camera("");
+    let address = player::address(&server);
+    let mut good = Player::connect(address);
+    good.play("/cam", &[0, 1]);
+    let id = good.session.clone();
+    let mut other = Player::connect(address);
+    other.session = id;
+    for method in ["TEARDOWN", "PLAY", "GET_PARAMETER", "SETUP"] {
+        assert_eq!(other.ask(method, "/cam", "Transport: RTP/AVP/TCP;unicast\r\n").status, 454, "{method}");
+    }
+    other.session = None;
+    assert_eq!(other.ask("TEARDOWN", "/cam", "").status, 454);
+    assert_eq!(other.ask("PLAY", "/cam", "").status, 454);
+    assert_eq!(other.ask("REDIRECT", "/cam", "").status, 501);
+    assert_eq!(other.ask("DESCRIBE", "http://host/cam", "").status, 400);
+    assert_eq!(other.ask("DESCRIBE", "/cam", "Require: www.onvif.org/ver20/backchannel\r\n").status, 551);
+    assert_eq!(other.ask("DESCRIBE", "/cam", "Accept: text/html\r\n").status, 406);
+    let multicast = "Transport: RTP/AVP;multicast\r\n";
+    assert_eq!(other.ask("SETUP", "/cam/trackID=0", multicast).status, 461);
+    let tcp = "Transport: RTP/AVP/TCP;unicast\r\n";
+    assert_eq!(other.ask("SETUP", "/cam/trackID=7", tcp).status, 404);
+    for (bytes, status) in [
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        (format!("OPTIONS * RTSP/1.0\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 413),
+        ("\x16\x03\x01\x02\0\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut client = Player::connect(address);
+        client.send(bytes.as_bytes());
+        let Some(Item::Response(response)) = client.next(SOON) else { panic!("{bytes}") };
+        assert_eq!(response.status, status);
+        assert!(client.next(SOON).is_none(), "the connection is closed");
+    }
+    // It still plays, and nothing is missing.
+    let mut sequences: BTreeMap<u8, u16> = BTreeMap::new();
+    for _ in 0..100 {
+        let (channel, bytes) = good.packet();
+        let Some(packet) = Packet::parse(bytes) else { continue };
+        let sequence = packet.header.sequence;
+        if let Some(last) = sequences.insert(channel, sequence) {
+            assert_eq!(sequence, last.wrapping_add(1));
+        }
+    }
+    assert_eq!(good.ask("TEARDOWN", "/cam", "").status, 200);
+}
+
+#[test]
+fn viewers_are_counted_and_logged() {
+    let server = camera("");
+    let mut client = Player::connect(player::address(&server));
+    client.play("/cam", &[0, 1]);
+    client.packet();
+    let stream = wait_for(&server, "streams", "cam", |stream| stream["bytes_out"].as_u64() > Some(0));
+    assert_eq!(stream["readers"], 1, "{stream:#}");
+    let mut metrics = server.get("/metrics");
+    let metrics = metrics.text();
+    assert!(metrics.contains("voyandz_http_answers_total{protocol=\"rtsp/1.0\",class=\"2xx\"} 4"), "{metrics}");
+    assert!(metrics.contains("voyandz_first_byte_seconds_count{container=\"rtp\"} 1"), "{metrics}");
+    client.ask("TEARDOWN", "/cam", "");
+    let line = server.log.wait("viewer left stream=cam", SOON);
+    assert!(line.contains("protocol=rtsp transport=tcp") && line.contains("reason=\"client left\""), "{line}");
+    assert_eq!(entry(&state(&server), "streams", "cam")["readers"], 0);
+    // Nothing is encoded for a client that is connected and does not play.
+    wait_for(&server, "streams", "cam", |stream| stream["state"] == "idle");
+}
+
+/// A client that has set up datagrams to two sockets.
+struct Datagrams {
+    client: Player,
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    server: SocketAddr,
+}
+
+impl Datagrams {
+    fn play(address: SocketAddr, path: &str) -> Self {
+        let mut client = Player::connect(address);
+        client.ask("DESCRIBE", path, "");
+        let socket = || UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (rtp, rtcp) = (socket(), socket());
+        let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+        let lines = format!("Transport: RTP/AVP/UDP;unicast;client_port={}-{}\r\n", port(&rtp), port(&rtcp));
+        let response = client.ask("SETUP", &format!("{path}/trackID=0"), &lines);
+        assert_eq!(response.status, 200, "{response:?}");
+        client.take_session(&response);
+        let transport = response.field("Transport").unwrap();
+        let ports = transport.split_once("server_port=").unwrap().1.split(';').next().unwrap();
+        let server = SocketAddr::new(address.ip(), ports.split_once('-').unwrap().0.parse().unwrap());
+        assert_eq!(client.ask("PLAY", path, "").status, 200);
+        rtp.set_read_timeout(Some(SOON)).unwrap();
+        rtcp.set_read_timeout(Some(SOON)).unwrap();
+        Self { client, rtp, rtcp, server }
+    }
+
+    fn packet(&self) -> Packet {
+        let mut buffer = [0; 2048];
+        let (length, from) = self.rtp.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, self.server);
+        Packet::parse(buffer[..length].to_vec().into()).unwrap()
+    }
+}
+
+#[test]
+fn sessions_in_datagrams_outlive_their_connection_and_end_by_their_client_alone() {
+    let server = camera("");
+    let address = player::address(&server);
+    let mut datagrams = Datagrams::play(address, "/cam");
+    let mut buffer = [0; 2048];
+    let length = datagrams.rtcp.recv(&mut buffer).unwrap();
+    let report::Report::Sender(sender) = report::parse(&buffer[..length])[0].clone() else { panic!() };
+    assert_eq!(sender.ssrc, datagrams.packet().header.ssrc);
+    // Its connection ends, and it comes back with another one.
+    let session = datagrams.client.session.take();
+    datagrams.client = Player::connect(address);
+    datagrams.packet();
+    datagrams.client.session = Some("0123456789abcdef".to_owned());
+    assert_eq!(datagrams.client.ask("TEARDOWN", "/cam", "").status, 454);
+    datagrams.client.session = session;
+    assert_eq!(datagrams.client.ask("GET_PARAMETER", "/cam", "").status, 200);
+    // Garbage, and packets of somebody else, on the ports of the server.
+    for bytes in [&b"garbage"[..], &report::end(sender.ssrc)] {
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(bytes, datagrams.server).unwrap();
+    }
+    let last = (0..50).map(|_| datagrams.packet().header.sequence).reduce(|last, next| {
+        assert_eq!(next, last.wrapping_add(1));
+        next
+    });
+    assert!(last.is_some());
+    assert_eq!(datagrams.client.ask("TEARDOWN", "/cam", "").status, 200);
+    server.log.wait("viewer left .*transport=udp .*client left", SOON);
+    // The client is told that nothing more comes.
+    let is_end = |length: usize, buffer: &[u8]| {
+        report::parse(&buffer[..length]).contains(&report::Report::End(vec![sender.ssrc]))
+    };
+    wait_until("the end in RTCP", SOON, || {
+        let length = datagrams.rtcp.recv(&mut buffer).unwrap();
+        is_end(length, &buffer)
+    });
+}
+
+#[test]
+fn without_datagrams_clients_go_over_to_their_connection() {
+    let server = Server::start(&format!(
+        "
+        rtsp: {{listen: 0, udp: false}}
+        feeds: {{card: {{pipeline: '{PICTURE} name=video'}}}}
+        streams: {{cam: {{feed: card, video: {H264}}}}}
+        "
+    ));
+    let address = player::address(&server);
+    let mut client = Player::connect(address);
+    let refused = client.ask("SETUP", "/cam/trackID=0", "Transport: RTP/AVP;unicast;client_port=4000-4001\r\n");
+    assert!(refused.status == 461 && refused.body.contains("switched off"), "{refused:?}");
+    let both = "Transport: RTP/AVP;unicast;client_port=4000-4001,RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+    assert!(client.ask("SETUP", "/cam/trackID=0", both).field("Transport").unwrap().starts_with("RTP/AVP/TCP"));
+    let (is_good, said) = decoded(&format!("rtsp://{address}/cam"), &[]);
+    assert!(is_good && said.lines().all(|line| line.contains("461")), "{said}");
+}
+
+#[test]
+fn a_client_that_stops_reading_loses_its_own_data_only() {
+    let server = Server::start(&format!(
+        "
+        rtsp: {{listen: 0}}
+        feeds: {{card: {{pipeline: '{} name=video'}}}}
+        streams: {{cam: {{feed: card, video: {{codec: h264, preset: ultrafast, bitrate: 6M, gop: 25}}}}}}
+        ",
+        PICTURE.replace("pattern=ball", "pattern=snow").replace("320", "640").replace("240", "360")
+    ));
+    let address = player::address(&server);
+    let mut slow = Player::with_little_room(address);
+    slow.play("/cam", &[0]);
+    let mut good = Player::connect(address);
+    good.play("/cam", &[0]);
+    let mut last = None;
+    let mut read = |good: &mut Player| {
+        let (channel, bytes) = good.packet();
+        if channel == 0 {
+            let sequence = Packet::parse(bytes).unwrap().header.sequence;
+            assert!(last.is_none_or(|last: u16| last.wrapping_add(1) == sequence), "a gap behind {last:?}");
+            last = Some(sequence);
+        }
+    };
+    // It is dropped when it has taken nothing for 10 s; the other one has everything meanwhile.
+    let began = Instant::now();
+    while server.log.count("viewer left .*no progress for 10 s") == 0 {
+        assert!(began.elapsed() < secs(60));
+        read(&mut good);
+    }
+    let dropped = server.get("/metrics").text();
+    assert!(dropped.contains("voyandz_stream_dropped_readers_total{stream=\"cam\"} 1"), "{dropped}");
+}
+
+#[test]
+fn a_client_that_was_held_up_goes_on_with_a_keyframe() {
+    let server = Server::start(&format!(
+        "
+        rtsp: {{listen: 0}}
+        feeds: {{card: {{pipeline: '{} name=video'}}}}
+        streams: {{cam: {{feed: card, video: {{codec: h264, preset: ultrafast, bitrate: 6M, gop: 25}}}}}}
+        ",
+        PICTURE.replace("pattern=ball", "pattern=snow").replace("320", "640").replace("240", "360")
+    ));
+    let mut client = Player::with_little_room(player::address(&server));
+    client.play("/cam", &[0]);
+    client.packet();
+    // Longer than the ring keeps, shorter than the limit. The ring is what there is to wait for.
+    let began = Instant::now();
+    wait_until("time", secs(8), || began.elapsed() > secs(7));
+    let (mut last, mut gap) = (None, None);
+    while gap.is_none() {
+        let (channel, bytes) = client.packet();
+        if channel != 0 {
+            continue;
+        }
+        let packet = Packet::parse(bytes).unwrap();
+        let sequence = packet.header.sequence;
+        if last.is_some_and(|last: u16| last.wrapping_add(1) != sequence) {
+            gap = Some(packet);
+        }
+        last = Some(sequence);
+    }
+    let first = gap.unwrap();
+    assert_eq!((first.payload[0] & 0x1f, first.payload[3] & 0x1f), (24, 7), "parameter sets come first");
+}
+
+/// The hash of a password.
+fn hash(password: &str) -> String {
+    let mut command = Command::new(PROGRAM);
+    command.arg("passwd").env_remove("VOYANDZ_CONFFILE").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn who_may_not_watch_is_refused_and_who_may_no_more_ends() {
+    let key = "canary-0123456789abcdef-0123456789";
+    let yaml = |more: &str| {
+        format!(
+            "
+            rtsp: {{listen: '127.0.0.1:0'}}
+            auth: {{users: {{anna: {{password: {}, may: view cam}}}}, link_keys: {{k1: '{key}'}}{more}}}
+            feeds: {{card: {{pipeline: '{PICTURE} name=video'}}}}
+            streams:
+              cam: {{feed: card, video: {H264}}}
+              yard: {{feed: card, video: {H264}}}
+            ",
+            hash("pass-canary")
+        )
+    };
+    let first = yaml("");
+    let server = Server::start(&first);
+    let address = player::address(&server);
+    let mut client = Player::connect(address);
+    assert_eq!(client.ask("OPTIONS", "/cam", "").status, 200, "players ask this first");
+    let refused = client.ask("DESCRIBE", "/cam", "");
+    assert_eq!((refused.status, refused.field("WWW-Authenticate")), (401, Some("Basic realm=\"voyandz\"")));
+    let credentials = |password: &str| {
+        let encoded = data_encoding::BASE64.encode(format!("anna:{password}").as_bytes());
+        format!("Authorization: Basic {encoded}\r\n")
+    };
+    assert_eq!(client.ask("DESCRIBE", "/cam", &credentials("wrong")).status, 401);
+    assert_eq!(client.ask("DESCRIBE", "/yard", &credentials("pass-canary")).status, 403);
+    assert_eq!(client.ask("DESCRIBE", "/cam", &credentials("pass-canary")).status, 200);
+    let tcp = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+    assert_eq!(client.ask("SETUP", "/cam/trackID=0", tcp).status, 401, "each request is asked");
+    let response = client.ask("SETUP", "/cam/trackID=0", &format!("{tcp}{}", credentials("pass-canary")));
+    client.take_session(&response);
+    assert_eq!(client.ask("PLAY", "/cam", "").status, 401);
+    assert_eq!(client.ask("PLAY", "/cam", &credentials("pass-canary")).status, 200);
+    // ffmpeg with a password in the address, and with a signed link.
+    let (is_good, said) = decoded(&format!("rtsp://anna:pass-canary@{address}/cam"), &["-rtsp_transport", "tcp"]);
+    assert!(is_good && said.is_empty(), "{said}");
+    let file = server.file();
+    let signed = run(&["sign", "-f", file.to_str().unwrap(), "cam", "--for", "60s"]);
+    let link = String::from_utf8(signed.stdout).unwrap();
+    let link = link.split_once("v=").unwrap_or_else(|| panic!("{link} {}", String::from_utf8_lossy(&signed.stderr))).1;
+    let (is_good, said) = decoded(&format!("rtsp://{address}/cam?v={}", link.trim()), &["-rtsp_transport", "tcp"]);
+    assert!(is_good && said.is_empty(), "{said}");
+    server.log.wait("viewer left .*user=anna protocol=rtsp", SOON);
+    // What plays ends when it is not permitted any more.
+    server.reload(&first.replace("view cam", "view yard"));
+    while client.next(SOON).is_some() {}
+    server.log.wait("viewer left .*user=anna .*permission withdrawn", SOON);
+}
+
+#[test]
+fn it_is_served_while_it_is_configured() {
+    let yaml = |rtsp: &str| {
+        format!(
+            "{rtsp}\nfeeds: {{card: {{pipeline: '{PICTURE} name=video'}}}}\nstreams: {{cam: {{feed: card, video: {H264}}}}}\n"
+        )
+    };
+    let server = Server::start(&yaml(""));
+    assert_eq!(server.log.count("protocol=rtsp"), 0);
+    server.reload(&yaml("rtsp: {listen: 0}"));
+    let address = player::address(&server);
+    let mut client = Player::connect(address);
+    client.play("/cam", &[0]);
+    // The same again, and other streams: nothing changes for who plays.
+    server.reload(&yaml("rtsp: {listen: 0}").replace("streams: {", "streams: {other: {feed: card}, "));
+    assert_eq!(client.ask("GET_PARAMETER", "/cam", "").status, 200);
+    assert_eq!(Player::connect(address).ask("OPTIONS", "/other", "").status, 200);
+    server.reload(&yaml(""));
+    server.log.wait("no longer served protocol=rtsp|protocol=rtsp.*no longer served", SOON);
+    wait_until("nobody listens", SOON, || {
+        std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
+    });
+    // Who plays goes on.
+    client.packet();
+    assert_eq!(client.ask("TEARDOWN", "/cam", "").status, 200);
+}
