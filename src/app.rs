@@ -31,7 +31,7 @@ use crate::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::Refusal,
+    telemetry::{Refusal, WebRtcStats},
     web,
 };
 use anyhow::Context;
@@ -177,7 +177,8 @@ impl App {
         let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
         let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
         let tls = load_tls(&config, None)?;
-        let webrtc = start_webrtc(&config, listener.address()?, &pulses, None)?;
+        let info = ServerInfo::new(pulses.clone(), connections);
+        let webrtc = start_webrtc(&config, listener.address()?, (&pulses, info.webrtc_stats()), None)?;
         Ok(Self {
             config,
             listener,
@@ -190,7 +191,7 @@ impl App {
             limiter,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
-            info: ServerInfo::new(pulses.clone(), connections),
+            info,
             pulses,
         })
     }
@@ -430,7 +431,9 @@ impl Serving {
         let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
-        let webrtc = tokio::task::block_in_place(|| start_webrtc(&config, at, &self.pulses, known.as_ref()))?;
+        let webrtc = tokio::task::block_in_place(|| {
+            start_webrtc(&config, at, (&self.pulses, self.info.webrtc_stats()), known.as_ref())
+        })?;
         let srt = self.srt.bind_other(config.srt.as_ref())?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
@@ -475,7 +478,7 @@ struct Entrances {
 fn start_webrtc(
     config: &Config,
     address: SocketAddr,
-    pulses: &Pulses,
+    watched: (&Pulses, &Arc<WebRtcStats>),
     before: Option<&WebRtc>,
 ) -> anyhow::Result<Option<WebRtc>> {
     let Some(wanted) = &config.webrtc else { return Ok(None) };
@@ -483,7 +486,7 @@ fn start_webrtc(
         return Ok(Some(same.clone()));
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, pulses);
+    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, watched);
     let port = wanted.udp.unwrap_or(address.port());
     let started = started.with_context(|| format!("cannot use UDP port {port} of {} for webrtc", address.ip()));
     started.map(Some)
