@@ -20,6 +20,7 @@ use crate::{
             shard::Shards,
         },
         record::{playback::Playback, recorders::Recorders},
+        rtmp::listener::{Bound as BoundRtmp, RtmpServer},
         rtsp::{self, server::RtspServer, table::RtspTable},
         srt::{self, SrtListener},
         webrtc::WebRtc,
@@ -30,7 +31,7 @@ use crate::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::Refusal,
+    telemetry::{Refusal, WebRtcStats},
     web,
 };
 use anyhow::Context;
@@ -56,6 +57,7 @@ const CHECK: Duration = Duration::from_secs(20);
 pub struct App {
     config: Config,
     listener: Listener,
+    rtmp: Option<BoundRtmp>,
     rtsp: Option<rtsp::server::Bound>,
     shards: Arc<Shards>,
     gate: Gate,
@@ -158,6 +160,7 @@ impl App {
     pub fn load(config: Config) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
+        let rtmp = BoundRtmp::bind(config.rtmp.as_ref(), &limiter).context("cannot serve RTMP")?;
         let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
             Some(socket) => Listener::inherited(socket, limiter.clone())?,
@@ -174,10 +177,12 @@ impl App {
         let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
         let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
         let tls = load_tls(&config, None)?;
-        let webrtc = start_webrtc(&config, listener.address()?, &pulses, None)?;
+        let info = ServerInfo::new(pulses.clone(), connections);
+        let webrtc = start_webrtc(&config, listener.address()?, (&pulses, info.webrtc_stats()), None)?;
         Ok(Self {
             config,
             listener,
+            rtmp,
             rtsp,
             tls,
             webrtc,
@@ -186,7 +191,7 @@ impl App {
             limiter,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
-            info: ServerInfo::new(pulses.clone(), connections),
+            info,
             pulses,
         })
     }
@@ -207,8 +212,21 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, rtsp: bound, shards, gate, tls, webrtc, srt, limiter, shutdown, pulses, info } =
-            self;
+        let Self {
+            config,
+            listener,
+            rtmp: bound_rtmp,
+            rtsp: bound,
+            shards,
+            gate,
+            tls,
+            webrtc,
+            srt,
+            limiter,
+            shutdown,
+            pulses,
+            info,
+        } = self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -238,6 +256,15 @@ impl App {
         let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
         let tls = FollowedTls::start(tls, &info, shutdown.token());
         let counted = (info.http_stats().clone(), info.load().clone());
+        let mut rtmp = RtmpServer::new(
+            gate.clone(),
+            registry.clone(),
+            encrypting.clone(),
+            shutdown.clone(),
+            counted.clone(),
+            limiter.clone(),
+        );
+        rtmp.listen(bound_rtmp);
         let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());
         rtsp.set_table(RtspTable::new(&registry));
         rtsp.listen(bound);
@@ -264,6 +291,7 @@ impl App {
             encryption,
             table,
             listeners,
+            rtmp,
             info: info.clone(),
             events,
         };
@@ -355,6 +383,7 @@ struct Serving {
     encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
     listeners: watch::Sender<Arc<Listener>>,
+    rtmp: RtmpServer,
     info: ServerInfo,
     events: EventHub,
 }
@@ -398,10 +427,13 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        let rtmp = self.rtmp.prepare(config.rtmp.as_ref()).context("cannot serve RTMP")?;
         let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
-        let webrtc = tokio::task::block_in_place(|| start_webrtc(&config, at, &self.pulses, known.as_ref()))?;
+        let webrtc = tokio::task::block_in_place(|| {
+            start_webrtc(&config, at, (&self.pulses, self.info.webrtc_stats()), known.as_ref())
+        })?;
         let srt = self.srt.bind_other(config.srt.as_ref())?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
@@ -416,6 +448,8 @@ impl Serving {
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
         self.table.send_replace(Arc::new(table));
+        self.rtmp.set_registry(registry.clone());
+        self.rtmp.listen(rtmp);
         self.rtsp.set_table(RtspTable::new(&registry));
         self.rtsp.listen(rtsp);
         if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
@@ -444,7 +478,7 @@ struct Entrances {
 fn start_webrtc(
     config: &Config,
     address: SocketAddr,
-    pulses: &Pulses,
+    watched: (&Pulses, &Arc<WebRtcStats>),
     before: Option<&WebRtc>,
 ) -> anyhow::Result<Option<WebRtc>> {
     let Some(wanted) = &config.webrtc else { return Ok(None) };
@@ -452,7 +486,7 @@ fn start_webrtc(
         return Ok(Some(same.clone()));
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, pulses);
+    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, watched);
     let port = wanted.udp.unwrap_or(address.port());
     let started = started.with_context(|| format!("cannot use UDP port {port} of {} for webrtc", address.ip()));
     started.map(Some)

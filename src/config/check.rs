@@ -85,6 +85,7 @@ impl Checker {
             pages,
             auth,
             tls,
+            rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
             rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),
             webrtc,
             srt,
@@ -292,7 +293,7 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtsp:`, `webrtc:`, `srt:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `rtsp:`, `webrtc:`, `srt:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");

@@ -35,6 +35,7 @@ mod raw;
 mod read;
 mod record;
 mod recording;
+mod rtmp;
 mod rtsp;
 #[cfg(test)]
 mod schema;
@@ -62,7 +63,7 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
+    Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};

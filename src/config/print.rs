@@ -34,6 +34,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
         rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
@@ -168,7 +169,7 @@ fn list(items: &[impl ToString]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CertificateSource, Plain, Tls};
+    use crate::config::{CertificateSource, Plain, Rtmp, Tls};
     use crate::{
         config::{Alternative, Codec, FeedName, Outputs, Position, StreamName, outputs, parse},
         media::{Container, segment},
@@ -375,6 +376,7 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
+                let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
                 let listen = std::net::SocketAddr::new(listen_addr, listen_port);
                 let udp = clients.then_some(listen_port / 4 * 2);
                 let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
@@ -385,7 +387,7 @@ mod tests {
                     udp: events.then_some(listen_port),
                     tcp: config,
                 });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtsp, webrtc, srt, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, feeds, streams }
             },
         )
     }

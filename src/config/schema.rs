@@ -90,6 +90,7 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "rtmp" => reference("rtmp"),
         "rtsp" => reference("rtsp"),
         "webrtc" => reference("webrtc"),
         "srt" => reference("srt"),
@@ -133,6 +134,7 @@ fn schema() -> Value {
         "names" => texts(),
         _ => json!({"type": "string"}),
     });
+    let rtmp = section("`rtmp:`", raw::keys::<raw::Rtmp>(), |_| scalar());
     let rtsp = section("`rtsp:`", raw::keys::<raw::Rtsp>(), |key| match key {
         "udp" => json!({"type": ["integer", "boolean", "string", "null"], "minimum": 0, "maximum": 65534}),
         _ => scalar(),
@@ -234,7 +236,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "rtsp": rtsp, "webrtc": webrtc, "srt": srt, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls, "record": record, "keep": keep,
+        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "rtsp": rtsp, "webrtc": webrtc, "srt": srt, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls, "record": record, "keep": keep,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
-    telemetry::{Figures, HttpStats, Spread, SrtStats},
+    telemetry::{Figures, HttpStats, Spread, SrtStats, WebRtcStats},
 };
 use http::StatusCode;
 use std::{
@@ -39,6 +39,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     let mut text = Text::default();
     server(&mut text, reader, &snapshot);
     stats(&mut text, reader.info().http_stats());
+    webrtc(&mut text, reader.info().webrtc_stats());
     srt(&mut text, reader.info().srt_stats());
     permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
@@ -100,6 +101,18 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let labels: Vec<_> = first_bytes.iter().map(|(container, _)| [("container", *container)]).collect();
     let spreads = first_bytes.into_iter().map(|(_, spread)| spread);
     text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
+}
+
+fn webrtc(text: &mut Text, stats: &WebRtcStats) {
+    let help = "Sessions of WebRTC now.";
+    text.family("voyandz_webrtc_sessions", help, Kind::Gauge, [(&[][..], Some(stats.open()))]);
+    let help = "Sessions of WebRTC so far.";
+    text.family("voyandz_webrtc_sessions_total", help, Kind::Counter, [(&[][..], Some(stats.all()))]);
+    let drops: Vec<_> = stats.drops().collect();
+    let labels: Vec<_> = drops.iter().map(|(reason, _)| [("reason", *reason)]).collect();
+    let series = labels.iter().map(|labels| &labels[..]).zip(drops.iter().map(|(_, count)| Some(*count)));
+    let help = "Datagrams of WebRTC that were dropped.";
+    text.family("voyandz_webrtc_dropped_datagrams_total", help, Kind::Counter, series);
 }
 
 fn srt(text: &mut Text, stats: &SrtStats) {

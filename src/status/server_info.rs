@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HttpStats, SrtStats},
+    telemetry::{HttpStats, SrtStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -26,6 +26,7 @@ struct Inner {
     state: Mutex<RuntimeState>,
     loops: Pulses,
     stats: Arc<HttpStats>,
+    webrtc: Arc<WebRtcStats>,
     srt: Arc<SrtStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
@@ -51,7 +52,8 @@ impl ServerInfo {
         let state =
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
-        Self(Arc::new(Inner { started, since, state, loops, stats, srt: Arc::default(), load, connections }))
+        let (webrtc, srt) = (Arc::default(), Arc::default());
+        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, srt, load, connections }))
     }
 
     /// When the server started.
@@ -89,6 +91,11 @@ impl ServerInfo {
     /// The statistics of all HTTP requests.
     pub fn http_stats(&self) -> &Arc<HttpStats> {
         &self.0.stats
+    }
+
+    /// The statistics of the sessions of WebRTC.
+    pub fn webrtc_stats(&self) -> &Arc<WebRtcStats> {
+        &self.0.webrtc
     }
 
     /// The statistics of all connections of SRT.

@@ -8,6 +8,7 @@ mod http_stats;
 mod latency;
 mod log;
 mod srt_stats;
+mod webrtc_stats;
 
 pub use error_chain::chain;
 pub use failure_log::{FailureLog, Report};
@@ -17,3 +18,4 @@ pub use http_stats::{Histogram, HttpStats, Protocol, Refusal};
 pub use latency::{Figures, Latency, Spread, Times};
 pub use log::{LogGuard, init};
 pub use srt_stats::SrtStats;
+pub use webrtc_stats::{Dropped, WebRtcStats};

@@ -132,7 +132,7 @@ fn a_publisher_that_is_killed_frees_its_name_and_viewers_stay() {
     let mut bytes = viewer.piece(SOON);
     publisher.kill();
     wait_for(&server, "feeds", "studio", |feed| feed["publish"]["publisher"].is_null());
-    assert_eq!(server.log.count("publisher left feed=studio .*protocol=http .*reason=\"client left\""), 1);
+    server.log.wait("publisher left feed=studio .*protocol=http .*reason=\"client left\"", SOON);
     let _again = Publisher::put(H264_AAC, "mpegts", &server.url("/studio?key=s3cret"));
     wait_running(&server, "studio");
     bytes.extend(viewer.collect(secs(3)));

@@ -429,3 +429,109 @@ fn who_may_not_view_a_stream_gets_no_session_of_it() {
     server.log.wait("viewer left.*user=token:t.*reason=.?permission withdrawn", secs(5));
     assert_eq!(send(&server, "POST", "/film/whep", &bearer, OFFER).status, 403);
 }
+
+/// A page with a `publish(path, codec)` that sends a moving picture and a tone.
+const PUBLISHER: &str = "
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [320, 240];
+    const drawing = canvas.getContext('2d');
+    let drawn = 0;
+    setInterval(() => {
+        drawn += 1;
+        drawing.fillStyle = `hsl(${drawn * 7 % 360} 80% 50%)`;
+        drawing.fillRect(0, 0, 320, 240);
+        drawing.fillStyle = 'white';
+        drawing.fillRect(drawn * 5 % 320, 100, 40, 40);
+    }, 40);
+    const sound = new AudioContext(), tone = sound.createOscillator(), sink = sound.createMediaStreamDestination();
+    tone.connect(sink);
+    tone.start();
+    window.publish = async (path, codec) => {
+        window.failure = undefined;
+        const media = canvas.captureStream(25), peer = window.publisher = new RTCPeerConnection();
+        const [video] = media.getVideoTracks(), [audio] = sink.stream.getAudioTracks();
+        const sender = peer.addTransceiver(video, { direction: 'sendonly', streams: [media] });
+        peer.addTransceiver(audio, { direction: 'sendonly', streams: [media] });
+        const all = RTCRtpReceiver.getCapabilities('video').codecs;
+        sender.setCodecPreferences(all.filter(({ mimeType }) => mimeType === 'video/' + codec || mimeType === 'video/rtx'));
+        await peer.setLocalDescription();
+        const headers = { 'Content-Type': 'application/sdp', Authorization: 'Bearer s3cret' };
+        const response = await fetch(path, { method: 'POST', headers, body: peer.localDescription.sdp });
+        window.published = response.headers.get('location');
+        const answer = await response.text();
+        if (!response.ok) throw new Error(response.status + ' ' + answer);
+        await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+    };
+";
+
+#[test]
+fn what_a_browser_publishes_other_browsers_play() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(
+        "
+        webrtc: {}
+        feeds: {studio: {publish: {key: s3cret}}}
+        streams: {studio: {feed: studio}}
+        ",
+    );
+    let browser = player(&server);
+    browser.run(PUBLISHER);
+    for codec in ["H264", "VP8", "VP9", "AV1"] {
+        browser.run(&format!(
+            "publish('/studio/whip', '{codec}').catch((failure) => {{ window.failure = String(failure); }})"
+        ));
+        browser.wait("return publisher?.connectionState === 'connected' || window.failure", secs(20));
+        play(&browser, "/studio/whep", "['video', 'audio']");
+        browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 30 || window.failure", secs(30));
+        assert!(browser.run("return answer").as_str().unwrap().contains(codec), "{codec}");
+        assert!(number(&browser, "measured.audio?.packetsReceived") > 10.0, "{codec}");
+        // The feed has a publisher now: another one is refused.
+        let sends = OFFER.replace("recvonly", "sendonly");
+        let bearer = "Content-Type: application/sdp\r\nAuthorization: Bearer s3cret\r\n";
+        assert_eq!(send(&server, "POST", "/studio/whip", bearer, &sends).status, 409);
+        let path = browser.run("return new URL(published).pathname");
+        assert_eq!(send(&server, "DELETE", path.as_str().unwrap(), bearer, "").status, 200);
+        browser.run("publisher.close(); peer.close()");
+        wait_until("the feed waits", secs(10), || {
+            entry(&state(&server), "feeds", "studio")["state"] == "waiting-publisher"
+        });
+    }
+}
+
+#[test]
+fn an_offer_of_a_publisher_is_answered_or_it_is_said_why_not() {
+    let server = Server::start(
+        "
+        webrtc: {}
+        feeds: {studio: {publish: {key: s3cret}}, files: {publish: {key: s3cret, protocols: [http]}}}
+        streams: {studio: {feed: studio}, files: {feed: files}}
+        ",
+    );
+    let bearer = "Content-Type: application/sdp\r\nAuthorization: Bearer s3cret\r\n";
+    let sends = OFFER.replace("recvonly", "sendonly");
+    let check = |target: &str, headers: &str, offer: &str, status: u16, sentence: &str| {
+        let mut answer = send(&server, "POST", target, headers, offer);
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{text}");
+        assert!(text.contains(sentence), "{text}");
+    };
+    check("/studio/whip", "Content-Type: application/sdp\r\n", &sends, 401, "needs a key");
+    check("/studio/whip", &bearer.replace("s3cret", "wrong"), &sends, 401, "wrong");
+    check("/studio/whip", bearer, OFFER, 422, "a publisher offers a=sendonly");
+    check("/studio/whip", bearer, &sends.replace("opus", "isac"), 422, "no codec in common for audio");
+    check("/studio/whip", bearer, "hello", 400, "must begin with v=0");
+    check("/studio/whip", &bearer.replace("sdp", "json"), &sends, 415, "application/sdp");
+    check("/files/whip", bearer, &sends, 403, "protocols");
+    check("/nothing/whip", bearer, &sends, 404, "not found");
+    let mut made = send(&server, "POST", "/studio/whip?key=s3cret", "Content-Type: application/sdp\r\n", &sends);
+    let text = made.text();
+    assert_eq!(made.status, 201, "{text}");
+    assert!(text.contains("a=recvonly") && text.contains("a=ice-lite"), "{text}");
+    assert!(made.header("location").unwrap().starts_with(&server.url("/studio/whip/")));
+    let preflight = "Origin: http://a.example\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n";
+    let preflight = send(&server, "OPTIONS", "/studio/whip", preflight, "");
+    assert_eq!((preflight.status, preflight.header("accept-post")), (204, Some("application/sdp")));
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("authorization"));
+}

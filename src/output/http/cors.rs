@@ -22,7 +22,7 @@ pub fn allow_any_origin(headers: &mut HeaderMap) {
 }
 
 /// Sets what the response to a preflight says. `methods`: those that the path has.
-pub(super) fn permit(asked: &HeaderMap, methods: &HeaderValue, headers: &mut HeaderMap) {
+pub fn permit(asked: &HeaderMap, methods: &HeaderValue, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     headers.insert(header::VARY, HeaderValue::from_static("access-control-request-headers"));

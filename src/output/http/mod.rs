@@ -19,7 +19,7 @@ mod frames;
 mod h2;
 pub mod limits;
 mod live;
-mod publish;
+pub mod publish;
 pub mod query;
 mod request_id;
 pub mod response;

@@ -135,7 +135,8 @@ fn disconnected(reason: &'static str) -> Response {
     }
 }
 
-fn denial(gate: &Gate, denied: Denied) -> Response {
+/// The response to who must not publish.
+pub fn denial(gate: &Gate, denied: Denied) -> Response {
     match denied {
         Denied::Credential(rejection @ Rejection::TooMany { .. }) => rejected(gate, rejection),
         Denied::Refused(why) => refused(gate, why),

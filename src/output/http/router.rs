@@ -29,9 +29,9 @@ use crate::{
             playback::{self, Playback, ask::Asked},
         },
         webrtc::{
-            WebRtc,
+            WebRtc, exchange,
             table::{WhepRoute, WhepTable},
-            whep,
+            whep, whip,
         },
     },
     source::{per_request::PerRequestStream, publisher::PublishSlot},
@@ -319,6 +319,21 @@ pub fn routes(
                 set_common_headers(response.headers_mut());
                 return response;
             }
+            if let Some(webrtc) = table.webrtc()
+                && let Ok(decoded) = percent_decode_str(path).decode_utf8()
+                && let Some((endpoint, session)) = whip::endpoint_of(&decoded)
+                && let (Some(slot), Some(Peer(peer))) = (table.slot(endpoint), request.peer)
+            {
+                let asked = exchange::Asked {
+                    method: &method,
+                    site: &site.to_string(),
+                    path,
+                    query: &query,
+                    headers: &headers,
+                    peer,
+                };
+                return whip::respond(webrtc, &gate, slot, session, asked, pieces(body)).await;
+            }
             if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
                 return too_large();
             }
@@ -371,9 +386,9 @@ async fn respond(
             let mut response = match route {
                 Route::Whep(webrtc, route) if *method != Method::OPTIONS => {
                     let Request { path, .. } = request;
-                    let (site, access, peer) = (&request.site.to_string(), &access, peer.0);
-                    let asked = whep::Asked { method, site, path, query, headers, peer, access };
-                    whep::respond(webrtc, route, admission, asked, body).await
+                    let (site, peer) = (&request.site.to_string(), peer.0);
+                    let asked = exchange::Asked { method, site, path, query, headers, peer };
+                    whep::respond(webrtc, route, (admission, &access), asked, body).await
                 }
                 route => dispatch(route, admission, request, &access).await,
             };
@@ -438,14 +453,14 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
             let allowed = match route {
-                Route::Whep(..) => whep::ALLOWED,
+                Route::Whep(..) => exchange::ALLOWED,
                 Route::Recorder(..) => control::METHODS,
                 _ => ALLOWED,
             };
             cors::permit(headers, &allowed, response.headers_mut());
             response.headers_mut().insert(header::ALLOW, allowed);
             if let Route::Whep(..) = route {
-                whep::set_accepted(response.headers_mut());
+                exchange::set_accepted(response.headers_mut());
             }
             response
         }

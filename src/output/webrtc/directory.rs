@@ -30,8 +30,8 @@ struct Entries {
 pub struct Entry {
     /// The last part of its URL.
     pub name: String,
-    /// The stream that it was asked for.
-    pub stream: Arc<str>,
+    /// The stream or feed that it is of.
+    pub owner: Arc<str>,
     /// The shard that has it.
     pub shard: usize,
     /// The offer that it began with.
@@ -82,7 +82,7 @@ impl Directory {
     pub fn add(
         &self,
         name: String,
-        stream: Arc<str>,
+        owner: Arc<str>,
         shard: usize,
         offer: String,
         ice: [String; 2],
@@ -94,7 +94,7 @@ impl Directory {
         let [_, own] = &ice;
         entries.mux.add(id, own);
         entries.names.insert(name.clone(), id);
-        entries.sessions.insert(id, Entry { name, stream, shard, offer, ice, _place: Arc::new(place) });
+        entries.sessions.insert(id, Entry { name, owner, shard, offer, ice, _place: Arc::new(place) });
         id
     }
 

@@ -4,16 +4,20 @@ use super::{
     candidates::{advertised, doubt, of_interfaces},
     directory::{Directory, Full, Place},
     mux::Source,
-    send::{Connections, Counts, SendPath},
+    send::{Connections, SendPath},
     session::Identity,
     shard::{Datagram, Loop, Shard},
 };
-use crate::{config, sys::service::Pulses};
+use crate::{
+    config,
+    sys::service::Pulses,
+    telemetry::{Dropped, WebRtcStats},
+};
 use socket2::SockRef;
 use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -44,13 +48,14 @@ struct Inner {
     listen: SocketAddr,
     port: u16,
     identity: Identity,
-    addresses: Mutex<Vec<IpAddr>>,
+    /// The advertised addresses, and whether the log has them.
+    addresses: Mutex<(Vec<IpAddr>, bool)>,
     directory: Arc<Directory>,
     shards: Vec<Arc<Shard>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     answers: Semaphore,
     waiting: Semaphore,
-    counts: Arc<Counts>,
+    stats: Arc<WebRtcStats>,
     connections: Arc<Connections>,
     stop: CancellationToken,
 }
@@ -66,7 +71,7 @@ impl WebRtc {
         listen: SocketAddr,
         is_any: bool,
         shards: usize,
-        pulses: &Pulses,
+        (pulses, stats): (&Pulses, &Arc<WebRtcStats>),
     ) -> io::Result<Self> {
         let wanted = SocketAddr::new(listen.ip(), config.udp.unwrap_or(listen.port()));
         let socket = match bind(wanted) {
@@ -78,13 +83,14 @@ impl WebRtc {
         let port = socket.local_addr()?.port();
         let identity = Identity::generate().ok_or_else(|| io::Error::other("cannot make a certificate for DTLS"))?;
         let socket = Arc::new(socket);
-        let (directory, counts) = (Arc::new(Directory::default()), Arc::new(Counts::default()));
+        let directory = Arc::new(Directory::default());
         let connections = Arc::new(Connections::default());
-        let path = SendPath::new(socket.clone(), listen.is_ipv6(), connections.clone(), counts.clone());
+        let path = SendPath::new(socket.clone(), listen.is_ipv6(), connections.clone(), stats.clone());
         let (mut started, mut threads) = (Vec::new(), Vec::new());
         for number in 0..shards.max(1) {
             let (shard, name) = (Arc::new(Shard::default()), format!("webrtc-{number}"));
-            let event_loop = Loop::new(shard.clone(), directory.clone(), path.clone(), pulses.add(name.clone()));
+            let event_loop =
+                Loop::new(shard.clone(), directory.clone(), path.clone(), (pulses.add(name.clone()), stats.clone()));
             threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop.run())?);
             started.push(shard);
         }
@@ -93,13 +99,14 @@ impl WebRtc {
             listen,
             port,
             identity,
-            addresses: Mutex::default(),
+            // What needs no look-up is known to the first client.
+            addresses: Mutex::new((advertised(&literal(config), listen.ip(), &of_interfaces()), false)),
             directory,
             shards: started,
             threads: Mutex::default(),
             answers: Semaphore::new(ANSWERS),
             waiting: Semaphore::new(ANSWERS + WAITING),
-            counts,
+            stats: stats.clone(),
             connections,
             stop: CancellationToken::new(),
         };
@@ -156,10 +163,10 @@ impl WebRtc {
 
     fn set_addresses(&self, found: Vec<IpAddr>) {
         let mut known = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known == found && !found.is_empty() {
+        if known.1 && known.0 == found {
             return;
         }
-        known.clone_from(&found);
+        *known = (found.clone(), true);
         drop(known);
         let addresses: Vec<_> = found.iter().map(ToString::to_string).collect();
         let (addresses, port) = (addresses.join(","), self.0.port);
@@ -171,7 +178,7 @@ impl WebRtc {
 
     /// The candidates of each answer.
     pub fn candidates(&self) -> Vec<Candidate> {
-        let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (addresses, _) = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let over_udp = addresses.iter().map(|address| SocketAddr::new(*address, self.0.port));
         let over_udp = over_udp.filter_map(|address| Candidate::host(address, "udp").ok());
         let over_tcp = addresses.iter().filter(|_| self.has_tcp()).map(|address| {
@@ -183,7 +190,8 @@ impl WebRtc {
 
     /// The advertised address that stands for all that a socket of one family receives.
     pub fn destination(&self, source: Source) -> SocketAddr {
-        let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let (addresses, _) = &*known;
         let same = addresses.iter().find(|address| address.is_ipv4() == source.address.is_ipv4());
         let port = if source.is_tcp { self.0.listen.port() } else { self.0.port };
         SocketAddr::new(same.or(addresses.first()).copied().unwrap_or(self.0.listen.ip()), port)
@@ -192,14 +200,14 @@ impl WebRtc {
     /// Hands a datagram to its session; `false` when it has none.
     pub fn receive(&self, source: Source, datagram: &[u8]) -> bool {
         let Some((id, shard)) = self.directory().route(source, datagram) else {
-            self.counts().unknown.fetch_add(1, Ordering::Relaxed);
+            self.0.stats.dropped(Dropped::Unknown);
             return false;
         };
         let destination = self.destination(source);
         let datagram =
             Datagram { source: source.address, destination, is_tcp: source.is_tcp, bytes: datagram.to_vec() };
         if !self.shard(shard).is_some_and(|shard| shard.receive(id, datagram)) {
-            self.counts().overrun.fetch_add(1, Ordering::Relaxed);
+            self.0.stats.dropped(Dropped::Overrun);
         }
         true
     }
@@ -250,9 +258,9 @@ impl WebRtc {
         self.0.shards.get(number)
     }
 
-    /// What happened on the port.
-    pub fn counts(&self) -> &Counts {
-        &self.0.counts
+    /// The statistics.
+    pub fn stats(&self) -> &WebRtcStats {
+        &self.0.stats
     }
 
     /// Ends all sessions and all threads, and waits for them: about a quarter of a second.
@@ -273,6 +281,11 @@ pub enum NotDone {
     Busy,
     /// It panicked.
     Panicked,
+}
+
+/// The configured addresses that are no names.
+fn literal(config: &config::WebRtc) -> Vec<IpAddr> {
+    config.hosts.iter().filter_map(|host| host.parse().ok()).collect()
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {

@@ -1,13 +1,17 @@
-//! WebRTC: browsers get a stream by WHEP (draft-ietf-wish-whep), with the least delay that they can have.
+//! WebRTC: browsers get a stream by WHEP (draft-ietf-wish-whep), with the least delay that they can have, and publish one by WHIP
+//! (RFC 9725).
 //!
-//! An offer comes over HTTP (`whep.rs`); what of the stream answers it is decided in `negotiation.rs`. All sessions share one UDP port
+//! An offer comes over HTTP (`whep.rs`, `whip.rs`); what of the stream answers it is decided in `negotiation.rs`. All sessions share one UDP port
 //! (`listener.rs`): a thread receives and finds the session of each datagram (`mux.rs`), and shard threads (`shard.rs`) hold the
 //! sessions (`session.rs`), read their streams (`play.rs`) and send. No task and no thread of its own for a viewer; nothing of a viewer
 //! is ever waited for.
 
+pub mod announce;
 pub mod candidates;
 pub mod directory;
+pub mod exchange;
 pub mod fragment;
+pub mod ingest;
 pub mod listener;
 pub mod mux;
 pub mod negotiation;
@@ -20,5 +24,6 @@ pub mod table;
 pub mod tcp;
 pub mod viewer;
 pub mod whep;
+pub mod whip;
 
 pub use listener::WebRtc;

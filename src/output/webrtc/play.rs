@@ -17,8 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A keyframe that is older is no place to begin: the encoder is asked for another.
+/// When the newest keyframe is older, the encoder is asked for another, which is waited for a moment.
 const OLD: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Most that is sent to catch up with what is live. Beyond that a keyframe is waited for.
 const MOST_BYTES: usize = 1 << 20;
 const MOST_FRAMES: usize = 150;
@@ -38,6 +39,8 @@ pub struct Play {
     behind_bytes: usize,
     /// When more of them may be sent.
     paced: Option<Instant>,
+    /// How long a keyframe is waited for that the encoder was asked for.
+    patience: Option<Instant>,
     progress: Progress,
 }
 
@@ -54,17 +57,26 @@ impl Play {
     /// Begins with the newest keyframe of the stream, if it is new enough.
     pub fn join(plan: PlayPlan, fanout: &FanOut, now: Instant) -> Self {
         let entry = entry(&plan);
-        let is_recent = fanout.newest_join_age().is_none_or(|age| age <= OLD);
-        let reader = if is_recent { fanout.subscribe_unforced(entry) } else { fanout.subscribe(entry) };
+        let is_old = entry.join == Join::Keyframe && fanout.newest_join_age().is_some_and(|age| age > OLD);
+        let reader = match is_old {
+            true => {
+                fanout.want_keyframe();
+                fanout.subscribe_unforced(Entry { join: Join::NextKeyframe, ..entry })
+            }
+            false => fanout.subscribe_unforced(entry),
+        };
         let mut play = Self {
             plan,
             reader,
             behind: VecDeque::new(),
             behind_bytes: 0,
             paced: Some(now),
+            patience: is_old.then(|| now + PATIENCE),
             progress: Progress::default(),
         };
-        play.take_group();
+        if !is_old {
+            play.take_group();
+        }
         play
     }
 
@@ -80,7 +92,7 @@ impl Play {
 
     /// When [`Play::pump`] is to be called, also if nothing has come.
     pub fn due(&self) -> Option<Instant> {
-        self.paced.filter(|_| !self.behind.is_empty())
+        self.paced.filter(|_| !self.behind.is_empty()).or(self.patience)
     }
 
     /// Queues in the session what has come: `news` with its frames, or whatever else there is for this reader.
@@ -112,6 +124,12 @@ impl Play {
                 }
             }
         }
+        if self.patience.is_some_and(|patience| now >= patience) {
+            // It is not our encoder: what there is will do.
+            self.patience = None;
+            self.reader = self.fanout().subscribe_unforced(entry(&self.plan));
+            self.take_group();
+        }
         self.catch_up(session, now);
         Outcome::Open
     }
@@ -141,6 +159,9 @@ impl Play {
     }
 
     fn take(&mut self, session: &mut Session, frame: &Arc<Frame>, now: Instant) {
+        if frame.kind == MediaKind::Video {
+            self.patience = None;
+        }
         if frame.kind == MediaKind::Audio || self.behind.is_empty() {
             self.progress.bytes += session.write(frame, frame.time, now) as u64;
             return;

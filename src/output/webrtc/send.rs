@@ -1,11 +1,12 @@
 //! How datagrams leave: over the UDP port of all, or over the connection of a viewer whom UDP does not reach. Nothing waits for a viewer.
 
+use crate::telemetry::{Dropped, WebRtcStats};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 use tokio::sync::mpsc;
@@ -15,30 +16,19 @@ use tokio_util::sync::CancellationToken;
 const MAX_QUEUED: usize = 256 << 10;
 const MAX_DATAGRAMS: usize = 1024;
 
-/// What happened on the port.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Datagrams of no session.
-    pub unknown: AtomicU64,
-    /// Datagrams that came faster than they could be read.
-    pub overrun: AtomicU64,
-    /// Datagrams that the socket did not take.
-    pub unsent: AtomicU64,
-}
-
 /// How datagrams leave.
 #[derive(Debug, Clone)]
 pub struct SendPath {
     socket: Arc<UdpSocket>,
     is_ipv6: bool,
     connections: Arc<Connections>,
-    counts: Arc<Counts>,
+    stats: Arc<WebRtcStats>,
 }
 
 impl SendPath {
     /// Over this socket and these connections.
-    pub fn new(socket: Arc<UdpSocket>, is_ipv6: bool, connections: Arc<Connections>, counts: Arc<Counts>) -> Self {
-        Self { socket, is_ipv6, connections, counts }
+    pub fn new(socket: Arc<UdpSocket>, is_ipv6: bool, connections: Arc<Connections>, stats: Arc<WebRtcStats>) -> Self {
+        Self { socket, is_ipv6, connections, stats }
     }
 
     /// Sends a datagram; drops it when the socket is full, as a network would.
@@ -48,7 +38,7 @@ impl SendPath {
         }
         if is_tcp {
             if !self.connections.send(destination, bytes) {
-                self.counts.unsent.fetch_add(1, Ordering::Relaxed);
+                self.stats.dropped(Dropped::Unsent);
             }
             return;
         }
@@ -58,7 +48,7 @@ impl SendPath {
         };
         // Errors are of one datagram.
         if self.socket.send_to(bytes, destination).is_err() {
-            self.counts.unsent.fetch_add(1, Ordering::Relaxed);
+            self.stats.dropped(Dropped::Unsent);
         }
     }
 

@@ -2,21 +2,23 @@
 //! and events go out.
 
 use super::{
-    negotiation::{PlannedTrack, PlayPlan, finished_answer},
-    sdp::Offer,
+    announce::Announced,
+    negotiation::{PlayPlan, finished_answer},
+    sdp::{Format, Offer},
 };
 use crate::media::{MediaKind, Time, webrtc::Frame};
+use bytes::Bytes;
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use str0m::{
     Candidate, Event, IceConnectionState, IceCreds, Input, Output as RtcOutput, Rtc, RtcConfig,
     change::SdpOffer,
     config::{CryptoProvider, DtlsCert},
     format::{Codec, FormatParams},
-    media::{Frequency, Mid, Pt},
+    media::{Frequency, KeyframeRequestKind, MediaData, MediaTime, Mid, Pt, Rid},
     net::{Protocol, Receive},
     rtp::{Extension, ExtensionMap, RtpWrite, SeqNo},
 };
@@ -72,17 +74,40 @@ pub enum Output {
     },
     /// Media can be sent from now on.
     Ready,
+    /// A frame of a publisher came.
+    Media(Received),
     /// The viewer has lost too much: it needs a keyframe.
     WantsKeyframe,
     /// It is over, for this reason.
     Ended(&'static str),
 }
 
-/// A session of a viewer.
+/// A frame of a publisher.
+#[derive(Debug)]
+pub struct Received {
+    /// Of which track.
+    pub kind: MediaKind,
+    /// The name of the codec in lower case.
+    pub codec: &'static str,
+    /// When it is shown, by the clock of RTP, in nanoseconds.
+    pub time: i64,
+    /// What the clock of the sender was, in nanoseconds since 1970, and that of RTP at the same moment.
+    pub report: Option<(i64, i64)>,
+    /// Nothing is missing before it.
+    pub is_continuous: bool,
+    /// As str0m puts it together.
+    pub data: Bytes,
+}
+
+/// A session of a viewer or a publisher.
 #[derive(Debug)]
 pub struct Session {
     rtc: Rtc,
     senders: Vec<Sender>,
+    /// The video of a publisher.
+    video: Option<Mid>,
+    /// Of a publisher that sends several layers of its video: the one that came first.
+    first_layer: Option<Option<Rid>>,
     is_connected: bool,
     is_ready: bool,
     /// A moment, and the time of the media that was sent then.
@@ -130,7 +155,7 @@ impl Session {
             .set_rtcp_report_interval_audio(REPORTS)
             .set_rtcp_report_interval_video(REPORTS);
         for track in &plan.tracks {
-            add_codec(&mut config, track);
+            add_codec(&mut config, &track.format, track.retransmission);
         }
         let mut rtc = config.build(now);
         for candidate in candidates {
@@ -146,7 +171,55 @@ impl Session {
             is_added: false,
         });
         let senders = senders.collect();
-        Ok((Self { rtc, senders, is_connected: false, is_ready: false, anchor: None, due: now }, answer))
+        let (video, first_layer) = (None, None);
+        let this =
+            Self { rtc, senders, video, first_layer, is_connected: false, is_ready: false, anchor: None, due: now };
+        Ok((this, answer))
+    }
+
+    /// Answers the offer of a publisher as planned. See [`Session::accept`].
+    ///
+    /// # Errors
+    /// When str0m refuses the offer.
+    pub fn accept_publisher(
+        offer: &str,
+        plan: &[Announced],
+        identity: &Identity,
+        (name, password): (&str, &str),
+        candidates: &[Candidate],
+        now: Instant,
+    ) -> Result<(Self, String), AcceptError> {
+        let mut config = RtcConfig::new()
+            .set_crypto_provider(identity.crypto.clone())
+            .set_dtls_cert(identity.certificate.clone())
+            .set_local_ice_credentials(credentials(name, password))
+            .set_ice_lite(true)
+            .clear_codecs();
+        for (format, retransmission) in plan.iter().flat_map(|media| &media.formats) {
+            add_codec(&mut config, format, *retransmission);
+        }
+        let mut rtc = config.build(now);
+        for candidate in candidates {
+            rtc.add_local_candidate(candidate.clone());
+        }
+        let answer = accept(&mut rtc, offer)?;
+        let senders = Vec::new();
+        let video = plan.iter().find(|media| media.kind == MediaKind::Video).map(|media| media.mid.as_str().into());
+        let first_layer = None;
+        let this =
+            Self { rtc, senders, video, first_layer, is_connected: false, is_ready: true, anchor: None, due: now };
+        Ok((this, answer))
+    }
+
+    /// Asks the publisher for a keyframe.
+    pub fn request_keyframe(&mut self) {
+        let layer = self.first_layer.flatten();
+        if let Some(mut writer) = self.video.and_then(|video| self.rtc.writer(video))
+            && writer.is_request_keyframe_possible(KeyframeRequestKind::Pli)
+        {
+            // An error says that there is nothing to ask yet.
+            let _ = writer.request_keyframe(layer, KeyframeRequestKind::Pli);
+        }
     }
 
     /// Begins another ICE session (RFC 8445, section 9): from a network to another without a break. `offer` is that of before with the
@@ -262,6 +335,7 @@ impl Session {
                     }
                 }
             }
+            Event::MediaData(data) => out.extend(self.received(data).map(Output::Media)),
             Event::KeyframeRequest(_) => out.push(Output::WantsKeyframe),
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 out.push(Output::Ended("no connectivity"));
@@ -277,6 +351,36 @@ impl Session {
     }
 }
 
+impl Session {
+    fn received(&mut self, data: MediaData) -> Option<Received> {
+        let codec = match data.params.spec().codec {
+            Codec::H264 => "h264",
+            Codec::Vp8 => "vp8",
+            Codec::Vp9 => "vp9",
+            Codec::Av1 => "av1",
+            Codec::Opus => "opus",
+            _ => return None,
+        };
+        let kind = if codec == "opus" { MediaKind::Audio } else { MediaKind::Video };
+        if kind == MediaKind::Video && *self.first_layer.get_or_insert(data.rid) != data.rid {
+            return None;
+        }
+        let nanos = |time: MediaTime| i64::try_from(Duration::from(time).as_nanos()).unwrap_or(i64::MAX);
+        let report = data.last_sender_info.and_then(|report| {
+            let sender = report.ntp_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            Some((i64::try_from(sender.as_nanos()).ok()?, nanos(report.rtp_time)))
+        });
+        Some(Received {
+            kind,
+            codec,
+            time: nanos(data.time),
+            report,
+            is_continuous: data.contiguous,
+            data: Bytes::from_owner(data.data),
+        })
+    }
+}
+
 fn credentials(name: &str, password: &str) -> IceCreds {
     IceCreds { ufrag: name.to_owned(), pass: password.to_owned() }
 }
@@ -289,8 +393,7 @@ fn accept(rtc: &mut Rtc, offer: &str) -> Result<String, AcceptError> {
 }
 
 /// The payload type as it was offered, so that nothing but that is in the answer.
-fn add_codec(config: &mut RtcConfig, track: &PlannedTrack) {
-    let format = &track.format;
+fn add_codec(config: &mut RtcConfig, format: &Format, retransmission: Option<u8>) {
     let (codec, clock, channels) = match format.codec.as_str() {
         "h264" => (Codec::H264, Frequency::NINETY_KHZ, None),
         "vp8" => (Codec::Vp8, Frequency::NINETY_KHZ, None),
@@ -300,7 +403,7 @@ fn add_codec(config: &mut RtcConfig, track: &PlannedTrack) {
     };
     config.codec_config().add_config(
         format.payload_type.into(),
-        track.retransmission.map(Pt::from),
+        retransmission.map(Pt::from),
         codec,
         clock,
         channels,

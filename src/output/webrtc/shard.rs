@@ -5,17 +5,19 @@
 
 use super::{
     directory::Directory,
+    ingest::Ingest,
     mux::SessionId,
     play::{self, Outcome, Play},
     send::SendPath,
-    session::{AcceptError, Output},
+    session::{AcceptError, Output, Session},
     viewer::Viewer,
 };
 use crate::{
     media::webrtc::Frame,
     output::http::write_latency::LatencyRecorder,
     stream::{Audience, FanOut, News},
-    sys::service::Pulse,
+    sys::{monotonic, service::Pulse},
+    telemetry::WebRtcStats,
 };
 use slab::Slab;
 use std::{
@@ -34,6 +36,8 @@ use tokio::sync::oneshot;
 
 /// Most datagrams that wait: what a fast viewer sends in a second, of each of hundreds.
 const MAX_WAITING: usize = 4096;
+/// Most addresses of a session that are remembered.
+const MAX_ADDRESSES: usize = 16;
 /// Interval of the checks of all sessions.
 const CHECK_PERIOD: Duration = Duration::from_millis(500);
 /// Requests for a keyframe of one stream are passed on at most this often.
@@ -49,7 +53,7 @@ pub struct Shard {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    joining: Vec<(SessionId, Box<Viewer>)>,
+    joining: Vec<(SessionId, Member)>,
     datagrams: VecDeque<(SessionId, Datagram)>,
     commands: Vec<(SessionId, Command)>,
     /// Channels with news.
@@ -70,6 +74,81 @@ pub struct Datagram {
     pub bytes: Vec<u8>,
 }
 
+/// Who has a session.
+#[derive(Debug)]
+pub enum Member {
+    /// Who is sent a stream.
+    Viewer(Box<Viewer>),
+    /// Who sends one.
+    Publisher(Box<Ingest>),
+}
+
+impl Member {
+    fn session(&mut self) -> &mut Session {
+        match self {
+            Self::Viewer(viewer) => &mut viewer.session,
+            Self::Publisher(ingest) => &mut ingest.session,
+        }
+    }
+
+    fn viewer(&mut self) -> Option<&mut Viewer> {
+        match self {
+            Self::Viewer(viewer) => Some(viewer),
+            Self::Publisher(_) => None,
+        }
+    }
+
+    fn scheduled(&mut self) -> &mut Option<Instant> {
+        match self {
+            Self::Viewer(viewer) => &mut viewer.scheduled,
+            Self::Publisher(ingest) => &mut ingest.scheduled,
+        }
+    }
+
+    fn addresses(&mut self) -> &mut Vec<SocketAddr> {
+        match self {
+            Self::Viewer(viewer) => &mut viewer.addresses,
+            Self::Publisher(ingest) => &mut ingest.addresses,
+        }
+    }
+
+    fn reason(&mut self) -> &mut &'static str {
+        match self {
+            Self::Viewer(viewer) => &mut viewer.reason,
+            Self::Publisher(ingest) => &mut ingest.reason,
+        }
+    }
+
+    fn due(&self) -> Instant {
+        match self {
+            Self::Viewer(viewer) => viewer.due(),
+            Self::Publisher(ingest) => ingest.due(),
+        }
+    }
+
+    fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match self {
+            Self::Viewer(viewer) => viewer.pump(None, now, out),
+            Self::Publisher(ingest) => ingest.pump(now, out),
+        }
+    }
+
+    fn check(&mut self, now: Instant) -> Option<&'static str> {
+        match self {
+            Self::Viewer(viewer) => viewer.check(now),
+            Self::Publisher(ingest) => ingest.check(now),
+        }
+    }
+
+    /// It has sent from here.
+    fn seen(&mut self, source: SocketAddr) {
+        let addresses = self.addresses();
+        if !addresses.contains(&source) && addresses.len() < MAX_ADDRESSES {
+            addresses.push(source);
+        }
+    }
+}
+
 /// What is asked of a session over HTTP.
 #[derive(Debug)]
 pub enum Command {
@@ -86,9 +165,9 @@ impl Shard {
     }
 
     /// Takes over a session.
-    pub fn adopt(&self, id: SessionId, viewer: Viewer) {
+    pub fn adopt(&self, id: SessionId, member: Member) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        self.fill(|inbox| inbox.joining.push((id, Box::new(viewer))));
+        self.fill(|inbox| inbox.joining.push((id, member)));
     }
 
     /// A datagram for a session; `false` when there are too many.
@@ -153,8 +232,9 @@ pub struct Loop {
     shard: Arc<Shard>,
     directory: Arc<Directory>,
     path: SendPath,
+    stats: Arc<WebRtcStats>,
     pulse: Pulse,
-    sessions: HashMap<SessionId, Box<Viewer>>,
+    sessions: HashMap<SessionId, Member>,
     /// When each session is to be looked at.
     due: BTreeSet<(Instant, SessionId)>,
     channels: Slab<Channel>,
@@ -164,9 +244,14 @@ pub struct Loop {
 
 impl Loop {
     /// The thread of a shard, which sends over `path`.
-    pub fn new(shard: Arc<Shard>, directory: Arc<Directory>, path: SendPath, pulse: Pulse) -> Self {
+    pub fn new(
+        shard: Arc<Shard>,
+        directory: Arc<Directory>,
+        path: SendPath,
+        (pulse, stats): (Pulse, Arc<WebRtcStats>),
+    ) -> Self {
         let (sessions, due, channels) = (HashMap::new(), BTreeSet::new(), Slab::new());
-        Self { shard, directory, path, pulse, sessions, due, channels, out: Vec::new() }
+        Self { shard, directory, path, stats, pulse, sessions, due, channels, out: Vec::new() }
     }
 
     /// Serves until [`Shard::close`].
@@ -176,15 +261,16 @@ impl Loop {
             let inbox = self.wait(next_check);
             self.pulse.beat();
             let now = Instant::now();
-            for (id, viewer) in inbox.joining {
-                self.sessions.insert(id, viewer);
+            for (id, member) in inbox.joining {
+                self.stats.began();
+                self.sessions.insert(id, member);
                 self.with(id, now, |_, _| {});
             }
             for (id, datagram) in inbox.datagrams {
                 let Datagram { source, destination, is_tcp, bytes } = datagram;
-                self.with(id, now, |viewer, out| {
-                    viewer.session.receive(is_tcp, (source, destination), &bytes, now, out);
-                    viewer.seen(source);
+                self.with(id, now, |member, out| {
+                    member.session().receive(is_tcp, (source, destination), &bytes, now, out);
+                    member.seen(source);
                 });
             }
             for (id, command) in inbox.commands {
@@ -196,12 +282,10 @@ impl Loop {
             woken.into_iter().for_each(|channel| self.deliver(channel, now));
             while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
                 self.due.pop_first();
-                if let Some(viewer) = self.sessions.get_mut(&id) {
-                    viewer.scheduled = None;
+                if let Some(member) = self.sessions.get_mut(&id) {
+                    *member.scheduled() = None;
                 }
-                self.with(id, now, |viewer, out| {
-                    viewer.pump(None, now, out);
-                });
+                self.with(id, now, |member, out| member.pump(now, out));
             }
             if inbox.is_closing {
                 return self.finish(now);
@@ -236,23 +320,23 @@ impl Loop {
 
     fn command(&mut self, id: SessionId, command: Command, now: Instant) {
         match command {
-            Command::Close(reason) => self.with(id, now, |viewer, out| {
+            Command::Close(reason) => self.with(id, now, |member, out| {
                 out.push(Output::Ended(reason));
-                viewer.session.close(now, out);
+                member.session().close(now, out);
             }),
-            Command::Restart(offer, reply) => self.with(id, now, |viewer, out| {
-                let answer = viewer.session.restart(&offer);
-                viewer.session.timeout(now, out);
+            Command::Restart(offer, reply) => self.with(id, now, |member, out| {
+                let answer = member.session().restart(&offer);
+                member.session().timeout(now, out);
                 let _ = reply.send(answer);
             }),
         }
     }
 
     /// Acts on a session, does what follows of it, and forgets the session if it is over. A panic costs this session alone.
-    fn with(&mut self, id: SessionId, now: Instant, act: impl FnOnce(&mut Viewer, &mut Vec<Output>)) {
+    fn with(&mut self, id: SessionId, now: Instant, act: impl FnOnce(&mut Member, &mut Vec<Output>)) {
         let mut out = mem::take(&mut self.out);
-        let Some(viewer) = self.sessions.get_mut(&id) else { return };
-        let acted = catch_unwind(AssertUnwindSafe(|| act(viewer, &mut out)));
+        let Some(member) = self.sessions.get_mut(&id) else { return };
+        let acted = catch_unwind(AssertUnwindSafe(|| act(member, &mut out)));
         if acted.is_err() {
             out.push(Output::Ended("internal error"));
         }
@@ -263,8 +347,16 @@ impl Loop {
                 Output::Send { is_tcp, destination, bytes } => self.path.send(is_tcp, destination, &bytes),
                 Output::Ready => is_ready = true,
                 Output::WantsKeyframe => {
-                    if let Some(channel) = viewer.channel.and_then(|channel| self.channels.get_mut(channel)) {
+                    let channel = member.viewer().and_then(|viewer| viewer.channel);
+                    if let Some(channel) = channel.and_then(|channel| self.channels.get_mut(channel)) {
                         channel.want_keyframe(now);
+                    }
+                }
+                Output::Media(received) => {
+                    let Member::Publisher(ingest) = &mut *member else { continue };
+                    let taken = catch_unwind(AssertUnwindSafe(|| ingest.receive(received, monotonic(), now)));
+                    if taken.is_err() {
+                        ended = ended.or(Some("internal error"));
                     }
                 }
                 Output::Ended(reason) => ended = ended.or(Some(reason)),
@@ -279,10 +371,10 @@ impl Loop {
     }
 
     fn schedule(&mut self, id: SessionId) {
-        let Some(viewer) = self.sessions.get_mut(&id) else { return };
-        let due = viewer.due();
-        if viewer.scheduled != Some(due) {
-            if let Some(before) = viewer.scheduled.replace(due) {
+        let Some(member) = self.sessions.get_mut(&id) else { return };
+        let due = member.due();
+        if *member.scheduled() != Some(due) {
+            if let Some(before) = member.scheduled().replace(due) {
                 self.due.remove(&(before, id));
             }
             self.due.insert((due, id));
@@ -290,11 +382,11 @@ impl Loop {
     }
 
     fn remove(&mut self, id: SessionId, reason: &'static str) {
-        let Some(mut viewer) = self.sessions.remove(&id) else { return };
-        if let Some(scheduled) = viewer.scheduled {
+        let Some(mut member) = self.sessions.remove(&id) else { return };
+        if let Some(scheduled) = *member.scheduled() {
             self.due.remove(&(scheduled, id));
         }
-        if let Some(at) = viewer.channel
+        if let Some(at) = member.viewer().and_then(|viewer| viewer.channel)
             && let Some(channel) = self.channels.get_mut(at)
         {
             channel.viewers.retain(|other| *other != id);
@@ -303,15 +395,16 @@ impl Loop {
                 latency.report(&audience, Instant::now());
             }
         }
+        self.stats.ended();
         self.directory.remove(id);
-        self.path.forget(&viewer.addresses);
+        self.path.forget(member.addresses());
         self.shard.sessions.fetch_sub(1, Ordering::Relaxed);
-        viewer.reason = reason;
+        *member.reason() = reason;
     }
 
     /// The session is connected: it is sent what there is of its stream, and all that comes.
     fn start(&mut self, id: SessionId, now: Instant) {
-        let Some(viewer) = self.sessions.get_mut(&id) else { return };
+        let Some(viewer) = self.sessions.get_mut(&id).and_then(|member| member.viewer()) else { return };
         let fanout = viewer.fanout.clone();
         let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(&fanout)).map(|(at, _)| at);
         let at = found.unwrap_or_else(|| {
@@ -335,7 +428,7 @@ impl Loop {
         viewer.channel = Some(at);
         viewer.play = Some(Play::join(viewer.plan.clone(), &fanout, now));
         viewer.joined(now);
-        self.with(id, now, |viewer, out| viewer.pump(None, now, out));
+        self.with(id, now, |member, out| member.pump(now, out));
         if found.is_none() {
             self.deliver(at, now);
         }
@@ -352,7 +445,11 @@ impl Loop {
             let is_whole = frames.len() == news.packets().len();
             let taken = is_whole.then_some((&news, frames.as_slice()));
             for id in channel.viewers.clone() {
-                self.with(id, now, |viewer, out| viewer.pump(taken, now, out));
+                self.with(id, now, |member, out| {
+                    if let Some(viewer) = member.viewer() {
+                        viewer.pump(taken, now, out);
+                    }
+                });
             }
             let Some(channel) = self.channels.get_mut(at) else { return };
             news.packets().iter().filter_map(|packet| packet.entered).for_each(|at| channel.latency.record(at));
@@ -369,8 +466,8 @@ impl Loop {
             channel.latency.report(&channel.audience, now);
         }
         let mut ended = Vec::new();
-        for (id, viewer) in &mut self.sessions {
-            ended.extend(viewer.check(now).map(|reason| (*id, reason)));
+        for (id, member) in &mut self.sessions {
+            ended.extend(member.check(now).map(|reason| (*id, reason)));
         }
         for (id, reason) in ended {
             self.command(id, Command::Close(reason), now);

@@ -19,8 +19,6 @@ use std::{
 
 /// How long a client may take to connect after its offer was answered.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
-/// Most addresses of a viewer that are remembered.
-const MAX_ADDRESSES: usize = 16;
 
 /// One viewer.
 #[derive(Debug)]
@@ -85,13 +83,6 @@ impl Viewer {
             about,
             since: now,
             seat: None,
-        }
-    }
-
-    /// It has sent from here.
-    pub fn seen(&mut self, source: SocketAddr) {
-        if !self.addresses.contains(&source) && self.addresses.len() < MAX_ADDRESSES {
-            self.addresses.push(source);
         }
     }
 

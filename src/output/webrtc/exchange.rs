@@ -1,0 +1,274 @@
+//! What WHEP and WHIP have in common (RFC 9725): offers in requests, sessions with URLs.
+
+use super::{
+    directory::{Entry, Full, Place},
+    fragment::{Fragment, answer_of},
+    listener::{NotDone, WebRtc},
+    mux::SessionId,
+    session::{AcceptError, Identity, Session},
+    shard::Command,
+};
+use crate::{
+    access::LINK_PARAMETER,
+    output::http::response::{Response, text},
+};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use std::{net::SocketAddr, time::Duration};
+use str0m::Candidate;
+use tokio::sync::oneshot;
+
+/// What may be asked of an endpoint or a session.
+pub const ALLOWED: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, POST, PATCH, DELETE");
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// Longest body.
+const MAX_BODY: usize = 64 << 10;
+/// How long a body may take.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// How long a shard may take to answer.
+const SHARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// A request for an endpoint or a session.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The beginning of all addresses of the server, as the client reaches it.
+    pub site: &'a str,
+    /// The path as the client wrote it.
+    pub path: &'a str,
+    /// The query string, without the `?`.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The client.
+    pub peer: SocketAddr,
+}
+
+/// Sets the header that tells which bodies an endpoint takes.
+pub fn set_accepted(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_POST, SDP);
+}
+
+/// Why a request is not granted.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    sentence: String,
+    retry_after: Option<&'static str>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, sentence: &str) -> Self {
+        Self { status, sentence: sentence.to_owned(), retry_after: None }
+    }
+
+    pub(super) fn unavailable(sentence: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry("2")
+    }
+
+    pub(super) fn retry(self, seconds: &'static str) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    pub(super) fn response(self) -> Response {
+        let mut response = text(self.status, &self.sentence);
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            set_accepted(response.headers_mut());
+        }
+        response
+    }
+}
+
+pub(super) fn endpoint(method: &Method) -> Response {
+    let status = if method == Method::HEAD { StatusCode::OK } else { StatusCode::NO_CONTENT };
+    let mut response = text(status, "");
+    response.headers_mut().insert(header::CONTENT_TYPE, SDP);
+    set_accepted(response.headers_mut());
+    response
+}
+
+pub(super) fn not_allowed(is_session: bool) -> Response {
+    let sentence = match is_session {
+        true => "method not allowed: a session takes PATCH and DELETE",
+        false => "method not allowed: POST an offer here",
+    };
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, sentence);
+    response.headers_mut().insert(header::ALLOW, ALLOWED);
+    response
+}
+
+/// The response to an offer that is answered. `own` is the name of the ICE session of the server.
+pub(super) fn made(asked: Asked<'_>, name: &str, own: &str, answer: String) -> Response {
+    let mut response = text(StatusCode::CREATED, "");
+    *response.body_mut() = answer.into();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, SDP);
+    let location = format!("{}{}/{name}{}", asked.site, asked.path, link(asked.query));
+    for (key, value) in [(header::LOCATION, location), (header::ETAG, format!("\"{own}\""))] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(key, value);
+        }
+    }
+    response
+}
+
+/// A place for one more session of a client.
+pub(super) fn place(webrtc: &WebRtc, asked: Asked<'_>) -> Result<Place, Problem> {
+    webrtc.place(asked.peer.ip()).map_err(|full| match full {
+        Full::Server => Problem::unavailable(&full.to_string()),
+        Full::Address => Problem::new(StatusCode::TOO_MANY_REQUESTS, &full.to_string()).retry("10"),
+    })
+}
+
+/// Answers an offer. A panic of str0m, which crafted offers may cause, costs this request alone.
+pub(super) async fn accepted(
+    webrtc: &WebRtc,
+    work: impl FnOnce(&Identity, &[Candidate]) -> Result<(Session, String), AcceptError> + Send + 'static,
+) -> Result<(Session, String), Problem> {
+    let (identity, candidates) = (webrtc.identity().clone(), webrtc.candidates());
+    match webrtc.work(move || work(&identity, &candidates)).await {
+        Ok(Ok(accepted)) => Ok(accepted),
+        Ok(Err(error)) => Err(Problem::new(StatusCode::BAD_REQUEST, &error.to_string())),
+        Err(NotDone::Busy) => Err(Problem::unavailable("too many offers at a time")),
+        Err(NotDone::Panicked) => Err(Problem::new(StatusCode::BAD_REQUEST, "the offer cannot be answered")),
+    }
+}
+
+pub(super) async fn patch<B, E>(
+    webrtc: &WebRtc,
+    owner: &str,
+    session: &str,
+    asked: Asked<'_>,
+    body: B,
+) -> Result<Response, Problem>
+where
+    B: Stream<Item = Result<Bytes, E>> + Send,
+{
+    has_type(asked.headers, FRAGMENT)?;
+    let (id, entry) = find(webrtc, owner, session)?;
+    let fragment = Fragment::parse(&read(body).await?);
+    let Some(fragment) = fragment else {
+        let sentence = "the fragment has no a=ice-ufrag and a=ice-pwd of an ICE session";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, sentence));
+    };
+    let tag = asked.headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok());
+    let Some(tag) = tag else {
+        return Err(Problem::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "a PATCH needs If-Match with the ETag of the session",
+        ));
+    };
+    let is_any = matches!(tag, "*" | "\"*\"");
+    if !is_any && tag != entry.tag() {
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "the session has another ICE session by now"));
+    }
+    if fragment.ufrag == entry.ice[0] {
+        // Candidates of the client: it sends first, so nothing is needed of them.
+        return Ok(text(StatusCode::NO_CONTENT, ""));
+    }
+    if !is_any {
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "another ICE session needs If-Match: *"));
+    }
+    let (reply, answer) = oneshot::channel();
+    if let Some(shard) = webrtc.shard(entry.shard) {
+        shard.command(id, Command::Restart(fragment.renewed(&entry.offer), reply));
+    }
+    let answer = match tokio::time::timeout(SHARD_WITHIN, answer).await {
+        Ok(Ok(Ok(answer))) => answer,
+        Ok(Ok(Err(error))) => return Err(Problem::new(StatusCode::BAD_REQUEST, &error.to_string())),
+        Ok(Err(_)) => return Err(gone()),
+        Err(_) => return Err(Problem::unavailable("the session does not answer")),
+    };
+    let answer = answer_of(&answer);
+    let own = Fragment::parse(&answer).map(|fragment| fragment.ufrag).unwrap_or_default();
+    webrtc.directory().renew(id, [fragment.ufrag, own.clone()]);
+    let mut response = text(StatusCode::OK, "");
+    *response.body_mut() = answer.into();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{own}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+pub(super) fn delete(webrtc: &WebRtc, owner: &str, session: &str) -> Result<Response, Problem> {
+    let (id, entry) = find(webrtc, owner, session)?;
+    // It is gone for the client now.
+    webrtc.directory().remove(id);
+    if let Some(shard) = webrtc.shard(entry.shard) {
+        shard.command(id, Command::Close("deleted"));
+    }
+    Ok(text(StatusCode::OK, ""))
+}
+
+pub(super) fn find(webrtc: &WebRtc, owner: &str, session: &str) -> Result<(SessionId, Entry), Problem> {
+    let found = webrtc.directory().find(session);
+    found.filter(|(_, entry)| *entry.owner == *owner).ok_or_else(gone)
+}
+
+pub(super) fn gone() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no such session: it has ended, or never was")
+}
+
+pub(super) fn has_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = given.split(';').next().unwrap_or_default().trim();
+    if given.eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("expected a body of type {wanted}")))
+}
+
+pub(super) async fn read<B, E>(body: B) -> Result<String, Problem>
+where
+    B: Stream<Item = Result<Bytes, E>> + Send,
+{
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    let reading = async {
+        while let Some(piece) = body.next().await {
+            let Ok(piece) = piece else {
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "the body ended too early"));
+            };
+            if bytes.len() + piece.len() > MAX_BODY {
+                return Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "a session description may have at most 64 KiB",
+                ));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(BODY_WITHIN, reading).await {
+        Ok(read) => read?,
+        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+    }
+    String::from_utf8(bytes).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is no text"))
+}
+
+/// The name of a session in its URL, and name and password of its ICE session.
+pub(super) fn secrets() -> Option<[String; 3]> {
+    let random = SystemRandom::new();
+    let secret = |length: usize| {
+        let mut bytes = vec![0; length];
+        random.fill(&mut bytes).ok()?;
+        Some(HEXLOWER.encode(&bytes))
+    };
+    Some([secret(16)?, secret(8)?, secret(16)?])
+}
+
+/// The signed link of a query, so that the URL of the session has it too.
+pub(super) fn link(query: &str) -> String {
+    let is_link = |part: &&str| part.split_once('=').is_some_and(|(name, _)| name == LINK_PARAMETER);
+    query.split('&').find(is_link).map(|link| format!("?{link}")).unwrap_or_default()
+}

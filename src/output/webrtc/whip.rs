@@ -1,0 +1,153 @@
+//! WHIP (RFC 9725): a POST of an offer to `/<feed>/whip` makes a session that publishes to the feed.
+
+use super::{
+    announce::announced,
+    exchange::{
+        Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, place, read, secrets,
+        set_accepted,
+    },
+    ingest::Ingest,
+    listener::WebRtc,
+    sdp::Offer,
+    session::{Identity, Session},
+    shard::Member,
+};
+use crate::{
+    access::Gate,
+    config::PublishProtocol,
+    media::MediaKind,
+    output::{
+        http::{
+            cors,
+            publish::denial,
+            response::{Response, set_common_headers, text},
+        },
+        publish::permit::{Credentials, Permit, permit},
+    },
+    source::publisher::{PublishError, PublishSlot, PublisherInfo},
+};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{HeaderValue, Method, StatusCode, header};
+use std::time::Instant;
+use str0m::Candidate;
+
+/// Longest name of a program that is kept.
+const AGENT: usize = 64;
+
+/// The path of the feed and the name of the session in a percent-decoded path, if it is one of WHIP.
+pub fn endpoint_of(path: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(feed) = path.strip_suffix("/whip") {
+        return Some((feed, None));
+    }
+    let (endpoint, session) = path.rsplit_once('/')?;
+    Some((endpoint.strip_suffix("/whip")?, Some(session)))
+}
+
+/// Responds to a request for the endpoint of a feed, or a session of it.
+pub async fn respond<B, E>(
+    webrtc: &WebRtc,
+    gate: &Gate,
+    slot: &PublishSlot,
+    session: Option<&str>,
+    asked: Asked<'_>,
+    body: B,
+) -> Response
+where
+    B: Stream<Item = Result<Bytes, E>> + Send,
+{
+    let mut response = match *asked.method {
+        Method::OPTIONS => preflight(asked),
+        Method::GET | Method::HEAD => endpoint(asked.method),
+        _ => match permitted(gate, slot, asked).await {
+            Ok(permit) => {
+                let owner = format!("whip/{}", slot.feed());
+                let responded = match (asked.method, session) {
+                    (&Method::POST, None) => publish(webrtc, slot, permit, &owner, asked, body).await,
+                    (&Method::PATCH, Some(session)) => patch(webrtc, &owner, session, asked, body).await,
+                    (&Method::DELETE, Some(session)) => delete(webrtc, &owner, session),
+                    _ => Ok(not_allowed(session.is_some())),
+                };
+                responded.unwrap_or_else(Problem::response)
+            }
+            Err(refusal) => *refusal,
+        },
+    };
+    set_common_headers(response.headers_mut());
+    cors::allow_any_origin(response.headers_mut());
+    response
+}
+
+fn preflight(asked: Asked<'_>) -> Response {
+    let mut response = text(StatusCode::NO_CONTENT, "");
+    cors::permit(asked.headers, &super::exchange::ALLOWED, response.headers_mut());
+    response.headers_mut().insert(header::ALLOW, super::exchange::ALLOWED);
+    set_accepted(response.headers_mut());
+    response
+}
+
+async fn permitted(gate: &Gate, slot: &PublishSlot, asked: Asked<'_>) -> Result<Permit, Box<Response>> {
+    let values = asked.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let permit = permit(gate, slot, Credentials::read(asked.query, values), asked.peer.ip()).await;
+    let permit = permit.map_err(|denied| Box::new(denial(gate, denied)))?;
+    // Browsers add the credentials of the user to the request of any page.
+    if permit.is_ambient && cors::is_cross_origin(asked.headers) {
+        let sentence = "pages of other origins cannot publish with your login";
+        return Err(Box::new(text(StatusCode::FORBIDDEN, sentence)));
+    }
+    Ok(permit)
+}
+
+async fn publish<B, E>(
+    webrtc: &WebRtc,
+    slot: &PublishSlot,
+    permit: Permit,
+    owner: &str,
+    asked: Asked<'_>,
+    body: B,
+) -> Result<Response, Problem>
+where
+    B: Stream<Item = Result<Bytes, E>> + Send,
+{
+    has_type(asked.headers, "application/sdp")?;
+    let offer = read(body).await?;
+    let parsed = Offer::parse(&offer).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let media = announced(&parsed);
+    let media = media.map_err(|refusal| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string()))?;
+    let place = place(webrtc, asked)?;
+    let agent = asked.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let agent = agent.map(|agent| agent.chars().take(AGENT).collect());
+    let info = PublisherInfo { protocol: PublishProtocol::Webrtc, peer: asked.peer, user: permit.user.clone(), agent };
+    let publisher = slot.claim(info).map_err(|error| match error {
+        PublishError::Busy => Problem::new(StatusCode::CONFLICT, &error.to_string()),
+        PublishError::Protocol(_) => Problem::new(StatusCode::FORBIDDEN, &error.to_string()),
+    })?;
+    let [name, own, password] = secrets().ok_or_else(|| Problem::unavailable("the system has no random numbers"))?;
+    let has = |kind| media.iter().any(|one| one.kind == kind);
+    let announced = (has(MediaKind::Video), has(MediaKind::Audio));
+    let (work, ufrag) = (offer.clone(), own.clone());
+    let work = move |identity: &Identity, candidates: &[Candidate]| {
+        Session::accept_publisher(&work, &media, identity, (&ufrag, &password), candidates, Instant::now())
+    };
+    let (session, answer) = accepted(webrtc, work).await?;
+    let number = webrtc.emptiest();
+    let shard = webrtc.shard(number).ok_or_else(|| Problem::unavailable("there is no thread for it"))?;
+    let ingest = Ingest::new(session, (publisher, permit), announced, Instant::now());
+    let theirs = parsed.ufrag.unwrap_or_default();
+    let id = webrtc.directory().add(name.clone(), owner.into(), number, offer, [theirs, own.clone()], place);
+    shard.adopt(id, Member::Publisher(Box::new(ingest)));
+    Ok(made(asked, &name, &own, answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_below_their_feeds() {
+        assert_eq!(endpoint_of("/studio/whip"), Some(("/studio", None)));
+        assert_eq!(endpoint_of("/a/b/whip/0123"), Some(("/a/b", Some("0123"))));
+        assert_eq!(endpoint_of("/studio/whep"), None);
+        assert_eq!(endpoint_of("/studio"), None);
+    }
+}
