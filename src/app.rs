@@ -21,6 +21,7 @@ use crate::{
             shard::Shards,
         },
         record::{playback::Playback, recorders::Recorders},
+        rtmp::listener::{Bound as BoundRtmp, RtmpServer},
         rtsp::{self, server::RtspServer, table::RtspTable},
         srt::{self, SrtListener},
         webrtc::WebRtc,
@@ -58,6 +59,7 @@ pub struct App {
     config: Config,
     configurator: Configurator,
     listener: Listener,
+    rtmp: Option<BoundRtmp>,
     rtsp: Option<rtsp::server::Bound>,
     shards: Arc<Shards>,
     gate: Gate,
@@ -160,6 +162,7 @@ impl App {
     pub fn load(config: Config, configurator: Configurator) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
+        let rtmp = BoundRtmp::bind(config.rtmp.as_ref(), &limiter).context("cannot serve RTMP")?;
         let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
             Some(socket) => Listener::inherited(socket, limiter.clone())?,
@@ -182,6 +185,7 @@ impl App {
             config,
             configurator,
             listener,
+            rtmp,
             rtsp,
             tls,
             webrtc,
@@ -215,6 +219,7 @@ impl App {
             config,
             configurator,
             listener,
+            rtmp: bound_rtmp,
             rtsp: bound,
             shards,
             gate,
@@ -257,6 +262,15 @@ impl App {
         let (encryption, encrypting) = watch::channel(with_plain(&config, tls.clone()));
         let tls = FollowedTls::start(tls, &info, shutdown.token());
         let counted = (info.http_stats().clone(), info.load().clone());
+        let mut rtmp = RtmpServer::new(
+            gate.clone(),
+            registry.clone(),
+            encrypting.clone(),
+            shutdown.clone(),
+            counted.clone(),
+            limiter.clone(),
+        );
+        rtmp.listen(bound_rtmp);
         let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());
         rtsp.set_table(RtspTable::new(&registry));
         rtsp.listen(bound);
@@ -284,6 +298,7 @@ impl App {
             table,
             shown,
             listeners,
+            rtmp,
             info: info.clone(),
             events,
         };
@@ -374,6 +389,7 @@ struct Serving {
     /// What the API shows.
     shown: watch::Sender<Arc<api::State>>,
     listeners: watch::Sender<Arc<Listener>>,
+    rtmp: RtmpServer,
     info: ServerInfo,
     events: EventHub,
 }
@@ -417,6 +433,7 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
+        let rtmp = self.rtmp.prepare(config.rtmp.as_ref()).context("cannot serve RTMP")?;
         let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
@@ -437,6 +454,8 @@ impl Serving {
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
         self.table.send_replace(Arc::new(table));
+        self.rtmp.set_registry(registry.clone());
+        self.rtmp.listen(rtmp);
         self.rtsp.set_table(RtspTable::new(&registry));
         self.rtsp.listen(rtsp);
         self.shown.send_replace(api_state(&config, &registry, &self.info));

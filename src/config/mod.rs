@@ -38,6 +38,7 @@ mod raw;
 mod read;
 mod record;
 mod recording;
+mod rtmp;
 mod rtsp;
 #[cfg(test)]
 mod schema;
@@ -65,7 +66,7 @@ pub use load::{LoadError, Loaded, Origin, Replaced, examine, find, load, load_wi
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, Api, CertificateSource, Config, Editing, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages,
-    Placeholder, Plain, Repair, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
+    Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};

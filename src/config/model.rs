@@ -30,6 +30,8 @@ pub struct Config {
     pub auth: Policy,
     /// How connections are encrypted; they are not without it.
     pub tls: Option<Tls>,
+    /// Where RTMP is served, if it is.
+    pub rtmp: Option<Rtmp>,
     /// Where RTSP is served, if it is.
     pub rtsp: Option<Rtsp>,
     /// What the API may do.
@@ -148,6 +150,13 @@ pub struct Tls {
     pub certificate: CertificateSource,
     /// Who may use the server without encryption.
     pub plain: Plain,
+}
+
+/// Where RTMP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rtmp {
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
 }
 
 /// Where a certificate comes from.

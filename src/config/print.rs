@@ -34,6 +34,7 @@ fn keys(config: &Config) -> raw::File {
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
+        rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
         rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
@@ -169,8 +170,7 @@ fn list(items: &[impl ToString]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Api, Editing};
-    use crate::config::{CertificateSource, Plain, Tls};
+    use crate::config::{Api, CertificateSource, Editing, Plain, Rtmp, Tls};
     use crate::{
         config::{Alternative, Codec, FeedName, Outputs, Position, StreamName, outputs, parse},
         media::{Container, segment},
@@ -377,6 +377,7 @@ mod tests {
                         crate::config::parse(&text).unwrap().auth
                     }
                 };
+                let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
                 let listen = std::net::SocketAddr::new(listen_addr, listen_port);
                 let udp = clients.then_some(listen_port / 4 * 2);
                 let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
@@ -389,7 +390,7 @@ mod tests {
                 });
                 let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
                 let api = Api { editing, exec: events };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtsp, webrtc, srt, api, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, api, feeds, streams }
             },
         )
     }

@@ -32,6 +32,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rtmp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rtsp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) webrtc: Option<Value>,
@@ -177,6 +179,14 @@ pub(super) struct Tls {
     pub(super) names: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plain: Option<Value>,
+}
+
+/// `rtmp:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rtmp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
 }
 
 /// `webrtc:`.
@@ -441,6 +451,7 @@ mod tests {
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
+            ("`rtmp:`", keys::<Rtmp>()),
             ("`rtsp:`", keys::<Rtsp>()),
             ("`webrtc:`", keys::<WebRtc>()),
             ("`srt:`", keys::<Srt>()),

@@ -90,6 +90,7 @@ fn schema() -> Value {
         "pages" => reference("pages"),
         "auth" => reference("auth"),
         "tls" => reference("tls"),
+        "rtmp" => reference("rtmp"),
         "rtsp" => reference("rtsp"),
         "webrtc" => reference("webrtc"),
         "srt" => reference("srt"),
@@ -134,6 +135,7 @@ fn schema() -> Value {
         "names" => texts(),
         _ => json!({"type": "string"}),
     });
+    let rtmp = section("`rtmp:`", raw::keys::<raw::Rtmp>(), |_| scalar());
     let rtsp = section("`rtsp:`", raw::keys::<raw::Rtsp>(), |key| match key {
         "udp" => json!({"type": ["integer", "boolean", "string", "null"], "minimum": 0, "maximum": 65534}),
         _ => scalar(),
@@ -243,6 +245,7 @@ fn schema() -> Value {
         "auth": auth,
         "tls": tls,
         "api": api,
+        "rtmp": rtmp,
         "rtsp": rtsp,
         "webrtc": webrtc,
         "srt": srt,

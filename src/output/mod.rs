@@ -4,6 +4,7 @@ pub mod hls;
 pub mod http;
 pub mod publish;
 pub mod record;
+pub mod rtmp;
 pub mod rtsp;
 pub mod srt;
 pub mod webrtc;

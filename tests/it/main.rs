@@ -56,6 +56,7 @@ mod readme;
 mod recordings;
 mod reload;
 mod resilience;
+mod rtmp;
 mod rtsp;
 mod rtsp_publish;
 mod screens;

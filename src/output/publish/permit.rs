@@ -62,6 +62,13 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// Those that the access control knows, in place of the key of a feed.
+    pub fn presented(self) -> Presented {
+        self.presented
+    }
+}
+
 /// The user and password in a query.
 fn of_query(query: &str) -> Presented {
     match (parameter(query, &USER), parameter(query, &PASSWORD)) {

@@ -2,6 +2,7 @@
 
 use image::{DynamicImage, GenericImageView};
 use std::{
+    collections::BTreeMap,
     io::Write,
     process::{Command, Output, Stdio},
 };
@@ -39,6 +40,17 @@ pub fn assert_decodes(bytes: &[u8]) {
     let output = through("ffmpeg", &["-v", "error", "-xerror", "-i", "pipe:0", "-f", "null", "-"], bytes);
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{} bytes do not decode: {complaints}", bytes.len());
+}
+
+/// The checksums of all frames as they are coded, by the number of their track.
+pub fn checksums(bytes: &[u8]) -> BTreeMap<String, Vec<String>> {
+    let output = through("ffmpeg", &["-v", "error", "-i", "pipe:0", "-c", "copy", "-f", "framehash", "-"], bytes);
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<_> = line.split(',').map(str::trim).collect();
+        found.entry(fields[0].to_owned()).or_default().push(fields[5].to_owned());
+    }
+    found
 }
 
 /// The types of all pictures (`I`, `P`, …) in order, and what the decoder complained about.

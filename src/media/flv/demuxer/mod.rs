@@ -47,6 +47,11 @@ impl Demuxer {
         }
     }
 
+    /// Takes the body of a tag by itself, as a message of RTMP has it; `time` is in milliseconds, with wraps.
+    pub fn message(&mut self, kind: u8, time: u32, body: &Bytes, out: &mut Vec<Demuxed>) {
+        self.tag(kind, time, body, out);
+    }
+
     /// No more bytes follow: what is held leaves.
     pub fn finish(&mut self, out: &mut Vec<Demuxed>) {
         self.reader.finish();

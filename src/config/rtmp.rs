@@ -1,0 +1,60 @@
+//! `rtmp:`: where RTMP is served, checked and printed.
+
+use super::{
+    checker::{Checker, Expected},
+    fault::Path,
+    model::Rtmp,
+    raw,
+};
+use serde_yaml::Value;
+use std::net::{IpAddr, SocketAddr};
+
+/// The port of RTMP.
+const DEFAULT_PORT: u16 = 1935;
+
+impl Checker {
+    /// The section; `None` without it: RTMP is not served then. Without an address it listens where HTTP does, which is `address`.
+    pub(super) fn rtmp(&mut self, path: &Path, value: Option<Value>, address: IpAddr) -> Option<Rtmp> {
+        let keys: raw::Rtmp = self.section(path, value.filter(|value| !value.is_null())?);
+        let listen = self.value(&path.key("listen"), keys.listen, |text| listen(text, address));
+        Some(Rtmp { listen: listen.unwrap_or(SocketAddr::new(address, DEFAULT_PORT)) })
+    }
+}
+
+/// The section as it could have been read.
+pub(super) fn printed(rtmp: &Rtmp) -> Value {
+    serde_yaml::to_value(raw::Rtmp { listen: Some(Value::String(rtmp.listen.to_string())) }).unwrap_or_default()
+}
+
+fn listen(text: &str, address: IpAddr) -> Result<SocketAddr, Expected> {
+    let port = || text.parse().ok().map(|port| SocketAddr::new(address, port));
+    text.parse().ok().or_else(port).ok_or_else(|| "a port like 1935, or an address and a port like 0.0.0.0:1935".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{parse, to_yaml};
+
+    fn listen(text: &str) -> Result<Option<String>, String> {
+        let parsed = parse(&format!("listenaddr: '::1'\nrtmp: {text}"));
+        let found = parsed.map(|config| {
+            assert_eq!(parse(&to_yaml(&config)).unwrap(), config);
+            config.rtmp.map(|rtmp| rtmp.listen.to_string())
+        });
+        found.map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn ports_and_addresses_are_read() {
+        assert_eq!(listen("~"), Ok(None));
+        for (text, expect) in
+            [("{}", "[::1]:1935"), ("{listen: 1936}", "[::1]:1936"), ("{listen: '0.0.0.0:0'}", "0.0.0.0:0")]
+        {
+            assert_eq!(listen(text), Ok(Some(expect.to_owned())), "{text}");
+        }
+        let expect =
+            "2:16: rtmp.listen: expected a port like 1935, or an address and a port like 0.0.0.0:1935, found \"x\"";
+        assert_eq!(listen("{listen: x}"), Err(expect.to_owned()));
+        assert_eq!(listen("{port: 1}"), Err("2:8: rtmp.port: unknown key".to_owned()));
+    }
+}

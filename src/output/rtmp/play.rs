@@ -1,0 +1,359 @@
+//! A player: it gets the packets of the stream in FLV as messages. Of each packet only the head differs from that of a file, so all
+//! players share one copy.
+
+use super::{
+    connection::{PROGRESS_WITHIN, Wire},
+    context::Context,
+    wire::{
+        command::{STREAM, Wanted},
+        server::{CHUNK, Event},
+    },
+};
+use crate::{
+    access::{Access, Action, Decision, Pass, Presented, Subject},
+    engine::registry::StreamHandle,
+    media::{Container, NotCarried, codec::CodecParameters, flv::tag},
+    net::tls::Transport,
+    output::publish::permit::Credentials,
+    source::demand::Lease,
+    stream::{Delivery, Entry, Join, Progress, Reader, Stamina, Step},
+};
+use bytes::Bytes;
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The header of a file, and the size of the tag in front of the first one.
+const FILE_HEAD: usize = 9 + tag::FRAME_TAIL;
+/// How often statistics are reported.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a stream may take to say which codecs it has.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+/// Why a viewer ends that takes nothing; as over HTTP.
+const NO_PROGRESS: &str = "no progress for 10 s";
+
+/// A message, as it is sent.
+#[derive(Debug, PartialEq, Eq)]
+struct Tag {
+    kind: u8,
+    time: u32,
+    body: Bytes,
+}
+
+/// A stream that is played.
+struct Playing {
+    stream: Arc<StreamHandle>,
+    reader: Reader,
+    _lease: Lease,
+    pass: Pass,
+    user: Option<String>,
+}
+
+/// Why somebody gets nothing.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("no stream `{0}`")]
+    Unknown(String),
+    #[error("`{0}` is made by a program for each request, and cannot be played by RTMP")]
+    NoSamples(String),
+    #[error("{0}")]
+    Denied(String),
+    #[error(transparent)]
+    NotCarried(#[from] NotCarried),
+    #[error("it has {0}, which this player does not know: it has announced no `fourCcList`")]
+    Unannounced(&'static str),
+    #[error("overloaded: no new viewers")]
+    Overloaded,
+}
+
+/// Serves a player to its end.
+pub(super) async fn serve(
+    mut wire: Wire,
+    context: &Context,
+    wanted: &Wanted,
+    peer: SocketAddr,
+    stop: CancellationToken,
+) {
+    let path = wanted.names().into_iter().next().unwrap_or_default();
+    let began = Instant::now();
+    let mut playing = match open(context, wanted, peer).await {
+        Ok(playing) => playing,
+        Err(refusal) => {
+            tracing::info!(%peer, protocol = "rtmp", path, reason = %refusal, "viewer refused");
+            return wire.refuse("NetStream.Play.StreamNotFound", &refusal.to_string()).await;
+        }
+    };
+    wire.server.accept_play(&mut wire.out);
+    let mut seat = playing.stream.audience.seat(peer, SystemTime::now());
+    let mut progress = Progress::default();
+    let (reason, is_told) = match wire.flush().await {
+        Ok(()) => run(&mut wire, &mut playing, (&mut seat, &mut progress), began, &stop).await,
+        Err(_) => ("client left", false),
+    };
+    seat.tell(progress);
+    seat.ended(reason);
+    if reason == NO_PROGRESS {
+        seat.dropped();
+    }
+    let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    let Progress { bytes, gaps, .. } = progress;
+    let (stream, user) = (&playing.stream.config.name, playing.user.take());
+    tracing::info!(%peer, user, protocol = "rtmp", path, %stream, bytes, seconds, gaps, reason, "viewer left");
+    drop((playing, seat));
+    if is_told {
+        wire.server.end_play(reason, &mut wire.out);
+        wire.close().await;
+    }
+}
+
+/// Finds the stream that is meant, and joins it if the client may.
+async fn open(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Playing, Refusal> {
+    let (path, stream) = find(context, wanted)?;
+    let access = identify(context, wanted, peer).await?;
+    let name: Arc<str> = stream.config.name.as_str().into();
+    if let Decision::Refused(why) = access.decide(Action::View, Subject::Stream(&name)) {
+        context.gate.stats().refused(Action::View);
+        return Err(Refusal::Denied(why.to_string()));
+    }
+    if context.is_overloaded() {
+        return Err(Refusal::Overloaded);
+    }
+    let sampled = stream.sampled().ok_or_else(|| Refusal::NoSamples(path.clone()))?;
+    let output = sampled.output.as_ref().ok_or(Refusal::NoSamples(path))?.beside(Container::Flv);
+    let lease = match &sampled.rendition {
+        Some(rendition) => rendition.open(Container::Flv).await?,
+        None => sampled.demand.lease().with(output.lease()),
+    };
+    if !wanted.knows_four_cc {
+        only_legacy(&output).await?;
+    }
+    let reader = output.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
+    let pass = context.gate.pass(&access, Action::View, Some(name));
+    Ok(Playing { reader, _lease: lease, pass, user: access.identity.name(), stream })
+}
+
+fn find(context: &Context, wanted: &Wanted) -> Result<(String, Arc<StreamHandle>), Refusal> {
+    let registry = context.registry.borrow();
+    let names = wanted.names();
+    let found = names.iter().find_map(|name| {
+        let is_it = |stream: &&Arc<StreamHandle>| {
+            let path = stream.config.path.as_str();
+            stream.config.name.as_str() == name
+                || path.strip_prefix('/') == Some(name)
+                || stream.config.path.stem().strip_prefix('/') == Some(name)
+        };
+        Some((name.clone(), registry.streams().iter().find(is_it)?.clone()))
+    });
+    found.ok_or_else(|| Refusal::Unknown(names.into_iter().next().unwrap_or_default()))
+}
+
+async fn identify(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Access, Refusal> {
+    let gate = &context.gate;
+    let denied = |error: &dyn std::fmt::Display| Refusal::Denied(error.to_string());
+    let credentials = Credentials::read(&wanted.query(), []);
+    let presented = credentials.map_err(|error| denied(&gate.malformed(error, peer.ip())))?.presented();
+    let accepted = gate.accepted();
+    let presented = match presented {
+        Presented::Link(_) if !accepted.links => Presented::Nothing,
+        Presented::Basic { .. } if !accepted.basic => Presented::Nothing,
+        presented => presented,
+    };
+    let identity = gate.identify(presented, peer.ip()).await.map_err(|rejection| denied(&rejection))?;
+    Ok(Access::new(gate.clone(), identity, peer.ip()))
+}
+
+/// Refuses codecs that players know only if they say so: others take them for garbage.
+async fn only_legacy(output: &crate::stream::StreamOutput) -> Result<(), Refusal> {
+    let mut known = output.input().known_tracks();
+    let _ = timeout(KNOWN_WITHIN, known.wait_for(Option::is_some)).await;
+    let tracks = output.input().known_tracks().borrow().clone();
+    let is_legacy = |codec: &CodecParameters| {
+        matches!(
+            codec,
+            CodecParameters::H264(_)
+                | CodecParameters::Aac(_)
+                | CodecParameters::MpegAudio(_)
+                | CodecParameters::Pcm(_)
+        )
+    };
+    let (tracks, _) = tracks.unzip();
+    let tracks = tracks.iter().flat_map(|tracks| tracks.tracks());
+    match tracks.map(|track| &track.codec).find(|codec| !is_legacy(codec)) {
+        Some(codec) => Err(Refusal::Unannounced(codec.name())),
+        None => Ok(()),
+    }
+}
+
+/// Sends packets until the end: the reason, and whether the client is to be told.
+async fn run(
+    wire: &mut Wire,
+    playing: &mut Playing,
+    (seat, progress): (&mut crate::stream::Seat, &mut Progress),
+    began: Instant,
+    stop: &CancellationToken,
+) -> (&'static str, bool) {
+    let mut stamina = Stamina::default();
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = stop.cancelled() => return ("server stops", true),
+            reason = playing.pass.end().wait() => return (reason, true),
+            _ = tick.tick() => {
+                let step = stamina.look(Instant::now());
+                reduce(&mut playing.reader, step, progress);
+                seat.tell(*progress);
+                continue;
+            }
+            read = wire.read() => {
+                let has_ended = wire.events.drain(..).any(|event| event == Event::Ended);
+                if read.is_err() || has_ended || wire.flush().await.is_err() {
+                    return ("client left", false);
+                }
+                continue;
+            }
+            delivery = playing.reader.next() => delivery,
+        };
+        let packet = match delivery {
+            Delivery::Aside(packet) | Delivery::Packet(packet) => packet.payload(),
+            Delivery::Gap(lost) => {
+                progress.gaps += 1;
+                progress.lost += lost;
+                let step = stamina.overrun(Instant::now());
+                reduce(&mut playing.reader, step, progress);
+                continue;
+            }
+            Delivery::End => return ("stream ended", true),
+        };
+        for tag in tags(packet) {
+            match timeout(PROGRESS_WITHIN, send(&mut wire.transport, &tag)).await {
+                Ok(Ok(bytes)) => {
+                    if progress.bytes == 0 {
+                        seat.began(began.elapsed(), Instant::now());
+                    }
+                    progress.bytes += bytes;
+                }
+                Ok(Err(_)) => return ("client left", false),
+                Err(_) => return (NO_PROGRESS, false),
+            }
+        }
+    }
+}
+
+fn reduce(reader: &mut Reader, step: Option<Step>, progress: &mut Progress) {
+    let Some(step) = step else { return };
+    let is_reduced = step == Step::Reduce;
+    if reader.reduce(is_reduced) && is_reduced != progress.is_reduced {
+        progress.reductions += u64::from(is_reduced);
+        progress.is_reduced = is_reduced;
+    }
+}
+
+/// The tags in a packet or header of FLV, without a copy.
+fn tags(bytes: Bytes) -> impl Iterator<Item = Tag> {
+    let mut rest = if bytes.starts_with(b"FLV") { bytes.slice(FILE_HEAD.min(bytes.len())..) } else { bytes };
+    std::iter::from_fn(move || {
+        let &[kind, a, b, c, d, e, f, high, ..] = rest.first_chunk::<{ tag::FRAME_HEAD }>()?;
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
+        let end = tag::FRAME_HEAD + length;
+        let body = (rest.len() >= end).then(|| rest.slice(tag::FRAME_HEAD..end))?;
+        rest = rest.slice((end + tag::FRAME_TAIL).min(rest.len())..);
+        Some(Tag { kind, time: u32::from_be_bytes([high, d, e, f]), body })
+    })
+}
+
+/// The pieces of a message in chunks of [`CHUNK`] bytes: heads, and parts of the body between them.
+fn pieces(tag: &Tag) -> (Vec<u8>, Vec<u8>) {
+    let number: u8 = match tag.kind {
+        tag::AUDIO => 4,
+        tag::VIDEO => 6,
+        _ => 5,
+    };
+    let extended = (tag.time >= 0xff_ffff).then(|| tag.time.to_be_bytes());
+    let [_, time @ ..] = tag.time.min(0xff_ffff).to_be_bytes();
+    let [_, length @ ..] = u32::try_from(tag.body.len()).unwrap_or(0xff_ffff).to_be_bytes();
+    let mut first = vec![number];
+    first.extend_from_slice(&time);
+    first.extend_from_slice(&length);
+    first.push(tag.kind);
+    first.extend_from_slice(&STREAM.to_le_bytes());
+    let mut next = vec![0xc0 | number];
+    if let Some(time) = extended {
+        first.extend_from_slice(&time);
+        next.extend_from_slice(&time);
+    }
+    (first, next)
+}
+
+/// Sends a message; returns its bytes.
+async fn send(transport: &mut Transport, tag: &Tag) -> io::Result<u64> {
+    let (first, next) = pieces(tag);
+    let mut slices = Vec::new();
+    for (place, part) in tag.body.chunks(CHUNK).enumerate() {
+        slices.extend([IoSlice::new(if place == 0 { &first } else { &next }), IoSlice::new(part)]);
+    }
+    let total: usize = slices.iter().map(|slice| slice.len()).sum();
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        let written = transport.write_vectored(rest).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+    }
+    transport.flush().await?;
+    Ok(total as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::rtmp::wire::{
+        chunk::{ChunkReader, Message},
+        command, kind,
+    };
+
+    #[test]
+    fn tags_become_messages_that_are_read_again() {
+        let tag = |kind, time, body: &[u8]| {
+            [&tag::frame_head(kind, body.len(), time)[..], body, &tag::frame_tail(body.len())].concat()
+        };
+        let long = vec![7; 2 * CHUNK + 5];
+        let file = [
+            b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec(),
+            tag(18, 0, b"meta"),
+            tag(8, 20, b"audio"),
+            tag(9, 0x0100_0000, &long),
+        ]
+        .concat();
+        let mut bytes = Vec::new();
+        crate::output::rtmp::wire::chunk::write(&command::control(kind::CHUNK_SIZE, CHUNK as u32), 128, &mut bytes);
+        for tag in tags(file.into()) {
+            let (first, next) = pieces(&tag);
+            for (place, part) in tag.body.chunks(CHUNK).enumerate() {
+                bytes.extend_from_slice(if place == 0 { &first } else { &next });
+                bytes.extend_from_slice(part);
+            }
+        }
+        let mut found = Vec::new();
+        ChunkReader::default().push(&bytes, &mut found).unwrap();
+        let message =
+            |kind, time, body: &[u8]| Message { kind, stream: STREAM, time, payload: Bytes::copy_from_slice(body) };
+        let expect = [
+            message(kind::DATA, 0, b"meta"),
+            message(kind::AUDIO, 20, b"audio"),
+            message(kind::VIDEO, 0x0100_0000, &long),
+        ];
+        assert_eq!(found, expect);
+        assert_eq!(tags(Bytes::from_static(b"\x09\0\0\xff cut off")).next(), None);
+    }
+}

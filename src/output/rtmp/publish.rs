@@ -1,0 +1,80 @@
+//! What a publisher sends, on its way into the slot of a feed.
+
+use super::{
+    context::Context,
+    wire::{command::Wanted, server::Event},
+};
+use crate::{
+    config::PublishProtocol,
+    media::{demux::Demuxed, flv},
+    output::publish::{
+        feeder::Feeder,
+        permit::{Credentials, Denied, permit},
+    },
+    source::publisher::{PublishError, PublishSlot, PublisherInfo},
+};
+use std::net::SocketAddr;
+
+/// Longest name of a program that is kept.
+const AGENT: usize = 64;
+
+/// A running publisher.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    /// Its way into the slot.
+    pub(super) feeder: Feeder,
+    demuxer: flv::Demuxer,
+    found: Vec<Demuxed>,
+}
+
+/// Why somebody must not publish.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Nothing is published to under these names.
+    #[error("no feed `{0}` is published to")]
+    Unknown(String),
+    /// Who asks must not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The slot is taken, or not for RTMP.
+    #[error(transparent)]
+    Slot(#[from] PublishError),
+}
+
+impl Refusal {
+    /// The code of the status that a client gets.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) | Self::Slot(_) => "NetStream.Publish.BadName",
+            Self::Denied(_) => "NetStream.Publish.Denied",
+        }
+    }
+}
+
+impl Publishing {
+    /// Takes the slot that is meant, if the client may.
+    pub(super) async fn begin(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Self, Refusal> {
+        let slot = slot(context, wanted)?;
+        let credentials = Credentials::read(&wanted.query(), []);
+        let permit = permit(&context.gate, &slot, credentials, peer.ip()).await?;
+        let agent = wanted.agent.as_ref().map(|agent| agent.chars().take(AGENT).collect());
+        let info = PublisherInfo { protocol: PublishProtocol::Rtmp, peer, user: permit.user.clone(), agent };
+        let feeder = Feeder::new(slot.claim(info)?, permit);
+        Ok(Self { feeder, demuxer: flv::Demuxer::new(), found: Vec::new() })
+    }
+
+    /// Takes the body of a tag. Other events mean nothing here.
+    pub(super) fn take(&mut self, event: &Event) {
+        if let Event::Media { kind, time, body } = event {
+            self.demuxer.message(*kind, *time, body, &mut self.found);
+            self.feeder.take(self.found.drain(..), true);
+        }
+    }
+}
+
+fn slot(context: &Context, wanted: &Wanted) -> Result<PublishSlot, Refusal> {
+    let registry = context.registry.borrow();
+    let names = wanted.names();
+    let slot = names.iter().find_map(|name| registry.publish_slot(name));
+    slot.cloned().ok_or_else(|| Refusal::Unknown(names.into_iter().next().unwrap_or_default()))
+}
