@@ -125,7 +125,7 @@ fn srt(text: &mut Text, stats: &SrtStats) {
     };
     let help = "Connections of SRT that were refused, by the reason.";
     family("voyandz_srt_refused_total", help, "reason", stats.refusals());
-    let help = "Packets of SRT: received, lost for good, sent, sent again, and dropped because they came too late.";
+    let help = "Packets of SRT: received, lost for good, sent, sent again, and dropped because they were late.";
     family("voyandz_srt_packets_total", help, "what", stats.packets().collect());
 }
 
