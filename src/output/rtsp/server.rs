@@ -148,7 +148,7 @@ impl RtspServer {
             (Some(listener), _) => {
                 let (listener, token) = (Arc::new(listener), shutdown.token().child_token());
                 let address = listener.address().unwrap_or(config.listen);
-                tracing::info!(%address, protocol = "rtsp", "serving");
+                tracing::info!(%address, protocol = "rtsp", "listening");
                 before.iter().for_each(|before| before.accepting.cancel());
                 shutdown.spawn("accept loop of RTSP", accept(self.context.clone(), listener.clone(), token.clone()));
                 (listener, token)

@@ -47,7 +47,7 @@ pub enum Item {
 
 /// Where a server serves RTSP.
 pub fn address(server: &Server) -> SocketAddr {
-    field(&server.log.wait("serving address=.* protocol=rtsp", SOON), "address").parse().unwrap()
+    field(&server.log.wait("listening address=.* protocol=rtsp", SOON), "address").parse().unwrap()
 }
 
 impl Player {
