@@ -32,7 +32,7 @@ impl Frame {
         self.len() == 0
     }
 
-    /// Reads what [`write`] made; `None` for anything else.
+    /// Reads what [`write()`] made; `None` for anything else.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
         let [flags, time @ .., high, low] = *head;
