@@ -108,7 +108,7 @@ fn what_rtp_cannot_carry_is_taken_from_the_alternatives_or_refused() {
           text: {{command: {}}}
         streams:
           both: {{feed: tone, audio: [vorbis, opus]}}
-          text: {{feed: text, mimetype: text/plain}}
+          text: {{feed: text, container: raw, mimetype: text/plain}}
         ",
         shell("while true; do echo x; sleep 1; done")
     ));
