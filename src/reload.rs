@@ -167,7 +167,7 @@ impl Editor<'_> {
         for (name, text) in self.before.texts() {
             let found = tokio::fs::read(name).await.unwrap_or_default();
             let found = found.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&found);
-            // What is no UTF-8 is told when it is to be written.
+            // A file that is no UTF-8 is refused when it is written.
             if found != text.as_bytes() && !found.starts_with(&[0xff]) && !found.starts_with(&[0xfe]) {
                 return Err(Refusal::ChangedOnDisk(name.to_owned()));
             }

@@ -32,7 +32,7 @@ pub struct Order {
     pub plan: Plan,
     /// Whether it may bring programs, launch texts, files and rules.
     pub may_exec: bool,
-    /// Nothing is changed, only what would happen is told.
+    /// Nothing is changed: the outcome says what would happen.
     pub dry_run: bool,
     /// Who wants it, for the log.
     pub by: String,

@@ -1,15 +1,16 @@
 //! Between the texts of the configuration and JSON: numbers and switches, merge-patch (RFC 7386), tags, masked secrets. Pure.
 
 use super::problem::{Kind, Problem};
-use crate::{access::MASK, config::text_without_secrets};
+use crate::{
+    access::MASK,
+    config::{is_secret_name, text_without_secrets},
+};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
 /// Deepest body.
 const DEEPEST: usize = 64;
-/// Names of keys whose values are secret as a whole.
-const SECRET_KEYS: [&str; 4] = ["password", "passphrase", "key", "secret"];
 
 /// A part of the configuration as JSON: each scalar is a text there; one that a number or `true` and `false` are written as is that here.
 pub(super) fn from_yaml(value: &serde_yaml::Value) -> Value {
@@ -119,9 +120,9 @@ pub(super) fn masked(value: &Value) -> Value {
     }
 }
 
+/// Also the key of a publisher.
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_KEYS.contains(&&*name) || ["password", "passphrase", "token", "secret"].iter().any(|end| name.ends_with(end))
+    name == "key" || is_secret_name(name)
 }
 
 /// The value with the secrets of `old` where it has them masked.
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_masked_secret_keeps_its_value_where_it_was() {
-        let old = json!({"url": "rtsp://u:canary@h/x", "publish": {"key": "canary"}, "command": ["x", "--password", "canary"]});
+        let old = json!({"url": "rtsp://u:canary@h/x", "publish": {"key": "canary"}, "api_key": "canary", "command": ["x", "--password", "canary"]});
         let shown = masked(&old);
         assert!(!shown.to_string().contains("canary"), "{shown}");
         assert_eq!(unmasked(&shown, &old).unwrap(), old);

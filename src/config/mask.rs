@@ -50,7 +50,8 @@ pub fn text_without_secrets(text: &str) -> String {
     values_masked(&users_masked(text))
 }
 
-fn is_secret_name(name: &str) -> bool {
+/// Whether a key or option with this name has a secret as its value.
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_NAMES.iter().any(|secret| name.ends_with(secret))
 }

@@ -63,7 +63,7 @@ pub use fault::{Fault, Faults, Position};
 pub use formats::{may_differ, passed_on};
 pub use inputs::with_inputs;
 pub use load::{LoadError, Loaded, Origin, Replaced, examine, find, load, load_with};
-pub use mask::{masked, text_without_secrets};
+pub use mask::{is_secret_name, masked, text_without_secrets};
 pub use model::{
     Alternative, Api, CertificateSource, Config, Editing, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages,
     Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
