@@ -38,6 +38,7 @@ mod hls;
 mod http2;
 mod join_matrix;
 mod joins;
+mod journal;
 mod licenses;
 mod limits;
 mod log;
