@@ -118,7 +118,7 @@ enum For {
 }
 
 /// Every path of the server.
-const ENTRANCES: [(&str, For); 29] = [
+const ENTRANCES: [(&str, For); 32] = [
     ("/cam.mjpeg", For::View),
     ("/stream/cam.mjpeg", For::View),
     ("/cam.mjpeg/ws", For::View),
@@ -127,6 +127,8 @@ const ENTRANCES: [(&str, For); 29] = [
     ("/stream/cam.mjpeg/frames", For::View),
     ("/cam.mjpeg/play", For::View),
     ("/stream/cam.mjpeg/play", For::View),
+    ("/cam.mjpeg/offers.json", For::View),
+    ("/stream/cam.mjpeg/offers.json", For::View),
     ("/cam%20own", For::View),
     ("/stream/cam%20own", For::View),
     ("/cam.mjpeg/pic", For::Still),
@@ -144,6 +146,7 @@ const ENTRANCES: [(&str, For); 29] = [
     ("/events", For::Status),
     ("/config", For::ConfigRead),
     ("/player.js", For::All),
+    ("/watch.js", For::All),
     ("/stat.js", For::All),
     ("/livez", For::All),
     ("/healthz", For::All),
