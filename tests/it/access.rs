@@ -361,11 +361,9 @@ fn signed_links_reach_what_their_pages_load() {
     );
     let link = printed.lines().next().unwrap().split_once('?').unwrap().1;
     let page = server.get(&format!("/cam.mjpeg/play?{link}")).text();
-    assert!(
-        page.contains(&format!("data-src=\"/cam.mjpeg?header=1&amp;keyframe=1&amp;{link}\""))
-            || page.contains(&format!("data-src=\"/cam.mjpeg?{link}\"")),
-        "{page}"
-    );
+    assert!(page.contains(&format!(" src=\"/cam.mjpeg?{link}\"")), "{page}");
+    let offers = server.get(&format!("/cam.mjpeg/offers.json?{link}")).text();
+    assert!(offers.contains(&format!("\"url\":\"/cam.mjpeg?{link}\"")), "{offers}");
     assert!(page.contains(&format!("data-pic=\"/cam.mjpeg/pic?{link}\"")), "{page}");
     assert_eq!(server.get(&format!("/cam.mjpeg/pic?{link}")).status, 200);
     assert_eq!(server.get(&format!("/yard.raw?{link}")).status, 403);
