@@ -2,7 +2,7 @@
 
 use super::{
     configurator::Configurator,
-    events::Events,
+    event_hub::Events,
     problem::{Kind, Problem},
     query::Query,
 };

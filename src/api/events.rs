@@ -3,12 +3,13 @@
 
 use super::{
     call::{Answer, Call, State},
+    event_hub::{Events, MOST_CLIENTS},
     problem::{Kind, Problem},
 };
 use crate::{
     access::{Access, Action, Decision, Pattern, Subject},
     engine::registry::Registry,
-    journal::{Journal, Lost, Record},
+    journal::{Lost, Record},
     output::http::disconnect::DisconnectWatch,
     status::diff::{ObservedState, Seen},
     telemetry::Scope,
@@ -24,14 +25,11 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use warp::{Reply as _, sse};
 
-/// Most clients at a time: programs and pages, not viewers.
-const MOST_CLIENTS: usize = 128;
 /// Records that are looked at together.
 const TOGETHER: usize = 256;
 /// Interval of the keep-alive: proxies close connections that are silent for half a minute or more.
@@ -48,16 +46,6 @@ const MOST: usize = 1000;
 
 /// The parameters of `GET /events`.
 pub(super) const PARAMETERS: &[&str] = &["after", "wait", "limit", "type", "name", "snapshot"];
-
-/// The journal for clients of the API. Clones are the same.
-#[derive(Debug, Clone)]
-pub struct Events {
-    journal: Journal,
-    permits: Arc<Semaphore>,
-    stop: CancellationToken,
-    /// Names the server in events.
-    source: Arc<str>,
-}
 
 /// The events that a client asks for.
 #[derive(Debug, Clone, Default)]
@@ -94,14 +82,6 @@ struct Event {
     number: u64,
     kind: String,
     data: Value,
-}
-
-impl Events {
-    /// Events of this journal, until `stop`.
-    pub fn new(journal: Journal, stop: CancellationToken) -> Self {
-        let source = format!("/voyandz/{}", rustix::system::uname().nodename().to_string_lossy());
-        Self { journal, permits: Arc::new(Semaphore::new(MOST_CLIENTS)), stop, source: source.into() }
-    }
 }
 
 /// `GET /events`.

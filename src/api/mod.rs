@@ -9,7 +9,8 @@ mod call;
 pub mod config;
 pub mod configurator;
 mod control;
-pub mod events;
+mod event_hub;
+mod events;
 mod filter;
 mod json;
 mod openapi;
@@ -21,4 +22,5 @@ mod state;
 mod table;
 
 pub use call::{Api, State};
+pub use event_hub::Events;
 pub use filter::routes;
