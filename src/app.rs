@@ -9,9 +9,10 @@ use crate::{
         deployment::{ApplyReport, Deployment},
         registry::Registry,
     },
+    hooks::Hooks,
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
     journal::{self, Journal},
-    net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
+    net::{ConnectionLimiter, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
     output::{
         hls::{stream::SegmentedStreams, table::listed},
         http::{
@@ -75,6 +76,7 @@ pub struct App {
     writer: journal::Writer,
     journal: Journal,
     facts: Facts,
+    hooks: Hooks,
 }
 
 /// A new configuration for a running server.
@@ -191,6 +193,16 @@ impl App {
             .context("cannot start the thread of the journal")?;
         facts.keep_addresses(config.pages.clients);
         gate.report_to(facts.clone());
+        let client = HttpClient::new(None).context("cannot set up requests of hooks")?;
+        let shutdown = Shutdown::default();
+        let hooks = Hooks::new(
+            journal.clone(),
+            statedir(&config).map(|folder| folder.join("hooks")),
+            source_name(),
+            client,
+            info.hook_stats().clone(),
+            shutdown.clone(),
+        );
         Ok(Self {
             config,
             configurator,
@@ -203,12 +215,13 @@ impl App {
             srt,
             limiter,
             shards: Arc::new(shards),
-            shutdown: Shutdown::default(),
+            shutdown,
             info,
             pulses,
             writer,
             journal,
             facts,
+            hooks,
         })
     }
 
@@ -251,7 +264,9 @@ impl App {
             writer,
             journal,
             facts,
+            mut hooks,
         } = self;
+        hooks.apply(&config.hooks).await;
         facts.report(Fact::server("server.started").with("version", env!("CARGO_PKG_VERSION")));
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
@@ -325,6 +340,7 @@ impl App {
             info: info.clone(),
             events,
             facts: facts.clone(),
+            hooks,
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
@@ -419,6 +435,7 @@ struct Serving {
     info: ServerInfo,
     events: EventHub,
     facts: Facts,
+    hooks: Hooks,
 }
 
 impl Serving {
@@ -495,6 +512,7 @@ impl Serving {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
         }
+        self.hooks.apply(&config.hooks).await;
         self.facts.keep_addresses(config.pages.clients);
         if statedir(&config) != statedir(&self.config) {
             tracing::warn!("another statedir applies after a restart");

@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, publish::Publish, recording::Recording};
+use super::{codec::Codec, hooks::Hook, publish::Publish, recording::Recording};
 use crate::{
     access::{Policy, Secret},
     media::{Container, segment},
@@ -42,6 +42,8 @@ pub struct Config {
     pub webrtc: Option<WebRtc>,
     /// The port for SRT; there is none without it.
     pub srt: Option<Srt>,
+    /// Who is told of what happens, in the order of the file.
+    pub hooks: Vec<Hook>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.
