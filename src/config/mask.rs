@@ -1,6 +1,9 @@
 //! Secrets in texts and words, made unreadable: user and password of URLs, and values of keys that sound like one.
 
-use super::model::{Config, Encoding, Source};
+use super::{
+    model::{Config, Encoding, Source},
+    patterns::PublishPattern,
+};
 use crate::access::MASK;
 use std::iter::once;
 
@@ -12,6 +15,7 @@ const SECRET_NAMES: [&str; 10] =
 pub fn masked(config: &Config) -> Config {
     let mut config = config.clone();
     config.auth = config.auth.masked();
+    config.patterns = config.patterns.iter().map(PublishPattern::masked).collect();
     for feed in &mut config.feeds {
         match &mut feed.source {
             Source::Pipeline(text) => *text = text_without_secrets(text),

@@ -27,6 +27,7 @@ mod outputs;
 mod overlay;
 mod overrides;
 mod pages;
+mod patterns;
 mod places;
 mod print;
 mod publish;
@@ -60,5 +61,6 @@ pub use model::{
     Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls,
 };
 pub use outputs::repairs;
+pub use patterns::PublishPattern;
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};

@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, publish::Publish};
+use super::{codec::Codec, patterns::PublishPattern, publish::Publish};
 use crate::{
     access::Policy,
     media::{Container, segment},
@@ -32,6 +32,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Where RTMP is served, if it is.
     pub rtmp: Option<Rtmp>,
+    /// Names that can be published to without being configured one by one.
+    pub patterns: Vec<PublishPattern>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.

@@ -33,6 +33,7 @@ fn keys(config: &Config) -> raw::File {
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
         rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
+        publish: super::patterns::printed(&config.patterns),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -356,7 +357,7 @@ mod tests {
                     }
                 };
                 let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, feeds, streams }
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, patterns: Vec::new(), feeds, streams }
             },
         )
     }

@@ -91,6 +91,7 @@ fn schema() -> Value {
         "auth" => reference("auth"),
         "tls" => reference("tls"),
         "rtmp" => reference("rtmp"),
+        "publish" => named("pattern"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -165,6 +166,13 @@ fn schema() -> Value {
         "second" => name_of(&super::SecondPublisher::ALL.map(super::SecondPublisher::name)),
         _ => scalar(),
     });
+    let mut pattern = section("Patterns of `publish:`", raw::keys::<raw::Pattern>(), |key| match key {
+        "streams" => named("stream"),
+        _ => scalar(),
+    });
+    if let (Some(own), Some(shared)) = (pattern["properties"].as_object_mut(), publish["properties"].as_object()) {
+        own.extend(shared.clone());
+    }
     let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
         "feed" | "url" | "mimetype" | "placeholder" => scalar(),
         "feeds" => list_of_scalars(),
@@ -212,7 +220,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "pattern": pattern, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -4,7 +4,7 @@ use crate::rig::{
     SOON, Server, figure, have, holds_for, http, media, millis, mkv,
     publisher::{H264_AAC, LIVE, Publisher, VP8_OPUS},
     secs,
-    state::wait_for,
+    state::{state, wait_for},
     ts, wait_until,
 };
 use std::{
@@ -325,6 +325,47 @@ fn a_placeholder_is_shown_while_nobody_publishes() {
     let heights = media::heights(&ts::trim(&bytes));
     // The second card has the size of what it stands for.
     assert_eq!(heights, [360, 240]);
+}
+
+#[test]
+fn a_name_that_fits_a_pattern_becomes_a_feed_and_is_gone_again() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(
+        "
+        publish: {live/*: {key: s3cret, linger: 1, most: 1}}
+        feeds: {cam: {pipeline: videotestsrc is-live=true}}
+        streams: {cam.mjpeg: {feed: cam, video: {codec: mjpeg}}}
+        ",
+    );
+    let mut other = server.get("/cam.mjpeg");
+    other.piece(SOON);
+    let refused = |target: &str| http::request(server.address(), "PUT", target, "Content-Length: 100\r\n").status;
+    assert_eq!(refused("/live/anna?key=wrong-key"), 401);
+    assert_eq!(refused("/live/a/b?key=s3cret"), 404);
+    assert_eq!(state(&server)["feeds"].as_array().unwrap().len(), 1);
+    let publisher = Publisher::put(H264_AAC, "mpegts", &server.url("/live/anna?key=s3cret"));
+    wait_until("the feed is there", SOON, || state(&server)["feeds"][1]["state"] == "running");
+    assert_eq!(state(&server)["feeds"][1]["name"], "live-anna");
+    let mut viewer = server.get("/live/anna.ts");
+    assert_eq!(viewer.status, 200);
+    assert!(!viewer.piece(SOON).is_empty());
+    assert_eq!(refused("/live/bob?key=s3cret"), 409);
+    assert_eq!(refused("/live/anna?key=s3cret"), 409);
+    // A change of the rest of the configuration disturbs nobody.
+    server.reload(
+        "
+        publish: {live/*: {key: s3cret, linger: 1, most: 1}}
+        feeds: {cam: {pipeline: videotestsrc is-live=true}}
+        streams: {cam.mjpeg: {feed: cam, video: {codec: mjpeg}}, again.mjpeg: {feed: cam, video: {codec: mjpeg}}}
+        ",
+    );
+    assert!(!viewer.collect(millis(500)).is_empty());
+    publisher.kill();
+    wait_until("the feed is gone", SOON, || state(&server)["feeds"].as_array().unwrap().len() == 1);
+    assert_eq!(server.get("/live/anna.ts").status, 404);
+    assert!(!other.collect(millis(500)).is_empty(), "other viewers stay");
 }
 
 #[test]

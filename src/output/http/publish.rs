@@ -8,12 +8,14 @@ use super::{
 use crate::{
     access::{Gate, Rejection},
     config::PublishProtocol,
+    engine::patterns::PatternError,
     media::unpack::AnyDemuxer,
     output::publish::{
         feeder::Feeder,
-        permit::{Credentials, Denied, permit},
+        find::Target,
+        permit::{Credentials, Denied},
     },
-    source::publisher::{CLOSED, PublishError, PublishSlot, PublisherInfo},
+    source::publisher::{CLOSED, PublishError, PublisherInfo},
 };
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
@@ -29,9 +31,9 @@ const DONE: &str = "done";
 const CLIENT_LEFT: &str = "client left";
 const NOT_MEDIA: &str = "not media";
 
-/// Takes the body of a request as media for the feed of this slot.
+/// Takes the body of a request as media for what is published to.
 pub async fn respond(
-    slot: &PublishSlot,
+    target: Target,
     gate: &Gate,
     query: &str,
     headers: &HeaderMap,
@@ -39,7 +41,7 @@ pub async fn respond(
     body: impl Stream<Item = Result<impl Buf, impl Sized>> + Send,
 ) -> Response {
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let permit = match permit(gate, slot, Credentials::read(query, values), peer.ip()).await {
+    let permit = match target.permit(gate, Credentials::read(query, values), peer.ip()).await {
         Ok(permit) => permit,
         Err(denied) => return closing(denial(gate, denied)),
     };
@@ -47,6 +49,11 @@ pub async fn respond(
     if permit.is_ambient && is_cross_origin(headers) {
         return closing(text(StatusCode::FORBIDDEN, "pages of other origins cannot publish with your login"));
     }
+    let slot = match target.open().await {
+        Ok(slot) => slot,
+        Err(PatternError::Unavailable) => return closing(unavailable(&PatternError::Unavailable.to_string())),
+        Err(error) => return closing(text(StatusCode::CONFLICT, &error.to_string())),
+    };
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.map(|agent| agent.chars().take(AGENT).collect());
     let info = PublisherInfo { protocol: PublishProtocol::Http, peer, user: permit.user.clone(), agent };

@@ -17,12 +17,16 @@ use super::{
 use crate::{
     access::{Access, Action, Gate},
     config::{self, Encoding, Serving},
-    engine::registry::{Registry, StreamHandle},
+    engine::{
+        patterns::Patterns,
+        registry::{Registry, StreamHandle},
+    },
     output::hls::{
         self,
         stream::SegmentedStreams,
         table::{SegmentRoute, SegmentTable},
     },
+    output::publish::find::Target,
     source::{per_request::PerRequestStream, publisher::PublishSlot},
     still::take::StreamStills,
     sys::overload::CurrentLoad,
@@ -78,6 +82,7 @@ pub struct RouteTable {
     pages: HashMap<String, Page>,
     /// Where media is published to.
     publish: HashMap<String, PublishSlot>,
+    patterns: Patterns,
 }
 
 /// What the path of a stream leads to.
@@ -136,12 +141,20 @@ impl RouteTable {
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
-        Self { streams, per_request, segments, pages, publish: publish_slots(registry) }
+        Self {
+            streams,
+            per_request,
+            segments,
+            pages,
+            publish: publish_slots(registry),
+            patterns: registry.patterns().clone(),
+        }
     }
 
     /// What is published to by a request for this percent-decoded path.
-    fn slot(&self, path: &str) -> Option<&PublishSlot> {
-        self.publish.get(path)
+    fn target(&self, path: &str) -> Option<Target> {
+        let slot = || self.publish.get(path).cloned().map(Target::Feed);
+        slot().or_else(|| self.patterns.find(path.strip_prefix('/')?).map(Target::Pattern))
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
@@ -259,9 +272,9 @@ pub fn routes(
             let request = Request { method: &method, query: &query, headers: &headers, client, site, peer };
             if let Method::PUT | Method::POST = method
                 && let Ok(decoded) = percent_decode_str(path.as_str()).decode_utf8()
-                && let (Some(slot), Some(Peer(peer)), Some(body)) = (table.slot(&decoded), request.peer, body)
+                && let (Some(target), Some(Peer(peer)), Some(body)) = (table.target(&decoded), request.peer, body)
             {
-                let mut response = publish::respond(slot, &gate, &query, &headers, peer, body).await;
+                let mut response = publish::respond(target, &gate, &query, &headers, peer, body).await;
                 set_common_headers(response.headers_mut());
                 return response;
             }

@@ -6,12 +6,14 @@ use super::{
 };
 use crate::{
     config::PublishProtocol,
+    engine::patterns::PatternError,
     media::{demux::Demuxed, flv},
     output::publish::{
         feeder::Feeder,
-        permit::{Credentials, Denied, permit},
+        find::Target,
+        permit::{Credentials, Denied},
     },
-    source::publisher::{PublishError, PublishSlot, PublisherInfo},
+    source::publisher::{PublishError, PublisherInfo},
 };
 use std::net::SocketAddr;
 
@@ -36,6 +38,9 @@ pub(super) enum Refusal {
     /// Who asks must not.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The feed cannot be made.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// The slot is taken, or not for RTMP.
     #[error(transparent)]
     Slot(#[from] PublishError),
@@ -45,7 +50,7 @@ impl Refusal {
     /// The code of the status that a client gets.
     pub(super) const fn code(&self) -> &'static str {
         match self {
-            Self::Unknown(_) | Self::Slot(_) => "NetStream.Publish.BadName",
+            Self::Unknown(_) | Self::Slot(_) | Self::Pattern(_) => "NetStream.Publish.BadName",
             Self::Denied(_) => "NetStream.Publish.Denied",
         }
     }
@@ -54,9 +59,10 @@ impl Refusal {
 impl Publishing {
     /// Takes the slot that is meant, if the client may.
     pub(super) async fn begin(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Self, Refusal> {
-        let slot = slot(context, wanted)?;
+        let target = find(context, wanted)?;
         let credentials = Credentials::read(&wanted.query(), []);
-        let permit = permit(&context.gate, &slot, credentials, peer.ip()).await?;
+        let permit = target.permit(&context.gate, credentials, peer.ip()).await?;
+        let slot = target.open().await?;
         let agent = wanted.agent.as_ref().map(|agent| agent.chars().take(AGENT).collect());
         let info = PublisherInfo { protocol: PublishProtocol::Rtmp, peer, user: permit.user.clone(), agent };
         let feeder = Feeder::new(slot.claim(info)?, permit);
@@ -72,9 +78,8 @@ impl Publishing {
     }
 }
 
-fn slot(context: &Context, wanted: &Wanted) -> Result<PublishSlot, Refusal> {
-    let registry = context.registry.borrow();
+fn find(context: &Context, wanted: &Wanted) -> Result<Target, Refusal> {
     let names = wanted.names();
-    let slot = names.iter().find_map(|name| registry.publish_slot(name));
-    slot.cloned().ok_or_else(|| Refusal::Unknown(names.into_iter().next().unwrap_or_default()))
+    let target = Target::find(&context.registry.borrow(), &names);
+    target.ok_or_else(|| Refusal::Unknown(names.into_iter().next().unwrap_or_default()))
 }

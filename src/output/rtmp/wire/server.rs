@@ -392,7 +392,7 @@ mod tests {
             );
             // Nothing is taken before it is accepted.
             let frame = media_message(kind::VIDEO, 40, b"\x17\x01\0\0\0frame");
-            assert_eq!(client.send(&[frame.clone()], size).unwrap().1, []);
+            assert_eq!(client.send(std::slice::from_ref(&frame), size).unwrap().1, []);
             let mut out = Vec::new();
             client.server.accept_publish(&mut out);
             let mut answers = Vec::new();
