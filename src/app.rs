@@ -20,7 +20,9 @@ use crate::{
             session::{self, Security},
             shard::Shards,
         },
+        record::{playback::Playback, recorders::Recorders},
         rtmp::listener::{Bound as BoundRtmp, RtmpServer},
+        webrtc::WebRtc,
     },
     source::{
         pool::Pool,
@@ -67,6 +69,7 @@ pub struct App {
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
+    webrtc: Option<WebRtc>,
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
@@ -177,12 +180,14 @@ impl App {
         let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
         let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
         let tls = load_tls(&config, None)?;
+        let webrtc = start_webrtc(&config, listener.address()?, &pulses, None)?;
         Ok(Self {
             config,
             listener,
             limiter,
             rtmp,
             tls,
+            webrtc,
             gate,
             shards: Arc::new(shards),
             shutdown: Shutdown::default(),
@@ -207,7 +212,8 @@ impl App {
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
     /// other.
     pub async fn run(self, stop: CancellationToken, changes: mpsc::Receiver<Change>) {
-        let Self { config, listener, limiter, rtmp: bound_rtmp, shards, gate, tls, shutdown, pulses, info } = self;
+        let Self { config, listener, limiter, rtmp: bound_rtmp, shards, gate, tls, webrtc, shutdown, pulses, info } =
+            self;
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -224,7 +230,14 @@ impl App {
         let registry = registry.with_patterns(Patterns::new(&config.patterns, wanted.clone()));
         let events = EventHub::new(shutdown.token().clone());
         let segments = SegmentedStreams::new(shutdown.clone());
-        let table = route_table(&config, &registry, &segments, &info, &events, tls.as_ref());
+        let mut recorders = Recorders::new(shutdown.clone());
+        recorders.apply(&registry).await;
+        let playback = Playback::new(recorders.folders());
+        let entrances = Entrances { segments: segments.clone(), webrtc, playback, tls: tls.clone() };
+        if let Some(webrtc) = entrances.webrtc.clone() {
+            shutdown.spawn("webrtc candidates", webrtc.resolve());
+        }
+        let table = route_table(&config, &registry, &entrances, &info, &events);
         let (table, tables) = watch::channel(Arc::new(table));
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
@@ -235,14 +248,17 @@ impl App {
         let mut rtmp =
             RtmpServer::new(gate.clone(), registry.clone(), encrypting.clone(), shutdown.clone(), counted, limiter);
         rtmp.listen(bound_rtmp);
-        let viewed = segments.clone();
+        let viewed = segments;
+        let last_table = tables.clone();
         let serving = Serving {
             instances: Instances::new(config.clone()),
             wanted,
             registry: registry.clone(),
             config,
             deployment,
-            segments,
+            recorders,
+            entrances,
+            pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
             encryption,
@@ -271,7 +287,8 @@ impl App {
                 let name = format!("connection from {}", connection.peer);
                 let (routes, shards, stats) = (routes.clone(), shards.clone(), info.http_stats().clone());
                 let stop = shutdown.token().clone();
-                let security = Security { gate: gate.clone(), tls: encrypting.borrow().clone() };
+                let webrtc = last_table.borrow().webrtc().cloned();
+                let security = Security { gate: gate.clone(), tls: encrypting.borrow().clone(), webrtc };
                 shutdown.spawn(name, session::serve(connection, routes, shards, security, stats, stop));
             }
             Incoming::Rejected(rejected) => {
@@ -315,7 +332,11 @@ impl App {
         info.stopping();
         drop(watch);
         drop((listener, listening));
-        let closing = tokio::task::spawn_blocking(move || shards.close());
+        let webrtc = last_table.borrow().webrtc().cloned();
+        let closing = tokio::task::spawn_blocking(move || {
+            shards.close();
+            webrtc.inspect(WebRtc::stop);
+        });
         shutdown.drain(DRAIN).await;
         let _ = closing.await;
     }
@@ -330,7 +351,9 @@ struct Serving {
     wanted: mpsc::Sender<PatternRequest>,
     registry: Registry,
     deployment: Deployment,
-    segments: SegmentedStreams,
+    recorders: Recorders,
+    entrances: Entrances,
+    pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
@@ -397,6 +420,17 @@ impl Serving {
         }
     }
 
+    /// From now on there are these sessions of WebRTC.
+    async fn exchange_webrtc(&mut self, config: &Config, webrtc: Option<WebRtc>) {
+        if let (Some(webrtc), Some(wanted)) = (&webrtc, &config.webrtc) {
+            match &self.entrances.webrtc {
+                Some(known) if known.is_same(webrtc) => webrtc.reconfigure(wanted).await,
+                _ => _ = tokio::spawn(webrtc.clone().resolve()),
+            }
+        }
+        self.entrances.webrtc = webrtc;
+    }
+
     /// Applies a new configuration. What can fail happens first, and then changes nothing.
     async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
@@ -411,6 +445,9 @@ impl Serving {
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
         let rtmp = self.rtmp.prepare(config.rtmp.as_ref()).context("cannot serve RTMP")?;
+        let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
+        let known = self.entrances.webrtc.clone();
+        let webrtc = tokio::task::block_in_place(|| start_webrtc(&config, at, &self.pulses, known.as_ref()))?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
             tracing::info!("access rules changed: what they do not permit any more ends");
@@ -421,11 +458,17 @@ impl Serving {
         let (registry, exchange) = self.deployment.apply(&config).await;
         let registry = registry.with_patterns(Patterns::new(&config.patterns, self.wanted.clone()));
         self.registry = registry.clone();
-        let tls = self.tls.tls.as_ref();
-        let table = route_table(&config, &registry, &self.segments, &self.info, &self.events, tls);
+        self.recorders.apply(&registry).await;
+        self.entrances.tls = self.tls.tls.clone();
+        self.exchange_webrtc(&config, webrtc).await;
+        let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
         self.table.send_replace(Arc::new(table));
         self.rtmp.set_registry(registry);
         self.rtmp.listen(rtmp);
+        if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
+        {
+            tokio::task::block_in_place(|| gone.stop());
+        }
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
@@ -433,6 +476,32 @@ impl Serving {
         self.config = config;
         Ok(exchange)
     }
+}
+
+/// What streams and pages are reached by, beside HTTP itself.
+struct Entrances {
+    segments: SegmentedStreams,
+    webrtc: Option<WebRtc>,
+    playback: Playback,
+    tls: Option<Tls>,
+}
+
+/// The sessions of WebRTC that a configuration asks for beside HTTP at this address, or those of before if they have the same port.
+fn start_webrtc(
+    config: &Config,
+    address: SocketAddr,
+    pulses: &Pulses,
+    before: Option<&WebRtc>,
+) -> anyhow::Result<Option<WebRtc>> {
+    let Some(wanted) = &config.webrtc else { return Ok(None) };
+    if let Some(same) = before.filter(|webrtc| webrtc.is_at(wanted, address)) {
+        return Ok(Some(same.clone()));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, pulses);
+    let port = wanted.udp.unwrap_or(address.port());
+    let started = started.with_context(|| format!("cannot use UDP port {port} of {} for webrtc", address.ip()));
+    started.map(Some)
 }
 
 /// The encryption that a configuration asks for, or that of before if it is the same.
@@ -498,19 +567,18 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
 fn route_table(
     config: &Config,
     registry: &Registry,
-    segments: &SegmentedStreams,
+    Entrances { segments, webrtc, playback, tls }: &Entrances,
     info: &ServerInfo,
     events: &EventHub,
-    tls: Option<&Tls>,
 ) -> RouteTable {
     let mut pages = pages(config, registry, info, events);
-    if let Some(authority) = tls.and_then(Tls::authority).map(str::to_owned) {
+    if let Some(authority) = tls.as_ref().and_then(Tls::authority).map(str::to_owned) {
         pages.insert(
             web::config::AUTHORITY_PATH.to_owned(),
             Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
         );
     }
-    RouteTable::new(registry, segments, pages)
+    RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages)
 }
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.
@@ -534,11 +602,11 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
     if config.pages.home {
         for stream in registry.streams() {
             for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
-                let (stream, registry) = (stream.clone(), registry.clone());
+                let (stream, registry, has_webrtc) = (stream.clone(), registry.clone(), config.webrtc.is_some());
                 let need = Need::Stream(Action::View, stream.config.name.as_str().into());
                 let page = move |request: PageRequest<'_>| {
                     let PageRequest { access, site, query, .. } = request;
-                    web::player::page(&stream, &registry, access, &site.to_string(), query)
+                    web::player::page(&stream, &registry, access, &site.to_string(), query, has_webrtc)
                 };
                 pages.insert(path, Page::new(need, page));
             }

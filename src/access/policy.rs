@@ -3,12 +3,12 @@
 use super::{
     action::{Action, Role},
     jwt::{JwtRules, KeySet},
-    network::Network,
+    network::{Network, any_contains},
     password::PasswordHash,
     permission::{Permission, Permissions},
     secret::{MASK, Secret},
 };
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, net::IpAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 /// The `auth:` section of a configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Policy {
     pub deny: Vec<Network>,
     /// An action that is listed may be done from there only.
     pub allow: Vec<(Action, Vec<Network>)>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` and other headers of forwarding are believed.
     pub proxies: Vec<Network>,
     /// Whether connections of these proxies begin with the header of the PROXY protocol.
     pub proxy_protocol: bool,
@@ -96,6 +96,15 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether an address is that of a proxy that may say by which name and scheme clients reach the server. Without any proxies in the
+    /// configuration those of this machine are; what they say decides about links on pages, and about no permission.
+    pub fn names_site(&self, address: IpAddr) -> bool {
+        match self.proxies.as_slice() {
+            [] => address.to_canonical().is_loopback(),
+            proxies => any_contains(proxies, address),
+        }
+    }
+
     /// The key of links with this name.
     pub fn link_key(&self, name: &str) -> Option<&Secret> {
         self.link_keys.iter().find(|(known, _)| &**known == name).map(|(_, key)| key)
@@ -151,5 +160,27 @@ impl IndexedPolicy {
     /// The token with this digest.
     pub fn token(&self, digest: &[u8; 32]) -> Option<&Token> {
         self.policy.tokens.get(*self.tokens.get(digest)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_that_are_named_are_the_only_ones() {
+        let check = |proxies: &[&str], address: &str, expect: bool| {
+            let proxies = proxies.iter().map(|network| network.parse().unwrap()).collect();
+            let policy = Policy { proxies, ..Policy::default() };
+            assert_eq!(policy.names_site(address.parse().unwrap()), expect, "{address}");
+        };
+        for (address, by_default) in
+            [("127.0.0.1", true), ("::1", true), ("::ffff:127.0.0.9", true), ("192.0.2.1", false)]
+        {
+            check(&[], address, by_default);
+            check(&["192.0.2.0/24"], address, !by_default);
+        }
+        check(&["10.0.0.0/8", "::1"], "::1", true);
+        check(&["10.0.0.0/8", "::1"], "127.0.0.1", false);
     }
 }

@@ -11,7 +11,8 @@ use super::{
     overrides::Override,
     raw,
     streams::Feeds,
-    units, url,
+    units::{self, Fps},
+    url,
 };
 use serde_yaml::Value;
 use std::{
@@ -24,9 +25,12 @@ use std::{
 const DEFAULT_LISTEN_ADDR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The port of ffserver.
 const DEFAULT_LISTEN_PORT: u16 = 8090;
-/// Longest `mode:` in seconds: a year, which nobody waits for.
 /// What any worker needs.
 const LEAST_MEMORY: u64 = 64 << 20;
+/// What a feed says that comes in its own time.
+pub(super) const NO_FPS: &str = "only images and bare video have no times of their own: expected a `file` that is no named pipe, or an `url` \
+    that begins with http:// or https://";
+/// Longest `mode:` in seconds: a year, which nobody waits for.
 const MAX_LINGER: f64 = 366.0 * 86_400.0;
 
 /// Reads and checks a whole configuration. Paths stay as they are written, and no other file is read: `include` and
@@ -54,6 +58,7 @@ impl Checker {
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages)).unwrap_or_default();
         let tls = self.tls(&root.key("tls"), file.tls);
         let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
+        let webrtc = self.webrtc(&root.key("webrtc"), file.webrtc);
         let auth = self.auth(&root.key("auth"), file.auth, &pages);
         self.templates(&root.key("templates"), file.templates);
         let mut feeds = self.entries(&root.key("feeds"), file.feeds);
@@ -81,6 +86,7 @@ impl Checker {
             tls,
             patterns: self.patterns(&root.key("publish"), file.publish),
             rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
+            webrtc,
         }
     }
 
@@ -149,7 +155,26 @@ impl Checker {
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
         let url = self.value(&path.key("url"), feed.url, url::pipeline).map(Source::Pipeline);
         let publish = feed.publish.map(|value| Source::Publish(self.publish(&path.key("publish"), value)));
-        Some(Feed { name: name?, source: pipeline.or(command).or(file).or(url).or(publish)?, parent, mode, restart })
+        let source = pipeline.or(command).or(file).or(url).or(publish)?;
+        let fps = self.feed_fps(&path.key("fps"), feed.fps, &source);
+        Some(Feed { name: name?, source, fps, parent, mode, restart })
+    }
+
+    /// The rate of what has no times of its own. What is live comes in its own time.
+    fn feed_fps(&mut self, path: &Path, value: Option<Value>, source: &Source) -> Option<(u32, u32)> {
+        let may_have = match source {
+            Source::File { .. } => true,
+            Source::Pipeline(text) => text.contains("souphttpsrc"),
+            Source::Command(_) | Source::Pipe(_) | Source::Publish(_) => false,
+        };
+        if value.is_some() && !may_have {
+            self.note(path, Place::Key, NO_FPS.to_owned());
+            return None;
+        }
+        self.value(path, value, |text| {
+            let fps = Fps::parse(text).ok_or("frames per second, like 25, 12.5 or 30000/1001")?;
+            Ok((fps.numerator, fps.denominator))
+        })
     }
 
     /// Whether a feed restarts. `no-resurrect` is the old name of the opposite.
@@ -170,7 +195,7 @@ fn address(text: &str) -> Result<IpAddr, Expected> {
     bare.parse().map_err(|_| "an IP address like 127.0.0.1, 0.0.0.0 or ::".into())
 }
 
-fn port(text: &str) -> Result<u16, Expected> {
+pub(super) fn port(text: &str) -> Result<u16, Expected> {
     let port = units::whole(text).and_then(|port| port.try_into().ok());
     port.ok_or_else(|| "a port from 0 to 65535".into())
 }
@@ -266,10 +291,33 @@ mod tests {
         check("listenprot: 1", "1:1: listenprot: unknown key, did you mean `listenport`?");
         check(
             "[a]",
-            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `publish:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `webrtc:`, `publish:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("a: b\n c: d", "2:3: mapping values are not allowed in this context");
         check("listenport: 1\nlistenport: 2", "2:1: listenport: appears a second time, keep one");
+    }
+
+    #[test]
+    fn a_rate_is_for_what_has_no_times() {
+        let fps_of = |feed: &str| parse(&format!("feeds: {{a: {{{feed}}}}}")).unwrap().feeds[0].fps;
+        assert_eq!(fps_of("file: a.jpg"), None);
+        assert_eq!(fps_of("file: a.jpg, fps: 10"), Some((10, 1)));
+        assert_eq!(fps_of("file: a.h264, fps: 29.97"), Some((30_000, 1001)));
+        assert_eq!(fps_of("url: 'http://a/still', fps: 0.1"), Some((1, 10)));
+        assert_eq!(fps_of("pipeline: 'souphttpsrc location=http://a ! parsebin', fps: 1/60"), Some((1, 60)));
+        let expected = "expected frames per second, like 25, 12.5 or 30000/1001, found";
+        for (feed, fault) in [
+            ("file: a.jpg, fps: fast", format!("{expected} \"fast\"")),
+            ("file: a.jpg, fps: 0", format!("{expected} \"0\"")),
+            ("command: cat, fps: 10", NO_FPS.to_owned()),
+            ("url: 'rtsp://a/b', fps: 10", NO_FPS.to_owned()),
+            ("pipeline: videotestsrc, fps: 10", NO_FPS.to_owned()),
+        ] {
+            let text = format!("feeds: {{a: {{{feed}}}}}");
+            // At the value, or at the key that is not to be there.
+            let place = text.find("fps").unwrap() + if fault == NO_FPS { 1 } else { 6 };
+            check(&text, &format!("1:{place}: feeds.a.fps: {fault}"));
+        }
     }
 
     #[test]

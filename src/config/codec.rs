@@ -90,6 +90,8 @@ impl Codec {
             (Container::Webm, Self::Video(codec)) => matches!(codec, V::Vp8 | V::Vp9 | V::Av1),
             (Container::Webm, Self::Audio(codec)) => matches!(codec, A::Opus | A::Vorbis),
             (Container::Ogg, Self::Audio(codec)) => matches!(codec, A::Opus | A::Vorbis | A::Flac),
+            (Container::WebRtc, Self::Video(codec)) => matches!(codec, V::H264 | V::Vp8 | V::Vp9 | V::Av1),
+            (Container::WebRtc, Self::Audio(codec)) => matches!(codec, A::Opus),
             (Container::Mkv, _)
             | (Container::Mp4, Self::Video(_))
             | (Container::Mjpeg, Self::Video(V::Mjpeg))
@@ -135,7 +137,13 @@ impl VideoCodec {
             Container::Mp4 => &[Self::H264, Self::H265, Self::Vp9, Self::Av1],
             Container::Mjpeg => &[Self::Mjpeg],
             // What Ogg has of its own, Theora, is of another time.
-            Container::Ogg | Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Raw => &[],
+            Container::Ogg
+            | Container::Mp3
+            | Container::Aac
+            | Container::Flac
+            | Container::Wav
+            | Container::WebRtc
+            | Container::Raw => &[],
         }
     }
 
@@ -180,7 +188,7 @@ impl AudioCodec {
             Container::Aac => &[Self::Aac],
             Container::Flac => &[Self::Flac],
             Container::Wav => &[Self::Pcm],
-            Container::Mjpeg | Container::Raw => &[],
+            Container::Mjpeg | Container::WebRtc | Container::Raw => &[],
         }
     }
 }

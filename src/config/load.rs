@@ -1,6 +1,7 @@
 //! From files to a configuration: finds and reads the file, has it checked, and looks at the files it names.
 
 use super::{
+    check::NO_FPS,
     checker::Checker,
     fault::{self, Faults},
     formats::passed_on,
@@ -181,6 +182,10 @@ fn examine_with(
         if let Some(Placeholder::Picture(path)) = &mut stream.placeholder {
             *path = resolve(&["streams", stream.name.as_str(), "placeholder"], path)?;
         }
+        if let Some(recording) = &mut stream.recording {
+            let keys = ["streams", stream.name.as_str(), "record", "folder"];
+            recording.folder = resolve(&keys, &recording.folder)?;
+        }
     }
     let Reading { checker: Checker { places, mut findings, .. }, files, .. } = reading;
     let source = |name: &FeedName| Some(&config.feeds.iter().find(|feed| feed.name == *name)?.source);
@@ -192,6 +197,11 @@ fn examine_with(
         let message =
             format!("the bytes of feed `{feed}` are passed on as they are: give the stream `video` or `audio`");
         findings.note(owner, &path, Place::Key, message, instance.as_deref());
+    }
+    for feed in config.feeds.iter().filter(|feed| feed.fps.is_some() && matches!(feed.source, Source::Pipe(_))) {
+        let path = ["feeds", feed.name.as_str(), "fps"].iter().fold(fault::Path::default(), |path, key| path.key(key));
+        let (owner, path, instance) = places.source(&path);
+        findings.note(owner, &path, Place::Key, NO_FPS.to_owned(), instance.as_deref());
     }
     let faults = findings.into_faults(&places);
     Ok((Loaded { config, files, places }, faults))
@@ -516,6 +526,11 @@ pub(super) mod tests {
         );
         let printed = Origin::File(write(Path::new(folder.path()), "printed.yaml", to_yaml(&config)));
         assert_eq!(load(&printed).unwrap().config, config);
+        // What is written into a pipe comes in its own time.
+        let file = write(folder.path(), "rate.yaml", "feeds: {a: {file: pipe, fps: 10}, b: {file: b.mjpeg, fps: 10}}");
+        let (_, faults) = examine(&Origin::File(file)).unwrap();
+        let said = faults.to_string();
+        assert!(faults.faults.len() == 1 && said.contains("feeds.a.fps") && said.contains(NO_FPS), "{said}");
     }
 
     #[test]

@@ -27,12 +27,15 @@ mod outputs;
 mod overlay;
 mod overrides;
 mod pages;
+mod pattern;
 mod patterns;
 mod places;
 mod print;
 mod publish;
 mod raw;
 mod read;
+mod record;
+mod recording;
 mod rtmp;
 #[cfg(test)]
 mod schema;
@@ -45,6 +48,7 @@ mod tracks;
 mod typed;
 mod units;
 mod url;
+mod webrtc;
 mod yaml;
 
 pub use check::parse;
@@ -58,9 +62,11 @@ pub use load::{LoadError, Loaded, Origin, examine, find, load};
 pub use mask::{masked, text_without_secrets};
 pub use model::{
     Alternative, CertificateSource, Config, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages, Placeholder,
-    Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls,
+    Plain, Repair, Rtmp, Serving, Source, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
+pub use pattern::{FilePattern, PatternError};
 pub use patterns::PublishPattern;
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};
+pub use recording::{Keep, Plan, Recording};

@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, patterns::PublishPattern, publish::Publish};
+use super::{codec::Codec, patterns::PublishPattern, publish::Publish, recording::Recording};
 use crate::{
     access::Policy,
     media::{Container, segment},
@@ -32,6 +32,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Where RTMP is served, if it is.
     pub rtmp: Option<Rtmp>,
+    /// How media reaches browsers over WebRTC; it does not without it.
+    pub webrtc: Option<WebRtc>,
     /// Names that can be published to without being configured one by one.
     pub patterns: Vec<PublishPattern>,
     /// In the order of the file.
@@ -57,6 +59,23 @@ pub struct Pages {
     pub events: bool,
     /// Whether the state tells the addresses of viewers.
     pub clients: bool,
+}
+
+/// How media reaches browsers over WebRTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebRtc {
+    /// Names and addresses under which viewers reach this server; its own addresses where there are none.
+    pub hosts: Vec<String>,
+    /// The UDP port; that of HTTP where there is none, 0 lets the system choose.
+    pub udp: Option<u16>,
+    /// Whether viewers may connect to the port of HTTP where UDP does not reach it.
+    pub tcp: bool,
+}
+
+impl Default for WebRtc {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), udp: None, tcp: true }
+    }
 }
 
 /// How connections are encrypted.
@@ -135,6 +154,8 @@ pub struct Feed {
     pub name: FeedName,
     /// Where its media comes from.
     pub source: Source,
+    /// Frames per second of what has no times of its own, as a fraction: images and bare video of a file, an address with one image.
+    pub fps: Option<(u32, u32)>,
     /// The feed that its command reads. No feed comes back to itself over the feeds that it reads.
     pub parent: Option<FeedName>,
     /// When it runs.
@@ -199,6 +220,8 @@ pub struct Stream {
     pub throughput: bool,
     /// How its segments are cut, where playlists of it are asked for.
     pub hls: segment::Settings,
+    /// How it is recorded, if it is.
+    pub recording: Option<Recording>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
 }

@@ -303,7 +303,8 @@ pub fn repairs(outputs: &Outputs) -> Vec<Alternative> {
     let audio = AUDIO.map(Codec::Audio).into_iter().filter(|_| outputs.repair.audio);
     let video = VIDEO.map(Codec::Video).into_iter().filter(|_| outputs.repair.video);
     let is_of_use = |codec: &Codec| {
-        outputs.containers.iter().any(|container| codec.fits(*container))
+        let mut containers = outputs.containers.iter().chain(&[Container::WebRtc]);
+        containers.any(|container| codec.fits(*container))
             && outputs.alternatives.iter().all(|known| known.codec != *codec)
     };
     let repair = |codec| Alternative {

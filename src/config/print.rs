@@ -4,6 +4,8 @@ use super::{
     auth,
     model::{Config, Encoding, Feed, Mode, Pages, Placeholder, Repair, Serving, Source, Stream, StreamPath},
     raw, tls,
+    units::Fps,
+    webrtc,
 };
 use serde::Serialize;
 use serde_yaml::Value;
@@ -33,6 +35,7 @@ fn keys(config: &Config) -> raw::File {
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
         rtmp: config.rtmp.as_ref().map(super::rtmp::printed),
+        webrtc: config.webrtc.as_ref().map(webrtc::printed),
         publish: super::patterns::printed(&config.patterns),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
@@ -76,6 +79,7 @@ fn feed(feed: &Feed) -> raw::Feed {
         Source::Pipe(file) => keys.file = Some(path(file)),
         Source::Publish(publish) => keys.publish = Some(super::publish::printed(publish)),
     }
+    keys.fps = feed.fps.map(|(frames, seconds)| text(Fps { numerator: frames, denominator: seconds }));
     keys.feed = feed.parent.as_ref().map(text);
     keys.restart = (!feed.restart).then_some(Value::Bool(false));
     keys
@@ -115,6 +119,7 @@ fn stream(stream: &Stream) -> raw::Stream {
     });
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
     keys.hls = super::hls::keys(&stream.hls).map(|keys| value(&keys));
+    keys.record = stream.recording.as_ref().map(super::record::printed);
     if let Some(outputs) = &stream.outputs {
         let is_all = outputs.containers == super::outputs::ALL;
         keys.outputs = Some(if is_all { text("all") } else { list(&outputs.containers) });
@@ -210,6 +215,10 @@ mod tests {
         ]
     }
 
+    fn any_fps() -> impl Strategy<Value = Option<(u32, u32)>> {
+        prop::option::of(prop::sample::select(vec![(25, 1), (1, 10), (30_000, 1001), (25, 2)]))
+    }
+
     fn any_mode() -> impl Strategy<Value = Mode> {
         prop_oneof![
             Just(Mode::Continuous),
@@ -241,7 +250,7 @@ mod tests {
 
     fn any_config() -> impl Strategy<Value = Config> {
         let name = "[A-Za-z0-9_é-]([a-z0-9 ._-]{0,10}[a-z0-9])?|true|null|1\\.10|007";
-        let feeds = prop::collection::btree_map(name, (any_source(), any_mode(), any::<bool>()), 1..4);
+        let feeds = prop::collection::btree_map(name, (any_source(), any_fps(), any_mode(), any::<bool>()), 1..4);
         let stream = (
             any_encoding(),
             "[^\\x00-\\x1f\\x7f-\\x9f/?#\\\\.]{1,20}",
@@ -279,11 +288,12 @@ mod tests {
                 let mut parent = None;
                 let feeds: Vec<_> = feeds
                     .into_iter()
-                    .map(|(name, (source, mode, restart))| {
+                    .map(|(name, (source, fps, mode, restart))| {
                         let name = FeedName::new(&name).unwrap();
                         let is_command = matches!(source, Source::Command(_));
                         let parent = parent.replace(name.clone()).filter(|_| is_command);
-                        Feed { name, source, parent, mode, restart }
+                        let fps = fps.filter(|_| matches!(source, Source::File { .. }));
+                        Feed { name, source, fps, parent, mode, restart }
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
@@ -320,6 +330,15 @@ mod tests {
                             window: std::time::Duration::from_secs(30 + u64::try_from(index).unwrap()),
                             ..segment::Settings::DEFAULT
                         },
+                        recording: (used == Serving::Shared && throughput).then(|| crate::config::Recording {
+                            folder: "a b/é".into(),
+                            format: Container::Ts,
+                            plan: crate::config::Plan::Wanted,
+                            every: Some(Duration::from_millis(1500)),
+                            part: Duration::from_millis(300),
+                            name: crate::config::FilePattern::default(),
+                            keep: crate::config::Keep { size: Some(1 << 30), ..crate::config::Keep::default() },
+                        }),
                         serving: used,
                     }
                 });
@@ -357,7 +376,12 @@ mod tests {
                     }
                 };
                 let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, patterns: Vec::new(), feeds, streams }
+                let webrtc = (metrics != clients).then(|| crate::config::WebRtc {
+                    hosts: if home { vec!["tv.example".to_owned(), "2001:db8::1".to_owned()] } else { Vec::new() },
+                    udp: events.then_some(listen_port),
+                    tcp: config,
+                });
+                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, webrtc, patterns: Vec::new(), feeds, streams }
             },
         )
     }

@@ -34,6 +34,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rtmp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webrtc: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publish: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
@@ -157,6 +159,18 @@ pub(super) struct Rtmp {
     pub(super) listen: Option<Value>,
 }
 
+/// `webrtc:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebRtc {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hosts: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) udp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tcp: Option<Value>,
+}
+
 /// One entry of `templates:`. Never printed: what uses it is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -193,6 +207,8 @@ pub(super) struct Feed {
     pub(super) publish: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fps: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feed: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -270,6 +286,40 @@ pub(super) struct Stream {
     pub(super) throughput: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hls: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<Value>,
+}
+
+/// `record:` of a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) folder: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plan: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keep: Option<Value>,
+}
+
+/// `keep:` of `record:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keep {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) age: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) free: Option<Value>,
 }
 
 /// `hls:` of a stream.
@@ -372,6 +422,7 @@ mod tests {
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`tls:`", keys::<Tls>()),
             ("`rtmp:`", keys::<Rtmp>()),
+            ("`webrtc:`", keys::<WebRtc>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),
@@ -382,6 +433,8 @@ mod tests {
             ("`audio:`", keys::<Audio>()),
             ("`overlay:`", keys::<Overlay>()),
             ("`hls:`", keys::<Hls>()),
+            ("`record:`", keys::<Record>()),
+            ("`keep:`", keys::<Keep>()),
         ];
         for (title, keys) in sections {
             assert!(!keys.is_empty());

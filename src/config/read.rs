@@ -376,7 +376,7 @@ b.yaml:4:1: a: appears a second time, keep one";
         check(
             "include: a.yaml",
             &[("a.yaml", "- x")],
-            "a.yaml:1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `publish:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
+            "a.yaml:1:1: expected keys like `include:`, `listenaddr:`, `listenport:`, `logdir:`, `memory_max:`, `pages:`, `auth:`, `tls:`, `rtmp:`, `webrtc:`, `publish:`, `templates:`, `pipelines_dir:`, `sets:`, `feeds:`, `streams:`, found a list",
         );
         check("include: a.yaml", &[("a.yaml", "feeds: \u{1}")], "a.yaml:1:8: control characters are not allowed");
 

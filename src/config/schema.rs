@@ -91,6 +91,7 @@ fn schema() -> Value {
         "auth" => reference("auth"),
         "tls" => reference("tls"),
         "rtmp" => reference("rtmp"),
+        "webrtc" => reference("webrtc"),
         "publish" => named("pattern"),
         "templates" => named("template"),
         "sets" => named("set"),
@@ -133,6 +134,11 @@ fn schema() -> Value {
         _ => json!({"type": "string"}),
     });
     let rtmp = section("`rtmp:`", raw::keys::<raw::Rtmp>(), |_| scalar());
+    let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
+        "hosts" => texts(),
+        "tcp" => flag(),
+        _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
+    });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
         "pipeline" => json!({"type": "string"}),
         "command" => json!({"type": ["string", "array"], "items": scalar()}),
@@ -153,6 +159,7 @@ fn schema() -> Value {
         "command" => text_or_use(&["array"]),
         "file" | "url" => scalar(),
         "loop" | "restart" | "no-resurrect" => flag(),
+        "fps" => json!({"type": ["number", "string", "null"]}),
         "feed" => scalar(),
         "mode" => mode.clone(),
         "publish" => json!({"anyOf": [reference("publish"), {"const": true}]}),
@@ -194,7 +201,7 @@ fn schema() -> Value {
             let one = json!({"anyOf": [reference(key), scalar()]});
             json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 4}]})
         }
-        "overlay" | "hls" => reference(key),
+        "overlay" | "hls" | "record" => reference(key),
         "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
@@ -214,13 +221,20 @@ fn schema() -> Value {
     let overlay =
         section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
     let hls = section("`hls:`", raw::keys::<raw::Hls>(), |_| scalar());
+    let record = section("`record:`", raw::keys::<raw::Record>(), |key| match key {
+        "format" => name_of(&super::record::FORMATS.map(crate::media::Container::name)),
+        "plan" => name_of(&super::Plan::ALL.map(super::Plan::name)),
+        "keep" => reference(key),
+        _ => scalar(),
+    });
+    let keep = section("`keep:`", raw::keys::<raw::Keep>(), |_| scalar());
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     file["title"] = json!("voyandz");
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
-        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "pattern": pattern, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls,
+        "pages": pages, "auth": auth, "tls": tls, "rtmp": rtmp, "webrtc": webrtc, "user": user, "token": token, "jwt": jwt, "template": template, "set": set, "feed": feed, "publish": publish, "pattern": pattern, "stream": stream, "video": video, "audio": audio, "overlay": overlay, "hls": hls, "record": record, "keep": keep,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

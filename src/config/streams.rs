@@ -14,8 +14,8 @@ use percent_encoding::percent_decode_str;
 use serde_yaml::Value;
 use std::collections::HashMap;
 
-/// Paths of the server itself. What begins with `/api/` or `/stream/` is its own too.
-const RESERVED: [&str; 13] = [
+/// Paths of the server itself. What begins with `/api/`, `/stream/` or `/rec/` is its own too.
+const RESERVED: [&str; 14] = [
     "/",
     "/stat",
     "/stat.js",
@@ -27,6 +27,7 @@ const RESERVED: [&str; 13] = [
     "/readyz",
     "/healthz",
     "/events",
+    "/rec",
     "/api",
     "/stream",
 ];
@@ -115,6 +116,11 @@ impl Checker {
         let placeholder = self.placeholder(path, &mut stream, feeds.as_deref());
         let throughput = stream.throughput.take();
         let hls = self.hls(&path.key("hls"), stream.hls.take());
+        let recording = self.recording(&path.key("record"), stream.record.take());
+        if recording.is_some() && serving != Serving::Shared {
+            let message = "a stream that is made for each request cannot be recorded".to_owned();
+            self.note(&path.key("record"), Place::Key, message);
+        }
         let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
         let hint = hint.or_else(|| Container::from_extension(name));
         let told = match (given_container.or(hint), &mimetype) {
@@ -157,6 +163,7 @@ impl Checker {
             placeholder,
             throughput,
             hls,
+            recording,
             serving,
         };
         Some(Checked { stream, has_url })
@@ -422,7 +429,7 @@ impl Checker {
 
 /// Whether a path is for the server itself, or may become so.
 pub(super) fn is_reserved(path: &str) -> bool {
-    RESERVED.contains(&path) || path.starts_with("/api/") || path.starts_with("/stream/")
+    RESERVED.contains(&path) || ["/api/", "/stream/", "/rec/"].iter().any(|own| path.starts_with(own))
 }
 
 fn another_feed(text: &str, known: &[String], before: &[FeedName]) -> Result<FeedName, Expected> {

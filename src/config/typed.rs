@@ -168,7 +168,13 @@ const fn muxer(container: Container) -> Option<&'static str> {
         Container::Ogg => Some("oggmux name=mux"),
         Container::Flv => Some("flvmux name=mux streamable=true"),
         Container::Mp4 => Some("mp4mux name=mux streamable=true fragment-duration=1"),
-        Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg | Container::Raw => None,
+        Container::Mp3
+        | Container::Aac
+        | Container::Flac
+        | Container::Wav
+        | Container::Mjpeg
+        | Container::WebRtc
+        | Container::Raw => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     layout::{self, CommandLayout, GroupId, GroupLayout, Layout, RenditionLayout, StreamLayout, Unit, UnitKind},
     placeholder::{PlaceholderPart, PlaceholderSpec, PlaceholderTask},
+    recorder_status::RecorderStatus,
     registry::{FeedHandle, Registry, StreamHandle},
     rendition::{Alternative, Rendition},
 };
@@ -48,6 +49,7 @@ pub struct Deployment {
     audiences: BTreeMap<StreamName, Audience>,
     /// Where feeds are published to.
     publish_slots: BTreeMap<FeedName, PublishSlot>,
+    recorders: BTreeMap<StreamName, RecorderStatus>,
     /// What all timestamps count from, so that those of one source continue those of another.
     epoch: u64,
     memory_max: Option<u64>,
@@ -175,6 +177,7 @@ impl Deployment {
             placeholders: BTreeMap::new(),
             audiences: BTreeMap::new(),
             publish_slots: BTreeMap::new(),
+            recorders: BTreeMap::new(),
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
             memory_max: None,
             pool,
@@ -201,8 +204,10 @@ impl Deployment {
         let begun = self.begin();
         self.apply_placeholders(config);
         self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
+        self.recorders.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         for stream in &config.streams {
             self.audiences.entry(stream.name.clone()).or_default();
+            self.recorders.entry(stream.name.clone()).or_default();
         }
         self.begin_per_request(config);
         (self.registry(config), ApplyReport { ended, begun })
@@ -549,6 +554,7 @@ impl Deployment {
                 config: stream.clone(),
                 status: slot.status.clone(),
                 audience: self.audience(&stream.name),
+                recorder: self.recorders.get(&stream.name).cloned().unwrap_or_default(),
                 fanout: slot.fanout(stream.container),
                 output: slot.input().map(|input| input.output(stream.container)),
                 demand: slot.demand.clone(),

@@ -190,7 +190,7 @@ impl PlaceholderTask {
         let tracks: Vec<Track> = self.feeds.iter().flat_map(|feed| feed.read().last_tracks).collect();
         let texts = encodings.first().map_or(&ipc::Encoding::Copy, |main| &main.encoding);
         let source = FeedSource::Launch(launch(shows, texts, &tracks));
-        let feed = FeedPlan { name: format!("placeholder of {}", self.name()), source };
+        let feed = FeedPlan { name: format!("placeholder of {}", self.name()), source, fps: None };
         let plan =
             |(part, plan): (usize, &StreamPlan)| (number(part), StreamPlan { feeds: vec![FEED], ..plan.clone() });
         let entrances = |(part, entrance): (usize, &PlaceholderPart)| {

@@ -1,6 +1,6 @@
 //! The feeds and streams of a server, for all outputs: each protocol, the pages, the API.
 
-use super::{patterns::Patterns, rendition::Rendition};
+use super::{patterns::Patterns, recorder_status::RecorderStatus, rendition::Rendition};
 use crate::{
     config,
     media::{Container, NotCarried},
@@ -11,7 +11,7 @@ use crate::{
         status::Status,
         worker_group::WorkerGroup,
     },
-    stream::{Audience, FanOut, StreamOutput},
+    stream::{Audience, FanOut, SampleReader, StreamOutput},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +37,8 @@ pub struct StreamHandle {
     pub status: Status,
     /// Its viewers.
     pub audience: Audience,
+    /// The state of its recorder.
+    pub recorder: RecorderStatus,
     /// Its packets.
     pub fanout: FanOut,
     /// Has it muxed; `None` where the packets arrive as bytes.
@@ -111,6 +113,23 @@ impl StreamHandle {
         match &self.rendition {
             Some(rendition) => rendition.open(self.config.container).await,
             None => Ok(self.lease()),
+        }
+    }
+
+    /// Leases the stream and reads its samples, of the tracks that a container can carry. `None` where it arrives as bytes alone.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`StreamHandle::open`].
+    pub async fn open_samples(&self, container: Container) -> Result<Option<(Lease, SampleReader)>, NotCarried> {
+        let Some(stream) = self.sampled() else { return Ok(None) };
+        match (&stream.rendition, &stream.output) {
+            (Some(rendition), _) => rendition.open_samples(container).await.map(Some),
+            (None, Some(output)) => {
+                let lease = stream.demand.lease();
+                Ok(Some((lease, output.input().samples(container, &[0]))))
+            }
+            (None, None) => Ok(None),
         }
     }
 

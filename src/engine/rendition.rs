@@ -7,7 +7,7 @@ use crate::{
         demand::{Demand, Lease},
         status::Status,
     },
-    stream::{Entrances, StreamInput},
+    stream::{Entrances, SampleReader, StreamInput},
 };
 use std::time::Duration;
 
@@ -66,6 +66,22 @@ impl Rendition {
         Ok(lease)
     }
 
+    /// Leases what samples for a container are made of, and reads these. Waits until it is known which encodings these are.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Rendition::open`].
+    pub async fn open_samples(&self, container: Container) -> Result<(Lease, SampleReader), NotCarried> {
+        let main = self.main.lease();
+        let sources = match self.main_tracks().await {
+            Some(tracks) => self.sources(container, &tracks)?,
+            None => vec![0],
+        };
+        let lease = self.units(&sources);
+        drop(main);
+        Ok((lease, self.input.samples(container, &sources)))
+    }
+
     /// The configured encoding for an output of audio alone, for which no video has to be encoded. `None` while the main encoding runs
     /// anyway.
     fn audio_alone(&self, container: Container) -> Option<&Alternative> {
@@ -105,13 +121,18 @@ impl Rendition {
 
     /// Leases an output that is made of these encodings.
     fn lease(&self, container: Container, sources: &[usize]) -> Lease {
+        self.units(sources).with(self.input.output(container).lease_of(sources))
+    }
+
+    /// Leases these encodings.
+    fn units(&self, sources: &[usize]) -> Lease {
         let mut lease = Lease::default();
         if self.has_placeholder || sources.contains(&0) {
             lease.add(self.main.lease());
         }
         let used = self.alternatives.iter().filter(|one| one.source != 0 && sources.contains(&one.source));
         used.for_each(|alternative| lease.add(alternative.demand.lease()));
-        lease.with(self.input.output(container).lease_of(sources))
+        lease
     }
 }
 

@@ -26,6 +26,8 @@ pub struct FeedPlan {
     pub name: String,
     /// Where its media comes from.
     pub source: FeedSource,
+    /// Frames per second of what has no times of its own, as a fraction.
+    pub fps: Option<(u32, u32)>,
 }
 
 /// Where a feed's media comes from, as a worker sees it.

@@ -36,6 +36,7 @@ pub fn codecs(container: Container, header: &[u8]) -> Option<String> {
         | Container::Flac
         | Container::Wav
         | Container::Mjpeg
+        | Container::WebRtc
         | Container::Raw => return None,
     };
     let names: Option<Vec<String>> = tracks.into_iter().map(name).collect();

@@ -28,12 +28,14 @@ pub enum Container {
     Wav,
     /// JPEG pictures as `multipart/x-mixed-replace`, for `<img>`.
     Mjpeg,
+    /// RTP payloads for WebRTC sessions, which no viewer gets as bytes: see [`super::webrtc`]. It is not in [`Container::ALL`].
+    WebRtc,
     /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
     Raw,
 }
 
 impl Container {
-    /// Every container, for tables, help texts and tests.
+    /// Every container that viewers may get as bytes, for tables, help texts and tests.
     pub const ALL: [Self; 12] = [
         Self::Ts,
         Self::Webm,
@@ -63,6 +65,7 @@ impl Container {
             Self::Flac => "flac",
             Self::Wav => "wav",
             Self::Mjpeg => "mjpeg",
+            Self::WebRtc => "webrtc",
             Self::Raw => "raw",
         }
     }
@@ -105,7 +108,7 @@ impl Container {
             Self::Flac => "audio/flac",
             Self::Wav => "audio/wav",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
-            Self::Raw => "application/octet-stream",
+            Self::WebRtc | Self::Raw => "application/octet-stream",
         }
     }
 

@@ -41,6 +41,7 @@ pub mod track;
 pub mod ts;
 pub mod unpack;
 mod wav;
+pub mod webrtc;
 
 pub use clock_drift::DriftEstimator;
 pub use codecs::codecs;

@@ -8,7 +8,7 @@ use super::{
     ogg,
     sample::Sample,
     track::MediaKind,
-    ts,
+    ts, webrtc,
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ pub enum Muxer {
     Flv(Box<flv::Muxer>),
     /// Of Ogg.
     Ogg(Box<ogg::Muxer>),
+    /// Of RTP payloads.
+    WebRtc(Box<webrtc::Muxer>),
     /// Of sequences of frames.
     Frames(Box<frames::Muxer>),
 }
@@ -43,6 +45,7 @@ impl Muxer {
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg => {
                 Self::Frames(Box::new(frames::Muxer::new(container)?))
             }
+            Container::WebRtc => Self::WebRtc(Box::new(webrtc::Muxer::new())),
             Container::Raw => return None,
         })
     }
@@ -50,9 +53,13 @@ impl Muxer {
     /// The kinds of tracks that a container is for. It ignores others.
     pub const fn kinds(container: Container) -> &'static [MediaKind] {
         match container {
-            Container::Ts | Container::Mp4 | Container::Webm | Container::Mkv | Container::Flv | Container::Ogg => {
-                &[MediaKind::Video, MediaKind::Audio]
-            }
+            Container::Ts
+            | Container::Mp4
+            | Container::Webm
+            | Container::Mkv
+            | Container::Flv
+            | Container::Ogg
+            | Container::WebRtc => &[MediaKind::Video, MediaKind::Audio],
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
             Container::Mjpeg => &[MediaKind::Video],
             Container::Raw => &[],
@@ -71,6 +78,7 @@ impl Muxer {
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg => {
                 frames::Muxer::carries(container, codec)
             }
+            Container::WebRtc => webrtc::Muxer::carries(codec),
             Container::Raw => false,
         }
     }
@@ -101,10 +109,15 @@ impl Muxer {
     }
 
     /// Whether a container does without the tracks of a kind that it cannot carry: Ogg is usually asked for its audio, since the only
-    /// video codec that players know in it is Theora.
+    /// video codec that players know in it is Theora. A browser gets the video of a stream whose audio it cannot have.
     pub fn may_lack(container: Container, kind: MediaKind, tracks: &TrackSet) -> bool {
         let has_audio = || tracks.tracks().iter().any(|track| track.kind() == MediaKind::Audio);
-        container == Container::Ogg && kind == MediaKind::Video && has_audio()
+        let has_video = || tracks.tracks().iter().any(|track| track.kind() == MediaKind::Video);
+        match (container, kind) {
+            (Container::Ogg, MediaKind::Video) => has_audio(),
+            (Container::WebRtc, MediaKind::Audio) => has_video(),
+            _ => false,
+        }
     }
 
     /// The tracks from now on, which [`Muxer::select`] chose. May be called again at any time.
@@ -115,6 +128,7 @@ impl Muxer {
             Self::Matroska(muxer) => muxer.set_tracks(tracks, out),
             Self::Flv(muxer) => muxer.set_tracks(tracks, out),
             Self::Ogg(muxer) => muxer.set_tracks(tracks, out),
+            Self::WebRtc(muxer) => muxer.set_tracks(tracks, out),
             Self::Frames(muxer) => muxer.set_tracks(tracks, out),
         }
     }
@@ -127,6 +141,7 @@ impl Muxer {
             Self::Matroska(muxer) => muxer.push(sample, out),
             Self::Flv(muxer) => muxer.push(sample, out),
             Self::Ogg(muxer) => muxer.push(sample, out),
+            Self::WebRtc(muxer) => muxer.push(sample, out),
             Self::Frames(muxer) => muxer.push(sample, out),
         }
     }
@@ -144,7 +159,7 @@ impl Muxer {
     pub fn set_epoch(&mut self, epoch: Option<Duration>) {
         match self {
             Self::Frames(muxer) => muxer.set_epoch(epoch),
-            Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) => {}
+            Self::Ts(_) | Self::Mp4(_) | Self::Matroska(_) | Self::Flv(_) | Self::Ogg(_) | Self::WebRtc(_) => {}
         }
     }
 }

@@ -3,4 +3,6 @@
 pub mod hls;
 pub mod http;
 pub mod publish;
+pub mod record;
 pub mod rtmp;
+pub mod webrtc;

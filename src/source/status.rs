@@ -125,6 +125,11 @@ impl Status {
         self.change(|record| record.shows_placeholder = is_on);
     }
 
+    /// Starts so far.
+    pub fn starts(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).starts
+    }
+
     /// What is known now.
     pub fn read(&self) -> Record {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -38,6 +38,19 @@ struct UnitState {
     last_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     readers: Option<usize>,
+    /// The state of its recorder, and the file that it writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<RecordingState>,
+}
+
+/// A recorder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct RecordingState {
+    state: &'static str,
+    error: Option<String>,
+    file: Option<String>,
+    failures: u64,
+    deleted_files: u64,
 }
 
 /// A removed feed or stream.
@@ -104,8 +117,16 @@ impl ObservedState {
     pub fn of(snapshot: &StatusSnapshot) -> Self {
         let Configuration { loaded, error, .. } = &snapshot.server.configuration;
         let feed = |feed: &Feed| UnitState::of(&feed.name, feed.feed.as_slice(), &feed.life, None);
-        let stream =
-            |stream: &Stream| UnitState::of(&stream.name, &stream.feeds, &stream.life, Some(stream.viewers.readers));
+        let stream = |stream: &Stream| UnitState {
+            recording: stream.recording.as_ref().map(|recording| RecordingState {
+                state: recording.state,
+                error: recording.error.clone(),
+                file: recording.file.clone(),
+                failures: recording.failures,
+                deleted_files: recording.deleted_files,
+            }),
+            ..UnitState::of(&stream.name, &stream.feeds, &stream.life, Some(stream.viewers.readers))
+        };
         let (feeds, streams) = (snapshot.feeds.iter().map(feed), snapshot.streams.iter().map(stream));
         Self {
             configuration: ConfigState { loaded: loaded.clone(), error: error.clone() },
@@ -165,6 +186,7 @@ impl UnitState {
             restarts: *restarts,
             last_error: last_error.clone(),
             readers,
+            recording: None,
         }
     }
 }
@@ -278,6 +300,7 @@ mod tests {
             restarts: 0,
             last_error: None,
             readers: Some(*readers),
+            recording: None,
         };
         let configuration = ConfigState { loaded: String::new(), error: None };
         ObservedState { configuration, feeds: Vec::new(), streams: streams.iter().map(unit).collect() }

@@ -6,6 +6,7 @@
 use super::{
     outputs::{Encoding, Output},
     publish::Published,
+    recording::Recording,
     response,
     snapshot::{Feed, StatusReader, StatusSnapshot, Stream},
 };
@@ -42,6 +43,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
     outputs(&mut text, &snapshot.streams);
+    recordings(&mut text, &snapshot.streams);
     response(StatusCode::OK, text.0, "text/plain; version=0.0.4; charset=utf-8")
 }
 
@@ -151,6 +153,38 @@ fn outputs<'a>(text: &mut Text, streams: &'a [Stream]) {
     });
     let help = "How many outputs are made of the encoding now, of this stream and of others.";
     each("voyandz_encoding_outputs", help, &|encoding| number(encoding.outputs as u64));
+}
+
+fn recordings(text: &mut Text, streams: &[Stream]) {
+    use Kind::{Counter, Gauge};
+    let recorded: Vec<_> = streams.iter().filter_map(|stream| Some((stream, stream.recording.as_ref()?))).collect();
+    let states: Vec<_> = recorded
+        .iter()
+        .map(|(stream, recording)| [("stream", stream.name.as_str()), ("state", recording.state)])
+        .collect();
+    let states = states.iter().map(|labels| (&labels[..], Some(1)));
+    text.family("voyandz_recording_state", "The state that the recorder is in, as a label.", Gauge, states);
+    let labels: Vec<_> = recorded.iter().map(|(stream, _)| [("stream", stream.name.as_str())]).collect();
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Recording) -> Option<f64>| {
+        let values = recorded.iter().map(|(_, recording)| value(recording));
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(values));
+    };
+    let help = "Whether the stream is being recorded.";
+    each("voyandz_recording_active", help, Gauge, &|one| Some(f64::from(u8::from(one.state == "recording"))));
+    each("voyandz_recording_files_total", "Files that were begun.", Counter, &|one| number(one.files));
+    each("voyandz_recording_bytes_total", "Bytes that are on the disk.", Counter, &|one| number(one.bytes));
+    let help = "Times that something was lost, or a file could not be written.";
+    each("voyandz_recording_failures_total", help, Counter, &|one| number(one.failures));
+    let help = "Samples that are in no file because of that.";
+    each("voyandz_recording_lost_samples_total", help, Counter, &|one| number(one.lost_samples));
+    each("voyandz_recording_queued_bytes", "Bytes that wait for the disk.", Gauge, &|one| number(one.queued_bytes));
+    let help = "The longest recent write, with its flush to the disk.";
+    each("voyandz_recording_slowest_write_seconds", help, Gauge, &|one| Some(one.slowest_write_seconds));
+    let help = "Files that were deleted because of their age, the size of all, or the room on the disk.";
+    each("voyandz_recording_deleted_files_total", help, Counter, &|one| number(one.deleted_files));
+    each("voyandz_recording_kept_files", "Files that there are.", Gauge, &|one| number(one.kept_files));
+    each("voyandz_recording_kept_bytes", "Bytes of those that have ended.", Gauge, &|one| number(one.kept_bytes));
+    each("voyandz_recording_free_bytes", "Room on the disk.", Gauge, &|one| one.free_bytes.and_then(number));
 }
 
 fn feeds(text: &mut Text, feeds: &[Feed]) {

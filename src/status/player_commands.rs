@@ -84,7 +84,7 @@ impl Playback {
             _ if !has_video(stream) => Self::Audio,
             Container::Webm | Container::Ogg | Container::Mp4 => Self::Video,
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => Self::Audio,
-            Container::Ts | Container::Mkv | Container::Flv | Container::Raw => Self::Stills,
+            Container::Ts | Container::Mkv | Container::Flv | Container::WebRtc | Container::Raw => Self::Stills,
         }
     }
 

@@ -5,6 +5,7 @@
 use super::{
     outputs::{self, Output},
     publish::Published,
+    recording::Recording,
     server_info::ServerInfo,
     stream_stats::{ViewerStats, WriteStats, rfc3339, seconds},
     tracks::{self, TrackSummary},
@@ -170,6 +171,9 @@ pub struct Stream {
     /// Its viewers.
     #[serde(flatten)]
     pub viewers: ViewerStats,
+    /// Its recorder, if it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clients: Option<Vec<Client>>,
 }
@@ -365,6 +369,7 @@ impl Stream {
             codecs,
             outputs: outputs::outputs_of(stream),
             encodings: outputs::encodings_of(stream),
+            recording: config.recording.as_ref().map(|_| Recording::of(&stream.recorder.read())),
             ..Self::of(config, container, Life::of(record), tracks, written, &stream.audience, clients)
         }
     }
@@ -410,6 +415,7 @@ impl Stream {
             life,
             written,
             viewers: ViewerStats::of(audience),
+            recording: None,
             clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
         }
     }

@@ -193,6 +193,17 @@ impl FanOut {
         Reader { fanout: self.clone(), cursor: Cursor::new(&state.ring, entry, now), registered: None }
     }
 
+    /// A new reader, for whom no keyframe is asked.
+    pub fn subscribe_unforced(&self, entry: Entry) -> Reader {
+        let state = self.state();
+        Reader { fanout: self.clone(), cursor: Cursor::new(&state.ring, entry, Instant::now()), registered: None }
+    }
+
+    /// Age of the newest join point; `None` where there is none.
+    pub fn newest_join_age(&self) -> Option<Duration> {
+        self.state().ring.newest_join_age(Instant::now())
+    }
+
     /// The header and all packets of the newest group of pictures.
     pub fn newest_group(&self) -> Option<NewestGroup> {
         self.state().ring.newest_group()

@@ -3,6 +3,7 @@
 use super::{
     FanOut, Writer,
     sample_writer::{MAX_SOURCES, Refused, SampleWriter, SourceSet},
+    tap::{Queue, Tapped},
     writer::Origin,
 };
 use crate::{
@@ -121,6 +122,31 @@ impl Drop for OutputLease {
     fn drop(&mut self) {
         let StreamOutput { input, fanout } = &self.0;
         input.remove_user(fanout);
+    }
+}
+
+/// The samples of a stream, until this is dropped.
+#[derive(Debug)]
+pub struct SampleReader {
+    input: StreamInput,
+    queue: Queue,
+}
+
+impl SampleReader {
+    /// What comes next; waits for it. Cancel-safe.
+    pub async fn next(&self) -> Tapped {
+        self.queue.next().await
+    }
+
+    /// Asks for a keyframe.
+    pub fn want_keyframe(&self) {
+        self.input.shared.keyframes.send_replace(());
+    }
+}
+
+impl Drop for SampleReader {
+    fn drop(&mut self) {
+        self.input.lock().samples.untap(&self.queue);
     }
 }
 
@@ -261,6 +287,15 @@ impl StreamInput {
         {
             tracing::warn!(stream = %self.shared.name, reason = %fault, "output cannot carry the tracks");
         }
+    }
+
+    /// Reads the samples that are made in these encodings, of the tracks that a container can carry, from the newest GOP on. What
+    /// makes the stream is to be leased before.
+    pub fn samples(&self, container: Container, sources: &[usize]) -> SampleReader {
+        let queue = Queue::default();
+        // What cannot be carried is told to the reader as well.
+        let _ = self.lock().samples.tap(container, SourceSet::of(sources), queue.clone(), Instant::now());
+        SampleReader { input: self.clone(), queue }
     }
 
     /// One less uses an output. With the last one it forgets everything.

@@ -33,7 +33,7 @@ impl Packager {
             matches!(container, Container::Ts | Container::Webm | Container::Mkv | Container::Flv | Container::Mp4);
         fanout.set_whole(is_whole);
         // A block of Matroska may begin the cluster of those after it: none may be omitted.
-        fanout.set_loose(matches!(container, Container::Flv | Container::Mp4));
+        fanout.set_loose(matches!(container, Container::Flv | Container::Mp4 | Container::WebRtc));
         Some(Self { container, fanout, muxer, selected: Vec::new(), is_outdated: true, muxed: Vec::new() })
     }
 

@@ -3,7 +3,13 @@
 mod timeline;
 
 use self::timeline::Timeline;
-use super::{FanOut, gop::Gop, packager::Packager, writer::Origin};
+use super::{
+    FanOut,
+    gop::Gop,
+    packager::Packager,
+    tap::{Queue, Sink, Tap},
+    writer::Origin,
+};
 use crate::media::{Container, MediaKind, NotCarried, Sample, TrackId, TrackInfo, TrackSet};
 use std::time::{Duration, Instant};
 
@@ -53,10 +59,10 @@ pub(super) struct SampleWriter {
     interrupted: bool,
 }
 
-/// One container of the rendition.
+/// One container of the rendition, or a reader of its samples.
 #[derive(Debug)]
 struct Output {
-    packager: Packager,
+    sink: Sink,
     /// The encodings that it is made of.
     sources: SourceSet,
     /// Since when it waits for the tracks of its sources; `None` once it has them.
@@ -122,7 +128,26 @@ impl SampleWriter {
         now: Instant,
     ) -> Result<(), NotCarried> {
         let Some(packager) = Packager::new(container, fanout) else { return Ok(()) };
-        self.outputs.push(Output { packager, sources, waits_since: Some(now) });
+        self.add(Sink::Packager(packager), sources, now)
+    }
+
+    /// Gives samples to this reader from now on, of the tracks that a container can carry, from these sources. It begins with the
+    /// newest GOP.
+    ///
+    /// # Errors
+    /// As [`SampleWriter::attach`].
+    pub(super) fn tap(
+        &mut self,
+        container: Container,
+        sources: SourceSet,
+        queue: Queue,
+        now: Instant,
+    ) -> Result<(), NotCarried> {
+        self.add(Sink::Tap(Tap::new(container, queue)), sources, now)
+    }
+
+    fn add(&mut self, sink: Sink, sources: SourceSet, now: Instant) -> Result<(), NotCarried> {
+        self.outputs.push(Output { sink, sources, waits_since: Some(now) });
         match self.offer(now) {
             Err(Refused(mut refused)) => refused.pop().map_or(Ok(()), Err),
             Ok(()) => Ok(()),
@@ -131,7 +156,12 @@ impl SampleWriter {
 
     /// Ends an output.
     pub(super) fn detach(&mut self, fanout: &FanOut) {
-        self.outputs.retain(|output| !output.packager.fanout().is_same(fanout));
+        self.outputs.retain(|output| !output.sink.is_fanout(fanout));
+    }
+
+    /// Ends a reader of samples.
+    pub(super) fn untap(&mut self, queue: &Queue) {
+        self.outputs.retain(|output| !output.sink.is_queue(queue));
     }
 
     /// A run of a source begins.
@@ -158,7 +188,7 @@ impl SampleWriter {
         self.timeline = Timeline::default();
         self.interrupted = false;
         for output in &mut self.outputs {
-            output.packager.clear();
+            output.sink.clear();
             output.waits_since.get_or_insert(now);
         }
     }
@@ -248,7 +278,11 @@ impl SampleWriter {
         let has_video = has_video.flat_map(TrackSet::tracks).any(|track| track.kind() == MediaKind::Video);
         let leads = (kind == MediaKind::Video) == has_video;
         if leads && !sample.is_sync {
-            self.outputs.iter().for_each(|output| output.packager.fanout().want_keyframe());
+            let packagers = self.outputs.iter().filter_map(|output| match &output.sink {
+                Sink::Packager(packager) => Some(packager),
+                Sink::Tap(_) => None,
+            });
+            packagers.for_each(|packager| packager.fanout().want_keyframe());
         }
         leads && sample.is_sync
     }
@@ -258,7 +292,7 @@ impl SampleWriter {
         self.interrupted = true;
         self.gop.clear();
         self.timeline.restart();
-        self.outputs.iter().for_each(|output| output.packager.fanout().forget_joins());
+        self.outputs.iter().for_each(|output| output.sink.interrupt());
     }
 
     fn source(&mut self, origin: Origin, source: usize) -> Option<&mut Source> {
@@ -333,7 +367,7 @@ impl SampleWriter {
         }
         self.tracks = Some(set);
         for output in &mut self.outputs {
-            output.packager.outdate();
+            output.sink.outdate();
         }
         self.offer(now)
     }
@@ -350,9 +384,9 @@ impl SampleWriter {
                 continue;
             }
             let is_new = output.waits_since.take().is_some();
-            refused.extend(output.packager.tracks(&output.sources.view(set)).err());
+            refused.extend(output.sink.tracks(&output.sources.view(set)).err());
             if is_new {
-                self.gop.samples().for_each(|sample| output.packager.push(sample, now));
+                self.gop.samples().for_each(|sample| output.sink.push(sample, now));
             }
         }
         if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
@@ -371,7 +405,7 @@ impl SampleWriter {
         }
         self.gop.push(&sample, leads && sample.is_sync && (is_video || self.gop.is_stale(&sample)));
         for output in self.outputs.iter_mut().filter(|output| output.waits_since.is_none()) {
-            output.packager.push(&sample, now);
+            output.sink.push(&sample, now);
         }
     }
 }

@@ -44,6 +44,11 @@ impl FailureLog {
         })
     }
 
+    /// Whether the last was a failure.
+    pub fn is_failing(&self) -> bool {
+        self.run.is_some()
+    }
+
     /// Ends a series of failures; returns their number if there was more than one, for a last log line.
     pub fn recovered(&mut self) -> Option<u64> {
         self.run.take().map(|run| run.count).filter(|&count| count > 1)

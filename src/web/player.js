@@ -326,14 +326,87 @@ function playPlainly(player) {
   begin();
 }
 
+// WebRTC
+
+/** Whether a connection was there: then one that fails may come again. */
+let hasConnected = false;
+
+/** Waits until a connection has one of these states; fails when that takes too long. */
+function reached(peer, states, within) {
+  return new Promise((then, fail) => {
+    const look = () => {
+      if (states.includes(peer.connectionState)) then(peer.connectionState);
+    };
+    peer.addEventListener("connectionstatechange", look);
+    if (within) setTimeout(() => fail(new Error("The server is not reached over WebRTC.")), within);
+    look();
+  });
+}
+
+/** Seconds from the server to the screen, as far as the browser knows. */
+async function peerDelay(peer, before) {
+  let [trip, waited, shown] = [0, 0, 0];
+  for (const one of (await peer.getStats()).values()) {
+    if (one.type === "candidate-pair" && one.nominated) trip = one.currentRoundTripTime ?? 0;
+    if (one.type === "inbound-rtp" && one.jitterBufferEmittedCount && (one.kind === "video" || !shown)) {
+      [waited, shown] = [one.jitterBufferDelay, one.jitterBufferEmittedCount];
+    }
+  }
+  const [long, count] = [waited - before.waited, shown - before.shown];
+  Object.assign(before, { waited, shown });
+  return count > 0 ? trip / 2 + long / count : undefined;
+}
+
+/** Plays the stream once, over WebRTC. */
+async function playPeer(player) {
+  const peer = new RTCPeerConnection();
+  let [session, measuring] = [null, null];
+  const leave = () => {
+    if (session) fetch(session, { method: "DELETE", keepalive: true }).catch(() => {});
+    session = null;
+  };
+  addEventListener("pagehide", leave);
+  try {
+    const media = new MediaStream();
+    peer.addEventListener("track", ({ track }) => media.addTrack(track));
+    for (const kind of ["video", "audio"]) peer.addTransceiver(kind, { direction: "recvonly" });
+    await peer.setLocalDescription();
+    const headers = { "Content-Type": "application/sdp" };
+    const response = await fetch(view.dataset.whep, { method: "POST", headers, body: peer.localDescription.sdp });
+    const text = await response.text();
+    if ([400, 404, 405, 415, 422].includes(response.status)) throw new Unplayable();
+    if (!response.ok) throw new Error(text.trim());
+    session = response.headers.get("location");
+    await peer.setRemoteDescription({ type: "answer", sdp: text });
+    player.srcObject = media;
+    try {
+      if ((await reached(peer, ["connected", "failed"], SOON)) !== "connected") throw new Error();
+    } catch {
+      throw hasConnected ? new Error("The server is not reached over WebRTC.") : new Unplayable();
+    }
+    hasConnected = true;
+    notify("");
+    player.play().catch(() => notify("Press play to listen."));
+    const before = { waited: 0, shown: 0 };
+    measuring = setInterval(async () => figures.behind(await peerDelay(peer, before)), 2 * CHECK_PERIOD);
+    await reached(peer, ["failed", "disconnected", "closed"]);
+  } finally {
+    clearInterval(measuring);
+    removeEventListener("pagehide", leave);
+    leave();
+    peer.close();
+    player.srcObject = null;
+  }
+}
+
 async function showMedia() {
-  const player = document.createElement(view.dataset.player);
+  const player = document.createElement(view.dataset.player === "stills" ? "video" : view.dataset.player);
   const { container, name } = view.dataset;
   player.ariaLabel = name;
   player.controls = true;
   player.playsInline = true;
   // Browsers autoplay only muted media.
-  player.muted = view.dataset.player === "video";
+  player.muted = player.localName === "video";
   view.append(player);
   const label = () => {
     at("mute").textContent = player.muted ? "Unmute" : "Mute";
@@ -365,6 +438,18 @@ async function showMedia() {
     const quality = player.getVideoPlaybackQuality?.();
     if (quality) figures.dropped(quality.droppedVideoFrames, quality.totalVideoFrames);
   }, CHECK_PERIOD);
+  if (view.dataset.whep && "RTCPeerConnection" in window) {
+    try {
+      return await repeat(() => playPeer(player));
+    } catch {
+      figures.behind(undefined);
+    }
+  }
+  if (view.dataset.player === "stills") {
+    player.remove();
+    at("mute").hidden = true;
+    return showStills();
+  }
   if (!isLive) return playPlainly(player);
   try {
     return await repeat(live);
@@ -395,4 +480,4 @@ async function keepStill() {
 
 if (view.dataset.pic) at("still").addEventListener("click", keepStill);
 at("panel").hidden = false;
-({ pictures: showImages, stills: showStills })[view.dataset.player]?.().catch((error) => notify(error.message)) ?? showMedia();
+({ pictures: showImages, stills: view.dataset.whep ? showMedia : showStills })[view.dataset.player]?.().catch((error) => notify(error.message)) ?? showMedia();

@@ -8,7 +8,7 @@ use crate::{
     access::{Access, LINK_PARAMETER},
     config,
     engine::registry::{Registry, StreamHandle},
-    media::Container,
+    media::{Container, Muxer},
     status::player_commands::{self, Playback},
 };
 use http::{HeaderName, HeaderValue, header};
@@ -38,19 +38,22 @@ h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
 ";
 
 /// The page. `site` is the beginning of the addresses of the server as this client knows it, `query` that of the page: its signed
-/// link is passed to what the page requests.
+/// link is passed to what the page requests. `has_webrtc`: browsers may get the stream over WebRTC.
 pub fn page(
     stream: &StreamHandle,
     registry: &Registry,
     access: &Access,
     site: &str,
     query: &str,
+    has_webrtc: bool,
 ) -> warp::reply::Response {
     let shown = shown_output(stream);
     let config = &shown.config;
     let container = container_of(shown);
     let playback = Playback::of(config, container);
     let link = link_in(query);
+    let whep = (has_webrtc && plays_over_webrtc(stream))
+        .then(|| with_link(format!("{}/whep", stream.config.path.encoded()), link));
     let mut others = others(stream, registry);
     others.retain(|other| access.sees(other.config.name.as_str()));
     let page = Page {
@@ -63,8 +66,8 @@ pub fn page(
             nav aria-label="Pages" { a href="/" { "All streams" } }
         },
         main: html! {
-            (view(config, container, playback, link))
-            @if playback == Playback::Stills {
+            (view(config, container, playback, link, whep.as_deref()))
+            @if playback == Playback::Stills && whep.is_none() {
                 p.kind {
                     "Browsers cannot play this stream by themselves: the page shows stills of it. "
                     @if let Some(best) = others.iter().find(|other| plays(other)) {
@@ -133,6 +136,23 @@ fn outputs(stream: &StreamHandle, link: Option<&str>) -> Markup {
     }
 }
 
+/// Whether browsers may get a stream over WebRTC, as far as its tracks are known.
+fn plays_over_webrtc(stream: &StreamHandle) -> bool {
+    let Some((sampled, output)) = stream.sampled().and_then(|one| Some((one, one.output.as_ref()?))) else {
+        return false;
+    };
+    if stream.config.container == Container::Mjpeg {
+        return false;
+    }
+    match &sampled.rendition {
+        Some(rendition) => !rendition.carried(&[Container::WebRtc]).is_empty(),
+        None => {
+            let known = output.input().known_tracks().borrow().clone();
+            known.is_none_or(|(tracks, _)| Muxer::select(Container::WebRtc, &tracks).is_ok())
+        }
+    }
+}
+
 /// The container of a stream, by its bytes or else by the configuration.
 pub fn container_of(stream: &StreamHandle) -> Container {
     stream.current().fanout.container().unwrap_or(stream.config.container)
@@ -153,14 +173,20 @@ fn others<'a>(stream: &StreamHandle, registry: &'a Registry) -> Vec<&'a StreamHa
 }
 
 /// The stream as a browser plays it by itself, in an element where the script puts its own player.
-fn view(stream: &config::Stream, container: Container, playback: Playback, link: Option<&str>) -> Markup {
+fn view(
+    stream: &config::Stream,
+    container: Container,
+    playback: Playback,
+    link: Option<&str>,
+    whep: Option<&str>,
+) -> Markup {
     let path = with_link(stream.path.encoded(), link);
     let address = with_link(player_commands::play_path(stream, container), link);
     let still = with_link(format!("{}/pic", stream.path.encoded()), link);
     let place = if playback == Playback::Audio { "view sound" } else { "view" };
     html! {
         div class=(place) data-player=(playback.name()) data-name=(stream.name) data-src=(address)
-            data-pic=[player_commands::has_video(stream).then_some(&still)] data-container=(container)
+            data-whep=[whep] data-pic=[player_commands::has_video(stream).then_some(&still)] data-container=(container)
         {
             noscript {
                 @match playback {

@@ -6,18 +6,19 @@ use super::{
     event::{Event, Note, Owner, Run},
     feed::{Feed, PENDING_BYTES},
     gst_util::live_sink,
+    sync::lock,
     track::{Change, Track},
 };
 use crate::{
     ipc::{FromWorker, TrackKind},
-    media::MediaKind,
+    media::{MediaKind, Time, TrackId, unpack::Smoother},
 };
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    Arc, Mutex, OnceLock,
+    atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
 };
 
 /// How far a file is read ahead of its playing time, so that tracks that lie apart in it still come in time.
@@ -36,6 +37,10 @@ pub(super) struct Branches {
     /// Elements that may get further pads.
     growing: AtomicUsize,
     started: AtomicBool,
+    /// Makes the times of a file go on that GStreamer takes apart.
+    smoother: Mutex<Smoother>,
+    /// Number of its next track.
+    smoothed: AtomicU8,
     /// Whether its device captures something; else its pictures are noise.
     signal: Arc<AtomicBool>,
 }
@@ -83,6 +88,8 @@ impl Branches {
             silent: AtomicUsize::new(0),
             growing: AtomicUsize::new(0),
             started: AtomicBool::new(false),
+            smoother: Mutex::default(),
+            smoothed: AtomicU8::new(0),
             signal,
         })
     }
@@ -168,12 +175,28 @@ impl Branches {
             }
         });
         let (this, over) = (self.clone(), AtomicBool::new(false));
-        element.connect_no_more_pads(move |_| {
+        let end = Arc::new(move || {
             if !over.swap(true, Ordering::Relaxed) {
-                this.growing.fetch_sub(1, Ordering::Relaxed);
-                this.feed.events.send(Event::Tracks(this.feed.index));
+                this.settled();
             }
         });
+        let ends = end.clone();
+        element.connect_no_more_pads(move |_| ends());
+        // parsebin does not say it itself: the demuxer in it does, and where there is none there is one pad.
+        if let Some(parser) = element.downcast_ref::<gst::Bin>() {
+            let ends = end.clone();
+            parser.connect_deep_element_added(move |_, _, element| {
+                if is_demuxer(element) {
+                    let ends = ends.clone();
+                    element.connect_no_more_pads(move |_| ends());
+                }
+            });
+            parser.connect_pad_added(move |parser, _| {
+                if parser.iterate_recurse().into_iter().flatten().all(|element| !is_demuxer(&element)) {
+                    end();
+                }
+            });
+        }
     }
 
     /// Makes a track of what comes out of a pad.
@@ -194,6 +217,11 @@ impl Branches {
                         .build()?,
                 );
             }
+            if self.pace == Pace::RealTime
+                && let Some(pad) = elements.first().and_then(|queue| queue.static_pad("sink"))
+            {
+                self.smooth(&pad);
+            }
             elements.extend(usual_format(&caps));
             elements.extend(unparsed(&caps));
             if self.pace != Pace::Live {
@@ -211,6 +239,38 @@ impl Branches {
         let entrance = entrance.ok_or_else(|| glib::bool_error!("no sink pad"))?;
         pad.link(&entrance).map_err(|error| glib::bool_error!("cannot be read from: {error}"))?;
         Ok(())
+    }
+
+    /// Makes the times of a file go on that come to this pad: it is played by them.
+    fn smooth(self: &Arc<Self>, pad: &gst::Pad) {
+        let id = TrackId(self.smoothed.fetch_add(1, Ordering::Relaxed));
+        let this = self.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            let segment = pad.sticky_event::<gst::event::Segment>(0);
+            let segment = segment.as_ref().and_then(|event| event.segment().downcast_ref::<gst::ClockTime>());
+            if let Some(segment) = segment
+                && let Some(buffer) = info.buffer_mut()
+                && let Some(at) = buffer.dts_or_pts().and_then(|at| segment.to_running_time_full(at))
+            {
+                let at = Time::from_nanos(signed(at));
+                let shift = {
+                    let mut smoother = lock(&this.smoother);
+                    // They stay as they are until something jumps.
+                    smoother.begin(Time::ZERO);
+                    smoother.shift(id, at)
+                };
+                if shift != 0 {
+                    let moved = |time: gst::ClockTime| {
+                        gst::ClockTime::from_nseconds(time.nseconds().saturating_add_signed(shift))
+                    };
+                    let buffer = buffer.make_mut();
+                    let (dts, pts) = (buffer.dts().map(moved), buffer.pts().map(moved));
+                    buffer.set_dts(dts);
+                    buffer.set_pts(pts);
+                }
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// Holds buffers back until their time, unless they come from a live source.
@@ -280,6 +340,20 @@ impl Branches {
             track.set_upstream(&pad);
         }
         Some(track)
+    }
+}
+
+/// Whether the pads of an element come as it finds tracks.
+fn is_demuxer(element: &gst::Element) -> bool {
+    element.metadata(gst::ELEMENT_METADATA_KLASS).is_some_and(|class| class.contains("Demux"))
+        && element.pad_template_list().iter().any(|template| template.presence() == gst::PadPresence::Sometimes)
+}
+
+fn signed(time: gst::Signed<gst::ClockTime>) -> i64 {
+    let nanos = |time: gst::ClockTime| i64::try_from(time.nseconds()).unwrap_or(i64::MAX);
+    match time {
+        gst::Signed::Positive(time) => nanos(time),
+        gst::Signed::Negative(time) => -nanos(time),
     }
 }
 

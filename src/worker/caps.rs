@@ -136,7 +136,13 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         Container::Ogg => Some("oggmux"),
         Container::Flv => Some("flvmux"),
         Container::Mp4 => Some("mp4mux"),
-        Container::Mp3 | Container::Aac | Container::Flac | Container::Wav | Container::Mjpeg | Container::Raw => None,
+        Container::Mp3
+        | Container::Aac
+        | Container::Flac
+        | Container::Wav
+        | Container::Mjpeg
+        | Container::WebRtc
+        | Container::Raw => None,
     }
 }
 
@@ -269,6 +275,12 @@ fn stream_info(headers: &[Bytes]) -> Option<Bytes> {
         .first()
         .filter(|first| first.starts_with(b"\x7fFLAC") && first.len() >= BEFORE + 34)
         .map(|first| first.slice(BEFORE..BEFORE + 34))
+}
+
+/// Width and height of the frames of a video track, if they are fixed.
+pub(super) fn frame_size(caps: &gst::CapsRef) -> Option<(i32, i32)> {
+    let form = caps.structure(0)?;
+    Some((form.get("width").ok()?, form.get("height").ok()?))
 }
 
 /// Size and rate as caps say them.

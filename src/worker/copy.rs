@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 /// From raw pictures to those of JPEG files: BT.601 with the full range of luma, which the encoder leaves to those in
 /// front of it. A converter of 1.22 only copies what differs in nothing but its range, and loses the colours of unknown
-/// primaries when it is told to mind them: RGB in between is right for all, and costs a conversion.
+/// primaries when it is told to mind them: RGB in between is right for all, and costs a conversion. That
+/// with four bytes a pixel gives the same and takes three quarters of the time.
 pub(super) const JPEG_PIXELS: &str =
-    "videoconvert ! video/x-raw,format=RGB ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:1";
+    "videoconvert ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:1";
 
 /// The text for one container and the tracks that there are, and remarks for the log.
 pub(super) fn text(

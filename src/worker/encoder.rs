@@ -21,6 +21,8 @@ pub(super) struct Encoder {
     /// The newest picture that went into it: a reference, no copy.
     pub(super) newest: Arc<Mutex<Option<gst::Buffer>>>,
     progress: Arc<Progress>,
+    /// The newest format that it was offered, whether it took it or not.
+    offered: Arc<Mutex<Option<gst::Caps>>>,
 }
 
 /// How far an encoder is.
@@ -45,11 +47,18 @@ impl Encoder {
                 Err(gst::IteratorError::Error) => return None,
             }
         };
-        let this = Self { element, newest: Arc::default(), progress: Arc::default() };
+        let this = Self { element, newest: Arc::default(), progress: Arc::default(), offered: Arc::default() };
         let (kept, progress) = (this.newest.clone(), this.progress.clone());
         this.element.static_pad("sink")?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             *lock(&kept) = info.buffer().map(|buffer| buffer.to_owned());
             progress.fed.get_or_init(Instant::now);
+            gst::PadProbeReturn::Ok
+        })?;
+        let offered = this.offered.clone();
+        this.element.static_pad("sink")?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) {
+                *lock(&offered) = Some(caps.caps_owned());
+            }
             gst::PadProbeReturn::Ok
         })?;
         let progress = this.progress.clone();
@@ -64,6 +73,11 @@ impl Encoder {
     /// The name of the element's kind.
     pub(super) fn name(&self) -> Option<String> {
         Some(self.element.factory()?.name().to_string())
+    }
+
+    /// Width and height of the frames that it got or was to get.
+    pub(super) fn frame_size(&self) -> Option<(i32, i32)> {
+        caps::frame_size(lock(&self.offered).as_ref()?)
     }
 
     /// Why it has to be taken as not working, if it was started then; `is_fed`: media is let in, as it is when all is up.

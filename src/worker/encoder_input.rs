@@ -24,6 +24,9 @@ pub(super) fn fit(bin: &gst::Bin, channels: Option<i32>) -> Result<Vec<String>, 
         if caps::is_video_encoder(&element) && needs_even(&factory) {
             insert(bin, &element, Some("videoscale"), EVEN)?;
             tell_rate(&element);
+        } else if factory.name() == "mpeg2enc" {
+            // It ends the process that it is in otherwise. It has few rates, and its text says one of them.
+            insert(bin, &element, Some("videoscale"), EVEN)?;
         } else if class.contains("Audio") && most_channels(&factory).is_some_and(|most| most <= 2) {
             insert(bin, &element, None, STEREO)?;
             if let Some(channels) = channels.filter(|channels| *channels > 2) {

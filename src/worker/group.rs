@@ -207,7 +207,9 @@ impl Group {
         for index in streams.map(|(index, _)| *index).collect::<Vec<_>>() {
             self.stop_stream(index, Ended::Stopped)?;
         }
-        let changed = |slot: &FeedSlot, index| plan.feeds.get(index).map(|feed| &feed.source) != Some(&slot.source);
+        let changed = |slot: &FeedSlot, index| {
+            plan.feeds.get(index).map(|feed| (&feed.source, feed.fps)) != Some((&slot.source, slot.fps))
+        };
         let feeds = self.feeds.iter().filter(|(index, slot)| !slot.is_idle() && changed(slot, index));
         for index in feeds.map(|(index, _)| *index).collect::<Vec<_>>() {
             self.stop_feed(index, Ended::Stopped)?;
@@ -224,10 +226,12 @@ impl Group {
             let slot = self.feeds.entry(index).or_insert_with(|| FeedSlot {
                 feed: Feed::new(index, plan.name, self.epoch, self.events.clone()),
                 source: FeedSource::Bytes,
+                fps: None,
                 state: FeedState::Idle,
                 told: Vec::new(),
             });
             slot.source = plan.source;
+            slot.fps = plan.fps;
         }
         self.drop_unplanned();
         let mut intake = lock(&self.intake);

@@ -42,7 +42,13 @@ pub(super) struct Ingest {
 
 impl Ingest {
     /// The pipeline of a gst-launch text.
-    pub(super) fn launch(feed: &Arc<Feed>, run: Run, text: &str, base: u64) -> Result<Self, String> {
+    pub(super) fn launch(
+        feed: &Arc<Feed>,
+        run: Run,
+        text: &str,
+        fps: Option<(u32, u32)>,
+        base: u64,
+    ) -> Result<Self, String> {
         let bin = launch::parse(text, &[]).map_err(|fault| fault.message)?;
         // Viewers may be sent what is muxed in here as it is.
         tune_muxers(&bin);
@@ -55,7 +61,7 @@ impl Ingest {
             for pad in launch::free_sources(&bin) {
                 this.branches.add(&bin, &pad)?;
             }
-            web::divert(&bin, &this.pipeline, &this.branches);
+            web::divert(&bin, &this.pipeline, &this.branches, fps);
             Ok(())
         };
         fill().map_err(|error| error.to_string())?;
@@ -63,17 +69,23 @@ impl Ingest {
     }
 
     /// Plays a file in real time; its first media is due at `base` on the monotonic clock.
-    pub(super) fn file(feed: &Arc<Feed>, run: Run, path: &Path, base: u64) -> Result<Self, String> {
+    pub(super) fn file(
+        feed: &Arc<Feed>,
+        run: Run,
+        path: &Path,
+        fps: Option<(u32, u32)>,
+        base: u64,
+    ) -> Result<Self, String> {
         let mut this = Self::new(feed, run, base, Pace::RealTime, false, 0);
         this.file = Some(path.to_owned());
-        this.unpacking();
+        this.unpacking(fps);
         Ok(this)
     }
 
     /// Takes muxed bytes apart.
     pub(super) fn bytes(feed: &Arc<Feed>, run: Run) -> Result<Self, String> {
         let mut this = Self::new(feed, run, clock::now(), Pace::Live, true, 0);
-        this.unpacking();
+        this.unpacking(None);
         Ok(this)
     }
 
@@ -94,8 +106,8 @@ impl Ingest {
         Self { run, pipeline, base, source: None, unpack: None, file: None, branches }
     }
 
-    fn unpacking(&mut self) {
-        self.unpack = Some(Arc::new(Mutex::new(Unpack::new(self.branches.clone(), &self.pipeline))));
+    fn unpacking(&mut self, fps: Option<(u32, u32)>) {
+        self.unpack = Some(Arc::new(Mutex::new(Unpack::new(self.branches.clone(), &self.pipeline, fps))));
     }
 
     /// Lets it play, in the background.

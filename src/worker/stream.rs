@@ -268,9 +268,15 @@ impl StreamRun {
         self.encoder.as_ref()?.hangs(since, self.entrances.is_empty())
     }
 
-    /// The element that makes its pictures.
-    pub(super) fn encoder_name(&self) -> Option<String> {
-        self.encoder.as_ref()?.name()
+    /// Why it failed, with what its encoder got: most encoders refuse some sizes and do not say so.
+    pub(super) fn explained(&self, why: &str) -> String {
+        let Some(encoder) = &self.encoder else { return why.to_owned() };
+        let of_track = || caps::frame_size(self.video.as_ref()?.caps().as_ref()?);
+        match (encoder.name(), encoder.frame_size().or_else(of_track)) {
+            (Some(name), Some((width, height))) => format!("{name}: {why}, with frames of {width}x{height}"),
+            (Some(name), None) => format!("{name}: {why}"),
+            (None, _) => why.to_owned(),
+        }
     }
 
     /// How many raw pictures it did not take, because it was too slow.

@@ -12,14 +12,20 @@ use crate::{
         MediaKind, Sample, Time, TrackInfo, TrackSet,
         codec::CodecParameters,
         demux::Demuxed,
-        unpack::{Smoother, Unpacker},
+        unpack::{Cadence, Smoother, Unpacker},
     },
 };
 use bytes::Bytes;
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
-use std::{fs::File, io::Read, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::Read,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How far a file is read ahead of its playing time, so that tracks that lie apart in it still come in time.
 const READ_AHEAD: gst::ClockTime = gst::ClockTime::from_seconds(3);
@@ -38,11 +44,16 @@ pub(super) struct Unpack {
     slots: Vec<Slot>,
     tracks: Option<TrackSet>,
     clock: Smoother,
+    /// When it began, and the pace of frames that have no times.
+    begun: Instant,
+    cadence: Option<Cadence>,
     /// Added to all times, in nanoseconds.
     lead: i64,
     /// Where bytes go that our demuxers do not know.
     foreign: Option<gst_app::AppSrc>,
     unsupported: Vec<String>,
+    /// A rate is configured, and what came so far does not show whether there is use for it.
+    idle_fps: bool,
     has_failed: bool,
 }
 
@@ -57,17 +68,20 @@ struct Slot {
 pub(super) struct Ended;
 
 impl Unpack {
-    pub(super) fn new(branches: Arc<Branches>, pipeline: &gst::Pipeline) -> Self {
+    pub(super) fn new(branches: Arc<Branches>, pipeline: &gst::Pipeline, fps: Option<(u32, u32)>) -> Self {
         // What is live comes in time: only what its times are to each other counts.
         let lead = if branches.pace == Pace::RealTime { 0 } else { LEAD };
         branches.expect();
         Self {
             branches,
             pipeline: pipeline.downgrade(),
-            unpacker: Unpacker::new(),
+            unpacker: Unpacker::of_rate(fps),
+            idle_fps: fps.is_some(),
             slots: Vec::new(),
             tracks: None,
             clock: Smoother::default(),
+            begun: Instant::now(),
+            cadence: None,
             lead,
             foreign: None,
             unsupported: Vec::new(),
@@ -82,6 +96,7 @@ impl Unpack {
         }
         let mut found = Vec::new();
         self.unpacker.push(&bytes, &mut found);
+        self.notice_rate();
         if let Some(held) = self.unpacker.foreign() {
             return self.parse(held);
         }
@@ -112,6 +127,21 @@ impl Unpack {
             self.branches.feed.events.send(Event::Bus(self.branches.run, Note::EndOfStream));
         }
         Ok(())
+    }
+
+    /// Says so when a rate is configured for what has times of its own.
+    fn notice_rate(&mut self) {
+        if !self.idle_fps || self.unpacker.is_undecided() {
+            return;
+        }
+        self.idle_fps = false;
+        let is_used = match self.branches.pace {
+            Pace::RealTime => !self.unpacker.has_times() && !self.unpacker.is_foreign(),
+            Pace::Live | Pace::Ask => self.unpacker.is_image(),
+        };
+        if !is_used {
+            say_rate_is_unused(&self.branches);
+        }
     }
 
     /// Whether all that came is one JPEG image.
@@ -220,6 +250,7 @@ impl Unpack {
     }
 
     fn sample(&mut self, sample: Sample) -> Result<(), Ended> {
+        let order = self.arrived(&sample);
         let Some(slot) = self.slots.iter().find(|slot| slot.info.id == sample.track) else { return Ok(()) };
         // Those of arrival are better than none.
         let is_timed = self.branches.pace == Pace::RealTime || self.unpacker.has_times();
@@ -234,7 +265,13 @@ impl Unpack {
                 let pts = if (0..=LATE).contains(&late) { sample.pts } else { sample.dts };
                 buffer.set_pts(gst::ClockTime::from_nseconds(time(pts, shift)));
             }
-            buffer.set_duration(sample.duration.and_then(|duration| gst::ClockTime::try_from(duration).ok()));
+            if let Some((dts, pts)) = order {
+                buffer.set_dts(dts);
+                buffer.set_pts(pts);
+            }
+            // Of what has no times the duration is that of its rate; live media may come at another one.
+            let duration = sample.duration.filter(|_| is_timed);
+            buffer.set_duration(duration.and_then(|duration| gst::ClockTime::try_from(duration).ok()));
             if slot.kind == MediaKind::Video && !sample.is_sync {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
@@ -245,6 +282,23 @@ impl Unpack {
         slot.source.push_buffer(buffer).map(drop).map_err(|_| Ended)
     }
 
+    /// The times of a live frame that has none and does not come in the order in which it is shown: when it came, and as many frames
+    /// later as its order says. `None` for all others.
+    fn arrived(&mut self, sample: &Sample) -> Option<(gst::ClockTime, gst::ClockTime)> {
+        if self.branches.pace == Pace::RealTime || !self.unpacker.reorders() {
+            return None;
+        }
+        let now = i64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        let step =
+            sample.duration.map_or(USUAL_STEP, |step| i64::try_from(step.as_nanos()).unwrap_or(USUAL_STEP)).max(1);
+        let cadence = self.cadence.get_or_insert_with(|| Cadence::new(step));
+        let dts = cadence.place(now).saturating_add(self.lead);
+        let frames = sample.pts.since(sample.dts) / step;
+        let pts = dts.saturating_add(frames.saturating_mul(cadence.interval()));
+        let time = |nanos: i64| gst::ClockTime::from_nseconds(u64::try_from(nanos).unwrap_or(0));
+        Some((time(dts), time(pts)))
+    }
+
     fn fail(&mut self, text: String) {
         if !std::mem::replace(&mut self.has_failed, true) {
             self.branches.feed.events.send(Event::Bus(self.branches.run, Note::Error(text)));
@@ -252,6 +306,19 @@ impl Unpack {
     }
 }
 
+/// A rate is configured for what does not need one.
+pub(super) fn say_rate_is_unused(branches: &Branches) {
+    let text = "fps is not used: what comes has times of its own".to_owned();
+    branches.feed.events.log(LogLevel::Warn, Some(Item::Feed(branches.feed.index)), text);
+}
+
+/// The time of one frame at this rate.
+pub(super) fn frame_time((frames, seconds): (u32, u32)) -> Duration {
+    Duration::from_nanos(u64::from(seconds) * 1_000_000_000 / u64::from(frames.max(1)))
+}
+
+/// From one frame to the next where nothing is known, in nanoseconds.
+const USUAL_STEP: i64 = 40_000_000;
 /// A frame is not shown later than this after it is decoded, in nanoseconds.
 const LATE: i64 = 10_000_000_000;
 

@@ -4,7 +4,7 @@
 use super::{
     branches::Branches,
     sync::{background, lock},
-    unpack::Unpack,
+    unpack::{Unpack, frame_time, say_rate_is_unused},
 };
 use crate::media::{Container, MAX_SNIFFED, Sniffed, sniff};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The least time from one request to the next for an address with one picture: a camera must have time for others.
+/// The least time from one request to the next for an address with one picture, unless told: a camera must have time for others.
 const PACE: Duration = Duration::from_millis(500);
 
 /// What is known of what comes.
@@ -29,7 +29,7 @@ enum Way {
 }
 
 /// Looks at what comes from a source of the web in a feed that hands it to `parsebin`, and takes it apart if that is better.
-pub(super) fn divert(bin: &gst::Bin, pipeline: &gst::Pipeline, branches: &Arc<Branches>) {
+pub(super) fn divert(bin: &gst::Bin, pipeline: &gst::Pipeline, branches: &Arc<Branches>, fps: Option<(u32, u32)>) {
     let is = |element: &gst::Element, name: &str| element.factory().is_some_and(|factory| factory.name() == name);
     let Some(source) = bin.children().into_iter().find(|element| is(element, "souphttpsrc")) else { return };
     let Some(pad) = source.static_pad("src") else { return };
@@ -37,6 +37,7 @@ pub(super) fn divert(bin: &gst::Bin, pipeline: &gst::Pipeline, branches: &Arc<Br
     if !next.is_some_and(|next| is(&next, "parsebin")) {
         return;
     }
+    let pace = fps.map_or(PACE, frame_time);
     let (way, asked) = (Mutex::new(Way::Unknown), Mutex::new(Instant::now()));
     let (source, pipeline, branches) = (source.downgrade(), pipeline.downgrade(), branches.clone());
     let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST | gst::PadProbeType::EVENT_DOWNSTREAM;
@@ -48,7 +49,7 @@ pub(super) fn divert(bin: &gst::Bin, pipeline: &gst::Pipeline, branches: &Arc<Br
                     if event.type_() == gst::EventType::Eos {
                         let mut unpack = lock(unpack);
                         if unpack.is_one_picture() {
-                            ask_again(&source, &asked);
+                            ask_again(&source, &asked, pace);
                         } else {
                             let _ = unpack.finish();
                         }
@@ -70,9 +71,14 @@ pub(super) fn divert(bin: &gst::Bin, pipeline: &gst::Pipeline, branches: &Arc<Br
                 *way = match pipeline.upgrade().filter(|_| is_for_us(pad, &map)) {
                     Some(pipeline) => {
                         branches.arrives();
-                        Way::Ours(Arc::new(Mutex::new(Unpack::new(branches.clone(), &pipeline))))
+                        Way::Ours(Arc::new(Mutex::new(Unpack::new(branches.clone(), &pipeline, fps))))
                     }
-                    None => Way::Theirs,
+                    None => {
+                        if fps.is_some() {
+                            say_rate_is_unused(&branches);
+                        }
+                        Way::Theirs
+                    }
                 };
             }
             let Way::Ours(unpack) = &*way else { return gst::PadProbeReturn::Ok };
@@ -96,9 +102,9 @@ fn is_for_us(pad: &gst::Pad, first: &[u8]) -> bool {
 }
 
 /// Has the source make its request again, some time after the one before.
-fn ask_again(source: &glib::WeakRef<gst::Element>, asked: &Mutex<Instant>) {
+fn ask_again(source: &glib::WeakRef<gst::Element>, asked: &Mutex<Instant>, pace: Duration) {
     let (source, last) = (source.clone(), *lock(asked));
-    let at = (last + PACE).max(Instant::now());
+    let at = (last + pace).max(Instant::now());
     *lock(asked) = at;
     background("next picture", move || {
         std::thread::sleep(at.saturating_duration_since(Instant::now()));

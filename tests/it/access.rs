@@ -194,6 +194,16 @@ fn x2_every_entrance_is_decided() {
             }
         }
     }
+    // Recordings are for those who have them in their role.
+    for (who, headers, query, _, refusal) in &identities {
+        let status = if ["operator", "editor", "admin"].contains(who) { 200 } else { *refusal };
+        for path in ["/rec/cam.ts/list?", "/rec/list?path=cam.ts&"] {
+            let found = http::request(server.address(), "GET", &format!("{path}{query}"), headers).status;
+            // There are none, which is for those to know who may.
+            let expected = if status == 200 && path.contains("path=") { 404 } else { status };
+            assert_eq!(found, expected, "{who} {path}");
+        }
+    }
     // A wrong credential is never taken for nobody, also where nobody may.
     for headers in [basic("admin", "wrong"), basic("nobody", "pass-canary"), "Authorization: Basic ?\r\n".to_owned()] {
         assert_eq!(http::request(server.address(), "GET", "/livez", &headers).status, 401, "{headers}");

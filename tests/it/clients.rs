@@ -59,6 +59,22 @@ fn links_are_those_of_the_proxy_in_front() {
 }
 
 #[test]
+fn who_is_a_proxy_is_decided_in_one_place() {
+    let link = |rules: &str| {
+        let server = Server::start(&format!(
+            "feeds: {{cam: {{pipeline: '{TONE}'}}}}\nstreams: {{cam.mp3: {{feed: cam, audio: {{codec: mp3}}}}}}\n{rules}"
+        ));
+        let headers = "Forwarded: for=192.0.2.7;proto=https;host=cams.example\r\n";
+        let text = http::request(server.address(), "GET", "/", headers).text();
+        text.contains("https://cams.example/cam.mp3")
+    };
+    assert!(link(""));
+    assert!(link("auth: {proxies: [192.0.2.0/24, 127.0.0.1]}\n"));
+    // Where proxies are named, another program of this machine is none.
+    assert!(!link("auth: {proxies: 192.0.2.0/24}\n"));
+}
+
+#[test]
 fn a_request_must_say_which_host_it_is_for() {
     let server = cam();
     let status = |head: &str| {

@@ -56,7 +56,7 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
     let server = Server::start(&format!(
         "
         feeds: {{tick: {{command: {}, mode: continuous}}, cam: {{pipeline: '{PICTURE}'}}, booth: {{publish: {{key: s3cret}}}}}}
-        streams: {{tick é: {{feed: tick}}, cam.ts: {{feed: cam, video: {H264}}}, all: {{feed: cam, video: {H264}}}}}
+        streams: {{tick é: {{feed: tick}}, cam.ts: {{feed: cam, video: {H264}, record: {{folder: rec}}}}, all: {{feed: cam, video: {H264}}}}}
         ",
         shell("while echo tick; do sleep 0.02; done")
     ));
@@ -66,6 +66,7 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
     viewers.iter_mut().for_each(|viewer| drop(viewer.take(50, SOON)));
     wait_for(&server, "streams", "tick é", |stream| stream["bytes_out"].as_u64() > Some(0));
     wait_for(&server, "streams", "cam.ts", |stream| stream["latency"]["p50_seconds"].is_number());
+    wait_for(&server, "streams", "cam.ts", |stream| stream["recording"]["free_bytes"].is_number());
     let before = state(&server);
     let mut answer = server.get("/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));

@@ -1,7 +1,7 @@
 //! What real cameras, recordings and programs do besides what they should. The kinds are those of `docs/sources.md`.
 
 use crate::rig::{
-    Answer, Launch, SOON, Server, have, holds_for, media, multipart,
+    Answer, Launch, SOON, Server, have, holds_for, http, media, multipart,
     script::{H264, PICTURE, shell},
     secs, state, ts, wait_until,
 };
@@ -96,6 +96,9 @@ fn serve(mut socket: TcpStream, stills: &AtomicUsize, is_over: &AtomicBool) -> s
             "/long" => {
                 let fill = "x".repeat(3000);
                 part(&format!("--frame\r\nX-Fill: {fill}\r\nContent-Type: image/jpeg\r\n\r\n"), &image, "\r\n")
+            }
+            "/short" => {
+                part("--frame\r\nContent-Type: image/jpeg\r\n\r\n", &abbreviated((number * 20 % 200) as u8), "\r\n")
             }
             "/twice" => part("--frame\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n", &image, "\r\n"),
             _ => image,
@@ -198,6 +201,58 @@ fn bare_video_of_a_program_is_served_as_any_other() {
         assert_eq!(still.status, 200, "{name}");
         assert_eq!(media::picture(&still.rest(SOON)).width(), 320);
     }
+}
+
+#[test]
+fn bare_frames_are_shown_in_their_order() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let launch = Launch::bare();
+    let live = |codec: &str, format: &str| {
+        format!(
+            "ffmpeg -v error -re -f lavfi -i testsrc=s=320x240:r=25 -c:v {codec} -g 25 -bf 2 -b:v 400k -pix_fmt yuv420p -f {format} -"
+        )
+    };
+    let file = launch.folder().join("film.h264");
+    let film =
+        ["-v", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=20", "-c:v", "libx264", "-bf", "2", "-g", "25"];
+    let film = Command::new("ffmpeg").args(film).args(["-pix_fmt", "yuv420p", "-f", "h264"]).arg(&file).status();
+    assert!(film.unwrap().success());
+    let server = launch
+        .with(&format!(
+            "
+            feeds:
+              avc: {{command: {}}}
+              mpeg: {{command: {}}}
+              film: {{file: film.h264, loop: true}}
+            streams:
+              avc.ts: {{feed: avc}}
+              mpeg.ts: {{feed: mpeg}}
+              film.ts: {{feed: film}}
+              again.ts: {{feed: avc, video: {H264}}}
+            ",
+            live("libx264 -preset ultrafast", "h264"),
+            live("mpeg2video", "mpeg2video"),
+        ))
+        .start();
+    for name in ["avc", "mpeg", "film", "again"] {
+        let mut answer = server.get(&format!("/{name}.ts"));
+        answer.piece(SOON);
+        // Behind the first group, of which nobody knows yet how far frames are apart.
+        answer.collect(secs(2));
+        let bytes = ts::trim(&answer.collect(secs(3)));
+        let times: Vec<f64> = shown(&bytes);
+        assert!(times.len() > 40, "{name}: {} frames", times.len());
+        // A player gets each frame at its time: none is late, none twice.
+        let steps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps.iter().all(|step| (0.005..0.12).contains(step)), "{name}: {steps:?}");
+    }
+}
+
+/// When the frames of a stream are shown, as a decoder gives them.
+fn shown(bytes: &[u8]) -> Vec<f64> {
+    media::measure(bytes, "v", "signalstats", "lavfi.signalstats.YAVG").into_iter().map(|(time, _)| time).collect()
 }
 
 #[test]
@@ -339,20 +394,133 @@ fn one_image_as_a_file_is_shown_at_a_sane_pace() {
 }
 
 #[test]
+fn what_has_no_times_comes_at_the_rate_that_is_given() {
+    let camera = Camera::start();
+    let launch = Launch::bare();
+    fs::write(launch.folder().join("one.jpg"), image(120)).unwrap();
+    let film: Vec<u8> = (0..8u8).flat_map(|number| image(number * 20)).collect();
+    fs::write(launch.folder().join("film.mjpeg"), film).unwrap();
+    let server = launch
+        .with(&format!(
+            "
+            feeds:
+              slow: {{file: one.jpg, loop: true, fps: 2}}
+              film: {{file: film.mjpeg, loop: true, fps: 8}}
+              still: {{url: 'http://{0}/still', fps: 8}}
+              stream: {{url: 'http://{0}/plain', fps: 2}}
+            streams:
+              slow.mjpeg: {{feed: slow}}
+              film.mjpeg: {{feed: film}}
+              still.mjpeg: {{feed: still}}
+              stream.mjpeg: {{feed: stream}}
+            ",
+            camera.address
+        ))
+        .start();
+    // In 5 s, with the start: images at 2 a second, at 8 a second over the end of the film, and by 8 requests a second.
+    for (name, expect) in [("slow", 6..=12), ("film", 26..=44), ("still", 20..=44)] {
+        let found = images(&mut server.get(&format!("/{name}.mjpeg")), secs(5));
+        assert!(expect.contains(&found.len()), "{name}: {} images in 5 s", found.len());
+    }
+    // What comes in its own time does, and the log says that the rate is of no use.
+    let found = images(&mut server.get("/stream.mjpeg"), secs(3));
+    assert!(found.len() >= 10, "{} images in 3 s", found.len());
+    server.log.wait("fps is not used: what comes has times of its own", SOON);
+}
+
+#[test]
 fn a_slow_camera_is_encoded_without_delay() {
     let launch = Launch::bare();
     let file = launch.folder().join("one.jpg");
     fs::write(&file, image(120)).unwrap();
     let command = shell(&format!("while cat {}; do sleep 1; done", file.display()));
+    let slow = |rate: &str| PICTURE.replace("framerate=25/1", &format!("framerate={rate}"));
     let server = launch
-        .with(&format!("feeds: {{cam: {{command: {command}, mode: continuous}}}}\nstreams: {{cam.ts: {{feed: cam, video: {H264}}}}}\n"))
+        .with(&format!(
+            "
+            feeds:
+              cam: {{command: {command}, mode: continuous}}
+              one: {{pipeline: '{}', mode: continuous}}
+              half: {{pipeline: '{}', mode: continuous}}
+            streams:
+              cam.ts: {{feed: cam, video: {H264}}}
+              one.webm: {{feed: one, video: {{codec: vp8}}}}
+              one.mjpeg: {{feed: one, video: {{codec: mjpeg}}}}
+              half.mp4: {{feed: half, video: {H264}}}
+            ",
+            slow("1/1"),
+            slow("1/2")
+        ))
         .start();
-    let mut answer = server.get("/cam.ts?header=1&keyframe=1");
+    let names = ["cam.ts", "one.webm", "one.mjpeg", "half.mp4"];
+    thread::scope(|scope| {
+        for name in names {
+            let server = &server;
+            scope.spawn(move || {
+                let mut answer = server.get(&format!("/{name}?header=1&keyframe=1"));
+                answer.piece(SOON);
+                answer.collect(secs(6));
+            });
+        }
+    });
+    for name in names {
+        let stream = of(&server, "streams", name);
+        let late = stream["capture_latency"]["p50_seconds"].as_f64();
+        assert!(late < Some(0.4) && late.is_some(), "{name}: {stream:#}");
+    }
+}
+
+/// A JPEG image without its Huffman tables, as USB cameras send it.
+fn abbreviated(grey: u8) -> Vec<u8> {
+    let whole = image(grey);
+    let (mut at, mut out) = (2, whole[..2].to_vec());
+    // Segments up to the start of the scan.
+    while whole[at + 1] != 0xda {
+        let end = at + 2 + usize::from(u16::from_be_bytes([whole[at + 2], whole[at + 3]]));
+        if whole[at + 1] != 0xc4 {
+            out.extend_from_slice(&whole[at..end]);
+        }
+        at = end;
+    }
+    out.extend_from_slice(&whole[at..]);
+    out
+}
+
+#[test]
+fn images_without_tables_are_completed_for_all() {
+    assert!(image::load_from_memory(&abbreviated(99)).is_err());
+    let camera = Camera::start();
+    let launch = Launch::bare();
+    let film: Vec<u8> = (0..20u8).flat_map(|number| abbreviated(number * 10)).collect();
+    fs::write(launch.folder().join("film.mjpeg"), &film).unwrap();
+    let one = launch.folder().join("one.jpg");
+    fs::write(&one, abbreviated(120)).unwrap();
+    let command = shell(&format!("while cat {}; do sleep 0.1; done", one.display()));
+    let server = launch
+        .with(&format!(
+            "
+            feeds:
+              usb: {{command: {command}}}
+              film: {{file: film.mjpeg, loop: true, fps: 10}}
+              web: {{url: 'http://{}/short'}}
+            streams:
+              usb.mjpeg: {{feed: usb}}
+              film.mjpeg: {{feed: film}}
+              web.mjpeg: {{feed: web}}
+              usb.ts: {{feed: usb, video: {H264}}}
+            ",
+            camera.address
+        ))
+        .start();
+    for path in ["/usb.mjpeg", "/film.mjpeg", "/web.mjpeg"] {
+        // Each of them decodes.
+        let found = images(&mut server.get(path), secs(2));
+        assert!(found.len() >= 5, "{path}: {}", found.len());
+        media::picture(&server.get(&format!("{path}/pic")).rest(SOON));
+    }
+    let mut answer = server.get("/usb.ts");
     answer.piece(SOON);
-    answer.collect(secs(6));
-    let stream = of(&server, "streams", "cam.ts");
-    let late = stream["capture_latency"]["p50_seconds"].as_f64();
-    assert!(late < Some(0.4) && late.is_some(), "{stream:#}");
+    assert_eq!(media::codecs(&ts::trim(&answer.collect(secs(2)))), ["h264"]);
 }
 
 #[test]
@@ -364,11 +532,29 @@ fn sizes_and_channels_that_an_encoder_lacks_are_fitted() {
           surround: {{pipeline: 'audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=6,channel-mask=(bitmask)0x3f ! queue'}}
         streams:
           odd.ts: {{feed: odd, video: {H264}}}
+          small.webm: {{feed: odd, video: {{codec: vp8}}}}
+          mpeg.ts: {{feed: odd, video: {{codec: mpeg2}}}}
+          images.mjpeg: {{feed: odd, video: {{codec: mjpeg}}}}
+          refused.bin: {{feed: odd, container: raw, pipeline: 'video. ! videoconvert ! avenc_h263p ! avimux'}}
           own.ts: {{feed: odd, pipeline: 'video. ! videoconvert ! x264enc tune=zerolatency speed-preset=ultrafast ! mpegtsmux'}}
           a.mp3: {{feed: surround, audio: {{codec: mp3}}}}
         ",
         PICTURE.replace("width=320,height=240", "width=321,height=241")
     ));
+    for path in ["/small.webm", "/mpeg.ts", "/images.mjpeg"] {
+        let mut answer = server.get(path);
+        let bytes = [answer.piece(SOON), answer.collect(secs(2))].concat();
+        let bytes = if path.ends_with(".ts") { ts::trim(&bytes) } else { bytes };
+        let heights = media::heights(&bytes);
+        assert!(
+            heights.iter().all(|height| (240..=241).contains(height)) && !heights.is_empty(),
+            "{path}: {heights:?}"
+        );
+    }
+    // An encoder that has some sizes only: the reason has the size.
+    let viewer = http::ask(server.address(), "/refused.bin");
+    server.log.wait("avenc_h263p: .*with frames of 321x241", SOON);
+    drop(viewer);
     for path in ["/odd.ts", "/own.ts"] {
         let mut answer = server.get(path);
         answer.piece(SOON);

@@ -402,7 +402,7 @@ fn who_watches_is_told_only_when_that_is_wanted() {
 fn every_field_is_documented_and_nothing_else_is() {
     let server = Server::start(&format!(
         "feeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}
-streams: {{cam: {{feed: cam}}}}
+streams: {{cam: {{feed: cam, record: {{folder: rec}}}}}}
 pages: {{clients: true}}"
     ));
     wait_for(&server, "feeds", "cam", |feed| feed["tracks"].as_array().is_some_and(|tracks| !tracks.is_empty()));

@@ -94,9 +94,9 @@ impl<'a> Builder<'a> {
             Source::Command(argv) => UnitKind::Command(self.command(&id, argv, feed.parent.as_slice())),
             Source::Pipe(path) => UnitKind::Pipe(path.clone()),
             Source::Publish(publish) => UnitKind::Publish(publish.clone()),
-            Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone())),
+            Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone()), feed.fps),
             Source::File { path, looped } => {
-                self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped })
+                self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped }, feed.fps)
             }
         };
         let needs = match &kind {
@@ -121,9 +121,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn worker_feed(&mut self, id: &UnitId, source: FeedSource) -> UnitKind {
+    fn worker_feed(&mut self, id: &UnitId, source: FeedSource, fps: Option<(u32, u32)>) -> UnitKind {
         let group = self.group_of(id);
-        let number = self.plan_feed(group, id, source);
+        let number = self.plan_feed(group, id, source, fps);
         UnitKind::Item { group, item: Item::Feed(number) }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A feed's number in its group's plan.
-    fn plan_feed(&mut self, group: GroupId, id: &UnitId, source: FeedSource) -> u32 {
+    fn plan_feed(&mut self, group: GroupId, id: &UnitId, source: FeedSource, fps: Option<(u32, u32)>) -> u32 {
         if let Some(number) = self.layout.number_of(group, id) {
             return number;
         }
@@ -151,7 +151,7 @@ impl<'a> Builder<'a> {
         if let Some(unit) = fed_by {
             planned.fed_by.insert(number, unit);
         }
-        planned.plan.feeds.insert(number, FeedPlan { name: id.name().to_owned(), source });
+        planned.plan.feeds.insert(number, FeedPlan { name: id.name().to_owned(), source, fps });
         number
     }
 
@@ -297,7 +297,7 @@ impl<'a> Builder<'a> {
     ) -> u32 {
         let feeds: Vec<_> = feeds.iter().map(|feed| UnitId::Feed(feed.clone())).collect();
         // A byte feed gets a number with the first stream that needs its tracks.
-        let numbers = feeds.iter().map(|feed| self.plan_feed(group, feed, FeedSource::Bytes)).collect();
+        let numbers = feeds.iter().map(|feed| self.plan_feed(group, feed, FeedSource::Bytes, None)).collect();
         let before = self.before.groups.get(&group).map(|group| &group.plan.streams);
         let known = self.before.number_of(group, id);
         let mut number = 0;

@@ -13,6 +13,7 @@ mod temporal_unit;
 mod unit;
 
 pub use form::SourceForm;
+pub(super) use parameter_sets::picture_ids;
 
 use super::super::track::Shape;
 use super::{CodecParameters, vp9};

@@ -25,6 +25,12 @@ pub struct Sps {
     pub height: u32,
     /// Every frame is coded as a whole, never as two fields.
     pub frame_mbs_only: bool,
+    /// `separate_colour_plane_flag`.
+    pub has_separate_planes: bool,
+    /// Bits of `frame_num` in slices, 4 to 16.
+    pub frame_num_bits: u8,
+    /// Bits of `pic_order_cnt_lsb` in slices, 4 to 16, where they have it.
+    pub order_bits: Option<u8>,
     /// Frames are shown in the order in which they are decoded (`pic_order_cnt_type` 2).
     pub has_output_order: bool,
     /// Width and height of a pixel; `(1, 1)` when unknown.
@@ -58,10 +64,11 @@ impl Sps {
                 skip_scaling_lists(&mut bits, if chroma_format == 3 { 12 } else { 8 })?;
             }
         }
-        golomb::skip(&mut bits, 1)?;
+        let frame_num_bits = 4 + golomb::at_most(&mut bits, 12)?;
         let order = golomb::at_most(&mut bits, 2)?;
+        let mut order_bits = None;
         match order {
-            0 => golomb::skip(&mut bits, 1)?,
+            0 => order_bits = Some(4 + golomb::at_most(&mut bits, 12)?),
             1 => {
                 bits.skip(1)?;
                 golomb::skip(&mut bits, 2)?;
@@ -113,6 +120,9 @@ impl Sps {
             width,
             height,
             frame_mbs_only,
+            has_separate_planes,
+            frame_num_bits,
+            order_bits,
             has_output_order: order == 2,
             pixel_aspect: vui.pixel_aspect,
             frame_rate: vui.frame_rate,

@@ -1,6 +1,7 @@
 //! H.265: parameter sets and `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15, section 8.3.3.1).
 
-use super::h265_sps::Sps;
+use super::{golomb, h265_sps::Sps, nal};
+use crate::media::bits::Bits;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,30 @@ impl Parameters {
     pub fn frame_rate(&self) -> Option<(u32, u32)> {
         let of_vps = || self.vps.first().and_then(|vps| super::h265_sps::vps_frame_rate(vps));
         self.first_sps().and_then(|sps| sps.frame_rate).or_else(of_vps)
+    }
+}
+
+/// What is read of a picture parameter set (ITU-T H.265, section 7.3.2.3.1): what slice headers have in front of their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PictureSet {
+    /// `pps_pic_parameter_set_id`, up to 63.
+    pub id: u8,
+    /// `pps_seq_parameter_set_id`, up to 15.
+    pub sequence: u8,
+    /// `num_extra_slice_header_bits`.
+    pub extra_bits: u8,
+    /// `output_flag_present_flag`.
+    pub has_output_flag: bool,
+}
+
+impl PictureSet {
+    /// Reads a NAL unit.
+    pub fn parse(unit: &[u8]) -> Option<Self> {
+        let bytes = nal::unescaped(unit.get(2..)?, 16);
+        let mut bits = Bits::new(&bytes);
+        let (id, sequence) = (golomb::at_most(&mut bits, 63)?, golomb::at_most(&mut bits, 15)?);
+        bits.skip(1)?;
+        Some(Self { id, sequence, has_output_flag: bits.flag()?, extra_bits: bits.byte(3)? })
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Sps {
     pub is_temporal_id_nested: bool,
     /// `chroma_format_idc`: 0 is none, 1 is 4:2:0, 2 is 4:2:2, 3 is 4:4:4.
     pub chroma_format: u8,
+    /// `separate_colour_plane_flag`.
+    pub has_separate_planes: bool,
+    /// Bits of `slice_pic_order_cnt_lsb`, 4 to 16.
+    pub order_bits: u8,
     /// Bits of a value, 8 to 15.
     pub bit_depth_luma: u8,
     /// Bits of a value, 8 to 15.
@@ -56,9 +60,7 @@ impl Sps {
         skip_profile_tier_level(&mut bits, layers_minus_1)?;
         let id = golomb::at_most(&mut bits, 15)?;
         let chroma_format = golomb::at_most(&mut bits, 3)?;
-        if chroma_format == 3 {
-            bits.skip(1)?;
-        }
+        let has_separate_planes = chroma_format == 3 && bits.flag()?;
         let (wide, high) = (golomb::unsigned(&mut bits)?, golomb::unsigned(&mut bits)?);
         // Table 6-1: units of cropping.
         let unit_x = if matches!(chroma_format, 1 | 2) { 2 } else { 1 };
@@ -81,6 +83,8 @@ impl Sps {
             temporal_layers: layers_minus_1 + 1,
             is_temporal_id_nested,
             chroma_format,
+            has_separate_planes,
+            order_bits: 4,
             bit_depth_luma,
             bit_depth_chroma,
             width,
@@ -96,7 +100,7 @@ impl Sps {
 
     /// From the order of frames to the VUI. `None` when it ends too early; what was read until then stays.
     fn read_rest(&mut self, bits: &mut Bits<'_>, layers_minus_1: u8) -> Option<()> {
-        let order_bits = usize::from(golomb::at_most(bits, 12)?) + 4;
+        self.order_bits = golomb::at_most(bits, 12)? + 4;
         let has_all_layers = bits.flag()?;
         for _ in if has_all_layers { 0 } else { layers_minus_1 }..=layers_minus_1 {
             golomb::skip(bits, 1)?;
@@ -122,7 +126,7 @@ impl Sps {
         let has_long_term = bits.flag()?;
         if has_long_term {
             let count = golomb::at_most(bits, 32)?;
-            bits.skip(usize::from(count) * (order_bits + 1))?;
+            bits.skip(usize::from(count) * (usize::from(self.order_bits) + 1))?;
         }
         bits.skip(2)?;
         let has_vui = bits.flag()?;

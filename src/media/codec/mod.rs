@@ -20,6 +20,7 @@ pub mod adts;
 pub mod av1;
 mod bit_writer;
 pub mod canonical;
+pub mod display_order;
 pub mod flac;
 mod golomb;
 pub mod h264;

@@ -120,6 +120,23 @@ pub fn is_key(unit: &[u8]) -> bool {
     false
 }
 
+/// The temporal reference of the first frame of an access unit, and whether a GOP header stands in front of it.
+pub fn temporal_reference(unit: &[u8]) -> Option<(u16, bool)> {
+    const GROUP: u8 = 0xb8;
+    let mut is_group = false;
+    for (code, payload) in start_codes(unit) {
+        match code {
+            GROUP => is_group = true,
+            PICTURE => {
+                let [first, second, ..] = payload else { return None };
+                return Some((u16::from(*first) << 2 | u16::from(second >> 6), is_group));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Whether there is a frame, and not only headers.
 pub fn has_frame(unit: &[u8]) -> bool {
     start_codes(unit).any(|(code, _)| code == PICTURE)

@@ -5,8 +5,8 @@
 //! each tag serves all readers, and the timeline may continue over restarts of the source.
 //!
 //! Both tracks leave as they come, each with its own times; players sort. New parameters of a codec are sequence headers
-//! in line. Another codec, or a track more or less, would need other flags in the header of the file, which players
-//! believe to the end.
+//! in line. Another codec, or a track less, would need other flags in the header of the file, which players
+//! believe to the end. Audio that comes to video is for those only whose header has it: the others continue without.
 
 use super::tag::{self, Codec, Part};
 use super::timeline::Timeline;
@@ -25,6 +25,8 @@ pub struct Muxer {
     /// The newest one; empty before the first.
     header: Bytes,
     timeline: Timeline,
+    /// How often audio came to video.
+    version: u32,
 }
 
 /// A track that is carried.
@@ -36,6 +38,8 @@ struct Stream {
     config: Option<Vec<u8>>,
     /// See [`config::keyframe_prefix`].
     prefix: Bytes,
+    /// Headers of this version and of later ones have it.
+    since: u32,
 }
 
 impl Stream {
@@ -44,7 +48,7 @@ impl Stream {
         let config = config::write(&track.codec)
             .and_then(|record| Some([&tag::write(codec, 0, Part::Config)?[..], &record].concat()));
         let prefix = config::keyframe_prefix(&track.codec);
-        Some(Self { id: track.id, codec, config, prefix })
+        Some(Self { id: track.id, codec, config, prefix, since: 0 })
     }
 
     fn kind(&self) -> u8 {
@@ -91,22 +95,37 @@ impl Muxer {
         let (videos, audios): (Vec<_>, Vec<_>) = streams.into_iter().partition(|stream| stream.codec.is_video());
         let before = (self.video.take(), self.audio.take());
         (self.video, self.audio) = (videos.into_iter().next(), audios.into_iter().next());
+        let id = |stream: &Option<Stream>| stream.as_ref().map(|stream| stream.codec.id());
+        let stays = !self.header.is_empty() && id(&before.0) == id(&self.video);
+        let is_added = stays && before.0.is_some() && before.1.is_none() && self.audio.is_some();
+        self.version += u32::from(is_added);
+        if let Some(audio) = &mut self.audio {
+            audio.since = match &before.1 {
+                None if is_added => self.version,
+                Some(before) if stays && before.codec.id() == audio.codec.id() => before.since,
+                _ => 0,
+            };
+        }
         if header == self.header || (self.video.is_none() && self.audio.is_none()) {
             return;
         }
-        let id = |stream: &Option<Stream>| stream.as_ref().map(|stream| stream.codec.id());
         let readers = match self.header.is_empty() {
+            false if is_added => HeaderChange::Added { version: self.version },
             false if (id(&before.0), id(&before.1)) != (id(&self.video), id(&self.audio)) => HeaderChange::End,
             _ => HeaderChange::None,
         };
-        if !self.header.is_empty() && readers == HeaderChange::None {
+        if !self.header.is_empty() && readers != HeaderChange::End {
             let time = wrapped(self.timeline.newest());
             for (before, now) in [(&before.0, &self.video), (&before.1, &self.audio)] {
                 if let Some(now) = now
                     && let Some(body) = now.config.as_deref()
-                    && before.as_ref().is_none_or(|before| before.config != now.config)
+                    && before.as_ref().is_some_and(|before| before.config != now.config)
                 {
-                    out.extend(packet(now.kind(), time, [body, &[], &[]], Kind::Delta).map(Muxed::Packet));
+                    let config = packet(now.kind(), time, [body, &[], &[]], Kind::Delta);
+                    out.extend(config.map(|mut config| {
+                        config.needs = now.since;
+                        Muxed::Packet(config)
+                    }));
                 }
             }
         }
@@ -128,6 +147,7 @@ impl Muxer {
         let prefix = if sample.is_sync { &stream.prefix[..] } else { &[] };
         let body = [&head, prefix, &sample.data];
         let Some(mut packet) = packet(stream.kind(), wrapped(stamp.time), body, kind) else { return };
+        packet.needs = stream.since;
         packet.discontinuity = sample.discontinuity;
         packet.captured = sample.captured;
         packet.entered = sample.entered;

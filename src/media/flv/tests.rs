@@ -340,6 +340,42 @@ fn another_codec_and_another_number_of_tracks_end_readers() {
 }
 
 #[test]
+fn readers_without_audio_stay_when_it_comes() {
+    let (video, audio) = (testing::h264(PLAIN), testing::aac());
+    let (mut muxer, mut out) = (Muxer::new(), Vec::new());
+    let mut change = |tracks: &[&Track]| {
+        out.clear();
+        muxer.set_tracks(&infos(tracks), &mut out);
+        samples(&[&video, &audio], 0)[..4].iter().for_each(|sample| muxer.push(sample, &mut out));
+        let header = out.iter().find_map(|muxed| match muxed {
+            Muxed::Header { bytes, readers } => Some((bytes[4], *readers)),
+            _ => None,
+        });
+        let needs = out.iter().filter_map(|muxed| match muxed {
+            Muxed::Packet(packet) => Some((packet.payload()[0], packet.needs)),
+            _ => None,
+        });
+        (header, needs.collect::<Vec<_>>())
+    };
+    let of = |needs: &[(u8, u32)], kind: u8| {
+        let of_kind: Vec<_> = needs.iter().filter(|(tag, _)| *tag == kind).map(|(_, needs)| *needs).collect();
+        (!of_kind.is_empty()).then(|| of_kind.iter().max().copied().unwrap_or_default())
+    };
+    for version in [1, 2] {
+        let (header, needs) = change(&[&video]);
+        assert_eq!((header.map(|(flags, _)| flags), of(&needs, 9), of(&needs, 8)), (Some(1), Some(0), None));
+        let (header, needs) = change(&[&video, &audio]);
+        assert_eq!(header, Some((5, HeaderChange::Added { version })));
+        assert_eq!((of(&needs, 9), of(&needs, 8)), (Some(0), Some(version)));
+        // It stays what it is while it is there.
+        let (header, needs) = change(&[&video, &audio]);
+        assert_eq!((header, of(&needs, 8)), (None, Some(version)));
+    }
+    // It goes: a player that was told of it would wait.
+    assert_eq!(change(&[&video]).0, Some((1, HeaderChange::End)));
+}
+
+#[test]
 fn readers_join_at_keyframes_or_at_any_audio() {
     let (videos, audios) = (testing::videos(), testing::audios());
     let kinds = |tracks: &[&Track]| -> Vec<Kind> {

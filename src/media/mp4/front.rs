@@ -9,7 +9,7 @@ pub(super) const FRONT: usize = (MOOF + MDAT) as usize;
 
 /// Flags of a sample that can be decoded without others, and of one that cannot (section 8.8.3.1).
 pub(super) const SYNC: u32 = 0x0200_0000;
-const NON_SYNC: u32 = 0x0101_0000;
+pub(super) const NON_SYNC: u32 = 0x0101_0000;
 
 /// `tfhd`: offsets of data count from the begin of `moof` (section 8.8.7.1).
 const DEFAULT_BASE_IS_MOOF: u32 = 0x02_0000;

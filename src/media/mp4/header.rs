@@ -18,12 +18,12 @@ const MAX_RATE: u32 = 1_000_000;
 const MOVIE_TICKS: u32 = 1000;
 
 /// A matrix that changes nothing (section 8.2.2).
-const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+pub(super) const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 /// 1 as a number with 16 bits behind the point, and with 8.
 const ONE: u32 = 0x1_0000;
 const LOUD: u16 = 0x100;
 /// `und`: a language that nobody named (section 8.4.2).
-const UNDETERMINED: u16 = 0x55c4;
+pub(super) const UNDETERMINED: u16 = 0x55c4;
 
 /// The header of these tracks, of which those are left out whose codec is not carried.
 pub fn header_for(tracks: &[TrackInfo]) -> Bytes {

@@ -3,6 +3,7 @@
 mod box_writer;
 mod boxes;
 mod demuxer;
+pub mod file;
 mod fragment;
 mod front;
 mod header;

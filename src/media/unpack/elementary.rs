@@ -29,10 +29,10 @@ enum Units {
 
 impl Elementary {
     /// What these bytes are, and where a decoder may begin with them.
-    pub(super) fn find(bytes: &[u8]) -> Option<(Self, usize)> {
+    pub(super) fn find(bytes: &[u8], rate: Option<(u32, u32)>) -> Option<(Self, usize)> {
         if bytes.starts_with(&[0x12, 0, 0x0a]) {
             let units = Units::Obus(TemporalUnits::default());
-            return Some((Self { units, frames: Frames::new(SourceForm::Av1ObuStream(None)) }, 0));
+            return Some((Self { units, frames: Frames::new(SourceForm::Av1ObuStream(None)).at_rate(rate) }, 0));
         }
         let (coding, at) = codes(bytes).find_map(|(at, unit)| Some((coding_of(unit)?, at)))?;
         let form = match coding {
@@ -41,7 +41,7 @@ impl Elementary {
             _ => SourceForm::MpegVideo,
         };
         let units = Units::StartCodes(Box::new(VideoUnits::unaligned(coding)));
-        Some((Self { units, frames: Frames::new(form) }, at))
+        Some((Self { units, frames: Frames::new(form).at_rate(rate) }, at))
     }
 
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Demuxed>) {
@@ -52,6 +52,11 @@ impl Elementary {
             }),
             Units::Obus(units) => units.push(bytes, &mut |unit| frames.push(unit, None, out)),
         }
+    }
+
+    /// Whether frames are shown in another order than that in which they come.
+    pub(super) fn reorders(&self) -> bool {
+        self.frames.reorders()
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<Demuxed>) {

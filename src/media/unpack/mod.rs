@@ -5,17 +5,22 @@
 
 mod any;
 mod audio;
+mod cadence;
 mod elementary;
+mod flash;
 mod frames;
 mod ivf;
+mod presentation;
 mod smoother;
 
 pub use any::{AnyDemuxer, UnknownBytes};
+pub use cadence::Cadence;
 pub use smoother::Smoother;
 
 use super::{Container, MAX_SNIFFED, Scanned, Sniffed, demux::Demuxed, jpeg, sniff, ts};
 use bytes::Bytes;
 use elementary::Elementary;
+use flash::Flash;
 use frames::Frames;
 use ivf::Ivf;
 
@@ -24,7 +29,10 @@ const MAX_SEARCHED: usize = 4 << 20;
 
 /// Takes bytes apart.
 #[derive(Debug)]
-pub struct Unpacker(State);
+pub struct Unpacker {
+    state: State,
+    rate: Option<(u32, u32)>,
+}
 
 #[derive(Debug)]
 enum State {
@@ -35,6 +43,7 @@ enum State {
     Jpeg(jpeg::Scan, Frames, bool),
     Elementary(Box<Elementary>),
     Ivf(Ivf),
+    Flv(Box<Flash>),
     Foreign(Bytes),
 }
 
@@ -47,12 +56,27 @@ impl Default for Unpacker {
 impl Unpacker {
     /// For bytes of which nothing is known.
     pub fn new() -> Self {
-        Self(State::Undecided(Vec::new()))
+        Self::of_rate(None)
+    }
+
+    /// The same, and what has no times has so many frames a second, as a fraction, whatever its codec tells.
+    pub fn of_rate(rate: Option<(u32, u32)>) -> Self {
+        Self { state: State::Undecided(Vec::new()), rate: rate.filter(|(frames, seconds)| *frames > 0 && *seconds > 0) }
+    }
+
+    /// Whether what came so far does not tell what comes.
+    pub const fn is_undecided(&self) -> bool {
+        matches!(self.state, State::Undecided(_))
+    }
+
+    /// Whether others have to take the bytes apart.
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self.state, State::Foreign(_))
     }
 
     /// Takes the next bytes, and adds what is complete to `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Demuxed>) {
-        if let State::Undecided(held) = &mut self.0 {
+        if let State::Undecided(held) = &mut self.state {
             held.extend_from_slice(bytes);
             let held = std::mem::take(held);
             self.decide(held, false, out);
@@ -63,13 +87,18 @@ impl Unpacker {
 
     /// No more bytes will come: adds what is left to `out`.
     pub fn finish(&mut self, out: &mut Vec<Demuxed>) {
-        if let State::Undecided(held) = &mut self.0 {
+        if let State::Undecided(held) = &mut self.state {
             let held = std::mem::take(held);
             self.decide(held, true, out);
         }
-        match &mut self.0 {
+        match &mut self.state {
             State::Ts(demuxer) => demuxer.finish(out),
             State::Elementary(elementary) => elementary.finish(out),
+            State::Flv(flash) => {
+                if let Some(held) = flash.finish(out) {
+                    self.state = State::Foreign(held);
+                }
+            }
             State::Undecided(_) | State::Jpeg(..) | State::Ivf(_) | State::Foreign(_) => {}
         }
     }
@@ -77,14 +106,14 @@ impl Unpacker {
     /// What comes next is not waited for: adds samples that seem to be whole, and those that wait for tracks of which nothing came, to
     /// `out`.
     pub fn settle(&mut self, out: &mut Vec<Demuxed>) {
-        if let State::Ts(demuxer) = &mut self.0 {
+        if let State::Ts(demuxer) = &mut self.state {
             demuxer.settle(out);
         }
     }
 
     /// The bytes that came until it was known that others have to take them apart.
     pub fn foreign(&mut self) -> Option<Bytes> {
-        match &mut self.0 {
+        match &mut self.state {
             State::Foreign(bytes) => Some(std::mem::take(bytes)),
             _ => None,
         }
@@ -92,47 +121,54 @@ impl Unpacker {
 
     /// Whether the bytes have times. Otherwise those of samples count frames, at the rate that the codec tells or 25 a second.
     pub const fn has_times(&self) -> bool {
-        matches!(self.0, State::Ts(_) | State::Ivf(_))
+        matches!(self.state, State::Ts(_) | State::Ivf(_) | State::Flv(_))
+    }
+
+    /// Whether frames are shown in another order than that in which they come, in what has no times.
+    pub fn reorders(&self) -> bool {
+        matches!(&self.state, State::Elementary(elementary) if elementary.reorders())
     }
 
     /// Whether the bytes are JPEG images without a multipart around them.
     pub const fn is_image(&self) -> bool {
-        matches!(self.0, State::Jpeg(_, _, true))
+        matches!(self.state, State::Jpeg(_, _, true))
     }
 
     /// Whether there is video, and none that is taken apart: others may know it.
     pub fn misses_video(&self) -> bool {
-        matches!(&self.0, State::Ts(demuxer) if demuxer.misses_video())
+        matches!(&self.state, State::Ts(demuxer) if demuxer.misses_video())
     }
 
     /// Names of what is in there and is not taken apart.
     pub fn unsupported(&self) -> Vec<String> {
-        match &self.0 {
+        match &self.state {
             State::Ts(demuxer) => demuxer.unsupported(),
+            State::Flv(flash) => flash.unsupported(),
             _ => Vec::new(),
         }
     }
 
     fn decide(&mut self, held: Vec<u8>, ended: bool, out: &mut Vec<Demuxed>) {
         let first = held.get(..MAX_SNIFFED.min(held.len())).unwrap_or_default();
-        self.0 = match sniff(first, ended) {
+        self.state = match sniff(first, ended) {
             Sniffed::Is(Container::Ts) => State::Ts(Box::default()),
             Sniffed::Is(Container::Mjpeg) => {
-                State::Jpeg(jpeg::Scan::default(), Frames::jpeg(), first.starts_with(&[0xff]))
+                State::Jpeg(jpeg::Scan::default(), Frames::jpeg().at_rate(self.rate), first.starts_with(&[0xff]))
             }
-            Sniffed::Is(_) => return self.0 = State::Foreign(held.into()),
-            Sniffed::Undecided if !ended => return self.0 = State::Undecided(held),
+            Sniffed::Is(Container::Flv) => State::Flv(Box::default()),
+            Sniffed::Is(_) => return self.state = State::Foreign(held.into()),
+            Sniffed::Undecided if !ended => return self.state = State::Undecided(held),
             Sniffed::Undecided | Sniffed::Unknown => match Ivf::begin(&held) {
                 Some(ivf) => State::Ivf(ivf),
-                None => match Elementary::find(&held) {
+                None => match Elementary::find(&held, self.rate) {
                     Some((elementary, at)) => {
-                        self.0 = State::Elementary(Box::new(elementary));
+                        self.state = State::Elementary(Box::new(elementary));
                         return self.take(held.get(at..).unwrap_or_default(), out);
                     }
                     None if !ended && elementary::may_follow(&held) && held.len() < MAX_SEARCHED => {
-                        return self.0 = State::Undecided(held);
+                        return self.state = State::Undecided(held);
                     }
-                    None => return self.0 = State::Foreign(held.into()),
+                    None => return self.state = State::Foreign(held.into()),
                 },
             },
         };
@@ -140,7 +176,7 @@ impl Unpacker {
     }
 
     fn take(&mut self, bytes: &[u8], out: &mut Vec<Demuxed>) {
-        match &mut self.0 {
+        match &mut self.state {
             State::Undecided(held) => held.extend_from_slice(bytes),
             State::Ts(demuxer) => demuxer.push(bytes, out),
             State::Jpeg(scan, frames, _) => {
@@ -154,6 +190,11 @@ impl Unpacker {
             }
             State::Elementary(elementary) => elementary.push(bytes, out),
             State::Ivf(ivf) => ivf.push(bytes, out),
+            State::Flv(flash) => {
+                if let Some(held) = flash.push(bytes, out) {
+                    self.state = State::Foreign(held);
+                }
+            }
             State::Foreign(held) => *held = Bytes::from([held, bytes].concat()),
         }
     }
@@ -162,8 +203,9 @@ impl Unpacker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Sample, TrackSet, codec::CodecParameters, track::Shape};
+    use crate::media::{Sample, TrackId, TrackSet, codec::CodecParameters, track::Shape};
     use proptest::prelude::*;
+    use std::time::Duration;
 
     const TS: &[u8] = include_bytes!("../../../tests/data/h264-aac.ts");
     const H265_TS: &[u8] = include_bytes!("../../../tests/data/h265.ts");
@@ -228,6 +270,57 @@ mod tests {
             // The rate is in the video, or 25 frames a second.
             assert!(samples.windows(2).all(|pair| pair[1].dts.since(pair[0].dts) == 40_000_000));
         }
+    }
+
+    #[test]
+    fn bare_frames_are_shown_in_the_order_of_their_container() {
+        for ts in [
+            &include_bytes!("../../../tests/data/h264-b-frames.ts")[..],
+            include_bytes!("../../../tests/data/h265-b-frames.ts"),
+            include_bytes!("../../../tests/data/mpeg2-b-frames.ts"),
+        ] {
+            let (tracks, contained, _) = unpack(ts, &[usize::MAX]);
+            let name = tracks[0].lead().unwrap().codec.name();
+            let (_, samples, unpacker) = unpack(&bare(ts, 0x100), &[700]);
+            assert!(unpacker.reorders() && samples.len() == contained.len(), "{name}: {}", samples.len());
+            assert!(samples.iter().all(|sample| sample.dts <= sample.pts), "{name}");
+            // The depth of MPEG-2 is learned by its first frames.
+            let later = 4;
+            let shifts: Vec<_> =
+                samples.iter().zip(&contained).skip(later).map(|(one, other)| one.pts.since(other.pts)).collect();
+            assert!(shifts.iter().all(|shift| (shift - shifts[0]).abs() < 1_000_000), "{name}: {shifts:?}");
+        }
+        // What comes in order is shown when it comes.
+        let (_, samples, unpacker) = unpack(&bare(TS, 0x100), &[700]);
+        assert!(!unpacker.reorders() && samples.iter().all(|sample| sample.dts == sample.pts));
+    }
+
+    #[test]
+    fn a_rate_that_is_given_counts_for_what_has_no_times() {
+        let film = bare(TS, 0x100);
+        for (bytes, is_used) in [(BARE, true), (PARTS, true), (&film, true), (TS, false)] {
+            let (mut unpacker, mut out) = (Unpacker::of_rate(Some((10, 1))), Vec::new());
+            unpacker.push(bytes, &mut out);
+            unpacker.finish(&mut out);
+            let samples: Vec<_> = out
+                .iter()
+                .filter_map(|found| match found {
+                    Demuxed::Sample(sample) if sample.track == TrackId(0) => Some(sample),
+                    _ => None,
+                })
+                .collect();
+            let rates: Vec<_> = out
+                .iter()
+                .filter_map(|found| match found {
+                    Demuxed::Tracks(set) => set.lead()?.video()?.frame_rate,
+                    Demuxed::Sample(_) => None,
+                })
+                .collect();
+            let is_paced = samples.windows(2).all(|pair| pair[1].dts.since(pair[0].dts) == 100_000_000);
+            assert_eq!((is_paced, rates.iter().all(|rate| *rate == (10, 1))), (is_used, is_used));
+            assert!(!is_used || samples.iter().all(|sample| sample.duration == Some(Duration::from_millis(100))));
+        }
+        assert_eq!(Unpacker::of_rate(Some((0, 1))).rate, None);
     }
 
     #[test]
@@ -331,13 +424,9 @@ mod tests {
 
     #[test]
     fn what_others_take_apart_is_left_whole() {
-        for bytes in [
-            &b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska"[..],
-            b"FLV\x01\x05",
-            b"OggS\0\x02",
-            b"some text",
-            b"\0\0\0\x18ftypmp42",
-        ] {
+        for bytes in
+            [&b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska"[..], b"OggS\0\x02", b"some text", b"\0\0\0\x18ftypmp42"]
+        {
             let (sets, samples, mut unpacker) = unpack(bytes, &[usize::MAX]);
             assert!(sets.is_empty() && samples.is_empty());
             assert_eq!(unpacker.foreign().unwrap(), bytes, "{}", bytes.escape_ascii());

@@ -30,6 +30,8 @@ struct Track {
     step: i64,
     /// A sample was elsewhere: its DTS, and what it was given. The next one tells whether the recording continues there.
     doubt: Option<(i64, i64)>,
+    /// The last sample followed another track to where that had jumped.
+    is_adopted: bool,
 }
 
 impl Smoother {
@@ -44,12 +46,17 @@ impl Smoother {
         let newest = *self.shift.get_or_insert(0i64.saturating_sub(dts));
         let Some(track) = self.tracks.iter_mut().find(|track| track.id == id) else {
             let last = dts.saturating_add(newest);
-            self.tracks.push(Track { id, shift: newest, last, step: STEP, doubt: None });
+            self.tracks.push(Track { id, shift: newest, last, step: STEP, doubt: None, is_adopted: false });
             return newest;
         };
         let shift = track.place(dts, newest);
         if track.shift != newest && track.doubt.is_none() {
             self.shift = Some(track.shift);
+            let raised = track.shift;
+            if track.is_adopted {
+                // All tracks move on together, so that none goes back and they stay where they are to each other.
+                self.tracks.iter_mut().filter(|track| track.shift == newest).for_each(|track| track.shift = raised);
+            }
         }
         shift
     }
@@ -57,6 +64,7 @@ impl Smoother {
 
 impl Track {
     fn place(&mut self, dts: i64, newest: i64) -> i64 {
+        self.is_adopted = false;
         let at = |shift: i64| dts.saturating_add(shift);
         let follows = |last: i64, time: i64| (-MAX_BACK..=MAX_GAP).contains(&time.saturating_sub(last));
         let is_near = |last: i64, time: i64| time.saturating_sub(last).saturating_abs() <= NEAR;
@@ -64,6 +72,9 @@ impl Track {
             // It continues there, and not where it was.
             let there = given.saturating_sub(elsewhere);
             if follows(given, at(there)) && !is_near(self.last, at(self.shift)) {
+                if newest != self.shift && is_near(self.last, at(newest)) {
+                    return self.adopt(dts, newest);
+                }
                 self.shift = there;
                 return self.go_on(dts, there);
             }
@@ -73,13 +84,21 @@ impl Track {
         }
         // Another track has jumped there before.
         if newest != self.shift && is_near(self.last, at(newest)) {
-            self.shift = newest;
-            return self.go_on(dts, newest);
+            return self.adopt(dts, newest);
         }
         let given = self.last.saturating_add(self.step);
         self.doubt = Some((dts, given));
         self.last = given;
         given.saturating_sub(dts)
+    }
+
+    /// Follows another track to where that has jumped, and as much further as this one needs to continue without a step back.
+    fn adopt(&mut self, dts: i64, newest: i64) -> i64 {
+        let due = self.last.saturating_add(self.step);
+        let missing = due.saturating_sub(dts.saturating_add(newest)).max(0);
+        self.shift = newest.saturating_add(missing);
+        self.is_adopted = true;
+        self.go_on(dts, self.shift)
     }
 
     fn go_on(&mut self, dts: i64, shift: i64) -> i64 {
@@ -145,6 +164,36 @@ mod tests {
                 (AUDIO, 170 + jump),
             ];
             check(&samples, &[0, 10, 40, 50, 80, 90, 120, 130, 160, 170]);
+        }
+    }
+
+    #[test]
+    fn no_track_goes_back_at_a_jump() {
+        // Frames of AAC do not end where those of video do. Whichever track comes first in the new time, the other has come further.
+        for (audio, jump) in [(21, -100_000), (21, 100_000), (23, -5000), (64, -100_000)] {
+            for later in 0..8 {
+                let mut samples: Vec<_> = (0..50).map(|number| (VIDEO, number * 40)).collect();
+                samples.extend((0..2000 / audio + later).map(|number| (AUDIO, number * audio)));
+                samples.sort_by_key(|(_, at)| *at);
+                let mut second: Vec<_> = (0..50).map(|number| (VIDEO, number * 40 + jump)).collect();
+                second.extend((0..2000 / audio).map(|number| (AUDIO, number * audio + jump)));
+                second.sort_by_key(|(_, at)| *at);
+                let mut smoother = Smoother::default();
+                let (mut last, mut offsets) = ([None; 2], [0; 2]);
+                for (track, at) in samples.into_iter().chain(second) {
+                    let time = at * MS + smoother.shift(track, Time::from_millis(at));
+                    let place = usize::from(track.0);
+                    let step = if track == VIDEO { 40 } else { audio };
+                    let before = last[place].replace(time);
+                    assert!(
+                        before.is_none_or(|before| time - before >= step * MS),
+                        "{audio} {jump} {later}: {before:?} {time}"
+                    );
+                    offsets[place] = time / MS - at;
+                }
+                // They are where they were to each other.
+                assert_eq!(offsets[0], offsets[1], "{audio} {jump} {later}");
+            }
         }
     }
 

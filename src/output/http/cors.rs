@@ -8,8 +8,9 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 /// Longest list of headers that is allowed as it was asked for.
 const MAX_ASKED: usize = 2048;
 /// What scripts may read beside the headers that they always may.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Content-Length, Date, ETag, Retry-After, X-Capture-Time, X-Request-Id, X-Timestamp");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Accept-Post, Content-Length, Date, ETag, Link, Location, Retry-After, X-Capture-Time, X-Request-Id, X-Timestamp",
+);
 
 /// Lets scripts of any page read the response. For media, stills and what plays them: they come without credentials then, as
 /// browsers demand for `*`.

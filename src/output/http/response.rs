@@ -3,9 +3,17 @@
 use super::query::QueryError;
 use crate::{config, media::Container, stream::FanOut};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use std::{borrow::Cow, convert::Infallible, time::Duration};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use warp::Reply;
 
 pub use warp::reply::Response;
@@ -66,6 +74,16 @@ pub fn pieces(pieces: Vec<Bytes>) -> Response {
     let mut response = warp::reply::stream(pieces).into_response();
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length as u64));
     response
+}
+
+/// A body that is made as it is taken.
+pub fn streamed(body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static) -> Response {
+    // warp wants bodies that could be polled from several threads, which none is.
+    let mut body: Mutex<BoxStream<'static, _>> = Mutex::new(Box::pin(body));
+    warp::reply::stream(stream::poll_fn(move |context| {
+        body.get_mut().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(context)
+    }))
+    .into_response()
 }
 
 /// 400 with the reason.

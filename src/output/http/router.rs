@@ -21,17 +21,27 @@ use crate::{
         patterns::Patterns,
         registry::{Registry, StreamHandle},
     },
-    output::hls::{
-        self,
-        stream::SegmentedStreams,
-        table::{SegmentRoute, SegmentTable},
+    output::{
+        hls::{
+            self,
+            stream::SegmentedStreams,
+            table::{SegmentRoute, SegmentTable},
+        },
+        publish::find::Target,
+        record::playback::{self, Playback, ask::Asked},
+        webrtc::{
+            WebRtc,
+            table::{WhepRoute, WhepTable},
+            whep,
+        },
     },
-    output::publish::find::Target,
     source::{per_request::PerRequestStream, publisher::PublishSlot},
     still::take::StreamStills,
     sys::overload::CurrentLoad,
     telemetry::HttpStats,
 };
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
@@ -79,7 +89,10 @@ pub struct RouteTable {
     streams: HashMap<String, StreamRoute>,
     per_request: HashMap<String, Arc<PerRequestStream>>,
     segments: SegmentTable,
+    /// Sessions, and the streams that they are of, where WebRTC is configured.
+    webrtc: Option<(WebRtc, WhepTable)>,
     pages: HashMap<String, Page>,
+    playback: Playback,
     /// Where media is published to.
     publish: HashMap<String, PublishSlot>,
     patterns: Patterns,
@@ -111,11 +124,22 @@ pub enum Route<'a> {
     Frames(&'a Arc<StreamStills>),
     /// A playlist or segment of a stream.
     Segments(SegmentRoute<'a>),
+    /// Recordings of a stream.
+    Recordings(&'a Playback, Asked),
+    /// Sessions of WebRTC.
+    Whep(&'a WebRtc, WhepRoute<'a>),
 }
 
 impl RouteTable {
-    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, and these pages.
-    pub fn new(registry: &Registry, segments: &SegmentedStreams, pages: HashMap<String, Page>) -> Self {
+    /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, their sessions of WebRTC,
+    /// what was recorded, and these pages.
+    pub fn new(
+        registry: &Registry,
+        segments: &SegmentedStreams,
+        playback: Playback,
+        webrtc: Option<&WebRtc>,
+        pages: HashMap<String, Page>,
+    ) -> Self {
         let mut streams = HashMap::new();
         let stills = registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone())));
         let stills: Vec<_> = stills.collect();
@@ -141,14 +165,22 @@ impl RouteTable {
         let per_request =
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
+        let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
         Self {
             streams,
             per_request,
             segments,
+            webrtc,
+            playback,
             pages,
             publish: publish_slots(registry),
             patterns: registry.patterns().clone(),
         }
+    }
+
+    /// The sessions of WebRTC.
+    pub fn webrtc(&self) -> Option<&WebRtc> {
+        self.webrtc.as_ref().map(|(webrtc, _)| webrtc)
     }
 
     /// What is published to by a request for this percent-decoded path.
@@ -171,6 +203,11 @@ impl RouteTable {
         }
         if let Some(found) = self.segments.find(path) {
             return Some(Route::Segments(found));
+        }
+        if let Some((webrtc, table)) = &self.webrtc
+            && let Some(found) = table.find(path)
+        {
+            return Some(Route::Whep(webrtc, found));
         }
         let (stream, last) = path.rsplit_once('/')?;
         let stream = &self.streams.get(stream)?.stills;
@@ -199,6 +236,8 @@ impl Route<'_> {
             Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
             Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
+            Self::Recordings(_, asked) => Need::Stream(Action::Playback, asked.stream.as_str().into()),
+            Self::Whep(_, route) => of(Action::View, &route.stream.config),
         }
     }
 
@@ -269,10 +308,13 @@ pub fn routes(
         let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
         async move {
             let (client, site) = (&client, &site);
-            let request = Request { method: &method, query: &query, headers: &headers, client, site, peer };
+            let path = path.as_str();
+            let request = Request { method: &method, path, query: &query, headers: &headers, client, site, peer };
+            let mut body: Option<_> = body;
             if let Method::PUT | Method::POST = method
-                && let Ok(decoded) = percent_decode_str(path.as_str()).decode_utf8()
-                && let (Some(target), Some(Peer(peer)), Some(body)) = (table.target(&decoded), request.peer, body)
+                && let Ok(decoded) = percent_decode_str(path).decode_utf8()
+                && let (Some(target), Some(Peer(peer))) = (table.target(&decoded), request.peer)
+                && let Some(body) = body.take()
             {
                 let mut response = publish::respond(target, &gate, &query, &headers, peer, body).await;
                 set_common_headers(response.headers_mut());
@@ -281,7 +323,7 @@ pub fn routes(
             if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
                 return too_large();
             }
-            respond(&table, &admission, &gate, path.as_str(), request).await
+            respond(&table, &admission, &gate, request, pieces(body)).await
         }
     })
 }
@@ -290,6 +332,7 @@ pub fn routes(
 #[derive(Clone, Copy)]
 struct Request<'a> {
     method: &'a Method,
+    path: &'a str,
     query: &'a str,
     headers: &'a HeaderMap,
     client: &'a DisconnectWatch,
@@ -298,10 +341,25 @@ struct Request<'a> {
     peer: Option<Peer>,
 }
 
-async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &str, request: Request<'_>) -> Response {
+async fn respond(
+    table: &RouteTable,
+    admission: &Admission,
+    gate: &Gate,
+    request: Request<'_>,
+    body: impl Stream<Item = Result<Bytes, warp::Error>> + Send,
+) -> Response {
     fail::fail_point!("request");
-    let path = percent_decode_str(path).decode_utf8();
-    let route = path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers)));
+    let path = percent_decode_str(request.path).decode_utf8();
+    let recordings = path.as_ref().ok().and_then(|path| table.playback.find(path, request.query));
+    let route = match recordings {
+        Some(Ok(asked)) => Some(Route::Recordings(&table.playback, asked)),
+        Some(Err(error)) => {
+            let mut response = playback::refused(&error);
+            set_common_headers(response.headers_mut());
+            return response;
+        }
+        None => path.as_ref().ok().and_then(|path| table.find(path, accepts_page(request.headers))),
+    };
     let Some(route) = route else {
         return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
     };
@@ -311,7 +369,15 @@ async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &
     let opens_socket = matches!(route, Route::WebSocket(_));
     let mut response = match authorize(gate, &need, method, query, headers, peer, opens_socket).await {
         Ok(access) => {
-            let mut response = dispatch(route, admission, request, &access).await;
+            let mut response = match route {
+                Route::Whep(webrtc, route) if *method != Method::OPTIONS => {
+                    let Request { path, .. } = request;
+                    let (site, access, peer) = (&request.site.to_string(), &access, peer.0);
+                    let asked = whep::Asked { method, site, path, query, headers, peer, access };
+                    whep::respond(webrtc, route, admission, asked, body).await
+                }
+                route => dispatch(route, admission, request, &access).await,
+            };
             response.extensions_mut().insert(Granted { access, need });
             response
         }
@@ -322,6 +388,14 @@ async fn respond(table: &RouteTable, admission: &Admission, gate: &Gate, path: &
         cors::allow_any_origin(response.headers_mut());
     }
     response
+}
+
+/// The body of a request, in pieces.
+fn pieces<B: Buf>(
+    body: Option<impl Stream<Item = Result<B, warp::Error>>>,
+) -> impl Stream<Item = Result<Bytes, warp::Error>> {
+    let body = stream::iter(body).flatten();
+    body.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())))
 }
 
 async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>, access: &Access) -> Response {
@@ -346,13 +420,20 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             },
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
+            Route::Recordings(playback, asked) => playback.respond(asked, method, headers, site).await,
             Route::Segments(route) => hls::respond(route, admission, method, query).await,
+            // It takes methods of its own, and has a body.
+            Route::Whep(..) => text(StatusCode::NOT_FOUND, ""),
             Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,
         },
         Method::OPTIONS => {
             let mut response = text(StatusCode::NO_CONTENT, "");
-            response.headers_mut().insert(header::ALLOW, ALLOWED);
-            cors::permit(headers, &ALLOWED, response.headers_mut());
+            let allowed = if let Route::Whep(..) = route { whep::ALLOWED } else { ALLOWED };
+            cors::permit(headers, &allowed, response.headers_mut());
+            response.headers_mut().insert(header::ALLOW, allowed);
+            if let Route::Whep(..) = route {
+                whep::set_accepted(response.headers_mut());
+            }
             response
         }
         _ => {

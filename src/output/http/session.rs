@@ -24,7 +24,10 @@ use crate::{
         Connection, proxy_header,
         tls::{self, Tls, Transport},
     },
-    output::hls::viewers::Visit,
+    output::{
+        hls::viewers::Visit,
+        webrtc::{WebRtc, tcp},
+    },
     telemetry::HttpStats,
 };
 use bytes::Bytes;
@@ -60,7 +63,7 @@ pub async fn serve<S>(
     connection: Connection,
     routes: S,
     shards: Arc<Shards>,
-    Security { gate, tls }: Security,
+    Security { gate, tls, webrtc }: Security,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
 ) where
@@ -71,6 +74,12 @@ pub async fn serve<S>(
     let Some(peer) = behind_proxy(&mut socket, peer, &gate).await else { return };
     // The kernel closes it then. Pages and stills have no other limit.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(PROGRESS_WITHIN));
+    let webrtc = webrtc.filter(WebRtc::has_tcp);
+    if let Some(webrtc) = webrtc
+        && first_byte(&socket).await.is_some_and(tcp::is_framed)
+    {
+        return tcp::serve(webrtc, socket, peer, permit, stop).await;
+    }
     let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
     let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &stats).await else { return };
     let is_tls = transport.is_tls();
@@ -85,8 +94,8 @@ pub async fn serve<S>(
     let watched = stall_watch.clone();
     let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        // Of the connection: it is a proxy on this machine that tells how clients reach the server.
-        let site = Site::of(&request, peer.ip(), is_tls);
+        // Of the connection: it is the proxy that tells how clients reach the server.
+        let site = Site::of(&request, gate.policy().policy().names_site(peer.ip()), is_tls);
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
         request.extensions_mut().insert(site);
@@ -171,6 +180,17 @@ pub struct Security {
     pub gate: Gate,
     /// Encrypts, where that is configured, and says who may do without.
     pub tls: Option<(Tls, Plain)>,
+    /// Has viewers who connect to this port, where that is configured.
+    pub webrtc: Option<WebRtc>,
+}
+
+/// The first byte that a client sends, which stays to be read; `None` when it comes too late.
+async fn first_byte(socket: &TcpStream) -> Option<u8> {
+    let mut first = [0];
+    match tokio::time::timeout(HEAD_WITHIN, socket.peek(&mut first)).await {
+        Ok(Ok(1..)) => Some(first[0]),
+        _ => None,
+    }
 }
 
 /// The client of a connection, by the header of the PROXY protocol where it comes from a proxy that sends one; `None` when that

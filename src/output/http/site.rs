@@ -1,7 +1,7 @@
 //! How a client reaches this server: scheme, name and port, for links. Pure.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Authority};
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -22,14 +22,14 @@ impl Default for Site {
 }
 
 impl Site {
-    /// As the request and its connection tell, and what a proxy on this machine says of the request that it got: `Forwarded` (RFC 7239), else
-    /// `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`. What others say there does not count.
-    pub fn of<B>(request: &Request<B>, peer: IpAddr, is_https: bool) -> Self {
+    /// As the request and its connection tell. Where the connection is that of a trusted proxy, what that says of the request that it got:
+    /// `Forwarded` (RFC 7239), else `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`.
+    pub fn of<B>(request: &Request<B>, is_of_proxy: bool, is_https: bool) -> Self {
         let headers = request.headers();
         let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let named = request.uri().authority().map(Authority::as_str).or(named);
         let mut site = Self { is_https, host: named.and_then(host).unwrap_or(Self::default().host) };
-        if peer.to_canonical().is_loopback() {
+        if is_of_proxy {
             site.forwarded(headers);
         }
         site
@@ -108,51 +108,46 @@ mod tests {
         request.body(()).unwrap()
     }
 
-    fn check(peer: &str, fields: &[(&str, &str)], expect: &str) {
-        let site = Site::of(&request("/", fields), peer.parse().unwrap(), false);
-        assert_eq!(site.to_string(), expect, "{peer} {fields:?}");
+    fn check(is_of_proxy: bool, fields: &[(&str, &str)], expect: &str) {
+        let site = Site::of(&request("/", fields), is_of_proxy, false);
+        assert_eq!(site.to_string(), expect, "{is_of_proxy} {fields:?}");
     }
 
     #[test]
     fn links_are_as_the_client_reaches_the_server() {
-        check("192.0.2.1", &[("host", "cams:8090")], "http://cams:8090");
-        check("192.0.2.1", &[("host", "[2001:db8::1]:8090")], "http://[2001:db8::1]:8090");
-        check("192.0.2.1", &[], "http://localhost");
-        check("192.0.2.1", &[("host", "\"><script>")], "http://localhost");
-        let site =
-            Site::of(&request("http://cams.example/x", &[("host", "other")]), "192.0.2.1".parse().unwrap(), false);
+        check(false, &[("host", "cams:8090")], "http://cams:8090");
+        check(false, &[("host", "[2001:db8::1]:8090")], "http://[2001:db8::1]:8090");
+        check(false, &[], "http://localhost");
+        check(false, &[("host", "\"><script>")], "http://localhost");
+        let site = Site::of(&request("http://cams.example/x", &[("host", "other")]), false, false);
         assert_eq!(site.to_string(), "http://cams.example");
     }
 
     #[test]
-    fn a_proxy_on_this_machine_is_believed() {
+    fn a_trusted_proxy_is_believed() {
         let host = ("host", "10.0.0.1:8090");
         let proto = ("x-forwarded-proto", "https");
-        check("127.0.0.1", &[host, proto], "https://10.0.0.1:8090");
-        check("::1", &[host, proto, ("x-forwarded-host", "cams.example")], "https://cams.example");
-        check("::ffff:127.0.0.1", &[host, proto, ("x-forwarded-host", "a.example, b.example")], "https://a.example");
-        check("127.0.0.1", &[host, ("x-forwarded-proto", "HTTPS, http")], "https://10.0.0.1:8090");
+        check(true, &[host, proto], "https://10.0.0.1:8090");
+        check(true, &[host, proto, ("x-forwarded-host", "cams.example")], "https://cams.example");
+        check(true, &[host, proto, ("x-forwarded-host", "a.example, b.example")], "https://a.example");
+        check(true, &[host, ("x-forwarded-proto", "HTTPS, http")], "https://10.0.0.1:8090");
         let named = ("x-forwarded-host", "cams.example");
-        check("127.0.0.1", &[host, proto, named, ("x-forwarded-port", "8443")], "https://cams.example:8443");
-        check("127.0.0.1", &[host, proto, named, ("x-forwarded-port", "443")], "https://cams.example");
-        check("127.0.0.1", &[host, proto, ("x-forwarded-port", "8443")], "https://10.0.0.1:8090");
+        check(true, &[host, proto, named, ("x-forwarded-port", "8443")], "https://cams.example:8443");
+        check(true, &[host, proto, named, ("x-forwarded-port", "443")], "https://cams.example");
+        check(true, &[host, proto, ("x-forwarded-port", "8443")], "https://10.0.0.1:8090");
         let standard = ("forwarded", "for=192.0.2.1;Proto=https;host=\"cams.example:444\", for=192.0.2.2;proto=http");
-        check("127.0.0.1", &[host, standard], "https://cams.example:444");
-        check("127.0.0.1", &[host, standard, ("x-forwarded-host", "other")], "https://cams.example:444");
+        check(true, &[host, standard], "https://cams.example:444");
+        check(true, &[host, standard, ("x-forwarded-host", "other")], "https://cams.example:444");
     }
 
     #[test]
     fn others_are_not_believed_and_nonsense_does_not_count() {
         let host = ("host", "cams:8090");
         let (proto, named) = (("x-forwarded-proto", "https"), ("x-forwarded-host", "evil.example"));
-        check("192.0.2.1", &[host, proto, named], "http://cams:8090");
-        check("192.0.2.1", &[host, ("forwarded", "proto=https;host=evil.example")], "http://cams:8090");
-        check(
-            "127.0.0.1",
-            &[host, ("x-forwarded-proto", "javascript"), ("x-forwarded-host", "a b")],
-            "http://cams:8090",
-        );
-        check("127.0.0.1", &[host, ("x-forwarded-host", "a/<b>"), ("x-forwarded-port", "x")], "http://cams:8090");
+        check(false, &[host, proto, named], "http://cams:8090");
+        check(false, &[host, ("forwarded", "proto=https;host=evil.example")], "http://cams:8090");
+        check(true, &[host, ("x-forwarded-proto", "javascript"), ("x-forwarded-host", "a b")], "http://cams:8090");
+        check(true, &[host, ("x-forwarded-host", "a/<b>"), ("x-forwarded-port", "x")], "http://cams:8090");
     }
 
     #[test]

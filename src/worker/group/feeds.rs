@@ -36,6 +36,8 @@ const EARLY: usize = 256;
 pub(super) struct FeedSlot {
     pub(super) feed: Arc<Feed>,
     pub(super) source: FeedSource,
+    /// Frames per second of what has no times of its own.
+    pub(super) fps: Option<(u32, u32)>,
     pub(super) state: FeedState,
     pub(super) told: Vec<Track>,
 }
@@ -92,7 +94,7 @@ impl Group {
             FeedState::Idle => {}
         }
         slot.feed.begin();
-        match ingest(&slot.feed, &slot.source, clock::now()) {
+        match ingest(&slot.feed, &slot.source, slot.fps, clock::now()) {
             Ok(ingest) => {
                 ingest.start();
                 slot.state = FeedState::Running { ingest, demux: None, first: None, known: false };
@@ -182,10 +184,11 @@ impl Group {
         let Some(slot) = self.feeds.get_mut(&index) else { return };
         let FeedState::Running { ingest: current, demux, first, known } = &mut slot.state else { return };
         let end = self.epoch.saturating_add(slot.feed.end.load(Ordering::Relaxed));
-        // A file of one picture has no length; it must not be read over and over without a pause.
+        // A file of one picture in a container may have no length; it must not be read over and over without a pause.
         let base = end.max(current.base.saturating_add(SHORTEST_LOOP));
         slot.feed.begin();
-        match ingest(&slot.feed, &slot.source, base.max(clock::now().saturating_sub(GROW.as_nanos() as u64))) {
+        match ingest(&slot.feed, &slot.source, slot.fps, base.max(clock::now().saturating_sub(GROW.as_nanos() as u64)))
+        {
             Ok(fresh) => {
                 fresh.start();
                 let old = std::mem::replace(current, fresh);
@@ -243,11 +246,11 @@ pub(super) fn drop_demux(demux: Option<Demux>) {
     }
 }
 
-fn ingest(feed: &Arc<Feed>, source: &FeedSource, base: u64) -> Result<Ingest, String> {
+fn ingest(feed: &Arc<Feed>, source: &FeedSource, fps: Option<(u32, u32)>, base: u64) -> Result<Ingest, String> {
     let run = next_run(Owner::Feed(feed.index));
     match source {
-        FeedSource::Launch(text) => Ingest::launch(feed, run, text, base),
-        FeedSource::File { path, .. } => Ingest::file(feed, run, path, base),
+        FeedSource::Launch(text) => Ingest::launch(feed, run, text, fps, base),
+        FeedSource::File { path, .. } => Ingest::file(feed, run, path, fps, base),
         FeedSource::Bytes => Ingest::bytes(feed, run),
     }
 }

@@ -222,12 +222,16 @@ impl Group {
         let mut run = match std::mem::replace(state, StreamState::Waiting { since: Instant::now(), hopeful: None }) {
             StreamState::Running(run, _) if run.is_on_trial() => run,
             other => {
+                let why = match &other {
+                    StreamState::Running(run, _) => run.explained(why),
+                    _ => why.to_owned(),
+                };
                 *state = other;
-                return self.stop_stream(index, Ended::Failed(why.to_owned()));
+                return self.stop_stream(index, Ended::Failed(why));
             }
         };
         let message = FromWorker::Trial { stream: index, text: *text, outcome: Trial::Failed };
-        let why = run.encoder_name().map_or_else(|| why.to_owned(), |encoder| format!("{encoder}: {why}"));
+        let why = run.explained(why);
         let pipeline = run.pipeline.take();
         drop(run);
         // What hangs may take for ever to end; nothing waits for it.

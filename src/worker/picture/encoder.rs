@@ -22,7 +22,11 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn new(rendition: Rendition, caps: &gst::Caps) -> Result<Self, PictureFault> {
         let text = match rendition.format {
-            PictureFormat::Jpeg { quality } => format!("{} ! jpegenc quality={quality}", copy::JPEG_PIXELS),
+            PictureFormat::Jpeg { quality } => {
+                // Somebody waits for this one frame.
+                let pixels = copy::JPEG_PIXELS.replace("videoconvert", "videoconvert n-threads=2");
+                format!("{pixels} ! jpegenc quality={quality}")
+            }
             PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
             PictureFormat::Webp { quality } => format!("videoconvert ! webpenc quality={quality} speed=2"),
             PictureFormat::Raw(pixels) => format!("videoconvert ! video/x-raw,format={}", pixels.name()),

@@ -129,7 +129,9 @@ impl Server {
             epoch: 0,
             feeds: (0..)
                 .zip(feeds)
-                .map(|(at, source): (u32, _)| (at, FeedPlan { name: format!("feed{at}"), source: source.clone() }))
+                .map(|(at, source): (u32, _)| {
+                    (at, FeedPlan { name: format!("feed{at}"), source: source.clone(), fps: None })
+                })
                 .collect(),
             streams: (0..)
                 .zip(streams)

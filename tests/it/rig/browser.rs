@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -20,6 +20,8 @@ const FLAGS: [&str; 9] = [
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+    // The candidates of a server on this machine alone are of this address.
+    "--allow-loopback-in-peer-connection",
 ];
 
 /// Whether there is a browser, and what drives it; see [`have`].

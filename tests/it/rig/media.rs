@@ -21,6 +21,20 @@ fn through(program: &str, arguments: &[&str], bytes: &[u8]) -> Output {
     })
 }
 
+/// Runs a program that reads these bytes on its standard input.
+pub fn run(program: &str, arguments: &[&str], bytes: &[u8]) -> Output {
+    through(program, arguments, bytes)
+}
+
+/// Fails unless all tracks of a file decode without a word of complaint.
+pub fn assert_decodes_file(file: &std::path::Path) {
+    let input = file.to_str().unwrap();
+    let arguments = ["-v", "error", "-xerror", "-i", input, "-vsync", "passthrough", "-f", "null", "-"];
+    let output = through("ffmpeg", &arguments, b"");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{} does not decode: {complaints}", file.display());
+}
+
 /// Fails unless all tracks decode without a word of complaint.
 pub fn assert_decodes(bytes: &[u8]) {
     let output = through("ffmpeg", &["-v", "error", "-xerror", "-i", "pipe:0", "-f", "null", "-"], bytes);

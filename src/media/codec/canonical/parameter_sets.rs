@@ -93,7 +93,7 @@ pub(super) fn h265_sequence_id(unit: &[u8]) -> Option<u8> {
 }
 
 /// The numbers of a picture parameter set and of its sequence parameter set, in H.264 and H.265.
-pub(super) fn picture_ids(unit: &[u8], header: usize) -> Option<(u8, u8)> {
+pub(in crate::media::codec) fn picture_ids(unit: &[u8], header: usize) -> Option<(u8, u8)> {
     let bytes = nal::unescaped(unit.get(header..)?, 16);
     let mut bits = Bits::new(&bytes);
     Some((golomb::at_most(&mut bits, 255)?, golomb::at_most(&mut bits, 31)?))

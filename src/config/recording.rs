@@ -1,0 +1,60 @@
+//! What is recorded of a stream, where, and how long it is kept, checked.
+
+use super::pattern::FilePattern;
+use crate::media::Container;
+use std::{path::PathBuf, time::Duration};
+
+/// How a stream is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// Where files and their index are.
+    pub folder: PathBuf,
+    /// What files are in.
+    pub format: Container,
+    /// When.
+    pub plan: Plan,
+    /// How long files are; `None` for one that ends with its source.
+    pub every: Option<Duration>,
+    /// How often what came is written and flushed to the disk.
+    pub part: Duration,
+    /// What files are called, below the folder.
+    pub name: FilePattern,
+    /// What is kept.
+    pub keep: Keep,
+}
+
+/// When a stream is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Always: its feeds run for it.
+    Always,
+    /// While it has viewers.
+    Wanted,
+    /// Always, with a file for each run of its source.
+    Session,
+}
+
+/// What is kept of recordings; without a limit, everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Not older than this.
+    pub age: Option<Duration>,
+    /// Not more bytes of this stream than these.
+    pub size: Option<u64>,
+    /// Not if fewer bytes than these are free on the disk.
+    pub free: Option<u64>,
+}
+
+impl Plan {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Always, Self::Wanted, Self::Session];
+
+    /// As the configuration names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Wanted => "wanted",
+            Self::Session => "session",
+        }
+    }
+}

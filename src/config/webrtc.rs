@@ -1,0 +1,94 @@
+//! `webrtc:`: where browsers send and get media, checked and printed.
+
+use super::{
+    auth::host_name,
+    check::port,
+    checker::{Checker, Expected, flag},
+    fault::Path,
+    model::WebRtc,
+    raw,
+};
+use serde_yaml::Value;
+use std::net::IpAddr;
+
+/// Most names and addresses: each makes two candidates in each answer.
+const MAX_HOSTS: usize = 8;
+
+impl Checker {
+    /// The section; `None` where there is none, and no WebRTC.
+    pub(super) fn webrtc(&mut self, path: &Path, value: Option<Value>) -> Option<WebRtc> {
+        let keys: raw::WebRtc = self.section(path, value.filter(|value| !value.is_null())?);
+        let hosts_path = path.key("hosts");
+        let hosts = keys.hosts.map(|value| self.scalars(&hosts_path, value, host)).unwrap_or_default();
+        if hosts.len() > MAX_HOSTS {
+            let message = format!("has {} hosts, at most {MAX_HOSTS} are possible", hosts.len());
+            self.note(&hosts_path, super::locate::Place::Key, message);
+        }
+        let udp = self.value(&path.key("udp"), keys.udp, port);
+        let tcp = self.value(&path.key("tcp"), keys.tcp, flag).unwrap_or(WebRtc::default().tcp);
+        Some(WebRtc { hosts, udp, tcp })
+    }
+}
+
+/// The section as it could have been read.
+pub(super) fn printed(webrtc: &WebRtc) -> Value {
+    let hosts = || Value::Sequence(webrtc.hosts.iter().cloned().map(Value::String).collect());
+    let keys = raw::WebRtc {
+        hosts: (!webrtc.hosts.is_empty()).then(hosts),
+        udp: webrtc.udp.map(Value::from),
+        tcp: Some(Value::Bool(webrtc.tcp)),
+    };
+    serde_yaml::to_value(&keys).unwrap_or_default()
+}
+
+fn host(text: &str) -> Result<String, Expected> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    match bare.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() || address.is_multicast() => {
+            Err("an address that viewers can send to".into())
+        }
+        Ok(address) => Ok(address.to_string()),
+        Err(_) => host_name(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Fault, WebRtc, parse};
+
+    fn check(text: &str, expect: &str) {
+        let faults = parse(text).err().unwrap_or_default();
+        let found: Vec<_> = faults.iter().map(Fault::to_string).collect();
+        assert_eq!(found.join("\n"), expect, "of\n{text}");
+    }
+
+    #[test]
+    fn there_is_no_webrtc_without_the_section() {
+        let webrtc = |text: &str| parse(text).unwrap().webrtc;
+        assert_eq!((webrtc(""), webrtc("webrtc:")), (None, None));
+        assert_eq!(webrtc("webrtc: {}"), Some(WebRtc { hosts: vec![], udp: None, tcp: true }));
+        let hosts = vec!["tv.example.org".to_owned(), "2001:db8::1".to_owned()];
+        let expected = WebRtc { hosts, udp: Some(8189), tcp: false };
+        assert_eq!(webrtc("webrtc: {hosts: [TV.example.org, '[2001:db8::1]'], udp: 8189, tcp: no}"), Some(expected));
+        assert_eq!(webrtc("webrtc: {hosts: 192.0.2.1}").unwrap().hosts, ["192.0.2.1"]);
+    }
+
+    #[test]
+    fn faults() {
+        check("webrtc: yes", "1:9: webrtc: expected keys like `hosts:`, `udp:`, `tcp:`, found \"yes\"");
+        check("webrtc: {udp: 70000}", "1:15: webrtc.udp: expected a port from 0 to 65535, found \"70000\"");
+        check("webrtc: {tcp: 9}", "1:15: webrtc.tcp: expected true or false, found \"9\"");
+        check(
+            "webrtc: {hosts: 0.0.0.0}",
+            "1:17: webrtc.hosts: expected an address that viewers can send to, found \"0.0.0.0\"",
+        );
+        check(
+            "webrtc: {hosts: [a b]}",
+            "1:18: webrtc.hosts[0]: expected the name of a host like tv.example.org, found \"a b\"",
+        );
+        check(
+            "webrtc: {hosts: [a, b, c, d, e, f, g, h, i]}",
+            "1:10: webrtc.hosts: has 9 hosts, at most 8 are possible",
+        );
+    }
+}

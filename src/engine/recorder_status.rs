@@ -1,0 +1,142 @@
+//! The state of the recorder of a stream, for pages and metrics.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+/// The state of one recorder. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct RecorderStatus(Arc<Mutex<RecorderFacts>>);
+
+/// What is known of a recorder.
+#[derive(Debug, Clone)]
+pub struct RecorderFacts {
+    /// `waiting`, `recording`, `off`, or what hinders it.
+    pub state: &'static str,
+    /// When that began.
+    pub since: SystemTime,
+    /// What hinders it.
+    pub error: Option<String>,
+    /// The file that is written, below the folder.
+    pub file: Option<String>,
+    /// Files that were begun.
+    pub files: u64,
+    /// Bytes that are on the disk.
+    pub bytes: u64,
+    /// Times that something was lost, or a file could not be written.
+    pub failures: u64,
+    /// Samples that are in no file because of that.
+    pub lost_samples: u64,
+    /// Bytes that wait for the disk.
+    pub queued: u64,
+    /// The longest write of the last minute or so.
+    pub slowest_write: Duration,
+    /// Files that were deleted.
+    pub deleted: u64,
+    /// Files that there are.
+    pub kept_files: u64,
+    /// Bytes of these.
+    pub kept_bytes: u64,
+    /// Room on the disk, in bytes.
+    pub free: Option<u64>,
+}
+
+impl Default for RecorderStatus {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(RecorderFacts {
+            state: "off",
+            since: SystemTime::now(),
+            error: None,
+            file: None,
+            files: 0,
+            bytes: 0,
+            failures: 0,
+            lost_samples: 0,
+            queued: 0,
+            slowest_write: Duration::ZERO,
+            deleted: 0,
+            kept_files: 0,
+            kept_bytes: 0,
+            free: None,
+        })))
+    }
+}
+
+impl RecorderStatus {
+    /// What is known now.
+    pub fn read(&self) -> RecorderFacts {
+        self.facts().clone()
+    }
+
+    /// It is in this state. Returns whether it was in another one.
+    pub fn set(&self, state: &'static str, error: Option<String>) -> bool {
+        let mut facts = self.facts();
+        let is_other = facts.state != state;
+        if is_other {
+            (facts.state, facts.since) = (state, SystemTime::now());
+        }
+        facts.error = error;
+        if state != "recording" {
+            facts.file = None;
+        }
+        is_other
+    }
+
+    /// Whether it records.
+    pub fn is_recording(&self) -> bool {
+        self.facts().state == "recording"
+    }
+
+    /// A file was begun: it records.
+    pub fn began(&self, path: &str) {
+        self.set("recording", None);
+        let mut facts = self.facts();
+        facts.files += 1;
+        facts.file = Some(path.to_owned());
+    }
+
+    /// A file has ended.
+    pub fn ended(&self, path: &str) {
+        let mut facts = self.facts();
+        facts.file.take_if(|file| file == path);
+    }
+
+    /// So many bytes are on the disk, which took so long.
+    pub fn written(&self, bytes: u64, took: Duration) {
+        let mut facts = self.facts();
+        facts.bytes += bytes;
+        let before = facts.slowest_write - facts.slowest_write / 64;
+        facts.slowest_write = took.max(before);
+    }
+
+    /// So many bytes wait.
+    pub fn queued(&self, bytes: u64) {
+        self.facts().queued = bytes;
+    }
+
+    /// A file could not be written, or something was lost.
+    pub fn failed(&self) {
+        self.facts().failures += 1;
+    }
+
+    /// Samples are in no file.
+    pub fn lost(&self, samples: u64) {
+        self.facts().lost_samples += samples;
+    }
+
+    /// A file was deleted.
+    pub fn deleted(&self) {
+        self.facts().deleted += 1;
+    }
+
+    /// What there is.
+    pub fn kept(&self, files: u64, bytes: u64, free: Option<u64>) {
+        let mut facts = self.facts();
+        (facts.kept_files, facts.kept_bytes, facts.free) = (files, bytes, free);
+    }
+
+    fn facts(&self) -> MutexGuard<'_, RecorderFacts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,225 @@
+//! The movie of a span of time: samples of several files, one after the other, as one ordinary MP4 whose movie box comes first.
+//! Nothing is copied: the clip says which pieces of which files follow its own first bytes.
+
+use super::{
+    movie::{TrackHead, movie},
+    table::{Placed, SampleTable},
+};
+use crate::media::{mp4::box_writer::words, track::MediaKind};
+use bytes::Bytes;
+
+/// Most samples of a clip, which bounds the memory of its tables: a day of video and audio.
+const MAX_SAMPLES: usize = 10_000_000;
+
+/// A part of a file, in nanoseconds of its own time.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut {
+    /// Not before this, but for what the first frame needs.
+    pub from: i64,
+    /// Before this.
+    pub to: i64,
+}
+
+/// A file and what is wanted of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its tracks.
+    pub tracks: &'a [(TrackHead, SampleTable)],
+    /// What is wanted.
+    pub cut: Cut,
+    /// How long after the begin of the file before it begins, in nanoseconds, if it continues that one. It follows the end of that one
+    /// otherwise.
+    pub after: Option<i64>,
+}
+
+/// Bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The number of the file.
+    pub file: usize,
+    /// Where.
+    pub at: u64,
+    /// How many.
+    pub length: u64,
+}
+
+/// What a range of a clip is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes.
+    Own(Bytes),
+    /// Bytes of a file.
+    File(Extent),
+}
+
+/// A movie whose media lies in files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clip {
+    front: Bytes,
+    extents: Vec<Extent>,
+    /// Where each extent begins in the clip.
+    begins: Vec<u64>,
+    length: u64,
+    used: usize,
+    duration: u64,
+}
+
+impl Clip {
+    /// The clip of these parts of files. It ends where the tracks change. `created` is in seconds since 1970. `None` when it has no
+    /// samples, or more than fit.
+    pub fn new(sources: &[Source<'_>], created: u64) -> Option<Self> {
+        let first = sources.first()?;
+        let heads: Vec<&TrackHead> = first.tracks.iter().map(|(head, _)| head).collect();
+        let mut tables: Vec<SampleTable> = heads.iter().map(|_| SampleTable::default()).collect();
+        let (mut extents, mut length, mut used, mut samples) = (Vec::new(), 0, 0, 0);
+        // Nanoseconds of the clip at which the last file began, and at which the next one may.
+        let (mut begin, mut next) = (None::<i64>, 0);
+        for (file, source) in sources.iter().enumerate() {
+            let continues = |(head, (other, _)): (&&TrackHead, &(TrackHead, SampleTable))| head.continues(other);
+            if source.tracks.len() != heads.len() || !heads.iter().zip(source.tracks).all(continues) {
+                break;
+            }
+            used = file + 1;
+            let Some((from, to)) = span(source) else { continue };
+            let continued = begin.zip(source.after).map(|(begin, after)| begin.saturating_add(after));
+            let base = continued.unwrap_or(next - from);
+            begin = Some(base);
+            let mut end = next;
+            let mut placed = Vec::new();
+            for (track, (head, table)) in source.tracks.iter().enumerate() {
+                let scale = |nanos: i64| ticks(nanos, head.timescale);
+                let moved = scale(base);
+                let (begin, stop) = (scale(from), scale(to));
+                let wanted = table.samples().filter(|sample| {
+                    let decode = i64::try_from(sample.decode).unwrap_or(i64::MAX);
+                    decode >= begin && decode < stop
+                });
+                for sample in wanted {
+                    let decode = i64::try_from(sample.decode).unwrap_or(i64::MAX).saturating_add(moved);
+                    placed.push((track, Placed { decode: u64::try_from(decode).unwrap_or(0), ..sample }));
+                    samples += 1;
+                }
+            }
+            if samples > MAX_SAMPLES {
+                return None;
+            }
+            // As they are in the file, so that what follows one another is one extent.
+            placed.sort_by_key(|(_, sample)| sample.at);
+            for (track, sample) in placed {
+                let size = u64::from(sample.size);
+                match extents.last_mut() {
+                    Some(Extent { file: last, at, length }) if *last == file && *at + *length == sample.at => {
+                        *length += size;
+                    }
+                    _ => extents.push(Extent { file, at: sample.at, length: size }),
+                }
+                let at = length;
+                length += size;
+                let (Some(table), Some(head)) = (tables.get_mut(track), heads.get(track)) else { continue };
+                table.push(Placed { at, ..sample });
+                end = end.max(nanos(table.end(), head.timescale));
+            }
+            next = end;
+        }
+        if samples == 0 {
+            return None;
+        }
+        let tracks: Vec<_> = heads.into_iter().zip(&tables).filter(|(_, table)| !table.is_empty()).collect();
+        let duration = tracks.iter().map(|(head, table)| nanos(table.end(), head.timescale)).max().unwrap_or(0);
+        let front = front(&tracks, created, length);
+        let mut begin = front.len() as u64;
+        let begins = extents.iter().map(|extent| {
+            let at = begin;
+            begin += extent.length;
+            at
+        });
+        let begins = begins.collect();
+        let duration = u64::try_from(duration).unwrap_or(0);
+        Some(Self { length: front.len() as u64 + length, front: front.into(), extents, begins, used, duration })
+    }
+
+    /// Bytes of the whole clip.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How many of the files are in it.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Nanoseconds from the first frame to the end.
+    pub fn duration(&self) -> u64 {
+        self.duration
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.front.len() + self.extents.len() * (size_of::<Extent>() + size_of::<u64>())
+    }
+
+    /// What the bytes from `at` on are made of, at most `most` of them; `None` at the end.
+    pub fn piece(&self, at: u64, most: u64) -> Option<Piece> {
+        if at >= self.length {
+            return None;
+        }
+        let front = self.front.len() as u64;
+        if at < front {
+            let (from, to) = (at as usize, (at + most).min(front) as usize);
+            return Some(Piece::Own(self.front.slice(from..to)));
+        }
+        let number = self.begins.partition_point(|begin| *begin <= at).checked_sub(1)?;
+        let (extent, begin) = (self.extents.get(number)?, self.begins.get(number)?);
+        let skipped = at - begin;
+        let length = (extent.length - skipped).min(most);
+        Some(Piece::File(Extent { file: extent.file, at: extent.at + skipped, length }))
+    }
+}
+
+/// From the keyframe at or before the begin of the cut, to its end, in nanoseconds of the file.
+fn span(source: &Source<'_>) -> Option<(i64, i64)> {
+    let Cut { from, to } = source.cut;
+    let lead = source.tracks.iter().find(|(head, _)| head.kind == MediaKind::Video).or(source.tracks.first())?;
+    let (head, table) = lead;
+    if nanos(table.end(), head.timescale) <= from {
+        return None;
+    }
+    let mut key = None;
+    for sample in table.samples().filter(|sample| sample.is_sync) {
+        let at = nanos(sample.decode, head.timescale);
+        if at > from && key.is_some() {
+            break;
+        }
+        key = Some(at);
+    }
+    let key = key.filter(|key| *key < to)?;
+    // What leads is what all tracks begin with, and where the first file begins all do.
+    let is_begin = from <= 0;
+    Some((if is_begin { 0 } else { key }, to))
+}
+
+/// `ftyp`, the movie box, and the head of the media.
+fn front(tracks: &[(&TrackHead, &SampleTable)], created: u64, media: u64) -> Vec<u8> {
+    let kind = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso6mp41";
+    let head_of_media = 16;
+    // The length of a movie box does not depend on the places in it.
+    let moved = (kind.len() + movie(tracks, created, 0).len() + head_of_media) as u64;
+    let mut out = kind.to_vec();
+    if let Some(length) = out.get_mut(..4) {
+        length.copy_from_slice(&(kind.len() as u32).to_be_bytes());
+    }
+    out.extend(movie(tracks, created, moved));
+    words(&mut out, &[1, u32::from_be_bytes(*b"mdat")]);
+    out.extend_from_slice(&(media + head_of_media as u64).to_be_bytes());
+    out
+}
+
+fn ticks(nanos: i64, timescale: u32) -> i64 {
+    let ticks = (i128::from(nanos) * i128::from(timescale) + 500_000_000).div_euclid(1_000_000_000);
+    i64::try_from(ticks).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn nanos(ticks: u64, timescale: u32) -> i64 {
+    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(timescale.max(1));
+    i64::try_from(nanos).unwrap_or(i64::MAX)
+}

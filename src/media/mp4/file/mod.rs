@@ -1,0 +1,24 @@
+//! MP4 files of live tracks: fragments while they are written, an ordinary movie with one table for each track once they are
+//! finished, and the movie of any span of several such files.
+//!
+//! A file begins with `ftyp`, an empty `free` and a `moov` without samples; then a fragment follows another. At the end a
+//! second `moov` lists all samples where they are, and `free` becomes the head of one `mdat` that hides all between:
+//! [`FileWriter`] writes that, [`scan()`] reads a file of either form back, and [`Clip`] is a span.
+
+mod clip;
+mod fragment;
+mod movie;
+mod scan;
+mod segment;
+mod table;
+mod writer;
+
+pub use clip::{Clip, Cut, Extent, Piece, Source};
+pub use movie::TrackHead;
+pub use scan::{NotOurs, ScannedFile, finish, scan};
+pub use segment::{Span, segment, spans};
+pub use table::{Placed, SampleTable};
+pub use writer::{FileWriter, Finish};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! Responses to requests for recordings.
+
+use super::{
+    ask::{self, AskError, Asked, Range, Span, What},
+    library::{Film, Library, LibraryError, Recorded, continues, files, rfc3339},
+};
+use crate::output::{
+    http::{
+        access_log::LowPriorityLog,
+        response::{Response, pieces, streamed, text, unavailable},
+        site::Site,
+    },
+    record::recorders::Folders,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::sync::Semaphore;
+
+/// Requests that read recordings at a time: more would only wait for the same disks.
+const READERS: usize = 8;
+/// A disk that does not answer for so long is out of order.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// What is read of a file at a time.
+const CHUNK: u64 = 256 << 10;
+/// What a name stands for never changes.
+const STAYS: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
+const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
+const TOO_BUSY: &str = "too many requests for recordings, or their disk does not answer: try again";
+const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The recordings of a server. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Playback {
+    folders: Folders,
+    library: Arc<Library>,
+    readers: Arc<Semaphore>,
+}
+
+/// A file in a list.
+#[derive(Debug, Serialize)]
+struct Listed {
+    start: String,
+    end: String,
+    duration: f64,
+    bytes: u64,
+    file: String,
+    sequence: u64,
+    codecs: String,
+    ended: Option<String>,
+    protected: bool,
+    /// It follows the one before without a gap, and with the same codecs.
+    continues: bool,
+}
+
+/// A span without gaps, as other servers list it.
+#[derive(Debug, Serialize)]
+struct Listing {
+    start: String,
+    duration: f64,
+    url: String,
+}
+
+impl Playback {
+    /// The recordings in these folders.
+    pub fn new(folders: Folders) -> Self {
+        Self { folders, library: Arc::default(), readers: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    /// What a path and a query ask for, if the path is that of recordings.
+    pub fn find(&self, path: &str, query: &str) -> Option<Result<Asked, AskError>> {
+        ask::is_path(path).then(|| ask::asked(path, query, now()))
+    }
+
+    /// Responds to a request.
+    pub async fn respond(&self, asked: Asked, method: &Method, headers: &HeaderMap, site: &Site) -> Response {
+        let Asked { stream, what, carried } = asked;
+        let is_head = *method == Method::HEAD;
+        match what {
+            What::List(span) => {
+                let listed = self.read(move |_, folders| Ok(files(folders, &stream, span.from, span.to)?)).await;
+                listed.map_or_else(|refusal| refusal, |files| json(&list(&files, span)))
+            }
+            What::Spans(span) => {
+                let name = stream.clone();
+                let listed = self.read(move |_, folders| Ok(files(folders, &name, span.from, span.to)?)).await;
+                let root = site.to_string();
+                listed.map_or_else(
+                    |refusal| refusal,
+                    |files| match files.is_empty() {
+                        true => failed(&LibraryError::Nothing),
+                        false => json(&joined(&files, span, &stream, &root)),
+                    },
+                )
+            }
+            What::Clip(span) => {
+                let name = stream.clone();
+                let film = self.read(move |library, folders| library.film(folders, &name, span.from, span.to)).await;
+                match film {
+                    Ok(film) => self.film(&film, &stream, headers, is_head),
+                    Err(refusal) => refusal,
+                }
+            }
+            What::Playlist(Span { from, to, is_open }) => {
+                let made = self
+                    .read(move |library, folders| library.playlist(folders, &stream, (from, to), is_open, &carried))
+                    .await;
+                made.map_or_else(
+                    |refusal| refusal,
+                    |text| {
+                        let mut response = pieces(vec![Bytes::from(text)]);
+                        response.extensions_mut().insert(LowPriorityLog);
+                        set(&mut response, header::CONTENT_TYPE, "application/vnd.apple.mpegurl");
+                        response.headers_mut().insert(header::CACHE_CONTROL, CHANGES);
+                        response
+                    },
+                )
+            }
+            What::Header(file) => {
+                let made = self.read(move |library, folders| library.header(folders, &stream, file)).await;
+                made.map_or_else(|refusal| refusal, |bytes| media(vec![bytes]))
+            }
+            What::Segment(file, number) => {
+                let made = self.read(move |library, folders| library.segment(folders, &stream, file, number)).await;
+                made.map_or_else(|refusal| refusal, media)
+            }
+        }
+    }
+
+    /// Reads on a thread for that; the response that refuses otherwise.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Library, &[PathBuf]) -> Result<T, LibraryError> + Send + 'static,
+    ) -> Result<T, Response> {
+        let permit = tokio::time::timeout(PATIENCE, self.readers.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(unavailable(TOO_BUSY)) };
+        let (library, folders) = (self.library.clone(), self.folders.all());
+        let work = tokio::task::spawn_blocking(move || {
+            // It goes with the work, which does not end when nobody waits for it any more.
+            let _permit = permit;
+            work(&library, &folders)
+        });
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(Ok(Ok(found))) => Ok(found),
+            Ok(Ok(Err(error))) => Err(failed(&error)),
+            Ok(Err(_)) | Err(_) => Err(unavailable(TOO_BUSY)),
+        }
+    }
+
+    fn film(&self, film: &Arc<Film>, stream: &str, headers: &HeaderMap, is_head: bool) -> Response {
+        let length = film.clip.length();
+        let tag = film.tag();
+        let value = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        // A range of another film is of no use.
+        let is_same = value(header::IF_RANGE).is_none_or(|known| known == tag);
+        let range = ask::range(value(header::RANGE).filter(|_| is_same), length);
+        let (status, first, last) = match range {
+            Range::Whole => (StatusCode::OK, 0, length.saturating_sub(1)),
+            Range::Part(first, last) => (StatusCode::PARTIAL_CONTENT, first, last),
+            Range::Unsatisfiable => {
+                let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "the film is shorter than that");
+                set(&mut response, header::CONTENT_RANGE, &format!("bytes */{length}"));
+                return response;
+            }
+        };
+        let body = if is_head { None } else { Some(self.body(film.clone(), first, last + 1)) };
+        let mut response = match body {
+            Some(body) => streamed(body),
+            None => Response::new(Vec::new().into()),
+        };
+        *response.status_mut() = status;
+        if status == StatusCode::PARTIAL_CONTENT {
+            set(&mut response, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
+        }
+        set(&mut response, header::CONTENT_TYPE, "video/mp4");
+        set(&mut response, header::ACCEPT_RANGES, "bytes");
+        set(&mut response, header::ETAG, &tag);
+        set(&mut response, header::CONTENT_LENGTH, &(last + 1 - first).to_string());
+        let name: String = stream.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let begin: String = rfc3339(film.begins).chars().filter(|c| *c != ':').collect();
+        set(&mut response, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}-{begin}.mp4\""));
+        set(&mut response, header::LAST_MODIFIED, &http_date(film.begins));
+        response.headers_mut().insert(header::CACHE_CONTROL, CHANGES);
+        response
+    }
+
+    /// The bytes of a film from `at` to `end`, read as they are taken.
+    fn body(&self, film: Arc<Film>, at: u64, end: u64) -> impl futures_util::Stream<Item = io::Result<Bytes>> + use<> {
+        let readers = self.readers.clone();
+        stream::try_unfold(at, move |at| {
+            let (film, readers) = (film.clone(), readers.clone());
+            async move {
+                if at >= end {
+                    return Ok(None);
+                }
+                let permit = readers.acquire_owned().await.map_err(io::Error::other)?;
+                let read = tokio::task::spawn_blocking(move || {
+                    let _permit = permit;
+                    film.read(at, CHUNK.min(end - at))
+                });
+                let bytes = tokio::time::timeout(PATIENCE, read).await.map_err(io::Error::other)??;
+                let bytes = bytes?;
+                if bytes.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                let next = at + bytes.len() as u64;
+                Ok(Some((bytes, next)))
+            }
+        })
+    }
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The response to a path or parameter that is not valid.
+pub fn refused(error: &AskError) -> Response {
+    let status = if *error == AskError::Path { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+    text(status, &error.to_string())
+}
+
+fn failed(error: &LibraryError) -> Response {
+    let status = match error {
+        LibraryError::Nothing => StatusCode::NOT_FOUND,
+        LibraryError::Format(_) => StatusCode::NOT_ACCEPTABLE,
+        LibraryError::TooMuch => StatusCode::PAYLOAD_TOO_LARGE,
+        LibraryError::Read(error) if error.kind() == io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        LibraryError::Read(error) => {
+            tracing::warn!(%error, "recording cannot be read");
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "the recording cannot be read");
+        }
+    };
+    text(status, &error.to_string())
+}
+
+fn list(files: &[Recorded], span: Span) -> Vec<Listed> {
+    let mut before = None;
+    let listed = files.iter().map(|file| {
+        let entry = &file.entry;
+        let follows = before.replace(entry).is_some_and(|before| continues(before, entry));
+        // What is written now reaches to the present.
+        let to = if entry.ended.is_some() { entry.to } else { span.to.min(now()).max(entry.to) };
+        Listed {
+            start: rfc3339(entry.from),
+            end: rfc3339(to),
+            duration: (to - entry.from) as f64 / 1e6,
+            bytes: entry.bytes,
+            file: entry.path.clone(),
+            sequence: entry.sequence,
+            codecs: entry.codecs.clone(),
+            ended: entry.ended.clone(),
+            protected: entry.protected,
+            continues: follows,
+        }
+    });
+    listed.collect()
+}
+
+fn joined(files: &[Recorded], span: Span, stream: &str, root: &str) -> Vec<Listing> {
+    let mut spans: Vec<(i64, i64)> = Vec::new();
+    let mut before = None;
+    for Recorded { entry, .. } in files {
+        let to = if entry.ended.is_some() { entry.to } else { span.to.min(now()).max(entry.to) };
+        let follows = before.replace(entry).is_some_and(|before| continues(before, entry));
+        match spans.last_mut().filter(|_| follows) {
+            Some((_, end)) => *end = to,
+            None => spans.push((entry.from.max(span.from), to)),
+        }
+    }
+    let listing = |(from, to): (i64, i64)| {
+        let (start, duration) = (rfc3339(from), (to.min(span.to) - from) as f64 / 1e6);
+        let path = utf8_percent_encode(stream, &PLAIN);
+        let escaped = utf8_percent_encode(&start, &PLAIN);
+        Listing { url: format!("{root}/rec/get?path={path}&start={escaped}&duration={duration}"), start, duration }
+    };
+    spans.into_iter().filter(|(from, to)| to > from).map(listing).collect()
+}
+
+fn json(value: &impl Serialize) -> Response {
+    let mut response = pieces(vec![Bytes::from(serde_json::to_string(value).unwrap_or_default())]);
+    set(&mut response, header::CONTENT_TYPE, "application/json");
+    response
+}
+
+fn media(parts: Vec<Bytes>) -> Response {
+    let mut response = pieces(parts);
+    response.extensions_mut().insert(LowPriorityLog);
+    set(&mut response, header::CONTENT_TYPE, "video/mp4");
+    response.headers_mut().insert(header::CACHE_CONTROL, STAYS);
+    response
+}
+
+fn set(response: &mut Response, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// A time as HTTP has it (RFC 9110, section 5.6.7).
+fn http_date(micros: i64) -> String {
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
+}

@@ -1,0 +1,351 @@
+//! Finds recordings and reads what is in them. Blocking.
+
+use super::ask::FileId;
+use crate::{
+    media::mp4::file::{Clip, Cut, Extent, Piece, ScannedFile, Source, Span, scan, segment, spans},
+    output::record::{
+        folder::{files_between, read_from},
+        index::Entry,
+    },
+};
+use bytes::Bytes;
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Most files that are listed, or that are in one clip.
+const MAX_FILES: usize = 10_000;
+/// Files whose tables are remembered.
+const MAX_KNOWN: usize = 16;
+/// Clips that are remembered: browsers ask for a film in many ranges.
+const MAX_CLIPS: usize = 4;
+/// No clip is remembered whose tables have more bytes.
+const MAX_CLIP_MEMORY: usize = 32 << 20;
+/// Length of a segment, in nanoseconds.
+const SEGMENT: i64 = 4_000_000_000;
+/// Files whose timeline is one and that are further apart than this have a gap between them, in microseconds.
+pub const GAP: i64 = 500_000;
+
+/// Why something cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// There is nothing.
+    #[error("nothing was recorded there")]
+    Nothing,
+    /// There is something that is not MP4.
+    #[error("only recordings in mp4 can be played back: this one is in {0}")]
+    Format(String),
+    /// It is too much.
+    #[error("there is too much in this span: ask for a shorter one")]
+    TooMuch,
+    /// It cannot be read.
+    #[error("the recording cannot be read: {0}")]
+    Read(#[from] io::Error),
+}
+
+/// What is remembered of files and clips.
+#[derive(Debug, Default)]
+pub struct Library {
+    known: Mutex<Vec<Known>>,
+    clips: Mutex<Vec<Arc<Film>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    path: PathBuf,
+    length: u64,
+    file: Arc<ScannedFile>,
+}
+
+/// A file of a recording.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Where its folder is.
+    pub folder: PathBuf,
+    /// What its index says.
+    pub entry: Entry,
+}
+
+impl Recorded {
+    fn path(&self) -> PathBuf {
+        self.folder.join(&self.entry.path)
+    }
+}
+
+/// A film, with the files that it is made of.
+#[derive(Debug)]
+pub struct Film {
+    /// Its files, with their lengths when it was made.
+    files: Vec<(PathBuf, u64)>,
+    from: i64,
+    to: i64,
+    /// The film.
+    pub clip: Clip,
+    /// When it begins, in microseconds since 1970.
+    pub begins: i64,
+}
+
+impl Film {
+    /// The same for the same bytes.
+    pub fn tag(&self) -> String {
+        let mut state = 0xcbf2_9ce4_8422_2325_u64;
+        let mut mix = |bytes: &[u8]| {
+            bytes.iter().for_each(|byte| state = (state ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+        };
+        for (path, length) in &self.files {
+            mix(path.as_os_str().as_encoded_bytes());
+            mix(&length.to_be_bytes());
+        }
+        mix(&self.from.to_be_bytes());
+        mix(&self.to.to_be_bytes());
+        format!("\"{state:016x}-{:x}\"", self.clip.length())
+    }
+
+    /// The next bytes from `at` on, at most `most`.
+    pub fn read(&self, at: u64, most: u64) -> io::Result<Bytes> {
+        match self.clip.piece(at, most) {
+            None => Ok(Bytes::new()),
+            Some(Piece::Own(bytes)) => Ok(bytes),
+            Some(Piece::File(extent)) => {
+                let (path, _) = self.files.get(extent.file).ok_or(io::ErrorKind::NotFound)?;
+                read_extent(&File::open(path)?, extent)
+            }
+        }
+    }
+}
+
+fn read_extent(file: &File, extent: Extent) -> io::Result<Bytes> {
+    let length = usize::try_from(extent.length).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, extent.at)?;
+    Ok(bytes.into())
+}
+
+/// The files of a stream in a span of time, in their order.
+pub fn files(folders: &[PathBuf], stream: &str, from: i64, to: i64) -> io::Result<Vec<Recorded>> {
+    // A name that is no name of a stream would lead elsewhere.
+    if crate::config::StreamName::new(stream).is_err() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for folder in folders {
+        let entries = files_between(folder, stream, from, to, MAX_FILES)?;
+        found.extend(entries.into_iter().map(|entry| Recorded { folder: folder.clone(), entry }));
+    }
+    found.sort_by_key(|file| (file.entry.from, file.entry.sequence));
+    Ok(found)
+}
+
+/// Whether the second file continues the first one: without a gap, and with the same codecs.
+pub fn continues(one: &Entry, other: &Entry) -> bool {
+    one.run == other.run && one.codecs == other.codecs && other.from.saturating_sub(one.to).abs() <= GAP
+}
+
+impl Library {
+    /// The tables of a file.
+    fn scanned(&self, path: &Path) -> Result<(Arc<ScannedFile>, u64), LibraryError> {
+        let handle = File::open(path)?;
+        let length = handle.metadata()?.len();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.iter().find(|known| known.path == path && known.length == length) {
+            return Ok((known.file.clone(), length));
+        }
+        drop(known);
+        let file = scan(length, read_from(&handle)).map_err(io::Error::other)?;
+        let file = Arc::new(file);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known| known.path != path);
+        if known.len() >= MAX_KNOWN {
+            known.remove(0);
+        }
+        known.push(Known { path: path.to_owned(), length, file: file.clone() });
+        Ok((file, length))
+    }
+
+    /// A film of a span of time, in microseconds since 1970. It ends where the tracks change.
+    ///
+    /// # Errors
+    /// When nothing was recorded, or it cannot be read.
+    pub fn film(&self, folders: &[PathBuf], stream: &str, from: i64, to: i64) -> Result<Arc<Film>, LibraryError> {
+        let files = playable(files(folders, stream, from, to)?)?;
+        let mut scanned = Vec::with_capacity(files.len());
+        let mut places = Vec::with_capacity(files.len());
+        for file in &files {
+            let path = file.path();
+            let (found, length) = self.scanned(&path)?;
+            scanned.push(found);
+            // What has ended does not change any more.
+            places.push((path, if file.entry.ended.is_some() { length } else { 0 }));
+        }
+        // Of a file that is written there is more each time: such a film is made for each request.
+        let is_whole = files.iter().all(|file| file.entry.ended.is_some());
+        if is_whole {
+            let clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = clips.iter().find(|film| (film.from, film.to, &film.files) == (from, to, &places)) {
+                return Ok(known.clone());
+            }
+        }
+        let nanos = |micros: i64| micros.saturating_mul(1000);
+        let before = std::iter::once(None).chain(files.iter().map(|file| Some(&file.entry)));
+        let sources: Vec<Source<'_>> = files
+            .iter()
+            .zip(before)
+            .zip(&scanned)
+            .map(|((file, before), scanned)| Source {
+                tracks: &scanned.tracks,
+                cut: Cut {
+                    from: nanos(from.saturating_sub(file.entry.from)).max(0),
+                    to: nanos(to.saturating_sub(file.entry.from)),
+                },
+                after: before
+                    .filter(|before| continues(before, &file.entry))
+                    .map(|before| file.entry.media.saturating_sub(before.media)),
+            })
+            .collect();
+        let begins = files.first().map_or(from, |file| file.entry.from.max(from));
+        let created = u64::try_from(begins / 1_000_000).unwrap_or(0);
+        let is_huge =
+            scanned.iter().flat_map(|file| &file.tracks).map(|(_, table)| table.len()).sum::<usize>() > 20_000_000;
+        if is_huge {
+            return Err(LibraryError::TooMuch);
+        }
+        let clip = Clip::new(&sources, created).ok_or(LibraryError::Nothing)?;
+        let film = Arc::new(Film { files: places, from, to, clip, begins });
+        if is_whole && film.clip.memory() <= MAX_CLIP_MEMORY {
+            let mut clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
+            if clips.len() >= MAX_CLIPS {
+                clips.remove(0);
+            }
+            clips.push(film.clone());
+        }
+        Ok(film)
+    }
+
+    /// A file by its name in addresses.
+    fn named(folders: &[PathBuf], stream: &str, file: FileId) -> Result<Recorded, LibraryError> {
+        let mut files = files(folders, stream, file.from, file.from.saturating_add(1))?;
+        files.retain(|found| (found.entry.from, found.entry.sequence) == (file.from, file.sequence));
+        files.pop().ok_or(LibraryError::Nothing)
+    }
+
+    /// The header of the segments of a file.
+    ///
+    /// # Errors
+    /// When there is no such file, or it cannot be read.
+    pub fn header(&self, folders: &[PathBuf], stream: &str, file: FileId) -> Result<Bytes, LibraryError> {
+        let path = Self::named(folders, stream, file)?.path();
+        Ok(Bytes::copy_from_slice(&self.scanned(&path)?.0.header))
+    }
+
+    /// A segment of a file.
+    ///
+    /// # Errors
+    /// As [`Library::header`].
+    pub fn segment(
+        &self,
+        folders: &[PathBuf],
+        stream: &str,
+        file: FileId,
+        number: usize,
+    ) -> Result<Vec<Bytes>, LibraryError> {
+        let file = Self::named(folders, stream, file)?;
+        let (path, media) = (file.path(), file.entry.media);
+        let (scanned, _) = self.scanned(&path)?;
+        let spans = whole_spans(&scanned);
+        let span = *spans.get(number).ok_or(LibraryError::Nothing)?;
+        let is_last = scanned.is_finished && number + 1 == spans.len();
+        let count = u32::try_from(number).unwrap_or(u32::MAX);
+        let made = segment(&scanned.tracks, span, is_last, count, media.max(0));
+        let (front, extents) = made.ok_or(LibraryError::Nothing)?;
+        let handle = File::open(&path)?;
+        let mut pieces = vec![Bytes::from(front)];
+        for extent in extents {
+            pieces.push(read_extent(&handle, extent)?);
+        }
+        Ok(pieces)
+    }
+
+    /// The playlist of a span of time. `carried` goes into its addresses; `is_open`: it grows.
+    ///
+    /// # Errors
+    /// When nothing was recorded, or it cannot be read.
+    pub fn playlist(
+        &self,
+        folders: &[PathBuf],
+        stream: &str,
+        (from, to): (i64, i64),
+        is_open: bool,
+        carried: &str,
+    ) -> Result<String, LibraryError> {
+        let files = playable(files(folders, stream, from, to)?)?;
+        let (mut body, mut longest, mut before) = (String::new(), 0.0_f64, None::<Entry>);
+        for Recorded { folder, entry } in &files {
+            let (scanned, _) = self.scanned(&folder.join(&entry.path))?;
+            let mut is_first = true;
+            for (number, span) in whole_spans(&scanned).into_iter().enumerate() {
+                let begin = entry.from.saturating_add(span.from / 1000);
+                let end = entry.from.saturating_add(span.to / 1000);
+                if end <= from || begin >= to {
+                    continue;
+                }
+                let file = FileId { from: entry.from, sequence: entry.sequence };
+                if std::mem::take(&mut is_first) {
+                    let is_new = before.as_ref().is_some_and(|before| !continues(before, entry));
+                    if is_new {
+                        body.push_str("#EXT-X-DISCONTINUITY\n");
+                    }
+                    if is_new || before.is_none() {
+                        body.push_str(&format!("#EXT-X-MAP:URI=\"{file}/init.mp4{carried}\"\n"));
+                    }
+                }
+                let seconds = (span.to - span.from) as f64 / 1e9;
+                longest = longest.max(seconds);
+                body.push_str(&format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", rfc3339(begin)));
+                body.push_str(&format!("#EXTINF:{seconds:.5},\n{file}/{number}.m4s{carried}\n"));
+            }
+            if !is_first {
+                before = Some(entry.clone());
+            }
+        }
+        if before.is_none() {
+            return Err(LibraryError::Nothing);
+        }
+        let grows = is_open && files.last().is_some_and(|file| file.entry.ended.is_none());
+        let (kind, end) = if grows { ("EVENT", "") } else { ("VOD", "#EXT-X-ENDLIST\n") };
+        let target = longest.round().max(1.0);
+        Ok(format!(
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-PLAYLIST-TYPE:{kind}\n#EXT-X-INDEPENDENT-SEGMENTS\n{body}{end}"
+        ))
+    }
+}
+
+/// The segments of a file that do not change any more.
+fn whole_spans(file: &ScannedFile) -> Vec<Span> {
+    let mut spans = spans(&file.tracks, SEGMENT);
+    if !file.is_finished {
+        spans.pop();
+    }
+    spans
+}
+
+/// Those that can be played back.
+fn playable(files: Vec<Recorded>) -> Result<Vec<Recorded>, LibraryError> {
+    let is_mp4 = |file: &Recorded| file.entry.path.ends_with(".mp4");
+    let other = files.iter().find(|file| !is_mp4(file)).and_then(|file| file.entry.path.rsplit_once('.'));
+    let other = other.map(|(_, extension)| extension.to_owned());
+    let playable: Vec<_> = files.into_iter().filter(is_mp4).collect();
+    match (playable.is_empty(), other) {
+        (false, _) => Ok(playable),
+        (true, Some(format)) => Err(LibraryError::Format(format)),
+        (true, None) => Err(LibraryError::Nothing),
+    }
+}
+
+/// A time as in RFC 3339, to the millisecond.
+pub fn rfc3339(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros).map(|time| format!("{time:.3}")).unwrap_or_default()
+}

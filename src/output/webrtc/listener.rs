@@ -1,0 +1,314 @@
+//! The UDP port of all sessions: bound once, received from by one thread, sent to by all shards.
+
+use super::{
+    candidates::{advertised, doubt, of_interfaces},
+    directory::{Directory, Full, Place},
+    mux::Source,
+    send::{Connections, Counts, SendPath},
+    session::Identity,
+    shard::{Datagram, Loop, Shard},
+};
+use crate::{config, sys::service::Pulses};
+use socket2::SockRef;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
+use str0m::{Candidate, net::TcpType};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Longest datagram that is received: more than any path takes.
+const MAX_DATAGRAM: usize = 2048;
+/// What the kernel keeps for us, in each direction.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// How long the receiver waits before it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(250);
+/// Interval of the look-ups of names.
+const RESOLVE: Duration = Duration::from_secs(60);
+/// Offers that are answered at a time: each costs a core for 2 ms. And those that may wait for it.
+const ANSWERS: usize = 2;
+const WAITING: usize = 64;
+
+/// The sessions of a server, and the port that they share. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct WebRtc(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Mutex<config::WebRtc>,
+    /// The address of HTTP.
+    listen: SocketAddr,
+    port: u16,
+    identity: Identity,
+    addresses: Mutex<Vec<IpAddr>>,
+    directory: Arc<Directory>,
+    shards: Vec<Arc<Shard>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    answers: Semaphore,
+    waiting: Semaphore,
+    counts: Arc<Counts>,
+    connections: Arc<Connections>,
+    stop: CancellationToken,
+}
+
+impl WebRtc {
+    /// Binds the port, and starts `shards` threads that serve it. `listen` is the address of HTTP: its number is that of the port
+    /// where the configuration has none. `is_any`: the system chose that number, and may choose another one.
+    ///
+    /// # Errors
+    /// When the port is taken, or the system has no thread left.
+    pub fn start(
+        config: &config::WebRtc,
+        listen: SocketAddr,
+        is_any: bool,
+        shards: usize,
+        pulses: &Pulses,
+    ) -> io::Result<Self> {
+        let wanted = SocketAddr::new(listen.ip(), config.udp.unwrap_or(listen.port()));
+        let socket = match bind(wanted) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_any && config.udp.is_none() => {
+                bind(SocketAddr::new(listen.ip(), 0))?
+            }
+            bound => bound?,
+        };
+        let port = socket.local_addr()?.port();
+        let identity = Identity::generate().ok_or_else(|| io::Error::other("cannot make a certificate for DTLS"))?;
+        let socket = Arc::new(socket);
+        let (directory, counts) = (Arc::new(Directory::default()), Arc::new(Counts::default()));
+        let connections = Arc::new(Connections::default());
+        let path = SendPath::new(socket.clone(), listen.is_ipv6(), connections.clone(), counts.clone());
+        let (mut started, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..shards.max(1) {
+            let (shard, name) = (Arc::new(Shard::default()), format!("webrtc-{number}"));
+            let event_loop = Loop::new(shard.clone(), directory.clone(), path.clone(), pulses.add(name.clone()));
+            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop.run())?);
+            started.push(shard);
+        }
+        let inner = Inner {
+            config: Mutex::new(config.clone()),
+            listen,
+            port,
+            identity,
+            addresses: Mutex::default(),
+            directory,
+            shards: started,
+            threads: Mutex::default(),
+            answers: Semaphore::new(ANSWERS),
+            waiting: Semaphore::new(ANSWERS + WAITING),
+            counts,
+            connections,
+            stop: CancellationToken::new(),
+        };
+        let this = Self(Arc::new(inner));
+        let receiver = Receiver { socket, webrtc: this.clone() };
+        threads.push(std::thread::Builder::new().name("webrtc-rx".to_owned()).spawn(move || receiver.run())?);
+        *this.0.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        Ok(this)
+    }
+
+    /// Whether it is bound where this configuration asks for, beside HTTP at this address.
+    pub fn is_at(&self, config: &config::WebRtc, listen: SocketAddr) -> bool {
+        self.config().udp == config.udp && self.0.listen == listen
+    }
+
+    /// Whether both are the same sessions.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What of another configuration needs no other port: sessions stay.
+    pub async fn reconfigure(&self, config: &config::WebRtc) {
+        *self.0.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        let found = self.look_up().await;
+        self.set_addresses(found);
+    }
+
+    fn config(&self) -> config::WebRtc {
+        self.0.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Finds out under which addresses viewers reach the server, now and once a minute, until it is stopped. To be run as a task.
+    pub async fn resolve(self) {
+        loop {
+            let found = self.look_up().await;
+            self.set_addresses(found);
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = tokio::time::sleep(RESOLVE) => {}
+            }
+        }
+    }
+
+    async fn look_up(&self) -> Vec<IpAddr> {
+        let mut hosts = Vec::new();
+        for host in &self.config().hosts {
+            match tokio::net::lookup_host((host.as_str(), self.0.port)).await {
+                Ok(found) => hosts.extend(found.map(|address| address.ip())),
+                Err(error) => tracing::warn!(host, %error, "host of webrtc not found"),
+            }
+        }
+        advertised(&hosts, self.0.listen.ip(), &of_interfaces())
+    }
+
+    fn set_addresses(&self, found: Vec<IpAddr>) {
+        let mut known = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == found && !found.is_empty() {
+            return;
+        }
+        known.clone_from(&found);
+        drop(known);
+        let addresses: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let (addresses, port) = (addresses.join(","), self.0.port);
+        match doubt(&found) {
+            Some(doubt) => tracing::info!(addresses, port, doubt, "webrtc candidates"),
+            None => tracing::info!(addresses, port, "webrtc candidates"),
+        }
+    }
+
+    /// The candidates of each answer.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let over_udp = addresses.iter().map(|address| SocketAddr::new(*address, self.0.port));
+        let over_udp = over_udp.filter_map(|address| Candidate::host(address, "udp").ok());
+        let over_tcp = addresses.iter().filter(|_| self.has_tcp()).map(|address| {
+            let address = SocketAddr::new(*address, self.0.listen.port());
+            Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build()
+        });
+        over_udp.chain(over_tcp.filter_map(Result::ok)).collect()
+    }
+
+    /// The advertised address that stands for all that a socket of one family receives.
+    pub fn destination(&self, source: Source) -> SocketAddr {
+        let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = addresses.iter().find(|address| address.is_ipv4() == source.address.is_ipv4());
+        let port = if source.is_tcp { self.0.listen.port() } else { self.0.port };
+        SocketAddr::new(same.or(addresses.first()).copied().unwrap_or(self.0.listen.ip()), port)
+    }
+
+    /// Hands a datagram to its session; `false` when it has none.
+    pub fn receive(&self, source: Source, datagram: &[u8]) -> bool {
+        let Some((id, shard)) = self.directory().route(source, datagram) else {
+            self.counts().unknown.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        let destination = self.destination(source);
+        let datagram =
+            Datagram { source: source.address, destination, is_tcp: source.is_tcp, bytes: datagram.to_vec() };
+        if !self.shard(shard).is_some_and(|shard| shard.receive(id, datagram)) {
+            self.counts().overrun.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Whether viewers may connect to the port of HTTP.
+    pub fn has_tcp(&self) -> bool {
+        self.config().tcp
+    }
+
+    /// The connections of such viewers.
+    pub fn connections(&self) -> &Connections {
+        &self.0.connections
+    }
+
+    /// What all sessions have in common.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// The sessions.
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// A place for one more session of a client.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn place(&self, address: IpAddr) -> Result<Place, Full> {
+        self.0.directory.place(address)
+    }
+
+    /// Runs what costs a core for a moment, not too much of it at a time. `None` when too much waits for it, or when it panics.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
+        let _waiting = self.0.waiting.try_acquire().map_err(|_| NotDone::Busy)?;
+        let _permit = self.0.answers.acquire().await.map_err(|_| NotDone::Busy)?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| NotDone::Panicked)
+    }
+
+    /// The shard with the fewest sessions.
+    pub fn emptiest(&self) -> usize {
+        let shards = self.0.shards.iter().enumerate();
+        shards.min_by_key(|(_, shard)| shard.sessions()).map_or(0, |(number, _)| number)
+    }
+
+    /// A shard.
+    pub fn shard(&self, number: usize) -> Option<&Arc<Shard>> {
+        self.0.shards.get(number)
+    }
+
+    /// What happened on the port.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// Ends all sessions and all threads, and waits for them: about a quarter of a second.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.shards.iter().for_each(|shard| shard.close());
+        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Why work was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotDone {
+    /// Too much waits for it.
+    Busy,
+    /// It panicked.
+    Panicked,
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    let options = SockRef::from(&socket);
+    // As much as the system permits.
+    let _ = options.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = options.set_send_buffer_size(SOCKET_BUFFER);
+    socket.set_read_timeout(Some(LOOK))?;
+    // A full socket drops what is sent: no viewer waits for another.
+    socket.set_write_timeout(Some(Duration::from_millis(1)))?;
+    Ok(socket)
+}
+
+/// The thread that receives.
+struct Receiver {
+    socket: Arc<UdpSocket>,
+    webrtc: WebRtc,
+}
+
+impl Receiver {
+    fn run(self) {
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        while !self.webrtc.0.stop.is_cancelled() {
+            let (length, source) = match self.socket.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot receive datagrams");
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+            };
+            let address = SocketAddr::new(source.ip().to_canonical(), source.port());
+            self.webrtc.receive(Source { address, is_tcp: false }, buffer.get(..length).unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! WebRTC: browsers get a stream by WHEP (draft-ietf-wish-whep), with the least delay that they can have.
+//!
+//! An offer comes over HTTP (`whep.rs`); what of the stream answers it is decided in `negotiation.rs`. All sessions share one UDP port
+//! (`listener.rs`): a thread receives and finds the session of each datagram (`mux.rs`), and shard threads (`shard.rs`) hold the
+//! sessions (`session.rs`), read their streams (`play.rs`) and send. No task and no thread of its own for a viewer; nothing of a viewer
+//! is ever waited for.
+
+pub mod candidates;
+pub mod directory;
+pub mod fragment;
+pub mod listener;
+pub mod mux;
+pub mod negotiation;
+pub mod play;
+pub mod sdp;
+pub mod send;
+pub mod session;
+pub mod shard;
+pub mod table;
+pub mod tcp;
+pub mod viewer;
+pub mod whep;
+
+pub use listener::WebRtc;

@@ -1,0 +1,183 @@
+//! What a viewer is sent of its stream: the newest group of pictures immediately, then everything as it comes.
+
+use super::{
+    negotiation::{PlayPlan, still_fits},
+    session::Session,
+};
+use crate::{
+    media::{
+        MediaKind, Packet, Time,
+        webrtc::{Frame, tracks_of},
+    },
+    stream::{Delivery, Entry, FanOut, Join, News, Progress, Reader},
+};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A keyframe that is older is no place to begin: the encoder is asked for another.
+const OLD: Duration = Duration::from_secs(2);
+/// Most that is sent to catch up with what is live. Beyond that a keyframe is waited for.
+const MOST_BYTES: usize = 1 << 20;
+const MOST_FRAMES: usize = 150;
+/// How much is sent at a time while catching up, and how long it is until the next time: what a line of 100 Mbit/s takes.
+const BURST: usize = 64 << 10;
+const PACE: Duration = Duration::from_millis(5);
+/// The frames until the live one are shown one after the other in steps of this, so that players do not play them slowly.
+const STEP: Duration = Duration::from_millis(1);
+
+/// What a session is sent.
+#[derive(Debug)]
+pub struct Play {
+    plan: PlayPlan,
+    reader: Reader,
+    /// Frames on the way to what is live, each with the time that it is shown at.
+    behind: VecDeque<(Arc<Frame>, Time)>,
+    behind_bytes: usize,
+    /// When more of them may be sent.
+    paced: Option<Instant>,
+    progress: Progress,
+}
+
+/// Whether a viewer stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It does.
+    Open,
+    /// It leaves, for this reason.
+    Ended(&'static str),
+}
+
+impl Play {
+    /// Begins with the newest keyframe of the stream, if it is new enough.
+    pub fn join(plan: PlayPlan, fanout: &FanOut, now: Instant) -> Self {
+        let entry = entry(&plan);
+        let is_recent = fanout.newest_join_age().is_none_or(|age| age <= OLD);
+        let reader = if is_recent { fanout.subscribe_unforced(entry) } else { fanout.subscribe(entry) };
+        let mut play = Self {
+            plan,
+            reader,
+            behind: VecDeque::new(),
+            behind_bytes: 0,
+            paced: Some(now),
+            progress: Progress::default(),
+        };
+        play.take_group();
+        play
+    }
+
+    /// The stream that is read.
+    pub fn fanout(&self) -> &FanOut {
+        self.reader.fanout()
+    }
+
+    /// What the viewer has got.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// When [`Play::pump`] is to be called, also if nothing has come.
+    pub fn due(&self) -> Option<Instant> {
+        self.paced.filter(|_| !self.behind.is_empty())
+    }
+
+    /// Queues in the session what has come: `news` with its frames, or whatever else there is for this reader.
+    pub fn pump(&mut self, session: &mut Session, news: Option<(&News, &[Arc<Frame>])>, now: Instant) -> Outcome {
+        match news {
+            Some((news, frames)) if self.reader.take_news(news) => {
+                frames.iter().for_each(|frame| self.take(session, frame, now));
+            }
+            _ => {
+                while let Some(delivery) = self.reader.try_next() {
+                    match delivery {
+                        Delivery::Packet(packet) => {
+                            if let Some(frame) = read(&packet) {
+                                self.take(session, &frame, now);
+                            }
+                        }
+                        Delivery::Aside(header) => {
+                            if !self.fits(&header) {
+                                return Outcome::Ended("tracks changed");
+                            }
+                        }
+                        Delivery::Gap(lost) => {
+                            self.progress.gaps += 1;
+                            self.progress.lost += lost;
+                        }
+                        Delivery::End if self.fanout().is_closed() => return Outcome::Ended("stream ended"),
+                        Delivery::End => self.reader = self.fanout().clone().subscribe(entry(&self.plan)),
+                    }
+                }
+            }
+        }
+        self.catch_up(session, now);
+        Outcome::Open
+    }
+
+    /// All that is there of the newest group of pictures, shown as fast as possible. Audio begins with what is live.
+    fn take_group(&mut self) {
+        let mut frames = Vec::new();
+        loop {
+            match self.reader.try_next() {
+                Some(Delivery::Packet(packet)) => {
+                    frames.extend(read(&packet).filter(|frame| frame.kind == MediaKind::Video));
+                }
+                Some(Delivery::Aside(_)) => {}
+                _ => break,
+            }
+        }
+        let bytes = frames.iter().map(|frame| frame.len()).sum::<usize>();
+        if bytes > MOST_BYTES || frames.len() > MOST_FRAMES {
+            self.fanout().want_keyframe();
+            self.reader = self.fanout().subscribe(Entry { join: Join::NextKeyframe, header: true });
+            return;
+        }
+        let last = frames.last().map(|frame| frame.time).unwrap_or_default();
+        let steps = (0..frames.len() as u32).rev();
+        self.behind_bytes = bytes;
+        self.behind = frames.into_iter().zip(steps.map(|steps| last - STEP * steps)).collect();
+    }
+
+    fn take(&mut self, session: &mut Session, frame: &Arc<Frame>, now: Instant) {
+        if frame.kind == MediaKind::Audio || self.behind.is_empty() {
+            self.progress.bytes += session.write(frame, frame.time, now) as u64;
+            return;
+        }
+        self.behind.push_back((frame.clone(), frame.time));
+        self.behind_bytes += frame.len();
+        if self.behind_bytes > 2 * MOST_BYTES {
+            // The source is faster than the pace: nothing is held back then.
+            self.paced = None;
+        }
+    }
+
+    fn catch_up(&mut self, session: &mut Session, now: Instant) {
+        if self.paced.is_some_and(|paced| paced > now) {
+            return;
+        }
+        let mut sent = 0;
+        while sent < BURST || self.paced.is_none() {
+            let Some((frame, time)) = self.behind.pop_front() else { break };
+            self.behind_bytes -= frame.len();
+            sent += frame.len();
+            self.progress.bytes += session.write(&frame, time, now) as u64;
+        }
+        self.paced = Some(now + PACE);
+    }
+
+    fn fits(&self, header: &Packet) -> bool {
+        tracks_of(&header.payload()).is_none_or(|tracks| still_fits(&self.plan, &tracks))
+    }
+}
+
+/// A packet as a frame.
+pub fn read(packet: &Packet) -> Option<Arc<Frame>> {
+    Frame::read(&packet.payload()).map(Arc::new)
+}
+
+fn entry(plan: &PlayPlan) -> Entry {
+    let has_video = plan.tracks.iter().any(|track| track.kind == MediaKind::Video);
+    Entry { join: if has_video { Join::Keyframe } else { Join::Live }, header: true }
+}

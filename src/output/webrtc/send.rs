@@ -1,0 +1,139 @@
+//! How datagrams leave: over the UDP port of all, or over the connection of a viewer whom UDP does not reach. Nothing waits for a viewer.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Most bytes and datagrams that wait for a client. What comes then is lost, as on any full line.
+const MAX_QUEUED: usize = 256 << 10;
+const MAX_DATAGRAMS: usize = 1024;
+
+/// What happened on the port.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Datagrams of no session.
+    pub unknown: AtomicU64,
+    /// Datagrams that came faster than they could be read.
+    pub overrun: AtomicU64,
+    /// Datagrams that the socket did not take.
+    pub unsent: AtomicU64,
+}
+
+/// How datagrams leave.
+#[derive(Debug, Clone)]
+pub struct SendPath {
+    socket: Arc<UdpSocket>,
+    is_ipv6: bool,
+    connections: Arc<Connections>,
+    counts: Arc<Counts>,
+}
+
+impl SendPath {
+    /// Over this socket and these connections.
+    pub fn new(socket: Arc<UdpSocket>, is_ipv6: bool, connections: Arc<Connections>, counts: Arc<Counts>) -> Self {
+        Self { socket, is_ipv6, connections, counts }
+    }
+
+    /// Sends a datagram; drops it when the socket is full, as a network would.
+    pub fn send(&self, is_tcp: bool, destination: SocketAddr, bytes: &[u8]) {
+        if matches!(bytes.first(), Some(128..=191)) {
+            fail::fail_point!("webrtc-loss", |_| ());
+        }
+        if is_tcp {
+            if !self.connections.send(destination, bytes) {
+                self.counts.unsent.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        let destination = match (self.is_ipv6, destination.ip()) {
+            (true, IpAddr::V4(address)) => SocketAddr::new(address.to_ipv6_mapped().into(), destination.port()),
+            _ => destination,
+        };
+        // Errors are of one datagram.
+        if self.socket.send_to(bytes, destination).is_err() {
+            self.counts.unsent.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A session that came from these addresses is gone.
+    pub fn forget(&self, addresses: &[SocketAddr]) {
+        addresses.iter().for_each(|address| self.connections.end(*address));
+    }
+}
+
+/// The connections, by the addresses of the clients.
+#[derive(Debug, Default)]
+pub struct Connections(Mutex<HashMap<SocketAddr, Queue>>);
+
+#[derive(Debug, Clone)]
+struct Queue {
+    sender: mpsc::Sender<Vec<u8>>,
+    bytes: Arc<AtomicUsize>,
+    end: CancellationToken,
+}
+
+/// What is queued for a client.
+#[derive(Debug)]
+pub struct Queued {
+    receiver: mpsc::Receiver<Vec<u8>>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Queued {
+    /// What is to be written next; `None` when nothing more comes. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        let framed = self.receiver.recv().await?;
+        self.bytes.fetch_sub(framed.len(), Ordering::Relaxed);
+        Some(framed)
+    }
+}
+
+impl Connections {
+    /// A client has connected; `end` is cancelled when its session is gone.
+    pub fn open(&self, client: SocketAddr, end: CancellationToken) -> Queued {
+        let (sender, receiver) = mpsc::channel(MAX_DATAGRAMS);
+        let bytes = Arc::new(AtomicUsize::new(0));
+        self.lock().insert(client, Queue { sender, bytes: bytes.clone(), end });
+        Queued { receiver, bytes }
+    }
+
+    /// The client has disconnected.
+    pub fn close(&self, client: SocketAddr) {
+        self.lock().remove(&client);
+    }
+
+    /// Queues a datagram; `false` when it is lost.
+    pub fn send(&self, destination: SocketAddr, datagram: &[u8]) -> bool {
+        let Some(queue) = self.lock().get(&destination).cloned() else { return false };
+        let length = datagram.len() + 2;
+        if queue.bytes.load(Ordering::Relaxed) + length > MAX_QUEUED {
+            return false;
+        }
+        let Ok(prefix) = u16::try_from(datagram.len()) else { return false };
+        let framed = [&prefix.to_be_bytes(), datagram].concat();
+        queue.bytes.fetch_add(length, Ordering::Relaxed);
+        let is_queued = queue.sender.try_send(framed).is_ok();
+        if !is_queued {
+            queue.bytes.fetch_sub(length, Ordering::Relaxed);
+        }
+        is_queued
+    }
+
+    /// Ends the connection of a client.
+    pub fn end(&self, client: SocketAddr) {
+        if let Some(queue) = self.lock().get(&client) {
+            queue.end.cancel();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Queue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,152 @@
+//! A viewer as its shard knows it: the session, what it plays, and what the rest of the server is told of it.
+
+use super::{
+    negotiation::PlayPlan,
+    play::Play,
+    session::{Output, Session},
+};
+use crate::{
+    access::Pass,
+    media::webrtc::Frame,
+    source::demand::Lease,
+    stream::{Audience, FanOut, News, Progress, Seat},
+};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// How long a client may take to connect after its offer was answered.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+/// Most addresses of a viewer that are remembered.
+const MAX_ADDRESSES: usize = 16;
+
+/// One viewer.
+#[derive(Debug)]
+pub struct Viewer {
+    /// Its connection.
+    pub session: Session,
+    /// The tracks that it gets.
+    pub plan: PlayPlan,
+    /// What it is sent, once it is connected.
+    pub play: Option<Play>,
+    /// The stream.
+    pub fanout: FanOut,
+    /// The viewers of the stream.
+    pub audience: Audience,
+    /// Its channel in the shard.
+    pub channel: Option<usize>,
+    /// When the shard looks at it next.
+    pub scheduled: Option<Instant>,
+    /// From where it has sent.
+    pub addresses: Vec<SocketAddr>,
+    /// Why it leaves.
+    pub reason: &'static str,
+    about: About,
+    since: Instant,
+    seat: Option<Seat>,
+}
+
+/// Who it is.
+#[derive(Debug)]
+pub struct About {
+    /// The name of the stream.
+    pub stream: Arc<str>,
+    /// The client that sent the offer.
+    pub peer: SocketAddr,
+    /// The name of its identity.
+    pub user: Option<String>,
+    /// Ends with its permission.
+    pub pass: Pass,
+    /// Keeps the stream running.
+    pub lease: Lease,
+}
+
+impl Viewer {
+    /// A viewer whose offer is answered.
+    pub fn new(
+        session: Session,
+        plan: PlayPlan,
+        (fanout, audience): (FanOut, Audience),
+        about: About,
+        now: Instant,
+    ) -> Self {
+        Self {
+            session,
+            plan,
+            play: None,
+            fanout,
+            audience,
+            channel: None,
+            scheduled: None,
+            addresses: Vec::new(),
+            reason: "client left",
+            about,
+            since: now,
+            seat: None,
+        }
+    }
+
+    /// It has sent from here.
+    pub fn seen(&mut self, source: SocketAddr) {
+        if !self.addresses.contains(&source) && self.addresses.len() < MAX_ADDRESSES {
+            self.addresses.push(source);
+        }
+    }
+
+    /// It is connected.
+    pub fn joined(&mut self, now: Instant) {
+        self.seat = Some(self.audience.seat(self.about.peer, SystemTime::now()));
+        let took = now.saturating_duration_since(self.since);
+        if let Some(seat) = &self.seat {
+            seat.began(took, now);
+        }
+        let (stream, peer, user) = (&self.about.stream, self.about.peer, &self.about.user);
+        let codecs: Vec<_> = self.plan.tracks.iter().map(|track| track.codec).collect();
+        let codecs = codecs.join(",");
+        tracing::debug!(%stream, %peer, user, protocol = "webrtc", codecs, ?took, "viewer joined");
+    }
+
+    /// When there is something to do for it.
+    pub fn due(&self) -> Instant {
+        let paced = self.play.as_ref().and_then(Play::due);
+        paced.map_or(self.session.due(), |paced| paced.min(self.session.due()))
+    }
+
+    /// Sends what has come of the stream, and what time demands.
+    pub fn pump(&mut self, news: Option<(&News, &[Arc<Frame>])>, now: Instant, out: &mut Vec<Output>) {
+        if let Some(play) = &mut self.play {
+            out.extend(play.pump(&mut self.session, news, now).ended());
+        }
+        self.session.timeout(now, out);
+    }
+
+    /// Why it has to leave, if it has.
+    pub fn check(&mut self, now: Instant) -> Option<&'static str> {
+        let progress = self.progress();
+        if let Some(seat) = &mut self.seat {
+            seat.tell(progress);
+        }
+        let is_late = self.play.is_none() && now.saturating_duration_since(self.since) > CONNECT_WITHIN;
+        self.about.pass.end().reason().or(is_late.then_some("not connected in time"))
+    }
+
+    fn progress(&self) -> Progress {
+        self.play.as_ref().map(Play::progress).unwrap_or_default()
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        let progress = self.progress();
+        if let Some(seat) = &mut self.seat {
+            seat.tell(progress);
+            seat.ended(self.reason);
+        }
+        let About { stream, peer, user, .. } = &self.about;
+        let Progress { bytes, gaps, lost, .. } = progress;
+        let (seconds, reason) = (self.since.elapsed().as_secs(), self.reason);
+        tracing::info!(%stream, %peer, user, protocol = "webrtc", bytes, seconds, gaps, lost, reason, "viewer left");
+    }
+}

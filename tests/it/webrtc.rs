@@ -1,0 +1,431 @@
+//! WebRTC: browsers play a stream by WHEP.
+
+use crate::rig::{
+    Answer, Launch, Server,
+    browser::{Browser, have_browser},
+    have_failpoints, http,
+    script::{H264, PICTURE, TONE, shell},
+    secs,
+    server::run,
+    state::{entry, state},
+    wait_until,
+};
+
+/// An offer as Chromium makes it, shortened, of which no client is behind.
+const OFFER: &str = "v=0\r
+o=- 4611731400430051336 2 IN IP4 127.0.0.1\r
+s=-\r
+t=0 0\r
+a=group:BUNDLE 0 1\r
+a=msid-semantic: WMS\r
+m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104\r
+c=IN IP4 0.0.0.0\r
+a=rtcp:9 IN IP4 0.0.0.0\r
+a=ice-ufrag:EsAw\r
+a=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r
+a=ice-options:trickle\r
+a=fingerprint:sha-256 DA:39:A3:EE:5E:6B:4B:0D:32:55:BF:EF:95:60:18:90:AF:D8:07:09:DA:39:A3:EE:5E:6B:4B:0D:32:55:BF:EF\r
+a=setup:actpass\r
+a=mid:0\r
+a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid\r
+a=recvonly\r
+a=rtcp-mux\r
+a=rtcp-rsize\r
+a=rtpmap:96 VP8/90000\r
+a=rtcp-fb:96 nack\r
+a=rtcp-fb:96 nack pli\r
+a=rtpmap:97 rtx/90000\r
+a=fmtp:97 apt=96\r
+a=rtpmap:103 H264/90000\r
+a=rtcp-fb:103 nack\r
+a=rtcp-fb:103 nack pli\r
+a=fmtp:103 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f\r
+a=rtpmap:104 rtx/90000\r
+a=fmtp:104 apt=103\r
+m=audio 9 UDP/TLS/RTP/SAVPF 111\r
+c=IN IP4 0.0.0.0\r
+a=rtcp:9 IN IP4 0.0.0.0\r
+a=ice-ufrag:EsAw\r
+a=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r
+a=fingerprint:sha-256 DA:39:A3:EE:5E:6B:4B:0D:32:55:BF:EF:95:60:18:90:AF:D8:07:09:DA:39:A3:EE:5E:6B:4B:0D:32:55:BF:EF\r
+a=setup:actpass\r
+a=mid:1\r
+a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid\r
+a=recvonly\r
+a=rtcp-mux\r
+a=rtpmap:111 opus/48000/2\r
+a=fmtp:111 minptime=10;useinbandfec=1\r
+";
+const FRAGMENT: &str = "a=ice-ufrag:EsAw\r\na=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r
+a=mid:0\r\na=candidate:1387637174 1 udp 2122260223 x.local 61764 typ host\r\n";
+
+/// A request with a body.
+fn send(server: &Server, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+    let (host, length) = (server.address(), body.len());
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n");
+    http::send(server.address(), &(head + body))
+}
+
+fn post(server: &Server, target: &str, offer: &str) -> Answer {
+    send(server, "POST", target, "Content-Type: application/sdp\r\n", offer)
+}
+
+/// A page with a `play(path, kinds)` that shows a stream in a `<video>` and measures it.
+const PLAYER: &str = "
+    document.body.innerHTML = '<video muted autoplay playsinline></video>';
+    const video = document.querySelector('video');
+    window.play = async (path, kinds) => {
+        window.peer?.close();
+        window.first = window.failure = window.measured = undefined;
+        const peer = window.peer = new RTCPeerConnection();
+        kinds.forEach((kind) => peer.addTransceiver(kind, { direction: 'recvonly' }));
+        video.srcObject = new MediaStream();
+        peer.ontrack = ({ track }) => video.srcObject.addTrack(track);
+        await peer.setLocalDescription();
+        const asked = performance.now();
+        video.requestVideoFrameCallback(() => { window.first = performance.now() - asked; });
+        const headers = { 'Content-Type': 'application/sdp' };
+        const response = await fetch(path, { method: 'POST', headers, body: peer.localDescription.sdp });
+        window.answer = await response.text();
+        window.session = response.headers.get('location');
+        window.tag = response.headers.get('etag');
+        if (!response.ok) throw new Error(response.status + ' ' + window.answer);
+        await peer.setRemoteDescription({ type: 'answer', sdp: window.answer });
+    };
+    window.measure = async () => {
+        const found = {};
+        const peer = window.peer;
+        for (const one of (await peer.getStats()).values())
+            if (one.type === 'inbound-rtp') found[one.kind] = one;
+        if (peer === window.peer) window.measured = found;
+    };
+    setInterval(() => window.peer && measure(), 100);
+";
+
+fn player(server: &Server) -> Browser {
+    let browser = Browser::start();
+    browser.open(&server.url("/nothing"));
+    browser.run(PLAYER);
+    browser
+}
+
+fn play(browser: &Browser, path: &str, kinds: &str) {
+    browser.run(&format!("play('{path}', {kinds}).catch((failure) => {{ window.failure = String(failure); }})"));
+}
+
+fn number(browser: &Browser, script: &str) -> f64 {
+    browser.run(&format!("return {script} ?? -1")).as_f64().unwrap()
+}
+
+#[test]
+fn a_browser_plays_video_and_audio_without_a_loss() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        webrtc: {{}}
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          mic: {{pipeline: '{TONE}', mode: continuous}}
+        streams:
+          film: {{feeds: [cam, mic], video: {{codec: h264, gop: 50}}, audio: {{codec: aac}}}}
+        "
+    ));
+    let browser = player(&server);
+    // Twice, so that the second one joins a stream that runs, in the middle of a group of pictures.
+    for _ in 0..2 {
+        play(&browser, "/film/whep", "['video', 'audio']");
+        browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 50 || window.failure", secs(20));
+        assert!(number(&browser, "measured.audio.packetsReceived") > 50.0);
+        assert_eq!(number(&browser, "measured.video.packetsLost"), 0.0);
+        browser.wait("return document.querySelector('video').videoWidth === 320", secs(10));
+    }
+    println!(
+        "first frame after {} ms, {} freezes, jitter buffer {} s",
+        number(&browser, "first"),
+        number(&browser, "measured.video.freezeCount"),
+        number(&browser, "measured.video.jitterBufferDelay / measured.video.jitterBufferEmittedCount")
+    );
+}
+
+#[test]
+fn each_codec_of_browsers_plays() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        webrtc: {{}}
+        feeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}
+        streams:
+          one: {{feed: cam, video: {{codec: vp8, gop: 50}}}}
+          two: {{feed: cam, video: {{codec: vp9, gop: 50}}}}
+          three: {{feed: cam, video: {{codec: h264, gop: 50}}}}
+          four.ts: {{feed: cam, video: {H264}}}
+        "
+    ));
+    let browser = player(&server);
+    for (stream, codec) in [("one", "VP8"), ("two", "VP9"), ("three", "H264"), ("four", "H264")] {
+        play(&browser, &format!("/{stream}/whep"), "['video', 'audio']");
+        browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 30 || window.failure", secs(20));
+        assert_eq!(number(&browser, "measured.video.packetsLost"), 0.0, "{codec}");
+        assert!(browser.run("return answer").as_str().unwrap().contains(codec));
+    }
+}
+
+#[test]
+fn an_offer_is_answered_or_it_is_said_why_not() {
+    let raw = shell("while :; do echo raw; sleep 0.1; done");
+    let server = Server::start(&format!(
+        "
+        webrtc: {{}}
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          raw: {{command: {raw}}}
+        streams:
+          cam: {{feed: cam, video: {H264}}}
+          b: {{feed: cam, pipeline: 'video. ! videoconvert ! x264enc speed-preset=ultrafast bframes=2 b-adapt=false rc-lookahead=0 sync-lookahead=0 key-int-max=25 ! h264parse'}}
+          jpeg.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
+          raw.raw: {{feed: raw}}
+        "
+    ));
+    let mut answer = post(&server, "/cam/whep", OFFER);
+    let text = answer.text();
+    assert_eq!(answer.status, 201, "{text}");
+    assert_eq!(answer.header("content-type"), Some("application/sdp"));
+    let expected = ["a=ice-lite", "a=rtcp-mux-only", "a=sendonly", "H264/90000", "a=setup:passive"];
+    assert!(expected.iter().all(|part| text.contains(part)), "{text}");
+    let candidate = text.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
+    assert!(candidate.contains("127.0.0.1"), "{candidate}");
+    let location = answer.header("location").unwrap();
+    assert!(location.starts_with(&server.url("/cam/whep/")), "{location}");
+    assert!(answer.header("etag").unwrap().starts_with('"'));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert!(answer.header("access-control-expose-headers").unwrap().contains("Location"));
+
+    let check = |target: &str, offer: &str, status: u16, sentence: &str| {
+        let mut answer = post(&server, target, offer);
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{text}");
+        assert!(text.contains(sentence), "{text}");
+    };
+    check("/stream/cam/whep", OFFER, 201, "v=0");
+    check("/nothing/whep", OFFER, 404, "not found");
+    check("/cam/whep", "hello", 400, "must begin with v=0");
+    check("/cam/whep", &OFFER.replace("a=fingerprint", "a=x"), 400, "no a=fingerprint");
+    check("/cam/whep", &OFFER.replace("recvonly", "sendonly"), 422, "a viewer offers a=recvonly");
+    check("/cam/whep", &OFFER.replace("H264", "H265"), 422, "the stream has H.264 (avc1.42c0");
+    check("/cam/whep", &"v=0\r\n".repeat(20_000), 413, "64 KiB");
+    check("/b/whep", OFFER, 422, "B-frames");
+    check("/jpeg/whep", OFFER, 422, "webrtc cannot carry JPEG");
+    check("/raw.raw/whep", OFFER, 409, "nothing comes from the source");
+    let asked = |method: &str, target: &str, headers: &str| send(&server, method, target, headers, "").status;
+    assert_eq!(asked("POST", "/cam/whep", "Content-Type: text/plain\r\n"), 415);
+    assert_eq!((asked("PUT", "/cam/whep", ""), asked("DELETE", "/cam/whep", "")), (405, 405));
+    assert_eq!((asked("GET", "/cam/whep", ""), asked("HEAD", "/cam/whep", "")), (204, 200));
+    let preflight = send(
+        &server,
+        "OPTIONS",
+        "/cam/whep",
+        "Origin: http://a.example\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type, authorization\r\n",
+        "",
+    );
+    assert_eq!((preflight.status, preflight.header("accept-post")), (204, Some("application/sdp")));
+    assert!(preflight.header("access-control-allow-methods").unwrap().contains("PATCH"));
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("content-type, authorization"));
+    let without = Server::start(&format!("feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\nstreams: {{cam: {{feed: cam}}}}"));
+    assert_eq!(post(&without, "/cam/whep", OFFER).status, 404);
+}
+
+#[test]
+fn a_session_is_trickled_restarted_and_deleted() {
+    let server = Server::start(&format!(
+        "webrtc: {{}}\nfeeds: {{cam: {{pipeline: '{PICTURE}'}}}}\nstreams: {{cam: {{feed: cam, video: {H264}}}}}"
+    ));
+    let made = post(&server, "/cam/whep", OFFER);
+    let (session, tag) = (made.header("location").unwrap(), made.header("etag").unwrap().to_owned());
+    let session = session.strip_prefix(&server.url("")).unwrap().to_owned();
+    let kind = "Content-Type: application/trickle-ice-sdpfrag\r\n";
+    let patch = |headers: &str, body: &str| send(&server, "PATCH", &session, headers, body);
+    let with = |tag: &str| format!("{kind}If-Match: {tag}\r\n");
+    assert_eq!(patch(&with(&tag), FRAGMENT).status, 204);
+    assert_eq!(patch(kind, FRAGMENT).status, 428);
+    assert_eq!(patch(&with("\"old\""), FRAGMENT).status, 412);
+    assert_eq!(patch(&with(&tag), "a=nothing").status, 400);
+    assert_eq!(patch("Content-Type: application/sdp\r\n", FRAGMENT).status, 415);
+    let other = FRAGMENT.replace("EsAw", "Fresh");
+    assert_eq!(patch(&with(&tag), &other).status, 412, "another ICE session needs *");
+    let mut restarted = patch(&with("*"), &other);
+    let text = restarted.text();
+    assert_eq!(restarted.status, 200, "{text}");
+    let fresh = restarted.header("etag").unwrap().to_owned();
+    assert!(fresh != tag && text.contains(&format!("a=ice-ufrag:{}", fresh.trim_matches('"'))), "{text}");
+    assert!(text.contains("a=ice-lite") && text.contains("a=end-of-candidates"), "{text}");
+    assert_eq!((patch(&with(&tag), &other).status, patch(&with(&fresh), &other).status), (412, 204));
+    let delete = |target: &str| send(&server, "DELETE", target, "", "").status;
+    assert_eq!(delete("/cam/whep/0123"), 404);
+    assert_eq!((delete(&session), delete(&session)), (200, 404));
+    server.log.wait("viewer left.*stream=cam.*reason=deleted", secs(5));
+    // Nobody uses the feed any more.
+    wait_until("the feed is idle", secs(10), || entry(&state(&server), "feeds", "cam")["state"] == "idle");
+}
+
+/// A feed with both tracks that runs, and a stream of them.
+fn film(keys: &str) -> String {
+    format!(
+        "
+        webrtc: {{{keys}}}
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          mic: {{pipeline: '{TONE}', mode: continuous}}
+        streams:
+          film: {{feeds: [cam, mic], video: {{codec: h264, gop: 50}}, audio: [aac, opus]}}
+          film.ts: {{feeds: [cam, mic], video: {{codec: h264, gop: 50}}, audio: {{codec: aac}}}}
+        "
+    )
+}
+
+#[test]
+fn who_has_no_udp_is_served_over_the_port_of_http() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&film(""));
+    let browser = player(&server);
+    browser.run(
+        "const ask = window.fetch;
+        window.fetch = async (...given) => {
+            const response = await ask(...given);
+            const text = (await response.text()).replace(/a=candidate:.* udp .*\\r\\n/gi, '');
+            return new Response(text, { status: response.status });
+        }",
+    );
+    play(&browser, "/film/whep", "['video', 'audio']");
+    browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 50 || window.failure", secs(20));
+    assert!(browser.run("return answer").as_str().unwrap().contains(" tcp "));
+    assert!(number(&browser, "measured.video.freezeCount") <= 1.0);
+    browser.run("peer.close()");
+    server.log.wait("viewer left.*protocol=webrtc", secs(20));
+    let without = Server::start(&film("tcp: false"));
+    let answer = post(&without, "/film/whep", OFFER).text();
+    assert!(answer.contains(" udp ") && !answer.contains(" tcp "), "{answer}");
+}
+
+#[test]
+fn the_player_page_prefers_webrtc_and_does_without() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&film(""));
+    let browser = Browser::start();
+    for path in ["/film/play", "/film.ts/play"] {
+        browser.open(&server.url(path));
+        browser.wait("return document.querySelector('.view video')?.videoWidth === 320", secs(30));
+        assert_eq!(browser.run("return document.querySelector('.view video').srcObject !== null"), true, "{path}");
+        browser.wait("return /^\\d+ ms$/.test(document.getElementById('behind').textContent)", secs(10));
+        let readers = |count: u64| {
+            let count = move |state: &serde_json::Value| {
+                let streams = state["streams"].as_array().unwrap();
+                streams.iter().map(|stream| stream["readers"].as_u64().unwrap_or(0)).sum::<u64>() == count
+            };
+            wait_until("it is counted", secs(10), || count(&state(&server)));
+        };
+        readers(1);
+        // A page that is left says so.
+        browser.open(&server.url("/nothing"));
+        readers(0);
+    }
+    // Nothing reaches the server: the page plays as it can.
+    let unreachable = Server::start(&film("hosts: 192.0.2.1"));
+    browser.open(&unreachable.url("/film/play"));
+    browser.wait("return document.querySelector('.view video')?.currentTime > 1", secs(30));
+    assert_eq!(browser.run("return document.querySelector('.view video').src.startsWith('blob:')"), true);
+}
+
+#[test]
+fn lost_packets_are_sent_again() {
+    if !have_browser() || !have_failpoints() {
+        return;
+    }
+    let server = Launch::new(&film("")).env("FAILPOINTS", "webrtc-loss=5%return").start();
+    let browser = player(&server);
+    play(&browser, "/film/whep", "['video']");
+    browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 250 || window.failure", secs(30));
+    let (lost, again) =
+        (number(&browser, "measured.video.nackCount"), number(&browser, "measured.video.retransmittedPacketsReceived"));
+    assert!(lost > 0.0 && again > 0.0, "{lost} {again}");
+    assert!(number(&browser, "measured.video.freezeCount") <= 1.0);
+    assert!(number(&browser, "measured.video.pliCount") <= 2.0);
+}
+
+#[test]
+fn what_is_no_datagram_of_a_session_disturbs_nobody() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&film(""));
+    let browser = player(&server);
+    play(&browser, "/film/whep", "['video', 'audio']");
+    browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 10 || window.failure", secs(20));
+    let answer = browser.run("return answer");
+    let candidate = answer.as_str().unwrap().lines().find(|line| line.contains(" udp ")).unwrap();
+    let port: u16 = candidate.split(' ').nth(5).unwrap().parse().unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let before = number(&browser, "measured.video.framesDecoded");
+    let mut request = vec![0, 1, 0, 16, 0x21, 0x12, 0xa4, 0x42];
+    request.extend([7; 12]);
+    request.extend(b"\\0\\x06\\0\\x0cnobody:theirs");
+    for number in 0..100_000u32 {
+        let garbage = [&number.to_be_bytes()[..], &[number as u8; 90]].concat();
+        socket.send_to(if number % 2 == 0 { &garbage } else { &request }, ("127.0.0.1", port)).unwrap();
+    }
+    for number in 0..200 {
+        let broken: String = OFFER
+            .chars()
+            .enumerate()
+            .filter(|(at, _)| (at * 7 + number) % (20 + number) != 0)
+            .map(|(_, c)| c)
+            .collect();
+        let status = post(&server, "/film/whep", &broken).status;
+        assert!([201, 400, 422].contains(&status), "{status}");
+    }
+    browser.wait(&format!("return window.measured.video.framesDecoded > {before} + 50"), secs(20));
+    assert_eq!(server.log.count("panicked"), 0);
+}
+
+#[test]
+fn who_may_not_view_a_stream_gets_no_session_of_it() {
+    let printed = String::from_utf8(run(&["token"]).stdout).unwrap();
+    let value = |name: &str| printed.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let (token, digest) = (value("token: "), value("sha256: "));
+    let key = "0123456789abcdef0123456789abcdef";
+    let rules = |may: &str| {
+        format!(
+            "        auth: {{anyone: [], tokens: {{t: {{sha256: '{digest}', may: {may}}}}}, link_keys: {{k: '{key}'}}}}\n{}",
+            film("")
+        )
+    };
+    let server = Server::start(&rules("[view film*]"));
+    let bearer = format!("Content-Type: application/sdp\r\nAuthorization: Bearer {token}\r\n");
+    let refused = post(&server, "/film/whep", OFFER);
+    assert_eq!(refused.status, 401);
+    assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer"));
+    let made = send(&server, "POST", "/film/whep", &bearer, OFFER);
+    assert_eq!(made.status, 201);
+    let path = |answer: &Answer| answer.header("location").unwrap().strip_prefix(&server.url("")).unwrap().to_owned();
+    assert_eq!(send(&server, "DELETE", &path(&made), "", "").status, 401);
+    assert_eq!(send(&server, "DELETE", &path(&made), &bearer, "").status, 200);
+    // The link of the request is in the URL of the session.
+    let printed = run(&["sign", "-f", server.file().to_str().unwrap(), "film*"]).stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    let link = printed.lines().next().unwrap().split_once('?').unwrap().1;
+    let made = post(&server, &format!("/film/whep?{link}"), OFFER);
+    assert_eq!(made.status, 201);
+    assert_eq!(send(&server, "DELETE", &path(&made), "", "").status, 200);
+    // A session ends when its permission does.
+    assert_eq!(send(&server, "POST", "/film/whep", &bearer, OFFER).status, 201);
+    server.reload(&rules("[still film*]"));
+    server.log.wait("viewer left.*user=token:t.*reason=.?permission withdrawn", secs(5));
+    assert_eq!(send(&server, "POST", "/film/whep", &bearer, OFFER).status, 403);
+}
