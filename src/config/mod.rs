@@ -31,6 +31,7 @@ mod overlay;
 mod overrides;
 mod pages;
 mod pattern;
+mod patterns;
 mod places;
 mod print;
 mod publish;
@@ -70,6 +71,7 @@ pub use model::{
 };
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};
+pub use patterns::{PublishPattern, is_free};
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};
 pub use recording::{Keep, Plan, Recording};

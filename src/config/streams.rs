@@ -34,7 +34,7 @@ const RESERVED: [&str; 14] = [
 /// Ends of the names of pictures.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// What follows a stream's path in the path of what belongs to it.
-const BELOW: [(&str, &str); 8] = [
+pub(super) const BELOW: [(&str, &str); 8] = [
     ("/pic", "picture"),
     ("/pic.jpg", "picture"),
     ("/pic.jpeg", "picture"),
