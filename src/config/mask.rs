@@ -2,7 +2,7 @@
 
 use super::{
     model::{Config, Encoding, Source},
-    patterns::PublishPattern,
+    publish_pattern::PublishPattern,
 };
 use crate::access::{MASK, Secret};
 use std::iter::once;

@@ -35,6 +35,7 @@ mod patterns;
 mod places;
 mod print;
 mod publish;
+mod publish_pattern;
 mod raw;
 mod read;
 mod record;
@@ -71,7 +72,8 @@ pub use model::{
 };
 pub use outputs::repairs;
 pub use pattern::{FilePattern, PatternError};
-pub use patterns::{PublishPattern, is_free};
+pub use patterns::is_free;
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};
+pub use publish_pattern::PublishPattern;
 pub use recording::{Keep, Plan, Recording};

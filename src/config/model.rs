@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, patterns::PublishPattern, publish::Publish, recording::Recording};
+use super::{codec::Codec, publish::Publish, publish_pattern::PublishPattern, recording::Recording};
 use crate::{
     access::{Policy, Secret},
     media::{Container, segment},

@@ -7,7 +7,8 @@ use super::{
     library::Library,
     locate::Place,
     model::{Config, Feed, FeedName, Source, Stream, StreamPath},
-    publish::{self, Publish},
+    publish,
+    publish_pattern::PublishPattern,
     streams::{BELOW, is_reserved},
 };
 use serde_yaml::{Mapping, Value};
@@ -23,38 +24,12 @@ const DEFAULT_LINGER: Duration = Duration::from_secs(30);
 /// How many names may be published to at a time.
 const MOST: RangeInclusive<usize> = 1..=1000;
 const DEFAULT_MOST: usize = 20;
-/// Longest name that a star stands for, in bytes.
-const MAX_NAME: usize = 40;
 /// What follows the path of a stream or feed in that of its sessions of WebRTC.
 const OF_WEBRTC: [&str; 2] = ["/whep", "/whip"];
 /// A name to try a pattern with.
 const SAMPLE: &str = "name";
 
-/// Names that can be published to without being configured one by one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PublishPattern {
-    /// What a name begins with: `live/` of `live/*`.
-    prefix: String,
-    /// How the feeds are published to.
-    pub publish: Publish,
-    /// How long feed and streams stay behind their publisher.
-    pub linger: Duration,
-    /// How many names may be there at a time.
-    pub most: usize,
-    /// The streams of a feed, with placeholders; empty for the one usual stream.
-    streams: Mapping,
-}
-
 impl PublishPattern {
-    /// What of a path its star stands for, if the path fits.
-    pub fn matched<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let name = path.strip_prefix(&self.prefix)?;
-        // A dot would be the extension of a container.
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        let is_good = (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits);
-        is_good.then_some(name)
-    }
-
     /// The feed that a name is published to: `live-anna` for `live/anna`.
     pub fn feed(&self, name: &str) -> Option<FeedName> {
         FeedName::new(&format!("{}{name}", self.prefix.replace('/', "-"))).ok()
@@ -93,11 +68,6 @@ impl PublishPattern {
         }
         let feed = config.feeds.into_iter().next().ok_or("it has no feed")?;
         Ok((Feed { source: Source::Publish(self.publish.clone()), ..feed }, config.streams))
-    }
-
-    /// The same without its secret, to be shown.
-    pub fn masked(&self) -> Self {
-        Self { publish: self.publish.masked(), ..self.clone() }
     }
 }
 
