@@ -13,7 +13,7 @@ use crate::{
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
     net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
     output::{
-        hls::stream::SegmentedStreams,
+        hls::{stream::SegmentedStreams, table::listed},
         http::{
             access_log::LowPriorityLog,
             authorize::Need,
@@ -38,7 +38,7 @@ use crate::{
         service::{self, Pulse, Pulses, Watch},
     },
     telemetry::{Refusal, WebRtcStats},
-    web,
+    web::{self, offers::Reach},
 };
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -733,19 +733,27 @@ fn status() -> Need {
 fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &EventHub) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     if config.pages.home {
+        let listed = listed(registry.streams());
         for stream in registry.streams() {
-            for path in [format!("/stream/{}/play", stream.config.name), format!("{}/play", stream.config.path)] {
-                let (stream, registry, has_webrtc) = (stream.clone(), registry.clone(), config.webrtc.is_some());
-                let need = Need::Stream(Action::View, stream.config.name.as_str().into());
+            let playlist = listed.contains(stream.config.name.as_str());
+            let reach = Reach { webrtc: config.webrtc.is_some(), playlist };
+            let need = || Need::Stream(Action::View, stream.config.name.as_str().into());
+            for path in [format!("/stream/{}", stream.config.name), stream.config.path.to_string()] {
+                let (shown, registry) = (stream.clone(), registry.clone());
                 let page = move |request: PageRequest<'_>| {
                     let PageRequest { access, site, query, .. } = request;
-                    web::player::page(&stream, &registry, access, &site.to_string(), query, has_webrtc)
+                    web::player::page(&shown, &registry, access, &site.to_string(), query, reach)
                 };
-                pages.insert(path, Page::new(need, page));
+                pages.insert(format!("{path}/play"), Page::new(need(), page));
+                let offered = stream.clone();
+                let offers =
+                    move |request: PageRequest<'_>| as_low_priority(web::offers::page(&offered, reach, request.query));
+                pages.insert(format!("{path}{}", web::offers::PATH), Page::new(need(), offers).for_any_origin());
             }
         }
         let script = Page::new(Need::Nothing, |_| web::player::script()).for_any_origin();
         pages.insert(web::player::SCRIPT_PATH.to_owned(), script);
+        pages.insert(web::player::WATCH_PATH.to_owned(), Page::new(Need::Nothing, |_| web::player::watch_script()));
         let (registry, all) = (registry.clone(), config.pages.clone());
         let page =
             move |request: PageRequest<'_>| web::home::page(&registry, &all, request.access, &request.site.to_string());

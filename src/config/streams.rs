@@ -15,12 +15,16 @@ use serde_yaml::Value;
 use std::collections::HashMap;
 
 /// Paths of the server itself. What begins with `/api/`, `/stream/` or `/rec/` is its own too.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 18] = [
     "/",
     "/stat",
     "/stat.js",
     "/stat.json",
     "/player.js",
+    "/home.js",
+    "/wall.js",
+    "/watch.js",
+    "/recordings.js",
     "/config",
     "/metrics",
     "/livez",
@@ -34,13 +38,14 @@ const RESERVED: [&str; 14] = [
 /// Ends of the names of pictures.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// What follows a stream's path in the path of what belongs to it.
-pub(super) const BELOW: [(&str, &str); 8] = [
+pub(super) const BELOW: [(&str, &str); 9] = [
     ("/pic", "picture"),
     ("/pic.jpg", "picture"),
     ("/pic.jpeg", "picture"),
     ("/pic.png", "picture"),
     ("/pic.webp", "picture"),
     ("/play", "player"),
+    ("/offers.json", "list of ways to play"),
     ("/ws", "WebSocket"),
     ("/frames", "raw pictures"),
 ];

@@ -1,6 +1,9 @@
 //! `/`: every stream with a live view, links, and commands to copy. Complete without JavaScript.
 
-use super::{page::Page, player};
+use super::{
+    offers::{container_of, shown_output},
+    page::Page,
+};
 use crate::{
     access::Access,
     config::{self, Pages, Serving},
@@ -46,8 +49,8 @@ fn count(streams: usize) -> String {
 
 fn card(stream: &StreamHandle, site: &str) -> Markup {
     let path = stream.config.path.encoded();
-    let stream = player::shown_output(stream);
-    let container = player::container_of(stream);
+    let stream = shown_output(stream);
+    let container = container_of(stream);
     let has_video = player_commands::has_video(&stream.config);
     let mut commands = player_commands::player_commands(&stream.config, container, site);
     commands.extend(player_commands::playlists(stream, site));

@@ -3,6 +3,8 @@
 
 pub mod config;
 pub mod home;
+mod link;
+pub mod offers;
 mod page;
 pub mod player;
 pub mod state;

@@ -58,7 +58,7 @@ impl Page<'_> {
                     link rel="icon" href="data:,";
                     title { (title) }
                     style { (PreEscaped(STYLE)) (PreEscaped(style)) }
-                    @if let Some(script) = script { script src=(script) defer {} }
+                    @if let Some(script) = script { script type="module" src=(script) {} }
                 }
                 body {
                     header { h1 { (title) } (header) }

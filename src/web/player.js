@@ -1,9 +1,5 @@
-// Plays one stream as this browser can: close to its newest frame, with its latency.
-"use strict";
-
-const view = document.querySelector("[data-player]");
-const at = (id) => document.getElementById(id);
-const pause = (milliseconds) => new Promise((then) => setTimeout(then, milliseconds));
+// <voyandz-view src="https://host/cam0">: plays a stream as this browser can, close to its newest frame. It reads the offers of the
+// stream, takes the first one that works, and comes back by itself.
 
 /** Seconds behind the end of the buffer: target, limit for faster playback, limit for a jump; and the faster rate. */
 const TARGET = 0.3;
@@ -13,54 +9,51 @@ const CATCH_UP_RATE = 1.1;
 /** Seconds that are kept in the buffer: before the current time, and after it while paused. */
 const KEPT = 5;
 const AHEAD = 20;
-/** Most bytes before the first media, or of one frame. */
+/** Most bytes before the first media, or of one image. */
 const MAX_BYTES = 32 << 20;
 /** Milliseconds. */
 const CHECK_PERIOD = 250;
 const RETRY_AFTER = 1000;
 const SOON = 5000;
-/** Immediate failures in a row before the fallback is used. */
-const FAILURES = 3;
 const BETWEEN_STILLS = 200;
+/** A connection of WebRTC that is not there after this time will not come. */
+const CONNECTED_WITHIN = 2000;
+/** Without data for this long, the connection is given up. */
+const SILENT_FOR = 15000;
+/** What cannot be seen plays on for this long. */
+const HIDDEN_FOR = 3000;
+/** What did not work is tried again after this time, when there is an occasion. */
+const UNFIT_FOR = 60000;
+/** Immediate failures in a row before the next way is taken. */
+const FAILURES = 3;
 
 /** The browser cannot play the stream in this way. */
 class Unplayable extends Error {}
 /** The browser rejected the data. */
 class Refused extends Error {}
 
-/** Shows a notice, also to screen readers. */
-function notify(text) {
-  if (at("notice").textContent !== text) at("notice").textContent = text;
-}
-
-const figures = {
-  behind(seconds) {
-    const shown = seconds < 1 ? `${Math.round(Math.max(seconds, 0) * 1000)} ms` : `${seconds?.toFixed(1)} s`;
-    at("behind").textContent = seconds === undefined ? "–" : shown;
-  },
-  dropped(count, of) {
-    at("dropped").textContent = `${count} of ${of}`;
-  },
-};
+const pause = (milliseconds) => new Promise((then) => setTimeout(then, milliseconds));
+const Source = window.MediaSource ?? window.ManagedMediaSource;
 
 /** Fetches; a failed response is an error with its text. */
 async function request(address, options) {
   const response = await fetch(address, { cache: "no-store", ...options });
-  if (!response.ok) throw new Error((await response.text()).trim() || `The server responded with ${response.status}.`);
-  return response;
+  if (response.ok) return response;
+  const text = (await response.text()).trim() || `The server responded with ${response.status}.`;
+  throw new ([404, 405, 406, 415, 422].includes(response.status) ? Unplayable : Error)(text);
 }
 
-/** Repeats an action, with a pause after each end. */
-async function repeat(act) {
+/** The pieces of a response; an error when nothing comes any more. */
+async function* pieces(response) {
+  const reader = response.body.getReader();
   for (;;) {
-    try {
-      await act();
-      notify("The stream has ended. Trying again.");
-    } catch (error) {
-      if (error instanceof Unplayable) throw error;
-      notify(error instanceof TypeError ? "The server does not respond. Trying again." : `${error.message} Trying again.`);
-    }
-    await pause(RETRY_AFTER);
+    let timer;
+    const silence = new Promise((_, fail) => {
+      timer = setTimeout(() => fail(new Error("Nothing comes from the server.")), SILENT_FOR);
+    });
+    const { value, done } = await Promise.race([reader.read(), silence]).finally(() => clearTimeout(timer));
+    if (done) return;
+    yield value;
   }
 }
 
@@ -81,11 +74,11 @@ function textOf(bytes) {
 // Images
 
 /** Seconds that the clock of the server is ahead of ours, by the fastest of some responses. */
-async function clockAhead() {
+async function clockAhead(address, signal) {
   let [ahead, quickest] = [0, Infinity];
   for (let count = 0; count < 4; count += 1) {
     const asked = Date.now();
-    const response = await request(location.pathname, { method: "HEAD" });
+    const response = await request(address, { method: "HEAD", signal });
     const took = Date.now() - asked;
     if (took >= quickest) continue;
     quickest = took;
@@ -96,19 +89,19 @@ async function clockAhead() {
 
 /** Shows images; while one is decoded, only the newest of the others is kept. */
 class Screen {
-  #canvas = document.createElement("canvas");
+  #view;
+  #canvas;
   #next = null;
   #busy = false;
   #dropped = 0;
   #all = 0;
+  #ahead;
 
-  /** Seconds that the clock of the server is ahead of ours. */
-  ahead = 0;
-
-  constructor(name) {
-    this.#canvas.role = "img";
-    this.#canvas.ariaLabel = `Live view of ${name}`;
-    view.append(this.#canvas);
+  /** `ahead`: seconds that the clock of the server is ahead of ours. */
+  constructor(view, ahead) {
+    this.#view = view;
+    this.#ahead = ahead;
+    this.#canvas = view.show("canvas");
   }
 
   /** `captured`: seconds since 1970 by the clock of the server, or NaN. */
@@ -123,65 +116,49 @@ class Screen {
       this.#next = null;
       try {
         const image = await createImageBitmap(frame);
-        if (this.#canvas.width !== image.width) this.#canvas.width = image.width;
-        if (this.#canvas.height !== image.height) this.#canvas.height = image.height;
-        this.#canvas.getContext("2d").drawImage(image, 0, 0);
+        const canvas = this.#canvas;
+        if (canvas.width !== image.width) canvas.width = image.width;
+        if (canvas.height !== image.height) canvas.height = image.height;
+        canvas.getContext("2d").drawImage(image, 0, 0);
         image.close();
-        figures.behind(Number.isNaN(captured) ? undefined : Date.now() / 1000 + this.ahead - captured);
+        this.#view.delayed(Number.isNaN(captured) ? undefined : Date.now() / 1000 + this.#ahead - captured);
       } catch {
         this.#dropped += 1;
       }
-      figures.dropped(this.#dropped, this.#all);
+      this.#view.counted(this.#dropped, this.#all);
     }
     this.#busy = false;
   }
 }
 
 /** The parts of a `multipart/x-mixed-replace` with `Content-Length`. */
-async function parts(address, take) {
-  const reader = (await request(address)).body.getReader();
+async function showImages(view, { url }, signal) {
+  const screen = new Screen(view, await clockAhead(view.offersUrl, signal));
   let bytes = new Uint8Array();
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    bytes = concat(bytes, value);
+  for await (const piece of pieces(await request(url, { signal }))) {
+    bytes = concat(bytes, piece);
     for (;;) {
-      const head = textOf(bytes.subarray(0, 4096)).split("\r\n\r\n", 1)[0];
-      const from = head.length + 4;
-      const [, length] = /^content-length: *(\d+)/im.exec(head) ?? [];
-      if (bytes.length > MAX_BYTES || (length === undefined && bytes.length > 4096)) throw new Error("The stream has no valid frames.");
-      if (length === undefined || bytes.length < from + Number(length)) break;
-      const [, captured] = /^x-timestamp: *([\d.]+)/im.exec(head) ?? [];
-      take(new Blob([bytes.subarray(from, from + Number(length))], { type: "image/jpeg" }), Number(captured ?? NaN));
-      bytes = bytes.slice(from + Number(length));
+      const text = textOf(bytes.subarray(0, 1024));
+      const end = text.indexOf("\r\n\r\n");
+      const length = Number(/content-length: *(\d+)/i.exec(text.slice(0, end))?.[1]);
+      if (end < 0 ? bytes.length > 1024 : !(length <= MAX_BYTES)) throw new Unplayable("The images are not delimited.");
+      if (end < 0 || bytes.length < end + 4 + length) break;
+      view.plays();
+      screen.show(new Blob([bytes.subarray(end + 4, end + 4 + length)]), Number(/x-timestamp: *(\S+)/i.exec(text.slice(0, end))?.[1]));
+      bytes = bytes.slice(end + 4 + length);
     }
   }
 }
 
-async function showImages() {
-  const screen = new Screen(view.dataset.name);
-  await repeat(async () => {
-    screen.ahead = await clockAhead();
-    await parts(view.dataset.src, (image, captured) => {
-      notify("");
-      screen.show(image, captured);
-    });
-  });
-}
-
-/** Shows one still after the other, for containers that the browser does not know. */
-async function showStills() {
-  const screen = new Screen(view.dataset.name);
-  await repeat(async () => {
-    screen.ahead = await clockAhead();
-    for (;;) {
-      if (document.hidden) await new Promise((then) => document.addEventListener("visibilitychange", then, { once: true }));
-      const response = await request(view.dataset.pic);
-      await screen.show(await response.blob(), Date.parse(response.headers.get("x-capture-time")) / 1000);
-      notify("");
-      await pause(BETWEEN_STILLS);
-    }
-  });
+/** Shows one still after the other. */
+async function showStills(view, { url }, signal) {
+  const screen = new Screen(view, await clockAhead(view.offersUrl, signal));
+  while (!signal.aborted) {
+    const response = await request(url, { signal });
+    await screen.show(await response.blob(), Date.parse(response.headers.get("x-capture-time")) / 1000);
+    view.plays();
+    await pause(BETWEEN_STILLS);
+  }
 }
 
 // Video and audio
@@ -224,28 +201,29 @@ const MEDIA_MARK = { mp4: "moof", webm: "\x1f\x43\xb6\x75" };
 const FRAMES = { mp3: "audio/mpeg", aac: "audio/aac" };
 
 /** The content type of a stream that starts with these bytes; undefined while it is unknown. */
-function typeOf(container, bytes) {
+function typeOf(container, kind, bytes) {
   if (FRAMES[container]) return FRAMES[container];
   const text = textOf(bytes);
   const end = text.indexOf(MEDIA_MARK[container]);
   if (end < 0) return undefined;
   const found = CODECS[container].map(([mark, name]) => [text.lastIndexOf(mark, end), mark, name]).filter(([place]) => place >= 0);
   const names = found.map(([place, mark, name]) => name(bytes.subarray(place + mark.length)));
-  return `${view.dataset.player}/${container}; codecs="${names.join(",")}"`;
+  return `${kind}/${container}; codecs="${names.join(",")}"`;
 }
 
-/** Keeps close to the end of the buffer; returns the seconds behind it. */
-function follow(player) {
+/** Keeps so close to the end of the buffer; returns the seconds behind it. */
+function follow(player, target) {
   const { buffered } = player;
   if (!buffered.length) return undefined;
   // Media before a gap, as after a worker crash, is over.
   const [begin, end] = [buffered.start(buffered.length - 1), buffered.end(buffered.length - 1)];
   const behind = end - player.currentTime;
   const stopped = player.paused && player.played.length > 0;
+  const late = target - TARGET;
   // Also before it plays: a running stream does not start at 0.
-  if (player.currentTime < begin || (behind > JUMP_FROM && !stopped)) player.currentTime = Math.max(end - TARGET, begin);
-  else if (behind > CATCH_UP_FROM) player.playbackRate = CATCH_UP_RATE;
-  else if (behind < TARGET) player.playbackRate = 1;
+  if (player.currentTime < begin || (behind > JUMP_FROM + late && !stopped)) player.currentTime = Math.max(end - target, begin);
+  else if (behind > CATCH_UP_FROM + late) player.playbackRate = CATCH_UP_RATE;
+  else if (behind < target) player.playbackRate = 1;
   return end - player.currentTime;
 }
 
@@ -267,78 +245,182 @@ async function trim(player, buffer) {
   if (keep > begin + KEPT) await changed(buffer, () => buffer.remove(begin, keep));
 }
 
-/** Plays the stream once, by Media Source Extensions. */
-async function playLive(player) {
-  const source = new MediaSource();
-  const abort = new AbortController();
+/** A player whose media comes from `feed(source, player, aim)` by Media Source Extensions; `aim` sets the seconds to stay behind. */
+async function playSource(view, signal, feed) {
+  const player = view.show(view.kind);
+  const held = player.paused && player.played.length > 0;
+  const source = new Source();
+  let target = TARGET;
   const opened = new Promise((then) => source.addEventListener("sourceopen", then, { once: true }));
+  player.disableRemotePlayback = true;
   player.src = URL.createObjectURL(source);
+  const begin = () => {
+    follow(player, target);
+    if (!held) player.play().catch(() => view.tell("playing", "Press play to listen."));
+  };
+  player.addEventListener("canplay", begin, { once: true });
+  const following = setInterval(() => {
+    view.delayed(follow(player, target));
+    const quality = player.getVideoPlaybackQuality?.();
+    if (quality) view.counted(quality.droppedVideoFrames, quality.totalVideoFrames);
+  }, CHECK_PERIOD);
   try {
-    await opened;
-    const reader = (await request(view.dataset.src, { signal: abort.signal })).body.getReader();
+    await Promise.race([opened, new Promise((then) => signal.addEventListener("abort", then, { once: true }))]);
+    if (!signal.aborted) await feed(source, player, (seconds) => (target = seconds));
+  } catch (error) {
+    throw player.error && !signal.aborted ? new Refused("The browser cannot decode this.") : error;
+  } finally {
+    clearInterval(following);
+    player.removeEventListener("canplay", begin);
+    URL.revokeObjectURL(player.src);
+  }
+}
+
+const playStream = (view, { url, container }, signal) =>
+  playSource(view, signal, async (source, player) => {
     let [head, type, buffer] = [new Uint8Array(), undefined, null];
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
+    for await (const value of pieces(await request(url, { signal }))) {
       if (!buffer) {
         head = concat(head, value);
-        type = typeOf(view.dataset.container, head);
+        type = typeOf(container, view.kind, head);
         if (!type && head.length > MAX_BYTES) throw new Unplayable();
         if (!type) continue;
-        if (!MediaSource.isTypeSupported(type)) throw new Unplayable();
+        if (!Source.isTypeSupported(type)) throw new Unplayable();
         buffer = source.addSourceBuffer(type);
-        notify("");
+        view.plays();
       }
       await changed(buffer, () => buffer.appendBuffer(head ?? value));
       head = null;
       await trim(player, buffer);
     }
+  });
+
+/** Lets the browser play by itself, what scripts cannot append. */
+async function playPlainly(view, { url }, signal) {
+  const player = view.show(view.kind);
+  const started = Date.now();
+  player.src = `${url}${url.includes("?") ? "&" : "?"}t=${started}`;
+  const ending = new AbortController();
+  const on = (kind, act) => player.addEventListener(kind, act, { signal: ending.signal });
+  let looking;
+  try {
+    const end = new Promise((then, fail) => {
+      signal.addEventListener("abort", then, { once: true });
+      on("ended", then);
+      on("playing", () => view.plays());
+      on("error", () => fail(player.error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED ? new Unplayable() : new Error("The stream ended.")));
+      // It cannot seek: playback that is too late restarts.
+      looking = setInterval(() => {
+        const { buffered } = player;
+        const behind = buffered.length ? buffered.end(buffered.length - 1) - player.currentTime : 0;
+        if (!player.paused && behind > 2 * JUMP_FROM && Date.now() - started > 5 * RETRY_AFTER) then();
+      }, RETRY_AFTER);
+    });
+    view.delayed(undefined);
+    player.play().catch(() => {});
+    await end;
+  } catch (error) {
+    // A server that is away looks the same as what cannot be played.
+    if (error instanceof Unplayable) await request(view.offersUrl, { method: "HEAD", signal });
+    throw error;
   } finally {
-    abort.abort();
-    URL.revokeObjectURL(player.src);
+    clearInterval(looking);
+    ending.abort();
   }
 }
 
-/** Lets the browser play by itself, for containers that scripts cannot append. */
-function playPlainly(player) {
-  let started = Date.now();
-  const begin = () => {
-    started = Date.now();
-    player.src = `${view.dataset.src}${view.dataset.src.includes("?") ? "&" : "?"}t=${started}`;
-    player.play().catch(() => {});
-  };
-  player.addEventListener("ended", () => setTimeout(begin, RETRY_AFTER));
-  player.addEventListener("playing", () => notify(""));
-  player.addEventListener("error", () => {
-    if (player.error.code !== MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED) return setTimeout(begin, RETRY_AFTER);
-    if (!view.dataset.pic) return notify("This browser cannot play this stream. Other players can: see below.");
-    player.remove();
-    at("mute").hidden = true;
-    notify("This browser cannot play this stream: the page shows stills of it.");
-    return showStills();
-  });
-  // It cannot seek: playback that is too late restarts.
-  setInterval(() => {
-    const { buffered } = player;
-    const behind = buffered.length ? buffered.end(buffered.length - 1) - player.currentTime : 0;
-    if (!player.paused && behind > 2 * JUMP_FROM && Date.now() - started > 5 * RETRY_AFTER) begin();
-  }, RETRY_AFTER);
-  begin();
+// HLS, for streams that have no container that browsers append
+
+/** The attributes of a tag, by their names. */
+const attributes = (line) => Object.fromEntries([...line.matchAll(/([A-Z-]+)=(?:"([^"]*)"|([^,]*))/g)].map(([, name, quoted, plain]) => [name, quoted ?? plain]));
+
+/** What a media playlist lists: its parts, in segments that have some, and its segments, each with its place and header. */
+function listed(text, base) {
+  const found = { items: [], part: 1, next: undefined };
+  let [segment, part, header] = [0, 0, undefined];
+  const add = (uri, isKey) => found.items.push({ url: new URL(uri, base).href, segment, part, header, isKey });
+  for (const line of text.split("\n")) {
+    if (line.startsWith("#EXT-X-MEDIA-SEQUENCE:")) segment = Number(line.slice(22));
+    else if (line.startsWith("#EXT-X-PART-INF:")) found.part = Number(attributes(line)["PART-TARGET"]);
+    else if (line.startsWith("#EXT-X-MAP:")) header = new URL(attributes(line).URI, base).href;
+    else if (line.startsWith("#EXT-X-PART:")) {
+      add(attributes(line).URI, line.includes("INDEPENDENT=YES"));
+      part += 1;
+    } else if (line && !line.startsWith("#")) {
+      if (part === 0) add(line, true);
+      [segment, part] = [segment + 1, 0];
+    }
+  }
+  return Object.assign(found, { next: { segment, part } });
 }
+
+/** Appends a rendition to a buffer for as long as it is listed. */
+async function playRendition(view, url, player, buffer, aim, signal) {
+  const isAfter = (one, other) => one.segment > other.segment || (one.segment === other.segment && one.part >= other.part);
+  let [at, header, wait] = [undefined, undefined, {}];
+  while (!signal.aborted) {
+    const address = new URL(url);
+    if (wait.segment !== undefined) {
+      address.searchParams.set("_HLS_msn", wait.segment);
+      address.searchParams.set("_HLS_part", wait.part);
+    }
+    const list = listed(await (await request(address, { signal })).text(), url);
+    wait = list.next;
+    aim(TARGET + 1.5 * list.part);
+    let items = list.items.filter((item) => at && isAfter(item, at));
+    // At the start, and after what was missed.
+    if (!at || (items[0] && items[0].segment > at.segment + 1)) items = list.items.slice(Math.max(list.items.findLastIndex((item) => item.isKey), 0));
+    for (const item of items) {
+      if (item.header !== header) {
+        const head = await (await request(item.header, { signal })).arrayBuffer();
+        await changed(buffer, () => buffer.appendBuffer(head));
+        header = item.header;
+      }
+      const bytes = await (await request(item.url, { signal })).arrayBuffer();
+      await changed(buffer, () => buffer.appendBuffer(bytes));
+      at = { segment: item.segment, part: item.part + 1 };
+      view.plays();
+      await trim(player, buffer);
+    }
+  }
+}
+
+const playHls = (view, { url }, signal) =>
+  playSource(view, signal, async (source, player, aim) => {
+    const lines = (await (await request(url, { signal })).text()).split("\n");
+    const at = lines.findIndex((line) => line.startsWith("#EXT-X-STREAM-INF:"));
+    if (at < 0) throw new Unplayable();
+    const { CODECS: codecs = "", AUDIO: group, RESOLUTION: size } = attributes(lines[at]);
+    if (view.kind === "video" && !size) throw new Refused("The video has not begun.");
+    const other = group && lines.find((line) => line.startsWith("#EXT-X-MEDIA:TYPE=AUDIO"));
+    const playlists = [lines[at + 1], ...(other ? [attributes(other).URI] : [])].map((uri) => new URL(uri, url).href);
+    // Without names of all codecs it is not known what they are.
+    const names = codecs.split(",");
+    if (!codecs || names.length < playlists.length) throw new Unplayable();
+    const types = playlists.map((_, index) => `${index || view.kind === "audio" ? "audio" : "video"}/mp4; codecs="${names[index] ?? ""}"`);
+    if (!types.every((type) => Source.isTypeSupported(type))) throw new Unplayable();
+    const buffers = types.map((type) => source.addSourceBuffer(type));
+    // When one ends, so does the other.
+    const ending = new AbortController();
+    const both = AbortSignal.any([signal, ending.signal]);
+    try {
+      await Promise.all(playlists.map((playlist, index) => playRendition(view, playlist, player, buffers[index], aim, both)));
+    } finally {
+      ending.abort();
+    }
+  });
 
 // WebRTC
 
-/** Whether a connection was there: then one that fails may come again. */
-let hasConnected = false;
-
 /** Waits until a connection has one of these states; fails when that takes too long. */
-function reached(peer, states, within) {
+function reached(peer, states, signal, within) {
   return new Promise((then, fail) => {
     const look = () => {
       if (states.includes(peer.connectionState)) then(peer.connectionState);
     };
     peer.addEventListener("connectionstatechange", look);
-    if (within) setTimeout(() => fail(new Error("The server is not reached over WebRTC.")), within);
+    signal.addEventListener("abort", () => then("closed"), { once: true });
+    if (within) setTimeout(() => fail(new Unplayable("The server is not reached over WebRTC.")), within);
     look();
   });
 }
@@ -358,7 +440,9 @@ async function peerDelay(peer, before) {
 }
 
 /** Plays the stream once, over WebRTC. */
-async function playPeer(player) {
+async function playPeer(view, { url }, signal) {
+  const player = view.show(view.kind);
+  const held = player.paused && player.played.length > 0;
   const peer = new RTCPeerConnection();
   let [session, measuring] = [null, null];
   const leave = () => {
@@ -372,24 +456,22 @@ async function playPeer(player) {
     for (const kind of ["video", "audio"]) peer.addTransceiver(kind, { direction: "recvonly" });
     await peer.setLocalDescription();
     const headers = { "Content-Type": "application/sdp" };
-    const response = await fetch(view.dataset.whep, { method: "POST", headers, body: peer.localDescription.sdp });
-    const text = await response.text();
-    if ([400, 404, 405, 415, 422].includes(response.status)) throw new Unplayable();
-    if (!response.ok) throw new Error(text.trim());
-    session = response.headers.get("location");
-    await peer.setRemoteDescription({ type: "answer", sdp: text });
+    const response = await request(url, { method: "POST", headers, body: peer.localDescription.sdp, signal });
+    session = new URL(response.headers.get("location"), url).href;
+    await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    player.removeAttribute("src");
     player.srcObject = media;
-    try {
-      if ((await reached(peer, ["connected", "failed"], SOON)) !== "connected") throw new Error();
-    } catch {
-      throw hasConnected ? new Error("The server is not reached over WebRTC.") : new Unplayable();
-    }
-    hasConnected = true;
-    notify("");
-    player.play().catch(() => notify("Press play to listen."));
+    if ((await reached(peer, ["connected", "failed"], signal, CONNECTED_WITHIN)) === "failed") throw new Unplayable();
+    if (signal.aborted) return;
+    view.plays();
+    if (!held) player.play().catch(() => view.tell("playing", "Press play to listen."));
     const before = { waited: 0, shown: 0 };
-    measuring = setInterval(async () => figures.behind(await peerDelay(peer, before)), 2 * CHECK_PERIOD);
-    await reached(peer, ["failed", "disconnected", "closed"]);
+    measuring = setInterval(async () => {
+      view.delayed(await peerDelay(peer, before));
+      const quality = player.getVideoPlaybackQuality?.();
+      if (quality) view.counted(quality.droppedVideoFrames, quality.totalVideoFrames);
+    }, 2 * CHECK_PERIOD);
+    await reached(peer, ["failed", "disconnected", "closed"], signal);
   } finally {
     clearInterval(measuring);
     removeEventListener("pagehide", leave);
@@ -399,85 +481,231 @@ async function playPeer(player) {
   }
 }
 
-async function showMedia() {
-  const player = document.createElement(view.dataset.player === "stills" ? "video" : view.dataset.player);
-  const { container, name } = view.dataset;
-  player.ariaLabel = name;
-  player.controls = true;
-  player.playsInline = true;
-  // Browsers autoplay only muted media.
-  player.muted = player.localName === "video";
-  view.append(player);
-  const label = () => {
-    at("mute").textContent = player.muted ? "Unmute" : "Mute";
-  };
-  player.addEventListener("volumechange", label);
-  at("mute").addEventListener("click", () => {
-    player.muted = !player.muted;
+// The element
+
+/** The ways of these offers that this browser may play, in their order. */
+function waysOf(offers, player) {
+  const ways = [];
+  for (const offer of offers) {
+    const add = (play, name = offer.kind) => ways.push({ ...offer, play, name, key: `${name} ${offer.url}` });
+    const isAppended = offer.container in CODECS || offer.container in FRAMES;
+    const isKnown = !offer.type.includes("codecs") || Source?.isTypeSupported(offer.type);
+    if (offer.kind === "whep" && "RTCPeerConnection" in window) add(playPeer);
+    if (offer.kind === "stream" && isAppended && Source && isKnown) add(playStream);
+    if (offer.kind === "stream" && Source && player.canPlayType(offer.type)) add(playPlainly, "plain");
+    if (offer.kind === "hls") {
+      if (Source) add(playHls);
+      else if (player.canPlayType(offer.type)) add(playPlainly, "hls");
+    }
+    if (offer.kind === "images") add(showImages);
+    if (offer.kind === "stills") add(showStills);
+  }
+  return ways;
+}
+
+const STYLE = new CSSStyleSheet();
+STYLE.replaceSync(`
+:host{display:block;position:relative;overflow:hidden;background:#101418;aspect-ratio:16/9}
+:host([hidden]){display:none}
+::slotted(video),::slotted(canvas){position:absolute;inset:0;width:100%;height:100%;object-fit:contain}
+div{position:absolute;top:.5rem;left:.5rem;max-width:calc(100% - 1rem);display:flex;gap:.5rem;padding:.125rem .5rem;border-radius:.375rem;
+background:rgb(0 0 0/.7);color:#fff;font:.8125rem/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums;pointer-events:none}
+div:empty,:host([bare]) div{display:none}`);
+
+/** Milliseconds below a second, else seconds. */
+export const readable = (seconds) => (seconds < 1 ? `${Math.round(Math.max(seconds, 0) * 1000)} ms` : `${seconds.toFixed(1)} s`);
+
+/**
+ * Attributes: `src`, the address of a stream; `label`, its name for screen readers; `kind="audio"` where there is no video; `controls`;
+ * `bare`, without its own words over the media. Events: `state` with the `state`
+ * ("starting", "playing", "retrying", "stopped"), the `text` of a problem and the `way`; `delay` with the seconds behind live,
+ * or null; `frames` with how many were `dropped` of how many, `total`.
+ */
+export class View extends HTMLElement {
+  static observedAttributes = ["src"];
+
+  /** Where the offers were read. */
+  offersUrl = "";
+  /** `video` or `audio`. */
+  kind = "video";
+  /** The newest event `state`. */
+  now = { state: "stopped", text: "", way: "" };
+  #words = document.createElement("div");
+  #media = null;
+  #run = null;
+  #leaving = null;
+  #inSight = true;
+  #unfit = new Map();
+  #way = "";
+  #watch = new IntersectionObserver((entries) => {
+    this.#inSight = entries.at(-1).isIntersecting;
+    this.#weigh();
   });
-  at("mute").hidden = false;
-  label();
-  let failures = 0;
-  const live = async () => {
-    const started = Date.now();
-    try {
-      await playLive(player);
-    } catch (error) {
-      const refused = (error instanceof Refused || player.error !== null) && Date.now() - started < SOON;
-      failures = refused ? failures + 1 : 0;
-      throw failures === FAILURES ? new Unplayable() : error;
+  #weigh = () => {
+    const heard = this.player && !this.player.muted && !this.player.paused;
+    if (this.isConnected && this.hasAttribute("src") && ((!document.hidden && this.#inSight) || heard)) {
+      clearTimeout(this.#leaving);
+      this.#leaving = null;
+      this.#begin();
+    } else if (this.#run && !this.#leaving) {
+      this.#leaving = setTimeout(() => this.stop(), this.isConnected ? HIDDEN_FOR : 0);
     }
   };
-  const isLive = "MediaSource" in window && (container in CODECS || container in FRAMES);
-  player.addEventListener("canplay", () => {
-    if (player.src.startsWith("blob:")) follow(player);
-    player.play().catch(() => notify("Press play to listen."));
-  }, { once: true });
-  setInterval(() => {
-    if (player.src.startsWith("blob:")) figures.behind(follow(player));
-    const quality = player.getVideoPlaybackQuality?.();
-    if (quality) figures.dropped(quality.droppedVideoFrames, quality.totalVideoFrames);
-  }, CHECK_PERIOD);
-  if (view.dataset.whep && "RTCPeerConnection" in window) {
-    try {
-      return await repeat(() => playPeer(player));
-    } catch {
-      figures.behind(undefined);
+
+  constructor() {
+    super();
+    const shadow = this.attachShadow({ mode: "open" });
+    shadow.adoptedStyleSheets = [STYLE];
+    shadow.append(document.createElement("slot"), this.#words);
+  }
+
+  connectedCallback() {
+    document.addEventListener("visibilitychange", this.#weigh);
+    this.#watch.observe(this);
+    this.#weigh();
+  }
+
+  disconnectedCallback() {
+    document.removeEventListener("visibilitychange", this.#weigh);
+    this.#watch.disconnect();
+    this.#inSight = true;
+    this.stop();
+  }
+
+  attributeChangedCallback(name, old, src) {
+    if (old === src || !this.isConnected) return;
+    this.stop();
+    this.#unfit.clear();
+    this.#weigh();
+  }
+
+  /** The `<video>` or `<audio>` that plays; null while there is none. */
+  get player() {
+    return this.#media instanceof HTMLMediaElement ? this.#media : null;
+  }
+
+  get muted() {
+    return this.player?.muted ?? true;
+  }
+
+  set muted(muted) {
+    if (this.player) this.player.muted = muted;
+  }
+
+  /** Ends playback, until the element is shown again. */
+  stop() {
+    clearTimeout(this.#leaving);
+    this.#leaving = null;
+    this.#run?.abort();
+    this.#run = null;
+    if (this.player) {
+      this.player.removeAttribute("src");
+      this.player.load();
+    }
+    this.tell("stopped");
+  }
+
+  /** The element of this kind that media is shown in: the present one, or another in its place. */
+  show(kind) {
+    if (this.#media?.localName === kind) return this.#media;
+    const made = document.createElement(kind);
+    const name = this.getAttribute("label") ?? this.getAttribute("src");
+    made.ariaLabel = kind === "canvas" ? `Live view of ${name}` : name;
+    if (kind === "canvas") made.role = "img";
+    else {
+      made.controls = this.hasAttribute("controls");
+      made.playsInline = true;
+      // Browsers autoplay only muted media.
+      made.muted = kind === "video";
+      made.addEventListener("volumechange", () => this.dispatchEvent(new Event("volumechange")));
+      made.addEventListener("playing", () => this.now.state === "playing" && this.tell("playing"));
+    }
+    this.#media?.remove();
+    this.#media = made;
+    this.append(made);
+    return made;
+  }
+
+  /** Something is shown. */
+  plays() {
+    if (this.now.state !== "playing") this.tell("playing");
+  }
+
+  /** What it does, and a problem, if there is one. */
+  tell(state, text = "") {
+    const way = state === "stopped" ? "" : this.#way;
+    if (this.now.state === state && this.now.text === text && this.now.way === way) return;
+    this.now = { state, text, way };
+    this.#words.textContent = text || (state === "starting" ? "Starting …" : "");
+    this.dispatchEvent(new CustomEvent("state", { detail: this.now }));
+  }
+
+  /** So many seconds are between the server and the screen; undefined: it is not known. */
+  delayed(seconds) {
+    if (!this.now.text) this.#words.textContent = seconds === undefined ? "" : readable(seconds);
+    this.dispatchEvent(new CustomEvent("delay", { detail: seconds ?? null }));
+  }
+
+  /** So many frames were dropped of so many. */
+  counted(dropped, total) {
+    this.dispatchEvent(new CustomEvent("frames", { detail: { dropped, total } }));
+  }
+
+  #begin() {
+    if (this.#run) return;
+    this.#run = new AbortController();
+    this.#live(this.#run.signal);
+  }
+
+  async #live(signal) {
+    const source = new URL(this.getAttribute("src"), document.baseURI);
+    source.pathname = `${source.pathname.replace(/\/$/, "")}/offers.json`;
+    this.offersUrl = source.href;
+    if (!this.#media) this.show(this.getAttribute("kind") === "audio" ? "audio" : "video");
+    this.tell("starting");
+    while (!signal.aborted) {
+      let problem = "The stream has ended.";
+      try {
+        await this.#once(signal);
+      } catch (error) {
+        problem = error instanceof TypeError ? "The server does not respond." : error.message;
+      }
+      if (signal.aborted) return;
+      this.tell("retrying", `${problem} Trying again.`.trim());
+      await pause(RETRY_AFTER);
     }
   }
-  if (view.dataset.player === "stills") {
-    player.remove();
-    at("mute").hidden = true;
-    return showStills();
-  }
-  if (!isLive) return playPlainly(player);
-  try {
-    return await repeat(live);
-  } catch {
-    figures.behind(undefined);
-    return playPlainly(player);
+
+  /** Plays by the first way that works, until it ends. */
+  async #once(signal) {
+    const { kind, offers } = await (await request(this.offersUrl, { signal })).json();
+    this.kind = kind;
+    for (const offer of offers) offer.url = new URL(offer.url, this.offersUrl).href;
+    const ways = waysOf(offers, document.createElement(kind));
+    const isFit = ({ key }) => !(this.#unfit.get(key) > Date.now());
+    if (!ways.some(isFit)) this.#unfit.clear();
+    for (const way of ways.filter(isFit)) {
+      this.#way = way.name;
+      for (let failures = 0; failures < FAILURES; ) {
+        const [started, session] = [Date.now(), new AbortController()];
+        try {
+          return await way.play(this, way, AbortSignal.any([signal, session.signal]));
+        } catch (error) {
+          if (signal.aborted) return;
+          if (error instanceof Unplayable) break;
+          if (!(error instanceof Refused) || Date.now() - started > SOON) throw error;
+          failures += 1;
+          await pause(RETRY_AFTER);
+        } finally {
+          session.abort();
+        }
+      }
+      if (signal.aborted) return;
+      this.#unfit.set(way.key, Date.now() + UNFIT_FOR);
+    }
+    this.#way = "";
+    throw new Error("This browser cannot play this stream.");
   }
 }
 
-// A still to save
-
-async function keepStill() {
-  try {
-    const response = await request(`${view.dataset.pic}${view.dataset.pic.includes("?") ? "&" : "?"}fresh=1`);
-    const captured = new Date(response.headers.get("x-capture-time"));
-    const reader = new FileReader();
-    const image = new Promise((then) => reader.addEventListener("load", () => then(reader.result), { once: true }));
-    reader.readAsDataURL(await response.blob());
-    const [figure, link] = [at("kept"), at("save")];
-    figure.querySelector("img").src = link.href = await image;
-    link.download = `${view.dataset.name.replace(/[^\w.-]+/g, "_")}-${captured.toISOString().replace(/[:.]/g, "-")}.jpg`;
-    at("captured").textContent = `Captured ${captured.toLocaleString()}`;
-    figure.hidden = false;
-  } catch (error) {
-    notify(`No still: ${error.message}`);
-  }
-}
-
-if (view.dataset.pic) at("still").addEventListener("click", keepStill);
-at("panel").hidden = false;
-({ pictures: showImages, stills: view.dataset.whep ? showMedia : showStills })[view.dataset.player]?.().catch((error) => notify(error.message)) ?? showMedia();
+customElements.define("voyandz-view", View);

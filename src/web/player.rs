@@ -1,26 +1,27 @@
 //! `<stream>/play`: one stream as large as the window allows, as this browser can play it, and commands for other players.
 //!
-//! Without scripts the browser plays it by itself. The script of the page does better: it stays close to the newest frame, shows
-//! its latency and the dropped frames, and reconnects when the stream returns.
+//! Without scripts the browser plays it by itself. With them `player.js` does, which pages elsewhere may use as well, and
+//! `watch.js` is what is around it.
 
-use super::page::Page;
+use super::{
+    link::{link_in, with_link},
+    offers::{Offers, Reach, container_of, has_video, shown_output},
+    page::Page,
+};
 use crate::{
-    access::{Access, LINK_PARAMETER},
-    config,
+    access::Access,
     engine::registry::{Registry, StreamHandle},
-    media::{Container, Muxer},
     status::player_commands::{self, Playback},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use maud::{Markup, html};
-use std::time::SystemTime;
 
-/// Path of the script of all players.
+/// Path of the script that defines `<voyandz-view>`.
 pub const SCRIPT_PATH: &str = "/player.js";
 const SCRIPT: &str = include_str!("player.js");
-
-/// When the page was rendered, by the clock of the server, in seconds since 1970: the script compares the times of frames to it.
-const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
+/// Path of the script of the page.
+pub const WATCH_PATH: &str = "/watch.js";
+const WATCH: &str = include_str!("watch.js");
 
 const STYLE: &str = "
 .view{max-height:75vh;width:100%;border-radius:.75rem;overflow:hidden;margin-bottom:1rem}
@@ -38,36 +39,35 @@ h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
 ";
 
 /// The page. `site` is the beginning of the addresses of the server as this client knows it, `query` that of the page: its signed
-/// link is passed to what the page requests. `has_webrtc`: browsers may get the stream over WebRTC.
+/// link is passed to what the page requests.
 pub fn page(
     stream: &StreamHandle,
     registry: &Registry,
     access: &Access,
     site: &str,
     query: &str,
-    has_webrtc: bool,
+    reach: Reach,
 ) -> warp::reply::Response {
     let shown = shown_output(stream);
     let config = &shown.config;
     let container = container_of(shown);
     let playback = Playback::of(config, container);
     let link = link_in(query);
-    let whep = (has_webrtc && plays_over_webrtc(stream))
-        .then(|| with_link(format!("{}/whep", stream.config.path.encoded()), link));
+    let has_films = Offers::of(stream, reach, link).has_films();
     let mut others = others(stream, registry);
     others.retain(|other| access.sees(other.config.name.as_str()));
     let page = Page {
         title: config.name.as_str(),
         style: &[STYLE, player_commands::STYLE].concat(),
-        script: Some(SCRIPT_PATH),
+        script: Some(WATCH_PATH),
         makes_media: true,
         header: html! {
             p { (config.mimetype) }
             nav aria-label="Pages" { a href="/" { "All streams" } }
         },
         main: html! {
-            (view(config, container, playback, link, whep.as_deref()))
-            @if playback == Playback::Stills && whep.is_none() {
+            (view(stream, shown, link))
+            @if playback == Playback::Stills && !has_films {
                 p.kind {
                     "Browsers cannot play this stream by themselves: the page shows stills of it. "
                     @if let Some(best) = others.iter().find(|other| plays(other)) {
@@ -77,7 +77,7 @@ pub fn page(
                     "a player shows the full stream, see below."
                 }
             }
-            (panel(config))
+            (panel(stream))
             (outputs(stream, link))
             @if !others.is_empty() {
                 h2 { "From the same source" }
@@ -92,30 +92,25 @@ pub fn page(
             (player_commands::list(&player_commands::playlists(stream, site)))
         },
     };
-    let mut response = page.response();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if let Ok(now) = HeaderValue::from_str(&format!("{:.6}", now.as_secs_f64())) {
-        response.headers_mut().insert(TIMESTAMP, now);
-    }
-    response
+    page.response()
+}
+
+/// The script that defines `<voyandz-view>`.
+pub fn script() -> warp::reply::Response {
+    javascript(SCRIPT)
 }
 
 /// The script of the page.
-pub fn script() -> warp::reply::Response {
-    let mut response = warp::reply::Response::new(SCRIPT.into());
+pub fn watch_script() -> warp::reply::Response {
+    javascript(WATCH)
+}
+
+/// A script of a page.
+pub(super) fn javascript(text: &'static str) -> warp::reply::Response {
+    let mut response = warp::reply::Response::new(text.into());
     let mimetype = HeaderValue::from_static("text/javascript; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
     response
-}
-
-/// The output of a stream that browsers play best, as far as its tracks are known.
-pub fn shown_output(stream: &StreamHandle) -> &StreamHandle {
-    /// What a browser plays in a `<video>` or `<audio>`, the best first.
-    const PLAYABLE: [Container; 2] = [Container::Mp4, Container::Webm];
-    let carried = stream.carried();
-    let output = |container| stream.outputs.iter().find(|output| output.config.container == container);
-    let playable = PLAYABLE.into_iter().filter(|container| carried.contains(container));
-    playable.filter_map(output).next().map_or(stream, AsRef::as_ref)
 }
 
 /// Links to what a stream is offered in.
@@ -136,28 +131,6 @@ fn outputs(stream: &StreamHandle, link: Option<&str>) -> Markup {
     }
 }
 
-/// Whether browsers may get a stream over WebRTC, as far as its tracks are known.
-fn plays_over_webrtc(stream: &StreamHandle) -> bool {
-    let Some((sampled, output)) = stream.sampled().and_then(|one| Some((one, one.output.as_ref()?))) else {
-        return false;
-    };
-    if stream.config.container == Container::Mjpeg {
-        return false;
-    }
-    match &sampled.rendition {
-        Some(rendition) => !rendition.carried(&[Container::WebRtc]).is_empty(),
-        None => {
-            let known = output.input().known_tracks().borrow().clone();
-            known.is_none_or(|(tracks, _)| Muxer::select(Container::WebRtc, &tracks).is_ok())
-        }
-    }
-}
-
-/// The container of a stream, by its bytes or else by the configuration.
-pub fn container_of(stream: &StreamHandle) -> Container {
-    stream.current().fanout.container().unwrap_or(stream.config.container)
-}
-
 fn plays(stream: &StreamHandle) -> bool {
     Playback::of(&stream.config, container_of(stream)) != Playback::Stills
 }
@@ -172,63 +145,48 @@ fn others<'a>(stream: &StreamHandle, registry: &'a Registry) -> Vec<&'a StreamHa
     registry.streams().iter().map(AsRef::as_ref).filter(of_same).collect()
 }
 
-/// The stream as a browser plays it by itself, in an element where the script puts its own player.
-fn view(
-    stream: &config::Stream,
-    container: Container,
-    playback: Playback,
-    link: Option<&str>,
-    whep: Option<&str>,
-) -> Markup {
-    let path = with_link(stream.path.encoded(), link);
-    let address = with_link(player_commands::play_path(stream, container), link);
-    let still = with_link(format!("{}/pic", stream.path.encoded()), link);
-    let place = if playback == Playback::Audio { "view sound" } else { "view" };
+/// The stream as a browser plays it by itself, in an element that plays it better where scripts are allowed.
+fn view(stream: &StreamHandle, shown: &StreamHandle, link: Option<&str>) -> Markup {
+    let (config, container) = (&shown.config, container_of(shown));
+    let path = with_link(config.path.encoded(), link);
+    let address = with_link(player_commands::play_path(config, container), link);
+    let still = with_link(format!("{}/pic", stream.config.path.encoded()), link);
+    let own = with_link(stream.config.path.encoded(), link);
+    let name = &stream.config.name;
+    let is_video = has_video(stream);
     html! {
-        div class=(place) data-player=(playback.name()) data-name=(stream.name) data-src=(address)
-            data-whep=[whep] data-pic=[player_commands::has_video(stream).then_some(&still)] data-container=(container)
+        voyandz-view class=(if is_video { "view" } else { "view sound" }) src=(own) label=(name) controls bare
+            kind=[(!is_video).then_some("audio")] data-pic=[is_video.then_some(&still)] data-name=(name)
         {
             noscript {
-                @match playback {
-                    Playback::Image => { img src=(path) alt=(format!("Live view of {}", stream.name)); }
-                    Playback::Video => { video src=(address) aria-label=(stream.name) controls autoplay muted playsinline {} }
-                    Playback::Audio => { audio src=(address) aria-label=(stream.name) controls {} }
-                    Playback::Stills => { img src=(still) alt=(format!("Still of {}", stream.name)); }
+                @match Playback::of(config, container) {
+                    Playback::Image => { img src=(path) alt=(format!("Live view of {name}")); }
+                    Playback::Video => { video src=(address) aria-label=(name) controls autoplay muted playsinline {} }
+                    Playback::Audio => { audio src=(address) aria-label=(name) controls {} }
+                    Playback::Stills => { img src=(still) alt=(format!("Still of {name}")); }
                 }
             }
         }
     }
 }
 
-/// The signed link of a query, as it stands there.
-fn link_in(query: &str) -> Option<&str> {
-    query.split('&').find(|part| part.split_once('=').is_some_and(|(name, _)| name == LINK_PARAMETER))
-}
-
-/// An address with a signed link.
-fn with_link(address: String, link: Option<&str>) -> String {
-    match link {
-        Some(link) => format!("{address}{}{link}", if address.contains('?') { '&' } else { '?' }),
-        None => address,
-    }
-}
-
 /// The controls of the script.
-fn panel(stream: &config::Stream) -> Markup {
-    let has_video = player_commands::has_video(stream);
+fn panel(stream: &StreamHandle) -> Markup {
+    let has_video = has_video(stream);
     html! {
         div id="panel" hidden {
             button id="mute" type="button" hidden { "Mute" }
             @if has_video { button id="still" type="button" { "Take a still" } }
             dl.figures {
                 div { dt { "Behind live" } dd id="behind" { "–" } }
+                div { dt { "By" } dd id="way" { "–" } }
                 @if has_video { div { dt { "Dropped frames" } dd id="dropped" { "–" } } }
             }
         }
         p id="notice" role="status" {}
         @if has_video {
             figure id="kept" hidden {
-                img alt=(format!("Still of {}", stream.name));
+                img alt=(format!("Still of {}", stream.config.name));
                 figcaption { span id="captured" {} a id="save" { "Save" } }
             }
         }

@@ -118,7 +118,7 @@ enum For {
 }
 
 /// Every path of the server.
-const ENTRANCES: [(&str, For); 29] = [
+const ENTRANCES: [(&str, For); 32] = [
     ("/cam.mjpeg", For::View),
     ("/stream/cam.mjpeg", For::View),
     ("/cam.mjpeg/ws", For::View),
@@ -127,6 +127,8 @@ const ENTRANCES: [(&str, For); 29] = [
     ("/stream/cam.mjpeg/frames", For::View),
     ("/cam.mjpeg/play", For::View),
     ("/stream/cam.mjpeg/play", For::View),
+    ("/cam.mjpeg/offers.json", For::View),
+    ("/stream/cam.mjpeg/offers.json", For::View),
     ("/cam%20own", For::View),
     ("/stream/cam%20own", For::View),
     ("/cam.mjpeg/pic", For::Still),
@@ -144,6 +146,7 @@ const ENTRANCES: [(&str, For); 29] = [
     ("/events", For::Status),
     ("/config", For::ConfigRead),
     ("/player.js", For::All),
+    ("/watch.js", For::All),
     ("/stat.js", For::All),
     ("/livez", For::All),
     ("/healthz", For::All),
@@ -358,11 +361,9 @@ fn signed_links_reach_what_their_pages_load() {
     );
     let link = printed.lines().next().unwrap().split_once('?').unwrap().1;
     let page = server.get(&format!("/cam.mjpeg/play?{link}")).text();
-    assert!(
-        page.contains(&format!("data-src=\"/cam.mjpeg?header=1&amp;keyframe=1&amp;{link}\""))
-            || page.contains(&format!("data-src=\"/cam.mjpeg?{link}\"")),
-        "{page}"
-    );
+    assert!(page.contains(&format!(" src=\"/cam.mjpeg?{link}\"")), "{page}");
+    let offers = server.get(&format!("/cam.mjpeg/offers.json?{link}")).text();
+    assert!(offers.contains(&format!("\"url\":\"/cam.mjpeg?{link}\"")), "{offers}");
     assert!(page.contains(&format!("data-pic=\"/cam.mjpeg/pic?{link}\"")), "{page}");
     assert_eq!(server.get(&format!("/cam.mjpeg/pic?{link}")).status, 200);
     assert_eq!(server.get(&format!("/yard.raw?{link}")).status, 403);

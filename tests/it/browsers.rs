@@ -210,9 +210,10 @@ fn each_stream_has_a_page_that_shows_it() {
     browser.wait("return document.querySelector('.view canvas')?.width === 320", secs(30));
     browser.open(&server.url("/stream/cam.webm/play"));
     browser.wait("return document.querySelector('.view video')?.currentTime > 1", secs(30));
-    // A container that browsers do not know: its pictures come one after the other.
+    // A container that browsers do not know: the same video is in the segments of HLS.
     browser.open(&server.url("/a%20b.ts/play"));
-    browser.wait("return document.querySelector('.view canvas')?.width === 320", secs(30));
+    browser.wait("return document.querySelector('.view video')?.currentTime > 1", secs(30));
+    assert_eq!(browser.run("return document.getElementById('way').textContent"), "HLS");
     assert_eq!(browser.run(NAMELESS), Value::Array(vec![]));
     assert_eq!(browser.complaints(), [""; 0]);
     let hidden = Server::start("pages: {home: false}\nfeeds: {f: {command: cat}}\nstreams: {s.ts: {feed: f}}");

@@ -27,6 +27,7 @@ mod clients;
 mod codecs;
 mod command_line;
 mod delivery;
+mod embedding;
 mod encoders;
 mod encryption;
 mod events;

@@ -31,7 +31,7 @@ fn plant() -> Server {
         streams:
           cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
           cam.webm: {{feed: cam, video: {{codec: vp8, gop: 25}}}}
-          cam.ts: {{feed: cam, video: {H264}}}
+          cam.ts: {{feed: cam, video: {{codec: mpeg2}}}}
           radio.mp3: {{feed: cam, audio: {{codec: mp3}}}}
           door.ts: {{feed: door, video: {H264}}}
           odd: {{feed: bad}}

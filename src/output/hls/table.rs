@@ -5,7 +5,10 @@ use crate::{
     engine::registry::{StreamHandle, stem},
     media::Container,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// The streams by their paths without the extension of a container.
 #[derive(Debug, Default)]
@@ -22,6 +25,20 @@ pub struct SegmentRoute<'a> {
     pub file: File,
     /// Where its other files are, relative to a multivariant playlist: `cam0/hls/`, not yet percent-encoded.
     pub folder: &'a str,
+}
+
+/// The streams whose playlists are at their path without the extension of a container, by their names.
+pub fn listed(streams: &[Arc<StreamHandle>]) -> HashSet<String> {
+    let mut best: HashMap<String, (u8, &str)> = HashMap::new();
+    for stream in streams.iter().filter(|stream| stream.sampled().is_some()) {
+        let Some(rank) = rank(stream) else { continue };
+        let found = best.entry(stem(stream.config.path.as_str()).to_owned());
+        let found = found.or_insert((rank, stream.config.name.as_str()));
+        if rank < found.0 {
+            *found = (rank, stream.config.name.as_str());
+        }
+    }
+    best.into_values().map(|(_, name)| name.to_owned()).collect()
 }
 
 impl SegmentTable {

@@ -264,7 +264,7 @@ fn with_port(yaml: &str) -> String {
 }
 
 /// Takes away the indentation that a text has in the source of a test.
-fn unindent(text: &str) -> String {
+pub fn unindent(text: &str) -> String {
     let text = text.strip_prefix('\n').unwrap_or(text);
     let depth =
         text.lines().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
