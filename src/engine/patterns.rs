@@ -5,6 +5,7 @@
 use crate::{
     config::{Config, Feed, FeedName, PublishPattern, Stream, is_free},
     source::publisher::PublishSlot,
+    telemetry::Facts,
 };
 use std::{
     collections::BTreeMap,
@@ -85,7 +86,7 @@ impl PatternMatch {
 
     /// A slot like that of the feed, which leads nowhere: who may publish is decided by it before anything is made.
     pub fn preview(&self) -> PublishSlot {
-        PublishSlot::new(self.feed.clone(), self.pattern.publish.clone(), 0)
+        PublishSlot::new(self.feed.clone(), self.pattern.publish.clone(), 0, Facts::default())
     }
 
     /// Has the feed and its streams made. Cancel-safe: they may be made in vain, and are gone again.
