@@ -83,8 +83,8 @@ impl Checker {
             let message = "the name of a hook has 1 to 64 letters, digits, `-` and `_`: a file is named after it";
             self.note(path, Place::Key, message.to_owned());
         }
-        let events = self.patterns(&path.key("events"), keys.events);
-        let names = self.patterns(&path.key("names"), keys.names);
+        let events = self.name_patterns(&path.key("events"), keys.events);
+        let names = self.name_patterns(&path.key("names"), keys.names);
         let secrets = self.secrets(&path.key("secret"), keys.secret);
         let target = match (keys.url, keys.run) {
             (Some(url), None) => {
@@ -106,7 +106,7 @@ impl Checker {
         Some(Hook { name, events, names, target })
     }
 
-    fn patterns(&mut self, path: &Path, value: Option<Value>) -> Vec<Pattern> {
+    fn name_patterns(&mut self, path: &Path, value: Option<Value>) -> Vec<Pattern> {
         value.map(|value| self.scalars(path, value, pattern)).unwrap_or_default()
     }
 

@@ -1,6 +1,9 @@
 //! Secrets in texts and words, made unreadable: user and password of URLs, and values of keys that sound like one.
 
-use super::model::{Config, Encoding, Source};
+use super::{
+    model::{Config, Encoding, Source},
+    publish_pattern::PublishPattern,
+};
 use crate::access::{MASK, Secret};
 use std::iter::once;
 
@@ -16,6 +19,7 @@ pub fn masked(config: &Config) -> Config {
         *passphrase = Secret::new(MASK);
     }
     config.hooks = config.hooks.iter().map(|hook| hook.masked(words_without_secrets)).collect();
+    config.patterns = config.patterns.iter().map(PublishPattern::masked).collect();
     for feed in &mut config.feeds {
         match &mut feed.source {
             Source::Pipeline(text) => *text = text_without_secrets(text),

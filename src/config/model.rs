@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, hooks::Hook, publish::Publish, recording::Recording};
+use super::{codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern, recording::Recording};
 use crate::{
     access::{Policy, Secret},
     media::{Container, segment},
@@ -44,6 +44,8 @@ pub struct Config {
     pub srt: Option<Srt>,
     /// Who is told of what happens, in the order of the file.
     pub hooks: Vec<Hook>,
+    /// Names that can be published to without being configured one by one.
+    pub patterns: Vec<PublishPattern>,
     /// In the order of the file.
     pub feeds: Vec<Feed>,
     /// In the order of the file.

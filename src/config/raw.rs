@@ -46,6 +46,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) api: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) publish: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -270,6 +272,16 @@ pub(super) struct Feed {
     pub(super) no_resurrect: Option<Value>,
 }
 
+/// What an entry of `publish:` at the top has beside the keys of `publish:` of a feed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg(test)]
+pub(super) struct Pattern {
+    pub(super) linger: Option<Value>,
+    pub(super) most: Option<Value>,
+    pub(super) streams: Option<Value>,
+}
+
 /// `publish:` of a feed.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -481,6 +493,7 @@ mod tests {
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),
             ("`publish:`", keys::<Publish>()),
+            ("Patterns of `publish:`", keys::<Pattern>()),
             ("`streams:`", keys::<Stream>()),
             ("`video:`", keys::<Video>()),
             ("`audio:`", keys::<Audio>()),

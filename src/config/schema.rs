@@ -96,6 +96,7 @@ fn schema() -> Value {
         "srt" => reference("srt"),
         "api" => reference("api"),
         "hooks" => named("hook"),
+        "publish" => named("pattern"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -197,6 +198,13 @@ fn schema() -> Value {
         "second" => name_of(&super::SecondPublisher::ALL.map(super::SecondPublisher::name)),
         _ => scalar(),
     });
+    let mut pattern = section("Patterns of `publish:`", raw::keys::<raw::Pattern>(), |key| match key {
+        "streams" => named("stream"),
+        _ => scalar(),
+    });
+    if let (Some(own), Some(shared)) = (pattern["properties"].as_object_mut(), publish["properties"].as_object()) {
+        own.extend(shared.clone());
+    }
     let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
         "feed" | "url" | "mimetype" | "placeholder" => scalar(),
         "feeds" => list_of_scalars(),
@@ -267,6 +275,7 @@ fn schema() -> Value {
         "set": set,
         "feed": feed,
         "publish": publish,
+        "pattern": pattern,
         "stream": stream,
         "video": video,
         "audio": audio,
