@@ -3,13 +3,14 @@
 
 use crate::{
     access::{Action, Gate, read_keys},
-    api::{self, Api, configurator::Configurator},
+    api::{self, Api, Events, configurator::Configurator},
     config::{self, Config, Encoding, Plain, Source as FeedKind},
     engine::{
         deployment::{ApplyReport, Deployment},
         registry::Registry,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
+    journal::{self, Journal},
     net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
     output::{
         hls::{stream::SegmentedStreams, table::listed},
@@ -32,7 +33,7 @@ use crate::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::{Refusal, WebRtcStats},
+    telemetry::{Fact, Facts, Refusal, WebRtcStats},
     web::{self, offers::Reach, page::Menu},
 };
 use anyhow::Context;
@@ -41,6 +42,7 @@ use indexmap::IndexSet;
 use std::{
     collections::HashMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -70,6 +72,9 @@ pub struct App {
     shutdown: Shutdown,
     pulses: Pulses,
     info: ServerInfo,
+    writer: journal::Writer,
+    journal: Journal,
+    facts: Facts,
 }
 
 /// A new configuration for a running server.
@@ -181,6 +186,11 @@ impl App {
         let tls = load_tls(&config, None)?;
         let info = ServerInfo::new(pulses.clone(), connections);
         let webrtc = start_webrtc(&config, listener.address()?, (&pulses, info.webrtc_stats()), None)?;
+        let folder = statedir(&config).map(|folder| folder.join("journal"));
+        let (writer, journal, facts) = journal::Writer::start(folder.as_deref(), info.journal_stats().clone())
+            .context("cannot start the thread of the journal")?;
+        facts.keep_addresses(config.pages.clients);
+        gate.report_to(facts.clone());
         Ok(Self {
             config,
             configurator,
@@ -196,6 +206,9 @@ impl App {
             shutdown: Shutdown::default(),
             info,
             pulses,
+            writer,
+            journal,
+            facts,
         })
     }
 
@@ -210,6 +223,11 @@ impl App {
     /// The state of the server itself.
     pub fn info(&self) -> ServerInfo {
         self.info.clone()
+    }
+
+    /// Where it reports what happens.
+    pub fn facts(&self) -> Facts {
+        self.facts.clone()
     }
 
     /// Serves until `stop` is cancelled, then stops everything, in at most 10 s. Applies new configurations, one after the
@@ -230,7 +248,11 @@ impl App {
             shutdown,
             pulses,
             info,
+            writer,
+            journal,
+            facts,
         } = self;
+        facts.report(Fact::server("server.started").with("version", env!("CARGO_PKG_VERSION")));
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
             tracing::warn!(pid, "killed orphaned process");
@@ -241,7 +263,7 @@ impl App {
             reserve.refill().await;
             reserve.drain().await;
         });
-        let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone());
+        let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone(), facts.clone());
         let (registry, _) = deployment.apply(&config).await;
         let events = EventHub::new(shutdown.token().clone());
         let segments = SegmentedStreams::new(shutdown.clone());
@@ -255,7 +277,8 @@ impl App {
         let table = route_table(&config, &registry, &entrances, &info, &events);
         let (table, tables) = watch::channel(Arc::new(table));
         let (shown, state) = watch::channel(api_state(&config, &registry, &info));
-        let api = Api::new(gate.clone(), configurator, state);
+        let followed = Events::new(journal, source_name(), shutdown.token().clone());
+        let api = Api::new(gate.clone(), configurator, followed, facts.clone(), state);
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
         warn_if_open(&config);
@@ -301,6 +324,7 @@ impl App {
             rtmp,
             info: info.clone(),
             events,
+            facts: facts.clone(),
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
@@ -361,6 +385,7 @@ impl App {
         tracing::info!("shutting down: no new connections");
         service::stopping();
         info.stopping();
+        facts.report(Fact::server("server.stopping"));
         drop(watch);
         drop((listener, listening));
         let webrtc = last_table.borrow().webrtc().cloned();
@@ -370,6 +395,7 @@ impl App {
         });
         shutdown.drain(DRAIN).await;
         let _ = closing.await;
+        let _ = tokio::task::spawn_blocking(|| writer.end()).await;
     }
 }
 
@@ -392,6 +418,7 @@ struct Serving {
     rtmp: RtmpServer,
     info: ServerInfo,
     events: EventHub,
+    facts: Facts,
 }
 
 impl Serving {
@@ -467,6 +494,10 @@ impl Serving {
         if let Some(listener) = fresh {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
+        }
+        self.facts.keep_addresses(config.pages.clients);
+        if statedir(&config) != statedir(&self.config) {
+            tracing::warn!("another statedir applies after a restart");
         }
         self.config = config;
         Ok(exchange)
@@ -614,6 +645,21 @@ fn warn_if_open(config: &Config) {
             "anyone who reaches this address may watch and read the state: see auth in the configuration"
         );
     }
+}
+
+/// Names this server in events.
+fn source_name() -> Arc<str> {
+    format!("/voyandz/{}", rustix::system::uname().nodename().to_string_lossy()).into()
+}
+
+/// Where state is kept: where the configuration says, or where the service manager says.
+fn statedir(config: &Config) -> Option<PathBuf> {
+    let of_manager = || {
+        let folders = std::env::var_os("STATE_DIRECTORY")?;
+        // Several are separated by colons.
+        std::env::split_paths(&folders).next().filter(|folder| folder.is_absolute())
+    };
+    config.statedir.clone().or_else(of_manager)
 }
 
 fn create_logdir(config: &Config) -> anyhow::Result<()> {

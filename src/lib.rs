@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod doctor;
 pub mod engine;
 pub mod ipc;
+pub mod journal;
 pub mod load;
 pub mod manpage;
 pub mod media;

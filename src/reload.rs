@@ -10,7 +10,7 @@ use crate::{
     status::server_info::ServerInfo,
     store::Prepared,
     sys::service,
-    telemetry::{Reopen, chain},
+    telemetry::{Fact, Facts, Reopen, chain},
 };
 use similar::TextDiff;
 use std::{
@@ -29,6 +29,9 @@ use tokio::{
 /// symbolic links, unlike notifications of the kernel.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Faults, paths and names that are reported of one change.
+const REPORTED: usize = 20;
+
 /// Where configurations come from.
 #[derive(Debug)]
 pub struct Sources {
@@ -42,12 +45,14 @@ pub struct Sources {
     pub log: Reopen,
     /// What the API orders.
     pub orders: Orders,
+    /// Where changes are reported.
+    pub facts: Facts,
 }
 
 /// Passes configurations to a server: that of the origin on each SIGHUP, and whenever one of the watched files changed, and those that the
 /// API orders. A configuration with errors changes nothing; `info` records why. Returns when the server takes no more.
 pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: ServerInfo) {
-    let Sources { origin, watched, mut hangup, log, orders: Orders { current, mut orders, reload } } = sources;
+    let Sources { origin, watched, mut hangup, log, orders: Orders { current, mut orders, reload }, facts } = sources;
     let watches = watched.is_some();
     let mut watch = Watch::default();
     watch.set(watched.unwrap_or_default()).await;
@@ -70,13 +75,20 @@ pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: Serve
             () = changes.closed() => return,
         };
         if let Some(order) = order {
-            let Order { plan, may_exec, dry_run, by, done } = order;
+            let Order { plan, may_exec, dry_run, by, from, done } = order;
             let before = current.borrow().clone();
             let editor = Editor { origin: &origin, before: &before, changes: &changes, info: &info };
+            let mut paths = Vec::new();
             let made = match plan(&before) {
-                Ok(edits) => editor.make(&edits, may_exec, dry_run, &by).await,
+                Ok(edits) => {
+                    paths = edits.iter().map(|edit| edit.path.join(".")).collect();
+                    editor.make(&edits, may_exec, dry_run, &by).await
+                }
                 Err(refusal) => Err(refusal),
             };
+            if !dry_run {
+                facts.report(audited(&made, paths, &by).at(from));
+            }
             let made = made.map(|(outcome, loaded)| {
                 if let Some(loaded) = loaded {
                     current.send_replace(Arc::new(loaded));
@@ -100,11 +112,17 @@ pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: Serve
                 if watches {
                     watch.set(loaded.files.clone()).await;
                 }
-                if apply(loaded.config.clone(), &changes, &info).await.is_ok() {
-                    current.send_replace(Arc::new(loaded));
+                match apply(loaded.config.clone(), &changes, &info).await {
+                    Ok(()) => {
+                        facts.report(Fact::server("config.reloaded"));
+                        current.send_replace(Arc::new(loaded));
+                    }
+                    Err(reason) => facts.report(Fact::server("config.rejected").who("reason", reason)),
                 }
             }
             Err(faults) => {
+                let first: Vec<_> = faults.iter().take(REPORTED).cloned().collect();
+                facts.report(Fact::server("config.rejected").with("faults", faults.len()).who("reason", first));
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
                 info.config_rejected(&faults.join("\n"));
                 tracing::error!("configuration rejected: the running configuration is unchanged");
@@ -112,6 +130,19 @@ pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: Serve
         }
         service::ready();
     }
+}
+
+/// What is reported of a change by the API: who made it, and of what. Never values, which may be secret.
+fn audited(made: &Result<(Outcome, Option<Loaded>), Refusal>, mut paths: Vec<String>, by: &str) -> Fact {
+    let count = paths.len();
+    paths.truncate(REPORTED);
+    let fact = match made {
+        Ok((outcome, _)) => Fact::server("config.changed")
+            .with("ended", outcome.ended.iter().take(REPORTED).cloned().collect::<Vec<_>>())
+            .with("begun", outcome.begun.iter().take(REPORTED).cloned().collect::<Vec<_>>()),
+        Err(refusal) => Fact::audit("config.refused").with("reason", refusal.word()),
+    };
+    fact.who("by", by).who("paths", paths).who("changes", count)
 }
 
 /// Makes one change of the files and of what runs.

@@ -73,7 +73,8 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
     // From here on SIGHUP does not end the program.
     let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);
-    let sources = Sources { origin, watched: watched.then_some(files), hangup, log, orders };
+    let facts = app.facts();
+    let sources = Sources { origin, watched: watched.then_some(files), hangup, log, orders, facts };
     tokio::spawn(reload::follow(sources, changes, app.info()));
     tracing::info!(address = %app.address()?, "listening");
     let stop = CancellationToken::new();

@@ -14,15 +14,17 @@ use super::{
     password::{self, PasswordHash},
     permission::Subject,
     policy::{IndexedPolicy, Policy},
+    refusals::Refusals,
     secret::Secret,
     stats::{AccessStats, Mechanism},
     verified::Verified,
 };
+use crate::telemetry::{Fact, Facts};
 use aws_lc_rs::{digest, hmac, rand::SystemRandom};
 use std::{
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -56,6 +58,9 @@ struct Inner {
     passes: Passes,
     changed: Notify,
     stats: AccessStats,
+    refusals: Mutex<Refusals>,
+    /// Where refused credentials are reported.
+    facts: OnceLock<Facts>,
 }
 
 /// Why a credential is not accepted.
@@ -100,6 +105,8 @@ impl Gate {
             passes: Passes::default(),
             changed: Notify::new(),
             stats: AccessStats::default(),
+            refusals: Mutex::default(),
+            facts: OnceLock::new(),
         })))
     }
 
@@ -177,7 +184,7 @@ impl Gate {
             Ok(link) => Ok(Identity::Link(Arc::new(link))),
             // Who has an old link does not guess.
             Err(LinkError::Expired) => {
-                self.0.stats.failed(Mechanism::Link);
+                self.failed(Mechanism::Link, peer);
                 Err(LinkError::Expired.into())
             }
             Err(LinkError::Invalid) => Err(self.wrong(Mechanism::Link, peer, LinkError::Invalid.into())),
@@ -197,7 +204,7 @@ impl Gate {
                     JwtError::Invalid => self.wrong(Mechanism::Jwt, peer, error.into()),
                     // Who has an old or a foreign token does not guess.
                     JwtError::Time | JwtError::Foreign => {
-                        self.0.stats.failed(Mechanism::Jwt);
+                        self.failed(Mechanism::Jwt, peer);
                         error.into()
                     }
                 })
@@ -232,7 +239,7 @@ impl Gate {
                 Ok(Identity::User { name, password: hash })
             }
             _ => {
-                self.0.stats.failed(Mechanism::Password);
+                self.failed(Mechanism::Password, peer);
                 Err(Rejection::Wrong)
             }
         }
@@ -267,7 +274,7 @@ impl Gate {
                 Ok(found)
             }
             None => {
-                self.0.stats.failed(Mechanism::Passphrase);
+                self.failed(Mechanism::Passphrase, peer);
                 Err(Rejection::Wrong)
             }
         }
@@ -276,7 +283,7 @@ impl Gate {
     fn take_try(&self, peer: IpAddr) -> Result<(), Rejection> {
         let taken = lock(&self.0.guesses).take(peer, Instant::now());
         taken.map_err(|retry_after| {
-            self.0.stats.failed(Mechanism::Throttled);
+            self.failed(Mechanism::Throttled, peer);
             Rejection::TooMany { retry_after }
         })
     }
@@ -285,8 +292,22 @@ impl Gate {
         if let Err(throttled) = self.take_try(peer) {
             return throttled;
         }
-        self.0.stats.failed(mechanism);
+        self.failed(mechanism, peer);
         rejection
+    }
+
+    /// Refused credentials are reported there from now on.
+    pub fn report_to(&self, facts: Facts) {
+        let _ = self.0.facts.set(facts);
+    }
+
+    fn failed(&self, mechanism: Mechanism, peer: IpAddr) {
+        self.0.stats.failed(mechanism);
+        let Some(facts) = self.0.facts.get() else { return };
+        if let Some(times) = lock(&self.0.refusals).refused(Instant::now()) {
+            let fact = Fact::audit("auth.refused").with("mechanism", mechanism.name());
+            facts.report(fact.with("times", times).at(peer));
+        }
     }
 
     /// Decides by the newest policy, now.

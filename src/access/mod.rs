@@ -18,6 +18,7 @@ mod pass;
 mod password;
 mod permission;
 mod policy;
+mod refusals;
 mod secret;
 mod stats;
 mod verified;

@@ -2,6 +2,7 @@
 
 use super::{
     configurator::Configurator,
+    event_hub::Events,
     problem::{Kind, Problem},
     query::Query,
 };
@@ -9,7 +10,9 @@ use crate::{
     access::{Access, Gate},
     config,
     engine::registry::Registry,
+    output::http::disconnect::DisconnectWatch,
     status::snapshot::StatusReader,
+    telemetry::{Fact, Facts},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -23,6 +26,8 @@ use warp::reply::Response;
 pub struct Api {
     pub(super) gate: Gate,
     configurator: Configurator,
+    pub(super) events: Events,
+    facts: Facts,
     pub(super) state: watch::Receiver<Arc<State>>,
 }
 
@@ -46,6 +51,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     pub(super) parameters: Vec<String>,
     pub(super) body: Bytes,
+    /// Reports when the client has disconnected.
+    pub(super) client: DisconnectWatch,
 }
 
 /// What a handler answers.
@@ -54,18 +61,27 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Option<Value>,
     pub(super) etag: Option<String>,
+    /// The whole response instead, which runs for longer.
+    pub(super) reply: Option<Response>,
 }
 
 impl Answer {
     pub(super) fn json(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), etag: None }
+        Self { status: StatusCode::OK, body: Some(body), etag: None, reply: None }
     }
 
     pub(super) fn status(status: StatusCode) -> Self {
-        Self { status, body: None, etag: None }
+        Self { status, body: None, etag: None, reply: None }
+    }
+
+    pub(super) fn reply(reply: Response) -> Self {
+        Self { reply: Some(reply), ..Self::status(StatusCode::OK) }
     }
 
     pub(super) fn response(self) -> Response {
+        if let Some(reply) = self.reply {
+            return reply;
+        }
         let mut response = Response::default();
         *response.status_mut() = self.status;
         if let Some(body) = self.body {
@@ -80,9 +96,15 @@ impl Answer {
 }
 
 impl Api {
-    /// The API over these.
-    pub fn new(gate: Gate, configurator: Configurator, state: watch::Receiver<Arc<State>>) -> Self {
-        Self { gate, configurator, state }
+    /// The API over these. What clients order is reported to `facts`.
+    pub fn new(
+        gate: Gate,
+        configurator: Configurator,
+        events: Events,
+        facts: Facts,
+        state: watch::Receiver<Arc<State>>,
+    ) -> Self {
+        Self { gate, configurator, events, facts, state }
     }
 
     pub(super) fn configurator(&self) -> &Configurator {
@@ -98,6 +120,11 @@ impl Call {
 
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Reports what the client has done.
+    pub(super) fn report(&self, fact: Fact) {
+        self.api.facts.report(fact.who("by", self.access.identity.name()).at(self.access.peer));
     }
 
     /// The body.

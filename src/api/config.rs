@@ -169,7 +169,7 @@ async fn order(call: &Call, wanted: Vec<Wanted>, condition: Condition) -> Result
     let may_exec = call.state.api.exec && matches!(permission, Decision::Allowed { .. });
     let by = call.access.identity.name().unwrap_or_else(|| "anyone".to_owned());
     let plan = Box::new(move |loaded: &Loaded| edits(loaded, &wanted, &condition));
-    let outcome = call.api.configurator().order(plan, may_exec, dry_run, by).await;
+    let outcome = call.api.configurator().order(plan, may_exec, dry_run, (by, call.access.peer)).await;
     let Some(outcome) = outcome else {
         return Err(Problem::new(Kind::TooMany, "other changes are waiting: try again in a second"));
     };

@@ -1,7 +1,7 @@
 //! Changes of the configuration on their way to the one task that makes them, one after the other.
 
 use crate::config::{Fault, Loaded, change::ChangeError, edit::Edit};
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Orders that may wait for the one that is being carried out. More are refused.
@@ -36,6 +36,8 @@ pub struct Order {
     pub dry_run: bool,
     /// Who wants it, for the log.
     pub by: String,
+    /// The address of that.
+    pub from: IpAddr,
     /// Receives the outcome.
     pub done: oneshot::Sender<Result<Outcome, Refusal>>,
 }
@@ -79,6 +81,24 @@ pub enum Refusal {
     Failed(String),
 }
 
+impl Refusal {
+    /// One word for the journal.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Precondition(_) => "precondition-failed",
+            Self::Missing(_) => "not-found",
+            Self::SecretMoved(_) => "secret-moved",
+            Self::NeedsExec(_) => "forbidden",
+            Self::ChangedOnDisk(_) => "changed-on-disk",
+            Self::Change(_) => "cannot-edit-in-place",
+            Self::Faults(_) => "faults",
+            Self::NotApplied(_) => "not-applied",
+            Self::NotWritten(_) => "not-written",
+            Self::Failed(_) => "internal",
+        }
+    }
+}
+
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Order").field("by", &self.by).field("dry_run", &self.dry_run).finish_non_exhaustive()
@@ -111,10 +131,10 @@ impl Configurator {
         plan: Plan,
         may_exec: bool,
         dry_run: bool,
-        by: String,
+        (by, from): (String, IpAddr),
     ) -> Option<Result<Outcome, Refusal>> {
         let (done, outcome) = oneshot::channel();
-        self.orders.try_send(Order { plan, may_exec, dry_run, by, done }).ok()?;
+        self.orders.try_send(Order { plan, may_exec, dry_run, by, from, done }).ok()?;
         outcome.await.ok()
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     access::{Action, Decision, Subject},
     engine::registry::StreamHandle,
     source::control::Control,
+    telemetry::Fact,
 };
 use http::StatusCode;
 use std::sync::Arc;
@@ -22,13 +23,13 @@ pub(super) async fn feed(call: Call) -> Result<Answer, Problem> {
     let feed = call.state.registry.feeds().iter().find(|feed| feed.config.name.as_str() == name);
     let feed = feed.ok_or_else(|| Problem::not_found("feed", name))?;
     permit_feed(&call, name)?;
-    carry_out(&feed.control, call.parameter(1), "feed", name)
+    carry_out(&call, &feed.control, call.parameter(1), Fact::feed("feed.ordered", name))
 }
 
 /// `POST /streams/{name}/{order}`.
 pub(super) async fn stream(call: Call) -> Result<Answer, Problem> {
     let (stream, order) = (of(&call)?, call.parameter(1));
-    carry_out(&stream.control, order, "stream", call.parameter(0))
+    carry_out(&call, &stream.control, order, Fact::stream("stream.ordered", call.parameter(0)))
 }
 
 /// `POST /streams/{name}/keyframe`.
@@ -44,6 +45,8 @@ pub(super) async fn kick(call: Call) -> Result<Answer, Problem> {
     match stream.audience.kick(number) {
         Some(true) => {
             tracing::info!(stream = %stream.config.name, viewer = number, by = call.access.identity.name(), "viewer ended by order");
+            let fact = Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "end viewer");
+            call.report(fact.with("viewer", number));
             Ok(Answer::status(StatusCode::NO_CONTENT))
         }
         Some(false) => {
@@ -64,17 +67,20 @@ pub(super) async fn kick_publisher(call: Call) -> Result<Answer, Problem> {
     permit_feed(&call, name)?;
     slot.kick(KICKED);
     tracing::info!(feed = name, by = call.access.identity.name(), "publisher ended by order");
+    call.report(Fact::feed("feed.ordered", name).with("order", "end publisher"));
     Ok(Answer::status(StatusCode::NO_CONTENT))
 }
 
-fn carry_out(control: &Control, order: &str, what: &str, name: &str) -> Result<Answer, Problem> {
+fn carry_out(call: &Call, control: &Control, order: &str, fact: Fact) -> Result<Answer, Problem> {
     match order {
         "restart" => control.restart(),
         "stop" => control.hold(),
         "start" => control.release(),
         _ => return Err(Problem::new(Kind::NotFound, format!("`{order}` is no order: restart, stop, start"))),
     }
-    tracing::info!(order, "{what} {name}: ordered");
+    let (kind, name) = (fact.kind, fact.name.clone());
+    tracing::info!(order, name, by = call.access.identity.name(), "{kind}");
+    call.report(fact.with("order", order));
     Ok(Answer::status(StatusCode::ACCEPTED))
 }
 

@@ -12,6 +12,7 @@ use crate::{
     output::http::{
         authorize::{Granted, Need, Peer, authorize},
         cors::is_cross_origin,
+        disconnect::DisconnectWatch,
         response::set_common_headers,
     },
 };
@@ -33,16 +34,18 @@ const ROOT: &str = "/api/v1/";
 pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let peer = warp::ext::optional::<Peer>();
+    let client = warp::ext::optional::<DisconnectWatch>().map(Option::unwrap_or_default);
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
     let below = warp::path("api").and(warp::path("v1"));
-    below.and(asked).and(peer).and(warp::body::stream()).then(
-        move |method: Method, path: FullPath, query: String, headers: HeaderMap, peer: Option<Peer>, body| {
+    below.and(asked).and(peer).and(client).and(warp::body::stream()).then(
+        move |method: Method, path: FullPath, query: String, headers: HeaderMap, peer: Option<Peer>, client, body| {
             let api = api.clone();
             async move {
-                let mut response = match respond(&api, &method, path.as_str(), &query, headers, peer, body).await {
-                    Ok(response) => response,
-                    Err(problem) => problem.response(),
-                };
+                let mut response =
+                    match respond(&api, &method, (path.as_str(), &query), headers, (peer, client), body).await {
+                        Ok(response) => response,
+                        Err(problem) => problem.response(),
+                    };
                 set_common_headers(response.headers_mut());
                 response
             }
@@ -53,10 +56,9 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
 async fn respond(
     api: &Api,
     method: &Method,
-    path: &str,
-    query: &str,
+    (path, query): (&str, &str),
     headers: HeaderMap,
-    peer: Option<Peer>,
+    (peer, client): (Option<Peer>, DisconnectWatch),
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
     let state = api.state.borrow().clone();
@@ -94,7 +96,7 @@ async fn respond(
     let body = if route.body.is_some() { read_body(&headers, body).await? } else { Bytes::new() };
     let query = Query::parse(query, route.query)?;
     let (run, granted) = (route.run, access.clone());
-    let call = Call { api: api.clone(), state, access, query, headers, parameters, body };
+    let call = Call { api: api.clone(), state, access, query, headers, parameters, body, client };
     let mut response = run(call).await?.response();
     response.extensions_mut().insert(Granted { access: granted, need });
     Ok(response)

@@ -2,13 +2,15 @@
 //! files afterwards.
 //!
 //! [`table`] has all operations ([`route`]): it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads
-//! requests and asks for permission; [`state`], [`control`], [`recording`] and [`config`] answer a [`call`]. [`configurator`] is the way to the task that changes the
+//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
 mod call;
 pub mod config;
 pub mod configurator;
 mod control;
+mod event_hub;
+mod events;
 mod filter;
 mod json;
 mod openapi;
@@ -20,4 +22,5 @@ mod state;
 mod table;
 
 pub use call::{Api, State};
+pub use event_hub::Events;
 pub use filter::routes;

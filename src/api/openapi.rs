@@ -37,6 +37,19 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "next": {"type": ["string", "null"], "description": "Give it as `after` for the next page."},
                     "total": {"type": "integer"},
                 }},
+                "Event": {"type": "object", "required": ["specversion", "id", "source", "type", "time", "data"],
+                    "description": "As CloudEvents 1.0 has it.", "properties": {
+                    "specversion": {"const": "1.0"}, "id": {"type": "string", "description": "Its number."},
+                    "source": {"type": "string"}, "type": {"type": "string"}, "time": {"type": "string"},
+                    "subject": {"type": "string", "description": "The name of the feed or stream."},
+                    "data": {"type": "object", "additionalProperties": true},
+                }},
+                "Events": {"type": "object", "required": ["items", "next", "lost"], "properties": {
+                    "items": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
+                    "next": {"type": "integer", "description": "Give it as `after` for those that follow."},
+                    "lost": {"type": ["object", "null"], "description": "Numbers of events that there are no more.",
+                        "properties": {"from": {"type": "integer"}, "to": {"type": "integer"}}},
+                }},
                 "Outcome": {"type": "object", "required": ["diff", "ended", "begun"], "properties": {
                     "diff": {"type": "string", "description": "Of the files, as a unified diff."},
                     "ended": {"type": "array", "items": {"type": "string"}},
@@ -67,14 +80,18 @@ fn operation(route: &Route) -> Value {
     let in_path =
         in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     let in_query = route.query.iter().map(|name| {
-        let kind = if *name == "limit" { "integer" } else { "string" };
+        let kind = if matches!(*name, "limit" | "wait") { "integer" } else { "string" };
         json!({"name": name, "in": "query", "schema": {"type": kind}})
     });
     let parameters: Vec<_> = in_path.chain(in_query).collect();
     let (status, schema) = route.answer;
     let mut success = json!({"description": "Success."});
     if let (Some(schema), Value::Object(success)) = (schema, &mut success) {
-        success.insert("content".to_owned(), json!({"application/json": {"schema": reference(schema)}}));
+        let mut content = json!({"application/json": {"schema": reference(schema)}});
+        if let (true, Value::Object(content)) = (schema == "Events", &mut content) {
+            content.insert("text/event-stream".to_owned(), json!({"schema": {"type": "string"}}));
+        }
+        success.insert("content".to_owned(), content);
     }
     let problem = json!({
         "description": "A refusal.", "content": {"application/problem+json": {"schema": reference("Problem")}},

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     config::{Plan, Recording},
     engine::registry::StreamHandle,
+    telemetry::Fact,
 };
 use http::StatusCode;
 use serde_json::json;
@@ -20,6 +21,7 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
 /// `POST`: 201 where it did not record by request before.
 pub(super) async fn start(call: Call) -> Result<Answer, Problem> {
     let (stream, recording) = by_request(&call)?;
+    call.report(Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "start recording"));
     let status = if stream.recorder.request(true) { StatusCode::CREATED } else { StatusCode::OK };
     Ok(shown(stream, recording, status))
 }
@@ -28,6 +30,7 @@ pub(super) async fn start(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn stop(call: Call) -> Result<Answer, Problem> {
     let (stream, recording) = by_request(&call)?;
     stream.recorder.request(false);
+    call.report(Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "stop recording"));
     Ok(shown(stream, recording, StatusCode::OK))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     call::Answer,
-    config, control, openapi, recording,
+    config, control, events, openapi, recording,
     route::{May, Route},
     state,
 };
@@ -178,6 +178,17 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: (204, None),
         run: |call| control::kick(call).boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/events",
+        id: "events",
+        summary: "What happened, numbered and in order; with `Accept: text/event-stream` also what happens.",
+        may: May::Server(Action::Status),
+        query: events::PARAMETERS,
+        body: None,
+        answer: (200, Some("Events")),
+        run: |call| events::events(call).boxed(),
     },
     Route {
         method: "GET",

@@ -178,6 +178,9 @@ fn examine_with(
     if let Some(logdir) = &mut config.logdir {
         *logdir = resolve(&["logdir"], logdir)?;
     }
+    if let Some(statedir) = &mut config.statedir {
+        *statedir = resolve(&["statedir"], statedir)?;
+    }
     if let Some(jwt) = &mut config.auth.jwt {
         jwt.keys = resolve(&["auth", "jwt", "keys"], &jwt.keys)?;
     }

@@ -22,6 +22,8 @@ pub struct Config {
     pub listen_port: u16,
     /// Where the standard error output of commands is kept, one size-limited file a feed or stream.
     pub logdir: Option<PathBuf>,
+    /// Where the journal is kept.
+    pub statedir: Option<PathBuf>,
     /// Memory in bytes that each worker, and each program with all that it starts, may have.
     pub memory_max: Option<u64>,
     /// Which pages are served.

@@ -31,6 +31,7 @@ fn keys(config: &Config) -> raw::File {
         listenaddr: Some(text(config.listen_addr)),
         listenport: Some(Value::from(config.listen_port)),
         logdir: config.logdir.as_deref().map(path),
+        statedir: config.statedir.as_deref().map(path),
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
@@ -390,7 +391,8 @@ mod tests {
                 });
                 let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
                 let api = Api { editing, exec: events };
-                Config { listen_addr, listen_port, logdir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, api, feeds, streams }
+                let statedir = events.then(|| "a state".into());
+                Config { listen_addr, listen_port, logdir, statedir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, api, feeds, streams }
             },
         )
     }

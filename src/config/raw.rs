@@ -24,6 +24,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) logdir: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) statedir: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory_max: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pages: Option<Value>,

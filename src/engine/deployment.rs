@@ -30,6 +30,7 @@ use crate::{
     },
     stream::{Audience, Entrances, FanOut, OutputLease, SharedWriter, StreamInput, Writer},
     sys::{Shutdown, monotonic, service::Pulses},
+    telemetry::Facts,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,6 +52,8 @@ pub struct Deployment {
     /// Where feeds are published to.
     publish_slots: BTreeMap<FeedName, PublishSlot>,
     recorders: BTreeMap<StreamName, RecorderStatus>,
+    /// Where all of them report what happens.
+    facts: Facts,
     /// What all timestamps count from, so that those of one source continue those of another.
     epoch: u64,
     memory_max: Option<u64>,
@@ -168,8 +171,8 @@ impl StreamSlot {
 }
 
 impl Deployment {
-    /// Nothing yet. Tasks are spawned on `shutdown`, and supervisors have a pulse in `pulses`.
-    pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses) -> Self {
+    /// Nothing yet. Tasks are spawned on `shutdown`, supervisors have a pulse in `pulses`, and what happens is reported to `facts`.
+    pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses, facts: Facts) -> Self {
         Self {
             layout: Layout::default(),
             slots: BTreeMap::new(),
@@ -180,6 +183,7 @@ impl Deployment {
             audiences: BTreeMap::new(),
             publish_slots: BTreeMap::new(),
             recorders: BTreeMap::new(),
+            facts,
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
             memory_max: None,
             pool,
@@ -208,8 +212,11 @@ impl Deployment {
         self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         self.recorders.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         for stream in &config.streams {
-            self.audiences.entry(stream.name.clone()).or_default();
-            self.recorders.entry(stream.name.clone()).or_default();
+            let (name, facts) = (&stream.name, &self.facts);
+            let audience = || Audience::reported(name.as_str(), facts.clone());
+            self.audiences.entry(name.clone()).or_insert_with(audience);
+            let recorder = || RecorderStatus::reported(name.as_str(), facts.clone());
+            self.recorders.entry(name.clone()).or_insert_with(recorder);
         }
         self.begin_per_request(config);
         (self.registry(config), ApplyReport { ended, begun })
@@ -230,7 +237,8 @@ impl Deployment {
             None => false,
         });
         for (name, settings) in wanted {
-            self.publish_slots.insert(name.clone(), PublishSlot::new(name.clone(), settings.clone(), self.epoch));
+            let slot = PublishSlot::new(name.clone(), settings.clone(), self.epoch, self.facts.clone());
+            self.publish_slots.insert(name.clone(), slot);
         }
     }
 
@@ -388,6 +396,7 @@ impl Deployment {
                 needs: unit.needs.iter().filter_map(|need| Some(self.slots.get(need)?.demand.clone())).collect(),
                 status: slot.status.clone(),
                 pulse: self.pulses.add(id.to_string()),
+                facts: self.facts.clone(),
             };
             let stop = self.shutdown.token().child_token();
             let task = self.shutdown.spawn(id.to_string(), supervisor.run(stop.clone()));

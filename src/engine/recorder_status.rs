@@ -1,13 +1,18 @@
 //! The state of the recorder of a stream, for pages and metrics.
 
+use crate::telemetry::{Fact, Facts};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 /// The state of one recorder. Clones are the same.
-#[derive(Debug, Clone)]
-pub struct RecorderStatus(Arc<Mutex<RecorderFacts>>);
+#[derive(Debug, Clone, Default)]
+pub struct RecorderStatus {
+    known: Arc<Mutex<RecorderFacts>>,
+    stream: Arc<str>,
+    reporter: Facts,
+}
 
 /// What is known of a recorder.
 #[derive(Debug, Clone)]
@@ -44,9 +49,9 @@ pub struct RecorderFacts {
     pub free: Option<u64>,
 }
 
-impl Default for RecorderStatus {
+impl Default for RecorderFacts {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(RecorderFacts {
+        Self {
             state: "off",
             since: SystemTime::now(),
             error: None,
@@ -62,11 +67,16 @@ impl Default for RecorderStatus {
             kept_files: 0,
             kept_bytes: 0,
             free: None,
-        })))
+        }
     }
 }
 
 impl RecorderStatus {
+    /// The state of the recorder of a stream, whose files are reported.
+    pub fn reported(stream: &str, reporter: Facts) -> Self {
+        Self { known: Arc::default(), stream: stream.into(), reporter }
+    }
+
     /// What is known now.
     pub fn read(&self) -> RecorderFacts {
         self.facts().clone()
@@ -107,12 +117,24 @@ impl RecorderStatus {
         let mut facts = self.facts();
         facts.files += 1;
         facts.file = Some(path.to_owned());
+        drop(facts);
+        self.reporter.report(self.fact("recording.started").with("file", path));
     }
 
-    /// A file has ended.
-    pub fn ended(&self, path: &str) {
-        let mut facts = self.facts();
-        facts.file.take_if(|file| file == path);
+    /// A file has ended, for this reason.
+    pub fn ended(&self, path: &str, bytes: u64, seconds: f64, reason: &str) {
+        self.facts().file.take_if(|file| file == path);
+        let fact = self.fact("recording.ended").with("file", path).with("bytes", bytes);
+        self.reporter.report(fact.with("seconds", seconds).with("reason", reason));
+    }
+
+    /// It fails for this reason, which is reported.
+    pub fn hindered(&self, reason: &str) {
+        self.reporter.report(self.fact("recording.failed").with("reason", reason));
+    }
+
+    fn fact(&self, kind: &'static str) -> Fact {
+        Fact::stream(kind, &self.stream)
     }
 
     /// So many bytes are on the disk, which took so long.
@@ -138,9 +160,10 @@ impl RecorderStatus {
         self.facts().lost_samples += samples;
     }
 
-    /// A file was deleted.
-    pub fn deleted(&self) {
+    /// A file was deleted, for this reason.
+    pub fn deleted(&self, path: &str, reason: &str) {
         self.facts().deleted += 1;
+        self.reporter.report(self.fact("recording.deleted").with("file", path).with("reason", reason));
     }
 
     /// What there is.
@@ -150,6 +173,6 @@ impl RecorderStatus {
     }
 
     fn facts(&self) -> MutexGuard<'_, RecorderFacts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

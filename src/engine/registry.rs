@@ -14,7 +14,7 @@ use crate::{
     },
     stream::{Audience, FanOut, SampleReader, StreamOutput},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// One feed: its configuration and state.
 #[derive(Debug)]
@@ -182,6 +182,32 @@ impl Registry {
     /// Where the feed with this name is published to, if it is.
     pub fn publish_slot(&self, feed: &str) -> Option<&PublishSlot> {
         self.feeds.iter().find(|known| known.config.name.as_str() == feed)?.publish.as_ref()
+    }
+
+    /// The names of the feeds that the streams are made of whose names `is_seen` likes, also by way of other feeds.
+    pub fn feeds_of(&self, is_seen: &dyn Fn(&str) -> bool) -> HashSet<String> {
+        let seen = self.configs().filter(|stream| is_seen(stream.name.as_str()));
+        let mut names: HashSet<String> = seen.flat_map(|stream| stream.feeds.iter().map(ToString::to_string)).collect();
+        loop {
+            let of_seen = self.feeds.iter().filter(|feed| names.contains(feed.config.name.as_str()));
+            let parents = of_seen.filter_map(|feed| feed.config.parent.as_ref().map(ToString::to_string));
+            let new: Vec<_> = parents.filter(|parent| !names.contains(parent)).collect();
+            if new.is_empty() {
+                return names;
+            }
+            names.extend(new);
+        }
+    }
+
+    /// The names of the streams that are made of a feed directly.
+    pub fn streams_of(&self, feed: &str) -> Vec<&str> {
+        let of_feed = self.configs().filter(|stream| stream.feeds.iter().any(|name| name.as_str() == feed));
+        of_feed.map(|stream| stream.name.as_str()).collect()
+    }
+
+    fn configs(&self) -> impl Iterator<Item = &config::Stream> {
+        let shared = self.streams.iter().map(|stream| &stream.config);
+        shared.chain(self.per_request.iter().map(|stream| &stream.config))
     }
 
     /// The streams that all viewers share.

@@ -8,6 +8,7 @@ use crate::{
     media::{Sample, StampRepair, Time, TrackSet},
     stream::{Entrances, Gop, NotTaken},
     sys::monotonic,
+    telemetry::{Fact, Facts},
 };
 use std::{
     collections::BTreeMap,
@@ -37,6 +38,8 @@ struct Inner {
     feed: config::FeedName,
     /// What all timestamps count from, in nanoseconds on the monotonic clock.
     epoch: u64,
+    /// Where publishers are reported.
+    facts: Facts,
     phase: watch::Sender<Phase>,
     /// Readers want a keyframe.
     keyframes: watch::Sender<()>,
@@ -169,8 +172,9 @@ pub struct PublishTotals {
 }
 
 impl PublishSlot {
-    /// The slot of a feed with these settings. Timestamps count from `epoch`, in nanoseconds of [`monotonic`].
-    pub fn new(feed: config::FeedName, settings: config::Publish, epoch: u64) -> Self {
+    /// The slot of a feed with these settings. Timestamps count from `epoch`, in nanoseconds of [`monotonic`]. Publishers are reported
+    /// to `facts`.
+    pub fn new(feed: config::FeedName, settings: config::Publish, epoch: u64, facts: Facts) -> Self {
         let state = State {
             settings: Arc::new(settings),
             current: None,
@@ -180,7 +184,7 @@ impl PublishSlot {
             totals: PublishTotals::default(),
         };
         let (phase, keyframes) = (watch::Sender::new(Phase::Vacant), watch::Sender::default());
-        Self(Arc::new(Inner { feed, epoch, phase, keyframes, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { feed, epoch, facts, phase, keyframes, state: Mutex::new(state) }))
     }
 
     /// The feed.
@@ -342,6 +346,9 @@ impl PublishSlot {
         let PublisherInfo { protocol, peer, user, agent } = info;
         let (feed, protocol) = (&self.0.feed, protocol.name());
         let seconds = (claimed.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let fact = Fact::feed("publisher.left", feed.as_str()).with("protocol", protocol).with("reason", reason);
+        let fact = fact.with("seconds", seconds).with("bytes", bytes).who("user", user.as_deref()).at(peer.ip());
+        self.0.facts.report(fact);
         tracing::info!(%feed, %peer, user, protocol, agent, bytes, samples, repaired, seconds, reason, "publisher left");
     }
 
@@ -379,6 +386,9 @@ impl PublishSlot {
         if let Some(PublisherInfo { protocol, peer, user, agent }) = info {
             let (feed, protocol) = (&self.0.feed, protocol.name());
             let codecs: Vec<_> = tracks.tracks().iter().map(|track| track.codec.name()).collect();
+            let fact = Fact::feed("publisher.joined", feed.as_str()).with("protocol", protocol);
+            let fact = fact.with("codecs", codecs.clone()).who("user", user.as_deref()).at(peer.ip());
+            self.0.facts.report(fact);
             tracing::info!(%feed, %peer, user, protocol, agent, tracks = codecs.join(", "), "publisher joined");
             self.0.phase.send_replace(Phase::Live);
         }

@@ -13,7 +13,7 @@ use crate::{
     ipc::Ended,
     stream::FanOut,
     sys::service::Pulse,
-    telemetry::{FailureLog, Report},
+    telemetry::{Fact, Facts, FailureLog, Report, Scope},
 };
 use std::{
     path::Path,
@@ -27,6 +27,29 @@ const LAST_STOP: Duration = Duration::from_secs(6);
 
 /// How often the supervisor checks for an absent device.
 const DEVICE_POLL: Duration = Duration::from_millis(500);
+
+/// What is reported of a feed.
+const FEED: [&str; 8] = [
+    "feed.started",
+    "feed.running",
+    "feed.failed",
+    "feed.stopped",
+    "feed.dead",
+    "feed.no-signal",
+    "feed.waiting-device",
+    "feed.waiting-publisher",
+];
+/// What is reported of a stream.
+const STREAM: [&str; 8] = [
+    "stream.started",
+    "stream.running",
+    "stream.failed",
+    "stream.stopped",
+    "stream.dead",
+    "stream.no-signal",
+    "stream.waiting-device",
+    "stream.waiting-publisher",
+];
 
 /// What one supervisor needs.
 #[derive(Debug)]
@@ -47,6 +70,8 @@ pub struct Supervisor {
     pub status: Status,
     /// Shows that its task is alive.
     pub pulse: Pulse,
+    /// Where its states are reported.
+    pub facts: Facts,
 }
 
 /// What may change while its source runs.
@@ -76,6 +101,7 @@ impl Supervisor {
         let mut run: Option<Run> = None;
         let mut leases: Vec<Lease> = Vec::new();
         let mut repeats = FailureLog::default();
+        let mut reported = None;
         let mut device = None;
         let mut round = tokio::time::interval(Pulse::PERIOD);
         let mut clock = ClockWatch::default();
@@ -102,6 +128,7 @@ impl Supervisor {
                 None => {}
             }
             self.entered(before, lifecycle.state(), input == Input::Restart);
+            self.announce(lifecycle.state(), repeats.is_failing(), &mut reported);
             if input == Input::FirstMedia
                 && let Some(failures) = repeats.recovered()
             {
@@ -216,11 +243,59 @@ impl Supervisor {
 
     fn report(&self, reason: &str, repeats: &mut FailureLog) {
         let (feed, stream) = self.id.log_fields();
-        match repeats.failed(Instant::now()) {
-            Some(Report::First) => tracing::warn!(feed, stream, reason, "ended"),
-            Some(Report::Again(times)) => tracing::warn!(feed, stream, times, reason, "keeps ending"),
-            None => {}
+        let times = match repeats.failed(Instant::now()) {
+            Some(Report::First) => {
+                tracing::warn!(feed, stream, reason, "ended");
+                1
+            }
+            Some(Report::Again(times)) => {
+                tracing::warn!(feed, stream, times, reason, "keeps ending");
+                times
+            }
+            None => return,
+        };
+        if let Some(fact) = self.fact("failed") {
+            self.facts.report(fact.with("reason", reason).with("times", times));
         }
+    }
+
+    /// Reports states that last. While it fails again and again, only the failures are reported.
+    fn announce(&self, state: State, is_failing: bool, reported: &mut Option<&'static str>) {
+        let word = match state {
+            State::Idle => "stopped",
+            State::Starting if !is_failing => "started",
+            State::Running { .. } => "running",
+            State::NoSignal { .. } => "no-signal",
+            State::WaitingDevice => "waiting-device",
+            State::WaitingPublisher => "waiting-publisher",
+            State::Dead => "dead",
+            State::Starting
+            | State::Stalled { .. }
+            | State::Lingering { .. }
+            | State::Stopping
+            | State::Backoff { .. } => return,
+        };
+        let before = reported.replace(word);
+        // Nothing was there to stop.
+        let is_first = before.is_none() && state == State::Idle;
+        if before != Some(word)
+            && !is_first
+            && let Some(fact) = self.fact(word)
+        {
+            self.facts.report(fact);
+        }
+    }
+
+    /// That of a feed or stream; what is made for others only has none.
+    fn fact(&self, word: &str) -> Option<Fact> {
+        let kinds = match &self.id {
+            UnitId::Feed(_) => FEED,
+            UnitId::Stream(_) => STREAM,
+            UnitId::Tap(_) | UnitId::Encoding(..) => return None,
+        };
+        let kind = kinds.into_iter().find(|kind| kind.split_once('.').is_some_and(|(_, of)| of == word))?;
+        let scope = if matches!(self.id, UnitId::Feed(_)) { Scope::Feed } else { Scope::Stream };
+        Some(Fact::new(kind, scope, Some(self.id.name())))
     }
 }
 

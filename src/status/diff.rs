@@ -137,6 +137,13 @@ impl ObservedState {
 }
 
 impl ObservedState {
+    /// What of it is seen, as JSON.
+    pub fn shown(&self, seen: &Seen<'_>) -> serde_json::Value {
+        let shown = if seen.all { serde_json::to_value(self) } else { serde_json::to_value(self.seen(seen)) };
+        // Serialising fails only for types that are not used here.
+        shown.unwrap_or_default()
+    }
+
     /// What of it is seen.
     fn seen(&self, seen: &Seen<'_>) -> Self {
         let streams = self.streams.iter().filter(|stream| (seen.stream)(&stream.name));

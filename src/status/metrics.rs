@@ -13,7 +13,7 @@ use super::{
 use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
-    telemetry::{Figures, HttpStats, Spread, SrtStats, WebRtcStats},
+    telemetry::{Figures, HttpStats, JournalStats, Spread, SrtStats, WebRtcStats},
 };
 use http::StatusCode;
 use std::{
@@ -41,6 +41,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     stats(&mut text, reader.info().http_stats());
     webrtc(&mut text, reader.info().webrtc_stats());
     srt(&mut text, reader.info().srt_stats());
+    journal(&mut text, reader.info().journal_stats());
     permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
@@ -113,6 +114,16 @@ fn webrtc(text: &mut Text, stats: &WebRtcStats) {
     let series = labels.iter().map(|labels| &labels[..]).zip(drops.iter().map(|(_, count)| Some(*count)));
     let help = "Datagrams of WebRTC that were dropped.";
     text.family("voyandz_webrtc_dropped_datagrams_total", help, Kind::Counter, series);
+}
+
+fn journal(text: &mut Text, stats: &JournalStats) {
+    use Kind::{Counter, Gauge};
+    let [written, lost, unsaved, bytes] = stats.read();
+    let mut one = |name: &str, help: &str, kind, value| text.family(name, help, kind, [(&[][..], Some(value))]);
+    one("voyandz_journal_events_total", "Facts in the journal so far.", Counter, written);
+    one("voyandz_journal_lost_total", "Facts that the journal did not take in time.", Counter, lost);
+    one("voyandz_journal_unsaved_total", "Facts that the disk did not take.", Counter, unsaved);
+    one("voyandz_journal_bytes", "Bytes of the journal on the disk.", Gauge, bytes);
 }
 
 fn srt(text: &mut Text, stats: &SrtStats) {

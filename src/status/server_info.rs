@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HttpStats, SrtStats, WebRtcStats},
+    telemetry::{HttpStats, JournalStats, SrtStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -28,6 +28,7 @@ struct Inner {
     stats: Arc<HttpStats>,
     webrtc: Arc<WebRtcStats>,
     srt: Arc<SrtStats>,
+    journal: Arc<JournalStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -52,8 +53,8 @@ impl ServerInfo {
         let state =
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
-        let (webrtc, srt) = (Arc::default(), Arc::default());
-        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, srt, load, connections }))
+        let (webrtc, srt, journal) = (Arc::default(), Arc::default(), Arc::default());
+        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, srt, journal, load, connections }))
     }
 
     /// When the server started.
@@ -101,6 +102,11 @@ impl ServerInfo {
     /// The statistics of all connections of SRT.
     pub fn srt_stats(&self) -> &Arc<SrtStats> {
         &self.0.srt
+    }
+
+    /// The statistics of the journal.
+    pub fn journal_stats(&self) -> &Arc<JournalStats> {
+        &self.0.journal
     }
 
     /// The load level of the machine.

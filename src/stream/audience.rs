@@ -1,7 +1,7 @@
 //! Who watches a stream. Each viewer has a seat, and tells from time to time how far it is: nothing is counted in common
 //! for each packet and viewer.
 
-use crate::telemetry::{Figures, Latency, Times};
+use crate::telemetry::{Fact, Facts, Figures, Latency, Times};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -13,6 +13,17 @@ use std::{
 /// The viewers of one stream. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Audience(Arc<Mutex<Seats>>);
+
+/// How a viewer arrives.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// How media goes to it: `http`, `hls`.
+    pub protocol: &'static str,
+    /// Its name, if it has proved one.
+    pub user: Option<&'a str>,
+    /// Where it is.
+    pub peer: SocketAddr,
+}
 
 #[derive(Debug, Default)]
 struct Seats {
@@ -27,6 +38,8 @@ struct Seats {
     /// How many left, by the reason.
     ended: BTreeMap<&'static str, u64>,
     waits: Waits<Latency>,
+    /// The name of the stream, and where its viewers are reported.
+    reported: Option<(Arc<str>, Facts)>,
 }
 
 /// What viewers wait for.
@@ -100,17 +113,33 @@ pub struct Seat {
     audience: Audience,
     number: u64,
     told: Progress,
+    /// Why it leaves.
+    reason: Mutex<&'static str>,
 }
 
 impl Audience {
+    /// The viewers of this stream, who are reported as they come and leave.
+    pub fn reported(stream: &str, facts: Facts) -> Self {
+        let audience = Self::default();
+        audience.seats().reported = Some((stream.into(), facts));
+        audience
+    }
+
     /// A viewer comes.
-    pub fn seat(&self, peer: SocketAddr, now: SystemTime) -> Seat {
+    pub fn seat(&self, arrival: Arrival<'_>, now: SystemTime) -> Seat {
+        let Arrival { protocol, user, peer } = arrival;
         let mut seats = self.seats();
         let number = seats.next;
         seats.next += 1;
-        let progress = Progress::default();
-        seats.taken.insert(number, Member { number, protocol: "http", user: None, peer, since: now, progress });
-        Seat { audience: self.clone(), number, told: Progress::default() }
+        let (user, progress) = (user.map(Arc::from), Progress::default());
+        let member = Member { number, protocol, user, peer, since: now, progress };
+        seats.taken.insert(number, member.clone());
+        let reported = seats.reported.clone();
+        drop(seats);
+        if let Some((stream, facts)) = reported {
+            facts.report(fact_of("viewer.joined", &stream, &member));
+        }
+        Seat { audience: self.clone(), number, told: Progress::default(), reason: Mutex::new("client left") }
     }
 
     /// What they add up to.
@@ -169,13 +198,6 @@ impl Seat {
         }
     }
 
-    /// How media goes to the viewer, and its name.
-    pub fn describe(&self, protocol: &'static str, user: Option<&str>) {
-        if let Some(member) = self.audience.seats().taken.get_mut(&self.number) {
-            (member.protocol, member.user) = (protocol, user.map(Arc::from));
-        }
-    }
-
     /// `end` ends the viewer when that is ordered. It must not block.
     pub fn ends_by(&self, end: impl Fn() + Send + Sync + 'static) {
         self.audience.seats().ends.insert(self.number, End(Box::new(end)));
@@ -194,6 +216,7 @@ impl Seat {
     /// The viewer leaves, for this reason.
     pub fn ended(&self, reason: &'static str) {
         *self.audience.seats().ended.entry(reason).or_default() += 1;
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }
 
@@ -201,10 +224,24 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = self.audience.seats();
         seats.ends.remove(&self.number);
-        if let Some(member) = seats.taken.remove(&self.number) {
-            seats.left = seats.left.plus(member.progress);
+        let Some(member) = seats.taken.remove(&self.number) else { return };
+        seats.left = seats.left.plus(member.progress);
+        let reported = seats.reported.clone();
+        drop(seats);
+        if let Some((stream, facts)) = reported {
+            let seconds = member.since.elapsed().unwrap_or_default().as_millis() as f64 / 1000.0;
+            let reason = *self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+            let Progress { bytes, gaps, .. } = member.progress;
+            let fact = fact_of("viewer.left", &stream, &member).with("seconds", seconds).with("bytes", bytes);
+            facts.report(fact.with("gaps", gaps).with("reason", reason));
         }
     }
+}
+
+/// What happened to a viewer.
+fn fact_of(kind: &'static str, stream: &str, member: &Member) -> Fact {
+    let fact = Fact::stream(kind, stream).with("viewer", member.number).with("protocol", member.protocol);
+    fact.who("user", member.user.as_deref()).at(member.peer.ip())
 }
 
 impl Progress {
@@ -228,7 +265,8 @@ mod tests {
     fn what_viewers_got_stays_counted_when_they_leave() {
         let (audience, now) = (Audience::default(), SystemTime::UNIX_EPOCH);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
-        let (mut first, mut second) = (audience.seat(peer, now), audience.seat(peer, now));
+        let arrival = Arrival { protocol: "http", user: None, peer };
+        let (mut first, mut second) = (audience.seat(arrival, now), audience.seat(arrival, now));
         let slow = Progress { gaps: 1, lost: 7, reductions: 1, ..Progress::default() };
         first.tell(Progress { bytes: 10, is_reduced: true, ..slow });
         assert_eq!(audience.attendance().reduced, 1);
@@ -250,10 +288,10 @@ mod tests {
     #[test]
     fn a_viewer_is_ended_by_what_it_came_with() {
         let (audience, now) = (Audience::default(), SystemTime::UNIX_EPOCH);
-        let seat = audience.seat(SocketAddr::from(([192, 0, 2, 1], 1)), now);
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let seat = audience.seat(Arrival { protocol: "rtsp", user: Some("anna"), peer }, now);
         assert_eq!((audience.kick(0), audience.kick(1)), (Some(false), None));
         let (sender, ended) = std::sync::mpsc::channel();
-        seat.describe("rtsp", Some("anna"));
         seat.ends_by(move || sender.send(()).unwrap());
         assert_eq!(audience.kick(0), Some(true));
         assert_eq!(ended.try_iter().count(), 1);
@@ -261,5 +299,21 @@ mod tests {
         assert_eq!((member.protocol, member.user.as_deref()), ("rtsp", Some("anna")));
         drop(seat);
         assert_eq!(audience.kick(0), None);
+    }
+    #[test]
+    fn viewers_are_reported_as_they_come_and_leave() {
+        let (facts, coming) = Facts::queue();
+        let audience = Audience::reported("cam", facts);
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let mut seat = audience.seat(Arrival { protocol: "srt", user: Some("anna"), peer }, SystemTime::now());
+        seat.tell(Progress { bytes: 7, ..Progress::default() });
+        seat.ended("slow");
+        drop(seat);
+        let facts: Vec<_> = coming.try_iter().map(|message| format!("{message:?}")).collect();
+        assert_eq!(facts.len(), 2);
+        assert!(facts[0].contains("viewer.joined") && facts[0].contains("anna"), "{}", facts[0]);
+        for part in ["viewer.left", "slow", "\"bytes\": Number(7)"] {
+            assert!(facts[1].contains(part), "{}", facts[1]);
+        }
     }
 }

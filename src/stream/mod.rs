@@ -18,7 +18,7 @@ mod stamina;
 mod tap;
 mod writer;
 
-pub use audience::{Attendance, Audience, Member, Progress, Seat, Waits};
+pub use audience::{Arrival, Attendance, Audience, Member, Progress, Seat, Waits};
 pub use entrances::Entrances;
 pub use fanout::{FanOut, Reader, Version};
 pub use gop::Gop;

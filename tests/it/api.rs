@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use std::{fs, sync::Mutex, thread};
 
 /// Tokens of an admin, an editor, and who may only watch `cam*`; their digests are those of these texts.
-const ADMIN: &str = "vyz_admin-0123456789abcdef0123456789abcdef";
+pub const ADMIN: &str = "vyz_admin-0123456789abcdef0123456789abcdef";
 const EDITOR: &str = "vyz_editor-0123456789abcdef0123456789abcdef";
-const VIEWER: &str = "vyz_viewer-0123456789abcdef0123456789abcdef";
+pub const VIEWER: &str = "vyz_viewer-0123456789abcdef0123456789abcdef";
 
 fn digest(token: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
@@ -15,7 +15,7 @@ fn digest(token: &str) -> String {
 }
 
 /// A configuration with comments that must stay, and who may change it.
-fn yaml(rules: &str) -> String {
+pub fn yaml(rules: &str) -> String {
     let ticks = shell("while echo tick; do sleep 0.05; done");
     format!(
         "# The cameras of the yard.\n\
@@ -29,7 +29,7 @@ fn yaml(rules: &str) -> String {
 }
 
 /// Asks the API and checks that what it answers is documented.
-fn ask(
+pub fn ask(
     server: &Server,
     token: &str,
     method: &str,
@@ -63,12 +63,12 @@ fn ask(
     (answer.status, value, answer)
 }
 
-fn admin(server: &Server, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+pub fn admin(server: &Server, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
     let (status, value, _) = ask(server, ADMIN, method, path, "", body);
     (status, value)
 }
 
-fn watch(server: &Server, token: &str, path: &str) -> Answer {
+pub fn watch(server: &Server, token: &str, path: &str) -> Answer {
     http::request(server.address(), "GET", path, &format!("Authorization: Bearer {token}\r\n"))
 }
 

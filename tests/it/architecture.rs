@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("sys", &[]),
     ("net", &["config", "telemetry"]),
-    ("access", &[]),
+    ("access", &["telemetry"]),
     ("config", &["access", "media", "sys"]),
     ("ipc", &["media"]),
     ("worker", &["config", "ipc", "media", "sys"]),
@@ -23,7 +23,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("still", &["engine", "ipc", "media", "source", "stream", "sys"]),
     ("output", &["access", "config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
     ("store", &[]),
-    ("api", &["access", "config", "engine", "output", "source", "status", "stream"]),
+    ("journal", &["telemetry"]),
+    ("api", &["access", "config", "engine", "journal", "output", "source", "status", "stream", "telemetry"]),
     ("status", &["access", "config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("web", &["access", "config", "engine", "ipc", "media", "source", "status", "stream"]),
 ];

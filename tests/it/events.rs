@@ -15,14 +15,14 @@ use std::{
 
 /// An event of the stream, as a browser would take it.
 #[derive(Debug, Clone)]
-struct Event {
-    id: String,
-    kind: String,
-    data: Value,
+pub struct Event {
+    pub id: String,
+    pub kind: String,
+    pub data: Value,
 }
 
 /// One who listens.
-struct Listener {
+pub struct Listener {
     answer: Answer,
     text: String,
 }
@@ -33,13 +33,18 @@ impl Listener {
     }
 
     fn resume(server: &Server, header: &str) -> Self {
-        let answer = http::request(server.address(), "GET", "/events", header);
+        Self::open(server, "/events", header)
+    }
+
+    /// Listens to the events of a path.
+    pub fn open(server: &Server, path: &str, headers: &str) -> Self {
+        let answer = http::request(server.address(), "GET", path, headers);
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
         Self { answer, text: String::new() }
     }
 
     /// The next event; `None` when the answer ended or nothing came in time.
-    fn next(&mut self, within: Duration) -> Option<Event> {
+    pub fn next(&mut self, within: Duration) -> Option<Event> {
         let until = Instant::now() + within;
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -59,12 +64,12 @@ impl Listener {
         }
     }
 
-    fn event(&mut self) -> Event {
+    pub fn event(&mut self) -> Event {
         self.next(SOON).expect("an event")
     }
 
     /// Events up to the one that is as wished.
-    fn until(&mut self, wish: impl Fn(&Event) -> bool) -> Vec<Event> {
+    pub fn until(&mut self, wish: impl Fn(&Event) -> bool) -> Vec<Event> {
         let mut events = Vec::new();
         while !events.last().is_some_and(&wish) {
             events.push(self.event());

@@ -39,6 +39,7 @@ mod hls;
 mod http2;
 mod join_matrix;
 mod joins;
+mod journal;
 mod licenses;
 mod limits;
 mod log;

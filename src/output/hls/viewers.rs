@@ -1,7 +1,7 @@
 //! Viewers of playlists. Each request is a response of its own, so requests are told apart by a token that the multivariant
 //! playlist puts into the addresses of the others; one without it is recognised by its address.
 
-use crate::stream::{Audience, Progress, Seat};
+use crate::stream::{Arrival, Audience, Progress, Seat};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -121,8 +121,8 @@ impl Viewers {
             if known.len() >= MAX_VIEWERS || of_address >= MAX_OF_ADDRESS {
                 return;
             }
-            let seat = self.0.audience.seat(peer, SystemTime::now());
-            seat.describe("hls", None);
+            let arrival = Arrival { protocol: "hls", user: None, peer };
+            let seat = self.0.audience.seat(arrival, SystemTime::now());
             let viewer = Viewer { seat, peer, since: now, seen: now, requests: 0, progress: Progress::default() };
             known.insert(key, viewer);
             tracing::debug!(stream = self.0.stream, %peer, protocol = "hls", "viewer joined");

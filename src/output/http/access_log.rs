@@ -3,7 +3,7 @@
 use super::{request_id::RequestId, trace_context::TraceContext};
 use crate::{
     access::{Pass, without_link},
-    stream::{Audience, Progress, Seat},
+    stream::{Arrival, Audience, Progress, Seat},
     telemetry::{HttpStats, Protocol},
 };
 use http::{Request, StatusCode, Version};
@@ -128,8 +128,8 @@ impl RequestLog {
 
     /// The response is a live stream.
     pub fn joined(&mut self, audience: &Audience) {
-        let seat = audience.seat(self.client.peer, SystemTime::now());
-        seat.describe("http", self.user.as_deref());
+        let arrival = Arrival { protocol: "http", user: self.user.as_deref(), peer: self.client.peer };
+        let seat = audience.seat(arrival, SystemTime::now());
         if let Some(pass) = &self.pass {
             let end = pass.end().clone();
             seat.ends_by(move || end.kick());

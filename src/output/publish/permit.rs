@@ -154,6 +154,7 @@ mod tests {
     use crate::{
         access::{Grant, KeySet, PasswordHash, Permission, Permissions, Policy, User},
         config::{FeedName, Publish},
+        telemetry::Facts,
     };
     use std::sync::Arc;
 
@@ -172,7 +173,7 @@ mod tests {
 
     fn slot(key: Option<&str>) -> PublishSlot {
         let settings = Publish { key: key.map(Secret::new), ..Publish::default() };
-        PublishSlot::new(FeedName::new("studio").unwrap(), settings, 0)
+        PublishSlot::new(FeedName::new("studio").unwrap(), settings, 0, Facts::default())
     }
 
     async fn check(

@@ -374,7 +374,7 @@ impl Worker {
         let seconds = (entry.to - entry.from) as f64 / 1e6;
         let stream = &ticket.0.stream;
         tracing::info!(stream, file = entry.path, bytes = entry.bytes, seconds, reason, "recording file closed");
-        ticket.0.status.ended(&entry.path);
+        ticket.0.status.ended(&entry.path, entry.bytes, seconds, reason);
         if let Some(folder) = &mut self.folder
             && let Err(error) = folder.ended(stream, &entry)
         {
@@ -488,7 +488,9 @@ impl Worker {
                     for entry in deleted {
                         let (stream, reason) = (deletion.stream, deletion.reason);
                         tracing::info!(stream, file = entry.path, bytes = entry.bytes, reason, "recording deleted");
-                        self.statuses.get(stream).into_iter().for_each(RecorderStatus::deleted);
+                        if let Some(status) = self.statuses.get(stream) {
+                            status.deleted(&entry.path, reason);
+                        }
                     }
                 }
                 Err(error) => tracing::warn!(stream = deletion.stream, %error, "cannot delete recordings"),

@@ -114,6 +114,7 @@ impl RecorderTask {
                 Some(Err(refused)) => refused.to_string(),
             };
             if status.set("unsupported", Some(error.clone())) {
+                status.hindered(&error);
                 tracing::warn!(stream = self.name(), reason = error, "stream cannot be recorded");
             }
             stop.run_until_cancelled(tokio::time::sleep(OPEN_AGAIN)).await;
@@ -211,6 +212,7 @@ impl Running {
                 self.core.stop("tracks changed", actions);
                 let error = refused.to_string();
                 if self.task.stream.recorder.set("unsupported", Some(error.clone())) {
+                    self.task.stream.recorder.hindered(&error);
                     tracing::warn!(stream = self.task.name(), reason = error, "stream cannot be recorded");
                 }
             }
@@ -249,7 +251,10 @@ impl Running {
         status.set(error.state(), Some(error.to_string()));
         let (stream, folder) = (self.task.name(), self.task.disk.path().display());
         match self.failures.failed(Instant::now()) {
-            Some(Report::First) => tracing::error!(stream, %folder, %error, "recording failed: tried again every 2 s"),
+            Some(Report::First) => {
+                status.hindered(&error.to_string());
+                tracing::error!(stream, %folder, %error, "recording failed: tried again every 2 s");
+            }
             Some(Report::Again(failures)) => {
                 tracing::error!(stream, %folder, %error, failures, "recording still fails");
             }

@@ -16,7 +16,7 @@ use crate::{
     net::tls::Transport,
     output::publish::permit::Credentials,
     source::demand::Lease,
-    stream::{Delivery, Entry, Join, Progress, Reader, Stamina, Step},
+    stream::{Arrival, Delivery, Entry, Join, Progress, Reader, Stamina, Step},
 };
 use bytes::Bytes;
 use std::{
@@ -92,7 +92,10 @@ pub(super) async fn serve(
         }
     };
     wire.server.accept_play(&mut wire.out);
-    let mut seat = playing.stream.audience.seat(peer, SystemTime::now());
+    let arrival = Arrival { protocol: "rtmp", user: playing.user.as_deref(), peer };
+    let mut seat = playing.stream.audience.seat(arrival, SystemTime::now());
+    let end = playing.pass.end().clone();
+    seat.ends_by(move || end.kick());
     let mut progress = Progress::default();
     let (reason, is_told) = match wire.flush().await {
         Ok(()) => run(&mut wire, &mut playing, (&mut seat, &mut progress), began, &stop).await,

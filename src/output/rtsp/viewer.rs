@@ -5,7 +5,7 @@ use crate::{
     media::Packet,
     output::http::{access_log::NO_PROGRESS, write_latency::LatencyRecorder},
     source::demand::Lease,
-    stream::{Audience, Delivery, Progress, Reader, Seat, Stamina, Step},
+    stream::{Arrival, Audience, Delivery, Progress, Reader, Seat, Stamina, Step},
     telemetry::HttpStats,
 };
 use std::{
@@ -83,7 +83,10 @@ impl Viewer {
         let Parts { reader, lease, audience, pass, client, stream } = parts;
         let Client { peer, transport, .. } = client;
         tracing::debug!(stream, %peer, protocol = "rtsp", transport, "viewer joined");
-        let seat = audience.seat(peer, SystemTime::now());
+        let arrival = Arrival { protocol: "rtsp", user: client.user.as_deref(), peer };
+        let seat = audience.seat(arrival, SystemTime::now());
+        let end = pass.end().clone();
+        seat.ends_by(move || end.kick());
         Self {
             reader,
             stamina: Stamina::default(),

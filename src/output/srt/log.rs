@@ -2,7 +2,7 @@
 
 use crate::{
     access::Pass,
-    stream::{Audience, Progress, Seat},
+    stream::{Arrival, Audience, Progress, Seat},
     telemetry::SrtStats,
 };
 use std::{
@@ -70,7 +70,13 @@ impl SessionLog {
 
     /// It is a viewer of this stream.
     pub fn joined(&mut self, audience: &Audience) {
-        self.seat = Some(audience.seat(self.peer, SystemTime::now()));
+        let arrival = Arrival { protocol: "srt", user: self.user.as_deref(), peer: self.peer };
+        let seat = audience.seat(arrival, SystemTime::now());
+        if let Some(pass) = &self.pass {
+            let end = pass.end().clone();
+            seat.ends_by(move || end.kick());
+        }
+        self.seat = Some(seat);
     }
 
     /// So many bytes were handed to the connection, or came from it.

@@ -9,7 +9,7 @@ use crate::{
     access::Pass,
     media::webrtc::Frame,
     source::demand::Lease,
-    stream::{Audience, FanOut, News, Progress, Seat},
+    stream::{Arrival, Audience, FanOut, News, Progress, Seat},
 };
 use std::{
     net::SocketAddr,
@@ -88,11 +88,13 @@ impl Viewer {
 
     /// It is connected.
     pub fn joined(&mut self, now: Instant) {
-        self.seat = Some(self.audience.seat(self.about.peer, SystemTime::now()));
+        let About { peer, user, pass, .. } = &self.about;
+        let arrival = Arrival { protocol: "webrtc", user: user.as_deref(), peer: *peer };
+        let (seat, end) = (self.audience.seat(arrival, SystemTime::now()), pass.end().clone());
+        seat.ends_by(move || end.kick());
         let took = now.saturating_duration_since(self.since);
-        if let Some(seat) = &self.seat {
-            seat.began(took, now);
-        }
+        seat.began(took, now);
+        self.seat = Some(seat);
         let (stream, peer, user) = (&self.about.stream, self.about.peer, &self.about.user);
         let codecs: Vec<_> = self.plan.tracks.iter().map(|track| track.codec).collect();
         let codecs = codecs.join(",");

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 fn slot(settings: config::Publish) -> PublishSlot {
-    PublishSlot::new(FeedName::new("studio").unwrap(), settings, 0)
+    PublishSlot::new(FeedName::new("studio").unwrap(), settings, 0, Facts::default())
 }
 
 fn info(protocol: PublishProtocol) -> PublisherInfo {
