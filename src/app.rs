@@ -4,9 +4,10 @@
 use crate::{
     access::{Action, Gate, read_keys},
     api::{self, Api, Events, configurator::Configurator},
-    config::{self, Config, Encoding, Plain, Source as FeedKind},
+    config::{self, Config, Encoding, FeedName, Plain, PublishPattern, Source as FeedKind},
     engine::{
         deployment::{ApplyReport, Deployment},
+        patterns::{Instances, PatternError, PatternRequest, Patterns},
         registry::Registry,
     },
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
@@ -27,7 +28,11 @@ use crate::{
         srt::{self, SrtListener},
         webrtc::WebRtc,
     },
-    source::{pool::Pool, worker::Worker},
+    source::{
+        pool::Pool,
+        publisher::{Phase, PublishSlot},
+        worker::Worker,
+    },
     status::{events::EventHub, health, metrics, server_info::ServerInfo, snapshot::StatusReader, state},
     sys::{
         Shutdown, orphans, overload,
@@ -52,6 +57,10 @@ use warp::{Filter, reply::Response};
 
 /// Time for all that runs to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Publishers that may wait for their feed to be made.
+const PATTERN_REQUESTS: usize = 64;
+/// How often it is looked which feeds of patterns are unused.
+const PATTERN_LOOK: Duration = Duration::from_secs(1);
 /// Time for a worker to parse all texts of a configuration.
 const CHECK: Duration = Duration::from_secs(20);
 
@@ -265,6 +274,8 @@ impl App {
         });
         let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone(), facts.clone());
         let (registry, _) = deployment.apply(&config).await;
+        let (wanted, wishes) = mpsc::channel(PATTERN_REQUESTS);
+        let registry = registry.with_patterns(Patterns::new(&config.patterns, wanted.clone()));
         let events = EventHub::new(shutdown.token().clone());
         let segments = SegmentedStreams::new(shutdown.clone());
         let mut recorders = Recorders::new(shutdown.clone());
@@ -308,6 +319,9 @@ impl App {
         };
         let srt = SrtPort::start(srt, &config, &registry, services, pulses.clone());
         let serving = Serving {
+            instances: Instances::new(config.clone()),
+            wanted,
+            registry: registry.clone(),
             config,
             deployment,
             recorders,
@@ -327,7 +341,7 @@ impl App {
             facts: facts.clone(),
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
-        shutdown.spawn("changes of the configuration", serving.follow(changes, shutdown.token().clone()));
+        shutdown.spawn("changes of the configuration", serving.follow(changes, wishes, shutdown.token().clone()));
 
         let routes = router::routes(tables, gate.clone(), info.load().clone(), info.http_stats().clone());
         let routes = warp::service(api::routes(api).or(routes).unify());
@@ -401,7 +415,12 @@ impl App {
 
 /// What a running server is made of that a configuration decides.
 struct Serving {
+    /// With all that patterns made.
     config: Config,
+    instances: Instances,
+    /// Where sessions ask for what patterns make.
+    wanted: mpsc::Sender<PatternRequest>,
+    registry: Registry,
     deployment: Deployment,
     recorders: Recorders,
     entrances: Entrances,
@@ -422,18 +441,68 @@ struct Serving {
 }
 
 impl Serving {
-    async fn follow(mut self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+    async fn follow(
+        mut self,
+        mut changes: mpsc::Receiver<Change>,
+        mut wishes: mpsc::Receiver<PatternRequest>,
+        stop: CancellationToken,
+    ) {
+        let mut look = tokio::time::interval(PATTERN_LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let change = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => break,
-                change = changes.recv() => change,
-            };
-            let Some(Change { config, done }) = change else { break };
-            let _ = done.send(self.exchange(config).await);
+                change = changes.recv() => {
+                    let Some(Change { config, done }) = change else { break };
+                    let before = self.instances.set_base(config);
+                    let exchanged = self.exchange(self.instances.config()).await;
+                    if exchanged.is_err() {
+                        self.instances = before;
+                    }
+                    let _ = done.send(exchanged);
+                }
+                // It never closes: this has a sender.
+                Some(PatternRequest { pattern, name, done }) = wishes.recv() => {
+                    let _ = done.send(self.make(&pattern, &name).await);
+                }
+                _ = look.tick(), if !self.instances.is_empty() => self.expire().await,
+            }
         }
         // Its peers are told, however the changes end.
         stop.cancelled().await;
         tokio::task::block_in_place(|| self.srt.close());
+    }
+
+    /// Makes the feed and the streams of a name that somebody wants to publish to.
+    async fn make(&mut self, pattern: &PublishPattern, name: &str) -> Result<PublishSlot, PatternError> {
+        let (feed, is_new) = self.instances.add(pattern, name, Instant::now())?;
+        if is_new {
+            tracing::info!(%feed, "feed made for a publisher");
+            if let Err(error) = self.exchange(self.instances.config()).await {
+                tracing::error!(%feed, %error, "feed for a publisher not made");
+                self.instances.remove(&feed);
+                return Err(PatternError::Unavailable);
+            }
+        }
+        self.registry.publish_slot(feed.as_str()).cloned().ok_or(PatternError::Unavailable)
+    }
+
+    /// Takes away what nobody publishes to any more.
+    async fn expire(&mut self) {
+        let registry = &self.registry;
+        let is_published = |feed: &FeedName| {
+            registry.publish_slot(feed.as_str()).is_some_and(|slot| *slot.phase().borrow() != Phase::Vacant)
+        };
+        let gone = self.instances.expire(Instant::now(), is_published);
+        if gone.is_empty() {
+            return;
+        }
+        for feed in gone {
+            tracing::info!(%feed, "feed made for a publisher removed: unused");
+        }
+        if let Err(error) = self.exchange(self.instances.config()).await {
+            tracing::error!(%error, "feeds made for publishers not removed");
+        }
     }
 
     /// From now on there are these sessions of WebRTC.
@@ -476,6 +545,8 @@ impl Serving {
         self.encryption.send_replace(with_plain(&config, tls.clone()));
         self.tls.exchange(tls, &self.info);
         let (registry, exchange) = self.deployment.apply(&config).await;
+        let registry = registry.with_patterns(Patterns::new(&config.patterns, self.wanted.clone()));
+        self.registry = registry.clone();
         self.recorders.apply(&registry).await;
         self.entrances.tls = self.tls.tls.clone();
         self.exchange_webrtc(&config, webrtc).await;

@@ -87,6 +87,7 @@ impl Checker {
             pages,
             auth,
             tls,
+            patterns: self.patterns(&root.key("publish"), file.publish),
             rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
             rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),
             webrtc,

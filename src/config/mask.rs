@@ -1,6 +1,9 @@
 //! Secrets in texts and words, made unreadable: user and password of URLs, and values of keys that sound like one.
 
-use super::model::{Config, Encoding, Source};
+use super::{
+    model::{Config, Encoding, Source},
+    publish_pattern::PublishPattern,
+};
 use crate::access::{MASK, Secret};
 use std::iter::once;
 
@@ -15,6 +18,7 @@ pub fn masked(config: &Config) -> Config {
     if let Some(passphrase) = config.srt.as_mut().and_then(|srt| srt.passphrase.as_mut()) {
         *passphrase = Secret::new(MASK);
     }
+    config.patterns = config.patterns.iter().map(PublishPattern::masked).collect();
     for feed in &mut config.feeds {
         match &mut feed.source {
             Source::Pipeline(text) => *text = text_without_secrets(text),

@@ -40,6 +40,7 @@ fn keys(config: &Config) -> raw::File {
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
         api: super::api::printed(config.api),
+        publish: super::patterns::printed(&config.patterns),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
         pipelines_dir: None,
@@ -392,7 +393,7 @@ mod tests {
                 let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
                 let api = Api { editing, exec: events };
                 let statedir = events.then(|| "a state".into());
-                Config { listen_addr, listen_port, logdir, statedir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, api, feeds, streams }
+                Config { listen_addr, listen_port, logdir, statedir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, api, patterns: Vec::new(), feeds, streams }
             },
         )
     }

@@ -171,7 +171,7 @@ fn second(text: &str) -> Result<SecondPublisher, Expected> {
 }
 
 /// A time with or without its unit.
-fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, Expected> {
+pub(super) fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, Expected> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let number = number.parse().ok().filter(|number| range.contains(number));
     let number = number.ok_or_else(|| format!("seconds, {} to {}", range.start(), range.end()))?;

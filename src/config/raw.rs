@@ -44,6 +44,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) api: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) publish: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) templates: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipelines_dir: Option<Value>,
@@ -250,6 +252,16 @@ pub(super) struct Feed {
     /// The opposite of `restart`, under its old name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) no_resurrect: Option<Value>,
+}
+
+/// What an entry of `publish:` at the top has beside the keys of `publish:` of a feed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg(test)]
+pub(super) struct Pattern {
+    pub(super) linger: Option<Value>,
+    pub(super) most: Option<Value>,
+    pub(super) streams: Option<Value>,
 }
 
 /// `publish:` of a feed.
@@ -462,6 +474,7 @@ mod tests {
             ("`sets:`", keys::<Set>()),
             ("`feeds:`", keys::<Feed>()),
             ("`publish:`", keys::<Publish>()),
+            ("Patterns of `publish:`", keys::<Pattern>()),
             ("`streams:`", keys::<Stream>()),
             ("`video:`", keys::<Video>()),
             ("`audio:`", keys::<Audio>()),

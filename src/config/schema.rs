@@ -95,6 +95,7 @@ fn schema() -> Value {
         "webrtc" => reference("webrtc"),
         "srt" => reference("srt"),
         "api" => reference("api"),
+        "publish" => named("pattern"),
         "templates" => named("template"),
         "sets" => named("set"),
         "feeds" => named("feed"),
@@ -187,6 +188,13 @@ fn schema() -> Value {
         "second" => name_of(&super::SecondPublisher::ALL.map(super::SecondPublisher::name)),
         _ => scalar(),
     });
+    let mut pattern = section("Patterns of `publish:`", raw::keys::<raw::Pattern>(), |key| match key {
+        "streams" => named("stream"),
+        _ => scalar(),
+    });
+    if let (Some(own), Some(shared)) = (pattern["properties"].as_object_mut(), publish["properties"].as_object()) {
+        own.extend(shared.clone());
+    }
     let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
         "feed" | "url" | "mimetype" | "placeholder" => scalar(),
         "feeds" => list_of_scalars(),
@@ -256,6 +264,7 @@ fn schema() -> Value {
         "set": set,
         "feed": feed,
         "publish": publish,
+        "pattern": pattern,
         "stream": stream,
         "video": video,
         "audio": audio,

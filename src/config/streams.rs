@@ -37,7 +37,7 @@ const RESERVED: [&str; 17] = [
 /// Ends of the names of pictures.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// What follows a stream's path in the path of what belongs to it.
-const BELOW: [(&str, &str); 9] = [
+pub(super) const BELOW: [(&str, &str); 9] = [
     ("/pic", "picture"),
     ("/pic.jpg", "picture"),
     ("/pic.jpeg", "picture"),

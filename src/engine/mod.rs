@@ -7,6 +7,7 @@
 
 pub mod deployment;
 pub mod layout;
+pub mod patterns;
 mod placeholder;
 pub mod recorder_status;
 pub mod registry;

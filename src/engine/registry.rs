@@ -1,6 +1,6 @@
 //! The feeds and streams of a server, for all outputs: each protocol, the pages, the API.
 
-use super::{recorder_status::RecorderStatus, rendition::Rendition};
+use super::{patterns::Patterns, recorder_status::RecorderStatus, rendition::Rendition};
 use crate::{
     config,
     media::{Container, NotCarried},
@@ -157,11 +157,12 @@ pub fn stem(path: &str) -> &str {
 }
 
 /// All feeds and streams, in the order of the configuration. Clones are the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Registry {
     feeds: Arc<[FeedHandle]>,
     streams: Arc<[Arc<StreamHandle>]>,
     per_request: Arc<[Arc<PerRequestStream>]>,
+    patterns: Patterns,
 }
 
 impl Registry {
@@ -171,7 +172,22 @@ impl Registry {
         streams: Vec<Arc<StreamHandle>>,
         per_request: Vec<Arc<PerRequestStream>>,
     ) -> Self {
-        Self { feeds: feeds.into(), streams: streams.into(), per_request: per_request.into() }
+        Self {
+            feeds: feeds.into(),
+            streams: streams.into(),
+            per_request: per_request.into(),
+            patterns: Patterns::default(),
+        }
+    }
+
+    /// With these names that can be published to.
+    pub fn with_patterns(self, patterns: Patterns) -> Self {
+        Self { patterns, ..self }
+    }
+
+    /// The names that can be published to without being configured one by one.
+    pub fn patterns(&self) -> &Patterns {
+        &self.patterns
     }
 
     /// The feeds.

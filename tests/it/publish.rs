@@ -1,10 +1,12 @@
 //! Feeds that are published to, by HTTP.
 
 use crate::rig::{
-    SOON, Server, figure, have, holds_for, http, media, millis, mkv,
+    SOON, Server, figure, have, holds_for, http,
+    log::field,
+    media, millis, mkv,
     publisher::{H264_AAC, LIVE, Publisher, VP8_OPUS},
     secs,
-    state::wait_for,
+    state::{state, wait_for},
     ts, wait_until,
 };
 use std::{
@@ -325,6 +327,97 @@ fn a_placeholder_is_shown_while_nobody_publishes() {
     let heights = media::heights(&ts::trim(&bytes));
     // The second card has the size of what it stands for.
     assert_eq!(heights, [360, 240]);
+}
+
+#[test]
+fn a_name_that_fits_a_pattern_becomes_a_feed_and_is_gone_again() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(
+        "
+        publish: {live/*: {key: s3cret, linger: 1, most: 1}}
+        feeds: {cam: {pipeline: videotestsrc is-live=true}}
+        streams: {cam.mjpeg: {feed: cam, video: {codec: mjpeg}}}
+        ",
+    );
+    let mut other = server.get("/cam.mjpeg");
+    other.piece(SOON);
+    let refused = |target: &str| http::request(server.address(), "PUT", target, "Content-Length: 100\r\n").status;
+    assert_eq!(refused("/live/anna?key=wrong-key"), 401);
+    assert_eq!(refused("/live/a/b?key=s3cret"), 404);
+    assert_eq!(state(&server)["feeds"].as_array().unwrap().len(), 1);
+    let publisher = Publisher::put(H264_AAC, "mpegts", &server.url("/live/anna?key=s3cret"));
+    wait_until("the feed is there", SOON, || state(&server)["feeds"][1]["state"] == "running");
+    assert_eq!(state(&server)["feeds"][1]["name"], "live-anna");
+    let mut viewer = server.get("/live/anna.ts");
+    assert_eq!(viewer.status, 200);
+    assert!(!viewer.piece(SOON).is_empty());
+    assert_eq!(refused("/live/bob?key=s3cret"), 409);
+    assert_eq!(refused("/live/anna?key=s3cret"), 409);
+    // A change of the rest of the configuration disturbs nobody.
+    server.reload(
+        "
+        publish: {live/*: {key: s3cret, linger: 1, most: 1}}
+        feeds: {cam: {pipeline: videotestsrc is-live=true}}
+        streams: {cam.mjpeg: {feed: cam, video: {codec: mjpeg}}, again.mjpeg: {feed: cam, video: {codec: mjpeg}}}
+        ",
+    );
+    assert!(!viewer.collect(millis(500)).is_empty());
+    publisher.kill();
+    server.log.wait("feed made for a publisher removed: unused feed=live-anna", SOON);
+    viewer.rest(SOON);
+    wait_until("the feed is gone", SOON, || state(&server)["feeds"].as_array().unwrap().len() == 1);
+    assert_eq!(server.get("/live/anna.ts").status, 404);
+    assert!(!other.collect(millis(500)).is_empty(), "other viewers stay");
+}
+
+#[test]
+fn every_protocol_finds_names_that_fit_a_pattern() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(
+        "
+        rtmp: {listen: 0}
+        rtsp: {listen: 0}
+        srt: {listen: '127.0.0.1:0'}
+        publish:
+          live/*: {key: s3cret, linger: 300, streams: {'{name}': {}, '{name}-small.mjpeg': {video: {codec: mjpeg, size: 160x120}}}}
+          web/*: {key: s3cret, protocols: [http]}
+        feeds: {live-cam: {pipeline: videotestsrc is-live=true}}
+        ",
+    );
+    let at = |protocol: &str| {
+        let line = server.log.wait(&format!("listening .*protocol={protocol}"), SOON);
+        field(&line, "address").to_owned()
+    };
+    let rtmp = format!("rtmp://{}", at("rtmp"));
+    let to = |format: &str, url: &str| Publisher::start(&[LIVE, H264_AAC, &["-f", format, url]]);
+    let _rtmp = to("flv", &format!("{rtmp}/live/anna?key=s3cret"));
+    let _rtsp = to("rtsp", &format!("rtsp://source:s3cret@{}/live/bob", at("rtsp")));
+    let _srt = to("mpegts", &format!("srt://{}?streamid=publish:live/carl::s3cret", at("srt")));
+    for (feed, protocol) in [("live-anna", "rtmp"), ("live-bob", "rtsp"), ("live-carl", "srt")] {
+        wait_until(feed, SOON, || server.get(&format!("/{}.ts", feed.trim_start_matches("live-"))).status == 200);
+        let feed = wait_for(&server, "feeds", feed, |feed| feed["state"] == "running");
+        assert_eq!(feed["publish"]["publisher"]["protocol"], protocol);
+    }
+    let mut small = server.get("/anna-small.mjpeg");
+    assert_eq!(small.status, 200);
+    small.piece(SOON);
+    // The name is refused by its protocol, its key, and where another feed has it.
+    for (path, reason) in [
+        ("web/anna?key=s3cret", "its `protocols` do not have it"),
+        ("live/dora?key=wrong", "the credential is wrong"),
+        ("live/cam?key=s3cret", "is configured already"),
+        ("live/a.b?key=s3cret", "live/a.b"),
+    ] {
+        assert!(!to("flv", &format!("{rtmp}/{path}")).wait().0, "{path}");
+        let name = path.split('?').next().unwrap();
+        server.log.wait(&format!("publisher refused .*protocol=rtmp path={name} .*{reason}"), SOON);
+    }
+    let feeds = state(&server)["feeds"].as_array().unwrap().len();
+    assert_eq!(feeds, 4, "nothing was made for those that were refused");
 }
 
 #[test]

@@ -505,6 +505,7 @@ fn an_offer_of_a_publisher_is_answered_or_it_is_said_why_not() {
     let server = Server::start(
         "
         webrtc: {}
+        publish: {live/*: {key: s3cret}, files/*: {key: s3cret, protocols: [http]}}
         feeds: {studio: {publish: {key: s3cret}}, files: {publish: {key: s3cret, protocols: [http]}}}
         streams: {studio: {feed: studio}, files: {feed: files}}
         ",
@@ -530,6 +531,18 @@ fn an_offer_of_a_publisher_is_answered_or_it_is_said_why_not() {
     assert_eq!(made.status, 201, "{text}");
     assert!(text.contains("a=recvonly") && text.contains("a=ice-lite"), "{text}");
     assert!(made.header("location").unwrap().starts_with(&server.url("/studio/whip/")));
+    // A name that fits a pattern is one like others; nothing is made for who must not publish.
+    check("/live/anna/whip", &bearer.replace("s3cret", "wrong"), &sends, 401, "wrong");
+    check("/live/anna/whip", bearer, "hello", 400, "must begin with v=0");
+    check("/files/anna/whip", bearer, &sends, 403, "protocols");
+    assert_eq!(state(&server)["feeds"].as_array().unwrap().len(), 2);
+    let mut made = send(&server, "POST", "/live/anna/whip", bearer, &sends);
+    let text = made.text();
+    assert_eq!(made.status, 201, "{text}");
+    assert_eq!(state(&server)["feeds"][2]["publish"]["publisher"]["protocol"], "webrtc");
+    check("/live/anna/whip", bearer, &sends, 409, "has a publisher already");
+    let session = made.header("location").unwrap().trim_start_matches(&server.url("")).to_owned();
+    assert_eq!(send(&server, "DELETE", &session, "Authorization: Bearer s3cret\r\n", "").status, 200);
     let preflight = "Origin: http://a.example\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n";
     let preflight = send(&server, "OPTIONS", "/studio/whip", preflight, "");
     assert_eq!((preflight.status, preflight.header("accept-post")), (204, Some("application/sdp")));

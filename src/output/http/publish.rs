@@ -11,9 +11,10 @@ use crate::{
     media::unpack::AnyDemuxer,
     output::publish::{
         feeder::Feeder,
-        permit::{Credentials, Denied, permit},
+        find::{ClaimError, ClaimFault, Target},
+        permit::{Credentials, Denied},
     },
-    source::publisher::{CLOSED, PublishError, PublishSlot, PublisherInfo},
+    source::publisher::{CLOSED, PublisherInfo},
 };
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
@@ -29,9 +30,9 @@ const DONE: &str = "done";
 const CLIENT_LEFT: &str = "client left";
 const NOT_MEDIA: &str = "not media";
 
-/// Takes the body of a request as media for the feed of this slot.
+/// Takes the body of a request as media for what is published to.
 pub async fn respond(
-    slot: &PublishSlot,
+    target: Target,
     gate: &Gate,
     query: &str,
     headers: &HeaderMap,
@@ -39,7 +40,7 @@ pub async fn respond(
     body: impl Stream<Item = Result<impl Buf, impl Sized>> + Send,
 ) -> Response {
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let permit = match permit(gate, slot, Credentials::read(query, values), peer.ip()).await {
+    let permit = match target.permit(gate, Credentials::read(query, values), peer.ip()).await {
         Ok(permit) => permit,
         Err(denied) => return closing(denial(gate, denied)),
     };
@@ -50,12 +51,20 @@ pub async fn respond(
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.map(|agent| agent.chars().take(AGENT).collect());
     let info = PublisherInfo { protocol: PublishProtocol::Http, peer, user: permit.user.clone(), agent };
-    let publisher = match slot.claim(info) {
+    let publisher = match target.claim(info).await {
         Ok(publisher) => publisher,
-        Err(error @ PublishError::Busy) => return closing(text(StatusCode::CONFLICT, &error.to_string())),
-        Err(error @ PublishError::Protocol(_)) => return closing(text(StatusCode::FORBIDDEN, &error.to_string())),
+        Err(error) => return closing(unclaimed(&error)),
     };
     receive(Feeder::new(publisher, permit), body).await
+}
+
+/// The response to who cannot have what it may publish to.
+pub fn unclaimed(error: &ClaimError) -> Response {
+    match error.fault() {
+        ClaimFault::Conflict => text(StatusCode::CONFLICT, &error.to_string()),
+        ClaimFault::Forbidden => text(StatusCode::FORBIDDEN, &error.to_string()),
+        ClaimFault::Unavailable => unavailable(&error.to_string()),
+    }
 }
 
 /// Takes the whole body.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     access::{Access, Action, Gate},
-    config::{self, Encoding, Serving},
+    config::{self, FeedName, Serving},
     engine::registry::{Registry, StreamHandle},
     output::{
         hls::{
@@ -24,6 +24,7 @@ use crate::{
             stream::SegmentedStreams,
             table::{SegmentRoute, SegmentTable},
         },
+        publish::find::Target,
         record::playback::{self, Playback, ask::Asked},
         webrtc::{
             WebRtc, exchange,
@@ -31,7 +32,7 @@ use crate::{
             whep, whip,
         },
     },
-    source::{per_request::PerRequestStream, publisher::PublishSlot},
+    source::per_request::PerRequestStream,
     still::take::StreamStills,
     sys::overload::CurrentLoad,
     telemetry::HttpStats,
@@ -90,7 +91,7 @@ pub struct RouteTable {
     pages: HashMap<String, Page>,
     playback: Playback,
     /// Where media is published to.
-    publish: HashMap<String, PublishSlot>,
+    registry: Registry,
 }
 
 /// What the path of a stream leads to.
@@ -161,7 +162,7 @@ impl RouteTable {
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
         let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
-        Self { streams, per_request, segments, webrtc, playback, pages, publish: publish_slots(registry) }
+        Self { streams, per_request, segments, webrtc, playback, pages, registry: registry.clone() }
     }
 
     /// The sessions of WebRTC.
@@ -170,8 +171,16 @@ impl RouteTable {
     }
 
     /// What is published to by a request for this percent-decoded path.
-    fn slot(&self, path: &str) -> Option<&PublishSlot> {
-        self.publish.get(path)
+    fn target(&self, path: &str) -> Option<Target> {
+        let target = Target::find(&self.registry, path)?;
+        // What is found under its path already is not published to, but for what the pattern has made itself.
+        let is_new = |feed: &FeedName| self.registry.publish_slot(feed.as_str()).is_none();
+        let is_whip = || whip::endpoint_of(path).is_some_and(|(feed, _)| Target::find(&self.registry, feed).is_some());
+        let is_other = match &target {
+            Target::Pattern(pattern) => is_new(pattern.feed()) && (self.find(path, false).is_some() || is_whip()),
+            Target::Feed(_) => false,
+        };
+        (!is_other).then_some(target)
     }
 
     /// What a percent-decoded path leads to. `accepts_page`: the client prefers a page to media.
@@ -239,23 +248,6 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Where each feed is published to: under its own name, and under the paths of the streams that are nothing but this feed.
-pub(in crate::output) fn publish_slots(registry: &Registry) -> HashMap<String, PublishSlot> {
-    let mut slots = HashMap::new();
-    for slot in registry.feeds().iter().filter_map(|feed| feed.publish.as_ref()) {
-        slots.insert(format!("/{}", slot.feed()), slot.clone());
-    }
-    for stream in registry.streams().iter().map(|stream| &stream.config) {
-        let ([feed], Encoding::Copy) = (stream.feeds.as_slice(), &stream.encoding) else { continue };
-        if let Some(slot) = registry.publish_slot(feed.as_str()) {
-            for path in own_paths(stream) {
-                slots.entry(path).or_insert_with(|| slot.clone());
-            }
-        }
-    }
-    slots
-}
-
 /// The paths that a stream is configured to have.
 fn own_paths(stream: &config::Stream) -> [String; 2] {
     [format!("/stream/{}", stream.name), stream.path.to_string()]
@@ -298,17 +290,17 @@ pub fn routes(
             let mut body: Option<_> = body;
             if let Method::PUT | Method::POST = method
                 && let Ok(decoded) = percent_decode_str(path).decode_utf8()
-                && let (Some(slot), Some(Peer(peer))) = (table.slot(&decoded), request.peer)
+                && let (Some(target), Some(Peer(peer))) = (table.target(&decoded), request.peer)
                 && let Some(body) = body.take()
             {
-                let mut response = publish::respond(slot, &gate, &query, &headers, peer, body).await;
+                let mut response = publish::respond(target, &gate, &query, &headers, peer, body).await;
                 set_common_headers(response.headers_mut());
                 return response;
             }
             if let Some(webrtc) = table.webrtc()
                 && let Ok(decoded) = percent_decode_str(path).decode_utf8()
                 && let Some((endpoint, session)) = whip::endpoint_of(&decoded)
-                && let (Some(slot), Some(Peer(peer))) = (table.slot(endpoint), request.peer)
+                && let (Some(target), Some(Peer(peer))) = (table.target(endpoint), request.peer)
             {
                 let asked = exchange::Asked {
                     method: &method,
@@ -318,7 +310,7 @@ pub fn routes(
                     headers: &headers,
                     peer,
                 };
-                return whip::respond(webrtc, &gate, slot, session, asked, pieces(body)).await;
+                return whip::respond(webrtc, &gate, target, session, asked, pieces(body)).await;
             }
             if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
                 return too_large();

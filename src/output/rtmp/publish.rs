@@ -9,9 +9,10 @@ use crate::{
     media::{demux::Demuxed, flv},
     output::publish::{
         feeder::Feeder,
-        permit::{Credentials, Denied, permit},
+        find::{ClaimError, Target},
+        permit::{Credentials, Denied},
     },
-    source::publisher::{PublishError, PublishSlot, PublisherInfo},
+    source::publisher::PublisherInfo,
 };
 use std::net::SocketAddr;
 
@@ -36,9 +37,9 @@ pub(super) enum Refusal {
     /// Who asks must not.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The slot is taken, or not for RTMP.
+    /// The slot is taken, or not for RTMP, or cannot be made.
     #[error(transparent)]
-    Slot(#[from] PublishError),
+    Slot(#[from] ClaimError),
 }
 
 impl Refusal {
@@ -54,12 +55,12 @@ impl Refusal {
 impl Publishing {
     /// Takes the slot that is meant, if the client may.
     pub(super) async fn begin(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Self, Refusal> {
-        let slot = slot(context, wanted)?;
+        let target = find(context, wanted)?;
         let credentials = Credentials::read(&wanted.query(), []);
-        let permit = permit(&context.gate, &slot, credentials, peer.ip()).await?;
+        let permit = target.permit(&context.gate, credentials, peer.ip()).await?;
         let agent = wanted.agent.as_ref().map(|agent| agent.chars().take(AGENT).collect());
         let info = PublisherInfo { protocol: PublishProtocol::Rtmp, peer, user: permit.user.clone(), agent };
-        let feeder = Feeder::new(slot.claim(info)?, permit);
+        let feeder = Feeder::new(target.claim(info).await?, permit);
         Ok(Self { feeder, demuxer: flv::Demuxer::new(), found: Vec::new() })
     }
 
@@ -72,9 +73,8 @@ impl Publishing {
     }
 }
 
-fn slot(context: &Context, wanted: &Wanted) -> Result<PublishSlot, Refusal> {
-    let registry = context.registry.borrow();
-    let names = wanted.names();
-    let slot = names.iter().find_map(|name| registry.publish_slot(name));
-    slot.cloned().ok_or_else(|| Refusal::Unknown(names.into_iter().next().unwrap_or_default()))
+fn find(context: &Context, wanted: &Wanted) -> Result<Target, Refusal> {
+    let (names, registry) = (wanted.names(), context.registry.borrow());
+    let target = names.iter().find_map(|name| Target::find(&registry, name));
+    target.ok_or_else(|| Refusal::Unknown(names.into_iter().next().unwrap_or_default()))
 }

@@ -16,9 +16,10 @@ use crate::{
     media::rtp::interleaved,
     output::publish::{
         feeder::Feeder,
-        permit::{Credentials, Denied, permit},
+        find::ClaimFault,
+        permit::{Credentials, Denied},
     },
-    source::publisher::{PublishError, PublisherInfo},
+    source::publisher::PublisherInfo,
     sys::monotonic,
 };
 use tokio::sync::mpsc;
@@ -36,21 +37,22 @@ impl Connection {
         }
         let target = Target::parse(&request.target);
         let target = target.ok_or_else(|| Reply::refusal(Status::BadRequest, "expected rtsp://host:8554/feed"))?;
-        let slot = self.context.table.borrow().slot(&target.path).cloned();
-        let slot = slot
+        let place = self.context.table.borrow().target(&target.path);
+        let place = place
             .ok_or_else(|| Reply::refusal(Status::NotFound, &format!("no feed is published to at {}", target.path)))?;
         let values: Vec<&[u8]> = request.fields("authorization").map(str::as_bytes).collect();
         let credentials = Credentials::read(&target.query, values);
-        let permit = permit(&self.context.gate, &slot, credentials, self.peer.ip()).await;
+        let permit = place.permit(&self.context.gate, credentials, self.peer.ip()).await;
         let permit = permit.map_err(|denied| self.denied(denied))?;
         let text = std::str::from_utf8(&request.body).unwrap_or_default();
         let tracks = announced(text).map_err(|error| Reply::refusal(Status::UnsupportedMedia, &error.to_string()))?;
         let agent = request.field("user-agent").map(|agent| agent.chars().take(AGENT).collect());
         let info = PublisherInfo { protocol: PublishProtocol::Rtsp, peer: self.peer, user: permit.user.clone(), agent };
-        let publisher = slot.claim(info).map_err(|error| {
-            let status = match error {
-                PublishError::Busy => Status::NotInThisState,
-                PublishError::Protocol(_) => Status::Forbidden,
+        let publisher = place.claim(info).await.map_err(|error| {
+            let status = match error.fault() {
+                ClaimFault::Conflict => Status::NotInThisState,
+                ClaimFault::Forbidden => Status::Forbidden,
+                ClaimFault::Unavailable => Status::Unavailable,
             };
             Reply::refusal(status, &error.to_string())
         })?;

@@ -2,8 +2,7 @@
 
 use crate::{
     engine::registry::{Registry, StreamHandle, stem},
-    output::http::router::publish_slots,
-    source::publisher::PublishSlot,
+    output::publish::find::Target,
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,7 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Debug, Default)]
 pub struct RtspTable {
     streams: HashMap<String, Arc<StreamHandle>>,
-    slots: HashMap<String, PublishSlot>,
+    registry: Registry,
 }
 
 impl RtspTable {
@@ -30,7 +29,7 @@ impl RtspTable {
                 table.entry(path).or_insert_with(|| stream.clone());
             }
         }
-        Self { streams: table, slots: publish_slots(registry) }
+        Self { streams: table, registry: registry.clone() }
     }
 
     /// The stream that a percent-decoded path stands for.
@@ -38,8 +37,8 @@ impl RtspTable {
         self.streams.get(path)
     }
 
-    /// Where a percent-decoded path is published to, if it is.
-    pub fn slot(&self, path: &str) -> Option<&PublishSlot> {
-        self.slots.get(path)
+    /// What is published to under a percent-decoded path, if anything is.
+    pub fn target(&self, path: &str) -> Option<Target> {
+        Target::find(&self.registry, path)
     }
 }

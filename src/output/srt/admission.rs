@@ -15,9 +15,10 @@ use crate::{
     engine::registry::StreamHandle,
     output::publish::{
         feeder::Feeder,
-        permit::{Credentials, Denied, permit},
+        find::ClaimFault,
+        permit::{Credentials, Denied},
     },
-    source::publisher::{PublishError, PublisherInfo},
+    source::publisher::PublisherInfo,
     sys::overload::{CurrentLoad, LoadLevel},
 };
 use data_encoding::BASE64;
@@ -104,7 +105,8 @@ async fn publish(
     asked: &str,
     peer: SocketAddr,
 ) -> Result<(Arc<str>, Option<String>, Feeder), Refusal> {
-    let slot = target::slot(&deployed.registry, asked)?;
+    let target = target::published(&deployed.registry, asked)?;
+    let feed: Arc<str> = target.feed().as_str().into();
     let authorization = match (&id.user, &id.secret) {
         (Some(user), Some(password)) => {
             Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}").as_bytes())))
@@ -113,18 +115,19 @@ async fn publish(
         (_, None) => None,
     };
     let credentials = Credentials::read(&id.query, authorization.as_deref().map(str::as_bytes));
-    let permit = permit(gate, &slot, credentials, peer.ip()).await.map_err(|denied| match denied {
+    let permit = target.permit(gate, credentials, peer.ip()).await.map_err(|denied| match denied {
         Denied::Credential(Rejection::TooMany { .. }) => Refusal::BACKLOG,
         Denied::Credential(_) | Denied::NeedsCredential => Refusal::UNAUTHORIZED,
         Denied::Refused(why) => refusal_of(why),
     })?;
     let user = permit.user.clone();
     let info = PublisherInfo { protocol: PublishProtocol::Srt, peer, user: user.clone(), agent: None };
-    let publisher = slot.claim(info).map_err(|error| match error {
-        PublishError::Busy => Refusal::CONFLICT,
-        PublishError::Protocol(_) => Refusal::BAD_MODE,
+    let publisher = target.claim(info).await.map_err(|error| match error.fault() {
+        ClaimFault::Conflict => Refusal::CONFLICT,
+        ClaimFault::Forbidden => Refusal::BAD_MODE,
+        ClaimFault::Unavailable => Refusal::UNAVAILABLE,
     })?;
-    Ok((slot.feed().as_str().into(), user, Feeder::new(publisher, permit)))
+    Ok((feed, user, Feeder::new(publisher, permit)))
 }
 
 const fn refusal_of(why: Refused) -> Refusal {

@@ -5,7 +5,7 @@ use crate::{
     config::Encoding,
     engine::registry::{Registry, StreamHandle, stem},
     media::{Container, NotCarried},
-    source::publisher::PublishSlot,
+    output::publish::find::Target,
 };
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ pub fn find<'a>(registry: &'a Registry, name: &str) -> Option<&'a Arc<StreamHand
 ///
 /// # Errors
 /// When there is nothing with this name, or nobody can publish there.
-pub fn slot(registry: &Registry, name: &str) -> Result<PublishSlot, Refusal> {
-    if let Some(slot) = registry.publish_slot(name) {
-        return Ok(slot.clone());
+pub fn published(registry: &Registry, name: &str) -> Result<Target, Refusal> {
+    if let Some(target) = Target::find(registry, name) {
+        return Ok(target);
     }
     let stream = &find(registry, name).ok_or(Refusal::NOT_FOUND)?.config;
     let ([feed], Encoding::Copy) = (stream.feeds.as_slice(), &stream.encoding) else { return Err(Refusal::BAD_MODE) };
-    registry.publish_slot(feed.as_str()).cloned().ok_or(Refusal::BAD_MODE)
+    registry.publish_slot(feed.as_str()).cloned().map(Target::Feed).ok_or(Refusal::BAD_MODE)
 }
 
 fn rank(stream: &StreamHandle) -> u8 {

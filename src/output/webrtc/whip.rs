@@ -22,9 +22,12 @@ use crate::{
             publish::denial,
             response::{Response, set_common_headers, text},
         },
-        publish::permit::{Credentials, Permit, permit},
+        publish::{
+            find::{ClaimFault, Target},
+            permit::{Credentials, Permit},
+        },
     },
-    source::publisher::{PublishError, PublishSlot, PublisherInfo},
+    source::publisher::PublisherInfo,
 };
 use bytes::Bytes;
 use futures_util::Stream;
@@ -48,7 +51,7 @@ pub fn endpoint_of(path: &str) -> Option<(&str, Option<&str>)> {
 pub async fn respond<B, E>(
     webrtc: &WebRtc,
     gate: &Gate,
-    slot: &PublishSlot,
+    target: Target,
     session: Option<&str>,
     asked: Asked<'_>,
     body: B,
@@ -59,11 +62,11 @@ where
     let mut response = match *asked.method {
         Method::OPTIONS => preflight(asked),
         Method::GET | Method::HEAD => endpoint(asked.method),
-        _ => match permitted(gate, slot, asked).await {
+        _ => match permitted(gate, &target, asked).await {
             Ok(permit) => {
-                let owner = format!("whip/{}", slot.feed());
+                let owner = format!("whip/{}", target.feed());
                 let responded = match (asked.method, session) {
-                    (&Method::POST, None) => publish(webrtc, slot, permit, &owner, asked, body).await,
+                    (&Method::POST, None) => publish(webrtc, target, permit, &owner, asked, body).await,
                     (&Method::PATCH, Some(session)) => patch(webrtc, &owner, session, asked, body).await,
                     (&Method::DELETE, Some(session)) => delete(webrtc, &owner, session),
                     _ => Ok(not_allowed(session.is_some())),
@@ -86,9 +89,9 @@ fn preflight(asked: Asked<'_>) -> Response {
     response
 }
 
-async fn permitted(gate: &Gate, slot: &PublishSlot, asked: Asked<'_>) -> Result<Permit, Box<Response>> {
+async fn permitted(gate: &Gate, target: &Target, asked: Asked<'_>) -> Result<Permit, Box<Response>> {
     let values = asked.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let permit = permit(gate, slot, Credentials::read(asked.query, values), asked.peer.ip()).await;
+    let permit = target.permit(gate, Credentials::read(asked.query, values), asked.peer.ip()).await;
     let permit = permit.map_err(|denied| Box::new(denial(gate, denied)))?;
     // Browsers add the credentials of the user to the request of any page.
     if permit.is_ambient && cors::is_cross_origin(asked.headers) {
@@ -100,7 +103,7 @@ async fn permitted(gate: &Gate, slot: &PublishSlot, asked: Asked<'_>) -> Result<
 
 async fn publish<B, E>(
     webrtc: &WebRtc,
-    slot: &PublishSlot,
+    target: Target,
     permit: Permit,
     owner: &str,
     asked: Asked<'_>,
@@ -118,9 +121,10 @@ where
     let agent = asked.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.map(|agent| agent.chars().take(AGENT).collect());
     let info = PublisherInfo { protocol: PublishProtocol::Webrtc, peer: asked.peer, user: permit.user.clone(), agent };
-    let publisher = slot.claim(info).map_err(|error| match error {
-        PublishError::Busy => Problem::new(StatusCode::CONFLICT, &error.to_string()),
-        PublishError::Protocol(_) => Problem::new(StatusCode::FORBIDDEN, &error.to_string()),
+    let publisher = target.claim(info).await.map_err(|error| match error.fault() {
+        ClaimFault::Conflict => Problem::new(StatusCode::CONFLICT, &error.to_string()),
+        ClaimFault::Forbidden => Problem::new(StatusCode::FORBIDDEN, &error.to_string()),
+        ClaimFault::Unavailable => Problem::unavailable(&error.to_string()),
     })?;
     let [name, own, password] = secrets().ok_or_else(|| Problem::unavailable("the system has no random numbers"))?;
     let has = |kind| media.iter().any(|one| one.kind == kind);
