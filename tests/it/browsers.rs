@@ -85,7 +85,7 @@ fn home_page_shows_stills_and_plays_what_is_pointed_at() {
     browser.run(&format!("const view = {}.querySelector('a.view'); view.focus(); view.click()", tile("cam.webm")));
     browser.wait("return document.querySelector('article video')?.videoWidth === 320", secs(30));
     assert_eq!(browser.run("return location.pathname"), "/");
-    browser.run("document.activeElement.blur()");
+    browser.run(&format!("{}.querySelector('a.view').dispatchEvent(new FocusEvent('blur'))", tile("cam.webm")));
     assert_eq!(browser.run("return document.querySelector('voyandz-view')"), Value::Null);
     assert_eq!(server.log.count(r"path=.?/ .*status=200"), 1, "what its script asks for is no line");
     // Chosen streams play on the wall.
@@ -132,7 +132,7 @@ fn browser_shows_the_picture_that_came_last() {
 
 /// A page whose only element of its own plays this stream.
 fn play(browser: &Browser, server: &Server, element: &str, target: &str) {
-    browser.open(&server.url("/"));
+    browser.open(&server.url("/wall?stream=none"));
     browser.run(&format!(
         "document.body.innerHTML = '';
         const player = document.createElement('{element}');
