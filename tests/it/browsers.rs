@@ -92,7 +92,9 @@ fn home_page_shows_stills_and_plays_what_is_pointed_at() {
     browser.open(&server.url("/wall?stream=cam.mjpeg&stream=cam.webm"));
     browser.wait("return [...document.querySelectorAll('.tile voyandz-view')].filter(({ now }) => now?.state === 'playing').length === 2", secs(30));
     assert_eq!(browser.run("return document.querySelectorAll('input:checked').length"), 2);
-    assert_eq!(browser.complaints(), [""; 0]);
+    // A stream may stop in the moment that its still is asked for.
+    let complaints = browser.complaints();
+    assert!(complaints.iter().all(|complaint| complaint.contains("/pic?")), "{complaints:?}");
 }
 
 #[test]

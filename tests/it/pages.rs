@@ -83,9 +83,9 @@ fn fifty_tiles_are_less_than_a_megabyte() {
     let yaml =
         format!("listenport: 0\nfeeds:\n  cam: {{pipeline: '{picture}', mode: continuous}}\nstreams:\n{streams}");
     let server = Launch::exact(&yaml).start();
+    let still = regex::Regex::new("data-still=\"([^\"]+)\"").unwrap();
     for page in ["/", "/wall"] {
         let page = server.get(page).text();
-        let still = regex::Regex::new("data-still=\"([^\"]+)\"").unwrap();
         let stills: Vec<_> = still.captures_iter(&page).map(|still| still[1].replace("&amp;", "&")).collect();
         assert_eq!(stills.len(), 50, "one for each tile");
         let size: usize = stills.iter().step_by(10).map(|still| server.get(still).rest(secs(20)).len()).sum();
