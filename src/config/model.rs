@@ -55,7 +55,7 @@ pub struct Config {
 /// Which pages are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pages {
-    /// `/`, with links and live pictures.
+    /// Those that show streams.
     pub home: bool,
     /// Where the state of all feeds and streams is, if anywhere.
     pub stat: Option<StreamPath>,
