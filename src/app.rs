@@ -156,7 +156,7 @@ pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
     Ok(located.collect())
 }
 
-/// What is told of the texts of one pipeline, of which one is enough: nothing of those that lack what other machines have where
+/// What is logged of the alternatives of one pipeline, of which one is enough: nothing of those that lack what other machines have where
 /// another one is good.
 fn told(found: Vec<Option<TextFault>>) -> Vec<TextFault> {
     let (texts, one_is_good) = (found.len(), found.iter().any(Option::is_none));
@@ -237,7 +237,7 @@ impl App {
     /// The bound address.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// When the system does not report it.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.address()
     }
@@ -485,7 +485,7 @@ impl Serving {
                 _ = look.tick(), if !self.instances.is_empty() => self.expire().await,
             }
         }
-        // Its peers are told, however the changes end.
+        // Its peers are notified, however the changes end.
         stop.cancelled().await;
         tokio::task::block_in_place(|| self.srt.close());
     }
@@ -726,7 +726,7 @@ fn address(config: &Config) -> SocketAddr {
     SocketAddr::new(config.listen_addr, config.listen_port)
 }
 
-/// Whoever reaches the server may watch: that is worth a line where others than this machine reach it.
+/// Whoever reaches the server may watch: that is logged where other machines can reach it.
 fn warn_if_open(config: &Config) {
     if !(config.listen_addr.is_loopback() || config.auth.knows_anyone()) {
         tracing::warn!(

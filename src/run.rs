@@ -132,7 +132,7 @@ pub fn check(options: &Options) -> ExitCode {
     if verdict == 0 { printed } else { ExitCode::from(verdict) }
 }
 
-/// Tells what this machine has and lacks.
+/// Reports what this machine has and lacks.
 pub fn doctor(options: &Options) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 /// Most addresses of a header that are looked at; more proxies are not one behind the other.
 const MAX_HOPS: usize = 32;
 
-/// The client of a connection from `peer`. A trusted proxy tells the address that it was reached from at the end of
+/// The client of a connection from `peer`. A trusted proxy appends the address that it was reached from to
 /// `X-Forwarded-For`; what stands before it may be invented. `values` are those of the header, in their order.
 pub fn client<'a>(proxies: &[Network], peer: IpAddr, values: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
     let mut client = peer;

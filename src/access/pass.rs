@@ -27,7 +27,7 @@ pub struct Pass {
     end: End,
 }
 
-/// Tells that a pass has ended. Clones are the same.
+/// Signals that a pass has ended. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct End {
     token: CancellationToken,

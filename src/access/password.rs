@@ -130,7 +130,7 @@ impl Cost {
     }
 }
 
-/// Spends the time of a check for a user who does not exist, so that answers do not tell who does.
+/// Spends the time of a check for a user who does not exist, so that response times do not reveal who does.
 pub fn pretend(password: &str) {
     let mut hash = [0; HASH];
     let _ = COST.hash(password.as_bytes(), &[0; SALT], &mut hash);

@@ -63,7 +63,7 @@ pub(super) async fn elements(worker: &mut Worker) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Which encoders are there, and whether they work: hardware is told by its driver only when it is used.
+/// Which encoders are there, and whether they work: a driver reports whether the hardware works only when it is used.
 pub(super) async fn encoders(worker: &mut Worker) -> Vec<Finding> {
     let pictures = ENCODERS.iter().map(|encoder| (encoder.name, encoder.codec(), encoder.is_hardware()));
     let sound = OF_SOUND.iter().map(|encoder| (*encoder, SOUND));

@@ -62,7 +62,7 @@ pub struct StreamHandle {
     pub made: Option<Box<StreamHandle>>,
 }
 
-/// How long it may take until the bytes of a feed tell what they are. What is made of them is right in any case.
+/// How long it may take until the bytes of a feed show their format. What is made of them is right in any case.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 
 impl StreamHandle {

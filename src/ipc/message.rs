@@ -7,11 +7,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The feeds and streams that one worker runs: a group that is connected by shared tracks.
 /// Its numbers are those that [`Item`] and media channels use. A worker may be given another plan while it runs: what is in
-/// both under one number goes on.
+/// both under one number continues.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Nanoseconds on the machine's monotonic clock that all running times of the group count from, so that
-    /// the timeline goes on when a worker is replaced.
+    /// the timeline continues when a worker is replaced.
     pub epoch: u64,
     /// The group's feeds.
     pub feeds: BTreeMap<u32, FeedPlan>,
@@ -40,7 +40,7 @@ pub enum FeedSource {
     File {
         /// Which one.
         path: PathBuf,
-        /// Whether it begins anew at its end.
+        /// Whether it restarts at its end.
         looped: bool,
     },
     /// The server sends the muxed bytes as [`FrameKind::FeedBytes`](super::FrameKind::FeedBytes).
@@ -120,7 +120,7 @@ pub enum ToWorker {
         /// How many; fewer than there are.
         texts: usize,
     },
-    /// The next video frame of this stream should be an intra-frame. The server limits the rate.
+    /// The next video frame of this stream should be a keyframe. The server limits the rate.
     ForceKeyframe {
         /// Number in [`Plan::streams`].
         stream: u32,
@@ -161,7 +161,7 @@ pub struct TracksMessage {
     pub is_complete: bool,
 }
 
-/// A wish for one still picture.
+/// A request for one still.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PictureRequest {
     /// Chosen by the server; the channel of the answer.
@@ -298,7 +298,7 @@ pub struct TextFault {
 pub enum PictureFault {
     /// There is no video track.
     NoVideo,
-    /// No frame is there yet; worth another try soon.
+    /// No frame is there yet; try again soon.
     NotYet,
     /// A decoder or encoder failed.
     Failed(String),
@@ -354,7 +354,7 @@ impl TrackKind {
 pub enum LogLevel {
     /// Someone must act.
     Error,
-    /// Degraded, but going on.
+    /// Degraded, but running.
     Warn,
     /// Life cycle.
     Info,

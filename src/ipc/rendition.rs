@@ -78,7 +78,7 @@ impl Rendition {
         Self { format, width: None, height: None }
     }
 
-    /// Width and height for a picture that is shown at `source`, whose ratio they keep; `None` when it stays as it is.
+    /// Width and height for a picture that is shown at `source`, whose ratio they keep; `None` when it is unchanged.
     pub fn size(&self, source: (u32, u32)) -> Option<(u16, u16)> {
         if self.width.is_none() && self.height.is_none() {
             return None;

@@ -7,7 +7,7 @@ pub(super) struct ByteWindow {
 }
 
 impl ByteWindow {
-    /// Shows `scan` what was left over and `bytes` behind it; `scan` tells how many of them it is done with. Nothing is
+    /// Passes what was left over and then `bytes` to `scan`, which returns how many of them it is done with. Nothing is
     /// copied when nothing was left over.
     pub(super) fn push(&mut self, bytes: &[u8], scan: impl FnOnce(&[u8]) -> usize) {
         if self.held.is_empty() {
@@ -20,7 +20,7 @@ impl ByteWindow {
         }
     }
 
-    /// The same, step by step: `step` tells how many bytes of those in front of it are done with, `None` when it needs more.
+    /// The same, step by step: `step` returns how many of the bytes before it are done with, `None` when it needs more.
     pub(super) fn push_steps(&mut self, bytes: &[u8], mut step: impl FnMut(&[u8]) -> Option<usize>) {
         self.push(bytes, |bytes| {
             let mut rest = bytes;

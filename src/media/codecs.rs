@@ -3,7 +3,7 @@
 
 use super::{Container, flv, matroska, mp4, ogg};
 
-/// One track: how its codec is named, with what follows from its set-up.
+/// One track: how its codec is named, with what follows from its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setup<'a> {
     /// `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15, section 5.3.3.1), and the name of the sample entry.

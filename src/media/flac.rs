@@ -1,6 +1,6 @@
 //! FLAC without a container (RFC 9639): a header of metadata, then frames, with each of which a reader may begin.
 //!
-//! Frames do not tell their length: one ends where the next begins. What looks like the head of a frame is one if its
+//! Frames do not carry their length: one ends where the next begins. What looks like the head of a frame is one if its
 //! checksum is right, and if either the frame in front of it is whole by its own checksum or its number is the next. Behind
 //! frames that are lost, one that is whole is believed.
 
@@ -281,7 +281,7 @@ mod tests {
         let found = testing::Scan::of(None, &damaged, &[100]);
         assert!(
             found.joins[..13] == begins && found.joined() == damaged,
-            "the number of the next frame tells that it is one"
+            "the number of the next frame shows that it is one"
         );
         // What is lost between two frames is lost with the first of them, and what is behind them is found.
         let cut = [&PLAIN[..HEADER + begins[5] + 100], &PLAIN[HEADER + begins[7] + 3..]].concat();

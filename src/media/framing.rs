@@ -1,4 +1,4 @@
-//! Cuts streams that are rows of whole units (frames, pages, tags or boxes), each of which tells its own length.
+//! Cuts streams that are rows of whole units (frames, pages, tags or boxes), each of which carries its own length.
 //!
 //! What a unit is and whether a reader may begin with it, is for each format to say; finding them in pieces of any size,
 //! finding them again after damage and gathering the header are the same for all.
@@ -24,7 +24,7 @@ pub(super) trait Framing: Default {
 pub(super) enum FrameLength {
     /// A unit of so many bytes, at least one.
     Unit(usize),
-    /// Too few bytes to tell.
+    /// Too few bytes to decide.
     More,
     /// No unit.
     Nothing,
@@ -90,7 +90,7 @@ impl<F: Framing> Scan<F> {
                                 continue;
                             }
                             FrameLength::More if !ended => break,
-                            // Only when it is whole it can be told for sure.
+                            // Only a whole one is certain.
                             FrameLength::Unit(length) if !ended && after.len() < length => break,
                             FrameLength::More | FrameLength::Unit(_) => self.lost = false,
                         }

@@ -109,7 +109,7 @@ impl Scan {
         }
     }
 
-    /// Adds bytes to the picture and goes on to `place`.
+    /// Adds bytes to the picture and continues at `place`.
     fn keep(&mut self, bytes: &[u8], place: Place, out: &mut Vec<Scanned>) {
         let from = std::mem::replace(&mut self.place, place);
         match (from, place) {

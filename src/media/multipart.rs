@@ -45,7 +45,7 @@ pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
 }
 
 /// The same for a client that is to have the head of a part before its picture: of an [`opening`] or a [`part`], what is to
-/// be sent of it, and the head of the part behind it, which tells neither length nor time, as nobody knows them yet.
+/// be sent of it, and the head of the part after it, which has neither length nor time, as they are not known yet.
 pub fn early(part: &Bytes) -> (Bytes, &'static str) {
     let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |end| end + 4);
     (part.slice(head..), EARLY)

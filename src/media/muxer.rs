@@ -161,7 +161,7 @@ impl Muxer {
         }
     }
 
-    /// The time since 1970 at which the clock of [`Sample::captured`] was 0, for containers that tell when a frame was
+    /// The time since 1970 at which the clock of [`Sample::captured`] was 0, for containers that carry when a frame was
     /// captured. See [`frames::Muxer::set_epoch`].
     pub fn set_epoch(&mut self, epoch: Option<Duration>) {
         match self {

@@ -34,7 +34,7 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// Tells how many bytes the packets to come will have at most.
+    /// How many bytes the packets to come will have at most.
     pub(super) fn expect(&mut self, bytes: usize) {
         self.expected = bytes;
     }

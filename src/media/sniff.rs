@@ -1,4 +1,4 @@
-//! Tells a container by its first bytes.
+//! Detects a container by its first bytes.
 
 use super::audio::{Adts, Mp3};
 use super::framing::{FrameLength, Framing};
@@ -14,7 +14,7 @@ const MAX_BOUNDARY: usize = 200;
 /// Longest name of a header field in a part.
 const MAX_FIELD_NAME: usize = 64;
 
-/// Looks at the first bytes of a stream; `ended` tells that there are no more.
+/// Looks at the first bytes of a stream; `ended`: there are no more.
 pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
     let sniffed = match bytes {
         [SYNC, ..] => match bytes.get(PACKET) {
@@ -79,7 +79,7 @@ fn frame<F: Framing>(bytes: &[u8], container: Container) -> Sniffed {
     }
 }
 
-/// A field of the head of a part that tells its type or length; `None` when the bytes end before that can be told.
+/// A field of the head of a part with its type or length; `None` when the bytes end before that is known.
 fn content_field(bytes: &[u8]) -> Option<Sniffed> {
     let is_field = [&b"content-type:"[..], b"content-length:"].into_iter().find_map(|name| {
         let begin = bytes.get(..name.len().min(bytes.len()))?;
@@ -92,7 +92,7 @@ fn content_field(bytes: &[u8]) -> Option<Sniffed> {
     }
 }
 
-/// A boundary line, then a header field; `None` when the bytes end before that can be told.
+/// A boundary line, then a header field; `None` when the bytes end before that is known.
 fn multipart(bytes: &[u8]) -> Option<Sniffed> {
     // Some servers send the line break that belongs to the boundary (RFC 2046, section 5.1.1) in front of the first.
     let line = bytes.strip_prefix(b"\r\n").or_else(|| bytes.strip_prefix(b"\n")).unwrap_or(bytes);

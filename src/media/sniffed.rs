@@ -9,6 +9,6 @@ pub enum Sniffed {
     Is(Container),
     /// The bytes are the beginning of no container that we know.
     Unknown,
-    /// More bytes are needed to tell; never said of more than [`MAX_SNIFFED`](super::MAX_SNIFFED) bytes.
+    /// More bytes are needed; never returned for more than [`MAX_SNIFFED`](super::MAX_SNIFFED) bytes.
     Undecided,
 }

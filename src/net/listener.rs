@@ -102,7 +102,7 @@ impl Listener {
     /// The bound address, with the real port.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// When the system does not report it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }

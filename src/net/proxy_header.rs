@@ -1,4 +1,4 @@
-//! The header by which a proxy tells who is connected to it, before anything else (the PROXY protocol of HAProxy, versions 1 and 2:
+//! The header in which a proxy sends the address of its client, before anything else (the PROXY protocol of HAProxy, versions 1 and 2:
 //! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
 
 use std::{

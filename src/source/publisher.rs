@@ -410,7 +410,7 @@ impl PublishSlot {
 }
 
 impl Current {
-    /// Tells an entrance of this run.
+    /// Notifies an entrance of this run.
     fn begin(&self, entrances: &Entrances) {
         entrances.begin(self.run);
         if let Some(tracks) = &self.tracks {

@@ -174,7 +174,7 @@ impl ObservedState {
 }
 
 impl ConfigState {
-    /// Tells that there is an error, and not which.
+    /// Reports that there is an error, and not which.
     fn without_error(&self) -> Self {
         let error = self.error.as_ref().map(|_| "the newest configuration has errors".to_owned());
         Self { loaded: self.loaded.clone(), error }

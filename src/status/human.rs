@@ -2,7 +2,7 @@
 
 use serde_yaml::Value;
 
-/// A value for people; the end of its name tells the unit.
+/// A value for people; the end of its name is the unit.
 pub fn readable(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),

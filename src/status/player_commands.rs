@@ -101,7 +101,7 @@ impl Playback {
     }
 }
 
-/// Whether the stream has video, as far as its content type tells.
+/// Whether the stream has video, as far as its content type shows.
 pub fn has_video(stream: &config::Stream) -> bool {
     !stream.mimetype.starts_with("audio/")
 }

@@ -25,7 +25,7 @@ pub struct Published {
 /// A publisher.
 #[derive(Debug, Serialize)]
 pub struct Publisher {
-    /// Where it is, where the configuration lets the state tell.
+    /// Where it is, where the configuration shows addresses.
     address: Option<String>,
     /// By which protocol it publishes.
     pub protocol: &'static str,
@@ -39,7 +39,7 @@ pub struct Publisher {
 }
 
 impl Published {
-    /// What a slot has. `clients`: addresses may be told.
+    /// What a slot has. `clients`: addresses may be shown.
     pub(super) fn of(slot: &PublishSlot, clients: bool) -> Self {
         let PublishState { current, totals } = slot.read();
         Self {

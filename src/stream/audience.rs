@@ -1,4 +1,4 @@
-//! Who watches a stream. Each viewer has a seat, and tells from time to time how far it is: nothing is counted in common
+//! Who watches a stream. Each viewer has a seat, and reports from time to time how far it is: nothing is counted in common
 //! for each packet and viewer.
 
 use crate::telemetry::{Fact, Facts, Figures, Latency, Times};

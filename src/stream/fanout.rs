@@ -88,7 +88,7 @@ impl FanOut {
         known.unwrap_or(Container::Raw)
     }
 
-    /// Tells what the bytes are in. `opening` is sent to every reader first.
+    /// Sets the format of the bytes. `opening` is sent to every reader first.
     pub fn set_container(&self, container: Container, opening: Option<&[u8]>) {
         self.state().ring.set_opening(opening);
         self.0.container.send_replace(Some(container));
@@ -268,7 +268,7 @@ pub struct Reader {
     registered: Option<(Version, Waker)>,
 }
 
-/// A state of the ring, to tell whether it has changed since.
+/// A state of the ring, to see whether it has changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version(u64);
 

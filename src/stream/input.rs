@@ -293,7 +293,7 @@ impl StreamInput {
     /// makes the stream is to be leased before.
     pub fn samples(&self, container: Container, sources: &[usize]) -> SampleReader {
         let queue = Queue::default();
-        // What cannot be carried is told to the reader as well.
+        // What cannot be carried is reported to the reader as well.
         let _ = self.lock().samples.tap(container, SourceSet::of(sources), queue.clone(), Instant::now());
         SampleReader { input: self.clone(), queue }
     }

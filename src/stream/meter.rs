@@ -70,7 +70,7 @@ impl Meter {
         }
     }
 
-    /// What was written so far is not continued: nothing is measured across the break. The counts go on.
+    /// What was written so far is not continued: nothing is measured across the break. The counts continue.
     pub fn pause(&mut self) {
         self.last_join = None;
         self.group = None;

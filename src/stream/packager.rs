@@ -91,7 +91,7 @@ impl Packager {
         self.fanout.restart();
         self.selected.clear();
         self.is_outdated = true;
-        // The header comes again with the next tracks.
+        // The header is sent again with the next tracks.
         if let Some(muxer) = Muxer::new(self.container) {
             self.muxer = muxer;
         }

@@ -169,7 +169,7 @@ impl Ring {
         self.headers.iter().rev().find(|(from, _)| *from <= at).map(|(_, header)| header)
     }
 
-    /// Old packets are no place to join any more, for example since the source began anew.
+    /// Old packets are no join points any more, for example since the source restarted.
     pub fn forget_joins(&mut self) {
         self.joins.clear();
     }

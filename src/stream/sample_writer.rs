@@ -19,7 +19,7 @@ const TRACK_WAIT: Duration = Duration::from_secs(2);
 const MAX_WAITING: usize = 1024;
 /// Bits of a track number that are the source's own.
 const SOURCE_TRACK_BITS: u32 = 4;
-/// Most sources of a rendition: what the other bits of a track number can tell apart.
+/// Most sources of a rendition: what the other bits of a track number can distinguish.
 pub(super) const MAX_SOURCES: usize = 16;
 
 /// Some of the sources of a rendition.
@@ -76,13 +76,13 @@ struct Source {
     tracks: Option<TrackSet>,
     /// No other tracks are expected.
     is_complete: bool,
-    /// When its run began. Until it is complete, or for [`TRACK_WAIT`], tracks of the run before are taken to come again.
+    /// When its run began. Until it is complete, or for [`TRACK_WAIT`], tracks of the run before are expected again.
     began: Option<Instant>,
     before: Option<TrackSet>,
 }
 
 impl Source {
-    /// Its tracks, with those of the run before that may come again.
+    /// Its tracks, with those of the run before that may return.
     fn tracks(&self) -> impl Iterator<Item = &TrackInfo> {
         let now = self.tracks.as_ref().map(TrackSet::tracks).unwrap_or_default();
         let before = self.before.as_ref().map(TrackSet::tracks).unwrap_or_default();
@@ -299,7 +299,7 @@ impl SampleWriter {
         self.sources.get_mut(index(origin))?.get_mut(source)
     }
 
-    /// Tracks of the run before that have not come again are gone, and outputs begin without what they have waited for.
+    /// Tracks of the run before that have not returned are gone, and outputs begin without what they have waited for.
     fn give_up_waiting(&mut self, origin: Origin, source: usize, now: Instant) -> Result<(), Refused> {
         let Some(slot) = self.source(origin, source) else { return Ok(()) };
         let is_late = slot.began.is_some_and(|began| now.saturating_duration_since(began) >= TRACK_WAIT);

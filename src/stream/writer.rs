@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Writer {
     fanout: FanOut,
-    /// Whether the source's timestamps go on after a restart, so that readers of any container can stay.
+    /// Whether the source's timestamps continue after a restart, so that readers of any container can stay.
     continues: bool,
     format: Format,
     /// Whose packets come in at the moment.
@@ -88,9 +88,9 @@ enum Format {
         container: Container,
         header: Option<Bytes>,
     },
-    /// A header in front of the media, which only newcomers can be given.
+    /// A header before the media, which only late joiners can be given.
     Headed(Container),
-    /// A header in front of media that goes on after any break, as long as the header is the same.
+    /// A header before media that continues after any break, as long as the header is the same.
     Framed {
         container: Container,
         header: Option<Bytes>,
@@ -102,7 +102,7 @@ enum Format {
 }
 
 impl Writer {
-    /// The writer of `fanout`. `continues` tells that the timestamps of the source go on when it is restarted.
+    /// The writer of `fanout`. `continues`: the timestamps of the source continue when it is restarted.
     pub fn new(fanout: FanOut, continues: bool) -> Self {
         Self {
             fanout,
@@ -250,7 +250,7 @@ impl Writer {
             (Origin::Source, Origin::Source) | (Origin::Placeholder, Origin::Placeholder) => {}
         }
         if self.origin == Origin::Source {
-            // The source is there: what stands in for it has to begin anew to be seen again.
+            // The source is there: what stands in for it has to restart to be seen again.
             self.placeholder = Gate::Closed;
         }
         true
@@ -283,18 +283,18 @@ impl Writer {
                 }
                 *current = Some(header.clone());
             }
-            // Serial numbers of Ogg and times of FLV begin anew, and so do those of MP4 that a command writes.
+            // Serial numbers of Ogg and times of FLV restart, and so do those of MP4 that a command writes.
             Format::Headed(_) => {}
             Format::Unknown | Format::Ts { .. } | Format::Bare(_) | Format::Mjpeg | Format::Raw => return,
         }
         if self.has_written {
-            // Readers cannot be given a second header: they end and may come again.
+            // Readers cannot be given a second header: they end and may reconnect.
             self.fanout.restart();
         }
         self.fanout.set_header(&header);
     }
 
-    /// The next packet. `begins` tells that it does not continue the one before.
+    /// The next packet. `begins`: it does not continue the one before.
     pub fn packet(&mut self, mut kind: Kind, mut payload: PacketBuf, captured: Option<Duration>, begins: bool) {
         if payload.is_empty() {
             return;
@@ -311,7 +311,7 @@ impl Writer {
             && self.origin == Origin::Source
             && let Some(header) = self.own_header.clone()
         {
-            // It goes on where it was, behind the header that it had.
+            // It continues where it was, after the header that it had.
             self.take_header(header);
         }
         let restarted = std::mem::take(&mut self.restarted);
@@ -364,7 +364,7 @@ impl Writer {
         self.fanout.push(packet, skipped);
     }
 
-    /// How often the clock of a source jumped while it ran, as far as its container tells.
+    /// How often the clock of a source jumped while it ran, as far as its container shows.
     pub fn clock_jumps(&self) -> u64 {
         match &self.format {
             Format::Ts { rewriter, .. } => rewriter.jumps(),
@@ -499,9 +499,9 @@ mod tests {
         assert_eq!(read(&mut reader), [None], "no one can be given a second header");
         // It had not ended: it was silent.
         writer.writes_for(Origin::Source);
-        writer.packet(Kind::Keyframe, payload(b"goes on"), None, false);
+        writer.packet(Kind::Keyframe, payload(b"continues"), None, false);
         let mut reader = writer.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
-        assert_eq!(read(&mut reader), [text("header source"), text("goes on")]);
+        assert_eq!(read(&mut reader), [text("header source"), text("continues")]);
     }
 
     #[test]
@@ -532,11 +532,11 @@ mod tests {
         writer.header(Bytes::from_static(b"header"), false);
         writer.packet(Kind::Keyframe, payload(b"cluster"), None, false);
         writer.scanned(Scanned::Lead(Bytes::from_static(b"lead")));
-        writer.scanned(Scanned::Packet { kind: Kind::Delta, payload: payload(b"key picture") });
+        writer.scanned(Scanned::Packet { kind: Kind::Delta, payload: payload(b"keyframe") });
         writer.scanned(Scanned::Packet { kind: Kind::Delta, payload: payload(b"delta") });
-        assert_eq!(read(&mut there)[1..], [text("cluster"), text("key picture"), text("delta")]);
+        assert_eq!(read(&mut there)[1..], [text("cluster"), text("keyframe"), text("delta")]);
         let mut reader = writer.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
-        assert_eq!(read(&mut reader), [text("headerlead"), text("key picture"), text("delta")]);
+        assert_eq!(read(&mut reader), [text("headerlead"), text("keyframe"), text("delta")]);
     }
 
     fn webm_header() -> Bytes {

@@ -1,4 +1,4 @@
-//! Facts: what happens and is worth keeping, as data. Those who know report it; one thread writes it down, see `src/journal/`.
+//! Facts: what happens and is kept, as data. Those who know report it; one thread writes it down, see `src/journal/`.
 //!
 //! Nobody waits: a fact that finds the queue full is counted.
 

@@ -37,7 +37,7 @@ pub(super) struct Branches {
     /// Elements that may get further pads.
     growing: AtomicUsize,
     started: AtomicBool,
-    /// Makes the times of a file go on that GStreamer takes apart.
+    /// Makes the times of a file continuous that GStreamer demuxes.
     smoother: Mutex<Smoother>,
     /// Number of its next track.
     smoothed: AtomicU8,
@@ -68,7 +68,7 @@ pub(super) fn byte_source() -> gst_app::AppSrc {
 }
 
 impl Branches {
-    /// Of a run of a feed, whose pipeline has this base time. The first track gets the order `first`; `signal` tells whether its device
+    /// Of a run of a feed, whose pipeline has this base time. The first track gets the order `first`; `signal` shows whether its device
     /// captures something.
     pub(super) fn new(
         feed: &Arc<Feed>,
@@ -118,7 +118,7 @@ impl Branches {
         source.sync_state_with_parent()
     }
 
-    /// What comes tells its own times or none, and no parser that the text names gets any of it.
+    /// What comes has its own times or none, and no parser that the pipeline names gets any of it.
     pub(super) fn arrives(&self) {
         self.timeline.anchor();
         self.settled();
@@ -241,7 +241,7 @@ impl Branches {
         Ok(())
     }
 
-    /// Makes the times of a file go on that come to this pad: it is played by them.
+    /// Makes the times of a file continuous that come to this pad: it is played by them.
     fn smooth(self: &Arc<Self>, pad: &gst::Pad) {
         let id = TrackId(self.smoothed.fetch_add(1, Ordering::Relaxed));
         let this = self.clone();
@@ -255,7 +255,7 @@ impl Branches {
                 let at = Time::from_nanos(signed(at));
                 let shift = {
                     let mut smoother = lock(&this.smoother);
-                    // They stay as they are until something jumps.
+                    // They are unchanged until something jumps.
                     smoother.begin(Time::ZERO);
                     smoother.shift(id, at)
                 };
@@ -301,7 +301,7 @@ impl Branches {
         let track: Arc<OnceLock<Arc<Track>>> = Arc::default();
         let over = track.clone();
         let callbacks = gst_app::AppSinkCallbacks::builder().eos(move |_| {
-            // The other tracks may go on.
+            // The other tracks may continue.
             if let Some(track) = over.get() {
                 track.finish();
             }

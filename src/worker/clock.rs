@@ -175,7 +175,7 @@ mod tests {
         let epoch = now() - 1_000 * MILLISECOND;
         let (mut sound, mut times) = (None, Vec::new());
         for _ in 0..10 {
-            // All comes at once: the end is ahead of now when it comes anew. Pictures are seen first, and sound begins it.
+            // All comes at the same time: the end is ahead of now when it restarts. Video is seen first, and audio begins it.
             let timeline = Timeline::new(epoch, epoch, true, end.clone());
             let mut pictures = None;
             stamped(&timeline, 1_000, &mut pictures);

@@ -1,4 +1,4 @@
-//! Streams without a text of their own: what is encoded stays as it is, the rest is encoded with the container's
+//! Streams without a pipeline of their own: what is encoded is passthrough, the rest is encoded with the container's
 //! usual codecs, set for low latency.
 
 use super::{caps, launch, track::Track};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// From raw pictures to those of JPEG files: BT.601 with the full range of luma, which the encoder leaves to those in
 /// front of it. A converter of 1.22 only copies what differs in nothing but its range, and loses the colours of unknown
-/// primaries when it is told to mind them: RGB in between is right for all, and costs a conversion. That
+/// primaries when it is set to honour them: RGB in between is right for all, and costs a conversion. That
 /// with four bytes a pixel gives the same and takes three quarters of the time.
 pub(super) const JPEG_PIXELS: &str =
     "videoconvert ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:1";
@@ -29,7 +29,7 @@ pub(super) fn text(
         }
         if track.is_encoded() {
             let name = caps.structure(0).map_or("?", |structure| structure.name().as_str()).to_owned();
-            remarks.push(format!("{container} cannot carry {name}: it is decoded and encoded anew"));
+            remarks.push(format!("{container} cannot carry {name}: it is decoded and encoded again"));
         }
         encoder(container, track.kind, &caps)
     };
@@ -57,7 +57,7 @@ pub(super) fn text(
     Ok((text + &format!("{muxer} name=mux"), remarks))
 }
 
-/// What a track passes that stays as the feed has it, in a text that ends in its tracks.
+/// What a passthrough track goes through, in a pipeline that ends in its tracks.
 const PASSED: &str = "! identity silent=true";
 
 /// The text for the tracks that there are, as the feed has them; raw ones are encoded with the usual codecs.
@@ -103,7 +103,7 @@ pub(super) fn completed(text: &str, track: impl Fn(&str) -> Option<Arc<Track>>) 
         let Some((part, remark)) = conversion(&factory, &track, &caps) else { continue };
         whole += &part;
         if let Some(what) = remark {
-            remarks.push(format!("{muxer} cannot carry {what} of `{name}.`: it is decoded and encoded anew"));
+            remarks.push(format!("{muxer} cannot carry {what} of `{name}.`: it is decoded and encoded again"));
         }
     }
     // As it was written where there is nothing to add.

@@ -48,7 +48,7 @@ fn needs_even(factory: &gst::ElementFactory) -> bool {
     })
 }
 
-/// Tells an encoder a frame rate where the source does not say one: x264 holds each frame back until the next one comes otherwise. The
+/// Gives an encoder a frame rate where the source has none: x264 holds each frame back until the next one comes otherwise. The
 /// times of frames stay what they are. The rate is measured, as the encoder divides its bit rate by it.
 fn tell_rate(encoder: &gst::Element) {
     let Some(sink) = encoder.static_pad("sink") else { return };
@@ -82,7 +82,7 @@ fn tell_rate(encoder: &gst::Element) {
 
 /// What most sources have.
 const USUAL_RATE: (i32, i32) = (25, 1);
-/// So many frames tell the rate.
+/// The rate is measured over so many frames.
 const MEASURED: u32 = 12;
 
 /// Measures the rate of frames once.

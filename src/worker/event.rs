@@ -9,12 +9,12 @@ use std::sync::{
     mpsc,
 };
 
-/// What `v4l2src` warns of when a card has no input: it goes on to deliver pictures, of noise.
+/// What `v4l2src` warns of when a card has no input: it continues to deliver frames, of noise.
 const SIGNAL_LOST: &str = "Signal lost";
 /// What it says when the input is back. Workers speak English.
 const SIGNAL_BACK: &str = "Signal recovered";
 
-/// What the worker's one deciding thread is told.
+/// What the worker's one deciding thread receives.
 pub(super) enum Event {
     /// A message from the server.
     Control(ToWorker),
@@ -24,13 +24,13 @@ pub(super) enum Event {
     Say(FromWorker),
     /// A pipeline reports something.
     Bus(Run, Note),
-    /// A pipeline has been told to play; media may be pushed into it.
+    /// A pipeline has been set to play; media may be pushed into it.
     Up(Run),
     /// A pipeline is gone for good.
     Gone(Run),
     /// A feed's tracks are known, or changed.
     Tracks(u32),
-    /// The bytes of a feed begin anew.
+    /// The bytes of a feed restart.
     Restart(u32),
     /// The first media of an item.
     First(Run),
@@ -38,7 +38,7 @@ pub(super) enum Event {
     Picture,
 }
 
-/// One run of one pipeline: events of an earlier run are told apart by the number.
+/// One run of one pipeline: the number distinguishes events of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     /// Whose pipeline.

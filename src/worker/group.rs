@@ -64,7 +64,7 @@ pub(super) struct Group {
     planned: BTreeSet<Item>,
     /// When each item last warned, and how often since.
     warned: HashMap<Item, (Option<Instant>, u32)>,
-    /// Those of which it was told that their device captures nothing.
+    /// Those whose device was reported to capture nothing.
     without_signal: HashSet<Item>,
 }
 
@@ -291,7 +291,7 @@ impl Group {
         Ok(())
     }
 
-    /// Passes on a warning, at most one in a while for each item; whether it did.
+    /// Forwards a warning, at most one in a while for each item; whether it did.
     fn warn(&mut self, item: Item, text: String) -> io::Result<bool> {
         let now = Instant::now();
         let (last, left_out) = self.warned.entry(item).or_insert((None, 0));
@@ -386,7 +386,7 @@ impl Group {
         }
     }
 
-    /// Why a feed failed, and whether its device is gone: GStreamer only tells of a call that failed.
+    /// Why a feed failed, and whether its device is gone: GStreamer only reports that a call failed.
     fn why(&self, index: u32, why: String) -> Ended {
         let device = match self.feeds.get(&index).map(|slot| &slot.source) {
             Some(FeedSource::Launch(text)) => launch::missing_device(text),

@@ -42,7 +42,7 @@ impl Preamble {
         if !found.iter().any(is_told) && self.bytes <= MAX_HEADER {
             return;
         }
-        // The tables of a transport stream come again and again.
+        // The tables of a transport stream are repeated.
         let needs_none = scanner.container() == Some(Container::Ts);
         self.header = found.into_iter().find_map(|found| match found {
             Scanned::Header(header) if !needs_none => Some(header),
@@ -68,7 +68,7 @@ impl Preamble {
 pub(super) struct Latecomer {
     scanner: Scanner,
     found: Vec<Scanned>,
-    /// Elements of Matroska cannot be told from the middle of one: a buffer that begins with a cluster is waited for.
+    /// Elements of Matroska cannot be recognised from the middle of one: a buffer that begins with a cluster is waited for.
     needs_cluster: bool,
     /// There was a join point.
     has_begun: bool,

@@ -65,7 +65,7 @@ impl Writer {
         self.filled.notify_all();
     }
 
-    /// Queues a frame; `false` when it found no room. Never waits for the socket. The server is told when it was queued, so that it
+    /// Queues a frame; `false` when it found no room. Never waits for the socket. The server gets the time at which it was queued, so that it
     /// knows how long it was under way.
     pub(super) fn push(&self, mut head: FrameHead, payload: Vec<Bytes>) -> bool {
         let length = payload.iter().map(Bytes::len).sum();

@@ -187,7 +187,7 @@ fn play(pipeline: &gst::Pipeline, source: &gst_app::AppSrc, bytes: Bytes) -> Res
     let failed = |text: &str| PictureFault::Failed(text.to_owned());
     let bus = pipeline.bus().ok_or_else(|| failed("no pipeline"))?;
     let _ = pipeline.set_state(gst::State::Playing);
-    // Failures are told on the bus.
+    // The bus reports failures.
     let _ = source.push_buffer(gst::Buffer::from_slice(bytes));
     let _ = source.end_of_stream();
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];

@@ -24,7 +24,7 @@ pub(super) fn tune_muxers(bin: &gst::Bin) {
                 element.set_property("trak-timescale", 90_000u32);
                 element.set_property("streamable", true);
             }
-            // Any other alignment loses the flags that tell join points.
+            // Any other alignment loses the flags of join points.
             Some("mpegtsmux") => {
                 element.set_property("alignment", -1i32);
                 // Otherwise buffer times count from the first buffer, and capture times are lost.

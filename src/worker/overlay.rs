@@ -17,7 +17,7 @@ const SPAN: Duration = Duration::from_secs(1);
 /// Most pictures that are counted so.
 const MOST: usize = 256;
 
-/// Has the overlays of a text that want it get their text anew for each picture.
+/// Updates the text of those overlays of a pipeline that want it, for each frame.
 pub(super) fn animate(bin: &gst::Bin) {
     for overlay in bin.iterate_all_by_element_factory_name("textoverlay").into_iter().flatten() {
         let text = overlay.property::<Option<String>>("text").unwrap_or_default();

@@ -147,7 +147,7 @@ struct Shared {
 
 /// How the next picture of a stream is decoded.
 enum Way {
-    /// The second one, by a decoder that can go on.
+    /// The second one, by a decoder that can be kept.
     Second,
     /// By the one that decoded the last.
     Further(Decoder),
@@ -162,7 +162,7 @@ struct Made<T> {
     what: T,
 }
 
-/// Tells one picture of a track from another.
+/// Identifies one picture of a track.
 type Identity = (Option<gst::ClockTime>, usize);
 
 impl<T: Clone> Made<T> {
@@ -232,8 +232,8 @@ impl Shared {
         self.encode(rendition, &caps, &buffer)
     }
 
-    /// The last of a stream's pictures, raw. Who asks once gets it as quickly as it can be had; who goes on asking gets it
-    /// from a decoder that goes on.
+    /// The last frame of a stream, raw. A client that asks once gets it as quickly as possible; one that keeps asking gets it
+    /// from a decoder that is kept.
     fn decoded(
         &mut self,
         stream: u32,
@@ -334,7 +334,7 @@ mod tests {
                 assert_eq!(bytes(once), bytes(again), "{encoder}: {at}");
                 let way = &shared.decoded[&7].1;
                 match at {
-                    0 => assert!(matches!(way, Way::Second), "{encoder}: one picture needs no decoder that goes on"),
+                    0 => assert!(matches!(way, Way::Second), "{encoder}: one still needs no decoder that is kept"),
                     _ => assert_eq!(matches!(way, Way::Further(_)), goes_on, "{encoder}: {at}"),
                 }
             }

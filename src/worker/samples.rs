@@ -88,7 +88,7 @@ pub(super) fn end(
 }
 
 fn is_declaration(element: &gst::Element, container: Container) -> bool {
-    // All that `mp4mux` can be told concerns files or its fragments, which are not ours.
+    // All options of `mp4mux` concern files or its fragments, which are not ours.
     element.factory().is_some_and(|factory| {
         declares(&factory.name(), container) && (factory.name() == "mp4mux" || is_plain(element))
     })

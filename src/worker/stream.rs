@@ -52,17 +52,17 @@ pub(super) struct StreamRun {
     sink: Option<gst_app::AppSink>,
     /// What makes its pictures.
     encoder: Option<Encoder>,
-    /// There is another text to go on with if this one does not work: when it was started.
+    /// There is another pipeline to try if this one does not work: when it was started.
     on_trial: Option<Instant>,
     /// The video track it uses, as the feed has it.
     video: Option<Arc<Track>>,
     /// Where its tracks go into the container.
     mouths: Vec<gst::Pad>,
-    /// What was told of them.
+    /// What was reported of them.
     told: Vec<ipc::Track>,
 }
 
-/// How long a stream may make nothing while one of its tracks goes on.
+/// How long a stream may make nothing while one of its tracks continues.
 const STALL: Duration = Duration::from_secs(2);
 
 /// Why a stream was not built, for the log.
@@ -136,7 +136,7 @@ impl StreamRun {
         })?;
         for name in missing.iter().filter(|name| declared.contains(name)) {
             drop_branch(&bin, name)?;
-            remarks.push(format!("no feed has a track for `{name}.`: going on without"));
+            remarks.push(format!("no feed has a track for `{name}.`: continues without it"));
         }
         let pipeline = gst::Pipeline::with_name(&plan.name);
         let mut this = Self {
@@ -232,7 +232,7 @@ impl StreamRun {
         }
     }
 
-    /// The tracks as they go into the container, if that is not what was told of them before.
+    /// The tracks as they go into the container, if that is not what was reported before.
     pub(super) fn news(&mut self) -> Option<Vec<ipc::Track>> {
         let track = |pad: &gst::Pad| {
             let caps = pad.current_caps()?;
@@ -250,7 +250,7 @@ impl StreamRun {
         self.built_for.iter().any(|(track, encoded)| track.is_encoded() != *encoded)
     }
 
-    /// One track fell silent, and the muxer waits for it while others go on.
+    /// One track fell silent, and the muxer waits for it while others continue.
     pub(super) fn is_stalled(&self) -> bool {
         let silent = self.sender.as_ref().and_then(|sender| sender.silence()).is_some_and(|silence| silence > STALL);
         let going_on = |(track, _): &(Arc<Track>, bool)| track.silence().is_some_and(|silence| silence < STALL / 2);
@@ -284,7 +284,7 @@ impl StreamRun {
         self.links.iter().map(Link::left_out).sum()
     }
 
-    /// Asks for an intra-frame.
+    /// Requests a keyframe.
     pub(super) fn force_keyframe(&self) {
         let event = || gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
         if let Some(encoder) = &self.encoder {

@@ -380,7 +380,7 @@ fn bytes_without_a_picture_say_why() {
 
 #[test]
 fn pictures_have_the_full_range_of_luma() {
-    // Of what tells its primaries, of what does not, and of high definition.
+    // Of a source with known primaries, of one without, and of high definition.
     for colours in ["2:4:7:1", "2:4:0:0", "2:3:5:1"] {
         check_red(&format!(
             "videotestsrc is-live=true pattern=red ! video/x-raw,format=I420,width=320,height=240,framerate=25/1,\
@@ -446,7 +446,7 @@ fn remarks_are_made_once() {
             _ => None,
         })
         .collect();
-    assert_eq!(logged, ["no feed has a track for `audio.`: going on without", "encodes by x264enc in software"]);
+    assert_eq!(logged, ["no feed has a track for `audio.`: continues without it", "encodes by x264enc in software"]);
 }
 
 #[test]
@@ -591,7 +591,7 @@ fn sound_that_ends_does_not_stall_the_pictures() {
             if server.frames.recv_timeout(Duration::from_millis(20)).is_ok() {
                 after += 1;
             }
-            // Muxers wait for sound for ever: the stream ends, and the server starts it anew.
+            // Muxers wait for audio for ever: the stream ends, and the server restarts it.
             if let Ok(FromWorker::Ended { item: item @ Item::Stream(0), why: Ended::Failed(_) }) =
                 server.messages.try_recv()
             {
@@ -601,7 +601,7 @@ fn sound_that_ends_does_not_stall_the_pictures() {
     }
 }
 
-/// A browser that plays by Media Source Extensions drops all behind such a step up to the next key picture.
+/// A browser that plays by Media Source Extensions drops everything after such a step up to the next keyframe.
 #[test]
 fn behind_a_step_that_is_too_long_mp4_has_a_key_picture() {
     let part = |count: u32, begin: u64| {

@@ -2,7 +2,7 @@
 //!
 //! In go the samples of an appsink, out go the same buffers, by reference, into the appsrc of every consumer. It
 //! runs in the producer's streaming thread and never waits. A track outlives the runs of its feed, so that consumers
-//! stay attached while the feed begins anew.
+//! stay attached while the feed restarts.
 
 use super::{
     caps,
@@ -48,7 +48,7 @@ pub(super) struct Track {
     /// Place among the feed's tracks.
     pub(super) order: usize,
     state: Mutex<State>,
-    /// Where key unit requests go.
+    /// Where keyframe requests go.
     upstream: Mutex<Option<glib::WeakRef<gst::Pad>>>,
     /// The decoded form, while someone uses it.
     pub(super) decoded: Mutex<Weak<Decoded>>,
@@ -213,12 +213,12 @@ impl Track {
         lock(&self.state).encoded
     }
 
-    /// Where to ask for key units.
+    /// Where to request keyframes.
     pub(super) fn set_upstream(&self, pad: &gst::Pad) {
         *lock(&self.upstream) = Some(pad.downgrade());
     }
 
-    /// Asks whoever encodes this track for a key unit.
+    /// Requests a keyframe from whoever encodes this track.
     pub(super) fn request_key_unit(&self) {
         let pad = lock(&self.upstream).as_ref().and_then(glib::WeakRef::upgrade);
         if let Some(pad) = pad {
@@ -467,7 +467,7 @@ pub(super) fn track_source(name: &str) -> gst_app::AppSrc {
         .build()
 }
 
-/// Passes key unit requests that arrive at `source` on to the track behind it.
+/// Forwards keyframe requests that arrive at `source` to the track behind it.
 pub(super) fn forward_key_units(source: &gst_app::AppSrc, track: &Arc<Track>) {
     let Some(pad) = source.static_pad("src") else { return };
     let track = Arc::downgrade(track);

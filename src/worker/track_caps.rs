@@ -1,4 +1,4 @@
-//! What elements of GStreamer are told of tracks in canonical form, and the bytes that they get.
+//! Caps of tracks in canonical form for elements of GStreamer, and the bytes that they get.
 
 use crate::media::{
     Sample, TrackInfo,

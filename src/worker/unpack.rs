@@ -64,7 +64,7 @@ struct Slot {
     info: TrackInfo,
 }
 
-/// Bytes cannot go on into the pipeline: it has ended, or a track changed so that it has to begin again.
+/// The pipeline takes no more bytes: it has ended, or a track changed so that it has to restart.
 pub(super) struct Ended;
 
 impl Unpack {
@@ -101,7 +101,7 @@ impl Unpack {
             return self.parse(held);
         }
         if self.slots.is_empty() && self.unpacker.misses_video() {
-            // The tables come again.
+            // The tables are repeated.
             return self.parse(bytes);
         }
         self.take(found)

@@ -1,4 +1,4 @@
-//! ADTS: AAC frames that tell their length and configuration (ISO/IEC 14496-3, section 1.A.2.2).
+//! ADTS: AAC frames with their length and configuration (ISO/IEC 14496-3, section 1.A.2.2).
 
 use super::super::bits::Bits;
 use super::aac::{self, Config, Parameters};
@@ -46,7 +46,7 @@ impl Header {
         })
     }
 
-    /// Whether frames of both have the same configuration, as far as their headers tell.
+    /// Whether frames of both have the same configuration, as far as their headers show.
     pub fn is_like(&self, other: &Self) -> bool {
         let said = |header: &Self| (header.object_type, header.rate_index, header.channel_config);
         said(self) == said(other)

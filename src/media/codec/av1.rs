@@ -239,7 +239,7 @@ impl Color {
     }
 }
 
-/// What the first bits of a frame header say (section 5.9.2), as far as the sequence header tells what they mean.
+/// What the first bits of a frame header say (section 5.9.2), as far as the sequence header defines what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
     /// `frame_type` is `KEY_FRAME`.

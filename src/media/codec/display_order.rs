@@ -1,4 +1,4 @@
-//! Where frames stand in the order in which they are shown, as their headers tell it: the picture order count of H.264 (ITU-T H.264,
+//! Where frames stand in the order in which they are shown, by their headers: the picture order count of H.264 (ITU-T H.264,
 //! section 8.2.1.1) and H.265 (ITU-T H.265, section 8.3.1), and the temporal reference of MPEG-1 and MPEG-2 (ISO/IEC 13818-2, section
 //! 6.3.9).
 
@@ -124,7 +124,7 @@ fn near(last: i64, lowest: i64, bits: u8) -> i64 {
     }
 }
 
-/// What the header of the first slice of a frame tells.
+/// What the header of the first slice of a frame has.
 struct Header {
     /// The lowest bits of the number.
     order: u32,

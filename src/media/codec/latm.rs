@@ -79,7 +79,7 @@ impl StreamMuxConfig {
         };
         let parameters = Parameters { config };
         parameters.parse()?;
-        // `frameLengthType` 0: each frame tells its length. What is behind the configuration is often missing in RTP.
+        // `frameLengthType` 0: each frame carries its length. What follows the configuration is often missing in RTP.
         let Some(length_type) = bits.take(3) else { return Some(Self { parameters, other_data: 0 }) };
         if length_type != 0 {
             return None;

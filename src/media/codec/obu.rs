@@ -34,7 +34,7 @@ pub struct Obu<'a> {
 }
 
 impl Obu<'_> {
-    /// Whether it tells its size.
+    /// Whether it has a size field.
     pub fn has_size(&self) -> bool {
         self.whole.first().is_some_and(|head| head & HAS_SIZE != 0)
     }

@@ -56,7 +56,7 @@ pub fn identification(header: &[u8]) -> Option<(u32, u16, [u32; 2])> {
 }
 
 /// Whether blocks of each mode are long. They are at the end of the setup header (section 4.2.4), behind code books whose length
-/// nothing tells. So the header is read from its end: numbers begin with their lowest bit, therefore they can be read backwards
+/// nothing shows. So the header is read from its end: numbers begin with their lowest bit, therefore they can be read backwards
 /// as numbers that begin with the highest one.
 fn modes(setup: &[u8]) -> Option<Vec<bool>> {
     /// Long or short, window type, transform type, mapping.

@@ -1,7 +1,7 @@
 //! FLV tags (Adobe Flash Video File Format Specification 10.1, annex E), also of Enhanced RTMP.
 //!
-//! The header is that of the file, and all in front of the first picture or sound: `onMetaData` and the set-up of
-//! the codecs. Set-ups that change later pass on to those who watch.
+//! The header is that of the file, and everything before the first video or audio: `onMetaData` and the codec
+//! configurations. Configurations that change later are forwarded to viewers.
 
 use super::tag::{AUDIO, FRAME_HEAD, SCRIPT, VIDEO};
 use crate::media::codecs::Setup;
@@ -64,7 +64,7 @@ impl Framing for Flv {
             Place::Media if is_setup => FrameRole::Delta,
             Place::Header | Place::Media => {
                 self.place = Place::Media;
-                // FrameType 1 is a key picture, if a picture comes at all: the end of a sequence is marked so, too.
+                // FrameType 1 is a keyframe, if a frame comes at all: the end of a sequence is marked so, too.
                 let has_picture = match first & 0x0f {
                     kind if is_enhanced => matches!(kind, 1 | 3),
                     7 => second == 1,
@@ -77,7 +77,7 @@ impl Framing for Flv {
     }
 }
 
-/// The set-ups of the tracks of a header: pictures, then sound. What the file is said to have and has no set-up is unknown.
+/// The configurations of the tracks of a header: video, then audio. A track that is announced without one is unknown.
 pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
     let (mut video, mut audio) = (None, None);
     let mut rest = header;
@@ -94,7 +94,7 @@ pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
             ([VIDEO, ..], [first, 0, _, _, _, record @ .., _, _, _, _]) if first & 0x8f == 7 => {
                 video = Some(Setup::Avc("avc1", record));
             }
-            // A set-up by its four characters: Enhanced RTMP, section "Enhanced Video".
+            // A configuration by its four characters: Enhanced RTMP, section "Enhanced Video".
             ([VIDEO, ..], [first, name @ ..]) if first & 0x8f == 0x80 => video = enhanced(name).or(video),
             ([AUDIO, ..], [first, 0, config @ .., _, _, _, _]) if first >> 4 == 10 => audio = Some(Setup::Aac(config)),
             _ => {}
@@ -187,7 +187,7 @@ mod tests {
         let sound: (u8, &[u8]) = (8, &[0xaf, 1, 0]);
         check(4, &[script, (8, &[0xaf, 0, 0]), sound, sound], 25 + 18, 2);
         check(1, &[(9, &[0x17, 0]), (9, &[0x17, 1]), (9, &[0x27, 1]), sound, (9, &[0x17, 1]), (9, &[0x17, 2])], 17, 2);
-        // HEVC by its four characters: set-up, key picture, picture, key picture without composition time, metadata.
+        // HEVC by its four characters: configuration, keyframe, frame, keyframe without composition time, metadata.
         let hevc: [&[u8]; 5] = [b"\x90hvc1", b"\x91hvc1", b"\xa1hvc1", b"\x93hvc1", b"\x94hvc1"];
         check(1, &hevc.map(|content| (9, content)), 20, 2);
     }

@@ -371,7 +371,7 @@ fn readers_without_audio_stay_when_it_comes() {
         let (header, needs) = change(&[&video, &audio]);
         assert_eq!((header, of(&needs, 8)), (None, Some(version)));
     }
-    // It goes: a player that was told of it would wait.
+    // It goes: a player that expects it would wait.
     assert_eq!(change(&[&video]).0, Some((1, HeaderChange::End)));
 }
 

@@ -84,7 +84,7 @@ pub struct Units {
     part: Option<Part>,
 }
 
-/// How the units of a body are told apart.
+/// How the units of a body are delimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Layout {
     /// There is one, without a number.

@@ -60,7 +60,7 @@ impl Muxer {
         }
     }
 
-    /// The time since 1970 at which the clock of [`Sample::captured`] was 0. JPEG parts tell when they were captured if it is
+    /// The time since 1970 at which the clock of [`Sample::captured`] was 0. JPEG parts carry their capture time if it is
     /// known. It follows the clock on the wall if it is set again from time to time.
     pub fn set_epoch(&mut self, epoch: Option<Duration>) {
         self.epoch = epoch;

@@ -179,7 +179,7 @@ pub(super) fn unsigned(content: &[u8]) -> u64 {
 }
 
 /// Makes the size of the segment in `header` unknown (RFC 8794, section 6.2). A reader that joins late gets less than the
-/// size promises, one that goes on over a restart of the source gets more.
+/// size promises, one that continues over a restart of the source gets more.
 pub(super) fn forget_size(header: &mut [u8]) {
     let mut rest = header;
     while let Ok(Some(head)) = Head::read(rest) {

@@ -1,7 +1,7 @@
 //! Matroska and WebM as live streams (RFC 9559, and RFC 8794 for the EBML below).
 //!
-//! [`Muxer`] makes them of samples, [`Demuxer`] makes samples of them. `Scan` finds the header and the clusters that a reader may begin with, [`same_tracks`] tells whether a reader of
-//! one header can go on with another.
+//! [`Muxer`] makes them of samples, [`Demuxer`] makes samples of them. `Scan` finds the header and the clusters that a reader may begin with, [`same_tracks`] returns whether a reader of
+//! one header can continue with another.
 
 mod coding;
 mod demuxer;

@@ -217,7 +217,7 @@ impl Track {
 
 /// Whether readers of one track can stay when it becomes the other.
 fn may_stay(from: &TrackInfo, to: &TrackInfo) -> bool {
-    // Frames of video tell their size: with the codecs of WebM and others in keyframes, else in parameter sets.
+    // Frames of video carry their size: with the codecs of WebM and others in keyframes, else in parameter sets.
     let is_shaped = match (&from.shape, &to.shape) {
         (Shape::Video(_), Shape::Video(_)) => true,
         (from, to) => from == to,

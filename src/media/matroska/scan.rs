@@ -1,6 +1,6 @@
 //! Finds the header and the join points of a live Matroska stream.
 //!
-//! A cluster that begins with a key picture is one. A key picture in the middle of a cluster is one for whoever gets the head of
+//! A cluster that begins with a keyframe is one. A keyframe in the middle of a cluster is one for whoever gets the head of
 //! another cluster in front of it.
 
 use super::element::{self, Block, Head, cluster_head, forget_size, unsigned};
@@ -23,7 +23,7 @@ const MAX_HELD_ELEMENTS: u32 = 32;
 /// Longest picture in a `BlockGroup` that is held until it is known whether it refers to others.
 const MAX_GROUP: u64 = 8 << 20;
 
-/// Cuts a Matroska stream at its key pictures.
+/// Cuts a Matroska stream at its keyframes.
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
     /// The beginning of an element.

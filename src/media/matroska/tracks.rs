@@ -7,8 +7,8 @@ use crate::media::{Container, codecs::Setup, sniffed::Sniffed};
 const VIDEO_TYPE: u64 = 1;
 const AUDIO_TYPE: u64 = 2;
 
-/// Whether two headers describe the same tracks (number, type, codec and its set-up, picture size, sampling frequency,
-/// channels), so that a decoder can go on from one to the other. Identifiers, dates, titles and names of programs do
+/// Whether two headers describe the same tracks (number, type, codec and its configuration, frame size, sampling frequency,
+/// channels), so that a decoder can continue from one to the other. Identifiers, dates, titles and names of programs do
 /// not matter. Headers without tracks are never the same.
 pub fn same_tracks(a: &[u8], b: &[u8]) -> bool {
     let tracks = tracks(a);
@@ -34,7 +34,7 @@ impl Track<'_> {
     }
 }
 
-/// The set-ups of the tracks of a header: pictures and sound, in their order.
+/// The codec configurations of the tracks of a header, in their order.
 pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
     let tracks = tracks(header).into_iter().filter(|track| matches!(track.kind, VIDEO_TYPE | AUDIO_TYPE));
     tracks.map(|track| setup(track.codec, track.codec_private)).collect()
@@ -102,7 +102,7 @@ fn track(entry: &[u8]) -> Track<'_> {
     track
 }
 
-/// Tells WebM from Matroska by the EBML header that `bytes` begin with (RFC 8794, section 11.2.6).
+/// Distinguishes WebM from Matroska by the EBML header that `bytes` begin with (RFC 8794, section 11.2.6).
 pub(in crate::media) fn doc_type(bytes: &[u8]) -> Sniffed {
     let Ok(head) = element::Head::read(bytes) else { return Sniffed::Unknown };
     let Some((head, content)) = head.and_then(|head| Some((head, bytes.get(head.length..)?))) else {

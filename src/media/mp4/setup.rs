@@ -7,7 +7,7 @@ use crate::media::codecs::Setup;
 const PICTURE_ENTRY: usize = 78;
 const SOUND_ENTRY: usize = 28;
 
-/// The set-ups of the tracks of a header: pictures and sound, in their order.
+/// The codec configurations of the tracks of a header, in their order.
 pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'_>> {
     let Some(moov) = find(header, b"moov") else { return Vec::new() };
     all(moov, b"trak").filter_map(setup).collect()

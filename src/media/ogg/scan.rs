@@ -1,7 +1,7 @@
-//! Ogg pages (RFC 3533, section 6) as a live stream, with the codecs that can be told by their first packet.
+//! Ogg pages (RFC 3533, section 6) as a live stream, with the codecs that their first packet identifies.
 //!
-//! The header are all pages up to the last set-up packet of each logical stream. Behind it a reader may begin with a
-//! page that begins with a whole packet: any of sound, one that begins with a key picture if there are pictures.
+//! The header is all pages up to the last header packet of each logical stream. After it a reader may begin with a
+//! page that begins with a whole packet: any of audio, one that begins with a keyframe if there is video.
 
 use crate::media::codecs::Setup;
 use crate::media::framing::{FrameLength, FrameRole, Framing};
@@ -25,7 +25,7 @@ pub(in crate::media) struct Ogg {
 struct Stream {
     serial: u32,
     codec: Codec,
-    /// Set-up packets that are still to come.
+    /// Header packets that are still to come.
     left: usize,
 }
 
@@ -103,7 +103,7 @@ impl Framing for Ogg {
     }
 }
 
-/// The set-ups of the logical streams of a header, in their order.
+/// The codec configurations of the logical streams of a header, in their order.
 pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'static>> {
     let mut rest = header;
     let pages = std::iter::from_fn(|| {
@@ -125,7 +125,7 @@ pub(in crate::media) fn setups(header: &[u8]) -> Vec<Setup<'static>> {
         .collect()
 }
 
-/// What a stream is, by its first packet, and the number of its set-up packets with this one.
+/// What a stream is, by its first packet, and the number of its header packets with this one.
 fn codec(packet: &[u8]) -> (Codec, usize) {
     match packet {
         [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] => (Codec::Theora, 3),

@@ -48,7 +48,7 @@ impl Packet {
         while !unit.is_empty() {
             // The header of the packet, and a length that is never longer.
             let room = self.limit.saturating_sub(1 + self.elements.len() + 3);
-            // A few bytes of an OBU are not worth a fragment.
+            // A fragment never has only a few bytes of an OBU.
             if room < unit.len() && room < 16 && !self.elements.is_empty() {
                 self.flush(false, out);
                 continue;

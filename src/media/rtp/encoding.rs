@@ -196,7 +196,7 @@ impl<'a> Parameters<'a> {
         {
             self.must_be_zero(NAME, parameter)?;
         }
-        // Data in front of the frames, of a length that the packet tells.
+        // Data in front of the frames, of a length that the packet contains.
         self.must_be_zero(NAME, "auxiliarydatasizelength")?;
         let parameters = AacParameters { config: self.hex(NAME, "config")?.into() };
         let config = parameters.parse();

@@ -18,7 +18,7 @@ impl Depacketizer {
 }
 
 impl Assemble for Depacketizer {
-    /// Nothing tells: the last packet before it may have been of the same element.
+    /// It is not known: the last packet before it may have been of the same element.
     fn is_start(&self, _: &[u8]) -> bool {
         false
     }

@@ -1,7 +1,7 @@
 //! RTP and RTCP packets of all tracks of a publisher → samples.
 //!
 //! RTP has no decoding times, and each track has a clock of its own that begins anywhere. Tracks begin with their arrival and are moved
-//! to each other by the sender reports, which tell the timestamps of all clocks at one moment.
+//! to each other by the sender reports, which contain the timestamps of all clocks at one moment.
 
 use super::{
     Depacketizer, Encoding, Header, Order, Packet, Reception, Unit, is_rtcp,
@@ -426,7 +426,7 @@ mod tests {
             if set.tracks()[0].id.0 != 0 {
                 expect.swap(0, 1);
             }
-            // All tracks are moved by the same: they stay as they were to each other.
+            // All tracks are moved by the same: their distances are unchanged.
             let offset = found[0][0].pts.since(expect[0][0].pts);
             for (found, expect) in found.iter().zip(&expect) {
                 assert_eq!(found.len(), expect.len());
@@ -446,7 +446,7 @@ mod tests {
         let source = demuxed(H264_AAC);
         let (descriptions, mut packets) = sent(&source);
         let whole = samples(&received(descriptions.clone(), &packets)).iter().map(Vec::len).collect::<Vec<_>>();
-        // Not the first one of a track: it tells where the numbers begin.
+        // Not the first one of a track: it shows where the numbers begin.
         for at in (42..packets.len() - 3).step_by(7) {
             packets.swap(at, at + 2);
         }

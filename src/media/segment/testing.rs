@@ -85,7 +85,7 @@ impl Feed {
         feed
     }
 
-    /// Tells the headers again, after a change.
+    /// Sends the headers again, after a change.
     pub(super) fn begin(&mut self) {
         let mut tracks = Vec::new();
         if self.has_video {

@@ -22,7 +22,7 @@ pub(super) struct Frame {
 #[derive(Debug)]
 pub(super) struct AudioFrames {
     coding: Coding,
-    /// Of the frames of LATM, which do not tell it.
+    /// Of the frames of LATM, which do not carry it.
     duration: Option<Duration>,
     /// What is not cut yet; behind the last frame that is complete, less than the longest one.
     bytes: Bytes,
@@ -49,10 +49,10 @@ enum Measure {
         /// Where in it the frame is.
         data: Range<usize>,
         samples: u32,
-        /// 0 when it does not tell.
+        /// 0 when it is not known.
         rate: u32,
     },
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     More,
     Nothing,
 }
@@ -73,7 +73,7 @@ impl AudioFrames {
         }
     }
 
-    /// Sets the duration of frames that do not tell it.
+    /// Sets the duration of frames that do not carry it.
     pub(super) fn set_duration(&mut self, duration: Option<Duration>) {
         self.duration = duration;
     }
@@ -200,7 +200,7 @@ fn opus_frame(bytes: &[u8]) -> Measure {
     let read = || -> Option<(usize, usize)> {
         let mut at = 2;
         let flags = *bytes.get(1)?;
-        // Trims of two bytes each, and an extension that tells its length.
+        // Trims of two bytes each, and an extension with its length.
         at += 2 * (usize::from(flags >> 4 & 1) + usize::from(flags >> 3 & 1));
         // The size precedes them.
         let (mut size, mut place) = (0, 2);

@@ -37,12 +37,12 @@ pub(super) struct Clock {
     tracks: BTreeMap<u16, u64>,
     /// The last clock reference that was sent, and its PID.
     reference: Option<(u16, u64)>,
-    /// The source began anew, this many ticks after the last packet of the one before.
+    /// The source restarted, this many ticks after the last packet of the one before.
     resumed: Option<u64>,
     jumps: u64,
 }
 
-/// Whether a stamp goes on where those before it were.
+/// Whether a timestamp continues those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fit {
     Good,
@@ -52,7 +52,7 @@ enum Fit {
 }
 
 impl Clock {
-    /// The next packets are of a source that began anew, this long after the last packet of the one before.
+    /// The next packets are of a source that restarted, this long after the last packet of the one before.
     pub(super) fn resume(&mut self, pause: Duration) {
         self.resumed = Some((pause.as_micros() * u128::from(SECOND) / 1_000_000) as u64 % WRAP);
     }
@@ -155,7 +155,7 @@ impl Clock {
         self.offset
     }
 
-    /// The clock jumped: `source` is to be `target` from now on. All stamps get the same shift, so one that goes on
+    /// The clock jumped: `source` is to be `target` from now on. All stamps get the same shift, so one that continues
     /// properly takes the others along; those which would go back a little wait, see [`Fit::Early`].
     fn jump(&mut self, source: u64, newest: u64, target: u64) {
         self.before = Some((self.offset, newest));

@@ -33,7 +33,7 @@ pub(super) struct Elementary {
 /// What becomes of a sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
-    /// It stays as it is.
+    /// It is unchanged.
     Same,
     /// Start codes in place of lengths, behind a delimiter and, for keyframes, the parameter sets.
     AnnexB {

@@ -125,7 +125,7 @@ impl KeyframeDetector {
 /// What begins behind a start code.
 #[derive(Clone, Copy)]
 enum Nal {
-    /// Not enough bytes to tell.
+    /// Not enough bytes to decide.
     Cut,
     /// What all other sets refer to.
     Sequence,

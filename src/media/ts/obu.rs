@@ -1,4 +1,4 @@
-//! Tells from the beginning of a temporal unit of AV1 whether decoding may begin with it.
+//! Decides from the beginning of a temporal unit of AV1 whether decoding may begin with it.
 //!
 //! The units of a transport stream are rows of OBUs, either as in "Low overhead bitstream format" of the AV1 specification
 //! (section 5.2), or each behind a start code (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4). What precedes the frame is
@@ -9,7 +9,7 @@ const FRAME_HEADER: u8 = 3;
 const FRAME: u8 = 6;
 
 /// Whether a unit that begins with these bytes has a sequence header and then a shown keyframe; `None` when they are too few
-/// to tell.
+/// to decide.
 pub(super) fn is_key(unit: &[u8]) -> Option<bool> {
     let mut rest = unit;
     let has_codes = starts_with_code(unit)?;

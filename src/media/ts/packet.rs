@@ -132,7 +132,7 @@ impl<'a> Packet<'a> {
     fn used_adaptation(self) -> usize {
         let flags = self.raw[5];
         let mut used = 1;
-        // PCR, OPCR, `splice_countdown`; then two parts that tell their length.
+        // PCR, OPCR, `splice_countdown`; then two parts with their length.
         for (bit, bytes) in [(0x10, PCR_LENGTH), (0x08, PCR_LENGTH), (0x04, 1)] {
             used += if flags & bit != 0 { bytes } else { 0 };
         }
@@ -154,7 +154,7 @@ pub(super) fn set_counter(raw: &mut [u8; PACKET], counter: u8) {
     raw[3] = raw[3] & 0xf0 | counter & 0x0f;
 }
 
-/// A packet without payload that tells a decoder that `pid` has a discontinuity here (section 2.4.3.4). It carries
+/// A packet without payload that signals a discontinuity of `pid` to a decoder (section 2.4.3.4). It carries
 /// the counter of the packet in front of it, because it does not advance it.
 pub(super) fn discontinuity(pid: u16, counter: u8) -> [u8; PACKET] {
     let [high, low] = pid.to_be_bytes();

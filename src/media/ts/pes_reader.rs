@@ -60,7 +60,7 @@ struct Continuity {
     length: usize,
 }
 
-/// Whether the stuffing of transport packets tells where PES packets of no length end. It does for all muxers that are known: only
+/// Whether the stuffing of transport packets shows where PES packets of no length end. It does for all muxers that are known: only
 /// a PES packet that fits exactly has none.
 #[derive(Debug, Default)]
 struct Endings {

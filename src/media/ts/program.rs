@@ -24,7 +24,7 @@ pub(in crate::media) enum Coding {
     Adts,
     /// AAC in LATM with LOAS framing.
     Latm,
-    /// AC-3 or E-AC-3; which of them, the frames tell.
+    /// AC-3 or E-AC-3; the frames show which.
     Dolby,
     /// Opus; the `channel_config_code` of its descriptor.
     Opus(u8),

@@ -52,7 +52,7 @@ pub(super) enum Codec {
     H264,
     H265,
     Av1,
-    /// A video codec whose keyframes only `random_access_indicator` tells.
+    /// A video codec whose keyframes only `random_access_indicator` marks.
     Other,
 }
 
@@ -73,7 +73,7 @@ impl Psi {
         Some(Tables { pat: &self.pat.packets, pmt: &self.pmt.packets, pmt_pid: program.pmt_pid })
     }
 
-    /// Takes a packet for which [`Psi::is_table`] holds; tells whether [`Psi::tables`] say something new now.
+    /// Takes a packet for which [`Psi::is_table`] holds; returns whether [`Psi::tables`] changed.
     pub(super) fn push(&mut self, packet: Packet<'_>) -> bool {
         if packet.is_damaged() || packet.is_scrambled() || !packet.has_payload() {
             return false;
@@ -178,7 +178,7 @@ pub(super) struct Table {
     partial: Option<Partial>,
 }
 
-/// A section that goes on in the next packet.
+/// A section that continues in the next packet.
 #[derive(Debug)]
 struct Partial {
     bytes: Vec<u8>,
@@ -259,7 +259,7 @@ impl Table {
     }
 }
 
-/// Length of the section that begins here, as soon as it can be told.
+/// Length of the section that begins here, as soon as it is known.
 fn section_length(bytes: &[u8]) -> Option<usize> {
     word(bytes, 1).map(|word| 3 + usize::from(word & 0x0fff))
 }

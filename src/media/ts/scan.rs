@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 /// Most packets held back until it is known whether a join point begins with them.
 const MAX_HELD: usize = 64 * PACKET;
-/// After so many frames without a keyframe, marks are believed though the bytes do not tell why: 10 s at 60 frames a second.
+/// After so many frames without a keyframe, marks are believed though the bytes do not show why: 10 s at 60 frames a second.
 const MAX_GROUP: u32 = 600;
 
 /// Cuts a transport stream at its join points. Bytes that are no packets are left out.
@@ -28,9 +28,9 @@ pub(in crate::media) struct Scan {
     state: State,
     /// Packets whose kind is not known yet; empty in [`State::Open`].
     held: Vec<u8>,
-    /// The encoder sets `random_access_indicator`, so that its absence means something where only the mark can tell.
+    /// The encoder sets `random_access_indicator`, so that its absence means something where only the mark shows it.
     is_marked: bool,
-    /// Frames since the last keyframe, of those that tell by their bytes what they are.
+    /// Frames since the last keyframe, of those whose bytes show what they are.
     since_key: u32,
     /// The newest ones, and how many packets were added to the video for their sake, modulo 16.
     sets: ParameterSets,
@@ -204,7 +204,7 @@ impl Scan {
                 if video.codec != Codec::Other && !packet.is_scrambled() {
                     return Role::Frame(video);
                 }
-                // Only the mark can tell.
+                // Only the mark shows it.
                 if packet.is_random_access() {
                     self.is_marked = true;
                     return Role::Join;
@@ -244,7 +244,7 @@ impl Scan {
         }
     }
 
-    /// The bytes of a frame tell what it is. A mark counts where decoding recovers, or where no keyframe comes: what an encoder marks
+    /// The bytes of a frame show what it is. A mark counts where decoding recovers, or where no keyframe comes: what an encoder marks
     /// besides is often every frame, or the first one only.
     fn judge(&mut self, is_key: bool, out: &mut Vec<Scanned>) {
         let State::Frame(Frame { detector, is_marked, at }) = std::mem::take(&mut self.state) else { return };
@@ -532,7 +532,7 @@ mod tests {
                     sent += payload.len();
                 }
             }
-            // Tables wait for what they introduce, and a frame until its first slice tells what it is; nothing else waits.
+            // Tables wait for what they introduce, and a frame until its first slice shows what it is; nothing else waits.
             let held = (at + 1) * PACKET - sent;
             let is_table = [0, 17, 4096].contains(&Packet::new(raw).unwrap().pid());
             let undecided = matches!(scan.state, State::Frame(_)).then_some(6 * PACKET).unwrap_or_default();

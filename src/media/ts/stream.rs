@@ -215,7 +215,7 @@ impl Stream {
         }
     }
 
-    /// Reports the parameters; AAC in LATM tells in them how long its frames are.
+    /// Reports the parameters; those of AAC in LATM contain how long its frames are.
     fn describe(&mut self, gate: &mut Gate, out: &mut Vec<Demuxed>) {
         let Some((codec, shape)) = self.canonicalizer.parameters() else { return };
         if let (Units::Audio(frames), CodecParameters::Aac(parameters)) = (&mut self.units, codec) {

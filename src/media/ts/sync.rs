@@ -28,7 +28,7 @@ enum State {
 enum Found {
     Packets(usize),
     Nothing,
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     Undecided,
 }
 

@@ -67,7 +67,7 @@ enum Part {
     /// Another slice of a frame.
     Slice,
     Other,
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     Cut,
 }
 
@@ -85,7 +85,7 @@ impl VideoUnits {
         }
     }
 
-    /// For bytes of which nothing but a start code tells where an access unit begins.
+    /// For bytes of which nothing but a start code shows where an access unit begins.
     pub(in crate::media) fn unaligned(coding: Coding) -> Self {
         Self { is_unaligned: true, ..Self::new(coding) }
     }

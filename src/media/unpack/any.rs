@@ -1,4 +1,4 @@
-//! Takes apart whatever a publisher sends: what it is, its first bytes tell.
+//! Demuxes whatever a publisher sends: its first bytes show its format.
 
 use super::{Unpacker, audio::Audio};
 use crate::media::{Container, MAX_SNIFFED, Sniffed, demux::Demuxed, flv, matroska, mp4, sniff};
@@ -67,7 +67,7 @@ impl AnyDemuxer {
     /// No more bytes will come: adds what is left to `out`.
     ///
     /// # Errors
-    /// When all bytes were too few to tell what they are.
+    /// When all bytes were too few to detect their format.
     pub fn finish(&mut self, out: &mut Vec<Demuxed>) -> Result<(), UnknownBytes> {
         match &mut self.0 {
             State::Unpacker(unpacker) => {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::time::Duration;
 
 const TRACK: TrackId = TrackId(0);
-/// From one frame to the next, in nanoseconds, where nothing tells.
+/// From one frame to the next, in nanoseconds, where nothing defines it.
 const STEP: i64 = 40_000_000;
 
 /// Makes samples of whole frames.
@@ -38,7 +38,7 @@ impl Frames {
         }
     }
 
-    /// With so many frames a second, whatever the codec tells.
+    /// With so many frames a second, whatever the codec says.
     pub(super) fn at_rate(self, rate: Option<(u32, u32)>) -> Self {
         Self { rate, ..self }
     }

@@ -39,7 +39,7 @@ enum State {
     /// What came so far.
     Undecided(Vec<u8>),
     Ts(Box<ts::Demuxer>),
-    /// The last tells whether the bytes begin with an image.
+    /// The last: whether the bytes begin with an image.
     Jpeg(jpeg::Scan, Frames, bool),
     Elementary(Box<Elementary>),
     Ivf(Ivf),
@@ -59,12 +59,12 @@ impl Unpacker {
         Self::of_rate(None)
     }
 
-    /// The same, and what has no times has so many frames a second, as a fraction, whatever its codec tells.
+    /// The same, and what has no times has so many frames a second, as a fraction, whatever its codec says.
     pub fn of_rate(rate: Option<(u32, u32)>) -> Self {
         Self { state: State::Undecided(Vec::new()), rate: rate.filter(|(frames, seconds)| *frames > 0 && *seconds > 0) }
     }
 
-    /// Whether what came so far does not tell what comes.
+    /// Whether the format is not yet known from what came so far.
     pub const fn is_undecided(&self) -> bool {
         matches!(self.state, State::Undecided(_))
     }
@@ -119,7 +119,7 @@ impl Unpacker {
         }
     }
 
-    /// Whether the bytes have times. Otherwise those of samples count frames, at the rate that the codec tells or 25 a second.
+    /// Whether the bytes have times. Otherwise those of samples count frames, at the rate of the codec or 25 a second.
     pub const fn has_times(&self) -> bool {
         matches!(self.state, State::Ts(_) | State::Ivf(_) | State::Flv(_))
     }

@@ -9,10 +9,10 @@ use crate::media::{
     reorder::MAX_DEPTH,
 };
 
-/// So many frames tell how far apart their numbers are.
+/// So many frames show how far apart their numbers are.
 const ENOUGH: i64 = 4;
 
-/// Tells how long after it is decoded each frame of a track is shown, in frames.
+/// How long after it is decoded each frame of a track is shown, in frames.
 #[derive(Debug)]
 pub(super) struct Presentation {
     order: DisplayOrder,

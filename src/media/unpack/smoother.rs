@@ -1,4 +1,4 @@
-//! The times of a recording, made to go on: wild ones are replaced, jumps are taken out, for all tracks alike.
+//! The times of a recording, made continuous: wild ones are replaced, jumps are taken out, for all tracks alike.
 
 use crate::media::{Time, TrackId};
 
@@ -28,7 +28,7 @@ struct Track {
     /// Of the last sample, on the new timeline.
     last: i64,
     step: i64,
-    /// A sample was elsewhere: its DTS, and what it was given. The next one tells whether the recording continues there.
+    /// A sample was elsewhere: its DTS, and what it was given. The next one shows whether the recording continues there.
     doubt: Option<(i64, i64)>,
     /// The last sample followed another track to where that had jumped.
     is_adopted: bool,

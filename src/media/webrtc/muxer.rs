@@ -22,7 +22,7 @@ impl Muxer {
         Self::default()
     }
 
-    /// Whether browsers play it, as far as the parameters tell: H.264 whose frames are shown in the order in which they are decoded,
+    /// Whether browsers play it, as far as the parameters show: H.264 whose frames are shown in the order in which they are decoded,
     /// VP8, VP9, AV1, Opus.
     pub fn carries(codec: &CodecParameters) -> bool {
         match codec {

@@ -1,4 +1,4 @@
-//! Viewers of playlists. Each request is a response of its own, so requests are told apart by a token that the multivariant
+//! Viewers of playlists. Each request is a response of its own, so a token identifies a viewer that the multivariant
 //! playlist puts into the addresses of the others; one without it is recognised by its address.
 
 use crate::stream::{Arrival, Audience, Progress, Seat};
@@ -72,7 +72,7 @@ impl Visit {
 }
 
 impl Viewers {
-    /// Nobody yet. The tokens of viewers begin with `seed`, so that those of an earlier server do not come again.
+    /// Nobody yet. The tokens of viewers begin with `seed`, so that those of an earlier server are not used again.
     pub fn new(stream: &str, audience: Audience, seed: u64) -> Self {
         let shared =
             Shared { stream: stream.to_owned(), audience, next: AtomicU64::new(seed), known: Mutex::default() };

@@ -15,7 +15,7 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"voyandz\"")
 /// What a path needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing: it tells nothing of the server.
+    /// Nothing: it reveals nothing of the server.
     Nothing,
     /// An action on the server.
     Server(Action),
@@ -61,7 +61,7 @@ pub async fn authorize(
     opens_socket: bool,
 ) -> Result<Access, Response> {
     let peer = peer.0.ip();
-    // A preflight comes without credentials, and its response tells nothing.
+    // A preflight comes without credentials, and its response reveals nothing.
     if *method == Method::OPTIONS {
         return Ok(Access::new(gate.clone(), Identity::Anyone, peer));
     }

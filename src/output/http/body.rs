@@ -32,12 +32,12 @@ pub struct StallWatch(Arc<Mutex<State>>);
 struct State {
     since: Option<Instant>,
     is_over: bool,
-    /// The socket tells, not the body.
+    /// Measured by the socket, not by the body.
     is_of_socket: bool,
 }
 
 impl StallWatch {
-    /// Of a connection whose socket tells what the client takes, by [`StallWatch::wrote`].
+    /// Of a connection whose socket measures what the client takes, by [`StallWatch::wrote`].
     pub fn of_socket() -> Self {
         let state = State { is_of_socket: true, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
@@ -53,7 +53,7 @@ impl StallWatch {
         }
     }
 
-    /// The kernel may have waited long enough before this did: reading or writing, whichever comes first, tells.
+    /// The kernel may have waited long enough before this did: the first read or write shows it.
     pub fn failed<T>(&self, polled: &Poll<io::Result<T>>) {
         if let Poll::Ready(Err(error)) = polled
             && error.kind() == io::ErrorKind::TimedOut

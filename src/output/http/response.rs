@@ -18,7 +18,7 @@ use warp::Reply;
 
 pub use warp::reply::Response;
 
-/// How long the head of a response may wait for a stream whose container only its bytes can tell.
+/// How long the head of a response may wait for a stream whose container only its bytes show.
 const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
 /// When a client may retry after a 503.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
@@ -123,7 +123,7 @@ fn with_codecs(container: Container, codecs: Option<String>) -> Cow<'static, str
     }
 }
 
-/// The container of a stream. Where the configuration does not name it, only the first bytes tell, and where the client depends on what
+/// The container of a stream. Where the configuration does not name it, only the first bytes show it, and where the client depends on what
 /// was found (`is_found`); a feed that is slow to start is served as what it is expected to be.
 pub async fn container_of(stream: &config::Stream, packets: &FanOut, is_found: bool) -> Option<Container> {
     let expected = Some(stream.container).filter(|container| *container != Container::Raw);

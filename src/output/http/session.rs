@@ -94,7 +94,7 @@ pub async fn serve<S>(
     let watched = stall_watch.clone();
     let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        // Of the connection: it is the proxy that tells how clients reach the server.
+        // Of the connection: the proxy sends how clients reach the server.
         let site = Site::of(&request, gate.policy().policy().names_site(peer.ip()), is_tls);
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
@@ -374,7 +374,7 @@ fn close_old(version: Version, response: &mut warp::reply::Response) {
     }
 }
 
-/// The response to a request that must be encrypted: browsers are led there, other programs are told.
+/// The response to a request that must be encrypted: browsers are redirected, other programs get an error.
 fn lead_to_tls(request: &Request<Incoming>) -> warp::reply::Response {
     let value = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_page = value(header::ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));

@@ -22,7 +22,7 @@ impl Default for Site {
 }
 
 impl Site {
-    /// As the request and its connection tell. Where the connection is that of a trusted proxy, what that says of the request that it got:
+    /// As the request and its connection have it. Where the connection is that of a trusted proxy, what that says of the request that it got:
     /// `Forwarded` (RFC 7239), else `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`.
     pub fn of<B>(request: &Request<B>, is_of_proxy: bool, is_https: bool) -> Self {
         let headers = request.headers();

@@ -25,7 +25,7 @@ const BATCH: usize = 32;
 const BATCH_BYTES: usize = 128 << 10;
 /// Usual number of queued pieces of a viewer that keeps up.
 const USUAL: usize = 4;
-/// A viewer that closed its sending side and was sent nothing for this long counts as disconnected: only a packet could tell.
+/// A viewer that closed its sending side and was sent nothing for this long counts as disconnected: only a packet could show it.
 const HALF_CLOSED: Duration = Duration::from_secs(2);
 /// Most bytes that a viewer may send. The connection closes after a live response, so there is nothing to send.
 const MAX_RECEIVED: usize = 64 << 10;

@@ -499,7 +499,7 @@ impl Worker {
         count
     }
 
-    /// Tells the pages how much there is of a stream.
+    /// Reports to the pages how much there is of a stream.
     fn count(&self, stream: &str) {
         let Some(folder) = &self.folder else { return };
         if let Some((files, status)) = folder.streams.get(stream).zip(self.statuses.get(stream)) {

@@ -195,7 +195,7 @@ async fn only_legacy(output: &crate::stream::StreamOutput) -> Result<(), Refusal
     }
 }
 
-/// Sends packets until the end: the reason, and whether the client is to be told.
+/// Sends packets until the end: the reason, and whether the client is to be notified.
 async fn run(
     wire: &mut Wire,
     playing: &mut Playing,

@@ -34,7 +34,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// A session that does not play ends without a request for so long; clients are told this time.
+/// A session that does not play ends without a request for so long; clients are sent this time.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Interval of the checks.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);

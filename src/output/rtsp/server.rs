@@ -35,7 +35,7 @@ pub struct RtspServer {
 #[derive(Debug)]
 pub struct Bound {
     config: Rtsp,
-    /// `None` where the one of before goes on.
+    /// `None` where the previous one continues.
     listener: Option<Listener>,
     udp: BoundUdp,
 }
@@ -130,7 +130,7 @@ impl RtspServer {
         Ok(Some(Bound { config: *config, listener, udp }))
     }
 
-    /// Listens where it is bound now, and nowhere else. Sessions that run go on.
+    /// Listens where it is bound now, and nowhere else. Sessions that run continue.
     pub fn listen(&mut self, bound: Option<Bound>) {
         let before = self.running.take();
         let Some(Bound { config, listener, udp }) = bound else {

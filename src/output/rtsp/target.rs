@@ -1,4 +1,4 @@
-//! Addresses of requests: `rtsp://host:8554/cam0/trackID=1`, in all the forms that clients make of what they were told. Pure.
+//! Addresses of requests: `rtsp://host:8554/cam0/trackID=1`, in all the forms that clients make of what they were sent. Pure.
 
 use percent_encoding::percent_decode_str;
 

@@ -28,7 +28,7 @@ const BUFFER: usize = 4 << 20;
 const BURST: usize = 20;
 /// The pause between two bursts, which receivers need to empty their buffers.
 const PAUSE: Duration = Duration::from_millis(1);
-/// A client that shows nothing of itself for so long has left: the timeout that it was told, and some time more for those who
+/// A client that shows nothing of itself for so long has left: the timeout that it was sent, and some time more for those who
 /// are just in time.
 const SILENCE: Duration = Duration::from_secs(90);
 /// Interval of the checks of a viewer.

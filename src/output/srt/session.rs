@@ -154,7 +154,7 @@ impl Session {
         }
     }
 
-    /// It ends, for this reason. The peer is told.
+    /// It ends, for this reason. The peer is notified.
     pub fn close(mut self, reason: &'static str, now: Instant, out: &mut Outbox) {
         self.connection.close(now, out);
         self.log.report(self.connection.counts());

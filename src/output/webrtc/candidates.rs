@@ -1,4 +1,4 @@
-//! Under which addresses viewers are told to reach the server. The choice is pure.
+//! The addresses under which viewers reach the server. The choice is pure.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -50,7 +50,7 @@ pub struct Asked<'a> {
     pub peer: SocketAddr,
 }
 
-/// Sets the header that tells which bodies an endpoint takes.
+/// Sets the header with the media types that an endpoint takes.
 pub fn set_accepted(headers: &mut HeaderMap) {
     headers.insert(ACCEPT_POST, SDP);
 }

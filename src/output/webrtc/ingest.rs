@@ -160,7 +160,7 @@ impl Ingest {
         });
     }
 
-    /// Asks for a keyframe that readers want, or that is needed to go on.
+    /// Requests a keyframe that readers want, or that is needed to continue.
     pub fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.look();
         if self.wants_keyframe && self.asked.is_none_or(|asked| now >= asked + KEYFRAME_PERIOD) {

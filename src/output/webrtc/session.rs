@@ -28,7 +28,7 @@ const KEPT: usize = 256;
 const KEPT_FOR: Duration = Duration::from_millis(500);
 /// What is sent again is at most this part of all.
 const MOST_AGAIN: f32 = 0.15;
-/// How often a sender tells the time (RTCP SR): players need it to keep video and audio together.
+/// How often a sender reports the time (RTCP SR): players need it to keep video and audio together.
 const REPORTS: Duration = Duration::from_secs(1);
 /// The least time between two timeouts of a session: str0m asks for the same moment again after each packet.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);

@@ -40,7 +40,7 @@ const MAX_WAITING: usize = 4096;
 const MAX_ADDRESSES: usize = 16;
 /// Interval of the checks of all sessions.
 const CHECK_PERIOD: Duration = Duration::from_millis(500);
-/// Requests for a keyframe of one stream are passed on at most this often.
+/// Keyframe requests of one stream are forwarded at most this often.
 const KEYFRAME_PERIOD: Duration = Duration::from_millis(250);
 
 /// The side of a shard that other threads use.
@@ -481,7 +481,7 @@ impl Loop {
 }
 
 impl Channel {
-    /// A viewer needs a keyframe: of several requests within a short time one is passed on immediately, and one at the end.
+    /// A viewer needs a keyframe: of several requests within a short time one is forwarded immediately, and one at the end.
     fn want_keyframe(&mut self, now: Instant) {
         match self.asked {
             Some(asked) if now < asked + KEYFRAME_PERIOD => self.wants_keyframe = true,

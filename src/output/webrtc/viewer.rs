@@ -1,4 +1,4 @@
-//! A viewer as its shard knows it: the session, what it plays, and what the rest of the server is told of it.
+//! A viewer as its shard knows it: the session, what it plays, and what it reports to the rest of the server.
 
 use super::{
     negotiation::PlayPlan,

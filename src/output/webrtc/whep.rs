@@ -129,7 +129,7 @@ async fn open(stream: &StreamHandle) -> Result<Opened, Problem> {
     }
     let tracks = tokio::select! {
         tracks = tokio::time::timeout(TRACKS_WITHIN, tracks(&fanout)) => tracks,
-        // A source that is slow to start tells late what it has.
+        // A source that is slow to start reports its tracks late.
         fault = uncarried(&output, sampled.rendition.as_deref()) => return Err(not_carried(&output, &fault)),
     };
     match tracks {

@@ -12,11 +12,11 @@ pub(super) const FORCED_WITHIN: Duration = Duration::from_millis(500);
 pub enum Join {
     /// With the next packet, whatever it is.
     Live,
-    /// With an intra-frame at once: the newest one in the ring, or the next one when there is none.
+    /// With a keyframe immediately: the newest one in the ring, or the next one when there is none.
     Keyframe,
-    /// With an intra-frame that an encoder has just been asked for; after 500 ms with the newest there is.
+    /// With a keyframe that an encoder has just been asked for; after 500 ms with the newest there is.
     Forced,
-    /// With the next intra-frame to come.
+    /// With the next keyframe to come.
     NextKeyframe,
     /// With the oldest keyframe in the ring, or the next one when there is none: for readers that keep what they read.
     Oldest,
@@ -38,7 +38,7 @@ pub enum Delivery {
     Aside(Packet),
     /// The next packet.
     Packet(Packet),
-    /// The reader was too slow: this many packets are lost to it. It goes on at a join point.
+    /// The reader was too slow: this many packets are lost to it. It continues at a join point.
     Gap(u64),
     /// The stream cannot be continued for this reader.
     End,
@@ -70,7 +70,7 @@ pub(super) enum Place {
     Behind { next: u64, from: u64 },
     /// This packet is next.
     At(u64),
-    /// This join point is next, and the reader has been told that it lost what was before.
+    /// This join point is next, and the reader got a notice that it lost what was before.
     Announced(u64),
 }
 
@@ -225,7 +225,7 @@ impl Cursor {
         self.announce(ring, join)
     }
 
-    /// Goes on at a join point after a loss: first the notice, then the packet.
+    /// Continues at a join point after a loss: first the notice, then the packet.
     fn announce(&mut self, ring: &Ring, join: &JoinPoint) -> Option<Delivery> {
         self.place = Place::Announced(join.at);
         self.begin = ring.begin_of(join.at);

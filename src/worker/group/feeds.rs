@@ -179,7 +179,7 @@ impl Group {
         Ok(())
     }
 
-    /// Begins a feed anew while it runs, with the `same` media or other: the timeline goes on where the last run ended.
+    /// Restarts a feed while it runs, with the `same` media or other: the timeline continues where the last run ended.
     pub(super) fn restart(&mut self, index: u32, same: bool) {
         let Some(slot) = self.feeds.get_mut(&index) else { return };
         let FeedState::Running { ingest: current, demux, first, known } = &mut slot.state else { return };
@@ -204,7 +204,7 @@ impl Group {
         }
     }
 
-    /// Tells the server of feeds with a track that was there and stays away.
+    /// Reports feeds with a track that was there and is missing now to the server.
     pub(super) fn tell_stalled(&mut self, now: Instant) -> io::Result<()> {
         let stalled: Vec<_> = (self.feeds.iter())
             .filter(|(_, slot)| matches!(slot.state, FeedState::Running { .. }) && slot.source != FeedSource::Bytes)

@@ -23,7 +23,7 @@ use std::{
 /// How long a stream waits for a track while it has another one.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Pictures left out that are worth a word: a hiccup is not.
+/// So many dropped frames are logged; fewer are not.
 const LEFT_OUT_LEAST: u64 = 10;
 /// From one word of them to the next.
 const LEFT_OUT_PAUSE: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ impl StreamSlot {
         }
     }
 
-    /// Goes on with this plan. Texts that it did not have may work.
+    /// Continues with this plan. Pipelines that it did not have may work.
     pub(super) fn becomes(&mut self, plan: StreamPlan) {
         if plan.encoding != self.plan.encoding {
             self.text = 0;
@@ -75,7 +75,7 @@ impl StreamSlot {
         self.plan = plan;
     }
 
-    /// There is a text to go on with if the present one does not work.
+    /// There is another pipeline to try if the present one does not work.
     fn has_another(&self) -> bool {
         self.text + 1 < self.plan.encoding.texts()
     }
@@ -208,7 +208,7 @@ impl Group {
         }
     }
 
-    /// Goes on with the next text from the next attempt on.
+    /// Uses the next pipeline from the next attempt on.
     fn next_text(&mut self, index: u32, level: LogLevel, why: &str) {
         let Some(slot) = self.streams.get_mut(&index) else { return };
         slot.text += 1;
@@ -216,7 +216,7 @@ impl Group {
         self.events.log(level, Some(Item::Stream(index)), text);
     }
 
-    /// The pipeline of a stream failed. One that has another text and has made nothing by this one begins anew with that.
+    /// The pipeline of a stream failed. One that has another pipeline and has made nothing by this one restarts with that.
     pub(super) fn stream_failed(&mut self, index: u32, why: &str) -> io::Result<()> {
         let Some(StreamSlot { text, state, .. }) = self.streams.get_mut(&index) else { return Ok(()) };
         let mut run = match std::mem::replace(state, StreamState::Waiting { since: Instant::now(), hopeful: None }) {
@@ -266,7 +266,7 @@ impl Group {
         Ok(())
     }
 
-    /// Ends a running stream whose tracks are not those any more that it was built for; the server starts it anew.
+    /// Ends a running stream whose tracks are no longer those that it was built for; the server restarts it.
     pub(super) fn check_stream(&mut self, index: u32) -> io::Result<()> {
         let now = Instant::now();
         let Some(StreamSlot { plan, state: StreamState::Running(run, _), .. }) = self.streams.get(&index) else {
@@ -292,7 +292,7 @@ impl Group {
         Ok(())
     }
 
-    /// Ends streams whose muxer waits for a track that fell silent; they begin anew without it.
+    /// Ends streams whose muxer waits for a track that fell silent; they restart without it.
     pub(super) fn end_stalled(&mut self) -> io::Result<()> {
         let stalled = |slot: &StreamSlot| matches!(&slot.state, StreamState::Running(run, _) if run.is_stalled());
         for stream in self.streams_where(stalled) {
@@ -301,7 +301,7 @@ impl Group {
         Ok(())
     }
 
-    /// Tells what the streams are made of, as far as that is not told.
+    /// Reports what the streams are made of, as far as that was not reported.
     pub(super) fn tell_made(&mut self) -> io::Result<()> {
         let mut news = Vec::new();
         for (index, slot) in &mut self.streams {
@@ -314,7 +314,7 @@ impl Group {
         news.iter().try_for_each(|news| self.say(news))
     }
 
-    /// Tells of streams that are too slow for their pictures, of each once a minute.
+    /// Logs streams that are too slow for their frames, each once a minute.
     pub(super) fn tell_left_out(&mut self, now: Instant) -> io::Result<()> {
         let mut news = Vec::new();
         for (index, slot) in &mut self.streams {

@@ -71,7 +71,7 @@ fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Res
     }
     let line = line.play();
     for buffer in buffers {
-        // A failure is told on the bus.
+        // The bus reports a failure.
         let _ = line.source.push_buffer(buffer.clone());
     }
     let _ = line.source.end_of_stream();

@@ -52,7 +52,7 @@ impl Encoder {
                 .ok_or_else(|| PictureFault::Failed("a frame is smaller than its caps say".into()))?,
             _ => buffer.clone(),
         };
-        // A failure is told on the bus.
+        // The bus reports a failure.
         let _ = self.line.source.push_buffer(buffer);
         let sample = self.line.sink.try_pull_sample(STILL_DEADLINE);
         let picture = sample.as_ref().and_then(|sample| match self.rendition.format {

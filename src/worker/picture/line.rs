@@ -29,7 +29,7 @@ impl Line {
         Ok(Self { pipeline, source, sink })
     }
 
-    /// Has it take what it is fed. A failure is told on the bus.
+    /// Has it take what it is fed. The bus reports a failure.
     pub(super) fn play(self) -> Self {
         let _ = self.pipeline.set_state(gst::State::Playing);
         self

@@ -1,4 +1,4 @@
-//! A worker on a socket pair, driven as the server drives it, and what tells whether its packets are good.
+//! A worker on a socket pair, driven as the server drives it, and checks of its packets.
 
 use crate::{
     ipc::{

@@ -46,7 +46,7 @@ enum Role {
     Dropped,
 }
 
-/// Of an access unit, what tells whether a decoder may begin with it.
+/// Of an access unit, what shows whether a decoder may begin with it.
 #[derive(Debug, Default)]
 struct Signs<'a> {
     first_slice: Option<&'a [u8]>,

@@ -22,7 +22,7 @@ pub enum SourceForm {
     Vp8,
     /// VP9 frames or superframes.
     Vp9,
-    /// MPEG-1 or MPEG-2 video; which of them, the sequence header tells.
+    /// MPEG-1 or MPEG-2 video; the sequence header shows which.
     MpegVideo,
     /// MPEG-4 part 2, with its configuration, if that is not empty and in band only.
     Mpeg4Visual(mpeg4_visual::Parameters),
@@ -46,7 +46,7 @@ pub enum SourceForm {
     Flac(flac::Parameters),
     /// MPEG audio frames of any layer.
     MpegAudio,
-    /// AC-3 or E-AC-3; which of them, the frames tell. Frames that depend on another are in its unit.
+    /// AC-3 or E-AC-3; the frames show which. Frames that depend on another are in its unit.
     Ac3,
     /// PCM and G.711: format, samples a second, channels. Units may have any length; what is no whole sample at the end is lost.
     Pcm(pcm::Format, u32, u16),

@@ -24,7 +24,7 @@ pub(super) struct Track {
 /// Of a temporal unit.
 #[derive(Debug, Default)]
 struct Signs {
-    /// The first frame header: what tells whether a decoder may begin.
+    /// The first frame header: shows whether a decoder may begin.
     first_frame: Option<FrameHeader>,
 }
 
@@ -118,7 +118,7 @@ fn without_start_codes(unit: &[u8]) -> Bytes {
     out.into()
 }
 
-/// Zeros at the end of an OBU look like those of the next start code: its size tells that they are missing.
+/// Zeros at the end of an OBU look like those of the next start code: its size shows that they are missing.
 fn restore_zeros(bytes: &mut Vec<u8>) {
     /// More than this is no end of an OBU.
     const MAX_ZEROS: usize = 16;

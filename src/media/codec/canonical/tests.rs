@@ -370,7 +370,7 @@ fn units_with_lengths_are_not_copied() {
         // What is cut off is lost, and no more.
         let cut = with_lengths(&[IDR, P], size);
         assert_eq!(canonicalizer.push(cut.slice(..cut.len() - 1)).unwrap().data, with_lengths(&[IDR], 4));
-        // The header comes again, the same and another.
+        // The header is repeated, the same and another.
         canonicalizer.restart(SourceForm::H264Lengths(sets.clone(), size));
         assert!(!canonicalizer.push(with_lengths(&[IDR], size)).unwrap().parameters_changed);
         canonicalizer.restart(SourceForm::H264AnnexB);

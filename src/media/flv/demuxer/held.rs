@@ -24,7 +24,7 @@ impl Held {
         self.is_over
     }
 
-    /// Adds a sample; `true` when it is time to go on with what is known.
+    /// Adds a sample; `true` when it is time to continue with what is known.
     pub(super) fn push(&mut self, sample: Sample) -> bool {
         let waited = sample.dts.since(*self.since.get_or_insert(sample.dts));
         self.bytes += sample.data.len();

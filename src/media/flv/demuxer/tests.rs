@@ -190,7 +190,7 @@ fn aac_is_understood_in_all_the_ways_it_comes() {
     let raw = |file: File, data: &[u8]| file.tag(tag::AUDIO, 7, &[&[0xaf, 1], data].concat());
     let one = [(7_000_000, block.clone())];
     assert_eq!(data(raw(File::new(4).config(&aac), block)), one);
-    // An empty configuration first, and one that comes again.
+    // An empty configuration first, and one that is repeated.
     let again = File::new(4).tag(tag::AUDIO, 0, &[0xaf, 0]).config(&aac).config(&aac);
     assert_eq!(data(raw(again, block)), one);
     // With ADTS headers, with and without a configuration.

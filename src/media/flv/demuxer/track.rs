@@ -24,7 +24,7 @@ pub(super) struct Track {
     config: Bytes,
     /// Frames a second, as the metadata says.
     frame_rate: Option<(u32, u32)>,
-    /// It was told with its parameters, and they are what they were.
+    /// It was reported with its parameters, and they are unchanged.
     is_told: bool,
     /// Something in front of the next sample is missing.
     is_cut: bool,

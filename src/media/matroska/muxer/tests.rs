@@ -366,7 +366,7 @@ fn readers_stay_when_tracks_come_and_go_at_the_end() {
     // A cluster that begins with sound begins for those without it, too.
     let (change, needs) = added(&mut muxer, &[vp8(), opus()], &[sound(40_000), picture(40_000, false)]);
     assert_eq!((change, needs[0], needs[1].0, needs[2].0), (None, (0, CLUSTER_BEGIN), 1, 0));
-    // It goes, and comes again.
+    // It goes, and returns.
     let (change, needs) = added(&mut muxer, &[vp8()], &[picture(40_040, false)]);
     assert_eq!((change, needs[0].0), (Some(HeaderChange::None), 0));
     let (change, needs) = added(&mut muxer, &[vp8(), opus()], &[sound(40_080)]);

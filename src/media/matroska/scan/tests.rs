@@ -130,7 +130,7 @@ fn key_pictures_within_a_cluster_are_joined_behind_a_head_of_their_own() {
     check(&[key.clone(), delta.clone(), sound.clone()], &[]);
     check(&[key.clone(), delta.clone(), sound.clone(), key.clone(), delta.clone(), key.clone()], &[3, 5]);
     check(&[delta.clone(), key.clone(), sound.clone()], &[1]);
-    // A group tells only at its end what it is.
+    // Only the end of a group shows what it is.
     check(&[key.clone(), group(1, false), delta, key], &[3]);
 }
 

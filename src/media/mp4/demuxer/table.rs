@@ -1,6 +1,6 @@
 //! Where the samples of a movie without fragments are, and when: the tables of a track (section 8.6 and 8.7).
 //!
-//! They stay as they are in the file and are read along with the samples, so that a long movie needs no more memory than its index.
+//! They are kept as in the file and are read along with the samples, so that a long movie needs no more memory than its index.
 
 use super::super::boxes::{find, number};
 use bytes::Bytes;

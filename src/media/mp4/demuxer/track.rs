@@ -30,7 +30,7 @@ pub(super) struct Track {
     /// Decode time of the last sample.
     last: Option<Time>,
     is_interrupted: bool,
-    /// There was a header behind the last sample: the next one tells whether time continues.
+    /// There was a header after the last sample: the next one shows whether time continues.
     begins_again: bool,
     pub(super) progress: Progress,
 }

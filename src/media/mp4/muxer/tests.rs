@@ -70,7 +70,7 @@ impl Rig {
         self.signs(from)
     }
 
-    /// What left: `h` the first header, `i` one in line, `E` one that ends readers, `J` a join point, `d` a delta, `k` the wish for a keyframe.
+    /// What left: `h` the first header, `i` one in line, `E` one that ends readers, `J` a join point, `d` a delta, `k` a keyframe request.
     fn signs(&self, from: usize) -> String {
         let sign = |made: &Muxed| match made {
             Muxed::Header { readers: HeaderChange::None, .. } => 'h',

@@ -104,7 +104,7 @@ fn packets_and_granule_positions_are_those_of_other_muxers() {
             let payload = packet.payload();
             assert!(testing::pages(&payload)[0].content == sample.0.data);
             assert_eq!((packet.captured, packet.entered), (sample.0.captured, sample.0.entered));
-            // The last page of a file tells where its last packet is cut off.
+            // The last page of a file marks where its last packet is cut off.
             let is_last = samples.iter().rev().find(|(other, _)| other.track == sample.0.track).unwrap().0 == sample.0;
             if let Some(expected) = sample.1.filter(|_| !is_last) {
                 assert_eq!(granule, expected, "{:?}", sample.0.track);
@@ -236,7 +236,7 @@ fn ffmpeg_decodes_the_same_without_a_warning() {
         let bytes = remuxed(capture).bytes(0);
         let Some((expected, _)) = tool("ffmpeg", &arguments, capture) else { return };
         let Some((found, text)) = tool("ffmpeg", &arguments, &bytes) else { return };
-        // Only the last page of a file tells where audio ends.
+        // Only the last page of a file marks where audio ends.
         assert!(!expected.is_empty() && found.starts_with(&expected), "{stream}: {} {}", found.len(), expected.len());
         assert_eq!(text, "");
     }

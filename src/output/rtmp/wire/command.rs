@@ -94,7 +94,7 @@ pub fn result(transaction: f64, arguments: &[Value]) -> Message {
     message("_result", transaction, arguments, 0)
 }
 
-/// Tells a client how its stream does.
+/// Reports the state of its stream to a client.
 pub fn status(level: &str, code: &str, description: &str) -> Message {
     let info = object(&[("level", level), ("code", code), ("description", description)]);
     message("onStatus", 0.0, &[Value::Null, info], STREAM)

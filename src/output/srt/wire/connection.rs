@@ -276,7 +276,7 @@ impl Connection {
         others.into_iter().flatten().fold(silent.min(alive), Instant::min)
     }
 
-    /// Ends the connection and tells the peer.
+    /// Ends the connection and notifies the peer.
     pub fn close(&mut self, now: Instant, out: &mut Outbox) {
         if self.end.is_none() {
             self.write(now, out, Envelope::shutdown);

@@ -155,7 +155,7 @@ fn losses(content: &[u8]) -> Vec<(Sequence, Sequence)> {
     ranges
 }
 
-/// The words of a text of bytes; a part of one at the end is ignored.
+/// The words of a string of bytes; a part of one at the end is ignored.
 pub fn numbers(bytes: &[u8]) -> impl Iterator<Item = u32> {
     bytes.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word))
 }
