@@ -46,8 +46,8 @@ pub(super) enum CtlError {
         /// Why.
         source: io::Error,
     },
-    /// A picture is nothing for a terminal.
-    #[error("name a file with --output: a terminal cannot show a picture")]
+    /// A terminal cannot show a still.
+    #[error("name a file with --output: a terminal cannot show a still")]
     Terminal,
     /// The standard output, or the system.
     #[error("cannot write the output")]

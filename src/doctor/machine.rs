@@ -30,7 +30,7 @@ pub(super) fn devices() -> Vec<Finding> {
         findings.push(device(&format!("/dev/{name}"), label.trim(), "video"));
     }
     for name in names_in("/sys/class/sound").iter().filter(|name| name.starts_with("pcm") && name.ends_with('c')) {
-        findings.push(device(&format!("/dev/snd/{name}"), "records sound", "audio"));
+        findings.push(device(&format!("/dev/snd/{name}"), "records audio", "audio"));
     }
     for name in names_in("/sys/class/drm").iter().filter(|name| name.starts_with("renderD")) {
         findings.push(device(&format!("/dev/dri/{name}"), "encodes and decodes in hardware", "render"));

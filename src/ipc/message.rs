@@ -167,7 +167,7 @@ pub struct PictureRequest {
     /// Chosen by the server; the channel of the answer.
     pub id: u32,
     /// The stream whose current frame is wanted, or `None`: one [`FrameKind::StillBytes`](super::FrameKind::StillBytes)
-    /// with channel `id` is sent on the media socket, before or after this message, and its last picture is wanted.
+    /// with channel `id` is sent on the media socket, before or after this message, and a still of its last frame is requested.
     pub stream: Option<u32>,
     /// How it is to look.
     pub rendition: Rendition,
@@ -232,7 +232,7 @@ pub enum FromWorker {
         /// What it has.
         tracks: Vec<Track>,
     },
-    /// A picture could not be made.
+    /// A still could not be made.
     PictureFailed {
         /// The request's id.
         id: u32,
@@ -292,7 +292,7 @@ pub struct TextFault {
     pub is_of_machine: bool,
 }
 
-/// Why there is no picture.
+/// Why there is no still.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PictureFault {
@@ -329,9 +329,9 @@ impl Track {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackKind {
-    /// Pictures.
+    /// Video.
     Video,
-    /// Sound.
+    /// Audio.
     Audio,
     /// A whole container, muxed inside the feed's own text.
     Muxed,

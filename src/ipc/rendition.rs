@@ -1,9 +1,9 @@
-//! How a still picture is to look.
+//! Format, size and encoding of a still.
 
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU16;
 
-/// Format and size of a still picture.
+/// Format and size of a still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rendition {
     /// How it is encoded.
@@ -14,7 +14,7 @@ pub struct Rendition {
     pub height: Option<NonZeroU16>,
 }
 
-/// How a still picture is encoded.
+/// How a still is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PictureFormat {
@@ -34,7 +34,7 @@ pub enum PictureFormat {
     Raw(Pixels),
 }
 
-/// What raw pictures consist of.
+/// The pixel format of raw frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pixels {
@@ -73,12 +73,12 @@ impl Rendition {
     /// Smallest: below it, chroma is a pixel or none.
     pub const MIN_SIDE: u16 = 16;
 
-    /// A picture of the size it has.
+    /// A still of the size of its frame.
     pub const fn of(format: PictureFormat) -> Self {
         Self { format, width: None, height: None }
     }
 
-    /// Width and height for a picture that is shown at `source`, whose ratio they keep; `None` when it is unchanged.
+    /// Width and height for a frame that is shown at `source`, whose ratio they keep; `None` when it is unchanged.
     pub fn size(&self, source: (u32, u32)) -> Option<(u16, u16)> {
         if self.width.is_none() && self.height.is_none() {
             return None;

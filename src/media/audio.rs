@@ -1,10 +1,10 @@
-//! Sound without a container: frames of AAC in ADTS (ISO/IEC 13818-7, section 6.2) and of MP3 (ISO/IEC 11172-3, 2.4.1).
+//! Audio without a container: frames of AAC in ADTS (ISO/IEC 13818-7, section 6.2) and of MP3 (ISO/IEC 11172-3, 2.4.1).
 //!
 //! There is no header, and a reader may begin with every frame.
 
 use super::framing::{FrameLength, FrameRole, Framing};
 
-/// Longest ID3 tag that is stepped over: a picture of the cover fits.
+/// Longest ID3 tag that is stepped over: cover art fits.
 const MAX_TAG: usize = 4 << 20;
 
 /// AAC in ADTS.

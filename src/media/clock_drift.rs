@@ -73,12 +73,12 @@ mod tests {
     const SECOND: i64 = 1000 * MILLI;
     const HOUR: i64 = 3600 * SECOND;
 
-    /// A source that sends a picture every 40 ms of its own clock, which is `ppm` millionths too fast.
+    /// A source that sends a frame every 40 ms of its own clock, which is `ppm` millionths too fast.
     struct Source {
         ppm: i64,
         /// Latest arrival behind the moment it was sent.
         jitter: i64,
-        /// Pictures that are sent together.
+        /// Frames that are sent together.
         burst: i64,
         drift: DriftEstimator,
         sent: i64,

@@ -26,7 +26,7 @@ pub enum Container {
     Flac,
     /// WAV: samples as they are.
     Wav,
-    /// JPEG pictures as `multipart/x-mixed-replace`, for `<img>`.
+    /// JPEG frames as `multipart/x-mixed-replace`, for `<img>`.
     Mjpeg,
     /// RTP payloads for WebRTC sessions, which no viewer gets as bytes: see [`super::webrtc`]. It is not in [`Container::ALL`].
     WebRtc,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 /// What the stream begins with (section 6).
 const MARKER: &[u8] = b"fLaC";
-/// Longest header: pictures of covers fit.
+/// Longest header: cover art fits.
 const MAX_HEADER: usize = 4 << 20;
 /// Longest frame: 65,535 samples of eight channels with 32 bits.
 const MAX_FRAME: usize = 2 << 20;

@@ -1,14 +1,14 @@
-//! Finds JPEG pictures in motion JPEG, whether they follow each other bare or as the parts of a multipart.
+//! Finds JPEG frames in Motion JPEG, whether they follow each other bare or as the parts of a multipart.
 //!
-//! Pictures are found by walking their markers (ITU-T T.81, annex B), never by boundaries or lengths around them: a
-//! part's head cannot contain a marker, and cameras disagree about everything else. A picture is whole with its
+//! Frames are found by walking their markers (ITU-T T.81, annex B), never by boundaries or lengths around them: a
+//! part's head cannot contain a marker, and cameras disagree about everything else. A frame is whole with its
 //! last byte, so that nothing is gained by knowing its length before. One without Huffman tables gets the usual ones.
 
 use super::scanned::Scanned;
 use super::{Kind, PacketBuf, codec};
 use std::borrow::Cow;
 
-/// Longest picture; what is longer is skipped.
+/// Longest frame; what is longer is skipped.
 const MAX_PICTURE: usize = 64 << 20;
 
 const FILL: u8 = 0xff;
@@ -16,23 +16,23 @@ const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 
-/// Cuts motion JPEG into pictures.
+/// Cuts Motion JPEG into frames.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     place: Place,
-    /// What was read of the picture so far; empty in front of one.
+    /// What was read of the frame so far; empty before one.
     picture: PacketBuf,
-    /// Length of the last picture: the next will be about as long.
+    /// Length of the last frame: the next will be about as long.
     last: usize,
 }
 
 /// What the next byte is.
 #[derive(Debug, Clone, Copy, Default)]
 enum Place {
-    /// Anything in front of a picture.
+    /// Anything before a frame.
     #[default]
     Outside,
-    /// The byte behind 0xff, which may begin a picture.
+    /// The byte after 0xff, which may begin a frame.
     Start,
     /// The byte behind SOI, which must be 0xff.
     Started,
@@ -79,7 +79,7 @@ impl Scan {
         }
     }
 
-    /// No more bytes will come. Half a picture is of no use to anyone.
+    /// No more bytes will come. Half a frame is of no use.
     pub(super) fn finish(&mut self) {
         *self = Self::default();
     }
@@ -109,11 +109,11 @@ impl Scan {
         }
     }
 
-    /// Adds bytes to the picture and continues at `place`.
+    /// Adds bytes to the frame and continues at `place`.
     fn keep(&mut self, bytes: &[u8], place: Place, out: &mut Vec<Scanned>) {
         let from = std::mem::replace(&mut self.place, place);
         match (from, place) {
-            // A picture begins, perhaps in the midst of one that was cut off.
+            // A frame begins, perhaps in the middle of one that was cut off.
             (_, Place::Started) => {
                 self.picture = PacketBuf::with_capacity(self.last);
                 self.picture.extend_from_slice(&[FILL, SOI]);
@@ -196,13 +196,13 @@ mod tests {
         // A thumbnail within a segment.
         let thumbnail = [b"\xff\xd8\xff\xe1\0\x1d", SMALL, &SMALL[2..]].concat();
         check(&[&thumbnail, SMALL], &[&thumbnail, SMALL]);
-        // Two scans, as in a progressive picture.
+        // Two scans, as in a progressive JPEG.
         let progressive = [&SMALL[..SMALL.len() - 2], b"\xff\xc4\0\x03t\xff\xda\0\x02second\xff\xd9"].concat();
         check(&[&progressive, SMALL], &[&progressive, SMALL]);
-        // A picture without end is dropped for the next, and so is one with a senseless segment.
+        // A frame without end is dropped for the next, and so is one with an invalid segment.
         check(&[&SMALL[..SMALL.len() - 2], b"\r\n--next\r\n\r\n", SMALL], &[SMALL]);
         check(&[b"\xff\xd8\xff\xe0\0\x01", SMALL], &[SMALL]);
-        check(&[b"no picture", &SMALL[..9]], &[]);
+        check(&[b"no frame", &SMALL[..9]], &[]);
     }
 
     #[test]

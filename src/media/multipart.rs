@@ -1,7 +1,7 @@
 //! Motion JPEG as browsers show it in an `<img>`: `multipart/x-mixed-replace`.
 //!
-//! A browser shows a picture when it has read the boundary behind it. So the boundary is sent with the picture that it
-//! completes, not with the next one, which would be a picture later. Chromium and its kin want to have read the whole head of
+//! A browser shows a frame when it has read the boundary after it. So the boundary is sent with the frame that it
+//! completes, not with the next one, which would be a frame later. Chromium and its kin want to have read the whole head of
 //! the next part: they get [`early`] heads.
 
 use super::PacketBuf;
@@ -9,23 +9,23 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// What follows each picture.
+/// What follows each frame.
 const END: &[u8] = b"\r\n--voyandz\r\n";
 
-/// The head of a part that is sent before there is its picture.
+/// The head of a part that is sent before there is its frame.
 const EARLY: &str = "Content-Type: image/jpeg\r\n\r\n";
 
-/// What a connection gets before its first picture.
+/// What a connection gets before its first frame.
 pub fn opening() -> &'static [u8] {
     b"--voyandz\r\n"
 }
 
-/// The moment a picture was captured, as the field `X-Capture-Time` has it: as in RFC 3339, in UTC, with microseconds.
+/// The moment a frame was captured, as the field `X-Capture-Time` has it: as in RFC 3339, in UTC, with microseconds.
 pub fn capture_time(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
-/// One picture as a part, up to and including the boundary behind it. `captured` is the time since 1970 and becomes the
+/// One frame as a part, up to and including the boundary after it. `captured` is the time since 1970 and becomes the
 /// fields `X-Timestamp`, in seconds with six decimals, and `X-Capture-Time`.
 pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
     let length = jpeg.len();
@@ -44,14 +44,14 @@ pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
     part
 }
 
-/// The same for a client that is to have the head of a part before its picture: of an [`opening`] or a [`part`], what is to
+/// The same for a client that is to have the head of a part before its frame: of an [`opening`] or a [`part`], what is to
 /// be sent of it, and the head of the part after it, which has neither length nor time, as they are not known yet.
 pub fn early(part: &Bytes) -> (Bytes, &'static str) {
     let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |end| end + 4);
     (part.slice(head..), EARLY)
 }
 
-/// The picture in a [`part`].
+/// The frame in a [`part`].
 pub fn picture_of(part: &Bytes) -> Option<Bytes> {
     let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let end = part.len().checked_sub(END.len())?;

@@ -1,4 +1,4 @@
-//! Raw pictures for programs: each behind a head that describes it, all numbers little-endian.
+//! Raw frames for programs: each after a header that describes it, all numbers little-endian.
 //!
 //! docs/http.md has the table; docs/frames.py reads it.
 
@@ -20,7 +20,7 @@ const TEXT: usize = 16;
 /// Most planes of a format.
 const MAX_PLANES: usize = 4;
 
-/// A raw picture.
+/// A raw frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFrameHeader<'a> {
     /// In pixels.
@@ -57,7 +57,7 @@ impl RawFrameHeader<'_> {
     }
 }
 
-/// Completes a head: the number of the picture among those of one answer, and when it was captured, since 1970 as far as that
+/// Completes a head: the number of the frame among those of one response, and when it was captured, since 1970 as far as that
 /// is known, and on the machine's monotonic clock.
 pub fn stamp(head: &mut [u8], number: u64, date: Option<Duration>, taken: Duration) {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).to_le_bytes();

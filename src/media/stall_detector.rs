@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Silence that no live source explains with its pace, if it has one.
 const LEAST: Duration = Duration::from_secs(4);
-/// The same while the pace is not known yet: one picture may come in many pieces, and the next one much later. Whoever is
+/// The same while the pace is not known yet: one frame may come in many pieces, and the next one much later. Whoever is
 /// slower than this is never known.
 const UNKNOWN: Duration = Duration::from_secs(300);
 /// The pace is known when media has come for this long.
@@ -76,14 +76,14 @@ mod tests {
         let seconds = Duration::from_secs;
         for (what, arrivals, expected) in [
             ("one arrival says nothing", vec![0], seconds(300)),
-            ("nor does one picture in pieces", vec![0, 1, 2, 3, 900], seconds(300)),
-            ("25 pictures a second", every(40, 50).collect(), seconds(4)),
-            ("one picture a second", every(1000, 10).collect(), seconds(4)),
-            ("one picture in two seconds", every(2000, 10).collect(), seconds(6)),
-            ("one picture in ten seconds", every(10_000, 3).collect(), seconds(30)),
-            ("one picture in an hour", every(3_600_000, 3).collect(), seconds(10_800)),
+            ("nor does one frame in pieces", vec![0, 1, 2, 3, 900], seconds(300)),
+            ("25 frames a second", every(40, 50).collect(), seconds(4)),
+            ("one frame a second", every(1000, 10).collect(), seconds(4)),
+            ("one frame in two seconds", every(2000, 10).collect(), seconds(6)),
+            ("one frame in ten seconds", every(10_000, 3).collect(), seconds(30)),
+            ("one frame in an hour", every(3_600_000, 3).collect(), seconds(10_800)),
             (
-                "slow pictures in pieces",
+                "slow frames in pieces",
                 every(10_000, 9).flat_map(|at| [at, at + 1, at + 2]).collect(),
                 Duration::from_millis(29_994),
             ),

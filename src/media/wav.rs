@@ -73,7 +73,7 @@ impl Scan {
             Place::Data { block, left } => {
                 let length = left.unwrap_or(usize::MAX).min(bytes.len());
                 let whole = length - length % block;
-                // What is left behind the last whole block of a known length is no sound.
+                // What is left after the last whole block of a known length is not audio.
                 if whole == 0 {
                     let is_rest = left.is_some_and(|left| left < block && left <= bytes.len());
                     self.place = if is_rest { Place::Data { block, left: Some(0) } } else { self.place };
@@ -121,7 +121,7 @@ fn is_riff(bytes: &[u8]) -> bool {
     is(bytes, b"RIFF") && is(bytes.get(8..).unwrap_or_default(), b"WAVE")
 }
 
-/// The header of sound that does not end.
+/// The header of audio that does not end.
 fn endless(header: &[u8]) -> Bytes {
     let mut header = header.to_vec();
     let last = header.len().saturating_sub(4);

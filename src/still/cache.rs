@@ -29,7 +29,7 @@ pub enum Age {
     Fresh,
 }
 
-/// A still picture.
+/// A still.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Still {
     /// The encoded image.

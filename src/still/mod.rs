@@ -1,4 +1,4 @@
-//! Still pictures of streams: taken on request, cached, or one after the other.
+//! Stills of streams: taken on request, cached, or one after the other.
 
 pub mod cache;
 pub mod sequence;

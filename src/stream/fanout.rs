@@ -94,7 +94,7 @@ impl FanOut {
         self.0.container.send_replace(Some(container));
     }
 
-    /// Whether each join point is a whole picture in one packet, see [`Reader::reduce`].
+    /// Whether each join point is a whole frame in one packet, see [`Reader::reduce`].
     pub fn set_whole(&self, whole: bool) {
         self.state().ring.set_whole(whole);
     }
@@ -204,7 +204,7 @@ impl FanOut {
         self.state().ring.newest_join_age(Instant::now())
     }
 
-    /// The header and all packets of the newest group of pictures.
+    /// The header and all packets of the newest GOP.
     pub fn newest_group(&self) -> Option<NewestGroup> {
         self.state().ring.newest_group()
     }
@@ -273,14 +273,14 @@ pub struct Reader {
 pub struct Version(u64);
 
 impl Reader {
-    /// Every packet is a picture of its own: the reader gets the newest ones only, at least `interval` apart. What it skips
+    /// Every packet is a frame of its own: the reader gets the newest ones only, at least `interval` apart. What it skips
     /// because it is slow is a gap; what it skips for the interval is none.
     pub fn thin(&mut self, interval: Duration) {
         self.cursor.thin(interval);
     }
 
     /// The reader gets join points only, always the newest one, from now on, or everything again. `false`, and nothing
-    /// changes, where a join point alone cannot be shown: nobody knows where its picture ends, or it is no picture.
+    /// changes, where a join point alone cannot be shown: it is not known where its frame ends, or it is not video.
     pub fn reduce(&mut self, sparse: bool) -> bool {
         let can = self.fanout.state().ring.is_whole() || !sparse;
         if can {

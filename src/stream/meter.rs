@@ -6,7 +6,7 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// The bit rate is the mean of at least this long: a few groups of pictures of a common encoder.
+/// The bit rate is the mean of at least this long: a few GOPs of a common encoder.
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// Counts packets as they are written; plain integers, under the lock that the writer holds anyway.

@@ -12,14 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Packets older than this are let go of, unless they belong to the newest group of pictures.
+/// Packets older than this are let go of, unless they belong to the newest GOP.
 const MAX_AGE: Duration = Duration::from_secs(4);
 /// Most bytes in a ring, whatever their age: ten seconds of 25 Mbit/s.
 const MAX_BYTES: usize = 32 << 20;
 /// Most packets in a ring: ten seconds of a container that is cut into very small pieces.
 const MAX_PACKETS: usize = 16_384;
 
-/// What a decoder needs for the newest picture.
+/// What a decoder needs for the newest frame.
 #[derive(Debug)]
 pub struct NewestGroup {
     /// The header and everything from the newest join point on.
@@ -74,7 +74,7 @@ pub struct Ring {
     version: u32,
     /// Sent in front of everything to everyone.
     opening: Option<Packet>,
-    /// Each join point is a whole picture, which can be shown without the packets behind it.
+    /// Each join point is a whole frame, which can be shown without the packets after it.
     whole: bool,
     /// See [`Ring::set_loose`].
     loose: bool,
@@ -96,7 +96,7 @@ impl Ring {
         self.opening = opening.map(aside);
     }
 
-    /// Whether each join point is a whole picture, so that readers can do with join points alone.
+    /// Whether each join point is a whole frame, so that readers can do with join points alone.
     pub fn set_whole(&mut self, whole: bool) {
         self.whole = whole;
     }
@@ -106,8 +106,8 @@ impl Ring {
         self.whole
     }
 
-    /// Whether each packet is one sample, in the order in which they came: sound may come behind a picture that was captured
-    /// after it. Those who begin with that picture do not get it, as it would begin without the picture.
+    /// Whether each packet is one sample, in the order in which they came: audio may come after a frame that was captured
+    /// after it. Those who begin with that frame do not get it, as it would begin without the frame.
     pub fn set_loose(&mut self, loose: bool) {
         self.loose = loose;
     }
@@ -212,7 +212,7 @@ impl Ring {
         Some(now.saturating_duration_since(slot.pushed))
     }
 
-    /// What a decoder needs for the newest picture.
+    /// What a decoder needs for the newest frame.
     pub fn newest_group(&self) -> Option<NewestGroup> {
         let JoinPoint { at, lead, .. } = self.joins.back()?;
         let newest = self.slots.back()?;

@@ -1,8 +1,8 @@
 //! What a viewer gets that falls behind again and again. Pure: time comes in as a value.
 //!
 //! A jump to the newest join point helps who was held up once. Who is too slow for the stream falls behind again before
-//! long, and sees a picture that freezes and leaps. Join points alone are a small part of the stream: with them it has a
-//! picture that is whole and of now, if only every second or so.
+//! long, and sees video that freezes and leaps. Join points alone are a small part of the stream: with them it has a
+//! frame that is whole and current, if only every second or so.
 
 use std::time::{Duration, Instant};
 

@@ -41,7 +41,7 @@ pub(super) struct Branches {
     smoother: Mutex<Smoother>,
     /// Number of its next track.
     smoothed: AtomicU8,
-    /// Whether its device captures something; else its pictures are noise.
+    /// Whether its device captures something; else its video is noise.
     signal: Arc<AtomicBool>,
 }
 
@@ -378,7 +378,7 @@ fn usual_format(caps: &gst::Caps) -> Option<gst::Element> {
     filter.build().ok()
 }
 
-/// A parser for pictures that a text leaves unparsed: only a parser knows where a picture ends, and which is a key.
+/// A parser for video that a pipeline leaves unparsed: only a parser knows where a frame ends, and which is a keyframe.
 fn unparsed(caps: &gst::Caps) -> Option<gst::Element> {
     let first = caps.structure(0)?;
     let one_media = caps.iter().all(|form| form.name() == first.name());

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer as gst;
 
-/// A track's kind and whether it is encoded; `None` for what is neither picture nor sound.
+/// A track's kind and whether it is encoded; `None` for what is neither video nor audio.
 pub(super) fn classify(caps: &gst::CapsRef) -> Option<(TrackKind, bool)> {
     let structure = caps.structure(0)?;
     let name = structure.name().as_str();
@@ -181,7 +181,7 @@ pub(super) fn encoders(bin: &gst::Bin) -> Option<String> {
     (!found.is_empty()).then(|| format!("encodes by {}", found.join(", ")))
 }
 
-/// Whether an element encodes pictures.
+/// Whether an element encodes video.
 pub(super) fn is_video_encoder(element: &gst::Element) -> bool {
     let Some(factory) = element.factory() else { return false };
     let class = factory.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();

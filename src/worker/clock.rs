@@ -36,7 +36,7 @@ pub(super) fn set_base(pipeline: &gst::Pipeline, base: u64) {
 
 /// Maps the times of one run of a feed to running times since the plan's epoch.
 ///
-/// All tracks of a run share one shift, which keeps picture and sound together.
+/// All tracks of a run share one shift, which keeps video and audio in sync.
 pub(super) struct Timeline {
     /// Of the feed's pipeline, since the epoch.
     base: i64,

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use std::sync::Arc;
 
-/// From raw pictures to those of JPEG files: BT.601 with the full range of luma, which the encoder leaves to those in
+/// From raw frames to those of JPEG files: BT.601 with the full range of luma, which the encoder leaves to those in
 /// front of it. A converter of 1.22 only copies what differs in nothing but its range, and loses the colours of unknown
 /// primaries when it is set to honour them: RGB in between is right for all, and costs a conversion. That
 /// with four bytes a pixel gives the same and takes three quarters of the time.
@@ -184,7 +184,7 @@ fn encoder(container: Container, kind: TrackKind, caps: &gst::CapsRef) -> Option
     }
 }
 
-/// What makes whole frames of encoded sound, for a container that has nothing else.
+/// What makes whole frames of encoded audio, for a container that has nothing else.
 fn frames(container: Container) -> &'static str {
     match container {
         Container::Aac => "aacparse ! audio/mpeg,stream-format=adts",
@@ -194,7 +194,7 @@ fn frames(container: Container) -> &'static str {
     }
 }
 
-/// Pictures between two keyframes: two seconds.
+/// Frames between two keyframes: two seconds.
 fn keyframe_distance(caps: &gst::CapsRef) -> u32 {
     let rate = caps.structure(0).and_then(|structure| structure.get::<gst::Fraction>("framerate").ok());
     match rate {
@@ -205,7 +205,7 @@ fn keyframe_distance(caps: &gst::CapsRef) -> u32 {
     }
 }
 
-/// Kilobits a second that suit the size of the picture: 2.7 Mbit/s for 720p.
+/// Kilobits a second that suit the frame size: 2.7 Mbit/s for 720p.
 fn bitrate(caps: &gst::CapsRef) -> u32 {
     let size = |name| {
         caps.structure(0)

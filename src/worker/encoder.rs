@@ -1,4 +1,4 @@
-//! The encoder of a stream's pictures: what went into it last, and whether it works.
+//! The video encoder of a stream: what went into it last, and whether it works.
 
 use super::{caps, sync::lock};
 use gst::prelude::*;
@@ -11,14 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an encoder may take for its first picture, and to be opened, where there is another one. What looks ahead is no
+/// How long an encoder may take for its first frame, and to be opened, where there is another one. What looks ahead is no
 /// encoder for a live stream, and what hangs is none at all.
 const TRIAL: Duration = Duration::from_secs(5);
 
 /// The first video encoder of a text.
 pub(super) struct Encoder {
     pub(super) element: gst::Element,
-    /// The newest picture that went into it: a reference, no copy.
+    /// The newest frame that went into it: a reference, no copy.
     pub(super) newest: Arc<Mutex<Option<gst::Buffer>>>,
     progress: Arc<Progress>,
     /// The newest format that it was offered, whether it took it or not.
@@ -28,9 +28,9 @@ pub(super) struct Encoder {
 /// How far an encoder is.
 #[derive(Default)]
 struct Progress {
-    /// When the first picture went into it.
+    /// When the first frame went into it.
     fed: OnceLock<Instant>,
-    /// A picture has come out of it.
+    /// A frame has come out of it.
     has_made: AtomicBool,
 }
 
@@ -85,7 +85,7 @@ impl Encoder {
         let is_late = |since: &Instant| since.elapsed() > TRIAL;
         match self.progress.fed.get() {
             _ if self.progress.has_made.load(Ordering::Relaxed) => None,
-            Some(fed) => is_late(fed).then_some("no picture came out of it within 5 s"),
+            Some(fed) => is_late(fed).then_some("no frame came out of it within 5 s"),
             None if is_fed => None,
             None => is_late(&since).then_some("it did not start within 5 s"),
         }

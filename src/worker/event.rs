@@ -34,7 +34,7 @@ pub(super) enum Event {
     Restart(u32),
     /// The first media of an item.
     First(Run),
-    /// A picture job is done.
+    /// A still job is done.
     Picture,
 }
 

@@ -260,7 +260,7 @@ impl Group {
             Note::Warning(text) => drop(self.warn(run.owner.item(), text)?),
             Note::Signal(false) => {
                 self.say(&FromWorker::Signal { item: run.owner.item(), is_there: false })?;
-                if self.warn(run.owner.item(), "no signal: its pictures are held back".to_owned())? {
+                if self.warn(run.owner.item(), "no signal: its frames are held back".to_owned())? {
                     self.without_signal.insert(run.owner.item());
                 }
             }

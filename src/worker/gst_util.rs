@@ -20,7 +20,7 @@ pub(super) fn live_sink(callbacks: gst_app::AppSinkCallbacks) -> gst_app::AppSin
         .build()
 }
 
-/// Has decoders of a pipeline decode one picture after the other. More threads would delay pictures until the end, and wait
+/// Has decoders of a pipeline decode one frame after the other. More threads would delay frames until the end, and wait
 /// for each other.
 pub(super) fn in_order(pipeline: &gst::Pipeline) {
     pipeline.connect_deep_element_added(|_, _, element| {

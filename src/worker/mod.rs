@@ -1,8 +1,8 @@
 //! The worker process: it runs the pipelines of one group of feeds and streams, and is all that names GStreamer.
 //!
 //! In come [`ToWorker`](crate::ipc::ToWorker) messages and the bytes of feeds whose source is elsewhere; out go
-//! packets, pictures and [`FromWorker`](crate::ipc::FromWorker) messages. One thread decides ([`group`]), three serve
-//! the sockets ([`link`]), one makes pictures ([`picture`]); media itself runs in GStreamer's streaming threads from
+//! packets, stills and [`FromWorker`](crate::ipc::FromWorker) messages. One thread decides ([`group`]), three serve
+//! the sockets ([`link`]), one makes stills ([`picture`]); media itself runs in GStreamer's streaming threads from
 //! feed ([`feed`]) over tracks ([`track`]) to streams ([`stream`]) and never waits for the server. Whatever may block
 //! for ever, like stopping a pipeline, runs on a thread of its own.
 

@@ -1,4 +1,4 @@
-//! The last picture of muxed bytes, for a still of what was muxed before the worker saw it.
+//! The last frame of muxed bytes, for a still of what was muxed before the worker saw it.
 
 use super::{
     event::describe,
@@ -20,18 +20,18 @@ use std::sync::{Arc, Mutex};
 /// What the threads of the pipeline find.
 #[derive(Default)]
 struct Found {
-    /// A track of pictures.
+    /// A video track.
     video: bool,
     /// Another track.
     other: bool,
-    /// The newest picture. A damaged one only when there is no whole one.
+    /// The newest frame. A damaged one only when there is no whole one.
     picture: Option<gst::Sample>,
 }
 
-/// Decodes the last picture of a container's header and what follows it.
+/// Decodes the last frame of a container's header and what follows it.
 ///
 /// # Errors
-/// Why there is none: [`PictureFault::NotYet`] when the bytes hold a track of pictures, but no whole picture.
+/// Why there is none: [`PictureFault::NotYet`] when the bytes hold a video track, but no whole frame.
 pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
     let (demuxer, caps) = match bytes.as_ref() {
         [0xff, 0xd8, ..] => {
@@ -59,7 +59,7 @@ pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), Pic
     dispose(pipeline, || {});
     let found = std::mem::take(&mut *lock(&found));
     if let Some(picture) = found.picture.and_then(|sample| Some((sample.caps_owned()?, sample.buffer_owned()?))) {
-        // The end of the bytes may be cut; a picture before that is good.
+        // The end of the bytes may be cut; a frame before that is good.
         return Ok(picture);
     }
     end?;
@@ -113,7 +113,7 @@ fn build(
     let tee = gst::ElementFactory::make("tee").build()?;
     let demuxer = gst::ElementFactory::make(demuxer).build()?;
     if demuxer.find_property("ignore-pcr").is_some() {
-        // A clock reference may be missing when there is one picture, which would then never come out.
+        // A clock reference may be missing when there is one frame, which would then never come out.
         demuxer.set_property("ignore-pcr", true);
     }
     let end = gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build()?;
@@ -131,7 +131,7 @@ fn build(
     Ok(source)
 }
 
-/// Decodes the first track of pictures; what the others deliver is dropped.
+/// Decodes the first video track; what the others deliver is dropped.
 fn read(pipeline: &gst::Pipeline, pad: &gst::Pad, found: &Arc<Mutex<Found>>) -> Result<(), glib::BoolError> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let video =
@@ -155,7 +155,7 @@ fn read(pipeline: &gst::Pipeline, pad: &gst::Pad, found: &Arc<Mutex<Found>>) -> 
     pad.link(&entrance).map(|_| ()).map_err(|error| glib::bool_error!("{error}"))
 }
 
-/// A decoder, and where its pictures go.
+/// A decoder, and where its frames go.
 fn decoder(found: &Arc<Mutex<Found>>) -> Result<Vec<gst::Element>, glib::BoolError> {
     let decoder = gst::ElementFactory::make("decodebin").build()?;
     let found = found.clone();
@@ -193,7 +193,7 @@ fn play(pipeline: &gst::Pipeline, source: &gst_app::AppSrc, bytes: Bytes) -> Res
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     let message = bus.timed_pop_filtered(STILL_DEADLINE, &ends).ok_or_else(|| failed("it takes too long"))?;
     let gst::MessageView::Error(error) = message.view() else { return Ok(()) };
-    // Parsers and decoders so complain of bytes that end before the first picture does.
+    // Parsers and decoders so complain of bytes that end before the first frame does.
     let too_short = [gst::StreamError::Failed, gst::StreamError::WrongType, gst::StreamError::Demux];
     let fault = error.error();
     if fault.kind::<gst::StreamError>().is_some_and(|kind| too_short.contains(&kind)) {

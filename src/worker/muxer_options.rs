@@ -20,7 +20,7 @@ pub(super) fn tune_muxers(bin: &gst::Bin) {
             // A fragment for each sample: the next one sends it off.
             Some("mp4mux") => {
                 element.set_property("fragment-duration", 1u32);
-                // Fine enough for all rates of pictures and sound.
+                // Fine enough for all frame rates and sample rates.
                 element.set_property("trak-timescale", 90_000u32);
                 element.set_property("streamable", true);
             }

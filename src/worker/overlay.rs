@@ -1,4 +1,4 @@
-//! Texts in pictures that are another one in each: `%clock`, `%counter` and `%fps` in the text of a `textoverlay`.
+//! Texts in video that change with each frame: `%clock`, `%counter` and `%fps` in the text of a `textoverlay`.
 
 use super::sync::lock;
 use gst::prelude::*;
@@ -12,9 +12,9 @@ use std::{
 const CLOCK: &str = "%clock";
 const COUNTER: &str = "%counter";
 const FPS: &str = "%fps";
-/// Pictures are counted over this time.
+/// Frames are counted over this time.
 const SPAN: Duration = Duration::from_secs(1);
-/// Most pictures that are counted so.
+/// Most frames that are counted so.
 const MOST: usize = 256;
 
 /// Updates the text of those overlays of a pipeline that want it, for each frame.
@@ -37,11 +37,11 @@ pub(super) fn animate(bin: &gst::Bin) {
     }
 }
 
-/// What stands in the pictures of one run.
+/// What is shown in the frames of one run.
 struct Caption {
     template: String,
     count: u64,
-    /// When the newest pictures came.
+    /// When the newest frames came.
     recent: VecDeque<Instant>,
 }
 
@@ -50,7 +50,7 @@ impl Caption {
         Self { template, count: 0, recent: VecDeque::new() }
     }
 
-    /// The text of the next picture, which comes now.
+    /// The text of the next frame, which comes now.
     fn next(&mut self, now: Instant, time: &jiff::Zoned) -> String {
         self.count += 1;
         self.recent.push_back(now);
@@ -68,7 +68,7 @@ impl Caption {
         text
     }
 
-    /// Pictures a second of late; unknown before the second one.
+    /// Frames a second lately; unknown before the second one.
     fn rate(&self) -> Option<f64> {
         let time = self.recent.back()?.saturating_duration_since(*self.recent.front()?);
         let pictures = u32::try_from(self.recent.len()).ok()?.checked_sub(1)?;

@@ -1,4 +1,4 @@
-//! Still pictures: one thread decodes and encodes them, off the way of the media.
+//! Stills: one thread decodes and encodes them, off the way of the media.
 
 mod colours;
 mod decoder;
@@ -34,24 +34,24 @@ use std::{
 
 /// Requests that may be in work or wait.
 pub(super) const MAX_REQUESTS: usize = 16;
-/// How long a request waits for the first picture of a stream that has just started.
+/// How long a request waits for the first frame of a stream that has just started.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// Pause between two looks whether a picture that is asked for can be made.
+/// Pause between two checks whether a requested still can be made.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 /// How long bytes wait for their request.
 const BYTES_AGE: Duration = Duration::from_secs(10);
 /// How many bytes wait for requests.
 const BYTES_TOTAL: usize = 128 << 20;
-/// How long a picture and its encoder are kept for others who ask for the same one, or the next.
+/// How long a still and its encoder are kept for others who request the same one, or the next.
 const SHARE: Duration = Duration::from_secs(2);
 /// How many encoders are kept, and how many decoders.
 const MAX_KEPT: usize = 4;
-/// What a JPEG track's own pictures are good enough for.
+/// What the frames of a JPEG track are good enough for.
 const USUAL: Rendition = Rendition::of(PictureFormat::Jpeg { quality: 85 });
 
-/// What one picture is made of.
+/// What one still is made of.
 pub(super) enum Material {
-    /// The current picture of a stream.
+    /// The current frame of a stream.
     Stream(u32, Still),
     /// Muxed bytes.
     Bytes(Bytes),
@@ -64,14 +64,14 @@ struct Job {
     captured: Option<Duration>,
 }
 
-/// The picture thread's queue.
+/// The queue of the thread for stills.
 pub(super) struct Pictures {
     jobs: mpsc::Sender<Job>,
     in_work: Arc<AtomicUsize>,
     events: Events,
 }
 
-/// Bytes that came for picture requests.
+/// Bytes that came for still requests.
 #[derive(Default)]
 pub(super) struct Mailbox(Mutex<HashMap<u32, (Instant, Bytes)>>);
 
@@ -122,22 +122,22 @@ impl Pictures {
         Ok(Self { jobs, in_work, events })
     }
 
-    /// Number of pictures in work.
+    /// Number of stills in work.
     pub(super) fn in_work(&self) -> usize {
         self.in_work.load(Ordering::Relaxed)
     }
 
-    /// Makes a picture of what was `captured` then, and sends it, some time later.
+    /// Makes a still of what was `captured` then, and sends it, some time later.
     pub(super) fn make(&self, id: u32, rendition: Rendition, material: Material, captured: Option<Duration>) {
         self.in_work.fetch_add(1, Ordering::Relaxed);
         if self.jobs.send(Job { id, rendition, material, captured }).is_err() {
-            let fault = PictureFault::Failed("the picture thread is gone".into());
+            let fault = PictureFault::Failed("the thread for stills is gone".into());
             self.events.send(Event::Say(FromWorker::PictureFailed { id, fault }));
         }
     }
 }
 
-/// What was made and used a moment ago, for those who ask for the same, or for the next picture.
+/// What was made and used a moment ago, for those who request the same, or the next still.
 #[derive(Default)]
 struct Shared {
     pictures: HashMap<(u32, Rendition), Made<Arc<[u8]>>>,
@@ -145,7 +145,7 @@ struct Shared {
     encoders: Vec<Encoder>,
 }
 
-/// How the next picture of a stream is decoded.
+/// How the next frame of a stream is decoded.
 enum Way {
     /// The second one, by a decoder that can be kept.
     Second,
@@ -162,11 +162,11 @@ struct Made<T> {
     what: T,
 }
 
-/// Identifies one picture of a track.
+/// Identifies one frame of a track.
 type Identity = (Option<gst::ClockTime>, usize);
 
 impl<T: Clone> Made<T> {
-    /// What was made, if it was of this picture.
+    /// What was made, if it was of this frame.
     fn get(made: Option<&Self>, of: Identity) -> Option<T> {
         made.filter(|made| made.of == of && of.0.is_some()).map(|made| made.what.clone())
     }
@@ -261,7 +261,7 @@ impl Shared {
         Ok(raw)
     }
 
-    /// Encodes with an encoder that is at hand for such pictures, or with a new one, which is then kept.
+    /// Encodes with an encoder that is at hand for such frames, or with a new one, which is then kept.
     fn encode(
         &mut self,
         rendition: Rendition,
@@ -299,7 +299,7 @@ mod tests {
         shared.encode(rendition, &caps, &buffer).unwrap()
     }
 
-    /// Pictures that change, as this encoder makes them.
+    /// Frames that change, as this encoder makes them.
     fn encoded(encoder: &str) -> (gst::Caps, Vec<gst::Buffer>) {
         let text = format!(
             "videotestsrc num-buffers=24 pattern=ball ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 \

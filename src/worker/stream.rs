@@ -48,9 +48,9 @@ pub(super) struct StreamRun {
     entrances: Vec<(gst_app::AppSrc, Arc<Track>)>,
     links: Vec<Link>,
     sender: Option<Arc<StreamSender>>,
-    /// Where its packets leave, or its pictures where each track has an end.
+    /// Where its packets leave, or its frames where each track has an end.
     sink: Option<gst_app::AppSink>,
-    /// What makes its pictures.
+    /// Its video encoder.
     encoder: Option<Encoder>,
     /// There is another pipeline to try if this one does not work: when it was started.
     on_trial: Option<Instant>,
@@ -279,7 +279,7 @@ impl StreamRun {
         }
     }
 
-    /// How many raw pictures it did not take, because it was too slow.
+    /// How many raw frames it did not take, because it was too slow.
     pub(super) fn left_out(&self) -> u64 {
         self.links.iter().map(Link::left_out).sum()
     }
@@ -297,7 +297,7 @@ impl StreamRun {
         }
     }
 
-    /// What a picture of this stream can be made of; `Err` when it has no pictures.
+    /// What a still of this stream can be made of; `Err` when it has no video.
     pub(super) fn still(&self) -> Result<Option<Still>, ()> {
         if let Some(Encoder { element, newest, .. }) = &self.encoder {
             // The encoder outlives a run of the feed; what went into it then is not what there is to see now.

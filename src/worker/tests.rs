@@ -270,7 +270,7 @@ fn a_picture_is_made_of_bytes() {
     server.await_message(|message| matches!(message, FromWorker::PictureFailed { id: 9, .. }));
 }
 
-/// Twenty pictures of which each is brighter than the one before; the muxed bytes.
+/// Twenty frames of which each is brighter than the one before; the muxed bytes.
 fn brightening(sound: bool, extension: &str, codec: &[&str]) -> Vec<u8> {
     let file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile().unwrap();
     let mut ffmpeg = Command::new("ffmpeg");
@@ -290,7 +290,7 @@ fn brightening(sound: bool, extension: &str, codec: &[&str]) -> Vec<u8> {
     std::fs::read(file.path()).unwrap()
 }
 
-/// Which of the brightening pictures this is.
+/// Which of the brightening frames this is.
 fn number_of(picture: &[u8]) -> usize {
     let picture = image::load_from_memory(picture).unwrap().to_luma8();
     assert_eq!(picture.dimensions(), (160, 120));
@@ -301,7 +301,7 @@ fn number_of(picture: &[u8]) -> usize {
 
 const X264: [&str; 6] = ["-c:v", "libx264", "-tune", "zerolatency", "-g", "100"];
 
-/// How many pictures begin in these transport packets; those of pictures have PID 0x100.
+/// How many frames begin in these transport packets; those of video have PID 0x100.
 fn pictures_begun(bytes: &[u8]) -> usize {
     bytes.chunks(188).filter(|packet| packet[1] & 0x5f == 0x41 && packet[2] == 0).count()
 }
@@ -609,7 +609,7 @@ fn behind_a_step_that_is_too_long_mp4_has_a_key_picture() {
             "videotestsrc num-buffers={count} timestamp-offset={begin} ! video/x-raw,width=320,height=240,framerate=25/1 ! c."
         )
     };
-    // Ten pictures, then nothing for 1.6 s.
+    // Ten frames, then nothing for 1.6 s.
     let feed = format!("concat name=c adjust-base=false ! queue {} {}", part(10, 0), part(100, 2_000_000_000));
     let encoded = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=1000 option-string=scenecut=0";
     let encoding = text(&format!("video. ! videoconvert ! {encoded} ! mp4mux"));

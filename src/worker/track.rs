@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest GOP that is kept for those who join: 600 pictures are 10 s at 60 a second.
+/// The longest GOP that is kept for those who join: 600 frames are 10 s at 60 a second.
 const GOP_BUFFERS: usize = 600;
 /// The biggest GOP that is kept.
 const GOP_BYTES: usize = 32 << 20;
@@ -34,9 +34,9 @@ const GOP_BYTES: usize = 32 << 20;
 const ENCODED_BYTES: u64 = 2 * GOP_BYTES as u64;
 /// The same, in buffers.
 const ENCODED_BUFFERS: u64 = 2 * GOP_BUFFERS as u64;
-/// Raw pictures that may wait: more of them would be latency.
+/// Raw frames that may wait: more of them would be latency.
 const RAW_PICTURES: u64 = 4;
-/// Raw sound that may wait.
+/// Raw audio that may wait.
 const RAW_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
 /// One track of a feed.
@@ -110,7 +110,7 @@ enum Way {
         source: gst_app::AppSrc,
         needs_key: bool,
         discontinuity: bool,
-        /// When the keyframe is shown that it began with, until the next one: pictures that are shown before refer to what it does not
+        /// When the keyframe is shown that it began with, until the next one: frames that are shown before refer to what it does not
         /// have.
         begun: Option<gst::ClockTime>,
         left_out: Arc<AtomicU64>,
@@ -129,16 +129,16 @@ pub(super) enum Change {
     Caps,
 }
 
-/// What a picture can be made of.
+/// What a still can be made of.
 pub(super) enum Still {
-    /// A raw picture.
+    /// A raw frame.
     Raw(gst::Caps, gst::Buffer),
-    /// Encoded pictures from a keyframe on.
+    /// Encoded frames from a keyframe on.
     Encoded(gst::Caps, Vec<gst::Buffer>),
 }
 
 impl Still {
-    /// The buffer of the picture that is shown.
+    /// The buffer of the frame that is shown.
     pub(super) fn newest(&self) -> Option<&gst::Buffer> {
         match self {
             Self::Raw(_, buffer) => Some(buffer),
@@ -331,7 +331,7 @@ impl Track {
         Link { track: self.clone(), id, left_out }
     }
 
-    /// What a picture can be made of now.
+    /// What a still can be made of now.
     pub(super) fn still(&self) -> Option<Still> {
         let state = lock(&self.state);
         let caps = state.caps.clone()?;
@@ -393,7 +393,7 @@ impl Way {
             return true;
         }
         if is_full {
-            // The oldest picture makes room.
+            // The oldest frame makes room.
             left_out.fetch_add(1, Ordering::Relaxed);
         }
         *needs_key = false;
@@ -438,7 +438,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// How many raw pictures the consumer did not get, because it was too slow.
+    /// How many raw frames the consumer did not get, because it was too slow.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
 //! Sources on the web: what comes without an end, or as JPEG, is taken apart by our own demuxers instead of `parsebin`. An address with
-//! one picture is asked again for each.
+//! one still is requested again for each frame.
 
 use super::{
     branches::Branches,
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The least time from one request to the next for an address with one picture, unless told: a camera must have time for others.
+/// The least time from one request to the next for an address of one still, unless configured: a camera must have time for others.
 const PACE: Duration = Duration::from_millis(500);
 
 /// What is known of what comes.

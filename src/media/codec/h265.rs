@@ -96,7 +96,7 @@ impl Parameters {
     }
 }
 
-/// What is read of a picture parameter set (ITU-T H.265, section 7.3.2.3.1): what slice headers have in front of their order.
+/// What is read of a picture parameter set (ITU-T H.265, section 7.3.2.3.1): what slice headers have before their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PictureSet {
     /// `pps_pic_parameter_set_id`, up to 63.

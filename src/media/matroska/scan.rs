@@ -10,17 +10,17 @@ use crate::media::byte_window::ByteWindow;
 use crate::media::scanned::{Cutter, Scanned};
 use bytes::Bytes;
 
-/// Longest header: pictures and fonts may be attached in it.
+/// Longest header: images and fonts may be attached in it.
 const MAX_HEADER: usize = 4 << 20;
 /// Longest element that is believed; a wrong length would blind the scanner for as long.
 const MAX_ELEMENT: u64 = 64 << 20;
 /// Longest cluster that is believed: five seconds of raw 4K video fit.
 const MAX_CLUSTER: u64 = 8 << 30;
-/// Most bytes of a cluster that are held until its first picture comes.
+/// Most bytes of a cluster that are held until its first video frame comes.
 const MAX_HELD: u64 = 64 << 10;
-/// Most elements, mostly sounds, that are held until the first picture of a cluster comes.
+/// Most elements, mostly audio, that are held until the first video frame of a cluster comes.
 const MAX_HELD_ELEMENTS: u32 = 32;
-/// Longest picture in a `BlockGroup` that is held until it is known whether it refers to others.
+/// Longest video frame in a `BlockGroup` that is held until it is known whether it refers to others.
 const MAX_GROUP: u64 = 8 << 20;
 
 /// Cuts a Matroska stream at its keyframes.
@@ -33,7 +33,7 @@ pub(in crate::media) struct Scan {
     /// So many bytes of content are still to come that need no look.
     content: u64,
     place: Place,
-    /// The first video track; `None` when there is only sound.
+    /// The first video track; `None` when there is only audio.
     video: Option<u64>,
     has_header: bool,
     cutter: Cutter,
@@ -51,7 +51,7 @@ enum Place {
     Segment,
     /// In a cluster of which it is not known yet whether it is a join point.
     Opening(Opening),
-    /// Behind the first picture of a cluster.
+    /// After the first video frame of a cluster.
     Cluster(Cluster),
 }
 
@@ -64,7 +64,7 @@ struct Cluster {
     timestamp: Option<u64>,
 }
 
-/// The part of a cluster in front of its first picture.
+/// The part of a cluster before its first video frame.
 #[derive(Debug)]
 struct Opening {
     cluster: Cluster,
@@ -198,7 +198,7 @@ impl Scan {
         let Place::Opening(opening) = &mut self.place else { return false };
         let ended = opening.group.take_if(|group| self.position >= group.end);
         if ended.is_some_and(|group| group.has_picture) {
-            // It refers to no other picture (RFC 9559, section 5.1.3.5.5).
+            // It refers to no other frame (RFC 9559, section 5.1.3.5.5).
             self.settle(Kind::Keyframe, out);
             return true;
         }

@@ -1,14 +1,14 @@
 //! Fragmented MP4 as a live stream.
 //!
 //! The header is the file type and the movie box, which lists the tracks. A fragment, with the boxes that belong to it,
-//! is one unit: a reader may begin with one whose pictures begin with a sync sample, and with any of sound alone. A
+//! is one unit: a reader may begin with one whose video begins with a sync sample, and with any of audio alone. A
 //! movie that is not in fragments cannot be joined, and nothing comes of it.
 
 use super::boxes::{Boxes, head, number};
 use super::fragment::{Track, is_key, tracks};
 use crate::media::framing::{FrameLength, FrameRole, Framing};
 
-/// Longest fragment that is believed: seconds of the finest pictures.
+/// Longest fragment that is believed: seconds of high-bitrate video.
 const MAX_FRAGMENT: usize = 32 << 20;
 /// Longest box that is believed outside of fragments.
 const MAX_BOX: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use super::boxes::{Boxes, all, find};
 use crate::media::codecs::Setup;
 
-/// What stands in front of the boxes of a sample entry: of pictures (section 12.1.3), and of sound (section 12.2.3).
+/// What stands before the boxes of a sample entry: of video (section 12.1.3), and of audio (section 12.2.3).
 const PICTURE_ENTRY: usize = 78;
 const SOUND_ENTRY: usize = 28;
 
@@ -48,7 +48,7 @@ fn elementary(esds: &[u8]) -> Option<Setup<'_>> {
     // The number of the stream and flags, of which those of live streams say nothing more.
     let (4, decoder) = descriptor(stream.get(3..)?)? else { return None };
     match decoder.first()? {
-        // MPEG-4 sound.
+        // MPEG-4 audio.
         0x40 => match descriptor(decoder.get(13..)?)? {
             (5, config) => Some(Setup::Aac(config)),
             _ => None,

@@ -14,13 +14,13 @@ use crate::media::{
 use std::time::Duration;
 
 const SECOND: i128 = 1_000_000_000;
-/// A longer step between two pictures is a break, unless it is the rule.
+/// A longer step between two frames is a break, unless it is the rule.
 const BREAK: u32 = 1;
-/// What is taken off the longest step of late with each picture: this part of it.
+/// What is taken off the longest recent step with each frame: this part of it.
 const FORGET: u64 = 8;
 /// A longer step between two audio frames is a pause: this part of a second.
 const LONGEST_FRAME: u32 = 4;
-/// Pictures a second, and pieces of sound, of which nothing is known.
+/// Frames a second of video, and of audio, of which nothing is known.
 const USUAL_RATE: u32 = 25;
 
 /// How the samples of a track follow one another.
@@ -158,7 +158,7 @@ mod tests {
 
     const MILLI: i64 = 1_000_000;
 
-    /// Durations in milliseconds of pictures at these milliseconds, and at which of them players may stumble.
+    /// Durations in milliseconds of frames at these milliseconds, and at which of them players may stumble.
     fn durations(mut clock: Clock, times: &[i64]) -> (Vec<u32>, Vec<i64>) {
         let mut torn = Vec::new();
         let durations = times.iter().map(|time| {
@@ -174,7 +174,7 @@ mod tests {
         let rate = Some((25, 1));
         assert_eq!(durations(video(rate), &[0, 40, 80]), (vec![40, 40, 40], vec![]));
         assert_eq!(durations(video(None), &[0, 100, 200]), (vec![40, 100, 100], vec![100]));
-        // A camera in the dark makes a third of the pictures that it says.
+        // A camera in the dark delivers a third of the frame rate that it announces.
         assert_eq!(durations(video(Some((30, 1))), &[0, 100, 200, 300]), (vec![33, 100, 100, 100], vec![100]));
         let (after, torn) = durations(video(rate), &[0, 40, 110, 150, 190, 230, 270, 310, 350]);
         assert_eq!((after, torn), (vec![40, 40, 70, 61, 53, 46, 41, 40, 40], vec![]));

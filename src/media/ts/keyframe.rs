@@ -146,7 +146,7 @@ impl Codec {
             (_, []) => Nal::Cut,
             // ISO/IEC 13818-2, table 6-1; picture_coding_type 1 is an I frame.
             (Self::Mpeg2, [0xb3, ..]) => Nal::Sequence,
-            // Extensions in front of a picture are those of its sequence.
+            // Extensions before a picture are those of its sequence.
             (Self::Mpeg2, [0xb5, ..]) => Nal::Set,
             (Self::Mpeg2, [0, _, bits, ..]) => Nal::Slice { key: has_sequence && bits >> 3 & 7 == 1 },
             (Self::Mpeg2, [0, ..]) => Nal::Cut,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 /// A tag of ID3 has its length in front of what it says (<https://id3.org/id3v2.4.0-structure>).
 const TAG_HEAD: usize = 10;
-/// Longest tag that is stepped over: with a picture.
+/// Longest tag that is skipped: with cover art.
 const MAX_TAG: usize = 16 << 20;
 
 /// Cuts bare audio into frames.

@@ -24,7 +24,7 @@ use flash::Flash;
 use frames::Frames;
 use ivf::Ivf;
 
-/// So many bytes are looked at for the begin of bare video: a keyframe of a big picture lies between two places to begin.
+/// So many bytes are looked at for the begin of bare video: a large keyframe lies between two places to begin.
 const MAX_SEARCHED: usize = 4 << 20;
 
 /// Takes bytes apart.
@@ -373,7 +373,7 @@ mod tests {
         };
         for bytes in [
             PARTS.to_vec(),
-            // No boundary in front of the first picture.
+            // No boundary before the first frame.
             all("Content-Type: image/jpeg\r\nContent-Length: 77\r\n\r\n", "\r\n--boundary\r\n"),
             // No blank behind the colon, lower case, a wrong length, line ends of Unix.
             all("--b\ncontent-type:image/jpeg\ncontent-length:1\n\n", "\n"),
@@ -390,7 +390,7 @@ mod tests {
                 matches!(sets[0].tracks()[0].shape, Shape::Video(shape) if (shape.width, shape.height) == (160, 120))
             );
         }
-        // One picture is whole with its last byte.
+        // One frame is whole with its last byte.
         let (mut unpacker, mut out) = (Unpacker::new(), Vec::new());
         unpacker.push(&pictures[0].data, &mut out);
         assert_eq!(out.len(), 2);

@@ -1,4 +1,4 @@
-//! What a viewer is sent of its stream: the newest group of pictures immediately, then everything as it comes.
+//! What a viewer is sent of its stream: the newest GOP immediately, then everything as it comes.
 
 use super::{
     negotiation::{PlayPlan, still_fits},
@@ -134,7 +134,7 @@ impl Play {
         Outcome::Open
     }
 
-    /// All that is there of the newest group of pictures, shown as fast as possible. Audio begins with what is live.
+    /// All that is there of the newest GOP, shown as fast as possible. Audio begins with what is live.
     fn take_group(&mut self) {
         let mut frames = Vec::new();
         loop {

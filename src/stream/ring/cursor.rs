@@ -48,7 +48,7 @@ pub enum Delivery {
 #[derive(Debug)]
 pub struct Cursor {
     pub(super) place: Place,
-    /// Set for a reader of whole pictures.
+    /// Set for a reader of whole frames.
     thinning: Option<Thinning>,
     /// It gets join points only.
     sparse: bool,
@@ -82,7 +82,7 @@ impl Cursor {
         Self { place, thinning: None, sparse: false, header, generation, version: u32::MAX, begin: None }
     }
 
-    /// Every packet is a picture of its own, and the reader wants the newest ones only, `interval` apart.
+    /// Every packet is a frame of its own, and the reader wants the newest ones only, `interval` apart.
     pub fn thin(&mut self, interval: Duration) {
         self.thinning = Some(Thinning::new(interval));
     }
@@ -236,7 +236,7 @@ impl Cursor {
     }
 }
 
-/// Lets pictures through at a rate, as evenly as they come.
+/// Lets frames through at a rate, as evenly as they come.
 #[derive(Debug)]
 struct Thinning {
     interval: Duration,
@@ -249,7 +249,7 @@ impl Thinning {
         Self { interval, due: None }
     }
 
-    /// Whether the picture that came `at` this moment passes. One that comes a little early does, and moves nothing: a
+    /// Whether the frame that came `at` this moment passes. One that comes a little early does, and moves nothing: a
     /// source with the very rate that is asked for loses none to its jitter.
     fn passes(&mut self, at: Instant) -> bool {
         let due = self.due.unwrap_or(at);
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn pictures_are_thinned_evenly() {
-        // The pictures of two seconds, from a source of so many a second, with jitter.
+        // The frames of two seconds, from a source of so many a second, with jitter.
         #[track_caller]
         fn check(source: u32, jitter: u32, asked: f64, expected: std::ops::RangeInclusive<usize>) {
             let mut thinning = Thinning::new(Duration::from_secs_f64(1.0 / asked));

@@ -137,7 +137,7 @@ fn audio_of_a_time_that_was_written_is_left_out() {
             assert_eq!(rig.read(), expect, "{back} {discontinuity}");
             rig.push(Origin::Source, AUDIO, 5020, true);
             rig.push(Origin::Source, VIDEO, 4990, false);
-            assert_eq!(rig.read(), "dd", "{back}: pictures are never left out");
+            assert_eq!(rig.read(), "dd", "{back}: frames are never dropped");
         }
     }
 }

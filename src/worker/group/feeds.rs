@@ -104,7 +104,7 @@ impl Group {
         }
     }
 
-    /// Shows a text in a feed's picture.
+    /// Shows a text in a feed's video.
     pub(super) fn caption(&self, index: u32, text: &str) {
         if let Some(FeedState::Running { ingest, .. }) = self.feeds.get(&index).map(|slot| &slot.state)
             && let Some(overlay) = ingest.pipeline.by_name(CAPTION)
@@ -173,7 +173,7 @@ impl Group {
             return self.stop_feed(index, Ended::EndOfStream);
         };
         if !ingest.has_started() {
-            return self.stop_feed(index, Ended::Failed("there is neither picture nor sound in the file".into()));
+            return self.stop_feed(index, Ended::Failed("there is neither video nor audio in the file".into()));
         }
         self.restart(index, true);
         Ok(())
@@ -184,7 +184,7 @@ impl Group {
         let Some(slot) = self.feeds.get_mut(&index) else { return };
         let FeedState::Running { ingest: current, demux, first, known } = &mut slot.state else { return };
         let end = self.epoch.saturating_add(slot.feed.end.load(Ordering::Relaxed));
-        // A file of one picture in a container may have no length; it must not be read over and over without a pause.
+        // A file of one frame in a container may have no length; it must not be read over and over without a pause.
         let base = end.max(current.base.saturating_add(SHORTEST_LOOP));
         slot.feed.begin();
         match ingest(&slot.feed, &slot.source, slot.fps, base.max(clock::now().saturating_sub(GROW.as_nanos() as u64)))

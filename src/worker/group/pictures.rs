@@ -1,4 +1,4 @@
-//! Pictures that are asked for, until there is something to make them of.
+//! Stills that are requested, until there is something to make them of.
 
 use super::{Group, streams::StreamState};
 use crate::{
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A picture request that waits for its first picture.
+/// A still request that waits for the first frame.
 pub(super) struct Asked {
     pub(super) request: PictureRequest,
     pub(super) until: Instant,
@@ -23,7 +23,7 @@ impl Group {
             let PictureRequest { id, stream, rendition, not_before } = asked.request;
             let late = now >= asked.until;
             let material = if self.pictures.in_work() >= picture::MAX_REQUESTS {
-                Err(Some(PictureFault::Failed("too many pictures are asked for at once".into())))
+                Err(Some(PictureFault::Failed("too many stills are requested at the same time".into())))
             } else {
                 self.material(id, stream, not_before)
             };
@@ -39,7 +39,7 @@ impl Group {
         Ok(())
     }
 
-    /// What a requested picture can be made of, and when that was captured; `Err(None)` when it may be there soon.
+    /// What a requested still can be made of, and when that was captured; `Err(None)` when it may be there soon.
     fn material(
         &self,
         id: u32,

@@ -34,7 +34,7 @@ pub(super) struct StreamSlot {
     pub(super) state: StreamState,
     /// It has sent packets in an earlier run.
     pub(super) ran: bool,
-    /// Raw pictures that its present run was too slow for, and when there was a word of it.
+    /// Raw frames that its present run was too slow for, and when they were logged.
     pub(super) left_out: u64,
     pub(super) told_left_out: Option<Instant>,
     /// Remarks that were made, which are not repeated at each attempt.
@@ -326,7 +326,7 @@ impl Group {
             }
             (slot.left_out, slot.told_left_out) = (all, Some(now));
             let text = format!(
-                "its encoder is too slow: {missed} pictures were left out; a faster preset, a smaller picture or fewer of them help"
+                "its encoder is too slow: {missed} frames were dropped; use a faster preset, a smaller frame size or a lower frame rate"
             );
             news.push(FromWorker::Log { level: LogLevel::Warn, item: Some(Item::Stream(*index)), text });
         }

@@ -1,4 +1,4 @@
-//! Decodes the pictures that stills are made of.
+//! Decodes the frames that stills are made of.
 
 use super::line::Line;
 use crate::{
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
      ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
-/// How long a decoder may take for one picture, until it is taken to wait for those behind it.
+/// How long a decoder may take for one frame, until it is taken to wait for those behind it.
 const NEXT: gst::ClockTime = gst::ClockTime::from_mseconds(150);
 
 /// A raw frame.
@@ -24,19 +24,19 @@ fn raw(sample: gst::Sample) -> Option<Raw> {
     Some((sample.caps_owned()?, sample.buffer_owned()?))
 }
 
-/// The last picture of encoded ones, decoded by as many threads as a decoder likes. Those that a decoder could only guess do not
+/// The last one of encoded frames, decoded by as many threads as a decoder likes. Those that a decoder could only guess do not
 /// count.
 pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Raw, PictureFault> {
     let shown = shown(buffers);
     match decode_all(caps, &shown, true) {
-        // Some encoders do not say that a picture can be begun with. One that says that it recovers later does so later.
+        // Some encoders do not mark a frame as a keyframe. One that says that it recovers later does so later.
         Err(_) if shown.first().is_some_and(recovers) => Err(PictureFault::NotYet),
         Err(_) => decode_all(caps, &shown, false),
         decoded => decoded,
     }
 }
 
-/// Without the pictures that are shown before the one that they begin with: they refer to what came before that.
+/// Without the frames that are shown before the one that they begin with: they refer to what came before that.
 fn shown(buffers: &[gst::Buffer]) -> Vec<gst::Buffer> {
     let first = buffers.first().and_then(|buffer| buffer.pts());
     buffers
@@ -80,7 +80,7 @@ fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Res
     let message = message.ok_or_else(|| PictureFault::Failed("it takes too long".into()))?;
     let picture = line.sink.try_pull_sample(gst::ClockTime::ZERO).and_then(raw);
     match (picture, message.view()) {
-        // The end of the bytes may be cut; a picture before that is good.
+        // The end of the bytes may be cut; a frame before that is good.
         (Some(picture), _) => Ok(picture),
         (None, gst::MessageView::Error(error)) => {
             Err(PictureFault::Failed(describe(message.src(), &error.error(), error.debug())))
@@ -89,7 +89,7 @@ fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Res
     }
 }
 
-/// Decodes the pictures of a group for somebody who asks again and again: each goes in once.
+/// Decodes the frames of a GOP for a client that asks again and again: each goes in once.
 pub(super) struct Decoder {
     line: Line,
     caps: gst::Caps,
@@ -104,7 +104,7 @@ impl Decoder {
         Ok(Self { line: line.play(), caps: caps.clone(), last: None })
     }
 
-    /// Whether these are the pictures of the same group, and maybe further ones.
+    /// Whether these are the frames of the same GOP, and maybe further ones.
     pub(super) fn goes_on(&self, caps: &gst::Caps, buffers: &[gst::Buffer]) -> bool {
         self.caps == *caps && self.known(buffers) > 0
     }
@@ -115,8 +115,8 @@ impl Decoder {
         buffers.iter().rposition(|buffer| Some(buffer.as_ptr()) == last).map_or(0, |at| at + 1)
     }
 
-    /// The last picture of a group, whose pictures are given from the first one on. `None` when it does not come by itself:
-    /// a decoder that puts pictures in order waits for those behind it.
+    /// The last frame of a GOP, whose frames are given from the first one on. `None` when it does not come by itself:
+    /// a decoder that reorders frames waits for those after it.
     pub(super) fn last(&mut self, buffers: &[gst::Buffer]) -> Option<Raw> {
         let began = Instant::now();
         for buffer in buffers.get(self.known(buffers)..)? {

@@ -1,4 +1,4 @@
-//! Encodes raw pictures as stills.
+//! Encodes raw frames as stills.
 
 use super::{colours, line::Line};
 use crate::{
@@ -10,7 +10,7 @@ use gstreamer as gst;
 use gstreamer_video::{self as gst_video, prelude::*};
 use std::{sync::Arc, time::Instant};
 
-/// Encodes pictures of one kind, one after the other.
+/// Encodes frames of one kind, one after the other.
 pub(super) struct Encoder {
     pub(super) rendition: Rendition,
     pub(super) caps: gst::Caps,
@@ -63,7 +63,7 @@ impl Encoder {
     }
 }
 
-/// A raw picture behind its head.
+/// A raw frame after its header.
 fn described(sample: &gst::Sample) -> Option<Arc<[u8]>> {
     let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
@@ -83,7 +83,7 @@ fn described(sample: &gst::Sample) -> Option<Arc<[u8]>> {
     Some([&layout.head(), bytes.as_slice()].concat().into())
 }
 
-/// Width and height of raw pictures when their pixels are square.
+/// Width and height of raw frames when their pixels are square.
 fn shown_at(caps: &gst::Caps) -> Option<(u32, u32)> {
     let structure = caps.structure(0)?;
     let side = |name| structure.get::<i32>(name).ok().and_then(|side| u32::try_from(side).ok());

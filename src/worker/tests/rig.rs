@@ -306,7 +306,7 @@ pub(super) fn image_of(part: &[u8]) -> &[u8] {
     &part[begin..]
 }
 
-/// Decodes with ffmpeg, which must not complain of anything but that a live file has no end; the number of pictures and of sound packets.
+/// Decodes with ffmpeg, which must not complain of anything but that a live file has no end; the number of frames and of audio packets.
 #[track_caller]
 pub(super) fn decodes(bytes: &[u8], extension: &str) -> (usize, usize) {
     let file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile().unwrap();
@@ -314,7 +314,7 @@ pub(super) fn decodes(bytes: &[u8], extension: &str) -> (usize, usize) {
     let out = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(file.path())
-        // Times as they are: two pictures may be nearer to each other than the rate of frames says.
+        // Times as they are: two frames may be nearer to each other than the frame rate says.
         .args(["-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"])
         .output()
         .expect("ffmpeg is installed");

@@ -358,12 +358,12 @@ fn readers_stay_when_tracks_come_and_go_at_the_end() {
     let (picture, sound) = (|at, is_sync| sample(VIDEO, at, at, is_sync), |at| sample(AUDIO, at, at, true));
     let (change, needs) = added(&mut muxer, &[vp8()], &[picture(0, true), picture(40, false)]);
     assert_eq!((change, needs.iter().all(|(needs, _)| *needs == 0)), (Some(HeaderChange::None), true));
-    // Sound comes.
+    // Audio comes.
     let (change, needs) =
         added(&mut muxer, &[vp8(), opus()], &[sound(80), picture(80, false), sound(90), picture(120, true)]);
     assert_eq!(change, Some(HeaderChange::Added { version: 1 }));
     assert_eq!(needs.iter().map(|(needs, _)| *needs).collect::<Vec<_>>(), [1, 0, 1, 0]);
-    // A cluster that begins with sound begins for those without it, too.
+    // A cluster that begins with audio begins for those without it, too.
     let (change, needs) = added(&mut muxer, &[vp8(), opus()], &[sound(40_000), picture(40_000, false)]);
     assert_eq!((change, needs[0], needs[1].0, needs[2].0), (None, (0, CLUSTER_BEGIN), 1, 0));
     // It goes, and returns.

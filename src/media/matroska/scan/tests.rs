@@ -116,7 +116,7 @@ fn key_pictures_within_a_cluster_are_joined_behind_a_head_of_their_own() {
                 [0, cluster.len()].iter().flat_map(|at| expected.iter().map(move |place| at + place)).collect();
             let places: Vec<_> = found.leads.iter().map(|(at, _)| *at).collect();
             assert_eq!(places, expected);
-            // A reader that begins there has the same pictures at the same times, as a scanner sees them.
+            // A reader that begins there has the same frames at the same times, as a scanner sees them.
             if let Some((at, lead)) = found.leads.first() {
                 let rest = [&header(&[1, 2])[..], lead, &found.media[*at..]].concat();
                 let again = scan(&rest, &[usize::MAX]);
@@ -126,7 +126,7 @@ fn key_pictures_within_a_cluster_are_joined_behind_a_head_of_their_own() {
         }
     }
     let (key, delta, sound) = (simple(1, 0x80), simple(1, 0), simple(2, 0x80));
-    // The first picture is that of the cluster itself; sounds are all keys.
+    // The first video frame is that of the cluster itself; audio frames are all keyframes.
     check(&[key.clone(), delta.clone(), sound.clone()], &[]);
     check(&[key.clone(), delta.clone(), sound.clone(), key.clone(), delta.clone(), key.clone()], &[3, 5]);
     check(&[delta.clone(), key.clone(), sound.clone()], &[1]);
@@ -152,7 +152,7 @@ fn a_cluster_leaves_as_soon_as_its_first_picture_begins() {
     let cluster = [element(element::CLUSTER, None), element(0xe7, Some(&[1])), simple(1, 0x80)].concat();
     let (mut scan, mut out) = (Scan::default(), Vec::new());
     scan.push(&header, &mut out);
-    // All but the three bytes of the picture itself.
+    // All but the three bytes of the frame itself.
     scan.push(&cluster[..cluster.len() - 3], &mut out);
     let [Scanned::Header(found), Scanned::Packet { kind: Kind::Keyframe, payload }] = &out[..] else {
         panic!("{out:?}")
