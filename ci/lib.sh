@@ -19,7 +19,7 @@ begin() {
     failed=0
 }
 
-# step NAME COMMAND…: runs the command, times it, notes how it went, and goes on in any case. What a failed one printed last
+# step NAME COMMAND…: runs the command, times it, notes how it went, and continues in any case. What a failed one printed last
 # is kept for the end, where it is found without a search.
 step() {
     local name=$1 start=${EPOCHREALTIME/[.,]/} code printed
