@@ -2,7 +2,7 @@
   description = "Just enough of nixpkgs to evaluate flake.nix and the module without a network; builds nothing";
 
   # ci/nix puts it in the place of nixpkgs. It finds misspelt names and wrong types; that nixpkgs still has
-  # these names, it cannot tell.
+  # these names, it does not know.
   outputs =
     { self }:
     let

@@ -100,7 +100,7 @@ pub enum KeySetError {
 }
 
 impl KeySet {
-    /// Reads a JSON Web Key Set. Keys of other kinds are left out, as RFC 7517 has it.
+    /// Reads a JSON Web Key Set. Keys of other kinds are skipped, as RFC 7517 has it.
     ///
     /// # Errors
     /// See [`KeySetError`].

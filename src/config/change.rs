@@ -181,7 +181,7 @@ fn path_of(parts: &[&dyn Display]) -> String {
     parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
 }
 
-/// Whether a URL names another machine, as far as its text tells. Private networks are where cameras are.
+/// Whether a URL names another machine, as far as its text shows. Private networks are where cameras are.
 fn is_remote(url: &Value) -> bool {
     let Some((scheme, rest)) = url.as_str().and_then(|url| url.split_once("://")) else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

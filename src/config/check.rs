@@ -1,4 +1,4 @@
-//! Tree → checked values. Every fault is noted and the check goes on with a default, so that one run shows them all.
+//! Tree → checked values. Every fault is noted and the check continues with a default, so that one run shows them all.
 
 use super::{
     checker::{Checker, Expected, flag, quoted},
@@ -33,7 +33,7 @@ pub(super) const NO_FPS: &str = "only images and bare video have no times of the
 /// Longest `mode:` in seconds: a year, which nobody waits for.
 const MAX_LINGER: f64 = 366.0 * 86_400.0;
 
-/// Reads and checks a whole configuration. Paths stay as they are written, and no other file is read: `include` and
+/// Reads and checks a whole configuration. Paths are unchanged, and no other file is read: `include` and
 /// `pipelines_dir` are for [`load`](super::load()).
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Result<Config, Vec<Fault>> {
 }
 
 impl Checker {
-    /// Checks a whole tree, after variables of the environment had their say. What has faults is left out.
+    /// Checks a whole tree, after variables of the environment had their say. What has faults is omitted.
     pub(super) fn file(&mut self, mut tree: Value, overrides: &[Override]) -> Config {
         let root = Path::default();
         let of_entries = ["feeds", "streams"];
@@ -387,7 +387,7 @@ feeds:
         );
         check_stream(
             "feed: cam1, container: mjpeg, throughput: true",
-            "2:45: streams.s.throughput: of motion JPEG a viewer gets the newest picture: there is nothing to collect",
+            "2:45: streams.s.throughput: of motion JPEG a viewer gets the newest frame: there is nothing to collect",
         );
         check_stream("feed: [cam1]", "2:15: streams.s.feed: expected a single value, found a list");
         check_stream("feeds: cam1", "2:22: streams.s.feeds: expected a list of names of feeds, found \"cam1\"");
@@ -414,10 +414,10 @@ feeds:
             "2:45: streams.s.command: the command does not read feed `cam1`: name it `{input1}`, where the file to read stands",
         );
         check_stream("feed: cam1, container: m2ts", "2:38: streams.s.container: expected `ts`, found \"m2ts\"");
-        check_stream("feed: cam1, container: ogg, video: true", "2:43: streams.s.video: ogg has no pictures here");
+        check_stream("feed: cam1, container: ogg, video: true", "2:43: streams.s.video: ogg has no video here");
         check_stream(
             "feed: cam1, container: avi",
-            "2:38: streams.s.container: expected `ts`, `webm` or `mkv`, found \"avi\": nobody could join it while it runs; `raw` passes on whatever a command writes",
+            "2:38: streams.s.container: expected `ts`, `webm` or `mkv`, found \"avi\": viewers cannot join it while it runs; `raw` forwards whatever a command writes",
         );
         check_stream(
             "feed: cam1, container: tss",
@@ -459,7 +459,7 @@ feeds:
             "feed: cam1, container: raw, video: true",
             "2:43: streams.s.video: a raw stream is not encoded: expected `container: ts`, `webm`, `mkv`, `ogg`, `flv`, `mp4`, `mp3`, `aac`, `flac`, `wav` or `mjpeg`",
         );
-        check_stream("feed: cam1, container: mjpeg, audio: true", "2:45: streams.s.audio: mjpeg has no sound");
+        check_stream("feed: cam1, container: mjpeg, audio: true", "2:45: streams.s.audio: mjpeg has no audio");
         check_stream(
             "feed: cam1, container: ts, video: false, audio: false",
             "2:11: streams.s: nothing is left of this stream without video and audio",
@@ -478,15 +478,15 @@ feeds:
         );
         check_stream(
             "feed: cam1, container: ts, video: {gop: 0}",
-            "2:55: streams.s.video.gop: expected a number of pictures from 1 to 90000, found \"0\"",
+            "2:55: streams.s.video.gop: expected a number of frames from 1 to 90000, found \"0\"",
         );
         check_stream(
             "feed: cam1, container: ts, video: {fps: x}",
-            "2:55: streams.s.video.fps: expected pictures per second, like 25, 12.5 or 30000/1001, found \"x\"",
+            "2:55: streams.s.video.fps: expected frames per second, like 25, 12.5 or 30000/1001, found \"x\"",
         );
         check_stream(
             "feed: cam1, container: ts, video: {codec: mpeg2, fps: 10}",
-            "2:69: streams.s.video.fps: expected 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 pictures per second, found \"10\": mpeg2 has no others",
+            "2:69: streams.s.video.fps: expected 23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 frames per second, found \"10\": mpeg2 has no others",
         );
         check_stream(
             "feed: cam1, container: ts, video: {size: 1280}",
@@ -543,8 +543,8 @@ streams:
 5:21: streams.b.url: `/api/x` belongs to voyandz itself
 7:21: streams.d.url: `/stream/own` belongs to voyandz itself
 9:21: streams.f.url: `/x/y.ts` is the URL of stream `e` already
-10:21: streams.g.url: `/x/y.ts/pic` is the picture of stream `e`
-11:21: streams.h.url: `/x/y.ts/pic.png` is the picture of stream `e`
+10:21: streams.g.url: `/x/y.ts/pic` is the still of stream `e`
+11:21: streams.h.url: `/x/y.ts/pic.png` is the still of stream `e`
 12:21: streams.i.url: expected a path like `/cam0.ts`: beginning with `/`, without empty parts, `.` and `..`, without control characters, `?` and `#`, and below 256 bytes, found \"x.ts\"
 13:21: streams.j.url: expected percent-encoded UTF-8, found \"/%ff\"",
         );

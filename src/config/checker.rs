@@ -105,7 +105,7 @@ impl Checker {
         }
     }
 
-    /// The known keys of one section; unknown ones are noted and left out.
+    /// The known keys of one section; unknown ones are noted and skipped.
     pub(super) fn section<T: Default + for<'de> Deserialize<'de>>(&mut self, path: &Path, value: Value) -> T {
         let known = raw::keys::<T>();
         let mut map = match value {

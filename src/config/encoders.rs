@@ -1,6 +1,6 @@
-//! The encoders of pictures that typed keys choose from: a table, and how each of them is told what is asked for.
+//! The video encoders that the settings choose from: a table, and how each of them is configured.
 //!
-//! Properties are those that GStreamer 1.22 documents, or the version that brought the element. No encoder may keep pictures
+//! Properties are those that GStreamer 1.22 documents, or the version that brought the element. No encoder may keep frames
 //! back: there are no B-frames and no look-ahead, by default or by a property. What is in software has run here.
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     typed::{Rate, Video},
 };
 
-/// An encoder of pictures.
+/// A video encoder.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Encoder {
     /// GStreamer's element.
@@ -83,7 +83,7 @@ pub static ENCODERS: [Encoder; 27] = {
 /// Longest distance of keyframes that `va` of GStreamer 1.22 takes; more often is within what `gop` allows.
 const MOST_OF_VA: u32 = 1024;
 
-/// Those that may make these pictures, in the order in which they are tried.
+/// Those that may encode this video, in the order in which they are tried.
 pub(super) fn candidates(video: &Video) -> impl Iterator<Item = &'static Encoder> + '_ {
     of(video.codec).filter(|encoder| match video.encoder {
         Choice::Auto => encoder.lacks(video).is_none(),
@@ -129,7 +129,7 @@ impl Encoder {
         }
     }
 
-    /// The pixels that it takes for these pictures, by GStreamer's name.
+    /// The pixels that it takes for this video, by GStreamer's name.
     pub(super) fn pixels(&self, video: &Video) -> &'static str {
         if self.is_hardware() { "NV12" } else { video.pixel_format }
     }
@@ -145,7 +145,7 @@ impl Encoder {
         };
         // The baseline of what players know, unless the pixels need more.
         let profile = match (self.family, self.name, video.pixel_format) {
-            // Drivers go on with level 1 where none is asked for.
+            // Drivers use level 1 where none is asked for.
             (Family::V4l2, "v4l2h264enc", _) => " ! video/x-h264,profile=main,level=(string){4,4.2,5,5.1}",
             (_, _, "I420") if self.codec == VideoCodec::H264 => " ! video/x-h264,profile=main",
             _ => "",
@@ -174,7 +174,7 @@ impl Encoder {
 
     fn quick_sync(&self, video: &Video) -> String {
         let Video { rate, gop, .. } = video;
-        // Every intra picture one to begin with, which is how the others count it.
+        // Every keyframe is a join point, which is how the others count it.
         let idr = if self.codec == VideoCodec::H265 { " idr-interval=1" } else { "" };
         let bitrate = rate.bitrate().kilobits();
         format!("low-latency=true rate-control=cbr bitrate={bitrate} gop-size={gop}{idr}")

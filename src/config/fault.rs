@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-/// Most faults that are reported at once. Each one costs a walk through the text to find its place.
+/// Most faults that are reported together. Each one costs a walk through the text to find its place.
 pub(super) const MAX_FAULTS: usize = 50;
 
 /// One fault of a configuration.

@@ -1,4 +1,4 @@
-//! Containers by their names, and what commands write, as far as their words tell.
+//! Containers by their names, and what commands write, as far as their words show.
 
 use super::{
     checker::Expected,
@@ -16,7 +16,7 @@ pub(super) fn written_by(feeds: &[Feed]) -> HashMap<FeedName, Container> {
     feeds.iter().filter_map(container).collect()
 }
 
-/// The feed whose bytes a stream hands on as they come, if it does: nothing of it is decoded, encoded or muxed anew.
+/// The feed whose bytes a stream forwards as they come, if it does: nothing of it is decoded, encoded or muxed again.
 pub fn passed_on<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&'a Source>) -> Option<&'a FeedName> {
     let (Encoding::Copy, [feed]) = (&stream.encoding, stream.feeds.as_slice()) else { return None };
     let is_same = match source(feed)? {
@@ -31,7 +31,7 @@ pub fn passed_on<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&'
     is_same.then_some(feed)
 }
 
-/// Whether only the bytes of its feed can tell if a stream that hands them on is what its name promises: behind `nice`, `sh` or a
+/// Whether only the bytes of its feed can show if a stream that forwards them is what its name promises: after `nice`, `sh` or a
 /// script there may be anything.
 pub fn may_differ<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&'a Source>) -> bool {
     let promised = Container::from_extension(stream.path.as_str()).or(Container::from_extension(stream.name.as_str()));
@@ -41,7 +41,7 @@ pub fn may_differ<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&
         && passed_on(stream, &source).and_then(&source).is_some_and(|source| !is_told(source))
 }
 
-/// The container that a command writes to its standard output; `None` when its words do not tell, or not for sure.
+/// The container that a command writes to its standard output; `None` when its words do not show it, or not for sure.
 fn written(words: &[String]) -> Option<Container> {
     let (program, arguments) = words.split_first()?;
     if Path::new(program).file_name()? != "ffmpeg" {
@@ -62,7 +62,7 @@ pub(super) fn container(text: &str) -> Result<Container, Expected> {
     }
     match text.to_ascii_lowercase().as_str() {
         "mov" | "3gp" | "avi" | "wmv" | "asf" | "mpg" | "mpeg" | "ps" | "vob" => {
-            let why = ": nobody could join it while it runs; `raw` passes on whatever a command writes";
+            let why = ": viewers cannot join it while it runs; `raw` forwards whatever a command writes";
             Err(Expected::because("`ts`, `webm` or `mkv`", why))
         }
         // The stamps of the latter are taken away.
@@ -76,7 +76,7 @@ pub(super) fn container(text: &str) -> Result<Container, Expected> {
     }
 }
 
-/// A container by its name in ffmpeg; of those that can be passed on as they come.
+/// A container by its name in ffmpeg; of those that can be forwarded as they come.
 fn of_ffmpeg(format: &str) -> Option<Container> {
     match format {
         "mpegts" => Some(Container::Ts),

@@ -1,4 +1,4 @@
-//! `hooks:`: who is told of what happens.
+//! `hooks:`: who gets events.
 
 use super::{
     checker::{Checker, Expected},

@@ -76,7 +76,7 @@ impl Filler<'_> {
         }
     }
 
-    /// The value of a property. With a placeholder inside it is written anew as a whole.
+    /// The value of a property. With a placeholder inside it is written again as a whole.
     fn property(&mut self, value: &[Atom<'_>], text: &mut String) {
         let is_raw = value.iter().any(|atom| matches!(atom, Gap(hole) if hole.form == Form::Raw));
         if is_raw || !value.iter().any(|atom| matches!(atom, Gap(_))) {

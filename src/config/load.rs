@@ -21,7 +21,7 @@ use std::{
     path::{self, Path, PathBuf},
 };
 
-/// Served when there is no configuration file: a test picture and a tone.
+/// Served when there is no configuration file: a test pattern and a tone.
 const DEMO: &str = include_str!("../../config/demo.yaml");
 /// Looked for in this order when no file is named. The names without `.yaml` are those of earlier versions.
 const DEFAULT_FILES: [&str; 3] = ["/etc/voyandz.yaml", "/etc/voyandz.ini", "/etc/voyandz"];
@@ -218,7 +218,7 @@ fn examine_with(
         let path = path.iter().fold(fault::Path::default(), |path, key| path.key(key));
         let (owner, path, instance) = places.source(&path);
         let message =
-            format!("the bytes of feed `{feed}` are passed on as they are: give the stream `video` or `audio`");
+            format!("the bytes of feed `{feed}` are passthrough: give the stream `video` or `audio`");
         findings.note(owner, &path, Place::Key, message, instance.as_deref());
     }
     for feed in config.feeds.iter().filter(|feed| feed.fps.is_some() && matches!(feed.source, Source::Pipe(_))) {
@@ -511,7 +511,7 @@ pub(super) mod tests {
         let error = load(&origin).unwrap_err().to_string();
         let faults: Vec<_> = error.lines().map(|line| line.split_once("yaml:").unwrap().1).collect();
         let of =
-            |feed| format!("the bytes of feed `{feed}` are passed on as they are: give the stream `video` or `audio`");
+            |feed| format!("the bytes of feed `{feed}` are passthrough: give the stream `video` or `audio`");
         assert_eq!(
             faults,
             [

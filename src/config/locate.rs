@@ -147,7 +147,7 @@ enum Found {
     Other,
 }
 
-/// Tells what a key is, and fails at the wanted one when no more of them are to pass.
+/// Reports what a key is, and fails at the wanted one when no more of them are to pass.
 struct Key<'a> {
     wanted: &'a str,
     to_pass: Option<u8>,

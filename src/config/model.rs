@@ -42,7 +42,7 @@ pub struct Config {
     pub webrtc: Option<WebRtc>,
     /// The port for SRT; there is none without it.
     pub srt: Option<Srt>,
-    /// Who is told of what happens, in the order of the file.
+    /// Who gets events, in the order of the file.
     pub hooks: Vec<Hook>,
     /// Names that can be published to without being configured one by one.
     pub patterns: Vec<PublishPattern>,
@@ -67,7 +67,7 @@ pub struct Pages {
     pub metrics: bool,
     /// `/events`, with what changes as it does.
     pub events: bool,
-    /// Whether the state tells the addresses of viewers.
+    /// Whether the state shows the addresses of viewers.
     pub clients: bool,
 }
 
@@ -247,7 +247,7 @@ pub enum Source {
     File {
         /// Which one.
         path: PathBuf,
-        /// Whether it begins anew at its end.
+        /// Whether it restarts at its end.
         looped: bool,
     },
     /// A named pipe, opened again when its writer leaves.
@@ -339,7 +339,7 @@ pub enum Placeholder {
     Reason,
     /// A card with this text.
     Text(String),
-    /// A picture.
+    /// An image.
     Picture(PathBuf),
 }
 

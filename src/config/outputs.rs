@@ -27,7 +27,7 @@ pub(super) const ALL: [Container; 11] = [
     Container::Wav,
     Container::Mjpeg,
 ];
-/// Most encodings of one kind in a list: what a stream can tell apart, with room for repairs.
+/// Most encodings of one kind in a list: what a stream can distinguish, with room for repairs.
 const MAX_ALTERNATIVES: usize = 4;
 
 /// What is made of the feed for a stream with several outputs.

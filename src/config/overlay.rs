@@ -1,4 +1,4 @@
-//! `overlay:` of a stream: what is written into its pictures.
+//! `overlay:` of a stream: what is drawn into its video.
 
 use super::{
     checker::{Checker, Expected, flag},
@@ -8,7 +8,7 @@ use super::{
 };
 use serde_yaml::Value;
 
-/// Longest text. A line of a picture holds some forty letters.
+/// Longest text. A line of a frame holds some forty letters.
 const LENGTH: usize = 200;
 
 /// Letters of one width stand still when numbers change. Their size is for 640 pixels in a row, and grows with those.
@@ -19,11 +19,11 @@ const ELEMENT: &str = "textoverlay halignment=left valignment=top line-alignment
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Overlay {
     pub(super) text: Option<String>,
-    /// The time of day when the picture is drawn.
+    /// The time of day when the frame is drawn.
     pub(super) clock: bool,
-    /// The number of the picture.
+    /// The number of the frame.
     pub(super) counter: bool,
-    /// Pictures a second, as they come.
+    /// Frames a second, as they come.
     pub(super) fps: bool,
 }
 
@@ -63,7 +63,7 @@ fn text(text: &str) -> Result<String, Expected> {
     let text = text.trim_end();
     let is_good = |c: char| c == '\n' || !c.is_control();
     if text.is_empty() || text.chars().count() > LENGTH || !text.chars().all(is_good) {
-        return Err(format!("a text of 1 to {LENGTH} letters").into());
+        return Err(format!("text of 1 to {LENGTH} letters").into());
     }
     Ok(text.to_owned())
 }
@@ -133,9 +133,9 @@ mod tests {
         check(
             "a.ts",
             "overlay: {text: ''}",
-            "streams.a.ts.overlay.text: expected a text of 1 to 200 letters, found \"\"",
+            "streams.a.ts.overlay.text: expected text of 1 to 200 letters, found \"\"",
         );
-        let none = "streams.a.ts.overlay: there are no pictures in this stream to write into";
+        let none = "streams.a.ts.overlay: there is no video in this stream to draw into";
         check("a.ts", "video: false, overlay: {clock: true}", none);
         check("a.mp3", "overlay: {clock: true}", &none.replace("a.ts", "a.mp3"));
         let made = "`command` says already how the stream is made, keep one of them";

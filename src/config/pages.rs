@@ -15,7 +15,7 @@ const STAT: &str = "/stat";
 const STAT_JSON: &str = "/stat.json";
 
 impl Default for Pages {
-    /// All but what tells paths and addresses: the configuration, and who is connected.
+    /// All but what shows paths and addresses: the configuration, and who is connected.
     fn default() -> Self {
         let at = |path| StreamPath::new(path).ok();
         Self {
@@ -142,7 +142,7 @@ mod tests {
         );
         check(
             &format!("pages: {{stat_json: /a.ts/pic}}\n{stream}"),
-            "3:11: streams.a.ts: its picture would be the page of `pages.stat_json`, give another `url`",
+            "3:11: streams.a.ts: its still would be the page of `pages.stat_json`, give another `url`",
         );
         let other = "feeds: {f: {command: cat}}\nstreams: {a.ts: {feed: f}, b.ts: {feed: f, url: /a.ts/play}}";
         check(other, "2:49: streams.b.ts.url: `/a.ts/play` is the player of stream `a.ts`");

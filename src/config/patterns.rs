@@ -82,7 +82,7 @@ pub fn is_free(config: &Config, path: &StreamPath) -> bool {
 }
 
 impl Checker {
-    /// All patterns; those with faults, which are noted, are left out.
+    /// All patterns; those with faults, which are noted, are omitted.
     pub(super) fn patterns(&mut self, path: &Path, value: Option<Value>) -> Vec<PublishPattern> {
         let entries = self.entries(path, value).into_iter();
         let entries: Vec<_> =

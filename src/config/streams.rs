@@ -34,31 +34,31 @@ const RESERVED: [&str; 17] = [
     "/api",
     "/stream",
 ];
-/// Ends of the names of pictures.
+/// Ends of the names of images.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// What follows a stream's path in the path of what belongs to it.
 pub(super) const BELOW: [(&str, &str); 9] = [
-    ("/pic", "picture"),
-    ("/pic.jpg", "picture"),
-    ("/pic.jpeg", "picture"),
-    ("/pic.png", "picture"),
-    ("/pic.webp", "picture"),
+    ("/pic", "still"),
+    ("/pic.jpg", "still"),
+    ("/pic.jpeg", "still"),
+    ("/pic.png", "still"),
+    ("/pic.webp", "still"),
     ("/play", "player"),
     ("/offers.json", "list of ways to play"),
     ("/ws", "WebSocket"),
-    ("/frames", "raw pictures"),
+    ("/frames", "raw frames"),
 ];
 
 /// What streams are checked with.
 pub(super) struct Feeds<'a> {
     /// The names of all, even of those with faults.
     pub(super) names: &'a [String],
-    /// What those write that tell.
+    /// What those write that declare it.
     pub(super) written: HashMap<FeedName, Container>,
 }
 
 impl Feeds<'_> {
-    /// What a stream of these is in when it is passed on as it is.
+    /// What a stream of these is in when it is passthrough.
     fn container(&self, feeds: &[FeedName]) -> Option<Container> {
         let [feed] = feeds else { return None };
         self.written.get(feed).copied()
@@ -265,7 +265,7 @@ impl Checker {
         let throughput = self.value(path, given, flag).unwrap_or(false);
         let why_not = match (serving, container) {
             (Serving::Shot, _) => "a shot is sent as a whole anyway",
-            (_, Container::Mjpeg) => "of motion JPEG a viewer gets the newest picture: there is nothing to collect",
+            (_, Container::Mjpeg) => "of motion JPEG a viewer gets the newest frame: there is nothing to collect",
             _ => return throughput,
         };
         if throughput {
@@ -448,7 +448,7 @@ fn of_type(mimetype: &str) -> Container {
     Container::ALL.into_iter().find(|container| essence(container.mimetype()) == wanted).unwrap_or(Container::Raw)
 }
 
-/// What a shot is that does not say: the picture that its name tells.
+/// The type of a shot without `mimetype`: the image type of its name.
 fn picture_type(path: &str) -> &'static str {
     if path.to_ascii_lowercase().ends_with(".png") { "image/png" } else { "image/jpeg" }
 }
@@ -474,7 +474,7 @@ fn placeholder(text: &str) -> Result<Option<Placeholder>, Expected> {
         (Ok(wanted), _) => Ok(wanted.then_some(Placeholder::Reason)),
         (_, Some((_, end))) if is_picture(end) => Ok(Some(Placeholder::Picture(text.into()))),
         _ if text.trim().is_empty() || text.chars().count() > MAX || text.contains('\0') => {
-            Err("true, false, a text of up to 300 characters, or the path of a PNG or JPEG file".into())
+            Err("true, false, text of up to 300 characters, or the path of a PNG or JPEG file".into())
         }
         _ => Ok(Some(Placeholder::Text(text.to_owned()))),
     }

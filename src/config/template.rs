@@ -25,7 +25,7 @@ pub(super) type Arguments = IndexMap<String, Argument>;
 /// Part of a text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// Stays as it is.
+    /// Inserted unchanged.
     Text(String),
     /// A placeholder.
     Hole(Hole),
@@ -265,7 +265,7 @@ fn part(form: Form, text: &str, target: Target) -> Result<String, &'static str> 
         Form::Value | Form::Raw => text.to_owned(),
         Form::Width => size()?.width.to_string(),
         Form::Height => size()?.height.to_string(),
-        Form::Fraction => Fps::parse(text).ok_or("pictures per second, like 25, 12.5 or 30000/1001")?.to_string(),
+        Form::Fraction => Fps::parse(text).ok_or("frames per second, like 25, 12.5 or 30000/1001")?.to_string(),
         Form::Bits => bitrate()?.0.to_string(),
         Form::Kilobits => bitrate()?.kilobits().to_string(),
     })

@@ -82,7 +82,7 @@ impl Checker {
         Some(words)
     }
 
-    /// Values with names. A list is the words of a `{name...}`; a name without a value counts as left out.
+    /// Values with names. A list is the words of a `{name...}`; a name without a value counts as absent.
     pub(super) fn arguments(&mut self, path: &Path, value: Option<Value>) -> Arguments {
         let entries = self.entries(path, value);
         entries.into_iter().filter_map(|(name, value)| self.argument(&path.key(&name), &name, value)).collect()

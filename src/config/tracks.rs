@@ -16,9 +16,9 @@ use std::ops::RangeInclusive;
 
 /// Good for stereo with any codec.
 const DEFAULT_AUDIO_BITRATE: Bitrate = Bitrate(128_000);
-/// Of JPEG pictures; screenshots have the same.
+/// Of JPEG frames; stills have the same.
 const DEFAULT_QUALITY: u8 = 85;
-/// Two seconds of 25 pictures. A viewer who asks for a keyframe gets one made.
+/// Two seconds of 25 frames. A viewer who asks for a keyframe gets one made.
 const DEFAULT_GOP: u32 = 50;
 /// Of x264 and x265, fastest first.
 pub(super) const PRESETS: [&str; 10] =
@@ -62,13 +62,13 @@ impl Checker {
             Some(value) if VideoCodec::of(container).is_empty() => {
                 let track = self.track(&video_path, value, |_, _: raw::Video| Some(()));
                 if matches!(track, Some(Track::Encode(()))) {
-                    self.note(&video_path, Place::Key, format!("{container} has no pictures here"));
+                    self.note(&video_path, Place::Key, format!("{container} has no video here"));
                 }
                 Some(Track::Drop)
             }
             None if VideoCodec::of(container).is_empty() => Some(Track::Drop),
             Some(value) => self.track(&video_path, value, |checker, keys| checker.video(&video_path, container, keys)),
-            // The pictures may well be something else than JPEG; and nothing can be drawn into what is encoded already.
+            // The video may well be something else than JPEG; and nothing can be drawn into what is encoded already.
             None if container == Container::Mjpeg || overlay.is_some() => {
                 self.video(&video_path, container, raw::Video::default()).map(Track::Encode)
             }
@@ -79,7 +79,7 @@ impl Checker {
             Some(value) if container == Container::Mjpeg => {
                 let track = self.track(&audio_path, value, |_, _: raw::Audio| Some(()));
                 if matches!(track, Some(Track::Encode(()))) {
-                    self.note(&audio_path, Place::Key, "mjpeg has no sound".to_owned());
+                    self.note(&audio_path, Place::Key, "mjpeg has no audio".to_owned());
                 }
                 Some(Track::Drop)
             }
@@ -94,7 +94,7 @@ impl Checker {
         match (overlay, &mut video) {
             (Some(overlay), Track::Encode(video)) => video.overlay = Some(overlay?),
             (Some(_), Track::Copy | Track::Drop) => {
-                let message = "there are no pictures in this stream to write into".to_owned();
+                let message = "there is no video in this stream to draw into".to_owned();
                 self.note(&overlay_path, Place::Key, message);
                 return None;
             }
@@ -288,16 +288,16 @@ fn quality(text: &str) -> Result<u8, Expected> {
 }
 
 fn gop(text: &str) -> Result<u32, Expected> {
-    /// An hour of 25 pictures a second; no encoder takes much more.
+    /// An hour of 25 frames a second; no encoder takes much more.
     const MAX: u32 = 90_000;
     let gop = whole(text).filter(|gop| (1..=MAX).contains(gop));
-    gop.ok_or_else(|| format!("a number of pictures from 1 to {MAX}").into())
+    gop.ok_or_else(|| format!("a number of frames from 1 to {MAX}").into())
 }
 
 fn fps(text: &str, codec: VideoCodec) -> Result<Fps, Expected> {
-    let fps = Fps::parse(text).ok_or("pictures per second, like 25, 12.5 or 30000/1001")?;
+    let fps = Fps::parse(text).ok_or("frames per second, like 25, 12.5 or 30000/1001")?;
     if codec == VideoCodec::Mpeg2 && !MPEG2_RATES.contains(&(fps.numerator, fps.denominator)) {
-        let what = "23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 pictures per second";
+        let what = "23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 frames per second";
         return Err(Expected::because(what, ": mpeg2 has no others"));
     }
     Ok(fps)

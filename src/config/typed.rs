@@ -12,12 +12,12 @@ use super::{
 use crate::media::Container;
 use std::fmt::Write as _;
 
-/// How pictures are encoded.
+/// How video is encoded.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Video {
     pub(super) codec: VideoCodec,
     pub(super) rate: Rate,
-    /// Most pictures from one keyframe to the next.
+    /// Most frames from one keyframe to the next.
     pub(super) gop: u32,
     /// `None` keeps the feed's.
     pub(super) fps: Option<Fps>,
@@ -33,7 +33,7 @@ pub(super) struct Video {
     pub(super) overlay: Option<Overlay>,
 }
 
-/// Good for 720p at 25 pictures a second.
+/// Good for 720p at 25 frames a second.
 pub(super) const DEFAULT_VIDEO_BITRATE: Bitrate = Bitrate(2_000_000);
 
 /// What an encoder holds constant.
@@ -44,7 +44,7 @@ pub(super) enum Rate {
     Quality(u8),
 }
 
-/// How sound is encoded.
+/// How audio is encoded.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Audio {
     pub(super) codec: AudioCodec,
@@ -99,7 +99,7 @@ pub(super) fn track_pipelines(video: &Track<Video>, audio: &Track<Audio>) -> Vec
 }
 
 /// The launch texts of a stream, of which the first is used that works on the machine: one for each encoder that may make
-/// its pictures.
+/// its video.
 pub(super) fn launch_texts(container: Container, video: &Track<Video>, audio: &Track<Audio>) -> Vec<String> {
     match video {
         Track::Copy => vec![launch_text(container, &Track::Copy, audio)],
@@ -110,7 +110,7 @@ pub(super) fn launch_texts(container: Container, video: &Track<Video>, audio: &T
     }
 }
 
-/// With the text that encodes the pictures.
+/// With the pipeline that encodes the video.
 fn launch_text(container: Container, video: &Track<String>, audio: &Track<Audio>) -> String {
     let Some(muxer) = muxer(container) else {
         return match (container, audio, video) {
@@ -125,7 +125,7 @@ fn launch_text(container: Container, video: &Track<String>, audio: &Track<Audio>
     let is_pair = !matches!(video, Track::Drop) && !matches!(audio, Track::Drop);
     // A muxer takes the older of its inputs. Without a queue the encoder of the newer one would stand still.
     let queue = if is_pair { " ! queue" } else { "" };
-    // The pads of this one are told by name: it has one of each, and what is not yet known fits either.
+    // The pads of this one are named: it has one of each, and what is not yet known fits either.
     let (picture, sound) = if container == Container::Flv { ("mux.video", "mux.audio") } else { ("mux.", "mux.") };
     let mut text = String::new();
     match video {
@@ -150,7 +150,7 @@ fn launch_text(container: Container, video: &Track<String>, audio: &Track<Audio>
     text
 }
 
-/// Sound that needs no muxer.
+/// Audio that needs no muxer.
 fn frames(audio: &Track<Audio>, parser: &str) -> String {
     match audio {
         Track::Encode(audio) => format!("audio. ! {}", audio.text()),
@@ -180,15 +180,15 @@ const fn muxer(container: Container) -> Option<&'static str> {
 }
 
 impl Video {
-    /// From decoded pictures to what the muxer takes.
+    /// From decoded video to what the muxer takes.
     fn text(&self, encoder: &Encoder) -> String {
         let mut text = "videoconvertscale".to_owned();
         if self.fps.is_some() {
-            // A stream that starts late must not be filled up with pictures since the start of the feed.
+            // A stream that starts late must not be filled up with frames since the start of the feed.
             text.push_str(" ! videorate skip-to-first=true");
         }
-        // JPEG pictures are BT.601 with the full range of luma. A converter of 1.22 only copies what differs in its range
-        // alone, and loses the colours of unknown primaries when it is told to mind them: RGB in between is right for all.
+        // JPEG frames are BT.601 with the full range of luma. A converter of 1.22 only copies what differs in its range
+        // alone, and loses the colours of unknown primaries when it is set to honour them: RGB in between is right for all.
         let is_jpeg = self.codec == VideoCodec::Mjpeg;
         let format = if is_jpeg { "RGB" } else { encoder.pixels(self) };
         let _ = write!(text, " ! video/x-raw,format={format}");
@@ -210,7 +210,7 @@ impl Video {
 }
 
 impl Audio {
-    /// From decoded sound to what the muxer takes.
+    /// From decoded audio to what the muxer takes.
     fn text(&self) -> String {
         let mut text = "audioconvert ! audioresample".to_owned();
         let samples = matches!(self.codec, AudioCodec::Flac | AudioCodec::Pcm).then_some(",format=S16LE");

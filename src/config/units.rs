@@ -29,7 +29,7 @@ impl Bitrate {
     }
 }
 
-/// Pictures per second, as a fraction.
+/// Frames per second, as a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fps {
     /// Above 0.
@@ -82,7 +82,7 @@ impl fmt::Display for Fps {
     }
 }
 
-/// Width and height of a picture in pixels.
+/// Width and height of a frame in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) width: u32,

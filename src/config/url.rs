@@ -3,7 +3,7 @@
 use super::{checker::Expected, launch::encoded};
 
 /// How long packets of a network camera wait for those before them, in milliseconds. Over TCP none comes out of order;
-/// this evens out what the camera sends in bursts, and brings its sound and picture together.
+/// this evens out what the camera sends in bursts, and keeps its audio and video in sync.
 const RTSP_LATENCY: u32 = 100;
 
 /// A way of getting media from an address.

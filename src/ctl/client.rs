@@ -17,7 +17,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 const USUAL: &str = "http://127.0.0.1:8090";
 /// Time for an answer.
 const WITHIN: Duration = Duration::from_secs(30);
-/// What stays as it is in a part of a path.
+/// What is unchanged in a part of a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A server that is asked.

@@ -146,7 +146,7 @@ pub enum List {
     Viewers,
     /// Who publishes.
     Publishers,
-    /// Who is told of events.
+    /// Who gets events.
     Hooks,
 }
 

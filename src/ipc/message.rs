@@ -134,7 +134,7 @@ pub enum ToWorker {
     },
     /// Answered by a [`FrameKind::Still`](super::FrameKind::Still) or by [`FromWorker::PictureFailed`], both with `id`.
     Picture(PictureRequest),
-    /// End all and leave. A closed control socket means the same, at once.
+    /// End all and leave. A closed control socket means the same, immediately.
     Exit,
 }
 

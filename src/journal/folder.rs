@@ -154,7 +154,7 @@ pub(super) fn read_after(path: &Path, after: u64, most: usize) -> io::Result<Vec
             if line.last() != Some(&b'\n') {
                 break;
             }
-            // What is no line of ours is left out.
+            // Lines that are not ours are skipped.
             if Record::number_of(&line).is_some_and(|number| number > after) {
                 found.extend(Record::read(&line));
             }

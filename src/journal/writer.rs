@@ -20,7 +20,7 @@ const SYNC: Duration = Duration::from_secs(1);
 const TOGETHER: usize = 1024;
 /// Lines that wait for a disk that fails, in bytes.
 const UNSAVED: usize = 1 << 20;
-/// Numbers that are left out after a crash: more than may have been lost with the last second, so that no number stands for two facts.
+/// Numbers that are skipped after a crash: more than may have been lost with the last second, so that no number stands for two facts.
 const AFTER_CRASH: u64 = 100_000;
 /// The last fact of a server that was not killed.
 pub(super) const LAST: &str = "server.stopped";

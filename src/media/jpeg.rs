@@ -57,7 +57,7 @@ impl Scan {
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Scanned>) {
         let mut rest = bytes;
         while let Some(&byte) = rest.first() {
-            // Runs of bytes that cannot change the place are taken at once.
+            // Runs of bytes that cannot change the place are taken together.
             let (run, next) = match self.place {
                 Place::Outside => (until_fill(rest), Place::Start),
                 Place::Data => (until_fill(rest), Place::DataFill),

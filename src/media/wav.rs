@@ -2,7 +2,7 @@
 //! an end.
 //!
 //! The sizes in the header are made unknown, as nobody knows them. A reader may begin with every block, the samples of one
-//! moment; whole blocks leave at once.
+//! moment; whole blocks leave immediately.
 
 use super::{Kind, PacketBuf, byte_window::ByteWindow, scanned::Scanned};
 use bytes::Bytes;

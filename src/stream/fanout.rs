@@ -163,7 +163,7 @@ impl FanOut {
         self.state().ring.open();
     }
 
-    /// Whether readers end at once.
+    /// Whether readers end immediately.
     pub fn is_closed(&self) -> bool {
         self.state().ring.is_closed()
     }

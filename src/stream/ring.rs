@@ -185,7 +185,7 @@ impl Ring {
         self.generation += 1;
     }
 
-    /// As [`Ring::restart`], and new readers end at once too, until `open` is called.
+    /// As [`Ring::restart`], and new readers end immediately too, until `open` is called.
     pub fn close(&mut self) {
         self.restart();
         self.closed = true;
@@ -201,7 +201,7 @@ impl Ring {
         self.closed = false;
     }
 
-    /// Whether readers end at once.
+    /// Whether readers end immediately.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -385,7 +385,7 @@ mod tests {
             assert_eq!(rig.read(&mut early), "K1 K2 sound1 p sound2 sound3 ", "it has no hole");
             let mut late = rig.reader(Join::Keyframe, false);
             assert_eq!(rig.read(&mut late), newcomer);
-            // The same holds of what is taken at once.
+            // The same holds of what is taken in one batch.
             let (mut both, mut news) =
                 ([rig.reader(Join::Keyframe, false), rig.reader(Join::Live, false)], News::default());
             rig.ring.next_news(&mut news);

@@ -27,7 +27,7 @@ pub(super) const MAX_SOURCES: usize = 16;
 pub(super) struct SourceSet(u16);
 
 impl SourceSet {
-    /// Those with these numbers; numbers that no source has are left out.
+    /// Those with these numbers; numbers that no source has are skipped.
     pub(super) fn of(sources: &[usize]) -> Self {
         Self(sources.iter().filter(|source| **source < MAX_SOURCES).fold(0, |set, source| set | 1 << source))
     }
@@ -266,7 +266,7 @@ impl SampleWriter {
         self.try_start(now)
     }
 
-    /// Whether the other origin takes over with this sample: the placeholder at once, the source with a sample that readers can begin
+    /// Whether the other origin takes over with this sample: the placeholder immediately, the source with a sample that readers can begin
     /// with.
     fn may_switch(&mut self, origin: Origin, kind: MediaKind, sample: &Sample) -> bool {
         if origin == Origin::Placeholder {

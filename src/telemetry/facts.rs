@@ -137,14 +137,14 @@ impl Fact {
         Self::new(kind, Scope::Audit, None)
     }
 
-    /// With this detail; `null` is left out.
+    /// With this detail; `null` is omitted.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         insert(&mut self.data, key, value.into());
         self
     }
 
-    /// With this detail of a person; `null` is left out.
+    /// With this detail of a person; `null` is omitted.
     #[must_use]
     pub fn who(mut self, key: &str, value: impl Into<Value>) -> Self {
         insert(&mut self.who, key, value.into());

@@ -143,7 +143,7 @@ pub fn page(stream: &StreamHandle, reach: Reach, query: &str) -> warp::reply::Re
     response
 }
 
-/// Whether a stream has video, as far as its content type and its tracks tell.
+/// Whether a stream has video, as far as its content type and its tracks show.
 pub fn has_video(stream: &StreamHandle) -> bool {
     let record = stream.status.read();
     let is_audio = !record.tracks.is_empty() && record.tracks.iter().all(|track| track.kind == TrackKind::Audio);

@@ -44,7 +44,7 @@ impl Look {
     }
 }
 
-/// How a state is told: a shape, a word, and a class for its colour.
+/// How a state is shown: a shape, a word, and a class for its colour.
 pub fn told(state: &str) -> (&'static str, &'static str, &'static str) {
     match state {
         "running" | "lingering" => ("●", "Live", "good"),
@@ -108,7 +108,7 @@ pub fn viewers(count: usize) -> String {
     }
 }
 
-/// The picture of a tile: the newest still of a stream that runs. The script has those of others taken one after the other, and keeps all
+/// The still of a tile: the newest still of a stream that runs. The script has those of others taken one after the other, and keeps all
 /// of them fresh while they are to be seen.
 pub fn picture(stream: &StreamHandle, width: u32) -> Markup {
     let look = Look::of(stream);

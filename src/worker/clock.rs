@@ -118,7 +118,7 @@ impl Timeline {
         let now = signed(now);
         let Shift { fixed, drift } = &mut *shift;
         let Some(current) = *fixed else {
-            // A new run takes its time to begin: what is added is gone by then, unless all of its bytes come at once.
+            // A new run takes its time to begin: what is added is gone by then, unless all of its bytes come together.
             let first = self.beginning(now, i64::MAX).saturating_sub(reference);
             *fixed = Some(first);
             return (first, false);

@@ -1,6 +1,6 @@
 //! Muxed bytes for those who come when they run already: first the header, then all from a join point on.
 //!
-//! What comes from a muxer at once is mostly a unit of its container, but its header came with the first bytes only,
+//! What comes from a muxer in one push is mostly a unit of its container, but its header came with the first bytes only,
 //! and a reader of MP4 or Matroska takes nothing but whole boxes and clusters from the first one on.
 
 use crate::media::{Container, Kind, Scanned, Scanner};
@@ -29,7 +29,7 @@ impl Default for Preamble {
 }
 
 impl Preamble {
-    /// Takes what the muxer pushed at once. Streaming thread; free of cost once the header is known.
+    /// Takes what the muxer pushed together. Streaming thread; free of cost once the header is known.
     pub(super) fn push(&mut self, buffers: &[gst::Buffer]) {
         let Some(scanner) = &mut self.scanner else { return };
         let mut found = Vec::new();
@@ -83,7 +83,7 @@ impl Latecomer {
         Self { scanner, found, needs_cluster, has_begun: false }
     }
 
-    /// What is to be handed on of what the muxer pushed at once. Streaming thread.
+    /// What is to be handed on of what the muxer pushed together. Streaming thread.
     pub(super) fn take(&mut self, buffers: &[gst::Buffer]) -> Vec<gst::Buffer> {
         for map in buffers.iter().filter_map(|buffer| buffer.map_readable().ok()) {
             self.needs_cluster &= !map.starts_with(CLUSTER);

@@ -45,7 +45,7 @@ use rustix::{fs, io, process, stdio};
 use std::{io::Error, os::fd::OwnedFd, os::unix::net::UnixStream, process::ExitCode};
 
 /// Runs this process as a worker: control on descriptor 0, media on descriptor 1. Returns when the server says so or
-/// is gone; pipelines that do not stop may still run then, so the caller should exit at once.
+/// is gone; pipelines that do not stop may still run then, so the caller should exit immediately.
 pub fn run() -> ExitCode {
     crate::sys::prefer_for_oom_kill();
     let outcome = die_with_the_server()

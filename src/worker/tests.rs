@@ -132,7 +132,7 @@ fn bytes_are_taken_apart() {
         let tracks =
             server.await_message(|message| matches!(message, FromWorker::Tracks { tracks, .. } if tracks.len() == 2));
         assert!(matches!(tracks, FromWorker::Tracks { tracks, .. } if tracks.iter().all(|track| track.encoded)));
-        // All came at once, too early for the stream, which can begin with the last GOP at best.
+        // All came together, too early for the stream, which can begin with the last GOP at best.
         server.bytes(FrameKind::FeedBytes, 0, true, &bytes);
         let started = |message: &FromWorker| matches!(message, FromWorker::Started { item: Item::Stream(0) });
         if !server.seen.iter().any(started) {

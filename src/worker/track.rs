@@ -406,7 +406,7 @@ impl Way {
         !matches!(source.push_buffer(buffer), Err(gst::FlowError::Eos))
     }
 
-    /// Hands on the buffers that a muxer pushed at once.
+    /// Hands on the buffers that a muxer pushed together.
     fn muxed(&mut self, buffers: &[gst::Buffer]) -> bool {
         match self {
             Self::Source { source, late, .. } => {

@@ -188,7 +188,7 @@ impl Unpack {
             self.unsupported.clone_from(&unsupported);
             if !unsupported.is_empty() {
                 let item = Item::Feed(self.branches.feed.index);
-                let text = format!("left out, as it is not supported: {}", unsupported.join(", "));
+                let text = format!("dropped, as it is not supported: {}", unsupported.join(", "));
                 self.branches.feed.events.log(LogLevel::Warn, Some(item), text);
             }
         }

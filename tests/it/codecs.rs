@@ -70,7 +70,7 @@ fn codec_that_a_container_cannot_carry_is_refused_with_a_reason() {
         for (container, key, codec) in pairs {
             let place = format!("streams.s-{codec}-{container}.{key}");
             let fault = said.lines().find(|line| line.contains(&place)).unwrap_or_else(|| panic!("{place}: {said}"));
-            let reasons = ["cannot carry it", "has no pictures", "has no sound", "is not encoded"];
+            let reasons = ["cannot carry it", "has no video", "has no audio", "is not encoded"];
             assert!(reasons.iter().any(|reason| fault.contains(reason)), "{fault}");
         }
     }

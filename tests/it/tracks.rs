@@ -193,7 +193,7 @@ fn a_codec_that_is_not_known_is_named() {
     let server = launch.with("feeds: {dts: {file: dts.ts, loop: true}}\nstreams: {dts.mkv: {feed: dts}}\n").start();
     let mut answer = server.get("/dts.mkv");
     assert_eq!(media::codecs(&answer.collect(secs(3))), ["h264"]);
-    server.log.wait("left out, as it is not supported: DTS", SOON);
+    server.log.wait("dropped, as it is not supported: DTS", SOON);
 }
 
 /// How long it takes from a request of an idle stream to its first bytes.

@@ -65,7 +65,7 @@ fn list(items: &[Value], indent: usize) -> String {
     items.iter().map(item).collect()
 }
 
-/// A text of several lines as it is; quoted where that would change it.
+/// Text of several lines, without quotes; quoted where that would change it.
 fn literal(text: &str, indent: usize) -> Rendered {
     let (head, body) = match text.strip_suffix('\n') {
         Some(body) => ("|", body),

@@ -19,7 +19,7 @@ impl Parameters {
         Some(Self { specific: specific.into() })
     }
 
-    /// Whether a decoder continues with the other without being told: only the bit rate may differ.
+    /// Whether a decoder continues with the other without a new configuration: only the bit rate may differ.
     pub fn is_like(&self, other: &Self) -> bool {
         let said = |specific: &[u8]| match *specific {
             // `bit_rate_code` is five bits across the last two bytes, `data_rate` the first thirteen.

@@ -63,7 +63,7 @@ impl Muxer {
     }
 
     /// Whether a track of this codec can be carried. Of G.711 that is so at 8 kHz with one or two channels only; other tracks
-    /// of it are left out.
+    /// of it are dropped.
     pub fn carries(codec: &CodecParameters) -> bool {
         use crate::media::codec::pcm::Format;
         match codec {

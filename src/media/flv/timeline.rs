@@ -5,7 +5,7 @@ use crate::media::Time;
 /// What the first sample has in front of it: audio that leaves its encoder later than video of the same moment would be
 /// before the begin of the file otherwise. Encoders and parsers hold up to 60 ms of audio, resamplers more.
 const RESERVE: i64 = 500;
-/// A flagged jump further ahead than this is left out: players wait for it or give up.
+/// A flagged jump further ahead than this is dropped: players wait for it or give up.
 const MAX_GAP: i64 = 10_000;
 /// A track that lags behind the newest tag by more has jumped back.
 const MAX_LAG: i64 = 5000;

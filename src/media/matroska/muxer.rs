@@ -87,7 +87,7 @@ impl Muxer {
     }
 
     /// The tracks from now on, already selected. A change that the container cannot say ends readers; changed parameter
-    /// sets go in band. Tracks that cannot be carried are left out.
+    /// sets go in band. Tracks that cannot be carried are dropped.
     pub fn set_tracks(&mut self, tracks: &[TrackInfo], out: &mut Vec<Muxed>) {
         let can = |track: &&TrackInfo| {
             carries(self.is_webm, &track.codec) && header(self.is_webm, std::slice::from_ref(track)).is_some()

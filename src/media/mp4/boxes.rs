@@ -19,7 +19,7 @@ pub(super) fn head(bytes: &[u8]) -> Option<Head> {
     (length >= own).then_some(Head { kind, own, length })
 }
 
-/// The boxes of a body: kinds and bodies. What is behind the last whole one is left out.
+/// The boxes of a body: kinds and bodies. What follows the last whole one is skipped.
 pub(super) struct Boxes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Boxes<'a> {

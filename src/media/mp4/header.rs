@@ -25,7 +25,7 @@ const LOUD: u16 = 0x100;
 /// `und`: a language that nobody named (section 8.4.2).
 pub(super) const UNDETERMINED: u16 = 0x55c4;
 
-/// The header of these tracks, of which those are left out whose codec is not carried.
+/// The header of these tracks, of which those are dropped whose codec is not carried.
 pub fn header_for(tracks: &[TrackInfo]) -> Bytes {
     let tracks = tracks.iter().filter(|track| carries(&track.codec));
     let mut out = Vec::with_capacity(1024);

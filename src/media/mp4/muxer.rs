@@ -87,7 +87,7 @@ impl Muxer {
         sample_entry::carries(codec)
     }
 
-    /// The tracks from now on, of which those are left out that it does not carry.
+    /// The tracks from now on, of which those are dropped that it does not carry.
     pub fn set_tracks(&mut self, tracks: &[TrackInfo], out: &mut Vec<Muxed>) {
         let mut before = std::mem::take(&mut self.lanes);
         for info in tracks.iter().filter(|track| Self::carries(&track.codec)) {

@@ -88,7 +88,7 @@ impl Depacketizer {
         Some(())
     }
 
-    /// Lengths of the frames, and how many frames are left out in front of each.
+    /// Lengths of the frames, and how many frames are missing before each.
     fn headers(&self, headers: &[u8], bits: usize) -> Option<Vec<(usize, u32)>> {
         let mut from = Bits::new(headers);
         let mut frames = Vec::new();

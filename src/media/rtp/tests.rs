@@ -340,7 +340,7 @@ fn several_frames_in_a_packet_have_their_times() {
     let payload = Bytes::from_static(&[0, 48, 0, 2 << 3, 0, 3 << 3, 0, 1 << 3 | 1, b'a', b'b', b'c', b'd', b'e', b'f']);
     let found = units(&encoding.unwrap(), &[Packet { header, payload }]);
     let found: Vec<_> = found.iter().map(|(timestamp, _, _, data)| (*timestamp, &data[..])).collect();
-    assert_eq!(found, [(100, &b"ab"[..]), (1124, b"cde"), (3172, b"f")], "one is left out before the last");
+    assert_eq!(found, [(100, &b"ab"[..]), (1124, b"cde"), (3172, b"f")], "one is missing before the last");
 }
 
 #[test]

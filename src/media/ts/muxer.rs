@@ -87,7 +87,7 @@ impl Muxer {
         Elementary::of(codec).is_some()
     }
 
-    /// Sets the tracks from now on, of which those that it does not carry are left out, and what is more than 32. The
+    /// Sets the tracks from now on, of which those that it does not carry are dropped, and what is more than 32. The
     /// header is the packets of PAT and PMT, which are in the stream as well.
     pub fn set_tracks(&mut self, tracks: &[TrackInfo], out: &mut Vec<Muxed>) {
         let mut streams = Vec::new();

@@ -15,7 +15,7 @@ const MAX_HELD: usize = 64 * PACKET;
 /// After so many frames without a keyframe, marks are believed though the bytes do not show why: 10 s at 60 frames a second.
 const MAX_GROUP: u32 = 600;
 
-/// Cuts a transport stream at its join points. Bytes that are no packets are left out.
+/// Cuts a transport stream at its join points. Bytes that are no packets are skipped.
 #[derive(Debug, Default)]
 pub(in crate::media) struct Scan {
     /// Set when there is something around the packets.

@@ -69,7 +69,7 @@ impl Line {
     }
 }
 
-/// The files of a day, by their numbers. Lines that are torn or unknown are left out.
+/// The files of a day, by their numbers. Lines that are torn or unknown are skipped.
 pub fn entries(text: &str) -> BTreeMap<u64, Entry> {
     let mut entries = BTreeMap::new();
     for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {

@@ -90,7 +90,7 @@ impl Session {
     }
 }
 
-/// Where the packets of a stream go on a connection.
+/// The place of the packets of a stream in a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channels {
     /// For each channel of the stream the one of the client; `None` where the client does not want it.

@@ -15,7 +15,7 @@ use std::time::Instant;
 const AHEAD: usize = 128 << 10;
 /// Packets that a connection has room for when another one of the stream is taken: a keyframe of 1.3 MB.
 const ROOM: usize = 1024;
-/// So many packets that came too late at once are no damage of a bad line, but a line that is too slow.
+/// So many packets that came too late together are not loss of a bad line: the line is too slow.
 const TOO_MANY: u64 = 32;
 
 /// What a viewer gets its packets from.

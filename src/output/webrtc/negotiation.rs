@@ -80,7 +80,7 @@ pub fn plan(offer: &Offer, tracks: &TrackSet) -> Result<PlayPlan, Refusal> {
     let lacks_codec = |(track, planned): &&(&TrackInfo, Option<PlannedTrack>)| {
         planned.is_none() && medium(offer, track.kind()).is_some()
     };
-    // Who can have the video has it: audio alone would be a surprise. Audio that does not fit is left out.
+    // Who can have the video has it: audio alone would be a surprise. Audio that does not fit is dropped.
     let refused = planned.iter().filter(|(track, _)| track.kind() == MediaKind::Video).find(lacks_codec);
     let chosen: Vec<_> = planned.iter().filter_map(|(_, planned)| planned.clone()).collect();
     let refused = refused.or_else(|| planned.iter().filter(|_| chosen.is_empty()).find(lacks_codec));

@@ -194,7 +194,7 @@ impl Cursor {
         let newest = ring.end().checked_sub(1).filter(|newest| *newest >= next)?;
         let slot = ring.get_slot(newest)?;
         let thinning = self.thinning.as_mut()?;
-        // Where a rate is asked for, what is left out is no loss.
+        // Where a rate is asked for, what is skipped is no loss.
         if newest > next && thinning.interval.is_zero() {
             self.place = Place::At(newest);
             return Some(Delivery::Gap(newest - next));
@@ -203,7 +203,7 @@ impl Cursor {
         thinning.passes(slot.pushed).then(|| Delivery::Packet(slot.packet.clone()))
     }
 
-    /// Steps over all but the newest join point. What is between join points is left out on purpose; a join point that is
+    /// Steps over all but the newest join point. What is between join points is skipped on purpose; a join point that is
     /// stepped over is lost, for want of time.
     fn newest_join(&mut self, ring: &Ring, next: u64) -> Option<Delivery> {
         let newest = ring.joins.back().filter(|join| join.at >= next)?;

@@ -26,7 +26,7 @@ impl Timeline {
     }
 
     /// Moves a sample after the last one of its track. All tracks move by the same, so that they stay together. `false` for audio of a
-    /// time that has been written: it is left out.
+    /// time that has been written: it is dropped.
     pub(super) fn place(&mut self, sample: &mut Sample, frame: Option<Duration>, is_video: bool) -> bool {
         if std::mem::take(&mut self.restarted) {
             self.shift = 0;

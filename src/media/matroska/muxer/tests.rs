@@ -293,7 +293,7 @@ fn webm_carries_what_browsers_play() {
     {
         assert_eq!((Muxer::carries(true, &codec), Muxer::carries(false, &codec)), (webm, true));
     }
-    assert_eq!(kinds(&mux(true, &[h264(b"\x68")], &[sample(VIDEO, 0, 0, true)])), "", "it is left out");
+    assert_eq!(kinds(&mux(true, &[h264(b"\x68")], &[sample(VIDEO, 0, 0, true)])), "", "it is dropped");
 }
 
 proptest! {

@@ -86,7 +86,7 @@ fn defaults(moov: &[u8], id: u32) -> Option<Defaults> {
 }
 
 /// How an edit list moves a track, in ticks of its own (section 8.6.6): empty edits, then one that says where its media
-/// begins. What comes behind that is left out: only players can go back and forth.
+/// begins. What follows is skipped: only players can go back and forth.
 fn edit(trak: &[u8], movie_timescale: u32, timescale: u32) -> Option<i64> {
     let list = find(find(trak, b"edts")?, b"elst")?;
     let is_wide = list.first() == Some(&1);

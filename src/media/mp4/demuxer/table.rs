@@ -82,7 +82,7 @@ fn signed(offset: u32) -> i32 {
     i32::from_be_bytes(offset.to_be_bytes())
 }
 
-/// The entries behind a count, of so many bytes each; those that are cut off are left out.
+/// The entries after a count, of so many bytes each; those that are cut off are skipped.
 fn entries(body: &[u8], each: usize) -> Option<Bytes> {
     let count = usize::try_from(number(body, 4)?).ok()?;
     let entries = body.get(8..)?;

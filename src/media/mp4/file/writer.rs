@@ -59,7 +59,7 @@ struct Lane {
 }
 
 impl FileWriter {
-    /// A file of these tracks, of which those are left out that it cannot carry; `created` is in seconds since 1970. Also returns
+    /// A file of these tracks, of which those are dropped that it cannot carry; `created` is in seconds since 1970. Also returns
     /// its first bytes.
     pub fn new(tracks: &[TrackInfo], created: u64) -> (Self, Vec<u8>) {
         let whole = with_creation(&header_for(tracks), created);
