@@ -217,8 +217,7 @@ fn examine_with(
         let path = ["streams", stream.name.as_str(), "placeholder"];
         let path = path.iter().fold(fault::Path::default(), |path, key| path.key(key));
         let (owner, path, instance) = places.source(&path);
-        let message =
-            format!("the bytes of feed `{feed}` are passthrough: give the stream `video` or `audio`");
+        let message = format!("the bytes of feed `{feed}` are passthrough: give the stream `video` or `audio`");
         findings.note(owner, &path, Place::Key, message, instance.as_deref());
     }
     for feed in config.feeds.iter().filter(|feed| feed.fps.is_some() && matches!(feed.source, Source::Pipe(_))) {
@@ -510,8 +509,7 @@ pub(super) mod tests {
         let origin = Origin::File(write(folder.path(), "voyandz.yaml", text));
         let error = load(&origin).unwrap_err().to_string();
         let faults: Vec<_> = error.lines().map(|line| line.split_once("yaml:").unwrap().1).collect();
-        let of =
-            |feed| format!("the bytes of feed `{feed}` are passthrough: give the stream `video` or `audio`");
+        let of = |feed| format!("the bytes of feed `{feed}` are passthrough: give the stream `video` or `audio`");
         assert_eq!(
             faults,
             [

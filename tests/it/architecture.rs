@@ -340,3 +340,87 @@ fn tests_that_the_table_of_faults_names_are_there() {
     }
     assert!(count > 20, "{count}");
 }
+
+/// Retired words, as regular expressions, and what the text says instead.
+const RETIRED: &[(&str, &str)] = &[
+    ("a text of", "a pipeline of, a string of"),
+    ("anew", "again, restarts"),
+    ("at once", "immediately, together"),
+    ("(come|comes|came) again", "returns, reconnects, is repeated"),
+    ("(come|comes|came) late", "joins late"),
+    ("(go|goes|going|went|gone) on", "continues"),
+    ("groups of pictures", "GOPs"),
+    ("(intra-frame|key picture|key unit)s?", "keyframe"),
+    ("(is|are|was|were|be|been|being|gets) told", "gets, is sent, is reported"),
+    ("(latecomer|newcomer)s?", "late joiner"),
+    ("left out", "dropped, skipped, absent"),
+    ("(pass|passes|passed|passing) on", "forwards, passthrough"),
+    ("set-ups?", "configuration"),
+    ("still pictures", "stills"),
+    ("stays? as (it is|they are)", "is unchanged"),
+    ("tells", "reports, sends, shows, contains"),
+    ("wishe[sd]", "requests"),
+    ("worth a (line|word)", "is logged"),
+];
+
+#[test]
+fn retired_words_do_not_come_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        found.extend(retired(&prose(&text)).into_iter().map(|line| format!("src/{}:{line}", path.display())));
+    }
+    let documents = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let is_checked =
+        |path: &PathBuf| path.extension().is_some_and(|end| end == "md") && !path.ends_with("CHANGELOG.md");
+    for path in documents.filter(is_checked).chain([root.join("README.md")]) {
+        let name = path.strip_prefix(root).unwrap().display();
+        found.extend(retired(&fs::read_to_string(&path).unwrap()).into_iter().map(|line| format!("{name}:{line}")));
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn retired_words_are_found_in_comments_and_strings_only() {
+    let check = |text: &str, expected: &[&str]| {
+        let found = retired(&prose(text));
+        let found: Vec<_> = found.iter().map(|line| line.split(" means ").next().unwrap()).collect();
+        assert_eq!(found, expected, "{text}");
+    };
+    check("/// It begins Anew.", &["1: `Anew`"]);
+    check("a();\n    // A feed goes\n    // on, and tells.", &["2: `goes on`", "3: `tells`"]);
+    check(r#"say("http://host", "it is told"); // Newcomers."#, &["1: `is told`", "1: `Newcomers`"]);
+    check("let latecomer = wishes.tells(anew);", &[]);
+    check("// A renewed text, and it retells_it.", &[]);
+    check(r#"["go", "on"]"#, &[]);
+}
+
+/// The comments and string literals of a source, each on the line where it is.
+fn prose(text: &str) -> String {
+    let parts = Regex::new(r#""(?:[^"\\]|\\.)*"|//.*"#).unwrap();
+    let of_line = |line: &str| {
+        // Most lines have neither; it saves seconds.
+        if !line.contains("//") && !line.contains('"') {
+            return String::new();
+        }
+        let parts = parts.find_iter(line).map(|part| part.as_str().trim_start_matches(['/', '!', ' ']));
+        parts.collect::<Vec<_>>().join(" ")
+    };
+    text.lines().map(of_line).collect::<Vec<_>>().join("\n")
+}
+
+/// The number of each line with a retired word, the word, and what it means. A phrase may continue in the next line.
+fn retired(text: &str) -> Vec<String> {
+    let pattern = |word: &str| format!(r"\b(?:{})\b", word.replace(' ', r"\s+"));
+    let any = RETIRED.iter().map(|(word, _)| pattern(word)).collect::<Vec<_>>().join("|");
+    let any = Regex::new(&format!("(?i){any}")).unwrap();
+    let mut found = Vec::new();
+    for place in any.find_iter(text) {
+        let is_this = |word: &str| Regex::new(&format!("(?i)^{}$", pattern(word))).unwrap().is_match(place.as_str());
+        let (_, instead) = RETIRED.iter().find(|(word, _)| is_this(word)).unwrap();
+        let line = text[..place.start()].matches('\n').count() + 1;
+        let word = place.as_str().split_whitespace().collect::<Vec<_>>().join(" ");
+        found.push(format!("{line}: `{word}` means {instead}"));
+    }
+    found
+}

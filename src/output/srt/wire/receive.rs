@@ -47,7 +47,7 @@ pub struct Receiver {
 pub struct Counts {
     /// Packets that were of use.
     pub packets: u64,
-    /// Packets that came again, or too late.
+    /// Packets that were repeated, or too late.
     pub repeated: u64,
     /// Packets that were missing when later ones came.
     pub missed: u64,
