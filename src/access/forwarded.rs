@@ -3,7 +3,7 @@
 use super::network::{Network, any_contains};
 use std::net::{IpAddr, SocketAddr};
 
-/// Most addresses of a header that are looked at; more proxies are not one behind the other.
+/// Most addresses of a header that are looked at; more proxies are not one after the other.
 const MAX_HOPS: usize = 32;
 
 /// The client of a connection from `peer`. A trusted proxy appends the address that it was reached from to

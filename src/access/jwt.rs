@@ -426,7 +426,7 @@ mod tests {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let mut signature = vec![0; key.public_modulus_len()];
         key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
-        // The key as DER: a sequence of the modulus, behind nine bytes, and the exponent.
+        // The key as DER: a sequence of the modulus, after nine bytes, and the exponent.
         let der = key.public_key().as_ref();
         let public = json!({"kty": "RSA", "n": encode(&der[8..265]), "e": encode(&[1, 0, 1])});
         assert!(verify(public.clone(), &signed, &signature).is_ok());

@@ -100,7 +100,7 @@ pub(super) fn masked(value: &Value) -> Value {
     match value {
         Value::String(text) => text_without_secrets(text).into(),
         Value::Array(items) => {
-            // A word behind one like `--password` is secret as a whole.
+            // A word after one like `--password` is secret as a whole.
             let before = std::iter::once("").chain(items.iter().map(|item| item.as_str().unwrap_or_default()));
             let mask = |(before, item): (&str, &Value)| {
                 let option = before.trim_start_matches('-');

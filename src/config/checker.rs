@@ -165,7 +165,7 @@ impl Checker {
 pub(super) struct Expected {
     /// Fits behind "expected".
     pub(super) what: String,
-    /// Stands behind what was found; begins with punctuation, or is empty.
+    /// Stands after what was found; begins with punctuation, or is empty.
     why: String,
 }
 

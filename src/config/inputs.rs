@@ -3,7 +3,7 @@
 use super::{checker::Checker, fault::Path, locate::Place, model::FeedName};
 use std::collections::BTreeSet;
 
-/// What stands in front of the number of an input, and behind it.
+/// What stands before the number of an input, and after it.
 const OPEN: &str = "{input";
 const CLOSE: char = '}';
 

@@ -3,7 +3,7 @@
 //!
 //! What matters here of the language is in GStreamer's `parse.l` and `grammar.y`: an assignment is `name=` and either a
 //! text in double quotes or all up to a blank, with backslashes as escapes; caps go from a `!` to the next one, and
-//! know no quotes. The scanner takes the longest match, so a backslash in front of a quote or blank keeps it inside
+//! know no quotes. The scanner takes the longest match, so a backslash before a quote or blank keeps it inside
 //! even where that backslash is escaped itself. No value is written in a way where that makes a difference.
 
 use super::template::{Filler, Form, Hole, Piece, Target};
@@ -57,7 +57,7 @@ impl Filler<'_> {
         text
     }
 
-    /// Takes a word or an assignment from the front of `atoms` and returns what is behind it.
+    /// Takes a word or an assignment from the front of `atoms` and returns what is after it.
     fn word<'a, 'b>(&mut self, atoms: &'b [Atom<'a>], text: &mut String) -> &'b [Atom<'a>] {
         match assigned(atoms) {
             Some(start) => {
@@ -182,7 +182,7 @@ fn is_blank(atom: &Atom<'_>) -> bool {
     matches!(atom, Char(c) if c.is_ascii_whitespace())
 }
 
-/// A value as it stands behind `name=`.
+/// A value as it stands after `name=`.
 pub(super) fn encoded(value: &str) -> String {
     let is_bare =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | ':' | '+' | '-' | '@' | '%' | '=' | ',');
@@ -280,7 +280,7 @@ mod tests {
         check("a b={a...}", "c d=\"e f\"", "a b=c d=\"e f\"");
     }
 
-    /// The value of the assignment that `text` begins with, and what is behind it: `_string` of `parse.l`, longest match,
+    /// The value of the assignment that `text` begins with, and what is after it: `_string` of `parse.l`, longest match,
     /// then `gst_parse_element_set`, `gst_parse_unescape` and `gst_value_deserialize` of a string.
     fn read(text: &str) -> (Option<String>, &str) {
         let chars: Vec<char> = text.chars().collect();

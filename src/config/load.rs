@@ -329,7 +329,7 @@ pub(super) fn read(path: &Path) -> Result<String, LoadError> {
     decode(bytes).map_err(|line| LoadError::NoText { path: path.to_owned(), line })
 }
 
-/// The text of a file, without the byte order mark that some editors write in front of it. UTF-16 is known by its mark.
+/// The text of a file, without the byte order mark that some editors write before it. UTF-16 is known by its mark.
 ///
 /// # Errors
 /// The line, counted from 1, up to which it is text.

@@ -10,7 +10,7 @@ use std::fmt;
 pub(super) enum Place {
     /// The value. For a map or a list that is its first key or item.
     Value,
-    /// The key in front of the value, or the item of a list.
+    /// The key before the value, or the item of a list.
     Key,
     /// The key where it appears a second time.
     SecondKey,

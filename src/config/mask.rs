@@ -41,7 +41,7 @@ pub fn masked(config: &Config) -> Config {
     config
 }
 
-/// A word behind one like `--password` is secret as a whole.
+/// A word after one like `--password` is secret as a whole.
 fn words_without_secrets(words: &[String]) -> Vec<String> {
     let before = once("").chain(words.iter().map(String::as_str));
     let mask = |(before, word): (&str, &String)| {

@@ -9,7 +9,7 @@ const RTSP_LATENCY: u32 = 100;
 /// A way of getting media from an address.
 struct Way {
     schemes: &'static [&'static str],
-    /// The text in front of the address and behind it.
+    /// The text before the address and after it.
     text: (&'static str, &'static str),
 }
 
@@ -45,7 +45,7 @@ pub(super) fn pipeline(address: &str) -> Result<String, Expected> {
     let scheme = scheme.to_ascii_lowercase();
     let way = WAYS.iter().find(|way| way.schemes.contains(&scheme.as_str())).ok_or_else(expected)?;
     if rest.is_empty() || address.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("an address without blanks, with a host behind its `://`".into());
+        return Err("an address without blanks, with a host after its `://`".into());
     }
     let (before, behind) = way.text;
     let before = before.replace("{latency}", &RTSP_LATENCY.to_string());
@@ -66,7 +66,7 @@ mod tests {
             ("udp://239.1.1.1:5000", "udpsrc buffer-size=4194304 uri=udp://239.1.1.1:5000 ! tsparse ! parsebin"),
             (
                 "rtsp://a/b ! fakesink",
-                "5:12: feeds.f.url: expected an address without blanks, with a host behind its `://`, found \"rtsp://a/b ! fakesink\"",
+                "5:12: feeds.f.url: expected an address without blanks, with a host after its `://`, found \"rtsp://a/b ! fakesink\"",
             ),
             (
                 "rtsp://u:p\"@a/b",
@@ -84,7 +84,7 @@ mod tests {
             ),
             (
                 "rtsp://",
-                "5:12: feeds.f.url: expected an address without blanks, with a host behind its `://`, found \"rtsp://\"",
+                "5:12: feeds.f.url: expected an address without blanks, with a host after its `://`, found \"rtsp://\"",
             ),
         ];
         for (address, expect) in table {

@@ -84,7 +84,7 @@ impl Client {
         tokio::time::timeout(WITHIN, asked).await.map_err(|_| CtlError::Late(self.server.clone()))?
     }
 
-    /// Asks for events behind the one with the number `last`.
+    /// Asks for events after the one with the number `last`.
     pub(super) async fn events(&self, query: &[(&str, &str)], last: Option<&str>) -> Result<Exchange, CtlError> {
         let target = target(&["api", "v1", "events"], query);
         let asked = self.open(Method::GET, &target, "text/event-stream", last);

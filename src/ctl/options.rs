@@ -118,7 +118,7 @@ pub struct Follow {
     /// Only of these feeds and streams, separated by commas; * stands for any characters.
     #[arg(long, value_name = "PATTERNS")]
     pub name: Option<String>,
-    /// Begin behind this number; 0 is from the oldest event that the server has.
+    /// Begin after this number; 0 is from the oldest event that the server has.
     #[arg(long, value_name = "NUMBER")]
     pub after: Option<u64>,
     /// End after so many events.

@@ -45,7 +45,7 @@ enum Delivered {
 }
 
 impl HookTask {
-    /// Delivers until `stop`; a hook that was not known begins behind `begin`.
+    /// Delivers until `stop`; a hook that was not known begins after `begin`.
     pub(super) async fn run(self, begin: u64, stop: CancellationToken) {
         let (folder, name) = (self.folder.clone(), self.hook.name.clone());
         let opened = tokio::task::spawn_blocking(move || Cursor::open(folder.as_deref(), &name, begin)).await;

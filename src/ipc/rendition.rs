@@ -30,7 +30,7 @@ pub enum PictureFormat {
         /// Percent.
         quality: u8,
     },
-    /// Not encoded, behind a head that describes it: see [`crate::media::raw_frame`].
+    /// Not encoded, after a head that describes it: see [`crate::media::raw_frame`].
     Raw(Pixels),
 }
 

@@ -89,7 +89,7 @@ mod tests {
 
     const ADTS: &[u8] = include_bytes!("../../tests/data/sound.aac");
     const MP3: &[u8] = include_bytes!("../../tests/data/sound.mp3");
-    /// Length of the ID3 tag in front of the MP3 capture.
+    /// Length of the ID3 tag before the MP3 capture.
     const TAG: usize = 45;
 
     #[test]

@@ -17,7 +17,7 @@ impl<'a> Bits<'a> {
         self.at
     }
 
-    /// The next number of so many bits, 32 at most; `None` behind the end.
+    /// The next number of so many bits, 32 at most; `None` after the end.
     pub(in crate::media) fn take(&mut self, count: usize) -> Option<u32> {
         let from = self.at;
         self.skip(count)?;

@@ -1,6 +1,6 @@
 //! Bytes that come in pieces of any size, for scanners that need to see them in one slice.
 
-/// Keeps what a scanner has not used yet in front of what comes next.
+/// Keeps what a scanner has not used yet before what comes next.
 #[derive(Debug, Default)]
 pub(super) struct ByteWindow {
     held: Vec<u8>,

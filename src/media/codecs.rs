@@ -107,7 +107,7 @@ fn av1(record: &[u8]) -> Option<String> {
     Some(format!("av01.{profile}.{level:02}{tier}.{depth:02}"))
 }
 
-/// The kind of object: five bits, or six more behind 31.
+/// The kind of object: five bits, or six more after 31.
 fn aac(config: &[u8]) -> Option<String> {
     let kind = match (*config.first()? >> 3, config.get(1)) {
         (31, Some(second)) => 32 + ((config.first()? & 7) << 3 | second >> 5),

@@ -22,7 +22,7 @@ pub enum Container {
     Mp3,
     /// AAC frames in ADTS.
     Aac,
-    /// FLAC frames behind their metadata (RFC 9639).
+    /// FLAC frames after their metadata (RFC 9639).
     Flac,
     /// WAV: samples as they are.
     Wav,

@@ -1,7 +1,7 @@
 //! FLAC without a container (RFC 9639): a header of metadata, then frames, with each of which a reader may begin.
 //!
 //! Frames do not carry their length: one ends where the next begins. What looks like the head of a frame is one if its
-//! checksum is right, and if either the frame in front of it is whole by its own checksum or its number is the next. Behind
+//! checksum is right, and if either the frame before it is whole by its own checksum or its number is the next. After
 //! frames that are lost, one that is whole is believed.
 
 use super::{Kind, PacketBuf, byte_window::ByteWindow, scanned::Scanned};
@@ -27,10 +27,10 @@ pub(super) struct Scan {
 
 #[derive(Debug, Clone, Copy, Default)]
 enum Place {
-    /// In front of the marker.
+    /// Before the marker.
     #[default]
     Outside,
-    /// Behind the header, in front of the first frame, or where frames were lost.
+    /// After the header, before the first frame, or where frames were lost.
     Lost,
     /// In a frame with this head.
     Frame {
@@ -53,7 +53,7 @@ impl Place {
 struct Head {
     /// Of the frame, or of its first sample.
     number: u64,
-    /// The same of the frame behind it.
+    /// The same of the frame after it.
     next: u64,
 }
 
@@ -229,7 +229,7 @@ fn head(bytes: &[u8]) -> Found<Head> {
     read().map_or_else(|found| found, Found::Here)
 }
 
-/// Of a whole frame, with its checksum behind it, this is 0 (section 9.3).
+/// Of a whole frame, with its checksum after it, this is 0 (section 9.3).
 fn crc16(bytes: &[u8]) -> u16 {
     crc(bytes, 16, 0x8005)
 }
@@ -283,7 +283,7 @@ mod tests {
             found.joins[..13] == begins && found.joined() == damaged,
             "the number of the next frame shows that it is one"
         );
-        // What is lost between two frames is lost with the first of them, and what is behind them is found.
+        // What is lost between two frames is lost with the first of them, and what is after them is found.
         let cut = [&PLAIN[..HEADER + begins[5] + 100], &PLAIN[HEADER + begins[7] + 3..]].concat();
         let found = testing::Scan::of(None, &cut, &[100]);
         assert!(found.joins.len() >= begins.len() - 3 && found.media.ends_with(&PLAIN[HEADER + begins[9]..]));

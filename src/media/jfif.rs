@@ -4,12 +4,12 @@
 //! Both kinds stand for the same R'G'B'. So Cb and Cr of the one depend on Cb and Cr of the other alone, and luma on its own scale
 //! plus a share of them: no pixel passes through RGB.
 
-/// Bits behind the point of what is added to luma.
+/// Bits after the point of what is added to luma.
 const FRACTION: u32 = 4;
 /// Bits by which luma is raised before it is multiplied, and those of the factor: the upper half of the product has `FRACTION` bits.
 const RAISED: u32 = 6;
 const FACTOR: u32 = 16 + FRACTION - RAISED;
-/// Bits behind the point of factors of chroma.
+/// Bits after the point of factors of chroma.
 const CHROMA_FACTOR: u32 = 14;
 /// The share of red and blue in the luma of BT.601.
 const BT601: (f64, f64) = (0.299, 0.114);

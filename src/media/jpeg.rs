@@ -34,7 +34,7 @@ enum Place {
     Outside,
     /// The byte after 0xff, which may begin a frame.
     Start,
-    /// The byte behind SOI, which must be 0xff.
+    /// The byte after SOI, which must be 0xff.
     Started,
     /// The 0xff of a marker.
     Fill,
@@ -48,7 +48,7 @@ enum Place {
     Segment { is_scan: bool, left: usize },
     /// Entropy-coded data.
     Data,
-    /// The byte behind 0xff in entropy-coded data.
+    /// The byte after 0xff in entropy-coded data.
     DataFill,
 }
 
@@ -84,7 +84,7 @@ impl Scan {
         *self = Self::default();
     }
 
-    /// The place behind `byte`.
+    /// The place after `byte`.
     fn step(&self, place: Place, byte: u8) -> Place {
         match (place, byte) {
             (Place::Start, SOI) => Place::Started,

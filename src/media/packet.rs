@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 
-/// Room in front of a payload for the size line of an HTTP/1.1 chunk: eight hexadecimal digits and CRLF
+/// Room before a payload for the size line of an HTTP/1.1 chunk: eight hexadecimal digits and CRLF
 /// (RFC 9112, section 7.1; leading zeros are allowed).
 const HEAD: usize = 10;
 /// The CRLF that ends a chunk.
@@ -86,8 +86,8 @@ impl PacketBuf {
         Self { bytes, entered: None }
     }
 
-    /// Takes over a buffer that has at least [`PacketBuf::HEAD_ROOM`] spare bytes in front of its payload;
-    /// `payload_at` is where the payload begins. Bytes in front of the room are let go of.
+    /// Takes over a buffer that has at least [`PacketBuf::HEAD_ROOM`] spare bytes before its payload;
+    /// `payload_at` is where the payload begins. Bytes before the room are let go of.
     ///
     /// Returns `None` when the room is missing.
     pub fn from_buffer(mut bytes: BytesMut, payload_at: usize) -> Option<Self> {
@@ -99,7 +99,7 @@ impl PacketBuf {
         Some(Self { bytes, entered: None })
     }
 
-    /// The room that [`PacketBuf::from_buffer`] needs in front of a payload.
+    /// The room that [`PacketBuf::from_buffer`] needs before a payload.
     pub const HEAD_ROOM: usize = HEAD;
 
     /// Appends payload bytes.

@@ -31,9 +31,9 @@ pub struct RawFrameHeader<'a> {
     pub format: &'a str,
     /// GStreamer's name of what its numbers mean as colours.
     pub colorimetry: &'a str,
-    /// Where each plane begins behind the head, and the bytes from one of its lines to the next.
+    /// Where each plane begins after the head, and the bytes from one of its lines to the next.
     pub planes: Vec<(u32, u32)>,
-    /// Bytes behind the head.
+    /// Bytes after the head.
     pub length: usize,
 }
 

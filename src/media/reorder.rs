@@ -1,6 +1,6 @@
 //! Decoding times for frames of which only the time they are shown is known (Matroska, RTP).
 //!
-//! Codecs with B-frames send a frame in front of those that are shown before it. Samples, and containers like TS and MP4,
+//! Codecs with B-frames send a frame ahead of those that are shown earlier. Samples, and containers like TS and MP4,
 //! want a DTS that grows from frame to frame and is never later than the PTS. With a reorder depth of `n` (the most frames
 //! that come before a frame and are shown after it; `max_num_reorder_frames` of H.264, `sps_max_num_reorder_pics` of H.265),
 //! the DTS of the frame number `k` is the PTS of the frame that is shown as number `k - n`: the `n + 1`st latest PTS so far. It

@@ -5,7 +5,7 @@
 //! - Jumps are taken out, and wild values are replaced ([`Smoother`]): the timeline of all tracks begins at zero and continues.
 //! - Times of whole milliseconds, which RTMP and Matroska have, are moved to the grid of the frame rate where that is less than a
 //!   millisecond away. Durations of frames are even then, as playlists with parts need them.
-//! - A decoding time that does not grow is moved behind the one before, and a frame is never shown before it is decoded.
+//! - A decoding time that does not grow is moved after the one before, and a frame is never shown before it is decoded.
 
 use super::{MediaKind, Sample, Time, TrackId, TrackInfo, TrackSet, codec::CodecParameters, unpack::Smoother};
 

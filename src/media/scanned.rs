@@ -9,8 +9,8 @@ pub enum Scanned {
     /// The container, reported once, before anything else.
     Container(Container),
     /// The container's header as it is now; it replaces an earlier one. TS: the packets of PAT and PMT, which are part
-    /// of the following packets as well. Matroska: everything in front of the first cluster, which is not; the size of
-    /// its segment is made unknown. Ogg, FLV, MP4, FLAC and WAV: all in front of the first media, which is not either;
+    /// of the following packets as well. Matroska: everything before the first cluster, which is not; the size of
+    /// its segment is made unknown. Ogg, FLV, MP4, FLAC and WAV: all before the first media, which is not either;
     /// the sizes in that of WAV are made unknown. MP3 and AAC: none.
     Header(Bytes),
     /// A reader may begin with the next packet, though it comes as [`Kind::Delta`], if it gets this between the header and that.

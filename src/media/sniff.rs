@@ -47,7 +47,7 @@ pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
             _ => Sniffed::Undecided,
         },
         [b'-' | b'\r' | b'\n', ..] => multipart(bytes).unwrap_or(Sniffed::Undecided),
-        // Some cameras send no boundary in front of the first part.
+        // Some cameras send no boundary before the first part.
         [b'C' | b'c', ..] => content_field(bytes).unwrap_or(Sniffed::Undecided),
         [] => Sniffed::Undecided,
         _ => Sniffed::Unknown,
@@ -94,7 +94,7 @@ fn content_field(bytes: &[u8]) -> Option<Sniffed> {
 
 /// A boundary line, then a header field; `None` when the bytes end before that is known.
 fn multipart(bytes: &[u8]) -> Option<Sniffed> {
-    // Some servers send the line break that belongs to the boundary (RFC 2046, section 5.1.1) in front of the first.
+    // Some servers send the line break that belongs to the boundary (RFC 2046, section 5.1.1) before the first.
     let line = bytes.strip_prefix(b"\r\n").or_else(|| bytes.strip_prefix(b"\n")).unwrap_or(bytes);
     if line == b"\r" || b"--".starts_with(line) {
         return None;

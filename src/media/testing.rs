@@ -6,7 +6,7 @@ use super::{Container, Kind, Scanned, Scanner};
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Scan {
     pub(super) container: Option<Container>,
-    /// Headers, and how many media bytes came in front of each.
+    /// Headers, and how many media bytes came before each.
     pub(super) headers: Vec<(usize, Vec<u8>)>,
     /// Where in the media bytes the join points are.
     pub(super) joins: Vec<usize>,

@@ -25,7 +25,7 @@ pub(super) struct Scan {
 
 #[derive(Debug, Clone, Copy, Default)]
 enum Place {
-    /// In front of a header.
+    /// Before a header.
     #[default]
     Outside,
     /// In the samples: bytes of a block, and how many bytes are left where that is known.

@@ -214,7 +214,7 @@ impl FanOut {
         self.state().version
     }
 
-    /// Replaces `news` by what came behind it; returns the state of the ring at that moment.
+    /// Replaces `news` by what came after it; returns the state of the ring at that moment.
     pub fn next_news(&self, news: &mut News) -> Version {
         let state = self.state();
         state.ring.next_news(news);

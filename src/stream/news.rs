@@ -26,7 +26,7 @@ impl News {
         &self.packets
     }
 
-    /// The number of the packet behind them.
+    /// The number of the packet after them.
     pub(super) fn to(&self) -> u64 {
         self.from + self.packets.len() as u64
     }

@@ -41,9 +41,9 @@ struct Slot {
 struct JoinPoint {
     /// Number of the packet.
     at: u64,
-    /// What a reader that lost data needs in front of it.
+    /// What a reader that lost data needs before it.
     notice: Option<Packet>,
-    /// What every reader needs in front of it that does not come from the packet before.
+    /// What every reader needs before it that does not come from the packet before.
     lead: Option<Bytes>,
 }
 
@@ -72,7 +72,7 @@ pub struct Ring {
     headers: VecDeque<(u64, Packet)>,
     /// Of the next header.
     version: u32,
-    /// Sent in front of everything to everyone.
+    /// Sent before everything to everyone.
     opening: Option<Packet>,
     /// Each join point is a whole frame, which can be shown without the packets after it.
     whole: bool,
@@ -164,7 +164,7 @@ impl Ring {
         self.headers.back().map(|(_, header)| header.payload())
     }
 
-    /// The header that goes in front of packet `at`.
+    /// The header that goes before packet `at`.
     fn header_for(&self, at: u64) -> Option<&Packet> {
         self.headers.iter().rev().find(|(from, _)| *from <= at).map(|(_, header)| header)
     }
@@ -191,7 +191,7 @@ impl Ring {
         self.closed = true;
     }
 
-    /// Nothing more comes: readers get [`Delivery::End`] behind the last packet.
+    /// Nothing more comes: readers get [`Delivery::End`] after the last packet.
     pub fn finish(&mut self) {
         self.finished = true;
     }
@@ -223,7 +223,7 @@ impl Ring {
         Some(NewestGroup { pieces, captured: newest.packet.captured, pushed: newest.pushed })
     }
 
-    /// Replaces `news` by what came behind it. When that is too much, there are none: readers have to look for themselves.
+    /// Replaces `news` by what came after it. When that is too much, there are none: readers have to look for themselves.
     pub fn next_news(&self, news: &mut News) {
         let from = news.to().max(self.first);
         let skip = usize::try_from(from - self.first).unwrap_or(usize::MAX);
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!((rig.read(&mut ready), rig.read(&mut behind)), (String::new(), "b c ".to_owned()));
         rig.ring.next_news(&mut news);
         assert!(text(&news).is_empty() && !ready.take_news(&news));
-        // A crowd of packets is no news; what comes behind it is.
+        // A crowd of packets is no news; what comes after it is.
         (0..=news::MOST).for_each(|_| rig.push("x"));
         rig.ring.next_news(&mut news);
         assert!(text(&news).is_empty() && !ready.take_news(&news));

@@ -87,7 +87,7 @@ pub(super) fn parser(caps: &gst::CapsRef) -> Option<gst::Element> {
     Some(parser)
 }
 
-/// The caps that `caps` can become behind their parser.
+/// The caps that `caps` can become after their parser.
 pub(super) fn parsed_forms(caps: &gst::Caps) -> gst::Caps {
     let mut forms = gst::Caps::new_empty();
     let forms_mut = forms.make_mut();

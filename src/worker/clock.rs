@@ -137,7 +137,7 @@ impl Timeline {
         (repaired, true)
     }
 
-    /// What the first time of a source's new clock stands for: now, or what comes behind all that has been delivered, with
+    /// What the first time of a source's new clock stands for: now, or what comes after all that has been delivered, with
     /// room for other tracks if that is not further ahead of now than `roomy`.
     fn beginning(&self, now: i64, roomy: i64) -> i64 {
         match signed(self.end.load(Ordering::Relaxed)) {

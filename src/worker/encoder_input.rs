@@ -11,7 +11,7 @@ const EVEN: &str = "video/x-raw,width=[2,65534,2],height=[2,65534,2]";
 /// In this order: an element that converts prefers what it has, and then the first.
 const STEREO: &str = "audio/x-raw,channels=2;audio/x-raw,channels=1";
 
-/// Puts in front of the encoders of a text what makes media fit. `channels` are those of the audio track. Returns what the log should
+/// Puts before the encoders of a text what makes media fit. `channels` are those of the audio track. Returns what the log should
 /// say.
 pub(super) fn fit(bin: &gst::Bin, channels: Option<i32>) -> Result<Vec<String>, glib::BoolError> {
     let mut remarks = Vec::new();
@@ -149,8 +149,8 @@ fn most_channels(factory: &gst::ElementFactory) -> Option<i32> {
         .max()
 }
 
-/// Puts a filter in front of an element, behind another element if there is to be one. Nothing happens where the element takes other
-/// memory than the system's from what is in front of it.
+/// Puts a filter before an element, after another element if there is to be one. Nothing happens where the element takes other
+/// memory than the system's from what is before it.
 fn insert(bin: &gst::Bin, element: &gst::Element, with: Option<&str>, filter: &str) -> Result<(), glib::BoolError> {
     let Some(sink) = element.static_pad("sink") else { return Ok(()) };
     let Some(before) = sink.peer() else { return Ok(()) };

@@ -77,7 +77,7 @@ pub(super) struct Latecomer {
 impl Latecomer {
     fn new(header: &[u8]) -> Self {
         let (mut scanner, mut found) = (Scanner::new(None), Vec::new());
-        // It comes out again, most times in front of the first media.
+        // It comes out again, most times before the first media.
         scanner.push(header, &mut found);
         let needs_cluster = matches!(scanner.container(), Some(Container::Webm | Container::Mkv));
         Self { scanner, found, needs_cluster, has_begun: false }

@@ -121,7 +121,7 @@ fn track_sinks(
     sinks.collect()
 }
 
-/// Puts a sink behind a pad.
+/// Puts a sink after a pad.
 fn link(bin: &gst::Bin, end: &gst::Pad, sink: &gst_app::AppSink) -> Result<(), glib::BoolError> {
     bin.add(sink)?;
     let entrance = sink.static_pad("sink").ok_or_else(|| glib::bool_error!("no sink pad"))?;

@@ -30,7 +30,7 @@ use std::{
 const GOP_BUFFERS: usize = 600;
 /// The biggest GOP that is kept.
 const GOP_BYTES: usize = 32 << 20;
-/// Encoded media that may wait in front of a consumer. It holds the whole kept GOP, with which a consumer begins.
+/// Encoded media that may wait before a consumer. It holds the whole kept GOP, with which a consumer begins.
 const ENCODED_BYTES: u64 = 2 * GOP_BYTES as u64;
 /// The same, in buffers.
 const ENCODED_BUFFERS: u64 = 2 * GOP_BUFFERS as u64;
@@ -467,7 +467,7 @@ pub(super) fn track_source(name: &str) -> gst_app::AppSrc {
         .build()
 }
 
-/// Forwards keyframe requests that arrive at `source` to the track behind it.
+/// Forwards keyframe requests that arrive at `source` to the track after it.
 pub(super) fn forward_key_units(source: &gst_app::AppSrc, track: &Arc<Track>) {
     let Some(pad) = source.static_pad("src") else { return };
     let track = Arc::downgrade(track);

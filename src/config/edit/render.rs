@@ -9,7 +9,7 @@ const STEP: usize = 2;
 /// Longest list, in characters, that is written on one line.
 const LINE: usize = 100;
 
-/// A value behind `key:`: on its line, or as lines below it.
+/// A value after `key:`: on its line, or as lines below it.
 pub(super) enum Rendered {
     /// Without blanks around it; empty for no value.
     Inline(String),
@@ -57,7 +57,7 @@ fn list(items: &[Value], indent: usize) -> String {
     let item = |item: &Value| match item {
         Value::Mapping(entries) if !entries.is_empty() => {
             let lines = map(entries, indent + STEP);
-            // The first entry stands behind the dash.
+            // The first entry stands after the dash.
             format!("{:indent$}- {}", "", lines.trim_start())
         }
         other => format!("{:indent$}- {}\n", "", flow(other)),

@@ -53,7 +53,7 @@ struct Text<'a> {
 struct Span {
     first: usize,
     last: usize,
-    /// Characters in front of the key.
+    /// Characters before the key.
     indent: usize,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Text<'a> {
         self.lines.get(line).copied().unwrap_or_default()
     }
 
-    /// What is behind a character of a line, without the line end.
+    /// What is after a character of a line, without the line end.
     fn behind(&self, line: usize, character: usize) -> &'a str {
         let line = self.line(line).trim_end_matches(['\n', '\r']);
         line.char_indices().nth(character).and_then(|(at, _)| line.get(at..)).unwrap_or_default()
@@ -114,7 +114,7 @@ impl<'a> Text<'a> {
         Some(Span { first, last: end.checked_sub(1 + trailing)?, indent })
     }
 
-    /// The line behind the last one of the document that has `line`.
+    /// The line after the last one of the document that has `line`.
     fn document_end(&self, line: usize) -> usize {
         let is_end = |line: &&str| line.trim_end() == "..." || line.starts_with("---");
         let later = self.lines.get(line + 1..).unwrap_or_default();
@@ -151,7 +151,7 @@ impl<'a> Text<'a> {
         let (key, rest) = key.split_at_checked(colon)?;
         let after = rest.strip_prefix(':').or_else(|| rest.trim_start().strip_prefix(':'))?;
         let head = format!("{}{key}:", self.before(first, indent));
-        // What is behind the value, or behind the key of a value on further lines: blanks and a comment.
+        // What is after the value, or after the key of a value on further lines: blanks and a comment.
         let old = after.trim_start();
         let kept = if old.starts_with('#') || old.is_empty() {
             after
@@ -217,7 +217,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The blanks in front of a line, in characters.
+/// The blanks before a line, in characters.
 fn indent_of(line: &str) -> usize {
     line.chars().take_while(|c| *c == ' ').count()
 }

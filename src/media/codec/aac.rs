@@ -12,7 +12,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// The audio object type of the configuration: five bits, or six more behind 31.
+    /// The audio object type of the configuration: five bits, or six more after 31.
     pub fn codec_string(&self) -> Option<String> {
         object_type(&mut Bits::new(&self.config)).map(|kind| format!("mp4a.40.{kind}"))
     }
@@ -115,7 +115,7 @@ impl Config {
             _ => return Some(this),
         }
         if matches!(kind, 17 | 19..=27 | ER_AAC_ELD) {
-            // `epConfig`: anything but 0 and 1 has more in front of each frame, which nobody does.
+            // `epConfig`: anything but 0 and 1 has more before each frame, which nobody does.
             bits.skip(2)?;
         }
         Some(this)
@@ -159,7 +159,7 @@ impl Config {
         bits.skip(3)?;
         let has_sbr = bits.flag()?;
         if has_sbr {
-            // Whether it doubles the rate. Its headers for each channel and the extensions behind them are left.
+            // Whether it doubles the rate. Its headers for each channel and the extensions after them are left.
             let is_doubled = bits.flag()?;
             self.sbr_rate = is_doubled.then(|| self.core_rate.saturating_mul(2));
         }
@@ -182,7 +182,7 @@ impl Config {
     }
 }
 
-/// Five bits, or 32 and six more behind 31 (table 1.16).
+/// Five bits, or 32 and six more after 31 (table 1.16).
 fn object_type(bits: &mut Bits<'_>) -> Option<u8> {
     match bits.byte(5)? {
         31 => Some(32 + bits.byte(6)?),
@@ -209,7 +209,7 @@ pub(super) fn channels(config: u8) -> u16 {
 }
 
 /// `program_config_element` (section 4.4.1.1), aligned to the bytes that `bits` began with: number of channels, and
-/// where the alignment in front of its comment begins.
+/// where the alignment before its comment begins.
 pub(super) fn program_config(bits: &mut Bits<'_>) -> Option<(u16, usize)> {
     bits.skip(4 + 2 + 4)?;
     let counts = [bits.byte(4)?, bits.byte(4)?, bits.byte(4)?];
@@ -254,7 +254,7 @@ mod tests {
         check(&[0x11, 0x94], (2, 48_000, 2, 960), "mp4a.40.2");
         check(&[0x11, 0xb8], (2, 48_000, 8, 1024), "mp4a.40.2");
         check(&[0x17, 0x80, 0x1f, 0x40, 0x08], (2, 16_000, 1, 1024), "mp4a.40.2");
-        // Spectral band replication in front of the core, and behind it; with parametric stereo.
+        // Spectral band replication before the core, and after it; with parametric stereo.
         check(&[0x2b, 0x11, 0x88, 0x00], (2, 48_000, 2, 2048), "mp4a.40.5");
         check(&[0x13, 0x10, 0x56, 0xe5, 0x98], (2, 48_000, 2, 2048), "mp4a.40.2");
         check(&[0xeb, 0x09, 0x88, 0x00], (2, 48_000, 2, 2048), "mp4a.40.29");

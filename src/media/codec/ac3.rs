@@ -36,7 +36,7 @@ impl Parameters {
 pub enum Substream {
     /// Decoded by itself; also each frame of AC-3.
     Independent,
-    /// Adds channels to the independent one in front of it, in these places: the `chan_loc` of `dec3`.
+    /// Adds channels to the independent one before it, in these places: the `chan_loc` of `dec3`.
     Dependent(u16),
     /// AC-3 in another form.
     Converted,

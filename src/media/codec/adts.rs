@@ -10,7 +10,7 @@ pub const HEADER: usize = 7;
 /// Longest frame with its header.
 pub const MAX_FRAME: usize = 0x1fff;
 
-/// What stands in front of a frame.
+/// What stands before a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Audio object type, 1 to 4: 2 is low complexity.
@@ -62,7 +62,7 @@ impl Header {
         1024 * u32::from(self.blocks)
     }
 
-    /// The configuration of a frame, whose raw data block (what is behind the header) is `block`. `None` when neither says
+    /// The configuration of a frame, whose raw data block (what is after the header) is `block`. `None` when neither says
     /// what channels there are.
     pub fn parameters(&self, block: &[u8]) -> Option<Parameters> {
         let mut config = BitWriter::default();

@@ -167,7 +167,7 @@ fn timing(bits: &mut Bits<'_>) -> Option<Option<(u32, u32)>> {
     Some(u64::from(ticks).checked_mul(ticks_of_frame).and_then(|ticks| vui::fraction(scale.into(), ticks)))
 }
 
-/// A number with as many bits behind its first 1 as there are zeros before it (section 4.10.3).
+/// A number with as many bits after its first 1 as there are zeros before it (section 4.10.3).
 fn uvlc(bits: &mut Bits<'_>) -> Option<u32> {
     let mut zeros = 0;
     while !bits.flag()? {

@@ -28,7 +28,7 @@ impl BitWriter {
         self.free = 0;
     }
 
-    /// All bytes, with zeros behind the last number.
+    /// All bytes, with zeros after the last number.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -51,7 +51,7 @@ enum Track {
 }
 
 impl Canonicalizer {
-    /// For units in this form, in front of the first one.
+    /// For units in this form, before the first one.
     pub fn new(form: SourceForm) -> Self {
         let (track, found) = Track::new(form);
         let mut this = Self { track, found, known: None, frame_rate: None };

@@ -17,7 +17,7 @@ pub const STREAM_INFO: usize = 34;
 const MARKER: &[u8] = b"fLaC";
 
 impl Parameters {
-    /// Those of `STREAMINFO`, in whatever form it is there: by itself, with the header of its block, or behind `fLaC`.
+    /// Those of `STREAMINFO`, in whatever form it is there: by itself, with the header of its block, or after `fLaC`.
     pub fn from_header(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.strip_prefix(MARKER).unwrap_or(bytes);
         let stream_info = match bytes {

@@ -2,7 +2,7 @@
 
 use super::super::bits::Bits;
 
-/// The next unsigned number: as many bits behind its first 1 as there are zeros before it.
+/// The next unsigned number: as many bits after its first 1 as there are zeros before it.
 pub(super) fn unsigned(bits: &mut Bits<'_>) -> Option<u32> {
     let mut zeros = 0;
     while !bits.flag()? {

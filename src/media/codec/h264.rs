@@ -22,7 +22,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Those of a configuration record, and the size of the lengths in front of the NAL units that it is for.
+    /// Those of a configuration record, and the size of the lengths before the NAL units that it is for.
     pub fn from_record(record: &[u8]) -> Option<(Self, usize)> {
         let (&[1, _, _, _, length_size, sps_count], rest) = record.split_first_chunk::<6>()? else { return None };
         let (sps, rest) = sets(usize::from(sps_count & 0x1f), rest)?;

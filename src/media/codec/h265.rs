@@ -11,7 +11,7 @@ pub const VPS: u8 = 32;
 pub const SPS: u8 = 33;
 /// `nal_unit_type` of a picture parameter set.
 pub const PPS: u8 = 34;
-/// `nal_unit_type` of supplemental enhancement information in front of a frame.
+/// `nal_unit_type` of supplemental enhancement information before a frame.
 pub const PREFIX_SEI: u8 = 39;
 
 /// The parameter sets of a track, as NAL units without start codes and lengths. Sequence parameter sets are never empty.
@@ -26,7 +26,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Those of a configuration record, and the size of the lengths in front of the NAL units that it is for.
+    /// Those of a configuration record, and the size of the lengths before the NAL units that it is for.
     pub fn from_record(record: &[u8]) -> Option<(Self, usize)> {
         let (head, mut rest) = record.split_first_chunk::<23>()?;
         let mut parameters = Self { vps: Vec::new(), sps: Vec::new(), pps: Vec::new() };

@@ -49,7 +49,7 @@ pub struct Sps {
 }
 
 impl Sps {
-    /// Reads a NAL unit. What is behind the size and is cut off or wrong is as good as not there.
+    /// Reads a NAL unit. What is after the size and is cut off or wrong is as good as not there.
     pub fn parse(unit: &[u8]) -> Option<Self> {
         let bytes = nal::unescaped(unit.get(HEADER..)?, MAX_SET);
         let profile_tier_level = bytes.get(1..)?.first_chunk::<12>().copied()?;

@@ -44,7 +44,7 @@ pub fn size(image: &[u8]) -> Option<(u32, u32)> {
     (width > 0 && height > 0).then_some((width.into(), height.into()))
 }
 
-/// The image with Huffman tables: as it is if it has some or needs none, else with the usual ones in front of its first scan.
+/// The image with Huffman tables: as it is if it has some or needs none, else with the usual ones before its first scan.
 pub fn complete(image: &[u8]) -> Cow<'_, [u8]> {
     let mut is_baseline = false;
     for segment in segments(image) {
@@ -68,7 +68,7 @@ pub(in crate::media) struct Segment<'a> {
     /// Where its first byte, 0xff, is.
     pub(in crate::media) at: usize,
     pub(in crate::media) marker: u8,
-    /// What is behind the length.
+    /// What is after the length.
     pub(in crate::media) content: &'a [u8],
 }
 
@@ -76,7 +76,7 @@ pub(in crate::media) struct Segment<'a> {
 pub(in crate::media) fn segments(image: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = if image.starts_with(&[FILL, START]) { 2 } else { image.len() };
     std::iter::from_fn(move || {
-        // Any number of fill bytes may stand in front of a marker (annex B.1.1.2).
+        // Any number of fill bytes may stand before a marker (annex B.1.1.2).
         while image.get(at..at + 2)? == [FILL, FILL] {
             at += 1;
         }

@@ -7,7 +7,7 @@ use super::aac::{Config, Parameters};
 use super::bit_writer::BitWriter;
 use bytes::Bytes;
 
-/// Bytes in front of the `AudioMuxElement` of a LOAS frame.
+/// Bytes before the `AudioMuxElement` of a LOAS frame.
 pub const HEADER: usize = 3;
 /// What a LOAS frame begins with, in eleven bits.
 const SYNC: u32 = 0x2b7;
@@ -25,7 +25,7 @@ pub fn frame_length(bytes: &[u8]) -> Option<usize> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamMuxConfig {
     parameters: Parameters,
-    /// Bits behind each frame that mean something else.
+    /// Bits after each frame that mean something else.
     other_data: usize,
 }
 
@@ -123,8 +123,8 @@ pub struct Loas {
 }
 
 impl Loas {
-    /// The frame of AAC in a frame of LOAS, and the configuration of the frames from this one on, if it is another. `None` in front
-    /// of the first configuration, and for what is no frame.
+    /// The frame of AAC in a frame of LOAS, and the configuration of the frames from this one on, if it is another. `None` before
+    /// the first configuration, and for what is no frame.
     pub fn push(&mut self, frame: &[u8]) -> Option<(Bytes, Option<Parameters>)> {
         let element = frame.get(HEADER..frame_length(frame)?)?;
         let mut bits = Bits::new(element);
@@ -151,7 +151,7 @@ fn value(bits: &mut Bits<'_>) -> Option<u32> {
     (0..=bytes).try_fold(0, |value, _| Some(value << 8 | bits.take(8)?))
 }
 
-/// `otherDataLenBits` of version 0: bytes, each behind a bit that says whether another follows.
+/// `otherDataLenBits` of version 0: bytes, each after a bit that says whether another follows.
 fn other_data_bits(bits: &mut Bits<'_>) -> Option<usize> {
     let mut length = 0usize;
     loop {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn configurations_of_rtp_are_read() {
-        // Of GStreamer, and cut off behind the configuration of AAC: low complexity, 44.1 kHz, stereo.
+        // Of GStreamer, and cut off after the configuration of AAC: low complexity, 44.1 kHz, stereo.
         for config in ["400024203fc0", "40002420"] {
             let config = StreamMuxConfig::parse(&hex(config)).unwrap();
             assert_eq!(config.parameters().config, [0x12, 0x10][..]);

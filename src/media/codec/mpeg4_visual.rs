@@ -24,7 +24,7 @@ const VISUAL_OBJECT: u8 = 0xb5;
 const FRAME: u8 = 0xb6;
 
 impl Parameters {
-    /// The configuration in front of the first frame of an access unit, if there is one.
+    /// The configuration before the first frame of an access unit, if there is one.
     pub fn of_unit(unit: &[u8]) -> Option<Self> {
         let at = |payload: &[u8]| unit.len() - payload.len() - 4;
         let mut begin = None;
@@ -154,7 +154,7 @@ mod tests {
             assert!(is_key(&stream) && has_frame(&stream) && !has_frame(&parameters.config));
         }
         let (width, height) = (322, 182);
-        // ffmpeg, with a group behind the configuration, and its pixels.
+        // ffmpeg, with a group after the configuration, and its pixels.
         check(
             "000001b001000001b58913000001000000012000c4958ba9850a1416d443000001b24c61766335392e33372e313030000001b3001007\
              000001b610001823",

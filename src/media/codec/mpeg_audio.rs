@@ -107,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     const CAPTURE: &[u8] = include_bytes!("../../../tests/data/sound.mp3");
-    /// Length of the ID3 tag in front of the capture.
+    /// Length of the ID3 tag before the capture.
     const TAG: usize = 45;
 
     #[test]

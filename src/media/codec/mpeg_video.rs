@@ -106,7 +106,7 @@ fn frame_rate(code: u8) -> Option<(u32, u32)> {
     rates.get(usize::from(code).checked_sub(1)?).copied()
 }
 
-/// A decoder may begin with this access unit: its first frame needs no other, and a sequence header stands in front of it.
+/// A decoder may begin with this access unit: its first frame needs no other, and a sequence header stands before it.
 pub fn is_key(unit: &[u8]) -> bool {
     let mut has_sequence = false;
     for (code, payload) in start_codes(unit) {
@@ -120,7 +120,7 @@ pub fn is_key(unit: &[u8]) -> bool {
     false
 }
 
-/// The temporal reference of the first frame of an access unit, and whether a GOP header stands in front of it.
+/// The temporal reference of the first frame of an access unit, and whether a GOP header stands before it.
 pub fn temporal_reference(unit: &[u8]) -> Option<(u16, bool)> {
     const GROUP: u8 = 0xb8;
     let mut is_group = false;

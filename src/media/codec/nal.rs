@@ -37,7 +37,7 @@ pub(in crate::media) fn start_code(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// What begins with start codes in MPEG video: the byte behind the prefix, and everything behind that.
+/// What begins with start codes in MPEG video: the byte after the prefix, and everything after that.
 pub(super) fn start_codes(unit: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = unit;
     std::iter::from_fn(move || {

@@ -29,7 +29,7 @@ pub struct Obu<'a> {
     pub kind: u8,
     /// Header, size field if there is one, and payload.
     pub whole: &'a [u8],
-    /// What is behind header and size.
+    /// What is after header and size.
     pub payload: &'a [u8],
 }
 
@@ -79,7 +79,7 @@ impl<'a> Obus<'a> {
         Self { rest: bytes }
     }
 
-    /// What was not read: empty behind the last OBU, unless something is wrong or cut off.
+    /// What was not read: empty after the last OBU, unless something is wrong or cut off.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }

@@ -17,7 +17,7 @@ pub struct Identification {
     pub pixel_aspect: (u32, u32),
     /// Frames a second in lowest terms.
     pub frame_rate: Option<(u32, u32)>,
-    /// `KFGSHIFT`: how many low bits of a granule position count the frames behind a keyframe, 0 to 31.
+    /// `KFGSHIFT`: how many low bits of a granule position count the frames after a keyframe, 0 to 31.
     pub keyframe_shift: u8,
 }
 

@@ -38,7 +38,7 @@ impl Stream {
         self.blocks.get(usize::from(is_long)).copied()
     }
 
-    /// Samples that leave the decoder with a block of this size, behind one of the size `previous`: half of each overlaps.
+    /// Samples that leave the decoder with a block of this size, after one of the size `previous`: half of each overlaps.
     /// The first packet of a stream gives none.
     pub fn samples(previous: u32, block: u32) -> u32 {
         previous / 4 + block / 4
@@ -55,7 +55,7 @@ pub fn identification(header: &[u8]) -> Option<(u32, u16, [u32; 2])> {
     (channels > 0 && rate > 0 && blocks[0] <= blocks[1]).then_some((rate, channels.into(), blocks))
 }
 
-/// Whether blocks of each mode are long. They are at the end of the setup header (section 4.2.4), behind code books whose length
+/// Whether blocks of each mode are long. They are at the end of the setup header (section 4.2.4), after code books whose length
 /// nothing shows. So the header is read from its end: numbers begin with their lowest bit, therefore they can be read backwards
 /// as numbers that begin with the highest one.
 fn modes(setup: &[u8]) -> Option<Vec<bool>> {

@@ -1,6 +1,6 @@
 //! VP8: what its frames say of themselves (RFC 6386, section 9.1).
 
-/// What stands behind the frame tag of a keyframe.
+/// What stands after the frame tag of a keyframe.
 const START_CODE: [u8; 3] = [0x9d, 0x01, 0x2a];
 
 /// A decoder may begin with this frame.

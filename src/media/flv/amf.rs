@@ -131,7 +131,7 @@ fn write_members(members: &[(String, Value)], out: &mut Vec<u8>) {
 }
 
 /// The values that bytes consist of, up to the first that cannot be read. An object that is cut off or lacks its end has
-/// what was read of it; the number in front of an ECMA array is not believed.
+/// what was read of it; the number before an ECMA array is not believed.
 pub fn read(bytes: &[u8]) -> Vec<Value> {
     let mut reader = Reader { bytes, values: MAX_VALUES };
     let mut out = Vec::new();

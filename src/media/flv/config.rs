@@ -22,7 +22,7 @@ pub fn write(parameters: &CodecParameters) -> Option<Vec<u8>> {
     Some(record).filter(|record| !record.is_empty())
 }
 
-/// What stands in front of each keyframe in its tag: decoders of AV1 find the sequence header there and nowhere else (libdav1d in
+/// What stands before each keyframe in its tag: decoders of AV1 find the sequence header there and nowhere else (libdav1d in
 /// ffmpeg 9), and a sync sample is one that has it (AV1 in ISOBMFF, section 2.4). Nothing for other codecs.
 pub fn keyframe_prefix(parameters: &CodecParameters) -> Bytes {
     match parameters {

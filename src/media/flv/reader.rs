@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// Longest body that is believed, as the scanner does. A keyframe of 100 Mbit/s that lasts half a second fits.
 const MAX_BODY: usize = 8 << 20;
-/// The header of a file, and the size of the tag in front of the first one, which is none.
+/// The header of a file, and the size of the tag before the first one, which is none.
 const FILE_HEAD: usize = 9 + FRAME_TAIL;
 /// Bytes that suffice to judge whether a tag or file begins with them.
 const LOOK: usize = FILE_HEAD;
@@ -30,7 +30,7 @@ pub(super) enum Found {
         time: u32,
         /// Its body.
         body: Bytes,
-        /// Bytes in front of it were lost or are no tags.
+        /// Bytes before it were lost or are no tags.
         is_after_gap: bool,
     },
 }
@@ -44,11 +44,11 @@ pub(super) struct Reader {
     is_ended: bool,
 }
 
-/// Looks for a head whose tag has its size behind it. Of several, the tag that ends first is believed, so that a false head does
-/// not hide those behind it; and so it does not matter in which pieces the bytes came.
+/// Looks for a head whose tag has its size after it. Of several, the tag that ends first is believed, so that a false head does
+/// not hide those after it; and so it does not matter in which pieces the bytes came.
 #[derive(Debug, Default)]
 struct Search {
-    /// All heads in front of this are judged.
+    /// All heads before this are judged.
     cursor: usize,
     /// Where tags may begin and end, by their ends.
     candidates: Vec<(usize, usize)>,
@@ -86,7 +86,7 @@ impl Reader {
         }
     }
 
-    /// No more bytes follow: [`Reader::next`] finds what is left, and the last tag needs no size behind it.
+    /// No more bytes follow: [`Reader::next`] finds what is left, and the last tag needs no size after it.
     pub(super) fn finish(&mut self) {
         self.is_ended = true;
     }
@@ -162,7 +162,7 @@ fn measure(bytes: &[u8]) -> Measure {
     match bytes {
         [] => Measure::More,
         [b'F', ..] => match bytes.first_chunk::<FILE_HEAD>() {
-            // The size of the tag in front of the first is not always 0.
+            // The size of the tag before the first is not always 0.
             Some(&[_, b'L', b'V', 1, flags, 0, 0, 0, 9, ..]) => {
                 Measure::Header { has_video: flags & 1 != 0, has_audio: flags & 4 != 0 }
             }
@@ -181,7 +181,7 @@ fn measure(bytes: &[u8]) -> Measure {
     }
 }
 
-/// Whether the tag that bytes begin with, whose body is so long, has its size behind it; `None` when it is not whole.
+/// Whether the tag that bytes begin with, whose body is so long, has its size after it; `None` when it is not whole.
 fn is_confirmed(bytes: &[u8], length: usize) -> Option<bool> {
     let behind = bytes.get(FRAME_HEAD + length..)?.first_chunk::<FRAME_TAIL>()?;
     Some(u32::from_be_bytes(*behind) as usize == FRAME_HEAD + length)

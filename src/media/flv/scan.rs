@@ -9,7 +9,7 @@ use crate::media::framing::{FrameLength, FrameRole, Framing};
 
 /// Longest tag that is believed.
 const MAX_TAG: usize = 8 << 20;
-/// The header of a file and the size of the tag in front of it, which is none.
+/// The header of a file and the size of the tag before it, which is none.
 const FILE_HEAD: usize = 9 + 4;
 
 /// Tags of at most one video and one audio stream.
@@ -115,7 +115,7 @@ fn enhanced(content: &[u8]) -> Option<Setup<'_>> {
     })
 }
 
-/// A tag and its length behind it.
+/// A tag and its length after it.
 fn tag(bytes: &[u8]) -> FrameLength {
     let Some([_, a, b, c, _, _, _, _, stream @ ..]) = bytes.first_chunk::<FRAME_HEAD>() else {
         return FrameLength::More;

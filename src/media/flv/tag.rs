@@ -18,21 +18,21 @@ pub const VIDEO: u8 = 9;
 /// Tag type of script data.
 pub const SCRIPT: u8 = 18;
 
-/// Bytes in front of the body of a tag in a file.
+/// Bytes before the body of a tag in a file.
 pub const FRAME_HEAD: usize = 11;
-/// Bytes behind it.
+/// Bytes after it.
 pub const FRAME_TAIL: usize = 4;
 /// Longest body that a tag in a file can have.
 pub const MAX_BODY: usize = 0xff_ffff;
 
-/// What stands in front of a body of so many bytes ([`MAX_BODY`] at most) in a file; `time` is in milliseconds (section E.4.1).
+/// What stands before a body of so many bytes ([`MAX_BODY`] at most) in a file; `time` is in milliseconds (section E.4.1).
 pub fn frame_head(kind: u8, length: usize, time: u32) -> [u8; FRAME_HEAD] {
     let [_, a, b, c] = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     let [high, low @ ..] = time.to_be_bytes();
     [kind, a, b, c, low[0], low[1], low[2], high, 0, 0, 0]
 }
 
-/// What stands behind a body of so many bytes: the size of the tag.
+/// What stands after a body of so many bytes: the size of the tag.
 pub fn frame_tail(length: usize) -> [u8; FRAME_TAIL] {
     u32::try_from(FRAME_HEAD + length).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -40,7 +40,7 @@ pub fn frame_tail(length: usize) -> [u8; FRAME_TAIL] {
 /// Longest head of a body.
 const MAX_HEAD: usize = 10;
 
-/// What a body begins with, in front of a configuration or frame.
+/// What a body begins with, before a configuration or frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Head {
     bytes: [u8; MAX_HEAD],

@@ -54,7 +54,7 @@ fn infos(tracks: &[&Track]) -> Vec<TrackInfo> {
     tracks.iter().map(|track| track.info.clone()).collect()
 }
 
-/// Twenty samples of each track: video of 25 frames a second, and audio of the same moment behind it.
+/// Twenty samples of each track: video of 25 frames a second, and audio of the same moment after it.
 fn samples(tracks: &[&Track], begin: i64) -> Vec<Sample> {
     let video = |number: i64| begin + number * 40;
     (0..20)

@@ -2,14 +2,14 @@
 
 use crate::media::Time;
 
-/// What the first sample has in front of it: audio that leaves its encoder later than video of the same moment would be
+/// What the first sample has before it: audio that leaves its encoder later than video of the same moment would be
 /// before the begin of the file otherwise. Encoders and parsers hold up to 60 ms of audio, resamplers more.
 const RESERVE: i64 = 500;
 /// A flagged jump further ahead than this is dropped: players wait for it or give up.
 const MAX_GAP: i64 = 10_000;
 /// A track that lags behind the newest tag by more has jumped back.
 const MAX_LAG: i64 = 5000;
-/// From the newest tag to the first one behind a jump: about a frame.
+/// From the newest tag to the first one after a jump: about a frame.
 const STEP: i64 = 20;
 
 /// Times of tags. All are 0 or more, and none is before an earlier one of its track.

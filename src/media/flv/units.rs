@@ -101,7 +101,7 @@ impl Units {
         Self { rest: Some(rest), codec: Some(codec), part: Some(part), ..Self::default() }
     }
 
-    /// Reads on behind the flags.
+    /// Reads on after the flags.
     fn enhanced(mut packet: u8, is_keyframe: bool, multitrack: u8, mut rest: Bytes) -> Option<Self> {
         let mut nanos = 0;
         while packet == MOD_EX {

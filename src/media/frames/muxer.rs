@@ -27,7 +27,7 @@ pub struct Muxer {
 /// What a sample becomes.
 #[derive(Debug)]
 enum Form {
-    /// A frame behind a header.
+    /// A frame after a header.
     Adts(Framer),
     /// What it is.
     Bare,

@@ -88,7 +88,7 @@ impl Coding {
     }
 }
 
-/// Nanoseconds that the decoder drops in front of the first sample.
+/// Nanoseconds that the decoder drops before the first sample.
 pub(super) fn delay(codec: &CodecParameters) -> u64 {
     match codec {
         CodecParameters::Opus(parameters) => u64::from(parameters.pre_skip()) * 1_000_000_000 / 48_000,
@@ -134,7 +134,7 @@ pub(super) fn continues(from: &CodecParameters, to: &CodecParameters) -> bool {
         (C::Vorbis(from), C::Vorbis(to)) | (C::Theora(from), C::Theora(to)) => {
             from.identification == to.identification && from.setup == to.setup
         }
-        // What the encoder drops, and the rate in front of it, matter at the beginning only (RFC 7845, section 5.1).
+        // What the encoder drops, and the rate before it, matter at the beginning only (RFC 7845, section 5.1).
         (C::Opus(from), C::Opus(to)) => opus_core(from) == opus_core(to),
         // Sizes of blocks, rate, channels and depth; lengths and the checksum are of whole files (RFC 9639, section 8.2).
         (C::Flac(from), C::Flac(to)) => {

@@ -38,7 +38,7 @@ pub struct Demuxer {
     buffer: BytesMut,
     /// So many bytes are still to come that are of no use.
     skip: u64,
-    /// Bytes in front of the buffer, from the first call on.
+    /// Bytes before the buffer, from the first call on.
     position: u64,
     place: Place,
     /// Nanoseconds of a tick.
@@ -54,7 +54,7 @@ pub struct Demuxer {
 enum Place {
     /// Nowhere: looks for an EBML header, or for a cluster if tracks are known.
     Lost,
-    /// Between the children of a segment, or in front of it.
+    /// Between the children of a segment, or before it.
     Segment,
     /// In a cluster, which ends there, if that is known. Its timestamp comes first.
     Cluster { end: Option<u64>, timestamp: Option<u64> },

@@ -1,4 +1,4 @@
-//! Writes the header of a live stream: the EBML head, and of the segment all that stands in front of the first cluster.
+//! Writes the header of a live stream: the EBML head, and of the segment all that stands before the first cluster.
 
 use super::coding::{self, Coding};
 use super::{element, write};

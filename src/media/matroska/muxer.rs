@@ -1,7 +1,7 @@
 //! Muxes samples into Matroska or WebM as a live stream (RFC 9559; WebM container guidelines): a header, then each sample as
 //! a `SimpleBlock` in clusters of unknown size, which cost a reader nothing to wait for.
 //!
-//! No track waits for another, so audio may be earlier than the video in front of it. In WebM such a block begins a cluster
+//! No track waits for another, so audio may be earlier than the video before it. In WebM such a block begins a cluster
 //! with an earlier timestamp: Chromium refuses a block that is earlier than the one before it in the same cluster, of whatever
 //! track, and older versions one with a negative relative timestamp, but nothing compares clusters
 //! (media/formats/webm/webm_cluster_parser.cc, `OnBlock`; seen with version 156, which plays audio that is 300 ms late). Firefox
@@ -28,7 +28,7 @@ const MAX_RELATIVE: i64 = i16::MAX as i64;
 const AUDIO_CLUSTER: i64 = 100;
 /// Track numbers of one byte: Chromium knows no others.
 const MAX_TRACKS: usize = 126;
-/// Track number, relative timestamp and flags in front of a frame.
+/// Track number, relative timestamp and flags before a frame.
 const BLOCK_HEAD: usize = 4;
 const KEYFRAME_FLAG: u8 = 0x80;
 
@@ -151,7 +151,7 @@ impl Muxer {
         let head = 1 + size_length + BLOCK_HEAD;
         let needs = track.since;
         if is_new && needs > 0 {
-            // Those who do not get the block need its cluster for the blocks behind it.
+            // Those who do not get the block need its cluster for the blocks after it.
             let mut packet = PacketBuf::with_capacity(CLUSTER_BEGIN);
             packet.extend_from_slice(&cluster_begin(u64::try_from(cluster.timestamp).unwrap_or_default()));
             out.push(Muxed::Packet(packet.finish(Kind::Delta)));

@@ -1,7 +1,7 @@
 //! Finds the header and the join points of a live Matroska stream.
 //!
 //! A cluster that begins with a keyframe is one. A keyframe in the middle of a cluster is one for whoever gets the head of
-//! another cluster in front of it.
+//! another cluster before it.
 
 use super::element::{self, Block, Head, cluster_head, forget_size, unsigned};
 use super::tracks::tracks;
@@ -45,7 +45,7 @@ enum Place {
     /// Nowhere: looks for an EBML header, or for a cluster if a header is known.
     #[default]
     Lost,
-    /// In front of the first cluster; what was read so far.
+    /// Before the first cluster; what was read so far.
     Header(Vec<u8>),
     /// Between the children of a segment.
     Segment,
@@ -238,7 +238,7 @@ impl Scan {
                     },
                     _ => MAX_ELEMENT,
                 };
-                // Its children follow, and whatever comes behind them is looked at in the same way.
+                // Its children follow, and whatever comes after them is looked at in the same way.
                 if id == element::SEGMENT { Step::Enter { content: 0 } } else { content_of(head, limit) }
             }
         }

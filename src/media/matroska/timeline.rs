@@ -9,13 +9,13 @@ const MAX_GAP: i64 = 2000;
 const MAX_OVERLAP: i64 = 1000;
 /// Where a timeline begins whose first sample is before its origin, in milliseconds: room for tracks that are late.
 const BEGIN: i64 = 1000;
-/// Milliseconds from the last timestamp to the first one behind a jump.
+/// Milliseconds from the last timestamp to the first one after a jump.
 const STEP: i64 = 20;
 
 /// Places the samples of all tracks on one line.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    /// What is added to the times of tracks that followed the newest jump; `None` in front of the first sample.
+    /// What is added to the times of tracks that followed the newest jump; `None` before the first sample.
     offset: Option<i64>,
     /// The latest decoding time of all tracks.
     newest: i64,

@@ -1,4 +1,4 @@
-//! Takes MP4 apart as it comes: movies in fragments (section 8.8), and those whose index is in front of their data.
+//! Takes MP4 apart as it comes: movies in fragments (section 8.8), and those whose index is before their data.
 //!
 //! A sample leaves when its last byte is there, whether its fragment is whole or not.
 
@@ -22,7 +22,7 @@ use track::Track;
 
 /// Longest movie box: the index of a movie of some hours.
 const MAX_MOVIE: usize = 16 << 20;
-/// Longest box in front of the data of a fragment: seconds of all tracks have a few kilobytes.
+/// Longest box before the data of a fragment: seconds of all tracks have a few kilobytes.
 const MAX_FRAGMENT: usize = 4 << 20;
 /// Longest sample: more than a keyframe of the highest levels.
 const MAX_SAMPLE: u32 = 64 << 20;
@@ -56,7 +56,7 @@ pub struct Demuxer {
 }
 
 impl Demuxer {
-    /// A demuxer in front of the first byte.
+    /// A demuxer before the first byte.
     pub fn new() -> Self {
         Self::default()
     }
@@ -222,7 +222,7 @@ impl Parser {
 
     fn movie(&mut self, body: &[u8], out: &mut Vec<Demuxed>) {
         if body == self.header {
-            // Some writers repeat it in front of each fragment.
+            // Some writers repeat it before each fragment.
             self.tracks.iter_mut().for_each(Track::begin_again);
             return;
         }
@@ -282,7 +282,7 @@ impl Parser {
         }
         let is_whole = sample.offset.checked_add(sample.size.into()).is_some_and(|last| last <= end);
         if sample.size > MAX_SAMPLE || !is_whole {
-            // It cannot be: another sample may begin behind it.
+            // It cannot be: another sample may begin after it.
             self.plan.remove(&sample);
             if let Some(track) = self.tracks.get_mut(sample.track) {
                 track.interrupt();

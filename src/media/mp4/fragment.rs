@@ -39,7 +39,7 @@ pub(super) fn timescale(trak: &[u8]) -> Option<u32> {
     behind_times(find(find(trak, b"mdia")?, b"mdhd")?)
 }
 
-/// The number behind two times, which have 32 bits, or 64 in version 1.
+/// The number after two times, which have 32 bits, or 64 in version 1.
 fn behind_times(body: &[u8]) -> Option<u32> {
     number(body, if body.first() == Some(&1) { 20 } else { 12 })
 }
@@ -64,7 +64,7 @@ pub(super) fn track_of<'a>(traf: &'a [u8], tracks: &'a [Track]) -> Option<(&'a T
 fn begins_in_sync(traf: &[u8], head: &[u8], track: &Track) -> Option<bool> {
     const IS_NON_SYNC: u32 = 1 << 16;
     let has = number(head, 0)?;
-    // Offset of the data, description, duration and size stand in front of the flags.
+    // Offset of the data, description, duration and size stand before the flags.
     let default = if has & 0x20 != 0 {
         number(head, 8 + fields(has, &[(1, 8), (2, 4), (8, 4), (0x10, 4)]))?
     } else {
@@ -78,7 +78,7 @@ fn begins_in_sync(traf: &[u8], head: &[u8], track: &Track) -> Option<bool> {
     let offset = 8 + fields(has, &[(1, 4)]);
     let flags = match (has & 4 != 0, has & 0x400 != 0) {
         (true, _) => number(run, offset)?,
-        // Duration and size of the sample stand in front of them.
+        // Duration and size of the sample stand before them.
         (false, true) => number(run, offset + fields(has, &[(0x100, 4), (0x200, 4)]))?,
         (false, false) => default,
     };

@@ -1,10 +1,10 @@
-//! What stands in front of a sample that is a fragment of its own: `moof` and the head of `mdat` (section 8.8).
+//! What stands before a sample that is a fragment of its own: `moof` and the head of `mdat` (section 8.8).
 
 /// Length of the `moof` of a sample: all its fields are always there.
 const MOOF: u32 = 104;
 /// Length of the head of `mdat`.
 const MDAT: u32 = 8;
-/// Length of all that stands in front of a sample.
+/// Length of all that stands before a sample.
 pub(super) const FRONT: usize = (MOOF + MDAT) as usize;
 
 /// Flags of a sample that can be decoded without others, and of one that cannot (section 8.8.3.1).

@@ -19,7 +19,7 @@ const MOVIE_TICKS: u32 = 1000;
 
 /// A matrix that changes nothing (section 8.2.2).
 pub(super) const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
-/// 1 as a number with 16 bits behind the point, and with 8.
+/// 1 as a number with 16 bits after the point, and with 8.
 const ONE: u32 = 0x1_0000;
 const LOUD: u16 = 0x100;
 /// `und`: a language that nobody named (section 8.4.2).

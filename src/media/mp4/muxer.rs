@@ -68,7 +68,7 @@ struct Lane {
     lead_in: LeadIn,
 }
 
-/// What samples have in front of them.
+/// What samples have before them.
 #[derive(Debug, Default)]
 struct LeadIn {
     bytes: Vec<u8>,

@@ -15,7 +15,7 @@ const MAX_BOX: usize = 1 << 20;
 /// Most boxes of one fragment.
 const MAX_BOXES: usize = 16;
 
-/// The boxes that stand in front of the data of a fragment.
+/// The boxes that stand before the data of a fragment.
 const FRONT: [&[u8; 4]; 6] = [b"moof", b"styp", b"sidx", b"ssix", b"prft", b"emsg"];
 /// The boxes that stand alone.
 const ALONE: [&[u8; 4]; 7] = [b"ftyp", b"moov", b"free", b"skip", b"mfra", b"meta", b"uuid"];

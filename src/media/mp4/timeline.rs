@@ -2,7 +2,7 @@
 //!
 //! A player that meets a jump back drops all up to where it was, and one that meets a jump far ahead waits for as long. So a
 //! jump is closed: what follows it continues where the newest sample of all tracks ended. All tracks are moved alike, so
-//! that they stay in step, each from its own first sample behind the jump on.
+//! that they stay in step, each from its own first sample after the jump on.
 
 use crate::media::sample::Sample;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const USUAL: i64 = SECOND / 25;
 /// Moves the times of all tracks.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    /// Nanoseconds that are added behind the newest jump.
+    /// Nanoseconds that are added after the newest jump.
     shift: i64,
     /// When the newest sample of all ends.
     end: i64,

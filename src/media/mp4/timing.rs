@@ -81,7 +81,7 @@ pub(super) struct Clock {
 struct Last {
     decode: u64,
     duration: u32,
-    /// There was a long step in front of it.
+    /// There was a long step before it.
     is_behind_break: bool,
 }
 

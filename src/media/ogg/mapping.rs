@@ -37,7 +37,7 @@ pub(super) enum Counts {
         /// Samples a second.
         rate: u32,
     },
-    /// Frames up to a keyframe, and those behind it in the lower bits.
+    /// Frames up to a keyframe, and those after it in the lower bits.
     Theora {
         /// Frames a second, as a fraction.
         rate: (u32, u32),

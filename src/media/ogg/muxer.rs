@@ -109,7 +109,7 @@ impl Muxer {
 
     /// What readers that begin here get in front: the last two packets of Vorbis in one page. The first packet that a decoder
     /// of Vorbis gets gives no audio. Chromium takes its time for 0, the next page's for what it is, and is silent in between.
-    /// With a second packet in the first page, there is audio at 0, and Chromium does not mind the gap behind it.
+    /// With a second packet in the first page, there is audio at 0, and Chromium does not mind the gap after it.
     fn recent(&self) -> Option<Bytes> {
         let pages = self.streams.iter().filter_map(|stream| {
             let [before, last] = &stream.recent;

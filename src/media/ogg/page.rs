@@ -1,6 +1,6 @@
 //! Writes Ogg pages (RFC 3533, section 6).
 
-/// Bytes of a page in front of its lacing values.
+/// Bytes of a page before its lacing values.
 const HEAD: usize = 27;
 /// Most lacing values of a page.
 const MAX_SEGMENTS: usize = 255;
@@ -135,7 +135,7 @@ fn lacing(length: usize) -> impl ExactSizeIterator<Item = u8> {
 /// Bytes that [`crc`] takes in one step.
 const STEP: usize = 8;
 
-/// The checksums of a byte with as many zeros behind it as the number of the table says.
+/// The checksums of a byte with as many zeros after it as the number of the table says.
 const TABLES: [[u32; 256]; STEP] = tables();
 
 #[allow(clippy::indexing_slicing, reason = "in constants, an index that is out of bounds is an error of the compiler")]
@@ -191,7 +191,7 @@ mod tests {
     use crate::media::ogg::testing;
     use proptest::prelude::*;
 
-    /// The pages of one packet behind a first one.
+    /// The pages of one packet after a first one.
     fn pages(packet: &[u8]) -> Vec<u8> {
         let mut pages = Pages::new(7);
         pages.packet(b"head", 0, |_| {});

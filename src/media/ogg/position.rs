@@ -8,9 +8,9 @@ const JITTER: i64 = 20_000_000;
 const OVERLAP: i64 = 100_000_000;
 /// The same of the first sample of a track, which is compared with those of other tracks: they may be ahead.
 const LEAD: i64 = 2_000_000_000;
-/// Longest pause that is shown to players behind a break, in nanoseconds. Few of them survive an hour of nothing.
+/// Longest pause that is shown to players after a break, in nanoseconds. Few of them survive an hour of nothing.
 const MAX_PAUSE: i64 = 10_000_000_000;
-/// What is left free behind a jump, in nanoseconds: other tracks may have begun a little earlier.
+/// What is left free after a jump, in nanoseconds: other tracks may have begun a little earlier.
 const MARGIN: i64 = 100_000_000;
 
 /// What the tracks of a stream have in common: where their timeline is, and how far it is moved.

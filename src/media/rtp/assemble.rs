@@ -87,7 +87,7 @@ impl<A: Assemble> Frames<A> {
         }
     }
 
-    /// The open frame ends. `has_gap`: packets are missing behind what is there of it.
+    /// The open frame ends. `has_gap`: packets are missing after what is there of it.
     fn end(&mut self, has_gap: bool, out: &mut Vec<Unit>) {
         let Some(open) = self.open.take() else { return };
         let data = self.format.finish();
@@ -97,7 +97,7 @@ impl<A: Assemble> Frames<A> {
                 false => (self.marked, self.needed) = (0, MARKED_FRAMES_AGAIN),
             }
         }
-        // With the marker it is whole, whatever is missing behind it; a marker that means nothing is no sign of it.
+        // With the marker it is whole, whatever is missing after it; a marker that means nothing is no sign of it.
         let is_cut = has_gap && !(open.is_marked && self.needed == MARKED_FRAMES);
         match data.filter(|_| !open.is_broken && !is_cut) {
             Some(data) => {
@@ -110,7 +110,7 @@ impl<A: Assemble> Frames<A> {
     }
 }
 
-/// Frames whose payloads are appended as they are, behind a head.
+/// Frames whose payloads are appended as they are, after a head.
 #[derive(Debug, Default)]
 pub(super) struct Appended(Vec<u8>);
 

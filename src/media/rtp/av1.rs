@@ -14,7 +14,7 @@ const CONTINUED: u8 = 0x40;
 const BEGINS: u8 = 0x08;
 const HAS_SIZE: u8 = 2;
 
-/// Appends the payloads of a temporal unit. In front of a keyframe is the sequence header.
+/// Appends the payloads of a temporal unit. Before a keyframe is the sequence header.
 pub(super) fn packetize(sample: &Sample, parameters: &Parameters, limit: usize, out: &mut Payloads) {
     let sequence = Obus::new(&parameters.sequence_header).filter(|_| sample.is_sync);
     let mut packet = Packet::new(sample.is_sync, limit);
@@ -140,7 +140,7 @@ impl Assemble for Depacketizer {
     }
 }
 
-/// The elements behind an aggregation header; ends with `None` at what is cut off.
+/// The elements after an aggregation header; ends with `None` at what is cut off.
 fn elements(head: u8, mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let count = usize::from(head >> 4 & 3);
     let mut number = 0;

@@ -70,7 +70,7 @@ impl Encoding {
         Ok(match name.to_ascii_uppercase().as_str() {
             "H264" => Self::H264(fmtp.h264()),
             "H265" | "HEVC" => {
-                // With it, a field stands in front of each unit.
+                // With it, a field stands before each unit.
                 fmtp.must_be_zero("H265", "sprop-max-don-diff")?;
                 Self::H265(fmtp.h265())
             }
@@ -196,7 +196,7 @@ impl<'a> Parameters<'a> {
         {
             self.must_be_zero(NAME, parameter)?;
         }
-        // Data in front of the frames, of a length that the packet contains.
+        // Data before the frames, of a length that the packet contains.
         self.must_be_zero(NAME, "auxiliarydatasizelength")?;
         let parameters = AacParameters { config: self.hex(NAME, "config")?.into() };
         let config = parameters.parse();

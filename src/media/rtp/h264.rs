@@ -15,7 +15,7 @@ const END: u8 = 0x40;
 /// Access unit delimiter.
 const AUD: u8 = 9;
 
-/// Appends the payloads of a sample. In front of a keyframe are the parameter sets.
+/// Appends the payloads of a sample. Before a keyframe are the parameter sets.
 pub(super) fn packetize(sample: &Sample, parameters: &h264::Parameters, limit: usize, out: &mut Payloads) {
     let sets = parameters.sps.iter().chain(&parameters.pps).map(|set| &set[..]);
     let units = sets.filter(|_| sample.is_sync).chain(nal::length_prefixed(&sample.data, 4));
@@ -142,7 +142,7 @@ impl Assemble for Depacketizer {
             _ => Some(payload),
         };
         match unit {
-            // `first_mb_in_slice` is 0. In front of a keyframe parameter sets may have been lost.
+            // `first_mb_in_slice` is 0. Before a keyframe parameter sets may have been lost.
             Some([head, first, ..]) if matches!(head & 0x1f, 1 | 2) => first & 0x80 != 0,
             Some([head, ..]) => matches!(head & 0x1f, h264::SPS | AUD),
             _ => false,

@@ -12,7 +12,7 @@ const FRAGMENT: u8 = 49;
 /// Access unit delimiter.
 const AUD: u8 = 35;
 
-/// Appends the payloads of a sample. In front of a keyframe are the parameter sets.
+/// Appends the payloads of a sample. Before a keyframe are the parameter sets.
 pub(super) fn packetize(sample: &Sample, parameters: &h265::Parameters, limit: usize, out: &mut Payloads) {
     let sets = parameters.vps.iter().chain(&parameters.sps).chain(&parameters.pps).map(|set| &set[..]);
     let units = sets.filter(|_| sample.is_sync).chain(nal::length_prefixed(&sample.data, 4));
@@ -76,7 +76,7 @@ impl Assemble for Depacketizer {
             (kind, unit) => (kind, unit.get(2)),
         };
         match kind {
-            // `first_slice_segment_in_pic_flag`. In front of a keyframe parameter sets may have been lost.
+            // `first_slice_segment_in_pic_flag`. Before a keyframe parameter sets may have been lost.
             Some(kind) if h265::is_slice(kind) && !h265::is_irap(kind) => first.is_some_and(|first| first & 0x80 != 0),
             kind => matches!(kind, Some(h265::VPS | AUD)),
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// Bytes in front of a packet.
+/// Bytes before a packet.
 pub const HEAD: usize = 4;
 const MARK: u8 = b'$';
 
@@ -11,7 +11,7 @@ pub const fn channel(track: usize) -> u8 {
     (track as u8 & 0x7f) << 1
 }
 
-/// What stands in front of a packet of this length.
+/// What stands before a packet of this length.
 pub fn head(channel: u8, length: usize) -> [u8; HEAD] {
     let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     [MARK, channel, high, low]
@@ -22,7 +22,7 @@ pub fn head(channel: u8, length: usize) -> [u8; HEAD] {
 pub struct Framed {
     /// Its channel.
     pub channel: u8,
-    /// What stands in front of it, and the packet.
+    /// What stands before it, and the packet.
     pub whole: Bytes,
 }
 

@@ -37,7 +37,7 @@ impl Assemble for Depacketizer {
         if !self.is_in_band {
             return Some(element);
         }
-        // Its length has 13 bits behind the sync word.
+        // Its length has 13 bits after the sync word.
         let length = u16::try_from(element.len()).ok().filter(|length| *length < 1 << 13)?;
         let [high, low] = length.to_be_bytes();
         Some([&[0x56, 0xe0 | high, low], &element[..]].concat().into())

@@ -219,7 +219,7 @@ impl Track {
         self.base.wrapping_add(time.ticks(self.format.clock_rate) as u32)
     }
 
-    /// The packets of a sample, with what stands in front of each.
+    /// The packets of a sample, with what stands before each.
     fn packets(&mut self, sample: &Sample, channel: u8) -> Vec<u8> {
         let mut payloads = Payloads::new(HEAD + HEADER);
         self.packetizer.push(sample, &mut payloads);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Payloads one after the other in one buffer, with room in front of each for the headers of those who send them.
+/// Payloads one after the other in one buffer, with room before each for the headers of those who send them.
 #[derive(Debug, Default)]
 pub struct Payloads {
     bytes: Vec<u8>,
@@ -13,7 +13,7 @@ pub struct Payloads {
 /// One payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// Where it is in the buffer. The room is in front of it.
+    /// Where it is in the buffer. The room is before it.
     pub range: Range<usize>,
     /// The marker of its packet.
     pub marker: bool,
@@ -22,7 +22,7 @@ pub struct Piece {
 }
 
 impl Payloads {
-    /// An empty buffer with so many bytes of room in front of each payload.
+    /// An empty buffer with so many bytes of room before each payload.
     pub fn new(room: usize) -> Self {
         Self { room, ..Self::default() }
     }
@@ -35,7 +35,7 @@ impl Payloads {
         self.pieces.push(Piece { range: begin..self.bytes.len(), marker, ticks });
     }
 
-    /// Gives the last payload, if one came behind the first `from` payloads, the marker that ends a frame.
+    /// Gives the last payload, if one came after the first `from` payloads, the marker that ends a frame.
     pub(super) fn mark_last(&mut self, from: usize) {
         if let Some(last) = self.pieces.get_mut(from..).and_then(<[Piece]>::last_mut) {
             last.marker = true;

@@ -293,7 +293,7 @@ fn packets_that_are_missing_cost_whole_units() {
                 let whole = expect.get(timestamp).is_some_and(|unit| *unit == without_messages(&info.codec, data));
                 assert!(whole, "{} {seed} {timestamp}", info.codec.name());
             }
-            // Whoever continues behind a hole knows it.
+            // Whoever continues after a hole knows it.
             let number = |unit: &Unit| {
                 samples.iter().position(|sample| sample.pts.ticks(clock_rate) as u32 == unit.timestamp).unwrap()
             };

@@ -52,7 +52,7 @@ impl Assemble for Depacketizer {
     }
 }
 
-/// What is behind the descriptor (section 4.2).
+/// What is after the descriptor (section 4.2).
 fn behind_descriptor(payload: &[u8]) -> Option<&[u8]> {
     let (first, mut rest) = payload.split_first()?;
     if first & 0x80 != 0 {

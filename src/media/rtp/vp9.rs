@@ -135,7 +135,7 @@ impl<'a> Descriptor<'a> {
     }
 }
 
-/// What is behind a scalability structure (section 4.2.1).
+/// What is after a scalability structure (section 4.2.1).
 fn behind_structure(bytes: &[u8]) -> Option<&[u8]> {
     let (&head, mut rest) = bytes.split_first()?;
     if head & 0x10 != 0 {

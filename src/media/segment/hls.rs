@@ -158,7 +158,7 @@ pub fn media(stream: &Segmenter, rendition: &Rendition, names: Names<'_>, skips:
     Some(out)
 }
 
-/// The tags in front of a segment, in the order that players expect.
+/// The tags before a segment, in the order that players expect.
 fn begin_segment(
     out: &mut String,
     rendition: &Rendition,

@@ -24,7 +24,7 @@ pub(super) struct AudioFrames {
     coding: Coding,
     /// Of the frames of LATM, which do not carry it.
     duration: Option<Duration>,
-    /// What is not cut yet; behind the last frame that is complete, less than the longest one.
+    /// What is not cut yet; after the last frame that is complete, less than the longest one.
     bytes: Bytes,
     /// So many bytes of it are of earlier PES packets.
     before: usize,
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn garbage_is_stepped_over_and_said() {
-        // An ID3 tag is in front of the frames.
+        // An ID3 tag is before the frames.
         let found = cut(&mut AudioFrames::new(Coding::MpegAudio), &[MP3]);
         assert_eq!(found.len(), 40);
         assert!(found[0].discontinuity && !found[1].discontinuity);

@@ -16,9 +16,9 @@ pub(super) const WRAP: u64 = 1 << 33;
 const FORWARD: i64 = 5 * SECOND as i64;
 /// A stamp that is further behind its own track is of another clock: tracks without DTS go back by some frames.
 const BACKWARD: i64 = SECOND as i64;
-/// How long after a jump stamps of the old clock may still come, from tracks that are sent behind others.
+/// How long after a jump stamps of the old clock may still come, from tracks that are sent after others.
 const SETTLING: i64 = 2 * SECOND as i64;
-/// From the last stamp in front of a jump to the first one behind it: other tracks of the source may have been a little
+/// From the last stamp before a jump to the first one after it: other tracks of the source may have been a little
 /// further, and are not to go back.
 const STEP: u64 = SECOND / 10;
 /// Most tracks that are followed.
@@ -29,7 +29,7 @@ const MAX_TRACKS: usize = 64;
 pub(super) struct Clock {
     /// Added to every stamp of the source, modulo [`WRAP`].
     offset: u64,
-    /// The offset in front of the last jump, and the newest stamp then.
+    /// The offset before the last jump, and the newest stamp then.
     before: Option<(u64, u64)>,
     /// The newest stamp of all that were sent.
     newest: Option<u64>,
@@ -107,7 +107,7 @@ impl Clock {
                 write_stamp(field, stamp);
             }
         };
-        // What is shown may lie behind what is decoded next, never in front of it.
+        // What is shown may lie after what is decoded next, never before it.
         write(pts, moved(sent, ahead.rem_euclid(WRAP as i64) as u64));
         if let Some(at) = dts {
             write(at, sent);
@@ -199,7 +199,7 @@ fn write_pcr(field: &mut [u8; PCR_LENGTH], base: u64) {
     *field = [a, b, c, d, (base as u8 & 1) << 7 | low & 0x7f, extension];
 }
 
-/// A PTS or DTS (section 2.4.3.6): 33 bits in three parts, each with a one behind it.
+/// A PTS or DTS (section 2.4.3.6): 33 bits in three parts, each with a one after it.
 pub(super) fn read_stamp(field: &[u8; 5]) -> u64 {
     let [a, b, c, d, e] = field.map(u64::from);
     (a >> 1 & 7) << 30 | b << 22 | (c >> 1) << 15 | d << 7 | e >> 1
@@ -339,7 +339,7 @@ mod tests {
         let first = run(&mut clock, program(SECOND));
         clock.resume(Duration::from_millis(700));
         let second = run(&mut clock, program(SECOND));
-        // As far from the last frame as it came behind it.
+        // As far from the last frame as it came after it.
         let last = first.iter().rev().find(|stamps| stamps.0 == VIDEO).unwrap().2;
         assert_eq!(distance(last, second[0].2), 7 * SECOND as i64 / 10);
         // A source that knows where it was is believed.

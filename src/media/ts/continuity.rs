@@ -51,7 +51,7 @@ impl ContinuityRewriter {
     }
 
     /// The source restarts, this long after its last packet: its next packets may have any counters and timestamps. Returns the
-    /// packets to send in front of them: one without payload for each known PID, which announces a discontinuity (section 2.4.3.5).
+    /// packets to send before them: one without payload for each known PID, which announces a discontinuity (section 2.4.3.5).
     pub fn restarted(&mut self, pause: Duration) -> Option<Bytes> {
         self.clock.resume(pause);
         if std::mem::take(&mut self.has_begun) {

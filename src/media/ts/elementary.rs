@@ -35,14 +35,14 @@ pub(super) struct Elementary {
 enum Form {
     /// It is unchanged.
     Same,
-    /// Start codes in place of lengths, behind a delimiter and, for keyframes, the parameter sets.
+    /// Start codes in place of lengths, after a delimiter and, for keyframes, the parameter sets.
     AnnexB {
         delimiter: &'static [u8],
         sets: Bytes,
     },
-    /// The codec configuration in front of keyframes that do not begin with one.
+    /// The codec configuration before keyframes that do not begin with one.
     Mpeg4(Bytes),
-    /// Each OBU behind a start code, with emulation prevention; this sequence header in front of keyframes.
+    /// Each OBU after a start code, with emulation prevention; this sequence header before keyframes.
     Av1(Bytes),
     /// An ADTS header in front.
     Adts(adts::Framer),
@@ -199,11 +199,11 @@ fn av1_descriptor(parameters: &av1::Parameters) -> Vec<u8> {
     }
 }
 
-/// Gives an OBU with its start code to `put`, and with a 3 in front of each byte below 4 that follows two zeros.
+/// Gives an OBU with its start code to `put`, and with a 3 before each byte below 4 that follows two zeros.
 fn put_obu(obu: &[u8], put: &mut impl FnMut(&[u8])) {
     put(OBU_START_CODE);
     let (mut from, mut at) = (0, 0);
-    // The place of the second zero: where that is none, the one behind it cannot be one either.
+    // The place of the second zero: where that is none, the one after it cannot be one either.
     while let Some(&[first, second, third]) = obu.get(at..).and_then(<[u8]>::first_chunk::<3>) {
         if second != 0 {
             at += 2;

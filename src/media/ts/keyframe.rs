@@ -16,7 +16,7 @@ pub(super) struct KeyframeDetector {
     knows_sequence: bool,
     /// A point from which a decoder recovers without a keyframe (ITU-T H.264, section D.1.8; H.265, section D.2.8).
     recovers: bool,
-    /// Where the NAL units behind the PES header begin, with their start codes, and which are parameter sets.
+    /// Where the NAL units after the PES header begin, with their start codes, and which are parameter sets.
     units: Vec<(usize, bool)>,
     delimiter_ends: Option<usize>,
 }
@@ -46,20 +46,20 @@ impl KeyframeDetector {
         self.has_sequence || matches!(self.codec, Codec::Av1 | Codec::Other)
     }
 
-    /// The parameter sets in front of the first slice, each with its start code.
+    /// The parameter sets before the first slice, each with its start code.
     pub(super) fn sets(&self) -> Vec<Vec<u8>> {
         let ends = self.units.iter().skip(1).map(|(at, _)| *at).chain([self.seen]);
         let units = self.units.iter().zip(ends).filter(|((_, is_set), _)| *is_set);
         let sets = units.filter_map(|((at, _), end)| {
             let unit = self.bytes.get(*at..end)?;
-            // A zero in front of the next start code belongs to that.
+            // A zero before the next start code belongs to that.
             let length = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             Some([&[0], unit.get(..length)?].concat())
         });
         sets.collect()
     }
 
-    /// Where in the PES packet parameter sets belong: behind an access unit delimiter.
+    /// Where in the PES packet parameter sets belong: after an access unit delimiter.
     pub(super) fn place_of_sets(&self) -> usize {
         self.delimiter_ends.unwrap_or_else(|| 9 + usize::from(self.bytes.get(8).copied().unwrap_or_default()))
     }
@@ -122,7 +122,7 @@ impl KeyframeDetector {
     }
 }
 
-/// What begins behind a start code.
+/// What begins after a start code.
 #[derive(Clone, Copy)]
 enum Nal {
     /// Not enough bytes to decide.

@@ -8,9 +8,9 @@ use crate::media::{Container, byte_window::ByteWindow};
 /// What surrounds each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::media) struct PacketFraming {
-    /// Bytes in front of it.
+    /// Bytes before it.
     before: usize,
-    /// Bytes behind it.
+    /// Bytes after it.
     behind: usize,
 }
 

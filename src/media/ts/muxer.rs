@@ -1,6 +1,6 @@
 //! A muxer for samples in canonical form: each leaves immediately, in transport packets of its own.
 //!
-//! No track waits for another. Audio that takes longer through its encoder than video comes behind video of later times;
+//! No track waits for another. Audio that takes longer through its encoder than video comes after video of later times;
 //! demuxers put both in order by their timestamps.
 
 use super::elementary::Elementary;
@@ -33,7 +33,7 @@ pub struct Muxer {
     lead: Option<Lead>,
     pcr: PcrGenerator,
     tables: Tables,
-    /// DTS of the sample that the tables were in front of last; `None` when they are due.
+    /// DTS of the sample that the tables preceded last; `None` when they are due.
     tables_at: Option<Time>,
 }
 

@@ -1,7 +1,7 @@
 //! Decides from the beginning of a temporal unit of AV1 whether decoding may begin with it.
 //!
 //! The units of a transport stream are rows of OBUs, either as in "Low overhead bitstream format" of the AV1 specification
-//! (section 5.2), or each behind a start code (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4). What precedes the frame is
+//! (section 5.2), or each after a start code (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4). What precedes the frame is
 //! looked at only: neither form has bytes in there that stand for others.
 
 const SEQUENCE_HEADER: u8 = 1;
@@ -104,7 +104,7 @@ mod tests {
         check(&[0x0e, 0x08, 1, 0, 0x36, 0x08, 7, 0x10], Some(true));
         // A reduced still picture header has no such bits.
         check(&[0x0a, 1, 0x18, 0x32, 5, 0xff], Some(true));
-        // Behind start codes, with sizes and without.
+        // After start codes, with sizes and without.
         check(&[0, 0, 1, 0x08, 0, 9, 9, 0, 0, 1, 0x30, 0x10], Some(true));
         check(&[0, 0, 0, 1, 0x0a, 1, 0, 0, 0, 1, 0x32, 5, 0x30], Some(false));
         check(&[0x92, 0], Some(false));

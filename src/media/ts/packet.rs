@@ -71,7 +71,7 @@ impl<'a> Packet<'a> {
         self.has_adaptation_field() && self.raw[4] > 0 && self.raw[5] & 0x40 != 0
     }
 
-    /// The bytes behind head and adaptation field; empty when there are none.
+    /// The bytes after head and adaptation field; empty when there are none.
     pub(super) fn payload(self) -> &'a [u8] {
         if !self.has_payload() {
             return &[];
@@ -155,7 +155,7 @@ pub(super) fn set_counter(raw: &mut [u8; PACKET], counter: u8) {
 }
 
 /// A packet without payload that signals a discontinuity of `pid` to a decoder (section 2.4.3.4). It carries
-/// the counter of the packet in front of it, because it does not advance it.
+/// the counter of the packet before it, because it does not advance it.
 pub(super) fn discontinuity(pid: u16, counter: u8) -> [u8; PACKET] {
     let [high, low] = pid.to_be_bytes();
     let mut raw = [0xff; PACKET];

@@ -38,7 +38,7 @@ impl ParameterSets {
         self.units.is_empty()
     }
 
-    /// The packets to send in place of `first`, with which a frame begins: the sets are part of the frame then, `at` bytes behind the
+    /// The packets to send in place of `first`, with which a frame begins: the sets are part of the frame then, `at` bytes after the
     /// begin of its PES packet, or at the end of the packet if that comes first. `None` when not even the head of the PES packet is in
     /// the packet. Counters go up from that of `first`.
     pub(super) fn insert(&self, first: Packet<'_>, at: usize) -> Option<Vec<[u8; PACKET]>> {

@@ -16,7 +16,7 @@ const FIRST_ROOM: usize = 16 << 10;
 /// One PES packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pes {
-    /// What is behind its header.
+    /// What is after its header.
     pub(super) payload: Bytes,
     /// PTS and DTS, 33 bits each.
     pub(super) pts: Option<u64>,
@@ -128,7 +128,7 @@ impl PesReader {
             return;
         };
         if std::mem::replace(is_stuffed, packet.has_stuffing()) {
-            // There was more behind a stuffed packet.
+            // There was more after a stuffed packet.
             self.endings.is_refuted = true;
         }
         let is_stuffed = *is_stuffed;

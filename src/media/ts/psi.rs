@@ -334,7 +334,7 @@ pub(super) mod tests {
             assert_eq!((program.video.map(|video| video.codec), program.audio), (video, audio), "{descriptors:x?}");
         }
         check(b"\x05\x04AV01", Some(Codec::Av1), Some(0x101));
-        // Behind another descriptor, and with the one of AV1 itself behind it.
+        // After another descriptor, and with the one of AV1 itself after it.
         check(b"\x52\x01\x07\x05\x04AV01\x80\x04\x81\0\0\0", Some(Codec::Av1), Some(0x101));
         check(b"\x05\x04HEVC", Some(Codec::H265), Some(0x101));
         check(b"\x05\x04VP09", Some(Codec::Other), Some(0x101));

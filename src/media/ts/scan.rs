@@ -260,7 +260,7 @@ impl Scan {
         self.settle(if is_join { Kind::Keyframe } else { Kind::Delta }, out);
     }
 
-    /// Puts the parameter sets into the frame that begins `at` these held bytes, `place` bytes behind the begin of its PES packet.
+    /// Puts the parameter sets into the frame that begins `at` these held bytes, `place` bytes after the begin of its PES packet.
     fn complete(&mut self, at: usize, place: usize) {
         let (before, frame) = self.held.split_at_checked(at).unwrap_or((&self.held, &[]));
         let Some((first, rest)) = frame.split_first_chunk::<PACKET>() else { return };
@@ -275,7 +275,7 @@ impl Scan {
         self.added = self.added.wrapping_add(added) & 0x0f;
     }
 
-    /// The packet with the counter that it has behind those that were added.
+    /// The packet with the counter that it has after those that were added.
     fn renumbered(&self, packet: Packet<'_>) -> [u8; PACKET] {
         let mut raw = *packet.raw();
         if self.added != 0
@@ -353,7 +353,7 @@ mod tests {
             assert!(found.media == capture);
             assert_eq!(scan(&unmarked(capture), &[1316]).joins, joins);
         }
-        // Where ffprobe sees the keyframes, less the PAT and PMT in front of them (376 bytes) if there are any.
+        // Where ffprobe sees the keyframes, less the PAT and PMT before them (376 bytes) if there are any.
         check(FFMPEG, &[188, 20_304, 40_232]);
         check(GSTREAMER, &[0, 23_688, 45_308]);
         check(MPEG2, &[188, 38_540]);
@@ -390,7 +390,7 @@ mod tests {
         }
     }
 
-    /// The capture with these NAL units only in front of the first slice, as an encoder makes it that writes them once. The PES
+    /// The capture with these NAL units only before the first slice, as an encoder makes it that writes them once. The PES
     /// packets of the video are made again.
     fn once(capture: &[u8], is_set: fn(&[u8]) -> bool) -> Vec<u8> {
         let mut out: Vec<[u8; PACKET]> = Vec::new();

@@ -31,7 +31,7 @@ pub(super) struct Stream {
     id: TrackId,
     reader: PesReader,
     units: Units,
-    /// AV1: OBUs are behind start codes.
+    /// AV1: OBUs are after start codes.
     has_start_codes: bool,
     canonicalizer: Canonicalizer,
     /// DTS of the last sample, and how far it was behind the one before.

@@ -20,7 +20,7 @@ pub(super) struct Synchronizer {
 enum State {
     #[default]
     Searching,
-    /// The next packet begins behind so many bytes.
+    /// The next packet begins after so many bytes.
     Locked { stride: usize, skip: usize },
 }
 

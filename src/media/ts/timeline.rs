@@ -7,7 +7,7 @@ use crate::media::Time;
 /// Unrolls the timestamps of a program: each is taken as near as can be to the one that was seen last, of any track.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    /// In ticks since the wrap in front of the first one.
+    /// In ticks since the wrap before the first one.
     last: Option<i64>,
 }
 

@@ -48,7 +48,7 @@ struct Scan {
     has_slice: bool,
     /// It is the rest of one that left already.
     is_rest: bool,
-    /// Start codes in this PES packet, and access units that begin at one behind a slice.
+    /// Start codes in this PES packet, and access units that begin at one after a slice.
     codes: usize,
     cuts: usize,
     /// Fields may be coded one by one.
@@ -60,7 +60,7 @@ struct Scan {
 /// What begins at a start code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// Comes in front of the slices of an access unit.
+    /// Comes before the slices of an access unit.
     Prefix,
     /// The first slice of a frame.
     First,
@@ -195,7 +195,7 @@ impl VideoUnits {
 }
 
 impl Scan {
-    /// What begins with these bytes behind a start code.
+    /// What begins with these bytes after a start code.
     fn part(&mut self, coding: &Coding, bytes: &[u8]) -> Part {
         match (coding, bytes) {
             (_, []) => Part::Cut,
@@ -220,7 +220,7 @@ impl Scan {
                 }
                 _ => Part::Other,
             },
-            // `first_slice_segment_in_pic_flag` behind two bytes of header, of the base layer (ITU-T H.265, section 7.3.6.1).
+            // `first_slice_segment_in_pic_flag` after two bytes of header, of the base layer (ITU-T H.265, section 7.3.6.1).
             (Coding::H265, [head, rest @ ..]) => match (head >> 1 & 0x3f, rest) {
                 (kind, [second, first, ..]) if kind < 32 => {
                     let is_base = head & 1 == 0 && second >> 3 == 0;

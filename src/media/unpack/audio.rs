@@ -9,7 +9,7 @@ use crate::media::{
 };
 use bytes::Bytes;
 
-/// A tag of ID3 has its length in front of what it says (<https://id3.org/id3v2.4.0-structure>).
+/// A tag of ID3 has its length before what it says (<https://id3.org/id3v2.4.0-structure>).
 const TAG_HEAD: usize = 10;
 /// Longest tag that is skipped: with cover art.
 const MAX_TAG: usize = 16 << 20;

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 /// Longest temporal unit of AV1.
 const MAX_UNIT: usize = 32 << 20;
-/// Profiles of H.264 (ITU-T H.264, annex A): other bytes behind a start code look like one, too.
+/// Profiles of H.264 (ITU-T H.264, annex A): other bytes after a start code look like one, too.
 const H264_PROFILES: [u8; 10] = [66, 77, 88, 100, 110, 118, 122, 128, 144, 244];
 
 /// Cuts bare video into frames.
@@ -68,7 +68,7 @@ impl Elementary {
     }
 }
 
-/// Whether a place where bare video begins may come behind these bytes: they have start codes, of no other format that has them.
+/// Whether a place where bare video begins may come after these bytes: they have start codes, of no other format that has them.
 pub(super) fn may_follow(bytes: &[u8]) -> bool {
     let mut codes = codes(bytes).peekable();
     // Packs, system headers and packets of program streams (ISO/IEC 13818-1, table 2-18); MPEG-4 part 2 and the like.

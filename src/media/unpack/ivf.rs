@@ -1,4 +1,4 @@
-//! IVF: frames of AV1, VP8 or VP9 behind a head of 12 bytes each (<https://wiki.multimedia.cx/index.php/Duck_IVF>).
+//! IVF: frames of AV1, VP8 or VP9 after a head of 12 bytes each (<https://wiki.multimedia.cx/index.php/Duck_IVF>).
 
 use super::frames::Frames;
 use crate::media::{Time, byte_window::ByteWindow, codec::canonical::SourceForm, demux::Demuxed};

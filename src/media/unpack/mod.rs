@@ -375,7 +375,7 @@ mod tests {
             PARTS.to_vec(),
             // No boundary before the first frame.
             all("Content-Type: image/jpeg\r\nContent-Length: 77\r\n\r\n", "\r\n--boundary\r\n"),
-            // No blank behind the colon, lower case, a wrong length, line ends of Unix.
+            // No blank after the colon, lower case, a wrong length, line ends of Unix.
             all("--b\ncontent-type:image/jpeg\ncontent-length:1\n\n", "\n"),
             all("\r\n--b\r\nContent-Length:99999999\r\nContent-Type:image/jpeg\r\n\r\n", ""),
             // A long head.

@@ -71,7 +71,7 @@ impl Delays {
             (self.first, self.highest, self.count, self.missing) = (number, number, 0, 0);
         }
         let most = MAX_DEPTH as i64;
-        // The first frame was not the one that is shown first: those of an open GOP come behind it.
+        // The first frame was not the one that is shown first: those of an open GOP come after it.
         let earlier = self.first.saturating_sub(number);
         if self.count <= most && (1..=most.saturating_mul(self.step)).contains(&earlier) {
             self.first = number;

@@ -56,7 +56,7 @@ impl PacketReader {
     pub fn header(&mut self, bytes: &[u8]) -> Option<Found> {
         match self {
             Self::Mp4 => mp4_header(bytes),
-            // It is in front of each keyframe as well.
+            // It is before each keyframe as well.
             Self::Ts(_) => None,
         }
     }

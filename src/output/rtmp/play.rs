@@ -31,7 +31,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The header of a file, and the size of the tag in front of the first one.
+/// The header of a file, and the size of the tag before the first one.
 const FILE_HEAD: usize = 9 + tag::FRAME_TAIL;
 /// How often statistics are reported.
 const TICK: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ const MAX_FIELDS: usize = 64;
 const MAX_BODY: usize = 64 << 10;
 /// What begins a packet between messages (section 10.12).
 const PACKET: u8 = b'$';
-/// Bytes in front of a packet: `$`, the channel, the length.
+/// Bytes before a packet: `$`, the channel, the length.
 pub const PACKET_HEAD: usize = 4;
 
 /// What comes from a client.

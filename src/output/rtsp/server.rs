@@ -185,7 +185,7 @@ async fn accept(context: Arc<Context>, listener: Arc<Listener>, stop: Cancellati
                 let name = format!("RTSP connection from {}", connection.peer);
                 context.shutdown.spawn(name, serve(context.clone(), connection));
             }
-            // The connection is closed: there are no words for it in front of a request.
+            // The connection is closed: there are no words for it before a request.
             Incoming::Rejected(rejected) => context.http_stats.refused(match rejected.reason {
                 LimitReached::Server => Refusal::Connections,
                 LimitReached::Address => Refusal::Address,

@@ -10,7 +10,7 @@ const TRACK: &str = "trackID=";
 pub struct Target {
     /// The percent-decoded path, without a slash at its end and without the track.
     pub path: String,
-    /// Behind the `?`, without the track.
+    /// After the `?`, without the track.
     pub query: String,
     /// The name of a track, as it stands at the end of the address: whatever follows the last slash, if it looks like one.
     pub track: Option<String>,

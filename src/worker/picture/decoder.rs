@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
      ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
-/// How long a decoder may take for one frame, until it is taken to wait for those behind it.
+/// How long a decoder may take for one frame, until it is taken to wait for those after it.
 const NEXT: gst::ClockTime = gst::ClockTime::from_mseconds(150);
 
 /// A raw frame.

@@ -16,7 +16,7 @@ pub enum SourceForm {
     /// AV1 in temporal units of the low overhead bitstream format, with or without temporal delimiter; with its sequence header,
     /// where the container has it.
     Av1ObuStream(Option<av1::Parameters>),
-    /// AV1 whose OBUs stand behind start codes (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4).
+    /// AV1 whose OBUs stand after start codes (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4).
     Av1StartCodes,
     /// VP8 frames.
     Vp8,

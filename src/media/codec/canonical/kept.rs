@@ -17,13 +17,13 @@ impl<'a> Kept<'a> {
         Self { unit, parts: Vec::new(), length: 0 }
     }
 
-    /// Keeps a part, which lies behind those that are kept already.
+    /// Keeps a part, which lies after those that are kept already.
     pub(super) fn push(&mut self, part: &'a [u8]) {
         self.length += part.len();
         self.parts.push(part);
     }
 
-    /// The parts one behind the other: without a copy, if nothing lies between them.
+    /// The parts one after the other: without a copy, if nothing lies between them.
     pub(super) fn joined(&self) -> Bytes {
         let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else { return Bytes::new() };
         let place = |part: &[u8]| part.as_ptr() as usize;
@@ -37,7 +37,7 @@ impl<'a> Kept<'a> {
         out.freeze()
     }
 
-    /// The parts one behind the other, and what `write` writes, `more` bytes at most.
+    /// The parts one after the other, and what `write` writes, `more` bytes at most.
     pub(super) fn joined_with(&self, more: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         let mut out = Vec::with_capacity(self.length + more);
         self.parts.iter().for_each(|part| out.extend_from_slice(part));
@@ -45,7 +45,7 @@ impl<'a> Kept<'a> {
         out.into()
     }
 
-    /// The parts, each behind its length in four bytes.
+    /// The parts, each after its length in four bytes.
     pub(super) fn joined_with_lengths(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.length + 4 * self.parts.len());
         for part in &self.parts {

@@ -13,7 +13,7 @@ const MAX_SEQUENCE_HEADER: usize = 4096;
 /// A track of AV1.
 #[derive(Debug, Default)]
 pub(super) struct Track {
-    /// OBUs stand behind start codes.
+    /// OBUs stand after start codes.
     has_start_codes: bool,
     /// The newest sequence header, if it has not taken effect yet.
     pending: Option<(av1::Parameters, SequenceHeader)>,
@@ -104,7 +104,7 @@ impl Track {
     }
 }
 
-/// A temporal unit whose OBUs stand behind start codes (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4), in the low overhead
+/// A temporal unit whose OBUs stand after start codes (Carriage of AV1 in MPEG-2 TS, AOM draft, section 4), in the low overhead
 /// bitstream format.
 fn without_start_codes(unit: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(unit.len() + 16);

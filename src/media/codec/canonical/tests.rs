@@ -30,7 +30,7 @@ fn canonical(form: SourceForm, units: &[Bytes]) -> Vec<(Canonical, CodecParamete
     units.iter().filter_map(unit).collect()
 }
 
-/// Parameter sets in front of each unit with which a decoder may begin, then the units, with start codes.
+/// Parameter sets before each unit with which a decoder may begin, then the units, with start codes.
 fn annex_b(units: &[(Canonical, CodecParameters, Shape)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (unit, codec, _) in units {
@@ -97,7 +97,7 @@ fn h265_of_real_encoders_decodes_the_same() {
     assert_eq!(found[0].2, Shape::Video(expect));
 }
 
-/// Frames of IVF, a header of 12 bytes in front of each.
+/// Frames of IVF, a header of 12 bytes before each.
 fn ivf(file: &[u8]) -> Vec<Bytes> {
     let mut rest = &file[32..];
     let mut frames = Vec::new();
@@ -139,7 +139,7 @@ fn av1_of_real_encoders_decodes_the_same() {
         }
         let Some(expect) = decoded("ivf", &file) else { return };
         assert!(expect.len() >= 60 && decoded("ivf", &rewritten).unwrap() == expect);
-        // Behind start codes, with what looks like one inside escaped.
+        // After start codes, with what looks like one inside escaped.
         let escaped: Vec<_> = temporal_units.iter().map(|unit| with_start_codes(unit)).collect();
         assert!(frames(&canonical(SourceForm::Av1StartCodes, &escaped)) == frames(&found));
         // What is canonical is forwarded unchanged.
@@ -392,7 +392,7 @@ fn other_layers_of_h265_are_dropped() {
     assert_eq!((found.data, found.is_sync, found.parameters_changed), (with_lengths(&[IDR], 4), true, true));
     let (CodecParameters::H265(sets), _) = canonicalizer.parameters().unwrap() else { panic!() };
     assert_eq!((sets.vps.len(), sets.sps.len(), &sets.pps), (1, 1, &vec![Bytes::from(hex(PPS))]));
-    // CRA is where an open GOP begins; RASL and others need what is in front of them.
+    // CRA is where an open GOP begins; RASL and others need what is before them.
     for (nal, is_sync) in [("2a01af", true), ("1001af", false), ("1201af", false), ("0201d0", false)] {
         assert_eq!(canonicalizer.push(with_codes(&[nal])).unwrap().is_sync, is_sync, "{nal}");
     }

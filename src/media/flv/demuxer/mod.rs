@@ -72,7 +72,7 @@ impl Demuxer {
                 self.release(out);
                 self.held = Held::default();
                 self.clock = Clock::default();
-                // Some write a header without flags and any tags behind it.
+                // Some write a header without flags and any tags after it.
                 let is_said = has_video || has_audio;
                 self.metadata = Metadata {
                     video: is_said.then_some(has_video),
@@ -188,7 +188,7 @@ impl Demuxer {
             && (has(false) || self.metadata.audio == Some(false))
     }
 
-    /// Lets go of the samples that are held, behind the tracks that are known.
+    /// Lets go of the samples that are held, after the tracks that are known.
     fn release(&mut self, out: &mut Vec<Demuxed>) {
         if self.held.is_over() {
             return;

@@ -26,7 +26,7 @@ pub(super) struct Track {
     frame_rate: Option<(u32, u32)>,
     /// It was reported with its parameters, and they are unchanged.
     is_told: bool,
-    /// Something in front of the next sample is missing.
+    /// Something before the next sample is missing.
     is_cut: bool,
     /// How far the earliest frame was shown before it was decoded, in milliseconds: publishers who do not know when frames are
     /// decoded write negative composition times.
@@ -167,7 +167,7 @@ impl Track {
     }
 }
 
-/// The frames in the content of a tag, and how many nanoseconds each begins behind the first. There are several of MP3 and of
+/// The frames in the content of a tag, and how many nanoseconds each begins after the first. There are several of MP3 and of
 /// AAC with ADTS headers, if the publisher does not cut them apart.
 pub(super) fn frames(codec: Codec, data: Bytes) -> impl Iterator<Item = (Bytes, u64)> {
     let (mut rest, mut at) = (data, 0);

@@ -139,7 +139,7 @@ fn ffmpeg_decodes_the_same() {
         };
         assert!(expected.stdout.starts_with(b"MD5="));
         assert_eq!(found.stdout, expected.stdout, "{container}");
-        // It misses an image behind the last boundary.
+        // It misses an image after the last boundary.
         assert!(found.stderr.is_empty() || container == Container::Mjpeg, "{}", found.stderr.escape_ascii());
     }
 }

@@ -43,7 +43,7 @@ impl Frames {
     }
 }
 
-/// Sizes of the frames of a laced block, and bytes in front of the first.
+/// Sizes of the frames of a laced block, and bytes before the first.
 struct Sizes {
     sizes: Vec<usize>,
     length: usize,

@@ -10,7 +10,7 @@ use crate::media::{
 };
 use bytes::Bytes;
 
-/// What stands in front of the boxes of an entry of video (section 12.1.3) and of audio (section 12.2.3).
+/// What stands before the boxes of an entry of video (section 12.1.3) and of audio (section 12.2.3).
 const VIDEO_ENTRY: usize = 78;
 const AUDIO_ENTRY: usize = 28;
 /// What QuickTime has besides in versions 1 and 2 of an entry of audio.

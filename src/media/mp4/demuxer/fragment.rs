@@ -5,7 +5,7 @@ use super::{Located, movie::Defaults};
 
 /// Most samples of a fragment that are believed: some seconds of all tracks are a few hundred.
 const MAX_SAMPLES: usize = 100_000;
-/// An offset of the data this far behind its fragment is one that counts from another begin.
+/// An offset of the data this far after its fragment is one that counts from another begin.
 const MAX_DISTANCE: u64 = 1 << 16;
 
 /// What a fragment needs to know of a track, and what the next one does.

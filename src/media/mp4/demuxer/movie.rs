@@ -75,7 +75,7 @@ impl Movie {
     }
 }
 
-/// The number behind two times, which have 32 bits, or 64 in version 1.
+/// The number after two times, which have 32 bits, or 64 in version 1.
 fn behind_times(body: &[u8]) -> Option<u32> {
     number(body, if body.first() == Some(&1) { 20 } else { 12 })
 }

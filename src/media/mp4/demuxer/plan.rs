@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 /// Most samples of fragments that are planned. A stream whose data never comes would fill memory.
 const MAX_PLANNED: usize = 200_000;
-/// So many samples behind one another that are passed end their table: its movie is of no use in a stream.
+/// So many samples after one another that are passed end their table: its movie is of no use in a stream.
 const MAX_PASSED: usize = 1000;
 
 /// The samples to come.
@@ -60,7 +60,7 @@ impl Plan {
         self.fragments.truncate(MAX_PLANNED);
     }
 
-    /// The next sample that begins at `at` or behind it; those in front of it are `passed`, each with its track.
+    /// The next sample that begins at `at` or after it; those before it are `passed`, each with its track.
     pub(super) fn next(&mut self, at: u64, mut passed: impl FnMut(usize)) -> Option<Located> {
         while let Some(sample) = self.fragments.front().filter(|sample| sample.offset < at) {
             passed(sample.track);

@@ -33,7 +33,7 @@ pub(super) struct Table {
     /// Number of the next sample, from 0 on.
     next: u32,
     decode: i64,
-    /// Bytes of the chunk in front of the next sample.
+    /// Bytes of the chunk before the next sample.
     within: u64,
 }
 

@@ -241,7 +241,7 @@ fn vp8_is_decoded() {
     let info = TrackInfo { id: TrackId(0), codec: CodecParameters::Vp8, shape: Shape::Video(shape) };
     let (mut muxer, mut out, mut rest, mut time) = (Muxer::new(), Vec::new(), &ivf[32..], Time::ZERO);
     muxer.set_tracks(std::slice::from_ref(&info), &mut out);
-    // A length, with the lowest byte first, and a time stand in front of each frame.
+    // A length, with the lowest byte first, and a time stand before each frame.
     while let Some((head, after)) = rest.split_first_chunk::<12>() {
         let (data, after) = after.split_at(u32::from_le_bytes(*head.first_chunk().unwrap()) as usize);
         rest = after;
@@ -384,7 +384,7 @@ fn data_may_have_64_bits_of_length_or_no_end() {
     let mut endless = file.clone();
     endless[at..at + 4].copy_from_slice(&[0; 4]);
     assert_eq!(demuxed(&endless, &[333]), expect);
-    // ffmpeg leaves room for a long head in front of a short one.
+    // ffmpeg leaves room for a long head before a short one.
     assert_eq!(file[at - 8..at], *b"\0\0\0\x08free");
     let mut long = file.clone();
     let length = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) + 8;

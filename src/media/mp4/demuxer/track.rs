@@ -10,7 +10,7 @@ use crate::media::{
 use bytes::Bytes;
 use std::time::Duration;
 
-/// A longer step behind a header is a break, in nanoseconds.
+/// A longer step after a header is a break, in nanoseconds.
 const MAX_STEP: i64 = 1_000_000_000;
 
 /// A track.

@@ -23,7 +23,7 @@ pub(super) struct Run {
     pub(super) length: usize,
 }
 
-/// What stands in front of the bytes of these runs, and where those of each begin in the fragment. `None` if it is larger than a
+/// What stands before the bytes of these runs, and where those of each begin in the fragment. `None` if it is larger than a
 /// box may be.
 pub(super) fn front(sequence: u32, runs: &[Run]) -> Option<(Vec<u8>, Vec<u64>)> {
     let data: usize = runs.iter().map(|run| run.length).sum();

@@ -25,7 +25,7 @@ pub struct TrackHead {
     pub kind: MediaKind,
     /// Ticks a second.
     pub timescale: u32,
-    /// Width and height of `tkhd`, with 16 bits behind the point.
+    /// Width and height of `tkhd`, with 16 bits after the point.
     size: [u32; 2],
     /// The body of `stsd`: how it is coded.
     pub entry: Bytes,

@@ -16,7 +16,7 @@ const MAX_BOX: u64 = 64 << 20;
 const HEAD: usize = 16;
 /// Most samples of one file: two weeks of video and audio.
 const MAX_SAMPLES: usize = 100_000_000;
-/// Bytes of a sample in a `trun` of ours, and of what is in front of them.
+/// Bytes of a sample in a `trun` of ours, and of what is before them.
 const ENTRY: usize = 16;
 const RUN_HEAD: usize = 12;
 /// The flags of a `trun` of ours, with its version.
@@ -27,7 +27,7 @@ const RUN: u32 = 0x0100_0f01;
 pub struct ScannedFile {
     /// Each track with its samples.
     pub tracks: Vec<(TrackHead, SampleTable)>,
-    /// Where its last whole fragment ends. What is behind that is torn, or the movie box of a finished file.
+    /// Where its last whole fragment ends. What is after that is torn, or the movie box of a finished file.
     pub end: u64,
     /// It is an ordinary movie already.
     pub is_finished: bool,

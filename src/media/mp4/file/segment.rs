@@ -37,7 +37,7 @@ pub fn spans(tracks: &[(TrackHead, SampleTable)], least: i64) -> Vec<Span> {
     spans
 }
 
-/// A piece as a fragment: what stands in front, and the bytes of the file that follow. `is_last`: what is behind the piece belongs
+/// A piece as a fragment: what stands in front, and the bytes of the file that follow. `is_last`: what is after the piece belongs
 /// to it. Times are moved by `moved` nanoseconds. `None` when it has no samples, or too many bytes for one fragment.
 pub fn segment(
     tracks: &[(TrackHead, SampleTable)],

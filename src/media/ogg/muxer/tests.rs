@@ -65,7 +65,7 @@ fn remuxed(capture: &[u8]) -> Rig {
     Rig::of(&tracks, samples.into_iter().map(|(sample, _)| sample))
 }
 
-/// Opus with this head behind version and channels.
+/// Opus with this head after version and channels.
 fn opus_track(channels: u8, pre_skip: u16, gain: u8) -> TrackInfo {
     let (tracks, _) = testing::demux(OPUS);
     let head = [&b"OpusHead\x01"[..], &[channels], &pre_skip.to_le_bytes(), &[0; 4], &[gain, 0, 0]].concat();

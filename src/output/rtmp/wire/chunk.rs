@@ -13,7 +13,7 @@ pub const MAX_MESSAGE: usize = 8 << 20;
 const MAX_HELD: usize = 12 << 20;
 /// Most chunk streams: encoders use up to ten.
 const MAX_STREAMS: usize = 64;
-/// A time stamp that does not fit into three bytes follows behind the header.
+/// A time stamp that does not fit into three bytes follows the header.
 const EXTENDED: u32 = 0xff_ffff;
 /// Control messages are sent here.
 const CONTROL_STREAM: u8 = 2;
@@ -71,7 +71,7 @@ struct ChunkStream {
     time: u32,
     /// What a message adds to the time of the one before, which says no time of its own.
     delta: u32,
-    /// The field of three bytes was full: what stood behind the header.
+    /// The field of three bytes was full: what stood after the header.
     extended: Option<u32>,
     payload: BytesMut,
     is_partial: bool,

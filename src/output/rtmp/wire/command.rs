@@ -69,7 +69,7 @@ impl Command {
         Some(Self { name, transaction, arguments: values.collect() })
     }
 
-    /// The text at this place behind the command object.
+    /// The text at this place after the command object.
     pub fn text(&self, place: usize) -> Option<&str> {
         self.arguments.get(place + 1)?.text()
     }

@@ -20,7 +20,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Takes bytes, and adds what is to be sent to `out`. Once it is over, the bytes that came behind it.
+    /// Takes bytes, and adds what is to be sent to `out`. Once it is over, the bytes that came after it.
     ///
     /// # Errors
     /// When the client speaks something else.

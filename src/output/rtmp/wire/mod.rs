@@ -28,7 +28,7 @@ pub mod kind {
     pub const VIDEO: u8 = 9;
     /// Data in AMF3.
     pub const DATA_AMF3: u8 = 15;
-    /// A command in AMF3: AMF0 behind a zero.
+    /// A command in AMF3: AMF0 after a zero.
     pub const COMMAND_AMF3: u8 = 17;
     /// Data in AMF0.
     pub const DATA: u8 = 18;

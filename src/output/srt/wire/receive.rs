@@ -79,7 +79,7 @@ impl Receiver {
         }
     }
 
-    /// One behind the newest packet.
+    /// One after the newest packet.
     fn end(&self) -> u64 {
         self.next + self.held.len() as u64
     }

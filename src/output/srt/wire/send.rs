@@ -37,7 +37,7 @@ pub struct Sender {
     acknowledged: u64,
     /// Packets to be sent again.
     lost: VecDeque<u64>,
-    /// How many packets behind `acknowledged` the peer has room for.
+    /// How many packets after `acknowledged` the peer has room for.
     room: u64,
     too_late: Duration,
     again_after: Duration,
@@ -147,7 +147,7 @@ impl Sender {
         true
     }
 
-    /// Everything before this packet has arrived; the receiver has room for so many behind it.
+    /// Everything before this packet has arrived; the receiver has room for so many after it.
     pub fn acknowledge(&mut self, next: Sequence, room: Option<u32>, now: Instant) {
         let Some(number) = self.numbering.number(next, self.acknowledged) else { return };
         // Nobody can have received what was not sent.
