@@ -106,7 +106,7 @@ pub struct LaunchFault {
     pub fault: TextFault,
 }
 
-/// Lets a worker parse the gst-launch texts of a configuration. Of several for one stream one
+/// Lets a worker parse the gst-launch pipelines of a configuration. Of several for one stream one
 /// that parses is enough where the others only lack what other machines have.
 ///
 /// # Errors
@@ -131,7 +131,7 @@ pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
     if pipelines.is_empty() {
         return Ok(Vec::new());
     }
-    // Typed keys make the same text for many streams.
+    // Encoder settings make the same pipeline for many streams.
     let texts = pipelines.iter().flat_map(|(_, _, kind, texts)| texts.iter().map(|text| (*kind, text.clone())));
     let texts: IndexSet<_> = texts.collect();
     let mut worker = Worker::spawn().await.context("cannot start a worker to check the pipelines")?;
@@ -504,7 +504,7 @@ impl Serving {
         self.registry.publish_slot(feed.as_str()).cloned().ok_or(PatternError::Unavailable)
     }
 
-    /// Takes away what nobody publishes to any more.
+    /// Removes what has no publisher any more.
     async fn expire(&mut self) {
         let registry = &self.registry;
         let is_published = |feed: &FeedName| {

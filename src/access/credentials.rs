@@ -50,7 +50,7 @@ pub enum CredentialError {
     Link,
 }
 
-/// Which kinds of credentials count. Others are ignored, as if nobody had presented them: an `Authorization` for a reverse proxy
+/// Which kinds of credentials count. Others are ignored, as if they had not been presented: an `Authorization` for a reverse proxy
 /// reaches us too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {

@@ -246,7 +246,7 @@ impl Gate {
     }
 
     async fn check(&self, hash: Option<Arc<PasswordHash>>, password: Secret) -> bool {
-        // The permit goes with the work, which does not end when nobody waits for it any more.
+        // The permit goes with the work, which does not end when the caller no longer waits.
         let Ok(permit) = self.0.checks.clone().acquire_owned().await else { return false };
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -261,7 +261,7 @@ impl Gate {
         work.await.unwrap_or(false)
     }
 
-    /// Checks the passphrase of a connection, which is nobody's own. A wrong one is a guess of this peer, like a password. The check
+    /// Checks the passphrase of a connection, which belongs to no user. A wrong one is a guess of this peer, like a password. The check
     /// takes about a millisecond.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Most addresses that are remembered.
 const MAX_ADDRESSES: usize = 4096;
 
-/// The addresses that presented wrong credentials of late.
+/// The addresses that presented wrong credentials recently.
 #[derive(Debug, Default)]
 pub struct Guesses {
     /// When an address will have all its tries again.

@@ -39,7 +39,7 @@ pub fn read_keys(policy: &Policy) -> Result<KeySet, KeyFileError> {
     policy.jwt.as_ref().map_or_else(|| Ok(KeySet::default()), |jwt| read(&jwt.keys))
 }
 
-/// A file that is looked at again and again.
+/// A file that is looked at repeatedly.
 #[derive(Debug, Default)]
 pub struct WatchedKeys {
     seen: Option<(PathBuf, Stamp)>,

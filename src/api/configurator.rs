@@ -30,7 +30,7 @@ pub struct Orders {
 pub struct Order {
     /// The edits of the configuration that is in force when it is its turn.
     pub plan: Plan,
-    /// Whether it may bring programs, launch texts, files and rules.
+    /// Whether it may bring programs, pipelines, files and rules.
     pub may_exec: bool,
     /// Nothing is changed: the outcome says what would happen.
     pub dry_run: bool,

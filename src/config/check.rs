@@ -30,7 +30,7 @@ const LEAST_MEMORY: u64 = 64 << 20;
 /// What a feed says that comes in its own time.
 pub(super) const NO_FPS: &str = "only images and bare video have no times of their own: expected a `file` that is no named pipe, or an `url` \
     that begins with http:// or https://";
-/// Longest `mode:` in seconds: a year, which nobody waits for.
+/// Longest `mode:` in seconds: a year, which is longer than anyone waits.
 const MAX_LINGER: f64 = 366.0 * 86_400.0;
 
 /// Reads and checks a whole configuration. Paths are unchanged, and no other file is read: `include` and

@@ -65,7 +65,7 @@ pub(super) fn container(text: &str) -> Result<Container, Expected> {
             let why = ": viewers cannot join it while it runs; `raw` forwards whatever a command writes";
             Err(Expected::because("`ts`, `webm` or `mkv`", why))
         }
-        // The stamps of the latter are taken away.
+        // The timestamps of the latter are taken away.
         "mpegts" | "m2ts" | "mts" => Err("`ts`".into()),
         "oga" | "ogv" | "opus" => Err("`ogg`".into()),
         "m4v" | "m4a" | "fmp4" => Err("`mp4`".into()),

@@ -1,4 +1,4 @@
-//! Placeholders in a gst-launch text. A value becomes one property value, or a plain word elsewhere; no value adds an
+//! Placeholders in a gst-launch pipeline. A value becomes one property value, or a plain word elsewhere; no value adds an
 //! element, a property or a link.
 //!
 //! What matters here of the language is in GStreamer's `parse.l` and `grammar.y`: an assignment is `name=` and either a
@@ -18,7 +18,7 @@ enum Atom<'a> {
 use Atom::{Char, Hole as Gap};
 
 impl Filler<'_> {
-    /// A launch text with its placeholders filled.
+    /// A pipeline with its placeholders filled.
     pub(super) fn launch(&mut self, pieces: &[Piece]) -> String {
         let mut atoms = Vec::new();
         for piece in pieces {

@@ -32,7 +32,7 @@ pub(super) struct Template {
 /// What a template makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Body {
-    /// A gst-launch text.
+    /// A gst-launch pipeline.
     Pipeline(Vec<Piece>),
     /// The words of a command.
     Command(Vec<Vec<Piece>>),
@@ -73,7 +73,7 @@ impl Library {
     }
 }
 
-/// Reads a `.launch` file: a head of comments, then a launch text with placeholders.
+/// Reads a `.launch` file: a head of comments, then a pipeline with placeholders.
 ///
 /// # Errors
 /// The line that is at fault, counted from 1, and why.

@@ -76,7 +76,7 @@ pub struct Pages {
 pub struct Api {
     /// With the configuration.
     pub editing: Editing,
-    /// Whether a change may bring programs, launch texts, files and rules.
+    /// Whether a change may bring programs, pipelines, files and rules.
     pub exec: bool,
 }
 
@@ -191,7 +191,7 @@ pub enum Plain {
     All,
     /// This machine.
     Local,
-    /// Nobody.
+    /// None.
     None,
 }
 
@@ -238,7 +238,7 @@ pub struct Feed {
 /// Where a feed's media comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// A gst-launch text.
+    /// A gst-launch pipeline.
     Pipeline(String),
     /// A program and its arguments; its standard output is the feed. No shell is involved. `{input1}` stands for the
     /// parent; where it does not occur, the parent is on standard input.
@@ -313,7 +313,7 @@ pub struct Outputs {
 pub struct Alternative {
     /// Which one.
     pub codec: Codec,
-    /// Gst-launch texts that end in the track: the first that works on the machine is used.
+    /// gst-launch pipelines that end in the track: the first that works on the machine is used.
     pub pipelines: Vec<String>,
 }
 
@@ -359,8 +359,8 @@ pub enum Serving {
 pub enum Encoding {
     /// Nothing is encoded that is encoded already.
     Copy,
-    /// Gst-launch texts between the tracks `video.` and `audio.` and a muxer, at least one: the first that works on the machine
-    /// is used. Typed keys end up here too. Those of a stream with several outputs end in their tracks, without a muxer.
+    /// gst-launch pipelines between the tracks `video.` and `audio.` and a muxer, at least one: the first that works on the machine
+    /// is used. Encoder settings end up here too. Those of a stream with several outputs end in their tracks, without a muxer.
     Pipeline(Vec<String>),
     /// A program that writes the stream to its standard output. `{input1}`, `{input2}` … stand for its feeds, in their
     /// order; where they do not occur, its one feed is on standard input.

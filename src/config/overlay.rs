@@ -68,7 +68,7 @@ fn text(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// As Pango's markup, without anything that has a meaning to it, to a gst-launch text or to the worker.
+/// As Pango's markup, without anything that has a meaning to it, to a gst-launch pipeline or to the worker.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

@@ -396,7 +396,7 @@ pub(super) struct Hls {
     pub(super) window: Option<Value>,
 }
 
-/// `video:` of a stream. Never printed: a checked stream has its launch text.
+/// `video:` of a stream. Never printed: a checked stream has its pipeline.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Video {

@@ -19,7 +19,7 @@ use std::{
     path::{self, Path, PathBuf},
 };
 
-/// Most files of one configuration. Nobody looks after more of them by hand.
+/// Most files of one configuration. More of them are not maintained by hand.
 const MAX_FILES: usize = 256;
 /// Most files that include each other, one inside the other.
 const MAX_DEPTH: usize = 8;

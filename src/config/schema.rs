@@ -72,7 +72,7 @@ fn texts() -> Value {
     json!({"type": ["string", "array", "null"], "items": {"type": "string"}})
 }
 
-/// A launch text or a command: written out, or by `use:`.
+/// A pipeline or a command: written out, or by `use:`.
 fn text_or_use(extra: &[&str]) -> Value {
     let library = Library::built_in();
     let mut names: Vec<_> = library.names().collect();

@@ -189,7 +189,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// A feed or stream. Its launch text and its command take values as values, like templates do.
+    /// A feed or stream. Its pipeline and its command take values as values, like templates do.
     fn item(&mut self, path: &Path, map: &Mapping) -> Mapping {
         let mut filled = Mapping::new();
         for (key, value) in map {

@@ -67,7 +67,7 @@ const PARTS: [(&str, Form); 5] = [
     ("bits", Form::Bits),
     ("kilobits", Form::Kilobits),
 ];
-/// Stands for every size or rate, in the caps of a launch text.
+/// Stands for every size or rate, in the caps of a pipeline.
 const ANY: &str = "any";
 
 /// Takes a text apart.
@@ -154,7 +154,7 @@ pub(super) enum Misfit {
 /// Where a value goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// A launch text, where a size or rate may be `any`.
+    /// A pipeline, where a size or rate may be `any`.
     Launch,
     /// Anything else.
     Text,

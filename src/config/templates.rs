@@ -110,7 +110,7 @@ impl Checker {
         Some((name.to_owned(), argument))
     }
 
-    /// A gst-launch text, written out or by `use:`.
+    /// A gst-launch pipeline, written out or by `use:`.
     pub(super) fn pipeline(&mut self, path: &Path, value: Option<Value>) -> Option<String> {
         let Some(Value::Mapping(map)) = value else { return self.value(path, value, launch_text) };
         let (template, arguments) = self.used(path, map, Kind::Pipeline)?;
@@ -121,7 +121,7 @@ impl Checker {
         self.value(path, Some(Value::String(text)), launch_text)
     }
 
-    /// Gst-launch texts of which the first is used that works on the machine; one may stand for itself.
+    /// gst-launch pipelines of which the first is used that works on the machine; one may stand for itself.
     pub(super) fn alternatives(&mut self, path: &Path, value: Option<Value>) -> Option<Vec<String>> {
         /// More are no help, and all of them are parsed.
         const MAX: usize = 16;

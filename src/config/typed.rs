@@ -1,4 +1,4 @@
-//! Typed keys → gst-launch text: the encoders and muxers of GStreamer, at their lowest latency.
+//! Encoder settings → gst-launch pipeline: the encoders and muxers of GStreamer, at their lowest latency.
 //!
 //! Out comes a text like one that a person writes under `pipeline:`; it reads `video.` and `audio.` and ends in one
 //! free source pad. Every combination has run on GStreamer 1.22. What is asked for has been checked before.
@@ -98,7 +98,7 @@ pub(super) fn track_pipelines(video: &Track<Video>, audio: &Track<Audio>) -> Vec
     videos.into_iter().map(both).collect()
 }
 
-/// The launch texts of a stream, of which the first is used that works on the machine: one for each encoder that may make
+/// The pipelines of a stream, of which the first is used that works on the machine: one for each encoder that may make
 /// its video.
 pub(super) fn launch_texts(container: Container, video: &Track<Video>, audio: &Track<Audio>) -> Vec<String> {
     match video {

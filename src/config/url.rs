@@ -1,4 +1,4 @@
-//! `url:` of a feed: the gst-launch text that a user would write for such a source.
+//! `url:` of a feed: the gst-launch pipeline that a user would write for such a source.
 
 use super::{checker::Expected, launch::encoded};
 

@@ -116,7 +116,7 @@ struct Instance {
     pattern: PublishPattern,
     feed: Feed,
     streams: Vec<Stream>,
-    /// Since when nobody publishes.
+    /// Since when there is no publisher.
     vacant_since: Instant,
 }
 
@@ -182,7 +182,7 @@ impl Instances {
         self.made.is_empty()
     }
 
-    /// Takes away what nobody has published to for longer than its pattern says. Returns the feeds.
+    /// Removes what has had no publisher for longer than its pattern says. Returns the feeds.
     pub fn expire(&mut self, now: Instant, is_published: impl Fn(&FeedName) -> bool) -> Vec<FeedName> {
         let mut gone = Vec::new();
         self.made.retain(|name, instance| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The pauses; the last one again and again.
+/// The pauses; the last one repeats.
 const PAUSES: [u64; 6] = [1, 5, 30, 120, 600, 3600];
 /// Tries of a program: one that always fails must not stop all that follows.
 const TRIES_OF_PROGRAM: u32 = 5;

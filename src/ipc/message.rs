@@ -34,7 +34,7 @@ pub struct FeedPlan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedSource {
-    /// A gst-launch text; each free source pad, or the elements named `video` and `audio`, are tracks.
+    /// A gst-launch pipeline; each free source pad, or the elements named `video` and `audio`, are tracks.
     Launch(String),
     /// A regular file, played in real time.
     File {
@@ -66,7 +66,7 @@ pub struct StreamPlan {
 pub enum Encoding {
     /// Encoded tracks go into the container as they are; raw ones are encoded with the container's usual codec.
     Copy,
-    /// Gst-launch texts that read `video.` and `audio.` and end in free source pads. The first that works is used.
+    /// gst-launch pipelines that read `video.` and `audio.` and end in free source pads. The first that works is used.
     Launch(Vec<String>),
 }
 
@@ -97,9 +97,9 @@ pub enum ToWorker {
     /// What to run; sent before any `Start`. Starts nothing. A later one adds items, ends those that it lacks, and changes those that
     /// do not run; what runs keeps running.
     Plan(Plan),
-    /// Parse these gst-launch texts; answered by [`FromWorker::Checked`]. Needs no plan.
+    /// Parse these gst-launch pipelines; answered by [`FromWorker::Checked`]. Needs no plan.
     Check(Vec<(TextKind, String)>),
-    /// Run each of these gst-launch texts to its end; answered by [`FromWorker::Tried`]. Needs no plan.
+    /// Run each of these gst-launch pipelines to its end; answered by [`FromWorker::Tried`]. Needs no plan.
     Try(Vec<String>),
     /// Run this item. Answered by `Started` with the first media, or by `Ended`.
     Start {
@@ -138,7 +138,7 @@ pub enum ToWorker {
     Exit,
 }
 
-/// What a launch text is for, which decides the names that it may refer to.
+/// What a pipeline is for, which decides the names that it may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextKind {

@@ -108,7 +108,7 @@ mod tests {
         for (capture, container) in [(ADTS, Container::Aac), (&MP3[TAG..], Container::Mp3)] {
             let whole = Scan::of(Some(container), capture, &[100]);
             let from = whole.joins[20] - 30;
-            // What begins in the midst of a frame begins with the next.
+            // What begins in the middle of a frame begins with the next.
             let late = Scan::of(Some(container), &capture[from..], &[100]);
             assert!(late.media == capture[from + 30..], "{container}");
             // The frame that lost its end takes a part of the next, and no more.

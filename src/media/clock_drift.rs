@@ -1,4 +1,4 @@
-//! Keeps up with a source whose clock is not ours: stamps that run ahead of the time at which they arrive, or fall behind.
+//! Keeps up with a source whose clock is not ours: timestamps that run ahead of the time at which they arrive, or fall behind.
 
 /// What is watched before a conclusion, in nanoseconds. A pause of the source makes it longer.
 const WINDOW: i64 = 2_000_000_000;
@@ -33,7 +33,7 @@ struct Window {
 }
 
 impl DriftEstimator {
-    /// Media with the stamp `time` arrived at `now`. Returns what to add to its stamps.
+    /// Media with the timestamp `time` arrived at `now`. Returns what to add to its timestamps.
     pub fn follow(&mut self, time: i64, now: i64) -> i64 {
         let late = now.saturating_sub(time);
         match &mut self.window {
@@ -91,7 +91,7 @@ mod tests {
             Self { ppm, jitter, burst, drift: DriftEstimator::default(), sent: 0, random: 1, last: None }
         }
 
-        /// Its next arrival, and the stamp as it was corrected.
+        /// Its next arrival, and the timestamp as it was corrected.
         fn next(&mut self) -> (i64, i64) {
             let time = self.sent * 40 * MILLI;
             let last_of_burst = (self.sent / self.burst + 1) * self.burst - 1;
@@ -106,7 +106,7 @@ mod tests {
             (now, stamp)
         }
 
-        /// The least and most lateness of its stamps up to then, without the first ten seconds.
+        /// The least and most lateness of its timestamps up to then, without the first ten seconds.
         fn until(&mut self, end: i64) -> (i64, i64) {
             let (mut least, mut most) = (i64::MAX, i64::MIN);
             loop {

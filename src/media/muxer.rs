@@ -91,7 +91,7 @@ impl Muxer {
     /// The tracks of a set that a container takes: of each kind the first one that it can carry, video first.
     ///
     /// # Errors
-    /// When there are tracks of a kind that the container is for, but none of them can be carried: nobody gets audio alone
+    /// When there are tracks of a kind that the container is for, but none of them can be carried: no reader gets audio alone
     /// who asked for what has video, except in Ogg. Also when there is nothing that it is for.
     pub fn select(container: Container, tracks: &TrackSet) -> Result<Vec<TrackId>, NotCarried> {
         let mut selected = Vec::new();

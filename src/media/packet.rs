@@ -87,7 +87,7 @@ impl PacketBuf {
     }
 
     /// Takes over a buffer that has at least [`PacketBuf::HEAD_ROOM`] spare bytes before its payload;
-    /// `payload_at` is where the payload begins. Bytes before the room are let go of.
+    /// `payload_at` is where the payload begins. Bytes before the room are released.
     ///
     /// Returns `None` when the room is missing.
     pub fn from_buffer(mut bytes: BytesMut, payload_at: usize) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! The times of what publishers send, made fit for muxers: no publisher is sent away for a time stamp. Pure.
+//! The times of what publishers send, made fit for muxers: no publisher is sent away for a timestamp. Pure.
 //!
 //! Three things happen to the times of a sample, in this order:
 //!

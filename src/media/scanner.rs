@@ -219,7 +219,7 @@ mod tests {
         fn unknown_bytes_pass_untouched_and_at_once(bytes: Vec<u8>, sizes in prop::collection::vec(1usize..99, 1..9)) {
             let found = testing::Scan::of(Some(Container::Raw), &bytes, &sizes);
             prop_assert!(found.media == bytes);
-            // So many that none of a transport stream with stamps can follow.
+            // So many that none of a transport stream with timestamps can follow.
             let bytes = [b"text:", &bytes[..]].concat();
             let found = testing::Scan::of(None, &bytes, &sizes);
             prop_assert!(found.media == bytes && found.joins.is_empty() && found.headers.is_empty());

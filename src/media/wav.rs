@@ -1,7 +1,7 @@
 //! WAV (Multimedia Programming Interface and Data Specifications 1.0, chapter 3): a header of chunks, then samples without
 //! an end.
 //!
-//! The sizes in the header are made unknown, as nobody knows them. A reader may begin with every block, the samples of one
+//! The sizes in the header are made unknown, as they are not known. A reader may begin with every block, the samples of one
 //! moment; whole blocks leave immediately.
 
 use super::{Kind, PacketBuf, byte_window::ByteWindow, scanned::Scanned};

@@ -10,7 +10,7 @@ pub enum Flow {
     Media,
     /// The device captures nothing.
     NoSignal,
-    /// Nobody publishes.
+    /// There is no publisher.
     NoPublisher,
     /// None has arrived for longer than its usual pauses; the text says what is missing, and for how long. Final.
     Stalled(String),

@@ -63,7 +63,7 @@ pub enum State {
     },
     /// Its device is absent; starts when it appears.
     WaitingDevice,
-    /// Runs, and nobody publishes.
+    /// Runs, and there is no publisher.
     WaitingPublisher,
     /// Failed, and does not restart while the present users last (`no-resurrect`).
     Dead,
@@ -110,7 +110,7 @@ pub enum Input {
     FirstMedia,
     /// Its device captures nothing any more.
     SignalLost,
-    /// Nobody publishes, or nobody does any more.
+    /// There is no publisher, or none any more.
     NoPublisher,
     /// It runs, and has delivered nothing for longer than its usual pauses.
     Stalled,

@@ -89,7 +89,7 @@ struct Sink {
 /// What a slot is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Nobody publishes.
+    /// There is no publisher.
     Vacant,
     /// Somebody is there and has sent no media yet.
     Claimed,
@@ -110,7 +110,7 @@ pub struct PublisherInfo {
     pub agent: Option<String>,
 }
 
-/// Why nobody can publish now.
+/// Why publishing is refused now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// There is a publisher.

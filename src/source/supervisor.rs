@@ -259,7 +259,7 @@ impl Supervisor {
         }
     }
 
-    /// Reports states that last. While it fails again and again, only the failures are reported.
+    /// Reports states that last. While it fails repeatedly, only the failures are reported.
     fn announce(&self, state: State, is_failing: bool, reported: &mut Option<&'static str>) {
         let word = match state {
             State::Idle => "stopped",

@@ -175,7 +175,7 @@ fn permissions(text: &mut Text, stats: &AccessStats) {
 
 fn outputs<'a>(text: &mut Text, streams: &'a [Stream]) {
     use Kind::{Counter, Gauge};
-    // Those that have been used: most streams have a dozen that nobody asks for. Of bytes that pass through the stream has the figures.
+    // Those that have been used: most streams have a dozen that are not used. Of bytes that pass through the stream has the figures.
     let is_of_use = |output: &&Output| output.users.is_some_and(|users| users > 0 || output.bytes > 0);
     let of_stream = |stream: &'a Stream| stream.outputs.iter().filter(is_of_use).map(move |output| (stream, output));
     let outputs: Vec<_> = streams.iter().flat_map(of_stream).collect();

@@ -86,7 +86,7 @@ pub struct Progress {
     pub gaps: u64,
     /// Packets that it lost.
     pub lost: u64,
-    /// Times that it was reduced to join points because it lost data again and again.
+    /// Times that it was reduced to join points because it lost data repeatedly.
     pub reductions: u64,
     /// It is so now.
     pub is_reduced: bool,
@@ -162,7 +162,7 @@ impl Audience {
         }
     }
 
-    /// How long they wait, and waited of late.
+    /// How long they wait, and waited recently.
     pub fn waits(&self, now: Instant) -> Waits<Figures> {
         let Waits { media, beginning } = &self.seats().waits;
         Waits { media: media.read(now), beginning: beginning.read(now) }

@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// A keyframe younger than this is as good as a new one: nobody asks the encoder for another.
+/// A keyframe younger than this is as good as a new one: no other is requested.
 const FRESH: Duration = Duration::from_millis(250);
 
 /// Handle to the fan-out of one stream. Clones are the same fan-out.
@@ -130,7 +130,7 @@ impl FanOut {
         codecs(container, &header)
     }
 
-    /// Nobody is to join at what was pushed so far.
+    /// Readers must not join at what was pushed so far.
     pub fn forget_joins(&self) {
         let mut state = self.state();
         state.ring.forget_joins();

@@ -358,7 +358,7 @@ impl StreamInput {
         }
     }
 
-    /// Nobody uses the encoding any more: nothing of it is kept, and nothing taken until its next run begins.
+    /// The encoding is not used any more: nothing of it is kept, and nothing taken until its next run begins.
     pub fn clear(&self) {
         if self.source == 0 {
             self.shared.tracks.send_replace(None);

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Packets older than this are let go of, unless they belong to the newest GOP.
+/// Packets older than this are released, unless they belong to the newest GOP.
 const MAX_AGE: Duration = Duration::from_secs(4);
 /// Most bytes in a ring, whatever their age: ten seconds of 25 Mbit/s.
 const MAX_BYTES: usize = 32 << 20;

@@ -178,7 +178,7 @@ impl SampleWriter {
         }
     }
 
-    /// Nobody uses the rendition any more: nothing of it is kept.
+    /// The rendition is not used any more: nothing of it is kept.
     pub(super) fn clear(&mut self, now: Instant) {
         self.sources = Default::default();
         self.shown = Origin::Source;
@@ -193,7 +193,7 @@ impl SampleWriter {
         }
     }
 
-    /// Nobody uses one of the sources any more. Nothing is kept when no other one runs.
+    /// One of the sources is not used any more. Nothing is kept when no other one runs.
     pub(super) fn clear_source(&mut self, source: usize, now: Instant) {
         for sources in &mut self.sources {
             if let Some(source) = sources.get_mut(source) {

@@ -1,4 +1,4 @@
-//! What a viewer gets that falls behind again and again. Pure: time comes in as a value.
+//! What a viewer gets that falls behind repeatedly. Pure: time comes in as a value.
 //!
 //! A jump to the newest join point helps who was held up once. Who is too slow for the stream falls behind again before
 //! long, and sees video that freezes and leaps. Join points alone are a small part of the stream: with them it has a

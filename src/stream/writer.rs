@@ -50,7 +50,7 @@ pub(super) enum Origin {
 struct Rhythm {
     /// When the last one was written.
     last: Option<Duration>,
-    /// The longest pause between two of late; it shrinks with each shorter one.
+    /// The longest recent pause between two; it shrinks with each shorter one.
     pause: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Rhythm {
 /// Whether packets are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gate {
-    /// Nobody wants any; what comes is left of a run that was stopped.
+    /// Unused; what comes is left of a run that was stopped.
     Closed,
     /// From the first one on that begins something new.
     Armed,
@@ -167,11 +167,11 @@ impl Writer {
         }
     }
 
-    /// The source was stopped because nobody wants it: nothing of it is kept.
+    /// The source was stopped because it is unused: nothing of it is kept.
     pub fn clear(&mut self) {
         self.fanout.restart();
         if let Format::Ts { .. } = self.format {
-            // Nobody is left who has seen its counters and its time.
+            // No reader is left that has seen its counters and its time.
             self.format = Format::Ts { rewriter: Box::default(), header: None };
         }
         (self.gate, self.placeholder) = (Gate::Closed, Gate::Closed);

@@ -1,6 +1,6 @@
 //! Facts: what happens and is kept, as data. Those who know report it; one thread writes it down, see `src/journal/`.
 //!
-//! Nobody waits: a fact that finds the queue full is counted.
+//! No caller waits: a fact that finds the queue full is counted.
 
 use serde_json::{Map, Value};
 use std::{

@@ -16,7 +16,7 @@ pub struct HookFigures {
     pub delivered: u64,
     /// Tries that failed.
     pub failed: u64,
-    /// Events that were given up: of programs that failed again and again, and those that the journal has no more.
+    /// Events that were given up: of programs that failed repeatedly, and those that the journal has no more.
     pub given_up: u64,
     /// The number of the last event that needs no delivery any more.
     pub position: u64,

@@ -104,7 +104,7 @@ impl Branches {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// Has parsers take apart what this source gives. The elements follow the state of the pipeline.
+    /// Has parsers demux what this source gives. The elements follow the state of the pipeline.
     pub(super) fn parse(
         self: &Arc<Self>,
         pipeline: &gst::Pipeline,

@@ -11,7 +11,7 @@ const EVEN: &str = "video/x-raw,width=[2,65534,2],height=[2,65534,2]";
 /// In this order: an element that converts prefers what it has, and then the first.
 const STEREO: &str = "audio/x-raw,channels=2;audio/x-raw,channels=1";
 
-/// Puts before the encoders of a text what makes media fit. `channels` are those of the audio track. Returns what the log should
+/// Inserts before the encoders of a pipeline what makes media fit. `channels` are those of the audio track. Returns what the log should
 /// say.
 pub(super) fn fit(bin: &gst::Bin, channels: Option<i32>) -> Result<Vec<String>, glib::BoolError> {
     let mut remarks = Vec::new();

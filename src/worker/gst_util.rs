@@ -7,7 +7,7 @@ use gstreamer_app as gst_app;
 /// How long one decoder or encoder of a still may take.
 pub(super) const STILL_DEADLINE: gst::ClockTime = gst::ClockTime::from_seconds(8);
 
-/// An appsink that hands on what it gets and never waits.
+/// An appsink that forwards what it gets and never waits.
 pub(super) fn live_sink(callbacks: gst_app::AppSinkCallbacks) -> gst_app::AppSink {
     gst_app::AppSink::builder()
         .sync(false)

@@ -41,7 +41,7 @@ pub(super) struct Ingest {
 }
 
 impl Ingest {
-    /// The pipeline of a gst-launch text.
+    /// The pipeline of a gst-launch string.
     pub(super) fn launch(
         feed: &Arc<Feed>,
         run: Run,
@@ -148,7 +148,7 @@ impl Ingest {
     }
 }
 
-/// A muxed track that is being taken apart.
+/// A muxed track that is being demuxed.
 pub(super) struct Demux {
     /// The pipeline.
     pub(super) ingest: Ingest,

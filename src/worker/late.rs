@@ -83,7 +83,7 @@ impl Latecomer {
         Self { scanner, found, needs_cluster, has_begun: false }
     }
 
-    /// What is to be handed on of what the muxer pushed together. Streaming thread.
+    /// What is to be forwarded of what the muxer pushed together. Streaming thread.
     pub(super) fn take(&mut self, buffers: &[gst::Buffer]) -> Vec<gst::Buffer> {
         for map in buffers.iter().filter_map(|buffer| buffer.map_readable().ok()) {
             self.needs_cluster &= !map.starts_with(CLUSTER);

@@ -1,4 +1,4 @@
-//! gst-launch texts: parsing without starting anything, and faults that say where.
+//! gst-launch pipelines: parsing without starting anything, and faults that say where.
 
 use crate::{
     config::suggestion,

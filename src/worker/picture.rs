@@ -91,7 +91,7 @@ impl Mailbox {
         lock(&self.0).remove(&id).map(|(_, bytes)| bytes)
     }
 
-    /// Lets go of what nobody asked for.
+    /// Drops what was not requested.
     pub(super) fn tidy(&self) {
         lock(&self.0).retain(|_, (at, _)| at.elapsed() < BYTES_AGE);
     }

@@ -14,7 +14,7 @@ pub(super) struct FeedView {
     pub(super) feed: Arc<Feed>,
     /// It has no other tracks than those that are known.
     pub(super) complete: bool,
-    /// Its muxed track is taken apart, or cannot be.
+    /// Its muxed track is demuxed, or cannot be.
     pub(super) demuxed: bool,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Recipe<'a> {
 pub(super) enum Resolved {
     /// More has to be known. With `true`, a part of it is known already.
     Wait(bool),
-    /// The muxed track of this feed has to be taken apart first.
+    /// The muxed track of this feed has to be demuxed first.
     Demux(u32),
     /// It cannot run.
     Fail(String),

@@ -11,7 +11,7 @@ use gstreamer as gst;
 /// Temporal delimiter of AV1 (section 5.6): begins each unit for decoders.
 const DELIMITER: &[u8] = &[0x12, 0];
 
-/// The caps of a track; `None` for what comes in none of the containers that are taken apart here.
+/// The caps of a track; `None` for what comes in none of the containers that are demuxed here.
 pub(super) fn of(track: &TrackInfo) -> Option<gst::Caps> {
     let name = match &track.codec {
         CodecParameters::H264(_) => "video/x-h264",

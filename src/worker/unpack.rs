@@ -1,4 +1,4 @@
-//! Feeds whose bytes our own demuxers take apart: each track goes into an appsrc of the feed's pipeline, and comes out at the place
+//! Feeds whose bytes our own demuxers read: each track goes into an appsrc of the feed's pipeline, and comes out at the place
 //! where tracks of any pipeline do. What our demuxers do not know goes through `parsebin`.
 
 use super::{
@@ -149,7 +149,7 @@ impl Unpack {
         self.unpacker.is_image()
     }
 
-    /// Has elements take apart these bytes and what follows them.
+    /// Has elements demux these bytes and what follows them.
     fn parse(&mut self, held: Bytes) -> Result<(), Ended> {
         let pipeline = self.pipeline.upgrade().ok_or(Ended)?;
         let source = byte_source();

@@ -1,4 +1,4 @@
-//! Sources on the web: what comes without an end, or as JPEG, is taken apart by our own demuxers instead of `parsebin`. An address with
+//! Sources on the web: what comes without an end, or as JPEG, goes to our own demuxers instead of `parsebin`. An address with
 //! one still is requested again for each frame.
 
 use super::{
@@ -22,13 +22,13 @@ const PACE: Duration = Duration::from_millis(500);
 enum Way {
     /// Nothing came yet.
     Unknown,
-    /// It is taken apart here.
+    /// It is demuxed here.
     Ours(Arc<Mutex<Unpack>>),
-    /// Others take it apart.
+    /// Elements of GStreamer demux it.
     Theirs,
 }
 
-/// Looks at what comes from a source of the web in a feed that hands it to `parsebin`, and takes it apart if that is better.
+/// Looks at what comes from a source of the web in a feed that hands it to `parsebin`, and demuxes it if that is better.
 pub(super) fn divert(bin: &gst::Bin, pipeline: &gst::Pipeline, branches: &Arc<Branches>, fps: Option<(u32, u32)>) {
     let is = |element: &gst::Element, name: &str| element.factory().is_some_and(|factory| factory.name() == name);
     let Some(source) = bin.children().into_iter().find(|element| is(element, "souphttpsrc")) else { return };

@@ -115,7 +115,7 @@ impl Config {
             _ => return Some(this),
         }
         if matches!(kind, 17 | 19..=27 | ER_AAC_ELD) {
-            // `epConfig`: anything but 0 and 1 has more before each frame, which nobody does.
+            // `epConfig`: anything but 0 and 1 has more before each frame, which is not used.
             bits.skip(2)?;
         }
         Some(this)

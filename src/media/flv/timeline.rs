@@ -45,7 +45,7 @@ impl Timeline {
         self.newest
     }
 
-    /// The stamp of the next sample of the first or second track. `is_flagged`: its timeline may have jumped.
+    /// The timestamp of the next sample of the first or second track. `is_flagged`: its timeline may have jumped.
     pub(super) fn place(&mut self, is_second: bool, dts: Time, pts: Time, is_flagged: bool) -> Stamp {
         let [first, second] = &mut self.tracks;
         let (track, other) = if is_second { (second, first) } else { (first, second) };

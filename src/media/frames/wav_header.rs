@@ -2,7 +2,7 @@
 
 use crate::media::{codec::pcm::Format, track::AudioShape};
 
-/// A size that nobody knows, as ffmpeg writes it and players understand it.
+/// An unknown size, as ffmpeg writes it and players understand it.
 const UNKNOWN: [u8; 4] = [0xff; 4];
 
 /// `wFormatTag` of a format whose real tag follows behind.

@@ -120,7 +120,7 @@ fn wave_format(tag: u16, rate: u32, channels: u16) -> Vec<u8> {
     out
 }
 
-/// Whether a decoder of samples of `from` continues with samples of `to` though nobody says anything to it, or says it in
+/// Whether a decoder of samples of `from` continues with samples of `to` without a new configuration, or with it in
 /// band.
 pub(super) fn continues(from: &CodecParameters, to: &CodecParameters) -> bool {
     use CodecParameters as C;

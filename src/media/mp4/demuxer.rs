@@ -84,7 +84,7 @@ impl Demuxer {
 enum State {
     /// The head of a box.
     Head,
-    /// Bytes up to here that nobody needs.
+    /// Bytes up to here that are not needed.
     Skip(u64),
     /// Samples, up to here.
     Data(u64),
@@ -205,7 +205,7 @@ impl Parser {
         match kind {
             b"ftyp" | b"moov" | b"moof" | b"styp" | b"sidx" | b"ssix" | b"emsg" | b"prft" => true,
             b"mdat" | b"free" | b"skip" | b"wide" | b"mfra" | b"meta" | b"uuid" | b"pdin" | b"udta" => !self.is_lost,
-            // Boxes that nobody knows yet.
+            // Boxes that are not known yet.
             kind => !self.is_lost && !self.tracks.is_empty() && kind.iter().all(u8::is_ascii_alphanumeric),
         }
     }

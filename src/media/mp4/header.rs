@@ -22,7 +22,7 @@ pub(super) const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000
 /// 1 as a number with 16 bits after the point, and with 8.
 const ONE: u32 = 0x1_0000;
 const LOUD: u16 = 0x100;
-/// `und`: a language that nobody named (section 8.4.2).
+/// `und`: an unknown language (section 8.4.2).
 pub(super) const UNDETERMINED: u16 = 0x55c4;
 
 /// The header of these tracks, of which those are dropped whose codec is not carried.

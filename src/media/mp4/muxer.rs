@@ -62,7 +62,7 @@ struct Lane {
     is_listed: bool,
     /// When its newest sample came.
     seen: Option<Instant>,
-    /// The longest pause between two of late; it shrinks with each shorter one.
+    /// The longest recent pause between two; it shrinks with each shorter one.
     pause: Duration,
     /// What its samples have in front, so that they say what a header says.
     lead_in: LeadIn,

@@ -3,7 +3,7 @@
 //! A sample leaves before the next one is there, so that its duration is a guess: what its encoder says, or what was usual
 //! of late. The decode time of the next fragment is right in any case, and players go by that; but those that play by
 //! Media Source Extensions drop everything up to the next keyframe when it is further away than twice the duration that they
-//! were announced. So frames last as long as the longest step of late.
+//! were announced. So frames last as long as the longest recent step.
 
 use super::front::Times;
 use super::header::timescale;
@@ -72,7 +72,7 @@ pub(super) struct Clock {
     nominal: Option<u32>,
     is_even: bool,
     last: Option<Last>,
-    /// The longest step of late.
+    /// The longest recent step.
     longest: u64,
 }
 

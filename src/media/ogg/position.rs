@@ -91,7 +91,7 @@ impl Position {
         let fits = |shift: &i64| (-overlap..=MAX_PAUSE).contains(&pause(*shift));
         let own = if step.is_some() { self.shift } else { timeline.shift };
         let shift = [timeline.shift, own].into_iter().find(fits);
-        // A pause that nobody called a break is one.
+        // A pause that was not flagged as a break is one.
         let shift = shift.or_else(|| (!is_break && pause(own) > MAX_PAUSE).then_some(own));
         self.shift = shift.unwrap_or_else(|| {
             let margin = if timeline.has_many { MARGIN } else { 0 };
@@ -159,7 +159,7 @@ mod tests {
             (vec![(1000, false), (1020, true)], [1020, 1040]),
             (vec![(1000, false), (4000, true)], [1020, 4020]),
             (vec![(1000, false), (90_000, true)], [1020, 1040]),
-            // Nobody says that it is a break: the source was silent for so long.
+            // It is not flagged as a break: the source was silent for so long.
             (vec![(1000, false), (90_000, false)], [1020, 90_020]),
             (vec![(90_000, false), (0, true)], [90_020, 90_040]),
             (vec![(90_000, false), (0, false)], [90_020, 90_040]),

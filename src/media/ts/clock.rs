@@ -1,37 +1,37 @@
 //! Keeps the time of a transport stream going forward, whatever the clock of its source does.
 //!
-//! All stamps of a source are of one clock (ISO/IEC 13818-1, sections 2.4.2.2 and 2.4.3.6). When it jumps, one number is
+//! All timestamps of a source are of one clock (ISO/IEC 13818-1, sections 2.4.2.2 and 2.4.3.6). When it jumps, one number is
 //! added to all that follow, so that video and audio stay together.
 
 use super::packet::{PACKET, PCR_LENGTH, Packet};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Ticks in a second of all stamps but the extension of a PCR, which is left alone.
+/// Ticks in a second of all timestamps but the extension of a PCR, which is left alone.
 const SECOND: u64 = 90_000;
-/// Stamps have 33 bits.
+/// Timestamps have 33 bits.
 pub(super) const WRAP: u64 = 1 << 33;
-/// A stamp that is further ahead of all others is of another clock. Even what sends a frame now and then has a PCR ten
+/// A timestamp that is further ahead of all others is of another clock. Even what sends a frame now and then has a PCR ten
 /// times a second.
 const FORWARD: i64 = 5 * SECOND as i64;
-/// A stamp that is further behind its own track is of another clock: tracks without DTS go back by some frames.
+/// A timestamp that is further behind its own track is of another clock: tracks without DTS go back by some frames.
 const BACKWARD: i64 = SECOND as i64;
-/// How long after a jump stamps of the old clock may still come, from tracks that are sent after others.
+/// How long after a jump timestamps of the old clock may still come, from tracks that are sent after others.
 const SETTLING: i64 = 2 * SECOND as i64;
-/// From the last stamp before a jump to the first one after it: other tracks of the source may have been a little
+/// From the last timestamp before a jump to the first one after it: other tracks of the source may have been a little
 /// further, and are not to go back.
 const STEP: u64 = SECOND / 10;
 /// Most tracks that are followed.
 const MAX_TRACKS: usize = 64;
 
-/// What is added to the stamps of a stream, and why.
+/// What is added to the timestamps of a stream, and why.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// Added to every stamp of the source, modulo [`WRAP`].
+    /// Added to every timestamp of the source, modulo [`WRAP`].
     offset: u64,
-    /// The offset before the last jump, and the newest stamp then.
+    /// The offset before the last jump, and the newest timestamp then.
     before: Option<(u64, u64)>,
-    /// The newest stamp of all that were sent.
+    /// The newest timestamp of all that were sent.
     newest: Option<u64>,
     /// The last decoding time that was sent, by PID.
     tracks: BTreeMap<u16, u64>,
@@ -62,7 +62,7 @@ impl Clock {
         self.jumps
     }
 
-    /// Moves the stamps of a packet in place.
+    /// Moves the timestamps of a packet in place.
     pub(super) fn packet(&mut self, raw: &mut [u8; PACKET]) {
         let Some(packet) = Packet::new(raw) else { return };
         if packet.is_damaged() {
@@ -124,7 +124,7 @@ impl Clock {
         }
     }
 
-    /// What to add to this stamp; `last` is the one before it of its track.
+    /// What to add to this timestamp; `last` is the one before it of its track.
     fn offset_for(&mut self, source: u64, last: Option<u64>) -> u64 {
         let Some(newest) = self.newest else {
             self.resumed = None;
@@ -155,7 +155,7 @@ impl Clock {
         self.offset
     }
 
-    /// The clock jumped: `source` is to be `target` from now on. All stamps get the same shift, so one that continues
+    /// The clock jumped: `source` is to be `target` from now on. All timestamps get the same shift, so one that continues
     /// properly takes the others along; those which would go back a little wait, see [`Fit::Early`].
     fn jump(&mut self, source: u64, newest: u64, target: u64) {
         self.before = Some((self.offset, newest));
@@ -177,7 +177,7 @@ impl Clock {
     }
 }
 
-/// From one stamp to another, the shorter way round.
+/// From one timestamp to another, the shorter way round.
 pub(super) fn distance(from: u64, to: u64) -> i64 {
     let forward = to.wrapping_sub(from) % WRAP;
     if forward < WRAP / 2 { forward as i64 } else { forward as i64 - WRAP as i64 }
@@ -219,7 +219,7 @@ mod tests {
     const VIDEO: u16 = 0x100;
     const AUDIO: u16 = 0x101;
 
-    /// A packet that begins a frame with these stamps.
+    /// A packet that begins a frame with these timestamps.
     fn packet(pid: u16, pcr: Option<u64>, pts: u64, dts: Option<u64>) -> [u8; PACKET] {
         let mut raw = [0xff; PACKET];
         let [high, low] = pid.to_be_bytes();

@@ -97,7 +97,7 @@ mod tests {
         check(&unit(0x70), Some(false));
         check(&unit(0x00), Some(false));
         check(&unit(0x90), Some(false));
-        // Without a sequence header nobody can begin.
+        // Without a sequence header no decoder can begin.
         check(&[0x12, 0, 0x32, 5, 0x10], Some(false));
         // Metadata in between, a header of a frame by itself, an extension.
         check(&[0x12, 0, 0x0a, 1, 0, 0x2a, 2, 9, 9, 0x1a, 7, 0x10], Some(true));

@@ -10,7 +10,7 @@ const MAX_VIDEO: usize = 8 << 20;
 const MAX_AUDIO: usize = 256 << 10;
 /// A PES packet without a length ends with the transport packet that is stuffed, if so many in a row did.
 const CONFIRMATIONS: u8 = 4;
-/// Room for the first PES packet, whose size nobody knows.
+/// Room for the first PES packet, whose size is not known.
 const FIRST_ROOM: usize = 16 << 10;
 
 /// One PES packet.

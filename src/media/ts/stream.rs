@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// A DTS that is further behind the last one is of another timeline, in nanoseconds: tracks without DTS go back by some frames.
 const BACKWARD: i64 = 1_000_000_000;
-/// A DTS that is further ahead of the last one is too: nobody sends a frame in ten seconds.
+/// A DTS that is further ahead of the last one is too: no source sends a frame in ten seconds.
 const FORWARD: i64 = 10_000_000_000;
 /// From one frame to the next, in nanoseconds, while nothing else is known.
 const STEP: i64 = 40_000_000;

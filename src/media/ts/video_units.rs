@@ -180,7 +180,7 @@ impl VideoUnits {
         None
     }
 
-    /// An access unit is complete; the next has these stamps.
+    /// An access unit is complete; the next has these timestamps.
     fn cut(&mut self, data: Bytes, stamps: Option<Stamps>, each: &mut impl FnMut(Unit)) {
         let (pts, dts) = std::mem::replace(&mut self.stamps, stamps.unwrap_or_default());
         if std::mem::take(&mut self.scan.is_rest) {

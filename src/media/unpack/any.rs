@@ -18,7 +18,7 @@ enum State {
     Unknown(UnknownBytes),
 }
 
-/// Bytes that cannot be taken apart.
+/// Bytes that cannot be demuxed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownBytes {
     /// A container without a demuxer.
@@ -46,7 +46,7 @@ impl AnyDemuxer {
     /// Takes the next bytes, in pieces of any size, and adds what is complete to `out`.
     ///
     /// # Errors
-    /// When these bytes are nothing that can be taken apart; also for all that follow.
+    /// When these bytes are nothing that can be demuxed; also for all that follow.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Demuxed>) -> Result<(), UnknownBytes> {
         match &mut self.0 {
             State::Unpacker(unpacker) => {
@@ -101,7 +101,7 @@ impl AnyDemuxer {
         }
     }
 
-    /// Names of what is in there and is not taken apart.
+    /// Names of what is in there and is not demuxed.
     pub fn unsupported(&self) -> Vec<String> {
         match &self.0 {
             State::Unpacker(unpacker) => unpacker.unsupported(),

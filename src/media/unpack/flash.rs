@@ -1,4 +1,4 @@
-//! FLV, until it is known that others have to take it apart.
+//! FLV, until it is known that others have to demux it.
 
 use crate::media::{
     TrackSet,

@@ -1,4 +1,4 @@
-//! Takes apart what sources deliver that no demuxer of GStreamer takes apart well: transport streams, bare video, and JPEG images in
+//! Demuxes what GStreamer does not demux well: transport streams, bare video, and JPEG images in
 //! any kind of multipart or in none. Pure.
 //!
 //! Bytes in pieces of any size go in, from the begin of a source or from any place in it; tracks and samples come out.
@@ -111,7 +111,7 @@ impl Unpacker {
         }
     }
 
-    /// The bytes that came until it was known that others have to take them apart.
+    /// The bytes that came until it was known that others have to demux them.
     pub fn foreign(&mut self) -> Option<Bytes> {
         match &mut self.state {
             State::Foreign(bytes) => Some(std::mem::take(bytes)),
@@ -134,12 +134,12 @@ impl Unpacker {
         matches!(self.state, State::Jpeg(_, _, true))
     }
 
-    /// Whether there is video, and none that is taken apart: others may know it.
+    /// Whether there is video, and none that is demuxed: others may know it.
     pub fn misses_video(&self) -> bool {
         matches!(&self.state, State::Ts(demuxer) if demuxer.misses_video())
     }
 
-    /// Names of what is in there and is not taken apart.
+    /// Names of what is in there and is not demuxed.
     pub fn unsupported(&self) -> Vec<String> {
         match &self.state {
             State::Ts(demuxer) => demuxer.unsupported(),

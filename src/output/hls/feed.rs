@@ -182,7 +182,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends when nobody has asked for a while; `true` when it has.
+    /// Ends after a while without requests; `true` when it has.
     fn ends(&self) -> bool {
         let mut state = self.state();
         let target = state.segments.as_ref().and_then(Segmenter::target).unwrap_or(0);
@@ -222,7 +222,7 @@ impl Shared {
     }
 }
 
-/// Reads the packets of the stream and cuts them, until nobody asks for segments any more.
+/// Reads the packets of the stream and cuts them, until segments are no longer requested.
 async fn run(shared: Arc<Shared>) {
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments started");
     let refused = read(&shared).await.err();

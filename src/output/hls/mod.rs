@@ -3,7 +3,7 @@
 //! [`table`] finds the stream and the file for a path ([`file`](mod@file) and [`query`] parse, pure). [`feed`] is one container of a
 //! stream as segments: the first request for a playlist starts its task, which leases the stream, reads its packets and cuts
 //! them; it ends some time after the last request. [`pieces`] reads the times of packets (pure). [`answer`] waits for what a
-//! request is for and responds; [`viewers`] counts those who ask again and again as one viewer.
+//! request is for and responds; [`viewers`] counts those who ask repeatedly as one viewer.
 
 mod answer;
 pub mod feed;

@@ -72,7 +72,7 @@ impl Visit {
 }
 
 impl Viewers {
-    /// Nobody yet. The tokens of viewers begin with `seed`, so that those of an earlier server are not used again.
+    /// None yet. The tokens of viewers begin with `seed`, so that those of an earlier server are not used again.
     pub fn new(stream: &str, audience: Audience, seed: u64) -> Self {
         let shared =
             Shared { stream: stream.to_owned(), audience, next: AtomicU64::new(seed), known: Mutex::default() };
@@ -152,7 +152,7 @@ mod tests {
         let (one, two) = (Some(viewers.token()), Some(viewers.token()));
         assert_ne!(one, two);
         let later = now + Duration::from_secs(5);
-        // Media of one who never asked for a playlist, as of a cache, is nobody's.
+        // Media of one who never asked for a playlist, as of a cache, counts for no viewer.
         viewers.visit(&Visit::media(&viewers, 100), peer, now);
         assert_eq!(audience.attendance().now, 0);
         viewers.visit(&Visit::playlist(&viewers, one, 10), peer, now);

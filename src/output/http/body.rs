@@ -24,7 +24,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// Interval of periodic checks.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
-/// Since when a client has taken nothing of its body. A body that nobody polls cannot notice this itself.
+/// Since when a client has taken nothing of its body. A body that is not polled cannot notice this itself.
 #[derive(Debug, Clone, Default)]
 pub struct StallWatch(Arc<Mutex<State>>);
 

@@ -15,7 +15,7 @@ pub async fn respond(stream: &Arc<PerRequestStream>, method: &Method, client: &D
     } else {
         let shot = tokio::select! {
             shot = stream.shot() => shot,
-            // The command ends; nobody reads this response.
+            // The command ends; no client reads this response.
             () = client.wait() => return unavailable("the client has disconnected"),
         };
         match shot {

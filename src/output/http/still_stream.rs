@@ -1,6 +1,6 @@
 //! A response that sends one still after the other: over a WebSocket, or raw in one endless body.
 //!
-//! Each still is taken when the client has received the previous one: a slow client gets fewer, and delays nobody.
+//! Each still is taken when the client has received the previous one: a slow client gets fewer, and delays no other.
 
 use super::{
     response::{FEED_FAILED, NO_VIDEO, Response, text, unavailable},

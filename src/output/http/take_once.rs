@@ -29,7 +29,7 @@ impl<T> TakeOnce<T> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
     }
 
-    /// The value, if nobody has taken it yet.
+    /// The value, if it has not been taken yet.
     pub fn take(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

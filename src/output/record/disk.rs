@@ -1,4 +1,4 @@
-//! The thread that writes the files of one folder. Nobody waits for it: what it cannot take is lost, and counted.
+//! The thread that writes the files of one folder. No caller waits for it: what it cannot take is lost, and counted.
 
 use super::{
     core::{Begin, End},
@@ -409,7 +409,7 @@ impl Worker {
         if self.folder.as_ref().is_some_and(|folder| !folder.is_there()) {
             tracing::warn!(folder = %self.path.display(), "folder of recordings is not there any more");
             self.folder = None;
-            // When it is back, what was open is found unfinished: nobody may write to it any more.
+            // When it is back, what was open is found unfinished: nothing may write to it any more.
             for ((_, file), open) in std::mem::take(&mut self.open) {
                 open.ticket.fail(file, DiskError::Missing);
             }

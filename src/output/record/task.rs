@@ -55,7 +55,7 @@ struct Running {
     failures: FailureLog,
     /// Nothing is begun before.
     paused_until: Option<Instant>,
-    /// Since when nobody watches.
+    /// Since when there are no viewers.
     unwatched: Option<Instant>,
     /// How often its feeds were started.
     starts: u64,

@@ -1,7 +1,7 @@
 //! RTMP: encoders publish, players play.
 //!
 //! [`wire`] is the protocol (pure), [`listener`] accepts connections and follows the configuration, [`session`] serves one
-//! [`connection`], [`publish`] and [`play`] are what it is for once a client has said so. Bodies of messages are those of FLV tags: what comes is taken apart by the demuxer of FLV,
+//! [`connection`], [`publish`] and [`play`] are what it is for once a client has said so. Bodies of messages are those of FLV tags: the demuxer of FLV reads what comes,
 //! and what leaves is the ring of FLV packets, which all players share.
 
 mod connection;

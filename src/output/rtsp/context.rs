@@ -54,7 +54,7 @@ impl Context {
         self.encryption.borrow().as_ref().is_none_or(|(_, plain)| plain.permits(peer))
     }
 
-    /// A name for a session that nobody can guess.
+    /// A name for a session that cannot be guessed.
     pub fn session_id(&self) -> String {
         let mut random = [0; 16];
         // Without random numbers there would be no gate either.

@@ -11,7 +11,7 @@ const MAX_TRACKS: usize = 16;
 /// The session of a client.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Its name, which nobody can guess.
+    /// Its name, which cannot be guessed.
     pub id: String,
     /// The path of the stream.
     pub path: String,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Payloads that wait to be taken apart: a second of 20 Mbit/s, which is as much as may be ahead of the clock.
+/// Payloads that wait to be demuxed: a second of 20 Mbit/s, which is as much as may be ahead of the clock.
 const WAITING: usize = 2048;
 /// Media that is silent for this long is not waited for: what came of it is taken as whole.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ impl Publish {
     }
 }
 
-/// Takes apart what comes until the connection or the permission ends: the reason. Cancel-safe.
+/// Demuxes what comes until the connection or the permission ends: the reason. Cancel-safe.
 pub async fn receive(mut feeder: Feeder, mut payloads: mpsc::Receiver<Bytes>) -> &'static str {
     let (mut demuxer, mut found) = (AnyDemuxer::new(), Vec::new());
     loop {

@@ -25,7 +25,7 @@ pub fn find<'a>(registry: &'a Registry, name: &str) -> Option<&'a Arc<StreamHand
 /// Where media with this name is published to: the name of a feed, or of a stream that is nothing but this feed.
 ///
 /// # Errors
-/// When there is nothing with this name, or nobody can publish there.
+/// When there is nothing with this name, or publishing is not possible there.
 pub fn published(registry: &Registry, name: &str) -> Result<Target, Refusal> {
     if let Some(target) = Target::find(registry, name) {
         return Ok(target);

@@ -43,7 +43,7 @@ impl Mux {
         self.names.insert(name.to_owned(), session);
         let known = self.sessions.entry(session).or_default();
         known.names.push(name.to_owned());
-        // A session that is renewed again and again keeps the newest two.
+        // A session that is renewed repeatedly keeps the newest two.
         if known.names.len() > 2 {
             self.names.remove(&known.names.remove(0));
         }

@@ -85,7 +85,7 @@ pub enum SdpError {
     /// It cannot be encrypted.
     #[error("the offer has no a=fingerprint")]
     NoFingerprint,
-    /// Nobody would begin.
+    /// Neither side would begin.
     #[error("the offer is of a client that does no checks of ICE (a=ice-lite), as this server does none")]
     BothLite,
 }

@@ -215,7 +215,7 @@ fn a_placeholder_is_shown_until_the_source_has_a_join_point() {
     rig.tracks(&both(), true).unwrap();
     rig.push(Origin::Source, VIDEO, 0, true);
     assert_eq!(rig.read(), "J");
-    // Left of a run of the placeholder that nobody asked for.
+    // Left of a run of the placeholder that was not requested.
     rig.writer.tracks(Origin::Placeholder, 0, &both(), true, rig.now).unwrap();
     rig.push(Origin::Placeholder, VIDEO, 40, true);
     assert_eq!(rig.read(), "");

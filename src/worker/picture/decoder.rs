@@ -89,7 +89,7 @@ fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Res
     }
 }
 
-/// Decodes the frames of a GOP for a client that asks again and again: each goes in once.
+/// Decodes the frames of a GOP for a client that asks repeatedly: each goes in once.
 pub(super) struct Decoder {
     line: Line,
     caps: gst::Caps,

@@ -16,7 +16,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Of a gst-launch text, for media of these caps.
+    /// Of a gst-launch pipeline, for media of these caps.
     pub(super) fn new(text: &str, caps: &gst::Caps) -> Result<Self, PictureFault> {
         let failed = |text: &str| PictureFault::Failed(text.to_owned());
         let pipeline = gst::parse::launch(text).map_err(|error| failed(error.message()))?;

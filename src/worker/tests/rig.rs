@@ -38,7 +38,7 @@ pub(super) struct Server {
     pub(super) frames: Receiver<Frame>,
     /// For each stream: its media as the server takes it, and what a reader from the beginning on gets.
     outputs: Vec<Output>,
-    /// Messages that nobody waited for, for the text of a failure.
+    /// Messages that no test waited for, for the text of a failure.
     pub(super) seen: Vec<FromWorker>,
     pub(super) thread: Option<std::thread::JoinHandle<Result<(), std::io::Error>>>,
 }

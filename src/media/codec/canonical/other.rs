@@ -204,7 +204,7 @@ fn aac_found(parameters: aac::Parameters) -> Option<Found> {
 
 fn adts_frame(unit: &Bytes, newest: &mut Option<adts::Header>) -> Option<Unit> {
     let header = adts::Header::parse(unit)?;
-    // More than one block in a frame are nowhere told apart without decoding them; nobody writes that.
+    // Several blocks in a frame cannot be separated without decoding them; no encoder writes that.
     if header.blocks != 1 || header.frame_length > unit.len() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Matroska of others, and of our muxer, taken apart.
+//! Demuxes Matroska of other muxers, and of ours.
 
 use super::*;
 use crate::media::codec::CodecParameters;

@@ -32,7 +32,7 @@ pub(super) fn samples(moof: &[u8], begin: u64, end: u64, tracks: &mut [Progress]
             });
             base.wrapping_add(moved)
         };
-        // A track that nobody knows still takes its place.
+        // An unknown track still takes its place.
         if let Some(end) = run(traf, begin, after, base, tracks, &mut budget, &mut samples) {
             after = end;
         }

@@ -1,4 +1,4 @@
-//! MP4 of others, and of our muxer, taken apart.
+//! Demuxes MP4 of other muxers, and of ours.
 
 use super::super::{Muxer, box_writer};
 use super::*;

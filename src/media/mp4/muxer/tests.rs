@@ -237,7 +237,7 @@ fn other_parameter_sets_are_said_in_line_and_in_band() {
     let last = &rig.packets()[3];
     let units: Vec<_> = nal::length_prefixed(&last[FRONT..], 4).collect();
     assert_eq!(units, [SPS, b"\x68other", b"\x65v"]);
-    // Nobody is left who has an older header.
+    // No reader is left that has an older header.
     assert_eq!(rig.set_tracks(&[video_at(640, (25, 1), PPS), audio()]) + &rig.push(VIDEO, 160, true), "EJ");
     assert_eq!(rig.packets()[4][FRONT..], *b"\0\0\0\x02\x65v");
 }

@@ -1,4 +1,4 @@
-//! Transport streams of others, and of our muxer, taken apart.
+//! Demuxes transport streams of other muxers, and of ours.
 
 use super::super::Muxer;
 use super::super::packet::PACKET;

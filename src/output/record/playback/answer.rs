@@ -144,7 +144,7 @@ impl Playback {
         let Ok(Ok(permit)) = permit else { return Err(unavailable(TOO_BUSY)) };
         let (library, folders) = (self.library.clone(), self.folders.all());
         let work = tokio::task::spawn_blocking(move || {
-            // It goes with the work, which does not end when nobody waits for it any more.
+            // It goes with the work, which does not end when the caller no longer waits.
             let _permit = permit;
             work(&library, &folders)
         });

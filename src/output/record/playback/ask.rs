@@ -208,7 +208,7 @@ fn time(text: &str) -> Option<i64> {
     if let Some(seconds) = decimal(text) {
         return Some(seconds);
     }
-    // A plus sign of an offset that nobody encoded.
+    // A plus sign of an offset that was not percent-encoded.
     let text = text.replace(' ', "+");
     text.parse::<Timestamp>().ok().map(Timestamp::as_microsecond)
 }

@@ -13,7 +13,7 @@ pub const MAX_MESSAGE: usize = 8 << 20;
 const MAX_HELD: usize = 12 << 20;
 /// Most chunk streams: encoders use up to ten.
 const MAX_STREAMS: usize = 64;
-/// A time stamp that does not fit into three bytes follows the header.
+/// A timestamp that does not fit into three bytes follows the header.
 const EXTENDED: u32 = 0xff_ffff;
 /// Control messages are sent here.
 const CONTROL_STREAM: u8 = 2;

@@ -150,7 +150,7 @@ impl Sender {
     /// Everything before this packet has arrived; the receiver has room for so many after it.
     pub fn acknowledge(&mut self, next: Sequence, room: Option<u32>, now: Instant) {
         let Some(number) = self.numbering.number(next, self.acknowledged) else { return };
-        // Nobody can have received what was not sent.
+        // What was not sent cannot have been received.
         if number < self.acknowledged || number > self.unsent {
             return;
         }
@@ -227,7 +227,7 @@ impl Sender {
         Some(oldest.sent? + rtt.patience() + ACKNOWLEDGED)
     }
 
-    /// When the newest packets count as lost, because nobody could report that.
+    /// When the newest packets count as lost, because the peer could not report that.
     fn unanswered(&self, rtt: &Rtt) -> Option<Instant> {
         let is_quiet = self.unsent == self.end() && self.first < self.unsent && self.lost.is_empty();
         is_quiet.then(|| self.sent.max(self.progress) + rtt.patience() + 2 * ROUNDS)
