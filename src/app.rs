@@ -494,9 +494,9 @@ impl Serving {
     async fn make(&mut self, pattern: &PublishPattern, name: &str) -> Result<PublishSlot, PatternError> {
         let (feed, is_new) = self.instances.add(pattern, name, Instant::now())?;
         if is_new {
-            tracing::info!(%feed, "feed made for a publisher");
+            tracing::info!(%feed, "feed created for a publisher");
             if let Err(error) = self.exchange(self.instances.config()).await {
-                tracing::error!(%feed, %error, "feed for a publisher not made");
+                tracing::error!(%feed, %error, "feed for a publisher not created");
                 self.instances.remove(&feed);
                 return Err(PatternError::Unavailable);
             }
@@ -515,10 +515,10 @@ impl Serving {
             return;
         }
         for feed in gone {
-            tracing::info!(%feed, "feed made for a publisher removed: unused");
+            tracing::info!(%feed, "feed created for a publisher removed: unused");
         }
         if let Err(error) = self.exchange(self.instances.config()).await {
-            tracing::error!(%error, "feeds made for publishers not removed");
+            tracing::error!(%error, "feeds created for publishers not removed");
         }
     }
 
@@ -556,7 +556,7 @@ impl Serving {
         let srt = self.srt.bind_other(config.srt.as_ref())?;
         // Before new streams can be found.
         if self.gate.set_policy(config.auth.clone(), keys) {
-            tracing::info!("access rules changed: what they do not permit any more ends");
+            tracing::info!("access rules changed: sessions that are no longer permitted end");
         }
         warn_if_open(&config);
         self.encryption.send_replace(with_plain(&config, tls.clone()));

@@ -68,7 +68,7 @@ pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: Serve
                 None
             }
             () = reload.notified() => {
-                tracing::info!("ordered by the API: reloading the configuration");
+                tracing::info!("requested by the API: reloading the configuration");
                 None
             }
             Some(order) = orders.recv() => Some(order),
@@ -184,7 +184,7 @@ impl Editor<'_> {
         apply(loaded.config.clone(), self.changes, self.info).await.map_err(Refusal::NotApplied)?;
         fail::fail_point!("edit applied");
         if let Err(reason) = commit(prepared).await {
-            tracing::error!(reason, "configuration not written: the one of before applies again");
+            tracing::error!(reason, "configuration not written: the previous one applies again");
             let _ = apply(self.before.config.clone(), self.changes, self.info).await;
             return Err(Refusal::NotWritten(reason));
         }

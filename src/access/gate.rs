@@ -345,7 +345,7 @@ impl Gate {
                 }
             }
             Some(Err(error)) => {
-                tracing::warn!(%error, "keys of JSON Web Tokens not renewed: those before are still used")
+                tracing::warn!(%error, "keys of JSON Web Tokens not renewed: the previous ones are still used")
             }
             None => {}
         }

@@ -44,7 +44,7 @@ pub(super) async fn kick(call: Call) -> Result<Answer, Problem> {
     let (stream, number) = viewer(&call, id)?;
     match stream.audience.kick(number) {
         Some(true) => {
-            tracing::info!(stream = %stream.config.name, viewer = number, by = call.access.identity.name(), "viewer ended by order");
+            tracing::info!(stream = %stream.config.name, viewer = number, by = call.access.identity.name(), "viewer disconnected by the API");
             let fact = Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "end viewer");
             call.report(fact.with("viewer", number));
             Ok(Answer::status(StatusCode::NO_CONTENT))
@@ -66,7 +66,7 @@ pub(super) async fn kick_publisher(call: Call) -> Result<Answer, Problem> {
     let slot = slot.ok_or_else(|| Problem::not_found("publisher of the feed", name))?;
     permit_feed(&call, name)?;
     slot.kick(KICKED);
-    tracing::info!(feed = name, by = call.access.identity.name(), "publisher ended by order");
+    tracing::info!(feed = name, by = call.access.identity.name(), "publisher disconnected by the API");
     call.report(Fact::feed("feed.ordered", name).with("order", "end publisher"));
     Ok(Answer::status(StatusCode::NO_CONTENT))
 }

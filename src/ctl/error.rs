@@ -25,7 +25,7 @@ pub(super) enum CtlError {
         source: ClientError,
     },
     /// There is no answer in time.
-    #[error("no answer from {0} within 30 s")]
+    #[error("no response from {0} within 30 s")]
     Late(String),
     /// What the server says.
     #[error("{detail}")]

@@ -140,10 +140,10 @@ impl HookTask {
             };
             match failures.failed(Instant::now()) {
                 Some(Report::First) => {
-                    tracing::warn!(hook = name, event = event.id, reason, "hook not delivered: tried again")
+                    tracing::warn!(hook = name, event = event.id, reason, "hook delivery failed: retrying")
                 }
                 Some(Report::Again(times)) => {
-                    tracing::warn!(hook = name, event = event.id, reason, times, "hook still not delivered")
+                    tracing::warn!(hook = name, event = event.id, reason, times, "hook delivery still fails")
                 }
                 None => {}
             }
@@ -157,16 +157,11 @@ impl HookTask {
             let pause = match verdict {
                 Verdict::After(pause) => pause,
                 Verdict::GiveUp => {
-                    tracing::warn!(
-                        hook = name,
-                        event = event.id,
-                        tries,
-                        "event given up: its program fails again and again"
-                    );
+                    tracing::warn!(hook = name, event = event.id, tries, "event dropped: its program keeps failing");
                     return Delivered::Done;
                 }
                 Verdict::Disable => {
-                    tracing::warn!(hook = name, "hook disabled: its receiver wants no more (410)");
+                    tracing::warn!(hook = name, "hook disabled: its receiver responded with 410");
                     stop.cancelled().await;
                     return Delivered::End;
                 }

@@ -196,7 +196,7 @@ impl Task {
 
     fn failed(&mut self, error: &io::Error) {
         match self.failures.failed(Instant::now()) {
-            Some(Report::First) => tracing::error!(%error, "journal not written: tried again every second"),
+            Some(Report::First) => tracing::error!(%error, "journal not written: retrying every second"),
             Some(Report::Again(failures)) => tracing::error!(%error, failures, "journal still not written"),
             None => {}
         }

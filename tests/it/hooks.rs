@@ -46,7 +46,7 @@ fn a11_a_webhook_is_signed_and_tried_until_it_is_taken() {
     let server = Server::start(&with_hook(None, &hook));
     receiver.wait(SOON, |got| !got.is_empty());
     drop(watch(&server, VIEWER, "/cam.raw"));
-    server.log.wait("hook not delivered: tried again .*hook=h .*500", SOON);
+    server.log.wait("hook delivery failed: retrying .*hook=h .*500", SOON);
     let shown = admin(&server, "GET", "/hooks", None).1;
     assert_eq!((&shown["items"][0]["name"], &shown["items"][0]["state"]), (&json!("h"), &json!("failing")), "{shown}");
     receiver.answer(200, "");
@@ -127,7 +127,7 @@ fn a11_nothing_is_lost_while_the_receiver_or_the_server_is_down() {
 fn a_receiver_that_is_gone_is_left_alone_and_one_that_waits_is_obeyed() {
     let receiver = Receiver::new(410);
     let server = Server::start(&with_hook(None, &format!("url: 'http://{}/', events: server.*", receiver.address)));
-    server.log.wait("hook disabled: its receiver wants no more", SOON);
+    server.log.wait("hook disabled: its receiver responded with 410", SOON);
     assert_eq!(admin(&server, "GET", "/hooks?state=disabled", None).1["total"], 1);
     assert_eq!(admin(&server, "POST", "/hooks/h/test", None).0, 202);
     assert!(crate::rig::holds_for(secs(2), || receiver.got().len() == 1));
@@ -163,7 +163,7 @@ fn a_program_gets_the_event_and_another_try() {
     let hook = format!("run: [sh, -c, '{script}'], events: [viewer.*], names: [cam.*]");
     let server = Server::start(&with_hook(None, &hook));
     drop(watch(&server, VIEWER, "/cam.raw"));
-    server.log.wait("hook not delivered: tried again .*exited with code 3: not yet", SOON);
+    server.log.wait("hook delivery failed: retrying .*exited with code 3: not yet", SOON);
     let text = || fs::read_to_string(&out).unwrap_or_default();
     wait_until("both events are there", SOON, || text().lines().count() == 4);
     let text = text();

@@ -512,7 +512,7 @@ fn playback_is_for_those_who_may_and_says_what_is_wrong() {
     };
     check("/rec/cam/clip.mp4", 400, "from= is missing");
     check("/rec/cam/clip.mp4?from=noon", 400, "from=noon is not valid: expected a time like");
-    check("/rec/cam/clip.mp4?from=10&to=5", 400, "end after its begin");
+    check("/rec/cam/clip.mp4?from=10&to=5", 400, "end after its start");
     check("/rec/cam/clip.mp4?from=10&for=60", 404, "nothing was recorded");
     check("/rec/.voyandz/list", 200, "[]");
     check("/rec/..%2Fcam/list", 404, "recordings are at");

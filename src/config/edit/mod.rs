@@ -22,7 +22,7 @@ use tree::{is_same, set};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EditError {
     /// It has faults already.
-    #[error("the file has to be mended first: {0}")]
+    #[error("the file has an error that must be corrected first: {0}")]
     Unreadable(Fault),
     /// What is to be removed is not there.
     #[error("there is no `{0}` in the file")]

@@ -135,7 +135,7 @@ impl Tls {
                     let error = crate::telemetry::chain(&error);
                     failed(Some(error.clone()));
                     if !was_bad {
-                        tracing::warn!(error, "certificate not renewed: the one before is still used");
+                        tracing::warn!(error, "certificate not renewed: the previous one is still used");
                     }
                     was_bad = true;
                 }

@@ -281,7 +281,7 @@ impl Worker {
                 if let (Some(folder), Some(keep)) = (&mut self.folder, keep)
                     && let Err(error) = folder.set_keep(&stream, keep)
                 {
-                    tracing::warn!(stream, %error, "what is kept of recordings is not noted");
+                    tracing::warn!(stream, %error, "list of kept recordings not written");
                 }
                 self.keeps.insert(stream, keep);
             }
@@ -378,7 +378,7 @@ impl Worker {
         if let Some(folder) = &mut self.folder
             && let Err(error) = folder.ended(stream, &entry)
         {
-            tracing::warn!(stream, file = entry.path, %error, "the index misses the end of a recording");
+            tracing::warn!(stream, file = entry.path, %error, "end of a recording not written to the index");
         }
         self.count(stream);
     }
@@ -407,7 +407,7 @@ impl Worker {
     /// The folder, which is opened if it is not.
     fn folder(&mut self) -> Result<&mut Folder, DiskError> {
         if self.folder.as_ref().is_some_and(|folder| !folder.is_there()) {
-            tracing::warn!(folder = %self.path.display(), "folder of recordings is not there any more");
+            tracing::warn!(folder = %self.path.display(), "recording folder is missing");
             self.folder = None;
             // When it is back, what was open is found unfinished: nothing may write to it any more.
             for ((_, file), open) in std::mem::take(&mut self.open) {

@@ -26,7 +26,7 @@ pub enum DiskError {
     #[error("the disk is full: free some space, or set `keep`")]
     Full,
     /// It was there, and is not any more.
-    #[error("the folder is not the one of before: is its disk mounted?")]
+    #[error("the folder is not the same as before: is its disk mounted?")]
     Missing,
     /// Another server has it.
     #[error("another server records into this folder")]

@@ -181,11 +181,7 @@ impl Running {
         }
         if self.ticket.queued() > 0 {
             let (stream, bytes) = (self.task.name(), self.ticket.queued());
-            tracing::warn!(
-                stream,
-                bytes,
-                "the disk has not taken the end of a recording: it is repaired at the next start"
-            );
+            tracing::warn!(stream, bytes, "end of a recording not written: repaired at the next start");
         }
     }
 
@@ -253,7 +249,7 @@ impl Running {
         match self.failures.failed(Instant::now()) {
             Some(Report::First) => {
                 status.hindered(&error.to_string());
-                tracing::error!(stream, %folder, %error, "recording failed: tried again every 2 s");
+                tracing::error!(stream, %folder, %error, "recording failed: retrying every 2 s");
             }
             Some(Report::Again(failures)) => {
                 tracing::error!(stream, %folder, %error, failures, "recording still fails");

@@ -35,7 +35,7 @@ pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: C
         wanted = timeout(WANTED_WITHIN, wire.wanted()) => wanted,
     };
     let Ok(Some(wanted)) = wanted else {
-        tracing::debug!(%peer, protocol = "rtmp", "connection closed: it did not ask for anything");
+        tracing::debug!(%peer, protocol = "rtmp", "connection closed: no request");
         return;
     };
     match wanted {

@@ -72,7 +72,7 @@ pub async fn decide(
 ) -> Result<Granted, (Refusal, String)> {
     let keys = keys(deployed, gate, request).map_err(|refusal| (refusal, String::new()))?;
     let id = StreamId::parse(&request.stream_id).map_err(|error| {
-        tracing::debug!(peer = %request.peer, %error, "stream id not understood");
+        tracing::debug!(peer = %request.peer, %error, "invalid stream id");
         (Refusal::BAD_REQUEST, String::new())
     })?;
     let asked = if id.name.is_empty() { deployed.settings.stream.clone().unwrap_or_default() } else { id.name.clone() };

@@ -51,7 +51,7 @@ pub async fn receive(mut feeder: Feeder, mut payloads: mpsc::Receiver<Bytes>) ->
             Err(_) => demuxer.settle(&mut found),
             Ok(Some(payload)) => {
                 if let Err(error) = demuxer.push(&payload, &mut found) {
-                    tracing::debug!(%error, protocol = "srt", "published bytes not understood");
+                    tracing::debug!(%error, protocol = "srt", "published bytes are invalid");
                     feeder.finish(NOT_MEDIA);
                     return NOT_MEDIA;
                 }

@@ -83,7 +83,7 @@ pub enum AskError {
         expected: &'static str,
     },
     /// The span is empty, or too long.
-    #[error("the span has to end after its begin, and within 31 days")]
+    #[error("the span must end after its start, and within 31 days")]
     Span,
 }
 
