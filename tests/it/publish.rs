@@ -365,7 +365,7 @@ fn a_name_that_fits_a_pattern_becomes_a_feed_and_is_gone_again() {
     );
     assert!(!viewer.collect(millis(500)).is_empty());
     publisher.kill();
-    server.log.wait("feed made for a publisher removed: unused feed=live-anna", SOON);
+    server.log.wait("feed created for a publisher removed: unused feed=live-anna", SOON);
     viewer.rest(SOON);
     wait_until("the feed is gone", SOON, || state(&server)["feeds"].as_array().unwrap().len() == 1);
     assert_eq!(server.get("/live/anna.ts").status, 404);
