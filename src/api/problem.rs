@@ -156,7 +156,7 @@ impl Problem {
     }
 }
 
-/// A fault as JSON.
+/// An error as JSON.
 pub(super) fn fault(fault: &Fault) -> Value {
     match &fault.position {
         Position::Line { line, column, file, .. } => {

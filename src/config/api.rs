@@ -9,7 +9,7 @@ use super::{
 use serde_yaml::Value;
 
 impl Checker {
-    /// The rules; the usual ones where there are faults, which are noted.
+    /// The rules; the usual ones where there are errors, which are noted.
     pub(super) fn api(&mut self, path: &Path, value: Option<Value>) -> Api {
         let Some(value) = value else { return Api::default() };
         let keys: raw::Api = self.section(path, value);

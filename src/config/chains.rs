@@ -15,7 +15,7 @@ impl Checker {
         self.value(path, value, |text| feed_name(text, known))
     }
 
-    /// Notes feeds that would read themselves. Each circle is one fault, at the feed of it that comes first.
+    /// Notes feeds that would read themselves. Each circle is one error, at the feed of it that comes first.
     pub(super) fn circles(&mut self, path: &Path, feeds: &[Feed]) {
         let parents: HashMap<&str, &str> =
             feeds.iter().filter_map(|feed| Some((feed.name.as_str(), feed.parent.as_ref()?.as_str()))).collect();

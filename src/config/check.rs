@@ -1,4 +1,4 @@
-//! Tree → checked values. Every fault is noted and the check continues with a default, so that one run shows them all.
+//! Tree → checked values. Every error is noted and the check continues with a default, so that one run shows them all.
 
 use super::{
     checker::{Checker, Expected, flag, quoted},
@@ -37,7 +37,7 @@ const MAX_LINGER: f64 = 366.0 * 86_400.0;
 /// `pipelines_dir` are for [`load`](super::load()).
 ///
 /// # Errors
-/// All faults in the order of the lines, at most 50; only the first when the text is no YAML.
+/// All errors in the order of the lines, at most 50; only the first when the text is no YAML.
 pub fn parse(text: &str) -> Result<Config, Vec<Fault>> {
     let mut checker = Checker::new(Library::built_in());
     let document = checker.document("", text, &[]).map_err(|fault| vec![fault])?;
@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Result<Config, Vec<Fault>> {
 }
 
 impl Checker {
-    /// Checks a whole tree, after variables of the environment had their say. What has faults is omitted.
+    /// Checks a whole tree, after variables of the environment had their say. What has errors is omitted.
     pub(super) fn file(&mut self, mut tree: Value, overrides: &[Override]) -> Config {
         let root = Path::default();
         let of_entries = ["feeds", "streams"];
@@ -235,14 +235,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The faults of a text, one a line, without the file name in front.
+    /// The errors of a text, one a line, without the file name in front.
     fn check(text: &str, expect: &str) {
         let faults = parse(text).err().unwrap_or_default();
         let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(found.join("\n"), expect, "of\n{text}");
     }
 
-    /// The faults of one stream `s` of the feeds `cam1` and `cam2`; its keys begin at column 6 of line 2.
+    /// The errors of one stream `s` of the feeds `cam1` and `cam2`; its keys begin at column 6 of line 2.
     fn check_stream(keys: &str, expect: &str) {
         check(
             &format!("feeds: {{cam1: {{command: cat}}, cam2: {{command: cat}}}}\nstreams: {{s: {{{keys}}}}}"),

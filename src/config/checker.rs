@@ -136,12 +136,12 @@ impl Checker {
         })
     }
 
-    /// Whether no more faults are reported, so that looking for them is of no use.
+    /// Whether no more errors are reported, so that looking for them is of no use.
     pub(super) fn is_full(&self) -> bool {
         self.findings.is_full()
     }
 
-    /// Remembers a fault.
+    /// Remembers an error.
     pub(super) fn note(&mut self, path: &Path, place: Place, message: String) {
         let (owner, path, instance) = self.places.source(path);
         let is_unfilled = |instance: &String| self.unfilled.contains(&(path.to_string(), instance.clone()));
@@ -150,12 +150,12 @@ impl Checker {
         }
     }
 
-    /// Remembers a fault of an instance of a set, at a path of the text.
+    /// Remembers an error of an instance of a set, at a path of the text.
     pub(super) fn note_in(&mut self, path: &Path, place: Place, message: String, instance: &str) {
         self.findings.note(self.places.owner(path), path, place, message, Some(instance));
     }
 
-    /// Remembers a fault in what someone says who does not prevail.
+    /// Remembers an error in what someone says who does not prevail.
     pub(super) fn note_of(&mut self, owner: &Owner, path: &Path, place: Place, message: String) {
         self.findings.note(owner.clone(), path, place, message, None);
     }
@@ -212,9 +212,9 @@ fn word(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// A text as it stands in a fault.
+/// A text as it stands in an error.
 pub(super) fn quoted(text: &str) -> String {
-    /// Longer ones do not help to find the fault.
+    /// Longer ones do not help to find the error.
     const MAX: usize = 60;
     match text.char_indices().nth(MAX) {
         Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or_default()),
@@ -222,7 +222,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// What a value is, in a fault.
+/// What a value is, in an error.
 pub(super) fn kind(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),

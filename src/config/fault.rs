@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-/// Most faults that are reported together. Each one costs a walk through the text to find its place.
+/// Most errors that are reported together. Each one costs a walk through the text to find its place.
 pub(super) const MAX_FAULTS: usize = 50;
 
-/// One fault of a configuration.
+/// One error of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Where it can be mended.
@@ -54,7 +54,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Faults in the order of files and lines. Displays as one line a fault.
+/// Errors in the order of files and lines. Displays as one line an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     /// See above.
@@ -147,7 +147,7 @@ impl fmt::Display for Path {
         for (depth, step) in self.0.iter().enumerate() {
             let dot = if depth == 0 { "" } else { "." };
             match step {
-                // A fault stays one line, whatever the key is.
+                // An error stays one line, whatever the key is.
                 Step::Key(key) if key.contains(char::is_control) => write!(f, "{dot}{}", key.escape_debug())?,
                 Step::Key(key) => write!(f, "{dot}{key}")?,
                 Step::Index(index) => write!(f, "[{index}]")?,

@@ -18,7 +18,7 @@ const WINDOW: RangeInclusive<f64> = 3.0..=3600.0;
 const LEAST_SEGMENTS: u32 = 4;
 
 impl Checker {
-    /// The settings; the default ones where there are faults, which are noted.
+    /// The settings; the default ones where there are errors, which are noted.
     pub(super) fn hls(&mut self, path: &Path, value: Option<Value>) -> Settings {
         let Some(value) = value else { return Settings::DEFAULT };
         let keys: raw::Hls = self.section(path, value);

@@ -76,7 +76,7 @@ impl Library {
 /// Reads a `.launch` file: a head of comments, then a pipeline with placeholders.
 ///
 /// # Errors
-/// The line that is at fault, counted from 1, and why.
+/// The line that is wrong, counted from 1, and why.
 pub(super) fn launch_file(text: &str) -> Result<Template, (usize, String)> {
     let mut defaults = Arguments::new();
     let mut taken = Vec::new();

@@ -67,7 +67,7 @@ pub enum LoadError {
         /// Counted from 1.
         line: usize,
     },
-    /// Its text is wrong; the message has a line for every fault.
+    /// Its text is wrong; the message has a line for every error.
     #[error(transparent)]
     Faults(#[from] Faults),
 }
@@ -128,7 +128,7 @@ pub struct Loaded {
 /// folder of the file that names them, and a `file:` that is a named pipe now becomes [`Source::Pipe`].
 ///
 /// # Errors
-/// When a file cannot be read, or something has faults.
+/// When a file cannot be read, or something has errors.
 pub fn load(origin: &Origin) -> Result<Loaded, LoadError> {
     load_with(origin, &Replaced::new())
 }
@@ -136,13 +136,13 @@ pub fn load(origin: &Origin) -> Result<Loaded, LoadError> {
 /// Like [`load`](load()), with other texts in place of what these files have.
 ///
 /// # Errors
-/// When a file cannot be read, or something has faults.
+/// When a file cannot be read, or something has errors.
 pub fn load_with(origin: &Origin, replaced: &Replaced) -> Result<Loaded, LoadError> {
     let (loaded, faults) = examine_with(origin, replaced, std::env::vars_os())?;
     if faults.is_empty() { Ok(loaded) } else { Err(faults.into()) }
 }
 
-/// Like [`load`](load()), but gives what is good of a configuration beside its faults, so that more of them can be found.
+/// Like [`load`](load()), but gives what is good of a configuration beside its errors, so that more of them can be found.
 ///
 /// # Errors
 /// When a file cannot be read, or is no YAML.
@@ -230,7 +230,7 @@ fn examine_with(
 }
 
 impl Loaded {
-    /// Faults that were found after the files were read, for example by GStreamer, each with the path of its value in the
+    /// Errors that were found after the files were read, for example by GStreamer, each with the path of its value in the
     /// [`Config`]. A value that no file has, because it was derived, has the place of what is around it, or of what it was
     /// made from.
     pub fn late_faults(&self, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Faults {
@@ -413,7 +413,7 @@ pub(super) mod tests {
         assert!(expect.contains("pipeline: somesrc"), "{expect}");
         assert_eq!(said(&windows), expect);
         assert_eq!(said(&|text| format!("\u{feff}{}", windows(text))), expect);
-        // A fault has the place that an editor shows.
+        // An error has the place that an editor shows.
         assert_eq!(said_of(&[("a", "\u{feff}foo: 1")], &[]), "a:1:1: foo: unknown key");
     }
 

@@ -3,7 +3,7 @@
 //! [`parse`] and all below it are pure; only [`load`](load()), [`examine`] and [`find`] touch files (`load`, `read`). The
 //! way of a text: YAML (`yaml`) → one tree of all files (`document`) → keys (`raw`) → checks (`check`, `streams`,
 //! `tracks`) → [`Config`]. Before the checks, sets are expanded (`sets`), variables of the environment have their say
-//! (`overrides`), and templates are used (`templates`); encoder settings become pipelines (`typed`, `encoders`), and faults get
+//! (`overrides`), and templates are used (`templates`); encoder settings become pipelines (`typed`, `encoders`), and errors get
 //! their place (`places`, `locate`).
 
 mod api;

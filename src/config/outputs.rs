@@ -124,7 +124,7 @@ impl Checker {
         found
     }
 
-    /// What becomes of both tracks of the feed, and in which other codecs they are offered; `None` when there are faults.
+    /// What becomes of both tracks of the feed, and in which other codecs they are offered; `None` when there are errors.
     pub(super) fn rendition(
         &mut self,
         path: &Path,

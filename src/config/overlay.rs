@@ -39,7 +39,7 @@ impl Overlay {
 }
 
 impl Checker {
-    /// `None` when there are faults.
+    /// `None` when there are errors.
     pub(super) fn overlay(&mut self, path: &Path, value: Value) -> Option<Overlay> {
         let keys: raw::Overlay = self.section(path, value);
         let has_text = keys.text.is_some();

@@ -38,7 +38,7 @@ impl PublishPattern {
     /// The feed for a name, and its streams.
     ///
     /// # Errors
-    /// What is wrong with them; a pattern that was checked has no faults of its own, but a name may be too long.
+    /// What is wrong with them; a pattern that was checked has no errors of its own, but a name may be too long.
     pub fn instance(&self, name: &str) -> Result<(Feed, Vec<Stream>), String> {
         let feed_name = format!("{}{NAME}", self.prefix.replace('/', "-"));
         let text = |text: &str| Value::String(text.to_owned());
@@ -82,7 +82,7 @@ pub fn is_free(config: &Config, path: &StreamPath) -> bool {
 }
 
 impl Checker {
-    /// All patterns; those with faults, which are noted, are omitted.
+    /// All patterns; those with errors, which are noted, are omitted.
     pub(super) fn patterns(&mut self, path: &Path, value: Option<Value>) -> Vec<PublishPattern> {
         let entries = self.entries(path, value).into_iter();
         let entries: Vec<_> =

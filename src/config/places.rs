@@ -1,4 +1,4 @@
-//! Where each part of a configuration comes from: a file and its line, a set, a variable of the environment. Faults are
+//! Where each part of a configuration comes from: a file and its line, a set, a variable of the environment. Errors are
 //! collected with the path of their value, and only then looked up.
 
 use super::{
@@ -110,7 +110,7 @@ impl Places {
     }
 }
 
-/// A fault whose place in the text is not looked up yet.
+/// An error whose place in the text is not looked up yet.
 struct Finding {
     owner: Owner,
     path: Path,
@@ -120,17 +120,17 @@ struct Finding {
     instances: Vec<String>,
 }
 
-/// Faults while they are looked for.
+/// Errors while they are looked for.
 #[derive(Default)]
 pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Whether no more faults are reported, so that looking for them is of no use.
+    /// Whether no more errors are reported, so that looking for them is of no use.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= MAX_FAULTS
     }
 
-    /// Remembers a fault. One that several instances of a set share is one fault.
+    /// Remembers an error. One that several instances of a set share is one error.
     pub(super) fn note(&mut self, owner: Owner, path: &Path, place: Place, message: String, instance: Option<&str>) {
         let is_same = |found: &&mut Finding| {
             found.owner == owner && found.path == *path && found.place == place && found.message == message

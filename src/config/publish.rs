@@ -108,7 +108,7 @@ impl Publish {
 }
 
 impl Checker {
-    /// The settings; the default ones where there are faults, which are noted.
+    /// The settings; the default ones where there are errors, which are noted.
     pub(super) fn publish(&mut self, path: &Path, value: Value) -> Publish {
         let value = match value {
             Value::String(text) if text == "true" => return Publish::default(),

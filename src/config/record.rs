@@ -28,7 +28,7 @@ pub(super) const FORMATS: [Container; 5] =
     [Container::Mp4, Container::Mkv, Container::Ts, Container::Webm, Container::Flv];
 
 impl Checker {
-    /// How a stream is recorded; `None` where it is not, or where there are faults, which are noted.
+    /// How a stream is recorded; `None` where it is not, or where there are errors, which are noted.
     pub(super) fn recording(&mut self, path: &Path, value: Option<Value>) -> Option<Recording> {
         let value = value.filter(|value| !value.is_null())?;
         let keys: raw::Record = self.section(path, value);

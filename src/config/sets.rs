@@ -1,5 +1,5 @@
 //! `sets:`: the same feeds and streams for many instances. They are expanded here, before anything is checked, as if
-//! someone had copied and pasted them; faults inside are shown in the set and name the instances they are in.
+//! someone had copied and pasted them; errors inside are shown in the set and name the instances they are in.
 
 use super::{
     checker::{Checker, kind, place, suggestion},
@@ -199,7 +199,7 @@ impl Expansion<'_> {
                 (Some("command"), Value::String(_) | Value::Sequence(_)) => self.command(&path, value.clone()),
                 _ => Some(self.value(&path, value)),
             };
-            // What has a fault stays there, so that nothing is said to be missing.
+            // What has an error stays there, so that nothing is said to be missing.
             filled.insert(key.clone(), value.unwrap_or_else(|| Value::String("fault".to_owned())));
         }
         filled

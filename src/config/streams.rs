@@ -51,7 +51,7 @@ pub(super) const BELOW: [(&str, &str); 9] = [
 
 /// What streams are checked with.
 pub(super) struct Feeds<'a> {
-    /// The names of all, even of those with faults.
+    /// The names of all, even of those with errors.
     pub(super) names: &'a [String],
     /// What those write that declare it.
     pub(super) written: HashMap<FeedName, Container>,
@@ -139,7 +139,7 @@ impl Checker {
 
         let (container, encoding, outputs) = match outputs {
             Some(containers) => {
-                // One that is not good is a fault already.
+                // One that is not good is an error already.
                 let container = told.or(written.filter(|written| containers.contains(written)));
                 let made = self.made(path, stream, containers, container)?;
                 (made.container, made.encoding, Some(made.outputs))
@@ -185,7 +185,7 @@ impl Checker {
         let given = stream.outputs.take();
         let is_made_of_feeds = stream.command.is_none() && feeds.is_none_or(|feeds| !feeds.is_empty());
         if is_made_of_feeds && (given.is_some() || (!is_told && stream.pipeline.is_none())) {
-            // A list with faults is as good as all, until they are mended.
+            // A list with errors is as good as all, until they are mended.
             return Some(self.outputs(&path.key("outputs"), given).unwrap_or_else(|| super::outputs::ALL.to_vec()));
         }
         for (key, given) in
@@ -260,7 +260,7 @@ impl Checker {
         Some(placeholder)
     }
 
-    /// Whether packets are collected; where that has no meaning, it is a fault.
+    /// Whether packets are collected; where that has no meaning, it is an error.
     fn throughput(&mut self, path: &Path, given: Option<Value>, serving: Serving, container: Container) -> bool {
         let throughput = self.value(path, given, flag).unwrap_or(false);
         let why_not = match (serving, container) {
@@ -305,7 +305,7 @@ impl Checker {
         serving
     }
 
-    /// The feeds that a stream refers to; `None` when there are faults.
+    /// The feeds that a stream refers to; `None` when there are errors.
     fn feeds(&mut self, path: &Path, stream: &mut raw::Stream, known: &[String]) -> Option<Vec<FeedName>> {
         let (feed, feeds) = (stream.feed.take(), stream.feeds.take());
         if feed.is_some() && feeds.is_some() {
@@ -341,7 +341,7 @@ impl Checker {
         names
     }
 
-    /// How a stream is made; `feeds` and `container` are `None` when there are faults in them.
+    /// How a stream is made; `feeds` and `container` are `None` when there are errors in them.
     fn encoding(
         &mut self,
         path: &Path,

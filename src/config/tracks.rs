@@ -39,7 +39,7 @@ const PIXEL_FORMAT_ALIASES: [(&str, &str); 6] = [
 ];
 
 impl Checker {
-    /// What becomes of both tracks; `None` when there are faults.
+    /// What becomes of both tracks; `None` when there are errors.
     pub(super) fn tracks(
         &mut self,
         path: &Path,

@@ -1,7 +1,7 @@
 //! YAML text → a tree in which every scalar is the text that stands in the file.
 //!
 //! `mode: 1.10` and an argument `007` stay what they are, because a command must get its words as written. A key
-//! that appears twice is noted and its first value is kept, so that the other faults of the file are found too.
+//! that appears twice is noted and its first value is kept, so that the other errors of the file are found too.
 
 use super::{
     fault::{Fault, MAX_FAULTS, MERGE, Path, Position},
@@ -22,9 +22,9 @@ pub(super) struct Parsed {
     pub(super) unmergeable: Vec<Path>,
 }
 
-/// What a fault says of [`Parsed::twice`].
+/// What an error says of [`Parsed::twice`].
 pub(super) const TWICE: &str = "appears a second time, keep one";
-/// What a fault says of [`Parsed::unmergeable`].
+/// What an error says of [`Parsed::unmergeable`].
 pub(super) const UNMERGEABLE: &str = "expected a map to merge, like `*name`, or a list of maps";
 
 /// Reads one YAML document.

@@ -87,7 +87,7 @@ pub(super) fn limits() -> Vec<Finding> {
     vec![files, Finding::good("processors", &cores.to_string())]
 }
 
-/// The configuration: its faults, and what of the machine it needs.
+/// The configuration: its errors, and what of the machine it needs.
 pub(super) fn configuration(loaded: &Result<(Origin, Loaded), Vec<String>>, faults: &[String]) -> Vec<Finding> {
     let fault = |fault: &String| Finding::lacks("fault", fault, "");
     let (origin, loaded) = match loaded {

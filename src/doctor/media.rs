@@ -95,7 +95,7 @@ pub(super) async fn encoders(worker: &mut Worker) -> Vec<Finding> {
 
 /// Why each of these elements is not there; `None` for those that are.
 async fn missing(worker: &mut Worker, names: &[&str]) -> Option<Vec<Option<String>>> {
-    // A sink leaves no pad free, which is no fault here.
+    // A sink leaves no pad free, which is no error here.
     let texts = names.iter().map(|name| (TextKind::Element, (*name).to_owned())).collect();
     let faults = ask(worker, ToWorker::Check(texts), |answer| match answer {
         FromWorker::Checked(faults) => Some(faults),

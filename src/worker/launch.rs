@@ -1,4 +1,4 @@
-//! gst-launch pipelines: parsing without starting anything, and faults that say where.
+//! gst-launch pipelines: parsing without starting anything, and errors that say where.
 
 use crate::{
     config::suggestion,
@@ -322,7 +322,7 @@ pub(super) fn lacks_element(fault: &TextFault) -> bool {
     fault.is_of_machine && fault.message.starts_with("no element ")
 }
 
-/// A fault of a whole text.
+/// An error of a whole text.
 fn misfit(message: &str) -> TextFault {
     TextFault { message: message.into(), at: None, is_of_machine: false }
 }

@@ -21,7 +21,7 @@ use tree::{is_same, set};
 /// Why a text was not changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EditError {
-    /// It has faults already.
+    /// It has errors already.
     #[error("the file has an error that must be corrected first: {0}")]
     Unreadable(Fault),
     /// What is to be removed is not there.

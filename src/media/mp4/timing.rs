@@ -1,7 +1,7 @@
 //! When the samples of a live track are decoded and shown, and for how long.
 //!
 //! A sample leaves before the next one is there, so that its duration is a guess: what its encoder says, or what was usual
-//! of late. The decode time of the next fragment is right in any case, and players go by that; but those that play by
+//! recently. The decode time of the next fragment is right in any case, and players go by that; but those that play by
 //! Media Source Extensions drop everything up to the next keyframe when it is further away than twice the duration that they
 //! were announced. So frames last as long as the longest recent step.
 

@@ -32,7 +32,7 @@ pub enum ClaimError {
     Pattern(#[from] PatternError),
 }
 
-/// What kind of fault a [`ClaimError`] is, for the status that a protocol has for it.
+/// What kind of error a [`ClaimError`] is, for the status that a protocol has for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimFault {
     /// Somebody or something has the name.
@@ -44,7 +44,7 @@ pub enum ClaimFault {
 }
 
 impl ClaimError {
-    /// What kind of fault it is.
+    /// What kind of error it is.
     pub const fn fault(&self) -> ClaimFault {
         match self {
             Self::Slot(PublishError::Protocol(_)) => ClaimFault::Forbidden,

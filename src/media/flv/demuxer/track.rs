@@ -113,7 +113,7 @@ impl Track {
     }
 
     /// The sample of a frame, decoded at so many nanoseconds and shown so many milliseconds later, and whether the track was not
-    /// told as it is now. `None` while the configuration is missing, and for what is no frame.
+    /// reported as it is now. `None` while the configuration is missing, and for what is no frame.
     pub(super) fn frame(&mut self, data: Bytes, decoded: i64, composition: i32) -> Option<(Sample, bool)> {
         let mut data = data;
         if self.codec == Codec::Aac {
