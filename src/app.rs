@@ -62,7 +62,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 const PATTERN_REQUESTS: usize = 64;
 /// How often it is looked which feeds of patterns are unused.
 const PATTERN_LOOK: Duration = Duration::from_secs(1);
-/// Time for a worker to parse all texts of a configuration.
+/// Time for a worker to parse all pipelines of a configuration.
 const CHECK: Duration = Duration::from_secs(20);
 
 /// A server that is bound and not running yet.

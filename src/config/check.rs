@@ -358,7 +358,7 @@ feeds:
 11:10: feeds.cam8.command: has no `use`: expected a text, or `use:` with the name of a template
 12:23: feeds.cam9.command[1]: expected a single value, found a list
 13:3: feeds.a/b: expected 1 to 64 letters, digits, `-`, `_`, `.` or inner blanks, not beginning with a dot, found \"a/b\"
-13:19: feeds.a/b.pipeline: expected a gst-launch text, found \" \"
+13:19: feeds.a/b.pipeline: expected a gst-launch pipeline, found \" \"
 14:10: feeds.camA.file: expected a single value, found a list
 15:28: feeds.camB.mode: expected \"on-demand\", \"continuous\" or seconds, found \"-1\"
 15:32: feeds.camB.buffer-size: voyandz has no buffer sizes: each viewer gets packets at the speed of that viewer, and voyandz itself bounds the memory for it

@@ -205,7 +205,7 @@ pub(super) fn flag(text: &str) -> Result<bool, Expected> {
 /// A gst-launch pipeline. Only GStreamer knows whether it is a good one; a worker asks it.
 pub(super) fn launch_text(text: &str) -> Result<String, Expected> {
     let text = text.trim();
-    if text.is_empty() || text.contains('\0') { Err("a gst-launch text".into()) } else { Ok(text.to_owned()) }
+    if text.is_empty() || text.contains('\0') { Err("a gst-launch pipeline".into()) } else { Ok(text.to_owned()) }
 }
 
 fn word(text: &str) -> Result<String, Expected> {

@@ -292,7 +292,7 @@ mod tests {
     use super::*;
     use crate::config::{Encoding, parse};
 
-    /// The texts of a stream with these keys of `video:`.
+    /// The pipelines of a stream with these keys of `video:`.
     fn texts(container: &str, keys: &str) -> Vec<String> {
         let text = format!(
             "feeds: {{cam: {{command: cat}}}}\nstreams: {{a.{container}: {{feed: cam, video: {{{keys}}}, audio: false}}}}"

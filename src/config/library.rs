@@ -108,7 +108,7 @@ pub(super) fn launch_file(text: &str) -> Result<Template, (usize, String)> {
         return Err((1, format!("expected a line `# {key}: ...` in the head")));
     }
     let first = text.lines().position(|line| !line.trim().is_empty() && !line.trim().starts_with('#'));
-    let first = 1 + first.ok_or((1, "expected a gst-launch text below the head".to_owned()))?;
+    let first = 1 + first.ok_or((1, "expected a gst-launch pipeline below the head".to_owned()))?;
     let body = pieces(body.join(" ").trim()).map_err(|message| (first, message))?;
     let template = Template { body: Body::Pipeline(body), defaults };
     let holes = template.holes();
@@ -155,7 +155,7 @@ mod tests {
         };
         check("a ! b", 1, "expected a line `# needs: ...` in the head");
         check("# needs: x\n# takes: 'a\n# gives: x\na", 2, "has a quote that is not closed");
-        check("# needs: x\n# takes: a\n# gives: x\n", 1, "expected a gst-launch text below the head");
+        check("# needs: x\n# takes: a\n# gives: x\n", 1, "expected a gst-launch pipeline below the head");
         check("# needs: x\n# takes: a b\n# gives: x\n{a}", 2, "the text has no `{b}`");
         check("# needs: x\n# takes: =b\n# gives: x\n{a}", 2, "expected `name` or `name=default`, found \"=b\"");
         check(

@@ -127,7 +127,7 @@ impl Checker {
         const MAX: usize = 16;
         let Some(Value::Sequence(items)) = value else { return self.pipeline(path, value).map(|text| vec![text]) };
         if !(1..=MAX).contains(&items.len()) {
-            self.note(path, Place::Value, format!("expected 1 to {MAX} gst-launch texts, found {}", items.len()));
+            self.note(path, Place::Value, format!("expected 1 to {MAX} gst-launch pipelines, found {}", items.len()));
             return None;
         }
         let texts: Vec<_> =

@@ -1,6 +1,6 @@
 //! Encoder settings → gst-launch pipeline: the encoders and muxers of GStreamer, at their lowest latency.
 //!
-//! Out comes a text like one that a person writes under `pipeline:`; it reads `video.` and `audio.` and ends in one
+//! Out comes a pipeline like one that a person writes under `pipeline:`; it reads `video.` and `audio.` and ends in one
 //! free source pad. Every combination has run on GStreamer 1.22. What is asked for has been checked before.
 
 use super::{
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
     use crate::config::{Encoding, parse};
 
-    /// The text for the first encoder in software.
+    /// The pipeline for the first encoder in software.
     fn text_of(name: &str, keys: &str) -> String {
         let text = format!("feeds: {{cam: {{command: cat}}}}\nstreams: {{{name}: {{feed: cam, {keys}}}}}");
         let config = parse(&text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));

@@ -71,7 +71,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// How many texts there are to try.
+    /// How many pipelines there are to try.
     pub fn texts(&self) -> usize {
         match self {
             Self::Copy => 0,
@@ -113,7 +113,7 @@ pub enum ToWorker {
         /// Which one.
         item: Item,
     },
-    /// The first so many texts of this stream do not work here; sent before its `Start`.
+    /// The first so many pipelines of this stream do not work here; sent before its `Start`.
     PassOver {
         /// Number in [`Plan::streams`].
         stream: u32,
@@ -142,13 +142,13 @@ pub enum ToWorker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextKind {
-    /// The text of a feed.
+    /// The pipeline of a feed.
     Feed,
-    /// The text of a stream that ends in its container: `video.` and `audio.` exist.
+    /// The pipeline of a stream that ends in its container: `video.` and `audio.` exist.
     Stream,
-    /// The text of a stream that ends in its tracks.
+    /// The pipeline of a stream that ends in its tracks.
     Tracks,
-    /// Part of a text: anything that parses.
+    /// Part of a pipeline: anything that parses.
     Element,
 }
 
@@ -186,9 +186,9 @@ pub enum FromWorker {
     },
     /// Sent every [`super::BEAT`] by the thread that handles control messages.
     Beat,
-    /// Answer to [`ToWorker::Check`]: one entry for each text, `None` where it parses.
+    /// Answer to [`ToWorker::Check`]: one entry for each pipeline, `None` where it parses.
     Checked(Vec<Option<TextFault>>),
-    /// Answer to [`ToWorker::Try`]: one entry for each text, `None` where it worked, else why it did not.
+    /// Answer to [`ToWorker::Try`]: one entry for each pipeline, `None` where it worked, else why it did not.
     Tried(Vec<Option<String>>),
     /// The item has delivered its first media since `Start`.
     Started {
@@ -209,11 +209,11 @@ pub enum FromWorker {
         /// Which track, and for how long.
         text: String,
     },
-    /// How one of several texts of a stream does that has not shown yet that it works.
+    /// How one of several pipelines of a stream does that has not shown yet that it works.
     Trial {
         /// Number in [`Plan::streams`].
         stream: u32,
-        /// Which of its texts, from 0.
+        /// Which of its pipelines, from 0.
         text: usize,
         /// How it does.
         outcome: Trial,
@@ -250,7 +250,7 @@ pub enum FromWorker {
     },
 }
 
-/// How a text does that is tried.
+/// How a pipeline does that is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trial {
@@ -281,14 +281,14 @@ pub enum Ended {
     },
 }
 
-/// Why a text does not parse.
+/// Why a pipeline does not parse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextFault {
     /// What GStreamer says, and what to install where an element is missing.
     pub message: String,
-    /// Where in the text, in bytes, when that is known: the start of the word at fault.
+    /// Where in the pipeline, in bytes, when that is known: the start of the word at fault.
     pub at: Option<usize>,
-    /// The machine lacks an element, or has one that lacks a property or value: the text may be good elsewhere.
+    /// The machine lacks an element, or has one that lacks a property or value: the pipeline may be good elsewhere.
     pub is_of_machine: bool,
 }
 
@@ -333,7 +333,7 @@ pub enum TrackKind {
     Video,
     /// Audio.
     Audio,
-    /// A whole container, muxed inside the feed's own text.
+    /// A whole container, muxed inside the feed's own pipeline.
     Muxed,
 }
 

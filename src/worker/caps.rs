@@ -167,7 +167,7 @@ pub(super) fn is_key(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
 }
 
-/// What encodes in a text, for the log: what was asked for may be there in hardware and in software.
+/// What encodes in a pipeline, for the log: what was asked for may be there in hardware and in software.
 pub(super) fn encoders(bin: &gst::Bin) -> Option<String> {
     let mut found = Vec::new();
     for element in bin.iterate_recurse().into_iter().flatten() {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) const JPEG_PIXELS: &str =
     "videoconvert ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:1";
 
-/// The text for one container and the tracks that there are, and remarks for the log.
+/// The pipeline for one container and the tracks that there are, and remarks for the log.
 pub(super) fn text(
     container: Container,
     video: Option<&Track>,
@@ -60,7 +60,7 @@ pub(super) fn text(
 /// What a passthrough track goes through, in a pipeline that ends in its tracks.
 const PASSED: &str = "! identity silent=true";
 
-/// The text for the tracks that there are, as the feed has them; raw ones are encoded with the usual codecs.
+/// The pipeline for the tracks that there are, as the feed has them; raw ones are encoded with the usual codecs.
 pub(super) fn tracks(video: Option<&Track>, audio: Option<&Track>) -> Result<String, String> {
     let part = |(name, track): (&str, Option<&Track>)| track.map(|_| format!("{name}. {PASSED}"));
     let parts: Vec<_> = [("video", video), ("audio", audio)].into_iter().filter_map(part).collect();
@@ -70,7 +70,7 @@ pub(super) fn tracks(video: Option<&Track>, audio: Option<&Track>) -> Result<Str
     }
 }
 
-/// Completes a text that ends in its tracks: raw media that passes is encoded with the usual codecs.
+/// Completes a pipeline that ends in its tracks: raw media that passes is encoded with the usual codecs.
 pub(super) fn encoded(text: &str, track: impl Fn(&str) -> Option<Arc<Track>>) -> String {
     let mut whole = text.to_owned();
     for name in launch::references(text) {
@@ -83,7 +83,7 @@ pub(super) fn encoded(text: &str, track: impl Fn(&str) -> Option<Arc<Track>>) ->
     whole
 }
 
-/// Completes a text that leads a track straight into a muxer which does not take it: raw media is converted if there
+/// Completes a pipeline that leads a track straight into a muxer which does not take it: raw media is converted if there
 /// is a raw form that the muxer takes, all else is encoded as usual. Comes with remarks for the log.
 pub(super) fn completed(text: &str, track: impl Fn(&str) -> Option<Arc<Track>>) -> (String, Vec<String>) {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -135,7 +135,7 @@ fn conversion(factory: &gst::ElementFactory, track: &Track, caps: &gst::Caps) ->
     Some((encoder(container, track.kind, caps)?, lost))
 }
 
-/// The muxer that a word of a text stands for: an element, or a reference to one that is named.
+/// The muxer that a word of a pipeline stands for: an element, or a reference to one that is named.
 fn muxer_of<'a>(words: &[&'a str], target: &'a str) -> Option<(&'a str, gst::ElementFactory)> {
     let name = match target.split_once('.') {
         Some((name, _)) => {

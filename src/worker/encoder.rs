@@ -15,7 +15,7 @@ use std::{
 /// encoder for a live stream, and what hangs is none at all.
 const TRIAL: Duration = Duration::from_secs(5);
 
-/// The first video encoder of a text.
+/// The first video encoder of a pipeline.
 pub(super) struct Encoder {
     pub(super) element: gst::Element,
     /// The newest frame that went into it: a reference, no copy.
@@ -35,7 +35,7 @@ struct Progress {
 }
 
 impl Encoder {
-    /// Watches the first one of a text.
+    /// Watches the first one of a pipeline.
     pub(super) fn of(bin: &gst::Bin) -> Option<Self> {
         let mut elements = bin.iterate_recurse();
         let element = loop {

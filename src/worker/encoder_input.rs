@@ -1,4 +1,4 @@
-//! What encoders of a text need and what the text does not say: frames of even size, a frame rate, and no more channels than the codec
+//! What encoders of a pipeline need and what the pipeline does not say: frames of even size, a frame rate, and no more channels than the codec
 //! has.
 
 use super::{caps, sync::lock};
@@ -25,7 +25,7 @@ pub(super) fn fit(bin: &gst::Bin, channels: Option<i32>) -> Result<Vec<String>, 
             insert(bin, &element, Some("videoscale"), EVEN)?;
             tell_rate(&element);
         } else if factory.name() == "mpeg2enc" {
-            // It ends the process that it is in otherwise. It has few rates, and its text says one of them.
+            // It ends the process that it is in otherwise. It has few rates, and its pipeline says one of them.
             insert(bin, &element, Some("videoscale"), EVEN)?;
         } else if class.contains("Audio") && most_channels(&factory).is_some_and(|most| most <= 2) {
             insert(bin, &element, None, STEREO)?;
@@ -178,7 +178,7 @@ fn insert(bin: &gst::Bin, element: &gst::Element, with: Option<&str>, filter: &s
 mod tests {
     use super::*;
 
-    /// The caps with which media enters the encoder of a text.
+    /// The caps with which media enters the encoder of a pipeline.
     fn entering(text: &str, encoder: &str, channels: Option<i32>) -> (gst::Structure, Vec<String>) {
         gst::init().unwrap();
         let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();

@@ -157,7 +157,7 @@ fn package(element: &str) -> Option<(&'static str, &'static str)> {
     exact.or_else(family).map(|(_, debian, nix)| (*debian, *nix))
 }
 
-/// A source that a text may refer to.
+/// A source that a pipeline may refer to.
 pub(super) struct Declared {
     /// Its name.
     pub(super) name: String,
@@ -165,7 +165,7 @@ pub(super) struct Declared {
     pub(super) caps: Option<gst::Caps>,
 }
 
-/// A parsed text, in state NULL.
+/// A parsed pipeline, in state NULL.
 pub(super) fn parse(text: &str, declared: &[Declared]) -> Result<gst::Bin, TextFault> {
     let mut sources = String::new();
     for Declared { name, caps } in declared {
@@ -190,7 +190,7 @@ pub(super) fn parse(text: &str, declared: &[Declared]) -> Result<gst::Bin, TextF
     .and_then(|element| element.downcast::<gst::Bin>().map_err(|_| misfit("the text is no pipeline")))
 }
 
-/// A text may end in caps, which GStreamer's parser does not know: caps stand between two elements.
+/// A pipeline may end in caps, which GStreamer's parser does not know: caps stand between two elements.
 fn closed(text: &str) -> Cow<'_, str> {
     let last = text.rsplit_once('!').map_or("", |(_, last)| last).trim();
     let media = last.split([',', '(']).next().unwrap_or_default().trim();
@@ -201,7 +201,7 @@ fn closed(text: &str) -> Cow<'_, str> {
     if caps { format!("{text} ! identity silent=true").into() } else { text.into() }
 }
 
-/// Whether a text parses and has the pads that its kind needs.
+/// Whether a pipeline parses and has the pads that its kind needs.
 pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
     let declared = match kind {
         TextKind::Feed | TextKind::Element => Vec::new(),
@@ -228,14 +228,14 @@ pub(super) fn check(kind: TextKind, text: &str) -> Option<TextFault> {
     }
 }
 
-/// The device that a text names and that is not there.
+/// The device that a pipeline names and that is not there.
 pub(super) fn missing_device(text: &str) -> Option<&str> {
     let paths = text.split_whitespace().filter_map(|word| word.strip_prefix("device="));
     let mut devices = paths.map(|path| path.trim_matches('"')).filter(|path| path.starts_with("/dev/"));
     devices.find(|path| !Path::new(path).exists())
 }
 
-/// The names of feed tracks that a stream's text reads from, in order, each once.
+/// The names of feed tracks that a stream's pipeline reads from, in order, each once.
 pub(super) fn references(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -261,7 +261,7 @@ pub(super) fn reference(name: &str) -> Option<(crate::ipc::TrackKind, Option<usi
     }
 }
 
-/// Whether the text gives one of its own elements this name.
+/// Whether the pipeline gives one of its own elements this name.
 fn defines(text: &str, name: &str) -> bool {
     text.split_whitespace()
         .filter_map(|word| word.strip_prefix("name="))
@@ -271,7 +271,7 @@ fn defines(text: &str, name: &str) -> bool {
 /// Source pads of the outermost elements that nothing is linked to.
 pub(super) fn free_sources(bin: &gst::Bin) -> Vec<gst::Pad> {
     let mut children = bin.children();
-    // The newest child comes first; a text is read from its start.
+    // The newest child comes first; a pipeline is read from its start.
     children.reverse();
     let mut pads = Vec::new();
     for element in children {
@@ -317,12 +317,12 @@ fn fault(text: &str, message: &str, missing: &[String]) -> TextFault {
     TextFault { message, at, is_of_machine }
 }
 
-/// Whether a text does not parse because the machine does not have an element.
+/// Whether a pipeline does not parse because the machine does not have an element.
 pub(super) fn lacks_element(fault: &TextFault) -> bool {
     fault.is_of_machine && fault.message.starts_with("no element ")
 }
 
-/// An error of a whole text.
+/// An error of a whole pipeline.
 fn misfit(message: &str) -> TextFault {
     TextFault { message: message.into(), at: None, is_of_machine: false }
 }

@@ -3,7 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-/// Sets what a live stream needs, whatever a text says: join points at each keyframe, headers that can be repeated.
+/// Sets what a live stream needs, whatever a pipeline says: join points at each keyframe, headers that can be repeated.
 pub(super) fn tune_muxers(bin: &gst::Bin) {
     for element in bin.children() {
         match element.factory().as_ref().map(|factory| factory.name()).as_deref() {

@@ -1,4 +1,4 @@
-//! What a stream can be made of: which tracks of which feeds its text refers to, as far as they are known.
+//! What a stream can be made of: which tracks of which feeds its pipeline refers to, as far as they are known.
 
 use super::{caps, feed::Feed, launch, track::Track};
 use crate::{
@@ -18,21 +18,21 @@ pub(super) struct FeedView {
     pub(super) demuxed: bool,
 }
 
-/// A track that a text refers to.
+/// A track that a pipeline refers to.
 #[derive(Clone)]
 pub(super) struct Source {
-    /// The name in the text.
+    /// The name in the pipeline.
     pub(super) name: String,
     /// The feed that has it.
     pub(super) feed: u32,
     pub(super) track: Arc<Track>,
 }
 
-/// A stream of the plan, and which of its texts makes it.
+/// A stream of the plan, and which of its pipelines makes it.
 #[derive(Clone, Copy)]
 pub(super) struct Recipe<'a> {
     pub(super) plan: &'a StreamPlan,
-    /// From 0; of no meaning for a stream without texts.
+    /// From 0; of no meaning for a stream without pipelines.
     pub(super) text: usize,
 }
 

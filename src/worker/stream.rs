@@ -1,4 +1,4 @@
-//! Streams: from tracks, through a text, to packets.
+//! Streams: from tracks, through a pipeline, to packets.
 
 use super::{
     caps, clock, copy,
@@ -67,11 +67,11 @@ const STALL: Duration = Duration::from_secs(2);
 
 /// Why a stream was not built, for the log.
 pub(super) enum Unbuilt {
-    /// The machine does not have an element of its text.
+    /// The machine does not have an element of its pipeline.
     Absent(String),
-    /// Its text is of no use here.
+    /// Its pipeline is of no use here.
     Text(String),
-    /// What another text would not change.
+    /// What another pipeline would not change.
     Otherwise(String),
 }
 
@@ -104,7 +104,7 @@ impl StreamRun {
         }
     }
 
-    /// Builds the pipeline of a text, in state NULL.
+    /// Builds the pipeline, in state NULL.
     pub(super) fn build(
         recipe: Recipe<'_>,
         sources: &[Source],
@@ -179,7 +179,7 @@ impl StreamRun {
         Ok(this)
     }
 
-    /// Connects a declared source of the text with its track, encoded if that is wanted, else decoded.
+    /// Connects a declared source of the pipeline with its track, encoded if that is wanted, else decoded.
     fn enter(&mut self, bin: &gst::Bin, source: &Source, epoch: u64, events: &Events) -> Result<(), String> {
         let Source { name, track, feed } = source;
         let declared = bin.by_name(name).ok_or_else(|| format!("`{name}` is not ours to feed"))?;
@@ -257,7 +257,7 @@ impl StreamRun {
         silent && self.built_for.len() > 1 && self.built_for.iter().any(going_on)
     }
 
-    /// Whether there is another text, should this one turn out not to work.
+    /// Whether there is another pipeline, should this one turn out not to work.
     pub(super) fn is_on_trial(&self) -> bool {
         self.on_trial.is_some() && !self.started
     }
@@ -338,7 +338,7 @@ fn insert(
     Ok(())
 }
 
-/// Takes a source out of a text, with all that only it fed.
+/// Takes a source out of a pipeline, with all that only it fed.
 fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
     let needed = || format!("no feed has a track for `{name}.`, and the text does not work without");
     let mut element = bin.by_name(name).ok_or_else(needed)?;
@@ -346,7 +346,7 @@ fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
         let mut pads = element.src_pads().into_iter();
         let (Some(pad), None) = (pads.next(), pads.next()) else { return Err(needed()) };
         let Some(peer) = pad.peer() else {
-            // The end of a text without a muxer, which has another one for each further track.
+            // The end of a pipeline without a muxer, which has another one for each further track.
             bin.remove(&element).map_err(|error| error.to_string())?;
             return if launch::free_sources(bin).is_empty() { Err(needed()) } else { Ok(()) };
         };
@@ -360,7 +360,7 @@ fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
     }
 }
 
-/// The inputs of the muxer of a text, or what becomes of it where it has none.
+/// The inputs of the muxer of a pipeline, or what becomes of it where it has none.
 fn mouths(bin: &gst::Bin, sinks: &[gst_app::AppSink]) -> Vec<gst::Pad> {
     let is_muxer = |element: &gst::Element| {
         let class = element.metadata(gst::ELEMENT_METADATA_KLASS);

@@ -7,7 +7,7 @@ use gstreamer as gst;
 /// How long a trial may take. A driver that hangs is as good as none.
 const WITHIN: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
-/// Runs a text to the end of its stream; returns why that was not reached.
+/// Runs a pipeline to the end of its stream; returns why that was not reached.
 pub(super) fn run(text: &str) -> Option<String> {
     let pipeline = match gst::parse::launch(text).map(|element| element.downcast::<gst::Pipeline>()) {
         Ok(Ok(pipeline)) => pipeline,

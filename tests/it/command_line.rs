@@ -196,7 +196,7 @@ fn a16_check_and_config() {
     let again = run(&["config", "-f", second.to_str().unwrap()]);
     assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&printed.stdout), "{}", said(&again));
     assert!(said(&printed).contains("x264enc"), "{}", said(&printed));
-    // The gst-launch texts are checked as well.
+    // The gst-launch pipelines are checked as well.
     assert_eq!(check("feeds:\n  cam:\n    pipeline: videotestsrc ! nosuchthing\n").status.code(), Some(78));
 }
 

@@ -39,7 +39,7 @@ pub(super) struct StreamSlot {
     pub(super) told_left_out: Option<Instant>,
     /// Remarks that were made, which are not repeated at each attempt.
     pub(super) said: Vec<String>,
-    /// Which of the plan's texts is used: those before it do not work here.
+    /// Which of the plan's pipelines is used: those before it do not work here.
     text: usize,
     /// Number of the run that the server asked for last.
     pub(super) run: u32,
@@ -201,7 +201,7 @@ impl Group {
         }
     }
 
-    /// The first so many texts of a stream are known not to work.
+    /// The first so many pipelines of a stream are known not to work.
     pub(super) fn pass_over(&mut self, index: u32, texts: usize) {
         if let Some(slot) = self.streams.get_mut(&index) {
             slot.text = slot.text.max(texts.min(slot.plan.encoding.texts().saturating_sub(1)));
