@@ -29,7 +29,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// A worker that was silent this long, five beats, is killed.
+/// A worker that was silent this long, five heartbeats, is killed.
 const SILENCE: Duration = Duration::from_millis(2500);
 /// A worker whose item has not ended this long after the request is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
