@@ -10,9 +10,10 @@ use crate::{
         patterns::{Instances, PatternError, PatternRequest, Patterns},
         registry::Registry,
     },
+    hooks::Hooks,
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
     journal::{self, Journal},
-    net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
+    net::{ConnectionLimiter, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
     output::{
         hls::{stream::SegmentedStreams, table::listed},
         http::{
@@ -84,6 +85,7 @@ pub struct App {
     writer: journal::Writer,
     journal: Journal,
     facts: Facts,
+    hooks: Hooks,
 }
 
 /// A new configuration for a running server.
@@ -200,6 +202,16 @@ impl App {
             .context("cannot start the thread of the journal")?;
         facts.keep_addresses(config.pages.clients);
         gate.report_to(facts.clone());
+        let client = HttpClient::new(None).context("cannot set up requests of hooks")?;
+        let shutdown = Shutdown::default();
+        let hooks = Hooks::new(
+            journal.clone(),
+            statedir(&config).map(|folder| folder.join("hooks")),
+            source_name(),
+            client,
+            info.hook_stats().clone(),
+            shutdown.clone(),
+        );
         Ok(Self {
             config,
             configurator,
@@ -212,12 +224,13 @@ impl App {
             srt,
             limiter,
             shards: Arc::new(shards),
-            shutdown: Shutdown::default(),
+            shutdown,
             info,
             pulses,
             writer,
             journal,
             facts,
+            hooks,
         })
     }
 
@@ -260,7 +273,9 @@ impl App {
             writer,
             journal,
             facts,
+            mut hooks,
         } = self;
+        hooks.apply(&config.hooks).await;
         facts.report(Fact::server("server.started").with("version", env!("CARGO_PKG_VERSION")));
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
@@ -339,6 +354,7 @@ impl App {
             info: info.clone(),
             events,
             facts: facts.clone(),
+            hooks,
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, wishes, shutdown.token().clone()));
@@ -438,6 +454,7 @@ struct Serving {
     info: ServerInfo,
     events: EventHub,
     facts: Facts,
+    hooks: Hooks,
 }
 
 impl Serving {
@@ -566,6 +583,7 @@ impl Serving {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
         }
+        self.hooks.apply(&config.hooks).await;
         self.facts.keep_addresses(config.pages.clients);
         if statedir(&config) != statedir(&self.config) {
             tracing::warn!("another statedir applies after a restart");

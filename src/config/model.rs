@@ -1,6 +1,6 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, publish::Publish, publish_pattern::PublishPattern, recording::Recording};
+use super::{codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern, recording::Recording};
 use crate::{
     access::{Policy, Secret},
     media::{Container, segment},
@@ -42,6 +42,8 @@ pub struct Config {
     pub webrtc: Option<WebRtc>,
     /// The port for SRT; there is none without it.
     pub srt: Option<Srt>,
+    /// Who is told of what happens, in the order of the file.
+    pub hooks: Vec<Hook>,
     /// Names that can be published to without being configured one by one.
     pub patterns: Vec<PublishPattern>,
     /// In the order of the file.
