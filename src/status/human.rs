@@ -38,7 +38,7 @@ pub fn label(name: &str) -> String {
         // Nothing is wrong with the stream: a viewer whose connection is slow skips to what is newer.
         "gaps" => "skips of slow viewers",
         "lost_packets" => "packets skipped for them",
-        "reductions" => "times that viewers were slowed to keyframes",
+        "reductions" => "slowed to keyframes",
         "worker_pid" | "pid" => "process",
         "idle_seconds" => "silent for",
         "gop_seconds" => "between join points",

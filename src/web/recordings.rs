@@ -38,7 +38,7 @@ article{padding:.75rem 1rem 1rem;margin-bottom:.75rem}
 .line button:focus-visible{outline:2px solid var(--ink);outline-offset:-2px}
 .line i{position:absolute;top:0;bottom:0;width:2px;background:var(--bad);pointer-events:none}.line u{position:absolute;top:0;bottom:0;background:var(--busy);opacity:.5;pointer-events:none}
 .hours{position:relative;height:1.25rem;font-size:.75rem;color:var(--soft);font-variant-numeric:tabular-nums}.hours span{position:absolute;transform:translateX(-50%)}
-.hours span:first-child{transform:none}
+.hours span:first-child{transform:none}@media(max-width:40rem){.hours span:nth-child(even){display:none}}
 .button[hidden]{display:none}#notice{margin:0 0 .75rem}#notice:empty{display:none}
 ";
 
