@@ -137,7 +137,7 @@ fn row(stream: &Stream, recording: &Recording) -> Markup {
     }
 }
 
-/// How the state of a recorder is told: a shape, a word, and a class for its colour.
+/// How the state of a recorder is shown: a shape, a word, and a class for its colour.
 fn told(state: &'static str) -> (&'static str, &'static str, &'static str) {
     match state {
         "recording" => ("●", "Recording", "good"),
