@@ -54,6 +54,7 @@ mod placeholder;
 mod players;
 mod private;
 mod publish;
+mod push;
 mod readme;
 mod recordings;
 mod reload;
