@@ -71,7 +71,7 @@ finish() {
         done <"$VOYANDZ_CI_STEPS"
         rm -f "$VOYANDZ_CI_STEPS" "$VOYANDZ_CI_STEPS.failures"
         spent=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
-        printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) '' 'in all'
+        printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) '' "in all${budget:+, of $budget}"
         printf '%d passed, %d failed, %d skipped\n' "$passed" "$failures" "$skipped"
     fi
     [ "$failed" -eq 0 ]

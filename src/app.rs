@@ -10,9 +10,10 @@ use crate::{
         patterns::{Instances, PatternError, PatternRequest, Patterns},
         registry::Registry,
     },
+    hooks::Hooks,
     ipc::{FromWorker, TextFault, TextKind, ToWorker},
     journal::{self, Journal},
-    net::{ConnectionLimiter, Incoming, LimitReached, Listener, tls::Tls},
+    net::{ConnectionLimiter, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
     output::{
         hls::{stream::SegmentedStreams, table::listed},
         http::{
@@ -40,7 +41,7 @@ use crate::{
         service::{self, Pulse, Pulses, Watch},
     },
     telemetry::{Fact, Facts, Refusal, WebRtcStats},
-    web::{self, offers::Reach},
+    web::{self, offers::Reach, page::Menu},
 };
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -85,6 +86,7 @@ pub struct App {
     writer: journal::Writer,
     journal: Journal,
     facts: Facts,
+    hooks: Hooks,
 }
 
 /// A new configuration for a running server.
@@ -201,6 +203,16 @@ impl App {
             .context("cannot start the thread of the journal")?;
         facts.keep_addresses(config.pages.clients);
         gate.report_to(facts.clone());
+        let client = HttpClient::new(None).context("cannot set up requests of hooks")?;
+        let shutdown = Shutdown::default();
+        let hooks = Hooks::new(
+            journal.clone(),
+            statedir(&config).map(|folder| folder.join("hooks")),
+            source_name(),
+            client,
+            info.hook_stats().clone(),
+            shutdown.clone(),
+        );
         Ok(Self {
             config,
             configurator,
@@ -213,12 +225,13 @@ impl App {
             srt,
             limiter,
             shards: Arc::new(shards),
-            shutdown: Shutdown::default(),
+            shutdown,
             info,
             pulses,
             writer,
             journal,
             facts,
+            hooks,
         })
     }
 
@@ -261,7 +274,9 @@ impl App {
             writer,
             journal,
             facts,
+            mut hooks,
         } = self;
+        hooks.apply(&config.hooks).await;
         facts.report(Fact::server("server.started").with("version", env!("CARGO_PKG_VERSION")));
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
@@ -343,6 +358,7 @@ impl App {
             info: info.clone(),
             events,
             facts: facts.clone(),
+            hooks,
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, wishes, shutdown.token().clone()));
@@ -443,6 +459,7 @@ struct Serving {
     info: ServerInfo,
     events: EventHub,
     facts: Facts,
+    hooks: Hooks,
 }
 
 impl Serving {
@@ -572,6 +589,7 @@ impl Serving {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
         }
+        self.hooks.apply(&config.hooks).await;
         self.facts.keep_addresses(config.pages.clients);
         if statedir(&config) != statedir(&self.config) {
             tracing::warn!("another statedir applies after a restart");
@@ -781,9 +799,29 @@ fn status() -> Need {
     Need::Server(Action::Status)
 }
 
+/// Whether no stream has this path: a page that came later gives way to streams of that name.
+fn is_free(registry: &Registry, path: &str) -> bool {
+    let shared = registry.streams().iter().flat_map(|stream| {
+        let outputs = stream.outputs.iter().map(|output| &output.config.path);
+        [&stream.config.path].into_iter().chain(outputs)
+    });
+    let own = registry.per_request().iter().map(|stream| &stream.config.path);
+    shared.chain(own).all(|taken| taken.as_str() != path)
+}
+
+/// The links above all pages.
+fn menu(config: &Config, registry: &Registry) -> Menu {
+    let home = |label, path: &str| Some((label, path.to_owned())).filter(|_| config.pages.home);
+    let wall = home("Wall", web::wall::PATH).filter(|(_, path)| is_free(registry, path));
+    let state = config.pages.stat.as_ref().map(|path| ("State", path.encoded()));
+    Menu::new([home("Streams", "/"), wall, state].into_iter().flatten().collect())
+}
+
 /// The pages that the configuration enables.
 fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &EventHub) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
+    let reader = Arc::new(StatusReader::new(registry, config, info));
+    let menu = menu(config, registry);
     if config.pages.home {
         let listed = listed(registry.streams());
         for stream in registry.streams() {
@@ -791,10 +829,10 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
             let reach = Reach { webrtc: config.webrtc.is_some(), playlist };
             let need = || Need::Stream(Action::View, stream.config.name.as_str().into());
             for path in [format!("/stream/{}", stream.config.name), stream.config.path.to_string()] {
-                let (shown, registry) = (stream.clone(), registry.clone());
+                let (shown, registry, menu) = (stream.clone(), registry.clone(), menu.clone());
                 let page = move |request: PageRequest<'_>| {
                     let PageRequest { access, site, query, .. } = request;
-                    web::player::page(&shown, &registry, access, &site.to_string(), query, reach)
+                    web::player::page(&shown, &registry, &menu, access, &site.to_string(), query, reach)
                 };
                 pages.insert(format!("{path}/play"), Page::new(need(), page));
                 let offered = stream.clone();
@@ -806,16 +844,28 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
         let script = Page::new(Need::Nothing, |_| web::player::script()).for_any_origin();
         pages.insert(web::player::SCRIPT_PATH.to_owned(), script);
         pages.insert(web::player::WATCH_PATH.to_owned(), Page::new(Need::Nothing, |_| web::player::watch_script()));
-        let (registry, all) = (registry.clone(), config.pages.clone());
-        let page =
-            move |request: PageRequest<'_>| web::home::page(&registry, &all, request.access, &request.site.to_string());
-        pages.insert("/".to_owned(), Page::new(status(), page));
-    }
-    let reader = Arc::new(StatusReader::new(registry, config, info));
-    if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
-        let reader = reader.clone();
+        pages.insert(web::home::SCRIPT_PATH.to_owned(), Page::new(Need::Nothing, |_| web::home::script()));
+        let shown = (reader.clone(), registry.clone(), menu.clone());
         let page = move |request: PageRequest<'_>| {
-            let page = web::state::page(&reader, request.access);
+            let (reader, registry, menu) = &shown;
+            let page = web::home::page(reader, registry, menu, request.access, &request.site.to_string());
+            if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
+        };
+        pages.insert("/".to_owned(), Page::new(status(), page));
+        if is_free(registry, web::wall::PATH) {
+            let shown = (reader.clone(), registry.clone(), menu.clone());
+            let page = move |request: PageRequest<'_>| {
+                let (reader, registry, menu) = &shown;
+                let page = web::wall::page(reader, registry, menu, request.access, request.query);
+                if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
+            };
+            pages.insert(web::wall::PATH.to_owned(), Page::new(status(), page));
+        }
+    }
+    if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
+        let (reader, menu) = (reader.clone(), menu.clone());
+        let page = move |request: PageRequest<'_>| {
+            let page = web::state::page(&reader, &menu, request.access);
             if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
         };
         pages.insert(path.to_string(), Page::new(status(), page));

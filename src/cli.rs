@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::telemetry::Format;
+use crate::{ctl::Ctl, telemetry::Format};
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -110,6 +110,8 @@ pub enum Command {
     Token,
     /// Print signed links to a stream, which need no password and end by themselves.
     Sign(Sign),
+    /// Ask and order a running server, by its API.
+    Ctl(Ctl),
     /// Print the completions for a shell.
     Completions {
         /// Which shell.

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Some(Command::Passwd) => voyandz::credentials::passwd(),
         Some(Command::Token) => voyandz::credentials::token(),
         Some(Command::Sign(options)) => voyandz::credentials::sign(&options),
+        Some(Command::Ctl(options)) => voyandz::ctl::run(&options),
         Some(Command::Completions { shell }) => voyandz::manpage::completions(shell),
         Some(Command::Man { section }) => voyandz::manpage::page(&section),
         None if cli.licenses => voyandz::manpage::licenses(),

@@ -2,7 +2,7 @@
 //! files afterwards.
 //!
 //! [`table`] has all operations ([`route`]): it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads
-//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
+//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`], [`hooks`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
 mod call;
@@ -12,6 +12,7 @@ mod control;
 mod event_hub;
 mod events;
 mod filter;
+mod hooks;
 mod json;
 mod openapi;
 mod problem;

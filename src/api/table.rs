@@ -2,7 +2,7 @@
 
 use super::{
     call::Answer,
-    config, control, events, openapi, recording,
+    config, control, events, hooks, openapi, recording,
     route::{May, Route},
     state,
 };
@@ -211,6 +211,28 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: (204, None),
         run: |call| control::kick_publisher(call).boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/hooks",
+        id: "hooks",
+        summary: "The hooks, by name: how far each is, and why it fails.",
+        may: May::Server(Action::ConfigRead),
+        query: LIST,
+        body: None,
+        answer: (200, Some("Page")),
+        run: |call| hooks::hooks(call).boxed(),
+    },
+    Route {
+        method: "POST",
+        path: "/hooks/{name}/test",
+        id: "test_hook",
+        summary: "Sends an event `hook.test` to a hook.",
+        may: May::Server(Action::Users),
+        query: &[],
+        body: None,
+        answer: (202, None),
+        run: |call| hooks::test(call).boxed(),
     },
     Route {
         method: "POST",

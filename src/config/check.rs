@@ -59,6 +59,7 @@ impl Checker {
         let tls = self.tls(&root.key("tls"), file.tls);
         let webrtc = self.webrtc(&root.key("webrtc"), file.webrtc);
         let srt = self.srt(&root.key("srt"), file.srt);
+        let hooks = self.hooks(&root.key("hooks"), file.hooks);
         let api = self.api(&root.key("api"), file.api);
         let auth = self.auth(&root.key("auth"), file.auth, &pages);
         self.templates(&root.key("templates"), file.templates);
@@ -92,6 +93,7 @@ impl Checker {
             rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),
             webrtc,
             srt,
+            hooks,
             api,
         }
     }

@@ -21,6 +21,7 @@ pub fn masked(config: &Config) -> Config {
     if let Some(passphrase) = config.srt.as_mut().and_then(|srt| srt.passphrase.as_mut()) {
         *passphrase = Secret::new(MASK);
     }
+    config.hooks = config.hooks.iter().map(|hook| hook.masked(words_without_secrets)).collect();
     config.patterns = config.patterns.iter().map(PublishPattern::masked).collect();
     for feed in &mut config.feeds {
         match &mut feed.source {

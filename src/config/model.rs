@@ -1,7 +1,8 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
 use super::{
-    codec::Codec, publish::Publish, publish_pattern::PublishPattern, push_target::PushTarget, recording::Recording,
+    codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern, push_target::PushTarget,
+    recording::Recording,
 };
 use crate::{
     access::{Policy, Secret},
@@ -44,6 +45,8 @@ pub struct Config {
     pub webrtc: Option<WebRtc>,
     /// The port for SRT; there is none without it.
     pub srt: Option<Srt>,
+    /// Who is told of what happens, in the order of the file.
+    pub hooks: Vec<Hook>,
     /// Names that can be published to without being configured one by one.
     pub patterns: Vec<PublishPattern>,
     /// In the order of the file.
@@ -55,7 +58,7 @@ pub struct Config {
 /// Which pages are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pages {
-    /// `/`, with links and live pictures.
+    /// Those that show streams.
     pub home: bool,
     /// Where the state of all feeds and streams is, if anywhere.
     pub stat: Option<StreamPath>,

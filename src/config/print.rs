@@ -39,6 +39,7 @@ fn keys(config: &Config) -> raw::File {
         rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
+        hooks: super::hooks::printed(&config.hooks),
         api: super::api::printed(config.api),
         publish: super::patterns::printed(&config.patterns),
         auth: auth::printed(&config.auth, &config.pages),
@@ -400,8 +401,10 @@ mod tests {
                 });
                 let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
                 let api = Api { editing, exec: events };
+                let text = "hooks: {a: {url: 'https://h/x', secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, events: feed.*}, b: {run: [a, b c], names: [x, y*]}}";
+                let hooks = if home { crate::config::parse(text).unwrap().hooks } else { Vec::new() };
                 let statedir = events.then(|| "a state".into());
-                Config { listen_addr, listen_port, logdir, statedir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, api, patterns: Vec::new(), feeds, streams }
+                Config { listen_addr, listen_port, logdir, statedir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, hooks, api, patterns: Vec::new(), feeds, streams }
             },
         )
     }

@@ -42,6 +42,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) srt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hooks: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) api: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publish: Option<Value>,
@@ -157,6 +159,22 @@ pub(super) struct Srt {
     pub(super) stream: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key_refresh: Option<Value>,
+}
+
+/// An entry of `hooks:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Hook {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) events: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) names: Option<Value>,
 }
 
 /// `api:`.
@@ -481,6 +499,7 @@ mod tests {
             ("`rtsp:`", keys::<Rtsp>()),
             ("`webrtc:`", keys::<WebRtc>()),
             ("`srt:`", keys::<Srt>()),
+            ("`hooks:`", keys::<Hook>()),
             ("`api:`", keys::<Api>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),

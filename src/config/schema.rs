@@ -95,6 +95,7 @@ fn schema() -> Value {
         "webrtc" => reference("webrtc"),
         "srt" => reference("srt"),
         "api" => reference("api"),
+        "hooks" => named("hook"),
         "publish" => named("pattern"),
         "templates" => named("template"),
         "sets" => named("set"),
@@ -149,6 +150,15 @@ fn schema() -> Value {
     let srt = section("`srt:`", raw::keys::<raw::Srt>(), |key| match key {
         "listen" | "passphrase" | "stream" => json!({"type": "string"}),
         _ => scalar(),
+    });
+    let hook = section("`hooks:`", raw::keys::<raw::Hook>(), |key| match key {
+        "url" => json!({"type": "string", "pattern": "^https?://"}),
+        "secret" => {
+            let secret = json!({"type": "string", "pattern": "^whsec_"});
+            json!({"anyOf": [secret, {"type": "array", "items": secret, "maxItems": 2}]})
+        }
+        "run" => json!({"type": ["string", "array"], "items": scalar()}),
+        _ => texts(),
     });
     let api = section("`api:`", raw::keys::<raw::Api>(), |key| match key {
         "config" => name_of(&super::Editing::ALL.map(super::Editing::name)),
@@ -258,6 +268,7 @@ fn schema() -> Value {
         "auth": auth,
         "tls": tls,
         "api": api,
+        "hook": hook,
         "rtmp": rtmp,
         "rtsp": rtsp,
         "webrtc": webrtc,

@@ -15,14 +15,13 @@ use serde_yaml::Value;
 use std::collections::HashMap;
 
 /// Paths of the server itself. What begins with `/api/`, `/stream/` or `/rec/` is its own too.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 17] = [
     "/",
     "/stat",
     "/stat.js",
     "/stat.json",
     "/player.js",
     "/home.js",
-    "/wall.js",
     "/watch.js",
     "/recordings.js",
     "/config",

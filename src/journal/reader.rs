@@ -73,6 +73,14 @@ impl Journal {
         *self.0.newest.borrow()
     }
 
+    /// The smallest number that there is, as far as is known: a file that is gone takes up to 4 MiB of records with it.
+    pub fn oldest(&self) -> Option<u64> {
+        match self.0.oldest.load(Ordering::Relaxed) {
+            0 => self.recent().oldest(),
+            oldest => Some(oldest),
+        }
+    }
+
     /// Changes with each new record.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()

@@ -16,6 +16,7 @@ mod flac;
 pub mod flv;
 pub mod frames;
 mod framing;
+pub mod jfif;
 mod jpeg;
 pub mod matroska;
 pub mod mp4;

@@ -1,11 +1,13 @@
-//! Listening sockets: binding, accepting, limits, the words of proxies, and encryption.
+//! Listening sockets: binding, accepting, limits, the words of proxies, and encryption. And requests of our own.
 
+mod client;
 mod limits;
 mod listener;
 pub mod proxy_header;
 mod reject;
 pub mod tls;
 
+pub use client::{ClientError, Exchange, HttpClient};
 pub use limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
 pub use listener::{Connection, Incoming, Listener};
 pub use reject::RejectedConnection;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
-    telemetry::{Figures, HttpStats, JournalStats, Spread, SrtStats, WebRtcStats},
+    telemetry::{Figures, HookFigures, HookStats, HttpStats, JournalStats, Spread, SrtStats, WebRtcStats},
 };
 use http::StatusCode;
 use std::{
@@ -37,12 +37,17 @@ const LEFT: &str = "client left";
 /// The page, as far as `access` may see it.
 pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     let snapshot = reader.snapshot().seen_by(access);
+    // Hooks may be named after what is not seen.
+    let snapshot_is_whole = access.sees_all();
     let mut text = Text::default();
     server(&mut text, reader, &snapshot);
     stats(&mut text, reader.info().http_stats());
     webrtc(&mut text, reader.info().webrtc_stats());
     srt(&mut text, reader.info().srt_stats());
     journal(&mut text, reader.info().journal_stats());
+    if snapshot_is_whole {
+        hooks(&mut text, reader.info().hook_stats());
+    }
     permissions(&mut text, access.gate().stats());
     feeds(&mut text, &snapshot.feeds);
     streams(&mut text, &snapshot.streams);
@@ -126,6 +131,20 @@ fn journal(text: &mut Text, stats: &JournalStats) {
     one("voyandz_journal_lost_total", "Facts that the journal did not take in time.", Counter, lost);
     one("voyandz_journal_unsaved_total", "Facts that the disk did not take.", Counter, unsaved);
     one("voyandz_journal_bytes", "Bytes of the journal on the disk.", Gauge, bytes);
+}
+
+fn hooks(text: &mut Text, stats: &HookStats) {
+    let hooks = stats.read();
+    let results = |figures: &HookFigures| {
+        [("delivered", figures.delivered), ("failed", figures.failed), ("given-up", figures.given_up)]
+    };
+    let counts = hooks.iter().flat_map(|(name, figures)| {
+        results(figures).map(|(result, count)| ([("hook", name.as_str()), ("result", result)], Some(count)))
+    });
+    let counts: Vec<_> = counts.collect();
+    let help = "Deliveries of hooks by result: delivered, failed tries, and events that were given up.";
+    let series = counts.iter().map(|(labels, count)| (&labels[..], *count));
+    text.family("voyandz_hook_deliveries_total", help, Kind::Counter, series);
 }
 
 fn srt(text: &mut Text, stats: &SrtStats) {

@@ -10,12 +10,12 @@ pub mod outputs;
 pub mod player_commands;
 pub mod publish;
 mod push;
-mod recording;
+pub mod recording;
 pub mod server_info;
 pub mod snapshot;
 pub mod state;
 pub mod stream_stats;
-mod tracks;
+pub mod tracks;
 
 use http::{HeaderValue, StatusCode, header};
 use warp::reply::Response;

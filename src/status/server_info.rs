@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HttpStats, JournalStats, SrtStats, WebRtcStats},
+    telemetry::{HookStats, HttpStats, JournalStats, SrtStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -29,6 +29,7 @@ struct Inner {
     webrtc: Arc<WebRtcStats>,
     srt: Arc<SrtStats>,
     journal: Arc<JournalStats>,
+    hooks: Arc<HookStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -53,8 +54,8 @@ impl ServerInfo {
         let state =
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
-        let (webrtc, srt, journal) = (Arc::default(), Arc::default(), Arc::default());
-        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, srt, journal, load, connections }))
+        let (webrtc, srt, journal, hooks) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, srt, journal, hooks, load, connections }))
     }
 
     /// When the server started.
@@ -107,6 +108,11 @@ impl ServerInfo {
     /// The statistics of the journal.
     pub fn journal_stats(&self) -> &Arc<JournalStats> {
         &self.0.journal
+    }
+
+    /// What hooks do.
+    pub fn hook_stats(&self) -> &Arc<HookStats> {
+        &self.0.hooks
     }
 
     /// The load level of the machine.

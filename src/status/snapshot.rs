@@ -156,7 +156,8 @@ pub struct Stream {
     pub feeds: Vec<String>,
     encoding: &'static str,
     source: Option<String>,
-    tracks: Vec<TrackSummary>,
+    /// Its tracks, as far as they are known.
+    pub tracks: Vec<TrackSummary>,
     /// What it is offered in.
     pub outputs: Vec<Output>,
     /// What its outputs are made of, if it has several.

@@ -1,126 +1,138 @@
-//! `/`: every stream with a live view, links, and commands to copy. Complete without JavaScript.
+//! `/`: every stream as a tile with its newest still, its state and its address. Complete without JavaScript; with it, tiles stay fresh and
+//! play when they are pointed at.
 
 use super::{
     offers::{container_of, shown_output},
-    page::Page,
+    page::{Menu, Page},
+    player::javascript,
+    tile::{self, Look},
 };
 use crate::{
     access::Access,
-    config::{self, Pages, Serving},
+    config::{self, Serving},
     engine::registry::{Registry, StreamHandle},
-    ipc::{Track, TrackKind},
-    media::Container,
-    status::player_commands,
+    status::{
+        player_commands,
+        snapshot::{StatusReader, Stream},
+    },
 };
 use maud::{Markup, html};
 
+/// Path of the script of the page and of the wall.
+pub const SCRIPT_PATH: &str = "/home.js";
+const SCRIPT: &str = include_str!("home.js");
+/// Width of the stills, in pixels.
+const WIDTH: u32 = 320;
+
+const STYLE: &str = "
+h2 a{color:inherit;text-decoration:none}h2 a:hover{text-decoration:underline}
+a.view{color:var(--soft);text-decoration:none}.view .play{position:absolute;right:.5rem;bottom:.5rem;width:2rem;height:2rem;border-radius:50%;background:rgb(0 0 0/.6);fill:#fff;padding:.5rem;opacity:0}
+.view:hover .play,.view:focus-visible .play{opacity:1}.view:has(voyandz-view) .play{opacity:0}
+.view.calm img{filter:grayscale(.8) brightness(.85)}.problem:empty{display:none}.problem{overflow-wrap:anywhere}.view audio{position:relative;width:calc(100% - 2rem)}.view.sound{align-content:center;gap:.75rem}
+#notice{color:var(--bad);margin:0}#notice:empty{display:none}.empty{color:var(--soft);max-width:40rem}
+";
+
 /// The page, with the streams that `access` may see. `site` is the beginning of the addresses of the server as this client knows it.
-pub fn page(registry: &Registry, pages: &Pages, access: &Access, site: &str) -> warp::reply::Response {
-    let shared = registry.streams().iter().filter(|stream| access.sees(stream.config.name.as_str()));
-    let shared: Vec<_> = shared.collect();
-    let own = registry.per_request().iter().filter(|stream| access.sees(stream.config.name.as_str()));
-    let own: Vec<_> = own.collect();
+pub fn page(
+    reader: &StatusReader,
+    registry: &Registry,
+    menu: &Menu,
+    access: &Access,
+    site: &str,
+) -> warp::reply::Response {
+    let snapshot = reader.snapshot().seen_by(access);
+    let shared = |name: &str| registry.streams().iter().find(|stream| stream.config.name.as_str() == name);
+    let own = |name: &str| registry.per_request().iter().find(|stream| stream.config.name.as_str() == name);
+    let live = snapshot.streams.iter().filter(|stream| matches!(stream.life.state, "running" | "lingering")).count();
     let page = Page {
-        title: "voyandz",
-        style: player_commands::STYLE,
-        script: None,
-        makes_media: false,
+        title: "Streams",
+        here: "/",
+        menu,
+        access,
+        style: STYLE,
+        script: Some(SCRIPT_PATH),
+        makes_media: true,
+        period: None,
         header: html! {
-            p { (count(shared.len() + own.len())) }
-            @if let Some(path) = &pages.stat { nav aria-label="Pages" { a href=(path.encoded()) { "State" } } }
+            p data-key="count" { (count(snapshot.streams.len(), live)) }
+            p id="notice" aria-live="polite" {}
         },
         main: html! {
+            @if snapshot.streams.is_empty() {
+                p.empty { "No streams are configured. Add a feed and a stream to the configuration file; they appear here." }
+            }
             div.cards {
-                @for stream in &shared { (card(stream, site)) }
-                @for stream in &own { (private_card(&stream.config)) }
+                @for stream in &snapshot.streams {
+                    @if let Some(handle) = shared(&stream.name) { (card(stream, handle, site)) }
+                    @else if let Some(handle) = own(&stream.name) { (private_card(&handle.config, site)) }
+                }
             }
         },
     };
     page.response()
 }
 
-fn count(streams: usize) -> String {
+/// The script of the page and of the wall.
+pub fn script() -> warp::reply::Response {
+    javascript(SCRIPT)
+}
+
+fn count(streams: usize, live: usize) -> String {
     match streams {
-        0 => "No streams are configured: add some to the configuration file.".to_owned(),
-        1 => "1 stream".to_owned(),
-        n => format!("{n} streams"),
+        0 => String::new(),
+        1 => format!("1 stream, {live} live"),
+        n => format!("{n} streams, {live} live"),
     }
 }
 
-fn card(stream: &StreamHandle, site: &str) -> Markup {
-    let path = stream.config.path.encoded();
-    let stream = shown_output(stream);
-    let container = container_of(stream);
-    let has_video = player_commands::has_video(&stream.config);
-    let mut commands = player_commands::player_commands(&stream.config, container, site);
-    commands.extend(player_commands::playlists(stream, site));
-    let (first, more) = commands.split_at(1.min(commands.len()));
+fn card(stream: &Stream, handle: &StreamHandle, site: &str) -> Markup {
+    let path = handle.config.path.encoded();
+    let page = format!("{path}/play");
+    let shown = shown_output(handle);
+    let address = player_commands::play_path(&shown.config, container_of(shown));
     html! {
-        article {
-            div.view { (view(stream, container, &path, has_video)) }
-            div.text {
-                h2 { (stream.config.name) }
-                p.kind { (stream.config.mimetype) }
-                nav aria-label=(format!("Links of {}", stream.config.name)) {
-                    a href=(format!("{path}/play")) { "Play" }
-                    a href=(player_commands::play_path(&stream.config, container)) { "Stream" }
-                    @if let Some(playlist) = stream.playlist_path() { a href=(playlist) { "HLS" } }
-                    @if has_video {
-                        a href=(format!("{path}/pic")) { "Still" }
-                        a href=(format!("{path}/pic.png")) { "PNG" }
-                    }
+        article aria-label=(stream.name) {
+            @if Look::of(handle) == Look::Audio {
+                div.view.sound {
+                    (Look::Audio.symbol())
+                    audio src=(address) aria-label=(stream.name) controls preload="none" {}
                 }
-                (player_commands::list(first))
-                details { summary { "More ways to watch " (stream.config.name) } (player_commands::list(more)) }
+            } @else {
+                a class=(format!("view {}", tile::told(stream.life.state).2)) href=(page) aria-label=(format!("Watch {}", stream.name))
+                    data-key=(format!("view of {}", stream.name)) data-src=(path) data-still=[tile::still(handle, WIDTH)]
+                    data-when=(tile::still_when(handle))
+                {
+                    (tile::picture(handle, WIDTH))
+                    svg.play viewBox="0 0 16 16" aria-hidden="true" { path d="M3 1l11 7-11 7z" {} }
+                }
+            }
+            div.text {
+                div.name { h2 { a href=(page) { (stream.name) } } (tile::badge(stream)) }
+                p.kind data-key=(format!("facts of {}", stream.name)) { (tile::facts(stream).join(" · ")) }
+                p.kind.problem data-key=(format!("error of {}", stream.name)) {
+                    @if let Some(error) = stream.life.last_error.as_ref().filter(|_| tile::told(stream.life.state).2 == "bad") { (error) }
+                }
+                p.address { code { (site) (path) } }
             }
         }
     }
 }
 
 /// A stream that is started for each request: a link only, because showing it starts a command.
-fn private_card(stream: &config::Stream) -> Markup {
+fn private_card(stream: &config::Stream, site: &str) -> Markup {
     let path = stream.path.encoded();
-    let (what, of_it) = match stream.serving {
-        Serving::Shot => ("started for each request", "Still"),
-        Serving::Exclusive | Serving::Shared => ("started for each viewer", "Stream"),
+    let what = match stream.serving {
+        Serving::Shot => "started for each request",
+        Serving::Exclusive | Serving::Shared => "started for each viewer",
     };
     html! {
-        article {
-            div.view { a href=(path) { (what) } }
+        article aria-label=(stream.name) {
+            a.view href=(path) aria-label=(format!("Open {}", stream.name)) { (Look::Other.symbol()) }
             div.text {
-                h2 { (stream.name) }
+                div.name { h2 { a href=(path) { (stream.name) } } span.badge.calm { (what) } }
                 p.kind { (stream.mimetype) }
-                nav aria-label=(format!("Links of {}", stream.name)) { a href=(path) { (of_it) } }
+                p.address { code { (site) (path) } }
             }
         }
-    }
-}
-
-/// Live video where a browser can show it by itself, otherwise a still of a running stream; nothing that would start an encoder
-/// that nobody requested.
-fn view(stream: &StreamHandle, container: Container, path: &str, has_video: bool) -> Markup {
-    let (name, media) = (&stream.config.name, stream.config.path.encoded());
-    let shows_now = || {
-        let record = stream.status.read();
-        let is_audio = |track: &Track| track.kind == TrackKind::Audio;
-        // The tracks of a worker are known a moment after its start.
-        let may_show =
-            if record.tracks.is_empty() { stream.in_plan.is_none() } else { !record.tracks.iter().all(is_audio) };
-        record.state.has_media() && may_show
-    };
-    match container {
-        Container::Mjpeg => {
-            html! { img src=(media) alt=(format!("Live view of {name}")) loading="lazy"; }
-        }
-        Container::Webm | Container::Mp4 if has_video => html! {
-            video src=(player_commands::play_path(&stream.config, container)) aria-label=(name) controls muted playsinline preload="none" {}
-        },
-        _ if has_video && shows_now() => html! {
-            a href=(format!("{path}/play")) {
-                img src=(format!("{path}/pic?q=60&w=640&start=0")) alt=(format!("Play {name}")) loading="lazy";
-            }
-        },
-        _ if has_video => html! { a href=(format!("{path}/pic")) { "Show a still" } },
-        _ => html! { audio src=(media) aria-label=(name) controls preload="none" {} },
     }
 }

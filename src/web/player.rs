@@ -6,7 +6,7 @@
 use super::{
     link::{link_in, with_link},
     offers::{Offers, Reach, container_of, has_video, shown_output},
-    page::Page,
+    page::{Menu, Page},
 };
 use crate::{
     access::Access,
@@ -43,6 +43,7 @@ h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
 pub fn page(
     stream: &StreamHandle,
     registry: &Registry,
+    menu: &Menu,
     access: &Access,
     site: &str,
     query: &str,
@@ -57,13 +58,16 @@ pub fn page(
     let mut others = others(stream, registry);
     others.retain(|other| access.sees(other.config.name.as_str()));
     let page = Page {
-        title: config.name.as_str(),
+        title: stream.config.name.as_str(),
+        here: "",
+        menu,
+        access,
         style: &[STYLE, player_commands::STYLE].concat(),
         script: Some(WATCH_PATH),
         makes_media: true,
+        period: None,
         header: html! {
             p { (config.mimetype) }
-            nav aria-label="Pages" { a href="/" { "All streams" } }
         },
         main: html! {
             (view(stream, shown, link))

@@ -1,7 +1,7 @@
 //! `/stat`: the state of the server, its feeds and its streams. The page renders the values of the JSON, so both always agree. It
 //! is complete without its script, which refreshes it.
 
-use super::page::Page;
+use super::page::{Menu, Page};
 use crate::access::Access;
 use crate::status::{
     human::{label, plain, readable},
@@ -24,7 +24,6 @@ dd pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}dd:has(pre,table){gr
 dl.tiles{grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin-bottom:1rem}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:.75rem 1rem}
 .tiles dd{font-size:1.375rem;font-weight:600}
-.name{display:flex;gap:.5rem .75rem;justify-content:space-between;align-items:baseline;flex-wrap:wrap;margin-bottom:.5rem}
 .badge{font-size:.8125rem;font-weight:600;color:var(--busy);border:1px solid currentColor;border-radius:1rem;padding:0 .625rem;white-space:nowrap}
 .badge:has([value=running],[value=lingering]){color:var(--good)}.badge:has([value=idle]){color:var(--soft)}
 .badge:has([value=dead],[value=backoff],[value=no-signal],[value=stalled],[value=waiting-device]){color:var(--bad)}
@@ -61,21 +60,24 @@ pub fn is_refresh(query: &str) -> bool {
 }
 
 /// The page, as far as `access` may see the state.
-pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
+pub fn page(reader: &StatusReader, menu: &Menu, access: &Access) -> warp::reply::Response {
     let snapshot = reader.snapshot().seen_by(access);
     // As generic values, so that no field can be missing.
     let values = serde_yaml::to_value(&snapshot).unwrap_or_default();
     let pages = reader.pages();
     let script = pages.stat.as_ref().map(|path| format!("{}.js", path.encoded()));
     let page = Page {
-        title: "voyandz: state",
+        title: "State",
+        here: &pages.stat.as_ref().map(ToString::to_string).unwrap_or_default(),
+        menu,
+        access,
         style: STYLE,
         script: script.as_deref(),
         makes_media: false,
+        period: None,
         header: html! {
             p { "The state of the server. The values refresh themselves where scripts are allowed." }
-            nav aria-label="Pages" {
-                @if pages.home { a href="/" { "Streams" } }
+            nav aria-label="For programs" {
                 @if let Some(path) = &pages.stat_json { a href=(path.encoded()) { "JSON" } }
                 @if pages.metrics { a href="/metrics" { "Metrics" } }
                 @if pages.config { a href="/config" { "Configuration" } }

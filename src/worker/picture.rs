@@ -1,5 +1,6 @@
 //! Still pictures: one thread decodes and encodes them, off the way of the media.
 
+mod colours;
 mod decoder;
 mod encoder;
 mod line;

@@ -118,7 +118,7 @@ enum For {
 }
 
 /// Every path of the server.
-const ENTRANCES: [(&str, For); 32] = [
+const ENTRANCES: [(&str, For); 34] = [
     ("/cam.mjpeg", For::View),
     ("/stream/cam.mjpeg", For::View),
     ("/cam.mjpeg/ws", For::View),
@@ -140,6 +140,7 @@ const ENTRANCES: [(&str, For); 32] = [
     ("/cam%20shot", For::Still),
     ("/stream/cam%20shot", For::Still),
     ("/", For::Status),
+    ("/wall", For::Status),
     ("/stat", For::Status),
     ("/stat.json", For::Status),
     ("/metrics", For::Status),
@@ -147,6 +148,7 @@ const ENTRANCES: [(&str, For); 32] = [
     ("/config", For::ConfigRead),
     ("/player.js", For::All),
     ("/watch.js", For::All),
+    ("/home.js", For::All),
     ("/stat.js", For::All),
     ("/livez", For::All),
     ("/healthz", For::All),
@@ -238,7 +240,7 @@ fn a_server_that_others_reach_warns() {
 #[test]
 fn x2_pages_show_only_what_may_be_seen() {
     let server = Server::start(&yaml(&rules()));
-    for path in ["/", "/stat", "/stat.json", "/metrics", "/events"] {
+    for path in ["/", "/wall", "/stat", "/stat.json", "/metrics", "/events"] {
         let text = |who: &str| {
             let mut answer = http::request(server.address(), "GET", path, &basic(who, "pass-canary"));
             assert_eq!(answer.status, 200, "{who} {path}");
@@ -249,11 +251,13 @@ fn x2_pages_show_only_what_may_be_seen() {
             answer.text()
         };
         let (all, yard, cams) = (text("admin"), text("yard"), text("viewer"));
-        assert!(all.contains("cam.mjpeg") && all.contains("yard.raw"), "{path}");
-        assert!(yard.contains("yard.raw") && !yard.contains("cam"), "{path}: {yard}");
+        // The wall has video only.
+        let has_yard = |text: &str| path == "/wall" || text.contains("yard.raw");
+        assert!(all.contains("cam.mjpeg") && has_yard(&all), "{path}");
+        assert!(has_yard(&yard) && !yard.contains("cam"), "{path}: {yard}");
         assert!(cams.contains("cam.mjpeg") && !cams.contains("yard"), "{path}: {cams}");
         // The feed of a stream that is not seen.
-        if path != "/" {
+        if !matches!(path, "/" | "/wall") {
             assert!(all.contains("one") && !yard.contains("\"one\""), "{path}: {yard}");
         }
     }

@@ -6,7 +6,7 @@ use std::{fs, sync::Mutex, thread};
 
 /// Tokens of an admin, an editor, and who may only watch `cam*`; their digests are those of these texts.
 pub const ADMIN: &str = "vyz_admin-0123456789abcdef0123456789abcdef";
-const EDITOR: &str = "vyz_editor-0123456789abcdef0123456789abcdef";
+pub const EDITOR: &str = "vyz_editor-0123456789abcdef0123456789abcdef";
 pub const VIEWER: &str = "vyz_viewer-0123456789abcdef0123456789abcdef";
 
 fn digest(token: &str) -> String {

@@ -24,6 +24,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("output", &["access", "config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
     ("store", &[]),
     ("journal", &["telemetry"]),
+    ("hooks", &["access", "config", "journal", "net", "sys", "telemetry"]),
+    ("ctl", &["access", "config", "net", "sys", "telemetry"]),
     ("api", &["access", "config", "engine", "journal", "output", "source", "status", "stream", "telemetry"]),
     ("status", &["access", "config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("web", &["access", "config", "engine", "ipc", "media", "source", "status", "stream"]),

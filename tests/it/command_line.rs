@@ -80,7 +80,7 @@ fn a1_demo_runs_without_a_configuration() {
     let demo = |launch: Launch| {
         let server = launch.start();
         let page = server.get("/").text();
-        let streams = regex::Regex::new("href=\"([^\"]+)/pic\"").unwrap();
+        let streams = regex::Regex::new("data-src=\"([^\"]+)\"").unwrap();
         let streams: Vec<_> = streams.captures_iter(&page).map(|path| path[1].to_owned()).collect();
         assert!(!streams.is_empty(), "{page}");
         for stream in streams {

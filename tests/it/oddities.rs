@@ -244,9 +244,11 @@ fn bare_frames_are_shown_in_their_order() {
         let bytes = ts::trim(&answer.collect(secs(3)));
         let times: Vec<f64> = shown(&bytes);
         assert!(times.len() > 40, "{name}: {} frames", times.len());
-        // A player gets each frame at its time: none is late, none twice.
+        // A player gets each frame at its time: none twice, and those in another order than that of their display would be late
+        // or early in every group. Where the machine made the command wait, a step is longer.
         let steps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(steps.iter().all(|step| (0.005..0.12).contains(step)), "{name}: {steps:?}");
+        let uneven = steps.iter().filter(|step| !(0.02..0.06).contains(*step)).count();
+        assert!(steps.iter().all(|step| *step > 0.001) && uneven <= steps.len() / 8, "{name}: {steps:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every page for people, as it looks and as it is read aloud.
 
 use crate::rig::{
-    Server,
+    Launch, Server,
     browser::{Browser, have_browser},
     http::Next,
     script::{H264, PICTURE, TONE, shell},
@@ -11,8 +11,9 @@ use serde_json::Value;
 use std::time::Instant;
 
 /// What is to be seen of each page, and what tells that it is there.
-const PAGES: [(&str, &str, &str); 6] = [
+const PAGES: [(&str, &str, &str); 7] = [
     ("home", "/", "return document.querySelector('.view img').naturalWidth === 320"),
+    ("wall", "/wall", "return [...document.querySelectorAll('.view img, .view canvas, .view video')].length >= 3"),
     ("state", "/stat", "return document.querySelectorAll('dd').length > 50"),
     ("player-film", "/cam.webm/play", "return document.querySelector('.view video')?.currentTime > 0.5"),
     ("player-pictures", "/cam.mjpeg/play", "return document.querySelector('.view canvas')?.width === 320"),
@@ -49,7 +50,7 @@ fn watch(server: &Server, path: &str) {
     std::thread::spawn(move || while let Next::Data(_) = viewer.next(Instant::now() + secs(20)) {});
 }
 
-/// Goes through all pages in both schemes and at both widths, keeps pictures of them, and opens all that can be opened.
+/// Goes through all pages in both schemes and at all widths, keeps pictures of them, and opens all that can be opened.
 fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
     // What stops while a page loads has no picture any more, which browsers complain of.
     ["/cam.ts", "/cam.mjpeg", "/cam.webm"].iter().for_each(|path| watch(server, path));
@@ -60,7 +61,7 @@ fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
     for (name, path, is_there) in PAGES {
         browser.open(&server.url(path));
         browser.wait(is_there, secs(20));
-        for (width, pixels) in [("phone", 390), ("desktop", 1280)] {
+        for (width, pixels) in [("phone", 360), ("tablet", 768), ("desktop", 1440)] {
             for scheme in ["light", "dark"] {
                 browser.prefer(scheme);
                 open(false);
@@ -72,6 +73,26 @@ fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
         }
     }
     assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn fifty_tiles_are_less_than_a_megabyte() {
+    let names = || (0..50).map(|at| format!("cam{at}.mjpeg"));
+    let streams: String = names().map(|name| format!("  {name}: {{feed: cam, video: {{codec: mjpeg}}}}\n")).collect();
+    let picture = PICTURE.replace("pattern=ball", "pattern=smpte100");
+    let yaml =
+        format!("listenport: 0\nfeeds:\n  cam: {{pipeline: '{picture}', mode: continuous}}\nstreams:\n{streams}");
+    let server = Launch::exact(&yaml).start();
+    let still = regex::Regex::new("data-still=\"([^\"]+)\"").unwrap();
+    for page in ["/", "/wall"] {
+        let page = server.get(page).text();
+        let stills: Vec<_> = still.captures_iter(&page).map(|still| still[1].replace("&amp;", "&")).collect();
+        assert_eq!(stills.len(), 50, "one for each tile");
+        let size: usize = stills.iter().step_by(10).map(|still| server.get(still).rest(secs(20)).len()).sum();
+        let scripts: usize = ["/home.js", "/player.js"].iter().map(|path| server.get(path).text().len()).sum();
+        let all = page.len() + scripts + 10 * size;
+        assert!(size > 5000 && all < 1_000_000, "{all} bytes, {size} of them five stills");
+    }
 }
 
 #[test]

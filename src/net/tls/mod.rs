@@ -128,17 +128,17 @@ impl Tls {
             match renewed {
                 Ok(None) => {}
                 Ok(Some(line)) => {
-                    tracing::info!(certificate = line, "certificate renewed");
                     was_bad = false;
                     failed(None);
+                    tracing::info!(certificate = line, "certificate renewed");
                 }
                 Err(error) => {
                     let error = crate::telemetry::chain(&error);
+                    failed(Some(error.clone()));
                     if !was_bad {
                         tracing::warn!(error, "certificate not renewed: the one before is still used");
                     }
                     was_bad = true;
-                    failed(Some(error));
                 }
             }
         }

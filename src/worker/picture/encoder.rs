@@ -1,11 +1,10 @@
 //! Encodes raw pictures as stills.
 
-use super::line::Line;
-use crate::worker::gst_util::STILL_DEADLINE;
+use super::{colours, line::Line};
 use crate::{
     ipc::{PictureFault, PictureFormat, Rendition},
-    media::raw_frame::RawFrameHeader,
-    worker::copy,
+    media::{jfif::ToJfif, raw_frame::RawFrameHeader},
+    worker::{copy, gst_util::STILL_DEADLINE},
 };
 use gstreamer as gst;
 use gstreamer_video::{self as gst_video, prelude::*};
@@ -16,12 +15,17 @@ pub(super) struct Encoder {
     pub(super) rendition: Rendition,
     pub(super) caps: gst::Caps,
     line: Line,
+    /// What frames pass before the line, where they need no element for that.
+    colours: Option<ToJfif>,
     pub(super) used: Instant,
 }
 
 impl Encoder {
     pub(super) fn new(rendition: Rendition, caps: &gst::Caps) -> Result<Self, PictureFault> {
+        let is_jpeg = matches!(rendition.format, PictureFormat::Jpeg { .. });
+        let colours = colours::converter(caps).filter(|_| is_jpeg);
         let text = match rendition.format {
+            PictureFormat::Jpeg { quality } if colours.is_some() => format!("jpegenc quality={quality}"),
             PictureFormat::Jpeg { quality } => {
                 // Somebody waits for this one frame.
                 let pixels = copy::JPEG_PIXELS.replace("videoconvert", "videoconvert n-threads=2");
@@ -36,13 +40,20 @@ impl Encoder {
             format!("videoscale ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! ")
         });
         let text = format!("appsrc name=in format=time ! {scale}{text} ! appsink name=out sync=false");
-        Ok(Self { rendition, caps: caps.clone(), line: Line::new(&text, caps)?.play(), used: Instant::now() })
+        let taken = colours.map_or_else(|| caps.clone(), |_| colours::converted_caps(caps));
+        let line = Line::new(&text, &taken)?.play();
+        Ok(Self { rendition, caps: caps.clone(), line, colours, used: Instant::now() })
     }
 
     pub(super) fn encode(&mut self, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
         self.used = Instant::now();
+        let buffer = match self.colours {
+            Some(kind) if !kind.changes_nothing() => colours::convert(kind, &self.caps, buffer)
+                .ok_or_else(|| PictureFault::Failed("a frame is smaller than its caps say".into()))?,
+            _ => buffer.clone(),
+        };
         // A failure is told on the bus.
-        let _ = self.line.source.push_buffer(buffer.clone());
+        let _ = self.line.source.push_buffer(buffer);
         let sample = self.line.sink.try_pull_sample(STILL_DEADLINE);
         let picture = sample.as_ref().and_then(|sample| match self.rendition.format {
             PictureFormat::Raw(_) => described(sample),

@@ -10,6 +10,7 @@ pub mod player;
 pub mod playlist;
 pub mod process;
 pub mod publisher;
+pub mod receiver;
 pub mod rtsp;
 pub mod script;
 pub mod server;

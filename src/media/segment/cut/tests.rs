@@ -290,6 +290,12 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    // Each case is a minute of media.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Frames that come unevenly, as of a camera.
     #[test]
     fn playlists_keep_to_the_rules(

@@ -1,0 +1,230 @@
+//! `hooks:`: who is told of what happens.
+
+use super::{
+    checker::{Checker, Expected},
+    fault::Path,
+    locate::Place,
+    raw,
+};
+use crate::access::{MASK, Pattern, Secret};
+use data_encoding::BASE64;
+use http::Uri;
+use serde_yaml::Value;
+
+/// Most hooks: each is a task and a file.
+const MOST: usize = 64;
+/// Most secrets of a hook: the old one and the new one while they are exchanged.
+const SECRETS: usize = 2;
+/// Bytes of a secret, as Standard Webhooks has them.
+const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// One receiver of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// Its name.
+    pub name: String,
+    /// The types of the events that it gets; empty for all.
+    pub events: Vec<Pattern>,
+    /// The names of the feeds and streams that it gets them of; empty for all, and for those of the server.
+    pub names: Vec<Pattern>,
+    /// Where they go.
+    pub target: HookTarget,
+}
+
+/// Where events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookTarget {
+    /// They are posted to this address, signed with each of the secrets.
+    Url {
+        /// The address, whose path may be a secret.
+        url: Secret,
+        /// As `whsec_` and base64.
+        secrets: Vec<Secret>,
+    },
+    /// This program is run for each.
+    Run(Vec<String>),
+}
+
+impl Hook {
+    /// The hook to be shown.
+    pub(super) fn masked(&self, words_without_secrets: impl Fn(&[String]) -> Vec<String>) -> Self {
+        let target = match &self.target {
+            HookTarget::Url { url, secrets } => HookTarget::Url {
+                url: Secret::new(masked_url(url.expose())),
+                secrets: secrets.iter().map(|_| Secret::new(MASK)).collect(),
+            },
+            HookTarget::Run(words) => HookTarget::Run(words_without_secrets(words)),
+        };
+        Self { target, ..self.clone() }
+    }
+}
+
+/// Scheme and host of an address: the path of many receivers is their only secret.
+fn masked_url(url: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    let origin = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
+    origin.map_or_else(|| MASK.to_owned(), |(scheme, authority)| format!("{scheme}://{authority}/{MASK}"))
+}
+
+impl Checker {
+    /// The hooks, by name.
+    pub(super) fn hooks(&mut self, path: &Path, value: Option<Value>) -> Vec<Hook> {
+        let entries = self.entries(path, value);
+        if entries.len() > MOST {
+            self.note(path, Place::Key, format!("there are {} hooks: at most {MOST}", entries.len()));
+        }
+        entries.into_iter().take(MOST).filter_map(|(name, value)| self.hook(&path.key(&name), name, value)).collect()
+    }
+
+    fn hook(&mut self, path: &Path, name: String, value: Value) -> Option<Hook> {
+        let keys: raw::Hook = self.section(path, value);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+            let message = "the name of a hook has 1 to 64 letters, digits, `-` and `_`: a file is named after it";
+            self.note(path, Place::Key, message.to_owned());
+        }
+        let events = self.name_patterns(&path.key("events"), keys.events);
+        let names = self.name_patterns(&path.key("names"), keys.names);
+        let secrets = self.secrets(&path.key("secret"), keys.secret);
+        let target = match (keys.url, keys.run) {
+            (Some(url), None) => {
+                let expected = "an address that begins with http:// or https://, without user and password";
+                let url = self.secret(&path.key("url"), Some(url), expected, address);
+                HookTarget::Url { url: url?, secrets }
+            }
+            (None, Some(words)) => {
+                if !secrets.is_empty() {
+                    self.note(&path.key("secret"), Place::Key, "a program needs no secret: it is for `url`".to_owned());
+                }
+                HookTarget::Run(self.plain_words(&path.key("run"), words)?)
+            }
+            _ => {
+                self.note(path, Place::Key, "expected either `url` or `run`".to_owned());
+                return None;
+            }
+        };
+        Some(Hook { name, events, names, target })
+    }
+
+    fn name_patterns(&mut self, path: &Path, value: Option<Value>) -> Vec<Pattern> {
+        value.map(|value| self.scalars(path, value, pattern)).unwrap_or_default()
+    }
+
+    fn secrets(&mut self, path: &Path, value: Option<Value>) -> Vec<Secret> {
+        let values = match value {
+            None => Vec::new(),
+            Some(Value::Sequence(values)) => values.into_iter().enumerate().collect(),
+            Some(value) => vec![(usize::MAX, value)],
+        };
+        if values.len() > SECRETS {
+            self.note(path, Place::Key, format!("there are {} secrets: at most {SECRETS}", values.len()));
+        }
+        let expected = format!(
+            "`whsec_` and {} to {} bytes as base64: `echo whsec_$(openssl rand -base64 32)` makes one",
+            SECRET.start(),
+            SECRET.end()
+        );
+        let at = |index| if index == usize::MAX { path.clone() } else { path.index(index) };
+        values
+            .into_iter()
+            .filter_map(|(index, value)| self.secret(&at(index), Some(value), &expected, secret))
+            .collect()
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, Expected> {
+    Pattern::new(text).ok_or_else(|| "letters, digits, `.`, `-`, `_`, blanks, and `*` for any characters".into())
+}
+
+fn address(text: &str) -> Option<Secret> {
+    let uri: Uri = text.parse().ok()?;
+    let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
+    let is_good = matches!(uri.scheme_str(), Some("http" | "https")) && !authority.as_str().contains('@');
+    is_good.then(|| Secret::new(text))
+}
+
+fn secret(text: &str) -> Option<Secret> {
+    let bytes = BASE64.decode(text.strip_prefix("whsec_")?.as_bytes()).ok()?;
+    SECRET.contains(&bytes.len()).then(|| Secret::new(text))
+}
+
+/// The section as it could have been read.
+pub(super) fn printed(hooks: &[Hook]) -> Option<Value> {
+    let texts = |texts: Vec<&str>| Value::Sequence(texts.into_iter().map(Into::into).collect());
+    let patterns =
+        |patterns: &[Pattern]| (!patterns.is_empty()).then(|| texts(patterns.iter().map(Pattern::as_str).collect()));
+    let entry = |hook: &Hook| {
+        let (url, secret, run) = match &hook.target {
+            HookTarget::Url { url, secrets } => {
+                let secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
+                (Some(url.expose().into()), (!secrets.is_empty()).then(|| texts(secrets)), None)
+            }
+            HookTarget::Run(words) => (None, None, Some(texts(words.iter().map(String::as_str).collect()))),
+        };
+        let keys = raw::Hook { url, secret, run, events: patterns(&hook.events), names: patterns(&hook.names) };
+        (Value::String(hook.name.clone()), serde_yaml::to_value(&keys).unwrap_or_default())
+    };
+    (!hooks.is_empty()).then(|| Value::Mapping(hooks.iter().map(entry).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Fault, masked, parse, to_yaml};
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    #[test]
+    fn hooks_are_read_and_their_secrets_hidden() {
+        let text = format!(
+            "hooks: {{a: {{url: 'https://h.example/canary?x=1', secret: {SECRET}, events: [feed.*, viewer.left], names: cam*}}, \
+             b: {{run: 'logger -t voyandz'}}}}"
+        );
+        let config = parse(&text).unwrap();
+        let [a, b] = config.hooks.as_slice() else { panic!("{:?}", config.hooks) };
+        assert_eq!((a.name.as_str(), a.events.len(), a.names[0].as_str()), ("a", 2, "cam*"));
+        let target =
+            HookTarget::Url { url: Secret::new("https://h.example/canary?x=1"), secrets: vec![Secret::new(SECRET)] };
+        assert_eq!(a.target, target);
+        assert_eq!(b.target, HookTarget::Run(["logger", "-t", "voyandz"].map(str::to_owned).to_vec()));
+        let shown = to_yaml(&masked(&config));
+        assert!(!shown.contains("canary") && !shown.contains("MfKQ"), "{shown}");
+        assert!(shown.contains("https://h.example/***"), "{shown}");
+        let again = parse(&to_yaml(&config)).unwrap();
+        assert_eq!(again.hooks, config.hooks);
+        assert!(parse("hooks: {}").unwrap().hooks.is_empty());
+    }
+
+    #[test]
+    fn faults() {
+        let check = |text: &str, expect: &str| {
+            let faults = parse(text).err().unwrap_or_default();
+            assert_eq!(faults.iter().map(Fault::to_string).collect::<Vec<_>>(), [expect], "{text}");
+        };
+        check("hooks: {a: {}}", "1:9: hooks.a: expected either `url` or `run`");
+        check("hooks: {a: {url: 'http://h', run: x}}", "1:9: hooks.a: expected either `url` or `run`");
+        for url in ["'ftp://h'", "h", "'http://u:p@h/'"] {
+            check(
+                &format!("hooks: {{a: {{url: {url}}}}}"),
+                "1:18: hooks.a.url: expected an address that begins with http:// or https://, without user and password, found another text",
+            );
+        }
+        let secret = "`whsec_` and 24 to 64 bytes as base64: `echo whsec_$(openssl rand -base64 32)` makes one";
+        check(
+            "hooks: {a: {url: 'http://h', secret: short}}",
+            &format!("1:38: hooks.a.secret: expected {secret}, found another text"),
+        );
+        check(
+            "hooks: {a: {run: x, events: 'a/b'}}",
+            "1:29: hooks.a.events: expected letters, digits, `.`, `-`, `_`, blanks, and `*` for any characters, found \"a/b\"",
+        );
+        check(
+            "hooks: {a b: {run: x}}",
+            "1:9: hooks.a b: the name of a hook has 1 to 64 letters, digits, `-` and `_`: a file is named after it",
+        );
+        check(
+            &format!("hooks: {{a: {{run: x, secret: {SECRET}}}}}"),
+            "1:21: hooks.a.secret: a program needs no secret: it is for `url`",
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! Asks a server.
+
+use super::{error::CtlError, options::Ctl};
+use crate::{
+    access::Secret,
+    config::{self, Plain},
+    net::{Exchange, HttpClient},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// Where a server is unless something says otherwise.
+const USUAL: &str = "http://127.0.0.1:8090";
+/// Time for an answer.
+const WITHIN: Duration = Duration::from_secs(30);
+/// What stays as it is in a part of a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A server that is asked.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: HttpClient,
+    /// Without a slash at its end.
+    server: String,
+    token: Option<Secret>,
+}
+
+impl Client {
+    /// The server of these options.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn new(options: &Ctl) -> Result<Self, CtlError> {
+        let file = |path: &PathBuf, source| CtlError::File { path: path.clone(), source };
+        let http = match &options.ca {
+            Some(path) => HttpClient::new(Some(path)).map_err(|error| file(path, error))?,
+            None => HttpClient::new(None)?,
+        };
+        let token = match &options.token_file {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| file(path, error))?),
+            None => std::env::var("VOYANDZ_TOKEN").ok(),
+        };
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()).map(Secret::new);
+        let server = options.server.clone().or_else(|| configured(options.file.as_deref()));
+        let server = server.unwrap_or_else(|| USUAL.to_owned()).trim_end_matches('/').to_owned();
+        Ok(Self { http, server, token })
+    }
+
+    /// Asks for JSON.
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CtlError> {
+        self.json(Method::GET, path, query).await
+    }
+
+    /// Orders something.
+    pub(super) async fn post(&self, path: &[&str]) -> Result<(), CtlError> {
+        self.json(Method::POST, path, &[]).await.map(drop)
+    }
+
+    /// Ends something.
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<(), CtlError> {
+        self.json(Method::DELETE, path, &[]).await.map(drop)
+    }
+
+    /// Asks, and reads the answer as JSON; `null` where there is none.
+    pub(super) async fn json(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CtlError> {
+        let asked = async {
+            let exchange = self.open(method, &target(path, query), "application/json", None).await?;
+            let bytes = body(exchange).await?;
+            if bytes.is_empty() {
+                return Ok(Value::Null);
+            }
+            serde_json::from_slice(&bytes).map_err(|error| CtlError::Foreign(error.to_string()))
+        };
+        tokio::time::timeout(WITHIN, asked).await.map_err(|_| CtlError::Late(self.server.clone()))?
+    }
+
+    /// Asks for what is at a path.
+    pub(super) async fn bytes(&self, target: &str) -> Result<Bytes, CtlError> {
+        let asked = async { body(self.open(Method::GET, target, "image/jpeg", None).await?).await };
+        tokio::time::timeout(WITHIN, asked).await.map_err(|_| CtlError::Late(self.server.clone()))?
+    }
+
+    /// Asks for events behind the one with the number `last`.
+    pub(super) async fn events(&self, query: &[(&str, &str)], last: Option<&str>) -> Result<Exchange, CtlError> {
+        let target = target(&["api", "v1", "events"], query);
+        let asked = self.open(Method::GET, &target, "text/event-stream", last);
+        tokio::time::timeout(WITHIN, asked).await.map_err(|_| CtlError::Late(self.server.clone()))?
+    }
+
+    async fn open(&self, method: Method, target: &str, accept: &str, last: Option<&str>) -> Result<Exchange, CtlError> {
+        let mut request = Request::builder().method(method).uri(format!("{}{target}", self.server));
+        request = request.header(header::ACCEPT, accept);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let foreign = |error: http::Error| CtlError::Foreign(error.to_string());
+        let mut request = request.body(Full::default()).map_err(foreign)?;
+        if let Some(token) = &self.token {
+            let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+            let mut value = value.map_err(|error| foreign(error.into()))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let sent = self.http.send(request).await;
+        let exchange = sent.map_err(|source| CtlError::Unreachable { server: self.server.clone(), source })?;
+        let status = exchange.response.status();
+        if status.is_success() { Ok(exchange) } else { Err(refused(status, &body(exchange).await.unwrap_or_default())) }
+    }
+}
+
+fn target(path: &[&str], query: &[(&str, &str)]) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
+    let mut target: String = path.iter().map(|part| format!("/{}", encoded(part))).collect();
+    for (number, (name, value)) in query.iter().enumerate() {
+        target.push(if number == 0 { '?' } else { '&' });
+        target.push_str(&format!("{name}={}", encoded(value)));
+    }
+    target
+}
+
+async fn body(mut exchange: Exchange) -> Result<Bytes, CtlError> {
+    let collected = exchange.response.body_mut().collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| CtlError::Foreign(error.to_string()))
+}
+
+/// What the server says, and what to do about it.
+fn refused(status: StatusCode, body: &[u8]) -> CtlError {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |key: &str| problem.get(key).and_then(Value::as_str);
+    let said = match (text("title"), text("detail")) {
+        (Some(title), Some(detail)) => format!("{title}: {detail}"),
+        _ => String::from_utf8_lossy(body).lines().next().unwrap_or_default().chars().take(200).collect(),
+    };
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => ": give a token with --token-file, which `voyandz token` makes",
+        _ => "",
+    };
+    let said = if said.is_empty() { status.to_string() } else { said };
+    CtlError::Refused { status, detail: format!("{said}{hint}") }
+}
+
+/// Where the server of a configuration file can be reached from this machine.
+fn configured(file: Option<&std::path::Path>) -> Option<String> {
+    let environment = std::env::var_os("VOYANDZ_CONFFILE").map(PathBuf::from);
+    let origin = config::find(file, environment.as_deref()).ok()?;
+    let config = config::load(&origin).ok()?.config;
+    let port = config.listen_port;
+    let is_encrypted = config.tls.as_ref().is_some_and(|tls| tls.plain == Plain::None);
+    let scheme = if is_encrypted { "https" } else { "http" };
+    Some(match config.listen_addr {
+        IpAddr::V4(address) if address.is_unspecified() => format!("{scheme}://127.0.0.1:{port}"),
+        IpAddr::V4(address) => format!("{scheme}://{address}:{port}"),
+        IpAddr::V6(address) if address.is_unspecified() => format!("{scheme}://[::1]:{port}"),
+        IpAddr::V6(address) => format!("{scheme}://[{address}]:{port}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded() {
+        assert_eq!(target(&["api", "feeds", "cam 0/ü"], &[]), "/api/feeds/cam%200%2F%C3%BC");
+        assert_eq!(target(&["a"], &[("name", "c*"), ("x", "a&b")]), "/a?name=c%2A&x=a%26b");
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let body = br#"{"title": "There is no such thing", "detail": "there is no feed `x`"}"#;
+        assert_eq!(refused(StatusCode::NOT_FOUND, body).to_string(), "There is no such thing: there is no feed `x`");
+        let told = refused(StatusCode::UNAUTHORIZED, b"").to_string();
+        assert!(told.starts_with("401 Unauthorized: give a token"), "{told}");
+    }
+}

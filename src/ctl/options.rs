@@ -1,0 +1,190 @@
+//! What can be said on the command line.
+
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Which server, and what to do with it.
+#[derive(Debug, Clone, Args)]
+pub struct Ctl {
+    /// The server [default: where the configuration file listens, else http://127.0.0.1:8090].
+    #[arg(long, value_name = "URL", env = "VOYANDZ_SERVER", global = true)]
+    pub server: Option<String>,
+    /// A file with a token of the server; VOYANDZ_TOKEN may have the token itself.
+    #[arg(long, value_name = "FILE", env = "VOYANDZ_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+    /// A file with the certificate of the authority of the server, if the system does not know it.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca: Option<PathBuf>,
+    /// The configuration file that says where the server listens [default: as for serving].
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub file: Option<PathBuf>,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What to do with a server.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Action {
+    /// List feeds, streams, viewers, publishers or hooks.
+    List {
+        /// What to list.
+        #[arg(value_enum, default_value_t = List::Streams)]
+        what: List,
+        /// Only those with this name; * stands for any characters.
+        #[arg(long, value_name = "PATTERN")]
+        name: Option<String>,
+        /// Only those in this state.
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+    },
+    /// Show all of a feed or stream.
+    Show {
+        /// A feed or a stream.
+        #[arg(value_enum)]
+        what: What,
+        /// Its name.
+        name: String,
+    },
+    /// Print events as they happen.
+    Follow(Follow),
+    /// Let a feed or stream run again that was stopped.
+    Start {
+        /// A feed or a stream.
+        #[arg(value_enum)]
+        what: What,
+        /// Its name.
+        name: String,
+    },
+    /// End a feed or stream until it is started.
+    Stop {
+        /// A feed or a stream.
+        #[arg(value_enum)]
+        what: What,
+        /// Its name.
+        name: String,
+    },
+    /// End a feed or stream and start it again.
+    Restart {
+        /// A feed or a stream.
+        #[arg(value_enum)]
+        what: What,
+        /// Its name.
+        name: String,
+    },
+    /// End a viewer, or the publisher of a feed.
+    Kick {
+        /// The id of the viewer, as `list viewers` prints it.
+        #[arg(required_unless_present = "publisher", conflicts_with = "publisher")]
+        viewer: Option<String>,
+        /// The feed whose publisher is ended.
+        #[arg(long, value_name = "FEED")]
+        publisher: Option<String>,
+    },
+    /// Have the encoder of a stream make a keyframe.
+    Keyframe {
+        /// The stream.
+        name: String,
+    },
+    /// Take a still of a stream, as JPEG.
+    Still {
+        /// The stream.
+        name: String,
+        /// The file to write [default: the standard output].
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Start or stop the recorder of a stream with `plan: manual`, or show it.
+    Record {
+        /// The stream.
+        name: String,
+        /// What the recorder does.
+        #[arg(value_parser = ["start", "stop", "show"], default_value = "show")]
+        order: String,
+    },
+    /// Have the configuration files read again.
+    Reload,
+}
+
+/// Which events.
+#[derive(Debug, Clone, Args)]
+pub struct Follow {
+    /// Only these types, separated by commas; * stands for any characters.
+    #[arg(long = "type", value_name = "PATTERNS")]
+    pub types: Option<String>,
+    /// Only of these feeds and streams, separated by commas; * stands for any characters.
+    #[arg(long, value_name = "PATTERNS")]
+    pub name: Option<String>,
+    /// Begin behind this number; 0 is from the oldest event that the server has.
+    #[arg(long, value_name = "NUMBER")]
+    pub after: Option<u64>,
+    /// End after so many events.
+    #[arg(long, value_name = "COUNT")]
+    pub count: Option<u64>,
+}
+
+/// What can be ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// A feed.
+    Feed,
+    /// A stream.
+    Stream,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum List {
+    /// All feeds.
+    Feeds,
+    /// All streams.
+    Streams,
+    /// Who watches.
+    Viewers,
+    /// Who publishes.
+    Publishers,
+    /// Who is told of events.
+    Hooks,
+}
+
+/// An order to a feed or stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Start,
+    Stop,
+    Restart,
+}
+
+impl Order {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+impl What {
+    pub(super) const fn section(self) -> &'static str {
+        match self {
+            Self::Feed => "feeds",
+            Self::Stream => "streams",
+        }
+    }
+}
+
+impl List {
+    pub(super) const fn section(self) -> &'static str {
+        match self {
+            Self::Feeds => "feeds",
+            Self::Streams => "streams",
+            Self::Viewers => "viewers",
+            Self::Publishers => "publishers",
+            Self::Hooks => "hooks",
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The task of one hook.
+
+use super::{
+    cursor::Cursor,
+    delivery::Delivery,
+    post,
+    program::{self, Context},
+    retry::{Failure, Verdict, verdict},
+};
+use crate::{
+    config::{Hook, HookTarget},
+    journal::{Journal, Lost, Record},
+    net::HttpClient,
+    telemetry::{FailureLog, HookStats, Report},
+};
+use serde_json::{Value, json};
+use std::{path::PathBuf, sync::Arc, time::Instant};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Records that are looked at together.
+const TOGETHER: usize = 64;
+
+/// Delivers the events of one hook.
+#[derive(Debug)]
+pub(super) struct HookTask {
+    pub(super) hook: Hook,
+    pub(super) journal: Journal,
+    pub(super) folder: Option<PathBuf>,
+    pub(super) source: Arc<str>,
+    pub(super) client: HttpClient,
+    pub(super) programs: Arc<Semaphore>,
+    pub(super) stats: Arc<HookStats>,
+}
+
+/// How the delivery of an event ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Delivered {
+    /// The next one may follow.
+    Done,
+    /// The journal does not have it any more.
+    Fallen,
+    /// There will be no more.
+    End,
+}
+
+impl HookTask {
+    /// Delivers until `stop`; a hook that was not known begins behind `begin`.
+    pub(super) async fn run(self, begin: u64, stop: CancellationToken) {
+        let (folder, name) = (self.folder.clone(), self.hook.name.clone());
+        let opened = tokio::task::spawn_blocking(move || Cursor::open(folder.as_deref(), &name, begin)).await;
+        let mut cursor = match opened {
+            Ok(Ok(cursor)) => cursor,
+            Ok(Err(error)) => {
+                tracing::error!(hook = self.hook.name, %error, "cursor of a hook not kept: it is in memory only");
+                Cursor::in_memory(begin)
+            }
+            Err(_) => return,
+        };
+        let mut newest = self.journal.subscribe();
+        let mut failures = FailureLog::default();
+        loop {
+            newest.borrow_and_update();
+            let batch = self.journal.after(cursor.number(), TOGETHER).await;
+            if let Some(lost) = batch.lost {
+                self.stats.change(&self.hook.name, |figures| figures.given_up += 1);
+                let event = self.lost(lost);
+                if self.deliver(&event, &mut failures, &stop).await == Delivered::End {
+                    return;
+                }
+                cursor = self.advance(cursor, lost.to).await;
+                continue;
+            }
+            let has_more = batch.records.len() == TOGETHER;
+            let mut skipped = None;
+            for record in &batch.records {
+                if !self.wants(record) {
+                    skipped = Some(record.number);
+                    continue;
+                }
+                match self.deliver(&self.event(record), &mut failures, &stop).await {
+                    Delivered::Done => {
+                        skipped = None;
+                        cursor = self.advance(cursor, record.number).await;
+                    }
+                    Delivered::Fallen => {
+                        skipped = None;
+                        break;
+                    }
+                    Delivered::End => return,
+                }
+            }
+            if let Some(number) = skipped {
+                cursor = self.advance(cursor, number).await;
+            }
+            if has_more {
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = newest.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn wants(&self, record: &Record) -> bool {
+        let Hook { name, events, names, .. } = &self.hook;
+        // A test is for the one that it names.
+        if record.kind == "hook.test" {
+            return record.data.get("hook").and_then(Value::as_str) == Some(name);
+        }
+        let subject = record.name.as_deref();
+        (events.is_empty() || events.iter().any(|pattern| pattern.matches(&record.kind)))
+            && (names.is_empty() || subject.is_some_and(|name| names.iter().any(|pattern| pattern.matches(name))))
+    }
+
+    /// Tries until it is delivered, or there is no use in it.
+    async fn deliver(&self, event: &Delivery, failures: &mut FailureLog, stop: &CancellationToken) -> Delivered {
+        let name = &self.hook.name;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let tried = tokio::select! {
+                () = stop.cancelled() => return Delivered::End,
+                tried = self.attempt(event) => tried,
+            };
+            let (failure, reason) = match tried {
+                Ok(()) => {
+                    self.stats.change(name, |figures| {
+                        figures.delivered += 1;
+                        figures.error = None;
+                    });
+                    if failures.is_failing() {
+                        let failures = failures.recovered().unwrap_or(1);
+                        tracing::info!(hook = name, failures, "hook delivers again");
+                    }
+                    return Delivered::Done;
+                }
+                Err(failed) => failed,
+            };
+            match failures.failed(Instant::now()) {
+                Some(Report::First) => {
+                    tracing::warn!(hook = name, event = event.id, reason, "hook not delivered: tried again")
+                }
+                Some(Report::Again(times)) => {
+                    tracing::warn!(hook = name, event = event.id, reason, times, "hook still not delivered")
+                }
+                None => {}
+            }
+            let verdict = verdict(failure, tries);
+            self.stats.change(name, |figures| {
+                figures.failed += 1;
+                figures.error = Some(reason);
+                figures.is_disabled = verdict == Verdict::Disable;
+                figures.given_up += u64::from(verdict == Verdict::GiveUp);
+            });
+            let pause = match verdict {
+                Verdict::After(pause) => pause,
+                Verdict::GiveUp => {
+                    tracing::warn!(
+                        hook = name,
+                        event = event.id,
+                        tries,
+                        "event given up: its program fails again and again"
+                    );
+                    return Delivered::Done;
+                }
+                Verdict::Disable => {
+                    tracing::warn!(hook = name, "hook disabled: its receiver wants no more (410)");
+                    stop.cancelled().await;
+                    return Delivered::End;
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Delivered::End,
+                () = tokio::time::sleep(pause) => {}
+            }
+            // What a receiver refuses for ever must not stop the hook for ever.
+            if self.journal.oldest().is_some_and(|oldest| event.id < oldest) && event.kind != LOST {
+                return Delivered::Fallen;
+            }
+        }
+    }
+
+    async fn attempt(&self, event: &Delivery) -> Result<(), (Failure, String)> {
+        match &self.hook.target {
+            HookTarget::Url { url, secrets } => post::post(&self.client, url, secrets, event).await,
+            HookTarget::Run(words) => {
+                let context = Context { hook: &self.hook.name, words, programs: &self.programs };
+                program::run(context, event).await.map_err(|reason| (Failure::OfProgram, reason))
+            }
+        }
+    }
+
+    fn event(&self, record: &Record) -> Delivery {
+        Delivery {
+            id: record.number,
+            kind: record.kind.clone(),
+            name: record.name.clone(),
+            body: record.event(&self.source, true).to_string(),
+        }
+    }
+
+    /// Numbers that the journal has no more.
+    fn lost(&self, lost: Lost) -> Delivery {
+        let time = jiff::Timestamp::now();
+        let body = json!({
+            "specversion": "1.0", "id": lost.to.to_string(), "source": &*self.source, "type": LOST,
+            "time": format!("{time:.6}"), "data": {"from": lost.from, "to": lost.to},
+        });
+        Delivery { id: lost.to, kind: LOST.to_owned(), name: None, body: body.to_string() }
+    }
+
+    async fn advance(&self, mut cursor: Cursor, number: u64) -> Cursor {
+        let set = tokio::task::spawn_blocking(move || {
+            let set = cursor.set(number);
+            (cursor, set)
+        });
+        let (name, stats) = (&self.hook.name, &self.stats);
+        stats.change(name, |figures| figures.position = number);
+        match set.await {
+            Ok((cursor, Ok(()))) => cursor,
+            Ok((cursor, Err(error))) => {
+                tracing::debug!(hook = name, %error, "cursor of a hook not written");
+                cursor
+            }
+            // A panic of it would be one of ours.
+            Err(_) => Cursor::in_memory(number),
+        }
+    }
+}
+
+/// The type of the event about numbers that the journal has no more.
+const LOST: &str = "lost";

@@ -1,0 +1,188 @@
+//! Requests of our own over HTTP/1.1, encrypted or not: to receivers of hooks, and of the command line to a server. One connection a
+//! request; no redirects, no cookies, no proxies.
+
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::Full;
+use hyper::{
+    body::{Bytes, Incoming},
+    client::conn::http1,
+};
+use hyper_util::rt::TokioIo;
+use std::{io, path::Path, sync::Arc};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject},
+    },
+};
+
+/// Where systems keep the certificates of authorities; `SSL_CERT_FILE` comes first.
+const AUTHORITIES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Makes requests. Clones are the same.
+#[derive(Clone)]
+pub struct HttpClient(Arc<ClientConfig>);
+
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HttpClient")
+    }
+}
+
+/// A response whose body is still to be read. The connection ends when this is dropped.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The response.
+    pub response: Response<Incoming>,
+    _connection: Connection,
+}
+
+#[derive(Debug)]
+struct Connection(JoinHandle<()>);
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// It is no address of HTTP.
+    #[error("`{0}` is no address like https://host/path")]
+    Address(String),
+    /// There is no connection.
+    #[error("cannot connect to {host}")]
+    Connect {
+        /// Where to.
+        host: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The name cannot be in a certificate.
+    #[error("`{0}` cannot be the name of a server")]
+    Name(String, #[source] InvalidDnsNameError),
+    /// The connection is no HTTP, or ended too early.
+    #[error("no response")]
+    Protocol(#[from] hyper::Error),
+}
+
+impl HttpClient {
+    /// A client that trusts the authorities of the system, or those in `authorities` alone. Blocking.
+    ///
+    /// # Errors
+    /// When a named file has no certificate, or there is none at all.
+    pub fn new(authorities: Option<&Path>) -> io::Result<Self> {
+        let roots = match authorities {
+            Some(path) => roots(path)?,
+            None => {
+                let named = std::env::var_os("SSL_CERT_FILE").map(std::path::PathBuf::from);
+                let known = AUTHORITIES.iter().map(std::path::PathBuf::from);
+                // Without any only plain HTTP works, which is all that many need.
+                named.into_iter().chain(known).find_map(|path| roots(&path).ok()).unwrap_or_else(RootCertStore::empty)
+            }
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    }
+
+    /// Sends a request, whose address is absolute. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Exchange, ClientError> {
+        let uri = request.uri().clone();
+        let (host, port, is_encrypted) = target(&uri)?;
+        let failed = |source| ClientError::Connect { host: format!("{host}:{port}"), source };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let socket = TcpStream::connect((bare, port)).await.map_err(failed)?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = path.parse().map_err(|_| ClientError::Address(uri.to_string()))?;
+        if let Some(authority) = uri.authority()
+            && let Ok(value) = HeaderValue::from_str(authority.as_str())
+        {
+            request.headers_mut().insert(header::HOST, value);
+        }
+        if !is_encrypted {
+            return exchange(socket, request).await;
+        }
+        let name = ServerName::try_from(bare.to_owned()).map_err(|error| ClientError::Name(bare.to_owned(), error))?;
+        let socket = TlsConnector::from(self.0.clone()).connect(name, socket).await.map_err(failed)?;
+        exchange(socket, request).await
+    }
+}
+
+/// The host, port and encryption of an address.
+///
+/// # Errors
+/// When it is none of HTTP.
+pub fn target(uri: &Uri) -> Result<(&str, u16, bool), ClientError> {
+    let bad = || ClientError::Address(uri.to_string());
+    let is_encrypted = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(bad()),
+    };
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(bad());
+    }
+    Ok((host, uri.port_u16().unwrap_or(if is_encrypted { 443 } else { 80 }), is_encrypted))
+}
+
+async fn exchange(
+    socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Exchange, ClientError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    let connection = Connection(tokio::spawn(async move {
+        let _ = connection.await;
+    }));
+    let response = sender.send_request(request).await?;
+    Ok(Exchange { response, _connection: connection })
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn roots(path: &Path) -> io::Result<RootCertStore> {
+    let mut store = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
+    // One that cannot be read is of no authority that matters.
+    store.add_parsable_certificates(certificates.filter_map(Result::ok));
+    if store.is_empty() {
+        return Err(io::Error::other(format!("{} has no certificate", path.display())));
+    }
+    Ok(store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        let check = |text: &str, expect: Option<(&str, u16, bool)>| {
+            assert_eq!(target(&text.parse().unwrap()).ok(), expect, "{text}");
+        };
+        check("http://a/x?y", Some(("a", 80, false)));
+        check("https://a.example:8443", Some(("a.example", 8443, true)));
+        check("http://[::1]:1/", Some(("[::1]", 1, false)));
+        check("ftp://a/", None);
+        check("/a", None);
+        check("http://u:p@a/", None);
+    }
+}
