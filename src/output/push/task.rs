@@ -24,8 +24,8 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// A connection is closed when the stream has delivered nothing for so long: it would be ended by the target otherwise.
-const SILENT: Duration = Duration::from_secs(10);
+/// A connection is closed when the stream has delivered nothing for so long, before targets end it as a silent one.
+const SILENT: Duration = Duration::from_secs(5);
 /// How often statistics are reported.
 const TICK: Duration = Duration::from_secs(1);
 /// A stream that cannot be pushed is tried again after so long: it may have other tracks then.
