@@ -54,7 +54,7 @@ enum Unfit {
 enum Ended {
     Stopped,
     Silent,
-    StreamEnded,
+    Closed,
     Failed(PushError),
 }
 
@@ -130,7 +130,7 @@ impl PushTask {
                             opened.close().await;
                             let (reason, is_over) = match ended {
                                 Ended::Stopped => ("stopped", true),
-                                Ended::StreamEnded => ("stream ended", true),
+                                Ended::Closed => ("stream ended", true),
                                 Ended::Silent | Ended::Failed(_) => ("no media", false),
                             };
                             let (stream, to) = (self.name(), &self.target.to);
@@ -216,7 +216,7 @@ impl PushTask {
                     self.reduce(&mut reader, stamina.overrun(Instant::now()), &mut progress);
                     continue;
                 }
-                Delivery::End => return Ended::StreamEnded,
+                Delivery::End => return Ended::Closed,
             };
             last = Instant::now();
             match stop.run_until_cancelled(connection.send(packet)).await {
