@@ -179,6 +179,9 @@ pub struct Stream {
     /// Its pushes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pushes: Vec<Push>,
+    /// What its recordings are in.
+    #[serde(skip)]
+    pub records_in: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clients: Option<Vec<Client>>,
 }
@@ -207,6 +210,13 @@ impl StatusReader {
     /// The state of the server itself.
     pub fn info(&self) -> &ServerInfo {
         &self.info
+    }
+
+    /// The current state of one stream that viewers share.
+    pub fn stream(&self, name: &str) -> Option<Stream> {
+        let config = self.config.streams.iter().find(|config| config.name.as_str() == name)?;
+        let stream = self.registry.streams().iter().find(|stream| stream.config.name.as_str() == name)?;
+        Some(Stream::shared(config, stream, self.config.pages.clients))
     }
 
     /// The current state.
@@ -423,6 +433,7 @@ impl Stream {
             viewers: ViewerStats::of(audience),
             recording: None,
             pushes: Vec::new(),
+            records_in: config.recording.as_ref().map(|recording| recording.format.name()),
             clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
         }
     }
