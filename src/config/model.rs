@@ -1,6 +1,9 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
-use super::{codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern, recording::Recording};
+use super::{
+    codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern, push_target::PushTarget,
+    recording::Recording,
+};
 use crate::{
     access::{Policy, Secret},
     media::{Container, segment},
@@ -293,6 +296,8 @@ pub struct Stream {
     pub hls: segment::Settings,
     /// How it is recorded, if it is.
     pub recording: Option<Recording>,
+    /// Where it is sent to.
+    pub pushes: Vec<PushTarget>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
 }
