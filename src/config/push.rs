@@ -14,7 +14,7 @@ use serde_yaml::Value;
 const MOST: usize = 16;
 
 impl Checker {
-    /// The targets of a stream; those with faults, which are noted, are left out.
+    /// The targets of a stream; those with errors, which are noted, are omitted.
     pub(super) fn push(&mut self, path: &Path, value: Option<Value>) -> Vec<PushTarget> {
         let items = match value {
             None | Some(Value::Null) => return Vec::new(),

@@ -111,7 +111,7 @@ impl PushUrl {
         if self.port == self.protocol.port() { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// The address in front of the key, without a slash at its end.
+    /// The address before the key, without a slash at its end.
     pub fn base(&self) -> String {
         let app = if self.app.is_empty() { String::new() } else { format!("/{}", self.app) };
         format!("{}://{}{app}", self.protocol.name(), self.authority())

@@ -50,7 +50,7 @@ pub enum TlsConnectError {
     /// The library refuses.
     #[error("cannot use TLS")]
     Unfit(#[from] rustls::Error),
-    /// The handshake failed: nobody vouches for the certificate, it is of another host, or no TLS is spoken there.
+    /// The handshake failed: no authority vouches for the certificate, it is of another host, or no TLS is spoken there.
     #[error("TLS handshake failed")]
     Handshake(#[source] io::Error),
 }

@@ -1,4 +1,4 @@
-//! The way that a push has taken, in the name of the program that it tells a server: so a server notices media that comes back to the
+//! The way that a push has taken, in the name of the program that it sends to a server: so a server notices media that comes back to the
 //! feed which it is made of.
 
 use crate::{config::FeedName, engine::registry::Registry};

@@ -121,7 +121,7 @@ impl Connection {
         Ok(sent)
     }
 
-    /// Tells the server that nothing more comes, and closes.
+    /// Signals the server that nothing more comes, and closes.
     pub(super) async fn close(mut self) {
         self.client.finish(&mut self.out);
         let _ = timeout(CLOSE_WITHIN, async {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::io::{self, IoSlice};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// The header of a file, and the size of the tag in front of the first one.
+/// The header of a file, and the size of the tag before the first one.
 const FILE_HEAD: usize = 9 + tag::FRAME_TAIL;
 
 /// A message, as it is sent.

@@ -29,7 +29,7 @@ const PUBLISH: f64 = 5.0;
 pub struct Offer {
     /// The first part of the path.
     pub app: String,
-    /// The address in front of the name.
+    /// The address before the name.
     pub url: String,
     /// The last part of the path, with its query.
     pub name: String,
@@ -149,7 +149,7 @@ impl Client {
         self.knows_four_cc
     }
 
-    /// Tells the server that nothing more will come.
+    /// Signals the server that nothing more will come.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if let State::Asked { stream } | State::Publishing { stream } = self.state {
             let name = Value::String(self.offer.name.clone());
