@@ -803,12 +803,18 @@ fn is_free(registry: &Registry, path: &str) -> bool {
     shared.chain(own).all(|taken| taken.as_str() != path)
 }
 
+/// Whether there is a page of recordings.
+fn has_recordings(config: &Config, registry: &Registry) -> bool {
+    is_free(registry, web::recordings::PATH) && config.streams.iter().any(|stream| stream.recording.is_some())
+}
+
 /// The links above all pages.
 fn menu(config: &Config, registry: &Registry) -> Menu {
     let home = |label, path: &str| Some((label, path.to_owned())).filter(|_| config.pages.home);
     let wall = home("Wall", web::wall::PATH).filter(|(_, path)| is_free(registry, path));
+    let recordings = home("Recordings", web::recordings::PATH).filter(|_| has_recordings(config, registry));
     let state = config.pages.stat.as_ref().map(|path| ("State", path.encoded()));
-    Menu::new([home("Streams", "/"), wall, state].into_iter().flatten().collect())
+    Menu::new([home("Streams", "/"), wall, recordings, state].into_iter().flatten().collect())
 }
 
 /// The pages that the configuration enables.
@@ -818,15 +824,17 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
     let menu = menu(config, registry);
     if config.pages.home {
         let listed = listed(registry.streams());
+        let context = Arc::new(web::player::Context::new(config, registry, &reader, &menu));
         for stream in registry.streams() {
             let playlist = listed.contains(stream.config.name.as_str());
             let reach = Reach { webrtc: config.webrtc.is_some(), playlist };
             let need = || Need::Stream(Action::View, stream.config.name.as_str().into());
             for path in [format!("/stream/{}", stream.config.name), stream.config.path.to_string()] {
-                let (shown, registry, menu) = (stream.clone(), registry.clone(), menu.clone());
+                let (shown, context) = (stream.clone(), context.clone());
                 let page = move |request: PageRequest<'_>| {
                     let PageRequest { access, site, query, .. } = request;
-                    web::player::page(&shown, &registry, &menu, access, &site.to_string(), query, reach)
+                    let page = web::player::page(&shown, reach, &context, access, &site.to_string(), query);
+                    if web::state::is_refresh(query) { as_low_priority(page) } else { page }
                 };
                 pages.insert(format!("{path}/play"), Page::new(need(), page));
                 let offered = stream.clone();
@@ -846,6 +854,13 @@ fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &Event
             if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
         };
         pages.insert("/".to_owned(), Page::new(status(), page));
+        if has_recordings(config, registry) {
+            let shown = (reader.clone(), menu.clone());
+            let page = move |request: PageRequest<'_>| web::recordings::page(&shown.0, &shown.1, request.access);
+            pages.insert(web::recordings::PATH.to_owned(), Page::new(status(), page));
+            let script = Page::new(Need::Nothing, |_| web::recordings::script());
+            pages.insert(web::recordings::SCRIPT_PATH.to_owned(), script);
+        }
         if is_free(registry, web::wall::PATH) {
             let shown = (reader.clone(), registry.clone(), menu.clone());
             let page = move |request: PageRequest<'_>| {

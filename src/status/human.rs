@@ -35,6 +35,10 @@ pub fn label(name: &str) -> String {
         "readers_ever" => "viewers so far",
         "reduced_readers" => "viewers of keyframes only",
         "dropped_readers" => "viewers dropped",
+        // Nothing is wrong with the stream: a viewer whose connection is slow skips to what is newer.
+        "gaps" => "skips of slow viewers",
+        "lost_packets" => "packets skipped for them",
+        "reductions" => "slowed to keyframes",
         "worker_pid" | "pid" => "process",
         "idle_seconds" => "silent for",
         "gop_seconds" => "between join points",

@@ -183,6 +183,9 @@ pub struct Stream {
     /// Its recorder, if it is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// What its recordings are in.
+    #[serde(skip)]
+    pub records_in: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clients: Option<Vec<Client>>,
 }
@@ -211,6 +214,13 @@ impl StatusReader {
     /// The state of the server itself.
     pub fn info(&self) -> &ServerInfo {
         &self.info
+    }
+
+    /// The current state of one stream that viewers share.
+    pub fn stream(&self, name: &str) -> Option<Stream> {
+        let config = self.config.streams.iter().find(|config| config.name.as_str() == name)?;
+        let stream = self.registry.streams().iter().find(|stream| stream.config.name.as_str() == name)?;
+        Some(Stream::shared(config, stream, self.config.pages.clients))
     }
 
     /// The current state.
@@ -429,6 +439,7 @@ impl Stream {
             written,
             viewers: ViewerStats::of(audience),
             recording: None,
+            records_in: config.recording.as_ref().map(|recording| recording.format.name()),
             clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
         }
     }

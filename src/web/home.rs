@@ -108,7 +108,7 @@ fn card(stream: &Stream, handle: &StreamHandle, site: &str) -> Markup {
             }
             div.text {
                 div.name { h2 { a href=(page) { (stream.name) } } (tile::badge(stream)) }
-                p.kind data-key=(format!("facts of {}", stream.name)) { (tile::facts(stream).join(" · ")) }
+                p.kind data-key=(format!("facts of {}", stream.name)) { (tile::facts(stream, true).join(" · ")) }
                 p.kind.problem data-key=(format!("error of {}", stream.name)) {
                     @if let Some(error) = stream.life.last_error.as_ref().filter(|_| tile::told(stream.life.state).2 == "bad") { (error) }
                 }

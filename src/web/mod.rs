@@ -1,12 +1,15 @@
 //! Web pages for people: all streams, a player for each stream, the state, and the configuration. They show what
 //! [`crate::status`] knows, and never touch a packet.
 
+mod addresses;
 pub mod config;
 pub mod home;
 mod link;
 pub mod offers;
 pub mod page;
 pub mod player;
+mod qr;
+pub mod recordings;
 pub mod state;
 mod tile;
 pub mod wall;

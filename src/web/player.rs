@@ -4,17 +4,28 @@
 //! `watch.js` is what is around it.
 
 use super::{
+    addresses::{self, Address, Ports, is_elsewhere},
     link::{link_in, with_link},
     offers::{Offers, Reach, container_of, has_video, shown_output},
     page::{Menu, Page},
+    qr, tile,
 };
 use crate::{
-    access::Access,
+    access::{Access, Action, Decision, Subject},
+    config::{self, Config},
     engine::registry::{Registry, StreamHandle},
-    status::player_commands::{self, Playback},
+    status::{
+        human::readable,
+        player_commands::{self, Playback},
+        snapshot::StatusReader,
+    },
+    stream::Member,
 };
 use http::{HeaderValue, header};
+use jiff::Timestamp;
 use maud::{Markup, html};
+use serde_yaml::{Mapping, Value};
+use std::sync::Arc;
 
 /// Path of the script that defines `<voyandz-view>`.
 pub const SCRIPT_PATH: &str = "/player.js";
@@ -24,79 +35,211 @@ pub const WATCH_PATH: &str = "/watch.js";
 const WATCH: &str = include_str!("watch.js");
 
 const STYLE: &str = "
-.view{max-height:75vh;width:100%;border-radius:.75rem;overflow:hidden;margin-bottom:1rem}
-.sound{aspect-ratio:auto;padding:1.5rem 1rem;background:var(--card);border:1px solid var(--line)}
+main>.view{max-height:75vh;width:100%;border-radius:var(--round);margin-bottom:.75rem;background:#101418}
+main>.sound{aspect-ratio:auto;padding:1.5rem 1rem;background:var(--card);border:1px solid var(--line)}
 .sound audio{width:min(40rem,100%);display:block}
-#panel{display:flex;flex-wrap:wrap;gap:.75rem 1.5rem;align-items:center;margin-bottom:1rem}#panel[hidden]{display:none}
-button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.375rem .875rem;cursor:pointer;min-height:2.25rem}
-button:hover{border-color:var(--mark)}
+#panel{display:flex;flex-wrap:wrap;gap:.75rem 1.5rem;align-items:center}#panel[hidden]{display:none}
 .figures{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;margin:0}.figures div{display:flex;gap:.5rem}.figures dt{color:var(--soft)}
 .figures dd{margin:0;font-variant-numeric:tabular-nums;min-width:4.5rem}
-#notice{min-height:1.5em;margin:0}
+#notice{min-height:1.5em;margin:.25rem 0 .75rem}
 figure{margin:0 0 1.5rem}figure img{max-width:min(30rem,100%);height:auto;display:block;border-radius:.5rem;margin-bottom:.5rem}
 figcaption{display:flex;flex-wrap:wrap;gap:.25rem 1rem;color:var(--soft);font-size:.875rem}
-h2{margin:1rem 0 .5rem}.ways{max-width:50rem}
+.parts{display:grid;gap:1.25rem;align-items:start;grid-template-columns:repeat(auto-fit,minmax(min(30rem,100%),1fr))}
+section{background:var(--card);border:1px solid var(--line);border-radius:var(--round);padding:1rem;min-width:0}section h2{margin:0 0 .75rem}
+.addresses{list-style:none;margin:0;padding:0;display:grid;gap:.375rem}.addresses li{display:grid;grid-template-columns:6.5rem 1fr auto;gap:.25rem .75rem;align-items:center;min-height:2rem}
+.addresses span{color:var(--soft);font-size:.875rem}.addresses code{font-size:.8125rem;user-select:all;overflow-wrap:anywhere}
+.addresses button{min-height:1.75rem;padding:.125rem .625rem;font-size:.8125rem}
+@media(max-width:32rem){.addresses li{grid-template-columns:1fr auto}.addresses code{grid-column:1/-1;grid-row:2}}
+.qr{width:10rem;height:10rem;border-radius:.5rem;display:block;margin-top:.75rem}
+table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:.25rem 1rem .25rem 0;font-weight:400;white-space:nowrap}th{color:var(--soft)}
+.scroll{overflow-x:auto}section pre{white-space:pre-wrap;overflow-wrap:anywhere}section p{margin:.25rem 0 .5rem}
 ";
+
+/// What the pages of all streams have in common.
+#[derive(Debug)]
+pub struct Context {
+    registry: Registry,
+    reader: Arc<StatusReader>,
+    menu: Menu,
+    ports: Ports,
+    /// The configuration without its secrets.
+    configuration: Value,
+}
+
+impl Context {
+    /// Of the streams of a configuration.
+    pub fn new(config: &Config, registry: &Registry, reader: &Arc<StatusReader>, menu: &Menu) -> Self {
+        let text = config::to_yaml(&config::masked(config));
+        Self {
+            registry: registry.clone(),
+            reader: reader.clone(),
+            menu: menu.clone(),
+            ports: Ports::of(config),
+            configuration: serde_yaml::from_str(&text).unwrap_or_default(),
+        }
+    }
+
+    /// The part of the configuration that makes a stream: itself, and its feeds.
+    fn part(&self, stream: &config::Stream) -> Option<String> {
+        let entry =
+            |section: &str, name: &str| Some((Value::from(name), self.configuration.get(section)?.get(name)?.clone()));
+        let feeds: Mapping = stream.feeds.iter().filter_map(|feed| entry("feeds", feed.as_str())).collect();
+        let streams: Mapping = entry("streams", stream.name.as_str()).into_iter().collect();
+        let sections = [("feeds", feeds), ("streams", streams)].into_iter().filter(|(_, entries)| !entries.is_empty());
+        let part: Mapping = sections.map(|(name, entries)| (Value::from(name), Value::Mapping(entries))).collect();
+        serde_yaml::to_string(&part).ok().filter(|_| !part.is_empty())
+    }
+}
 
 /// The page. `site` is the beginning of the addresses of the server as this client knows it, `query` that of the page: its signed
 /// link is passed to what the page requests.
 pub fn page(
     stream: &StreamHandle,
-    registry: &Registry,
-    menu: &Menu,
+    reach: Reach,
+    context: &Context,
     access: &Access,
     site: &str,
     query: &str,
-    reach: Reach,
 ) -> warp::reply::Response {
+    let may = |action| matches!(access.decide(action, Subject::Server), Decision::Allowed { .. });
+    let name = stream.config.name.as_str();
     let shown = shown_output(stream);
-    let config = &shown.config;
     let container = container_of(shown);
-    let playback = Playback::of(config, container);
     let link = link_in(query);
-    let has_films = Offers::of(stream, reach, link).has_films();
-    let mut others = others(stream, registry);
+    let is_shown_whole =
+        Offers::of(stream, reach, link).has_films() || Playback::of(&shown.config, container) != Playback::Stills;
+    let mut others = others(stream, &context.registry);
     others.retain(|other| access.sees(other.config.name.as_str()));
+    let state = context.reader.stream(name);
+    let state = state.iter().next();
+    let tells_viewers = may(Action::Status);
     let page = Page {
-        title: stream.config.name.as_str(),
+        title: name,
         here: "",
-        menu,
+        menu: &context.menu,
         access,
         style: &[STYLE, player_commands::STYLE].concat(),
         script: Some(WATCH_PATH),
         makes_media: true,
         period: None,
         header: html! {
-            p { (config.mimetype) }
+            @if let Some(state) = state {
+                (tile::badge(state))
+                p data-key="facts" { (tile::facts(state, tells_viewers).join(" · ")) }
+            }
         },
         main: html! {
             (view(stream, shown, link))
-            @if playback == Playback::Stills && !has_films {
-                p.kind {
-                    "Browsers cannot play this stream by themselves: the page shows stills of it. "
-                    @if let Some(best) = others.iter().find(|other| plays(other)) {
-                        a href=(format!("{}/play", best.config.path.encoded())) { (best.config.name) }
-                        " has the same source and plays here; "
-                    }
-                    "a player shows the full stream, see below."
-                }
-            }
+            @if !is_shown_whole { (only_stills(&others)) }
             (panel(stream))
-            (outputs(stream, link))
-            @if !others.is_empty() {
-                h2 { "From the same source" }
-                nav aria-label="From the same source" {
-                    @for other in &others {
-                        a href=(format!("{}/play", other.config.path.encoded())) { (other.config.name) }
+            div.parts {
+                (addresses(&addresses::of(stream, reach, &context.ports, site, link)))
+                (elsewhere(stream, site, link))
+                @if tells_viewers && context.reader.pages().clients { (viewers(&stream.audience.members())) }
+                @if !others.is_empty() {
+                    section {
+                        h2 { "From the same source" }
+                        nav aria-label="From the same source" {
+                            @for other in &others {
+                                a href=(format!("{}/play", other.config.path.encoded())) { (other.config.name) }
+                            }
+                        }
                     }
                 }
+                section {
+                    h2 { "Other players" }
+                    (player_commands::list(&player_commands::player_commands(&shown.config, container, site)))
+                }
+                @if may(Action::ConfigRead) && let Some(part) = context.part(&stream.config) {
+                    section { h2 { "Configuration" } pre tabindex="0" role="region" aria-label="Configuration" { code { (part) } } }
+                }
             }
-            h2 { "Other players" }
-            (player_commands::list(&player_commands::player_commands(config, container, site)))
-            (player_commands::list(&player_commands::playlists(stream, site)))
         },
     };
     page.response()
+}
+
+/// What to do where browsers play nothing but stills.
+fn only_stills(others: &[&StreamHandle]) -> Markup {
+    html! {
+        p.kind {
+            "Browsers cannot play this stream by themselves: the page shows stills of it. "
+            @if let Some(best) = others.iter().find(|other| plays(other)) {
+                a href=(format!("{}/play", best.config.path.encoded())) { (best.config.name) }
+                " has the same source and plays here; "
+            }
+            "a player shows the full stream, see below."
+        }
+    }
+}
+
+/// The addresses of a stream, to copy.
+fn addresses(addresses: &[Address]) -> Markup {
+    html! {
+        section {
+            h2 { "Addresses" }
+            ul.addresses {
+                @for Address { label, url, note } in addresses {
+                    li {
+                        span { (label) @if !note.is_empty() { " " (note) } }
+                        code { (url) }
+                        button type="button" data-copy=(url) aria-label=(format!("Copy the address of {label}")) hidden { "Copy" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How the stream gets to other devices and pages.
+fn elsewhere(stream: &StreamHandle, site: &str, link: Option<&str>) -> Markup {
+    let path = stream.config.path.encoded();
+    let page = with_link(format!("{site}{path}/play"), link);
+    let source = with_link(format!("{site}{path}"), link);
+    let code = is_elsewhere(site).then(|| qr::code(&page, "QR code of this page")).flatten();
+    let embedding = format!(
+        "<script type=\"module\" src=\"{site}{SCRIPT_PATH}\"></script>\n<voyandz-view src=\"{source}\"></voyandz-view>"
+    );
+    html! {
+        section {
+            h2 { "In a page of yours" }
+            p.kind { "These lines show the stream in any page." }
+            pre tabindex="0" role="region" aria-label="In a page of yours" { code { (embedding) } }
+            p { button type="button" data-copy=(embedding) aria-label="Copy the lines for a page" hidden { "Copy" } }
+            @if let Some(code) = code {
+                h2 { "On a phone" }
+                p.kind { "The camera of a phone reads the address of this page." }
+                (code)
+            }
+        }
+    }
+}
+
+/// Who watches now.
+fn viewers(members: &[Member]) -> Markup {
+    html! {
+        section {
+            h2 { "Viewers" }
+            div.scroll data-key="viewers" tabindex="0" role="region" aria-label="Viewers" {
+                @if members.is_empty() { p.kind { "Nobody watches now." } }
+                @else {
+                    table {
+                        thead { tr { th scope="col" { "Address" } th scope="col" { "Protocol" } th scope="col" { "Since" } th scope="col" { "Received" } } }
+                        tbody {
+                            @for member in members {
+                                tr {
+                                    td { (member.peer) }
+                                    td { (member.protocol) }
+                                    td { (Timestamp::try_from(member.since).map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default()) }
+                                    td { (readable("bytes", &member.progress.bytes.into())) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The script that defines `<voyandz-view>`.
@@ -115,24 +258,6 @@ pub(super) fn javascript(text: &'static str) -> warp::reply::Response {
     let mimetype = HeaderValue::from_static("text/javascript; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, mimetype);
     response
-}
-
-/// Links to what a stream is offered in.
-fn outputs(stream: &StreamHandle, link: Option<&str>) -> Markup {
-    let carried = stream.carried();
-    let outputs = stream.outputs.iter().filter(|output| carried.contains(&output.config.container));
-    html! {
-        @if !stream.outputs.is_empty() {
-            h2 { "Outputs" }
-            nav aria-label="Outputs" {
-                @for output in outputs {
-                    a href=(with_link(player_commands::play_path(&output.config, output.config.container), link)) {
-                        (output.config.container)
-                    }
-                }
-            }
-        }
-    }
 }
 
 fn plays(stream: &StreamHandle) -> bool {

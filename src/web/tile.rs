@@ -71,8 +71,8 @@ pub fn badge(stream: &Stream) -> Markup {
     }
 }
 
-/// What a stream is and does, in a few words.
-pub fn facts(stream: &Stream) -> Vec<String> {
+/// What a stream is and does, in a few words; `tells_viewers`: how many watch it, too.
+pub fn facts(stream: &Stream, tells_viewers: bool) -> Vec<String> {
     let mut facts = Vec::new();
     let video = stream.tracks.iter().find(|track| track.kind == "video");
     if let Some((width, height)) = video.and_then(|video| video.width.zip(video.height)) {
@@ -92,7 +92,9 @@ pub fn facts(stream: &Stream) -> Vec<String> {
     if let Some(rate) = stream.written.bit_rate.filter(|rate| *rate > 0) {
         facts.push(readable("bit_rate", &rate.into()));
     }
-    facts.push(viewers(stream.viewers.readers));
+    if tells_viewers {
+        facts.push(viewers(stream.viewers.readers));
+    }
     if stream.recording.as_ref().is_some_and(|recording| recording.state == "recording") {
         facts.push("recording".to_owned());
     }
@@ -100,7 +102,7 @@ pub fn facts(stream: &Stream) -> Vec<String> {
 }
 
 /// `1 viewer`.
-pub fn viewers(count: usize) -> String {
+fn viewers(count: usize) -> String {
     match count {
         0 => "no viewers".to_owned(),
         1 => "1 viewer".to_owned(),

@@ -4,6 +4,8 @@ import { readable } from "/player.js";
 
 const at = (id) => document.getElementById(id);
 const view = document.querySelector("voyandz-view");
+/** Milliseconds. */
+const REFRESH = 5000;
 const WAYS = { whep: "WebRTC", stream: "HTTP", plain: "HTTP", hls: "HLS", images: "images", stills: "stills" };
 
 /** Shows a text, also to screen readers. */
@@ -39,6 +41,57 @@ async function keepStill() {
   }
 }
 
+// Addresses
+
+/** Copies a text; where pages may not, as without TLS, the old way. */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.focus();
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await copy(button.dataset.copy);
+    button.focus();
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  });
+}
+
+// What the server says of the stream
+
+async function refresh() {
+  for (;;) {
+    await new Promise((then) => setTimeout(then, REFRESH));
+    if (document.hidden) continue;
+    try {
+      const page = new URL(location.href);
+      page.searchParams.set("refresh", "1");
+      const response = await fetch(page, { cache: "no-store" });
+      if (!response.ok) continue;
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      for (const element of document.querySelectorAll("[data-key]")) {
+        const other = fresh.querySelector(`[data-key="${CSS.escape(element.dataset.key)}"]`);
+        if (!other || other.outerHTML === element.outerHTML) continue;
+        element.className = other.className;
+        element.innerHTML = other.innerHTML;
+      }
+    } catch {
+      // The player says that the server is away.
+    }
+  }
+}
+
 view.addEventListener("state", ({ detail }) => tell(detail));
 view.addEventListener("volumechange", () => tell(view.now));
 view.addEventListener("delay", ({ detail }) => {
@@ -53,3 +106,4 @@ at("mute").addEventListener("click", () => {
 at("still")?.addEventListener("click", keepStill);
 at("panel").hidden = false;
 tell(view.now);
+refresh();

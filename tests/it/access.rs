@@ -655,7 +655,9 @@ fn x2_every_output_of_a_stream_is_decided_by_its_name() {
     }
     let page = server.get(links.iter().find(|link| link.contains("/play?")).unwrap()).text();
     let signed = links[0].split_once('?').unwrap().1;
-    assert_eq!(page.matches("href=\"/cam.").count(), page.matches(&format!("{signed}\">")).count(), "{page}");
+    let (addresses, signed) =
+        (page.matches("<code>http://").count(), page.matches(&format!("{signed}</code>")).count());
+    assert!(addresses > 5 && addresses == signed, "{addresses} {signed} {page}");
 }
 
 #[test]

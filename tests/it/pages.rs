@@ -3,17 +3,19 @@
 use crate::rig::{
     Launch, Server,
     browser::{Browser, have_browser},
-    http::Next,
+    http::{self, Next},
     script::{H264, PICTURE, TONE, shell},
     secs, tool,
 };
 use serde_json::Value;
-use std::time::Instant;
+use std::{path::Path, time::Instant};
+use tempfile::TempDir;
 
 /// What is to be seen of each page, and what tells that it is there.
-const PAGES: [(&str, &str, &str); 7] = [
+const PAGES: [(&str, &str, &str); 8] = [
     ("home", "/", "return document.querySelector('.view img').naturalWidth === 320"),
     ("wall", "/wall", "return [...document.querySelectorAll('.view img, .view canvas, .view video')].length >= 3"),
+    ("recordings", "/recordings", "return document.querySelectorAll('.line button').length > 0"),
     ("state", "/stat", "return document.querySelectorAll('dd').length > 50"),
     ("player-film", "/cam.webm/play", "return document.querySelector('.view video')?.currentTime > 0.5"),
     ("player-pictures", "/cam.mjpeg/play", "return document.querySelector('.view canvas')?.width === 320"),
@@ -22,7 +24,7 @@ const PAGES: [(&str, &str, &str); 7] = [
 ];
 
 /// Something of each kind, some of it in trouble.
-fn plant() -> Server {
+fn plant(folder: &Path) -> Server {
     Server::start(&format!(
         "
         feeds:
@@ -32,13 +34,16 @@ fn plant() -> Server {
         streams:
           cam.mjpeg: {{feed: cam, video: {{codec: mjpeg}}}}
           cam.webm: {{feed: cam, video: {{codec: vp8, gop: 25}}}}
+          kept: {{feed: cam, video: {H264}, record: {{folder: {folder}, every: 2s, part: 0.5}}}}
           cam.ts: {{feed: cam, video: {{codec: mpeg2}}}}
           radio.mp3: {{feed: cam, audio: {{codec: mp3}}}}
           door.ts: {{feed: door, video: {H264}}}
           odd: {{feed: bad}}
           shot: {{type: shot, command: [echo, hello], mimetype: text/plain}}
-        pages: {{clients: true}}
+        pages: {{clients: true, config: true}}
+        auth: {{anyone: [viewer, playback, 'config:read']}}
         ",
+        folder = folder.display(),
         bad = shell("echo cannot open the camera >&2; sleep 0.2; exit 1")
     ))
 }
@@ -76,6 +81,46 @@ fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
 }
 
 #[test]
+fn the_page_of_a_stream_shows_what_its_reader_may_know() {
+    let yaml = |rules: &str| {
+        format!(
+            "listenport: 0\nwebrtc: {{}}\npages: {{clients: true}}\nfeeds:\n  cam: {{pipeline: '{PICTURE}', mode: continuous}}\n  \
+             far: {{url: 'rtsp://user:s3cret@192.0.2.1/x'}}\nstreams:\n  film: {{feed: cam, video: {H264}}}\n  \
+             far.ts: {{feed: far, video: {H264}}}\n{rules}\n"
+        )
+    };
+    let open = Launch::exact(&yaml("")).start();
+    let page = |server: &Server, path: &str, host: &str| {
+        http::send(server.address(), &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).text()
+    };
+    let here = page(&open, "/film/play", "127.0.0.1");
+    for address in ["/film.ts", "/film.mp4", "/film.m3u8", "/film.mpd", "/film/whep"] {
+        assert!(here.contains(&format!("<code>http://127.0.0.1{address}</code>")), "{address} {here}");
+    }
+    assert!(!here.contains("class=\"qr\""), "no phone opens this address");
+    let away = page(&open, "/film/play", "tv.example");
+    assert!(
+        away.contains("class=\"qr\"") && away.contains("&lt;voyandz-view src=&quot;http://tv.example/film&quot;"),
+        "{away}"
+    );
+    assert!(here.contains("Nobody watches now.") && here.contains("no viewers") && here.contains("href=\"/wall\""));
+    watch(&open, "/film.ts");
+    let watched = page(&open, "/film/play", "127.0.0.1");
+    assert!(watched.contains("<td>http</td>") && watched.contains("1 viewer"), "{watched}");
+    // The configuration is for those who may read it, and never has secrets.
+    assert!(!here.contains("videotestsrc"));
+    let reader = Launch::exact(&yaml("auth: {anyone: [viewer, 'config:read']}")).start();
+    assert!(page(&reader, "/film/play", "127.0.0.1").contains("videotestsrc"));
+    let far = page(&reader, "/far.ts/play", "127.0.0.1");
+    assert!(far.contains("rtsp://") && !far.contains("s3cret"), "{far}");
+    assert!(!far.contains("videotestsrc"), "its own feed only");
+    // Who may only watch this stream sees no pages of the server and no viewers.
+    let viewer = Launch::exact(&yaml("auth: {anyone: [view film]}")).start();
+    let alone = page(&viewer, "/film/play", "127.0.0.1");
+    assert!(alone.contains("voyandz-view") && !alone.contains("/wall") && !alone.contains("viewers"), "{alone}");
+}
+
+#[test]
 fn fifty_tiles_are_less_than_a_megabyte() {
     let names = || (0..50).map(|at| format!("cam{at}.mjpeg"));
     let streams: String = names().map(|name| format!("  {name}: {{feed: cam, video: {{codec: mjpeg}}}}\n")).collect();
@@ -102,7 +147,8 @@ fn every_page_fits_every_width_and_can_be_read_by_everyone() {
     }
     let Some(axe) = tool("axe-core-4.14.1.js") else { return };
     let axe = std::fs::read_to_string(axe).unwrap();
-    let (server, browser) = (plant(), Browser::start());
+    let folder = TempDir::new().unwrap();
+    let (server, browser) = (plant(folder.path()), Browser::start());
     let mut found = Vec::new();
     tour(&server, &browser, |name| {
         let fits = "return document.documentElement.scrollWidth <= window.innerWidth";

