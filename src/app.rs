@@ -23,6 +23,7 @@ use crate::{
             session::{self, Security},
             shard::Shards,
         },
+        push::pushers::Pushers,
         record::{playback::Playback, recorders::Recorders},
         rtmp::listener::{Bound as BoundRtmp, RtmpServer},
         rtsp::{self, server::RtspServer, table::RtspTable},
@@ -295,6 +296,8 @@ impl App {
         let segments = SegmentedStreams::new(shutdown.clone());
         let mut recorders = Recorders::new(shutdown.clone());
         recorders.apply(&registry).await;
+        let mut pushers = Pushers::new(shutdown.clone(), facts.clone());
+        pushers.apply(&registry).await;
         let playback = Playback::new(recorders.folders());
         let entrances = Entrances { segments: segments.clone(), webrtc, playback, tls: tls.clone() };
         if let Some(webrtc) = entrances.webrtc.clone() {
@@ -340,6 +343,7 @@ impl App {
             config,
             deployment,
             recorders,
+            pushers,
             entrances,
             rtsp,
             pulses: pulses.clone(),
@@ -439,6 +443,7 @@ struct Serving {
     registry: Registry,
     deployment: Deployment,
     recorders: Recorders,
+    pushers: Pushers,
     entrances: Entrances,
     rtsp: RtspServer,
     pulses: Pulses,
@@ -565,6 +570,7 @@ impl Serving {
         let registry = registry.with_patterns(Patterns::new(&config.patterns, self.wanted.clone()));
         self.registry = registry.clone();
         self.recorders.apply(&registry).await;
+        self.pushers.apply(&registry).await;
         self.entrances.tls = self.tls.tls.clone();
         self.exchange_webrtc(&config, webrtc).await;
         let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);

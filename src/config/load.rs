@@ -205,6 +205,9 @@ fn examine_with(
         if let Some(Placeholder::Picture(path)) = &mut stream.placeholder {
             *path = resolve(&["streams", stream.name.as_str(), "placeholder"], path)?;
         }
+        for ca in stream.pushes.iter_mut().filter_map(|push| push.ca.as_mut()) {
+            *ca = resolve(&["streams", stream.name.as_str(), "push"], ca)?;
+        }
         if let Some(recording) = &mut stream.recording {
             let keys = ["streams", stream.name.as_str(), "record", "folder"];
             recording.folder = resolve(&keys, &recording.folder)?;

@@ -11,6 +11,9 @@ use std::iter::once;
 const SECRET_NAMES: [&str; 10] =
     ["password", "passphrase", "passwd", "pwd", "user-pw", "token", "secret", "api-key", "api_key", "apikey"];
 
+/// What addresses begin with whose last part is a secret.
+const SCHEMES_WITH_KEYS: [&str; 2] = ["rtmp://", "rtmps://"];
+
 /// A configuration to be shown: it is like the one that is used, but for its secrets.
 pub fn masked(config: &Config) -> Config {
     let mut config = config.clone();
@@ -29,6 +32,7 @@ pub fn masked(config: &Config) -> Config {
         }
     }
     for stream in &mut config.streams {
+        stream.pushes.iter_mut().for_each(|push| push.to = push.to.masked());
         match &mut stream.encoding {
             Encoding::Pipeline(texts) => texts.iter_mut().for_each(|text| *text = text_without_secrets(text)),
             Encoding::Command(words) => *words = words_without_secrets(words),
@@ -52,13 +56,36 @@ fn words_without_secrets(words: &[String]) -> Vec<String> {
 
 /// A text to be shown.
 pub fn text_without_secrets(text: &str) -> String {
-    values_masked(&users_masked(text))
+    values_masked(&keys_masked(&users_masked(text)))
 }
 
 /// Whether a key or option with this name has a secret as its value.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_NAMES.iter().any(|secret| name.ends_with(secret))
+}
+
+/// `rtmp://host/app/key?query` → `rtmp://host/app/***`: with most services the last part is the secret.
+fn keys_masked(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(at) = SCHEMES_WITH_KEYS.iter().filter_map(|scheme| Some(rest.find(scheme)? + scheme.len())).min() {
+        let (before, behind) = rest.split_at(at);
+        masked.push_str(before);
+        let end = behind.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).unwrap_or(behind.len());
+        let (address, after) = behind.split_at(end);
+        let path = address.find('?').map_or(address, |query| address.split_at(query).0);
+        match path.rfind('/') {
+            Some(slash) if slash + 1 < address.len() => {
+                masked.push_str(address.split_at(slash + 1).0);
+                masked.push_str(MASK);
+            }
+            _ => masked.push_str(address),
+        }
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
 }
 
 /// `rtsp://user:password@host` → `rtsp://***@host`.
@@ -146,6 +173,11 @@ mod tests {
         check("Authorization: Basic x\nX-Token: y", "Authorization: Basic x\nX-Token: ***");
         check("x264enc bitrate=1 name=password", "x264enc bitrate=1 name=password");
         check("password=", "password=");
+        check("ffmpeg -i x -f flv rtmp://u:p@h/app/geheim?a=b/c -y", "ffmpeg -i x -f flv rtmp://***@h/app/*** -y");
+        check(
+            "rtmp2src location='rtmps://h/geheim' ! rtmp://h ! rtmp://h/",
+            "rtmp2src location='rtmps://h/***' ! rtmp://h ! rtmp://h/",
+        );
         check("a PassWord = b", "a PassWord = ***");
     }
 
@@ -164,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "(password=|token: |://|@|\"|\\\\|é|'| |a|=|:|&){0,12}") {
+        fn no_text_panics(text in "(password=|rtmp://|token: |://|@|\"|\\\\|é|'| |a|=|:|&){0,12}") {
             let _ = text_without_secrets(&text);
         }
 

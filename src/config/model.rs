@@ -1,7 +1,8 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
 use super::{
-    about::About, codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern, recording::Recording,
+    about::About, codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern,
+    push_target::PushTarget, recording::Recording,
 };
 use crate::{
     access::{Policy, Secret},
@@ -297,6 +298,8 @@ pub struct Stream {
     pub hls: segment::Settings,
     /// How it is recorded, if it is.
     pub recording: Option<Recording>,
+    /// Where it is sent to.
+    pub pushes: Vec<PushTarget>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
     /// What people say of it.

@@ -348,6 +348,18 @@ pub(super) struct Stream {
     pub(super) hls: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) record: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) push: Option<Value>,
+}
+
+/// `push:` of a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Push {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ca: Option<Value>,
 }
 
 /// `record:` of a stream.
@@ -509,6 +521,7 @@ mod tests {
             ("`hls:`", keys::<Hls>()),
             ("`record:`", keys::<Record>()),
             ("`keep:`", keys::<Keep>()),
+            ("`push:`", keys::<Push>()),
         ];
         for (title, keys) in sections {
             assert!(!keys.is_empty());

@@ -232,6 +232,10 @@ fn schema() -> Value {
             json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 4}]})
         }
         "overlay" | "hls" | "record" => reference(key),
+        "push" => {
+            let one = json!({"anyOf": [reference(key), scalar()]});
+            json!({"anyOf": [one, {"type": "array", "items": one, "maxItems": 16}]})
+        }
         "throughput" => flag(),
         other => panic!("what is `{other}`?"),
     });
@@ -257,6 +261,7 @@ fn schema() -> Value {
         "keep" => reference(key),
         _ => scalar(),
     });
+    let push = section("`push:`", raw::keys::<raw::Push>(), |_| scalar());
     let keep = section("`keep:`", raw::keys::<raw::Keep>(), |_| scalar());
     let argument = json!({"type": ["string", "number", "boolean", "array", "null"], "items": scalar()});
     file["$schema"] = json!("http://json-schema.org/draft-07/schema#");
@@ -288,6 +293,7 @@ fn schema() -> Value {
         "hls": hls,
         "record": record,
         "keep": keep,
+        "push": push,
         "arguments": {"type": ["object", "null"], "additionalProperties": argument},
     });
     file

@@ -126,6 +126,11 @@ impl Checker {
             let message = "a stream that is made for each request cannot be recorded".to_owned();
             self.note(&path.key("record"), Place::Key, message);
         }
+        let pushes = self.push(&path.key("push"), stream.push.take());
+        if !pushes.is_empty() && serving != Serving::Shared {
+            let message = "a stream that is made for each request cannot be pushed".to_owned();
+            self.note(&path.key("push"), Place::Key, message);
+        }
         let hint = stream_path.as_ref().and_then(|path| Container::from_extension(path.as_str()));
         let hint = hint.or_else(|| Container::from_extension(name));
         let told = match (given_container.or(hint), &mimetype) {
@@ -169,6 +174,7 @@ impl Checker {
             throughput,
             hls,
             recording,
+            pushes,
             serving,
             about,
         };

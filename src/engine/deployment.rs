@@ -3,6 +3,7 @@
 use super::{
     layout::{self, CommandLayout, GroupId, GroupLayout, Layout, RenditionLayout, StreamLayout, Unit, UnitKind},
     placeholder::{PlaceholderPart, PlaceholderSpec, PlaceholderTask},
+    push_status::Pushes,
     recorder_status::RecorderStatus,
     registry::{FeedHandle, Registry, StreamHandle},
     rendition::{Alternative, Rendition},
@@ -52,6 +53,7 @@ pub struct Deployment {
     /// Where feeds are published to.
     publish_slots: BTreeMap<FeedName, PublishSlot>,
     recorders: BTreeMap<StreamName, RecorderStatus>,
+    pushes: BTreeMap<StreamName, Pushes>,
     /// Where all of them report what happens.
     facts: Facts,
     /// What all timestamps count from, so that those of one source continue those of another.
@@ -183,6 +185,7 @@ impl Deployment {
             audiences: BTreeMap::new(),
             publish_slots: BTreeMap::new(),
             recorders: BTreeMap::new(),
+            pushes: BTreeMap::new(),
             facts,
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
             memory_max: None,
@@ -210,6 +213,7 @@ impl Deployment {
         let begun = self.begin();
         self.apply_placeholders(config);
         self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
+        self.pushes.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         self.recorders.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         for stream in &config.streams {
             let (name, facts) = (&stream.name, &self.facts);
@@ -217,6 +221,7 @@ impl Deployment {
             self.audiences.entry(name.clone()).or_insert_with(audience);
             let recorder = || RecorderStatus::reported(name.as_str(), facts.clone());
             self.recorders.entry(name.clone()).or_insert_with(recorder);
+            self.pushes.entry(name.clone()).or_default();
         }
         self.begin_per_request(config);
         (self.registry(config), ApplyReport { ended, begun })
@@ -567,6 +572,7 @@ impl Deployment {
                 status: slot.status.clone(),
                 audience: self.audience(&stream.name),
                 recorder: self.recorders.get(&stream.name).cloned().unwrap_or_default(),
+                pushes: self.pushes.get(&stream.name).cloned().unwrap_or_default(),
                 fanout: slot.fanout(stream.container),
                 output: slot.input().map(|input| input.output(stream.container)),
                 demand: slot.demand.clone(),

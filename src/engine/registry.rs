@@ -1,6 +1,6 @@
 //! The feeds and streams of a server, for all outputs: each protocol, the pages, the API.
 
-use super::{patterns::Patterns, recorder_status::RecorderStatus, rendition::Rendition};
+use super::{patterns::Patterns, push_status::Pushes, recorder_status::RecorderStatus, rendition::Rendition};
 use crate::{
     config,
     media::{Container, NotCarried},
@@ -42,6 +42,8 @@ pub struct StreamHandle {
     pub audience: Audience,
     /// The state of its recorder.
     pub recorder: RecorderStatus,
+    /// The state of its pushes.
+    pub pushes: Pushes,
     /// Its packets.
     pub fanout: FanOut,
     /// Has it muxed; `None` where the packets arrive as bytes.

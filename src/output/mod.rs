@@ -3,6 +3,7 @@
 pub mod hls;
 pub mod http;
 pub mod publish;
+pub mod push;
 pub mod record;
 pub mod rtmp;
 pub mod rtsp;

@@ -41,6 +41,18 @@ struct UnitState {
     /// The state of its recorder, and the file that it writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     recording: Option<RecordingState>,
+    /// The states of its pushes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pushes: Vec<PushedState>,
+}
+
+/// A push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct PushedState {
+    to: String,
+    state: &'static str,
+    error: Option<String>,
+    failures: u64,
 }
 
 /// A recorder.
@@ -125,6 +137,16 @@ impl ObservedState {
                 failures: recording.failures,
                 deleted_files: recording.deleted_files,
             }),
+            pushes: stream
+                .pushes
+                .iter()
+                .map(|push| PushedState {
+                    to: push.to.clone(),
+                    state: push.state,
+                    error: push.error.clone(),
+                    failures: push.failures,
+                })
+                .collect(),
             ..UnitState::of(&stream.name, &stream.feeds, &stream.life, Some(stream.viewers.readers))
         };
         let (feeds, streams) = (snapshot.feeds.iter().map(feed), snapshot.streams.iter().map(stream));
@@ -194,6 +216,7 @@ impl UnitState {
             last_error: last_error.clone(),
             readers,
             recording: None,
+            pushes: Vec::new(),
         }
     }
 }
@@ -308,6 +331,7 @@ mod tests {
             last_error: None,
             readers: Some(*readers),
             recording: None,
+            pushes: Vec::new(),
         };
         let configuration = ConfigState { loaded: String::new(), error: None };
         ObservedState { configuration, feeds: Vec::new(), streams: streams.iter().map(unit).collect() }

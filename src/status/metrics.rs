@@ -6,6 +6,7 @@
 use super::{
     outputs::{Encoding, Output},
     publish::Published,
+    push::Push,
     recording::Recording,
     response,
     snapshot::{Feed, StatusReader, StatusSnapshot, Stream},
@@ -52,6 +53,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     streams(&mut text, &snapshot.streams);
     outputs(&mut text, &snapshot.streams);
     recordings(&mut text, &snapshot.streams);
+    pushes(&mut text, &snapshot.streams);
     response(StatusCode::OK, text.0, "text/plain; version=0.0.4; charset=utf-8")
 }
 
@@ -211,6 +213,40 @@ fn outputs<'a>(text: &mut Text, streams: &'a [Stream]) {
     });
     let help = "How many outputs are made of the encoding now, of this stream and of others.";
     each("voyandz_encoding_outputs", help, &|encoding| number(encoding.outputs as u64));
+}
+
+fn pushes(text: &mut Text, streams: &[Stream]) {
+    use Kind::{Counter, Gauge};
+    let pushes: Vec<(&Stream, String, &Push)> = streams
+        .iter()
+        .flat_map(|stream| (1u32..).zip(&stream.pushes).map(move |(number, push)| (stream, number.to_string(), push)))
+        .collect();
+    let states: Vec<_> = pushes
+        .iter()
+        .map(|(stream, number, push)| {
+            [("stream", stream.name.as_str()), ("number", number), ("to", &push.to), ("state", push.state)]
+        })
+        .collect();
+    let states = states.iter().map(|labels| (&labels[..], Some(1)));
+    text.family("voyandz_push_state", "The state that the push is in, as a label.", Gauge, states);
+    let labels: Vec<_> = pushes
+        .iter()
+        .map(|(stream, number, push)| [("stream", stream.name.as_str()), ("number", number.as_str()), ("to", &push.to)])
+        .collect();
+    let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Push) -> Option<f64>| {
+        let values = pushes.iter().map(|(_, _, push)| value(push));
+        text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(values));
+    };
+    let help = "Whether the target takes the stream.";
+    each("voyandz_push_established", help, Gauge, &|one| Some(f64::from(u8::from(one.state == "established"))));
+    let help = "Connections to the target that were established.";
+    each("voyandz_push_connections_total", help, Counter, &|one| number(one.connections));
+    let help = "Connections that could not be established, or that the target ended.";
+    each("voyandz_push_failures_total", help, Counter, &|one| number(one.failures));
+    each("voyandz_push_bytes_total", "Bytes that the target took.", Counter, &|one| number(one.bytes));
+    let help = "Times that the target was too slow and lost data.";
+    each("voyandz_push_gaps_total", help, Counter, &|one| number(one.gaps));
+    each("voyandz_push_lost_packets_total", "Packets that it lost.", Counter, &|one| number(one.lost_packets));
 }
 
 fn recordings(text: &mut Text, streams: &[Stream]) {

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod outputs;
 pub mod player_commands;
 pub mod publish;
+mod push;
 pub mod recording;
 pub mod server_info;
 pub mod snapshot;

@@ -5,6 +5,7 @@
 use super::{
     outputs::{self, Output},
     publish::Published,
+    push::Push,
     recording::Recording,
     server_info::ServerInfo,
     stream_stats::{ViewerStats, WriteStats, rfc3339, seconds},
@@ -183,6 +184,9 @@ pub struct Stream {
     /// Its recorder, if it is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// Its pushes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<Push>,
     /// What its recordings are in.
     #[serde(skip)]
     pub records_in: Option<&'static str>,
@@ -391,6 +395,7 @@ impl Stream {
             outputs: outputs::outputs_of(stream),
             encodings: outputs::encodings_of(stream),
             recording: config.recording.as_ref().map(|_| Recording::of(&stream.recorder.read())),
+            pushes: stream.pushes.read().into_iter().map(Push::of).collect(),
             ..Self::of(config, container, Life::of(record), tracks, written, &stream.audience, clients)
         }
     }
@@ -439,6 +444,7 @@ impl Stream {
             written,
             viewers: ViewerStats::of(audience),
             recording: None,
+            pushes: Vec::new(),
             records_in: config.recording.as_ref().map(|recording| recording.format.name()),
             clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
         }

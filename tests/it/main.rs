@@ -56,6 +56,7 @@ mod placeholder;
 mod players;
 mod private;
 mod publish;
+mod push;
 mod readme;
 mod recordings;
 mod reload;

@@ -4,6 +4,7 @@
 //! `own` makes certificates by an authority of this server. [`Transport`] is a connection of either kind.
 
 mod certificate;
+pub mod client;
 mod own;
 mod transport;
 

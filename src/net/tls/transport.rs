@@ -9,14 +9,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
 /// A connection, encrypted or not.
 #[derive(Debug)]
 pub enum Transport {
     /// As it is.
     Plain(TcpStream),
-    /// After a handshake.
+    /// After a handshake, of either side.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

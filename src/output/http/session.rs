@@ -223,7 +223,7 @@ pub(in crate::output) async fn secure(socket: TcpStream, tls: Option<Tls>, stats
         match socket.peek(&mut first).await {
             Ok(1..) if tls::is_handshake(first[0]) => {
                 let stream = tls.acceptor().accept(socket).await;
-                stream.map(|stream| Some(Transport::Tls(Box::new(stream))))
+                stream.map(|stream| Some(Transport::Tls(Box::new(stream.into()))))
             }
             Ok(1..) => Ok(Some(Transport::Plain(socket))),
             Ok(0) | Err(_) => Ok(None),

@@ -10,4 +10,5 @@ pub mod listener;
 mod play;
 mod publish;
 mod session;
+pub mod tags;
 pub mod wire;

@@ -4,49 +4,34 @@
 use super::{
     connection::{PROGRESS_WITHIN, Wire},
     context::Context,
+    tags::{send, tags},
     wire::{
         command::{STREAM, Wanted},
-        server::{CHUNK, Event},
+        server::Event,
     },
 };
 use crate::{
     access::{Access, Action, Decision, Pass, Presented, Subject},
     engine::registry::StreamHandle,
-    media::{Container, NotCarried, codec::CodecParameters, flv::tag},
-    net::tls::Transport,
+    media::{Container, NotCarried, codec::CodecParameters},
     output::publish::permit::Credentials,
     source::demand::Lease,
     stream::{Arrival, Delivery, Entry, Join, Progress, Reader, Stamina, Step},
 };
-use bytes::Bytes;
 use std::{
-    io::{self, IoSlice},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::{
-    io::AsyncWriteExt,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// The header of a file, and the size of the tag in front of the first one.
-const FILE_HEAD: usize = 9 + tag::FRAME_TAIL;
 /// How often statistics are reported.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a stream may take to say which codecs it has.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 /// Why a viewer ends that takes nothing; as over HTTP.
 const NO_PROGRESS: &str = "no progress for 10 s";
-
-/// A message, as it is sent.
-#[derive(Debug, PartialEq, Eq)]
-struct Tag {
-    kind: u8,
-    time: u32,
-    body: Bytes,
-}
 
 /// A stream that is played.
 struct Playing {
@@ -238,7 +223,7 @@ async fn run(
             Delivery::End => return ("stream ended", true),
         };
         for tag in tags(packet) {
-            match timeout(PROGRESS_WITHIN, send(&mut wire.transport, &tag)).await {
+            match timeout(PROGRESS_WITHIN, send(&mut wire.transport, &tag, STREAM)).await {
                 Ok(Ok(bytes)) => {
                     if progress.bytes == 0 {
                         seat.began(began.elapsed(), Instant::now());
@@ -258,105 +243,5 @@ fn reduce(reader: &mut Reader, step: Option<Step>, progress: &mut Progress) {
     if reader.reduce(is_reduced) && is_reduced != progress.is_reduced {
         progress.reductions += u64::from(is_reduced);
         progress.is_reduced = is_reduced;
-    }
-}
-
-/// The tags in a packet or header of FLV, without a copy.
-fn tags(bytes: Bytes) -> impl Iterator<Item = Tag> {
-    let mut rest = if bytes.starts_with(b"FLV") { bytes.slice(FILE_HEAD.min(bytes.len())..) } else { bytes };
-    std::iter::from_fn(move || {
-        let &[kind, a, b, c, d, e, f, high, ..] = rest.first_chunk::<{ tag::FRAME_HEAD }>()?;
-        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
-        let end = tag::FRAME_HEAD + length;
-        let body = (rest.len() >= end).then(|| rest.slice(tag::FRAME_HEAD..end))?;
-        rest = rest.slice((end + tag::FRAME_TAIL).min(rest.len())..);
-        Some(Tag { kind, time: u32::from_be_bytes([high, d, e, f]), body })
-    })
-}
-
-/// The pieces of a message in chunks of [`CHUNK`] bytes: heads, and parts of the body between them.
-fn pieces(tag: &Tag) -> (Vec<u8>, Vec<u8>) {
-    let number: u8 = match tag.kind {
-        tag::AUDIO => 4,
-        tag::VIDEO => 6,
-        _ => 5,
-    };
-    let extended = (tag.time >= 0xff_ffff).then(|| tag.time.to_be_bytes());
-    let [_, time @ ..] = tag.time.min(0xff_ffff).to_be_bytes();
-    let [_, length @ ..] = u32::try_from(tag.body.len()).unwrap_or(0xff_ffff).to_be_bytes();
-    let mut first = vec![number];
-    first.extend_from_slice(&time);
-    first.extend_from_slice(&length);
-    first.push(tag.kind);
-    first.extend_from_slice(&STREAM.to_le_bytes());
-    let mut next = vec![0xc0 | number];
-    if let Some(time) = extended {
-        first.extend_from_slice(&time);
-        next.extend_from_slice(&time);
-    }
-    (first, next)
-}
-
-/// Sends a message; returns its bytes.
-async fn send(transport: &mut Transport, tag: &Tag) -> io::Result<u64> {
-    let (first, next) = pieces(tag);
-    let mut slices = Vec::new();
-    for (place, part) in tag.body.chunks(CHUNK).enumerate() {
-        slices.extend([IoSlice::new(if place == 0 { &first } else { &next }), IoSlice::new(part)]);
-    }
-    let total: usize = slices.iter().map(|slice| slice.len()).sum();
-    let mut rest = &mut slices[..];
-    while !rest.is_empty() {
-        let written = transport.write_vectored(rest).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        IoSlice::advance_slices(&mut rest, written);
-    }
-    transport.flush().await?;
-    Ok(total as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::output::rtmp::wire::{
-        chunk::{ChunkReader, Message},
-        command, kind,
-    };
-
-    #[test]
-    fn tags_become_messages_that_are_read_again() {
-        let tag = |kind, time, body: &[u8]| {
-            [&tag::frame_head(kind, body.len(), time)[..], body, &tag::frame_tail(body.len())].concat()
-        };
-        let long = vec![7; 2 * CHUNK + 5];
-        let file = [
-            b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec(),
-            tag(18, 0, b"meta"),
-            tag(8, 20, b"audio"),
-            tag(9, 0x0100_0000, &long),
-        ]
-        .concat();
-        let mut bytes = Vec::new();
-        crate::output::rtmp::wire::chunk::write(&command::control(kind::CHUNK_SIZE, CHUNK as u32), 128, &mut bytes);
-        for tag in tags(file.into()) {
-            let (first, next) = pieces(&tag);
-            for (place, part) in tag.body.chunks(CHUNK).enumerate() {
-                bytes.extend_from_slice(if place == 0 { &first } else { &next });
-                bytes.extend_from_slice(part);
-            }
-        }
-        let mut found = Vec::new();
-        ChunkReader::default().push(&bytes, &mut found).unwrap();
-        let message =
-            |kind, time, body: &[u8]| Message { kind, stream: STREAM, time, payload: Bytes::copy_from_slice(body) };
-        let expect = [
-            message(kind::DATA, 0, b"meta"),
-            message(kind::AUDIO, 20, b"audio"),
-            message(kind::VIDEO, 0x0100_0000, &long),
-        ];
-        assert_eq!(found, expect);
-        assert_eq!(tags(Bytes::from_static(b"\x09\0\0\xff cut off")).next(), None);
     }
 }

@@ -5,19 +5,22 @@ use super::{
     wire::{command::Wanted, server::Event},
 };
 use crate::{
-    config::PublishProtocol,
+    config::{FeedName, PublishProtocol},
     media::{demux::Demuxed, flv},
-    output::publish::{
-        feeder::Feeder,
-        find::{ClaimError, Target},
-        permit::{Credentials, Denied},
+    output::{
+        publish::{
+            feeder::Feeder,
+            find::{ClaimError, Target},
+            permit::{Credentials, Denied},
+        },
+        push::hops,
     },
     source::publisher::PublisherInfo,
 };
 use std::net::SocketAddr;
 
 /// Longest name of a program that is kept.
-const AGENT: usize = 64;
+const AGENT: usize = 256;
 
 /// A running publisher.
 #[derive(Debug)]
@@ -34,6 +37,9 @@ pub(super) enum Refusal {
     /// Nothing is published to under these names.
     #[error("no feed `{0}` is published to")]
     Unknown(String),
+    /// It comes from here, and would go round.
+    #[error("feed `{0}` would be made of itself: this server pushes a stream of it to here")]
+    Loop(FeedName),
     /// Who asks must not.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -46,7 +52,7 @@ impl Refusal {
     /// The code of the status that a client gets.
     pub(super) const fn code(&self) -> &'static str {
         match self {
-            Self::Unknown(_) | Self::Slot(_) => "NetStream.Publish.BadName",
+            Self::Unknown(_) | Self::Loop(_) | Self::Slot(_) => "NetStream.Publish.BadName",
             Self::Denied(_) => "NetStream.Publish.Denied",
         }
     }
@@ -58,6 +64,9 @@ impl Publishing {
         let target = find(context, wanted)?;
         let credentials = Credentials::read(&wanted.query(), []);
         let permit = target.permit(&context.gate, credentials, peer.ip()).await?;
+        if hops::is_loop(wanted.agent.as_deref(), &context.registry.borrow(), target.feed()) {
+            return Err(Refusal::Loop(target.feed().clone()));
+        }
         let agent = wanted.agent.as_ref().map(|agent| agent.chars().take(AGENT).collect());
         let info = PublisherInfo { protocol: PublishProtocol::Rtmp, peer, user: permit.user.clone(), agent };
         let feeder = Feeder::new(target.claim(info).await?, permit);

@@ -1,9 +1,10 @@
 //! The protocol RTMP without IO: bytes go in, events and bytes come out (Adobe RTMP 1.0, Enhanced RTMP v2). Pure.
 //!
 //! [`handshake`] is the exchange at the begin, [`chunk`] cuts messages into chunks and puts them together, [`command`] has the commands in
-//! AMF0, and [`server`] is one connection of a client.
+//! AMF0, [`server`] is one connection of a client, and [`client`] the other side of one.
 
 pub mod chunk;
+pub mod client;
 pub mod command;
 pub mod handshake;
 pub mod server;

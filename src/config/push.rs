@@ -1,0 +1,120 @@
+//! `push:` of a stream: where it is sent to; checked and printed.
+
+use super::{
+    check::path_name,
+    checker::{Checker, kind, place},
+    fault::Path,
+    locate::Place,
+    push_target::{PushTarget, PushUrl},
+    raw,
+};
+use serde_yaml::Value;
+
+/// Most targets of a stream.
+const MOST: usize = 16;
+
+impl Checker {
+    /// The targets of a stream; those with faults, which are noted, are left out.
+    pub(super) fn push(&mut self, path: &Path, value: Option<Value>) -> Vec<PushTarget> {
+        let items = match value {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Sequence(items)) => items,
+            Some(one) => return self.push_target(path, one).into_iter().collect(),
+        };
+        if items.len() > MOST {
+            self.note(path, Place::Key, format!("has {} targets, where {MOST} are the most", items.len()));
+            return Vec::new();
+        }
+        let targets = items.into_iter().enumerate();
+        targets.filter_map(|(at, item)| self.push_target(&path.index(at), item)).collect()
+    }
+
+    fn push_target(&mut self, path: &Path, value: Value) -> Option<PushTarget> {
+        let keys = match value {
+            Value::Mapping(_) => self.section(path, value),
+            Value::String(_) => raw::Push { to: Some(value), ca: None },
+            other => {
+                let message = format!("expected an address, or keys like `to:`, found {}", kind(&other));
+                self.note(path, place(path, &other), message);
+                return None;
+            }
+        };
+        if keys.to.is_none() {
+            self.note(path, Place::Key, "has no address: expected `to: rtmp://host/app/key`".to_owned());
+        }
+        let at = if path.steps().is_empty() { path.clone() } else { path.key("to") };
+        // What was found is not shown: it may have a key.
+        let text = self.value(&at, keys.to, |text| Ok(text.to_owned()))?;
+        let to = PushUrl::parse(&text).map_err(|what| self.note(path, Place::Key, format!("expected {what}"))).ok();
+        let ca = self.value(&path.key("ca"), keys.ca, path_name);
+        let to = to?;
+        if ca.is_some() && !to.protocol.is_tls() {
+            self.note(&path.key("ca"), Place::Key, "has no effect: the address is not encrypted".to_owned());
+        }
+        Some(PushTarget { to, ca })
+    }
+}
+
+/// The section as it could have been read; `None` without targets.
+pub(super) fn printed(targets: &[PushTarget]) -> Option<Value> {
+    let printed = targets.iter().map(|PushTarget { to, ca }| {
+        let to = Value::String(to.text());
+        match ca {
+            None => to,
+            Some(ca) => {
+                let ca = Some(Value::String(ca.to_string_lossy().into_owned()));
+                serde_yaml::to_value(raw::Push { to: Some(to), ca }).unwrap_or_default()
+            }
+        }
+    });
+    (!targets.is_empty()).then(|| Value::Sequence(printed.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{masked, parse, to_yaml};
+
+    fn yaml(keys: &str) -> String {
+        format!("feeds: {{f: {{pipeline: x}}}}\nstreams:\n  s: {{feed: f, push: {keys}}}")
+    }
+
+    #[test]
+    fn targets_are_read_printed_and_masked() {
+        let one = parse(&yaml("'rtmp://host/app/s3cret'")).unwrap();
+        assert_eq!(one.streams[0].pushes.len(), 1);
+        let config =
+            parse(&yaml("['rtmp://host/app/s3cret?x=y', {to: 'rtmps://other:444/s3cret', ca: /ca.pem}]")).unwrap();
+        let [first, second] = &config.streams[0].pushes[..] else { panic!("{config:?}") };
+        assert_eq!((first.to.key.as_str(), second.to.port), ("s3cret?x=y", 444));
+        assert_eq!(second.ca.as_deref(), Some(std::path::Path::new("/ca.pem")));
+        assert_eq!(parse(&to_yaml(&config)).unwrap(), config);
+        let shown = to_yaml(&masked(&config));
+        assert!(!shown.contains("s3cret") && shown.contains("rtmp://host/app/***"), "{shown}");
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn faults_never_show_a_key() {
+        let check = |keys: &str, expect: &str| {
+            let faults = parse(&yaml(keys)).unwrap_err();
+            let found = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            assert!(found.contains(expect) && !found.contains("s3cret"), "{keys}: {found}");
+        };
+        check("'ftp://host/app/s3cret'", "push: expected an address that begins with rtmp:// or rtmps://");
+        check("[{to: 'rtmp://host'}]", "push[0]: expected an address with a path, like rtmp://host/app/key");
+        check("[{ca: /x}]", "push[0]: has no address: expected `to: rtmp://host/app/key`");
+        check("[[a]]", "push[0]: expected an address, or keys like `to:`, found a list");
+        check("[{to: 'rtmp://h/s3cret', ca: /x}]", "push[0].ca: has no effect: the address is not encrypted");
+        check("[{to: 'rtmp://h/s3cret', cb: /x}]", "unknown key, did you mean `ca`?");
+        let many = vec!["'rtmp://h/s3cret'"; 17].join(", ");
+        check(&format!("[{many}]"), "push: has 17 targets, where 16 are the most");
+    }
+
+    #[test]
+    fn it_needs_a_stream_that_is_shared() {
+        let yaml =
+            "feeds: {f: {pipeline: x}}\nstreams: {s: {feed: f, command: [cat], client: exclusive, push: 'rtmp://h/a'}}";
+        let faults = parse(yaml).unwrap_err();
+        assert!(faults[0].to_string().contains("push: a stream that is made for each request"), "{faults:?}");
+    }
+}

@@ -1,0 +1,258 @@
+//! One push, as long as it is configured.
+
+use super::{
+    hops::{Hop, agent, way},
+    machine::{Machine, Step},
+    rtmp::{Connection, PushError},
+};
+use crate::{
+    config::PushTarget,
+    engine::{
+        push_status::{PushState, PushStatus},
+        registry::StreamHandle,
+    },
+    media::{Container, NotCarried},
+    source::{demand::Lease, publisher::PublishSlot},
+    stream::{Delivery, Entry, FanOut, Join, Progress, Reader, Stamina, Step as Strength},
+    telemetry::{FailureLog, Report, chain},
+};
+use aws_lc_rs::rand;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// A connection is closed when the stream has delivered nothing for so long, before targets end it as a silent one.
+const SILENT: Duration = Duration::from_secs(5);
+/// How often statistics are reported.
+const TICK: Duration = Duration::from_secs(1);
+/// A stream that cannot be pushed is tried again after so long: it may have other tracks then.
+const OPEN_AGAIN: Duration = Duration::from_secs(10);
+
+/// What a push needs.
+#[derive(Debug)]
+pub(super) struct PushTask {
+    pub(super) stream: Arc<StreamHandle>,
+    pub(super) target: PushTarget,
+    pub(super) status: PushStatus,
+    /// Where the feeds of the stream are published to.
+    pub(super) slots: Vec<PublishSlot>,
+}
+
+/// Why a stream cannot be pushed.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("it arrives as bytes of another program's muxer: give the stream `outputs`, or encode it")]
+    NoSamples,
+    #[error(transparent)]
+    NotCarried(#[from] NotCarried),
+}
+
+/// How sending ended.
+enum Ended {
+    Stopped,
+    Silent,
+    Closed,
+    Failed(PushError),
+}
+
+impl PushTask {
+    /// Pushes until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let opened = stop.run_until_cancelled(self.open()).await;
+            match opened {
+                None => break,
+                Some(Ok((fanout, lease))) => {
+                    self.push(&fanout, &stop).await;
+                    drop(lease);
+                    stop.run_until_cancelled(sleep(TICK)).await;
+                }
+                Some(Err(unfit)) => {
+                    if self.status.set(PushState::Unsupported, Some(unfit.to_string())) {
+                        let (stream, to) = (self.name(), &self.target.to);
+                        tracing::warn!(stream, %to, reason = %unfit, "stream cannot be pushed");
+                    }
+                    stop.run_until_cancelled(sleep(OPEN_AGAIN)).await;
+                }
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.stream.config.name.as_str()
+    }
+
+    /// Leases the packets of the stream in FLV.
+    async fn open(&self) -> Result<(FanOut, Lease), Unfit> {
+        let sampled = self.stream.sampled().ok_or(Unfit::NoSamples)?;
+        let output = sampled.output.as_ref().ok_or(Unfit::NoSamples)?.beside(Container::Flv);
+        let lease = match &sampled.rendition {
+            Some(rendition) => rendition.open(Container::Flv).await?,
+            None => sampled.demand.lease().with(output.lease()),
+        };
+        Ok((output.fanout().clone(), lease))
+    }
+
+    /// Connects again and again, until `stop` or the end of the packets.
+    async fn push(&self, fanout: &FanOut, stop: &CancellationToken) {
+        let (mut machine, mut failures) = (Machine::default(), FailureLog::default());
+        let mut connection = None;
+        loop {
+            match machine.step(Instant::now()) {
+                Step::Wait => {
+                    self.status.set(PushState::Waiting, self.status.read().error);
+                    match stop.run_until_cancelled(media(fanout)).await {
+                        Some(true) => machine.media(),
+                        Some(false) | None => return,
+                    }
+                }
+                Step::Connect => {
+                    self.status.set(PushState::Connecting, self.status.read().error);
+                    let opened = stop.run_until_cancelled(Connection::open(&self.target, self.agent())).await;
+                    match opened {
+                        None => return,
+                        Some(Ok(opened)) => {
+                            self.established(&opened, &mut failures);
+                            connection = Some(opened);
+                            machine.established(Instant::now());
+                        }
+                        Some(Err(error)) => self.failed(&error, &mut machine, &mut failures),
+                    }
+                }
+                Step::Send => {
+                    let Some(mut opened) = connection.take() else { return };
+                    match self.send(&mut opened, fanout, stop).await {
+                        Ended::Failed(error) => self.failed(&error, &mut machine, &mut failures),
+                        ended => {
+                            opened.close().await;
+                            let (reason, is_over) = match ended {
+                                Ended::Stopped => ("stopped", true),
+                                Ended::Closed => ("stream ended", true),
+                                Ended::Silent | Ended::Failed(_) => ("no media", false),
+                            };
+                            let (stream, to) = (self.name(), &self.target.to);
+                            tracing::info!(stream, %to, reason, "push ended");
+                            self.status.ended(reason);
+                            if is_over {
+                                return;
+                            }
+                            machine.silent(Instant::now());
+                        }
+                    }
+                }
+                Step::Sleep(wait) => {
+                    if stop.run_until_cancelled(sleep(wait)).await.is_none() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The name of our program with the way of the media.
+    fn agent(&self) -> String {
+        let before = self.slots.iter().filter_map(|slot| slot.read().current?.info.agent);
+        let mut hops: Vec<Hop> = before.flat_map(|agent| way(&agent)).collect();
+        hops.push(Hop::own(self.name()));
+        agent(&hops)
+    }
+
+    fn established(&self, connection: &Connection, failures: &mut FailureLog) {
+        self.status.established();
+        let (stream, to, enhanced) = (self.name(), &self.target.to, connection.knows_four_cc());
+        let failures = failures.recovered();
+        tracing::info!(stream, %to, enhanced, failures, "push established");
+    }
+
+    fn failed(&self, error: &PushError, machine: &mut Machine, failures: &mut FailureLog) {
+        let now = Instant::now();
+        let error = chain(error);
+        self.status.failed(&error);
+        let wait = machine.failed(now, random());
+        let (stream, to, seconds) = (self.name(), &self.target.to, wait.as_secs_f64());
+        match failures.failed(now) {
+            Some(Report::First) => tracing::warn!(stream, %to, error, retry_in = seconds, "push failed"),
+            Some(Report::Again(failures)) => tracing::warn!(stream, %to, error, failures, "push still fails"),
+            None => {}
+        }
+    }
+
+    /// Sends packets, from the newest keyframe on.
+    async fn send(&self, connection: &mut Connection, fanout: &FanOut, stop: &CancellationToken) -> Ended {
+        let mut reader = fanout.subscribe(Entry { join: Join::Keyframe, header: true });
+        let (mut stamina, mut progress) = (Stamina::default(), Progress::default());
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ended::Stopped,
+                _ = tick.tick() => {
+                    self.reduce(&mut reader, stamina.look(Instant::now()), &mut progress);
+                    if last.elapsed() >= SILENT {
+                        return Ended::Silent;
+                    }
+                    continue;
+                }
+                heard = connection.listen() => {
+                    if let Err(error) = heard {
+                        return Ended::Failed(error);
+                    }
+                    if let Err(error) = connection.flush().await {
+                        return Ended::Failed(error);
+                    }
+                    continue;
+                }
+                delivery = reader.next() => delivery,
+            };
+            let packet = match delivery {
+                Delivery::Aside(packet) | Delivery::Packet(packet) => packet.payload(),
+                Delivery::Gap(lost) => {
+                    self.status.lost(lost);
+                    self.reduce(&mut reader, stamina.overrun(Instant::now()), &mut progress);
+                    continue;
+                }
+                Delivery::End => return Ended::Closed,
+            };
+            last = Instant::now();
+            match stop.run_until_cancelled(connection.send(packet)).await {
+                None => return Ended::Stopped,
+                Some(Ok(bytes)) => self.status.sent(bytes),
+                Some(Err(error)) => return Ended::Failed(error),
+            }
+        }
+    }
+
+    fn reduce(&self, reader: &mut Reader, strength: Option<Strength>, progress: &mut Progress) {
+        let Some(strength) = strength else { return };
+        let is_reduced = strength == Strength::Reduce;
+        if reader.reduce(is_reduced) && is_reduced != progress.is_reduced {
+            progress.is_reduced = is_reduced;
+            let (stream, to) = (self.name(), &self.target.to);
+            tracing::info!(stream, %to, is_reduced, "push target is slow: keyframes only");
+        }
+    }
+}
+
+/// Waits until a stream delivers media; `false` when it has ended. Cancel-safe.
+async fn media(fanout: &FanOut) -> bool {
+    let mut reader = fanout.subscribe_unforced(Entry { join: Join::Live, header: false });
+    loop {
+        match reader.next().await {
+            Delivery::Packet(_) => return true,
+            Delivery::Aside(_) | Delivery::Gap(_) => {}
+            Delivery::End => return false,
+        }
+    }
+}
+
+fn random() -> u32 {
+    let mut random = [0; 4];
+    // Without random numbers there would be no gate either.
+    let _ = rand::fill(&mut random);
+    u32::from_be_bytes(random)
+}

@@ -1,0 +1,389 @@
+//! The side of a client that publishes: handshake and commands.
+
+use super::{
+    chunk::{self, ChunkError, ChunkReader, Message},
+    command::{self, Command},
+    handshake::{ANSWER, NotRtmp, client_hello},
+    kind,
+    server::CHUNK,
+};
+use crate::media::flv::amf::Value;
+
+/// The version in the first byte.
+const VERSION: u8 = 3;
+/// We acknowledge at the latest after so many bytes, whatever window the other side has.
+const ACKNOWLEDGE: u64 = 1_000_000;
+/// Longest command that is read.
+const MAX_COMMAND: usize = 64 << 10;
+/// Longest text of a server that is kept.
+const MAX_TEXT: usize = 200;
+/// Codecs that are sent by FourCC.
+const FOUR_CC: [&str; 9] = ["avc1", "hvc1", "av01", "vp08", "vp09", "mp4a", "Opus", "fLaC", "ac-3"];
+/// Numbers of the commands that wait for an answer.
+const CONNECT: f64 = 1.0;
+const CREATE: f64 = 4.0;
+const PUBLISH: f64 = 5.0;
+
+/// What is published, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The first part of the path.
+    pub app: String,
+    /// The address in front of the name.
+    pub url: String,
+    /// The last part of the path, with its query.
+    pub name: String,
+    /// The program, as servers see it.
+    pub agent: String,
+}
+
+/// The side of a client.
+#[derive(Debug)]
+pub struct Client {
+    offer: Offer,
+    /// What came of the handshake, until it is over.
+    hello: Option<Vec<u8>>,
+    reader: ChunkReader,
+    state: State,
+    received: u64,
+    acknowledged: u64,
+    window: u64,
+    size: usize,
+    knows_four_cc: bool,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Creating,
+    Asked { stream: u32 },
+    Publishing { stream: u32 },
+}
+
+/// What the server says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Media may be sent, on this message stream.
+    Accepted {
+        /// The number of the stream.
+        stream: u32,
+    },
+    /// It does not take it, for this reason.
+    Refused(String),
+}
+
+/// Why a connection cannot continue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// It is another protocol.
+    #[error("the server does not speak RTMP: {0}")]
+    NotRtmp(#[from] NotRtmp),
+    /// Its chunks are none.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// Too long a command.
+    #[error("a command of {0} bytes, where {MAX_COMMAND} are the most")]
+    LongCommand(usize),
+    /// The answer to `createStream` has no number.
+    #[error("the server made no message stream")]
+    NoStream,
+}
+
+impl Client {
+    /// One that begins: what it sends first is added to `out`.
+    pub fn new(offer: Offer, out: &mut Vec<u8>) -> Self {
+        out.extend(client_hello());
+        Self {
+            offer,
+            hello: Some(Vec::new()),
+            reader: ChunkReader::default(),
+            state: State::Connecting,
+            received: 0,
+            acknowledged: 0,
+            window: 2 * ACKNOWLEDGE,
+            size: 128,
+            knows_four_cc: false,
+        }
+    }
+
+    /// Takes bytes in pieces of any size; adds what is to be sent to `out`. Returns the newest answer, if there is one.
+    ///
+    /// # Errors
+    /// When the connection cannot continue.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
+        self.received += bytes.len() as u64;
+        let mut messages = Vec::new();
+        match &mut self.hello {
+            Some(hello) => {
+                hello.extend_from_slice(bytes);
+                if let Some(other) = hello.first().filter(|first| **first != VERSION) {
+                    return Err(NotRtmp(*other).into());
+                }
+                if hello.len() < ANSWER {
+                    return Ok(None);
+                }
+                let rest = hello.split_off(ANSWER);
+                // The second part repeats what the server sent first.
+                out.extend_from_slice(hello.get(1..=ANSWER / 2).unwrap_or_default());
+                self.hello = None;
+                self.connect(out);
+                self.reader.push(&rest, &mut messages)?;
+            }
+            None => self.reader.push(bytes, &mut messages)?,
+        }
+        let mut answer = None;
+        for message in messages {
+            answer = self.message(&message, out)?.or(answer);
+        }
+        if self.hello.is_none() && self.received - self.acknowledged >= ACKNOWLEDGE.min(self.window / 2).max(1) {
+            self.acknowledged = self.received;
+            // It counts with wraps.
+            self.send(&command::control(kind::ACKNOWLEDGEMENT, self.received as u32), out);
+        }
+        Ok(answer)
+    }
+
+    /// Whether the server has said that it knows codecs by FourCC.
+    pub const fn knows_four_cc(&self) -> bool {
+        self.knows_four_cc
+    }
+
+    /// Tells the server that nothing more will come.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let State::Asked { stream } | State::Publishing { stream } = self.state {
+            let name = Value::String(self.offer.name.clone());
+            self.send(&command::message("FCUnpublish", 6.0, &[Value::Null, name], 0), out);
+            let number = Value::Number(stream.into());
+            self.send(&command::message("deleteStream", 7.0, &[Value::Null, number], 0), out);
+        }
+    }
+
+    fn connect(&mut self, out: &mut Vec<u8>) {
+        let text = |text: &str| Value::String(text.to_owned());
+        let object = Value::Object(vec![
+            ("app".to_owned(), text(&self.offer.app)),
+            ("type".to_owned(), text("nonprivate")),
+            ("flashVer".to_owned(), text(&self.offer.agent)),
+            ("tcUrl".to_owned(), text(&self.offer.url)),
+            ("fourCcList".to_owned(), Value::StrictArray(FOUR_CC.map(text).to_vec())),
+        ]);
+        self.send(&command::message("connect", CONNECT, &[object], 0), out);
+    }
+
+    fn message(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
+        let number = message.payload.first_chunk().map(|number| u32::from_be_bytes(*number));
+        match message.kind {
+            kind::WINDOW => self.window = number.map_or(self.window, u64::from),
+            kind::USER_CONTROL => {
+                // A ping request gets its time back.
+                if let (Some([0, 6]), Some(time)) =
+                    (message.payload.first_chunk::<2>(), message.payload.get(2..).and_then(<[u8]>::first_chunk))
+                {
+                    self.send(&command::user_control(7, u32::from_be_bytes(*time)), out);
+                }
+            }
+            kind::COMMAND | kind::COMMAND_AMF3 => {
+                if message.payload.len() > MAX_COMMAND {
+                    return Err(ClientError::LongCommand(message.payload.len()));
+                }
+                if let Some(command) = Command::read(message) {
+                    return self.command(&command, out);
+                }
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn command(&mut self, command: &Command, out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
+        let answers = |number: f64| (command.transaction - number).abs() < 0.5;
+        match (command.name.as_str(), self.state) {
+            ("_result", State::Connecting) if answers(CONNECT) => {
+                let info = command.arguments.get(1);
+                let names = ["fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap"];
+                self.knows_four_cc = names.iter().any(|name| info.and_then(|info| info.get(name)).is_some());
+                self.create(out);
+            }
+            ("_result", State::Creating) if answers(CREATE) => {
+                let number = command.arguments.get(1).and_then(Value::number);
+                let number = number.filter(|number| (0.0..=f64::from(u32::MAX)).contains(number));
+                let stream = number.ok_or(ClientError::NoStream)? as u32;
+                self.state = State::Asked { stream };
+                let name = Value::String(self.offer.name.clone());
+                let live = Value::String("live".to_owned());
+                self.send(&command::message("publish", PUBLISH, &[Value::Null, name, live], stream), out);
+            }
+            // Servers of old refuse what only they know.
+            ("_error", State::Creating) if !answers(CREATE) => {}
+            ("_error", _) => return Ok(Some(Answer::Refused(description(command)))),
+            ("onStatus", state) => return Ok(self.status(command, state)),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn create(&mut self, out: &mut Vec<u8>) {
+        self.state = State::Creating;
+        self.send(&command::control(kind::CHUNK_SIZE, CHUNK as u32), out);
+        self.size = CHUNK;
+        let name = || Value::String(self.offer.name.clone());
+        let commands = [
+            command::message("releaseStream", 2.0, &[Value::Null, name()], 0),
+            command::message("FCPublish", 3.0, &[Value::Null, name()], 0),
+            command::message("createStream", CREATE, &[Value::Null], 0),
+        ];
+        commands.iter().for_each(|command| self.send(command, out));
+    }
+
+    fn status(&mut self, command: &Command, state: State) -> Option<Answer> {
+        let info = command.arguments.get(1)?;
+        let text = |name: &str| info.get(name).and_then(Value::text).unwrap_or_default();
+        let ended = ["NetStream.Unpublish.Success", "NetConnection.Connect.Closed"];
+        if text("level") == "error" || ended.contains(&text("code")) {
+            return Some(Answer::Refused(description(command)));
+        }
+        match state {
+            State::Asked { stream } if text("code") == "NetStream.Publish.Start" => {
+                self.state = State::Publishing { stream };
+                Some(Answer::Accepted { stream })
+            }
+            _ => None,
+        }
+    }
+
+    fn send(&self, message: &Message, out: &mut Vec<u8>) {
+        chunk::write(message, self.size, out);
+    }
+}
+
+/// What a server says of an error, for people.
+fn description(command: &Command) -> String {
+    let info = command.arguments.get(1).or(command.arguments.first());
+    let text = |name: &str| info.and_then(|info| info.get(name)).and_then(Value::text).unwrap_or_default();
+    let parts = [text("code"), text("description")].into_iter().filter(|part| !part.is_empty());
+    let text = parts.collect::<Vec<_>>().join(": ");
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
+    if text.is_empty() { "refused without a reason".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::server::{Event, Server};
+    use super::*;
+    use crate::media::flv::tag;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn offer() -> Offer {
+        let [app, url, name, agent] = ["live", "rtmp://host/live", "studio?key=x", "test"].map(str::to_owned);
+        Offer { app, url, name, agent }
+    }
+
+    /// A client and our server, which exchange bytes in pieces.
+    struct Pair {
+        client: Client,
+        server: Server,
+        to_server: Vec<u8>,
+        events: Vec<Event>,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let mut to_server = Vec::new();
+            let client = Client::new(offer(), &mut to_server);
+            Self { client, server: Server::new(), to_server, events: Vec::new() }
+        }
+
+        /// Exchanges until neither has anything more to say.
+        fn exchange(&mut self, size: usize) -> Option<Answer> {
+            let mut answer = None;
+            while !self.to_server.is_empty() {
+                let mut to_client = Vec::new();
+                for piece in std::mem::take(&mut self.to_server).chunks(size) {
+                    self.server.push(piece, &mut to_client, &mut self.events).unwrap();
+                }
+                for piece in to_client.chunks(size) {
+                    answer = self.client.push(piece, &mut self.to_server).unwrap().or(answer);
+                }
+            }
+            answer
+        }
+    }
+
+    #[test]
+    fn a_server_takes_what_is_published() {
+        for size in [1, 100, 10_000] {
+            let mut pair = Pair::new();
+            assert_eq!(pair.exchange(size), None);
+            let Some(Event::Publish(wanted)) = pair.events.pop() else { panic!("{:?}", pair.events) };
+            assert_eq!((wanted.names()[0].as_str(), wanted.query().as_str()), ("live/studio", "key=x"));
+            assert_eq!((wanted.agent.as_deref(), wanted.knows_four_cc), (Some("test"), true));
+            let mut to_client = Vec::new();
+            pair.server.accept_publish(&mut to_client);
+            let answer = pair.client.push(&to_client, &mut pair.to_server).unwrap();
+            assert_eq!(answer, Some(Answer::Accepted { stream: 1 }));
+            assert!(pair.client.knows_four_cc());
+            let body = Bytes::from_static(b"\x17\x01\0\0\0frame");
+            let frame = Message { kind: kind::VIDEO, stream: 1, time: 40, payload: body.clone() };
+            pair.client.send(&frame, &mut pair.to_server);
+            pair.client.finish(&mut pair.to_server);
+            pair.exchange(size);
+            assert_eq!(pair.events, [Event::Media { kind: tag::VIDEO, time: 40, body }, Event::Ended]);
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_its_reason() {
+        let mut pair = Pair::new();
+        pair.exchange(500);
+        let mut to_client = Vec::new();
+        pair.server.refuse("NetStream.Publish.Denied", "wrong\nkey", &mut to_client);
+        let answer = pair.client.push(&to_client, &mut Vec::new()).unwrap();
+        assert_eq!(answer, Some(Answer::Refused("NetStream.Publish.Denied: wrong key".to_owned())));
+    }
+
+    #[test]
+    fn servers_that_know_less_are_answered() {
+        let mut out = Vec::new();
+        let mut client = Client::new(offer(), &mut out);
+        client.push(&[&[3][..], &[0; ANSWER - 1]].concat(), &mut out).unwrap();
+        let mut say = |message: &Message| {
+            let mut bytes = Vec::new();
+            chunk::write(message, 128, &mut bytes);
+            client.push(&bytes, &mut out).unwrap()
+        };
+        assert_eq!(say(&command::user_control(6, 99)), None);
+        assert_eq!(say(&command::result(1.0, &[Value::Null, command::object(&[("level", "status")])])), None);
+        assert_eq!(
+            say(&command::message("_error", 2.0, &[Value::Null, command::object(&[("code", "Unknown")])], 0)),
+            None
+        );
+        assert_eq!(say(&command::result(4.0, &[Value::Null, Value::Number(7.0)])), None);
+        assert_eq!(
+            say(&command::status("status", "NetStream.Publish.Start", "")),
+            Some(Answer::Accepted { stream: 7 })
+        );
+        assert!(!client.knows_four_cc());
+        let (mut reader, mut found) = (ChunkReader::default(), Vec::new());
+        reader.push(&out[ANSWER..], &mut found).unwrap();
+        assert!(found.contains(&command::user_control(7, 99)));
+        assert_eq!(Client::new(offer(), &mut Vec::new()).push(b"HTTP/1.1", &mut out), Err(NotRtmp(b'H').into()));
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(
+            bytes in prop::collection::vec(prop_oneof![Just(2u8), Just(3u8), Just(0u8), Just(20u8), any::<u8>()], 0..400),
+            size in 1usize..99,
+        ) {
+            let mut pair = Pair::new();
+            pair.exchange(4000);
+            for piece in bytes.chunks(size) {
+                if pair.client.push(piece, &mut pair.to_server).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
