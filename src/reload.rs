@@ -4,7 +4,9 @@
 use crate::{
     api::configurator::{Order, Orders, Outcome, Refusal},
     app::Change,
-    config::{self, Config, Fault, LoadError, Loaded, Origin, Position, Replaced, change::ChangedFile},
+    config::{
+        self, Config, Fault, LoadError, Loaded, Origin, Position, Replaced, change::ChangedFile, text_without_secrets,
+    },
     engine::{deployment::ApplyReport, layout::Layout},
     load::{check_texts, load},
     status::server_info::ServerInfo,
@@ -117,11 +119,14 @@ pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: Serve
                         facts.report(Fact::server("config.reloaded"));
                         current.send_replace(Arc::new(loaded));
                     }
-                    Err(reason) => facts.report(Fact::server("config.rejected").who("reason", reason)),
+                    Err(reason) => {
+                        let reason = text_without_secrets(&reason);
+                        facts.report(Fact::server("config.rejected").who("reason", reason));
+                    }
                 }
             }
             Err(faults) => {
-                let first: Vec<_> = faults.iter().take(REPORTED).cloned().collect();
+                let first: Vec<_> = faults.iter().take(REPORTED).map(|fault| text_without_secrets(fault)).collect();
                 facts.report(Fact::server("config.rejected").with("faults", faults.len()).who("reason", first));
                 faults.iter().for_each(|fault| tracing::error!("{fault}"));
                 info.config_rejected(&faults.join("\n"));

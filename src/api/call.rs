@@ -3,6 +3,7 @@
 use super::{
     configurator::Configurator,
     event_hub::Events,
+    pace::{Client, Pace},
     problem::{Kind, Problem},
     query::Query,
 };
@@ -17,7 +18,10 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 use tokio::sync::watch;
 use warp::reply::Response;
 
@@ -29,6 +33,7 @@ pub struct Api {
     pub(super) events: Events,
     facts: Facts,
     pub(super) state: watch::Receiver<Arc<State>>,
+    pace: Arc<Mutex<Pace>>,
 }
 
 /// What the API shows and controls, of the configuration that is in force.
@@ -104,7 +109,21 @@ impl Api {
         facts: Facts,
         state: watch::Receiver<Arc<State>>,
     ) -> Self {
-        Self { gate, configurator, events, facts, state }
+        Self { gate, configurator, events, facts, state, pace: Arc::default() }
+    }
+
+    /// A client makes a change.
+    ///
+    /// # Errors
+    /// When it makes too many.
+    pub(super) fn change(&self, client: Client) -> Result<(), Problem> {
+        let paced = self.pace.lock().unwrap_or_else(PoisonError::into_inner).change(client, Instant::now());
+        paced.map_err(|wait| {
+            let detail =
+                "20 changes a second are possible, and 100 at a time: POST /config/changes makes up to 1000 together";
+            let headers = vec![(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))];
+            Problem { headers, ..Problem::new(Kind::TooMany, detail) }
+        })
     }
 
     pub(super) fn configurator(&self) -> &Configurator {

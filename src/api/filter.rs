@@ -2,6 +2,7 @@
 
 use super::{
     call::{Api, Call},
+    pace::Client,
     problem::{Kind, Problem},
     query::Query,
     route::{self, May},
@@ -89,6 +90,9 @@ async fn respond(
     // Whoever only reaches the server is known by the network alone: a page in its browser is there, too.
     if changes && (access.identity.is_ambient() || access.identity == Identity::Anyone) && is_cross_origin(&headers) {
         return Err(Problem::new(Kind::CrossOrigin, "send the request from a page of this server, or with a token"));
+    }
+    if changes {
+        api.change(Client::new(access.identity.name(), access.peer))?;
     }
     if changes && is_of_configuration(route.may) && !state.api.editing.permits_change() {
         return Err(Problem::new(Kind::Forbidden, "the configuration is read-only here: see `api.config`"));

@@ -15,6 +15,7 @@ mod filter;
 mod hooks;
 mod json;
 mod openapi;
+mod pace;
 mod problem;
 mod query;
 mod recording;

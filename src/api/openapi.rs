@@ -83,7 +83,13 @@ fn operation(route: &Route) -> Value {
         let kind = if matches!(*name, "limit" | "wait") { "integer" } else { "string" };
         json!({"name": name, "in": "query", "schema": {"type": kind}})
     });
-    let parameters: Vec<_> = in_path.chain(in_query).collect();
+    // An object in this style is one parameter for each of its keys; the prefix is said in words, as OpenAPI has no way to say it.
+    let labels = route.query.contains(&"state").then(|| {
+        let description = "`label.NAME=VALUE` chooses by a label; `*` stands for any characters.";
+        json!({"name": "labels", "in": "query", "style": "form", "explode": true, "description": description,
+               "schema": {"type": "object", "additionalProperties": {"type": "string"}}})
+    });
+    let parameters: Vec<_> = in_path.chain(in_query).chain(labels).collect();
     let (status, schema) = route.answer;
     let mut success = json!({"description": "Success."});
     if let (Some(schema), Value::Object(success)) = (schema, &mut success) {

@@ -1,13 +1,19 @@
 //! The parameters of a request, and pages of lists. Pure.
 
 use super::problem::{Kind, Problem};
-use crate::access::{LINK_PARAMETER, Pattern};
+use crate::{
+    access::{LINK_PARAMETER, Pattern},
+    config::is_label_name,
+};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// Most entries of a page, and how many there are where nothing is said.
 const MOST: usize = 1000;
 const USUAL: usize = 100;
+
+/// Begins the name of a parameter that chooses by a label.
+const LABEL: &str = "label.";
 
 /// The parameters of one request; each is given once at most.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +38,8 @@ impl Query {
             if name == LINK_PARAMETER {
                 continue;
             }
-            if !known.contains(&&*name) {
+            let is_label = name.strip_prefix(LABEL).is_some_and(is_label_name) && known.contains(&"state");
+            if !(is_label || known.contains(&&*name)) {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Problem::new(Kind::BadRequest, format!("unknown parameter `{name}`: there are {known}")));
             }
@@ -83,6 +90,17 @@ impl Query {
                 items.retain(|item| text(item, filter) == wanted);
             }
         }
+        for (label, wanted) in self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(LABEL)?, value))) {
+            let bad = || {
+                Problem::new(
+                    Kind::BadRequest,
+                    format!("label.{label}: expected a value, in which * stands for any characters"),
+                )
+            };
+            let pattern = Pattern::new(wanted).ok_or_else(bad)?;
+            let value = |item: &Value| Some(item.get("labels")?.get(label)?.as_str()?.to_owned());
+            items.retain(|item| value(item).is_some_and(|value| pattern.matches(&value)));
+        }
         let total = items.len();
         items.sort_by_key(|item| text(item, key));
         if let Some(after) = self.get("after") {
@@ -113,6 +131,22 @@ mod tests {
         assert_eq!(page("after=bb&limit=1").unwrap(), (json!(["c1"]), json!("c1"), json!(4)));
         assert_eq!(page("name=c*").unwrap(), (json!(["c1", "c2"]), Value::Null, json!(2)));
         assert_eq!(page("state=running").unwrap(), (json!([]), Value::Null, json!(0)));
+        let labelled = [
+            json!({"name": "a", "labels": {"floor": "2"}}),
+            json!({"name": "b", "labels": {"floor": "3"}}),
+            json!({"name": "c"}),
+        ];
+        let by = |query: &str| {
+            Query::parse(query, &["state"])
+                .and_then(|query| query.page(labelled.to_vec(), "name"))
+                .map(|page| page["total"].clone())
+        };
+        assert_eq!(
+            (by("label.floor=2").unwrap(), by("label.floor=*").unwrap(), by("label.x=2").unwrap()),
+            (json!(1), json!(2), json!(0))
+        );
+        assert!(by("label.=2").is_err() && by("label.floor=a/b").is_err());
+        assert!(Query::parse("label.floor=2", &["limit"]).is_err());
         for wrong in ["limit=0", "limit=1001", "limit=x", "name=a/b"] {
             assert_eq!(page(wrong).unwrap_err().kind, Kind::BadRequest, "{wrong}");
         }

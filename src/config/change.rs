@@ -53,9 +53,11 @@ pub enum ChangeError {
 }
 
 /// Keys of feeds that run nothing of the caller's choice.
-const SAFE_OF_FEEDS: [&str; 6] = ["url", "mode", "restart", "no-resurrect", "loop", "publish"];
+const SAFE_OF_FEEDS: [&str; 8] = ["title", "labels", "url", "mode", "restart", "no-resurrect", "loop", "publish"];
 /// The same of streams.
-const SAFE_OF_STREAMS: [&str; 15] = [
+const SAFE_OF_STREAMS: [&str; 17] = [
+    "title",
+    "labels",
     "feed",
     "feeds",
     "url",

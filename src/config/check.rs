@@ -165,7 +165,8 @@ impl Checker {
         let publish = feed.publish.map(|value| Source::Publish(self.publish(&path.key("publish"), value)));
         let source = pipeline.or(command).or(file).or(url).or(publish)?;
         let fps = self.feed_fps(&path.key("fps"), feed.fps, &source);
-        Some(Feed { name: name?, source, fps, parent, mode, restart })
+        let about = self.about(path, feed.title, feed.labels);
+        Some(Feed { name: name?, source, fps, parent, mode, restart, about })
     }
 
     /// The rate of what has no times of its own. What is live comes in its own time.

@@ -6,6 +6,7 @@
 //! (`overrides`), and templates are used (`templates`); encoder settings become pipelines (`typed`, `encoders`), and errors get
 //! their place (`places`, `locate`).
 
+mod about;
 mod api;
 mod auth;
 mod chains;
@@ -60,6 +61,7 @@ mod url;
 mod webrtc;
 mod yaml;
 
+pub use about::{About, is_name as is_label_name};
 pub use check::parse;
 pub(crate) use checker::suggestion;
 pub use codec::{AudioCodec, Codec, VideoCodec};

@@ -1,8 +1,8 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
 use super::{
-    codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern, push_target::PushTarget,
-    recording::Recording,
+    about::About, codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern,
+    push_target::PushTarget, recording::Recording,
 };
 use crate::{
     access::{Policy, Secret},
@@ -236,6 +236,8 @@ pub struct Feed {
     pub mode: Mode,
     /// Whether it restarts after a failure. Otherwise it stays failed until nothing needs it any more, and then starts on demand.
     pub restart: bool,
+    /// What people say of it.
+    pub about: About,
 }
 
 /// Where a feed's media comes from.
@@ -300,6 +302,15 @@ pub struct Stream {
     pub pushes: Vec<PushTarget>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
+    /// What people say of it.
+    pub about: About,
+}
+
+impl Stream {
+    /// Whether the other one is the same to viewers and recorders.
+    pub fn is_same_media(&self, other: &Self) -> bool {
+        Self { about: other.about.clone(), ..self.clone() } == *other
+    }
 }
 
 /// The containers that a stream is offered in, each under the path of the stream with the name of the container as its extension.

@@ -87,6 +87,7 @@ fn feed(feed: &Feed) -> raw::Feed {
     keys.fps = feed.fps.map(|(frames, seconds)| text(Fps { numerator: frames, denominator: seconds }));
     keys.feed = feed.parent.as_ref().map(text);
     keys.restart = (!feed.restart).then_some(Value::Bool(false));
+    (keys.title, keys.labels) = super::about::printed(&feed.about);
     keys
 }
 
@@ -122,6 +123,7 @@ fn stream(stream: &Stream) -> raw::Stream {
         Placeholder::Text(words) => text(words),
         Placeholder::Picture(file) => path(file),
     });
+    (keys.title, keys.labels) = super::about::printed(&stream.about);
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
     keys.hls = super::hls::keys(&stream.hls).map(|keys| value(&keys));
     keys.record = stream.recording.as_ref().map(super::record::printed);
@@ -299,7 +301,7 @@ mod tests {
                         let is_command = matches!(source, Source::Command(_));
                         let parent = parent.replace(name.clone()).filter(|_| is_command);
                         let fps = fps.filter(|_| matches!(source, Source::File { .. }));
-                        Feed { name, source, fps, parent, mode, restart }
+                        Feed { name, source, fps, parent, mode, restart, about: Default::default() }
                     })
                     .collect();
                 let streams = streams.into_iter().enumerate().map(|(index, (name, parts))| {
@@ -322,7 +324,12 @@ mod tests {
                         outputs.containers.push(container);
                         outputs
                     });
+                    let about = crate::config::About {
+                        title: throughput.then(|| "Gate: left".to_owned()),
+                        labels: if throughput { [("a/b".to_owned(), "true".to_owned())].into() } else { Default::default() },
+                    };
                     Stream {
+                        about,
                         outputs,
                         name: StreamName::new(&name).unwrap(),
                         feeds: feeds.iter().take(count).map(|feed| feed.name.clone()).collect(),

@@ -248,6 +248,10 @@ pub(super) struct Set {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct Feed {
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) labels: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pipeline: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) command: Option<Value>,
@@ -302,6 +306,10 @@ pub(super) struct Publish {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Stream {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) labels: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feed: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

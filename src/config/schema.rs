@@ -179,7 +179,10 @@ fn schema() -> Value {
         "streams" => named("stream"),
         other => panic!("what is `{other}`?"),
     });
+    let labels = || json!({"type": ["object", "null"], "maxProperties": 32, "additionalProperties": scalar()});
     let feed = section("`feeds:`", raw::keys::<raw::Feed>(), |key| match key {
+        "title" => scalar(),
+        "labels" => labels(),
         "pipeline" => text_or_use(&[]),
         "command" => text_or_use(&["array"]),
         "file" | "url" => scalar(),
@@ -206,6 +209,8 @@ fn schema() -> Value {
         own.extend(shared.clone());
     }
     let stream = section("`streams:`", raw::keys::<raw::Stream>(), |key| match key {
+        "title" => scalar(),
+        "labels" => labels(),
         "feed" | "url" | "mimetype" | "placeholder" => scalar(),
         "feeds" => list_of_scalars(),
         "type" => name_of(&["stream", "shot"]),

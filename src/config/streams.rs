@@ -118,6 +118,7 @@ impl Checker {
         let is_command = stream.command.is_some();
         let mimetype = self.value(&path.key("mimetype"), stream.mimetype.take(), mimetype);
         let placeholder = self.placeholder(path, &mut stream, feeds.as_deref());
+        let about = self.about(path, stream.title.take(), stream.labels.take());
         let throughput = stream.throughput.take();
         let hls = self.hls(&path.key("hls"), stream.hls.take());
         let recording = self.recording(&path.key("record"), stream.record.take());
@@ -175,6 +176,7 @@ impl Checker {
             recording,
             pushes,
             serving,
+            about,
         };
         Some(Checked { stream, has_url })
     }

@@ -313,8 +313,8 @@ impl Deployment {
     fn drop_per_request(&mut self, config: &Config, next: &Layout) {
         let streams: BTreeMap<_, _> = layout::per_request(config).map(|stream| (&stream.name, stream)).collect();
         self.per_request.retain(|name, per_request| {
-            let stays = streams.get(name) == Some(&&per_request.config)
-                && next.per_request.get(name) == self.layout.per_request.get(name);
+            let is_same = streams.get(name).is_some_and(|stream| per_request.config.is_same_media(stream));
+            let stays = is_same && next.per_request.get(name) == self.layout.per_request.get(name);
             if !stays {
                 per_request.close();
             }

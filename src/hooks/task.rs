@@ -57,6 +57,10 @@ impl HookTask {
             }
             Err(_) => return,
         };
+        self.stats.change(&self.hook.name, |figures| {
+            figures.position = cursor.number();
+            (figures.error, figures.is_disabled) = (None, false);
+        });
         let mut newest = self.journal.subscribe();
         let mut failures = FailureLog::default();
         loop {

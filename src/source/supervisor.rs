@@ -10,6 +10,7 @@ use super::{
     unit_id::UnitId,
 };
 use crate::{
+    config::text_without_secrets,
     ipc::Ended,
     stream::FanOut,
     sys::service::Pulse,
@@ -255,7 +256,7 @@ impl Supervisor {
             None => return,
         };
         if let Some(fact) = self.fact("failed") {
-            self.facts.report(fact.with("reason", reason).with("times", times));
+            self.facts.report(fact.with("reason", text_without_secrets(reason)).with("times", times));
         }
     }
 

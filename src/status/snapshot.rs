@@ -24,7 +24,10 @@ use crate::{
     stream::{Audience, Member},
 };
 use serde::Serialize;
-use std::{collections::HashSet, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::SystemTime,
+};
 
 /// Takes snapshots.
 #[derive(Debug, Clone)]
@@ -116,6 +119,8 @@ pub struct Life {
 pub struct Feed {
     /// As configured.
     pub name: String,
+    title: Option<String>,
+    labels: BTreeMap<String, String>,
     kind: &'static str,
     source: String,
     /// The feed that it reads.
@@ -143,6 +148,9 @@ pub struct Feed {
 pub struct Stream {
     /// As configured.
     pub name: String,
+    /// What it is called where people read.
+    pub title: Option<String>,
+    labels: BTreeMap<String, String>,
     /// Its path, percent-encoded.
     pub url: String,
     /// `shared`, `exclusive` or `shot`.
@@ -355,6 +363,8 @@ impl Feed {
         let reading = feed.fanout.as_ref().map(crate::stream::FanOut::reading);
         Self {
             name: config.name.to_string(),
+            title: config.about.title.clone(),
+            labels: config.about.labels.clone(),
             kind,
             source,
             feed: config.parent.as_ref().map(ToString::to_string),
@@ -412,6 +422,8 @@ impl Stream {
         };
         Self {
             name: config.name.to_string(),
+            title: config.about.title.clone(),
+            labels: config.about.labels.clone(),
             url: config.path.encoded(),
             kind: match config.serving {
                 Serving::Shared => "shared",

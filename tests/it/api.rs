@@ -1,6 +1,6 @@
 //! The API from outside: the state, orders, and changes of the configuration that stand in the file afterwards.
 
-use crate::rig::{Answer, Launch, SOON, Server, http, process, script::shell, secs, wait_until};
+use crate::rig::{Answer, Launch, SOON, Server, http, openapi, process, script::shell, secs, wait_until};
 use serde_json::{Value, json};
 use std::{fs, sync::Mutex, thread};
 
@@ -59,6 +59,9 @@ pub fn ask(
             assert!(value[field].is_string(), "{value}");
         }
         assert_eq!(value["status"], answer.status, "{value}");
+    }
+    if method != "HEAD" {
+        openapi::check(method, path, answer.status, &value);
     }
     (answer.status, value, answer)
 }
@@ -411,4 +414,42 @@ fn a_secret_is_neither_shown_nor_lost() {
     assert!(text.contains("rtsp://me:canary@10.0.0.5/x") && text.contains("mode: 30"), "{text}");
     let (status, value) = admin(&server, "PUT", "/config/feeds/other", Some(&changed));
     assert_eq!((status, kind(&value)), (422, "secret-moved"));
+}
+
+#[test]
+fn titles_and_labels_choose_entries_and_disturb_nobody() {
+    let text = yaml("").replace("container: raw}", "container: raw, title: Gate, labels: {floor: 2, team: blue}}");
+    let server = Server::start(&text.replace("feeds:\n", "feeds:\n  other: {command: cat, labels: {floor: 3}}\n"));
+    let mut viewer = watch(&server, VIEWER, "/cam.raw");
+    viewer.piece(SOON);
+    let (_, stream) = admin(&server, "GET", "/streams/cam.raw", None);
+    assert_eq!((&stream["title"], &stream["labels"]), (&json!("Gate"), &json!({"floor": "2", "team": "blue"})));
+    let total = |path: &str| admin(&server, "GET", path, None).1["total"].clone();
+    assert_eq!(total("/streams?label.floor=2&label.team=b*"), 1);
+    assert_eq!(total("/streams?label.floor=3"), 0);
+    assert_eq!(total("/feeds?label.floor=*"), 1);
+    assert_eq!(admin(&server, "GET", "/viewers?label.floor=2", None).0, 400);
+    // An editor may change them, and viewers stay.
+    let patch = json!({"title": "Door", "labels": {"floor": 4}});
+    let path = "/config/streams/cam.raw";
+    let (status, done, _) = ask(&server, EDITOR, "PATCH", path, "", Some(&patch));
+    assert_eq!((status, &done["ended"]), (200, &json!([])), "{done}");
+    assert_eq!(total("/streams?label.floor=4&label.team=blue"), 1);
+    viewer.piece(SOON);
+    assert_eq!(admin(&server, "GET", "/viewers", None).1["total"], 1);
+}
+
+#[test]
+fn a_client_that_runs_wild_is_slowed_down_and_others_are_not() {
+    let server = Server::start(&yaml(""));
+    let order = |token: &str| ask(&server, token, "POST", "/feeds/ticks/start", "", None);
+    let answers: Vec<_> = (0..400).map(|_| order(ADMIN)).collect();
+    let refused: Vec<_> = answers.iter().filter(|(status, ..)| *status == 429).collect();
+    assert!(answers.iter().take(100).all(|(status, ..)| *status == 202) && !refused.is_empty());
+    let (_, problem, answer) = refused[0];
+    assert_eq!((kind(problem), answer.header("retry-after")), ("too-many", Some("1")));
+    // What reads is not a change, and others have changes of their own.
+    assert_eq!(admin(&server, "GET", "/feeds", None).0, 200);
+    assert_eq!(order(EDITOR).0, 202);
+    wait_until("it may again", SOON, || order(ADMIN).0 == 202);
 }

@@ -3,7 +3,11 @@
 use crate::{
     api::{ADMIN, VIEWER, admin, ask, watch, yaml},
     events::{Event, Listener},
-    rig::{Launch, SOON, Server, http, process, secs, wait_until},
+    rig::{
+        Launch, SOON, Server, http, process,
+        script::{H264, PICTURE},
+        secs, srt, wait_until,
+    },
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -57,7 +61,8 @@ fn what_happens_is_told_in_order_with_who_and_why() {
     assert_eq!(left.data["data"]["reason"], "client left", "{left:?}");
     assert!(left.data["data"]["bytes"].as_u64().unwrap() > 0);
     // A feed that dies says why.
-    let dying = json!({"command": ["sh", "-c", "exit 3"], "mode": "continuous"});
+    let script = "echo rtsp://me:geheim@cam >&2; exit 3";
+    let dying = json!({"command": ["sh", "-c", script], "mode": "continuous"});
     assert_eq!(admin(&server, "PUT", "/config/feeds/dying", Some(&dying)).0, 201);
     let events = listener.until(|event| event.kind == "feed.failed");
     let changed = events.iter().find(|event| event.kind == "config.changed").unwrap();
@@ -66,7 +71,8 @@ fn what_happens_is_told_in_order_with_who_and_why() {
     assert_eq!((&data["begun"], &data["address"]), (&json!(["feed dying"]), &json!("127.0.0.1")));
     let failed = &events.last().unwrap().data;
     assert_eq!(failed["subject"], "dying");
-    assert!(failed["data"]["reason"].as_str().unwrap().starts_with("exited with code 3"), "{failed}");
+    let reason = failed["data"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("exited with code 3") && !reason.contains("geheim"), "{failed}");
     // Orders and what is refused.
     assert_eq!(admin(&server, "POST", "/feeds/ticks/stop", None).0, 202);
     let ordered = listener.until(|event| event.kind == "feed.ordered").pop().unwrap();
@@ -86,6 +92,23 @@ fn what_happens_is_told_in_order_with_who_and_why() {
     );
     server.reload("feeds: {a: {command: cat, mode: soon}}");
     assert_eq!(listener.until(|event| event.kind == "config.rejected").pop().unwrap().data["data"]["faults"], 1);
+}
+
+#[test]
+fn viewers_of_other_protocols_are_told_and_ended_too() {
+    let text = yaml("  anyone: [view]\nsrt: {listen: '127.0.0.1:0'}\n");
+    let text = text.replace("feeds:\n", &format!("feeds:\n  test: {{pipeline: '{PICTURE}'}}\n"));
+    let text = text.replace("streams:\n", &format!("streams:\n  cam.ts: {{feed: test, video: {H264}}}\n"));
+    let server = Server::start(&text);
+    let mut listener = follow(&server, ADMIN, "?type=viewer.*", "");
+    let caller = srt::Caller::new(srt::port(&server), 7, "cam.ts");
+    caller.connect().unwrap();
+    let joined = listener.event();
+    assert_eq!((joined.kind.as_str(), &joined.data["data"]["protocol"]), ("viewer.joined", &json!("srt")));
+    let id = admin(&server, "GET", "/viewers", None).1["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(admin(&server, "DELETE", &format!("/viewers/{id}"), None).0, 204);
+    let left = listener.event();
+    assert_eq!((left.kind.as_str(), &left.data["data"]["reason"]), ("viewer.left", &json!("ended by an operator")));
 }
 
 #[test]

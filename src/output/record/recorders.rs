@@ -111,5 +111,5 @@ fn is_same(old: &StreamHandle, new: &StreamHandle) -> bool {
         (None, None) => true,
         _ => false,
     };
-    old.config == new.config && same_samples
+    old.config.is_same_media(&new.config) && same_samples
 }

@@ -6,6 +6,7 @@ pub mod log;
 pub mod media;
 pub mod mkv;
 pub mod multipart;
+pub mod openapi;
 pub mod player;
 pub mod playlist;
 pub mod process;

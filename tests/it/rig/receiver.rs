@@ -60,6 +60,10 @@ impl Receiver {
                         break;
                     }
                 }
+                if !head.ends_with("\r\n\r\n") {
+                    // Its server was killed.
+                    continue;
+                }
                 let mut received = Received { head, body: String::new(), status: 0 };
                 let length = received.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
                 let mut body = vec![0; length];
