@@ -622,7 +622,7 @@ fn behind_a_step_that_is_too_long_mp4_has_a_key_picture() {
         media.windows(2).position(|pair| pair[1].captured > pair[0].captured.map(|at| at + Duration::from_secs(1)));
     let keys = media.iter().enumerate().filter(|(_, packet)| packet.kind == PacketKind::Keyframe).map(|(at, _)| at);
     let (step, keys) = (step.expect("no step"), keys.collect::<Vec<_>>());
-    assert!(keys.len() == 2 && keys[0] == 0 && (step + 2..step + 6).contains(&keys[1]), "{keys:?}, step behind {step}");
+    assert!(keys.len() >= 2 && keys[0] == 0 && (step + 2..step + 6).contains(&keys[1]), "{keys:?}, step behind {step}");
 }
 
 #[test]

@@ -395,6 +395,19 @@ fn one_image_as_a_file_is_shown_at_a_sane_pace() {
     }
 }
 
+/// The file is read again for each image: a stream that starts between two of them waits for the next one.
+#[test]
+fn a_looped_image_is_there_whenever_a_viewer_comes() {
+    let launch = Launch::bare();
+    fs::write(launch.folder().join("one.jpg"), image(120)).unwrap();
+    let server = launch.with("feeds: {one: {file: one.jpg, loop: true}}\nstreams: {one.mjpeg: {feed: one}}\n").start();
+    for _ in 0..20 {
+        server.get("/one.mjpeg").piece(SOON);
+        assert_eq!(server.get("/one.mjpeg/pic").status, 200);
+    }
+    assert_eq!(server.log.count("no feed has a track"), 0, "{}", server.log.text());
+}
+
 #[test]
 fn what_has_no_times_comes_at_the_rate_that_is_given() {
     let camera = Camera::start();

@@ -143,7 +143,10 @@ impl Group {
                 let grown = first.is_some_and(|first| now.duration_since(first) >= GROW);
                 let whole = |ingest: &Ingest| ingest.has_started() && (grown || ingest.is_complete());
                 let demuxed = demux.as_ref().is_none_or(|demux| whole(&demux.ingest) || grown);
-                ((*known || whole(ingest)) && demuxed, demux.is_some())
+                // Between two runs of a looped file its tracks deliver nothing, and are there all the same.
+                let are_all_back =
+                    || slot.feed.tracks().iter().all(|track| track.is_live() || track.silence().is_none());
+                (((*known && are_all_back()) || whole(ingest)) && demuxed, demux.is_some())
             }
             // Tracks of an earlier run may be used already, but nothing is known of what is to come.
             FeedState::Idle | FeedState::Stopping(_) => (false, true),

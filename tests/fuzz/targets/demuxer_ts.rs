@@ -2,14 +2,14 @@
 
 use voyandz::media::demux::Demuxed;
 use voyandz::media::mux::Muxed;
-use voyandz::media::ts::{Demuxer, PACKET, SampleMuxer};
+use voyandz::media::ts::{Demuxer, PACKET, Muxer};
 
 // The first byte says how long the pieces are. What comes of them is the same, and can be muxed again.
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((&size, bytes)) = bytes.split_first() else { return };
     let found = demux(bytes, usize::from(size).max(1));
     assert_eq!(found, demux(bytes, bytes.len().max(1)));
-    let (mut muxer, mut out) = (SampleMuxer::new(), Vec::new());
+    let (mut muxer, mut out) = (Muxer::new(), Vec::new());
     for found in &found {
         match found {
             Demuxed::Tracks(tracks) => muxer.set_tracks(tracks.tracks(), &mut out),
