@@ -62,27 +62,29 @@ fn ffmpeg_plays_every_dialect_of_a_stream_id() {
     assert_eq!(left.len(), ids.len(), "{}", server.log.text());
 }
 
-/// Row 35: nothing is lost at a latency that leaves time for several retransmissions on a busy machine, and it shows what that took.
+/// Row 35: 5 % of loss lose nothing at a latency of ten round trips, nor 2 % at the default one, and it shows what that took.
 #[test]
 fn five_percent_of_loss_lose_nothing() {
     if !have("gst-launch-1.0") {
         return;
     }
-    let server = started(&yaml("4M", "srt: {listen: '127.0.0.1:0', latency: 0.3}"));
-    for (seed, loss) in [(1, 50), (2, 50), (3, 20)] {
+    let mut resent = 0;
+    for (latency, seed, loss) in [("0.3", 1, 50), ("0.2", 2, 50), ("0.12", 3, 20)] {
+        let server = started(&yaml("4M", &format!("srt: {{listen: '127.0.0.1:0', latency: {latency}}}")));
         let network = Lossy::start(port(&server), loss, millis(10), seed);
-        let bytes = gstreamer(network.address, "cam0", 1500);
+        let bytes = gstreamer(network.address, "cam0", 1200);
         let (faults, announced) = ts::continuity(&bytes);
-        assert_eq!((faults, announced), (Vec::new(), 0), "seed {seed}");
+        assert_eq!((faults, announced), (Vec::new(), 0), "latency {latency}, seed {seed}");
         media::assert_decodes(&ts::trim(&bytes));
         let lost = network.lost.load(Ordering::Relaxed);
         assert!(lost > 10, "{lost}");
+        let left = server.log.wait("viewer left .*protocol=srt", SOON);
+        assert_eq!(log::field(&left, "gaps"), "0");
+        let metrics = server.get("/metrics").text();
+        let count = metrics.lines().find_map(|line| line.strip_prefix("voyandz_srt_packets_total{what=\"resent\"} "));
+        resent += count.unwrap().parse::<u64>().unwrap();
     }
-    let left = server.log.wait_nth("viewer left .*protocol=srt", 3, SOON);
-    assert_eq!(log::field(&left, "gaps"), "0");
-    let metrics = server.get("/metrics").text();
-    let resent = metrics.lines().find_map(|line| line.strip_prefix("voyandz_srt_packets_total{what=\"resent\"} "));
-    assert!(resent.unwrap().parse::<u64>().unwrap() > 20, "{resent:?}");
+    assert!(resent > 20, "{resent}");
 }
 
 /// Whoever connects over a bad line connects: handshakes that are lost are repeated, and their answers too.

@@ -173,7 +173,7 @@ impl Sender {
     ) -> Vec<(Sequence, Sequence)> {
         let mut gone = Vec::new();
         // A round-trip time that is only assumed must not use up the latency, and a report may come a little sooner than it.
-        let again = rtt.time.min(self.again_after) * 3 / 4;
+        let on_the_way = rtt.time.min(self.again_after) * 3 / 4;
         for (first, last) in ranges {
             let number = |sequence| self.numbering.number(sequence, self.unsent);
             let (Some(first), Some(last)) = (number(*first), number(*last)) else { continue };
@@ -183,10 +183,18 @@ impl Sender {
                 gone.push((self.numbering.sequence(first), self.numbering.sequence(to)));
             }
             for number in first.max(self.first)..=last {
+                // The report of a packet that was sent once is about that one; libsrt repeats it late or never. A later one may have been
+                // sent before the packet arrived a second time.
+                let again = if self.was_resent(number) { on_the_way } else { Duration::ZERO };
                 self.mark(number, again, now);
             }
         }
         gone
+    }
+
+    fn was_resent(&self, number: u64) -> bool {
+        let held = number.checked_sub(self.first).and_then(|at| self.held.get(usize::try_from(at).ok()?));
+        held.is_some_and(|held| held.sent != held.stamped)
     }
 
     fn mark(&mut self, number: u64, again: Duration, now: Instant) {
@@ -386,12 +394,15 @@ mod tests {
         push(&mut sender, 3, begin);
         assert_eq!(sent(&mut sender, begin), [(0x7FFF_FFFF, false), (0, false), (1, false)]);
         let seq = Sequence::new;
+        // However soon: the receiver has got the next one.
+        assert_eq!(sender.report_lost(&[(seq(0), seq(0))], &Rtt::default(), at(begin, 5)), []);
+        push(&mut sender, 1, at(begin, 5));
+        assert_eq!(sent(&mut sender, at(begin, 5)), [(0, true), (2, false)]);
         // Too soon: it may be on its way still.
-        assert_eq!(sender.report_lost(&[(seq(0), seq(0))], &rtt(), at(begin, 14)), []);
+        sender.report_lost(&[(seq(0), seq(0))], &rtt(), at(begin, 14));
         assert_eq!(sent(&mut sender, at(begin, 14)), []);
         sender.report_lost(&[(seq(0), seq(0))], &rtt(), at(begin, 21));
-        push(&mut sender, 1, at(begin, 21));
-        assert_eq!(sent(&mut sender, at(begin, 21)), [(0, true), (2, false)]);
+        assert_eq!(sent(&mut sender, at(begin, 21)), [(0, true)]);
         sender.acknowledge(seq(1), Some(50), at(begin, 40));
         assert_eq!((sender.held.len(), sender.stuck_since()), (2, Some(at(begin, 40))));
         // Of what has arrived, and of what was never sent, nothing is sent again.
