@@ -41,6 +41,8 @@ pub struct Sender {
     room: u64,
     too_late: Duration,
     again_after: Duration,
+    /// From sending a packet to its acknowledgement, smoothed: the peer's own estimate begins at 100 ms and takes long to become true.
+    answered: Option<Duration>,
     pace: Pace,
     /// When a packet was acknowledged, or sent while none was on the way.
     progress: Instant,
@@ -105,6 +107,7 @@ impl Sender {
             room: room.into(),
             too_late: latency.max(TOO_LATE) + ROUNDS,
             again_after: latency / 5,
+            answered: None,
             pace: Pace::new(now),
             progress: now,
             sent: now,
@@ -157,6 +160,7 @@ impl Sender {
         if number > self.acknowledged {
             self.progress = now;
         }
+        self.time(number.saturating_sub(1), now);
         self.acknowledged = number;
         self.room = room.map_or(self.room, u64::from);
         while self.first < number && self.held.pop_front().is_some() {
@@ -190,6 +194,19 @@ impl Sender {
             }
         }
         gone
+    }
+
+    /// The packet is acknowledged now. What was resent does not tell which of both is.
+    fn time(&mut self, number: u64, now: Instant) {
+        if self.was_resent(number) {
+            return;
+        }
+        let held = number.checked_sub(self.first).and_then(|at| self.held.get(usize::try_from(at).ok()?));
+        let Some(took) = held.and_then(|held| Some(now.saturating_duration_since(held.sent?))) else { return };
+        self.answered = Some(match self.answered {
+            Some(before) if took > before => before + (took - before) / 8,
+            _ => took,
+        });
     }
 
     fn was_resent(&self, number: u64) -> bool {
@@ -232,7 +249,8 @@ impl Sender {
     /// knows the round-trip time; all others wait for this packet.
     fn overdue(&self, rtt: &Rtt) -> Option<Instant> {
         let oldest = self.held.front().filter(|held| !held.is_lost)?;
-        Some(oldest.sent? + rtt.patience() + ACKNOWLEDGED)
+        let patience = self.answered.map_or(rtt.patience(), |answered| rtt.patience().min(answered * 3 / 2));
+        Some(oldest.sent? + patience + ACKNOWLEDGED)
     }
 
     /// When the newest packets count as lost, because the peer could not report that.
