@@ -152,7 +152,8 @@ has_height() {
 # Whether feed $1 is in state $2.
 is_in() {
     local state
-    state=$(curl -fs --max-time 5 "$url/stat.json" | tr -d ' \n') || return 1
+    # The labels of a feed are an object in its own.
+    state=$(curl -fs --max-time 5 "$url/stat.json" | tr -d ' \n' | sed 's/"labels":{[^{}]*},//g') || return 1
     grep -qE "\"name\":\"$1\",[^{}]*\"state\":\"$2\"" <<<"$state"
 }
 
