@@ -98,6 +98,17 @@ impl StreamHandle {
         }
     }
 
+    /// Whether readers of one get the samples of the other, as over a reload that does not change them.
+    pub fn has_samples_of(&self, other: &Self) -> bool {
+        match (self.sampled(), other.sampled()) {
+            (Some(one), Some(other)) => {
+                one.output.as_ref().zip(other.output.as_ref()).is_some_and(|(one, other)| one.is_beside(other))
+            }
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// The stream where it is muxed of its samples; `None` where there are bytes alone.
     pub fn sampled(&self) -> Option<&Self> {
         let others = self.made.as_deref().into_iter().chain(self.outputs.iter().map(AsRef::as_ref));

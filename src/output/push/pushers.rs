@@ -84,15 +84,8 @@ impl Pushers {
 
 /// Whether a push of one is a push of the other.
 fn is_same(old: &StreamHandle, new: &StreamHandle) -> bool {
-    let same_samples = match (old.sampled(), new.sampled()) {
-        (Some(old), Some(new)) => {
-            old.output.as_ref().zip(new.output.as_ref()).is_some_and(|(old, new)| old.is_beside(new))
-        }
-        (None, None) => true,
-        _ => false,
-    };
     // Other targets, and whatever else does not matter to this one, may be different.
     (&old.config.feeds, &old.config.encoding, &old.config.outputs)
         == (&new.config.feeds, &new.config.encoding, &new.config.outputs)
-        && same_samples
+        && old.has_samples_of(new)
 }

@@ -104,12 +104,5 @@ impl Recorders {
 
 /// Whether a recorder of one is a recorder of the other.
 fn is_same(old: &StreamHandle, new: &StreamHandle) -> bool {
-    let same_samples = match (old.sampled(), new.sampled()) {
-        (Some(old), Some(new)) => {
-            old.output.as_ref().zip(new.output.as_ref()).is_some_and(|(old, new)| old.is_beside(new))
-        }
-        (None, None) => true,
-        _ => false,
-    };
-    old.config.is_same_media(&new.config) && same_samples
+    old.config.is_same_media(&new.config) && old.has_samples_of(new)
 }

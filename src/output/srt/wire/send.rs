@@ -201,17 +201,21 @@ impl Sender {
         if self.was_resent(number) {
             return;
         }
-        let held = number.checked_sub(self.first).and_then(|at| self.held.get(usize::try_from(at).ok()?));
-        let Some(took) = held.and_then(|held| Some(now.saturating_duration_since(held.sent?))) else { return };
+        let Some(took) = self.held(number).and_then(|held| Some(now.saturating_duration_since(held.sent?))) else {
+            return;
+        };
         self.answered = Some(match self.answered {
             Some(before) if took > before => before + (took - before) / 8,
             _ => took,
         });
     }
 
+    fn held(&self, number: u64) -> Option<&Held> {
+        number.checked_sub(self.first).and_then(|at| self.held.get(usize::try_from(at).ok()?))
+    }
+
     fn was_resent(&self, number: u64) -> bool {
-        let held = number.checked_sub(self.first).and_then(|at| self.held.get(usize::try_from(at).ok()?));
-        held.is_some_and(|held| held.sent != held.stamped)
+        self.held(number).is_some_and(|held| held.sent != held.stamped)
     }
 
     fn mark(&mut self, number: u64, again: Duration, now: Instant) {
