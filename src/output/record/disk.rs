@@ -396,7 +396,7 @@ impl Worker {
         // Without what was torn; where that fails, the next start does it.
         let _ = open.file.set_len(open.entry.bytes);
         let _ = open.file.sync_data();
-        if let Some(path) = self.folder.is_some().then(|| self.path.join(&open.entry.path))
+        if let Some(path) = self.folder.as_ref().map(|folder| folder.path().join(&open.entry.path))
             && let Ok((_, bytes)) = finish_file(&path, open.entry.from)
         {
             open.entry.bytes = bytes;

@@ -8,7 +8,10 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, MetadataExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -101,10 +104,28 @@ struct WrittenKeep {
 /// A folder that is locked for this server.
 #[derive(Debug)]
 pub struct Folder {
-    path: PathBuf,
+    /// As it is configured.
+    configured: PathBuf,
+    /// The folder itself, whatever is mounted or moved over the configured path.
+    root: Root,
     lock: File,
     /// What is known of each stream.
     pub streams: BTreeMap<String, StreamFiles>,
+}
+
+/// A folder by its file descriptor: what is written below it is in this folder, never in what has taken its place.
+#[derive(Debug)]
+struct Root {
+    _folder: File,
+    path: PathBuf,
+}
+
+impl Root {
+    fn open(path: &Path) -> io::Result<Self> {
+        let folder = File::open(path)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        Ok(Self { _folder: folder, path })
+    }
 }
 
 /// What an unfinished file was found as.
@@ -124,14 +145,17 @@ impl Folder {
     /// # Errors
     /// When it cannot be had.
     pub fn open(path: &Path) -> Result<(Self, Vec<Repaired>), DiskError> {
-        fs::create_dir_all(path.join(OWN))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(OWN).join("lock"))?;
+        fs::create_dir_all(path)?;
+        let root = Root::open(path)?;
+        let own = root.path.join(OWN);
+        fs::create_dir_all(&own)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(own.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(DiskError::InUse),
             Err(fs::TryLockError::Error(error)) => return Err(error.into()),
         }
-        let mut folder = Self { path: path.to_owned(), lock, streams: BTreeMap::new() };
+        let mut folder = Self { configured: path.to_owned(), root, lock, streams: BTreeMap::new() };
         let repaired = folder.load()?;
         Ok((folder, repaired))
     }
@@ -139,8 +163,13 @@ impl Folder {
     /// Whether what is at its path is still this folder: not that a disk was mounted over, or is not mounted any more.
     pub fn is_there(&self) -> bool {
         let own = self.lock.metadata().map(|own| (own.dev(), own.ino()));
-        let found = fs::metadata(self.path.join(OWN).join("lock")).map(|found| (found.dev(), found.ino()));
+        let found = fs::metadata(self.configured.join(OWN).join("lock")).map(|found| (found.dev(), found.ino()));
         own.ok().zip(found.ok()).is_some_and(|(own, found)| own == found)
+    }
+
+    /// The path of this folder, as long as it is open, wherever it is moved to.
+    pub fn path(&self) -> &Path {
+        &self.root.path
     }
 
     /// Bytes that are free for this server.
@@ -151,7 +180,7 @@ impl Folder {
 
     fn load(&mut self) -> Result<Vec<Repaired>, DiskError> {
         let mut repaired = Vec::new();
-        let folder = index_folder(&self.path);
+        let folder = index_folder(self.path());
         fs::create_dir_all(&folder)?;
         for stream in fs::read_dir(&folder)? {
             let stream = stream?;
@@ -182,7 +211,7 @@ impl Folder {
         mut entry: Entry,
         repaired: &mut Vec<Repaired>,
     ) -> Result<Option<Entry>, DiskError> {
-        let outcome = match finish_file(&self.path.join(&entry.path), entry.from) {
+        let outcome = match finish_file(&self.path().join(&entry.path), entry.from) {
             Ok((to, bytes)) => {
                 (entry.to, entry.bytes, entry.ended) = (to.max(entry.to), bytes, Some("repaired".to_owned()));
                 "repaired"
@@ -193,7 +222,7 @@ impl Folder {
                 return Ok(None);
             }
             Err(_) => {
-                let bytes = fs::metadata(self.path.join(&entry.path)).map_or(0, |found| found.len());
+                let bytes = fs::metadata(self.path().join(&entry.path)).map_or(0, |found| found.len());
                 (entry.bytes, entry.ended) = (bytes, Some("unfinished".to_owned()));
                 "left as it is"
             }
@@ -215,7 +244,7 @@ impl Folder {
             return Ok(());
         }
         files.keep = keep;
-        let folder = index_folder(&self.path).join(stream);
+        let folder = index_folder(self.path()).join(stream);
         fs::create_dir_all(&folder)?;
         let Keep { age, size, free } = keep;
         let written = WrittenKeep { age_seconds: age.map(|age| age.as_secs()), size, free };
@@ -233,7 +262,7 @@ impl Folder {
         for number in 1..NAMES {
             let more = if number == 1 { String::new() } else { format!("-{number}") };
             let path = format!("{}{more}.{extension}", entry.path);
-            let whole = self.path.join(&path);
+            let whole = self.path().join(&path);
             if let Some(parent) = whole.parent() {
                 fs::create_dir_all(parent)?;
             }
@@ -272,7 +301,7 @@ impl Folder {
 
     /// Deletes a file that has nothing in it.
     pub fn discard(&mut self, stream: &str, entry: &Entry) {
-        let _ = fs::remove_file(self.path.join(&entry.path));
+        let _ = fs::remove_file(self.path().join(&entry.path));
         let _ = self.append(stream, day_of(entry.from), &Line::Delete { sequence: entry.sequence });
         if let Some(files) = self.streams.get_mut(stream) {
             files.count(day_of(entry.from), -1, 0);
@@ -289,12 +318,12 @@ impl Folder {
         let days: Vec<i64> = files.days.range(files.cleaned..).map(|(day, _)| *day).collect();
         let mut deleted = Vec::new();
         for day in days {
-            let all = read_index(&index_file(&self.path, stream, day))?;
+            let all = read_index(&index_file(self.path(), stream, day))?;
             let may_go = |entry: &&Entry| entry.ended.is_some() && !entry.protected;
             let is_old = |entry: &&Entry| before.is_none_or(|before| entry.to < before);
             let mut left = all.len();
             for entry in all.values().filter(may_go).filter(is_old).take(most - deleted.len()) {
-                match fs::remove_file(self.path.join(&entry.path)) {
+                match fs::remove_file(self.path().join(&entry.path)) {
                     Ok(()) => {}
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
                     Err(error) => return Err(error.into()),
@@ -308,7 +337,7 @@ impl Folder {
                 deleted.push(entry.clone());
             }
             if left == 0 {
-                let _ = fs::remove_file(index_file(&self.path, stream, day));
+                let _ = fs::remove_file(index_file(self.path(), stream, day));
             } else if !all.values().any(|entry| !entry.protected)
                 && let Some(files) = self.streams.get_mut(stream)
             {
@@ -326,7 +355,7 @@ impl Folder {
     fn remove_empty_folders(&self, path: &str) {
         let mut path = Path::new(path);
         while let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            if fs::remove_dir(self.path.join(parent)).is_err() {
+            if fs::remove_dir(self.path().join(parent)).is_err() {
                 return;
             }
             path = parent;
@@ -334,7 +363,7 @@ impl Folder {
     }
 
     fn append(&self, stream: &str, day: i64, line: &Line) -> Result<(), DiskError> {
-        let path = index_file(&self.path, stream, day);
+        let path = index_file(self.path(), stream, day);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -517,6 +546,23 @@ mod tests {
         assert!(folder.is_there());
         fs::rename(temp.path().join(OWN), temp.path().join("away")).unwrap();
         assert!(!folder.is_there());
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_folder_is_not_written_to() {
+        let temp = tempfile::tempdir().unwrap();
+        let (configured, away) = (temp.path().join("rec"), temp.path().join("away"));
+        let (mut folder, _) = Folder::open(&configured).unwrap();
+        let (_, first) = folder.create("cam", entry(1, 0, 0), "ts").unwrap();
+        fs::rename(&configured, &away).unwrap();
+        assert!(!folder.is_there());
+        folder.ended("cam", &first).unwrap();
+        folder.set_keep("cam", Keep { size: Some(1), ..Keep::default() }).unwrap();
+        let (_, second) = folder.create("cam", entry(2, 0, 0), "ts").unwrap();
+        folder.discard("cam", &second);
+        assert!(!configured.exists(), "as if its disk were not mounted any more");
+        let found = files_between(&away, "cam", -1, i64::MAX, 9).unwrap();
+        assert_eq!(found.iter().map(|entry| (entry.sequence, entry.ended.is_some())).collect::<Vec<_>>(), [(1, true)]);
     }
 
     #[test]
