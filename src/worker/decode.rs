@@ -2,10 +2,10 @@
 
 use super::{
     clock::{self, Timeline},
-    event::{Event, Events, Note, Owner, Run, next_run},
+    event::{BusEvent, Event, Events, Owner, Run, next_run},
     gst_util::live_sink,
-    sync::{background, dispose, lock, play},
-    track::{Link, Track, track_source},
+    threads::{dispose, lock, play, spawn},
+    track::{Attachment, Track, track_source},
 };
 use gst::prelude::*;
 use gstreamer as gst;
@@ -19,7 +19,7 @@ pub(super) struct Decoded {
     /// The run of its pipeline.
     pub(super) run: Run,
     pipeline: gst::Pipeline,
-    link: Mutex<Option<Link>>,
+    link: Mutex<Option<Attachment>>,
 }
 
 impl Decoded {
@@ -57,14 +57,14 @@ impl Decoded {
                 .and_then(|()| sink.static_pad("sink").ok_or_else(|| gst::glib::bool_error!("no pad")))
                 .map(|sink| pad.link(&sink).is_ok());
             if !matches!(linked, Ok(true)) {
-                told.send(Event::Bus(run, Note::Error("decoder: cannot be read from".into())));
+                told.send(Event::Bus(run, BusEvent::Error("decoder: cannot be read from".into())));
             }
         });
         let decoded = Arc::new(Self { track: raw, run, pipeline: pipeline.clone(), link: Mutex::default() });
         let (weak, track, events) = (Arc::downgrade(&decoded), track.clone(), events.clone());
-        background("decoder", move || {
+        spawn("decoder", move || {
             if !play(&pipeline) {
-                return events.send(Event::Bus(run, Note::Error("decoder: does not start".into())));
+                return events.send(Event::Bus(run, BusEvent::Error("decoder: does not start".into())));
             }
             if let Some(decoded) = weak.upgrade() {
                 *lock(&decoded.link) = Some(track.attach(&source));
@@ -85,7 +85,7 @@ fn raw_sink(track: Arc<Track>, timeline: Arc<Timeline>, feed: u32, events: Event
     let mut last = None;
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        if track.deliver(&sample, &timeline, &mut last) == super::track::Change::Caps {
+        if track.deliver(&sample, &timeline, &mut last) == super::track::Delivered::Caps {
             events.send(Event::Tracks(feed));
         }
         Ok(gst::FlowSuccess::Ok)
