@@ -3,7 +3,6 @@
 
 use super::{caps, track::Track};
 use crate::{ipc::TrackKind, media::Container};
-use gst::prelude::*;
 use gstreamer as gst;
 
 /// From raw frames to those of JPEG files: BT.601 with the full range of luma, which the encoder leaves to those in

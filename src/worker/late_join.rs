@@ -128,9 +128,9 @@ mod tests {
         let header = head_cache.header().expect("no header").clone();
         assert!(capture.starts_with(&header[..4]));
         let late = &buffers[buffers.len() / 3..];
-        let (begin, latecomer) = head_cache.catch_up();
+        let (begin, joiner) = head_cache.catch_up();
         assert!(begin.is_empty());
-        let taken = latecomer.unwrap().take(late);
+        let taken = joiner.unwrap().take(late);
         assert_eq!(taken[0].map_readable().unwrap().as_slice(), header.as_ref());
         assert!(begins(taken[1].map_readable().unwrap().as_slice()), "{} pieces", taken.len());
     }
@@ -150,8 +150,8 @@ mod tests {
         let mut head_cache = StreamHeadCache::default();
         let buffer = gst::Buffer::from_slice(&include_bytes!("../../tests/data/h264-gst.flv")[..13]);
         head_cache.push(std::slice::from_ref(&buffer));
-        let (begin, latecomer) = head_cache.catch_up();
-        assert!(begin == [buffer] && latecomer.is_none());
+        let (begin, joiner) = head_cache.catch_up();
+        assert!(begin == [buffer] && joiner.is_none());
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         gst::init().unwrap();
         let mut head_cache = StreamHeadCache::default();
         head_cache.push(&[gst::Buffer::from_slice(include_bytes!("../../tests/data/h264-aac.ts"))]);
-        let (begin, latecomer) = head_cache.catch_up();
-        assert!(head_cache.header().is_none() && begin.is_empty() && latecomer.is_none());
+        let (begin, joiner) = head_cache.catch_up();
+        assert!(head_cache.header().is_none() && begin.is_empty() && joiner.is_none());
     }
 }

@@ -11,7 +11,6 @@ mod branches;
 mod caps;
 mod clock;
 mod complete;
-mod decode;
 mod default_encoders;
 mod encoder;
 mod encoder_input;

@@ -1,9 +1,7 @@
 //! Streams: from tracks, through a pipeline, to packets.
 
 use super::{
-    caps, clock, complete,
-    decode::Decoded,
-    default_encoders,
+    caps, clock, complete, default_encoders,
     encoder::Encoder,
     encoder_input,
     event::{BusEvent, Event, Events, Run},
@@ -13,6 +11,7 @@ use super::{
     samples,
     sender::StreamSender,
     threads::{lock, play, spawn},
+    track::decode::Decoded,
     track::{Attachment, Still, Track, forward_key_units, track_source},
 };
 use crate::ipc::{self, TrackKind};

@@ -4,10 +4,12 @@
 //! runs in the producer's streaming thread and never waits. A track outlives the runs of its feed, so that consumers
 //! stay attached while the feed restarts.
 
+pub(super) mod decode;
+
+use self::decode::Decoded;
 use super::{
     caps,
     clock::Timeline,
-    decode::Decoded,
     exit::Exit,
     late_join::{LateJoiner, StreamHeadCache},
     threads::lock,

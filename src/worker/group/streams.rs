@@ -4,7 +4,6 @@ use super::{Group, Stopping, let_go};
 use crate::{
     ipc::{EncoderProbe, Ended, FromWorker, Item, LogLevel, StreamPlan},
     worker::{
-        decode::Decoded,
         event::{Owner, Run, next_run},
         exit::Exit,
         launch,
@@ -12,6 +11,7 @@ use crate::{
         sender::StreamSender,
         stream::{StreamRun, Unbuilt},
         threads::dispose,
+        track::decode::Decoded,
     },
 };
 use std::{
