@@ -1,25 +1,33 @@
 //! The life of the server: load binds and starts nothing, run serves until it is stopped, then drains. A new configuration is
 //! applied while it runs.
 
+mod entrances;
+mod pages;
+mod pipelines;
+
+pub use pipelines::{LaunchFault, check_texts};
+
+use self::{
+    entrances::{FollowedTls, SrtPort, bind_srt, load_tls, start_webrtc, with_plain},
+    pages::pages,
+};
 use crate::{
-    access::{Action, Gate, read_keys},
+    access::{Gate, read_keys},
     api::{self, Api, Events, configurator::Configurator},
-    config::{self, Config, Encoding, FeedName, Plain, PublishPattern, Source as FeedKind},
+    config::{Config, FeedName, Plain, PublishPattern},
     engine::{
         deployment::{ApplyReport, Deployment},
         patterns::{Instances, PatternError, PatternRequest, Patterns},
         registry::Registry,
     },
     hooks::Hooks,
-    ipc::{FromWorker, TextFault, TextKind, ToWorker},
     journal::{self, Journal},
     net::{ConnectionLimiter, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
     output::{
-        hls::{stream::SegmentedStreams, table::listed},
+        hls::stream::SegmentedStreams,
         http::{
-            access_log::LowPriorityLog,
             authorize::Need,
-            router::{self, Page, PageRequest, RouteTable},
+            router::{self, Page, RouteTable},
             session::{self, Security},
             shard::Shards,
         },
@@ -27,27 +35,24 @@ use crate::{
         record::{playback::Playback, recorders::Recorders},
         rtmp::listener::{Bound as BoundRtmp, RtmpServer},
         rtsp::{self, server::RtspServer, table::RtspTable},
-        srt::{self, SrtListener},
+        srt,
         webrtc::WebRtc,
     },
     source::{
         pool::Pool,
         publisher::{Phase, PublishSlot},
-        worker::Worker,
     },
-    status::{events::EventHub, health, metrics, server_info::ServerInfo, snapshot::StatusReader, state},
+    status::{events::EventHub, server_info::ServerInfo, snapshot::StatusReader},
     sys::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::{Fact, Facts, Refusal, WebRtcStats},
-    web::{self, offers::Reach, page::Menu},
+    telemetry::{Fact, Facts, Refusal},
+    web::{self},
 };
 use anyhow::Context;
 use futures_util::FutureExt;
-use indexmap::IndexSet;
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -55,7 +60,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use warp::{Filter, reply::Response};
+use warp::Filter;
 
 /// Time for all that runs to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -63,8 +68,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 const PATTERN_REQUESTS: usize = 64;
 /// How often it is looked which feeds of patterns are unused.
 const PATTERN_LOOK: Duration = Duration::from_secs(1);
-/// Time for a worker to parse all pipelines of a configuration.
-const CHECK: Duration = Duration::from_secs(20);
 
 /// A server that is bound and not running yet.
 #[derive(Debug)]
@@ -96,79 +99,6 @@ pub struct Change {
     pub config: Config,
     /// Receives the result.
     pub done: oneshot::Sender<anyhow::Result<ApplyReport>>,
-}
-
-/// An error in a pipeline of the configuration.
-#[derive(Debug)]
-pub struct LaunchFault {
-    /// The path of the pipeline, `feeds.cam0.pipeline`, as its parts.
-    pub path: [String; 3],
-    /// The error.
-    pub fault: TextFault,
-}
-
-/// Lets a worker parse the gst-launch pipelines of a configuration. Of several for one stream one
-/// that parses is enough where the others only lack what other machines have.
-///
-/// # Errors
-/// When no worker can be had.
-pub async fn check_texts(config: &Config) -> anyhow::Result<Vec<LaunchFault>> {
-    let feeds = config.feeds.iter().filter_map(|feed| match &feed.source {
-        FeedKind::Pipeline(text) => Some(("feeds", feed.name.as_str(), TextKind::Feed, std::slice::from_ref(text))),
-        _ => None,
-    });
-    let streams = config.streams.iter().filter_map(|stream| match &stream.encoding {
-        Encoding::Pipeline(texts) => {
-            let kind = if stream.outputs.is_some() { TextKind::Tracks } else { TextKind::Stream };
-            Some(("streams", stream.name.as_str(), kind, texts.as_slice()))
-        }
-        _ => None,
-    });
-    let alternatives = config.streams.iter().flat_map(|stream| {
-        let all = stream.outputs.iter().flat_map(|outputs| &outputs.alternatives);
-        all.map(|one| ("streams", stream.name.as_str(), TextKind::Tracks, one.pipelines.as_slice()))
-    });
-    let pipelines: Vec<_> = feeds.chain(streams).chain(alternatives).collect();
-    if pipelines.is_empty() {
-        return Ok(Vec::new());
-    }
-    // Encoder settings make the same pipeline for many streams.
-    let texts = pipelines.iter().flat_map(|(_, _, kind, texts)| texts.iter().map(|text| (*kind, text.clone())));
-    let texts: IndexSet<_> = texts.collect();
-    let mut worker = Worker::spawn().await.context("cannot start a worker to check the pipelines")?;
-    worker.send(ToWorker::Check(texts.iter().cloned().collect()));
-    let answer = tokio::time::timeout(CHECK, async {
-        loop {
-            match worker.event().await {
-                Some(FromWorker::Checked(faults)) => return Some(faults),
-                Some(_) => {}
-                None => return None,
-            }
-        }
-    });
-    let faults = answer.await.ok().flatten().context("the worker that checks the pipelines died")?;
-    tokio::spawn(worker.end());
-    let fault_of = |kind, text: &String| faults.get(texts.get_index_of(&(kind, text.clone()))?)?.clone();
-    let located = pipelines.iter().flat_map(|(section, name, kind, texts)| {
-        let path = [*section, *name, "pipeline"].map(str::to_owned);
-        let faults = told(texts.iter().map(|text| fault_of(*kind, text)).collect());
-        faults.into_iter().map(move |fault| LaunchFault { path: path.clone(), fault })
-    });
-    Ok(located.collect())
-}
-
-/// What is logged of the alternatives of one pipeline, of which one is enough: nothing of those that lack what other machines have where
-/// another one is good.
-fn told(found: Vec<Option<TextFault>>) -> Vec<TextFault> {
-    let (texts, one_is_good) = (found.len(), found.iter().any(Option::is_none));
-    let numbered = |(number, fault): (usize, Option<TextFault>)| {
-        let mut fault = fault.filter(|fault| !(one_is_good && fault.is_of_machine))?;
-        if texts > 1 {
-            fault.message = format!("text {number} of {texts}: {}", fault.message);
-        }
-        Some(fault)
-    };
-    (1..).zip(found).filter_map(numbered).collect()
 }
 
 impl App {
@@ -607,127 +537,6 @@ struct Entrances {
     tls: Option<Tls>,
 }
 
-/// The sessions of WebRTC that a configuration asks for beside HTTP at this address, or those of before if they have the same port.
-fn start_webrtc(
-    config: &Config,
-    address: SocketAddr,
-    watched: (&Pulses, &Arc<WebRtcStats>),
-    before: Option<&WebRtc>,
-) -> anyhow::Result<Option<WebRtc>> {
-    let Some(wanted) = &config.webrtc else { return Ok(None) };
-    if let Some(same) = before.filter(|webrtc| webrtc.is_at(wanted, address)) {
-        return Ok(Some(same.clone()));
-    }
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let started = WebRtc::start(wanted, address, config.listen_port == 0, cores, watched);
-    let port = wanted.udp.unwrap_or(address.port());
-    let started = started.with_context(|| format!("cannot use UDP port {port} of {} for webrtc", address.ip()));
-    started.map(Some)
-}
-
-/// The encryption that a configuration asks for, or that of before if it is the same.
-fn load_tls(config: &Config, before: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
-    let Some(wanted) = &config.tls else { return Ok(None) };
-    if let Some(same) = before.filter(|tls| tls.is_of(&wanted.certificate)) {
-        return Ok(Some(same.clone()));
-    }
-    Ok(Some(Tls::load(&wanted.certificate).context("cannot use the certificate of `tls`")?))
-}
-
-fn with_plain(config: &Config, tls: Option<Tls>) -> Option<(Tls, Plain)> {
-    Some((tls?, config.tls.as_ref()?.plain))
-}
-
-/// An encryption whose certificate is renewed by a task.
-struct FollowedTls {
-    tls: Option<Tls>,
-    /// Ends all of them.
-    all: CancellationToken,
-    /// Ends that of now.
-    task: CancellationToken,
-}
-
-impl FollowedTls {
-    fn start(tls: Option<Tls>, info: &ServerInfo, all: &CancellationToken) -> Self {
-        let mut followed = Self { tls: None, all: all.clone(), task: all.child_token() };
-        followed.exchange(tls, info);
-        followed
-    }
-
-    fn exchange(&mut self, tls: Option<Tls>, info: &ServerInfo) {
-        self.task.cancel();
-        self.task = self.all.child_token();
-        info.certificate_failed(None);
-        if let Some(tls) = &tls {
-            let info = info.clone();
-            tokio::spawn(tls.clone().follow(self.task.clone(), move |error| info.certificate_failed(error)));
-        }
-        self.tls = tls;
-    }
-}
-
-fn bind_srt(settings: &config::Srt) -> anyhow::Result<srt::Bound> {
-    let address = settings.listen;
-    srt::Bound::new(address).with_context(|| format!("cannot listen on {address} for SRT"))
-}
-
-/// The port for SRT, as the configuration has it.
-struct SrtPort {
-    listener: Option<SrtListener>,
-    /// Where it was configured to listen.
-    address: Option<SocketAddr>,
-    services: srt::Services,
-    pulses: Pulses,
-}
-
-impl SrtPort {
-    fn start(
-        bound: Option<srt::Bound>,
-        config: &Config,
-        registry: &Registry,
-        services: srt::Services,
-        pulses: Pulses,
-    ) -> Self {
-        let mut port = Self { listener: None, address: None, services, pulses };
-        port.exchange(bound, config, registry);
-        port
-    }
-
-    /// The socket of a port that another configuration has; `None` when it is the same one, or there is none.
-    fn bind_other(&self, settings: Option<&config::Srt>) -> anyhow::Result<Option<srt::Bound>> {
-        let other = settings.filter(|settings| self.listener.is_none() || self.address != Some(settings.listen));
-        other.map(bind_srt).transpose()
-    }
-
-    /// Another configuration counts, whose socket is bound if it is another one. Blocking.
-    fn exchange(&mut self, bound: Option<srt::Bound>, config: &Config, registry: &Registry) {
-        let Some(settings) = config.srt.clone() else {
-            self.close();
-            return;
-        };
-        self.address = Some(settings.listen);
-        let deployed = srt::Deployed { settings, registry: registry.clone() };
-        match (bound, &self.listener) {
-            (Some(bound), _) => {
-                self.close();
-                match SrtListener::start(bound, deployed, self.services.clone(), &self.pulses) {
-                    Ok(listener) => self.listener = Some(listener),
-                    Err(error) => tracing::error!(%error, "cannot start the thread of SRT"),
-                }
-            }
-            (None, Some(listener)) => listener.apply(deployed),
-            (None, None) => {}
-        }
-    }
-
-    /// Ends all connections. Blocking.
-    fn close(&mut self) {
-        if let Some(listener) = self.listener.take() {
-            listener.close();
-        }
-    }
-}
-
 fn address(config: &Config) -> SocketAddr {
     SocketAddr::new(config.listen_addr, config.listen_port)
 }
@@ -782,140 +591,4 @@ fn route_table(
         );
     }
     RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages)
-}
-
-/// A page that programs request every few seconds: its successful requests are logged at debug level.
-fn low_priority(need: Need, page: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Page {
-    Page::new(need, move |request| as_low_priority(page(request)))
-}
-
-fn as_low_priority(mut response: Response) -> Response {
-    response.extensions_mut().insert(LowPriorityLog);
-    response
-}
-
-/// What the pages of the state need.
-fn status() -> Need {
-    Need::Server(Action::Status)
-}
-
-/// Whether no stream has this path: a page that came later gives way to streams of that name.
-fn is_free(registry: &Registry, path: &str) -> bool {
-    let shared = registry.streams().iter().flat_map(|stream| {
-        let outputs = stream.outputs.iter().map(|output| &output.config.path);
-        [&stream.config.path].into_iter().chain(outputs)
-    });
-    let own = registry.per_request().iter().map(|stream| &stream.config.path);
-    shared.chain(own).all(|taken| taken.as_str() != path)
-}
-
-/// Whether there is a page of recordings.
-fn has_recordings(config: &Config, registry: &Registry) -> bool {
-    is_free(registry, web::recordings::PATH) && config.streams.iter().any(|stream| stream.recording.is_some())
-}
-
-/// The links above all pages.
-fn menu(config: &Config, registry: &Registry) -> Menu {
-    let home = |label, path: &str| Some((label, path.to_owned())).filter(|_| config.pages.home);
-    let wall = home("Wall", web::wall::PATH).filter(|(_, path)| is_free(registry, path));
-    let recordings = home("Recordings", web::recordings::PATH).filter(|_| has_recordings(config, registry));
-    let state = config.pages.stat.as_ref().map(|path| ("State", path.encoded()));
-    Menu::new([home("Streams", "/"), wall, recordings, state].into_iter().flatten().collect())
-}
-
-/// The pages that the configuration enables.
-fn pages(config: &Config, registry: &Registry, info: &ServerInfo, events: &EventHub) -> HashMap<String, Page> {
-    let mut pages: HashMap<String, Page> = HashMap::new();
-    let reader = Arc::new(StatusReader::new(registry, config, info));
-    let menu = menu(config, registry);
-    if config.pages.home {
-        let listed = listed(registry.streams());
-        let context = Arc::new(web::player::Context::new(config, registry, &reader, &menu));
-        for stream in registry.streams() {
-            let playlist = listed.contains(stream.config.name.as_str());
-            let reach = Reach { webrtc: config.webrtc.is_some(), playlist };
-            let need = || Need::Stream(Action::View, stream.config.name.as_str().into());
-            for path in [format!("/stream/{}", stream.config.name), stream.config.path.to_string()] {
-                let (shown, context) = (stream.clone(), context.clone());
-                let page = move |request: PageRequest<'_>| {
-                    let PageRequest { access, site, query, .. } = request;
-                    let page = web::player::page(&shown, reach, &context, access, &site.to_string(), query);
-                    if web::state::is_refresh(query) { as_low_priority(page) } else { page }
-                };
-                pages.insert(format!("{path}/play"), Page::new(need(), page));
-                let offered = stream.clone();
-                let offers =
-                    move |request: PageRequest<'_>| as_low_priority(web::offers::page(&offered, reach, request.query));
-                pages.insert(format!("{path}{}", web::offers::PATH), Page::new(need(), offers).for_any_origin());
-            }
-        }
-        let script = Page::new(Need::Nothing, |_| web::player::script()).for_any_origin();
-        pages.insert(web::player::SCRIPT_PATH.to_owned(), script);
-        pages.insert(web::player::WATCH_PATH.to_owned(), Page::new(Need::Nothing, |_| web::player::watch_script()));
-        pages.insert(web::home::SCRIPT_PATH.to_owned(), Page::new(Need::Nothing, |_| web::home::script()));
-        let shown = (reader.clone(), registry.clone(), menu.clone());
-        let page = move |request: PageRequest<'_>| {
-            let (reader, registry, menu) = &shown;
-            let page = web::home::page(reader, registry, menu, request.access, &request.site.to_string());
-            if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
-        };
-        pages.insert("/".to_owned(), Page::new(status(), page));
-        if has_recordings(config, registry) {
-            let shown = (reader.clone(), menu.clone());
-            let page = move |request: PageRequest<'_>| web::recordings::page(&shown.0, &shown.1, request.access);
-            pages.insert(web::recordings::PATH.to_owned(), Page::new(status(), page));
-            let script = Page::new(Need::Nothing, |_| web::recordings::script());
-            pages.insert(web::recordings::SCRIPT_PATH.to_owned(), script);
-        }
-        if is_free(registry, web::wall::PATH) {
-            let shown = (reader.clone(), registry.clone(), menu.clone());
-            let page = move |request: PageRequest<'_>| {
-                let (reader, registry, menu) = &shown;
-                let page = web::wall::page(reader, registry, menu, request.access, request.query);
-                if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
-            };
-            pages.insert(web::wall::PATH.to_owned(), Page::new(status(), page));
-        }
-    }
-    if let (Some(path), Some(script)) = (&config.pages.stat, config.pages.stat_script()) {
-        let (reader, menu) = (reader.clone(), menu.clone());
-        let page = move |request: PageRequest<'_>| {
-            let page = web::state::page(&reader, &menu, request.access);
-            if web::state::is_refresh(request.query) { as_low_priority(page) } else { page }
-        };
-        pages.insert(path.to_string(), Page::new(status(), page));
-        pages.insert(script, Page::new(Need::Nothing, |_| web::state::script()));
-    }
-    for path in ["/livez", "/healthz"] {
-        let reader = reader.clone();
-        pages.insert(path.to_owned(), low_priority(Need::Nothing, move |_| health::live(&reader)));
-    }
-    let judged = reader.clone();
-    let ready = move |request: PageRequest<'_>| health::ready(&judged, request.query, request.access);
-    pages.insert("/readyz".to_owned(), low_priority(Need::Nothing, ready));
-    if config.pages.metrics {
-        let reader = reader.clone();
-        pages.insert(
-            "/metrics".to_owned(),
-            low_priority(status(), move |request| metrics::page(&reader, request.access)),
-        );
-    }
-    events.set_source(config.pages.events.then(|| reader.clone()));
-    if config.pages.events {
-        let events = events.clone();
-        let page = move |request: PageRequest<'_>| {
-            let client = request.client.clone();
-            events.page(request.last_event, request.access, Box::pin(async move { client.wait().await }))
-        };
-        pages.insert("/events".to_owned(), Page::new(status(), page));
-    }
-    if let Some(path) = &config.pages.stat_json {
-        pages.insert(path.to_string(), low_priority(status(), move |request| state::json(&reader, request.access)));
-    }
-    if config.pages.config {
-        let json = config::to_json(&config::masked(config));
-        let need = Need::Server(Action::ConfigRead);
-        pages.insert("/config".to_owned(), Page::new(need, move |_| web::config::page(&json)));
-    }
-    pages
 }
