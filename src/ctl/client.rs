@@ -65,10 +65,25 @@ impl Client {
         self.json(Method::DELETE, path, &[]).await.map(drop)
     }
 
+    /// Merges a patch (RFC 7386) into something.
+    pub(super) async fn patch(&self, path: &[&str], query: &[(&str, &str)], patch: &Value) -> Result<Value, CtlError> {
+        self.exchange(Method::PATCH, path, query, Bytes::from(patch.to_string())).await
+    }
+
     /// Asks, and reads the answer as JSON; `null` where there is none.
     pub(super) async fn json(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CtlError> {
+        self.exchange(method, path, query, Bytes::new()).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        patch: Bytes,
+    ) -> Result<Value, CtlError> {
         let asked = async {
-            let exchange = self.open(method, &target(path, query), "application/json", None).await?;
+            let exchange = self.send(method, &target(path, query), "application/json", None, patch).await?;
             let bytes = body(exchange).await?;
             if bytes.is_empty() {
                 return Ok(Value::Null);
@@ -92,13 +107,27 @@ impl Client {
     }
 
     async fn open(&self, method: Method, target: &str, accept: &str, last: Option<&str>) -> Result<Exchange, CtlError> {
+        self.send(method, target, accept, last, Bytes::new()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        accept: &str,
+        last: Option<&str>,
+        patch: Bytes,
+    ) -> Result<Exchange, CtlError> {
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.server));
         request = request.header(header::ACCEPT, accept);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
+        if !patch.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/merge-patch+json");
+        }
         let foreign = |error: http::Error| CtlError::Foreign(error.to_string());
-        let mut request = request.body(Full::default()).map_err(foreign)?;
+        let mut request = request.body(Full::new(patch)).map_err(foreign)?;
         if let Some(token) = &self.token {
             let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
             let mut value = value.map_err(|error| foreign(error.into()))?;

@@ -6,6 +6,7 @@ mod client;
 mod error;
 mod follow;
 mod options;
+mod recordings;
 mod table;
 
 pub use options::Ctl;
@@ -63,6 +64,7 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
             let found = client.json(method, &["api", "v1", "streams", name, "recording"], &[]).await?;
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
+        Action::Recordings(wanted) => recordings::run(&client, options.json, wanted).await,
         Action::Reload => client.post(&["api", "v1", "server", "reload"]).await,
     }
 }

@@ -1,7 +1,8 @@
 //! Responses to requests for recordings.
 
 use super::{
-    ask::{self, AskError, Asked, Range, Span, What},
+    ask::{self, AskError, Asked, FileId, Range, Span, What},
+    changes::ChangeError,
     library::{Film, Library, LibraryError, Recorded, continues, files, rfc3339},
 };
 use crate::output::{
@@ -10,7 +11,7 @@ use crate::output::{
         response::{Response, pieces, streamed, text, unavailable},
         site::Site,
     },
-    record::recorders::Folders,
+    record::{disk::Disk, recorders::Folders},
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -28,13 +29,13 @@ use tokio::sync::Semaphore;
 /// Requests that read recordings at a time: more would only wait for the same disks.
 const READERS: usize = 8;
 /// A disk that does not answer for so long is out of order.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// What is read of a file at a time.
 const CHUNK: u64 = 256 << 10;
 /// What a name stands for never changes.
 const STAYS: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
 const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
-const TOO_BUSY: &str = "too many requests for recordings, or their disk does not answer: try again";
+pub(super) const TOO_BUSY: &str = "too many requests for recordings, or their disk does not answer: try again";
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The recordings of a server. Clones are the same.
@@ -47,7 +48,8 @@ pub struct Playback {
 
 /// A file in a list.
 #[derive(Debug, Serialize)]
-struct Listed {
+pub struct Listed {
+    id: String,
     start: String,
     end: String,
     duration: f64,
@@ -87,14 +89,14 @@ impl Playback {
         match what {
             What::List(span) => {
                 let listed = self.read(move |_, folders| Ok(files(folders, &stream, span.from, span.to)?)).await;
-                listed.map_or_else(|refusal| refusal, |files| json(&list(&files, span)))
+                listed.map_or_else(|error| not_read(&error), |files| json(&list(&files, span)))
             }
             What::Spans(span) => {
                 let name = stream.clone();
                 let listed = self.read(move |_, folders| Ok(files(folders, &name, span.from, span.to)?)).await;
                 let root = site.to_string();
                 listed.map_or_else(
-                    |refusal| refusal,
+                    |error| not_read(&error),
                     |files| match files.is_empty() {
                         true => failed(&LibraryError::Nothing),
                         false => json(&joined(&files, span, &stream, &root)),
@@ -106,7 +108,7 @@ impl Playback {
                 let film = self.read(move |library, folders| library.film(folders, &name, span.from, span.to)).await;
                 match film {
                     Ok(film) => self.film(&film, &stream, headers, is_head),
-                    Err(refusal) => refusal,
+                    Err(error) => not_read(&error),
                 }
             }
             What::Playlist(Span { from, to, is_open }) => {
@@ -114,7 +116,7 @@ impl Playback {
                     .read(move |library, folders| library.playlist(folders, &stream, (from, to), is_open, &carried))
                     .await;
                 made.map_or_else(
-                    |refusal| refusal,
+                    |error| not_read(&error),
                     |text| {
                         let mut response = pieces(vec![Bytes::from(text)]);
                         response.extensions_mut().insert(LowPriorityLog);
@@ -126,22 +128,26 @@ impl Playback {
             }
             What::Header(file) => {
                 let made = self.read(move |library, folders| library.header(folders, &stream, file)).await;
-                made.map_or_else(|refusal| refusal, |bytes| media(vec![bytes]))
+                made.map_or_else(|error| not_read(&error), |bytes| media(vec![bytes]))
             }
             What::Segment(file, number) => {
                 let made = self.read(move |library, folders| library.segment(folders, &stream, file, number)).await;
-                made.map_or_else(|refusal| refusal, media)
+                made.map_or_else(|error| not_read(&error), media)
             }
         }
     }
 
-    /// Reads on a thread for that; the response that refuses otherwise.
-    async fn read<T: Send + 'static>(
+    pub(super) fn disks(&self) -> Vec<Disk> {
+        self.folders.disks()
+    }
+
+    /// Reads on a thread for that.
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Library, &[PathBuf]) -> Result<T, LibraryError> + Send + 'static,
-    ) -> Result<T, Response> {
+    ) -> Result<T, ChangeError> {
         let permit = tokio::time::timeout(PATIENCE, self.readers.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(unavailable(TOO_BUSY)) };
+        let Ok(Ok(permit)) = permit else { return Err(ChangeError::Busy) };
         let (library, folders) = (self.library.clone(), self.folders.all());
         let work = tokio::task::spawn_blocking(move || {
             // It goes with the work, which does not end when the caller no longer waits.
@@ -150,8 +156,8 @@ impl Playback {
         });
         match tokio::time::timeout(PATIENCE, work).await {
             Ok(Ok(Ok(found))) => Ok(found),
-            Ok(Ok(Err(error))) => Err(failed(&error)),
-            Ok(Err(_)) | Err(_) => Err(unavailable(TOO_BUSY)),
+            Ok(Ok(Err(error))) => Err(error.into()),
+            Ok(Err(_)) | Err(_) => Err(ChangeError::Busy),
         }
     }
 
@@ -229,6 +235,13 @@ pub fn refused(error: &AskError) -> Response {
     text(status, &error.to_string())
 }
 
+fn not_read(error: &ChangeError) -> Response {
+    match error {
+        ChangeError::Read(error) => failed(error),
+        ChangeError::Disk(_) | ChangeError::Busy => unavailable(TOO_BUSY),
+    }
+}
+
 fn failed(error: &LibraryError) -> Response {
     let status = match error {
         LibraryError::Nothing => StatusCode::NOT_FOUND,
@@ -243,7 +256,7 @@ fn failed(error: &LibraryError) -> Response {
     text(status, &error.to_string())
 }
 
-fn list(files: &[Recorded], span: Span) -> Vec<Listed> {
+pub(super) fn list(files: &[Recorded], span: Span) -> Vec<Listed> {
     let mut before = None;
     let listed = files.iter().map(|file| {
         let entry = &file.entry;
@@ -251,6 +264,7 @@ fn list(files: &[Recorded], span: Span) -> Vec<Listed> {
         // What is written now reaches to the present.
         let to = if entry.ended.is_some() { entry.to } else { span.to.min(now()).max(entry.to) };
         Listed {
+            id: FileId { from: entry.from, sequence: entry.sequence }.to_string(),
             start: rfc3339(entry.from),
             end: rfc3339(to),
             duration: (to - entry.from) as f64 / 1e6,
