@@ -1,9 +1,9 @@
 //! A ring that is shared between one writer and many readers.
 
 use super::{
-    meter::{Meter, Reading},
-    news::News,
+    batch::Batch,
     ring::{Cursor, Delivery, Entry, Join, NewestGroup, Ring},
+    stats::{StreamMeter, StreamStats},
 };
 use crate::media::{Container, Packet, codecs};
 use bytes::Bytes;
@@ -33,7 +33,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     ring: Ring,
-    meter: Meter,
+    meter: StreamMeter,
     /// Grows with each change of the ring.
     version: Version,
     /// Readers that found nothing.
@@ -62,7 +62,7 @@ impl FanOut {
     fn with(wants_keyframe: watch::Sender<()>, can_force: bool) -> Self {
         let state = State {
             ring: Ring::new(),
-            meter: Meter::default(),
+            meter: StreamMeter::default(),
             version: Version(0),
             waiting: Vec::new(),
             spare: Vec::new(),
@@ -214,10 +214,10 @@ impl FanOut {
         self.state().version
     }
 
-    /// Replaces `news` by what came after it; returns the state of the ring at that moment.
-    pub fn next_news(&self, news: &mut News) -> Version {
+    /// Replaces `batch` by what came after it; returns the state of the ring at that moment.
+    pub fn next_batch(&self, batch: &mut Batch) -> Version {
         let state = self.state();
-        state.ring.next_news(news);
+        state.ring.next_batch(batch);
         state.version
     }
 
@@ -237,7 +237,7 @@ impl FanOut {
     }
 
     /// What was written so far.
-    pub fn reading(&self) -> Reading {
+    pub fn reading(&self) -> StreamStats {
         self.state().meter.read(Instant::now())
     }
 
@@ -305,9 +305,9 @@ impl Reader {
         &self.fanout
     }
 
-    /// Whether `news`, which is of the stream that is read, is all that comes next; it counts as read then.
-    pub fn take_news(&mut self, news: &News) -> bool {
-        self.cursor.take_news(news)
+    /// Whether `batch`, which is of the stream that is read, is all that comes next; it counts as read then.
+    pub fn take_batch(&mut self, batch: &Batch) -> bool {
+        self.cursor.take_batch(batch)
     }
 
     /// What comes next if it is there already; for readers that are woken by [`FanOut::wake_after`].
