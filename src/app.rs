@@ -293,12 +293,12 @@ impl App {
         let (wanted, wishes) = mpsc::channel(PATTERN_REQUESTS);
         let registry = registry.with_patterns(Patterns::new(&config.patterns, wanted.clone()));
         let events = EventHub::new(shutdown.token().clone());
-        let segments = SegmentedStreams::new(shutdown.clone());
         let mut recorders = Recorders::new(shutdown.clone());
         recorders.apply(&registry).await;
         let mut pushers = Pushers::new(shutdown.clone(), facts.clone());
         pushers.apply(&registry).await;
         let playback = Playback::new(recorders.folders());
+        let segments = SegmentedStreams::new(shutdown.clone(), playback.clone());
         let entrances = Entrances { segments: segments.clone(), webrtc, playback: playback.clone(), tls: tls.clone() };
         if let Some(webrtc) = entrances.webrtc.clone() {
             shutdown.spawn("webrtc candidates", webrtc.resolve());

@@ -9,7 +9,7 @@ use crate::{
         disk::Edit,
         folder::{Change, Edited, Which},
         playback::{
-            ChangeError,
+            PlaybackError,
             ask::{FileId, Span, span},
         },
     },
@@ -141,6 +141,6 @@ fn unknown(call: &Call) -> Problem {
     Problem::not_found("recording", &format!("{}/{}", call.parameter(0), call.parameter(1)))
 }
 
-fn refused(error: ChangeError) -> Problem {
+fn refused(error: PlaybackError) -> Problem {
     Problem::new(Kind::NoDisk, error.to_string())
 }

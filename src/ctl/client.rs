@@ -15,6 +15,8 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Where a server is unless something says otherwise.
 const USUAL: &str = "http://127.0.0.1:8090";
+/// Entries that are asked for at a time.
+const PAGE: &str = "1000";
 /// Time for an answer.
 const WITHIN: Duration = Duration::from_secs(30);
 /// What is unchanged in a part of a path.
@@ -53,6 +55,22 @@ impl Client {
     /// Asks for JSON.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CtlError> {
         self.json(Method::GET, path, query).await
+    }
+
+    /// All entries of a list that comes in pages.
+    pub(super) async fn pages(&self, path: &[&str], chosen: &[(&str, &str)]) -> Result<Vec<Value>, CtlError> {
+        let (mut items, mut after) = (Vec::new(), String::new());
+        loop {
+            let mut query = vec![("limit", PAGE)];
+            query.extend((!after.is_empty()).then_some(("after", after.as_str())));
+            query.extend_from_slice(chosen);
+            let page = self.get(path, &query).await?;
+            items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
+            match page.get("next").and_then(Value::as_str) {
+                Some(next) => after = next.to_owned(),
+                None => return Ok(items),
+            }
+        }
     }
 
     /// Orders something.

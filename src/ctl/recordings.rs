@@ -4,7 +4,7 @@ use super::{
     client::Client,
     error::CtlError,
     options::Recordings,
-    print, print_json,
+    print::{print, print_json},
     table::{self, Column, field, size, text},
 };
 use http::Method;
@@ -39,17 +39,6 @@ pub(super) async fn run(client: &Client, json: bool, wanted: &Recordings) -> Res
 }
 
 async fn list(client: &Client, json: bool, path: &[&str], span: &[(&str, &str)]) -> Result<(), CtlError> {
-    let (mut items, mut after) = (Vec::new(), String::new());
-    loop {
-        let mut query = vec![("limit", super::PAGE)];
-        query.extend((!after.is_empty()).then_some(("after", after.as_str())));
-        query.extend_from_slice(span);
-        let page = client.get(path, &query).await?;
-        items.extend(field(&page, "items").as_array().cloned().unwrap_or_default());
-        match field(&page, "next").as_str() {
-            Some(next) => after = next.to_owned(),
-            None => break,
-        }
-    }
+    let items = client.pages(path, span).await?;
     if json { print_json(&Value::Array(items)) } else { print(&table::table(COLUMNS, &items, table::width())) }
 }

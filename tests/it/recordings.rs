@@ -53,7 +53,7 @@ pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// The hashes of all packets of a track (`v` or `a`), as they are in the container.
-fn packets(source: &[&str], bytes: &[u8], track: &str) -> Vec<String> {
+pub fn packets(source: &[&str], bytes: &[u8], track: &str) -> Vec<String> {
     let map = format!("0:{track}");
     let arguments = [&["-v", "error"], source, &["-map", &map, "-c", "copy", "-f", "framehash", "-hash", "md5", "-"]];
     let output = media::run("ffmpeg", &arguments.concat(), bytes);
