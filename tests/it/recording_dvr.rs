@@ -36,8 +36,8 @@ fn dvr(folder: &TempDir) -> Server {
 
 fn media_playlist(server: &Server, name: &str) -> String {
     let text = server.get("/cam.m3u8").text();
-    let lines = text.lines().flat_map(|line| line.split('"'));
-    let found = lines.filter(|line| line.contains(name)).next_back();
+    let mut lines = text.lines().flat_map(|line| line.split('"'));
+    let found = lines.rfind(|line| line.contains(name));
     format!("/{}", found.unwrap_or_else(|| panic!("{name} is not in {text}")))
 }
 
