@@ -414,6 +414,8 @@ pub(super) struct Hls {
     pub(super) part: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) window: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dvr: Option<Value>,
 }
 
 /// `video:` of a stream. Never printed: a checked stream has its pipeline.

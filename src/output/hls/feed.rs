@@ -7,12 +7,13 @@ use crate::{
         Container, NotCarried, Packet,
         segment::{Segmenter, Settings},
     },
+    output::record::playback::Playback,
     source::demand::{Demand, Lease},
     stream::{Delivery, Entry, FanOut, Join, Reader, StreamOutput},
     sys::{Shutdown, since_1970},
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 use tokio::{
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 const LINGER: Duration = Duration::from_secs(10);
 /// How often the end of that is looked for.
 const LOOK: Duration = Duration::from_secs(1);
+/// Recordings have what was before the first segment within this time: a part of them is a second by default.
+const PAST_WITHIN: Duration = Duration::from_secs(4);
 /// Pause before an output is read again that has ended.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -54,6 +57,8 @@ struct Shared {
     shutdown: Shutdown,
     /// Cancelled when the stream is gone or another one.
     stop: CancellationToken,
+    /// What was before the first segment, where playlists list that.
+    recordings: OnceLock<(Playback, String)>,
     /// The version of the segments.
     changes: watch::Sender<u64>,
     state: Mutex<State>,
@@ -108,7 +113,22 @@ impl Feed {
         let state = State { source, refused: None, segments: None, used: Instant::now(), rendered: Vec::new() };
         let stop = shutdown.token().child_token();
         let changes = watch::Sender::new(0);
-        Self(Arc::new(Shared { container, settings, stream, shutdown, stop, changes, state: Mutex::new(state) }))
+        Self(Arc::new(Shared {
+            container,
+            settings,
+            stream,
+            shutdown,
+            stop,
+            recordings: OnceLock::new(),
+            changes,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Playlists also list what these recordings have, if its settings say so.
+    pub fn with_past(self, recordings: Playback, stream: String) -> Self {
+        let _ = self.0.recordings.set((recordings, stream));
+        self
     }
 
     /// A configuration was applied: this is the same stream.
@@ -225,7 +245,14 @@ impl Shared {
 /// Reads the packets of the stream and cuts them, until segments are no longer requested.
 async fn run(shared: Arc<Shared>) {
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments started");
-    let refused = read(&shared).await.err();
+    let past = async {
+        find_past(&shared).await;
+        std::future::pending::<()>().await;
+    };
+    let refused = tokio::select! {
+        read = read(&shared) => read.err(),
+        () = past => None,
+    };
     {
         let mut state = shared.state();
         if shared.stop.is_cancelled() || refused.is_some() {
@@ -281,6 +308,37 @@ async fn read(shared: &Shared) -> Result<(), NotCarried> {
             }
         }
     }
+}
+
+/// Waits for the first segment and lists what recordings have from before it.
+async fn find_past(shared: &Shared) {
+    let (Some((recordings, stream)), Some(reach)) = (shared.recordings.get(), shared.settings.dvr) else { return };
+    let mut changes = shared.changes.subscribe();
+    let first = loop {
+        changes.borrow_and_update();
+        let first = shared.state().segments.as_ref().and_then(Segmenter::first);
+        match first {
+            Some(first) => break first,
+            None if changes.changed().await.is_err() => return,
+            None => {}
+        }
+    };
+    let until = Instant::now() + PAST_WITHIN;
+    let past = loop {
+        match recordings.past(stream, first.clone(), reach, shared.settings.segment).await {
+            // The file that is written has it in a moment.
+            Ok((_, false)) if Instant::now() < until => tokio::time::sleep(AGAIN).await,
+            Ok((past, _)) => break past,
+            Err(error) => {
+                tracing::warn!(stream = shared.stream, %error, "playlist without recordings");
+                break Vec::new();
+            }
+        }
+    };
+    if let Some(segments) = &mut shared.state().segments {
+        segments.extend_back(first.number, &past);
+    }
+    shared.changes.send_modify(|version| *version += 1);
 }
 
 /// The packets, and what keeps them coming.

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     engine::registry::StreamHandle,
     media::{Container, segment::Settings},
+    output::record::playback::Playback,
     stream::StreamOutput,
     sys::Shutdown,
 };
@@ -26,24 +27,34 @@ pub struct SegmentedStream {
     mp4: Feed,
     ts: Feed,
     viewers: HlsViewers,
+    recordings: Playback,
+    recorded: String,
 }
 
 impl SegmentedStream {
-    fn new(stream: &StreamHandle, output: &StreamOutput, shutdown: &Shutdown) -> Self {
+    fn new(
+        stream: &StreamHandle,
+        output: &StreamOutput,
+        shutdown: &Shutdown,
+        (recordings, recorded): (Playback, String),
+    ) -> Self {
         let settings = stream.config.hls;
         let name = stream.config.name.to_string();
         let source = source(stream, output);
         // Tokens that an earlier run of the server gave away are not given again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let seed = u64::try_from(seed).unwrap_or(0) << 16;
-        let of_ts = Settings { has_parts: false, ..settings };
+        let of_ts = Settings { has_parts: false, dvr: None, ..settings };
         Self {
             output: output.clone(),
             settings,
-            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone()),
+            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone())
+                .with_past(recordings.clone(), recorded.clone()),
             ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone()),
             viewers: HlsViewers::new(&name, stream.viewers.clone(), seed),
             name,
+            recordings,
+            recorded,
         }
     }
 
@@ -53,6 +64,16 @@ impl SegmentedStream {
             Rendition::Video | Rendition::Audio => &self.mp4,
             Rendition::Ts => &self.ts,
         }
+    }
+
+    /// What was recorded of it and others.
+    pub fn recordings(&self) -> &Playback {
+        &self.recordings
+    }
+
+    /// The name that it is recorded by.
+    pub fn recorded(&self) -> &str {
+        &self.recorded
     }
 
     /// The name of the stream.
@@ -96,13 +117,14 @@ fn source(stream: &StreamHandle, output: &StreamOutput) -> Source {
 #[derive(Debug, Clone)]
 pub struct SegmentedStreams {
     shutdown: Shutdown,
+    recordings: Playback,
     known: Arc<Mutex<HashMap<String, Arc<SegmentedStream>>>>,
 }
 
 impl SegmentedStreams {
     /// None yet. Their tasks are spawned on `shutdown`.
-    pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, known: Arc::default() }
+    pub fn new(shutdown: Shutdown, recordings: Playback) -> Self {
+        Self { shutdown, recordings, known: Arc::default() }
     }
 
     /// Those of these streams that are made of samples; all others end.
@@ -125,7 +147,14 @@ impl SegmentedStreams {
                 }
                 is_same
             });
-            let found = stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(sampled, output, &self.shutdown)));
+            let found = stays.unwrap_or_else(|| {
+                Arc::new(SegmentedStream::new(
+                    sampled,
+                    output,
+                    &self.shutdown,
+                    (self.recordings.clone(), stream.config.name.to_string()),
+                ))
+            });
             known.insert(name, found.clone());
             applied.push((stream.clone(), found));
         }
