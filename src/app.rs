@@ -590,5 +590,6 @@ fn route_table(
             Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
         );
     }
-    RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages)
+    let login = pages::has_login(config, registry).then_some(web::login::PATH);
+    RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages, login)
 }

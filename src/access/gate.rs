@@ -16,11 +16,16 @@ use super::{
     policy::{IndexedPolicy, Policy},
     refusals::Refusals,
     secret::Secret,
+    session::Sessions,
     stats::{AccessStats, Mechanism},
     verified::Verified,
 };
 use crate::telemetry::{Fact, Facts};
-use aws_lc_rs::{digest, hmac, rand::SystemRandom};
+use aws_lc_rs::{
+    digest, hmac,
+    rand::{SecureRandom, SystemRandom},
+};
+use data_encoding::BASE64URL_NOPAD;
 use std::{
     net::IpAddr,
     sync::{
@@ -52,6 +57,7 @@ struct Inner {
     /// Of this process: for digests that are kept.
     key: hmac::Key,
     verified: Mutex<Verified>,
+    sessions: Mutex<Sessions>,
     guesses: Mutex<Guesses>,
     checks: Arc<Semaphore>,
     waiting: Semaphore,
@@ -99,6 +105,7 @@ impl Gate {
             generation: AtomicU64::new(0),
             key,
             verified: Mutex::default(),
+            sessions: Mutex::default(),
             guesses: Mutex::default(),
             checks: Arc::new(Semaphore::new(CHECKS)),
             waiting: Semaphore::new(CHECKS + WAITING),
@@ -158,6 +165,35 @@ impl Gate {
             Presented::Bearer(token) => self.by_token(&token, peer),
             Presented::Basic { user, password } => self.by_password(user, password, peer).await,
         }
+    }
+
+    /// Begins a login of a user, which lasts until it ends by itself, by [`Gate::close_session`], or with the password of the user.
+    /// `None` for others, who bring their credential with each request.
+    pub fn open_session(&self, identity: &Identity) -> Option<Secret> {
+        let Identity::User { .. } = identity else { return None };
+        let mut bytes = [0; 32];
+        SystemRandom::new().fill(&mut bytes).ok()?;
+        let secret = Secret::new(BASE64URL_NOPAD.encode(&bytes));
+        lock(&self.0.sessions).open(token_digest(&secret), identity.clone(), Instant::now());
+        Some(secret)
+    }
+
+    /// Who logged in with this secret; anyone where the login has ended.
+    pub fn of_session(&self, secret: &Secret) -> Identity {
+        let found = lock(&self.0.sessions).find(&token_digest(secret), Instant::now());
+        let identity = found.unwrap_or(Identity::Anyone);
+        let is_known = match &identity {
+            Identity::User { name, password } => {
+                self.policy().user(name).is_some_and(|user| user.password == *password)
+            }
+            _ => true,
+        };
+        if is_known { identity } else { Identity::Anyone }
+    }
+
+    /// Ends a login.
+    pub fn close_session(&self, secret: &Secret) {
+        lock(&self.0.sessions).close(&token_digest(secret));
     }
 
     /// Counts a credential that could not be read.

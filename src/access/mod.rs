@@ -20,6 +20,7 @@ mod permission;
 mod policy;
 mod refusals;
 mod secret;
+mod session;
 mod stats;
 mod verified;
 
@@ -37,4 +38,5 @@ pub use password::{PasswordError, PasswordHash};
 pub use permission::{Pattern, Permission, PermissionError, Permissions, Subject};
 pub use policy::{Grant, IndexedPolicy, JwtSource, Policy, Token, User};
 pub use secret::{MASK, Secret};
+pub use session::{session_cookie, session_of};
 pub use stats::AccessStats;

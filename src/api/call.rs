@@ -25,6 +25,15 @@ use std::{
 use tokio::sync::watch;
 use warp::reply::Response;
 
+/// The media type of what forms send.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The media type of a body, without its parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 /// The API of one server. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -57,6 +66,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     pub(super) parameters: Vec<String>,
     pub(super) body: Bytes,
+    /// Whether the client reaches the server over TLS, also that of a trusted proxy.
+    pub(super) is_encrypted: bool,
     /// Reports when the client has disconnected.
     pub(super) client: DisconnectWatch,
 }
@@ -128,6 +139,10 @@ impl Api {
         })
     }
 
+    pub(super) const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     pub(super) fn configurator(&self) -> &Configurator {
         &self.configurator
     }
@@ -141,6 +156,11 @@ impl Call {
 
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether the body is what a form of a page sends.
+    pub(super) fn is_form(&self) -> bool {
+        media_type(&self.headers) == FORM
     }
 
     /// Reports what the client has done.

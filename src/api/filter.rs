@@ -1,7 +1,7 @@
 //! Requests below `/api/v1`: read, permitted, dispatched by the table, answered.
 
 use super::{
-    call::{Api, Call},
+    call::{Api, Call, FORM, media_type},
     pace::Client,
     problem::{Kind, Problem},
     query::Query,
@@ -15,6 +15,7 @@ use crate::{
         cors::is_cross_origin,
         disconnect::DisconnectWatch,
         response::set_common_headers,
+        site::Site,
     },
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -34,16 +35,23 @@ const ROOT: &str = "/api/v1/";
 /// Answers requests below `/api/v1`, and rejects all others.
 pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let peer = warp::ext::optional::<Peer>();
+    let (peer, site) = (warp::ext::optional::<Peer>(), warp::ext::optional::<Site>());
     let client = warp::ext::optional::<DisconnectWatch>().map(Option::unwrap_or_default);
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
     let below = warp::path("api").and(warp::path("v1"));
-    below.and(asked).and(peer).and(client).and(warp::body::stream()).then(
-        move |method: Method, path: FullPath, query: String, headers: HeaderMap, peer: Option<Peer>, client, body| {
+    below.and(asked).and(peer).and(site).and(client).and(warp::body::stream()).then(
+        move |method: Method,
+              path: FullPath,
+              query: String,
+              headers: HeaderMap,
+              peer: Option<Peer>,
+              site: Option<Site>,
+              client,
+              body| {
             let api = api.clone();
             async move {
                 let mut response =
-                    match respond(&api, &method, (path.as_str(), &query), headers, (peer, client), body).await {
+                    match respond(&api, &method, (path.as_str(), &query), headers, (peer, site, client), body).await {
                         Ok(response) => response,
                         Err(problem) => problem.response(),
                     };
@@ -59,7 +67,7 @@ async fn respond(
     method: &Method,
     (path, query): (&str, &str),
     headers: HeaderMap,
-    (peer, client): (Option<Peer>, DisconnectWatch),
+    (peer, site, client): (Option<Peer>, Option<Site>, DisconnectWatch),
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
     let state = api.state.borrow().clone();
@@ -97,10 +105,12 @@ async fn respond(
     if changes && is_of_configuration(route.may) && !state.api.editing.permits_change() {
         return Err(Problem::new(Kind::Forbidden, "the configuration is read-only here: see `api.config`"));
     }
-    let body = if route.body.is_some() { read_body(&headers, body).await? } else { Bytes::new() };
+    let body =
+        if route.body.is_some() { read_body(&headers, route.body == Some("Login"), body).await? } else { Bytes::new() };
     let query = Query::parse(query, route.query)?;
     let (run, granted) = (route.run, access.clone());
-    let call = Call { api: api.clone(), state, access, query, headers, parameters, body, client };
+    let is_encrypted = site.is_some_and(|site| site.is_https());
+    let call = Call { api: api.clone(), state, access, query, headers, parameters, body, is_encrypted, client };
     let mut response = run(call).await?.response();
     response.extensions_mut().insert(Granted { access: granted, need });
     Ok(response)
@@ -110,14 +120,15 @@ fn is_of_configuration(may: May) -> bool {
     may == May::Server(Action::ConfigWrite)
 }
 
-/// The body, of the types that no form of a page can send.
+/// The body, of the types that no form of a page can send, but where `takes_forms`.
 async fn read_body(
     headers: &HeaderMap,
+    takes_forms: bool,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Bytes, Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !matches!(&*kind, "application/json" | "application/merge-patch+json") {
+    let kind = media_type(headers);
+    let is_json = matches!(&*kind, "application/json" | "application/merge-patch+json");
+    if !is_json && !(takes_forms && kind == FORM) {
         let detail = "send the body as application/json (a patch as application/merge-patch+json)";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }

@@ -2,7 +2,7 @@
 //! files afterwards.
 //!
 //! [`table`] has all operations ([`route`]): it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads
-//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`], [`hooks`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
+//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`], [`hooks`], [`session`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
 mod call;
@@ -21,6 +21,7 @@ mod query;
 mod recording;
 mod recordings;
 mod route;
+mod session;
 mod state;
 mod table;
 

@@ -60,6 +60,13 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "path": {"type": "array", "items": {"type": "string"}},
                     "value": {},
                 }}},
+                "Login": {"type": "object", "required": ["user", "password"], "properties": {
+                    "user": {"type": "string"}, "password": {"type": "string", "writeOnly": true}}},
+                "Session": {"type": "object", "required": ["user", "server", "streams"], "properties": {
+                    "user": {"type": ["string", "null"], "description": "`null` for anyone."},
+                    "server": {"type": "array", "items": {"type": "string"}, "description": "Permissions on the server; `view` and others of streams where there is some stream."},
+                    "streams": {"type": "array", "items": {"type": "string"}, "description": "Permissions on every stream."},
+                }},
                 "Protection": {"type": "object", "required": ["protected"], "additionalProperties": false,
                     "properties": {"protected": {"type": "boolean"}}},
                 "Edited": {"type": "object", "required": ["changed", "bytes", "files", "unchanged", "kept"], "properties": {

@@ -4,7 +4,7 @@ use super::{
     call::Answer,
     config, control, events, hooks, openapi, recording, recordings,
     route::{May, Route},
-    state,
+    session, state,
 };
 use crate::access::Action;
 use futures_util::FutureExt;
@@ -24,6 +24,39 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: (200, Some("Any")),
         run: |_| async { Ok(Answer::json(openapi::document(ROUTES))) }.boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/session",
+        id: "session",
+        summary: "Who one is, and what that may do.",
+        may: May::Anyone,
+        query: &[],
+        body: None,
+        answer: (200, Some("Session")),
+        run: |call| session::show(call).boxed(),
+    },
+    Route {
+        method: "POST",
+        path: "/session",
+        id: "login",
+        summary: "Logs a user in: the cookie of the response stands for the password.",
+        may: May::Anyone,
+        query: &[],
+        body: Some("Login"),
+        answer: (201, Some("Session")),
+        run: |call| session::begin(call).boxed(),
+    },
+    Route {
+        method: "DELETE",
+        path: "/session",
+        id: "logout",
+        summary: "Ends the login of the cookie.",
+        may: May::Anyone,
+        query: &[],
+        body: None,
+        answer: (204, None),
+        run: |call| session::end(call).boxed(),
     },
     Route {
         method: "GET",
@@ -395,7 +428,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), ROUTES.len());
         let open: Vec<_> = ROUTES.iter().filter(|route| route.may == May::Anyone).map(|route| route.id).collect();
-        assert_eq!(open, ["document"]);
+        assert_eq!(open, ["document", "session", "login", "logout"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
         http::{
             access_log::LowPriorityLog,
             authorize::Need,
+            response::Response,
             router::{Page, PageRequest},
         },
     },
@@ -16,7 +17,6 @@ use crate::{
     web::{self, offers::Reach, page::Menu},
 };
 use std::{collections::HashMap, sync::Arc};
-use warp::reply::Response;
 
 /// A page that programs request every few seconds: its successful requests are logged at debug level.
 fn low_priority(need: Need, page: impl Fn(PageRequest<'_>) -> Response + Send + Sync + 'static) -> Page {
@@ -48,13 +48,19 @@ fn has_recordings(config: &Config, registry: &Registry) -> bool {
     is_free(registry, web::recordings::PATH) && config.streams.iter().any(|stream| stream.recording.is_some())
 }
 
+/// Whether there is a page where users log in.
+pub(super) fn has_login(config: &Config, registry: &Registry) -> bool {
+    config.pages.home && !config.auth.users.is_empty() && is_free(registry, web::login::PATH)
+}
+
 /// The links above all pages.
 fn menu(config: &Config, registry: &Registry) -> Menu {
     let home = |label, path: &str| Some((label, path.to_owned())).filter(|_| config.pages.home);
     let wall = home("Wall", web::wall::PATH).filter(|(_, path)| is_free(registry, path));
     let recordings = home("Recordings", web::recordings::PATH).filter(|_| has_recordings(config, registry));
     let state = config.pages.stat.as_ref().map(|path| ("State", path.encoded()));
-    Menu::new([home("Streams", "/"), wall, recordings, state].into_iter().flatten().collect())
+    let login = has_login(config, registry).then_some(web::login::PATH);
+    Menu::new([home("Streams", "/"), wall, recordings, state].into_iter().flatten().collect(), login)
 }
 
 /// The pages that the configuration enables.
@@ -105,6 +111,11 @@ pub(super) fn pages(
             pages.insert(web::recordings::PATH.to_owned(), Page::new(status(), page));
             let script = Page::new(Need::Nothing, |_| web::recordings::script());
             pages.insert(web::recordings::SCRIPT_PATH.to_owned(), script);
+        }
+        if has_login(config, registry) {
+            let menu = menu.clone();
+            let page = move |request: PageRequest<'_>| web::login::page(&menu, request.access, request.query);
+            pages.insert(web::login::PATH.to_owned(), Page::new(Need::Nothing, page));
         }
         if is_free(registry, web::wall::PATH) {
             let shown = (reader.clone(), registry.clone(), menu.clone());

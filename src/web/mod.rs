@@ -5,6 +5,7 @@ mod addresses;
 pub mod config;
 pub mod home;
 mod link;
+pub mod login;
 pub mod offers;
 pub mod page;
 pub mod player;

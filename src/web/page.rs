@@ -1,6 +1,6 @@
 //! The layout and style that all pages share.
 
-use crate::access::{Access, Action, Decision, Subject};
+use crate::access::{Access, Action, Decision, Identity, Subject};
 use http::{HeaderValue, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -16,22 +16,34 @@ const STYLE: &str = include_str!("page.css");
 pub struct Menu {
     /// Label and path.
     entries: Vec<(&'static str, String)>,
+    /// The page where users log in, where there are any.
+    login: Option<&'static str>,
 }
 
 impl Menu {
     /// A menu of these labels and paths, in this order.
-    pub fn new(entries: Vec<(&'static str, String)>) -> Self {
-        Self { entries }
+    pub fn new(entries: Vec<(&'static str, String)>, login: Option<&'static str>) -> Self {
+        Self { entries, login }
     }
 
     /// The links for those who may open them. `here`: the path of the page.
     fn markup(&self, here: &str, access: &Access) -> Markup {
         let may_open = matches!(access.decide(Action::Status, Subject::Server), Decision::Allowed { .. });
+        let entries = self.entries.iter().filter(|_| may_open);
+        let user = match &access.identity {
+            Identity::User { name, .. } => Some(name),
+            _ => None,
+        };
         html! {
-            @if may_open && !self.entries.is_empty() {
+            @if self.login.is_some() || entries.clone().next().is_some() {
                 nav.menu aria-label="Pages" {
-                    @for (label, path) in &self.entries {
+                    @for (label, path) in entries {
                         a href=(path) aria-current=[(path == here).then_some("page")] { (label) }
+                    }
+                    @if let Some(path) = self.login {
+                        a href=(path) aria-current=[(path == here).then_some("page")] {
+                            @match user { Some(name) => (name), None => "Log in" }
+                        }
                     }
                 }
             }

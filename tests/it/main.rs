@@ -45,6 +45,7 @@ mod journal;
 mod licenses;
 mod limits;
 mod log;
+mod login;
 mod metrics;
 mod oddities;
 mod original;

@@ -1,5 +1,6 @@
 //! Every page for people, as it looks and as it is read aloud.
 
+use crate::login;
 use crate::rig::{
     Launch, Server,
     browser::{Browser, have_browser},
@@ -12,10 +13,11 @@ use std::{path::Path, time::Instant};
 use tempfile::TempDir;
 
 /// What is to be seen of each page, and what tells that it is there.
-const PAGES: [(&str, &str, &str); 8] = [
+const PAGES: [(&str, &str, &str); 9] = [
     ("home", "/", "return document.querySelector('.view img').naturalWidth === 320"),
     ("wall", "/wall", "return [...document.querySelectorAll('.view img, .view canvas, .view video')].length >= 3"),
     ("recordings", "/recordings", "return document.querySelectorAll('.line button').length > 0"),
+    ("login", "/login?failed=wrong", "return document.querySelector('input[type=password]') !== null"),
     ("state", "/stat", "return document.querySelectorAll('dd').length > 50"),
     ("player-film", "/cam.webm/play", "return document.querySelector('.view video')?.currentTime > 0.5"),
     ("player-pictures", "/cam.mjpeg/play", "return document.querySelector('.view canvas')?.width === 320"),
@@ -41,8 +43,9 @@ fn plant(folder: &Path) -> Server {
           odd: {{feed: bad}}
           shot: {{type: shot, command: [echo, hello], mimetype: text/plain}}
         pages: {{clients: true, config: true}}
-        auth: {{anyone: [viewer, playback, 'config:read']}}
+        auth: {{anyone: [viewer, playback, 'config:read'], users: {{anna: {{password: {hash}, may: admin}}}}}}
         ",
+        hash = login::hash("a password"),
         folder = folder.display(),
         bad = shell("echo cannot open the camera >&2; sleep 0.2; exit 1")
     ))

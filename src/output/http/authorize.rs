@@ -4,7 +4,7 @@ use super::{
     cors::{is_cross_origin, is_known_host},
     response::{Response, complete},
 };
-use crate::access::{Access, Action, Decision, Gate, Identity, Presented, Refused, Rejection, Subject};
+use crate::access::{Access, Action, Decision, Gate, Identity, Presented, Refused, Rejection, Subject, session_of};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::{net::SocketAddr, sync::Arc};
 
@@ -75,6 +75,10 @@ pub async fn authorize(
     }
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let identity = match Presented::read(gate.accepted(), query, values) {
+        Ok(Presented::Nothing) if gate.accepted().basic => {
+            let session = session_of(headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes));
+            Ok(session.map_or(Identity::Anyone, |secret| gate.of_session(&secret)))
+        }
         Ok(presented) => gate.identify(presented, peer).await,
         Err(error) => Err(gate.malformed(error, peer)),
     };

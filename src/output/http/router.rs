@@ -40,7 +40,7 @@ use crate::{
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
 use tokio::sync::watch;
 use warp::{Filter, filters::path::FullPath};
@@ -89,6 +89,8 @@ pub struct RouteTable {
     /// Sessions, and the streams that they are of, where WebRTC is configured.
     webrtc: Option<(WebRtc, WhepTable)>,
     pages: HashMap<String, Page>,
+    /// Where browsers are led that need a login.
+    login: Option<&'static str>,
     playback: Playback,
     /// Where media is published to.
     registry: Registry,
@@ -128,13 +130,14 @@ pub enum Route<'a> {
 
 impl RouteTable {
     /// A table with these streams, each under its own path and under `/stream/<name>`, their `segments`, their sessions of WebRTC,
-    /// what was recorded, and these pages.
+    /// what was recorded, and these pages, of which `login` is where users log in.
     pub fn new(
         registry: &Registry,
         segments: &SegmentedStreams,
         playback: Playback,
         webrtc: Option<&WebRtc>,
         pages: HashMap<String, Page>,
+        login: Option<&'static str>,
     ) -> Self {
         let mut streams = HashMap::new();
         let stills = registry.streams().iter().map(|stream| Arc::new(StreamStills::new(stream.clone())));
@@ -162,7 +165,20 @@ impl RouteTable {
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
         let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
-        Self { streams, per_request, segments, webrtc, playback, pages, registry: registry.clone() }
+        Self { streams, per_request, segments, webrtc, playback, pages, login, registry: registry.clone() }
+    }
+
+    /// Leads a browser that opens a page without any credential to the page where users log in.
+    fn login(&self, request: &Request<'_>, refused: StatusCode) -> Option<Response> {
+        let Request { method, path, query, headers, .. } = *request;
+        let opens_page =
+            *method == Method::GET && accepts_page(headers) && !headers.contains_key(header::AUTHORIZATION);
+        let login = self.login.filter(|_| opens_page && refused == StatusCode::UNAUTHORIZED)?;
+        let next = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let target = format!("{login}?next={}", utf8_percent_encode(&next, NON_ALPHANUMERIC));
+        let mut response = complete(StatusCode::SEE_OTHER, "log in first");
+        response.headers_mut().insert(header::LOCATION, HeaderValue::from_str(&target).ok()?);
+        Some(response)
     }
 
     /// The sessions of WebRTC.
@@ -373,7 +389,10 @@ async fn respond(
             response.extensions_mut().insert(Granted { access, need });
             response
         }
-        Err(refusal) => refusal,
+        Err(refusal) => match table.login(&request, refusal.status()) {
+            Some(login) => login,
+            None => refusal,
+        },
     };
     set_common_headers(response.headers_mut());
     if is_for_any_origin {

@@ -35,6 +35,11 @@ impl Site {
         site
     }
 
+    /// Whether the client uses TLS.
+    pub const fn is_https(&self) -> bool {
+        self.is_https
+    }
+
     fn forwarded(&mut self, headers: &HeaderMap) {
         let first = |name| Some(headers.get(name)?.to_str().ok()?.split(',').next()?.trim());
         let standard = first(header::FORWARDED);
