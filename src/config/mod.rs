@@ -44,6 +44,7 @@ mod raw;
 mod read;
 mod record;
 mod recording;
+mod renditions;
 mod rtmp;
 mod rtsp;
 #[cfg(test)]

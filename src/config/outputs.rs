@@ -38,6 +38,8 @@ pub(super) struct Rendition {
     pub(super) alternatives: Vec<Alternative>,
     /// The codec of each encoded track.
     pub(super) codecs: Vec<Codec>,
+    /// What becomes of the first video and the first audio.
+    pub(super) main: super::renditions::Main,
 }
 
 impl Rendition {
@@ -192,6 +194,7 @@ impl Checker {
             pipelines: (!passes).then(|| typed::track_pipelines(first_video, first_audio)),
             alternatives: alternatives(&videos, &audios),
             codecs: encoded(first_video, first_audio),
+            main: (first_video.clone(), first_audio.clone()),
         })
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Video {
     pub(super) fps: Option<Fps>,
     /// `None` keeps the feed's.
     pub(super) size: Option<Size>,
+    /// Most lines; the width follows the shape of the feed's frames. Not with a size.
+    pub(super) height: Option<u32>,
     /// Which encoder makes them.
     pub(super) encoder: Choice,
     /// Speed against size, if it is asked for; of x264 and x265 only.
@@ -194,6 +196,10 @@ impl Video {
         let _ = write!(text, " ! video/x-raw,format={format}");
         if let Some(Size { width, height }) = self.size {
             let _ = write!(text, ",width={width},height={height},pixel-aspect-ratio=1/1");
+        }
+        if let Some(height) = self.height {
+            // Both are even, because most formats keep colour at half the resolution.
+            let _ = write!(text, ",width=(int)[16,16384,2],height=(int)[16,{height},2],pixel-aspect-ratio=1/1");
         }
         if let Some(fps) = self.fps {
             let _ = write!(text, ",framerate={fps}");

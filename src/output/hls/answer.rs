@@ -88,7 +88,7 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
     if stream.viewers().is_full() {
         return unavailable("this stream has as many viewers as it may have");
     }
-    let rendition = if asked.as_ts { Rendition::Ts } else { Rendition::Video };
+    let rendition = if asked.as_ts { Rendition::Ts(0) } else { Rendition::Video(0) };
     let feed = stream.feed(rendition);
     feed.request();
     let token = format!("{}={:x}", query::VIEWER, stream.viewers().token());
@@ -108,7 +108,7 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
 }
 
 async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) -> Response {
-    let feed = stream.feed(Rendition::Video);
+    let feed = stream.feed(Rendition::Video(0));
     feed.request();
     let folder = format!("{}/dash/", utf8_percent_encode(folder, &PLAIN));
     let render = |segments: &Segmenter| match segments.is_ready() {
@@ -229,9 +229,9 @@ fn media_file(
 
 fn media_type(rendition: Rendition) -> HeaderValue {
     HeaderValue::from_static(match rendition {
-        Rendition::Video => "video/mp4",
+        Rendition::Video(_) => "video/mp4",
         Rendition::Audio => "audio/mp4",
-        Rendition::Ts => "video/mp2t",
+        Rendition::Ts(_) => "video/mp2t",
     })
 }
 

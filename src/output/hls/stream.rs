@@ -1,7 +1,7 @@
 //! A stream that playlists can be had of.
 
 use super::{
-    feed::{Feed, Source},
+    feed::{Feed, Part, Source},
     file::Rendition,
     viewers::Viewers,
 };
@@ -21,7 +21,8 @@ use std::{
 #[derive(Debug)]
 pub struct SegmentedStream {
     name: String,
-    output: StreamOutput,
+    /// Of the stream itself, and of its renditions.
+    outputs: Vec<StreamOutput>,
     settings: Settings,
     mp4: Feed,
     ts: Feed,
@@ -29,16 +30,15 @@ pub struct SegmentedStream {
 }
 
 impl SegmentedStream {
-    fn new(stream: &StreamHandle, output: &StreamOutput, shutdown: &Shutdown) -> Self {
+    fn new(stream: &StreamHandle, source: Source, shutdown: &Shutdown) -> Self {
         let settings = stream.config.hls;
         let name = stream.config.name.to_string();
-        let source = source(stream, output);
         // Tokens that an earlier run of the server gave away are not given again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let seed = u64::try_from(seed).unwrap_or(0) << 16;
         let of_ts = Settings { has_parts: false, ..settings };
         Self {
-            output: output.clone(),
+            outputs: source.outputs(),
             settings,
             mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone()),
             ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone()),
@@ -50,8 +50,8 @@ impl SegmentedStream {
     /// The segments that a rendition is in.
     pub fn feed(&self, rendition: Rendition) -> &Feed {
         match rendition {
-            Rendition::Video | Rendition::Audio => &self.mp4,
-            Rendition::Ts => &self.ts,
+            Rendition::Video(_) | Rendition::Audio => &self.mp4,
+            Rendition::Ts(_) => &self.ts,
         }
     }
 
@@ -82,13 +82,24 @@ impl SegmentedStream {
     }
 }
 
-fn source(stream: &StreamHandle, output: &StreamOutput) -> Source {
-    Source {
-        rendition: stream.rendition.clone(),
-        stream: stream.config.name.to_string(),
-        output: output.clone(),
-        demand: stream.demand.clone(),
+impl Source {
+    /// What the playlists of a stream are made of; `None` for one that arrives as bytes.
+    fn of(stream: &StreamHandle, all: &[Arc<StreamHandle>]) -> Option<Self> {
+        let renditions = stream.config.renditions.iter();
+        let renditions = renditions.filter_map(|name| all.iter().find(|known| known.config.name == *name));
+        let renditions = renditions.filter_map(|known| part(known.sampled()?));
+        let parts = std::iter::once(part(stream)?).chain(renditions).collect();
+        Some(Self { stream: stream.config.name.to_string(), parts })
     }
+
+    fn outputs(&self) -> Vec<StreamOutput> {
+        self.parts.iter().map(|part| part.output.clone()).collect()
+    }
+}
+
+fn part(stream: &StreamHandle) -> Option<Part> {
+    let output = stream.output.clone()?;
+    Some(Part { rendition: stream.rendition.clone(), output, demand: stream.demand.clone() })
 }
 
 /// All streams of a server that playlists can be had of. They stay when a configuration is applied that does not change
@@ -111,21 +122,25 @@ impl SegmentedStreams {
         let mut old = std::mem::take(&mut *known);
         let mut applied = Vec::new();
         for stream in streams {
-            let Some((sampled, output)) = stream.sampled().and_then(|one| Some((one, one.output.as_ref()?))) else {
+            let Some((sampled, source)) = stream.sampled().and_then(|one| Some((one, Source::of(one, streams)?)))
+            else {
                 continue;
             };
             let name = stream.config.name.to_string();
             let stays = old.remove(&name).filter(|old| {
-                let is_same = old.output.is_beside(output) && old.settings == stream.config.hls;
+                let outputs = source.outputs();
+                let has_same = old.outputs.len() == outputs.len()
+                    && old.outputs.iter().zip(&outputs).all(|(old, new)| old.is_beside(new));
+                let is_same = has_same && old.settings == stream.config.hls;
                 if is_same {
-                    old.mp4.set_source(source(sampled, output));
-                    old.ts.set_source(source(sampled, output));
+                    old.mp4.set_source(source.clone());
+                    old.ts.set_source(source.clone());
                 } else {
                     old.stop();
                 }
                 is_same
             });
-            let found = stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(sampled, output, &self.shutdown)));
+            let found = stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(sampled, source, &self.shutdown)));
             known.insert(name, found.clone());
             applied.push((stream.clone(), found));
         }
