@@ -578,7 +578,7 @@ async fn relay_keyframe_requests(
     loop {
         tokio::select! {
             changed = wishes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep_until(may_again.into()), if wants_soon => {}
+            () = tokio::time::sleep_until(may_again), if wants_soon => {}
         }
         let now = wishes.borrow_and_update().clone();
         let mut asked: Vec<_> = now.times(seen).map(Some).collect();
