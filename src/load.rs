@@ -2,7 +2,7 @@
 
 use crate::{
     app::{self, LaunchFault},
-    config::{self, Faults, Loaded, Origin},
+    config::{self, Diagnostics, Loaded, Origin},
 };
 
 /// Reads and checks a configuration; pipelines are not parsed yet.
@@ -17,7 +17,7 @@ pub fn load(origin: &Origin) -> Result<Loaded, Vec<String>> {
 ///
 /// # Errors
 /// When no worker can be started.
-pub async fn check_texts(loaded: &Loaded) -> anyhow::Result<Faults> {
+pub async fn check_texts(loaded: &Loaded) -> anyhow::Result<Diagnostics> {
     let faults = app::check_texts(&loaded.config).await?;
     let found = faults.into_iter().map(|LaunchFault { path, fault }| {
         let message = match fault.at {

@@ -5,7 +5,8 @@ use crate::{
     api::configurator::{Order, Orders, Outcome, Refusal},
     app::Change,
     config::{
-        self, Config, Fault, LoadError, Loaded, Origin, Position, Replaced, change::ChangedFile, text_without_secrets,
+        self, Config, Diagnostic, LoadError, Loaded, Origin, Position, Replaced, change::ChangedFile,
+        text_without_secrets,
     },
     engine::{deployment::ApplyReport, layout::Layout},
     load::{check_texts, load},
@@ -31,7 +32,7 @@ use tokio::{
 /// symbolic links, unlike notifications of the kernel.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Faults, paths and names that are reported of one change.
+/// Diagnostics, paths and names that are reported of one change.
 const REPORTED: usize = 20;
 
 /// Where configurations come from.
@@ -178,7 +179,7 @@ impl Editor<'_> {
         }
         let faults = check_texts(&loaded).await.map_err(|error| Refusal::Failed(format!("{error:#}")))?;
         if !faults.is_empty() {
-            return Err(Refusal::Faults(faults.faults));
+            return Err(Refusal::Diagnostics(faults.faults));
         }
         let outcome = outcome(&files, &self.before.config, &loaded.config);
         if dry_run {
@@ -217,8 +218,8 @@ impl Editor<'_> {
         let loaded = tokio::task::spawn_blocking(move || config::load_with(&origin, &replaced)).await;
         match loaded.map_err(|error| Refusal::Failed(error.to_string()))? {
             Ok(loaded) => Ok(loaded),
-            Err(LoadError::Faults(faults)) => Err(Refusal::Faults(faults.faults)),
-            Err(error) => Err(Refusal::Faults(vec![Fault {
+            Err(LoadError::Invalid(faults)) => Err(Refusal::Diagnostics(faults.faults)),
+            Err(error) => Err(Refusal::Diagnostics(vec![Diagnostic {
                 position: Position::Line { order: 0, line: 1, column: 1, file: "".into() },
                 path: String::new(),
                 message: chain(&error),

@@ -4,7 +4,7 @@ use crate::{
     api::configurator::configurator,
     app::App,
     cli::{Options, Serve},
-    config::{self, Faults, LoadError, Loaded, Origin},
+    config::{self, Diagnostics, LoadError, Loaded, Origin},
     doctor,
     load::{check_texts, lines, load},
     reload::{self, Sources},
@@ -111,7 +111,7 @@ pub fn check(options: &Options) -> ExitCode {
     // Without GStreamer the rest can be checked still.
     let (late, trouble) = match checked {
         Ok(late) => (late, None),
-        Err(error) => (Faults::default(), Some(error)),
+        Err(error) => (Diagnostics::default(), Some(error)),
     };
     // Without its program no command can start; a file may appear later.
     let faults = faults.and(late).and(loaded.missing_programs());
@@ -177,7 +177,7 @@ fn find_and_load(options: &Options) -> Result<(Origin, Loaded), Vec<String>> {
     Ok((origin, loaded))
 }
 
-fn texts(faults: &Faults) -> Vec<String> {
+fn texts(faults: &Diagnostics) -> Vec<String> {
     faults.faults.iter().map(ToString::to_string).collect()
 }
 

@@ -255,9 +255,9 @@ fn refused(refusal: Refusal, exec_is_on: bool) -> Problem {
             };
             Problem::new(kind, error.to_string())
         }
-        Refusal::Faults(faults) => {
+        Refusal::Diagnostics(faults) => {
             let detail = "nothing was changed: the configuration would have these faults";
-            Problem { faults, ..Problem::new(Kind::Faults, detail) }
+            Problem { faults, ..Problem::new(Kind::Diagnostics, detail) }
         }
         Refusal::NotApplied(reason) => Problem::new(Kind::NotApplied, reason),
         Refusal::NotWritten(reason) => Problem::new(Kind::NotWritten, reason),

@@ -1,6 +1,6 @@
 //! Changes of the configuration on their way to the one task that makes them, one after the other.
 
-use crate::config::{Fault, Loaded, change::ChangeError, edit::Edit};
+use crate::config::{Diagnostic, Loaded, change::ChangeError, edit::Edit};
 use std::{fmt, net::IpAddr, sync::Arc};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -72,7 +72,7 @@ pub enum Refusal {
     /// The edits cannot be made.
     Change(ChangeError),
     /// What the files would say is wrong.
-    Faults(Vec<Fault>),
+    Diagnostics(Vec<Diagnostic>),
     /// The configuration is good, and cannot be had: a port is taken.
     NotApplied(String),
     /// The disk does not take it.
@@ -91,7 +91,7 @@ impl Refusal {
             Self::NeedsExec(_) => "forbidden",
             Self::ChangedOnDisk(_) => "changed-on-disk",
             Self::Change(_) => "cannot-edit-in-place",
-            Self::Faults(_) => "faults",
+            Self::Diagnostics(_) => "faults",
             Self::NotApplied(_) => "not-applied",
             Self::NotWritten(_) => "not-written",
             Self::Failed(_) => "internal",

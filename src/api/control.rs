@@ -42,7 +42,7 @@ pub(super) async fn keyframe(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn kick(call: Call) -> Result<Answer, Problem> {
     let id = call.parameter(0);
     let (stream, number) = viewer(&call, id)?;
-    match stream.audience.kick(number) {
+    match stream.viewers.kick(number) {
         Some(true) => {
             tracing::info!(stream = %stream.config.name, viewer = number, by = call.access.identity.name(), "viewer disconnected by the API");
             let fact = Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "end viewer");

@@ -60,14 +60,14 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "path": {"type": "array", "items": {"type": "string"}},
                     "value": {},
                 }}},
-                "Fault": {"type": "object", "required": ["path", "message"], "properties": {
+                "Diagnostic": {"type": "object", "required": ["path", "message"], "properties": {
                     "file": {"type": "string"}, "line": {"type": "integer"}, "column": {"type": "integer"},
                     "variable": {"type": "string"}, "path": {"type": "string"}, "message": {"type": "string"},
                 }},
                 "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
                     "type": {"enum": words}, "title": {"type": "string"}, "status": {"type": "integer"},
                     "detail": {"type": "string"}, "etag": {"type": "string"},
-                    "faults": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+                    "faults": {"type": "array", "items": {"$ref": "#/components/schemas/Diagnostic"}},
                 }},
             },
         },

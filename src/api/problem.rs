@@ -1,6 +1,6 @@
 //! Refusals (RFC 9457).
 
-use crate::config::{Fault, Position};
+use crate::config::{Diagnostic, Position};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use warp::reply::Response;
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     TooLarge,
     MisdirectedRequest,
     UnsupportedMediaType,
-    Faults,
+    Diagnostics,
     SecretMoved,
     TooMany,
     Internal,
@@ -55,7 +55,7 @@ impl Kind {
         Self::TooLarge,
         Self::MisdirectedRequest,
         Self::UnsupportedMediaType,
-        Self::Faults,
+        Self::Diagnostics,
         Self::SecretMoved,
         Self::TooMany,
         Self::Internal,
@@ -98,7 +98,7 @@ impl Kind {
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of another type")
             }
-            Self::Faults => ("faults", StatusCode::UNPROCESSABLE_ENTITY, "The configuration would have faults"),
+            Self::Diagnostics => ("faults", StatusCode::UNPROCESSABLE_ENTITY, "The configuration would have faults"),
             Self::SecretMoved => {
                 ("secret-moved", StatusCode::UNPROCESSABLE_ENTITY, "A masked secret stands where it was not before")
             }
@@ -117,7 +117,7 @@ pub(super) struct Problem {
     /// What, where, and what to do.
     pub(super) detail: String,
     /// As `voyandz check` has them.
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<Diagnostic>,
     /// Of what there is now.
     pub(super) etag: Option<String>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -157,7 +157,7 @@ impl Problem {
 }
 
 /// An error as JSON.
-pub(super) fn fault(fault: &Fault) -> Value {
+pub(super) fn fault(fault: &Diagnostic) -> Value {
     match &fault.position {
         Position::Line { line, column, file, .. } => {
             json!({"file": &**file, "line": line, "column": column, "path": fault.path, "message": fault.message})

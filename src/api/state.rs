@@ -107,7 +107,7 @@ pub(super) async fn publishers(call: Call) -> Result<Answer, Problem> {
 
 fn viewers_of(stream: &StreamHandle) -> Vec<Value> {
     let name = stream.config.name.as_str();
-    let members = stream.audience.members().into_iter();
+    let members = stream.viewers.list().into_iter();
     let shown = members.map(|member| {
         json!({
             // By age where they are sorted by name.

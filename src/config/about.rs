@@ -1,10 +1,6 @@
 //! `title:` and `labels:` of feeds and streams: for people and filters. They change nothing of media.
 
-use super::{
-    checker::{Checker, Expected},
-    fault::Path,
-    locate::Place,
-};
+use super::{diagnostics::Path, expected::Expected, spans::Place, validator::Validator};
 use serde_yaml::Value;
 use std::collections::BTreeMap;
 
@@ -24,7 +20,7 @@ pub struct About {
     pub labels: BTreeMap<String, String>,
 }
 
-impl Checker {
+impl Validator {
     /// Both keys of an entry.
     pub(super) fn about(&mut self, path: &Path, title: Option<Value>, labels: Option<Value>) -> About {
         let title = self.value(&path.key("title"), title, line);
@@ -66,7 +62,7 @@ pub(super) fn printed(about: &About) -> (Option<Value>, Option<Value>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Fault, parse, to_yaml};
+    use crate::config::{Diagnostic, parse, to_yaml};
 
     #[test]
     fn titles_and_labels_are_read_and_printed() {
@@ -89,7 +85,7 @@ mod tests {
     fn faults() {
         let check = |keys: &str, expect: &str| {
             let faults = parse(&format!("feeds: {{a: {{command: cat, {keys}}}}}")).err().unwrap_or_default();
-            assert_eq!(faults.iter().map(Fault::to_string).collect::<Vec<_>>(), [expect], "{keys}");
+            assert_eq!(faults.iter().map(Diagnostic::to_string).collect::<Vec<_>>(), [expect], "{keys}");
         };
         check("title: ' '", "1:34: feeds.a.title: expected a line of 1 to 200 characters, found \" \"");
         check(

@@ -1,14 +1,15 @@
 //! `api:`: what programs and pages may do by the API.
 
 use super::{
-    checker::{Checker, Expected, flag},
-    fault::Path,
+    diagnostics::Path,
+    expected::{Expected, flag},
     model::{Api, Editing},
     raw,
+    validator::Validator,
 };
 use serde_yaml::Value;
 
-impl Checker {
+impl Validator {
     /// The rules; the usual ones where there are errors, which are noted.
     pub(super) fn api(&mut self, path: &Path, value: Option<Value>) -> Api {
         let Some(value) = value else { return Api::default() };

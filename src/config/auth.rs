@@ -1,12 +1,12 @@
 //! `auth:`: who may do what, checked and printed.
 
 use super::{
-    check::path_name,
-    checker::{Checker, Expected, flag, kind, place},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, flag, kind, path_name, place},
     model::Pages,
     raw,
+    spans::Place,
+    validator::Validator,
 };
 use crate::access::{
     Action, Grant, JwtRules, JwtSource, MASK, MIN_KEY, Network, NetworkError, PasswordHash, Pattern, Permission,
@@ -21,7 +21,7 @@ use std::{collections::HashSet, sync::Arc, time::SystemTime};
 /// Most users, and most tokens. More belong into a service that issues tokens.
 const MAX_ENTRIES: usize = 10_000;
 
-impl Checker {
+impl Validator {
     /// The policy. Without the section, anyone may watch and read what the pages show.
     pub(super) fn auth(&mut self, path: &Path, value: Option<Value>, pages: &Pages) -> Policy {
         let default = unrestricted(pages);
@@ -325,7 +325,7 @@ pub(super) fn host_name(text: &str) -> Result<String, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Fault, masked, parse, to_json, to_yaml};
+    use crate::config::{Diagnostic, masked, parse, to_json, to_yaml};
 
     const HASH: &str = "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
 
@@ -354,7 +354,7 @@ auth:
 
     fn check(text: &str, expect: &str) {
         let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(Fault::to_string).collect();
+        let found: Vec<_> = faults.iter().map(Diagnostic::to_string).collect();
         assert_eq!(found.join("\n"), expect, "of\n{text}");
     }
 

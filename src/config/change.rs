@@ -1,10 +1,10 @@
 //! Which files a change of the configuration changes, and what it takes to be permitted.
 
 use super::{
+    diagnostics::Path,
     edit::{self, Edit, EditError},
-    fault::Path,
     load::{Loaded, Origin},
-    places::Owner,
+    source_map::Owner,
 };
 use serde_yaml::Value;
 use std::{fmt::Display, net::IpAddr, path::PathBuf};
@@ -118,7 +118,7 @@ impl Loaded {
     pub fn place_of(&self, path: &[String]) -> String {
         let path = path.iter().fold(Path::default(), |path, key| path.key(key));
         let (owner, path, _) = self.places.source(&path);
-        self.places.position(&owner, &path, super::locate::Place::Key).to_string()
+        self.places.position(&owner, &path, super::spans::Place::Key).to_string()
     }
 
     /// What of a feed or stream was made by a set, the path of its text.

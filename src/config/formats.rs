@@ -1,7 +1,7 @@
 //! Containers by their names, and what commands write, as far as their words show.
 
 use super::{
-    checker::Expected,
+    expected::Expected,
     model::{Encoding, Feed, FeedName, Source, Stream},
 };
 use crate::media::Container;

@@ -1,11 +1,6 @@
 //! `hls:` of a stream: how its segments are cut, and how much is kept.
 
-use super::{
-    checker::{Checker, Expected},
-    fault::Path,
-    locate::Place,
-    raw,
-};
+use super::{diagnostics::Path, expected::Expected, raw, spans::Place, validator::Validator};
 use crate::media::segment::Settings;
 use serde_yaml::Value;
 use std::{ops::RangeInclusive, time::Duration};
@@ -17,7 +12,7 @@ const WINDOW: RangeInclusive<f64> = 3.0..=3600.0;
 /// A playlist lists at least so many segments: players begin three from its end.
 const LEAST_SEGMENTS: u32 = 4;
 
-impl Checker {
+impl Validator {
     /// The settings; the default ones where there are errors, which are noted.
     pub(super) fn hls(&mut self, path: &Path, value: Option<Value>) -> Settings {
         let Some(value) = value else { return Settings::DEFAULT };

@@ -1,11 +1,6 @@
 //! `hooks:`: who gets events.
 
-use super::{
-    checker::{Checker, Expected},
-    fault::Path,
-    locate::Place,
-    raw,
-};
+use super::{diagnostics::Path, expected::Expected, raw, spans::Place, validator::Validator};
 use crate::access::{MASK, Pattern, Secret};
 use data_encoding::BASE64;
 use http::Uri;
@@ -66,7 +61,7 @@ fn masked_url(url: &str) -> String {
     origin.map_or_else(|| MASK.to_owned(), |(scheme, authority)| format!("{scheme}://{authority}/{MASK}"))
 }
 
-impl Checker {
+impl Validator {
     /// The hooks, by name.
     pub(super) fn hooks(&mut self, path: &Path, value: Option<Value>) -> Vec<Hook> {
         let entries = self.entries(path, value);
@@ -170,7 +165,7 @@ pub(super) fn printed(hooks: &[Hook]) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Fault, masked, parse, to_yaml};
+    use crate::config::{Diagnostic, masked, parse, to_yaml};
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -199,7 +194,7 @@ mod tests {
     fn faults() {
         let check = |text: &str, expect: &str| {
             let faults = parse(text).err().unwrap_or_default();
-            assert_eq!(faults.iter().map(Fault::to_string).collect::<Vec<_>>(), [expect], "{text}");
+            assert_eq!(faults.iter().map(Diagnostic::to_string).collect::<Vec<_>>(), [expect], "{text}");
         };
         check("hooks: {a: {}}", "1:9: hooks.a: expected either `url` or `run`");
         check("hooks: {a: {url: 'http://h', run: x}}", "1:9: hooks.a: expected either `url` or `run`");

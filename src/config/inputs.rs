@@ -1,6 +1,6 @@
 //! `{input1}`, `{input2}` … in the words of a command: the files that its feeds are read from.
 
-use super::{checker::Checker, fault::Path, locate::Place, model::FeedName};
+use super::{diagnostics::Path, model::FeedName, spans::Place, validator::Validator};
 use std::collections::BTreeSet;
 
 /// What stands before the number of an input, and after it.
@@ -57,7 +57,7 @@ pub fn with_inputs(words: &[String], file: impl Fn(usize) -> String) -> Option<V
     Some(words.iter().map(filled).collect())
 }
 
-impl Checker {
+impl Validator {
     /// Notes what is wrong with the inputs of a command: it reads all its feeds, and nothing else.
     pub(super) fn inputs(&mut self, path: &Path, words: &[String], feeds: &[FeedName]) {
         let named = named(words);

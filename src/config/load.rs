@@ -1,34 +1,30 @@
 //! From files to a configuration: finds and reads the file, has it checked, and looks at the files it names.
 
 use super::{
-    check::NO_FPS,
-    checker::Checker,
-    fault::{self, Faults},
+    diagnostics::{self, Diagnostics},
+    files::{LoadError, Replaced, read},
     formats::passed_on,
-    locate::Place,
+    include::Reading,
     model::{CertificateSource, Config, Encoding, FeedName, Placeholder, Source, StreamPath},
-    places::{Findings, Places},
-    read::Reading,
+    source_map::{Findings, SourceMap},
+    spans::Place,
+    validate::NO_FPS,
+    validator::Validator,
 };
 use crate::sys::programs;
 use serde_yaml::Value;
 use std::{
-    collections::HashMap,
     ffi::{OsStr, OsString},
-    fs::{self, File},
-    io::{self, ErrorKind, Read as _},
+    fs::{self},
+    io::ErrorKind,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
-    path::{self, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 /// Served when there is no configuration file: a test pattern and a tone.
 const DEMO: &str = include_str!("../../config/demo.yaml");
 /// Looked for in this order when no file is named. The names without `.yaml` are those of earlier versions.
 const DEFAULT_FILES: [&str; 3] = ["/etc/voyandz.yaml", "/etc/voyandz.ini", "/etc/voyandz"];
-/// Longest file in bytes. A thousand cameras fit.
-const MAX_FILE: u64 = 1 << 20;
-/// The byte order mark.
-const MARK: char = '\u{feff}';
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,39 +33,6 @@ pub enum Origin {
     File(PathBuf),
     /// The demonstration that is built in.
     Demo,
-}
-
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A file that was asked for does not exist.
-    #[error(
-        "configuration file {} does not exist: name another one with -f FILE, or none for the built-in demonstration",
-        .0.display()
-    )]
-    Missing(PathBuf),
-    /// The system does not let us.
-    #[error("read configuration file {}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// More than anyone writes.
-    #[error("configuration file {} has more than {MAX_FILE} bytes: is it the right one?", .0.display())]
-    Huge(PathBuf),
-    /// Not UTF-8.
-    #[error("{}:{line}: the configuration file is no UTF-8 text: is it the right one, and saved as UTF-8?", path.display())]
-    NoText {
-        /// Which file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-    },
-    /// Its text is wrong; the message has a line for every error.
-    #[error(transparent)]
-    Faults(#[from] Faults),
 }
 
 /// Which configuration to use: the file of `-f`, else that of `VOYANDZ_CONFFILE` unless it is empty, else
@@ -107,9 +70,6 @@ fn is_missing(path: &Path) -> bool {
     fs::metadata(path).is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
-/// Texts to read in place of those of files, by the paths that name them.
-pub type Replaced = HashMap<PathBuf, String>;
-
 /// A configuration, and what it was made from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -121,7 +81,7 @@ pub struct Loaded {
     /// What the files say as one, before variables of the environment and sets.
     pub(super) tree: Value,
     /// As they were read: the files may be others by now.
-    pub(super) places: Places,
+    pub(super) places: SourceMap,
 }
 
 /// Reads and checks a configuration, with the `VOYANDZ__…` variables of the environment. Relative paths count from the
@@ -146,7 +106,7 @@ pub fn load_with(origin: &Origin, replaced: &Replaced) -> Result<Loaded, LoadErr
 ///
 /// # Errors
 /// When a file cannot be read, or is no YAML.
-pub fn examine(origin: &Origin) -> Result<(Loaded, Faults), LoadError> {
+pub fn examine(origin: &Origin) -> Result<(Loaded, Diagnostics), LoadError> {
     examine_with(origin, &Replaced::new(), std::env::vars_os())
 }
 
@@ -154,7 +114,7 @@ fn examine_with(
     origin: &Origin,
     replaced: &Replaced,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<(Loaded, Faults), LoadError> {
+) -> Result<(Loaded, Diagnostics), LoadError> {
     let mut reading = match origin {
         Origin::File(path) => {
             let text = replaced.get(path).map_or_else(|| read(path), |text| Ok(text.clone()))?;
@@ -166,12 +126,12 @@ fn examine_with(
     let said = tree.clone();
     if !reading.broken.is_empty() {
         // What the others lack may well be in there.
-        let found = reading.checker.findings.into_faults(&reading.checker.places);
-        return Err(Faults { faults: reading.broken }.and(found).into());
+        let found = reading.checker.findings.into_diagnostics(&reading.checker.places);
+        return Err(Diagnostics { faults: reading.broken }.and(found).into());
     }
     let mut config = reading.checker.file(tree, &reading.overrides);
     let resolve = |keys: &[&str], path: &Path| {
-        let keys = keys.iter().fold(fault::Path::default(), |path, key| path.key(key));
+        let keys = keys.iter().fold(diagnostics::Path::default(), |path, key| path.key(key));
         let (owner, ..) = reading.checker.places.source(&keys);
         reading.resolve(&owner, path)
     };
@@ -213,22 +173,23 @@ fn examine_with(
             recording.folder = resolve(&keys, &recording.folder)?;
         }
     }
-    let Reading { checker: Checker { places, mut findings, .. }, files, .. } = reading;
+    let Reading { checker: Validator { places, mut findings, .. }, files, .. } = reading;
     let source = |name: &FeedName| Some(&config.feeds.iter().find(|feed| feed.name == *name)?.source);
     for stream in config.streams.iter().filter(|stream| stream.placeholder.is_some()) {
         let Some(feed) = passed_on(stream, source) else { continue };
         let path = ["streams", stream.name.as_str(), "placeholder"];
-        let path = path.iter().fold(fault::Path::default(), |path, key| path.key(key));
+        let path = path.iter().fold(diagnostics::Path::default(), |path, key| path.key(key));
         let (owner, path, instance) = places.source(&path);
         let message = format!("the bytes of feed `{feed}` are passthrough: give the stream `video` or `audio`");
         findings.note(owner, &path, Place::Key, message, instance.as_deref());
     }
     for feed in config.feeds.iter().filter(|feed| feed.fps.is_some() && matches!(feed.source, Source::Pipe(_))) {
-        let path = ["feeds", feed.name.as_str(), "fps"].iter().fold(fault::Path::default(), |path, key| path.key(key));
+        let path =
+            ["feeds", feed.name.as_str(), "fps"].iter().fold(diagnostics::Path::default(), |path, key| path.key(key));
         let (owner, path, instance) = places.source(&path);
         findings.note(owner, &path, Place::Key, NO_FPS.to_owned(), instance.as_deref());
     }
-    let faults = findings.into_faults(&places);
+    let faults = findings.into_diagnostics(&places);
     Ok((Loaded { config, files, tree: said, places }, faults))
 }
 
@@ -236,18 +197,18 @@ impl Loaded {
     /// Errors that were found after the files were read, for example by GStreamer, each with the path of its value in the
     /// [`Config`]. A value that no file has, because it was derived, has the place of what is around it, or of what it was
     /// made from.
-    pub fn late_faults(&self, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Faults {
+    pub fn late_faults(&self, found: impl IntoIterator<Item = (Vec<String>, String)>) -> Diagnostics {
         let mut findings = Findings::default();
         for (keys, message) in found {
-            let path = keys.iter().fold(fault::Path::default(), |path, key| path.key(key));
+            let path = keys.iter().fold(diagnostics::Path::default(), |path, key| path.key(key));
             let (owner, path, instance) = self.places.source(&path);
             findings.note(owner, &path, Place::Value, message, instance.as_deref());
         }
-        findings.into_faults(&self.places)
+        findings.into_diagnostics(&self.places)
     }
 
     /// Programs of commands that this machine lacks. They may come yet.
-    pub fn missing_programs(&self) -> Faults {
+    pub fn missing_programs(&self) -> Diagnostics {
         let search = std::env::var_os("PATH").unwrap_or_default();
         let feeds = self.config.feeds.iter().filter_map(|feed| match &feed.source {
             Source::Command(words) => Some(("feeds", feed.name.as_str(), words)),
@@ -264,7 +225,7 @@ impl Loaded {
     }
 
     /// Files of feeds and of placeholders that are not there. They may come yet.
-    pub fn missing_files(&self) -> Faults {
+    pub fn missing_files(&self) -> Diagnostics {
         let pictures = self.config.streams.iter().filter_map(|stream| match &stream.placeholder {
             Some(Placeholder::Picture(path)) if is_missing(path) => {
                 let keys = ["streams", stream.name.as_str(), "placeholder"].map(str::to_owned).to_vec();
@@ -283,7 +244,7 @@ impl Loaded {
     }
 
     /// Paths that a stream with several outputs implies, and that are those of another stream.
-    pub fn hidden_outputs(&self) -> Faults {
+    pub fn hidden_outputs(&self) -> Diagnostics {
         let streams = &self.config.streams;
         let owner = |path: &StreamPath| streams.iter().find(|stream| stream.path == *path);
         let hidden = streams.iter().filter(|stream| stream.outputs.is_some()).flat_map(|stream| {
@@ -311,57 +272,6 @@ fn no_program(words: &[String], search: &OsStr) -> Option<String> {
         let remedy = programs::remedy(program).map_or_else(String::new, |remedy| format!(" ({remedy})"));
         format!("the program `{program}` is not on PATH{remedy}")
     })
-}
-
-/// The path made absolute, so that it does not depend on where the process goes.
-pub(super) fn resolve(folder: &Path, path: &Path) -> Result<PathBuf, LoadError> {
-    let joined = folder.join(path);
-    path::absolute(&joined).map_err(|source| LoadError::Read { path: joined, source })
-}
-
-pub(super) fn read(path: &Path) -> Result<String, LoadError> {
-    let failed = |source: io::Error| match source.kind() {
-        ErrorKind::NotFound => LoadError::Missing(path.to_owned()),
-        _ => LoadError::Read { path: path.to_owned(), source },
-    };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(LoadError::Huge(path.to_owned()));
-    }
-    decode(bytes).map_err(|line| LoadError::NoText { path: path.to_owned(), line })
-}
-
-/// The text of a file, without the byte order mark that some editors write before it. UTF-16 is known by its mark.
-///
-/// # Errors
-/// The line, counted from 1, up to which it is text.
-fn decode(bytes: Vec<u8>) -> Result<String, usize> {
-    let utf_16 = |units: &[u8], unit: fn([u8; 2]) -> u16| {
-        let (units, rest) = units.as_chunks::<2>();
-        let units = units.iter().map(|bytes| unit(*bytes));
-        // Half a unit is no text.
-        let units = units.chain((!rest.is_empty()).then_some(0xd800));
-        let mut text = String::new();
-        for character in char::decode_utf16(units) {
-            text.push(character.map_err(|_| 1 + text.matches('\n').count())?);
-        }
-        Ok(text)
-    };
-    match bytes.as_slice() {
-        [0xff, 0xfe, units @ ..] => utf_16(units, u16::from_le_bytes),
-        [0xfe, 0xff, units @ ..] => utf_16(units, u16::from_be_bytes),
-        _ => {
-            let mut text = String::from_utf8(bytes).map_err(|error| {
-                let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-                1 + good.iter().filter(|byte| **byte == b'\n').count()
-            })?;
-            if text.starts_with(MARK) {
-                text.drain(..MARK.len_utf8());
-            }
-            Ok(text)
-        }
-    }
 }
 
 #[cfg(test)]
@@ -418,21 +328,6 @@ pub(super) mod tests {
         assert_eq!(said(&|text| format!("\u{feff}{}", windows(text))), expect);
         // An error has the place that an editor shows.
         assert_eq!(said_of(&[("a", "\u{feff}foo: 1")], &[]), "a:1:1: foo: unknown key");
-    }
-
-    #[test]
-    fn utf_16_is_known_by_its_mark() {
-        let text = "a: \u{e9}\u{1f4f7}\n";
-        let with = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
-            "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(unit).collect()
-        };
-        assert_eq!(decode(with(u16::to_le_bytes)), Ok(text.to_owned()));
-        assert_eq!(decode(with(u16::to_be_bytes)), Ok(text.to_owned()));
-        let mut cut = with(u16::to_le_bytes);
-        cut.push(b'x');
-        assert_eq!(decode(cut), Err(2));
-        assert_eq!(decode(b"\xef\xbb\xbfa\n\xff".to_vec()), Err(2));
-        assert_eq!(decode(Vec::new()), Ok(String::new()));
     }
 
     #[test]

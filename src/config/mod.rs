@@ -1,32 +1,34 @@
 //! The configuration: text → checked values. `Config` is immutable and the only form the program sees.
 //!
-//! [`parse`] and all below it are pure; only [`load`](load()), [`examine`] and [`find`] touch files (`load`, `read`). The
-//! way of a text: YAML (`yaml`) → one tree of all files (`document`) → keys (`raw`) → checks (`check`, `streams`,
-//! `tracks`) → [`Config`]. Before the checks, sets are expanded (`sets`), variables of the environment have their say
-//! (`overrides`), and templates are used (`templates`); encoder settings become pipelines (`typed`, `encoders`), and errors get
-//! their place (`places`, `locate`).
+//! [`parse`] and all below it are pure; only [`load`](load()), [`examine`] and [`find`] touch files (`load`, `include`). The
+//! way of a text: YAML (`yaml`) → one tree of all files (`merge`) → keys (`raw`) → checks (`validate`, `streams`,
+//! `av_keys`) → [`Config`]. Before the checks, sets are expanded (`sets`), variables of the environment have their say
+//! (`overrides`), and templates are used (`templates`); encoder settings become pipelines (`encode`, `encoders`), and errors get
+//! their place (`source_map`, `spans`).
 
 mod about;
 mod api;
 mod auth;
-mod chains;
+mod av_keys;
 pub mod change;
-mod check;
-mod checker;
 mod codec;
-mod document;
+mod diagnostics;
 pub mod edit;
+mod encode;
+mod encoder_properties;
+mod encoder_settings;
 mod encoders;
-mod fault;
+mod expected;
+mod feed_graph;
+mod files;
 mod formats;
 mod hls;
 mod hooks;
+mod include;
 mod inputs;
 mod launch;
-mod library;
 mod load;
-mod locate;
-mod mask;
+mod merge;
 mod model;
 mod outputs;
 mod overlay;
@@ -34,45 +36,46 @@ mod overrides;
 mod pages;
 mod pattern;
 mod patterns;
-mod places;
 mod print;
 mod publish;
 mod publish_pattern;
 mod push;
 mod push_target;
 mod raw;
-mod read;
 mod record;
 mod recording;
+mod redact;
 mod renditions;
 mod rtmp;
 mod rtsp;
 #[cfg(test)]
 mod schema;
 mod sets;
+mod source_map;
+mod spans;
 mod srt;
 mod streams;
 mod template;
+mod template_store;
 mod templates;
 mod tls;
-mod tracks;
-mod typed;
 mod units;
 mod url;
+mod validate;
+mod validator;
 mod webrtc;
 mod yaml;
 
 pub use about::{About, is_name as is_label_name};
-pub use check::parse;
-pub(crate) use checker::suggestion;
 pub use codec::{AudioCodec, Codec, VideoCodec};
+pub use diagnostics::{Diagnostic, Diagnostics, Position};
 pub use encoders::{ENCODERS, Encoder};
-pub use fault::{Fault, Faults, Position};
+pub(crate) use expected::suggestion;
+pub use files::{LoadError, Replaced};
 pub use formats::{may_differ, passed_on};
 pub use hooks::{Hook, HookTarget};
 pub use inputs::with_inputs;
-pub use load::{LoadError, Loaded, Origin, Replaced, examine, find, load, load_with};
-pub use mask::{is_secret_name, masked, text_without_secrets};
+pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Alternative, Api, CertificateSource, Config, Editing, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages,
     Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
@@ -85,3 +88,5 @@ pub use publish::{Publish, PublishProtocol, SecondPublisher};
 pub use publish_pattern::PublishPattern;
 pub use push_target::{PushProtocol, PushTarget, PushUrl};
 pub use recording::{Keep, Plan, Recording};
+pub use redact::{is_secret_name, masked, text_without_secrets};
+pub use validate::parse;

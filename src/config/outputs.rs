@@ -1,14 +1,16 @@
 //! Checks of a stream with several outputs: `outputs:`, `repair:`, and `video:` and `audio:` with alternatives.
 
 use super::{
-    checker::{Checker, Expected, kind, place, quoted},
     codec::{AudioCodec, Codec, VideoCodec},
-    fault::Path,
+    diagnostics::Path,
+    encode,
+    encoder_settings::{Audio, Track, Video},
+    expected::{Expected, kind, place, quoted},
     formats::container,
-    locate::Place,
     model::{Alternative, Outputs, Repair},
     raw,
-    typed::{self, Audio, Track, Video},
+    spans::Place,
+    validator::Validator,
 };
 use crate::media::Container;
 use serde_yaml::Value;
@@ -49,7 +51,7 @@ impl Rendition {
     }
 }
 
-impl Checker {
+impl Validator {
     /// `outputs:` as containers; all where nothing is given.
     pub(super) fn outputs(&mut self, path: &Path, given: Option<Value>) -> Option<Vec<Container>> {
         let items = match given {
@@ -191,7 +193,7 @@ impl Checker {
         }
         let passes = matches!((first_video, first_audio), (Track::Copy, Track::Copy));
         Some(Rendition {
-            pipelines: (!passes).then(|| typed::track_pipelines(first_video, first_audio)),
+            pipelines: (!passes).then(|| encode::track_pipelines(first_video, first_audio)),
             alternatives: alternatives(&videos, &audios),
             codecs: encoded(first_video, first_audio),
             main: (first_video.clone(), first_audio.clone()),
@@ -264,14 +266,14 @@ fn alternatives(videos: &[Track<Video>], audios: &[Track<Audio>]) -> Vec<Alterna
     let videos = videos.iter().skip(1).filter_map(|track| match track {
         Track::Encode(video) => Some(Alternative {
             codec: Codec::Video(video.codec),
-            pipelines: typed::track_pipelines(track, &Track::Drop),
+            pipelines: encode::track_pipelines(track, &Track::Drop),
         }),
         Track::Copy | Track::Drop => None,
     });
     let audios = audios.iter().filter_map(|track| match track {
         Track::Encode(audio) => Some(Alternative {
             codec: Codec::Audio(audio.codec),
-            pipelines: typed::track_pipelines(&Track::Drop, track),
+            pipelines: encode::track_pipelines(&Track::Drop, track),
         }),
         Track::Copy | Track::Drop => None,
     });
@@ -313,8 +315,8 @@ pub fn repairs(outputs: &Outputs) -> Vec<Alternative> {
     let repair = |codec| Alternative {
         codec,
         pipelines: match codec {
-            Codec::Video(codec) => typed::track_pipelines(&Track::Encode(Video::usual(codec)), &Track::Drop),
-            Codec::Audio(codec) => typed::track_pipelines(&Track::Drop, &Track::Encode(Audio::usual(codec))),
+            Codec::Video(codec) => encode::track_pipelines(&Track::Encode(Video::usual(codec)), &Track::Drop),
+            Codec::Audio(codec) => encode::track_pipelines(&Track::Drop, &Track::Encode(Audio::usual(codec))),
         },
     };
     video.chain(audio).filter(is_of_use).map(repair).collect()

@@ -1,10 +1,11 @@
 //! `overlay:` of a stream: what is drawn into its video.
 
 use super::{
-    checker::{Checker, Expected, flag},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, flag},
     raw,
+    spans::Place,
+    validator::Validator,
 };
 use serde_yaml::Value;
 
@@ -38,7 +39,7 @@ impl Overlay {
     }
 }
 
-impl Checker {
+impl Validator {
     /// `None` when there are errors.
     pub(super) fn overlay(&mut self, path: &Path, value: Value) -> Option<Overlay> {
         let keys: raw::Overlay = self.section(path, value);
@@ -83,7 +84,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Encoding, Fault, parse};
+    use crate::config::{Diagnostic, Encoding, parse};
 
     fn stream(name: &str, keys: &str) -> String {
         format!("feeds: {{f: {{command: cat}}}}\nstreams: {{{name}: {{feed: f, {keys}}}}}")
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn faults_of_overlays() {
         let check = |name: &str, keys: &str, fault: &str| {
-            let faults: Vec<_> = parse(&stream(name, keys)).unwrap_err().iter().map(Fault::to_string).collect();
+            let faults: Vec<_> = parse(&stream(name, keys)).unwrap_err().iter().map(Diagnostic::to_string).collect();
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].ends_with(fault), "{} is not {fault}", faults[0]);
         };

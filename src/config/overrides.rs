@@ -1,10 +1,11 @@
 //! Variables of the environment that win over the files: `VOYANDZ__feeds__cam0__mode=10`.
 
 use super::{
-    checker::{Checker, kind},
-    fault::Path,
-    locate::Place,
-    places::Owner,
+    diagnostics::Path,
+    expected::kind,
+    source_map::Owner,
+    spans::Place,
+    validator::Validator,
     yaml::{self, Parsed, TWICE, UNMERGEABLE},
 };
 use serde_yaml::{Mapping, Value};
@@ -34,7 +35,7 @@ impl Override {
     }
 }
 
-impl Checker {
+impl Validator {
     /// Reads those variables of an environment that are meant for a configuration, in the order of their names.
     pub(super) fn variables(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<Override> {
         let named = environment.into_iter().filter_map(|(name, value)| {

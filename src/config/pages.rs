@@ -1,11 +1,13 @@
 //! `pages:`: which pages are served, and where.
 
 use super::{
-    checker::{Checker, Expected, flag},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, flag},
     model::{Pages, StreamPath},
-    raw, streams,
+    raw,
+    spans::Place,
+    streams,
+    validator::Validator,
 };
 use serde_yaml::Value;
 
@@ -55,7 +57,7 @@ enum Placing {
     At(StreamPath),
 }
 
-impl Checker {
+impl Validator {
     pub(super) fn pages(&mut self, path: &Path, value: Value) -> Pages {
         let keys: raw::Pages = self.section(path, value);
         let default = Pages::default();
@@ -110,10 +112,10 @@ fn placing(text: &str) -> Result<Placing, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Fault, parse, to_yaml};
+    use crate::config::{Diagnostic, parse, to_yaml};
 
     fn faults(text: &str) -> Vec<String> {
-        parse(text).unwrap_err().iter().map(Fault::to_string).collect()
+        parse(text).unwrap_err().iter().map(Diagnostic::to_string).collect()
     }
 
     #[test]

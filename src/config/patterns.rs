@@ -2,14 +2,15 @@
 //! time after.
 
 use super::{
-    checker::{Checker, Expected, kind, place},
-    fault::Path,
-    library::Library,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, kind, place},
     model::{Config, Feed, FeedName, Source, Stream, StreamPath},
     publish,
     publish_pattern::PublishPattern,
+    spans::Place,
     streams::{BELOW, is_reserved},
+    template_store::TemplateStore,
+    validator::Validator,
 };
 use serde_yaml::{Mapping, Value};
 use std::{ops::RangeInclusive, time::Duration};
@@ -60,9 +61,9 @@ impl PublishPattern {
         let feeds = map(vec![(&feed_name, map(vec![("publish", text("true"))]))]);
         let names = Value::Sequence(vec![text(name)]);
         let set = map(vec![("for", names), ("feeds", feeds), ("streams", Value::Mapping(streams))]);
-        let mut checker = Checker::new(Library::built_in());
+        let mut checker = Validator::new(TemplateStore::built_in());
         let config = checker.file(map(vec![("sets", map(vec![("publish", set)]))]), &[]);
-        let faults = checker.findings.into_faults(&checker.places);
+        let faults = checker.findings.into_diagnostics(&checker.places);
         if let Some(fault) = faults.faults.first() {
             return Err(fault.message.clone());
         }
@@ -81,7 +82,7 @@ pub fn is_free(config: &Config, path: &StreamPath) -> bool {
     !(is_page || is_reserved(path) || config.streams.iter().any(|stream| owns(stream.path.as_str())))
 }
 
-impl Checker {
+impl Validator {
     /// All patterns; those with errors, which are noted, are omitted.
     pub(super) fn patterns(&mut self, path: &Path, value: Option<Value>) -> Vec<PublishPattern> {
         let entries = self.entries(path, value).into_iter();

@@ -1,10 +1,11 @@
 //! `publish:` of a feed: who may send media into it, and how.
 
 use super::{
-    checker::{Checker, Expected, kind, place},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, kind, place},
     raw,
+    spans::Place,
+    validator::Validator,
 };
 use crate::access::{MASK, Secret};
 use serde_yaml::Value;
@@ -107,7 +108,7 @@ impl Publish {
     }
 }
 
-impl Checker {
+impl Validator {
     /// The settings; the default ones where there are errors, which are noted.
     pub(super) fn publish(&mut self, path: &Path, value: Value) -> Publish {
         let value = match value {

@@ -1,19 +1,19 @@
 //! `push:` of a stream: where it is sent to; checked and printed.
 
 use super::{
-    check::path_name,
-    checker::{Checker, kind, place},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{kind, path_name, place},
     push_target::{PushTarget, PushUrl},
     raw,
+    spans::Place,
+    validator::Validator,
 };
 use serde_yaml::Value;
 
 /// Most targets of a stream.
 const MOST: usize = 16;
 
-impl Checker {
+impl Validator {
     /// The targets of a stream; those with errors, which are noted, are omitted.
     pub(super) fn push(&mut self, path: &Path, value: Option<Value>) -> Vec<PushTarget> {
         let items = match value {

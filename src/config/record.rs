@@ -1,14 +1,14 @@
 //! `record:` of a stream: what is recorded, where, and how long it is kept; checked and printed.
 
 use super::{
-    check::path_name,
-    checker::{Checker, Expected},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, path_name},
     pattern::FilePattern,
     raw,
     recording::{Keep, Plan, Recording},
+    spans::Place,
     units,
+    validator::Validator,
 };
 use crate::media::Container;
 use serde_yaml::Value;
@@ -27,7 +27,7 @@ const AGE_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::
 pub(super) const FORMATS: [Container; 5] =
     [Container::Mp4, Container::Mkv, Container::Ts, Container::Webm, Container::Flv];
 
-impl Checker {
+impl Validator {
     /// How a stream is recorded; `None` where it is not, or where there are errors, which are noted.
     pub(super) fn recording(&mut self, path: &Path, value: Option<Value>) -> Option<Recording> {
         let value = value.filter(|value| !value.is_null())?;

@@ -1,12 +1,15 @@
 //! Checks of `renditions:`: a stream in other sizes and bit rates, each a stream of its own.
 
 use super::{
-    checker::{Checker, kind, place, quoted},
-    fault::Path,
-    locate::Place,
+    av_keys,
+    diagnostics::Path,
+    encode,
+    encoder_settings::{Audio, Rate, Track, Video},
+    expected::{kind, place, quoted},
     model::{Alternative, Encoding, Outputs, Stream, StreamName, StreamPath},
-    raw, tracks,
-    typed::{self, Audio, Rate, Track, Video},
+    raw,
+    spans::Place,
+    validator::Validator,
 };
 use serde_yaml::Value;
 
@@ -24,7 +27,7 @@ pub(super) struct Rendition {
     pipelines: Vec<String>,
 }
 
-impl Checker {
+impl Validator {
     /// `renditions:` of a stream with several outputs; `main` is what its `video:` and `audio:` say.
     pub(super) fn renditions(&mut self, path: &Path, given: Option<Value>, main: Option<&Main>) -> Vec<Rendition> {
         let entries = match given {
@@ -93,17 +96,17 @@ impl Checker {
             self.note(path, Place::Key, message);
         }
         let codec = video.codec;
-        let is_with_presets = tracks::has_presets(codec);
+        let is_with_presets = av_keys::has_presets(codec);
         if has("preset") && !is_with_presets {
             let message = format!("{} has no presets, h264 and h265 have", codec.name());
             self.note(&path.key("preset"), Place::Key, message);
         }
-        let height = self.value(&path.key("height"), height, tracks::height);
-        let size = self.value(&path.key("size"), size, tracks::size);
-        let bitrate = self.value(&path.key("bitrate"), bitrate, tracks::video_bitrate).map(Rate::Bitrate);
-        let quality = self.value(&path.key("quality"), quality, tracks::quality).map(Rate::Quality);
-        let fps = self.value(&path.key("fps"), fps, |text| tracks::fps(text, codec));
-        let preset = self.value(&path.key("preset"), preset, tracks::preset);
+        let height = self.value(&path.key("height"), height, av_keys::height);
+        let size = self.value(&path.key("size"), size, av_keys::size);
+        let bitrate = self.value(&path.key("bitrate"), bitrate, av_keys::video_bitrate).map(Rate::Bitrate);
+        let quality = self.value(&path.key("quality"), quality, av_keys::quality).map(Rate::Quality);
+        let fps = self.value(&path.key("fps"), fps, |text| av_keys::fps(text, codec));
+        let preset = self.value(&path.key("preset"), preset, av_keys::preset);
         let mut video = video.clone();
         video.rate = bitrate.or(quality).unwrap_or(video.rate);
         if height.is_some() || size.is_some() {
@@ -111,7 +114,7 @@ impl Checker {
         }
         video.fps = fps.or(video.fps);
         video.preset = preset.or(video.preset);
-        Some(typed::track_pipelines(&Track::Encode(video), audio))
+        Some(encode::track_pipelines(&Track::Encode(video), audio))
     }
 
     /// The streams that these renditions are; the names of all of them go into the stream itself.

@@ -1,18 +1,13 @@
 //! `rtmp:`: where RTMP is served, checked and printed.
 
-use super::{
-    checker::{Checker, Expected},
-    fault::Path,
-    model::Rtmp,
-    raw,
-};
+use super::{diagnostics::Path, expected::Expected, model::Rtmp, raw, validator::Validator};
 use serde_yaml::Value;
 use std::net::{IpAddr, SocketAddr};
 
 /// The port of RTMP.
 const DEFAULT_PORT: u16 = 1935;
 
-impl Checker {
+impl Validator {
     /// The section; `None` without it: RTMP is not served then. Without an address it listens where HTTP does, which is `address`.
     pub(super) fn rtmp(&mut self, path: &Path, value: Option<Value>, address: IpAddr) -> Option<Rtmp> {
         let keys: raw::Rtmp = self.section(path, value.filter(|value| !value.is_null())?);

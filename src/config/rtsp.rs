@@ -1,19 +1,13 @@
 //! `rtsp:`: where RTSP is served, checked and printed.
 
-use super::{
-    checker::{Checker, Expected},
-    fault::Path,
-    locate::Place,
-    model::Rtsp,
-    raw,
-};
+use super::{diagnostics::Path, expected::Expected, model::Rtsp, raw, spans::Place, validator::Validator};
 use serde_yaml::Value;
 use std::net::{IpAddr, SocketAddr};
 
 /// The port of RTSP that needs no privileges.
 const DEFAULT_PORT: u16 = 8554;
 
-impl Checker {
+impl Validator {
     /// The section; `None` without it: RTSP is not served then. Without an address it listens where HTTP does, which is `address`.
     pub(super) fn rtsp(&mut self, path: &Path, value: Option<Value>, address: IpAddr) -> Option<Rtsp> {
         let keys: raw::Rtsp = self.section(path, value.filter(|value| !value.is_null())?);

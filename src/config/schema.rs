@@ -3,7 +3,7 @@
 //!
 //! The file is made by `VOYANDZ_WRITE_SCHEMA=1 cargo test --lib schema`; without the variable the test compares.
 
-use super::{library::Library, raw};
+use super::{raw, template_store::TemplateStore};
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
 
@@ -74,7 +74,7 @@ fn texts() -> Value {
 
 /// A pipeline or a command: written out, or by `use:`.
 fn text_or_use(extra: &[&str]) -> Value {
-    let library = Library::built_in();
+    let library = TemplateStore::built_in();
     let mut names: Vec<_> = library.names().collect();
     names.sort_unstable();
     // Completion offers the built-in names; others are as good.
@@ -242,7 +242,7 @@ fn schema() -> Value {
     });
     let video = section("`video:`", raw::keys::<raw::Video>(), |key| match key {
         "codec" => name_of(&super::codec::VideoCodec::ALL.map(super::codec::VideoCodec::name)),
-        "preset" => name_of(&super::tracks::PRESETS),
+        "preset" => name_of(&super::av_keys::PRESETS),
         "encoder" => {
             let names = super::ENCODERS.iter().map(|encoder| encoder.name);
             name_of(&["auto", "software"].into_iter().chain(names).collect::<Vec<_>>())
@@ -256,7 +256,7 @@ fn schema() -> Value {
     let overlay =
         section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
     let rendition = section("`renditions:`", raw::keys::<raw::Rendition>(), |key| match key {
-        "preset" => name_of(&super::tracks::PRESETS),
+        "preset" => name_of(&super::av_keys::PRESETS),
         "pipeline" => reference("pipelines"),
         _ => scalar(),
     });

@@ -2,13 +2,14 @@
 //! someone had copied and pasted them; errors inside are shown in the set and name the instances they are in.
 
 use super::{
-    checker::{Checker, kind, place, suggestion},
-    fault::Path,
-    locate::Place,
-    places::Origin,
+    diagnostics::Path,
+    expected::{kind, place, suggestion},
     raw,
+    source_map::Provenance,
+    spans::Place,
     template::{Argument, Arguments, Filler, Misfit, Piece, holes, pieces},
     units::whole,
+    validator::Validator,
 };
 use serde_yaml::{Mapping, Value};
 use std::collections::HashSet;
@@ -32,7 +33,7 @@ struct Progress {
     used: HashSet<String>,
 }
 
-impl Checker {
+impl Validator {
     /// Adds the feeds and streams of all sets to those of the file.
     pub(super) fn sets(
         &mut self,
@@ -158,7 +159,7 @@ const MAX_NUMBER: usize = 10;
 
 /// One instance while it is made.
 struct Expansion<'a> {
-    checker: &'a mut Checker,
+    checker: &'a mut Validator,
     instance: &'a str,
     arguments: &'a Arguments,
     progress: &'a mut Progress,
@@ -183,7 +184,7 @@ impl Expansion<'_> {
                 self.note(&path, Place::Key, format!("`{name}` is a {kind} already{hint}"));
                 continue;
             }
-            let origin = Origin { path, instance: self.instance.to_owned() };
+            let origin = Provenance { path, instance: self.instance.to_owned() };
             self.checker.places.made_from(section, &name, origin);
             all.insert(name, value);
         }

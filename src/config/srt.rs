@@ -1,11 +1,6 @@
 //! `srt:`: the port for SRT.
 
-use super::{
-    checker::{Checker, Expected},
-    fault::Path,
-    model::Srt,
-    raw,
-};
+use super::{diagnostics::Path, expected::Expected, model::Srt, raw, validator::Validator};
 use crate::access::Secret;
 use serde_yaml::Value;
 use std::{
@@ -26,7 +21,7 @@ const PASSPHRASE: RangeInclusive<usize> = 10..=79;
 const KEY_REFRESH: u64 = 1 << 24;
 const KEY_REFRESHES: RangeInclusive<u64> = 256..=1 << 30;
 
-impl Checker {
+impl Validator {
     /// The section; `None` when there is none.
     pub(super) fn srt(&mut self, path: &Path, value: Option<Value>) -> Option<Srt> {
         let keys: raw::Srt = self.section(path, value.filter(|value| !value.is_null())?);
@@ -77,7 +72,7 @@ fn key_refresh(text: &str) -> Result<u64, Expected> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Fault, masked, parse, to_yaml};
+    use crate::config::{Diagnostic, masked, parse, to_yaml};
 
     #[test]
     fn without_keys_it_is_as_libsrt_has_it() {
@@ -98,7 +93,7 @@ mod tests {
     fn faults() {
         let check = |text: &str, expect: &str| {
             let faults = parse(text).err().unwrap_or_default();
-            assert_eq!(faults.iter().map(Fault::to_string).collect::<Vec<_>>(), [expect], "{text}");
+            assert_eq!(faults.iter().map(Diagnostic::to_string).collect::<Vec<_>>(), [expect], "{text}");
         };
         check(
             "srt: {listen: 8890}",

@@ -1,13 +1,15 @@
 //! Checks of `streams:`: what a stream is made of, what it is in, and where viewers find it.
 
 use super::{
-    chains::feed_name,
-    checker::{Checker, Expected, flag, kind, place, quoted},
-    fault::Path,
+    diagnostics::Path,
+    encode,
+    expected::{Expected, flag, kind, place, quoted},
+    feed_graph::feed_name,
     formats::container,
-    locate::Place,
     model::{Encoding, FeedName, NameError, Outputs, Pages, Placeholder, Serving, Stream, StreamName, StreamPath},
-    raw, typed,
+    raw,
+    spans::Place,
+    validator::Validator,
 };
 use crate::media::Container;
 use percent_encoding::percent_decode_str;
@@ -81,7 +83,7 @@ struct Checked {
     has_url: bool,
 }
 
-impl Checker {
+impl Validator {
     /// Checks all streams.
     pub(super) fn streams(
         &mut self,
@@ -412,7 +414,7 @@ impl Checker {
         }
         let container = container?;
         let (video, audio) = self.tracks(path, container, video, audio, overlay)?;
-        Some(Encoding::Pipeline(typed::launch_texts(container, &video, &audio)))
+        Some(Encoding::Pipeline(encode::launch_texts(container, &video, &audio)))
     }
 
     /// No two things may be found under one path.

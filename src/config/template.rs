@@ -5,7 +5,7 @@
 //! A value stays one value: one word of a command, one property of an element (see [`launch`](super::launch)).
 
 use super::{
-    checker::suggestion,
+    expected::suggestion,
     units::{Bitrate, Fps, Size},
 };
 use indexmap::IndexMap;

@@ -1,12 +1,13 @@
 //! Checks of `templates:`, and of `pipeline: {use: ...}` and `command: {use: ...}`, which become what they stand for.
 
 use super::{
-    checker::{Checker, Expected, kind, launch_text, place, quoted, suggestion},
-    fault::Path,
-    library::{Body, Template},
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, kind, launch_text, place, quoted, suggestion},
     raw,
+    spans::Place,
     template::{Argument, Arguments, Filler, Form, Hole, Misfit, Piece, is_argument_name, pieces},
+    template_store::{Body, Template},
+    validator::Validator,
 };
 use serde_yaml::{Mapping, Value};
 
@@ -17,7 +18,7 @@ enum Kind {
     Command,
 }
 
-impl Checker {
+impl Validator {
     /// Adds the templates of a file to the library.
     pub(super) fn templates(&mut self, path: &Path, value: Option<Value>) {
         for (name, value) in self.entries(path, value) {

@@ -2,16 +2,16 @@
 
 use super::{
     auth::host_name,
-    check::path_name,
-    checker::{Checker, Expected},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, path_name},
     model::{CertificateSource, Plain, Tls},
     raw,
+    spans::Place,
+    validator::Validator,
 };
 use serde_yaml::Value;
 
-impl Checker {
+impl Validator {
     pub(super) fn tls(&mut self, path: &Path, value: Option<Value>) -> Option<Tls> {
         let keys: raw::Tls = self.section(path, value.filter(|value| !value.is_null())?);
         let has_names = keys.names.is_some();
@@ -71,11 +71,11 @@ fn plain(text: &str) -> Result<Plain, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{CertificateSource, Fault, Plain, parse};
+    use crate::config::{CertificateSource, Diagnostic, Plain, parse};
 
     fn check(text: &str, expect: &str) {
         let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(Fault::to_string).collect();
+        let found: Vec<_> = faults.iter().map(Diagnostic::to_string).collect();
         assert_eq!(found.join("\n"), expect, "of\n{text}");
     }
 

@@ -1,6 +1,6 @@
 //! `url:` of a feed: the gst-launch pipeline that a user would write for such a source.
 
-use super::{checker::Expected, launch::encoded};
+use super::{expected::Expected, launch::encoded};
 
 /// How long packets of a network camera wait for those before them, in milliseconds. Over TCP none comes out of order;
 /// this evens out what the camera sends in bursts, and keeps its audio and video in sync.

@@ -2,11 +2,11 @@
 
 use super::{
     auth::host_name,
-    check::port,
-    checker::{Checker, Expected, flag},
-    fault::Path,
+    diagnostics::Path,
+    expected::{Expected, flag, port},
     model::WebRtc,
     raw,
+    validator::Validator,
 };
 use serde_yaml::Value;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 /// Most names and addresses: each makes two candidates in each answer.
 const MAX_HOSTS: usize = 8;
 
-impl Checker {
+impl Validator {
     /// The section; `None` where there is none, and no WebRTC.
     pub(super) fn webrtc(&mut self, path: &Path, value: Option<Value>) -> Option<WebRtc> {
         let keys: raw::WebRtc = self.section(path, value.filter(|value| !value.is_null())?);
@@ -22,7 +22,7 @@ impl Checker {
         let hosts = keys.hosts.map(|value| self.scalars(&hosts_path, value, host)).unwrap_or_default();
         if hosts.len() > MAX_HOSTS {
             let message = format!("has {} hosts, at most {MAX_HOSTS} are possible", hosts.len());
-            self.note(&hosts_path, super::locate::Place::Key, message);
+            self.note(&hosts_path, super::spans::Place::Key, message);
         }
         let udp = self.value(&path.key("udp"), keys.udp, port);
         let tcp = self.value(&path.key("tcp"), keys.tcp, flag).unwrap_or(WebRtc::default().tcp);
@@ -54,11 +54,11 @@ fn host(text: &str) -> Result<String, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Fault, WebRtc, parse};
+    use crate::config::{Diagnostic, WebRtc, parse};
 
     fn check(text: &str, expect: &str) {
         let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(Fault::to_string).collect();
+        let found: Vec<_> = faults.iter().map(Diagnostic::to_string).collect();
         assert_eq!(found.join("\n"), expect, "of\n{text}");
     }
 

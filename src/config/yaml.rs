@@ -4,8 +4,8 @@
 //! that appears twice is noted and its first value is kept, so that the other errors of the file are found too.
 
 use super::{
-    fault::{Fault, MAX_FAULTS, MERGE, Path, Position},
-    locate,
+    diagnostics::{Diagnostic, MAX_DIAGNOSTICS, MERGE, Path, Position},
+    spans,
 };
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Value};
@@ -31,7 +31,7 @@ pub(super) const UNMERGEABLE: &str = "expected a map to merge, like `*name`, or 
 ///
 /// # Errors
 /// When the text is no YAML or has what a configuration has no use for, like tags.
-pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
+pub(super) fn parse(text: &str) -> Result<Parsed, Diagnostic> {
     let mut twice = Vec::new();
     let shape = Shape { path: Path::default(), twice: &mut twice };
     let mut tree = shape.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| fault(text, &error))?;
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
 ///
 /// # Errors
 /// When the text is no YAML.
-pub(super) fn unmerged(text: &str) -> Result<Value, Fault> {
+pub(super) fn unmerged(text: &str) -> Result<Value, Diagnostic> {
     let shape = Shape { path: Path::default(), twice: &mut Vec::new() };
     shape.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| fault(text, &error))
 }
@@ -105,18 +105,18 @@ fn merge_into(own: Mapping, path: &Path, unmergeable: &mut Vec<Path>) -> Mapping
 }
 
 /// An error of serde_yaml, its position taken out of its text.
-fn fault(text: &str, error: &serde_yaml::Error) -> Fault {
+fn fault(text: &str, error: &serde_yaml::Error) -> Diagnostic {
     let message = error.to_string();
     let ((line, column), message) = match message.rsplit_once(" at position ") {
         // Characters that no YAML has are found before lines are counted.
         Some((message, offset)) => (line_and_column(text, offset.parse().unwrap_or(0)), message.to_owned()),
         None => {
-            let (line, column) = locate::position(error).unwrap_or((1, 1));
+            let (line, column) = spans::position(error).unwrap_or((1, 1));
             ((line, column), message.replacen(&format!(" at line {line} column {column}"), "", 1))
         }
     };
     let position = Position::Line { order: 0, line, column, file: "".into() };
-    Fault { position, path: String::new(), message }
+    Diagnostic { position, path: String::new(), message }
 }
 
 /// Both counted from 1, of an offset in bytes.
@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for Shape<'_> {
             let value = map.next_value_seed(Shape { path: path.clone(), twice: &mut *self.twice })?;
             if !is_second {
                 entries.insert(Value::String(key), value);
-            } else if self.twice.len() < MAX_FAULTS && !self.twice.contains(&path) {
+            } else if self.twice.len() < MAX_DIAGNOSTICS && !self.twice.contains(&path) {
                 self.twice.push(path);
             }
         }

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Time for a worker to answer; each trial of an encoder has its own, shorter limit.
+/// Time for a worker to answer; each probe of an encoder has its own, shorter limit.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Elements that feeds and streams are made of, what for, and whether voyandz is of no use without it.

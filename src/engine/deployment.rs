@@ -29,7 +29,7 @@ use crate::{
         unit_id::UnitId,
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::{Audience, Entrances, FanOut, OutputLease, SharedWriter, StreamInput, Writer},
+    stream::{Entrances, FanOut, OutputLease, StreamInput, Viewers, Writer, WriterHandle},
     sys::{Shutdown, monotonic, service::Pulses},
     telemetry::Facts,
 };
@@ -49,7 +49,7 @@ pub struct Deployment {
     running: BTreeMap<UnitId, Running>,
     per_request: BTreeMap<StreamName, Arc<PerRequestStream>>,
     placeholders: BTreeMap<StreamName, RunningPlaceholder>,
-    audiences: BTreeMap<StreamName, Audience>,
+    viewers_of: BTreeMap<StreamName, Viewers>,
     /// Where feeds are published to.
     publish_slots: BTreeMap<FeedName, PublishSlot>,
     recorders: BTreeMap<StreamName, RecorderStatus>,
@@ -77,7 +77,7 @@ struct StreamSlot {
 #[derive(Debug, Clone)]
 enum SlotMedia {
     /// Bytes of a command or pipe, or of a feed that stays in its worker.
-    Bytes { fanout: FanOut, writer: SharedWriter },
+    Bytes { fanout: FanOut, writer: WriterHandle },
     /// What a worker makes: samples, which the server muxes. Who reads a feed for a command always has it muxed.
     Samples {
         input: StreamInput,
@@ -119,7 +119,7 @@ impl StreamSlot {
             SlotMedia::Samples { input, entrances, always }
         } else {
             let fanout = FanOut::new();
-            SlotMedia::Bytes { writer: SharedWriter::new(Writer::new(fanout.clone(), false)), fanout }
+            SlotMedia::Bytes { writer: WriterHandle::new(Writer::new(fanout.clone(), false)), fanout }
         };
         Self { media, demand: Demand::default(), control: Control::default(), status: Status::default() }
     }
@@ -150,7 +150,7 @@ impl StreamSlot {
         }
     }
 
-    fn writer(&self) -> Option<SharedWriter> {
+    fn writer(&self) -> Option<WriterHandle> {
         match &self.media {
             SlotMedia::Bytes { writer, .. } => Some(writer.clone()),
             SlotMedia::Samples { .. } => None,
@@ -182,7 +182,7 @@ impl Deployment {
             running: BTreeMap::new(),
             per_request: BTreeMap::new(),
             placeholders: BTreeMap::new(),
-            audiences: BTreeMap::new(),
+            viewers_of: BTreeMap::new(),
             publish_slots: BTreeMap::new(),
             recorders: BTreeMap::new(),
             pushes: BTreeMap::new(),
@@ -212,13 +212,13 @@ impl Deployment {
         self.change_groups().await;
         let begun = self.begin();
         self.apply_placeholders(config);
-        self.audiences.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
+        self.viewers_of.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         self.pushes.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         self.recorders.retain(|name, _| config.streams.iter().any(|stream| stream.name == *name));
         for stream in &config.streams {
             let (name, facts) = (&stream.name, &self.facts);
-            let audience = || Audience::reported(name.as_str(), facts.clone());
-            self.audiences.entry(name.clone()).or_insert_with(audience);
+            let viewers = || Viewers::reported(name.as_str(), facts.clone());
+            self.viewers_of.entry(name.clone()).or_insert_with(viewers);
             let recorder = || RecorderStatus::reported(name.as_str(), facts.clone());
             self.recorders.entry(name.clone()).or_insert_with(recorder);
             self.pushes.entry(name.clone()).or_default();
@@ -473,7 +473,7 @@ impl Deployment {
                 stream.clone(),
                 program,
                 needs,
-                self.audience(&stream.name),
+                self.viewers(&stream.name),
                 self.shutdown.clone(),
             );
             self.per_request.insert(stream.name.clone(), Arc::new(per_request));
@@ -559,8 +559,8 @@ impl Deployment {
     }
 
     /// The viewers of a stream, who may have joined under an earlier configuration.
-    fn audience(&self, stream: &StreamName) -> Audience {
-        self.audiences.get(stream).cloned().unwrap_or_default()
+    fn viewers(&self, stream: &StreamName) -> Viewers {
+        self.viewers_of.get(stream).cloned().unwrap_or_default()
     }
 
     fn stream_handle(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<StreamHandle> {
@@ -570,7 +570,7 @@ impl Deployment {
             Some(StreamHandle {
                 config: stream.clone(),
                 status: slot.status.clone(),
-                audience: self.audience(&stream.name),
+                viewers: self.viewers(&stream.name),
                 recorder: self.recorders.get(&stream.name).cloned().unwrap_or_default(),
                 pushes: self.pushes.get(&stream.name).cloned().unwrap_or_default(),
                 fanout: slot.fanout(stream.container),

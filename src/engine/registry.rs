@@ -12,7 +12,7 @@ use crate::{
         status::Status,
         worker_group::WorkerGroup,
     },
-    stream::{Audience, FanOut, SampleReader, StreamOutput},
+    stream::{FanOut, SampleReader, StreamOutput, Viewers},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ pub struct StreamHandle {
     /// The state of what makes it: its own encoder, or the feed that it passes through.
     pub status: Status,
     /// Its viewers.
-    pub audience: Audience,
+    pub viewers: Viewers,
     /// The state of its recorder.
     pub recorder: RecorderStatus,
     /// The state of its pushes.

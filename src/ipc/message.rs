@@ -1,6 +1,6 @@
 //! What server and worker say to each other.
 
-use super::Rendition;
+use super::StillSpec;
 use crate::media::{Container, TrackSet};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -172,7 +172,7 @@ pub struct PictureRequest {
     /// with channel `id` is sent on the media socket, before or after this message, and a still of its last frame is requested.
     pub stream: Option<u32>,
     /// How it is to look.
-    pub rendition: Rendition,
+    pub spec: StillSpec,
     /// It is to be captured no earlier, on the machine's monotonic clock.
     pub not_before: Option<Duration>,
 }
@@ -212,13 +212,13 @@ pub enum FromWorker {
         text: String,
     },
     /// How one of several pipelines of a stream does that has not shown yet that it works.
-    Trial {
+    EncoderProbe {
         /// Number in [`Plan::streams`].
         stream: u32,
         /// Which of its pipelines, from 0.
         text: usize,
         /// How it does.
-        outcome: Trial,
+        outcome: EncoderProbe,
     },
     /// The item runs no more.
     Ended {
@@ -255,7 +255,7 @@ pub enum FromWorker {
 /// How a pipeline does that is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Trial {
+pub enum EncoderProbe {
     /// It is about to run. A worker that dies now died of it.
     Begun,
     /// It made a packet.

@@ -7,14 +7,14 @@ pub mod control;
 pub mod declaration;
 pub mod frame;
 mod message;
-mod rendition;
+mod still_spec;
 
 pub use frame::{Frame, FrameHead, FrameKind};
 pub use message::{
-    Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StreamPlan,
-    TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage, Trial,
+    EncoderProbe, Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureRequest,
+    Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage,
 };
-pub use rendition::{PictureFormat, Pixels, Rendition};
+pub use still_spec::{PictureFormat, Pixels, StillSpec};
 
 /// Version of the protocol. Server and worker are one binary; the check guards against a binary that
 /// was replaced on disk while the server ran.

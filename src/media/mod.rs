@@ -9,7 +9,6 @@ mod bits;
 mod byte_window;
 mod clock_drift;
 pub mod codec;
-mod codecs;
 mod container;
 pub mod demux;
 mod flac;
@@ -46,7 +45,7 @@ mod wav;
 pub mod webrtc;
 
 pub use clock_drift::DriftEstimator;
-pub use codecs::codecs;
+pub use codec::rfc6381::codecs;
 pub use container::Container;
 pub use mux::{Codecs, HeaderChange, Muxed, NotCarried};
 pub use muxer::Muxer;

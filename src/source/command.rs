@@ -4,7 +4,7 @@ use super::{flow::Flow, program::Program};
 use crate::{
     ipc::Ended,
     media::{Container, Scanner, StallDetector},
-    stream::SharedWriter,
+    stream::WriterHandle,
     sys::guard,
 };
 use bytes::BytesMut;
@@ -23,7 +23,7 @@ pub struct CommandSource {
     /// The container of its output, if it is known; see [`Scanner::new`].
     pub container: Option<Container>,
     /// Where its output goes.
-    pub writer: SharedWriter,
+    pub writer: WriterHandle,
 }
 
 impl CommandSource {
@@ -63,7 +63,7 @@ impl CommandSource {
 pub async fn copy_scanned(
     source: &mut (impl AsyncReadExt + Unpin),
     mut scanner: Scanner,
-    writer: &SharedWriter,
+    writer: &WriterHandle,
     flow: watch::Sender<Flow>,
     is_origin: bool,
 ) -> std::io::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! [`lifecycle`] decides (pure), [`supervisor`] is the task that does so for one feed or stream, and a
 //! [`Source`] is what runs: a [`program`] ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
-//! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_trials` are parts of a group), or whoever
+//! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_probes` are parts of a group), or whoever
 //! publishes ([`publisher`], [`published`]).
 //! A stream that is made for each request ([`per_request`]) has no supervisor.
 
@@ -10,7 +10,7 @@ mod byte_feeds;
 pub mod command;
 pub mod control;
 pub mod demand;
-mod encoder_trials;
+mod encoder_probes;
 pub mod flow;
 pub mod lifecycle;
 pub mod per_request;

@@ -13,7 +13,7 @@ use crate::{
     config,
     ipc::Ended,
     media::Container,
-    stream::{Audience, Entry, FanOut, Join, Reader, SharedWriter, Writer},
+    stream::{Entry, FanOut, Join, Reader, Viewers, Writer, WriterHandle},
     sys::{Shutdown, guard},
     telemetry::{FailureLog, Report},
 };
@@ -46,7 +46,7 @@ pub struct PerRequestStream {
     /// Its configuration.
     pub config: config::Stream,
     /// Its viewers.
-    pub audience: Audience,
+    pub viewers: Viewers,
     program: Program,
     needs: Vec<Demand>,
     runs: Arc<Semaphore>,
@@ -86,12 +86,12 @@ impl PerRequestStream {
         config: config::Stream,
         program: Program,
         needs: Vec<Demand>,
-        audience: Audience,
+        viewers: Viewers,
         shutdown: Shutdown,
     ) -> Self {
         let runs = Arc::new(Semaphore::new(MAX_RUNS));
         let stop = shutdown.token().child_token();
-        Self { config, audience, program, needs, runs, failures: Mutex::default(), shutdown, stop }
+        Self { config, viewers, program, needs, runs, failures: Mutex::default(), shutdown, stop }
     }
 
     /// How many runs there are now.
@@ -120,7 +120,7 @@ impl PerRequestStream {
         let reader = fanout.subscribe(Entry { join: Join::Live, header: true });
         let demand = Demand::default();
         let lease = demand.lease();
-        let writer = SharedWriter::new(Writer::new(fanout.clone(), false));
+        let writer = WriterHandle::new(Writer::new(fanout.clone(), false));
         // There are no late joiners: bytes are passed through, but the parts of Motion JPEG get our boundary.
         let container = (self.config.container != Container::Mjpeg).then_some(Container::Raw);
         let source = CommandSource { program: self.program.clone(), container, writer };

@@ -1,7 +1,7 @@
 //! A named pipe as a source. Its writers may come and go; only this task waits for them.
 
 use super::{command::copy_scanned, flow::Flow};
-use crate::{ipc::Ended, media::Scanner, stream::SharedWriter};
+use crate::{ipc::Ended, media::Scanner, stream::WriterHandle};
 use std::path::PathBuf;
 use tokio::{net::unix::pipe, sync::watch};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ pub struct PipeSource {
     /// Where it is.
     pub path: PathBuf,
     /// Where its bytes go.
-    pub writer: SharedWriter,
+    pub writer: WriterHandle,
 }
 
 impl PipeSource {

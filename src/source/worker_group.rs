@@ -3,7 +3,7 @@
 
 use super::{
     byte_feeds::ByteFeeds,
-    encoder_trials::EncoderTrials,
+    encoder_probes::EncoderProbes,
     flow::Flow,
     pool::Pool,
     status::Status,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ipc::{
-        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, Rendition, ToWorker,
+        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StillSpec, ToWorker,
         Track,
     },
     stream::{Entrances, FanOut, KeyframeRequests},
@@ -81,7 +81,7 @@ enum Request {
     Stop(Item),
     ForceKeyframe { stream: u32, at: Option<Duration> },
     Caption { feed: u32, text: String },
-    Still { of: StillSource, spec: Rendition, not_before: Option<Duration>, reply: StillReply },
+    Still { of: StillSource, spec: StillSpec, not_before: Option<Duration>, reply: StillReply },
 }
 
 /// What a still is made from.
@@ -133,7 +133,7 @@ impl WorkerGroup {
             statuses: config.statuses,
             memory_max: config.memory_max,
             byte_feeds: ByteFeeds::new(config.feeds),
-            trials: EncoderTrials::default(),
+            probes: EncoderProbes::default(),
             keyframe_relays: Vec::new(),
             captions: BTreeMap::new(),
             requests: requests.downgrade(),
@@ -167,7 +167,7 @@ impl WorkerGroup {
     pub async fn still(
         &self,
         of: StillSource,
-        spec: Rendition,
+        spec: StillSpec,
         not_before: Option<Duration>,
     ) -> Result<WorkerStill, PictureFault> {
         let (reply, answer) = oneshot::channel();
@@ -209,7 +209,7 @@ struct WorkerGroupTask {
     statuses: BTreeMap<Item, Status>,
     memory_max: Option<u64>,
     byte_feeds: ByteFeeds,
-    trials: EncoderTrials,
+    probes: EncoderProbes,
     /// The tasks that relay the keyframe requests of each stream's readers.
     keyframe_relays: Vec<AbortOnDropHandle<()>>,
     /// The texts in the videos of feeds.
@@ -282,7 +282,7 @@ impl WorkerGroupTask {
             FromWorker::Signal { item, is_there: true } => self.flow(item, Flow::Media),
             FromWorker::Signal { item, is_there: false } => self.flow(item, Flow::NoSignal),
             FromWorker::Stalled { item, text } => self.flow(item, Flow::Stalled(text)),
-            FromWorker::Trial { stream, text, outcome } => self.trials.report(stream, text, outcome),
+            FromWorker::EncoderProbe { stream, text, outcome } => self.probes.report(stream, text, outcome),
             FromWorker::Ended { item, why } => self.ended(item, why),
             FromWorker::Tracks { item, tracks } => self.tracks(item, tracks),
             FromWorker::PictureFailed { id, fault } => self.stills.answer(id, Err(fault)),
@@ -296,7 +296,7 @@ impl WorkerGroupTask {
         self.memory_max = memory_max;
         if plan != self.plan {
             let now = &self.plan.streams;
-            self.trials.keep_failures(|stream| plan.streams.get(&stream) == now.get(&stream));
+            self.probes.keep_failures(|stream| plan.streams.get(&stream) == now.get(&stream));
             self.plan = plan;
             self.send(ToWorker::Plan(self.plan.clone()));
         }
@@ -344,12 +344,12 @@ impl WorkerGroupTask {
             entrances.begin(run);
         }
         self.send_byte_feeds(stream);
-        if let Some(texts) = self.trials.skipped(stream) {
+        if let Some(texts) = self.probes.skipped(stream) {
             self.send(ToWorker::PassOver { stream, texts });
         }
     }
 
-    async fn still(&mut self, of: StillSource, spec: Rendition, not_before: Option<Duration>, reply: StillReply) {
+    async fn still(&mut self, of: StillSource, spec: StillSpec, not_before: Option<Duration>, reply: StillReply) {
         if let Err(error) = self.ensure_worker().await {
             let _ = reply.send(Err(PictureFault::Failed(format!("no worker: {error}"))));
             return;
@@ -366,7 +366,7 @@ impl WorkerGroupTask {
                 None
             }
         };
-        self.send(ToWorker::Picture(PictureRequest { id, stream, rendition: spec, not_before }));
+        self.send(ToWorker::Picture(PictureRequest { id, stream, spec, not_before }));
     }
 
     /// Starts the relays of each stream, for each rendition that it is a part of.
@@ -453,7 +453,7 @@ impl WorkerGroupTask {
 
     fn ended(&mut self, item: Item, why: Ended) {
         if let Item::Stream(stream) = item {
-            self.trials.cancel(stream);
+            self.probes.cancel(stream);
         }
         if let Some(running) = self.running.remove(&item) {
             let _ = running.ended.send(why);
@@ -489,7 +489,7 @@ impl WorkerGroupTask {
         let stuck = self.running.values().any(|running| running.gone_by.is_some_and(|by| now > by));
         if silent || stuck {
             let reason = if silent { "hung: no message for 2.5 s" } else { "did not stop an item within 2 s" };
-            self.fail_trials(reason);
+            self.fail_probes(reason);
             self.replace(reason).await;
             return;
         }
@@ -518,7 +518,7 @@ impl WorkerGroupTask {
         self.byte_feeds.stop_all();
         let how = link.worker.reap().await;
         tracing::error!(group = self.name, pid, how, "worker exited unexpectedly");
-        self.fail_trials(&how);
+        self.fail_probes(&how);
         self.end_all(&format!("its worker {how}"));
     }
 
@@ -532,9 +532,9 @@ impl WorkerGroupTask {
         self.end_all(&format!("its worker {reason}"));
     }
 
-    /// The worker ended while pipelines were on trial: they do not work here.
-    fn fail_trials(&mut self, how: &str) {
-        for (number, pipeline) in self.trials.fail_running() {
+    /// The worker ended while pipelines were probed: they do not work here.
+    fn fail_probes(&mut self, how: &str) {
+        for (number, pipeline) in self.probes.fail_running() {
             let (_, stream) = self.log_fields(Item::Stream(number));
             let of = self.plan.streams.get(&number).map_or(0, |plan| plan.encoding.texts());
             let reason = format!("the worker {how}");
@@ -548,7 +548,7 @@ impl WorkerGroupTask {
             let stopped = running.gone_by.is_some();
             let _ = running.ended.send(if stopped { Ended::Stopped } else { Ended::Failed(reason.to_owned()) });
         }
-        self.trials.cancel_all();
+        self.probes.cancel_all();
         self.stills.fail_all(reason);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     push::Push,
     recording::Recording,
     server_info::ServerInfo,
-    stream_stats::{ViewerStats, WriteStats, rfc3339, seconds},
+    stream_stats::{ViewersStatus, WriteStats, rfc3339, seconds},
     tracks::{self, TrackSummary},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         per_request::PerRequestStream,
         status::{Record, Status},
     },
-    stream::{Audience, Member},
+    stream::{ViewerInfo, Viewers},
 };
 use serde::Serialize;
 use std::{
@@ -180,7 +180,7 @@ pub struct Stream {
     pub written: WriteStats,
     /// Its viewers.
     #[serde(flatten)]
-    pub viewers: ViewerStats,
+    pub viewers: ViewersStatus,
     /// Its recorder, if it is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
@@ -304,7 +304,7 @@ fn with_parents<'a>(
 
 impl Totals {
     fn of(feeds: usize, streams: &[Stream]) -> Self {
-        let sum = |count: fn(&ViewerStats) -> u64| streams.iter().map(|stream| count(&stream.viewers)).sum();
+        let sum = |count: fn(&ViewersStatus) -> u64| streams.iter().map(|stream| count(&stream.viewers)).sum();
         Self {
             feeds,
             streams: streams.len(),
@@ -396,14 +396,14 @@ impl Stream {
             encodings: outputs::encodings_of(stream),
             recording: config.recording.as_ref().map(|_| Recording::of(&stream.recorder.read())),
             pushes: stream.pushes.read().into_iter().map(Push::of).collect(),
-            ..Self::of(config, container, Life::of(record), tracks, written, &stream.audience, clients)
+            ..Self::of(config, container, Life::of(record), tracks, written, &stream.viewers, clients)
         }
     }
 
     fn private(config: &config::Stream, stream: &PerRequestStream, clients: bool) -> Self {
         let container = (config.serving != Serving::Shot).then_some(config.container);
         let life = Life::of_runs(stream.status(), stream.runs());
-        Self::of(config, container, life, Vec::new(), WriteStats::default(), &stream.audience, clients)
+        Self::of(config, container, life, Vec::new(), WriteStats::default(), &stream.viewers, clients)
     }
 
     fn of(
@@ -412,7 +412,7 @@ impl Stream {
         life: Life,
         tracks: Vec<TrackSummary>,
         written: WriteStats,
-        audience: &Audience,
+        viewers: &Viewers,
         clients: bool,
     ) -> Self {
         let (encoding, source) = match &config.encoding {
@@ -442,11 +442,11 @@ impl Stream {
             placeholder: false,
             life,
             written,
-            viewers: ViewerStats::of(audience),
+            viewers: ViewersStatus::of(viewers),
             recording: None,
             pushes: Vec::new(),
             records_in: config.recording.as_ref().map(|recording| recording.format.name()),
-            clients: clients.then(|| audience.members().iter().map(Client::of).collect()),
+            clients: clients.then(|| viewers.list().iter().map(Client::of).collect()),
         }
     }
 
@@ -458,7 +458,7 @@ impl Stream {
 }
 
 impl Client {
-    fn of(member: &Member) -> Self {
+    fn of(member: &ViewerInfo) -> Self {
         Self {
             address: member.peer.to_string(),
             since: rfc3339(member.since),

@@ -1,7 +1,7 @@
 //! Statistics of a stream, with the field names of `/stat.json`.
 
 use crate::{
-    stream::{Attendance, Audience, Reading},
+    stream::{StreamStats, ViewerStats, Viewers},
     telemetry::Figures,
 };
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ pub struct Latency {
 
 /// The viewers of a stream.
 #[derive(Debug, Serialize)]
-pub struct ViewerStats {
+pub struct ViewersStatus {
     /// Now.
     pub readers: usize,
     /// So far.
@@ -67,7 +67,7 @@ pub struct ViewerStats {
 
 impl WriteStats {
     /// From the meter of the stream.
-    pub(super) fn of(reading: Reading) -> Self {
+    pub(super) fn of(reading: StreamStats) -> Self {
         Self {
             packets: Some(reading.packets),
             bytes: Some(reading.bytes),
@@ -92,11 +92,11 @@ impl Latency {
     }
 }
 
-impl ViewerStats {
+impl ViewersStatus {
     /// From the viewers of the stream.
-    pub(super) fn of(audience: &Audience) -> Self {
-        let Attendance { now, ever, reduced, dropped, progress } = audience.attendance();
-        let waits = audience.waits(Instant::now());
+    pub(super) fn of(viewers: &Viewers) -> Self {
+        let ViewerStats { now, ever, reduced, dropped, progress } = viewers.stats();
+        let waits = viewers.waits(Instant::now());
         Self {
             readers: now,
             readers_ever: ever,
@@ -106,7 +106,7 @@ impl ViewerStats {
             reductions: progress.reductions,
             reduced_readers: reduced,
             dropped_readers: dropped,
-            ended: audience.ended(),
+            ended: viewers.ended(),
             latency: Latency::of(waits.media),
             first_bytes: Latency::of(waits.beginning),
         }

@@ -1,6 +1,6 @@
 //! Stills of one stream: those that were made and may be used again, and those that are being made.
 
-use crate::ipc::{PictureFault, Rendition};
+use crate::ipc::{PictureFault, StillSpec};
 use bytes::Bytes;
 use futures_util::{
     FutureExt,
@@ -62,23 +62,23 @@ pub struct StillCache(Mutex<Contents>);
 #[derive(Debug, Default)]
 struct Contents {
     /// Weak, so that a still is dropped, and its feed released, when the last request for it is gone.
-    in_flight: HashMap<Rendition, WeakShared<InFlight>>,
+    in_flight: HashMap<StillSpec, WeakShared<InFlight>>,
     newest: NewestStills,
 }
 
 impl StillCache {
     /// A still that was taken no longer than `limit` before `now`.
-    pub fn get(&self, spec: Rendition, limit: Duration, now: Duration) -> Option<Arc<Still>> {
+    pub fn get(&self, spec: StillSpec, limit: Duration, now: Duration) -> Option<Arc<Still>> {
         self.contents().newest.get(spec, limit, now)
     }
 
     /// Replaces the still of this format and size.
-    pub fn put(&self, spec: Rendition, still: Arc<Still>) {
+    pub fn put(&self, spec: StillSpec, still: Arc<Still>) {
         self.contents().newest.put(spec, still);
     }
 
     /// The still of this format and size that is being made, else the one that `make` starts.
-    pub(super) fn join(&self, spec: Rendition, make: impl FnOnce() -> InFlight) -> Shared<InFlight> {
+    pub(super) fn join(&self, spec: StillSpec, make: impl FnOnce() -> InFlight) -> Shared<InFlight> {
         let mut contents = self.contents();
         let current = |weak: &WeakShared<InFlight>| weak.upgrade().filter(|making| making.peek().is_none());
         contents.in_flight.retain(|_, weak| current(weak).is_some());
@@ -99,11 +99,11 @@ impl StillCache {
 #[derive(Debug, Default)]
 struct NewestStills {
     /// The newest one last.
-    stills: VecDeque<(Rendition, Arc<Still>)>,
+    stills: VecDeque<(StillSpec, Arc<Still>)>,
 }
 
 impl NewestStills {
-    fn put(&mut self, spec: Rendition, still: Arc<Still>) {
+    fn put(&mut self, spec: StillSpec, still: Arc<Still>) {
         self.stills.retain(|(other, _)| *other != spec);
         self.stills.push_back((spec, still));
         let bytes =
@@ -113,7 +113,7 @@ impl NewestStills {
         }
     }
 
-    fn get(&self, spec: Rendition, limit: Duration, now: Duration) -> Option<Arc<Still>> {
+    fn get(&self, spec: StillSpec, limit: Duration, now: Duration) -> Option<Arc<Still>> {
         let (_, still) = self.stills.iter().find(|(cached, _)| *cached == spec)?;
         (now.saturating_sub(still.taken) <= limit).then(|| still.clone())
     }
@@ -126,8 +126,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn jpeg(quality: u8) -> Rendition {
-        Rendition::of(PictureFormat::Jpeg { quality })
+    fn jpeg(quality: u8) -> StillSpec {
+        StillSpec::of(PictureFormat::Jpeg { quality })
     }
 
     fn still(length: usize, taken: u32) -> Arc<Still> {

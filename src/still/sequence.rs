@@ -5,7 +5,7 @@ use super::{
     take::StreamStills,
 };
 use crate::{
-    ipc::{PictureFault, Rendition},
+    ipc::{PictureFault, StillSpec},
     source::demand::Lease,
 };
 use std::{sync::Arc, time::Duration};
@@ -16,14 +16,14 @@ use tokio::time::{Instant, sleep_until};
 pub struct Sequence {
     stills: Arc<StreamStills>,
     _lease: Lease,
-    spec: Rendition,
+    spec: StillSpec,
     interval: Duration,
     due: Instant,
 }
 
 impl Sequence {
     /// Stills from now on, at least `interval` apart.
-    pub fn new(stills: &Arc<StreamStills>, spec: Rendition, interval: Duration) -> Self {
+    pub fn new(stills: &Arc<StreamStills>, spec: StillSpec, interval: Duration) -> Self {
         let _lease = stills.stream().lease();
         Self { stills: stills.clone(), _lease, spec, interval, due: Instant::now() }
     }

@@ -3,7 +3,7 @@
 use super::cache::{Age, Still, StillCache};
 use crate::{
     engine::registry::StreamHandle,
-    ipc::{PictureFault, PictureFormat, Rendition},
+    ipc::{PictureFault, PictureFormat, StillSpec},
     media::{Container, multipart},
     source::{worker_group::StillSource, worker_media::WorkerStill},
     stream::{Delivery, Entry, Join},
@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before the worker is asked again whether there is a frame.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Stills of this format may be the parts of Motion JPEG without re-encoding.
-const DEFAULT_JPEG: Rendition = Rendition::of(PictureFormat::Jpeg { quality: 85 });
+const DEFAULT_JPEG: StillSpec = StillSpec::of(PictureFormat::Jpeg { quality: 85 });
 
 /// The stills of one stream.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl StreamStills {
     }
 
     /// A cached still that is not older than `age` allows. Starts nothing.
-    pub fn cached(&self, spec: Rendition, age: Age) -> Option<Arc<Still>> {
+    pub fn cached(&self, spec: StillSpec, age: Age) -> Option<Arc<Still>> {
         let Age::AtMost(limit) = age else { return None };
         self.cache.get(spec, limit, monotonic())
     }
@@ -47,7 +47,7 @@ impl StreamStills {
     ///
     /// # Errors
     /// Why there is none; [`PictureFault::NotYet`] when there was no frame in time.
-    pub async fn take(self: &Arc<Self>, spec: Rendition, age: Age) -> Result<Arc<Still>, PictureFault> {
+    pub async fn take(self: &Arc<Self>, spec: StillSpec, age: Age) -> Result<Arc<Still>, PictureFault> {
         if let Some(still) = self.cached(spec, age) {
             return Ok(still);
         }
@@ -64,7 +64,7 @@ impl StreamStills {
         }
     }
 
-    async fn make(self: Arc<Self>, spec: Rendition, not_before: Option<Duration>) -> Result<Arc<Still>, PictureFault> {
+    async fn make(self: Arc<Self>, spec: StillSpec, not_before: Option<Duration>) -> Result<Arc<Still>, PictureFault> {
         let _bytes = self.stream.lease();
         let attempts = async {
             let stream = self.stream.settled().await;
@@ -82,7 +82,7 @@ impl StreamStills {
 
 async fn attempts(
     stream: &StreamHandle,
-    spec: Rendition,
+    spec: StillSpec,
     not_before: Option<Duration>,
 ) -> Result<WorkerStill, PictureFault> {
     loop {
@@ -120,7 +120,7 @@ async fn shows_placeholder(stream: &StreamHandle) {
 /// Decodes the newest GOP of the stream's packets; the still is as old as the newest of them.
 async fn from_packets(
     stream: &StreamHandle,
-    spec: Rendition,
+    spec: StillSpec,
     not_before: Option<Duration>,
 ) -> Result<WorkerStill, PictureFault> {
     let container = stream.fanout.container_known().await;

@@ -1,10 +1,10 @@
 //! A ring that is shared between one writer and many readers.
 
 use super::{
+    batch::Batch,
     keyframes::KeyframeRequests,
-    meter::{Meter, Reading},
-    news::News,
     ring::{Cursor, Delivery, Entry, Join, NewestGroup, Ring},
+    stats::{StreamMeter, StreamStats},
 };
 use crate::media::{Container, Packet, codecs};
 use bytes::Bytes;
@@ -34,7 +34,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     ring: Ring,
-    meter: Meter,
+    meter: StreamMeter,
     /// Grows with each change of the ring.
     version: Version,
     /// Readers that found nothing.
@@ -63,7 +63,7 @@ impl FanOut {
     fn with(wants_keyframe: watch::Sender<KeyframeRequests>, can_force: bool) -> Self {
         let state = State {
             ring: Ring::new(),
-            meter: Meter::default(),
+            meter: StreamMeter::default(),
             version: Version(0),
             waiting: Vec::new(),
             spare: Vec::new(),
@@ -220,10 +220,10 @@ impl FanOut {
         self.state().version
     }
 
-    /// Replaces `news` by what came after it; returns the state of the ring at that moment.
-    pub fn next_news(&self, news: &mut News) -> Version {
+    /// Replaces `batch` by what came after it; returns the state of the ring at that moment.
+    pub fn next_batch(&self, batch: &mut Batch) -> Version {
         let state = self.state();
-        state.ring.next_news(news);
+        state.ring.next_batch(batch);
         state.version
     }
 
@@ -243,7 +243,7 @@ impl FanOut {
     }
 
     /// What was written so far.
-    pub fn reading(&self) -> Reading {
+    pub fn reading(&self) -> StreamStats {
         self.state().meter.read(Instant::now())
     }
 
@@ -311,9 +311,9 @@ impl Reader {
         &self.fanout
     }
 
-    /// Whether `news`, which is of the stream that is read, is all that comes next; it counts as read then.
-    pub fn take_news(&mut self, news: &News) -> bool {
-        self.cursor.take_news(news)
+    /// Whether `batch`, which is of the stream that is read, is all that comes next; it counts as read then.
+    pub fn take_batch(&mut self, batch: &Batch) -> bool {
+        self.cursor.take_batch(batch)
     }
 
     /// What comes next if it is there already; for readers that are woken by [`FanOut::wake_after`].

@@ -3,32 +3,32 @@
 //! In go packets, from a worker or a scanner ([`Writer`]); they wait in a bounded ring ([`FanOut`]); out they come to
 //! each [`Reader`] at its own speed. The writer never waits for a reader.
 
-mod audience;
+mod batch;
 mod entrances;
 mod fanout;
 mod gop;
 mod input;
 mod keyframes;
-mod meter;
-mod news;
+mod lag_policy;
 mod packager;
 mod ring;
 mod sample_writer;
-mod shared;
-mod stamina;
+mod stats;
 mod tap;
+mod viewers;
 mod writer;
+mod writer_handle;
 
-pub use audience::{Arrival, Attendance, Audience, Member, Progress, Seat, Waits};
+pub use batch::Batch;
 pub use entrances::Entrances;
 pub use fanout::{FanOut, Reader, Version};
 pub use gop::Gop;
 pub use input::{NotTaken, OutputLease, SampleReader, StreamInput, StreamOutput};
 pub use keyframes::{KeyframeRequests, SeenKeyframeRequests};
-pub use meter::Reading;
-pub use news::News;
+pub use lag_policy::{LagAction, LagPolicy};
 pub use ring::{Delivery, Entry, Join, NewestGroup};
-pub use shared::SharedWriter;
-pub use stamina::{Stamina, Step};
+pub use stats::StreamStats;
 pub use tap::Tapped;
+pub use viewers::{Arrival, Progress, ViewerHandle, ViewerInfo, ViewerStats, Viewers, Waits};
 pub use writer::Writer;
+pub use writer_handle::WriterHandle;

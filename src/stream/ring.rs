@@ -4,7 +4,7 @@ mod cursor;
 
 pub use cursor::{Cursor, Delivery, Entry, Join};
 
-use super::news::{self, News};
+use super::batch::{self, Batch};
 use crate::media::{Kind, Packet};
 use bytes::Bytes;
 use std::{
@@ -223,20 +223,20 @@ impl Ring {
         Some(NewestGroup { pieces, captured: newest.packet.captured, pushed: newest.pushed })
     }
 
-    /// Replaces `news` by what came after it. When that is too much, there are none: readers have to look for themselves.
-    pub fn next_news(&self, news: &mut News) {
-        let from = news.to().max(self.first);
+    /// Replaces `batch` by what came after it. When that is too much, there are none: readers have to look for themselves.
+    pub fn next_batch(&self, batch: &mut Batch) {
+        let from = batch.to().max(self.first);
         let skip = usize::try_from(from - self.first).unwrap_or(usize::MAX);
         let fresh = self.slots.iter().skip(skip).map(|slot| &slot.packet);
-        let bytes: usize = fresh.clone().take(news::MOST).map(Packet::len).sum();
-        let is_little = fresh.len() == 1 || (fresh.len() <= news::MOST && bytes <= news::MOST_BYTES);
-        news.packets.clear();
+        let bytes: usize = fresh.clone().take(batch::MOST).map(Packet::len).sum();
+        let is_little = fresh.len() == 1 || (fresh.len() <= batch::MOST && bytes <= batch::MOST_BYTES);
+        batch.packets.clear();
         // An end is found by looking only.
         if is_little && !self.closed && !self.finished {
-            news.packets.extend(fresh.cloned());
+            batch.packets.extend(fresh.cloned());
         }
-        news.from = self.end() - news.packets.len() as u64;
-        news.generation = self.generation;
+        batch.from = self.end() - batch.packets.len() as u64;
+        batch.generation = self.generation;
     }
 
     /// What those who begin with this packet get no earlier media than.
@@ -386,13 +386,13 @@ mod tests {
             let mut late = rig.reader(Join::Keyframe, false);
             assert_eq!(rig.read(&mut late), newcomer);
             // The same holds of what is taken in one batch.
-            let (mut both, mut news) =
-                ([rig.reader(Join::Keyframe, false), rig.reader(Join::Live, false)], News::default());
-            rig.ring.next_news(&mut news);
+            let (mut both, mut batch) =
+                ([rig.reader(Join::Keyframe, false), rig.reader(Join::Live, false)], Batch::default());
+            rig.ring.next_batch(&mut batch);
             both.iter_mut().for_each(|reader| drop(rig.read(reader)));
             sample(&mut rig, "sound0", 90);
-            rig.ring.next_news(&mut news);
-            assert_eq!(both.each_mut().map(|reader| reader.take_news(&news)), [!is_loose, false]);
+            rig.ring.next_batch(&mut batch);
+            assert_eq!(both.each_mut().map(|reader| reader.take_batch(&batch)), [!is_loose, false]);
             // After a loss it begins again.
             sample(&mut rig, "p", 180);
             rig.now += MAX_AGE * 2;
@@ -419,11 +419,11 @@ mod tests {
     #[test]
     fn news_are_for_readers_that_need_nothing_else() {
         let mut rig = Rig::new();
-        let mut news = News::default();
-        let text = |news: &News| news.packets.iter().map(|packet| packet.payload()).collect::<Vec<_>>().concat();
+        let mut batch = Batch::default();
+        let text = |batch: &Batch| batch.packets.iter().map(|packet| packet.payload()).collect::<Vec<_>>().concat();
         rig.push_all(["K1", "a"]);
-        rig.ring.next_news(&mut news);
-        assert_eq!(text(&news), b"K1a");
+        rig.ring.next_batch(&mut batch);
+        assert_eq!(text(&batch), b"K1a");
         let [mut ready, mut behind, mut thinned, mut sparse, mut joining] =
             [Join::Keyframe; 5].map(|join| rig.reader(join, false));
         for reader in [&mut ready, &mut behind, &mut thinned, &mut sparse] {
@@ -431,35 +431,35 @@ mod tests {
         }
         thinned.thin(Duration::ZERO);
         sparse.reduce(true);
-        assert!(!ready.take_news(&news), "it has them");
+        assert!(!ready.take_batch(&batch), "it has them");
         rig.push_all(["b", "c"]);
-        rig.ring.next_news(&mut news);
-        assert_eq!(text(&news), b"bc");
-        assert!([&mut thinned, &mut sparse, &mut joining].into_iter().all(|reader| !reader.take_news(&news)));
-        assert!(ready.take_news(&news) && !ready.take_news(&news));
+        rig.ring.next_batch(&mut batch);
+        assert_eq!(text(&batch), b"bc");
+        assert!([&mut thinned, &mut sparse, &mut joining].into_iter().all(|reader| !reader.take_batch(&batch)));
+        assert!(ready.take_batch(&batch) && !ready.take_batch(&batch));
         assert_eq!((rig.read(&mut ready), rig.read(&mut behind)), (String::new(), "b c ".to_owned()));
-        rig.ring.next_news(&mut news);
-        assert!(text(&news).is_empty() && !ready.take_news(&news));
-        // A crowd of packets is no news; what comes after it is.
-        (0..=news::MOST).for_each(|_| rig.push("x"));
-        rig.ring.next_news(&mut news);
-        assert!(text(&news).is_empty() && !ready.take_news(&news));
-        assert_eq!(rig.read(&mut ready), "x ".repeat(news::MOST + 1));
+        rig.ring.next_batch(&mut batch);
+        assert!(text(&batch).is_empty() && !ready.take_batch(&batch));
+        // A crowd of packets is no batch; what comes after it is.
+        (0..=batch::MOST).for_each(|_| rig.push("x"));
+        rig.ring.next_batch(&mut batch);
+        assert!(text(&batch).is_empty() && !ready.take_batch(&batch));
+        assert_eq!(rig.read(&mut ready), "x ".repeat(batch::MOST + 1));
         rig.push("d");
-        rig.ring.next_news(&mut news);
-        assert!(text(&news) == b"d" && ready.take_news(&news));
-        let large = "l".repeat(news::MOST_BYTES);
+        rig.ring.next_batch(&mut batch);
+        assert!(text(&batch) == b"d" && ready.take_batch(&batch));
+        let large = "l".repeat(batch::MOST_BYTES);
         rig.push(&large);
-        rig.ring.next_news(&mut news);
-        assert!(news.packets.len() == 1 && ready.take_news(&news), "one is not too much");
+        rig.ring.next_batch(&mut batch);
+        assert!(batch.packets.len() == 1 && ready.take_batch(&batch), "one is not too much");
         rig.push_all(["e", &large]);
-        rig.ring.next_news(&mut news);
-        assert!(text(&news).is_empty());
+        rig.ring.next_batch(&mut batch);
+        assert!(text(&batch).is_empty());
         assert_eq!(rig.read(&mut ready).len(), large.len() + 3);
         rig.ring.restart();
         rig.push("K2");
-        rig.ring.next_news(&mut news);
-        assert!(!ready.take_news(&news), "not a continuation");
+        rig.ring.next_batch(&mut batch);
+        assert!(!ready.take_batch(&batch), "not a continuation");
         assert_eq!(rig.read(&mut ready), "|");
     }
 
@@ -571,8 +571,8 @@ mod tests {
         rig.push("K2");
         rig.ring.push(added.clone(), None, rig.now);
         rig.push("a");
-        let mut news = News::default();
-        rig.ring.next_news(&mut news);
+        let mut batch = Batch::default();
+        rig.ring.next_batch(&mut batch);
         let mut late = rig.reader(Join::Keyframe, true);
         let mut raw = rig.reader(Join::Keyframe, false);
         assert_eq!(rig.read(&mut early), "K2 a ");
@@ -580,8 +580,8 @@ mod tests {
         assert_eq!(rig.read(&mut raw), "K2 sound a ");
         // A shortcut is for those who get all of it.
         rig.ring.push(added, None, rig.now);
-        rig.ring.next_news(&mut news);
-        assert!(!early.take_news(&news) && late.take_news(&news));
+        rig.ring.next_batch(&mut batch);
+        assert!(!early.take_batch(&batch) && late.take_batch(&batch));
         // Whoever comes after everything began again has what there is then.
         rig.ring.restart();
         rig.ring.set_header(b"H3");
@@ -616,14 +616,14 @@ mod tests {
         let mut rig = Rig::new();
         let (mut reader, mut waits) = (rig.reader(Join::Live, true), rig.reader(Join::Keyframe, false));
         rig.ring.set_header(b"H");
-        let (mut ready, mut news) = (rig.reader(Join::Live, false), News::default());
+        let (mut ready, mut batch) = (rig.reader(Join::Live, false), Batch::default());
         rig.push("a");
         assert_eq!(rig.read(&mut ready), "a ");
-        rig.ring.next_news(&mut news);
+        rig.ring.next_batch(&mut batch);
         rig.push("b");
         rig.ring.finish();
-        rig.ring.next_news(&mut news);
-        assert!(!ready.take_news(&news), "who is up to date would not see the end");
+        rig.ring.next_batch(&mut batch);
+        assert!(!ready.take_batch(&batch), "who is up to date would not see the end");
         assert_eq!(rig.read(&mut ready), "b |");
         assert_eq!(rig.read(&mut reader), "H a b |");
         assert_eq!(rig.read(&mut waits), "|");

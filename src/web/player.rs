@@ -19,7 +19,7 @@ use crate::{
         player_commands::{self, Playback},
         snapshot::StatusReader,
     },
-    stream::Member,
+    stream::ViewerInfo,
 };
 use http::{HeaderValue, header};
 use jiff::Timestamp;
@@ -135,7 +135,7 @@ pub fn page(
             div.parts {
                 (addresses(&addresses::of(stream, reach, &context.ports, site, link)))
                 (elsewhere(stream, site, link))
-                @if tells_viewers && context.reader.pages().clients { (viewers(&stream.audience.members())) }
+                @if tells_viewers && context.reader.pages().clients { (viewers(&stream.viewers.list())) }
                 @if !others.is_empty() {
                     section {
                         h2 { "From the same source" }
@@ -216,7 +216,7 @@ fn elsewhere(stream: &StreamHandle, site: &str, link: Option<&str>) -> Markup {
 }
 
 /// Who watches now.
-fn viewers(members: &[Member]) -> Markup {
+fn viewers(members: &[ViewerInfo]) -> Markup {
     html! {
         section {
             h2 { "Viewers" }

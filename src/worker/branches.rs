@@ -3,11 +3,11 @@
 use super::{
     caps,
     clock::Timeline,
-    event::{Event, Note, Owner, Run},
+    event::{BusEvent, Event, Owner, Run},
     feed::{Feed, PENDING_BYTES},
     gst_util::live_sink,
-    sync::lock,
-    track::{Change, Track},
+    threads::lock,
+    track::{Delivered, Track},
 };
 use crate::{
     ipc::{FromWorker, TrackKind},
@@ -171,7 +171,7 @@ impl Branches {
             let Some(bin) = bin.upgrade() else { return };
             if let Err(error) = this.add(&bin, pad) {
                 let text = format!("{}: {error}", pad.name());
-                this.feed.events.send(Event::Bus(this.run, Note::Error(text)));
+                this.feed.events.send(Event::Bus(this.run, BusEvent::Error(text)));
             }
         });
         let (this, over) = (self.clone(), AtomicBool::new(false));
@@ -318,14 +318,14 @@ impl Branches {
             let Some(track) = track.get() else { return Ok(gst::FlowSuccess::Ok) };
             if track.kind == TrackKind::Video && !this.signal.load(Ordering::Relaxed) {
                 track.rest();
-            } else if track.deliver(&sample, &this.timeline, &mut last) == Change::Caps {
+            } else if track.deliver(&sample, &this.timeline, &mut last) == Delivered::Caps {
                 this.feed.events.send(Event::Tracks(this.feed.index));
             }
             if !this.started.swap(true, Ordering::Relaxed) {
                 let item = this.run.owner.item();
-                this.feed.events.send(Event::First(this.run));
+                this.feed.events.send(Event::FirstBuffer(this.run));
                 if matches!(this.run.owner, Owner::Feed(_)) {
-                    this.feed.events.send(Event::Say(FromWorker::Started { item }));
+                    this.feed.events.send(Event::Send(FromWorker::Started { item }));
                 }
             }
             Ok(gst::FlowSuccess::Ok)

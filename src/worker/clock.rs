@@ -1,6 +1,6 @@
 //! Time: every pipeline counts from the plan's epoch on the machine's monotonic clock.
 
-use super::sync::lock;
+use super::threads::lock;
 use crate::media::DriftEstimator;
 use gst::prelude::*;
 use gstreamer as gst;

@@ -1,6 +1,6 @@
 //! The video encoder of a stream: what went into it last, and whether it works.
 
-use super::{caps, sync::lock};
+use super::{caps, threads::lock};
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{
@@ -81,7 +81,7 @@ impl Encoder {
     }
 
     /// Why it has to be taken as not working, if it was started then; `is_fed`: media is let in, as it is when all is up.
-    pub(super) fn hangs(&self, since: Instant, is_fed: bool) -> Option<&'static str> {
+    pub(super) fn stall_reason(&self, since: Instant, is_fed: bool) -> Option<&'static str> {
         let is_late = |since: &Instant| since.elapsed() > TRIAL;
         match self.progress.fed.get() {
             _ if self.progress.has_made.load(Ordering::Relaxed) => None,

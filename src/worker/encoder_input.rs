@@ -1,7 +1,7 @@
 //! What encoders of a pipeline need and what the pipeline does not say: frames of even size, a frame rate, and no more channels than the codec
 //! has.
 
-use super::{caps, sync::lock};
+use super::{caps, threads::lock};
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use std::sync::Mutex;

@@ -21,19 +21,19 @@ pub(super) enum Event {
     /// A socket is closed or of no use.
     Closed,
     /// A line for the server.
-    Say(FromWorker),
+    Send(FromWorker),
     /// A pipeline reports something.
-    Bus(Run, Note),
+    Bus(Run, BusEvent),
     /// A pipeline has been set to play; media may be pushed into it.
-    Up(Run),
+    Playing(Run),
     /// A pipeline is gone for good.
-    Gone(Run),
+    Stopped(Run),
     /// A feed's tracks are known, or changed.
     Tracks(u32),
     /// The bytes of a feed restart.
     Restart(u32),
     /// The first media of an item.
-    First(Run),
+    FirstBuffer(Run),
     /// A still job is done.
     Picture,
 }
@@ -77,7 +77,7 @@ pub(super) fn next_run(owner: Owner) -> Run {
 }
 
 /// What a pipeline reports.
-pub(super) enum Note {
+pub(super) enum BusEvent {
     /// It failed.
     Error(String),
     /// It is at its end.
@@ -107,7 +107,7 @@ impl Events {
     }
 
     pub(super) fn log(&self, level: LogLevel, item: Option<Item>, text: String) {
-        self.send(Event::Say(FromWorker::Log { level, item, text }));
+        self.send(Event::Send(FromWorker::Log { level, item, text }));
     }
 
     /// Forwards what matters of a pipeline's bus. Returns whether its device captures something, as it is at any time.
@@ -119,21 +119,21 @@ impl Events {
         let Some(bus) = pipeline.bus() else { return signal };
         bus.set_sync_handler(move |_, message| {
             use gst::MessageView as View;
-            let note = match message.view() {
-                View::Error(error) => Some(Note::Error(describe(message.src(), &error.error(), error.debug()))),
-                View::Eos(_) => Some(Note::EndOfStream),
-                View::Warning(fault) if fault.error().message() == SIGNAL_LOST => Some(Note::Signal(false)),
-                View::Info(info) if info.error().message() == SIGNAL_BACK => Some(Note::Signal(true)),
-                View::Warning(fault) => Some(Note::Warning(describe(message.src(), &fault.error(), fault.debug()))),
-                View::Latency(_) => Some(Note::Latency(weak.clone())),
+            let event = match message.view() {
+                View::Error(error) => Some(BusEvent::Error(describe(message.src(), &error.error(), error.debug()))),
+                View::Eos(_) => Some(BusEvent::EndOfStream),
+                View::Warning(fault) if fault.error().message() == SIGNAL_LOST => Some(BusEvent::Signal(false)),
+                View::Info(info) if info.error().message() == SIGNAL_BACK => Some(BusEvent::Signal(true)),
+                View::Warning(fault) => Some(BusEvent::Warning(describe(message.src(), &fault.error(), fault.debug()))),
+                View::Latency(_) => Some(BusEvent::Latency(weak.clone())),
                 _ => None,
             };
             // Told by the thread that is about to deliver what it captured.
-            if let Some(Note::Signal(is_there)) = note {
+            if let Some(BusEvent::Signal(is_there)) = event {
                 has_signal.store(is_there, Ordering::Relaxed);
             }
-            if let Some(note) = note {
-                events.send(Event::Bus(run, note));
+            if let Some(event) = event {
+                events.send(Event::Bus(run, event));
             }
             gst::BusSyncReply::Drop
         });

@@ -2,7 +2,7 @@
 
 use super::{
     event::{Event, Events, Run},
-    link::StreamSender,
+    sender::StreamSender,
 };
 use crate::ipc::FromWorker;
 use bytes::Bytes;
@@ -27,8 +27,8 @@ impl Exit {
 
     /// Reports the first media of the run.
     pub(super) fn began(&self) {
-        self.events.send(Event::First(self.run));
-        self.events.send(Event::Say(FromWorker::Started { item: self.run.owner.item() }));
+        self.events.send(Event::FirstBuffer(self.run));
+        self.events.send(Event::Send(FromWorker::Started { item: self.run.owner.item() }));
     }
 
     /// Sends muxed bytes. Streaming thread.

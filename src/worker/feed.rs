@@ -2,7 +2,7 @@
 
 use super::{
     event::{Event, Events},
-    sync::lock,
+    threads::lock,
     track::Track,
 };
 use crate::ipc::TrackKind;

@@ -6,13 +6,13 @@ mod streams;
 
 use super::{
     clock,
-    event::{Event, Events, Note, Owner, Run, next_run},
+    event::{BusEvent, Event, Events, Owner, Run, next_run},
     feed::Feed,
+    ipc_writer::{MediaWriter, say},
     launch,
-    link::{Writer, say},
     picture::{self, Mailbox, Pictures},
-    sync::{background, dispose, lock},
-    trial,
+    probe,
+    threads::{dispose, lock, spawn},
 };
 use crate::ipc::{self, BEAT, Ended, FeedSource, FromWorker, Item, LogLevel, Plan, ToWorker};
 use feeds::{FeedSlot, FeedState, Intake, drop_demux, take_frame};
@@ -51,7 +51,7 @@ pub(super) struct Group {
     control: UnixStream,
     events: Events,
     receiver: mpsc::Receiver<Event>,
-    writer: Arc<Writer>,
+    writer: Arc<MediaWriter>,
     /// Shared with the thread that reads media.
     intake: Arc<Mutex<Intake>>,
     mailbox: Arc<Mailbox>,
@@ -72,12 +72,12 @@ impl Group {
     /// Starts the threads that serve the sockets.
     pub(super) fn new(control: UnixStream, media: UnixStream) -> io::Result<Self> {
         let (events, receiver) = Events::channel();
-        let writer = Writer::spawn(media.try_clone()?, events.clone())?;
+        let writer = MediaWriter::spawn(media.try_clone()?, events.clone())?;
         let intake: Arc<Mutex<Intake>> = Arc::default();
         let mailbox = Arc::new(Mailbox::default());
         let (feeds, letters) = (intake.clone(), mailbox.clone());
-        super::link::read_media(media, events.clone(), move |frame| take_frame(frame, &feeds, &letters))?;
-        super::link::read_control(control.try_clone()?, events.clone())?;
+        super::ipc_reader::read_media(media, events.clone(), move |frame| take_frame(frame, &feeds, &letters))?;
+        super::ipc_reader::read_control(control.try_clone()?, events.clone())?;
         let pictures = Pictures::spawn(writer.clone(), events.clone())?;
         Ok(Self {
             control,
@@ -115,7 +115,7 @@ impl Group {
                 self.end_stalled()?;
                 self.end_hanging()?;
                 self.tell_made()?;
-                self.tell_left_out(now)?;
+                self.report_dropped(now)?;
                 self.tell_stalled(now)?;
                 beat = now + BEAT;
             }
@@ -143,13 +143,13 @@ impl Group {
     fn handle(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Control(message) => self.command(message)?,
-            Event::Say(message) => self.say(&message)?,
+            Event::Send(message) => self.say(&message)?,
             Event::Bus(run, note) => self.note(run, note)?,
-            Event::Up(run) => self.up(run),
-            Event::Gone(run) => self.gone(run)?,
+            Event::Playing(run) => self.up(run),
+            Event::Stopped(run) => self.gone(run)?,
             Event::Tracks(feed) => self.tracks_changed(feed)?,
             Event::Restart(feed) => self.restart(feed, false),
-            Event::First(run) => {
+            Event::FirstBuffer(run) => {
                 self.first(run)?;
                 self.tell_made()?;
             }
@@ -163,16 +163,16 @@ impl Group {
             ToWorker::Plan(plan) => self.plan(plan)?,
             ToWorker::Check(texts) => {
                 let events = self.events.clone();
-                background("check", move || {
+                spawn("check", move || {
                     let faults = texts.iter().map(|(kind, text)| launch::check(*kind, text)).collect();
-                    events.send(Event::Say(FromWorker::Checked(faults)));
+                    events.send(Event::Send(FromWorker::Checked(faults)));
                 });
             }
             ToWorker::Try(texts) => {
                 let events = self.events.clone();
-                background("try", move || {
-                    let outcomes = texts.iter().map(|text| trial::run(text)).collect();
-                    events.send(Event::Say(FromWorker::Tried(outcomes)));
+                spawn("try", move || {
+                    let outcomes = texts.iter().map(|text| probe::run(text)).collect();
+                    events.send(Event::Send(FromWorker::Tried(outcomes)));
                 });
             }
             ToWorker::Start { item: Item::Feed(feed), .. } => self.start_feed(feed)?,
@@ -253,19 +253,19 @@ impl Group {
         self.say(&FromWorker::Ended { item, why })
     }
 
-    fn note(&mut self, run: Run, note: Note) -> io::Result<()> {
+    fn note(&mut self, run: Run, note: BusEvent) -> io::Result<()> {
         if !self.is_current(run) {
             return Ok(());
         }
         match note {
-            Note::Warning(text) => drop(self.warn(run.owner.item(), text)?),
-            Note::Signal(false) => {
+            BusEvent::Warning(text) => drop(self.warn(run.owner.item(), text)?),
+            BusEvent::Signal(false) => {
                 self.say(&FromWorker::Signal { item: run.owner.item(), is_there: false })?;
                 if self.warn(run.owner.item(), "no signal: its frames are held back".to_owned())? {
                     self.without_signal.insert(run.owner.item());
                 }
             }
-            Note::Signal(true) => {
+            BusEvent::Signal(true) => {
                 let item = run.owner.item();
                 self.say(&FromWorker::Signal { item, is_there: true })?;
                 if self.without_signal.remove(&item) {
@@ -273,17 +273,17 @@ impl Group {
                     self.say(&FromWorker::Log { level: LogLevel::Info, item: Some(item), text })?;
                 }
             }
-            Note::Latency(pipeline) => background("latency", move || {
+            BusEvent::Latency(pipeline) => spawn("latency", move || {
                 if let Some(pipeline) = pipeline.upgrade() {
                     let _ = pipeline.recalculate_latency();
                 }
             }),
-            Note::Error(text) => match run.owner {
+            BusEvent::Error(text) => match run.owner {
                 Owner::Feed(feed) | Owner::Demux(feed) => self.stop_feed(feed, Ended::Failed(text))?,
                 Owner::Stream(stream) => self.stream_failed(stream, &text)?,
                 Owner::Decoder(_) => self.decoder_failed(run, &text)?,
             },
-            Note::EndOfStream => match run.owner {
+            BusEvent::EndOfStream => match run.owner {
                 Owner::Feed(feed) => self.end_of_feed(feed)?,
                 Owner::Stream(stream) => self.stop_stream(stream, Ended::EndOfStream)?,
                 Owner::Demux(_) | Owner::Decoder(_) => {}
@@ -295,13 +295,13 @@ impl Group {
     /// Forwards a warning, at most one in a while for each item; whether it did.
     fn warn(&mut self, item: Item, text: String) -> io::Result<bool> {
         let now = Instant::now();
-        let (last, left_out) = self.warned.entry(item).or_insert((None, 0));
+        let (last, dropped) = self.warned.entry(item).or_insert((None, 0));
         if last.is_some_and(|last| now.duration_since(last) < WARNINGS) {
-            *left_out += 1;
+            *dropped += 1;
             return Ok(false);
         }
-        let text = if *left_out == 0 { text } else { format!("{text}; {left_out} more warnings before") };
-        (*last, *left_out) = (Some(now), 0);
+        let text = if *dropped == 0 { text } else { format!("{text}; {dropped} more warnings before") };
+        (*last, *dropped) = (Some(now), 0);
         self.say(&FromWorker::Log { level: LogLevel::Warn, item: Some(item), text })?;
         Ok(true)
     }
@@ -451,7 +451,7 @@ impl Group {
         let mut let_go = |pipeline: gst::Pipeline, owner: Owner| {
             left += 1;
             let events = self.events.clone();
-            dispose(pipeline, move || events.send(Event::Gone(next_run(owner))));
+            dispose(pipeline, move || events.send(Event::Stopped(next_run(owner))));
         };
         lock(&self.intake).feeds.clear();
         // Those who are on their way out already say so, too.
@@ -482,7 +482,7 @@ impl Group {
         let until = Instant::now() + LEAVE;
         while left > 0 {
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Event::Gone(_)) => left -= 1,
+                Ok(Event::Stopped(_)) => left -= 1,
                 Ok(_) => {}
                 Err(_) => return,
             }
@@ -493,6 +493,6 @@ impl Group {
 /// Stops a pipeline in the background; `Gone` follows.
 fn let_go(events: &Events, run: Run, pipeline: gst::Pipeline, why: Ended) -> Stopping {
     let events = events.clone();
-    dispose(pipeline, move || events.send(Event::Gone(run)));
+    dispose(pipeline, move || events.send(Event::Stopped(run)));
     Stopping { run, why, again: false, since: Instant::now() }
 }

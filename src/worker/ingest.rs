@@ -3,12 +3,12 @@
 use super::{
     branches::{Branches, Pace, byte_source},
     clock,
-    event::{Event, Note, Run},
+    event::{BusEvent, Event, Run},
     feed::{Entrance, Feed},
     launch,
     muxer_options::tune_muxers,
-    sync::{background, lock, play},
-    track::{Link, Track},
+    threads::{lock, play, spawn},
+    track::{Attachment, Track},
     unpack::{self, Unpack},
     web,
 };
@@ -114,15 +114,15 @@ impl Ingest {
     pub(super) fn start(&self) {
         let (pipeline, events, run) = (self.pipeline.clone(), self.branches.feed.events.clone(), self.run);
         let file = self.file.clone().zip(self.unpack.clone());
-        background("start", move || {
+        spawn("start", move || {
             let plays = play(&pipeline);
             // It must end when all others have let it go.
             drop(pipeline);
             if !plays {
                 // The bus has told more before.
-                return events.send(Event::Bus(run, Note::Error("the pipeline does not start".into())));
+                return events.send(Event::Bus(run, BusEvent::Error("the pipeline does not start".into())));
             }
-            events.send(Event::Up(run));
+            events.send(Event::Playing(run));
             if let Some((path, unpack)) = file {
                 // It ends early with its pipeline.
                 let _ = unpack::play_file(&mut lock(&unpack), &path);
@@ -155,5 +155,5 @@ pub(super) struct Demux {
     /// The muxed track.
     pub(super) muxed: Arc<Track>,
     /// There once the pipeline is up.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<Attachment>,
 }

@@ -2,7 +2,7 @@
 //!
 //! In come [`ToWorker`](crate::ipc::ToWorker) messages and the bytes of feeds whose source is elsewhere; out go
 //! packets, stills and [`FromWorker`](crate::ipc::FromWorker) messages. One thread decides ([`group`]), three serve
-//! the sockets ([`link`]), one makes stills ([`picture`]); media itself runs in GStreamer's streaming threads from
+//! the sockets ([`ipc_reader`], [`ipc_writer`]), one makes stills ([`picture`]); media itself runs in GStreamer's streaming threads from
 //! feed ([`feed`]) over tracks ([`track`]) to streams ([`stream`]) and never waits for the server. Whatever may block
 //! for ever, like stopping a pipeline, runs on a thread of its own.
 
@@ -10,8 +10,8 @@ mod accepted_caps;
 mod branches;
 mod caps;
 mod clock;
-mod copy;
-mod decode;
+mod complete;
+mod default_encoders;
 mod encoder;
 mod encoder_input;
 mod event;
@@ -20,20 +20,22 @@ mod feed;
 mod group;
 mod gst_util;
 mod ingest;
-mod late;
+mod ipc_reader;
+mod ipc_writer;
+mod late_join;
 mod launch;
-mod link;
-mod muxed;
 mod muxer_options;
 mod overlay;
 mod picture;
+mod probe;
 mod resolve;
 mod samples;
+mod sender;
 mod stream;
-mod sync;
+mod threads;
 mod track;
 mod track_caps;
-mod trial;
+
 mod unpack;
 mod web;
 

@@ -1,6 +1,6 @@
 //! Texts in video that change with each frame: `%clock`, `%counter` and `%fps` in the text of a `textoverlay`.
 
-use super::sync::lock;
+use super::threads::lock;
 use gst::prelude::*;
 use gstreamer as gst;
 use std::{

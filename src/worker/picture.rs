@@ -2,8 +2,9 @@
 
 mod colours;
 mod decoder;
+mod demux;
 mod encoder;
-mod line;
+mod mini_pipeline;
 
 pub(super) use decoder::decode;
 
@@ -13,12 +14,11 @@ use self::{
 };
 use super::{
     event::{Event, Events},
-    link::Writer,
-    muxed,
-    sync::lock,
+    ipc_writer::MediaWriter,
+    threads::lock,
     track::Still,
 };
-use crate::ipc::{FrameHead, FrameKind, FromWorker, PictureFault, PictureFormat, Rendition};
+use crate::ipc::{FrameHead, FrameKind, FromWorker, PictureFault, PictureFormat, StillSpec};
 use bytes::Bytes;
 use gstreamer as gst;
 use std::{
@@ -47,7 +47,7 @@ const SHARE: Duration = Duration::from_secs(2);
 /// How many encoders are kept, and how many decoders.
 const MAX_KEPT: usize = 4;
 /// What the frames of a JPEG track are good enough for.
-const USUAL: Rendition = Rendition::of(PictureFormat::Jpeg { quality: 85 });
+const USUAL: StillSpec = StillSpec::of(PictureFormat::Jpeg { quality: 85 });
 
 /// What one still is made of.
 pub(super) enum Material {
@@ -59,7 +59,7 @@ pub(super) enum Material {
 
 struct Job {
     id: u32,
-    rendition: Rendition,
+    spec: StillSpec,
     material: Material,
     captured: Option<Duration>,
 }
@@ -99,21 +99,21 @@ impl Mailbox {
 
 impl Pictures {
     /// Starts the thread.
-    pub(super) fn spawn(writer: Arc<Writer>, events: Events) -> io::Result<Self> {
+    pub(super) fn spawn(writer: Arc<MediaWriter>, events: Events) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let in_work = Arc::new(AtomicUsize::new(0));
         let (count, told) = (in_work.clone(), events.clone());
         std::thread::Builder::new().name("pictures".into()).spawn(move || {
             let mut shared = Shared::default();
             while let Some(job) = shared.next(&queue) {
-                let made = shared.picture(job.rendition, job.material);
+                let made = shared.picture(job.spec, job.material);
                 let sent = made.and_then(|picture| {
                     let head = FrameHead { captured: job.captured, ..FrameHead::new(FrameKind::Still, job.id) };
                     let sent = writer.push(head, vec![Bytes::from_owner(picture)]);
                     if sent { Ok(()) } else { Err(PictureFault::Failed("the server does not read".into())) }
                 });
                 if let Err(fault) = sent {
-                    told.send(Event::Say(FromWorker::PictureFailed { id: job.id, fault }));
+                    told.send(Event::Send(FromWorker::PictureFailed { id: job.id, fault }));
                 }
                 count.fetch_sub(1, Ordering::Relaxed);
                 told.send(Event::Picture);
@@ -128,11 +128,11 @@ impl Pictures {
     }
 
     /// Makes a still of what was `captured` then, and sends it, some time later.
-    pub(super) fn make(&self, id: u32, rendition: Rendition, material: Material, captured: Option<Duration>) {
+    pub(super) fn make(&self, id: u32, spec: StillSpec, material: Material, captured: Option<Duration>) {
         self.in_work.fetch_add(1, Ordering::Relaxed);
-        if self.jobs.send(Job { id, rendition, material, captured }).is_err() {
+        if self.jobs.send(Job { id, spec, material, captured }).is_err() {
             let fault = PictureFault::Failed("the thread for stills is gone".into());
-            self.events.send(Event::Say(FromWorker::PictureFailed { id, fault }));
+            self.events.send(Event::Send(FromWorker::PictureFailed { id, fault }));
         }
     }
 }
@@ -140,7 +140,7 @@ impl Pictures {
 /// What was made and used a moment ago, for those who request the same, or the next still.
 #[derive(Default)]
 struct Shared {
-    pictures: HashMap<(u32, Rendition), Made<Arc<[u8]>>>,
+    pictures: HashMap<(u32, StillSpec), Made<Arc<[u8]>>>,
     decoded: HashMap<u32, (Made<Raw>, Way)>,
     encoders: Vec<Encoder>,
 }
@@ -194,42 +194,36 @@ impl Shared {
         self.encoders.retain(|encoder| encoder.used.elapsed() < SHARE);
     }
 
-    fn picture(&mut self, rendition: Rendition, material: Material) -> Result<Arc<[u8]>, PictureFault> {
+    fn picture(&mut self, spec: StillSpec, material: Material) -> Result<Arc<[u8]>, PictureFault> {
         let (stream, still) = match material {
             Material::Bytes(bytes) => {
-                let (caps, buffer) = muxed::last_picture(bytes)?;
-                return self.encode(rendition, &caps, &buffer);
+                let (caps, buffer) = demux::last_frame(bytes)?;
+                return self.encode(spec, &caps, &buffer);
             }
             Material::Stream(stream, still) => (stream, still),
         };
         let of = still.newest().map_or((None, 0), |buffer| (buffer.pts(), buffer.size()));
-        if let Some(picture) = Made::get(self.pictures.get(&(stream, rendition)), of) {
+        if let Some(picture) = Made::get(self.pictures.get(&(stream, spec)), of) {
             return Ok(picture);
         }
-        let picture = self.make(rendition, stream, &still, of)?;
-        self.pictures.insert((stream, rendition), Made { of, at: Instant::now(), what: picture.clone() });
+        let picture = self.make(spec, stream, &still, of)?;
+        self.pictures.insert((stream, spec), Made { of, at: Instant::now(), what: picture.clone() });
         Ok(picture)
     }
 
-    fn make(
-        &mut self,
-        rendition: Rendition,
-        stream: u32,
-        still: &Still,
-        of: Identity,
-    ) -> Result<Arc<[u8]>, PictureFault> {
+    fn make(&mut self, spec: StillSpec, stream: u32, still: &Still, of: Identity) -> Result<Arc<[u8]>, PictureFault> {
         let (caps, buffers) = match still {
-            Still::Raw(caps, buffer) => return self.encode(rendition, caps, buffer),
+            Still::Raw(caps, buffer) => return self.encode(spec, caps, buffer),
             Still::Encoded(caps, buffers) => (caps, buffers),
         };
         let jpeg = caps.structure(0).is_some_and(|structure| structure.name() == "image/jpeg");
-        if let (true, USUAL, Some(buffer)) = (jpeg, rendition, buffers.last())
+        if let (true, USUAL, Some(buffer)) = (jpeg, spec, buffers.last())
             && let Ok(map) = buffer.map_readable()
         {
             return Ok(map.as_slice().into());
         }
         let (caps, buffer) = self.decoded(stream, caps, buffers, of)?;
-        self.encode(rendition, &caps, &buffer)
+        self.encode(spec, &caps, &buffer)
     }
 
     /// The last frame of a stream, raw. A client that asks once gets it as quickly as possible; one that keeps asking gets it
@@ -262,16 +256,11 @@ impl Shared {
     }
 
     /// Encodes with an encoder that is at hand for such frames, or with a new one, which is then kept.
-    fn encode(
-        &mut self,
-        rendition: Rendition,
-        caps: &gst::Caps,
-        buffer: &gst::Buffer,
-    ) -> Result<Arc<[u8]>, PictureFault> {
-        let known = self.encoders.iter().position(|encoder| encoder.rendition == rendition && encoder.caps == *caps);
+    fn encode(&mut self, spec: StillSpec, caps: &gst::Caps, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
+        let known = self.encoders.iter().position(|encoder| encoder.spec == spec && encoder.caps == *caps);
         let mut encoder = match known {
             Some(at) => self.encoders.swap_remove(at),
-            None => Encoder::new(rendition, caps)?,
+            None => Encoder::new(spec, caps)?,
         };
         let picture = encoder.encode(buffer)?;
         // One that failed is not kept; of the others, the one that was used least recently goes.
@@ -292,11 +281,11 @@ mod tests {
     use gst::prelude::*;
     use gstreamer_app as gst_app;
 
-    fn made(shared: &mut Shared, width: i32, rendition: Rendition) -> Arc<[u8]> {
+    fn made(shared: &mut Shared, width: i32, spec: StillSpec) -> Arc<[u8]> {
         let caps = gst::Caps::builder("video/x-raw").field("format", "I420").field("width", width).field("height", 64);
         let caps = caps.field("framerate", gst::Fraction::new(10, 1)).build();
         let buffer = gst::Buffer::from_slice(vec![128; width as usize * 64 * 3 / 2]);
-        shared.encode(rendition, &caps, &buffer).unwrap()
+        shared.encode(spec, &caps, &buffer).unwrap()
     }
 
     /// Frames that change, as this encoder makes them.
@@ -363,15 +352,15 @@ mod tests {
     #[test]
     fn an_encoder_at_hand_makes_the_next_picture() {
         gst::init().unwrap();
-        let (mut shared, low) = (Shared::default(), Rendition::of(PictureFormat::Jpeg { quality: 10 }));
-        for (width, rendition, encoders) in
+        let (mut shared, low) = (Shared::default(), StillSpec::of(PictureFormat::Jpeg { quality: 10 }));
+        for (width, spec, encoders) in
             [(64, USUAL, 1), (64, USUAL, 1), (64, low, 2), (64, USUAL, 2), (32, USUAL, 3), (32, USUAL, 3)]
         {
-            let picture = image::load_from_memory(&made(&mut shared, width, rendition)).unwrap();
+            let picture = image::load_from_memory(&made(&mut shared, width, spec)).unwrap();
             assert_eq!((picture.width(), picture.height()), (width as u32, 64));
             assert_eq!(shared.encoders.len(), encoders);
         }
-        (1..20).for_each(|quality| drop(made(&mut shared, 64, Rendition::of(PictureFormat::Jpeg { quality }))));
+        (1..20).for_each(|quality| drop(made(&mut shared, 64, StillSpec::of(PictureFormat::Jpeg { quality }))));
         assert_eq!(shared.encoders.len(), MAX_KEPT);
     }
 

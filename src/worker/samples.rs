@@ -11,7 +11,7 @@ use super::{
     exit::Exit,
     gst_util::live_sink,
     muxer_options::tune_muxers,
-    sync::lock,
+    threads::lock,
 };
 use crate::{
     ipc::declaration::{declares, is_of_delivery},
@@ -251,7 +251,7 @@ impl Shared {
     }
 
     fn fail(&self, why: String) {
-        self.exit.events.send(Event::Bus(self.exit.run, super::event::Note::Error(why)));
+        self.exit.events.send(Event::Bus(self.exit.run, super::event::BusEvent::Error(why)));
     }
 }
 

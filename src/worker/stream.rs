@@ -1,19 +1,18 @@
 //! Streams: from tracks, through a pipeline, to packets.
 
 use super::{
-    caps, clock, copy,
-    decode::Decoded,
+    caps, clock, complete, default_encoders,
     encoder::Encoder,
     encoder_input,
-    event::{Event, Events, Note, Run},
+    event::{BusEvent, Event, Events, Run},
     exit::Exit,
-    launch,
-    link::StreamSender,
-    overlay,
+    launch, overlay,
     resolve::{Recipe, Source},
     samples,
-    sync::{background, lock, play},
-    track::{Link, Still, Track, forward_key_units, track_source},
+    sender::StreamSender,
+    threads::{lock, play, spawn},
+    track::decode::Decoded,
+    track::{Attachment, Still, Track, forward_key_units, track_source},
 };
 use crate::ipc::{self, TrackKind};
 use gst::{glib, prelude::*};
@@ -45,21 +44,21 @@ pub(super) struct StreamRun {
     /// Tracks, and whether they were encoded when it was built.
     built_for: Vec<(Arc<Track>, bool)>,
     /// To be attached once the pipeline is up.
-    entrances: Vec<(gst_app::AppSrc, Arc<Track>)>,
-    links: Vec<Link>,
+    inputs: Vec<(gst_app::AppSrc, Arc<Track>)>,
+    links: Vec<Attachment>,
     sender: Option<Arc<StreamSender>>,
     /// Where its packets leave, or its frames where each track has an end.
     sink: Option<gst_app::AppSink>,
     /// Its video encoder.
     encoder: Option<Encoder>,
     /// There is another pipeline to try if this one does not work: when it was started.
-    on_trial: Option<Instant>,
+    probed_since: Option<Instant>,
     /// The video track it uses, as the feed has it.
     video: Option<Arc<Track>>,
     /// Where its tracks go into the container.
-    mouths: Vec<gst::Pad>,
+    mux_inputs: Vec<gst::Pad>,
     /// What was reported of them.
-    told: Vec<ipc::Track>,
+    reported: Vec<ipc::Track>,
 }
 
 /// How long a stream may make nothing while one of its tracks continues.
@@ -92,15 +91,15 @@ impl StreamRun {
             remarks: Vec::new(),
             started: false,
             built_for: Vec::new(),
-            entrances: Vec::new(),
+            inputs: Vec::new(),
             links: vec![track.attach_bytes(exit)],
             sender: None,
             sink: None,
             encoder: None,
-            on_trial: None,
+            probed_since: None,
             video: None,
-            mouths: Vec::new(),
-            told: Vec::new(),
+            mux_inputs: Vec::new(),
+            reported: Vec::new(),
         }
     }
 
@@ -119,10 +118,10 @@ impl StreamRun {
         let source = |name: &str| sources.iter().find(|source| source.name == name).map(|source| source.track.clone());
         let (video, audio) = (track(TrackKind::Video).map(AsRef::as_ref), track(TrackKind::Audio).map(AsRef::as_ref));
         let (text, mut remarks) = match (recipe.text(), plan.container) {
-            (Some(text), Some(_)) => copy::completed(text, source),
-            (Some(text), None) => (copy::encoded(text, source), Vec::new()),
-            (None, Some(container)) => copy::text(container, video, audio)?,
-            (None, None) => (copy::encoded(&copy::tracks(video, audio)?, source), Vec::new()),
+            (Some(text), Some(_)) => complete::insert_converters(text, source),
+            (Some(text), None) => (complete::encoded(text, source), Vec::new()),
+            (None, Some(container)) => default_encoders::text(container, video, audio)?,
+            (None, None) => (complete::encoded(&default_encoders::tracks(video, audio)?, source), Vec::new()),
         };
         let declared = launch::references(&text);
         let offer = |name: &String| {
@@ -147,15 +146,15 @@ impl StreamRun {
             remarks,
             started: false,
             built_for: Vec::new(),
-            entrances: Vec::new(),
+            inputs: Vec::new(),
             links: Vec::new(),
             sender: Some(exit.sender.clone()),
             sink: None,
             encoder: None,
-            on_trial: has_another.then(Instant::now),
+            probed_since: has_another.then(Instant::now),
             video: track(TrackKind::Video).cloned(),
-            mouths: Vec::new(),
-            told: Vec::new(),
+            mux_inputs: Vec::new(),
+            reported: Vec::new(),
         };
         let ends = launch::free_sources(&bin);
         if ends.is_empty() || (plan.container.is_some() && ends.len() > 1) {
@@ -168,7 +167,7 @@ impl StreamRun {
             this.enter(&bin, source, epoch, events)?;
         }
         pipeline.add(&bin).map_err(|error| error.to_string())?;
-        this.mouths = mouths(&bin, &sinks);
+        this.mux_inputs = mux_inputs(&bin, &sinks);
         this.sink = sinks.into_iter().next();
         this.encoder = Encoder::of(&bin);
         this.remarks.extend(caps::encoders(&bin));
@@ -186,7 +185,7 @@ impl StreamRun {
         let peer = declared.static_pad("src").and_then(|pad| pad.peer());
         bin.remove(&declared).map_err(|error| error.to_string())?;
         let Some(peer) = peer else { return Ok(()) };
-        let entrance = track_source(name);
+        let input = track_source(name);
         let caps = track.caps().ok_or_else(|| format!("`{name}` has no format yet"))?;
         let accepted = peer.query_caps(None);
         self.built_for.push((track.clone(), track.is_encoded()));
@@ -206,9 +205,9 @@ impl StreamRun {
             self.decoders.push(decoded);
             raw
         };
-        insert(bin, &entrance, parser.as_ref(), &peer).map_err(|error| error.to_string())?;
-        forward_key_units(&entrance, track);
-        self.entrances.push((entrance, used));
+        insert(bin, &input, parser.as_ref(), &peer).map_err(|error| error.to_string())?;
+        forward_key_units(&input, track);
+        self.inputs.push((input, used));
         Ok(())
     }
 
@@ -216,32 +215,32 @@ impl StreamRun {
     pub(super) fn start(&self, events: &Events) {
         let (Some(pipeline), events, run) = (self.pipeline.clone(), events.clone(), self.run) else { return };
         let is_refused = self.encoder.as_ref().is_some_and(Encoder::is_refused);
-        background("start", move || {
+        spawn("start", move || {
             events.send(match !is_refused && play(&pipeline) {
-                true => Event::Up(run),
-                // The bus has told more before.
-                false => Event::Bus(run, Note::Error("the pipeline does not start".into())),
+                true => Event::Playing(run),
+                // The bus has reported more before.
+                false => Event::Bus(run, BusEvent::Error("the pipeline does not start".into())),
             });
         });
     }
 
     /// The pipeline is up: lets media in.
     pub(super) fn open(&mut self) {
-        for (entrance, track) in self.entrances.drain(..) {
-            self.links.push(track.attach(&entrance));
+        for (input, track) in self.inputs.drain(..) {
+            self.links.push(track.attach(&input));
         }
     }
 
     /// The tracks as they go into the container, if that is not what was reported before.
-    pub(super) fn news(&mut self) -> Option<Vec<ipc::Track>> {
+    pub(super) fn changed_tracks(&mut self) -> Option<Vec<ipc::Track>> {
         let track = |pad: &gst::Pad| {
             let caps = pad.current_caps()?;
             let (kind, encoded) = caps::classify(&caps)?;
             Some(ipc::Track { kind, encoded, caps: caps.to_string() })
         };
-        let tracks: Option<Vec<_>> = self.mouths.iter().map(track).collect();
-        let tracks = tracks.filter(|tracks| self.started && *tracks != self.told)?;
-        self.told.clone_from(&tracks);
+        let tracks: Option<Vec<_>> = self.mux_inputs.iter().map(track).collect();
+        let tracks = tracks.filter(|tracks| self.started && *tracks != self.reported)?;
+        self.reported.clone_from(&tracks);
         Some(tracks)
     }
 
@@ -258,14 +257,14 @@ impl StreamRun {
     }
 
     /// Whether there is another pipeline, should this one turn out not to work.
-    pub(super) fn is_on_trial(&self) -> bool {
-        self.on_trial.is_some() && !self.started
+    pub(super) fn is_probed(&self) -> bool {
+        self.probed_since.is_some() && !self.started
     }
 
-    /// Why it has to be taken as not working, if it is on trial.
-    pub(super) fn hangs(&self) -> Option<&'static str> {
-        let since = self.on_trial.filter(|_| !self.started)?;
-        self.encoder.as_ref()?.hangs(since, self.entrances.is_empty())
+    /// Why it has to be taken as not working, if it is probed.
+    pub(super) fn stall_reason(&self) -> Option<&'static str> {
+        let since = self.probed_since.filter(|_| !self.started)?;
+        self.encoder.as_ref()?.stall_reason(since, self.inputs.is_empty())
     }
 
     /// Why it failed, with what its encoder got: most encoders refuse some sizes and do not say so.
@@ -280,8 +279,8 @@ impl StreamRun {
     }
 
     /// How many raw frames it did not take, because it was too slow.
-    pub(super) fn left_out(&self) -> u64 {
-        self.links.iter().map(Link::left_out).sum()
+    pub(super) fn dropped(&self) -> u64 {
+        self.links.iter().map(Attachment::dropped).sum()
     }
 
     /// Requests a keyframe, or that the first frame of this running time or later is one. Only our encoder knows what time that is.
@@ -367,15 +366,15 @@ fn drop_branch(bin: &gst::Bin, name: &str) -> Result<(), String> {
 }
 
 /// The inputs of the muxer of a pipeline, or what becomes of it where it has none.
-fn mouths(bin: &gst::Bin, sinks: &[gst_app::AppSink]) -> Vec<gst::Pad> {
+fn mux_inputs(bin: &gst::Bin, sinks: &[gst_app::AppSink]) -> Vec<gst::Pad> {
     let is_muxer = |element: &gst::Element| {
         let class = element.metadata(gst::ELEMENT_METADATA_KLASS);
         class.is_some_and(|class| class.contains("Muxer"))
     };
     let elements = bin.children();
-    let mouths: Vec<_> =
+    let mux_inputs: Vec<_> =
         elements.iter().filter(|element| is_muxer(element)).flat_map(|muxer| muxer.sink_pads()).collect();
-    if mouths.is_empty() { sinks.iter().flat_map(|sink| sink.sink_pads()).collect() } else { mouths }
+    if mux_inputs.is_empty() { sinks.iter().flat_map(|sink| sink.sink_pads()).collect() } else { mux_inputs }
 }
 
 /// Drops the first packet of Opus encoders: with the pre-skip taken off, it overlaps the second one, which readers take

@@ -5,7 +5,7 @@ mod rig;
 use crate::{
     ipc::{
         Encoding, Ended, FeedSource, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat,
-        PictureRequest, Rendition, TextKind, ToWorker, TrackKind,
+        PictureRequest, StillSpec, TextKind, ToWorker, TrackKind,
     },
     media::Container,
 };
@@ -218,7 +218,7 @@ fn a_stream_that_joins_an_encoded_track_begins_at_once() {
 }
 
 fn picture_request(id: u32, stream: Option<u32>, format: PictureFormat) -> ToWorker {
-    ToWorker::Picture(PictureRequest { id, stream, rendition: Rendition::of(format), not_before: None })
+    ToWorker::Picture(PictureRequest { id, stream, spec: StillSpec::of(format), not_before: None })
 }
 
 #[test]

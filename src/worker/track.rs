@@ -4,13 +4,15 @@
 //! runs in the producer's streaming thread and never waits. A track outlives the runs of its feed, so that consumers
 //! stay attached while the feed restarts.
 
+pub(super) mod decode;
+
+use self::decode::Decoded;
 use super::{
     caps,
     clock::Timeline,
-    decode::Decoded,
     exit::Exit,
-    late::{Latecomer, Preamble},
-    sync::lock,
+    late_join::{LateJoiner, StreamHeadCache},
+    threads::lock,
 };
 use crate::{ipc::TrackKind, media::StallDetector};
 use gst::{glib, prelude::*};
@@ -66,8 +68,8 @@ struct State {
     gop: Gop,
     newest: Option<gst::Buffer>,
     /// Of a muxed track.
-    preamble: Preamble,
-    consumers: Vec<Consumer>,
+    head_cache: StreamHeadCache,
+    consumers: Vec<Attached>,
 }
 
 /// The buffers since the newest keyframe, if they are all there.
@@ -99,12 +101,12 @@ impl Gop {
     }
 }
 
-struct Consumer {
+struct Attached {
     id: u64,
-    way: Way,
+    consumer: Consumer,
 }
 
-enum Way {
+enum Consumer {
     /// Into another pipeline.
     Source {
         source: gst_app::AppSrc,
@@ -113,16 +115,16 @@ enum Way {
         /// When the keyframe is shown that it began with, until the next one: frames that are shown before refer to what it does not
         /// have.
         begun: Option<gst::ClockTime>,
-        left_out: Arc<AtomicU64>,
-        late: Option<Box<Latecomer>>,
+        dropped: Arc<AtomicU64>,
+        late: Option<Box<LateJoiner>>,
     },
     /// Straight to the server, for what is muxed already.
-    Bytes { exit: Exit, late: Option<Box<Latecomer>> },
+    Bytes { exit: Exit, late: Option<Box<LateJoiner>> },
 }
 
 /// What a new sample changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum Delivered {
     /// Nothing.
     None,
     /// First sample of this run, or other caps.
@@ -166,9 +168,9 @@ impl Track {
         state.pace = None;
         state.gop.clear();
         state.newest = None;
-        state.preamble = Preamble::default();
-        for consumer in &mut state.consumers {
-            consumer.way.interrupt();
+        state.head_cache = StreamHeadCache::default();
+        for attached in &mut state.consumers {
+            attached.consumer.interrupt();
         }
         drop(state);
         *lock(&self.upstream) = None;
@@ -227,28 +229,28 @@ impl Track {
     }
 
     /// Hands a sample to all consumers. Streaming thread.
-    pub(super) fn deliver(&self, sample: &gst::Sample, timeline: &Timeline, last: &mut Option<u64>) -> Change {
-        let Some(caps) = sample.caps() else { return Change::None };
+    pub(super) fn deliver(&self, sample: &gst::Sample, timeline: &Timeline, last: &mut Option<u64>) -> Delivered {
+        let Some(caps) = sample.caps() else { return Delivered::None };
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
         let mut state = lock(&self.state);
         let now = Instant::now();
         state.delivered = Some(now);
         state.pace.get_or_insert_with(|| StallDetector::new(now)).observe(now);
-        let mut change = Change::None;
+        let mut change = Delivered::None;
         let same =
             state.caps.as_ref().is_some_and(|known| std::ptr::eq(known.as_ref(), caps) || known.as_ref() == caps);
         if !same {
             let caps = caps.to_owned();
             state.encoded = caps::classify(&caps).is_none_or(|(_, encoded)| encoded);
             state.gop.clear();
-            for consumer in &mut state.consumers {
-                consumer.way.caps(&caps);
+            for attached in &mut state.consumers {
+                attached.consumer.caps(&caps);
             }
             state.caps = Some(caps);
         }
         if !same || !state.live {
             state.live = true;
-            change = Change::Caps;
+            change = Delivered::Caps;
         }
         let mut stamped = |buffer: &gst::BufferRef| -> gst::Buffer {
             let mut buffer = buffer.copy();
@@ -264,8 +266,8 @@ impl Track {
             (None, None) => return change,
         };
         if self.kind == TrackKind::Muxed {
-            state.preamble.push(&buffers);
-            state.consumers.retain_mut(|consumer| consumer.way.muxed(&buffers));
+            state.head_cache.push(&buffers);
+            state.consumers.retain_mut(|attached| attached.consumer.muxed(&buffers));
             return change;
         }
         for buffer in &buffers {
@@ -274,61 +276,61 @@ impl Track {
             } else if self.kind == TrackKind::Video {
                 state.newest = Some(buffer.clone());
             }
-            state.consumers.retain_mut(|consumer| consumer.way.media(buffer));
+            state.consumers.retain_mut(|attached| attached.consumer.media(buffer));
         }
         change
     }
 
     /// Feeds `source` from now on, until the link is dropped. An encoded track begins with its current GOP.
-    pub(super) fn attach(self: &Arc<Self>, source: &gst_app::AppSrc) -> Link {
+    pub(super) fn attach(self: &Arc<Self>, source: &gst_app::AppSrc) -> Attachment {
         let mut state = lock(&self.state);
         if let Some(caps) = &state.caps {
             source.set_caps(Some(caps));
         }
-        let left_out = Arc::<AtomicU64>::default();
-        let (begin, late) = state.preamble.catch_up();
-        let mut way = Way::Source {
+        let dropped = Arc::<AtomicU64>::default();
+        let (begin, late) = state.head_cache.catch_up();
+        let mut consumer = Consumer::Source {
             source: source.clone(),
             needs_key: false,
             discontinuity: true,
             begun: None,
-            left_out: left_out.clone(),
+            dropped: dropped.clone(),
             late: late.map(Box::new),
         };
-        way.muxed(begin);
+        consumer.muxed(begin);
         if state.encoded && self.kind != TrackKind::Muxed {
             limit(source, ENCODED_BUFFERS, ENCODED_BYTES, gst::ClockTime::ZERO);
             for buffer in &state.gop.buffers {
-                way.media(buffer);
+                consumer.media(buffer);
             }
             if state.gop.buffers.is_empty() && self.kind == TrackKind::Video {
-                way.interrupt();
+                consumer.interrupt();
             }
         } else if self.kind == TrackKind::Video {
             limit(source, RAW_PICTURES, 0, gst::ClockTime::ZERO);
         } else if self.kind == TrackKind::Audio {
             limit(source, 0, 0, RAW_SOUND);
         }
-        self.link(&mut state, way, left_out)
+        self.link(&mut state, consumer, dropped)
     }
 
     /// Sends the bytes of a muxed track from now on, until the link is dropped.
-    pub(super) fn attach_bytes(self: &Arc<Self>, exit: Exit) -> Link {
+    pub(super) fn attach_bytes(self: &Arc<Self>, exit: Exit) -> Attachment {
         let mut state = lock(&self.state);
-        let (begin, late) = state.preamble.catch_up();
-        let mut way = Way::Bytes { exit, late: None };
-        way.muxed(begin);
-        if let Way::Bytes { late: slot, .. } = &mut way {
+        let (begin, late) = state.head_cache.catch_up();
+        let mut consumer = Consumer::Bytes { exit, late: None };
+        consumer.muxed(begin);
+        if let Consumer::Bytes { late: slot, .. } = &mut consumer {
             *slot = late.map(Box::new);
         }
-        self.link(&mut state, way, Arc::default())
+        self.link(&mut state, consumer, Arc::default())
     }
 
-    fn link(self: &Arc<Self>, state: &mut State, way: Way, left_out: Arc<AtomicU64>) -> Link {
+    fn link(self: &Arc<Self>, state: &mut State, consumer: Consumer, dropped: Arc<AtomicU64>) -> Attachment {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let id = IDS.fetch_add(1, Ordering::Relaxed);
-        state.consumers.push(Consumer { id, way });
-        Link { track: self.clone(), id, left_out }
+        state.consumers.push(Attached { id, consumer });
+        Attachment { track: self.clone(), id, dropped }
     }
 
     /// What a still can be made of now.
@@ -350,7 +352,7 @@ fn limit(source: &gst_app::AppSrc, buffers: u64, bytes: u64, time: gst::ClockTim
     source.set_max_time(time);
 }
 
-impl Way {
+impl Consumer {
     /// The timeline has a gap here.
     fn interrupt(&mut self) {
         match self {
@@ -374,7 +376,7 @@ impl Way {
 
     /// Hands on a buffer of an elementary track; `false` when the consumer is gone.
     fn media(&mut self, buffer: &gst::Buffer) -> bool {
-        let Self::Source { source, needs_key, discontinuity, begun, left_out, .. } = self else { return true };
+        let Self::Source { source, needs_key, discontinuity, begun, dropped, .. } = self else { return true };
         let is_key = caps::is_key(buffer);
         if *needs_key && !is_key {
             return true;
@@ -394,7 +396,7 @@ impl Way {
         }
         if is_full {
             // The oldest frame makes room.
-            left_out.fetch_add(1, Ordering::Relaxed);
+            dropped.fetch_add(1, Ordering::Relaxed);
         }
         *needs_key = false;
         let mut buffer = buffer.clone();
@@ -430,24 +432,24 @@ impl Way {
 }
 
 /// Keeps a consumer attached to a track.
-pub(super) struct Link {
+pub(super) struct Attachment {
     /// The track that is consumed.
     pub(super) track: Arc<Track>,
     id: u64,
-    left_out: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
 }
 
-impl Link {
+impl Attachment {
     /// How many raw frames the consumer did not get, because it was too slow.
-    pub(super) fn left_out(&self) -> u64 {
-        self.left_out.load(Ordering::Relaxed)
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Link {
+impl Drop for Attachment {
     fn drop(&mut self) {
         let mut state = lock(&self.track.state);
-        let at = state.consumers.iter().position(|consumer| consumer.id == self.id);
+        let at = state.consumers.iter().position(|attached| attached.id == self.id);
         let gone = at.map(|at| state.consumers.swap_remove(at));
         drop(state);
         drop(gone);

@@ -3,7 +3,7 @@
 
 use super::{
     branches::{Branches, Pace, byte_source},
-    event::{Event, Note},
+    event::{BusEvent, Event},
     track_caps,
 };
 use crate::{
@@ -124,7 +124,7 @@ impl Unpack {
         }
         if self.slots.is_empty() {
             self.branches.settled();
-            self.branches.feed.events.send(Event::Bus(self.branches.run, Note::EndOfStream));
+            self.branches.feed.events.send(Event::Bus(self.branches.run, BusEvent::EndOfStream));
         }
         Ok(())
     }
@@ -301,7 +301,7 @@ impl Unpack {
 
     fn fail(&mut self, text: String) {
         if !std::mem::replace(&mut self.has_failed, true) {
-            self.branches.feed.events.send(Event::Bus(self.branches.run, Note::Error(text)));
+            self.branches.feed.events.send(Event::Bus(self.branches.run, BusEvent::Error(text)));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     branches::Branches,
-    sync::{background, lock},
+    threads::{lock, spawn},
     unpack::{Unpack, frame_time, say_rate_is_unused},
 };
 use crate::media::{Container, MAX_SNIFFED, Sniffed, sniff};
@@ -106,7 +106,7 @@ fn ask_again(source: &glib::WeakRef<gst::Element>, asked: &Mutex<Instant>, pace:
     let (source, last) = (source.clone(), *lock(asked));
     let at = (last + pace).max(Instant::now());
     *lock(asked) = at;
-    background("next picture", move || {
+    spawn("next picture", move || {
         std::thread::sleep(at.saturating_duration_since(Instant::now()));
         let Some(source) = source.upgrade() else { return };
         let plays = |source: &gst::Element| {

@@ -17,7 +17,7 @@ struct Answer {
 fn check(folder: &Path, name: &str) -> Answer {
     let text = fs::read_to_string(folder.join(name)).unwrap();
     let expected = text.lines().filter_map(|line| line.strip_prefix("#= ")).map(|line| {
-        // Faults of other files and of variables have their own names.
+        // Diagnostics of other files and of variables have their own names.
         if line.starts_with(|c: char| c.is_ascii_digit()) { format!("{name}:{line}") } else { line.to_owned() }
     });
     let expected = expected.collect();

@@ -103,7 +103,7 @@ fn p19_first_text_that_works_is_used() {
     assert_eq!(told("odd", "no property .nosuch."), 1);
     assert_eq!(told("broken", "avenc_mpeg2video: video: Internal data stream error"), 1);
     assert_eq!(told("hangs", "x264enc: no frame came out of it within 5 s"), 1);
-    // One that is alone is not on trial: its failure is the stream's.
+    // One that is alone is not probed: its failure is the stream's.
     server.log.wait("WARN .*stream=only.ts.*Internal data stream error.*, with frames of 320x240", SOON);
     assert_eq!(server.log.count("does not work here.*only.ts"), 0);
 }

@@ -12,7 +12,7 @@ mod tree;
 pub use tree::{Edit, get};
 
 use super::{
-    fault::{Fault, Path},
+    diagnostics::{Diagnostic, Path},
     yaml,
 };
 use serde_yaml::Value;
@@ -23,7 +23,7 @@ use tree::{is_same, set};
 pub enum EditError {
     /// It has errors already.
     #[error("the file has an error that must be corrected first: {0}")]
-    Unreadable(Fault),
+    Unreadable(Diagnostic),
     /// What is to be removed is not there.
     #[error("there is no `{0}` in the file")]
     Missing(String),
@@ -79,16 +79,16 @@ fn one(text: &str, edit: &Edit) -> Result<String, EditError> {
         }
     }
     let path = edit.path.iter().fold(Path::default(), |path, key| path.key(key));
-    let (line, _) = super::locate::locate_near(text, &path, super::locate::Place::Key);
+    let (line, _) = super::spans::locate_near(text, &path, super::spans::Place::Key);
     Err(EditError::NotInPlace { path: path.to_string(), line })
 }
 
 fn tree(text: &str) -> Result<Value, EditError> {
     let parsed = yaml::parse(text).map_err(EditError::Unreadable)?;
     let fault = |path: &Path, message: &str| {
-        let (line, column) = super::locate::locate_near(text, path, super::locate::Place::SecondKey);
-        let position = super::fault::Position::Line { order: 0, line, column, file: "".into() };
-        EditError::Unreadable(Fault { position, path: path.to_string(), message: message.to_owned() })
+        let (line, column) = super::spans::locate_near(text, path, super::spans::Place::SecondKey);
+        let position = super::diagnostics::Position::Line { order: 0, line, column, file: "".into() };
+        EditError::Unreadable(Diagnostic { position, path: path.to_string(), message: message.to_owned() })
     };
     match (parsed.twice.first(), parsed.unmergeable.first()) {
         (Some(path), _) => Err(fault(path, yaml::TWICE)),

@@ -3,8 +3,8 @@
 
 use super::{
     super::{
-        fault::Path,
-        locate::{Place, locate},
+        diagnostics::Path,
+        spans::{Place, locate},
         yaml,
     },
     render::{self, Rendered},

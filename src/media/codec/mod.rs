@@ -36,6 +36,7 @@ pub mod nal;
 pub mod obu;
 pub mod opus;
 pub mod pcm;
+pub mod rfc6381;
 pub mod shape;
 #[cfg(test)]
 mod testing;

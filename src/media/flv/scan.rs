@@ -4,7 +4,7 @@
 //! configurations. Configurations that change later are forwarded to viewers.
 
 use super::tag::{AUDIO, FRAME_HEAD, SCRIPT, VIDEO};
-use crate::media::codecs::Setup;
+use crate::media::codec::rfc6381::Setup;
 use crate::media::framing::{FrameLength, FrameRole, Framing};
 
 /// Longest tag that is believed.

@@ -1,7 +1,7 @@
 //! What a header says about the stream: its kind and its tracks.
 
 use super::element::{self, elements, unsigned};
-use crate::media::{Container, codecs::Setup, sniffed::Sniffed};
+use crate::media::{Container, codec::rfc6381::Setup, sniffed::Sniffed};
 
 /// Video and audio in `TrackType` (RFC 9559, section 5.1.4.1.3).
 const VIDEO_TYPE: u64 = 1;

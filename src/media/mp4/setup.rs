@@ -1,7 +1,7 @@
 //! What the movie says of its codecs (sections 8.5.2 and 12).
 
 use super::boxes::{Boxes, all, find};
-use crate::media::codecs::Setup;
+use crate::media::codec::rfc6381::Setup;
 
 /// What stands before the boxes of a sample entry: of video (section 12.1.3), and of audio (section 12.2.3).
 const PICTURE_ENTRY: usize = 78;

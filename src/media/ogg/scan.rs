@@ -3,7 +3,7 @@
 //! The header is all pages up to the last header packet of each logical stream. After it a reader may begin with a
 //! page that begins with a whole packet: any of audio, one that begins with a keyframe if there is video.
 
-use crate::media::codecs::Setup;
+use crate::media::codec::rfc6381::Setup;
 use crate::media::framing::{FrameLength, FrameRole, Framing};
 
 /// Most logical streams of which something is kept.

@@ -3,7 +3,7 @@
 use super::{
     feed::{Feed, Part, Source},
     file::Rendition,
-    viewers::Viewers,
+    viewers::HlsViewers,
 };
 use crate::{
     engine::registry::StreamHandle,
@@ -26,7 +26,7 @@ pub struct SegmentedStream {
     settings: Settings,
     mp4: Feed,
     ts: Feed,
-    viewers: Viewers,
+    viewers: HlsViewers,
 }
 
 impl SegmentedStream {
@@ -42,7 +42,7 @@ impl SegmentedStream {
             settings,
             mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone()),
             ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone()),
-            viewers: Viewers::new(&name, stream.audience.clone(), seed),
+            viewers: HlsViewers::new(&name, stream.viewers.clone(), seed),
             name,
         }
     }
@@ -61,7 +61,7 @@ impl SegmentedStream {
     }
 
     /// The viewers.
-    pub fn viewers(&self) -> &Viewers {
+    pub fn viewers(&self) -> &HlsViewers {
         &self.viewers
     }
 
@@ -70,7 +70,7 @@ impl SegmentedStream {
         &self.settings
     }
 
-    /// Viewers who left are gone now.
+    /// HlsViewers who left are gone now.
     pub fn expire(&self, now: Instant) {
         let target = self.mp4.look(|segments| segments.target()).flatten().unwrap_or(2);
         self.viewers.expire(now, std::time::Duration::from_secs(3 * target + 1));

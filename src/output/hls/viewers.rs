@@ -1,7 +1,7 @@
-//! Viewers of playlists. Each request is a response of its own, so a token identifies a viewer that the multivariant
+//! HlsViewers of playlists. Each request is a response of its own, so a token identifies a viewer that the multivariant
 //! playlist puts into the addresses of the others; one without it is recognised by its address.
 
-use crate::stream::{Arrival, Audience, Progress, Seat};
+use crate::stream::{Arrival, Progress, ViewerHandle, Viewers};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -19,12 +19,12 @@ const MAX_OF_ADDRESS: usize = 1000;
 
 /// The viewers of one stream. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Viewers(Arc<Shared>);
+pub struct HlsViewers(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     stream: String,
-    audience: Audience,
+    viewers: Viewers,
     next: AtomicU64,
     known: Mutex<HashMap<Key, Viewer>>,
 }
@@ -37,7 +37,7 @@ struct Key {
 
 #[derive(Debug)]
 struct Viewer {
-    seat: Seat,
+    viewer: ViewerHandle,
     peer: SocketAddr,
     since: Instant,
     seen: Instant,
@@ -48,7 +48,7 @@ struct Viewer {
 /// A request of a viewer; goes with the response to the code that knows the client.
 #[derive(Debug, Clone)]
 pub struct Visit {
-    viewers: Viewers,
+    viewers: HlsViewers,
     token: Option<u64>,
     bytes: u64,
     is_playlist: bool,
@@ -56,12 +56,12 @@ pub struct Visit {
 
 impl Visit {
     /// A request for a playlist of this many bytes.
-    pub fn playlist(viewers: &Viewers, token: Option<u64>, bytes: u64) -> Self {
+    pub fn playlist(viewers: &HlsViewers, token: Option<u64>, bytes: u64) -> Self {
         Self { viewers: viewers.clone(), token, bytes, is_playlist: true }
     }
 
     /// A request for media of this many bytes.
-    pub fn media(viewers: &Viewers, bytes: u64) -> Self {
+    pub fn media(viewers: &HlsViewers, bytes: u64) -> Self {
         Self { viewers: viewers.clone(), token: None, bytes, is_playlist: false }
     }
 
@@ -71,11 +71,10 @@ impl Visit {
     }
 }
 
-impl Viewers {
+impl HlsViewers {
     /// None yet. The tokens of viewers begin with `seed`, so that those of an earlier server are not used again.
-    pub fn new(stream: &str, audience: Audience, seed: u64) -> Self {
-        let shared =
-            Shared { stream: stream.to_owned(), audience, next: AtomicU64::new(seed), known: Mutex::default() };
+    pub fn new(stream: &str, viewers: Viewers, seed: u64) -> Self {
+        let shared = Shared { stream: stream.to_owned(), viewers, next: AtomicU64::new(seed), known: Mutex::default() };
         Self(Arc::new(shared))
     }
 
@@ -122,8 +121,8 @@ impl Viewers {
                 return;
             }
             let arrival = Arrival { protocol: "hls", user: None, peer };
-            let seat = self.0.audience.seat(arrival, SystemTime::now());
-            let viewer = Viewer { seat, peer, since: now, seen: now, requests: 0, progress: Progress::default() };
+            let viewer = self.0.viewers.join(arrival, SystemTime::now());
+            let viewer = Viewer { viewer, peer, since: now, seen: now, requests: 0, progress: Progress::default() };
             known.insert(key, viewer);
             tracing::debug!(stream = self.0.stream, %peer, protocol = "hls", "viewer joined");
         }
@@ -132,7 +131,7 @@ impl Viewers {
         viewer.requests += 1;
         viewer.progress.bytes += visit.bytes;
         let progress = viewer.progress;
-        viewer.seat.tell(progress);
+        viewer.viewer.report(progress);
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Key, Viewer>> {
@@ -146,36 +145,36 @@ mod tests {
 
     #[test]
     fn many_requests_are_one_viewer_until_they_stop() {
-        let audience = Audience::default();
-        let viewers = Viewers::new("cam", audience.clone(), 7);
+        let counted = Viewers::default();
+        let viewers = HlsViewers::new("cam", counted.clone(), 7);
         let (now, peer) = (Instant::now(), SocketAddr::from(([192, 0, 2, 1], 5000)));
         let (one, two) = (Some(viewers.token()), Some(viewers.token()));
         assert_ne!(one, two);
         let later = now + Duration::from_secs(5);
         // Media of one who never asked for a playlist, as of a cache, counts for no viewer.
         viewers.visit(&Visit::media(&viewers, 100), peer, now);
-        assert_eq!(audience.attendance().now, 0);
+        assert_eq!(counted.stats().now, 0);
         viewers.visit(&Visit::playlist(&viewers, one, 10), peer, now);
         viewers.visit(&Visit::playlist(&viewers, one, 10), SocketAddr::from(([192, 0, 2, 1], 5001)), now);
         viewers.visit(&Visit::playlist(&viewers, two, 10), peer, later);
         viewers.visit(&Visit::media(&viewers, 100), peer, later);
-        let attendance = audience.attendance();
-        assert_eq!((attendance.now, attendance.ever, attendance.progress.bytes), (2, 2, 130));
+        let stats = counted.stats();
+        assert_eq!((stats.now, stats.ever, stats.progress.bytes), (2, 2, 130));
         viewers.expire(later, Duration::from_secs(4));
-        assert_eq!(audience.attendance().now, 1);
+        assert_eq!(counted.stats().now, 1);
         // The other one is counted for media now.
         viewers.expire(later + Duration::from_secs(5), Duration::from_secs(4));
-        assert_eq!((audience.attendance().now, audience.attendance().progress.bytes), (0, 130));
+        assert_eq!((counted.stats().now, counted.stats().progress.bytes), (0, 130));
     }
 
     #[test]
     fn tokens_that_are_made_up_fill_no_memory() {
-        let audience = Audience::default();
-        let viewers = Viewers::new("cam", audience.clone(), 0);
+        let counted = Viewers::default();
+        let viewers = HlsViewers::new("cam", counted.clone(), 0);
         let (now, peer) = (Instant::now(), SocketAddr::from(([192, 0, 2, 1], 5000)));
         for token in 0..2 * MAX_OF_ADDRESS as u64 {
             viewers.visit(&Visit::playlist(&viewers, Some(token), 1), peer, now);
         }
-        assert_eq!(audience.attendance().now, MAX_OF_ADDRESS);
+        assert_eq!(counted.stats().now, MAX_OF_ADDRESS);
     }
 }

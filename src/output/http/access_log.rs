@@ -3,7 +3,7 @@
 use super::{request_id::RequestId, trace_context::TraceContext};
 use crate::{
     access::{Pass, without_link},
-    stream::{Arrival, Audience, Progress, Seat},
+    stream::{Arrival, Progress, ViewerHandle, Viewers},
     telemetry::{HttpStats, Protocol},
 };
 use http::{Request, StatusCode, Version};
@@ -48,7 +48,7 @@ pub struct RequestLog {
     /// See [`LowPriorityLog`].
     pub is_low_priority: bool,
     /// Its entry among the viewers of a stream.
-    seat: Option<Seat>,
+    viewer: Option<ViewerHandle>,
     /// The name of the identity that made it.
     pub user: Option<String>,
     /// Ends a response that runs for longer with its permission.
@@ -92,7 +92,7 @@ impl RequestLog {
             is_reduced: false,
             reason,
             is_low_priority: false,
-            seat: None,
+            viewer: None,
             user: None,
             pass: None,
         }
@@ -119,22 +119,22 @@ impl RequestLog {
         if self.bytes == 0 {
             let took = self.started.elapsed();
             self.client.stats.first_byte(container(), took);
-            if let Some(seat) = &self.seat {
-                seat.began(took, Instant::now());
+            if let Some(viewer) = &self.viewer {
+                viewer.began(took, Instant::now());
             }
         }
         self.bytes += bytes;
     }
 
     /// The response is a live stream.
-    pub fn joined(&mut self, audience: &Audience) {
+    pub fn joined(&mut self, viewers: &Viewers) {
         let arrival = Arrival { protocol: "http", user: self.user.as_deref(), peer: self.client.peer };
-        let seat = audience.seat(arrival, SystemTime::now());
+        let viewer = viewers.join(arrival, SystemTime::now());
         if let Some(pass) = &self.pass {
             let end = pass.end().clone();
-            seat.ends_by(move || end.kick());
+            viewer.ends_by(move || end.kick());
         }
-        self.seat = Some(seat);
+        self.viewer = Some(viewer);
     }
 
     /// The client lagged and lost this many packets.
@@ -165,8 +165,8 @@ impl RequestLog {
     /// Updates the statistics of the viewer.
     pub fn report(&mut self) {
         let Self { bytes, gaps, lost, reductions, is_reduced, .. } = *self;
-        if let Some(seat) = &mut self.seat {
-            seat.tell(Progress { bytes, gaps, lost, reductions, is_reduced });
+        if let Some(viewer) = &mut self.viewer {
+            viewer.report(Progress { bytes, gaps, lost, reductions, is_reduced });
         }
     }
 }
@@ -174,10 +174,10 @@ impl RequestLog {
 impl Drop for RequestLog {
     fn drop(&mut self) {
         self.report();
-        if let Some(seat) = &self.seat {
-            seat.ended(self.reason);
+        if let Some(viewer) = &self.viewer {
+            viewer.ended(self.reason);
             if self.reason == NO_PROGRESS {
-                seat.dropped();
+                viewer.dropped();
             }
         }
         let trace = self.trace.as_ref().map(TraceContext::id);

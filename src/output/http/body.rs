@@ -6,7 +6,7 @@ use super::{
     takeover::{LiveStream, TakenConnection},
     write_latency::LatencyRecorder,
 };
-use crate::{media::multipart, stream::Audience, sys::monotonic};
+use crate::{media::multipart, stream::Viewers, sys::monotonic};
 use bytes::Bytes;
 use http_body::Frame;
 use std::{
@@ -88,7 +88,7 @@ impl StallWatch {
 /// A body of live packets.
 pub struct LiveBody {
     subscription: Subscription,
-    audience: Audience,
+    viewers: Viewers,
     latency: LatencyRecorder,
     /// Packets of this duration are sent together.
     batch: Duration,
@@ -109,12 +109,12 @@ pub struct LiveBody {
 impl LiveBody {
     /// Sends packets until the viewer disconnects, the stream ends, or `stop`.
     pub fn new(taken: TakenConnection, stall_watch: StallWatch, stop: CancellationToken) -> Self {
-        let TakenConnection { stream: LiveStream { reader, lease, audience, batch, early_heads }, log, .. } = taken;
+        let TakenConnection { stream: LiveStream { reader, lease, viewers, batch, early_heads }, log, .. } = taken;
         let withdrawn = log.pass.as_ref().map(|pass| Box::pin(pass.end().token().clone().cancelled_owned()));
         Self {
             withdrawn,
             subscription: Subscription::new(reader, lease, log),
-            audience,
+            viewers,
             latency: LatencyRecorder::default(),
             batch,
             collecting: None,
@@ -190,7 +190,7 @@ impl http_body::Body for LiveBody {
         if now >= this.next_check {
             this.next_check = now + CHECK_PERIOD;
             this.subscription.tick(now);
-            this.latency.report(&this.audience, now);
+            this.latency.report(&this.viewers, now);
         }
         let polled = this.poll_piece(context, now);
         // hyper polls again as soon as the client has room for more.
@@ -210,7 +210,7 @@ impl http_body::Body for LiveBody {
 
 impl Drop for LiveBody {
     fn drop(&mut self) {
-        self.latency.report(&self.audience, Instant::now());
+        self.latency.report(&self.viewers, Instant::now());
         if self.stall_watch.state().is_over {
             self.subscription.log.reason = NO_PROGRESS;
         }

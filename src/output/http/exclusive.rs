@@ -35,8 +35,8 @@ pub async fn respond(stream: &Arc<PerRequestStream>, method: &Method, query: &st
         None => {}
     }
     set_type(&mut response, &stream.config, reader.fanout().container(), reader.fanout().codecs());
-    let (audience, early_heads) = (stream.audience.clone(), is_mjpeg && is_chromium(headers));
+    let (viewers, early_heads) = (stream.viewers.clone(), is_mjpeg && is_chromium(headers));
     let batch = batch_of(&stream.config, container);
-    start(&mut response, &stream.config, LiveStream { reader, lease, audience, batch, early_heads });
+    start(&mut response, &stream.config, LiveStream { reader, lease, viewers, batch, early_heads });
     response
 }

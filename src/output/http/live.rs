@@ -77,9 +77,9 @@ pub async fn respond(stream: &Arc<StreamHandle>, method: &Method, query: &str, h
     }
     set_type(&mut response, &stream.config, stream.fanout.container(), stream.fanout.codecs());
     let early_heads = container == Some(Container::Mjpeg) && is_chromium(headers);
-    let audience = stream.audience.clone();
+    let viewers = stream.viewers.clone();
     let batch = batch_of(&stream.config, container);
-    start(&mut response, &stream.config, LiveStream { reader, lease, audience, batch, early_heads });
+    start(&mut response, &stream.config, LiveStream { reader, lease, viewers, batch, early_heads });
     response
 }
 

@@ -1,7 +1,7 @@
 //! The query parameters of requests. Pure.
 
 use crate::{
-    ipc::{PictureFormat, Pixels, Rendition},
+    ipc::{PictureFormat, Pixels, StillSpec},
     still::cache::Age,
     stream::{Entry, Join},
 };
@@ -57,7 +57,7 @@ pub fn interval(query: &str) -> Result<Option<Duration>, QueryError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StillQuery {
     /// Its format and size.
-    pub rendition: Rendition,
+    pub spec: StillSpec,
     /// How old it may be.
     pub age: Age,
     /// Whether a stream that is not running may be started.
@@ -84,7 +84,7 @@ pub fn still(query: &str, from_path: Option<StillFormat>, accept: &str) -> Resul
         StillFormat::Png => PictureFormat::Png,
         StillFormat::Webp => PictureFormat::Webp { quality },
     };
-    let rendition = Rendition { format, width: side(query, "w")?, height: side(query, "h")? };
+    let spec = StillSpec { format, width: side(query, "w")?, height: side(query, "h")? };
     let max_age = one(query, "max_age", "seconds, 0 to 3600", |value| {
         value.parse().ok().filter(|age| (0.0..=MAX_AGE).contains(age)).map(Duration::from_secs_f64)
     })?;
@@ -96,7 +96,7 @@ pub fn still(query: &str, from_path: Option<StillFormat>, accept: &str) -> Resul
         (false, Some(limit)) => Age::AtMost(limit),
         (false, None) => Age::Current,
     };
-    Ok(StillQuery { rendition, age, may_start: flag(query, "start")?.unwrap_or(true) })
+    Ok(StillQuery { spec, age, may_start: flag(query, "start")?.unwrap_or(true) })
 }
 
 /// Reads `format=` of a WebSocket: whether stills are sent as text.
@@ -116,12 +116,12 @@ pub fn as_text(query: &str) -> Result<bool, QueryError> {
 ///
 /// # Errors
 /// On any other value, or two values for one parameter.
-pub fn raw(query: &str) -> Result<Rendition, QueryError> {
+pub fn raw(query: &str) -> Result<StillSpec, QueryError> {
     let pixels = one(query, "format", "I420, NV12, RGB, BGR or GRAY8", |value| {
         Pixels::ALL.into_iter().find(|pixels| pixels.name() == value)
     })?;
     let format = PictureFormat::Raw(pixels.unwrap_or(Pixels::I420));
-    Ok(Rendition { format, width: side(query, "w")?, height: side(query, "h")? })
+    Ok(StillSpec { format, width: side(query, "w")?, height: side(query, "h")? })
 }
 
 /// The format for a client that does not accept JPEG.
@@ -135,7 +135,7 @@ fn accepted(accept: &str) -> Option<StillFormat> {
 
 fn side(query: &str, name: &'static str) -> Result<Option<NonZeroU16>, QueryError> {
     one(query, name, "pixels, 16 to 4096", |value| {
-        value.parse().ok().filter(|side: &NonZeroU16| (Rendition::MIN_SIDE..=Rendition::MAX_SIDE).contains(&side.get()))
+        value.parse().ok().filter(|side: &NonZeroU16| (StillSpec::MIN_SIDE..=StillSpec::MAX_SIDE).contains(&side.get()))
     })
 }
 
@@ -214,21 +214,21 @@ mod tests {
 
     #[test]
     fn stills_are_encoded_as_requested() {
-        let spec = |query, from_path, accept| still(query, from_path, accept).unwrap().rendition;
-        let jpeg = |quality| Rendition::of(PictureFormat::Jpeg { quality });
-        let (png, webp) = (Rendition::of(PictureFormat::Png), Rendition::of(PictureFormat::Webp { quality: 85 }));
+        let spec = |query, from_path, accept| still(query, from_path, accept).unwrap().spec;
+        let jpeg = |quality| StillSpec::of(PictureFormat::Jpeg { quality });
+        let (png, webp) = (StillSpec::of(PictureFormat::Png), StillSpec::of(PictureFormat::Webp { quality: 85 }));
         assert_eq!(spec("", None, "*/*"), jpeg(85));
         assert_eq!(spec("q=1", None, ""), jpeg(1));
         assert_eq!(spec("q=100&fmt=jpg", Some(StillFormat::Png), ""), jpeg(100));
         assert_eq!(spec("", Some(StillFormat::Png), ""), png);
         assert_eq!(spec("fmt=png&q=7", None, ""), png);
         assert_eq!(spec("fmt=webp", None, ""), webp);
-        assert_eq!(spec("q=3", Some(StillFormat::Webp), ""), Rendition::of(PictureFormat::Webp { quality: 3 }));
+        assert_eq!(spec("q=3", Some(StillFormat::Webp), ""), StillSpec::of(PictureFormat::Webp { quality: 3 }));
         assert_eq!(spec("", None, "image/png"), png);
         assert_eq!(spec("", None, "image/webp"), webp);
         assert_eq!(spec("", None, "image/avif,image/webp,image/*;q=0.8"), jpeg(85));
         assert_eq!(spec("", None, "image/png,image/*;q=0.8"), jpeg(85));
-        let sized = Rendition { width: NonZeroU16::new(320), height: NonZeroU16::new(4096), ..jpeg(85) };
+        let sized = StillSpec { width: NonZeroU16::new(320), height: NonZeroU16::new(4096), ..jpeg(85) };
         assert_eq!(spec("w=320&h=4096", None, ""), sized);
         for query in ["q=0", "q=101", "q=abc", "q=", "q=-1", "fmt=gif", "q=1&q=2", "w=15", "h=4097", "w=1e2", "w="] {
             assert!(still(query, None, "").is_err(), "{query}");
@@ -267,10 +267,10 @@ mod tests {
             if let Ok(Some(interval)) = interval(&query) {
                 prop_assert!((0.001..=100.0).contains(&interval.as_secs_f64()));
             }
-            let renditions = [still(&query, None, &accept).map(|asked| asked.rendition), raw(&query)];
-            for rendition in renditions.into_iter().flatten() {
-                let sides = [rendition.width, rendition.height];
-                let limits = Rendition::MIN_SIDE..=Rendition::MAX_SIDE;
+            let renditions = [still(&query, None, &accept).map(|asked| asked.spec), raw(&query)];
+            for spec in renditions.into_iter().flatten() {
+                let sides = [spec.width, spec.height];
+                let limits = StillSpec::MIN_SIDE..=StillSpec::MAX_SIDE;
                 prop_assert!(sides.into_iter().flatten().all(|side| limits.contains(&side.get())));
             }
         }

@@ -324,7 +324,7 @@ where
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
     }
     if let Some(stills) = stills.and_then(|stills| stills.take()) {
-        log.joined(&stills.audience);
+        log.joined(&stills.viewers);
         return Ok(match stills.framing {
             Framing::Raw => {
                 if version == Version::HTTP_10 {
@@ -343,7 +343,7 @@ where
     }
     Ok(match live.and_then(|live| live.take()) {
         Some(stream) => {
-            log.joined(&stream.audience);
+            log.joined(&stream.viewers);
             let taken = TakenConnection { stream, log, chunked: version == http::Version::HTTP_11 };
             if version == http::Version::HTTP_2 {
                 // The connection carries other responses too.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     net::ConnectionPermit,
-    stream::{Audience, FanOut, News, Version},
+    stream::{Batch, FanOut, Version, Viewers},
     sys::service::{Pulse, Pulses},
 };
 use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
@@ -175,17 +175,17 @@ impl Wake for ShardWaker {
     }
 }
 
-/// A stream with viewers in this shard that have the same batch duration.
+/// A stream with viewers in this shard that have the same wake interval.
 struct Channel {
     fanout: FanOut,
     /// Packets of this duration are written together.
-    batch: Duration,
+    wake_interval: Duration,
     /// When that was done last.
     delivered: Instant,
     waker: Waker,
-    news: News,
+    batch: Batch,
     viewers: Vec<usize>,
-    audience: Audience,
+    stream_viewers: Viewers,
     latency: LatencyRecorder,
 }
 
@@ -237,7 +237,7 @@ impl Loop {
                 next_check = now + CHECK_PERIOD;
                 let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
                 keys.into_iter().for_each(|key| self.with(key, |viewer| viewer.check(now)));
-                self.channels.iter_mut().for_each(|(_, channel)| channel.latency.report(&channel.audience, now));
+                self.channels.iter_mut().for_each(|(_, channel)| channel.latency.report(&channel.stream_viewers, now));
             }
         }
     }
@@ -284,14 +284,14 @@ impl Loop {
 
     fn close_if_empty(&mut self, channel: usize) {
         if self.channels.get(channel).is_some_and(|channel| channel.viewers.is_empty()) {
-            let Channel { audience, mut latency, .. } = self.channels.remove(channel);
-            latency.report(&audience, Instant::now());
+            let Channel { stream_viewers, mut latency, .. } = self.channels.remove(channel);
+            latency.report(&stream_viewers, Instant::now());
         }
     }
 
     /// When the packets of a channel are due.
     fn due(&self, channel: usize) -> Option<Instant> {
-        self.channels.get(channel).map(|channel| channel.delivered + channel.batch)
+        self.channels.get(channel).map(|channel| channel.delivered + channel.wake_interval)
     }
 
     /// How long to wait for the next event.
@@ -339,21 +339,21 @@ impl Loop {
         loop {
             let Some(current) = self.channels.get_mut(channel) else { return };
             current.delivered = now;
-            let is_batched = !current.batch.is_zero();
+            let is_batched = !current.wake_interval.is_zero();
             // Moved out meanwhile, so that nothing is copied; no viewer joins a channel during a delivery.
             let (mut viewers, mut latency) = (mem::take(&mut current.viewers), mem::take(&mut current.latency));
-            let mut news = mem::take(&mut current.news);
-            let seen = current.fanout.next_news(&mut news);
+            let mut batch = mem::take(&mut current.batch);
+            let seen = current.fanout.next_batch(&mut batch);
             viewers.retain(|key| {
                 self.act_on(*key, |viewer| {
-                    let outcome = viewer.pump_news(&news, now);
+                    let outcome = viewer.pump_batch(&batch, now);
                     viewer.delivered().into_iter().for_each(|entered| latency.record(entered));
                     outcome
                 })
             });
             latency.flush();
             if let Some(current) = self.channels.get_mut(channel) {
-                (current.viewers, current.latency, current.news) = (viewers, latency, news);
+                (current.viewers, current.latency, current.batch) = (viewers, latency, batch);
             }
             self.close_if_empty(channel);
             if self.wait(channel, seen) {
@@ -372,12 +372,15 @@ impl Loop {
     }
 
     fn adopt(&mut self, socket: TcpStream, taken: TakenConnection, permit: ConnectionPermit, now: Instant) {
-        let TakenConnection { stream: LiveStream { reader, lease, audience, batch, early_heads, .. }, log, chunked } =
-            taken;
+        let TakenConnection {
+            stream: LiveStream { reader, lease, viewers: stream_viewers, batch: wake_interval, early_heads, .. },
+            log,
+            chunked,
+        } = taken;
         let framing = BodyFraming { chunked, early_heads };
         let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
-        let is_same = |channel: &Channel| channel.batch == batch && channel.fanout.is_same(&fanout);
+        let is_same = |channel: &Channel| channel.wake_interval == wake_interval && channel.fanout.is_same(&fanout);
         let found = self.channels.iter().find(|(_, channel)| is_same(channel));
         let (channel, is_new) = match found.map(|(at, _)| at) {
             Some(channel) => (channel, false),
@@ -387,12 +390,12 @@ impl Loop {
                 let channel = entry.key();
                 entry.insert(Channel {
                     fanout,
-                    batch,
+                    wake_interval,
                     delivered: now,
                     waker: Arc::new(waker).into(),
-                    news: News::default(),
+                    batch: Batch::default(),
                     viewers: Vec::new(),
-                    audience,
+                    stream_viewers,
                     latency: LatencyRecorder::default(),
                 });
                 (channel, true)
@@ -413,7 +416,7 @@ impl Loop {
         if is_new {
             self.deliver(channel, now);
         }
-        if !batch.is_zero() {
+        if !wake_interval.is_zero() {
             self.start_viewers(channel, now);
         }
     }

@@ -28,7 +28,7 @@ pub async fn respond(
     if stream.config.mimetype.starts_with("audio/") {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, NO_VIDEO);
     }
-    let kept = stills.cached(asked.rendition, asked.age);
+    let kept = stills.cached(asked.spec, asked.age);
     if !asked.may_start && kept.is_none() && !stream.status.read().state.has_media() {
         return unavailable("this stream is not running");
     }
@@ -43,7 +43,7 @@ pub async fn respond(
         } else if let Some(refusal) = admission.refuse_still() {
             return refusal;
         } else {
-            stills.take(asked.rendition, asked.age).await
+            stills.take(asked.spec, asked.age).await
         };
         match taken {
             Ok(still) => {
@@ -62,6 +62,6 @@ pub async fn respond(
             }
         }
     }
-    response.headers_mut().insert(header::CONTENT_TYPE, still_headers::mimetype(asked.rendition.format));
+    response.headers_mut().insert(header::CONTENT_TYPE, still_headers::mimetype(asked.spec.format));
     response
 }

@@ -6,7 +6,7 @@ use super::{
     response::{FEED_FAILED, NO_VIDEO, Response, text, unavailable},
     take_once::TakeOnce,
 };
-use crate::{engine::registry::StreamHandle, still::sequence::Sequence, stream::Audience};
+use crate::{engine::registry::StreamHandle, still::sequence::Sequence, stream::Viewers};
 use http::StatusCode;
 
 /// The stills that a client is going to receive.
@@ -15,7 +15,7 @@ pub struct StillStream {
     /// The stills.
     pub sequence: Sequence,
     /// The viewers that the client is counted among.
-    pub audience: Audience,
+    pub viewers: Viewers,
     /// How they are sent.
     pub framing: Framing,
 }
@@ -34,7 +34,7 @@ pub enum Framing {
 
 /// Makes stills the body of the response.
 pub fn start(response: &mut Response, stream: &StreamHandle, sequence: Sequence, framing: Framing) {
-    let stills = StillStream { sequence, audience: stream.audience.clone(), framing };
+    let stills = StillStream { sequence, viewers: stream.viewers.clone(), framing };
     response.extensions_mut().insert(TakeOnce::new(stills));
 }
 

@@ -4,7 +4,7 @@ use super::access_log::RequestLog;
 use crate::{
     media::Packet,
     source::demand::Lease,
-    stream::{Delivery, News, Reader, Stamina, Step},
+    stream::{Batch, Delivery, LagAction, LagPolicy, Reader},
 };
 use std::{
     task::{Context, Poll, ready},
@@ -15,7 +15,7 @@ use std::{
 #[derive(Debug)]
 pub struct Subscription {
     reader: Reader,
-    stamina: Stamina,
+    lag: LagPolicy,
     _lease: Lease,
     /// The log line of its request.
     pub log: RequestLog,
@@ -33,7 +33,7 @@ pub enum Next {
 impl Subscription {
     /// A new subscription.
     pub fn new(reader: Reader, lease: Lease, log: RequestLog) -> Self {
-        Self { reader, stamina: Stamina::default(), _lease: lease, log }
+        Self { reader, lag: LagPolicy::default(), _lease: lease, log }
     }
 
     /// The next packet, if there is one.
@@ -46,9 +46,9 @@ impl Subscription {
         }
     }
 
-    /// Whether `news` is exactly what comes next; it counts as read then.
-    pub fn take_news(&mut self, news: &News) -> bool {
-        self.reader.take_news(news)
+    /// Whether `batch` is exactly what comes next; it counts as read then.
+    pub fn take_batch(&mut self, batch: &Batch) -> bool {
+        self.reader.take_batch(batch)
     }
 
     /// The next packet, for hand-written futures.
@@ -66,7 +66,7 @@ impl Subscription {
             Delivery::Aside(packet) | Delivery::Packet(packet) => Some(Next::Packet(packet)),
             Delivery::Gap(lost) => {
                 self.log.lagged(lost);
-                let step = self.stamina.overrun(now);
+                let step = self.lag.overrun(now);
                 self.apply(step);
                 None
             }
@@ -82,16 +82,16 @@ impl Subscription {
 
     /// To be called about once a second: applies what depends on time, and reports the statistics.
     pub fn tick(&mut self, now: Instant) {
-        let step = self.stamina.look(now);
+        let step = self.lag.look(now);
         self.apply(step);
         self.log.report();
     }
 
     /// Reduces the viewer to keyframes, or restores the full stream. A stream that cannot be reduced continues from join point to
     /// join point.
-    fn apply(&mut self, step: Option<Step>) {
+    fn apply(&mut self, step: Option<LagAction>) {
         let Some(step) = step else { return };
-        let is_reduced = step == Step::Reduce;
+        let is_reduced = step == LagAction::Reduce;
         if self.reader.reduce(is_reduced) && is_reduced != self.log.is_reduced() {
             self.log.reduced(is_reduced);
         }

@@ -3,7 +3,7 @@
 use super::{access_log::RequestLog, take_once::TakeOnce};
 use crate::{
     source::demand::Lease,
-    stream::{Audience, Reader},
+    stream::{Reader, Viewers},
 };
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -24,7 +24,7 @@ pub struct LiveStream {
     /// Keeps the stream running.
     pub lease: Lease,
     /// The viewers of the stream, which count it.
-    pub audience: Audience,
+    pub viewers: Viewers,
     /// Packets of this duration are written together.
     pub batch: Duration,
     /// Whether the heads of motion JPEG parts are sent early.

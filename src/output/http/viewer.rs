@@ -8,7 +8,7 @@ use super::{
 use crate::{
     media::{Packet, multipart},
     net::ConnectionPermit,
-    stream::News,
+    stream::Batch,
     sys::monotonic,
 };
 use bytes::{Buf, Bytes};
@@ -125,13 +125,13 @@ impl Viewer {
     }
 
     /// Like [`Viewer::pump`], for the common case that a viewer needs exactly the newest packets: they are written without a queue.
-    pub fn pump_news(&mut self, news: &News, now: Instant) -> Outcome {
+    pub fn pump_batch(&mut self, batch: &Batch, now: Instant) -> Outcome {
         let is_plain = self.framing.chunked && !self.framing.early_heads;
         let is_ready = self.blocked.is_none() && self.out.is_empty() && self.ending.is_none();
-        if !(is_plain && is_ready && self.subscription.take_news(news)) {
+        if !(is_plain && is_ready && self.subscription.take_batch(batch)) {
             return self.pump(now);
         }
-        let packets = news.packets();
+        let packets = batch.packets();
         self.oldest = packets.iter().find_map(|packet| packet.entered);
         let result = match packets {
             [packet] => self.socket.write(packet.chunk()),

@@ -42,7 +42,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 pub fn respond(stills: &Arc<StreamStills>, method: &Method, query: &str, headers: &HeaderMap) -> Response {
     let asked = query::still(query, None, "").and_then(|asked| {
         let interval = query::interval(query)?.unwrap_or_default();
-        Ok((asked.rendition, interval, query::as_text(query)?))
+        Ok((asked.spec, interval, query::as_text(query)?))
     });
     let (rendition, interval, base64) = match asked {
         Ok(asked) => asked,

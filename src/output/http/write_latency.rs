@@ -1,6 +1,6 @@
 //! How long media waits in this server before it is written to its viewers.
 
-use crate::{stream::Audience, sys::monotonic, telemetry::Times};
+use crate::{stream::Viewers, sys::monotonic, telemetry::Times};
 use std::time::{Duration, Instant};
 
 /// Most writes that share one reading of the clock. Each counts as late as the last of them: some 100 µs.
@@ -32,8 +32,8 @@ impl LatencyRecorder {
     }
 
     /// Adds the recorded latencies to the statistics of the stream.
-    pub fn report(&mut self, audience: &Audience, now: Instant) {
-        audience.waited(&self.times, now);
+    pub fn report(&mut self, viewers: &Viewers, now: Instant) {
+        viewers.waited(&self.times, now);
         self.times.clear();
     }
 }
@@ -44,17 +44,17 @@ mod tests {
 
     #[test]
     fn each_write_is_reported_once() {
-        let (mut latency, audience, now) = (LatencyRecorder::default(), Audience::default(), Instant::now());
+        let (mut latency, viewers, now) = (LatencyRecorder::default(), Viewers::default(), Instant::now());
         let entered = monotonic().checked_sub(Duration::from_secs(2)).unwrap();
         (0..TOGETHER + 1).for_each(|_| latency.record(entered));
-        latency.report(&audience, now);
-        let reported = || audience.waits(now).media.spread().map(|spread| spread.count);
+        latency.report(&viewers, now);
+        let reported = || viewers.waits(now).media.spread().map(|spread| spread.count);
         assert_eq!(reported(), Some(TOGETHER as u64), "the last one waits for more");
         latency.flush();
-        latency.report(&audience, now);
-        latency.report(&audience, now);
+        latency.report(&viewers, now);
+        latency.report(&viewers, now);
         assert_eq!(reported(), Some(TOGETHER as u64 + 1));
-        let median = audience.waits(now).media.median.unwrap();
+        let median = viewers.waits(now).media.median.unwrap();
         assert!((2.0..2.3).contains(&median.as_secs_f64()), "{median:?}");
     }
 }

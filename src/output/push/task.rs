@@ -13,7 +13,7 @@ use crate::{
     },
     media::{Container, NotCarried},
     source::{demand::Lease, publisher::PublishSlot},
-    stream::{Delivery, Entry, FanOut, Join, Progress, Reader, Stamina, Step as Strength},
+    stream::{Delivery, Entry, FanOut, Join, LagAction, LagPolicy, Progress, Reader},
     telemetry::{FailureLog, Report, chain},
 };
 use aws_lc_rs::rand;
@@ -183,7 +183,7 @@ impl PushTask {
     /// Sends packets, from the newest keyframe on.
     async fn send(&self, connection: &mut Connection, fanout: &FanOut, stop: &CancellationToken) -> Ended {
         let mut reader = fanout.subscribe(Entry { join: Join::Keyframe, header: true });
-        let (mut stamina, mut progress) = (Stamina::default(), Progress::default());
+        let (mut lag, mut progress) = (LagPolicy::default(), Progress::default());
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = Instant::now();
@@ -192,7 +192,7 @@ impl PushTask {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 _ = tick.tick() => {
-                    self.reduce(&mut reader, stamina.look(Instant::now()), &mut progress);
+                    self.reduce(&mut reader, lag.look(Instant::now()), &mut progress);
                     if last.elapsed() >= SILENT {
                         return Ended::Silent;
                     }
@@ -213,7 +213,7 @@ impl PushTask {
                 Delivery::Aside(packet) | Delivery::Packet(packet) => packet.payload(),
                 Delivery::Gap(lost) => {
                     self.status.lost(lost);
-                    self.reduce(&mut reader, stamina.overrun(Instant::now()), &mut progress);
+                    self.reduce(&mut reader, lag.overrun(Instant::now()), &mut progress);
                     continue;
                 }
                 Delivery::End => return Ended::Closed,
@@ -227,9 +227,9 @@ impl PushTask {
         }
     }
 
-    fn reduce(&self, reader: &mut Reader, strength: Option<Strength>, progress: &mut Progress) {
+    fn reduce(&self, reader: &mut Reader, strength: Option<LagAction>, progress: &mut Progress) {
         let Some(strength) = strength else { return };
-        let is_reduced = strength == Strength::Reduce;
+        let is_reduced = strength == LagAction::Reduce;
         if reader.reduce(is_reduced) && is_reduced != progress.is_reduced {
             progress.is_reduced = is_reduced;
             let (stream, to) = (self.name(), &self.target.to);

@@ -80,7 +80,7 @@ impl RecorderTask {
     }
 
     fn is_watched(&self) -> bool {
-        self.stream.audience.attendance().now > 0
+        self.stream.viewers.stats().now > 0
     }
 
     /// Whether there is a reason to record now.

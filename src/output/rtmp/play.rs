@@ -16,7 +16,7 @@ use crate::{
     media::{Container, NotCarried, codec::CodecParameters},
     output::publish::permit::Credentials,
     source::demand::Lease,
-    stream::{Arrival, Delivery, Entry, Join, Progress, Reader, Stamina, Step},
+    stream::{Arrival, Delivery, Entry, Join, LagAction, LagPolicy, Progress, Reader},
 };
 use std::{
     net::SocketAddr,
@@ -78,24 +78,24 @@ pub(super) async fn serve(
     };
     wire.server.accept_play(&mut wire.out);
     let arrival = Arrival { protocol: "rtmp", user: playing.user.as_deref(), peer };
-    let mut seat = playing.stream.audience.seat(arrival, SystemTime::now());
+    let mut viewer = playing.stream.viewers.join(arrival, SystemTime::now());
     let end = playing.pass.end().clone();
-    seat.ends_by(move || end.kick());
+    viewer.ends_by(move || end.kick());
     let mut progress = Progress::default();
     let (reason, is_told) = match wire.flush().await {
-        Ok(()) => run(&mut wire, &mut playing, (&mut seat, &mut progress), began, &stop).await,
+        Ok(()) => run(&mut wire, &mut playing, (&mut viewer, &mut progress), began, &stop).await,
         Err(_) => ("client left", false),
     };
-    seat.tell(progress);
-    seat.ended(reason);
+    viewer.report(progress);
+    viewer.ended(reason);
     if reason == NO_PROGRESS {
-        seat.dropped();
+        viewer.dropped();
     }
     let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let Progress { bytes, gaps, .. } = progress;
     let (stream, user) = (&playing.stream.config.name, playing.user.take());
     tracing::info!(%peer, user, protocol = "rtmp", path, %stream, bytes, seconds, gaps, reason, "viewer left");
-    drop((playing, seat));
+    drop((playing, viewer));
     if is_told {
         wire.server.end_play(reason, &mut wire.out);
         wire.close().await;
@@ -184,11 +184,11 @@ async fn only_legacy(output: &crate::stream::StreamOutput) -> Result<(), Refusal
 async fn run(
     wire: &mut Wire,
     playing: &mut Playing,
-    (seat, progress): (&mut crate::stream::Seat, &mut Progress),
+    (viewer, progress): (&mut crate::stream::ViewerHandle, &mut Progress),
     began: Instant,
     stop: &CancellationToken,
 ) -> (&'static str, bool) {
-    let mut stamina = Stamina::default();
+    let mut lag = LagPolicy::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -197,9 +197,9 @@ async fn run(
             () = stop.cancelled() => return ("server stops", true),
             reason = playing.pass.end().wait() => return (reason, true),
             _ = tick.tick() => {
-                let step = stamina.look(Instant::now());
+                let step = lag.look(Instant::now());
                 reduce(&mut playing.reader, step, progress);
-                seat.tell(*progress);
+                viewer.report(*progress);
                 continue;
             }
             read = wire.read() => {
@@ -216,7 +216,7 @@ async fn run(
             Delivery::Gap(lost) => {
                 progress.gaps += 1;
                 progress.lost += lost;
-                let step = stamina.overrun(Instant::now());
+                let step = lag.overrun(Instant::now());
                 reduce(&mut playing.reader, step, progress);
                 continue;
             }
@@ -226,7 +226,7 @@ async fn run(
             match timeout(PROGRESS_WITHIN, send(&mut wire.transport, &tag, STREAM)).await {
                 Ok(Ok(bytes)) => {
                     if progress.bytes == 0 {
-                        seat.began(began.elapsed(), Instant::now());
+                        viewer.began(began.elapsed(), Instant::now());
                     }
                     progress.bytes += bytes;
                 }
@@ -237,9 +237,9 @@ async fn run(
     }
 }
 
-fn reduce(reader: &mut Reader, step: Option<Step>, progress: &mut Progress) {
+fn reduce(reader: &mut Reader, step: Option<LagAction>, progress: &mut Progress) {
     let Some(step) = step else { return };
-    let is_reduced = step == Step::Reduce;
+    let is_reduced = step == LagAction::Reduce;
     if reader.reduce(is_reduced) && is_reduced != progress.is_reduced {
         progress.reductions += u64::from(is_reduced);
         progress.is_reduced = is_reduced;

@@ -115,7 +115,7 @@ impl Connection {
         let parts = Parts {
             reader,
             lease,
-            audience: stream.audience.clone(),
+            viewers: stream.viewers.clone(),
             pass: access.gate().pass(&access, Action::View, Some(stream_name)),
             client: Client {
                 peer: self.peer,

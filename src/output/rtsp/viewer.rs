@@ -5,7 +5,7 @@ use crate::{
     media::Packet,
     output::http::{access_log::NO_PROGRESS, write_latency::LatencyRecorder},
     source::demand::Lease,
-    stream::{Arrival, Audience, Delivery, Progress, Reader, Seat, Stamina, Step},
+    stream::{Arrival, Delivery, LagAction, LagPolicy, Progress, Reader, ViewerHandle, Viewers},
     telemetry::HttpStats,
 };
 use std::{
@@ -34,10 +34,10 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Viewer {
     reader: Reader,
-    stamina: Stamina,
+    lag: LagPolicy,
     _lease: Lease,
-    audience: Audience,
-    seat: Seat,
+    viewers: Viewers,
+    viewer: ViewerHandle,
     pass: Pass,
     client: Client,
     stream: String,
@@ -59,7 +59,7 @@ pub struct Parts {
     /// Keeps the stream running.
     pub lease: Lease,
     /// Those who receive the stream.
-    pub audience: Audience,
+    pub viewers: Viewers,
     /// Ends it with its permission.
     pub pass: Pass,
     /// Who it is.
@@ -80,19 +80,19 @@ pub enum Next {
 impl Viewer {
     /// A viewer that begins at `now`, which is `since` on the monotonic clock.
     pub fn new(parts: Parts, now: Instant, since: Duration) -> Self {
-        let Parts { reader, lease, audience, pass, client, stream } = parts;
+        let Parts { reader, lease, viewers, pass, client, stream } = parts;
         let Client { peer, transport, .. } = client;
         tracing::debug!(stream, %peer, protocol = "rtsp", transport, "viewer joined");
         let arrival = Arrival { protocol: "rtsp", user: client.user.as_deref(), peer };
-        let seat = audience.seat(arrival, SystemTime::now());
+        let viewer = viewers.join(arrival, SystemTime::now());
         let end = pass.end().clone();
-        seat.ends_by(move || end.kick());
+        viewer.ends_by(move || end.kick());
         Self {
             reader,
-            stamina: Stamina::default(),
+            lag: LagPolicy::default(),
             _lease: lease,
-            audience,
-            seat,
+            viewers,
+            viewer,
             pass,
             client,
             stream,
@@ -138,7 +138,7 @@ impl Viewer {
                 self.progress.lost += lost;
                 let Client { peer, .. } = self.client;
                 tracing::debug!(stream = self.stream, %peer, protocol = "rtsp", lost, "viewer lagged: skipped to keyframe");
-                let step = self.stamina.overrun(now);
+                let step = self.lag.overrun(now);
                 self.apply(step);
                 None
             }
@@ -151,7 +151,7 @@ impl Viewer {
         if self.progress.bytes == 0 && bytes > 0 {
             let took = self.started.elapsed();
             self.client.stats.first_byte(CONTAINER, took);
-            self.seat.began(took, Instant::now());
+            self.viewer.began(took, Instant::now());
         }
         self.progress.bytes += bytes;
         if is_all && let Some(entered) = self.entered.take().filter(|entered| *entered >= self.since) {
@@ -167,17 +167,17 @@ impl Viewer {
 
     /// To be called about once a second: reports the statistics; why it has to end, if it has to.
     pub fn tick(&mut self, now: Instant) -> Option<&'static str> {
-        let step = self.stamina.look(now);
+        let step = self.lag.look(now);
         self.apply(step);
-        self.seat.tell(self.progress);
-        self.latency.report(&self.audience, now);
+        self.viewer.report(self.progress);
+        self.latency.report(&self.viewers, now);
         self.pass.end().reason()
     }
 
     /// Reduces it to keyframes, or restores the full stream.
-    fn apply(&mut self, step: Option<Step>) {
+    fn apply(&mut self, step: Option<LagAction>) {
         let Some(step) = step else { return };
-        let is_reduced = step == Step::Reduce;
+        let is_reduced = step == LagAction::Reduce;
         if !self.reader.reduce(is_reduced) || is_reduced == self.progress.is_reduced {
             return;
         }
@@ -194,11 +194,11 @@ impl Viewer {
 
 impl Drop for Viewer {
     fn drop(&mut self) {
-        self.seat.tell(self.progress);
-        self.latency.report(&self.audience, Instant::now());
-        self.seat.ended(self.reason);
+        self.viewer.report(self.progress);
+        self.latency.report(&self.viewers, Instant::now());
+        self.viewer.ended(self.reason);
         if self.reason == NO_PROGRESS {
-            self.seat.dropped();
+            self.viewer.dropped();
         }
         let Self { stream, reason, client: Client { peer, user, transport, .. }, .. } = self;
         let Progress { bytes, gaps, .. } = self.progress;

@@ -23,7 +23,7 @@ use crate::{
     engine::registry::StreamHandle,
     net::ConnectionPermit,
     output::http::write_latency::LatencyRecorder,
-    stream::{Audience, FanOut},
+    stream::{FanOut, Viewers},
     sys::service::Pulse,
     telemetry::{FailureLog, Report},
 };
@@ -165,7 +165,7 @@ struct Channel {
     fanout: FanOut,
     waker: std::task::Waker,
     viewers: Vec<usize>,
-    audience: Audience,
+    stream_viewers: Viewers,
     latency: LatencyRecorder,
 }
 
@@ -284,7 +284,7 @@ impl Loop {
                     matches!(pending.state, PendingState::Deciding { .. })
                         || now.saturating_duration_since(pending.since) < REFUSED_FOR
                 });
-                self.channels.iter_mut().for_each(|(_, channel)| channel.latency.report(&channel.audience, now));
+                self.channels.iter_mut().for_each(|(_, channel)| channel.latency.report(&channel.stream_viewers, now));
             }
         }
         self.end_all("server stops");
@@ -540,8 +540,8 @@ impl Loop {
     /// The packets of the stream of a viewer are there.
     fn begin(&mut self, key: usize, opened: Opened) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let audience = opened.audience.clone();
-        session.log().joined(&audience);
+        let stream_viewers = opened.viewers.clone();
+        session.log().joined(&stream_viewers);
         let play = Play::new(opened);
         let fanout = play.fanout().clone();
         session.begin(Role::Play(Box::new(play)));
@@ -551,7 +551,7 @@ impl Loop {
             let channel = entry.key();
             let waker = Arc::new(StreamWaker { shared: self.shared.clone(), channel }).into();
             let latency = LatencyRecorder::default();
-            entry.insert(Channel { fanout, waker, viewers: Vec::new(), audience, latency });
+            entry.insert(Channel { fanout, waker, viewers: Vec::new(), stream_viewers, latency });
             channel
         });
         if let Some(channel) = self.channels.get_mut(channel) {
@@ -624,7 +624,7 @@ impl Loop {
             self.channels.iter().filter(|(_, channel)| channel.viewers.is_empty()).map(|(at, _)| at).collect();
         for channel in unused {
             let mut channel = self.channels.remove(channel);
-            channel.latency.report(&channel.audience, now);
+            channel.latency.report(&channel.stream_viewers, now);
         }
         session.close(reason, now, &mut self.outbox);
         self.datagrams.send(&mut self.outbox, caller.0);

@@ -2,7 +2,7 @@
 
 use crate::{
     access::Pass,
-    stream::{Arrival, Audience, Progress, Seat},
+    stream::{Arrival, Progress, ViewerHandle, Viewers},
     telemetry::SrtStats,
 };
 use std::{
@@ -26,7 +26,7 @@ pub struct SessionLog {
     /// Ends it with its permission, where nothing else does.
     pass: Option<Pass>,
     since: Instant,
-    seat: Option<Seat>,
+    viewer: Option<ViewerHandle>,
     has_begun: bool,
     progress: Progress,
     counts: Counts,
@@ -59,7 +59,7 @@ impl SessionLog {
             user,
             pass,
             since: now,
-            seat: None,
+            viewer: None,
             has_begun: false,
             progress: Progress::default(),
             counts: Counts::default(),
@@ -69,22 +69,22 @@ impl SessionLog {
     }
 
     /// It is a viewer of this stream.
-    pub fn joined(&mut self, audience: &Audience) {
+    pub fn joined(&mut self, viewers: &Viewers) {
         let arrival = Arrival { protocol: "srt", user: self.user.as_deref(), peer: self.peer };
-        let seat = audience.seat(arrival, SystemTime::now());
+        let viewer = viewers.join(arrival, SystemTime::now());
         if let Some(pass) = &self.pass {
             let end = pass.end().clone();
-            seat.ends_by(move || end.kick());
+            viewer.ends_by(move || end.kick());
         }
-        self.seat = Some(seat);
+        self.viewer = Some(viewer);
     }
 
     /// So many bytes were handed to the connection, or came from it.
     pub fn moved(&mut self, bytes: usize, now: Instant) {
         if !std::mem::replace(&mut self.has_begun, true)
-            && let Some(seat) = &self.seat
+            && let Some(viewer) = &self.viewer
         {
-            seat.began(now.saturating_duration_since(self.since), now);
+            viewer.began(now.saturating_duration_since(self.since), now);
         }
         self.progress.bytes += bytes as u64;
     }
@@ -130,19 +130,19 @@ impl SessionLog {
             sent.resent - before.sent.resent,
             sent.dropped - before.sent.dropped,
         ]);
-        if let Some(seat) = &mut self.seat {
-            seat.tell(self.progress);
+        if let Some(viewer) = &mut self.viewer {
+            viewer.report(self.progress);
         }
     }
 }
 
 impl Drop for SessionLog {
     fn drop(&mut self) {
-        if let Some(seat) = &mut self.seat {
-            seat.tell(self.progress);
-            seat.ended(self.reason);
+        if let Some(viewer) = &mut self.viewer {
+            viewer.report(self.progress);
+            viewer.ended(self.reason);
             if self.reason == NO_PROGRESS {
-                seat.dropped();
+                viewer.dropped();
             }
         }
         let Self { peer, stream, user, reason, progress: Progress { bytes, gaps, .. }, counts, .. } = self;

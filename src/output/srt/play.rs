@@ -7,7 +7,7 @@ use super::{
 use crate::{
     media::Packet,
     source::demand::Lease,
-    stream::{Audience, Delivery, Entry, FanOut, Join, Reader, Stamina, Step},
+    stream::{Delivery, Entry, FanOut, Join, LagAction, LagPolicy, Reader, Viewers},
 };
 use std::time::Instant;
 
@@ -26,14 +26,14 @@ pub struct Opened {
     /// Keeps them coming.
     pub lease: Lease,
     /// The viewers of the stream.
-    pub audience: Audience,
+    pub viewers: Viewers,
 }
 
 /// A viewer.
 #[derive(Debug)]
 pub struct Play {
     reader: Reader,
-    stamina: Stamina,
+    lag: LagPolicy,
     _lease: Lease,
     /// Packets that the connection had dropped when that was looked at last.
     dropped: u64,
@@ -45,7 +45,7 @@ impl Play {
     /// A viewer that begins with the newest keyframe.
     pub fn new(opened: Opened) -> Self {
         let reader = opened.fanout.subscribe(Entry { join: Join::Keyframe, header: true });
-        Self { reader, stamina: Stamina::default(), _lease: opened.lease, dropped: 0, entered: None }
+        Self { reader, lag: LagPolicy::default(), _lease: opened.lease, dropped: 0, entered: None }
     }
 
     /// The stream that is read.
@@ -76,7 +76,7 @@ impl Play {
 
     /// To be called about once a second.
     pub fn tick(&mut self, log: &mut SessionLog, now: Instant) {
-        let step = self.stamina.look(now);
+        let step = self.lag.look(now);
         self.apply(step, log);
     }
 
@@ -91,13 +91,13 @@ impl Play {
 
     fn lagged(&mut self, lost: u64, log: &mut SessionLog, now: Instant) {
         log.lagged(lost);
-        let step = self.stamina.overrun(now);
+        let step = self.lag.overrun(now);
         self.apply(step, log);
     }
 
-    fn apply(&mut self, step: Option<Step>, log: &mut SessionLog) {
+    fn apply(&mut self, step: Option<LagAction>, log: &mut SessionLog) {
         let Some(step) = step else { return };
-        let is_reduced = step == Step::Reduce;
+        let is_reduced = step == LagAction::Reduce;
         if self.reader.reduce(is_reduced) && is_reduced != log.is_reduced() {
             log.reduced(is_reduced);
         }

@@ -60,7 +60,7 @@ pub async fn open(stream: &Arc<StreamHandle>) -> Result<Opened, Refusal> {
         let settled = own.settled().await;
         let lease =
             if std::ptr::eq(settled, &raw const **own) { lease } else { settled.open().await.map_err(refusal)? };
-        return Ok(Opened { fanout: settled.fanout.clone(), lease, audience: stream.audience.clone() });
+        return Ok(Opened { fanout: settled.fanout.clone(), lease, viewers: stream.viewers.clone() });
     }
     let sampled = stream.sampled().and_then(|sampled| Some((sampled, sampled.output.as_ref()?)));
     let Some((sampled, output)) = sampled else { return Err(Refusal::UNACCEPTABLE) };
@@ -69,7 +69,7 @@ pub async fn open(stream: &Arc<StreamHandle>) -> Result<Opened, Refusal> {
         Some(rendition) => rendition.open(Container::Ts).await.map_err(refusal)?,
         None => sampled.demand.lease().with(output.lease()),
     };
-    Ok(Opened { fanout: output.fanout().clone(), lease, audience: stream.audience.clone() })
+    Ok(Opened { fanout: output.fanout().clone(), lease, viewers: stream.viewers.clone() })
 }
 
 fn refusal(fault: NotCarried) -> Refusal {

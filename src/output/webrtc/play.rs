@@ -9,7 +9,7 @@ use crate::{
         MediaKind, Packet, Time,
         webrtc::{Frame, tracks_of},
     },
-    stream::{Delivery, Entry, FanOut, Join, News, Progress, Reader},
+    stream::{Batch, Delivery, Entry, FanOut, Join, Progress, Reader},
 };
 use std::{
     collections::VecDeque,
@@ -95,10 +95,10 @@ impl Play {
         self.paced.filter(|_| !self.behind.is_empty()).or(self.patience)
     }
 
-    /// Queues in the session what has come: `news` with its frames, or whatever else there is for this reader.
-    pub fn pump(&mut self, session: &mut Session, news: Option<(&News, &[Arc<Frame>])>, now: Instant) -> Outcome {
-        match news {
-            Some((news, frames)) if self.reader.take_news(news) => {
+    /// Queues in the session what has come: `batch` with its frames, or whatever else there is for this reader.
+    pub fn pump(&mut self, session: &mut Session, batch: Option<(&Batch, &[Arc<Frame>])>, now: Instant) -> Outcome {
+        match batch {
+            Some((batch, frames)) if self.reader.take_batch(batch) => {
                 frames.iter().for_each(|frame| self.take(session, frame, now));
             }
             _ => {

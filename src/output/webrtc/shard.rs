@@ -1,6 +1,6 @@
 //! Threads that hold sessions and send to viewers: each has its sessions, their timers, and a place in each stream that they read.
 //!
-//! A session stays with its thread. What comes for it (datagrams, requests, news of its stream) waits in the inbox of the thread, which
+//! A session stays with its thread. What comes for it (datagrams, requests, batch of its stream) waits in the inbox of the thread, which
 //! is bounded: datagrams beyond that are dropped, as by a socket.
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     media::webrtc::Frame,
     output::http::write_latency::LatencyRecorder,
-    stream::{Audience, FanOut, News},
+    stream::{Batch, FanOut, Viewers},
     sys::{monotonic, service::Pulse},
     telemetry::WebRtcStats,
 };
@@ -56,7 +56,7 @@ struct Inbox {
     joining: Vec<(SessionId, Member)>,
     datagrams: VecDeque<(SessionId, Datagram)>,
     commands: Vec<(SessionId, Command)>,
-    /// Channels with news.
+    /// Channels with batch.
     woken: Vec<usize>,
     is_closing: bool,
 }
@@ -218,9 +218,9 @@ impl Wake for ShardWaker {
 struct Channel {
     fanout: FanOut,
     waker: Waker,
-    news: News,
+    batch: Batch,
     viewers: Vec<SessionId>,
-    audience: Audience,
+    stream_viewers: Viewers,
     latency: LatencyRecorder,
     /// When a keyframe was asked for last, and whether it is wanted again.
     asked: Option<Instant>,
@@ -391,8 +391,8 @@ impl Loop {
         {
             channel.viewers.retain(|other| *other != id);
             if channel.viewers.is_empty() {
-                let Channel { audience, mut latency, .. } = self.channels.remove(at);
-                latency.report(&audience, Instant::now());
+                let Channel { stream_viewers, mut latency, .. } = self.channels.remove(at);
+                latency.report(&stream_viewers, Instant::now());
             }
         }
         self.stats.ended();
@@ -413,9 +413,9 @@ impl Loop {
             entry.insert(Channel {
                 fanout: fanout.clone(),
                 waker: Arc::new(ShardWaker { shard: self.shard.clone(), channel }).into(),
-                news: News::default(),
+                batch: Batch::default(),
                 viewers: Vec::new(),
-                audience: viewer.audience.clone(),
+                stream_viewers: viewer.viewers.clone(),
                 latency: LatencyRecorder::default(),
                 asked: None,
                 wants_keyframe: false,
@@ -438,12 +438,12 @@ impl Loop {
     fn deliver(&mut self, at: usize, now: Instant) {
         loop {
             let Some(channel) = self.channels.get_mut(at) else { return };
-            let mut news = mem::take(&mut channel.news);
-            let seen = channel.fanout.next_news(&mut news);
-            let frames: Vec<Arc<Frame>> = news.packets().iter().filter_map(play::read).collect();
+            let mut batch = mem::take(&mut channel.batch);
+            let seen = channel.fanout.next_batch(&mut batch);
+            let frames: Vec<Arc<Frame>> = batch.packets().iter().filter_map(play::read).collect();
             // All of them, or none is taken at a time.
-            let is_whole = frames.len() == news.packets().len();
-            let taken = is_whole.then_some((&news, frames.as_slice()));
+            let is_whole = frames.len() == batch.packets().len();
+            let taken = is_whole.then_some((&batch, frames.as_slice()));
             for id in channel.viewers.clone() {
                 self.with(id, now, |member, out| {
                     if let Some(viewer) = member.viewer() {
@@ -452,9 +452,9 @@ impl Loop {
                 });
             }
             let Some(channel) = self.channels.get_mut(at) else { return };
-            news.packets().iter().filter_map(|packet| packet.entered).for_each(|at| channel.latency.record(at));
+            batch.packets().iter().filter_map(|packet| packet.entered).for_each(|at| channel.latency.record(at));
             channel.latency.flush();
-            channel.news = news;
+            channel.batch = batch;
             if channel.fanout.wake_after(seen, &channel.waker) {
                 return;
             }
@@ -463,7 +463,7 @@ impl Loop {
 
     fn check(&mut self, now: Instant) {
         for (_, channel) in &mut self.channels {
-            channel.latency.report(&channel.audience, now);
+            channel.latency.report(&channel.stream_viewers, now);
         }
         let mut ended = Vec::new();
         for (id, member) in &mut self.sessions {

@@ -9,7 +9,7 @@ use crate::{
     access::Pass,
     media::webrtc::Frame,
     source::demand::Lease,
-    stream::{Arrival, Audience, FanOut, News, Progress, Seat},
+    stream::{Arrival, Batch, FanOut, Progress, ViewerHandle, Viewers},
 };
 use std::{
     net::SocketAddr,
@@ -32,7 +32,7 @@ pub struct Viewer {
     /// The stream.
     pub fanout: FanOut,
     /// The viewers of the stream.
-    pub audience: Audience,
+    pub viewers: Viewers,
     /// Its channel in the shard.
     pub channel: Option<usize>,
     /// When the shard looks at it next.
@@ -43,7 +43,7 @@ pub struct Viewer {
     pub reason: &'static str,
     about: About,
     since: Instant,
-    seat: Option<Seat>,
+    viewer: Option<ViewerHandle>,
 }
 
 /// Who it is.
@@ -66,7 +66,7 @@ impl Viewer {
     pub fn new(
         session: Session,
         plan: PlayPlan,
-        (fanout, audience): (FanOut, Audience),
+        (fanout, viewers): (FanOut, Viewers),
         about: About,
         now: Instant,
     ) -> Self {
@@ -75,14 +75,14 @@ impl Viewer {
             plan,
             play: None,
             fanout,
-            audience,
+            viewers,
             channel: None,
             scheduled: None,
             addresses: Vec::new(),
             reason: "client left",
             about,
             since: now,
-            seat: None,
+            viewer: None,
         }
     }
 
@@ -90,11 +90,11 @@ impl Viewer {
     pub fn joined(&mut self, now: Instant) {
         let About { peer, user, pass, .. } = &self.about;
         let arrival = Arrival { protocol: "webrtc", user: user.as_deref(), peer: *peer };
-        let (seat, end) = (self.audience.seat(arrival, SystemTime::now()), pass.end().clone());
-        seat.ends_by(move || end.kick());
+        let (viewer, end) = (self.viewers.join(arrival, SystemTime::now()), pass.end().clone());
+        viewer.ends_by(move || end.kick());
         let took = now.saturating_duration_since(self.since);
-        seat.began(took, now);
-        self.seat = Some(seat);
+        viewer.began(took, now);
+        self.viewer = Some(viewer);
         let (stream, peer, user) = (&self.about.stream, self.about.peer, &self.about.user);
         let codecs: Vec<_> = self.plan.tracks.iter().map(|track| track.codec).collect();
         let codecs = codecs.join(",");
@@ -108,9 +108,9 @@ impl Viewer {
     }
 
     /// Sends what has come of the stream, and what time demands.
-    pub fn pump(&mut self, news: Option<(&News, &[Arc<Frame>])>, now: Instant, out: &mut Vec<Output>) {
+    pub fn pump(&mut self, batch: Option<(&Batch, &[Arc<Frame>])>, now: Instant, out: &mut Vec<Output>) {
         if let Some(play) = &mut self.play {
-            out.extend(play.pump(&mut self.session, news, now).ended());
+            out.extend(play.pump(&mut self.session, batch, now).ended());
         }
         self.session.timeout(now, out);
     }
@@ -118,8 +118,8 @@ impl Viewer {
     /// Why it has to leave, if it has.
     pub fn check(&mut self, now: Instant) -> Option<&'static str> {
         let progress = self.progress();
-        if let Some(seat) = &mut self.seat {
-            seat.tell(progress);
+        if let Some(viewer) = &mut self.viewer {
+            viewer.report(progress);
         }
         let is_late = self.play.is_none() && now.saturating_duration_since(self.since) > CONNECT_WITHIN;
         self.about.pass.end().reason().or(is_late.then_some("not connected in time"))
@@ -133,9 +133,9 @@ impl Viewer {
 impl Drop for Viewer {
     fn drop(&mut self) {
         let progress = self.progress();
-        if let Some(seat) = &mut self.seat {
-            seat.tell(progress);
-            seat.ended(self.reason);
+        if let Some(viewer) = &mut self.viewer {
+            viewer.report(progress);
+            viewer.ended(self.reason);
         }
         let About { stream, peer, user, .. } = &self.about;
         let Progress { bytes, gaps, lost, .. } = progress;

@@ -95,7 +95,7 @@ where
         pass: access.gate().pass(access, Action::View, Some(stream_name.clone())),
         lease: opened.lease,
     };
-    let viewer = Viewer::new(session, planned, (opened.fanout, stream.audience.clone()), about, Instant::now());
+    let viewer = Viewer::new(session, planned, (opened.fanout, stream.viewers.clone()), about, Instant::now());
     let id = webrtc.directory().add(name.clone(), stream_name, number, offer, [theirs, own.clone()], place);
     shard.adopt(id, Member::Viewer(Box::new(viewer)));
     Ok(made(asked, &name, &own, answer))

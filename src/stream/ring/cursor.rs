@@ -1,7 +1,7 @@
 //! A reader's place in a ring. Pure: time comes in as a value.
 
 use super::{JoinPoint, Ring, aside};
-use crate::{media::Packet, stream::news::News};
+use crate::{media::Packet, stream::batch::Batch};
 use std::time::{Duration, Instant};
 
 /// How long a reader that asked our encoder for a keyframe waits before it takes the newest one there is.
@@ -100,15 +100,15 @@ impl Cursor {
         }
     }
 
-    /// Whether `news` is all that comes next for the reader, which has it then.
-    pub fn take_news(&mut self, news: &News) -> bool {
-        let is_next = matches!(self.place, Place::At(next) if next == news.from);
-        let gets_all = self.thinning.is_none() && !self.sparse && self.generation == news.generation;
-        let is_part = news.packets.is_empty() || news.packets.iter().any(|packet| self.passes_over(packet));
+    /// Whether `batch` is all that comes next for the reader, which has it then.
+    pub fn take_batch(&mut self, batch: &Batch) -> bool {
+        let is_next = matches!(self.place, Place::At(next) if next == batch.from);
+        let gets_all = self.thinning.is_none() && !self.sparse && self.generation == batch.generation;
+        let is_part = batch.packets.is_empty() || batch.packets.iter().any(|packet| self.passes_over(packet));
         if !is_next || !gets_all || is_part {
             return false;
         }
-        self.place = Place::At(news.to());
+        self.place = Place::At(batch.to());
         true
     }
 

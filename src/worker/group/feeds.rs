@@ -5,12 +5,12 @@ use crate::{
     ipc::{Ended, FeedSource, Frame, FrameHead, FrameKind, FromWorker, Item, LogLevel, Track, TrackKind},
     worker::{
         clock,
-        event::{Event, Note, Owner, next_run},
+        event::{BusEvent, Event, Owner, next_run},
         feed::Feed,
         ingest::{Demux, Ingest},
         picture::Mailbox,
         resolve::FeedView,
-        sync::{dispose, lock},
+        threads::{dispose, lock},
     },
 };
 use bytes::Bytes;
@@ -202,7 +202,7 @@ impl Group {
             }
             Err(text) => {
                 let run = current.run;
-                self.events.send(Event::Bus(run, Note::Error(text)));
+                self.events.send(Event::Bus(run, BusEvent::Error(text)));
             }
         }
     }

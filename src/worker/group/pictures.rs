@@ -20,7 +20,7 @@ impl Group {
     pub(super) fn answer_pictures(&mut self) -> io::Result<()> {
         let now = Instant::now();
         for asked in std::mem::take(&mut self.asked) {
-            let PictureRequest { id, stream, rendition, not_before } = asked.request;
+            let PictureRequest { id, stream, spec, not_before } = asked.request;
             let late = now >= asked.until;
             let material = if self.pictures.in_work() >= picture::MAX_REQUESTS {
                 Err(Some(PictureFault::Failed("too many stills are requested at the same time".into())))
@@ -28,7 +28,7 @@ impl Group {
                 self.material(id, stream, not_before)
             };
             match material {
-                Ok((material, captured)) => self.pictures.make(id, rendition, material, captured),
+                Ok((material, captured)) => self.pictures.make(id, spec, material, captured),
                 Err(None) if !late && self.asked.len() < picture::MAX_REQUESTS => self.asked.push(asked),
                 Err(fault) => {
                     let fault = fault.unwrap_or(PictureFault::NotYet);

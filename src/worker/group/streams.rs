@@ -2,16 +2,16 @@
 
 use super::{Group, Stopping, let_go};
 use crate::{
-    ipc::{Ended, FromWorker, Item, LogLevel, StreamPlan, Trial},
+    ipc::{EncoderProbe, Ended, FromWorker, Item, LogLevel, StreamPlan},
     worker::{
-        decode::Decoded,
         event::{Owner, Run, next_run},
         exit::Exit,
         launch,
-        link::StreamSender,
         resolve::{self, FeedView, Recipe, Resolved},
+        sender::StreamSender,
         stream::{StreamRun, Unbuilt},
-        sync::dispose,
+        threads::dispose,
+        track::decode::Decoded,
     },
 };
 use std::{
@@ -35,7 +35,7 @@ pub(super) struct StreamSlot {
     /// It has sent packets in an earlier run.
     pub(super) ran: bool,
     /// Raw frames that its present run was too slow for, and when they were logged.
-    pub(super) left_out: u64,
+    pub(super) dropped: u64,
     pub(super) told_left_out: Option<Instant>,
     /// Remarks that were made, which are not repeated at each attempt.
     pub(super) said: Vec<String>,
@@ -59,7 +59,7 @@ impl StreamSlot {
             plan,
             state: StreamState::Idle,
             ran: false,
-            left_out: 0,
+            dropped: 0,
             told_left_out: None,
             said: Vec::new(),
             text: 0,
@@ -173,8 +173,8 @@ impl Group {
         };
         match built {
             Ok(run) => {
-                if run.is_on_trial() {
-                    self.say(&FromWorker::Trial { stream: index, text, outcome: Trial::Begun })?;
+                if run.is_probed() {
+                    self.say(&FromWorker::EncoderProbe { stream: index, text, outcome: EncoderProbe::Begun })?;
                 }
                 run.start(&self.events);
                 if let Some(slot) = self.streams.get_mut(&index) {
@@ -182,7 +182,7 @@ impl Group {
                         self.events.log(LogLevel::Info, Some(Item::Stream(index)), remark.clone());
                     }
                     slot.said.clone_from(&run.remarks);
-                    slot.left_out = 0;
+                    slot.dropped = 0;
                     slot.state = StreamState::Running(Box::new(run), now);
                 }
                 Ok(())
@@ -220,7 +220,7 @@ impl Group {
     pub(super) fn stream_failed(&mut self, index: u32, why: &str) -> io::Result<()> {
         let Some(StreamSlot { text, state, .. }) = self.streams.get_mut(&index) else { return Ok(()) };
         let mut run = match std::mem::replace(state, StreamState::Waiting { since: Instant::now(), hopeful: None }) {
-            StreamState::Running(run, _) if run.is_on_trial() => run,
+            StreamState::Running(run, _) if run.is_probed() => run,
             other => {
                 let why = match &other {
                     StreamState::Running(run, _) => run.explained(why),
@@ -230,7 +230,7 @@ impl Group {
                 return self.stop_stream(index, Ended::Failed(why));
             }
         };
-        let message = FromWorker::Trial { stream: index, text: *text, outcome: Trial::Failed };
+        let message = FromWorker::EncoderProbe { stream: index, text: *text, outcome: EncoderProbe::Failed };
         let why = run.explained(why);
         let pipeline = run.pipeline.take();
         drop(run);
@@ -248,16 +248,20 @@ impl Group {
         let Some(StreamSlot { text, state: StreamState::Running(run, _), .. }) = self.streams.get_mut(&index) else {
             return Ok(());
         };
-        let was_on_trial = run.is_on_trial();
+        let was_probed = run.is_probed();
         run.started = true;
         let text = *text;
-        if was_on_trial { self.say(&FromWorker::Trial { stream: index, text, outcome: Trial::Passed }) } else { Ok(()) }
+        if was_probed {
+            self.say(&FromWorker::EncoderProbe { stream: index, text, outcome: EncoderProbe::Passed })
+        } else {
+            Ok(())
+        }
     }
 
     /// Gives up encoders that make nothing where there are others.
     pub(super) fn end_hanging(&mut self) -> io::Result<()> {
         let hanging = self.streams.iter().filter_map(|(index, slot)| match &slot.state {
-            StreamState::Running(run, _) => Some((*index, run.hangs()?)),
+            StreamState::Running(run, _) => Some((*index, run.stall_reason()?)),
             _ => None,
         });
         for (index, why) in hanging.collect::<Vec<_>>() {
@@ -306,7 +310,7 @@ impl Group {
         let mut news = Vec::new();
         for (index, slot) in &mut self.streams {
             if let StreamState::Running(run, _) = &mut slot.state
-                && let Some(tracks) = run.news()
+                && let Some(tracks) = run.changed_tracks()
             {
                 news.push(FromWorker::Tracks { item: Item::Stream(*index), tracks });
             }
@@ -315,16 +319,16 @@ impl Group {
     }
 
     /// Logs streams that are too slow for their frames, each once a minute.
-    pub(super) fn tell_left_out(&mut self, now: Instant) -> io::Result<()> {
+    pub(super) fn report_dropped(&mut self, now: Instant) -> io::Result<()> {
         let mut news = Vec::new();
         for (index, slot) in &mut self.streams {
             let StreamState::Running(run, _) = &slot.state else { continue };
-            let (all, rests) = (run.left_out(), |at| now.duration_since(at) < LEFT_OUT_PAUSE);
-            let missed = all.saturating_sub(slot.left_out);
+            let (all, rests) = (run.dropped(), |at| now.duration_since(at) < LEFT_OUT_PAUSE);
+            let missed = all.saturating_sub(slot.dropped);
             if missed < LEFT_OUT_LEAST || slot.told_left_out.is_some_and(rests) {
                 continue;
             }
-            (slot.left_out, slot.told_left_out) = (all, Some(now));
+            (slot.dropped, slot.told_left_out) = (all, Some(now));
             let text = format!(
                 "its encoder is too slow: {missed} frames were dropped; use a faster preset, a smaller frame size or a lower frame rate"
             );

@@ -86,7 +86,7 @@ mod tests {
         let kind = converter(&caps).unwrap();
         let converted = convert(kind, &caps, &raw).unwrap();
         let line = "appsrc name=in format=time ! videoconvert ! video/x-raw,format=RGB ! appsink name=out sync=false";
-        let line = super::super::line::Line::new(line, &converted_caps(&caps)).unwrap().play();
+        let line = super::super::mini_pipeline::MiniPipeline::new(line, &converted_caps(&caps)).unwrap().play();
         line.source.push_buffer(converted).unwrap();
         let found = line.sink.pull_sample().unwrap().buffer_owned().unwrap();
         let (found, expected) = (found.map_readable().unwrap(), expected.map_readable().unwrap());

@@ -1,6 +1,6 @@
 //! Decodes the frames that stills are made of.
 
-use super::line::Line;
+use super::mini_pipeline::MiniPipeline;
 use crate::{
     ipc::PictureFault,
     worker::{
@@ -61,7 +61,7 @@ fn recovers(buffer: &gst::Buffer) -> bool {
 }
 
 fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Result<Raw, PictureFault> {
-    let line = Line::new(TEXT, caps)?;
+    let line = MiniPipeline::new(TEXT, caps)?;
     if is_strict {
         line.pipeline.connect_deep_element_added(|_, _, element| {
             if element.find_property("output-corrupt").is_some() {
@@ -91,7 +91,7 @@ fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Res
 
 /// Decodes the frames of a GOP for a client that asks repeatedly: each goes in once.
 pub(super) struct Decoder {
-    line: Line,
+    line: MiniPipeline,
     caps: gst::Caps,
     /// What went in last.
     last: Option<gst::Buffer>,
@@ -99,7 +99,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(caps: &gst::Caps) -> Result<Self, PictureFault> {
-        let line = Line::new(TEXT, caps)?;
+        let line = MiniPipeline::new(TEXT, caps)?;
         in_order(&line.pipeline);
         Ok(Self { line: line.play(), caps: caps.clone(), last: None })
     }

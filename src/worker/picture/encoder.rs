@@ -1,10 +1,10 @@
 //! Encodes raw frames as stills.
 
-use super::{colours, line::Line};
+use super::{colours, mini_pipeline::MiniPipeline};
 use crate::{
-    ipc::{PictureFault, PictureFormat, Rendition},
+    ipc::{PictureFault, PictureFormat, StillSpec},
     media::{jfif::ToJfif, raw_frame::RawFrameHeader},
-    worker::{copy, gst_util::STILL_DEADLINE},
+    worker::{default_encoders, gst_util::STILL_DEADLINE},
 };
 use gstreamer as gst;
 use gstreamer_video::{self as gst_video, prelude::*};
@@ -12,37 +12,37 @@ use std::{sync::Arc, time::Instant};
 
 /// Encodes frames of one kind, one after the other.
 pub(super) struct Encoder {
-    pub(super) rendition: Rendition,
+    pub(super) spec: StillSpec,
     pub(super) caps: gst::Caps,
-    line: Line,
+    line: MiniPipeline,
     /// What frames pass before the line, where they need no element for that.
     colours: Option<ToJfif>,
     pub(super) used: Instant,
 }
 
 impl Encoder {
-    pub(super) fn new(rendition: Rendition, caps: &gst::Caps) -> Result<Self, PictureFault> {
-        let is_jpeg = matches!(rendition.format, PictureFormat::Jpeg { .. });
+    pub(super) fn new(spec: StillSpec, caps: &gst::Caps) -> Result<Self, PictureFault> {
+        let is_jpeg = matches!(spec.format, PictureFormat::Jpeg { .. });
         let colours = colours::converter(caps).filter(|_| is_jpeg);
-        let text = match rendition.format {
+        let text = match spec.format {
             PictureFormat::Jpeg { quality } if colours.is_some() => format!("jpegenc quality={quality}"),
             PictureFormat::Jpeg { quality } => {
                 // Somebody waits for this one frame.
-                let pixels = copy::JPEG_PIXELS.replace("videoconvert", "videoconvert n-threads=2");
+                let pixels = default_encoders::JPEG_PIXELS.replace("videoconvert", "videoconvert n-threads=2");
                 format!("{pixels} ! jpegenc quality={quality}")
             }
             PictureFormat::Png => "videoconvert ! pngenc compression-level=1".into(),
             PictureFormat::Webp { quality } => format!("videoconvert ! webpenc quality={quality} speed=2"),
             PictureFormat::Raw(pixels) => format!("videoconvert ! video/x-raw,format={}", pixels.name()),
         };
-        let size = shown_at(caps).and_then(|source| rendition.size(source));
+        let size = shown_at(caps).and_then(|source| spec.size(source));
         let scale = size.map_or_else(String::new, |(width, height)| {
             format!("videoscale ! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! ")
         });
         let text = format!("appsrc name=in format=time ! {scale}{text} ! appsink name=out sync=false");
         let taken = colours.map_or_else(|| caps.clone(), |_| colours::converted_caps(caps));
-        let line = Line::new(&text, &taken)?.play();
-        Ok(Self { rendition, caps: caps.clone(), line, colours, used: Instant::now() })
+        let line = MiniPipeline::new(&text, &taken)?.play();
+        Ok(Self { spec, caps: caps.clone(), line, colours, used: Instant::now() })
     }
 
     pub(super) fn encode(&mut self, buffer: &gst::Buffer) -> Result<Arc<[u8]>, PictureFault> {
@@ -55,7 +55,7 @@ impl Encoder {
         // The bus reports a failure.
         let _ = self.line.source.push_buffer(buffer);
         let sample = self.line.sink.try_pull_sample(STILL_DEADLINE);
-        let picture = sample.as_ref().and_then(|sample| match self.rendition.format {
+        let picture = sample.as_ref().and_then(|sample| match self.spec.format {
             PictureFormat::Raw(_) => described(sample),
             _ => sample.buffer()?.map_readable().ok().map(|map| map.as_slice().into()),
         });

@@ -50,9 +50,9 @@ impl Template {
 
 /// Templates by their names. A later one hides an earlier one of the same name.
 #[derive(Debug, Clone)]
-pub(super) struct Library(IndexMap<String, Arc<Template>>);
+pub(super) struct TemplateStore(IndexMap<String, Arc<Template>>);
 
-impl Library {
+impl TemplateStore {
     /// The templates that are built in.
     pub(super) fn built_in() -> Self {
         // A test reads every one of them.

@@ -2,20 +2,20 @@
 
 use crate::{
     ipc::PictureFault,
-    worker::{event::describe, sync::dispose},
+    worker::{event::describe, threads::dispose},
 };
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 /// A short pipeline, from an `appsrc name=in` to an `appsink name=out`.
-pub(super) struct Line {
+pub(super) struct MiniPipeline {
     pub(super) pipeline: gst::Pipeline,
     pub(super) source: gst_app::AppSrc,
     pub(super) sink: gst_app::AppSink,
 }
 
-impl Line {
+impl MiniPipeline {
     /// Of a gst-launch pipeline, for media of these caps.
     pub(super) fn new(text: &str, caps: &gst::Caps) -> Result<Self, PictureFault> {
         let failed = |text: &str| PictureFault::Failed(text.to_owned());
@@ -45,7 +45,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for MiniPipeline {
     fn drop(&mut self) {
         dispose(self.pipeline.clone(), || {});
     }

@@ -5,76 +5,13 @@
 
 use super::{
     codec::{AudioCodec, VideoCodec},
-    encoders::{self, Choice, Encoder},
-    overlay::Overlay,
-    units::{Bitrate, Fps, Size},
+    encoder_properties,
+    encoder_settings::{Audio, Track, Video},
+    encoders::Encoder,
+    units::Size,
 };
 use crate::media::Container;
 use std::fmt::Write as _;
-
-/// How video is encoded.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Video {
-    pub(super) codec: VideoCodec,
-    pub(super) rate: Rate,
-    /// Most frames from one keyframe to the next.
-    pub(super) gop: u32,
-    /// `None` keeps the feed's.
-    pub(super) fps: Option<Fps>,
-    /// `None` keeps the feed's.
-    pub(super) size: Option<Size>,
-    /// Most lines; the width follows the shape of the feed's frames. Not with a size.
-    pub(super) height: Option<u32>,
-    /// Which encoder makes them.
-    pub(super) encoder: Choice,
-    /// Speed against size, if it is asked for; of x264 and x265 only.
-    pub(super) preset: Option<&'static str>,
-    /// GStreamer's name.
-    pub(super) pixel_format: &'static str,
-    /// What is written into them.
-    pub(super) overlay: Option<Overlay>,
-}
-
-/// Good for 720p at 25 frames a second.
-pub(super) const DEFAULT_VIDEO_BITRATE: Bitrate = Bitrate(2_000_000);
-
-/// What an encoder holds constant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rate {
-    Bitrate(Bitrate),
-    /// 1 to 100.
-    Quality(u8),
-}
-
-/// How audio is encoded.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Audio {
-    pub(super) codec: AudioCodec,
-    pub(super) bitrate: Bitrate,
-    /// `None` keeps the feed's.
-    pub(super) channels: Option<u32>,
-    /// Samples per second; `None` keeps the feed's where the codec can.
-    pub(super) rate: Option<u32>,
-}
-
-/// What becomes of one track of the feed.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Track<T> {
-    /// Muxed as it is.
-    Copy,
-    Drop,
-    Encode(T),
-}
-
-impl Rate {
-    /// The bitrate, also for an encoder that holds no quality.
-    pub(super) fn bitrate(self) -> Bitrate {
-        match self {
-            Self::Bitrate(bitrate) => bitrate,
-            Self::Quality(_) => DEFAULT_VIDEO_BITRATE,
-        }
-    }
-}
 
 /// What stands for a track that passes as the feed has it, in a pipeline that ends in its tracks.
 const PASSED: &str = "identity silent=true";
@@ -90,7 +27,9 @@ pub(super) fn track_pipelines(video: &Track<Video>, audio: &Track<Audio>) -> Vec
     let videos = match video {
         Track::Copy => vec![Some(PASSED.to_owned())],
         Track::Drop => vec![None],
-        Track::Encode(video) => encoders::candidates(video).map(|encoder| Some(video.text(encoder))).collect(),
+        Track::Encode(video) => {
+            encoder_properties::candidates(video).map(|encoder| Some(video.text(encoder))).collect()
+        }
     };
     let both = |video: Option<String>| {
         let video = video.map(|video| format!("video. ! {video}"));
@@ -106,7 +45,7 @@ pub(super) fn launch_texts(container: Container, video: &Track<Video>, audio: &T
     match video {
         Track::Copy => vec![launch_text(container, &Track::Copy, audio)],
         Track::Drop => vec![launch_text(container, &Track::Drop, audio)],
-        Track::Encode(video) => encoders::candidates(video)
+        Track::Encode(video) => encoder_properties::candidates(video)
             .map(|encoder| launch_text(container, &Track::Encode(video.text(encoder)), audio))
             .collect(),
     }

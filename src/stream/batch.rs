@@ -12,7 +12,7 @@ pub(super) const MOST_BYTES: usize = 128 << 10;
 
 /// The packets of a ring from a place on.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct Batch {
     pub(super) packets: Vec<Packet>,
     /// Number of the first of them, or of the one to come.
     pub(super) from: u64,
@@ -20,7 +20,7 @@ pub struct News {
     pub(super) generation: u64,
 }
 
-impl News {
+impl Batch {
     /// The packets, in their order.
     pub fn packets(&self) -> &[Packet] {
         &self.packets

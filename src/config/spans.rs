@@ -1,7 +1,7 @@
 //! Where a value stands in a YAML text, without a second parser: a deserializer is walked down to the value and
 //! made to fail there, and the error of serde_yaml carries the position.
 
-use super::fault::{MERGE, Path, Step};
+use super::diagnostics::{MERGE, Path, Step};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 

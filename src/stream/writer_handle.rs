@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The one writer of a fan-out, handed from run to run of its source. Never locked across an await.
 #[derive(Debug, Clone)]
-pub struct SharedWriter {
+pub struct WriterHandle {
     writer: Arc<Mutex<Writer>>,
     origin: Origin,
 }
 
-impl SharedWriter {
+impl WriterHandle {
     /// Shares `writer`.
     pub fn new(writer: Writer) -> Self {
         Self { writer: Arc::new(Mutex::new(writer)), origin: Origin::Source }

@@ -1,11 +1,11 @@
 //! What a container's header says of its codecs, as players ask for it: the `codecs` parameter of media types
 //! (RFC 6381; for MP4 also the registry of the MP4 Registration Authority and the specifications of the codecs).
 
-use super::{Container, flv, matroska, mp4, ogg};
+use crate::media::{Container, flv, matroska, mp4, ogg};
 
 /// One track: how its codec is named, with what follows from its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Setup<'a> {
+pub(in crate::media) enum Setup<'a> {
     /// `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15, section 5.3.3.1), and the name of the sample entry.
     Avc(&'static str, &'a [u8]),
     /// `HEVCDecoderConfigurationRecord` (section 8.3.3.1), and the name of the sample entry.
@@ -168,34 +168,34 @@ mod tests {
             let (container, header) = header(capture);
             assert_eq!(codecs(container, &header).as_deref(), expect);
         }
-        check(include_bytes!("../../tests/data/h264-aac.mp4"), Some("avc1.42c00b, mp4a.40.2"));
-        check(include_bytes!("../../tests/data/h264-gst.mp4"), Some("avc1.f4000b"));
-        check(include_bytes!("../../tests/data/aac-dash.mp4"), Some("mp4a.40.2"));
-        check(include_bytes!("../../tests/data/h264-aac.mkv"), Some("avc1.42c00b, mp4a.40.2"));
-        check(include_bytes!("../../tests/data/vp8-opus-gst.webm"), Some("vp8, opus"));
-        check(include_bytes!("../../tests/data/opus-live.webm"), Some("opus"));
-        check(include_bytes!("../../tests/data/vp9-opus.webm"), Some("vp9, opus"));
-        check(include_bytes!("../../tests/data/vp9.mp4"), Some("vp09.00.10.08"));
-        check(include_bytes!("../../tests/data/av1-opus.mkv"), Some("av01.0.00M.08, opus"));
-        check(include_bytes!("../../tests/data/av1.mp4"), Some("av01.0.00M.08"));
-        check(include_bytes!("../../tests/data/h264-aac.flv"), Some("avc1.42c00b, mp4a.40.2"));
-        check(include_bytes!("../../tests/data/h264-gst.flv"), Some("avc1.f4000b"));
-        check(include_bytes!("../../tests/data/opus.ogg"), Some("opus"));
-        check(include_bytes!("../../tests/data/theora-vorbis-gst.ogg"), Some("theora, vorbis"));
-        check(include_bytes!("../../tests/data/flac-gst.ogg"), Some("flac"));
-        check(include_bytes!("../../tests/data/h264-aac.ts"), None);
+        check(include_bytes!("../../../tests/data/h264-aac.mp4"), Some("avc1.42c00b, mp4a.40.2"));
+        check(include_bytes!("../../../tests/data/h264-gst.mp4"), Some("avc1.f4000b"));
+        check(include_bytes!("../../../tests/data/aac-dash.mp4"), Some("mp4a.40.2"));
+        check(include_bytes!("../../../tests/data/h264-aac.mkv"), Some("avc1.42c00b, mp4a.40.2"));
+        check(include_bytes!("../../../tests/data/vp8-opus-gst.webm"), Some("vp8, opus"));
+        check(include_bytes!("../../../tests/data/opus-live.webm"), Some("opus"));
+        check(include_bytes!("../../../tests/data/vp9-opus.webm"), Some("vp9, opus"));
+        check(include_bytes!("../../../tests/data/vp9.mp4"), Some("vp09.00.10.08"));
+        check(include_bytes!("../../../tests/data/av1-opus.mkv"), Some("av01.0.00M.08, opus"));
+        check(include_bytes!("../../../tests/data/av1.mp4"), Some("av01.0.00M.08"));
+        check(include_bytes!("../../../tests/data/h264-aac.flv"), Some("avc1.42c00b, mp4a.40.2"));
+        check(include_bytes!("../../../tests/data/h264-gst.flv"), Some("avc1.f4000b"));
+        check(include_bytes!("../../../tests/data/opus.ogg"), Some("opus"));
+        check(include_bytes!("../../../tests/data/theora-vorbis-gst.ogg"), Some("theora, vorbis"));
+        check(include_bytes!("../../../tests/data/flac-gst.ogg"), Some("flac"));
+        check(include_bytes!("../../../tests/data/h264-aac.ts"), None);
     }
 
     proptest! {
         #[test]
         fn damaged_headers_name_something_or_nothing(
             capture in prop::sample::select(vec![
-                &include_bytes!("../../tests/data/h264-aac.mp4")[..],
-                include_bytes!("../../tests/data/h264-aac.mkv"),
-                include_bytes!("../../tests/data/h264-aac.flv"),
-                include_bytes!("../../tests/data/theora-vorbis-gst.ogg"),
-                include_bytes!("../../tests/data/av1.mp4"),
-                include_bytes!("../../tests/data/vp9-opus.webm"),
+                &include_bytes!("../../../tests/data/h264-aac.mp4")[..],
+                include_bytes!("../../../tests/data/h264-aac.mkv"),
+                include_bytes!("../../../tests/data/h264-aac.flv"),
+                include_bytes!("../../../tests/data/theora-vorbis-gst.ogg"),
+                include_bytes!("../../../tests/data/av1.mp4"),
+                include_bytes!("../../../tests/data/vp9-opus.webm"),
             ]),
             at in 0usize..2000,
             byte: u8,

@@ -3,11 +3,11 @@
 use std::{fmt, sync::Arc};
 
 /// Most errors that are reported together. Each one costs a walk through the text to find its place.
-pub(super) const MAX_FAULTS: usize = 50;
+pub(super) const MAX_DIAGNOSTICS: usize = 50;
 
 /// One error of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct Diagnostic {
     /// Where it can be mended.
     pub position: Position,
     /// The key it is about, `feeds.cam1.mode`; empty for the whole text.
@@ -44,7 +44,7 @@ impl fmt::Display for Position {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.position)?;
         if !self.path.is_empty() {
@@ -56,12 +56,12 @@ impl fmt::Display for Fault {
 
 /// Errors in the order of files and lines. Displays as one line an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faults {
+pub struct Diagnostics {
     /// See above.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Diagnostic>,
 }
 
-impl Faults {
+impl Diagnostics {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.faults.is_empty()
@@ -85,9 +85,9 @@ impl Faults {
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for Diagnostics {}
 
-impl fmt::Display for Faults {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.faults.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };

@@ -1,13 +1,13 @@
 //! One file of a configuration, and how files become one tree: sections merge, and a name or key is given once.
 
 use super::{
-    check::path_name,
-    checker::{Checker, Expected, kind, place, quoted},
-    fault::{Fault, Path, Position},
-    locate::Place,
+    diagnostics::{Diagnostic, Path, Position},
+    expected::{Expected, kind, path_name, place, quoted},
     overrides::Override,
-    places::Owner,
     raw,
+    source_map::Owner,
+    spans::Place,
+    validator::Validator,
     yaml::{self, Parsed, TWICE, UNMERGEABLE},
 };
 use serde_yaml::{Mapping, Value};
@@ -36,12 +36,12 @@ pub(super) struct Listed {
     pub(super) named: PathBuf,
 }
 
-impl Checker {
+impl Validator {
     /// Takes a file apart. `overrides` are of interest for the first one only.
     ///
     /// # Errors
     /// When it is no YAML.
-    pub(super) fn document(&mut self, name: &str, text: &str, overrides: &[Override]) -> Result<Document, Fault> {
+    pub(super) fn document(&mut self, name: &str, text: &str, overrides: &[Override]) -> Result<Document, Diagnostic> {
         let order = self.places.add(name, text.to_owned());
         let owner = Owner::File(order);
         let Parsed { mut tree, twice, unmergeable } = yaml::parse(text).map_err(|mut fault| {

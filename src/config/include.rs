@@ -2,14 +2,14 @@
 //! they name.
 
 use super::{
-    checker::Checker,
-    document::{Document, Listed},
-    fault::Fault,
-    library::{Library, launch_file},
-    load::{LoadError, Replaced, read, resolve},
-    locate::Place,
+    diagnostics::Diagnostic,
+    files::{LoadError, Replaced, read, resolve},
+    merge::{Document, Listed},
     overrides::Override,
-    places::Owner,
+    source_map::Owner,
+    spans::Place,
+    template_store::{TemplateStore, launch_file},
+    validator::Validator,
 };
 use serde_yaml::Value;
 use std::{
@@ -29,13 +29,13 @@ const MAX_BYTES: usize = 4 << 20;
 /// All that was read.
 pub(super) struct Reading {
     /// With what is wrong so far.
-    pub(super) checker: Checker,
+    pub(super) checker: Validator,
     /// The files as one.
     pub(super) tree: Value,
     /// What the environment says.
     pub(super) overrides: Vec<Override>,
     /// Files that are no YAML: of the others nothing more can be said.
-    pub(super) broken: Vec<Fault>,
+    pub(super) broken: Vec<Diagnostic>,
     /// What was read, and the folders in which files were looked for.
     pub(super) files: Vec<PathBuf>,
     /// The folder of each file.
@@ -59,7 +59,7 @@ impl Reading {
         replaced: &Replaced,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, LoadError> {
-        let mut checker = Checker::new(Library::built_in());
+        let mut checker = Validator::new(TemplateStore::built_in());
         let overrides = checker.variables(environment);
         let mut reading = Self {
             checker,

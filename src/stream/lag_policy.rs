@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(160);
 
 /// How well a reader keeps up.
 #[derive(Debug)]
-pub struct Stamina {
+pub struct LagPolicy {
     state: State,
     /// The newest overruns, the oldest of them first.
     overruns: [Option<Instant>; OVERRUNS],
@@ -35,22 +35,22 @@ enum State {
 
 /// What changes for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum LagAction {
     /// From now on it gets join points only.
     Reduce,
     /// From now on it gets everything again.
     Restore,
 }
 
-impl Default for Stamina {
+impl Default for LagPolicy {
     fn default() -> Self {
         Self { state: State::Full { restored: None }, overruns: [None; OVERRUNS], trial: TRIAL }
     }
 }
 
-impl Stamina {
+impl LagPolicy {
     /// The reader lost data because it was too slow.
-    pub fn overrun(&mut self, now: Instant) -> Option<Step> {
+    pub fn overrun(&mut self, now: Instant) -> Option<LagAction> {
         let State::Full { restored } = self.state else {
             self.state = State::Reduced { since: now };
             return None;
@@ -65,17 +65,17 @@ impl Stamina {
             let was_wrong = restored.is_some_and(|restored| age(restored, now) <= 2 * WITHIN);
             self.trial = if was_wrong { (self.trial * 2).min(LONGEST) } else { TRIAL };
             self.state = State::Reduced { since: now };
-            Step::Reduce
+            LagAction::Reduce
         })
     }
 
     /// Time goes by.
-    pub fn look(&mut self, now: Instant) -> Option<Step> {
+    pub fn look(&mut self, now: Instant) -> Option<LagAction> {
         let State::Reduced { since } = self.state else { return None };
         (age(since, now) >= self.trial).then(|| {
             self.state = State::Full { restored: Some(now) };
             self.overruns = [None; OVERRUNS];
-            Step::Restore
+            LagAction::Restore
         })
     }
 }
@@ -92,13 +92,13 @@ mod tests {
     /// Seconds of overruns, and the seconds when the reader is reduced (`-`) and restored (`+`).
     #[track_caller]
     fn check(overruns: &[u64], expected: &str) {
-        let (begin, mut stamina, mut steps) = (Instant::now(), Stamina::default(), Vec::new());
+        let (begin, mut lag, mut steps) = (Instant::now(), LagPolicy::default(), Vec::new());
         for second in 0..600 {
             let now = begin + Duration::from_secs(second);
-            let overrun = overruns.contains(&second).then(|| stamina.overrun(now)).flatten();
-            steps.extend(overrun.or(stamina.look(now)).map(|step| match step {
-                Step::Reduce => format!("-{second}"),
-                Step::Restore => format!("+{second}"),
+            let overrun = overruns.contains(&second).then(|| lag.overrun(now)).flatten();
+            steps.extend(overrun.or(lag.look(now)).map(|step| match step {
+                LagAction::Reduce => format!("-{second}"),
+                LagAction::Restore => format!("+{second}"),
             }));
         }
         assert_eq!(steps.join(" "), expected, "{overruns:?}");
@@ -123,15 +123,15 @@ mod tests {
     proptest! {
         #[test]
         fn steps_take_turns_and_every_reduction_ends(overruns in prop::collection::vec(0u64..500, 0..60)) {
-            let (begin, mut stamina, mut is_reduced) = (Instant::now(), Stamina::default(), false);
+            let (begin, mut lag, mut is_reduced) = (Instant::now(), LagPolicy::default(), false);
             for second in 0..=500 + LONGEST.as_secs() {
                 let now = begin + Duration::from_secs(second);
-                for step in overruns.iter().filter(|at| **at == second).map(|_| stamina.overrun(now)).collect::<Vec<_>>() {
-                    prop_assert!(step.is_none_or(|step| step == Step::Reduce && !is_reduced));
+                for step in overruns.iter().filter(|at| **at == second).map(|_| lag.overrun(now)).collect::<Vec<_>>() {
+                    prop_assert!(step.is_none_or(|step| step == LagAction::Reduce && !is_reduced));
                     is_reduced |= step.is_some();
                 }
-                let step = stamina.look(now);
-                prop_assert!(step.is_none_or(|step| step == Step::Restore && is_reduced));
+                let step = lag.look(now);
+                prop_assert!(step.is_none_or(|step| step == LagAction::Restore && is_reduced));
                 is_reduced &= step.is_none();
             }
             prop_assert!(!is_reduced);

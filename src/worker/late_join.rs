@@ -13,7 +13,7 @@ const CLUSTER: &[u8] = &[0x1f, 0x43, 0xb6, 0x75];
 const MAX_HEADER: usize = 4 << 20;
 
 /// The begin of a run, as far as those who come later need it.
-pub(super) struct Preamble {
+pub(super) struct StreamHeadCache {
     /// Until there is a header, or media without one.
     scanner: Option<Scanner>,
     /// All that came before that.
@@ -22,13 +22,13 @@ pub(super) struct Preamble {
     header: Option<Bytes>,
 }
 
-impl Default for Preamble {
+impl Default for StreamHeadCache {
     fn default() -> Self {
         Self { scanner: Some(Scanner::new(None)), begin: Vec::new(), bytes: 0, header: None }
     }
 }
 
-impl Preamble {
+impl StreamHeadCache {
     /// Takes what the muxer pushed together. Streaming thread; free of cost once the header is known.
     pub(super) fn push(&mut self, buffers: &[gst::Buffer]) {
         let Some(scanner) = &mut self.scanner else { return };
@@ -53,8 +53,8 @@ impl Preamble {
     }
 
     /// What one who comes now has to be given first, and what picks for it from what comes then.
-    pub(super) fn catch_up(&self) -> (&[gst::Buffer], Option<Latecomer>) {
-        (&self.begin, self.header.as_deref().map(Latecomer::new))
+    pub(super) fn catch_up(&self) -> (&[gst::Buffer], Option<LateJoiner>) {
+        (&self.begin, self.header.as_deref().map(LateJoiner::new))
     }
 
     /// The header of this run; `None` where late joiners need none, or before it has come.
@@ -65,7 +65,7 @@ impl Preamble {
 }
 
 /// One who came when the header was gone.
-pub(super) struct Latecomer {
+pub(super) struct LateJoiner {
     scanner: Scanner,
     found: Vec<Scanned>,
     /// Elements of Matroska cannot be recognised from the middle of one: a buffer that begins with a cluster is waited for.
@@ -74,7 +74,7 @@ pub(super) struct Latecomer {
     has_begun: bool,
 }
 
-impl Latecomer {
+impl LateJoiner {
     fn new(header: &[u8]) -> Self {
         let (mut scanner, mut found) = (Scanner::new(None), Vec::new());
         // It comes out again, most times before the first media.
@@ -123,14 +123,14 @@ mod tests {
             from = at;
         }
         let buffers: Vec<_> = pieces.into_iter().map(gst::Buffer::from_slice).collect();
-        let mut preamble = Preamble::default();
-        buffers.iter().for_each(|buffer| preamble.push(std::slice::from_ref(buffer)));
-        let header = preamble.header().expect("no header").clone();
+        let mut head_cache = StreamHeadCache::default();
+        buffers.iter().for_each(|buffer| head_cache.push(std::slice::from_ref(buffer)));
+        let header = head_cache.header().expect("no header").clone();
         assert!(capture.starts_with(&header[..4]));
         let late = &buffers[buffers.len() / 3..];
-        let (begin, latecomer) = preamble.catch_up();
+        let (begin, joiner) = head_cache.catch_up();
         assert!(begin.is_empty());
-        let taken = latecomer.unwrap().take(late);
+        let taken = joiner.unwrap().take(late);
         assert_eq!(taken[0].map_readable().unwrap().as_slice(), header.as_ref());
         assert!(begins(taken[1].map_readable().unwrap().as_slice()), "{} pieces", taken.len());
     }
@@ -147,19 +147,19 @@ mod tests {
     #[test]
     fn who_comes_before_the_header_is_whole_gets_what_there_is() {
         gst::init().unwrap();
-        let mut preamble = Preamble::default();
+        let mut head_cache = StreamHeadCache::default();
         let buffer = gst::Buffer::from_slice(&include_bytes!("../../tests/data/h264-gst.flv")[..13]);
-        preamble.push(std::slice::from_ref(&buffer));
-        let (begin, latecomer) = preamble.catch_up();
-        assert!(begin == [buffer] && latecomer.is_none());
+        head_cache.push(std::slice::from_ref(&buffer));
+        let (begin, joiner) = head_cache.catch_up();
+        assert!(begin == [buffer] && joiner.is_none());
     }
 
     #[test]
     fn transport_streams_need_nothing_of_the_kind() {
         gst::init().unwrap();
-        let mut preamble = Preamble::default();
-        preamble.push(&[gst::Buffer::from_slice(include_bytes!("../../tests/data/h264-aac.ts"))]);
-        let (begin, latecomer) = preamble.catch_up();
-        assert!(preamble.header().is_none() && begin.is_empty() && latecomer.is_none());
+        let mut head_cache = StreamHeadCache::default();
+        head_cache.push(&[gst::Buffer::from_slice(include_bytes!("../../tests/data/h264-aac.ts"))]);
+        let (begin, joiner) = head_cache.catch_up();
+        assert!(head_cache.header().is_none() && begin.is_empty() && joiner.is_none());
     }
 }

@@ -2,8 +2,8 @@
 //! collected with the path of their value, and only then looked up.
 
 use super::{
-    fault::{Fault, Faults, MAX_FAULTS, Path, Position, Step},
-    locate::{Place, locate_near},
+    diagnostics::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Path, Position, Step},
+    spans::{Place, locate_near},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,7 +18,7 @@ pub(super) enum Owner {
 
 /// What a feed or stream of a set was made from.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub(super) struct Provenance {
     /// Of the text.
     pub(super) path: Path,
     /// Which instance of it this is.
@@ -34,15 +34,15 @@ struct Text {
 
 /// The texts that a configuration was made from, and which part of it is from which.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places {
+pub(super) struct SourceMap {
     texts: Vec<Text>,
     /// Of values, and so of all that is inside them and has no owner of its own. The first file owns the rest.
     owners: HashMap<Path, Owner>,
     /// Of feeds and streams that sets have made, by section and name.
-    origins: HashMap<(String, String), Origin>,
+    origins: HashMap<(String, String), Provenance>,
 }
 
-impl Places {
+impl SourceMap {
     /// Adds a file.
     pub(super) fn add(&mut self, name: &str, text: String) -> usize {
         self.texts.push(Text { name: name.into(), text });
@@ -65,7 +65,7 @@ impl Places {
     }
 
     /// Says what a set has made a feed or stream from.
-    pub(super) fn made_from(&mut self, section: &str, name: &str, origin: Origin) {
+    pub(super) fn made_from(&mut self, section: &str, name: &str, origin: Provenance) {
         self.origins.insert((section.to_owned(), name.to_owned()), origin);
     }
 
@@ -127,7 +127,7 @@ pub(super) struct Findings(Vec<Finding>);
 impl Findings {
     /// Whether no more errors are reported, so that looking for them is of no use.
     pub(super) fn is_full(&self) -> bool {
-        self.0.len() >= MAX_FAULTS
+        self.0.len() >= MAX_DIAGNOSTICS
     }
 
     /// Remembers an error. One that several instances of a set share is one error.
@@ -148,7 +148,7 @@ impl Findings {
     }
 
     /// Looks up all places.
-    pub(super) fn into_faults(self, places: &Places) -> Faults {
+    pub(super) fn into_diagnostics(self, places: &SourceMap) -> Diagnostics {
         let fault = |finding: Finding| {
             let message = match finding.instances.as_slice() {
                 [] => finding.message,
@@ -158,8 +158,8 @@ impl Findings {
                 few => format!("{} (of {})", finding.message, few.join(", ")),
             };
             let position = places.position(&finding.owner, &finding.path, finding.place);
-            Fault { position, path: finding.path.to_string(), message }
+            Diagnostic { position, path: finding.path.to_string(), message }
         };
-        Faults::default().and(Faults { faults: self.0.into_iter().map(fault).collect() })
+        Diagnostics::default().and(Diagnostics { faults: self.0.into_iter().map(fault).collect() })
     }
 }

@@ -1,15 +1,16 @@
 //! Feeds that read other feeds: `feed:` of a feed.
 
 use super::{
-    checker::{Checker, Expected, suggestion},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    expected::{Expected, suggestion},
     model::{Feed, FeedName},
+    spans::Place,
+    validator::Validator,
 };
 use serde_yaml::Value;
 use std::collections::{HashMap, HashSet};
 
-impl Checker {
+impl Validator {
     /// The feed that another one reads; `known` are the names of all feeds.
     pub(super) fn parent(&mut self, path: &Path, value: Option<Value>, known: &[String]) -> Option<FeedName> {
         self.value(path, value, |text| feed_name(text, known))

@@ -1,15 +1,15 @@
 //! The last frame of muxed bytes, for a still of what was muxed before the worker saw it.
 
-use super::{
-    event::describe,
-    gst_util::{STILL_DEADLINE, in_order},
-    picture::decode,
-    sync::{dispose, lock},
-    track_caps,
-};
+use super::decode;
 use crate::{
     ipc::PictureFault,
     media::{MediaKind, demux::Demuxed, unpack::Unpacker},
+    worker::{
+        event::describe,
+        gst_util::{STILL_DEADLINE, in_order},
+        threads::{dispose, lock},
+        track_caps,
+    },
 };
 use bytes::Bytes;
 use gst::{glib, prelude::*};
@@ -32,7 +32,7 @@ struct Found {
 ///
 /// # Errors
 /// Why there is none: [`PictureFault::NotYet`] when the bytes hold a video track, but no whole frame.
-pub(super) fn last_picture(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
+pub(super) fn last_frame(bytes: Bytes) -> Result<(gst::Caps, gst::Buffer), PictureFault> {
     let (demuxer, caps) = match bytes.as_ref() {
         [0xff, 0xd8, ..] => {
             let caps = gst::Caps::new_empty_simple("image/jpeg");
@@ -316,7 +316,7 @@ mod tests {
                 for part in 1..=12 {
                     let cut = &group[..group.len() * part / 12];
                     tried += 1;
-                    match last_picture(Bytes::copy_from_slice(cut)) {
+                    match last_frame(Bytes::copy_from_slice(cut)) {
                         Ok((caps, buffer)) => {
                             taken += 1;
                             let grey = grey(&caps, &buffer);

@@ -11,7 +11,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 
 /// Counts packets as they are written; plain integers, under the lock that the writer holds anyway.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub struct StreamMeter {
     packets: u64,
     bytes: u64,
     joins: u64,
@@ -25,9 +25,9 @@ pub struct Meter {
     captured: Latency,
 }
 
-/// What a [`Meter`] shows.
+/// What a [`StreamMeter`] shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct StreamStats {
     /// Packets written.
     pub packets: u64,
     /// Bytes written.
@@ -44,7 +44,7 @@ pub struct Reading {
     pub captured: Figures,
 }
 
-impl Meter {
+impl StreamMeter {
     /// A packet was written at `now`.
     pub fn count(&mut self, packet: &Packet, now: Instant) {
         let bytes = packet.len() as u64;
@@ -79,10 +79,10 @@ impl Meter {
     }
 
     /// What it shows at `now`.
-    pub fn read(&self, now: Instant) -> Reading {
+    pub fn read(&self, now: Instant) -> StreamStats {
         let idle = self.last.map(|last| now.saturating_duration_since(last));
         let silent = idle.is_some_and(|idle| idle > 2 * WINDOW);
-        Reading {
+        StreamStats {
             packets: self.packets,
             bytes: self.bytes,
             joins: self.joins,
@@ -117,12 +117,12 @@ mod tests {
 
     #[test]
     fn nothing_is_shown_of_a_stream_without_packets() {
-        assert_eq!(Meter::default().read(BEGIN()), Reading::default());
+        assert_eq!(StreamMeter::default().read(BEGIN()), StreamStats::default());
     }
 
     #[test]
     fn packets_join_points_and_the_time_between_them_are_counted() {
-        let (mut meter, begin) = (Meter::default(), BEGIN());
+        let (mut meter, begin) = (StreamMeter::default(), BEGIN());
         for (at, kind) in [(0, Kind::Keyframe), (40, Kind::Delta), (480, Kind::Keyframe), (520, Kind::Delta)] {
             meter.count(&packet(kind, 100), begin + millis(at));
         }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_encoding_took_is_told_where_the_time_of_capture_is_known() {
-        let (mut meter, begin) = (Meter::default(), BEGIN());
+        let (mut meter, begin) = (StreamMeter::default(), BEGIN());
         for (captured, entered) in
             [(Some(100), Some(130)), (None, Some(500)), (Some(100), None), (Some(900), Some(600))]
         {
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn nothing_is_measured_across_a_break() {
-        let (mut meter, begin) = (Meter::default(), BEGIN());
+        let (mut meter, begin) = (StreamMeter::default(), BEGIN());
         meter.count(&packet(Kind::Keyframe, 100), begin);
         meter.pause();
         meter.count(&packet(Kind::Keyframe, 100), begin + millis(60_000));
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_falls_silent_has_no_bit_rate_left() {
-        let (mut meter, begin) = (Meter::default(), BEGIN());
+        let (mut meter, begin) = (StreamMeter::default(), BEGIN());
         (0..=50).for_each(|at| meter.count(&packet(Kind::Delta, 125), begin + millis(at * 100)));
         assert_eq!(meter.read(begin + millis(5_100)).bit_rate, Some(10_000));
         assert_eq!(meter.read(begin + millis(9_001)).bit_rate, Some(0));
@@ -167,7 +167,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_bit_rate_of_an_even_stream_is_its_own(bytes in 1usize..5_000, pause in 1u64..200) {
-            let (mut meter, begin) = (Meter::default(), BEGIN());
+            let (mut meter, begin) = (StreamMeter::default(), BEGIN());
             let mut at = 0;
             while at < 10_000 {
                 meter.count(&packet(Kind::Delta, bytes), begin + millis(at));

@@ -1,11 +1,11 @@
 //! The decoded form of an encoded track: made once, shared by all who need it, gone with the last of them.
 
-use super::{
+use super::{Attachment, Track, track_source};
+use crate::worker::{
     clock::{self, Timeline},
-    event::{Event, Events, Note, Owner, Run, next_run},
+    event::{BusEvent, Event, Events, Owner, Run, next_run},
     gst_util::live_sink,
-    sync::{background, dispose, lock, play},
-    track::{Link, Track, track_source},
+    threads::{dispose, lock, play, spawn},
 };
 use gst::prelude::*;
 use gstreamer as gst;
@@ -13,18 +13,23 @@ use gstreamer_app as gst_app;
 use std::sync::{Arc, Mutex};
 
 /// A running decoder of a track.
-pub(super) struct Decoded {
+pub(in crate::worker) struct Decoded {
     /// The raw track.
-    pub(super) track: Arc<Track>,
+    pub(in crate::worker) track: Arc<Track>,
     /// The run of its pipeline.
-    pub(super) run: Run,
+    pub(in crate::worker) run: Run,
     pipeline: gst::Pipeline,
-    link: Mutex<Option<Link>>,
+    link: Mutex<Option<Attachment>>,
 }
 
 impl Decoded {
     /// The decoder of `track`: the running one, or a new one.
-    pub(super) fn of(track: &Arc<Track>, feed: u32, epoch: u64, events: &Events) -> Result<Arc<Self>, String> {
+    pub(in crate::worker) fn of(
+        track: &Arc<Track>,
+        feed: u32,
+        epoch: u64,
+        events: &Events,
+    ) -> Result<Arc<Self>, String> {
         let mut shared = lock(&track.decoded);
         if let Some(decoded) = shared.upgrade() {
             return Ok(decoded);
@@ -57,14 +62,14 @@ impl Decoded {
                 .and_then(|()| sink.static_pad("sink").ok_or_else(|| gst::glib::bool_error!("no pad")))
                 .map(|sink| pad.link(&sink).is_ok());
             if !matches!(linked, Ok(true)) {
-                told.send(Event::Bus(run, Note::Error("decoder: cannot be read from".into())));
+                told.send(Event::Bus(run, BusEvent::Error("decoder: cannot be read from".into())));
             }
         });
         let decoded = Arc::new(Self { track: raw, run, pipeline: pipeline.clone(), link: Mutex::default() });
         let (weak, track, events) = (Arc::downgrade(&decoded), track.clone(), events.clone());
-        background("decoder", move || {
+        spawn("decoder", move || {
             if !play(&pipeline) {
-                return events.send(Event::Bus(run, Note::Error("decoder: does not start".into())));
+                return events.send(Event::Bus(run, BusEvent::Error("decoder: does not start".into())));
             }
             if let Some(decoded) = weak.upgrade() {
                 *lock(&decoded.link) = Some(track.attach(&source));
@@ -85,7 +90,7 @@ fn raw_sink(track: Arc<Track>, timeline: Arc<Timeline>, feed: u32, events: Event
     let mut last = None;
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        if track.deliver(&sample, &timeline, &mut last) == super::track::Change::Caps {
+        if track.deliver(&sample, &timeline, &mut last) == super::Delivered::Caps {
             events.send(Event::Tracks(feed));
         }
         Ok(gst::FlowSuccess::Ok)

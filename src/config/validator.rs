@@ -1,11 +1,12 @@
 //! Reads values of the tree one by one and collects what is wrong with them.
 
 use super::{
-    fault::Path,
-    library::Library,
-    locate::Place,
-    places::{Findings, Owner, Places},
+    diagnostics::Path,
+    expected::{Expected, kind, place, quoted, suggestion},
     raw,
+    source_map::{Findings, Owner, SourceMap},
+    spans::Place,
+    template_store::TemplateStore,
 };
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -16,21 +17,21 @@ const NO_BUFFERS: &str = "voyandz has no buffer sizes: each viewer gets packets 
                           and voyandz itself bounds the memory for it";
 
 /// Collects what is wrong while values are read.
-pub(super) struct Checker {
+pub(super) struct Validator {
     /// What `use:` can name.
-    pub(super) library: Library,
+    pub(super) library: TemplateStore,
     /// Where everything comes from.
-    pub(super) places: Places,
+    pub(super) places: SourceMap,
     /// What could not be filled in, by path and instance: nothing more is said of it.
     pub(super) unfilled: HashSet<(String, String)>,
     /// What is wrong.
     pub(super) findings: Findings,
 }
 
-impl Checker {
+impl Validator {
     /// Nothing is read yet.
-    pub(super) fn new(library: Library) -> Self {
-        Self { library, places: Places::default(), unfilled: HashSet::new(), findings: Findings::default() }
+    pub(super) fn new(library: TemplateStore) -> Self {
+        Self { library, places: SourceMap::default(), unfilled: HashSet::new(), findings: Findings::default() }
     }
 
     /// The words of a command: a list, or one text that is split like a shell splits it.
@@ -67,7 +68,7 @@ impl Checker {
         Some(words)
     }
 
-    /// Reads one scalar with `read`.
+    /// Reads one scalar with `include`.
     pub(super) fn value<T>(
         &mut self,
         path: &Path,
@@ -161,92 +162,8 @@ impl Checker {
     }
 }
 
-/// What a value should have been.
-pub(super) struct Expected {
-    /// Fits behind "expected".
-    pub(super) what: String,
-    /// Stands after what was found; begins with punctuation, or is empty.
-    why: String,
-}
-
-impl Expected {
-    /// With a reason or a hint, like `, did you mean ...`.
-    pub(super) fn because(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { what: what.into(), why: why.into() }
-    }
-}
-
-impl From<&str> for Expected {
-    fn from(what: &str) -> Self {
-        Self::because(what, "")
-    }
-}
-
-impl From<String> for Expected {
-    fn from(what: String) -> Self {
-        Self::because(what, "")
-    }
-}
-
-/// Where a value of the wrong kind is shown: one on its own line at itself, others at their key.
-pub(super) fn place(path: &Path, value: &Value) -> Place {
-    if path.steps().is_empty() || value.is_string() { Place::Value } else { Place::Key }
-}
-
-/// A boolean, in the words of YAML 1.2 and of YAML 1.1, which many editors, tools and people write.
-pub(super) fn flag(text: &str) -> Result<bool, Expected> {
-    match text {
-        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(true),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(false),
-        _ => Err("true or false".into()),
-    }
-}
-
-/// A gst-launch pipeline. Only GStreamer knows whether it is a good one; a worker asks it.
-pub(super) fn launch_text(text: &str) -> Result<String, Expected> {
-    let text = text.trim();
-    if text.is_empty() || text.contains('\0') { Err("a gst-launch pipeline".into()) } else { Ok(text.to_owned()) }
-}
-
 fn word(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
-}
-
-/// A text as it stands in an error.
-pub(super) fn quoted(text: &str) -> String {
-    /// Longer ones do not help to find the error.
-    const MAX: usize = 60;
-    match text.char_indices().nth(MAX) {
-        Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
-    }
-}
-
-/// What a value is, in an error.
-pub(super) fn kind(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".to_owned(),
-        Value::Sequence(_) => "a list".to_owned(),
-        Value::Mapping(_) => "a map".to_owned(),
-        Value::String(text) => quoted(text),
-        Value::Bool(_) | Value::Number(_) | Value::Tagged(_) => "another kind of value".to_owned(),
-    }
-}
-
-/// ", did you mean `cam1`?", or nothing when no candidate is near.
-pub(crate) fn suggestion<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    /// A longer text is no misspelt name.
-    const MAX: usize = 64;
-    if found.len() > MAX {
-        return String::new();
-    }
-    let far = 1 + found.chars().count() / 4;
-    let distance = |candidate: &&'a str| strsim::osa_distance(&found.to_lowercase(), &candidate.to_lowercase());
-    let near = candidates.filter(|candidate| candidate.len() <= MAX).map(|candidate| (distance(&candidate), candidate));
-    match near.filter(|(distance, _)| *distance <= far).min() {
-        Some((_, candidate)) => format!(", did you mean `{candidate}`?"),
-        None => String::new(),
-    }
 }
 
 #[cfg(test)]
@@ -254,21 +171,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn booleans_are_those_of_both_yaml_versions() {
-        for text in ["true", "True", "yes", "Yes", "YES", "on", "On", "ON"] {
-            assert_eq!(flag(text).ok(), Some(true), "{text}");
-        }
-        for text in ["false", "FALSE", "no", "No", "NO", "off", "Off", "OFF"] {
-            assert_eq!(flag(text).ok(), Some(false), "{text}");
-        }
-        for text in ["y", "n", "1", "0", "yEs", "", "oui"] {
-            assert!(flag(text).is_err(), "{text}");
-        }
-    }
-
     fn split(text: &str) -> Option<Vec<String>> {
-        Checker::new(Library::built_in()).plain_words(&Path::default(), Value::String(text.to_owned()))
+        Validator::new(TemplateStore::built_in()).plain_words(&Path::default(), Value::String(text.to_owned()))
     }
 
     #[test]

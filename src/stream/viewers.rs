@@ -1,4 +1,4 @@
-//! Who watches a stream. Each viewer has a seat, and reports from time to time how far it is: nothing is counted in common
+//! Who watches a stream. Each viewer has a handle, and reports from time to time how far it is: nothing is counted in common
 //! for each packet and viewer.
 
 use crate::telemetry::{Fact, Facts, Figures, Latency, Times};
@@ -12,7 +12,7 @@ use std::{
 
 /// The viewers of one stream. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Audience(Arc<Mutex<Seats>>);
+pub struct Viewers(Arc<Mutex<Inner>>);
 
 /// How a viewer arrives.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +26,11 @@ pub struct Arrival<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Seats {
-    taken: BTreeMap<u64, Member>,
+struct Inner {
+    taken: BTreeMap<u64, ViewerInfo>,
     /// How to end those who can be ended.
     ends: BTreeMap<u64, End>,
-    /// Number of the next seat, which is also how many there have been.
+    /// Number of the next handle, which is also how many there have been.
     next: u64,
     /// What those who left had got.
     left: Progress,
@@ -62,7 +62,7 @@ impl fmt::Debug for End {
 
 /// One viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct ViewerInfo {
     /// Its number among the viewers of the stream.
     pub number: u64,
     /// How media goes to it: `http`, `hls`.
@@ -94,7 +94,7 @@ pub struct Progress {
 
 /// What all viewers of a stream add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Attendance {
+pub struct ViewerStats {
     /// Viewers now.
     pub now: usize,
     /// Viewers so far, those of now among them.
@@ -109,139 +109,139 @@ pub struct Attendance {
 
 /// The place of one viewer, who has left when this is dropped.
 #[derive(Debug)]
-pub struct Seat {
-    audience: Audience,
+pub struct ViewerHandle {
+    viewers: Viewers,
     number: u64,
-    told: Progress,
+    reported: Progress,
     /// Why it leaves.
     reason: Mutex<&'static str>,
 }
 
-impl Audience {
+impl Viewers {
     /// The viewers of this stream, who are reported as they come and leave.
     pub fn reported(stream: &str, facts: Facts) -> Self {
-        let audience = Self::default();
-        audience.seats().reported = Some((stream.into(), facts));
-        audience
+        let viewers = Self::default();
+        viewers.lock().reported = Some((stream.into(), facts));
+        viewers
     }
 
     /// A viewer comes.
-    pub fn seat(&self, arrival: Arrival<'_>, now: SystemTime) -> Seat {
+    pub fn join(&self, arrival: Arrival<'_>, now: SystemTime) -> ViewerHandle {
         let Arrival { protocol, user, peer } = arrival;
-        let mut seats = self.seats();
-        let number = seats.next;
-        seats.next += 1;
+        let mut inner = self.lock();
+        let number = inner.next;
+        inner.next += 1;
         let (user, progress) = (user.map(Arc::from), Progress::default());
-        let member = Member { number, protocol, user, peer, since: now, progress };
-        seats.taken.insert(number, member.clone());
-        let reported = seats.reported.clone();
-        drop(seats);
+        let viewer = ViewerInfo { number, protocol, user, peer, since: now, progress };
+        inner.taken.insert(number, viewer.clone());
+        let reported = inner.reported.clone();
+        drop(inner);
         if let Some((stream, facts)) = reported {
-            facts.report(fact_of("viewer.joined", &stream, &member));
+            facts.report(fact_of("viewer.joined", &stream, &viewer));
         }
-        Seat { audience: self.clone(), number, told: Progress::default(), reason: Mutex::new("client left") }
+        ViewerHandle { viewers: self.clone(), number, reported: Progress::default(), reason: Mutex::new("client left") }
     }
 
     /// What they add up to.
-    pub fn attendance(&self) -> Attendance {
-        let seats = self.seats();
-        let progress = seats.taken.values().fold(seats.left, |sum, member| sum.plus(member.progress));
-        let reduced = seats.taken.values().filter(|member| member.progress.is_reduced).count();
-        Attendance { now: seats.taken.len(), ever: seats.next, reduced, dropped: seats.dropped, progress }
+    pub fn stats(&self) -> ViewerStats {
+        let inner = self.lock();
+        let progress = inner.taken.values().fold(inner.left, |sum, viewer| sum.plus(viewer.progress));
+        let reduced = inner.taken.values().filter(|viewer| viewer.progress.is_reduced).count();
+        ViewerStats { now: inner.taken.len(), ever: inner.next, reduced, dropped: inner.dropped, progress }
     }
 
     /// How many have left, by the reason as the log has it. The reasons are constants, so that their number is bounded.
     pub fn ended(&self) -> Vec<(&'static str, u64)> {
-        self.seats().ended.iter().map(|(reason, count)| (*reason, *count)).collect()
+        self.lock().ended.iter().map(|(reason, count)| (*reason, *count)).collect()
     }
 
     /// Media waited this long for us, before it was written to them.
     pub fn waited(&self, times: &Times, now: Instant) {
         if !times.is_empty() {
-            self.seats().waits.media.append(times, now);
+            self.lock().waits.media.append(times, now);
         }
     }
 
     /// How long they wait, and waited recently.
     pub fn waits(&self, now: Instant) -> Waits<Figures> {
-        let Waits { media, beginning } = &self.seats().waits;
+        let Waits { media, beginning } = &self.lock().waits;
         Waits { media: media.read(now), beginning: beginning.read(now) }
     }
 
     /// Those who are there, in the order in which they came.
-    pub fn members(&self) -> Vec<Member> {
-        self.seats().taken.values().cloned().collect()
+    pub fn list(&self) -> Vec<ViewerInfo> {
+        self.lock().taken.values().cloned().collect()
     }
 
     /// Ends a viewer. Returns whether there is one with this number; `Some(false)` where it has no connection that could end.
     pub fn kick(&self, number: u64) -> Option<bool> {
-        let seats = self.seats();
-        seats.taken.get(&number)?;
-        let end = seats.ends.get(&number);
+        let inner = self.lock();
+        inner.taken.get(&number)?;
+        let end = inner.ends.get(&number);
         end.inspect(|end| end.0()).map_or(Some(false), |_| Some(true))
     }
 
-    fn seats(&self) -> MutexGuard<'_, Seats> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat {
+impl ViewerHandle {
     /// The viewer has got this much, all in all.
-    pub fn tell(&mut self, progress: Progress) {
-        if progress == self.told {
+    pub fn report(&mut self, progress: Progress) {
+        if progress == self.reported {
             return;
         }
-        self.told = progress;
-        if let Some(member) = self.audience.seats().taken.get_mut(&self.number) {
-            member.progress = progress;
+        self.reported = progress;
+        if let Some(viewer) = self.viewers.lock().taken.get_mut(&self.number) {
+            viewer.progress = progress;
         }
     }
 
     /// `end` ends the viewer when that is ordered. It must not block.
     pub fn ends_by(&self, end: impl Fn() + Send + Sync + 'static) {
-        self.audience.seats().ends.insert(self.number, End(Box::new(end)));
+        self.viewers.lock().ends.insert(self.number, End(Box::new(end)));
     }
 
     /// The viewer has its first bytes.
     pub fn began(&self, took: Duration, now: Instant) {
-        self.audience.seats().waits.beginning.add(took, now);
+        self.viewers.lock().waits.beginning.add(took, now);
     }
 
     /// The viewer is sent away because it took nothing.
     pub fn dropped(&self) {
-        self.audience.seats().dropped += 1;
+        self.viewers.lock().dropped += 1;
     }
 
     /// The viewer leaves, for this reason.
     pub fn ended(&self, reason: &'static str) {
-        *self.audience.seats().ended.entry(reason).or_default() += 1;
+        *self.viewers.lock().ended.entry(reason).or_default() += 1;
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }
 
-impl Drop for Seat {
+impl Drop for ViewerHandle {
     fn drop(&mut self) {
-        let mut seats = self.audience.seats();
-        seats.ends.remove(&self.number);
-        let Some(member) = seats.taken.remove(&self.number) else { return };
-        seats.left = seats.left.plus(member.progress);
-        let reported = seats.reported.clone();
-        drop(seats);
+        let mut inner = self.viewers.lock();
+        inner.ends.remove(&self.number);
+        let Some(viewer) = inner.taken.remove(&self.number) else { return };
+        inner.left = inner.left.plus(viewer.progress);
+        let reported = inner.reported.clone();
+        drop(inner);
         if let Some((stream, facts)) = reported {
-            let seconds = member.since.elapsed().unwrap_or_default().as_millis() as f64 / 1000.0;
+            let seconds = viewer.since.elapsed().unwrap_or_default().as_millis() as f64 / 1000.0;
             let reason = *self.reason.lock().unwrap_or_else(PoisonError::into_inner);
-            let Progress { bytes, gaps, .. } = member.progress;
-            let fact = fact_of("viewer.left", &stream, &member).with("seconds", seconds).with("bytes", bytes);
+            let Progress { bytes, gaps, .. } = viewer.progress;
+            let fact = fact_of("viewer.left", &stream, &viewer).with("seconds", seconds).with("bytes", bytes);
             facts.report(fact.with("gaps", gaps).with("reason", reason));
         }
     }
 }
 
 /// What happened to a viewer.
-fn fact_of(kind: &'static str, stream: &str, member: &Member) -> Fact {
-    let fact = Fact::stream(kind, stream).with("viewer", member.number).with("protocol", member.protocol);
-    fact.who("user", member.user.as_deref()).at(member.peer.ip())
+fn fact_of(kind: &'static str, stream: &str, viewer: &ViewerInfo) -> Fact {
+    let fact = Fact::stream(kind, stream).with("viewer", viewer.number).with("protocol", viewer.protocol);
+    fact.who("user", viewer.user.as_deref()).at(viewer.peer.ip())
 }
 
 impl Progress {
@@ -263,52 +263,52 @@ mod tests {
 
     #[test]
     fn what_viewers_got_stays_counted_when_they_leave() {
-        let (audience, now) = (Audience::default(), SystemTime::UNIX_EPOCH);
+        let (viewers, now) = (Viewers::default(), SystemTime::UNIX_EPOCH);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
         let arrival = Arrival { protocol: "http", user: None, peer };
-        let (mut first, mut second) = (audience.seat(arrival, now), audience.seat(arrival, now));
+        let (mut first, mut second) = (viewers.join(arrival, now), viewers.join(arrival, now));
         let slow = Progress { gaps: 1, lost: 7, reductions: 1, ..Progress::default() };
-        first.tell(Progress { bytes: 10, is_reduced: true, ..slow });
-        assert_eq!(audience.attendance().reduced, 1);
-        first.tell(Progress { bytes: 30, ..slow });
+        first.report(Progress { bytes: 10, is_reduced: true, ..slow });
+        assert_eq!(viewers.stats().reduced, 1);
+        first.report(Progress { bytes: 30, ..slow });
         let quick = Progress { bytes: 5, ..Progress::default() };
-        second.tell(quick);
+        second.report(quick);
         first.dropped();
         first.ended("slow");
         drop(first);
-        assert_eq!(audience.ended(), [("slow", 1)]);
+        assert_eq!(viewers.ended(), [("slow", 1)]);
         let progress = Progress { bytes: 35, ..slow };
-        assert_eq!(audience.attendance(), Attendance { now: 1, ever: 2, reduced: 0, dropped: 1, progress });
-        let members = audience.members();
-        assert_eq!(members.len(), 1);
-        let rest = Member { number: 1, protocol: "http", user: None, peer, since: now, progress: quick };
-        assert_eq!(members[0], rest);
+        assert_eq!(viewers.stats(), ViewerStats { now: 1, ever: 2, reduced: 0, dropped: 1, progress });
+        let list = viewers.list();
+        assert_eq!(list.len(), 1);
+        let rest = ViewerInfo { number: 1, protocol: "http", user: None, peer, since: now, progress: quick };
+        assert_eq!(list[0], rest);
     }
 
     #[test]
     fn a_viewer_is_ended_by_what_it_came_with() {
-        let (audience, now) = (Audience::default(), SystemTime::UNIX_EPOCH);
+        let (viewers, now) = (Viewers::default(), SystemTime::UNIX_EPOCH);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
-        let seat = audience.seat(Arrival { protocol: "rtsp", user: Some("anna"), peer }, now);
-        assert_eq!((audience.kick(0), audience.kick(1)), (Some(false), None));
+        let handle = viewers.join(Arrival { protocol: "rtsp", user: Some("anna"), peer }, now);
+        assert_eq!((viewers.kick(0), viewers.kick(1)), (Some(false), None));
         let (sender, ended) = std::sync::mpsc::channel();
-        seat.ends_by(move || sender.send(()).unwrap());
-        assert_eq!(audience.kick(0), Some(true));
+        handle.ends_by(move || sender.send(()).unwrap());
+        assert_eq!(viewers.kick(0), Some(true));
         assert_eq!(ended.try_iter().count(), 1);
-        let member = &audience.members()[0];
-        assert_eq!((member.protocol, member.user.as_deref()), ("rtsp", Some("anna")));
-        drop(seat);
-        assert_eq!(audience.kick(0), None);
+        let viewer = &viewers.list()[0];
+        assert_eq!((viewer.protocol, viewer.user.as_deref()), ("rtsp", Some("anna")));
+        drop(handle);
+        assert_eq!(viewers.kick(0), None);
     }
     #[test]
     fn viewers_are_reported_as_they_come_and_leave() {
         let (facts, coming) = Facts::queue();
-        let audience = Audience::reported("cam", facts);
+        let viewers = Viewers::reported("cam", facts);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
-        let mut seat = audience.seat(Arrival { protocol: "srt", user: Some("anna"), peer }, SystemTime::now());
-        seat.tell(Progress { bytes: 7, ..Progress::default() });
-        seat.ended("slow");
-        drop(seat);
+        let mut handle = viewers.join(Arrival { protocol: "srt", user: Some("anna"), peer }, SystemTime::now());
+        handle.report(Progress { bytes: 7, ..Progress::default() });
+        handle.ended("slow");
+        drop(handle);
         let facts: Vec<_> = coming.try_iter().map(|message| format!("{message:?}")).collect();
         assert_eq!(facts.len(), 2);
         assert!(facts[0].contains("viewer.joined") && facts[0].contains("anna"), "{}", facts[0]);

@@ -1,10 +1,10 @@
 //! Pipelines that are run once to see whether they work.
 
-use super::sync::dispose;
+use super::threads::dispose;
 use gst::prelude::*;
 use gstreamer as gst;
 
-/// How long a trial may take. A driver that hangs is as good as none.
+/// How long a probe may take. A driver that hangs is as good as none.
 const WITHIN: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
 /// Runs a pipeline to the end of its stream; returns why that was not reached.

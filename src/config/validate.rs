@@ -1,23 +1,23 @@
 //! Tree → checked values. Every error is noted and the check continues with a default, so that one run shows them all.
 
 use super::{
-    checker::{Checker, Expected, flag, quoted},
-    document::OF_FILES,
-    fault::{Fault, Path},
+    diagnostics::{Diagnostic, Path},
+    expected::{Expected, flag, path_name, port, quoted},
     formats,
-    library::Library,
-    locate::Place,
+    merge::OF_FILES,
     model::{Config, Feed, FeedName, Mode, Source},
     overrides::Override,
     raw,
+    spans::Place,
     streams::Feeds,
+    template_store::TemplateStore,
     units::{self, Fps},
     url,
+    validator::Validator,
 };
 use serde_yaml::Value;
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -38,15 +38,15 @@ const MAX_LINGER: f64 = 366.0 * 86_400.0;
 ///
 /// # Errors
 /// All errors in the order of the lines, at most 50; only the first when the text is no YAML.
-pub fn parse(text: &str) -> Result<Config, Vec<Fault>> {
-    let mut checker = Checker::new(Library::built_in());
+pub fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
+    let mut checker = Validator::new(TemplateStore::built_in());
     let document = checker.document("", text, &[]).map_err(|fault| vec![fault])?;
     let config = checker.file(document.tree, &[]);
-    let faults = checker.findings.into_faults(&checker.places);
+    let faults = checker.findings.into_diagnostics(&checker.places);
     if faults.is_empty() { Ok(config) } else { Err(faults.faults) }
 }
 
-impl Checker {
+impl Validator {
     /// Checks a whole tree, after variables of the environment had their say. What has errors is omitted.
     pub(super) fn file(&mut self, mut tree: Value, overrides: &[Override]) -> Config {
         let root = Path::default();
@@ -204,11 +204,6 @@ fn address(text: &str) -> Result<IpAddr, Expected> {
     bare.parse().map_err(|_| "an IP address like 127.0.0.1, 0.0.0.0 or ::".into())
 }
 
-pub(super) fn port(text: &str) -> Result<u16, Expected> {
-    let port = units::whole(text).and_then(|port| port.try_into().ok());
-    port.ok_or_else(|| "a port from 0 to 65535".into())
-}
-
 fn memory(text: &str) -> Result<u64, Expected> {
     units::bytes(text)
         .filter(|bytes| *bytes >= LEAST_MEMORY)
@@ -225,10 +220,6 @@ fn mode(text: &str) -> Result<Mode, Expected> {
     let seconds = seconds.ok_or("\"on-demand\", \"continuous\" or seconds")?;
     // Whole milliseconds are printed and read again without loss.
     Ok(Mode::OnDemand { linger: Duration::from_millis((seconds * 1000.0).round() as u64) })
-}
-
-pub(super) fn path_name(text: &str) -> Result<PathBuf, Expected> {
-    if text.is_empty() || text.contains('\0') { Err("the path of a file".into()) } else { Ok(text.into()) }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs what may block for ever on a thread of its own.
-pub(super) fn background(name: &str, work: impl FnOnce() + Send + 'static) {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
     // Without a thread there is no memory left either; the server notices that nothing answers.
     let _ = std::thread::Builder::new().name(name.into()).spawn(work);
 }
@@ -29,9 +29,9 @@ pub(super) fn play(pipeline: &gst::Pipeline) -> bool {
     plays
 }
 
-/// Stops a pipeline in the background, then calls `done`.
+/// Stops a pipeline in the spawn, then calls `done`.
 pub(super) fn dispose(pipeline: gst::Pipeline, done: impl FnOnce() + Send + 'static) {
-    background("dispose", move || {
+    spawn("dispose", move || {
         let mut stopped = lock(&STOPPED);
         stopped.retain(|other| other.upgrade().is_some());
         stopped.push(pipeline.downgrade());

@@ -1,14 +1,16 @@
 //! Checks of `video:` and `audio:` of a stream.
 
 use super::{
-    checker::{Checker, Expected, flag, suggestion},
     codec::{AudioCodec, VideoCodec},
-    encoders::{self, Choice, ENCODERS},
-    fault::Path,
-    locate::Place,
+    diagnostics::Path,
+    encoder_settings::Choice,
+    encoder_settings::{Audio, DEFAULT_VIDEO_BITRATE, Rate, Track, Video},
+    encoders::{self, ENCODERS},
+    expected::{Expected, flag, suggestion},
     raw,
-    typed::{Audio, DEFAULT_VIDEO_BITRATE, Rate, Track, Video},
+    spans::Place,
     units::{Bitrate, Fps, Size, whole},
+    validator::Validator,
 };
 use crate::media::Container;
 use serde_yaml::Value;
@@ -38,7 +40,7 @@ const PIXEL_FORMAT_ALIASES: [(&str, &str); 6] = [
     ("yuv444p10le", "Y444_10LE"),
 ];
 
-impl Checker {
+impl Validator {
     /// What becomes of both tracks; `None` when there are errors.
     pub(super) fn tracks(
         &mut self,

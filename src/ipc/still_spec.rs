@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 /// Format and size of a still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Rendition {
+pub struct StillSpec {
     /// How it is encoded.
     pub format: PictureFormat,
     /// It is to be this wide, in pixels.
@@ -66,7 +66,7 @@ impl Pixels {
     }
 }
 
-impl Rendition {
+impl StillSpec {
     /// Largest width and height that may be asked for, in pixels: 4K and a little.
     pub const MAX_SIDE: u16 = 4096;
 
@@ -104,7 +104,7 @@ mod tests {
 
     fn size(width: u16, height: u16, source: (u32, u32)) -> Option<(u16, u16)> {
         let side = NonZeroU16::new;
-        Rendition { width: side(width), height: side(height), ..Rendition::of(PictureFormat::Png) }.size(source)
+        StillSpec { width: side(width), height: side(height), ..StillSpec::of(PictureFormat::Png) }.size(source)
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_asked_for_is_never_exceeded(
-            width in 1..=Rendition::MAX_SIDE, height in 1..=Rendition::MAX_SIDE, source: (u32, u32),
+            width in 1..=StillSpec::MAX_SIDE, height in 1..=StillSpec::MAX_SIDE, source: (u32, u32),
         ) {
             let (wide, high) = size(width, height, source).unwrap();
             prop_assert!(wide <= width && high <= height && (wide == width || high == height));
