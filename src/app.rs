@@ -293,7 +293,7 @@ impl App {
         let (wanted, wishes) = mpsc::channel(PATTERN_REQUESTS);
         let registry = registry.with_patterns(Patterns::new(&config.patterns, wanted.clone()));
         let events = EventHub::new(shutdown.token().clone());
-        let segments = SegmentedStreams::new(shutdown.clone());
+        let segments = SegmentedStreams::new(shutdown.clone(), info.hls_stats().clone());
         let mut recorders = Recorders::new(shutdown.clone());
         recorders.apply(&registry).await;
         let mut pushers = Pushers::new(shutdown.clone(), facts.clone());

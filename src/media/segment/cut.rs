@@ -68,6 +68,8 @@ pub struct Segmenter {
     asked: Option<u64>,
     /// Pieces of other video tracks that are ahead of the one that leads.
     held: VecDeque<Piece>,
+    /// Segments and parts that were completed since they were counted.
+    made: (u64, u64),
     version: u64,
 }
 
@@ -113,6 +115,7 @@ impl Segmenter {
             began: None,
             asked: None,
             held: VecDeque::new(),
+            made: (0, 0),
             version: 0,
             settings,
         }
@@ -227,7 +230,7 @@ impl Segmenter {
         let (_, place) = self.lead?;
         let before = self.renditions.get(place).map(progress);
         let wish = self.push_lead(place, piece);
-        self.version += u64::from(self.renditions.get(place).map(progress) != before);
+        self.count(place, before);
         std::mem::take(&mut self.held).into_iter().for_each(|piece| self.hold(piece));
         wish
     }
@@ -253,7 +256,24 @@ impl Segmenter {
         let Some(place) = self.place_of(piece.track) else { return };
         let before = self.renditions.get(place).map(progress);
         self.push_other(place, piece);
-        self.version += u64::from(self.renditions.get(place).map(progress) != before);
+        self.count(place, before);
+    }
+
+    /// Counts what was completed of a rendition since then.
+    fn count(&mut self, place: usize, before: Option<(u64, Option<u64>)>) {
+        let after = self.renditions.get(place).map(progress);
+        self.version += u64::from(after != before);
+        if let (Some((parts_before, newest_before)), Some((parts, newest))) = (before, after) {
+            let (segments, new_parts) = self.made;
+            let new_segments =
+                newest.map_or(0, |newest| newest_before.map_or(1, |before| newest.saturating_sub(before)));
+            self.made = (segments + new_segments, new_parts + parts.saturating_sub(parts_before));
+        }
+    }
+
+    /// Segments and parts that were completed since this was last asked.
+    pub fn take_made(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.made)
     }
 
     fn place_of(&self, number: u32) -> Option<usize> {

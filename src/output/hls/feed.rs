@@ -14,6 +14,7 @@ use crate::{
     source::demand::{Demand, Lease},
     stream::{Delivery, Entry, Join, Reader, StreamOutput},
     sys::{Shutdown, since_1970},
+    telemetry::HlsStats,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -63,6 +64,7 @@ struct Shared {
     /// Name of the stream, for the log.
     stream: String,
     shutdown: Shutdown,
+    stats: Arc<HlsStats>,
     /// Cancelled when the stream is gone or another one.
     stop: CancellationToken,
     /// The version of the segments.
@@ -118,7 +120,13 @@ pub enum Sight<T> {
 
 impl Feed {
     /// Nothing runs yet.
-    pub fn new(container: Container, settings: Settings, source: Source, shutdown: Shutdown) -> Self {
+    pub fn new(
+        container: Container,
+        settings: Settings,
+        source: Source,
+        shutdown: Shutdown,
+        stats: Arc<HlsStats>,
+    ) -> Self {
         let stream = source.stream.clone();
         let stop = shutdown.token().child_token();
         let state = State {
@@ -131,7 +139,7 @@ impl Feed {
             rendered: Vec::new(),
         };
         let changes = watch::Sender::new(0);
-        Self(Arc::new(Shared { container, settings, stream, shutdown, stop, changes, state: Mutex::new(state) }))
+        Self(Arc::new(Shared { container, settings, stream, shutdown, stats, stop, changes, state: Mutex::new(state) }))
     }
 
     /// A configuration was applied: this is the same stream.
@@ -260,6 +268,8 @@ impl Shared {
                     }
                 }
             }
+            let (new_segments, new_parts) = segments.take_made();
+            self.stats.made(new_segments, new_parts);
             let version = segments.version();
             if !wishes.is_empty() {
                 let of_part = |part: &Part| part.output.beside(self.container).fanout().clone();
@@ -292,7 +302,7 @@ impl Part {
 /// Reads another encoding of the video, until the tasks end or it cannot be read.
 async fn run_part(shared: Arc<Shared>, part: usize, stop: CancellationToken) {
     if let Err(refused) = read(&shared, part, &stop).await {
-        tracing::warn!(stream = shared.stream, rendition = part, reason = %refused, "rendition left out of playlists");
+        tracing::warn!(stream = shared.stream, rendition = part, reason = %refused, "rendition not listed in playlists");
     }
     shared.state().tracks.leave_out(part);
 }

@@ -71,6 +71,18 @@ impl Rendition {
 }
 
 impl File {
+    /// As metrics name it.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Multivariant => "multivariant",
+            Self::Manifest => "manifest",
+            Self::Playlist(_) => "playlist",
+            Self::Header(..) => "header",
+            Self::Segment(..) => "segment",
+            Self::Part(..) => "part",
+        }
+    }
+
     /// The file with this name in the folder of a stream.
     pub fn parse(name: &str) -> Option<Self> {
         let end = name.find(['-', '.'])?;

@@ -4,7 +4,8 @@
 //! stream as segments: the first request for a playlist starts its tasks, one for each rendition in `renditions:` and one for the
 //! stream itself, which lease the streams, read their packets and cut them; they end some time after the last request. [`tracks`] has
 //! what these encodings have together, and [`pieces`] reads the times of packets (pure). [`answer`] waits for what a
-//! request is for and responds; [`viewers`] counts those who ask repeatedly as one viewer.
+//! request is for and responds; [`viewers`] counts those who ask repeatedly as one viewer, and
+//! [`waiting`] limits how many requests of one client wait.
 
 mod answer;
 pub mod feed;
@@ -15,5 +16,6 @@ pub mod stream;
 pub mod table;
 mod tracks;
 pub mod viewers;
+mod waiting;
 
 pub use answer::respond;

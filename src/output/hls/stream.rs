@@ -4,12 +4,14 @@ use super::{
     feed::{Feed, Part, Source},
     file::Rendition,
     viewers::HlsViewers,
+    waiting::Waiting,
 };
 use crate::{
     engine::registry::StreamHandle,
     media::{Container, segment::Settings},
     stream::StreamOutput,
     sys::Shutdown,
+    telemetry::HlsStats,
 };
 use std::{
     collections::HashMap,
@@ -27,10 +29,12 @@ pub struct SegmentedStream {
     mp4: Feed,
     ts: Feed,
     viewers: HlsViewers,
+    waiting: Waiting,
+    stats: Arc<HlsStats>,
 }
 
 impl SegmentedStream {
-    fn new(stream: &StreamHandle, source: Source, shutdown: &Shutdown) -> Self {
+    fn new(stream: &StreamHandle, source: Source, shutdown: &Shutdown, stats: &Arc<HlsStats>) -> Self {
         let settings = stream.config.hls;
         let name = stream.config.name.to_string();
         // Tokens that an earlier run of the server gave away are not given again.
@@ -40,9 +44,11 @@ impl SegmentedStream {
         Self {
             outputs: source.outputs(),
             settings,
-            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone()),
-            ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone()),
-            viewers: HlsViewers::new(&name, stream.viewers.clone(), seed),
+            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone(), stats.clone()),
+            ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone(), stats.clone()),
+            viewers: HlsViewers::new(&name, stream.viewers.clone(), seed, stats.clone()),
+            waiting: Waiting::default(),
+            stats: stats.clone(),
             name,
         }
     }
@@ -63,6 +69,16 @@ impl SegmentedStream {
     /// The viewers.
     pub fn viewers(&self) -> &HlsViewers {
         &self.viewers
+    }
+
+    /// Who waits.
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// The statistics of all streams.
+    pub fn stats(&self) -> &Arc<HlsStats> {
+        &self.stats
     }
 
     /// How long segments are, and how much is kept.
@@ -107,13 +123,14 @@ fn part(stream: &StreamHandle) -> Option<Part> {
 #[derive(Debug, Clone)]
 pub struct SegmentedStreams {
     shutdown: Shutdown,
+    stats: Arc<HlsStats>,
     known: Arc<Mutex<HashMap<String, Arc<SegmentedStream>>>>,
 }
 
 impl SegmentedStreams {
-    /// None yet. Their tasks are spawned on `shutdown`.
-    pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, known: Arc::default() }
+    /// None yet. Their tasks are spawned on `shutdown`, and `stats` counts what they do.
+    pub fn new(shutdown: Shutdown, stats: Arc<HlsStats>) -> Self {
+        Self { shutdown, stats, known: Arc::default() }
     }
 
     /// Those of these streams that are made of samples; all others end.
@@ -140,7 +157,8 @@ impl SegmentedStreams {
                 }
                 is_same
             });
-            let found = stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(sampled, source, &self.shutdown)));
+            let found =
+                stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(sampled, source, &self.shutdown, &self.stats)));
             known.insert(name, found.clone());
             applied.push((stream.clone(), found));
         }
