@@ -173,6 +173,9 @@ impl Muxer {
 }
 
 #[cfg(test)]
+mod decoded;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::media::{

@@ -1,7 +1,7 @@
 //! One encoding, all containers: who shares an encoder, what a request without parameters gets, and who stays when the worker dies.
 
 use crate::rig::{
-    SOON, Server, have, http, media, process,
+    SOON, Server, have, http, media, process, rounds,
     script::{H264, PICTURE, TONE},
     secs, state,
 };
@@ -112,7 +112,7 @@ fn viewers_of_every_container_stay_when_the_worker_dies() {
     let server = of_both(&streams);
     let names = ["ts", "mp4", "flv", "mkv", "webm", "ogg", "mp3", "aac", "mjpeg"];
     let mut viewers = names.map(|name| (name, server.get(&format!("/cam.{name}")), Vec::new()));
-    for round in 1..=2 {
+    for round in 1..=rounds(2, 20) {
         for (name, viewer, bytes) in &mut viewers {
             let least = bytes.len() + 10_000;
             while bytes.len() < least {
@@ -131,6 +131,7 @@ fn viewers_of_every_container_stay_when_the_worker_dies() {
         assert_eq!(after.codecs, before.codecs, "{name}");
         let frames = |found: &media::Frames| found.pictures.len() + found.sounds;
         assert!(frames(&after) > frames(&before) + 5, "{name}: {} then {}", frames(&before), frames(&after));
+        assert!(after.complaints.is_empty(), "{name}: {}", after.complaints);
     }
 }
 
