@@ -113,6 +113,10 @@ fn stats(text: &mut Text, stats: &HttpStats) {
 }
 
 fn hls(text: &mut Text, stats: &HlsStats) {
+    // Where it is not used, a scrape has nothing of it.
+    if stats.requests().iter().all(|(_, count)| *count == 0) {
+        return;
+    }
     let mut one = |name: &str, help: &str, kind, value: u64| {
         text.family(name, help, kind, [(&[][..], Some(value))]);
     };

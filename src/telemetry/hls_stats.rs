@@ -1,11 +1,8 @@
 //! Statistics of HLS and DASH. No clock in here.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 /// Counts of all streams.
@@ -14,14 +11,17 @@ pub struct HlsStats {
     viewers: AtomicU64,
     waiting: AtomicU64,
     waited: AtomicU64,
-    /// By what was requested. The names are constants, so that their number is bounded.
-    requests: Mutex<BTreeMap<&'static str, u64>>,
-    /// By the reason, as above.
-    refused: Mutex<BTreeMap<&'static str, u64>>,
+    requests: [AtomicU64; REQUESTS.len()],
+    refused: [AtomicU64; REFUSALS.len()],
     segments: AtomicU64,
     parts: AtomicU64,
     bytes: AtomicU64,
 }
+
+/// What may be requested.
+const REQUESTS: [&str; 6] = ["multivariant", "manifest", "playlist", "header", "segment", "part"];
+/// Why a request may be refused.
+const REFUSALS: [&str; 4] = ["viewer_waits", "address_waits", "viewers", "ended"];
 
 /// A request that waits for something that is being made, until this is dropped.
 #[derive(Debug)]
@@ -46,12 +46,12 @@ impl HlsStats {
 
     /// Something of this kind was requested.
     pub fn requested(&self, kind: &'static str) {
-        *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
+        count(&REQUESTS, &self.requests, kind);
     }
 
     /// A request was refused.
     pub fn refused(&self, reason: &'static str) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        count(&REFUSALS, &self.refused, reason);
     }
 
     /// A request waits.
@@ -84,12 +84,12 @@ impl HlsStats {
 
     /// Requests, by what was requested.
     pub fn requests(&self) -> Vec<(&'static str, u64)> {
-        listed(&self.requests)
+        listed(&REQUESTS, &self.requests)
     }
 
     /// Requests that were refused, by the reason.
     pub fn refusals(&self) -> Vec<(&'static str, u64)> {
-        listed(&self.refused)
+        listed(&REFUSALS, &self.refused)
     }
 
     /// Segments and parts so far.
@@ -103,8 +103,15 @@ impl HlsStats {
     }
 }
 
-fn listed(counts: &Mutex<BTreeMap<&'static str, u64>>) -> Vec<(&'static str, u64)> {
-    counts.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, count)| (*name, *count)).collect()
+fn count(names: &[&'static str], counts: &[AtomicU64], name: &str) {
+    let known = names.iter().zip(counts).find(|(known, _)| **known == name);
+    if let Some((_, count)) = known {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn listed(names: &[&'static str], counts: &[AtomicU64]) -> Vec<(&'static str, u64)> {
+    names.iter().zip(counts).map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
 }
 
 #[cfg(test)]
@@ -121,6 +128,8 @@ mod tests {
         drop(two);
         stats.requested("part");
         stats.requested("part");
-        assert_eq!((stats.waiting(), stats.requests()), ((0, 2), vec![("part", 2)]));
+        stats.refused("ended");
+        assert_eq!((stats.waiting(), stats.requests().last()), ((0, 2), Some(&("part", 2))));
+        assert_eq!(stats.refusals().last(), Some(&("ended", 1)));
     }
 }

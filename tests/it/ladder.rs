@@ -65,6 +65,13 @@ fn segments(server: &Server, path: &str, after: u64) -> BTreeMap<u64, (String, f
     numbered.map(|(number, one)| (number, (one.date.clone().unwrap(), one.duration))).collect()
 }
 
+/// Waits until so many more segments are there; the number of the newest one.
+fn with_segments(server: &Server, path: &str, more: u64) -> u64 {
+    let open = Playlist::parse(&text(server, path)).open_number();
+    (open..=open + more).for_each(|number| drop(text(server, &format!("{path}&_HLS_msn={number}"))));
+    open + more
+}
+
 fn probed(url: &str) -> String {
     let mut ffprobe = Command::new("ffprobe");
     ffprobe.args(["-v", "error", "-show_entries", "stream=codec_name,width,height", "-of", "csv=p=0", url]);
@@ -92,12 +99,7 @@ fn playlists_list_all_renditions_cut_at_the_same_frames() {
     assert_eq!(of("AUDIO"), ["audio"; 3]);
     let rates: Vec<u64> = of("BANDWIDTH").iter().map(|rate| rate.parse().unwrap()).collect();
     assert!(rates[0] > rates[1] && rates[1] > rates[2], "{rates:?}");
-    let first = Playlist::parse(&text(&server, &found[0].0));
-    // Some segments of full length are there.
-    let until = first.open_number() + 5;
-    for number in first.open_number()..until {
-        text(&server, &format!("{}&_HLS_msn={number}", found[0].0));
-    }
+    let until = with_segments(&server, &found[0].0, 5);
     let [lead, second, third] = [0, 1, 2].map(|place: usize| segments(&server, &found[place].0, until));
     for other in [second, third] {
         // The first one may begin a frame or two later in one encoder.
@@ -190,6 +192,8 @@ fn hls_js_switches_between_renditions_without_a_stall() {
         return;
     }
     let (server, browser) = (ladder(""), Browser::start());
+    // A player begins three segments behind live, if there are so many.
+    with_segments(&server, &variants(&server, "/cam.m3u8")[0].0, 6);
     browser.open(&server.url("/livez"));
     browser.run(&format!("{}; window.Hls = globalThis.Hls ?? this.Hls", std::fs::read_to_string(library).unwrap()));
     browser.run(
