@@ -2,7 +2,7 @@
 
 use crate::{
     config::Codec,
-    media::{Codecs, Container, MediaKind, Muxer, NotCarried, TrackInfo, TrackSet},
+    media::{Container, MediaKind, Muxer, NotCarried, Selected, TrackSet},
     source::{
         demand::{Demand, Lease},
         status::Status,
@@ -139,38 +139,22 @@ impl Rendition {
 /// The sources of an output: of each kind of track the main one, 0, if the container can carry its track, else the first alternative
 /// that it can carry.
 fn chosen(container: Container, main: &TrackSet, alternatives: &[(Codec, usize)]) -> Result<Vec<usize>, NotCarried> {
-    let mut sources = Vec::new();
-    for kind in Muxer::kinds(container) {
-        let of_kind: Vec<&TrackInfo> = main.tracks().iter().filter(|track| track.kind() == *kind).collect();
-        if of_kind.is_empty() {
-            continue;
-        }
-        let is_video = *kind == MediaKind::Video;
+    let alternative = |kind: MediaKind| {
+        let is_video = kind == MediaKind::Video;
         let fits = |(codec, _): &&(Codec, usize)| codec.is_video() == is_video && codec.fits(container);
-        if Muxer::may_lack(container, *kind, main)
-            && !of_kind.iter().any(|track| Muxer::carries(container, &track.codec))
-            && !alternatives.iter().any(|one| fits(&one))
-        {
-            continue;
-        }
-        let source = match of_kind.iter().any(|track| Muxer::carries(container, &track.codec)) {
-            true => 0,
-            false => match alternatives.iter().find(fits) {
-                Some((_, source)) => *source,
-                None => {
-                    let codecs: Vec<_> = of_kind.into_iter().cloned().collect();
-                    return Err(NotCarried { container, codecs: Codecs::of(&codecs) });
-                }
-            },
+        alternatives.iter().find(fits).map(|(_, source)| *source)
+    };
+    let mut sources = Vec::new();
+    for selected in Muxer::select_or(container, main, alternative)? {
+        let source = match selected {
+            Selected::Track(_) => 0,
+            Selected::Other(source) => source,
         };
         if !sources.contains(&source) {
             sources.push(source);
         }
     }
-    match sources.is_empty() {
-        true => Err(NotCarried { container, codecs: Codecs::of(main.tracks()) }),
-        false => Ok(sources),
-    }
+    Ok(sources)
 }
 
 #[cfg(test)]
@@ -179,7 +163,7 @@ mod tests {
     use crate::{
         config::{AudioCodec, VideoCodec},
         media::{
-            TrackId,
+            TrackId, TrackInfo,
             codec::{CodecParameters, opus},
             track::{AudioShape, Shape, VideoShape},
         },

@@ -48,7 +48,7 @@ pub use clock_drift::DriftEstimator;
 pub use codec::rfc6381::codecs;
 pub use container::Container;
 pub use mux::{Codecs, HeaderChange, Muxed, NotCarried};
-pub use muxer::Muxer;
+pub use muxer::{Muxer, Selected};
 pub use packet::{Kind, Packet, PacketBuf};
 pub use repair::StampRepair;
 pub use sample::Sample;

@@ -34,6 +34,15 @@ pub enum Muxer {
     Rtp(Box<rtp::Muxer>),
 }
 
+/// What a container is given of one kind of track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected<T> {
+    /// A track of the set.
+    Track(TrackId),
+    /// What takes the place of tracks that it cannot carry.
+    Other(T),
+}
+
 impl Muxer {
     /// The muxer of a container; `None` for [`Container::Raw`], of which nothing is known.
     pub fn new(container: Container) -> Option<Self> {
@@ -94,12 +103,28 @@ impl Muxer {
     /// When there are tracks of a kind that the container is for, but none of them can be carried: no reader gets audio alone
     /// who asked for what has video, except in Ogg. Also when there is nothing that it is for.
     pub fn select(container: Container, tracks: &TrackSet) -> Result<Vec<TrackId>, NotCarried> {
+        let selected = Self::select_or(container, tracks, |_| None::<TrackId>)?;
+        Ok(selected.into_iter().map(|(Selected::Track(id) | Selected::Other(id))| id).collect())
+    }
+
+    /// As [`Muxer::select`]; where none of the tracks of a kind can be carried, `other` names what takes their place.
+    ///
+    /// # Errors
+    /// As [`Muxer::select`].
+    pub fn select_or<T>(
+        container: Container,
+        tracks: &TrackSet,
+        other: impl Fn(MediaKind) -> Option<T>,
+    ) -> Result<Vec<Selected<T>>, NotCarried> {
         let mut selected = Vec::new();
         for kind in Self::kinds(container) {
             let of_kind = || tracks.tracks().iter().filter(|track| track.kind() == *kind);
-            match of_kind().find(|track| Self::carries(container, &track.codec)) {
-                Some(track) => selected.push(track.id),
-                None if of_kind().next().is_none() => {}
+            if of_kind().next().is_none() {
+                continue;
+            }
+            let carried = of_kind().find(|track| Self::carries(container, &track.codec));
+            match carried.map(|track| Selected::Track(track.id)).or_else(|| other(*kind).map(Selected::Other)) {
+                Some(found) => selected.push(found),
                 None if Self::may_lack(container, *kind, tracks) => {}
                 None => {
                     let codecs: Vec<_> = of_kind().cloned().collect();
@@ -115,7 +140,7 @@ impl Muxer {
 
     /// Whether a container does without the tracks of a kind that it cannot carry: Ogg is usually asked for its audio, since the only
     /// video codec that players know in it is Theora. A browser gets the video of a stream whose audio it cannot have.
-    pub fn may_lack(container: Container, kind: MediaKind, tracks: &TrackSet) -> bool {
+    fn may_lack(container: Container, kind: MediaKind, tracks: &TrackSet) -> bool {
         let has_audio = || tracks.tracks().iter().any(|track| track.kind() == MediaKind::Audio);
         let has_video = || tracks.tracks().iter().any(|track| track.kind() == MediaKind::Video);
         match (container, kind) {

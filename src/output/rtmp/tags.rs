@@ -1,7 +1,7 @@
 //! Packets of FLV as messages of RTMP. Of each packet only the heads of chunks differ from those of a file, so all who are sent it share
 //! one copy.
 
-use super::wire::server::CHUNK;
+use super::wire::control::CHUNK;
 use crate::media::flv::tag;
 use bytes::Bytes;
 use std::io::{self, IoSlice};

@@ -1,20 +1,16 @@
 //! The side of a client that publishes: handshake and commands.
 
 use super::{
-    chunk::{self, ChunkError, ChunkReader, Message},
+    chunk::{ChunkError, ChunkReader, Message},
     command::{self, Command},
+    control::{Control, MAX_COMMAND},
     handshake::{ANSWER, NotRtmp, client_hello},
     kind,
-    server::CHUNK,
 };
 use crate::media::flv::amf::Value;
 
 /// The version in the first byte.
 const VERSION: u8 = 3;
-/// We acknowledge at the latest after so many bytes, whatever window the other side has.
-const ACKNOWLEDGE: u64 = 1_000_000;
-/// Longest command that is read.
-const MAX_COMMAND: usize = 64 << 10;
 /// Longest text of a server that is kept.
 const MAX_TEXT: usize = 200;
 /// Codecs that are sent by FourCC.
@@ -45,10 +41,7 @@ pub struct Client {
     hello: Option<Vec<u8>>,
     reader: ChunkReader,
     state: State,
-    received: u64,
-    acknowledged: u64,
-    window: u64,
-    size: usize,
+    control: Control,
     knows_four_cc: bool,
 }
 
@@ -99,10 +92,7 @@ impl Client {
             hello: Some(Vec::new()),
             reader: ChunkReader::default(),
             state: State::Connecting,
-            received: 0,
-            acknowledged: 0,
-            window: 2 * ACKNOWLEDGE,
-            size: 128,
+            control: Control::default(),
             knows_four_cc: false,
         }
     }
@@ -112,7 +102,7 @@ impl Client {
     /// # Errors
     /// When the connection cannot continue.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
-        self.received += bytes.len() as u64;
+        self.control.count(bytes.len());
         let mut messages = Vec::new();
         match &mut self.hello {
             Some(hello) => {
@@ -136,11 +126,7 @@ impl Client {
         for message in messages {
             answer = self.message(&message, out)?.or(answer);
         }
-        if self.hello.is_none() && self.received - self.acknowledged >= ACKNOWLEDGE.min(self.window / 2).max(1) {
-            self.acknowledged = self.received;
-            // It counts with wraps.
-            self.send(&command::control(kind::ACKNOWLEDGEMENT, self.received as u32), out);
-        }
+        self.control.acknowledge(out);
         Ok(answer)
     }
 
@@ -172,17 +158,8 @@ impl Client {
     }
 
     fn message(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
-        let number = message.payload.first_chunk().map(|number| u32::from_be_bytes(*number));
         match message.kind {
-            kind::WINDOW => self.window = number.map_or(self.window, u64::from),
-            kind::USER_CONTROL => {
-                // A ping request gets its time back.
-                if let (Some([0, 6]), Some(time)) =
-                    (message.payload.first_chunk::<2>(), message.payload.get(2..).and_then(<[u8]>::first_chunk))
-                {
-                    self.send(&command::user_control(7, u32::from_be_bytes(*time)), out);
-                }
-            }
+            kind::WINDOW | kind::USER_CONTROL => self.control.take(message, out),
             kind::COMMAND | kind::COMMAND_AMF3 => {
                 if message.payload.len() > MAX_COMMAND {
                     return Err(ClientError::LongCommand(message.payload.len()));
@@ -225,8 +202,7 @@ impl Client {
 
     fn create(&mut self, out: &mut Vec<u8>) {
         self.state = State::Creating;
-        self.send(&command::control(kind::CHUNK_SIZE, CHUNK as u32), out);
-        self.size = CHUNK;
+        self.control.set_chunk_size(out);
         let name = || Value::String(self.offer.name.clone());
         let commands = [
             command::message("releaseStream", 2.0, &[Value::Null, name()], 0),
@@ -253,7 +229,7 @@ impl Client {
     }
 
     fn send(&self, message: &Message, out: &mut Vec<u8>) {
-        chunk::write(message, self.size, out);
+        self.control.send(message, out);
     }
 }
 
@@ -269,7 +245,10 @@ fn description(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::{Event, Server};
+    use super::super::{
+        chunk,
+        server::{Event, Server},
+    };
     use super::*;
     use crate::media::flv::tag;
     use bytes::Bytes;

@@ -1,22 +1,17 @@
 //! One connection of a client: handshake, commands, and media of a publisher.
 
 use super::{
-    chunk::{self, ChunkError, ChunkReader, Message},
+    chunk::{ChunkError, ChunkReader, Message},
     command::{self, Command, STREAM, Wanted},
+    control::{Control, MAX_COMMAND},
     handshake::{Handshake, NotRtmp},
     kind,
 };
 use crate::media::flv::{amf::Value, tag};
 use bytes::{Buf, Bytes};
 
-/// The size of our chunks: most frames are one.
-pub const CHUNK: usize = 65_536;
 /// What the other side may send before it waits for an acknowledgement.
 const WINDOW: u32 = 5_000_000;
-/// We acknowledge at the latest after so many bytes, whatever window the other side has.
-const ACKNOWLEDGE: u64 = 1_000_000;
-/// Longest command.
-const MAX_COMMAND: usize = 64 << 10;
 /// Longest name of an application, of a stream and of a program.
 const MAX_NAME: usize = 1024;
 
@@ -29,10 +24,7 @@ pub struct Server {
     wanted: Wanted,
     is_connected: bool,
     role: Role,
-    received: u64,
-    acknowledged: u64,
-    window: u64,
-    is_chunk_size_set: bool,
+    control: Control,
 }
 
 /// What a connection is used for.
@@ -89,7 +81,7 @@ pub enum RtmpError {
 impl Server {
     /// One that has seen nothing.
     pub fn new() -> Self {
-        Self { handshake: Some(Handshake::default()), window: 2 * ACKNOWLEDGE, ..Self::default() }
+        Self { handshake: Some(Handshake::default()), ..Self::default() }
     }
 
     /// Whether the handshake is over.
@@ -102,7 +94,7 @@ impl Server {
     /// # Errors
     /// When the connection cannot continue.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, events: &mut Vec<Event>) -> Result<(), RtmpError> {
-        self.received += bytes.len() as u64;
+        self.control.count(bytes.len());
         let mut messages = Vec::new();
         match &mut self.handshake {
             Some(handshake) => {
@@ -116,11 +108,7 @@ impl Server {
         for message in messages {
             self.message(&message, out, events)?;
         }
-        if self.received - self.acknowledged >= ACKNOWLEDGE.min(self.window / 2).max(1) {
-            self.acknowledged = self.received;
-            // It counts with wraps.
-            self.send(&command::control(kind::ACKNOWLEDGEMENT, self.received as u32), out);
-        }
+        self.control.acknowledge(out);
         Ok(())
     }
 
@@ -158,21 +146,12 @@ impl Server {
     }
 
     fn send(&self, message: &Message, out: &mut Vec<u8>) {
-        chunk::write(message, if self.is_chunk_size_set { CHUNK } else { 128 }, out);
+        self.control.send(message, out);
     }
 
     fn message(&mut self, message: &Message, out: &mut Vec<u8>, events: &mut Vec<Event>) -> Result<(), RtmpError> {
-        let number = message.payload.first_chunk().map(|number| u32::from_be_bytes(*number));
         match message.kind {
-            kind::WINDOW => self.window = number.unwrap_or(WINDOW).into(),
-            kind::USER_CONTROL => {
-                // A ping request gets its time back.
-                if let (Some([0, 6]), Some(time)) =
-                    (message.payload.first_chunk::<2>(), message.payload.get(2..).and_then(<[u8]>::first_chunk))
-                {
-                    self.send(&command::user_control(7, u32::from_be_bytes(*time)), out);
-                }
-            }
+            kind::WINDOW | kind::USER_CONTROL => self.control.take(message, out),
             kind::COMMAND | kind::COMMAND_AMF3 => {
                 if message.payload.len() > MAX_COMMAND {
                     return Err(RtmpError::LongCommand(message.payload.len()));
@@ -228,8 +207,7 @@ impl Server {
         self.send(&command::control(kind::WINDOW, WINDOW), out);
         let bandwidth = [&WINDOW.to_be_bytes()[..], &[2]].concat();
         self.send(&Message { kind: kind::BANDWIDTH, stream: 0, time: 0, payload: bandwidth.into() }, out);
-        self.send(&command::control(kind::CHUNK_SIZE, CHUNK as u32), out);
-        self.is_chunk_size_set = true;
+        self.control.set_chunk_size(out);
         let properties = Value::Object(vec![
             ("fmsVer".to_owned(), Value::String("FMS/3,5,7,7009".to_owned())),
             ("capabilities".to_owned(), Value::Number(31.0)),
@@ -302,7 +280,10 @@ fn aggregate(time: u32, mut payload: Bytes, events: &mut Vec<Event>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::handshake::{ANSWER, client_hello};
+    use super::super::{
+        chunk,
+        handshake::{ANSWER, client_hello},
+    };
     use super::*;
     use proptest::prelude::*;
 
