@@ -293,13 +293,13 @@ impl App {
         let (wanted, wishes) = mpsc::channel(PATTERN_REQUESTS);
         let registry = registry.with_patterns(Patterns::new(&config.patterns, wanted.clone()));
         let events = EventHub::new(shutdown.token().clone());
-        let segments = SegmentedStreams::new(shutdown.clone(), info.hls_stats().clone());
         let mut recorders = Recorders::new(shutdown.clone());
         recorders.apply(&registry).await;
         let mut pushers = Pushers::new(shutdown.clone(), facts.clone());
         pushers.apply(&registry).await;
         let playback = Playback::new(recorders.folders());
-        let entrances = Entrances { segments: segments.clone(), webrtc, playback, tls: tls.clone() };
+        let segments = SegmentedStreams::new(shutdown.clone(), info.hls_stats().clone(), playback.clone());
+        let entrances = Entrances { segments: segments.clone(), webrtc, playback: playback.clone(), tls: tls.clone() };
         if let Some(webrtc) = entrances.webrtc.clone() {
             shutdown.spawn("webrtc candidates", webrtc.resolve());
         }
@@ -307,7 +307,7 @@ impl App {
         let (table, tables) = watch::channel(Arc::new(table));
         let (shown, state) = watch::channel(api_state(&config, &registry, &info));
         let followed = Events::new(journal, source_name(), shutdown.token().clone());
-        let api = Api::new(gate.clone(), configurator, followed, facts.clone(), state);
+        let api = Api::new(gate.clone(), configurator, followed, facts.clone(), playback, state);
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
         warn_if_open(&config);

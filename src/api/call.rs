@@ -11,7 +11,7 @@ use crate::{
     access::{Access, Gate},
     config,
     engine::registry::Registry,
-    output::http::disconnect::DisconnectWatch,
+    output::{http::disconnect::DisconnectWatch, record::playback::Playback},
     status::snapshot::StatusReader,
     telemetry::{Fact, Facts},
 };
@@ -32,6 +32,7 @@ pub struct Api {
     configurator: Configurator,
     pub(super) events: Events,
     facts: Facts,
+    pub(super) recordings: Playback,
     pub(super) state: watch::Receiver<Arc<State>>,
     pace: Arc<Mutex<Pace>>,
 }
@@ -107,9 +108,10 @@ impl Api {
         configurator: Configurator,
         events: Events,
         facts: Facts,
+        recordings: Playback,
         state: watch::Receiver<Arc<State>>,
     ) -> Self {
-        Self { gate, configurator, events, facts, state, pace: Arc::default() }
+        Self { gate, configurator, events, facts, recordings, state, pace: Arc::default() }
     }
 
     /// A client makes a change.

@@ -19,6 +19,7 @@ mod pace;
 mod problem;
 mod query;
 mod recording;
+mod recordings;
 mod route;
 mod state;
 mod table;

@@ -60,6 +60,15 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "path": {"type": "array", "items": {"type": "string"}},
                     "value": {},
                 }}},
+                "Protection": {"type": "object", "required": ["protected"], "additionalProperties": false,
+                    "properties": {"protected": {"type": "boolean"}}},
+                "Edited": {"type": "object", "required": ["changed", "bytes", "files", "unchanged", "kept"], "properties": {
+                    "changed": {"type": "integer"}, "bytes": {"type": "integer"},
+                    "files": {"type": "array", "items": {"type": "string"}, "description": "The first 1000 of them."},
+                    "unchanged": {"type": "integer", "description": "Files that were so before."},
+                    "kept": {"type": "object", "description": "Files that were not deleted, by the reason.", "properties": {
+                        "open": {"type": "integer"}, "protected": {"type": "integer"}, "partly": {"type": "integer"}}},
+                }},
                 "Diagnostic": {"type": "object", "required": ["path", "message"], "properties": {
                     "file": {"type": "string"}, "line": {"type": "integer"}, "column": {"type": "integer"},
                     "variable": {"type": "string"}, "path": {"type": "string"}, "message": {"type": "string"},

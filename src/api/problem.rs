@@ -22,6 +22,7 @@ pub(super) enum Kind {
     NotApplied,
     Exists,
     NotManual,
+    NotDeletable,
     PreconditionFailed,
     TooLarge,
     MisdirectedRequest,
@@ -31,12 +32,13 @@ pub(super) enum Kind {
     TooMany,
     Internal,
     NotWritten,
+    NoDisk,
     Stopping,
 }
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -51,6 +53,7 @@ impl Kind {
         Self::NotApplied,
         Self::Exists,
         Self::NotManual,
+        Self::NotDeletable,
         Self::PreconditionFailed,
         Self::TooLarge,
         Self::MisdirectedRequest,
@@ -60,6 +63,7 @@ impl Kind {
         Self::TooMany,
         Self::Internal,
         Self::NotWritten,
+        Self::NoDisk,
         Self::Stopping,
     ];
 
@@ -88,6 +92,7 @@ impl Kind {
             Self::NotApplied => ("not-applied", StatusCode::CONFLICT, "The configuration could not be applied"),
             Self::Exists => ("exists", StatusCode::PRECONDITION_FAILED, "This exists already"),
             Self::NotManual => ("not-manual", StatusCode::CONFLICT, "The plan of the recorder decides"),
+            Self::NotDeletable => ("not-deletable", StatusCode::CONFLICT, "This recording cannot be deleted now"),
             Self::PreconditionFailed => {
                 ("precondition-failed", StatusCode::PRECONDITION_FAILED, "This is another version than you know")
             }
@@ -105,6 +110,7 @@ impl Kind {
             Self::TooMany => ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server has failed"),
             Self::NotWritten => ("not-written", StatusCode::INTERNAL_SERVER_ERROR, "The file could not be written"),
+            Self::NoDisk => ("no-disk", StatusCode::SERVICE_UNAVAILABLE, "The disk of recordings does not respond"),
             Self::Stopping => ("stopping", StatusCode::SERVICE_UNAVAILABLE, "The server is stopping"),
         }
     }

@@ -1,6 +1,6 @@
 //! `hls:` of a stream: how its segments are cut, and how much is kept.
 
-use super::{diagnostics::Path, expected::Expected, raw, spans::Place, validator::Validator};
+use super::{diagnostics::Path, expected::Expected, raw, record, spans::Place, validator::Validator};
 use crate::media::segment::Settings;
 use serde_yaml::Value;
 use std::{ops::RangeInclusive, time::Duration};
@@ -9,6 +9,8 @@ use std::{ops::RangeInclusive, time::Duration};
 const SEGMENT: RangeInclusive<f64> = 0.5..=20.0;
 const PART: RangeInclusive<f64> = 0.05..=5.0;
 const WINDOW: RangeInclusive<f64> = 3.0..=3600.0;
+/// Of recordings: a playlist of six hours in segments of 2 s has a megabyte.
+const DVR: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(6 * 3600);
 /// A playlist lists at least so many segments: players begin three from its end.
 const LEAST_SEGMENTS: u32 = 4;
 
@@ -31,7 +33,8 @@ impl Validator {
             let message = format!("players need {LEAST_SEGMENTS} segments: expected at least so many times `segment`");
             self.note(&path.key("window"), Place::Key, message);
         }
-        Settings { segment, part, window, ..usual }
+        let dvr = self.value(&path.key("dvr"), keys.dvr, |text| record::span(text, DVR));
+        Settings { segment, part, window, dvr, ..usual }
     }
 }
 
@@ -43,6 +46,7 @@ pub(super) fn keys(settings: &Settings) -> Option<raw::Hls> {
         segment: given(settings.segment),
         part: given(settings.part),
         window: given(settings.window),
+        dvr: settings.dvr.map(|dvr| Value::String(record::printed_span(dvr))),
     })
 }
 

@@ -81,7 +81,7 @@ pub(super) fn printed(recording: &Recording) -> Value {
     serde_yaml::to_value(&keys).unwrap_or_default()
 }
 
-fn printed_span(span: Duration) -> String {
+pub(super) fn printed_span(span: Duration) -> String {
     match span.subsec_millis() {
         0 => format!("{}s", span.as_secs()),
         _ => format!("{}s", span.as_millis() as f64 / 1000.0),
@@ -107,7 +107,7 @@ fn size(text: &str) -> Result<u64, Expected> {
 }
 
 /// Time with a unit, to the millisecond: `90s`, `10m`, `1.5h`, `7d`; seconds without one.
-fn span(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Expected> {
+pub(super) fn span(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Expected> {
     let text = text.trim();
     let unit = [("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)].into_iter();
     let (number, factor) =

@@ -237,6 +237,10 @@ mod tests {
         check("video: h264, renditions: {'a@b': {bitrate: 1M}}", "expected 1 to 16 letters");
         check("video: h264, renditions: [360]", "expected renditions by their names");
         check("container: ts, video: h264, renditions: {'360': {bitrate: 1M}}", "is for streams with `outputs`");
+        check(
+            "video: h264, record: {folder: r}, hls: {dvr: 1h}, renditions: {'360': {bitrate: 1M}}",
+            "streams.s.hls.dvr: recordings have one size",
+        );
         let many: Vec<_> = (0..9).map(|at| format!("'{at}': {{bitrate: 1M}}")).collect();
         check(&format!("video: h264, renditions: {{{}}}", many.join(", ")), "expected at most 8 renditions, found 9");
     }

@@ -131,6 +131,11 @@ impl Validator {
             let message = "a stream that is made for each request cannot be recorded".to_owned();
             self.note(&path.key("record"), Place::Key, message);
         }
+        if hls.dvr.is_some() && recording.as_ref().is_none_or(|recording| recording.format != Container::Mp4) {
+            let message =
+                "what is listed beyond `window` is in recordings: expected `record` with `format: mp4`".to_owned();
+            self.note(&path.key("hls").key("dvr"), Place::Key, message);
+        }
         let pushes = self.push(&path.key("push"), stream.push.take());
         if !pushes.is_empty() && serving != Serving::Shared {
             let message = "a stream that is made for each request cannot be pushed".to_owned();
@@ -147,6 +152,10 @@ impl Validator {
         };
         let written = feeds.as_deref().and_then(|feeds| known.container(feeds));
         let given_renditions = stream.renditions.take();
+        if given_renditions.is_some() && hls.dvr.is_some() {
+            let message = "recordings have one size, and this stream has `renditions`: keep one of them".to_owned();
+            self.note(&path.key("hls").key("dvr"), Place::Key, message);
+        }
         let outputs = self.offered(path, &mut stream, feeds.as_deref(), told.is_some() || is_container_given);
         let mut renditions = Vec::new();
 

@@ -15,6 +15,8 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Where a server is unless something says otherwise.
 const USUAL: &str = "http://127.0.0.1:8090";
+/// Entries that are asked for at a time.
+const PAGE: &str = "1000";
 /// Time for an answer.
 const WITHIN: Duration = Duration::from_secs(30);
 /// What is unchanged in a part of a path.
@@ -55,6 +57,22 @@ impl Client {
         self.json(Method::GET, path, query).await
     }
 
+    /// All entries of a list that comes in pages.
+    pub(super) async fn pages(&self, path: &[&str], chosen: &[(&str, &str)]) -> Result<Vec<Value>, CtlError> {
+        let (mut items, mut after) = (Vec::new(), String::new());
+        loop {
+            let mut query = vec![("limit", PAGE)];
+            query.extend((!after.is_empty()).then_some(("after", after.as_str())));
+            query.extend_from_slice(chosen);
+            let page = self.get(path, &query).await?;
+            items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
+            match page.get("next").and_then(Value::as_str) {
+                Some(next) => after = next.to_owned(),
+                None => return Ok(items),
+            }
+        }
+    }
+
     /// Orders something.
     pub(super) async fn post(&self, path: &[&str]) -> Result<(), CtlError> {
         self.json(Method::POST, path, &[]).await.map(drop)
@@ -65,10 +83,25 @@ impl Client {
         self.json(Method::DELETE, path, &[]).await.map(drop)
     }
 
+    /// Merges a patch (RFC 7386) into something.
+    pub(super) async fn patch(&self, path: &[&str], query: &[(&str, &str)], patch: &Value) -> Result<Value, CtlError> {
+        self.exchange(Method::PATCH, path, query, Bytes::from(patch.to_string())).await
+    }
+
     /// Asks, and reads the answer as JSON; `null` where there is none.
     pub(super) async fn json(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CtlError> {
+        self.exchange(method, path, query, Bytes::new()).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        patch: Bytes,
+    ) -> Result<Value, CtlError> {
         let asked = async {
-            let exchange = self.open(method, &target(path, query), "application/json", None).await?;
+            let exchange = self.send(method, &target(path, query), "application/json", None, patch).await?;
             let bytes = body(exchange).await?;
             if bytes.is_empty() {
                 return Ok(Value::Null);
@@ -92,13 +125,27 @@ impl Client {
     }
 
     async fn open(&self, method: Method, target: &str, accept: &str, last: Option<&str>) -> Result<Exchange, CtlError> {
+        self.send(method, target, accept, last, Bytes::new()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        accept: &str,
+        last: Option<&str>,
+        patch: Bytes,
+    ) -> Result<Exchange, CtlError> {
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.server));
         request = request.header(header::ACCEPT, accept);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
+        if !patch.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/merge-patch+json");
+        }
         let foreign = |error: http::Error| CtlError::Foreign(error.to_string());
-        let mut request = request.body(Full::default()).map_err(foreign)?;
+        let mut request = request.body(Full::new(patch)).map_err(foreign)?;
         if let Some(token) = &self.token {
             let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
             let mut value = value.map_err(|error| foreign(error.into()))?;

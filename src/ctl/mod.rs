@@ -1,11 +1,13 @@
 //! `voyandz ctl`: a server from the command line, by its API.
 //!
-//! [`options`] is what can be said, [`client`] asks a server, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
+//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
 
 mod client;
 mod error;
 mod follow;
 mod options;
+mod print;
+mod recordings;
 mod table;
 
 pub use options::Ctl;
@@ -14,12 +16,10 @@ use client::Client;
 use error::CtlError;
 use http::Method;
 use options::{Action, List, Order, What};
+use print::{print, print_json};
 use serde_json::Value;
 use std::{io::Write as _, path::Path, process::ExitCode};
 use table::{Column, duration, field, rate, size, text};
-
-/// Entries that are asked for at a time.
-const PAGE: &str = "1000";
 
 /// Does what the options say.
 pub fn run(options: &Ctl) -> ExitCode {
@@ -63,6 +63,7 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
             let found = client.json(method, &["api", "v1", "streams", name, "recording"], &[]).await?;
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
+        Action::Recordings(wanted) => recordings::run(&client, options.json, wanted).await,
         Action::Reload => client.post(&["api", "v1", "server", "reload"]).await,
     }
 }
@@ -78,20 +79,9 @@ async fn list(
     name: Option<&str>,
     state: Option<&str>,
 ) -> Result<(), CtlError> {
-    let mut items = Vec::new();
-    let mut after = String::new();
-    loop {
-        let mut query = vec![("limit", PAGE)];
-        query.extend((!after.is_empty()).then_some(("after", after.as_str())));
-        query.extend(name.map(|name| ("name", name)));
-        query.extend(state.map(|state| ("state", state)));
-        let page = client.get(&["api", "v1", what.section()], &query).await?;
-        items.extend(field(&page, "items").as_array().cloned().unwrap_or_default());
-        match field(&page, "next").as_str() {
-            Some(next) => after = next.to_owned(),
-            None => break,
-        }
-    }
+    let chosen = [("name", name), ("state", state)];
+    let chosen: Vec<_> = chosen.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let items = client.pages(&["api", "v1", what.section()], &chosen).await?;
     if json {
         return print_json(&Value::Array(items));
     }
@@ -156,12 +146,4 @@ async fn still(client: &Client, name: &str, output: Option<&Path>) -> Result<(),
         Some(path) => std::fs::write(path, &picture).map_err(|source| CtlError::File { path: path.to_owned(), source }),
         None => Ok(std::io::stdout().lock().write_all(&picture)?),
     }
-}
-
-fn print_json(value: &Value) -> Result<(), CtlError> {
-    print(&format!("{value:#}\n"))
-}
-
-fn print(text: &str) -> Result<(), CtlError> {
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }

@@ -105,8 +105,32 @@ pub enum Action {
         #[arg(value_parser = ["start", "stop", "show"], default_value = "show")]
         order: String,
     },
+    /// List the recordings of a stream, protect them from deletion by limits, or delete them.
+    Recordings(Recordings),
     /// Have the configuration files read again.
     Reload,
+}
+
+/// Which recordings, and what becomes of them.
+#[derive(Debug, Clone, Args)]
+pub struct Recordings {
+    /// The stream.
+    pub name: String,
+    /// What is done with them.
+    #[arg(value_parser = ["list", "protect", "unprotect", "delete"], default_value = "list")]
+    pub order: String,
+    /// One file, by its id in the list.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to", "length"])]
+    pub id: Option<String>,
+    /// Those from this time on: 2026-11-28T14:03:07Z, or seconds since 1970.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Those before this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Those of this length of time: 90s, 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "to")]
+    pub length: Option<String>,
 }
 
 /// Which events.

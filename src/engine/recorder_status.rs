@@ -41,12 +41,25 @@ pub struct RecorderFacts {
     pub slowest_write: Duration,
     /// Files that were deleted.
     pub deleted: u64,
+    /// What there is, and what is to be expected.
+    pub stored: Stored,
+}
+
+/// What there is of the recordings of a stream, and what is to be expected.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stored {
     /// Files that there are.
-    pub kept_files: u64,
+    pub files: u64,
     /// Bytes of these.
-    pub kept_bytes: u64,
+    pub bytes: u64,
     /// Room on the disk, in bytes.
     pub free: Option<u64>,
+    /// Bytes a second that are recorded, on average of a day.
+    pub rate: Option<f64>,
+    /// How far back its recordings will reach, by what is kept.
+    pub holds: Option<Duration>,
+    /// When the disk is full.
+    pub full_in: Option<Duration>,
 }
 
 impl Default for RecorderFacts {
@@ -64,9 +77,7 @@ impl Default for RecorderFacts {
             queued: 0,
             slowest_write: Duration::ZERO,
             deleted: 0,
-            kept_files: 0,
-            kept_bytes: 0,
-            free: None,
+            stored: Stored::default(),
         }
     }
 }
@@ -167,9 +178,8 @@ impl RecorderStatus {
     }
 
     /// What there is.
-    pub fn kept(&self, files: u64, bytes: u64, free: Option<u64>) {
-        let mut facts = self.facts();
-        (facts.kept_files, facts.kept_bytes, facts.free) = (files, bytes, free);
+    pub fn kept(&self, stored: Stored) {
+        self.facts().stored = stored;
     }
 
     fn facts(&self) -> MutexGuard<'_, RecorderFacts> {

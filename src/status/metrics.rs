@@ -308,6 +308,12 @@ fn recordings(text: &mut Text, streams: &[Stream]) {
     each("voyandz_recording_kept_files", "Files that there are.", Gauge, &|one| number(one.kept_files));
     each("voyandz_recording_kept_bytes", "Bytes of those that have ended.", Gauge, &|one| number(one.kept_bytes));
     each("voyandz_recording_free_bytes", "Room on the disk.", Gauge, &|one| one.free_bytes.and_then(number));
+    let help = "What is recorded in a day, by the rate of the last day.";
+    each("voyandz_recording_bytes_per_day", help, Gauge, &|one| one.bytes_per_day.and_then(number));
+    let help = "How far back recordings will reach, by what is kept.";
+    each("voyandz_recording_holds_seconds", help, Gauge, &|one| one.holds_seconds.and_then(number));
+    let help = "When the disk will be full.";
+    each("voyandz_recording_full_in_seconds", help, Gauge, &|one| one.full_in_seconds.and_then(number));
 }
 
 fn feeds(text: &mut Text, feeds: &[Feed]) {

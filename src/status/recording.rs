@@ -3,6 +3,9 @@
 use crate::engine::recorder_status::RecorderFacts;
 use serde::Serialize;
 
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+
 /// A recorder.
 #[derive(Debug, Serialize)]
 pub struct Recording {
@@ -34,11 +37,18 @@ pub struct Recording {
     pub kept_bytes: u64,
     /// Room on the disk.
     pub free_bytes: Option<u64>,
+    /// What is recorded in a day, by the rate of the last day.
+    pub bytes_per_day: Option<u64>,
+    /// How far back its recordings will reach, by what is kept.
+    pub holds_seconds: Option<u64>,
+    /// The disk will be full after so many seconds.
+    pub full_in_seconds: Option<u64>,
 }
 
 impl Recording {
     /// The state of a recorder.
     pub fn of(facts: &RecorderFacts) -> Self {
+        let stored = facts.stored;
         let time = jiff::Timestamp::try_from(facts.since);
         Self {
             state: facts.state,
@@ -52,9 +62,12 @@ impl Recording {
             queued_bytes: facts.queued,
             slowest_write_seconds: facts.slowest_write.as_secs_f64(),
             deleted_files: facts.deleted,
-            kept_files: facts.kept_files,
-            kept_bytes: facts.kept_bytes,
-            free_bytes: facts.free,
+            kept_files: stored.files,
+            kept_bytes: stored.bytes,
+            free_bytes: stored.free,
+            bytes_per_day: stored.rate.map(|rate| (rate * DAY) as u64),
+            holds_seconds: stored.holds.map(|time| time.as_secs()),
+            full_in_seconds: stored.full_in.map(|time| time.as_secs()),
         }
     }
 }

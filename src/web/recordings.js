@@ -32,13 +32,13 @@ function long(milliseconds) {
 
 // Lines
 
-/** Spans without a gap, of files that follow each other. */
+/** Spans without a gap, of files that follow each other and are protected or not. */
 function spansOf(files) {
   const spans = [];
-  for (const { start, end, continues } of files) {
+  for (const { start, end, continues, protected: kept } of files) {
     const [from, to] = [Date.parse(start), Date.parse(end)];
-    if (continues && spans.length) spans.at(-1).to = to;
-    else spans.push({ from, to });
+    if (continues && spans.at(-1)?.kept === kept) spans.at(-1).to = to;
+    else spans.push({ from, to, kept });
   }
   return spans;
 }
@@ -53,11 +53,12 @@ const timeAt = (line, x) => {
 function draw(row, files) {
   const line = row.querySelector(".line");
   const focused = line.contains(document.activeElement) ? Number(document.activeElement.dataset.from) : NaN;
-  const blocks = spansOf(files).map(({ from, to }) => {
+  const blocks = spansOf(files).map(({ from, to, kept }) => {
     const block = document.createElement("button");
     block.type = "button";
     block.dataset.from = from;
-    block.title = block.ariaLabel = `${clock(from)} to ${clock(to)}, ${long(to - from)}`;
+    block.title = block.ariaLabel = `${clock(from)} to ${clock(to)}, ${long(to - from)}${kept ? ", protected" : ""}`;
+    block.classList.toggle("kept", kept);
     block.style.left = place(from);
     block.style.width = `calc(${place(to)} - ${place(from)})`;
     // The mouse is where it points to; keys begin at the begin.
@@ -130,6 +131,7 @@ function choose(row, from, to, plays) {
   at("download").href = `${row.dataset.root}/clip.mp4?${query}`;
   at("download").download = "";
   at("download").hidden = false;
+  for (const id of ["protect", "unprotect", "delete"]) at(id).hidden = !row.dataset.changes;
   at("chosen").textContent = `${long(to - from)} of ${row.dataset.stream}`;
   mark();
   if (plays) play(row, from, to);
@@ -146,6 +148,43 @@ function play(row, from, end) {
   player.play().catch(() => {});
   notify(`${row.dataset.stream}, ${new Date(from).toLocaleString()}`);
 }
+
+// Changing
+
+/** Protects or deletes the files of the chosen span. */
+async function change(method, body) {
+  const row = selected;
+  const [from, to] = [Date.parse(at("from").value), Date.parse(at("to").value)];
+  const address = `${row.dataset.changes}?from=${encodeURIComponent(iso(from))}&to=${encodeURIComponent(iso(to))}`;
+  const headers = body ? { "content-type": "application/merge-patch+json" } : {};
+  const response = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  await load(row);
+  return answer;
+}
+
+async function protect(on) {
+  const { changed, unchanged } = await change("PATCH", { protected: on });
+  const count = changed + unchanged === 1 ? "1 file is" : `${changed + unchanged} files are`;
+  notify(`${count} ${on ? "protected" : "not protected any more"}.`);
+}
+
+async function remove() {
+  if (!confirm("Delete the recordings that are wholly in this span? This cannot be undone.")) return;
+  const { changed, kept } = await change("DELETE");
+  const reasons = [
+    kept.protected && `${kept.protected} protected`,
+    kept.open && `${kept.open} being written`,
+    kept.partly && `${kept.partly} reaching beyond the span`,
+  ].filter(Boolean);
+  notify(`${changed} deleted${reasons.length ? `, not deleted: ${reasons.join(", ")}` : ""}.`);
+}
+
+const failed = (error) => notify(`This did not work: ${error.message}`);
+at("protect").addEventListener("click", () => protect(true).catch(failed));
+at("unprotect").addEventListener("click", () => protect(false).catch(failed));
+at("delete").addEventListener("click", () => remove().catch(failed));
 
 at("player").addEventListener("ended", () => playing && playing.to < playing.end && play(playing.row, playing.to, playing.end));
 at("player").addEventListener("error", () => notify("This moment was not recorded, or its recording cannot be played."));

@@ -35,6 +35,7 @@ video{width:100%;max-height:60vh;background:#101418;border-radius:var(--round);d
 article{padding:.75rem 1rem 1rem;margin-bottom:.75rem}
 .line{position:relative;height:2.5rem;margin-top:.5rem;background:var(--well);border-radius:.375rem;overflow:hidden;touch-action:pan-y}
 .line button{position:absolute;top:0;bottom:0;min-height:0;min-width:3px;padding:0;border:0;border-radius:0;background:var(--mark)}.line button:hover{filter:brightness(1.2)}
+.line button.kept{background:var(--good)}
 .line button:focus-visible{outline:2px solid var(--ink);outline-offset:-2px}
 .line i{position:absolute;top:0;bottom:0;width:2px;background:var(--bad);pointer-events:none}.line u{position:absolute;top:0;bottom:0;background:var(--busy);opacity:.5;pointer-events:none}
 .hours{position:relative;height:1.25rem;font-size:.75rem;color:var(--soft);font-variant-numeric:tabular-nums}.hours span{position:absolute;transform:translateX(-50%)}
@@ -48,6 +49,8 @@ pub fn page(reader: &StatusReader, menu: &Menu, access: &Access) -> warp::reply:
     let may = |name: &str| matches!(access.decide(Action::Playback, Subject::Stream(name)), Decision::Allowed { .. });
     let recorded = snapshot.streams.iter().filter_map(|stream| Some((stream, stream.recording.as_ref()?)));
     let recorded: Vec<_> = recorded.filter(|(stream, _)| may(&stream.name)).collect();
+    let may_change =
+        |name: &str| matches!(access.decide(Action::Record, Subject::Stream(name)), Decision::Allowed { .. });
     let page = Page {
         title: "Recordings",
         here: PATH,
@@ -65,7 +68,7 @@ pub fn page(reader: &StatusReader, menu: &Menu, access: &Access) -> warp::reply:
                 video id="player" controls playsinline hidden {}
                 (controls())
                 p id="notice" aria-live="polite" {}
-                @for (stream, recording) in &recorded { (row(stream, recording)) }
+                @for (stream, recording) in &recorded { (row(stream, recording, may_change(&stream.name))) }
             }
         },
     };
@@ -101,12 +104,15 @@ fn controls() -> Markup {
             label { span.kind { "to " } input id="to" type="datetime-local" step="1" required; }
             button type="submit" { "Play" }
             a.button id="download" hidden { "Download" }
+            button id="protect" type="button" hidden { "Protect" }
+            button id="unprotect" type="button" hidden { "Unprotect" }
+            button id="delete" type="button" hidden { "Delete" }
             span.kind id="chosen" {}
         }
     }
 }
 
-fn row(stream: &Stream, recording: &Recording) -> Markup {
+fn row(stream: &Stream, recording: &Recording, may_change: bool) -> Markup {
     /// All but what RFC 3986 calls unreserved.
     const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     let root = format!("/rec/{}", utf8_percent_encode(&stream.name, &PLAIN));
@@ -120,9 +126,9 @@ fn row(stream: &Stream, recording: &Recording) -> Markup {
     );
     let plays = stream.records_in == Some(Container::Mp4.name());
     html! {
-        article aria-label=(stream.name) data-stream=(stream.name) data-root=[plays.then_some(&root)] {
+        article aria-label=(stream.name) data-stream=(stream.name) data-root=[plays.then_some(&root)] data-changes=[may_change.then(|| root.replacen("/rec/", "/api/v1/recordings/", 1))] {
             div.name { h2 { (stream.name) } span class=(format!("badge {class}")) { span aria-hidden="true" { (shape) } " " (word) } }
-            p.kind { (kept) @if let Some(error) = &recording.error { " · " (error) } }
+            p.kind { (kept) (expected(recording)) @if let Some(error) = &recording.error { " · " (error) } }
             @if plays {
                 div.line hidden {}
                 div.hours hidden aria-hidden="true" {}
@@ -135,6 +141,20 @@ fn row(stream: &Stream, recording: &Recording) -> Markup {
             }
         }
     }
+}
+
+/// How far back recordings will reach, and when the disk is full.
+fn expected(recording: &Recording) -> String {
+    let holds = recording.holds_seconds.map(|seconds| format!(" · keeps {}", span(seconds)));
+    let full = recording.full_in_seconds.map(|seconds| format!(" · the disk is full in {}", span(seconds)));
+    [holds, full].into_iter().flatten().collect()
+}
+
+/// A length of time, to about a tenth.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds")];
+    let (length, name) = units.into_iter().find(|(length, _)| seconds >= 2 * length).unwrap_or((1, "seconds"));
+    format!("{} {name}", seconds / length)
 }
 
 /// How the state of a recorder is shown: a shape, a word, and a class for its colour.

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const LONG_GOP: &str = "{codec: h264, preset: ultrafast, bitrate: 400k, gop: 500}";
 
 /// A server that records a picture and a tone, with these further keys of `record` and further lines of the configuration.
-fn recording(folder: &Path, keys: &str, video: &str, environment: &[(&str, &str)]) -> Server {
+pub fn recording(folder: &Path, keys: &str, video: &str, environment: &[(&str, &str)]) -> Server {
     let yaml = format!(
         "
         feeds: {{cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}}}
@@ -38,7 +38,7 @@ fn recording(folder: &Path, keys: &str, video: &str, environment: &[(&str, &str)
 }
 
 /// All files with this extension below a folder, in the order of their names.
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -53,7 +53,7 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// The hashes of all packets of a track (`v` or `a`), as they are in the container.
-fn packets(source: &[&str], bytes: &[u8], track: &str) -> Vec<String> {
+pub fn packets(source: &[&str], bytes: &[u8], track: &str) -> Vec<String> {
     let map = format!("0:{track}");
     let arguments = [&["-v", "error"], source, &["-map", &map, "-c", "copy", "-f", "framehash", "-hash", "md5", "-"]];
     let output = media::run("ffmpeg", &arguments.concat(), bytes);
@@ -65,19 +65,19 @@ fn packets(source: &[&str], bytes: &[u8], track: &str) -> Vec<String> {
         .collect()
 }
 
-fn packets_of(file: &Path, track: &str) -> Vec<String> {
+pub fn packets_of(file: &Path, track: &str) -> Vec<String> {
     packets(&["-i", file.to_str().unwrap()], b"", track)
 }
 
 /// What ffprobe says of a file.
-fn probe(file: &Path) -> Value {
+pub fn probe(file: &Path) -> Value {
     let arguments = ["-v", "error", "-show_streams", "-show_format", "-of", "json", file.to_str().unwrap()];
     let output = Command::new("ffprobe").args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn number(value: &Value) -> f64 {
+pub fn number(value: &Value) -> f64 {
     value.as_str().unwrap().parse().unwrap()
 }
 
@@ -363,7 +363,7 @@ fn a_session_is_a_file_and_a_reload_changes_what_it_names_only() {
 }
 
 /// A server that has recorded three files and a piece of the next one, and their packets.
-fn recorded(folder: &Path) -> Server {
+pub fn recorded(folder: &Path) -> Server {
     let yaml = format!(
         "
         feeds: {{cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}}}
@@ -382,20 +382,20 @@ fn recorded(folder: &Path) -> Server {
     server
 }
 
-fn json(server: &Server, path: &str) -> Value {
+pub fn json(server: &Server, path: &str) -> Value {
     let mut answer = server.get(path);
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{}", answer.head);
     serde_json::from_str(&answer.text()).unwrap()
 }
 
-fn body(server: &Server, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
+pub fn body(server: &Server, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
     let mut answer = http::request(server.address(), "GET", path, headers);
     let head = answer.head.to_lowercase();
     (answer.status, head, answer.rest(SOON))
 }
 
 /// A time of a list, moved by so many milliseconds, in seconds since 1970.
-fn moved(time: &Value, millis: i64) -> String {
+pub fn moved(time: &Value, millis: i64) -> String {
     let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
     format!("{:.3}", (time.as_millisecond() + millis) as f64 / 1000.0)
 }

@@ -11,6 +11,7 @@
 
 use super::{
     clock::MediaClock,
+    past::{First, PastSegment},
     piece::{Piece, TrackHeader},
     rendition::{Last, Opening, Rendition, length},
     settings::Settings,
@@ -70,6 +71,10 @@ pub struct Segmenter {
     held: VecDeque<Piece>,
     /// Segments and parts that were completed since they were counted.
     made: (u64, u64),
+    /// Nothing is listed before it is known what recordings have.
+    awaits_past: bool,
+    /// The longest segment of the past, in whole seconds.
+    least_target: u64,
     version: u64,
 }
 
@@ -116,6 +121,8 @@ impl Segmenter {
             asked: None,
             held: VecDeque::new(),
             made: (0, 0),
+            awaits_past: settings.dvr.is_some(),
+            least_target: 0,
             version: 0,
             settings,
         }
@@ -153,13 +160,56 @@ impl Segmenter {
         let has_enough = |track: &TrackHeader| {
             self.rendition(track.name).is_some_and(|found| found.is_late || found.listed().nth(least - 1).is_some())
         };
-        self.target.is_some() && !self.tracks.is_empty() && self.tracks.iter().all(has_enough)
+        !self.awaits_past && self.target.is_some() && !self.tracks.is_empty() && self.tracks.iter().all(has_enough)
     }
 
     /// The date of time 0 of the media, in nanoseconds since 1970. It is that of the first segment for as long as there are
     /// segments, whatever the clock does.
     pub fn began(&self) -> Option<i64> {
         self.began
+    }
+
+    /// How the first segment begins, as long as it is not known what was before.
+    pub fn first(&self) -> Option<First> {
+        let (_, place) = self.lead.filter(|_| self.awaits_past)?;
+        let rendition = self.renditions.get(place)?;
+        let oldest = rendition.listed().next().or(rendition.open())?;
+        Some(First {
+            number: oldest.number,
+            start: oldest.start,
+            timescale: oldest.timescale,
+            date: self.date_of(rendition.nanos(oldest.start)),
+            headers: self.renditions.iter().map(|found| found.track.clone()).collect(),
+        })
+    }
+
+    fn date_of(&self, time: i64) -> Option<i64> {
+        Some(self.began?.saturating_add(time))
+    }
+
+    /// What recordings have from before the segment `first`, oldest first; nothing if there is another first segment by now.
+    pub fn extend_back(&mut self, first: u64, past: &[PastSegment]) {
+        let Some(found) = self.first() else { return };
+        self.awaits_past = false;
+        self.version += 1;
+        if found.number != first || past.is_empty() {
+            return;
+        }
+        let begin = first.saturating_sub(past.len() as u64);
+        let seconds = past.iter().map(|segment| segment.seconds().round() as u64).max().unwrap_or(0);
+        self.least_target = seconds;
+        self.target = self.target.map(|target| target.max(seconds));
+        let ends = past.last().map_or(0, |last| last.time.saturating_add(last.nanos));
+        let starts = Time::from_ticks(i64::try_from(found.start).unwrap_or(i64::MAX), found.timescale).nanos();
+        let is_torn = starts.saturating_sub(ends) > GAP.as_nanos() as i64;
+        for rendition in &mut self.renditions {
+            if let Some(oldest) = rendition.oldest_mut().filter(|_| is_torn) {
+                oldest.is_discontinuity = true;
+            }
+            let (name, timescale) = (rendition.track.name, rendition.track.timescale);
+            let numbered = (begin..).zip(past);
+            rendition.extend_back(numbered.map(|(number, segment)| segment.of(name, timescale, number)).collect());
+        }
     }
 
     /// Grows with each complete part, segment, and change of the renditions.
@@ -409,7 +459,8 @@ impl Segmenter {
         let Some(rendition) = self.renditions.get(place) else { return };
         let length =
             rendition.newest().and_then(|newest| Some(rendition.segment(newest)?.length())).unwrap_or_default();
-        let target = *self.target.get_or_insert_with(|| target_of(self.settings.segment, length));
+        let target =
+            *self.target.get_or_insert_with(|| target_of(self.settings.segment, length).max(self.least_target));
         self.so_far = self.so_far.saturating_add(length);
         self.trim(Duration::from_secs(target));
     }
@@ -418,7 +469,11 @@ impl Segmenter {
         let window = self.settings.window.max(target * 3);
         let live = self.renditions.len().max(1);
         for rendition in &mut self.renditions {
-            rendition.trim(window, target * 2, self.settings.max_bytes / live);
+            let most = self.settings.max_bytes / live;
+            match self.settings.dvr {
+                Some(dvr) => rendition.trim_to_recordings(dvr.max(window), window, target * 2, most),
+                None => rendition.trim(window, target * 2, most),
+            }
         }
     }
 

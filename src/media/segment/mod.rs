@@ -2,12 +2,14 @@
 //!
 //! In go [`Piece`]s, the packets of a muxer with their times. The [`Segmenter`] cuts them into parts and segments, and keeps
 //! those of a bounded window in [`Rendition`]s. [`hls`] and [`dash`] render these as text, [`wait`] decides whether a request
-//! can be answered yet. Nothing is muxed again and nothing is copied: a part is a list of packets, a segment a list of parts.
+//! can be answered yet. Nothing is muxed again and nothing is copied: a part is a list of packets, a segment a list of parts. Of segments
+//! that recordings have, times are kept and packets are not.
 
 mod clock;
 mod cut;
 pub mod dash;
 pub mod hls;
+mod past;
 mod piece;
 mod rendition;
 mod settings;
@@ -17,6 +19,7 @@ mod text;
 pub mod wait;
 
 pub use cut::{Segmenter, Wish};
+pub use past::{First, PastSegment};
 pub use piece::{Piece, TrackHeader};
 pub use rendition::{Header, Part, Rendition, Segment};
 pub use settings::Settings;

@@ -128,6 +128,11 @@ impl Segment {
         self.parts.iter().flat_map(|part| &part.pieces)
     }
 
+    /// Its packets are not here any more: a recording has it.
+    pub fn is_stored(&self) -> bool {
+        self.parts.is_empty() && !self.is_gap
+    }
+
     /// How long it lasts.
     pub fn length(&self) -> Duration {
         length(self.duration, self.timescale)
@@ -413,10 +418,72 @@ impl Rendition {
                 self.bytes -= oldest.bytes;
             }
         }
+        self.drop_headers();
+    }
+
+    /// Headers that no segment has any more.
+    fn drop_headers(&mut self) {
         let used = self.segments.front().map_or(0, |segment| segment.header);
         while self.headers.get(1).is_some_and(|header| header.number <= used) {
             self.headers.pop_front();
         }
+    }
+
+    /// As [`Self::trim`], where recordings have what is dropped: the packets of segments beyond `window` and `grace` go, the segments
+    /// are listed for `dvr`.
+    pub(super) fn trim_to_recordings(&mut self, dvr: Duration, window: Duration, grace: Duration, max_bytes: usize) {
+        let mut after = Duration::ZERO;
+        let mut bytes = 0;
+        for segment in self.segments.iter_mut().rev() {
+            after += segment.length();
+            bytes += segment.bytes;
+            let is_newest = after == segment.length();
+            if !is_newest && (after > window + grace || bytes > max_bytes) && !segment.parts.is_empty() {
+                self.bytes -= segment.bytes;
+                segment.bytes = 0;
+                segment.parts = Vec::new();
+            }
+        }
+        let mut listed: Duration = self.listed().map(Segment::length).sum();
+        while let Some(first) = self.segments.iter().find(|segment| segment.number >= self.first_listed) {
+            let rest = listed.saturating_sub(first.length());
+            if rest < dvr {
+                break;
+            }
+            listed = rest;
+            self.unlist();
+        }
+        let mut kept: Duration = self.segments.iter().map(Segment::length).sum();
+        while let Some(oldest) = self.segments.front().filter(|oldest| oldest.number < self.first_listed) {
+            let rest = kept.saturating_sub(oldest.length());
+            if rest < listed + grace {
+                break;
+            }
+            kept = rest;
+            self.bytes -= oldest.bytes;
+            self.segments.pop_front();
+        }
+        self.drop_headers();
+    }
+
+    /// Lists what was before the first segment and is in recordings, with the header of that one.
+    pub(super) fn extend_back(&mut self, past: Vec<Segment>) {
+        let Some(first) = past.first() else { return };
+        let number = first.number;
+        let time = self.nanos(first.start);
+        if let Some(header) = self.headers.front_mut() {
+            let old = std::mem::replace(&mut header.number, number);
+            header.time = time;
+            let segments = self.segments.iter_mut().chain(&mut self.open);
+            segments.filter(|segment| segment.header == old).for_each(|segment| segment.header = number);
+        }
+        self.first_listed = number;
+        past.into_iter().rev().for_each(|segment| self.segments.push_front(Segment { header: number, ..segment }));
+    }
+
+    /// The oldest segment, also if it is not complete.
+    pub(super) fn oldest_mut(&mut self) -> Option<&mut Segment> {
+        self.segments.front_mut().or(self.open.as_mut())
     }
 
     fn unlist(&mut self) {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub max_bytes: usize,
     /// Whether playlists list parts (LL-HLS).
     pub has_parts: bool,
+    /// How much of the past playlists list where segments that are dropped can be had from recordings.
+    pub dvr: Option<Duration>,
 }
 
 impl Settings {
@@ -25,6 +27,7 @@ impl Settings {
         window: Duration::from_secs(30),
         max_bytes: 128 << 20,
         has_parts: true,
+        dvr: None,
     };
 }
 

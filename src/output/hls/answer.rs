@@ -17,6 +17,7 @@ use crate::{
     },
     output::http::response::{Response, pieces, text, unavailable},
     output::http::{access_log::LowPriorityLog, admission::Admission},
+    output::record::playback::{PlaybackError, StoredSegment},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -242,12 +243,47 @@ fn header_file(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64)
 }
 
 async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
-    let pieces = media(stream, rendition, client, |found| match wait::segment(found, number) {
-        Decision::Ready => Some(Sight::Ready(found.segment(number)?.pieces().cloned().collect())),
+    let found = media(stream, rendition, client, |found| match wait::segment(found, number) {
+        Decision::Ready => Some(Sight::Ready(place_of(found, number)?)),
         Decision::Wait => Some(Sight::NotYet),
         Decision::Gone | Decision::TooFar => None,
     });
-    media_file(stream, rendition, pieces.await)
+    let pieces = match found.await {
+        Ok(Some(Place::Memory(pieces))) => Ok(Some(pieces)),
+        Ok(Some(Place::Recordings(stored))) => match stream.recordings().stored(stream.recorded(), stored).await {
+            Ok(pieces) => Ok(Some(pieces)),
+            Err(PlaybackError::Busy | PlaybackError::Disk(_)) => Err(NoWait::NotInTime),
+            Err(PlaybackError::Read(error)) => {
+                tracing::debug!(stream = stream.name(), number, %error, "no recording has a segment");
+                Ok(None)
+            }
+        },
+        Ok(None) => Ok(None),
+        Err(late) => Err(late),
+    };
+    media_file(stream, rendition, pieces)
+}
+
+/// Where the media of a segment is.
+enum Place {
+    Memory(Vec<Bytes>),
+    Recordings(StoredSegment),
+}
+
+fn place_of(rendition: &crate::media::segment::Rendition, number: u64) -> Option<Place> {
+    let segment = rendition.segment(number)?;
+    if !segment.is_stored() {
+        return Some(Place::Memory(segment.pieces().cloned().collect()));
+    }
+    Some(Place::Recordings(StoredSegment {
+        number,
+        kind: rendition.track.kind,
+        header: rendition.header(segment.header)?.clone(),
+        start: segment.start,
+        end: segment.start.saturating_add(segment.duration),
+        timescale: segment.timescale,
+        date: segment.date?,
+    }))
 }
 
 async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
@@ -260,12 +296,12 @@ async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, 
 }
 
 /// Waits for media of a rendition. `Ok(None)`: there is none and will be none; `Err`: it did not come in time.
-async fn media(
+async fn media<T>(
     stream: &SegmentedStream,
     rendition: Rendition,
     client: Client,
-    mut look: impl FnMut(&crate::media::segment::Rendition) -> Option<Sight<Vec<Bytes>>>,
-) -> Result<Option<Vec<Bytes>>, NoWait> {
+    mut look: impl FnMut(&crate::media::segment::Rendition) -> Option<Sight<T>>,
+) -> Result<Option<T>, NoWait> {
     let feed = stream.feed(rendition);
     let Some(target) = feed.look(Segmenter::target).flatten() else { return Ok(None) };
     let look = |segments: &Segmenter| match segments.rendition(rendition.name()).and_then(&mut look) {

@@ -11,13 +11,14 @@ use crate::{
         Container, Muxer, NotCarried, Packet, TrackSet,
         segment::{Segmenter, Settings, Wish},
     },
+    output::record::playback::Playback,
     source::demand::{Demand, Lease},
     stream::{Delivery, Entry, Join, Reader, StreamOutput},
     sys::{Shutdown, since_1970},
     telemetry::HlsStats,
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 use tokio::{
@@ -30,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 const LINGER: Duration = Duration::from_secs(10);
 /// How often the end of that is looked for.
 const LOOK: Duration = Duration::from_secs(1);
+/// Recordings have what was before the first segment within this time: a part of them is a second by default.
+const PAST_WITHIN: Duration = Duration::from_secs(4);
 /// Pause before an output is read again that has ended.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -67,6 +70,8 @@ struct Shared {
     stats: Arc<HlsStats>,
     /// Cancelled when the stream is gone or another one.
     stop: CancellationToken,
+    /// What was before the first segment, where playlists list that.
+    recordings: OnceLock<(Playback, String)>,
     /// The version of the segments.
     changes: watch::Sender<u64>,
     state: Mutex<State>,
@@ -139,7 +144,23 @@ impl Feed {
             rendered: Vec::new(),
         };
         let changes = watch::Sender::new(0);
-        Self(Arc::new(Shared { container, settings, stream, shutdown, stats, stop, changes, state: Mutex::new(state) }))
+        Self(Arc::new(Shared {
+            container,
+            settings,
+            stream,
+            shutdown,
+            stats,
+            stop,
+            recordings: OnceLock::new(),
+            changes,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Playlists also list what these recordings have, if its settings say so.
+    pub fn with_past(self, recordings: Playback, stream: String) -> Self {
+        let _ = self.0.recordings.set((recordings, stream));
+        self
     }
 
     /// A configuration was applied: this is the same stream.
@@ -310,7 +331,14 @@ async fn run_part(shared: Arc<Shared>, part: usize, stop: CancellationToken) {
 /// Reads the packets of the stream and cuts them, until segments are no longer requested.
 async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments started");
-    let refused = read(&shared, 0, &stop).await.err();
+    let past = async {
+        find_past(&shared).await;
+        std::future::pending::<()>().await;
+    };
+    let refused = tokio::select! {
+        read = read(&shared, 0, &stop) => read.err(),
+        () = past => None,
+    };
     stop.cancel();
     {
         let mut state = shared.state();
@@ -369,6 +397,37 @@ async fn read(shared: &Shared, part: usize, stop: &CancellationToken) -> Result<
             }
         }
     }
+}
+
+/// Waits for the first segment and lists what recordings have from before it.
+async fn find_past(shared: &Shared) {
+    let (Some((recordings, stream)), Some(reach)) = (shared.recordings.get(), shared.settings.dvr) else { return };
+    let mut changes = shared.changes.subscribe();
+    let first = loop {
+        changes.borrow_and_update();
+        let first = shared.state().segments.as_ref().and_then(Segmenter::first);
+        match first {
+            Some(first) => break first,
+            None if changes.changed().await.is_err() => return,
+            None => {}
+        }
+    };
+    let until = Instant::now() + PAST_WITHIN;
+    let past = loop {
+        match recordings.past(stream, first.clone(), reach, shared.settings.segment).await {
+            // The file that is written has it in a moment.
+            Ok((_, false)) if Instant::now() < until => tokio::time::sleep(AGAIN).await,
+            Ok((past, _)) => break past,
+            Err(error) => {
+                tracing::warn!(stream = shared.stream, %error, "playlist without recordings");
+                break Vec::new();
+            }
+        }
+    };
+    if let Some(segments) = &mut shared.state().segments {
+        segments.extend_back(first.number, &past);
+    }
+    shared.changes.send_modify(|version| *version += 1);
 }
 
 /// The packets, and what keeps them coming.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     engine::registry::StreamHandle,
     media::{Container, segment::Settings},
+    output::record::playback::Playback,
     stream::StreamOutput,
     sys::Shutdown,
     telemetry::HlsStats,
@@ -31,25 +32,36 @@ pub struct SegmentedStream {
     viewers: HlsViewers,
     waiting: Waiting,
     stats: Arc<HlsStats>,
+    recordings: Playback,
+    recorded: String,
 }
 
 impl SegmentedStream {
-    fn new(stream: &StreamHandle, source: Source, shutdown: &Shutdown, stats: &Arc<HlsStats>) -> Self {
+    fn new(
+        stream: &StreamHandle,
+        source: Source,
+        shutdown: &Shutdown,
+        stats: &Arc<HlsStats>,
+        (recordings, recorded): (Playback, String),
+    ) -> Self {
         let settings = stream.config.hls;
         let name = stream.config.name.to_string();
         // Tokens that an earlier run of the server gave away are not given again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let seed = u64::try_from(seed).unwrap_or(0) << 16;
-        let of_ts = Settings { has_parts: false, ..settings };
+        let of_ts = Settings { has_parts: false, dvr: None, ..settings };
         Self {
             outputs: source.outputs(),
             settings,
-            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone(), stats.clone()),
+            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone(), stats.clone())
+                .with_past(recordings.clone(), recorded.clone()),
             ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone(), stats.clone()),
             viewers: HlsViewers::new(&name, stream.viewers.clone(), seed, stats.clone()),
             waiting: Waiting::default(),
             stats: stats.clone(),
             name,
+            recordings,
+            recorded,
         }
     }
 
@@ -59,6 +71,16 @@ impl SegmentedStream {
             Rendition::Video(_) | Rendition::Audio => &self.mp4,
             Rendition::Ts(_) => &self.ts,
         }
+    }
+
+    /// What was recorded of it and others.
+    pub fn recordings(&self) -> &Playback {
+        &self.recordings
+    }
+
+    /// The name that it is recorded by.
+    pub fn recorded(&self) -> &str {
+        &self.recorded
     }
 
     /// The name of the stream.
@@ -86,7 +108,7 @@ impl SegmentedStream {
         &self.settings
     }
 
-    /// HlsViewers who left are gone now.
+    /// Viewers who left are gone now.
     pub fn expire(&self, now: Instant) {
         let target = self.mp4.look(|segments| segments.target()).flatten().unwrap_or(2);
         self.viewers.expire(now, std::time::Duration::from_secs(3 * target + 1));
@@ -124,13 +146,14 @@ fn part(stream: &StreamHandle) -> Option<Part> {
 pub struct SegmentedStreams {
     shutdown: Shutdown,
     stats: Arc<HlsStats>,
+    recordings: Playback,
     known: Arc<Mutex<HashMap<String, Arc<SegmentedStream>>>>,
 }
 
 impl SegmentedStreams {
-    /// None yet. Their tasks are spawned on `shutdown`, and `stats` counts what they do.
-    pub fn new(shutdown: Shutdown, stats: Arc<HlsStats>) -> Self {
-        Self { shutdown, stats, known: Arc::default() }
+    /// None yet. Their tasks are spawned on `shutdown`, `stats` counts what they do, and `recordings` has what was before.
+    pub fn new(shutdown: Shutdown, stats: Arc<HlsStats>, recordings: Playback) -> Self {
+        Self { shutdown, stats, recordings, known: Arc::default() }
     }
 
     /// Those of these streams that are made of samples; all others end.
@@ -157,8 +180,15 @@ impl SegmentedStreams {
                 }
                 is_same
             });
-            let found =
-                stays.unwrap_or_else(|| Arc::new(SegmentedStream::new(sampled, source, &self.shutdown, &self.stats)));
+            let found = stays.unwrap_or_else(|| {
+                Arc::new(SegmentedStream::new(
+                    sampled,
+                    source,
+                    &self.shutdown,
+                    &self.stats,
+                    (self.recordings.clone(), stream.config.name.to_string()),
+                ))
+            });
             known.insert(name, found.clone());
             applied.push((stream.clone(), found));
         }

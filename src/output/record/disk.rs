@@ -2,13 +2,14 @@
 
 use super::{
     core::{Begin, End},
-    folder::{DiskError, Folder, finish_file},
+    folder::{Change, DiskError, Edited, Folder, Repaired, Which, finish_file},
+    forecast::{Forecast, Growing, Meter, forecast},
     index::Entry,
     retention::{Kept, deletions},
 };
 use crate::{
     config::{FilePattern, Keep, Recording},
-    engine::recorder_status::RecorderStatus,
+    engine::recorder_status::{RecorderStatus, Stored},
     sys::since_1970,
 };
 use std::{
@@ -24,7 +25,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// Most bytes of one recorder that wait for the disk: half a minute of 16 Mbit/s.
 const MAX_QUEUED: u64 = 64 << 20;
@@ -36,6 +37,10 @@ const MAX_JOBS: usize = 16_384;
 const CHORES: Duration = Duration::from_secs(1);
 /// Files that are deleted at a time: what else waits for the disk waits for that.
 const DELETIONS: usize = 10;
+/// Files that are changed by request at a time, for the same reason.
+const EDITS: usize = 20;
+/// How often sums of days are written.
+const SUMS: Duration = Duration::from_secs(600);
 /// Room without which no file is begun.
 const LEAST_ROOM: u64 = 4 << 20;
 /// A folder that could not be opened is tried again after this.
@@ -77,6 +82,20 @@ enum Job {
     Write(Ticket, u64, Vec<u8>, i64),
     End(Ticket, End),
     Abandon(Ticket, u64),
+    Edit(Edit, oneshot::Sender<Result<Edited, DiskError>>),
+}
+
+/// Files of a stream are to be changed by request.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// The stream.
+    pub stream: String,
+    /// Which of its files.
+    pub which: Which,
+    /// What becomes of them.
+    pub change: Change,
+    /// Who asks, for the log.
+    pub by: Option<String>,
 }
 
 impl Ticket {
@@ -202,6 +221,16 @@ impl Disk {
         let _ = self.jobs.try_send(Job::Abandon(ticket.clone(), file));
     }
 
+    /// Changes files of a stream, some at a time: [`Edited::has_more`] says that there may be more.
+    ///
+    /// # Errors
+    /// When too much waits for the disk.
+    pub fn edit(&self, edit: Edit) -> Result<oneshot::Receiver<Result<Edited, DiskError>>, DiskError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.jobs.try_send(Job::Edit(edit, reply));
+        sent.map(|()| answer).map_err(|_| DiskError::Slow(ALL_QUEUED.load(Ordering::Acquire) >> 20))
+    }
+
     /// Each job counts as a byte more than it has, so that none is overlooked.
     fn send(&self, ticket: &Ticket, bytes: u64, job: impl FnOnce(Ticket) -> Job) -> Result<(), DiskError> {
         let (queued, bytes) = (ticket.queued(), bytes + 1);
@@ -242,7 +271,12 @@ struct Worker {
     open: BTreeMap<(u64, u64), Open>,
     keeps: BTreeMap<String, Option<Keep>>,
     statuses: BTreeMap<String, RecorderStatus>,
+    meters: BTreeMap<String, Meter>,
     chores: Instant,
+    /// Of the index there is more to read.
+    has_unread: bool,
+    /// When the sums of days were written.
+    summed: Instant,
 }
 
 impl Worker {
@@ -255,17 +289,20 @@ impl Worker {
             open: BTreeMap::new(),
             keeps: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            meters: BTreeMap::new(),
             chores: Instant::now(),
+            has_unread: false,
+            summed: Instant::now(),
         }
     }
 
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let wait = CHORES.saturating_sub(self.chores.elapsed());
+            let wait = if self.has_unread { Duration::ZERO } else { CHORES.saturating_sub(self.chores.elapsed()) };
             match jobs.recv_timeout(wait) {
                 Ok(job) => self.job(job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.read_more(),
+                Err(RecvTimeoutError::Disconnected) => return self.write_sums(),
             }
             if self.chores.elapsed() >= CHORES {
                 self.chores();
@@ -302,6 +339,7 @@ impl Worker {
                         Ok(()) => {
                             open.entry.to = to;
                             ticket.0.status.written(length, began.elapsed());
+                            self.meter(&ticket.0.stream, length);
                         }
                         Err(error) => self.broke(&ticket, file, error.into()),
                     }
@@ -314,7 +352,31 @@ impl Worker {
                 ticket.remove(length + 1);
             }
             Job::Abandon(ticket, file) => self.settle(&ticket, file, "gap"),
+            Job::Edit(edit, reply) => drop(reply.send(self.edit(&edit))),
         }
+    }
+
+    fn meter(&mut self, stream: &str, bytes: u64) {
+        let now = crate::sys::monotonic();
+        match self.meters.get_mut(stream) {
+            Some(meter) => meter.count(now, bytes),
+            None => self.meters.entry(stream.to_owned()).or_default().count(now, bytes),
+        }
+    }
+
+    fn edit(&mut self, edit: &Edit) -> Result<Edited, DiskError> {
+        let Edit { stream, which, change, by } = edit;
+        let edited = self.folder()?.edit(stream, *which, *change, EDITS)?;
+        for Entry { path, bytes, .. } in &edited.files {
+            match change {
+                Change::Delete => {
+                    tracing::info!(stream, file = path, bytes, reason = "request", by, "recording deleted")
+                }
+                Change::Protect(on) => tracing::info!(stream, file = path, on, by, "recording protected"),
+            }
+        }
+        self.count_all();
+        Ok(edited)
     }
 
     fn begin(&mut self, ticket: &Ticket, begin: Begin) -> Result<(), DiskError> {
@@ -380,7 +442,7 @@ impl Worker {
         {
             tracing::warn!(stream, file = entry.path, %error, "end of a recording not written to the index");
         }
-        self.count(stream);
+        self.count_all();
     }
 
     /// A file cannot be written any more.
@@ -437,10 +499,10 @@ impl Worker {
         }
         let (mut folder, repaired) = Folder::open(&self.path)?;
         self.was_there = true;
-        for found in repaired {
-            let (stream, file, outcome) = (found.stream, found.path, found.outcome);
-            tracing::warn!(stream, file, outcome, "recording was left unfinished");
-        }
+        note_repaired(repaired);
+        let unread_days = folder.unread();
+        tracing::info!(folder = %self.path.display(), streams = folder.streams.len(), unread_days, "recording folder opened");
+        self.has_unread = unread_days > 0;
         for (stream, keep) in &self.keeps {
             if let Some(keep) = keep {
                 folder.set_keep(stream, *keep)?;
@@ -448,6 +510,34 @@ impl Worker {
         }
         self.folder = Some(folder);
         Ok(())
+    }
+
+    /// Reads a piece of the index that was not read at the start, while nothing is to be written.
+    fn read_more(&mut self) {
+        let Some(folder) = self.folder.as_mut().filter(|_| self.has_unread) else {
+            self.has_unread = false;
+            return;
+        };
+        let mut repaired = Vec::new();
+        match folder.read_more(&mut repaired) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.has_unread = false;
+                tracing::info!(folder = %self.path.display(), "index of recordings read");
+                self.write_sums();
+            }
+            Err(error) => tracing::warn!(folder = %self.path.display(), %error, "index of a day cannot be read"),
+        }
+        note_repaired(repaired);
+    }
+
+    fn write_sums(&mut self) {
+        self.summed = Instant::now();
+        if let Some(folder) = self.folder.as_ref().filter(|folder| folder.is_there())
+            && let Err(error) = folder.write_sums()
+        {
+            tracing::warn!(folder = %self.path.display(), %error, "sums of recordings not written: the next start reads more");
+        }
     }
 
     fn chores(&mut self) {
@@ -460,7 +550,10 @@ impl Worker {
                 break;
             }
         }
-        self.statuses.keys().cloned().collect::<Vec<_>>().iter().for_each(|stream| self.count(stream));
+        self.count_all();
+        if self.summed.elapsed() >= SUMS {
+            self.write_sums();
+        }
     }
 
     /// Deletes the oldest files of streams that have more than is kept; returns how many.
@@ -472,12 +565,7 @@ impl Worker {
         let kept: Vec<Kept<'_>> = streams
             .iter()
             .zip(folder.streams.values())
-            .map(|(stream, files)| Kept {
-                stream,
-                keep: files.keep,
-                bytes: files.sum().1,
-                oldest: files.days.range(files.cleaned..).next().map(|(day, _)| *day),
-            })
+            .map(|(stream, files)| Kept { stream, keep: files.keep, bytes: files.sum().1, oldest: files.oldest() })
             .collect();
         let mut count = 0;
         for deletion in deletions(&kept, free, now) {
@@ -499,13 +587,31 @@ impl Worker {
         count
     }
 
-    /// Reports to the pages how much there is of a stream.
-    fn count(&self, stream: &str) {
+    /// Reports to the pages how much there is of each stream, and what is to be expected.
+    fn count_all(&self) {
         let Some(folder) = &self.folder else { return };
-        if let Some((files, status)) = folder.streams.get(stream).zip(self.statuses.get(stream)) {
-            let (count, bytes) = files.sum();
-            status.kept(count, bytes, folder.free());
+        let (free, now) = (folder.free(), crate::sys::monotonic());
+        let known: Vec<_> = folder.streams.iter().map(|(stream, files)| (stream, files.keep, files.sum())).collect();
+        let rate = |stream: &String| self.meters.get(stream).and_then(|meter| meter.rate(now));
+        let growing = |(stream, keep, (_, bytes)): &(&String, Keep, (u64, u64))| Growing {
+            keep: *keep,
+            bytes: *bytes,
+            rate: rate(stream),
+        };
+        let growing: Vec<Growing> = known.iter().map(growing).collect();
+        for (((stream, _, (files, bytes)), growing), expected) in
+            known.iter().zip(&growing).zip(forecast(&growing, free))
+        {
+            let Some(status) = self.statuses.get(*stream) else { continue };
+            let Forecast { holds, full_in } = expected;
+            status.kept(Stored { files: *files, bytes: *bytes, free, rate: growing.rate, holds, full_in });
         }
+    }
+}
+
+fn note_repaired(repaired: Vec<Repaired>) {
+    for Repaired { stream, path, outcome } in repaired {
+        tracing::warn!(stream, file = path, outcome, "recording was left unfinished");
     }
 }
 

@@ -1,11 +1,16 @@
 //! A folder of recordings: its lock, its index, its files. Blocking; called by the thread of its disk, and for reading the index by
 //! requests.
 
+mod edit;
+mod sums;
+
+pub use edit::{Change, Edited, Which};
+
 use super::index::{Entry, Line, day_name, day_of, day_of_name, entries};
 use crate::{config::Keep, media::mp4::file};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
     os::{
@@ -75,12 +80,33 @@ pub struct StreamFiles {
     pub keep: Keep,
     /// Days before this have protected files only.
     pub cleaned: i64,
+    /// Days whose index has not been read yet, while that is done in the background.
+    pub unread: BTreeSet<i64>,
+    /// Bytes of the index of each day that was read.
+    lengths: BTreeMap<i64, u64>,
+    /// The numbers of files of this server begin with it.
+    first: u64,
+    /// The files that are written, with their days.
+    open: BTreeMap<u64, i64>,
 }
 
 impl StreamFiles {
     /// Files and bytes.
     pub fn sum(&self) -> (u64, u64) {
         self.days.values().fold((0, 0), |(files, bytes), (more, length)| (files + more, bytes + length))
+    }
+
+    /// Days of these that may have files, oldest first.
+    fn all_days(&self, days: impl std::ops::RangeBounds<i64>) -> Vec<i64> {
+        let bounds = (days.start_bound().cloned(), days.end_bound().cloned());
+        let read = self.days.range(bounds).map(|(day, _)| *day);
+        let all: BTreeSet<i64> = read.chain(self.unread.range(bounds).copied()).collect();
+        all.into_iter().collect()
+    }
+
+    /// The oldest day that may have files that are not protected.
+    pub fn oldest(&self) -> Option<i64> {
+        self.all_days(self.cleaned..).first().copied()
     }
 
     fn count(&mut self, day: i64, files: i64, bytes: i64) {
@@ -185,27 +211,16 @@ impl Folder {
         for stream in fs::read_dir(&folder)? {
             let stream = stream?;
             let Ok(name) = stream.file_name().into_string() else { continue };
-            let mut files = StreamFiles { next: 1, keep: read_keep(&stream.path()), ..StreamFiles::default() };
-            for day in fs::read_dir(stream.path())? {
-                let Ok(day_file) = day?.file_name().into_string() else { continue };
-                let Some(day) = day_of_name(&day_file) else { continue };
-                for entry in read_index(&stream.path().join(day_file))?.into_values() {
-                    files.next = files.next.max(entry.sequence + 1);
-                    let entry = match entry.ended {
-                        Some(_) => Some(entry),
-                        None => self.repair(&name, day, entry, &mut repaired)?,
-                    };
-                    entry.into_iter().for_each(|entry| files.count(day, 1, signed(entry.bytes)));
-                }
-            }
-            self.streams.insert(name, files);
+            let files = StreamFiles { next: 1, keep: read_keep(&stream.path()), ..StreamFiles::default() };
+            self.streams.insert(name.clone(), files);
+            self.find_days(&name, &mut repaired)?;
         }
         Ok(repaired)
     }
 
     /// Finishes a file that an earlier server has left; `None` when there is nothing of it.
     fn repair(
-        &self,
+        &mut self,
         stream: &str,
         day: i64,
         mut entry: Entry,
@@ -276,6 +291,7 @@ impl Folder {
                     }
                     let files = self.streams.entry(stream.to_owned()).or_default();
                     files.next = files.next.max(entry.sequence + 1);
+                    files.open.insert(entry.sequence, day);
                     files.count(day, 1, 0);
                     return Ok((file, entry));
                 }
@@ -294,6 +310,7 @@ impl Folder {
         let day = day_of(entry.from);
         let ended = entry.ended.clone().unwrap_or_default();
         if let Some(files) = self.streams.get_mut(stream) {
+            files.open.remove(&entry.sequence);
             files.count(day, 0, signed(entry.bytes));
         }
         self.append(stream, day, &Line::Close { sequence: entry.sequence, to: entry.to, bytes: entry.bytes, ended })
@@ -304,6 +321,7 @@ impl Folder {
         let _ = fs::remove_file(self.path().join(&entry.path));
         let _ = self.append(stream, day_of(entry.from), &Line::Delete { sequence: entry.sequence });
         if let Some(files) = self.streams.get_mut(stream) {
+            files.open.remove(&entry.sequence);
             files.count(day_of(entry.from), -1, 0);
         }
     }
@@ -315,25 +333,16 @@ impl Folder {
     /// When the index cannot be read or written.
     pub fn delete_oldest(&mut self, stream: &str, before: Option<i64>, most: usize) -> Result<Vec<Entry>, DiskError> {
         let Some(files) = self.streams.get(stream) else { return Ok(Vec::new()) };
-        let days: Vec<i64> = files.days.range(files.cleaned..).map(|(day, _)| *day).collect();
         let mut deleted = Vec::new();
-        for day in days {
+        for day in files.all_days(files.cleaned..) {
+            self.read_day(stream, day)?;
             let all = read_index(&index_file(self.path(), stream, day))?;
             let may_go = |entry: &&Entry| entry.ended.is_some() && !entry.protected;
             let is_old = |entry: &&Entry| before.is_none_or(|before| entry.to < before);
             let mut left = all.len();
             for entry in all.values().filter(may_go).filter(is_old).take(most - deleted.len()) {
-                match fs::remove_file(self.path().join(&entry.path)) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(error.into()),
-                }
-                self.append(stream, day, &Line::Delete { sequence: entry.sequence })?;
-                if let Some(files) = self.streams.get_mut(stream) {
-                    files.count(day, -1, -signed(entry.bytes));
-                }
+                self.delete_file(stream, day, entry)?;
                 left -= 1;
-                self.remove_empty_folders(&entry.path);
                 deleted.push(entry.clone());
             }
             if left == 0 {
@@ -351,6 +360,21 @@ impl Folder {
         Ok(deleted)
     }
 
+    /// Deletes a file that has ended.
+    fn delete_file(&mut self, stream: &str, day: i64, entry: &Entry) -> Result<(), DiskError> {
+        match fs::remove_file(self.path().join(&entry.path)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.append(stream, day, &Line::Delete { sequence: entry.sequence })?;
+        if let Some(files) = self.streams.get_mut(stream) {
+            files.count(day, -1, -signed(entry.bytes));
+        }
+        self.remove_empty_folders(&entry.path);
+        Ok(())
+    }
+
     /// Folders that a deleted file leaves empty go with it.
     fn remove_empty_folders(&self, path: &str) {
         let mut path = Path::new(path);
@@ -362,7 +386,7 @@ impl Folder {
         }
     }
 
-    fn append(&self, stream: &str, day: i64, line: &Line) -> Result<(), DiskError> {
+    fn append(&mut self, stream: &str, day: i64, line: &Line) -> Result<(), DiskError> {
         let path = index_file(self.path(), stream, day);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -379,6 +403,9 @@ impl Folder {
         if let Err(error) = file.write_all(text.as_bytes()) {
             let _ = file.set_len(length);
             return Err(error.into());
+        }
+        if let Some(files) = self.streams.get_mut(stream) {
+            files.lengths.insert(day, length + text.len() as u64);
         }
         Ok(file.sync_data()?)
     }

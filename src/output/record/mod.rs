@@ -3,11 +3,12 @@
 //! [`recorders`] has a [`task`] for each recorded stream. It reads samples as they come, without encoding; [`core`] decides what is
 //! in which file and [`muxing`] makes its bytes (both pure). The thread of a [`disk`] writes them into a [`folder`], whose files an
 //! [`index`] lists (pure), and deletes what [`retention`] says (pure). Nothing that is live ever waits for a disk. [`playback`]
-//! answers requests for what was recorded.
+//! answers requests for what was recorded. [`forecast`] says how far back recordings will reach, and when the disk is full (pure).
 
 pub mod core;
 pub mod disk;
 pub mod folder;
+pub mod forecast;
 pub mod index;
 pub mod muxing;
 pub mod playback;

@@ -29,18 +29,23 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// The folders that have recordings, for playback. Clones are the same.
+/// The folders that have recordings, with their threads. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Folders(Arc<Mutex<Vec<PathBuf>>>);
+pub struct Folders(Arc<Mutex<Vec<Disk>>>);
 
 impl Folders {
     /// All of them.
     pub fn all(&self) -> Vec<PathBuf> {
+        self.disks().iter().map(|disk| disk.path().to_owned()).collect()
+    }
+
+    /// Who writes to them.
+    pub fn disks(&self) -> Vec<Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, folders: Vec<PathBuf>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = folders;
+    fn set(&self, disks: Vec<Disk>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = disks;
     }
 }
 
@@ -73,6 +78,8 @@ impl Recorders {
         let folders: BTreeSet<PathBuf> =
             wanted.values().filter_map(|stream| Some(stream.config.recording.as_ref()?.folder.clone())).collect();
         self.disks.retain(|folder, _| folders.contains(folder));
+        // The thread of a folder that is not recorded into any more ends.
+        self.folders.set(self.disks.values().cloned().collect());
         for (name, stream) in wanted {
             let Some(recording) = stream.config.recording.clone() else { continue };
             if self.running.contains_key(name) {
@@ -98,7 +105,7 @@ impl Recorders {
             let task = self.shutdown.spawn(format!("recorder of {name}"), task.run(stop.clone()));
             self.running.insert(name.to_owned(), Running { stream: stream.clone(), stop, task });
         }
-        self.folders.set(folders.into_iter().collect());
+        self.folders.set(self.disks.values().cloned().collect());
     }
 }
 

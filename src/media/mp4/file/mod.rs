@@ -16,7 +16,7 @@ mod writer;
 pub use clip::{Clip, Cut, Extent, Piece, Source};
 pub use movie::TrackHead;
 pub use scan::{NotOurs, ScannedFile, finish, scan};
-pub use segment::{Span, segment, spans};
+pub use segment::{Span, Stretch, segment, spans, stretch};
 pub use table::{Placed, SampleTable};
 pub use writer::{FileWriter, Finish};
 

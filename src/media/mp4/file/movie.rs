@@ -38,7 +38,7 @@ impl TrackHead {
     }
 
     /// The tracks of a header that begins with `ftyp`.
-    pub(super) fn of_header(header: &[u8]) -> Vec<Self> {
+    pub fn of_header(header: &[u8]) -> Vec<Self> {
         find(header, b"moov").map(Self::all_of).unwrap_or_default()
     }
 

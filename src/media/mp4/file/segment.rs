@@ -77,6 +77,48 @@ pub fn segment(
     Some((bytes, extents))
 }
 
+/// Samples of one track as a fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// When the first one is decoded, in ticks of the timeline that they were moved to.
+    pub start: u64,
+    /// What stands in front.
+    pub front: Vec<u8>,
+    /// The bytes of the file that follow.
+    pub extents: Vec<Extent>,
+}
+
+/// The samples of a track that are decoded in a range of ticks, to the tick, after they are moved by `moved` nanoseconds. `None` when there are
+/// none, or too many bytes for one fragment.
+pub fn stretch(
+    (head, table): &(TrackHead, SampleTable),
+    range: std::ops::Range<u64>,
+    moved: i64,
+    sequence: u32,
+) -> Option<Stretch> {
+    let moved = (i128::from(moved) * i128::from(head.timescale) + 500_000_000).div_euclid(1_000_000_000);
+    let moved = u64::try_from(moved).unwrap_or(0);
+    let moved = table.samples().map(|sample| Placed { decode: sample.decode.saturating_add(moved), ..sample });
+    // Two times that were rounded may be a tick away from one that was rounded as a whole.
+    let samples: Vec<Placed> = moved
+        .skip_while(|sample| sample.decode + 1 < range.start)
+        .take_while(|sample| sample.decode + 1 < range.end)
+        .collect();
+    let start = samples.first()?.decode;
+    let mut extents = Vec::<Extent>::new();
+    for sample in &samples {
+        let size = u64::from(sample.size);
+        match extents.last_mut() {
+            Some(last) if last.at + last.length == sample.at => last.length += size,
+            _ => extents.push(Extent { file: 0, at: sample.at, length: size }),
+        }
+    }
+    let length: u64 = samples.iter().map(|sample| u64::from(sample.size)).sum();
+    let run = Run { track: head.number, samples, length: usize::try_from(length).ok()? };
+    let (bytes, _) = front(sequence, &[run])?;
+    Some(Stretch { start, front: bytes, extents })
+}
+
 fn to_nanos(ticks: u64, timescale: u32) -> i64 {
     let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(timescale.max(1));
     i64::try_from(nanos).unwrap_or(i64::MAX)

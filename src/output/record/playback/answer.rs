@@ -2,64 +2,28 @@
 
 use super::{
     ask::{self, AskError, Asked, Range, Span, What},
-    library::{Film, Library, LibraryError, Recorded, continues, files, rfc3339},
+    library::{Film, LibraryError, Recorded, continues, files, rfc3339},
+    list::list,
+    reading::{PATIENCE, Playback, PlaybackError, TOO_BUSY, now},
 };
-use crate::output::{
-    http::{
-        access_log::LowPriorityLog,
-        response::{Response, pieces, streamed, text, unavailable},
-        site::Site,
-    },
-    record::recorders::Folders,
+use crate::output::http::{
+    access_log::LowPriorityLog,
+    response::{Response, pieces, streamed, text, unavailable},
+    site::Site,
 };
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use std::{
-    io,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-use tokio::sync::Semaphore;
+use std::{io, sync::Arc};
 
-/// Requests that read recordings at a time: more would only wait for the same disks.
-const READERS: usize = 8;
-/// A disk that does not answer for so long is out of order.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// What is read of a file at a time.
 const CHUNK: u64 = 256 << 10;
 /// What a name stands for never changes.
 const STAYS: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
 const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
-const TOO_BUSY: &str = "too many requests for recordings, or their disk does not answer: try again";
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// The recordings of a server. Clones are the same.
-#[derive(Debug, Clone)]
-pub struct Playback {
-    folders: Folders,
-    library: Arc<Library>,
-    readers: Arc<Semaphore>,
-}
-
-/// A file in a list.
-#[derive(Debug, Serialize)]
-struct Listed {
-    start: String,
-    end: String,
-    duration: f64,
-    bytes: u64,
-    file: String,
-    sequence: u64,
-    codecs: String,
-    ended: Option<String>,
-    protected: bool,
-    /// It follows the one before without a gap, and with the same codecs.
-    continues: bool,
-}
 
 /// A span without gaps, as other servers list it.
 #[derive(Debug, Serialize)]
@@ -70,11 +34,6 @@ struct Listing {
 }
 
 impl Playback {
-    /// The recordings in these folders.
-    pub fn new(folders: Folders) -> Self {
-        Self { folders, library: Arc::default(), readers: Arc::new(Semaphore::new(READERS)) }
-    }
-
     /// What a path and a query ask for, if the path is that of recordings.
     pub fn find(&self, path: &str, query: &str) -> Option<Result<Asked, AskError>> {
         ask::is_path(path).then(|| ask::asked(path, query, now()))
@@ -87,14 +46,14 @@ impl Playback {
         match what {
             What::List(span) => {
                 let listed = self.read(move |_, folders| Ok(files(folders, &stream, span.from, span.to)?)).await;
-                listed.map_or_else(|refusal| refusal, |files| json(&list(&files, span)))
+                listed.map_or_else(|error| not_read(&error), |files| json(&list(&files, span)))
             }
             What::Spans(span) => {
                 let name = stream.clone();
                 let listed = self.read(move |_, folders| Ok(files(folders, &name, span.from, span.to)?)).await;
                 let root = site.to_string();
                 listed.map_or_else(
-                    |refusal| refusal,
+                    |error| not_read(&error),
                     |files| match files.is_empty() {
                         true => failed(&LibraryError::Nothing),
                         false => json(&joined(&files, span, &stream, &root)),
@@ -106,7 +65,7 @@ impl Playback {
                 let film = self.read(move |library, folders| library.film(folders, &name, span.from, span.to)).await;
                 match film {
                     Ok(film) => self.film(&film, &stream, headers, is_head),
-                    Err(refusal) => refusal,
+                    Err(error) => not_read(&error),
                 }
             }
             What::Playlist(Span { from, to, is_open }) => {
@@ -114,7 +73,7 @@ impl Playback {
                     .read(move |library, folders| library.playlist(folders, &stream, (from, to), is_open, &carried))
                     .await;
                 made.map_or_else(
-                    |refusal| refusal,
+                    |error| not_read(&error),
                     |text| {
                         let mut response = pieces(vec![Bytes::from(text)]);
                         response.extensions_mut().insert(LowPriorityLog);
@@ -126,32 +85,12 @@ impl Playback {
             }
             What::Header(file) => {
                 let made = self.read(move |library, folders| library.header(folders, &stream, file)).await;
-                made.map_or_else(|refusal| refusal, |bytes| media(vec![bytes]))
+                made.map_or_else(|error| not_read(&error), |bytes| media(vec![bytes]))
             }
             What::Segment(file, number) => {
                 let made = self.read(move |library, folders| library.segment(folders, &stream, file, number)).await;
-                made.map_or_else(|refusal| refusal, media)
+                made.map_or_else(|error| not_read(&error), media)
             }
-        }
-    }
-
-    /// Reads on a thread for that; the response that refuses otherwise.
-    async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Library, &[PathBuf]) -> Result<T, LibraryError> + Send + 'static,
-    ) -> Result<T, Response> {
-        let permit = tokio::time::timeout(PATIENCE, self.readers.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(unavailable(TOO_BUSY)) };
-        let (library, folders) = (self.library.clone(), self.folders.all());
-        let work = tokio::task::spawn_blocking(move || {
-            // It goes with the work, which does not end when the caller no longer waits.
-            let _permit = permit;
-            work(&library, &folders)
-        });
-        match tokio::time::timeout(PATIENCE, work).await {
-            Ok(Ok(Ok(found))) => Ok(found),
-            Ok(Ok(Err(error))) => Err(failed(&error)),
-            Ok(Err(_)) | Err(_) => Err(unavailable(TOO_BUSY)),
         }
     }
 
@@ -194,7 +133,7 @@ impl Playback {
 
     /// The bytes of a film from `at` to `end`, read as they are taken.
     fn body(&self, film: Arc<Film>, at: u64, end: u64) -> impl futures_util::Stream<Item = io::Result<Bytes>> + use<> {
-        let readers = self.readers.clone();
+        let readers = self.readers();
         stream::try_unfold(at, move |at| {
             let (film, readers) = (film.clone(), readers.clone());
             async move {
@@ -218,15 +157,17 @@ impl Playback {
     }
 }
 
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// The response to a path or parameter that is not valid.
 pub fn refused(error: &AskError) -> Response {
     let status = if *error == AskError::Path { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
     text(status, &error.to_string())
+}
+
+fn not_read(error: &PlaybackError) -> Response {
+    match error {
+        PlaybackError::Read(error) => failed(error),
+        PlaybackError::Disk(_) | PlaybackError::Busy => unavailable(TOO_BUSY),
+    }
 }
 
 fn failed(error: &LibraryError) -> Response {
@@ -241,29 +182,6 @@ fn failed(error: &LibraryError) -> Response {
         }
     };
     text(status, &error.to_string())
-}
-
-fn list(files: &[Recorded], span: Span) -> Vec<Listed> {
-    let mut before = None;
-    let listed = files.iter().map(|file| {
-        let entry = &file.entry;
-        let follows = before.replace(entry).is_some_and(|before| continues(before, entry));
-        // What is written now reaches to the present.
-        let to = if entry.ended.is_some() { entry.to } else { span.to.min(now()).max(entry.to) };
-        Listed {
-            start: rfc3339(entry.from),
-            end: rfc3339(to),
-            duration: (to - entry.from) as f64 / 1e6,
-            bytes: entry.bytes,
-            file: entry.path.clone(),
-            sequence: entry.sequence,
-            codecs: entry.codecs.clone(),
-            ended: entry.ended.clone(),
-            protected: entry.protected,
-            continues: follows,
-        }
-    });
-    listed.collect()
 }
 
 fn joined(files: &[Recorded], span: Span, stream: &str, root: &str) -> Vec<Listing> {

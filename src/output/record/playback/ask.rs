@@ -46,6 +46,14 @@ pub struct FileId {
     pub sequence: u64,
 }
 
+impl FileId {
+    /// Reads what [`fmt::Display`] writes.
+    pub fn read(text: &str) -> Option<Self> {
+        let (from, sequence) = text.split_once('-')?;
+        Some(Self { from: i64::try_from(plain(from)?).ok()?, sequence: plain(sequence)? })
+    }
+}
+
 impl fmt::Display for FileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.from, self.sequence)
@@ -139,8 +147,7 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
 /// `1795854600000000-42/init.mp4` and `1795854600000000-42/7.m4s`.
 fn piece(file: &str) -> Option<What> {
     let (file, name) = file.split_once('/')?;
-    let (from, sequence) = file.split_once('-')?;
-    let file = FileId { from: i64::try_from(plain(from)?).ok()?, sequence: plain(sequence)? };
+    let file = FileId::read(file)?;
     match name {
         "init.mp4" => Some(What::Header(file)),
         _ => Some(What::Segment(file, usize::try_from(plain(name.strip_suffix(".m4s")?)?).ok()?)),
@@ -171,27 +178,8 @@ impl<'a> Values<'a> {
         self.0.iter().find(|(own, ..)| *own == name).map(|(_, value, _)| value.as_str())
     }
 
-    /// The span of a begin, an end and a length; all that there is if none is given.
-    fn span(&self, [from, to, length]: [&'static str; 3], now: i64) -> Result<Span, AskError> {
-        let fault = |name, found: &str, expected| AskError::Parameter {
-            name,
-            found: found.chars().take(40).collect(),
-            expected,
-        };
-        let time_of =
-            |name| self.get(name).map(|value| time(value).ok_or_else(|| fault(name, value, TIME))).transpose();
-        let (begin, end) = (time_of(from)?, time_of(to)?);
-        let given = self.get(length);
-        let lasts = given.map(|value| duration(value).ok_or_else(|| fault(length, value, LENGTH))).transpose()?;
-        let (begin, end, is_open) = match (begin, end, lasts) {
-            (Some(begin), Some(end), _) => (begin, end, false),
-            (Some(begin), None, Some(lasts)) => (begin, begin.saturating_add(lasts), false),
-            (Some(begin), None, None) => (begin, now, true),
-            (None, Some(end), lasts) => (end.saturating_sub(lasts.unwrap_or(LONGEST)), end, false),
-            (None, None, lasts) => (now.saturating_sub(lasts.unwrap_or(LONGEST)), now, true),
-        };
-        let is_good = end > begin && end.saturating_sub(begin) <= LONGEST;
-        if is_good { Ok(Span { from: begin, to: end, is_open }) } else { Err(AskError::Span) }
+    fn span(&self, names: [&'static str; 3], now: i64) -> Result<Span, AskError> {
+        span(|name| self.get(name), names, now)
     }
 
     /// All that are not of recordings: credentials.
@@ -201,6 +189,33 @@ impl<'a> Values<'a> {
         let text = others.collect::<Vec<_>>().join("&");
         if text.is_empty() || text.len() > 1024 { String::new() } else { format!("?{text}") }
     }
+}
+
+/// The span of a begin, an end and a length, whose parameters have these names; all that there is if none is given. `now` is in
+/// microseconds since 1970.
+///
+/// # Errors
+/// When one is not valid.
+pub fn span<'a>(
+    get: impl Fn(&str) -> Option<&'a str>,
+    [from, to, length]: [&'static str; 3],
+    now: i64,
+) -> Result<Span, AskError> {
+    let fault =
+        |name, found: &str, expected| AskError::Parameter { name, found: found.chars().take(40).collect(), expected };
+    let time_of = |name| get(name).map(|value| time(value).ok_or_else(|| fault(name, value, TIME))).transpose();
+    let (begin, end) = (time_of(from)?, time_of(to)?);
+    let given = get(length);
+    let lasts = given.map(|value| duration(value).ok_or_else(|| fault(length, value, LENGTH))).transpose()?;
+    let (begin, end, is_open) = match (begin, end, lasts) {
+        (Some(begin), Some(end), _) => (begin, end, false),
+        (Some(begin), None, Some(lasts)) => (begin, begin.saturating_add(lasts), false),
+        (Some(begin), None, None) => (begin, now, true),
+        (None, Some(end), lasts) => (end.saturating_sub(lasts.unwrap_or(LONGEST)), end, false),
+        (None, None, lasts) => (now.saturating_sub(lasts.unwrap_or(LONGEST)), now, true),
+    };
+    let is_good = end > begin && end.saturating_sub(begin) <= LONGEST;
+    if is_good { Ok(Span { from: begin, to: end, is_open }) } else { Err(AskError::Span) }
 }
 
 /// A time as in RFC 3339, or in seconds since 1970; in microseconds.

@@ -73,7 +73,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.join(&self.entry.path)
     }
 }
@@ -120,7 +120,7 @@ impl Film {
     }
 }
 
-fn read_extent(file: &File, extent: Extent) -> io::Result<Bytes> {
+pub(super) fn read_extent(file: &File, extent: Extent) -> io::Result<Bytes> {
     let length = usize::try_from(extent.length).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, extent.at)?;
@@ -149,7 +149,7 @@ pub fn continues(one: &Entry, other: &Entry) -> bool {
 
 impl Library {
     /// The tables of a file.
-    fn scanned(&self, path: &Path) -> Result<(Arc<ScannedFile>, u64), LibraryError> {
+    pub(super) fn scanned(&self, path: &Path) -> Result<(Arc<ScannedFile>, u64), LibraryError> {
         let handle = File::open(path)?;
         let length = handle.metadata()?.len();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

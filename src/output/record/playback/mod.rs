@@ -1,10 +1,18 @@
 //! What was recorded, over HTTP: lists, a film of any span of time, and playlists.
 //!
-//! [`ask`] reads paths and parameters (pure). [`library`] finds and reads files; it blocks, and runs on threads for that. [`answer`]
-//! makes responses, whose bodies are read from the disk piece by piece.
+//! [`ask`] reads paths and parameters (pure). [`library`] finds and reads files; it blocks, and [`reading`] runs it on threads for that. [`answer`]
+//! makes responses, whose bodies are read from the disk piece by piece. [`changes`] protects and deletes.
+//! [`past`] has what live playlists list beyond what is in memory.
 
 mod answer;
 pub mod ask;
+mod changes;
 mod library;
+mod list;
+mod past;
+mod reading;
 
-pub use answer::{Playback, refused};
+pub use answer::refused;
+pub use list::Listed;
+pub use past::StoredSegment;
+pub use reading::{Playback, PlaybackError};
