@@ -128,7 +128,7 @@ async fn read_body(
 ) -> Result<Bytes, Problem> {
     let kind = media_type(headers);
     let is_json = matches!(&*kind, "application/json" | "application/merge-patch+json");
-    if !is_json && !(takes_forms && kind == FORM) {
+    if !(is_json || takes_forms && kind == FORM) {
         let detail = "send the body as application/json (a patch as application/merge-patch+json)";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }

@@ -161,8 +161,8 @@ fn x9_a_login_ends_with_the_password() {
     viewer.rest(SOON);
     // Tries by the form are counted like others.
     let location = |answer: Answer| answer.header("location").unwrap().to_owned();
-    let tries = (0..40).map(|_| location(form(&server, "", "user=anna&password=guess&next=%2F")));
-    assert!(tries.last().unwrap().contains("failed=too-many"));
+    let mut tries = (0..40).map(|_| location(form(&server, "", "user=anna&password=guess&next=%2F")));
+    assert!(tries.any(|location| location.contains("failed=too-many")));
 }
 
 #[test]
