@@ -298,7 +298,7 @@ impl App {
         let mut pushers = Pushers::new(shutdown.clone(), facts.clone());
         pushers.apply(&registry).await;
         let playback = Playback::new(recorders.folders());
-        let segments = SegmentedStreams::new(shutdown.clone(), playback.clone());
+        let segments = SegmentedStreams::new(shutdown.clone(), info.hls_stats().clone(), playback.clone());
         let entrances = Entrances { segments: segments.clone(), webrtc, playback: playback.clone(), tls: tls.clone() };
         if let Some(webrtc) = entrances.webrtc.clone() {
             shutdown.spawn("webrtc candidates", webrtc.resolve());

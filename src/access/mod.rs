@@ -32,7 +32,7 @@ pub use jwt::{Jwt, JwtError, JwtRules, KeySet, KeySetError};
 pub use key_file::{KeyFileError, read_keys};
 pub use link::{Link, LinkError, MIN_KEY, PARAMETER as LINK_PARAMETER};
 pub use network::{Network, NetworkError, any_contains};
-pub use pass::{End, Pass};
+pub use pass::{End, KICKED, Pass};
 pub use password::{PasswordError, PasswordHash};
 pub use permission::{Pattern, Permission, PermissionError, Permissions, Subject};
 pub use policy::{Grant, IndexedPolicy, JwtSource, Policy, Token, User};

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// Why a response ends.
 const EXPIRED: &str = "permission expired";
 const WITHDRAWN: &str = "permission withdrawn";
-const KICKED: &str = "ended by an operator";
+/// A person ordered that it ends.
+pub const KICKED: &str = "ended by an operator";
 
 /// The pass of one response, which has ended when this is dropped.
 #[derive(Debug)]

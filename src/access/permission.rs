@@ -108,7 +108,11 @@ impl Permission {
         includes
             && match subject {
                 Subject::Server => true,
-                Subject::Stream(name) => self.streams.matches(name),
+                Subject::Stream(name) => {
+                    // Who has a stream has its renditions: `cam0@720`.
+                    let of = name.split_once('@').map_or(name, |(of, _)| of);
+                    self.streams.matches(name) || self.streams.matches(of)
+                }
                 Subject::EveryStream => self.streams.is_everything(),
             }
     }

@@ -151,7 +151,7 @@ impl Validator {
         let rate =
             if has_quality || codec == VideoCodec::Mjpeg { Rate::Quality(quality) } else { Rate::Bitrate(bitrate) };
 
-        if keys.preset.is_some() && !matches!(codec, VideoCodec::H264 | VideoCodec::H265) {
+        if keys.preset.is_some() && !has_presets(codec) {
             self.note(&path.key("preset"), Place::Key, format!("{name} has no presets, h264 and h265 have"));
         }
         let fps = self.value(&path.key("fps"), keys.fps, |text| fps(text, codec));
@@ -163,6 +163,7 @@ impl Validator {
             gop: self.value(&path.key("gop"), keys.gop, gop).unwrap_or(DEFAULT_GOP),
             fps,
             size: self.value(&path.key("size"), keys.size, size),
+            height: None,
             encoder: encoder.unwrap_or(Choice::Auto),
             preset: self.value(&path.key("preset"), keys.preset, preset),
             pixel_format: format.or(codec.pixel_formats().first().copied())?,
@@ -209,6 +210,7 @@ impl Video {
             gop: DEFAULT_GOP,
             fps: None,
             size: None,
+            height: None,
             encoder: Choice::Auto,
             preset: None,
             pixel_format: codec.pixel_formats().first().copied().unwrap_or("I420"),
@@ -249,7 +251,7 @@ fn codec<C: Copy>(text: &str, container: Container, all: &[(&str, C)], fitting: 
     Err(Expected::because(usable, why))
 }
 
-fn video_bitrate(text: &str) -> Result<Bitrate, Expected> {
+pub(super) fn video_bitrate(text: &str) -> Result<Bitrate, Expected> {
     let bitrate = Bitrate::parse(text).filter(|bitrate| VIDEO_BITRATES.contains(bitrate));
     bitrate.ok_or_else(|| "bits per second from 10k to 100M, like 800k or 2M".into())
 }
@@ -283,7 +285,7 @@ fn audio_bitrate(text: &str, codec: AudioCodec) -> Result<Bitrate, Expected> {
     }
 }
 
-fn quality(text: &str) -> Result<u8, Expected> {
+pub(super) fn quality(text: &str) -> Result<u8, Expected> {
     let quality =
         whole(text).and_then(|quality| u8::try_from(quality).ok()).filter(|quality| (1..=100).contains(quality));
     quality.ok_or_else(|| "a quality from 1 to 100".into())
@@ -296,7 +298,7 @@ fn gop(text: &str) -> Result<u32, Expected> {
     gop.ok_or_else(|| format!("a number of frames from 1 to {MAX}").into())
 }
 
-fn fps(text: &str, codec: VideoCodec) -> Result<Fps, Expected> {
+pub(super) fn fps(text: &str, codec: VideoCodec) -> Result<Fps, Expected> {
     let fps = Fps::parse(text).ok_or("frames per second, like 25, 12.5 or 30000/1001")?;
     if codec == VideoCodec::Mpeg2 && !MPEG2_RATES.contains(&(fps.numerator, fps.denominator)) {
         let what = "23.976, 24, 25, 29.97, 30, 50, 59.94 or 60 frames per second";
@@ -305,11 +307,22 @@ fn fps(text: &str, codec: VideoCodec) -> Result<Fps, Expected> {
     Ok(fps)
 }
 
-fn size(text: &str) -> Result<Size, Expected> {
+/// Whether encoders of this codec have presets.
+pub(super) fn has_presets(codec: VideoCodec) -> bool {
+    matches!(codec, VideoCodec::H264 | VideoCodec::H265)
+}
+
+/// Lines of a frame.
+pub(super) fn height(text: &str) -> Result<u32, Expected> {
+    let height = whole(text).filter(|height| (16..=16_384).contains(height) && height % 2 == 0);
+    height.ok_or_else(|| "an even number of lines from 16 to 16384, like 720".into())
+}
+
+pub(super) fn size(text: &str) -> Result<Size, Expected> {
     Size::parse(text).ok_or_else(|| "even width and height from 16 to 16384, like 1280x720".into())
 }
 
-fn preset(text: &str) -> Result<&'static str, Expected> {
+pub(super) fn preset(text: &str) -> Result<&'static str, Expected> {
     let preset = PRESETS.into_iter().find(|preset| *preset == text);
     preset.ok_or_else(|| Expected::because(listed(&PRESETS), suggestion(text, PRESETS.into_iter())))
 }

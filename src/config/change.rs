@@ -55,7 +55,7 @@ pub enum ChangeError {
 /// Keys of feeds that run nothing of the caller's choice.
 const SAFE_OF_FEEDS: [&str; 8] = ["title", "labels", "url", "mode", "restart", "no-resurrect", "loop", "publish"];
 /// The same of streams.
-const SAFE_OF_STREAMS: [&str; 17] = [
+const SAFE_OF_STREAMS: [&str; 18] = [
     "title",
     "labels",
     "feed",
@@ -69,6 +69,7 @@ const SAFE_OF_STREAMS: [&str; 17] = [
     "video",
     "audio",
     "repair",
+    "renditions",
     "overlay",
     "throughput",
     "hls",

@@ -136,6 +136,10 @@ impl Video {
         if let Some(Size { width, height }) = self.size {
             let _ = write!(text, ",width={width},height={height},pixel-aspect-ratio=1/1");
         }
+        if let Some(height) = self.height {
+            // Both are even, because most formats keep colour at half the resolution.
+            let _ = write!(text, ",width=(int)[16,16384,2],height=(int)[16,{height},2],pixel-aspect-ratio=1/1");
+        }
         if let Some(fps) = self.fps {
             let _ = write!(text, ",framerate={fps}");
         }

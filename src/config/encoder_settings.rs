@@ -18,6 +18,8 @@ pub(super) struct Video {
     pub(super) fps: Option<Fps>,
     /// `None` keeps the feed's.
     pub(super) size: Option<Size>,
+    /// Most lines; the width follows the shape of the feed's frames. Not with a size.
+    pub(super) height: Option<u32>,
     /// Which encoder makes them.
     pub(super) encoder: Choice,
     /// Speed against size, if it is asked for; of x264 and x265 only.

@@ -45,6 +45,7 @@ mod raw;
 mod record;
 mod recording;
 mod redact;
+mod renditions;
 mod rtmp;
 mod rtsp;
 #[cfg(test)]

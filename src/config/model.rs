@@ -296,6 +296,10 @@ pub struct Stream {
     pub throughput: bool,
     /// How its segments are cut, where playlists of it are asked for.
     pub hls: segment::Settings,
+    /// The streams that are this one in other sizes and bit rates, which its playlists list beside it.
+    pub renditions: Vec<StreamName>,
+    /// The stream that it is a rendition of.
+    pub rendition_of: Option<StreamName>,
     /// How it is recorded, if it is.
     pub recording: Option<Recording>,
     /// Where it is sent to.
@@ -408,10 +412,13 @@ pub enum NameError {
     Path,
 }
 
+/// Longest name in bytes.
+const MAX_NAME: usize = 64;
+
 /// Letters, digits and a little punctuation: safe in URLs, file names, labels and logs.
 fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
-    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.trim() == name && name.chars().all(fits)
+    (1..=MAX_NAME).contains(&name.len()) && !name.starts_with('.') && name.trim() == name && name.chars().all(fits)
 }
 
 macro_rules! name_type {
@@ -457,6 +464,17 @@ name_type!(
     /// The name of a stream.
     StreamName
 );
+
+impl StreamName {
+    /// The name of a rendition of a stream: `cam0@720`, which no other stream can have.
+    ///
+    /// # Errors
+    /// When it is longer than names may be.
+    pub(super) fn of_rendition(stream: &Self, label: &str) -> Result<Self, NameError> {
+        let name = format!("{stream}@{label}");
+        if name.len() <= MAX_NAME { Ok(Self(name.into())) } else { Err(NameError::Name) }
+    }
+}
 
 /// The path of a stream's URL, percent-decoded: `/a/cam 0.ts`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

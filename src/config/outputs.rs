@@ -40,6 +40,8 @@ pub(super) struct Rendition {
     pub(super) alternatives: Vec<Alternative>,
     /// The codec of each encoded track.
     pub(super) codecs: Vec<Codec>,
+    /// What becomes of the first video and the first audio.
+    pub(super) main: super::renditions::Main,
 }
 
 impl Rendition {
@@ -194,6 +196,7 @@ impl Validator {
             pipelines: (!passes).then(|| encode::track_pipelines(first_video, first_audio)),
             alternatives: alternatives(&videos, &audios),
             codecs: encoded(first_video, first_audio),
+            main: (first_video.clone(), first_audio.clone()),
         })
     }
 

@@ -47,7 +47,13 @@ fn keys(config: &Config) -> raw::File {
         pipelines_dir: None,
         sets: None,
         feeds: Some(named(config.feeds.iter().map(|entry| (entry.name.as_str(), feed(entry))))),
-        streams: Some(named(config.streams.iter().map(|entry| (entry.name.as_str(), stream(entry))))),
+        streams: Some(named(
+            config
+                .streams
+                .iter()
+                .filter(|entry| entry.rendition_of.is_none())
+                .map(|entry| (entry.name.as_str(), stream(entry, config))),
+        )),
     }
 }
 
@@ -100,7 +106,7 @@ fn mode(mode: Mode) -> Value {
     }
 }
 
-fn stream(stream: &Stream) -> raw::Stream {
+fn stream(stream: &Stream, config: &Config) -> raw::Stream {
     let mut keys = raw::Stream {
         url: Some(text(stream.path.encoded())),
         mimetype: Some(text(&stream.mimetype)),
@@ -138,6 +144,13 @@ fn stream(stream: &Stream) -> raw::Stream {
         let repaired: Vec<_> = repaired.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect();
         keys.repair = (outputs.repair != Repair::default()).then(|| list(&repaired));
     }
+    let renditions = config.streams.iter().filter(|other| other.rendition_of.as_ref() == Some(&stream.name));
+    let renditions = renditions.filter_map(|other| {
+        let Encoding::Pipeline(texts) = &other.encoding else { return None };
+        let (_, label) = other.name.as_str().rsplit_once('@')?;
+        Some((text(label), value(&raw::Rendition { pipeline: Some(pipelines(texts)), ..raw::Rendition::default() })))
+    });
+    keys.renditions = (!stream.renditions.is_empty()).then(|| Value::Mapping(renditions.collect()));
     match &stream.encoding {
         Encoding::Copy => {}
         Encoding::Pipeline(texts) => keys.pipeline = Some(pipelines(texts)),
@@ -343,6 +356,8 @@ mod tests {
                             window: std::time::Duration::from_secs(30 + u64::try_from(index).unwrap()),
                             ..segment::Settings::DEFAULT
                         },
+                        renditions: Vec::new(),
+                        rendition_of: None,
                         recording: (used == Serving::Shared && throughput).then(|| crate::config::Recording {
                             folder: "a b/é".into(),
                             format: Container::Ts,

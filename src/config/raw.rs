@@ -339,6 +339,8 @@ pub(super) struct Stream {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) repair: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) renditions: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) placeholder: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) overlay: Option<Value>,
@@ -418,6 +420,26 @@ pub(super) struct Hls {
     pub(super) window: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dvr: Option<Value>,
+}
+
+/// One of `renditions:` of a stream. Printed with its pipeline.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rendition {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) height: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bitrate: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) quality: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fps: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) preset: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pipeline: Option<Value>,
 }
 
 /// `video:` of a stream. Never printed: a checked stream has its pipeline.

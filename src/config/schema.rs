@@ -232,6 +232,7 @@ fn schema() -> Value {
             json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 4}]})
         }
         "overlay" | "hls" | "record" => reference(key),
+        "renditions" => named("rendition"),
         "push" => {
             let one = json!({"anyOf": [reference(key), scalar()]});
             json!({"anyOf": [one, {"type": "array", "items": one, "maxItems": 16}]})
@@ -254,6 +255,11 @@ fn schema() -> Value {
     });
     let overlay =
         section("`overlay:`", raw::keys::<raw::Overlay>(), |key| if key == "text" { scalar() } else { flag() });
+    let rendition = section("`renditions:`", raw::keys::<raw::Rendition>(), |key| match key {
+        "preset" => name_of(&super::av_keys::PRESETS),
+        "pipeline" => reference("pipelines"),
+        _ => scalar(),
+    });
     let hls = section("`hls:`", raw::keys::<raw::Hls>(), |_| scalar());
     let record = section("`record:`", raw::keys::<raw::Record>(), |key| match key {
         "format" => name_of(&super::record::FORMATS.map(crate::media::Container::name)),
@@ -291,6 +297,7 @@ fn schema() -> Value {
         "audio": audio,
         "overlay": overlay,
         "hls": hls,
+        "rendition": rendition,
         "record": record,
         "keep": keep,
         "push": push,

@@ -73,6 +73,8 @@ struct Made {
     container: Container,
     encoding: Encoding,
     outputs: Outputs,
+    /// What its renditions are made from; `None` for a pipeline.
+    main: Option<super::renditions::Main>,
 }
 
 /// A stream and whether its URL is written in the file, so that a clash is shown where it can be mended.
@@ -95,13 +97,14 @@ impl Validator {
             if self.is_full() {
                 break;
             }
-            checked.extend(self.stream(&path.key(&name), &name, value, feeds));
+            checked.extend(self.stream(&path.key(&name), &name, value, feeds).into_iter().flatten());
         }
         self.paths(path, &checked, pages);
         checked.into_iter().map(|checked| checked.stream).collect()
     }
 
-    fn stream(&mut self, path: &Path, name: &str, value: Value, known: &Feeds<'_>) -> Option<Checked> {
+    /// A stream, and its renditions.
+    fn stream(&mut self, path: &Path, name: &str, value: Value, known: &Feeds<'_>) -> Option<Vec<Checked>> {
         let checked_name = StreamName::new(name)
             .map_err(|error| self.note(path, Place::Key, format!("{error}, found {}", quoted(name))))
             .ok();
@@ -148,16 +151,27 @@ impl Validator {
             (None, _) => None,
         };
         let written = feeds.as_deref().and_then(|feeds| known.container(feeds));
+        let given_renditions = stream.renditions.take();
+        if given_renditions.is_some() && hls.dvr.is_some() {
+            let message = "recordings have one size, and this stream has `renditions`: keep one of them".to_owned();
+            self.note(&path.key("hls").key("dvr"), Place::Key, message);
+        }
         let outputs = self.offered(path, &mut stream, feeds.as_deref(), told.is_some() || is_container_given);
+        let mut renditions = Vec::new();
 
         let (container, encoding, outputs) = match outputs {
             Some(containers) => {
                 // One that is not good is an error already.
                 let container = told.or(written.filter(|written| containers.contains(written)));
                 let made = self.made(path, stream, containers, container)?;
+                renditions = self.renditions(&path.key("renditions"), given_renditions, made.main.as_ref());
                 (made.container, made.encoding, Some(made.outputs))
             }
             None => {
+                if given_renditions.is_some() {
+                    let message = "is for streams with `outputs`: leave out the container, also in the name".to_owned();
+                    self.note(&path.key("renditions"), Place::Key, message);
+                }
                 let container = told.or(written).unwrap_or(Container::Ts);
                 // A container that is wrong would make its codecs look wrong.
                 let known = (given_container.is_some() || !is_container_given).then_some(container);
@@ -169,7 +183,7 @@ impl Validator {
             (Serving::Shot, Some(path)) => picture_type(path.as_str()).to_owned(),
             _ => container.mimetype().to_owned(),
         });
-        let stream = Stream {
+        let mut stream = Stream {
             name: checked_name?,
             feeds: feeds?,
             path: stream_path?,
@@ -180,12 +194,16 @@ impl Validator {
             placeholder,
             throughput,
             hls,
+            renditions: Vec::new(),
+            rendition_of: None,
             recording,
             pushes,
             serving,
             about,
         };
-        Some(Checked { stream, has_url })
+        let renditions = self.rendition_streams(&path.key("renditions"), &mut stream, renditions);
+        let renditions = renditions.into_iter().map(|stream| Checked { stream, has_url: false });
+        Some(std::iter::once(Checked { stream, has_url }).chain(renditions).collect())
     }
 
     /// The containers that a stream is offered in, if there are several: where `outputs:` says so, and where nothing says which one it
@@ -246,7 +264,7 @@ impl Validator {
         let usual = || container.or(containers.first().copied()).unwrap_or(Container::Ts);
         if pipeline.is_some() {
             let encoding = self.alternatives(&path.key("pipeline"), pipeline).map(Encoding::Pipeline)?;
-            return Some(Made { container: usual(), encoding, outputs: outputs(given) });
+            return Some(Made { container: usual(), encoding, outputs: outputs(given), main: None });
         }
         let made = self.rendition(path, &containers, video, audio, overlay)?;
         let fitting = containers.iter().copied().find(|container| made.fits(*container));
@@ -255,6 +273,7 @@ impl Validator {
             container: container.or(fitting).unwrap_or_else(usual),
             encoding: made.pipelines.map_or(Encoding::Copy, Encoding::Pipeline),
             outputs: outputs(alternatives),
+            main: Some(made.main),
         })
     }
 

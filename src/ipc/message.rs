@@ -124,6 +124,8 @@ pub enum ToWorker {
     ForceKeyframe {
         /// Number in [`Plan::streams`].
         stream: u32,
+        /// Or the first that is captured then or later, on the machine's monotonic clock.
+        at: Option<Duration>,
     },
     /// The element `caption` of this running feed shows this text from now on.
     Caption {

@@ -18,7 +18,7 @@ pub use still_spec::{PictureFormat, Pixels, StillSpec};
 
 /// Version of the protocol. Server and worker are one binary; the check guards against a binary that
 /// was replaced on disk while the server ran.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Descriptor that a worker inherits its control socket as.
 pub const CONTROL_FD: i32 = 0;

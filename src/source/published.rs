@@ -8,7 +8,7 @@ use super::{
 use crate::{
     ipc::{Ended, Track, TrackKind},
     media::{MediaKind, TrackInfo, TrackSet, codec::CodecParameters},
-    stream::Entrances,
+    stream::{Entrances, KeyframeRequests},
 };
 use futures_util::{FutureExt, future::select_all};
 use std::time::{Duration, Instant};
@@ -98,18 +98,29 @@ fn report(phase: Phase, slot: &PublishSlot, status: &Status, flow: &watch::Sende
 }
 
 /// Never ends.
-async fn relay_keyframe_requests(slot: &PublishSlot, mut requests: Vec<watch::Receiver<()>>) {
+async fn relay_keyframe_requests(slot: &PublishSlot, requests: Vec<watch::Receiver<KeyframeRequests>>) {
+    let seen = |request: watch::Receiver<KeyframeRequests>| {
+        let seen = request.borrow().seen();
+        (seen, request)
+    };
+    let mut requests: Vec<_> = requests.into_iter().map(seen).collect();
     loop {
         if requests.is_empty() {
             return std::future::pending().await;
         }
-        let any = select_all(requests.iter_mut().map(|request| request.changed().boxed()));
+        let any = select_all(requests.iter_mut().map(|(_, request)| request.changed().boxed()));
         let (changed, place, _) = any.await;
-        match changed {
-            Ok(()) => slot.want_keyframe(),
-            Err(_) => drop(requests.remove(place)),
+        if changed.is_err() {
+            drop(requests.remove(place));
+            continue;
         }
-        tokio::time::sleep(KEYFRAME_PAUSE).await;
+        let Some((seen, request)) = requests.get_mut(place) else { continue };
+        let now = request.borrow_and_update().clone();
+        // A publisher is not asked in advance.
+        if now.has_soon(std::mem::replace(seen, now.seen())) {
+            slot.want_keyframe();
+            tokio::time::sleep(KEYFRAME_PAUSE).await;
+        }
     }
 }
 

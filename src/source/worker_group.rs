@@ -15,7 +15,7 @@ use crate::{
         self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StillSpec, ToWorker,
         Track,
     },
-    stream::{Entrances, FanOut},
+    stream::{Entrances, FanOut, KeyframeRequests},
     sys::proc_stats,
 };
 use bytes::Bytes;
@@ -79,7 +79,7 @@ enum Request {
     Change(GroupConfig),
     Run { item: Item, flow: watch::Sender<Flow>, ended: oneshot::Sender<Ended> },
     Stop(Item),
-    ForceKeyframe(u32),
+    ForceKeyframe { stream: u32, at: Option<Duration> },
     Caption { feed: u32, text: String },
     Still { of: StillSource, spec: StillSpec, not_before: Option<Duration>, reply: StillReply },
 }
@@ -260,9 +260,9 @@ impl WorkerGroupTask {
                     self.send(ToWorker::Stop { item });
                 }
             }
-            Request::ForceKeyframe(stream) => {
+            Request::ForceKeyframe { stream, at } => {
                 if self.running.contains_key(&Item::Stream(stream)) {
-                    self.send(ToWorker::ForceKeyframe { stream });
+                    self.send(ToWorker::ForceKeyframe { stream, at });
                 }
             }
             Request::Caption { feed, text } => {
@@ -567,12 +567,31 @@ async fn next_event(link: &mut Option<WorkerLink>) -> Option<FromWorker> {
     }
 }
 
-async fn relay_keyframe_requests(stream: u32, mut wishes: watch::Receiver<()>, requests: mpsc::WeakSender<Request>) {
-    while wishes.changed().await.is_ok() {
-        let Some(requests) = requests.upgrade() else { return };
-        if requests.send(Request::ForceKeyframe(stream)).await.is_err() {
-            return;
+/// Requests for given times pass; of those for a keyframe soon, one in [`FORCE_PAUSE`] does.
+async fn relay_keyframe_requests(
+    stream: u32,
+    mut wishes: watch::Receiver<KeyframeRequests>,
+    requests: mpsc::WeakSender<Request>,
+) {
+    let mut seen = wishes.borrow().seen();
+    let (mut wants_soon, mut may_again) = (false, Instant::now());
+    loop {
+        tokio::select! {
+            changed = wishes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(may_again), if wants_soon => {}
         }
-        tokio::time::sleep(FORCE_PAUSE).await;
+        let now = wishes.borrow_and_update().clone();
+        let mut asked: Vec<_> = now.times(seen).map(Some).collect();
+        wants_soon |= now.has_soon(std::mem::replace(&mut seen, now.seen()));
+        if wants_soon && may_again <= Instant::now() {
+            (wants_soon, may_again) = (false, Instant::now() + FORCE_PAUSE);
+            asked.push(None);
+        }
+        let Some(requests) = requests.upgrade() else { return };
+        for at in asked {
+            if requests.send(Request::ForceKeyframe { stream, at }).await.is_err() {
+                return;
+            }
+        }
     }
 }

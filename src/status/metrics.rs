@@ -14,7 +14,7 @@ use super::{
 use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
-    telemetry::{Figures, HookFigures, HookStats, HttpStats, JournalStats, Spread, SrtStats, WebRtcStats},
+    telemetry::{Figures, HlsStats, HookFigures, HookStats, HttpStats, JournalStats, Spread, SrtStats, WebRtcStats},
 };
 use http::StatusCode;
 use std::{
@@ -44,6 +44,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     stats(&mut text, reader.info().http_stats());
     webrtc(&mut text, reader.info().webrtc_stats());
     srt(&mut text, reader.info().srt_stats());
+    hls(&mut text, reader.info().hls_stats());
     journal(&mut text, reader.info().journal_stats());
     if snapshot_is_whole {
         hooks(&mut text, reader.info().hook_stats());
@@ -109,6 +110,34 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let labels: Vec<_> = first_bytes.iter().map(|(container, _)| [("container", *container)]).collect();
     let spreads = first_bytes.into_iter().map(|(_, spread)| spread);
     text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
+}
+
+fn hls(text: &mut Text, stats: &HlsStats) {
+    // Where it is not used, a scrape has nothing of it.
+    if stats.requests().iter().all(|(_, count)| *count == 0) {
+        return;
+    }
+    let mut one = |name: &str, help: &str, kind, value: u64| {
+        text.family(name, help, kind, [(&[][..], Some(value))]);
+    };
+    let ((waiting, waited), (segments, parts)) = (stats.waiting(), stats.made_so_far());
+    one("voyandz_hls_viewers", "Viewers of HLS and DASH now.", Kind::Gauge, stats.viewers());
+    let help = "Requests of HLS that wait for a playlist, segment or part now.";
+    one("voyandz_hls_waiting_requests", help, Kind::Gauge, waiting);
+    let help = "Requests of HLS that have waited.";
+    one("voyandz_hls_waiting_requests_total", help, Kind::Counter, waited);
+    one("voyandz_hls_segments_total", "Segments that were completed, of all renditions.", Kind::Counter, segments);
+    one("voyandz_hls_parts_total", "Parts that were completed, of all renditions.", Kind::Counter, parts);
+    one("voyandz_hls_bytes_total", "Bytes of responses of HLS and DASH.", Kind::Counter, stats.bytes());
+    let mut family = |name: &str, help: &str, label: &str, counts: Vec<(&'static str, u64)>| {
+        let labels: Vec<_> = counts.iter().map(|(value, _)| [(label, *value)]).collect();
+        let series = labels.iter().map(|labels| &labels[..]).zip(counts.iter().map(|(_, count)| Some(*count)));
+        text.family(name, help, Kind::Counter, series);
+    };
+    let help = "Requests of HLS and DASH, by what was requested.";
+    family("voyandz_hls_requests_total", help, "kind", stats.requests());
+    let help = "Requests of HLS and DASH that were refused, by the reason.";
+    family("voyandz_hls_refused_total", help, "reason", stats.refusals());
 }
 
 fn webrtc(text: &mut Text, stats: &WebRtcStats) {

@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HookStats, HttpStats, JournalStats, SrtStats, WebRtcStats},
+    telemetry::{HlsStats, HookStats, HttpStats, JournalStats, SrtStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -28,6 +28,7 @@ struct Inner {
     stats: Arc<HttpStats>,
     webrtc: Arc<WebRtcStats>,
     srt: Arc<SrtStats>,
+    hls: Arc<HlsStats>,
     journal: Arc<JournalStats>,
     hooks: Arc<HookStats>,
     load: CurrentLoad,
@@ -54,8 +55,22 @@ impl ServerInfo {
         let state =
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
-        let (webrtc, srt, journal, hooks) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-        Self(Arc::new(Inner { started, since, state, loops, stats, webrtc, srt, journal, hooks, load, connections }))
+        let (webrtc, srt, hls) = (Arc::default(), Arc::default(), Arc::default());
+        let (journal, hooks) = (Arc::default(), Arc::default());
+        Self(Arc::new(Inner {
+            started,
+            since,
+            state,
+            loops,
+            stats,
+            webrtc,
+            srt,
+            hls,
+            journal,
+            hooks,
+            load,
+            connections,
+        }))
     }
 
     /// When the server started.
@@ -103,6 +118,11 @@ impl ServerInfo {
     /// The statistics of all connections of SRT.
     pub fn srt_stats(&self) -> &Arc<SrtStats> {
         &self.0.srt
+    }
+
+    /// The statistics of HLS and DASH.
+    pub fn hls_stats(&self) -> &Arc<HlsStats> {
+        &self.0.hls
     }
 
     /// The statistics of the journal.

@@ -1,6 +1,6 @@
 //! Where the media of one encoding goes: into each rendition that it is a part of.
 
-use super::{NotTaken, StreamInput};
+use super::{KeyframeRequests, NotTaken, StreamInput};
 use crate::media::{Sample, TrackSet};
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
@@ -60,7 +60,7 @@ impl Entrances {
     }
 
     /// See [`StreamInput::keyframe_requests`]; one for each rendition.
-    pub fn keyframe_requests(&self) -> Vec<watch::Receiver<()>> {
+    pub fn keyframe_requests(&self) -> Vec<watch::Receiver<KeyframeRequests>> {
         self.read().iter().map(StreamInput::keyframe_requests).collect()
     }
 

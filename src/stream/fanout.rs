@@ -2,6 +2,7 @@
 
 use super::{
     batch::Batch,
+    keyframes::KeyframeRequests,
     ring::{Cursor, Delivery, Entry, Join, NewestGroup, Ring},
     stats::{StreamMeter, StreamStats},
 };
@@ -25,7 +26,7 @@ pub struct FanOut(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    wants_keyframe: watch::Sender<()>,
+    wants_keyframe: watch::Sender<KeyframeRequests>,
     can_force: bool,
     container: watch::Sender<Option<Container>>,
 }
@@ -55,11 +56,11 @@ impl FanOut {
     }
 
     /// An empty fan-out whose readers' requests for keyframes go there.
-    pub fn requesting(keyframes: watch::Sender<()>) -> Self {
+    pub fn requesting(keyframes: watch::Sender<KeyframeRequests>) -> Self {
         Self::with(keyframes, true)
     }
 
-    fn with(wants_keyframe: watch::Sender<()>, can_force: bool) -> Self {
+    fn with(wants_keyframe: watch::Sender<KeyframeRequests>, can_force: bool) -> Self {
         let state = State {
             ring: Ring::new(),
             meter: StreamMeter::default(),
@@ -170,13 +171,18 @@ impl FanOut {
 
     /// Changes when a keyframe is asked for.
     #[cfg(test)]
-    pub(super) fn keyframe_requests(&self) -> watch::Receiver<()> {
+    pub(super) fn keyframe_requests(&self) -> watch::Receiver<KeyframeRequests> {
         self.0.wants_keyframe.subscribe()
     }
 
     /// Asks for a keyframe.
     pub fn want_keyframe(&self) {
-        self.0.wants_keyframe.send_replace(());
+        self.0.wants_keyframe.send_modify(KeyframeRequests::soon);
+    }
+
+    /// Asks that the first frame that is captured then or later is a keyframe. See [`KeyframeRequests::at`].
+    pub fn want_keyframe_at(&self, captured: Duration) {
+        self.0.wants_keyframe.send_modify(|requests| requests.at(captured));
     }
 
     /// A new reader.

@@ -1,7 +1,7 @@
 //! Where what a worker makes of a stream enters the server: samples, or bytes of a muxer that is not ours.
 
 use super::{
-    FanOut, Writer,
+    FanOut, KeyframeRequests, Writer,
     sample_writer::{MAX_SOURCES, Refused, SampleWriter, SourceSet},
     tap::{Queue, Tapped},
     writer::Origin,
@@ -29,7 +29,7 @@ pub struct StreamInput {
 #[derive(Debug)]
 struct Shared {
     name: Arc<str>,
-    keyframes: watch::Sender<()>,
+    keyframes: watch::Sender<KeyframeRequests>,
     /// The tracks of the main encoding, and whether there are no others.
     tracks: watch::Sender<Option<(TrackSet, bool)>>,
     state: Mutex<State>,
@@ -140,7 +140,7 @@ impl SampleReader {
 
     /// Asks for a keyframe.
     pub fn want_keyframe(&self) {
-        self.input.shared.keyframes.send_replace(());
+        self.input.shared.keyframes.send_modify(KeyframeRequests::soon);
     }
 }
 
@@ -339,7 +339,7 @@ impl StreamInput {
     }
 
     /// Changes when a reader of any output wants a keyframe sooner than it would come by itself.
-    pub fn keyframe_requests(&self) -> watch::Receiver<()> {
+    pub fn keyframe_requests(&self) -> watch::Receiver<KeyframeRequests> {
         self.shared.keyframes.subscribe()
     }
 

@@ -180,9 +180,10 @@ impl Group {
             ToWorker::Stop { item: Item::Feed(feed) } => self.stop_feed(feed, Ended::Stopped)?,
             ToWorker::Stop { item: Item::Stream(stream) } => self.stop_stream(stream, Ended::Stopped)?,
             ToWorker::PassOver { stream, texts } => self.pass_over(stream, texts),
-            ToWorker::ForceKeyframe { stream } => {
+            ToWorker::ForceKeyframe { stream, at } => {
+                let epoch = Duration::from_nanos(self.epoch);
                 if let Some(StreamState::Running(run, _)) = self.streams.get(&stream).map(|slot| &slot.state) {
-                    run.force_keyframe();
+                    run.force_keyframe(at.map(|at| at.saturating_sub(epoch)));
                 }
             }
             ToWorker::Caption { feed, text } => self.caption(feed, &text),

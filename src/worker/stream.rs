@@ -283,15 +283,21 @@ impl StreamRun {
         self.links.iter().map(Attachment::dropped).sum()
     }
 
-    /// Requests a keyframe.
-    pub(super) fn force_keyframe(&self) {
-        let event = || gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+    /// Requests a keyframe, or that the first frame of this running time or later is one. Only our encoder knows what time that is.
+    pub(super) fn force_keyframe(&self, at: Option<Duration>) {
+        let event = || {
+            let builder = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
+            let at = at.and_then(|at| gst::ClockTime::try_from(at).ok());
+            builder.running_time(at).build()
+        };
         if let Some(encoder) = &self.encoder {
             // Into the encoder from behind, as a muxer would ask for it.
             if let Some(pad) = encoder.element.static_pad("src") {
                 pad.send_event(event());
             }
-        } else if let Some(pad) = self.sink.as_ref().and_then(|sink| sink.static_pad("sink")) {
+        } else if at.is_none()
+            && let Some(pad) = self.sink.as_ref().and_then(|sink| sink.static_pad("sink"))
+        {
             pad.push_event(event());
         }
     }

@@ -162,7 +162,7 @@ fn a_keyframe_comes_when_asked_for() {
         server.start_item(Item::Stream(0));
         let first = server.packets(0, 20);
         assert_eq!(first.iter().filter(|packet| packet.kind == PacketKind::Keyframe).count(), 1);
-        server.send(&ToWorker::ForceKeyframe { stream: 0 });
+        server.send(&ToWorker::ForceKeyframe { stream: 0, at: None });
         let more = server.packets(0, 15);
         assert_eq!(more.iter().filter(|packet| packet.kind == PacketKind::Keyframe).count(), 1);
         let all: Vec<Packet> = first.into_iter().chain(more).collect();

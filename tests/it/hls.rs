@@ -304,3 +304,55 @@ fn hls_js_plays_close_to_live() {
     let behind = browser.run("return (Date.now() - hls.playingDate.getTime()) / 1000").as_f64().unwrap();
     assert!((0.2..4.0).contains(&behind), "{behind} s");
 }
+
+#[test]
+fn requests_that_wait_are_limited_and_counted() {
+    let server = camera("");
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    let next = || format!("{playlist}&_HLS_msn={}", Playlist::parse(&text(&server, &playlist)).open_number() + 1);
+    // All of them wait for the same segment, which is not begun yet.
+    let path = next();
+    let mut waiting: Vec<_> = (0..16).map(|_| http::ask(server.address(), &path)).collect();
+    wait_until("all of them wait", SOON, || metric(&server, "voyandz_hls_waiting_requests ") >= 16.0);
+    let refused = http::get(server.address(), &path);
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    // Another viewer of the same address is served.
+    let other = media_playlists(&server, "/cam.m3u8")[0].clone();
+    assert_ne!(other, playlist);
+    assert_eq!(fetch(&server, &other).0, 200);
+    assert_eq!(metric(&server, "voyandz_hls_refused_total{reason=\"viewer_waits\"}"), 1.0);
+    waiting.clear();
+    wait_until("none waits", SOON, || metric(&server, "voyandz_hls_waiting_requests ") == 0.0);
+    for name in ["viewers ", "segments_total ", "parts_total ", "bytes_total ", "requests_total{kind=\"playlist\"}"] {
+        assert!(metric(&server, &format!("voyandz_hls_{name}")) >= 2.0, "{name}");
+    }
+}
+
+/// The value of a metric, by what its line begins with.
+fn metric(server: &Server, begin: &str) -> f64 {
+    let page = text(server, "/metrics");
+    let line = page.lines().find_map(|line| line.strip_prefix(begin));
+    line.map_or(0.0, |value| value.trim().parse().unwrap())
+}
+
+#[test]
+fn an_operator_ends_a_viewer_like_those_of_other_protocols() {
+    let server = camera("}\n        auth: {anyone: [view, status, kick]");
+    let playlists = [0, 1].map(|_| media_playlists(&server, "/cam.m3u8")[0].clone());
+    playlists.iter().for_each(|path| drop(text(&server, path)));
+    let viewers =
+        |server: &Server| -> serde_json::Value { serde_json::from_str(&text(server, "/api/v1/viewers")).unwrap() };
+    let found = viewers(&server);
+    let items = found["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2, "{found:#}");
+    let id = items[0]["id"].as_str().unwrap();
+    let ended = http::request(server.address(), "DELETE", &format!("/api/v1/viewers/{id}"), "");
+    assert!(ended.status < 300, "{}", ended.status);
+    let statuses = playlists.clone().map(|path| fetch(&server, &path).0);
+    assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 1, "{statuses:?}");
+    server.log.wait("viewer left .*protocol=hls.*reason=\"?ended by", SOON);
+    let statuses = playlists.map(|path| fetch(&server, &path).0);
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    // Who comes again is a new viewer.
+    assert_eq!(fetch(&server, &media_playlists(&server, "/cam.m3u8")[0]).0, 200);
+}

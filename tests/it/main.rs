@@ -42,6 +42,7 @@ mod http2;
 mod join_matrix;
 mod joins;
 mod journal;
+mod ladder;
 mod licenses;
 mod limits;
 mod log;

@@ -63,6 +63,7 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
         shell("while echo tick; do sleep 0.02; done")
     ));
     assert_eq!(srt::Caller::new(srt::port(&server), 1, "nothing").connect(), Err(2404));
+    assert_eq!(server.get("/all/hls/v0-1.m4s").status, 404);
     // A publisher that has left.
     assert_eq!(http::request(server.address(), "PUT", "/booth?key=s3cret", "Content-Length: 0\r\n").status, 415);
     let mut viewers = ["/tick%20%C3%A9", "/cam.ts", "/all.mp4"].map(|path| server.get(path));

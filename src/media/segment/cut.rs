@@ -4,6 +4,10 @@
 //! that it should last. The others end theirs with their first sample at or after that one, so that segments of one number
 //! have the same content. What leads asks for a keyframe when none comes by itself; where none comes then either, as of a
 //! camera that encodes itself, the longest segment is decided by the first one, before anybody has seen a playlist.
+//!
+//! Other video tracks are of other encoders of the same frames. They are asked for a keyframe at the same time as the one that leads,
+//! some time before, so that it is the same frame in all of them; each ends its segment with that keyframe. What they deliver waits
+//! until the track that leads has come to the same time.
 
 use super::{
     clock::MediaClock,
@@ -32,6 +36,12 @@ const GAP: Duration = Duration::from_millis(500);
 const BACK: Duration = Duration::from_secs(10);
 /// Segments of one track that another one may be behind.
 const MAX_CUTS: usize = 64;
+/// How long a keyframe of another video track is waited for, after that of the track that leads.
+const MISSED_KEYFRAME: i64 = 400_000_000;
+/// Differences of time that are rounding of ticks, in nanoseconds.
+const ROUNDING: i64 = 1_000_000;
+/// Most pieces of other video tracks that wait for the one that leads: a second of eight tracks.
+const MAX_HELD: usize = 512;
 
 /// Cuts the tracks of one stream.
 #[derive(Debug)]
@@ -57,11 +67,24 @@ pub struct Segmenter {
     began: Option<i64>,
     /// When a keyframe was asked for, in ticks of the track that leads.
     asked: Option<u64>,
+    /// Pieces of other video tracks that are ahead of the one that leads.
+    held: VecDeque<Piece>,
+    /// Segments and parts that were completed since they were counted.
+    made: (u64, u64),
     /// Nothing is listed before it is known what recordings have.
     awaits_past: bool,
     /// The longest segment of the past, in whole seconds.
     least_target: u64,
     version: u64,
+}
+
+/// When a keyframe should come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// As early as possible.
+    Soon,
+    /// With the first frame that is captured so long after the piece that was pushed.
+    In(Duration),
 }
 
 /// The begin of a segment of the track that leads.
@@ -96,6 +119,8 @@ impl Segmenter {
             so_far: Duration::ZERO,
             began: None,
             asked: None,
+            held: VecDeque::new(),
+            made: (0, 0),
             awaits_past: settings.dvr.is_some(),
             least_target: 0,
             version: 0,
@@ -133,7 +158,7 @@ impl Segmenter {
     pub fn is_ready(&self) -> bool {
         let least = if self.settings.has_parts && self.so_far < ENOUGH { 3 } else { 1 };
         let has_enough = |track: &TrackHeader| {
-            self.rendition(track.name).is_some_and(|found| found.listed().nth(least - 1).is_some())
+            self.rendition(track.name).is_some_and(|found| found.is_late || found.listed().nth(least - 1).is_some())
         };
         !self.awaits_past && self.target.is_some() && !self.tracks.is_empty() && self.tracks.iter().all(has_enough)
     }
@@ -192,9 +217,41 @@ impl Segmenter {
         self.version
     }
 
-    /// The header of the pieces that follow. One that is known changes nothing.
+    /// The header of the pieces that follow. One that is known changes nothing, and video tracks that only come in addition change
+    /// nothing for the others.
     pub fn begin(&mut self, tracks: Vec<TrackHeader>) {
-        self.pending = (self.tracks != tracks).then_some(tracks);
+        let is_known = |track: &TrackHeader| self.tracks.contains(track);
+        let is_more = |track: &TrackHeader| {
+            is_known(track)
+                || (track.kind == MediaKind::Video && self.tracks.iter().all(|known| known.name != track.name))
+        };
+        let are_more = self.lead.is_some()
+            && lead(&tracks) == lead(&self.tracks)
+            && self.tracks.iter().all(|known| tracks.contains(known))
+            && tracks.iter().all(is_more);
+        if are_more && self.tracks != tracks {
+            self.add_tracks(tracks);
+            self.pending = None;
+        } else {
+            self.pending = (self.tracks != tracks).then_some(tracks);
+        }
+    }
+
+    /// Some of these video tracks are new.
+    fn add_tracks(&mut self, tracks: Vec<TrackHeader>) {
+        let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
+        let (number, time) =
+            lead.and_then(|lead| lead.headers().last()).map_or((0, 0), |last| (last.number, last.time));
+        for track in &tracks {
+            if self.renditions.iter().all(|known| known.track.name != track.name) {
+                let mut rendition = Rendition::new(track.clone(), self.first_part);
+                rendition.set_header(track.clone(), number, time);
+                rendition.is_late = true;
+                self.renditions.push(rendition);
+            }
+        }
+        self.tracks = tracks;
+        self.version += 1;
     }
 
     /// Pieces were lost: what follows does not continue what was before.
@@ -202,34 +259,92 @@ impl Segmenter {
         self.is_interrupted = true;
     }
 
-    /// Takes the next piece. Returns whether a keyframe should come soon.
-    pub fn push(&mut self, piece: Piece) -> bool {
-        if let Some(tracks) = self.pending.take_if(|tracks| lead(tracks).is_some_and(|lead| lead.number == piece.track))
-        {
-            self.change_tracks(tracks, &piece);
-            self.version += 1;
-            return false;
-        }
-        if self.pending.is_some() {
-            return false;
-        }
-        let place = self.tracks.iter().find(|track| track.number == piece.track);
-        let place = place.and_then(|track| self.renditions.iter().position(|found| found.track.name == track.name));
-        let Some(place) = place else { return false };
-        let before = self.renditions.get(place).map(progress);
-        let wants = match self.lead.is_some_and(|(number, _)| number == piece.track) {
-            true => self.push_lead(place, piece),
-            false => {
-                self.push_other(place, piece);
-                false
+    /// Takes the next piece. Returns when a keyframe should come, of all video tracks, if it should be asked for.
+    pub fn push(&mut self, piece: Piece) -> Option<Wish> {
+        if let Some(lead) = self.pending.as_deref().map(lead) {
+            if lead.is_none_or(|lead| lead.number != piece.track) {
+                return None;
             }
+            // What was known late begins with a keyframe all the same.
+            if lead.is_some_and(|lead| lead.kind == MediaKind::Video) && !(piece.is_sync && piece.is_timed) {
+                return Some(Wish::Soon);
+            }
+            self.version += 1;
+            let tracks = self.pending.take()?;
+            return self.change_tracks(tracks, &piece);
+        }
+        if self.lead.is_none_or(|(number, _)| number != piece.track) {
+            self.hold(piece);
+            return None;
+        }
+        let (_, place) = self.lead?;
+        let before = self.renditions.get(place).map(progress);
+        let wish = self.push_lead(place, piece);
+        self.count(place, before);
+        std::mem::take(&mut self.held).into_iter().for_each(|piece| self.hold(piece));
+        wish
+    }
+
+    /// Takes a piece of a track that does not lead, when the one that leads has come to its time.
+    fn hold(&mut self, piece: Piece) {
+        let has_earlier = self.held.iter().any(|earlier| earlier.track == piece.track);
+        if !has_earlier && !self.is_ahead(&piece) {
+            self.place(piece);
+            return;
+        }
+        self.held.push_back(piece);
+        // The track that leads does not come.
+        if self.held.len() > MAX_HELD
+            && let Some(oldest) = self.held.pop_front()
+        {
+            self.place(oldest);
+        }
+    }
+
+    /// Takes a piece of a track that does not lead.
+    fn place(&mut self, piece: Piece) {
+        let Some(place) = self.place_of(piece.track) else { return };
+        let before = self.renditions.get(place).map(progress);
+        self.push_other(place, piece);
+        self.count(place, before);
+    }
+
+    /// Counts what was completed of a rendition since then.
+    fn count(&mut self, place: usize, before: Option<(u64, Option<u64>)>) {
+        let after = self.renditions.get(place).map(progress);
+        self.version += u64::from(after != before);
+        if let (Some((parts_before, newest_before)), Some((parts, newest))) = (before, after) {
+            let (segments, new_parts) = self.made;
+            let new_segments =
+                newest.map_or(0, |newest| newest_before.map_or(1, |before| newest.saturating_sub(before)));
+            self.made = (segments + new_segments, new_parts + parts.saturating_sub(parts_before));
+        }
+    }
+
+    /// Segments and parts that were completed since this was last asked.
+    pub fn take_made(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.made)
+    }
+
+    fn place_of(&self, number: u32) -> Option<usize> {
+        let track = self.tracks.iter().find(|track| track.number == number)?;
+        self.renditions.iter().position(|found| found.track.name == track.name)
+    }
+
+    /// Whether a piece of another video track is of a time at which the track that leads may still begin a segment.
+    fn is_ahead(&self, piece: &Piece) -> bool {
+        let own = self.place_of(piece.track).and_then(|place| self.renditions.get(place));
+        let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
+        let (Some(own), Some(lead)) = (own.filter(|own| own.track.kind == MediaKind::Video), lead) else {
+            return false;
         };
-        self.version += u64::from(self.renditions.get(place).map(progress) != before);
-        wants
+        let newest = lead.last().map_or(i64::MIN, |last| lead.nanos(last.decode));
+        piece.is_timed && own.nanos(piece.decode) > newest.saturating_add(ROUNDING)
     }
 
     /// The piece has another header than those before it.
-    fn change_tracks(&mut self, tracks: Vec<TrackHeader>, piece: &Piece) {
+    fn change_tracks(&mut self, tracks: Vec<TrackHeader>, piece: &Piece) -> Option<Wish> {
+        self.held.clear();
         let number = self.next_number;
         let is_first = self.cuts.is_empty();
         for rendition in &mut self.renditions {
@@ -257,37 +372,38 @@ impl Segmenter {
             Some((number, self.renditions.iter().position(|rendition| rendition.track.name == name)?))
         });
         self.tracks = tracks;
-        if let Some((_, place)) = self.lead {
-            self.begin_lead(place, piece.clone(), !is_first);
-        }
+        let (_, place) = self.lead?;
+        self.begin_lead(place, piece.clone(), !is_first)
     }
 
-    fn push_lead(&mut self, place: usize, piece: Piece) -> bool {
+    /// How long the segment that is being made should last. The first ones are short, so that players begin early, and grow.
+    fn wanted(&self) -> Duration {
+        let so_far = self.so_far.saturating_sub(self.settings.part);
+        self.settings.segment.min(so_far.max(self.settings.part))
+    }
+
+    fn push_lead(&mut self, place: usize, piece: Piece) -> Option<Wish> {
+        let wanted = self.wanted();
         let is_interrupted = std::mem::take(&mut self.is_interrupted);
-        let Some(rendition) = self.renditions.get_mut(place) else { return false };
+        let rendition = self.renditions.get_mut(place)?;
         if !piece.is_timed {
             rendition.append(piece, false, &self.settings);
-            return false;
+            return None;
         }
         let timescale = rendition.track.timescale;
         let step = Step::of(rendition.last(), &piece, timescale);
         if step == Step::Repeated {
             self.is_interrupted = is_interrupted;
-            return false;
+            return None;
         }
         if step == Step::Torn || (is_interrupted && step != Step::Continues) {
             rendition.end_segment(None, &self.settings);
             self.close_segment(place);
-            self.begin_lead(place, piece, true);
-            return false;
+            return self.begin_lead(place, piece, true);
         }
         let Some(open) = rendition.open() else {
-            self.begin_lead(place, piece, false);
-            return false;
+            return self.begin_lead(place, piece, false);
         };
-        // The first segments are short, so that players begin early, and grow.
-        let so_far = self.so_far.saturating_sub(self.settings.part);
-        let wanted = self.settings.segment.min(so_far.max(self.settings.part));
         let half = u64::from(piece.duration / 2);
         let elapsed = piece.decode.saturating_sub(open.start);
         let is_long_enough = length(elapsed + half, timescale) >= wanted;
@@ -296,8 +412,7 @@ impl Segmenter {
         if (piece.is_sync && is_long_enough) || end > most {
             rendition.end_segment(Some(piece.decode), &self.settings);
             self.close_segment(place);
-            self.begin_lead(place, piece, false);
-            return false;
+            return self.begin_lead(place, piece, false);
         }
         let has_video = rendition.track.kind == MediaKind::Video;
         let now = piece.decode;
@@ -307,12 +422,15 @@ impl Segmenter {
         if asks {
             self.asked = Some(now);
         }
-        asks
+        asks.then_some(Wish::Soon)
     }
 
-    /// Begins the next segment of all renditions.
-    fn begin_lead(&mut self, place: usize, piece: Piece, is_discontinuity: bool) {
-        let Some(rendition) = self.renditions.get_mut(place) else { return };
+    /// Begins the next segment of all renditions, and asks for the keyframe that ends it.
+    fn begin_lead(&mut self, place: usize, piece: Piece, is_discontinuity: bool) -> Option<Wish> {
+        let wanted = self.wanted();
+        let rendition = self.renditions.get_mut(place)?;
+        let half = length(u64::from(piece.duration / 2), rendition.track.timescale);
+        let wish = (rendition.track.kind == MediaKind::Video).then_some(Wish::In(wanted.saturating_sub(half)));
         let number = self.next_number;
         self.next_number += 1;
         self.asked = None;
@@ -333,6 +451,7 @@ impl Segmenter {
         let opening = Opening { number, header, is_discontinuity, date: self.clock.date(shown) };
         rendition.begin_segment(opening, &piece);
         rendition.append(piece, false, &self.settings);
+        wish
     }
 
     /// A segment of the track that leads is complete.
@@ -363,13 +482,24 @@ impl Segmenter {
         let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
         let newest_of_lead = lead.and_then(|lead| Some(lead.nanos(lead.last()?.decode))).unwrap_or(i64::MIN);
         let Some(rendition) = self.renditions.get_mut(place) else { return };
+        if !piece.is_timed {
+            if rendition.open().is_some() {
+                rendition.append(piece, false, &self.settings);
+            }
+            return;
+        }
         let step = Step::of(rendition.last(), &piece, rendition.track.timescale);
         if step == Step::Repeated {
             return;
         }
         let time = rendition.nanos(piece.decode);
+        let is_video = rendition.track.kind == MediaKind::Video;
+        let half = length(u64::from(piece.duration / 2), rendition.track.timescale);
+        let half = if is_video { i64::try_from(half.as_nanos()).unwrap_or(0) } else { 0 };
         // Of what came before the first segment that is known, nothing can be shown.
-        let Some(cut) = self.cuts.iter().rev().find(|cut| cut.time <= time).copied() else { return };
+        let Some(cut) = self.cuts.iter().rev().find(|cut| cut.time <= time.saturating_add(half)).copied() else {
+            return;
+        };
         let open = rendition.open().map(|open| open.number);
         let is_new = match (open, rendition.newest()) {
             (Some(open), _) => cut.number > open,
@@ -378,7 +508,12 @@ impl Segmenter {
         if !is_new && open.is_none() {
             return;
         }
-        if is_new {
+        let waits = is_video && !piece.is_sync;
+        if waits && open.is_none() {
+            return;
+        }
+        let is_late = time.saturating_sub(cut.time) > MISSED_KEYFRAME || step == Step::Torn;
+        if is_new && (is_late || !waits) {
             let end = (step == Step::Continues).then_some(piece.decode);
             rendition.end_segment(end, &self.settings);
             self.skip_to(place, cut.number);

@@ -39,11 +39,8 @@ pub fn manifest(stream: &Segmenter, folder: &str, query: &str, now: i64) -> Opti
     let periods: Vec<&Header> = lead.headers().filter(|header| listed(lead, header).next().is_some()).collect();
     for period in &periods {
         let _ = writeln!(out, "  <Period id=\"{}\" start=\"PT{}S\">", period.number, seconds(period.time));
-        for rendition in stream.renditions() {
-            let header = rendition.headers().find(|header| header.number == period.number);
-            if let Some(header) = header.filter(|header| listed(rendition, header).next().is_some()) {
-                adaptation_set(&mut out, rendition, header, query);
-            }
+        for kind in [MediaKind::Video, MediaKind::Audio] {
+            adaptation_set(&mut out, stream, period, kind, query);
         }
         out.push_str("  </Period>\n");
     }
@@ -58,38 +55,33 @@ fn listed<'a>(rendition: &'a Rendition, header: &Header) -> impl Iterator<Item =
     rendition.listed().filter(move |segment| segment.header == number)
 }
 
-fn adaptation_set(out: &mut String, rendition: &Rendition, header: &Header, query: &str) {
-    let track = &rendition.track;
-    let is_video = track.kind == MediaKind::Video;
-    let kind = if is_video { "video" } else { "audio" };
-    let Some(first) = listed(rendition, header).next() else { return };
-    let offset = Time::from_nanos(header.time).ticks(first.timescale);
-    let (name, query) = (track.name, escaped(&query.replace('$', "$$")));
+/// All renditions of one kind, between which players may switch.
+fn adaptation_set(out: &mut String, stream: &Segmenter, period: &Header, kind: MediaKind, query: &str) {
+    let of_kind = stream.renditions().iter().filter(|rendition| rendition.track.kind == kind);
+    let with_header = of_kind.filter_map(|rendition| {
+        let header = rendition.headers().find(|header| header.number == period.number)?;
+        Some((rendition, header, listed(rendition, header).next()?))
+    });
+    let found: Vec<_> = with_header.collect();
+    if found.is_empty() {
+        return;
+    }
+    let word = if kind == MediaKind::Video { "video" } else { "audio" };
     let _ = writeln!(
         out,
-        "    <AdaptationSet contentType=\"{kind}\" mimeType=\"{kind}/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n      \
-         <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{offset}\" startNumber=\"{}\" \
-         initialization=\"{name}-i{}.mp4{query}\" media=\"{name}-$Number$.m4s{query}\">\n        <SegmentTimeline>",
-        first.timescale, first.number, header.number,
+        "    <AdaptationSet contentType=\"{word}\" mimeType=\"{word}/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">"
     );
-    let mut segments = listed(rendition, header).peekable();
-    while let Some(segment) = segments.next() {
-        let (mut end, mut repeats) = (segment.shown + segment.duration, 0);
-        while let Some(next) = segments.next_if(|next| next.shown == end && next.duration == segment.duration) {
-            end += next.duration;
-            repeats += 1;
-        }
-        let _ = write!(out, "          <S t=\"{}\" d=\"{}\"", segment.shown, segment.duration);
-        if repeats > 0 {
-            let _ = write!(out, " r=\"{repeats}\"");
-        }
-        out.push_str("/>\n");
+    for (rendition, header, first) in found {
+        representation(out, rendition, header, first, query);
     }
-    let _ = write!(
-        out,
-        "        </SegmentTimeline>\n      </SegmentTemplate>\n      <Representation id=\"{name}\" bandwidth=\"{}\"",
-        rendition.bandwidth().0
-    );
+    out.push_str("    </AdaptationSet>\n");
+}
+
+fn representation(out: &mut String, rendition: &Rendition, header: &Header, first: &Segment, query: &str) {
+    let track = &rendition.track;
+    let is_video = track.kind == MediaKind::Video;
+    let (name, query) = (track.name, escaped(&query.replace('$', "$$")));
+    let _ = write!(out, "      <Representation id=\"{name}\" bandwidth=\"{}\"", rendition.bandwidth().0);
     if let Some(codecs) = &track.codecs {
         let _ = write!(out, " codecs=\"{}\"", escaped(codecs));
     }
@@ -100,13 +92,33 @@ fn adaptation_set(out: &mut String, rendition: &Rendition, header: &Header, quer
         let _ = write!(
             out,
             " audioSamplingRate=\"{}\">\n        <AudioChannelConfiguration \
-             schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"{channels}\"/>\n      \
-             </Representation>\n    </AdaptationSet>\n",
+             schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"{channels}\"/>\n",
             track.timescale
         );
     } else {
-        out.push_str("/>\n    </AdaptationSet>\n");
+        out.push_str(">\n");
     }
+    let offset = Time::from_nanos(header.time).ticks(first.timescale);
+    let _ = writeln!(
+        out,
+        "        <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{offset}\" startNumber=\"{}\" \
+         initialization=\"{name}-i{}.mp4{query}\" media=\"{name}-$Number$.m4s{query}\">\n          <SegmentTimeline>",
+        first.timescale, first.number, header.number,
+    );
+    let mut segments = listed(rendition, header).peekable();
+    while let Some(segment) = segments.next() {
+        let (mut end, mut repeats) = (segment.shown + segment.duration, 0);
+        while let Some(next) = segments.next_if(|next| next.shown == end && next.duration == segment.duration) {
+            end += next.duration;
+            repeats += 1;
+        }
+        let _ = write!(out, "            <S t=\"{}\" d=\"{}\"", segment.shown, segment.duration);
+        if repeats > 0 {
+            let _ = write!(out, " r=\"{repeats}\"");
+        }
+        out.push_str("/>\n");
+    }
+    out.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n");
 }
 
 /// Seconds of nanoseconds; the timeline of media does not begin before 0.
@@ -169,7 +181,7 @@ mod tests {
         // The first sample of each period is at its begin, on the timeline of the presentation.
         for period in text.split("<Period").skip(1) {
             let set = period.split("<AdaptationSet").nth(1).unwrap();
-            assert_eq!(attribute(set, "presentationTimeOffset").parse::<u64>().unwrap(), all(set, "t=\"(\\d+)")[0]);
+            assert_eq!(attribute(set, "presentationTimeOffset").parse::<u64>().unwrap(), all(set, " t=\"(\\d+)")[0]);
             let start: f64 = attribute(period, "start").trim_matches(['P', 'T', 'S']).parse().unwrap();
             let offset: f64 = attribute(set, "presentationTimeOffset").parse().unwrap();
             assert!((start - offset / 90_000.0).abs() < 0.001);

@@ -29,7 +29,8 @@ const VERSION: u8 = 3;
 /// The multivariant playlist: which renditions there are. `folder` is where they are, relative to it; `query` is appended to
 /// their addresses, and begins with `?` unless it is empty.
 pub fn multivariant(stream: &Segmenter, folder: &str, query: &str) -> String {
-    let live = || stream.renditions().iter().filter(|rendition| stream.is_live(rendition));
+    let is_listed = |rendition: &&Rendition| stream.is_live(rendition) && rendition.listed().next().is_some();
+    let live = || stream.renditions().iter().filter(is_listed);
     let video = || live().filter(|rendition| rendition.track.kind == MediaKind::Video);
     let audio = || live().filter(|rendition| rendition.track.kind == MediaKind::Audio);
     let has_group = video().next().is_some() && audio().next().is_some();

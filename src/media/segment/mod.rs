@@ -18,7 +18,7 @@ mod testing;
 mod text;
 pub mod wait;
 
-pub use cut::Segmenter;
+pub use cut::{Segmenter, Wish};
 pub use past::{First, PastSegment};
 pub use piece::{Piece, TrackHeader};
 pub use rendition::{Header, Part, Rendition, Segment};

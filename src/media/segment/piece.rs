@@ -1,6 +1,6 @@
 //! What goes into segments: the packets of a muxer, with their times.
 
-use crate::media::MediaKind;
+use crate::media::{MediaKind, TrackInfo, TrackSet};
 use bytes::Bytes;
 
 /// One packet of a muxer, in ticks of its track.
@@ -43,4 +43,15 @@ pub struct TrackHeader {
     pub channels: Option<u16>,
     /// The header that goes before its segments; empty where the segments have all they need.
     pub header: Bytes,
+}
+
+impl TrackHeader {
+    /// Adds what is known of the tracks that are muxed in it, where it does not say so itself.
+    pub fn describe(&mut self, tracks: Option<&TrackSet>) {
+        let Some(tracks) = tracks else { return };
+        self.codecs = self.codecs.take().or_else(|| tracks.codec_strings().map(|codecs| codecs.replace(", ", ",")));
+        let shape = tracks.tracks().iter().find_map(TrackInfo::video);
+        let size = shape.and_then(|shape| Some((u16::try_from(shape.width).ok()?, u16::try_from(shape.height).ok()?)));
+        self.size = self.size.or(size);
+    }
 }

@@ -18,6 +18,8 @@ const MAX_HEADERS: usize = 16;
 pub struct Rendition {
     /// What its header says.
     pub track: TrackHeader,
+    /// It came when the others had segments already.
+    pub(super) is_late: bool,
     /// Headers, oldest first.
     headers: VecDeque<Header>,
     /// Complete segments, numbered without a gap. The oldest ones are not listed any more.
@@ -148,6 +150,7 @@ impl Rendition {
     pub(super) fn new(track: TrackHeader, first_part: u64) -> Self {
         Self {
             track,
+            is_late: false,
             headers: VecDeque::new(),
             segments: VecDeque::new(),
             open: None,

@@ -11,7 +11,7 @@
 )]
 pub(super) mod playlist;
 
-use super::{Piece, Segmenter, Settings, TrackHeader, hls};
+use super::{Piece, Segmenter, Settings, TrackHeader, Wish, hls};
 use crate::media::MediaKind;
 use bytes::Bytes;
 use playlist::Playlist;
@@ -55,7 +55,8 @@ pub(super) struct Feed {
     pub(super) sounds: u64,
     since_key: u64,
     pub(super) asked: u64,
-    is_forced: bool,
+    /// From this time on, in ticks, a keyframe is to come.
+    forced: Option<u64>,
     begin: u64,
     version: u8,
     lists: [Option<Playlist>; 2],
@@ -76,7 +77,7 @@ impl Feed {
             sounds: 0,
             since_key: 0,
             asked: 0,
-            is_forced: false,
+            forced: None,
             begin: 9_000_000,
             version: 1,
             lists: [None, None],
@@ -128,11 +129,17 @@ impl Feed {
                 each(self);
             }
             if self.has_video {
-                let is_sync = self.since_key == 0 || self.is_forced;
+                let time = self.begin + self.frames * u64::from(self.frame);
+                let is_forced = self.forced.take_if(|forced| *forced <= time).is_some();
+                let is_sync = self.since_key == 0 || is_forced;
                 let piece = self.picture(is_sync);
-                let asks = self.stream.push(piece);
-                self.asked += u64::from(asks);
-                self.is_forced = asks && self.can_force;
+                let wish = self.stream.push(piece);
+                self.asked += u64::from(wish == Some(Wish::Soon));
+                let wished = wish.map(|wish| match wish {
+                    Wish::Soon => time,
+                    Wish::In(later) => time + u64::try_from(later.as_nanos() * 9 / 100_000).unwrap(),
+                });
+                self.forced = wished.filter(|_| self.can_force).or(self.forced);
                 self.since_key = if is_sync { 1 } else { self.since_key + 1 } % self.gop;
             }
             self.frames += 1;

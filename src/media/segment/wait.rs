@@ -26,6 +26,9 @@ pub enum Decision {
 
 /// Whether a playlist has what the client waits for.
 pub fn playlist(stream: &Segmenter, rendition: &Rendition, reload: Reload) -> Decision {
+    if rendition.listed().next().is_none() {
+        return Decision::Wait;
+    }
     if reload == (Reload { segment: None, part: None }) {
         return if stream.is_ready() { Decision::Ready } else { Decision::Wait };
     }

@@ -7,6 +7,7 @@ use super::{
     stream::SegmentedStream,
     table::SegmentRoute,
     viewers::Visit,
+    waiting::TooManyWait,
 };
 use crate::{
     media::segment::{
@@ -22,8 +23,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
+    net::IpAddr,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How long a first playlist may take: players give up after 10 s.
@@ -42,7 +44,13 @@ const NOT_YET: &str = "no segment arrived in time";
 const GONE: &str = "no such segment: it is older than the window, or never was";
 
 /// Responds with a file of a stream.
-pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, method: &Method, query: &str) -> Response {
+pub async fn respond(
+    route: SegmentRoute<'_>,
+    admission: &Admission,
+    method: &Method,
+    query: &str,
+    peer: IpAddr,
+) -> Response {
     let asked = match query::asked(query) {
         Ok(asked) => asked,
         Err(error) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
@@ -52,23 +60,77 @@ pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, method: &Me
     if *method == Method::HEAD {
         return head(route.file);
     }
+    stream.stats().requested(route.file.kind());
+    // Media has no token: who has no playlist any more gets to the end of what it lists.
+    if let File::Multivariant | File::Manifest | File::Playlist(_) = route.file
+        && (asked.viewer.is_some() || !matches!(route.file, File::Multivariant))
+        && stream.viewers().is_ended(peer, asked.viewer, Instant::now())
+    {
+        stream.stats().refused("ended");
+        return text(StatusCode::FORBIDDEN, "this viewer was ended by the operator");
+    }
+    let client = Client { address: peer, viewer: asked.viewer };
     let mut response = match route.file {
         File::Multivariant => {
             if let Some(refusal) = admission.refuse_viewer() {
                 return refusal;
             }
-            multivariant(stream, route.folder, &asked).await
+            multivariant(stream, route.folder, &asked, client).await
         }
-        File::Manifest => manifest(stream, route.folder, &asked).await,
-        File::Playlist(rendition) => playlist(stream, rendition, &asked).await,
+        File::Manifest => manifest(stream, route.folder, &asked, client).await,
+        File::Playlist(rendition) => playlist(stream, rendition, &asked, client).await,
         File::Header(rendition, number) => header_file(stream, rendition, number),
-        File::Segment(rendition, number) => segment(stream, rendition, number).await,
-        File::Part(rendition, number) => part(stream, rendition, number).await,
+        File::Segment(rendition, number) => segment(stream, rendition, number, client).await,
+        File::Part(rendition, number) => part(stream, rendition, number, client).await,
     };
     if response.status().is_success() {
         response.extensions_mut().insert(LowPriorityLog);
         response.headers_mut().insert("timing-allow-origin", HeaderValue::from_static("*"));
     }
+    response
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    address: IpAddr,
+    viewer: Option<u64>,
+}
+
+/// Why there is nothing.
+enum NoWait {
+    /// It did not come in time.
+    NotInTime,
+    /// Too many requests of the client wait already.
+    Refused(TooManyWait),
+}
+
+/// Looks at the segments, and waits for a change where that is needed. Cancel-safe.
+async fn wait_for<T>(
+    stream: &SegmentedStream,
+    feed: &Feed,
+    client: Client,
+    within: Duration,
+    mut look: impl FnMut(&Segmenter) -> Sight<T>,
+) -> Result<T, NoWait> {
+    // Most requests for segments need not wait.
+    if let Some(Sight::Ready(found)) = feed.look(&mut look) {
+        return Ok(found);
+    }
+    let place = stream.waiting().enter(client.address, client.viewer).map_err(|error| {
+        stream.stats().refused(error.label());
+        NoWait::Refused(error)
+    })?;
+    let counted = stream.stats().waits();
+    let found = feed.wait(within, look).await.ok_or(NoWait::NotInTime);
+    drop((place, counted));
+    found
+}
+
+/// The response to one whose requests wait already.
+fn too_many(error: TooManyWait) -> Response {
+    let mut response = text(StatusCode::TOO_MANY_REQUESTS, &error.to_string());
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
@@ -85,11 +147,12 @@ fn head(file: File) -> Response {
     response
 }
 
-async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) -> Response {
+async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked, client: Client) -> Response {
     if stream.viewers().is_full() {
+        stream.stats().refused("viewers");
         return unavailable("this stream has as many viewers as it may have");
     }
-    let rendition = if asked.as_ts { Rendition::Ts } else { Rendition::Video };
+    let rendition = if asked.as_ts { Rendition::Ts(0) } else { Rendition::Video(0) };
     let feed = stream.feed(rendition);
     feed.request();
     let token = format!("{}={:x}", query::VIEWER, stream.viewers().token());
@@ -102,28 +165,30 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
         true => Sight::Ready(hls::multivariant(segments, &folder, &carried)),
         false => Sight::NotYet,
     };
-    match feed.wait(FIRST, render).await {
-        Some(text) => file(PLAYLIST, CHANGES, vec![Bytes::from(text)]),
-        None => missing(feed),
+    match wait_for(stream, feed, client, FIRST, render).await {
+        Ok(text) => file(PLAYLIST, CHANGES, vec![Bytes::from(text)]),
+        Err(NoWait::NotInTime) => missing(feed),
+        Err(NoWait::Refused(error)) => too_many(error),
     }
 }
 
-async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked) -> Response {
-    let feed = stream.feed(Rendition::Video);
+async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked, client: Client) -> Response {
+    let feed = stream.feed(Rendition::Video(0));
     feed.request();
     let folder = format!("{}/dash/", utf8_percent_encode(folder, &PLAIN));
     let render = |segments: &Segmenter| match segments.is_ready() {
         true => dash::manifest(segments, &folder, &asked.carried, now()).map_or(Sight::NotYet, Sight::Ready),
         false => Sight::NotYet,
     };
-    match feed.wait(FIRST, render).await {
-        Some(text) => {
+    match wait_for(stream, feed, client, FIRST, render).await {
+        Ok(text) => {
             let visit = Visit::playlist(stream.viewers(), None, text.len() as u64);
             let mut response = file(MANIFEST, CHANGES, vec![Bytes::from(text)]);
             response.extensions_mut().insert(visit);
             response
         }
-        None => missing(feed),
+        Err(NoWait::NotInTime) => missing(feed),
+        Err(NoWait::Refused(error)) => too_many(error),
     }
 }
 
@@ -133,7 +198,7 @@ fn now() -> i64 {
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
-async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &Asked) -> Response {
+async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &Asked, client: Client) -> Response {
     let feed = stream.feed(rendition);
     feed.request();
     let name = rendition.name();
@@ -148,13 +213,14 @@ async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &A
         None if segments.is_ready() => Sight::Ready(Decision::Gone),
         None => Sight::NotYet,
     };
-    match feed.wait(within, decide).await {
-        None => return missing(feed),
-        Some(Decision::Gone) => return text(StatusCode::NOT_FOUND, "this stream has no such track"),
-        Some(Decision::TooFar) => {
+    match wait_for(stream, feed, client, within, decide).await {
+        Err(NoWait::NotInTime) => return missing(feed),
+        Err(NoWait::Refused(error)) => return too_many(error),
+        Ok(Decision::Gone) => return text(StatusCode::NOT_FOUND, "this stream has no such track"),
+        Ok(Decision::TooFar) => {
             return text(StatusCode::BAD_REQUEST, "_HLS_msn= and _HLS_part= are too far ahead of the newest segment");
         }
-        Some(Decision::Ready | Decision::Wait) => {}
+        Ok(Decision::Ready | Decision::Wait) => {}
     }
     let key = RenderKey { rendition: name, skips: asked.skips, query: asked.carried.clone() };
     let rendered = feed.rendered(key, |segments| {
@@ -176,8 +242,8 @@ fn header_file(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64)
     }
 }
 
-async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64) -> Response {
-    let found = media(stream.feed(rendition), rendition, |found| match wait::segment(found, number) {
+async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
+    let found = media(stream, rendition, client, |found| match wait::segment(found, number) {
         Decision::Ready => Some(Sight::Ready(place_of(found, number)?)),
         Decision::Wait => Some(Sight::NotYet),
         Decision::Gone | Decision::TooFar => None,
@@ -186,7 +252,7 @@ async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u6
         Ok(Some(Place::Memory(pieces))) => Ok(Some(pieces)),
         Ok(Some(Place::Recordings(stored))) => match stream.recordings().stored(stream.recorded(), stored).await {
             Ok(pieces) => Ok(Some(pieces)),
-            Err(PlaybackError::Busy | PlaybackError::Disk(_)) => Err(NotInTime),
+            Err(PlaybackError::Busy | PlaybackError::Disk(_)) => Err(NoWait::NotInTime),
             Err(PlaybackError::Read(error)) => {
                 tracing::debug!(stream = stream.name(), number, %error, "no recording has a segment");
                 Ok(None)
@@ -220,8 +286,8 @@ fn place_of(rendition: &crate::media::segment::Rendition, number: u64) -> Option
     }))
 }
 
-async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64) -> Response {
-    let pieces = media(stream.feed(rendition), rendition, |found| match wait::part(found, number) {
+async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
+    let pieces = media(stream, rendition, client, |found| match wait::part(found, number) {
         Decision::Ready => Some(Sight::Ready(found.part(number)?.pieces.clone())),
         Decision::Wait => Some(Sight::NotYet),
         Decision::Gone | Decision::TooFar => None,
@@ -231,26 +297,22 @@ async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64) 
 
 /// Waits for media of a rendition. `Ok(None)`: there is none and will be none; `Err`: it did not come in time.
 async fn media<T>(
-    feed: &Feed,
+    stream: &SegmentedStream,
     rendition: Rendition,
+    client: Client,
     mut look: impl FnMut(&crate::media::segment::Rendition) -> Option<Sight<T>>,
-) -> Result<Option<T>, NotInTime> {
+) -> Result<Option<T>, NoWait> {
+    let feed = stream.feed(rendition);
     let Some(target) = feed.look(Segmenter::target).flatten() else { return Ok(None) };
     let look = |segments: &Segmenter| match segments.rendition(rendition.name()).and_then(&mut look) {
         Some(Sight::Ready(pieces)) => Sight::Ready(Some(pieces)),
         Some(Sight::NotYet) => Sight::NotYet,
         None => Sight::Ready(None),
     };
-    feed.wait(Duration::from_secs(3 * target).max(LEAST), look).await.ok_or(NotInTime)
+    wait_for(stream, feed, client, Duration::from_secs(3 * target).max(LEAST), look).await
 }
 
-struct NotInTime;
-
-fn media_file(
-    stream: &SegmentedStream,
-    rendition: Rendition,
-    found: Result<Option<Vec<Bytes>>, NotInTime>,
-) -> Response {
+fn media_file(stream: &SegmentedStream, rendition: Rendition, found: Result<Option<Vec<Bytes>>, NoWait>) -> Response {
     match found {
         Ok(Some(pieces)) => {
             let bytes: usize = pieces.iter().map(Bytes::len).sum();
@@ -259,15 +321,16 @@ fn media_file(
             response
         }
         Ok(None) => text(StatusCode::NOT_FOUND, GONE),
-        Err(NotInTime) => not_yet(),
+        Err(NoWait::NotInTime) => not_yet(),
+        Err(NoWait::Refused(error)) => too_many(error),
     }
 }
 
 fn media_type(rendition: Rendition) -> HeaderValue {
     HeaderValue::from_static(match rendition {
-        Rendition::Video => "video/mp4",
+        Rendition::Video(_) => "video/mp4",
         Rendition::Audio => "audio/mp4",
-        Rendition::Ts => "video/mp2t",
+        Rendition::Ts(_) => "video/mp2t",
     })
 }
 

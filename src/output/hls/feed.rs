@@ -1,16 +1,21 @@
-//! One container of a stream as segments: the task that cuts its packets, and what requests see of them.
+//! One container of a stream as segments: the tasks that read its packets, one for each encoding of the video, and what requests
+//! see of them.
 
-use super::pieces::{Found, PacketReader};
+use super::{
+    pieces::{Found, PacketReader},
+    tracks::Tracks,
+};
 use crate::{
     engine::rendition::Rendition,
     media::{
-        Container, NotCarried, Packet,
-        segment::{Segmenter, Settings},
+        Container, Muxer, NotCarried, Packet, TrackSet,
+        segment::{Segmenter, Settings, Wish},
     },
     output::record::playback::Playback,
     source::demand::{Demand, Lease},
-    stream::{Delivery, Entry, FanOut, Join, Reader, StreamOutput},
+    stream::{Delivery, Entry, Join, Reader, StreamOutput},
     sys::{Shutdown, since_1970},
+    telemetry::HlsStats,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -34,10 +39,17 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// What a feed reads.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What the stream is made of, where its tracks may have to be encoded otherwise for a container.
-    pub rendition: Option<Arc<Rendition>>,
     /// Name of the stream, for the log.
     pub stream: String,
+    /// The stream itself, then its renditions in other sizes.
+    pub parts: Vec<Part>,
+}
+
+/// One encoding of the video, with the audio of its own.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What the stream is made of, where its tracks may have to be encoded otherwise for a container.
+    pub rendition: Option<Arc<Rendition>>,
     /// Any output of the stream.
     pub output: StreamOutput,
     /// Leased while there are requests.
@@ -55,6 +67,7 @@ struct Shared {
     /// Name of the stream, for the log.
     stream: String,
     shutdown: Shutdown,
+    stats: Arc<HlsStats>,
     /// Cancelled when the stream is gone or another one.
     stop: CancellationToken,
     /// What was before the first segment, where playlists list that.
@@ -69,8 +82,12 @@ struct State {
     source: Source,
     /// Why there are no segments.
     refused: Option<NotCarried>,
-    /// There while the task runs.
+    /// There while the tasks run.
     segments: Option<Segmenter>,
+    /// What the encodings have.
+    tracks: Tracks,
+    /// Cancelled when the tasks are to end.
+    run: CancellationToken,
     used: Instant,
     rendered: Vec<Rendered>,
 }
@@ -108,16 +125,31 @@ pub enum Sight<T> {
 
 impl Feed {
     /// Nothing runs yet.
-    pub fn new(container: Container, settings: Settings, source: Source, shutdown: Shutdown) -> Self {
+    pub fn new(
+        container: Container,
+        settings: Settings,
+        source: Source,
+        shutdown: Shutdown,
+        stats: Arc<HlsStats>,
+    ) -> Self {
         let stream = source.stream.clone();
-        let state = State { source, refused: None, segments: None, used: Instant::now(), rendered: Vec::new() };
         let stop = shutdown.token().child_token();
+        let state = State {
+            tracks: Tracks::new(source.parts.len()),
+            source,
+            refused: None,
+            segments: None,
+            run: stop.child_token(),
+            used: Instant::now(),
+            rendered: Vec::new(),
+        };
         let changes = watch::Sender::new(0);
         Self(Arc::new(Shared {
             container,
             settings,
             stream,
             shutdown,
+            stats,
             stop,
             recordings: OnceLock::new(),
             changes,
@@ -154,9 +186,17 @@ impl Feed {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             state.segments = Some(Segmenter::new(self.0.settings, now));
             state.refused = None;
+            let parts = state.source.parts.len();
+            state.tracks = Tracks::new(parts);
+            state.run = self.0.stop.child_token();
+            let stop = state.run.clone();
             drop(state);
             let name = format!("segments of {} in {}", self.0.stream, self.0.container);
-            self.0.shutdown.spawn(name, run(self.0.clone()));
+            self.0.shutdown.spawn(name, run(self.0.clone(), stop.clone()));
+            for part in 1..parts {
+                let name = format!("segments of {} in {}, rendition {part}", self.0.stream, self.0.container);
+                self.0.shutdown.spawn(name, run_part(self.0.clone(), part, stop.clone()));
+            }
         }
     }
 
@@ -215,44 +255,91 @@ impl Shared {
         is_over
     }
 
-    fn take(&self, reader: &mut PacketReader, packet: &Packet, output: &FanOut) {
+    fn take(&self, part: usize, reader: &mut PacketReader, packet: &Packet) {
         let captured = packet.captured.and_then(since_1970).and_then(|time| i64::try_from(time.as_nanos()).ok());
         let mut found = Vec::new();
         reader.packet(packet, captured, &mut found);
-        self.apply(found, output);
+        self.apply(part, found, packet.captured);
     }
 
-    fn apply(&self, found: Vec<Found>, output: &FanOut) {
-        let mut wants_keyframe = false;
+    /// Takes what a packet of an encoding has, which was captured then on the monotonic clock.
+    fn apply(&self, part: usize, found: Vec<Found>, captured: Option<Duration>) {
+        let (mut wishes, mut outputs) = (Vec::new(), Vec::new());
         let version = {
             let mut state = self.state();
-            let Some(segments) = &mut state.segments else { return };
+            let State { segments: Some(segments), tracks, source, .. } = &mut *state else { return };
             for found in found {
                 match found {
-                    Found::Header(tracks) => segments.begin(tracks),
-                    Found::Piece(piece) => wants_keyframe |= segments.push(piece),
+                    Found::Header(mut headers) => {
+                        if self.container == Container::Ts
+                            && let Some(part) = source.parts.get(part)
+                        {
+                            let known = part.known_tracks(self.container);
+                            headers.iter_mut().for_each(|header| header.describe(known.as_ref()));
+                        }
+                        tracks.set(part, headers, Instant::now());
+                        tracks.all(Instant::now()).into_iter().for_each(|tracks| segments.begin(tracks));
+                    }
+                    Found::Piece(mut piece) => {
+                        if tracks.is_waiting() {
+                            tracks.all(Instant::now()).into_iter().for_each(|tracks| segments.begin(tracks));
+                        }
+                        piece.track = Tracks::number(part, piece.track);
+                        wishes.extend(segments.push(piece));
+                    }
                 }
             }
-            segments.version()
+            let (new_segments, new_parts) = segments.take_made();
+            self.stats.made(new_segments, new_parts);
+            let version = segments.version();
+            if !wishes.is_empty() {
+                let of_part = |part: &Part| part.output.beside(self.container).fanout().clone();
+                outputs.extend(source.parts.iter().map(of_part));
+            }
+            version
         };
-        if wants_keyframe {
-            output.want_keyframe();
+        for (wish, output) in wishes.iter().flat_map(|wish| outputs.iter().map(move |output| (wish, output))) {
+            match (wish, captured) {
+                (Wish::Soon, _) => output.want_keyframe(),
+                (Wish::In(later), Some(captured)) => output.want_keyframe_at(captured + *later),
+                (Wish::In(_), None) => {}
+            }
         }
         self.changes.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 }
 
+impl Part {
+    /// The tracks that a container carries, where it is made of the main encoding alone.
+    fn known_tracks(&self, container: Container) -> Option<TrackSet> {
+        let (tracks, _) = self.output.input().known_tracks().borrow().clone()?;
+        let sources = self.rendition.as_ref().map(|rendition| rendition.sources(container, &tracks));
+        let is_main = sources.is_none_or(|sources| sources.is_ok_and(|sources| sources == [0]));
+        let carried = tracks.tracks().iter().filter(|track| Muxer::carries(container, &track.codec));
+        is_main.then(|| TrackSet::new(carried.cloned().collect()))
+    }
+}
+
+/// Reads another encoding of the video, until the tasks end or it cannot be read.
+async fn run_part(shared: Arc<Shared>, part: usize, stop: CancellationToken) {
+    if let Err(refused) = read(&shared, part, &stop).await {
+        tracing::warn!(stream = shared.stream, rendition = part, reason = %refused, "rendition not listed in playlists");
+    }
+    shared.state().tracks.leave_out(part);
+}
+
 /// Reads the packets of the stream and cuts them, until segments are no longer requested.
-async fn run(shared: Arc<Shared>) {
+async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments started");
     let past = async {
         find_past(&shared).await;
         std::future::pending::<()>().await;
     };
     let refused = tokio::select! {
-        read = read(&shared) => read.err(),
+        read = read(&shared, 0, &stop) => read.err(),
         () = past => None,
     };
+    stop.cancel();
     {
         let mut state = shared.state();
         if shared.stop.is_cancelled() || refused.is_some() {
@@ -266,17 +353,17 @@ async fn run(shared: Arc<Shared>) {
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments ended");
 }
 
-async fn read(shared: &Shared) -> Result<(), NotCarried> {
+async fn read(shared: &Shared, part: usize, stop: &CancellationToken) -> Result<(), NotCarried> {
     let Some(mut packets) = PacketReader::new(shared.container) else { return Ok(()) };
     // A slow feed must not keep the server from ending.
-    let Some(first) = shared.stop.run_until_cancelled(Subscription::new(shared)).await else { return Ok(()) };
+    let Some(first) = stop.run_until_cancelled(Subscription::new(shared, part)).await else { return Ok(()) };
     let mut subscription = first?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let delivery = tokio::select! {
-            () = shared.stop.cancelled() => return Ok(()),
-            _ = look.tick() => {
+            () = stop.cancelled() => return Ok(()),
+            _ = look.tick(), if part == 0 => {
                 if shared.ends() {
                     return Ok(());
                 }
@@ -287,12 +374,14 @@ async fn read(shared: &Shared) -> Result<(), NotCarried> {
         match delivery {
             Delivery::Aside(header) => {
                 let found = packets.header(&header.payload());
-                shared.apply(found.into_iter().collect(), subscription.reader.fanout());
+                shared.apply(part, found.into_iter().collect(), None);
             }
-            Delivery::Packet(packet) => shared.take(&mut packets, &packet, subscription.reader.fanout()),
+            Delivery::Packet(packet) => shared.take(part, &mut packets, &packet),
             Delivery::Gap(lost) => {
-                tracing::warn!(stream = shared.stream, lost, "segments lagged: skipped to keyframe");
-                if let Some(segments) = &mut shared.state().segments {
+                tracing::warn!(stream = shared.stream, rendition = part, lost, "segments lagged: skipped to keyframe");
+                if part == 0
+                    && let Some(segments) = &mut shared.state().segments
+                {
                     segments.interrupt();
                 }
             }
@@ -301,7 +390,7 @@ async fn read(shared: &Shared) -> Result<(), NotCarried> {
                 if subscription.reader.fanout().is_closed() {
                     tokio::time::sleep(AGAIN).await;
                 }
-                let Some(next) = shared.stop.run_until_cancelled(Subscription::new(shared)).await else {
+                let Some(next) = stop.run_until_cancelled(Subscription::new(shared, part)).await else {
                     return Ok(());
                 };
                 subscription = next?;
@@ -348,8 +437,10 @@ struct Subscription {
 }
 
 impl Subscription {
-    async fn new(shared: &Shared) -> Result<Self, NotCarried> {
-        let source = shared.state().source.clone();
+    async fn new(shared: &Shared, part: usize) -> Result<Self, NotCarried> {
+        let source = shared.state().source.parts.get(part).cloned();
+        // The number of parts is that of the stream.
+        let Some(source) = source else { return std::future::pending().await };
         let output = source.output.beside(shared.container);
         let lease = match &source.rendition {
             Some(rendition) => rendition.open(shared.container).await?,

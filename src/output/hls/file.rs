@@ -20,40 +20,74 @@ pub enum File {
 /// One rendition of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rendition {
-    /// Video in fragments of MP4.
-    Video,
+    /// Video in fragments of MP4: 0 for that of the stream itself, else the place in its `renditions:`, from 1.
+    Video(u8),
     /// Audio in fragments of MP4.
     Audio,
-    /// All in a transport stream.
-    Ts,
+    /// All in a transport stream; counted as the video is.
+    Ts(u8),
 }
 
-impl Rendition {
-    const ALL: [Self; 3] = [Self::Video, Self::Audio, Self::Ts];
+/// Most renditions of a stream beside itself.
+pub const MAX_RENDITIONS: usize = 8;
+const VIDEO: [&str; MAX_RENDITIONS + 1] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8"];
+const TS: [&str; MAX_RENDITIONS + 1] = ["ts", "ts1", "ts2", "ts3", "ts4", "ts5", "ts6", "ts7", "ts8"];
 
+impl Rendition {
     /// As it stands in names.
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
+        let of = |names: &[&'static str], place: u8| names.get(usize::from(place)).copied().unwrap_or_default();
         match self {
-            Self::Video => "v0",
+            Self::Video(place) => of(&VIDEO, place),
             Self::Audio => "a0",
-            Self::Ts => "ts",
+            Self::Ts(place) => of(&TS, place),
+        }
+    }
+
+    /// The rendition with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let of = |names: &[&str]| names.iter().position(|known| *known == name).and_then(|at| u8::try_from(at).ok());
+        let video = of(&VIDEO).map(Self::Video).or_else(|| of(&TS).map(Self::Ts));
+        video.or_else(|| (name == Self::Audio.name()).then_some(Self::Audio))
+    }
+
+    /// The same of another encoding of the video; `None` when there are not so many.
+    pub fn of_part(self, part: usize) -> Option<Self> {
+        let place = u8::try_from(part).ok().filter(|_| part <= MAX_RENDITIONS)?;
+        match self {
+            Self::Video(_) => Some(Self::Video(place)),
+            Self::Ts(_) => Some(Self::Ts(place)),
+            Self::Audio => (part == 0).then_some(Self::Audio),
         }
     }
 
     /// The extension of segments, with its dot.
     pub const fn extension(self) -> &'static str {
         match self {
-            Self::Video | Self::Audio => ".m4s",
-            Self::Ts => ".ts",
+            Self::Video(_) | Self::Audio => ".m4s",
+            Self::Ts(_) => ".ts",
         }
     }
 }
 
 impl File {
+    /// As metrics name it.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Multivariant => "multivariant",
+            Self::Manifest => "manifest",
+            Self::Playlist(_) => "playlist",
+            Self::Header(..) => "header",
+            Self::Segment(..) => "segment",
+            Self::Part(..) => "part",
+        }
+    }
+
     /// The file with this name in the folder of a stream.
     pub fn parse(name: &str) -> Option<Self> {
-        let rendition = Rendition::ALL.into_iter().find(|rendition| name.starts_with(rendition.name()))?;
-        let rest = name.strip_prefix(rendition.name())?;
+        let end = name.find(['-', '.'])?;
+        let (rendition, rest) = name.split_at_checked(end)?;
+        let rendition = Rendition::parse(rendition)?;
         if rest == ".m3u8" {
             return Some(Self::Playlist(rendition));
         }
@@ -82,16 +116,21 @@ mod tests {
     #[test]
     fn each_file_has_one_name() {
         let check = |name, expect| assert_eq!(File::parse(name), expect, "{name}");
-        check("v0.m3u8", Some(File::Playlist(Rendition::Video)));
-        check("ts.m3u8", Some(File::Playlist(Rendition::Ts)));
+        check("v0.m3u8", Some(File::Playlist(Rendition::Video(0))));
+        check("v3.m3u8", Some(File::Playlist(Rendition::Video(3))));
+        check("ts.m3u8", Some(File::Playlist(Rendition::Ts(0))));
+        check("ts2-7.ts", Some(File::Segment(Rendition::Ts(2), 7)));
         check("a0-i30.mp4", Some(File::Header(Rendition::Audio, 30)));
-        check("v0-118.m4s", Some(File::Segment(Rendition::Video, 118)));
-        check("ts-0.ts", Some(File::Segment(Rendition::Ts, 0)));
-        check("v0-p1190.m4s", Some(File::Part(Rendition::Video, 1190)));
+        check("v0-118.m4s", Some(File::Segment(Rendition::Video(0), 118)));
+        check("ts-0.ts", Some(File::Segment(Rendition::Ts(0), 0)));
+        check("v0-p1190.m4s", Some(File::Part(Rendition::Video(0), 1190)));
         for name in [
             "",
             "v0",
-            "v1.m3u8",
+            "v9.m3u8",
+            "v10.m3u8",
+            "a1.m3u8",
+            "ts0.m3u8",
             "v0-.m4s",
             "v0-01.m4s",
             "v0-+1.m4s",

@@ -1,9 +1,10 @@
 //! A stream that playlists can be had of.
 
 use super::{
-    feed::{Feed, Source},
+    feed::{Feed, Part, Source},
     file::Rendition,
     viewers::HlsViewers,
+    waiting::Waiting,
 };
 use crate::{
     engine::registry::StreamHandle,
@@ -11,6 +12,7 @@ use crate::{
     output::record::playback::Playback,
     stream::StreamOutput,
     sys::Shutdown,
+    telemetry::HlsStats,
 };
 use std::{
     collections::HashMap,
@@ -22,11 +24,14 @@ use std::{
 #[derive(Debug)]
 pub struct SegmentedStream {
     name: String,
-    output: StreamOutput,
+    /// Of the stream itself, and of its renditions.
+    outputs: Vec<StreamOutput>,
     settings: Settings,
     mp4: Feed,
     ts: Feed,
     viewers: HlsViewers,
+    waiting: Waiting,
+    stats: Arc<HlsStats>,
     recordings: Playback,
     recorded: String,
 }
@@ -34,24 +39,26 @@ pub struct SegmentedStream {
 impl SegmentedStream {
     fn new(
         stream: &StreamHandle,
-        output: &StreamOutput,
+        source: Source,
         shutdown: &Shutdown,
+        stats: &Arc<HlsStats>,
         (recordings, recorded): (Playback, String),
     ) -> Self {
         let settings = stream.config.hls;
         let name = stream.config.name.to_string();
-        let source = source(stream, output);
         // Tokens that an earlier run of the server gave away are not given again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let seed = u64::try_from(seed).unwrap_or(0) << 16;
         let of_ts = Settings { has_parts: false, dvr: None, ..settings };
         Self {
-            output: output.clone(),
+            outputs: source.outputs(),
             settings,
-            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone())
+            mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone(), stats.clone())
                 .with_past(recordings.clone(), recorded.clone()),
-            ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone()),
-            viewers: HlsViewers::new(&name, stream.viewers.clone(), seed),
+            ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone(), stats.clone()),
+            viewers: HlsViewers::new(&name, stream.viewers.clone(), seed, stats.clone()),
+            waiting: Waiting::default(),
+            stats: stats.clone(),
             name,
             recordings,
             recorded,
@@ -61,8 +68,8 @@ impl SegmentedStream {
     /// The segments that a rendition is in.
     pub fn feed(&self, rendition: Rendition) -> &Feed {
         match rendition {
-            Rendition::Video | Rendition::Audio => &self.mp4,
-            Rendition::Ts => &self.ts,
+            Rendition::Video(_) | Rendition::Audio => &self.mp4,
+            Rendition::Ts(_) => &self.ts,
         }
     }
 
@@ -86,12 +93,22 @@ impl SegmentedStream {
         &self.viewers
     }
 
+    /// Who waits.
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// The statistics of all streams.
+    pub fn stats(&self) -> &Arc<HlsStats> {
+        &self.stats
+    }
+
     /// How long segments are, and how much is kept.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// HlsViewers who left are gone now.
+    /// Viewers who left are gone now.
     pub fn expire(&self, now: Instant) {
         let target = self.mp4.look(|segments| segments.target()).flatten().unwrap_or(2);
         self.viewers.expire(now, std::time::Duration::from_secs(3 * target + 1));
@@ -103,13 +120,24 @@ impl SegmentedStream {
     }
 }
 
-fn source(stream: &StreamHandle, output: &StreamOutput) -> Source {
-    Source {
-        rendition: stream.rendition.clone(),
-        stream: stream.config.name.to_string(),
-        output: output.clone(),
-        demand: stream.demand.clone(),
+impl Source {
+    /// What the playlists of a stream are made of; `None` for one that arrives as bytes.
+    fn of(stream: &StreamHandle, all: &[Arc<StreamHandle>]) -> Option<Self> {
+        let renditions = stream.config.renditions.iter();
+        let renditions = renditions.filter_map(|name| all.iter().find(|known| known.config.name == *name));
+        let renditions = renditions.filter_map(|known| part(known.sampled()?));
+        let parts = std::iter::once(part(stream)?).chain(renditions).collect();
+        Some(Self { stream: stream.config.name.to_string(), parts })
     }
+
+    fn outputs(&self) -> Vec<StreamOutput> {
+        self.parts.iter().map(|part| part.output.clone()).collect()
+    }
+}
+
+fn part(stream: &StreamHandle) -> Option<Part> {
+    let output = stream.output.clone()?;
+    Some(Part { rendition: stream.rendition.clone(), output, demand: stream.demand.clone() })
 }
 
 /// All streams of a server that playlists can be had of. They stay when a configuration is applied that does not change
@@ -117,14 +145,15 @@ fn source(stream: &StreamHandle, output: &StreamOutput) -> Source {
 #[derive(Debug, Clone)]
 pub struct SegmentedStreams {
     shutdown: Shutdown,
+    stats: Arc<HlsStats>,
     recordings: Playback,
     known: Arc<Mutex<HashMap<String, Arc<SegmentedStream>>>>,
 }
 
 impl SegmentedStreams {
-    /// None yet. Their tasks are spawned on `shutdown`.
-    pub fn new(shutdown: Shutdown, recordings: Playback) -> Self {
-        Self { shutdown, recordings, known: Arc::default() }
+    /// None yet. Their tasks are spawned on `shutdown`, `stats` counts what they do, and `recordings` has what was before.
+    pub fn new(shutdown: Shutdown, stats: Arc<HlsStats>, recordings: Playback) -> Self {
+        Self { shutdown, stats, recordings, known: Arc::default() }
     }
 
     /// Those of these streams that are made of samples; all others end.
@@ -133,15 +162,19 @@ impl SegmentedStreams {
         let mut old = std::mem::take(&mut *known);
         let mut applied = Vec::new();
         for stream in streams {
-            let Some((sampled, output)) = stream.sampled().and_then(|one| Some((one, one.output.as_ref()?))) else {
+            let Some((sampled, source)) = stream.sampled().and_then(|one| Some((one, Source::of(one, streams)?)))
+            else {
                 continue;
             };
             let name = stream.config.name.to_string();
             let stays = old.remove(&name).filter(|old| {
-                let is_same = old.output.is_beside(output) && old.settings == stream.config.hls;
+                let outputs = source.outputs();
+                let has_same = old.outputs.len() == outputs.len()
+                    && old.outputs.iter().zip(&outputs).all(|(old, new)| old.is_beside(new));
+                let is_same = has_same && old.settings == stream.config.hls;
                 if is_same {
-                    old.mp4.set_source(source(sampled, output));
-                    old.ts.set_source(source(sampled, output));
+                    old.mp4.set_source(source.clone());
+                    old.ts.set_source(source.clone());
                 } else {
                     old.stop();
                 }
@@ -150,8 +183,9 @@ impl SegmentedStreams {
             let found = stays.unwrap_or_else(|| {
                 Arc::new(SegmentedStream::new(
                     sampled,
-                    output,
+                    source,
                     &self.shutdown,
+                    &self.stats,
                     (self.recordings.clone(), stream.config.name.to_string()),
                 ))
             });

@@ -1,13 +1,17 @@
-//! HlsViewers of playlists. Each request is a response of its own, so a token identifies a viewer that the multivariant
+//! Viewers of playlists. Each request is a response of its own, so a token identifies a viewer that the multivariant
 //! playlist puts into the addresses of the others; one without it is recognised by its address.
 
-use crate::stream::{Arrival, Progress, ViewerHandle, Viewers};
+use crate::{
+    access::KICKED,
+    stream::{Arrival, Progress, ViewerHandle, Viewers},
+    telemetry::HlsStats,
+};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -16,6 +20,10 @@ use std::{
 const MAX_VIEWERS: usize = 20_000;
 /// Most viewers of one stream from one address: the connections that it may have bound them too.
 const MAX_OF_ADDRESS: usize = 1000;
+/// How long an address is refused whose viewer was ended, and who names no token. With a token the viewer is refused for good.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// Most ended viewers that are remembered.
+const MAX_ENDED: usize = 1000;
 
 /// The viewers of one stream. Clones are the same.
 #[derive(Debug, Clone)]
@@ -27,6 +35,9 @@ struct Shared {
     viewers: Viewers,
     next: AtomicU64,
     known: Mutex<HashMap<Key, Viewer>>,
+    /// Viewers that were ended by order, oldest first.
+    ended: Mutex<VecDeque<(Key, Instant)>>,
+    stats: Arc<HlsStats>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +54,8 @@ struct Viewer {
     seen: Instant,
     requests: u64,
     progress: Progress,
+    /// Someone ordered that it ends.
+    is_kicked: Arc<AtomicBool>,
 }
 
 /// A request of a viewer; goes with the response to the code that knows the client.
@@ -73,8 +86,9 @@ impl Visit {
 
 impl HlsViewers {
     /// None yet. The tokens of viewers begin with `seed`, so that those of an earlier server are not used again.
-    pub fn new(stream: &str, viewers: Viewers, seed: u64) -> Self {
-        let shared = Shared { stream: stream.to_owned(), viewers, next: AtomicU64::new(seed), known: Mutex::default() };
+    pub fn new(stream: &str, viewers: Viewers, seed: u64, stats: Arc<HlsStats>) -> Self {
+        let (stream, next) = (stream.to_owned(), AtomicU64::new(seed));
+        let shared = Shared { stream, viewers, next, known: Mutex::default(), ended: Mutex::default(), stats };
         Self(Arc::new(shared))
     }
 
@@ -90,21 +104,51 @@ impl HlsViewers {
 
     /// Those who have asked for nothing for this time are gone.
     pub fn expire(&self, now: Instant, after: Duration) {
-        let is_gone = |viewer: &Viewer| now.saturating_duration_since(viewer.seen) > after;
-        let gone: Vec<Viewer> =
-            self.known().extract_if(|_, viewer| is_gone(viewer)).map(|(_, viewer)| viewer).collect();
-        for viewer in gone {
-            self.log(&viewer);
+        let is_gone = |viewer: &Viewer| now.saturating_duration_since(viewer.seen) > after || viewer.is_kicked();
+        let gone: Vec<(Key, Viewer)> = self.known().extract_if(|_, viewer| is_gone(viewer)).collect();
+        for (key, viewer) in gone {
+            if viewer.is_kicked() {
+                self.remember(key, now);
+            }
+            self.left(&viewer);
         }
     }
 
-    fn log(&self, viewer: &Viewer) {
+    /// Whether this client was ended, and is to get nothing more.
+    pub fn is_ended(&self, peer: IpAddr, token: Option<u64>, now: Instant) -> bool {
+        let key = Key { address: peer, token };
+        if self.known().get(&key).is_some_and(Viewer::is_kicked) {
+            return true;
+        }
+        let is_refused = |(known, since): &(Key, Instant)| {
+            *known == key && (token.is_some() || now.saturating_duration_since(*since) < REFUSED_FOR)
+        };
+        self.ended().iter().any(is_refused)
+    }
+
+    fn remember(&self, key: Key, now: Instant) {
+        let mut ended = self.ended();
+        if ended.len() >= MAX_ENDED {
+            ended.pop_front();
+        }
+        ended.push_back((key, now));
+    }
+
+    fn ended(&self) -> MutexGuard<'_, VecDeque<(Key, Instant)>> {
+        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self, viewer: &Viewer) {
+        let reason = if viewer.is_kicked() { KICKED } else { "no more requests" };
+        viewer.viewer.ended(reason);
+        self.0.stats.viewer_left();
         let seconds = viewer.seen.saturating_duration_since(viewer.since).as_secs();
         let Viewer { peer, requests, progress: Progress { bytes, .. }, .. } = viewer;
-        tracing::info!(stream = self.0.stream, %peer, protocol = "hls", requests, bytes, seconds, "viewer left");
+        tracing::info!(stream = self.0.stream, %peer, protocol = "hls", requests, bytes, seconds, reason, "viewer left");
     }
 
     fn visit(&self, visit: &Visit, peer: SocketAddr, now: Instant) {
+        self.0.stats.sent(visit.bytes);
         let mut known = self.known();
         // Media has no token, so that a cache fetches it once: it is counted for the viewer of its address who asked last.
         let key = match visit.is_playlist {
@@ -122,7 +166,11 @@ impl HlsViewers {
             }
             let arrival = Arrival { protocol: "hls", user: None, peer };
             let viewer = self.0.viewers.join(arrival, SystemTime::now());
-            let viewer = Viewer { viewer, peer, since: now, seen: now, requests: 0, progress: Progress::default() };
+            let (progress, is_kicked) = (Progress::default(), Arc::<AtomicBool>::default());
+            let end = is_kicked.clone();
+            viewer.ends_by(move || end.store(true, Ordering::Relaxed));
+            self.0.stats.viewer_joined();
+            let viewer = Viewer { viewer, peer, since: now, seen: now, requests: 0, progress, is_kicked };
             known.insert(key, viewer);
             tracing::debug!(stream = self.0.stream, %peer, protocol = "hls", "viewer joined");
         }
@@ -139,14 +187,43 @@ impl HlsViewers {
     }
 }
 
+impl Viewer {
+    fn is_kicked(&self) -> bool {
+        self.is_kicked.load(Ordering::Relaxed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn an_ended_viewer_gets_nothing_more_and_others_do() {
+        let (counted, stats) = (Viewers::default(), Arc::new(HlsStats::default()));
+        let viewers = HlsViewers::new("cam", counted.clone(), 7, stats.clone());
+        let (now, peer) = (Instant::now(), SocketAddr::from(([192, 0, 2, 1], 5000)));
+        let [one, two] = [Some(viewers.token()), Some(viewers.token())];
+        for token in [one, two, None] {
+            viewers.visit(&Visit::playlist(&viewers, token, 10), peer, now);
+        }
+        assert_eq!((stats.viewers(), stats.bytes()), (3, 30));
+        for number in [0, 2] {
+            assert_eq!(counted.kick(number), Some(true));
+        }
+        let is_ended = |now| [one, two, None].map(|token| viewers.is_ended(peer.ip(), token, now));
+        assert_eq!(is_ended(now), [true, false, true]);
+        viewers.expire(now, Duration::from_secs(4));
+        assert_eq!((is_ended(now), stats.viewers()), ([true, false, true], 1));
+        assert_eq!(counted.ended(), [(KICKED, 2)]);
+        // An address may be that of others by then.
+        assert_eq!(is_ended(now + REFUSED_FOR), [true, false, false]);
+        assert!(!viewers.is_ended([192, 0, 2, 9].into(), one, now));
+    }
+
+    #[test]
     fn many_requests_are_one_viewer_until_they_stop() {
         let counted = Viewers::default();
-        let viewers = HlsViewers::new("cam", counted.clone(), 7);
+        let viewers = HlsViewers::new("cam", counted.clone(), 7, Arc::default());
         let (now, peer) = (Instant::now(), SocketAddr::from(([192, 0, 2, 1], 5000)));
         let (one, two) = (Some(viewers.token()), Some(viewers.token()));
         assert_ne!(one, two);
@@ -170,7 +247,7 @@ mod tests {
     #[test]
     fn tokens_that_are_made_up_fill_no_memory() {
         let counted = Viewers::default();
-        let viewers = HlsViewers::new("cam", counted.clone(), 0);
+        let viewers = HlsViewers::new("cam", counted.clone(), 0, Arc::default());
         let (now, peer) = (Instant::now(), SocketAddr::from(([192, 0, 2, 1], 5000)));
         for token in 0..2 * MAX_OF_ADDRESS as u64 {
             viewers.visit(&Visit::playlist(&viewers, Some(token), 1), peer, now);

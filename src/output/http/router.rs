@@ -391,7 +391,7 @@ fn pieces<B: Buf>(
 }
 
 async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>, access: &Access) -> Response {
-    let Request { method, query, headers, client, site, .. } = request;
+    let Request { method, query, headers, client, site, peer, .. } = request;
     if *method == Method::GET
         && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
         && let Some(refusal) = admission.refuse_viewer()
@@ -413,7 +413,10 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
             Route::Recordings(playback, asked) => playback.respond(asked, method, headers, site).await,
-            Route::Segments(route) => hls::respond(route, admission, method, query).await,
+            Route::Segments(route) => match peer {
+                Some(Peer(peer)) => hls::respond(route, admission, method, query, peer.ip()).await,
+                None => complete(StatusCode::FORBIDDEN, "the address of the client is not known"),
+            },
             // It takes methods of its own, and has a body.
             Route::Whep(..) => text(StatusCode::NOT_FOUND, ""),
             Route::Still(stream, format) => still::respond(stream, admission, method, query, format, headers).await,

@@ -6,7 +6,7 @@ use crate::{
         ToWorker, TracksMessage, control, frame,
     },
     media::{Container, Kind},
-    stream::{Delivery, Entry, Join, OutputLease, Reader, StreamInput},
+    stream::{Delivery, Entry, Join, KeyframeRequests, OutputLease, Reader, StreamInput},
     worker::run_with,
 };
 use bytes::{Bytes, BytesMut};
@@ -46,7 +46,7 @@ pub(super) struct Server {
 struct Output {
     input: StreamInput,
     /// Requests for keyframes, as the server passes them on.
-    requests: watch::Receiver<()>,
+    requests: watch::Receiver<KeyframeRequests>,
     _lease: OutputLease,
     reader: Reader,
 }
@@ -205,7 +205,7 @@ impl Server {
                 let found = output.take(frame);
                 if output.requests.has_changed().unwrap() {
                     output.requests.mark_unchanged();
-                    self.send(&ToWorker::ForceKeyframe { stream });
+                    self.send(&ToWorker::ForceKeyframe { stream, at: None });
                 }
                 packets.extend(found.into_iter().filter(|_| is_meant));
             }

@@ -22,9 +22,9 @@ fn first_segments_are_short_and_grow() {
     let mut feed = Feed::new(EASY);
     feed.gop = 1000;
     feed.run(9, Feed::check);
-    // A keyframe is asked for when one is due, and comes with the next frame.
-    assert_eq!(lengths(&feed, "v0"), [0.24, 0.24, 0.32, 0.64, 1.28, 2.04, 2.04, 2.04]);
-    assert_eq!((feed.stream.target(), feed.asked), (Some(2), 8));
+    // A keyframe is asked for when a segment begins, for the time at which it is to end.
+    assert_eq!(lengths(&feed, "v0"), [0.2, 0.2, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]);
+    assert_eq!((feed.stream.target(), feed.asked), (Some(2), 0));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn frames_that_are_reordered_change_no_length() {
     let mut feed = Feed::new(EASY);
     feed.offset = 7200;
     feed.run(10, Feed::check);
-    assert_eq!(lengths(&feed, "v0"), [0.24, 0.24, 0.32, 0.64, 1.28, 2.0, 2.0, 2.0]);
+    assert_eq!(lengths(&feed, "v0"), [0.2, 0.2, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]);
 }
 
 #[test]
@@ -312,4 +312,124 @@ proptest! {
         feed.change();
         feed.run(8, Feed::check);
     }
+}
+
+/// Three encoders of the same frames, each with its own delay in frames; the first one leads.
+struct Ladder {
+    stream: Segmenter,
+    delays: [u64; 3],
+    /// Frames between two keyframes that nobody asked for, by encoder.
+    gops: [u64; 3],
+    /// Frames, by encoder, that are keyframes because they were asked for.
+    forced: [Vec<u64>; 3],
+    frame: u64,
+}
+
+impl Ladder {
+    const FRAME: u32 = 3600;
+
+    fn new() -> Self {
+        let mut stream = Segmenter::new(EASY, super::super::testing::NOW);
+        stream.begin((0..3).map(Self::header).collect());
+        Self { stream, delays: [2, 0, 4], gops: [50, 30, 77], forced: Default::default(), frame: 1000 }
+    }
+
+    fn header(encoder: u32) -> TrackHeader {
+        let name = ["v0", "v1", "v2"][encoder as usize];
+        let header = super::super::testing::header(MediaKind::Video, 90_000, 0);
+        TrackHeader { number: encoder << 16 | 1, name, size: Some((640 >> encoder, 360 >> encoder)), ..header }
+    }
+
+    /// So many frames enter the encoders.
+    fn run(&mut self, frames: u64, lacks: &[u32]) {
+        for _ in 0..frames {
+            for encoder in [1, 2, 0].into_iter().filter(|encoder| !lacks.contains(encoder)) {
+                let place = encoder as usize;
+                let Some(frame) = self.frame.checked_sub(self.delays[place]).filter(|frame| *frame >= 1000) else {
+                    continue;
+                };
+                let is_sync = (frame - 1000) % self.gops[place] == 0 || self.forced[place].contains(&frame);
+                let piece = Piece {
+                    track: encoder << 16 | 1,
+                    decode: frame * u64::from(Self::FRAME),
+                    offset: 0,
+                    duration: Self::FRAME,
+                    is_sync,
+                    is_timed: true,
+                    captured: None,
+                    bytes: Bytes::from(format!("[{frame}]")),
+                };
+                if let Some(Wish::In(later)) = self.stream.push(piece) {
+                    let wanted = frame * 40 + u64::try_from(later.as_millis()).unwrap();
+                    for (place, forced) in self.forced.iter_mut().enumerate() {
+                        // What has been encoded already cannot be changed.
+                        forced.push(wanted.div_ceil(40).max(self.frame + 1 - self.delays[place].min(1)));
+                    }
+                }
+            }
+            self.frame += 1;
+        }
+    }
+
+    /// Number, first frame, and whether it is a keyframe, of each listed segment of an encoder.
+    fn segments(&self, name: &str) -> Vec<(u64, u64, bool)> {
+        let rendition = self.stream.rendition(name).unwrap();
+        let of = |segment: &Segment| {
+            (segment.number, segment.start / u64::from(Self::FRAME), segment.is_independent && !segment.is_gap)
+        };
+        rendition.listed().map(of).collect()
+    }
+}
+
+#[test]
+fn encoders_of_the_same_frames_are_cut_at_the_same_frame() {
+    let mut ladder = Ladder::new();
+    ladder.run(600, &[]);
+    let lead = ladder.segments("v0");
+    assert!(lead.len() > 10 && lead.iter().all(|(_, _, is_independent)| *is_independent), "{lead:?}");
+    for name in ["v1", "v2"] {
+        let found = ladder.segments(name);
+        assert!(found.len() + 2 >= lead.len());
+        // All but the first, which began with a piece that the track that leads had not.
+        for segment in found.iter().skip(1) {
+            assert!(lead.contains(segment), "{name}: {segment:?} of {lead:?}");
+        }
+    }
+    // The frames of one encoder are all there, once and in order, though they waited.
+    let rendition = ladder.stream.rendition("v1").unwrap();
+    let bytes = bytes_of(rendition.listed().flat_map(Segment::pieces));
+    let frames: Vec<u64> = bytes.split(['[', ']']).filter_map(|text| text.parse().ok()).collect();
+    assert!(frames.windows(2).all(|pair| pair[1] == pair[0] + 1), "{frames:?}");
+}
+
+#[test]
+fn an_encoder_that_comes_later_changes_nothing_for_the_others() {
+    let mut ladder = Ladder::new();
+    ladder.stream.begin((0..2).map(Ladder::header).collect());
+    ladder.run(300, &[2]);
+    let before = ladder.segments("v0");
+    assert!(ladder.stream.is_ready());
+    ladder.stream.begin((0..3).map(Ladder::header).collect());
+    assert!(ladder.stream.is_ready());
+    let late = ladder.stream.rendition("v2").unwrap();
+    assert_eq!(wait::playlist(&ladder.stream, late, wait::Reload::default()), wait::Decision::Wait);
+    ladder.run(200, &[]);
+    assert!(ladder.segments("v2").len() >= 2);
+    assert!(ladder.segments("v2").iter().skip(1).all(|segment| ladder.segments("v0").contains(segment)));
+    assert_eq!(ladder.segments("v0")[..3], before[..3]);
+    let rendition = ladder.stream.rendition("v0").unwrap();
+    assert!(rendition.listed().all(|segment| !segment.is_discontinuity));
+}
+
+#[test]
+fn an_encoder_that_ends_does_not_hold_the_others_up() {
+    let mut ladder = Ladder::new();
+    ladder.run(200, &[]);
+    ladder.run(200, &[1]);
+    let newest = |ladder: &Ladder, name: &str| ladder.stream.rendition(name).unwrap().newest().unwrap();
+    assert!(newest(&ladder, "v0") > newest(&ladder, "v1") + 2);
+    assert!(newest(&ladder, "v2") + 1 >= newest(&ladder, "v0"));
+    // The one that leads: what the others deliver is kept within bounds.
+    ladder.run(2000, &[0]);
+    assert!(ladder.stream.held.len() <= MAX_HELD);
 }
