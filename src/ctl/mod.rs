@@ -54,13 +54,14 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
         }
         Action::Keyframe { name } => client.post(&["api", "v1", "streams", name, "keyframe"]).await,
         Action::Still { name, output } => still(&client, name, output.as_deref()).await,
-        Action::Record { name, order } => {
+        Action::Record { name, order, length } => {
             let method = match order.as_str() {
                 "start" => Method::POST,
                 "stop" => Method::DELETE,
                 _ => Method::GET,
             };
-            let found = client.json(method, &["api", "v1", "streams", name, "recording"], &[]).await?;
+            let query: Vec<_> = length.iter().map(|length| ("for", length.as_str())).collect();
+            let found = client.json(method, &["api", "v1", "streams", name, "recording"], &query).await?;
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
         Action::Recordings(wanted) => recordings::run(&client, options.json, wanted).await,
