@@ -1,6 +1,6 @@
 //! `voyandz ctl`: a server from the command line, by its API.
 //!
-//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
+//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`mod@print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
 
 mod client;
 mod error;
