@@ -5,12 +5,14 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    config::{Plan, Recording},
-    engine::registry::StreamHandle,
-    telemetry::Fact,
+    config::Recording, engine::registry::StreamHandle, output::record::playback::ask::duration, telemetry::Fact,
 };
 use http::StatusCode;
 use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How long a request may be for.
+const LENGTHS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 /// `GET /streams/{name}/recording`.
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
@@ -22,7 +24,8 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn start(call: Call) -> Result<Answer, Problem> {
     let (stream, recording) = by_request(&call)?;
     call.report(Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "start recording"));
-    let status = if stream.recorder.request(true) { StatusCode::CREATED } else { StatusCode::OK };
+    let until = length(&call)?.map(|length| Instant::now() + length);
+    let status = if stream.recorder.request_until(true, until) { StatusCode::CREATED } else { StatusCode::OK };
     Ok(shown(stream, recording, status))
 }
 
@@ -34,6 +37,15 @@ pub(super) async fn stop(call: Call) -> Result<Answer, Problem> {
     Ok(shown(stream, recording, StatusCode::OK))
 }
 
+/// How long it is to record, if that is said.
+fn length(call: &Call) -> Result<Option<Duration>, Problem> {
+    let Some(text) = call.query.get("for") else { return Ok(None) };
+    let micros = duration(text).and_then(|micros| u64::try_from(micros).ok());
+    let length = micros.map(Duration::from_micros).filter(|length| LENGTHS.contains(length));
+    let bad = || Problem::new(Kind::BadRequest, format!("for={text} is not valid: expected a time from 1s to 1d"));
+    length.ok_or_else(bad).map(Some)
+}
+
 fn recorder(call: &Call) -> Result<(&StreamHandle, &Recording), Problem> {
     let name = call.parameter(0);
     let stream = call.state.registry.streams().iter().find(|stream| stream.config.name.as_str() == name);
@@ -43,11 +55,12 @@ fn recorder(call: &Call) -> Result<(&StreamHandle, &Recording), Problem> {
 
 fn by_request(call: &Call) -> Result<(&StreamHandle, &Recording), Problem> {
     let (stream, recording) = recorder(call)?;
-    if recording.plan == Plan::Manual {
+    if recording.plan.is_by_request() {
         return Ok((stream, recording));
     }
     let plan = recording.plan.name();
-    let detail = format!("this stream is recorded by the plan `{plan}`: requests are for `plan: manual`");
+    let detail =
+        format!("this stream is recorded by the plan `{plan}`: requests are for `plan: manual` and `plan: clips`");
     Err(Problem::new(Kind::NotManual, detail))
 }
 

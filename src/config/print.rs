@@ -361,7 +361,8 @@ mod tests {
                         recording: (used == Serving::Shared && throughput).then(|| crate::config::Recording {
                             folder: "a b/é".into(),
                             format: Container::Ts,
-                            plan: crate::config::Plan::Wanted,
+                            plan: crate::config::Plan::Clips,
+                            before: Duration::from_secs(7),
                             every: Some(Duration::from_millis(1500)),
                             part: Duration::from_millis(300),
                             name: crate::config::FilePattern::default(),

@@ -375,6 +375,8 @@ pub(super) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plan: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) every: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) part: Option<Value>,

@@ -21,6 +21,9 @@ const EVERY_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 /// Media that a crash may cost.
 const PART: Duration = Duration::from_secs(1);
 const PART_RANGE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(10);
+/// What is recorded from before a request, if nothing else is said, and limits of that.
+const BEFORE: Duration = Duration::from_secs(10);
+const BEFORE_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 /// Limits of the age of what is kept: a minute to a hundred years.
 const AGE_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(100 * 366 * 86_400);
 /// The containers of files.
@@ -38,12 +41,17 @@ impl Validator {
         let folder = self.value(&path.key("folder"), keys.folder, path_name);
         let format = self.value(&path.key("format"), keys.format, format).unwrap_or(Container::Mp4);
         let plan = self.value(&path.key("plan"), keys.plan, plan).unwrap_or(Plan::Always);
+        let before = self.value(&path.key("before"), keys.before, |text| span(text, BEFORE_RANGE));
+        if before.is_some() && plan != Plan::Clips {
+            self.note(&path.key("before"), Place::Key, "is for `plan: clips`".to_owned());
+        }
+        let before = if plan == Plan::Clips { before.unwrap_or(BEFORE) } else { Duration::ZERO };
         let every = self.value(&path.key("every"), keys.every, |text| span(text, EVERY_RANGE));
         let part = self.value(&path.key("part"), keys.part, |text| span(text, PART_RANGE)).unwrap_or(PART);
         let name = self.value(&path.key("name"), keys.name, pattern).unwrap_or_default();
         let keep = self.keep(&path.key("keep"), keys.keep);
         let usual = (plan != Plan::Session).then_some(EVERY);
-        Some(Recording { folder: folder?, format, plan, every: every.or(usual), part, name, keep })
+        Some(Recording { folder: folder?, format, plan, before, every: every.or(usual), part, name, keep })
     }
 
     fn keep(&mut self, path: &Path, value: Option<Value>) -> Keep {
@@ -60,7 +68,7 @@ impl Validator {
 /// The section as it could have been read.
 pub(super) fn printed(recording: &Recording) -> Value {
     let text = |text: String| Some(Value::String(text));
-    let Recording { folder, format, plan, every, part, name, keep } = recording;
+    let Recording { folder, format, plan, before, every, part, name, keep } = recording;
     let keep = raw::Keep {
         age: keep.age.and_then(|age| text(printed_span(age))),
         size: keep.size.map(Value::from),
@@ -70,6 +78,7 @@ pub(super) fn printed(recording: &Recording) -> Value {
         folder: text(folder.to_string_lossy().into_owned()),
         format: text(format.to_string()),
         plan: text(plan.name().to_owned()),
+        before: Some(*before).filter(|_| *plan == Plan::Clips).and_then(|before| text(printed_span(before))),
         every: every.and_then(|every| text(printed_span(every))),
         part: text(printed_span(*part)),
         name: text(name.to_string()),
@@ -94,7 +103,10 @@ fn format(text: &str) -> Result<Container, Expected> {
 }
 
 fn plan(text: &str) -> Result<Plan, Expected> {
-    Plan::ALL.into_iter().find(|plan| plan.name() == text).ok_or_else(|| "always, wanted, session or manual".into())
+    Plan::ALL
+        .into_iter()
+        .find(|plan| plan.name() == text)
+        .ok_or_else(|| "always, wanted, session, manual or clips".into())
 }
 
 fn pattern(text: &str) -> Result<FilePattern, Expected> {
@@ -151,12 +163,16 @@ mod tests {
             folder: "/rec".into(),
             format: Container::Mkv,
             plan: Plan::Wanted,
+            before: Duration::ZERO,
             every: Some(Duration::from_secs(600)),
             part: Duration::from_millis(500),
             name: FilePattern::new("a/{sequence}").unwrap(),
             keep,
         };
         assert_eq!(all, Ok(Some(expected)));
+        let before = |keys: &str| recording(keys).unwrap().unwrap().before;
+        assert_eq!(before("{folder: r, plan: clips}"), Duration::from_secs(10));
+        assert_eq!(before("{folder: r, plan: clips, before: 30s}"), Duration::from_secs(30));
         let session = |keys: &str| recording(keys).unwrap().unwrap().every;
         assert_eq!(session("{folder: r, plan: session}"), None);
         assert_eq!(session("{folder: r, plan: session, every: 1.5h}"), Some(hour * 3 / 2));
@@ -170,7 +186,12 @@ mod tests {
         };
         check("{}", "streams.s.mp4.record: has no `folder` to record into");
         check("{folder: r, format: avi}", "record.format: expected mp4, mkv, ts, webm or flv, found \"avi\"");
-        check("{folder: r, plan: never}", "record.plan: expected always, wanted, session or manual, found \"never\"");
+        check(
+            "{folder: r, plan: never}",
+            "record.plan: expected always, wanted, session, manual or clips, found \"never\"",
+        );
+        check("{folder: r, before: 5s}", "record.before: is for `plan: clips`");
+        check("{folder: r, plan: clips, before: 2m}", "1h or 7d, 1s to 60s, found \"2m\"");
         check("{folder: r, every: 0}", "expected time like 90s, 10m, 1h or 7d, 1s to 86400s, found \"0\"");
         check("{folder: r, part: 1m}", "expected time like 90s, 10m, 1h or 7d, 0.2s to 10s, found \"1m\"");
         check("{folder: r, keep: {age: 1}}", "1h or 7d, 60s to 3162240000s, found \"1\"");

@@ -13,6 +13,8 @@ pub struct Recording {
     pub format: Container,
     /// When.
     pub plan: Plan,
+    /// How much from before a request is in a clip, at least; for the plan `clips`.
+    pub before: Duration,
     /// How long files are; `None` for one that ends with its source.
     pub every: Option<Duration>,
     /// How often what came is written and flushed to the disk.
@@ -34,6 +36,8 @@ pub enum Plan {
     Session,
     /// From a request to another one.
     Manual,
+    /// The same, and what was shortly before the request.
+    Clips,
 }
 
 /// What is kept of recordings; without a limit, everything.
@@ -49,7 +53,7 @@ pub struct Keep {
 
 impl Plan {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Always, Self::Wanted, Self::Session, Self::Manual];
+    pub const ALL: [Self; 5] = [Self::Always, Self::Wanted, Self::Session, Self::Manual, Self::Clips];
 
     /// As the configuration names it.
     pub const fn name(self) -> &'static str {
@@ -58,6 +62,12 @@ impl Plan {
             Self::Wanted => "wanted",
             Self::Session => "session",
             Self::Manual => "manual",
+            Self::Clips => "clips",
         }
+    }
+
+    /// Whether requests start and stop it.
+    pub const fn is_by_request(self) -> bool {
+        matches!(self, Self::Manual | Self::Clips)
     }
 }

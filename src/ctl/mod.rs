@@ -1,6 +1,6 @@
 //! `voyandz ctl`: a server from the command line, by its API.
 //!
-//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
+//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`mod@print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
 
 mod client;
 mod error;
@@ -54,13 +54,14 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
         }
         Action::Keyframe { name } => client.post(&["api", "v1", "streams", name, "keyframe"]).await,
         Action::Still { name, output } => still(&client, name, output.as_deref()).await,
-        Action::Record { name, order } => {
+        Action::Record { name, order, length } => {
             let method = match order.as_str() {
                 "start" => Method::POST,
                 "stop" => Method::DELETE,
                 _ => Method::GET,
             };
-            let found = client.json(method, &["api", "v1", "streams", name, "recording"], &[]).await?;
+            let query: Vec<_> = length.iter().map(|length| ("for", length.as_str())).collect();
+            let found = client.json(method, &["api", "v1", "streams", name, "recording"], &query).await?;
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
         Action::Recordings(wanted) => recordings::run(&client, options.json, wanted).await,

@@ -97,13 +97,16 @@ pub enum Action {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Start or stop the recorder of a stream with `plan: manual`, or show it.
+    /// Start or stop the recorder of a stream with `plan: manual` or `clips`, or show it.
     Record {
         /// The stream.
         name: String,
         /// What the recorder does.
         #[arg(value_parser = ["start", "stop", "show"], default_value = "show")]
         order: String,
+        /// Record for this time, and stop then: 90s, 10m, 1h.
+        #[arg(long = "for", value_name = "TIME")]
+        length: Option<String>,
     },
     /// List the recordings of a stream, protect them from deletion by limits, or delete them.
     Recordings(Recordings),

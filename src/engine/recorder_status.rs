@@ -3,7 +3,7 @@
 use crate::telemetry::{Fact, Facts};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// The state of one recorder. Clones are the same.
@@ -23,8 +23,10 @@ pub struct RecorderFacts {
     pub since: SystemTime,
     /// What hinders it.
     pub error: Option<String>,
-    /// It was requested to record, which counts for the plan `manual`.
+    /// It was requested to record, which counts for the plans `manual` and `clips`.
     pub is_requested: bool,
+    /// The request ends by itself then.
+    pub until: Option<Instant>,
     /// The file that is written, below the folder.
     pub file: Option<String>,
     /// Files that were begun.
@@ -69,6 +71,7 @@ impl Default for RecorderFacts {
             since: SystemTime::now(),
             error: None,
             is_requested: false,
+            until: None,
             file: None,
             files: 0,
             bytes: 0,
@@ -82,6 +85,14 @@ impl Default for RecorderFacts {
     }
 }
 
+impl RecorderFacts {
+    fn end_request(&mut self, now: Instant) {
+        if self.until.take_if(|until| *until <= now).is_some() {
+            self.is_requested = false;
+        }
+    }
+}
+
 impl RecorderStatus {
     /// The state of the recorder of a stream, whose files are reported.
     pub fn reported(stream: &str, reporter: Facts) -> Self {
@@ -90,7 +101,9 @@ impl RecorderStatus {
 
     /// What is known now.
     pub fn read(&self) -> RecorderFacts {
-        self.facts().clone()
+        let mut facts = self.facts();
+        facts.end_request(Instant::now());
+        facts.clone()
     }
 
     /// It is in this state. Returns whether it was in another one.
@@ -109,12 +122,22 @@ impl RecorderStatus {
 
     /// It is requested to record, or not any more. Returns whether that is new.
     pub fn request(&self, on: bool) -> bool {
-        std::mem::replace(&mut self.facts().is_requested, on) != on
+        self.request_until(on, None)
+    }
+
+    /// The same, until a moment.
+    pub fn request_until(&self, on: bool, until: Option<Instant>) -> bool {
+        let mut facts = self.facts();
+        facts.end_request(Instant::now());
+        facts.until = until;
+        std::mem::replace(&mut facts.is_requested, on) != on
     }
 
     /// Whether it is requested to record.
     pub fn is_requested(&self) -> bool {
-        self.facts().is_requested
+        let mut facts = self.facts();
+        facts.end_request(Instant::now());
+        facts.is_requested
     }
 
     /// Whether it records.

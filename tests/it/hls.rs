@@ -257,6 +257,7 @@ fn a_stream_of_every_output_takes_what_a_playlist_can_carry() {
         streams:
           cam: {{feed: cam, video: [{{codec: vp8, gop: 25}}, {H264}], audio: [opus, aac]}}
           strict: {{feed: cam, video: {{codec: vp8, gop: 25}}, audio: opus, repair: []}}
+          nine: {{feed: cam, video: {{codec: vp9, gop: 25}}, audio: opus, repair: []}}
         "
     ));
     let codecs = |path: &str| {
@@ -271,6 +272,11 @@ fn a_stream_of_every_output_takes_what_a_playlist_can_carry() {
     let (status, _, body) = fetch(&server, "/strict.m3u8?container=ts");
     let text = String::from_utf8_lossy(&body).into_owned();
     assert_eq!((status, text.contains("ts cannot carry VP8")), (406, true), "{text}");
+    assert!(text.contains("without `container=ts`"), "{text}");
+    let (status, _, body) = fetch(&server, "/nine.m3u8?container=ts");
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert_eq!((status, text.contains("ts cannot carry VP9")), (406, true), "{text}");
+    assert_eq!(codecs("/nine.m3u8"), set(["vp9", "opus"]));
     assert_eq!(codecs("/strict.m3u8"), set(["vp8", "opus"]));
 }
 
@@ -355,4 +361,29 @@ fn an_operator_ends_a_viewer_like_those_of_other_protocols() {
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     // Who comes again is a new viewer.
     assert_eq!(fetch(&server, &media_playlists(&server, "/cam.m3u8")[0]).0, 200);
+}
+
+#[test]
+fn playlists_are_compressed_for_those_who_accept_it() {
+    let server = camera("");
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    // Longer than a kilobyte.
+    let next = Playlist::parse(&text(&server, &playlist)).open_number() + 3;
+    (next - 3..=next).for_each(|number| drop(text(&server, &format!("{playlist}&_HLS_msn={number}"))));
+    let ask = |encodings: &str| {
+        let mut answer =
+            http::request(server.address(), "GET", &playlist, &format!("Accept-Encoding: {encodings}\r\n"));
+        assert_eq!((answer.status, answer.header("vary")), (200, Some("accept-encoding")));
+        let encoding = answer.header("content-encoding").map(str::to_owned);
+        (encoding, answer.rest(SOON))
+    };
+    let (encoding, packed) = ask("gzip, deflate, br");
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+    let mut list = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed[..]), &mut list).unwrap();
+    assert!(list.len() > 2 * packed.len(), "{} {}", list.len(), packed.len());
+    Playlist::parse(&list).check();
+    let (encoding, plain) = ask("gzip;q=0");
+    assert_eq!(encoding, None);
+    Playlist::parse(std::str::from_utf8(&plain).unwrap()).check();
 }

@@ -60,6 +60,8 @@ mod private;
 mod publish;
 mod push;
 mod readme;
+mod recording_clips;
+mod recording_disk;
 mod recording_dvr;
 mod recording_edits;
 mod recordings;

@@ -3,6 +3,7 @@
 use super::{
     feed::{Feed, RenderKey, Sight},
     file::{File, Rendition},
+    gzip,
     query::{self, Asked},
     stream::SegmentedStream,
     table::SegmentRoute,
@@ -10,6 +11,7 @@ use super::{
     waiting::TooManyWait,
 };
 use crate::{
+    media::Container,
     media::segment::{
         Segmenter, dash,
         hls::{self, Names},
@@ -20,7 +22,7 @@ use crate::{
     output::record::playback::{PlaybackError, StoredSegment},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
     net::IpAddr,
@@ -49,6 +51,7 @@ pub async fn respond(
     admission: &Admission,
     method: &Method,
     query: &str,
+    headers: &HeaderMap,
     peer: IpAddr,
 ) -> Response {
     let asked = match query::asked(query) {
@@ -69,7 +72,9 @@ pub async fn respond(
         stream.stats().refused("ended");
         return text(StatusCode::FORBIDDEN, "this viewer was ended by the operator");
     }
-    let client = Client { address: peer, viewer: asked.viewer };
+    let encodings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let takes_gzip = encodings.is_some_and(gzip::is_accepted);
+    let client = Client { address: peer, viewer: asked.viewer, takes_gzip };
     let mut response = match route.file {
         File::Multivariant => {
             if let Some(refusal) = admission.refuse_viewer() {
@@ -95,6 +100,7 @@ pub async fn respond(
 struct Client {
     address: IpAddr,
     viewer: Option<u64>,
+    takes_gzip: bool,
 }
 
 /// Why there is nothing.
@@ -223,13 +229,20 @@ async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &A
         Ok(Decision::Ready | Decision::Wait) => {}
     }
     let key = RenderKey { rendition: name, skips: asked.skips, query: asked.carried.clone() };
-    let rendered = feed.rendered(key, |segments| {
+    let rendered = feed.rendered(key.clone(), |segments| {
         let names = Names { rendition: name, extension: rendition.extension(), query: &asked.carried };
         hls::media(segments, segments.rendition(name)?, names, asked.skips)
     });
     let Some(rendered) = rendered else { return not_yet() };
-    let visit = Visit::playlist(stream.viewers(), asked.viewer, rendered.len() as u64);
-    let mut response = file(PLAYLIST, CHANGES, vec![rendered]);
+    let packed = if client.takes_gzip { feed.packed(&key, &rendered) } else { None };
+    let is_packed = packed.is_some();
+    let body = packed.unwrap_or(rendered);
+    let visit = Visit::playlist(stream.viewers(), asked.viewer, body.len() as u64);
+    let mut response = file(PLAYLIST, CHANGES, vec![body]);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if is_packed {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     response.extensions_mut().insert(visit);
     response
 }
@@ -338,7 +351,14 @@ fn media_type(rendition: Rendition) -> HeaderValue {
 fn missing(feed: &Feed) -> Response {
     match feed.refused() {
         Some(fault) => {
-            text(StatusCode::NOT_ACCEPTABLE, &format!("{fault}: see `audio`, `video` and `repair` of the stream"))
+            let help = match fault.container {
+                // VP8, VP9 and the like: only the transport stream lacks them.
+                Container::Ts => {
+                    "the same address without `container=ts` has it in MP4; else add `h264` to `video`, or `aac` to `audio`"
+                }
+                _ => "see `audio`, `video` and `repair` of the stream",
+            };
+            text(StatusCode::NOT_ACCEPTABLE, &format!("{fault}: {help}"))
         }
         None => not_yet(),
     }

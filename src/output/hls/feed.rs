@@ -2,6 +2,7 @@
 //! see of them.
 
 use super::{
+    gzip,
     pieces::{Found, PacketReader},
     tracks::Tracks,
 };
@@ -98,6 +99,8 @@ struct Rendered {
     version: u64,
     key: RenderKey,
     text: bytes::Bytes,
+    /// The same as gzip, if a client has taken that and it is shorter.
+    packed: Option<bytes::Bytes>,
 }
 
 /// What playlists differ in.
@@ -112,7 +115,7 @@ pub struct RenderKey {
 }
 
 /// Most playlists that are kept.
-const MAX_RENDERED: usize = 8;
+const MAX_RENDERED: usize = 40;
 
 /// What a request found.
 #[derive(Debug)]
@@ -231,9 +234,28 @@ impl Feed {
         let text = bytes::Bytes::from(render(segments)?);
         rendered.retain(|known| known.version == version);
         if rendered.len() < MAX_RENDERED {
-            rendered.push(Rendered { version, key, text: text.clone() });
+            rendered.push(Rendered { version, key, text: text.clone(), packed: None });
         }
         Some(text)
+    }
+
+    /// The same as gzip, compressed once for each version; `None` where that is not worth it.
+    pub fn packed(&self, key: &RenderKey, text: &bytes::Bytes) -> Option<bytes::Bytes> {
+        if text.len() < gzip::WORTH_IT {
+            return None;
+        }
+        let is_same = |known: &Rendered| known.key == *key && known.text.as_ptr() == text.as_ptr();
+        if let Some(packed) =
+            self.0.state().rendered.iter().find(|known| is_same(known)).and_then(|known| known.packed.clone())
+        {
+            return Some(packed);
+        }
+        // Without the lock: media continues meanwhile.
+        let packed = gzip::compressed(text)?;
+        if let Some(known) = self.0.state().rendered.iter_mut().find(|known| is_same(known)) {
+            known.packed = Some(packed.clone());
+        }
+        Some(packed)
     }
 }
 

@@ -433,7 +433,7 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             Route::Frames(stream) => frames::respond(stream, method, query),
             Route::Recordings(playback, asked) => playback.respond(asked, method, headers, site).await,
             Route::Segments(route) => match peer {
-                Some(Peer(peer)) => hls::respond(route, admission, method, query, peer.ip()).await,
+                Some(Peer(peer)) => hls::respond(route, admission, method, query, headers, peer.ip()).await,
                 None => complete(StatusCode::FORBIDDEN, "the address of the client is not known"),
             },
             // It takes methods of its own, and has a body.

@@ -550,6 +550,7 @@ impl Worker {
                 break;
             }
         }
+        self.folder.iter_mut().for_each(Folder::write_owed);
         self.count_all();
         if self.summed.elapsed() >= SUMS {
             self.write_sums();

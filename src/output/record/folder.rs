@@ -24,6 +24,8 @@ use std::{
 const OWN: &str = ".voyandz";
 /// Names that a file is given before that is given up, when there is one of its name already.
 const NAMES: u32 = 1000;
+/// Most lines that wait for room; files whose lines are lost are repaired at the next start.
+const MAX_OWED: usize = 1024;
 /// Longest index of one day and stream that is read.
 const MAX_INDEX: u64 = 256 << 20;
 
@@ -137,6 +139,8 @@ pub struct Folder {
     lock: File,
     /// What is known of each stream.
     pub streams: BTreeMap<String, StreamFiles>,
+    /// Lines of the index that could not be written: the disk was full.
+    owed: Vec<(String, i64, Line)>,
 }
 
 /// A folder by its file descriptor: what is written below it is in this folder, never in what has taken its place.
@@ -181,7 +185,7 @@ impl Folder {
             Err(fs::TryLockError::WouldBlock) => return Err(DiskError::InUse),
             Err(fs::TryLockError::Error(error)) => return Err(error.into()),
         }
-        let mut folder = Self { configured: path.to_owned(), root, lock, streams: BTreeMap::new() };
+        let mut folder = Self { configured: path.to_owned(), root, lock, streams: BTreeMap::new(), owed: Vec::new() };
         let repaired = folder.load()?;
         Ok((folder, repaired))
     }
@@ -313,7 +317,24 @@ impl Folder {
             files.open.remove(&entry.sequence);
             files.count(day, 0, signed(entry.bytes));
         }
-        self.append(stream, day, &Line::Close { sequence: entry.sequence, to: entry.to, bytes: entry.bytes, ended })
+        let line = Line::Close { sequence: entry.sequence, to: entry.to, bytes: entry.bytes, ended };
+        self.append_sometime(stream, day, line)
+    }
+
+    /// Writes lines of the index that could not be written before.
+    pub fn write_owed(&mut self) {
+        for (stream, day, line) in std::mem::take(&mut self.owed) {
+            let _ = self.append_sometime(&stream, day, line);
+        }
+    }
+
+    /// Appends a line of what has happened, later if there is no room.
+    fn append_sometime(&mut self, stream: &str, day: i64, line: Line) -> Result<(), DiskError> {
+        let appended = self.append(stream, day, &line);
+        if appended.is_err() && self.owed.len() < MAX_OWED {
+            self.owed.push((stream.to_owned(), day, line));
+        }
+        appended
     }
 
     /// Deletes a file that has nothing in it.

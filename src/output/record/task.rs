@@ -4,6 +4,7 @@ use super::{
     core::{Action, Now, Recorder, Settings},
     disk::{Disk, Ticket},
     folder::DiskError,
+    preroll::PreRoll,
 };
 use crate::{
     config::{Plan, Recording},
@@ -57,6 +58,8 @@ struct Running {
     paused_until: Option<Instant>,
     /// Since when there are no viewers.
     unwatched: Option<Instant>,
+    /// What is before a request, with the plan `clips`.
+    preroll: Option<PreRoll>,
     /// How often its feeds were started.
     starts: u64,
     /// UTC minus the monotonic clock, in microseconds.
@@ -89,6 +92,8 @@ impl RecorderTask {
             Plan::Always | Plan::Session => true,
             Plan::Wanted => self.is_watched(),
             Plan::Manual => self.stream.recorder.is_requested(),
+            // What is before a request is in memory.
+            Plan::Clips => true,
         }
     }
 
@@ -147,6 +152,7 @@ impl Running {
             failures: FailureLog::default(),
             paused_until: None,
             unwatched: None,
+            preroll: (task.recording.plan == Plan::Clips).then(|| PreRoll::new(task.recording.before)),
             starts: task.starts(),
             offset: offset(now()),
             task,
@@ -164,6 +170,7 @@ impl Running {
                 item = reader.next() => self.take(item, &mut actions),
                 () = tokio::time::sleep(wait) => self.core.tick(now(), &mut actions),
             }
+            self.end_clip(&mut actions);
             self.act(actions, Some(&reader));
             self.note_clock();
             self.note_recovery();
@@ -191,12 +198,24 @@ impl Running {
             self.core.restarted(actions);
         }
         match item {
-            Tapped::Tracks(tracks) => self.core.tracks(tracks, actions),
+            Tapped::Tracks(tracks) => {
+                self.preroll.iter_mut().for_each(|preroll| preroll.tracks(&tracks));
+                self.core.tracks(tracks, actions);
+            }
+            Tapped::Sample(sample) if !self.is_clip() => {
+                if let Some(preroll) = &mut self.preroll {
+                    preroll.push(sample);
+                }
+            }
             Tapped::Sample(sample) if self.is_paused() => {
                 drop(sample);
                 self.task.stream.recorder.lost(1);
             }
-            Tapped::Sample(sample) => self.core.sample(sample, now(), actions),
+            Tapped::Sample(sample) => {
+                let before: Vec<_> = self.preroll.iter_mut().flat_map(PreRoll::take).collect();
+                before.into_iter().for_each(|sample| self.core.sample(sample, now(), actions));
+                self.core.sample(sample, now(), actions);
+            }
             Tapped::Restarted => self.core.restarted(actions),
             Tapped::Lost(samples) => {
                 self.task.stream.recorder.lost(samples);
@@ -212,6 +231,26 @@ impl Running {
                     tracing::warn!(stream = self.task.name(), reason = error, "stream cannot be recorded");
                 }
             }
+        }
+    }
+
+    /// Whether what comes is recorded: with the plan `clips` after a request only.
+    fn is_clip(&self) -> bool {
+        self.preroll.is_none() || self.task.stream.recorder.is_requested()
+    }
+
+    /// A clip ends with its request.
+    fn end_clip(&mut self, actions: &mut Vec<Action>) {
+        if self.is_clip() {
+            return;
+        }
+        if self.core.is_recording() {
+            self.core.stop("stopped by request", actions);
+        }
+        // Not before its file is closed, which sets the state as well.
+        let status = &self.task.stream.recorder;
+        if actions.is_empty() && self.ticket.queued() == 0 && status.is_recording() {
+            status.set("waiting", None);
         }
     }
 

@@ -125,8 +125,14 @@ impl Clip {
             return None;
         }
         let tracks: Vec<_> = heads.into_iter().zip(&tables).filter(|(_, table)| !table.is_empty()).collect();
+        Some(Self::of(&tracks, created, extents, used))
+    }
+
+    /// The movie of these tables, whose samples lie one after the other in `extents`.
+    pub(super) fn of(tracks: &[(&TrackHead, &SampleTable)], created: u64, extents: Vec<Extent>, used: usize) -> Self {
+        let length: u64 = extents.iter().map(|extent| extent.length).sum();
         let duration = tracks.iter().map(|(head, table)| nanos(table.end(), head.timescale)).max().unwrap_or(0);
-        let front = front(&tracks, created, length);
+        let front = front(tracks, created, length);
         let mut begin = front.len() as u64;
         let begins = extents.iter().map(|extent| {
             let at = begin;
@@ -135,7 +141,7 @@ impl Clip {
         });
         let begins = begins.collect();
         let duration = u64::try_from(duration).unwrap_or(0);
-        Some(Self { length: front.len() as u64 + length, front: front.into(), extents, begins, used, duration })
+        Self { length: front.len() as u64 + length, front: front.into(), extents, begins, used, duration }
     }
 
     /// Bytes of the whole clip.
@@ -219,7 +225,7 @@ fn ticks(nanos: i64, timescale: u32) -> i64 {
     i64::try_from(ticks).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
-fn nanos(ticks: u64, timescale: u32) -> i64 {
+pub(super) fn nanos(ticks: u64, timescale: u32) -> i64 {
     let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(timescale.max(1));
     i64::try_from(nanos).unwrap_or(i64::MAX)
 }

@@ -7,6 +7,7 @@
 
 mod clip;
 mod fragment;
+mod lapse;
 mod movie;
 mod scan;
 mod segment;
@@ -14,6 +15,7 @@ mod table;
 mod writer;
 
 pub use clip::{Clip, Cut, Extent, Piece, Source};
+pub use lapse::Lapse;
 pub use movie::TrackHead;
 pub use scan::{NotOurs, ScannedFile, finish, scan};
 pub use segment::{Span, Stretch, segment, spans, stretch};

@@ -221,3 +221,42 @@ fn segments_are_all_of_a_file_from_keyframe_to_keyframe() {
     assert_eq!(content(&room, &again.tracks[1].1), expected);
     assert_eq!(again.tracks[0].1.len(), 80);
 }
+
+#[test]
+fn a_time_lapse_has_some_keyframes_and_times_of_its_own() {
+    let (_, bytes, _) = file(80);
+    let found = scanned(&bytes).unwrap();
+    let second = 1_000_000_000;
+    // Keyframes are at 0, 1, 2 and 3 s of each file.
+    let lapse = |every: i64, begins: &[i64]| {
+        let mut lapse = Lapse::new((0, 100 * second), every, 10);
+        begins.iter().for_each(|begin| assert!(lapse.add(&found.tracks, *begin)));
+        lapse.finish(7)
+    };
+    let clip = lapse(2 * second, &[0, 10 * second]).unwrap();
+    let movie = bytes_of(&clip, &[&bytes, &bytes], 50);
+    let moov = Moov::decode(&mut &movie[28..]).unwrap();
+    assert_eq!(moov.trak.len(), 1, "there is no audio");
+    let table = &moov.trak[0].mdia.minf.stbl;
+    let durations: Vec<_> = table.stts.entries.iter().map(|run| (run.sample_count, run.sample_delta)).collect();
+    assert_eq!(durations, [(4, 9000)]);
+    // Every frame of the test has its number as its bytes.
+    let first = table.co64.as_ref().unwrap().entries[0] as usize;
+    let mp4_atom::StszSamples::Different { sizes } = &table.stsz.samples else { panic!() };
+    let mut at = first;
+    let frames: Vec<u8> = sizes
+        .iter()
+        .map(|size| {
+            let frame = movie[at];
+            at += *size as usize;
+            frame
+        })
+        .collect();
+    assert_eq!(frames, [0, 50, 0, 50]);
+    assert_eq!(lapse(second / 100, &[0]).unwrap().duration(), 400_000_000, "no frame is twice");
+    assert!(lapse(second, &[200 * second]).is_none() && lapse(second, &[]).is_none());
+    let mut other = found.tracks.clone();
+    other[0].0.timescale = 1000;
+    let mut changed = Lapse::new((0, 100 * second), second, 10);
+    assert!(changed.add(&found.tracks, 0) && !changed.add(&other, 10 * second));
+}

@@ -68,6 +68,15 @@ impl Playback {
                     Err(error) => not_read(&error),
                 }
             }
+            What::Lapse(span, pace) => {
+                let name = stream.clone();
+                let film =
+                    self.read(move |library, folders| library.lapse(folders, &name, (span.from, span.to), pace)).await;
+                match film {
+                    Ok(film) => self.film(&film, &stream, headers, is_head),
+                    Err(error) => not_read(&error),
+                }
+            }
             What::Playlist(Span { from, to, is_open }) => {
                 let made = self
                     .read(move |library, folders| library.playlist(folders, &stream, (from, to), is_open, &carried))

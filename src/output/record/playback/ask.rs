@@ -29,12 +29,23 @@ pub enum What {
     Spans(Span),
     /// A film.
     Clip(Span),
+    /// A time-lapse.
+    Lapse(Span, Pace),
     /// A playlist.
     Playlist(Span),
     /// The header of the segments of a file.
     Header(FileId),
     /// A segment of a file.
     Segment(FileId, usize),
+}
+
+/// How a time-lapse runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// One frame is taken after so many microseconds.
+    pub every: i64,
+    /// And so many are shown in a second.
+    pub rate: u32,
 }
 
 /// A file, as addresses name it: `1795854600000000-42`.
@@ -132,6 +143,10 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
                     begins()?;
                     What::Clip(span()?)
                 }
+                "timelapse.mp4" => {
+                    begins()?;
+                    What::Lapse(span()?, values.pace()?)
+                }
                 "index.m3u8" => {
                     begins()?;
                     What::Playlist(span()?)
@@ -182,9 +197,32 @@ impl<'a> Values<'a> {
         span(|name| self.get(name), names, now)
     }
 
+    /// How a time-lapse runs: a frame a minute, 30 of them a second.
+    fn pace(&self) -> Result<Pace, AskError> {
+        let fault = |name, found: &str, expected| AskError::Parameter {
+            name,
+            found: found.chars().take(40).collect(),
+            expected,
+        };
+        let every = match self.get("every") {
+            None => 60_000_000,
+            Some(text) => duration(text)
+                .filter(|every| (100_000..=86_400_000_000).contains(every))
+                .ok_or_else(|| fault("every", text, "a time from 100ms to 1d"))?,
+        };
+        let rate = match self.get("fps") {
+            None => 30,
+            Some(text) => {
+                let rate = plain(text).and_then(|rate| u32::try_from(rate).ok()).filter(|rate| (1..=60).contains(rate));
+                rate.ok_or_else(|| fault("fps", text, "a number from 1 to 60"))?
+            }
+        };
+        Ok(Pace { every, rate })
+    }
+
     /// All that are not of recordings: credentials.
     fn carried(&self) -> String {
-        let own = ["from", "to", "for", "start", "end", "duration", "path", "format"];
+        let own = ["from", "to", "for", "start", "end", "duration", "path", "format", "every", "fps"];
         let others = self.0.iter().filter(|(name, ..)| !own.contains(name)).map(|(.., pair)| *pair);
         let text = others.collect::<Vec<_>>().join("&");
         if text.is_empty() || text.len() > 1024 { String::new() } else { format!("?{text}") }
@@ -229,7 +267,7 @@ fn time(text: &str) -> Option<i64> {
 }
 
 /// A time with or without a unit, in microseconds.
-fn duration(text: &str) -> Option<i64> {
+pub fn duration(text: &str) -> Option<i64> {
     let units = [("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)];
     let (number, unit) = units
         .into_iter()
@@ -306,6 +344,14 @@ mod tests {
         check("/rec/cam/index.m3u8", &format!("from={time}"), Ok(What::Playlist(open)));
         check("/rec/list", &format!("path=cam&start={time}&end=1795854247"), Ok(What::Spans(span(at, at + minute))));
         check("/rec/get", &format!("path=cam&start={time}&duration=60.0"), Ok(What::Clip(span(at, at + minute))));
+        let pace = |every, rate| Pace { every, rate };
+        let minutes = || span(at, at + minute);
+        let lapse = |more: &str| format!("from={time}&for=1m{more}");
+        check("/rec/cam/timelapse.mp4", &lapse(""), Ok(What::Lapse(minutes(), pace(minute, 30))));
+        check("/rec/cam/timelapse.mp4", &lapse("&every=2&fps=5"), Ok(What::Lapse(minutes(), pace(2_000_000, 5))));
+        for wrong in ["&every=0", "&every=x", "&every=2d", "&fps=0", "&fps=61", "&fps=1.5"] {
+            assert!(asked("/rec/cam/timelapse.mp4", &lapse(wrong), NOW).is_err(), "{wrong}");
+        }
         let file = FileId { from: 5, sequence: 42 };
         check("/rec/cam/5-42/init.mp4", "", Ok(What::Header(file)));
         check(&format!("/rec/cam/{file}/0.m4s"), "", Ok(What::Segment(file, 0)));

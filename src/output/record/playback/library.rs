@@ -1,8 +1,8 @@
 //! Finds recordings and reads what is in them. Blocking.
 
-use super::ask::FileId;
+use super::ask::{FileId, Pace};
 use crate::{
-    media::mp4::file::{Clip, Cut, Extent, Piece, ScannedFile, Source, Span, scan, segment, spans},
+    media::mp4::file::{Clip, Cut, Extent, Lapse, Piece, ScannedFile, Source, Span, scan, segment, spans},
     output::record::{
         folder::{files_between, read_from},
         index::Entry,
@@ -85,6 +85,8 @@ pub struct Film {
     files: Vec<(PathBuf, u64)>,
     from: i64,
     to: i64,
+    /// Only some frames are in it.
+    pace: Option<Pace>,
     /// The film.
     pub clip: Clip,
     /// When it begins, in microseconds since 1970.
@@ -104,6 +106,10 @@ impl Film {
         }
         mix(&self.from.to_be_bytes());
         mix(&self.to.to_be_bytes());
+        if let Some(Pace { every, rate }) = self.pace {
+            mix(&every.to_be_bytes());
+            mix(&rate.to_be_bytes());
+        }
         format!("\"{state:016x}-{:x}\"", self.clip.length())
     }
 
@@ -191,11 +197,8 @@ impl Library {
         }
         // Of a file that is written there is more each time: such a film is made for each request.
         let is_whole = files.iter().all(|file| file.entry.ended.is_some());
-        if is_whole {
-            let clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = clips.iter().find(|film| (film.from, film.to, &film.files) == (from, to, &places)) {
-                return Ok(known.clone());
-            }
+        if let Some(known) = self.known_film(&places, (from, to), None).filter(|_| is_whole) {
+            return Ok(known);
         }
         let nanos = |micros: i64| micros.saturating_mul(1000);
         let before = std::iter::once(None).chain(files.iter().map(|file| Some(&file.entry)));
@@ -217,13 +220,63 @@ impl Library {
         let begins = files.first().map_or(from, |file| file.entry.from.max(from));
         let created = u64::try_from(begins / 1_000_000).unwrap_or(0);
         let clip = Clip::new(&sources, created).ok_or(LibraryError::Nothing)?;
-        let film = Arc::new(Film { files: places, from, to, clip, begins });
-        if is_whole && film.clip.memory() <= MAX_CLIP_MEMORY {
-            let mut clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
-            if clips.len() >= MAX_CLIPS {
-                clips.remove(0);
+        let film = Arc::new(Film { files: places, from, to, pace: None, clip, begins });
+        if is_whole {
+            self.remember(&film);
+        }
+        Ok(film)
+    }
+
+    fn known_film(&self, files: &[(PathBuf, u64)], span: (i64, i64), pace: Option<Pace>) -> Option<Arc<Film>> {
+        let clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
+        clips.iter().find(|film| ((film.from, film.to), film.pace, &*film.files) == (span, pace, files)).cloned()
+    }
+
+    fn remember(&self, film: &Arc<Film>) {
+        if film.clip.memory() > MAX_CLIP_MEMORY {
+            return;
+        }
+        let mut clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
+        if clips.len() >= MAX_CLIPS {
+            clips.remove(0);
+        }
+        clips.push(film.clone());
+    }
+
+    /// A time-lapse of a span of time: keyframes only. It ends where the video changes.
+    ///
+    /// # Errors
+    /// As [`Library::film`].
+    pub fn lapse(
+        &self,
+        folders: &[PathBuf],
+        stream: &str,
+        (from, to): (i64, i64),
+        pace: Pace,
+    ) -> Result<Arc<Film>, LibraryError> {
+        let files = playable(files(folders, stream, from, to)?)?;
+        let is_whole = files.iter().all(|file| file.entry.ended.is_some());
+        let places = files.iter().map(|file| {
+            let length = if file.entry.ended.is_some() { std::fs::metadata(file.path())?.len() } else { 0 };
+            Ok((file.path(), length))
+        });
+        let places = places.collect::<io::Result<Vec<_>>>()?;
+        if let Some(known) = self.known_film(&places, (from, to), Some(pace)).filter(|_| is_whole) {
+            return Ok(known);
+        }
+        let nanos = |micros: i64| micros.saturating_mul(1000);
+        let mut lapse = Lapse::new((nanos(from), nanos(to)), nanos(pace.every), pace.rate);
+        for file in &files {
+            let (scanned, _) = self.scanned(&file.path())?;
+            if !lapse.add(&scanned.tracks, nanos(file.entry.from)) {
+                break;
             }
-            clips.push(film.clone());
+        }
+        let begins = files.first().map_or(from, |file| file.entry.from.max(from));
+        let clip = lapse.finish(u64::try_from(begins / 1_000_000).unwrap_or(0)).ok_or(LibraryError::Nothing)?;
+        let film = Arc::new(Film { files: places, from, to, pace: Some(pace), clip, begins });
+        if is_whole {
+            self.remember(&film);
         }
         Ok(film)
     }
