@@ -387,3 +387,44 @@ fn playlists_are_compressed_for_those_who_accept_it() {
     assert_eq!(encoding, None);
     Playlist::parse(std::str::from_utf8(&plain).unwrap()).check();
 }
+
+#[test]
+fn hls_js_shows_a_running_stream_within_a_segment() {
+    let Some(library) = tool("hls.js-1.7.4.js") else { return };
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (camera(""), Browser::start());
+    let playlist = media_playlists(&server, "/cam.m3u8")[0].clone();
+    let list = Playlist::parse(&text(&server, &playlist));
+    text(&server, &format!("{playlist}&_HLS_msn={}", list.open_number()));
+    browser.open(&server.url("/livez"));
+    browser.run(&format!("{}; window.Hls = globalThis.Hls ?? this.Hls", std::fs::read_to_string(library).unwrap()));
+    browser.run(
+        "window.show = () => {
+            document.body.innerHTML = '';
+            const player = document.createElement('video');
+            player.muted = true;
+            window.took = null;
+            window.hls?.destroy();
+            window.hls = new Hls({ lowLatencyMode: true });
+            document.body.append(player);
+            const began = performance.now();
+            player.requestVideoFrameCallback(() => { window.took = (performance.now() - began) / 1000 });
+            hls.loadSource('/cam.m3u8');
+            hls.attachMedia(player);
+            player.play();
+        }",
+    );
+    let mut took: Vec<f64> = (0..5)
+        .map(|_| {
+            browser.run("window.show()");
+            browser.wait("return window.took !== null", Duration::from_secs(30));
+            browser.run("return window.took").as_f64().unwrap()
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    println!("hls.js: first frame after {took:?} s");
+    // It has not waited for a segment: the first frame is there before one could have been made.
+    assert!(took[2] < list.target, "{took:?}");
+}
