@@ -63,6 +63,13 @@ pub struct Accepted {
 }
 
 impl Presented {
+    /// A user and a password; `None` where they are longer than any can be, or no text.
+    pub fn of_user(user: &str, password: &str) -> Option<Self> {
+        let is_text = |text: &str| !text.contains(char::is_control);
+        let fits = user.len() <= MAX_NAME && password.len() <= MAX_PASSWORD && is_text(user) && is_text(password);
+        fits.then(|| Self::Basic { user: user.to_owned(), password: Secret::new(password) })
+    }
+
     /// Reads the query and the values of `Authorization`. The first of link, token and password counts.
     ///
     /// # Errors
@@ -126,8 +133,7 @@ fn basic(text: &str) -> Option<Presented> {
     let bytes = BASE64.decode(text.as_bytes()).or_else(|_| BASE64_NOPAD.decode(text.as_bytes())).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let (user, password) = text.split_once(':')?;
-    let fits = user.len() <= MAX_NAME && password.len() <= MAX_PASSWORD && !text.contains(char::is_control);
-    fits.then(|| Presented::Basic { user: user.to_owned(), password: Secret::new(password) })
+    Presented::of_user(user, password)
 }
 
 /// Parameters whose values no log may show: links, and what publishers present.

@@ -34,7 +34,7 @@ pub(super) async fn begin(call: Call) -> Result<Answer, Problem> {
     let (Some(user), Some(password)) = (text("user"), text("password")) else {
         return Err(Problem::new(Kind::BadRequest, "expected {\"user\": …, \"password\": …}"));
     };
-    let (identity, secret) = log_in(&call, user, &password).await.map_err(problem)?;
+    let (identity, secret) = log_in(&call, &user, &password).await.map_err(problem)?;
     let mut answer = Answer::json(description(&call, &identity));
     answer.status = StatusCode::CREATED;
     let mut response = answer.response();
@@ -59,7 +59,7 @@ async fn form(call: &Call) -> Result<Answer, Problem> {
         return Ok(Answer::reply(redirect("/", Some(None), call.is_encrypted)));
     }
     let next = field("next");
-    match log_in(call, field("user").to_owned(), field("password")).await {
+    match log_in(call, field("user"), field("password")).await {
         Ok((_, secret)) => {
             let next = if is_local(next) { next } else { "/" };
             Ok(Answer::reply(redirect(next, Some(Some(&secret)), call.is_encrypted)))
@@ -72,8 +72,8 @@ async fn form(call: &Call) -> Result<Answer, Problem> {
     }
 }
 
-async fn log_in(call: &Call, user: String, password: &str) -> Result<(Identity, Secret), Rejection> {
-    let presented = Presented::Basic { user, password: Secret::new(password) };
+async fn log_in(call: &Call, user: &str, password: &str) -> Result<(Identity, Secret), Rejection> {
+    let presented = Presented::of_user(user, password).ok_or(Rejection::Wrong)?;
     let identity = call.api.gate.identify(presented, call.access.peer).await?;
     let secret = call.api.gate.open_session(&identity).ok_or(Rejection::Wrong)?;
     let name = identity.name();

@@ -128,6 +128,8 @@ fn x9_a_login_is_of_the_api_too_and_of_no_other_origin() {
         let answer = json("", body);
         assert_eq!((answer.status, answer.header("www-authenticate")), (status, None), "{body}");
     }
+    let long = json!({"user": "yard", "password": "x".repeat(100_000)}).to_string();
+    assert_eq!(json("", &long).status, 401);
     assert_eq!(post(&server, "", "text/plain", &body).status, 415);
     for origin in ["Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\n"]
     {
