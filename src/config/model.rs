@@ -311,6 +311,13 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// What people read: its title, or else its name.
+    pub fn called(&self) -> &str {
+        self.about.title.as_deref().unwrap_or(self.name.as_str())
+    }
+}
+
+impl Stream {
     /// Whether the other one is the same to viewers and recorders.
     pub fn is_same_media(&self, other: &Self) -> bool {
         Self { about: other.about.clone(), ..self.clone() } == *other

@@ -194,6 +194,13 @@ pub struct Stream {
     clients: Option<Vec<Client>>,
 }
 
+impl Stream {
+    /// What people read: its title, or else its name.
+    pub fn called(&self) -> &str {
+        self.title.as_deref().unwrap_or(&self.name)
+    }
+}
+
 /// A viewer.
 #[derive(Debug, Serialize)]
 struct Client {

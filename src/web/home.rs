@@ -91,14 +91,14 @@ fn card(stream: &Stream, handle: &StreamHandle, site: &str) -> Markup {
     let shown = shown_output(handle);
     let address = player_commands::play_path(&shown.config, container_of(shown));
     html! {
-        article aria-label=(stream.name) {
+        article aria-label=(stream.called()) {
             @if Look::of(handle) == Look::Audio {
                 div.view.sound {
                     (Look::Audio.symbol())
-                    audio src=(address) aria-label=(stream.name) controls preload="none" {}
+                    audio src=(address) aria-label=(stream.called()) controls preload="none" {}
                 }
             } @else {
-                a class=(format!("view {}", tile::told(stream.life.state).2)) href=(page) aria-label=(format!("Watch {}", stream.name))
+                a class=(format!("view {}", tile::told(stream.life.state).2)) href=(page) aria-label=(format!("Watch {}", stream.called()))
                     data-key=(format!("view of {}", stream.name)) data-src=(path) data-still=[tile::still(handle, WIDTH)]
                     data-when=(tile::still_when(handle))
                 {
@@ -107,7 +107,7 @@ fn card(stream: &Stream, handle: &StreamHandle, site: &str) -> Markup {
                 }
             }
             div.text {
-                div.name { h2 { a href=(page) { (stream.name) } } (tile::badge(stream)) }
+                div.name { h2 { a href=(page) { (stream.called()) } } (tile::badge(stream)) }
                 p.kind data-key=(format!("facts of {}", stream.name)) { (tile::facts(stream, true).join(" · ")) }
                 p.kind.problem data-key=(format!("error of {}", stream.name)) {
                     @if let Some(error) = stream.life.last_error.as_ref().filter(|_| tile::told(stream.life.state).2 == "bad") { (error) }
@@ -126,10 +126,10 @@ fn private_card(stream: &config::Stream, site: &str) -> Markup {
         Serving::Exclusive | Serving::Shared => "started for each viewer",
     };
     html! {
-        article aria-label=(stream.name) {
-            a.view href=(path) aria-label=(format!("Open {}", stream.name)) { (Look::Other.symbol()) }
+        article aria-label=(stream.called()) {
+            a.view href=(path) aria-label=(format!("Open {}", stream.called())) { (Look::Other.symbol()) }
             div.text {
-                div.name { h2 { a href=(path) { (stream.name) } } span.badge.calm { (what) } }
+                div.name { h2 { a href=(path) { (stream.called()) } } span.badge.calm { (what) } }
                 p.kind { (stream.mimetype) }
                 p.address { code { (site) (path) } }
             }

@@ -114,7 +114,7 @@ pub fn page(
     let state = state.iter().next();
     let tells_viewers = may(Action::Status);
     let page = Page {
-        title: name,
+        title: stream.config.called(),
         here: "",
         menu: &context.menu,
         access,

@@ -76,7 +76,7 @@ pub fn page(
                 @for (stream, handle) in shown {
                     figure.tile {
                         (view(handle, plays))
-                        figcaption { a href=(format!("{}/play", handle.config.path.encoded())) { (stream.name) } (tile::badge(stream)) }
+                        figcaption { a href=(format!("{}/play", handle.config.path.encoded())) { (stream.called()) } (tile::badge(stream)) }
                     }
                 }
             }

@@ -88,7 +88,7 @@ fn the_page_of_a_stream_shows_what_its_reader_may_know() {
     let yaml = |rules: &str| {
         format!(
             "listenport: 0\nwebrtc: {{}}\npages: {{clients: true}}\nfeeds:\n  cam: {{pipeline: '{PICTURE}', mode: continuous}}\n  \
-             far: {{url: 'rtsp://user:s3cret@192.0.2.1/x'}}\nstreams:\n  film: {{feed: cam, video: {H264}}}\n  \
+             far: {{url: 'rtsp://user:s3cret@192.0.2.1/x'}}\nstreams:\n  film: {{feed: cam, title: Front door, video: {H264}}}\n  \
              far.ts: {{feed: far, video: {H264}}}\n{rules}\n"
         )
     };
@@ -99,6 +99,12 @@ fn the_page_of_a_stream_shows_what_its_reader_may_know() {
     let here = page(&open, "/film/play", "127.0.0.1");
     for address in ["/film.ts", "/film.mp4", "/film.m3u8", "/film.mpd", "/film/whep"] {
         assert!(here.contains(&format!("<code>http://127.0.0.1{address}</code>")), "{address} {here}");
+    }
+    // People read its title, also where there are several.
+    assert!(here.contains("<h1>Front door</h1>") && here.contains("<title>Front door</title>"), "{here}");
+    for path in ["/", "/wall"] {
+        let all = page(&open, path, "127.0.0.1");
+        assert!(all.contains(">Front door</a>") && all.contains(">far.ts</a>"), "{path} {all}");
     }
     assert!(!here.contains("class=\"qr\""), "no phone opens this address");
     let away = page(&open, "/film/play", "tv.example");
