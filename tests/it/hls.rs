@@ -359,7 +359,7 @@ fn an_operator_ends_a_viewer_like_those_of_other_protocols() {
     server.log.wait("viewer left .*protocol=hls.*reason=\"?ended by", SOON);
     let statuses = playlists.map(|path| fetch(&server, &path).0);
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
-    // Who comes again is a new viewer.
+    // A client that connects again is a new viewer.
     assert_eq!(fetch(&server, &media_playlists(&server, "/cam.m3u8")[0]).0, 200);
 }
 

@@ -74,8 +74,9 @@ pub async fn authorize(
         return Err(complete(StatusCode::MISDIRECTED_REQUEST, sentence));
     }
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let identity = match Presented::read(gate.accepted(), query, values) {
-        Ok(Presented::Nothing) if gate.accepted().basic => {
+    let accepted = gate.accepted();
+    let identity = match Presented::read(accepted, query, values) {
+        Ok(Presented::Nothing) if accepted.basic => {
             let session = session_of(headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes));
             Ok(session.map_or(Identity::Anyone, |secret| gate.of_session(&secret)))
         }
