@@ -56,6 +56,12 @@ impl Pass {
     pub fn end(&self) -> &End {
         &self.end
     }
+
+    /// What ends it by order of a person.
+    pub fn ended_by_order(&self) -> Box<dyn Fn() + Send + Sync> {
+        let end = self.end.clone();
+        Box::new(move || end.kick())
+    }
 }
 
 impl Drop for Pass {

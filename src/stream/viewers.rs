@@ -51,8 +51,10 @@ pub struct Waits<T> {
     pub beginning: T,
 }
 
-/// Ends a viewer.
-struct End(Box<dyn Fn() + Send + Sync>);
+/// Ends a viewer when that is ordered. It must not block.
+pub type EndViewer = Box<dyn Fn() + Send + Sync>;
+
+struct End(EndViewer);
 
 impl fmt::Debug for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,8 +127,8 @@ impl Viewers {
         viewers
     }
 
-    /// A viewer comes.
-    pub fn join(&self, arrival: Arrival<'_>, now: SystemTime) -> ViewerHandle {
+    /// A viewer joins. `end` comes with it, so that it can be ended as soon as it is listed.
+    pub fn join(&self, arrival: Arrival<'_>, end: Option<EndViewer>, now: SystemTime) -> ViewerHandle {
         let Arrival { protocol, user, peer } = arrival;
         let mut inner = self.lock();
         let number = inner.next;
@@ -134,6 +136,9 @@ impl Viewers {
         let (user, progress) = (user.map(Arc::from), Progress::default());
         let viewer = ViewerInfo { number, protocol, user, peer, since: now, progress };
         inner.taken.insert(number, viewer.clone());
+        if let Some(end) = end {
+            inner.ends.insert(number, End(end));
+        }
         let reported = inner.reported.clone();
         drop(inner);
         if let Some((stream, facts)) = reported {
@@ -196,11 +201,6 @@ impl ViewerHandle {
         if let Some(viewer) = self.viewers.lock().taken.get_mut(&self.number) {
             viewer.progress = progress;
         }
-    }
-
-    /// `end` ends the viewer when that is ordered. It must not block.
-    pub fn ends_by(&self, end: impl Fn() + Send + Sync + 'static) {
-        self.viewers.lock().ends.insert(self.number, End(Box::new(end)));
     }
 
     /// The viewer has its first bytes.
@@ -266,7 +266,7 @@ mod tests {
         let (viewers, now) = (Viewers::default(), SystemTime::UNIX_EPOCH);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
         let arrival = Arrival { protocol: "http", user: None, peer };
-        let (mut first, mut second) = (viewers.join(arrival, now), viewers.join(arrival, now));
+        let (mut first, mut second) = (viewers.join(arrival, None, now), viewers.join(arrival, None, now));
         let slow = Progress { gaps: 1, lost: 7, reductions: 1, ..Progress::default() };
         first.report(Progress { bytes: 10, is_reduced: true, ..slow });
         assert_eq!(viewers.stats().reduced, 1);
@@ -289,10 +289,11 @@ mod tests {
     fn a_viewer_is_ended_by_what_it_came_with() {
         let (viewers, now) = (Viewers::default(), SystemTime::UNIX_EPOCH);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
-        let handle = viewers.join(Arrival { protocol: "rtsp", user: Some("anna"), peer }, now);
-        assert_eq!((viewers.kick(0), viewers.kick(1)), (Some(false), None));
         let (sender, ended) = std::sync::mpsc::channel();
-        handle.ends_by(move || sender.send(()).unwrap());
+        let arrival = Arrival { protocol: "rtsp", user: Some("anna"), peer };
+        let handle = viewers.join(arrival, Some(Box::new(move || sender.send(()).unwrap())), now);
+        let _by_requests = viewers.join(Arrival { protocol: "hls", user: None, peer }, None, now);
+        assert_eq!((viewers.kick(1), viewers.kick(2)), (Some(false), None));
         assert_eq!(viewers.kick(0), Some(true));
         assert_eq!(ended.try_iter().count(), 1);
         let viewer = &viewers.list()[0];
@@ -300,12 +301,28 @@ mod tests {
         drop(handle);
         assert_eq!(viewers.kick(0), None);
     }
+
+    /// Who reads of a viewer in the events may end it.
+    #[test]
+    fn a_viewer_can_be_ended_when_it_is_reported() {
+        let (facts, coming) = Facts::queue();
+        let viewers = Viewers::reported("cam", facts);
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let seen = std::thread::scope(|scope| {
+            let seen = scope.spawn(|| coming.recv().map(|_| viewers.kick(0)));
+            let arrival = Arrival { protocol: "srt", user: None, peer };
+            let _viewer = viewers.join(arrival, Some(Box::new(|| ())), SystemTime::now());
+            seen.join().unwrap()
+        });
+        assert_eq!(seen.unwrap(), Some(true));
+    }
+
     #[test]
     fn viewers_are_reported_as_they_come_and_leave() {
         let (facts, coming) = Facts::queue();
         let viewers = Viewers::reported("cam", facts);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
-        let mut handle = viewers.join(Arrival { protocol: "srt", user: Some("anna"), peer }, SystemTime::now());
+        let mut handle = viewers.join(Arrival { protocol: "srt", user: Some("anna"), peer }, None, SystemTime::now());
         handle.report(Progress { bytes: 7, ..Progress::default() });
         handle.ended("slow");
         drop(handle);

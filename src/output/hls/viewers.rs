@@ -165,10 +165,10 @@ impl HlsViewers {
                 return;
             }
             let arrival = Arrival { protocol: "hls", user: None, peer };
-            let viewer = self.0.viewers.join(arrival, SystemTime::now());
             let (progress, is_kicked) = (Progress::default(), Arc::<AtomicBool>::default());
-            let end = is_kicked.clone();
-            viewer.ends_by(move || end.store(true, Ordering::Relaxed));
+            let kicked = is_kicked.clone();
+            let end = Box::new(move || kicked.store(true, Ordering::Relaxed));
+            let viewer = self.0.viewers.join(arrival, Some(end), SystemTime::now());
             self.0.stats.viewer_joined();
             let viewer = Viewer { viewer, peer, since: now, seen: now, requests: 0, progress, is_kicked };
             known.insert(key, viewer);

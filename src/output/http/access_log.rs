@@ -129,12 +129,8 @@ impl RequestLog {
     /// The response is a live stream.
     pub fn joined(&mut self, viewers: &Viewers) {
         let arrival = Arrival { protocol: "http", user: self.user.as_deref(), peer: self.client.peer };
-        let viewer = viewers.join(arrival, SystemTime::now());
-        if let Some(pass) = &self.pass {
-            let end = pass.end().clone();
-            viewer.ends_by(move || end.kick());
-        }
-        self.viewer = Some(viewer);
+        let end = self.pass.as_ref().map(Pass::ended_by_order);
+        self.viewer = Some(viewers.join(arrival, end, SystemTime::now()));
     }
 
     /// The client lagged and lost this many packets.

@@ -78,9 +78,8 @@ pub(super) async fn serve(
     };
     wire.server.accept_play(&mut wire.out);
     let arrival = Arrival { protocol: "rtmp", user: playing.user.as_deref(), peer };
-    let mut viewer = playing.stream.viewers.join(arrival, SystemTime::now());
-    let end = playing.pass.end().clone();
-    viewer.ends_by(move || end.kick());
+    let end = playing.pass.ended_by_order();
+    let mut viewer = playing.stream.viewers.join(arrival, Some(end), SystemTime::now());
     let mut progress = Progress::default();
     let (reason, is_told) = match wire.flush().await {
         Ok(()) => run(&mut wire, &mut playing, (&mut viewer, &mut progress), began, &stop).await,

@@ -84,9 +84,7 @@ impl Viewer {
         let Client { peer, transport, .. } = client;
         tracing::debug!(stream, %peer, protocol = "rtsp", transport, "viewer joined");
         let arrival = Arrival { protocol: "rtsp", user: client.user.as_deref(), peer };
-        let viewer = viewers.join(arrival, SystemTime::now());
-        let end = pass.end().clone();
-        viewer.ends_by(move || end.kick());
+        let viewer = viewers.join(arrival, Some(pass.ended_by_order()), SystemTime::now());
         Self {
             reader,
             lag: LagPolicy::default(),

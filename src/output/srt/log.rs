@@ -71,12 +71,8 @@ impl SessionLog {
     /// It is a viewer of this stream.
     pub fn joined(&mut self, viewers: &Viewers) {
         let arrival = Arrival { protocol: "srt", user: self.user.as_deref(), peer: self.peer };
-        let viewer = viewers.join(arrival, SystemTime::now());
-        if let Some(pass) = &self.pass {
-            let end = pass.end().clone();
-            viewer.ends_by(move || end.kick());
-        }
-        self.viewer = Some(viewer);
+        let end = self.pass.as_ref().map(Pass::ended_by_order);
+        self.viewer = Some(viewers.join(arrival, end, SystemTime::now()));
     }
 
     /// So many bytes were handed to the connection, or came from it.

@@ -90,8 +90,7 @@ impl Viewer {
     pub fn joined(&mut self, now: Instant) {
         let About { peer, user, pass, .. } = &self.about;
         let arrival = Arrival { protocol: "webrtc", user: user.as_deref(), peer: *peer };
-        let (viewer, end) = (self.viewers.join(arrival, SystemTime::now()), pass.end().clone());
-        viewer.ends_by(move || end.kick());
+        let viewer = self.viewers.join(arrival, Some(pass.ended_by_order()), SystemTime::now());
         let took = now.saturating_duration_since(self.since);
         viewer.began(took, now);
         self.viewer = Some(viewer);
