@@ -171,10 +171,30 @@ pub struct PictureRequest {
     /// The stream whose current frame is wanted, or `None`: one [`FrameKind::StillBytes`](super::FrameKind::StillBytes)
     /// with channel `id` is sent on the media socket, before or after this message, and a still of its last frame is requested.
     pub stream: Option<u32>,
+    /// Of bytes: which of their frames.
+    pub frames: FrameChoice,
     /// How it is to look.
     pub spec: StillSpec,
     /// It is to be captured no earlier, on the machine's monotonic clock.
     pub not_before: Option<Duration>,
+}
+
+/// Which frames of bytes a still shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrameChoice {
+    /// The last one.
+    Last,
+    /// The last one that is shown no later than this, in nanoseconds of the timeline of the bytes.
+    Until(u64),
+    /// All, side by side: each at the place that is its time in seconds. The bytes are MP4 files, each after its length (32 bits,
+    /// big-endian).
+    Row {
+        /// How many places there are.
+        places: u16,
+        /// Pixels of each; a multiple of 8.
+        width: u16,
+    },
 }
 
 /// Worker to server.

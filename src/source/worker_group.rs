@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     ipc::{
-        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StillSpec, ToWorker,
-        Track,
+        self, Ended, FrameChoice, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StillSpec,
+        ToWorker, Track,
     },
     stream::{Entrances, FanOut, KeyframeRequests},
     sys::proc_stats,
@@ -89,8 +89,8 @@ enum Request {
 pub enum StillSource {
     /// The current frame of this stream of the plan.
     Stream(u32),
-    /// The last frame in these bytes, which begin with a header and a join point.
-    Bytes(Vec<Bytes>),
+    /// Frames in these bytes, which begin with a header and a join point.
+    Bytes(Vec<Bytes>, FrameChoice),
 }
 
 impl ItemSource {
@@ -356,17 +356,17 @@ impl WorkerGroupTask {
         }
         self.last_still = Some(Instant::now());
         let Some(id) = self.stills.add(reply) else { return };
-        let stream = match of {
-            StillSource::Stream(stream) => Some(stream),
-            StillSource::Bytes(pieces) => {
+        let (stream, frames) = match of {
+            StillSource::Stream(stream) => (Some(stream), FrameChoice::Last),
+            StillSource::Bytes(pieces, frames) => {
                 if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
                     let bytes = Bytes::from(pieces.concat());
                     tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
                 }
-                None
+                (None, frames)
             }
         };
-        self.send(ToWorker::Picture(PictureRequest { id, stream, spec, not_before }));
+        self.send(ToWorker::Picture(PictureRequest { id, stream, frames, spec, not_before }));
     }
 
     /// Starts the relays of each stream, for each rendition that it is a part of.

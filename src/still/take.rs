@@ -3,7 +3,7 @@
 use super::cache::{Age, Still, StillCache};
 use crate::{
     engine::registry::StreamHandle,
-    ipc::{PictureFault, PictureFormat, StillSpec},
+    ipc::{FrameChoice, PictureFault, PictureFormat, StillSpec},
     media::{Container, multipart},
     source::{worker_group::StillSource, worker_media::WorkerStill},
     stream::{Delivery, Entry, Join},
@@ -149,6 +149,6 @@ async fn from_packets(
         }
         group = vec![bytes];
     }
-    let still = stream.group.still(StillSource::Bytes(group), spec, None).await?;
+    let still = stream.group.still(StillSource::Bytes(group, FrameChoice::Last), spec, None).await?;
     Ok(WorkerStill { captured, ..still })
 }

@@ -109,10 +109,24 @@ async function load(row) {
   draw(row, await response.json());
 }
 
+/** Pixels of a thumbnail. */
+const THUMBNAIL = 96;
+
+/** Frames above the line, each at its time. What is recorded meanwhile is shown with the next span that is looked at. */
+function illustrate() {
+  for (const row of rows) {
+    const strip = row.querySelector("img.strip");
+    const count = Math.min(Math.max(Math.round(row.clientWidth / THUMBNAIL), 4), 24);
+    const address = `${row.dataset.root}/strip.jpg?from=${view.from / 1000}&for=${view.hours}h&n=${count}&w=${2 * THUMBNAIL}`;
+    if (strip.getAttribute("src") !== address) strip.src = address;
+  }
+}
+
 async function show() {
   at("day").value = local(view.from).slice(0, 10);
   for (const button of document.querySelectorAll("[data-hours]")) button.ariaPressed = String(Number(button.dataset.hours) === view.hours);
   hours();
+  illustrate();
   try {
     await Promise.all(rows.map(load));
     if (at("notice").dataset.of === "list") notify("");
@@ -193,19 +207,25 @@ at("player").addEventListener("timeupdate", mark);
 // What people do
 
 for (const row of rows) {
-  const line = row.querySelector(".line");
-  let begun = null;
-  line.addEventListener("pointerdown", ({ clientX, button }) => {
-    if (button === 0) begun = clientX;
-  });
-  line.addEventListener("pointerup", ({ clientX }) => {
-    if (begun === null) return;
-    const [from, to] = [timeAt(line, Math.min(begun, clientX)), timeAt(line, Math.max(begun, clientX))];
-    const isDrag = Math.abs(clientX - begun) > 5;
-    begun = null;
-    if (isDrag) choose(row, from, to, false);
-    else choose(row, from, Math.min(from + HOUR, Date.now()), true);
-  });
+  const strip = row.querySelector("img.strip");
+  strip.draggable = false;
+  strip.addEventListener("load", () => (strip.hidden = false));
+  // Of nothing there are no frames.
+  strip.addEventListener("error", () => (strip.hidden = true));
+  for (const line of [row.querySelector(".line"), strip]) {
+    let begun = null;
+    line.addEventListener("pointerdown", ({ clientX, button }) => {
+      if (button === 0) begun = clientX;
+    });
+    line.addEventListener("pointerup", ({ clientX }) => {
+      if (begun === null) return;
+      const [from, to] = [timeAt(line, Math.min(begun, clientX)), timeAt(line, Math.max(begun, clientX))];
+      const isDrag = Math.abs(clientX - begun) > 5;
+      begun = null;
+      if (isDrag) choose(row, from, to, false);
+      else choose(row, from, Math.min(from + HOUR, Date.now()), true);
+    });
+  }
 }
 document.querySelector("form.span").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -5,6 +5,8 @@ mod decoder;
 mod demux;
 mod encoder;
 mod mini_pipeline;
+mod recorded;
+mod row;
 
 pub(super) use decoder::decode;
 
@@ -18,7 +20,7 @@ use super::{
     threads::lock,
     track::Still,
 };
-use crate::ipc::{FrameHead, FrameKind, FromWorker, PictureFault, PictureFormat, StillSpec};
+use crate::ipc::{FrameChoice, FrameHead, FrameKind, FromWorker, PictureFault, PictureFormat, StillSpec};
 use bytes::Bytes;
 use gstreamer as gst;
 use std::{
@@ -53,8 +55,8 @@ const USUAL: StillSpec = StillSpec::of(PictureFormat::Jpeg { quality: 85 });
 pub(super) enum Material {
     /// The current frame of a stream.
     Stream(u32, Still),
-    /// Muxed bytes.
-    Bytes(Bytes),
+    /// Muxed bytes, and which frames of them.
+    Bytes(Bytes, FrameChoice),
 }
 
 struct Job {
@@ -196,8 +198,12 @@ impl Shared {
 
     fn picture(&mut self, spec: StillSpec, material: Material) -> Result<Arc<[u8]>, PictureFault> {
         let (stream, still) = match material {
-            Material::Bytes(bytes) => {
-                let (caps, buffer) = demux::last_frame(bytes)?;
+            Material::Bytes(bytes, frames) => {
+                let (caps, buffer) = match frames {
+                    FrameChoice::Last => demux::last_frame(bytes)?,
+                    FrameChoice::Until(time) => recorded::frame_until(&bytes, gst::ClockTime::from_nseconds(time))?,
+                    FrameChoice::Row { places, width } => row::of(bytes, places, width)?,
+                };
                 return self.encode(spec, &caps, &buffer);
             }
             Material::Stream(stream, still) => (stream, still),

@@ -64,6 +64,7 @@ mod recording_clips;
 mod recording_disk;
 mod recording_dvr;
 mod recording_edits;
+mod recording_stills;
 mod recordings;
 mod reload;
 mod resilience;

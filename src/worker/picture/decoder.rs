@@ -28,12 +28,22 @@ fn raw(sample: gst::Sample) -> Option<Raw> {
 /// count.
 pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Raw, PictureFault> {
     let shown = shown(buffers);
-    match decode_all(caps, &shown, true) {
+    match decode_all(caps, &shown, true, None) {
         // Some encoders do not mark a frame as a keyframe. One that says that it recovers later does so later.
         Err(_) if shown.first().is_some_and(recovers) => Err(PictureFault::NotYet),
-        Err(_) => decode_all(caps, &shown, false),
+        Err(_) => decode_all(caps, &shown, false, None),
         decoded => decoded,
     }
+}
+
+/// The last one of encoded frames that is shown no later than `time`; a frame that a decoder could only guess if there is no other.
+pub(super) fn decode_until(
+    caps: &gst::Caps,
+    buffers: &[gst::Buffer],
+    time: gst::ClockTime,
+) -> Result<Raw, PictureFault> {
+    let shown = shown(buffers);
+    decode_all(caps, &shown, true, Some(time)).or_else(|_| decode_all(caps, &shown, false, Some(time)))
 }
 
 /// Without the frames that are shown before the one that they begin with: they refer to what came before that.
@@ -60,8 +70,19 @@ fn recovers(buffer: &gst::Buffer) -> bool {
     false
 }
 
-fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Result<Raw, PictureFault> {
+fn decode_all(
+    caps: &gst::Caps,
+    buffers: &[gst::Buffer],
+    is_strict: bool,
+    until: Option<gst::ClockTime>,
+) -> Result<Raw, PictureFault> {
     let line = MiniPipeline::new(TEXT, caps)?;
+    if let (Some(until), Some(pad)) = (until, line.sink.static_pad("sink")) {
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let is_later = info.buffer().and_then(|buffer| buffer.pts()).is_some_and(|pts| pts > until);
+            if is_later { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok }
+        });
+    }
     if is_strict {
         line.pipeline.connect_deep_element_added(|_, _, element| {
             if element.find_property("output-corrupt").is_some() {

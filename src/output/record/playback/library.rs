@@ -41,6 +41,9 @@ pub enum LibraryError {
     /// There is something that is not MP4.
     #[error("only recordings in mp4 can be played back: this one is in {0}")]
     Format(String),
+    /// There is audio alone.
+    #[error("this recording has no video")]
+    NoVideo,
     /// It is too much.
     #[error("there is too much in this span: ask for a shorter one")]
     TooMuch,
@@ -389,7 +392,7 @@ fn whole_spans(file: &ScannedFile) -> Vec<Span> {
 }
 
 /// Those that can be played back.
-fn playable(files: Vec<Recorded>) -> Result<Vec<Recorded>, LibraryError> {
+pub(super) fn playable(files: Vec<Recorded>) -> Result<Vec<Recorded>, LibraryError> {
     let is_mp4 = |file: &Recorded| file.entry.path.ends_with(".mp4");
     let other = files.iter().find(|file| !is_mp4(file)).and_then(|file| file.entry.path.rsplit_once('.'));
     let other = other.map(|(_, extension)| extension.to_owned());

@@ -2,7 +2,7 @@
 //!
 //! [`ask`] reads paths and parameters (pure). [`library`] finds and reads files; it blocks, and [`reading`] runs it on threads for that. [`answer`]
 //! makes responses, whose bodies are read from the disk piece by piece. [`changes`] protects and deletes.
-//! [`past`] has what live playlists list beyond what is in memory.
+//! [`pictures`] has stills and thumbnails, which a worker decodes. [`past`] has what live playlists list beyond what is in memory.
 
 mod answer;
 pub mod ask;
@@ -10,9 +10,10 @@ mod changes;
 mod library;
 mod list;
 mod past;
+mod pictures;
 mod reading;
 
-pub use answer::refused;
+pub use answer::{Request, refused};
 pub use list::Listed;
 pub use past::StoredSegment;
 pub use reading::{Playback, PlaybackError};
