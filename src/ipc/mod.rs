@@ -12,7 +12,7 @@ mod still_spec;
 pub use frame::{Frame, FrameHead, FrameKind};
 pub use message::{
     EncoderProbe, Encoding, Ended, FeedPlan, FeedSource, FrameChoice, FromWorker, Item, LogLevel, PictureFault,
-    PictureRequest, Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage,
+    PictureOf, PictureRequest, Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage,
 };
 pub use still_spec::{PictureFormat, Pixels, StillSpec};
 

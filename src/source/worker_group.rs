@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     ipc::{
-        self, Ended, FrameChoice, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StillSpec,
-        ToWorker, Track,
+        self, Ended, FrameChoice, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureOf, PictureRequest, Plan,
+        StillSpec, ToWorker, Track,
     },
     stream::{Entrances, FanOut, KeyframeRequests},
     sys::proc_stats,
@@ -89,8 +89,10 @@ enum Request {
 pub enum StillSource {
     /// The current frame of this stream of the plan.
     Stream(u32),
-    /// Frames in these bytes, which begin with a header and a join point.
-    Bytes(Vec<Bytes>, FrameChoice),
+    /// The last frame in these bytes of the stream of this name, which begin with a header and a join point.
+    Bytes(String, Vec<Bytes>),
+    /// Frames of a recording, in MP4.
+    Recorded(Vec<Bytes>, FrameChoice),
 }
 
 impl ItemSource {
@@ -356,17 +358,16 @@ impl WorkerGroupTask {
         }
         self.last_still = Some(Instant::now());
         let Some(id) = self.stills.add(reply) else { return };
-        let (stream, frames) = match of {
-            StillSource::Stream(stream) => (Some(stream), FrameChoice::Last),
-            StillSource::Bytes(pieces, frames) => {
-                if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
-                    let bytes = Bytes::from(pieces.concat());
-                    tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
-                }
-                (None, frames)
-            }
+        let (of, pieces) = match of {
+            StillSource::Stream(stream) => (PictureOf::Stream(stream), None),
+            StillSource::Bytes(name, pieces) => (PictureOf::Bytes(name), Some(pieces)),
+            StillSource::Recorded(pieces, frames) => (PictureOf::Recorded(frames), Some(pieces)),
         };
-        self.send(ToWorker::Picture(PictureRequest { id, stream, frames, spec, not_before }));
+        if let Some((pieces, link)) = pieces.zip(self.link.as_ref()) {
+            let (sender, bytes) = (link.worker.sender(), Bytes::from(pieces.concat()));
+            tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
+        }
+        self.send(ToWorker::Picture(PictureRequest { id, of, spec, not_before }));
     }
 
     /// Starts the relays of each stream, for each rendition that it is a part of.

@@ -106,19 +106,26 @@ async function load(row) {
   const address = `${row.dataset.root}/list?from=${encodeURIComponent(iso(view.from))}&to=${encodeURIComponent(iso(view.from + width()))}`;
   const response = await fetch(address, { cache: "no-store" });
   if (!response.ok) throw new Error((await response.text()).trim());
-  draw(row, await response.json());
+  const files = await response.json();
+  draw(row, files);
+  illustrate(row, files);
 }
 
 /** Pixels of a thumbnail. */
 const THUMBNAIL = 96;
+/** Codecs of video, as media types name them. */
+const VIDEO = /avc|hev|hvc|av01|vp0|vp8|vp9|mp4v|mjpe?g/i;
 
 /** Frames above the line, each at its time. What is recorded meanwhile is shown with the next span that is looked at. */
-function illustrate() {
-  for (const row of rows) {
-    const strip = row.querySelector("img.strip");
+function illustrate(row, files) {
+  const strip = row.querySelector("img.strip");
+  if (files.some(({ codecs }) => VIDEO.test(codecs))) {
     const count = Math.min(Math.max(Math.round(row.clientWidth / THUMBNAIL), 4), 24);
     const address = `${row.dataset.root}/strip.jpg?from=${view.from / 1000}&for=${view.hours}h&n=${count}&w=${2 * THUMBNAIL}`;
     if (strip.getAttribute("src") !== address) strip.src = address;
+  } else {
+    strip.hidden = true;
+    strip.removeAttribute("src");
   }
 }
 
@@ -126,7 +133,6 @@ async function show() {
   at("day").value = local(view.from).slice(0, 10);
   for (const button of document.querySelectorAll("[data-hours]")) button.ariaPressed = String(Number(button.dataset.hours) === view.hours);
   hours();
-  illustrate();
   try {
     await Promise.all(rows.map(load));
     if (at("notice").dataset.of === "list") notify("");

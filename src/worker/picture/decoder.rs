@@ -6,11 +6,16 @@ use crate::{
     worker::{
         event::describe,
         gst_util::{STILL_DEADLINE, in_order},
+        threads::lock,
     },
 };
 use gst::prelude::*;
 use gstreamer as gst;
-use std::time::{Duration, Instant};
+use gstreamer_app as gst_app;
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
      ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
@@ -46,6 +51,12 @@ pub(super) fn decode_until(
     decode_all(caps, &shown, true, Some(time)).or_else(|_| decode_all(caps, &shown, false, Some(time)))
 }
 
+/// Whether two buffers are the same frame, which may have been demuxed twice.
+fn is_same(one: &gst::Buffer, other: &gst::Buffer) -> bool {
+    let is_alike = || one.pts() == other.pts() && one.size() == other.size();
+    one.as_ptr() == other.as_ptr() || (one.pts().is_some() && is_alike())
+}
+
 /// Without the frames that are shown before the one that they begin with: they refer to what came before that.
 fn shown(buffers: &[gst::Buffer]) -> Vec<gst::Buffer> {
     let first = buffers.first().and_then(|buffer| buffer.pts());
@@ -77,11 +88,18 @@ fn decode_all(
     until: Option<gst::ClockTime>,
 ) -> Result<Raw, PictureFault> {
     let line = MiniPipeline::new(TEXT, caps)?;
-    if let (Some(until), Some(pad)) = (until, line.sink.static_pad("sink")) {
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            let is_later = info.buffer().and_then(|buffer| buffer.pts()).is_some_and(|pts| pts > until);
-            if is_later { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok }
+    // Frames come in the order in which they are shown.
+    let last = Arc::<Mutex<Option<gst::Sample>>>::default();
+    if let Some(until) = until {
+        let last = last.clone();
+        let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if sample.buffer().and_then(|buffer| buffer.pts()).is_some_and(|pts| pts <= until) {
+                *lock(&last) = Some(sample);
+            }
+            Ok(gst::FlowSuccess::Ok)
         });
+        line.sink.set_callbacks(callbacks.build());
     }
     if is_strict {
         line.pipeline.connect_deep_element_added(|_, _, element| {
@@ -99,7 +117,11 @@ fn decode_all(
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     let message = line.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(STILL_DEADLINE, &ends));
     let message = message.ok_or_else(|| PictureFault::Failed("it takes too long".into()))?;
-    let picture = line.sink.try_pull_sample(gst::ClockTime::ZERO).and_then(raw);
+    let picture = match until {
+        None => line.sink.try_pull_sample(gst::ClockTime::ZERO),
+        Some(_) => lock(&last).take(),
+    };
+    let picture = picture.and_then(raw);
     match (picture, message.view()) {
         // The end of the bytes may be cut; a frame before that is good.
         (Some(picture), _) => Ok(picture),
@@ -132,8 +154,8 @@ impl Decoder {
 
     /// How many of these have gone in.
     fn known(&self, buffers: &[gst::Buffer]) -> usize {
-        let last = self.last.as_ref().map(|last| last.as_ptr());
-        buffers.iter().rposition(|buffer| Some(buffer.as_ptr()) == last).map_or(0, |at| at + 1)
+        let Some(last) = &self.last else { return 0 };
+        buffers.iter().rposition(|buffer| is_same(buffer, last)).map_or(0, |at| at + 1)
     }
 
     /// The last frame of a GOP, whose frames are given from the first one on. `None` when it does not come by itself:

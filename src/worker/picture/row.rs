@@ -14,8 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// BT.601 in the full range: what JPEG has.
-const COLOURS: &str = "1:4:0:1";
 /// Luma of a place without a frame.
 const DARK: u8 = 24;
 /// Cb and Cr of grey.
@@ -71,6 +69,8 @@ struct Canvas {
     width: usize,
     height: usize,
     planes: [Vec<u8>; 3],
+    /// What its numbers mean, as the first frame says.
+    colours: Option<String>,
     drawn: usize,
 }
 
@@ -79,7 +79,7 @@ impl Canvas {
         let (places, width, height) = (usize::from(places), usize::from(width), usize::from(height));
         let luma = places * width * height;
         let planes = [vec![DARK; luma], vec![GREY; luma / 4], vec![GREY; luma / 4]];
-        Self { places, width, height, planes, drawn: 0 }
+        Self { places, width, height, planes, colours: None, drawn: 0 }
     }
 
     /// Decodes frames and puts each at its place.
@@ -87,7 +87,7 @@ impl Canvas {
         let text = format!(
             "appsrc name=in format=time ! decodebin ! videoscale add-borders=true \
              ! video/x-raw,width={},height={},pixel-aspect-ratio=1/1 ! videoconvert \
-             ! video/x-raw,format=I420,colorimetry=(string){COLOURS} \
+             ! video/x-raw,format=I420 \
              ! appsink name=out sync=false max-buffers=2",
             self.width, self.height
         );
@@ -119,6 +119,7 @@ impl Canvas {
         let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
         let place = usize::try_from(frame.buffer().pts()?.seconds()).ok().filter(|place| *place < self.places)?;
+        self.colours.get_or_insert_with(|| info.colorimetry().to_string());
         for (number, plane) in self.planes.iter_mut().enumerate() {
             let half = if number == 0 { 1 } else { 2 };
             let (width, height) = (self.width / half, self.height / half);
@@ -140,7 +141,7 @@ impl Canvas {
             .field("height", side(self.height))
             .field("framerate", gst::Fraction::new(0, 1))
             .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
-            .field("colorimetry", COLOURS)
+            .field_if_some("colorimetry", self.colours)
             .build();
         (caps, gst::Buffer::from_slice(self.planes.concat()))
     }

@@ -7,6 +7,7 @@
 mod answer;
 pub mod ask;
 mod changes;
+mod images;
 mod library;
 mod list;
 mod past;

@@ -12,18 +12,8 @@ use crate::{
     still::cache::Still,
 };
 use bytes::Bytes;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fs::File,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::Arc, time::Duration};
 
-/// Most images that are kept.
-const MAX_IMAGES: usize = 128;
-/// Most bytes of them.
-const MAX_BYTES: usize = 16 << 20;
 /// Most bytes that a worker is given at a time.
 const MAX_INPUT: u64 = 48 << 20;
 /// How long a worker may take.
@@ -132,7 +122,7 @@ impl Playback {
         }
         let worker = worker.ok_or(ImageError::Overloaded)?;
         let bytes = self.read(move |_, _| pieces.read()).await?;
-        let made = tokio::time::timeout(TIMEOUT, worker.still(StillSource::Bytes(bytes, frames), spec, None)).await;
+        let made = tokio::time::timeout(TIMEOUT, worker.still(StillSource::Recorded(bytes, frames), spec, None)).await;
         let made = made.unwrap_or(Err(PictureFault::NotYet)).map_err(ImageError::Worker)?;
         let since_1970 = date.and_then(|date| u64::try_from(date).ok()).map(Duration::from_micros);
         let still = Arc::new(Still::new(made.bytes, since_1970.unwrap_or_default(), since_1970));
@@ -234,55 +224,4 @@ impl Library {
 
 fn is_open(file: &Recorded) -> bool {
     file.entry.ended.is_none()
-}
-
-/// Images that were made, within a limit of number and bytes.
-#[derive(Debug)]
-pub(super) struct Images {
-    kept: Mutex<VecDeque<(String, Arc<Still>)>>,
-    /// Images that are made at a time: one more keeps a core busy.
-    turns: tokio::sync::Semaphore,
-}
-
-impl Default for Images {
-    fn default() -> Self {
-        Self { kept: Mutex::default(), turns: tokio::sync::Semaphore::new(2) }
-    }
-}
-
-impl Images {
-    fn get(&self, key: &str) -> Option<Arc<Still>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(own, _)| own == key).map(|(_, still)| still.clone())
-    }
-
-    fn put(&self, key: String, still: Arc<Still>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(own, _)| *own != key);
-        kept.push_back((key, still));
-        let bytes = |kept: &VecDeque<(String, Arc<Still>)>| {
-            kept.iter().map(|(key, still)| key.len() + still.bytes.len()).sum::<usize>()
-        };
-        while kept.len() > MAX_IMAGES || bytes(&kept) > MAX_BYTES {
-            kept.pop_front();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_are_kept_within_limits() {
-        let images = Images::default();
-        let still = |length: usize| Arc::new(Still::new(vec![7; length].into(), Duration::ZERO, None));
-        (0..1000).for_each(|number| images.put(format!("{number}"), still(10)));
-        assert_eq!(images.kept.lock().unwrap().len(), MAX_IMAGES);
-        assert!(images.get("999").is_some() && images.get("1").is_none());
-        images.put("large".to_owned(), still(MAX_BYTES - 100));
-        assert!(images.get("large").is_some() && images.get("900").is_none());
-        images.put("too large".to_owned(), still(MAX_BYTES + 1));
-        assert!(images.kept.lock().unwrap().is_empty());
-    }
 }

@@ -1,8 +1,8 @@
 //! The recordings of a server, which are read on threads for that.
 
 use super::{
+    images::Images,
     library::{Library, LibraryError},
-    pictures::Images,
 };
 use crate::output::record::{disk::Disk, folder::DiskError, recorders::Folders};
 use std::{
