@@ -81,7 +81,7 @@ pub use model::{
     Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
-pub use pattern::{FilePattern, PatternError};
+pub use pattern::{FileName, FilePattern, PatternError, Zone};
 pub use patterns::is_free;
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};

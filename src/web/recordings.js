@@ -151,7 +151,7 @@ function choose(row, from, to, plays) {
   at("download").href = `${row.dataset.root}/clip.mp4?${query}`;
   at("download").download = "";
   at("download").hidden = false;
-  for (const id of ["protect", "unprotect", "delete"]) at(id).hidden = !row.dataset.changes;
+  for (const id of ["save", "protect", "unprotect", "delete"]) at(id).hidden = !row.dataset.changes;
   at("chosen").textContent = `${long(to - from)} of ${row.dataset.stream}`;
   mark();
   if (plays) play(row, from, to);
@@ -201,9 +201,38 @@ async function remove() {
   notify(`${changed} deleted${reasons.length ? `, not deleted: ${reasons.join(", ")}` : ""}.`);
 }
 
+/** Copies the chosen span into a file of its own. */
+async function save() {
+  const row = selected;
+  const [from, to] = [Date.parse(at("from").value), Date.parse(at("to").value)];
+  notify("The clip is copied…");
+  const address = `${row.dataset.clips}?from=${encodeURIComponent(iso(from))}&to=${encodeURIComponent(iso(to))}`;
+  const response = await fetch(address, { method: "POST" });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  await clips(row);
+  notify(`Saved: ${answer.file}`);
+}
+
+/** Links to the clips of a stream. */
+async function clips(row) {
+  const response = await fetch(row.dataset.clips, { cache: "no-store" });
+  // Where there is no API there are no clips.
+  if (!response.ok) return;
+  const { items } = await response.json();
+  const links = items.map(({ start, duration, path }) => {
+    const link = document.createElement("a");
+    link.href = path;
+    link.textContent = `Clip of ${new Date(start).toLocaleString()}, ${long(duration * 1000)}`;
+    return link;
+  });
+  row.querySelector(".clips").replaceChildren(...links);
+}
+
 const failed = (error) => notify(`This did not work: ${error.message}`);
 at("protect").addEventListener("click", () => protect(true).catch(failed));
 at("unprotect").addEventListener("click", () => protect(false).catch(failed));
+at("save").addEventListener("click", () => save().catch(failed));
 at("delete").addEventListener("click", () => remove().catch(failed));
 
 at("player").addEventListener("ended", () => playing && playing.to < playing.end && play(playing.row, playing.to, playing.end));
@@ -275,4 +304,5 @@ for (const button of document.querySelectorAll("[data-hours]")) {
 document.querySelectorAll(".when, .span, .line, .hours").forEach((element) => (element.hidden = false));
 view.from = startOfDay(Date.now());
 show();
+rows.forEach((row) => clips(row).catch(failed));
 setInterval(() => !document.hidden && view.from + width() > Date.now() && show(), REFRESH);

@@ -97,6 +97,10 @@ impl Playback {
                     Err(error) => not_read(&error),
                 }
             }
+            What::Saved(clip) => match self.clip(&stream, clip).await {
+                Ok(film) => self.film(&film, &stream, headers, is_head),
+                Err(error) => not_read(&error),
+            },
             What::Still(still) => {
                 let made = self.still(&stream, still, worker).await;
                 made.map_or_else(|error| no_image(&error, &stream), |image| shown(&image, still.spec.format, headers))

@@ -45,6 +45,8 @@ pub enum What {
     Header(FileId),
     /// A segment of a file.
     Segment(FileId, usize),
+    /// A clip that was saved, by its begin and end.
+    Saved(FileId),
 }
 
 /// How a time-lapse runs.
@@ -203,6 +205,9 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
 /// `1795854600000000-42/init.mp4` and `1795854600000000-42/7.m4s`.
 fn piece(file: &str) -> Option<What> {
     let (file, name) = file.split_once('/')?;
+    if file == "clips" {
+        return Some(What::Saved(FileId::read(name.strip_suffix(".mp4")?)?));
+    }
     let file = FileId::read(file)?;
     match name {
         "init.mp4" => Some(What::Header(file)),
@@ -439,6 +444,7 @@ mod tests {
         }
         let file = FileId { from: 5, sequence: 42 };
         check("/rec/cam/5-42/init.mp4", "", Ok(What::Header(file)));
+        check(&format!("/rec/cam/clips/{file}.mp4"), "", Ok(What::Saved(file)));
         check(&format!("/rec/cam/{file}/0.m4s"), "", Ok(What::Segment(file, 0)));
         assert!(matches!(asked("/rec/cam/list", "", NOW), Ok(Asked { what: What::List(span), .. }) if span.is_open));
         check("/rec/cam/clip.mp4", "", Err(AskError::Missing("from")));

@@ -18,11 +18,13 @@ pub(super) struct Images {
     kept: Mutex<VecDeque<(String, Arc<Still>)>>,
     /// Images that are made at a time: one more keeps a core busy.
     pub turns: Semaphore,
+    /// Clips that are copied at a time.
+    pub saving: Arc<Semaphore>,
 }
 
 impl Default for Images {
     fn default() -> Self {
-        Self { kept: Mutex::default(), turns: Semaphore::new(2) }
+        Self { kept: Mutex::default(), turns: Semaphore::new(2), saving: Arc::new(Semaphore::new(1)) }
     }
 }
 

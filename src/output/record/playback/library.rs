@@ -97,6 +97,11 @@ pub struct Film {
 }
 
 impl Film {
+    /// A file as it is, which has this span.
+    pub(super) fn whole(path: PathBuf, length: u64, (from, to): (i64, i64)) -> Self {
+        Self { files: vec![(path, length)], from, to, pace: None, clip: Clip::whole(length), begins: from }
+    }
+
     /// The same for the same bytes.
     pub fn tag(&self) -> String {
         let mut state = 0xcbf2_9ce4_8422_2325_u64;
@@ -223,6 +228,8 @@ impl Library {
         let begins = files.first().map_or(from, |file| file.entry.from.max(from));
         let created = u64::try_from(begins / 1_000_000).unwrap_or(0);
         let clip = Clip::new(&sources, created).ok_or(LibraryError::Nothing)?;
+        let (first, at) = clip.begin();
+        let begins = files.get(first).map_or(begins, |file| file.entry.from.saturating_add(at / 1000));
         let film = Arc::new(Film { files: places, from, to, pace: None, clip, begins });
         if is_whole {
             self.remember(&film);
