@@ -37,7 +37,7 @@ mod sniff;
 mod sniffed;
 mod stall_detector;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod time;
 pub mod track;
 pub mod ts;

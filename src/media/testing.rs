@@ -1,6 +1,6 @@
 //! Helpers for the tests of scanners.
 
-pub(super) mod paff;
+pub(crate) mod paff;
 
 use super::{Container, Kind, Scanned, Scanner};
 

@@ -7,7 +7,7 @@ const HEIGHT: u32 = 4;
 
 /// Access units as a byte stream (ITU-T H.264, annex B): each third frame is one picture, the others are two fields. With
 /// delimiters in front of each picture, or without.
-pub(in crate::media) fn byte_stream(frames: u32, with_delimiters: bool) -> Vec<u8> {
+pub(crate) fn byte_stream(frames: u32, with_delimiters: bool) -> Vec<u8> {
     let mut out = Vec::new();
     push(&mut out, 0x67, sequence_parameters());
     push(&mut out, 0x68, picture_parameters());
