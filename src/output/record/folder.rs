@@ -279,6 +279,13 @@ impl Folder {
                 repaired.push(Repaired { stream: stream.to_owned(), path: entry.path, outcome: "not there" });
                 return Ok(None);
             }
+            // It was killed before its first part.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                fs::remove_file(self.path().join(&entry.path))?;
+                self.append(stream, day, &Line::Delete { sequence: entry.sequence })?;
+                repaired.push(Repaired { stream: stream.to_owned(), path: entry.path, outcome: "empty: deleted" });
+                return Ok(None);
+            }
             Err(_) => {
                 let bytes = fs::metadata(self.path().join(&entry.path)).map_or(0, |found| found.len());
                 (entry.bytes, entry.ended) = (bytes, Some("unfinished".to_owned()));
@@ -475,17 +482,21 @@ impl Folder {
 /// Makes a file that was left unfinished whole; returns when it ends, in microseconds since 1970, and its bytes.
 ///
 /// # Errors
-/// When it cannot be read or written, or is in a container that has no end.
+/// When it cannot be read or written, or is in a container that has no end; [`ErrorKind::InvalidData`] when it has no media.
 pub fn finish_file(path: &Path, from: i64) -> io::Result<(i64, u64)> {
     let handle = OpenOptions::new().read(true).write(true).open(path)?;
     let length = handle.metadata()?.len();
+    if length == 0 {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it has no media"));
+    }
     let found = file::scan(length, read_from(&handle)).map_err(io::Error::other)?;
     let to = from.saturating_add(duration(&found));
     if found.is_finished {
         return Ok((to, length));
     }
     let created = u64::try_from(from / 1_000_000).unwrap_or(0);
-    let finish = file::finish(&found, created).ok_or_else(|| io::Error::other("it has no media"))?;
+    let finish =
+        file::finish(&found, created).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it has no media"))?;
     handle.set_len(found.end)?;
     handle.write_all_at(&finish.tail, found.end)?;
     handle.sync_data()?;
