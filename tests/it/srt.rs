@@ -10,7 +10,6 @@ use crate::rig::{
 };
 use std::{
     net::{SocketAddr, UdpSocket},
-    process::Command,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
