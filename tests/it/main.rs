@@ -66,6 +66,7 @@ mod recording_disk;
 mod recording_dvr;
 mod recording_edits;
 mod recording_index;
+mod recording_players;
 mod recording_power;
 mod recording_stills;
 mod recordings;

@@ -3,7 +3,7 @@
 use crate::{
     recordings::{body, files, json, moved, number, packets_of, probe, recorded},
     rig::{
-        SOON, Server, have, http, media, process,
+        SOON, Server, have, http, media, millis, process,
         script::{H264, PICTURE, TONE},
         secs,
         state::wait_for,
@@ -150,6 +150,8 @@ fn nothing_but_a_part_is_lost_however_often_it_is_killed() {
         // At different moments of a file and of a part.
         let least = 30_000 + round * 7919 % 60_000;
         wait_for(&server, "streams", "cam", |stream| stream["recording"]["bytes"].as_u64() > Some(least));
+        // What is on the disk is reported when it is there: the kill comes at any time after that.
+        server.get("/cam.ts").collect(millis(round * 137 % 700));
         killed.push(jiff::Timestamp::now().as_millisecond());
         process::send(server.pid(), Signal::KILL);
         server.wait(SOON);
@@ -165,11 +167,15 @@ fn nothing_but_a_part_is_lost_however_often_it_is_killed() {
     wait_for(&server, "streams", "cam", |stream| stream["recording"]["state"] == "recording");
     // A part and what was on its way are lost, but no more; a busy machine is late.
     let list = json(&server, "/rec/cam/list");
+    let mut all_lost = Vec::new();
     let end = |entry: &Value| entry["end"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
     for at in killed {
         let lost = list.as_array().unwrap().iter().map(|entry| at - end(entry)).filter(|lost| *lost >= 0).min();
-        assert!(lost.is_some_and(|lost| lost < 2500), "{lost:?} ms are lost at {at}: {list}");
+        all_lost.push(lost.unwrap());
     }
+    all_lost.sort_unstable();
+    println!("lost {all_lost:?} ms");
+    assert!(all_lost.last() < Some(&1200), "{all_lost:?} ms are lost: {list}");
     drop(server);
     let all = files(folder.path(), "mp4");
     assert!(all.len() > usize::try_from(kills).unwrap(), "{all:?}");
