@@ -1,12 +1,12 @@
 //! The one decision: may this identity do this? Pure.
 
 use super::{
-    action::Action,
+    action::{Action, Role},
     jwt::Jwt,
     link::Link,
     network::{Network, any_contains},
     password::PasswordHash,
-    permission::{Permissions, Subject},
+    permission::{Permission, Permissions, Subject},
     policy::{Grant, IndexedPolicy},
 };
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
@@ -34,6 +34,13 @@ pub enum Identity {
     Link(Arc<Link>),
     /// Who has a token of a service.
     Jwt(Arc<Jwt>),
+    /// Who came over the control socket, which only root and the user of the server may use.
+    Socket {
+        /// The number of the user.
+        uid: u32,
+    },
+    /// Who logged in with a code that this server printed.
+    Code,
 }
 
 /// Whether something may be done.
@@ -78,12 +85,14 @@ impl Identity {
             Self::Jwt(jwt) => Some(format!("jwt:{}", jwt.name)),
             Self::Link(link) if link.name.is_empty() => Some(format!("link:{}", link.key)),
             Self::Link(link) => Some(format!("link:{}:{}", link.key, link.name)),
+            Self::Socket { uid } => Some(format!("uid:{uid}")),
+            Self::Code => Some("one-time code".to_owned()),
         }
     }
 
     /// Whether a browser proves it by itself, also for requests that pages of other origins make.
     pub fn is_ambient(&self) -> bool {
-        matches!(self, Self::User { .. })
+        matches!(self, Self::User { .. } | Self::Code)
     }
 }
 
@@ -104,6 +113,10 @@ pub fn decide(
     peer: IpAddr,
     now: SystemTime,
 ) -> Decision {
+    // It is in no network, and could change the rules as it likes.
+    if let Identity::Socket { .. } = identity {
+        return Decision::Allowed { until: None };
+    }
     let rules = policy.policy();
     let is_elsewhere = |(listed, networks): &(Action, Vec<Network>)| *listed == action && !any_contains(networks, peer);
     if any_contains(&rules.deny, peer) || rules.allow.iter().any(is_elsewhere) {
@@ -132,6 +145,10 @@ fn standing<'a>(policy: &'a IndexedPolicy, identity: &Identity) -> Option<Standi
     };
     match identity {
         Identity::Anyone => Some(Standing { may: Permissions::default(), from: &[], network: None, until: None }),
+        Identity::Socket { .. } | Identity::Code => {
+            let may = Permissions::new(vec![Permission::of_role(Role::Admin)]);
+            Some(Standing { may, from: &[], network: None, until: None })
+        }
         Identity::User { name, password } => of(&policy.user(name).filter(|user| user.password == *password)?.grant),
         Identity::Token { name, digest } => of(&policy.token(digest).filter(|token| token.name == *name)?.grant),
         Identity::Jwt(jwt) => {
@@ -245,6 +262,14 @@ mod tests {
         check(&changed, View, "cam0", here, Err(Refused::Withdrawn));
         check(&token, Status, "", here, Ok(()));
         check(&token, View, "cam0", here, Err(Refused::Forbidden));
+        let socket = Identity::Socket { uid: 0 };
+        for action in Action::ALL {
+            let stream = if action.is_of_a_stream() { "cam0" } else { "" };
+            check(&socket, action, stream, "203.0.113.9", Ok(()));
+            check(&Identity::Code, action, stream, home, Ok(()));
+        }
+        check(&Identity::Code, ConfigRead, "", here, Err(Refused::Network));
+        check(&Identity::Code, View, "cam0", "203.0.113.9", Err(Refused::Network));
         check(&link(60), View, "cam0", here, Ok(()));
         check(&link(60), View, "cam1", here, Err(Refused::Forbidden));
         check(&link(60), Still, "cam0", here, Err(Refused::Forbidden));

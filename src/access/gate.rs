@@ -3,6 +3,7 @@
 
 use super::{
     action::Action,
+    code::{self, Codes},
     credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX},
     decide::{Decision, Identity, decide},
     guesses::Guesses,
@@ -58,6 +59,7 @@ struct Inner {
     key: hmac::Key,
     verified: Mutex<Verified>,
     sessions: Mutex<Sessions>,
+    codes: Mutex<Codes>,
     guesses: Mutex<Guesses>,
     checks: Arc<Semaphore>,
     waiting: Semaphore,
@@ -106,6 +108,7 @@ impl Gate {
             key,
             verified: Mutex::default(),
             sessions: Mutex::default(),
+            codes: Mutex::default(),
             guesses: Mutex::default(),
             checks: Arc::new(Semaphore::new(CHECKS)),
             waiting: Semaphore::new(CHECKS + WAITING),
@@ -162,15 +165,43 @@ impl Gate {
         match presented {
             Presented::Nothing => Ok(Identity::Anyone),
             Presented::Link(link) => self.by_link(&link, peer),
+            Presented::Session(secret) => Ok(self.of_session(&secret)),
             Presented::Bearer(token) => self.by_token(&token, peer),
             Presented::Basic { user, password } => self.by_password(user, password, peer).await,
         }
     }
 
+    /// Makes a code that logs in once, as one who may do all. `None` when the system has no random numbers.
+    pub fn issue_code(&self) -> Option<Secret> {
+        let mut random = [0; 10];
+        SystemRandom::new().fill(&mut random).ok()?;
+        let code = code::written(random);
+        lock(&self.0.codes).issue(token_digest(&code), Instant::now());
+        Some(code)
+    }
+
+    /// Takes a code that was typed in, which is not good any more then.
+    ///
+    /// # Errors
+    /// When it is wrong, was used, or is older than 15 minutes.
+    pub fn redeem(&self, text: &str, peer: IpAddr) -> Result<Identity, Rejection> {
+        self.take_try(peer)?;
+        let is_right = code::typed(text).is_some_and(|code| {
+            let digest = token_digest(&code);
+            lock(&self.0.codes).take(&digest, Instant::now())
+        });
+        if is_right {
+            lock(&self.0.guesses).give_back(peer);
+            return Ok(Identity::Code);
+        }
+        self.failed(Mechanism::Code, peer);
+        Err(Rejection::Wrong)
+    }
+
     /// Begins a login of a user, which lasts until it ends by itself, by [`Gate::close_session`], or with the password of the user.
     /// `None` for others, who bring their credential with each request.
     pub fn open_session(&self, identity: &Identity) -> Option<Secret> {
-        let Identity::User { .. } = identity else { return None };
+        let (Identity::User { .. } | Identity::Code) = identity else { return None };
         let mut bytes = [0; 32];
         SystemRandom::new().fill(&mut bytes).ok()?;
         let secret = Secret::new(BASE64URL_NOPAD.encode(&bytes));
@@ -179,7 +210,7 @@ impl Gate {
     }
 
     /// Who logged in with this secret; anyone where the login has ended.
-    pub fn of_session(&self, secret: &Secret) -> Identity {
+    fn of_session(&self, secret: &Secret) -> Identity {
         let found = lock(&self.0.sessions).find(&token_digest(secret), Instant::now());
         let identity = found.unwrap_or(Identity::Anyone);
         let is_known = match &identity {

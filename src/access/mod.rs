@@ -5,6 +5,8 @@
 //! and keeps the newest policy. A response that runs for longer has a [`Pass`], which ends when its permission does.
 
 mod action;
+mod admit;
+mod code;
 mod credentials;
 mod decide;
 mod forwarded;
@@ -25,6 +27,8 @@ mod stats;
 mod verified;
 
 pub use action::{Action, Role};
+pub use admit::{Asking, NotAdmitted, Peer};
+pub use code::LASTS as CODE_LASTS;
 pub use credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX, without_link};
 pub use decide::{Decision, Identity, Refused, decide};
 pub use forwarded::client;

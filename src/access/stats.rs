@@ -22,6 +22,8 @@ pub enum Mechanism {
     Jwt,
     /// A signed link.
     Link,
+    /// A code that logs in once.
+    Code,
     /// The key of a feed that is published to.
     PublishKey,
     /// The passphrase of a connection.
@@ -37,11 +39,12 @@ const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Password,
         Self::Token,
         Self::Jwt,
         Self::Link,
+        Self::Code,
         Self::PublishKey,
         Self::Passphrase,
         Self::Malformed,
@@ -55,6 +58,7 @@ impl Mechanism {
             Self::Token => "token",
             Self::Jwt => "jwt",
             Self::Link => "link",
+            Self::Code => "code",
             Self::PublishKey => "publish-key",
             Self::Passphrase => "passphrase",
             Self::Malformed => "malformed",
@@ -123,10 +127,11 @@ mod tests {
                 ("token", 2),
                 ("jwt", 3),
                 ("link", 4),
-                ("publish-key", 5),
-                ("passphrase", 6),
-                ("malformed", 7),
-                ("throttled", 8)
+                ("code", 5),
+                ("publish-key", 6),
+                ("passphrase", 7),
+                ("malformed", 8),
+                ("throttled", 9)
             ]
         );
         stats.refused(Action::ConfigRead);

@@ -185,6 +185,8 @@ pub(super) struct Api {
     pub(super) config: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exec: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) socket: Option<Value>,
 }
 
 /// `tls:`.

@@ -309,7 +309,8 @@ mod tests {
         let viewers = Viewers::reported("cam", facts);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
         let seen = std::thread::scope(|scope| {
-            let seen = scope.spawn(|| coming.recv().map(|_| viewers.kick(0)));
+            let listed = &viewers;
+            let seen = scope.spawn(move || coming.recv().map(|_| listed.kick(0)));
             let arrival = Arrival { protocol: "srt", user: None, peer };
             let _viewer = viewers.join(arrival, Some(Box::new(|| ())), SystemTime::now());
             seen.join().unwrap()

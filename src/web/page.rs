@@ -31,7 +31,8 @@ impl Menu {
         let may_open = matches!(access.decide(Action::Status, Subject::Server), Decision::Allowed { .. });
         let entries = self.entries.iter().filter(|_| may_open);
         let user = match &access.identity {
-            Identity::User { name, .. } => Some(name),
+            Identity::User { name, .. } => Some(&**name),
+            Identity::Code => Some("Administrator"),
             _ => None,
         };
         html! {
@@ -40,7 +41,7 @@ impl Menu {
                     @for (label, path) in entries {
                         a href=(path) aria-current=[(path == here).then_some("page")] { (label) }
                     }
-                    @if let Some(path) = self.login {
+                    @if let Some(path) = self.login.or(user.map(|_| super::login::PATH)) {
                         a href=(path) aria-current=[(path == here).then_some("page")] {
                             @match user { Some(name) => (name), None => "Log in" }
                         }

@@ -26,6 +26,7 @@ mod changes;
 mod clients;
 mod codecs;
 mod command_line;
+mod control;
 mod ctl;
 mod delivery;
 mod embedding;

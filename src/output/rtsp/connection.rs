@@ -11,7 +11,7 @@ use super::{
     viewer::{Next, Viewer},
 };
 use crate::{
-    access::without_link,
+    access::{Asking, Identity, without_link},
     media::rtp::interleaved,
     net::{ConnectionPermit, tls::Transport},
     output::http::{
@@ -51,6 +51,8 @@ const PUBLIC: &str = "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, RECORD, TEARDOWN
 pub struct Connection {
     pub(super) context: Arc<Context>,
     pub(super) peer: SocketAddr,
+    /// Who the client is by its certificate.
+    pub(super) proved: Option<Identity>,
     pub(super) own: SocketAddr,
     pub(super) is_tls: bool,
     reader: ReadHalf<Transport>,
@@ -82,6 +84,7 @@ impl Connection {
         Self {
             context,
             peer,
+            proved: None,
             own,
             is_tls,
             reader,
@@ -98,6 +101,12 @@ impl Connection {
             ending: None,
             _permit: permit,
         }
+    }
+
+    /// What is known of the client when it makes this request, with the query of an address.
+    pub(super) fn asking<'a>(&self, request: &'a Request, query: &'a str) -> Asking<'a> {
+        let agent = request.field("user-agent");
+        Asking { peer: self.peer.ip(), proved: self.proved.clone(), protocol: "rtsp", query, agent }
     }
 
     /// Serves it to its end.
