@@ -4,6 +4,9 @@
 
 # shellcheck disable=SC2034  # for those who source this
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Tests that measure times and have the machine for themselves, in ci/chaos.
+# shellcheck disable=SC2034
+alone=(resilience:: srt::five_percent_of_loss timestamps::jumps_of_the_clock service::a_supervisor_that_is_stuck)
 # Where rustup puts cargo, which a shell of before the installation does not know yet.
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 
@@ -19,8 +22,8 @@ begin() {
     failed=0
 }
 
-# step NAME COMMAND…: runs the command, times it, notes how it went, and continues in any case. What a failed one printed last
-# is kept for the end, where it is found without a search.
+# step NAME COMMAND…: runs the command, times it, notes how it went, and continues in any case. What a failed one said of its
+# fault is kept for the end, where it is found without a search.
 step() {
     local name=$1 start=${EPOCHREALTIME/[.,]/} code printed
     shift
@@ -40,7 +43,9 @@ step() {
         printf 'FAILED %s: exit code %d\n' "$name" "$code"
         {
             printf '\n== what failed in: %s\n' "$name"
-            tail -n 60 "$printed"
+            # The faults of a suite are anywhere in it; those of a compiler or a script are last.
+            grep -E -A 4 "^thread '[^<].* panicked at |^(\S+: )?error(\[|:)" "$printed" | head -n 50 || true
+            tail -n 15 "$printed"
         } >>"$VOYANDZ_CI_STEPS.failures"
     fi
     rm -f "$printed"
@@ -57,9 +62,6 @@ skip() {
 finish() {
     if [ -n "$steps_are_mine" ]; then
         local result spent name passed=0 failures=0 skipped=0
-        if [ -f "$VOYANDZ_CI_STEPS.failures" ]; then
-            cat "$VOYANDZ_CI_STEPS.failures"
-        fi
         printf '\n%8s  %-7s  %s\n' seconds result step
         while read -r result spent name; do
             case $result in
@@ -69,6 +71,9 @@ finish() {
             esac
             printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) "$result" "$name"
         done <"$VOYANDZ_CI_STEPS"
+        if [ -f "$VOYANDZ_CI_STEPS.failures" ]; then
+            cat "$VOYANDZ_CI_STEPS.failures"
+        fi
         rm -f "$VOYANDZ_CI_STEPS" "$VOYANDZ_CI_STEPS.failures"
         spent=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
         printf '%4d.%03d  %-7s  %s\n' $((spent / 1000)) $((spent % 1000)) '' "in all${budget:+, of $budget}"

@@ -276,7 +276,8 @@ mod tests {
         let frame = decode(&mut buffer).unwrap().unwrap();
         assert_eq!((frame.head.kind, frame.head.channel, frame.head.captured), (FrameKind::Bytes, 7, None));
         let packet = frame.payload.finish(Kind::Keyframe);
-        assert_eq!(packet.chunk().as_ref(), b"00000005\r\nmedia\r\n");
+        let chunk: Vec<_> = packet.chunk_pieces().collect();
+        assert_eq!(chunk, [&b"00000005\r\nmedia\r\n"[..]]);
         assert_eq!(packet.payload().as_ptr() as usize, place);
     }
 

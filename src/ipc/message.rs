@@ -168,13 +168,23 @@ pub struct TracksMessage {
 pub struct PictureRequest {
     /// Chosen by the server; the channel of the answer.
     pub id: u32,
-    /// The stream whose current frame is wanted, or `None`: one [`FrameKind::StillBytes`](super::FrameKind::StillBytes)
-    /// with channel `id` is sent on the media socket, before or after this message, and a still of its last frame is requested.
-    pub stream: Option<u32>,
+    /// What it is a still of.
+    pub of: PictureOf,
     /// How it is to look.
     pub spec: StillSpec,
     /// It is to be captured no earlier, on the machine's monotonic clock.
     pub not_before: Option<Duration>,
+}
+
+/// What a still shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureOf {
+    /// The current frame of this stream of the plan.
+    Stream(u32),
+    /// The last frame of one [`FrameKind::StillBytes`](super::FrameKind::StillBytes) with the `id` of the request as channel, which is
+    /// sent on the media socket, before or after it. The bytes are of the stream of this name.
+    Bytes(String),
 }
 
 /// Worker to server.

@@ -11,14 +11,14 @@ mod still_spec;
 
 pub use frame::{Frame, FrameHead, FrameKind};
 pub use message::{
-    EncoderProbe, Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureRequest,
-    Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage,
+    EncoderProbe, Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureOf,
+    PictureRequest, Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage,
 };
 pub use still_spec::{PictureFormat, Pixels, StillSpec};
 
 /// Version of the protocol. Server and worker are one binary; the check guards against a binary that
 /// was replaced on disk while the server ran.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Descriptor that a worker inherits its control socket as.
 pub const CONTROL_FD: i32 = 0;

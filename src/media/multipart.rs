@@ -4,10 +4,10 @@
 //! completes, not with the next one, which would be a frame later. Chromium and its kin want to have read the whole head of
 //! the next part: they get [`early`] heads.
 
-use super::PacketBuf;
+use super::{Kind, Packet};
 use bytes::Bytes;
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 /// What follows each frame.
 const END: &[u8] = b"\r\n--voyandz\r\n";
@@ -27,7 +27,7 @@ pub fn capture_time(time: Timestamp) -> String {
 
 /// One frame as a part, up to and including the boundary after it. `captured` is the time since 1970 and becomes the
 /// fields `X-Timestamp`, in seconds with six decimals, and `X-Capture-Time`.
-pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
+pub fn part(kind: Kind, jpeg: &Bytes, captured: Option<Duration>) -> Packet {
     let length = jpeg.len();
     let mut head = format!("Content-Type: image/jpeg\r\nContent-Length: {length}\r\n");
     if let Some(time) = captured {
@@ -37,22 +37,26 @@ pub fn part(jpeg: &[u8], captured: Option<Duration>) -> PacketBuf {
         }
     }
     head.push_str("\r\n");
-    let mut part = PacketBuf::with_capacity(head.len() + length + END.len());
-    part.extend_from_slice(head.as_bytes());
-    part.extend_from_slice(jpeg);
-    part.extend_from_slice(END);
-    part
+    Packet::framed(kind, &[head.as_bytes()], jpeg, END)
 }
 
-/// The same for a client that is to have the head of a part before its frame: of an [`opening`] or a [`part`], what is to
-/// be sent of it, and the head of the part after it, which has neither length nor time, as they are not known yet.
-pub fn early(part: &Bytes) -> (Bytes, &'static str) {
-    let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |end| end + 4);
-    (part.slice(head..), EARLY)
+/// The same for a client that is to have the head of a part before its frame: of an [`opening`] or a [`part`], the pieces that
+/// are to be sent of it, and the head of the part after it, which has neither length nor time, as they are not known yet.
+pub fn early(part: &Packet) -> impl Iterator<Item = Bytes> {
+    let mut pieces = part.payload_pieces();
+    let first = pieces.next().unwrap_or_default();
+    let head = first.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |end| end + 4);
+    let first = first.slice(head..);
+    iter::once(first).chain(pieces).filter(|piece| !piece.is_empty()).chain([Bytes::from_static(EARLY.as_bytes())])
 }
 
 /// The frame in a [`part`].
-pub fn picture_of(part: &Bytes) -> Option<Bytes> {
+pub fn picture_of(part: &Packet) -> Option<Bytes> {
+    let mut pieces = part.payload_pieces();
+    if let (Some(_), Some(body)) = (pieces.next(), pieces.next()) {
+        return Some(body);
+    }
+    let part = part.payload();
     let head = part.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let end = part.len().checked_sub(END.len())?;
     (head + 4 <= end).then(|| part.slice(head + 4..end))
@@ -63,41 +67,45 @@ mod tests {
     use super::*;
     use crate::media::{Container, Scanned, Scanner};
 
+    fn part_of(jpeg: &[u8], captured: Option<Duration>) -> Packet {
+        part(Kind::Keyframe, &Bytes::copy_from_slice(jpeg), captured)
+    }
+
     #[test]
     fn a_part_ends_with_the_boundary_that_completes_it() {
         let jpeg = b"\xff\xd8\xff\xd9";
         let head = "Content-Type: image/jpeg\r\nContent-Length: 4\r\n";
         let expect = |time: &str| [head.as_bytes(), time.as_bytes(), b"\r\n", jpeg, b"\r\n--voyandz\r\n"].concat();
-        assert_eq!(part(jpeg, None).payload(), expect(""));
+        assert_eq!(part_of(jpeg, None).payload(), expect(""));
         assert_eq!(
-            part(jpeg, Some(Duration::from_nanos(7_000_042_999))).payload(),
+            part_of(jpeg, Some(Duration::from_nanos(7_000_042_999))).payload(),
             expect("X-Timestamp: 7.000042\r\nX-Capture-Time: 1970-01-01T00:00:07.000042Z\r\n")
         );
-        let whole = part(jpeg, None).finish(crate::media::Kind::Keyframe).payload();
-        assert_eq!(picture_of(&whole).unwrap(), &jpeg[..]);
-        assert_eq!(picture_of(&Bytes::from_static(b"no part")), None);
+        let large = [&jpeg[..2], &[7; 100_000], &jpeg[2..]].concat();
+        for jpeg in [&jpeg[..], &large] {
+            assert_eq!(picture_of(&part_of(jpeg, None)).unwrap(), jpeg);
+        }
+        assert_eq!(picture_of(&Packet::copy_of(Kind::Keyframe, b"no part")), None);
         let boundary = Container::Mjpeg.mimetype().rsplit_once("boundary=").unwrap().1;
         assert_eq!(opening(), format!("--{boundary}\r\n").as_bytes());
     }
 
     #[test]
     fn heads_that_come_early_are_whole_ones() {
-        let jpeg = b"\xff\xd8\xff\xd9";
-        let mut sent = Vec::new();
-        for piece in [opening(), part(jpeg, None).payload(), part(jpeg, Some(Duration::ZERO)).payload()] {
-            let (bytes, head) = early(&Bytes::copy_from_slice(piece));
-            sent.extend([&bytes, head.as_bytes()].concat());
-        }
+        let (small, large) = (b"\xff\xd8\xff\xd9", [7; 100_000]);
+        let opening = Packet::copy_of(Kind::Keyframe, opening());
+        let parts = [opening, part_of(small, None), part_of(&large, Some(Duration::ZERO))];
+        let sent = parts.iter().flat_map(early).collect::<Vec<_>>().concat();
         let head = b"--voyandz\r\nContent-Type: image/jpeg\r\n\r\n";
-        assert!(sent == [&head[..], jpeg, b"\r\n", head, jpeg, b"\r\n", head].concat(), "{}", sent.escape_ascii());
+        assert!(sent == [&head[..], small, b"\r\n", head, &large, b"\r\n", head].concat());
     }
 
     #[test]
     fn our_own_output_can_be_read_again() {
         let jpeg = b"\xff\xd8\xff\xe0\0\x03a\xff\xda\0\x03adata\xff\0\xff\xd0more\xff\xd9";
         let mut stream = opening().to_vec();
-        stream.extend(part(jpeg, None).payload());
-        stream.extend(part(jpeg, Some(Duration::from_secs(1))).payload());
+        stream.extend(part_of(jpeg, None).payload());
+        stream.extend(part_of(jpeg, Some(Duration::from_secs(1))).payload());
         let (mut scanner, mut out) = (Scanner::new(None), Vec::new());
         scanner.push(&stream, &mut out);
         let [Scanned::Container(Container::Mjpeg), pictures @ ..] = &out[..] else { panic!("{out:?}") };

@@ -198,6 +198,8 @@ impl Muxer {
 }
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod decoded;
 
 #[cfg(test)]

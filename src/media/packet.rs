@@ -1,13 +1,20 @@
 //! The unit that travels from a muxer or a scanner through the fan-out to every socket.
 
 use bytes::{Bytes, BytesMut};
-use std::time::Duration;
+use std::{
+    iter,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Room before a payload for the size line of an HTTP/1.1 chunk: eight hexadecimal digits and CRLF
 /// (RFC 9112, section 7.1; leading zeros are allowed).
 const HEAD: usize = 10;
 /// The CRLF that ends a chunk.
 const TAIL: usize = 2;
+/// A body of this many bytes is shared with the sample that it comes from, see [`Packet::framed`]. To copy a smaller one costs
+/// less than the two more pieces of each write.
+const SHARED: usize = 32 << 10;
 
 /// What a reader may do with a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +28,13 @@ pub enum Kind {
 /// One muxed piece of a stream, shared by all its readers without a copy.
 ///
 /// The payload lies in memory between the size line and the end of an HTTP chunk, so that a chunked
-/// connection is served with one write and an unchunked one from the same bytes.
+/// connection is served with one write and an unchunked one from the same bytes. Where it contains a large sample, that is
+/// shared with the packets of other containers, and the packet has three pieces.
 #[derive(Debug, Clone)]
 pub struct Packet {
+    /// The whole chunk, or what is before the shared body.
     chunk: Bytes,
+    rest: Option<Arc<Rest>>,
     /// Whether a reader may begin here.
     pub kind: Kind,
     /// The timeline jumped between the previous packet and this one.
@@ -40,7 +50,38 @@ pub struct Packet {
     pub entered: Option<Duration>,
 }
 
+/// What follows the first piece of a packet with a shared body.
+#[derive(Debug)]
+struct Rest {
+    body: Bytes,
+    /// Payload after the body, and the end of the chunk.
+    tail: Bytes,
+    /// The payload in one piece, once a reader wants that.
+    whole: OnceLock<Bytes>,
+}
+
 impl Packet {
+    /// A packet with this payload: `front` and `tail` are copied, `body` is if it is small. One of them must have bytes.
+    pub fn framed(kind: Kind, front: &[&[u8]], body: &Bytes, tail: &[u8]) -> Self {
+        let front_len: usize = front.iter().map(|part| part.len()).sum();
+        let is_shared = body.len() >= SHARED;
+        let copied = if is_shared { 0 } else { body.len() + tail.len() };
+        let mut buffer = PacketBuf::with_capacity(front_len + copied);
+        front.iter().for_each(|part| buffer.extend_from_slice(part));
+        if !is_shared {
+            buffer.extend_from_slice(body);
+            buffer.extend_from_slice(tail);
+            return buffer.finish(kind);
+        }
+        buffer.write_size(front_len + body.len() + tail.len());
+        let rest = Rest { body: body.clone(), tail: [tail, b"\r\n"].concat().into(), whole: OnceLock::new() };
+        Self { rest: Some(Arc::new(rest)), ..Self::new(buffer.bytes.freeze(), kind) }
+    }
+
+    fn new(chunk: Bytes, kind: Kind) -> Self {
+        Self { chunk, rest: None, kind, discontinuity: false, lead: None, captured: None, needs: 0, entered: None }
+    }
+
     /// A packet with a copy of `payload`, which must not be empty: an empty chunk ends an HTTP body.
     pub fn copy_of(kind: Kind, payload: &[u8]) -> Self {
         let mut buffer = PacketBuf::with_capacity(payload.len());
@@ -48,14 +89,33 @@ impl Packet {
         buffer.finish(kind)
     }
 
-    /// The media bytes.
+    /// The media bytes in one piece. Where there are several, the first call copies them for all readers.
     pub fn payload(&self) -> Bytes {
-        self.chunk.slice(HEAD..self.chunk.len() - TAIL)
+        let copied = || {
+            let mut whole = BytesMut::with_capacity(self.len());
+            self.payload_pieces().for_each(|piece| whole.extend_from_slice(&piece));
+            whole.freeze()
+        };
+        match &self.rest {
+            None => self.chunk.slice(HEAD..self.chunk.len() - TAIL),
+            Some(rest) => rest.whole.get_or_init(copied).clone(),
+        }
+    }
+
+    /// The media bytes without a copy; no piece is empty.
+    pub fn payload_pieces(&self) -> impl Iterator<Item = Bytes> {
+        let (first, rest) = match &self.rest {
+            None => (self.payload(), None),
+            Some(rest) => {
+                (self.chunk.slice(HEAD..), Some([rest.body.clone(), rest.tail.slice(..rest.tail.len() - TAIL)]))
+            }
+        };
+        iter::once(first).chain(rest.into_iter().flatten()).filter(|piece| !piece.is_empty())
     }
 
     /// Number of media bytes.
     pub fn len(&self) -> usize {
-        self.chunk.len() - HEAD - TAIL
+        self.chunk_len() - HEAD - TAIL
     }
 
     /// Whether there are no media bytes.
@@ -63,9 +123,14 @@ impl Packet {
         self.len() == 0
     }
 
-    /// The same bytes as one HTTP/1.1 chunk.
-    pub fn chunk(&self) -> &Bytes {
-        &self.chunk
+    /// The same bytes as one HTTP/1.1 chunk, of one piece or three.
+    pub fn chunk_pieces(&self) -> impl Iterator<Item = &Bytes> {
+        iter::once(&self.chunk).chain(self.rest.iter().flat_map(|rest| [&rest.body, &rest.tail]))
+    }
+
+    /// Number of bytes of the chunk.
+    pub fn chunk_len(&self) -> usize {
+        self.chunk.len() + self.rest.as_ref().map_or(0, |rest| rest.body.len() + rest.tail.len())
     }
 }
 
@@ -140,12 +205,17 @@ impl PacketBuf {
 
     /// Frames the payload as a chunk and makes it immutable.
     pub fn finish(mut self, kind: Kind) -> Packet {
+        self.write_size(self.len());
+        self.bytes.extend_from_slice(b"\r\n");
+        Packet { entered: self.entered, ..Packet::new(self.bytes.freeze(), kind) }
+    }
+
+    /// Writes the size line of a chunk.
+    fn write_size(&mut self, mut size: usize) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         if self.bytes.len() < HEAD {
             self.bytes.resize(HEAD, 0);
         }
-        let mut size = self.len();
-        self.bytes.extend_from_slice(b"\r\n");
         if let Some((digits, end)) = self.bytes.get_mut(..HEAD).and_then(|head| head.split_at_mut_checked(HEAD - 2)) {
             for digit in digits.iter_mut().rev() {
                 *digit = DIGITS.get(size & 15).copied().unwrap_or_default();
@@ -153,28 +223,47 @@ impl PacketBuf {
             }
             end.copy_from_slice(b"\r\n");
         }
-        Packet {
-            chunk: self.bytes.freeze(),
-            kind,
-            discontinuity: false,
-            lead: None,
-            captured: None,
-            needs: 0,
-            entered: self.entered,
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_packet_is_payload_and_chunk_at_once() {
         let packet = Packet::copy_of(Kind::Keyframe, b"twelve bytes");
         assert_eq!(packet.payload().as_ref(), b"twelve bytes");
-        assert_eq!(packet.chunk().as_ref(), b"0000000c\r\ntwelve bytes\r\n");
-        assert_eq!(packet.len(), 12);
+        assert_eq!(packet.chunk_pieces().flatten().copied().collect::<Vec<_>>(), b"0000000c\r\ntwelve bytes\r\n");
+        assert_eq!((packet.len(), packet.chunk_len()), (12, 24));
+    }
+
+    proptest! {
+        #[test]
+        fn a_packet_is_the_same_whether_its_body_is_shared(
+            front in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..4),
+            length in prop_oneof![0..10usize, SHARED - 2..SHARED + 2],
+            tail in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let body = Bytes::from(vec![7; length]);
+            let front: Vec<&[u8]> = front.iter().map(|part| &part[..]).collect();
+            let payload = [&front.concat()[..], &body, &tail].concat();
+            prop_assume!(!payload.is_empty());
+            let packet = Packet::framed(Kind::Delta, &front, &body, &tail);
+            prop_assert_eq!(&packet.payload(), &payload);
+            prop_assert_eq!(packet.payload().as_ptr(), packet.clone().payload().as_ptr());
+            prop_assert_eq!(packet.payload_pieces().collect::<Vec<_>>().concat(), &payload[..]);
+            prop_assert!(packet.payload_pieces().all(|piece| !piece.is_empty()));
+            prop_assert_eq!(packet.len(), payload.len());
+            let chunk = [format!("{:08x}\r\n", payload.len()).as_bytes(), &payload, b"\r\n"].concat();
+            prop_assert_eq!(packet.chunk_len(), chunk.len());
+            let pieces: Vec<_> = packet.chunk_pieces().collect();
+            prop_assert_eq!(pieces.len(), if length < SHARED { 1 } else { 3 });
+            prop_assert_eq!(pieces.into_iter().flatten().copied().collect::<Vec<_>>(), chunk);
+            let is_shared = packet.payload_pieces().any(|piece| piece.as_ptr() == body.as_ptr());
+            prop_assert_eq!(is_shared, length >= SHARED);
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     ipc::{
-        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureRequest, Plan, StillSpec, ToWorker,
-        Track,
+        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureOf, PictureRequest, Plan, StillSpec,
+        ToWorker, Track,
     },
     stream::{Entrances, FanOut, KeyframeRequests},
     sys::proc_stats,
@@ -89,8 +89,8 @@ enum Request {
 pub enum StillSource {
     /// The current frame of this stream of the plan.
     Stream(u32),
-    /// The last frame in these bytes, which begin with a header and a join point.
-    Bytes(Vec<Bytes>),
+    /// The last frame in these bytes of the stream of this name, which begin with a header and a join point.
+    Bytes(String, Vec<Bytes>),
 }
 
 impl ItemSource {
@@ -356,17 +356,17 @@ impl WorkerGroupTask {
         }
         self.last_still = Some(Instant::now());
         let Some(id) = self.stills.add(reply) else { return };
-        let stream = match of {
-            StillSource::Stream(stream) => Some(stream),
-            StillSource::Bytes(pieces) => {
+        let of = match of {
+            StillSource::Stream(stream) => PictureOf::Stream(stream),
+            StillSource::Bytes(name, pieces) => {
                 if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
                     let bytes = Bytes::from(pieces.concat());
                     tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
                 }
-                None
+                PictureOf::Bytes(name)
             }
         };
-        self.send(ToWorker::Picture(PictureRequest { id, stream, spec, not_before }));
+        self.send(ToWorker::Picture(PictureRequest { id, of, spec, not_before }));
     }
 
     /// Starts the relays of each stream, for each rendition that it is a part of.

@@ -130,25 +130,25 @@ async fn from_packets(
     // Waits for the first join point.
     let mut reader = stream.fanout.subscribe(Entry { join: Join::Keyframe, header: false });
     while let Delivery::Aside(_) | Delivery::Gap(_) = reader.next().await {}
-    let (mut group, captured) = loop {
+    let (group, captured) = loop {
         let group = stream.fanout.newest_group().ok_or(PictureFault::NotYet)?;
-        let captured = group.captured.unwrap_or_else(|| monotonic().saturating_sub(group.pushed.elapsed()));
+        let captured = group.newest.captured.unwrap_or_else(|| monotonic().saturating_sub(group.pushed.elapsed()));
         if not_before.is_none_or(|limit| captured >= limit) {
-            break (group.pieces, Some(captured));
+            break (group, Some(captured));
         }
         let mut reader = stream.fanout.subscribe(Entry { join: Join::Live, header: false });
         if let Delivery::End = reader.next().await {
             return Err(PictureFault::NotYet);
         }
     };
+    let mut pieces = group.pieces;
     if container == Container::Mjpeg {
-        let part = group.pop().ok_or(PictureFault::NotYet)?;
-        let bytes = multipart::picture_of(&part).ok_or(PictureFault::NotYet)?;
+        let bytes = multipart::picture_of(&group.newest).ok_or(PictureFault::NotYet)?;
         if spec == DEFAULT_JPEG {
             return Ok(WorkerStill { bytes, captured });
         }
-        group = vec![bytes];
+        pieces = vec![bytes];
     }
-    let still = stream.group.still(StillSource::Bytes(group), spec, None).await?;
+    let still = stream.group.still(StillSource::Bytes(stream.config.name.to_string(), pieces), spec, None).await?;
     Ok(WorkerStill { captured, ..still })
 }

@@ -24,8 +24,8 @@ const MAX_PACKETS: usize = 16_384;
 pub struct NewestGroup {
     /// The header and everything from the newest join point on.
     pub pieces: Vec<Bytes>,
-    /// When the newest packet was captured, on the machine's monotonic clock, as far as that is known.
-    pub captured: Option<Duration>,
+    /// The newest packet.
+    pub newest: Packet,
     /// When it came.
     pub pushed: Instant,
 }
@@ -218,9 +218,9 @@ impl Ring {
         let newest = self.slots.back()?;
         let header = self.header_for(*at).map(Packet::payload);
         let skip = usize::try_from(at - self.first).ok()?;
-        let packets = self.slots.iter().skip(skip).map(|slot| slot.packet.payload());
+        let packets = self.slots.iter().skip(skip).flat_map(|slot| slot.packet.payload_pieces());
         let pieces = header.into_iter().chain(lead.clone()).chain(packets).collect();
-        Some(NewestGroup { pieces, captured: newest.packet.captured, pushed: newest.pushed })
+        Some(NewestGroup { pieces, newest: newest.packet.clone(), pushed: newest.pushed })
     }
 
     /// Replaces `batch` by what came after it. When that is too much, there are none: readers have to look for themselves.

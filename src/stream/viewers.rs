@@ -308,14 +308,11 @@ mod tests {
         let (facts, coming) = Facts::queue();
         let viewers = Viewers::reported("cam", facts);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
-        let seen = std::thread::scope(|scope| {
-            let listed = &viewers;
-            let seen = scope.spawn(move || coming.recv().map(|_| listed.kick(0)));
-            let arrival = Arrival { protocol: "srt", user: None, peer };
-            let _viewer = viewers.join(arrival, Some(Box::new(|| ())), SystemTime::now());
-            seen.join().unwrap()
-        });
-        assert_eq!(seen.unwrap(), Some(true));
+        let listed = viewers.clone();
+        let reader = std::thread::spawn(move || coming.recv().map(|_| listed.kick(0)));
+        let arrival = Arrival { protocol: "srt", user: None, peer };
+        let _viewer = viewers.join(arrival, Some(Box::new(|| ())), SystemTime::now());
+        assert_eq!(reader.join().unwrap(), Ok(Some(true)));
     }
 
     #[test]

@@ -350,11 +350,17 @@ impl Writer {
                 self.fanout.restart();
                 self.fanout.set_header(header);
             }
-            Format::Mjpeg => payload = multipart::part(payload.payload(), captured.and_then(since_1970)),
-            Format::Unknown | Format::Matroska { .. } | Format::Framed { .. } | Format::Headed(_) | Format::Bare(_) => {
-            }
+            Format::Unknown
+            | Format::Matroska { .. }
+            | Format::Framed { .. }
+            | Format::Headed(_)
+            | Format::Bare(_)
+            | Format::Mjpeg => {}
         }
-        let mut packet = payload.finish(kind);
+        let mut packet = match &self.format {
+            Format::Mjpeg => multipart::part(kind, &payload.into_bytes(), captured.and_then(since_1970)),
+            _ => payload.finish(kind),
+        };
         packet.lead = lead;
         packet.captured = captured;
         packet.entered = Some(entered);

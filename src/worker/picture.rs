@@ -53,8 +53,17 @@ const USUAL: StillSpec = StillSpec::of(PictureFormat::Jpeg { quality: 85 });
 pub(super) enum Material {
     /// The current frame of a stream.
     Stream(u32, Still),
-    /// Muxed bytes.
-    Bytes(Bytes),
+    /// Muxed bytes of the stream of this name.
+    Bytes(String, Bytes),
+}
+
+/// What stills are made of one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    /// A stream of the plan.
+    Stream(u32),
+    /// Bytes of the stream of this name.
+    Bytes(String),
 }
 
 struct Job {
@@ -140,8 +149,8 @@ impl Pictures {
 /// What was made and used a moment ago, for those who request the same, or the next still.
 #[derive(Default)]
 struct Shared {
-    pictures: HashMap<(u32, StillSpec), Made<Arc<[u8]>>>,
-    decoded: HashMap<u32, (Made<Raw>, Way)>,
+    pictures: HashMap<(Key, StillSpec), Made<Arc<[u8]>>>,
+    decoded: HashMap<Key, (Made<Raw>, Way)>,
     encoders: Vec<Encoder>,
 }
 
@@ -195,23 +204,21 @@ impl Shared {
     }
 
     fn picture(&mut self, spec: StillSpec, material: Material) -> Result<Arc<[u8]>, PictureFault> {
-        let (stream, still) = match material {
-            Material::Bytes(bytes) => {
-                let (caps, buffer) = demux::last_frame(bytes)?;
-                return self.encode(spec, &caps, &buffer);
-            }
-            Material::Stream(stream, still) => (stream, still),
+        let (key, still) = match material {
+            Material::Bytes(name, bytes) => (Key::Bytes(name), demux::newest_group(bytes)?),
+            Material::Stream(stream, still) => (Key::Stream(stream), still),
         };
         let of = still.newest().map_or((None, 0), |buffer| (buffer.pts(), buffer.size()));
-        if let Some(picture) = Made::get(self.pictures.get(&(stream, spec)), of) {
+        let key = (key, spec);
+        if let Some(picture) = Made::get(self.pictures.get(&key), of) {
             return Ok(picture);
         }
-        let picture = self.make(spec, stream, &still, of)?;
-        self.pictures.insert((stream, spec), Made { of, at: Instant::now(), what: picture.clone() });
+        let picture = self.make(spec, &key.0, &still, of)?;
+        self.pictures.insert(key, Made { of, at: Instant::now(), what: picture.clone() });
         Ok(picture)
     }
 
-    fn make(&mut self, spec: StillSpec, stream: u32, still: &Still, of: Identity) -> Result<Arc<[u8]>, PictureFault> {
+    fn make(&mut self, spec: StillSpec, key: &Key, still: &Still, of: Identity) -> Result<Arc<[u8]>, PictureFault> {
         let (caps, buffers) = match still {
             Still::Raw(caps, buffer) => return self.encode(spec, caps, buffer),
             Still::Encoded(caps, buffers) => (caps, buffers),
@@ -222,7 +229,7 @@ impl Shared {
         {
             return Ok(map.as_slice().into());
         }
-        let (caps, buffer) = self.decoded(stream, caps, buffers, of)?;
+        let (caps, buffer) = self.decoded(key, caps, buffers, of)?;
         self.encode(spec, &caps, &buffer)
     }
 
@@ -230,15 +237,15 @@ impl Shared {
     /// from a decoder that is kept.
     fn decoded(
         &mut self,
-        stream: u32,
+        key: &Key,
         caps: &gst::Caps,
         buffers: &[gst::Buffer],
         of: Identity,
     ) -> Result<Raw, PictureFault> {
-        if let Some(raw) = Made::get(self.decoded.get(&stream).map(|(made, _)| made), of) {
+        if let Some(raw) = Made::get(self.decoded.get(key).map(|(made, _)| made), of) {
             return Ok(raw);
         }
-        let known = self.decoded.remove(&stream).map(|(_, way)| way);
+        let known = self.decoded.remove(key).map(|(_, way)| way);
         let decoders = self.decoded.values().filter(|(_, way)| matches!(way, Way::Further(_))).count();
         let (mut decoder, without) = match known {
             None => (None, Way::Second),
@@ -251,7 +258,7 @@ impl Shared {
             (Some(raw), Some(decoder)) => (raw, Way::Further(decoder)),
             _ => (decode(caps, buffers)?, without),
         };
-        self.decoded.insert(stream, (Made { of, at: Instant::now(), what: raw.clone() }, way));
+        self.decoded.insert(key.clone(), (Made { of, at: Instant::now(), what: raw.clone() }, way));
         Ok(raw)
     }
 
@@ -318,10 +325,11 @@ mod tests {
                 let first = buffers[..=at].iter().rposition(|buffer| is_key(buffer)).unwrap();
                 let (group, of) = (&buffers[first..=at], (buffer.pts(), buffer.size()));
                 let bytes = |raw: Raw| raw.1.map_readable().unwrap().to_vec();
-                let (once, again) = (decode(&caps, group).unwrap(), shared.decoded(7, &caps, group, of).unwrap());
+                let (once, again) =
+                    (decode(&caps, group).unwrap(), shared.decoded(&Key::Stream(7), &caps, group, of).unwrap());
                 assert_eq!((&once.0, once.1.pts()), (&again.0, again.1.pts()), "{encoder}: {at}");
                 assert_eq!(bytes(once), bytes(again), "{encoder}: {at}");
-                let way = &shared.decoded[&7].1;
+                let way = &shared.decoded[&Key::Stream(7)].1;
                 match at {
                     0 => assert!(matches!(way, Way::Second), "{encoder}: one still needs no decoder that is kept"),
                     _ => assert_eq!(matches!(way, Way::Further(_)), goes_on, "{encoder}: {at}"),
@@ -337,7 +345,7 @@ mod tests {
         let mut shared = Shared::default();
         for stream in 0..10 {
             for at in 1..4 {
-                shared.decoded(stream, &caps, &buffers[..at], (buffers[at - 1].pts(), 0)).unwrap();
+                shared.decoded(&Key::Stream(stream), &caps, &buffers[..at], (buffers[at - 1].pts(), 0)).unwrap();
             }
         }
         let kept = shared.decoded.values().filter(|(_, way)| matches!(way, Way::Further(_))).count();

@@ -4,7 +4,7 @@ mod rig;
 
 use crate::{
     ipc::{
-        Encoding, Ended, FeedSource, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat,
+        Encoding, Ended, FeedSource, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureFormat, PictureOf,
         PictureRequest, StillSpec, TextKind, ToWorker, TrackKind,
     },
     media::Container,
@@ -218,7 +218,8 @@ fn a_stream_that_joins_an_encoded_track_begins_at_once() {
 }
 
 fn picture_request(id: u32, stream: Option<u32>, format: PictureFormat) -> ToWorker {
-    ToWorker::Picture(PictureRequest { id, stream, spec: StillSpec::of(format), not_before: None })
+    let of = stream.map_or_else(|| PictureOf::Bytes("cam".into()), PictureOf::Stream);
+    ToWorker::Picture(PictureRequest { id, of, spec: StillSpec::of(format), not_before: None })
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::{config, metadata};
 use crate::media::codec::CodecParameters;
 use crate::media::mux::{HeaderChange, Muxed};
 use crate::media::sample::Sample;
-use crate::media::{Kind, Packet, PacketBuf, TrackId, TrackInfo};
+use crate::media::{Kind, Packet, TrackId, TrackInfo};
 use bytes::Bytes;
 
 /// Makes tags of samples.
@@ -121,7 +121,7 @@ impl Muxer {
                     && let Some(body) = now.config.as_deref()
                     && before.as_ref().is_some_and(|before| before.config != now.config)
                 {
-                    let config = packet(now.kind(), time, [body, &[], &[]], Kind::Delta);
+                    let config = packet(now.kind(), time, [body, &[]], &Bytes::new(), Kind::Delta);
                     out.extend(config.map(|mut config| {
                         config.needs = now.since;
                         Muxed::Packet(config)
@@ -145,8 +145,8 @@ impl Muxer {
         let is_join = is_keyframe && (is_video || self.video.is_none());
         let kind = if is_join { Kind::Keyframe } else { Kind::Delta };
         let prefix = if sample.is_sync { &stream.prefix[..] } else { &[] };
-        let body = [&head, prefix, &sample.data];
-        let Some(mut packet) = packet(stream.kind(), wrapped(stamp.time), body, kind) else { return };
+        let front = [&head, prefix];
+        let Some(mut packet) = packet(stream.kind(), wrapped(stamp.time), front, &sample.data, kind) else { return };
         packet.needs = stream.since;
         packet.discontinuity = sample.discontinuity;
         packet.captured = sample.captured;
@@ -169,13 +169,10 @@ fn header(tracks: &[&TrackInfo], streams: &[Stream]) -> Vec<u8> {
 }
 
 /// A tag with a body of these parts; `None` when it would be too long.
-fn packet(tag: u8, time: u32, body: [&[u8]; 3], kind: Kind) -> Option<Packet> {
-    let length = Some(body.iter().map(|part| part.len()).sum()).filter(|length| *length <= tag::MAX_BODY)?;
-    let mut packet = PacketBuf::with_capacity(tag::FRAME_HEAD + length + tag::FRAME_TAIL);
-    packet.extend_from_slice(&tag::frame_head(tag, length, time));
-    body.iter().for_each(|part| packet.extend_from_slice(part));
-    packet.extend_from_slice(&tag::frame_tail(length));
-    Some(packet.finish(kind))
+fn packet(tag: u8, time: u32, [head, prefix]: [&[u8]; 2], data: &Bytes, kind: Kind) -> Option<Packet> {
+    let length = Some(head.len() + prefix.len() + data.len()).filter(|length| *length <= tag::MAX_BODY)?;
+    let front = [&tag::frame_head(tag, length, time), head, prefix];
+    Some(Packet::framed(kind, &front, data, &tag::frame_tail(length)))
 }
 
 /// Tags have 32 bits for it, which last 49 days.

@@ -2,7 +2,7 @@
 
 use super::wav_header;
 use crate::media::{
-    Container, Kind, PacketBuf, TrackId, TrackInfo,
+    Container, Kind, Packet, PacketBuf, TrackId, TrackInfo,
     codec::{CodecParameters, adts::Framer, pcm},
     multipart,
     mux::{HeaderChange, Muxed},
@@ -89,30 +89,29 @@ impl Muxer {
         if *track != sample.track || sample.data.is_empty() {
             return;
         }
-        let data = &sample.data[..];
-        let payload = match form {
-            Form::Bare => packet(&[data]),
+        let data = &sample.data;
+        let mut packet = match form {
+            Form::Bare => Packet::framed(Kind::Keyframe, &[], data, &[]),
             Form::Adts(framer) => {
                 let Some(header) = framer.header(data.len()) else { return };
-                packet(&[&header, data])
+                Packet::framed(Kind::Keyframe, &[&header], data, &[])
             }
             Form::Pcm { block, is_swapped } => {
-                let whole = data.len() - data.len() % block;
-                let mut payload = packet(&[data.get(..whole).unwrap_or_default()]);
+                let mut payload = PacketBuf::with_capacity(data.len());
+                payload.extend_from_slice(data.get(..data.len() - data.len() % block).unwrap_or_default());
                 if *is_swapped {
                     payload.payload_mut().as_chunks_mut::<2>().0.iter_mut().for_each(|two| two.reverse());
                 }
-                payload
+                if payload.is_empty() {
+                    return;
+                }
+                payload.finish(Kind::Keyframe)
             }
             Form::Part => {
                 let captured = self.epoch.zip(sample.captured).and_then(|(epoch, at)| epoch.checked_add(at));
-                multipart::part(data, captured)
+                multipart::part(Kind::Keyframe, data, captured)
             }
         };
-        if payload.is_empty() {
-            return;
-        }
-        let mut packet = payload.finish(Kind::Keyframe);
         packet.captured = sample.captured;
         packet.entered = sample.entered;
         packet.discontinuity = sample.discontinuity;
@@ -142,13 +141,6 @@ impl Muxer {
             _ => return None,
         })
     }
-}
-
-/// A packet of these bytes.
-fn packet(parts: &[&[u8]]) -> PacketBuf {
-    let mut payload = PacketBuf::with_capacity(parts.iter().map(|part| part.len()).sum());
-    parts.iter().for_each(|part| payload.extend_from_slice(part));
-    payload
 }
 
 #[cfg(test)]

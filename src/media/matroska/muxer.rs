@@ -12,14 +12,14 @@
 //! it has the decoding time of its first frame, which no later frame is shown before.
 
 use super::coding::{carries, continues, delay, reorders};
-use super::element::{self, CLUSTER_BEGIN, cluster_begin};
+use super::element::{self, cluster_begin};
 use super::header::header;
 use super::timeline::{Timeline, Times};
 use super::write;
 use crate::media::codec::{CodecParameters, nal};
 use crate::media::mux::{HeaderChange, Muxed};
 use crate::media::track::{MediaKind, Shape};
-use crate::media::{Kind, PacketBuf, TrackId, TrackInfo, sample::Sample};
+use crate::media::{Kind, Packet, TrackId, TrackInfo, sample::Sample};
 use bytes::Bytes;
 
 /// A timestamp in a block has 16 bits and a sign (RFC 9559, section 10.1).
@@ -147,31 +147,23 @@ impl Muxer {
         let cluster = cluster.unwrap_or_else(|| Cluster::beginning(times, self.is_webm));
 
         let (size, size_length) = write::size(BLOCK_HEAD + front.len() + sample.data.len());
-        let cluster_head = if is_new { CLUSTER_BEGIN } else { 0 };
-        let head = 1 + size_length + BLOCK_HEAD;
         let needs = track.since;
+        let begin = cluster_begin(u64::try_from(cluster.timestamp).unwrap_or_default());
         if is_new && needs > 0 {
             // Those who do not get the block need its cluster for the blocks after it.
-            let mut packet = PacketBuf::with_capacity(CLUSTER_BEGIN);
-            packet.extend_from_slice(&cluster_begin(u64::try_from(cluster.timestamp).unwrap_or_default()));
-            out.push(Muxed::Packet(packet.finish(Kind::Delta)));
+            out.push(Muxed::Packet(Packet::copy_of(Kind::Delta, &begin)));
         }
-        let mut packet = PacketBuf::with_capacity(cluster_head + head + front.len() + sample.data.len());
-        packet.entered = sample.entered;
-        if is_new && needs == 0 {
-            packet.extend_from_slice(&cluster_begin(u64::try_from(cluster.timestamp).unwrap_or_default()));
-        }
-        packet.extend_from_slice(&[element::SIMPLE_BLOCK as u8]);
-        packet.extend_from_slice(size.get(8 - size_length..).unwrap_or_default());
+        let begin: &[u8] = if is_new && needs == 0 { &begin } else { &[] };
+        let size = size.get(8 - size_length..).unwrap_or_default();
         let relative = i16::try_from(times.shown - cluster.timestamp).unwrap_or_default();
         let [high, low] = relative.to_be_bytes();
         let number = 0x80 | u8::try_from(place + 1).unwrap_or_default();
-        packet.extend_from_slice(&[number, high, low, if sample.is_sync { KEYFRAME_FLAG } else { 0 }]);
-        packet.extend_from_slice(front);
-        packet.extend_from_slice(&sample.data);
-
+        let head: [u8; BLOCK_HEAD] = [number, high, low, if sample.is_sync { KEYFRAME_FLAG } else { 0 }];
         let is_join = is_new && needs == 0 && sample.is_sync && (begins || kind == MediaKind::Audio);
-        let mut packet = packet.finish(if is_join { Kind::Keyframe } else { Kind::Delta });
+        let kind = if is_join { Kind::Keyframe } else { Kind::Delta };
+        let parts = [begin, &[element::SIMPLE_BLOCK as u8], size, &head, front];
+        let mut packet = Packet::framed(kind, &parts, &sample.data, &[]);
+        packet.entered = sample.entered;
         packet.captured = sample.captured;
         packet.discontinuity = sample.discontinuity;
         packet.needs = needs;

@@ -10,13 +10,13 @@
 //!
 //! A track that stays away while others continue leaves the header: a player would wait for it without end.
 
-use super::front::{FRONT, front};
+use super::front::front;
 use super::header::{header_for, number, timescale};
 use super::sample_entry;
 use super::timeline::{Place, Timeline};
 use super::timing::{Clock, Tempo};
 use crate::media::{
-    Kind, PacketBuf,
+    Kind, Packet,
     codec::{CodecParameters, ac3, flac, mpeg_audio, nal, opus},
     mux::{HeaderChange, Muxed},
     sample::Sample,
@@ -164,14 +164,11 @@ impl Muxer {
         let begin = || u32::try_from((decode / 1_000_000).rem_euclid(u32::MAX.into())).unwrap_or(0);
         let sequence = self.sequence.unwrap_or_else(begin).wrapping_add(1);
         let Some(front) = front(number(sample.track), sequence, times, sample.is_sync, length) else { return };
-        let mut payload = PacketBuf::with_capacity(FRONT + length);
-        payload.extend_from_slice(&front);
-        payload.extend_from_slice(lead_in);
-        payload.extend_from_slice(&sample.data);
         self.sequence = Some(sequence);
-        lane.lead_in.is_due = false;
         let joins = sample.is_sync && self.lead == Some(sample.track);
-        let mut packet = payload.finish(if joins { Kind::Keyframe } else { Kind::Delta });
+        let kind = if joins { Kind::Keyframe } else { Kind::Delta };
+        let mut packet = Packet::framed(kind, &[&front, lead_in], &sample.data, &[]);
+        lane.lead_in.is_due = false;
         packet.discontinuity = sample.discontinuity;
         packet.captured = sample.captured;
         packet.entered = sample.entered;

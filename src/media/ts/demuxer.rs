@@ -67,7 +67,12 @@ impl Demuxer {
     /// Whether the program has video, and none that is demuxed.
     pub fn misses_video(&self) -> bool {
         let has_other = self.core.unsupported.iter().any(|name| OTHER_VIDEO.contains(name));
-        has_other && !self.core.streams.iter().any(|stream| stream.source().coding.is_video())
+        has_other && !self.has_video()
+    }
+
+    /// Whether the program has video that is demuxed.
+    pub fn has_video(&self) -> bool {
+        self.core.streams.iter().any(|stream| stream.source().coding.is_video())
     }
 
     /// Names of what is in the program and is not demuxed.

@@ -101,6 +101,11 @@ impl AnyDemuxer {
         }
     }
 
+    /// Whether the container lists a video track, also one of which nothing came yet, as far as it says so before.
+    pub fn has_video(&self) -> bool {
+        matches!(&self.0, State::Unpacker(unpacker) if unpacker.has_video())
+    }
+
     /// Names of what is in there and is not demuxed.
     pub fn unsupported(&self) -> Vec<String> {
         match &self.0 {

@@ -139,6 +139,11 @@ impl Unpacker {
         matches!(&self.state, State::Ts(demuxer) if demuxer.misses_video())
     }
 
+    /// Whether the container lists a video track that is demuxed, before anything came of it.
+    pub fn has_video(&self) -> bool {
+        matches!(&self.state, State::Ts(demuxer) if demuxer.has_video())
+    }
+
     /// Names of what is in there and is not demuxed.
     pub fn unsupported(&self) -> Vec<String> {
         match &self.state {

@@ -10,6 +10,7 @@ use crate::{media::multipart, stream::Viewers, sys::monotonic};
 use bytes::Bytes;
 use http_body::Frame;
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::Future,
     io,
@@ -95,8 +96,8 @@ pub struct LiveBody {
     /// Until then packets are collected.
     collecting: Option<Pin<Box<Sleep>>>,
     early_heads: bool,
-    /// The early head of the next part, sent before the next packet.
-    head: Option<Bytes>,
+    /// What is left of a packet, sent before the next one.
+    pieces: VecDeque<Bytes>,
     /// When the viewer joined, on the monotonic clock.
     since: Duration,
     next_check: Instant,
@@ -119,7 +120,7 @@ impl LiveBody {
             batch,
             collecting: None,
             early_heads,
-            head: None,
+            pieces: VecDeque::new(),
             since: monotonic(),
             next_check: Instant::now() + CHECK_PERIOD,
             stall_watch,
@@ -138,8 +139,8 @@ impl LiveBody {
             self.subscription.log.reason = self.subscription.log.withdrawn().unwrap_or_default();
             return Poll::Ready(None);
         }
-        if let Some(head) = self.head.take() {
-            return Poll::Ready(Some(head));
+        if let Some(piece) = self.pieces.pop_front() {
+            return Poll::Ready(Some(piece));
         }
         if let Some(timer) = &mut self.collecting {
             std::task::ready!(timer.as_mut().poll(context));
@@ -153,12 +154,12 @@ impl LiveBody {
                     .filter(|entered| *entered >= self.since)
                     .into_iter()
                     .for_each(|at| self.latency.record(at));
-                if !self.early_heads {
-                    return Poll::Ready(Some(packet.payload()));
+                match self.early_heads {
+                    true => self.pieces.extend(multipart::early(&packet)),
+                    false => self.pieces.extend(packet.payload_pieces()),
                 }
-                let (bytes, head) = multipart::early(&packet.payload());
-                self.head = Some(Bytes::from_static(head.as_bytes()));
-                Poll::Ready(Some(bytes))
+                // A packet has bytes.
+                Poll::Ready(Some(self.pieces.pop_front().unwrap_or_default()))
             }
             Poll::Ready(Next::End(reason)) => {
                 self.subscription.log.reason = reason;

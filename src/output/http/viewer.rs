@@ -133,19 +133,11 @@ impl Viewer {
         }
         let packets = batch.packets();
         self.oldest = packets.iter().find_map(|packet| packet.entered);
-        let result = match packets {
-            [packet] => self.socket.write(packet.chunk()),
-            _ => {
-                let mut slices = [IoSlice::new(&[]); BATCH];
-                let used = slices.iter_mut().zip(packets);
-                let used = used.map(|(slice, packet)| *slice = IoSlice::new(packet.chunk())).count();
-                self.socket.write_vectored(slices.get(..used).unwrap_or_default())
-            }
-        };
+        let result = write_pieces(&mut self.socket, packets.iter().flat_map(Packet::chunk_pieces));
         let written = *result.as_ref().unwrap_or(&0);
-        let whole: usize = packets.iter().map(|packet| packet.chunk().len()).sum();
+        let whole: usize = packets.iter().map(Packet::chunk_len).sum();
         if written < whole {
-            packets.iter().for_each(|packet| self.add(packet.chunk().clone()));
+            packets.iter().flat_map(Packet::chunk_pieces).for_each(|piece| self.add(piece.clone()));
             self.wrote(written);
         }
         match self.finish_write(result, now) {
@@ -259,8 +251,10 @@ impl Viewer {
                     self.oldest = self.oldest.or(packet.entered);
                     match self.framing {
                         BodyFraming { early_heads: true, .. } => self.add_early(&packet),
-                        BodyFraming { chunked: true, .. } => self.add(packet.chunk().clone()),
-                        BodyFraming { chunked: false, .. } => self.add(packet.payload()),
+                        BodyFraming { chunked: true, .. } => {
+                            packet.chunk_pieces().for_each(|piece| self.add(piece.clone()));
+                        }
+                        BodyFraming { chunked: false, .. } => packet.payload_pieces().for_each(|piece| self.add(piece)),
                     }
                 }
                 Some(Next::End(reason)) => {
@@ -275,15 +269,13 @@ impl Viewer {
     }
 
     fn add_early(&mut self, packet: &Packet) {
-        let (bytes, head) = multipart::early(&packet.payload());
         if !self.framing.chunked {
-            self.add(bytes);
-            self.add(Bytes::from_static(head.as_bytes()));
+            multipart::early(packet).for_each(|piece| self.add(piece));
             return;
         }
-        self.add(format!("{:x}\r\n", bytes.len() + head.len()).into());
-        self.add(bytes);
-        self.add(Bytes::from_static(head.as_bytes()));
+        let length: usize = multipart::early(packet).map(|piece| piece.len()).sum();
+        self.add(format!("{length:x}\r\n").into());
+        multipart::early(packet).for_each(|piece| self.add(piece));
         self.add(Bytes::from_static(b"\r\n"));
     }
 
@@ -293,12 +285,7 @@ impl Viewer {
     }
 
     fn write(&mut self) -> io::Result<usize> {
-        if let ([piece], []) = self.out.as_slices() {
-            return self.socket.write(piece);
-        }
-        let mut slices = [IoSlice::new(&[]); BATCH + 4];
-        let used = slices.iter_mut().zip(&self.out).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
-        self.socket.write_vectored(slices.get(..used).unwrap_or_default())
+        write_pieces(&mut self.socket, self.out.iter())
     }
 
     fn wrote(&mut self, mut written: usize) {
@@ -314,6 +301,16 @@ impl Viewer {
         // Memory that a burst needed is not kept for thousands of viewers.
         self.out.shrink_to(USUAL);
     }
+}
+
+/// One write of these pieces, or of as many of them as fit into it.
+fn write_pieces<'a>(socket: &mut TcpStream, mut pieces: impl Iterator<Item = &'a Bytes>) -> io::Result<usize> {
+    let (Some(first), second) = (pieces.next(), pieces.next()) else { return Ok(0) };
+    let Some(second) = second else { return socket.write(first) };
+    let mut slices = [IoSlice::new(&[]); BATCH + 4];
+    let pieces = [first, second].into_iter().chain(pieces);
+    let used = slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+    socket.write_vectored(slices.get(..used).unwrap_or_default())
 }
 
 /// The outcome for this error of the socket.

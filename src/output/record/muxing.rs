@@ -36,7 +36,7 @@ impl FileMuxer {
         for muxed in muxed {
             match muxed {
                 Muxed::Header { bytes, .. } => header = bytes.to_vec(),
-                Muxed::Packet(packet) => header.extend_from_slice(&packet.payload()),
+                Muxed::Packet(packet) => packet.payload_pieces().for_each(|piece| header.extend_from_slice(&piece)),
                 Muxed::WantsKeyframe => {}
             }
         }
@@ -58,7 +58,7 @@ impl FileMuxer {
                         Muxed::Packet(packet) => {
                             let lead = packet.lead.as_ref().filter(|_| std::mem::take(is_first));
                             lead.into_iter().for_each(|lead| waiting.extend_from_slice(lead));
-                            waiting.extend_from_slice(&packet.payload());
+                            packet.payload_pieces().for_each(|piece| waiting.extend_from_slice(&piece));
                         }
                     }
                 }

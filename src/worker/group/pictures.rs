@@ -2,7 +2,7 @@
 
 use super::{Group, streams::StreamState};
 use crate::{
-    ipc::{FromWorker, PictureFault, PictureRequest},
+    ipc::{FromWorker, PictureFault, PictureOf, PictureRequest},
     worker::picture::{self, Material},
 };
 use std::{
@@ -20,12 +20,12 @@ impl Group {
     pub(super) fn answer_pictures(&mut self) -> io::Result<()> {
         let now = Instant::now();
         for asked in std::mem::take(&mut self.asked) {
-            let PictureRequest { id, stream, spec, not_before } = asked.request;
+            let PictureRequest { id, ref of, spec, not_before } = asked.request;
             let late = now >= asked.until;
             let material = if self.pictures.in_work() >= picture::MAX_REQUESTS {
                 Err(Some(PictureFault::Failed("too many stills are requested at the same time".into())))
             } else {
-                self.material(id, stream, not_before)
+                self.material(id, of, not_before)
             };
             match material {
                 Ok((material, captured)) => self.pictures.make(id, spec, material, captured),
@@ -43,11 +43,14 @@ impl Group {
     fn material(
         &self,
         id: u32,
-        stream: Option<u32>,
+        of: &PictureOf,
         not_before: Option<Duration>,
     ) -> Result<(Material, Option<Duration>), Option<PictureFault>> {
-        let Some(stream) = stream else {
-            return self.mailbox.take(id).map(|bytes| (Material::Bytes(bytes), None)).ok_or(None);
+        let stream = match of {
+            PictureOf::Stream(stream) => *stream,
+            PictureOf::Bytes(name) => {
+                return self.mailbox.take(id).map(|bytes| (Material::Bytes(name.clone(), bytes), None)).ok_or(None);
+            }
         };
         let Some(slot) = self.streams.get(&stream) else {
             return Err(Some(PictureFault::Failed("the plan has no such stream".into())));

@@ -36,6 +36,12 @@ pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Re
     }
 }
 
+/// Whether two buffers are the same frame, which may have been demuxed twice.
+fn is_same(one: &gst::Buffer, other: &gst::Buffer) -> bool {
+    let is_alike = || one.pts() == other.pts() && one.size() == other.size();
+    one.as_ptr() == other.as_ptr() || (one.pts().is_some() && is_alike())
+}
+
 /// Without the frames that are shown before the one that they begin with: they refer to what came before that.
 fn shown(buffers: &[gst::Buffer]) -> Vec<gst::Buffer> {
     let first = buffers.first().and_then(|buffer| buffer.pts());
@@ -111,8 +117,8 @@ impl Decoder {
 
     /// How many of these have gone in.
     fn known(&self, buffers: &[gst::Buffer]) -> usize {
-        let last = self.last.as_ref().map(|last| last.as_ptr());
-        buffers.iter().rposition(|buffer| Some(buffer.as_ptr()) == last).map_or(0, |at| at + 1)
+        let Some(last) = &self.last else { return 0 };
+        buffers.iter().rposition(|buffer| is_same(buffer, last)).map_or(0, |at| at + 1)
     }
 
     /// The last frame of a GOP, whose frames are given from the first one on. `None` when it does not come by itself:

@@ -231,8 +231,8 @@ fn parts_say_when_they_were_captured() {
     assert!(found.headers.is_empty(), "the opening is not the header's");
     let expected = [None, Some(Duration::from_millis(1_005_500))];
     for (packet, captured) in found.packets.iter().zip(expected) {
-        assert_eq!(packet.payload(), multipart::part(&frames[0], captured).payload());
-        assert_eq!(multipart::picture_of(&packet.payload()).unwrap(), frames[0]);
+        assert_eq!(packet.payload(), multipart::part(Kind::Keyframe, &frames[0], captured).payload());
+        assert_eq!(multipart::picture_of(packet).unwrap(), frames[0]);
     }
 }
 

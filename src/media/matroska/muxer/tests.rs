@@ -3,6 +3,7 @@
 use super::super::element::Head;
 use super::*;
 use crate::media::codec::{aac, av1, h264, opus, xiph};
+use crate::media::matroska::element::CLUSTER_BEGIN;
 use crate::media::track::{AudioShape, VideoShape};
 use crate::media::{Container, Time, testing::Scan};
 use proptest::prelude::*;

@@ -1,6 +1,7 @@
 //! What players get of our MP4.
 
 use super::*;
+use crate::media::mp4::front::FRONT;
 use crate::media::{
     Container, Packet, Time,
     codec::{aac, h264},
