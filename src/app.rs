@@ -12,7 +12,7 @@ use self::{
     pages::pages,
 };
 use crate::{
-    access::{Gate, Secret, read_keys},
+    access::{Fetch, Gate, Secret, read_keys},
     api::{self, Api, Events, configurator::Configurator},
     config::{Config, FeedName, Plain, PublishPattern},
     engine::{
@@ -48,11 +48,12 @@ use crate::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::{Fact, Facts, Refusal},
+    telemetry::{Fact, Facts, Refusal, chain},
     web::{self},
 };
 use anyhow::Context;
 use futures_util::FutureExt;
+use http_body_util::{BodyExt as _, Full, Limited};
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -139,6 +140,7 @@ impl App {
         facts.keep_addresses(config.pages.clients);
         gate.report_to(facts.clone());
         let client = HttpClient::new(None).context("cannot set up requests of hooks")?;
+        gate.fetch_by(fetch_by(client.clone()));
         let shutdown = Shutdown::default();
         let hooks = Hooks::new(
             journal.clone(),
@@ -306,6 +308,7 @@ impl App {
             hooks,
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
+        shutdown.spawn("keys of JSON Web Tokens", gate.clone().follow_keys(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, wishes, shutdown.token().clone()));
 
         let routes = router::routes(tables, gate.clone(), info.load().clone(), info.http_stats().clone());
@@ -572,6 +575,19 @@ struct Entrances {
     webrtc: Option<WebRtc>,
     playback: Playback,
     tls: Option<Tls>,
+}
+
+/// Requests of the access control, by the client of hooks.
+fn fetch_by(client: HttpClient) -> Fetch {
+    Fetch::new(move |request, limit| {
+        let client = client.clone();
+        async move {
+            let mut exchange = client.send(request.map(Full::new)).await.map_err(|error| chain(&error))?;
+            let status = exchange.response.status().as_u16();
+            let body = Limited::new(exchange.response.body_mut(), limit).collect().await;
+            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+        }
+    })
 }
 
 fn address(config: &Config) -> SocketAddr {

@@ -63,18 +63,29 @@ impl Gate {
         asking: Asking<'_>,
     ) -> Result<Access, NotAdmitted> {
         let peer = asking.peer;
-        let identity = match (asking.proved, presented) {
-            (Some(proved), _) => proved,
-            (None, Ok(presented)) => self.identify(presented, peer).await?,
+        let identity = match (&asking.proved, presented) {
+            (Some(proved), _) => proved.clone(),
+            (None, Ok(presented)) => match self.claim(&presented) {
+                Some(claim) => claim.identity(),
+                None => self.identify(presented, peer).await?,
+            },
             (None, Err(error)) => return Err(self.malformed(error, peer).into()),
         };
         let access = Access::new(self.clone(), identity, peer);
-        let Some((action, subject)) = need else { return Ok(access) };
-        match access.decide(action, subject) {
-            Decision::Allowed { .. } => Ok(access),
-            Decision::Refused(why) => {
-                self.stats().refused(action);
-                Err(NotAdmitted::Refused(why))
+        let Some(need) = need else { return Ok(access) };
+        let found = match access.decide(need.0, need.1) {
+            Decision::Allowed { .. } => return Ok(access),
+            Decision::Refused(Refused::Unauthenticated) => match self.policy().policy().hook.clone() {
+                Some(hook) => self.ask_hook(&hook, &access.identity, need, &asking).await,
+                None => Err(NotAdmitted::Refused(Refused::Unauthenticated)),
+            },
+            Decision::Refused(why) => Err(NotAdmitted::Refused(why)),
+        };
+        match found {
+            Ok(identity) => Ok(Access::new(self.clone(), identity, peer)),
+            Err(denied) => {
+                self.stats().refused(need.0);
+                Err(denied)
             }
         }
     }

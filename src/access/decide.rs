@@ -2,6 +2,7 @@
 
 use super::{
     action::{Action, Role},
+    hook::{Claim, HookGrant},
     jwt::Jwt,
     link::Link,
     network::{Network, any_contains},
@@ -41,6 +42,10 @@ pub enum Identity {
     },
     /// Who logged in with a code that this server printed.
     Code,
+    /// Who presents what only a hook can check: this proves nothing yet.
+    Claim(Arc<Claim>),
+    /// Whom a hook permitted something.
+    Hook(Arc<HookGrant>),
 }
 
 /// Whether something may be done.
@@ -70,6 +75,9 @@ pub enum Refused {
     /// The permission has ended.
     #[error("your permission has expired")]
     Expired,
+    /// The hook that should decide does not answer.
+    #[error("the service that decides who may do this does not answer: try again")]
+    Undecided,
     /// The user, token or key is not in the policy any more, or has another password.
     #[error("your permission was withdrawn")]
     Withdrawn,
@@ -87,12 +95,21 @@ impl Identity {
             Self::Link(link) => Some(format!("link:{}:{}", link.key, link.name)),
             Self::Socket { uid } => Some(format!("uid:{uid}")),
             Self::Code => Some("one-time code".to_owned()),
+            Self::Claim(_) => None,
+            Self::Hook(grant) if grant.user.is_empty() => Some("hook".to_owned()),
+            Self::Hook(grant) => {
+                Some(format!("hook:{}", grant.user.chars().filter(|c| !c.is_control()).collect::<String>()))
+            }
         }
     }
 
     /// Whether a browser proves it by itself, also for requests that pages of other origins make.
     pub fn is_ambient(&self) -> bool {
-        matches!(self, Self::User { .. } | Self::Code)
+        match self {
+            Self::User { .. } | Self::Code => true,
+            Self::Hook(grant) => !grant.user.is_empty(),
+            _ => false,
+        }
     }
 }
 
@@ -122,6 +139,9 @@ pub fn decide(
     if any_contains(&rules.deny, peer) || rules.allow.iter().any(is_elsewhere) {
         return Decision::Refused(Refused::Network);
     }
+    if let Identity::Claim(_) = identity {
+        return Decision::Refused(Refused::Unauthenticated);
+    }
     let Some(standing) = standing(policy, identity) else { return Decision::Refused(Refused::Withdrawn) };
     let Standing { may, from, network, until } = standing;
     if until.is_some_and(|until| until <= now) {
@@ -144,7 +164,13 @@ fn standing<'a>(policy: &'a IndexedPolicy, identity: &Identity) -> Option<Standi
         Some(Standing { may: grant.may.clone(), from: &grant.from, network: None, until: grant.until })
     };
     match identity {
-        Identity::Anyone => Some(Standing { may: Permissions::default(), from: &[], network: None, until: None }),
+        Identity::Hook(grant) => {
+            policy.policy().hook.as_ref().filter(|hook| **hook == grant.source)?;
+            Some(Standing { may: grant.may.clone(), from: &[], network: None, until: None })
+        }
+        Identity::Anyone | Identity::Claim(_) => {
+            Some(Standing { may: Permissions::default(), from: &[], network: None, until: None })
+        }
         Identity::Socket { .. } | Identity::Code => {
             let may = Permissions::new(vec![Permission::of_role(Role::Admin)]);
             Some(Standing { may, from: &[], network: None, until: None })

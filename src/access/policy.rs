@@ -2,6 +2,7 @@
 
 use super::{
     action::{Action, Role},
+    hook::HookSource,
     jwt::{JwtRules, KeySet},
     network::{Network, any_contains},
     password::PasswordHash,
@@ -21,6 +22,8 @@ pub struct Policy {
     pub tokens: Vec<Token>,
     /// Who may do what by JSON Web Tokens.
     pub jwt: Option<JwtSource>,
+    /// The service that is asked about all that nothing else permits.
+    pub hook: Option<HookSource>,
     /// The keys of signed links by their names. The last one signs, all verify.
     pub link_keys: Vec<(Arc<str>, Secret)>,
     /// Nothing may be done from there.
@@ -60,10 +63,19 @@ pub struct Token {
 /// Where tokens of a service come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwtSource {
-    /// The file with the public keys, a JSON Web Key Set.
-    pub keys: PathBuf,
+    /// Where the public keys come from, a JSON Web Key Set.
+    pub keys: KeySource,
     /// What a token must say.
     pub rules: JwtRules,
+}
+
+/// Where the public keys of a service are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file.
+    File(PathBuf),
+    /// At an address.
+    Address(String),
 }
 
 /// What a user or token may do.
@@ -85,6 +97,7 @@ impl Default for Policy {
             users: Vec::new(),
             tokens: Vec::new(),
             jwt: None,
+            hook: None,
             link_keys: Vec::new(),
             deny: Vec::new(),
             allow: Vec::new(),
@@ -105,6 +118,15 @@ impl Policy {
         }
     }
 
+    /// Whether both take the keys of JSON Web Tokens from the same address.
+    pub fn has_key_address_of(&self, other: &Self) -> bool {
+        let address = |policy: &Self| match policy.jwt.as_ref().map(|jwt| &jwt.keys) {
+            Some(KeySource::Address(address)) => Some(address.clone()),
+            _ => None,
+        };
+        address(self).is_some() && address(self) == address(other)
+    }
+
     /// The key of links with this name.
     pub fn link_key(&self, name: &str) -> Option<&Secret> {
         self.link_keys.iter().find(|(known, _)| &**known == name).map(|(_, key)| key)
@@ -115,13 +137,15 @@ impl Policy {
         let mut masked = self.clone();
         masked.users.iter_mut().for_each(|user| user.password = Arc::new(PasswordHash::masked()));
         masked.tokens.iter_mut().for_each(|token| token.digest = [0; 32]);
+        masked.hook.iter_mut().for_each(|hook| hook.url = Secret::new(MASK));
         masked.link_keys.iter_mut().for_each(|(_, key)| *key = Secret::new(MASK));
         masked
     }
 
     /// Whether there is any way to prove who one is.
     pub fn knows_anyone(&self) -> bool {
-        !(self.users.is_empty() && self.tokens.is_empty() && self.link_keys.is_empty() && self.jwt.is_none())
+        let is_service = self.jwt.is_some() || self.hook.is_some();
+        is_service || !(self.users.is_empty() && self.tokens.is_empty() && self.link_keys.is_empty())
     }
 }
 

@@ -153,6 +153,7 @@ fn refused(refusal: &Response, need: &Need) -> Problem {
         StatusCode::UNAUTHORIZED => Kind::Unauthorized,
         StatusCode::TOO_MANY_REQUESTS => Kind::TooMany,
         StatusCode::MISDIRECTED_REQUEST => Kind::MisdirectedRequest,
+        StatusCode::SERVICE_UNAVAILABLE => Kind::Undecided,
         _ => Kind::Forbidden,
     };
     let action = match need {

@@ -92,6 +92,8 @@ pub(super) struct Auth {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) jwt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hook: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) link_keys: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deny: Option<Value>,
@@ -143,6 +145,18 @@ pub(super) struct Jwt {
     pub(super) issuer: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audience: Option<Value>,
+}
+
+/// `auth.hook:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuthHook {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) form: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keep: Option<Value>,
 }
 
 /// `srt:`.
@@ -530,6 +544,7 @@ mod tests {
             ("`auth.users:`", keys::<User>()),
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
+            ("`auth.hook:`", keys::<AuthHook>()),
             ("`tls:`", keys::<Tls>()),
             ("`rtmp:`", keys::<Rtmp>()),
             ("`rtsp:`", keys::<Rtsp>()),

@@ -115,6 +115,7 @@ fn schema() -> Value {
         "users" => named("user"),
         "tokens" => named("token"),
         "jwt" => reference("jwt"),
+        "hook" => reference("auth_hook"),
         "proxy_protocol" => flag(),
         "link_keys" => json!({"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 32}}),
         "allow" => {
@@ -124,6 +125,11 @@ fn schema() -> Value {
         _ => texts(),
     });
     let jwt = section("`auth.jwt:`", raw::keys::<raw::Jwt>(), |_| json!({"type": "string"}));
+    let auth_hook = section("`auth.hook:`", raw::keys::<raw::AuthHook>(), |key| match key {
+        "url" => json!({"type": "string", "pattern": "^https?://"}),
+        "form" => name_of(&crate::access::HookForm::ALL.map(crate::access::HookForm::name)),
+        _ => scalar(),
+    });
     let user = section("`auth.users:`", raw::keys::<raw::User>(), |key| match key {
         "may" | "from" => texts(),
         _ => json!({"type": "string"}),
@@ -288,6 +294,7 @@ fn schema() -> Value {
         "user": user,
         "token": token,
         "jwt": jwt,
+        "auth_hook": auth_hook,
         "template": template,
         "set": set,
         "feed": feed,

@@ -32,7 +32,7 @@ pub fn page(menu: &Menu, access: &Access, query: &str) -> warp::reply::Response 
         Identity::User { name, .. } => logged_in(name),
         Identity::Code => logged_in("administrator by a one-time code"),
         _ => {
-            let has_users = access.gate().accepted().basic;
+            let has_users = !access.gate().policy().policy().users.is_empty();
             forms(&parameter("next").unwrap_or_default(), parameter("failed").as_deref(), has_users)
         }
     };

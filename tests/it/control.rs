@@ -89,9 +89,9 @@ fn x3_defaults() {
         // The page is configured to be shown.
         ("GET", "/config", "", "", 200, 200),
         ("GET", "/rec/cam.raw/list", "", "", 403, 200),
-        ("POST", "/api/v1/feeds/ticks/restart", "", "", 403, 204),
-        ("POST", "/api/v1/streams/cam.raw/stop", "", "", 403, 204),
-        ("POST", "/api/v1/streams/cam.raw/start", "", "", 403, 204),
+        ("POST", "/api/v1/feeds/ticks/restart", "", "", 403, 202),
+        ("POST", "/api/v1/streams/cam.raw/stop", "", "", 403, 202),
+        ("POST", "/api/v1/streams/cam.raw/start", "", "", 403, 202),
         ("DELETE", "/api/v1/viewers/0", "", "", 403, 404),
         ("POST", "/api/v1/server/reload", "", "", 403, 202),
         ("GET", "/api/v1/config/feeds/ticks", "", "", 200, 200),

@@ -19,6 +19,7 @@ mod access;
 mod addresses;
 mod api;
 mod architecture;
+mod auth_services;
 mod broken;
 mod browsers;
 mod chains;

@@ -122,6 +122,11 @@ pub fn rejected(gate: &Gate, rejection: Rejection) -> Response {
 pub fn refused(gate: &Gate, why: Refused) -> Response {
     match why {
         Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
+        Refused::Undecided => {
+            let mut response = complete(StatusCode::SERVICE_UNAVAILABLE, &why.to_string());
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
         Refused::Forbidden | Refused::Network => complete(StatusCode::FORBIDDEN, &why.to_string()),
     }
 }

@@ -41,6 +41,7 @@ pub fn rejected(gate: &Gate, rejection: Rejection) -> Reply {
 fn refused(gate: &Gate, why: Refused) -> Reply {
     match why {
         Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
+        Refused::Undecided => Reply::refusal(Status::Unavailable, &why.to_string()),
         Refused::Forbidden | Refused::Network => Reply::refusal(Status::Forbidden, &why.to_string()),
     }
 }

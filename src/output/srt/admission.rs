@@ -130,6 +130,7 @@ async fn publish(
 const fn refusal_of(why: Refused) -> Refusal {
     match why {
         Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => Refusal::UNAUTHORIZED,
+        Refused::Undecided => Refusal::UNAVAILABLE,
         Refused::Forbidden | Refused::Network => Refusal::FORBIDDEN,
     }
 }
