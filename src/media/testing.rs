@@ -1,5 +1,7 @@
 //! Helpers for the tests of scanners.
 
+pub(crate) mod paff;
+
 use super::{Container, Kind, Scanned, Scanner};
 
 /// Everything that a scanner said about a stream, whatever the pieces were.

@@ -10,7 +10,7 @@ use super::{
     tap::{Queue, Sink, Tap},
     writer::Origin,
 };
-use crate::media::{Container, MediaKind, NotCarried, Sample, TrackId, TrackInfo, TrackSet};
+use crate::media::{Container, FieldPairs, MediaKind, NotCarried, Sample, TrackId, TrackInfo, TrackSet};
 use std::time::{Duration, Instant};
 
 /// How long the first samples wait for tracks whose parameters have not come.
@@ -79,6 +79,8 @@ struct Source {
     /// When its run began. Until it is complete, or for [`TRACK_WAIT`], tracks of the run before are expected again.
     began: Option<Instant>,
     before: Option<TrackSet>,
+    /// Joins the fields of its video track.
+    fields: Option<(TrackId, FieldPairs)>,
 }
 
 impl Source {
@@ -171,6 +173,7 @@ impl SampleWriter {
             source.is_complete = false;
             source.began = Some(now);
             source.before = source.tracks.take().or(source.before.take());
+            source.fields = None;
         }
         let leads = self.leads(source);
         if self.shown == origin && leads {
@@ -216,19 +219,27 @@ impl SampleWriter {
     ) -> Result<(), Refused> {
         let own = renumbered(source, set);
         let Some(slot) = self.source(origin, source) else { return Ok(()) };
+        let is_same = slot.tracks.as_ref().and_then(TrackSet::lead) == own.lead();
+        let held = slot.fields.as_mut().filter(|_| !is_same).and_then(|(_, fields)| fields.flush());
+        let refused = held.map_or(Ok(()), |sample| self.whole_sample(origin, source, sample, now));
+        let Some(slot) = self.source(origin, source) else { return Ok(()) };
+        if !is_same {
+            slot.fields = own.lead().and_then(|lead| Some((lead.id, FieldPairs::of(&lead.codec)?)));
+        }
         slot.tracks = Some(own);
         slot.is_complete = is_complete;
         if is_complete {
             slot.before = None;
         }
         if self.shown != origin {
-            return Ok(());
+            return refused;
         }
         self.start.since.get_or_insert(now);
-        match self.tracks {
+        let result = match self.tracks {
             Some(_) => self.publish(now),
             None => self.try_start(now),
-        }
+        };
+        refused.and(result)
     }
 
     /// The next sample of a source.
@@ -240,6 +251,16 @@ impl SampleWriter {
         now: Instant,
     ) -> Result<(), Refused> {
         sample.track = renumber(source, sample.track);
+        let fields = self.source(origin, source).and_then(|slot| slot.fields.as_mut());
+        let Some((_, fields)) = fields.filter(|(track, _)| *track == sample.track) else {
+            return self.whole_sample(origin, source, sample, now);
+        };
+        let mut whole = Vec::new();
+        fields.push(sample, |sample| whole.push(sample));
+        whole.into_iter().try_for_each(|sample| self.whole_sample(origin, source, sample, now))
+    }
+
+    fn whole_sample(&mut self, origin: Origin, source: usize, sample: Sample, now: Instant) -> Result<(), Refused> {
         let slot = self.source(origin, source);
         let Some(track) = slot.and_then(|slot| slot.tracks.as_ref()?.get(sample.track)) else { return Ok(()) };
         let kind = track.kind();

@@ -1,14 +1,16 @@
 //! What a browser makes of it.
 
 use crate::rig::{
-    Launch, Server,
+    Launch, SOON, Server,
     browser::{Browser, have_browser},
     holds_for,
     http::{self, Next},
+    process, rounds,
     script::{H264, PICTURE, TONE, shell},
     secs, wait_until,
 };
-use serde_json::Value;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 use std::time::Instant;
 
 fn studio() -> Server {
@@ -174,6 +176,57 @@ fn films_and_sound_play_in_plain_elements() {
         browser.wait("return document.querySelector('audio').currentTime > 1", secs(30));
     }
     assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// The same elements play on the same connections, whatever becomes of the worker.
+#[test]
+fn films_continue_when_the_worker_dies() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}
+        streams:
+          cam.webm: {{feed: cam, video: {{codec: vp8, gop: 25}}}}
+          cam.mp4: {{feed: cam, video: {{codec: h264, gop: 25}}}}
+        "
+    ));
+    let browser = Browser::start();
+    browser.open(&server.url("/wall?stream=none"));
+    browser.run(
+        "document.body.innerHTML = '';
+        window.faults = [];
+        for (const name of ['webm', 'mp4']) {
+            const player = document.createElement('video');
+            for (const event of ['error', 'ended']) {
+                player.addEventListener(event, () => faults.push(`${name}: ${event} ${player.error?.message ?? ''}`));
+            }
+            player.muted = true;
+            player.src = `/cam.${name}`;
+            document.body.append(player);
+            player.play();
+        }",
+    );
+    for round in 1..=rounds(3, 20) {
+        // Each shows some new frames.
+        browser.wait(
+            "const counts = [...document.querySelectorAll('video')].map(it => it.getVideoPlaybackQuality().totalVideoFrames);
+            window.before ??= [0, 0];
+            if (window.faults.length) return true;
+            if (!counts.every((count, at) => count >= window.before[at] + 20)) return false;
+            window.before = counts;
+            return true",
+            secs(30),
+        );
+        assert_eq!(browser.run("return window.faults"), json!([]), "round {round}: {}", server.log.text());
+        if round > 1 {
+            assert_eq!(server.log.count("viewer left"), 0, "round {round}");
+        }
+        process::send(server.worker("cam"), Signal::SEGV);
+        server.log.wait_nth("worker exited unexpectedly", round, SOON);
+        server.log.wait_nth("worker started group=cam ", round + 1, SOON);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! section 8.2.1.1) and H.265 (ITU-T H.265, section 8.3.1), and the temporal reference of MPEG-1 and MPEG-2 (ISO/IEC 13818-2, section
 //! 6.3.9).
 
-use super::{CodecParameters, canonical::picture_ids, golomb, h264, h264_sps, h265, h265_sps, mpeg_video, nal};
+use super::{CodecParameters, golomb, h264_slice::ParameterSets, h265, h265_sps, mpeg_video, nal};
 use crate::media::bits::Bits;
 
 /// As much of a slice header as has the count in it.
@@ -28,7 +28,7 @@ pub struct DisplayOrder {
 
 #[derive(Debug)]
 enum Codec {
-    H264(Vec<(u8, u8)>, Vec<h264_sps::Sps>),
+    H264(ParameterSets),
     H265(Vec<h265::PictureSet>, Vec<h265_sps::Sps>),
     /// The number that counts from the newest GOP header on.
     Mpeg {
@@ -41,12 +41,14 @@ impl DisplayOrder {
     /// For a track of this codec; `None` when its frames are shown in the order in which they come.
     pub fn new(codec: &CodecParameters) -> Option<Self> {
         let codec = match codec {
-            CodecParameters::H264(parameters) => {
-                let sps: Vec<_> = parameters.sps.iter().filter_map(|sps| h264_sps::Sps::parse(sps)).collect();
-                if sps.iter().all(|sps| sps.max_num_reorder == Some(0) || sps.order_bits.is_none()) {
+            CodecParameters::H264(_) => {
+                let sets = ParameterSets::of(codec)?;
+                let is_in_order =
+                    sets.sequences.iter().all(|sps| sps.max_num_reorder == Some(0) || sps.order_bits.is_none());
+                if is_in_order {
                     return None;
                 }
-                Codec::H264(parameters.pps.iter().filter_map(|pps| picture_ids(pps, 1)).collect(), sps)
+                Codec::H264(sets)
             }
             CodecParameters::H265(parameters) => {
                 let sps: Vec<_> = parameters.sps.iter().filter_map(|sps| h265_sps::Sps::parse(sps)).collect();
@@ -64,7 +66,7 @@ impl DisplayOrder {
     /// By how many frames a frame may be decoded before its place, if the codec says so.
     pub fn depth(&self) -> Option<u8> {
         match &self.codec {
-            Codec::H264(_, sps) => sps.iter().filter_map(|sps| sps.max_num_reorder).max(),
+            Codec::H264(sets) => sets.sequences.iter().filter_map(|sps| sps.max_num_reorder).max(),
             Codec::H265(_, sps) => sps.iter().map(|sps| sps.max_num_reorder).max(),
             Codec::Mpeg { .. } => None,
         }
@@ -82,7 +84,7 @@ impl DisplayOrder {
     /// The place of the next frame, in the canonical form of its codec; `None` when its header is cut.
     pub fn next(&mut self, frame: &[u8]) -> Option<Place> {
         let header = match &mut self.codec {
-            Codec::H264(pictures, sequences) => h264_header(frame, pictures, sequences)?,
+            Codec::H264(sets) => h264_header(frame, sets)?,
             Codec::H265(pictures, sequences) => h265_header(frame, pictures, sequences)?,
             Codec::Mpeg { base, highest } => {
                 let (reference, is_group) = mpeg_video::temporal_reference(frame)?;
@@ -134,34 +136,10 @@ struct Header {
     is_counted_from: bool,
 }
 
-fn h264_header(frame: &[u8], pictures: &[(u8, u8)], sequences: &[h264_sps::Sps]) -> Option<Header> {
-    let slice =
-        nal::length_prefixed(frame, 4).find(|nal| matches!(nal.first().map(|head| head & 0x1f), Some(1..=5)))?;
-    let head = *slice.first()?;
-    let is_idr = head & 0x1f == h264::IDR;
-    let bytes = nal::unescaped(slice.get(1..)?, MAX_HEADER);
-    let mut bits = Bits::new(&bytes);
-    // Section 7.3.3: first_mb_in_slice, slice_type.
-    golomb::skip(&mut bits, 2)?;
-    let picture = golomb::at_most(&mut bits, 255)?;
-    let (_, sequence) = pictures.iter().find(|(id, _)| *id == picture)?;
-    let sps = sequences.iter().find(|sps| sps.id == *sequence)?;
-    let order_bits = sps.order_bits?;
-    if sps.has_separate_planes {
-        bits.skip(2)?;
-    }
-    bits.skip(sps.frame_num_bits.into())?;
-    if !sps.frame_mbs_only {
-        let is_field = bits.flag()?;
-        if is_field {
-            bits.skip(1)?;
-        }
-    }
-    if is_idr {
-        golomb::skip(&mut bits, 1)?;
-    }
-    let order = bits.take(order_bits.into())?;
-    Some(Header { order, bits: order_bits, begins: is_idr, is_counted_from: head & 0x60 != 0 })
+fn h264_header(frame: &[u8], sets: &ParameterSets) -> Option<Header> {
+    let header = sets.headers(frame).next()?;
+    let (order, bits) = header.order?;
+    Some(Header { order, bits, begins: header.is_idr, is_counted_from: header.is_reference })
 }
 
 fn h265_header(frame: &[u8], pictures: &[h265::PictureSet], sequences: &[h265_sps::Sps]) -> Option<Header> {
@@ -199,6 +177,7 @@ fn h265_header(frame: &[u8], pictures: &[h265::PictureSet], sequences: &[h265_sp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::codec::h264_sps;
     use crate::media::codec::testing::hex;
     use proptest::prelude::*;
 
@@ -233,7 +212,7 @@ mod tests {
             let sps = h264_sps::Sps::parse(&hex("6764000dacd941519e226c04400000fa40003a9803c50a6580")).unwrap();
             let codecs = [
                 Codec::Mpeg { base: 0, highest: -1 },
-                Codec::H264(vec![(0, 0), (1, 0)], vec![sps]),
+                Codec::H264(ParameterSets { pictures: vec![(0, 0), (1, 0)], sequences: vec![sps] }),
                 Codec::H265(vec![h265::PictureSet { id: 0, sequence: 0, extra_bits: 2, has_output_flag: true }], Vec::new()),
             ];
             for codec in codecs {

@@ -24,6 +24,7 @@ pub mod display_order;
 pub mod flac;
 mod golomb;
 pub mod h264;
+pub mod h264_slice;
 pub mod h264_sps;
 pub mod h265;
 pub mod h265_sps;

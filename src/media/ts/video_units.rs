@@ -1,11 +1,12 @@
 //! Cuts the payload of PES packets of video into access units.
 //!
 //! Most muxers put one access unit into each PES packet, which then leaves as it is. Others put several into one, or begin
-//! PES packets anywhere; then the last access unit waits for the begin of the next.
+//! PES packets anywhere; then the last access unit waits for the begin of the next. A field of H.264 is an access unit of its own, see
+//! [`FieldPairs`](crate::media::FieldPairs).
 
 use super::program::Coding;
 use crate::media::Time;
-use crate::media::codec::{h264_sps, nal};
+use crate::media::codec::nal;
 use bytes::{Bytes, BytesMut};
 
 /// Longest access unit.
@@ -48,11 +49,8 @@ struct Scan {
     has_slice: bool,
     /// It is the rest of one that left already.
     is_rest: bool,
-    /// Start codes in this PES packet, and access units that begin at one after a slice.
+    /// Start codes in this PES packet.
     codes: usize,
-    cuts: usize,
-    /// Fields may be coded one by one.
-    is_interlaced: bool,
     /// MPEG-2: the second field of the frame is missing.
     needs_field: bool,
 }
@@ -101,7 +99,7 @@ impl VideoUnits {
         if discontinuity {
             self.forget();
         }
-        (self.scan.codes, self.scan.cuts) = (0, 0);
+        self.scan.codes = 0;
         // Of the first access unit that begins in this PES packet.
         let mut stamps = Some(stamps);
         if self.pending.is_empty() {
@@ -168,8 +166,7 @@ impl VideoUnits {
             }
             self.scan.codes += 1;
             let begins = matches!(part, Part::Prefix | Part::First) && (self.scan.has_slice || self.scan.is_rest);
-            if begins && (self.scan.cuts == 0 || !self.scan.is_interlaced) {
-                self.scan.cuts += 1;
+            if begins {
                 (self.seen, self.scan.has_slice) = (3, part == Part::First);
                 return Some(at);
             }
@@ -210,14 +207,7 @@ impl Scan {
                 }
                 (1 | 2 | 5, []) => Part::Cut,
                 // SEI, parameter sets, delimiter (section 7.4.1.2.3).
-                (kind @ (6..=9), _) => {
-                    if kind == 7
-                        && let Some(sps) = h264_sps::Sps::parse(unit(bytes))
-                    {
-                        self.is_interlaced = !sps.frame_mbs_only;
-                    }
-                    Part::Prefix
-                }
+                (6..=9, _) => Part::Prefix,
                 _ => Part::Other,
             },
             // `first_slice_segment_in_pic_flag` after two bytes of header, of the base layer (ITU-T H.265, section 7.3.6.1).
@@ -259,11 +249,6 @@ impl Scan {
             _ => Part::Other,
         }
     }
-}
-
-/// The NAL unit that these bytes begin with.
-fn unit(bytes: &[u8]) -> &[u8] {
-    bytes.get(..nal::start_code(bytes).unwrap_or(bytes.len())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use crate::{
     media::{
         Time,
         codec::{CodecParameters, aac, mpeg_audio, pcm},
+        demux::Demuxed,
+        testing::paff,
         track::{AudioShape, Shape, VideoShape},
+        unpack::AnyDemuxer,
     },
     stream::{Delivery, Entry, Join, Reader},
 };
@@ -282,4 +285,29 @@ fn an_encoding_that_does_not_come_is_waited_for_but_not_for_long() {
     rig.now += TRACK_WAIT;
     rig.push(Origin::Source, VIDEO, 40, false);
     assert!(matches!(reader.try_next(), Some(Delivery::Packet(_))));
+}
+
+#[test]
+fn fields_that_come_one_by_one_are_muxed_as_frames() {
+    let (mut demuxer, mut found) = (AnyDemuxer::new(), Vec::new());
+    demuxer.push(&paff::byte_stream(9, true), &mut found).unwrap();
+    demuxer.finish(&mut found).unwrap();
+    let mut rig = Rig::new(Container::Mp4);
+    let (mut set, mut pictures) = (None, 0);
+    for found in found {
+        match found {
+            Demuxed::Tracks(tracks) => {
+                rig.tracks(&tracks, true).unwrap();
+                set = Some(tracks);
+            }
+            Demuxed::Sample(sample) => {
+                rig.writer.sample(Origin::Source, 0, sample, rig.now).unwrap();
+                pictures += 1;
+                // The same tracks again change nothing.
+                rig.tracks(set.as_ref().unwrap(), true).unwrap();
+            }
+        }
+    }
+    // Of each three frames, two come as two fields.
+    assert_eq!((pictures, &*rig.read()), (15, "Jdddddddd"));
 }
