@@ -42,6 +42,8 @@ pub enum Identity {
     },
     /// Who logged in with a code that this server printed.
     Code,
+    /// Who has a certificate with these names, for which an authority of the configuration vouches.
+    Certificate(Arc<[String]>),
     /// Who presents what only a hook can check: this proves nothing yet.
     Claim(Arc<Claim>),
     /// Whom a hook permitted something.
@@ -75,6 +77,9 @@ pub enum Refused {
     /// The permission has ended.
     #[error("your permission has expired")]
     Expired,
+    /// There is no user with this certificate.
+    #[error("no user of this server has your certificate")]
+    Stranger,
     /// The hook that should decide does not answer.
     #[error("the service that decides who may do this does not answer: try again")]
     Undecided,
@@ -96,6 +101,7 @@ impl Identity {
             Self::Socket { uid } => Some(format!("uid:{uid}")),
             Self::Code => Some("one-time code".to_owned()),
             Self::Claim(_) => None,
+            Self::Certificate(names) => Some(format!("cert:{}", names.first().map_or("", String::as_str))),
             Self::Hook(grant) if grant.user.is_empty() => Some("hook".to_owned()),
             Self::Hook(grant) => {
                 Some(format!("hook:{}", grant.user.chars().filter(|c| !c.is_control()).collect::<String>()))
@@ -106,7 +112,7 @@ impl Identity {
     /// Whether a browser proves it by itself, also for requests that pages of other origins make.
     pub fn is_ambient(&self) -> bool {
         match self {
-            Self::User { .. } | Self::Code => true,
+            Self::User { .. } | Self::Code | Self::Certificate(_) => true,
             Self::Hook(grant) => !grant.user.is_empty(),
             _ => false,
         }
@@ -142,7 +148,12 @@ pub fn decide(
     if let Identity::Claim(_) = identity {
         return Decision::Refused(Refused::Unauthenticated);
     }
-    let Some(standing) = standing(policy, identity) else { return Decision::Refused(Refused::Withdrawn) };
+    let Some(standing) = standing(policy, identity) else {
+        return Decision::Refused(match identity {
+            Identity::Certificate(_) => Refused::Stranger,
+            _ => Refused::Withdrawn,
+        });
+    };
     let Standing { may, from, network, until } = standing;
     if until.is_some_and(|until| until <= now) {
         return Decision::Refused(Refused::Expired);
@@ -175,7 +186,10 @@ fn standing<'a>(policy: &'a IndexedPolicy, identity: &Identity) -> Option<Standi
             let may = Permissions::new(vec![Permission::of_role(Role::Admin)]);
             Some(Standing { may, from: &[], network: None, until: None })
         }
-        Identity::User { name, password } => of(&policy.user(name).filter(|user| user.password == *password)?.grant),
+        Identity::User { name, password } => {
+            of(&policy.user(name).filter(|user| user.password.as_ref() == Some(password))?.grant)
+        }
+        Identity::Certificate(names) => of(&policy.certified(names)?.grant),
         Identity::Token { name, digest } => of(&policy.token(digest).filter(|token| token.name == *name)?.grant),
         Identity::Jwt(jwt) => {
             // A key that is gone ends its tokens.
@@ -220,16 +234,18 @@ mod tests {
     }
 
     fn user(name: &str, may: &[&str]) -> User {
-        User { name: name.into(), password: hash('c'), grant: grant(may) }
+        User { name: name.into(), password: Some(hash('c')), certificates: Vec::new(), grant: grant(may) }
     }
 
     fn policy() -> Policy {
         let mut guest = user("guest", &["view cam*"]);
         guest.grant.until = Some(at(100));
         guest.grant.from = vec!["192.0.2.0/24".parse().unwrap()];
+        let mut certified = user("robot", &["view cam*"]);
+        (certified.password, certified.certificates) = (None, vec!["cam@example.org".into()]);
         Policy {
             anyone: permissions(&["view lobby"]),
-            users: vec![user("anna", &["admin"]), user("olga", &["operator cam*"]), guest],
+            users: vec![user("anna", &["admin"]), user("olga", &["operator cam*"]), guest, certified],
             tokens: vec![Token { name: "grafana".into(), digest: [7; 32], grant: grant(&["status"]) }],
             link_keys: vec![("k1".into(), Secret::new("x".repeat(32)))],
             deny: vec!["203.0.113.0/24".parse().unwrap()],
@@ -296,6 +312,11 @@ mod tests {
         }
         check(&Identity::Code, ConfigRead, "", here, Err(Refused::Network));
         check(&Identity::Code, View, "cam0", "203.0.113.9", Err(Refused::Network));
+        let of = |names: &[&str]| Identity::Certificate(names.iter().map(|name| (*name).to_owned()).collect());
+        check(&of(&["x", "cam@example.org"]), View, "cam0", here, Ok(()));
+        check(&of(&["cam@example.org"]), Kick, "cam0", here, Err(Refused::Forbidden));
+        check(&of(&["anna"]), View, "lobby", here, Err(Refused::Stranger));
+        check(&of(&[]), View, "lobby", here, Err(Refused::Stranger));
         check(&link(60), View, "cam0", here, Ok(()));
         check(&link(60), View, "cam1", here, Err(Refused::Forbidden));
         check(&link(60), Still, "cam0", here, Err(Refused::Forbidden));

@@ -7,9 +7,11 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 /// The status and the body of a response, or why there is none.
 pub type Fetched = Result<(u16, Bytes), String>;
 
+type Fetching = Pin<Box<dyn Future<Output = Fetched> + Send>>;
+
 /// Makes requests, of which at most `limit` bytes of the response are read. Clones are the same.
 #[derive(Clone)]
-pub struct Fetch(Arc<dyn Fn(Request<Bytes>, usize) -> Pin<Box<dyn Future<Output = Fetched> + Send>> + Send + Sync>);
+pub struct Fetch(Arc<dyn Fn(Request<Bytes>, usize) -> Fetching + Send + Sync>);
 
 impl Fetch {
     /// By this function.

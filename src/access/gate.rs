@@ -236,7 +236,7 @@ impl Gate {
         let identity = found.unwrap_or(Identity::Anyone);
         let is_known = match &identity {
             Identity::User { name, password } => {
-                self.policy().user(name).is_some_and(|user| user.password == *password)
+                self.policy().user(name).is_some_and(|user| user.password.as_ref() == Some(password))
             }
             _ => true,
         };
@@ -334,7 +334,7 @@ impl Gate {
     }
 
     async fn by_password(&self, user: String, password: Secret, peer: IpAddr) -> Result<Identity, Rejection> {
-        let known = self.policy().user(&user).map(|user| (user.name.clone(), user.password.clone()));
+        let known = self.policy().user(&user).and_then(|user| Some((user.name.clone(), user.password.clone()?)));
         let length = u64::try_from(user.len()).unwrap_or_default().to_be_bytes();
         let parts = [&length, user.as_bytes(), password.expose().as_bytes()].concat();
         let digest = self.keyed_digest(&parts);
@@ -624,7 +624,8 @@ mod tests {
     fn gate() -> Gate {
         let user = |name: &str| User {
             name: name.into(),
-            password: Arc::new(PasswordHash::of("right").unwrap()),
+            password: Some(Arc::new(PasswordHash::of("right").unwrap())),
+            certificates: Vec::new(),
             grant: Grant { may: Permissions::default(), ..Grant::default() },
         };
         let policy = Policy {
@@ -659,7 +660,7 @@ mod tests {
         // A wrong one is not, and a changed one neither.
         assert!(matches!(gate.identify(basic("wrong"), peer(1)).await, Err(Rejection::Wrong)));
         let mut policy = gate.policy().policy().clone();
-        policy.users[0].password = Arc::new(PasswordHash::of("new").unwrap());
+        policy.users[0].password = Some(Arc::new(PasswordHash::of("new").unwrap()));
         assert!(gate.set_policy(policy.clone(), KeySet::default()) && !gate.set_policy(policy, KeySet::default()));
         assert!(matches!(gate.identify(basic("right"), peer(1)).await, Err(Rejection::Wrong)));
     }

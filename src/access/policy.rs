@@ -36,6 +36,8 @@ pub struct Policy {
     pub proxy_protocol: bool,
     /// The names by which the pages of the state may be requested; any name without one.
     pub names: Vec<String>,
+    /// The hosts whose pages may show media; any page without one. `*.` at the beginning stands for any host below.
+    pub referers: Vec<String>,
 }
 
 /// Who has a password.
@@ -43,8 +45,10 @@ pub struct Policy {
 pub struct User {
     /// Unique among users.
     pub name: Arc<str>,
-    /// Checks the password.
-    pub password: Arc<PasswordHash>,
+    /// Checks the password; without one the user has a certificate.
+    pub password: Option<Arc<PasswordHash>>,
+    /// Names of certificates that prove to be this user.
+    pub certificates: Vec<Arc<str>>,
     /// What the user may do.
     pub grant: Grant,
 }
@@ -104,6 +108,7 @@ impl Default for Policy {
             proxies: Vec::new(),
             proxy_protocol: false,
             names: Vec::new(),
+            referers: Vec::new(),
         }
     }
 }
@@ -135,7 +140,10 @@ impl Policy {
     /// The same without its secrets, to be shown: it opens nothing.
     pub fn masked(&self) -> Self {
         let mut masked = self.clone();
-        masked.users.iter_mut().for_each(|user| user.password = Arc::new(PasswordHash::masked()));
+        masked
+            .users
+            .iter_mut()
+            .for_each(|user| user.password = user.password.is_some().then(|| Arc::new(PasswordHash::masked())));
         masked.tokens.iter_mut().for_each(|token| token.digest = [0; 32]);
         masked.hook.iter_mut().for_each(|hook| hook.url = Secret::new(MASK));
         masked.link_keys.iter_mut().for_each(|(_, key)| *key = Secret::new(MASK));
@@ -155,6 +163,7 @@ pub struct IndexedPolicy {
     policy: Policy,
     keys: KeySet,
     users: HashMap<Arc<str>, usize>,
+    certificates: HashMap<Arc<str>, usize>,
     tokens: HashMap<[u8; 32], usize>,
 }
 
@@ -163,7 +172,10 @@ impl IndexedPolicy {
     pub fn new(policy: Policy, keys: KeySet) -> Self {
         let users = policy.users.iter().enumerate().map(|(at, user)| (user.name.clone(), at)).collect();
         let tokens = policy.tokens.iter().enumerate().map(|(at, token)| (token.digest, at)).collect();
-        Self { policy, keys, users, tokens }
+        let named = policy.users.iter().enumerate();
+        let named = named.flat_map(|(at, user)| user.certificates.iter().map(move |name| (name.clone(), at)));
+        let certificates = named.collect();
+        Self { policy, keys, users, certificates, tokens }
     }
 
     /// The policy.
@@ -179,6 +191,12 @@ impl IndexedPolicy {
     /// The user with this name.
     pub fn user(&self, name: &str) -> Option<&User> {
         self.policy.users.get(*self.users.get(name)?)
+    }
+
+    /// The user whom one of these names of a certificate is for; the first counts.
+    pub fn certified(&self, names: &[String]) -> Option<&User> {
+        let at = names.iter().find_map(|name| self.certificates.get(name.as_str()))?;
+        self.policy.users.get(*at)
     }
 
     /// The token with this digest.

@@ -62,10 +62,10 @@ pub(super) fn start_webrtc(
 /// The encryption that a configuration asks for, or that of before if it is the same.
 pub(super) fn load_tls(config: &Config, before: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
     let Some(wanted) = &config.tls else { return Ok(None) };
-    if let Some(same) = before.filter(|tls| tls.is_of(&wanted.certificate)) {
+    if let Some(same) = before.filter(|tls| tls.is_of(wanted)) {
         return Ok(Some(same.clone()));
     }
-    Ok(Some(Tls::load(&wanted.certificate).context("cannot use the certificate of `tls`")?))
+    Ok(Some(Tls::load(wanted).context("cannot use the certificate of `tls`")?))
 }
 
 pub(super) fn with_plain(config: &Config, tls: Option<Tls>) -> Option<(Tls, Plain)> {

@@ -57,11 +57,15 @@ impl Validator {
             proxies,
             proxy_protocol,
             names: keys.names.map(|value| self.scalars(&path.key("names"), value, host_name)).unwrap_or_default(),
+            referers: keys
+                .referers
+                .map(|value| self.scalars(&path.key("referers"), value, page_host))
+                .unwrap_or_default(),
         }
     }
 
     fn users(&mut self, path: &Path, value: Option<Value>) -> Vec<User> {
-        let mut users = Vec::new();
+        let (mut users, mut taken) = (Vec::new(), HashSet::new());
         for (name, value) in self.bounded(path, value) {
             let path = path.key(&name);
             let keys: raw::User = self.section(&path, value);
@@ -69,17 +73,32 @@ impl Validator {
                 let message = "the name of a user has at most 64 bytes, no `:` and no control characters".to_owned();
                 self.note(&path, Place::Key, message);
             }
-            if keys.password.is_none() {
+            if keys.password.is_none() && keys.certificate.is_none() {
                 self.note(&path, Place::Key, "has no `password`: `voyandz passwd` makes one".to_owned());
             }
+            let has_certificate = keys.certificate.is_some();
+            let certificates = self.certificates(&path.key("certificate"), keys.certificate, &mut taken);
             let expected = "what `voyandz passwd` prints, $argon2id$...";
             let password = self.secret(&path.key("password"), keys.password, expected, PasswordHash::parse);
             let grant = self.grant(&path, keys.may, keys.from, keys.until);
-            if let Some(password) = password {
-                users.push(User { name: name.into(), password: Arc::new(password), grant });
+            if password.is_some() || has_certificate {
+                users.push(User { name: name.into(), password: password.map(Arc::new), certificates, grant });
             }
         }
         users
+    }
+
+    /// Names of certificates, each for one user only.
+    fn certificates(&mut self, path: &Path, value: Option<Value>, taken: &mut HashSet<Arc<str>>) -> Vec<Arc<str>> {
+        let name = |text: &str| match text.len() {
+            1..=256 => Ok(Arc::from(text)),
+            _ => Err("a name in certificates of at most 256 bytes".into()),
+        };
+        let names: Vec<Arc<str>> = value.map(|value| self.scalars(path, value, name)).unwrap_or_default();
+        if let Some(name) = names.iter().find(|name| !taken.insert((*name).clone())) {
+            self.note(path, Place::Key, format!("another user has the certificate `{name}` already"));
+        }
+        names
     }
 
     fn tokens(&mut self, path: &Path, value: Option<Value>) -> Vec<Token> {
@@ -246,7 +265,8 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
     if *policy == unrestricted(pages) {
         return None;
     }
-    let Policy { anyone, users, tokens, link_keys, deny, allow, proxies, names, jwt, hook, proxy_protocol } = policy;
+    let Policy { anyone, users, tokens, link_keys, deny, allow, proxies, names, jwt, hook, proxy_protocol, referers } =
+        policy;
     let keys = raw::Auth {
         // Always: what it is by default depends on the other keys.
         anyone: Some(list(anyone.iter())),
@@ -260,6 +280,7 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
         proxies: some_list(proxies),
         proxy_protocol: proxy_protocol.then_some(Value::Bool(true)),
         names: some_list(names),
+        referers: some_list(referers),
     };
     Some(value(&keys))
 }
@@ -267,7 +288,8 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
 fn printed_user(user: &User) -> raw::User {
     let Grant { may, from, until } = &user.grant;
     raw::User {
-        password: Some(text(user.password.text().expose())),
+        password: user.password.as_ref().map(|password| text(password.text().expose())),
+        certificate: some_list(&user.certificates),
         may: Some(list(may.iter())),
         from: some_list(from),
         until: until.and_then(printed_time),
@@ -377,6 +399,13 @@ fn keep_time(text: &str) -> Result<Duration, Expected> {
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "seconds from 0 to 3600".into())
 }
 
+/// A host whose pages may show media, or `*.` and what the hosts have in common.
+fn page_host(text: &str) -> Result<String, Expected> {
+    let expected = || "the name of a host like tv.example.org, or *.example.org".into();
+    let (wild, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
+    host_name(name).map(|name| format!("{wild}{name}")).map_err(|_| expected())
+}
+
 /// Lower case, as a `Host` is compared.
 pub(super) fn host_name(text: &str) -> Result<String, Expected> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
@@ -400,7 +429,7 @@ auth:
   anyone: view lobby*
   users:
     anna: {{password: '{HASH}', may: admin}}
-    tv: {{password: '{HASH}', may: [view cam*, still cam*], from: 192.168.0.0/16, until: 2026-12-31T20:00:00Z}}
+    tv: {{password: '{HASH}', certificate: [tv.example, tv@example], may: [view cam*, still cam*], from: 192.168.0.0/16, until: 2026-12-31T20:00:00Z}}
   tokens:
     grafana: {{sha256: {}, may: status}}
   link_keys: {{2026: {}}}
@@ -410,6 +439,7 @@ auth:
   proxies: 127.0.0.1
   proxy_protocol: true
   names: [TV.example.org]
+  referers: [Example.org, '*.example.net']
 ",
             "0a".repeat(32),
             "canary-canary-canary-canary-canary"
@@ -428,6 +458,7 @@ auth:
         let policy = &config.auth;
         assert_eq!((policy.users.len(), policy.tokens.len(), policy.link_keys.len()), (2, 1, 1));
         assert_eq!(policy.names, ["tv.example.org"]);
+        assert_eq!(policy.referers, ["example.org", "*.example.net"]);
         assert_eq!(policy.anyone.iter().map(ToString::to_string).collect::<Vec<_>>(), ["view lobby*"]);
         let printed = to_yaml(&config);
         assert!(printed.contains("until: 2026-12-31T20:00:00Z"), "{printed}");
@@ -522,6 +553,14 @@ auth:
         check(
             "auth: {names: [a/b]}",
             "1:16: auth.names[0]: expected the name of a host like tv.example.org, found \"a/b\"",
+        );
+        check(
+            "auth: {users: {a: {certificate: x, may: view}, b: {certificate: x, may: view}}}",
+            "1:52: auth.users.b.certificate: another user has the certificate `x` already",
+        );
+        check(
+            "auth: {referers: ['*']}",
+            "1:19: auth.referers[0]: expected the name of a host like tv.example.org, or *.example.org, found \"*\"",
         );
         check("auth: {user: {}}", "1:8: auth.user: unknown key, did you mean `users`?");
     }

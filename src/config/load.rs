@@ -144,10 +144,11 @@ fn examine_with(
     if let ControlPlace::Path(path) = &mut config.api.socket {
         *path = resolve(&["api", "socket"], path)?;
     }
-    if let Some(jwt) = &mut config.auth.jwt {
-        if let KeySource::File(path) = &mut jwt.keys {
-            *path = resolve(&["auth", "jwt", "keys"], path)?;
-        }
+    if let Some(KeySource::File(path)) = config.auth.jwt.as_mut().map(|jwt| &mut jwt.keys) {
+        *path = resolve(&["auth", "jwt", "keys"], path)?;
+    }
+    if let Some(clients) = config.tls.as_mut().and_then(|tls| tls.clients.as_mut()) {
+        *clients = resolve(&["tls", "clients"], clients)?;
     }
     match config.tls.as_mut().map(|tls| &mut tls.certificate) {
         Some(CertificateSource::Files { certificate, key }) => {

@@ -185,6 +185,8 @@ impl Default for WebRtc {
 pub struct Tls {
     /// Where the certificate comes from.
     pub certificate: CertificateSource,
+    /// The file with the authorities that vouch for certificates of clients; these are not asked for any without it.
+    pub clients: Option<PathBuf>,
     /// Who may use the server without encryption.
     pub plain: Plain,
 }

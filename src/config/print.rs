@@ -395,7 +395,7 @@ mod tests {
                     }
                 };
                 let plain = if events { Plain::All } else { Plain::Local };
-                let tls = certificate.map(|certificate| Tls { certificate, plain });
+                let tls = certificate.map(|certificate| Tls { certificate, clients: Some("ca.pem".into()), plain });
                 let auth = match (metrics, events) {
                     (true, true) => crate::access::Policy::default(),
                     (true, false) => crate::config::parse("auth: {anyone: [view a*, still]}").unwrap().auth,

@@ -105,6 +105,8 @@ pub(super) struct Auth {
     pub(super) proxy_protocol: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) referers: Option<Value>,
 }
 
 /// One entry of `auth.users:`.
@@ -113,6 +115,8 @@ pub(super) struct Auth {
 pub(super) struct User {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) may: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -213,6 +217,8 @@ pub(super) struct Tls {
     pub(super) key: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) own: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) clients: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

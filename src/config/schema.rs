@@ -131,7 +131,7 @@ fn schema() -> Value {
         _ => scalar(),
     });
     let user = section("`auth.users:`", raw::keys::<raw::User>(), |key| match key {
-        "may" | "from" => texts(),
+        "may" | "from" | "certificate" => texts(),
         _ => json!({"type": "string"}),
     });
     let token = section("`auth.tokens:`", raw::keys::<raw::Token>(), |key| match key {

@@ -5,7 +5,7 @@ use http::{HeaderValue, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// No external content; styles are in the page, scripts have their own path.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; object-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'";
 /// Scripts pass media to the players as blobs.
 const MEDIA_POLICY: &str = "; media-src 'self' blob:";
 

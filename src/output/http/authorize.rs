@@ -1,7 +1,7 @@
 //! Who makes a request, and whether that may have what it asks for. Every path is asked here, after it was looked up.
 
 use super::{
-    cors::{is_cross_origin, is_known_host},
+    cors::{is_cross_origin, is_known_host, is_permitted_page},
     response::{Response, complete},
 };
 use crate::access::{
@@ -83,6 +83,14 @@ pub async fn authorize(
         NotAdmitted::Rejected(rejection) => rejected(gate, rejection),
         NotAdmitted::Refused(why) => refused(gate, why),
     })?;
+    if let Need::Stream(Action::View | Action::Still | Action::Playback, _) = need
+        && !is_permitted_page(headers, &gate.policy().policy().referers)
+    {
+        if let Some((action, _)) = need.parts() {
+            gate.stats().refused(action);
+        }
+        return Err(complete(StatusCode::FORBIDDEN, "pages of that server may not show this: see auth.referers"));
+    }
     // Browsers add the credentials of the user to the request of any page.
     if opens_socket && access.identity.is_ambient() && is_cross_origin(headers) {
         if let Some((action, _)) = need.parts() {
@@ -121,7 +129,9 @@ pub fn rejected(gate: &Gate, rejection: Rejection) -> Response {
 /// The response to who may not do this.
 pub fn refused(gate: &Gate, why: Refused) -> Response {
     match why {
-        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
+        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn | Refused::Stranger => {
+            challenge(gate, &why.to_string())
+        }
         Refused::Undecided => {
             let mut response = complete(StatusCode::SERVICE_UNAVAILABLE, &why.to_string());
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -18,7 +18,7 @@ use super::{
     websocket,
 };
 use crate::{
-    access::{Gate, Peer, any_contains, client},
+    access::{Gate, Identity, Peer, any_contains, client},
     config::Plain,
     net::{
         Connection, proxy_header,
@@ -83,6 +83,7 @@ pub async fn serve<S>(
     let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
     let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &stats).await else { return };
     let is_tls = transport.is_tls();
+    let proved = certified(&transport);
     let is_http2 = transport.protocol() == Some(tls::H2);
     let takeover = Takeover::default();
     let disconnect = DisconnectWatch::default();
@@ -99,7 +100,7 @@ pub async fn serve<S>(
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
         request.extensions_mut().insert(site);
-        request.extensions_mut().insert(Peer { address: peer, proved: None });
+        request.extensions_mut().insert(Peer { address: peer, proved: proved.clone() });
         let handoff = Handoff {
             live: offered.clone(),
             websocket: upgrades.clone(),
@@ -237,6 +238,11 @@ pub(in crate::output) async fn secure(socket: TcpStream, tls: Option<Tls>, stats
             None
         }
     }
+}
+
+/// Who a client is by its certificate.
+pub(in crate::output) fn certified(transport: &Transport) -> Option<Identity> {
+    transport.client_names().map(|names| Identity::Certificate(names.into()))
 }
 
 /// Sets socket options for a live stream; the defaults work too.

@@ -163,7 +163,8 @@ mod tests {
             |texts: &[&str]| Permissions::new(texts.iter().map(|text| Permission::parse(text).unwrap()).collect());
         let user = User {
             name: "anna".into(),
-            password: Arc::new(PasswordHash::of("right").unwrap()),
+            password: Some(Arc::new(PasswordHash::of("right").unwrap())),
+            certificates: Vec::new(),
             grant: Grant { may: list(may), ..Grant::default() },
         };
         let users = if may.is_empty() { Vec::new() } else { vec![user] };

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     access::Peer,
     net::Connection,
-    output::http::session::{behind_proxy, secure},
+    output::http::session::{behind_proxy, certified, secure},
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -30,6 +30,7 @@ pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: C
         tracing::debug!(%peer, protocol = "rtmp", "connection closed: it must be encrypted, use rtmps://");
         return;
     }
+    let proved = certified(&transport);
     let mut wire = Wire::new(transport);
     let wanted = tokio::select! {
         () = stop.cancelled() => return,
@@ -39,7 +40,7 @@ pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: C
         tracing::debug!(%peer, protocol = "rtmp", "connection closed: no request");
         return;
     };
-    let peer = &Peer { address: peer, proved: None };
+    let peer = &Peer { address: peer, proved };
     match wanted {
         Event::Publish(wanted) => publish(wire, &context, &wanted, peer, stop).await,
         Event::Play(wanted) => play::serve(wire, &context, &wanted, peer, stop).await,

@@ -40,7 +40,9 @@ pub fn rejected(gate: &Gate, rejection: Rejection) -> Reply {
 
 fn refused(gate: &Gate, why: Refused) -> Reply {
     match why {
-        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
+        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn | Refused::Stranger => {
+            challenge(gate, &why.to_string())
+        }
         Refused::Undecided => Reply::refusal(Status::Unavailable, &why.to_string()),
         Refused::Forbidden | Refused::Network => Reply::refusal(Status::Forbidden, &why.to_string()),
     }

@@ -17,6 +17,7 @@ use crate::{
     output::http::{
         access_log::NO_PROGRESS,
         limits::{HEAD_WITHIN, KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER},
+        session::certified,
     },
     source::publisher::LEFT,
     sys::monotonic,
@@ -78,13 +79,14 @@ impl Connection {
     pub fn new(context: Arc<Context>, transport: Transport, peer: SocketAddr, permit: ConnectionPermit) -> Self {
         let own = transport.socket().local_addr().unwrap_or(peer);
         let is_tls = transport.is_tls();
+        let proved = certified(&transport);
         tune(&transport);
         let (reader, writer) = tokio::io::split(transport);
         let now = Instant::now();
         Self {
             context,
             peer,
-            proved: None,
+            proved,
             own,
             is_tls,
             reader,

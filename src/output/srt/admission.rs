@@ -129,7 +129,7 @@ async fn publish(
 
 const fn refusal_of(why: Refused) -> Refusal {
     match why {
-        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => Refusal::UNAUTHORIZED,
+        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn | Refused::Stranger => Refusal::UNAUTHORIZED,
         Refused::Undecided => Refusal::UNAVAILABLE,
         Refused::Forbidden | Refused::Network => Refusal::FORBIDDEN,
     }
