@@ -73,7 +73,7 @@ impl Gate {
             Answer::Denied => Err(NotAdmitted::Refused(Refused::Unauthenticated)),
             Answer::None => {
                 if claim.is_some() {
-                    // Nobody was told whether it was right.
+                    // It is not known whether it was right.
                     self.give_try_back(peer);
                 }
                 Err(NotAdmitted::Refused(Refused::Undecided))
@@ -91,7 +91,7 @@ impl Gate {
             Look::Ask(answered) => {
                 let coming = answered.subscribe();
                 let (gate, hook) = (self.clone(), hook.clone());
-                // The question goes on when the client that caused it has left: others may wait for it.
+                // The question continues when the client that caused it has left: others may wait for it.
                 tokio::spawn(async move {
                     let answer = gate.request(&hook, question).await;
                     gate.with_answers(|answers| answers.put(digest, answer, hook.keep, Instant::now()));

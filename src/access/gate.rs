@@ -12,7 +12,7 @@ use super::{
     hook::Claim,
     jwt::{JwtError, KeySet},
     key_file::WatchedKeys,
-    key_service::{Hope, Pace, WAIT},
+    key_pace::{Hope, Pace, WAIT},
     link::{Link, LinkError},
     network::any_contains,
     pass::{Pass, Passes},
@@ -173,9 +173,9 @@ impl Gate {
     /// The kinds of credentials that the policy knows.
     pub fn accepted(&self) -> Accepted {
         let policy = self.policy();
-        let Policy { users, tokens, jwt, link_keys, hook, .. } = policy.policy();
+        let Policy { tokens, jwt, link_keys, hook, .. } = policy.policy();
         let bearer = !tokens.is_empty() || jwt.is_some() || hook.is_some();
-        Accepted { basic: !users.is_empty() || hook.is_some(), bearer, links: !link_keys.is_empty() }
+        Accepted { basic: policy.has_passwords() || hook.is_some(), bearer, links: !link_keys.is_empty() }
     }
 
     /// Who presents this. Checks at most two passwords at a time. Cancel-safe.

@@ -3,6 +3,7 @@
 use super::{
     gate::Gate,
     jwt::{KeySet, MAX_KEYS_FILE},
+    key_pace::Pace,
     policy::KeySource,
     stats::FetchResult,
 };
@@ -17,49 +18,8 @@ const EACH: Duration = Duration::from_secs(3600);
 const RETRY: Duration = Duration::from_secs(30);
 /// Keys serve for so long after the last fetch that succeeded.
 const SERVE: Duration = Duration::from_secs(24 * 3600);
-/// For tokens of unknown keys there is one fetch in this time.
-const PACE: Duration = Duration::from_secs(10);
 /// Time for a fetch.
 const WITHIN: Duration = Duration::from_secs(5);
-/// How long a request with a token of an unknown key waits for the keys.
-pub(super) const WAIT: Duration = Duration::from_secs(2);
-
-/// When fetches may happen. Pure.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    started: Option<Instant>,
-    is_running: bool,
-}
-
-/// What somebody may expect who needs other keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hope {
-    /// A fetch is under way.
-    Wait,
-    /// One may be started.
-    Fetch,
-    /// There was one a moment ago.
-    None,
-}
-
-impl Pace {
-    /// What there is to be expected now.
-    pub(super) fn hope(&self, now: Instant) -> Hope {
-        match self.started {
-            _ if self.is_running => Hope::Wait,
-            Some(started) if now.saturating_duration_since(started) < PACE => Hope::None,
-            _ => Hope::Fetch,
-        }
-    }
-
-    fn start(&mut self, now: Instant) {
-        (self.started, self.is_running) = (Some(now), true);
-    }
-
-    fn end(&mut self) {
-        self.is_running = false;
-    }
-}
 
 impl Gate {
     /// Fetches keys until `stop`, where the policy names an address for them. To be run as a task.
@@ -130,21 +90,5 @@ impl Gate {
             KeySource::Address(address) => Some(address.clone()),
             KeySource::File(_) => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unknown_keys_cause_one_fetch_in_a_while() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
-        assert_eq!(pace.hope(now), Hope::Fetch);
-        pace.start(now);
-        assert_eq!(pace.hope(now + 2 * PACE), Hope::Wait);
-        pace.end();
-        assert_eq!(pace.hope(now + PACE - Duration::from_millis(1)), Hope::None);
-        assert_eq!(pace.hope(now + PACE), Hope::Fetch);
     }
 }

@@ -150,6 +150,11 @@ impl Policy {
         masked
     }
 
+    /// Whether a user has a password.
+    pub fn has_passwords(&self) -> bool {
+        self.users.iter().any(|user| user.password.is_some())
+    }
+
     /// Whether there is any way to prove who one is.
     pub fn knows_anyone(&self) -> bool {
         let is_service = self.jwt.is_some() || self.hook.is_some();
@@ -163,6 +168,7 @@ pub struct IndexedPolicy {
     policy: Policy,
     keys: KeySet,
     users: HashMap<Arc<str>, usize>,
+    has_passwords: bool,
     certificates: HashMap<Arc<str>, usize>,
     tokens: HashMap<[u8; 32], usize>,
 }
@@ -175,7 +181,8 @@ impl IndexedPolicy {
         let named = policy.users.iter().enumerate();
         let named = named.flat_map(|(at, user)| user.certificates.iter().map(move |name| (name.clone(), at)));
         let certificates = named.collect();
-        Self { policy, keys, users, certificates, tokens }
+        let has_passwords = policy.has_passwords();
+        Self { policy, keys, users, has_passwords, certificates, tokens }
     }
 
     /// The policy.
@@ -191,6 +198,11 @@ impl IndexedPolicy {
     /// The user with this name.
     pub fn user(&self, name: &str) -> Option<&User> {
         self.policy.users.get(*self.users.get(name)?)
+    }
+
+    /// Whether a user has a password.
+    pub const fn has_passwords(&self) -> bool {
+        self.has_passwords
     }
 
     /// The user whom one of these names of a certificate is for; the first counts.

@@ -55,7 +55,7 @@ pub(super) fn has_login(config: &Config, registry: &Registry) -> bool {
 
 /// Whether browsers are led there: there are users.
 pub(super) fn leads_to_login(config: &Config, registry: &Registry) -> bool {
-    has_login(config, registry) && !config.auth.users.is_empty()
+    has_login(config, registry) && config.auth.has_passwords()
 }
 
 /// The links above all pages.

@@ -1,7 +1,7 @@
 //! `/login`: the form for a user and a password or a one-time code, which works without scripts. Who is logged in sees who that is, and logs out here.
 
 use super::{
-    page::{Menu, Page},
+    page::{LOGIN, Menu, Page},
     player::javascript,
 };
 use crate::access::{Access, Identity};
@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use percent_encoding::percent_decode_str;
 
 /// Its path.
-pub const PATH: &str = "/login";
+pub const PATH: &str = LOGIN;
 /// The path of its script.
 pub const SCRIPT_PATH: &str = "/login.js";
 const SCRIPT: &str = include_str!("login.js");
@@ -32,7 +32,7 @@ pub fn page(menu: &Menu, access: &Access, query: &str) -> warp::reply::Response 
         Identity::User { name, .. } => logged_in(name),
         Identity::Code => logged_in("administrator by a one-time code"),
         _ => {
-            let has_users = !access.gate().policy().policy().users.is_empty();
+            let has_users = access.gate().policy().has_passwords();
             forms(&parameter("next").unwrap_or_default(), parameter("failed").as_deref(), has_users)
         }
     };

@@ -4,6 +4,8 @@ use crate::access::{Access, Action, Decision, Identity, Subject};
 use http::{HeaderValue, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+/// The page where one logs in and out.
+pub const LOGIN: &str = "/login";
 /// No external content; styles are in the page, scripts have their own path.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'";
 /// Scripts pass media to the players as blobs.
@@ -41,7 +43,7 @@ impl Menu {
                     @for (label, path) in entries {
                         a href=(path) aria-current=[(path == here).then_some("page")] { (label) }
                     }
-                    @if let Some(path) = self.login.or(user.map(|_| super::login::PATH)) {
+                    @if let Some(path) = self.login.or(user.map(|_| LOGIN)) {
                         a href=(path) aria-current=[(path == here).then_some("page")] {
                             @match user { Some(name) => (name), None => "Log in" }
                         }

@@ -5,6 +5,7 @@ use super::{
     body::StallWatch,
     disconnect::DisconnectWatch,
     limits::{HEAD_WITHIN, MAX_HEAD, PROGRESS_WITHIN},
+    response::Response,
     session::{Handoff, respond},
     site::Site,
     take_once::TakeOnce,
@@ -48,7 +49,7 @@ pub fn may_control(uid: u32) -> bool {
 /// Serves one connection of a user to its end, or until `stop`.
 pub async fn serve<S>(mut socket: UnixStream, uid: u32, routes: S, stats: Arc<HttpStats>, stop: CancellationToken)
 where
-    S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     if !may_control(uid) {
