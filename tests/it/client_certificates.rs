@@ -3,7 +3,7 @@
 use crate::rig::{
     SOON, Server,
     log::field,
-    script::shell,
+    script::{H264, PICTURE, shell},
     tls::{Encrypted, connect, connect_as},
     wait_until,
 };
@@ -49,7 +49,8 @@ fn yaml(folder: &Path, users: &str) -> String {
     let ticks = shell("while echo tick; do sleep 0.05; done");
     let clients = folder.join("clients.pem");
     format!(
-        "rtsp: {{listen: '127.0.0.1:0'}}\nfeeds: {{ticks: {{command: {ticks}}}}}\nstreams:\n  \
+        "rtsp: {{listen: '127.0.0.1:0'}}\nfeeds: {{ticks: {{command: {ticks}}}, one: {{pipeline: '{PICTURE}'}}}}\nstreams:\n  \
+         cam_film: {{feed: one, video: {H264}}}\n  \
          cam.raw: {{feed: ticks, container: raw}}\n  yard.raw: {{feed: ticks, container: raw}}\n\
          auth:\n  anyone: [view yard*]\n  users: {{{users}}}\n\
          tls: {{own: authority, clients: {}, plain: all}}\n",
@@ -95,18 +96,15 @@ fn x6_a_certificate_is_a_user() {
     };
     assert!(ends(to(server.address(), Some(&foreign))));
     // RTSPS is the same.
-    let rtsp: SocketAddr =
-        field(&server.log.wait("listening.*RTSP|RTSP.*listening|rtsp.*address=", SOON), "address").parse().unwrap();
+    let listening = server.log.wait("listening .*protocol=rtsp", SOON);
+    let rtsp: SocketAddr = field(&listening, "address").parse().unwrap();
     let describe = |identity: Option<&(String, String)>| {
         let mut connection = to(rtsp, identity).unwrap();
-        let head = connection.ask("DESCRIBE rtsp://localhost/cam.raw RTSP/1.0\r\nCSeq: 1\r\n\r\n").unwrap();
+        let head = connection.ask("DESCRIBE rtsp://localhost/cam_film RTSP/1.0\r\nCSeq: 1\r\n\r\n").unwrap();
         head.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
     };
-    // A stream of bytes cannot be sent by RTSP: who may gets to know that.
-    let refused = [describe(None), describe(Some(&nobody))];
-    assert!(refused.iter().all(|status| [401, 403].contains(status)), "{refused:?}");
-    let permitted = describe(Some(&anna));
-    assert!(![401, 403].contains(&permitted), "{permitted}");
+    assert_eq!([describe(None), describe(Some(&nobody))], [403, 403]);
+    assert_eq!([describe(Some(&anna)), describe(Some(&robot))], [200, 200]);
 }
 
 #[test]
