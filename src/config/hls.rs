@@ -3,7 +3,7 @@
 use super::{diagnostics::Path, expected::Expected, raw, record, spans::Place, validator::Validator};
 use crate::media::segment::Settings;
 use serde_yaml::Value;
-use std::{ops::RangeInclusive, time::Duration};
+use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 /// Seconds of a segment, of a part, and of all that playlists list.
 const SEGMENT: RangeInclusive<f64> = 0.5..=20.0;
@@ -11,6 +11,8 @@ const PART: RangeInclusive<f64> = 0.05..=5.0;
 const WINDOW: RangeInclusive<f64> = 3.0..=3600.0;
 /// Of recordings: a playlist of six hours in segments of 2 s has a megabyte.
 const DVR: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(6 * 3600);
+/// Segments of one key.
+const ENCRYPT: RangeInclusive<u32> = 1..=10_000;
 /// A playlist lists at least so many segments: players begin three from its end.
 const LEAST_SEGMENTS: u32 = 4;
 
@@ -34,7 +36,9 @@ impl Validator {
             self.note(&path.key("window"), Place::Key, message);
         }
         let dvr = self.value(&path.key("dvr"), keys.dvr, |text| record::span(text, DVR));
-        Settings { segment, part, window, dvr, ..usual }
+        let encrypt = self.value(&path.key("encrypt"), keys.encrypt, segments);
+        // How parts of an encrypted segment are encrypted is not settled: playlists list none.
+        Settings { segment, part, window, dvr, encrypt, has_parts: encrypt.is_none(), ..usual }
     }
 }
 
@@ -47,6 +51,7 @@ pub(super) fn keys(settings: &Settings) -> Option<raw::Hls> {
         part: given(settings.part),
         window: given(settings.window),
         dvr: settings.dvr.map(|dvr| Value::String(record::printed_span(dvr))),
+        encrypt: settings.encrypt.map(|segments| Value::from(segments.get())),
     })
 }
 
@@ -54,6 +59,11 @@ fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, Expected>
     let number = text.parse().ok().filter(|number| range.contains(number));
     let number = number.ok_or_else(|| format!("seconds, {} to {}", range.start(), range.end()))?;
     Ok(Duration::from_secs_f64(number))
+}
+
+fn segments(text: &str) -> Result<NonZeroU32, Expected> {
+    let number = text.parse().ok().filter(|number| ENCRYPT.contains(number)).and_then(NonZeroU32::new);
+    Ok(number.ok_or_else(|| format!("a number of segments, {} to {}", ENCRYPT.start(), ENCRYPT.end()))?)
 }
 
 #[cfg(test)]
@@ -67,6 +77,16 @@ mod tests {
         parsed
             .map(|config| config.streams[0].hls)
             .map_err(|faults| faults.iter().map(|fault| fault.to_string()).collect())
+    }
+
+    #[test]
+    fn encrypted_segments_have_no_parts() {
+        let found = settings("{encrypt: 10}").unwrap();
+        assert_eq!((found.encrypt, found.has_parts), (NonZeroU32::new(10), false));
+        assert_eq!(
+            settings("{encrypt: 0}").unwrap_err(),
+            "3:35: streams.s.mp4.hls.encrypt: expected a number of segments, 1 to 10000, found \"0\""
+        );
     }
 
     #[test]

@@ -442,6 +442,8 @@ pub(super) struct Hls {
     pub(super) window: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dvr: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) encrypt: Option<Value>,
 }
 
 /// One of `renditions:` of a stream. Printed with its pipeline.

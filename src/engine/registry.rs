@@ -123,6 +123,12 @@ impl StreamHandle {
         (is_listed || has_rendition).then(|| format!("{}.m3u8", stem(&self.config.path.encoded())))
     }
 
+    /// The path of its manifest of DASH, percent-encoded; `None` also where its segments are encrypted as only HLS has it.
+    pub fn manifest_path(&self) -> Option<String> {
+        let playlist = self.playlist_path().filter(|_| self.config.hls.encrypt.is_none())?;
+        playlist.strip_suffix(".m3u8").map(|stem| format!("{stem}.mpd"))
+    }
+
     /// Leases the stream and its packets as [`StreamHandle::lease`] does, with the encodings that its container needs. Cancel-safe.
     ///
     /// # Errors

@@ -48,9 +48,8 @@ pub fn player_commands(stream: &config::Stream, container: Container, site: &str
 /// The addresses of its playlists, for players that take these; none where there are none.
 pub fn playlists(stream: &StreamHandle, site: &str) -> Vec<PlayerCommand> {
     let Some(path) = stream.playlist_path() else { return Vec::new() };
-    let manifest = path.strip_suffix(".m3u8").map(|stem| format!("{site}{stem}.mpd"));
     let hls = PlayerCommand { player: "HLS", line: format!("{site}{path}") };
-    let dash = manifest.map(|line| PlayerCommand { player: "DASH", line });
+    let dash = stream.manifest_path().map(|path| PlayerCommand { player: "DASH", line: format!("{site}{path}") });
     [hls].into_iter().chain(dash).collect()
 }
 

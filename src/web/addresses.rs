@@ -3,7 +3,7 @@
 use super::{link::with_link, offers::Reach};
 use crate::{
     config::{Config, Plain},
-    engine::registry::{StreamHandle, stem},
+    engine::registry::StreamHandle,
     media::Container,
 };
 use std::net::{IpAddr, SocketAddr};
@@ -62,9 +62,10 @@ pub fn of(stream: &StreamHandle, reach: Reach, ports: &Ports, site: &str, link: 
     if reach.playlist
         && let Some(playlist) = stream.playlist_path()
     {
-        let manifest = format!("{site}{}.mpd", stem(&path));
         add("HLS", with_link(format!("{site}{playlist}"), link), "");
-        add("DASH", with_link(manifest, link), "");
+        if let Some(manifest) = stream.manifest_path() {
+            add("DASH", with_link(format!("{site}{manifest}"), link), "");
+        }
     }
     if stream.sampled().is_some() {
         if reach.webrtc {

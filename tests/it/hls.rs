@@ -3,18 +3,22 @@
 use crate::rig::{
     SOON, Server,
     browser::{Browser, have_browser},
-    have, http,
+    have, http, media,
     playlist::Playlist,
     process,
     script::{H264, PICTURE, TONE},
     secs,
+    server::password_hash,
     state::{entry, state, wait_for},
     tool, wait_until,
 };
+use data_encoding::{BASE64, HEXLOWER};
 use rustix::process::Signal;
 use std::{
     collections::BTreeSet,
-    process::Command,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -287,6 +291,15 @@ fn hls_js_plays_close_to_live() {
         return;
     }
     let (server, browser) = (camera(""), Browser::start());
+    play_by_hls_js(&server, &browser, &library);
+    // Seconds between the capture of what is shown and now. Plain HLS would be at 6 s.
+    let behind = browser.run("return (Date.now() - hls.playingDate.getTime()) / 1000").as_f64().unwrap();
+    assert!((0.2..4.0).contains(&behind), "{behind} s");
+}
+
+/// Plays six seconds of the stream. Fails with an error that hls.js cannot recover from.
+#[track_caller]
+fn play_by_hls_js(server: &Server, browser: &Browser, library: &Path) {
     // Its own pages allow no foreign scripts that make media.
     browser.open(&server.url("/livez"));
     browser.run(&format!("{}; window.Hls = globalThis.Hls ?? this.Hls", std::fs::read_to_string(library).unwrap()));
@@ -306,9 +319,91 @@ fn hls_js_plays_close_to_live() {
     let frames = "document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames";
     browser.wait(&format!("return {frames} > 150"), Duration::from_secs(40));
     assert_eq!(browser.run("return window.failed.join()"), "");
-    // Seconds between the capture of what is shown and now. Plain HLS would be at 6 s.
-    let behind = browser.run("return (Date.now() - hls.playingDate.getTime()) / 1000").as_f64().unwrap();
-    assert!((0.2..4.0).contains(&behind), "{behind} s");
+}
+
+/// Row D16: what is in a cache is of no use without the key, which only viewers get.
+#[test]
+fn encrypted_segments_are_for_those_who_get_their_keys() {
+    if !have("ffmpeg") || !have("openssl") {
+        return;
+    }
+    let server = Server::start(&format!(
+        "
+        auth: {{users: {{anna: {{password: {}, may: 'view cam.mp4'}}}}}}
+        feeds:
+          cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio', mode: continuous}}
+        streams:
+          cam.mp4: {{feed: cam, video: {H264}, audio: {{codec: aac}}, hls: {{segment: 0.5, encrypt: 2}}}}
+        ",
+        password_hash("pass-canary")
+    ));
+    let login = format!("Authorization: Basic {}\r\n", BASE64.encode(b"anna:pass-canary"));
+    let ask = |path: &str| {
+        let mut answer = http::request(server.address(), "GET", path, &login);
+        (answer.status, answer.rest(SOON))
+    };
+    let get = |path: &str| {
+        let (status, body) = ask(path);
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        body
+    };
+    for (query, begin) in [("", &b"\0\0\0\x64moof"[4..]), ("?container=ts", &b"\x47\x40"[..])] {
+        let multivariant = String::from_utf8(get(&format!("/cam.m3u8{query}"))).unwrap();
+        let playlist = format!("/{}", multivariant.lines().find(|line| !line.starts_with('#')).unwrap());
+        let mut list = Playlist::default();
+        wait_until("a third key", SOON, || {
+            list = Playlist::parse(&String::from_utf8(get(&playlist)).unwrap());
+            list.segments.iter().map(|segment| &segment.key).collect::<BTreeSet<_>>().len() > 5
+        });
+        list.check();
+        assert_eq!(list.part_target, None);
+        let (mut media, mut keys) = (Vec::new(), BTreeSet::new());
+        for segment in &list.segments {
+            let (key, vector) = segment.key.as_ref().unwrap();
+            let (sealed, key_bytes) = (get(&format!("/cam/hls/{}", segment.uri)), get(&format!("/cam/hls/{key}")));
+            assert_eq!((sealed.len() % 16, key_bytes.len()), (0, 16));
+            keys.insert(key_bytes.clone());
+            let mut openssl = Command::new("openssl");
+            openssl.args(["enc", "-d", "-aes-128-cbc", "-K", &HEXLOWER.encode(&key_bytes), "-iv", &vector[2..]]);
+            let mut child = openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let mut input = child.stdin.take().unwrap();
+            let writer = thread::spawn(move || input.write_all(&sealed).unwrap());
+            let plain = child.wait_with_output().unwrap();
+            writer.join().unwrap();
+            assert!(plain.status.success());
+            let head = if query.is_empty() { &plain.stdout[4..8] } else { &plain.stdout[..2] };
+            assert_eq!(head, begin, "{}", segment.uri);
+            if let Some(map) = segment.map.as_ref().filter(|_| media.is_empty()) {
+                media = get(&format!("/cam/hls/{map}"));
+            }
+            media.extend(plain.stdout);
+        }
+        // Two segments a key.
+        assert!((3..=list.segments.len() / 2 + 2).contains(&keys.len()), "{} of {}", keys.len(), list.segments.len());
+        media::assert_decodes(&media);
+        let (key, _) = list.segments[0].key.as_ref().unwrap();
+        let key = format!("/cam/hls/{}", key.split('?').next().unwrap());
+        assert_eq!(http::get(server.address(), &key).status, 401);
+        assert_eq!(ask("/cam/hls/k-00000000-1.key").0, 404);
+        let (first, _) = key.rsplit_once('-').unwrap();
+        assert_eq!(ask(&format!("{first}-99999999999.key")).0, 404, "of the future");
+    }
+    assert_eq!(ask("/cam/hls/v0-p1.m4s").0, 404);
+    let (status, reason) = ask("/cam.mpd");
+    let reason = String::from_utf8(reason).unwrap();
+    assert!(status == 406 && reason.contains("use cam.m3u8"), "{status} {reason}");
+}
+
+#[test]
+fn hls_js_plays_encrypted_segments() {
+    let Some(library) = tool("hls.js-1.7.4.js") else { return };
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (camera(", hls: {segment: 1, encrypt: 2}"), Browser::start());
+    play_by_hls_js(&server, &browser, &library);
+    let keys = "return performance.getEntriesByType('resource').filter(it => it.name.includes('.key')).length";
+    assert!(browser.run(keys).as_u64().unwrap() > 1);
 }
 
 #[test]

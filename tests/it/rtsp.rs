@@ -5,13 +5,12 @@ use crate::rig::{
     player::{self, Item, Player},
     script::{H264, PICTURE, TONE, shell},
     secs,
-    server::{PROGRAM, run},
+    server::{password_hash, run},
     state::{entry, state, wait_for},
     wait_until,
 };
 use std::{
     collections::BTreeMap,
-    io::Write,
     net::{SocketAddr, UdpSocket},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -428,15 +427,6 @@ fn a_client_that_was_held_up_goes_on_with_a_keyframe() {
     assert_eq!((first.payload[0] & 0x1f, first.payload[3] & 0x1f), (24, 7), "parameter sets come first");
 }
 
-/// The hash of a password.
-fn hash(password: &str) -> String {
-    let mut command = Command::new(PROGRAM);
-    command.arg("passwd").env_remove("VOYANDZ_CONFFILE").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
-}
-
 #[test]
 fn who_may_not_watch_is_refused_and_who_may_no_more_ends() {
     let key = "canary-0123456789abcdef-0123456789";
@@ -450,7 +440,7 @@ fn who_may_not_watch_is_refused_and_who_may_no_more_ends() {
               cam: {{feed: card, video: {H264}}}
               yard: {{feed: card, video: {H264}}}
             ",
-            hash("pass-canary")
+            password_hash("pass-canary")
         )
     };
     let first = yaml("");

@@ -4,13 +4,12 @@ use crate::rig::{
     Launch, SOON, Server, have, log, media, millis,
     publisher::{H264_AAC, LIVE, Publisher},
     secs,
-    server::{PROGRAM, run},
+    server::{password_hash, run},
     srt::{Caller, Lossy, ffmpeg, gstreamer, port},
     state, ts, wait_until,
 };
 use std::{
     net::{SocketAddr, UdpSocket},
-    process::{Command, Stdio},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -137,7 +136,7 @@ fn encrypted_streams_are_for_those_with_the_passphrase() {
 /// The same decision as for viewers of HTTP, and each refusal has its number.
 #[test]
 fn who_may_not_is_refused_with_the_reason() {
-    let hash = answer_of("pass-canary\n");
+    let hash = password_hash("pass-canary");
     let auth = format!(
         "auth:\n  users: {{anna: {{password: {hash}, may: 'view cam0'}}, otto: {{password: {hash}, may: status}}}}\n\
          srt: {{listen: '127.0.0.1:0'}}"
@@ -167,16 +166,6 @@ fn who_may_not_is_refused_with_the_reason() {
     let line = server.log.wait("viewer left stream=cam0 .*user=anna protocol=srt", SOON);
     assert_eq!(log::field(&line, "reason"), "client left");
     assert!(!server.log.text().contains("pass-canary"));
-}
-
-/// The hash of a password.
-fn answer_of(password: &str) -> String {
-    use std::io::Write;
-    let mut command = Command::new(PROGRAM);
-    command.arg("passwd").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
 /// Row 45: nothing that comes before a cookie is kept, and nothing of others counts.

@@ -2,6 +2,7 @@
 
 use super::{
     cut::Segmenter,
+    key::Keys,
     rendition::{Part, Rendition, Segment},
     text::{Date, Millis, Seconds},
 };
@@ -80,6 +81,8 @@ pub struct Names<'a> {
     pub extension: &'a str,
     /// What is appended to the addresses of files; begins with `?` unless it is empty.
     pub query: &'a str,
+    /// What segments are encrypted with.
+    pub keys: Option<&'a Keys>,
 }
 
 /// The media playlist of a rendition; `None` before there is one. `skips`: the client has the older segments.
@@ -170,10 +173,19 @@ fn begin_segment(
     if segment.is_discontinuity {
         out.push_str("#EXT-X-DISCONTINUITY\n");
     }
-    let is_other = header.replace(segment.header) != Some(segment.header);
+    let before = header.replace(segment.header);
+    let is_other = before != Some(segment.header);
+    let Names { rendition: name, query, keys, .. } = names;
     if is_other && rendition.header(segment.header).is_some_and(|header| !header.is_empty()) {
-        let Names { rendition, query, .. } = names;
-        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{rendition}-i{}.mp4{query}\"", segment.header);
+        // A key is for the headers after it, too (RFC 8216, section 4.3.2.5), and they are not encrypted.
+        if keys.is_some() && before.is_some() {
+            out.push_str("#EXT-X-KEY:METHOD=NONE\n");
+        }
+        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{name}-i{}.mp4{query}\"", segment.header);
+    }
+    if let Some(keys) = keys {
+        let (id, vector) = (keys.of_segment(segment.number), u128::from_be_bytes(keys.vector(name, segment.number)));
+        let _ = writeln!(out, "#EXT-X-KEY:METHOD=AES-128,URI=\"k-{id}.key{query}\",IV=0x{vector:032x}");
     }
     if let Some(date) = segment.date {
         let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Date(date));
@@ -211,7 +223,7 @@ struct SegmentName<'a> {
 
 impl fmt::Display for SegmentName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Names { rendition, extension, query } = self.names;
+        let Names { rendition, extension, query, .. } = self.names;
         write!(f, "{rendition}-{}{extension}{query}", self.number)
     }
 }
@@ -223,7 +235,7 @@ struct PartName<'a> {
 
 impl fmt::Display for PartName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Names { rendition, extension, query } = self.names;
+        let Names { rendition, extension, query, .. } = self.names;
         write!(f, "{rendition}-p{}{extension}{query}", self.number)
     }
 }

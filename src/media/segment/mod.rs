@@ -9,6 +9,7 @@ mod clock;
 mod cut;
 pub mod dash;
 pub mod hls;
+mod key;
 mod past;
 mod piece;
 mod rendition;
@@ -19,6 +20,7 @@ mod text;
 pub mod wait;
 
 pub use cut::{Segmenter, Wish};
+pub use key::{KeyId, Keys};
 pub use past::{First, PastSegment};
 pub use piece::{Piece, TrackHeader};
 pub use rendition::{Header, Part, Rendition, Segment};

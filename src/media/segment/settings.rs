@@ -1,6 +1,6 @@
 //! How long segments and parts are, and how much is kept.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 /// The settings of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Settings {
     pub has_parts: bool,
     /// How much of the past playlists list where segments that are dropped can be had from recordings.
     pub dvr: Option<Duration>,
+    /// Segments are encrypted, so many of them with one key.
+    pub encrypt: Option<NonZeroU32>,
 }
 
 impl Settings {
@@ -28,6 +30,7 @@ impl Settings {
         max_bytes: 128 << 20,
         has_parts: true,
         dvr: None,
+        encrypt: None,
     };
 }
 

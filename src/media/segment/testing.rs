@@ -179,7 +179,7 @@ impl Feed {
     /// The playlist of a rendition as text.
     pub(super) fn text(&self, name: &str, skips: bool) -> Option<String> {
         let rendition = self.stream.rendition(name)?;
-        let names = hls::Names { rendition: rendition.track.name, extension: ".m4s", query: "" };
+        let names = hls::Names { rendition: rendition.track.name, extension: ".m4s", query: "", keys: None };
         hls::media(&self.stream, rendition, names, skips)
     }
 

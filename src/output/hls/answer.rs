@@ -13,7 +13,7 @@ use super::{
 use crate::{
     media::Container,
     media::segment::{
-        Segmenter, dash,
+        KeyId, Segmenter, dash,
         hls::{self, Names},
         wait::{self, Decision},
     },
@@ -36,6 +36,9 @@ const FIRST: Duration = Duration::from_secs(8);
 const LEAST: Duration = Duration::from_secs(3);
 const MANIFEST: HeaderValue = HeaderValue::from_static("application/dash+xml");
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
+const KEY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// Only who may watch the stream gets its keys.
+const SECRET: HeaderValue = HeaderValue::from_static("no-store");
 /// A playlist changes with each part.
 const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
 /// What a name stands for never changes.
@@ -87,6 +90,7 @@ pub async fn respond(
         File::Header(rendition, number) => header_file(stream, rendition, number),
         File::Segment(rendition, number) => segment(stream, rendition, number, client).await,
         File::Part(rendition, number) => part(stream, rendition, number, client).await,
+        File::Key(id) => key(stream, id),
     };
     if response.status().is_success() {
         response.extensions_mut().insert(LowPriorityLog);
@@ -146,6 +150,7 @@ fn head(file: File) -> Response {
         File::Multivariant | File::Playlist(_) => PLAYLIST,
         File::Manifest => MANIFEST,
         File::Header(rendition, _) | File::Segment(rendition, _) | File::Part(rendition, _) => media_type(rendition),
+        File::Key(_) => KEY,
     };
     let mut response = text(StatusCode::OK, "");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -179,6 +184,11 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
 }
 
 async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked, client: Client) -> Response {
+    if stream.keys().is_some() {
+        let help =
+            "the segments of this stream are encrypted as HLS has it (`encrypt` of `hls`), which DASH does not know";
+        return text(StatusCode::NOT_ACCEPTABLE, &format!("{help}: use {folder}.m3u8"));
+    }
     let feed = stream.feed(Rendition::Video(0));
     feed.request();
     let folder = format!("{}/dash/", utf8_percent_encode(folder, &PLAIN));
@@ -230,7 +240,8 @@ async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &A
     }
     let key = RenderKey { rendition: name, skips: asked.skips, query: asked.carried.clone() };
     let rendered = feed.rendered(key.clone(), |segments| {
-        let names = Names { rendition: name, extension: rendition.extension(), query: &asked.carried };
+        let keys = stream.keys().map(|keys| &**keys);
+        let names = Names { rendition: name, extension: rendition.extension(), query: &asked.carried, keys };
         hls::media(segments, segments.rendition(name)?, names, asked.skips)
     });
     let Some(rendered) = rendered else { return not_yet() };
@@ -274,7 +285,31 @@ async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u6
         Ok(None) => Ok(None),
         Err(late) => Err(late),
     };
+    let pieces = match (pieces, stream.keys()) {
+        (Ok(Some(pieces)), Some(keys)) => {
+            Ok(stream.feed(rendition).encrypted(keys, rendition.name(), number, pieces).await.map(|bytes| vec![bytes]))
+        }
+        (pieces, _) => pieces,
+    };
     media_file(stream, rendition, pieces)
+}
+
+/// A key of segments that there are, or were.
+fn key(stream: &SegmentedStream, id: KeyId) -> Response {
+    let newest = |segments: &Segmenter| {
+        let open = segments.renditions().iter().filter_map(|rendition| rendition.open().map(|open| open.number));
+        open.chain(segments.renditions().iter().filter_map(|rendition| rendition.newest())).max()
+    };
+    let newest = |feed: &Feed| feed.look(newest).flatten();
+    let newest = newest(stream.feed(Rendition::Video(0))).max(newest(stream.feed(Rendition::Ts(0))));
+    let found = stream.keys().zip(newest).filter(|(keys, newest)| {
+        let newest = keys.of_segment(*newest);
+        id.set == newest.set && id.number <= newest.number
+    });
+    match found {
+        Some((keys, _)) => file(KEY, SECRET, vec![Bytes::copy_from_slice(&keys.key(id))]),
+        None => text(StatusCode::NOT_FOUND, "no segment has such a key"),
+    }
 }
 
 /// Where the media of a segment is.
@@ -300,6 +335,9 @@ fn place_of(rendition: &crate::media::segment::Rendition, number: u64) -> Option
 }
 
 async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
+    if stream.keys().is_some() {
+        return text(StatusCode::NOT_FOUND, "segments that are encrypted have no parts");
+    }
     let pieces = media(stream, rendition, client, |found| match wait::part(found, number) {
         Decision::Ready => Some(Sight::Ready(found.part(number)?.pieces.clone())),
         Decision::Wait => Some(Sight::NotYet),

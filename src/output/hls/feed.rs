@@ -10,7 +10,7 @@ use crate::{
     engine::rendition::Rendition,
     media::{
         Container, Muxer, NotCarried, Packet, TrackSet,
-        segment::{Segmenter, Settings, Wish},
+        segment::{Keys, Segmenter, Settings, Wish},
     },
     output::record::playback::Playback,
     source::demand::{Demand, Lease},
@@ -19,6 +19,7 @@ use crate::{
     telemetry::HlsStats,
 };
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -91,6 +92,16 @@ struct State {
     run: CancellationToken,
     used: Instant,
     rendered: Vec<Rendered>,
+    /// Segments that were encrypted for one request and are sent to others, oldest first.
+    encrypted: VecDeque<Encrypted>,
+}
+
+/// A segment as it is sent.
+#[derive(Debug)]
+struct Encrypted {
+    rendition: &'static str,
+    number: u64,
+    bytes: bytes::Bytes,
 }
 
 /// A playlist that was rendered for one request and is sent to others.
@@ -116,6 +127,8 @@ pub struct RenderKey {
 
 /// Most playlists that are kept.
 const MAX_RENDERED: usize = 40;
+/// Most bytes of encrypted segments that are kept: those that players who are up to date request.
+const MAX_ENCRYPTED: usize = 32 << 20;
 
 /// What a request found.
 #[derive(Debug)]
@@ -145,6 +158,7 @@ impl Feed {
             run: stop.child_token(),
             used: Instant::now(),
             rendered: Vec::new(),
+            encrypted: VecDeque::new(),
         };
         let changes = watch::Sender::new(0);
         Self(Arc::new(Shared {
@@ -239,6 +253,33 @@ impl Feed {
         Some(text)
     }
 
+    /// A segment of these pieces, encrypted; mostly once for all requests. `None` where there is no memory for it.
+    pub async fn encrypted(
+        &self,
+        keys: &Arc<Keys>,
+        rendition: &'static str,
+        number: u64,
+        pieces: Vec<bytes::Bytes>,
+    ) -> Option<bytes::Bytes> {
+        let is_it = |known: &Encrypted| (known.rendition, known.number) == (rendition, number);
+        if let Some(known) = self.0.state().encrypted.iter().find(|known| is_it(known)) {
+            return Some(known.bytes.clone());
+        }
+        let keys = keys.clone();
+        // A large segment takes milliseconds.
+        let made = tokio::task::spawn_blocking(move || keys.encrypted(rendition, number, &pieces));
+        let bytes = bytes::Bytes::from(made.await.ok()??);
+        let mut state = self.0.state();
+        let kept = &mut state.encrypted;
+        if !kept.iter().any(is_it) {
+            kept.push_back(Encrypted { rendition, number, bytes: bytes.clone() });
+        }
+        while kept.len() > 1 && kept.iter().map(|known| known.bytes.len()).sum::<usize>() > MAX_ENCRYPTED {
+            kept.pop_front();
+        }
+        Some(bytes)
+    }
+
     /// The same as gzip, compressed once for each version; `None` where that is not worth it.
     pub fn packed(&self, key: &RenderKey, text: &bytes::Bytes) -> Option<bytes::Bytes> {
         if text.len() < gzip::WORTH_IT {
@@ -273,6 +314,7 @@ impl Shared {
         if is_over {
             state.segments = None;
             state.rendered.clear();
+            state.encrypted.clear();
         }
         is_over
     }
@@ -367,6 +409,7 @@ async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         if shared.stop.is_cancelled() || refused.is_some() {
             state.segments = None;
             state.rendered.clear();
+            state.encrypted.clear();
         }
         state.refused = refused;
     }

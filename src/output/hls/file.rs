@@ -1,5 +1,7 @@
 //! The files of a stream, by their names in URLs. Pure.
 
+use crate::media::segment::KeyId;
+
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum File {
@@ -15,6 +17,8 @@ pub enum File {
     Segment(Rendition, u64),
     /// A part.
     Part(Rendition, u64),
+    /// What segments are encrypted with.
+    Key(KeyId),
 }
 
 /// One rendition of a stream.
@@ -80,11 +84,15 @@ impl File {
             Self::Header(..) => "header",
             Self::Segment(..) => "segment",
             Self::Part(..) => "part",
+            Self::Key(_) => "key",
         }
     }
 
     /// The file with this name in the folder of a stream.
     pub fn parse(name: &str) -> Option<Self> {
+        if let Some(key) = name.strip_prefix("k-").and_then(|rest| rest.strip_suffix(".key")) {
+            return key_id(key).map(Self::Key);
+        }
         let end = name.find(['-', '.'])?;
         let (rendition, rest) = name.split_at_checked(end)?;
         let rendition = Rendition::parse(rendition)?;
@@ -101,6 +109,12 @@ impl File {
             None => Some(Self::Segment(rendition, number(rest)?)),
         }
     }
+}
+
+fn key_id(name: &str) -> Option<KeyId> {
+    let (set, rest) = name.split_once('-')?;
+    let is_plain = set.len() == 8 && set.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    Some(KeyId { set: u32::from_str_radix(set, 16).ok().filter(|_| is_plain)?, number: number(rest)? })
 }
 
 /// A number as it is written here: one name for one file.
@@ -124,6 +138,7 @@ mod tests {
         check("v0-118.m4s", Some(File::Segment(Rendition::Video(0), 118)));
         check("ts-0.ts", Some(File::Segment(Rendition::Ts(0), 0)));
         check("v0-p1190.m4s", Some(File::Part(Rendition::Video(0), 1190)));
+        check("k-00c0ffee-17.key", Some(File::Key(KeyId { set: 0xc0_ffee, number: 17 })));
         for name in [
             "",
             "v0",
@@ -137,6 +152,10 @@ mod tests {
             "v0-1.ts",
             "v0-p-1.m4s",
             "v0-1.m4s/",
+            "k-c0ffee-17.key",
+            "k-00C0FFEE-17.key",
+            "k-00c0ffee-017.key",
+            "k-00c0ffee-.key",
             "v0-99999999999999999999.m4s",
         ] {
             check(name, None);

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     engine::registry::StreamHandle,
-    media::{Container, segment::Settings},
+    media::{
+        Container,
+        segment::{Keys, Settings},
+    },
     output::record::playback::Playback,
     stream::StreamOutput,
     sys::Shutdown,
@@ -27,6 +30,7 @@ pub struct SegmentedStream {
     /// Of the stream itself, and of its renditions.
     outputs: Vec<StreamOutput>,
     settings: Settings,
+    keys: Option<Arc<Keys>>,
     mp4: Feed,
     ts: Feed,
     viewers: HlsViewers,
@@ -49,10 +53,17 @@ impl SegmentedStream {
         // Tokens that an earlier run of the server gave away are not given again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let seed = u64::try_from(seed).unwrap_or(0) << 16;
+        let keys = settings.encrypt.map(|segments| {
+            let mut secret = [0; 32];
+            // A system without random numbers has no TLS either; its secret is as good as what it has.
+            let _ = aws_lc_rs::rand::fill(&mut secret);
+            Arc::new(Keys::new(&secret, segments))
+        });
         let of_ts = Settings { has_parts: false, dvr: None, ..settings };
         Self {
             outputs: source.outputs(),
             settings,
+            keys,
             mp4: Feed::new(Container::Mp4, settings, source.clone(), shutdown.clone(), stats.clone())
                 .with_past(recordings.clone(), recorded.clone()),
             ts: Feed::new(Container::Ts, of_ts, source, shutdown.clone(), stats.clone()),
@@ -71,6 +82,11 @@ impl SegmentedStream {
             Rendition::Video(_) | Rendition::Audio => &self.mp4,
             Rendition::Ts(_) => &self.ts,
         }
+    }
+
+    /// What segments are encrypted with, if they are.
+    pub fn keys(&self) -> Option<&Arc<Keys>> {
+        self.keys.as_ref()
     }
 
     /// What was recorded of it and others.

@@ -31,11 +31,17 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
-use tokio::{io::AsyncWriteExt, net::UnixStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
 use tokio_util::sync::CancellationToken;
 
-/// What others get. A client that was not read at all would not get it.
+/// How long others may take to ask, in vain.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+/// What others get, when they have asked: some take a connection that ends before for none.
 const REFUSAL: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 79\r\nConnection: close\r\n\r\n\
     only root and the user of the server may use this socket: use its address then\n";
 /// The address of such clients, which have none.
@@ -54,7 +60,11 @@ where
 {
     if !may_control(uid) {
         tracing::warn!(uid, "a user may not use the control socket");
-        let _ = tokio::time::timeout(HEAD_WITHIN, socket.write_all(REFUSAL)).await;
+        let refused = async {
+            let _ = socket.read(&mut [0; 1024]).await;
+            socket.write_all(REFUSAL).await
+        };
+        let _ = tokio::time::timeout(REFUSED_WITHIN, refused).await;
         return;
     }
     let stall_watch = StallWatch::default();

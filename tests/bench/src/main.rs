@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod hls;
 mod http2;
 mod latency;
 mod limit;

@@ -1,7 +1,7 @@
 //! What is measured: each mode runs its systems in turns, a fresh process each time.
 
 use crate::{
-    http2, latency,
+    hls, http2, latency,
     load::{self, Outcome, Plan},
     report::{Figures, Table, quantile},
     server::System,
@@ -17,8 +17,8 @@ use std::{
 };
 
 /// All modes.
-pub const NAMES: [&str; 11] =
-    ["fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "core", "http2", "short"];
+pub const NAMES: [&str; 12] =
+    ["fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "core", "http2", "hls", "short"];
 
 /// Bits a second of the source: a picture of 1080 lines.
 const RATE: usize = 4_000_000;
@@ -51,6 +51,10 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         "ingest" => vec![ingest(1, 100_000_000)?, ingest(50, 4_000_000)?],
         "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
+        "hls" => vec![
+            playlists(or(&[500, 2000]).first().copied().unwrap_or_default(), true)?,
+            playlists(or(&[500, 2000]).last().copied().unwrap_or_default(), false)?,
+        ],
         "short" => vec![short()?, latency::short()?],
         _ => bail!("there is no mode {mode}: {}", NAMES.join(", ")),
     };
@@ -218,6 +222,38 @@ fn over_http2(viewers: usize) -> anyhow::Result<Table> {
             ]);
             table.add(name, figures);
         }
+    }
+    Ok(table)
+}
+
+/// A camera with sound, of 1.5 Mbit/s, for players of playlists.
+fn camera() -> System {
+    let video =
+        "videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=180,framerate=30/1 ! queue name=video";
+    System::Voyandz(format!(
+        "feeds: {{cam: {{pipeline: '{video} audiotestsrc is-live=true ! queue name=audio'}}}}\n\
+         streams: {{live.mp4: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: 1.5M, gop: 60}}, audio: {{codec: aac}}}}}}\n"
+    ))
+}
+
+/// Players of HLS, of low latency or plain.
+fn playlists(players: usize, has_parts: bool) -> anyhow::Result<Table> {
+    let kind = if has_parts { "LL-HLS" } else { "plain HLS" };
+    let mut table = Table::new(format!("{players} players of {kind}, video and audio of 1.5 Mbit/s"), &[]);
+    for _ in 0..rounds() {
+        let outcome = hls::put(&mut camera().start()?, players, has_parts, Duration::from_secs(8))?;
+        let seconds = outcome.lasted.as_secs_f64();
+        let mut figures = Figures::from([
+            ("of a processor", outcome.cpu.as_secs_f64() / seconds),
+            ("requests/s", outcome.requests as f64 / seconds),
+            ("CPU us/request", outcome.cpu.as_secs_f64() * 1e6 / outcome.requests as f64),
+            ("MB/s", outcome.bytes as f64 / 1e6 / seconds),
+        ]);
+        if has_parts {
+            figures.insert("behind the first p50 ms", quantile(&outcome.behind, 0.5));
+            figures.insert("behind the first p99 ms", quantile(&outcome.behind, 0.99));
+        }
+        table.add("voyandz", figures);
     }
     Ok(table)
 }
@@ -403,6 +439,8 @@ fn short() -> anyhow::Result<Table> {
     }
     let over_http2 = http2::put(&mut systems[0].1.start()?, 10, short.window)?;
     ensure!(over_http2.bytes > 0, "nothing came over HTTP/2");
+    let by_playlist = hls::put(&mut camera().start()?, 4, true, short.window)?;
+    ensure!(by_playlist.requests > 0 && !by_playlist.behind.is_empty(), "{} requests of HLS", by_playlist.requests);
     let server = systems[5].1.start()?;
     let outcome = stills::ask(server.address, "/still", 4, Duration::from_millis(300))?;
     ensure!(outcome.took.len() > 4, "{} still pictures", outcome.took.len());

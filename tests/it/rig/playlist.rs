@@ -31,6 +31,8 @@ pub struct Segment {
     pub is_gap: bool,
     /// The header that is in force.
     pub map: Option<String>,
+    /// Address of the key that is in force, and the initialisation vector.
+    pub key: Option<(String, String)>,
     pub date: Option<String>,
 }
 
@@ -66,12 +68,13 @@ impl Playlist {
         assert_eq!(lines.next(), Some("#EXTM3U"));
         assert!(text.ends_with('\n'), "the last line has no end");
         let mut list = Self::default();
-        let (mut next, mut map, mut length) = (Segment::default(), None, None);
+        let (mut next, mut map, mut key, mut length) = (Segment::default(), None, None, None);
         for line in lines {
             let Some(tag) = line.strip_prefix('#') else {
                 assert!(!line.is_empty(), "an empty line");
                 let duration = length.take().unwrap_or_else(|| panic!("no EXTINF before {line}"));
-                let segment = Segment { uri: line.to_owned(), duration, map: map.clone(), ..std::mem::take(&mut next) };
+                let (map, key, next) = (map.clone(), key.clone(), std::mem::take(&mut next));
+                let segment = Segment { uri: line.to_owned(), duration, map, key, ..next };
                 list.segments.push(segment);
                 continue;
             };
@@ -91,7 +94,15 @@ impl Playlist {
                 }
                 "EXT-X-MAP" => {
                     assert!(next.parts.is_empty() && next.date.is_none(), "MAP within a segment");
+                    assert!(key.is_none(), "a header is not encrypted");
                     map = Some(attributes(value)["URI"].clone());
+                }
+                "EXT-X-KEY" if value == "METHOD=NONE" => key = None,
+                "EXT-X-KEY" => {
+                    let mut found = attributes(value);
+                    assert_eq!(found["METHOD"], "AES-128");
+                    key = found.remove("URI").zip(found.remove("IV"));
+                    assert!(key.is_some(), "{line}");
                 }
                 "EXT-X-PROGRAM-DATE-TIME" => next.date = Some(value.to_owned()),
                 "EXT-X-GAP" => next.is_gap = true,

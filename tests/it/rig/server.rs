@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use std::{
     ffi::OsString,
     fs,
+    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -29,6 +30,17 @@ const FILE: &str = "voyandz.yaml";
 const RELOADED: &str = "configuration reloaded|running configuration is unchanged";
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_voyandz");
+
+/// The hash of a password, as `voyandz passwd` prints it.
+pub fn password_hash(password: &str) -> String {
+    let mut command = Command::new(PROGRAM);
+    command.arg("passwd").env_remove("VOYANDZ_CONFFILE").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
 
 /// How to start a server.
 pub struct Launch {
