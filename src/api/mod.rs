@@ -6,7 +6,8 @@
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
 mod call;
-pub mod config;
+pub mod clips;
+mod config;
 pub mod configurator;
 mod control;
 mod event_hub;
@@ -23,6 +24,7 @@ mod recordings;
 mod route;
 mod session;
 mod state;
+mod storage;
 mod table;
 
 pub use call::{Api, State};

@@ -9,7 +9,7 @@ use crate::{
         disk::Edit,
         folder::{Change, Edited, Which},
         playback::{
-            PlaybackError,
+            LibraryError, PlaybackError,
             ask::{FileId, Span, span},
         },
     },
@@ -123,7 +123,7 @@ fn span_of(call: &Call) -> Result<Span, Problem> {
 }
 
 /// A span that is changed has both ends: nobody changes a month by leaving something out.
-fn limited(call: &Call) -> Result<Which, Problem> {
+pub(super) fn limited(call: &Call) -> Result<Which, Problem> {
     let is_limited =
         call.query.get("from").is_some() && (call.query.get("to").is_some() || call.query.get("for").is_some());
     if !is_limited {
@@ -141,6 +141,13 @@ fn unknown(call: &Call) -> Problem {
     Problem::not_found("recording", &format!("{}/{}", call.parameter(0), call.parameter(1)))
 }
 
-fn refused(error: PlaybackError) -> Problem {
-    Problem::new(Kind::NoDisk, error.to_string())
+pub(super) fn refused(error: PlaybackError) -> Problem {
+    let kind = match &error {
+        PlaybackError::Read(LibraryError::Nothing) => Kind::NotFound,
+        PlaybackError::Read(LibraryError::Format(_) | LibraryError::TooMuch | LibraryError::NoVideo) => {
+            Kind::BadRequest
+        }
+        PlaybackError::Read(LibraryError::Read(_)) | PlaybackError::Disk(_) | PlaybackError::Busy => Kind::NoDisk,
+    };
+    Problem::new(kind, error.to_string())
 }

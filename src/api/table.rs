@@ -2,9 +2,9 @@
 
 use super::{
     call::Answer,
-    config, control, events, hooks, openapi, recording, recordings,
+    clips, config, control, events, hooks, openapi, recording, recordings,
     route::{May, Route},
-    session, state,
+    session, state, storage,
 };
 use crate::access::Action;
 use futures_util::FutureExt;
@@ -222,6 +222,50 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: (200, Some("Edited")),
         run: |call| recordings::delete(call).boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/recordings/{stream}/clips",
+        id: "clips",
+        summary: "The clips of a stream: spans that were copied into files of their own.",
+        may: May::Stream(Action::Playback),
+        query: &["limit", "after"],
+        body: None,
+        answer: (200, Some("Page")),
+        run: |call| clips::list(call).boxed(),
+    },
+    Route {
+        method: "POST",
+        path: "/recordings/{stream}/clips",
+        id: "save_clip",
+        summary: "Copies a span into a file of its own, which no limit deletes.",
+        may: May::Stream(Action::Record),
+        query: recordings::SPAN,
+        body: None,
+        answer: (201, Some("Entry")),
+        run: |call| clips::save(call).boxed(),
+    },
+    Route {
+        method: "DELETE",
+        path: "/recordings/{stream}/clips/{clip}",
+        id: "delete_clip",
+        summary: "Deletes a clip.",
+        may: May::Stream(Action::Record),
+        query: &[],
+        body: None,
+        answer: (204, None),
+        run: |call| clips::delete(call).boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/storage",
+        id: "storage",
+        summary: "The folders of recordings: how much is in them, how much is free, and how long that lasts.",
+        may: May::Server(Action::Status),
+        query: &["limit", "after"],
+        body: None,
+        answer: (200, Some("Page")),
+        run: |call| storage::list(call).boxed(),
     },
     Route {
         method: "GET",

@@ -82,7 +82,7 @@ pub use model::{
     WebRtc,
 };
 pub use outputs::repairs;
-pub use pattern::{FilePattern, PatternError};
+pub use pattern::{FileName, FilePattern, PatternError, Zone};
 pub use patterns::is_free;
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};

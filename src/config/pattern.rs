@@ -1,11 +1,44 @@
 //! The names of files of recordings, as a pattern. A name never leaves the folder that it is in.
 
-use jiff::Timestamp;
+mod read;
+
+pub use read::FileName;
+
+use jiff::{
+    Timestamp,
+    tz::{Offset, TimeZone},
+};
 use std::fmt;
 
 /// A path below a folder, without the extension, with placeholders in braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilePattern(Vec<Part>);
+pub struct FilePattern {
+    parts: Vec<Part>,
+    zone: Zone,
+}
+
+/// Whose time names have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Zone {
+    /// That of all.
+    #[default]
+    Utc,
+    /// That of the machine.
+    Local,
+}
+
+impl Zone {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Utc, Self::Local];
+
+    /// As the configuration names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Utc => "utc",
+            Self::Local => "local",
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -26,6 +59,7 @@ enum Field {
     Minute,
     Second,
     Millisecond,
+    Offset,
     Unix,
     Sequence,
 }
@@ -44,10 +78,13 @@ pub enum PatternError {
     /// All files would have one name.
     #[error("`{{sequence}}`, `{{time}}` or `{{unix}}` in it, or all files would have one name")]
     Constant,
+    /// An hour of a year is there twice in local time.
+    #[error("`{{time}}` or `{{offset}}` in it, with `zone: local`: an hour of the year is there twice")]
+    Ambiguous,
 }
 
 impl Field {
-    const ALL: [(&'static str, Self); 12] = [
+    const ALL: [(&'static str, Self); 13] = [
         ("stream", Self::Stream),
         ("date", Self::Date),
         ("time", Self::Time),
@@ -58,6 +95,7 @@ impl Field {
         ("minute", Self::Minute),
         ("second", Self::Second),
         ("ms", Self::Millisecond),
+        ("offset", Self::Offset),
         ("unix", Self::Unix),
         ("sequence", Self::Sequence),
     ];
@@ -75,7 +113,8 @@ impl Default for FilePattern {
     fn default() -> Self {
         let (text, field) = (|text: &str| Part::Text(text.to_owned()), Part::Field);
         let (stream, date, time) = (field(Field::Stream), field(Field::Date), field(Field::Time));
-        Self(vec![stream, text("/"), date, text("/"), time, text("-"), field(Field::Sequence)])
+        let parts = vec![stream, text("/"), date, text("/"), time, text("-"), field(Field::Sequence)];
+        Self { parts, zone: Zone::Utc }
     }
 }
 
@@ -110,15 +149,51 @@ impl FilePattern {
             return Err(PatternError::Path);
         }
         let varies = |part: &Part| matches!(part, Part::Field(Field::Sequence | Field::Time | Field::Unix));
-        if parts.iter().any(varies) { Ok(Self(parts)) } else { Err(PatternError::Constant) }
+        if parts.iter().any(varies) { Ok(Self { parts, zone: Zone::Utc }) } else { Err(PatternError::Constant) }
     }
 
-    /// The path of a file that begins at `begin`, in microseconds since 1970: in UTC, without an extension.
+    /// The same with the time of a zone.
+    ///
+    /// # Errors
+    /// When names would not say which time they have.
+    pub fn in_zone(self, zone: Zone) -> Result<Self, PatternError> {
+        let has_date = |part: &Part| {
+            matches!(
+                part,
+                Part::Field(Field::Year | Field::Month | Field::Day | Field::Hour | Field::Minute | Field::Date)
+            )
+        };
+        let has_offset = |part: &Part| matches!(part, Part::Field(Field::Time | Field::Offset));
+        let is_ambiguous = self.parts.iter().any(has_date) && !self.parts.iter().any(has_offset);
+        if zone == Zone::Local && is_ambiguous { Err(PatternError::Ambiguous) } else { Ok(Self { zone, ..self }) }
+    }
+
+    /// Whose time names have.
+    pub const fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// The path of a file that begins at `begin`, in microseconds since 1970: without an extension.
     pub fn path(&self, stream: &str, begin: i64, sequence: u64) -> String {
         let time = Timestamp::from_microsecond(begin).unwrap_or_default();
-        let date = jiff::tz::Offset::UTC.to_datetime(time);
+        let offset = match self.zone {
+            Zone::Utc => Offset::UTC,
+            Zone::Local => TimeZone::system().to_offset(time),
+        };
+        self.path_at(stream, time, offset, sequence)
+    }
+
+    fn path_at(&self, stream: &str, time: Timestamp, offset: Offset, sequence: u64) -> String {
+        let date = offset.to_datetime(time);
+        let offset = match self.zone {
+            Zone::Utc => "Z".to_owned(),
+            Zone::Local => {
+                let (sign, minutes) = (if offset.is_negative() { '-' } else { '+' }, offset.seconds().abs() / 60);
+                format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
+            }
+        };
         let mut out = String::new();
-        for part in &self.0 {
+        for part in &self.parts {
             let field = match part {
                 Part::Text(text) => {
                     out.push_str(text);
@@ -132,7 +207,7 @@ impl FilePattern {
             out.push_str(&match field {
                 Field::Stream => stream.to_owned(),
                 Field::Date => format!("{year:04}-{month:02}-{day:02}"),
-                Field::Time => format!("{hour:02}{minute:02}{second:02}.{millis:03}Z"),
+                Field::Time => format!("{hour:02}{minute:02}{second:02}.{millis:03}{offset}"),
                 Field::Year => format!("{year:04}"),
                 Field::Month => format!("{month:02}"),
                 Field::Day => format!("{day:02}"),
@@ -140,7 +215,8 @@ impl FilePattern {
                 Field::Minute => format!("{minute:02}"),
                 Field::Second => format!("{second:02}"),
                 Field::Millisecond => format!("{millis:03}"),
-                Field::Unix => begin.div_euclid(1_000_000).to_string(),
+                Field::Offset => offset.clone(),
+                Field::Unix => time.as_microsecond().div_euclid(1_000_000).to_string(),
                 Field::Sequence => format!("{sequence:07}"),
             });
         }
@@ -150,7 +226,7 @@ impl FilePattern {
 
 impl fmt::Display for FilePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|part| match part {
+        self.parts.iter().try_for_each(|part| match part {
             Part::Text(text) => f.write_str(text),
             Part::Field(field) => write!(f, "{{{}}}", field.name()),
         })
@@ -174,6 +250,25 @@ mod tests {
         check("{stream}/{date}/{time}-{sequence}", "yard/2026-11-28/083000.250Z-0000042");
         check("{year}/{month}/{day}/{hour}{minute}{second}{ms}-{unix}", "2026/11/28/083000250-1795854600");
         assert_eq!(FilePattern::default().to_string(), "{stream}/{date}/{time}-{sequence}");
+    }
+
+    #[test]
+    fn local_time_says_how_far_it_is_from_utc() {
+        let begin = Timestamp::from_microsecond(1_795_854_600_250_000).unwrap();
+        let check = |pattern: &str, hours: i8, expect: &str| {
+            let pattern = FilePattern::new(pattern).unwrap().in_zone(Zone::Local).unwrap();
+            let found = pattern.path_at("yard", begin, Offset::constant(hours), 42);
+            assert_eq!(found, expect);
+            let read = pattern.read(&found, Some("yard")).unwrap();
+            assert_eq!(read.begin.map(|begin| begin / 1_000_000), Some(begin.as_second()), "{found}");
+        };
+        check("{stream}/{date}/{time}-{sequence}", 1, "yard/2026-11-28/093000.250+0100-0000042");
+        check("{stream}/{date}/{time}-{sequence}", -9, "yard/2026-11-27/233000.250-0900-0000042");
+        check("{date} {hour}{minute}{second}{offset} {sequence}", 2, "2026-11-28 103000+0200 0000042");
+        let ambiguous = FilePattern::new("{date}/{hour}{minute}-{sequence}").unwrap();
+        assert_eq!(ambiguous.clone().in_zone(Zone::Local), Err(PatternError::Ambiguous));
+        assert!(ambiguous.in_zone(Zone::Utc).is_ok());
+        assert!(FilePattern::new("{sequence}").unwrap().in_zone(Zone::Local).is_ok());
     }
 
     #[test]

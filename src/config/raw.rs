@@ -405,6 +405,8 @@ pub(super) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) zone: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) keep: Option<Value>,
 }
 

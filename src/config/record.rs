@@ -3,7 +3,7 @@
 use super::{
     diagnostics::Path,
     expected::{Expected, path_name},
-    pattern::FilePattern,
+    pattern::{FilePattern, Zone},
     raw,
     recording::{Keep, Plan, Recording},
     spans::Place,
@@ -48,7 +48,12 @@ impl Validator {
         let before = if plan == Plan::Clips { before.unwrap_or(BEFORE) } else { Duration::ZERO };
         let every = self.value(&path.key("every"), keys.every, |text| span(text, EVERY_RANGE));
         let part = self.value(&path.key("part"), keys.part, |text| span(text, PART_RANGE)).unwrap_or(PART);
+        let zone = self.value(&path.key("zone"), keys.zone, zone).unwrap_or_default();
         let name = self.value(&path.key("name"), keys.name, pattern).unwrap_or_default();
+        let name = name.in_zone(zone).unwrap_or_else(|error| {
+            self.note(&path.key("name"), Place::Value, format!("expected {error}"));
+            FilePattern::default()
+        });
         let keep = self.keep(&path.key("keep"), keys.keep);
         let usual = (plan != Plan::Session).then_some(EVERY);
         Some(Recording { folder: folder?, format, plan, before, every: every.or(usual), part, name, keep })
@@ -82,6 +87,7 @@ pub(super) fn printed(recording: &Recording) -> Value {
         every: every.and_then(|every| text(printed_span(every))),
         part: text(printed_span(*part)),
         name: text(name.to_string()),
+        zone: text(name.zone().name().to_owned()),
         keep: [&keep.age, &keep.size, &keep.free]
             .into_iter()
             .any(Option::is_some)
@@ -111,6 +117,10 @@ fn plan(text: &str) -> Result<Plan, Expected> {
 
 fn pattern(text: &str) -> Result<FilePattern, Expected> {
     FilePattern::new(text).map_err(|error| error.to_string().into())
+}
+
+fn zone(text: &str) -> Result<Zone, Expected> {
+    Zone::ALL.into_iter().find(|zone| zone.name() == text).ok_or_else(|| "utc or local".into())
 }
 
 fn size(text: &str) -> Result<u64, Expected> {
@@ -170,6 +180,8 @@ mod tests {
             keep,
         };
         assert_eq!(all, Ok(Some(expected)));
+        let zone = |keys: &str| recording(keys).unwrap().unwrap().name.zone();
+        assert_eq!([zone("{folder: r}"), zone("{folder: r, zone: local}")], [Zone::Utc, Zone::Local]);
         let before = |keys: &str| recording(keys).unwrap().unwrap().before;
         assert_eq!(before("{folder: r, plan: clips}"), Duration::from_secs(10));
         assert_eq!(before("{folder: r, plan: clips, before: 30s}"), Duration::from_secs(30));
@@ -201,6 +213,8 @@ mod tests {
         );
         check("{folder: r, keep: {days: 1}}", "record.keep.days: unknown key");
         check("{folder: r, name: ../x}", "found \"../x\"");
+        check("{folder: r, zone: cet}", "record.zone: expected utc or local, found \"cet\"");
+        check("{folder: r, zone: local, name: '{date} {sequence}'}", "an hour of the year is there twice");
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub(super) enum CtlError {
         /// What, and what to do.
         detail: String,
     },
+    /// An option is needed.
+    #[error("{0} is missing: it says which one")]
+    Missing(&'static str),
     /// The answer is no answer of the API.
     #[error("this is no voyandz: {0}")]
     Foreign(String),
@@ -73,7 +76,7 @@ impl CtlError {
                 StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => UNAVAILABLE,
                 _ => REFUSED,
             },
-            Self::Foreign(_) | Self::Terminal => REFUSED,
+            Self::Foreign(_) | Self::Missing(_) | Self::Terminal => REFUSED,
             Self::File { .. } | Self::Io(_) => IO,
         }
     }

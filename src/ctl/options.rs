@@ -109,7 +109,7 @@ pub enum Action {
         #[arg(long = "for", value_name = "TIME")]
         length: Option<String>,
     },
-    /// List the recordings of a stream, protect them from deletion by limits, or delete them.
+    /// List the recordings of a stream, protect them from deletion by limits, delete them, or copy a span into a clip of its own.
     Recordings(Recordings),
     /// Have the configuration files read again.
     Reload,
@@ -123,9 +123,9 @@ pub struct Recordings {
     /// The stream.
     pub name: String,
     /// What is done with them.
-    #[arg(value_parser = ["list", "protect", "unprotect", "delete"], default_value = "list")]
+    #[arg(value_parser = ["list", "protect", "unprotect", "delete", "clips", "clip", "delete-clip"], default_value = "list")]
     pub order: String,
-    /// One file, by its id in the list.
+    /// One file or clip, by its id in the list.
     #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to", "length"])]
     pub id: Option<String>,
     /// Those from this time on: 2026-11-28T14:03:07Z, or seconds since 1970.

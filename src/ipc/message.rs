@@ -185,6 +185,24 @@ pub enum PictureOf {
     /// The last frame of one [`FrameKind::StillBytes`](super::FrameKind::StillBytes) with the `id` of the request as channel, which is
     /// sent on the media socket, before or after it. The bytes are of the stream of this name.
     Bytes(String),
+    /// The same of a recording, which is MP4.
+    Recorded(FrameChoice),
+}
+
+/// Which frames of a recording a still shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrameChoice {
+    /// The last one that is shown no later than this, in nanoseconds of the timeline of the bytes.
+    Until(u64),
+    /// All, side by side: each at the place that is its time in seconds. The bytes are several files, each after its length (32 bits,
+    /// big-endian).
+    Row {
+        /// How many places there are.
+        places: u16,
+        /// Pixels of each; a multiple of 8.
+        width: u16,
+    },
 }
 
 /// Worker to server.

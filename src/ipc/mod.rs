@@ -11,8 +11,8 @@ mod still_spec;
 
 pub use frame::{Frame, FrameHead, FrameKind};
 pub use message::{
-    EncoderProbe, Encoding, Ended, FeedPlan, FeedSource, FromWorker, Item, LogLevel, PictureFault, PictureOf,
-    PictureRequest, Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage,
+    EncoderProbe, Encoding, Ended, FeedPlan, FeedSource, FrameChoice, FromWorker, Item, LogLevel, PictureFault,
+    PictureOf, PictureRequest, Plan, StreamPlan, TextFault, TextKind, ToWorker, Track, TrackKind, TracksMessage,
 };
 pub use still_spec::{PictureFormat, Pixels, StillSpec};
 

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     ipc::{
-        self, Ended, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureOf, PictureRequest, Plan, StillSpec,
-        ToWorker, Track,
+        self, Ended, FrameChoice, FrameKind, FromWorker, Item, LogLevel, PictureFault, PictureOf, PictureRequest, Plan,
+        StillSpec, ToWorker, Track,
     },
     stream::{Entrances, FanOut, KeyframeRequests},
     sys::proc_stats,
@@ -91,6 +91,8 @@ pub enum StillSource {
     Stream(u32),
     /// The last frame in these bytes of the stream of this name, which begin with a header and a join point.
     Bytes(String, Vec<Bytes>),
+    /// Frames of a recording, in MP4.
+    Recorded(Vec<Bytes>, FrameChoice),
 }
 
 impl ItemSource {
@@ -356,16 +358,15 @@ impl WorkerGroupTask {
         }
         self.last_still = Some(Instant::now());
         let Some(id) = self.stills.add(reply) else { return };
-        let of = match of {
-            StillSource::Stream(stream) => PictureOf::Stream(stream),
-            StillSource::Bytes(name, pieces) => {
-                if let Some(sender) = self.link.as_ref().map(|link| link.worker.sender()) {
-                    let bytes = Bytes::from(pieces.concat());
-                    tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
-                }
-                PictureOf::Bytes(name)
-            }
+        let (of, pieces) = match of {
+            StillSource::Stream(stream) => (PictureOf::Stream(stream), None),
+            StillSource::Bytes(name, pieces) => (PictureOf::Bytes(name), Some(pieces)),
+            StillSource::Recorded(pieces, frames) => (PictureOf::Recorded(frames), Some(pieces)),
         };
+        if let Some((pieces, link)) = pieces.zip(self.link.as_ref()) {
+            let (sender, bytes) = (link.worker.sender(), Bytes::from(pieces.concat()));
+            tokio::spawn(async move { sender.send(FrameKind::StillBytes, id, false, bytes).await });
+        }
         self.send(ToWorker::Picture(PictureRequest { id, of, spec, not_before }));
     }
 

@@ -106,7 +106,27 @@ async function load(row) {
   const address = `${row.dataset.root}/list?from=${encodeURIComponent(iso(view.from))}&to=${encodeURIComponent(iso(view.from + width()))}`;
   const response = await fetch(address, { cache: "no-store" });
   if (!response.ok) throw new Error((await response.text()).trim());
-  draw(row, await response.json());
+  const files = await response.json();
+  draw(row, files);
+  illustrate(row, files);
+}
+
+/** Pixels of a thumbnail. */
+const THUMBNAIL = 96;
+/** Codecs of video, as media types name them. */
+const VIDEO = /avc|hev|hvc|av01|vp0|vp8|vp9|mp4v|mjpe?g/i;
+
+/** Frames above the line, each at its time. What is recorded meanwhile is shown with the next span that is looked at. */
+function illustrate(row, files) {
+  const strip = row.querySelector("img.strip");
+  if (files.some(({ codecs }) => VIDEO.test(codecs))) {
+    const count = Math.min(Math.max(Math.round(row.clientWidth / THUMBNAIL), 4), 24);
+    const address = `${row.dataset.root}/strip.jpg?from=${view.from / 1000}&for=${view.hours}h&n=${count}&w=${2 * THUMBNAIL}`;
+    if (strip.getAttribute("src") !== address) strip.src = address;
+  } else {
+    strip.hidden = true;
+    strip.removeAttribute("src");
+  }
 }
 
 async function show() {
@@ -131,7 +151,7 @@ function choose(row, from, to, plays) {
   at("download").href = `${row.dataset.root}/clip.mp4?${query}`;
   at("download").download = "";
   at("download").hidden = false;
-  for (const id of ["protect", "unprotect", "delete"]) at(id).hidden = !row.dataset.changes;
+  for (const id of ["save", "protect", "unprotect", "delete"]) at(id).hidden = !row.dataset.changes;
   at("chosen").textContent = `${long(to - from)} of ${row.dataset.stream}`;
   mark();
   if (plays) play(row, from, to);
@@ -181,9 +201,38 @@ async function remove() {
   notify(`${changed} deleted${reasons.length ? `, not deleted: ${reasons.join(", ")}` : ""}.`);
 }
 
+/** Copies the chosen span into a file of its own. */
+async function save() {
+  const row = selected;
+  const [from, to] = [Date.parse(at("from").value), Date.parse(at("to").value)];
+  notify("The clip is copied…");
+  const address = `${row.dataset.clips}?from=${encodeURIComponent(iso(from))}&to=${encodeURIComponent(iso(to))}`;
+  const response = await fetch(address, { method: "POST" });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  await clips(row);
+  notify(`Saved: ${answer.file}`);
+}
+
+/** Links to the clips of a stream. */
+async function clips(row) {
+  const response = await fetch(row.dataset.clips, { cache: "no-store" });
+  // Where there is no API there are no clips.
+  if (!response.ok) return;
+  const { items } = await response.json();
+  const links = items.map(({ start, duration, path }) => {
+    const link = document.createElement("a");
+    link.href = path;
+    link.textContent = `Clip of ${new Date(start).toLocaleString()}, ${long(duration * 1000)}`;
+    return link;
+  });
+  row.querySelector(".clips").replaceChildren(...links);
+}
+
 const failed = (error) => notify(`This did not work: ${error.message}`);
 at("protect").addEventListener("click", () => protect(true).catch(failed));
 at("unprotect").addEventListener("click", () => protect(false).catch(failed));
+at("save").addEventListener("click", () => save().catch(failed));
 at("delete").addEventListener("click", () => remove().catch(failed));
 
 at("player").addEventListener("ended", () => playing && playing.to < playing.end && play(playing.row, playing.to, playing.end));
@@ -193,19 +242,25 @@ at("player").addEventListener("timeupdate", mark);
 // What people do
 
 for (const row of rows) {
-  const line = row.querySelector(".line");
-  let begun = null;
-  line.addEventListener("pointerdown", ({ clientX, button }) => {
-    if (button === 0) begun = clientX;
-  });
-  line.addEventListener("pointerup", ({ clientX }) => {
-    if (begun === null) return;
-    const [from, to] = [timeAt(line, Math.min(begun, clientX)), timeAt(line, Math.max(begun, clientX))];
-    const isDrag = Math.abs(clientX - begun) > 5;
-    begun = null;
-    if (isDrag) choose(row, from, to, false);
-    else choose(row, from, Math.min(from + HOUR, Date.now()), true);
-  });
+  const strip = row.querySelector("img.strip");
+  strip.draggable = false;
+  strip.addEventListener("load", () => (strip.hidden = false));
+  // Of nothing there are no frames.
+  strip.addEventListener("error", () => (strip.hidden = true));
+  for (const line of [row.querySelector(".line"), strip]) {
+    let begun = null;
+    line.addEventListener("pointerdown", ({ clientX, button }) => {
+      if (button === 0) begun = clientX;
+    });
+    line.addEventListener("pointerup", ({ clientX }) => {
+      if (begun === null) return;
+      const [from, to] = [timeAt(line, Math.min(begun, clientX)), timeAt(line, Math.max(begun, clientX))];
+      const isDrag = Math.abs(clientX - begun) > 5;
+      begun = null;
+      if (isDrag) choose(row, from, to, false);
+      else choose(row, from, Math.min(from + HOUR, Date.now()), true);
+    });
+  }
 }
 document.querySelector("form.span").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -249,4 +304,5 @@ for (const button of document.querySelectorAll("[data-hours]")) {
 document.querySelectorAll(".when, .span, .line, .hours").forEach((element) => (element.hidden = false));
 view.from = startOfDay(Date.now());
 show();
+rows.forEach((row) => clips(row).catch(failed));
 setInterval(() => !document.hidden && view.from + width() > Date.now() && show(), REFRESH);

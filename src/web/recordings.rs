@@ -35,6 +35,8 @@ video{width:100%;max-height:60vh;background:#101418;border-radius:var(--round);d
 article{padding:.75rem 1rem 1rem;margin-bottom:.75rem}
 .line{position:relative;height:2.5rem;margin-top:.5rem;background:var(--well);border-radius:.375rem;overflow:hidden;touch-action:pan-y}
 .line button{position:absolute;top:0;bottom:0;min-height:0;min-width:3px;padding:0;border:0;border-radius:0;background:var(--mark)}.line button:hover{filter:brightness(1.2)}
+.strip{display:block;width:100%;min-height:1.5rem;margin-top:.5rem;border-radius:.375rem;cursor:pointer}.strip[hidden]{display:none}
+.clips{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:.25rem 0}.clips:empty{display:none}
 .line button.kept{background:var(--good)}
 .line button:focus-visible{outline:2px solid var(--ink);outline-offset:-2px}
 .line i{position:absolute;top:0;bottom:0;width:2px;background:var(--bad);pointer-events:none}.line u{position:absolute;top:0;bottom:0;background:var(--busy);opacity:.5;pointer-events:none}
@@ -104,6 +106,7 @@ fn controls() -> Markup {
             label { span.kind { "to " } input id="to" type="datetime-local" step="1" required; }
             button type="submit" { "Play" }
             a.button id="download" hidden { "Download" }
+            button id="save" type="button" hidden { "Save clip" }
             button id="protect" type="button" hidden { "Protect" }
             button id="unprotect" type="button" hidden { "Unprotect" }
             button id="delete" type="button" hidden { "Delete" }
@@ -126,12 +129,14 @@ fn row(stream: &Stream, recording: &Recording, may_change: bool) -> Markup {
     );
     let plays = stream.records_in == Some(Container::Mp4.name());
     html! {
-        article aria-label=(stream.name) data-stream=(stream.name) data-root=[plays.then_some(&root)] data-changes=[may_change.then(|| root.replacen("/rec/", "/api/v1/recordings/", 1))] {
+        article aria-label=(stream.name) data-stream=(stream.name) data-root=[plays.then_some(&root)] data-clips=(root.replacen("/rec/", "/api/v1/recordings/", 1) + "/clips") data-changes=[may_change.then(|| root.replacen("/rec/", "/api/v1/recordings/", 1))] {
             div.name { h2 { (stream.name) } span class=(format!("badge {class}")) { span aria-hidden="true" { (shape) } " " (word) } }
             p.kind { (kept) (expected(recording)) @if let Some(error) = &recording.error { " · " (error) } }
             @if plays {
+                img.strip hidden alt=(format!("Frames of {}", stream.name));
                 div.line hidden {}
                 div.hours hidden aria-hidden="true" {}
+                div.clips {}
                 nav aria-label=(format!("Recordings of {}", stream.name)) {
                     a href=(format!("{root}/clip.mp4?from={begin}&for={NEWEST}")) { "The newest 10 minutes" }
                     a href=(format!("{root}/list")) { "All files of a month" }

@@ -5,6 +5,8 @@ mod decoder;
 mod demux;
 mod encoder;
 mod mini_pipeline;
+mod recorded;
+mod row;
 
 pub(super) use decoder::decode;
 
@@ -18,7 +20,7 @@ use super::{
     threads::lock,
     track::Still,
 };
-use crate::ipc::{FrameHead, FrameKind, FromWorker, PictureFault, PictureFormat, StillSpec};
+use crate::ipc::{FrameChoice, FrameHead, FrameKind, FromWorker, PictureFault, PictureFormat, StillSpec};
 use bytes::Bytes;
 use gstreamer as gst;
 use std::{
@@ -55,6 +57,8 @@ pub(super) enum Material {
     Stream(u32, Still),
     /// Muxed bytes of the stream of this name.
     Bytes(String, Bytes),
+    /// A recording, and which frames of it.
+    Recorded(Bytes, FrameChoice),
 }
 
 /// What stills are made of one after the other.
@@ -207,6 +211,13 @@ impl Shared {
         let (key, still) = match material {
             Material::Bytes(name, bytes) => (Key::Bytes(name), demux::newest_group(bytes)?),
             Material::Stream(stream, still) => (Key::Stream(stream), still),
+            Material::Recorded(bytes, frames) => {
+                let (caps, buffer) = match frames {
+                    FrameChoice::Until(time) => recorded::frame_until(&bytes, gst::ClockTime::from_nseconds(time))?,
+                    FrameChoice::Row { places, width } => row::of(bytes, places, width)?,
+                };
+                return self.encode(spec, &caps, &buffer);
+            }
         };
         let of = still.newest().map_or((None, 0), |buffer| (buffer.pts(), buffer.size()));
         let key = (key, spec);

@@ -3,8 +3,8 @@
 use crate::{
     recordings::{files, json},
     rig::{
-        SOON, Server, have, http, media,
-        script::PICTURE,
+        Launch, SOON, Server, have, have_failpoints, http, media,
+        script::{H264, PICTURE},
         state::{entry, state, wait_for},
         wait_until,
     },
@@ -112,4 +112,53 @@ fn without_a_byte_of_room_viewers_stay_and_protected_files_too() {
     let all = files(&root, "mp4");
     assert!(all.len() >= 3, "{all:?}");
     all.iter().for_each(|file| media::assert_decodes_file(file));
+}
+
+#[test]
+fn a_disk_that_hangs_costs_its_own_recording_alone() {
+    if !have_failpoints() {
+        return;
+    }
+    let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let yaml = format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+        streams:
+          one: {{feed: cam, video: {H264}, record: {{folder: {}, part: 0.3, every: 1h}}}}
+          other: {{feed: cam, video: {H264}, record: {{folder: {}, part: 0.3, every: 1h}}}}
+        auth: {{anyone: [operator]}}
+        ",
+        one.path().display(),
+        other.path().display()
+    );
+    // A disk may hold up 60 kB; one of the two does so for so long that more than that comes.
+    let points = "recording-queue=return(60000);recording-disk=12*off->1*sleep(9000)->off";
+    let server = Launch::new(&yaml).env("FAILPOINTS", points).start();
+    let mut viewer = server.get("/one.ts");
+    viewer.take(1000, SOON);
+    let recording = |name: &str| entry(&state(&server), "streams", name)["recording"].clone();
+    let hangs = |name: &str| recording(name)["queued_bytes"].as_u64() > Some(25_000);
+    wait_until("a disk hangs", SOON, || hangs("one") || hangs("other"));
+    let (stuck, well) = if hangs("one") { ("one", "other") } else { ("other", "one") };
+    let before = recording(well)["bytes"].as_u64().unwrap();
+    wait_until("the queue is full", SOON, || recording(stuck)["state"] == "disk-slow");
+    let end = recording(well);
+    assert!(end["bytes"].as_u64().unwrap() > before + 10_000, "{before} {end:#}");
+    assert_eq!((&end["failures"], &end["lost_samples"]), (&0.into(), &0.into()), "{end:#}");
+    let full = recording(stuck);
+    assert!(full["error"].as_str().unwrap().contains("the disk is too slow"), "{full:#}");
+    assert!(full["queued_bytes"].as_u64() <= Some(60_000), "{full:#}");
+
+    // It records again as soon as the disk works, and the list says where something is missing.
+    wait_until("it records again", SOON, || recording(stuck)["state"] == "recording");
+    assert!(recording(stuck)["lost_samples"].as_u64() > Some(0));
+    wait_until("both files are listed", SOON, || {
+        json(&server, &format!("/rec/{stuck}/list")).as_array().unwrap().len() == 2
+    });
+    let list = json(&server, &format!("/rec/{stuck}/list"));
+    assert_eq!((&list[0]["ended"], &list[1]["continues"]), (&"gap".into(), &false.into()), "{list:#}");
+    let (_, list) = (list, json(&server, &format!("/rec/{well}/list")));
+    assert_eq!(list.as_array().unwrap().len(), 1, "{list:#}");
+    viewer.take(20_000, SOON);
+    assert_eq!(entry(&state(&server), "streams", "one")["gaps"], 0);
 }

@@ -5,7 +5,7 @@ use crate::{
     rig::{
         SOON, Server,
         browser::{Browser, have_browser},
-        http,
+        have, http, media,
         script::{H264, PICTURE},
         secs,
         server::PROGRAM,
@@ -280,4 +280,99 @@ fn a_start_reads_the_newest_days_and_remembers_the_others() {
     let server = operated(&folder, "every: 1h");
     server.log.wait("recording folder opened .*unread_days=0", SOON);
     wait_for(&server, "streams", "cam", |stream| stream["recording"]["kept_files"] == DAYS * 20 + 2);
+}
+
+#[test]
+fn a_span_is_copied_into_a_clip_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    let server = kept(&folder);
+    let list = json(&server, "/api/v1/recordings/cam");
+    let (first, third) = (&list["items"][0], &list["items"][2]);
+    let clips = "/api/v1/recordings/cam/clips";
+    let span = format!("{clips}?from={}&to={}", moved(&first["start"], 100), moved(&third["end"], -200));
+    let (status, clip) = ask(&server, "POST", &span, "");
+    assert_eq!(status, 201, "{clip}");
+    assert_eq!((&clip["start"], clip["duration"].as_f64() > Some(1.5)), (&first["start"], true), "{clip}");
+    let file = folder.path().join(clip["file"].as_str().unwrap());
+    let bytes = fs::read(&file).unwrap();
+    assert_eq!(clip["bytes"], bytes.len());
+    // It is what a film of this span is, and plays by itself.
+    let path = clip["path"].as_str().unwrap();
+    assert_eq!(server.get(path).rest(SOON), bytes);
+    let mut part = http::request(server.address(), "GET", path, "Range: bytes=100-199\r\n");
+    assert_eq!((part.status, part.rest(SOON)), (206, bytes[100..200].to_vec()));
+    if have("ffmpeg") {
+        media::assert_decodes_file(&file);
+    }
+    // The same span is the same clip.
+    assert_eq!(ask(&server, "POST", &span, ""), (201, clip.clone()));
+    assert_eq!(json(&server, clips)["items"], json!([clip]));
+
+    // It outlives what it was copied from.
+    let all = format!("/api/v1/recordings/cam?from={}&to={}", moved(&first["start"], -1), moved(&third["end"], 1));
+    assert_eq!(ask(&server, "DELETE", &all, "").1["changed"], 3);
+    assert_eq!(server.get(path).rest(SOON), bytes);
+    let (status, problem) = ask(&server, "POST", &span, "");
+    assert_eq!((status, problem["detail"].as_str()), (404, Some("nothing was recorded there")), "{problem}");
+    let check = |method: &str, path: &str, status: u16, says: &str| {
+        let (found, problem) = ask(&server, method, path, "");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(found == status && detail.contains(says), "{method} {path}: {found} {problem}");
+    };
+    check("POST", clips, 400, "give the span");
+    check("DELETE", &format!("{clips}/x"), 404, "there is no clip");
+    check("DELETE", &format!("{clips}/1-2"), 404, "there is no clip");
+    check("POST", "/api/v1/recordings/..%2Fcam/clips?from=0&for=1h", 404, "nothing was recorded there");
+    let one = format!("{clips}/{}", clip["id"].as_str().unwrap());
+    assert_eq!(ask(&server, "DELETE", &one, "").0, 204);
+    assert!(!file.exists() && json(&server, clips)["items"] == json!([]));
+    assert_eq!(server.get(path).status, 404);
+    let told = json(&server, "/api/v1/events?after=0&type=recording.saved");
+    assert_eq!(told["items"][0]["data"]["clip"], clip["id"], "{told}");
+
+    // The folder, and what is in it.
+    let storage = json(&server, "/api/v1/storage");
+    let entry = &storage["items"][0];
+    assert_eq!(entry["folder"], folder.path().to_str().unwrap(), "{storage:#}");
+    assert!(entry["free_bytes"].as_u64() > Some(0) && entry["files"].as_u64() > Some(0), "{storage:#}");
+    assert_eq!(entry["streams"][0]["stream"], "cam");
+    assert_eq!(entry["streams"][0]["bytes"], entry["bytes"]);
+}
+
+#[test]
+fn the_page_and_the_command_line_save_clips() {
+    if !have_browser() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let server = kept(&folder);
+    let list = json(&server, "/api/v1/recordings/cam");
+    let first = &list["items"][0];
+    let ctl = |arguments: &[&str]| {
+        let url = server.url("");
+        let all = [&["ctl", "--server", &url, "recordings", "cam"], arguments].concat();
+        let output = Command::new(PROGRAM).args(all).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (is_done, told) = ctl(&["clip", "--from", first["start"].as_str().unwrap(), "--for", "1s"]);
+    assert!(is_done && told.contains("/rec/cam/clips/"), "{told}");
+    let (is_done, table) = ctl(&["clips"]);
+    assert!(is_done && table.contains("PATH") && table.lines().count() == 2, "{table}");
+    let browser = Browser::start();
+    browser.open(&server.url("/recordings"));
+    browser.wait("return document.querySelectorAll('.clips a').length === 1", SOON);
+    browser.run(
+        "const line = document.querySelector('[data-stream=cam] .line'); document.querySelector('[data-hours=\"1\"]').click(); \
+         const { left, width, top } = line.getBoundingClientRect(); \
+         const at = (place) => ({ bubbles: true, button: 0, clientX: left + width * place, clientY: top + 5 }); \
+         line.dispatchEvent(new PointerEvent('pointerdown', at(0.8))); line.dispatchEvent(new PointerEvent('pointerup', at(0.95)));",
+    );
+    browser.wait("return !document.getElementById('save').hidden", SOON);
+    browser.run("document.getElementById('save').click()");
+    browser.wait("return document.getElementById('notice').textContent.startsWith('Saved: .clips/cam/')", SOON);
+    browser.wait("return document.querySelectorAll('.clips a').length === 2", SOON);
+    let id = json(&server, "/api/v1/recordings/cam/clips")["items"][0]["id"].as_str().unwrap().to_owned();
+    assert!(ctl(&["delete-clip", "--id", &id]).0 && !ctl(&["delete-clip"]).0);
+    assert_eq!(json(&server, "/api/v1/recordings/cam/clips")["items"].as_array().unwrap().len(), 1);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

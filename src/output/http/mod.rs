@@ -30,7 +30,7 @@ pub mod shard;
 mod shot;
 pub mod site;
 mod still;
-mod still_headers;
+pub mod still_headers;
 mod still_stream;
 mod subscription;
 mod take_once;

@@ -14,7 +14,7 @@ const DEFAULT_QUALITY: u8 = 85;
 const MAX_AGE: f64 = 3600.0;
 
 /// An invalid parameter.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}={found} is not valid: expected {expected}")]
 pub struct QueryError {
     name: &'static str,

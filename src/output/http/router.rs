@@ -25,14 +25,17 @@ use crate::{
             table::{SegmentRoute, SegmentTable},
         },
         publish::find::Target,
-        record::playback::{self, Playback, ask::Asked},
+        record::playback::{
+            self, Playback,
+            ask::{Asked, What},
+        },
         webrtc::{
             WebRtc, exchange,
             table::{WhepRoute, WhepTable},
             whep, whip,
         },
     },
-    source::per_request::PerRequestStream,
+    source::{per_request::PerRequestStream, worker_group::WorkerGroup},
     still::take::StreamStills,
     sys::overload::CurrentLoad,
     telemetry::HttpStats,
@@ -122,8 +125,8 @@ pub enum Route<'a> {
     Frames(&'a Arc<StreamStills>),
     /// A playlist or segment of a stream.
     Segments(SegmentRoute<'a>),
-    /// Recordings of a stream.
-    Recordings(&'a Playback, Asked),
+    /// Recordings of a stream, and what decodes stills of them.
+    Recordings(&'a Playback, Asked, Option<&'a WorkerGroup>),
     /// Sessions of WebRTC.
     Whep(&'a WebRtc, WhepRoute<'a>),
 }
@@ -179,6 +182,13 @@ impl RouteTable {
         let mut response = complete(StatusCode::SEE_OTHER, "log in first");
         response.headers_mut().insert(header::LOCATION, HeaderValue::from_str(&target).ok()?);
         Some(response)
+    }
+
+    /// What decodes stills of recordings of a stream: its own worker, or any for a stream that is not configured any more.
+    fn worker_of(&self, stream: &str) -> Option<&WorkerGroup> {
+        let streams = self.registry.streams();
+        let own = streams.iter().find(|own| own.config.name.as_str() == stream);
+        own.or(streams.first()).map(|stream| &stream.group)
     }
 
     /// The sessions of WebRTC.
@@ -246,7 +256,7 @@ impl Route<'_> {
             Self::Still(stills, _) => of(Action::Still, &stills.stream().config),
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
             Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
-            Self::Recordings(_, asked) => Need::Stream(Action::Playback, asked.stream.as_str().into()),
+            Self::Recordings(_, asked, _) => Need::Stream(Action::Playback, asked.stream.as_str().into()),
             Self::Whep(_, route) => of(Action::View, &route.stream.config),
         }
     }
@@ -361,7 +371,10 @@ async fn respond(
     let path = percent_decode_str(request.path).decode_utf8();
     let recordings = path.as_ref().ok().and_then(|path| table.playback.find(path, request.query));
     let route = match recordings {
-        Some(Ok(asked)) => Some(Route::Recordings(&table.playback, asked)),
+        Some(Ok(asked)) => {
+            let worker = table.worker_of(&asked.stream);
+            Some(Route::Recordings(&table.playback, asked, worker))
+        }
         Some(Err(error)) => {
             let mut response = playback::refused(&error);
             set_common_headers(response.headers_mut());
@@ -432,7 +445,11 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             },
             Route::WebSocket(stream) => websocket::respond(stream, method, query, headers),
             Route::Frames(stream) => frames::respond(stream, method, query),
-            Route::Recordings(playback, asked) => playback.respond(asked, method, headers, site).await,
+            Route::Recordings(playback, asked, worker) => {
+                let is_image = matches!(asked.what, What::Still(_) | What::Strip(..));
+                let worker = worker.filter(|_| !is_image || admission.refuse_still().is_none());
+                playback.respond(asked, playback::Request { method, headers, site, worker }).await
+            }
             Route::Segments(route) => match peer {
                 Some(peer) => hls::respond(route, admission, method, query, headers, peer.address.ip()).await,
                 None => complete(StatusCode::FORBIDDEN, "the address of the client is not known"),

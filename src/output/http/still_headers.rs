@@ -7,7 +7,7 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 const X_CAPTURE_TIME: HeaderName = HeaderName::from_static("x-capture-time");
 
 /// The content type of a format.
-pub(super) fn mimetype(format: PictureFormat) -> HeaderValue {
+pub fn mimetype(format: PictureFormat) -> HeaderValue {
     HeaderValue::from_static(match format {
         PictureFormat::Jpeg { .. } => "image/jpeg",
         PictureFormat::Png => "image/png",
@@ -17,7 +17,7 @@ pub(super) fn mimetype(format: PictureFormat) -> HeaderValue {
 }
 
 /// Sets the headers that identify the still and its capture time.
-pub(super) fn describe(still: &Still, headers: &mut HeaderMap) {
+pub fn describe(still: &Still, headers: &mut HeaderMap) {
     let mut insert = |name: HeaderName, value: &str| {
         headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
     };
@@ -30,7 +30,7 @@ pub(super) fn describe(still: &Still, headers: &mut HeaderMap) {
 }
 
 /// Whether the client has this still already (RFC 9110, section 13.1.2).
-pub(super) fn is_known(headers: &HeaderMap, still: &Still) -> bool {
+pub fn is_known(headers: &HeaderMap, still: &Still) -> bool {
     let fields = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok());
     let mut tags = fields.flat_map(|field| field.split(',')).map(str::trim);
     // `*` matches any still, and there is one.

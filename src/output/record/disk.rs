@@ -6,6 +6,7 @@ use super::{
     forecast::{Forecast, Growing, Meter, forecast},
     index::Entry,
     retention::{Kept, deletions},
+    search::{Counts, Search, Step},
 };
 use crate::{
     config::{FilePattern, Keep, Recording},
@@ -41,6 +42,8 @@ const DELETIONS: usize = 10;
 const EDITS: usize = 20;
 /// How often sums of days are written.
 const SUMS: Duration = Duration::from_secs(600);
+/// How long the thread waits for something to write before it looks at what a search has found.
+const SEARCH: Duration = Duration::from_millis(20);
 /// Room without which no file is begun.
 const LEAST_ROOM: u64 = 4 << 20;
 /// A folder that could not be opened is tried again after this.
@@ -77,7 +80,7 @@ struct Shared {
 
 #[derive(Debug)]
 enum Job {
-    Keep(String, Option<Keep>),
+    Keep(String, Option<Keep>, FilePattern),
     Begin(Ticket, Begin),
     Write(Ticket, u64, Vec<u8>, i64),
     End(Ticket, End),
@@ -177,9 +180,9 @@ impl Disk {
         &self.path
     }
 
-    /// What is kept of a stream from now on; `None` leaves what was.
-    pub fn keep(&self, stream: &str, keep: Option<Keep>) {
-        let _ = self.jobs.try_send(Job::Keep(stream.to_owned(), keep));
+    /// What is kept of a stream from now on, and how its files are named; `None` leaves what was.
+    pub fn keep(&self, stream: &str, keep: Option<Keep>, name: &FilePattern) {
+        let _ = self.jobs.try_send(Job::Keep(stream.to_owned(), keep, name.clone()));
     }
 
     /// A file begins.
@@ -190,7 +193,7 @@ impl Disk {
         let bytes = begin.header.len() as u64;
         // After it was too slow, it has to have time.
         let queued = ticket.queued();
-        if ticket.0.is_overflowing.load(Ordering::Acquire) && queued > MAX_QUEUED / 4 {
+        if ticket.0.is_overflowing.load(Ordering::Acquire) && queued > max_queued() / 4 {
             return Err(DiskError::Slow(queued >> 20));
         }
         ticket.0.is_overflowing.store(false, Ordering::Release);
@@ -234,7 +237,7 @@ impl Disk {
     /// Each job counts as a byte more than it has, so that none is overlooked.
     fn send(&self, ticket: &Ticket, bytes: u64, job: impl FnOnce(Ticket) -> Job) -> Result<(), DiskError> {
         let (queued, bytes) = (ticket.queued(), bytes + 1);
-        if queued + bytes > MAX_QUEUED || ALL_QUEUED.load(Ordering::Acquire) + bytes > MAX_ALL {
+        if queued + bytes > max_queued() || ALL_QUEUED.load(Ordering::Acquire) + bytes > MAX_ALL {
             ticket.0.is_overflowing.store(true, Ordering::Release);
             return Err(DiskError::Slow(queued >> 20));
         }
@@ -248,6 +251,12 @@ impl Disk {
             }
         })
     }
+}
+
+/// [`MAX_QUEUED`], which tests make smaller.
+fn max_queued() -> u64 {
+    fail::fail_point!("recording-queue", |most| most.and_then(|most| most.parse().ok()).unwrap_or(MAX_QUEUED));
+    MAX_QUEUED
 }
 
 /// A file that is written.
@@ -270,6 +279,8 @@ struct Worker {
     was_there: bool,
     open: BTreeMap<(u64, u64), Open>,
     keeps: BTreeMap<String, Option<Keep>>,
+    /// How files are named.
+    names: BTreeMap<String, FilePattern>,
     statuses: BTreeMap<String, RecorderStatus>,
     meters: BTreeMap<String, Meter>,
     chores: Instant,
@@ -277,6 +288,8 @@ struct Worker {
     has_unread: bool,
     /// When the sums of days were written.
     summed: Instant,
+    /// Looks for files that the index has lost, and how many it found.
+    search: Option<(Search, u64)>,
 }
 
 impl Worker {
@@ -288,20 +301,29 @@ impl Worker {
             was_there: false,
             open: BTreeMap::new(),
             keeps: BTreeMap::new(),
+            names: BTreeMap::new(),
             statuses: BTreeMap::new(),
             meters: BTreeMap::new(),
             chores: Instant::now(),
             has_unread: false,
             summed: Instant::now(),
+            search: None,
         }
     }
 
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let wait = if self.has_unread { Duration::ZERO } else { CHORES.saturating_sub(self.chores.elapsed()) };
+            let wait = match self.search {
+                _ if self.has_unread => Duration::ZERO,
+                Some(_) => SEARCH,
+                None => CHORES.saturating_sub(self.chores.elapsed()),
+            };
             match jobs.recv_timeout(wait) {
                 Ok(job) => self.job(job),
-                Err(RecvTimeoutError::Timeout) => self.read_more(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.read_more();
+                    self.take_found();
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.write_sums(),
             }
             if self.chores.elapsed() >= CHORES {
@@ -314,7 +336,8 @@ impl Worker {
     fn job(&mut self, job: Job) {
         fail::fail_point!("recording-disk");
         match job {
-            Job::Keep(stream, keep) => {
+            Job::Keep(stream, keep, name) => {
+                self.names.insert(stream.clone(), name);
                 if let (Some(folder), Some(keep)) = (&mut self.folder, keep)
                     && let Err(error) = folder.set_keep(&stream, keep)
                 {
@@ -471,6 +494,7 @@ impl Worker {
         if self.folder.as_ref().is_some_and(|folder| !folder.is_there()) {
             tracing::warn!(folder = %self.path.display(), "recording folder is missing");
             self.folder = None;
+            self.search = None;
             // When it is back, what was open is found unfinished: nothing may write to it any more.
             for ((_, file), open) in std::mem::take(&mut self.open) {
                 open.ticket.fail(file, DiskError::Missing);
@@ -531,6 +555,41 @@ impl Worker {
         note_repaired(repaired);
     }
 
+    /// Begins to look for files when something of the index was lost.
+    fn search(&mut self) {
+        let Some(folder) = self.folder.as_mut().filter(|_| self.search.is_none()) else { return };
+        let Some(indexed) = folder.take_lost() else { return };
+        tracing::warn!(folder = %self.path.display(), "index of recordings lost or damaged: looking for their files");
+        match Search::start(folder.root(), self.names.clone(), indexed) {
+            Ok(search) => self.search = Some((search, 0)),
+            Err(error) => tracing::error!(folder = %self.path.display(), %error, "cannot look for recordings"),
+        }
+    }
+
+    /// Adds some of the files that were found to the index.
+    fn take_found(&mut self) {
+        let (Some((search, adopted)), Some(folder)) = (&mut self.search, &mut self.folder) else { return };
+        for step in search.steps.try_iter().take(EDITS) {
+            let path = self.path.display();
+            match step {
+                Step::Found(found) => match folder.adopt(found) {
+                    Ok(is_new) => *adopted += u64::from(is_new),
+                    Err(error) => tracing::warn!(folder = %path, %error, "a file is not in the index"),
+                },
+                Step::Done(Counts { files, unknown }) => {
+                    let (adopted, seconds) = (*adopted, search.began.elapsed().as_secs_f64());
+                    tracing::info!(folder = %path, files, adopted, unknown, seconds, "index of recordings rebuilt");
+                    if let Err(error) = folder.found_all() {
+                        tracing::warn!(folder = %path, %error, "index of recordings not written: it is rebuilt again at the next start");
+                    }
+                    self.search = None;
+                    self.write_sums();
+                    return;
+                }
+            }
+        }
+    }
+
     fn write_sums(&mut self) {
         self.summed = Instant::now();
         if let Some(folder) = self.folder.as_ref().filter(|folder| folder.is_there())
@@ -551,6 +610,8 @@ impl Worker {
             }
         }
         self.folder.iter_mut().for_each(Folder::write_owed);
+        self.search();
+        self.take_found();
         self.count_all();
         if self.summed.elapsed() >= SUMS {
             self.write_sums();

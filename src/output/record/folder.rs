@@ -2,9 +2,11 @@
 //! requests.
 
 mod edit;
+mod lost;
 mod sums;
 
 pub use edit::{Change, Edited, Which};
+pub(super) use lost::known_paths;
 
 use super::index::{Entry, Line, day_name, day_of, day_of_name, entries};
 use crate::{config::Keep, media::mp4::file};
@@ -18,6 +20,7 @@ use std::{
         unix::fs::{FileExt, MetadataExt},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Where the index of a folder is, with the lock of the server that writes it.
@@ -135,17 +138,40 @@ pub struct Folder {
     /// As it is configured.
     configured: PathBuf,
     /// The folder itself, whatever is mounted or moved over the configured path.
-    root: Root,
+    root: Arc<Root>,
     lock: File,
     /// What is known of each stream.
     pub streams: BTreeMap<String, StreamFiles>,
     /// Lines of the index that could not be written: the disk was full.
     owed: Vec<(String, i64, Line)>,
+    /// What of the index was lost.
+    lost: Lost,
+}
+
+/// What of an index was lost.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    is_lost: bool,
+    /// Streams and days with lines that cannot be read.
+    damaged: BTreeSet<(String, i64)>,
+}
+
+impl Lost {
+    /// There may be files anywhere.
+    fn all(&mut self) {
+        self.is_lost = true;
+    }
+
+    /// The index of this day has lines that cannot be read.
+    fn damaged(&mut self, stream: &str, day: i64) {
+        self.is_lost = true;
+        self.damaged.insert((stream.to_owned(), day));
+    }
 }
 
 /// A folder by its file descriptor: what is written below it is in this folder, never in what has taken its place.
 #[derive(Debug)]
-struct Root {
+pub(super) struct Root {
     _folder: File,
     path: PathBuf,
 }
@@ -155,6 +181,11 @@ impl Root {
         let folder = File::open(path)?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
         Ok(Self { _folder: folder, path })
+    }
+
+    /// Its path, for as long as this exists.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -176,7 +207,7 @@ impl Folder {
     /// When it cannot be had.
     pub fn open(path: &Path) -> Result<(Self, Vec<Repaired>), DiskError> {
         fs::create_dir_all(path)?;
-        let root = Root::open(path)?;
+        let root = Arc::new(Root::open(path)?);
         let own = root.path.join(OWN);
         fs::create_dir_all(&own)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(own.join("lock"))?;
@@ -185,7 +216,14 @@ impl Folder {
             Err(fs::TryLockError::WouldBlock) => return Err(DiskError::InUse),
             Err(fs::TryLockError::Error(error)) => return Err(error.into()),
         }
-        let mut folder = Self { configured: path.to_owned(), root, lock, streams: BTreeMap::new(), owed: Vec::new() };
+        let mut folder = Self {
+            configured: path.to_owned(),
+            root,
+            lock,
+            streams: BTreeMap::new(),
+            owed: Vec::new(),
+            lost: Lost::default(),
+        };
         let repaired = folder.load()?;
         Ok((folder, repaired))
     }
@@ -211,6 +249,7 @@ impl Folder {
     fn load(&mut self) -> Result<Vec<Repaired>, DiskError> {
         let mut repaired = Vec::new();
         let folder = index_folder(self.path());
+        self.find_loss()?;
         fs::create_dir_all(&folder)?;
         for stream in fs::read_dir(&folder)? {
             let stream = stream?;
@@ -240,6 +279,13 @@ impl Folder {
                 repaired.push(Repaired { stream: stream.to_owned(), path: entry.path, outcome: "not there" });
                 return Ok(None);
             }
+            // It was killed before its first part.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                fs::remove_file(self.path().join(&entry.path))?;
+                self.append(stream, day, &Line::Delete { sequence: entry.sequence })?;
+                repaired.push(Repaired { stream: stream.to_owned(), path: entry.path, outcome: "empty: deleted" });
+                return Ok(None);
+            }
             Err(_) => {
                 let bytes = fs::metadata(self.path().join(&entry.path)).map_or(0, |found| found.len());
                 (entry.bytes, entry.ended) = (bytes, Some("unfinished".to_owned()));
@@ -257,6 +303,7 @@ impl Folder {
     /// # Errors
     /// When it cannot be written.
     pub fn set_keep(&mut self, stream: &str, keep: Keep) -> Result<(), DiskError> {
+        self.expect(stream);
         let files =
             self.streams.entry(stream.to_owned()).or_insert_with(|| StreamFiles { next: 1, ..StreamFiles::default() });
         if files.keep == keep {
@@ -435,17 +482,21 @@ impl Folder {
 /// Makes a file that was left unfinished whole; returns when it ends, in microseconds since 1970, and its bytes.
 ///
 /// # Errors
-/// When it cannot be read or written, or is in a container that has no end.
+/// When it cannot be read or written, or is in a container that has no end; [`ErrorKind::InvalidData`] when it has no media.
 pub fn finish_file(path: &Path, from: i64) -> io::Result<(i64, u64)> {
     let handle = OpenOptions::new().read(true).write(true).open(path)?;
     let length = handle.metadata()?.len();
+    if length == 0 {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it has no media"));
+    }
     let found = file::scan(length, read_from(&handle)).map_err(io::Error::other)?;
     let to = from.saturating_add(duration(&found));
     if found.is_finished {
         return Ok((to, length));
     }
     let created = u64::try_from(from / 1_000_000).unwrap_or(0);
-    let finish = file::finish(&found, created).ok_or_else(|| io::Error::other("it has no media"))?;
+    let finish =
+        file::finish(&found, created).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it has no media"))?;
     handle.set_len(found.end)?;
     handle.write_all_at(&finish.tail, found.end)?;
     handle.sync_data()?;
@@ -456,7 +507,7 @@ pub fn finish_file(path: &Path, from: i64) -> io::Result<(i64, u64)> {
 }
 
 /// Microseconds of a file.
-fn duration(found: &file::ScannedFile) -> i64 {
+pub(super) fn duration(found: &file::ScannedFile) -> i64 {
     let micros = |ticks: u64, timescale: u32| u128::from(ticks) * 1_000_000 / u128::from(timescale.max(1));
     let longest = found.tracks.iter().map(|(head, table)| micros(table.end(), head.timescale)).max().unwrap_or(0);
     i64::try_from(longest).unwrap_or(i64::MAX)
@@ -522,13 +573,17 @@ fn index_file(folder: &Path, stream: &str, day: i64) -> PathBuf {
 }
 
 fn read_index(path: &Path) -> io::Result<BTreeMap<u64, Entry>> {
+    Ok(entries(&index_text(path)?))
+}
+
+fn index_text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(file) => drop(file.take(MAX_INDEX).read_to_end(&mut bytes)?),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    Ok(entries(&String::from_utf8_lossy(&bytes)))
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn read_keep(folder: &Path) -> Keep {

@@ -31,6 +31,23 @@ pub struct Entry {
     pub protected: bool,
 }
 
+/// A file that the index does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its stream.
+    pub stream: String,
+    /// Where it is, below the folder.
+    pub path: String,
+    /// When its first frame was captured, in microseconds since 1970.
+    pub from: i64,
+    /// How long it lasts, in microseconds.
+    pub lasts: i64,
+    /// Its number, if its name has it.
+    pub sequence: Option<u64>,
+    /// Its codecs, as media types list them.
+    pub codecs: String,
+}
+
 /// What happened to a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,6 +104,12 @@ pub fn entries(text: &str) -> BTreeMap<u64, Entry> {
         }
     }
     entries
+}
+
+/// Whether lines cannot be read, but for the last one, which may be torn.
+pub fn is_damaged(text: &str) -> bool {
+    let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+    whole.lines().any(|line| serde_json::from_str::<Line>(line).is_err())
 }
 
 /// The day of a time, in days since 1970.
@@ -149,6 +172,7 @@ mod tests {
         let mut text: String = lines.iter().map(Line::text).collect();
         text.push_str("{\"Open\":{\"sequence\":4,\"pa");
         let found = entries(&text);
+        assert!(!is_damaged(&text) && is_damaged(&format!("{text}\n")) && !is_damaged(""));
         let first = Entry { to: 20, bytes: 99, ended: Some("cut".to_owned()), ..entry(1) };
         let third = Entry { protected: true, ..entry(3) };
         assert_eq!(found.into_values().collect::<Vec<_>>(), [first, third]);

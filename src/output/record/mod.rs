@@ -16,4 +16,5 @@ pub mod playback;
 pub mod preroll;
 pub mod recorders;
 pub mod retention;
+mod search;
 mod task;

@@ -101,7 +101,7 @@ impl RecorderTask {
     pub async fn run(self, stop: CancellationToken) {
         let status = self.stream.recorder.clone();
         status.set("waiting", None);
-        self.disk.keep(self.name(), Some(self.recording.keep));
+        self.disk.keep(self.name(), Some(self.recording.keep), &self.recording.name);
         while !stop.is_cancelled() {
             if !self.has_reason() {
                 stop.run_until_cancelled(tokio::time::sleep(TICK)).await;

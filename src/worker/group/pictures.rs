@@ -48,6 +48,9 @@ impl Group {
     ) -> Result<(Material, Option<Duration>), Option<PictureFault>> {
         let stream = match of {
             PictureOf::Stream(stream) => *stream,
+            PictureOf::Recorded(frames) => {
+                return self.mailbox.take(id).map(|bytes| (Material::Recorded(bytes, *frames), None)).ok_or(None);
+            }
             PictureOf::Bytes(name) => {
                 return self.mailbox.take(id).map(|bytes| (Material::Bytes(name.clone(), bytes), None)).ok_or(None);
             }

@@ -6,11 +6,16 @@ use crate::{
     worker::{
         event::describe,
         gst_util::{STILL_DEADLINE, in_order},
+        threads::lock,
     },
 };
 use gst::prelude::*;
 use gstreamer as gst;
-use std::time::{Duration, Instant};
+use gstreamer_app as gst_app;
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 const TEXT: &str = "appsrc name=in format=time ! decodebin ! videoconvert \
      ! appsink name=out sync=false wait-on-eos=false max-buffers=1 drop=true";
@@ -28,12 +33,22 @@ fn raw(sample: gst::Sample) -> Option<Raw> {
 /// count.
 pub(in crate::worker) fn decode(caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Raw, PictureFault> {
     let shown = shown(buffers);
-    match decode_all(caps, &shown, true) {
+    match decode_all(caps, &shown, true, None) {
         // Some encoders do not mark a frame as a keyframe. One that says that it recovers later does so later.
         Err(_) if shown.first().is_some_and(recovers) => Err(PictureFault::NotYet),
-        Err(_) => decode_all(caps, &shown, false),
+        Err(_) => decode_all(caps, &shown, false, None),
         decoded => decoded,
     }
+}
+
+/// The last one of encoded frames that is shown no later than `time`; a frame that a decoder could only guess if there is no other.
+pub(super) fn decode_until(
+    caps: &gst::Caps,
+    buffers: &[gst::Buffer],
+    time: gst::ClockTime,
+) -> Result<Raw, PictureFault> {
+    let shown = shown(buffers);
+    decode_all(caps, &shown, true, Some(time)).or_else(|_| decode_all(caps, &shown, false, Some(time)))
 }
 
 /// Whether two buffers are the same frame, which may have been demuxed twice.
@@ -66,8 +81,26 @@ fn recovers(buffer: &gst::Buffer) -> bool {
     false
 }
 
-fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Result<Raw, PictureFault> {
+fn decode_all(
+    caps: &gst::Caps,
+    buffers: &[gst::Buffer],
+    is_strict: bool,
+    until: Option<gst::ClockTime>,
+) -> Result<Raw, PictureFault> {
     let line = MiniPipeline::new(TEXT, caps)?;
+    // Frames come in the order in which they are shown.
+    let last = Arc::<Mutex<Option<gst::Sample>>>::default();
+    if let Some(until) = until {
+        let last = last.clone();
+        let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if sample.buffer().and_then(|buffer| buffer.pts()).is_some_and(|pts| pts <= until) {
+                *lock(&last) = Some(sample);
+            }
+            Ok(gst::FlowSuccess::Ok)
+        });
+        line.sink.set_callbacks(callbacks.build());
+    }
     if is_strict {
         line.pipeline.connect_deep_element_added(|_, _, element| {
             if element.find_property("output-corrupt").is_some() {
@@ -84,7 +117,11 @@ fn decode_all(caps: &gst::Caps, buffers: &[gst::Buffer], is_strict: bool) -> Res
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     let message = line.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(STILL_DEADLINE, &ends));
     let message = message.ok_or_else(|| PictureFault::Failed("it takes too long".into()))?;
-    let picture = line.sink.try_pull_sample(gst::ClockTime::ZERO).and_then(raw);
+    let picture = match until {
+        None => line.sink.try_pull_sample(gst::ClockTime::ZERO),
+        Some(_) => lock(&last).take(),
+    };
+    let picture = picture.and_then(raw);
     match (picture, message.view()) {
         // The end of the bytes may be cut; a frame before that is good.
         (Some(picture), _) => Ok(picture),

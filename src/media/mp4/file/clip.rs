@@ -62,6 +62,8 @@ pub struct Clip {
     length: u64,
     used: usize,
     duration: u64,
+    /// The file that it begins in, and where, in nanoseconds of that file.
+    begin: (usize, i64),
 }
 
 impl Clip {
@@ -73,7 +75,7 @@ impl Clip {
         let mut tables: Vec<SampleTable> = heads.iter().map(|_| SampleTable::default()).collect();
         let (mut extents, mut length, mut used, mut samples) = (Vec::new(), 0, 0, 0);
         // Nanoseconds of the clip at which the last file began, and at which the next one may.
-        let (mut begin, mut next) = (None::<i64>, 0);
+        let (mut begin, mut next, mut lead) = (None::<i64>, 0, None);
         for (file, source) in sources.iter().enumerate() {
             let continues = |(head, (other, _)): (&&TrackHead, &(TrackHead, SampleTable))| head.continues(other);
             if source.tracks.len() != heads.len() || !heads.iter().zip(source.tracks).all(continues) {
@@ -81,6 +83,7 @@ impl Clip {
             }
             used = file + 1;
             let Some((from, to)) = span(source) else { continue };
+            lead.get_or_insert((file, from));
             let continued = begin.zip(source.after).map(|(begin, after)| begin.saturating_add(after));
             let base = continued.unwrap_or(next - from);
             begin = Some(base);
@@ -125,7 +128,13 @@ impl Clip {
             return None;
         }
         let tracks: Vec<_> = heads.into_iter().zip(&tables).filter(|(_, table)| !table.is_empty()).collect();
-        Some(Self::of(&tracks, created, extents, used))
+        Some(Self { begin: lead.unwrap_or_default(), ..Self::of(&tracks, created, extents, used) })
+    }
+
+    /// A file of so many bytes, as it is.
+    pub fn whole(length: u64) -> Self {
+        let extents = vec![Extent { file: 0, at: 0, length }];
+        Self { front: Bytes::new(), extents, begins: vec![0], length, used: 1, duration: 0, begin: (0, 0) }
     }
 
     /// The movie of these tables, whose samples lie one after the other in `extents`.
@@ -141,7 +150,15 @@ impl Clip {
         });
         let begins = begins.collect();
         let duration = u64::try_from(duration).unwrap_or(0);
-        Self { length: front.len() as u64 + length, front: front.into(), extents, begins, used, duration }
+        Self {
+            length: front.len() as u64 + length,
+            front: front.into(),
+            extents,
+            begins,
+            used,
+            duration,
+            begin: (0, 0),
+        }
     }
 
     /// Bytes of the whole clip.
@@ -157,6 +174,11 @@ impl Clip {
     /// Nanoseconds from the first frame to the end.
     pub fn duration(&self) -> u64 {
         self.duration
+    }
+
+    /// The number of the file that it begins in, and where, in nanoseconds of that file: at a keyframe.
+    pub fn begin(&self) -> (usize, i64) {
+        self.begin
     }
 
     /// Bytes of memory that it takes.

@@ -7,6 +7,7 @@
 
 mod clip;
 mod fragment;
+mod frame;
 mod lapse;
 mod movie;
 mod scan;
@@ -15,6 +16,7 @@ mod table;
 mod writer;
 
 pub use clip::{Clip, Cut, Extent, Piece, Source};
+pub use frame::{Excerpt, Thumbnail, frame_at, keyframe_at, row};
 pub use lapse::Lapse;
 pub use movie::TrackHead;
 pub use scan::{NotOurs, ScannedFile, finish, scan};

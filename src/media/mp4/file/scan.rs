@@ -36,6 +36,13 @@ pub struct ScannedFile {
     room: u64,
 }
 
+impl ScannedFile {
+    /// Where its first fragment begins.
+    pub fn fragments_at(&self) -> u64 {
+        (self.header.len() + ROOM) as u64
+    }
+}
+
 /// Why a file cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no recording of voyandz, or it is damaged at byte {at}")]

@@ -24,6 +24,11 @@ fn tracks() -> [TrackInfo; 2] {
     ]
 }
 
+/// The heads of these tracks.
+pub(super) fn heads() -> Vec<TrackHead> {
+    TrackHead::of_header(&FileWriter::new(&tracks(), 0).1)
+}
+
 fn sample(track: u8, millis: i64, is_sync: bool, byte: u8) -> Sample {
     Sample {
         track: TrackId(track),

@@ -2,8 +2,8 @@
 //! counts for as long as the index of that day has the same length. The newest days are read at the start, as files that were left
 //! unfinished are there; what else is not known is read in the background, a day at a time.
 
-use super::{DiskError, Folder, Repaired, index_file, index_folder, read_index, signed};
-use crate::output::record::index::day_of_name;
+use super::{DiskError, Folder, Repaired, index_file, index_folder, index_text, signed};
+use crate::output::record::index::{day_of_name, entries, is_damaged};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +34,14 @@ impl Folder {
         for found in fs::read_dir(&folder)? {
             let found = found?;
             unread.extend(found.file_name().to_str().and_then(day_of_name));
+        }
+        // An index does not become shorter, and is deleted with its last file only: the oldest first.
+        for (day, (known, ..)) in &sums.days {
+            let is_oldest = unread.first().is_some_and(|first| day < first);
+            let path = index_file(self.path(), stream, *day);
+            if !is_oldest && fs::metadata(path).map_or(0, |found| found.len()) < *known {
+                self.lost.all();
+            }
         }
         let newest: Vec<i64> = unread.iter().rev().take(NEWEST).copied().collect();
         let Some(files) = self.streams.get_mut(stream) else { return Ok(()) };
@@ -97,7 +105,11 @@ impl Folder {
         if let Some(files) = self.streams.get_mut(stream) {
             files.lengths.insert(day, length);
         }
-        for entry in read_index(&path)?.into_values() {
+        let text = index_text(&path)?;
+        if is_damaged(&text) {
+            self.lost.damaged(stream, day);
+        }
+        for entry in entries(&text).into_values() {
             next = next.max(entry.sequence + 1);
             let is_own = first > 0 && entry.sequence >= first;
             let entry = match entry.ended {

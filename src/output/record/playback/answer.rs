@@ -4,12 +4,18 @@ use super::{
     ask::{self, AskError, Asked, Range, Span, What},
     library::{Film, LibraryError, Recorded, continues, files, rfc3339},
     list::list,
+    pictures::{Image, ImageError},
     reading::{PATIENCE, Playback, PlaybackError, TOO_BUSY, now},
 };
-use crate::output::http::{
-    access_log::LowPriorityLog,
-    response::{Response, pieces, streamed, text, unavailable},
-    site::Site,
+use crate::{
+    ipc::{PictureFault, PictureFormat},
+    output::http::{
+        access_log::LowPriorityLog,
+        response::{NO_VIDEO, Response, pieces, streamed, text, unavailable},
+        site::Site,
+        still_headers,
+    },
+    source::worker_group::WorkerGroup,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -33,6 +39,19 @@ struct Listing {
     url: String,
 }
 
+/// What a response may need of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// `GET` or `HEAD`.
+    pub method: &'a Method,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// How the client reaches the server.
+    pub site: &'a Site,
+    /// What decodes stills; `None` while the machine is overloaded.
+    pub worker: Option<&'a WorkerGroup>,
+}
+
 impl Playback {
     /// What a path and a query ask for, if the path is that of recordings.
     pub fn find(&self, path: &str, query: &str) -> Option<Result<Asked, AskError>> {
@@ -40,9 +59,10 @@ impl Playback {
     }
 
     /// Responds to a request.
-    pub async fn respond(&self, asked: Asked, method: &Method, headers: &HeaderMap, site: &Site) -> Response {
+    pub async fn respond(&self, asked: Asked, request: Request<'_>) -> Response {
         let Asked { stream, what, carried } = asked;
-        let is_head = *method == Method::HEAD;
+        let Request { headers, site, worker, .. } = request;
+        let is_head = *request.method == Method::HEAD;
         match what {
             What::List(span) => {
                 let listed = self.read(move |_, folders| Ok(files(folders, &stream, span.from, span.to)?)).await;
@@ -76,6 +96,19 @@ impl Playback {
                     Ok(film) => self.film(&film, &stream, headers, is_head),
                     Err(error) => not_read(&error),
                 }
+            }
+            What::Saved(clip) => match self.clip(&stream, clip).await {
+                Ok(film) => self.film(&film, &stream, headers, is_head),
+                Err(error) => not_read(&error),
+            },
+            What::Still(still) => {
+                let made = self.still(&stream, still, worker).await;
+                made.map_or_else(|error| no_image(&error, &stream), |image| shown(&image, still.spec.format, headers))
+            }
+            What::Strip(span, strip) => {
+                let format = PictureFormat::Jpeg { quality: strip.quality };
+                let made = self.strip(&stream, (span, strip), worker).await;
+                made.map_or_else(|error| no_image(&error, &stream), |image| shown(&image, format, headers))
             }
             What::Playlist(Span { from, to, is_open }) => {
                 let made = self
@@ -172,6 +205,34 @@ pub fn refused(error: &AskError) -> Response {
     text(status, &error.to_string())
 }
 
+/// An image, unless the client has it.
+fn shown(image: &Image, format: PictureFormat, headers: &HeaderMap) -> Response {
+    let Image { still, is_settled } = image;
+    let mut response = text(StatusCode::OK, "");
+    still_headers::describe(still, response.headers_mut());
+    if still_headers::is_known(headers, still) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        *response.body_mut() = still.bytes.clone().into();
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, still_headers::mimetype(format));
+    response.headers_mut().insert(header::CACHE_CONTROL, if *is_settled { STAYS } else { CHANGES });
+    response
+}
+
+fn no_image(error: &ImageError, stream: &str) -> Response {
+    match error {
+        ImageError::Playback(error) => not_read(error),
+        ImageError::Overloaded => unavailable("overloaded: no new stills"),
+        ImageError::Worker(PictureFault::NoVideo) => text(StatusCode::UNSUPPORTED_MEDIA_TYPE, NO_VIDEO),
+        ImageError::Worker(PictureFault::NotYet) => unavailable("the still was not made in time"),
+        ImageError::Worker(PictureFault::Failed(reason)) => {
+            tracing::warn!(stream, reason, "cannot take a still of a recording");
+            unavailable("the still could not be made")
+        }
+    }
+}
+
 fn not_read(error: &PlaybackError) -> Response {
     match error {
         PlaybackError::Read(error) => failed(error),
@@ -183,6 +244,7 @@ fn failed(error: &LibraryError) -> Response {
     let status = match error {
         LibraryError::Nothing => StatusCode::NOT_FOUND,
         LibraryError::Format(_) => StatusCode::NOT_ACCEPTABLE,
+        LibraryError::NoVideo => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         LibraryError::TooMuch => StatusCode::PAYLOAD_TOO_LARGE,
         LibraryError::Read(error) if error.kind() == io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
         LibraryError::Read(error) => {

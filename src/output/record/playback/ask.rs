@@ -1,5 +1,9 @@
 //! Paths and parameters of requests for recordings. Pure.
 
+use crate::{
+    ipc::StillSpec,
+    output::http::query::{QueryError, StillFormat, still},
+};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use std::fmt;
@@ -31,12 +35,18 @@ pub enum What {
     Clip(Span),
     /// A time-lapse.
     Lapse(Span, Pace),
+    /// A still of a moment.
+    Still(StillAt),
+    /// A row of thumbnails.
+    Strip(Span, Strip),
     /// A playlist.
     Playlist(Span),
     /// The header of the segments of a file.
     Header(FileId),
     /// A segment of a file.
     Segment(FileId, usize),
+    /// A clip that was saved, by its begin and end.
+    Saved(FileId),
 }
 
 /// How a time-lapse runs.
@@ -46,6 +56,28 @@ pub struct Pace {
     pub every: i64,
     /// And so many are shown in a second.
     pub rate: u32,
+}
+
+/// Which still is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StillAt {
+    /// Of which moment, in microseconds since 1970.
+    pub at: i64,
+    /// The very frame that was seen then, not the keyframe before.
+    pub is_exact: bool,
+    /// Format and size.
+    pub spec: StillSpec,
+}
+
+/// How a row of thumbnails looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strip {
+    /// How many.
+    pub places: u16,
+    /// Pixels of each; a multiple of 8.
+    pub width: u16,
+    /// Of the JPEG, in percent.
+    pub quality: u8,
 }
 
 /// A file, as addresses name it: `1795854600000000-42`.
@@ -86,7 +118,7 @@ pub struct Span {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// There is no such path.
-    #[error("not found: recordings are at /rec/STREAM/list, /rec/STREAM/clip.mp4 and /rec/STREAM/index.m3u8")]
+    #[error("not found: recordings are at /rec/STREAM/list, clip.mp4, index.m3u8, timelapse.mp4, pic and strip.jpg")]
     Path,
     /// A parameter is missing.
     #[error("{0}= is missing")]
@@ -101,6 +133,9 @@ pub enum AskError {
         /// What it could be.
         expected: &'static str,
     },
+    /// A parameter of a still is wrong.
+    #[error(transparent)]
+    Still(#[from] QueryError),
     /// The span is empty, or too long.
     #[error("the span must end after its start, and within 31 days")]
     Span,
@@ -151,6 +186,14 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
                     begins()?;
                     What::Playlist(span()?)
                 }
+                "strip.jpg" => {
+                    begins()?;
+                    What::Strip(span()?, values.strip()?)
+                }
+                "pic" => What::Still(values.still(query, None)?),
+                "pic.jpg" | "pic.jpeg" => What::Still(values.still(query, Some(StillFormat::Jpeg))?),
+                "pic.png" => What::Still(values.still(query, Some(StillFormat::Png))?),
+                "pic.webp" => What::Still(values.still(query, Some(StillFormat::Webp))?),
                 _ => piece(file).ok_or(AskError::Path)?,
             };
             (stream.to_owned(), what)
@@ -162,6 +205,9 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
 /// `1795854600000000-42/init.mp4` and `1795854600000000-42/7.m4s`.
 fn piece(file: &str) -> Option<What> {
     let (file, name) = file.split_once('/')?;
+    if file == "clips" {
+        return Some(What::Saved(FileId::read(name.strip_suffix(".mp4")?)?));
+    }
     let file = FileId::read(file)?;
     match name {
         "init.mp4" => Some(What::Header(file)),
@@ -197,13 +243,35 @@ impl<'a> Values<'a> {
         span(|name| self.get(name), names, now)
     }
 
+    /// Which still: `at`, `exact`, and what stills of a stream take.
+    fn still(&self, query: &str, format: Option<StillFormat>) -> Result<StillAt, AskError> {
+        let text = self.get("at").ok_or(AskError::Missing("at"))?;
+        let at = time(text).ok_or_else(|| fault("at", text, TIME))?;
+        let is_exact = match self.get("exact") {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(text) => return Err(fault("exact", text, "0 or 1")),
+        };
+        Ok(StillAt { at, is_exact, spec: still(query, format, "")?.spec })
+    }
+
+    /// How a row of thumbnails looks: 60 of them.
+    fn strip(&self) -> Result<Strip, AskError> {
+        let number = |name, usual: u16, range: std::ops::RangeInclusive<u16>, expected| match self.get(name) {
+            None => Ok(usual),
+            Some(text) => {
+                let number = plain(text).and_then(|number| u16::try_from(number).ok());
+                number.filter(|number| range.contains(number)).ok_or_else(|| fault(name, text, expected))
+            }
+        };
+        let places = number("n", 60, 1..=100, "a number of thumbnails from 1 to 100")?;
+        let width = number("w", 160, 16..=320, "pixels of a thumbnail from 16 to 320")?;
+        let quality = u8::try_from(number("q", 70, 1..=100, "1 to 100")?).unwrap_or(70);
+        Ok(Strip { places, width: width.next_multiple_of(8), quality })
+    }
+
     /// How a time-lapse runs: a frame a minute, 30 of them a second.
     fn pace(&self) -> Result<Pace, AskError> {
-        let fault = |name, found: &str, expected| AskError::Parameter {
-            name,
-            found: found.chars().take(40).collect(),
-            expected,
-        };
         let every = match self.get("every") {
             None => 60_000_000,
             Some(text) => duration(text)
@@ -222,7 +290,8 @@ impl<'a> Values<'a> {
 
     /// All that are not of recordings: credentials.
     fn carried(&self) -> String {
-        let own = ["from", "to", "for", "start", "end", "duration", "path", "format", "every", "fps"];
+        let own =
+            ["from", "to", "for", "start", "end", "duration", "path", "format", "every", "fps", "at", "exact", "n"];
         let others = self.0.iter().filter(|(name, ..)| !own.contains(name)).map(|(.., pair)| *pair);
         let text = others.collect::<Vec<_>>().join("&");
         if text.is_empty() || text.len() > 1024 { String::new() } else { format!("?{text}") }
@@ -239,8 +308,6 @@ pub fn span<'a>(
     [from, to, length]: [&'static str; 3],
     now: i64,
 ) -> Result<Span, AskError> {
-    let fault =
-        |name, found: &str, expected| AskError::Parameter { name, found: found.chars().take(40).collect(), expected };
     let time_of = |name| get(name).map(|value| time(value).ok_or_else(|| fault(name, value, TIME))).transpose();
     let (begin, end) = (time_of(from)?, time_of(to)?);
     let given = get(length);
@@ -254,6 +321,10 @@ pub fn span<'a>(
     };
     let is_good = end > begin && end.saturating_sub(begin) <= LONGEST;
     if is_good { Ok(Span { from: begin, to: end, is_open }) } else { Err(AskError::Span) }
+}
+
+fn fault(name: &'static str, found: &str, expected: &'static str) -> AskError {
+    AskError::Parameter { name, found: found.chars().take(40).collect(), expected }
 }
 
 /// A time as in RFC 3339, or in seconds since 1970; in microseconds.
@@ -324,7 +395,9 @@ pub fn range(header: Option<&str>, length: u64) -> Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::PictureFormat;
     use proptest::prelude::*;
+    use std::num::NonZeroU16;
 
     const NOW: i64 = 1_795_854_600_000_000;
 
@@ -352,8 +425,26 @@ mod tests {
         for wrong in ["&every=0", "&every=x", "&every=2d", "&fps=0", "&fps=61", "&fps=1.5"] {
             assert!(asked("/rec/cam/timelapse.mp4", &lapse(wrong), NOW).is_err(), "{wrong}");
         }
+        let spec = |format, width| StillSpec { width: NonZeroU16::new(width), ..StillSpec::of(format) };
+        let jpeg = |quality| PictureFormat::Jpeg { quality };
+        let still = |is_exact, spec| Ok(What::Still(StillAt { at, is_exact, spec }));
+        check("/rec/cam/pic", &format!("at={time}"), still(false, spec(jpeg(85), 0)));
+        check("/rec/cam/pic.png", "at=1795854187&exact=1&w=320", still(true, spec(PictureFormat::Png, 320)));
+        check("/rec/cam/pic", "at=1795854187&exact=0&q=40", still(false, spec(jpeg(40), 0)));
+        check("/rec/cam/pic", "", Err(AskError::Missing("at")));
+        for wrong in ["at=x", "at=1&exact=2", "at=1&q=0", "at=1&w=5", "at=1&fmt=gif"] {
+            assert!(asked("/rec/cam/pic", wrong, NOW).is_err(), "{wrong}");
+        }
+        let strip = |places, width, quality| Ok(What::Strip(minutes(), Strip { places, width, quality }));
+        check("/rec/cam/strip.jpg", &lapse(""), strip(60, 160, 70));
+        check("/rec/cam/strip.jpg", &lapse("&n=7&w=91&q=5"), strip(7, 96, 5));
+        check("/rec/cam/strip.jpg", "", Err(AskError::Missing("from")));
+        for wrong in ["&n=0", "&n=101", "&n=x", "&w=8", "&w=321", "&q=0"] {
+            assert!(asked("/rec/cam/strip.jpg", &lapse(wrong), NOW).is_err(), "{wrong}");
+        }
         let file = FileId { from: 5, sequence: 42 };
         check("/rec/cam/5-42/init.mp4", "", Ok(What::Header(file)));
+        check(&format!("/rec/cam/clips/{file}.mp4"), "", Ok(What::Saved(file)));
         check(&format!("/rec/cam/{file}/0.m4s"), "", Ok(What::Segment(file, 0)));
         assert!(matches!(asked("/rec/cam/list", "", NOW), Ok(Asked { what: What::List(span), .. }) if span.is_open));
         check("/rec/cam/clip.mp4", "", Err(AskError::Missing("from")));

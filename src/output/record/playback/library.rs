@@ -41,6 +41,9 @@ pub enum LibraryError {
     /// There is something that is not MP4.
     #[error("only recordings in mp4 can be played back: this one is in {0}")]
     Format(String),
+    /// There is audio alone.
+    #[error("this recording has no video")]
+    NoVideo,
     /// It is too much.
     #[error("there is too much in this span: ask for a shorter one")]
     TooMuch,
@@ -94,6 +97,11 @@ pub struct Film {
 }
 
 impl Film {
+    /// A file as it is, which has this span.
+    pub(super) fn whole(path: PathBuf, length: u64, (from, to): (i64, i64)) -> Self {
+        Self { files: vec![(path, length)], from, to, pace: None, clip: Clip::whole(length), begins: from }
+    }
+
     /// The same for the same bytes.
     pub fn tag(&self) -> String {
         let mut state = 0xcbf2_9ce4_8422_2325_u64;
@@ -220,6 +228,8 @@ impl Library {
         let begins = files.first().map_or(from, |file| file.entry.from.max(from));
         let created = u64::try_from(begins / 1_000_000).unwrap_or(0);
         let clip = Clip::new(&sources, created).ok_or(LibraryError::Nothing)?;
+        let (first, at) = clip.begin();
+        let begins = files.get(first).map_or(begins, |file| file.entry.from.saturating_add(at / 1000));
         let film = Arc::new(Film { files: places, from, to, pace: None, clip, begins });
         if is_whole {
             self.remember(&film);
@@ -389,7 +399,7 @@ fn whole_spans(file: &ScannedFile) -> Vec<Span> {
 }
 
 /// Those that can be played back.
-fn playable(files: Vec<Recorded>) -> Result<Vec<Recorded>, LibraryError> {
+pub(super) fn playable(files: Vec<Recorded>) -> Result<Vec<Recorded>, LibraryError> {
     let is_mp4 = |file: &Recorded| file.entry.path.ends_with(".mp4");
     let other = files.iter().find(|file| !is_mp4(file)).and_then(|file| file.entry.path.rsplit_once('.'));
     let other = other.map(|(_, extension)| extension.to_owned());

@@ -1,18 +1,24 @@
 //! What was recorded, over HTTP: lists, a film of any span of time, and playlists.
 //!
 //! [`ask`] reads paths and parameters (pure). [`library`] finds and reads files; it blocks, and [`reading`] runs it on threads for that. [`answer`]
-//! makes responses, whose bodies are read from the disk piece by piece. [`changes`] protects and deletes.
-//! [`past`] has what live playlists list beyond what is in memory.
+//! makes responses, whose bodies are read from the disk piece by piece. [`changes`] protects and deletes,
+//! [`clips`] copies spans into files of their own.
+//! [`pictures`] has stills and thumbnails, which a worker decodes. [`past`] has what live playlists list beyond what is in memory.
 
 mod answer;
 pub mod ask;
 mod changes;
+mod clips;
+mod images;
 mod library;
 mod list;
 mod past;
+mod pictures;
 mod reading;
 
-pub use answer::refused;
+pub use answer::{Request, refused};
+pub use clips::SavedClip;
+pub use library::LibraryError;
 pub use list::Listed;
 pub use past::StoredSegment;
 pub use reading::{Playback, PlaybackError};

@@ -1,6 +1,9 @@
 //! The recordings of a server, which are read on threads for that.
 
-use super::library::{Library, LibraryError};
+use super::{
+    images::Images,
+    library::{Library, LibraryError},
+};
 use crate::output::record::{disk::Disk, folder::DiskError, recorders::Folders};
 use std::{
     path::PathBuf,
@@ -20,6 +23,7 @@ pub(super) const TOO_BUSY: &str = "too many requests for recordings, or their di
 pub struct Playback {
     folders: Folders,
     library: Arc<Library>,
+    images: Arc<Images>,
     readers: Arc<Semaphore>,
 }
 
@@ -40,7 +44,11 @@ pub enum PlaybackError {
 impl Playback {
     /// The recordings in these folders.
     pub fn new(folders: Folders) -> Self {
-        Self { folders, library: Arc::default(), readers: Arc::new(Semaphore::new(READERS)) }
+        Self { folders, library: Arc::default(), images: Arc::default(), readers: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    pub(super) fn images(&self) -> &Images {
+        &self.images
     }
 
     /// Permits to read.
