@@ -8,11 +8,11 @@ mod pipelines;
 pub use pipelines::{LaunchFault, check_texts};
 
 use self::{
-    entrances::{FollowedTls, SrtPort, bind_srt, load_tls, start_webrtc, with_plain},
+    entrances::{FollowedTls, SrtPort, bind_control, bind_srt, load_tls, start_webrtc, with_plain},
     pages::pages,
 };
 use crate::{
-    access::{Gate, read_keys},
+    access::{Fetch, Gate, Secret, read_keys},
     api::{self, Api, Events, configurator::Configurator},
     config::{Config, FeedName, Plain, PublishPattern},
     engine::{
@@ -22,11 +22,12 @@ use crate::{
     },
     hooks::Hooks,
     journal::{self, Journal},
-    net::{ConnectionLimiter, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
+    net::{ConnectionLimiter, ControlSocket, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
     output::{
         hls::stream::SegmentedStreams,
         http::{
             authorize::Need,
+            control,
             router::{self, Page, RouteTable},
             session::{self, Security},
             shard::Shards,
@@ -47,18 +48,19 @@ use crate::{
         Shutdown, orphans, overload,
         service::{self, Pulse, Pulses, Watch},
     },
-    telemetry::{Fact, Facts, Refusal},
+    telemetry::{Fact, Facts, Refusal, chain},
     web::{self},
 };
 use anyhow::Context;
 use futures_util::FutureExt;
+use http_body_util::{BodyExt as _, Full, Limited};
 use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 
@@ -66,6 +68,8 @@ use warp::Filter;
 const DRAIN: Duration = Duration::from_secs(10);
 /// Publishers that may wait for their feed to be made.
 const PATTERN_REQUESTS: usize = 64;
+/// Most connections of the control socket.
+const CONTROLLERS: usize = 64;
 /// How often it is looked which feeds of patterns are unused.
 const PATTERN_LOOK: Duration = Duration::from_secs(1);
 
@@ -75,6 +79,7 @@ pub struct App {
     config: Config,
     configurator: Configurator,
     listener: Listener,
+    control: Option<ControlSocket>,
     rtmp: Option<BoundRtmp>,
     rtsp: Option<rtsp::server::Bound>,
     shards: Arc<Shards>,
@@ -118,6 +123,7 @@ impl App {
                 Listener::bind(address, limiter.clone()).with_context(|| format!("cannot listen on {address}"))?
             }
         };
+        let control = bind_control(&config.api.socket, listener.address()?.port())?;
         let srt = config.srt.as_ref().map(bind_srt).transpose()?;
         create_logdir(&config)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -134,6 +140,7 @@ impl App {
         facts.keep_addresses(config.pages.clients);
         gate.report_to(facts.clone());
         let client = HttpClient::new(None).context("cannot set up requests of hooks")?;
+        gate.fetch_by(fetch_by(client.clone()));
         let shutdown = Shutdown::default();
         let hooks = Hooks::new(
             journal.clone(),
@@ -147,6 +154,7 @@ impl App {
             config,
             configurator,
             listener,
+            control,
             rtmp,
             rtsp,
             tls,
@@ -173,6 +181,14 @@ impl App {
         self.listener.address()
     }
 
+    /// The address of the page where this code logs in, for a browser on this machine; `None` where there is no such page.
+    pub fn login_address(&self) -> Option<Secret> {
+        let path = self.config.pages.home.then_some(web::login::PATH)?;
+        let site = self.config.local_address(self.address().ok()?.port());
+        let code = self.gate.issue_code()?;
+        Some(Secret::new(format!("{site}{path}#{}", code.expose())))
+    }
+
     /// The state of the server itself.
     pub fn info(&self) -> ServerInfo {
         self.info.clone()
@@ -190,6 +206,7 @@ impl App {
             config,
             configurator,
             listener,
+            control,
             rtmp: bound_rtmp,
             rtsp: bound,
             shards,
@@ -291,6 +308,7 @@ impl App {
             hooks,
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
+        shutdown.spawn("keys of JSON Web Tokens", gate.clone().follow_keys(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, wishes, shutdown.token().clone()));
 
         let routes = router::routes(tables, gate.clone(), info.load().clone(), info.http_stats().clone());
@@ -301,6 +319,25 @@ impl App {
         shutdown.spawn("overload detector", async move {
             ended.run_until_cancelled(watching).await;
         });
+        if let Some(control) = control {
+            let (routes, stats, tasks) = (routes.clone(), info.http_stats().clone(), shutdown.clone());
+            shutdown.spawn("control socket", async move {
+                let places = Arc::new(Semaphore::new(CONTROLLERS));
+                let stop = tasks.token().clone();
+                let accept = async {
+                    loop {
+                        let Ok(place) = places.clone().acquire_owned().await else { return };
+                        let (socket, uid) = control.accept().await;
+                        let served = control::serve(socket, uid, routes.clone(), stats.clone(), stop.clone());
+                        tasks.spawn("connection of the control socket", async move {
+                            served.await;
+                            drop(place);
+                        });
+                    }
+                };
+                stop.run_until_cancelled(accept).await;
+            });
+        }
         let dispatch = |incoming: Incoming| match incoming {
             Incoming::Accepted(connection) => {
                 let name = format!("connection from {}", connection.peer);
@@ -521,6 +558,9 @@ impl Serving {
         }
         self.hooks.apply(&config.hooks).await;
         self.facts.keep_addresses(config.pages.clients);
+        if config.api.socket != self.config.api.socket {
+            tracing::warn!("another api.socket applies after a restart");
+        }
         if statedir(&config) != statedir(&self.config) {
             tracing::warn!("another statedir applies after a restart");
         }
@@ -535,6 +575,19 @@ struct Entrances {
     webrtc: Option<WebRtc>,
     playback: Playback,
     tls: Option<Tls>,
+}
+
+/// Requests of the access control, by the client of hooks.
+fn fetch_by(client: HttpClient) -> Fetch {
+    Fetch::new(move |request, limit| {
+        let client = client.clone();
+        async move {
+            let mut exchange = client.send(request.map(Full::new)).await.map_err(|error| chain(&error))?;
+            let status = exchange.response.status().as_u16();
+            let body = Limited::new(exchange.response.body_mut(), limit).collect().await;
+            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+        }
+    })
 }
 
 fn address(config: &Config) -> SocketAddr {
@@ -573,7 +626,7 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
 
 fn api_state(config: &Config, registry: &Registry, info: &ServerInfo) -> Arc<api::State> {
     let reader = Arc::new(StatusReader::new(registry, config, info));
-    Arc::new(api::State { reader, registry: registry.clone(), api: config.api })
+    Arc::new(api::State { reader, registry: registry.clone(), api: config.api.clone() })
 }
 
 fn route_table(
@@ -590,6 +643,6 @@ fn route_table(
             Page::new(Need::Nothing, move |_| web::config::authority(&authority)),
         );
     }
-    let login = pages::has_login(config, registry).then_some(web::login::PATH);
+    let login = pages::leads_to_login(config, registry).then_some(web::login::PATH);
     RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages, login)
 }

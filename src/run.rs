@@ -11,7 +11,7 @@ use crate::{
     sys::output,
     telemetry::{self, Reopen, chain},
 };
-use std::{fmt::Display, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt::Display, io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -77,6 +77,12 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
     let sources = Sources { origin, watched: watched.then_some(files), hangup, log, orders, facts };
     tokio::spawn(reload::follow(sources, changes, app.info()));
     tracing::info!(address = %app.address()?, "listening");
+    if std::io::stderr().is_terminal()
+        && let Some(address) = app.login_address()
+    {
+        // Not into the log, which others may read.
+        output::complain(&format!("manage it at {} (once, within 15 minutes)", address.expose()));
+    }
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {

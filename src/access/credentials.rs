@@ -22,6 +22,8 @@ pub enum Presented {
     Nothing,
     /// A signed link.
     Link(Secret),
+    /// The cookie of a login.
+    Session(Secret),
     /// A token.
     Bearer(Secret),
     /// A user and a password.

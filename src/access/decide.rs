@@ -1,12 +1,13 @@
 //! The one decision: may this identity do this? Pure.
 
 use super::{
-    action::Action,
+    action::{Action, Role},
+    hook::{Claim, HookGrant},
     jwt::Jwt,
     link::Link,
     network::{Network, any_contains},
     password::PasswordHash,
-    permission::{Permissions, Subject},
+    permission::{Permission, Permissions, Subject},
     policy::{Grant, IndexedPolicy},
 };
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
@@ -34,6 +35,19 @@ pub enum Identity {
     Link(Arc<Link>),
     /// Who has a token of a service.
     Jwt(Arc<Jwt>),
+    /// Who came over the control socket, which only root and the user of the server may use.
+    Socket {
+        /// The number of the user.
+        uid: u32,
+    },
+    /// Who logged in with a code that this server printed.
+    Code,
+    /// Who has a certificate with these names, for which an authority of the configuration vouches.
+    Certificate(Arc<[String]>),
+    /// Who presents what only a hook can check: this proves nothing yet.
+    Claim(Arc<Claim>),
+    /// Whom a hook permitted something.
+    Hook(Arc<HookGrant>),
 }
 
 /// Whether something may be done.
@@ -63,6 +77,12 @@ pub enum Refused {
     /// The permission has ended.
     #[error("your permission has expired")]
     Expired,
+    /// There is no user with this certificate.
+    #[error("no user of this server has your certificate")]
+    Stranger,
+    /// The hook that should decide does not answer.
+    #[error("the service that decides who may do this does not answer: try again")]
+    Undecided,
     /// The user, token or key is not in the policy any more, or has another password.
     #[error("your permission was withdrawn")]
     Withdrawn,
@@ -78,12 +98,24 @@ impl Identity {
             Self::Jwt(jwt) => Some(format!("jwt:{}", jwt.name)),
             Self::Link(link) if link.name.is_empty() => Some(format!("link:{}", link.key)),
             Self::Link(link) => Some(format!("link:{}:{}", link.key, link.name)),
+            Self::Socket { uid } => Some(format!("uid:{uid}")),
+            Self::Code => Some("one-time code".to_owned()),
+            Self::Claim(_) => None,
+            Self::Certificate(names) => Some(format!("cert:{}", names.first().map_or("", String::as_str))),
+            Self::Hook(grant) if grant.user.is_empty() => Some("hook".to_owned()),
+            Self::Hook(grant) => {
+                Some(format!("hook:{}", grant.user.chars().filter(|c| !c.is_control()).collect::<String>()))
+            }
         }
     }
 
     /// Whether a browser proves it by itself, also for requests that pages of other origins make.
     pub fn is_ambient(&self) -> bool {
-        matches!(self, Self::User { .. })
+        match self {
+            Self::User { .. } | Self::Code | Self::Certificate(_) => true,
+            Self::Hook(grant) => !grant.user.is_empty(),
+            _ => false,
+        }
     }
 }
 
@@ -104,12 +136,24 @@ pub fn decide(
     peer: IpAddr,
     now: SystemTime,
 ) -> Decision {
+    // It is in no network, and could change the rules as it likes.
+    if let Identity::Socket { .. } = identity {
+        return Decision::Allowed { until: None };
+    }
     let rules = policy.policy();
     let is_elsewhere = |(listed, networks): &(Action, Vec<Network>)| *listed == action && !any_contains(networks, peer);
     if any_contains(&rules.deny, peer) || rules.allow.iter().any(is_elsewhere) {
         return Decision::Refused(Refused::Network);
     }
-    let Some(standing) = standing(policy, identity) else { return Decision::Refused(Refused::Withdrawn) };
+    if let Identity::Claim(_) = identity {
+        return Decision::Refused(Refused::Unauthenticated);
+    }
+    let Some(standing) = standing(policy, identity) else {
+        return Decision::Refused(match identity {
+            Identity::Certificate(_) => Refused::Stranger,
+            _ => Refused::Withdrawn,
+        });
+    };
     let Standing { may, from, network, until } = standing;
     if until.is_some_and(|until| until <= now) {
         return Decision::Refused(Refused::Expired);
@@ -131,8 +175,21 @@ fn standing<'a>(policy: &'a IndexedPolicy, identity: &Identity) -> Option<Standi
         Some(Standing { may: grant.may.clone(), from: &grant.from, network: None, until: grant.until })
     };
     match identity {
-        Identity::Anyone => Some(Standing { may: Permissions::default(), from: &[], network: None, until: None }),
-        Identity::User { name, password } => of(&policy.user(name).filter(|user| user.password == *password)?.grant),
+        Identity::Hook(grant) => {
+            policy.policy().hook.as_ref().filter(|hook| **hook == grant.source)?;
+            Some(Standing { may: grant.may.clone(), from: &[], network: None, until: None })
+        }
+        Identity::Anyone | Identity::Claim(_) => {
+            Some(Standing { may: Permissions::default(), from: &[], network: None, until: None })
+        }
+        Identity::Socket { .. } | Identity::Code => {
+            let may = Permissions::new(vec![Permission::of_role(Role::Admin)]);
+            Some(Standing { may, from: &[], network: None, until: None })
+        }
+        Identity::User { name, password } => {
+            of(&policy.user(name).filter(|user| user.password.as_ref() == Some(password))?.grant)
+        }
+        Identity::Certificate(names) => of(&policy.certified(names)?.grant),
         Identity::Token { name, digest } => of(&policy.token(digest).filter(|token| token.name == *name)?.grant),
         Identity::Jwt(jwt) => {
             // A key that is gone ends its tokens.
@@ -177,16 +234,18 @@ mod tests {
     }
 
     fn user(name: &str, may: &[&str]) -> User {
-        User { name: name.into(), password: hash('c'), grant: grant(may) }
+        User { name: name.into(), password: Some(hash('c')), certificates: Vec::new(), grant: grant(may) }
     }
 
     fn policy() -> Policy {
         let mut guest = user("guest", &["view cam*"]);
         guest.grant.until = Some(at(100));
         guest.grant.from = vec!["192.0.2.0/24".parse().unwrap()];
+        let mut certified = user("robot", &["view cam*"]);
+        (certified.password, certified.certificates) = (None, vec!["cam@example.org".into()]);
         Policy {
             anyone: permissions(&["view lobby"]),
-            users: vec![user("anna", &["admin"]), user("olga", &["operator cam*"]), guest],
+            users: vec![user("anna", &["admin"]), user("olga", &["operator cam*"]), guest, certified],
             tokens: vec![Token { name: "grafana".into(), digest: [7; 32], grant: grant(&["status"]) }],
             link_keys: vec![("k1".into(), Secret::new("x".repeat(32)))],
             deny: vec!["203.0.113.0/24".parse().unwrap()],
@@ -245,6 +304,19 @@ mod tests {
         check(&changed, View, "cam0", here, Err(Refused::Withdrawn));
         check(&token, Status, "", here, Ok(()));
         check(&token, View, "cam0", here, Err(Refused::Forbidden));
+        let socket = Identity::Socket { uid: 0 };
+        for action in Action::ALL {
+            let stream = if action.is_of_a_stream() { "cam0" } else { "" };
+            check(&socket, action, stream, "203.0.113.9", Ok(()));
+            check(&Identity::Code, action, stream, home, Ok(()));
+        }
+        check(&Identity::Code, ConfigRead, "", here, Err(Refused::Network));
+        check(&Identity::Code, View, "cam0", "203.0.113.9", Err(Refused::Network));
+        let of = |names: &[&str]| Identity::Certificate(names.iter().map(|name| (*name).to_owned()).collect());
+        check(&of(&["x", "cam@example.org"]), View, "cam0", here, Ok(()));
+        check(&of(&["cam@example.org"]), Kick, "cam0", here, Err(Refused::Forbidden));
+        check(&of(&["anna"]), View, "lobby", here, Err(Refused::Stranger));
+        check(&of(&[]), View, "lobby", here, Err(Refused::Stranger));
         check(&link(60), View, "cam0", here, Ok(()));
         check(&link(60), View, "cam1", here, Err(Refused::Forbidden));
         check(&link(60), Still, "cam0", here, Err(Refused::Forbidden));

@@ -3,17 +3,22 @@
 
 use super::{
     action::Action,
+    answers::Answers,
+    code::{self, Codes},
     credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX},
     decide::{Decision, Identity, decide},
+    fetch::Fetch,
     guesses::Guesses,
+    hook::Claim,
     jwt::{JwtError, KeySet},
     key_file::WatchedKeys,
+    key_pace::{Hope, Pace, WAIT},
     link::{Link, LinkError},
     network::any_contains,
     pass::{Pass, Passes},
     password::{self, PasswordHash},
     permission::Subject,
-    policy::{IndexedPolicy, Policy},
+    policy::{IndexedPolicy, KeySource, Policy},
     refusals::Refusals,
     secret::Secret,
     session::Sessions,
@@ -30,11 +35,11 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Passwords that are checked at a time: each costs a core and its memory for tens of milliseconds.
@@ -58,6 +63,7 @@ struct Inner {
     key: hmac::Key,
     verified: Mutex<Verified>,
     sessions: Mutex<Sessions>,
+    codes: Mutex<Codes>,
     guesses: Mutex<Guesses>,
     checks: Arc<Semaphore>,
     waiting: Semaphore,
@@ -67,6 +73,15 @@ struct Inner {
     refusals: Mutex<Refusals>,
     /// Where refused credentials are reported.
     facts: OnceLock<Facts>,
+    /// Makes requests to services.
+    fetch: OnceLock<Fetch>,
+    answers: Mutex<Answers>,
+    hook_is_well: AtomicBool,
+    /// Of fetches of keys.
+    pace: Mutex<Pace>,
+    keys_wanted: Notify,
+    keys_came: watch::Sender<()>,
+    readdressed: Notify,
 }
 
 /// Why a credential is not accepted.
@@ -106,6 +121,7 @@ impl Gate {
             key,
             verified: Mutex::default(),
             sessions: Mutex::default(),
+            codes: Mutex::default(),
             guesses: Mutex::default(),
             checks: Arc::new(Semaphore::new(CHECKS)),
             waiting: Semaphore::new(CHECKS + WAITING),
@@ -114,20 +130,28 @@ impl Gate {
             stats: AccessStats::default(),
             refusals: Mutex::default(),
             facts: OnceLock::new(),
+            fetch: OnceLock::new(),
+            answers: Mutex::default(),
+            hook_is_well: AtomicBool::new(true),
+            pace: Mutex::default(),
+            keys_wanted: Notify::new(),
+            keys_came: watch::Sender::new(()),
+            readdressed: Notify::new(),
         })))
     }
 
     /// Sets the policy, also for what runs already. Returns whether it is another one.
     pub fn set_policy(&self, policy: Policy, keys: KeySet) -> bool {
         let mut current = lock(&self.0.policy);
+        // Those of an address are fetched by a task: those of before serve until then.
+        let keys = if policy.has_key_address_of(current.policy()) { current.keys().clone() } else { keys };
         if *current.policy() == policy && *current.keys() == keys {
             return false;
         }
         *current = Arc::new(IndexedPolicy::new(policy, keys));
         drop(current);
-        self.0.generation.fetch_add(1, Ordering::Release);
-        lock(&self.0.verified).clear();
-        self.0.changed.notify_one();
+        self.is_changed();
+        self.0.readdressed.notify_one();
         true
     }
 
@@ -149,9 +173,9 @@ impl Gate {
     /// The kinds of credentials that the policy knows.
     pub fn accepted(&self) -> Accepted {
         let policy = self.policy();
-        let Policy { users, tokens, jwt, link_keys, .. } = policy.policy();
-        let bearer = !tokens.is_empty() || jwt.is_some();
-        Accepted { basic: !users.is_empty(), bearer, links: !link_keys.is_empty() }
+        let Policy { tokens, jwt, link_keys, hook, .. } = policy.policy();
+        let bearer = !tokens.is_empty() || jwt.is_some() || hook.is_some();
+        Accepted { basic: policy.has_passwords() || hook.is_some(), bearer, links: !link_keys.is_empty() }
     }
 
     /// Who presents this. Checks at most two passwords at a time. Cancel-safe.
@@ -162,15 +186,43 @@ impl Gate {
         match presented {
             Presented::Nothing => Ok(Identity::Anyone),
             Presented::Link(link) => self.by_link(&link, peer),
-            Presented::Bearer(token) => self.by_token(&token, peer),
+            Presented::Session(secret) => Ok(self.of_session(&secret)),
+            Presented::Bearer(token) => self.by_token(&token, peer).await,
             Presented::Basic { user, password } => self.by_password(user, password, peer).await,
         }
+    }
+
+    /// Makes a code that logs in once, as one who may do all. `None` when the system has no random numbers.
+    pub fn issue_code(&self) -> Option<Secret> {
+        let mut random = [0; 10];
+        SystemRandom::new().fill(&mut random).ok()?;
+        let code = code::written(random);
+        lock(&self.0.codes).issue(token_digest(&code), Instant::now());
+        Some(code)
+    }
+
+    /// Takes a code that was typed in, which is not good any more then.
+    ///
+    /// # Errors
+    /// When it is wrong, was used, or is older than 15 minutes.
+    pub fn redeem(&self, text: &str, peer: IpAddr) -> Result<Identity, Rejection> {
+        self.take_try(peer)?;
+        let is_right = code::typed(text).is_some_and(|code| {
+            let digest = token_digest(&code);
+            lock(&self.0.codes).take(&digest, Instant::now())
+        });
+        if is_right {
+            lock(&self.0.guesses).give_back(peer);
+            return Ok(Identity::Code);
+        }
+        self.failed(Mechanism::Code, peer);
+        Err(Rejection::Wrong)
     }
 
     /// Begins a login of a user, which lasts until it ends by itself, by [`Gate::close_session`], or with the password of the user.
     /// `None` for others, who bring their credential with each request.
     pub fn open_session(&self, identity: &Identity) -> Option<Secret> {
-        let Identity::User { .. } = identity else { return None };
+        let (Identity::User { .. } | Identity::Code) = identity else { return None };
         let mut bytes = [0; 32];
         SystemRandom::new().fill(&mut bytes).ok()?;
         let secret = Secret::new(BASE64URL_NOPAD.encode(&bytes));
@@ -179,12 +231,12 @@ impl Gate {
     }
 
     /// Who logged in with this secret; anyone where the login has ended.
-    pub fn of_session(&self, secret: &Secret) -> Identity {
+    fn of_session(&self, secret: &Secret) -> Identity {
         let found = lock(&self.0.sessions).find(&token_digest(secret), Instant::now());
         let identity = found.unwrap_or(Identity::Anyone);
         let is_known = match &identity {
             Identity::User { name, password } => {
-                self.policy().user(name).is_some_and(|user| user.password == *password)
+                self.policy().user(name).is_some_and(|user| user.password.as_ref() == Some(password))
             }
             _ => true,
         };
@@ -227,34 +279,65 @@ impl Gate {
         }
     }
 
-    fn by_token(&self, token: &Secret, peer: IpAddr) -> Result<Identity, Rejection> {
+    async fn by_token(&self, token: &Secret, peer: IpAddr) -> Result<Identity, Rejection> {
         let digest = token_digest(token);
-        let policy = self.policy();
+        let mut policy = self.policy();
         if let Some(token) = policy.token(&digest) {
             return Ok(Identity::Token { name: token.name.clone(), digest });
         }
-        match &policy.policy().jwt {
-            Some(jwt) if !token.expose().starts_with(TOKEN_PREFIX) => {
-                let verified = policy.keys().verify(token, &jwt.rules, SystemTime::now());
-                verified.map(|jwt| Identity::Jwt(Arc::new(jwt))).map_err(|error| match error {
-                    JwtError::Invalid => self.wrong(Mechanism::Jwt, peer, error.into()),
-                    // Who has an old or a foreign token does not guess.
-                    JwtError::Time | JwtError::Foreign => {
-                        self.failed(Mechanism::Jwt, peer);
-                        error.into()
-                    }
-                })
+        if policy.policy().jwt.is_none() || token.expose().starts_with(TOKEN_PREFIX) {
+            return Err(self.wrong(Mechanism::Token, peer, Rejection::Wrong));
+        }
+        if policy.keys().lacks_key_of(token) && self.await_keys().await {
+            policy = self.policy();
+        }
+        let rules = policy.policy().jwt.as_ref().map(|jwt| jwt.rules.clone()).unwrap_or_default();
+        let verified = policy.keys().verify(token, &rules, SystemTime::now());
+        verified.map(|jwt| Identity::Jwt(Arc::new(jwt))).map_err(|error| match error {
+            JwtError::Invalid => self.wrong(Mechanism::Jwt, peer, error.into()),
+            // Who has an old or a foreign token does not guess.
+            JwtError::Time | JwtError::Foreign => {
+                self.failed(Mechanism::Jwt, peer);
+                error.into()
             }
-            _ => Err(self.wrong(Mechanism::Token, peer, Rejection::Wrong)),
+        })
+    }
+
+    /// Waits until keys of JSON Web Tokens were fetched again, where that may be. Whether there was a fetch.
+    async fn await_keys(&self) -> bool {
+        if !matches!(self.policy().policy().jwt.as_ref().map(|jwt| &jwt.keys), Some(KeySource::Address(_))) {
+            return false;
+        }
+        let mut came = self.0.keys_came.subscribe();
+        match self.with_pace(|pace| pace.hope(Instant::now())) {
+            Hope::None => return false,
+            Hope::Fetch => self.0.keys_wanted.notify_one(),
+            Hope::Wait => {}
+        }
+        tokio::time::timeout(WAIT, came.changed()).await.is_ok()
+    }
+
+    /// What only the hook can check: what nobody of the configuration has.
+    pub(super) fn claim(&self, presented: &Presented) -> Option<Claim> {
+        let policy = self.policy();
+        policy.policy().hook.as_ref()?;
+        match presented {
+            Presented::Basic { user, password } if policy.user(user).is_none() => {
+                Some(Claim { user: user.clone(), password: password.clone(), ..Claim::nothing() })
+            }
+            Presented::Bearer(token) => {
+                let is_ours = token.expose().starts_with(TOKEN_PREFIX) || policy.token(&token_digest(token)).is_some();
+                (!is_ours && policy.policy().jwt.is_none()).then(|| Claim { token: token.clone(), ..Claim::nothing() })
+            }
+            _ => None,
         }
     }
 
     async fn by_password(&self, user: String, password: Secret, peer: IpAddr) -> Result<Identity, Rejection> {
-        let known = self.policy().user(&user).map(|user| (user.name.clone(), user.password.clone()));
+        let known = self.policy().user(&user).and_then(|user| Some((user.name.clone(), user.password.clone()?)));
         let length = u64::try_from(user.len()).unwrap_or_default().to_be_bytes();
         let parts = [&length, user.as_bytes(), password.expose().as_bytes()].concat();
-        let tag = hmac::sign(&self.0.key, &parts);
-        let digest: [u8; 32] = tag.as_ref().try_into().unwrap_or_default();
+        let digest = self.keyed_digest(&parts);
         if let Some((name, hash)) = &known
             && lock(&self.0.verified).knows(&digest, hash, Instant::now())
         {
@@ -316,7 +399,81 @@ impl Gate {
         }
     }
 
-    fn take_try(&self, peer: IpAddr) -> Result<(), Rejection> {
+    /// A digest that nobody outside this process can make.
+    pub(super) fn keyed_digest(&self, bytes: &[u8]) -> [u8; 32] {
+        hmac::sign(&self.0.key, bytes).as_ref().try_into().unwrap_or_default()
+    }
+
+    pub(super) fn give_try_back(&self, peer: IpAddr) {
+        lock(&self.0.guesses).give_back(peer);
+    }
+
+    pub(super) fn with_answers<T>(&self, work: impl FnOnce(&mut Answers) -> T) -> T {
+        work(&mut lock(&self.0.answers))
+    }
+
+    pub(super) fn with_pace<T>(&self, work: impl FnOnce(&mut Pace) -> T) -> T {
+        work(&mut lock(&self.0.pace))
+    }
+
+    /// Requests to services are made by this from now on; without it, they fail.
+    pub fn fetch_by(&self, fetch: Fetch) {
+        let _ = self.0.fetch.set(fetch);
+    }
+
+    pub(super) fn fetch(&self) -> Option<Fetch> {
+        self.0.fetch.get().cloned()
+    }
+
+    /// Logs that the hook does not answer, and that it answers again.
+    pub(super) fn report_hook(&self, has_answered: bool, reason: &str) {
+        let was_well = self.0.hook_is_well.swap(has_answered, Ordering::Relaxed);
+        match (was_well, has_answered) {
+            (true, false) => {
+                tracing::warn!(reason, "the hook that decides does not answer: what it should permit is refused")
+            }
+            (false, true) => tracing::info!("the hook that decides answers again"),
+            _ => {}
+        }
+    }
+
+    /// Returns when the policy was changed. Cancel-safe.
+    pub(super) async fn other_address(&self) {
+        self.0.readdressed.notified().await;
+    }
+
+    /// Returns when somebody needs other keys. Cancel-safe.
+    pub(super) async fn keys_wanted(&self) {
+        self.0.keys_wanted.notified().await;
+    }
+
+    /// Those who wait for keys look again.
+    pub(super) fn keys_came(&self) {
+        self.0.keys_came.send_replace(());
+    }
+
+    /// Takes keys that come from an address, if that still counts. Whether they are others.
+    pub(super) fn exchange_keys(&self, address: &str, keys: KeySet) -> bool {
+        let mut current = lock(&self.0.policy);
+        let policy = current.policy().clone();
+        let source = policy.jwt.as_ref().map(|jwt| &jwt.keys);
+        if !matches!(source, Some(KeySource::Address(known)) if known == address) || *current.keys() == keys {
+            return false;
+        }
+        *current = Arc::new(IndexedPolicy::new(policy, keys));
+        drop(current);
+        self.is_changed();
+        true
+    }
+
+    fn is_changed(&self) {
+        self.0.generation.fetch_add(1, Ordering::Release);
+        lock(&self.0.verified).clear();
+        lock(&self.0.answers).clear();
+        self.0.changed.notify_one();
+    }
+
+    pub(super) fn take_try(&self, peer: IpAddr) -> Result<(), Rejection> {
         let taken = lock(&self.0.guesses).take(peer, Instant::now());
         taken.map_err(|retry_after| {
             self.failed(Mechanism::Throttled, peer);
@@ -337,7 +494,7 @@ impl Gate {
         let _ = self.0.facts.set(facts);
     }
 
-    fn failed(&self, mechanism: Mechanism, peer: IpAddr) {
+    pub(super) fn failed(&self, mechanism: Mechanism, peer: IpAddr) {
         self.0.stats.failed(mechanism);
         let Some(facts) = self.0.facts.get() else { return };
         if let Some(times) = lock(&self.0.refusals).refused(Instant::now()) {
@@ -366,7 +523,7 @@ impl Gate {
     /// Takes new keys for JSON Web Tokens, if their file has any. A bad file changes nothing.
     async fn renew_keys(&self, mut keys: WatchedKeys) -> WatchedKeys {
         let policy = self.policy();
-        let Some(path) = policy.policy().jwt.as_ref().map(|jwt| jwt.keys.clone()) else { return keys };
+        let Some(KeySource::File(path)) = policy.policy().jwt.as_ref().map(|jwt| jwt.keys.clone()) else { return keys };
         let looked = tokio::task::spawn_blocking(move || {
             let found = keys.look(&path);
             (keys, found)
@@ -467,7 +624,8 @@ mod tests {
     fn gate() -> Gate {
         let user = |name: &str| User {
             name: name.into(),
-            password: Arc::new(PasswordHash::of("right").unwrap()),
+            password: Some(Arc::new(PasswordHash::of("right").unwrap())),
+            certificates: Vec::new(),
             grant: Grant { may: Permissions::default(), ..Grant::default() },
         };
         let policy = Policy {
@@ -502,7 +660,7 @@ mod tests {
         // A wrong one is not, and a changed one neither.
         assert!(matches!(gate.identify(basic("wrong"), peer(1)).await, Err(Rejection::Wrong)));
         let mut policy = gate.policy().policy().clone();
-        policy.users[0].password = Arc::new(PasswordHash::of("new").unwrap());
+        policy.users[0].password = Some(Arc::new(PasswordHash::of("new").unwrap()));
         assert!(gate.set_policy(policy.clone(), KeySet::default()) && !gate.set_policy(policy, KeySet::default()));
         assert!(matches!(gate.identify(basic("right"), peer(1)).await, Err(Rejection::Wrong)));
     }

@@ -22,6 +22,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest token.
 const MAX_TOKEN: usize = 16 << 10;
+/// Longest head of a token that is read to find a key.
+const MAX_HEAD: usize = 4 << 10;
 /// Longest file of keys.
 pub const MAX_KEYS_FILE: usize = 256 << 10;
 /// Most keys.
@@ -122,6 +124,14 @@ impl KeySet {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether a token names a key that is not among these.
+    pub fn lacks_key_of(&self, token: &Secret) -> bool {
+        let head =
+            token.expose().split('.').next().filter(|head| head.len() <= MAX_HEAD).and_then(|head| object(head).ok());
+        let id = head.as_ref().and_then(|head| text(head, "kid"));
+        id.is_some_and(|id| !self.0.iter().any(|key| key.id.as_deref() == Some(id)))
     }
 
     /// Checks a token and reads what it says.

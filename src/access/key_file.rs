@@ -2,7 +2,7 @@
 
 use super::{
     jwt::{KeySet, KeySetError, MAX_KEYS_FILE},
-    policy::Policy,
+    policy::{KeySource, Policy},
 };
 use std::{
     fs, io,
@@ -31,12 +31,15 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads the keys that a policy names; none where it names none. Blocks.
+/// Reads the keys whose file a policy names; none where it names none. Blocks.
 ///
 /// # Errors
 /// See [`KeyFileError`].
 pub fn read_keys(policy: &Policy) -> Result<KeySet, KeyFileError> {
-    policy.jwt.as_ref().map_or_else(|| Ok(KeySet::default()), |jwt| read(&jwt.keys))
+    match policy.jwt.as_ref().map(|jwt| &jwt.keys) {
+        Some(KeySource::File(path)) => read(path),
+        Some(KeySource::Address(_)) | None => Ok(KeySet::default()),
+    }
 }
 
 /// A file that is looked at repeatedly.

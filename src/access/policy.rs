@@ -2,6 +2,7 @@
 
 use super::{
     action::{Action, Role},
+    hook::HookSource,
     jwt::{JwtRules, KeySet},
     network::{Network, any_contains},
     password::PasswordHash,
@@ -21,6 +22,8 @@ pub struct Policy {
     pub tokens: Vec<Token>,
     /// Who may do what by JSON Web Tokens.
     pub jwt: Option<JwtSource>,
+    /// The service that is asked about all that nothing else permits.
+    pub hook: Option<HookSource>,
     /// The keys of signed links by their names. The last one signs, all verify.
     pub link_keys: Vec<(Arc<str>, Secret)>,
     /// Nothing may be done from there.
@@ -33,6 +36,8 @@ pub struct Policy {
     pub proxy_protocol: bool,
     /// The names by which the pages of the state may be requested; any name without one.
     pub names: Vec<String>,
+    /// The hosts whose pages may show media; any page without one. `*.` at the beginning stands for any host below.
+    pub referers: Vec<String>,
 }
 
 /// Who has a password.
@@ -40,8 +45,10 @@ pub struct Policy {
 pub struct User {
     /// Unique among users.
     pub name: Arc<str>,
-    /// Checks the password.
-    pub password: Arc<PasswordHash>,
+    /// Checks the password; without one the user has a certificate.
+    pub password: Option<Arc<PasswordHash>>,
+    /// Names of certificates that prove to be this user.
+    pub certificates: Vec<Arc<str>>,
     /// What the user may do.
     pub grant: Grant,
 }
@@ -60,10 +67,19 @@ pub struct Token {
 /// Where tokens of a service come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwtSource {
-    /// The file with the public keys, a JSON Web Key Set.
-    pub keys: PathBuf,
+    /// Where the public keys come from, a JSON Web Key Set.
+    pub keys: KeySource,
     /// What a token must say.
     pub rules: JwtRules,
+}
+
+/// Where the public keys of a service are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file.
+    File(PathBuf),
+    /// At an address.
+    Address(String),
 }
 
 /// What a user or token may do.
@@ -85,12 +101,14 @@ impl Default for Policy {
             users: Vec::new(),
             tokens: Vec::new(),
             jwt: None,
+            hook: None,
             link_keys: Vec::new(),
             deny: Vec::new(),
             allow: Vec::new(),
             proxies: Vec::new(),
             proxy_protocol: false,
             names: Vec::new(),
+            referers: Vec::new(),
         }
     }
 }
@@ -105,6 +123,15 @@ impl Policy {
         }
     }
 
+    /// Whether both take the keys of JSON Web Tokens from the same address.
+    pub fn has_key_address_of(&self, other: &Self) -> bool {
+        let address = |policy: &Self| match policy.jwt.as_ref().map(|jwt| &jwt.keys) {
+            Some(KeySource::Address(address)) => Some(address.clone()),
+            _ => None,
+        };
+        address(self).is_some() && address(self) == address(other)
+    }
+
     /// The key of links with this name.
     pub fn link_key(&self, name: &str) -> Option<&Secret> {
         self.link_keys.iter().find(|(known, _)| &**known == name).map(|(_, key)| key)
@@ -113,15 +140,25 @@ impl Policy {
     /// The same without its secrets, to be shown: it opens nothing.
     pub fn masked(&self) -> Self {
         let mut masked = self.clone();
-        masked.users.iter_mut().for_each(|user| user.password = Arc::new(PasswordHash::masked()));
+        masked
+            .users
+            .iter_mut()
+            .for_each(|user| user.password = user.password.is_some().then(|| Arc::new(PasswordHash::masked())));
         masked.tokens.iter_mut().for_each(|token| token.digest = [0; 32]);
+        masked.hook.iter_mut().for_each(|hook| hook.url = Secret::new(MASK));
         masked.link_keys.iter_mut().for_each(|(_, key)| *key = Secret::new(MASK));
         masked
     }
 
+    /// Whether a user has a password.
+    pub fn has_passwords(&self) -> bool {
+        self.users.iter().any(|user| user.password.is_some())
+    }
+
     /// Whether there is any way to prove who one is.
     pub fn knows_anyone(&self) -> bool {
-        !(self.users.is_empty() && self.tokens.is_empty() && self.link_keys.is_empty() && self.jwt.is_none())
+        let is_service = self.jwt.is_some() || self.hook.is_some();
+        is_service || !(self.users.is_empty() && self.tokens.is_empty() && self.link_keys.is_empty())
     }
 }
 
@@ -131,6 +168,8 @@ pub struct IndexedPolicy {
     policy: Policy,
     keys: KeySet,
     users: HashMap<Arc<str>, usize>,
+    has_passwords: bool,
+    certificates: HashMap<Arc<str>, usize>,
     tokens: HashMap<[u8; 32], usize>,
 }
 
@@ -139,7 +178,11 @@ impl IndexedPolicy {
     pub fn new(policy: Policy, keys: KeySet) -> Self {
         let users = policy.users.iter().enumerate().map(|(at, user)| (user.name.clone(), at)).collect();
         let tokens = policy.tokens.iter().enumerate().map(|(at, token)| (token.digest, at)).collect();
-        Self { policy, keys, users, tokens }
+        let named = policy.users.iter().enumerate();
+        let named = named.flat_map(|(at, user)| user.certificates.iter().map(move |name| (name.clone(), at)));
+        let certificates = named.collect();
+        let has_passwords = policy.has_passwords();
+        Self { policy, keys, users, has_passwords, certificates, tokens }
     }
 
     /// The policy.
@@ -155,6 +198,17 @@ impl IndexedPolicy {
     /// The user with this name.
     pub fn user(&self, name: &str) -> Option<&User> {
         self.policy.users.get(*self.users.get(name)?)
+    }
+
+    /// Whether a user has a password.
+    pub const fn has_passwords(&self) -> bool {
+        self.has_passwords
+    }
+
+    /// The user whom one of these names of a certificate is for; the first counts.
+    pub fn certified(&self, names: &[String]) -> Option<&User> {
+        let at = names.iter().find_map(|name| self.certificates.get(name.as_str()))?;
+        self.policy.users.get(*at)
     }
 
     /// The token with this digest.

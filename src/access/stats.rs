@@ -9,6 +9,8 @@ pub struct AccessStats {
     failures: [AtomicU64; Mechanism::ALL.len()],
     refused: [AtomicU64; Action::ALL.len()],
     ended: [AtomicU64; ENDS.len()],
+    hook: [AtomicU64; FetchResult::ALL.len()],
+    keys: [AtomicU64; FetchResult::ALL.len()],
 }
 
 /// How an identity is proved.
@@ -22,6 +24,10 @@ pub enum Mechanism {
     Jwt,
     /// A signed link.
     Link,
+    /// A code that logs in once.
+    Code,
+    /// What a hook denied.
+    Hook,
     /// The key of a feed that is published to.
     PublishKey,
     /// The passphrase of a connection.
@@ -32,16 +38,33 @@ pub enum Mechanism {
     Throttled,
 }
 
+/// What a request to a service that is asked came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchResult {
+    /// It permits, or has keys.
+    Permitted,
+    /// It denies.
+    Denied,
+    /// There is no answer, or none that can be understood.
+    Failed,
+}
+
+impl FetchResult {
+    const ALL: [Self; 3] = [Self::Permitted, Self::Denied, Self::Failed];
+}
+
 /// Why a running response ends.
 const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Password,
         Self::Token,
         Self::Jwt,
         Self::Link,
+        Self::Code,
+        Self::Hook,
         Self::PublishKey,
         Self::Passphrase,
         Self::Malformed,
@@ -55,6 +78,8 @@ impl Mechanism {
             Self::Token => "token",
             Self::Jwt => "jwt",
             Self::Link => "link",
+            Self::Code => "code",
+            Self::Hook => "hook",
             Self::PublishKey => "publish-key",
             Self::Passphrase => "passphrase",
             Self::Malformed => "malformed",
@@ -77,6 +102,27 @@ impl AccessStats {
     /// A running response ended because its permission did.
     pub fn ended(&self, why: Refused) {
         add(self.ended.get(usize::from(why != Refused::Expired)));
+    }
+
+    /// A hook was asked.
+    pub fn hook_asked(&self, result: FetchResult) {
+        add(self.hook.get(result as usize));
+    }
+
+    /// Keys were fetched.
+    pub fn keys_fetched(&self, result: FetchResult) {
+        add(self.keys.get(result as usize));
+    }
+
+    /// Requests to the hook by their result.
+    pub fn hook_requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ["permitted", "denied", "failed"].into_iter().zip(self.hook.iter().map(read))
+    }
+
+    /// Fetches of keys by their result.
+    pub fn key_fetches(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let [fetched, _, failed] = &self.keys;
+        [("fetched", read(fetched)), ("failed", read(failed))].into_iter()
     }
 
     /// Wrong credentials by mechanism.
@@ -123,15 +169,21 @@ mod tests {
                 ("token", 2),
                 ("jwt", 3),
                 ("link", 4),
-                ("publish-key", 5),
-                ("passphrase", 6),
-                ("malformed", 7),
-                ("throttled", 8)
+                ("code", 5),
+                ("hook", 6),
+                ("publish-key", 7),
+                ("passphrase", 8),
+                ("malformed", 9),
+                ("throttled", 10)
             ]
         );
         stats.refused(Action::ConfigRead);
         assert_eq!(stats.refusals().find(|(name, _)| *name == "config:read"), Some(("config:read", 1)));
         [Refused::Expired, Refused::Withdrawn, Refused::Forbidden].into_iter().for_each(|why| stats.ended(why));
+        stats.hook_asked(FetchResult::Denied);
+        stats.keys_fetched(FetchResult::Failed);
+        assert_eq!(stats.hook_requests().collect::<Vec<_>>(), [("permitted", 0), ("denied", 1), ("failed", 0)]);
+        assert_eq!(stats.key_fetches().collect::<Vec<_>>(), [("fetched", 0), ("failed", 1)]);
         assert_eq!(stats.ends().collect::<Vec<_>>(), [("expired", 1), ("withdrawn", 2)]);
     }
 }

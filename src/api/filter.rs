@@ -9,9 +9,9 @@ use super::{
     table::ROUTES,
 };
 use crate::{
-    access::{Action, Identity},
+    access::{Action, Identity, Peer},
     output::http::{
-        authorize::{Granted, Need, Peer, authorize},
+        authorize::{Granted, Need, authorize},
         cors::is_cross_origin,
         disconnect::DisconnectWatch,
         response::set_common_headers,
@@ -92,7 +92,7 @@ async fn respond(
         May::Server(action) => Need::Server(action),
         May::Stream(action) => Need::Stream(action, parameters.first().map_or("", |name| name).into()),
     };
-    let access = authorize(&api.gate, &need, method, query, &headers, peer, false).await;
+    let access = authorize(&api.gate, &need, method, query, &headers, &peer, false).await;
     let access = access.map_err(|refusal| refused(&refusal, &need))?;
     let changes = !matches!(*method, Method::GET | Method::HEAD);
     // Whoever only reaches the server is known by the network alone: a page in its browser is there, too.
@@ -153,6 +153,7 @@ fn refused(refusal: &Response, need: &Need) -> Problem {
         StatusCode::UNAUTHORIZED => Kind::Unauthorized,
         StatusCode::TOO_MANY_REQUESTS => Kind::TooMany,
         StatusCode::MISDIRECTED_REQUEST => Kind::MisdirectedRequest,
+        StatusCode::SERVICE_UNAVAILABLE => Kind::Undecided,
         _ => Kind::Forbidden,
     };
     let action = match need {

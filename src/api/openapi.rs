@@ -60,8 +60,12 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "path": {"type": "array", "items": {"type": "string"}},
                     "value": {},
                 }}},
-                "Login": {"type": "object", "required": ["user", "password"], "properties": {
-                    "user": {"type": "string"}, "password": {"type": "string", "writeOnly": true}}},
+                "Login": {"type": "object", "description": "A user and a password, or a code.", "properties": {
+                    "user": {"type": "string"}, "password": {"type": "string", "writeOnly": true},
+                    "code": {"type": "string", "writeOnly": true}}},
+                "Code": {"type": "object", "required": ["code", "path", "seconds"], "properties": {
+                    "code": {"type": "string"}, "path": {"type": "string", "description": "Of the page that logs in with it."},
+                    "seconds": {"type": "integer", "description": "How long it is good."}}},
                 "Session": {"type": "object", "required": ["user", "server", "streams"], "properties": {
                     "user": {"type": ["string", "null"], "description": "`null` for anyone."},
                     "server": {"type": "array", "items": {"type": "string"}, "description": "Permissions on the server; `view` and others of streams where there is some stream."},

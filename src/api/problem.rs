@@ -33,12 +33,13 @@ pub(super) enum Kind {
     Internal,
     NotWritten,
     NoDisk,
+    Undecided,
     Stopping,
 }
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -64,6 +65,7 @@ impl Kind {
         Self::Internal,
         Self::NotWritten,
         Self::NoDisk,
+        Self::Undecided,
         Self::Stopping,
     ];
 
@@ -111,6 +113,11 @@ impl Kind {
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server has failed"),
             Self::NotWritten => ("not-written", StatusCode::INTERNAL_SERVER_ERROR, "The file could not be written"),
             Self::NoDisk => ("no-disk", StatusCode::SERVICE_UNAVAILABLE, "The disk of recordings does not respond"),
+            Self::Undecided => (
+                "undecided",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The service that decides who may do this does not answer",
+            ),
             Self::Stopping => ("stopping", StatusCode::SERVICE_UNAVAILABLE, "The server is stopping"),
         }
     }

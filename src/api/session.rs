@@ -1,4 +1,4 @@
-//! Logins of browsers: who one is, and the cookie that stands for a user and a password.
+//! Logins of browsers: who one is, and the cookie that stands for a user and a password, or for a one-time code.
 
 use super::{
     call::{Answer, Call},
@@ -6,7 +6,9 @@ use super::{
     query::Query,
 };
 use crate::{
-    access::{Action, Decision, Identity, Presented, Rejection, Secret, Subject, session_cookie, session_of},
+    access::{
+        Action, CODE_LASTS, Decision, Identity, Presented, Rejection, Secret, Subject, session_cookie, session_of,
+    },
     telemetry::Fact,
 };
 use http::{HeaderValue, StatusCode, header};
@@ -17,7 +19,7 @@ use warp::reply::Response;
 /// The page with the form.
 const PAGE: &str = "/login";
 /// What the form sends.
-const FIELDS: &[&str] = &["user", "password", "next", "logout"];
+const FIELDS: &[&str] = &["user", "password", "code", "next", "logout"];
 
 /// `GET /session`.
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
@@ -31,15 +33,35 @@ pub(super) async fn begin(call: Call) -> Result<Answer, Problem> {
     }
     let body = call.body()?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (Some(user), Some(password)) = (text("user"), text("password")) else {
-        return Err(Problem::new(Kind::BadRequest, "expected {\"user\": …, \"password\": …}"));
+    let by = match (text("code"), text("user"), text("password")) {
+        (Some(code), None, None) => By::Code(code),
+        (None, Some(user), Some(password)) => By::Password(user, password),
+        _ => {
+            let detail = "expected {\"user\": …, \"password\": …} or {\"code\": …}";
+            return Err(Problem::new(Kind::BadRequest, detail));
+        }
     };
-    let (identity, secret) = log_in(&call, &user, &password).await.map_err(problem)?;
+    let (identity, secret) = log_in(&call, by).await.map_err(problem)?;
     let mut answer = Answer::json(description(&call, &identity));
     answer.status = StatusCode::CREATED;
     let mut response = answer.response();
     set_cookie(&mut response, Some(&secret), call.is_encrypted);
     Ok(Answer::reply(response))
+}
+
+/// `POST /session/code`: for who came over the control socket, as the code permits all.
+pub(super) async fn code(call: Call) -> Result<Answer, Problem> {
+    let Identity::Socket { .. } = call.access.identity else {
+        let detail =
+            "codes are made over the control socket only: use `voyandz ctl login` on the machine of the server";
+        return Err(Problem::new(Kind::Forbidden, detail));
+    };
+    let code = call.api.gate.issue_code();
+    let code = code.ok_or_else(|| Problem::new(Kind::Internal, "the system has no random numbers"))?;
+    call.report(Fact::audit("auth.code"));
+    let path = format!("{PAGE}#{}", code.expose());
+    let seconds = CODE_LASTS.as_secs();
+    Ok(Answer::json(json!({"code": code.expose(), "path": path, "seconds": seconds})))
 }
 
 /// `DELETE /session`.
@@ -59,22 +81,43 @@ async fn form(call: &Call) -> Result<Answer, Problem> {
         return Ok(Answer::reply(redirect("/", Some(None), call.is_encrypted)));
     }
     let next = field("next");
-    match log_in(call, field("user"), field("password")).await {
+    let code = fields.get("code");
+    let by = match code {
+        Some(code) => By::Code(code.to_owned()),
+        None => By::Password(field("user").to_owned(), field("password").to_owned()),
+    };
+    match log_in(call, by).await {
         Ok((_, secret)) => {
             let next = if is_local(next) { next } else { "/" };
             Ok(Answer::reply(redirect(next, Some(Some(&secret)), call.is_encrypted)))
         }
         Err(rejection) => {
-            let why = if matches!(rejection, Rejection::TooMany { .. }) { "too-many" } else { "wrong" };
+            let why = match rejection {
+                Rejection::TooMany { .. } => "too-many",
+                _ if code.is_some() => "code",
+                _ => "wrong",
+            };
             let next = utf8_percent_encode(next, NON_ALPHANUMERIC);
             Ok(Answer::reply(redirect(&format!("{PAGE}?failed={why}&next={next}"), None, call.is_encrypted)))
         }
     }
 }
 
-async fn log_in(call: &Call, user: &str, password: &str) -> Result<(Identity, Secret), Rejection> {
-    let presented = Presented::of_user(user, password).ok_or(Rejection::Wrong)?;
-    let identity = call.api.gate.identify(presented, call.access.peer).await?;
+/// What logs in.
+enum By {
+    Password(String, String),
+    Code(String),
+}
+
+async fn log_in(call: &Call, by: By) -> Result<(Identity, Secret), Rejection> {
+    let (gate, peer) = (&call.api.gate, call.access.peer);
+    let identity = match by {
+        By::Password(user, password) => {
+            let presented = Presented::of_user(&user, &password).ok_or(Rejection::Wrong)?;
+            gate.identify(presented, peer).await?
+        }
+        By::Code(code) => gate.redeem(&code, peer)?,
+    };
     let secret = call.api.gate.open_session(&identity).ok_or(Rejection::Wrong)?;
     let name = identity.name();
     tracing::info!(user = name, address = %call.access.peer, "logged in");
@@ -131,7 +174,7 @@ fn problem(rejection: Rejection) -> Problem {
             let headers = vec![(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs() + 1))];
             Problem { headers, ..Problem::new(Kind::TooMany, rejection.to_string()) }
         }
-        _ => Problem::new(Kind::Unauthorized, "the user or the password is wrong"),
+        _ => Problem::new(Kind::Unauthorized, "the user, the password or the code is wrong"),
     }
 }
 

@@ -48,6 +48,17 @@ pub(super) static ROUTES: &[Route] = &[
         run: |call| session::begin(call).boxed(),
     },
     Route {
+        method: "POST",
+        path: "/session/code",
+        id: "login_code",
+        summary: "Makes a code that logs in once, with all permissions. Over the control socket only.",
+        may: May::Server(Action::Users),
+        query: &[],
+        body: None,
+        answer: (200, Some("Code")),
+        run: |call| session::code(call).boxed(),
+    },
+    Route {
         method: "DELETE",
         path: "/session",
         id: "logout",

@@ -1,9 +1,9 @@
 //! What takes connections beside the port of HTTP: opened for a configuration, and exchanged with it.
 
 use crate::{
-    config::{self, Config, Plain},
+    config::{self, Config, ControlPlace, Plain},
     engine::registry::Registry,
-    net::tls::Tls,
+    net::{ControlSocket, tls::Tls, usual_place},
     output::{
         srt::{self, SrtListener},
         webrtc::WebRtc,
@@ -15,6 +15,31 @@ use crate::{
 use anyhow::Context;
 use std::{net::SocketAddr, sync::Arc};
 use tokio_util::sync::CancellationToken;
+
+/// The control socket of a server with this port. Where the configuration does not name it, the server does without if need be. Blocking.
+pub(super) fn bind_control(place: &ControlPlace, port: u16) -> anyhow::Result<Option<ControlSocket>> {
+    let path = match place {
+        ControlPlace::Off => return Ok(None),
+        ControlPlace::Path(path) => Some(path.clone()),
+        ControlPlace::Usual => usual_place(port),
+    };
+    let Some(path) = path else {
+        tracing::debug!("no control socket: there is no folder for it, name one as api.socket");
+        return Ok(None);
+    };
+    let bound = ControlSocket::bind(&path).with_context(|| format!("cannot listen on {}", path.display()));
+    match bound {
+        Ok(socket) => {
+            tracing::info!(path = %socket.path().display(), "control socket");
+            Ok(Some(socket))
+        }
+        Err(error) if *place == ControlPlace::Usual => {
+            tracing::warn!(error = format!("{error:#}"), "no control socket");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
 
 /// The sessions of WebRTC that a configuration asks for beside HTTP at this address, or those of before if they have the same port.
 pub(super) fn start_webrtc(
@@ -37,10 +62,10 @@ pub(super) fn start_webrtc(
 /// The encryption that a configuration asks for, or that of before if it is the same.
 pub(super) fn load_tls(config: &Config, before: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
     let Some(wanted) = &config.tls else { return Ok(None) };
-    if let Some(same) = before.filter(|tls| tls.is_of(&wanted.certificate)) {
+    if let Some(same) = before.filter(|tls| tls.is_of(wanted)) {
         return Ok(Some(same.clone()));
     }
-    Ok(Some(Tls::load(&wanted.certificate).context("cannot use the certificate of `tls`")?))
+    Ok(Some(Tls::load(wanted).context("cannot use the certificate of `tls`")?))
 }
 
 pub(super) fn with_plain(config: &Config, tls: Option<Tls>) -> Option<(Tls, Plain)> {

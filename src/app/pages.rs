@@ -48,9 +48,14 @@ fn has_recordings(config: &Config, registry: &Registry) -> bool {
     is_free(registry, web::recordings::PATH) && config.streams.iter().any(|stream| stream.recording.is_some())
 }
 
-/// Whether there is a page where users log in.
+/// Whether there is a page where one logs in.
 pub(super) fn has_login(config: &Config, registry: &Registry) -> bool {
-    config.pages.home && !config.auth.users.is_empty() && is_free(registry, web::login::PATH)
+    config.pages.home && is_free(registry, web::login::PATH)
+}
+
+/// Whether browsers are led there: there are users.
+pub(super) fn leads_to_login(config: &Config, registry: &Registry) -> bool {
+    has_login(config, registry) && config.auth.has_passwords()
 }
 
 /// The links above all pages.
@@ -59,7 +64,7 @@ fn menu(config: &Config, registry: &Registry) -> Menu {
     let wall = home("Wall", web::wall::PATH).filter(|(_, path)| is_free(registry, path));
     let recordings = home("Recordings", web::recordings::PATH).filter(|_| has_recordings(config, registry));
     let state = config.pages.stat.as_ref().map(|path| ("State", path.encoded()));
-    let login = has_login(config, registry).then_some(web::login::PATH);
+    let login = leads_to_login(config, registry).then_some(web::login::PATH);
     Menu::new([home("Streams", "/"), wall, recordings, state].into_iter().flatten().collect(), login)
 }
 
@@ -116,6 +121,8 @@ pub(super) fn pages(
             let menu = menu.clone();
             let page = move |request: PageRequest<'_>| web::login::page(&menu, request.access, request.query);
             pages.insert(web::login::PATH.to_owned(), Page::new(Need::Nothing, page));
+            let script = Page::new(Need::Nothing, |_| web::login::script());
+            pages.insert(web::login::SCRIPT_PATH.to_owned(), script);
         }
         if is_free(registry, web::wall::PATH) {
             let shown = (reader.clone(), registry.clone(), menu.clone());

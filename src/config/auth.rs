@@ -3,23 +3,31 @@
 use super::{
     diagnostics::Path,
     expected::{Expected, flag, kind, path_name, place},
+    hooks::address,
     model::Pages,
     raw,
     spans::Place,
     validator::Validator,
 };
 use crate::access::{
-    Action, Grant, JwtRules, JwtSource, MASK, MIN_KEY, Network, NetworkError, PasswordHash, Pattern, Permission,
-    Permissions, Policy, Secret, Token, User,
+    Action, Grant, HookForm, HookSource, JwtRules, JwtSource, KeySource, MASK, MIN_KEY, Network, NetworkError,
+    PasswordHash, Pattern, Permission, Permissions, Policy, Secret, Token, User,
 };
 use data_encoding::HEXLOWER_PERMISSIVE;
+use http::Uri;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
-use std::{collections::HashSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// Most users, and most tokens. More belong into a service that issues tokens.
 const MAX_ENTRIES: usize = 10_000;
+/// How long a permission of a hook is remembered, unless the configuration says otherwise.
+const KEEP: Duration = Duration::from_secs(10);
 
 impl Validator {
     /// The policy. Without the section, anyone may watch and read what the pages show.
@@ -28,6 +36,7 @@ impl Validator {
         let Some(value) = value.filter(|value| !value.is_null()) else { return default };
         let keys: raw::Auth = self.section(path, value);
         let proves = keys.users.is_some() || keys.tokens.is_some() || keys.jwt.is_some() || keys.link_keys.is_some();
+        let proves = proves || keys.hook.is_some();
         let unnamed = if proves { Permissions::default() } else { default.anyone };
         let proxies = self.networks(&path.key("proxies"), keys.proxies);
         let proxy_protocol = self.value(&path.key("proxy_protocol"), keys.proxy_protocol, flag).unwrap_or(false);
@@ -44,14 +53,19 @@ impl Validator {
             deny: self.networks(&path.key("deny"), keys.deny),
             allow: self.allowed_networks(&path.key("allow"), keys.allow),
             jwt: self.jwt(&path.key("jwt"), keys.jwt),
+            hook: self.auth_hook(&path.key("hook"), keys.hook),
             proxies,
             proxy_protocol,
             names: keys.names.map(|value| self.scalars(&path.key("names"), value, host_name)).unwrap_or_default(),
+            referers: keys
+                .referers
+                .map(|value| self.scalars(&path.key("referers"), value, page_host))
+                .unwrap_or_default(),
         }
     }
 
     fn users(&mut self, path: &Path, value: Option<Value>) -> Vec<User> {
-        let mut users = Vec::new();
+        let (mut users, mut taken) = (Vec::new(), HashSet::new());
         for (name, value) in self.bounded(path, value) {
             let path = path.key(&name);
             let keys: raw::User = self.section(&path, value);
@@ -59,17 +73,32 @@ impl Validator {
                 let message = "the name of a user has at most 64 bytes, no `:` and no control characters".to_owned();
                 self.note(&path, Place::Key, message);
             }
-            if keys.password.is_none() {
+            if keys.password.is_none() && keys.certificate.is_none() {
                 self.note(&path, Place::Key, "has no `password`: `voyandz passwd` makes one".to_owned());
             }
+            let has_certificate = keys.certificate.is_some();
+            let certificates = self.certificates(&path.key("certificate"), keys.certificate, &mut taken);
             let expected = "what `voyandz passwd` prints, $argon2id$...";
             let password = self.secret(&path.key("password"), keys.password, expected, PasswordHash::parse);
             let grant = self.grant(&path, keys.may, keys.from, keys.until);
-            if let Some(password) = password {
-                users.push(User { name: name.into(), password: Arc::new(password), grant });
+            if password.is_some() || has_certificate {
+                users.push(User { name: name.into(), password: password.map(Arc::new), certificates, grant });
             }
         }
         users
+    }
+
+    /// Names of certificates, each for one user only.
+    fn certificates(&mut self, path: &Path, value: Option<Value>, taken: &mut HashSet<Arc<str>>) -> Vec<Arc<str>> {
+        let name = |text: &str| match text.len() {
+            1..=256 => Ok(Arc::from(text)),
+            _ => Err("a name in certificates of at most 256 bytes".into()),
+        };
+        let names: Vec<Arc<str>> = value.map(|value| self.scalars(path, value, name)).unwrap_or_default();
+        if let Some(name) = names.iter().find(|name| !taken.insert((*name).clone())) {
+            self.note(path, Place::Key, format!("another user has the certificate `{name}` already"));
+        }
+        names
     }
 
     fn tokens(&mut self, path: &Path, value: Option<Value>) -> Vec<Token> {
@@ -95,13 +124,25 @@ impl Validator {
     fn jwt(&mut self, path: &Path, value: Option<Value>) -> Option<JwtSource> {
         let keys: raw::Jwt = self.section(path, value?);
         if keys.keys.is_none() {
-            self.note(path, Place::Key, "has no `keys`: expected the path of a JSON Web Key Set".to_owned());
+            self.note(path, Place::Key, "has no `keys`: expected the path or address of a JSON Web Key Set".to_owned());
         }
         let whole = |text: &str| if text.is_empty() { Err("a text".into()) } else { Ok(text.to_owned()) };
         let issuer = self.value(&path.key("issuer"), keys.issuer, whole);
         let audience = self.value(&path.key("audience"), keys.audience, whole);
-        let keys = self.value(&path.key("keys"), keys.keys, path_name)?;
+        let keys = self.value(&path.key("keys"), keys.keys, key_source)?;
         Some(JwtSource { keys, rules: JwtRules { issuer, audience } })
+    }
+
+    fn auth_hook(&mut self, path: &Path, value: Option<Value>) -> Option<HookSource> {
+        let keys: raw::AuthHook = self.section(path, value.filter(|value| !value.is_null())?);
+        if keys.url.is_none() {
+            self.note(path, Place::Key, "has no `url`: expected the address of the service that decides".to_owned());
+        }
+        let expected = "an address that begins with http:// or https://, without user and password";
+        let url = self.secret(&path.key("url"), keys.url, expected, address);
+        let form = self.value(&path.key("form"), keys.form, hook_form).unwrap_or(HookForm::Mediamtx);
+        let keep = self.value(&path.key("keep"), keys.keep, keep_time).unwrap_or(KEEP);
+        Some(HookSource { url: url?, form, keep })
     }
 
     fn link_keys(&mut self, path: &Path, value: Option<Value>) -> Vec<(Arc<str>, Secret)> {
@@ -224,7 +265,8 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
     if *policy == unrestricted(pages) {
         return None;
     }
-    let Policy { anyone, users, tokens, link_keys, deny, allow, proxies, names, jwt, proxy_protocol } = policy;
+    let Policy { anyone, users, tokens, link_keys, deny, allow, proxies, names, jwt, hook, proxy_protocol, referers } =
+        policy;
     let keys = raw::Auth {
         // Always: what it is by default depends on the other keys.
         anyone: Some(list(anyone.iter())),
@@ -234,9 +276,11 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
         deny: some_list(deny),
         allow: map(allow.iter().map(|(action, networks)| (action.name(), list(networks.iter())))),
         jwt: jwt.as_ref().map(|jwt| value(&printed_jwt(jwt))),
+        hook: hook.as_ref().map(|hook| value(&printed_hook(hook))),
         proxies: some_list(proxies),
         proxy_protocol: proxy_protocol.then_some(Value::Bool(true)),
         names: some_list(names),
+        referers: some_list(referers),
     };
     Some(value(&keys))
 }
@@ -244,7 +288,8 @@ pub(super) fn printed(policy: &Policy, pages: &Pages) -> Option<Value> {
 fn printed_user(user: &User) -> raw::User {
     let Grant { may, from, until } = &user.grant;
     raw::User {
-        password: Some(text(user.password.text().expose())),
+        password: user.password.as_ref().map(|password| text(password.text().expose())),
+        certificate: some_list(&user.certificates),
         may: Some(list(may.iter())),
         from: some_list(from),
         until: until.and_then(printed_time),
@@ -254,9 +299,21 @@ fn printed_user(user: &User) -> raw::User {
 fn printed_jwt(jwt: &JwtSource) -> raw::Jwt {
     let JwtSource { keys, rules: JwtRules { issuer, audience } } = jwt;
     raw::Jwt {
-        keys: Some(text(keys.to_string_lossy())),
+        keys: Some(match keys {
+            KeySource::File(path) => text(path.to_string_lossy()),
+            KeySource::Address(address) => text(address),
+        }),
         issuer: issuer.as_ref().map(text),
         audience: audience.as_ref().map(text),
+    }
+}
+
+fn printed_hook(hook: &HookSource) -> raw::AuthHook {
+    let HookSource { url, form, keep } = hook;
+    raw::AuthHook {
+        url: Some(text(url.expose())),
+        form: (*form != HookForm::Mediamtx).then(|| text(form.name())),
+        keep: (*keep != KEEP).then(|| serde_yaml::to_value(keep.as_secs_f64()).unwrap_or_default()),
     }
 }
 
@@ -313,6 +370,42 @@ fn printed_time(time: SystemTime) -> Option<Value> {
     Timestamp::try_from(time).ok().map(text)
 }
 
+/// A path, or an address whose answers nobody can change on their way.
+fn key_source(text: &str) -> Result<KeySource, Expected> {
+    if !text.contains("://") {
+        return path_name(text).map(KeySource::File);
+    }
+    let uri: Option<Uri> = text.parse().ok();
+    let is_safe = |uri: &Uri| match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(host)) => !host.is_empty(),
+        (Some("http"), Some(host)) => matches!(host, "127.0.0.1" | "[::1]" | "localhost"),
+        _ => false,
+    };
+    let has_user = |uri: &Uri| uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    match uri.filter(|uri| is_safe(uri) && !has_user(uri)) {
+        Some(_) => Ok(KeySource::Address(text.to_owned())),
+        None => Err("a path, an address that begins with https://, or one of this machine with http://".into()),
+    }
+}
+
+fn hook_form(text: &str) -> Result<HookForm, Expected> {
+    let found = HookForm::ALL.into_iter().find(|form| form.name() == text);
+    found.ok_or_else(|| "mediamtx or srs".into())
+}
+
+/// How long a permission of a hook is remembered.
+fn keep_time(text: &str) -> Result<Duration, Expected> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "seconds from 0 to 3600".into())
+}
+
+/// A host whose pages may show media, or `*.` and what the hosts have in common.
+fn page_host(text: &str) -> Result<String, Expected> {
+    let expected = || "the name of a host like tv.example.org, or *.example.org".into();
+    let (wild, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
+    host_name(name).map(|name| format!("{wild}{name}")).map_err(|_| expected())
+}
+
 /// Lower case, as a `Host` is compared.
 pub(super) fn host_name(text: &str) -> Result<String, Expected> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
@@ -336,7 +429,7 @@ auth:
   anyone: view lobby*
   users:
     anna: {{password: '{HASH}', may: admin}}
-    tv: {{password: '{HASH}', may: [view cam*, still cam*], from: 192.168.0.0/16, until: 2026-12-31T20:00:00Z}}
+    tv: {{password: '{HASH}', certificate: [tv.example, tv@example], may: [view cam*, still cam*], from: 192.168.0.0/16, until: 2026-12-31T20:00:00Z}}
   tokens:
     grafana: {{sha256: {}, may: status}}
   link_keys: {{2026: {}}}
@@ -346,6 +439,7 @@ auth:
   proxies: 127.0.0.1
   proxy_protocol: true
   names: [TV.example.org]
+  referers: [Example.org, '*.example.net']
 ",
             "0a".repeat(32),
             "canary-canary-canary-canary-canary"
@@ -364,6 +458,7 @@ auth:
         let policy = &config.auth;
         assert_eq!((policy.users.len(), policy.tokens.len(), policy.link_keys.len()), (2, 1, 1));
         assert_eq!(policy.names, ["tv.example.org"]);
+        assert_eq!(policy.referers, ["example.org", "*.example.net"]);
         assert_eq!(policy.anyone.iter().map(ToString::to_string).collect::<Vec<_>>(), ["view lobby*"]);
         let printed = to_yaml(&config);
         assert!(printed.contains("until: 2026-12-31T20:00:00Z"), "{printed}");
@@ -438,7 +533,19 @@ auth:
             "auth: {allow: {look: []}}",
             "1:16: auth.allow.look: expected an action: view, still, playback, publish, status, record, kick, config:read, config:write, config:exec, users",
         );
-        check("auth: {jwt: {issuer: x}}", "1:8: auth.jwt: has no `keys`: expected the path of a JSON Web Key Set");
+        check(
+            "auth: {jwt: {issuer: x}}",
+            "1:8: auth.jwt: has no `keys`: expected the path or address of a JSON Web Key Set",
+        );
+        check(
+            "auth: {jwt: {keys: 'http://id.example/jwks'}}",
+            "1:20: auth.jwt.keys: expected a path, an address that begins with https://, or one of this machine with http://, found \"http://id.example/jwks\"",
+        );
+        check("auth: {hook: {}}", "1:8: auth.hook: has no `url`: expected the address of the service that decides");
+        check(
+            "auth: {hook: {url: 'http://h', form: x, keep: -1}}",
+            "1:38: auth.hook.form: expected mediamtx or srs, found \"x\"\n1:47: auth.hook.keep: expected seconds from 0 to 3600, found \"-1\"",
+        );
         check(
             "auth: {proxy_protocol: true}",
             "1:8: auth.proxy_protocol: there are no `proxies` whose connections would begin with it",
@@ -446,6 +553,14 @@ auth:
         check(
             "auth: {names: [a/b]}",
             "1:16: auth.names[0]: expected the name of a host like tv.example.org, found \"a/b\"",
+        );
+        check(
+            "auth: {users: {a: {certificate: x, may: view}, b: {certificate: x, may: view}}}",
+            "1:52: auth.users.b.certificate: another user has the certificate `x` already",
+        );
+        check(
+            "auth: {referers: ['*']}",
+            "1:19: auth.referers[0]: expected the name of a host like tv.example.org, or *.example.org, found \"*\"",
         );
         check("auth: {user: {}}", "1:8: auth.user: unknown key, did you mean `users`?");
     }

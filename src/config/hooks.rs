@@ -131,7 +131,7 @@ fn pattern(text: &str) -> Result<Pattern, Expected> {
     Pattern::new(text).ok_or_else(|| "letters, digits, `.`, `-`, `_`, blanks, and `*` for any characters".into())
 }
 
-fn address(text: &str) -> Option<Secret> {
+pub(super) fn address(text: &str) -> Option<Secret> {
     let uri: Uri = text.parse().ok()?;
     let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
     let is_good = matches!(uri.scheme_str(), Some("http" | "https")) && !authority.as_str().contains('@');

@@ -5,13 +5,13 @@ use super::{
     files::{LoadError, Replaced, read},
     formats::passed_on,
     include::Reading,
-    model::{CertificateSource, Config, Encoding, FeedName, Placeholder, Source, StreamPath},
+    model::{CertificateSource, Config, ControlPlace, Encoding, FeedName, Placeholder, Source, StreamPath},
     source_map::{Findings, SourceMap},
     spans::Place,
     validate::NO_FPS,
     validator::Validator,
 };
-use crate::sys::programs;
+use crate::{access::KeySource, sys::programs};
 use serde_yaml::Value;
 use std::{
     ffi::{OsStr, OsString},
@@ -141,8 +141,14 @@ fn examine_with(
     if let Some(statedir) = &mut config.statedir {
         *statedir = resolve(&["statedir"], statedir)?;
     }
-    if let Some(jwt) = &mut config.auth.jwt {
-        jwt.keys = resolve(&["auth", "jwt", "keys"], &jwt.keys)?;
+    if let ControlPlace::Path(path) = &mut config.api.socket {
+        *path = resolve(&["api", "socket"], path)?;
+    }
+    if let Some(KeySource::File(path)) = config.auth.jwt.as_mut().map(|jwt| &mut jwt.keys) {
+        *path = resolve(&["auth", "jwt", "keys"], path)?;
+    }
+    if let Some(clients) = config.tls.as_mut().and_then(|tls| tls.clients.as_mut()) {
+        *clients = resolve(&["tls", "clients"], clients)?;
     }
     match config.tls.as_mut().map(|tls| &mut tls.certificate) {
         Some(CertificateSource::Files { certificate, key }) => {

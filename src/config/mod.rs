@@ -77,8 +77,9 @@ pub use hooks::{Hook, HookTarget};
 pub use inputs::with_inputs;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
-    Alternative, Api, CertificateSource, Config, Editing, Encoding, Feed, FeedName, Mode, NameError, Outputs, Pages,
-    Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls, WebRtc,
+    Alternative, Api, CertificateSource, Config, ControlPlace, Editing, Encoding, Feed, FeedName, Mode, NameError,
+    Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls,
+    WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FileName, FilePattern, PatternError, Zone};

@@ -74,13 +74,41 @@ pub struct Pages {
     pub clients: bool,
 }
 
+impl Config {
+    /// Where a browser or program on this machine reaches a server with this port.
+    pub fn local_address(&self, port: u16) -> String {
+        let is_encrypted = self.tls.as_ref().is_some_and(|tls| tls.plain == Plain::None);
+        let scheme = if is_encrypted { "https" } else { "http" };
+        match self.listen_addr {
+            IpAddr::V4(address) if address.is_unspecified() => format!("{scheme}://127.0.0.1:{port}"),
+            IpAddr::V4(address) => format!("{scheme}://{address}:{port}"),
+            IpAddr::V6(address) if address.is_unspecified() => format!("{scheme}://[::1]:{port}"),
+            IpAddr::V6(address) => format!("{scheme}://[{address}]:{port}"),
+        }
+    }
+}
+
 /// What the API may do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Api {
     /// With the configuration.
     pub editing: Editing,
     /// Whether a change may bring programs, pipelines, files and rules.
     pub exec: bool,
+    /// Where `voyandz ctl` reaches the server without a password.
+    pub socket: ControlPlace,
+}
+
+/// Where the control socket is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ControlPlace {
+    /// Where the system keeps such sockets, by the port of the server.
+    #[default]
+    Usual,
+    /// A path of its own.
+    Path(PathBuf),
+    /// There is none.
+    Off,
 }
 
 /// What the API may do with the configuration.
@@ -157,6 +185,8 @@ impl Default for WebRtc {
 pub struct Tls {
     /// Where the certificate comes from.
     pub certificate: CertificateSource,
+    /// The file with the authorities that vouch for certificates of clients; these are not asked for any without it.
+    pub clients: Option<PathBuf>,
     /// Who may use the server without encryption.
     pub plain: Plain,
 }

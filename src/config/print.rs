@@ -40,7 +40,7 @@ fn keys(config: &Config) -> raw::File {
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
         hooks: super::hooks::printed(&config.hooks),
-        api: super::api::printed(config.api),
+        api: super::api::printed(&config.api),
         publish: super::patterns::printed(&config.patterns),
         auth: auth::printed(&config.auth, &config.pages),
         templates: None,
@@ -395,7 +395,7 @@ mod tests {
                     }
                 };
                 let plain = if events { Plain::All } else { Plain::Local };
-                let tls = certificate.map(|certificate| Tls { certificate, plain });
+                let tls = certificate.map(|certificate| Tls { certificate, clients: Some("ca.pem".into()), plain });
                 let auth = match (metrics, events) {
                     (true, true) => crate::access::Policy::default(),
                     (true, false) => crate::config::parse("auth: {anyone: [view a*, still]}").unwrap().auth,
@@ -423,7 +423,7 @@ mod tests {
                     tcp: config,
                 });
                 let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
-                let api = Api { editing, exec: events };
+                let api = Api { editing, exec: events, ..Api::default() };
                 let text = "hooks: {a: {url: 'https://h/x', secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, events: feed.*}, b: {run: [a, b c], names: [x, y*]}}";
                 let hooks = if home { crate::config::parse(text).unwrap().hooks } else { Vec::new() };
                 let statedir = events.then(|| "a state".into());

@@ -92,6 +92,8 @@ pub(super) struct Auth {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) jwt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hook: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) link_keys: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deny: Option<Value>,
@@ -103,6 +105,8 @@ pub(super) struct Auth {
     pub(super) proxy_protocol: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) referers: Option<Value>,
 }
 
 /// One entry of `auth.users:`.
@@ -111,6 +115,8 @@ pub(super) struct Auth {
 pub(super) struct User {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) may: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +149,18 @@ pub(super) struct Jwt {
     pub(super) issuer: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) audience: Option<Value>,
+}
+
+/// `auth.hook:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuthHook {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) form: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) keep: Option<Value>,
 }
 
 /// `srt:`.
@@ -185,6 +203,8 @@ pub(super) struct Api {
     pub(super) config: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exec: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) socket: Option<Value>,
 }
 
 /// `tls:`.
@@ -197,6 +217,8 @@ pub(super) struct Tls {
     pub(super) key: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) own: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) clients: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -532,6 +554,7 @@ mod tests {
             ("`auth.users:`", keys::<User>()),
             ("`auth.tokens:`", keys::<Token>()),
             ("`auth.jwt:`", keys::<Jwt>()),
+            ("`auth.hook:`", keys::<AuthHook>()),
             ("`tls:`", keys::<Tls>()),
             ("`rtmp:`", keys::<Rtmp>()),
             ("`rtsp:`", keys::<Rtsp>()),

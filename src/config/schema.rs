@@ -115,6 +115,7 @@ fn schema() -> Value {
         "users" => named("user"),
         "tokens" => named("token"),
         "jwt" => reference("jwt"),
+        "hook" => reference("auth_hook"),
         "proxy_protocol" => flag(),
         "link_keys" => json!({"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 32}}),
         "allow" => {
@@ -124,8 +125,13 @@ fn schema() -> Value {
         _ => texts(),
     });
     let jwt = section("`auth.jwt:`", raw::keys::<raw::Jwt>(), |_| json!({"type": "string"}));
+    let auth_hook = section("`auth.hook:`", raw::keys::<raw::AuthHook>(), |key| match key {
+        "url" => json!({"type": "string", "pattern": "^https?://"}),
+        "form" => name_of(&crate::access::HookForm::ALL.map(crate::access::HookForm::name)),
+        _ => scalar(),
+    });
     let user = section("`auth.users:`", raw::keys::<raw::User>(), |key| match key {
-        "may" | "from" => texts(),
+        "may" | "from" | "certificate" => texts(),
         _ => json!({"type": "string"}),
     });
     let token = section("`auth.tokens:`", raw::keys::<raw::Token>(), |key| match key {
@@ -162,6 +168,7 @@ fn schema() -> Value {
     });
     let api = section("`api:`", raw::keys::<raw::Api>(), |key| match key {
         "config" => name_of(&super::Editing::ALL.map(super::Editing::name)),
+        "socket" => json!({"type": "string"}),
         _ => flag(),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {
@@ -287,6 +294,7 @@ fn schema() -> Value {
         "user": user,
         "token": token,
         "jwt": jwt,
+        "auth_hook": auth_hook,
         "template": template,
         "set": set,
         "feed": feed,

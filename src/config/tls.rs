@@ -19,6 +19,7 @@ impl Validator {
         let key = self.value(&path.key("key"), keys.key, path_name);
         let folder = self.value(&path.key("own"), keys.own, path_name);
         let names = keys.names.map(|value| self.scalars(&path.key("names"), value, host_name)).unwrap_or_default();
+        let clients = self.value(&path.key("clients"), keys.clients, path_name);
         let plain = self.value(&path.key("plain"), keys.plain, plain).unwrap_or(Plain::Local);
         if has_names && folder.is_none() {
             let message = "a certificate in a file has its names already: they are for `own`".to_owned();
@@ -38,7 +39,7 @@ impl Validator {
                 return self.incomplete(path, "expected `certificate` and `key`, or `own` with a folder");
             }
         };
-        Some(Tls { certificate, plain })
+        Some(Tls { certificate, clients, plain })
     }
 
     fn incomplete(&mut self, path: &Path, message: &str) -> Option<Tls> {
@@ -51,6 +52,7 @@ impl Validator {
 pub(super) fn printed(tls: &Tls) -> Value {
     let path = |path: &std::path::Path| Some(Value::String(path.to_string_lossy().into_owned()));
     let mut keys = raw::Tls { plain: Some(Value::String(tls.plain.name().to_owned())), ..raw::Tls::default() };
+    keys.clients = tls.clients.as_deref().and_then(path);
     match &tls.certificate {
         CertificateSource::Files { certificate, key } => {
             (keys.certificate, keys.key) = (path(certificate), path(key));
@@ -86,6 +88,7 @@ mod tests {
         let files = tls("tls: {certificate: a.pem, key: a.key, plain: all}").unwrap();
         let expected = CertificateSource::Files { certificate: "a.pem".into(), key: "a.key".into() };
         assert_eq!((files.certificate, files.plain), (expected, Plain::All));
+        assert_eq!(tls("tls: {own: a, clients: ca.pem}").unwrap().clients, Some("ca.pem".into()));
         let own = tls("tls: {own: folder, names: TV.example.org}").unwrap();
         let expected = CertificateSource::Own { folder: "folder".into(), names: vec!["tv.example.org".to_owned()] };
         assert_eq!((own.certificate, own.plain), (expected, Plain::Local));

@@ -3,18 +3,21 @@
 use super::{error::CtlError, options::Ctl};
 use crate::{
     access::Secret,
-    config::{self, Plain},
-    net::{Exchange, HttpClient},
+    config::{self, Config, ControlPlace},
+    net::{Exchange, HttpClient, places},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// Where a server is unless something says otherwise.
 const USUAL: &str = "http://127.0.0.1:8090";
+const USUAL_PORT: u16 = 8090;
+/// What the path of a control socket follows in the address of a server.
+const SOCKET: &str = "unix:";
 /// Entries that are asked for at a time.
 const PAGE: &str = "1000";
 /// Time for an answer.
@@ -26,8 +29,10 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 #[derive(Debug)]
 pub(super) struct Client {
     http: HttpClient,
-    /// Without a slash at its end.
+    /// Without a slash at its end; `unix:` and a path for a control socket.
     server: String,
+    /// The address for browsers on this machine.
+    site: String,
     token: Option<Secret>,
 }
 
@@ -47,9 +52,24 @@ impl Client {
             None => std::env::var("VOYANDZ_TOKEN").ok(),
         };
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()).map(Secret::new);
-        let server = options.server.clone().or_else(|| configured(options.file.as_deref()));
-        let server = server.unwrap_or_else(|| USUAL.to_owned()).trim_end_matches('/').to_owned();
-        Ok(Self { http, server, token })
+        let config = match options.server {
+            Some(_) => None,
+            None => configuration(options.file.as_deref()),
+        };
+        let site = config.as_ref().map_or_else(|| USUAL.to_owned(), |config| config.local_address(config.listen_port));
+        // Who gives a token wants to be that.
+        let has_token = token.is_some();
+        let socket = || {
+            let path = (!has_token).then(|| control_socket(config.as_ref())).flatten()?;
+            Some(format!("{SOCKET}{}", path.display()))
+        };
+        let server = options.server.clone().or_else(socket).unwrap_or_else(|| site.clone());
+        Ok(Self { http, server: server.trim_end_matches('/').to_owned(), site, token })
+    }
+
+    /// The address of the server for browsers on this machine.
+    pub(super) fn site(&self) -> &str {
+        if self.server.starts_with(SOCKET) { &self.site } else { &self.server }
     }
 
     /// Asks for JSON.
@@ -136,7 +156,9 @@ impl Client {
         last: Option<&str>,
         patch: Bytes,
     ) -> Result<Exchange, CtlError> {
-        let mut request = Request::builder().method(method).uri(format!("{}{target}", self.server));
+        let socket = self.server.strip_prefix(SOCKET).map(std::path::Path::new);
+        let address = if socket.is_some() { "http://localhost" } else { &self.server };
+        let mut request = Request::builder().method(method).uri(format!("{address}{target}"));
         request = request.header(header::ACCEPT, accept);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -152,7 +174,10 @@ impl Client {
             value.set_sensitive(true);
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let sent = self.http.send(request).await;
+        let sent = match socket {
+            Some(path) => self.http.send_over(path, request).await,
+            None => self.http.send(request).await,
+        };
         let exchange = sent.map_err(|source| CtlError::Unreachable { server: self.server.clone(), source })?;
         let status = exchange.response.status();
         if status.is_success() { Ok(exchange) } else { Err(refused(status, &body(exchange).await.unwrap_or_default())) }
@@ -183,27 +208,32 @@ fn refused(status: StatusCode, body: &[u8]) -> CtlError {
         _ => String::from_utf8_lossy(body).lines().next().unwrap_or_default().chars().take(200).collect(),
     };
     let hint = match status {
-        StatusCode::UNAUTHORIZED => ": give a token with --token-file, which `voyandz token` makes",
+        StatusCode::UNAUTHORIZED => {
+            ": run it as root or as the user of the server on its machine, or give a token with --token-file, which `voyandz token` makes"
+        }
         _ => "",
     };
     let said = if said.is_empty() { status.to_string() } else { said };
     CtlError::Refused { status, detail: format!("{said}{hint}") }
 }
 
-/// Where the server of a configuration file can be reached from this machine.
-fn configured(file: Option<&std::path::Path>) -> Option<String> {
+/// The configuration that a server on this machine has.
+fn configuration(file: Option<&std::path::Path>) -> Option<Config> {
     let environment = std::env::var_os("VOYANDZ_CONFFILE").map(PathBuf::from);
     let origin = config::find(file, environment.as_deref()).ok()?;
-    let config = config::load(&origin).ok()?.config;
-    let port = config.listen_port;
-    let is_encrypted = config.tls.as_ref().is_some_and(|tls| tls.plain == Plain::None);
-    let scheme = if is_encrypted { "https" } else { "http" };
-    Some(match config.listen_addr {
-        IpAddr::V4(address) if address.is_unspecified() => format!("{scheme}://127.0.0.1:{port}"),
-        IpAddr::V4(address) => format!("{scheme}://{address}:{port}"),
-        IpAddr::V6(address) if address.is_unspecified() => format!("{scheme}://[::1]:{port}"),
-        IpAddr::V6(address) => format!("{scheme}://[{address}]:{port}"),
-    })
+    Some(config::load(&origin).ok()?.config)
+}
+
+/// The control socket of a server on this machine, if there is one that this user may use.
+fn control_socket(config: Option<&Config>) -> Option<PathBuf> {
+    let answers = |path: &PathBuf| std::os::unix::net::UnixStream::connect(path).is_ok();
+    match config.map(|config| &config.api.socket) {
+        Some(ControlPlace::Off) => None,
+        Some(ControlPlace::Path(path)) => Some(path.clone()).filter(answers),
+        Some(ControlPlace::Usual) | None => {
+            places(config.map_or(USUAL_PORT, |config| config.listen_port)).find(answers)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +251,6 @@ mod tests {
         let body = br#"{"title": "There is no such thing", "detail": "there is no feed `x`"}"#;
         assert_eq!(refused(StatusCode::NOT_FOUND, body).to_string(), "There is no such thing: there is no feed `x`");
         let told = refused(StatusCode::UNAUTHORIZED, b"").to_string();
-        assert!(told.starts_with("401 Unauthorized: give a token"), "{told}");
+        assert!(told.contains("give a token"), "{told}");
     }
 }

@@ -65,6 +65,11 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
         Action::Recordings(wanted) => recordings::run(&client, options.json, wanted).await,
+        Action::Login => {
+            let found = client.json(Method::POST, &["api", "v1", "session", "code"], &[]).await?;
+            let path = field(&found, "path").as_str().unwrap_or_default();
+            if options.json { print_json(&found) } else { print(&format!("{}{path}\n", client.site())) }
+        }
         Action::Reload => client.post(&["api", "v1", "server", "reload"]).await,
     }
 }

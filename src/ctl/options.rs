@@ -6,7 +6,8 @@ use std::path::PathBuf;
 /// Which server, and what to do with it.
 #[derive(Debug, Clone, Args)]
 pub struct Ctl {
-    /// The server [default: where the configuration file listens, else http://127.0.0.1:8090].
+    /// The server, or `unix:` and the path of its control socket [default: the control socket of the server on this machine, else where
+    /// the configuration file listens, else http://127.0.0.1:8090].
     #[arg(long, value_name = "URL", env = "VOYANDZ_SERVER", global = true)]
     pub server: Option<String>,
     /// A file with a token of the server; VOYANDZ_TOKEN may have the token itself.
@@ -112,6 +113,8 @@ pub enum Action {
     Recordings(Recordings),
     /// Have the configuration files read again.
     Reload,
+    /// Print an address that logs a browser in once, with all permissions.
+    Login,
 }
 
 /// Which recordings, and what becomes of them.

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use std::{io, path::Path, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     task::JoinHandle,
 };
 use tokio_rustls::{
@@ -94,6 +94,20 @@ impl HttpClient {
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?;
         Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    }
+
+    /// Sends a request over a Unix socket. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send_over(&self, socket: &Path, mut request: Request<Full<Bytes>>) -> Result<Exchange, ClientError> {
+        let uri = request.uri().clone();
+        let failed = |source| ClientError::Connect { host: socket.display().to_string(), source };
+        let connected = UnixStream::connect(socket).await.map_err(failed)?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = path.parse().map_err(|_| ClientError::Address(uri.to_string()))?;
+        request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+        exchange(connected, request).await
     }
 
     /// Sends a request, whose address is absolute. Cancel-safe.

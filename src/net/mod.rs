@@ -1,6 +1,7 @@
 //! Listening sockets: binding, accepting, limits, the words of proxies, and encryption. And requests of our own.
 
 mod client;
+mod control_socket;
 mod limits;
 mod listener;
 pub mod proxy_header;
@@ -8,6 +9,7 @@ mod reject;
 pub mod tls;
 
 pub use client::{ClientError, Exchange, HttpClient};
+pub use control_socket::{ControlSocket, places, usual_place};
 pub use limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
 pub use listener::{Connection, Incoming, Listener};
 pub use reject::RejectedConnection;

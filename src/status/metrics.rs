@@ -198,6 +198,10 @@ fn permissions(text: &mut Text, stats: &AccessStats) {
     };
     let help = "Credentials that were not accepted.";
     family("voyandz_auth_failures_total", help, "mechanism", stats.failures().collect());
+    let help = "Requests to the hook that decides.";
+    family("voyandz_auth_hook_requests_total", help, "result", stats.hook_requests().collect());
+    let help = "Fetches of the keys of JSON Web Tokens.";
+    family("voyandz_auth_key_fetches_total", help, "result", stats.key_fetches().collect());
     let help = "Requests that were refused because whoever made them may not do this.";
     family("voyandz_access_refused_total", help, "action", stats.refusals().collect());
     let help = "Running responses that ended because their permission did.";

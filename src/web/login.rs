@@ -1,17 +1,23 @@
-//! `/login`: the form for a user and a password, which works without scripts. Who is logged in sees who that is, and logs out here.
+//! `/login`: the form for a user and a password or a one-time code, which works without scripts. Who is logged in sees who that is, and logs out here.
 
-use super::page::{Menu, Page};
+use super::{
+    page::{LOGIN, Menu, Page},
+    player::javascript,
+};
 use crate::access::{Access, Identity};
 use maud::{Markup, html};
 use percent_encoding::percent_decode_str;
 
 /// Its path.
-pub const PATH: &str = "/login";
+pub const PATH: &str = LOGIN;
+/// The path of its script.
+pub const SCRIPT_PATH: &str = "/login.js";
+const SCRIPT: &str = include_str!("login.js");
 /// Where the forms go.
 const SESSION: &str = "/api/v1/session";
 
 const STYLE: &str = "
-form{display:grid;gap:1rem;max-width:22rem}label{display:grid;gap:.25rem}
+details{margin-top:2rem}form{display:grid;gap:1rem;max-width:22rem}label{display:grid;gap:.25rem}
 input{font:inherit;padding:.5rem .625rem;border:1px solid color-mix(in srgb,currentColor 55%,transparent);border-radius:.375rem;background:transparent;color:inherit}
 button{font:inherit;padding:.5rem 1rem;min-height:2.75rem;cursor:pointer}.failed{font-weight:600}
 ";
@@ -24,7 +30,11 @@ pub fn page(menu: &Menu, access: &Access, query: &str) -> warp::reply::Response 
     };
     let main = match &access.identity {
         Identity::User { name, .. } => logged_in(name),
-        _ => form(&parameter("next").unwrap_or_default(), parameter("failed").as_deref()),
+        Identity::Code => logged_in("administrator by a one-time code"),
+        _ => {
+            let has_users = access.gate().policy().has_passwords();
+            forms(&parameter("next").unwrap_or_default(), parameter("failed").as_deref(), has_users)
+        }
     };
     Page {
         title: "Log in",
@@ -32,7 +42,7 @@ pub fn page(menu: &Menu, access: &Access, query: &str) -> warp::reply::Response 
         menu,
         access,
         style: STYLE,
-        script: None,
+        script: Some(SCRIPT_PATH),
         makes_media: false,
         period: None,
         header: html! {},
@@ -41,18 +51,35 @@ pub fn page(menu: &Menu, access: &Access, query: &str) -> warp::reply::Response 
     .response()
 }
 
-fn form(next: &str, failed: Option<&str>) -> Markup {
+/// The script of the page.
+pub fn script() -> warp::reply::Response {
+    javascript(SCRIPT)
+}
+
+fn forms(next: &str, failed: Option<&str>, has_users: bool) -> Markup {
     html! {
         @match failed {
             Some("too-many") => p.failed role="alert" { "Too many attempts. Wait a moment, then try again." },
+            Some("code") => p.failed role="alert" { "The code is wrong, was used already, or is older than 15 minutes." },
             Some(_) => p.failed role="alert" { "The user or the password is wrong." },
             None => {}
         }
-        form method="post" action=(SESSION) {
-            input type="hidden" name="next" value=(next);
-            label { "User" input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus; }
-            label { "Password" input name="password" type="password" autocomplete="current-password" required; }
-            button { "Log in" }
+        @if has_users {
+            form method="post" action=(SESSION) {
+                input type="hidden" name="next" value=(next);
+                label { "User" input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus; }
+                label { "Password" input name="password" type="password" autocomplete="current-password" required; }
+                button { "Log in" }
+            }
+        }
+        details open[!has_users || failed == Some("code")] {
+            summary { "Log in with a one-time code" }
+            p { "For whoever runs the server: a start on a terminal prints one, and so does " code { "voyandz ctl login" } "." }
+            form method="post" action=(SESSION) {
+                input type="hidden" name="next" value=(next);
+                label { "Code" input name="code" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" required; }
+                button { "Log in" }
+            }
         }
     }
 }

@@ -4,8 +4,10 @@ use crate::access::{Access, Action, Decision, Identity, Subject};
 use http::{HeaderValue, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+/// The page where one logs in and out.
+pub const LOGIN: &str = "/login";
 /// No external content; styles are in the page, scripts have their own path.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; object-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'";
 /// Scripts pass media to the players as blobs.
 const MEDIA_POLICY: &str = "; media-src 'self' blob:";
 
@@ -31,7 +33,8 @@ impl Menu {
         let may_open = matches!(access.decide(Action::Status, Subject::Server), Decision::Allowed { .. });
         let entries = self.entries.iter().filter(|_| may_open);
         let user = match &access.identity {
-            Identity::User { name, .. } => Some(name),
+            Identity::User { name, .. } => Some(&**name),
+            Identity::Code => Some("Administrator"),
             _ => None,
         };
         html! {
@@ -40,7 +43,7 @@ impl Menu {
                     @for (label, path) in entries {
                         a href=(path) aria-current=[(path == here).then_some("page")] { (label) }
                     }
-                    @if let Some(path) = self.login {
+                    @if let Some(path) = self.login.or(user.map(|_| LOGIN)) {
                         a href=(path) aria-current=[(path == here).then_some("page")] {
                             @match user { Some(name) => (name), None => "Log in" }
                         }

@@ -118,7 +118,7 @@ enum For {
 }
 
 /// Every path of the server.
-const ENTRANCES: [(&str, For); 34] = [
+const ENTRANCES: [(&str, For); 36] = [
     ("/cam.mjpeg", For::View),
     ("/stream/cam.mjpeg", For::View),
     ("/cam.mjpeg/ws", For::View),
@@ -149,6 +149,8 @@ const ENTRANCES: [(&str, For); 34] = [
     ("/player.js", For::All),
     ("/watch.js", For::All),
     ("/home.js", For::All),
+    ("/login", For::All),
+    ("/login.js", For::All),
     ("/stat.js", For::All),
     ("/livez", For::All),
     ("/healthz", For::All),

@@ -177,9 +177,14 @@ fn x9_over_tls_the_cookie_is_for_this_host_and_encrypted() {
 }
 
 #[test]
-fn x9_without_users_there_is_no_form() {
-    let server = Server::start("auth: {tokens: {}}\nfeeds: {}\n");
-    assert_eq!(get(&server, "/login", HTML).status, 404);
+fn x9_without_users_there_is_no_form_for_a_password() {
+    let server = Server::start("auth: {anyone: viewer, tokens: {}}\nfeeds: {}\n");
+    let mut page = get(&server, "/login", HTML);
+    let text = page.text();
+    assert!(page.status == 200 && text.contains("name=\"code\"") && !text.contains("name=\"password\""), "{text}");
+    // No page leads there.
+    assert!(!server.get("/").text().contains("/login"));
+    assert_eq!(get(&server, "/config", HTML).status, 404);
     assert_eq!(form(&server, "", "user=anna&password=pass").header("location"), Some("/login?failed=wrong&next="));
 }
 

@@ -305,7 +305,7 @@ fn page_and_json_say_the_same_fact_by_fact() {
     let before = facts(&server);
     let mut answer = server.get("/stat");
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'self';"));
+    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self';"));
     let html = answer.text();
     let after = facts(&server);
     let data = Regex::new("<data data-key=\"([^\"]*)\" value=\"([^\"]*)\"").unwrap();

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 use tokio_rustls::rustls::{
-    self,
+    self, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{
         CertificateDer, PrivateKeyDer,
@@ -45,6 +45,9 @@ pub enum TlsError {
     /// The certificate and the key do not fit, or are of a kind that is not known.
     #[error("the certificate and its key are not usable together")]
     Unfit(#[source] rustls::Error),
+    /// The authorities of clients cannot be used.
+    #[error("cannot ask clients for certificates")]
+    Clients(#[source] rustls::server::VerifierBuilderError),
     /// The authority cannot make a certificate.
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
@@ -121,11 +124,52 @@ impl Files {
     }
 
     fn look(&self) -> [Stamp; 2] {
-        [&self.certificate, &self.key].map(|path| {
-            let file = fs::metadata(path).ok()?;
-            Some((file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
-        })
+        [&self.certificate, &self.key].map(|path| stamp(path))
     }
+}
+
+/// The file with the authorities that vouch for clients.
+pub struct ClientAuthority {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+}
+
+impl ClientAuthority {
+    /// This file, which is not read yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, stamp: None }
+    }
+
+    /// Which file it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it changed since it was read.
+    pub fn changed(&self) -> bool {
+        self.stamp != Some(stamp(&self.path))
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it has no certificate.
+    pub fn load(&mut self) -> Result<RootCertStore, TlsError> {
+        self.stamp = Some(stamp(&self.path));
+        let bytes = read(&self.path)?;
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(CertificateDer::pem_slice_iter(&bytes).filter_map(Result::ok));
+        if store.is_empty() {
+            let error = pem::Error::NoItemsFound;
+            return Err(TlsError::Pem { path: self.path.clone(), what: "certificate", error });
+        }
+        Ok(store)
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let file = fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -5,18 +5,19 @@
 
 mod certificate;
 pub mod client;
+pub mod client_names;
 mod own;
 mod transport;
 
 pub use certificate::TlsError;
 pub use transport::Transport;
 
-use crate::config::CertificateSource;
-use certificate::{Files, Loaded};
+use crate::config;
+use certificate::{ClientAuthority, Files, Loaded};
 use own::Authority;
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 use tokio_rustls::{
@@ -24,7 +25,7 @@ use tokio_rustls::{
     rustls::{
         ServerConfig,
         crypto::aws_lc_rs,
-        server::{ClientHello, ResolvesServerCert},
+        server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
         sign::CertifiedKey,
     },
 };
@@ -44,9 +45,11 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Tls(Arc<Inner>);
 
 struct Inner {
-    source: CertificateSource,
+    wanted: config::Tls,
     current: Arc<Current>,
-    acceptor: TlsAcceptor,
+    /// Exchanged with the authorities of clients.
+    acceptor: Mutex<TlsAcceptor>,
+    clients: Option<Mutex<ClientAuthority>>,
     maker: Mutex<Maker>,
     authority: Option<String>,
 }
@@ -63,7 +66,7 @@ struct Current(Mutex<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(lock(&self.0).clone())
     }
 }
 
@@ -72,14 +75,14 @@ impl Tls {
     ///
     /// # Errors
     /// When it cannot be had, or does not fit its key.
-    pub fn load(source: &CertificateSource) -> Result<Self, TlsError> {
-        let (maker, Loaded { key, line }, authority) = match source {
-            CertificateSource::Files { certificate, key } => {
+    pub fn load(wanted: &config::Tls) -> Result<Self, TlsError> {
+        let (maker, Loaded { key, line }, authority) = match &wanted.certificate {
+            config::CertificateSource::Files { certificate, key } => {
                 let mut files = Files::new(certificate.clone(), key.clone());
                 let loaded = files.load()?;
                 (Maker::Files(files), loaded, None)
             }
-            CertificateSource::Own { folder, names } => {
+            config::CertificateSource::Own { folder, names } => {
                 let mut authority = Authority::open(folder, names)?;
                 let loaded = authority.issue(SystemTime::now())?;
                 let certificate = authority.certificate().to_owned();
@@ -91,18 +94,16 @@ impl Tls {
             }
         };
         let current = Arc::new(Current(Mutex::new(key)));
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let config = config.with_safe_default_protocol_versions().map_err(TlsError::Unfit)?;
-        let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        let mut clients = wanted.clients.clone().map(ClientAuthority::new);
+        let acceptor = Mutex::new(acceptor(&current, clients.as_mut())?);
         tracing::info!(certificate = line, "TLS");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Self(Arc::new(Inner { source: source.clone(), current, acceptor, maker: Mutex::new(maker), authority })))
+        let (wanted, clients, maker) = (wanted.clone(), clients.map(Mutex::new), Mutex::new(maker));
+        Ok(Self(Arc::new(Inner { wanted, current, acceptor, clients, maker, authority })))
     }
 
     /// Whether it is that of this part of a configuration.
-    pub fn is_of(&self, source: &CertificateSource) -> bool {
-        self.0.source == *source
+    pub fn is_of(&self, wanted: &config::Tls) -> bool {
+        self.0.wanted.certificate == wanted.certificate && self.0.wanted.clients == wanted.clients
     }
 
     /// The certificate of the authority of this server, for those who are to trust it, as PEM.
@@ -111,8 +112,8 @@ impl Tls {
     }
 
     /// Accepts handshakes.
-    pub fn acceptor(&self) -> &TlsAcceptor {
-        &self.0.acceptor
+    pub fn acceptor(&self) -> TlsAcceptor {
+        lock(&self.0.acceptor).clone()
     }
 
     /// Takes new certificates until `stop`. A bad one changes nothing; `failed` gets the reason, and `None` when all is well again.
@@ -146,7 +147,14 @@ impl Tls {
 
     /// Takes the next certificate, if there is another one; a line about it.
     fn renew(&self) -> Result<Option<String>, TlsError> {
-        let loaded = match &mut *self.0.maker.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(clients) = &self.0.clients {
+            let mut clients = lock(clients);
+            if clients.changed() {
+                *lock(&self.0.acceptor) = acceptor(&self.0.current, Some(&mut clients))?;
+                return Ok(Some(format!("authorities of clients in {}", clients.path().display())));
+            }
+        }
+        let loaded = match &mut *lock(&self.0.maker) {
             Maker::Files(files) if files.changed() => files.load()?,
             Maker::Files(_) => return Ok(None),
             Maker::Own(authority) => {
@@ -156,15 +164,37 @@ impl Tls {
                 authority.issue(SystemTime::now())?
             }
         };
-        *self.0.current.0.lock().unwrap_or_else(PoisonError::into_inner) = loaded.key;
+        *lock(&self.0.current.0) = loaded.key;
         Ok(Some(loaded.line))
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("source", &self.0.source).finish_non_exhaustive()
+        f.debug_struct("Tls").field("wanted", &self.0.wanted).finish_non_exhaustive()
     }
+}
+
+/// What shakes hands, with the certificate of the moment, and asks clients for theirs where there are authorities for them. Blocks.
+fn acceptor(current: &Arc<Current>, clients: Option<&mut ClientAuthority>) -> Result<TlsAcceptor, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Unfit)?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let roots = Arc::new(clients.load()?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated().build();
+            builder.with_client_cert_verifier(verifier.map_err(TlsError::Clients)?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(current.clone());
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a connection that begins with this byte begins a handshake.

@@ -1,5 +1,6 @@
 //! A connection, encrypted or not.
 
+use super::client_names::names;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -32,6 +33,14 @@ impl Transport {
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// The names in the certificate of the client, which was verified; `None` where it presented none.
+    pub fn client_names(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates()?.first().map(|leaf| names(leaf)),
+        }
     }
 
     /// The protocol that was agreed in the handshake (RFC 7301).

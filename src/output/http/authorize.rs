@@ -1,12 +1,14 @@
 //! Who makes a request, and whether that may have what it asks for. Every path is asked here, after it was looked up.
 
 use super::{
-    cors::{is_cross_origin, is_known_host},
+    cors::{is_cross_origin, is_known_host, is_permitted_page},
     response::{Response, complete},
 };
-use crate::access::{Access, Action, Decision, Gate, Identity, Presented, Refused, Rejection, Subject, session_of};
+use crate::access::{
+    Access, Action, Gate, Identity, NotAdmitted, Peer, Presented, Refused, Rejection, Subject, session_of,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 /// The challenges of a 401 (RFC 9110, section 11.6.1).
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"voyandz\", charset=\"UTF-8\"");
@@ -22,10 +24,6 @@ pub enum Need {
     /// An action on a stream.
     Stream(Action, Arc<str>),
 }
-
-/// The address of the client of a request, after trusted proxies; an extension of each request.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
 
 /// What was decided of a request: an extension of its response.
 #[derive(Debug, Clone)]
@@ -57,13 +55,12 @@ pub async fn authorize(
     method: &Method,
     query: &str,
     headers: &HeaderMap,
-    peer: Peer,
+    peer: &Peer,
     opens_socket: bool,
 ) -> Result<Access, Response> {
-    let peer = peer.0.ip();
     // A preflight comes without credentials, and its response reveals nothing.
     if *method == Method::OPTIONS {
-        return Ok(Access::new(gate.clone(), Identity::Anyone, peer));
+        return Ok(Access::new(gate.clone(), Identity::Anyone, peer.address.ip()));
     }
     if let Need::Server(_) = need
         && let policy = gate.policy()
@@ -74,28 +71,39 @@ pub async fn authorize(
         return Err(complete(StatusCode::MISDIRECTED_REQUEST, sentence));
     }
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let accepted = gate.accepted();
-    let identity = match Presented::read(accepted, query, values) {
-        Ok(Presented::Nothing) if accepted.basic => {
+    let presented = match Presented::read(gate.accepted(), query, values) {
+        Ok(Presented::Nothing) => {
             let session = session_of(headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes));
-            Ok(session.map_or(Identity::Anyone, |secret| gate.of_session(&secret)))
+            Ok(session.map_or(Presented::Nothing, Presented::Session))
         }
-        Ok(presented) => gate.identify(presented, peer).await,
-        Err(error) => Err(gate.malformed(error, peer)),
+        presented => presented,
     };
-    let identity = identity.map_err(|rejection| rejected(gate, rejection))?;
-    let access = Access::new(gate.clone(), identity, peer);
-    let Some((action, subject)) = need.parts() else { return Ok(access) };
-    if let Decision::Refused(why) = access.decide(action, subject) {
-        gate.stats().refused(action);
-        return Err(refused(gate, why));
+    let admitted = gate.admit(presented, need.parts(), peer.asking("http", query, agent(headers))).await;
+    let access = admitted.map_err(|denied| match denied {
+        NotAdmitted::Rejected(rejection) => rejected(gate, rejection),
+        NotAdmitted::Refused(why) => refused(gate, why),
+    })?;
+    if let Need::Stream(Action::View | Action::Still | Action::Playback, _) = need
+        && !is_permitted_page(headers, &gate.policy().policy().referers)
+    {
+        if let Some((action, _)) = need.parts() {
+            gate.stats().refused(action);
+        }
+        return Err(complete(StatusCode::FORBIDDEN, "pages of that server may not show this: see auth.referers"));
     }
     // Browsers add the credentials of the user to the request of any page.
     if opens_socket && access.identity.is_ambient() && is_cross_origin(headers) {
-        gate.stats().refused(action);
+        if let Some((action, _)) = need.parts() {
+            gate.stats().refused(action);
+        }
         return Err(complete(StatusCode::FORBIDDEN, "pages of other origins cannot open a WebSocket with your login"));
     }
     Ok(access)
+}
+
+/// The name of the program of a client.
+pub fn agent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::USER_AGENT)?.to_str().ok()
 }
 
 /// The name of the machine.
@@ -121,7 +129,14 @@ pub fn rejected(gate: &Gate, rejection: Rejection) -> Response {
 /// The response to who may not do this.
 pub fn refused(gate: &Gate, why: Refused) -> Response {
     match why {
-        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
+        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn | Refused::Stranger => {
+            challenge(gate, &why.to_string())
+        }
+        Refused::Undecided => {
+            let mut response = complete(StatusCode::SERVICE_UNAVAILABLE, &why.to_string());
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
         Refused::Forbidden | Refused::Network => complete(StatusCode::FORBIDDEN, &why.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! What pages of other origins may do (<https://fetch.spec.whatwg.org/#http-cors-protocol>): use media with the headers that they like,
 //! read the headers that media and stills have, and nothing else. Pure.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Authority};
 
 /// How long a browser may remember what it asked. Nothing of it depends on the configuration.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
@@ -55,6 +55,25 @@ pub fn is_cross_origin(headers: &HeaderMap) -> bool {
     let host = value(header::HOST.as_str());
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, origin)| origin);
     origin.is_none() || origin != host
+}
+
+/// Whether the page that shows media may: one of this host, or of one of `referers`, where there are any. What comes from no page may, as players
+/// send neither `Origin` nor `Referer`.
+pub fn is_permitted_page(headers: &HeaderMap, referers: &[String]) -> bool {
+    let value = |name: HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+    let Some(page) = value(header::ORIGIN).or_else(|| value(header::REFERER)).filter(|_| !referers.is_empty()) else {
+        return true;
+    };
+    let page = std::str::from_utf8(page).ok().and_then(|page| page.parse::<Uri>().ok());
+    // Also that of an opaque origin, `null`.
+    let Some(page) = page.as_ref().filter(|page| page.scheme().is_some()).and_then(Uri::host) else { return false };
+    let page = page.to_ascii_lowercase();
+    let own = value(header::HOST).and_then(|host| Authority::try_from(host).ok());
+    let is_listed = |listed: &String| match listed.strip_prefix('*') {
+        Some(below) => page.len() > below.len() && page.ends_with(below),
+        None => page == *listed,
+    };
+    own.is_some_and(|own| own.host().eq_ignore_ascii_case(&page)) || referers.iter().any(is_listed)
 }
 
 /// Whether pages of the state may be requested by this `Host`: an address, `localhost`, the name of the machine, or one of
@@ -116,6 +135,41 @@ mod tests {
             check(&[host, ("sec-fetch-site", site)], expect);
             check(&[host, ("origin", "http://tv.example:8090"), ("sec-fetch-site", site)], expect);
         }
+    }
+
+    #[test]
+    fn pages_of_listed_hosts_show_media() {
+        let referers = ["tv.example.org".to_owned(), "*.example.net".to_owned()];
+        let check = |fields: &[(&'static str, &str)], expect| {
+            assert_eq!(is_permitted_page(&headers(fields), &referers), expect, "{fields:?}");
+            assert!(is_permitted_page(&headers(fields), &[]));
+        };
+        let host = ("host", "media.example:8090");
+        check(&[host], true);
+        check(&[], true);
+        for page in [
+            "http://media.example",
+            "https://TV.example.org/a?b",
+            "http://a.b.example.net:81/",
+            "http://media.example:1/",
+        ] {
+            check(&[host, ("referer", page)], true);
+        }
+        for page in [
+            "http://evil.example/",
+            "https://tv.example.org.evil/",
+            "http://example.net/",
+            "http://evilexample.net/",
+            "x",
+            "/tv.example.org",
+            "null",
+        ] {
+            check(&[host, ("referer", page)], false);
+        }
+        // A script cannot change its origin, and leaves out what leads here as it likes.
+        check(&[host, ("origin", "null")], false);
+        check(&[host, ("origin", "http://evil.example"), ("referer", "http://tv.example.org/")], false);
+        check(&[host, ("origin", "http://tv.example.org")], true);
     }
 
     #[test]

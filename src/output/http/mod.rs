@@ -1,6 +1,6 @@
 //! HTTP: live streams and stills under the paths of the configuration.
 //!
-//! [`session`] reads the requests of one client through hyper. [`router`] finds the handler for a path: [`live`],
+//! [`session`] reads the requests of one client through hyper, [`control`] those over the control socket. [`router`] finds the handler for a path: [`live`],
 //! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure),
 //! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
 //! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
@@ -12,6 +12,7 @@ pub mod access_log;
 pub mod admission;
 pub mod authorize;
 mod body;
+pub mod control;
 pub mod cors;
 pub mod disconnect;
 mod exclusive;

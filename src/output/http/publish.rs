@@ -1,12 +1,12 @@
 //! The response to a request that publishes: its body is media, and ends with the publisher.
 
 use super::{
-    authorize::{refused, rejected},
+    authorize::{agent, refused, rejected},
     cors::is_cross_origin,
     response::{Response, text, unavailable},
 };
 use crate::{
-    access::{Gate, Rejection},
+    access::{Gate, Peer, Rejection},
     config::PublishProtocol,
     media::unpack::AnyDemuxer,
     output::publish::{
@@ -19,7 +19,7 @@ use crate::{
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use std::{net::SocketAddr, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 /// Media that is silent for this long is not waited for: what came of it is taken as whole.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -36,21 +36,21 @@ pub async fn respond(
     gate: &Gate,
     query: &str,
     headers: &HeaderMap,
-    peer: SocketAddr,
+    peer: &Peer,
     body: impl Stream<Item = Result<impl Buf, impl Sized>> + Send,
 ) -> Response {
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let permit = match target.permit(gate, Credentials::read(query, values), peer.ip()).await {
-        Ok(permit) => permit,
-        Err(denied) => return closing(denial(gate, denied)),
-    };
+    let permit =
+        match target.permit(gate, Credentials::read(query, values), peer.asking("http", query, agent(headers))).await {
+            Ok(permit) => permit,
+            Err(denied) => return closing(denial(gate, denied)),
+        };
     // Browsers add the credentials of the user to the request of any page.
     if permit.is_ambient && is_cross_origin(headers) {
         return closing(text(StatusCode::FORBIDDEN, "pages of other origins cannot publish with your login"));
     }
-    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let agent = agent.map(|agent| agent.chars().take(AGENT).collect());
-    let info = PublisherInfo { protocol: PublishProtocol::Http, peer, user: permit.user.clone(), agent };
+    let agent = agent(headers).map(|agent| agent.chars().take(AGENT).collect());
+    let info = PublisherInfo { protocol: PublishProtocol::Http, peer: peer.address, user: permit.user.clone(), agent };
     let publisher = match target.claim(info).await {
         Ok(publisher) => publisher,
         Err(error) => return closing(unclaimed(&error)),

@@ -2,7 +2,7 @@
 
 use super::{
     admission::Admission,
-    authorize::{Granted, Need, Peer, authorize},
+    authorize::{Granted, Need, authorize},
     cors,
     disconnect::DisconnectWatch,
     exclusive, frames,
@@ -15,7 +15,7 @@ use super::{
     still, websocket,
 };
 use crate::{
-    access::{Access, Action, Gate},
+    access::{Access, Action, Gate, Peer},
     config::{self, FeedName, Serving},
     engine::registry::{Registry, StreamHandle},
     output::{
@@ -307,16 +307,17 @@ pub fn routes(
     // It is there: no other filter takes it.
     let body = warp::body::stream().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
     let asked = asked.and(client).and(site).and(body);
-    asked.then(move |method, path: FullPath, query: String, headers, client, peer, site, body| {
+    asked.then(move |method, path: FullPath, query: String, headers, client, peer: Option<Peer>, site, body| {
         let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
         async move {
             let (client, site) = (&client, &site);
             let path = path.as_str();
-            let request = Request { method: &method, path, query: &query, headers: &headers, client, site, peer };
+            let request =
+                Request { method: &method, path, query: &query, headers: &headers, client, site, peer: peer.as_ref() };
             let mut body: Option<_> = body;
             if let Method::PUT | Method::POST = method
                 && let Ok(decoded) = percent_decode_str(path).decode_utf8()
-                && let (Some(target), Some(Peer(peer))) = (table.target(&decoded), request.peer)
+                && let (Some(target), Some(peer)) = (table.target(&decoded), request.peer)
                 && let Some(body) = body.take()
             {
                 let mut response = publish::respond(target, &gate, &query, &headers, peer, body).await;
@@ -326,7 +327,7 @@ pub fn routes(
             if let Some(webrtc) = table.webrtc()
                 && let Ok(decoded) = percent_decode_str(path).decode_utf8()
                 && let Some((endpoint, session)) = whip::endpoint_of(&decoded)
-                && let (Some(target), Some(Peer(peer))) = (table.target(endpoint), request.peer)
+                && let (Some(target), Some(peer)) = (table.target(endpoint), request.peer)
             {
                 let asked = exchange::Asked {
                     method: &method,
@@ -356,7 +357,7 @@ struct Request<'a> {
     client: &'a DisconnectWatch,
     site: &'a Site,
     /// Missing only where there is no connection.
-    peer: Option<Peer>,
+    peer: Option<&'a Peer>,
 }
 
 async fn respond(
@@ -393,7 +394,7 @@ async fn respond(
             let mut response = match route {
                 Route::Whep(webrtc, route) if *method != Method::OPTIONS => {
                     let Request { path, .. } = request;
-                    let (site, peer) = (&request.site.to_string(), peer.0);
+                    let site = &request.site.to_string();
                     let asked = exchange::Asked { method, site, path, query, headers, peer };
                     whep::respond(webrtc, route, (admission, &access), asked, body).await
                 }
@@ -450,7 +451,7 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
                 playback.respond(asked, playback::Request { method, headers, site, worker }).await
             }
             Route::Segments(route) => match peer {
-                Some(Peer(peer)) => hls::respond(route, admission, method, query, headers, peer.ip()).await,
+                Some(peer) => hls::respond(route, admission, method, query, headers, peer.address.ip()).await,
                 None => complete(StatusCode::FORBIDDEN, "the address of the client is not known"),
             },
             // It takes methods of its own, and has a body.

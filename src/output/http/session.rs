@@ -2,7 +2,7 @@
 
 use super::{
     access_log::{Client, LowPriorityLog, RequestLog},
-    authorize::{Granted, Need, Peer},
+    authorize::{Granted, Need},
     body::{LiveBody, StallWatch},
     disconnect::DisconnectWatch,
     frames, h2,
@@ -18,7 +18,7 @@ use super::{
     websocket,
 };
 use crate::{
-    access::{Gate, any_contains, client},
+    access::{Gate, Identity, Peer, any_contains, client},
     config::Plain,
     net::{
         Connection, proxy_header,
@@ -55,7 +55,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub(super) type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Serves one connection to its end, or until `stop`. A connection with a live response moves to one of the `shards`. `stats`
 /// counts the requests, `gate` knows the proxies whose word for the address of a client counts.
@@ -83,6 +83,7 @@ pub async fn serve<S>(
     let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
     let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &stats).await else { return };
     let is_tls = transport.is_tls();
+    let proved = certified(&transport);
     let is_http2 = transport.protocol() == Some(tls::H2);
     let takeover = Takeover::default();
     let disconnect = DisconnectWatch::default();
@@ -99,13 +100,13 @@ pub async fn serve<S>(
         let peer = peer_of(&gate, peer, request.headers());
         request.extensions_mut().insert(disconnect.clone());
         request.extensions_mut().insert(site);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Peer { address: peer, proved: proved.clone() });
         let handoff = Handoff {
             live: offered.clone(),
             websocket: upgrades.clone(),
             disconnect: disconnect.clone(),
             stop: ends.clone(),
-            encrypted: is_tls.then(|| watched.clone()),
+            kept: is_tls.then(|| watched.clone()),
             plain,
         };
         respond(routes.clone(), request, Client { peer, stats: stats.clone() }, handoff)
@@ -239,6 +240,11 @@ pub(in crate::output) async fn secure(socket: TcpStream, tls: Option<Tls>, stats
     }
 }
 
+/// Who a client is by its certificate.
+pub(in crate::output) fn certified(transport: &Transport) -> Option<Identity> {
+    transport.client_names().map(|names| Identity::Certificate(names.into()))
+}
+
 /// Sets socket options for a live stream; the defaults work too.
 fn tune(socket: &std::net::TcpStream) {
     let socket = SockRef::from(socket);
@@ -249,18 +255,18 @@ fn tune(socket: &std::net::TcpStream) {
 }
 
 /// How a response may continue without hyper or warp.
-struct Handoff {
-    live: Takeover,
-    websocket: TakeOnce<(StillStream, RequestLog)>,
-    disconnect: DisconnectWatch,
-    stop: CancellationToken,
-    /// Watches live responses of an encrypted connection, which stay with hyper.
-    encrypted: Option<StallWatch>,
+pub(super) struct Handoff {
+    pub(super) live: Takeover,
+    pub(super) websocket: TakeOnce<(StillStream, RequestLog)>,
+    pub(super) disconnect: DisconnectWatch,
+    pub(super) stop: CancellationToken,
+    /// Watches live responses of a connection that stays with hyper: an encrypted one, or one of the control socket.
+    pub(super) kept: Option<StallWatch>,
     /// Who may do without encryption.
-    plain: Plain,
+    pub(super) plain: Plain,
 }
 
-async fn respond<S>(
+pub(super) async fn respond<S>(
     routes: S,
     request: Request<Incoming>,
     client: Client,
@@ -277,7 +283,7 @@ where
     let is_head = request.method() == http::Method::HEAD;
     let peer = log.peer();
     let version = request.version();
-    let must_encrypt = handoff.encrypted.is_none() && !handoff.plain.permits(log.peer().ip());
+    let must_encrypt = handoff.kept.is_none() && !handoff.plain.permits(log.peer().ip());
     let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
     } else if let Some(fault) = site::host_fault(&request) {
@@ -353,7 +359,7 @@ where
             // The connection ends with the stream; saying so also stops clients from pipelining.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             close_old(version, &mut response);
-            if let Some(stall_watch) = handoff.encrypted {
+            if let Some(stall_watch) = handoff.kept {
                 let body = LiveBody::new(taken, stall_watch, handoff.stop);
                 return Ok(response.map(|_| body.map_err(|never| match never {}).boxed_unsync()));
             }

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     access::End,
     ipc::PictureFault,
-    net::tls::Transport,
     still::{sequence::Sequence, take::StreamStills},
 };
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use data_encoding::BASE64;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::{sync::Arc, time::Duration};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -80,7 +80,7 @@ fn accept_key(headers: &HeaderMap) -> Option<String> {
 
 /// Sends stills over a connection that is a WebSocket from now on, until the client disconnects, or `stop`.
 pub async fn send_stills(
-    transport: Transport,
+    transport: impl AsyncRead + AsyncWrite + Unpin,
     early: Bytes,
     mut stills: StillStream,
     mut log: RequestLog,

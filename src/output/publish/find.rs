@@ -2,7 +2,7 @@
 
 use super::permit::{Credentials, Denied, Permit, permit};
 use crate::{
-    access::{CredentialError, Gate},
+    access::{Asking, CredentialError, Gate},
     config::{Encoding, FeedName},
     engine::{
         patterns::{PatternError, PatternMatch},
@@ -10,7 +10,6 @@ use crate::{
     },
     source::publisher::{PublishError, PublishSlot, Publisher, PublisherInfo},
 };
-use std::net::IpAddr;
 
 /// What is published to.
 #[derive(Debug, Clone)]
@@ -95,11 +94,11 @@ impl Target {
         &self,
         gate: &Gate,
         credentials: Result<Credentials, CredentialError>,
-        peer: IpAddr,
+        asking: Asking<'_>,
     ) -> Result<Permit, Denied> {
         match self {
-            Self::Feed(slot) => permit(gate, slot, credentials, peer).await,
-            Self::Pattern(pattern) => permit(gate, &pattern.preview(), credentials, peer).await,
+            Self::Feed(slot) => permit(gate, slot, credentials, asking).await,
+            Self::Pattern(pattern) => permit(gate, &pattern.preview(), credentials, asking).await,
         }
     }
 

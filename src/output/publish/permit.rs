@@ -2,12 +2,12 @@
 
 use crate::{
     access::{
-        Accepted, Access, Action, CredentialError, Decision, Gate, Pass, Presented, Refused, Rejection, Secret, Subject,
+        Accepted, Action, Asking, CredentialError, Gate, NotAdmitted, Pass, Presented, Refused, Rejection, Secret,
+        Subject,
     },
     source::publisher::PublishSlot,
 };
 use percent_encoding::percent_decode_str;
-use std::net::IpAddr;
 
 /// The parameter of a query with the key of a feed.
 const KEY: &str = "key";
@@ -91,15 +91,16 @@ pub async fn permit(
     gate: &Gate,
     slot: &PublishSlot,
     credentials: Result<Credentials, CredentialError>,
-    peer: IpAddr,
+    asking: Asking<'_>,
 ) -> Result<Permit, Denied> {
+    let peer = asking.peer;
     let Credentials { key: given, presented } = credentials.map_err(|error| gate.malformed(error, peer))?;
     let feed = slot.feed().as_str();
     let settings = slot.settings();
     if let Some(key) = &settings.key {
         let of_presented = match &presented {
             Presented::Bearer(secret) | Presented::Basic { password: secret, .. } => Some(secret),
-            Presented::Nothing | Presented::Link(_) => None,
+            Presented::Nothing | Presented::Link(_) | Presented::Session(_) => None,
         };
         let is_right = [given.as_ref(), of_presented].into_iter().flatten().any(|given| given.is_same(key));
         if is_right {
@@ -112,7 +113,7 @@ pub async fn permit(
     }
     let accepted = gate.accepted();
     let is_known = match &presented {
-        Presented::Nothing => false,
+        Presented::Nothing | Presented::Session(_) => false,
         Presented::Link(_) => accepted.links,
         Presented::Bearer(_) => accepted.bearer,
         Presented::Basic { .. } => accepted.basic,
@@ -123,16 +124,15 @@ pub async fn permit(
         return Err(gate.wrong_key(peer).into());
     }
     let presented = if is_known { presented } else { Presented::Nothing };
-    let has_nothing = presented == Presented::Nothing;
-    let access = Access::new(gate.clone(), gate.identify(presented, peer).await?, peer);
-    match access.decide(Action::Publish, Subject::Stream(feed)) {
-        Decision::Allowed { .. } => Ok(Permit {
+    let has_nothing = presented == Presented::Nothing && asking.proved.is_none();
+    match gate.admit(Ok(presented), Some((Action::Publish, Subject::Stream(feed))), asking).await {
+        Ok(access) => Ok(Permit {
             user: access.identity.name(),
             is_ambient: access.identity.is_ambient(),
             pass: Some(gate.pass(&access, Action::Publish, Some(feed.into()))),
         }),
-        Decision::Refused(why) => {
-            gate.stats().refused(Action::Publish);
+        Err(NotAdmitted::Rejected(rejection)) => Err(rejection.into()),
+        Err(NotAdmitted::Refused(why)) => {
             Err(if has_nothing && why != Refused::Network { Denied::NeedsCredential } else { Denied::Refused(why) })
         }
     }
@@ -156,14 +156,15 @@ mod tests {
         config::{FeedName, Publish},
         telemetry::Facts,
     };
-    use std::sync::Arc;
+    use std::{net::IpAddr, sync::Arc};
 
     fn gate(may: &[&str], anyone: &[&str]) -> Gate {
         let list =
             |texts: &[&str]| Permissions::new(texts.iter().map(|text| Permission::parse(text).unwrap()).collect());
         let user = User {
             name: "anna".into(),
-            password: Arc::new(PasswordHash::of("right").unwrap()),
+            password: Some(Arc::new(PasswordHash::of("right").unwrap())),
+            certificates: Vec::new(),
             grant: Grant { may: list(may), ..Grant::default() },
         };
         let users = if may.is_empty() { Vec::new() } else { vec![user] };
@@ -185,7 +186,9 @@ mod tests {
     ) {
         let header = (!header.is_empty()).then_some(header.as_bytes());
         let credentials = Credentials::read(query, header);
-        let found = permit(gate, &slot(key), credentials, IpAddr::from([192, 0, 2, peer])).await;
+        let peer = IpAddr::from([192, 0, 2, peer]);
+        let asking = Asking { peer, proved: None, protocol: "http", query, agent: None };
+        let found = permit(gate, &slot(key), credentials, asking).await;
         let found = found.map(|permit| permit.user).map_err(|denied| denied.to_string());
         assert_eq!(
             found,

@@ -11,7 +11,7 @@ use super::{
     },
 };
 use crate::{
-    access::{Access, Action, Decision, Pass, Presented, Subject},
+    access::{Access, Action, Pass, Peer, Presented, Subject},
     engine::registry::StreamHandle,
     media::{Container, NotCarried, codec::CodecParameters},
     output::publish::permit::Credentials,
@@ -19,7 +19,6 @@ use crate::{
     stream::{Arrival, Delivery, Entry, Join, LagAction, LagPolicy, Progress, Reader},
 };
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -60,24 +59,18 @@ enum Refusal {
 }
 
 /// Serves a player to its end.
-pub(super) async fn serve(
-    mut wire: Wire,
-    context: &Context,
-    wanted: &Wanted,
-    peer: SocketAddr,
-    stop: CancellationToken,
-) {
+pub(super) async fn serve(mut wire: Wire, context: &Context, wanted: &Wanted, peer: &Peer, stop: CancellationToken) {
     let path = wanted.names().into_iter().next().unwrap_or_default();
     let began = Instant::now();
     let mut playing = match open(context, wanted, peer).await {
         Ok(playing) => playing,
         Err(refusal) => {
-            tracing::info!(%peer, protocol = "rtmp", path, reason = %refusal, "viewer refused");
+            tracing::info!(peer = %peer.address, protocol = "rtmp", path, reason = %refusal, "viewer refused");
             return wire.refuse("NetStream.Play.StreamNotFound", &refusal.to_string()).await;
         }
     };
     wire.server.accept_play(&mut wire.out);
-    let arrival = Arrival { protocol: "rtmp", user: playing.user.as_deref(), peer };
+    let arrival = Arrival { protocol: "rtmp", user: playing.user.as_deref(), peer: peer.address };
     let end = playing.pass.ended_by_order();
     let mut viewer = playing.stream.viewers.join(arrival, Some(end), SystemTime::now());
     let mut progress = Progress::default();
@@ -93,7 +86,7 @@ pub(super) async fn serve(
     let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let Progress { bytes, gaps, .. } = progress;
     let (stream, user) = (&playing.stream.config.name, playing.user.take());
-    tracing::info!(%peer, user, protocol = "rtmp", path, %stream, bytes, seconds, gaps, reason, "viewer left");
+    tracing::info!(peer = %peer.address, user, protocol = "rtmp", path, %stream, bytes, seconds, gaps, reason, "viewer left");
     drop((playing, viewer));
     if is_told {
         wire.server.end_play(reason, &mut wire.out);
@@ -102,14 +95,10 @@ pub(super) async fn serve(
 }
 
 /// Finds the stream that is meant, and joins it if the client may.
-async fn open(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Playing, Refusal> {
+async fn open(context: &Context, wanted: &Wanted, peer: &Peer) -> Result<Playing, Refusal> {
     let (path, stream) = find(context, wanted)?;
-    let access = identify(context, wanted, peer).await?;
     let name: Arc<str> = stream.config.name.as_str().into();
-    if let Decision::Refused(why) = access.decide(Action::View, Subject::Stream(&name)) {
-        context.gate.stats().refused(Action::View);
-        return Err(Refusal::Denied(why.to_string()));
-    }
+    let access = admit(context, wanted, &name, peer).await?;
     if context.is_overloaded() {
         return Err(Refusal::Overloaded);
     }
@@ -142,19 +131,17 @@ fn find(context: &Context, wanted: &Wanted) -> Result<(String, Arc<StreamHandle>
     found.ok_or_else(|| Refusal::Unknown(names.into_iter().next().unwrap_or_default()))
 }
 
-async fn identify(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Access, Refusal> {
-    let gate = &context.gate;
-    let denied = |error: &dyn std::fmt::Display| Refusal::Denied(error.to_string());
-    let credentials = Credentials::read(&wanted.query(), []);
-    let presented = credentials.map_err(|error| denied(&gate.malformed(error, peer.ip())))?.presented();
+async fn admit(context: &Context, wanted: &Wanted, stream: &str, peer: &Peer) -> Result<Access, Refusal> {
+    let (gate, query) = (&context.gate, wanted.query());
     let accepted = gate.accepted();
-    let presented = match presented {
+    let presented = Credentials::read(&query, []).map(|credentials| match credentials.presented() {
         Presented::Link(_) if !accepted.links => Presented::Nothing,
         Presented::Basic { .. } if !accepted.basic => Presented::Nothing,
         presented => presented,
-    };
-    let identity = gate.identify(presented, peer.ip()).await.map_err(|rejection| denied(&rejection))?;
-    Ok(Access::new(gate.clone(), identity, peer.ip()))
+    });
+    let need = Some((Action::View, Subject::Stream(stream)));
+    let admitted = gate.admit(presented, need, peer.asking("rtmp", &query, wanted.agent.as_deref())).await;
+    admitted.map_err(|denied| Refusal::Denied(denied.to_string()))
 }
 
 /// Refuses codecs that players know only if they say so: others take them for garbage.

@@ -5,6 +5,7 @@ use super::{
     wire::{command::Wanted, server::Event},
 };
 use crate::{
+    access::Peer,
     config::{FeedName, PublishProtocol},
     media::{demux::Demuxed, flv},
     output::{
@@ -17,7 +18,6 @@ use crate::{
     },
     source::publisher::PublisherInfo,
 };
-use std::net::SocketAddr;
 
 /// Longest name of a program that is kept.
 const AGENT: usize = 256;
@@ -60,15 +60,18 @@ impl Refusal {
 
 impl Publishing {
     /// Takes the slot that is meant, if the client may.
-    pub(super) async fn begin(context: &Context, wanted: &Wanted, peer: SocketAddr) -> Result<Self, Refusal> {
+    pub(super) async fn begin(context: &Context, wanted: &Wanted, peer: &Peer) -> Result<Self, Refusal> {
         let target = find(context, wanted)?;
-        let credentials = Credentials::read(&wanted.query(), []);
-        let permit = target.permit(&context.gate, credentials, peer.ip()).await?;
+        let query = wanted.query();
+        let permit = target
+            .permit(&context.gate, Credentials::read(&query, []), peer.asking("rtmp", &query, wanted.agent.as_deref()))
+            .await?;
         if hops::is_loop(wanted.agent.as_deref(), &context.registry.borrow(), target.feed()) {
             return Err(Refusal::Loop(target.feed().clone()));
         }
         let agent = wanted.agent.as_ref().map(|agent| agent.chars().take(AGENT).collect());
-        let info = PublisherInfo { protocol: PublishProtocol::Rtmp, peer, user: permit.user.clone(), agent };
+        let info =
+            PublisherInfo { protocol: PublishProtocol::Rtmp, peer: peer.address, user: permit.user.clone(), agent };
         let feeder = Feeder::new(target.claim(info).await?, permit);
         Ok(Self { feeder, demuxer: flv::Demuxer::new(), found: Vec::new() })
     }

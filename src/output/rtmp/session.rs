@@ -8,10 +8,11 @@ use super::{
     wire::{command::Wanted, server::Event},
 };
 use crate::{
+    access::Peer,
     net::Connection,
-    output::http::session::{behind_proxy, secure},
+    output::http::session::{behind_proxy, certified, secure},
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: C
         tracing::debug!(%peer, protocol = "rtmp", "connection closed: it must be encrypted, use rtmps://");
         return;
     }
+    let proved = certified(&transport);
     let mut wire = Wire::new(transport);
     let wanted = tokio::select! {
         () = stop.cancelled() => return,
@@ -38,6 +40,7 @@ pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: C
         tracing::debug!(%peer, protocol = "rtmp", "connection closed: no request");
         return;
     };
+    let peer = &Peer { address: peer, proved };
     match wanted {
         Event::Publish(wanted) => publish(wire, &context, &wanted, peer, stop).await,
         Event::Play(wanted) => play::serve(wire, &context, &wanted, peer, stop).await,
@@ -50,12 +53,12 @@ const CLIENT_LEFT: &str = "client left";
 const NOT_RTMP: &str = "protocol error";
 
 /// Serves a publisher to its end.
-async fn publish(mut wire: Wire, context: &Context, wanted: &Wanted, peer: SocketAddr, stop: CancellationToken) {
+async fn publish(mut wire: Wire, context: &Context, wanted: &Wanted, peer: &Peer, stop: CancellationToken) {
     let mut publishing = match Publishing::begin(context, wanted, peer).await {
         Ok(publishing) => publishing,
         Err(refusal) => {
             let path = wanted.names().into_iter().next().unwrap_or_default();
-            tracing::info!(%peer, protocol = "rtmp", path, reason = %refusal, "publisher refused");
+            tracing::info!(peer = %peer.address, protocol = "rtmp", path, reason = %refusal, "publisher refused");
             return wire.refuse(refusal.code(), &refusal.to_string()).await;
         }
     };
@@ -80,7 +83,7 @@ async fn publish(mut wire: Wire, context: &Context, wanted: &Wanted, peer: Socke
         if let Err(error) = read {
             let is_wrong = error.kind() == io::ErrorKind::InvalidData;
             if is_wrong {
-                tracing::debug!(%peer, protocol = "rtmp", %error, "connection closed");
+                tracing::debug!(peer = %peer.address, protocol = "rtmp", %error, "connection closed");
             }
             return publishing.feeder.finish(if is_wrong { NOT_RTMP } else { CLIENT_LEFT });
         }

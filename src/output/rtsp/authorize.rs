@@ -1,8 +1,7 @@
 //! Who asks, and whether that may do what it asks for: the same decision as for HTTP.
 
 use super::message::{Reply, Request, Status};
-use crate::access::{Access, Action, Decision, Gate, Presented, Refused, Rejection, Subject};
-use std::net::IpAddr;
+use crate::access::{Access, Action, Asking, Gate, NotAdmitted, Presented, Refused, Rejection, Subject};
 
 /// The challenge to those with a password.
 pub const BASIC: &str = "Basic realm=\"voyandz\"";
@@ -15,24 +14,15 @@ const BEARER: &str = "Bearer realm=\"voyandz\"";
 pub async fn authorize(
     gate: &Gate,
     request: &Request,
-    query: &str,
     (action, stream): (Action, &str),
-    peer: IpAddr,
+    asking: Asking<'_>,
 ) -> Result<Access, Reply> {
     let values = request.fields("authorization").map(str::as_bytes);
-    let identity = match Presented::read(gate.accepted(), query, values) {
-        Ok(presented) => gate.identify(presented, peer).await,
-        Err(error) => Err(gate.malformed(error, peer)),
-    };
-    let identity = identity.map_err(|rejection| rejected(gate, rejection))?;
-    let access = Access::new(gate.clone(), identity, peer);
-    match access.decide(action, Subject::Stream(stream)) {
-        Decision::Allowed { .. } => Ok(access),
-        Decision::Refused(why) => {
-            gate.stats().refused(action);
-            Err(refused(gate, why))
-        }
-    }
+    let presented = Presented::read(gate.accepted(), asking.query, values);
+    gate.admit(presented, Some((action, Subject::Stream(stream))), asking).await.map_err(|denied| match denied {
+        NotAdmitted::Rejected(rejection) => rejected(gate, rejection),
+        NotAdmitted::Refused(why) => refused(gate, why),
+    })
 }
 
 /// The response to a credential that is not accepted.
@@ -50,7 +40,10 @@ pub fn rejected(gate: &Gate, rejection: Rejection) -> Reply {
 
 fn refused(gate: &Gate, why: Refused) -> Reply {
     match why {
-        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => challenge(gate, &why.to_string()),
+        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn | Refused::Stranger => {
+            challenge(gate, &why.to_string())
+        }
+        Refused::Undecided => Reply::refusal(Status::Unavailable, &why.to_string()),
         Refused::Forbidden | Refused::Network => Reply::refusal(Status::Forbidden, &why.to_string()),
     }
 }

@@ -11,12 +11,13 @@ use super::{
     viewer::{Next, Viewer},
 };
 use crate::{
-    access::without_link,
+    access::{Asking, Identity, without_link},
     media::rtp::interleaved,
     net::{ConnectionPermit, tls::Transport},
     output::http::{
         access_log::NO_PROGRESS,
         limits::{HEAD_WITHIN, KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER},
+        session::certified,
     },
     source::publisher::LEFT,
     sys::monotonic,
@@ -51,6 +52,8 @@ const PUBLIC: &str = "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, RECORD, TEARDOWN
 pub struct Connection {
     pub(super) context: Arc<Context>,
     pub(super) peer: SocketAddr,
+    /// Who the client is by its certificate.
+    pub(super) proved: Option<Identity>,
     pub(super) own: SocketAddr,
     pub(super) is_tls: bool,
     reader: ReadHalf<Transport>,
@@ -76,12 +79,14 @@ impl Connection {
     pub fn new(context: Arc<Context>, transport: Transport, peer: SocketAddr, permit: ConnectionPermit) -> Self {
         let own = transport.socket().local_addr().unwrap_or(peer);
         let is_tls = transport.is_tls();
+        let proved = certified(&transport);
         tune(&transport);
         let (reader, writer) = tokio::io::split(transport);
         let now = Instant::now();
         Self {
             context,
             peer,
+            proved,
             own,
             is_tls,
             reader,
@@ -98,6 +103,12 @@ impl Connection {
             ending: None,
             _permit: permit,
         }
+    }
+
+    /// What is known of the client when it makes this request, with the query of an address.
+    pub(super) fn asking<'a>(&self, request: &'a Request, query: &'a str) -> Asking<'a> {
+        let agent = request.field("user-agent");
+        Asking { peer: self.peer.ip(), proved: self.proved.clone(), protocol: "rtsp", query, agent }
     }
 
     /// Serves it to its end.

@@ -173,7 +173,7 @@ impl Connection {
         let stream = table.find(&target.path).ok_or_else(|| no_stream(&target.path))?;
         let name = stream.config.name.as_str();
         let asked = (Action::View, name);
-        let access = authorize(&self.context.gate, request, &target.query, asked, self.peer.ip()).await?;
+        let access = authorize(&self.context.gate, request, asked, self.asking(request, &target.query)).await?;
         Ok((access, target.path.clone()))
     }
 

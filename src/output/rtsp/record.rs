@@ -42,7 +42,7 @@ impl Connection {
             .ok_or_else(|| Reply::refusal(Status::NotFound, &format!("no feed is published to at {}", target.path)))?;
         let values: Vec<&[u8]> = request.fields("authorization").map(str::as_bytes).collect();
         let credentials = Credentials::read(&target.query, values);
-        let permit = place.permit(&self.context.gate, credentials, self.peer.ip()).await;
+        let permit = place.permit(&self.context.gate, credentials, self.asking(request, &target.query)).await;
         let permit = permit.map_err(|denied| self.denied(denied))?;
         let text = std::str::from_utf8(&request.body).unwrap_or_default();
         let tracks = announced(text).map_err(|error| Reply::refusal(Status::UnsupportedMedia, &error.to_string()))?;

@@ -10,7 +10,7 @@ use super::{
     },
 };
 use crate::{
-    access::{Access, Action, Decision, Gate, Pass, Presented, Refused, Rejection, Secret, Subject},
+    access::{Access, Action, Asking, Gate, NotAdmitted, Pass, Presented, Refused, Rejection, Secret, Subject},
     config::PublishProtocol,
     engine::registry::StreamHandle,
     output::publish::{
@@ -85,11 +85,7 @@ pub async fn decide(
     let stream = target::find(&deployed.registry, &asked).ok_or_else(|| refuse(Refusal::NOT_FOUND))?;
     let name: Arc<str> = stream.config.name.as_str().into();
     let action = Action::View;
-    let access = identify(gate, &id, request.peer.ip()).await.map_err(refuse)?;
-    if let Decision::Refused(why) = access.decide(action, Subject::Stream(&name)) {
-        gate.stats().refused(action);
-        return Err(refuse(refusal_of(why)));
-    }
+    let access = admit(gate, &id, (action, &name), request.peer.ip()).await.map_err(refuse)?;
     if load.level() >= LoadLevel::Overloaded {
         return Err(refuse(Refusal::OVERLOAD));
     }
@@ -115,11 +111,12 @@ async fn publish(
         (_, None) => None,
     };
     let credentials = Credentials::read(&id.query, authorization.as_deref().map(str::as_bytes));
-    let permit = target.permit(gate, credentials, peer.ip()).await.map_err(|denied| match denied {
-        Denied::Credential(Rejection::TooMany { .. }) => Refusal::BACKLOG,
-        Denied::Credential(_) | Denied::NeedsCredential => Refusal::UNAUTHORIZED,
-        Denied::Refused(why) => refusal_of(why),
-    })?;
+    let permit =
+        target.permit(gate, credentials, asking(&id.query, peer.ip())).await.map_err(|denied| match denied {
+            Denied::Credential(Rejection::TooMany { .. }) => Refusal::BACKLOG,
+            Denied::Credential(_) | Denied::NeedsCredential => Refusal::UNAUTHORIZED,
+            Denied::Refused(why) => refusal_of(why),
+        })?;
     let user = permit.user.clone();
     let info = PublisherInfo { protocol: PublishProtocol::Srt, peer, user: user.clone(), agent: None };
     let publisher = target.claim(info).await.map_err(|error| match error.fault() {
@@ -132,7 +129,8 @@ async fn publish(
 
 const fn refusal_of(why: Refused) -> Refusal {
     match why {
-        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn => Refusal::UNAUTHORIZED,
+        Refused::Unauthenticated | Refused::Expired | Refused::Withdrawn | Refused::Stranger => Refusal::UNAUTHORIZED,
+        Refused::Undecided => Refusal::UNAVAILABLE,
         Refused::Forbidden | Refused::Network => Refusal::FORBIDDEN,
     }
 }
@@ -159,26 +157,24 @@ fn keys(deployed: &Deployed, gate: &Gate, request: &Request) -> Result<Option<Ke
     }
 }
 
-/// Who asks: a link in the query, a user with a password, or a token.
-async fn identify(gate: &Gate, id: &StreamId, peer: IpAddr) -> Result<Access, Refusal> {
+/// Who asks, if that may: by a link in the query, a user with a password, or a token.
+async fn admit(gate: &Gate, id: &StreamId, need: (Action, &str), peer: IpAddr) -> Result<Access, Refusal> {
     let accepted = gate.accepted();
-    let presented = match Presented::read(accepted, &id.query, []) {
-        Ok(Presented::Nothing) => match (&id.user, &id.secret) {
-            (Some(user), Some(password)) if accepted.basic => {
-                Presented::Basic { user: user.clone(), password: Secret::new(password.as_str()) }
-            }
-            (None, Some(token)) if accepted.bearer => Presented::Bearer(Secret::new(token.as_str())),
-            _ => Presented::Nothing,
-        },
-        Ok(presented) => presented,
-        Err(error) => {
-            gate.malformed(error, peer);
-            return Err(Refusal::UNAUTHORIZED);
+    let presented = Presented::read(accepted, &id.query, []).map(|presented| match (presented, &id.user, &id.secret) {
+        (Presented::Nothing, Some(user), Some(password)) if accepted.basic => {
+            Presented::Basic { user: user.clone(), password: Secret::new(password.as_str()) }
         }
-    };
-    match gate.identify(presented, peer).await {
-        Ok(identity) => Ok(Access::new(gate.clone(), identity, peer)),
-        Err(Rejection::TooMany { .. }) => Err(Refusal::BACKLOG),
-        Err(_) => Err(Refusal::UNAUTHORIZED),
-    }
+        (Presented::Nothing, None, Some(token)) if accepted.bearer => Presented::Bearer(Secret::new(token.as_str())),
+        (presented, ..) => presented,
+    });
+    let need = Some((need.0, Subject::Stream(need.1)));
+    gate.admit(presented, need, asking(&id.query, peer)).await.map_err(|denied| match denied {
+        NotAdmitted::Rejected(Rejection::TooMany { .. }) => Refusal::BACKLOG,
+        NotAdmitted::Rejected(_) => Refusal::UNAUTHORIZED,
+        NotAdmitted::Refused(why) => refusal_of(why),
+    })
+}
+
+fn asking(query: &str, peer: IpAddr) -> Asking<'_> {
+    Asking { peer, proved: None, protocol: "srt", query, agent: None }
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     access::LINK_PARAMETER,
+    access::Peer,
     output::http::response::{Response, text},
 };
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 use str0m::Candidate;
 use tokio::sync::oneshot;
 
@@ -47,7 +48,7 @@ pub struct Asked<'a> {
     /// The headers.
     pub headers: &'a HeaderMap,
     /// The client.
-    pub peer: SocketAddr,
+    pub peer: &'a Peer,
 }
 
 /// Sets the header with the media types that an endpoint takes.
@@ -123,7 +124,7 @@ pub(super) fn made(asked: Asked<'_>, name: &str, own: &str, answer: String) -> R
 
 /// A place for one more session of a client.
 pub(super) fn place(webrtc: &WebRtc, asked: Asked<'_>) -> Result<Place, Problem> {
-    webrtc.place(asked.peer.ip()).map_err(|full| match full {
+    webrtc.place(asked.peer.address.ip()).map_err(|full| match full {
         Full::Server => Problem::unavailable(&full.to_string()),
         Full::Address => Problem::new(StatusCode::TOO_MANY_REQUESTS, &full.to_string()).retry("10"),
     })

@@ -90,7 +90,7 @@ where
     let stream_name: Arc<str> = stream.config.name.as_str().into();
     let about = About {
         stream: stream_name.clone(),
-        peer: asked.peer,
+        peer: asked.peer.address,
         user: access.identity.name(),
         pass: access.gate().pass(access, Action::View, Some(stream_name.clone())),
         lease: opened.lease,

@@ -18,6 +18,7 @@ use crate::{
     media::MediaKind,
     output::{
         http::{
+            authorize::agent,
             cors,
             publish::denial,
             response::{Response, set_common_headers, text},
@@ -91,7 +92,13 @@ fn preflight(asked: Asked<'_>) -> Response {
 
 async fn permitted(gate: &Gate, target: &Target, asked: Asked<'_>) -> Result<Permit, Box<Response>> {
     let values = asked.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let permit = target.permit(gate, Credentials::read(asked.query, values), asked.peer.ip()).await;
+    let permit = target
+        .permit(
+            gate,
+            Credentials::read(asked.query, values),
+            asked.peer.asking("webrtc", asked.query, agent(asked.headers)),
+        )
+        .await;
     let permit = permit.map_err(|denied| Box::new(denial(gate, denied)))?;
     // Browsers add the credentials of the user to the request of any page.
     if permit.is_ambient && cors::is_cross_origin(asked.headers) {
@@ -118,9 +125,9 @@ where
     let media = announced(&parsed);
     let media = media.map_err(|refusal| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string()))?;
     let place = place(webrtc, asked)?;
-    let agent = asked.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let agent = agent.map(|agent| agent.chars().take(AGENT).collect());
-    let info = PublisherInfo { protocol: PublishProtocol::Webrtc, peer: asked.peer, user: permit.user.clone(), agent };
+    let agent = agent(asked.headers).map(|agent| agent.chars().take(AGENT).collect());
+    let info =
+        PublisherInfo { protocol: PublishProtocol::Webrtc, peer: asked.peer.address, user: permit.user.clone(), agent };
     let publisher = target.claim(info).await.map_err(|error| match error.fault() {
         ClaimFault::Conflict => Problem::new(StatusCode::CONFLICT, &error.to_string()),
         ClaimFault::Forbidden => Problem::new(StatusCode::FORBIDDEN, &error.to_string()),

@@ -17,6 +17,7 @@ pub mod script;
 pub mod server;
 pub mod srt;
 pub mod state;
+pub mod stub;
 pub mod tls;
 pub mod ts;
 

@@ -112,6 +112,8 @@ impl Launch {
             command.arg("-f").arg(file);
         }
         command.args(&self.arguments);
+        // Its control socket is there.
+        command.env_remove("RUNTIME_DIRECTORY").env("XDG_RUNTIME_DIR", self.folder.path());
         command.env_remove("VOYANDZ_CONFFILE").envs(self.environment).env(MARK, mark.split_once('=').unwrap().1);
         command.current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -152,6 +154,16 @@ impl Server {
     /// Asks for something and reads the head of the answer.
     pub fn get(&self, target: &str) -> Answer {
         http::get(self.address(), target)
+    }
+
+    /// The folder in which `voyandz ctl` looks for its control socket, as `XDG_RUNTIME_DIR`.
+    pub fn runtime_folder(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().to_owned()
+    }
+
+    /// Its control socket, unless the configuration names another.
+    pub fn control_socket(&self) -> PathBuf {
+        self.runtime_folder().join("voyandz").join(format!("control-{}.sock", self.address().port()))
     }
 
     /// The configuration file.

@@ -10,7 +10,7 @@ use std::{
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
 /// A connection after its handshake.
@@ -21,6 +21,16 @@ pub struct Encrypted {
 
 /// Shakes hands with a server that has to prove this name by an authority, as PEM.
 pub fn connect(address: SocketAddr, name: &str, authority: &str) -> Result<Encrypted, String> {
+    connect_as(address, name, authority, None)
+}
+
+/// The same with a certificate of the client and its key, as PEM.
+pub fn connect_as(
+    address: SocketAddr,
+    name: &str,
+    authority: &str,
+    identity: Option<(&str, &str)>,
+) -> Result<Encrypted, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
         roots.add(certificate.unwrap()).unwrap();
@@ -28,7 +38,14 @@ pub fn connect(address: SocketAddr, name: &str, authority: &str) -> Result<Encry
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let connection = ClientConnection::new(Arc::new(config.with_no_client_auth()), name).unwrap();
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).map(Result::unwrap).collect();
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+        }
+    };
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let socket = TcpStream::connect_timeout(&address, secs(5)).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
     let mut stream = StreamOwned::new(connection, socket);
@@ -39,6 +56,20 @@ pub fn connect(address: SocketAddr, name: &str, authority: &str) -> Result<Encry
 }
 
 impl Encrypted {
+    /// Sends bytes as they are, and reads until the end of a head; `None` when the connection ends before.
+    pub fn ask(&mut self, head: &str) -> Option<String> {
+        self.stream.write_all(head.as_bytes()).ok()?;
+        let mut buffer = [0; 16 << 10];
+        while !self.received.windows(4).any(|four| four == b"\r\n\r\n") {
+            match self.stream.read(&mut buffer) {
+                Ok(length @ 1..) => self.received.extend_from_slice(&buffer[..length]),
+                // Also an alert: the server refuses the certificate.
+                Ok(0) | Err(_) => return None,
+            }
+        }
+        Some(String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned())
+    }
+
     /// Asks with GET and reads the head of the answer.
     pub fn get(&mut self, target: &str, headers: &str) -> (u16, String) {
         let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
