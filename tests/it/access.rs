@@ -691,3 +691,55 @@ fn x4_playlists_hand_the_link_to_all_that_they_lead_to() {
     }
     assert!(segments > 0, "{text}");
 }
+
+/// Acceptance 18: whoever guesses from many addresses has few tries, and slows nobody else.
+#[test]
+fn x7_guesses_from_many_addresses_are_few_and_slow_nobody() {
+    const ADDRESSES: u8 = 20;
+    let server = Server::start(&yaml(&rules()));
+    let until = Instant::now() + Duration::from_secs(6);
+    let ask = |from: [u8; 4], headers: &str| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&server.address().into()).unwrap();
+        let mut socket = TcpStream::from(socket);
+        write!(socket, "HEAD /cam.raw HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    let began = Instant::now();
+    let (wrong, right) = std::thread::scope(|scope| {
+        let guessing: Vec<_> = (1..=ADDRESSES)
+            .map(|number| {
+                let ask = &ask;
+                scope.spawn(move || {
+                    let (mut checked, mut slowed) = (0, 0);
+                    while Instant::now() < until {
+                        match ask([127, 0, 1, number], &basic("viewer", "wrong")) {
+                            401 => checked += 1,
+                            429 => slowed += 1,
+                            other => panic!("{other}"),
+                        }
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    (checked, slowed)
+                })
+            })
+            .collect();
+        let mut right = Vec::new();
+        while Instant::now() < until {
+            right.push(ask([127, 0, 0, 1], &basic("viewer", "pass-canary")));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (guessing.into_iter().map(|guessing| guessing.join().unwrap()).collect::<Vec<_>>(), right)
+    });
+    // Five, and one in two seconds.
+    let most = 5 + began.elapsed().as_secs() / 2 + 1;
+    for (checked, slowed) in &wrong {
+        assert!((1..=most).contains(checked) && *slowed > 0, "{wrong:?}");
+    }
+    // Only when sixteen wait for a check at a time, a right one waits for a second, too.
+    let refused = right.iter().filter(|status| **status != 200).count();
+    assert!(right.len() > 20 && refused <= right.len() / 10, "{right:?}");
+}

@@ -245,3 +245,50 @@ fn x3_viewers_over_tls_end_with_their_permission() {
     assert!(began.elapsed() < secs(2), "{:?}", began.elapsed());
     server.log.wait_nth("permission withdrawn", 2, SOON);
 }
+
+/// Acceptance 24: plain and encrypted requests on one port, many and mixed.
+#[test]
+fn x5_a_thousand_mixed_requests_on_one_port() {
+    let (server, authority) = own("all");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for number in 0..250 {
+                    if number % 2 == 0 {
+                        assert_eq!(server.get("/livez").status, 200);
+                    } else {
+                        let mut client = connect(server.address(), "localhost", &authority).unwrap();
+                        assert_eq!(client.get("/livez", "").0, 200);
+                    }
+                }
+            });
+        }
+    });
+    let metrics = server.get("/metrics").text();
+    assert!(metrics.contains("voyandz_tls_failed_handshakes_total 0\n"), "{metrics}");
+}
+
+/// Acceptance 24: TLS 1.2 and 1.3, and nothing older.
+#[test]
+fn x5_old_versions_of_tls_are_refused() {
+    if !have("openssl") {
+        return;
+    }
+    let (server, _) = own("all");
+    let shake = |version: &str| {
+        let address = server.address().to_string();
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-connect", &address, version, "-cipher", "ALL:@SECLEVEL=0"]);
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    for (version, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let said = shake(version);
+        assert!(said.contains(&format!("New, {name}, Cipher is")), "{said}");
+    }
+    for version in ["-tls1", "-tls1_1"] {
+        let said = shake(version);
+        // The server says why: it is not openssl that does not try.
+        assert!(said.contains("SSL alert number") && said.contains("Cipher is (NONE)"), "{said}");
+    }
+}
