@@ -187,7 +187,14 @@ fn srt(text: &mut Text, stats: &SrtStats) {
     let help = "Connections of SRT that were refused, by the reason.";
     family("voyandz_srt_refused_total", help, "reason", stats.refusals());
     let help = "Packets of SRT: received, lost for good, sent, sent again, and dropped because they were late.";
-    family("voyandz_srt_packets_total", help, "what", stats.packets().collect());
+    if let Some(counts) = Some(stats.packets().collect()).filter(is_used) {
+        family("voyandz_srt_packets_total", help, "what", counts);
+    }
+}
+
+/// Whether anything was counted: most servers do not use all protocols and services.
+fn is_used(counts: &Vec<(&'static str, u64)>) -> bool {
+    counts.iter().any(|(_, count)| *count > 0)
 }
 
 fn permissions(text: &mut Text, stats: &AccessStats) {
@@ -198,10 +205,12 @@ fn permissions(text: &mut Text, stats: &AccessStats) {
     };
     let help = "Credentials that were not accepted.";
     family("voyandz_auth_failures_total", help, "mechanism", stats.failures().collect());
-    let help = "Requests to the hook that decides.";
-    family("voyandz_auth_hook_requests_total", help, "result", stats.hook_requests().collect());
-    let help = "Fetches of the keys of JSON Web Tokens.";
-    family("voyandz_auth_key_fetches_total", help, "result", stats.key_fetches().collect());
+    if let Some(counts) = Some(stats.hook_requests().collect()).filter(is_used) {
+        family("voyandz_auth_hook_requests_total", "Requests to the hook that decides.", "result", counts);
+    }
+    if let Some(counts) = Some(stats.key_fetches().collect()).filter(is_used) {
+        family("voyandz_auth_key_fetches_total", "Fetches of the keys of JSON Web Tokens.", "result", counts);
+    }
     let help = "Requests that were refused because whoever made them may not do this.";
     family("voyandz_access_refused_total", help, "action", stats.refusals().collect());
     let help = "Running responses that ended because their permission did.";
