@@ -81,7 +81,7 @@ mod tests {
             part_of(jpeg, Some(Duration::from_nanos(7_000_042_999))).payload(),
             expect("X-Timestamp: 7.000042\r\nX-Capture-Time: 1970-01-01T00:00:07.000042Z\r\n")
         );
-        let large = [&jpeg[..2], &[7; 100_000], &jpeg[2..]].concat();
+        let large = [&jpeg[..2], &vec![7; 300_000], &jpeg[2..]].concat();
         for jpeg in [&jpeg[..], &large] {
             assert_eq!(picture_of(&part_of(jpeg, None)).unwrap(), jpeg);
         }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn heads_that_come_early_are_whole_ones() {
-        let (small, large) = (b"\xff\xd8\xff\xd9", [7; 100_000]);
+        let (small, large) = (b"\xff\xd8\xff\xd9", vec![7; 300_000]);
         let opening = Packet::copy_of(Kind::Keyframe, opening());
         let parts = [opening, part_of(small, None), part_of(&large, Some(Duration::ZERO))];
         let sent = parts.iter().flat_map(early).collect::<Vec<_>>().concat();

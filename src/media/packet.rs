@@ -12,9 +12,9 @@ use std::{
 const HEAD: usize = 10;
 /// The CRLF that ends a chunk.
 const TAIL: usize = 2;
-/// A body of this many bytes is shared with the sample that it comes from, see [`Packet::framed`]. To copy a smaller one costs
-/// less than the two more pieces of each write.
-const SHARED: usize = 32 << 10;
+/// A body of this many bytes is shared with the sample that it comes from, see [`Packet::framed`]. To copy a smaller one once costs
+/// less than two more pieces in the writes of many viewers.
+const SHARED: usize = 256 << 10;
 
 /// What a reader may do with a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
