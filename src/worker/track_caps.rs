@@ -112,6 +112,16 @@ fn mpeg_video(caps: &mut gst::Structure, version: i32) {
     caps.set("parsed", true);
 }
 
+/// A sample for a decoder that is asked for what is shown at a time: with these bytes, and the time at which it is shown alone.
+pub(super) fn shown_buffer(track: &TrackInfo, sample: &Sample) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_slice(bytes_of(track, sample));
+    if let Some(buffer) = buffer.get_mut() {
+        let pts = u64::try_from(sample.pts.nanos()).ok();
+        buffer.set_pts(pts.map(gst::ClockTime::from_nseconds));
+    }
+    buffer
+}
+
 /// The bytes of a sample as these caps say they are.
 pub(super) fn bytes_of(track: &TrackInfo, sample: &Sample) -> Bytes {
     match &track.codec {

@@ -46,12 +46,7 @@ pub(super) fn newest_group(bytes: Bytes) -> Result<Still, PictureFault> {
             }
             Demuxed::Sample(sample) => {
                 let Some(video) = video.as_ref().filter(|video| video.id == sample.track) else { continue };
-                let mut buffer = gst::Buffer::from_slice(track_caps::bytes_of(video, &sample));
-                if let Some(buffer) = buffer.get_mut() {
-                    let pts = u64::try_from(sample.pts.nanos()).ok();
-                    buffer.set_pts(pts.map(gst::ClockTime::from_nseconds));
-                }
-                buffers.push(buffer);
+                buffers.push(track_caps::shown_buffer(video, &sample));
             }
         }
     }
