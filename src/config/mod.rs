@@ -7,11 +7,13 @@
 //! their place (`source_map`, `spans`).
 
 mod about;
+mod address;
 mod api;
 mod auth;
 mod av_keys;
 pub mod change;
 mod codec;
+mod datagram_url;
 mod diagnostics;
 pub mod edit;
 mod encode;
@@ -47,6 +49,7 @@ mod recording;
 mod redact;
 mod renditions;
 mod rtmp;
+mod rtmp_url;
 mod rtsp;
 #[cfg(test)]
 mod schema;
@@ -54,6 +57,7 @@ mod sets;
 mod source_map;
 mod spans;
 mod srt;
+mod srt_url;
 mod streams;
 mod template;
 mod template_store;
@@ -68,6 +72,7 @@ mod yaml;
 
 pub use about::{About, is_name as is_label_name};
 pub use codec::{AudioCodec, Codec, VideoCodec};
+pub use datagram_url::DatagramUrl;
 pub use diagnostics::{Diagnostic, Diagnostics, Position};
 pub use encoders::{ENCODERS, Encoder};
 pub(crate) use expected::suggestion;
@@ -90,4 +95,6 @@ pub use publish_pattern::PublishPattern;
 pub use push_target::{PushProtocol, PushTarget, PushUrl};
 pub use recording::{Keep, Plan, Recording};
 pub use redact::{is_secret_name, masked, text_without_secrets};
+pub use rtmp_url::RtmpUrl;
+pub use srt_url::SrtUrl;
 pub use validate::parse;

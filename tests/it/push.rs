@@ -5,10 +5,10 @@ use crate::rig::{
     log::field,
     media, millis, mkv,
     publisher::{H264_AAC, LIVE, Publisher},
-    script::{H264, PICTURE, TONE},
+    pushes::{camera, pushes, wait_push, wait_state},
     secs,
     state::{state, wait_for},
-    ts, wait_until,
+    ts,
 };
 use serde_json::Value;
 use std::{
@@ -28,32 +28,6 @@ const STUDIO: &str = "
 /// Where a server listens for RTMP.
 fn rtmp(server: &Server) -> SocketAddr {
     field(&server.log.wait("listening .*protocol=rtmp", SOON), "address").parse().unwrap()
-}
-
-/// A camera that is pushed to these targets.
-fn camera(targets: &[String]) -> String {
-    format!(
-        "feeds: {{cam: {{pipeline: '{PICTURE} name=video {TONE} name=audio'}}}}\n\
-         streams: {{cam0: {{feed: cam, video: {H264}, audio: aac, push: [{}]}}}}\n",
-        targets.join(", ")
-    )
-}
-
-/// The pushes of the stream, as the state has them.
-fn pushes(server: &Server, stream: &str) -> Vec<Value> {
-    let state = state(server);
-    let streams = state["streams"].as_array().unwrap();
-    let stream = streams.iter().find(|one| one["name"] == stream).unwrap();
-    stream["pushes"].as_array().cloned().unwrap_or_default()
-}
-
-fn wait_push(server: &Server, stream: &str, number: usize, wish: impl Fn(&Value) -> bool) -> Value {
-    wait_until("the push", SOON, || pushes(server, stream).get(number).is_some_and(&wish));
-    pushes(server, stream).remove(number)
-}
-
-fn wait_state(server: &Server, stream: &str, number: usize, wanted: &str) -> Value {
-    wait_push(server, stream, number, |push| push["state"] == wanted)
 }
 
 #[test]

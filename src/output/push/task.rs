@@ -1,9 +1,10 @@
 //! One push, as long as it is configured.
 
 use super::{
+    connection::{Connection, container},
+    error::PushError,
     hops::{Hop, agent, way},
     machine::{Machine, Step},
-    rtmp::{Connection, PushError},
 };
 use crate::{
     config::PushTarget,
@@ -11,7 +12,7 @@ use crate::{
         push_status::{PushState, PushStatus},
         registry::StreamHandle,
     },
-    media::{Container, NotCarried},
+    output::packets::{self, Unfit},
     source::{demand::Lease, publisher::PublishSlot},
     stream::{Delivery, Entry, FanOut, Join, LagAction, LagPolicy, Progress, Reader},
     telemetry::{FailureLog, Report, chain},
@@ -39,15 +40,6 @@ pub(super) struct PushTask {
     pub(super) status: PushStatus,
     /// Where the feeds of the stream are published to.
     pub(super) slots: Vec<PublishSlot>,
-}
-
-/// Why a stream cannot be pushed.
-#[derive(Debug, thiserror::Error)]
-enum Unfit {
-    #[error("it arrives as bytes of another program's muxer: give the stream `outputs`, or encode it")]
-    NoSamples,
-    #[error(transparent)]
-    NotCarried(#[from] NotCarried),
 }
 
 /// How sending ended.
@@ -85,15 +77,9 @@ impl PushTask {
         self.stream.config.name.as_str()
     }
 
-    /// Leases the packets of the stream in FLV.
+    /// Leases the packets of the stream in the container of the target.
     async fn open(&self) -> Result<(FanOut, Lease), Unfit> {
-        let sampled = self.stream.sampled().ok_or(Unfit::NoSamples)?;
-        let output = sampled.output.as_ref().ok_or(Unfit::NoSamples)?.beside(Container::Flv);
-        let lease = match &sampled.rendition {
-            Some(rendition) => rendition.open(Container::Flv).await?,
-            None => sampled.demand.lease().with(output.lease()),
-        };
-        Ok((output.fanout().clone(), lease))
+        packets::open(&self.stream, container(&self.target.to)).await
     }
 
     /// Connects again and again, until `stop` or the end of the packets.
@@ -127,6 +113,7 @@ impl PushTask {
                     match self.send(&mut opened, fanout, stop).await {
                         Ended::Failed(error) => self.failed(&error, &mut machine, &mut failures),
                         ended => {
+                            let line = opened.line();
                             opened.close().await;
                             let (reason, is_over) = match ended {
                                 Ended::Stopped => ("stopped", true),
@@ -134,7 +121,8 @@ impl PushTask {
                                 Ended::Silent | Ended::Failed(_) => ("no media", false),
                             };
                             let (stream, to) = (self.name(), &self.target.to);
-                            tracing::info!(stream, %to, reason, "push ended");
+                            let (resent, rtt_ms) = line.unzip();
+                            tracing::info!(stream, %to, resent, rtt_ms, reason, "push ended");
                             self.status.ended(reason);
                             if is_over {
                                 return;
@@ -164,7 +152,7 @@ impl PushTask {
         self.status.established();
         let (stream, to, enhanced) = (self.name(), &self.target.to, connection.knows_four_cc());
         let failures = failures.recovered();
-        tracing::info!(stream, %to, enhanced, failures, "push established");
+        tracing::info!(stream, %to, protocol = self.target.to.protocol().name(), enhanced, failures, "push established");
     }
 
     fn failed(&self, error: &PushError, machine: &mut Machine, failures: &mut FailureLog) {
@@ -219,6 +207,11 @@ impl PushTask {
                 Delivery::End => return Ended::Closed,
             };
             last = Instant::now();
+            if let Some(late) = connection.late() {
+                self.status.lost(late);
+                reader.skip();
+                continue;
+            }
             match stop.run_until_cancelled(connection.send(packet)).await {
                 None => return Ended::Stopped,
                 Some(Ok(bytes)) => self.status.sent(bytes),
