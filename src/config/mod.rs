@@ -29,6 +29,7 @@ mod hooks;
 mod include;
 mod inputs;
 mod launch;
+mod link;
 mod load;
 mod merge;
 mod model;
@@ -80,6 +81,7 @@ pub use files::{LoadError, Replaced};
 pub use formats::{may_differ, passed_on};
 pub use hooks::{Hook, HookTarget};
 pub use inputs::with_inputs;
+pub use link::Link;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Alternative, Api, CertificateSource, Config, ControlPlace, Editing, Encoding, Feed, FeedName, Mode, NameError,

@@ -1,6 +1,6 @@
-//! `url:` of a feed: the gst-launch pipeline that a user would write for such a source.
+//! `url:` of a feed: a link that this server opens, or the gst-launch pipeline that a user would write for such a source.
 
-use super::{expected::Expected, launch::encoded};
+use super::{expected::Expected, launch::encoded, link::Link, model::Source};
 
 /// How long packets of a network camera wait for those before them, in milliseconds. Over TCP none comes out of order;
 /// this evens out what the camera sends in bursts, and keeps its audio and video in sync.
@@ -14,12 +14,11 @@ struct Way {
 }
 
 /// `timeout` of what has one is in seconds, and small: who is silent for so long is asked again.
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 4] = [
     Way { schemes: &["http", "https"], text: ("souphttpsrc timeout=5 retries=0 location=", " ! parsebin") },
-    // Takes MPEG-TS, as everybody sends it.
+    // As a listener; callers are links.
     Way { schemes: &["srt"], text: ("srtsrc auto-reconnect=false uri=", " ! parsebin") },
     Way { schemes: &["rtmp", "rtmps"], text: ("rtmp2src timeout=5 location=", " ! parsebin") },
-    Way { schemes: &["udp"], text: ("udpsrc buffer-size=4194304 uri=", " ! tsparse ! parsebin") },
     // Its tracks are taken out of their packets where they come out of it.
     Way {
         schemes: &["rtsp", "rtsps"],
@@ -27,9 +26,22 @@ const WAYS: [Way; 5] = [
     },
 ];
 
+/// The schemes of links beside that of SRT.
+const LINKS: [&str; 2] = ["udp", "rtp"];
+
 /// The source that stands for an address.
-pub(super) fn pipeline(address: &str) -> Result<String, Expected> {
-    let schemes = || WAYS.iter().flat_map(|way| way.schemes).map(|scheme| format!("{scheme}://")).collect::<Vec<_>>();
+pub(super) fn source(address: &str) -> Result<Source, Expected> {
+    match Link::parse(address) {
+        Some(link) => link.map(Source::Link).map_err(Expected::from),
+        None => pipeline(address).map(Source::Pipeline),
+    }
+}
+
+fn pipeline(address: &str) -> Result<String, Expected> {
+    let schemes = || {
+        let all = WAYS.iter().flat_map(|way| way.schemes).chain(&LINKS);
+        all.map(|scheme| format!("{scheme}://")).collect::<Vec<_>>()
+    };
     let expected = || {
         let schemes = schemes();
         let (last, others) = schemes.split_last().map_or(("", [].as_slice()), |(last, others)| (last.as_str(), others));
@@ -61,9 +73,22 @@ mod tests {
         let table = [
             ("http://a/b.ts", "souphttpsrc timeout=5 retries=0 location=http://a/b.ts ! parsebin"),
             ("HTTPS://a/b?x=1&y=2", "souphttpsrc timeout=5 retries=0 location=\"https://a/b?x=1&y=2\" ! parsebin"),
-            ("srt://a:9000", "srtsrc auto-reconnect=false uri=srt://a:9000 ! parsebin"),
+            ("srt://a:9000", "link srt://a:9000"),
+            ("srt://a:9000?streamid=read:cam0:anna:s3cret", "link srt://a:9000?***"),
+            ("srt://:9000?mode=listener", "srtsrc auto-reconnect=false uri=\"srt://:9000?mode=listener\" ! parsebin"),
+            (
+                "srt://a:9000?latency=1",
+                "5:12: feeds.f.url: expected a `latency` in milliseconds, 20 to 8000 (that of ffmpeg is in microseconds), \
+                 found \"srt://a:9000?latency=1\"",
+            ),
             ("rtmp://a/live/b", "rtmp2src timeout=5 location=rtmp://a/live/b ! parsebin"),
-            ("udp://239.1.1.1:5000", "udpsrc buffer-size=4194304 uri=udp://239.1.1.1:5000 ! tsparse ! parsebin"),
+            ("udp://@239.1.1.1:5000?source=10.0.0.1", "link udp://239.1.1.1:5000?source=10.0.0.1"),
+            ("rtp://:5000", "link rtp://:5000"),
+            (
+                "udp://a:5000",
+                "5:12: feeds.f.url: expected an own address or a group, like udp://239.1.1.1:5000 or udp://:5000, \
+                 found \"udp://a:5000\"",
+            ),
             (
                 "rtsp://a/b ! fakesink",
                 "5:12: feeds.f.url: expected an address without blanks, with a host after its `://`, found \"rtsp://a/b ! fakesink\"",
@@ -75,12 +100,12 @@ mod tests {
             (
                 "ftp://a",
                 "5:12: feeds.f.url: expected an address that begins with http://, https://, srt://, rtmp://, rtmps://, \
-                 udp://, rtsp:// or rtsps://, found \"ftp://a\"",
+                 rtsp://, rtsps://, udp:// or rtp://, found \"ftp://a\"",
             ),
             (
                 "file:///a",
                 "5:12: feeds.f.url: expected an address that begins with http://, https://, srt://, rtmp://, rtmps://, \
-                 udp://, rtsp:// or rtsps://, found \"file:///a\": a file is `file:`",
+                 rtsp://, rtsps://, udp:// or rtp://, found \"file:///a\": a file is `file:`",
             ),
             (
                 "rtsp://",
@@ -92,6 +117,7 @@ mod tests {
             let found = match parse(&text) {
                 Ok(config) => match config.feeds.into_iter().next().map(|feed| feed.source) {
                     Some(Source::Pipeline(text)) => text,
+                    Some(Source::Link(link)) => format!("link {link}"),
                     other => format!("{other:?}"),
                 },
                 Err(faults) => faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),

@@ -161,7 +161,7 @@ impl Validator {
         }
         let command = command.map(Source::Command);
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
-        let url = self.value(&path.key("url"), feed.url, url::pipeline).map(Source::Pipeline);
+        let url = self.value(&path.key("url"), feed.url, url::source);
         let publish = feed.publish.map(|value| Source::Publish(self.publish(&path.key("publish"), value)));
         let source = pipeline.or(command).or(file).or(url).or(publish)?;
         let fps = self.feed_fps(&path.key("fps"), feed.fps, &source);
@@ -174,7 +174,7 @@ impl Validator {
         let may_have = match source {
             Source::File { .. } => true,
             Source::Pipeline(text) => text.contains("souphttpsrc"),
-            Source::Command(_) | Source::Pipe(_) | Source::Publish(_) => false,
+            Source::Command(_) | Source::Pipe(_) | Source::Publish(_) | Source::Link(_) => false,
         };
         if value.is_some() && !may_have {
             self.note(path, Place::Key, NO_FPS.to_owned());

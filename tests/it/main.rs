@@ -48,6 +48,7 @@ mod journal;
 mod ladder;
 mod licenses;
 mod limits;
+mod linked;
 mod links;
 mod log;
 mod login;

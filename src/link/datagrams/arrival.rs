@@ -66,6 +66,11 @@ impl Arrivals {
         self.hand_on(out);
     }
 
+    /// Who sends, if media came.
+    pub fn sender(&self) -> Option<SocketAddr> {
+        self.sender.map(|(sender, _)| sender)
+    }
+
     /// Until when [`Arrivals::expire`] has nothing to do; `None` while nothing waits.
     pub fn deadline(&self) -> Option<Duration> {
         self.order.deadline()

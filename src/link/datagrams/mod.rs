@@ -9,7 +9,7 @@ mod pace;
 mod receiver;
 mod sender;
 
-pub use arrival::{Arrivals, Counts};
+pub use arrival::Counts;
 pub use receiver::Receiver;
 pub use sender::Sender;
 

@@ -1,6 +1,9 @@
 //! The socket that datagrams come by.
 
-use super::{arrival::Arrivals, network::Interface};
+use super::{
+    arrival::{Arrivals, Counts},
+    network::Interface,
+};
 use crate::{config::DatagramUrl, sys::monotonic};
 use bytes::{Bytes, BytesMut};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,11 +25,8 @@ const FOREVER: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Receiver {
     socket: UdpSocket,
-    /// What came.
-    pub arrivals: Arrivals,
+    arrivals: Arrivals,
     buffer: BytesMut,
-    /// Who sent the newest datagram.
-    newest: Option<SocketAddr>,
 }
 
 impl Receiver {
@@ -36,12 +36,17 @@ impl Receiver {
     /// When the address or the interface is none of this machine, or the port is taken.
     pub fn bind(at: &DatagramUrl) -> io::Result<Self> {
         let socket = UdpSocket::from_std(socket(at)?.into())?;
-        Ok(Self { socket, arrivals: Arrivals::new(at.is_rtp), buffer: BytesMut::new(), newest: None })
+        Ok(Self { socket, arrivals: Arrivals::new(at.is_rtp), buffer: BytesMut::new() })
     }
 
-    /// Who sent the newest datagram, media or not.
-    pub const fn newest(&self) -> Option<SocketAddr> {
-        self.newest
+    /// Who sends, if media came.
+    pub fn sender(&self) -> Option<SocketAddr> {
+        self.arrivals.sender()
+    }
+
+    /// What came.
+    pub const fn counts(&self) -> Counts {
+        self.arrivals.counts
     }
 
     /// Waits for media, and adds what is in order to `out`. Cancel-safe.
@@ -68,7 +73,6 @@ impl Receiver {
             self.buffer.reserve(MAX_DATAGRAM);
             match self.socket.try_recv_buf_from(&mut self.buffer) {
                 Ok((_, from)) => {
-                    self.newest = Some(from);
                     self.arrivals.push(from, self.buffer.split().freeze(), monotonic(), out);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

@@ -51,7 +51,7 @@ pub enum CallError {
     #[error(transparent)]
     Rejected(#[from] Rejected),
     /// The peer ended it.
-    #[error("the target ended the connection")]
+    #[error("the listener ended the connection")]
     Closed,
     /// The peer is silent.
     #[error("no sign of life for 5 s")]
@@ -158,7 +158,8 @@ impl Call {
         self.advance(Instant::now())
     }
 
-    /// Ends the connection, after what was sent has arrived, or `within`. Payloads that come meanwhile are lost.
+    /// Ends the connection, after what was sent has arrived, or `within`. Payloads that come meanwhile are lost. One that is dropped ends
+    /// immediately.
     pub async fn close(mut self, within: Duration) {
         let drained = async {
             while !self.connection.is_drained() && self.drive().await.is_ok() {
@@ -166,8 +167,6 @@ impl Call {
             }
         };
         let _ = timeout(within, drained).await;
-        self.connection.close(Instant::now(), &mut self.out);
-        send(&self.socket, &mut self.out);
     }
 
     fn read(&mut self) {
@@ -194,6 +193,14 @@ impl Call {
             Some(End::Silent) => Err(CallError::Gone),
             Some(End::NoProgress) => Err(CallError::NoProgress),
         }
+    }
+}
+
+/// Notifies the peer.
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.connection.close(Instant::now(), &mut self.out);
+        send(&self.socket, &mut self.out);
     }
 }
 

@@ -32,16 +32,16 @@ pub struct Offer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     /// The listener says so.
-    #[error("the target refuses: {} (code {})", .0.text(), .0.0)]
+    #[error("the listener refuses: {} (code {})", .0.text(), .0.0)]
     Refused(Refusal),
     /// The listener does not know this version of the handshake.
-    #[error("the target speaks a version of SRT before 1.3")]
+    #[error("the listener speaks a version of SRT before 1.3")]
     Version,
     /// It takes the connection, but not the key.
-    #[error("the target cannot read the key: it has another passphrase, or none")]
+    #[error("the listener cannot read the key: it has another passphrase, or none")]
     Key,
     /// It wants what we do not do.
-    #[error("the target is not in live mode, or wants a packet filter or a group: {}", .0.text())]
+    #[error("the listener is not in live mode, or wants a packet filter or a group: {}", .0.text())]
     Mode(Refusal),
 }
 
@@ -239,15 +239,15 @@ mod tests {
         };
         let latency = Latency { receive: AGAIN, send: AGAIN };
         let refuse = |code: u32| move |_: &[u8]| handshake::refuse(OWN, Refusal(code), peer());
-        check(None, &refuse(2404), "the target refuses: no such stream (code 2404)");
-        check(None, &refuse(1010), "the target refuses: the passphrase is wrong (code 1010)");
-        check(None, &refuse(1999), "the target refuses: refused (code 1999)");
+        check(None, &refuse(2404), "the listener refuses: no such stream (code 2404)");
+        check(None, &refuse(1010), "the listener refuses: the passphrase is wrong (code 1010)");
+        check(None, &refuse(1999), "the listener refuses: refused (code 1999)");
         let without = |_: &[u8]| handshake::accept(THEIRS, latency, None, peer());
-        check(Some(keys()), &without, "the target cannot read the key: it has another passphrase, or none");
+        check(Some(keys()), &without, "the listener cannot read the key: it has another passphrase, or none");
         let other = |_: &[u8]| handshake::accept(THEIRS, latency, Some(&[0, 0, 0, 4]), peer());
-        check(Some(keys()), &other, "the target cannot read the key: it has another passphrase, or none");
+        check(Some(keys()), &other, "the listener cannot read the key: it has another passphrase, or none");
         let old = |_: &[u8]| handshake::ask(THEIRS, peer());
-        check(None, &old, "the target speaks a version of SRT before 1.3");
+        check(None, &old, "the listener speaks a version of SRT before 1.3");
     }
 
     proptest! {
