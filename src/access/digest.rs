@@ -310,7 +310,8 @@ mod tests {
     const OWN: &str = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
 
     fn challenge_of(algorithm: &str, qop: &str) -> Challenge {
-        let text = format!("realm=\"http-auth@example.org\", nonce=\"{NONCE}\", algorithm={algorithm}, opaque=\"x\"{qop}");
+        let text =
+            format!("realm=\"http-auth@example.org\", nonce=\"{NONCE}\", algorithm={algorithm}, opaque=\"x\"{qop}");
         Challenge::parse(&text).unwrap()
     }
 

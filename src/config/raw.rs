@@ -116,6 +116,8 @@ pub(super) struct User {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) may: Option<Value>,

@@ -63,6 +63,11 @@ impl Credentials {
 }
 
 impl Credentials {
+    /// What was presented in another way than [`Credentials::read`] knows, and the key in a query.
+    pub fn with(query: &str, presented: Presented) -> Self {
+        Self { key: parameter(query, &[KEY]).map(Secret::new), presented }
+    }
+
     /// Those that the access control knows, in place of the key of a feed.
     pub fn presented(self) -> Presented {
         self.presented
@@ -100,7 +105,7 @@ pub async fn permit(
     if let Some(key) = &settings.key {
         let of_presented = match &presented {
             Presented::Bearer(secret) | Presented::Basic { password: secret, .. } => Some(secret),
-            Presented::Nothing | Presented::Link(_) | Presented::Session(_) => None,
+            Presented::Nothing | Presented::Link(_) | Presented::Session(_) | Presented::Digest { .. } => None,
         };
         let is_right = [given.as_ref(), of_presented].into_iter().flatten().any(|given| given.is_same(key));
         if is_right {
@@ -117,6 +122,7 @@ pub async fn permit(
         Presented::Link(_) => accepted.links,
         Presented::Bearer(_) => accepted.bearer,
         Presented::Basic { .. } => accepted.basic,
+        Presented::Digest { .. } => gate.has_digests(),
     };
     // A wrong key is never taken for nothing.
     let has_wrong_key = given.is_some() || (settings.key.is_some() && presented != Presented::Nothing && !is_known);
@@ -164,6 +170,7 @@ mod tests {
         let user = User {
             name: "anna".into(),
             password: Some(Arc::new(PasswordHash::of("right").unwrap())),
+            digest: None,
             certificates: Vec::new(),
             grant: Grant { may: list(may), ..Grant::default() },
         };
