@@ -383,6 +383,11 @@ impl Gate {
         [Algorithm::Sha256, Algorithm::Md5].map(|algorithm| digest_auth::challenge(algorithm, &nonce, is_stale))
     }
 
+    /// Whether an answer is to a challenge of this process, and of the last minutes.
+    pub fn is_fresh(&self, answer: &DigestAnswer) -> bool {
+        digest_auth::age(&self.0.key, &answer.nonce, self.0.began.elapsed()) == NonceAge::Fresh
+    }
+
     fn by_digest(&self, answer: &DigestAnswer, method: &str, peer: IpAddr) -> Result<Identity, Rejection> {
         let known = self
             .policy()
@@ -391,7 +396,7 @@ impl Gate {
         self.take_try(peer)?;
         match known.filter(|(.., secret)| secret.is_answered(answer, method)) {
             // One of before a restart of the server is old as well.
-            Some(_) if digest_auth::age(&self.0.key, &answer.nonce, self.0.began.elapsed()) != NonceAge::Fresh => {
+            Some(_) if !self.is_fresh(answer) => {
                 lock(&self.0.guesses).give_back(peer);
                 Err(Rejection::Stale)
             }

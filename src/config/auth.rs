@@ -532,7 +532,7 @@ auth:
         );
         check(
             &format!("auth: {{users: {{anna: {{certificate: a, digest: '{}', may: viewer}}}}}}", digest()),
-            "1:40: auth.users.anna.digest: needs a `password` as well: that of other protocols",
+            "1:39: auth.users.anna.digest: needs a `password` as well: that of other protocols",
         );
         check(
             "auth: {users: {anna: {may: viewer}}}",

@@ -52,6 +52,7 @@ mod renditions;
 mod rtmp;
 mod rtmp_url;
 mod rtsp;
+mod rtsp_url;
 #[cfg(test)]
 mod schema;
 mod sets;
@@ -98,5 +99,6 @@ pub use push_target::{PushProtocol, PushTarget, PushUrl};
 pub use recording::{Keep, Plan, Recording};
 pub use redact::{is_secret_name, masked, text_without_secrets};
 pub use rtmp_url::RtmpUrl;
+pub use rtsp_url::RtspUrl;
 pub use srt_url::SrtUrl;
 pub use validate::parse;

@@ -103,7 +103,7 @@ mod tests {
         };
         check(
             "'ftp://host/app/s3cret'",
-            "push: expected an address that begins with rtmp://, rtmps://, srt://, udp:// or rtp://",
+            "push: expected an address that begins with rtmp://, rtmps://, rtsp://, rtsps://, srt://, udp:// or rtp://",
         );
         check("[{to: 'rtmp://host'}]", "push[0]: expected an address with a path, like rtmp://host/app/key");
         check("[{ca: /x}]", "push[0]: has no address: expected `to: rtmp://host/app/key`");

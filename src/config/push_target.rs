@@ -1,10 +1,10 @@
 //! Where a stream is pushed to, checked.
 
-use super::{datagram_url::DatagramUrl, rtmp_url::RtmpUrl, srt_url::SrtUrl};
+use super::{datagram_url::DatagramUrl, rtmp_url::RtmpUrl, rtsp_url::RtspUrl, srt_url::SrtUrl};
 use std::{fmt, path::PathBuf};
 
 /// What an address of a push begins with.
-const EXPECTED: &str = "an address that begins with rtmp://, rtmps://, srt://, udp:// or rtp://";
+const EXPECTED: &str = "an address that begins with rtmp://, rtmps://, rtsp://, rtsps://, srt://, udp:// or rtp://";
 
 /// A target of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub enum PushProtocol {
     Rtmp,
     /// RTMP over TLS.
     Rtmps,
+    /// RTSP, by ANNOUNCE and RECORD.
+    Rtsp,
+    /// RTSP over TLS.
+    Rtsps,
     /// SRT, as the caller.
     Srt,
     /// MPEG-TS in datagrams.
@@ -35,6 +39,8 @@ pub enum PushProtocol {
 pub enum PushUrl {
     /// A server of RTMP.
     Rtmp(RtmpUrl),
+    /// A server of RTSP.
+    Rtsp(RtspUrl),
     /// A listener of SRT.
     Srt(SrtUrl),
     /// A receiver of datagrams.
@@ -43,13 +49,15 @@ pub enum PushUrl {
 
 impl PushProtocol {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rtmp, Self::Rtmps, Self::Srt, Self::Udp, Self::Rtp];
+    pub const ALL: [Self; 7] = [Self::Rtmp, Self::Rtmps, Self::Rtsp, Self::Rtsps, Self::Srt, Self::Udp, Self::Rtp];
 
     /// As an address names it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
             Self::Rtmps => "rtmps",
+            Self::Rtsp => "rtsp",
+            Self::Rtsps => "rtsps",
             Self::Srt => "srt",
             Self::Udp => "udp",
             Self::Rtp => "rtp",
@@ -58,7 +66,7 @@ impl PushProtocol {
 
     /// Whether it is encrypted by TLS.
     pub const fn is_tls(self) -> bool {
-        matches!(self, Self::Rtmps)
+        matches!(self, Self::Rtmps | Self::Rtsps)
     }
 }
 
@@ -72,6 +80,7 @@ impl PushUrl {
         let is_named = |protocol: &PushProtocol| protocol.name().eq_ignore_ascii_case(scheme);
         match PushProtocol::ALL.into_iter().find(is_named).ok_or(EXPECTED)? {
             PushProtocol::Rtmp | PushProtocol::Rtmps => Ok(Self::Rtmp(RtmpUrl::parse(text)?)),
+            PushProtocol::Rtsp | PushProtocol::Rtsps => Ok(Self::Rtsp(RtspUrl::parse(text)?)),
             PushProtocol::Srt => Ok(Self::Srt(SrtUrl::parse(text)?)),
             PushProtocol::Udp | PushProtocol::Rtp => Ok(Self::Datagrams(DatagramUrl::target(text)?)),
         }
@@ -82,6 +91,8 @@ impl PushUrl {
         match self {
             Self::Rtmp(url) if url.is_tls => PushProtocol::Rtmps,
             Self::Rtmp(_) => PushProtocol::Rtmp,
+            Self::Rtsp(url) if url.is_tls => PushProtocol::Rtsps,
+            Self::Rtsp(_) => PushProtocol::Rtsp,
             Self::Srt(_) => PushProtocol::Srt,
             Self::Datagrams(url) if url.is_rtp => PushProtocol::Rtp,
             Self::Datagrams(_) => PushProtocol::Udp,
@@ -92,6 +103,7 @@ impl PushUrl {
     pub fn text(&self) -> String {
         match self {
             Self::Rtmp(url) => url.text(),
+            Self::Rtsp(url) => url.text(),
             Self::Srt(url) => url.text(),
             Self::Datagrams(url) => url.text(),
         }
@@ -101,6 +113,7 @@ impl PushUrl {
     pub fn masked(&self) -> Self {
         match self {
             Self::Rtmp(url) => Self::Rtmp(url.masked()),
+            Self::Rtsp(url) => Self::Rtsp(url.masked()),
             Self::Srt(url) => Self::Srt(url.masked()),
             Self::Datagrams(url) => Self::Datagrams(url.clone()),
         }

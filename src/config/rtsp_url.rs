@@ -123,7 +123,10 @@ mod tests {
         let (user, password) = url.user.as_ref().unwrap();
         assert_eq!((user.as_str(), password.expose(), url.host.as_str(), url.port), ("anna", "s3cret@x", "::1", 8554));
         assert_eq!(url.request(), "rtsp://[::1]:8554/live/studio?key=s3cret");
-        assert_eq!((url.to_string(), format!("{url:?}")), ("rtsp://***@[::1]:8554/live/studio?***".into(), url.to_string()));
+        assert_eq!(
+            (url.to_string(), format!("{url:?}")),
+            ("rtsp://***@[::1]:8554/live/studio?***".into(), url.to_string())
+        );
         assert_eq!(RtspUrl::parse(&url.text()), Ok(url));
         let plain = RtspUrl::parse("RTSPS://host/studio").unwrap();
         assert_eq!((plain.port, plain.user.clone(), plain.to_string()), (322, None, "rtsps://host/studio".to_owned()));
@@ -131,7 +134,16 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["rtsp://host", "rtsp://host/", "rtsp://host?a/b", "rtsp:///studio", "rtsp://anna@host/studio", "rtsp://h:0/a", "http://h/a", "rtsp://h/a b"] {
+        for text in [
+            "rtsp://host",
+            "rtsp://host/",
+            "rtsp://host?a/b",
+            "rtsp:///studio",
+            "rtsp://anna@host/studio",
+            "rtsp://h:0/a",
+            "http://h/a",
+            "rtsp://h/a b",
+        ] {
             assert!(RtspUrl::parse(text).is_err(), "{text}");
         }
     }

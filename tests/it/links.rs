@@ -1,19 +1,26 @@
-//! Streams that are sent over SRT, UDP and RTP, and feeds that come over them.
+//! Streams that are sent to others over SRT, UDP, RTP and RTSP.
 
-use crate::rig::{
-    SOON, Server, have, log, media, millis,
-    pushes::{camera, wait_push, wait_state},
-    secs,
-    srt::{Lossy, port},
-    state::{self, state},
-    ts,
+use crate::{
+    api::{ADMIN, admin},
+    rig::{
+        SOON, Server, have, log, media, millis, mkv, player,
+        publisher::{H264_AAC, LIVE, Publisher},
+        pushes::{camera, wait_push, wait_state},
+        secs,
+        server::{password_digest, password_hash},
+        srt::{Lossy, port},
+        state::{self, state},
+        ts,
+    },
 };
+use data_encoding::HEXLOWER;
 use std::{
     fs,
     net::{SocketAddr, UdpSocket},
     process::{Command, Stdio},
     sync::atomic::Ordering,
 };
+use voyandz::access::{Secret, token_digest};
 
 const PHRASE: &str = "correct horse battery";
 
@@ -216,4 +223,123 @@ fn a_stream_is_sent_to_a_group() {
     let error = wait_push(&server, "cam0", 1, |push| push["failures"].as_u64() > Some(0))["error"].to_string();
     assert!(error.contains("there is no network interface `nosuch0`"), "{error}");
     assert_whole(&received(&format!("rtp://{group}?localaddr=127.0.0.1"), "2"), 25, 50);
+}
+
+/// By ANNOUNCE and RECORD to another server, in the clear and encrypted, by key and by Digest; and each refusal has its reason.
+#[test]
+fn a_stream_is_announced_to_a_server() {
+    let digest = password_digest("anna", "di9est-canary");
+    let target = Server::start(&format!(
+        "rtsp: {{listen: 0}}\n\
+         tls: {{own: authority, names: localhost}}\n\
+         auth: {{users: {{anna: {{password: {}, digest: {digest}, may: publish second}}}}, anyone: [viewer, status]}}\n\
+         feeds: {{first: {{publish: {{key: s3cret}}}}, second: {{publish: {{}}}}, third: {{publish: {{key: s3cret}}}}}}\n\
+         streams: {{first: {{feed: first}}, second: {{feed: second}}, third: {{feed: third}}}}\n",
+        password_hash("other")
+    ));
+    let address = player::address(&target);
+    let authority = target.file().with_file_name("authority").join("ca.pem");
+    let server = Server::start(&camera(&[
+        format!("'rtsp://source:s3cret@{address}/first'"),
+        format!("'rtsp://anna:di9est-canary@{address}/second'"),
+        format!("{{to: 'rtsps://localhost:{}/third?key=s3cret', ca: '{}'}}", address.port(), authority.display()),
+        format!("'rtsp://source:wr0ng@{address}/first'"),
+        format!("'rtsp://{address}/nothing'"),
+    ]));
+    for (number, feed) in ["first", "second", "third"].into_iter().enumerate() {
+        let push = wait_state(&server, "cam0", number, "established");
+        assert_eq!(push["protocol"], if number == 2 { "rtsps" } else { "rtsp" });
+        let found = state::wait_for(&target, "feeds", feed, |feed| feed["state"] == "running");
+        assert_eq!(found["publish"]["publisher"]["protocol"], "rtsp");
+    }
+    assert_eq!(wait_state(&server, "cam0", 0, "established")["to"], format!("rtsp://***@{address}/first"));
+    let mut viewers = ["/first.mkv", "/second.mkv"].map(|path| target.get(path));
+    for viewer in &mut viewers {
+        assert_whole(&media::Frames::of(mkv::trim(&viewer.collect(secs(3))), false), 25, 50);
+    }
+    for (number, expect) in
+        [(3, "the target refuses: 401 Unauthorized"), (4, "404 Not Found: no feed is published to at /nothing")]
+    {
+        let push = wait_push(&server, "cam0", number, |push| push["failures"].as_u64() > Some(0));
+        let error = push["error"].as_str().unwrap();
+        assert!(error.contains(expect), "{error}");
+    }
+    // It leaves as encoders do.
+    server.reload(&camera(&[]));
+    target.log.wait("publisher left feed=first .*reason=\"publisher left\"", SOON);
+    let texts = [server.log.text(), server.get("/metrics").text(), state(&server).to_string()];
+    for text in texts {
+        assert!(!["s3cret", "wr0ng", "di9est-canary"].iter().any(|secret| text.contains(secret)), "{text}");
+    }
+}
+
+/// From A to B and back to A: the way is in the name of the program, by RTSP as by RTMP.
+#[test]
+fn media_that_comes_back_by_another_server_is_refused() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let yaml = |push: &str| {
+        format!(
+            "rtsp: {{listen: '127.0.0.1:0'}}\nfeeds: {{in: {{publish: {{key: s3cret, second: replace}}}}}}\n\
+             streams: {{in: {{feed: in{push}}}}}\n"
+        )
+    };
+    let (first, second) = (Server::start(&yaml("")), Server::start(&yaml("")));
+    let [of_first, of_second] = [&first, &second].map(player::address);
+    let url = format!("rtsp://source:s3cret@{of_first}/in");
+    let _publisher = Publisher::start(&[LIVE, H264_AAC, &["-f", "rtsp", "-rtsp_transport", "tcp", &url]]);
+    state::wait_for(&first, "feeds", "in", |feed| feed["state"] == "running");
+    second.reload(&yaml(&format!(", push: 'rtsp://source:s3cret@{of_first}/in'")));
+    first.reload(&yaml(&format!(", push: 'rtsp://source:s3cret@{of_second}/in'")));
+    wait_state(&first, "in", 0, "established");
+    let error = wait_push(&second, "in", 0, |push| push["failures"].as_u64() > Some(0))["error"].to_string();
+    assert!(error.contains("the feed `in` would be made of itself"), "{error}");
+    assert_eq!(first.log.count("publisher left feed=in"), 0);
+}
+
+/// ffmpeg as a server of RTSP.
+#[test]
+fn ffmpeg_is_a_target_of_rtsp() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::start(&camera(&[format!("'rtsp://{listener}/live'")]));
+    wait_push(&server, "cam0", 0, |push| push["failures"].as_u64() > Some(0));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("got.mkv");
+    let url = format!("rtsp://{listener}/live");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-rtsp_flags", "listen", "-i", &url, "-t", "3", "-c:v", "copy"]);
+    let output = command.args(["-c:a", "copy", file.to_str().unwrap()]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let frames = media::Frames::of(&fs::read(file).unwrap(), false);
+    assert!(frames.pictures.contains('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+}
+
+/// The API stops a push, starts it, and has it connect again; others stay.
+#[test]
+fn a_push_is_stopped_and_started() {
+    let target = studio("");
+    let to = format!("'srt://{}?streamid=publish:studio::s3cret'", port(&target));
+    let token = HEXLOWER.encode(&token_digest(&Secret::new(ADMIN)));
+    let auth = format!("auth: {{tokens: {{admin: {{sha256: {token}, may: admin}}}}, anyone: viewer}}");
+    let server = Server::start(&format!("{}{auth}\n", camera(&[to, format!("'udp://{}'", free())])));
+    wait_state(&server, "cam0", 0, "established");
+    let order = |order: &str| admin(&server, "POST", &format!("/streams/cam0/pushes/{order}"), None).0;
+    assert_eq!(order("1/stop"), 202);
+    wait_state(&server, "cam0", 0, "stopped");
+    let line = target.log.wait("connection ended feed=studio .*protocol=srt", SOON);
+    assert_eq!(log::field(&line, "reason"), "client left");
+    // It stays stopped with another configuration.
+    assert_eq!(wait_state(&server, "cam0", 1, "established")["connections"], 1);
+    assert_eq!(order("1/start"), 202);
+    assert_eq!(wait_state(&server, "cam0", 0, "established")["connections"], 2);
+    assert_eq!(order("1/restart"), 202);
+    wait_push(&server, "cam0", 0, |push| push["connections"] == 3);
+    assert_eq!(wait_state(&server, "cam0", 1, "established")["connections"], 1);
+    for (path, status) in [("0/stop", 404), ("3/stop", 404), ("x/stop", 404), ("1/pause", 404)] {
+        assert_eq!(order(path), status, "{path}");
+    }
 }

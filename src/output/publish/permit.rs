@@ -3,7 +3,7 @@
 use crate::{
     access::{
         Accepted, Action, Asking, CredentialError, Gate, NotAdmitted, Pass, Presented, Refused, Rejection, Secret,
-        Subject,
+        Subject, digest::DigestSecret,
     },
     source::publisher::PublishSlot,
 };
@@ -107,8 +107,18 @@ pub async fn permit(
             Presented::Bearer(secret) | Presented::Basic { password: secret, .. } => Some(secret),
             Presented::Nothing | Presented::Link(_) | Presented::Session(_) | Presented::Digest { .. } => None,
         };
-        let is_right = [given.as_ref(), of_presented].into_iter().flatten().any(|given| given.is_same(key));
-        if is_right {
+        let is_same = [given.as_ref(), of_presented].into_iter().flatten().any(|given| given.is_same(key));
+        let answered = match &presented {
+            Presented::Digest { answer, method } => {
+                let secret = DigestSecret::of(&answer.user, key.expose());
+                secret.is_answered(answer, method).then_some(answer)
+            }
+            _ => None,
+        };
+        if answered.is_some_and(|answer| !gate.is_fresh(answer)) {
+            return Err(Rejection::Stale.into());
+        }
+        if is_same || answered.is_some() {
             if !gate.permits_from(Action::Publish, peer) {
                 gate.stats().refused(Action::Publish);
                 return Err(Denied::Refused(Refused::Network));

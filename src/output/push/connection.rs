@@ -1,6 +1,6 @@
 //! A connection to a target, of any protocol.
 
-use super::{error::PushError, rtmp::RtmpConnection};
+use super::{error::PushError, rtmp::RtmpConnection, rtsp::RtspConnection};
 use crate::{
     config::{PushTarget, PushUrl},
     link::{
@@ -21,6 +21,7 @@ const TOO_MANY: u64 = 32;
 #[derive(Debug)]
 pub(super) enum Connection {
     Rtmp(Box<RtmpConnection>),
+    Rtsp(Box<RtspConnection>),
     Srt(Box<SrtConnection>),
     Datagrams(Box<datagrams::Sender>),
 }
@@ -37,15 +38,30 @@ pub(super) struct SrtConnection {
 pub(super) const fn container(to: &PushUrl) -> Container {
     match to {
         PushUrl::Rtmp(_) => Container::Flv,
+        PushUrl::Rtsp(_) => Container::Rtp,
         PushUrl::Srt(_) | PushUrl::Datagrams(_) => Container::Ts,
     }
 }
 
+/// Whether a target takes the header of the container among the packets. That of RTP is a description, which it was sent before.
+pub(super) const fn takes_header(to: &PushUrl) -> bool {
+    !matches!(to, PushUrl::Rtsp(_))
+}
+
 impl Connection {
-    /// Connects, and asks to publish. Cancel-safe.
-    pub(super) async fn open(target: &PushTarget, agent: String) -> Result<Self, PushError> {
+    /// Connects, and asks to publish a stream with this name and header. Cancel-safe.
+    pub(super) async fn open(
+        target: &PushTarget,
+        agent: String,
+        (name, header): (&str, &Bytes),
+    ) -> Result<Self, PushError> {
         Ok(match &target.to {
             PushUrl::Rtmp(to) => Self::Rtmp(Box::new(RtmpConnection::open(to, target.ca.as_deref(), agent).await?)),
+            PushUrl::Rtsp(to) => {
+                let tracks = String::from_utf8_lossy(header);
+                let opened = RtspConnection::open(to, target.ca.as_deref(), agent, (name, &tracks)).await;
+                Self::Rtsp(Box::new(opened?))
+            }
             PushUrl::Srt(to) => Self::Srt(Box::new(SrtConnection { call: Call::connect(to).await?, dropped: 0 })),
             PushUrl::Datagrams(to) => {
                 Self::Datagrams(Box::new(datagrams::Sender::open(to).await.map_err(PushError::Connect)?))
@@ -57,7 +73,7 @@ impl Connection {
     pub(super) const fn knows_four_cc(&self) -> Option<bool> {
         match self {
             Self::Rtmp(connection) => Some(connection.knows_four_cc()),
-            Self::Srt(_) | Self::Datagrams(_) => None,
+            Self::Rtsp(_) | Self::Srt(_) | Self::Datagrams(_) => None,
         }
     }
 
@@ -65,6 +81,7 @@ impl Connection {
     pub(super) async fn listen(&mut self) -> Result<(), PushError> {
         match self {
             Self::Rtmp(connection) => connection.listen().await,
+            Self::Rtsp(connection) => connection.listen().await,
             Self::Srt(connection) => {
                 connection.call.drive().await?;
                 // A target has nothing to send.
@@ -79,6 +96,7 @@ impl Connection {
     pub(super) async fn flush(&mut self) -> Result<(), PushError> {
         match self {
             Self::Rtmp(connection) => connection.flush().await,
+            Self::Rtsp(connection) => connection.flush().await,
             Self::Srt(_) | Self::Datagrams(_) => Ok(()),
         }
     }
@@ -87,6 +105,7 @@ impl Connection {
     pub(super) async fn send(&mut self, packet: Bytes) -> Result<u64, PushError> {
         match self {
             Self::Rtmp(connection) => connection.send(packet).await,
+            Self::Rtsp(connection) => connection.send(packet).await,
             Self::Srt(connection) => {
                 for start in (0..packet.len()).step_by(TS_PAYLOAD) {
                     let end = packet.len().min(start + TS_PAYLOAD);
@@ -121,6 +140,7 @@ impl Connection {
     pub(super) async fn close(self) {
         match self {
             Self::Rtmp(connection) => connection.close().await,
+            Self::Rtsp(connection) => connection.close().await,
             Self::Srt(connection) => connection.call.close(CLOSE_WITHIN).await,
             Self::Datagrams(_) => {}
         }

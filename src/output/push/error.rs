@@ -1,6 +1,10 @@
 //! Why a target gets nothing, or nothing more.
 
-use crate::{link::srt::CallError, net::tls::client::TlsConnectError, output::rtmp::wire::client::ClientError};
+use crate::{
+    link::srt::CallError,
+    net::tls::client::TlsConnectError,
+    output::{rtmp::wire::client::ClientError, rtsp},
+};
 use std::io;
 
 /// Why a target gets nothing, or nothing more.
@@ -14,6 +18,8 @@ pub(super) enum PushError {
     Silent,
     #[error("protocol error")]
     Protocol(#[from] ClientError),
+    #[error("protocol error")]
+    Rtsp(#[from] rtsp::client::ClientError),
     #[error("the target refuses: {0}")]
     Refused(String),
     #[error("the target ended the connection: {0}")]

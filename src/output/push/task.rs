@@ -1,7 +1,7 @@
 //! One push, as long as it is configured.
 
 use super::{
-    connection::{Connection, container},
+    connection::{Connection, container, takes_header},
     error::PushError,
     hops::{Hop, agent, way},
     machine::{Machine, Step},
@@ -18,6 +18,7 @@ use crate::{
     telemetry::{FailureLog, Report, chain},
 };
 use aws_lc_rs::rand;
+use bytes::Bytes;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -51,14 +52,40 @@ enum Ended {
 }
 
 impl PushTask {
-    /// Pushes until `stop`.
+    /// Pushes until `stop`, but for the time that someone stops it.
     pub(super) async fn run(self, stop: CancellationToken) {
+        let mut orders = self.status.control().watch();
+        while !stop.is_cancelled() {
+            let is_held = orders.borrow_and_update().is_held;
+            // Ends with an order, as with `stop`.
+            let until = stop.child_token();
+            let ordered = async {
+                // The sender lives as long as the status.
+                let _ = orders.changed().await;
+                until.cancel();
+            };
+            if is_held {
+                self.status.set(PushState::Stopped, None);
+                stop.run_until_cancelled(ordered).await;
+            } else {
+                // What was begun ends as it should.
+                let push = self.push_until(&until);
+                tokio::pin!(push);
+                tokio::select! {
+                    () = &mut push => {}
+                    () = ordered => push.await,
+                }
+            }
+        }
+    }
+
+    async fn push_until(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let opened = stop.run_until_cancelled(self.open()).await;
             match opened {
                 None => break,
                 Some(Ok((fanout, lease))) => {
-                    self.push(&fanout, &stop).await;
+                    self.push(&fanout, stop).await;
                     drop(lease);
                     stop.run_until_cancelled(sleep(TICK)).await;
                 }
@@ -85,19 +112,23 @@ impl PushTask {
     /// Connects again and again, until `stop` or the end of the packets.
     async fn push(&self, fanout: &FanOut, stop: &CancellationToken) {
         let (mut machine, mut failures) = (Machine::default(), FailureLog::default());
-        let mut connection = None;
+        let (mut connection, mut header) = (None, Bytes::new());
         loop {
             match machine.step(Instant::now()) {
                 Step::Wait => {
                     self.status.set(PushState::Waiting, self.status.read().error);
                     match stop.run_until_cancelled(media(fanout)).await {
-                        Some(true) => machine.media(),
-                        Some(false) | None => return,
+                        Some(Some(found)) => {
+                            header = found;
+                            machine.media();
+                        }
+                        Some(None) | None => return,
                     }
                 }
                 Step::Connect => {
                     self.status.set(PushState::Connecting, self.status.read().error);
-                    let opened = stop.run_until_cancelled(Connection::open(&self.target, self.agent())).await;
+                    let open = Connection::open(&self.target, self.agent(), (self.name(), &header));
+                    let opened = stop.run_until_cancelled(open).await;
                     match opened {
                         None => return,
                         Some(Ok(opened)) => {
@@ -170,7 +201,8 @@ impl PushTask {
 
     /// Sends packets, from the newest keyframe on.
     async fn send(&self, connection: &mut Connection, fanout: &FanOut, stop: &CancellationToken) -> Ended {
-        let mut reader = fanout.subscribe(Entry { join: Join::Keyframe, header: true });
+        let takes_header = takes_header(&self.target.to);
+        let mut reader = fanout.subscribe(Entry { join: Join::Keyframe, header: takes_header });
         let (mut lag, mut progress) = (LagPolicy::default(), Progress::default());
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -198,6 +230,7 @@ impl PushTask {
                 delivery = reader.next() => delivery,
             };
             let packet = match delivery {
+                Delivery::Aside(_) if !takes_header => continue,
                 Delivery::Aside(packet) | Delivery::Packet(packet) => packet.payload(),
                 Delivery::Gap(lost) => {
                     self.status.lost(lost);
@@ -231,14 +264,16 @@ impl PushTask {
     }
 }
 
-/// Waits until a stream delivers media; `false` when it has ended. Cancel-safe.
-async fn media(fanout: &FanOut) -> bool {
-    let mut reader = fanout.subscribe_unforced(Entry { join: Join::Live, header: false });
+/// Waits until a stream delivers media: its header, which may be empty; `None` when it has ended. Cancel-safe.
+async fn media(fanout: &FanOut) -> Option<Bytes> {
+    let mut reader = fanout.subscribe_unforced(Entry { join: Join::Live, header: true });
+    let mut header = Bytes::new();
     loop {
         match reader.next().await {
-            Delivery::Packet(_) => return true,
-            Delivery::Aside(_) | Delivery::Gap(_) => {}
-            Delivery::End => return false,
+            Delivery::Packet(_) => return Some(header),
+            Delivery::Aside(packet) => header = packet.payload(),
+            Delivery::Gap(_) => {}
+            Delivery::End => return None,
         }
     }
 }

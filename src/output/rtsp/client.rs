@@ -196,7 +196,7 @@ impl Client {
                     format!("Basic {}", BASE64.encode(format!("{user}:{}", password.expose()).as_bytes()))
                 }
                 Way::Digest(challenge) => {
-                    // Each request has a text of its own.
+                    // Each request has its own.
                     let own = format!("{}{:08x}", self.offer.random, self.number);
                     challenge.answer((user, password.expose()), method, target, &own)
                 }
@@ -259,7 +259,8 @@ mod tests {
             client.push(response.as_bytes(), &mut out).unwrap()
         };
         let ok = "RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n";
-        let first = "RTSP/1.0 200 OK\r\nSession: 77;timeout=60\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n";
+        let first =
+            "RTSP/1.0 200 OK\r\nSession: 77;timeout=60\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n";
         let second = "RTSP/1.0 200 OK\r\nTransport: RTP/AVP/TCP;unicast\r\n\r\n";
         let announce = "ANNOUNCE rtsp://h:8554/studio?key=k RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: test\r\nContent-Type: application/sdp\r\n";
         assert_eq!(step(&mut client, ok, announce), None);
@@ -272,7 +273,10 @@ mod tests {
         assert_eq!(client.push(b"$\x01\0\x02ab", &mut out), Ok(None));
         let end = "RTSP/1.0 454 Session Not Found\r\n\r\n";
         client.keep_alive(&mut out);
-        assert_eq!(client.push(end.as_bytes(), &mut out), Ok(Some(Answer::Refused("454 Session Not Found".to_owned()))));
+        assert_eq!(
+            client.push(end.as_bytes(), &mut out),
+            Ok(Some(Answer::Refused("454 Session Not Found".to_owned())))
+        );
         client.finish(&mut out);
         assert!(sent(&mut out).ends_with("Session: 77\r\n\r\n"));
     }
@@ -310,7 +314,10 @@ mod tests {
             assert_eq!(client.push(response.as_bytes(), &mut out), Err(expect));
         };
         check("RTSP/1.0 200 OK\r\n\r\n", ClientError::Session);
-        check("RTSP/1.0 200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;interleaved=4-5\r\n\r\n", ClientError::Channels(0));
+        check(
+            "RTSP/1.0 200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;interleaved=4-5\r\n\r\n",
+            ClientError::Channels(0),
+        );
         check("HTTP/1.1 200 OK\r\n\r\n", ClientError::Message(MessageError::Line));
     }
 

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 /// Datagrams that wait for a publisher: some keyframes. More are lost, as in the buffer of a socket.
 const MAX_DATAGRAMS: usize = 2048;
 /// Longest name of a program that is kept.
-const AGENT: usize = 64;
+const AGENT: usize = 256;
 
 impl Connection {
     /// `ANNOUNCE`: the publisher says what it is going to send, and takes the slot of the feed.
@@ -47,6 +47,10 @@ impl Connection {
         };
         let permit = place.permit(&self.context.gate, credentials, self.asking(request, &target.query)).await;
         let permit = permit.map_err(|denied| self.denied(denied))?;
+        if self.context.table.borrow().is_loop(request.field("user-agent"), place.feed()) {
+            let sentence = format!("the feed `{}` would be made of itself", place.feed());
+            return Err(Reply::refusal(Status::NotAcceptable, &sentence));
+        }
         let text = std::str::from_utf8(&request.body).unwrap_or_default();
         let tracks = announced(text).map_err(|error| Reply::refusal(Status::UnsupportedMedia, &error.to_string()))?;
         let agent = request.field("user-agent").map(|agent| agent.chars().take(AGENT).collect());
