@@ -284,6 +284,10 @@ pub(super) struct Feed {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) transport: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publish: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
     pub(super) looped: Option<Value>,

@@ -196,3 +196,40 @@ fn a_target_that_is_silent_or_takes_nothing_harms_nobody() {
     assert!(server.wait(SOON).success());
     assert!(Launch::new(STUDIO).start().get("/").status == 200);
 }
+
+/// The server of RTMP that most people have.
+#[test]
+fn nginx_is_a_target() {
+    const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+    if !have("ffmpeg") || !have("nginx") {
+        return;
+    }
+    if !std::path::Path::new(MODULE).is_file() {
+        assert!(std::env::var_os("CI").is_none(), "{MODULE} is missing");
+        eprintln!("SKIPPED: {MODULE} is missing: it is of libnginx-mod-rtmp");
+        return;
+    }
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nginx.conf");
+    let inside = folder.path().display();
+    let text = format!(
+        "load_module {MODULE};\npid {inside}/pid;\nerror_log {inside}/error.log;\ndaemon off;\nmaster_process off;\n\
+         events {{}}\nrtmp {{ access_log off; server {{ listen {address}; application live {{ live on; }} }} }}\n"
+    );
+    fs::write(&config, text).unwrap();
+    let mut nginx = Command::new("nginx").args(["-c", config.to_str().unwrap()]).stdin(Stdio::null()).spawn().unwrap();
+    let server = Server::start(&camera(&[format!("'rtmp://{address}/live/cam0'")]));
+    wait_state(&server, "cam0", 0, "established");
+    let file = folder.path().join("got.mkv");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i", &format!("rtmp://{address}/live/cam0"), "-t", "3"]);
+    let output = command.args(["-c", "copy", file.to_str().unwrap()]).stdin(Stdio::null()).output().unwrap();
+    nginx.kill().unwrap();
+    nginx.wait().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let frames = media::Frames::of(&fs::read(file).unwrap(), false);
+    assert!(frames.pictures.contains('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+    assert!(frames.sounds > 50, "{}", frames.sounds);
+    wait_push(&server, "cam0", 0, |push| push["failures"].as_u64() > Some(0));
+}

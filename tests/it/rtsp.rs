@@ -584,3 +584,51 @@ fn it_is_served_while_it_is_configured() {
     client.packet();
     assert_eq!(client.ask("TEARDOWN", "/cam", "").status, 200);
 }
+
+/// A feed of a camera says how its packets travel, and why it is refused.
+#[test]
+fn a_camera_is_fetched_by_the_transport_that_is_wanted() {
+    let open = camera("");
+    let closed = Server::start(&format!(
+        "
+        rtsp: {{listen: 0, udp: false}}
+        auth: {{users: {{anna: {{password: {}, may: view cam}}}}}}
+        feeds:
+          card: {{pipeline: '{PICTURE} name=video'}}
+        streams:
+          cam: {{feed: card, video: {H264}}}
+        ",
+        password_hash("pass-canary")
+    ));
+    let (of_open, of_closed) = (player::address(&open), player::address(&closed));
+    let good = format!("url: 'rtsp://anna:pass-canary@{of_closed}/cam'");
+    let server = Server::start(&format!(
+        "
+        feeds:
+          udp: {{url: 'rtsp://{of_open}/cam', transport: udp, latency: 0.2, mode: continuous}}
+          auto: {{{good}, transport: auto, mode: continuous}}
+          only: {{{good}, transport: udp, mode: continuous}}
+          user: {{url: 'rtsp://{of_closed}/cam', mode: continuous}}
+          path: {{url: 'rtsp://{of_open}/nothing', mode: continuous}}
+        streams:
+          udp: {{feed: udp}}
+          auto: {{feed: auto}}
+        "
+    ));
+    for (feed, expect) in [
+        ("only", "the camera refuses this `transport`: try tcp, udp or auto"),
+        ("user", "user or password is missing or wrong"),
+        ("path", "the camera has nothing at this path"),
+    ] {
+        let found = wait_for(&server, "feeds", feed, |feed| feed["restarts"].as_u64() > Some(0));
+        let error = found["last_error"].as_str().unwrap();
+        assert!(error.contains(expect), "{feed}: {error}");
+    }
+    for feed in ["udp", "auto"] {
+        wait_for(&server, "feeds", feed, |feed| feed["state"] == "running");
+    }
+    assert!(server.get("/auto.ts").take(20_000, SOON).len() >= 20_000);
+    drop(server);
+    open.log.wait("viewer left stream=cam .*protocol=rtsp transport=udp", SOON);
+    closed.log.wait("viewer left stream=cam .*protocol=rtsp transport=tcp", SOON);
+}
