@@ -67,6 +67,7 @@ mod private;
 mod publish;
 mod push;
 mod readme;
+mod recording_archive;
 mod recording_clips;
 mod recording_clock;
 mod recording_disk;
