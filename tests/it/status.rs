@@ -406,6 +406,7 @@ fn every_field_is_documented_and_nothing_else_is() {
   cam: {{pipeline: '{PICTURE}', mode: continuous}}
   booth: {{publish: {{key: s3cret}}}}
   empty: {{publish: {{key: s3cret}}}}
+  wire: {{url: 'udp://:9'}}
 streams: {{cam: {{feed: cam, record: {{folder: rec}}}}, booth: {{feed: booth, push: 'rtmp://127.0.0.1:1/a'}}}}
 pages: {{clients: true}}"
     ));
