@@ -610,7 +610,7 @@ fn source_name() -> Arc<str> {
 }
 
 /// Where state is kept: where the configuration says, or where the service manager says.
-fn statedir(config: &Config) -> Option<PathBuf> {
+pub fn statedir(config: &Config) -> Option<PathBuf> {
     let of_manager = || {
         let folders = std::env::var_os("STATE_DIRECTORY")?;
         // Several are separated by colons.

@@ -54,6 +54,23 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "diff": {"type": "string", "description": "Of the files, as a unified diff."},
                     "ended": {"type": "array", "items": {"type": "string"}},
                     "begun": {"type": "array", "items": {"type": "string"}},
+                    "version": {"type": ["integer", "null"], "description": "In the history, once it was made."},
+                    "viewers": {"type": ["integer", "null"], "description": "Of what would end; with `dry_run` only."},
+                }},
+                "File": {"type": "object", "required": ["number", "file", "text", "etag", "writable"], "properties": {
+                    "number": {"type": "integer"}, "file": {"type": "string"}, "text": {"type": "string"},
+                    "etag": {"type": "string"}, "bytes": {"type": "integer"}, "lines": {"type": "integer"},
+                    "writable": {"type": "boolean"},
+                }},
+                "Text": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}},
+                "Version": {"type": "object", "required": ["number", "time", "by", "action", "paths", "files", "diff"], "properties": {
+                    "number": {"type": "integer"}, "time": {"type": "string"},
+                    "by": {"type": ["string", "null"], "description": "`null` for an edit on the disk."},
+                    "address": {"type": ["string", "null"]},
+                    "action": {"enum": ["change", "text", "undo", "restore", "disk"]},
+                    "paths": {"type": "array", "items": {"type": "string"}},
+                    "files": {"type": "array", "items": {"type": "string"}},
+                    "diff": {"type": "string", "description": "Of the files, as a unified diff."},
                 }},
                 "Changes": {"type": "array", "items": {"type": "object", "required": ["op", "path"], "properties": {
                     "op": {"enum": ["put", "merge", "remove"]},

@@ -9,6 +9,7 @@ pub mod proc_stats;
 pub mod programs;
 pub mod service;
 mod shutdown;
+pub mod unfinished;
 
 pub use crash_policy::{abort_on_fault, prefer_for_oom_kill};
 pub use shutdown::Shutdown;

@@ -22,11 +22,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["config", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("still", &["engine", "ipc", "media", "source", "stream", "sys"]),
     ("output", &["access", "config", "engine", "ipc", "media", "net", "source", "still", "stream", "sys", "telemetry"]),
-    ("store", &[]),
+    ("store", &["sys"]),
     ("journal", &["telemetry"]),
     ("hooks", &["access", "config", "journal", "net", "sys", "telemetry"]),
     ("ctl", &["access", "config", "net", "sys", "telemetry"]),
-    ("api", &["access", "config", "engine", "journal", "output", "source", "status", "stream", "telemetry"]),
+    ("api", &["access", "config", "engine", "journal", "output", "source", "status", "store", "stream", "telemetry"]),
     ("status", &["access", "config", "engine", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("web", &["access", "config", "engine", "ipc", "media", "source", "status", "stream"]),
 ];

@@ -39,6 +39,7 @@ mod examples;
 mod faults;
 mod feeds;
 mod fragments;
+mod history;
 mod hls;
 mod hooks;
 mod http2;
