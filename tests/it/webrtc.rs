@@ -3,7 +3,7 @@
 use crate::rig::{
     Answer, Launch, Server,
     browser::{Browser, have_browser},
-    have_failpoints, http,
+    have_failpoints, http, media, mkv,
     script::{H264, PICTURE, TONE, shell},
     secs,
     server::run,
@@ -430,27 +430,28 @@ fn who_may_not_view_a_stream_gets_no_session_of_it() {
     assert_eq!(send(&server, "POST", "/film/whep", &bearer, OFFER).status, 403);
 }
 
-/// A page with a `publish(path, codec)` that sends a moving picture and a tone.
+/// A page with a `publish(path, codec, mode)` that sends a moving picture and a tone.
 const PUBLISHER: &str = "
     const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [320, 240];
+    [canvas.width, canvas.height] = [640, 360];
     const drawing = canvas.getContext('2d');
     let drawn = 0;
     setInterval(() => {
         drawn += 1;
         drawing.fillStyle = `hsl(${drawn * 7 % 360} 80% 50%)`;
-        drawing.fillRect(0, 0, 320, 240);
+        drawing.fillRect(0, 0, 640, 360);
         drawing.fillStyle = 'white';
-        drawing.fillRect(drawn * 5 % 320, 100, 40, 40);
+        drawing.fillRect(drawn * 5 % 640, 100, 40, 40);
     }, 40);
     const sound = new AudioContext(), tone = sound.createOscillator(), sink = sound.createMediaStreamDestination();
     tone.connect(sink);
     tone.start();
-    window.publish = async (path, codec) => {
+    window.publish = async (path, codec, scalabilityMode) => {
         window.failure = undefined;
         const media = canvas.captureStream(25), peer = window.publisher = new RTCPeerConnection();
         const [video] = media.getVideoTracks(), [audio] = sink.stream.getAudioTracks();
-        const sender = peer.addTransceiver(video, { direction: 'sendonly', streams: [media] });
+        const sendEncodings = [{ scalabilityMode, maxBitrate: 2_000_000 }];
+        const sender = peer.addTransceiver(video, { direction: 'sendonly', streams: [media], sendEncodings });
         peer.addTransceiver(audio, { direction: 'sendonly', streams: [media] });
         const all = RTCRtpReceiver.getCapabilities('video').codecs;
         sender.setCodecPreferences(all.filter(({ mimeType }) => mimeType === 'video/' + codec || mimeType === 'video/rtx'));
@@ -478,15 +479,24 @@ fn what_a_browser_publishes_other_browsers_play() {
     );
     let browser = player(&server);
     browser.run(PUBLISHER);
-    for codec in ["H264", "VP8", "VP9", "AV1"] {
+    let plain = ["H264", "VP8", "VP9", "AV1"].map(|codec| (codec, "L1T1"));
+    for (codec, layers) in plain.into_iter().chain(["VP9", "AV1"].map(|codec| (codec, "L2T2"))) {
         browser.run(&format!(
-            "publish('/studio/whip', '{codec}').catch((failure) => {{ window.failure = String(failure); }})"
+            "publish('/studio/whip', '{codec}', '{layers}').catch((failure) => {{ window.failure = String(failure); }})"
         ));
         browser.wait("return publisher?.connectionState === 'connected' || window.failure", secs(20));
         play(&browser, "/studio/whep", "['video', 'audio']");
         browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 30 || window.failure", secs(30));
         assert!(browser.run("return answer").as_str().unwrap().contains(codec), "{codec}");
         assert!(number(&browser, "measured.audio?.packetsReceived") > 10.0, "{codec}");
+        if layers == "L2T2" {
+            // The sender begins with the smaller layer.
+            browser.wait("return measured.video.frameWidth === 640 || window.failure", secs(20));
+            let bytes = server.get("/studio.mkv").collect(secs(3));
+            let frames = media::Frames::of(mkv::trim(&bytes), false);
+            assert!(frames.complaints.is_empty(), "{codec}: {}", frames.complaints);
+            assert!(frames.pictures.len() > 30, "{codec}: {}", frames.pictures);
+        }
         // The feed has a publisher now: another one is refused.
         let sends = OFFER.replace("recvonly", "sendonly");
         let bearer = "Content-Type: application/sdp\r\nAuthorization: Bearer s3cret\r\n";

@@ -21,8 +21,13 @@ const LIMIT: usize = 1400;
 const FIRST_TYPE: u8 = 96;
 /// Sender reports come this often, and with each join point.
 const REPORT_PERIOD: i64 = 5_000_000_000;
-/// Clocks that are further apart than this have been set; what is less is the jitter of capturing.
+/// A clock that stays further away than this for [`CLOCK_PATIENCE`] has been set; what is less, or shorter, is jitter or drift.
 const CLOCK_STEP: i64 = 50_000_000;
+/// Longer than sources and machines stall.
+const CLOCK_PATIENCE: i64 = 3_000_000_000;
+/// Drift is followed by at most one part in so many of the time that passes: 500 ppm. Players move their timeline with each sender
+/// report; moved by more than the distance of two samples, it would step back.
+const CLOCK_SLEW: i64 = 2000;
 
 /// Makes the packets of one stream.
 #[derive(Debug, Default)]
@@ -34,10 +39,20 @@ pub struct Muxer {
     epoch: Option<Duration>,
     /// What numbers that should be random are made of.
     seed: u64,
-    /// Nanoseconds from the time of the media to the time since 1970.
-    wall: Option<i64>,
+    wall: Option<Wall>,
     /// Of the last sender reports.
     reported: Option<Time>,
+}
+
+/// The clock on the wall, as sender reports have it.
+#[derive(Debug, Clone, Copy)]
+struct Wall {
+    /// Nanoseconds from the time of the media to the time since 1970.
+    offset: i64,
+    /// Of the newest sample that was seen.
+    at: Time,
+    /// The newest sample that was near enough.
+    near: Time,
 }
 
 #[derive(Debug)]
@@ -144,16 +159,14 @@ impl Muxer {
         let Some((epoch, at)) = self.epoch.zip(sample.captured.or(sample.entered)) else { return };
         let wall = i64::try_from((epoch + at).as_nanos()).unwrap_or(i64::MAX);
         let wall = wall.saturating_sub(sample.pts.nanos());
-        let is_near = |known: &i64| wall.saturating_sub(*known).saturating_abs() < CLOCK_STEP;
-        let known = self.wall.filter(is_near);
-        self.wall = Some(known.map_or(wall, |known| known + (wall - known) / 64));
+        self.wall.get_or_insert(Wall { offset: wall, at: sample.dts, near: sample.dts }).follow(wall, sample.dts);
     }
 
     /// Appends sender reports of all tracks for the same moment.
     fn report(&mut self, sample: &Sample, out: &mut Vec<u8>) {
         let Some(wall) = self.wall else { return };
         self.reported = Some(sample.dts);
-        let ntp = report::ntp(u64::try_from(wall.saturating_add(sample.pts.nanos())).unwrap_or(0));
+        let ntp = report::ntp(u64::try_from(wall.offset.saturating_add(sample.pts.nanos())).unwrap_or(0));
         for (number, track) in self.tracks.iter().enumerate() {
             let timestamp = track.timestamp(sample.pts);
             let Track { ssrc, packets, octets, .. } = *track;
@@ -180,6 +193,24 @@ impl Muxer {
             let _ = write!(text, "a=control:trackID={number}\r\n");
         }
         text
+    }
+}
+
+impl Wall {
+    /// Takes what a sample says.
+    fn follow(&mut self, offset: i64, at: Time) {
+        let apart = offset.saturating_sub(self.offset);
+        // Samples of several tracks are a little out of order: time that was counted is not counted again.
+        let passed = at.since(self.at).max(0);
+        self.at = self.at.max(at);
+        if apart.saturating_abs() < CLOCK_STEP {
+            self.near = self.at;
+        } else if self.at.since(self.near) > CLOCK_PATIENCE {
+            *self = Self { offset, at, near: at };
+            return;
+        }
+        let most = passed / CLOCK_SLEW;
+        self.offset = self.offset.saturating_add(apart.clamp(-most, most));
     }
 }
 
@@ -394,22 +425,34 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_follows_slowly_and_steps_with_the_clock_on_the_wall() {
+    fn the_clock_follows_drift_and_steps_with_the_clock_on_the_wall() {
         let mut rig = Rig::new();
         rig.tracks(&[video(30)]).unwrap();
+        // Microseconds by which the report is off from the first one.
         let mut ntp = |millis: i64, late: i64| {
             let mut sample = sample(4, millis, true, 100);
             sample.captured = Some(Duration::from_millis((1000 + millis + late) as u64));
             match report::parse(&rig.push(&sample).1[0].1)[0] {
                 Report::Sender(report) => {
-                    report::ntp_since(report.ntp, report::ntp(1_700_000_001_000_000_000)) / 100_000
+                    let since =
+                        report::ntp_since(report.ntp, report::ntp(1_700_000_001_000_000_000)) - millis * 1_000_000;
+                    (since as f64 / 1000.0).round() as i64
                 }
                 ref other => panic!("{other:?}"),
             }
         };
-        // In tenths of milliseconds: of 20 ms of jitter little is seen.
         assert_eq!(ntp(0, 0), 0);
-        assert!((1000..=1004).contains(&ntp(100, 20)));
-        assert!((31_998..=32_000).contains(&ntp(200, 3000)));
+        // 40 ms are followed by 500 ppm, and so is a stall of a second.
+        assert_eq!(ntp(40, 40), 20);
+        assert_eq!(ntp(80, 1000), 40);
+        assert_eq!(ntp(1080, 30), 540);
+        assert_eq!(ntp(1120, 0), 520);
+        // The clock was set, which is believed after some seconds.
+        for millis in (1160..4160).step_by(40) {
+            assert!(ntp(millis, 3600_000) < 2100, "{millis}");
+        }
+        assert_eq!(ntp(4200, 3600_000), 3_600_000_000);
+        // Jitter around it is not seen.
+        assert!((4240..9240).step_by(40).all(|at| (ntp(at, 3600_000 + at % 3 * 10) - 3_600_000_000).abs() < 2500));
     }
 }
