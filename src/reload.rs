@@ -15,7 +15,7 @@ use crate::{
     load::{check_texts, load},
     status::server_info::ServerInfo,
     store::{History, Prepared, Version, VersionFile, can_write},
-    sys::service,
+    sys::{kill_point, service},
     telemetry::{Fact, Facts, Reopen, chain},
 };
 use similar::TextDiff;
@@ -222,11 +222,11 @@ impl Editor<'_> {
         let by = version.by.clone().unwrap_or_default();
         let version = Version { files: files.iter().map(kept).collect(), ..version };
         let prepared = prepare(files).await?;
-        fail::fail_point!("edit prepared");
+        kill_point("edit prepared");
         apply(loaded.config.clone(), self.changes, self.info).await.map_err(Refusal::NotApplied)?;
-        fail::fail_point!("edit applied");
+        kill_point("edit applied");
         let number = keep(self.history, version).await;
-        fail::fail_point!("edit kept");
+        kill_point("edit kept");
         if let Err(reason) = commit(prepared).await {
             tracing::error!(reason, "configuration not written: the previous one applies again");
             if let Some(number) = number {
@@ -235,7 +235,7 @@ impl Editor<'_> {
             let _ = apply(self.before.config.clone(), self.changes, self.info).await;
             return Err(Refusal::NotWritten(reason));
         }
-        fail::fail_point!("edit written");
+        kill_point("edit written");
         let outcome = Outcome { version: number, ..outcome };
         let Outcome { ended, begun, .. } = &outcome;
         tracing::info!(by, ended = ended.len(), begun = begun.len(), "configuration changed by the API");

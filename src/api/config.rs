@@ -28,6 +28,8 @@ struct Wanted {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
+    /// Only where there is none.
+    Create,
     Put,
     Merge,
     Remove,
@@ -103,10 +105,11 @@ pub(super) async fn changes(call: Call) -> Result<Answer, Problem> {
     for (number, change) in list.iter().enumerate() {
         let at = |what: &str| bad(format!("change {number}: {what}"));
         let op = match change.get("op").and_then(Value::as_str) {
+            Some("create") => Op::Create,
             Some("put") => Op::Put,
             Some("merge") => Op::Merge,
             Some("remove") => Op::Remove,
-            _ => return Err(at("expected `op`: put, merge or remove")),
+            _ => return Err(at("expected `op`: create, put, merge or remove")),
         };
         let path: Option<Vec<_>> = change
             .get("path")
@@ -116,7 +119,7 @@ pub(super) async fn changes(call: Call) -> Result<Answer, Problem> {
         let path = path.ok_or_else(|| at("expected `path`: a list of keys, [\"feeds\", \"cam0\"]"))?;
         let value = change.get("value").cloned();
         if value.is_none() != (op == Op::Remove) {
-            return Err(at("expected a `value` with put and merge, and none with remove"));
+            return Err(at("expected a `value` with create, put and merge, and none with remove"));
         }
         wanted.push(Wanted { op, path, value: value.unwrap_or_default() });
     }
@@ -203,10 +206,10 @@ fn edits(loaded: &Loaded, wanted: &[Wanted], condition: &Condition) -> Result<Ve
         let tag = old.as_ref().map(etag);
         let is_met =
             condition.matches.as_ref().is_none_or(|wanted| tag.as_ref().is_some_and(|tag| has_tag(wanted, tag)));
-        if !is_met || (condition.is_new && old.is_some()) {
+        if !is_met || ((condition.is_new || *op == Op::Create) && old.is_some()) {
             return Err(Refusal::Precondition(tag));
         }
-        if *op != Op::Put && old.is_none() {
+        if matches!(op, Op::Merge | Op::Remove) && old.is_none() {
             // What a set has made says so by itself.
             let is_made = matches!(path.as_slice(), [section, name] if loaded.made_by_set(section, name).is_some());
             if !is_made {
@@ -219,7 +222,7 @@ fn edits(loaded: &Loaded, wanted: &[Wanted], condition: &Condition) -> Result<Ve
                 edits.push(Edit { path: path.clone(), value: None });
                 continue;
             }
-            Op::Put => value.clone(),
+            Op::Create | Op::Put => value.clone(),
             Op::Merge => {
                 let mut merged = masked(&old);
                 merge(&mut merged, value);

@@ -12,7 +12,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Orders that may wait for the one that is being carried out. More are refused.
-const WAITING: usize = 64;
+const WAITING: usize = 128;
 
 /// Where changes are ordered. Clones lead to the same task.
 #[derive(Debug, Clone)]

@@ -17,6 +17,7 @@ mod filter;
 mod history;
 mod hooks;
 mod json;
+mod machine;
 mod openapi;
 mod pace;
 mod problem;
@@ -30,6 +31,6 @@ mod storage;
 mod table;
 pub mod texts;
 
-pub use call::{Api, State};
+pub use call::{Api, Doctor, State};
 pub use event_hub::Events;
 pub use filter::routes;

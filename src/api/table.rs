@@ -2,7 +2,7 @@
 
 use super::{
     call::Answer,
-    clips, config, control, events, files, history, hooks, openapi, recording, recordings,
+    clips, config, control, events, files, history, hooks, machine, openapi, recording, recordings,
     route::{May, Route},
     session, state, storage,
 };
@@ -343,6 +343,39 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: (200, Some("Events")),
         run: |call| events::events(call).boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/devices",
+        id: "devices",
+        summary: "Capture cards, sound cards and graphics cards of the machine.",
+        may: May::Server(Action::ConfigRead),
+        query: &["limit", "after"],
+        body: None,
+        answer: (200, Some("Page")),
+        run: |call| machine::list(call).boxed(),
+    },
+    Route {
+        method: "POST",
+        path: "/probe",
+        id: "probe",
+        summary: "Tries whether an address has media, in 15 s at most.",
+        may: May::Server(Action::ConfigWrite),
+        query: &[],
+        body: Some("Address"),
+        answer: (200, Some("Probe")),
+        run: |call| machine::probe(call).boxed(),
+    },
+    Route {
+        method: "GET",
+        path: "/doctor",
+        id: "doctor",
+        summary: "What the machine has and lacks of what is needed; encoders are tried, which takes a while.",
+        may: May::Server(Action::ConfigRead),
+        query: &[],
+        body: None,
+        answer: (200, Some("Examination")),
+        run: |call| machine::doctor(call).boxed(),
     },
     Route {
         method: "GET",

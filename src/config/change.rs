@@ -67,6 +67,8 @@ const MERGED: [&str; 5] = ["feeds", "streams", "templates", "sets", "hooks"];
 
 /// Keys of feeds that run nothing of the caller's choice.
 const SAFE_OF_FEEDS: [&str; 8] = ["title", "labels", "url", "mode", "restart", "no-resurrect", "loop", "publish"];
+/// Templates that run nothing of the caller's choice.
+const SAFE_TEMPLATES: [&str; 5] = ["v4l2", "v4l2-mjpeg", "alsa", "test-picture", "test-tone"];
 /// The same of streams.
 const SAFE_OF_STREAMS: [&str; 18] = [
     "title",
@@ -207,7 +209,8 @@ impl Loaded {
                 let is_risky = |(key, value): &(&Value, &Value)| {
                     let key = key.as_str().unwrap_or_default();
                     known.get(key) != Some(*value)
-                        && !(safe.contains(&key) && !(name == "feeds" && key == "url" && !is_remote(value)))
+                        && !(safe.contains(&key) && !(name == "feeds" && key == "url" && !value.as_str().is_some_and(is_remote)))
+                        && !(key == "pipeline" && is_safe_use(value))
                         // Whether there is one; what it shows is a file.
                         && !(key == "placeholder" && matches!(value.as_str(), Some("true" | "false")))
                 };
@@ -228,9 +231,30 @@ fn path_of(parts: &[&dyn Display]) -> String {
     parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
 }
 
+/// Whether a pipeline is a built-in template for a device or a test, with arguments that are no more than names and sizes.
+fn is_safe_use(value: &Value) -> bool {
+    let Some(entries) = value.as_mapping() else { return false };
+    let is_safe = |(key, value): (&Value, &Value)| {
+        let (Some(key), Some(value)) = (key.as_str(), value.as_str()) else { return false };
+        let is_plain =
+            value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | ':' | ',' | '.' | '_' | '-'));
+        match key {
+            "use" => SAFE_TEMPLATES.contains(&value),
+            "device" => {
+                let is_device =
+                    ["/dev/video", "/dev/v4l/", "hw:", "plughw:"].iter().any(|start| value.starts_with(start));
+                is_plain && !value.contains("..") && (is_device || value == "default")
+            }
+            "size" | "fps" | "rate" | "channels" | "pattern" => is_plain && !value.contains('/'),
+            _ => false,
+        }
+    };
+    entries.contains_key("use") && entries.iter().all(is_safe)
+}
+
 /// Whether a URL names another machine, as far as its text shows. Private networks are where cameras are.
-fn is_remote(url: &Value) -> bool {
-    let Some((scheme, rest)) = url.as_str().and_then(|url| url.split_once("://")) else { return false };
+pub fn is_remote(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[') {
@@ -299,6 +323,16 @@ mod tests {
         check(&with("cat x", "cat y"), Some("feeds.a.command"));
         check(&with("{url: 'rtsp://10.0.0.5/x'}", "{pipeline: videotestsrc}"), Some("feeds.b.pipeline"));
         check(&with("{url: 'rtsp://10.0.0.5/x'}", "{file: /etc/passwd}"), Some("feeds.b.file"));
+        let using = |text: &str| with("{url: 'rtsp://10.0.0.5/x'}", &format!("{{pipeline: {{{text}}}}}"));
+        check(&using("use: v4l2, device: /dev/video0, size: 1280x720"), None);
+        check(&using("use: test-picture"), None);
+        for hostile in [
+            "use: v4l2, device: /dev/mem",
+            "use: v4l2, device: '/dev/v4l/../sda'",
+            "use: rtsp, location: 'rtsp://127.0.0.1/'",
+        ] {
+            check(&using(hostile), Some("feeds.b.pipeline"));
+        }
         check(
             &with("{feed: a}", "{feed: a, placeholder: /etc/x.png, video: {codec: h264}}"),
             Some("streams.a.ts.placeholder"),

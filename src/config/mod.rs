@@ -90,4 +90,5 @@ pub use publish_pattern::PublishPattern;
 pub use push_target::{PushProtocol, PushTarget, PushUrl};
 pub use recording::{Keep, Plan, Recording};
 pub use redact::{is_secret_name, masked, text_without_secrets};
+pub use url::url_pipeline;
 pub use validate::parse;

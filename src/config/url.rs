@@ -27,6 +27,14 @@ const WAYS: [Way; 5] = [
     },
 ];
 
+/// The source that stands for an address, as the pipeline of a feed with this `url`.
+///
+/// # Errors
+/// What is expected instead.
+pub fn url_pipeline(address: &str) -> Result<String, String> {
+    pipeline(address).map_err(|expected| format!("expected {}", expected.what))
+}
+
 /// The source that stands for an address.
 pub(super) fn pipeline(address: &str) -> Result<String, Expected> {
     let schemes = || WAYS.iter().flat_map(|way| way.schemes).map(|scheme| format!("{scheme}://")).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
 //! Files that are replaced as a whole: a reader, and the next start after a crash, find the old text or the new one.
 
-use crate::sys::unfinished::overwrite;
+use crate::sys::{kill_point, unfinished::overwrite};
 use rustix::{
     fs::{Access, Mode, access, chmod, chown},
     io::Errno,
@@ -76,6 +76,7 @@ impl Prepared {
         let Some(beside) = self.beside.take() else { return overwrite(&self.target, &self.text).map_err(failed) };
         match fs::rename(&beside, &self.target) {
             Ok(()) => {
+                kill_point("edit renamed");
                 // The name has to be on the disk, too.
                 let folder = self.target.parent().map(File::open);
                 folder.transpose().and_then(|folder| folder.map_or(Ok(()), |folder| folder.sync_all())).map_err(failed)

@@ -1,6 +1,7 @@
 //! Files that are overwritten in place, because they cannot be replaced: what a crash in the middle of it leaves is completed by the next
 //! reader.
 
+use super::kill_point;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
@@ -27,9 +28,9 @@ pub fn overwrite(target: &Path, text: &str) -> io::Result<()> {
     let beside = note(target);
     // Without it there is the file itself only.
     let noted = write_note(&beside, &known);
-    fail::fail_point!("in place noted");
+    kill_point("in place noted");
     write_whole(target, &known)?;
-    fail::fail_point!("in place written");
+    kill_point("in place written");
     if noted.is_ok() {
         fs::remove_file(&beside)?;
     }

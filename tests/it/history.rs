@@ -202,7 +202,7 @@ fn new_entries_go_to_the_file_for_them() {
 }
 
 /// Words before the program by which it sees a file or folder mounted at another place; `None` where that is not allowed.
-fn mounted(mounts: &str) -> Option<Vec<String>> {
+pub fn mounted(mounts: &str) -> Option<Vec<String>> {
     let allowed = Command::new("unshare").args(["-m", "true"]).stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
         println!("SKIP: mounts in a namespace are not allowed here");
