@@ -30,6 +30,7 @@ mod codecs;
 mod command_line;
 mod control;
 mod ctl;
+mod dash;
 mod delivery;
 mod embedding;
 mod encoders;

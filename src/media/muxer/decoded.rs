@@ -185,7 +185,7 @@ fn frames_behind_each_muxer_are_those_of_the_source() {
             30,
         ),
         (
-            "AV1, a spatial layer that joins late".to_owned(),
+            "AV1, a spatial layer that begins later".to_owned(),
             "matroska",
             include_bytes!("../../../tests/data/av1-layers-late.mkv").to_vec(),
             22,

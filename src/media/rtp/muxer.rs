@@ -449,10 +449,10 @@ mod tests {
         assert_eq!(ntp(1120, 0), 520);
         // The clock was set, which is believed after some seconds.
         for millis in (1160..4160).step_by(40) {
-            assert!(ntp(millis, 3600_000) < 2100, "{millis}");
+            assert!(ntp(millis, 3_600_000) < 2100, "{millis}");
         }
-        assert_eq!(ntp(4200, 3600_000), 3_600_000_000);
+        assert_eq!(ntp(4200, 3_600_000), 3_600_000_000);
         // Jitter around it is not seen.
-        assert!((4240..9240).step_by(40).all(|at| (ntp(at, 3600_000 + at % 3 * 10) - 3_600_000_000).abs() < 2500));
+        assert!((4240..9240).step_by(40).all(|at| (ntp(at, 3_600_000 + at % 3 * 10) - 3_600_000_000).abs() < 2500));
     }
 }

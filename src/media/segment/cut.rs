@@ -13,8 +13,10 @@ use super::{
     clock::MediaClock,
     past::{First, PastSegment},
     piece::{Piece, TrackHeader},
-    rendition::{Last, Opening, Rendition, length},
+    rendition::{Opening, Rendition, length},
+    section::{Begin, Section, Sections},
     settings::Settings,
+    step::{self, Step},
 };
 use crate::media::{MediaKind, Time};
 use std::{collections::VecDeque, time::Duration};
@@ -30,10 +32,6 @@ const LONGEST_FIRST: Duration = Duration::from_secs(7);
 const ENOUGH: Duration = Duration::from_secs(1);
 /// After the first segment, a keyframe is asked for no more often.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// A longer step than this and two frames is a gap of the source.
-const GAP: Duration = Duration::from_millis(500);
-/// A sample that is so much earlier than the one before belongs to another timeline. Less is a repetition.
-const BACK: Duration = Duration::from_secs(10);
 /// Segments of one track that another one may be behind.
 const MAX_CUTS: usize = 64;
 /// How long a keyframe of another video track is waited for, after that of the track that leads.
@@ -52,6 +50,7 @@ pub struct Segmenter {
     lead: Option<(u32, usize)>,
     /// The newest segments of the track that leads.
     cuts: VecDeque<Cut>,
+    sections: Sections,
     /// The header of what comes next.
     pending: Option<Vec<TrackHeader>>,
     /// The newest header.
@@ -109,6 +108,7 @@ impl Segmenter {
             renditions: Vec::new(),
             lead: None,
             cuts: VecDeque::new(),
+            sections: Sections::default(),
             pending: None,
             tracks: Vec::new(),
             is_interrupted: false,
@@ -201,7 +201,7 @@ impl Segmenter {
         self.target = self.target.map(|target| target.max(seconds));
         let ends = past.last().map_or(0, |last| last.time.saturating_add(last.nanos));
         let starts = Time::from_ticks(i64::try_from(found.start).unwrap_or(i64::MAX), found.timescale).nanos();
-        let is_torn = starts.saturating_sub(ends) > GAP.as_nanos() as i64;
+        let is_torn = starts.saturating_sub(ends) > step::GAP.as_nanos() as i64;
         for rendition in &mut self.renditions {
             if let Some(oldest) = rendition.oldest_mut().filter(|_| is_torn) {
                 oldest.is_discontinuity = true;
@@ -210,6 +210,11 @@ impl Segmenter {
             let numbered = (begin..).zip(past);
             rendition.extend_back(numbered.map(|(number, segment)| segment.of(name, timescale, number)).collect());
         }
+    }
+
+    /// Where the distance of segments becomes constant or ceases to be, oldest first. What is before the first one is not.
+    pub fn sections(&self) -> impl Iterator<Item = &Section> {
+        self.sections.iter()
     }
 
     /// Grows with each complete part, segment, and change of the renditions.
@@ -376,15 +381,19 @@ impl Segmenter {
         self.begin_lead(place, piece.clone(), !is_first)
     }
 
-    /// How long the segment that is being made should last. The first ones are short, so that players begin early, and grow.
-    fn wanted(&self) -> Duration {
+    /// How long a segment should last that began then, in ticks. The first ones are short, so that players begin early, and grow.
+    fn wanted(&self, number: u64, shown: u64, timescale: u32) -> Duration {
+        if let Some(ticks) = self.sections.wanted(number, shown) {
+            return length(ticks, timescale);
+        }
         let so_far = self.so_far.saturating_sub(self.settings.part);
         self.settings.segment.min(so_far.max(self.settings.part))
     }
 
     fn push_lead(&mut self, place: usize, piece: Piece) -> Option<Wish> {
-        let wanted = self.wanted();
         let is_interrupted = std::mem::take(&mut self.is_interrupted);
+        let open = self.renditions.get(place)?.open();
+        let wanted = open.map(|open| self.wanted(open.number, open.shown, open.timescale)).unwrap_or_default();
         let rendition = self.renditions.get_mut(place)?;
         if !piece.is_timed {
             rendition.append(piece, false, &self.settings);
@@ -427,17 +436,28 @@ impl Segmenter {
 
     /// Begins the next segment of all renditions, and asks for the keyframe that ends it.
     fn begin_lead(&mut self, place: usize, piece: Piece, is_discontinuity: bool) -> Option<Wish> {
-        let wanted = self.wanted();
-        let rendition = self.renditions.get_mut(place)?;
-        let half = length(u64::from(piece.duration / 2), rendition.track.timescale);
-        let wish = (rendition.track.kind == MediaKind::Video).then_some(Wish::In(wanted.saturating_sub(half)));
         let number = self.next_number;
         self.next_number += 1;
         self.asked = None;
+        let rendition = self.renditions.get(place)?;
+        let (header, timescale) = (rendition.newest_header(), rendition.track.timescale);
+        let shown_ticks = piece.decode.saturating_add_signed(piece.offset);
+        let sample = u64::from(piece.duration);
+        let begin = Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity };
+        let usual = Time::from_nanos(i64::try_from(self.settings.segment.as_nanos()).unwrap_or(i64::MAX));
+        let usual = u64::try_from(usual.ticks(timescale)).unwrap_or(u64::MAX);
+        self.sections.open(&begin, newest_lengths(rendition), usual);
+        if let Some(oldest) = rendition.listed().next() {
+            self.sections.forget(oldest.number);
+        }
+        let half = length(u64::from(piece.duration / 2), timescale);
+        let wanted = self.wanted(number, shown_ticks, timescale);
+        let rendition = self.renditions.get_mut(place)?;
+        let wish = (rendition.track.kind == MediaKind::Video).then_some(Wish::In(wanted.saturating_sub(half)));
         if is_discontinuity {
             self.clock.reset();
         }
-        let shown = rendition.nanos(piece.decode.saturating_add_signed(piece.offset));
+        let shown = rendition.nanos(shown_ticks);
         if let Some(captured) = piece.captured {
             self.clock.observe(shown, captured);
         }
@@ -447,7 +467,6 @@ impl Segmenter {
         if self.cuts.len() > MAX_CUTS {
             self.cuts.pop_front();
         }
-        let header = rendition.newest_header();
         let opening = Opening { number, header, is_discontinuity, date: self.clock.date(shown) };
         rendition.begin_segment(opening, &piece);
         rendition.append(piece, false, &self.settings);
@@ -553,36 +572,18 @@ impl Segmenter {
     }
 }
 
-/// How a piece follows the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// It is the first.
-    First,
-    /// At its time.
-    Continues,
-    /// After a gap, or on another timeline.
-    Torn,
-    /// It was there already.
-    Repeated,
-}
-
-impl Step {
-    fn of(last: Option<Last>, piece: &Piece, timescale: u32) -> Self {
-        let Some(last) = last else { return Self::First };
-        match piece.decode.checked_sub(last.decode) {
-            Some(step) if step > 0 => {
-                let most = length(2 * u64::from(last.duration), timescale) + GAP;
-                if length(step, timescale) > most { Self::Torn } else { Self::Continues }
-            }
-            _ if length(last.decode - piece.decode, timescale) < BACK => Self::Repeated,
-            _ => Self::Torn,
-        }
-    }
-}
-
 /// The track that leads.
 fn lead(tracks: &[TrackHeader]) -> Option<&TrackHeader> {
     tracks.iter().find(|track| track.kind == MediaKind::Video).or(tracks.first())
+}
+
+/// How long the newest complete segments are that continue each other, newest first, in ticks.
+fn newest_lengths(rendition: &Rendition) -> [Option<u64>; 2] {
+    let header = rendition.newest_header();
+    let mut newest = rendition.listed().rev().take_while(|segment| segment.header == header && !segment.is_gap);
+    let last = newest.next();
+    let before = newest.next().filter(|_| last.is_some_and(|last| !last.is_discontinuity));
+    [last, before].map(|segment| segment.map(|segment| segment.duration))
 }
 
 /// What has been completed.

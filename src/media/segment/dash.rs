@@ -1,66 +1,169 @@
 //! The manifest of DASH (ISO/IEC 23009-1) over the same segments.
 //!
 //! Time 0 of the presentation is that of the media, at a date that stays ([`Segmenter::began`]). A period has one header for
-//! each rendition; another header begins another period. Segments are listed one by one (`SegmentTimeline`), as keyframes that
-//! are asked for do not come at equal distances.
+//! each rendition; another header begins another period. Where keyframes come at a constant distance, segments have numbers by
+//! the clock (`SegmentTemplate@duration`), and players may request one while it is being made; elsewhere they are listed one by one
+//! (`SegmentTimeline`), in a period of their own.
 
 use super::{
     cut::Segmenter,
     rendition::{Header, Rendition, Segment},
+    section::Section,
+    settings::Settings,
     text::{Date, Millis, Seconds},
 };
 use crate::media::{MediaKind, Time};
 use std::fmt::Write;
 
+/// What profiles of low-latency players are called (DASH-IF, Guidelines for Implementation, part 9).
+const LOW_LATENCY: &str = ",http://www.dashif.org/guidelines/low-latency-live-v5";
 const SECOND: u32 = 1_000_000_000;
 /// How far from the end players begin, in target durations.
 const DELAY: u64 = 2;
 
+/// Of low-latency players, how far from the end they are to be: so many parts, and no less than [`LEAST_DELAY`].
+const PARTS_OF_DELAY: u64 = 4;
+const LEAST_DELAY: u64 = 800;
+/// After so many segments at a constant distance, players have come to their period, and others are not needed.
+const SETTLED: usize = 2;
+
+/// A period, and which segments it has.
+struct Period {
+    /// Number of its first segment.
+    first: u64,
+    /// Number of the first segment after it.
+    end: u64,
+    /// Number of the header.
+    header: u64,
+    /// Begins then, in nanoseconds.
+    time: i64,
+    /// The distance of its segments is constant.
+    steady: Option<Section>,
+    /// Segments are about so long.
+    length: Seconds,
+    has_parts: bool,
+}
+
 /// The manifest; `None` before there are segments and their dates. `folder` is where the segments are, relative to it, and
-/// `query` is appended to their addresses; `now` is the time since 1970 in nanoseconds.
-pub fn manifest(stream: &Segmenter, folder: &str, query: &str, now: i64) -> Option<String> {
+/// `query` is appended to their addresses; `clock` is the whole address where [`time`] can be had, and `now` is the time since 1970 in
+/// nanoseconds.
+pub fn manifest(stream: &Segmenter, folder: &str, query: &str, clock: &str, now: i64) -> Option<String> {
     let (target, began) = (stream.target()?, stream.began()?);
     let lead = stream.renditions().iter().find(|rendition| stream.is_live(rendition))?;
     let shift = lead.listed().map(Segment::length).sum::<std::time::Duration>();
+    let periods = periods(stream, lead);
+    // Players decide by their first manifest how close to live they play, also when segments are listed at first.
+    let part = lead.part_target().filter(|_| is_low_latency(stream.settings()));
+    let delay = part.map_or(DELAY * target * 1000, |part| (PARTS_OF_DELAY * part).max(LEAST_DELAY));
+    // Players estimate the newest segment by it.
+    let steady = periods.last().filter(|last| last.steady.is_some()).map(|last| last.length);
+    let longest = steady.unwrap_or(Seconds { ticks: target * 1000 + 500, rate: 1000 });
+    let profile = if part.is_some() { LOW_LATENCY } else { "" };
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         out,
-        "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"dynamic\" \
+        "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011{profile}\" type=\"dynamic\" \
          availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"PT{}S\" timeShiftBufferDepth=\"PT{}S\" \
-         suggestedPresentationDelay=\"PT{}S\" maxSegmentDuration=\"PT{target}.5S\" minBufferTime=\"PT{}S\">",
+         suggestedPresentationDelay=\"PT{}S\" maxSegmentDuration=\"PT{longest}S\" minBufferTime=\"PT{}S\">",
         Date(began),
         Date(now),
         target.div_ceil(2),
         Millis(u64::try_from(shift.as_millis()).unwrap_or(0)),
-        DELAY * target,
-        target.min(2),
+        Millis(delay),
+        Millis(part.map_or(target.min(2) * 1000, |part| 2 * part)),
     );
     let _ = writeln!(out, "  <BaseURL>{}</BaseURL>", escaped(folder));
-    let periods: Vec<&Header> = lead.headers().filter(|header| listed(lead, header).next().is_some()).collect();
+    if part.is_some() {
+        let _ = writeln!(
+            out,
+            "  <ServiceDescription id=\"0\">\n    <Latency target=\"{delay}\" max=\"{}\"/>\n    \
+             <PlaybackRate min=\"0.96\" max=\"1.1\"/>\n  </ServiceDescription>",
+            delay + 2000 * target,
+        );
+    }
     for period in &periods {
-        let _ = writeln!(out, "  <Period id=\"{}\" start=\"PT{}S\">", period.number, seconds(period.time));
+        let _ = writeln!(out, "  <Period id=\"{}\" start=\"PT{}S\">", period.first, seconds(period.time));
         for kind in [MediaKind::Video, MediaKind::Audio] {
             adaptation_set(&mut out, stream, period, kind, query);
         }
         out.push_str("  </Period>\n");
     }
-    // The time itself, as players resolve the address of a clock in different ways.
-    let _ =
-        writeln!(out, "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>\n</MPD>", Date(now));
+    // Players differ in what they take an address of this kind to be relative to. The time itself is for those that use no address.
+    let _ = writeln!(
+        out,
+        "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-iso:2014\" value=\"{}{}\"/>\n  \
+         <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>\n</MPD>",
+        escaped(clock),
+        escaped(query),
+        Date(now),
+    );
     (!periods.is_empty()).then_some(out)
 }
 
-fn listed<'a>(rendition: &'a Rendition, header: &Header) -> impl Iterator<Item = &'a Segment> + use<'a> {
-    let number = header.number;
-    rendition.listed().filter(move |segment| segment.header == number)
+/// What recordings have is listed one by one, and so is all that follows it: players that mix both find no live edge.
+fn is_low_latency(settings: &Settings) -> bool {
+    settings.has_parts && settings.dvr.is_none()
+}
+
+/// What the address of the clock has: the time since 1970, in nanoseconds, as a date.
+pub fn time(now: i64) -> String {
+    Date(now).to_string()
+}
+
+/// The periods, oldest first: one for each header, and within it one for each section. Segments that are not listed are in none.
+fn periods(stream: &Segmenter, lead: &Rendition) -> Vec<Period> {
+    let has_parts = is_low_latency(stream.settings()) && lead.part_target().is_some();
+    let usual = Seconds { ticks: stream.target().unwrap_or(1) * 1000, rate: 1000 };
+    let mut periods: Vec<Period> = Vec::new();
+    let mut begin = |first: u64, header: u64, time: i64, steady: Option<Section>| {
+        if let Some(before) = periods.last_mut() {
+            before.end = before.end.min(first);
+        }
+        let of_section = |section: Section| Some(Seconds { ticks: section.distance?, rate: section.timescale });
+        let length = steady.and_then(of_section).unwrap_or(usual);
+        periods.push(Period { first, end: u64::MAX, header, time, steady, length, has_parts });
+    };
+    for header in lead.headers() {
+        begin(header.number, header.number, header.time, None);
+        let next = lead.headers().map(|header| header.number).find(|number| *number > header.number);
+        let inside = |section: &&Section| section.first > header.number && next.is_none_or(|next| section.first < next);
+        for section in stream.sections().filter(|_| has_parts).filter(inside) {
+            let time = Time::from_ticks(i64::try_from(section.shown).unwrap_or(i64::MAX), section.timescale).nanos();
+            begin(section.first, header.number, time, section.distance.map(|_| *section));
+        }
+    }
+    // Players that estimate the clock from segments which are listed find an old time in those before: shaka does.
+    let is_settled = |last: &Period| last.steady.is_some() && last.listed(lead).nth(SETTLED - 1).is_some();
+    if let Some(last) = periods.pop_if(|last| is_settled(last)) {
+        periods = vec![last];
+    }
+    let newest = periods.last().map(|last| last.first);
+    let is_live = |period: &Period| period.steady.is_some() && newest == Some(period.first);
+    periods.retain(|period| is_live(period) || period.listed(lead).next().is_some());
+    periods
+}
+
+impl Period {
+    /// How much earlier than all of a segment a part of it can be had. Players look for it in the first manifest.
+    fn early(&self, rendition: &Rendition) -> String {
+        let Some(part) = rendition.part_target().filter(|_| self.has_parts) else { return String::new() };
+        let Seconds { ticks, rate } = self.length;
+        let early = Seconds { ticks: ticks.saturating_sub(part * u64::from(rate) / 1000), rate };
+        format!(" availabilityTimeOffset=\"{early}\" availabilityTimeComplete=\"false\"")
+    }
+
+    fn listed<'a>(&self, rendition: &'a Rendition) -> impl Iterator<Item = &'a Segment> + use<'a> {
+        let (header, numbers) = (self.header, self.first..self.end);
+        rendition.listed().filter(move |segment| segment.header == header && numbers.contains(&segment.number))
+    }
 }
 
 /// All renditions of one kind, between which players may switch.
-fn adaptation_set(out: &mut String, stream: &Segmenter, period: &Header, kind: MediaKind, query: &str) {
+fn adaptation_set(out: &mut String, stream: &Segmenter, period: &Period, kind: MediaKind, query: &str) {
     let of_kind = stream.renditions().iter().filter(|rendition| rendition.track.kind == kind);
     let with_header = of_kind.filter_map(|rendition| {
-        let header = rendition.headers().find(|header| header.number == period.number)?;
-        Some((rendition, header, listed(rendition, header).next()?))
+        let header = rendition.headers().find(|header| header.number == period.header)?;
+        (period.steady.is_some() || period.listed(rendition).next().is_some()).then_some((rendition, header))
     });
     let found: Vec<_> = with_header.collect();
     if found.is_empty() {
@@ -71,13 +174,13 @@ fn adaptation_set(out: &mut String, stream: &Segmenter, period: &Header, kind: M
         out,
         "    <AdaptationSet contentType=\"{word}\" mimeType=\"{word}/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">"
     );
-    for (rendition, header, first) in found {
-        representation(out, rendition, header, first, query);
+    for (rendition, header) in found {
+        representation(out, rendition, period, header, query);
     }
     out.push_str("    </AdaptationSet>\n");
 }
 
-fn representation(out: &mut String, rendition: &Rendition, header: &Header, first: &Segment, query: &str) {
+fn representation(out: &mut String, rendition: &Rendition, period: &Period, header: &Header, query: &str) {
     let track = &rendition.track;
     let is_video = track.kind == MediaKind::Video;
     let (name, query) = (track.name, escaped(&query.replace('$', "$$")));
@@ -98,14 +201,38 @@ fn representation(out: &mut String, rendition: &Rendition, header: &Header, firs
     } else {
         out.push_str(">\n");
     }
-    let offset = Time::from_nanos(header.time).ticks(first.timescale);
+    let addresses =
+        format!("initialization=\"{name}-i{}.mp4{query}\" media=\"{name}-$Number$.m4s{query}\"", header.number);
+    let early = period.early(rendition);
+    match period.steady {
+        Some(section) => by_the_clock(out, &section, &early, &addresses),
+        None => timeline(out, rendition, period, &early, &addresses),
+    }
+    out.push_str("      </Representation>\n");
+}
+
+/// Segments at a constant distance.
+fn by_the_clock(out: &mut String, section: &Section, early: &str, addresses: &str) {
+    let Section { first, shown, timescale, distance } = *section;
+    let distance = distance.unwrap_or(0);
     let _ = writeln!(
         out,
-        "        <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{offset}\" startNumber=\"{}\" \
-         initialization=\"{name}-i{}.mp4{query}\" media=\"{name}-$Number$.m4s{query}\">\n          <SegmentTimeline>",
-        first.timescale, first.number, header.number,
+        "        <SegmentTemplate timescale=\"{timescale}\" duration=\"{distance}\" presentationTimeOffset=\"{shown}\" \
+         startNumber=\"{first}\"{early} {addresses}/>"
     );
-    let mut segments = listed(rendition, header).peekable();
+}
+
+/// Each segment with its time.
+fn timeline(out: &mut String, rendition: &Rendition, period: &Period, early: &str, addresses: &str) {
+    let mut segments = period.listed(rendition).peekable();
+    let Some(first) = segments.peek() else { return };
+    let offset = Time::from_nanos(period.time).ticks(first.timescale);
+    let _ = writeln!(
+        out,
+        "        <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{offset}\" startNumber=\"{}\"{early} {addresses}>\n          \
+         <SegmentTimeline>",
+        first.timescale, first.number,
+    );
     while let Some(segment) = segments.next() {
         let (mut end, mut repeats) = (segment.shown + segment.duration, 0);
         while let Some(next) = segments.next_if(|next| next.shown == end && next.duration == segment.duration) {
@@ -118,7 +245,7 @@ fn representation(out: &mut String, rendition: &Rendition, header: &Header, firs
         }
         out.push_str("/>\n");
     }
-    out.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n");
+    out.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n");
 }
 
 /// Seconds of nanoseconds; the timeline of media does not begin before 0.
@@ -132,9 +259,11 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Settings, testing::Feed};
+    use super::super::testing::Feed;
     use super::*;
     use regex::Regex;
+
+    const WITHOUT_PARTS: Settings = Settings { has_parts: false, ..Settings::DEFAULT };
 
     fn all(text: &str, pattern: &str) -> Vec<u64> {
         let found = Regex::new(pattern).unwrap();
@@ -147,9 +276,9 @@ mod tests {
 
     #[test]
     fn numbers_and_times_are_those_of_the_segments() {
-        let mut feed = Feed::new(Settings::DEFAULT);
+        let mut feed = Feed::new(WITHOUT_PARTS);
         feed.run(20, |_| {});
-        let text = manifest(&feed.stream, "cam/dash/", "", 0).unwrap();
+        let text = manifest(&feed.stream, "cam/dash/", "", "https://x/cam/dash/time", 0).unwrap();
         for (set, name) in text.split("<AdaptationSet").skip(1).zip(["v0", "a0"]) {
             let rendition = feed.stream.rendition(name).unwrap();
             let segments: Vec<_> = rendition.listed().collect();
@@ -164,18 +293,19 @@ mod tests {
             }
             assert_eq!(found, segments.iter().map(|one| (one.shown, one.duration)).collect::<Vec<_>>());
         }
+        assert!(text.contains("http-iso:2014\" value=\"https://x/cam/dash/time\""), "{text}");
         assert!(text.contains("codecs=\"avc1.42c01e\" width=\"640\" height=\"360\""), "{text}");
     }
 
     #[test]
     fn another_header_is_another_period_and_time_goes_on() {
-        let mut feed = Feed::new(Settings::DEFAULT);
+        let mut feed = Feed::new(WITHOUT_PARTS);
         feed.run(5, |_| {});
-        let begin = |feed: &Feed| attribute(&manifest(&feed.stream, "", "", 0).unwrap(), "availabilityStartTime");
+        let begin = |feed: &Feed| attribute(&manifest(&feed.stream, "", "", "", 0).unwrap(), "availabilityStartTime");
         let before = begin(&feed);
         feed.change();
         feed.run(5, |_| {});
-        let text = manifest(&feed.stream, "", "?a=1&b=$", 0).unwrap();
+        let text = manifest(&feed.stream, "", "?a=1&b=$", "", 0).unwrap();
         assert_eq!((begin(&feed), text.matches("<Period").count()), (before, 2));
         assert!(text.contains("media=\"v0-$Number$.m4s?a=1&amp;b=$$\""), "{text}");
         // The first sample of each period is at its begin, on the timeline of the presentation.
@@ -187,6 +317,78 @@ mod tests {
             assert!((start - offset / 90_000.0).abs() < 0.001);
         }
         feed.run(60, |_| {});
-        assert_eq!(manifest(&feed.stream, "", "", 0).unwrap().matches("<Period").count(), 1);
+        assert_eq!(manifest(&feed.stream, "", "", "", 0).unwrap().matches("<Period").count(), 1);
+    }
+
+    /// The last period of a manifest.
+    fn last_period(feed: &Feed) -> String {
+        let text = manifest(&feed.stream, "", "", "", 0).unwrap();
+        text.rsplit_once("<Period").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn segments_at_a_constant_distance_are_numbered_by_the_clock() {
+        let mut feed = Feed::new(Settings::DEFAULT);
+        feed.run(3, |_| {});
+        let period = last_period(&feed);
+        assert!(period.contains("<SegmentTimeline>") && period.contains("availabilityTimeOffset=\"1.80000\""));
+        feed.run(20, |_| {});
+        let text = manifest(&feed.stream, "", "", "", 0).unwrap();
+        assert!(text.contains("low-latency-live") && text.contains("<Latency target=\"800\""), "{text}");
+        let period = last_period(&feed);
+        assert!(!period.contains("<SegmentTimeline>"), "{period}");
+        let number = |name| attribute(&period, name).parse::<u64>().unwrap();
+        let (first, shown, distance) = (number("startNumber"), number("presentationTimeOffset"), number("duration"));
+        assert_eq!((distance, number("timescale")), (180_000, 90_000));
+        assert_eq!(attribute(&period, "availabilityTimeOffset"), "1.80000");
+        assert_eq!(period.matches("availabilityTimeComplete=\"false\"").count(), 2);
+        // Each segment is where its number says, video to the tick and audio to a frame.
+        for name in ["v0", "a0"] {
+            let rendition = feed.stream.rendition(name).unwrap();
+            let rate = u64::from(rendition.track.timescale);
+            let segments: Vec<_> =
+                rendition.listed().chain(rendition.open()).filter(|one| one.number >= first).collect();
+            assert!(segments.len() > 4);
+            for segment in segments {
+                let expect = (shown + (segment.number - first) * distance) * rate / 90_000;
+                let most = if name == "v0" { 0 } else { 1024 };
+                assert!(
+                    segment.shown.abs_diff(expect) <= most,
+                    "{name} {}: {} {expect}",
+                    segment.number,
+                    segment.shown
+                );
+            }
+        }
+        // The manifest is the same for as long as that holds.
+        feed.run(60, |_| {});
+        let measured = Regex::new("bandwidth=\"\\d+\"").unwrap();
+        let known = |period: &str| measured.replace_all(period, "").into_owned();
+        assert_eq!(known(&last_period(&feed)), known(&period));
+        assert_eq!(manifest(&feed.stream, "", "", "", 0).unwrap().matches("<Period").count(), 1);
+    }
+
+    #[test]
+    fn a_source_that_stalls_is_listed_until_it_is_constant_again() {
+        let mut feed = Feed::new(Settings::DEFAULT);
+        feed.run(20, |_| {});
+        feed.pause(300_000);
+        feed.run(3, |_| {});
+        let text = manifest(&feed.stream, "", "", "", 0).unwrap();
+        assert!(last_period(&feed).contains("<SegmentTimeline>"), "{text}");
+        let begins = all(&text, "<Period id=\"(\\d+)");
+        assert!(begins.is_sorted() && begins.len() >= 2, "{text}");
+        feed.run(10, |_| {});
+        assert!(!last_period(&feed).contains("<SegmentTimeline>"));
+    }
+
+    #[test]
+    fn keyframes_at_other_distances_are_listed() {
+        for (gop, is_steady) in [(100, true), (77, true), (240, true)] {
+            let mut feed = Feed::new(Settings::DEFAULT);
+            (feed.can_force, feed.gop) = (false, gop);
+            feed.run(60, |_| {});
+            assert_eq!(!last_period(&feed).contains("<SegmentTimeline>"), is_steady, "{gop}");
+        }
     }
 }

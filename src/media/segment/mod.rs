@@ -13,7 +13,9 @@ mod key;
 mod past;
 mod piece;
 mod rendition;
+mod section;
 mod settings;
+mod step;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -24,4 +26,5 @@ pub use key::{KeyId, Keys};
 pub use past::{First, PastSegment};
 pub use piece::{Piece, TrackHeader};
 pub use rendition::{Header, Part, Rendition, Segment};
+pub use section::Section;
 pub use settings::Settings;

@@ -2,6 +2,9 @@
 
 use super::{cut::Segmenter, rendition::Rendition};
 
+/// How many segments after the one that is being made a client may ask for: audio is one behind, and clocks are not the same.
+const SEGMENTS_AHEAD: u64 = 2;
+
 /// What a blocking request for a playlist waits for (RFC 8216bis, section 6.2.5.2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reload {
@@ -63,13 +66,13 @@ fn parts_ahead(rendition: &Rendition) -> u64 {
     3000u64.div_ceil(rendition.part_target().unwrap_or(1000).clamp(1, 1000))
 }
 
-/// Whether a segment is complete.
+/// Whether a segment is complete. The next ones may be asked for by the clock before they begin.
 pub fn segment(rendition: &Rendition, number: u64) -> Decision {
     let open = rendition.open().map(|open| open.number);
     match rendition.segment(number) {
         Some(segment) if segment.is_gap => Decision::Gone,
         Some(_) => Decision::Ready,
-        None if open == Some(number) => Decision::Wait,
+        None if open.is_some_and(|open| (open..=open + SEGMENTS_AHEAD).contains(&number)) => Decision::Wait,
         None => Decision::Gone,
     }
 }

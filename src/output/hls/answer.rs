@@ -3,7 +3,7 @@
 use super::{
     feed::{Feed, RenderKey, Sight},
     file::{File, Rendition},
-    gzip,
+    growing, gzip,
     query::{self, Asked},
     stream::SegmentedStream,
     table::SegmentRoute,
@@ -17,8 +17,8 @@ use crate::{
         hls::{self, Names},
         wait::{self, Decision},
     },
-    output::http::response::{Response, pieces, text, unavailable},
-    output::http::{access_log::LowPriorityLog, admission::Admission},
+    output::http::response::{Response, pieces, streamed, text, unavailable},
+    output::http::{access_log::LowPriorityLog, admission::Admission, site::Site},
     output::record::playback::{PlaybackError, StoredSegment},
 };
 use bytes::Bytes;
@@ -37,8 +37,9 @@ const LEAST: Duration = Duration::from_secs(3);
 const MANIFEST: HeaderValue = HeaderValue::from_static("application/dash+xml");
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
 const KEY: HeaderValue = HeaderValue::from_static("application/octet-stream");
-/// Only who may watch the stream gets its keys.
-const SECRET: HeaderValue = HeaderValue::from_static("no-store");
+const TIME: HeaderValue = HeaderValue::from_static("text/plain");
+/// Only who may watch the stream gets its keys, and the time is of the moment.
+const NEVER: HeaderValue = HeaderValue::from_static("no-store");
 /// A playlist changes with each part.
 const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
 /// What a name stands for never changes.
@@ -48,15 +49,26 @@ const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').
 const NOT_YET: &str = "no segment arrived in time";
 const GONE: &str = "no such segment: it is older than the window, or never was";
 
+/// A request for a file of a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// GET or HEAD.
+    pub method: &'a Method,
+    /// How the client reaches the server.
+    pub site: &'a Site,
+    /// As it came, percent-encoded.
+    pub path: &'a str,
+    /// As it came.
+    pub query: &'a str,
+    /// All of them.
+    pub headers: &'a HeaderMap,
+    /// The client.
+    pub peer: IpAddr,
+}
+
 /// Responds with a file of a stream.
-pub async fn respond(
-    route: SegmentRoute<'_>,
-    admission: &Admission,
-    method: &Method,
-    query: &str,
-    headers: &HeaderMap,
-    peer: IpAddr,
-) -> Response {
+pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, request: Request<'_>) -> Response {
+    let Request { method, query, headers, peer, .. } = request;
     let asked = match query::asked(query) {
         Ok(asked) => asked,
         Err(error) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
@@ -85,12 +97,17 @@ pub async fn respond(
             }
             multivariant(stream, route.folder, &asked, client).await
         }
-        File::Manifest => manifest(stream, route.folder, &asked, client).await,
+        File::Manifest => {
+            let clock = clock_of(&request);
+            manifest(stream, route.folder, &asked, &clock, client).await
+        }
         File::Playlist(rendition) => playlist(stream, rendition, &asked, client).await,
         File::Header(rendition, number) => header_file(stream, rendition, number),
+        File::Segment(rendition, number) if route.is_dash => growing_segment(stream, rendition, number, client).await,
         File::Segment(rendition, number) => segment(stream, rendition, number, client).await,
         File::Part(rendition, number) => part(stream, rendition, number, client).await,
         File::Key(id) => key(stream, id),
+        File::Time => file(TIME, NEVER, vec![Bytes::from(dash::time(now()))]),
     };
     if response.status().is_success() {
         response.extensions_mut().insert(LowPriorityLog);
@@ -151,6 +168,7 @@ fn head(file: File) -> Response {
         File::Manifest => MANIFEST,
         File::Header(rendition, _) | File::Segment(rendition, _) | File::Part(rendition, _) => media_type(rendition),
         File::Key(_) => KEY,
+        File::Time => TIME,
     };
     let mut response = text(StatusCode::OK, "");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -183,7 +201,12 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
     }
 }
 
-async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked, client: Client) -> Response {
+/// Where the time is, by the request for a manifest.
+fn clock_of(request: &Request<'_>) -> String {
+    format!("{}{}/dash/time", request.site, request.path.trim_end_matches(".mpd"))
+}
+
+async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked, clock: &str, client: Client) -> Response {
     if stream.keys().is_some() {
         let help =
             "the segments of this stream are encrypted as HLS has it (`encrypt` of `hls`), which DASH does not know";
@@ -193,7 +216,7 @@ async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked, cl
     feed.request();
     let folder = format!("{}/dash/", utf8_percent_encode(folder, &PLAIN));
     let render = |segments: &Segmenter| match segments.is_ready() {
-        true => dash::manifest(segments, &folder, &asked.carried, now()).map_or(Sight::NotYet, Sight::Ready),
+        true => dash::manifest(segments, &folder, &asked.carried, clock, now()).map_or(Sight::NotYet, Sight::Ready),
         false => Sight::NotYet,
     };
     match wait_for(stream, feed, client, FIRST, render).await {
@@ -294,6 +317,35 @@ async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u6
     media_file(stream, rendition, pieces)
 }
 
+/// A segment, which is sent as it grows if it is not complete.
+async fn growing_segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
+    let has_begun = |found: &crate::media::segment::Rendition| match wait::segment(found, number) {
+        Decision::Ready => Some(Sight::Ready(true)),
+        Decision::Wait => match found.open().is_some_and(|open| open.number == number && !open.parts.is_empty()) {
+            true => Some(Sight::Ready(false)),
+            false => Some(Sight::NotYet),
+        },
+        Decision::Gone | Decision::TooFar => None,
+    };
+    match media(stream, rendition, client, has_begun).await {
+        Ok(Some(false)) => {}
+        Ok(Some(true)) => return segment(stream, rendition, number, client).await,
+        Ok(None) => return media_file(stream, rendition, Ok(None)),
+        Err(late) => return media_file(stream, rendition, Err(late)),
+    }
+    let place = match stream.waiting().enter(client.address, client.viewer) {
+        Ok(place) => place,
+        Err(error) => {
+            stream.stats().refused(error.label());
+            return too_many(error);
+        }
+    };
+    let mut response = streamed(growing::body(stream, rendition, number, client.address, place, LEAST));
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type(rendition));
+    response.headers_mut().insert(header::CACHE_CONTROL, STAYS);
+    response
+}
+
 /// A key of segments that there are, or were.
 fn key(stream: &SegmentedStream, id: KeyId) -> Response {
     let newest = |segments: &Segmenter| {
@@ -307,7 +359,7 @@ fn key(stream: &SegmentedStream, id: KeyId) -> Response {
         id.set == newest.set && id.number <= newest.number
     });
     match found {
-        Some((keys, _)) => file(KEY, SECRET, vec![Bytes::copy_from_slice(&keys.key(id))]),
+        Some((keys, _)) => file(KEY, NEVER, vec![Bytes::copy_from_slice(&keys.key(id))]),
         None => text(StatusCode::NOT_FOUND, "no segment has such a key"),
     }
 }

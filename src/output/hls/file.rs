@@ -19,6 +19,8 @@ pub enum File {
     Part(Rendition, u64),
     /// What segments are encrypted with.
     Key(KeyId),
+    /// The time, which players of DASH set their clocks by.
+    Time,
 }
 
 /// One rendition of a stream.
@@ -85,11 +87,15 @@ impl File {
             Self::Segment(..) => "segment",
             Self::Part(..) => "part",
             Self::Key(_) => "key",
+            Self::Time => "time",
         }
     }
 
     /// The file with this name in the folder of a stream.
     pub fn parse(name: &str) -> Option<Self> {
+        if name == "time" {
+            return Some(Self::Time);
+        }
         if let Some(key) = name.strip_prefix("k-").and_then(|rest| rest.strip_suffix(".key")) {
             return key_id(key).map(Self::Key);
         }
@@ -138,6 +144,7 @@ mod tests {
         check("v0-118.m4s", Some(File::Segment(Rendition::Video(0), 118)));
         check("ts-0.ts", Some(File::Segment(Rendition::Ts(0), 0)));
         check("v0-p1190.m4s", Some(File::Part(Rendition::Video(0), 1190)));
+        check("time", Some(File::Time));
         check("k-00c0ffee-17.key", Some(File::Key(KeyId { set: 0xc0_ffee, number: 17 })));
         for name in [
             "",

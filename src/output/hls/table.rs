@@ -23,6 +23,8 @@ pub struct SegmentRoute<'a> {
     pub stream: &'a Arc<SegmentedStream>,
     /// Its file.
     pub file: File,
+    /// It is asked for as a manifest of DASH has it: a segment may be sent while it is being made.
+    pub is_dash: bool,
     /// Where its other files are, relative to a multivariant playlist: `cam0/hls/`, not yet percent-encoded.
     pub folder: &'a str,
 }
@@ -58,16 +60,16 @@ impl SegmentTable {
 
     /// What a percent-decoded path stands for.
     pub fn find<'a>(&'a self, path: &'a str) -> Option<SegmentRoute<'a>> {
-        let route = |stem: &'a str, file| {
+        let route = |stem: &'a str, file, is_dash| {
             let stream = self.streams.get(stem)?;
-            Some(SegmentRoute { stream, file, folder: stem.rsplit('/').next()? })
+            Some(SegmentRoute { stream, file, is_dash, folder: stem.rsplit('/').next()? })
         };
         let of_stream = [(".m3u8", File::Multivariant), (".mpd", File::Manifest)];
-        let found = of_stream.into_iter().find_map(|(end, file)| route(path.strip_suffix(end)?, file));
+        let found = of_stream.into_iter().find_map(|(end, file)| route(path.strip_suffix(end)?, file, false));
         found.or_else(|| {
             let (folder, name) = path.rsplit_once('/')?;
-            let stem = folder.strip_suffix("/hls").or(folder.strip_suffix("/dash"))?;
-            route(stem, File::parse(name)?)
+            let (stem, form) = folder.rsplit_once('/').filter(|(_, form)| ["hls", "dash"].contains(form))?;
+            route(stem, File::parse(name)?, form == "dash")
         })
     }
 }

@@ -424,7 +424,7 @@ fn pieces<B: Buf>(
 }
 
 async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>, access: &Access) -> Response {
-    let Request { method, query, headers, client, site, peer, .. } = request;
+    let Request { method, path, query, headers, client, site, peer } = request;
     if *method == Method::GET
         && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
         && let Some(refusal) = admission.refuse_viewer()
@@ -451,7 +451,11 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
                 playback.respond(asked, playback::Request { method, headers, site, worker }).await
             }
             Route::Segments(route) => match peer {
-                Some(peer) => hls::respond(route, admission, method, query, headers, peer.address.ip()).await,
+                Some(peer) => {
+                    let peer = peer.address.ip();
+                    let request = hls::Request { method, site, path, query, headers, peer };
+                    hls::respond(route, admission, request).await
+                }
                 None => complete(StatusCode::FORBIDDEN, "the address of the client is not known"),
             },
             // It takes methods of its own, and has a body.

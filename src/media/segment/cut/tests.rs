@@ -259,7 +259,13 @@ fn requests_wait_for_what_is_coming_and_for_nothing_else() {
     for (segment, part, expect) in cases {
         assert_eq!(of(&feed, segment, part), expect, "{segment:?} {part:?}");
     }
-    let checks = [(open - 1, Decision::Ready), (open, Decision::Wait), (open + 1, Decision::Gone), (3, Decision::Gone)];
+    let checks = [
+        (open - 1, Decision::Ready),
+        (open, Decision::Wait),
+        (open + 2, Decision::Wait),
+        (open + 3, Decision::Gone),
+        (3, Decision::Gone),
+    ];
     for (number, expect) in checks {
         assert_eq!(wait::segment(rendition, number), expect);
     }

@@ -1,0 +1,116 @@
+//! A segment that is sent while it is being made: each part when it is complete, as low-latency players of DASH expect.
+
+use super::{
+    feed::{Feed, Sight},
+    file::Rendition,
+    stream::SegmentedStream,
+    viewers::Visit,
+    waiting::Place,
+};
+use crate::media::segment::Segmenter;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+/// What the next part is.
+enum Next {
+    /// Packets of complete parts, and how many parts these are.
+    Parts(Vec<Bytes>, usize),
+    /// The last ones; nothing follows.
+    Last(Vec<Bytes>),
+    /// The rest will not come.
+    Lost,
+}
+
+/// The body of a response.
+struct Body {
+    feed: Feed,
+    rendition: Rendition,
+    number: u64,
+    /// Parts that were sent.
+    sent: usize,
+    /// How long a part may take.
+    within: Duration,
+    is_complete: bool,
+    count: Count,
+    _place: Place,
+}
+
+/// Counts what was sent when the response ends, however it does.
+struct Count {
+    stream: Arc<SegmentedStream>,
+    peer: IpAddr,
+    bytes: u64,
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        Visit::media(self.stream.viewers(), self.bytes).count(SocketAddr::new(self.peer, 0));
+    }
+}
+
+/// The parts of a segment as they are completed. The body ends with an error, and so the connection, when the segment cannot be
+/// completed within `within` after its last part.
+pub fn body(
+    stream: &Arc<SegmentedStream>,
+    rendition: Rendition,
+    number: u64,
+    peer: IpAddr,
+    place: Place,
+    within: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let feed = stream.feed(rendition).clone();
+    let count = Count { stream: stream.clone(), peer, bytes: 0 };
+    let body = Body { feed, rendition, number, sent: 0, within, is_complete: false, count, _place: place };
+    stream::unfold(Some(body), |body| async move {
+        let mut body = body.filter(|body| !body.is_complete)?;
+        match body.next().await {
+            Some(pieces) => Some((pieces.into_iter().map(Ok).collect::<Vec<_>>(), Some(body))),
+            None => Some((vec![Err(io::Error::other("the rest of the segment did not come"))], None)),
+        }
+    })
+    .flat_map(stream::iter)
+}
+
+impl Body {
+    /// Packets of the next parts; `None` if they do not come.
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
+        let (name, number, sent) = (self.rendition.name(), self.number, self.sent);
+        let look = |segments: &Segmenter| look(segments, name, number, sent);
+        let pieces = match self.feed.wait(self.within, look).await? {
+            Next::Parts(pieces, parts) => {
+                self.sent += parts;
+                pieces
+            }
+            Next::Last(pieces) => {
+                self.is_complete = true;
+                pieces
+            }
+            Next::Lost => return None,
+        };
+        self.count.bytes += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        Some(pieces)
+    }
+}
+
+/// What there is of a segment after so many parts.
+fn look(segments: &Segmenter, name: &str, number: u64, sent: usize) -> Sight<Next> {
+    let Some(rendition) = segments.rendition(name) else { return Sight::Ready(Next::Lost) };
+    let rest = |segment: &crate::media::segment::Segment| -> Vec<Bytes> {
+        segment.parts.iter().skip(sent).flat_map(|part| part.pieces.iter().cloned()).collect()
+    };
+    match (rendition.open(), rendition.segment(number)) {
+        (_, Some(complete)) if complete.parts.len() >= sent.max(1) => Sight::Ready(Next::Last(rest(complete))),
+        (_, Some(_)) => Sight::Ready(Next::Lost),
+        (Some(open), None) if open.number == number && open.parts.len() > sent => {
+            Sight::Ready(Next::Parts(rest(open), open.parts.len() - sent))
+        }
+        (Some(open), None) if open.number <= number => Sight::NotYet,
+        _ => Sight::Ready(Next::Lost),
+    }
+}
