@@ -14,8 +14,18 @@ use rustix::process::Signal;
 use std::{
     fs,
     path::Path,
-    process::{Command, Stdio},
+    process::{self as programs, Command, Stdio},
 };
+
+/// Ended with the test.
+struct Child(programs::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// A Python that has numpy.
 fn python() -> Option<&'static str> {
@@ -61,7 +71,7 @@ fn d31_a_python_program_gets_the_newest_frame_for_ever() {
     });
     let launch = Launch::new(&configuration.unwrap());
     let mut server = launch.start();
-    let mut child = Command::new(python)
+    let child = Command::new(python)
         .args(["tests/live.py", &server.url(""), ADMIN])
         .env("PYTHONPATH", folder())
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -71,7 +81,8 @@ fn d31_a_python_program_gets_the_newest_frame_for_ever() {
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
-    let said = Log::read(child.stdout.take().unwrap());
+    let mut child = Child(child);
+    let said = Log::read(child.0.stdout.take().unwrap());
     for part in ["frames", "capture", "asyncio", "view", "server", "refused", "alive"] {
         said.wait(&format!("^{part}"), secs(40));
     }
@@ -85,6 +96,4 @@ fn d31_a_python_program_gets_the_newest_frame_for_ever() {
         server = Launch::exact(&text).start();
         said.wait_nth("^alive", before + 2, secs(30));
     }
-    let _ = child.kill();
-    let _ = child.wait();
 }

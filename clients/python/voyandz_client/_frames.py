@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import random
 import threading
 import time
@@ -98,7 +99,7 @@ class Reader:
                         self.changed.notify_all()
                     return
                 self.error = error
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 self.error = error
             # Many clients of a server that returns do not come at the same moment.
             self.stopped.wait(wait * random.uniform(0.5, 1.0))

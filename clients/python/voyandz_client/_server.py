@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -165,7 +166,7 @@ class Server:
             except Refused as error:
                 if error.status < 500 and error.status != 429:
                     raise
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 pass
             else:
                 wait = FIRST_WAIT
