@@ -10,16 +10,17 @@ use crate::{
         authorize::Need,
         router::{Page, PageRequest},
     },
+    status::snapshot::StatusReader,
     web::{
         manage::{
             self, Module, access, add,
             editor::{self, Change, File},
-            journal, viewers,
+            feeds, hooks, journal, viewers,
         },
         page::Menu,
     },
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// Changes that the page lists without its script.
 const LISTED: usize = 20;
@@ -28,18 +29,23 @@ const LISTED: usize = 20;
 type Entry = (&'static str, &'static str, Module, Action);
 
 /// All of them, in the order of the menu.
-const ENTRIES: [Entry; 5] = [
+const ENTRIES: [Entry; 7] = [
     ("Add", add::PATH, add::SCRIPT, Action::ConfigWrite),
+    ("Feeds", feeds::PATH, feeds::SCRIPT, Action::Status),
     ("Viewers", viewers::PATH, viewers::SCRIPT, Action::Kick),
     ("Events", journal::PATH, journal::SCRIPT, Action::Status),
     ("Configuration", editor::PATH, editor::SCRIPT, Action::ConfigRead),
+    ("Hooks", hooks::PATH, hooks::SCRIPT, Action::ConfigRead),
     ("Access", access::PATH, access::SCRIPT, Action::Users),
 ];
 
 /// Those that there are: a stream of the same path goes first.
 fn entries<'a>(config: &'a Config, registry: &'a Registry) -> impl Iterator<Item = Entry> + 'a {
     ENTRIES.into_iter().filter(|(_, path, ..)| {
-        config.pages.home && is_free(registry, path) && (*path != add::PATH || config.api.editing.permits_change())
+        config.pages.home
+            && is_free(registry, path)
+            && (*path != add::PATH || config.api.editing.permits_change())
+            && (*path != hooks::PATH || !config.hooks.is_empty())
     })
 }
 
@@ -54,10 +60,11 @@ pub(super) fn insert(
     config: &Config,
     registry: &Registry,
     configurator: &Configurator,
-    menu: &Menu,
+    (reader, menu): (&Arc<StatusReader>, &Menu),
 ) {
     for (_, path, script, action) in entries(config, registry) {
         let (menu, registry, configurator) = (menu.clone(), registry.clone(), configurator.clone());
+        let (reader, known) = (reader.clone(), config.hooks.clone());
         let is_writable = config.api.editing.permits_change();
         let page = move |request: PageRequest<'_>| {
             let PageRequest { access, site, query, .. } = request;
@@ -65,6 +72,8 @@ pub(super) fn insert(
                 add::PATH => add::page(&menu, access, &registry),
                 viewers::PATH => viewers::page(&menu, access, &registry),
                 journal::PATH => journal::page(&menu, access),
+                feeds::PATH => feeds::page(&menu, access, &reader, &registry),
+                hooks::PATH => hooks::page(&menu, access, &known),
                 access::PATH => access::page(&menu, access, &registry, &site.to_string(), query),
                 _ => editor::page(&menu, access, &files(&configurator), &changes(&configurator), is_writable),
             }

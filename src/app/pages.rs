@@ -73,7 +73,7 @@ pub(super) fn pages(
     let mut pages: HashMap<String, Page> = HashMap::new();
     let reader = Arc::new(StatusReader::new(registry, config, info));
     let menu = menu(config, registry);
-    manage::insert(&mut pages, config, registry, configurator, &menu);
+    manage::insert(&mut pages, config, registry, configurator, (&reader, &menu));
     if config.pages.home {
         let listed = listed(registry.streams());
         let context = Arc::new(web::player::Context::new(config, registry, &reader, &menu));

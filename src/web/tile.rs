@@ -45,6 +45,21 @@ impl Look {
     }
 }
 
+/// All states of a feed or stream.
+pub const STATES: [&str; 11] = [
+    "running",
+    "lingering",
+    "starting",
+    "stopping",
+    "idle",
+    "waiting-publisher",
+    "waiting-device",
+    "no-signal",
+    "stalled",
+    "backoff",
+    "dead",
+];
+
 /// How a state is shown: a shape, a word, and a class for its colour.
 pub fn told(state: &str) -> (&'static str, &'static str, &'static str) {
     match state {

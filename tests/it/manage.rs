@@ -8,7 +8,7 @@ use crate::{
         browser::{Browser, have_browser},
         http,
         script::{H264, PICTURE, shell},
-        secs, tool,
+        secs, tool, wait_until,
     },
 };
 use serde_json::{Value, json};
@@ -243,6 +243,45 @@ fn u5_viewers_are_shown_and_ended() {
 }
 
 #[test]
+fn u8_feeds_take_orders_and_hooks_are_tested() {
+    if !have_browser() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let hook = format!("hooks: {{note: {{run: [tee, -a, '{}'], events: ['none.*']}}}}\n", told.display());
+    let (server, browser) = (Server::start(&yaml(&hook)), Browser::start());
+    let mut viewer = server.get("/ticks.raw");
+    viewer.piece(SOON);
+    log_in(&server, &browser, "anna");
+    browser.open(&server.url("/feeds"));
+    let state = |wanted: &str| {
+        let script = "return document.querySelector('[data-feed=ticks] .badge').textContent.includes";
+        browser.wait(&format!("{script}({})", json!(wanted)), SOON);
+    };
+    state("Live");
+    click(&browser, "[aria-label='Stop ticks']");
+    state("Stopped by an operator");
+    wait_until("it is stopped", SOON, || server.programs("echo tick").is_empty());
+    click(&browser, "[aria-label='Start ticks']");
+    let mut again = server.get("/ticks.raw");
+    again.piece(SOON);
+    state("Live");
+    // A hook gets a test, whatever it is for.
+    click(&browser, "nav.menu a[href='/hooks']");
+    browser.wait("return location.pathname === '/hooks'", SOON);
+    click(&browser, "[aria-label='Test note']");
+    says(&browser, "on its way");
+    wait_until("the hook has it", SOON, || fs::read_to_string(&told).is_ok_and(|told| told.contains("hook.test")));
+    // Who may only watch sees the state, and no buttons.
+    let public = Browser::start();
+    public.open(&server.url("/feeds"));
+    public.wait("return document.querySelector('[data-feed=ticks] .kind').textContent.includes('command')", SOON);
+    assert_eq!(public.run("return document.querySelectorAll('button').length"), 0);
+    assert!(matches!(server.get("/hooks").status, 401 | 403));
+}
+
+#[test]
 fn u6_events_are_chosen_and_continue_after_a_restart() {
     if !have_browser() {
         return;
@@ -316,12 +355,14 @@ fn u7_a_link_is_shared_that_ends() {
 }
 
 /// What is to be seen of each page, and what tells that it is there.
-const PAGES: [(&str, &str, &str); 5] = [
+const PAGES: [(&str, &str, &str); 7] = [
     (
         "configuration",
         "/configuration",
         "return document.querySelectorAll('#versions li').length === 2 && document.getElementById('text').value !== ''",
     ),
+    ("feeds", "/feeds", "return document.querySelectorAll('[data-feed=cam] button').length === 3"),
+    ("hooks", "/hooks", "return document.querySelector('#hooks button') !== null"),
     ("add", "/add", "return document.getElementById('name').value !== ''"),
     ("viewers", "/viewers", "return document.querySelectorAll('#viewers tr').length === 2"),
     ("journal", "/journal", "return document.querySelectorAll('#list li').length > 3"),
@@ -336,7 +377,8 @@ fn pages_of_those_who_manage_fit_every_width_and_can_be_read_by_everyone() {
     let Some(axe) = tool("axe-core-4.14.1.js") else { return };
     let axe = fs::read_to_string(axe).unwrap();
     let key = "0123456789abcdef0123456789abcdef";
-    let yaml = yaml("pages: {clients: true}\n").replace("auth:\n", &format!("auth:\n  link_keys: {{one: {key}}}\n"));
+    let yaml = yaml("pages: {clients: true}\nhooks: {alarm: {run: ['true']}}\n")
+        .replace("auth:\n", &format!("auth:\n  link_keys: {{one: {key}}}\n"));
     let (server, browser) = (Server::start(&yaml), Browser::start());
     let mut viewers = [server.get("/ticks.raw"), server.get("/cam.ts")];
     viewers.iter_mut().for_each(|viewer| drop(viewer.piece(secs(20))));

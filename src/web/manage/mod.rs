@@ -4,6 +4,8 @@
 pub mod access;
 pub mod add;
 pub mod editor;
+pub mod feeds;
+pub mod hooks;
 pub mod journal;
 pub mod viewers;
 
