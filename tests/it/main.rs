@@ -70,6 +70,7 @@ mod publish;
 mod push;
 mod python_client;
 mod readme;
+mod recording_archive;
 mod recording_clips;
 mod recording_clock;
 mod recording_disk;

@@ -13,12 +13,15 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::{
     path::Path,
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 /// All modes.
-pub const NAMES: [&str; 12] =
-    ["fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "core", "http2", "hls", "short"];
+pub const NAMES: [&str; 13] = [
+    "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "hls",
+    "short",
+];
 
 /// Bits a second of the source: a picture of 1080 lines.
 const RATE: usize = 4_000_000;
@@ -48,7 +51,10 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
             tables
         }
         "memory" => vec![memory(&or(&[1000, 4000]))?],
-        "ingest" => vec![ingest(1, 100_000_000)?, ingest(50, 4_000_000)?],
+        "ingest" => vec![ingest(1, 100_000_000, &[false])?, ingest(50, 4_000_000, &[false])?],
+        "record" => {
+            or(&[50]).into_iter().map(|feeds| ingest(feeds, 4_000_000, &[false, true])).collect::<Result<_, _>>()?
+        }
         "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
         "hls" => vec![
@@ -341,66 +347,106 @@ fn memory(counts: &[usize]) -> anyhow::Result<Table> {
 }
 
 /// What streams from workers cost the server, each with one viewer.
-fn ingest(feeds: usize, rate: usize) -> anyhow::Result<Table> {
+fn ingest(feeds: usize, rate: usize, recorded: &[bool]) -> anyhow::Result<Table> {
     let title = format!("{feeds} feeds of {} Mbit/s from workers, a viewer each", rate / 1_000_000);
-    let mut table = Table::new(title, &[]);
+    let mut table = Table::new(title, &[("of a processor", "recorded", "voyandz")]);
     let folder = tempfile::tempdir()?;
     let film = folder.path().join("film.ts");
     encode(&film, rate)?;
-    let film = film.display();
-    let (mut all, mut streams) = (String::new(), String::new());
-    for number in 0..feeds {
-        all += &format!("  f{number}: {{file: '{film}', loop: true}}\n");
-        streams += &format!("  s{number}: {{feed: f{number}, container: ts}}\n");
-    }
-    let system = System::Voyandz(format!("feeds:\n{all}streams:\n{streams}"));
     for _ in 0..rounds() {
-        let server = system.start()?;
-        let counted = |server: &crate::server::Server| -> anyhow::Result<u64> {
-            let mut socket = std::net::TcpStream::connect(server.address)?;
-            std::io::Write::write_all(&mut socket, b"GET /stat.json HTTP/1.0\r\n\r\n")?;
-            let text = std::io::read_to_string(socket)?;
-            let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
-            Ok(serde_json::from_str::<serde_json::Value>(body)?["totals"]["bytes_out"].as_u64().unwrap_or_default())
-        };
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let (cpu, bytes, lasted) = std::thread::scope(|scope| {
-            for number in 0..feeds {
-                let (address, stop) = (server.address, &stop);
-                scope.spawn(move || watch(address, number, stop));
-            }
-            let measured = (|| {
-                // All workers have begun, and the rings are full: memory is taken no more.
-                std::thread::sleep(Duration::from_secs(12));
-                let (bytes, cpu, began) = (counted(&server)?, usage::cpu(server.pid())?, Instant::now());
-                std::thread::sleep(Duration::from_secs(6));
-                let cpu = usage::cpu(server.pid())?.saturating_sub(cpu);
-                anyhow::Ok((cpu, counted(&server)? - bytes, began.elapsed()))
-            })();
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            measured
-        })?;
-        ensure!(bytes > 0, "nothing came");
-        let figures = Figures::from([
-            ("Mbit/s", bytes as f64 * 8.0 / 1e6 / lasted.as_secs_f64()),
-            ("CPU s/GB", cpu.as_secs_f64() / (bytes as f64 / 1e9)),
-            ("of a processor", cpu.as_secs_f64() / lasted.as_secs_f64()),
-        ]);
-        table.add("voyandz", figures);
+        for is_recorded in recorded {
+            let recordings = is_recorded.then(|| tempfile::tempdir_in(folder.path())).transpose()?;
+            let name = if *is_recorded { "recorded" } else { "voyandz" };
+            table.add(name, ingested(feeds, &film, recordings.as_ref().map(tempfile::TempDir::path))?);
+        }
     }
     Ok(table)
 }
 
-fn watch(address: std::net::SocketAddr, number: usize, stop: &std::sync::atomic::AtomicBool) {
-    let Ok(mut socket) = std::net::TcpStream::connect(address) else { return };
+/// All feeds of one server, for some seconds.
+fn ingested(feeds: usize, film: &Path, recordings: Option<&Path>) -> anyhow::Result<Figures> {
+    let (film, mut all, mut streams) = (film.display(), String::new(), String::new());
+    let record =
+        recordings.map_or(String::new(), |folder| format!(", record: {{folder: '{}', every: 10s}}", folder.display()));
+    for number in 0..feeds {
+        all += &format!("  f{number}: {{file: '{film}', loop: true}}\n");
+        streams += &format!("  s{number}: {{feed: f{number}, container: ts{record}}}\n");
+    }
+    let system = System::Voyandz(format!("feeds:\n{all}streams:\n{streams}"));
+    let server = system.start()?;
+    let state = || -> anyhow::Result<serde_json::Value> {
+        let mut socket = std::net::TcpStream::connect(server.address)?;
+        std::io::Write::write_all(&mut socket, b"GET /stat.json HTTP/1.0\r\n\r\n")?;
+        let text = std::io::read_to_string(socket)?;
+        let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+        Ok(serde_json::from_str(body)?)
+    };
+    let counted = || anyhow::Ok(state()?["totals"]["bytes_out"].as_u64().unwrap_or_default());
+    let (stop, counts) = Default::default();
+    let (stop, counts): (&AtomicBool, &AtomicBool) = (&stop, &counts);
+    let (measured, gaps) = std::thread::scope(|scope| {
+        let watched = |number| scope.spawn(move || watch(server.address, number, stop, counts));
+        let watched: Vec<_> = (0..feeds).map(watched).collect();
+        let measured = (|| {
+            // All workers have begun, and the rings are full: memory is taken no more.
+            std::thread::sleep(Duration::from_secs(12));
+            counts.store(true, Ordering::Relaxed);
+            let (bytes, cpu, began) = (counted()?, usage::cpu(server.pid())?, Instant::now());
+            std::thread::sleep(Duration::from_secs(6));
+            let cpu = usage::cpu(server.pid())?.saturating_sub(cpu);
+            let measured = (cpu, counted()? - bytes, began.elapsed());
+            counts.store(false, Ordering::Relaxed);
+            anyhow::Ok(measured)
+        })();
+        stop.store(true, Ordering::Relaxed);
+        (measured, watched.into_iter().filter_map(|watched| watched.join().ok()).collect::<Vec<_>>())
+    });
+    let (cpu, bytes, lasted) = measured?;
+    ensure!(bytes > 0, "nothing came");
+    let seconds = lasted.as_secs_f64();
+    let mut figures = Figures::from([
+        ("Mbit/s", bytes as f64 * 8.0 / 1e6 / seconds),
+        ("CPU s/GB", cpu.as_secs_f64() / (bytes as f64 / 1e9)),
+        ("of a processor", cpu.as_secs_f64() / seconds),
+        ("gap p50 ms", quantile(&gaps, 0.5)),
+        ("gap max ms", quantile(&gaps, 1.0)),
+    ]);
+    if recordings.is_some() {
+        let state = state()?;
+        let of_all = |key: &str| -> Vec<f64> {
+            let streams = state["streams"].as_array().into_iter().flatten();
+            streams.filter_map(|stream| stream["recording"][key].as_f64()).collect()
+        };
+        let writes: Vec<_> = of_all("slowest_write_seconds").into_iter().map(Duration::from_secs_f64).collect();
+        figures.extend([
+            ("recorded MB", of_all("bytes").iter().sum::<f64>() / 1e6),
+            ("lost samples", of_all("lost_samples").iter().sum()),
+            ("slowest write p50 ms", quantile(&writes, 0.5)),
+            ("slowest write p90 ms", quantile(&writes, 0.9)),
+            ("slowest write max ms", quantile(&writes, 1.0)),
+        ]);
+    }
+    Ok(figures)
+}
+
+/// Reads a stream; the longest time without data while that counts.
+fn watch(address: std::net::SocketAddr, number: usize, stop: &AtomicBool, counts: &AtomicBool) -> Duration {
+    let Ok(mut socket) = std::net::TcpStream::connect(address) else { return Duration::MAX };
     let _ = socket.set_read_timeout(Some(Duration::from_millis(500)));
     let _ = std::io::Write::write_all(&mut socket, format!("GET /s{number} HTTP/1.0\r\n\r\n").as_bytes());
-    let mut scratch = vec![0; 256 << 10];
-    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-        if let Ok(0) = std::io::Read::read(&mut socket, &mut scratch) {
-            return;
+    let (mut scratch, mut longest, mut last) = (vec![0; 256 << 10], Duration::ZERO, Instant::now());
+    while !stop.load(Ordering::Relaxed) {
+        let read = std::io::Read::read(&mut socket, &mut scratch);
+        if counts.load(Ordering::Relaxed) {
+            longest = longest.max(last.elapsed());
+        }
+        match read {
+            Ok(0) => return Duration::MAX,
+            Ok(_) => last = Instant::now(),
+            Err(_) => {}
         }
     }
+    longest
 }
 
 /// A film of noise at this rate, which is played again and again.

@@ -66,69 +66,135 @@ pub struct Clip {
     begin: (usize, i64),
 }
 
+/// Makes a clip of one file after the other, so that the tables of one file only are in memory beside those of the clip.
+#[derive(Debug, Default)]
+pub struct ClipBuilder {
+    heads: Vec<TrackHead>,
+    tables: Vec<SampleTable>,
+    extents: Vec<Extent>,
+    /// Bytes of media so far.
+    length: u64,
+    /// Files so far.
+    used: usize,
+    /// Nanoseconds of the clip at which the last file began.
+    begin: Option<i64>,
+    /// Nanoseconds of the clip at which the next file may begin.
+    next: i64,
+    lead: Option<(usize, i64)>,
+}
+
+impl ClipBuilder {
+    /// Appends what is wanted of the next file. `false`, without a change, when its tracks are others: the clip ends there.
+    ///
+    /// # Errors
+    /// When the clip would have more samples than fit.
+    pub fn add(&mut self, source: &Source<'_>) -> Result<bool, TooLong> {
+        if self.used == 0 {
+            self.heads = source.tracks.iter().map(|(head, _)| head.clone()).collect();
+            self.tables = source.tracks.iter().map(|_| SampleTable::default()).collect();
+        }
+        let continues = |(head, (other, _)): (&TrackHead, &(TrackHead, SampleTable))| head.continues(other);
+        if source.tracks.len() != self.heads.len() || !self.heads.iter().zip(source.tracks).all(continues) {
+            return Ok(false);
+        }
+        let file = self.used;
+        self.used += 1;
+        let Some((from, to)) = span(source) else { return Ok(true) };
+        self.lead.get_or_insert((file, from));
+        let continued = self.begin.zip(source.after).map(|(begin, after)| begin.saturating_add(after));
+        let base = continued.unwrap_or(self.next - from);
+        self.begin = Some(base);
+        let is_whole = |(head, table): &(TrackHead, SampleTable)| {
+            from <= 0 && i64::try_from(table.end()).is_ok_and(|end| end <= ticks(to, head.timescale))
+        };
+        match source.tracks.iter().all(is_whole) {
+            true => self.append_whole(file, source, base),
+            false => self.append_some(file, source, base, (from, to)),
+        }
+        let ends = self.heads.iter().zip(&self.tables).map(|(head, table)| nanos(table.end(), head.timescale));
+        self.next = ends.max().unwrap_or(0).max(self.next);
+        let samples: usize = self.tables.iter().map(SampleTable::len).sum();
+        if samples > MAX_SAMPLES { Err(TooLong) } else { Ok(true) }
+    }
+
+    /// The place in the clip of bytes of a file, which follow those so far.
+    fn place(&mut self, file: usize, at: u64, size: u64) -> u64 {
+        match self.extents.last_mut() {
+            Some(Extent { file: last, at: begin, length }) if *last == file && *begin + *length == at => {
+                *length += size
+            }
+            _ => self.extents.push(Extent { file, at, length: size }),
+        }
+        let at = self.length;
+        self.length += size;
+        at
+    }
+
+    /// All of a file: its tables, a chunk at a time.
+    fn append_whole(&mut self, file: usize, source: &Source<'_>, base: i64) {
+        let chunks = source.tracks.iter().enumerate();
+        let mut chunks: Vec<_> =
+            chunks.flat_map(|(track, (_, table))| table.chunks().iter().map(move |chunk| (track, *chunk))).collect();
+        // As they are in the file, so that what follows one another is one extent.
+        chunks.sort_by_key(|(_, chunk)| chunk.at);
+        let mut places = vec![Vec::new(); source.tracks.len()];
+        for (track, chunk) in chunks {
+            let place = self.place(file, chunk.at, chunk.bytes());
+            places.get_mut(track).into_iter().for_each(|places| places.push(place));
+        }
+        for (((head, table), places), own) in source.tracks.iter().zip(places).zip(&mut self.tables) {
+            let begin = i64::try_from(table.begin()).unwrap_or(i64::MAX).saturating_add(ticks(base, head.timescale));
+            own.append(table, u64::try_from(begin).unwrap_or(0), &places);
+        }
+    }
+
+    /// The samples between two times of a file, in nanoseconds.
+    fn append_some(&mut self, file: usize, source: &Source<'_>, base: i64, (from, to): (i64, i64)) {
+        let mut placed = Vec::new();
+        for (track, (head, table)) in source.tracks.iter().enumerate() {
+            let scale = |nanos: i64| ticks(nanos, head.timescale);
+            let moved = scale(base);
+            let (begin, stop) = (scale(from), scale(to));
+            let wanted = table.samples().filter(|sample| {
+                let decode = i64::try_from(sample.decode).unwrap_or(i64::MAX);
+                decode >= begin && decode < stop
+            });
+            for sample in wanted {
+                let decode = i64::try_from(sample.decode).unwrap_or(i64::MAX).saturating_add(moved);
+                placed.push((track, Placed { decode: u64::try_from(decode).unwrap_or(0), ..sample }));
+            }
+        }
+        placed.sort_by_key(|(_, sample)| sample.at);
+        for (track, sample) in placed {
+            let at = self.place(file, sample.at, sample.size.into());
+            self.tables.get_mut(track).into_iter().for_each(|table| table.push(Placed { at, ..sample }));
+        }
+    }
+
+    /// The clip; `None` when it has no samples. `created` is in seconds since 1970.
+    pub fn finish(self, created: u64) -> Option<Clip> {
+        let tracks: Vec<_> = self.heads.iter().zip(&self.tables).filter(|(_, table)| !table.is_empty()).collect();
+        let clip = (!tracks.is_empty()).then(|| Clip::of(&tracks, created, self.extents, self.used))?;
+        Some(Clip { begin: self.lead.unwrap_or_default(), ..clip })
+    }
+}
+
+/// More samples than a clip may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a clip has at most {MAX_SAMPLES} samples")]
+pub struct TooLong;
+
 impl Clip {
     /// The clip of these parts of files. It ends where the tracks change. `created` is in seconds since 1970. `None` when it has no
     /// samples, or more than fit.
     pub fn new(sources: &[Source<'_>], created: u64) -> Option<Self> {
-        let first = sources.first()?;
-        let heads: Vec<&TrackHead> = first.tracks.iter().map(|(head, _)| head).collect();
-        let mut tables: Vec<SampleTable> = heads.iter().map(|_| SampleTable::default()).collect();
-        let (mut extents, mut length, mut used, mut samples) = (Vec::new(), 0, 0, 0);
-        // Nanoseconds of the clip at which the last file began, and at which the next one may.
-        let (mut begin, mut next, mut lead) = (None::<i64>, 0, None);
-        for (file, source) in sources.iter().enumerate() {
-            let continues = |(head, (other, _)): (&&TrackHead, &(TrackHead, SampleTable))| head.continues(other);
-            if source.tracks.len() != heads.len() || !heads.iter().zip(source.tracks).all(continues) {
+        let mut builder = ClipBuilder::default();
+        for source in sources {
+            if !builder.add(source).ok()? {
                 break;
             }
-            used = file + 1;
-            let Some((from, to)) = span(source) else { continue };
-            lead.get_or_insert((file, from));
-            let continued = begin.zip(source.after).map(|(begin, after)| begin.saturating_add(after));
-            let base = continued.unwrap_or(next - from);
-            begin = Some(base);
-            let mut end = next;
-            let mut placed = Vec::new();
-            for (track, (head, table)) in source.tracks.iter().enumerate() {
-                let scale = |nanos: i64| ticks(nanos, head.timescale);
-                let moved = scale(base);
-                let (begin, stop) = (scale(from), scale(to));
-                let wanted = table.samples().filter(|sample| {
-                    let decode = i64::try_from(sample.decode).unwrap_or(i64::MAX);
-                    decode >= begin && decode < stop
-                });
-                for sample in wanted {
-                    let decode = i64::try_from(sample.decode).unwrap_or(i64::MAX).saturating_add(moved);
-                    placed.push((track, Placed { decode: u64::try_from(decode).unwrap_or(0), ..sample }));
-                    samples += 1;
-                }
-            }
-            if samples > MAX_SAMPLES {
-                return None;
-            }
-            // As they are in the file, so that what follows one another is one extent.
-            placed.sort_by_key(|(_, sample)| sample.at);
-            for (track, sample) in placed {
-                let size = u64::from(sample.size);
-                match extents.last_mut() {
-                    Some(Extent { file: last, at, length }) if *last == file && *at + *length == sample.at => {
-                        *length += size;
-                    }
-                    _ => extents.push(Extent { file, at: sample.at, length: size }),
-                }
-                let at = length;
-                length += size;
-                let (Some(table), Some(head)) = (tables.get_mut(track), heads.get(track)) else { continue };
-                table.push(Placed { at, ..sample });
-                end = end.max(nanos(table.end(), head.timescale));
-            }
-            next = end;
         }
-        if samples == 0 {
-            return None;
-        }
-        let tracks: Vec<_> = heads.into_iter().zip(&tables).filter(|(_, table)| !table.is_empty()).collect();
-        Some(Self { begin: lead.unwrap_or_default(), ..Self::of(&tracks, created, extents, used) })
+        builder.finish(created)
     }
 
     /// A file of so many bytes, as it is.
@@ -232,7 +298,8 @@ fn front(tracks: &[(&TrackHead, &SampleTable)], created: u64, media: u64) -> Vec
     let head_of_media = 16;
     // The length of a movie box does not depend on the places in it.
     let moved = (kind.len() + movie(tracks, created, 0).len() + head_of_media) as u64;
-    let mut out = kind.to_vec();
+    let mut out = Vec::with_capacity(usize::try_from(moved).unwrap_or(0));
+    out.extend_from_slice(kind);
     if let Some(length) = out.get_mut(..4) {
         length.copy_from_slice(&(kind.len() as u32).to_be_bytes());
     }

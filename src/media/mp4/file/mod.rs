@@ -15,7 +15,7 @@ mod segment;
 mod table;
 mod writer;
 
-pub use clip::{Clip, Cut, Extent, Piece, Source};
+pub use clip::{Clip, ClipBuilder, Cut, Extent, Piece, Source, TooLong};
 pub use frame::{Excerpt, Thumbnail, frame_at, keyframe_at, row};
 pub use lapse::Lapse;
 pub use movie::TrackHead;

@@ -62,6 +62,43 @@ impl SampleTable {
         }
     }
 
+    /// Appends another table, whose first sample is decoded at `begin` here. `places` are those of its chunks.
+    pub(super) fn append(&mut self, other: &Self, begin: u64, places: &[u64]) {
+        if self.sizes.is_empty() {
+            (self.begin, self.end) = (begin, begin);
+        }
+        if begin < self.end {
+            return self.push_all(other, begin, places);
+        }
+        self.extend_to(begin);
+        self.end = self.end.saturating_add(other.end.saturating_sub(other.begin));
+        // A table of a day is not to be twice as large as it need be, and for a moment three times.
+        self.sizes.reserve_exact(other.sizes.len());
+        self.sizes.extend_from_slice(&other.sizes);
+        other.durations.iter().for_each(|(count, value)| push_runs(&mut self.durations, *count, *value));
+        other.offsets.iter().for_each(|(count, value)| push_runs(&mut self.offsets, *count, *value));
+        for (chunk, at) in other.chunks.iter().zip(places) {
+            match self.chunks.last_mut() {
+                Some(last) if last.at + last.bytes == *at => {
+                    last.samples += chunk.samples;
+                    last.bytes += chunk.bytes;
+                }
+                _ => self.chunks.push(Chunk { at: *at, ..*chunk }),
+            }
+        }
+    }
+
+    /// The same sample by sample: the first ones are shorter until their times are what they should be.
+    fn push_all(&mut self, other: &Self, begin: u64, places: &[u64]) {
+        let of_chunk =
+            |(chunk, at): (&Chunk, &u64)| std::iter::repeat_n(*at as i64 - chunk.at as i64, chunk.samples as usize);
+        let moved = other.chunks.iter().zip(places).flat_map(of_chunk);
+        for (sample, moved) in other.samples().zip(moved) {
+            let decode = (sample.decode - other.begin).saturating_add(begin);
+            self.push(Placed { decode, at: sample.at.saturating_add_signed(moved), ..sample });
+        }
+    }
+
     /// The last sample lasts until then; never less long than a tick.
     fn extend_to(&mut self, end: u64) {
         let Some((count, duration)) = self.durations.last().copied() else { return };
@@ -149,10 +186,21 @@ impl SampleTable {
     }
 }
 
+impl Chunk {
+    /// Its length.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 fn push_run<T: PartialEq + Copy>(runs: &mut Vec<(u32, T)>, value: T) {
+    push_runs(runs, 1, value);
+}
+
+fn push_runs<T: PartialEq + Copy>(runs: &mut Vec<(u32, T)>, more: u32, value: T) {
     match runs.last_mut() {
-        Some((count, last)) if *last == value => *count += 1,
-        _ => runs.push((1, value)),
+        Some((count, last)) if *last == value => *count += more,
+        _ => runs.push((more, value)),
     }
 }
 
@@ -178,6 +226,35 @@ mod tests {
             prop_assert_eq!(table.samples().collect::<Vec<_>>(), expected.clone());
             prop_assert_eq!((table.begin(), table.end(), table.len()), (77, decode, expected.len()));
             prop_assert_eq!(table.bytes(), expected.iter().map(|sample| u64::from(sample.size)).sum::<u64>());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_appended_as_its_samples_would_be(
+            given in prop::collection::vec((1u32..50, -50i32..50, 0u32..9000, any::<bool>(), any::<bool>()), 2..60),
+            split in 1usize..60, begin in 0u64..5000,
+        ) {
+            let (mut tables, mut expected) = ([SampleTable::default(), SampleTable::default()], SampleTable::default());
+            let split = split.min(given.len() - 1);
+            let (mut decode, mut at) = (7, 100);
+            let mut samples = Vec::new();
+            for (number, (duration, offset, size, is_sync, jumps)) in given.into_iter().enumerate() {
+                at += if jumps { 1000 } else { 0 };
+                let sample = Placed { decode, offset, duration, size, is_sync, at };
+                tables[usize::from(number >= split)].push(sample);
+                samples.push(sample);
+                decode += u64::from(duration);
+                at += u64::from(size);
+            }
+            let [mut first, second] = tables;
+            // All of it stays where it is, at another time.
+            let shift = |sample: &Placed| Placed { decode: sample.decode - samples[split].decode + begin, ..*sample };
+            samples[..split].iter().for_each(|sample| expected.push(*sample));
+            samples[split..].iter().for_each(|sample| expected.push(shift(sample)));
+            let places: Vec<u64> = second.chunks().iter().map(|chunk| chunk.at).collect();
+            first.append(&second, begin, &places);
+            prop_assert_eq!(first, expected);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use super::ask::{FileId, Pace};
 use crate::{
-    media::mp4::file::{Clip, Cut, Extent, Lapse, Piece, ScannedFile, Source, Span, scan, segment, spans},
+    media::mp4::file::{
+        Clip, ClipBuilder, Cut, Extent, Lapse, Piece, ScannedFile, Source, Span, TooLong, scan, segment, spans,
+    },
     output::record::{
         folder::{files_between, read_from},
         index::Entry,
@@ -19,8 +21,6 @@ use std::{
 
 /// Most files that are listed, or that are in one clip.
 const MAX_FILES: usize = 10_000;
-/// Most frames of video and audio in the files of one clip: a day and more.
-const MAX_SAMPLES: usize = 12_000_000;
 /// Files whose tables are remembered.
 const MAX_KNOWN: usize = 16;
 /// Clips that are remembered: browsers ask for a film in many ranges.
@@ -156,6 +156,15 @@ pub fn files(folders: &[PathBuf], stream: &str, from: i64, to: i64) -> io::Resul
     Ok(found)
 }
 
+/// The files with their lengths. What has ended does not change any more.
+fn places(files: &[Recorded]) -> io::Result<Vec<(PathBuf, u64)>> {
+    let place = |file: &Recorded| {
+        let length = if file.entry.ended.is_some() { std::fs::metadata(file.path())?.len() } else { 0 };
+        Ok((file.path(), length))
+    };
+    files.iter().map(place).collect()
+}
+
 /// Whether the second file continues the first one: without a gap, and with the same codecs.
 pub fn continues(one: &Entry, other: &Entry) -> bool {
     one.run == other.run && one.codecs == other.codecs && other.from.saturating_sub(one.to).abs() <= GAP
@@ -188,33 +197,18 @@ impl Library {
     /// When nothing was recorded, or it cannot be read.
     pub fn film(&self, folders: &[PathBuf], stream: &str, from: i64, to: i64) -> Result<Arc<Film>, LibraryError> {
         let files = playable(files(folders, stream, from, to)?)?;
-        let mut samples = 0;
-        let mut scanned = Vec::with_capacity(files.len());
-        let mut places = Vec::with_capacity(files.len());
-        for file in &files {
-            let path = file.path();
-            let (found, length) = self.scanned(&path)?;
-            // Before the tables of a month are in memory.
-            samples += found.tracks.iter().map(|(_, table)| table.len()).sum::<usize>();
-            if samples > MAX_SAMPLES {
-                return Err(LibraryError::TooMuch);
-            }
-            scanned.push(found);
-            // What has ended does not change any more.
-            places.push((path, if file.entry.ended.is_some() { length } else { 0 }));
-        }
         // Of a file that is written there is more each time: such a film is made for each request.
         let is_whole = files.iter().all(|file| file.entry.ended.is_some());
+        let places = places(&files)?;
         if let Some(known) = self.known_film(&places, (from, to), None).filter(|_| is_whole) {
             return Ok(known);
         }
         let nanos = |micros: i64| micros.saturating_mul(1000);
         let before = std::iter::once(None).chain(files.iter().map(|file| Some(&file.entry)));
-        let sources: Vec<Source<'_>> = files
-            .iter()
-            .zip(before)
-            .zip(&scanned)
-            .map(|((file, before), scanned)| Source {
+        let mut builder = ClipBuilder::default();
+        for (file, before) in files.iter().zip(before) {
+            let (scanned, _) = self.scanned(&file.path())?;
+            let source = Source {
                 tracks: &scanned.tracks,
                 cut: Cut {
                     from: nanos(from.saturating_sub(file.entry.from)).max(0),
@@ -223,11 +217,14 @@ impl Library {
                 after: before
                     .filter(|before| continues(before, &file.entry))
                     .map(|before| file.entry.media.saturating_sub(before.media)),
-            })
-            .collect();
+            };
+            if !builder.add(&source).map_err(|TooLong| LibraryError::TooMuch)? {
+                break;
+            }
+        }
         let begins = files.first().map_or(from, |file| file.entry.from.max(from));
         let created = u64::try_from(begins / 1_000_000).unwrap_or(0);
-        let clip = Clip::new(&sources, created).ok_or(LibraryError::Nothing)?;
+        let clip = builder.finish(created).ok_or(LibraryError::Nothing)?;
         let (first, at) = clip.begin();
         let begins = files.get(first).map_or(begins, |file| file.entry.from.saturating_add(at / 1000));
         let film = Arc::new(Film { files: places, from, to, pace: None, clip, begins });
@@ -266,11 +263,7 @@ impl Library {
     ) -> Result<Arc<Film>, LibraryError> {
         let files = playable(files(folders, stream, from, to)?)?;
         let is_whole = files.iter().all(|file| file.entry.ended.is_some());
-        let places = files.iter().map(|file| {
-            let length = if file.entry.ended.is_some() { std::fs::metadata(file.path())?.len() } else { 0 };
-            Ok((file.path(), length))
-        });
-        let places = places.collect::<io::Result<Vec<_>>>()?;
+        let places = places(&files)?;
         if let Some(known) = self.known_film(&places, (from, to), Some(pace)).filter(|_| is_whole) {
             return Ok(known);
         }
