@@ -95,6 +95,14 @@ fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time like 90s, 15m, 12h or 7d, up to ten years".to_owned())
 }
 
+/// What of a password is printed.
+#[derive(Debug, clap::Args)]
+pub struct Passwd {
+    /// Print the `digest` of this user as well, for RTSP clients that know no other way.
+    #[arg(long, value_name = "USER")]
+    pub digest: Option<String>,
+}
+
 /// What can be done instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -105,7 +113,7 @@ pub enum Command {
     /// Report what this machine has and lacks; exit code 1 when voyandz cannot serve here.
     Doctor(Options),
     /// Print the hash of a password for `auth.users`; reads the password from the terminal, or a line of standard input.
-    Passwd,
+    Passwd(Passwd),
     /// Make a token for `auth.tokens`; prints it and its digest.
     Token,
     /// Print signed links to a stream, which need no password and end by themselves.

@@ -1,8 +1,10 @@
 //! Makes credentials: hashes of passwords, tokens, and signed links. From the options to the exit code.
 
 use crate::{
-    access::{Action, LINK_PARAMETER, Link, PasswordHash, Pattern, Secret, TOKEN_PREFIX, token_digest},
-    cli::Sign,
+    access::{
+        Action, LINK_PARAMETER, Link, PasswordHash, Pattern, Secret, TOKEN_PREFIX, digest::DigestSecret, token_digest,
+    },
+    cli::{Passwd, Sign},
     config::{self, Config, Serving, Stream},
     telemetry::chain,
 };
@@ -25,13 +27,19 @@ const FAILED: u8 = 1;
 /// Most bytes of a line with a password.
 const MAX_LINE: u64 = 4096;
 
-/// Prints the hash of a password, which is read from the terminal without showing it, or from standard input.
-pub fn passwd() -> ExitCode {
-    let hashed = read_password()
-        .map_err(|error| error.to_string())
-        .and_then(|password| PasswordHash::of(password.expose()).map_err(|error| error.to_string()));
+/// Prints the hash of a password, which is read from the terminal without showing it, or from standard input. For Digest there are two
+/// lines, as the configuration has them.
+pub fn passwd(options: &Passwd) -> ExitCode {
+    let hashed = read_password().map_err(|error| error.to_string()).and_then(|password| {
+        let hash = PasswordHash::of(password.expose()).map_err(|error| error.to_string())?;
+        let digest = options.digest.as_deref().map(|user| DigestSecret::of(user, password.expose()));
+        Ok((hash, digest))
+    });
     match hashed {
-        Ok(hash) => say(&format!("'{}'", hash.text().expose())),
+        Ok((hash, None)) => say(&format!("'{}'", hash.text().expose())),
+        Ok((hash, Some(digest))) => {
+            say(&format!("password: '{}'\ndigest: '{}'", hash.text().expose(), digest.text().expose()))
+        }
         Err(error) => fail(&error, FAILED),
     }
 }

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod hooks;
 pub mod ipc;
 pub mod journal;
+pub mod link;
 pub mod load;
 pub mod manpage;
 pub mod media;

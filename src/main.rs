@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Some(Command::Check(options)) => voyandz::run::check(&options),
         Some(Command::Doctor(options)) => voyandz::run::doctor(&options),
         Some(Command::Config(options)) => voyandz::run::print(&options),
-        Some(Command::Passwd) => voyandz::credentials::passwd(),
+        Some(Command::Passwd(options)) => voyandz::credentials::passwd(&options),
         Some(Command::Token) => voyandz::credentials::token(),
         Some(Command::Sign(options)) => voyandz::credentials::sign(&options),
         Some(Command::Ctl(options)) => voyandz::ctl::run(&options),

@@ -1,6 +1,7 @@
 //! What a request presents to prove who it comes from. Pure.
 
 use super::{
+    digest::DigestAnswer,
     link::{self, MAX_LINK},
     password::MAX_PASSWORD,
     secret::Secret,
@@ -33,6 +34,13 @@ pub enum Presented {
         /// The password.
         password: Secret,
     },
+    /// An answer to a challenge, for a request with this method.
+    Digest {
+        /// What is answered.
+        answer: Box<DigestAnswer>,
+        /// `DESCRIBE`.
+        method: String,
+    },
 }
 
 /// A credential that cannot be read.
@@ -44,6 +52,9 @@ pub enum CredentialError {
     /// What follows `Basic` is no base64 of a name and a password.
     #[error("the header Authorization is not valid: expected Basic and base64 of user:password")]
     Basic,
+    /// What follows `Digest` misses something, or is of an algorithm that is not known.
+    #[error("the header Authorization is not valid: expected Digest by MD5 or SHA-256, with qop=auth if any")]
+    Digest,
     /// A token that is empty or too long.
     #[error("the header Authorization is not valid: expected Bearer and a token")]
     Bearer,

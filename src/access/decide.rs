@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn user(name: &str, may: &[&str]) -> User {
-        User { name: name.into(), password: Some(hash('c')), certificates: Vec::new(), grant: grant(may) }
+        User { name: name.into(), password: Some(hash('c')), digest: None, certificates: Vec::new(), grant: grant(may) }
     }
 
     fn policy() -> Policy {

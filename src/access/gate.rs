@@ -7,6 +7,7 @@ use super::{
     code::{self, Codes},
     credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX},
     decide::{Decision, Identity, decide},
+    digest::{self as digest_auth, Algorithm, DigestAnswer, NonceAge},
     fetch::Fetch,
     guesses::Guesses,
     hook::Claim,
@@ -61,6 +62,8 @@ struct Inner {
     generation: AtomicU64,
     /// Of this process: for digests that are kept.
     key: hmac::Key,
+    /// When the clock of nonces began.
+    began: Instant,
     verified: Mutex<Verified>,
     sessions: Mutex<Sessions>,
     codes: Mutex<Codes>,
@@ -99,6 +102,9 @@ pub enum Rejection {
     /// The link is wrong or has expired.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The challenge that was answered is too old.
+    #[error("the nonce is too old: answer the new one")]
+    Stale,
     /// Too many wrong ones from this address, or too many checks.
     #[error("too many attempts")]
     TooMany {
@@ -119,6 +125,7 @@ impl Gate {
             policy: Mutex::new(Arc::new(IndexedPolicy::new(policy, keys))),
             generation: AtomicU64::new(0),
             key,
+            began: Instant::now(),
             verified: Mutex::default(),
             sessions: Mutex::default(),
             codes: Mutex::default(),
@@ -189,6 +196,7 @@ impl Gate {
             Presented::Session(secret) => Ok(self.of_session(&secret)),
             Presented::Bearer(token) => self.by_token(&token, peer).await,
             Presented::Basic { user, password } => self.by_password(user, password, peer).await,
+            Presented::Digest { answer, method } => self.by_digest(&answer, &method, peer),
         }
     }
 
@@ -359,6 +367,45 @@ impl Gate {
             }
             _ => {
                 self.failed(Mechanism::Password, peer);
+                Err(Rejection::Wrong)
+            }
+        }
+    }
+
+    /// Whether users may answer a challenge of Digest.
+    pub fn has_digests(&self) -> bool {
+        self.policy().policy().has_digests()
+    }
+
+    /// The challenges of Digest: the better algorithm first, and the one last that all clients know, since some of them take the last one.
+    pub fn challenges(&self, is_stale: bool) -> [String; 2] {
+        let nonce = digest_auth::nonce(&self.0.key, self.0.began.elapsed());
+        [Algorithm::Sha256, Algorithm::Md5].map(|algorithm| digest_auth::challenge(algorithm, &nonce, is_stale))
+    }
+
+    /// Whether an answer is to a challenge of this process, and of the last minutes.
+    pub fn is_fresh(&self, answer: &DigestAnswer) -> bool {
+        digest_auth::age(&self.0.key, &answer.nonce, self.0.began.elapsed()) == NonceAge::Fresh
+    }
+
+    fn by_digest(&self, answer: &DigestAnswer, method: &str, peer: IpAddr) -> Result<Identity, Rejection> {
+        let known = self
+            .policy()
+            .user(&answer.user)
+            .and_then(|user| Some((user.name.clone(), user.password.clone()?, user.digest.clone()?)));
+        self.take_try(peer)?;
+        match known.filter(|(.., secret)| secret.is_answered(answer, method)) {
+            // One of before a restart of the server is old as well.
+            Some(_) if !self.is_fresh(answer) => {
+                lock(&self.0.guesses).give_back(peer);
+                Err(Rejection::Stale)
+            }
+            Some((name, password, _)) => {
+                lock(&self.0.guesses).give_back(peer);
+                Ok(Identity::User { name, password })
+            }
+            None => {
+                self.failed(Mechanism::Digest, peer);
                 Err(Rejection::Wrong)
             }
         }
@@ -625,6 +672,7 @@ mod tests {
         let user = |name: &str| User {
             name: name.into(),
             password: Some(Arc::new(PasswordHash::of("right").unwrap())),
+            digest: None,
             certificates: Vec::new(),
             grant: Grant { may: Permissions::default(), ..Grant::default() },
         };

@@ -11,6 +11,7 @@ mod asking_hook;
 mod code;
 mod credentials;
 mod decide;
+pub mod digest;
 mod fetch;
 mod forwarded;
 mod gate;

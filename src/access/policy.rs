@@ -2,6 +2,7 @@
 
 use super::{
     action::{Action, Role},
+    digest::DigestSecret,
     hook::HookSource,
     jwt::{JwtRules, KeySet},
     network::{Network, any_contains},
@@ -47,6 +48,8 @@ pub struct User {
     pub name: Arc<str>,
     /// Checks the password; without one the user has a certificate.
     pub password: Option<Arc<PasswordHash>>,
+    /// Checks the password for Digest, where a user has that.
+    pub digest: Option<DigestSecret>,
     /// Names of certificates that prove to be this user.
     pub certificates: Vec<Arc<str>>,
     /// What the user may do.
@@ -140,10 +143,10 @@ impl Policy {
     /// The same without its secrets, to be shown: it opens nothing.
     pub fn masked(&self) -> Self {
         let mut masked = self.clone();
-        masked
-            .users
-            .iter_mut()
-            .for_each(|user| user.password = user.password.is_some().then(|| Arc::new(PasswordHash::masked())));
+        masked.users.iter_mut().for_each(|user| {
+            user.password = user.password.is_some().then(|| Arc::new(PasswordHash::masked()));
+            user.digest = user.digest.is_some().then(DigestSecret::masked);
+        });
         masked.tokens.iter_mut().for_each(|token| token.digest = [0; 32]);
         masked.hook.iter_mut().for_each(|hook| hook.url = Secret::new(MASK));
         masked.link_keys.iter_mut().for_each(|(_, key)| *key = Secret::new(MASK));
@@ -153,6 +156,11 @@ impl Policy {
     /// Whether a user has a password.
     pub fn has_passwords(&self) -> bool {
         self.users.iter().any(|user| user.password.is_some())
+    }
+
+    /// Whether a user has a secret for Digest.
+    pub fn has_digests(&self) -> bool {
+        self.users.iter().any(|user| user.digest.is_some())
     }
 
     /// Whether there is any way to prove who one is.

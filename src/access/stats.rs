@@ -18,6 +18,8 @@ pub struct AccessStats {
 pub enum Mechanism {
     /// A user and a password.
     Password,
+    /// An answer to a challenge of Digest.
+    Digest,
     /// A token.
     Token,
     /// A token of a service.
@@ -58,8 +60,9 @@ const ENDS: [&str; 2] = ["expired", "withdrawn"];
 
 impl Mechanism {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Password,
+        Self::Digest,
         Self::Token,
         Self::Jwt,
         Self::Link,
@@ -75,6 +78,7 @@ impl Mechanism {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Password => "password",
+            Self::Digest => "digest",
             Self::Token => "token",
             Self::Jwt => "jwt",
             Self::Link => "link",
@@ -166,15 +170,16 @@ mod tests {
             counted,
             [
                 ("password", 1),
-                ("token", 2),
-                ("jwt", 3),
-                ("link", 4),
-                ("code", 5),
-                ("hook", 6),
-                ("publish-key", 7),
-                ("passphrase", 8),
-                ("malformed", 9),
-                ("throttled", 10)
+                ("digest", 2),
+                ("token", 3),
+                ("jwt", 4),
+                ("link", 5),
+                ("code", 6),
+                ("hook", 7),
+                ("publish-key", 8),
+                ("passphrase", 9),
+                ("malformed", 10),
+                ("throttled", 11),
             ]
         );
         stats.refused(Action::ConfigRead);

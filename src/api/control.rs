@@ -32,6 +32,15 @@ pub(super) async fn stream(call: Call) -> Result<Answer, Problem> {
     carry_out(&call, &stream.control, order, Fact::stream("stream.ordered", call.parameter(0)))
 }
 
+/// `POST /streams/{name}/pushes/{number}/{order}`.
+pub(super) async fn push(call: Call) -> Result<Answer, Problem> {
+    let (stream, number, order) = (of(&call)?, call.parameter(1), call.parameter(2));
+    let control = number.parse().ok().and_then(|number| stream.pushes.control(number));
+    let control = control.ok_or_else(|| Problem::not_found("push of the stream", number))?;
+    let fact = Fact::stream("stream.ordered", call.parameter(0)).with("push", number.to_owned());
+    carry_out(&call, &control, order, fact)
+}
+
 /// `POST /streams/{name}/keyframe`.
 pub(super) async fn keyframe(call: Call) -> Result<Answer, Problem> {
     of(&call)?.fanout.want_keyframe();

@@ -148,6 +148,17 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         method: "POST",
+        path: "/streams/{name}/pushes/{number}/{order}",
+        id: "order_push",
+        summary: "`restart`, `stop` until `start`, or `start` a push of a stream, by its place in the configuration, from 1.",
+        may: May::Stream(Action::Kick),
+        query: &[],
+        body: None,
+        answer: (202, None),
+        run: |call| control::push(call).boxed(),
+    },
+    Route {
+        method: "POST",
         path: "/streams/{name}/keyframe",
         id: "keyframe",
         summary: "Asks the encoder of a stream for a keyframe.",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::access::{
     Action, Grant, HookForm, HookSource, JwtRules, JwtSource, KeySource, MASK, MIN_KEY, Network, NetworkError,
-    PasswordHash, Pattern, Permission, Permissions, Policy, Secret, Token, User,
+    PasswordHash, Pattern, Permission, Permissions, Policy, Secret, Token, User, digest::DigestSecret,
 };
 use data_encoding::HEXLOWER_PERMISSIVE;
 use http::Uri;
@@ -80,9 +80,16 @@ impl Validator {
             let certificates = self.certificates(&path.key("certificate"), keys.certificate, &mut taken);
             let expected = "what `voyandz passwd` prints, $argon2id$...";
             let password = self.secret(&path.key("password"), keys.password, expected, PasswordHash::parse);
+            if keys.digest.is_some() && password.is_none() {
+                let message = "needs a `password` as well: that of other protocols".to_owned();
+                self.note(&path.key("digest"), Place::Key, message);
+            }
+            let expected = "what `voyandz passwd --digest` prints, md5:...:sha256:...";
+            let digest = self.secret(&path.key("digest"), keys.digest, expected, DigestSecret::parse);
             let grant = self.grant(&path, keys.may, keys.from, keys.until);
             if password.is_some() || has_certificate {
-                users.push(User { name: name.into(), password: password.map(Arc::new), certificates, grant });
+                let password = password.map(Arc::new);
+                users.push(User { name: name.into(), password, digest, certificates, grant });
             }
         }
         users
@@ -289,6 +296,7 @@ fn printed_user(user: &User) -> raw::User {
     let Grant { may, from, until } = &user.grant;
     raw::User {
         password: user.password.as_ref().map(|password| text(password.text().expose())),
+        digest: user.digest.as_ref().map(|digest| text(digest.text().expose())),
         certificate: some_list(&user.certificates),
         may: Some(list(may.iter())),
         from: some_list(from),
@@ -476,6 +484,20 @@ auth:
         assert!(to_yaml(&masked(&config)).contains("password: '***'"));
     }
 
+    fn digest() -> String {
+        format!("md5:{}:sha256:{}", "0b".repeat(16), "0c".repeat(32))
+    }
+
+    #[test]
+    fn a_secret_for_digest_is_read_printed_and_masked() {
+        let text = format!("auth: {{users: {{anna: {{password: '{HASH}', digest: '{}', may: viewer}}}}}}", digest());
+        let config = parse(&text).unwrap();
+        assert!(config.auth.has_digests());
+        assert_eq!(parse(&to_yaml(&config)).unwrap(), config);
+        let shown = to_yaml(&masked(&config));
+        assert!(!shown.contains("0b0b") && !shown.contains("0c0c") && shown.contains("***"), "{shown}");
+    }
+
     #[test]
     fn anyone_may_do_nothing_once_somebody_can_log_in() {
         let anyone = |text: &str| {
@@ -500,6 +522,17 @@ auth:
         check(
             "auth: {users: {anna: {password: canary, may: viewer}}}",
             &format!("1:33: auth.users.anna.password: {expected}"),
+        );
+        check(
+            &format!("auth: {{users: {{anna: {{password: '{HASH}', digest: canary, may: viewer}}}}}}"),
+            &format!(
+                "1:{}: auth.users.anna.digest: expected what `voyandz passwd --digest` prints, md5:...:sha256:..., found another text",
+                45 + HASH.len()
+            ),
+        );
+        check(
+            &format!("auth: {{users: {{anna: {{certificate: a, digest: '{}', may: viewer}}}}}}", digest()),
+            "1:39: auth.users.anna.digest: needs a `password` as well: that of other protocols",
         );
         check(
             "auth: {users: {anna: {may: viewer}}}",

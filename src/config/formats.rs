@@ -26,7 +26,7 @@ pub fn passed_on<'a>(stream: &'a Stream, source: impl Fn(&FeedName) -> Option<&'
             (None, _) | (_, Container::Raw) | (Some(Container::Webm), Container::Mkv) => true,
             (Some(written), wanted) => written == wanted,
         },
-        Source::Pipeline(_) | Source::File { .. } | Source::Publish(_) => false,
+        Source::Pipeline(_) | Source::File { .. } | Source::Publish(_) | Source::Link(_) => false,
     };
     is_same.then_some(feed)
 }

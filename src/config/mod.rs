@@ -7,11 +7,13 @@
 //! their place (`source_map`, `spans`).
 
 mod about;
+mod address;
 mod api;
 mod auth;
 mod av_keys;
 pub mod change;
 mod codec;
+mod datagram_url;
 mod diagnostics;
 pub mod edit;
 mod encode;
@@ -27,6 +29,7 @@ mod hooks;
 mod include;
 mod inputs;
 mod launch;
+mod link;
 mod load;
 mod merge;
 mod model;
@@ -47,13 +50,16 @@ mod recording;
 mod redact;
 mod renditions;
 mod rtmp;
+mod rtmp_url;
 mod rtsp;
+mod rtsp_url;
 #[cfg(test)]
 mod schema;
 mod sets;
 mod source_map;
 mod spans;
 mod srt;
+mod srt_url;
 mod streams;
 mod template;
 mod template_store;
@@ -68,6 +74,7 @@ mod yaml;
 
 pub use about::{About, is_name as is_label_name};
 pub use codec::{AudioCodec, Codec, VideoCodec};
+pub use datagram_url::DatagramUrl;
 pub use diagnostics::{Diagnostic, Diagnostics, Position};
 pub use encoders::{ENCODERS, Encoder};
 pub(crate) use expected::suggestion;
@@ -75,6 +82,7 @@ pub use files::{LoadError, Replaced};
 pub use formats::{may_differ, passed_on};
 pub use hooks::{Hook, HookTarget};
 pub use inputs::with_inputs;
+pub use link::Link;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Alternative, Api, CertificateSource, Config, ControlPlace, Editing, Encoding, Feed, FeedName, Mode, NameError,
@@ -90,5 +98,8 @@ pub use publish_pattern::PublishPattern;
 pub use push_target::{PushProtocol, PushTarget, PushUrl};
 pub use recording::{Keep, Plan, Recording};
 pub use redact::{is_secret_name, masked, text_without_secrets};
+pub use rtmp_url::RtmpUrl;
+pub use rtsp_url::RtspUrl;
+pub use srt_url::SrtUrl;
 pub use url::url_pipeline;
 pub use validate::parse;

@@ -1,7 +1,7 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
 use super::{
-    about::About, codec::Codec, hooks::Hook, publish::Publish, publish_pattern::PublishPattern,
+    about::About, codec::Codec, hooks::Hook, link::Link, publish::Publish, publish_pattern::PublishPattern,
     push_target::PushTarget, recording::Recording,
 };
 use crate::{
@@ -291,6 +291,8 @@ pub enum Source {
     Pipe(PathBuf),
     /// Who connects and sends it.
     Publish(Publish),
+    /// A link that this server opens.
+    Link(Link),
 }
 
 /// When a feed runs.

@@ -88,6 +88,7 @@ fn feed(feed: &Feed) -> raw::Feed {
             keys.looped = looped.then_some(Value::Bool(true));
         }
         Source::Pipe(file) => keys.file = Some(path(file)),
+        Source::Link(link) => keys.url = Some(text(link.text())),
         Source::Publish(publish) => keys.publish = Some(super::publish::printed(publish)),
     }
     keys.fps = feed.fps.map(|(frames, seconds)| text(Fps { numerator: frames, denominator: seconds }));

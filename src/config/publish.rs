@@ -49,6 +49,10 @@ pub enum PublishProtocol {
     Srt,
     /// WebRTC by WHIP.
     Webrtc,
+    /// Datagrams of MPEG-TS, for feeds with an address only.
+    Udp,
+    /// The same in packets of RTP.
+    Rtp,
 }
 
 /// What happens when somebody wants to publish to a feed that has a publisher.
@@ -61,7 +65,7 @@ pub enum SecondPublisher {
 }
 
 impl PublishProtocol {
-    /// All of them.
+    /// Those by which others publish.
     pub const ALL: [Self; 5] = [Self::Http, Self::Rtmp, Self::Rtsp, Self::Srt, Self::Webrtc];
 
     /// As the configuration, logs and metrics name it.
@@ -72,6 +76,8 @@ impl PublishProtocol {
             Self::Rtsp => "rtsp",
             Self::Srt => "srt",
             Self::Webrtc => "webrtc",
+            Self::Udp => "udp",
+            Self::Rtp => "rtp",
         }
     }
 }

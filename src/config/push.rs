@@ -48,8 +48,8 @@ impl Validator {
         let to = PushUrl::parse(&text).map_err(|what| self.note(path, Place::Key, format!("expected {what}"))).ok();
         let ca = self.value(&path.key("ca"), keys.ca, path_name);
         let to = to?;
-        if ca.is_some() && !to.protocol.is_tls() {
-            self.note(&path.key("ca"), Place::Key, "has no effect: the address is not encrypted".to_owned());
+        if ca.is_some() && !to.protocol().is_tls() {
+            self.note(&path.key("ca"), Place::Key, "has no effect: the address is not encrypted by TLS".to_owned());
         }
         Some(PushTarget { to, ca })
     }
@@ -72,7 +72,7 @@ pub(super) fn printed(targets: &[PushTarget]) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{masked, parse, to_yaml};
+    use crate::config::{PushUrl, masked, parse, to_yaml};
 
     fn yaml(keys: &str) -> String {
         format!("feeds: {{f: {{pipeline: x}}}}\nstreams:\n  s: {{feed: f, push: {keys}}}")
@@ -85,7 +85,8 @@ mod tests {
         let config =
             parse(&yaml("['rtmp://host/app/s3cret?x=y', {to: 'rtmps://other:444/s3cret', ca: /ca.pem}]")).unwrap();
         let [first, second] = &config.streams[0].pushes[..] else { panic!("{config:?}") };
-        assert_eq!((first.to.key.as_str(), second.to.port), ("s3cret?x=y", 444));
+        let (PushUrl::Rtmp(one), PushUrl::Rtmp(other)) = (&first.to, &second.to) else { panic!("{config:?}") };
+        assert_eq!((one.key.as_str(), other.port), ("s3cret?x=y", 444));
         assert_eq!(second.ca.as_deref(), Some(std::path::Path::new("/ca.pem")));
         assert_eq!(parse(&to_yaml(&config)).unwrap(), config);
         let shown = to_yaml(&masked(&config));
@@ -100,12 +101,17 @@ mod tests {
             let found = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
             assert!(found.contains(expect) && !found.contains("s3cret"), "{keys}: {found}");
         };
-        check("'ftp://host/app/s3cret'", "push: expected an address that begins with rtmp:// or rtmps://");
+        check(
+            "'ftp://host/app/s3cret'",
+            "push: expected an address that begins with rtmp://, rtmps://, rtsp://, rtsps://, srt://, udp:// or rtp://",
+        );
         check("[{to: 'rtmp://host'}]", "push[0]: expected an address with a path, like rtmp://host/app/key");
         check("[{ca: /x}]", "push[0]: has no address: expected `to: rtmp://host/app/key`");
         check("[[a]]", "push[0]: expected an address, or keys like `to:`, found a list");
-        check("[{to: 'rtmp://h/s3cret', ca: /x}]", "push[0].ca: has no effect: the address is not encrypted");
+        check("[{to: 'rtmp://h/s3cret', ca: /x}]", "push[0].ca: has no effect: the address is not encrypted by TLS");
         check("[{to: 'rtmp://h/s3cret', cb: /x}]", "unknown key, did you mean `ca`?");
+        check("'srt://host:1?passphrase=s3cret'", "push: expected a `passphrase` of 10 to 79 bytes");
+        check("'udp://host:1?s3cret=1'", "push: expected the parameters `ttl` and `interface` only");
         let many = vec!["'rtmp://h/s3cret'"; 17].join(", ");
         check(&format!("[{many}]"), "push: has 17 targets, where 16 are the most");
     }

@@ -1,7 +1,10 @@
 //! Where a stream is pushed to, checked.
 
-use crate::access::MASK;
+use super::{datagram_url::DatagramUrl, rtmp_url::RtmpUrl, rtsp_url::RtspUrl, srt_url::SrtUrl};
 use std::{fmt, path::PathBuf};
+
+/// What an address of a push begins with.
+const EXPECTED: &str = "an address that begins with rtmp://, rtmps://, rtsp://, rtsps://, srt://, udp:// or rtp://";
 
 /// A target of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,193 +22,114 @@ pub enum PushProtocol {
     Rtmp,
     /// RTMP over TLS.
     Rtmps,
+    /// RTSP, by ANNOUNCE and RECORD.
+    Rtsp,
+    /// RTSP over TLS.
+    Rtsps,
+    /// SRT, as the caller.
+    Srt,
+    /// MPEG-TS in datagrams.
+    Udp,
+    /// MPEG-TS in packets of RTP.
+    Rtp,
 }
 
-/// The address of a target. Its last part is a secret, as it is with most services: nothing shows it but [`PushUrl::text`].
+/// The address of a target. Nothing shows what is secret of it but [`PushUrl::text`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct PushUrl {
-    /// The protocol.
-    pub protocol: PushProtocol,
-    /// Name or address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// What precedes the last slash of the path, without a slash at its begin; may be empty.
-    pub app: String,
-    /// What follows it, with the query.
-    pub key: String,
+pub enum PushUrl {
+    /// A server of RTMP.
+    Rtmp(RtmpUrl),
+    /// A server of RTSP.
+    Rtsp(RtspUrl),
+    /// A listener of SRT.
+    Srt(SrtUrl),
+    /// A receiver of datagrams.
+    Datagrams(DatagramUrl),
 }
 
 impl PushProtocol {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Rtmp, Self::Rtmps];
+    pub const ALL: [Self; 7] = [Self::Rtmp, Self::Rtmps, Self::Rtsp, Self::Rtsps, Self::Srt, Self::Udp, Self::Rtp];
 
     /// As an address names it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
             Self::Rtmps => "rtmps",
+            Self::Rtsp => "rtsp",
+            Self::Rtsps => "rtsps",
+            Self::Srt => "srt",
+            Self::Udp => "udp",
+            Self::Rtp => "rtp",
         }
     }
 
-    /// Its usual port.
-    pub const fn port(self) -> u16 {
-        match self {
-            Self::Rtmp => 1935,
-            Self::Rtmps => 443,
-        }
-    }
-
-    /// Whether it is encrypted.
+    /// Whether it is encrypted by TLS.
     pub const fn is_tls(self) -> bool {
-        matches!(self, Self::Rtmps)
+        matches!(self, Self::Rtmps | Self::Rtsps)
     }
 }
 
 impl PushUrl {
-    /// Reads an address; the error says what is wrong.
+    /// Reads an address; the error says what is expected.
     ///
     /// # Errors
     /// When it is none, or of another protocol.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let (scheme, rest) = text.split_once("://").ok_or("an address like rtmp://host/app/key")?;
-        let protocol = PushProtocol::ALL.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(scheme));
-        let protocol = protocol.ok_or("an address that begins with rtmp:// or rtmps://")?;
-        let (authority, path) = rest.split_once('/').ok_or("an address with a path, like rtmp://host/app/key")?;
-        if authority.contains('@') {
-            return Err(
-                "an address without a user in front of the host: name it in the query, where the target takes one",
-            );
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (scheme, _) = text.split_once("://").ok_or("an address like rtmp://host/app/key")?;
+        let is_named = |protocol: &PushProtocol| protocol.name().eq_ignore_ascii_case(scheme);
+        match PushProtocol::ALL.into_iter().find(is_named).ok_or(EXPECTED)? {
+            PushProtocol::Rtmp | PushProtocol::Rtmps => Ok(Self::Rtmp(RtmpUrl::parse(text)?)),
+            PushProtocol::Rtsp | PushProtocol::Rtsps => Ok(Self::Rtsp(RtspUrl::parse(text)?)),
+            PushProtocol::Srt => Ok(Self::Srt(SrtUrl::parse(text)?)),
+            PushProtocol::Udp | PushProtocol::Rtp => Ok(Self::Datagrams(DatagramUrl::target(text)?)),
         }
-        let (host, port) = split_port(authority).ok_or("a host with a port from 1 to 65535, if any")?;
-        let is_good = |c: char| !c.is_whitespace() && !c.is_control();
-        if host.is_empty() || !text.chars().all(is_good) {
-            return Err("a host, and no white space");
-        }
-        // Slashes of a query are part of it.
-        let end = path.find('?').unwrap_or(path.len());
-        let (before, query) = path.split_at(end);
-        let (app, name) = before.rsplit_once('/').unwrap_or(("", before));
-        let key = format!("{name}{query}");
-        if key.is_empty() {
-            return Err("an address with a path, like rtmp://host/app/key");
-        }
-        Ok(Self { protocol, host: host.to_owned(), port: port.unwrap_or(protocol.port()), app: app.to_owned(), key })
     }
 
-    /// The whole address, with its secret.
+    /// The protocol.
+    pub const fn protocol(&self) -> PushProtocol {
+        match self {
+            Self::Rtmp(url) if url.is_tls => PushProtocol::Rtmps,
+            Self::Rtmp(_) => PushProtocol::Rtmp,
+            Self::Rtsp(url) if url.is_tls => PushProtocol::Rtsps,
+            Self::Rtsp(_) => PushProtocol::Rtsp,
+            Self::Srt(_) => PushProtocol::Srt,
+            Self::Datagrams(url) if url.is_rtp => PushProtocol::Rtp,
+            Self::Datagrams(_) => PushProtocol::Udp,
+        }
+    }
+
+    /// The whole address, with its secrets.
     pub fn text(&self) -> String {
-        self.with_key(&self.key)
+        match self {
+            Self::Rtmp(url) => url.text(),
+            Self::Rtsp(url) => url.text(),
+            Self::Srt(url) => url.text(),
+            Self::Datagrams(url) => url.text(),
+        }
     }
 
-    /// The address without its secret, for people.
+    /// The address without its secrets, for people.
     pub fn masked(&self) -> Self {
-        // A query of the part in front may have a key as well.
-        let app = self.app.split('?').next().unwrap_or_default().to_owned();
-        Self { key: MASK.to_owned(), app, ..self.clone() }
-    }
-
-    /// Host and port, as an address has them.
-    pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == self.protocol.port() { host } else { format!("{host}:{}", self.port) }
-    }
-
-    /// The address before the key, without a slash at its end.
-    pub fn base(&self) -> String {
-        let app = if self.app.is_empty() { String::new() } else { format!("/{}", self.app) };
-        format!("{}://{}{app}", self.protocol.name(), self.authority())
-    }
-
-    fn with_key(&self, key: &str) -> String {
-        format!("{}/{key}", self.base())
+        match self {
+            Self::Rtmp(url) => Self::Rtmp(url.masked()),
+            Self::Rtsp(url) => Self::Rtsp(url.masked()),
+            Self::Srt(url) => Self::Srt(url.masked()),
+            Self::Datagrams(url) => Self::Datagrams(url.clone()),
+        }
     }
 }
 
-/// Without its secret.
+/// Without its secrets.
 impl fmt::Display for PushUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.masked().text())
     }
 }
 
-/// Without its secret.
+/// Without its secrets.
 impl fmt::Debug for PushUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, behind) = rest.split_once(']')?;
-            (host, if behind.is_empty() { None } else { Some(behind.strip_prefix(':')?) })
-        }
-        None => match authority.rsplit_once(':') {
-            Some((host, _)) if host.contains(':') => return None,
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let port = port.map(|port| port.parse().ok().filter(|port| *port != 0).ok_or(())).transpose().ok()?;
-    Some((host, port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn addresses_are_read_and_their_keys_hidden() {
-        let check = |text: &str, parts: (&str, u16, &str, &str), masked: &str| {
-            let url = PushUrl::parse(text).unwrap();
-            assert_eq!((url.host.as_str(), url.port, url.app.as_str(), url.key.as_str()), parts, "{text}");
-            assert_eq!((url.to_string(), format!("{url:?}")), (masked.to_owned(), masked.to_owned()));
-            assert_eq!(PushUrl::parse(&url.text()).as_ref(), Ok(&url));
-        };
-        check("rtmp://host/app/key", ("host", 1935, "app", "key"), "rtmp://host/app/***");
-        check(
-            "RTMPS://a.rtmp.example:8443/live2/k-1?x=a/b",
-            ("a.rtmp.example", 8443, "live2", "k-1?x=a/b"),
-            "rtmps://a.rtmp.example:8443/live2/***",
-        );
-        check("rtmp://[::1]:1936/studio?key=s3cret", ("::1", 1936, "", "studio?key=s3cret"), "rtmp://[::1]:1936/***");
-        check("rtmps://h:443/a/b/c", ("h", 443, "a/b", "c"), "rtmps://h/a/b/***");
-    }
-
-    #[test]
-    fn what_is_no_address_is_refused() {
-        for text in [
-            "host/app",
-            "http://host/app/key",
-            "rtmp://host",
-            "rtmp://host/",
-            "rtmp:///app/key",
-            "rtmp://u:p@host/app/key",
-            "rtmp://host:0/a",
-            "rtmp://host:x/a",
-            "rtmp://::1/a",
-            "rtmp://[::1/a",
-            "rtmp://host/a b",
-        ] {
-            assert!(PushUrl::parse(text).is_err(), "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_shown_never_has_the_key(app in "[a-z/]{0,8}", key in "KEY[a-zA-Z0-9?=&]{1,12}") {
-            if let Ok(url) = PushUrl::parse(&format!("rtmp://host/{app}/{key}")) {
-                let shown = format!("{url} {url:?} {:?}", url.masked());
-                prop_assert!(!shown.contains("KEY"));
-            }
-        }
-
-        #[test]
-        fn foreign_text_never_panics(text in "(rtmp://)?[a-z/?=%0-9:.@é\\[\\]]{0,40}") {
-            let _ = PushUrl::parse(&text);
-        }
     }
 }

@@ -116,6 +116,8 @@ pub(super) struct User {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) may: Option<Value>,
@@ -283,6 +285,10 @@ pub(super) struct Feed {
     pub(super) file: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) transport: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publish: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]

@@ -28,6 +28,7 @@ pub fn masked(config: &Config) -> Config {
             Source::Pipeline(text) => *text = text_without_secrets(text),
             Source::Command(words) => *words = words_without_secrets(words),
             Source::Publish(publish) => *publish = publish.masked(),
+            Source::Link(link) => *link = link.masked(),
             Source::File { .. } | Source::Pipe(_) => {}
         }
     }

@@ -194,6 +194,8 @@ fn schema() -> Value {
         "command" => text_or_use(&["array"]),
         "file" | "url" => scalar(),
         "loop" | "restart" | "no-resurrect" => flag(),
+        "transport" => name_of(&["tcp", "udp", "auto"]),
+        "latency" => json!({"type": ["number", "null"], "minimum": 0, "maximum": 10}),
         "fps" => json!({"type": ["number", "string", "null"]}),
         "feed" => scalar(),
         "mode" => mode.clone(),

@@ -12,7 +12,7 @@ use super::{
     streams::Feeds,
     template_store::TemplateStore,
     units::{self, Fps},
-    url,
+    url::{self, CameraSettings, CameraTransport},
     validator::Validator,
 };
 use serde_yaml::Value;
@@ -123,6 +123,12 @@ impl Validator {
                 self.note(&path.key(key), Place::Key, "a publisher decides when this feed runs".to_owned());
             }
         }
+        let is_camera = matches!(&feed.url, Some(Value::String(address)) if url::is_camera(address));
+        for (key, is_given) in [("transport", feed.transport.is_some()), ("latency", feed.latency.is_some())] {
+            if is_given && !is_camera {
+                self.note(&path.key(key), Place::Key, "only a `url` of rtsp:// or rtsps:// has it".to_owned());
+            }
+        }
         let mode = self.value(&path.key("mode"), feed.mode, mode).unwrap_or(Mode::OnDemand { linger: Duration::ZERO });
         let restart = self.restart(path, feed.restart, feed.no_resurrect);
         let given = [
@@ -161,7 +167,11 @@ impl Validator {
         }
         let command = command.map(Source::Command);
         let file = self.value(&path.key("file"), feed.file, path_name).map(|path| Source::File { path, looped });
-        let url = self.value(&path.key("url"), feed.url, url::pipeline).map(Source::Pipeline);
+        let camera = CameraSettings {
+            transport: self.value(&path.key("transport"), feed.transport, CameraTransport::parse),
+            latency: self.value(&path.key("latency"), feed.latency, url::camera_latency),
+        };
+        let url = self.value(&path.key("url"), feed.url, |address| url::source(address, camera));
         let publish = feed.publish.map(|value| Source::Publish(self.publish(&path.key("publish"), value)));
         let source = pipeline.or(command).or(file).or(url).or(publish)?;
         let fps = self.feed_fps(&path.key("fps"), feed.fps, &source);
@@ -174,7 +184,7 @@ impl Validator {
         let may_have = match source {
             Source::File { .. } => true,
             Source::Pipeline(text) => text.contains("souphttpsrc"),
-            Source::Command(_) | Source::Pipe(_) | Source::Publish(_) => false,
+            Source::Command(_) | Source::Pipe(_) | Source::Publish(_) | Source::Link(_) => false,
         };
         if value.is_some() && !may_have {
             self.note(path, Place::Key, NO_FPS.to_owned());

@@ -5,7 +5,7 @@ use super::{
     placeholder::{PlaceholderPart, PlaceholderSpec, PlaceholderTask},
     push_status::Pushes,
     recorder_status::RecorderStatus,
-    registry::{FeedHandle, Registry, StreamHandle},
+    registry::{FeedHandle, LinkHandle, Registry, StreamHandle},
     rendition::{Alternative, Rendition},
 };
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
         command::CommandSource,
         control::Control,
         demand::Demand,
+        link_status::LinkStatus,
+        linked::LinkSource,
         per_request::PerRequestStream,
         pipe::PipeSource,
         pool::Pool,
@@ -52,6 +54,8 @@ pub struct Deployment {
     viewers_of: BTreeMap<StreamName, Viewers>,
     /// Where feeds are published to.
     publish_slots: BTreeMap<FeedName, PublishSlot>,
+    /// What comes over links.
+    links: BTreeMap<FeedName, LinkStatus>,
     recorders: BTreeMap<StreamName, RecorderStatus>,
     pushes: BTreeMap<StreamName, Pushes>,
     /// Where all of them report what happens.
@@ -184,6 +188,7 @@ impl Deployment {
             placeholders: BTreeMap::new(),
             viewers_of: BTreeMap::new(),
             publish_slots: BTreeMap::new(),
+            links: BTreeMap::new(),
             recorders: BTreeMap::new(),
             pushes: BTreeMap::new(),
             facts,
@@ -227,23 +232,36 @@ impl Deployment {
         (self.registry(config), ApplyReport { ended, begun })
     }
 
-    /// Has a slot for each feed that is published to.
+    /// Has a slot for each feed that is published to, or comes over a link.
     fn apply_publish_slots(&mut self, config: &Config) {
+        let link = |link: &config::Link| {
+            let protocols = vec![link.protocol()];
+            config::Publish { protocols, ..config::Publish::default() }
+        };
         let feeds = config.feeds.iter().filter_map(|feed| match &feed.source {
-            config::Source::Publish(publish) => Some((&feed.name, publish)),
+            config::Source::Publish(publish) => Some((&feed.name, publish.clone())),
+            config::Source::Link(one) => Some((&feed.name, link(one))),
             _ => None,
         });
+        let is_link = |name: &FeedName| {
+            let mut feeds = config.feeds.iter();
+            feeds.any(|feed| feed.name == *name && matches!(feed.source, config::Source::Link(_)))
+        };
+        self.links.retain(|name, _| is_link(name));
         let mut wanted: BTreeMap<_, _> = feeds.collect();
         self.publish_slots.retain(|name, slot| match wanted.remove(name) {
             Some(settings) => {
-                slot.set_settings(settings.clone());
+                slot.set_settings(settings);
                 true
             }
             None => false,
         });
         for (name, settings) in wanted {
-            let slot = PublishSlot::new(name.clone(), settings.clone(), self.epoch, self.facts.clone());
+            let slot = PublishSlot::new(name.clone(), settings, self.epoch, self.facts.clone());
             self.publish_slots.insert(name.clone(), slot);
+        }
+        for name in config.feeds.iter().map(|feed| &feed.name).filter(|name| is_link(name)) {
+            self.links.entry(name.clone()).or_default();
         }
     }
 
@@ -425,6 +443,15 @@ impl Deployment {
                 Source::Publish(PublishSource {
                     slot: self.publish_slots.get(feed)?.clone(),
                     status: slot.status.clone(),
+                })
+            }
+            UnitKind::Link(link) => {
+                let UnitId::Feed(feed) = id else { return None };
+                Source::Link(LinkSource {
+                    link: link.clone(),
+                    slot: self.publish_slots.get(feed)?.clone(),
+                    status: slot.status.clone(),
+                    packets: self.links.get(feed)?.clone(),
                 })
             }
             UnitKind::Published(feed) => Source::Published(PublishedSource {
@@ -623,12 +650,15 @@ impl Deployment {
             let id = UnitId::Feed(feed.name.clone());
             let has_bytes = matches!(self.layout.units.get(&id)?.kind, UnitKind::Command(_) | UnitKind::Pipe(_));
             let slot = self.slots.get(&id)?;
+            let link = self.links.get(&feed.name).zip(self.publish_slots.get(&feed.name));
+            let link = link.map(|(packets, slot)| LinkHandle { packets: packets.clone(), slot: slot.clone() });
             Some(FeedHandle {
                 config: feed.clone(),
                 status: slot.status.clone(),
                 control: slot.control.clone(),
                 fanout: has_bytes.then(|| slot.fanout(Container::Raw)),
-                publish: self.publish_slots.get(&feed.name).cloned(),
+                publish: self.publish_slots.get(&feed.name).filter(|_| link.is_none()).cloned(),
+                link,
             })
         });
         Registry::new(feeds.collect(), streams.collect(), per_request)

@@ -1,6 +1,9 @@
 //! The state of the pushes of a stream, for pages and metrics.
 
-use crate::telemetry::{Fact, Facts};
+use crate::{
+    source::control::Control,
+    telemetry::{Fact, Facts},
+};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -16,6 +19,7 @@ pub struct PushStatus {
     known: Arc<Mutex<PushFacts>>,
     stream: Arc<str>,
     reporter: Facts,
+    control: Control,
 }
 
 /// What is known of a push.
@@ -56,6 +60,8 @@ pub enum PushState {
     Backoff,
     /// The protocol cannot carry the stream.
     Unsupported,
+    /// Someone ordered that.
+    Stopped,
 }
 
 impl PushState {
@@ -67,6 +73,7 @@ impl PushState {
             Self::Established => "established",
             Self::Backoff => "backoff",
             Self::Unsupported => "unsupported",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -75,6 +82,12 @@ impl Pushes {
     /// These are the pushes from now on.
     pub fn set(&self, pushes: Vec<PushStatus>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pushes;
+    }
+
+    /// Takes orders for the one with this number, counted from 1 in the order of the configuration.
+    pub fn control(&self, number: usize) -> Option<Control> {
+        let pushes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(pushes.get(number.checked_sub(1)?)?.control.clone())
     }
 
     /// What is known of each, in the order of the configuration.
@@ -99,7 +112,12 @@ impl PushStatus {
             gaps: 0,
             lost: 0,
         };
-        Self { known: Arc::new(Mutex::new(facts)), stream: stream.into(), reporter }
+        Self { known: Arc::new(Mutex::new(facts)), stream: stream.into(), reporter, control: Control::default() }
+    }
+
+    /// Takes orders.
+    pub fn control(&self) -> &Control {
+        &self.control
     }
 
     /// What is known now.

@@ -7,6 +7,7 @@ use crate::{
     source::{
         control::Control,
         demand::{Demand, Lease},
+        link_status::LinkStatus,
         per_request::PerRequestStream,
         publisher::PublishSlot,
         status::Status,
@@ -29,6 +30,17 @@ pub struct FeedHandle {
     pub fanout: Option<FanOut>,
     /// Where it is published to, if it is.
     pub publish: Option<PublishSlot>,
+    /// What comes over its link, if it has one.
+    pub link: Option<LinkHandle>,
+}
+
+/// The link of a feed.
+#[derive(Debug, Clone)]
+pub struct LinkHandle {
+    /// Its packets.
+    pub packets: LinkStatus,
+    /// Its samples.
+    pub slot: PublishSlot,
 }
 
 /// One stream in one container: its configuration and state, its packets, and how to start it.

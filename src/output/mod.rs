@@ -1,7 +1,9 @@
-//! How streams leave, and how publishers bring them: one folder for each protocol, and `publish` for what those that bring share.
+//! How streams leave, and how publishers bring them: one folder for each protocol, `publish` for what those that bring share, and
+//! `packets` for what those that send on share.
 
 pub mod hls;
 pub mod http;
+pub mod packets;
 pub mod publish;
 pub mod push;
 pub mod record;

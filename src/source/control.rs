@@ -2,17 +2,17 @@
 
 use tokio::sync::watch;
 
-/// The orders to one supervisor. They outlive the supervisor and its source. Clones are the same.
+/// The orders to one supervisor, or to a push. They outlive the supervisor and its source. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Control(watch::Sender<Orders>);
 
 /// What was ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Orders {
+pub struct Orders {
     /// Restarts so far.
-    pub(super) restarts: u64,
+    pub restarts: u64,
     /// It is not to run, whoever uses it.
-    pub(super) is_held: bool,
+    pub is_held: bool,
 }
 
 impl Control {
@@ -36,7 +36,8 @@ impl Control {
         self.0.borrow().is_held
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Orders> {
+    /// The orders, as they come.
+    pub fn watch(&self) -> watch::Receiver<Orders> {
         self.0.subscribe()
     }
 }

@@ -3,7 +3,7 @@
 //! [`lifecycle`] decides (pure), [`supervisor`] is the task that does so for one feed or stream, and a
 //! [`Source`] is what runs: a [`program`] ([`command`]), a named pipe ([`pipe`]), or an item of a worker process
 //! ([`worker_group`], [`worker`], [`pool`]; `worker_media`, `byte_feeds` and `encoder_probes` are parts of a group), or whoever
-//! publishes ([`publisher`], [`published`]).
+//! publishes ([`publisher`], [`published`]), or what comes over a link ([`linked`]).
 //! A stream that is made for each request ([`per_request`]) has no supervisor.
 
 mod byte_feeds;
@@ -13,6 +13,8 @@ pub mod demand;
 mod encoder_probes;
 pub mod flow;
 pub mod lifecycle;
+pub mod link_status;
+pub mod linked;
 pub mod per_request;
 pub mod pipe;
 pub mod pool;
@@ -30,6 +32,7 @@ pub mod worker_media;
 use crate::ipc::Ended;
 use command::CommandSource;
 use flow::Flow;
+use linked::LinkSource;
 use pipe::PipeSource;
 use published::{PublishSource, PublishedSource};
 use tokio::sync::watch;
@@ -47,6 +50,8 @@ pub enum Source {
     Item(ItemSource),
     /// A feed that is published to.
     Publish(PublishSource),
+    /// A feed that comes over a link.
+    Link(LinkSource),
     /// A stream of what is published.
     Published(PublishedSource),
 }
@@ -60,6 +65,7 @@ impl Source {
             Self::Pipe(source) => source.run(stop, flow).await,
             Self::Item(source) => source.run(stop, flow).await,
             Self::Publish(source) => source.run(stop, flow).await,
+            Self::Link(source) => source.run(stop, flow).await,
             Self::Published(source) => source.run(stop, flow).await,
         }
     }
@@ -71,7 +77,7 @@ impl Source {
                 writer.lock().clear()
             }
             Self::Item(item) => item.clear(),
-            Self::Publish(_) => {}
+            Self::Publish(_) | Self::Link(_) => {}
             Self::Published(stream) => stream.entrances.clear(),
         }
     }
@@ -82,7 +88,7 @@ impl Source {
             Self::Command(CommandSource { writer, .. }) | Self::Pipe(PipeSource { writer, .. }) => {
                 writer.lock().clock_jumps()
             }
-            Self::Item(_) | Self::Publish(_) | Self::Published(_) => 0,
+            Self::Item(_) | Self::Publish(_) | Self::Link(_) | Self::Published(_) => 0,
         }
     }
 }

@@ -51,7 +51,7 @@ impl PublishSource {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = *phase.borrow_and_update();
-            report(now, &self.slot, &self.status, &flow);
+            report(now, &self.slot, &self.status, &flow, Flow::NoPublisher);
             tokio::select! {
                 () = stop.cancelled() => break,
                 // The slot lives as long as this.
@@ -73,7 +73,7 @@ impl PublishedSource {
         let requests = relay_keyframe_requests(&self.slot, self.entrances.keyframe_requests());
         tokio::pin!(requests);
         loop {
-            report(*phase.borrow_and_update(), &self.slot, &self.status, &flow);
+            report(*phase.borrow_and_update(), &self.slot, &self.status, &flow, Flow::NoPublisher);
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = phase.changed() => {}
@@ -85,9 +85,9 @@ impl PublishedSource {
     }
 }
 
-/// Reports whether media comes, and its tracks.
-fn report(phase: Phase, slot: &PublishSlot, status: &Status, flow: &watch::Sender<Flow>) {
-    let now = if phase == Phase::Live { Flow::Media } else { Flow::NoPublisher };
+/// Reports whether media comes, or `otherwise`, and its tracks.
+pub(super) fn report(phase: Phase, slot: &PublishSlot, status: &Status, flow: &watch::Sender<Flow>, otherwise: Flow) {
+    let now = if phase == Phase::Live { Flow::Media } else { otherwise };
     flow.send_if_modified(|flow| {
         let is_news = *flow != now;
         *flow = now;

@@ -348,6 +348,7 @@ fn feeds(text: &mut Text, feeds: &[Feed]) {
     let help = "Time since the last bytes of a command or named pipe.";
     each("voyandz_feed_last_bytes_age_seconds", help, Gauge, &|feed| feed.idle_seconds);
     published(text, feeds);
+    linked(text, feeds);
     let mut each = |name: &str, help: &str, kind, value: &dyn Fn(&Feed) -> Option<f64>| {
         let labels: Vec<_> = feeds.iter().map(|feed| [("feed", feed.name.as_str())]).collect();
         text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(feeds.iter().map(value)));
@@ -357,6 +358,21 @@ fn feeds(text: &mut Text, feeds: &[Feed]) {
     each("voyandz_worker_resident_memory_bytes", help, Gauge, &|feed| number(used(feed)?.resident));
     let help = "CPU time of that process.";
     each("voyandz_worker_cpu_seconds_total", help, Counter, &|feed| Some(used(feed)?.cpu.as_secs_f64()));
+}
+
+/// The feeds that come over links.
+fn linked(text: &mut Text, feeds: &[Feed]) {
+    let links = || feeds.iter().filter_map(|feed| Some((feed.name.as_str(), feed.link.as_ref()?)));
+    let packets = links().flat_map(|(name, link)| {
+        let counts = [("received", link.received), ("lost", link.lost), ("ignored", link.ignored)];
+        counts.map(|(what, count)| ([("feed", name), ("what", what)], count))
+    });
+    let packets: Vec<_> = packets.collect();
+    let series = packets.iter().map(|(labels, count)| (&labels[..], Some(*count)));
+    text.family("voyandz_link_packets_total", "Packets of the feed's link.", Kind::Counter, series);
+    let bytes: Vec<_> = links().map(|(name, link)| ([("feed", name)], link.bytes)).collect();
+    let series = bytes.iter().map(|(labels, count)| (&labels[..], Some(*count)));
+    text.family("voyandz_link_bytes_total", "Bytes of samples that came over the feed's link.", Kind::Counter, series);
 }
 
 /// The feeds that are published to.

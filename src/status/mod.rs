@@ -5,6 +5,7 @@ pub mod diff;
 pub mod events;
 pub mod health;
 pub mod human;
+mod link;
 pub mod metrics;
 pub mod outputs;
 pub mod player_commands;

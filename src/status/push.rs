@@ -10,7 +10,7 @@ pub struct Push {
     pub to: String,
     /// The protocol.
     pub protocol: &'static str,
-    /// `waiting`, `connecting`, `established`, `backoff` or `unsupported`.
+    /// `waiting`, `connecting`, `established`, `backoff`, `unsupported` or `stopped`.
     pub state: &'static str,
     /// When that began.
     since: String,

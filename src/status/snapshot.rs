@@ -3,6 +3,7 @@
 //! The names of the fields are documented in docs/http.md.
 
 use super::{
+    link::Linked,
     outputs::{self, Output},
     publish::Published,
     push::Push,
@@ -141,6 +142,9 @@ pub struct Feed {
     /// Who publishes to it, if that is its source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish: Option<Published>,
+    /// What comes over its link, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<Linked>,
 }
 
 /// A stream.
@@ -360,6 +364,7 @@ impl Feed {
             Source::Command(words) => ("command", shell_words::join(words)),
             Source::File { path, .. } => ("file", path.display().to_string()),
             Source::Pipe(path) => ("pipe", path.display().to_string()),
+            Source::Link(link) => ("link", link.to_string()),
             Source::Publish(publish) => {
                 let protocols: Vec<_> = publish.protocols.iter().map(|protocol| protocol.name()).collect();
                 ("publish", protocols.join(", "))
@@ -384,6 +389,7 @@ impl Feed {
             bit_rate_in: reading.and_then(|reading| reading.bit_rate),
             idle_seconds: reading.and_then(|reading| reading.idle).map(seconds),
             publish: feed.publish.as_ref().map(|slot| Published::of(slot, clients)),
+            link: feed.link.as_ref().map(|link| Linked::of(link, clients)),
         }
     }
 }

@@ -151,8 +151,25 @@ pub(super) fn describe(
     let message = error.message().trim();
     // The debug text is `file.c(line): function (): path:\ndetail`.
     let tail = debug.as_deref().and_then(|debug| debug.lines().filter(|line| !line.trim().is_empty()).nth(1));
-    match tail.map(str::trim).filter(|tail| *tail != message) {
+    let text = match tail.map(str::trim).filter(|tail| *tail != message) {
         Some(tail) => format!("{element}: {message} ({tail})"),
         None => format!("{element}: {message}"),
+    };
+    match advice(&text).filter(|_| element.starts_with("rtspsrc")) {
+        Some(advice) => format!("{text}: {advice}"),
+        None => text,
     }
+}
+
+/// What to do when a camera refuses, by the status of its response or what GStreamer makes of it.
+fn advice(text: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 6] = [
+        ("(401)", "user or password is missing or wrong"),
+        ("(403)", "the user may not watch this"),
+        ("(404)", "the camera has nothing at this path"),
+        ("(453)", "the camera has too many viewers"),
+        ("allow more transport protocols", "the camera refuses this `transport`: try tcp, udp or auto"),
+        ("(461)", "the camera refuses this `transport`: try tcp, udp or auto"),
+    ];
+    KNOWN.iter().find(|(status, _)| text.contains(status)).map(|(_, advice)| *advice)
 }

@@ -52,6 +52,8 @@ mod kicks;
 mod ladder;
 mod licenses;
 mod limits;
+mod linked;
+mod links;
 mod log;
 mod login;
 mod manage;

@@ -55,7 +55,7 @@ fn metrics(text: &str) -> BTreeMap<String, f64> {
 fn metrics_are_those_of_the_state_and_all_are_documented() {
     let server = Server::start(&format!(
         "
-        feeds: {{tick: {{command: {}, mode: continuous}}, cam: {{pipeline: '{PICTURE}'}}, booth: {{publish: {{key: s3cret}}}}}}
+        feeds: {{tick: {{command: {}, mode: continuous}}, cam: {{pipeline: '{PICTURE}'}}, booth: {{publish: {{key: s3cret}}}}, wire: {{url: 'udp://:9'}}}}
         streams: {{tick é: {{feed: tick}}, cam.ts: {{feed: cam, video: {H264}, record: {{folder: rec}}}}, all: {{feed: cam, video: {H264}, push: 'rtmp://127.0.0.1:1/a'}}}}
         srt: {{listen: '127.0.0.1:0'}}
         hooks: {{h: {{run: 'true', events: none}}}}

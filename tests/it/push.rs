@@ -5,10 +5,10 @@ use crate::rig::{
     log::field,
     media, millis, mkv,
     publisher::{H264_AAC, LIVE, Publisher},
-    script::{H264, PICTURE, TONE},
+    pushes::{camera, pushes, wait_push, wait_state},
     secs,
     state::{state, wait_for},
-    ts, wait_until,
+    ts,
 };
 use serde_json::Value;
 use std::{
@@ -28,32 +28,6 @@ const STUDIO: &str = "
 /// Where a server listens for RTMP.
 fn rtmp(server: &Server) -> SocketAddr {
     field(&server.log.wait("listening .*protocol=rtmp", SOON), "address").parse().unwrap()
-}
-
-/// A camera that is pushed to these targets.
-fn camera(targets: &[String]) -> String {
-    format!(
-        "feeds: {{cam: {{pipeline: '{PICTURE} name=video {TONE} name=audio'}}}}\n\
-         streams: {{cam0: {{feed: cam, video: {H264}, audio: aac, push: [{}]}}}}\n",
-        targets.join(", ")
-    )
-}
-
-/// The pushes of the stream, as the state has them.
-fn pushes(server: &Server, stream: &str) -> Vec<Value> {
-    let state = state(server);
-    let streams = state["streams"].as_array().unwrap();
-    let stream = streams.iter().find(|one| one["name"] == stream).unwrap();
-    stream["pushes"].as_array().cloned().unwrap_or_default()
-}
-
-fn wait_push(server: &Server, stream: &str, number: usize, wish: impl Fn(&Value) -> bool) -> Value {
-    wait_until("the push", SOON, || pushes(server, stream).get(number).is_some_and(&wish));
-    pushes(server, stream).remove(number)
-}
-
-fn wait_state(server: &Server, stream: &str, number: usize, wanted: &str) -> Value {
-    wait_push(server, stream, number, |push| push["state"] == wanted)
 }
 
 #[test]
@@ -221,4 +195,41 @@ fn a_target_that_is_silent_or_takes_nothing_harms_nobody() {
     server.terminate();
     assert!(server.wait(SOON).success());
     assert!(Launch::new(STUDIO).start().get("/").status == 200);
+}
+
+/// The server of RTMP that most people have.
+#[test]
+fn nginx_is_a_target() {
+    const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+    if !have("ffmpeg") || !have("nginx") {
+        return;
+    }
+    if !std::path::Path::new(MODULE).is_file() {
+        assert!(std::env::var_os("CI").is_none(), "{MODULE} is missing");
+        eprintln!("SKIPPED: {MODULE} is missing: it is of libnginx-mod-rtmp");
+        return;
+    }
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nginx.conf");
+    let inside = folder.path().display();
+    let text = format!(
+        "load_module {MODULE};\npid {inside}/pid;\nerror_log {inside}/error.log;\ndaemon off;\nmaster_process off;\n\
+         events {{}}\nrtmp {{ access_log off; server {{ listen {address}; application live {{ live on; }} }} }}\n"
+    );
+    fs::write(&config, text).unwrap();
+    let mut nginx = Command::new("nginx").args(["-c", config.to_str().unwrap()]).stdin(Stdio::null()).spawn().unwrap();
+    let server = Server::start(&camera(&[format!("'rtmp://{address}/live/cam0'")]));
+    wait_state(&server, "cam0", 0, "established");
+    let file = folder.path().join("got.mkv");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i", &format!("rtmp://{address}/live/cam0"), "-t", "3"]);
+    let output = command.args(["-c", "copy", file.to_str().unwrap()]).stdin(Stdio::null()).output().unwrap();
+    nginx.kill().unwrap();
+    nginx.wait().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let frames = media::Frames::of(&fs::read(file).unwrap(), false);
+    assert!(frames.pictures.contains('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+    assert!(frames.sounds > 50, "{}", frames.sounds);
+    wait_push(&server, "cam0", 0, |push| push["failures"].as_u64() > Some(0));
 }

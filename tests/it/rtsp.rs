@@ -3,9 +3,10 @@
 use crate::rig::{
     SOON, Server, have,
     player::{self, Item, Player},
+    publisher::{H264_AAC, LIVE, Publisher},
     script::{H264, PICTURE, TONE, shell},
     secs,
-    server::{password_hash, run},
+    server::{password_digest, password_hash, run},
     state::{entry, state, wait_for},
     wait_until,
 };
@@ -15,7 +16,10 @@ use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-use voyandz::media::rtp::{Packet, report};
+use voyandz::{
+    access::digest::Challenge,
+    media::rtp::{Packet, report},
+};
 
 fn camera(more: &str) -> Server {
     Server::start(&format!(
@@ -485,6 +489,75 @@ fn who_may_not_watch_is_refused_and_who_may_no_more_ends() {
     server.log.wait("viewer left .*user=anna .*permission withdrawn", SOON);
 }
 
+/// Digest has a secret of its own, which is of another password here: who gets in did not use Basic.
+#[test]
+fn digest_is_for_users_that_have_a_secret_for_it() {
+    let digest = password_digest("anna", "di9est-canary");
+    let server = Server::start(&format!(
+        "
+        rtsp: {{listen: '127.0.0.1:0'}}
+        auth: {{users: {{anna: {{password: {}, digest: {digest}, may: [view cam, publish studio]}}}}, anyone: status}}
+        feeds:
+          card: {{pipeline: '{PICTURE} name=video'}}
+          studio: {{publish: {{}}}}
+        streams:
+          cam: {{feed: card, video: {H264}}}
+          yard: {{feed: card, video: {H264}}}
+          studio: {{feed: studio}}
+        ",
+        password_hash("other")
+    ));
+    let address = player::address(&server);
+    let mut client = Player::connect(address);
+    let refused = client.ask("DESCRIBE", "/cam", "");
+    let ways: Vec<String> =
+        refused.head.lines().filter_map(|line| line.strip_prefix("WWW-Authenticate: ")).map(str::to_owned).collect();
+    let [sha256, md5, basic] = &ways[..] else { panic!("{ways:?}") };
+    assert!(sha256.contains("algorithm=SHA-256, qop=\"auth\"") && md5.contains("algorithm=MD5"), "{ways:?}");
+    assert_eq!(basic, "Basic realm=\"voyandz\"");
+    let uri = format!("rtsp://{address}/cam");
+    let mut answer = |way: &str, password: &str, uri: &str, target: &str| {
+        let challenge = Challenge::parse(way.strip_prefix("Digest ").unwrap()).unwrap();
+        let answer = challenge.answer(("anna", password), "DESCRIBE", uri, "0123");
+        client.ask("DESCRIBE", target, &format!("Authorization: {answer}\r\n"))
+    };
+    for way in [sha256, md5] {
+        // Without the protection it is the older form, which many cameras and players have.
+        for way in [way.clone(), way.replace(", qop=\"auth\"", "")] {
+            assert_eq!(answer(&way, "di9est-canary", &uri, "/cam").status, 200, "{way}");
+            assert_eq!(answer(&way, "di9est-canary", "/cam", "/cam").status, 200, "the path alone");
+        }
+    }
+    assert_eq!(answer(md5, "di9est-canary", "/yard", "/yard").status, 403);
+    assert_eq!(answer(md5, "di9est-canary", &uri, "/yard").status, 401, "of another address");
+    assert_eq!(answer(sha256, "wrong", &uri, "/cam").status, 401);
+    // A nonce of before a restart of the server is answered with a new one, and is no guess.
+    let old = md5.replace("nonce=\"", "nonce=\"AAAA");
+    let stale = answer(&old, "di9est-canary", "/cam", "/cam");
+    assert_eq!((stale.status, stale.head.matches("stale=true").count()), (401, 2), "{}", stale.head);
+    let metrics = server.get("/metrics").text();
+    assert!(metrics.contains("voyandz_auth_failures_total{mechanism=\"digest\"} 1\n"), "{metrics}");
+    // As players and encoders do it.
+    let url = format!("rtsp://anna:di9est-canary@{address}/cam");
+    let (is_good, said) = decoded(&url, &["-rtsp_transport", "tcp"]);
+    assert!(is_good && said.is_empty(), "{said}");
+    server.log.wait("viewer left .*user=anna protocol=rtsp", SOON);
+    if have("gst-launch-1.0") {
+        let pipeline = format!(
+            "rtspsrc location=rtsp://{address}/cam user-id=anna user-pw=di9est-canary protocols=tcp ! rtph264depay ! h264parse ! avdec_h264 ! fakesink num-buffers=10"
+        );
+        let output = Command::new("gst-launch-1.0").arg("-q").args(pipeline.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let to = format!("rtsp://anna:di9est-canary@{address}/studio");
+    let _publisher = Publisher::start(&[LIVE, H264_AAC, &["-f", "rtsp", "-rtsp_transport", "tcp", &to]]);
+    server.log.wait("publisher joined feed=studio .*user=anna protocol=rtsp", SOON);
+    assert!(!server.log.text().contains("di9est-canary"));
+    let shown = run(&["config", "-f", server.file().to_str().unwrap()]);
+    let hash = digest.trim_matches('\'').split(':').nth(1).unwrap().to_owned();
+    assert!(!String::from_utf8(shown.stdout).unwrap().contains(&hash));
+}
+
 #[test]
 fn it_is_served_while_it_is_configured() {
     let yaml = |rtsp: &str| {
@@ -510,4 +583,52 @@ fn it_is_served_while_it_is_configured() {
     // Who plays goes on.
     client.packet();
     assert_eq!(client.ask("TEARDOWN", "/cam", "").status, 200);
+}
+
+/// A feed of a camera says how its packets travel, and why it is refused.
+#[test]
+fn a_camera_is_fetched_by_the_transport_that_is_wanted() {
+    let open = camera("");
+    let closed = Server::start(&format!(
+        "
+        rtsp: {{listen: 0, udp: false}}
+        auth: {{users: {{anna: {{password: {}, may: view cam}}}}}}
+        feeds:
+          card: {{pipeline: '{PICTURE} name=video'}}
+        streams:
+          cam: {{feed: card, video: {H264}}}
+        ",
+        password_hash("pass-canary")
+    ));
+    let (of_open, of_closed) = (player::address(&open), player::address(&closed));
+    let good = format!("url: 'rtsp://anna:pass-canary@{of_closed}/cam'");
+    let server = Server::start(&format!(
+        "
+        feeds:
+          udp: {{url: 'rtsp://{of_open}/cam', transport: udp, latency: 0.2, mode: continuous}}
+          auto: {{{good}, transport: auto, mode: continuous}}
+          only: {{{good}, transport: udp, mode: continuous}}
+          user: {{url: 'rtsp://{of_closed}/cam', mode: continuous}}
+          path: {{url: 'rtsp://{of_open}/nothing', mode: continuous}}
+        streams:
+          udp: {{feed: udp}}
+          auto: {{feed: auto}}
+        "
+    ));
+    for (feed, expect) in [
+        ("only", "the camera refuses this `transport`: try tcp, udp or auto"),
+        ("user", "user or password is missing or wrong"),
+        ("path", "the camera has nothing at this path"),
+    ] {
+        let found = wait_for(&server, "feeds", feed, |feed| feed["restarts"].as_u64() > Some(0));
+        let error = found["last_error"].as_str().unwrap();
+        assert!(error.contains(expect), "{feed}: {error}");
+    }
+    for feed in ["udp", "auto"] {
+        wait_for(&server, "feeds", feed, |feed| feed["state"] == "running");
+    }
+    assert!(server.get("/auto.ts").take(20_000, SOON).len() >= 20_000);
+    drop(server);
+    open.log.wait("viewer left stream=cam .*protocol=rtsp transport=udp", SOON);
+    closed.log.wait("viewer left stream=cam .*protocol=rtsp transport=tcp", SOON);
 }

@@ -94,6 +94,7 @@ impl<'a> Builder<'a> {
             Source::Command(argv) => UnitKind::Command(self.command(&id, argv, feed.parent.as_slice())),
             Source::Pipe(path) => UnitKind::Pipe(path.clone()),
             Source::Publish(publish) => UnitKind::Publish(publish.clone()),
+            Source::Link(link) => UnitKind::Link(link.clone()),
             Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone()), feed.fps),
             Source::File { path, looped } => {
                 self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped }, feed.fps)
@@ -159,8 +160,9 @@ impl<'a> Builder<'a> {
         matches!(self.sources.get(feed), Some(Source::Command(_) | Source::Pipe(_)))
     }
 
+    /// Whether samples of a feed come into the server by themselves.
     fn is_published(&self, feed: &FeedName) -> bool {
-        matches!(self.sources.get(feed), Some(Source::Publish(_)))
+        matches!(self.sources.get(feed), Some(Source::Publish(_) | Source::Link(_)))
     }
 
     /// The one feed of a stream, if it is published to and nothing of it is encoded.

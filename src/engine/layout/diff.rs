@@ -20,7 +20,11 @@ impl Layout {
         let unit = self.units.get(id)?;
         let planned = match unit.kind {
             UnitKind::Item { group, item } => self.groups.get(&group).and_then(|group| group.planned(item)),
-            UnitKind::Command(_) | UnitKind::Pipe(_) | UnitKind::Publish(_) | UnitKind::Published(_) => None,
+            UnitKind::Command(_)
+            | UnitKind::Pipe(_)
+            | UnitKind::Publish(_)
+            | UnitKind::Link(_)
+            | UnitKind::Published(_) => None,
         };
         Some((&unit.kind, &unit.needs, planned))
     }

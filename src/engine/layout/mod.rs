@@ -68,7 +68,9 @@ pub enum UnitKind {
     Pipe(PathBuf),
     /// A feed that is published to.
     Publish(config::Publish),
-    /// The tracks of a feed that is published to.
+    /// A feed that comes over a link.
+    Link(config::Link),
+    /// The tracks of a feed that is published to, or comes over a link.
     Published(FeedName),
     /// An item of a group.
     Item {

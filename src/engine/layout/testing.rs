@@ -34,6 +34,7 @@ pub(super) fn lines(layout: &Layout) -> Vec<String> {
             }
             UnitKind::Pipe(_) => "pipe".to_owned(),
             UnitKind::Publish(_) => "publish".to_owned(),
+            UnitKind::Link(link) => format!("link {link}"),
             UnitKind::Published(feed) => format!("published to {feed}"),
             UnitKind::Item { group, item } => format!("{item:?} of {group}"),
         };

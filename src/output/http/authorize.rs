@@ -120,7 +120,7 @@ pub fn rejected(gate: &Gate, rejection: Rejection) -> Response {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
         }
-        Rejection::Malformed(_) | Rejection::Wrong | Rejection::Jwt(_) | Rejection::Link(_) => {
+        Rejection::Malformed(_) | Rejection::Wrong | Rejection::Stale | Rejection::Jwt(_) | Rejection::Link(_) => {
             challenge(gate, &rejection.to_string())
         }
     }

@@ -3,7 +3,7 @@
 use crate::{
     access::{
         Accepted, Action, Asking, CredentialError, Gate, NotAdmitted, Pass, Presented, Refused, Rejection, Secret,
-        Subject,
+        Subject, digest::DigestSecret,
     },
     source::publisher::PublishSlot,
 };
@@ -63,6 +63,11 @@ impl Credentials {
 }
 
 impl Credentials {
+    /// What was presented in another way than [`Credentials::read`] knows, and the key in a query.
+    pub fn with(query: &str, presented: Presented) -> Self {
+        Self { key: parameter(query, &[KEY]).map(Secret::new), presented }
+    }
+
     /// Those that the access control knows, in place of the key of a feed.
     pub fn presented(self) -> Presented {
         self.presented
@@ -100,10 +105,20 @@ pub async fn permit(
     if let Some(key) = &settings.key {
         let of_presented = match &presented {
             Presented::Bearer(secret) | Presented::Basic { password: secret, .. } => Some(secret),
-            Presented::Nothing | Presented::Link(_) | Presented::Session(_) => None,
+            Presented::Nothing | Presented::Link(_) | Presented::Session(_) | Presented::Digest { .. } => None,
         };
-        let is_right = [given.as_ref(), of_presented].into_iter().flatten().any(|given| given.is_same(key));
-        if is_right {
+        let is_same = [given.as_ref(), of_presented].into_iter().flatten().any(|given| given.is_same(key));
+        let answered = match &presented {
+            Presented::Digest { answer, method } => {
+                let secret = DigestSecret::of(&answer.user, key.expose());
+                secret.is_answered(answer, method).then_some(answer)
+            }
+            _ => None,
+        };
+        if answered.is_some_and(|answer| !gate.is_fresh(answer)) {
+            return Err(Rejection::Stale.into());
+        }
+        if is_same || answered.is_some() {
             if !gate.permits_from(Action::Publish, peer) {
                 gate.stats().refused(Action::Publish);
                 return Err(Denied::Refused(Refused::Network));
@@ -117,6 +132,7 @@ pub async fn permit(
         Presented::Link(_) => accepted.links,
         Presented::Bearer(_) => accepted.bearer,
         Presented::Basic { .. } => accepted.basic,
+        Presented::Digest { .. } => gate.has_digests(),
     };
     // A wrong key is never taken for nothing.
     let has_wrong_key = given.is_some() || (settings.key.is_some() && presented != Presented::Nothing && !is_known);
@@ -164,6 +180,7 @@ mod tests {
         let user = User {
             name: "anna".into(),
             password: Some(Arc::new(PasswordHash::of("right").unwrap())),
+            digest: None,
             certificates: Vec::new(),
             grant: Grant { may: list(may), ..Grant::default() },
         };

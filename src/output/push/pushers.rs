@@ -71,7 +71,7 @@ impl Pushers {
 
     fn start(&self, registry: &Registry, stream: &Arc<StreamHandle>, target: &PushTarget) -> Running {
         let (name, to) = (stream.config.name.as_str(), target.to.to_string());
-        let status = PushStatus::new(name, to.clone(), target.to.protocol.name(), self.facts.clone());
+        let status = PushStatus::new(name, to.clone(), target.to.protocol().name(), self.facts.clone());
         let origins = super::hops::origins(registry, &stream.config.feeds);
         let slots = origins.iter().filter_map(|feed| registry.publish_slot(feed.as_str()).cloned());
         let slots: Vec<PublishSlot> = slots.collect();

@@ -1,19 +1,17 @@
 //! A connection to a server of RTMP, to which we publish.
 
+use super::error::PushError;
 use crate::{
-    config::PushTarget,
+    config::RtmpUrl,
     media::flv::tag,
-    net::tls::{
-        Transport,
-        client::{TlsConnectError, connect},
-    },
+    net::tls::{Transport, client::connect},
     output::rtmp::{
         tags::{Tag, send, tags},
-        wire::client::{Answer, Client, ClientError, Offer},
+        wire::client::{Answer, Client, Offer},
     },
 };
 use bytes::{Bytes, BytesMut};
-use std::{io, time::Duration};
+use std::{io, path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -30,30 +28,9 @@ const READ_SIZE: usize = 16 << 10;
 /// Precedes `onMetaData` when it is sent to a server: a string of AMF0.
 const SET_DATA_FRAME: &[u8] = b"\x02\0\x0d@setDataFrame";
 
-/// Why a target gets nothing, or nothing more.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PushError {
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
-    #[error(transparent)]
-    Tls(#[from] TlsConnectError),
-    #[error("no answer within 10 s")]
-    Silent,
-    #[error("protocol error")]
-    Protocol(#[from] ClientError),
-    #[error("the target refuses: {0}")]
-    Refused(String),
-    #[error("the target ended the connection: {0}")]
-    Ended(String),
-    #[error("the target left")]
-    Left(#[source] io::Error),
-    #[error("no progress for 10 s")]
-    NoProgress,
-}
-
 /// A connection over which media may be sent.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct RtmpConnection {
     transport: Transport,
     client: Client,
     stream: u32,
@@ -63,18 +40,17 @@ pub(super) struct Connection {
     begin: Option<u32>,
 }
 
-impl Connection {
+impl RtmpConnection {
     /// Connects, and asks to publish. Cancel-safe.
-    pub(super) async fn open(target: &PushTarget, agent: String) -> Result<Self, PushError> {
-        timeout(CONNECT_WITHIN, Self::open_at_leisure(target, agent)).await.unwrap_or(Err(PushError::Silent))
+    pub(super) async fn open(to: &RtmpUrl, ca: Option<&Path>, agent: String) -> Result<Self, PushError> {
+        timeout(CONNECT_WITHIN, Self::open_at_leisure(to, ca, agent)).await.unwrap_or(Err(PushError::Silent))
     }
 
-    async fn open_at_leisure(target: &PushTarget, agent: String) -> Result<Self, PushError> {
-        let to = &target.to;
+    async fn open_at_leisure(to: &RtmpUrl, ca: Option<&Path>, agent: String) -> Result<Self, PushError> {
         let socket = TcpStream::connect((to.host.as_str(), to.port)).await.map_err(PushError::Connect)?;
         socket.set_nodelay(true).map_err(PushError::Connect)?;
-        let transport = match to.protocol.is_tls() {
-            true => connect(&to.host, socket, target.ca.as_deref()).await?,
+        let transport = match to.is_tls {
+            true => connect(&to.host, socket, ca).await?,
             false => Transport::Plain(socket),
         };
         // An address with one part is an application without a name to some servers, and a name to others: ours takes both.

@@ -1,9 +1,10 @@
 //! One push, as long as it is configured.
 
 use super::{
+    connection::{Connection, container, takes_header},
+    error::PushError,
     hops::{Hop, agent, way},
     machine::{Machine, Step},
-    rtmp::{Connection, PushError},
 };
 use crate::{
     config::PushTarget,
@@ -11,12 +12,13 @@ use crate::{
         push_status::{PushState, PushStatus},
         registry::StreamHandle,
     },
-    media::{Container, NotCarried},
+    output::packets::{self, Unfit},
     source::{demand::Lease, publisher::PublishSlot},
     stream::{Delivery, Entry, FanOut, Join, LagAction, LagPolicy, Progress, Reader},
     telemetry::{FailureLog, Report, chain},
 };
 use aws_lc_rs::rand;
+use bytes::Bytes;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -41,15 +43,6 @@ pub(super) struct PushTask {
     pub(super) slots: Vec<PublishSlot>,
 }
 
-/// Why a stream cannot be pushed.
-#[derive(Debug, thiserror::Error)]
-enum Unfit {
-    #[error("it arrives as bytes of another program's muxer: give the stream `outputs`, or encode it")]
-    NoSamples,
-    #[error(transparent)]
-    NotCarried(#[from] NotCarried),
-}
-
 /// How sending ended.
 enum Ended {
     Stopped,
@@ -59,14 +52,40 @@ enum Ended {
 }
 
 impl PushTask {
-    /// Pushes until `stop`.
+    /// Pushes until `stop`, but for the time that someone stops it.
     pub(super) async fn run(self, stop: CancellationToken) {
+        let mut orders = self.status.control().watch();
+        while !stop.is_cancelled() {
+            let is_held = orders.borrow_and_update().is_held;
+            // Ends with an order, as with `stop`.
+            let until = stop.child_token();
+            let ordered = async {
+                // The sender lives as long as the status.
+                let _ = orders.changed().await;
+                until.cancel();
+            };
+            if is_held {
+                self.status.set(PushState::Stopped, None);
+                stop.run_until_cancelled(ordered).await;
+            } else {
+                // What was begun ends as it should.
+                let push = self.push_until(&until);
+                tokio::pin!(push);
+                tokio::select! {
+                    () = &mut push => {}
+                    () = ordered => push.await,
+                }
+            }
+        }
+    }
+
+    async fn push_until(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let opened = stop.run_until_cancelled(self.open()).await;
             match opened {
                 None => break,
                 Some(Ok((fanout, lease))) => {
-                    self.push(&fanout, &stop).await;
+                    self.push(&fanout, stop).await;
                     drop(lease);
                     stop.run_until_cancelled(sleep(TICK)).await;
                 }
@@ -85,33 +104,31 @@ impl PushTask {
         self.stream.config.name.as_str()
     }
 
-    /// Leases the packets of the stream in FLV.
+    /// Leases the packets of the stream in the container of the target.
     async fn open(&self) -> Result<(FanOut, Lease), Unfit> {
-        let sampled = self.stream.sampled().ok_or(Unfit::NoSamples)?;
-        let output = sampled.output.as_ref().ok_or(Unfit::NoSamples)?.beside(Container::Flv);
-        let lease = match &sampled.rendition {
-            Some(rendition) => rendition.open(Container::Flv).await?,
-            None => sampled.demand.lease().with(output.lease()),
-        };
-        Ok((output.fanout().clone(), lease))
+        packets::open(&self.stream, container(&self.target.to)).await
     }
 
     /// Connects again and again, until `stop` or the end of the packets.
     async fn push(&self, fanout: &FanOut, stop: &CancellationToken) {
         let (mut machine, mut failures) = (Machine::default(), FailureLog::default());
-        let mut connection = None;
+        let (mut connection, mut header) = (None, Bytes::new());
         loop {
             match machine.step(Instant::now()) {
                 Step::Wait => {
                     self.status.set(PushState::Waiting, self.status.read().error);
                     match stop.run_until_cancelled(media(fanout)).await {
-                        Some(true) => machine.media(),
-                        Some(false) | None => return,
+                        Some(Some(found)) => {
+                            header = found;
+                            machine.media();
+                        }
+                        Some(None) | None => return,
                     }
                 }
                 Step::Connect => {
                     self.status.set(PushState::Connecting, self.status.read().error);
-                    let opened = stop.run_until_cancelled(Connection::open(&self.target, self.agent())).await;
+                    let open = Connection::open(&self.target, self.agent(), (self.name(), &header));
+                    let opened = stop.run_until_cancelled(open).await;
                     match opened {
                         None => return,
                         Some(Ok(opened)) => {
@@ -127,6 +144,7 @@ impl PushTask {
                     match self.send(&mut opened, fanout, stop).await {
                         Ended::Failed(error) => self.failed(&error, &mut machine, &mut failures),
                         ended => {
+                            let line = opened.line();
                             opened.close().await;
                             let (reason, is_over) = match ended {
                                 Ended::Stopped => ("stopped", true),
@@ -134,7 +152,8 @@ impl PushTask {
                                 Ended::Silent | Ended::Failed(_) => ("no media", false),
                             };
                             let (stream, to) = (self.name(), &self.target.to);
-                            tracing::info!(stream, %to, reason, "push ended");
+                            let (resent, rtt_ms) = line.unzip();
+                            tracing::info!(stream, %to, resent, rtt_ms, reason, "push ended");
                             self.status.ended(reason);
                             if is_over {
                                 return;
@@ -164,7 +183,7 @@ impl PushTask {
         self.status.established();
         let (stream, to, enhanced) = (self.name(), &self.target.to, connection.knows_four_cc());
         let failures = failures.recovered();
-        tracing::info!(stream, %to, enhanced, failures, "push established");
+        tracing::info!(stream, %to, protocol = self.target.to.protocol().name(), enhanced, failures, "push established");
     }
 
     fn failed(&self, error: &PushError, machine: &mut Machine, failures: &mut FailureLog) {
@@ -182,7 +201,8 @@ impl PushTask {
 
     /// Sends packets, from the newest keyframe on.
     async fn send(&self, connection: &mut Connection, fanout: &FanOut, stop: &CancellationToken) -> Ended {
-        let mut reader = fanout.subscribe(Entry { join: Join::Keyframe, header: true });
+        let takes_header = takes_header(&self.target.to);
+        let mut reader = fanout.subscribe(Entry { join: Join::Keyframe, header: takes_header });
         let (mut lag, mut progress) = (LagPolicy::default(), Progress::default());
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -210,6 +230,7 @@ impl PushTask {
                 delivery = reader.next() => delivery,
             };
             let packet = match delivery {
+                Delivery::Aside(_) if !takes_header => continue,
                 Delivery::Aside(packet) | Delivery::Packet(packet) => packet.payload(),
                 Delivery::Gap(lost) => {
                     self.status.lost(lost);
@@ -219,6 +240,11 @@ impl PushTask {
                 Delivery::End => return Ended::Closed,
             };
             last = Instant::now();
+            if let Some(late) = connection.late() {
+                self.status.lost(late);
+                reader.skip();
+                continue;
+            }
             match stop.run_until_cancelled(connection.send(packet)).await {
                 None => return Ended::Stopped,
                 Some(Ok(bytes)) => self.status.sent(bytes),
@@ -238,14 +264,16 @@ impl PushTask {
     }
 }
 
-/// Waits until a stream delivers media; `false` when it has ended. Cancel-safe.
-async fn media(fanout: &FanOut) -> bool {
-    let mut reader = fanout.subscribe_unforced(Entry { join: Join::Live, header: false });
+/// Waits until a stream delivers media: its header, which may be empty; `None` when it has ended. Cancel-safe.
+async fn media(fanout: &FanOut) -> Option<Bytes> {
+    let mut reader = fanout.subscribe_unforced(Entry { join: Join::Live, header: true });
+    let mut header = Bytes::new();
     loop {
         match reader.next().await {
-            Delivery::Packet(_) => return true,
-            Delivery::Aside(_) | Delivery::Gap(_) => {}
-            Delivery::End => return false,
+            Delivery::Packet(_) => return Some(header),
+            Delivery::Aside(packet) => header = packet.payload(),
+            Delivery::Gap(_) => {}
+            Delivery::End => return None,
         }
     }
 }

@@ -279,7 +279,7 @@ impl Connection {
                         recording.packet(channel, bytes);
                     }
                 }
-                Ok(Some(Received::Response)) => self.requested = Instant::now(),
+                Ok(Some(Received::Response(_))) => self.requested = Instant::now(),
                 Err(error) => return Err((Reply::refusal(error.status(), &error.to_string()), "0".to_owned())),
             }
         }

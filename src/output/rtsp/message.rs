@@ -26,8 +26,8 @@ pub enum Received {
         /// Its bytes.
         bytes: Bytes,
     },
-    /// A response to a request of ours, of which there are none: it is ignored.
-    Response,
+    /// A response to a request of ours. A server makes none, and ignores it.
+    Response(Response),
 }
 
 /// A request.
@@ -38,6 +38,18 @@ pub struct Request {
     /// The address, or `*`.
     pub target: String,
     /// Names and values of the header fields, in order.
+    fields: Vec<(String, String)>,
+    /// The body, by `Content-Length`.
+    pub body: Bytes,
+}
+
+/// A response of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// 200 to 299 when it is done.
+    pub status: u16,
+    /// The words behind the status.
+    pub reason: String,
     fields: Vec<(String, String)>,
     /// The body, by `Content-Length`.
     pub body: Bytes,
@@ -102,8 +114,8 @@ impl Parser {
         let text = std::str::from_utf8(&head).map_err(|_| MessageError::Line)?;
         let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
         let first = lines.next().unwrap_or_default();
-        let is_response = first.starts_with("RTSP/");
-        let (method, target) = if is_response { ("", "") } else { request_line(first)? };
+        let status = if first.starts_with("RTSP/") { Some(status_line(first)?) } else { None };
+        let (method, target) = if status.is_some() { ("", "") } else { request_line(first)? };
         let (method, target) = (method.to_owned(), target.to_owned());
         let fields = fields(lines)?;
         let lengths: Vec<_> = values(&fields, "content-length").collect();
@@ -118,8 +130,8 @@ impl Parser {
         self.buffer.advance(end);
         self.seen = 0;
         let body = self.buffer.split_to(length).freeze();
-        if is_response {
-            return Ok(Some(Received::Response));
+        if let Some((status, reason)) = status {
+            return Ok(Some(Received::Response(Response { status, reason, fields, body })));
         }
         Ok(Some(Received::Request(Request { method, target, fields, body })))
     }
@@ -162,6 +174,14 @@ impl Parser {
     }
 }
 
+fn status_line(line: &str) -> Result<(u16, String), MessageError> {
+    let mut parts = line.splitn(3, ' ');
+    let (_version, status, reason) = (parts.next(), parts.next(), parts.next().unwrap_or_default());
+    let status = status.and_then(|status| status.parse().ok()).filter(|status| (100..1000).contains(status));
+    let reason = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    Ok((status.ok_or(MessageError::Line)?, reason))
+}
+
 fn request_line(line: &str) -> Result<(&str, &str), MessageError> {
     let mut parts = line.split(' ').filter(|part| !part.is_empty());
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
@@ -198,6 +218,18 @@ fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<(String, Strin
 
 fn values<'a>(fields: &'a [(String, String)], name: &str) -> impl Iterator<Item = &'a str> {
     fields.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+impl Response {
+    /// The first value of a header field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields(name).next()
+    }
+
+    /// All values of a header field.
+    pub fn fields(&self, name: &str) -> impl Iterator<Item = &str> {
+        values(&self.fields, name)
+    }
 }
 
 impl Request {
@@ -363,7 +395,7 @@ mod tests {
             let [
                 Received::Request(options),
                 Received::Packet { channel: 1, bytes },
-                Received::Response,
+                Received::Response(response),
                 Received::Request(set),
             ] = &found[..]
             else {
@@ -372,6 +404,7 @@ mod tests {
             assert_eq!((options.method.as_str(), options.target.as_str()), ("OPTIONS", "rtsp://cam:8554/cam0"));
             assert_eq!((options.number(), options.session(), options.field("USER-agent").is_some()), ("2", None, true));
             assert_eq!(*bytes, b"\r\n\r\n"[..]);
+            assert_eq!((response.status, response.reason.as_str(), response.field("CSEQ")), (200, "OK", Some("9")));
             assert_eq!((set.session(), set.field("x"), &set.body[..]), (Some("12"), Some("a b"), &b"hello"[..]));
         }
     }
@@ -385,6 +418,7 @@ mod tests {
         check("GET / HTTP/1.1\r\n\r\n", MessageError::Line);
         check("DESCRIBE rtsp://a b RTSP/1.0\r\n\r\n", MessageError::Line);
         check("DESCRIBE\r\n\r\n", MessageError::Line);
+        check("RTSP/1.0 OK\r\n\r\n", MessageError::Line);
         check("\x16\x03\x01 x RTSP/1.0\r\n\r\n", MessageError::Line);
         check("PLAY x RTSP/1.0\r\nno colon\r\n\r\n", MessageError::Field);
         check("PLAY x RTSP/1.0\r\n: empty\r\n\r\n", MessageError::Field);

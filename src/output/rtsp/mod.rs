@@ -7,9 +7,10 @@
 
 mod announce;
 mod authorize;
+pub mod client;
 mod connection;
 mod context;
-mod describe;
+pub mod describe;
 mod message;
 mod opened;
 mod out;

@@ -2,7 +2,7 @@
 
 use super::{
     announce::{announced, track_of},
-    authorize::{BASIC, rejected},
+    authorize::{BASIC, digest, digests, rejected},
     connection::Connection,
     message::{Reply, Request, Status},
     recording::{Recording, Route, Way},
@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 /// Datagrams that wait for a publisher: some keyframes. More are lost, as in the buffer of a socket.
 const MAX_DATAGRAMS: usize = 2048;
 /// Longest name of a program that is kept.
-const AGENT: usize = 64;
+const AGENT: usize = 256;
 
 impl Connection {
     /// `ANNOUNCE`: the publisher says what it is going to send, and takes the slot of the feed.
@@ -41,9 +41,16 @@ impl Connection {
         let place = place
             .ok_or_else(|| Reply::refusal(Status::NotFound, &format!("no feed is published to at {}", target.path)))?;
         let values: Vec<&[u8]> = request.fields("authorization").map(str::as_bytes).collect();
-        let credentials = Credentials::read(&target.query, values);
+        let credentials = match digest(&self.context.gate, request) {
+            Some(presented) => presented.map(|presented| Credentials::with(&target.query, presented)),
+            None => Credentials::read(&target.query, values),
+        };
         let permit = place.permit(&self.context.gate, credentials, self.asking(request, &target.query)).await;
         let permit = permit.map_err(|denied| self.denied(denied))?;
+        if self.context.table.borrow().is_loop(request.field("user-agent"), place.feed()) {
+            let sentence = format!("the feed `{}` would be made of itself", place.feed());
+            return Err(Reply::refusal(Status::NotAcceptable, &sentence));
+        }
         let text = std::str::from_utf8(&request.body).unwrap_or_default();
         let tracks = announced(text).map_err(|error| Reply::refusal(Status::UnsupportedMedia, &error.to_string()))?;
         let agent = request.field("user-agent").map(|agent| agent.chars().take(AGENT).collect());
@@ -62,10 +69,14 @@ impl Connection {
 
     fn denied(&self, denied: Denied) -> Reply {
         match denied {
-            Denied::Credential(rejection @ Rejection::TooMany { .. }) => rejected(&self.context.gate, rejection),
+            Denied::Credential(rejection @ (Rejection::TooMany { .. } | Rejection::Stale)) => {
+                rejected(&self.context.gate, rejection)
+            }
             Denied::Refused(_) => Reply::refusal(Status::Forbidden, &denied.to_string()),
             Denied::Credential(_) | Denied::NeedsCredential => {
-                Reply::refusal(Status::Unauthorized, &denied.to_string()).with("WWW-Authenticate", BASIC)
+                let reply = Reply::refusal(Status::Unauthorized, &denied.to_string());
+                let ways = digests(&self.context.gate, false).into_iter().chain([BASIC.to_owned()]);
+                ways.fold(reply, |reply, way| reply.with("WWW-Authenticate", &way))
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Which stream a path stands for, and where it is published to.
 
 use crate::{
+    config::FeedName,
     engine::registry::{Registry, StreamHandle, stem},
-    output::publish::find::Target,
+    output::{publish::find::Target, push::hops},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -35,6 +36,11 @@ impl RtspTable {
     /// The stream that a percent-decoded path stands for.
     pub fn find(&self, path: &str) -> Option<&Arc<StreamHandle>> {
         self.streams.get(path)
+    }
+
+    /// Whether what a program with this name publishes is made of the feed that it is to be published to.
+    pub fn is_loop(&self, agent: Option<&str>, feed: &FeedName) -> bool {
+        hops::is_loop(agent, &self.registry, feed)
     }
 
     /// What is published to under a percent-decoded path, if anything is.

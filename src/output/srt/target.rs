@@ -4,8 +4,11 @@ use super::{play::Opened, wire::handshake::Refusal};
 use crate::{
     config::Encoding,
     engine::registry::{Registry, StreamHandle, stem},
-    media::{Container, NotCarried},
-    output::publish::find::Target,
+    media::Container,
+    output::{
+        packets::{self, Unfit},
+        publish::find::Target,
+    },
 };
 use std::sync::Arc;
 
@@ -50,29 +53,12 @@ fn rank(stream: &StreamHandle) -> u8 {
 /// # Errors
 /// Why there are none.
 pub async fn open(stream: &Arc<StreamHandle>) -> Result<Opened, Refusal> {
-    if stream.fanout.is_closed() {
-        return Err(Refusal::UNAVAILABLE);
-    }
-    let all = std::iter::once(stream).chain(&stream.outputs);
-    let own = all.into_iter().find(|output| output.config.container == Container::Ts);
-    if let Some(own) = own {
-        let lease = own.open().await.map_err(refusal)?;
-        let settled = own.settled().await;
-        let lease =
-            if std::ptr::eq(settled, &raw const **own) { lease } else { settled.open().await.map_err(refusal)? };
-        return Ok(Opened { fanout: settled.fanout.clone(), lease, viewers: stream.viewers.clone() });
-    }
-    let sampled = stream.sampled().and_then(|sampled| Some((sampled, sampled.output.as_ref()?)));
-    let Some((sampled, output)) = sampled else { return Err(Refusal::UNACCEPTABLE) };
-    let output = output.beside(Container::Ts);
-    let lease = match &sampled.rendition {
-        Some(rendition) => rendition.open(Container::Ts).await.map_err(refusal)?,
-        None => sampled.demand.lease().with(output.lease()),
-    };
-    Ok(Opened { fanout: output.fanout().clone(), lease, viewers: stream.viewers.clone() })
-}
-
-fn refusal(fault: NotCarried) -> Refusal {
-    tracing::debug!(error = %fault, "stream not carried over SRT");
-    Refusal::UNACCEPTABLE
+    let (fanout, lease) = packets::open(stream, Container::Ts).await.map_err(|unfit| match unfit {
+        Unfit::Failed => Refusal::UNAVAILABLE,
+        Unfit::NoSamples | Unfit::NotCarried(_) => {
+            tracing::debug!(error = %unfit, "stream not carried over SRT");
+            Refusal::UNACCEPTABLE
+        }
+    })?;
+    Ok(Opened { fanout, lease, viewers: stream.viewers.clone() })
 }

@@ -12,6 +12,7 @@ pub mod player;
 pub mod playlist;
 pub mod process;
 pub mod publisher;
+pub mod pushes;
 pub mod receiver;
 pub mod rtsp;
 pub mod script;

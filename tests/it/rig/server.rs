@@ -33,8 +33,19 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_voyandz");
 
 /// The hash of a password, as `voyandz passwd` prints it.
 pub fn password_hash(password: &str) -> String {
+    passwd(&[], password)
+}
+
+/// The secret of a user for Digest, as `voyandz passwd --digest` prints it.
+pub fn password_digest(user: &str, password: &str) -> String {
+    let printed = passwd(&["--digest", user], password);
+    let line = printed.lines().find_map(|line| line.strip_prefix("digest: "));
+    line.unwrap_or_else(|| panic!("{printed}")).to_owned()
+}
+
+fn passwd(options: &[&str], password: &str) -> String {
     let mut command = Command::new(PROGRAM);
-    command.arg("passwd").env_remove("VOYANDZ_CONFFILE").stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.arg("passwd").args(options).env_remove("VOYANDZ_CONFFILE").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
     let output = child.wait_with_output().unwrap();

@@ -170,6 +170,56 @@ fn files_are_cut_on_the_clock_and_nothing_is_lost_or_twice() {
 }
 
 #[test]
+fn a_hundred_cuts_lose_no_frame_and_have_none_twice() {
+    let disk = record(&mut Recorder::new(settings(3), 0), 310, 250, 100);
+    assert!(disk.files.len() > 100, "{} files", disk.files.len());
+    assert_complete(&disk.numbers(0), 310 * 25);
+    assert_complete(&disk.numbers(1), 310 * 50);
+}
+
+/// Frame rates whose durations are no whole ticks of anything: what is rounded must not add up.
+#[test]
+fn after_eight_hours_audio_is_where_video_is() {
+    const HOURS: i64 = 8;
+    let time = |track: u8, number: i64| {
+        let (length, rate) = if track == 0 { (1001, 30_000) } else { (1024, 44_100) };
+        i64::try_from(i128::from(number) * 1_000_000_000 * length / rate).unwrap()
+    };
+    let mut recorder = Recorder::new(Settings { part: Duration::from_secs(10), ..settings(3600) }, 0);
+    let (mut disk, mut actions, mut numbers) = (Disk::default(), Vec::new(), [0i64; 2]);
+    recorder.tracks(tracks(), &mut actions);
+    loop {
+        let track = u8::from(time(1, numbers[1]) < time(0, numbers[0]));
+        let number = &mut numbers[usize::from(track)];
+        let nanos = time(track, *number);
+        if nanos >= HOURS * 3600 * 1_000_000_000 {
+            break;
+        }
+        let now = at(nanos / 1_000_000);
+        let is_sync = track == 1 || *number % 30 == 0;
+        let made = sample(track, u32::try_from(*number).unwrap(), 0, is_sync);
+        let (dts, captured) = (Time::from_nanos(nanos), Some(Duration::from_nanos(nanos.unsigned_abs())));
+        recorder.sample(Sample { dts, pts: dts, captured, ..made }, now, &mut actions);
+        disk.act(&mut actions);
+        *number += 1;
+    }
+    recorder.stop("stopped", &mut actions);
+    disk.act(&mut actions);
+    assert!(disk.files.len() >= HOURS as usize, "{}", disk.files.len());
+    for track in [0u8, 1] {
+        let files = disk.numbers(usize::from(track));
+        assert_complete(&files, usize::try_from(numbers[usize::from(track)]).unwrap());
+        for (file, (from, _)) in files.iter().zip(disk.files.values()) {
+            for (number, millis) in [file.first().unwrap(), file.last().unwrap()] {
+                let recorded = (from - BEGIN) / 1000 + i64::try_from(*millis).unwrap();
+                let apart = recorded - time(track, i64::from(*number)) / 1_000_000;
+                assert!(apart.abs() <= 2, "sample {number} of track {track} is {apart} ms off");
+            }
+        }
+    }
+}
+
+#[test]
 fn without_a_keyframe_on_request_the_next_one_cuts() {
     let mut recorder = Recorder::new(settings(1), 5);
     let mut disk = Disk::default();

@@ -117,7 +117,8 @@ impl KeyLength {
         }
     }
 
-    const fn from_bytes(bytes: usize) -> Option<Self> {
+    /// The length of a key of so many bytes, if there is one.
+    pub const fn from_bytes(bytes: usize) -> Option<Self> {
         match bytes {
             16 => Some(Self::Aes128),
             24 => Some(Self::Aes192),

@@ -3,6 +3,7 @@
 //! Datagrams and the time come in; datagrams and payloads go out. Pure: no socket, no clock, no task. [`handshake`] and
 //! [`key`] decide who connects, [`Connection`] is what follows. Format and rules: draft-sharabayko-srt-01.
 
+pub mod caller;
 pub mod connection;
 pub mod cookie;
 pub mod handshake;

@@ -1,0 +1,35 @@
+//! Why a target gets nothing, or nothing more.
+
+use crate::{
+    link::srt::CallError,
+    net::tls::client::TlsConnectError,
+    output::{rtmp::wire::client::ClientError, rtsp},
+};
+use std::io;
+
+/// Why a target gets nothing, or nothing more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PushError {
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsConnectError),
+    #[error("no answer within 10 s")]
+    Silent,
+    #[error("protocol error")]
+    Protocol(#[from] ClientError),
+    #[error("protocol error")]
+    Rtsp(#[from] rtsp::client::ClientError),
+    #[error("the target refuses: {0}")]
+    Refused(String),
+    #[error("the target ended the connection: {0}")]
+    Ended(String),
+    #[error("the target left")]
+    Left(#[source] io::Error),
+    #[error("no progress for 10 s")]
+    NoProgress,
+    #[error(transparent)]
+    Srt(#[from] CallError),
+    #[error("the network does not take it")]
+    Network(#[source] io::Error),
+}
