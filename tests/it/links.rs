@@ -176,6 +176,31 @@ fn srt_live_transmit_is_a_target() {
     transmit.wait().unwrap();
 }
 
+/// What a program muxes is sent as it comes: nothing of it is demuxed.
+#[test]
+fn bytes_of_a_program_are_sent_as_they_are() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let target = studio("");
+    let live = format!("ffmpeg -v error -nostdin {} {} -f mpegts -", LIVE.join(" "), H264_AAC.join(" "));
+    let to = format!("srt://{}?streamid=publish:studio::s3cret", port(&target));
+    let server = Server::start(&format!(
+        "feeds: {{cam: {{command: '{live}'}}}}\nstreams: {{cam.ts: {{feed: cam, push: '{to}'}}}}\n"
+    ));
+    wait_state(&server, "cam.ts", 0, "established");
+    state::wait_for(&target, "feeds", "studio", |feed| feed["state"] == "running");
+    let bytes = target.get("/studio.ts").collect(secs(3));
+    assert_continuous(&bytes);
+    assert_whole(&media::Frames::of(&ts::trim(&bytes), false), 25, 50);
+    // RTMP needs samples, which these bytes are not taken apart into: it says so, and what to do.
+    server.reload(&format!(
+        "feeds: {{cam: {{command: '{live}'}}}}\nstreams: {{cam.ts: {{feed: cam, push: 'rtmp://127.0.0.1:1/a'}}}}\n"
+    ));
+    let error = wait_state(&server, "cam.ts", 0, "unsupported")["error"].to_string();
+    assert!(error.contains("give the stream `outputs`"), "{error}");
+}
+
 /// Datagrams of seven packets at most, each whole; with RTP, numbered and timed.
 #[test]
 fn a_stream_is_sent_in_datagrams() {

@@ -77,7 +77,7 @@ impl RtmpConnection {
         self.client.knows_four_cc()
     }
 
-    /// Waits for what the server says. [`Connection::flush`] sends what is answered. Cancel-safe.
+    /// Waits for what the server says. [`RtmpConnection::flush`] sends what is answered. Cancel-safe.
     pub(super) async fn listen(&mut self) -> Result<(), PushError> {
         match self.read().await? {
             Some(Answer::Refused(reason)) => Err(PushError::Ended(reason)),
