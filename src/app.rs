@@ -2,7 +2,9 @@
 //! applied while it runs.
 
 mod entrances;
+mod manage;
 mod pages;
+mod paths;
 mod pipelines;
 
 pub use pipelines::{LaunchFault, check_texts};
@@ -13,8 +15,9 @@ use self::{
 };
 use crate::{
     access::{Fetch, Gate, Secret, read_keys},
-    api::{self, Api, Events, configurator::Configurator},
+    api::{self, Api, Doctor, Events, configurator::Configurator},
     config::{Config, FeedName, Plain, PublishPattern},
+    doctor,
     engine::{
         deployment::{ApplyReport, Deployment},
         patterns::{Instances, PatternError, PatternRequest, Patterns},
@@ -250,11 +253,19 @@ impl App {
         if let Some(webrtc) = entrances.webrtc.clone() {
             shutdown.spawn("webrtc candidates", webrtc.resolve());
         }
-        let table = route_table(&config, &registry, &entrances, &info, &events);
+        let table = route_table(&config, &registry, &entrances, &info, (&events, &configurator));
         let (table, tables) = watch::channel(Arc::new(table));
         let (shown, state) = watch::channel(api_state(&config, &registry, &info));
         let followed = Events::new(journal, source_name(), shutdown.token().clone());
-        let api = Api::new(gate.clone(), configurator, followed, facts.clone(), playback, state);
+        let api = Api::new(
+            gate.clone(),
+            configurator.clone(),
+            followed,
+            facts.clone(),
+            playback,
+            state,
+            Doctor::new(|| doctor::findings().boxed()),
+        );
         let listener = Arc::new(listener);
         let (listeners, mut listening) = watch::channel(listener.clone());
         warn_if_open(&config);
@@ -304,6 +315,7 @@ impl App {
             rtmp,
             info: info.clone(),
             events,
+            configurator,
             facts: facts.clone(),
             hooks,
         };
@@ -425,6 +437,7 @@ struct Serving {
     rtmp: RtmpServer,
     info: ServerInfo,
     events: EventHub,
+    configurator: Configurator,
     facts: Facts,
     hooks: Hooks,
 }
@@ -540,7 +553,7 @@ impl Serving {
         self.pushers.apply(&registry).await;
         self.entrances.tls = self.tls.tls.clone();
         self.exchange_webrtc(&config, webrtc).await;
-        let table = route_table(&config, &registry, &self.entrances, &self.info, &self.events);
+        let table = route_table(&config, &registry, &self.entrances, &self.info, (&self.events, &self.configurator));
         self.table.send_replace(Arc::new(table));
         self.rtmp.set_registry(registry.clone());
         self.rtmp.listen(rtmp);
@@ -610,7 +623,7 @@ fn source_name() -> Arc<str> {
 }
 
 /// Where state is kept: where the configuration says, or where the service manager says.
-fn statedir(config: &Config) -> Option<PathBuf> {
+pub fn statedir(config: &Config) -> Option<PathBuf> {
     let of_manager = || {
         let folders = std::env::var_os("STATE_DIRECTORY")?;
         // Several are separated by colons.
@@ -634,9 +647,9 @@ fn route_table(
     registry: &Registry,
     Entrances { segments, webrtc, playback, tls }: &Entrances,
     info: &ServerInfo,
-    events: &EventHub,
+    (events, configurator): (&EventHub, &Configurator),
 ) -> RouteTable {
-    let mut pages = pages(config, registry, info, events);
+    let mut pages = pages(config, registry, info, events, configurator);
     if let Some(authority) = tls.as_ref().and_then(Tls::authority).map(str::to_owned) {
         pages.insert(
             web::config::AUTHORITY_PATH.to_owned(),

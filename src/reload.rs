@@ -2,17 +2,20 @@
 //! running server. One task does all of it, so that nothing is changed at the same time.
 
 use crate::{
-    api::configurator::{Order, Orders, Outcome, Refusal},
+    api::{
+        configurator::{Order, Orders, Outcome, Proposal, Refusal},
+        texts::masked_text,
+    },
     app::Change,
     config::{
         self, Config, Diagnostic, LoadError, Loaded, Origin, Position, Replaced, change::ChangedFile,
-        text_without_secrets,
+        edit::changed_paths, text_without_secrets,
     },
     engine::{deployment::ApplyReport, layout::Layout},
     load::{check_texts, load},
     status::server_info::ServerInfo,
-    store::Prepared,
-    sys::service,
+    store::{History, Prepared, Version, VersionFile, can_write},
+    sys::{kill_point, service},
     telemetry::{Fact, Facts, Reopen, chain},
 };
 use similar::TextDiff;
@@ -55,7 +58,8 @@ pub struct Sources {
 /// Passes configurations to a server: that of the origin on each SIGHUP, and whenever one of the watched files changed, and those that the
 /// API orders. A configuration with errors changes nothing; `info` records why. Returns when the server takes no more.
 pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: ServerInfo) {
-    let Sources { origin, watched, mut hangup, log, orders: Orders { current, mut orders, reload }, facts } = sources;
+    let Sources { origin, watched, mut hangup, log, orders, facts } = sources;
+    let Orders { current, mut orders, reload, history } = orders;
     let watches = watched.is_some();
     let mut watch = Watch::default();
     watch.set(watched.unwrap_or_default()).await;
@@ -78,14 +82,21 @@ pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: Serve
             () = changes.closed() => return,
         };
         if let Some(order) = order {
-            let Order { plan, may_exec, dry_run, by, from, done } = order;
+            let Order { plan, action, may_exec, dry_run, by, from, done } = order;
             let before = current.borrow().clone();
-            let editor = Editor { origin: &origin, before: &before, changes: &changes, info: &info };
+            let editor = Editor { origin: &origin, before: &before, changes: &changes, info: &info, history: &history };
             let mut paths = Vec::new();
-            let made = match plan(&before) {
-                Ok(edits) => {
-                    paths = edits.iter().map(|edit| edit.path.join(".")).collect();
-                    editor.make(&edits, may_exec, dry_run, &by).await
+            let made = match plan(&before).and_then(|proposal| editor.files(proposal)) {
+                Ok((files, changed)) => {
+                    paths.clone_from(&changed);
+                    let version = Version {
+                        by: Some(by.clone()),
+                        address: Some(from.to_string()),
+                        action: action.to_owned(),
+                        paths: changed,
+                        ..Version::default()
+                    };
+                    editor.make(files, may_exec, dry_run, version).await
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -118,6 +129,8 @@ pub async fn follow(sources: Sources, changes: mpsc::Sender<Change>, info: Serve
                 match apply(loaded.config.clone(), &changes, &info).await {
                     Ok(()) => {
                         facts.report(Fact::server("config.reloaded"));
+                        let before = current.borrow().clone();
+                        remember(&history, &before, &loaded).await;
                         current.send_replace(Arc::new(loaded));
                     }
                     Err(reason) => {
@@ -157,21 +170,42 @@ struct Editor<'a> {
     before: &'a Loaded,
     changes: &'a mpsc::Sender<Change>,
     info: &'a ServerInfo,
+    history: &'a History,
 }
 
 impl Editor<'_> {
+    /// The files that are to be changed, and the paths of what changes in them.
+    fn files(&self, proposal: Proposal) -> Result<(Vec<ChangedFile>, Vec<String>), Refusal> {
+        match proposal {
+            Proposal::Edits(edits) => {
+                let paths = edits.iter().map(|edit| edit.path.join(".")).collect();
+                Ok((self.before.plan(self.origin, &edits, can_write).map_err(Refusal::Change)?, paths))
+            }
+            Proposal::Texts(_) if *self.origin == Origin::Demo => {
+                Err(Refusal::Change(config::change::ChangeError::BuiltIn))
+            }
+            Proposal::Texts(files) => {
+                let paths = files.iter().flat_map(|file| changed_paths(&file.before, &file.after)).collect();
+                Ok((files, paths))
+            }
+        }
+    }
+
     /// Everything that can fail comes before the files are replaced: a crash leaves the old configuration or the new one.
     async fn make(
         &self,
-        edits: &[config::edit::Edit],
+        files: Vec<ChangedFile>,
         may_exec: bool,
         dry_run: bool,
-        by: &str,
+        version: Version,
     ) -> Result<(Outcome, Option<Loaded>), Refusal> {
-        let files = self.before.plan(self.origin, edits).map_err(Refusal::Change)?;
         self.unchanged_on_disk().await?;
         if files.is_empty() {
             return Ok((Outcome::default(), None));
+        }
+        // Before another file is read, of which errors would tell.
+        if let Some(key) = files.iter().find_map(ChangedFile::reads_more).filter(|_| !may_exec) {
+            return Err(Refusal::NeedsExec(key.to_owned()));
         }
         let loaded = self.load(&files).await?;
         if let Some(path) = loaded.needs_exec(self.before).filter(|_| !may_exec) {
@@ -185,15 +219,24 @@ impl Editor<'_> {
         if dry_run {
             return Ok((outcome, None));
         }
+        let by = version.by.clone().unwrap_or_default();
+        let version = Version { files: files.iter().map(kept).collect(), ..version };
         let prepared = prepare(files).await?;
-        fail::fail_point!("edit prepared");
+        kill_point("edit prepared");
         apply(loaded.config.clone(), self.changes, self.info).await.map_err(Refusal::NotApplied)?;
-        fail::fail_point!("edit applied");
+        kill_point("edit applied");
+        let number = keep(self.history, version).await;
+        kill_point("edit kept");
         if let Err(reason) = commit(prepared).await {
             tracing::error!(reason, "configuration not written: the previous one applies again");
+            if let Some(number) = number {
+                self.history.take_back(number);
+            }
             let _ = apply(self.before.config.clone(), self.changes, self.info).await;
             return Err(Refusal::NotWritten(reason));
         }
+        kill_point("edit written");
+        let outcome = Outcome { version: number, ..outcome };
         let Outcome { ended, begun, .. } = &outcome;
         tracing::info!(by, ended = ended.len(), begun = begun.len(), "configuration changed by the API");
         Ok((outcome, Some(loaded)))
@@ -236,12 +279,46 @@ fn outcome(files: &[ChangedFile], before: &Config, after: &Config) -> Outcome {
     let begun = new.units.keys().filter(|unit| ended.contains(unit) || !old.units.contains_key(unit));
     let diff = |file: &ChangedFile| {
         let name = file.path.display().to_string();
-        TextDiff::from_lines(&file.before, &file.after).unified_diff().header(&name, &name).to_string()
+        let [before, after] = [&file.before, &file.after].map(|text| masked_text(text));
+        TextDiff::from_lines(&before, &after).unified_diff().header(&name, &name).to_string()
     };
     Outcome {
         diff: files.iter().map(diff).collect(),
         ended: ended.iter().map(ToString::to_string).collect(),
         begun: begun.map(ToString::to_string).collect(),
+        version: None,
+    }
+}
+
+/// What of the history is of a file.
+fn kept(file: &ChangedFile) -> VersionFile {
+    let ChangedFile { path, before, after } = file;
+    VersionFile { name: path.display().to_string(), before: before.clone(), after: after.clone() }
+}
+
+/// Adds a version to the history. Without room for it the change is made all the same.
+async fn keep(history: &History, version: Version) -> Option<u64> {
+    let version = Version { time: jiff::Timestamp::now().to_string(), ..version };
+    let history = history.clone();
+    let added = tokio::task::spawn_blocking(move || history.add(version)).await;
+    let added = added.map_err(|error| error.to_string()).and_then(|added| added.map_err(|error| error.to_string()));
+    added.inspect_err(|error| tracing::warn!(error, "the history of the configuration lacks a change")).ok()
+}
+
+/// What somebody has edited on the disk is a change, too.
+async fn remember(history: &History, before: &Loaded, after: &Loaded) {
+    let known = |loaded: &Loaded, wanted: &str| {
+        loaded.texts().find(|(name, _)| *name == wanted).map(|(_, text)| text.to_owned()).unwrap_or_default()
+    };
+    let mut names: Vec<&str> = before.texts().chain(after.texts()).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let file =
+        |name: &str| VersionFile { name: name.to_owned(), before: known(before, name), after: known(after, name) };
+    let files: Vec<_> = names.into_iter().map(file).filter(|file| file.before != file.after).collect();
+    if !files.is_empty() {
+        let paths = files.iter().flat_map(|file| changed_paths(&file.before, &file.after)).collect();
+        keep(history, Version { action: "disk".to_owned(), paths, files, ..Version::default() }).await;
     }
 }
 

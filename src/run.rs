@@ -2,7 +2,7 @@
 
 use crate::{
     api::configurator::configurator,
-    app::App,
+    app::{App, statedir},
     cli::{Options, Serve},
     config::{self, Diagnostics, LoadError, Loaded, Origin},
     doctor,
@@ -69,7 +69,15 @@ async fn listen(origin: Origin, loaded: Loaded, watched: bool, log: Reopen) -> a
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let files = loaded.files.clone();
     let (configurator, orders) = configurator(Arc::new(loaded.clone()));
+    let history = statedir(&loaded.config).map(|folder| folder.join("history"));
+    let texts: Vec<_> = loaded.texts().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     let app = App::load(loaded.config, configurator)?;
+    if let Some(folder) = history {
+        let current = |wanted: &str| texts.iter().find(|(name, _)| name == wanted).map(|(_, text)| text.clone());
+        if let Err(error) = orders.history.open(&folder, current) {
+            tracing::warn!(%error, folder = %folder.display(), "history of the configuration kept in memory only");
+        }
+    }
     // From here on SIGHUP does not end the program.
     let hangup = signal(SignalKind::hangup())?;
     let (changes, coming) = mpsc::channel(1);

@@ -16,15 +16,18 @@ use crate::{
     telemetry::{Fact, Facts},
 };
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use warp::reply::Response;
 
+/// Addresses that are tried at a time: each is a worker.
+const PROBES: usize = 2;
 /// The media type of what forms send.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -44,6 +47,32 @@ pub struct Api {
     pub(super) recordings: Playback,
     pub(super) state: watch::Receiver<Arc<State>>,
     pace: Arc<Mutex<Pace>>,
+    /// Addresses that are tried at a time.
+    pub(super) probes: Arc<Semaphore>,
+    /// Looks at the machine; one at a time.
+    pub(super) doctor: Doctor,
+    pub(super) examining: Arc<Semaphore>,
+}
+
+/// Looks at what the machine has and lacks, and returns the findings as JSON.
+#[derive(Clone)]
+pub struct Doctor(Arc<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>);
+
+impl Doctor {
+    /// One that does this.
+    pub fn new(examine: impl Fn() -> BoxFuture<'static, Value> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(examine))
+    }
+
+    pub(super) async fn examine(&self) -> Value {
+        (self.0)().await
+    }
+}
+
+impl std::fmt::Debug for Doctor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Doctor")
+    }
 }
 
 /// What the API shows and controls, of the configuration that is in force.
@@ -121,8 +150,10 @@ impl Api {
         facts: Facts,
         recordings: Playback,
         state: watch::Receiver<Arc<State>>,
+        doctor: Doctor,
     ) -> Self {
-        Self { gate, configurator, events, facts, recordings, state, pace: Arc::default() }
+        let (probes, examining) = (Arc::new(Semaphore::new(PROBES)), Arc::new(Semaphore::new(1)));
+        Self { gate, configurator, events, facts, recordings, state, pace: Arc::default(), probes, doctor, examining }
     }
 
     /// A client makes a change.

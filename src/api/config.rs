@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    configurator::{Outcome, Refusal},
+    configurator::{Outcome, Plan, Proposal, Refusal},
     json::{etag, from_yaml, masked, merge, to_yaml, unmasked},
     problem::{Kind, Problem},
 };
@@ -28,6 +28,8 @@ struct Wanted {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
+    /// Only where there is none.
+    Create,
     Put,
     Merge,
     Remove,
@@ -103,10 +105,11 @@ pub(super) async fn changes(call: Call) -> Result<Answer, Problem> {
     for (number, change) in list.iter().enumerate() {
         let at = |what: &str| bad(format!("change {number}: {what}"));
         let op = match change.get("op").and_then(Value::as_str) {
+            Some("create") => Op::Create,
             Some("put") => Op::Put,
             Some("merge") => Op::Merge,
             Some("remove") => Op::Remove,
-            _ => return Err(at("expected `op`: put, merge or remove")),
+            _ => return Err(at("expected `op`: create, put, merge or remove")),
         };
         let path: Option<Vec<_>> = change
             .get("path")
@@ -116,12 +119,12 @@ pub(super) async fn changes(call: Call) -> Result<Answer, Problem> {
         let path = path.ok_or_else(|| at("expected `path`: a list of keys, [\"feeds\", \"cam0\"]"))?;
         let value = change.get("value").cloned();
         if value.is_none() != (op == Op::Remove) {
-            return Err(at("expected a `value` with put and merge, and none with remove"));
+            return Err(at("expected a `value` with create, put and merge, and none with remove"));
         }
         wanted.push(Wanted { op, path, value: value.unwrap_or_default() });
     }
     let outcome = order(&call, wanted, Condition::default()).await?;
-    Ok(Answer::json(told(&outcome)))
+    Ok(Answer::json(self::outcome(&call, &outcome)))
 }
 
 /// `POST /server/reload`: what is on the disk.
@@ -146,11 +149,22 @@ async fn change_entry(call: Call, op: Op) -> Result<Answer, Problem> {
     let now = call.api.configurator().current();
     let tag = now.said(&path).filter(|_| !is_dry).map(|value| etag(&from_yaml(value)));
     let status = if existed || is_dry { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(Answer { status, etag: tag, ..Answer::json(told(&outcome)) })
+    Ok(Answer { status, etag: tag, ..Answer::json(self::outcome(&call, &outcome)) })
 }
 
-fn told(outcome: &Outcome) -> Value {
-    json!({"diff": outcome.diff, "ended": outcome.ended, "begun": outcome.begun})
+/// What a change does. Of one that is not made yet also how many viewers would see a break.
+pub(super) fn outcome(call: &Call, outcome: &Outcome) -> Value {
+    let ends = |kind: &str, name: &str| outcome.ended.iter().any(|ended| ended.split_once(' ') == Some((kind, name)));
+    let is_dry = call.query.flag("dry_run").unwrap_or_default();
+    let broken = call.state.registry.streams().iter().filter(|stream| {
+        let config = &stream.config;
+        ends("stream", config.name.as_str()) || config.feeds.iter().any(|feed| ends("feed", feed.as_str()))
+    });
+    let viewers = is_dry.then(|| broken.map(|stream| stream.viewers.list().len()).sum::<usize>());
+    json!({
+        "diff": outcome.diff, "ended": outcome.ended, "begun": outcome.begun,
+        "version": outcome.version, "viewers": viewers,
+    })
 }
 
 fn section(call: &Call) -> Result<String, Problem> {
@@ -164,12 +178,17 @@ fn missing(section: &str, name: &str) -> Problem {
 }
 
 async fn order(call: &Call, wanted: Vec<Wanted>, condition: Condition) -> Result<Outcome, Problem> {
+    let plan = Box::new(move |loaded: &Loaded| edits(loaded, &wanted, &condition).map(Proposal::Edits));
+    ordered(call, plan, "change").await
+}
+
+/// Has the one task that changes the configuration do this.
+pub(super) async fn ordered(call: &Call, plan: Plan, action: &'static str) -> Result<Outcome, Problem> {
     let dry_run = call.query.flag("dry_run")?;
     let permission = call.access.decide(Action::ConfigExec, Subject::Server);
     let may_exec = call.state.api.exec && matches!(permission, Decision::Allowed { .. });
     let by = call.access.identity.name().unwrap_or_else(|| "anyone".to_owned());
-    let plan = Box::new(move |loaded: &Loaded| edits(loaded, &wanted, &condition));
-    let outcome = call.api.configurator().order(plan, may_exec, dry_run, (by, call.access.peer)).await;
+    let outcome = call.api.configurator().order((plan, action), may_exec, dry_run, (by, call.access.peer)).await;
     let Some(outcome) = outcome else {
         return Err(Problem::new(Kind::TooMany, "other changes are waiting: try again in a second"));
     };
@@ -187,10 +206,10 @@ fn edits(loaded: &Loaded, wanted: &[Wanted], condition: &Condition) -> Result<Ve
         let tag = old.as_ref().map(etag);
         let is_met =
             condition.matches.as_ref().is_none_or(|wanted| tag.as_ref().is_some_and(|tag| has_tag(wanted, tag)));
-        if !is_met || (condition.is_new && old.is_some()) {
+        if !is_met || ((condition.is_new || *op == Op::Create) && old.is_some()) {
             return Err(Refusal::Precondition(tag));
         }
-        if *op != Op::Put && old.is_none() {
+        if matches!(op, Op::Merge | Op::Remove) && old.is_none() {
             // What a set has made says so by itself.
             let is_made = matches!(path.as_slice(), [section, name] if loaded.made_by_set(section, name).is_some());
             if !is_made {
@@ -203,7 +222,7 @@ fn edits(loaded: &Loaded, wanted: &[Wanted], condition: &Condition) -> Result<Ve
                 edits.push(Edit { path: path.clone(), value: None });
                 continue;
             }
-            Op::Put => value.clone(),
+            Op::Create | Op::Put => value.clone(),
             Op::Merge => {
                 let mut merged = masked(&old);
                 merge(&mut merged, value);
@@ -219,7 +238,7 @@ fn edits(loaded: &Loaded, wanted: &[Wanted], condition: &Condition) -> Result<Ve
 }
 
 /// Whether a list of tags has this one.
-fn has_tag(list: &str, tag: &str) -> bool {
+pub(super) fn has_tag(list: &str, tag: &str) -> bool {
     list.split(',').map(str::trim).any(|known| known == "*" || known == tag)
 }
 
@@ -247,10 +266,12 @@ fn refused(refusal: Refusal, exec_is_on: bool) -> Problem {
         Refusal::ChangedOnDisk(file) => {
             Problem::new(Kind::ChangedOnDisk, format!("{file} has been edited: reload it first, then try again"))
         }
+        Refusal::Conflict(detail) => Problem::new(Kind::Conflict, detail),
         Refusal::Change(error) => {
             let kind = match &error {
                 ChangeError::OwnedByVariable { .. } => Kind::OwnedByVariable,
                 ChangeError::MadeBySet { .. } => Kind::MadeBySet,
+                ChangeError::NotWritable { .. } => Kind::NotWritable,
                 ChangeError::BuiltIn | ChangeError::Edit { .. } => Kind::CannotEditInPlace,
             };
             Problem::new(kind, error.to_string())

@@ -1,11 +1,18 @@
 //! Changes of the configuration on their way to the one task that makes them, one after the other.
 
-use crate::config::{Diagnostic, Loaded, change::ChangeError, edit::Edit};
+use crate::{
+    config::{
+        Diagnostic, Loaded,
+        change::{ChangeError, ChangedFile},
+        edit::Edit,
+    },
+    store::History,
+};
 use std::{fmt, net::IpAddr, sync::Arc};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Orders that may wait for the one that is being carried out. More are refused.
-const WAITING: usize = 64;
+const WAITING: usize = 128;
 
 /// Where changes are ordered. Clones lead to the same task.
 #[derive(Debug, Clone)]
@@ -13,6 +20,7 @@ pub struct Configurator {
     current: watch::Receiver<Arc<Loaded>>,
     orders: mpsc::Sender<Order>,
     reload: Arc<Notify>,
+    history: History,
 }
 
 /// What the task that makes the changes holds.
@@ -24,12 +32,16 @@ pub struct Orders {
     pub orders: mpsc::Receiver<Order>,
     /// The files are to be read again.
     pub reload: Arc<Notify>,
+    /// What changes were made.
+    pub history: History,
 }
 
 /// A change that someone wants.
 pub struct Order {
-    /// The edits of the configuration that is in force when it is its turn.
+    /// What is to be made of the configuration that is in force when it is its turn.
     pub plan: Plan,
+    /// One word for the history.
+    pub action: &'static str,
     /// Whether it may bring programs, pipelines, files and rules.
     pub may_exec: bool,
     /// Nothing is changed: the outcome says what would happen.
@@ -43,7 +55,16 @@ pub struct Order {
 }
 
 /// See [`Order::plan`].
-pub type Plan = Box<dyn FnOnce(&Loaded) -> Result<Vec<Edit>, Refusal> + Send>;
+pub type Plan = Box<dyn FnOnce(&Loaded) -> Result<Proposal, Refusal> + Send>;
+
+/// What someone wants to be made of the files.
+#[derive(Debug)]
+pub enum Proposal {
+    /// Changes of values, wherever these are.
+    Edits(Vec<Edit>),
+    /// Other texts of files.
+    Texts(Vec<ChangedFile>),
+}
 
 /// A change that was made, or would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +75,8 @@ pub struct Outcome {
     pub ended: Vec<String>,
     /// What begins.
     pub begun: Vec<String>,
+    /// Its number in the history, once it was made.
+    pub version: Option<u64>,
 }
 
 /// Why a change is not made.
@@ -69,6 +92,8 @@ pub enum Refusal {
     NeedsExec(String),
     /// A file is another one than was loaded.
     ChangedOnDisk(String),
+    /// Something was changed again since.
+    Conflict(String),
     /// The edits cannot be made.
     Change(ChangeError),
     /// What the files would say is wrong.
@@ -90,6 +115,7 @@ impl Refusal {
             Self::SecretMoved(_) => "secret-moved",
             Self::NeedsExec(_) => "forbidden",
             Self::ChangedOnDisk(_) => "changed-on-disk",
+            Self::Conflict(_) => "conflict",
             Self::Change(_) => "cannot-edit-in-place",
             Self::Diagnostics(_) => "faults",
             Self::NotApplied(_) => "not-applied",
@@ -109,15 +135,20 @@ impl fmt::Debug for Order {
 pub fn configurator(loaded: Arc<Loaded>) -> (Configurator, Orders) {
     let (sender, current) = watch::channel(loaded);
     let (orders, coming) = mpsc::channel(WAITING);
-    let reload = Arc::new(Notify::new());
-    let configurator = Configurator { current, orders, reload: reload.clone() };
-    (configurator, Orders { current: sender, orders: coming, reload })
+    let (reload, history) = (Arc::new(Notify::new()), History::default());
+    let configurator = Configurator { current, orders, reload: reload.clone(), history: history.clone() };
+    (configurator, Orders { current: sender, orders: coming, reload, history })
 }
 
 impl Configurator {
     /// The configuration that is in force, as its files say it.
     pub fn current(&self) -> Arc<Loaded> {
         self.current.borrow().clone()
+    }
+
+    /// What changes were made.
+    pub const fn history(&self) -> &History {
+        &self.history
     }
 
     /// Has the files read again.
@@ -128,13 +159,13 @@ impl Configurator {
     /// Orders a change and waits for the outcome; `None` where no more are taken. Cancel-safe: an order that was given is carried out.
     pub async fn order(
         &self,
-        plan: Plan,
+        (plan, action): (Plan, &'static str),
         may_exec: bool,
         dry_run: bool,
         (by, from): (String, IpAddr),
     ) -> Option<Result<Outcome, Refusal>> {
         let (done, outcome) = oneshot::channel();
-        self.orders.try_send(Order { plan, may_exec, dry_run, by, from, done }).ok()?;
+        self.orders.try_send(Order { plan, action, may_exec, dry_run, by, from, done }).ok()?;
         outcome.await.ok()
     }
 }

@@ -112,11 +112,28 @@ pub(super) fn masked(value: &Value) -> Value {
         Value::Object(entries) => {
             let mask = |(key, value): (&String, &Value)| {
                 let is_secret = is_secret(key) && !value.is_null() && !value.is_object();
-                (key.clone(), if is_secret { MASK.into() } else { masked(value) })
+                (key.clone(), if is_secret { MASK.into() } else { masked_below(key, value) })
             };
             entries.iter().map(mask).collect::<Map<_, _>>().into()
         }
         other => other.clone(),
+    }
+}
+
+/// What is below a key: of `auth` the keys of links, and the address of the service that decides, are secret as a whole.
+fn masked_below(key: &str, value: &Value) -> Value {
+    let is_secret = |name: &str| key == "link_keys" || (key == "hook" && name == "url");
+    match value {
+        Value::Object(entries) if matches!(key, "link_keys" | "hook") => {
+            let mask = |(name, value): (&String, &Value)| {
+                (
+                    name.clone(),
+                    if is_secret(name) && !value.is_null() { MASK.into() } else { masked_below(name, value) },
+                )
+            };
+            entries.iter().map(mask).collect::<Map<_, _>>().into()
+        }
+        value => masked(value),
     }
 }
 
@@ -130,28 +147,30 @@ fn is_secret(name: &str) -> bool {
 /// # Errors
 /// When a mask stands where `old` has no secret.
 pub(super) fn unmasked(value: &Value, old: &Value) -> Result<Value, Problem> {
-    if contains_mask(value) && *value == masked(old) {
+    unmasked_at(value, old, &masked(old))
+}
+
+/// `shown`: `old` with its secrets masked.
+fn unmasked_at(value: &Value, old: &Value, shown: &Value) -> Result<Value, Problem> {
+    if !contains_mask(value) {
+        return Ok(value.clone());
+    }
+    if value == shown {
         return Ok(old.clone());
     }
-    match (value, old) {
-        (Value::Array(items), Value::Array(known)) if items.len() == known.len() && masked(old) == *value => {
-            Ok(known.clone().into())
-        }
-        (Value::Object(entries), _) => {
-            let hidden = masked(old);
+    match value {
+        Value::Object(entries) => {
+            let nothing = Value::Null;
             let entry = |(key, value): (&String, &Value)| {
-                let (known, shown) = (old.get(key).unwrap_or(&Value::Null), hidden.get(key));
-                let value =
-                    if contains_mask(value) && shown == Some(value) { known.clone() } else { unmasked(value, known)? };
-                Ok((key.clone(), value))
+                let [old, shown] = [old, shown].map(|tree| tree.get(key).unwrap_or(&nothing));
+                Ok((key.clone(), unmasked_at(value, old, shown)?))
             };
             Ok(entries.iter().map(entry).collect::<Result<Map<_, _>, Problem>>()?.into())
         }
-        (other, _) if contains_mask(other) => Err(Problem::new(
+        _ => Err(Problem::new(
             Kind::SecretMoved,
             format!("`{MASK}` stands for a secret that is not known here: send the secret itself"),
         )),
-        (other, _) => Ok(other.clone()),
     }
 }
 
@@ -222,6 +241,12 @@ mod tests {
         let moved = json!({"url": shown["url"], "other": shown["url"]});
         assert_eq!(unmasked(&moved, &old).unwrap_err().kind, Kind::SecretMoved);
         assert_eq!(unmasked(&json!({"url": "rtsp://***@other/x"}), &old).unwrap_err().kind, Kind::SecretMoved);
+        let rules = json!({"auth": {"link_keys": {"one": "canary"}, "hook": {"url": "http://canary/x", "keep": 5}}});
+        let mut edited = masked(&rules);
+        assert!(!edited.to_string().contains("canary"), "{edited}");
+        edited["auth"]["link_keys"]["two"] = json!("new");
+        let expect = json!({"one": "canary", "two": "new"});
+        assert_eq!(unmasked(&edited, &rules).unwrap()["auth"]["link_keys"], expect);
     }
 
     #[test]

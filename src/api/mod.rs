@@ -2,7 +2,7 @@
 //! files afterwards.
 //!
 //! [`table`] has all operations ([`route`]): it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads
-//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`], [`hooks`], [`session`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
+//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`], [`files`], [`history`], [`hooks`], [`session`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
 mod call;
@@ -12,9 +12,12 @@ pub mod configurator;
 mod control;
 mod event_hub;
 mod events;
+mod files;
 mod filter;
+mod history;
 mod hooks;
 mod json;
+mod machine;
 mod openapi;
 mod pace;
 mod problem;
@@ -26,7 +29,8 @@ mod session;
 mod state;
 mod storage;
 mod table;
+pub mod texts;
 
-pub use call::{Api, State};
+pub use call::{Api, Doctor, State};
 pub use event_hub::Events;
 pub use filter::routes;

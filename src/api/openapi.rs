@@ -16,7 +16,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
         }
     }
     let words: Vec<_> = Kind::ALL.iter().map(|kind| format!("/api/problems/{}", kind.parts().0)).collect();
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {"title": "voyandz", "version": env!("CARGO_PKG_VERSION"), "license": {"name": "see LICENSE"}},
         "paths": paths,
@@ -54,9 +54,11 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "diff": {"type": "string", "description": "Of the files, as a unified diff."},
                     "ended": {"type": "array", "items": {"type": "string"}},
                     "begun": {"type": "array", "items": {"type": "string"}},
+                    "version": {"type": ["integer", "null"], "description": "In the history, once it was made."},
+                    "viewers": {"type": ["integer", "null"], "description": "Of what would end; with `dry_run` only."},
                 }},
                 "Changes": {"type": "array", "items": {"type": "object", "required": ["op", "path"], "properties": {
-                    "op": {"enum": ["put", "merge", "remove"]},
+                    "op": {"enum": ["create", "put", "merge", "remove"]},
                     "path": {"type": "array", "items": {"type": "string"}},
                     "value": {},
                 }}},
@@ -91,6 +93,45 @@ pub(super) fn document(routes: &[Route]) -> Value {
                 }},
             },
         },
+    });
+    if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas")
+        && let Value::Object(more) = of_files_and_machine()
+    {
+        schemas.extend(more);
+    }
+    document
+}
+
+/// Schemas of the files of the configuration, of their history, and of the machine.
+fn of_files_and_machine() -> Value {
+    json!({
+        "Address": {"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}},
+        "Probe": {"type": "object", "required": ["works", "error", "seconds"], "properties": {
+            "works": {"type": "boolean"}, "error": {"type": ["string", "null"]}, "seconds": {"type": "number"}}},
+        "Examination": {"type": "object", "required": ["is_well", "sections"], "properties": {
+            "is_well": {"type": "boolean", "description": "Nothing is missing without which nothing works."},
+            "sections": {"type": "array", "items": {"type": "object", "required": ["title", "findings"], "properties": {
+                "title": {"type": "string"},
+                "findings": {"type": "array", "items": {"type": "object", "required": ["level", "what", "detail", "remedy"], "properties": {
+                    "level": {"enum": ["good", "absent", "lacking"]}, "what": {"type": "string"},
+                    "detail": {"type": "string"}, "remedy": {"type": "string"}}}},
+            }}},
+        }},
+        "File": {"type": "object", "required": ["number", "file", "text", "etag", "writable"], "properties": {
+            "number": {"type": "integer"}, "file": {"type": "string"}, "text": {"type": "string"},
+            "etag": {"type": "string"}, "bytes": {"type": "integer"}, "lines": {"type": "integer"},
+            "writable": {"type": "boolean"},
+        }},
+        "Text": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}},
+        "Version": {"type": "object", "required": ["number", "time", "by", "action", "paths", "files", "diff"], "properties": {
+            "number": {"type": "integer"}, "time": {"type": "string"},
+            "by": {"type": ["string", "null"], "description": "`null` for an edit on the disk."},
+            "address": {"type": ["string", "null"]},
+            "action": {"enum": ["change", "text", "undo", "restore", "disk"]},
+            "paths": {"type": "array", "items": {"type": "string"}},
+            "files": {"type": "array", "items": {"type": "string"}},
+            "diff": {"type": "string", "description": "Of the files, as a unified diff."},
+        }},
     })
 }
 

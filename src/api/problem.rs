@@ -16,6 +16,8 @@ pub(super) enum Kind {
     MethodNotAllowed,
     CannotBeEnded,
     ChangedOnDisk,
+    Conflict,
+    NotWritable,
     OwnedByVariable,
     MadeBySet,
     CannotEditInPlace,
@@ -24,6 +26,7 @@ pub(super) enum Kind {
     NotManual,
     NotDeletable,
     PreconditionFailed,
+    PreconditionRequired,
     TooLarge,
     MisdirectedRequest,
     UnsupportedMediaType,
@@ -39,7 +42,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -48,6 +51,8 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::CannotBeEnded,
         Self::ChangedOnDisk,
+        Self::Conflict,
+        Self::NotWritable,
         Self::OwnedByVariable,
         Self::MadeBySet,
         Self::CannotEditInPlace,
@@ -56,6 +61,7 @@ impl Kind {
         Self::NotManual,
         Self::NotDeletable,
         Self::PreconditionFailed,
+        Self::PreconditionRequired,
         Self::TooLarge,
         Self::MisdirectedRequest,
         Self::UnsupportedMediaType,
@@ -84,6 +90,8 @@ impl Kind {
             Self::ChangedOnDisk => {
                 ("changed-on-disk", StatusCode::CONFLICT, "A file has been edited since it was loaded")
             }
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "This was changed again since"),
+            Self::NotWritable => ("not-writable", StatusCode::CONFLICT, "The file of this is read-only"),
             Self::OwnedByVariable => {
                 ("owned-by-variable", StatusCode::CONFLICT, "A variable of the environment sets this")
             }
@@ -97,6 +105,9 @@ impl Kind {
             Self::NotDeletable => ("not-deletable", StatusCode::CONFLICT, "This recording cannot be deleted now"),
             Self::PreconditionFailed => {
                 ("precondition-failed", StatusCode::PRECONDITION_FAILED, "This is another version than you know")
+            }
+            Self::PreconditionRequired => {
+                ("precondition-required", StatusCode::PRECONDITION_REQUIRED, "This needs the version that you know")
             }
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             Self::MisdirectedRequest => {

@@ -1,7 +1,9 @@
 //! The pages that a configuration enables, with the permission that each needs.
 
+use super::{manage, paths::is_free};
 use crate::{
     access::Action,
+    api::configurator::Configurator,
     config::{self, Config},
     engine::registry::Registry,
     output::{
@@ -33,16 +35,6 @@ fn status() -> Need {
     Need::Server(Action::Status)
 }
 
-/// Whether no stream has this path: a page that came later gives way to streams of that name.
-fn is_free(registry: &Registry, path: &str) -> bool {
-    let shared = registry.streams().iter().flat_map(|stream| {
-        let outputs = stream.outputs.iter().map(|output| &output.config.path);
-        [&stream.config.path].into_iter().chain(outputs)
-    });
-    let own = registry.per_request().iter().map(|stream| &stream.config.path);
-    shared.chain(own).all(|taken| taken.as_str() != path)
-}
-
 /// Whether there is a page of recordings.
 fn has_recordings(config: &Config, registry: &Registry) -> bool {
     is_free(registry, web::recordings::PATH) && config.streams.iter().any(|stream| stream.recording.is_some())
@@ -60,12 +52,14 @@ pub(super) fn leads_to_login(config: &Config, registry: &Registry) -> bool {
 
 /// The links above all pages.
 fn menu(config: &Config, registry: &Registry) -> Menu {
-    let home = |label, path: &str| Some((label, path.to_owned())).filter(|_| config.pages.home);
-    let wall = home("Wall", web::wall::PATH).filter(|(_, path)| is_free(registry, path));
+    let home = |label, path: &str| Some((label, path.to_owned(), Action::Status)).filter(|_| config.pages.home);
+    let wall = home("Wall", web::wall::PATH).filter(|(_, path, _)| is_free(registry, path));
     let recordings = home("Recordings", web::recordings::PATH).filter(|_| has_recordings(config, registry));
-    let state = config.pages.stat.as_ref().map(|path| ("State", path.encoded()));
+    let state = config.pages.stat.as_ref().map(|path| ("State", path.encoded(), Action::Status));
     let login = leads_to_login(config, registry).then_some(web::login::PATH);
-    Menu::new([home("Streams", "/"), wall, recordings, state].into_iter().flatten().collect(), login)
+    let links = manage::links(config, registry).into_iter().map(Some);
+    let entries = [home("Streams", "/"), wall, recordings].into_iter().chain(links).chain([state]);
+    Menu::new(entries.flatten().collect(), login)
 }
 
 /// The pages that the configuration enables.
@@ -74,10 +68,12 @@ pub(super) fn pages(
     registry: &Registry,
     info: &ServerInfo,
     events: &EventHub,
+    configurator: &Configurator,
 ) -> HashMap<String, Page> {
     let mut pages: HashMap<String, Page> = HashMap::new();
     let reader = Arc::new(StatusReader::new(registry, config, info));
     let menu = menu(config, registry);
+    manage::insert(&mut pages, config, registry, configurator, (&reader, &menu));
     if config.pages.home {
         let listed = listed(registry.streams());
         let context = Arc::new(web::player::Context::new(config, registry, &reader, &menu));

@@ -17,7 +17,8 @@ impl Validator {
         let editing = self.value(&path.key("config"), keys.config, editing).unwrap_or_default();
         let exec = self.value(&path.key("exec"), keys.exec, flag).unwrap_or_default();
         let socket = self.value(&path.key("socket"), keys.socket, control_place).unwrap_or_default();
-        Api { editing, exec, socket }
+        let file = self.value(&path.key("file"), keys.file, path_name);
+        Api { editing, exec, file, socket }
     }
 }
 
@@ -42,6 +43,7 @@ pub(super) fn printed(api: &Api) -> Option<Value> {
     let given = raw::Api {
         config: (api.editing != Editing::default()).then(|| api.editing.name().into()),
         exec: api.exec.then_some(Value::Bool(true)),
+        file: api.file.as_ref().map(|file| file.to_string_lossy().into()),
         socket: match &api.socket {
             ControlPlace::Usual => None,
             ControlPlace::Path(path) => Some(path.to_string_lossy().into()),

@@ -39,6 +39,14 @@ pub enum ChangeError {
         /// What it is made from.
         set: String,
     },
+    /// The file that has it is read-only.
+    #[error("`{path}` is in {file}, which cannot be written: change it there")]
+    NotWritable {
+        /// Which value.
+        path: String,
+        /// Which file.
+        file: String,
+    },
     /// There is no file.
     #[error("the built-in demonstration cannot be changed: start the server with a configuration file")]
     BuiltIn,
@@ -52,8 +60,15 @@ pub enum ChangeError {
     },
 }
 
+/// Begins a file that the API makes.
+const HEAD: &str = "# Made by the API of voyandz. It may be edited like any other file of the configuration.\n";
+/// Sections of which several files may have entries.
+const MERGED: [&str; 5] = ["feeds", "streams", "templates", "sets", "hooks"];
+
 /// Keys of feeds that run nothing of the caller's choice.
 const SAFE_OF_FEEDS: [&str; 8] = ["title", "labels", "url", "mode", "restart", "no-resurrect", "loop", "publish"];
+/// Templates that run nothing of the caller's choice.
+const SAFE_TEMPLATES: [&str; 5] = ["v4l2", "v4l2-mjpeg", "alsa", "test-picture", "test-tone"];
 /// The same of streams.
 const SAFE_OF_STREAMS: [&str; 18] = [
     "title",
@@ -76,32 +91,48 @@ const SAFE_OF_STREAMS: [&str; 18] = [
     "record",
 ];
 
+impl ChangedFile {
+    /// What of the difference has files read that the text names: `include`, `pipelines_dir`.
+    pub fn reads_more(&self) -> Option<&'static str> {
+        let [before, after] = [&self.before, &self.after]
+            .map(|text| super::yaml::parse(text).map(|parsed| parsed.tree).unwrap_or_default());
+        super::merge::OF_FILES.into_iter().find(|key| before.get(key) != after.get(key))
+    }
+}
+
 impl Loaded {
-    /// The files that these edits change, each checked to say then what the edits say and nothing else.
+    /// The files that these edits change, each checked to say then what the edits say and nothing else. `can_write` says whether a file
+    /// can be written; new entries go to another one where the first cannot.
     ///
     /// # Errors
     /// When one of them cannot be made.
-    pub fn plan(&self, origin: &Origin, edits: &[Edit]) -> Result<Vec<ChangedFile>, ChangeError> {
+    pub fn plan(
+        &self,
+        origin: &Origin,
+        edits: &[Edit],
+        can_write: impl Fn(&std::path::Path) -> bool,
+    ) -> Result<Vec<ChangedFile>, ChangeError> {
         if *origin == Origin::Demo {
             return Err(ChangeError::BuiltIn);
         }
-        let mut files: Vec<(usize, ChangedFile)> = Vec::new();
+        let mut files: Vec<ChangedFile> = Vec::new();
         for edit in edits {
-            let order = self.file_of(&edit.path)?;
-            let at = match files.iter().position(|(known, _)| *known == order) {
+            let place = self.file_of(&edit.path, &can_write)?;
+            let at = match files.iter().position(|known| known.path == place) {
                 Some(at) => at,
                 None => {
-                    let (name, text) = self.places.text(order).ok_or(ChangeError::BuiltIn)?;
-                    let (before, after) = (text.to_owned(), text.to_owned());
-                    files.push((order, ChangedFile { path: name.into(), before, after }));
+                    let known = self.texts().find(|(name, _)| place == std::path::Path::new(name));
+                    let before = known.map_or("", |(_, text)| text).to_owned();
+                    let after = if before.trim().is_empty() { HEAD.to_owned() } else { before.clone() };
+                    files.push(ChangedFile { path: place, before, after });
                     files.len() - 1
                 }
             };
-            let Some((_, file)) = files.get_mut(at) else { continue };
+            let Some(file) = files.get_mut(at) else { continue };
             file.after = edit::edit(&file.after, std::slice::from_ref(edit))
                 .map_err(|source| ChangeError::Edit { file: file.path.display().to_string(), source })?;
         }
-        Ok(files.into_iter().map(|(_, file)| file).filter(|file| file.before != file.after).collect())
+        Ok(files.into_iter().filter(|file| file.before != file.after).collect())
     }
 
     /// The files as they were read.
@@ -126,14 +157,29 @@ impl Loaded {
         self.places.made_by(section, name).map(ToString::to_string)
     }
 
-    fn file_of(&self, path: &[String]) -> Result<usize, ChangeError> {
+    fn file_of(&self, path: &[String], can_write: impl Fn(&std::path::Path) -> bool) -> Result<PathBuf, ChangeError> {
         if let [section, name, ..] = path
             && let Some(set) = self.made_by_set(section, name)
         {
             return Err(ChangeError::MadeBySet { path: path.join("."), set });
         }
         match self.places.owner(&path.iter().fold(Path::default(), |path, key| path.key(key))) {
-            Owner::File(order) => Ok(order),
+            Owner::File(order) => {
+                let (name, _) = self.places.text(order).ok_or(ChangeError::BuiltIn)?;
+                let file = PathBuf::from(name);
+                let is_new = match path {
+                    [section, name, ..] => {
+                        MERGED.contains(&&**section) && self.said(&[section.clone(), name.clone()]).is_none()
+                    }
+                    _ => false,
+                };
+                let is_writable = can_write(&file);
+                match &self.managed {
+                    Some(managed) if is_new && (self.config.api.file.is_some() || !is_writable) => Ok(managed.clone()),
+                    _ if is_writable => Ok(file),
+                    _ => Err(ChangeError::NotWritable { path: path.join("."), file: name.to_owned() }),
+                }
+            }
             Owner::Variable(variable) => {
                 Err(ChangeError::OwnedByVariable { path: path.join("."), variable: variable.to_string() })
             }
@@ -163,7 +209,8 @@ impl Loaded {
                 let is_risky = |(key, value): &(&Value, &Value)| {
                     let key = key.as_str().unwrap_or_default();
                     known.get(key) != Some(*value)
-                        && !(safe.contains(&key) && !(name == "feeds" && key == "url" && !is_remote(value)))
+                        && !(safe.contains(&key) && !(name == "feeds" && key == "url" && !value.as_str().is_some_and(is_remote)))
+                        && !(key == "pipeline" && is_safe_use(value))
                         // Whether there is one; what it shows is a file.
                         && !(key == "placeholder" && matches!(value.as_str(), Some("true" | "false")))
                 };
@@ -184,9 +231,30 @@ fn path_of(parts: &[&dyn Display]) -> String {
     parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
 }
 
+/// Whether a pipeline is a built-in template for a device or a test, with arguments that are no more than names and sizes.
+fn is_safe_use(value: &Value) -> bool {
+    let Some(entries) = value.as_mapping() else { return false };
+    let is_safe = |(key, value): (&Value, &Value)| {
+        let (Some(key), Some(value)) = (key.as_str(), value.as_str()) else { return false };
+        let is_plain =
+            value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | ':' | ',' | '.' | '_' | '-'));
+        match key {
+            "use" => SAFE_TEMPLATES.contains(&value),
+            "device" => {
+                let is_device =
+                    ["/dev/video", "/dev/v4l/", "hw:", "plughw:"].iter().any(|start| value.starts_with(start));
+                is_plain && !value.contains("..") && (is_device || value == "default")
+            }
+            "size" | "fps" | "rate" | "channels" | "pattern" => is_plain && !value.contains('/'),
+            _ => false,
+        }
+    };
+    entries.contains_key("use") && entries.iter().all(is_safe)
+}
+
 /// Whether a URL names another machine, as far as its text shows. Private networks are where cameras are.
-fn is_remote(url: &Value) -> bool {
-    let Some((scheme, rest)) = url.as_str().and_then(|url| url.split_once("://")) else { return false };
+pub fn is_remote(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[') {
@@ -255,6 +323,16 @@ mod tests {
         check(&with("cat x", "cat y"), Some("feeds.a.command"));
         check(&with("{url: 'rtsp://10.0.0.5/x'}", "{pipeline: videotestsrc}"), Some("feeds.b.pipeline"));
         check(&with("{url: 'rtsp://10.0.0.5/x'}", "{file: /etc/passwd}"), Some("feeds.b.file"));
+        let using = |text: &str| with("{url: 'rtsp://10.0.0.5/x'}", &format!("{{pipeline: {{{text}}}}}"));
+        check(&using("use: v4l2, device: /dev/video0, size: 1280x720"), None);
+        check(&using("use: test-picture"), None);
+        for hostile in [
+            "use: v4l2, device: /dev/mem",
+            "use: v4l2, device: '/dev/v4l/../sda'",
+            "use: rtsp, location: 'rtsp://127.0.0.1/'",
+        ] {
+            check(&using(hostile), Some("feeds.b.pipeline"));
+        }
         check(
             &with("{feed: a}", "{feed: a, placeholder: /etc/x.png, video: {codec: h264}}"),
             Some("streams.a.ts.placeholder"),
@@ -276,12 +354,28 @@ mod tests {
             path: path.split('/').map(str::to_owned).collect(),
             value: value.map(|value| Value::String(value.to_owned())),
         };
-        let plan = loaded(TEXT).plan(&origin, &[of("feeds/b/mode", Some("5")), of("streams/a.ts", None)]).unwrap();
+        let plan =
+            loaded(TEXT).plan(&origin, &[of("feeds/b/mode", Some("5")), of("streams/a.ts", None)], |_| true).unwrap();
         assert_eq!(plan.len(), 1);
         assert_eq!(plan[0].after, "feeds:\n  a: {command: cat x}\n  b: {url: rtsp://10.0.0.5/x, mode: 5}\nstreams:\n");
+        // What is new goes elsewhere where the file cannot be written.
+        let with_state = loaded(&format!("statedir: /state\n{TEXT}"));
+        let new = [of("feeds/c/url", Some("rtsp://h/x"))];
+        let plan = with_state.plan(&origin, &new, |_| false).unwrap();
+        assert_eq!(
+            (plan[0].path.to_str(), &*plan[0].after),
+            (Some("/state/managed.yaml"), &*format!("{HEAD}feeds:\n  c:\n    url: rtsp://h/x\n"))
+        );
+        assert_eq!(with_state.plan(&origin, &new, |_| true).unwrap()[0].path.to_str(), Some("/config.yaml"));
+        let error = with_state.plan(&origin, &[of("feeds/b/mode", Some("5"))], |_| false).unwrap_err();
+        assert_eq!(error.to_string(), "`feeds.b.mode` is in /config.yaml, which cannot be written: change it there");
+        let error = loaded(TEXT).plan(&origin, &new, |_| false).unwrap_err();
+        assert!(matches!(error, ChangeError::NotWritable { .. }), "{error}");
+        let named = loaded(&format!("api: {{file: more.yaml}}\n{TEXT}"));
+        assert_eq!(named.plan(&origin, &new, |_| true).unwrap()[0].path.to_str(), Some("/more.yaml"));
         let sets = loaded("sets:\n  s:\n    for: [1]\n    feeds: {'c{name}': {command: sh}}\n");
-        let error = sets.plan(&origin, &[of("feeds/c1/mode", Some("5"))]).unwrap_err();
+        let error = sets.plan(&origin, &[of("feeds/c1/mode", Some("5"))], |_| true).unwrap_err();
         assert_eq!(error.to_string(), "`feeds.c1.mode` is made by a set: change `sets.s.feeds.c{name}`");
-        assert_eq!(loaded(TEXT).plan(&Origin::Demo, &[]), Err(ChangeError::BuiltIn));
+        assert_eq!(loaded(TEXT).plan(&Origin::Demo, &[], |_| true), Err(ChangeError::BuiltIn));
     }
 }

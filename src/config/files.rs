@@ -1,6 +1,7 @@
 //! Reads a file of a configuration as text, whatever editor saved it.
 
 use super::diagnostics::Diagnostics;
+use crate::sys::unfinished;
 use std::{
     collections::HashMap,
     fs::File,
@@ -64,6 +65,8 @@ pub(super) fn read(path: &Path) -> Result<String, LoadError> {
         ErrorKind::NotFound => LoadError::Missing(path.to_owned()),
         _ => LoadError::Read { path: path.to_owned(), source },
     };
+    // A missing file is an error below.
+    let _ = unfinished::complete(path);
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE {

@@ -2,7 +2,8 @@
 //! they name.
 
 use super::{
-    diagnostics::Diagnostic,
+    diagnostics::{self, Diagnostic},
+    expected::path_name,
     files::{LoadError, Replaced, read, resolve},
     merge::{Document, Listed},
     overrides::Override,
@@ -21,6 +22,8 @@ use std::{
 
 /// Most files of one configuration. More of them are not maintained by hand.
 const MAX_FILES: usize = 256;
+/// In the folder of the state: what the API makes where the first file cannot be written.
+const MANAGED: &str = "managed.yaml";
 /// Most files that include each other, one inside the other.
 const MAX_DEPTH: usize = 8;
 /// Most bytes of all files together.
@@ -45,6 +48,8 @@ pub(super) struct Reading {
     /// What to read in place of files.
     replaced: Replaced,
     bytes_left: usize,
+    /// The file of what the API makes, whether it exists or not.
+    pub(super) managed: Option<PathBuf>,
 }
 
 impl Reading {
@@ -60,6 +65,8 @@ impl Reading {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, LoadError> {
         let mut checker = Validator::new(TemplateStore::built_in());
+        let environment: Vec<_> = environment.into_iter().collect();
+        let state = environment.iter().find(|(name, _)| name == "STATE_DIRECTORY").map(|(_, folders)| folders.clone());
         let overrides = checker.variables(environment);
         let mut reading = Self {
             checker,
@@ -71,6 +78,7 @@ impl Reading {
             known: HashSet::new(),
             replaced: replaced.clone(),
             bytes_left: MAX_BYTES.saturating_sub(text.len()),
+            managed: None,
         };
         if let Some(path) = path {
             reading.files.push(resolve(Path::new(""), path)?);
@@ -78,6 +86,9 @@ impl Reading {
         }
         let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
         reading.add(name, folder, text, 0);
+        if path.is_some() {
+            reading.add_managed(state.as_deref());
+        }
         Ok(reading)
     }
 
@@ -133,6 +144,27 @@ impl Reading {
                 }
             }
         }
+    }
+
+    /// Adds the file of what the API makes: `api.file`, else `managed.yaml` in the folder of the state. It may not be there yet.
+    fn add_managed(&mut self, state: Option<&OsStr>) {
+        let told = |keys: [&str; 2]| {
+            let value = keys.iter().filter(|key| !key.is_empty()).try_fold(&self.tree, |value, key| value.get(*key))?;
+            let path =
+                keys.iter().filter(|key| !key.is_empty()).fold(diagnostics::Path::default(), |path, key| path.key(key));
+            Some(self.folder(&self.checker.places.owner(&path)).join(path_name(value.as_str()?).ok()?))
+        };
+        let folder = told(["statedir", ""])
+            .or_else(|| std::env::split_paths(state?).next().filter(|folder| folder.is_absolute()));
+        let Some(file) = told(["api", "file"]).or_else(|| Some(folder?.join(MANAGED))) else { return };
+        let text = if file.is_file() { self.accept(&file, 1).ok() } else { self.replaced.get(&file).cloned() };
+        if let Some(text) = text {
+            let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+            self.add(&file.display().to_string(), &folder, &text, 1);
+        }
+        // One that appears is a change.
+        self.files.extend(path::absolute(&file).ok().filter(|file| !self.files.contains(file)));
+        self.managed = Some(file);
     }
 
     /// The text of a file that another one names, or why it cannot be included.

@@ -82,6 +82,8 @@ pub struct Loaded {
     pub(super) tree: Value,
     /// As they were read: the files may be others by now.
     pub(super) places: SourceMap,
+    /// Where new entries go that the first file does not take, whether it exists or not.
+    pub(super) managed: Option<PathBuf>,
 }
 
 /// Reads and checks a configuration, with the `VOYANDZ__…` variables of the environment. Relative paths count from the
@@ -141,6 +143,9 @@ fn examine_with(
     if let Some(statedir) = &mut config.statedir {
         *statedir = resolve(&["statedir"], statedir)?;
     }
+    if let Some(file) = &mut config.api.file {
+        *file = resolve(&["api", "file"], file)?;
+    }
     if let ControlPlace::Path(path) = &mut config.api.socket {
         *path = resolve(&["api", "socket"], path)?;
     }
@@ -179,7 +184,7 @@ fn examine_with(
             recording.folder = resolve(&keys, &recording.folder)?;
         }
     }
-    let Reading { checker: Validator { places, mut findings, .. }, files, .. } = reading;
+    let Reading { checker: Validator { places, mut findings, .. }, files, managed, .. } = reading;
     let source = |name: &FeedName| Some(&config.feeds.iter().find(|feed| feed.name == *name)?.source);
     for stream in config.streams.iter().filter(|stream| stream.placeholder.is_some()) {
         let Some(feed) = passed_on(stream, source) else { continue };
@@ -196,7 +201,7 @@ fn examine_with(
         findings.note(owner, &path, Place::Key, NO_FPS.to_owned(), instance.as_deref());
     }
     let faults = findings.into_diagnostics(&places);
-    Ok((Loaded { config, files, tree: said, places }, faults))
+    Ok((Loaded { config, files, tree: said, places, managed }, faults))
 }
 
 impl Loaded {

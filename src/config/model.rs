@@ -95,6 +95,8 @@ pub struct Api {
     pub editing: Editing,
     /// Whether a change may bring programs, pipelines, files and rules.
     pub exec: bool,
+    /// Where new entries go; otherwise to the first file while that can be written.
+    pub file: Option<PathBuf>,
     /// Where `voyandz ctl` reaches the server without a password.
     pub socket: ControlPlace,
 }

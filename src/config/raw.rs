@@ -206,6 +206,8 @@ pub(super) struct Api {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exec: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) socket: Option<Value>,
 }
 

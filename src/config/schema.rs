@@ -168,7 +168,7 @@ fn schema() -> Value {
     });
     let api = section("`api:`", raw::keys::<raw::Api>(), |key| match key {
         "config" => name_of(&super::Editing::ALL.map(super::Editing::name)),
-        "socket" => json!({"type": "string"}),
+        "socket" | "file" => json!({"type": "string"}),
         _ => flag(),
     });
     let template = section("`templates:`", raw::keys::<raw::Template>(), |key| match key {

@@ -83,6 +83,19 @@ const WAYS: [Way; 4] = [
 /// The schemes of links beside that of SRT.
 const LINKS: [&str; 2] = ["udp", "rtp"];
 
+/// The source that stands for an address, as the pipeline of a feed with this `url`.
+///
+/// # Errors
+/// What is expected instead; a link of SRT, UDP or RTP has no pipeline.
+pub fn url_pipeline(address: &str) -> Result<String, String> {
+    if Link::parse(address).is_some() {
+        return Err(
+            "expected an address of HTTP, RTMP or RTSP: what comes by SRT, UDP or RTP is tried as a feed".to_owned()
+        );
+    }
+    pipeline(address, CameraSettings::default()).map_err(|expected| format!("expected {}", expected.what))
+}
+
 /// The source that stands for an address.
 pub(super) fn source(address: &str, camera: CameraSettings) -> Result<Source, Expected> {
     match Link::parse(address) {

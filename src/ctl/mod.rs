@@ -1,10 +1,11 @@
 //! `voyandz ctl`: a server from the command line, by its API.
 //!
-//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`mod@print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
+//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`history`] about changes of the configuration, [`mod@print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
 
 mod client;
 mod error;
 mod follow;
+mod history;
 mod options;
 mod print;
 mod recordings;
@@ -65,6 +66,7 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
         Action::Recordings(wanted) => recordings::run(&client, options.json, wanted).await,
+        Action::History(wanted) => history::run(&client, options.json, wanted).await,
         Action::Login => {
             let found = client.json(Method::POST, &["api", "v1", "session", "code"], &[]).await?;
             let path = field(&found, "path").as_str().unwrap_or_default();

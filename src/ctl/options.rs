@@ -111,6 +111,8 @@ pub enum Action {
     },
     /// List the recordings of a stream, protect them from deletion by limits, delete them, or copy a span into a clip of its own.
     Recordings(Recordings),
+    /// List the changes of the configuration, show one, take it back, or restore the files as they were after it.
+    History(History),
     /// Have the configuration files read again.
     Reload,
     /// Print an address that logs a browser in once, with all permissions.
@@ -137,6 +139,23 @@ pub struct Recordings {
     /// Those of this length of time: 90s, 10m, 1h.
     #[arg(long = "for", value_name = "TIME", conflicts_with = "to")]
     pub length: Option<String>,
+}
+
+/// Which change of the configuration, and what is done with it.
+#[derive(Debug, Clone, Args)]
+pub struct History {
+    /// What is done.
+    #[arg(value_parser = ["list", "show", "undo", "restore"], default_value = "list")]
+    pub order: String,
+    /// The number of the change, as `list` prints it.
+    #[arg(required_if_eq_any = [("order", "show"), ("order", "undo"), ("order", "restore")])]
+    pub version: Option<u64>,
+    /// Show what differs from another change, or from `now`.
+    #[arg(long, value_name = "VERSION")]
+    pub against: Option<String>,
+    /// Only say what would happen.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Which events.

@@ -3,12 +3,14 @@
 use super::report::Finding;
 use crate::{
     config::{Loaded, Origin},
-    sys::programs,
+    sys::{
+        devices::{self, Device},
+        programs,
+    },
 };
 use rustix::process::{Resource, getrlimit};
 use std::{
     fs,
-    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
 };
@@ -24,38 +26,22 @@ const PROGRAMS: [(&str, &str); 3] = [
 
 /// Capture cards, sound cards and graphics cards, and whether this user may use them.
 pub(super) fn devices() -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for name in names_in("/sys/class/video4linux") {
-        let label = fs::read_to_string(format!("/sys/class/video4linux/{name}/name")).unwrap_or_default();
-        findings.push(device(&format!("/dev/{name}"), label.trim(), "video"));
-    }
-    for name in names_in("/sys/class/sound").iter().filter(|name| name.starts_with("pcm") && name.ends_with('c')) {
-        findings.push(device(&format!("/dev/snd/{name}"), "records audio", "audio"));
-    }
-    for name in names_in("/sys/class/drm").iter().filter(|name| name.starts_with("renderD")) {
-        findings.push(device(&format!("/dev/dri/{name}"), "encodes and decodes in hardware", "render"));
-    }
+    let finding = |Device { kind, path, name, fault }: Device| {
+        let label = match kind {
+            "audio" => format!("records audio {name}").trim().to_owned(),
+            "render" => "encodes and decodes in hardware".to_owned(),
+            _ => name,
+        };
+        match fault {
+            None => Finding::good(&path, &label),
+            Some(fault) => Finding::absent(&path, &label, &fault),
+        }
+    };
+    let mut findings: Vec<_> = devices::devices().into_iter().map(finding).collect();
     if findings.is_empty() {
         findings.push(Finding::absent("none", "no capture card, sound card or graphics card", ""));
     }
     findings
-}
-
-fn device(path: &str, label: &str, group: &str) -> Finding {
-    match fs::File::options().read(true).write(true).open(path) {
-        Ok(_) => Finding::good(path, label),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Finding::absent(path, label, &format!("not for this user: usermod -aG {group} USER"))
-        }
-        Err(error) => Finding::absent(path, label, &error.to_string()),
-    }
-}
-
-fn names_in(folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
 }
 
 /// Programs on `PATH`.

@@ -1,5 +1,6 @@
 //! Findings and how they are printed. Pure.
 
+use serde_json::{Value, json};
 use std::fmt;
 
 /// How good or bad a finding is.
@@ -51,6 +52,20 @@ impl Report {
     /// Adds a section.
     pub(super) fn section(&mut self, title: &'static str, findings: Vec<Finding>) {
         self.0.push((title, findings));
+    }
+
+    /// The findings, for programs.
+    pub(super) fn to_json(&self) -> Value {
+        let finding = |finding: &Finding| {
+            let level = match finding.level {
+                Level::Good => "good",
+                Level::Absent => "absent",
+                Level::Lacking => "lacking",
+            };
+            json!({"level": level, "what": finding.what, "detail": finding.detail, "remedy": finding.remedy})
+        };
+        let section = |(title, findings): &(&str, Vec<Finding>)| json!({"title": title, "findings": findings.iter().map(finding).collect::<Vec<_>>()});
+        json!({"is_well": self.is_well(), "sections": self.0.iter().map(section).collect::<Vec<_>>()})
     }
 
     /// Whether nothing is missing that voyandz needs.

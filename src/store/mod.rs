@@ -1,5 +1,7 @@
 //! What survives a restart.
 
+mod history;
 mod write;
 
-pub use write::{Prepared, WriteError};
+pub use history::{History, Version, VersionFile};
+pub use write::{Prepared, WriteError, can_write};

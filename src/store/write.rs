@@ -1,13 +1,14 @@
 //! Files that are replaced as a whole: a reader, and the next start after a crash, find the old text or the new one.
 
+use crate::sys::{kill_point, unfinished::overwrite};
 use rustix::{
-    fs::{Mode, chmod, chown},
+    fs::{Access, Mode, access, chmod, chown},
     io::Errno,
 };
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -18,7 +19,7 @@ pub struct Prepared {
     target: PathBuf,
     /// The new one beside it; none where its folder takes no files.
     beside: Option<PathBuf>,
-    bytes: Vec<u8>,
+    text: String,
 }
 
 /// Why a file was not written.
@@ -32,27 +33,35 @@ pub struct WriteError {
 }
 
 impl Prepared {
-    /// Writes the text beside the file, with its mode and owner. A byte order mark of the file stays.
+    /// Writes the text beside the file, with its mode and owner. A byte order mark of the file stays. A file that is not there yet is for
+    /// its owner only.
     ///
     /// # Errors
     /// When the disk is full, or the file cannot be written in any way.
     pub fn new(path: &Path, text: &str) -> Result<Self, WriteError> {
         let failed = |source| WriteError { path: path.to_owned(), source };
-        let target = fs::canonicalize(path).map_err(failed)?;
-        let mark: &[u8] = match fs::read(&target).map_err(failed)?.as_slice() {
-            [0xef, 0xbb, 0xbf, ..] => &[0xef, 0xbb, 0xbf],
+        let target = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let beside = beside(path, text.as_bytes(), None).map_err(failed)?;
+                return Ok(Self { target: path.to_owned(), beside: Some(beside), text: text.to_owned() });
+            }
+            found => found.map_err(failed)?,
+        };
+        let mark = match fs::read(&target).map_err(failed)?.as_slice() {
+            [0xef, 0xbb, 0xbf, ..] => "\u{feff}",
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
                 return Err(failed(io::Error::other("it is UTF-16: save it as UTF-8 first")));
             }
-            _ => &[],
+            _ => "",
         };
-        let bytes = [mark, text.as_bytes()].concat();
-        match beside(&target, &bytes) {
-            Ok(beside) => Ok(Self { target, beside: Some(beside), bytes }),
+        let text = [mark, text].concat();
+        let known = fs::metadata(&target).map_err(failed)?;
+        match beside(&target, text.as_bytes(), Some(&known)) {
+            Ok(beside) => Ok(Self { target, beside: Some(beside), text }),
             // A read-only folder, a file that a container mounts: what is left is the file itself.
             Err(error) if is_of_folder(&error) => {
                 OpenOptions::new().write(true).open(&target).map_err(failed)?;
-                Ok(Self { target, beside: None, bytes })
+                Ok(Self { target, beside: None, text })
             }
             Err(error) => Err(failed(error)),
         }
@@ -64,16 +73,17 @@ impl Prepared {
     /// What the system says.
     pub fn commit(mut self) -> Result<(), WriteError> {
         let failed = |source| WriteError { path: self.target.clone(), source };
-        let Some(beside) = self.beside.take() else { return overwrite(&self.target, &self.bytes).map_err(failed) };
+        let Some(beside) = self.beside.take() else { return overwrite(&self.target, &self.text).map_err(failed) };
         match fs::rename(&beside, &self.target) {
             Ok(()) => {
+                kill_point("edit renamed");
                 // The name has to be on the disk, too.
                 let folder = self.target.parent().map(File::open);
                 folder.transpose().and_then(|folder| folder.map_or(Ok(()), |folder| folder.sync_all())).map_err(failed)
             }
             Err(error) if is_of_folder(&error) => {
                 let _ = fs::remove_file(&beside);
-                overwrite(&self.target, &self.bytes).map_err(failed)
+                overwrite(&self.target, &self.text).map_err(failed)
             }
             Err(error) => {
                 let _ = fs::remove_file(&beside);
@@ -91,40 +101,42 @@ impl Drop for Prepared {
     }
 }
 
-fn beside(target: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+fn beside(target: &Path, bytes: &[u8], known: Option<&Metadata>) -> io::Result<PathBuf> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let path = target.with_file_name(format!(".{name}.new"));
-    let written = write_new(target, &path, bytes);
+    let written = write_new(known, &path, bytes);
     if written.is_err() {
         let _ = fs::remove_file(&path);
     }
     written.map(|()| path)
 }
 
-fn write_new(target: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let known = fs::metadata(target)?;
+fn write_new(known: Option<&Metadata>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A crash may have left one.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let own = file.metadata()?;
-    if (own.uid(), own.gid()) != (known.uid(), known.gid()) {
-        let (user, group) = (rustix::fs::Uid::from_raw(known.uid()), rustix::fs::Gid::from_raw(known.gid()));
-        chown(path, Some(user), Some(group))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    if let Some(known) = known {
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (known.uid(), known.gid()) {
+            let (user, group) = (rustix::fs::Uid::from_raw(known.uid()), rustix::fs::Gid::from_raw(known.gid()));
+            chown(path, Some(user), Some(group))?;
+        }
+        chmod(path, Mode::from_raw_mode(known.mode()))?;
     }
-    chmod(path, Mode::from_raw_mode(known.mode()))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Overwrites a file that cannot be replaced. A crash in the middle of it may leave a part of both texts.
-fn overwrite(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(target)?;
-    file.write_all(bytes)?;
-    file.set_len(bytes.len() as u64)?;
-    file.sync_all()
+/// Whether a file can be replaced or overwritten, as far as its mode and its mount say. Nothing in the store of Nix can.
+pub fn can_write(path: &Path) -> bool {
+    let Ok(target) = fs::canonicalize(path) else {
+        return path.parent().is_some_and(|folder| access(folder, Access::WRITE_OK).is_ok());
+    };
+    let folder = target.parent().is_some_and(|folder| access(folder, Access::WRITE_OK).is_ok());
+    (folder || access(&target, Access::WRITE_OK).is_ok()) && !target.starts_with("/nix/store")
 }
 
 /// Whether the folder, not the file or the disk, does not allow it.
@@ -161,7 +173,16 @@ mod tests {
         fs::write(&file, "old").unwrap();
         drop(Prepared::new(&file, "new").unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(Prepared::new(&folder.path().join("none"), "x").is_err());
+        // A file that is not there yet.
+        let new = folder.path().join("none");
+        drop(Prepared::new(&new, "x").unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        Prepared::new(&new, "x").unwrap().commit().unwrap();
+        assert_eq!(
+            (fs::read(&new).unwrap(), fs::metadata(&new).unwrap().permissions().mode() & 0o777),
+            (b"x".to_vec(), 0o600)
+        );
+        assert!(Prepared::new(&folder.path().join("none/none"), "x").is_err());
         fs::write(&file, b"\xff\xfea\0").unwrap();
         let error = crate::telemetry::chain(&Prepared::new(&file, "x").unwrap_err());
         assert!(error.contains("UTF-16"), "{error}");
@@ -172,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.yaml");
         fs::write(&file, "a long old text").unwrap();
-        let prepared = Prepared { target: file.clone(), beside: None, bytes: b"new".to_vec() };
+        let prepared = Prepared { target: file.clone(), beside: None, text: "new".to_owned() };
         prepared.commit().unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
     }

@@ -1,6 +1,7 @@
 //! The operating system: processes, signals, the service manager, clocks, and load.
 
 mod crash_policy;
+pub mod devices;
 pub mod guard;
 pub mod orphans;
 pub mod output;
@@ -9,11 +10,20 @@ pub mod proc_stats;
 pub mod programs;
 pub mod service;
 mod shutdown;
+pub mod unfinished;
 
 pub use crash_policy::{abort_on_fault, prefer_for_oom_kill};
 pub use shutdown::Shutdown;
 
 use std::time::{Duration, SystemTime};
+
+/// Where a test may end the process as SIGKILL does.
+pub fn kill_point(name: &str) {
+    fail::fail_point!(name, |_| {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    });
+    let _ = name;
+}
 
 /// Time on the monotonic clock, which server and workers share.
 pub fn monotonic() -> Duration {

@@ -63,7 +63,7 @@ pub fn page(
             }
             div.cards {
                 @for stream in &snapshot.streams {
-                    @if let Some(handle) = shared(&stream.name) { (card(stream, handle, site)) }
+                    @if let Some(handle) = shared(&stream.name) { (card(stream, handle, site, access)) }
                     @else if let Some(handle) = own(&stream.name) { (private_card(&handle.config, site)) }
                 }
             }
@@ -85,7 +85,7 @@ fn count(streams: usize, live: usize) -> String {
     }
 }
 
-fn card(stream: &Stream, handle: &StreamHandle, site: &str) -> Markup {
+fn card(stream: &Stream, handle: &StreamHandle, site: &str, access: &Access) -> Markup {
     let path = handle.config.path.encoded();
     let page = format!("{path}/play");
     let shown = shown_output(handle);
@@ -99,10 +99,10 @@ fn card(stream: &Stream, handle: &StreamHandle, site: &str) -> Markup {
                 }
             } @else {
                 a class=(format!("view {}", tile::told(stream.life.state).2)) href=(page) aria-label=(format!("Watch {}", stream.called()))
-                    data-key=(format!("view of {}", stream.name)) data-src=(path) data-still=[tile::still(handle, WIDTH)]
+                    data-key=(format!("view of {}", stream.name)) data-src=(path) data-still=[tile::still(handle, WIDTH, access)]
                     data-when=(tile::still_when(handle))
                 {
-                    (tile::picture(handle, WIDTH))
+                    (tile::picture(handle, WIDTH, access))
                     svg.play viewBox="0 0 16 16" aria-hidden="true" { path d="M3 1l11 7-11 7z" {} }
                 }
             }

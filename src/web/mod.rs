@@ -6,6 +6,7 @@ pub mod config;
 pub mod home;
 mod link;
 pub mod login;
+pub mod manage;
 pub mod offers;
 pub mod page;
 pub mod player;

@@ -16,22 +16,22 @@ const STYLE: &str = include_str!("page.css");
 /// The pages of the server, for the line of links above each of them.
 #[derive(Debug, Clone, Default)]
 pub struct Menu {
-    /// Label and path.
-    entries: Vec<(&'static str, String)>,
+    /// Label, path, and what it needs.
+    entries: Vec<(&'static str, String, Action)>,
     /// The page where users log in, where there are any.
     login: Option<&'static str>,
 }
 
 impl Menu {
-    /// A menu of these labels and paths, in this order.
-    pub fn new(entries: Vec<(&'static str, String)>, login: Option<&'static str>) -> Self {
+    /// A menu of these labels and paths, in this order, each with what it needs.
+    pub fn new(entries: Vec<(&'static str, String, Action)>, login: Option<&'static str>) -> Self {
         Self { entries, login }
     }
 
     /// The links for those who may open them. `here`: the path of the page.
     fn markup(&self, here: &str, access: &Access) -> Markup {
-        let may_open = matches!(access.decide(Action::Status, Subject::Server), Decision::Allowed { .. });
-        let entries = self.entries.iter().filter(|_| may_open);
+        let may_open = |action| matches!(access.decide(action, Subject::Server), Decision::Allowed { .. });
+        let entries = self.entries.iter().filter(|(_, _, action)| may_open(*action));
         let user = match &access.identity {
             Identity::User { name, .. } => Some(&**name),
             Identity::Code => Some("Administrator"),
@@ -40,7 +40,7 @@ impl Menu {
         html! {
             @if self.login.is_some() || entries.clone().next().is_some() {
                 nav.menu aria-label="Pages" {
-                    @for (label, path) in entries {
+                    @for (label, path, _) in entries {
                         a href=(path) aria-current=[(path == here).then_some("page")] { (label) }
                     }
                     @if let Some(path) = self.login.or(user.map(|_| LOGIN)) {

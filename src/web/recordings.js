@@ -152,7 +152,7 @@ function choose(row, from, to, plays) {
   at("download").download = "";
   at("download").hidden = false;
   for (const id of ["save", "protect", "unprotect", "delete"]) at(id).hidden = !row.dataset.changes;
-  at("chosen").textContent = `${long(to - from)} of ${row.dataset.stream}`;
+  at("chosen").textContent = `${long(to - from)} of ${row.ariaLabel}`;
   mark();
   if (plays) play(row, from, to);
 }
@@ -163,10 +163,10 @@ function play(row, from, end) {
   if (to - from < 1000) return;
   playing = { row, from, to, end };
   player.hidden = false;
-  player.ariaLabel = `Recording of ${row.dataset.stream}`;
+  player.ariaLabel = `Recording of ${row.ariaLabel}`;
   player.src = `${row.dataset.root}/clip.mp4?from=${encodeURIComponent(iso(from))}&to=${encodeURIComponent(iso(to))}`;
   player.play().catch(() => {});
-  notify(`${row.dataset.stream}, ${new Date(from).toLocaleString()}`);
+  notify(`${row.ariaLabel}, ${new Date(from).toLocaleString()}`);
 }
 
 // Changing

@@ -129,15 +129,15 @@ fn row(stream: &Stream, recording: &Recording, may_change: bool) -> Markup {
     );
     let plays = stream.records_in == Some(Container::Mp4.name());
     html! {
-        article aria-label=(stream.name) data-stream=(stream.name) data-root=[plays.then_some(&root)] data-clips=(root.replacen("/rec/", "/api/v1/recordings/", 1) + "/clips") data-changes=[may_change.then(|| root.replacen("/rec/", "/api/v1/recordings/", 1))] {
-            div.name { h2 { (stream.name) } span class=(format!("badge {class}")) { span aria-hidden="true" { (shape) } " " (word) } }
+        article aria-label=(stream.called()) data-stream=(stream.name) data-root=[plays.then_some(&root)] data-clips=(root.replacen("/rec/", "/api/v1/recordings/", 1) + "/clips") data-changes=[may_change.then(|| root.replacen("/rec/", "/api/v1/recordings/", 1))] {
+            div.name { h2 { (stream.called()) } span class=(format!("badge {class}")) { span aria-hidden="true" { (shape) } " " (word) } }
             p.kind { (kept) (expected(recording)) @if let Some(error) = &recording.error { " · " (error) } }
             @if plays {
-                img.strip hidden alt=(format!("Frames of {}", stream.name));
+                img.strip hidden alt=(format!("Frames of {}", stream.called()));
                 div.line hidden {}
                 div.hours hidden aria-hidden="true" {}
                 div.clips {}
-                nav aria-label=(format!("Recordings of {}", stream.name)) {
+                nav aria-label=(format!("Recordings of {}", stream.called())) {
                     a href=(format!("{root}/clip.mp4?from={begin}&for={NEWEST}")) { "The newest 10 minutes" }
                     a href=(format!("{root}/list")) { "All files of a month" }
                 }

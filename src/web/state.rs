@@ -2,7 +2,7 @@
 //! is complete without its script, which refreshes it.
 
 use super::page::{Menu, Page};
-use crate::access::Access;
+use crate::access::{Access, Action, Decision, Subject};
 use crate::status::{
     human::{label, plain, readable},
     response,
@@ -84,12 +84,12 @@ pub fn page(reader: &StatusReader, menu: &Menu, access: &Access) -> warp::reply:
             }
             p id="notice" role="status" {}
         },
-        main: content(&snapshot, &values, pages.home),
+        main: content(&snapshot, &values, pages.home, access),
     };
     page.response()
 }
 
-fn content(snapshot: &StatusSnapshot, values: &Value, home: bool) -> Markup {
+fn content(snapshot: &StatusSnapshot, values: &Value, home: bool, access: &Access) -> Markup {
     let list = |name: &str| values.get(name).and_then(Value::as_sequence).into_iter().flatten();
     html! {
         section aria-labelledby="server" {
@@ -106,7 +106,7 @@ fn content(snapshot: &StatusSnapshot, values: &Value, home: bool) -> Markup {
             @if snapshot.streams.is_empty() { p.empty { "No streams are configured." } }
             div.cards {
                 @for (stream, value) in snapshot.streams.iter().zip(list("streams")) {
-                    (card("streams", &stream.name, value, thumbnail(stream), links(stream, home)))
+                    (card("streams", &stream.name, value, thumbnail(stream, access), links(stream, home)))
                 }
             }
         }
@@ -143,10 +143,11 @@ fn card(list: &str, name: &str, value: &Value, above: Markup, links: Markup) -> 
 }
 
 /// A still of a running stream; the request starts nothing.
-fn thumbnail(stream: &Stream) -> Markup {
+fn thumbnail(stream: &Stream, access: &Access) -> Markup {
+    let may = matches!(access.decide(Action::Still, Subject::Stream(&stream.name)), Decision::Allowed { .. });
     let source = format!("{}/pic?q=60&start=0", stream.url);
     html! {
-        @if stream.has_live_video() {
+        @if may && stream.has_live_video() {
             div.view data-key=(format!("still of {}", stream.name)) {
                 img src=(source) alt=(format!("Still of {}", stream.name)) loading="lazy";
             }

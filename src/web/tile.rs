@@ -2,6 +2,7 @@
 
 use super::offers::{container_of, has_video};
 use crate::{
+    access::{Access, Action, Decision, Subject},
     engine::registry::StreamHandle,
     ipc::{Track, TrackKind},
     media::Container,
@@ -43,6 +44,21 @@ impl Look {
         }
     }
 }
+
+/// All states of a feed or stream.
+pub const STATES: [&str; 11] = [
+    "running",
+    "lingering",
+    "starting",
+    "stopping",
+    "idle",
+    "waiting-publisher",
+    "waiting-device",
+    "no-signal",
+    "stalled",
+    "backoff",
+    "dead",
+];
 
 /// How a state is shown: a shape, a word, and a class for its colour.
 pub fn told(state: &str) -> (&'static str, &'static str, &'static str) {
@@ -112,19 +128,25 @@ fn viewers(count: usize) -> String {
 
 /// The still of a tile: the newest still of a stream that runs. The script has those of others taken one after the other, and keeps all
 /// of them fresh while they are to be seen.
-pub fn picture(stream: &StreamHandle, width: u32) -> Markup {
+pub fn picture(stream: &StreamHandle, width: u32, access: &Access) -> Markup {
     let look = Look::of(stream);
     let still = format!("{}/pic?w={width}&q=60&max_age=5", stream.config.path.encoded());
     html! {
         (look.symbol())
-        @if look == Look::Video && shows_now(stream) { img src=(format!("{still}&start=0")) alt="" loading="lazy"; }
+        @if look == Look::Video && shows_now(stream) && permits_stills(stream, access) { img src=(format!("{still}&start=0")) alt="" loading="lazy"; }
     }
 }
 
-/// Where stills of a tile are; none where there is no video.
-pub fn still(stream: &StreamHandle, width: u32) -> Option<String> {
+/// Whether stills of the stream may be taken.
+fn permits_stills(stream: &StreamHandle, access: &Access) -> bool {
+    let subject = Subject::Stream(stream.config.name.as_str());
+    matches!(access.decide(Action::Still, subject), Decision::Allowed { .. })
+}
+
+/// Where stills of a tile are; none where there is no video, or they are for others.
+pub fn still(stream: &StreamHandle, width: u32, access: &Access) -> Option<String> {
     let address = || format!("{}/pic?w={width}&q=60&max_age=5", stream.config.path.encoded());
-    (Look::of(stream) == Look::Video).then(address)
+    (Look::of(stream) == Look::Video && permits_stills(stream, access)).then(address)
 }
 
 /// Whether a still of the stream can be had without starting anything.

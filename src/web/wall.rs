@@ -75,7 +75,7 @@ pub fn page(
             div.wall style=(format!("--least:{least}")) {
                 @for (stream, handle) in shown {
                     figure.tile {
-                        (view(handle, plays))
+                        (view(handle, plays, access))
                         figcaption { a href=(format!("{}/play", handle.config.path.encoded())) { (stream.called()) } (tile::badge(stream)) }
                     }
                 }
@@ -86,17 +86,17 @@ pub fn page(
     page.response()
 }
 
-fn view(handle: &StreamHandle, plays: bool) -> Markup {
+fn view(handle: &StreamHandle, plays: bool, access: &Access) -> Markup {
     let (path, name) = (handle.config.path.encoded(), &handle.config.name);
-    let (still, when) = (tile::still(handle, WIDTH), tile::still_when(handle));
+    let (still, when) = (tile::still(handle, WIDTH, access), tile::still_when(handle));
     html! {
         @if plays {
             div.view role="group" aria-label=(name) data-key=(format!("view of {name}")) data-src=(path) data-still=[still] data-when=(when) {
-                (tile::picture(handle, WIDTH))
+                (tile::picture(handle, WIDTH, access))
             }
         } @else {
             a.view href=(format!("{path}/play")) aria-label=(format!("Watch {name}")) data-key=(format!("view of {name}")) data-src=(path)
-                data-still=[still] data-when=(when) { (tile::picture(handle, WIDTH)) }
+                data-still=[still] data-when=(when) { (tile::picture(handle, WIDTH, access)) }
         }
     }
 }

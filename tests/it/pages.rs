@@ -63,10 +63,16 @@ fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
     // What stops while a page loads has no picture any more, which browsers complain of.
     ["/cam.ts", "/cam.mjpeg", "/cam.webm"].iter().for_each(|path| watch(server, path));
     server.log.wait("ended feed=bad", secs(20));
+    look_at(server, browser, &PAGES, &mut look);
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// Goes through pages in both schemes and at all widths.
+pub fn look_at(server: &Server, browser: &Browser, pages: &[(&str, &str, &str)], look: &mut impl FnMut(&str)) {
     let open = |all: bool| {
         browser.run(&format!("document.querySelectorAll('details').forEach((details) => {{ details.open = {all} }})"));
     };
-    for (name, path, is_there) in PAGES {
+    for (name, path, is_there) in pages {
         browser.open(&server.url(path));
         browser.wait(is_there, secs(20));
         for (width, pixels) in [("phone", 360), ("tablet", 768), ("desktop", 1440)] {
@@ -80,7 +86,24 @@ fn tour(server: &Server, browser: &Browser, mut look: impl FnMut(&str)) {
             }
         }
     }
-    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// What keeps people from using a page, as axe-core finds it; that it fits its window.
+pub fn examine(browser: &Browser, axe: &str, name: &str) -> Vec<String> {
+    let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+    assert_eq!(browser.run(fits), true, "{name} is wider than its window");
+    if browser.run("return typeof axe") == "undefined" {
+        browser.run(axe);
+    }
+    // All else is as in the light.
+    let rules = if name.ends_with("dark") { "runOnly: { type: 'rule', values: ['color-contrast'] }," } else { "" };
+    let grave = browser.run(&format!(
+        "return axe.run({{ {rules} resultTypes: ['violations'] }}).then(({{ violations }}) => violations
+            .filter(({{ impact }}) => impact === 'serious' || impact === 'critical')
+            .map(({{ id, nodes }}) => id + ': ' + nodes.map((node) => node.html + ' ' + node.failureSummary).join()))"
+    ));
+    let Value::Array(grave) = grave else { panic!("axe says {grave}") };
+    grave.into_iter().map(|what| format!("{name}: {what}")).collect()
 }
 
 #[test]
@@ -159,21 +182,6 @@ fn every_page_fits_every_width_and_can_be_read_by_everyone() {
     let folder = TempDir::new().unwrap();
     let (server, browser) = (plant(folder.path()), Browser::start());
     let mut found = Vec::new();
-    tour(&server, &browser, |name| {
-        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
-        assert_eq!(browser.run(fits), true, "{name} is wider than its window");
-        if browser.run("return typeof axe") == "undefined" {
-            browser.run(&axe);
-        }
-        // All else is as in the light.
-        let rules = if name.ends_with("dark") { "runOnly: { type: 'rule', values: ['color-contrast'] }," } else { "" };
-        let grave = browser.run(&format!(
-            "return axe.run({{ {rules} resultTypes: ['violations'] }}).then(({{ violations }}) => violations
-                .filter(({{ impact }}) => impact === 'serious' || impact === 'critical')
-                .map(({{ id, nodes }}) => id + ': ' + nodes.map((node) => node.html + ' ' + node.failureSummary).join()))"
-        ));
-        let Value::Array(grave) = grave else { panic!("axe says {grave}") };
-        found.extend(grave.into_iter().map(|what| format!("{name}: {what}")));
-    });
+    tour(&server, &browser, |name| found.extend(examine(&browser, &axe, name)));
     assert!(found.is_empty(), "{found:#?}");
 }

@@ -5,7 +5,7 @@ use crate::{
     rig::{
         SOON, Server,
         browser::{Browser, have_browser},
-        have, http, media,
+        have, http, media, millis,
         script::{H264, PICTURE},
         secs,
         server::PROGRAM,
@@ -15,7 +15,7 @@ use crate::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Instant};
 use tempfile::TempDir;
 
 const PATCH: &str = "Content-Type: application/merge-patch+json\r\n";
@@ -259,27 +259,44 @@ fn line(sequence: u64, day: u64) -> String {
     format!("{}\n", json!({"open": entry}))
 }
 
+/// `VOYANDZ_FILES` makes it longer: `ci/long` has a million, where the limits of time count.
 #[test]
 fn a_start_reads_the_newest_days_and_remembers_the_others() {
+    let files: u64 = std::env::var("VOYANDZ_FILES").map_or(1200, |files| files.parse().unwrap());
+    let is_long = files > 100_000;
+    let days: u64 = if is_long { 1000 } else { 60 };
+    let a_day = files / days;
     let folder = TempDir::new().unwrap();
     let index = folder.path().join(".voyandz/index/cam");
     fs::create_dir_all(&index).unwrap();
-    const DAYS: u64 = 60;
-    for day in 0..DAYS {
+    for day in 0..days {
         let time = jiff::Timestamp::from_second(i64::try_from((19_000 + day) * 86_400).unwrap()).unwrap();
-        let text: String = (0..20).map(|number| line(day * 20 + number + 1, 19_000 + day)).collect();
+        let text: String = (0..a_day).map(|number| line(day * a_day + number + 1, 19_000 + day)).collect();
         fs::write(index.join(format!("{}.idx", time.strftime("%Y-%m-%d"))), text).unwrap();
     }
+    let began = Instant::now();
     let server = operated(&folder, "every: 1h");
-    server.log.wait("recording folder opened .*unread_days=58", SOON);
-    server.log.wait("index of recordings read", SOON);
-    wait_for(&server, "streams", "cam", |stream| stream["recording"]["kept_files"] == DAYS * 20 + 1);
+    server.log.wait(&format!("recording folder opened .*unread_days={}", days - 2), SOON);
+    let opened = began.elapsed();
+    server.log.wait("index of recordings read", secs(120));
+    wait_for(&server, "streams", "cam", |stream| stream["recording"]["kept_files"] == days * a_day + 1);
     let list = json(&server, "/rec/cam/list");
-    assert_eq!(list[0]["sequence"], DAYS * 20 + 1, "numbers continue");
+    assert_eq!(list[0]["sequence"], days * a_day + 1, "numbers continue");
     drop(server);
+    let began = Instant::now();
     let server = operated(&folder, "every: 1h");
     server.log.wait("recording folder opened .*unread_days=0", SOON);
-    wait_for(&server, "streams", "cam", |stream| stream["recording"]["kept_files"] == DAYS * 20 + 2);
+    let opened_again = began.elapsed();
+    wait_for(&server, "streams", "cam", |stream| stream["recording"]["kept_files"] == days * a_day + 2);
+    let began = Instant::now();
+    let from = (19_000 + days / 2) * 86_400;
+    let list = json(&server, &format!("/rec/cam/list?from={from}&for=1d"));
+    let listed = began.elapsed();
+    assert_eq!(list.as_array().unwrap().len() as u64, a_day);
+    println!("{files} files: start {opened:?}, again {opened_again:?}, list of a day {listed:?}");
+    if is_long && !cfg!(debug_assertions) {
+        assert!(opened < secs(2) && opened_again < secs(2) && listed < millis(50));
+    }
 }
 
 #[test]

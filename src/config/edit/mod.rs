@@ -8,8 +8,10 @@ mod difference;
 mod render;
 mod splice;
 mod tree;
+mod undo;
 
 pub use tree::{Edit, get};
+pub use undo::{UndoError, changed_paths, undo};
 
 use super::{
     diagnostics::{Diagnostic, Path},
@@ -61,6 +63,16 @@ pub fn edit(text: &str, edits: &[Edit]) -> Result<String, EditError> {
         }
     }
     Ok(text)
+}
+
+/// What a text says; `None` where it is wrong.
+pub fn read(text: &str) -> Option<Value> {
+    tree(text).ok()
+}
+
+/// Whether a text says this and nothing else.
+pub fn says(text: &str, expected: &Value) -> bool {
+    tree(text).is_ok_and(|found| is_same(&found, expected))
 }
 
 /// Makes one change, as near to the value as it is possible.

@@ -248,3 +248,91 @@ proptest! {
         let _ = edit(&text, &[Edit { path: vec!["a".into()], value: None }]);
     }
 }
+
+/// The lines of an entry of a section, or of a whole section, with the comments right above it: from the first, and behind the last.
+fn block(lines: &[&str], path: &[String]) -> Option<(usize, usize)> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let is_content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let (mut first, mut last) = (0, lines.len());
+    for key in path.iter().take(2) {
+        let is_key = |line: &str| {
+            let line = line.trim_start();
+            [key.clone(), format!("'{key}'"), format!("\"{key}\"")]
+                .iter()
+                .any(|key| line.starts_with(&format!("{key}:")))
+        };
+        let least = (first..last).filter(|at| is_content(lines[*at])).map(|at| depth(lines[at])).min()?;
+        let begin = (first..last).find(|at| depth(lines[*at]) == least && is_key(lines[*at]))?;
+        let end = (begin + 1..last).find(|at| is_content(lines[*at]) && depth(lines[*at]) <= least).unwrap_or(last);
+        (first, last) = (begin + usize::from(path.len() > 1 && key == &path[0]), end);
+        if path.len() == 1 || key != &path[0] {
+            first = begin;
+            while first > 0 && lines[first - 1].trim_start().starts_with('#') {
+                first -= 1;
+            }
+        }
+    }
+    Some((first, last))
+}
+
+/// Seeded, so that a failure can be repeated. `VOYANDZ_EDITS` says how many; `ci/long` has 10,000.
+#[test]
+fn random_edits_leave_every_other_line_as_it_is() {
+    let count = std::env::var("VOYANDZ_EDITS").ok().and_then(|count| count.parse().ok()).unwrap_or(500_usize);
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % u64::try_from(below.max(1)).unwrap()).unwrap()
+    };
+    let files = texts_of_the_project();
+    let values = [
+        "x",
+        "5",
+        "[a, 'b: c', 5]",
+        "{a: {b: [c]}, d: e}",
+        "'# no comment'",
+        "~",
+        "rtsp://u:p@h/x#y",
+        "\"two\\nlines\"",
+    ];
+    let (mut done, mut refused, mut compared) = (0, 0, 0);
+    for _ in 0..count {
+        let text = &files[random(files.len())];
+        let before = tree(text).unwrap();
+        let mut all = Vec::new();
+        paths(&before, &[], &mut all);
+        if all.is_empty() {
+            continue;
+        }
+        let mut path = all[random(all.len())].clone();
+        let is_map = get(&before, &path).is_some_and(Value::is_mapping);
+        let wanted = match random(4) {
+            0 => None,
+            1 if is_map => {
+                path.push(format!("new{}", random(9)));
+                Some(value(values[random(values.len())]))
+            }
+            _ => Some(value(values[random(values.len())])),
+        };
+        let Ok(new) = edit(text, &[Edit { path: path.clone(), value: wanted.clone() }]) else {
+            refused += 1;
+            continue;
+        };
+        done += 1;
+        let mut expected = before.clone();
+        set(&mut expected, &path, wanted);
+        assert!(says(&new, &expected), "{path:?} of\n{text}\nis\n{new}");
+        let (old, new): (Vec<&str>, Vec<&str>) =
+            (text.split_inclusive('\n').collect(), new.split_inclusive('\n').collect());
+        if let Some((first, last)) = block(&old, &path) {
+            compared += 1;
+            assert!(new.starts_with(&old[..first]), "{path:?} of\n{text}\nis\n{}", new.concat());
+            assert!(new.ends_with(&old[last..]), "{path:?} of\n{text}\nis\n{}", new.concat());
+        }
+    }
+    assert!(refused * 50 <= done, "{refused} of {done} were refused");
+    assert!(compared * 2 >= done, "{compared} of {done} were compared line by line");
+    println!("{done} edits, {compared} compared line by line, {refused} refused");
+}

@@ -60,6 +60,8 @@ pub fn conforms(schema: &Value, value: &Value, place: &str) -> Result<(), String
                     "array" => value.is_array(),
                     "string" => value.is_string(),
                     "integer" => value.is_i64() || value.is_u64(),
+                    "number" => value.is_number(),
+                    "boolean" => value.is_boolean(),
                     "null" => value.is_null(),
                     other => panic!("a type {other}"),
                 };

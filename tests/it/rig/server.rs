@@ -58,6 +58,7 @@ pub struct Launch {
     yaml: Option<String>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    wrapper: Vec<String>,
     folder: TempDir,
 }
 
@@ -81,12 +82,17 @@ impl Launch {
     /// Without a configuration file.
     pub fn bare() -> Self {
         let folder = tempfile::Builder::new().prefix("voyandz-it-").tempdir().unwrap();
-        Self { yaml: None, arguments: Vec::new(), environment: Vec::new(), folder }
+        Self { yaml: None, arguments: Vec::new(), environment: Vec::new(), wrapper: Vec::new(), folder }
     }
 
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
+    }
+
+    /// Started by these words, of which the program must be what they become.
+    pub fn within(self, wrapper: Vec<String>) -> Self {
+        Self { wrapper, ..self }
     }
 
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
@@ -116,7 +122,9 @@ impl Launch {
     pub fn spawn(self) -> Server {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{MARK}={}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
-        let mut command = Command::new(PROGRAM);
+        let mut words = self.wrapper.iter().map(String::as_str).chain([PROGRAM]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
         if let Some(yaml) = &self.yaml {
             let file = self.folder.path().join(FILE);
             fs::write(&file, yaml).unwrap();

@@ -1,0 +1,9 @@
+"""Frames, control and events of a voyandz server. See the README."""
+
+from ._capture import Capture
+from ._frames import Frame, aframes, frames
+from ._server import Refused, Server
+from ._view import View
+
+__all__ = ["Capture", "Frame", "Refused", "Server", "View", "aframes", "frames"]
+__version__ = "0.1.0"

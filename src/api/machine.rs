@@ -1,0 +1,133 @@
+//! What the machine has: devices, and whether an address has media.
+
+use super::{
+    call::{Answer, Call},
+    problem::{Kind, Problem},
+};
+use crate::{
+    access::{Action, Decision, Subject},
+    config::{change::is_remote, text_without_secrets, url_pipeline},
+    ipc::{FromWorker, ToWorker},
+    source::worker::Worker,
+    sys::devices::devices,
+};
+use serde_json::{Value, json};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+/// Time for a worker to start and to try; the try itself has 10 s.
+const WITHIN: Duration = Duration::from_secs(15);
+/// Time for a name to be resolved.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
+
+/// `GET /devices`.
+pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
+    let found = tokio::task::spawn_blocking(devices).await;
+    let found = found.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    let shown = found
+        .into_iter()
+        .map(|device| json!({"path": device.path, "kind": device.kind, "name": device.name, "fault": device.fault}));
+    Ok(Answer::json(call.query.page(shown.collect(), "path")?))
+}
+
+/// `GET /doctor`: what `voyandz doctor` finds, but of the configuration.
+pub(super) async fn doctor(call: Call) -> Result<Answer, Problem> {
+    let Ok(_permit) = call.api.examining.try_acquire() else {
+        return Err(Problem::new(Kind::TooMany, "the machine is being looked at: try again in a minute"));
+    };
+    Ok(Answer::json(call.api.doctor.examine().await))
+}
+
+/// `POST /probe`: whether an address has media. A worker tries it, without a feed.
+pub(super) async fn probe(call: Call) -> Result<Answer, Problem> {
+    let body = call.body()?;
+    let Some(url) = body.get("url").and_then(Value::as_str) else {
+        return Err(Problem::new(Kind::BadRequest, "expected an object with the key `url`"));
+    };
+    let pipeline = url_pipeline(url).map_err(|expected| Problem::new(Kind::BadRequest, format!("url: {expected}")))?;
+    let is_admin = matches!(call.access.decide(Action::ConfigExec, Subject::Server), Decision::Allowed { .. });
+    if !(is_admin && call.state.api.exec) {
+        permit(url).await?;
+    }
+    let Ok(_permit) = call.api.probes.try_acquire() else {
+        return Err(Problem::new(Kind::TooMany, "other addresses are tried: try again in ten seconds"));
+    };
+    let began = Instant::now();
+    // Nothing but the address that was checked.
+    let source = pipeline.replacen("souphttpsrc ", "souphttpsrc automatic-redirect=false ", 1);
+    let text = format!("{source} ! fakesink num-buffers=1");
+    let failed = |error: String| Problem::new(Kind::Internal, format!("cannot try it: {error}"));
+    let mut worker = Worker::spawn().await.map_err(|error| failed(error.to_string()))?;
+    worker.send(ToWorker::Try(vec![text]));
+    let tried = tokio::time::timeout(WITHIN, async {
+        loop {
+            match worker.event().await {
+                Some(FromWorker::Tried(tried)) => return tried.into_iter().next().flatten(),
+                Some(_) => {}
+                None => return Some("the worker ended".to_owned()),
+            }
+        }
+    });
+    let outcome = tokio::select! {
+        outcome = tried => outcome.unwrap_or_else(|_| Some("nothing came of it in time".to_owned())),
+        // Nobody waits for the outcome any more.
+        () = call.client.wait() => Some("the client left".to_owned()),
+    };
+    worker.kill().await;
+    let error = outcome.map(|error| text_without_secrets(&error));
+    Ok(Answer::json(json!({
+        "works": error.is_none(), "error": error, "seconds": began.elapsed().as_secs_f64(),
+    })))
+}
+
+/// Whoever may only add cameras reaches other machines, not this one nor what clouds have at link-local addresses.
+async fn permit(url: &str) -> Result<(), Problem> {
+    let refused = |why: &str| {
+        let detail = format!("url: {why}: that needs the permission config:exec and `api: {{exec: true}}`");
+        Problem::new(Kind::Forbidden, detail)
+    };
+    if !is_remote(url) {
+        return Err(refused("it is an address of this machine, or link-local"));
+    }
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(host) => host.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let found = tokio::time::timeout(RESOLVED_WITHIN, tokio::net::lookup_host((host, 0))).await;
+    // A name that is not known is what the try says.
+    let Ok(Ok(found)) = found else { return Ok(()) };
+    match found.into_iter().find(|address| !is_far(address.ip())) {
+        Some(_) => Err(refused("its name leads to this machine, or to a link-local address")),
+        None => Ok(()),
+    }
+}
+
+/// Whether an address may be another machine's. Private networks are where cameras are.
+fn is_far(address: IpAddr) -> bool {
+    let shown = if address.is_ipv6() { format!("x://[{address}]/") } else { format!("x://{address}/") };
+    is_remote(&shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_of_this_machine_are_not_tried() {
+        for (url, expect) in [
+            ("rtsp://10.1.2.3/x", true),
+            ("rtsp://127.0.0.1/x", false),
+            ("rtsp://[::1]/x", false),
+            ("http://169.254.169.254/latest", false),
+            ("http://localhost:80/", false),
+            ("http://2130706433/", false),
+        ] {
+            assert_eq!(permit(url).await.is_ok(), expect, "{url}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// The state of the feeds, every few seconds, and orders to them.
+
+import { ask, at, busy, element, reason, tell } from "/manage.js";
+
+/** Milliseconds. */
+const REFRESH = 3000;
+/** As the other pages say it: a shape, a word, a class. */
+const STATES = JSON.parse(at("feeds").dataset.states);
+
+async function order(name, word, done) {
+  const answer = await ask("POST", `/feeds/${encodeURIComponent(name)}/${word}`);
+  if (!answer.ok) return tell(reason(answer), "failed");
+  tell(`${name} ${done}.`, "good");
+  await refresh();
+}
+
+function show(card, feed) {
+  const [shape, word, kind] = STATES[feed.state] ?? ["◐", "Unknown", "busy"];
+  const badge = card.querySelector(".badge");
+  const text = feed.stopped ? "Stopped by an operator" : word;
+  if (badge.dataset.shown !== text) {
+    badge.dataset.shown = text;
+    badge.className = `badge ${feed.stopped ? "busy" : kind}`;
+    badge.replaceChildren(element("span", { "aria-hidden": "true" }, feed.stopped ? "■" : shape), ` ${text}`);
+  }
+  const facts = [
+    feed.kind,
+    feed.restarts ? `${feed.restarts} restarts` : null,
+    ...(feed.tracks ?? []).map(({ kind, codec, width, height }) => [kind, codec, width && `${width}×${height}`].filter(Boolean).join(" ")),
+  ];
+  card.querySelector(".kind").textContent = facts.filter(Boolean).join(" · ");
+  card.querySelector(".problem").textContent = feed.last_error ?? "";
+  const lines = card.querySelector("pre");
+  const said = (feed.last_lines ?? []).join("\n");
+  lines.hidden = said === "";
+  if (lines.textContent !== said) lines.textContent = said;
+  const buttons = card.querySelector(".buttons");
+  if (!card.hasAttribute("data-may")) return;
+  if (!buttons.firstChild) {
+    const button = (label, run) => {
+      const made = element("button", { type: "button", "aria-label": `${label} ${feed.name}` }, label);
+      made.addEventListener("click", () => busy(made, run));
+      return made;
+    };
+    buttons.append(
+      button("Restart", () => order(feed.name, "restart", "restarts")),
+      button("Stop", () => order(feed.name, "stop", "is stopped until it is started")),
+      button("Start", () => order(feed.name, "start", "runs while it is used")),
+    );
+  }
+  const [, stop, start] = buttons.children;
+  stop.hidden = feed.stopped;
+  start.hidden = !feed.stopped;
+}
+
+async function refresh() {
+  const answer = await ask("GET", "/feeds?limit=1000");
+  if (!answer.ok) return tell(reason(answer), "failed");
+  for (const feed of answer.value.items) {
+    const card = document.querySelector(`[data-feed="${CSS.escape(feed.name)}"]`);
+    if (card) show(card, feed);
+  }
+}
+
+await refresh();
+for (;;) {
+  await new Promise((then) => setTimeout(then, REFRESH));
+  if (!document.hidden) await refresh();
+}

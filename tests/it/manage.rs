@@ -1,0 +1,397 @@
+//! The pages for those who change something, in a browser.
+
+use crate::{
+    login,
+    pages::{examine, look_at},
+    rig::{
+        Launch, SOON, Server,
+        browser::{Browser, have_browser},
+        http,
+        script::{H264, PICTURE, shell},
+        secs, tool, wait_until,
+    },
+};
+use serde_json::{Value, json};
+use std::fs;
+
+/// The password of the administrator.
+const PASSWORD: &str = "a password";
+
+fn yaml(more: &str) -> String {
+    format!(
+        "# The yard.\nfeeds:\n  cam: {{pipeline: '{PICTURE}'}}   # at the gate\n  \
+         ticks: {{command: {ticks}}}\nstreams:\n  cam: {{feed: cam, title: Front door, video: {H264}}}\n  \
+         ticks.raw: {{feed: ticks, container: raw}}\nauth:\n  anyone: [viewer]\n  users:\n    \
+         anna: {{password: {anna}, may: admin}}\n    ed: {{password: {ed}, may: editor}}\n{more}",
+        ticks = shell("while echo tick; do sleep 0.05; done"),
+        anna = login::hash(PASSWORD),
+        ed = login::hash(PASSWORD),
+    )
+}
+
+fn log_in(server: &Server, browser: &Browser, user: &str) {
+    browser.open(&server.url("/login"));
+    browser.run(&format!(
+        "const form = document.querySelector('form'); form.elements.user.value = {}; \
+         form.elements.password.value = {}; form.submit();",
+        json!(user),
+        json!(PASSWORD)
+    ));
+    browser.wait("return location.pathname === '/' && document.readyState === 'complete'", SOON);
+}
+
+fn text(browser: &Browser, selector: &str) -> String {
+    let found = browser.run(&format!("return document.querySelector({})?.textContent ?? ''", json!(selector)));
+    found.as_str().unwrap().to_owned()
+}
+
+fn says(browser: &Browser, what: &str) {
+    browser.wait(&format!("return document.getElementById('notice').textContent.includes({})", json!(what)), SOON);
+}
+
+fn click(browser: &Browser, selector: &str) {
+    browser.wait(&format!("return document.querySelector({}) !== null", json!(selector)), SOON);
+    browser.run(&format!("document.querySelector({}).click()", json!(selector)));
+}
+
+/// Types another text.
+fn edit(browser: &Browser, from: &str, to: &str) {
+    browser.run(&format!(
+        "const text = document.getElementById('text'); text.value = text.value.replace({}, {}); \
+         text.dispatchEvent(new Event('input'));",
+        json!(from),
+        json!(to)
+    ));
+}
+
+#[test]
+fn u3_the_configuration_is_edited_checked_applied_and_taken_back() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&yaml("api: {exec: true}\n")), Browser::start());
+    let original = fs::read_to_string(server.file()).unwrap();
+    log_in(&server, &browser, "anna");
+    browser.open(&server.url("/configuration"));
+    browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
+    assert!(!browser.run("return document.getElementById('text').value").as_str().unwrap().contains("argon2id"));
+    // An error is found while one types, with its line.
+    edit(&browser, "feed: cam", "feed: came");
+    says(&browser, "1 error: nothing can be applied yet.");
+    let faults = text(&browser, "#faults");
+    let line = original.lines().position(|line| line.contains("feed: cam,")).unwrap() + 1;
+    assert!(faults.contains(&format!("Line {line}")) && faults.contains("streams.cam.feed"), "{faults}");
+    click(&browser, "#faults button");
+    let selected = browser.run(
+        "const t = document.getElementById('text'); return t.value.slice(0, t.selectionStart).split('\\n').length",
+    );
+    assert_eq!(selected, line);
+    click(&browser, "#apply");
+    says(&browser, "1 error");
+    assert_eq!(fs::read_to_string(server.file()).unwrap(), original);
+    // A good one says what it does, and is applied.
+    edit(&browser, "feed: came", "feed: cam");
+    edit(&browser, "title: Front door", "title: Back door");
+    says(&browser, "Good.");
+    click(&browser, "#check");
+    browser.wait("return document.querySelector('#diff .add')?.textContent.includes('Back door') === true", SOON);
+    click(&browser, "#apply");
+    says(&browser, "Applied.");
+    assert_eq!(fs::read_to_string(server.file()).unwrap(), original.replace("Front door", "Back door"));
+    browser.wait("return document.querySelectorAll('#versions li').length === 1", SOON);
+    assert!(text(&browser, "#versions").contains("anna"));
+    // Somebody else is faster: nothing is lost.
+    edit(&browser, "title: Back door", "title: Side door");
+    let by_another = original.replace("Front door", "Back door").replace("# The yard.", "# The yard, by another.");
+    assert!(server.reload_exact(&by_another).contains("reloaded"));
+    click(&browser, "#apply");
+    says(&browser, "Somebody else has changed this file");
+    browser.wait("return !document.getElementById('conflict').hidden", SOON);
+    assert!(fs::read_to_string(server.file()).unwrap().contains("by another"));
+    click(&browser, "#theirs");
+    browser.wait("return document.getElementById('text').value.includes('by another')", SOON);
+    // Taken back: first shown, then done.
+    click(&browser, "[aria-label='Undo 1']");
+    says(&browser, "This would be changed.");
+    assert!(fs::read_to_string(server.file()).unwrap().contains("Back door"));
+    click(&browser, "#then button");
+    says(&browser, "Done.");
+    assert_eq!(fs::read_to_string(server.file()).unwrap(), original.replace("# The yard.", "# The yard, by another."));
+    assert_eq!(browser.complaints().iter().filter(|line| !line.contains("/api/v1/config")).count(), 0);
+    // An editor sees no more than it may do; who may only watch sees none of it.
+    let other = Browser::start();
+    log_in(&server, &other, "ed");
+    let menu = text(&other, "nav.menu");
+    assert!(menu.contains("Configuration") && menu.contains("Viewers") && !menu.contains("Access"), "{menu}");
+    let public = server.get("/").text();
+    assert!(!public.contains("/configuration") && !public.contains("/viewers"), "{public}");
+    for path in ["/configuration", "/viewers", "/access", "/add"] {
+        assert!(matches!(server.get(path).status, 401 | 403), "{path}");
+    }
+}
+
+#[test]
+fn a43_the_configuration_is_read_without_scripts() {
+    if !have_browser() {
+        return;
+    }
+    let rules = "auth: {anyone: [viewer, 'config:read']}\n";
+    let yaml =
+        format!("feeds:\n  far: {{url: 'rtsp://u:canary@192.0.2.1/x'}}\nstreams:\n  far: {{feed: far}}\n{rules}");
+    let (server, browser) = (Server::start(&yaml), Browser::start_without_scripts());
+    browser.open(&server.url("/configuration"));
+    let body = browser.run("return document.body.innerText");
+    let body = body.as_str().unwrap();
+    assert!(body.contains("***@192.0.2.1/x") && body.contains("No change yet."), "{body}");
+}
+
+#[test]
+fn u4_a_test_picture_is_added_and_seen() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&yaml("")), Browser::start());
+    log_in(&server, &browser, "ed");
+    browser.open(&server.url("/add"));
+    click(&browser, "input[value=test]");
+    browser.wait("return document.getElementById('name').value === 'test'", SOON);
+    click(&browser, "#see");
+    says(&browser, "This is what the file will have.");
+    assert!(text(&browser, "#diff").contains("test-picture"), "{}", text(&browser, "#diff"));
+    // What there is already stays as it is.
+    browser.run("document.getElementById('name').value = 'cam'");
+    click(&browser, "#add");
+    says(&browser, "There is a feed or stream of this name");
+    browser.run("document.getElementById('name').value = 'hall'; document.getElementById('title').value = 'The hall'");
+    click(&browser, "#add");
+    browser.wait("return location.pathname === '/hall/play'", SOON);
+    browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
+    assert_eq!(text(&browser, "h1"), "The hall");
+    let file = fs::read_to_string(server.file()).unwrap();
+    assert!(file.contains("hall:\n") && file.contains("# at the gate"), "{file}");
+    // An address of this machine is not tried for an editor; one that has nothing says so.
+    browser.open(&server.url("/add"));
+    browser.run(&format!("document.getElementById('url').value = {}", json!(server.url("/cam.ts"))));
+    click(&browser, "#probe");
+    says(&browser, "an address of this machine");
+}
+
+#[test]
+fn a9_addresses_are_tried() {
+    let server = Server::start(&yaml("api: {exec: true}\n"));
+    let cookie = login_cookie(&server, "anna");
+    let probe = |url: &str| post(&server, &cookie, "/probe", &json!({ "url": url }));
+    let (status, value) = probe(&server.url("/cam.ts"));
+    assert_eq!((status, &value["works"]), (200, &json!(true)), "{value}");
+    let (status, value) = probe(&server.url("/livez"));
+    assert_eq!((status, &value["works"]), (200, &json!(false)), "{value}");
+    assert!(!value["error"].as_str().unwrap().is_empty());
+    assert_eq!(probe("file:///etc/passwd").0, 400);
+    assert_eq!(probe("nothing").0, 400);
+    let (status, value) = post(&server, &login_cookie(&server, "ed"), "/probe", &json!({"url": "rtsp://127.0.0.1/x"}));
+    assert_eq!(status, 403, "{value}");
+    for path in ["/devices", "/doctor"] {
+        let mut answer = http::request(server.address(), "GET", &format!("/api/v1{path}"), &cookie);
+        let value: Value = serde_json::from_str(&answer.text()).unwrap();
+        crate::rig::openapi::check("GET", path, answer.status, &value);
+        assert_eq!(answer.status, 200);
+        let has_some = value["items"].is_array() || value["sections"].as_array().is_some_and(|all| all.len() >= 4);
+        assert!(has_some, "{value}");
+    }
+}
+
+/// The header with the cookie of a login.
+fn login_cookie(server: &Server, user: &str) -> String {
+    let body = json!({"user": user, "password": PASSWORD}).to_string();
+    let answer = send(server, "", "/session", &body);
+    format!("Cookie: {}\r\n", answer.header("set-cookie").unwrap().split(';').next().unwrap())
+}
+
+fn send(server: &Server, headers: &str, path: &str, body: &str) -> crate::rig::Answer {
+    let (address, length) = (server.address(), body.len());
+    let head = format!("Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}");
+    http::send(address, &format!("POST /api/v1{path} HTTP/1.1\r\nHost: {address}\r\n{head}\r\n{body}"))
+}
+
+fn post(server: &Server, headers: &str, path: &str, body: &Value) -> (u16, Value) {
+    let headers = format!("{headers}Sec-Fetch-Site: same-origin\r\n");
+    let mut answer = send(server, &headers, path, &body.to_string());
+    let value = serde_json::from_str(&answer.text()).unwrap();
+    crate::rig::openapi::check("POST", path, answer.status, &value);
+    (answer.status, value)
+}
+
+#[test]
+fn u5_viewers_are_shown_and_ended() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&yaml("")), Browser::start());
+    let mut viewer = server.get("/ticks.raw");
+    viewer.piece(SOON);
+    log_in(&server, &browser, "anna");
+    browser.open(&server.url("/viewers"));
+    browser.wait("return document.querySelectorAll('#viewers tr').length === 1", SOON);
+    let row = text(&browser, "#viewers tr");
+    assert!(row.contains("ticks.raw") && row.contains("127.0.0.1"), "{row}");
+    click(&browser, "#viewers button");
+    says(&browser, "was ended");
+    viewer.rest(secs(2));
+    browser.wait("return document.querySelectorAll('#viewers tr').length === 0", SOON);
+    browser.wait("return !document.getElementById('none').hidden", SOON);
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn u8_feeds_take_orders_and_hooks_are_tested() {
+    if !have_browser() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let hook = format!("hooks: {{note: {{run: [tee, -a, '{}'], events: ['none.*']}}}}\n", told.display());
+    let (server, browser) = (Server::start(&yaml(&hook)), Browser::start());
+    let mut viewer = server.get("/ticks.raw");
+    viewer.piece(SOON);
+    log_in(&server, &browser, "anna");
+    browser.open(&server.url("/feeds"));
+    let state = |wanted: &str| {
+        let script = "return document.querySelector('[data-feed=ticks] .badge').textContent.includes";
+        browser.wait(&format!("{script}({})", json!(wanted)), SOON);
+    };
+    state("Live");
+    click(&browser, "[aria-label='Stop ticks']");
+    state("Stopped by an operator");
+    wait_until("it is stopped", SOON, || server.programs("echo tick").is_empty());
+    click(&browser, "[aria-label='Start ticks']");
+    let mut again = server.get("/ticks.raw");
+    again.piece(SOON);
+    state("Live");
+    // A hook gets a test, whatever it is for.
+    click(&browser, "nav.menu a[href='/hooks']");
+    browser.wait("return location.pathname === '/hooks'", SOON);
+    click(&browser, "[aria-label='Test note']");
+    says(&browser, "on its way");
+    wait_until("the hook has it", SOON, || fs::read_to_string(&told).is_ok_and(|told| told.contains("hook.test")));
+    // Who may only watch sees the state, and no buttons.
+    let public = Browser::start();
+    public.open(&server.url("/feeds"));
+    public.wait("return document.querySelector('[data-feed=ticks] .kind').textContent.includes('command')", SOON);
+    assert_eq!(public.run("return document.querySelectorAll('button').length"), 0);
+    assert!(matches!(server.get("/hooks").status, 401 | 403));
+}
+
+#[test]
+fn u6_events_are_chosen_and_continue_after_a_restart() {
+    if !have_browser() {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let more = format!("statedir: {}\n", state.path().display());
+    let (mut server, browser) = (Server::start(&yaml(&more)), Browser::start());
+    let port = server.address().port();
+    browser.open(&server.url("/journal?type=viewer.*,server.*"));
+    browser.wait("return document.getElementById('list').textContent.includes('server.started')", SOON);
+    let mut viewer = server.get("/ticks.raw");
+    viewer.piece(SOON);
+    browser.wait("return document.getElementById('list').textContent.includes('viewer.joined')", SOON);
+    assert!(!text(&browser, "#list").contains("feed.started"));
+    drop(viewer);
+    browser.wait("return document.getElementById('list').textContent.includes('viewer.left')", SOON);
+    // A pause keeps what comes.
+    click(&browser, "#pause");
+    let mut viewer = server.get("/ticks.raw");
+    viewer.piece(SOON);
+    browser.wait("return document.getElementById('pause').textContent.includes('new')", SOON);
+    let joined = "return document.getElementById('list').textContent.split('viewer.joined').length - 1";
+    assert_eq!(browser.run(joined), 1);
+    click(&browser, "#pause");
+    browser.wait(&format!("{joined} === 2"), SOON);
+    drop(viewer);
+    let text_of_file = fs::read_to_string(server.file()).unwrap();
+    server.terminate();
+    server.wait(secs(10));
+    let again = Launch::exact(&text_of_file.replacen("listenport: 0", &format!("listenport: {port}"), 1)).start();
+    let started = "return document.getElementById('list').textContent.split('server.started').length - 1 === 2";
+    browser.wait(started, secs(20));
+    assert!(text(&browser, "#list").contains("server.stopped"), "{}", text(&browser, "#list"));
+    let numbers = browser.run("return [...document.querySelectorAll('#list li')].map(({ id }) => Number(id))");
+    let numbers: Vec<u64> = serde_json::from_value(numbers).unwrap();
+    assert!(numbers.windows(2).all(|pair| pair[0] > pair[1]), "each once, the newest first: {numbers:?}");
+    drop(again);
+}
+
+#[test]
+fn u7_a_link_is_shared_that_ends() {
+    let key = "0123456789abcdef0123456789abcdef";
+    let yaml = yaml("")
+        .replace("auth:\n", &format!("auth:\n  link_keys: {{one: {key}}}\n"))
+        .replace("anyone: [viewer]", "anyone: []");
+    let server = Server::start(&yaml);
+    let cookie = login_cookie(&server, "anna");
+    let page = |query: &str, host: &str| {
+        let request = format!("GET /access{query} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{cookie}\r\n");
+        http::send(server.address(), &request).text()
+    };
+    let shown = page("", "127.0.0.1");
+    assert!(shown.contains("<td>anna</td>") && shown.contains("admin") && !shown.contains("argon2"), "{shown}");
+    assert!(!shown.contains("id=\"link\""));
+    let shared = page("?stream=ticks.raw&for=midnight", "tv.example");
+    let link = regex::Regex::new("id=\"link\">http://tv.example([^<]+)<").unwrap();
+    let path = link.captures(&shared).unwrap_or_else(|| panic!("{shared}"))[1].replace("&amp;", "&");
+    assert!(shared.contains("class=\"qr\"") && shared.contains("is good until"), "{shared}");
+    // It opens this stream and no other.
+    assert_eq!(server.get(&path).status, 200);
+    let query = path.split_once('?').unwrap().1;
+    assert_eq!(server.get(&format!("/ticks.raw?{query}")).status, 200);
+    assert_ne!(server.get(&format!("/cam.ts?{query}")).status, 200);
+    assert_eq!(server.get("/ticks.raw").status, 401);
+    for wrong in ["?stream=none&for=1h", "?stream=cam&for=1000y", "?stream=cam"] {
+        assert!(!page(wrong, "tv.example").contains("id=\"link\""), "{wrong}");
+    }
+    // Who may not, cannot.
+    let answer = http::request(server.address(), "GET", "/access?stream=cam&for=1h", &login_cookie(&server, "ed"));
+    assert!(matches!(answer.status, 401 | 403), "{}", answer.status);
+}
+
+/// What is to be seen of each page, and what tells that it is there.
+const PAGES: [(&str, &str, &str); 7] = [
+    (
+        "configuration",
+        "/configuration",
+        "return document.querySelectorAll('#versions li').length === 2 && document.getElementById('text').value !== ''",
+    ),
+    ("feeds", "/feeds", "return document.querySelectorAll('[data-feed=cam] button').length === 3"),
+    ("hooks", "/hooks", "return document.querySelector('#hooks button') !== null"),
+    ("add", "/add", "return document.getElementById('name').value !== ''"),
+    ("viewers", "/viewers", "return document.querySelectorAll('#viewers tr').length === 2"),
+    ("journal", "/journal", "return document.querySelectorAll('#list li').length > 3"),
+    ("access", "/access?stream=cam&for=midnight", "return document.getElementById('link') !== null"),
+];
+
+#[test]
+fn pages_of_those_who_manage_fit_every_width_and_can_be_read_by_everyone() {
+    if !have_browser() {
+        return;
+    }
+    let Some(axe) = tool("axe-core-4.14.1.js") else { return };
+    let axe = fs::read_to_string(axe).unwrap();
+    let key = "0123456789abcdef0123456789abcdef";
+    let yaml = yaml("pages: {clients: true}\nhooks: {alarm: {run: ['true']}}\n")
+        .replace("auth:\n", &format!("auth:\n  link_keys: {{one: {key}}}\n"));
+    let (server, browser) = (Server::start(&yaml), Browser::start());
+    let mut viewers = [server.get("/ticks.raw"), server.get("/cam.ts")];
+    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(secs(20))));
+    let cookie = login_cookie(&server, "anna");
+    for (name, title) in [("cam", "Back door"), ("ticks.raw", "Ticks")] {
+        let put = json!([{"op": "merge", "path": ["streams", name], "value": {"title": title}}]);
+        assert_eq!(post(&server, &cookie, "/config/changes", &put).0, 200);
+    }
+    log_in(&server, &browser, "anna");
+    let page = http::request(server.address(), "GET", "/configuration", &cookie).text();
+    assert!(page.contains("link_keys") && !page.contains(key), "the keys of links are secret: {page}");
+    let mut found = Vec::new();
+    look_at(&server, &browser, &PAGES, &mut |name| found.extend(examine(&browser, &axe, name)));
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
