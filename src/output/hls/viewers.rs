@@ -34,10 +34,33 @@ struct Shared {
     stream: String,
     viewers: Viewers,
     next: AtomicU64,
-    known: Mutex<HashMap<Key, Viewer>>,
+    known: Mutex<Known>,
     /// Viewers that were ended by order, oldest first.
     ended: Mutex<VecDeque<(Key, Instant)>>,
     stats: Arc<HlsStats>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    viewers: HashMap<Key, Viewer>,
+    /// Who asked last of an address. It may be gone.
+    newest: HashMap<IpAddr, Key>,
+}
+
+impl Known {
+    /// The viewer of an address who asked last. Thousands may share one, and ask for a part at the same time.
+    fn newest(&mut self, address: IpAddr) -> Option<Key> {
+        if let Some(key) = self.newest.get(&address).filter(|key| self.viewers.contains_key(key)) {
+            return Some(*key);
+        }
+        let of_address = self.viewers.iter().filter(|(key, _)| key.address == address);
+        let newest = of_address.max_by_key(|(_, viewer)| viewer.seen).map(|(key, _)| *key);
+        match newest {
+            Some(key) => drop(self.newest.insert(address, key)),
+            None => drop(self.newest.remove(&address)),
+        }
+        newest
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,13 +122,18 @@ impl HlsViewers {
 
     /// Whether there are as many as there may be.
     pub fn is_full(&self) -> bool {
-        self.known().len() >= MAX_VIEWERS
+        self.known().viewers.len() >= MAX_VIEWERS
     }
 
     /// Those who have asked for nothing for this time are gone.
     pub fn expire(&self, now: Instant, after: Duration) {
         let is_gone = |viewer: &Viewer| now.saturating_duration_since(viewer.seen) > after || viewer.is_kicked();
-        let gone: Vec<(Key, Viewer)> = self.known().extract_if(|_, viewer| is_gone(viewer)).collect();
+        let gone: Vec<(Key, Viewer)> = {
+            let Known { viewers, newest } = &mut *self.known();
+            let gone = viewers.extract_if(|_, viewer| is_gone(viewer)).collect();
+            newest.retain(|_, key| viewers.contains_key(key));
+            gone
+        };
         for (key, viewer) in gone {
             if viewer.is_kicked() {
                 self.remember(key, now);
@@ -117,7 +145,7 @@ impl HlsViewers {
     /// Whether this client was ended, and is to get nothing more.
     pub fn is_ended(&self, peer: IpAddr, token: Option<u64>, now: Instant) -> bool {
         let key = Key { address: peer, token };
-        if self.known().get(&key).is_some_and(Viewer::is_kicked) {
+        if self.known().viewers.get(&key).is_some_and(Viewer::is_kicked) {
             return true;
         }
         let is_refused = |(known, since): &(Key, Instant)| {
@@ -153,12 +181,12 @@ impl HlsViewers {
         // Media has no token, so that a cache fetches it once: it is counted for the viewer of its address who asked last.
         let key = match visit.is_playlist {
             true => Key { address: peer.ip(), token: visit.token },
-            false => {
-                let of_address = known.iter().filter(|(key, _)| key.address == peer.ip());
-                let Some((key, _)) = of_address.max_by_key(|(_, viewer)| viewer.seen) else { return };
-                *key
-            }
+            false => match known.newest(peer.ip()) {
+                Some(key) => key,
+                None => return,
+            },
         };
+        let Known { viewers: known, newest } = &mut *known;
         if !known.contains_key(&key) {
             let of_address = known.keys().filter(|key| key.address == peer.ip()).count();
             if known.len() >= MAX_VIEWERS || of_address >= MAX_OF_ADDRESS {
@@ -174,6 +202,9 @@ impl HlsViewers {
             known.insert(key, viewer);
             tracing::debug!(stream = self.0.stream, %peer, protocol = "hls", "viewer joined");
         }
+        if visit.is_playlist {
+            newest.insert(peer.ip(), key);
+        }
         let Some(viewer) = known.get_mut(&key) else { return };
         viewer.seen = if visit.is_playlist { now } else { viewer.seen };
         viewer.requests += 1;
@@ -182,7 +213,7 @@ impl HlsViewers {
         viewer.viewer.report(progress);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, Viewer>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
