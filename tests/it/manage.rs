@@ -158,7 +158,7 @@ fn u4_a_test_picture_is_added_and_seen() {
     click(&browser, "#see");
     says(&browser, "This is what the file will have.");
     assert!(text(&browser, "#diff").contains("test-picture"), "{}", text(&browser, "#diff"));
-    // What there is already stays as it is.
+    // What exists already does not change.
     browser.run("document.getElementById('name').value = 'cam'");
     click(&browser, "#add");
     says(&browser, "There is a feed or stream of this name");

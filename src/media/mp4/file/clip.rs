@@ -185,9 +185,9 @@ impl ClipBuilder {
 pub struct TooLong;
 
 impl Clip {
-    /// The clip of these parts of files. It ends where the tracks change. `created` is in seconds since 1970. `None` when it has no
-    /// samples, or more than fit.
-    pub fn new(sources: &[Source<'_>], created: u64) -> Option<Self> {
+    /// The clip of these parts of files, as [`ClipBuilder`] makes it.
+    #[cfg(test)]
+    pub(super) fn new(sources: &[Source<'_>], created: u64) -> Option<Self> {
         let mut builder = ClipBuilder::default();
         for source in sources {
             if !builder.add(source).ok()? {
