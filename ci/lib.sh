@@ -44,7 +44,7 @@ step() {
         {
             printf '\n== what failed in: %s\n' "$name"
             # The faults of a suite are anywhere in it; those of a compiler or a script are last.
-            grep -E -A 4 "^thread '[^<].* panicked at |^(\S+: )?error(\[|:)" "$printed" | head -n 50 || true
+            grep -E -A 8 "^thread '[^<].* panicked at |^(\S+: )?error(\[|:)" "$printed" | head -n 50 || true
             tail -n 15 "$printed"
         } >>"$VOYANDZ_CI_STEPS.failures"
     fi

@@ -14,15 +14,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// All of a stream stays in the window: shaka does not begin in a low-latency playlist of HLS that is older.
 fn camera() -> Server {
     Server::start(&format!(
         "
         feeds:
           cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}
         streams:
-          cam: {{feed: cam, video: {H264}, audio: [aac, opus], hls: {{window: 600}}}}
-          loud: {{feed: cam, video: null, audio: aac, hls: {{window: 600}}}}
+          cam: {{feed: cam, video: {H264}, audio: [aac, opus]}}
+          loud: {{feed: cam, video: null, audio: aac}}
           mute: {{feed: cam, video: {{codec: vp8, bitrate: 400k}}, audio: null}}
         "
     ))
@@ -112,9 +111,15 @@ fn a_segment_that_is_not_completed_ends_its_response() {
 
 /// Shows a stream by one of the players; `behind()` says how many seconds ago what is shown was captured.
 const PLAYERS: &str = "
+    // What of the media's own time is at 0 s of the player's.
+    const append = SourceBuffer.prototype.appendBuffer;
+    SourceBuffer.prototype.appendBuffer = function (bytes) {
+        window.shift = this.timestampOffset;
+        return append.call(this, bytes);
+    };
     window.show = async (player, url) => {
-        const text = await (await fetch(url)).text();
-        window.began = Date.parse(/availabilityStartTime=\"([^\"]+)\"/.exec(text)?.[1]) / 1000;
+        const text = await (await fetch(url.replace('.m3u8', '.mpd'))).text();
+        window.began = Date.parse(/availabilityStartTime=\"([^\"]+)\"/.exec(text)[1]) / 1000;
         document.body.innerHTML = '';
         const video = window.video = document.createElement('video');
         [video.muted, window.waits, window.failed] = [true, 0, []];
@@ -139,8 +144,8 @@ const PLAYERS: &str = "
             video.play();
         } else {
             const shown = new shaka.Player();
-            const date = () => shown.getPlayheadTimeAsDate().getTime() / 1000;
-            window.behind = () => Date.now() / 1000 - (url.endsWith('.mpd') ? window.began + video.currentTime : date());
+            // Both kinds have the same fragments. The date that the player tells jumps when the window has moved past its start.
+            window.behind = () => Date.now() / 1000 - window.began - (video.currentTime - window.shift);
             window.end = () => shown.destroy();
             shown.addEventListener('error', fail);
             shown.configure({ streaming: { lowLatencyMode: true, liveSync: { enabled: true } } });

@@ -108,7 +108,10 @@ fn playlists_list_all_renditions_cut_at_the_same_frames() {
         assert!(same >= 4);
     }
     let manifest = text(&server, "/cam.mpd");
-    assert_eq!((manifest.matches("<AdaptationSet").count(), manifest.matches("<Representation").count()), (2, 4));
+    // Where an encoder that had no processor left frames out, another period begins.
+    let periods = manifest.matches("<Period").count();
+    let in_each = |element: &str| manifest.matches(element).count() as f64 / periods as f64;
+    assert_eq!((in_each("<AdaptationSet"), in_each("<Representation")), (2.0, 4.0), "{manifest}");
     for size in ["width=\"640\" height=\"360\"", "width=\"426\" height=\"240\"", "width=\"212\" height=\"120\""] {
         assert!(manifest.contains(size), "{manifest}");
     }

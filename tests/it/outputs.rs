@@ -1,7 +1,9 @@
 //! One encoding, all containers: who shares an encoder, what a request without parameters gets, and who stays when the worker dies.
 
 use crate::rig::{
-    SOON, Server, have, http, media, process, rounds,
+    SOON, Server, have,
+    http::{self, Answer},
+    media, process, rounds,
     script::{H264, PICTURE, TONE},
     secs, state,
 };
@@ -34,13 +36,13 @@ fn containers_of_equal_codecs_share_one_encoder() {
     let server = of_both(&lines(&CONTAINERS, &format!("video: {H264}, audio: {{codec: aac}}")));
     let mut viewers = CONTAINERS.map(|container| server.get(&format!("/cam.{container}")));
     viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
-    for (container, viewer) in CONTAINERS.iter().zip(&mut viewers) {
+    for container in CONTAINERS {
         let bytes = server.get(&format!("/cam.{container}")).collect(secs(2));
         let found = media::Frames::of(&bytes, false);
+        viewers.iter_mut().for_each(Answer::drain);
         assert_eq!(found.codecs, ["aac", "h264"], "{container}: {}", found.complaints);
         assert!(found.pictures.starts_with('I') && found.pictures.len() > 20, "{container}: {}", found.pictures);
         assert!(found.sounds > 40, "{container}: {}", found.sounds);
-        assert!(!viewer.is_closed(std::time::Duration::ZERO), "{container}");
     }
     assert_eq!(server.log.count("encodes by "), 1, "{}", server.log.text());
 }
@@ -153,6 +155,7 @@ fn a_stream_without_a_container_has_every_output_and_one_encoder() {
     viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
     for target in CONTAINERS.map(|container| format!("/cam.{container}")).iter().chain(&["/cam".to_owned()]) {
         assert_eq!(codecs(&server, target), ["aac", "h264"], "{target}");
+        viewers.iter_mut().for_each(Answer::drain);
     }
     assert_eq!(server.log.count("encodes by "), 1, "{}", server.log.text());
     assert_eq!(server.get("/stream/cam.mp4").status, 200);

@@ -134,8 +134,8 @@ pub fn media(stream: &Segmenter, rendition: &Rendition, names: Names<'_>, skips:
     if skipped > 0 {
         let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
     }
-    // What a delta leaves out ends with a header that the client knows.
-    let mut header = skipped.checked_sub(1).and_then(|last| listed.get(last)).map(|last| last.header);
+    // A delta names the header once more: shaka 5 does not carry it over from the segments that are left out.
+    let mut header = None;
     for (index, segment) in listed.iter().enumerate().skip(skipped) {
         begin_segment(&mut out, rendition, segment, names, &mut header);
         let is_recent = index + PART_SEGMENTS >= listed.len() && after(index) + segment.length() <= parts_until;

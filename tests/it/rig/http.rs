@@ -228,6 +228,17 @@ impl Answer {
         pieces
     }
 
+    /// Takes what has come already, as a player does all the time: who takes nothing is sent away. Fails when the body has ended.
+    pub fn drain(&mut self) {
+        loop {
+            match self.next(Instant::now()) {
+                Next::Data(_) => {}
+                Next::Late => return,
+                Next::End => panic!("the body has ended"),
+            }
+        }
+    }
+
     /// All that is left; fails when the body does not end within this time.
     pub fn rest(&mut self, within: Duration) -> Vec<u8> {
         let (until, mut bytes) = (Instant::now() + within, Vec::new());
