@@ -144,9 +144,9 @@ fn unknown(call: &Call) -> Problem {
 pub(super) fn refused(error: PlaybackError) -> Problem {
     let kind = match &error {
         PlaybackError::Read(LibraryError::Nothing) => Kind::NotFound,
-        PlaybackError::Read(LibraryError::Format(_) | LibraryError::TooMuch | LibraryError::NoVideo) => {
-            Kind::BadRequest
-        }
+        PlaybackError::Read(
+            LibraryError::Format(_) | LibraryError::TooMuch | LibraryError::NoVideo | LibraryError::Remux(_),
+        ) => Kind::BadRequest,
         PlaybackError::Read(LibraryError::Read(_)) | PlaybackError::Disk(_) | PlaybackError::Busy => Kind::NoDisk,
     };
     Problem::new(kind, error.to_string())

@@ -90,6 +90,8 @@ impl Codec {
             (Container::Webm, Self::Video(codec)) => matches!(codec, V::Vp8 | V::Vp9 | V::Av1),
             (Container::Webm, Self::Audio(codec)) => matches!(codec, A::Opus | A::Vorbis),
             (Container::Ogg, Self::Audio(codec)) => matches!(codec, A::Opus | A::Vorbis | A::Flac),
+            (Container::Avi, Self::Video(codec)) => !matches!(codec, V::Av1),
+            (Container::Avi, Self::Audio(codec)) => matches!(codec, A::Aac | A::Mp3 | A::Ac3 | A::Pcm),
             (Container::Rtp, Self::Video(codec)) => !matches!(codec, V::Mpeg2),
             (Container::Rtp, Self::Audio(codec)) => matches!(codec, A::Aac | A::Opus | A::Mp3 | A::Ac3 | A::Pcm),
             (Container::WebRtc, Self::Video(codec)) => matches!(codec, V::H264 | V::Vp8 | V::Vp9 | V::Av1),
@@ -144,6 +146,7 @@ impl VideoCodec {
             | Container::Aac
             | Container::Flac
             | Container::Wav
+            | Container::Avi
             | Container::WebRtc
             | Container::Rtp
             | Container::Raw => &[],
@@ -191,7 +194,7 @@ impl AudioCodec {
             Container::Aac => &[Self::Aac],
             Container::Flac => &[Self::Flac],
             Container::Wav => &[Self::Pcm],
-            Container::Mjpeg | Container::WebRtc | Container::Rtp | Container::Raw => &[],
+            Container::Mjpeg | Container::Avi | Container::WebRtc | Container::Rtp | Container::Raw => &[],
         }
     }
 }

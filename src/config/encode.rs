@@ -115,6 +115,7 @@ const fn muxer(container: Container) -> Option<&'static str> {
         | Container::Wav
         | Container::Mjpeg
         | Container::WebRtc
+        | Container::Avi
         | Container::Rtp
         | Container::Raw => None,
     }

@@ -27,8 +27,8 @@ const BEFORE_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration
 /// Limits of the age of what is kept: a minute to a hundred years.
 const AGE_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(100 * 366 * 86_400);
 /// The containers of files.
-pub(super) const FORMATS: [Container; 5] =
-    [Container::Mp4, Container::Mkv, Container::Ts, Container::Webm, Container::Flv];
+pub(super) const FORMATS: [Container; 6] =
+    [Container::Mp4, Container::Mkv, Container::Ts, Container::Webm, Container::Flv, Container::Avi];
 
 impl Validator {
     /// How a stream is recorded; `None` where it is not, or where there are errors, which are noted.
@@ -105,7 +105,7 @@ pub(super) fn printed_span(span: Duration) -> String {
 
 fn format(text: &str) -> Result<Container, Expected> {
     let found = FORMATS.into_iter().find(|format| format.name() == text);
-    found.ok_or_else(|| "mp4, mkv, ts, webm or flv".into())
+    found.ok_or_else(|| "mp4, mkv, ts, webm, flv or avi".into())
 }
 
 fn plan(text: &str) -> Result<Plan, Expected> {
@@ -197,7 +197,7 @@ mod tests {
             assert!(found.ends_with(expect), "{keys}: {found}");
         };
         check("{}", "streams.s.mp4.record: has no `folder` to record into");
-        check("{folder: r, format: avi}", "record.format: expected mp4, mkv, ts, webm or flv, found \"avi\"");
+        check("{folder: r, format: mov}", "record.format: expected mp4, mkv, ts, webm, flv or avi, found \"mov\"");
         check(
             "{folder: r, plan: never}",
             "record.plan: expected always, wanted, session, manual or clips, found \"never\"",

@@ -44,9 +44,13 @@ pub fn declares(element: &str, container: Container) -> bool {
         Container::Ogg => element == "oggmux",
         Container::Wav => element == "wavenc",
         Container::Mjpeg => element == "multipartmux",
-        Container::Mp3 | Container::Aac | Container::Flac | Container::WebRtc | Container::Rtp | Container::Raw => {
-            false
-        }
+        Container::Mp3
+        | Container::Aac
+        | Container::Flac
+        | Container::Avi
+        | Container::WebRtc
+        | Container::Rtp
+        | Container::Raw => false,
     }
 }
 

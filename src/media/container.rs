@@ -28,6 +28,8 @@ pub enum Container {
     Wav,
     /// JPEG frames as `multipart/x-mixed-replace`, for `<img>`.
     Mjpeg,
+    /// AVI files ([`super::avi`]), of recordings only: their index comes at the end. It is not in [`Container::ALL`].
+    Avi,
     /// RTP payloads for WebRTC sessions, which no viewer gets as bytes: see [`super::webrtc`]. It is not in [`Container::ALL`].
     WebRtc,
     /// Anything else: bytes pass through untouched, nothing is known of headers and join points.
@@ -67,6 +69,7 @@ impl Container {
             Self::Flac => "flac",
             Self::Wav => "wav",
             Self::Mjpeg => "mjpeg",
+            Self::Avi => "avi",
             Self::WebRtc => "webrtc",
             Self::Raw => "raw",
             Self::Rtp => "rtp",
@@ -111,6 +114,7 @@ impl Container {
             Self::Flac => "audio/flac",
             Self::Wav => "audio/wav",
             Self::Mjpeg => "multipart/x-mixed-replace; boundary=voyandz",
+            Self::Avi => "video/x-msvideo",
             Self::WebRtc | Self::Raw | Self::Rtp => "application/octet-stream",
         }
     }

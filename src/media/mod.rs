@@ -5,6 +5,7 @@
 
 mod announcer;
 mod audio;
+pub mod avi;
 mod bits;
 mod byte_window;
 mod clock_drift;

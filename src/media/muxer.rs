@@ -1,7 +1,7 @@
 //! The muxers of all containers, as a closed set.
 
 use super::{
-    Container, TrackId, TrackInfo, TrackSet,
+    Container, TrackId, TrackInfo, TrackSet, avi,
     codec::CodecParameters,
     flv, frames, matroska, mp4,
     mux::{Codecs, Muxed, NotCarried},
@@ -44,7 +44,7 @@ pub enum Selected<T> {
 }
 
 impl Muxer {
-    /// The muxer of a container; `None` for [`Container::Raw`], of which nothing is known.
+    /// The muxer of a container; `None` for [`Container::Raw`], of which nothing is known, and [`Container::Avi`], which is for files.
     pub fn new(container: Container) -> Option<Self> {
         Some(match container {
             Container::Ts => Self::Ts(Box::new(ts::Muxer::new())),
@@ -58,7 +58,7 @@ impl Muxer {
             }
             Container::Rtp => Self::Rtp(Box::default()),
             Container::WebRtc => Self::WebRtc(Box::new(webrtc::Muxer::new())),
-            Container::Raw => return None,
+            Container::Avi | Container::Raw => return None,
         })
     }
 
@@ -71,6 +71,7 @@ impl Muxer {
             | Container::Mkv
             | Container::Flv
             | Container::Ogg
+            | Container::Avi
             | Container::WebRtc
             | Container::Rtp => &[MediaKind::Video, MediaKind::Audio],
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => &[MediaKind::Audio],
@@ -93,6 +94,7 @@ impl Muxer {
             }
             Container::Rtp => rtp::Muxer::carries(codec),
             Container::WebRtc => webrtc::Muxer::carries(codec),
+            Container::Avi => avi::carries(codec),
             Container::Raw => false,
         }
     }

@@ -131,7 +131,7 @@ impl Scanner {
             Container::Flac => State::Flac(Box::default()),
             Container::Wav => State::Wav(Box::default()),
             Container::Mjpeg => State::Mjpeg(Box::default()),
-            Container::WebRtc | Container::Rtp | Container::Raw => State::Raw,
+            Container::Avi | Container::WebRtc | Container::Rtp | Container::Raw => State::Raw,
         };
         out.push(Scanned::Container(container));
         self.scan(bytes, out);

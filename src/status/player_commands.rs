@@ -83,9 +83,13 @@ impl Playback {
             _ if !has_video(stream) => Self::Audio,
             Container::Webm | Container::Ogg | Container::Mp4 => Self::Video,
             Container::Mp3 | Container::Aac | Container::Flac | Container::Wav => Self::Audio,
-            Container::Ts | Container::Mkv | Container::Flv | Container::WebRtc | Container::Rtp | Container::Raw => {
-                Self::Stills
-            }
+            Container::Ts
+            | Container::Mkv
+            | Container::Flv
+            | Container::Avi
+            | Container::WebRtc
+            | Container::Rtp
+            | Container::Raw => Self::Stills,
         }
     }
 

@@ -200,7 +200,7 @@ impl Writer {
             Container::Flac | Container::Wav => Format::Framed { container, header: None },
             Container::Mp3 | Container::Aac => Format::Bare(container),
             Container::Mjpeg => Format::Mjpeg,
-            Container::WebRtc | Container::Rtp | Container::Raw => Format::Raw,
+            Container::Avi | Container::WebRtc | Container::Rtp | Container::Raw => Format::Raw,
         };
         let opening = (container == Container::Mjpeg).then(multipart::opening);
         self.fanout.set_container(container, opening);

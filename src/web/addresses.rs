@@ -136,7 +136,7 @@ const fn label_of(container: Container) -> &'static str {
         Container::Flac => "FLAC",
         Container::Wav => "WAV",
         Container::Mjpeg => "Motion JPEG",
-        Container::WebRtc | Container::Rtp | Container::Raw => "HTTP",
+        Container::Avi | Container::WebRtc | Container::Rtp | Container::Raw => "HTTP",
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn accepts(container: Container) -> Option<&'static gst::Caps> {
         Container::Flac => &[FLAC],
         Container::Wav => &[PCM, G711],
         Container::Mjpeg => &[JPEG],
-        Container::WebRtc | Container::Rtp | Container::Raw => return None,
+        Container::Avi | Container::WebRtc | Container::Rtp | Container::Raw => return None,
     };
     let at = Container::ALL.iter().position(|known| *known == container)?;
     let parse = || parts.concat().trim_end_matches("; ").parse().unwrap_or_else(|_| gst::Caps::new_empty());

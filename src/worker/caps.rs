@@ -142,6 +142,7 @@ pub(super) fn muxer(container: Container) -> Option<&'static str> {
         | Container::Wav
         | Container::Mjpeg
         | Container::WebRtc
+        | Container::Avi
         | Container::Rtp
         | Container::Raw => None,
     }

@@ -1,7 +1,7 @@
 //! Long recordings: a film of a day, its time-lapse, and players that seek to the frame.
 
 use crate::{
-    recordings::{json, packets, probe},
+    recordings::{body, json, number, packets, probe},
     rig::{
         Server,
         archive::{Film, Plan},
@@ -45,7 +45,7 @@ fn a_film_of_many_hours_is_played_in_pieces() {
     let hours: i64 = std::env::var("VOYANDZ_HOURS").map_or(1, |hours| hours.parse().unwrap());
     let folder = TempDir::new().unwrap();
     let film = Film::of(include_bytes!("../data/h264-aac.ts"), 3);
-    film.record(&Plan { folder: folder.path(), stream: "cam", from: FROM, seconds: hours * 3600, file: 600 });
+    film.record(&Plan { folder: folder.path(), stream: "cam", from: FROM, seconds: hours * 3600, file: 600, gap: 0 });
     let server = server(folder.path());
     assert_eq!(
         json(&server, &format!("/rec/cam/list?from={FROM}&for={hours}h")).as_array().unwrap().len() as i64,
@@ -122,6 +122,71 @@ fn a_film_of_many_hours_is_played_in_pieces() {
     assert!(lapse.len() < keyframes * 11 / 10 + 1500, "{} bytes with {keyframes} of keyframes", lapse.len());
 }
 
+/// The hashes of all frames of video, decoded.
+fn decoded(bytes: &[u8]) -> Vec<String> {
+    let arguments = ["-v", "error", "-i", "pipe:0", "-map", "0:v", "-fps_mode", "passthrough", "-f", "framehash", "-"];
+    let output = media::run("ffmpeg", &arguments, bytes);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let frames = text.lines().filter(|line| !line.starts_with('#'));
+    frames.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect()
+}
+
+#[test]
+fn a_film_is_had_in_other_containers_and_with_its_gaps() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let film = Film::of(include_bytes!("../data/h264-aac.ts"), 3);
+    film.record(&Plan { folder: folder.path(), stream: "cam", from: FROM, seconds: 12, file: 6, gap: 5 });
+    let server = server(folder.path());
+    let clip = |name: &str, more: &str| body(&server, &format!("/rec/cam/clip.{name}?from={FROM}&for=30{more}"), "");
+    let whole = clip("mp4", "").2;
+    let (frames, sounds) = (decoded(&whole), media::Frames::of(&whole, false).sounds);
+    assert!(frames.len() > 200 && sounds > 400, "{} and {sounds}", frames.len());
+    let containers = [
+        ("mp4", "&as=fmp4", "video/mp4"),
+        ("ts", "", "video/mp2t"),
+        ("mkv", "", "video/x-matroska"),
+        ("flv", "", "video/x-flv"),
+    ];
+    for (name, more, mimetype) in containers {
+        let (status, head, bytes) = clip(name, more);
+        assert_eq!(status, 200, "{name}: {head}");
+        for line in [format!("content-type: {mimetype}"), "accept-ranges: none".into(), format!("Z.{name}\"")] {
+            assert!(head.contains(&line), "{line} in {head}");
+        }
+        assert!(decoded(&bytes) == frames, "{name}");
+        assert_eq!(media::Frames::of(&bytes, false).sounds, sounds, "{name}");
+        if name == "mp4" {
+            // A second each, whatever pieces it was read in.
+            let fragments = bytes.windows(4).filter(|four| four == b"moof").count();
+            assert!((11..=13).contains(&fragments), "{fragments}");
+        }
+    }
+    let (status, _, reason) = clip("webm", "");
+    let reason = String::from_utf8(reason).unwrap();
+    assert!(status == 406 && reason.contains("webm cannot carry H.264"), "{status} {reason}");
+    // The last frame before a gap stays, or the gap is left out.
+    let lasts = |name: &str, more: &str| {
+        let file = folder.path().join(format!("film.{name}"));
+        fs::write(&file, clip(name, more).2).unwrap();
+        number(&probe(&file)["format"]["duration"])
+    };
+    for (name, more, expect) in
+        [("mp4", "", 12.0), ("mp4", "&gap=hold", 17.0), ("ts", "&gap=skip", 12.0), ("ts", "&gap=hold", 17.0)]
+    {
+        let found = lasts(name, more);
+        assert!((found - expect).abs() < 0.2, "{name}{more}: {found} s");
+    }
+    let tag = |more: &str| {
+        let head = clip("mp4", more).1;
+        head.lines().find_map(|line| line.strip_prefix("etag: ").map(str::to_owned)).unwrap()
+    };
+    assert_ne!(tag(""), tag("&gap=hold"));
+}
+
 fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
@@ -184,7 +249,7 @@ fn players_seek_to_the_frame() {
     }
     let folder = TempDir::new().unwrap();
     let film = Film::of(&counting(60), 60);
-    film.record(&Plan { folder: folder.path(), stream: "cam", from: FROM, seconds: 600, file: 60 });
+    film.record(&Plan { folder: folder.path(), stream: "cam", from: FROM, seconds: 600, file: 60, gap: 0 });
     let (server, browser) = (server(folder.path()), Browser::start());
     browser.open(&server.url("/livez"));
     for library in libraries {

@@ -185,17 +185,18 @@ fn every_format_is_recorded_and_decodes() {
           mkv: {{feed: cam, video: {H264}, audio: {{codec: aac}}, record: {{folder: {root}, format: mkv, every: 3s}}}}
           ts: {{feed: cam, video: {H264}, audio: {{codec: aac}}, record: {{folder: {root}, format: ts, every: 3s}}}}
           flv: {{feed: cam, video: {H264}, audio: {{codec: aac}}, record: {{folder: {root}, format: flv, every: 3s, name: 'own/{{sequence}} {{year}}'}}}}
+          old: {{feed: cam, video: {H264}, audio: [opus, aac], record: {{folder: {root}, format: avi, every: 3s}}}}
           web.webm: {{feed: cam, video: {{codec: vp8, bitrate: 300k, gop: 25}}, audio: {{codec: opus}}, record: {{folder: {root}, format: webm, every: 3s}}}}
         "
     ));
     wait_until("two files of each were closed", SOON, || {
         let closed = server.log.matching("recording file closed");
-        ["stream=mkv", "stream=ts", "stream=flv", "stream=web.webm"]
+        ["stream=mkv", "stream=ts", "stream=flv", "stream=old", "stream=web.webm"]
             .iter()
             .all(|stream| closed.iter().filter(|line| line.contains(stream)).count() >= 2)
     });
     drop(server);
-    for format in ["mkv", "ts", "flv", "webm"] {
+    for format in ["mkv", "ts", "flv", "avi", "webm"] {
         let found = files(folder.path(), format);
         assert!(found.len() >= 2, "{found:?}");
         for file in &found {

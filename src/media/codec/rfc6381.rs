@@ -37,6 +37,7 @@ pub fn codecs(container: Container, header: &[u8]) -> Option<String> {
         | Container::Wav
         | Container::Mjpeg
         | Container::WebRtc
+        | Container::Avi
         | Container::Rtp
         | Container::Raw => return None,
     };

@@ -40,10 +40,10 @@ enum Form {
 impl Muxer {
     /// A sequence of frames of this container; `None` if it is another kind of container.
     pub fn new(container: Container) -> Option<Self> {
-        use Container::{Aac, Flac, Flv, Mjpeg, Mkv, Mp3, Mp4, Ogg, Raw, Rtp, Ts, Wav, WebRtc, Webm};
+        use Container::{Aac, Avi, Flac, Flv, Mjpeg, Mkv, Mp3, Mp4, Ogg, Raw, Rtp, Ts, Wav, WebRtc, Webm};
         match container {
             Aac | Mp3 | Flac | Wav | Mjpeg => Some(Self { container, track: None, header: None, epoch: None }),
-            Ts | Webm | Mkv | Ogg | Flv | Mp4 | WebRtc | Raw | Rtp => None,
+            Ts | Webm | Mkv | Ogg | Flv | Mp4 | Avi | WebRtc | Raw | Rtp => None,
         }
     }
 

@@ -20,7 +20,7 @@ const H265_DELIMITER: &[u8] = b"\0\0\0\x01\x46\x01\x50";
 
 /// An elementary stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Elementary {
+pub(in crate::media) struct Elementary {
     /// `stream_type` (ISO/IEC 13818-1, table 2-34).
     pub(super) stream_type: u8,
     /// `stream_id` of its PES packets.
@@ -53,7 +53,7 @@ enum Form {
 
 impl Elementary {
     /// How samples of this codec are carried; `None` when a transport stream cannot say what they are.
-    pub(super) fn of(codec: &CodecParameters) -> Option<Self> {
+    pub(in crate::media) fn of(codec: &CodecParameters) -> Option<Self> {
         let stream = |stream_type, stream_id, descriptors: &[u8], form| {
             Some(Self { stream_type, stream_id, descriptors: descriptors.to_vec(), form })
         };
@@ -109,7 +109,7 @@ impl Elementary {
     }
 
     /// Gives the payload of the PES packet of a sample to `put`, piece by piece; `with_sets`: with its parameter sets.
-    pub(super) fn write(&self, sample: &Sample, with_sets: bool, put: &mut impl FnMut(&[u8])) {
+    pub(in crate::media) fn write(&self, sample: &Sample, with_sets: bool, put: &mut impl FnMut(&[u8])) {
         let data = &sample.data[..];
         match &self.form {
             Form::Same => put(data),

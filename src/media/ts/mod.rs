@@ -34,6 +34,7 @@ mod video_units;
 
 pub use continuity::ContinuityRewriter;
 pub use demuxer::Demuxer;
+pub(super) use elementary::Elementary;
 pub(super) use m2ts::PacketFraming;
 pub use muxer::Muxer;
 pub use packet::PACKET;

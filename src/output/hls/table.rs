@@ -84,7 +84,7 @@ fn rank(stream: &StreamHandle) -> Option<u8> {
         Container::Aac | Container::Mp3 | Container::Flac => Some(4),
         Container::Webm | Container::Ogg => Some(5),
         // Its tracks may be encoded otherwise.
-        Container::Wav | Container::Mjpeg | Container::WebRtc | Container::Rtp | Container::Raw => {
+        Container::Wav | Container::Mjpeg | Container::Avi | Container::WebRtc | Container::Rtp | Container::Raw => {
             stream.rendition.as_ref().map(|_| 6)
         }
     }

@@ -199,7 +199,8 @@ impl Recorder {
         if jumps && self.current.is_some() {
             self.stop("time jumped", out);
         }
-        let is_due = self.current.as_ref().is_some_and(|file| file.boundary.is_some_and(|end| now.monotonic >= end));
+        let is_over = |file: &OpenFile| file.boundary.is_some_and(|end| now.monotonic >= end) || file.muxer.is_full();
+        let is_due = self.current.as_ref().is_some_and(is_over);
         if sample.is_sync && (self.current.is_none() || is_due) {
             self.cut(sample, now, out);
         } else if is_due {

@@ -9,7 +9,10 @@ pub use edit::{Change, Edited, Which};
 pub(super) use lost::known_paths;
 
 use super::index::{Entry, Line, day_name, day_of, day_of_name, entries};
-use crate::{config::Keep, media::mp4::file};
+use crate::{
+    config::Keep,
+    media::{avi, mp4::file},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -489,6 +492,9 @@ pub fn finish_file(path: &Path, from: i64) -> io::Result<(i64, u64)> {
     if length == 0 {
         return Err(io::Error::new(ErrorKind::InvalidData, "it has no media"));
     }
+    if path.extension().is_some_and(|extension| extension == "avi") {
+        return finish_avi(&handle, length, from);
+    }
     let found = file::scan(length, read_from(&handle)).map_err(io::Error::other)?;
     let to = from.saturating_add(duration(&found));
     if found.is_finished {
@@ -504,6 +510,24 @@ pub fn finish_file(path: &Path, from: i64) -> io::Result<(i64, u64)> {
     handle.write_all_at(&patch, at)?;
     handle.sync_data()?;
     Ok((to, found.end + finish.tail.len() as u64))
+}
+
+/// The same of an AVI file.
+fn finish_avi(handle: &File, length: u64, from: i64) -> io::Result<(i64, u64)> {
+    let empty = || io::Error::new(ErrorKind::InvalidData, "it has no media");
+    let found = avi::scan(length, read_from(handle)).ok_or_else(empty)?;
+    let to = from.saturating_add(i64::try_from(found.duration).unwrap_or(i64::MAX));
+    if found.is_finished {
+        return Ok((to, length));
+    }
+    handle.set_len(found.end)?;
+    handle.write_all_at(&found.tail, found.end)?;
+    handle.sync_data()?;
+    for (at, number) in &found.patches {
+        handle.write_all_at(number, *at)?;
+    }
+    handle.sync_data()?;
+    Ok((to, found.end + found.tail.len() as u64))
 }
 
 /// Microseconds of a file.

@@ -1,7 +1,7 @@
 //! The muxer of one file of a recording, whatever its container. Pure.
 
 use crate::media::{
-    Container, HeaderChange, Muxed, Muxer, Sample, TrackInfo,
+    Container, HeaderChange, Muxed, Muxer, Sample, TrackInfo, avi,
     mp4::file::{FileWriter, Finish},
 };
 use std::time::Instant;
@@ -11,6 +11,8 @@ use std::time::Instant;
 pub enum FileMuxer {
     /// MP4, which becomes an ordinary movie at its end.
     Mp4(Box<FileWriter>),
+    /// AVI, whose index is at its end.
+    Avi(Box<avi::FileWriter>),
     /// A container that needs nothing at its end.
     Live {
         /// Its muxer.
@@ -31,6 +33,10 @@ impl FileMuxer {
             let (writer, header) = FileWriter::new(tracks, created);
             return Some((Self::Mp4(Box::new(writer)), header));
         }
+        if container == Container::Avi {
+            let (writer, header) = avi::FileWriter::new(tracks);
+            return Some((Self::Avi(Box::new(writer)), header));
+        }
         let (mut muxer, mut muxed, mut header) = (Muxer::new(container)?, Vec::new(), Vec::new());
         muxer.set_tracks(tracks, &mut muxed);
         for muxed in muxed {
@@ -48,6 +54,7 @@ impl FileMuxer {
     pub fn push(&mut self, sample: &Sample, now: Instant) {
         match self {
             Self::Mp4(writer) => writer.push(sample),
+            Self::Avi(writer) => writer.push(sample),
             Self::Live { muxer, waiting, is_first, .. } => {
                 let mut muxed = Vec::new();
                 muxer.push(sample, now, &mut muxed);
@@ -70,6 +77,7 @@ impl FileMuxer {
     pub fn waiting(&self) -> usize {
         match self {
             Self::Mp4(writer) => writer.waiting(),
+            Self::Avi(writer) => writer.waiting(),
             Self::Live { waiting, .. } => waiting.len(),
         }
     }
@@ -78,6 +86,7 @@ impl FileMuxer {
     pub fn take(&mut self) -> Vec<u8> {
         match self {
             Self::Mp4(writer) => writer.take(),
+            Self::Avi(writer) => writer.take(),
             Self::Live { waiting, taken, .. } => {
                 *taken += waiting.len() as u64;
                 std::mem::take(waiting)
@@ -89,7 +98,22 @@ impl FileMuxer {
     pub fn length(&self) -> u64 {
         match self {
             Self::Mp4(writer) => writer.length(),
+            Self::Avi(writer) => writer.length(),
             Self::Live { taken, .. } => *taken,
+        }
+    }
+
+    /// Whether it has as many bytes as its container allows: another file is to begin.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Avi(writer) if writer.length() + writer.waiting() as u64 >= avi::MAX_LENGTH)
+    }
+
+    /// The last bytes of a file that nobody can overwrite: MP4 stays one in fragments.
+    pub fn rest(self) -> Vec<u8> {
+        match self {
+            Self::Mp4(mut writer) => writer.rest(),
+            Self::Avi(writer) => writer.finish().tail,
+            Self::Live { waiting, .. } => waiting,
         }
     }
 
@@ -99,6 +123,10 @@ impl FileMuxer {
             Self::Mp4(writer) => {
                 let Finish { tail, patch: (at, patch) } = writer.finish();
                 (tail, Some((at, patch.to_vec())))
+            }
+            Self::Avi(writer) => {
+                let avi::Finish { tail, header } = writer.finish();
+                (tail, Some((0, header)))
             }
             Self::Live { waiting, .. } => (waiting, None),
         }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::FilePattern,
-    media::{demux::Demuxed, mp4::file, unpack::AnyDemuxer},
+    media::{avi, demux::Demuxed, mp4::file, unpack::AnyDemuxer},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -113,7 +113,7 @@ impl Walk {
     /// Returns whether there is still someone to report to.
     fn look_at(&mut self, path: &Path) -> bool {
         let Some((name, extension)) = path.to_str().and_then(|path| path.rsplit_once('.')) else { return true };
-        if !matches!(extension, "mp4" | "mkv" | "webm" | "ts" | "flv") {
+        if !matches!(extension, "mp4" | "mkv" | "webm" | "ts" | "flv" | "avi") {
             return true;
         }
         self.counts.files += 1;
@@ -180,6 +180,10 @@ fn written(path: &Path) -> Option<i64> {
 fn measure(path: &Path, extension: &str) -> Option<(i64, String)> {
     let mut handle = File::open(path).ok()?;
     let mut times = Times::default();
+    if extension == "avi" {
+        let found = avi::scan(handle.metadata().ok()?.len(), read_from(&handle))?;
+        return Some((i64::try_from(found.duration).ok().filter(|lasts| *lasts > 0)?, String::new()));
+    }
     if extension != "mp4" {
         let (mut demuxer, mut piece) = (AnyDemuxer::new(), vec![0; PIECE]);
         loop {

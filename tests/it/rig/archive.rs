@@ -27,6 +27,8 @@ pub struct Plan<'a> {
     pub seconds: i64,
     /// Of each file.
     pub file: i64,
+    /// Seconds of nothing between two files.
+    pub gap: i64,
 }
 
 impl Film {
@@ -60,7 +62,7 @@ impl Film {
         let (mut days, count) = (Vec::<(String, String)>::new(), plan.seconds / plan.file);
         assert!(plan.file % self.seconds == 0 && count > 0);
         for number in 0..count {
-            let from = plan.from + number * plan.file;
+            let from = plan.from + number * (plan.file + plan.gap);
             let path = format!("{}/{:07}.mp4", plan.stream, number + 1);
             let bytes = self.write(&plan.folder.join(&path), from, plan.file);
             let entry = json!({"open": {"sequence": number + 1, "path": path, "from": from * 1_000_000,

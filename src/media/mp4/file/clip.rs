@@ -232,6 +232,11 @@ impl Clip {
         self.length
     }
 
+    /// Its first bytes, which have the movie box; empty for a file as it is.
+    pub fn front(&self) -> &Bytes {
+        &self.front
+    }
+
     /// How many of the files are in it.
     pub fn used(&self) -> usize {
         self.used

@@ -119,10 +119,15 @@ impl FileWriter {
         bytes
     }
 
+    /// A fragment of all samples: no other one comes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.lanes.iter_mut().for_each(Lane::settle);
+        self.take()
+    }
+
     /// Ends the file.
     pub fn finish(mut self) -> Finish {
-        self.lanes.iter_mut().for_each(Lane::settle);
-        let mut tail = self.take();
+        let mut tail = self.rest();
         let tracks: Vec<_> = self.lanes.iter().filter(|lane| !lane.table.is_empty()).collect();
         let tracks: Vec<_> = tracks.iter().map(|lane| (&lane.head, &lane.table)).collect();
         tail.extend(movie(&tracks, self.created, 0));

@@ -1,34 +1,32 @@
 //! Responses to requests for recordings.
 
 use super::{
-    ask::{self, AskError, Asked, Range, Span, What},
-    library::{Film, LibraryError, Recorded, continues, files, rfc3339},
+    ask::{self, AskError, Asked, ClipForm, Span, What},
+    library::{LibraryError, Recorded, continues, files, rfc3339},
     list::list,
     pictures::{Image, ImageError},
-    reading::{PATIENCE, Playback, PlaybackError, TOO_BUSY, now},
+    reading::{Playback, PlaybackError, TOO_BUSY, now},
+    remux::{RemuxError, Remuxer},
 };
 use crate::{
     ipc::{PictureFault, PictureFormat},
     output::http::{
         access_log::LowPriorityLog,
-        response::{NO_VIDEO, Response, pieces, streamed, text, unavailable},
+        response::{NO_VIDEO, Response, pieces, text, unavailable},
         site::Site,
         still_headers,
     },
     source::worker_group::WorkerGroup,
 };
 use bytes::Bytes;
-use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use std::{io, sync::Arc};
+use std::io;
 
-/// What is read of a file at a time.
-const CHUNK: u64 = 256 << 10;
 /// What a name stands for never changes.
 const STAYS: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
-const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
+pub(super) const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A span without gaps, as other servers list it.
@@ -62,7 +60,6 @@ impl Playback {
     pub async fn respond(&self, asked: Asked, request: Request<'_>) -> Response {
         let Asked { stream, what, carried } = asked;
         let Request { headers, site, worker, .. } = request;
-        let is_head = *request.method == Method::HEAD;
         match what {
             What::List(span) => {
                 let listed = self.read(move |_, folders| Ok(files(folders, &stream, span.from, span.to)?)).await;
@@ -80,11 +77,20 @@ impl Playback {
                     },
                 )
             }
-            What::Clip(span) => {
+            What::Clip(span, ClipForm { made, gaps }) => {
                 let name = stream.clone();
-                let film = self.read(move |library, folders| library.film(folders, &name, span.from, span.to)).await;
-                match film {
-                    Ok(film) => self.film(&film, &stream, headers, is_head),
+                let found = self.read(move |library, folders| {
+                    let film = library.film(folders, &name, (span.from, span.to), gaps)?;
+                    let created = u64::try_from(film.begins / 1_000_000).unwrap_or(0);
+                    let remuxer = |container| Ok((container, Remuxer::new(container, film.clip.front(), created)?));
+                    let remuxer = made.map(remuxer).transpose().map_err(LibraryError::Remux)?;
+                    Ok((film, remuxer))
+                });
+                match found.await {
+                    Ok((film, None)) => self.film(&film, &stream, request),
+                    Ok((film, Some((container, (remuxer, header))))) => {
+                        self.remuxed(&film, &stream, (container, remuxer, header), request)
+                    }
                     Err(error) => not_read(&error),
                 }
             }
@@ -93,12 +99,12 @@ impl Playback {
                 let film =
                     self.read(move |library, folders| library.lapse(folders, &name, (span.from, span.to), pace)).await;
                 match film {
-                    Ok(film) => self.film(&film, &stream, headers, is_head),
+                    Ok(film) => self.film(&film, &stream, request),
                     Err(error) => not_read(&error),
                 }
             }
             What::Saved(clip) => match self.clip(&stream, clip).await {
-                Ok(film) => self.film(&film, &stream, headers, is_head),
+                Ok(film) => self.film(&film, &stream, request),
                 Err(error) => not_read(&error),
             },
             What::Still(still) => {
@@ -134,68 +140,6 @@ impl Playback {
                 made.map_or_else(|error| not_read(&error), media)
             }
         }
-    }
-
-    fn film(&self, film: &Arc<Film>, stream: &str, headers: &HeaderMap, is_head: bool) -> Response {
-        let length = film.clip.length();
-        let tag = film.tag();
-        let value = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        // A range of another film is of no use.
-        let is_same = value(header::IF_RANGE).is_none_or(|known| known == tag);
-        let range = ask::range(value(header::RANGE).filter(|_| is_same), length);
-        let (status, first, last) = match range {
-            Range::Whole => (StatusCode::OK, 0, length.saturating_sub(1)),
-            Range::Part(first, last) => (StatusCode::PARTIAL_CONTENT, first, last),
-            Range::Unsatisfiable => {
-                let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "the film is shorter than that");
-                set(&mut response, header::CONTENT_RANGE, &format!("bytes */{length}"));
-                return response;
-            }
-        };
-        let body = if is_head { None } else { Some(self.body(film.clone(), first, last + 1)) };
-        let mut response = match body {
-            Some(body) => streamed(body),
-            None => Response::new(Vec::new().into()),
-        };
-        *response.status_mut() = status;
-        if status == StatusCode::PARTIAL_CONTENT {
-            set(&mut response, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
-        }
-        set(&mut response, header::CONTENT_TYPE, "video/mp4");
-        set(&mut response, header::ACCEPT_RANGES, "bytes");
-        set(&mut response, header::ETAG, &tag);
-        set(&mut response, header::CONTENT_LENGTH, &(last + 1 - first).to_string());
-        let name: String = stream.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let begin: String = rfc3339(film.begins).chars().filter(|c| *c != ':').collect();
-        set(&mut response, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}-{begin}.mp4\""));
-        set(&mut response, header::LAST_MODIFIED, &http_date(film.begins));
-        response.headers_mut().insert(header::CACHE_CONTROL, CHANGES);
-        response
-    }
-
-    /// The bytes of a film from `at` to `end`, read as they are taken.
-    fn body(&self, film: Arc<Film>, at: u64, end: u64) -> impl futures_util::Stream<Item = io::Result<Bytes>> + use<> {
-        let readers = self.readers();
-        stream::try_unfold(at, move |at| {
-            let (film, readers) = (film.clone(), readers.clone());
-            async move {
-                if at >= end {
-                    return Ok(None);
-                }
-                let permit = readers.acquire_owned().await.map_err(io::Error::other)?;
-                let read = tokio::task::spawn_blocking(move || {
-                    let _permit = permit;
-                    film.read(at, CHUNK.min(end - at))
-                });
-                let bytes = tokio::time::timeout(PATIENCE, read).await.map_err(io::Error::other)??;
-                let bytes = bytes?;
-                if bytes.is_empty() {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                let next = at + bytes.len() as u64;
-                Ok(Some((bytes, next)))
-            }
-        })
     }
 }
 
@@ -243,9 +187,9 @@ fn not_read(error: &PlaybackError) -> Response {
 fn failed(error: &LibraryError) -> Response {
     let status = match error {
         LibraryError::Nothing => StatusCode::NOT_FOUND,
-        LibraryError::Format(_) => StatusCode::NOT_ACCEPTABLE,
+        LibraryError::Format(_) | LibraryError::Remux(RemuxError::NotCarried(_)) => StatusCode::NOT_ACCEPTABLE,
         LibraryError::NoVideo => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        LibraryError::TooMuch => StatusCode::PAYLOAD_TOO_LARGE,
+        LibraryError::TooMuch | LibraryError::Remux(RemuxError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
         LibraryError::Read(error) if error.kind() == io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
         LibraryError::Read(error) => {
             tracing::warn!(%error, "recording cannot be read");
@@ -289,14 +233,14 @@ fn media(parts: Vec<Bytes>) -> Response {
     response
 }
 
-fn set(response: &mut Response, name: header::HeaderName, value: &str) {
+pub(super) fn set(response: &mut Response, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
 }
 
 /// A time as HTTP has it (RFC 9110, section 5.6.7).
-fn http_date(micros: i64) -> String {
+pub(super) fn http_date(micros: i64) -> String {
     let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
     jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     ipc::StillSpec,
+    media::Container,
     output::http::query::{QueryError, StillFormat, still},
 };
 use jiff::Timestamp;
@@ -32,7 +33,7 @@ pub enum What {
     /// Spans without gaps, as other servers list them.
     Spans(Span),
     /// A film.
-    Clip(Span),
+    Clip(Span, ClipForm),
     /// A time-lapse.
     Lapse(Span, Pace),
     /// A still of a moment.
@@ -47,6 +48,24 @@ pub enum What {
     Segment(FileId, usize),
     /// A clip that was saved, by its begin and end.
     Saved(FileId),
+}
+
+/// How a film is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClipForm {
+    /// It is made as it is taken, in this container: MP4 in fragments. `None`: an ordinary MP4, in which clients can seek.
+    pub made: Option<Container>,
+    /// What becomes of gaps.
+    pub gaps: Gaps,
+}
+
+/// What becomes of the time in which nothing was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gaps {
+    /// It is left out.
+    Skip,
+    /// The last frame stays.
+    Hold,
 }
 
 /// How a time-lapse runs.
@@ -164,7 +183,8 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
                 "get" => {
                     values.get("start").ok_or(AskError::Missing("start"))?;
                     values.get("duration").ok_or(AskError::Missing("duration"))?;
-                    (stream, What::Clip(values.span(["start", "end", "duration"], now)?))
+                    let form = values.clip("format", Container::Mp4)?;
+                    (stream, What::Clip(values.span(["start", "end", "duration"], now)?, form))
                 }
                 _ => return Err(AskError::Path),
             }
@@ -174,10 +194,6 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
             let begins = || values.get("from").ok_or(AskError::Missing("from"));
             let what = match file {
                 "list" => What::List(span()?),
-                "clip.mp4" => {
-                    begins()?;
-                    What::Clip(span()?)
-                }
                 "timelapse.mp4" => {
                     begins()?;
                     What::Lapse(span()?, values.pace()?)
@@ -194,12 +210,25 @@ pub fn asked(path: &str, query: &str, now: i64) -> Result<Asked, AskError> {
                 "pic.jpg" | "pic.jpeg" => What::Still(values.still(query, Some(StillFormat::Jpeg))?),
                 "pic.png" => What::Still(values.still(query, Some(StillFormat::Png))?),
                 "pic.webp" => What::Still(values.still(query, Some(StillFormat::Webp))?),
-                _ => piece(file).ok_or(AskError::Path)?,
+                _ => match file.strip_prefix("clip.").map(recorded) {
+                    Some(container) => {
+                        let container = container.ok_or(AskError::Path)?;
+                        begins()?;
+                        What::Clip(span()?, values.clip("as", container)?)
+                    }
+                    None => piece(file).ok_or(AskError::Path)?,
+                },
             };
             (stream.to_owned(), what)
         }
     };
     Ok(Asked { stream, what, carried: values.carried() })
+}
+
+/// The container that a name stands for, of those that films can be in.
+fn recorded(name: &str) -> Option<Container> {
+    let film = [Container::Mp4, Container::Mkv, Container::Webm, Container::Ts, Container::Flv];
+    film.into_iter().find(|container| container.name() == name)
 }
 
 /// `1795854600000000-42/init.mp4` and `1795854600000000-42/7.m4s`.
@@ -270,6 +299,23 @@ impl<'a> Values<'a> {
         Ok(Strip { places, width: width.next_multiple_of(8), quality })
     }
 
+    /// How a film is wanted. The parameter `form` says whether MP4 is to be in fragments.
+    fn clip(&self, form: &'static str, container: Container) -> Result<ClipForm, AskError> {
+        let is_whole = match (self.get(form), container) {
+            (None, container) => container == Container::Mp4,
+            (Some("mp4"), Container::Mp4) => true,
+            (Some("fmp4"), Container::Mp4) => false,
+            (Some(text), Container::Mp4) => return Err(fault(form, text, "mp4 or fmp4")),
+            (Some(text), _) => return Err(fault(form, text, "none: the name of the film says what it is")),
+        };
+        let gaps = match self.get("gap") {
+            None | Some("skip") => Gaps::Skip,
+            Some("hold") => Gaps::Hold,
+            Some(text) => return Err(fault("gap", text, "skip or hold")),
+        };
+        Ok(ClipForm { made: (!is_whole).then_some(container), gaps })
+    }
+
     /// How a time-lapse runs: a frame a minute, 30 of them a second.
     fn pace(&self) -> Result<Pace, AskError> {
         let every = match self.get("every") {
@@ -290,8 +336,10 @@ impl<'a> Values<'a> {
 
     /// All that are not of recordings: credentials.
     fn carried(&self) -> String {
-        let own =
-            ["from", "to", "for", "start", "end", "duration", "path", "format", "every", "fps", "at", "exact", "n"];
+        let own = [
+            "from", "to", "for", "start", "end", "duration", "path", "format", "every", "fps", "at", "exact", "n",
+            "as", "gap",
+        ];
         let others = self.0.iter().filter(|(name, ..)| !own.contains(name)).map(|(.., pair)| *pair);
         let text = others.collect::<Vec<_>>().join("&");
         if text.is_empty() || text.len() > 1024 { String::new() } else { format!("?{text}") }
@@ -410,13 +458,32 @@ mod tests {
         let at = 1_795_854_187_000_000;
         let minute = 60_000_000;
         let time = "2026-11-28T08:23:07Z";
-        check("/rec/cam/clip.mp4", &format!("from={time}&for=1m"), Ok(What::Clip(span(at, at + minute))));
-        check("/rec/cam/clip.mp4", "from=2026-11-28T09:23:07%2B01:00&for=1m", Ok(What::Clip(span(at, at + minute))));
-        check("/rec/cam/clip.mp4", "from=1795854187.0&to=1795854188.5", Ok(What::Clip(span(at, at + 1_500_000))));
+        let whole = |span| What::Clip(span, ClipForm { made: None, gaps: Gaps::Skip });
+        check("/rec/cam/clip.mp4", &format!("from={time}&for=1m"), Ok(whole(span(at, at + minute))));
+        check("/rec/cam/clip.mp4", "from=2026-11-28T09:23:07%2B01:00&for=1m", Ok(whole(span(at, at + minute))));
+        check("/rec/cam/clip.mp4", "from=1795854187.0&to=1795854188.5", Ok(whole(span(at, at + 1_500_000))));
         let open = Span { from: at, to: NOW, is_open: true };
         check("/rec/cam/index.m3u8", &format!("from={time}"), Ok(What::Playlist(open)));
         check("/rec/list", &format!("path=cam&start={time}&end=1795854247"), Ok(What::Spans(span(at, at + minute))));
-        check("/rec/get", &format!("path=cam&start={time}&duration=60.0"), Ok(What::Clip(span(at, at + minute))));
+        check("/rec/get", &format!("path=cam&start={time}&duration=60.0"), Ok(whole(span(at, at + minute))));
+        check("/rec/get", &format!("path=cam&start={time}&duration=60&format=mp4"), Ok(whole(span(at, at + minute))));
+        let made = |container, gaps| Ok(What::Clip(span(at, at + minute), ClipForm { made: container, gaps }));
+        let clip = |name: &str, more: &str, expect| {
+            check(&format!("/rec/cam/clip.{name}"), &format!("from={time}&for=1m{more}"), expect);
+        };
+        clip("mp4", "&gap=hold", made(None, Gaps::Hold));
+        clip("mp4", "&as=fmp4&gap=skip", made(Some(Container::Mp4), Gaps::Skip));
+        clip("ts", "", made(Some(Container::Ts), Gaps::Skip));
+        clip("mkv", "&gap=hold", made(Some(Container::Mkv), Gaps::Hold));
+        clip("webm", "", made(Some(Container::Webm), Gaps::Skip));
+        clip("flv", "", made(Some(Container::Flv), Gaps::Skip));
+        clip("ogg", "", Err(AskError::Path));
+        clip("mp4", "&as=ts", Err(fault("as", "ts", "mp4 or fmp4")));
+        clip("ts", "&as=mp4", Err(fault("as", "mp4", "none: the name of the film says what it is")));
+        clip("mp4", "&gap=x", Err(fault("gap", "x", "skip or hold")));
+        let get = |form: &str| format!("path=cam&start={time}&duration=60&format={form}");
+        check("/rec/get", &get("fmp4"), made(Some(Container::Mp4), Gaps::Skip));
+        check("/rec/get", &get("ts"), Err(fault("format", "ts", "mp4 or fmp4")));
         let pace = |every, rate| Pace { every, rate };
         let minutes = || span(at, at + minute);
         let lapse = |more: &str| format!("from={time}&for=1m{more}");
@@ -453,7 +520,7 @@ mod tests {
         check("/rec/cam/clip.mp4", "from=5&to=5", Err(AskError::Span));
         check("/rec/cam/list", "from=0&to=99999999", Err(AskError::Span));
         for path in
-            ["/rec/cam/1-07/0.m4s", "/rec/cam/1-7/x.m4s", "/rec/cam/7/0.m4s", "/rec/cam/clip.mkv", "/rec/", "/rec/x"]
+            ["/rec/cam/1-07/0.m4s", "/rec/cam/1-7/x.m4s", "/rec/cam/7/0.m4s", "/rec/cam/clip.avi", "/rec/", "/rec/x"]
         {
             assert!(asked(path, "path=a", NOW).is_err(), "{path}");
         }

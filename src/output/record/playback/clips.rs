@@ -1,7 +1,7 @@
 //! Clips that are files of their own: copies of a span, beside the recordings, which no limit deletes.
 
 use super::{
-    ask::{FileId, Span},
+    ask::{FileId, Gaps, Span},
     library::{Film, LibraryError, files, rfc3339},
     reading::{Playback, PlaybackError},
 };
@@ -65,7 +65,7 @@ impl Playback {
     pub async fn save_clip(&self, stream: &str, span: Span) -> Result<SavedClip, PlaybackError> {
         let name = stream.to_owned();
         let found = self.read(move |library, folders| {
-            let film = library.film(folders, &name, span.from, span.to)?;
+            let film = library.film(folders, &name, (span.from, span.to), Gaps::Skip)?;
             let folder =
                 files(folders, &name, span.from, span.to)?.into_iter().next().ok_or(LibraryError::Nothing)?.folder;
             Ok((film, folder))

@@ -1,6 +1,9 @@
 //! Finds recordings and reads what is in them. Blocking.
 
-use super::ask::{FileId, Pace};
+use super::{
+    ask::{FileId, Gaps, Pace},
+    remux::RemuxError,
+};
 use crate::{
     media::mp4::file::{
         Clip, ClipBuilder, Cut, Extent, Lapse, Piece, ScannedFile, Source, Span, TooLong, scan, segment, spans,
@@ -31,6 +34,8 @@ const MAX_CLIP_MEMORY: usize = 32 << 20;
 const SEGMENT: i64 = 4_000_000_000;
 /// Files whose timeline is one and that are further apart than this have a gap between them, in microseconds.
 pub const GAP: i64 = 500_000;
+/// No frame is shown for longer than this, in microseconds: its duration has 32 bits, which are 13 hours of video.
+const MOST_HELD: i64 = 12 * 3_600_000_000;
 
 /// Why something cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,9 @@ pub enum LibraryError {
     /// It is too much.
     #[error("there is too much in this span: ask for a shorter one")]
     TooMuch,
+    /// It is not to be had in that container.
+    #[error(transparent)]
+    Remux(#[from] RemuxError),
     /// It cannot be read.
     #[error("the recording cannot be read: {0}")]
     Read(#[from] io::Error),
@@ -81,6 +89,15 @@ impl Recorded {
     }
 }
 
+/// What of a span is in a film.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// All of it.
+    All(Gaps),
+    /// Some keyframes.
+    Lapse(Pace),
+}
+
 /// A film, with the files that it is made of.
 #[derive(Debug)]
 pub struct Film {
@@ -88,8 +105,7 @@ pub struct Film {
     files: Vec<(PathBuf, u64)>,
     from: i64,
     to: i64,
-    /// Only some frames are in it.
-    pace: Option<Pace>,
+    content: Content,
     /// The film.
     pub clip: Clip,
     /// When it begins, in microseconds since 1970.
@@ -99,7 +115,14 @@ pub struct Film {
 impl Film {
     /// A file as it is, which has this span.
     pub(super) fn whole(path: PathBuf, length: u64, (from, to): (i64, i64)) -> Self {
-        Self { files: vec![(path, length)], from, to, pace: None, clip: Clip::whole(length), begins: from }
+        Self {
+            files: vec![(path, length)],
+            from,
+            to,
+            content: Content::All(Gaps::Skip),
+            clip: Clip::whole(length),
+            begins: from,
+        }
     }
 
     /// The same for the same bytes.
@@ -114,9 +137,13 @@ impl Film {
         }
         mix(&self.from.to_be_bytes());
         mix(&self.to.to_be_bytes());
-        if let Some(Pace { every, rate }) = self.pace {
-            mix(&every.to_be_bytes());
-            mix(&rate.to_be_bytes());
+        match self.content {
+            Content::All(Gaps::Skip) => {}
+            Content::All(Gaps::Hold) => mix(b"hold"),
+            Content::Lapse(Pace { every, rate }) => {
+                mix(&every.to_be_bytes());
+                mix(&rate.to_be_bytes());
+            }
         }
         format!("\"{state:016x}-{:x}\"", self.clip.length())
     }
@@ -170,6 +197,15 @@ pub fn continues(one: &Entry, other: &Entry) -> bool {
     one.run == other.run && one.codecs == other.codecs && other.from.saturating_sub(one.to).abs() <= GAP
 }
 
+/// How long after the begin of the first file the second one begins in a film, in nanoseconds; `None` when it follows its end.
+fn after(one: &Entry, other: &Entry, gaps: Gaps) -> Option<i64> {
+    if continues(one, other) {
+        return Some(other.media.saturating_sub(one.media));
+    }
+    let is_held = gaps == Gaps::Hold && (0..=MOST_HELD).contains(&other.from.saturating_sub(one.to));
+    is_held.then(|| other.from.saturating_sub(one.from).saturating_mul(1000))
+}
+
 impl Library {
     /// The tables of a file.
     pub(super) fn scanned(&self, path: &Path) -> Result<(Arc<ScannedFile>, u64), LibraryError> {
@@ -195,12 +231,19 @@ impl Library {
     ///
     /// # Errors
     /// When nothing was recorded, or it cannot be read.
-    pub fn film(&self, folders: &[PathBuf], stream: &str, from: i64, to: i64) -> Result<Arc<Film>, LibraryError> {
+    pub fn film(
+        &self,
+        folders: &[PathBuf],
+        stream: &str,
+        (from, to): (i64, i64),
+        gaps: Gaps,
+    ) -> Result<Arc<Film>, LibraryError> {
+        let content = Content::All(gaps);
         let files = playable(files(folders, stream, from, to)?)?;
         // Of a file that is written there is more each time: such a film is made for each request.
         let is_whole = files.iter().all(|file| file.entry.ended.is_some());
         let places = places(&files)?;
-        if let Some(known) = self.known_film(&places, (from, to), None).filter(|_| is_whole) {
+        if let Some(known) = self.known_film(&places, (from, to), content).filter(|_| is_whole) {
             return Ok(known);
         }
         let nanos = |micros: i64| micros.saturating_mul(1000);
@@ -214,9 +257,7 @@ impl Library {
                     from: nanos(from.saturating_sub(file.entry.from)).max(0),
                     to: nanos(to.saturating_sub(file.entry.from)),
                 },
-                after: before
-                    .filter(|before| continues(before, &file.entry))
-                    .map(|before| file.entry.media.saturating_sub(before.media)),
+                after: before.and_then(|before| after(before, &file.entry, gaps)),
             };
             if !builder.add(&source).map_err(|TooLong| LibraryError::TooMuch)? {
                 break;
@@ -227,16 +268,17 @@ impl Library {
         let clip = builder.finish(created).ok_or(LibraryError::Nothing)?;
         let (first, at) = clip.begin();
         let begins = files.get(first).map_or(begins, |file| file.entry.from.saturating_add(at / 1000));
-        let film = Arc::new(Film { files: places, from, to, pace: None, clip, begins });
+        let film = Arc::new(Film { files: places, from, to, content, clip, begins });
         if is_whole {
             self.remember(&film);
         }
         Ok(film)
     }
 
-    fn known_film(&self, files: &[(PathBuf, u64)], span: (i64, i64), pace: Option<Pace>) -> Option<Arc<Film>> {
+    fn known_film(&self, files: &[(PathBuf, u64)], span: (i64, i64), content: Content) -> Option<Arc<Film>> {
         let clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
-        clips.iter().find(|film| ((film.from, film.to), film.pace, &*film.files) == (span, pace, files)).cloned()
+        let is_same = |film: &&Arc<Film>| ((film.from, film.to), film.content, &*film.files) == (span, content, files);
+        clips.iter().find(is_same).cloned()
     }
 
     fn remember(&self, film: &Arc<Film>) {
@@ -264,7 +306,8 @@ impl Library {
         let files = playable(files(folders, stream, from, to)?)?;
         let is_whole = files.iter().all(|file| file.entry.ended.is_some());
         let places = places(&files)?;
-        if let Some(known) = self.known_film(&places, (from, to), Some(pace)).filter(|_| is_whole) {
+        let content = Content::Lapse(pace);
+        if let Some(known) = self.known_film(&places, (from, to), content).filter(|_| is_whole) {
             return Ok(known);
         }
         let nanos = |micros: i64| micros.saturating_mul(1000);
@@ -277,7 +320,7 @@ impl Library {
         }
         let begins = files.first().map_or(from, |file| file.entry.from.max(from));
         let clip = lapse.finish(u64::try_from(begins / 1_000_000).unwrap_or(0)).ok_or(LibraryError::Nothing)?;
-        let film = Arc::new(Film { files: places, from, to, pace: Some(pace), clip, begins });
+        let film = Arc::new(Film { files: places, from, to, content, clip, begins });
         if is_whole {
             self.remember(&film);
         }

@@ -1,0 +1,143 @@
+//! Responses with films: as they are, in ranges, or in another container.
+
+use super::{
+    answer::{CHANGES, Request, http_date, set},
+    ask::{self, Range},
+    library::{Film, rfc3339},
+    reading::{PATIENCE, Playback},
+    remux::Remuxer,
+};
+use crate::{
+    media::Container,
+    output::http::response::{Response, streamed, text},
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::{HeaderValue, Method, StatusCode, header};
+use std::{io, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// What is read of a file at a time.
+const CHUNK: u64 = 256 << 10;
+
+impl Playback {
+    /// A film as one file whose length is known.
+    pub(super) fn film(&self, film: &Arc<Film>, stream: &str, request: Request<'_>) -> Response {
+        let length = film.clip.length();
+        let tag = film.tag();
+        let value = |name| request.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        // A range of another film is of no use.
+        let is_same = value(header::IF_RANGE).is_none_or(|known| known == tag);
+        let range = ask::range(value(header::RANGE).filter(|_| is_same), length);
+        let (status, first, last) = match range {
+            Range::Whole => (StatusCode::OK, 0, length.saturating_sub(1)),
+            Range::Part(first, last) => (StatusCode::PARTIAL_CONTENT, first, last),
+            Range::Unsatisfiable => {
+                let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "the film is shorter than that");
+                set(&mut response, header::CONTENT_RANGE, &format!("bytes */{length}"));
+                return response;
+            }
+        };
+        let mut response = body(request, || read(film.clone(), self.readers(), first, last + 1));
+        *response.status_mut() = status;
+        if status == StatusCode::PARTIAL_CONTENT {
+            set(&mut response, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
+        }
+        set(&mut response, header::ACCEPT_RANGES, "bytes");
+        set(&mut response, header::ETAG, &tag);
+        set(&mut response, header::CONTENT_LENGTH, &(last + 1 - first).to_string());
+        describe(&mut response, film, stream, Container::Mp4);
+        response
+    }
+
+    /// A film in another container: it is made as it is taken, so that its length is not known.
+    pub(super) fn remuxed(
+        &self,
+        film: &Arc<Film>,
+        stream: &str,
+        (container, remuxer, header): (Container, Remuxer, Vec<u8>),
+        request: Request<'_>,
+    ) -> Response {
+        let rest = || remux(film.clone(), self.readers(), remuxer);
+        let mut response = body(request, || stream::iter([Ok(Bytes::from(header))]).chain(rest()));
+        set(&mut response, header::ACCEPT_RANGES, "none");
+        describe(&mut response, film, stream, container);
+        response
+    }
+}
+
+/// A response with this body, unless the client wants none.
+fn body<S: Stream<Item = io::Result<Bytes>> + Send + 'static>(
+    request: Request<'_>,
+    body: impl FnOnce() -> S,
+) -> Response {
+    match *request.method == Method::HEAD {
+        true => Response::new(Vec::new().into()),
+        false => streamed(body()),
+    }
+}
+
+fn describe(response: &mut Response, film: &Film, stream: &str, container: Container) {
+    set(response, header::CONTENT_TYPE, container.mimetype());
+    let name: String = stream.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let begin: String = rfc3339(film.begins).chars().filter(|c| *c != ':').collect();
+    set(response, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}-{begin}.{}\"", container.name()));
+    set(response, header::LAST_MODIFIED, &http_date(film.begins));
+    response.headers_mut().insert(header::CACHE_CONTROL, CHANGES);
+}
+
+/// The bytes of a film from `at` to `end`, read as they are taken.
+fn read(film: Arc<Film>, readers: Arc<Semaphore>, at: u64, end: u64) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(at, move |at| {
+        let (film, readers) = (film.clone(), readers.clone());
+        async move {
+            if at >= end {
+                return Ok(None);
+            }
+            let bytes = on_a_thread(&readers, move || film.read(at, CHUNK.min(end - at))).await?;
+            if bytes.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let next = at + bytes.len() as u64;
+            Ok(Some((bytes, next)))
+        }
+    })
+}
+
+/// What a film becomes after its front, made as it is taken.
+fn remux(film: Arc<Film>, readers: Arc<Semaphore>, remuxer: Remuxer) -> impl Stream<Item = io::Result<Bytes>> {
+    let begin = film.clip.front().len() as u64;
+    stream::try_unfold(Some((begin, remuxer)), move |state| {
+        let (film, readers) = (film.clone(), readers.clone());
+        async move {
+            let Some((mut at, mut remuxer)) = state else { return Ok(None) };
+            let made = on_a_thread(&readers, move || {
+                loop {
+                    let bytes = film.read(at, CHUNK)?;
+                    if bytes.is_empty() {
+                        return Ok((Bytes::from(remuxer.finish()), None));
+                    }
+                    at += bytes.len() as u64;
+                    let out = remuxer.push(&bytes);
+                    if !out.is_empty() {
+                        return Ok((Bytes::from(out), Some((at, remuxer))));
+                    }
+                }
+            });
+            made.await.map(Some)
+        }
+    })
+}
+
+/// Reads on a thread for that, when it is this reader's turn.
+async fn on_a_thread<T: Send + 'static>(
+    readers: &Arc<Semaphore>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let permit = readers.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let work = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    });
+    tokio::time::timeout(PATIENCE, work).await.map_err(io::Error::other)??
+}
