@@ -50,6 +50,7 @@ pub use pass::{End, KICKED, Pass};
 pub use password::{PasswordError, PasswordHash};
 pub use permission::{Pattern, Permission, PermissionError, Permissions, Subject};
 pub use policy::{Grant, IndexedPolicy, JwtSource, KeySource, Policy, Token, User};
+pub use refusals::Refusals;
 pub use secret::{MASK, Secret};
 pub use session::{session_cookie, session_of};
 pub use stats::AccessStats;

@@ -8,7 +8,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Decides which refusals are reported.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub struct Refusals {
     since: Option<Instant>,
     reported: u32,
     kept_back: u64,
@@ -16,7 +16,7 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// One more. Returns how many it stands for, if it is to be reported.
-    pub(super) fn refused(&mut self, now: Instant) -> Option<u64> {
+    pub fn refused(&mut self, now: Instant) -> Option<u64> {
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= MINUTE) {
             (self.since, self.reported) = (Some(now), 0);
         }

@@ -8,24 +8,31 @@ use super::{
     query::Query,
 };
 use crate::{
-    access::{Access, Gate},
+    access::{Access, Gate, Refusals},
     config,
     engine::registry::Registry,
-    output::{http::disconnect::DisconnectWatch, record::playback::Playback},
+    output::{
+        http::disconnect::DisconnectWatch,
+        record::playback::{Playback, ask::duration},
+    },
     status::snapshot::StatusReader,
     telemetry::{Fact, Facts},
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use std::{
+    net::IpAddr,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, watch};
 use warp::reply::Response;
 
+/// How long an order may be for.
+const LENGTHS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 /// Addresses that are tried at a time: each is a worker.
 const PROBES: usize = 2;
 /// The media type of what forms send.
@@ -47,6 +54,7 @@ pub struct Api {
     pub(super) recordings: Playback,
     pub(super) state: watch::Receiver<Arc<State>>,
     pace: Arc<Mutex<Pace>>,
+    refusals: Arc<Mutex<Refusals>>,
     /// Addresses that are tried at a time.
     pub(super) probes: Arc<Semaphore>,
     /// Looks at the machine; one at a time.
@@ -153,7 +161,8 @@ impl Api {
         doctor: Doctor,
     ) -> Self {
         let (probes, examining) = (Arc::new(Semaphore::new(PROBES)), Arc::new(Semaphore::new(1)));
-        Self { gate, configurator, events, facts, recordings, state, pace: Arc::default(), probes, doctor, examining }
+        let (pace, refusals) = (Arc::default(), Arc::default());
+        Self { gate, configurator, events, facts, recordings, state, pace, refusals, probes, doctor, examining }
     }
 
     /// A client makes a change.
@@ -168,6 +177,14 @@ impl Api {
             let headers = vec![(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))];
             Problem { headers, ..Problem::new(Kind::TooMany, detail) }
         })
+    }
+
+    /// Reports that somebody was refused a change or an order; a few of many.
+    pub(super) fn refused(&self, (method, path): (&Method, &str), reason: &str, by: Option<String>, peer: IpAddr) {
+        let counted = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).refused(Instant::now());
+        let Some(times) = counted else { return };
+        let fact = Fact::audit("api.refused").with("method", method.as_str()).with("path", path);
+        self.facts.report(fact.with("reason", reason).with("times", times).who("by", by).at(peer));
     }
 
     pub(super) const fn facts(&self) -> &Facts {
@@ -187,6 +204,18 @@ impl Call {
 
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How long an order is for, if that is said by `for=`.
+    ///
+    /// # Errors
+    /// When it is no time, or too long.
+    pub(super) fn length(&self) -> Result<Option<Duration>, Problem> {
+        let Some(text) = self.query.get("for") else { return Ok(None) };
+        let micros = duration(text).and_then(|micros| u64::try_from(micros).ok());
+        let length = micros.map(Duration::from_micros).filter(|length| LENGTHS.contains(length));
+        let bad = || Problem::new(Kind::BadRequest, format!("for={text} is not valid: expected a time from 1s to 1d"));
+        length.ok_or_else(bad).map(Some)
     }
 
     /// Whether the body is what a form of a page sends.

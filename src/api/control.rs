@@ -81,15 +81,22 @@ pub(super) async fn kick_publisher(call: Call) -> Result<Answer, Problem> {
 }
 
 fn carry_out(call: &Call, control: &Control, order: &str, fact: Fact) -> Result<Answer, Problem> {
-    match order {
-        "restart" => control.restart(),
-        "stop" => control.hold(),
-        "start" => control.release(),
+    let length = call.length()?;
+    match (order, length) {
+        ("restart", None) => control.restart(),
+        ("stop", None) => control.hold(),
+        ("stop", Some(length)) => control.hold_for(length),
+        ("start", None) => control.release(),
+        ("restart" | "start", Some(_)) => return Err(Problem::new(Kind::BadRequest, "for= is for `stop`")),
         _ => return Err(Problem::new(Kind::NotFound, format!("`{order}` is no order: restart, stop, start"))),
     }
     let (kind, name) = (fact.kind, fact.name.clone());
     tracing::info!(order, name, by = call.access.identity.name(), "{kind}");
-    call.report(fact.with("order", order));
+    let fact = fact.with("order", order);
+    call.report(match length {
+        Some(length) => fact.with("seconds", length.as_secs()),
+        None => fact,
+    });
     Ok(Answer::status(StatusCode::ACCEPTED))
 }
 

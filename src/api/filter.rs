@@ -50,11 +50,22 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
               body| {
             let api = api.clone();
             async move {
-                let mut response =
-                    match respond(&api, &method, (path.as_str(), &query), headers, (peer, site, client), body).await {
-                        Ok(response) => response,
-                        Err(problem) => problem.response(),
-                    };
+                let address = peer.as_ref().map(|peer| peer.address.ip());
+                let target = (path.as_str(), &*query);
+                let mut by = None;
+                let answered = respond(&api, &method, target, headers, (peer, site, client), body, &mut by).await;
+                let mut response = match answered {
+                    Ok(response) => response,
+                    Err(problem) => {
+                        if problem.kind == Kind::Forbidden
+                            && is_change(&method)
+                            && let Some(address) = address
+                        {
+                            api.refused((&method, path.as_str()), &problem.detail, by, address);
+                        }
+                        problem.response()
+                    }
+                };
                 set_common_headers(response.headers_mut());
                 response
             }
@@ -69,6 +80,7 @@ async fn respond(
     headers: HeaderMap,
     (peer, site, client): (Option<Peer>, Option<Site>, DisconnectWatch),
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    by: &mut Option<String>,
 ) -> Result<Response, Problem> {
     let state = api.state.borrow().clone();
     let parts: Result<Vec<String>, _> = path
@@ -93,8 +105,19 @@ async fn respond(
         May::Stream(action) => Need::Stream(action, parameters.first().map_or("", |name| name).into()),
     };
     let access = authorize(&api.gate, &need, method, query, &headers, &peer, false).await;
-    let access = access.map_err(|refusal| refused(&refusal, &need))?;
-    let changes = !matches!(*method, Method::GET | Method::HEAD);
+    let access = match access {
+        Ok(access) => access,
+        Err(refusal) => {
+            if refusal.status() == StatusCode::FORBIDDEN {
+                // Who lacks the permission is known all the same.
+                let known = authorize(&api.gate, &Need::Nothing, method, query, &headers, &peer, false).await;
+                *by = known.ok().and_then(|access| access.identity.name());
+            }
+            return Err(refused(&refusal, &need));
+        }
+    };
+    *by = access.identity.name();
+    let changes = is_change(method);
     // Whoever only reaches the server is known by the network alone: a page in its browser is there, too.
     if changes && (access.identity.is_ambient() || access.identity == Identity::Anyone) && is_cross_origin(&headers) {
         return Err(Problem::new(Kind::CrossOrigin, "send the request from a page of this server, or with a token"));
@@ -114,6 +137,11 @@ async fn respond(
     let mut response = run(call).await?.response();
     response.extensions_mut().insert(Granted { access: granted, need });
     Ok(response)
+}
+
+/// Whether a request is for more than to read.
+fn is_change(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 fn is_of_configuration(may: May) -> bool {

@@ -4,15 +4,10 @@ use super::{
     call::{Answer, Call},
     problem::{Kind, Problem},
 };
-use crate::{
-    config::Recording, engine::registry::StreamHandle, output::record::playback::ask::duration, telemetry::Fact,
-};
+use crate::{config::Recording, engine::registry::StreamHandle, telemetry::Fact};
 use http::StatusCode;
 use serde_json::json;
-use std::time::{Duration, Instant};
-
-/// How long a request may be for.
-const LENGTHS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+use std::time::Instant;
 
 /// `GET /streams/{name}/recording`.
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
@@ -24,7 +19,7 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn start(call: Call) -> Result<Answer, Problem> {
     let (stream, recording) = by_request(&call)?;
     call.report(Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "start recording"));
-    let until = length(&call)?.map(|length| Instant::now() + length);
+    let until = call.length()?.map(|length| Instant::now() + length);
     let status = if stream.recorder.request_until(true, until) { StatusCode::CREATED } else { StatusCode::OK };
     Ok(shown(stream, recording, status))
 }
@@ -35,15 +30,6 @@ pub(super) async fn stop(call: Call) -> Result<Answer, Problem> {
     stream.recorder.request(false);
     call.report(Fact::stream("stream.ordered", stream.config.name.as_str()).with("order", "stop recording"));
     Ok(shown(stream, recording, StatusCode::OK))
-}
-
-/// How long it is to record, if that is said.
-fn length(call: &Call) -> Result<Option<Duration>, Problem> {
-    let Some(text) = call.query.get("for") else { return Ok(None) };
-    let micros = duration(text).and_then(|micros| u64::try_from(micros).ok());
-    let length = micros.map(Duration::from_micros).filter(|length| LENGTHS.contains(length));
-    let bad = || Problem::new(Kind::BadRequest, format!("for={text} is not valid: expected a time from 1s to 1d"));
-    length.ok_or_else(bad).map(Some)
 }
 
 fn recorder(call: &Call) -> Result<(&StreamHandle, &Recording), Problem> {

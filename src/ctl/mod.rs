@@ -45,9 +45,9 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
         Action::Follow(wanted) => follow::follow(&client, options.json, wanted).await,
-        Action::Start { what, name } => order(&client, *what, name, Order::Start).await,
-        Action::Stop { what, name } => order(&client, *what, name, Order::Stop).await,
-        Action::Restart { what, name } => order(&client, *what, name, Order::Restart).await,
+        Action::Start { what, name } => order(&client, *what, name, Order::Start, None).await,
+        Action::Stop { what, name, length } => order(&client, *what, name, Order::Stop, length.as_deref()).await,
+        Action::Restart { what, name } => order(&client, *what, name, Order::Restart, None).await,
         Action::Kick { viewer: Some(id), .. } => client.delete(&["api", "v1", "viewers", id]).await,
         Action::Kick { publisher, .. } => {
             let feed = publisher.as_deref().unwrap_or_default();
@@ -76,8 +76,9 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
     }
 }
 
-async fn order(client: &Client, what: What, name: &str, order: Order) -> Result<(), CtlError> {
-    client.post(&["api", "v1", what.section(), name, order.word()]).await
+async fn order(client: &Client, what: What, name: &str, order: Order, length: Option<&str>) -> Result<(), CtlError> {
+    let query: Vec<_> = length.map(|length| ("for", length)).into_iter().collect();
+    client.json(Method::POST, &["api", "v1", what.section(), name, order.word()], &query).await.map(drop)
 }
 
 async fn list(

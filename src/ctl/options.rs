@@ -67,6 +67,9 @@ pub enum Action {
         what: What,
         /// Its name.
         name: String,
+        /// Start it again after this time: 90s, 10m, 1h.
+        #[arg(long = "for", value_name = "TIME")]
+        length: Option<String>,
     },
     /// End a feed or stream and start it again.
     Restart {

@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 /// Longest line in bytes. A fact with longer details loses them.
 pub(super) const LONGEST: usize = 16 << 10;
+/// The detail that says who did it.
+const BY: &str = "by";
 /// What each line begins with; the number follows.
 const HEAD: &[u8] = b"{\"n\":";
 
@@ -51,6 +53,11 @@ impl Record {
         let Fact { time, kind, scope, name, data, who } = fact;
         let time = Timestamp::try_from(time).unwrap_or_default();
         Self { number, time: format!("{time:.6}"), kind: kind.to_owned(), scope, name, data, who }
+    }
+
+    /// Whether somebody did it, or was refused it.
+    pub(super) fn is_audit(&self) -> bool {
+        self.scope == Scope::Audit || self.who.contains_key(BY)
     }
 
     /// Its line, with the newline.
@@ -137,6 +144,11 @@ mod tests {
         );
         assert_eq!(record.event("/x", true)["data"], json!({"bytes": 7, "user": "anna"}));
         assert_eq!(Record::new(1, Fact::server("server.started")).event("/x", true).get("subject"), None);
+        // What nobody did is not in the audit log.
+        let ordered = Fact::feed("feed.ordered", "cam").who("by", "anna");
+        let is_audit = [record, Record::new(2, ordered), Record::new(3, Fact::audit("auth.refused"))]
+            .map(|record| record.is_audit());
+        assert_eq!(is_audit, [false, true, true]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The thread that numbers facts and writes them down.
 
-use super::{folder::Folder, reader::Journal, record::Record};
+use super::{audit::AuditLog, folder::Folder, reader::Journal, record::Record};
 use crate::telemetry::{Fact, Facts, FailureLog, JournalStats, Message, Report};
 use std::{
     io,
@@ -37,6 +37,9 @@ struct Task {
     facts: Facts,
     journal: Journal,
     folder: Option<Folder>,
+    audit: Option<AuditLog>,
+    /// Lines that are not in the audit log.
+    unaudited: Vec<u8>,
     stats: Arc<JournalStats>,
     /// The number of the newest record.
     number: u64,
@@ -72,11 +75,15 @@ impl Writer {
         let oldest = folder.as_ref().and_then(Folder::oldest);
         stats.bytes.store(folder.as_ref().map_or(0, Folder::bytes), Ordering::Relaxed);
         let journal = Journal::new(path, number, oldest);
+        // Beside the journal, for people to find.
+        let audit = path.and_then(Path::parent).map(AuditLog::new);
         let task = Task {
             coming,
             facts: facts.clone(),
             journal: journal.clone(),
             folder,
+            audit,
+            unaudited: Vec::new(),
             stats,
             number,
             unsaved: (0, Vec::new()),
@@ -107,7 +114,7 @@ impl Task {
         let mut is_dirty = false;
         loop {
             let wait = SYNC.saturating_sub(synced.elapsed());
-            let first = if is_dirty || !self.unsaved.1.is_empty() {
+            let first = if is_dirty || !self.unsaved.1.is_empty() || !self.unaudited.is_empty() {
                 self.coming.recv_timeout(wait)
             } else {
                 self.coming.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -128,9 +135,12 @@ impl Task {
             is_dirty |= !batch.is_empty();
             self.take(batch);
             self.save();
+            self.save_audit();
             if ends || synced.elapsed() >= SYNC {
-                if is_dirty && let Some(Err(error)) = self.folder.as_ref().map(Folder::sync) {
-                    self.failed(&error);
+                if is_dirty {
+                    let synced = self.folder.as_ref().map(Folder::sync).into_iter();
+                    let synced = synced.chain(self.audit.as_ref().map(AuditLog::sync)).find_map(Result::err);
+                    synced.into_iter().for_each(|error| self.failed(&error));
                 }
                 synced = Instant::now();
                 is_dirty = false;
@@ -151,6 +161,9 @@ impl Task {
             self.number += 1;
             let record = Record::new(self.number, fact);
             let line = record.line();
+            if self.audit.is_some() && record.is_audit() {
+                self.unaudited.extend(&line);
+            }
             if self.folder.is_some() {
                 if self.unsaved.1.is_empty() {
                     self.unsaved.0 = self.number;
@@ -190,6 +203,20 @@ impl Task {
                     self.unsaved.1.clear();
                     self.unsaved_count = 0;
                 }
+            }
+        }
+    }
+
+    /// The same with the audit log. What a disk that fails for long does not take is in the journal's memory only.
+    fn save_audit(&mut self) {
+        let Some(audit) = self.audit.as_mut().filter(|_| !self.unaudited.is_empty()) else { return };
+        match audit.append(&self.unaudited) {
+            Ok(()) => self.unaudited.clear(),
+            Err(error) => {
+                if self.unaudited.len() > UNSAVED {
+                    self.unaudited.clear();
+                }
+                self.failed(&error);
             }
         }
     }

@@ -1,10 +1,21 @@
 //! What people order of a feed or stream, beside what its users need.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// The orders to one supervisor, or to a push. They outlive the supervisor and its source. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Control(watch::Sender<Orders>);
+pub struct Control {
+    orders: watch::Sender<Orders>,
+    /// How often it was held or released: a newer order takes the place of an older one.
+    turns: Arc<AtomicU64>,
+}
 
 /// What was ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,26 +29,72 @@ pub struct Orders {
 impl Control {
     /// Restarts the source, if it runs.
     pub fn restart(&self) {
-        self.0.send_modify(|orders| orders.restarts += 1);
+        self.orders.send_modify(|orders| orders.restarts += 1);
     }
 
     /// Ends the source and keeps it from running until [`release`](Self::release).
     pub fn hold(&self) {
-        self.0.send_modify(|orders| orders.is_held = true);
+        self.set(true);
+    }
+
+    /// The same, for this time at most. To be called on a runtime.
+    pub fn hold_for(&self, time: Duration) {
+        let (turn, this) = (self.set(true), self.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            if this.turns.load(Ordering::Acquire) == turn {
+                this.release();
+            }
+        });
     }
 
     /// Lets it run again while it has users.
     pub fn release(&self) {
-        self.0.send_modify(|orders| orders.is_held = false);
+        self.set(false);
+    }
+
+    /// The number of this order.
+    fn set(&self, is_held: bool) -> u64 {
+        let turn = self.turns.fetch_add(1, Ordering::AcqRel) + 1;
+        self.orders.send_if_modified(|orders| std::mem::replace(&mut orders.is_held, is_held) != is_held);
+        turn
     }
 
     /// Whether it is kept from running.
     pub fn is_held(&self) -> bool {
-        self.0.borrow().is_held
+        self.orders.borrow().is_held
     }
 
     /// The orders, as they come.
     pub fn watch(&self) -> watch::Receiver<Orders> {
-        self.0.subscribe()
+        self.orders.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_newest_order_holds() {
+        let released =
+            async |control: &Control| drop(control.watch().wait_for(|orders| !orders.is_held).await.unwrap());
+        let (control, other) = (Control::default(), Control::default());
+        control.hold_for(Duration::from_millis(20));
+        assert!(control.is_held());
+        released(&control).await;
+        // A longer order, then one without an end, take the place of a short one.
+        for longer in [Some(Duration::from_secs(3600)), None] {
+            control.hold_for(Duration::from_millis(5));
+            match longer {
+                Some(time) => control.hold_for(time),
+                None => control.hold(),
+            }
+            other.hold_for(Duration::from_millis(40));
+            released(&other).await;
+            assert!(control.is_held());
+        }
+        control.release();
+        assert!(!control.is_held());
     }
 }

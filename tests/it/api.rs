@@ -127,6 +127,15 @@ fn a9_feeds_and_viewers_take_orders() {
     let mut viewer = watch(&server, VIEWER, "/cam.raw");
     viewer.piece(SOON);
     assert_eq!(shown()["stopped"], false);
+    // For a time.
+    assert_eq!(admin(&server, "POST", "/feeds/ticks/stop?for=2s", None).0, 202);
+    wait_until("the feed stops", SOON, || shown()["stopped"] == true);
+    wait_until("the feed may run again", SOON, || shown()["stopped"] == false);
+    for path in ["/feeds/ticks/stop?for=0", "/feeds/ticks/stop?for=2d", "/feeds/ticks/start?for=5s"] {
+        assert_eq!(admin(&server, "POST", path, None).0, 400, "{path}");
+    }
+    let mut viewer = watch(&server, VIEWER, "/cam.raw");
+    viewer.piece(SOON);
     assert_eq!(admin(&server, "POST", "/feeds/ticks/fly", None).0, 404);
     // A viewer is ended.
     let (_, viewers) = admin(&server, "GET", "/viewers", None);

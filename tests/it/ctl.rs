@@ -57,7 +57,11 @@ fn what_there_is_stands_in_tables() {
     out(&ctl(&server, ADMIN, &["stop", "stream", "cam.raw"]));
     wait_until("it is stopped", SOON, || admin(&server, "GET", "/streams/cam.raw", None).1["stopped"] == true);
     out(&ctl(&server, ADMIN, &["start", "stream", "cam.raw"]));
-    assert_eq!(admin(&server, "GET", "/streams/cam.raw", None).1["stopped"], false);
+    let is_stopped = || admin(&server, "GET", "/streams/cam.raw", None).1["stopped"].as_bool().unwrap();
+    assert!(!is_stopped());
+    out(&ctl(&server, ADMIN, &["stop", "stream", "cam.raw", "--for", "1s"]));
+    wait_until("it is stopped", SOON, is_stopped);
+    wait_until("it may run again", SOON, || !is_stopped());
     fs::write(server.file(), fs::read_to_string(server.file()).unwrap() + "pages: {home: false}\n").unwrap();
     out(&ctl(&server, ADMIN, &["reload"]));
     server.log.wait("configuration reloaded", SOON);

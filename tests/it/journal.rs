@@ -278,3 +278,33 @@ fn streams_of_events_end_with_the_server_and_have_a_limit() {
     assert!(Instant::now() < until, "its stream does not end");
     server.wait(secs(10));
 }
+
+#[test]
+fn a41_what_people_do_and_are_refused_is_in_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    // The journal is in a folder of its own beside it.
+    let state = folder.path().join("state");
+    let server = Server::start(&with_state(&state, "api: {exec: true}\n"));
+    let mut viewer = watch(&server, VIEWER, "/cam.raw");
+    viewer.piece(SOON);
+    assert_eq!(admin(&server, "POST", "/feeds/ticks/restart", None).0, 202);
+    assert_eq!(ask(&server, VIEWER, "POST", "/feeds/ticks/stop", "", None).0, 403);
+    assert_eq!(ask(&server, "voyandz_wrong", "GET", "/feeds", "", None).0, 401);
+    let new = json!({"feed": "ticks", "container": "raw"});
+    assert_eq!(admin(&server, "PUT", "/config/streams/yard.raw", Some(&new)).0, 201);
+    // Reading is nothing that has to be kept.
+    assert_eq!(ask(&server, VIEWER, "GET", "/feeds", "", None).0, 200);
+    drop(server);
+    let text = fs::read_to_string(state.join("audit.log")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["feed.ordered", "api.refused", "auth.refused", "config.changed"], "{text}");
+    assert_eq!((&lines[0]["who"]["by"], &lines[0]["data"]["order"]), (&json!("token:admin"), &json!("restart")));
+    let refused = &lines[1];
+    assert_eq!(
+        (&refused["who"], &refused["data"]["method"], &refused["data"]["path"]),
+        (&json!({"by": "token:viewer", "address": "127.0.0.1"}), &json!("POST"), &json!("/api/v1/feeds/ticks/stop"))
+    );
+    assert_eq!(refused["data"]["reason"], "this needs the permission kick");
+    assert!(!text.contains("voyandz_wrong"), "{text}");
+}

@@ -154,7 +154,7 @@ fn a_film_is_had_in_other_containers_and_with_its_gaps() {
     for (name, more, mimetype) in containers {
         let (status, head, bytes) = clip(name, more);
         assert_eq!(status, 200, "{name}: {head}");
-        for line in [format!("content-type: {mimetype}"), "accept-ranges: none".into(), format!("Z.{name}\"")] {
+        for line in [format!("content-type: {mimetype}"), "accept-ranges: none".into(), format!("z.{name}\"")] {
             assert!(head.contains(&line), "{line} in {head}");
         }
         assert!(decoded(&bytes) == frames, "{name}");

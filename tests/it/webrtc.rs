@@ -102,14 +102,16 @@ const PLAYER: &str = "
     setInterval(() => window.peer && measure(), 100);
 ";
 
-fn player(server: &Server) -> Browser {
+/// A browser with such a page.
+pub fn player(server: &Server) -> Browser {
     let browser = Browser::start();
     browser.open(&server.url("/nothing"));
     browser.run(PLAYER);
     browser
 }
 
-fn play(browser: &Browser, path: &str, kinds: &str) {
+/// Plays a stream in such a page.
+pub fn play(browser: &Browser, path: &str, kinds: &str) {
     browser.run(&format!("play('{path}', {kinds}).catch((failure) => {{ window.failure = String(failure); }})"));
 }
 

@@ -134,7 +134,7 @@ pub fn media(stream: &Segmenter, rendition: &Rendition, names: Names<'_>, skips:
     if skipped > 0 {
         let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
     }
-    // A delta names the header once more: shaka 5 does not carry it over from the segments that are left out.
+    // A delta names the header once more: shaka 5 does not carry it over from the skipped segments.
     let mut header = None;
     for (index, segment) in listed.iter().enumerate().skip(skipped) {
         begin_segment(&mut out, rendition, segment, names, &mut header);

@@ -202,7 +202,7 @@ impl Feed {
                 let delta = Playlist::parse(&text);
                 delta.check();
                 let full = &list.segments[usize::try_from(delta.skipped).unwrap()..];
-                // The header, too: not every player knows it from the segments that are left out.
+                // The header, too: not every player knows it from the skipped segments.
                 let parts = |segments: &[playlist::Segment]| {
                     segments.iter().map(|one| (one.uri.clone(), one.map.clone())).collect::<Vec<_>>()
                 };

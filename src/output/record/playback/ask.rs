@@ -62,7 +62,7 @@ pub struct ClipForm {
 /// What becomes of the time in which nothing was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gaps {
-    /// It is left out.
+    /// It is skipped.
     Skip,
     /// The last frame stays.
     Hold,

@@ -32,7 +32,7 @@ pub enum RemuxError {
     /// The container has no room for its codecs.
     #[error(transparent)]
     NotCarried(#[from] NotCarried),
-    /// The index of the film is too long to be read at once.
+    /// The index of the film is too long to be read whole.
     #[error("a film of some hours at most is had in another container: ask for a shorter span, or for clip.mp4")]
     TooLong,
 }
