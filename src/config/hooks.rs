@@ -26,6 +26,29 @@ pub struct Hook {
     pub target: HookTarget,
 }
 
+/// What an event is posted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EventForm {
+    /// A CloudEvent.
+    #[default]
+    CloudEvents,
+    /// A callback of SRS, of those events that SRS has.
+    Srs,
+}
+
+impl EventForm {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::CloudEvents, Self::Srs];
+
+    /// The name in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CloudEvents => "cloudevents",
+            Self::Srs => "srs",
+        }
+    }
+}
+
 /// Where events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookTarget {
@@ -35,6 +58,8 @@ pub enum HookTarget {
         url: Secret,
         /// As `whsec_` and base64.
         secrets: Vec<Secret>,
+        /// What the bodies are.
+        form: EventForm,
     },
     /// This program is run for each.
     Run(Vec<String>),
@@ -44,7 +69,8 @@ impl Hook {
     /// The hook to be shown.
     pub(super) fn masked(&self, words_without_secrets: impl Fn(&[String]) -> Vec<String>) -> Self {
         let target = match &self.target {
-            HookTarget::Url { url, secrets } => HookTarget::Url {
+            HookTarget::Url { url, secrets, form } => HookTarget::Url {
+                form: *form,
                 url: Secret::new(masked_url(url.expose())),
                 secrets: secrets.iter().map(|_| Secret::new(MASK)).collect(),
             },
@@ -81,13 +107,21 @@ impl Validator {
         let events = self.name_patterns(&path.key("events"), keys.events);
         let names = self.name_patterns(&path.key("names"), keys.names);
         let secrets = self.secrets(&path.key("secret"), keys.secret);
+        let form = self.value(&path.key("form"), keys.form, form);
         let target = match (keys.url, keys.run) {
             (Some(url), None) => {
                 let expected = "an address that begins with http:// or https://, without user and password";
                 let url = self.secret(&path.key("url"), Some(url), expected, address);
-                HookTarget::Url { url: url?, secrets }
+                HookTarget::Url { url: url?, secrets, form: form.unwrap_or_default() }
             }
             (None, Some(words)) => {
+                if form.is_some() {
+                    self.note(
+                        &path.key("form"),
+                        Place::Key,
+                        "a program gets the event as it is: it is for `url`".to_owned(),
+                    );
+                }
                 if !secrets.is_empty() {
                     self.note(&path.key("secret"), Place::Key, "a program needs no secret: it is for `url`".to_owned());
                 }
@@ -131,6 +165,11 @@ fn pattern(text: &str) -> Result<Pattern, Expected> {
     Pattern::new(text).ok_or_else(|| "letters, digits, `.`, `-`, `_`, blanks, and `*` for any characters".into())
 }
 
+fn form(text: &str) -> Result<EventForm, Expected> {
+    let found = EventForm::ALL.into_iter().find(|form| form.name() == text);
+    found.ok_or_else(|| "cloudevents or srs".into())
+}
+
 pub(super) fn address(text: &str) -> Option<Secret> {
     let uri: Uri = text.parse().ok()?;
     let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
@@ -149,14 +188,19 @@ pub(super) fn printed(hooks: &[Hook]) -> Option<Value> {
     let patterns =
         |patterns: &[Pattern]| (!patterns.is_empty()).then(|| texts(patterns.iter().map(Pattern::as_str).collect()));
     let entry = |hook: &Hook| {
-        let (url, secret, run) = match &hook.target {
-            HookTarget::Url { url, secrets } => {
+        let (url, secret, form, run) = match &hook.target {
+            HookTarget::Url { url, secrets, form } => {
                 let secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
-                (Some(url.expose().into()), (!secrets.is_empty()).then(|| texts(secrets)), None)
+                (
+                    Some(url.expose().into()),
+                    (!secrets.is_empty()).then(|| texts(secrets)),
+                    (*form != EventForm::default()).then(|| form.name().into()),
+                    None,
+                )
             }
-            HookTarget::Run(words) => (None, None, Some(texts(words.iter().map(String::as_str).collect()))),
+            HookTarget::Run(words) => (None, None, None, Some(texts(words.iter().map(String::as_str).collect()))),
         };
-        let keys = raw::Hook { url, secret, run, events: patterns(&hook.events), names: patterns(&hook.names) };
+        let keys = raw::Hook { url, secret, form, run, events: patterns(&hook.events), names: patterns(&hook.names) };
         (Value::String(hook.name.clone()), serde_yaml::to_value(&keys).unwrap_or_default())
     };
     (!hooks.is_empty()).then(|| Value::Mapping(hooks.iter().map(entry).collect()))
@@ -173,14 +217,15 @@ mod tests {
     fn hooks_are_read_and_their_secrets_hidden() {
         let text = format!(
             "hooks: {{a: {{url: 'https://h.example/canary?x=1', secret: {SECRET}, events: [feed.*, viewer.left], names: cam*}}, \
-             b: {{run: 'logger -t voyandz'}}}}"
+             b: {{run: 'logger -t voyandz'}}, c: {{url: 'http://h', form: srs}}}}"
         );
         let config = parse(&text).unwrap();
-        let [a, b] = config.hooks.as_slice() else { panic!("{:?}", config.hooks) };
+        let [a, b, c] = config.hooks.as_slice() else { panic!("{:?}", config.hooks) };
         assert_eq!((a.name.as_str(), a.events.len(), a.names[0].as_str()), ("a", 2, "cam*"));
-        let target =
-            HookTarget::Url { url: Secret::new("https://h.example/canary?x=1"), secrets: vec![Secret::new(SECRET)] };
-        assert_eq!(a.target, target);
+        let url = |url: &str, secrets, form| HookTarget::Url { url: Secret::new(url), secrets, form };
+        let secrets = vec![Secret::new(SECRET)];
+        assert_eq!(a.target, url("https://h.example/canary?x=1", secrets, EventForm::CloudEvents));
+        assert_eq!(c.target, url("http://h", Vec::new(), EventForm::Srs));
         assert_eq!(b.target, HookTarget::Run(["logger", "-t", "voyandz"].map(str::to_owned).to_vec()));
         let shown = to_yaml(&masked(&config));
         assert!(!shown.contains("canary") && !shown.contains("MfKQ"), "{shown}");
@@ -213,6 +258,11 @@ mod tests {
             "hooks: {a: {run: x, events: 'a/b'}}",
             "1:29: hooks.a.events: expected letters, digits, `.`, `-`, `_`, blanks, and `*` for any characters, found \"a/b\"",
         );
+        check(
+            "hooks: {a: {run: x, form: srs}}",
+            "1:21: hooks.a.form: a program gets the event as it is: it is for `url`",
+        );
+        check("hooks: {a: {url: 'http://h', form: x}}", "1:36: hooks.a.form: expected cloudevents or srs, found \"x\"");
         check(
             "hooks: {a b: {run: x}}",
             "1:9: hooks.a b: the name of a hook has 1 to 64 letters, digits, `-` and `_`: a file is named after it",

@@ -80,7 +80,7 @@ pub use encoders::{ENCODERS, Encoder};
 pub(crate) use expected::suggestion;
 pub use files::{LoadError, Replaced};
 pub use formats::{may_differ, passed_on};
-pub use hooks::{Hook, HookTarget};
+pub use hooks::{EventForm, Hook, HookTarget};
 pub use inputs::with_inputs;
 pub use link::Link;
 pub use load::{Loaded, Origin, examine, find, load, load_with};

@@ -190,6 +190,8 @@ pub(super) struct Hook {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) form: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) run: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) events: Option<Value>,

@@ -163,6 +163,7 @@ fn schema() -> Value {
             let secret = json!({"type": "string", "pattern": "^whsec_"});
             json!({"anyOf": [secret, {"type": "array", "items": secret, "maxItems": 2}]})
         }
+        "form" => name_of(&super::EventForm::ALL.map(super::EventForm::name)),
         "run" => json!({"type": ["string", "array"], "items": scalar()}),
         _ => texts(),
     });

@@ -2,6 +2,7 @@
 
 use crate::telemetry::{Fact, Facts};
 use std::{
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -155,11 +156,13 @@ impl RecorderStatus {
         self.reporter.report(self.fact("recording.started").with("file", path));
     }
 
-    /// A file has ended, for this reason.
-    pub fn ended(&self, path: &str, bytes: u64, seconds: f64, reason: &str) {
+    /// A file below a folder has ended, for this reason.
+    pub fn ended(&self, (folder, path): (&Path, &str), bytes: u64, seconds: f64, reason: &str) {
         self.facts().file.take_if(|file| file == path);
         let fact = self.fact("recording.ended").with("file", path).with("bytes", bytes);
-        self.reporter.report(fact.with("seconds", seconds).with("reason", reason));
+        let fact = fact.with("seconds", seconds).with("reason", reason);
+        // Where that is is for those who manage the server.
+        self.reporter.report(fact.who("folder", folder.display().to_string()));
     }
 
     /// It fails for this reason, which is reported.

@@ -1,7 +1,8 @@
 //! Hooks: receivers of events by HTTP, and programs that are run for them.
 //!
 //! A hook is a reader of the journal with a cursor on the disk: it gets each event at least once, in order, and nothing waits for it. One task
-//! a hook ([`task`]) brings a [`delivery`] to its receiver by [`post`] or [`program`]; [`retry`] decides what follows from a failure, [`signature`] signs.
+//! a hook ([`task`]) brings a [`delivery`] to its receiver by [`post`] or [`program`]; [`retry`] decides what follows from a failure, [`signature`] signs, and
+//! [`srs`] has the words of receivers that were made for SRS.
 
 mod cursor;
 mod delivery;
@@ -9,6 +10,7 @@ mod post;
 mod program;
 mod retry;
 mod signature;
+mod srs;
 mod task;
 
 use crate::{config::Hook, journal::Journal, net::HttpClient, sys::Shutdown, telemetry::HookStats};

@@ -6,9 +6,10 @@ use super::{
     post,
     program::{self, Context},
     retry::{Failure, Verdict, verdict},
+    srs,
 };
 use crate::{
-    config::{Hook, HookTarget},
+    config::{EventForm, Hook, HookTarget},
     journal::{Journal, Lost, Record},
     net::HttpClient,
     telemetry::{FailureLog, HookStats, Report},
@@ -82,7 +83,11 @@ impl HookTask {
                     skipped = Some(record.number);
                     continue;
                 }
-                match self.deliver(&self.event(record), &mut failures, &stop).await {
+                let Some(event) = self.event(record) else {
+                    skipped = Some(record.number);
+                    continue;
+                };
+                match self.deliver(&event, &mut failures, &stop).await {
                     Delivered::Done => {
                         skipped = None;
                         cursor = self.advance(cursor, record.number).await;
@@ -183,7 +188,7 @@ impl HookTask {
 
     async fn attempt(&self, event: &Delivery) -> Result<(), (Failure, String)> {
         match &self.hook.target {
-            HookTarget::Url { url, secrets } => post::post(&self.client, url, secrets, event).await,
+            HookTarget::Url { url, secrets, .. } => post::post(&self.client, url, secrets, event).await,
             HookTarget::Run(words) => {
                 let context = Context { hook: &self.hook.name, words, programs: &self.programs };
                 program::run(context, event).await.map_err(|reason| (Failure::OfProgram, reason))
@@ -191,13 +196,18 @@ impl HookTask {
         }
     }
 
-    fn event(&self, record: &Record) -> Delivery {
-        Delivery {
+    /// `None` for an event that the form of the hook has no words for.
+    fn event(&self, record: &Record) -> Option<Delivery> {
+        let body = match self.hook.target {
+            HookTarget::Url { form: EventForm::Srs, .. } => srs::callback(record, &self.source)?,
+            _ => record.event(&self.source, true),
+        };
+        Some(Delivery {
             id: record.number,
             kind: record.kind.clone(),
             name: record.name.clone(),
-            body: record.event(&self.source, true).to_string(),
-        }
+            body: body.to_string(),
+        })
     }
 
     /// Numbers that the journal has no more.

@@ -12,7 +12,7 @@ use aws_lc_rs::hmac;
 use data_encoding::BASE64;
 use rustix::process::Signal;
 use serde_json::json;
-use std::{fs, path::Path, time::SystemTime};
+use std::{fs, io::Write, path::Path, time::SystemTime};
 
 const OLD: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEW: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -177,4 +177,32 @@ fn a_program_gets_the_event_and_another_try() {
     wait_until("it runs", SOON, || {
         process::all().iter().any(|process| process.parent != 1 && process.command.contains("sleep 1017"))
     });
+}
+
+#[test]
+fn a_receiver_for_srs_gets_its_callbacks() {
+    let receiver = Receiver::new(200);
+    let hook = format!("url: 'http://{}/', form: srs", receiver.address);
+    let yaml = with_hook(None, &hook).replace("feeds:\n", "feeds:\n  studio: {publish: {key: secret-of-the-studio}}\n");
+    let server = Server::start(&yaml);
+    drop(watch(&server, VIEWER, "/cam.raw"));
+    receiver.wait(SOON, |got| got.len() == 2);
+    let mut socket = std::net::TcpStream::connect(server.address()).unwrap();
+    let head = b"PUT /studio?key=secret-of-the-studio HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let film = include_bytes!("../data/h264-aac.ts");
+    let chunk = [format!("{:x}\r\n", film.len()).as_bytes(), film, b"\r\n"].concat();
+    [&head[..], &chunk].into_iter().for_each(|bytes| socket.write_all(bytes).unwrap());
+    receiver.wait(SOON, |got| got.len() == 3);
+    drop(socket);
+    let got = receiver.wait(SOON, |got| got.len() == 4);
+    // Nothing of feeds, streams or the server, of which SRS tells nothing.
+    let words = |received: &Received| {
+        let body = received.json();
+        let text = |key: &str| body[key].as_str().unwrap().to_owned();
+        (text("action"), text("app"), text("stream"))
+    };
+    let expect = [("on_play", "cam.raw"), ("on_stop", "cam.raw"), ("on_publish", "studio"), ("on_unpublish", "studio")];
+    let expect = expect.map(|(action, stream)| (action.to_owned(), "live".to_owned(), stream.to_owned()));
+    assert_eq!(got.iter().map(words).collect::<Vec<_>>(), expect);
+    assert_eq!(got[0].json()["client_id"], got[1].json()["client_id"]);
 }

@@ -43,6 +43,7 @@ mod feeds;
 mod fragments;
 mod history;
 mod hls;
+mod hls_players;
 mod hooks;
 mod http2;
 mod join_matrix;

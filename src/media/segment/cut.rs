@@ -57,6 +57,8 @@ pub struct Segmenter {
     tracks: Vec<TrackHeader>,
     is_interrupted: bool,
     target: Option<u64>,
+    /// Number of the first segment that was made.
+    first_number: u64,
     next_number: u64,
     first_part: u64,
     clock: MediaClock,
@@ -113,6 +115,7 @@ impl Segmenter {
             tracks: Vec::new(),
             is_interrupted: false,
             target: None,
+            first_number: first(settings.segment),
             next_number: first(settings.segment),
             first_part: first(settings.part),
             clock: MediaClock::default(),
@@ -141,6 +144,11 @@ impl Segmenter {
     /// Whether a rendition still gets media.
     pub fn is_live(&self, rendition: &Rendition) -> bool {
         self.tracks.iter().any(|track| track.name == rendition.track.name)
+    }
+
+    /// Whether nothing was made before the segment with this number.
+    pub fn is_first(&self, number: u64) -> bool {
+        number == self.first_number
     }
 
     /// The settings.

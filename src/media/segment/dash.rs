@@ -9,7 +9,7 @@ use super::{
     cut::Segmenter,
     rendition::{Header, Rendition, Segment},
     section::Section,
-    settings::Settings,
+    settings::{Settings, low_latency_delay},
     text::{Date, Millis, Seconds},
 };
 use crate::media::{MediaKind, Time};
@@ -21,9 +21,8 @@ const SECOND: u32 = 1_000_000_000;
 /// How far from the end players begin, in target durations.
 const DELAY: u64 = 2;
 
-/// Of low-latency players, how far from the end they are to be: so many parts, and no less than [`LEAST_DELAY`].
-const PARTS_OF_DELAY: u64 = 4;
-const LEAST_DELAY: u64 = 800;
+/// How much earlier than its first segment the first period begins, in nanoseconds: more than players are behind live.
+const AHEAD: i64 = 10_000_000_000;
 /// After so many segments at a constant distance, players have come to their period, and others are not needed.
 const SETTLED: usize = 2;
 
@@ -54,7 +53,7 @@ pub fn manifest(stream: &Segmenter, folder: &str, query: &str, clock: &str, now:
     let periods = periods(stream, lead);
     // Players decide by their first manifest how close to live they play, also when segments are listed at first.
     let part = lead.part_target().filter(|_| is_low_latency(stream.settings()));
-    let delay = part.map_or(DELAY * target * 1000, |part| (PARTS_OF_DELAY * part).max(LEAST_DELAY));
+    let delay = part.map_or(DELAY * target * 1000, low_latency_delay);
     // Players estimate the newest segment by it.
     let steady = periods.last().filter(|last| last.steady.is_some()).map(|last| last.length);
     let longest = steady.unwrap_or(Seconds { ticks: target * 1000 + 500, rate: 1000 });
@@ -140,6 +139,10 @@ fn periods(stream: &Segmenter, lead: &Rendition) -> Vec<Period> {
     let newest = periods.last().map(|last| last.first);
     let is_live = |period: &Period| period.steady.is_some() && newest == Some(period.first);
     periods.retain(|period| is_live(period) || period.listed(lead).next().is_some());
+    // Who joins a stream that has just begun looks for what was a moment ago. GStreamer gives up where that is in no period.
+    if let Some(first) = periods.first_mut().filter(|first| first.steady.is_none() && stream.is_first(first.first)) {
+        first.time = first.time.saturating_sub(AHEAD).max(0);
+    }
     periods
 }
 
@@ -275,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_period_begins_before_its_media() {
+        let mut feed = Feed::new(Settings::DEFAULT);
+        feed.run(1, |_| {});
+        let text = manifest(&feed.stream, "cam/dash/", "", "https://x/cam/dash/time", 0).unwrap();
+        let begin: f64 = Regex::new("start=\"PT([0-9.]+)S").unwrap().captures(&text).unwrap()[1].parse().unwrap();
+        for set in text.split("<AdaptationSet").skip(1) {
+            let number = |name: &str| attribute(set, name).parse::<f64>().unwrap();
+            let offset = number("presentationTimeOffset") / number("timescale");
+            let media = all(set, " t=\"(\\d+)")[0] as f64 / number("timescale");
+            assert!((offset - begin).abs() < 0.001 && media - begin > 9.9, "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_and_times_are_those_of_the_segments() {
         let mut feed = Feed::new(WITHOUT_PARTS);
         feed.run(20, |_| {});
@@ -308,8 +325,8 @@ mod tests {
         let text = manifest(&feed.stream, "", "?a=1&b=$", "", 0).unwrap();
         assert_eq!((begin(&feed), text.matches("<Period").count()), (before, 2));
         assert!(text.contains("media=\"v0-$Number$.m4s?a=1&amp;b=$$\""), "{text}");
-        // The first sample of each period is at its begin, on the timeline of the presentation.
-        for period in text.split("<Period").skip(1) {
+        // The first sample of each period but the first one is at its begin, on the timeline of the presentation.
+        for period in text.split("<Period").skip(2) {
             let set = period.split("<AdaptationSet").nth(1).unwrap();
             assert_eq!(attribute(set, "presentationTimeOffset").parse::<u64>().unwrap(), all(set, " t=\"(\\d+)")[0]);
             let start: f64 = attribute(period, "start").trim_matches(['P', 'T', 'S']).parse().unwrap();

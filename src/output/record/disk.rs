@@ -459,7 +459,7 @@ impl Worker {
         let seconds = (entry.to - entry.from) as f64 / 1e6;
         let stream = &ticket.0.stream;
         tracing::info!(stream, file = entry.path, bytes = entry.bytes, seconds, reason, "recording file closed");
-        ticket.0.status.ended(&entry.path, entry.bytes, seconds, reason);
+        ticket.0.status.ended((&self.path, &entry.path), entry.bytes, seconds, reason);
         if let Some(folder) = &mut self.folder
             && let Err(error) = folder.ended(stream, &entry)
         {

@@ -1,0 +1,131 @@
+//! HLS and DASH in players of others: each form, with each kind of tracks.
+
+use crate::rig::{
+    Server, have,
+    script::{H264, PICTURE, TONE},
+    wait_until,
+};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// Frames that a player has to show.
+const FRAMES: u32 = 30;
+/// No player takes longer to show them.
+const WITHIN: Duration = Duration::from_secs(40);
+
+/// A stream, and the tracks that it has.
+const STREAMS: [(&str, &[&str]); 4] =
+    [("both", &["video", "audio"]), ("hevc", &["video", "audio"]), ("loud", &["audio"]), ("mute", &["video"])];
+const FORMS: [&str; 3] = ["m3u8", "m3u8?container=ts", "mpd"];
+
+fn server() -> Server {
+    Server::start(&format!(
+        "
+        feeds:
+          cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio', mode: continuous}}
+        streams:
+          both: {{feed: cam, video: {H264}, audio: aac}}
+          hevc: {{feed: cam, video: {{codec: h265, preset: ultrafast, bitrate: 300k, gop: 25}}, audio: aac}}
+          loud: {{feed: cam, video: null, audio: aac}}
+          mute: {{feed: cam, video: {H264}, audio: null}}
+        "
+    ))
+}
+
+/// Runs a player for a time; what it printed.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let seconds = WITHIN.as_secs().to_string();
+    let mut command = Command::new("timeout");
+    let output = command.args([&seconds, program]).args(arguments).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Waits until a form of a stream has run for some segments: GStreamer shows nothing of video in the short ones at the begin, and ffmpeg
+/// finds no segment in a manifest of two periods.
+fn run_for_a_while(server: &Server, stream: &str, form: &str) {
+    let path = format!("/{stream}.{}", form.replace("mpd", "m3u8"));
+    let variants = server.get(&path).text();
+    let media = variants.lines().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap();
+    wait_until(&format!("{path} has some segments"), WITHIN, || {
+        let count = |path: &str, word: &str| server.get(path).text().matches(word).count();
+        count(&format!("/{media}"), "#EXTINF") >= 6
+            && (form != "mpd" || count(&format!("/{stream}.mpd"), "<Period ") == 1)
+    });
+}
+
+/// Plays each form by `play`, which gets an address and a track, and returns what is wrong. Of one stream; with `VOYANDZ_PLAYERS`, of
+/// all: `ci/long` does.
+fn each(play: impl Fn(&str, &str) -> Result<(), String>) {
+    let server = server();
+    let mut failures = Vec::new();
+    let count = if std::env::var_os("VOYANDZ_PLAYERS").is_some() { STREAMS.len() } else { 1 };
+    for (stream, tracks) in STREAMS.into_iter().take(count) {
+        for form in FORMS {
+            run_for_a_while(&server, stream, form);
+            for track in tracks {
+                if let Err(said) = play(&server.url(&format!("/{stream}.{form}")), track) {
+                    failures.push(format!("{stream}.{form} {track}: {said}"));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn ffmpeg_plays_every_form() {
+    if !have("ffmpeg") {
+        return;
+    }
+    each(|url, track| {
+        let map = format!("0:{}", &track[..1]);
+        let frames = FRAMES.to_string();
+        let kind = format!("-frames:{}", &track[..1]);
+        let said = run("ffmpeg", &["-v", "error", "-i", url, "-map", &map, &kind, &frames, "-f", "framehash", "-"]);
+        let count = said.lines().filter(|line| line.starts_with("0,")).count();
+        if count >= FRAMES as usize { Ok(()) } else { Err(said) }
+    });
+}
+
+#[test]
+fn gstreamer_plays_every_form() {
+    if !have("gst-launch-1.0") {
+        return;
+    }
+    each(|url, track| {
+        // The demuxer of DASH that `playbin3` takes shows nothing for long of a stream with low latency.
+        let player = if url.ends_with(".mpd") { "playbin" } else { "playbin3" };
+        let sink = |kind: &str| match kind == track {
+            true => format!("{kind}-sink=identity error-after={FRAMES} ! fakesink sync=true"),
+            false => format!("{kind}-sink=fakesink sync=true"),
+        };
+        let said = run("gst-launch-1.0", &["-q", player, &format!("uri={url}"), &sink("video"), &sink("audio")]);
+        if said.contains("Failed after iterations as requested") { Ok(()) } else { Err(said) }
+    });
+}
+
+#[test]
+fn vlc_plays_every_form() {
+    if !have("cvlc") {
+        return;
+    }
+    // VLC refuses to run as root.
+    let user = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "HOME=/nonexistent", "cvlc"];
+    let is_root = rustix::process::getuid().is_root();
+    each(|url, track| {
+        let player =
+            ["-vv", "--no-color", "--vout=dummy", "--aout=dummy", "--run-time=3", "--play-and-exit", url, "vlc://quit"];
+        let said = match is_root {
+            true => run("setpriv", &[&user[..], &player].concat()),
+            false => run("cvlc", &player),
+        };
+        let sign = if track == "video" {
+            "Received first picture"
+        } else {
+            "audio output debug: conversion pipeline complete"
+        };
+        if said.contains(sign) { Ok(()) } else { Err(said.lines().rev().take(30).collect::<Vec<_>>().join("\n")) }
+    });
+}
