@@ -194,7 +194,10 @@ fn players_in_a_browser_are_a_second_behind() {
         // Two segments and more without segments that grow. After a minute, on a machine that does nothing else, it is a second.
         let most = if seconds < 60 { 4.0 } else { 1.3 };
         assert!((0.1..most).contains(&behind), "{player} {url}: {behind} s");
-        assert!(seconds < 60 || browser.run("return waits") == 0, "{player} {url} stalls");
+        // Its live sync keeps shaka as close to the end as it can get.
+        let most_waits = if player == "shaka" { seconds / 20 } else { 0 };
+        let waits = browser.run("return waits").as_u64().unwrap();
+        assert!(seconds < 60 || waits <= most_waits, "{player} {url} stalls {waits} times");
         browser.run("end()");
     }
     // Audio alone and video alone, in codecs of their own.
