@@ -88,10 +88,15 @@ pub fn look_at(server: &Server, browser: &Browser, pages: &[(&str, &str, &str)],
     }
 }
 
-/// What keeps people from using a page, as axe-core finds it; that it fits its window.
+/// What keeps people from using a page, as axe-core finds it; that it fits its window. axe-core looks at the narrowest and the widest
+/// window; with `VOYANDZ_PAGES` at all: `ci/long` does.
 pub fn examine(browser: &Browser, axe: &str, name: &str) -> Vec<String> {
     let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
     assert_eq!(browser.run(fits), true, "{name} is wider than its window");
+    let is_sample = ["phone-light", "desktop-dark"].iter().any(|sample| name.ends_with(sample));
+    if !is_sample && std::env::var_os("VOYANDZ_PAGES").is_none() {
+        return Vec::new();
+    }
     if browser.run("return typeof axe") == "undefined" {
         browser.run(axe);
     }
