@@ -343,3 +343,28 @@ proptest! {
         prop_assert!(count as u32 <= expected);
     }
 }
+
+#[test]
+fn a_file_that_its_container_cannot_make_longer_is_followed_by_another() {
+    let (mut disk, mut actions) = (Disk::default(), Vec::new());
+    let settings = Settings { container: Container::Avi, ..settings(0) };
+    let mut recorder = Recorder::new(settings, 1);
+    recorder.tracks(tracks()[..1].to_vec(), &mut actions);
+    let (frames, frame) = (300, 40_000);
+    // A keyframe each second: a second has a megabyte.
+    let data = Bytes::from([&(frame as u32 - 4).to_be_bytes()[..], &vec![0x65; frame - 4]].concat());
+    for number in 0..frames {
+        let millis = i64::from(number) * 40;
+        let sample = Sample { data: data.clone(), ..sample(0, number, millis, number % 25 == 0) };
+        recorder.sample(sample, at(millis), &mut actions);
+        disk.act(&mut actions);
+    }
+    recorder.stop("stopped", &mut actions);
+    disk.act(&mut actions);
+    assert!(disk.asked > 0, "the encoder is asked for the keyframe that ends it");
+    assert_eq!(disk.ended.iter().map(|(.., reason)| *reason).collect::<Vec<_>>(), ["cut", "stopped"]);
+    let chunks = |bytes: &[u8]| bytes.windows(4).filter(|four| four == b"00dc").count() / 2;
+    let counts: Vec<_> = disk.files.values().map(|(_, bytes)| chunks(bytes)).collect();
+    assert_eq!(counts.iter().sum::<usize>(), frames as usize, "{counts:?}");
+    assert!(counts[0] % 25 == 0, "{counts:?}");
+}
