@@ -658,4 +658,5 @@ fn route_table(
     }
     let login = pages::leads_to_login(config, registry).then_some(web::login::PATH);
     RouteTable::new(registry, segments, playback.clone(), webrtc.as_ref(), pages, login)
+        .with_files(config.files.clone())
 }

@@ -339,6 +339,7 @@ mod tests {
         );
         check(&format!("{TEXT}auth: {{anyone: [admin]}}\n"), Some("auth"));
         check(&format!("x: &x\nlogdir: /tmp\n{TEXT}").replace("x: &x\n", ""), Some("logdir"));
+        check(&format!("files: /etc\n{TEXT}"), Some("files"));
         check(&format!("sets:\n  s:\n    for: [1]\n    feeds: {{'c{{name}}': {{command: sh}}}}\n{TEXT}"), Some("sets"));
         // A merge key brings what stands elsewhere.
         check(&with("{url: 'rtsp://10.0.0.5/x'}", "{<<: {command: sh}}"), Some("feeds.b.command"));

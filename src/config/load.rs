@@ -143,6 +143,9 @@ fn examine_with(
     if let Some(statedir) = &mut config.statedir {
         *statedir = resolve(&["statedir"], statedir)?;
     }
+    if let Some(files) = &mut config.files {
+        *files = resolve(&["files"], files)?;
+    }
     if let Some(file) = &mut config.api.file {
         *file = resolve(&["api", "file"], file)?;
     }

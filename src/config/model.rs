@@ -27,6 +27,8 @@ pub struct Config {
     pub logdir: Option<PathBuf>,
     /// Where the journal is kept.
     pub statedir: Option<PathBuf>,
+    /// A folder whose files can be downloaded.
+    pub files: Option<PathBuf>,
     /// Memory in bytes that each worker, and each program with all that it starts, may have.
     pub memory_max: Option<u64>,
     /// Which pages are served.

@@ -32,6 +32,7 @@ fn keys(config: &Config) -> raw::File {
         listenport: Some(Value::from(config.listen_port)),
         logdir: config.logdir.as_deref().map(path),
         statedir: config.statedir.as_deref().map(path),
+        files: config.files.as_deref().map(path),
         memory_max: config.memory_max.map(Value::from),
         pages: Some(value(&pages(&config.pages))),
         tls: config.tls.as_ref().map(tls::printed),
@@ -428,7 +429,8 @@ mod tests {
                 let text = "hooks: {a: {url: 'https://h/x', secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, events: feed.*}, b: {run: [a, b c], names: [x, y*]}}";
                 let hooks = if home { crate::config::parse(text).unwrap().hooks } else { Vec::new() };
                 let statedir = events.then(|| "a state".into());
-                Config { listen_addr, listen_port, logdir, statedir, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, hooks, api, patterns: Vec::new(), feeds, streams }
+                let files = clients.then(|| "/srv/a b".into());
+                Config { listen_addr, listen_port, logdir, statedir, files, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, hooks, api, patterns: Vec::new(), feeds, streams }
             },
         )
     }

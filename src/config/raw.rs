@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) statedir: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) files: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory_max: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pages: Option<Value>,

@@ -104,7 +104,7 @@ fn schema() -> Value {
         "include" | "pipelines_dir" => json!({"type": ["array", "string", "null"], "items": scalar()}),
         "listenport" => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
         "memory_max" => json!({"type": ["integer", "string", "null"], "pattern": "^[0-9.]+[KMGT]?$"}),
-        "listenaddr" | "logdir" | "statedir" => json!({"type": ["string", "null"]}),
+        "listenaddr" | "logdir" | "statedir" | "files" => json!({"type": ["string", "null"]}),
         other => panic!("what is `{other}`?"),
     });
     let pages = section("`pages:`", raw::keys::<raw::Pages>(), |key| match key {

@@ -82,6 +82,7 @@ impl Validator {
             listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
             statedir: self.value(&root.key("statedir"), file.statedir, path_name),
+            files: self.value(&root.key("files"), file.files, path_name),
             memory_max: self.value(&root.key("memory_max"), file.memory_max, memory),
             feeds,
             streams: self.streams(&root.key("streams"), streams, &known, &pages),

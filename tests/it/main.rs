@@ -40,6 +40,7 @@ mod events;
 mod examples;
 mod faults;
 mod feeds;
+mod files;
 mod fragments;
 mod history;
 mod hls;

@@ -44,10 +44,18 @@ use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::sync::watch;
 use warp::{Filter, filters::path::FullPath};
 
+/// Where files of a folder that is shared are.
+const FILES: &str = "/files/";
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// A page of the server.
@@ -95,6 +103,8 @@ pub struct RouteTable {
     /// Where browsers are led that need a login.
     login: Option<&'static str>,
     playback: Playback,
+    /// The folder of files that are shared.
+    files: Option<PathBuf>,
     /// Where media is published to.
     registry: Registry,
 }
@@ -127,6 +137,8 @@ pub enum Route<'a> {
     Segments(SegmentRoute<'a>),
     /// Recordings of a stream, and what decodes stills of them.
     Recordings(&'a Playback, Asked, Option<&'a WorkerGroup>),
+    /// A file of a folder that is shared.
+    File(&'a Playback, &'a Path, &'a str),
     /// Sessions of WebRTC.
     Whep(&'a WebRtc, WhepRoute<'a>),
 }
@@ -168,7 +180,14 @@ impl RouteTable {
             per_request.flat_map(|stream| own_paths(&stream.config).map(|path| (path, stream.clone()))).collect();
         let segments = SegmentTable::new(&segments.apply(registry.streams()));
         let webrtc = webrtc.map(|webrtc| (webrtc.clone(), WhepTable::new(registry.streams())));
-        Self { streams, per_request, segments, webrtc, playback, pages, login, registry: registry.clone() }
+        let registry = registry.clone();
+        Self { streams, per_request, segments, webrtc, playback, files: None, pages, login, registry }
+    }
+
+    /// The same, with the files of a folder.
+    #[must_use]
+    pub fn with_files(self, files: Option<PathBuf>) -> Self {
+        Self { files, ..self }
     }
 
     /// Leads a browser that opens a page without any credential to the page where users log in.
@@ -229,6 +248,11 @@ impl RouteTable {
         {
             return Some(Route::Whep(webrtc, found));
         }
+        if let Some(folder) = &self.files
+            && let Some(name) = path.strip_prefix(FILES).filter(|name| playback::is_name(name))
+        {
+            return Some(Route::File(&self.playback, folder, name));
+        }
         let (stream, last) = path.rsplit_once('/')?;
         let stream = &self.streams.get(stream)?.stills;
         let format = match last {
@@ -257,6 +281,8 @@ impl Route<'_> {
             Self::WebSocket(stills) | Self::Frames(stills) => of(Action::View, &stills.stream().config),
             Self::Segments(route) => Need::Stream(Action::View, route.stream.name().into()),
             Self::Recordings(_, asked, _) => Need::Stream(Action::Playback, asked.stream.as_str().into()),
+            // As if all of them were the recordings of a stream with this name.
+            Self::File(..) => Need::Stream(Action::Playback, "files".into()),
             Self::Whep(_, route) => of(Action::View, &route.stream.config),
         }
     }
@@ -265,6 +291,7 @@ impl Route<'_> {
     fn is_for_any_origin(&self) -> bool {
         match self {
             Self::Page(page) => page.is_for_any_origin,
+            Self::File(..) => false,
             _ => true,
         }
     }
@@ -449,6 +476,10 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
                 let is_image = matches!(asked.what, What::Still(_) | What::Strip(..));
                 let worker = worker.filter(|_| !is_image || admission.refuse_still().is_none());
                 playback.respond(asked, playback::Request { method, headers, site, worker }).await
+            }
+            Route::File(playback, folder, name) => {
+                let request = playback::Request { method, headers, site, worker: None };
+                playback.respond_with_file(folder, name, request).await
             }
             Route::Segments(route) => match peer {
                 Some(peer) => {

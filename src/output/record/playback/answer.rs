@@ -22,12 +22,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use std::io;
+use std::{io, path::Path};
 
 /// What a name stands for never changes.
 const STAYS: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
 pub(super) const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
-const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(super) const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A span without gaps, as other servers list it.
 #[derive(Debug, Serialize)]
@@ -143,6 +143,16 @@ impl Playback {
     }
 }
 
+impl Playback {
+    /// Responds to a request for a file of a folder that is shared.
+    pub async fn respond_with_file(&self, folder: &Path, name: &str, request: Request<'_>) -> Response {
+        match self.file_of(folder, name).await {
+            Ok((film, name)) => self.whole(&film, &name, request),
+            Err(error) => not_read(&error),
+        }
+    }
+}
+
 /// The response to a path or parameter that is not valid.
 pub fn refused(error: &AskError) -> Response {
     let status = if *error == AskError::Path { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
@@ -190,7 +200,9 @@ fn failed(error: &LibraryError) -> Response {
         LibraryError::Format(_) | LibraryError::Remux(RemuxError::NotCarried(_)) => StatusCode::NOT_ACCEPTABLE,
         LibraryError::NoVideo => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         LibraryError::TooMuch | LibraryError::Remux(RemuxError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
-        LibraryError::Read(error) if error.kind() == io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        LibraryError::Read(error) if error.kind() == io::ErrorKind::NotFound => {
+            return text(StatusCode::NOT_FOUND, "there is no such file");
+        }
         LibraryError::Read(error) => {
             tracing::warn!(%error, "recording cannot be read");
             return text(StatusCode::INTERNAL_SERVER_ERROR, "the recording cannot be read");

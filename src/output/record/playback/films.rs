@@ -1,7 +1,7 @@
 //! Responses with films: as they are, in ranges, or in another container.
 
 use super::{
-    answer::{CHANGES, Request, http_date, set},
+    answer::{CHANGES, PLAIN, Request, http_date, set},
     ask::{self, Range},
     library::{Film, rfc3339},
     reading::{PATIENCE, Playback},
@@ -14,8 +14,27 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderValue, Method, StatusCode, header};
+use percent_encoding::utf8_percent_encode;
 use std::{io, sync::Arc};
 use tokio::sync::Semaphore;
+
+/// How a response calls what it has.
+pub(super) struct FileName {
+    pub(super) mimetype: &'static str,
+    pub(super) name: String,
+    /// Browsers show it, and do not only save it.
+    pub(super) is_shown: bool,
+}
+
+impl FileName {
+    /// Of a film of a stream.
+    fn of_film(film: &Film, stream: &str, container: Container) -> Self {
+        let stream: String = stream.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let begin: String = rfc3339(film.begins).chars().filter(|c| *c != ':').collect();
+        let name = format!("{stream}-{begin}.{}", container.name());
+        Self { mimetype: container.mimetype(), name, is_shown: true }
+    }
+}
 
 /// What is read of a file at a time.
 const CHUNK: u64 = 256 << 10;
@@ -23,6 +42,11 @@ const CHUNK: u64 = 256 << 10;
 impl Playback {
     /// A film as one file whose length is known.
     pub(super) fn film(&self, film: &Arc<Film>, stream: &str, request: Request<'_>) -> Response {
+        self.whole(film, &FileName::of_film(film, stream, Container::Mp4), request)
+    }
+
+    /// A file, or the range of it that is asked for.
+    pub(super) fn whole(&self, film: &Arc<Film>, name: &FileName, request: Request<'_>) -> Response {
         let length = film.clip.length();
         let tag = film.tag();
         let value = |name| request.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -38,15 +62,16 @@ impl Playback {
                 return response;
             }
         };
-        let mut response = body(request, || read(film.clone(), self.readers(), first, last + 1));
+        let end = (last + 1).min(length);
+        let mut response = body(request, || read(film.clone(), self.readers(), first, end));
         *response.status_mut() = status;
         if status == StatusCode::PARTIAL_CONTENT {
             set(&mut response, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
         }
         set(&mut response, header::ACCEPT_RANGES, "bytes");
         set(&mut response, header::ETAG, &tag);
-        set(&mut response, header::CONTENT_LENGTH, &(last + 1 - first).to_string());
-        describe(&mut response, film, stream, Container::Mp4);
+        set(&mut response, header::CONTENT_LENGTH, &(end - first).to_string());
+        describe(&mut response, film, name);
         response
     }
 
@@ -61,7 +86,7 @@ impl Playback {
         let rest = || remux(film.clone(), self.readers(), remuxer);
         let mut response = body(request, || stream::iter([Ok(Bytes::from(header))]).chain(rest()));
         set(&mut response, header::ACCEPT_RANGES, "none");
-        describe(&mut response, film, stream, container);
+        describe(&mut response, film, &FileName::of_film(film, stream, container));
         response
     }
 }
@@ -77,11 +102,15 @@ fn body<S: Stream<Item = io::Result<Bytes>> + Send + 'static>(
     }
 }
 
-fn describe(response: &mut Response, film: &Film, stream: &str, container: Container) {
-    set(response, header::CONTENT_TYPE, container.mimetype());
-    let name: String = stream.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    let begin: String = rfc3339(film.begins).chars().filter(|c| *c != ':').collect();
-    set(response, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}-{begin}.{}\"", container.name()));
+fn describe(response: &mut Response, film: &Film, FileName { mimetype, name, is_shown }: &FileName) {
+    set(response, header::CONTENT_TYPE, mimetype);
+    let way = if *is_shown { "inline" } else { "attachment" };
+    // RFC 6266: what is not ASCII is encoded.
+    let name = match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte)) {
+        true => format!("filename=\"{name}\""),
+        false => format!("filename*=UTF-8''{}", utf8_percent_encode(name, &PLAIN)),
+    };
+    set(response, header::CONTENT_DISPOSITION, &format!("{way}; {name}"));
     set(response, header::LAST_MODIFIED, &http_date(film.begins));
     response.headers_mut().insert(header::CACHE_CONTROL, CHANGES);
 }
