@@ -113,6 +113,12 @@ fn newest(folder: &Path) -> Option<i64> {
     ends.max()
 }
 
+/// The files that a cut may have hurt: those before them were looked at after an earlier one.
+fn newest_files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = files(folder, "mp4");
+    all.split_off(all.len().saturating_sub(4))
+}
+
 /// `VOYANDZ_KILLS` makes it longer: `ci/long` has a hundred.
 #[test]
 fn a_power_cut_costs_a_second() {
@@ -141,7 +147,7 @@ fn a_power_cut_costs_a_second() {
         let rest = temp.path().join("rest");
         Image::restore(&copy, &rest);
         // Each file opens as it is, but for one whose first part is not there yet.
-        for file in files(&rest, "mp4") {
+        for file in newest_files(&rest) {
             let is_begun = fs::metadata(&file).unwrap().len() > 4096;
             assert!(!is_begun || !packets_of(&file, "v").is_empty(), "{file:?} at {cut}");
         }
@@ -152,7 +158,7 @@ fn a_power_cut_costs_a_second() {
         let left = next.log.matching("recording was left unfinished");
         unfinished += left.len();
         drop(next);
-        for file in files(&rest, "mp4") {
+        for file in newest_files(&rest) {
             media::assert_decodes_file(&file);
             assert!(probe(&file)["streams"][0]["nb_frames"].is_string(), "{file:?} at {cut}");
         }
