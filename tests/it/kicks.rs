@@ -83,6 +83,6 @@ fn a9_a_viewer_of_webrtc_is_ended() {
     let browser = webrtc::player(&server);
     webrtc::play(&browser, "/cam/whep", "['video']");
     kick(&server, "webrtc");
-    // The browser is told, and does not wait for packets.
+    // The browser notices, and does not wait for packets.
     browser.wait("return ['disconnected', 'failed', 'closed'].includes(window.peer.connectionState)", secs(10));
 }
