@@ -3,6 +3,7 @@
 use super::worker::{MediaSender, Worker};
 use crate::{
     ipc::{FrameKind, Item, ToWorker},
+    media::Kind,
     stream::{Delivery, Entry, FanOut, Join},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -63,28 +64,138 @@ impl ByteFeeds {
 }
 
 /// Sends a feed's bytes to a worker until the worker is gone.
+///
+/// The flag makes the worker drop what waits and demux anew, so it is on the first bytes after a discontinuity alone, and most
+/// containers cannot be demuxed without their header. So whatever is lost or restarts, the header comes first again.
 async fn send_bytes(feed: u32, from: FanOut, to: MediaSender) {
-    let mut discontinuity = true;
-    loop {
+    while !from.is_closed() {
         let mut reader = from.subscribe(Entry { join: Join::Keyframe, header: true });
+        let (mut begins, mut has_packet) = (true, false);
         loop {
-            let packet = match reader.next().await {
-                Delivery::Aside(packet) | Delivery::Packet(packet) => packet,
-                Delivery::Gap(_) => {
-                    discontinuity = true;
-                    continue;
-                }
-                Delivery::End => break,
+            let (packet, is_aside) = match reader.next().await {
+                Delivery::Aside(packet) => (packet, true),
+                Delivery::Packet(packet) => (packet, false),
+                Delivery::Gap(_) | Delivery::End => break,
             };
-            let jumped = discontinuity || packet.discontinuity;
-            if to.send(FrameKind::FeedBytes, feed, jumped, packet.payload()).await.is_err() {
+            let restarts = packet.discontinuity && has_packet;
+            if restarts && packet.kind == Kind::Keyframe {
+                break;
+            }
+            if to.send(FrameKind::FeedBytes, feed, begins || restarts, packet.payload()).await.is_err() {
                 return;
             }
-            discontinuity = false;
+            begins = false;
+            has_packet |= !is_aside;
         }
-        if from.is_closed() {
-            return;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ipc::frame, media::Packet};
+    use bytes::Bytes;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+
+    /// What a worker is sent: the text of each piece, with an exclamation mark in front of a discontinuity.
+    struct Rig {
+        from: FanOut,
+        sent: mpsc::Receiver<([u8; frame::HEAD], Bytes)>,
+        _task: AbortOnDropHandle<()>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let from = FanOut::new();
+            let (to, sent) = MediaSender::of_test();
+            let task = AbortOnDropHandle::new(tokio::spawn(send_bytes(0, from.clone(), to)));
+            Self { from, sent, _task: task }
         }
-        discontinuity = true;
+
+        fn push(&self, kind: Kind, text: &str, discontinuity: bool) {
+            let mut packet = Packet::copy_of(kind, text.as_bytes());
+            packet.discontinuity = discontinuity;
+            self.from.push(packet, None);
+        }
+
+        async fn next(&mut self) -> Option<(bool, String)> {
+            let next = tokio::time::timeout(Duration::from_secs(5), self.sent.recv()).await;
+            let (head, payload) = next.expect("nothing is sent")?;
+            let frame =
+                frame::decode(&mut [&head, &payload[..], frame::TAIL].concat().as_slice().into()).unwrap().unwrap();
+            let text = String::from_utf8(frame.payload.payload().to_vec()).unwrap();
+            Some((frame.head.discontinuity, text))
+        }
+
+        async fn expect(&mut self, pieces: &[&str]) {
+            for piece in pieces {
+                let (discontinuity, text) = self.next().await.unwrap();
+                assert_eq!(format!("{}{text}", if discontinuity { "!" } else { "" }), *piece);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_first_piece_of_all_is_a_discontinuity() {
+        let mut rig = Rig::new();
+        rig.from.set_header(b"header");
+        // The very first packet of a source has the flag too: a worker that is told twice drops the header.
+        rig.push(Kind::Keyframe, "first", true);
+        rig.push(Kind::Delta, "second", false);
+        rig.expect(&["!header", "first", "second"]).await;
+    }
+
+    #[tokio::test]
+    async fn the_header_comes_again_where_the_source_restarts() {
+        let mut rig = Rig::new();
+        rig.from.set_header(b"header");
+        rig.push(Kind::Keyframe, "one", true);
+        rig.expect(&["!header", "one"]).await;
+        rig.push(Kind::Keyframe, "two", true);
+        rig.push(Kind::Delta, "after two", false);
+        rig.expect(&["!header", "two", "after two"]).await;
+        rig.from.restart();
+        rig.from.set_header(b"other");
+        rig.push(Kind::Keyframe, "three", true);
+        rig.expect(&["!other", "three"]).await;
+        // What no decoder begins with is announced in front of it.
+        rig.push(Kind::Delta, "notice", true);
+        rig.push(Kind::Keyframe, "four", true);
+        rig.expect(&["!notice", "!other", "four"]).await;
+    }
+
+    #[tokio::test]
+    async fn the_header_comes_again_after_a_loss() {
+        let mut rig = Rig::new();
+        rig.from.set_header(b"header");
+        rig.push(Kind::Keyframe, "first", true);
+        rig.expect(&["!header", "first"]).await;
+        // More than the ring and the queue hold, while nothing is taken.
+        let large = "x".repeat(1 << 20);
+        for number in 0..100 {
+            rig.push(if number % 10 == 0 { Kind::Keyframe } else { Kind::Delta }, &large, false);
+            tokio::task::yield_now().await;
+        }
+        rig.push(Kind::Keyframe, "last", false);
+        let mut headers = 0;
+        loop {
+            let (discontinuity, text) = rig.next().await.unwrap();
+            assert_eq!(discontinuity, text == "header", "{}", text.len());
+            headers += usize::from(discontinuity);
+            if text == "last" {
+                break;
+            }
+        }
+        assert_eq!(headers, 1);
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_its_source() {
+        let mut rig = Rig::new();
+        rig.push(Kind::Keyframe, "bytes", true);
+        rig.expect(&["!bytes"]).await;
+        rig.from.close();
+        assert!(rig.next().await.is_none());
     }
 }

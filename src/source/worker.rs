@@ -155,6 +155,13 @@ impl Worker {
 }
 
 impl MediaSender {
+    /// Its frames come out of the receiver, in place of a worker.
+    #[cfg(test)]
+    pub(super) fn of_test() -> (Self, mpsc::Receiver<([u8; frame::HEAD], Bytes)>) {
+        let (to, sent) = mpsc::channel(FRAMES);
+        (Self(to), sent)
+    }
+
     /// Sends one frame; waits while the worker is slow. Cancel-safe: the frame is sent whole or not at all.
     ///
     /// # Errors

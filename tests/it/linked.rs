@@ -201,6 +201,29 @@ fn a_link_is_encoded_like_every_feed() {
     assert!(picture.starts_with(&[0xff, 0xd8]));
 }
 
+/// The worker that encodes runs before the first media is there, and goes on with those of the next sender.
+#[test]
+fn a_worker_that_waits_for_a_sender_gets_its_media_from_the_first_byte() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let to = free();
+    let yaml = format!(
+        "feeds: {{gate: {{url: 'udp://{to}'}}}}\n\
+         streams: {{small: {{feed: gate, video: {{codec: h264, size: 160x120}}, audio: false}}}}\n"
+    );
+    let server = Server::start(&yaml);
+    let mut viewer = server.get("/small.ts");
+    server.log.wait("worker started", SOON);
+    for _ in 0..2 {
+        feed(&server, |feed| feed["state"] == "waiting-publisher");
+        let sender = Publisher::start(&[LIVE, H264_AAC, &["-f", "mpegts", &format!("udp://{to}?pkt_size=1316")]]);
+        viewer.take(10_000, SOON);
+        sender.kill();
+    }
+    assert!(!server.log.text().contains("worker stopped"), "{}", server.log.text());
+}
+
 /// A port that another program has is an error of the feed, with the address.
 #[test]
 fn a_taken_port_is_an_error_of_the_feed() {

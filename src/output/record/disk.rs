@@ -458,13 +458,14 @@ impl Worker {
         entry.ended = Some(reason.to_owned());
         let seconds = (entry.to - entry.from) as f64 / 1e6;
         let stream = &ticket.0.stream;
-        tracing::info!(stream, file = entry.path, bytes = entry.bytes, seconds, reason, "recording file closed");
-        ticket.0.status.ended((&self.path, &entry.path), entry.bytes, seconds, reason);
+        // The index first: who hears that the file has ended finds it as ended in the list.
         if let Some(folder) = &mut self.folder
             && let Err(error) = folder.ended(stream, &entry)
         {
             tracing::warn!(stream, file = entry.path, %error, "end of a recording not written to the index");
         }
+        tracing::info!(stream, file = entry.path, bytes = entry.bytes, seconds, reason, "recording file closed");
+        ticket.0.status.ended((&self.path, &entry.path), entry.bytes, seconds, reason);
         self.count_all();
     }
 
