@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     access::{Action, Decision, Subject},
-    config::{change::is_remote, text_without_secrets, url_pipeline},
-    ipc::{FromWorker, ToWorker},
-    source::worker::Worker,
+    config::{Source, change::is_remote, text_without_secrets, url_source},
+    source::probe::probe as tracks_of,
+    status::tracks,
     sys::devices::devices,
 };
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time for a worker to start and to try; the try itself has 10 s.
+/// Time for what is tried to show its tracks, with that for a worker to start.
 const WITHIN: Duration = Duration::from_secs(15);
 /// Time for a name to be resolved.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
@@ -40,13 +40,13 @@ pub(super) async fn doctor(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::json(call.api.doctor.examine().await))
 }
 
-/// `POST /probe`: whether an address has media. A worker tries it, without a feed.
+/// `POST /probe`: which tracks an address has, as a feed with it would have them.
 pub(super) async fn probe(call: Call) -> Result<Answer, Problem> {
     let body = call.body()?;
     let Some(url) = body.get("url").and_then(Value::as_str) else {
         return Err(Problem::new(Kind::BadRequest, "expected an object with the key `url`"));
     };
-    let pipeline = url_pipeline(url).map_err(|expected| Problem::new(Kind::BadRequest, format!("url: {expected}")))?;
+    let source = url_source(url).map_err(|expected| Problem::new(Kind::BadRequest, format!("url: expected {expected}")))?;
     let is_admin = matches!(call.access.decide(Action::ConfigExec, Subject::Server), Decision::Allowed { .. });
     if !(is_admin && call.state.api.exec) {
         permit(url).await?;
@@ -56,29 +56,25 @@ pub(super) async fn probe(call: Call) -> Result<Answer, Problem> {
     };
     let began = Instant::now();
     // Nothing but the address that was checked.
-    let source = pipeline.replacen("souphttpsrc ", "souphttpsrc automatic-redirect=false ", 1);
-    let text = format!("{source} ! fakesink num-buffers=1");
-    let failed = |error: String| Problem::new(Kind::Internal, format!("cannot try it: {error}"));
-    let mut worker = Worker::spawn().await.map_err(|error| failed(error.to_string()))?;
-    worker.send(ToWorker::Try(vec![text]));
-    let tried = tokio::time::timeout(WITHIN, async {
-        loop {
-            match worker.event().await {
-                Some(FromWorker::Tried(tried)) => return tried.into_iter().next().flatten(),
-                Some(_) => {}
-                None => return Some("the worker ended".to_owned()),
-            }
+    let source = match source {
+        Source::Pipeline(text) => {
+            Source::Pipeline(text.replacen("souphttpsrc ", "souphttpsrc automatic-redirect=false ", 1))
         }
-    });
-    let outcome = tokio::select! {
-        outcome = tried => outcome.unwrap_or_else(|_| Some("nothing came of it in time".to_owned())),
-        // Nobody waits for the outcome any more.
-        () = call.client.wait() => Some("the client left".to_owned()),
+        other => other,
     };
-    worker.kill().await;
-    let error = outcome.map(|error| text_without_secrets(&error));
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(WITHIN, tracks_of(source)) => {
+            outcome.unwrap_or_else(|_| Err("no media came of it in time".to_owned()))
+        }
+        // Nobody waits for the outcome any more.
+        () = call.client.wait() => Err("the client left".to_owned()),
+    };
+    let (tracks, error) = match outcome {
+        Ok(found) => (tracks::of(&found), None),
+        Err(error) => (Vec::new(), Some(text_without_secrets(&error))),
+    };
     Ok(Answer::json(json!({
-        "works": error.is_none(), "error": error, "seconds": began.elapsed().as_secs_f64(),
+        "works": error.is_none(), "error": error, "tracks": tracks, "seconds": began.elapsed().as_secs_f64(),
     })))
 }
 

@@ -106,8 +106,10 @@ pub(super) fn document(routes: &[Route]) -> Value {
 fn of_files_and_machine() -> Value {
     json!({
         "Address": {"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}},
-        "Probe": {"type": "object", "required": ["works", "error", "seconds"], "properties": {
-            "works": {"type": "boolean"}, "error": {"type": ["string", "null"]}, "seconds": {"type": "number"}}},
+        "Probe": {"type": "object", "required": ["works", "error", "tracks", "seconds"], "properties": {
+            "works": {"type": "boolean"}, "error": {"type": ["string", "null"]},
+            "tracks": {"type": "array", "items": {"$ref": "#/components/schemas/Entry"}, "description": "As those of a feed are."},
+            "seconds": {"type": "number"}}},
         "Examination": {"type": "object", "required": ["is_well", "sections"], "properties": {
             "is_well": {"type": "boolean", "description": "Nothing is missing without which nothing works."},
             "sections": {"type": "array", "items": {"type": "object", "required": ["title", "findings"], "properties": {
@@ -150,7 +152,11 @@ fn operation(route: &Route) -> Value {
         json!({"name": "labels", "in": "query", "style": "form", "explode": true, "description": description,
                "schema": {"type": "object", "additionalProperties": {"type": "string"}}})
     });
-    let parameters: Vec<_> = in_path.chain(in_query).chain(labels).collect();
+    let condition = ["put_entry", "patch_entry", "delete_entry", "put_config_file"].contains(&route.id).then(|| {
+        let description = "The `ETag` of what was read: the change is made only if that was not changed meanwhile.";
+        json!({"name": "If-Match", "in": "header", "description": description, "schema": {"type": "string"}})
+    });
+    let parameters: Vec<_> = in_path.chain(in_query).chain(labels).chain(condition).collect();
     let (status, schema) = route.answer;
     let mut success = json!({"description": "Success."});
     if let (Some(schema), Value::Object(success)) = (schema, &mut success) {

@@ -101,5 +101,5 @@ pub use redact::{is_secret_name, masked, text_without_secrets};
 pub use rtmp_url::RtmpUrl;
 pub use rtsp_url::RtspUrl;
 pub use srt_url::SrtUrl;
-pub use url::url_pipeline;
+pub use url::url_source;
 pub use validate::parse;

@@ -83,17 +83,12 @@ const WAYS: [Way; 4] = [
 /// The schemes of links beside that of SRT.
 const LINKS: [&str; 2] = ["udp", "rtp"];
 
-/// The source that stands for an address, as the pipeline of a feed with this `url`.
+/// The source that stands for an address, as a feed with this `url` and no other key has it.
 ///
 /// # Errors
-/// What is expected instead; a link of SRT, UDP or RTP has no pipeline.
-pub fn url_pipeline(address: &str) -> Result<String, String> {
-    if Link::parse(address).is_some() {
-        return Err(
-            "expected an address of HTTP, RTMP or RTSP: what comes by SRT, UDP or RTP is tried as a feed".to_owned()
-        );
-    }
-    pipeline(address, CameraSettings::default()).map_err(|expected| format!("expected {}", expected.what))
+/// What is expected instead.
+pub fn url_source(address: &str) -> Result<Source, String> {
+    source(address, CameraSettings::default()).map_err(|expected| expected.what)
 }
 
 /// The source that stands for an address.

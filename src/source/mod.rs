@@ -18,6 +18,7 @@ pub mod linked;
 pub mod per_request;
 pub mod pipe;
 pub mod pool;
+pub mod probe;
 pub mod program;
 pub mod published;
 pub mod publisher;

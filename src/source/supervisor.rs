@@ -354,11 +354,21 @@ async fn next_event(run: &mut Option<Run>) -> Event {
 
 /// What an end means to the lifecycle, and its reason unless the source was stopped.
 fn describe(ended: &Ended) -> (End, Option<String>) {
+    let end = match ended {
+        Ended::Stopped | Ended::EndOfStream => End::Clean,
+        Ended::Failed(_) => End::Failed,
+        Ended::NoDevice { .. } => End::NoDevice,
+    };
+    (end, why(ended))
+}
+
+/// The reason of an end, unless the source was stopped.
+pub(super) fn why(ended: &Ended) -> Option<String> {
     match ended {
-        Ended::Stopped => (End::Clean, None),
-        Ended::EndOfStream => (End::Clean, Some("end of stream".to_owned())),
-        Ended::Failed(reason) => (End::Failed, Some(reason.clone())),
-        Ended::NoDevice { device, why } => (End::NoDevice, Some(format!("{} not found: {why}", device.display()))),
+        Ended::Stopped => None,
+        Ended::EndOfStream => Some("end of stream".to_owned()),
+        Ended::Failed(reason) => Some(reason.clone()),
+        Ended::NoDevice { device, why } => Some(format!("{} not found: {why}", device.display())),
     }
 }
 

@@ -16,7 +16,6 @@ use crate::{
     access::Access,
     config::{self, Config, Encoding, Mode, Pages, Serving, Source, text_without_secrets},
     engine::registry::{FeedHandle, Registry, StreamHandle},
-    ipc::TrackKind,
     media::Container,
     source::{
         per_request::PerRequestStream,
@@ -371,7 +370,7 @@ impl Feed {
             }
         };
         let record = feed.status.read();
-        let tracks = tracks_of(&record);
+        let tracks = tracks::of(&record.tracks);
         let reading = feed.fanout.as_ref().map(crate::stream::FanOut::reading);
         Self {
             name: config.name.to_string(),
@@ -399,7 +398,7 @@ impl Stream {
         let stream = stream.current();
         let container = stream.fanout.container().or(Some(config.container));
         let record = stream.status.read();
-        let (tracks, placeholder) = (tracks_of(&record), record.shows_placeholder);
+        let (tracks, placeholder) = (tracks::of(&record.tracks), record.shows_placeholder);
         let written = WriteStats::of(stream.fanout.reading());
         let codecs = stream.fanout.codecs();
         Self {
@@ -482,14 +481,3 @@ impl Client {
     }
 }
 
-fn tracks_of(record: &Record) -> Vec<TrackSummary> {
-    record.tracks.iter().map(|track| tracks::read(kind_of(track.kind), &track.caps)).collect()
-}
-
-fn kind_of(kind: TrackKind) -> &'static str {
-    match kind {
-        TrackKind::Video => "video",
-        TrackKind::Audio => "audio",
-        TrackKind::Muxed => "muxed",
-    }
-}

@@ -1,5 +1,6 @@
 //! A summary of a track, from its GStreamer caps. Pure.
 
+use crate::ipc::{Track, TrackKind};
 use serde::Serialize;
 
 /// A track in the state. A field that the caps do not contain is missing.
@@ -21,8 +22,18 @@ pub struct TrackSummary {
     pub channels: Option<u32>,
 }
 
+/// A summary of each of these tracks.
+pub fn of(tracks: &[Track]) -> Vec<TrackSummary> {
+    let kind = |track: &Track| match track.kind {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+        TrackKind::Muxed => "muxed",
+    };
+    tracks.iter().map(|track| read(kind(track), &track.caps)).collect()
+}
+
 /// Reads the first structure of `caps`: `video/x-raw, format=(string)I420, width=(int)320`.
-pub fn read(kind: &'static str, caps: &str) -> TrackSummary {
+fn read(kind: &'static str, caps: &str) -> TrackSummary {
     let caps = caps.split(';').next().unwrap_or_default();
     let (media, fields) = caps.split_once(',').unwrap_or((caps, ""));
     let value = |name: &str| {

@@ -9,7 +9,7 @@ pub const ADMIN: &str = "vyz_admin-0123456789abcdef0123456789abcdef";
 pub const EDITOR: &str = "vyz_editor-0123456789abcdef0123456789abcdef";
 pub const VIEWER: &str = "vyz_viewer-0123456789abcdef0123456789abcdef";
 
-fn digest(token: &str) -> String {
+pub fn digest(token: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
     data_encoding::HEXLOWER.encode(digest.as_ref())
 }

@@ -5,7 +5,7 @@ use crate::rig::{
     browser::{Browser, have_browser},
     http::Next,
     script::{H264, PICTURE, TONE},
-    secs, tool, wait_until,
+    secs, times, tool, wait_until,
 };
 use regex::Regex;
 use std::{
@@ -186,16 +186,16 @@ fn players_in_a_browser_are_a_second_behind() {
         ));
     }
     browser.run(PLAYERS);
-    let seconds = std::env::var("VOYANDZ_PLAY_SECONDS").map_or(4, |seconds| seconds.parse().unwrap());
+    let seconds = times("VOYANDZ_PLAY_SECONDS", 4);
     for (player, url) in
         [("dash.js", "/cam.mpd"), ("shaka", "/cam.mpd"), ("shaka", "/cam.m3u8"), ("hls.js", "/cam.m3u8")]
     {
-        let behind = play(&browser, player, url, secs(seconds));
+        let behind = play(&browser, player, url, secs(seconds.into()));
         // Two segments and more without segments that grow. After a minute, on a machine that does nothing else, it is a second.
         let most = if seconds < 60 { 4.0 } else { 1.3 };
         assert!((0.1..most).contains(&behind), "{player} {url}: {behind} s");
         // Its live sync keeps shaka as close to the end as it can get.
-        let most_waits = if player == "shaka" { seconds / 20 } else { 0 };
+        let most_waits = if player == "shaka" { u64::from(seconds / 20) } else { 0 };
         let waits = browser.run("return waits").as_u64().unwrap();
         assert!(seconds < 60 || waits <= most_waits, "{player} {url} stalls {waits} times");
         browser.run("end()");

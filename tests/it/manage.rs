@@ -7,12 +7,13 @@ use crate::{
         Launch, SOON, Server,
         browser::{Browser, have_browser},
         http,
+        pushes::camera,
         script::{H264, PICTURE, shell},
-        secs, tool, wait_until,
+        secs, srt, tool, wait_until,
     },
 };
 use serde_json::{Value, json};
-use std::fs;
+use std::{fs, net::UdpSocket};
 
 /// The password of the administrator.
 const PASSWORD: &str = "a password";
@@ -183,6 +184,20 @@ fn a9_addresses_are_tried() {
     let probe = |url: &str| post(&server, &cookie, "/probe", &json!({ "url": url }));
     let (status, value) = probe(&server.url("/cam.ts"));
     assert_eq!((status, &value["works"]), (200, &json!(true)), "{value}");
+    let codecs = |value: &Value| {
+        let tracks = value["tracks"].as_array().unwrap().iter().map(|track| track["codec"].as_str().unwrap().to_owned());
+        tracks.collect::<Vec<_>>()
+    };
+    assert_eq!((codecs(&value), &value["tracks"][0]["width"]), (vec!["h264".to_owned()], &json!(320)), "{value}");
+    // A link is called, or waited for.
+    let origin = Server::start(&format!("{}srt: {{listen: '127.0.0.1:0'}}\n", camera(&[])));
+    let (status, value) = probe(&format!("srt://{}?streamid=cam0", srt::port(&origin)));
+    assert_eq!((status, codecs(&value)), (200, vec!["h264".to_owned(), "aac".to_owned()]), "{value}");
+    let (status, value) = probe(&format!("srt://{}?streamid=none", srt::port(&origin)));
+    assert_eq!((status, &value["works"], codecs(&value)), (200, &json!(false), Vec::new()), "{value}");
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (_, value) = probe(&format!("udp://{}", taken.local_addr().unwrap()));
+    assert!(value["error"].as_str().unwrap().contains("cannot listen at"), "{value}");
     let (status, value) = probe(&server.url("/livez"));
     assert_eq!((status, &value["works"]), (200, &json!(false)), "{value}");
     assert!(!value["error"].as_str().unwrap().is_empty());

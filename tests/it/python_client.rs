@@ -7,7 +7,7 @@ use crate::{
         log::Log,
         process,
         script::{H264, PICTURE},
-        secs,
+        secs, times,
     },
 };
 use rustix::process::Signal;
@@ -57,11 +57,6 @@ fn the_tests_of_the_python_client_pass() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// How often the server is killed; the long form is 20.
-fn kills() -> usize {
-    std::env::var("VOYANDZ_KILLS").ok().and_then(|kills| kills.parse::<usize>().ok()).unwrap_or(3).min(20)
-}
-
 #[test]
 fn d31_a_python_program_gets_the_newest_frame_for_ever() {
     let Some(python) = python() else { return };
@@ -89,7 +84,7 @@ fn d31_a_python_program_gets_the_newest_frame_for_ever() {
     }
     let text = fs::read_to_string(server.file()).unwrap();
     let text = text.replacen("listenport: 0", &format!("listenport: {}", server.address().port()), 1);
-    for _ in 0..kills() {
+    for _ in 0..times("VOYANDZ_KILLS", 3).min(20) {
         process::send(server.pid(), Signal::KILL);
         server.wait(secs(10));
         drop(server);

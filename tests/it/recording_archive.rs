@@ -6,7 +6,7 @@ use crate::{
         Server,
         archive::{Film, Plan},
         browser::{Browser, have_browser},
-        have, media, secs, tool,
+        have, media, secs, times, tool,
     },
 };
 use std::{
@@ -42,7 +42,7 @@ fn resident(server: &Server) -> usize {
 /// `VOYANDZ_HOURS` makes it longer: `ci/long` has a day.
 #[test]
 fn a_film_of_many_hours_is_played_in_pieces() {
-    let hours: i64 = std::env::var("VOYANDZ_HOURS").map_or(1, |hours| hours.parse().unwrap());
+    let hours = i64::from(times("VOYANDZ_HOURS", 1));
     let folder = TempDir::new().unwrap();
     let film = Film::of(include_bytes!("../data/h264-aac.ts"), 3);
     film.record(&Plan { folder: folder.path(), stream: "cam", from: FROM, seconds: hours * 3600, file: 600, gap: 0 });

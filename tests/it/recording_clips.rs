@@ -7,6 +7,7 @@ use crate::{
         script::{H264, PICTURE, TONE},
         secs,
         state::wait_for,
+        times,
     },
 };
 use rustix::process::Signal;
@@ -133,7 +134,7 @@ fn nothing_but_a_part_is_lost_however_often_it_is_killed() {
         return;
     }
     let folder = TempDir::new().unwrap();
-    let kills: u64 = std::env::var("VOYANDZ_KILLS").map_or(5, |text| text.parse().unwrap());
+    let kills = u64::from(times("VOYANDZ_KILLS", 5));
     let start = |every: &str| {
         Server::start(&format!(
             "

@@ -10,7 +10,7 @@ use crate::{
         secs,
         server::PROGRAM,
         state::wait_for,
-        wait_until,
+        times, wait_until,
     },
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -262,7 +262,7 @@ fn line(sequence: u64, day: u64) -> String {
 /// `VOYANDZ_FILES` makes it longer: `ci/long` has a million, where the limits of time count.
 #[test]
 fn a_start_reads_the_newest_days_and_remembers_the_others() {
-    let files: u64 = std::env::var("VOYANDZ_FILES").map_or(1200, |files| files.parse().unwrap());
+    let files = u64::from(times("VOYANDZ_FILES", 1200));
     let is_long = files > 100_000;
     let days: u64 = if is_long { 1000 } else { 60 };
     let a_day = files / days;

@@ -6,6 +6,7 @@ use crate::{
         SOON, Server, have, media, millis, process,
         script::{H264, PICTURE},
         state::wait_for,
+        times,
     },
 };
 use rustix::process::Signal;
@@ -131,7 +132,7 @@ fn a_power_cut_costs_a_second() {
         eprintln!("SKIPPED: only root may mount an image");
         return;
     };
-    let cuts: u64 = std::env::var("VOYANDZ_KILLS").map_or(4, |text| text.parse().unwrap());
+    let cuts = u64::from(times("VOYANDZ_KILLS", 4));
     let server = Server::start(&yaml(&image.folder().join("rec"), "always"));
     wait_for(&server, "streams", "cam", |stream| stream["recording"]["bytes"].as_u64() > Some(100_000));
     let mut viewer = server.get("/cam.ts");

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{ADMIN, yaml},
-    rig::{Launch, SOON, Server, http, secs, server::PROGRAM},
+    rig::{Launch, SOON, Server, http, secs, server::PROGRAM, times},
 };
 use serde_json::{Value, json};
 use std::{
@@ -24,11 +24,6 @@ const STEPS: [&str; 7] = [
     "in place written",
     "edit written",
 ];
-
-/// How many times each step; the long form is `ci/long`.
-fn times() -> usize {
-    std::env::var("VOYANDZ_KILLS").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
-}
 
 /// What the file says of the title of `cam.raw`.
 fn title(file: &Path) -> String {
@@ -62,7 +57,8 @@ fn send(server: &Server, title: &str) -> TcpStream {
 /// Kills a server at each step, each time with a save under way. `launch` starts one of the configuration in `file`.
 fn kill_at_each_step(file: &Path, launch: impl Fn(&str) -> Launch) {
     let mut reached = 0;
-    for round in 0..times() {
+    let rounds = times("VOYANDZ_KILLS", 1) as usize;
+    for round in 0..rounds {
         for step in STEPS {
             let (before, wanted) = (title(file), format!("Title {round} {step} {}", "x".repeat(round % 7 * 20)));
             // The process ends there as by SIGKILL: nothing of it runs any more.
@@ -93,7 +89,7 @@ fn kill_at_each_step(file: &Path, launch: impl Fn(&str) -> Launch) {
             assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".unfinished")), "{step}: {left:?}");
         }
     }
-    assert!(reached >= 4 * times(), "a save has more steps than {reached}");
+    assert!(reached >= 4 * rounds, "a save has more steps than {reached}");
 }
 
 /// Whether the server was killed; a step that this way of writing lacks lets the save through.

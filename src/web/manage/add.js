@@ -69,12 +69,19 @@ async function preview() {
   showDiff(at("diff"), answer.value.diff);
 }
 
+/** `h264 video of 1280×720 at 25 frames/s`, as far as it is known. */
+function described({ kind, codec, width, height, fps, sample_rate, channels }) {
+  const size = width && height ? ` of ${width}×${height}` : "";
+  const rate = fps ? ` at ${fps} frames/s` : sample_rate ? ` at ${sample_rate} Hz` : "";
+  return `${codec} ${kind}${size}${rate}${channels ? `, ${channels} channels` : ""}`;
+}
+
 async function probe() {
   tell("Looking at the address …");
   const answer = await ask("POST", "/probe", { body: { url: at("url").value.trim() } });
   if (!answer.ok) return tell(reason(answer), "failed");
-  const { works, error, seconds } = answer.value;
-  if (works) tell(`It answers with media, after ${seconds.toFixed(1)} s.`, "good");
+  const { works, error, tracks, seconds } = answer.value;
+  if (works) tell(`It answers after ${seconds.toFixed(1)} s, with ${tracks.map(described).join(" and ")}.`, "good");
   else tell(`It does not work: ${error}`, "failed");
 }
 

@@ -69,6 +69,11 @@ pub fn rounds(few: usize, many: usize) -> usize {
     if std::env::var("VOYANDZ_ROUNDS").is_ok_and(|rounds| rounds == "many") { many } else { few }
 }
 
+/// How much of something is done: as much as this variable of the environment says, which `ci/long` sets, or `few`.
+pub fn times(variable: &str, few: u32) -> u32 {
+    std::env::var(variable).map_or(few, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}
+
 /// Whether a program is installed. Its lack is a failure where `CI` is set, and a loud skip elsewhere.
 pub fn have(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -6,6 +6,11 @@ use std::sync::LazyLock;
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../config/openapi.json")).unwrap());
 
+/// The document of the repository.
+pub fn document() -> &'static Value {
+    &DOCUMENT
+}
+
 /// Checks an answer to a request below `/api/v1`. What the document does not have is answered with 404 or 405.
 pub fn check(method: &str, target: &str, status: u16, answer: &Value) {
     let path = target.split('?').next().unwrap();
