@@ -639,7 +639,7 @@ fn create_logdir(config: &Config) -> anyhow::Result<()> {
 
 fn api_state(config: &Config, registry: &Registry, info: &ServerInfo) -> Arc<api::State> {
     let reader = Arc::new(StatusReader::new(registry, config, info));
-    Arc::new(api::State { reader, registry: registry.clone(), api: config.api.clone() })
+    Arc::new(api::State { reader, registry: registry.clone(), api: config.api.clone(), has_players: config.pages.home })
 }
 
 fn route_table(

@@ -2,10 +2,10 @@
 
 use crate::{
     access::{
-        Action, LINK_PARAMETER, Link, PasswordHash, Pattern, Secret, TOKEN_PREFIX, digest::DigestSecret, token_digest,
+        LINK_PARAMETER, LinkTerms, PasswordHash, Secret, TOKEN_PREFIX, digest::DigestSecret, token_digest,
     },
     cli::{Passwd, Sign},
-    config::{self, Config, Serving, Stream},
+    config::{self, Config, link_paths},
     telemetry::chain,
 };
 use aws_lc_rs::rand;
@@ -17,7 +17,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 /// The configuration has errors, or not what is needed (`EX_CONFIG` of sysexits.h).
@@ -75,80 +75,34 @@ fn links(config: &Config, options: &Sign, now: SystemTime) -> Result<String, Str
         .link_keys
         .last()
         .ok_or("the configuration has no `auth.link_keys`: `voyandz sign --new-key` prints a key for it")?;
-    let name = options.stream.as_deref().unwrap_or_default();
-    let streams = Pattern::new(name).ok_or("expected the name of a stream, in which * stands for any characters")?;
-    let matching: Vec<_> = config.streams.iter().filter(|stream| streams.matches(stream.name.as_str())).collect();
+    let terms = LinkTerms {
+        streams: options.stream.as_deref().unwrap_or_default(),
+        may: options.may.iter().map(String::as_str).collect(),
+        lasts: options.lasts,
+        open: options.open,
+        from: options.from.as_deref(),
+        name: &options.name,
+    };
+    let link = terms.link(key_name, now).map_err(|error| error.to_string())?;
+    let matching: Vec<_> = config.streams.iter().filter(|stream| link.streams.matches(stream.name.as_str())).collect();
     if matching.is_empty() {
-        return Err(format!("no stream matches {name:?}"));
+        return Err(format!("no stream matches {:?}", terms.streams));
     }
-    let action = |name: &String| {
-        let action = Action::from_name(name).filter(|action| Link::can_permit(*action));
-        action.ok_or_else(|| format!("a link permits view, still, playback or publish, not {name:?}"))
-    };
-    let actions = if options.may.is_empty() {
-        vec![Action::View, Action::Still]
-    } else {
-        options.may.iter().map(action).collect::<Result<_, _>>()?
-    };
-    let network = options.from.as_deref().map(str::parse).transpose();
-    let network = network.map_err(|error: crate::access::NetworkError| format!("expected {error}"))?;
-    if options.name.len() > 64 || options.name.chars().any(char::is_control) {
-        return Err("a name has at most 64 bytes and no control characters".to_owned());
-    }
-    let until = whole_seconds(now, options.lasts);
-    let open_until = options.open.map_or(until, |open| whole_seconds(now, open).min(until));
-    let key_name = key_name.to_string();
-    let link = Link { key: key_name, actions, streams, open_until, until, network, name: options.name.clone() };
     let signed = link.sign(key);
     let base = options.base.clone().unwrap_or_else(|| base(config));
     let mut text = String::new();
     for stream in matching {
-        for path in paths(stream, &link.actions, config.pages.home) {
+        for path in link_paths(stream, &link.actions, config.pages.home) {
             let _ = writeln!(text, "{}{path}?{LINK_PARAMETER}={signed}", base.trim_end_matches('/'));
         }
     }
     Ok(text)
 }
 
-/// The paths of a stream that the actions are for.
-fn paths(stream: &Stream, actions: &[Action], has_players: bool) -> Vec<String> {
-    let path = stream.path.encoded();
-    let (views, takes) = (actions.contains(&Action::View), actions.contains(&Action::Still));
-    let is_shot = stream.serving == Serving::Shot;
-    let is_shared = stream.serving == Serving::Shared;
-    let has_stills = is_shared && !stream.mimetype.starts_with("audio/");
-    let mut paths = Vec::new();
-    if (views && !is_shot) || (takes && is_shot) {
-        paths.push(path.clone());
-    }
-    if views && stream.outputs.is_some() {
-        paths.extend(
-            stream
-                .containers()
-                .into_iter()
-                .filter_map(|container| stream.output_path(container))
-                .map(|path| path.encoded()),
-        );
-    }
-    if views && is_shared && has_players {
-        paths.push(format!("{path}/play"));
-    }
-    if takes && has_stills {
-        paths.push(format!("{path}/pic"));
-    }
-    paths
-}
-
 /// Where the server is reached from this machine.
 fn base(config: &Config) -> String {
     let address = if config.listen_addr.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { config.listen_addr };
     format!("http://{}", SocketAddr::new(address, config.listen_port))
-}
-
-/// A link has whole seconds.
-fn whole_seconds(now: SystemTime, later: Duration) -> SystemTime {
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default() + later;
-    UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
 /// 32 random bytes as text.

@@ -31,6 +31,7 @@ mod refusals;
 mod secret;
 mod session;
 mod stats;
+mod terms;
 mod verified;
 
 pub use action::{Action, Role};
@@ -54,3 +55,4 @@ pub use refusals::Refusals;
 pub use secret::{MASK, Secret};
 pub use session::{session_cookie, session_of};
 pub use stats::AccessStats;
+pub use terms::{LinkTerms, TermsError};

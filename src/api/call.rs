@@ -92,6 +92,8 @@ pub struct State {
     pub registry: Registry,
     /// What the API may do.
     pub api: config::Api,
+    /// Whether streams have pages with a player.
+    pub has_players: bool,
 }
 
 /// A request that may be answered.

@@ -17,6 +17,7 @@ mod filter;
 mod history;
 mod hooks;
 mod json;
+mod links;
 mod machine;
 mod openapi;
 mod pace;

@@ -105,6 +105,18 @@ pub(super) fn document(routes: &[Route]) -> Value {
 /// Schemas of the files of the configuration, of their history, and of the machine.
 fn of_files_and_machine() -> Value {
     json!({
+        "Terms": {"type": "object", "required": ["streams", "for"], "additionalProperties": false, "properties": {
+            "streams": {"type": "string", "description": "A name, in which `*` stands for any characters."},
+            "for": {"type": "string", "description": "How long it is good: `90s`, `15m`, `12h`, `7d`."},
+            "open": {"type": "string", "description": "How long it can be opened, if that is shorter."},
+            "from": {"type": "string", "description": "The network that it is for."},
+            "name": {"type": "string", "description": "Who it is for, for the log."},
+            "may": {"type": "array", "items": {"enum": ["view", "still", "playback", "publish"]},
+                "description": "`view` and `still` where there is nothing."},
+        }},
+        "Link": {"type": "object", "required": ["link", "paths", "until", "open_until"], "properties": {
+            "link": {"type": "string", "description": "What is added to the query of any path of the streams."},
+            "paths": {"type": "array", "items": {"type": "string"}}, "until": {"type": "string"}, "open_until": {"type": "string"}}},
         "Address": {"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}},
         "Probe": {"type": "object", "required": ["works", "error", "tracks", "seconds"], "properties": {
             "works": {"type": "boolean"}, "error": {"type": ["string", "null"]},

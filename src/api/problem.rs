@@ -22,6 +22,7 @@ pub(super) enum Kind {
     MadeBySet,
     CannotEditInPlace,
     NotApplied,
+    NoKey,
     Exists,
     NotManual,
     NotDeletable,
@@ -42,7 +43,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -57,6 +58,7 @@ impl Kind {
         Self::MadeBySet,
         Self::CannotEditInPlace,
         Self::NotApplied,
+        Self::NoKey,
         Self::Exists,
         Self::NotManual,
         Self::NotDeletable,
@@ -100,6 +102,7 @@ impl Kind {
                 ("cannot-edit-in-place", StatusCode::CONFLICT, "The text of the file does not allow this edit")
             }
             Self::NotApplied => ("not-applied", StatusCode::CONFLICT, "The configuration could not be applied"),
+            Self::NoKey => ("no-key", StatusCode::CONFLICT, "There is no key that signs"),
             Self::Exists => ("exists", StatusCode::PRECONDITION_FAILED, "This exists already"),
             Self::NotManual => ("not-manual", StatusCode::CONFLICT, "The plan of the recorder decides"),
             Self::NotDeletable => ("not-deletable", StatusCode::CONFLICT, "This recording cannot be deleted now"),

@@ -2,7 +2,7 @@
 
 use super::{
     call::Answer,
-    clips, config, control, events, files, history, hooks, machine, openapi, recording, recordings,
+    clips, config, control, events, files, history, hooks, links, machine, openapi, recording, recordings,
     route::{May, Route},
     session, state, storage,
 };
@@ -409,6 +409,17 @@ pub(super) static ROUTES: &[Route] = &[
         body: None,
         answer: (204, None),
         run: |call| control::kick_publisher(call).boxed(),
+    },
+    Route {
+        method: "POST",
+        path: "/links",
+        id: "make_link",
+        summary: "Makes a signed link to streams, which needs no password and ends by itself.",
+        may: May::Server(Action::Users),
+        query: &[],
+        body: Some("Terms"),
+        answer: (201, Some("Link")),
+        run: |call| links::make(call).boxed(),
     },
     Route {
         method: "GET",

@@ -462,3 +462,39 @@ fn a_client_that_runs_wild_is_slowed_down_and_others_are_not() {
     assert_eq!(order(EDITOR).0, 202);
     wait_until("it may again", SOON, || order(ADMIN).0 == 202);
 }
+
+#[test]
+fn a_link_is_made_that_ends_by_itself() {
+    let keyless = Server::start(&yaml(""));
+    let wanted = json!({"streams": "cam*", "for": "3s", "name": "guest"});
+    let (status, value) = admin(&keyless, "POST", "/links", Some(&wanted));
+    assert_eq!((status, kind(&value)), (409, "no-key"));
+    let server = Server::start(&yaml("  link_keys: {k1: 'a key of thirty-two bytes, as it were'}\n"));
+    let (status, value) = admin(&server, "POST", "/links", Some(&wanted));
+    assert_eq!(status, 201, "{value}");
+    let paths: Vec<_> = value["paths"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned()).collect();
+    assert_eq!(paths.len(), 3, "the stream, its player and its stills: {paths:?}");
+    assert!(paths.iter().all(|path| path.ends_with(value["link"].as_str().unwrap())));
+    // Who has it watches until it ends; who has none does not.
+    assert_eq!(server.get("/cam.raw").status, 401);
+    let mut viewer = server.get(&paths[0]);
+    assert_eq!(viewer.status, 200);
+    viewer.piece(SOON);
+    while !viewer.is_closed(secs(1)) {}
+    assert_eq!(server.get(&paths[0]).status, 401);
+    server.log.wait("link made by the API streams=cam\\* until=.* by=admin", SOON);
+    for (body, what) in [
+        (json!({"streams": "cam.raw"}), "expected `for`"),
+        (json!({"streams": "cam.raw", "for": "0s"}), "for: expected a time"),
+        (json!({"streams": "cam.raw", "for": 5}), "for: expected a time"),
+        (json!({"streams": "a b", "for": "5s"}), "expected the name of a stream"),
+        (json!({"streams": "cam.raw", "for": "5s", "may": ["kick"]}), "a link permits"),
+        (json!({"streams": "cam.raw", "for": "5s", "until": "now"}), "unknown key `until`"),
+        (json!([]), "expected an object"),
+    ] {
+        let (status, value) = admin(&server, "POST", "/links", Some(&body));
+        assert!(status == 400 && value["detail"].as_str().unwrap().starts_with(what), "{value}");
+    }
+    let other = json!({"streams": "yard", "for": "5s"});
+    assert_eq!(admin(&server, "POST", "/links", Some(&other)).0, 404);
+}

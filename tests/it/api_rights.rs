@@ -74,6 +74,7 @@ const ROWS: &[Row] = &[
     ("GET", "/devices", "/devices", Editor, Whole, 200),
     ("GET", "/doctor", "/doctor", Editor, Whole, 200),
     ("POST", "/probe", "/probe", Editor, Whole, 400),
+    ("POST", "/links", "/links", Admin, Whole, 400),
     ("GET", "/hooks", "/hooks", Editor, Whole, 200),
     ("POST", "/hooks/{name}/test", "/hooks/none/test", Admin, Whole, 404),
     ("GET", "/config/files", "/config/files", Editor, Whole, 200),

@@ -125,7 +125,13 @@ const PLAYERS: &str = "
         [video.muted, window.waits, window.failed] = [true, 0, []];
         document.body.append(video);
         // What it does to begin is none.
+        window.delays = [];
         setTimeout(() => video.addEventListener('waiting', () => { window.waits += 1 }), 2000);
+        clearInterval(window.sampling);
+        window.sampling = setInterval(() => {
+            const delay = video.currentTime > 0 && !video.paused ? window.behind() : NaN;
+            if (Number.isFinite(delay)) window.delays.push(delay);
+        }, 250);
         const fail = (event) => window.failed.push(JSON.stringify(event.error ?? event.detail ?? event));
         if (player === 'dash.js') {
             const dash = dashjs.MediaPlayer().create();
@@ -137,7 +143,7 @@ const PLAYERS: &str = "
         } else if (player === 'hls.js') {
             const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1 });
             hls.on(Hls.Events.ERROR, (event, data) => { if (data.fatal) fail(data.details) });
-            window.behind = () => (Date.now() - hls.playingDate.getTime()) / 1000;
+            window.behind = () => (Date.now() - hls.playingDate?.getTime()) / 1000;
             window.end = () => hls.destroy();
             hls.loadSource(url);
             hls.attachMedia(video);
@@ -154,16 +160,19 @@ const PLAYERS: &str = "
     };
 ";
 
-/// Plays for so long; how many seconds the player is behind live then.
-fn play(browser: &Browser, player: &str, url: &str, wait: Duration) -> f64 {
+/// Plays for so long; how many seconds the player is behind live: the median, and what it is less than 95 % of the time.
+fn play(browser: &Browser, player: &str, url: &str, wait: Duration) -> [f64; 2] {
     browser.run(&format!("return show('{player}', '{url}')"));
     let seconds = wait.as_secs_f64();
     let played = "Array.from(video.played, (_, at) => video.played.end(at) - video.played.start(at)).reduce((sum, one) => sum + one, 0)";
     browser.wait(&format!("return {played} > {seconds} || failed.length > 0"), wait + secs(30));
     assert_eq!(browser.run("return failed.join()"), "", "{player} {url}");
-    let behind = browser.run("return behind()").as_f64().unwrap();
     let value = |script: &str| browser.run(&format!("return {script}"));
-    println!("{player} {url}: {behind:.2} s behind, {} waits, rate {}", value("waits"), value("video.playbackRate"),);
+    let delays = value("clearInterval(sampling) ?? delays.sort((one, other) => one - other)");
+    let delays: Vec<f64> = delays.as_array().unwrap().iter().map(|delay| delay.as_f64().unwrap()).collect();
+    let behind = [0.5, 0.95].map(|part| delays[(part * (delays.len() - 1) as f64) as usize]);
+    let (waits, rate) = (value("waits"), value("video.playbackRate"));
+    println!("{player} {url}: {:.2} s behind, 95 % less than {:.2} s; {waits} waits, rate {rate}", behind[0], behind[1]);
     behind
 }
 
@@ -190,10 +199,10 @@ fn players_in_a_browser_are_a_second_behind() {
     for (player, url) in
         [("dash.js", "/cam.mpd"), ("shaka", "/cam.mpd"), ("shaka", "/cam.m3u8"), ("hls.js", "/cam.m3u8")]
     {
-        let behind = play(&browser, player, url, secs(seconds.into()));
-        // Two segments and more without segments that grow. After a minute, on a machine that does nothing else, it is a second.
-        let most = if seconds < 60 { 4.0 } else { 1.3 };
-        assert!((0.1..most).contains(&behind), "{player} {url}: {behind} s");
+        let [median, worst] = play(&browser, player, url, secs(seconds.into()));
+        // Two segments and more without segments that grow. In a minute, on a machine that does nothing else, it is a second.
+        let most = if seconds < 60 { [4.0, 6.0] } else { [1.3, 1.6] };
+        assert!(median > 0.1 && median <= most[0] && worst <= most[1], "{player} {url}: {median} s, {worst} s");
         // Its live sync keeps shaka as close to the end as it can get.
         let most_waits = if player == "shaka" { u64::from(seconds / 20) } else { 0 };
         let waits = browser.run("return waits").as_u64().unwrap();

@@ -2,7 +2,7 @@
 
 use super::{Module, STYLE};
 use crate::{
-    access::{Access, Action, Grant, LINK_PARAMETER, Link, Pattern, Permissions, Policy},
+    access::{Access, Grant, LINK_PARAMETER, LinkTerms, Permissions, Policy},
     engine::registry::{Registry, StreamHandle},
     web::{
         addresses::is_elsewhere,
@@ -13,7 +13,7 @@ use crate::{
 use jiff::{Timestamp, ToSpan, Zoned};
 use maud::{Markup, html};
 use percent_encoding::percent_decode_str;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The page.
 pub const PATH: &str = "/access";
@@ -94,17 +94,10 @@ fn share(
 ) -> Option<Shared> {
     let until = ends(lasts?, &now.to_zoned(jiff::tz::TimeZone::system()))?;
     let (key_name, key) = policy.link_keys.last()?;
-    let until_time = UNIX_EPOCH + Duration::from_secs(u64::try_from(until.as_second()).ok()?);
-    let name: String = access.identity.name().unwrap_or_default().chars().take(64).collect();
-    let link = Link {
-        key: key_name.to_string(),
-        actions: vec![Action::View, Action::Still],
-        streams: Pattern::new(stream.config.name.as_str())?,
-        open_until: SystemTime::min(until_time, until_time),
-        until: until_time,
-        network: None,
-        name,
-    };
+    let lasts = Duration::try_from(until.duration_since(now)).ok()?;
+    let name: String = access.identity.name().unwrap_or_default().chars().filter(|c| !c.is_control()).take(16).collect();
+    let streams = stream.config.name.as_str();
+    let link = LinkTerms { streams, lasts, name: &name, ..LinkTerms::default() }.link(key_name, now.into()).ok()?;
     Some(Shared { link: link.sign(key), until })
 }
 
