@@ -480,7 +480,7 @@ fn a_link_is_made_that_ends_by_itself() {
     let mut viewer = server.get(&paths[0]);
     assert_eq!(viewer.status, 200);
     viewer.piece(SOON);
-    while !viewer.is_closed(secs(1)) {}
+    viewer.rest(SOON);
     assert_eq!(server.get(&paths[0]).status, 401);
     server.log.wait("link made by the API streams=cam\\* until=.* by=admin", SOON);
     for (body, what) in [
@@ -497,4 +497,52 @@ fn a_link_is_made_that_ends_by_itself() {
     }
     let other = json!({"streams": "yard", "for": "5s"});
     assert_eq!(admin(&server, "POST", "/links", Some(&other)).0, 404);
+}
+
+/// Addresses in all spellings that lead to this machine, to what is only for it, or to the services of a cloud.
+const OWN: [&str; 25] = [
+    "rtsp://127.0.0.1/x",
+    "rtsp://127.0.0.1:8554/x",
+    "rtsp://127.1/x",
+    "rtsp://2130706433/x",
+    "rtsp://0x7f000001/x",
+    "rtsp://0177.0.0.1/x",
+    "rtsp://0.0.0.0/x",
+    "rtsp://localhost/x",
+    "rtsp://LOCALHOST./x",
+    "rtsp://cam.localhost/x",
+    "rtsp://[::1]/x",
+    "rtsp://[::]/x",
+    "rtsp://[::ffff:127.0.0.1]/x",
+    "rtsp://[fe80::1]/x",
+    "rtsp://[ff02::1]/x",
+    "http://user:word@127.0.0.1/x",
+    "http://10.0.0.1@127.0.0.1/x",
+    "http://127.0.0.1?@10.0.0.1/x",
+    "http://127.0.0.1#@10.0.0.1/x",
+    "http://169.254.169.254/latest/meta-data",
+    "http://metadata.google.internal/x",
+    "rtmp://127.0.0.1/live/x",
+    "srt://127.0.0.1:9000",
+    "udp://:5000",
+    "udp://239.1.2.3:5000",
+];
+
+#[test]
+fn x_an_editor_reaches_no_address_of_this_machine() {
+    let server = Server::start(&yaml("api: {exec: true}\n"));
+    let put = |token: &str, url: &str| {
+        let (status, value, _) = ask(&server, token, "PUT", "/config/feeds/new?dry_run=1", "", Some(&json!({"url": url})));
+        (status, value)
+    };
+    for url in OWN {
+        let (status, value) = put(EDITOR, url);
+        assert!(matches!(status, 403 | 422), "{url}: {value}");
+        let (status, value, _) = ask(&server, EDITOR, "POST", "/probe", "", Some(&json!({"url": url})));
+        assert!(matches!(status, 400 | 403), "{url}: {value}");
+    }
+    for url in ["rtsp://10.1.2.3/x", "rtsp://192.168.1.20:554/x", "rtsp://[fd00::5]/x", "https://cams.example.org/x.ts"] {
+        let (status, value) = put(EDITOR, url);
+        assert_eq!(status, 200, "{url}: {value}");
+    }
 }
