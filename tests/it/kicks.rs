@@ -1,4 +1,4 @@
-//! Viewers of every protocol are ended by the API within a second.
+//! Viewers of every protocol are ended by the API within a second, and within two when they may not watch any more.
 
 use crate::{
     api::{admin, yaml},
@@ -7,12 +7,21 @@ use crate::{
         browser::have_browser,
         have,
         script::{H264, PICTURE},
-        secs, wait_until,
+        secs,
+        server::password_hash,
+        wait_until,
     },
     webrtc,
 };
-use serde_json::Value;
-use std::process::{Child, Command, Stdio};
+use serde_json::{Value, json};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+/// The password of the user who watches.
+const PASSWORD: &str = "pass-canary";
+const KEY: &str = "a key of thirty-two bytes, as it were";
 
 struct Player(Child);
 
@@ -85,4 +94,84 @@ fn a9_a_viewer_of_webrtc_is_ended() {
     kick(&server, "webrtc");
     // The browser notices, and does not wait for packets.
     browser.wait("return ['disconnected', 'failed', 'closed'].includes(window.peer.connectionState)", secs(10));
+}
+
+/// Players of all protocols, each with these credentials: as user and password, or as a signed link.
+fn players(server: &Server, listeners: &[(&str, String)], link: Option<&str>) -> Vec<(&'static str, Player)> {
+    let at = |protocol: &str| listeners.iter().find(|(known, _)| *known == protocol).unwrap().1.clone();
+    let (login, query) = match link {
+        Some(link) => (String::new(), format!("?{link}")),
+        None => (format!("anna:{PASSWORD}@"), String::new()),
+    };
+    let (http, rtsp, rtmp, srt) = (server.address().to_string(), at("rtsp"), at("rtmp"), at("srt"));
+    // RTMP and SRT have no user before the host.
+    let in_query = link.map_or_else(|| format!("?user=anna&pass={PASSWORD}"), |link| format!("?{link}"));
+    let stream_id = link.map_or_else(|| format!("read:cam:anna:{PASSWORD}"), |link| format!("cam?{link}"));
+    let stream_id = percent_encoding::utf8_percent_encode(&stream_id, percent_encoding::NON_ALPHANUMERIC);
+    [
+        ("http", vec![], format!("http://{login}{http}/cam.ts{query}")),
+        ("rtsp", vec!["-rtsp_transport", "tcp"], format!("rtsp://{login}{rtsp}/cam{query}")),
+        ("rtsp", vec!["-rtsp_transport", "udp"], format!("rtsp://{login}{rtsp}/cam{query}")),
+        ("rtmp", vec![], format!("rtmp://{rtmp}/live/cam{in_query}")),
+        ("srt", vec![], format!("srt://{srt}?streamid={stream_id}")),
+    ]
+    .into_iter()
+    .map(|(protocol, options, address)| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error"]).args(options).args(["-i", &address, "-c", "copy", "-f", "null", "-"]);
+        (protocol, Player(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()))
+    })
+    .collect()
+}
+
+/// Acceptance 19: whoever may not watch any more is cut within two seconds, whatever the protocol.
+#[test]
+fn x3_viewers_of_every_protocol_end_with_their_permission() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let yaml = |users: &str| {
+        let rules = self::yaml("").split_once("auth:").map(|(_, rules)| format!("auth:{users}{rules}")).unwrap();
+        format!(
+            "rtsp: {{listen: 127.0.0.1:0}}\nrtmp: {{listen: 127.0.0.1:0}}\nsrt: {{listen: 127.0.0.1:0}}\nwebrtc: {{}}\n\
+             feeds:\n  cam: {{pipeline: '{PICTURE}', mode: continuous}}\nstreams:\n  cam: {{feed: cam, video: {H264}}}\n\
+             {rules}  link_keys: {{k1: '{KEY}'}}\n"
+        )
+    };
+    let anna = format!("\n  users: {{anna: {{password: {}, may: viewer}}}}", password_hash(PASSWORD));
+    let server = Server::start(&yaml(&anna));
+    let listeners = ["rtsp", "rtmp", "srt"].map(|protocol| {
+        let line = server.log.wait(&format!("listening address=.* protocol={protocol}"), secs(5));
+        (protocol, crate::rig::log::field(&line, "address").to_owned())
+    });
+    let playing = || {
+        let viewers = admin(&server, "GET", "/viewers", None).1["items"].as_array().unwrap().clone();
+        viewers.iter().filter(|viewer| viewer["bytes_out"].as_u64() > Some(10_000)).count()
+    };
+    let gone = |what: &str, since: Instant| {
+        let none = || admin(&server, "GET", "/viewers", None).1["total"] == 0;
+        wait_until(&format!("{what}: nobody watches"), secs(10), none);
+        // Two seconds of the server, and what a test beside it takes of the machine.
+        assert!(since.elapsed() < secs(4), "{what}: {:?}\n{}", since.elapsed(), server.log.text());
+    };
+    let _players = players(&server, &listeners, None);
+    wait_until("all play", secs(20), || playing() == 5);
+    server.reload(&yaml(""));
+    gone("a user that is removed", Instant::now());
+    assert_eq!(server.log.count("reason=\"permission withdrawn\""), 5, "{}", server.log.text());
+    // A link that ends, also for a browser.
+    let lasts = 15;
+    let (status, made) = admin(&server, "POST", "/links", Some(&json!({"streams": "cam", "for": format!("{lasts}s")})));
+    assert_eq!(status, 201, "{made}");
+    let (link, end) = (made["link"].as_str().unwrap().to_owned(), Instant::now() + secs(lasts));
+    let _more = players(&server, &listeners, Some(&link));
+    let browser = have_browser().then(|| {
+        let browser = webrtc::player(&server);
+        webrtc::play(&browser, &format!("/cam/whep?{link}"), "['video']");
+        browser
+    });
+    wait_until("all play", secs(20), || playing() == 5 + usize::from(browser.is_some()));
+    wait_until("the link ends", secs(lasts + 1), || Instant::now() >= end);
+    gone("a link that ends", end);
+    assert_eq!(server.log.count("reason=\"permission expired\""), 5 + usize::from(browser.is_some()), "{}", server.log.text());
 }
