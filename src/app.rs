@@ -256,6 +256,7 @@ impl App {
         let table = route_table(&config, &registry, &entrances, &info, (&events, &configurator));
         let (table, tables) = watch::channel(Arc::new(table));
         let (shown, state) = watch::channel(api_state(&config, &registry, &info));
+        let states = state.clone();
         let followed = Events::new(journal, source_name(), shutdown.token().clone());
         let api = Api::new(
             gate.clone(),
@@ -326,6 +327,10 @@ impl App {
         let routes = router::routes(tables, gate.clone(), info.load().clone(), info.http_stats().clone());
         let routes = warp::service(api::routes(api).or(routes).unify());
         let routes = hyper_util::service::TowerToHyperService::new(routes);
+        let (history, ended) = (info.history().clone(), shutdown.token().clone());
+        shutdown.spawn("history of the streams", async move {
+            ended.run_until_cancelled(history.keep(move || states.borrow().reader.snapshot().readings())).await;
+        });
         let (load, written) = (info.load().clone(), shards.clone());
         let (ended, watching) = (shutdown.token().clone(), overload::watch(load, move || written.lateness()));
         shutdown.spawn("overload detector", async move {

@@ -105,6 +105,12 @@ pub(super) fn document(routes: &[Route]) -> Value {
 /// Schemas of the files of the configuration, of their history, and of the machine.
 fn of_files_and_machine() -> Value {
     json!({
+        "History": {"type": "object", "required": ["seconds", "samples"], "properties": {
+            "seconds": {"type": "integer", "description": "From one sample to the next."},
+            "samples": {"type": "array", "items": {"type": "object", "required": ["bit_rate", "viewers", "gaps"], "properties": {
+                "bit_rate": {"type": "integer"}, "viewers": {"type": "integer"},
+                "gaps": {"type": "integer", "description": "Skips of slow viewers since the sample before."}}}},
+        }},
         "Terms": {"type": "object", "required": ["streams", "for"], "additionalProperties": false, "properties": {
             "streams": {"type": "string", "description": "A name, in which `*` stands for any characters."},
             "for": {"type": "string", "description": "How long it is good: `90s`, `15m`, `12h`, `7d`."},

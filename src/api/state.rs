@@ -7,6 +7,7 @@ use super::{
 use crate::{
     access::{Action, Decision, Subject},
     engine::registry::StreamHandle,
+    status::history::PERIOD,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -35,6 +36,14 @@ pub(super) async fn feed(call: Call) -> Result<Answer, Problem> {
 /// `GET /streams/{name}`.
 pub(super) async fn stream(call: Call) -> Result<Answer, Problem> {
     one(&call, "streams", "stream")
+}
+
+/// `GET /streams/{name}/history`.
+pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
+    one(&call, "streams", "stream")?;
+    let samples = call.state.reader.info().history().of(call.parameter(0));
+    let samples = serde_json::to_value(samples).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    Ok(Answer::json(json!({"seconds": PERIOD.as_secs(), "samples": samples})))
 }
 
 fn one(call: &Call, list: &str, what: &str) -> Result<Answer, Problem> {

@@ -147,6 +147,17 @@ pub(super) static ROUTES: &[Route] = &[
         run: |call| state::stream(call).boxed(),
     },
     Route {
+        method: "GET",
+        path: "/streams/{name}/history",
+        id: "stream_history",
+        summary: "Bit rate, viewers and skips of slow viewers in the last ten minutes, the oldest first.",
+        may: May::Server(Action::Status),
+        query: &[],
+        body: None,
+        answer: (200, Some("History")),
+        run: |call| state::history(call).boxed(),
+    },
+    Route {
         method: "POST",
         path: "/streams/{name}/pushes/{number}/{order}",
         id: "order_push",

@@ -4,6 +4,7 @@
 pub mod diff;
 pub mod events;
 pub mod health;
+pub mod history;
 pub mod human;
 mod link;
 pub mod metrics;

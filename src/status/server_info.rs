@@ -1,5 +1,6 @@
 //! The state of the server itself, reported by the code that runs it.
 
+use super::history::History;
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
     telemetry::{HlsStats, HookStats, HttpStats, JournalStats, SrtStats, WebRtcStats},
@@ -31,6 +32,7 @@ struct Inner {
     hls: Arc<HlsStats>,
     journal: Arc<JournalStats>,
     hooks: Arc<HookStats>,
+    history: History,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -68,6 +70,7 @@ impl ServerInfo {
             hls,
             journal,
             hooks,
+            history: History::default(),
             load,
             connections,
         }))
@@ -133,6 +136,11 @@ impl ServerInfo {
     /// What hooks do.
     pub fn hook_stats(&self) -> &Arc<HookStats> {
         &self.0.hooks
+    }
+
+    /// How the streams did in the last minutes.
+    pub fn history(&self) -> &History {
+        &self.0.history
     }
 
     /// The load level of the machine.

@@ -278,6 +278,15 @@ impl StatusReader {
 }
 
 impl StatusSnapshot {
+    /// Of each stream what is kept for a while.
+    pub fn readings(&self) -> Vec<(String, Reading)> {
+        let of = |stream: &Stream| {
+            let (bit_rate, viewers) = (stream.written.bit_rate.unwrap_or(0), stream.viewers.readers as u64);
+            (stream.name.clone(), Reading { bit_rate, viewers, gaps: stream.viewers.gaps })
+        };
+        self.streams.iter().map(of).collect()
+    }
+
     /// What of it `access` may see: the streams that it may view or take stills of, the feeds of these, and their sums.
     pub fn seen_by(mut self, access: &Access) -> Self {
         if access.sees_all() {

@@ -12,6 +12,7 @@ pub mod page;
 pub mod player;
 mod qr;
 pub mod recordings;
+mod sparkline;
 pub mod state;
 mod tile;
 pub mod wall;

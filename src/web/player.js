@@ -22,8 +22,11 @@ const CONNECTED_WITHIN = 2000;
 const SILENT_FOR = 15000;
 /** What cannot be seen plays on for this long. */
 const HIDDEN_FOR = 3000;
-/** What did not work is tried again after this time, when there is an occasion. */
+/** What did not work is tried again after this time, and after twice that time when it still does not, up to the longest one. */
 const UNFIT_FOR = 60000;
+const UNFIT_FOR_LONGEST = 960000;
+/** A way that is tried unseen has to play within this time. */
+const TRIED_FOR = 10000;
 /** Immediate failures in a row before the next way is taken. */
 const FAILURES = 3;
 
@@ -33,6 +36,7 @@ class Unplayable extends Error {}
 class Refused extends Error {}
 
 const pause = (milliseconds) => new Promise((then) => setTimeout(then, milliseconds));
+const never = () => new Promise(() => {});
 const Source = window.MediaSource ?? window.ManagedMediaSource;
 
 /** Fetches; a failed response is an error with its text. */
@@ -528,6 +532,8 @@ export class View extends HTMLElement {
   offersUrl = "";
   /** `video` or `audio`. */
   kind = "video";
+  /** Milliseconds until what did not work is tried again. */
+  unfitFor = UNFIT_FOR;
   /** The newest event `state`. */
   now = { state: "stopped", text: "", way: "" };
   #words = document.createElement("div");
@@ -608,6 +614,15 @@ export class View extends HTMLElement {
   /** The element of this kind that media is shown in: the present one, or another in its place. */
   show(kind) {
     if (this.#media?.localName === kind) return this.#media;
+    const made = this.#make(kind);
+    this.#media?.remove();
+    this.#media = made;
+    this.append(made);
+    return made;
+  }
+
+  /** An element of this kind, with the settings of this one. */
+  #make(kind) {
     const made = document.createElement(kind);
     const name = this.getAttribute("label") ?? this.getAttribute("src");
     made.ariaLabel = kind === "canvas" ? `Live view of ${name}` : name;
@@ -618,11 +633,8 @@ export class View extends HTMLElement {
       // Browsers autoplay only muted media.
       made.muted = kind === "video";
       made.addEventListener("volumechange", () => this.dispatchEvent(new Event("volumechange")));
-      made.addEventListener("playing", () => this.now.state === "playing" && this.tell("playing"));
+      made.addEventListener("playing", () => made === this.#media && this.now.state === "playing" && this.tell("playing"));
     }
-    this.#media?.remove();
-    this.#media = made;
-    this.append(made);
     return made;
   }
 
@@ -688,10 +700,13 @@ export class View extends HTMLElement {
       this.#way = way.name;
       for (let failures = 0; failures < FAILURES; ) {
         const [started, session] = [Date.now(), new AbortController()];
+        const better = this.#better(ways.slice(0, ways.indexOf(way)), session, signal);
         try {
-          return await way.play(this, way, AbortSignal.any([signal, session.signal]));
+          await Promise.race([way.play(this, way, AbortSignal.any([signal, session.signal])), better.ends]);
+          return better.tookOver() ? await better.ends : undefined;
         } catch (error) {
           if (signal.aborted) return;
+          if (better.tookOver()) return await better.ends;
           if (error instanceof Unplayable) break;
           if (!(error instanceof Refused) || Date.now() - started > SOON) throw error;
           failures += 1;
@@ -701,10 +716,86 @@ export class View extends HTMLElement {
         }
       }
       if (signal.aborted) return;
-      this.#unfit.set(way.key, Date.now() + UNFIT_FOR);
+      this.#unfit.set(way.key, Date.now() + this.unfitFor);
     }
     this.#way = "";
     throw new Error("This browser cannot play this stream.");
+  }
+
+  /**
+   * While a way plays, tries those that are better unseen, once their time is over. The first that plays takes over, and ends the
+   * session of the other one. `ends` is settled when the one that took over ends, and never if none does.
+   */
+  #better(ways, worse, signal) {
+    let [hasTakenOver, wait] = [false, this.unfitFor];
+    const due = () => Math.min(...ways.map(({ key }) => this.#unfit.get(key) ?? 0));
+    const tries = async () => {
+      while (ways.length > 0 && !worse.signal.aborted && !signal.aborted) {
+        await pause(Math.max(due() - Date.now(), RETRY_AFTER));
+        const way = ways.find(({ key }) => !(this.#unfit.get(key) > Date.now()));
+        // Who has paused it waits for nothing.
+        if (!way || this.player?.paused || worse.signal.aborted || signal.aborted) continue;
+        const [session, trial] = [new AbortController(), this.#trial()];
+        const play = way.play(trial, way, AbortSignal.any([signal, session.signal]));
+        const ended = play.then(
+          () => false,
+          () => false,
+        );
+        const plays = await Promise.race([trial.begins, ended, pause(TRIED_FOR).then(() => false)]);
+        if (plays && !worse.signal.aborted && !signal.aborted) {
+          hasTakenOver = true;
+          this.#unfit.delete(way.key);
+          this.#way = way.name;
+          worse.abort();
+          trial.takeOver();
+          return play.finally(() => session.abort());
+        }
+        session.abort();
+        trial.end();
+        wait = Math.min(2 * wait, UNFIT_FOR_LONGEST);
+        this.#unfit.set(way.key, Date.now() + wait);
+      }
+      return never();
+    };
+    return { ends: tries(), tookOver: () => hasTakenOver };
+  }
+
+  /** Stands for this element towards a way that is tried unseen, until it takes over. */
+  #trial() {
+    let [media, isShown, begins] = [null, false, null];
+    const plays = new Promise((then) => (begins = then));
+    const view = this;
+    return {
+      kind: this.kind,
+      offersUrl: this.offersUrl,
+      begins: plays,
+      show(kind) {
+        if (isShown) return view.show(kind);
+        media?.remove();
+        media = view.#make(kind);
+        media.style.visibility = "hidden";
+        view.append(media);
+        return media;
+      },
+      plays() {
+        if (isShown) view.plays();
+        else if (!(media instanceof HTMLMediaElement) || media.readyState >= 2) begins(true);
+        else media.addEventListener("loadeddata", () => begins(true), { once: true });
+      },
+      tell: (...state) => isShown && view.tell(...state),
+      delayed: (seconds) => isShown && view.delayed(seconds),
+      counted: (...frames) => isShown && view.counted(...frames),
+      takeOver() {
+        isShown = true;
+        const old = view.#media;
+        if (view.player && media instanceof HTMLMediaElement) [media.muted, media.volume] = [old.muted, old.volume];
+        media.style.visibility = "";
+        view.#media = media;
+        old?.remove();
+        view.tell("playing");
+      },
+      end: () => media?.remove(),
+    };
   }
 }
 

@@ -8,16 +8,19 @@ use super::{
     link::{link_in, with_link},
     offers::{Offers, Reach, container_of, has_video, shown_output},
     page::{Menu, Page},
-    qr, tile,
+    qr,
+    sparkline::sparkline,
+    tile,
 };
 use crate::{
     access::{Access, Action, Decision, Subject},
     config::{self, Config},
     engine::registry::{Registry, StreamHandle},
     status::{
+        history::{LENGTH, Sample},
         human::readable,
         player_commands::{self, Playback},
-        snapshot::StatusReader,
+        snapshot::{StatusReader, Stream},
     },
     stream::ViewerInfo,
 };
@@ -52,6 +55,10 @@ section{background:var(--card);border:1px solid var(--line);border-radius:var(--
 @media(max-width:32rem){.addresses li{grid-template-columns:1fr auto}.addresses code{grid-column:1/-1;grid-row:2}}
 .qr{width:10rem;height:10rem;border-radius:.5rem;display:block;margin-top:.75rem}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:.25rem 1rem .25rem 0;font-weight:400;white-space:nowrap}th{color:var(--soft)}
+.health dl{display:grid;gap:.75rem;margin:0}.health dl div{display:grid;grid-template-columns:8rem 1fr;gap:.25rem .75rem;align-items:start}
+.health dt,.health dd span{color:var(--soft);font-size:.875rem}.health dd{margin:0;font-variant-numeric:tabular-nums}
+.spark{display:block;width:100%;height:2.5rem;margin-top:.25rem;border-bottom:1px solid var(--line)}.spark polyline{fill:none;stroke:var(--mark);stroke-width:1.5;vector-effect:non-scaling-stroke}
+.spark polygon{fill:var(--mark);opacity:.12}@media(max-width:32rem){.health dl div{grid-template-columns:1fr}}
 .scroll{overflow-x:auto}section pre{white-space:pre-wrap;overflow-wrap:anywhere}section p{margin:.25rem 0 .5rem}
 ";
 
@@ -135,6 +142,7 @@ pub fn page(
             div.parts {
                 (addresses(&addresses::of(stream, reach, &context.ports, site, link)))
                 (elsewhere(stream, site, link))
+                @if tells_viewers && let Some(state) = state { (health(state, &context.reader.info().history().of(name))) }
                 @if tells_viewers && context.reader.pages().clients { (viewers(&stream.viewers.list())) }
                 @if !others.is_empty() {
                     section {
@@ -157,6 +165,38 @@ pub fn page(
         },
     };
     page.response()
+}
+
+/// How the stream did in the last ten minutes.
+fn health(state: &Stream, samples: &[Sample]) -> Markup {
+    let rates: Vec<_> = samples.iter().map(|sample| sample.bit_rate).collect();
+    let viewers: Vec<_> = samples.iter().map(|sample| sample.viewers).collect();
+    let gaps: Vec<_> = samples.iter().map(|sample| sample.gaps).collect();
+    let rate = |rate: u64| readable("bit_rate", &rate.into());
+    let total: u64 = gaps.iter().sum();
+    let curves = [
+        ("Bit rate", &rates, rate(rates.last().copied().unwrap_or(0)), format!("at most {}", rate(most(&rates)))),
+        ("Viewers", &viewers, most(&viewers[viewers.len().saturating_sub(1)..]).to_string(), format!("at most {}", most(&viewers))),
+        ("Skips of slow viewers", &gaps, total.to_string(), "in ten minutes".to_owned()),
+    ];
+    html! {
+        section.health data-key="health" {
+            h2 { "Last ten minutes" }
+            dl {
+                @for (label, values, now, note) in curves {
+                    div {
+                        dt { (label) }
+                        dd { strong { (now) } " " span { (note) } (sparkline(values, LENGTH, &format!("{label}: {now}, {note}"))) }
+                    }
+                }
+            }
+            @if let Some(error) = &state.life.last_error { p.kind { "Last failure: " (error) } }
+        }
+    }
+}
+
+fn most(values: &[u64]) -> u64 {
+    values.iter().copied().max().unwrap_or(0)
 }
 
 /// What to do where browsers play nothing but stills.

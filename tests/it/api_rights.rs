@@ -28,10 +28,12 @@ enum Of {
     Server,
     /// It is of a stream.
     Stream,
+    /// It is shown to those who may see the stream, and is not there for others.
+    Seen,
 }
 
 use Least::{Admin, Anyone, Editor, Operator, Viewer};
-use Of::{Server as Whole, Stream};
+use Of::{Seen, Server as Whole, Stream};
 
 /// Method, path in the document, path in the request, who, of what, and the status for those who may.
 type Row = (&'static str, &'static str, &'static str, Least, Of, u16);
@@ -46,10 +48,11 @@ const ROWS: &[Row] = &[
     ("GET", "/server", "/server", Viewer, Whole, 200),
     ("POST", "/server/reload", "/server/reload", Editor, Whole, 202),
     ("GET", "/feeds", "/feeds", Viewer, Whole, 200),
-    ("GET", "/feeds/{name}", "/feeds/ticks", Viewer, Stream, 200),
+    ("GET", "/feeds/{name}", "/feeds/ticks", Viewer, Seen, 200),
     ("POST", "/feeds/{name}/{order}", "/feeds/ticks/start", Operator, Stream, 202),
     ("GET", "/streams", "/streams", Viewer, Whole, 200),
-    ("GET", "/streams/{name}", "/streams/cam.raw", Viewer, Stream, 200),
+    ("GET", "/streams/{name}", "/streams/cam.raw", Viewer, Seen, 200),
+    ("GET", "/streams/{name}/history", "/streams/cam.raw/history", Viewer, Seen, 200),
     ("POST", "/streams/{name}/{order}", "/streams/cam.raw/start", Operator, Stream, 202),
     ("POST", "/streams/{name}/pushes/{number}/{order}", "/streams/cam.raw/pushes/1/start", Operator, Stream, 404),
     ("POST", "/streams/{name}/keyframe", "/streams/cam.raw/keyframe", Viewer, Stream, 204),
@@ -143,7 +146,8 @@ fn every_caller_gets_the_status_of_the_table() {
         for (token, role) in callers {
             let may = role >= least && (token != FOREIGN || of == Whole || least == Anyone);
             let (status, ..) = ask(&server, token, method, path, "", body.as_ref());
-            note(&token[4..9], method, path, status, if may { success } else { 403 });
+            let refused = if of == Seen { 404 } else { 403 };
+            note(&token[4..9], method, path, status, if may { success } else { refused });
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -148,6 +148,65 @@ fn player_comes_back_with_its_stream() {
     browser.wait(&format!("{notice}.includes('Trying again')"), secs(30));
 }
 
+/// The best way is blocked for a while: the next one plays, and gives way to it without a break once it works again.
+#[test]
+fn player_returns_to_the_better_way_without_a_break() {
+    if !have_browser() {
+        return;
+    }
+    let server = Server::start(&format!(
+        "feeds: {{cam: {{pipeline: '{PICTURE} name=video', mode: continuous}}}}\nstreams: {{cam: {{feed: cam, video: {H264}}}}}\nwebrtc: {{}}\n"
+    ));
+    let browser = Browser::start();
+    // A page without a policy for scripts of its own.
+    browser.open(&server.url("/livez"));
+    browser.run(
+        "window.blocked = true;
+         const asked = window.fetch;
+         window.tries = 0;
+         window.fetch = (address, options) => {
+             if (!String(address).includes('/whep')) return asked(address, options);
+             window.tries += 1;
+             return window.blocked ? Promise.resolve(new Response('blocked', { status: 404 })) : asked(address, options);
+         };
+         window.states = [];
+         import('/player.js').then(() => {
+             const view = document.createElement('voyandz-view');
+             view.unfitFor = 1000;
+             view.setAttribute('src', '/cam');
+             view.addEventListener('state', ({ detail }) => window.states.push(`${detail.state} ${detail.way}`));
+             document.body.replaceChildren(view);
+         });",
+    );
+    let states = || browser.run("return window.states");
+    browser.wait("return window.states.at(-1) === 'playing stream'", secs(20));
+    // It is tried again and again, less and less often, and nobody sees that.
+    browser.wait("return window.tries >= 3", secs(20));
+    assert_eq!(states(), json!(["starting ", "playing stream"]));
+    browser.run(
+        "window.longest = 0; let last = performance.now();
+         const looking = () => {
+             const video = document.querySelector('voyandz-view').player;
+             video?.requestVideoFrameCallback((now) => {
+                 window.longest = Math.max(window.longest, now - last);
+                 last = now;
+                 window.shown = video;
+                 looking();
+             });
+         };
+         looking();
+         document.querySelector('voyandz-view').addEventListener('state', looking);
+         window.blocked = false;",
+    );
+    browser.wait("return window.states.at(-1) === 'playing whep'", secs(30));
+    browser.wait("return window.shown?.srcObject && window.shown.currentTime > 1", secs(20));
+    assert_eq!(states(), json!(["starting ", "playing stream", "playing whep"]));
+    assert_eq!(browser.run("return document.querySelectorAll('video').length"), 1);
+    // Pictures come every 40 ms.
+    let longest = browser.run("return window.longest").as_f64().unwrap();
+    assert!(longest < 500.0, "a break of {longest} ms");
+}
+
 #[test]
 fn what_a_script_cannot_play_is_played_by_the_browser_itself() {
     if !have_browser() {
