@@ -56,6 +56,7 @@ mod rtsp;
 mod rtsp_url;
 #[cfg(test)]
 mod schema;
+mod session_file;
 mod sets;
 mod source_map;
 mod spans;
@@ -103,5 +104,6 @@ pub use rtmp_url::RtmpUrl;
 pub use rtsp_url::RtspUrl;
 pub use srt_url::SrtUrl;
 pub use link_paths::link_paths;
+pub use session_file::{is_session, session_pipeline};
 pub use url::url_source;
 pub use validate::parse;

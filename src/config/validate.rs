@@ -156,6 +156,13 @@ impl Validator {
         if feed.looped.is_some() && feed.file.is_none() {
             self.note(&path.key("loop"), Place::Key, "only a `file` can be looped".to_owned());
         }
+        let is_session = feed.file.as_ref().and_then(Value::as_str).is_some_and(|file| is_session(file.as_ref()));
+        for (key, given) in [("loop", feed.looped.is_some()), ("fps", feed.fps.is_some())] {
+            if is_session && given {
+                let message = "an SDP file has no media of its own: what comes by RTP has its own times, and no end";
+                self.note(&path.key(key), Place::Key, message.to_owned());
+            }
+        }
         if feed.feed.is_some() && feed.command.is_none() {
             self.note(&path.key("feed"), Place::Key, "only a `command` reads another feed".to_owned());
         }

@@ -6,7 +6,7 @@ use crate::rig::{
     pushes::camera,
     secs,
     srt::{Lossy, port},
-    state, ts,
+    state, ts, wait_until,
 };
 use serde_json::Value;
 use std::{
@@ -222,6 +222,39 @@ fn a_worker_that_waits_for_a_sender_gets_its_media_from_the_first_byte() {
         sender.kill();
     }
     assert!(!server.log.text().contains("worker stopped"), "{}", server.log.text());
+}
+
+/// An encoder sends RTP and writes an SDP file of it.
+#[test]
+fn a_file_of_sdp_says_what_comes_by_rtp() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("the studio.sdp");
+    // RTP has an even port, and RTCP the one behind it.
+    let port = (0..100).map(|_| free().port() & !1).find(|port| UdpSocket::bind(("127.0.0.1", port + 1)).is_ok()).unwrap();
+    let sender = |file: &str| {
+        let to = format!("rtp://127.0.0.1:{port}");
+        let encode = ["-map", "0:v", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p"];
+        Publisher::start(&[LIVE, &encode, &["-sdp_file", file, "-f", "rtp", &to]])
+    };
+    let _first = sender(file.to_str().unwrap());
+    wait_until("the description is written", SOON, || std::fs::metadata(&file).is_ok_and(|file| file.len() > 100));
+    let yaml = format!("feeds: {{gate: {{file: '{}'}}}}\nstreams: {{gate: {{feed: gate}}}}\n", file.display());
+    let server = Server::start(&yaml);
+    let mut viewer = server.get("/gate.ts");
+    let mut bytes = viewer.take(10_000, SOON);
+    bytes.extend(viewer.collect(secs(2)));
+    let frames = media::Frames::of(&ts::trim(&bytes), false);
+    assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{} {}", frames.pictures, frames.complaints);
+    let found = feed(&server, is_running);
+    assert_eq!(found["tracks"][0]["codec"], "h264", "{found}");
+    // What has no meaning there is a fault.
+    for (number, keys) in ["loop: true", "fps: 5"].iter().enumerate() {
+        server.reload(&yaml.replace("sdp'", &format!("sdp', {keys}")));
+        server.log.wait_nth("an SDP file has no media of its own", number + 1, SOON);
+    }
 }
 
 /// A port that another program has is an error of the feed, with the address.

@@ -96,6 +96,9 @@ impl<'a> Builder<'a> {
             Source::Publish(publish) => UnitKind::Publish(publish.clone()),
             Source::Link(link) => UnitKind::Link(link.clone()),
             Source::Pipeline(text) => self.worker_feed(&id, FeedSource::Launch(text.clone()), feed.fps),
+            Source::File { path, .. } if config::is_session(path) => {
+                self.worker_feed(&id, FeedSource::Launch(config::session_pipeline(path)), None)
+            }
             Source::File { path, looped } => {
                 self.worker_feed(&id, FeedSource::File { path: path.clone(), looped: *looped }, feed.fps)
             }
