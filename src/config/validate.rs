@@ -8,6 +8,7 @@ use super::{
     model::{Config, Feed, FeedName, Mode, Source},
     overrides::Override,
     raw,
+    session_file::is_session,
     spans::Place,
     streams::Feeds,
     template_store::TemplateStore,
