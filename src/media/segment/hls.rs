@@ -4,6 +4,7 @@ use super::{
     cut::Segmenter,
     key::Keys,
     rendition::{Part, Rendition, Segment},
+    settings::low_latency_delay,
     text::{Date, Millis, Seconds},
 };
 use crate::media::MediaKind;
@@ -20,7 +21,7 @@ const SKIP_TARGETS: u64 = 6;
 const PART_TARGETS: u64 = 3;
 /// And for no more complete segments than these, as validators expect.
 const PART_SEGMENTS: usize = 2;
-/// How far from the end players begin, in parts, and in segments (section 4.4.3.8).
+/// How far from the end players of complete segments begin, in segments (section 4.4.3.8).
 const HOLD_BACK: u64 = 3;
 /// The lowest version that knows `EXT-X-SKIP`, and the one that knows `EXT-X-MAP` for all media.
 const VERSION_OF_PARTS: u8 = 9;
@@ -119,7 +120,7 @@ pub fn media(stream: &Segmenter, rendition: &Rendition, names: Names<'_>, skips:
             out,
             ",CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={}.0,PART-HOLD-BACK={}",
             SKIP_TARGETS * target,
-            Millis(HOLD_BACK * part)
+            Millis(low_latency_delay(part))
         );
         let _ = write!(out, "\n#EXT-X-PART-INF:PART-TARGET={}", Millis(part));
     }

@@ -2,11 +2,12 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-/// How far from the end low-latency players of DASH are to be: so many parts, and no less than so many milliseconds.
+/// How far from the end low-latency players are to be: so many parts, and no less than so many milliseconds. HLS wants three parts
+/// (RFC 8216bis, section 4.4.3.8); with one more, a part that the network delays does not stall them.
 const PARTS: u64 = 4;
 const LEAST: u64 = 800;
 
-/// How far from the end low-latency players of DASH are to be, in milliseconds, where parts are so many milliseconds long.
+/// How far from the end low-latency players are to be, in milliseconds, where parts are so many milliseconds long.
 pub(super) fn low_latency_delay(part: u64) -> u64 {
     (PARTS * part).max(LEAST)
 }
