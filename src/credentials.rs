@@ -1,9 +1,7 @@
 //! Makes credentials: hashes of passwords, tokens, and signed links. From the options to the exit code.
 
 use crate::{
-    access::{
-        LINK_PARAMETER, LinkTerms, PasswordHash, Secret, TOKEN_PREFIX, digest::DigestSecret, token_digest,
-    },
+    access::{LINK_PARAMETER, LinkTerms, PasswordHash, Secret, TOKEN_PREFIX, digest::DigestSecret, token_digest},
     cli::{Passwd, Sign},
     config::{self, Config, link_paths},
     telemetry::chain,

@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn terms_become_a_link_or_say_what_is_wrong() {
         let now = UNIX_EPOCH + Duration::from_millis(1_000_500);
-        let terms = LinkTerms { streams: "cam*", lasts: Duration::from_secs(60), name: "guest", ..LinkTerms::default() };
+        let terms =
+            LinkTerms { streams: "cam*", lasts: Duration::from_secs(60), name: "guest", ..LinkTerms::default() };
         let link = terms.link("k1", now).unwrap();
         let end = UNIX_EPOCH + Duration::from_secs(1060);
         assert_eq!((link.open_until, link.until, link.actions), (end, end, vec![Action::View, Action::Still]));
@@ -89,8 +90,11 @@ mod tests {
         let longer = LinkTerms { open: Some(Duration::from_secs(500)), ..terms.clone() };
         assert_eq!(longer.link("k1", now).unwrap().open_until, end);
         for (wrong, expect) in [
-            (LinkTerms { streams: "a b", ..terms.clone() }, "expected the name of a stream"),
-            (LinkTerms { may: vec!["kick"], ..terms.clone() }, "a link permits view, still, playback or publish, not \"kick\""),
+            (LinkTerms { streams: "a/b", ..terms.clone() }, "expected the name of a stream"),
+            (
+                LinkTerms { may: vec!["kick"], ..terms.clone() },
+                "a link permits view, still, playback or publish, not \"kick\"",
+            ),
             (LinkTerms { from: Some("10.0.0.0/33"), ..terms.clone() }, "expected "),
             (LinkTerms { name: "a\nb", ..terms.clone() }, "a name has at most 64 bytes"),
             (LinkTerms { name: &"x".repeat(65), ..terms }, "a name has at most 64 bytes"),

@@ -46,7 +46,8 @@ pub(super) async fn probe(call: Call) -> Result<Answer, Problem> {
     let Some(url) = body.get("url").and_then(Value::as_str) else {
         return Err(Problem::new(Kind::BadRequest, "expected an object with the key `url`"));
     };
-    let source = url_source(url).map_err(|expected| Problem::new(Kind::BadRequest, format!("url: expected {expected}")))?;
+    let source =
+        url_source(url).map_err(|expected| Problem::new(Kind::BadRequest, format!("url: expected {expected}")))?;
     let is_admin = matches!(call.access.decide(Action::ConfigExec, Subject::Server), Decision::Allowed { .. });
     if !(is_admin && call.state.api.exec) {
         permit(url).await?;

@@ -15,6 +15,26 @@ const USUAL: usize = 100;
 /// Begins the name of a parameter that chooses by a label.
 const LABEL: &str = "label.";
 
+/// The names of the entries of a page, sorted.
+pub(super) struct Window {
+    names: Vec<String>,
+    /// The last name, if there are further pages.
+    next: Option<String>,
+    /// Entries of all pages.
+    total: usize,
+}
+
+impl Window {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+    }
+
+    /// The page with these entries.
+    pub(super) fn page(&self, items: Vec<Value>) -> Value {
+        json!({"items": items, "next": self.next, "total": self.total})
+    }
+}
+
 /// The parameters of one request; each is given once at most.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Query(Vec<(String, String)>);
@@ -73,18 +93,8 @@ impl Query {
     /// # Errors
     /// When `limit` is no number that fits.
     pub(super) fn page(&self, items: Vec<Value>, key: &str) -> Result<Value, Problem> {
-        let limit = match self.get("limit").map(str::parse::<usize>) {
-            None => USUAL,
-            Some(Ok(limit @ 1..=MOST)) => limit,
-            Some(_) => return Err(Problem::new(Kind::BadRequest, format!("limit: expected a number, 1 to {MOST}"))),
-        };
         let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut items = items;
-        if let Some(pattern) = self.get("name") {
-            let bad = || Problem::new(Kind::BadRequest, "name: expected a name, in which * stands for any characters");
-            let pattern = Pattern::new(pattern).ok_or_else(bad)?;
-            items.retain(|item| pattern.matches(&text(item, key)));
-        }
         for filter in ["state", "stream"] {
             if let Some(wanted) = self.get(filter) {
                 items.retain(|item| text(item, filter) == wanted);
@@ -101,14 +111,41 @@ impl Query {
             let value = |item: &Value| Some(item.get("labels")?.get(label)?.as_str()?.to_owned());
             items.retain(|item| value(item).is_some_and(|value| pattern.matches(&value)));
         }
-        let total = items.len();
+        let window = self.window(items.iter().map(|item| text(item, key)).collect())?;
+        items.retain(|item| window.has(&text(item, key)));
         items.sort_by_key(|item| text(item, key));
-        if let Some(after) = self.get("after") {
-            items.retain(|item| *text(item, key) > *after);
+        Ok(window.page(items))
+    }
+
+    /// Whether a list is chosen by the names of its entries alone.
+    pub(super) fn is_by_name(&self) -> bool {
+        self.0.iter().all(|(name, _)| matches!(&**name, "limit" | "after" | "name"))
+    }
+
+    /// Which of these names are on the page that is asked for, by `limit`, `after` and `name`.
+    ///
+    /// # Errors
+    /// As [`Query::page`].
+    pub(super) fn window(&self, names: Vec<String>) -> Result<Window, Problem> {
+        let limit = match self.get("limit").map(str::parse::<usize>) {
+            None => USUAL,
+            Some(Ok(limit @ 1..=MOST)) => limit,
+            Some(_) => return Err(Problem::new(Kind::BadRequest, format!("limit: expected a number, 1 to {MOST}"))),
+        };
+        let mut names = names;
+        if let Some(pattern) = self.get("name") {
+            let bad = || Problem::new(Kind::BadRequest, "name: expected a name, in which * stands for any characters");
+            let pattern = Pattern::new(pattern).ok_or_else(bad)?;
+            names.retain(|name| pattern.matches(name));
         }
-        let next = (items.len() > limit).then(|| items.get(limit - 1).map(|last| text(last, key))).flatten();
-        items.truncate(limit);
-        Ok(json!({"items": items, "next": next, "total": total}))
+        let total = names.len();
+        names.sort();
+        if let Some(after) = self.get("after") {
+            names.retain(|name| **name > *after);
+        }
+        let next = (names.len() > limit).then(|| names.get(limit - 1).cloned()).flatten();
+        names.truncate(limit);
+        Ok(Window { names, next, total })
     }
 }
 

@@ -10,7 +10,9 @@ use crate::{
     status::history::PERIOD,
 };
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// `GET /server`.
 pub(super) async fn server(call: Call) -> Result<Answer, Problem> {
@@ -20,61 +22,77 @@ pub(super) async fn server(call: Call) -> Result<Answer, Problem> {
 
 /// `GET /feeds`.
 pub(super) async fn feeds(call: Call) -> Result<Answer, Problem> {
-    Ok(Answer::json(call.query.page(entries(&call, "feeds")?, "name")?))
+    Ok(Answer::json(call.query.page(feeds_of(&call)?, "name")?))
 }
 
 /// `GET /streams`.
 pub(super) async fn streams(call: Call) -> Result<Answer, Problem> {
-    Ok(Answer::json(call.query.page(entries(&call, "streams")?, "name")?))
+    if !call.query.is_by_name() {
+        return Ok(Answer::json(call.query.page(streams_of(&call, |_| true)?, "name")?));
+    }
+    // Of a long list no more is read than the page has.
+    let names = call.state.reader.stream_names().filter(|name| sees(&call, name)).map(str::to_owned);
+    let window = call.query.window(names.collect())?;
+    let mut found = streams_of(&call, |name| window.has(name))?;
+    found.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
+    Ok(Answer::json(window.page(found)))
 }
 
 /// `GET /feeds/{name}`.
 pub(super) async fn feed(call: Call) -> Result<Answer, Problem> {
-    one(&call, "feeds", "feed")
+    let name = call.parameter(0);
+    let found = feeds_of(&call)?.into_iter().find(|entry| entry["name"] == name);
+    found.map(Answer::json).ok_or_else(|| Problem::not_found("feed", name))
 }
 
 /// `GET /streams/{name}`.
 pub(super) async fn stream(call: Call) -> Result<Answer, Problem> {
-    one(&call, "streams", "stream")
+    one(&call).map(Answer::json)
 }
 
 /// `GET /streams/{name}/history`.
 pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
-    one(&call, "streams", "stream")?;
+    one(&call)?;
     let samples = call.state.reader.info().history().of(call.parameter(0));
     let samples = serde_json::to_value(samples).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(Answer::json(json!({"seconds": PERIOD.as_secs(), "samples": samples})))
 }
 
-fn one(call: &Call, list: &str, what: &str) -> Result<Answer, Problem> {
+fn one(call: &Call) -> Result<Value, Problem> {
     let name = call.parameter(0);
-    let found = entries(call, list)?.into_iter().find(|entry| entry["name"] == name);
-    found.map(Answer::json).ok_or_else(|| Problem::not_found(what, name))
+    let found = streams_of(call, |other| other == name)?.into_iter().next();
+    found.ok_or_else(|| Problem::not_found("stream", name))
 }
 
-fn entries(call: &Call, list: &str) -> Result<Vec<Value>, Problem> {
-    let mut snapshot = call.snapshot()?;
-    let mut entries = match snapshot.get_mut(list).map(Value::take) {
-        Some(Value::Array(entries)) => entries,
-        _ => Vec::new(),
-    };
-    let registry = &call.state.registry;
-    for entry in &mut entries {
-        let name = entry["name"].as_str().unwrap_or_default();
-        let held = match list {
-            "feeds" => registry.feeds().iter().find(|feed| feed.config.name.as_str() == name).map(|feed| &feed.control),
-            _ => registry
-                .streams()
-                .iter()
-                .find(|stream| stream.config.name.as_str() == name)
-                .map(|stream| &stream.control),
-        };
-        let held = held.is_some_and(crate::source::control::Control::is_held);
-        if let Value::Object(entry) = entry {
-            entry.insert("stopped".to_owned(), held.into());
-        }
+fn sees(call: &Call, stream: &str) -> bool {
+    call.access.sees_all() || call.access.sees(stream)
+}
+
+/// The streams whose name `is_wanted`, of those that the client sees.
+fn streams_of(call: &Call, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Value>, Problem> {
+    let found = call.state.reader.streams(|name| is_wanted(name) && sees(call, name));
+    let streams = call.state.registry.streams();
+    let held: HashSet<_> =
+        streams.iter().filter(|stream| stream.control.is_held()).map(|stream| stream.config.name.as_str()).collect();
+    found.iter().map(|stream| entry(stream, held.contains(&*stream.name))).collect()
+}
+
+/// The feeds that the client sees.
+fn feeds_of(call: &Call) -> Result<Vec<Value>, Problem> {
+    let snapshot = call.state.reader.snapshot().seen_by(&call.access);
+    let feeds = call.state.registry.feeds();
+    let held: HashSet<_> =
+        feeds.iter().filter(|feed| feed.control.is_held()).map(|feed| feed.config.name.as_str()).collect();
+    snapshot.feeds.iter().map(|feed| entry(feed, held.contains(&*feed.name))).collect()
+}
+
+/// An entry of `/stat.json`, and whether it was stopped by an order.
+fn entry(state: &impl Serialize, is_stopped: bool) -> Result<Value, Problem> {
+    let mut entry = serde_json::to_value(state).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    if let Value::Object(entry) = &mut entry {
+        entry.insert("stopped".to_owned(), is_stopped.into());
     }
-    Ok(entries)
+    Ok(entry)
 }
 
 /// `GET /viewers`: of the streams whose viewers one may end.

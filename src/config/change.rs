@@ -115,24 +115,28 @@ impl Loaded {
         if *origin == Origin::Demo {
             return Err(ChangeError::BuiltIn);
         }
-        let mut files: Vec<ChangedFile> = Vec::new();
+        let mut files: Vec<(ChangedFile, Vec<Edit>)> = Vec::new();
         for edit in edits {
             let place = self.file_of(&edit.path, &can_write)?;
-            let at = match files.iter().position(|known| known.path == place) {
+            let at = match files.iter().position(|(known, _)| known.path == place) {
                 Some(at) => at,
                 None => {
                     let known = self.texts().find(|(name, _)| place == std::path::Path::new(name));
                     let before = known.map_or("", |(_, text)| text).to_owned();
                     let after = if before.trim().is_empty() { HEAD.to_owned() } else { before.clone() };
-                    files.push(ChangedFile { path: place, before, after });
+                    files.push((ChangedFile { path: place, before, after }, Vec::new()));
                     files.len() - 1
                 }
             };
-            let Some(file) = files.get_mut(at) else { continue };
-            file.after = edit::edit(&file.after, std::slice::from_ref(edit))
+            if let Some((_, edits)) = files.get_mut(at) {
+                edits.push(edit.clone());
+            }
+        }
+        for (file, edits) in &mut files {
+            file.after = edit::edit(&file.after, edits)
                 .map_err(|source| ChangeError::Edit { file: file.path.display().to_string(), source })?;
         }
-        Ok(files.into_iter().filter(|file| file.before != file.after).collect())
+        Ok(files.into_iter().map(|(file, _)| file).filter(|file| file.before != file.after).collect())
     }
 
     /// The files as they were read.

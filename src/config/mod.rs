@@ -85,6 +85,7 @@ pub use formats::{may_differ, passed_on};
 pub use hooks::{EventForm, Hook, HookTarget};
 pub use inputs::with_inputs;
 pub use link::Link;
+pub use link_paths::link_paths;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Alternative, Api, CertificateSource, Config, ControlPlace, Editing, Encoding, Feed, FeedName, Mode, NameError,
@@ -102,8 +103,7 @@ pub use recording::{Keep, Plan, Recording};
 pub use redact::{is_secret_name, masked, text_without_secrets};
 pub use rtmp_url::RtmpUrl;
 pub use rtsp_url::RtspUrl;
-pub use srt_url::SrtUrl;
-pub use link_paths::link_paths;
 pub use session_file::{is_session, session_pipeline};
+pub use srt_url::SrtUrl;
 pub use url::url_source;
 pub use validate::parse;

@@ -27,6 +27,9 @@ mod tests {
     fn files_of_sessions_have_a_pipeline() {
         assert!(is_session(Path::new("/a/b.sdp")) && is_session(Path::new("B.SDP")) && !is_session(Path::new("sdp")));
         let text = session_pipeline(Path::new("/a b/\"c\\d.sdp"));
-        assert_eq!(text, r#"filesrc location="/a b/\"c\\d.sdp" ! sdpdemux redirect=false latency=100 timeout=10000000"#);
+        assert_eq!(
+            text,
+            r#"filesrc location="/a b/\"c\\d.sdp" ! sdpdemux redirect=false latency=100 timeout=10000000"#
+        );
     }
 }

@@ -68,7 +68,7 @@ impl History {
         let mut before = std::mem::take(&mut *all);
         for (name, now) in streams {
             let mut kept = before.remove(&name).unwrap_or_else(|| Kept { gaps: now.gaps, ..Kept::default() });
-            // A sum begins anew with a stream of the same name.
+            // A sum begins at 0 again with another stream of the same name.
             let gaps = now.gaps.saturating_sub(kept.gaps);
             kept.gaps = now.gaps;
             if kept.samples.len() == LENGTH {
@@ -103,7 +103,11 @@ mod tests {
         }
         let samples = history.of("cam");
         assert_eq!((samples.len(), samples[0].bit_rate, samples[LENGTH - 1].bit_rate), (LENGTH, 10, LENGTH as u64 + 9));
-        assert_eq!(samples.iter().map(|sample| sample.gaps).sum::<u64>(), 1, "those of before it was known do not count");
+        assert_eq!(
+            samples.iter().map(|sample| sample.gaps).sum::<u64>(),
+            1,
+            "those of before it was known do not count"
+        );
         note(&history, &[("other", 1, 0)]);
         assert_eq!((history.of("cam"), history.of("other").len()), (Vec::new(), 1));
         note(&history, &[("other", 1, 5)]);

@@ -3,6 +3,7 @@
 //! The names of the fields are documented in docs/http.md.
 
 use super::{
+    history::Reading,
     link::Linked,
     outputs::{self, Output},
     publish::Published,
@@ -237,21 +238,36 @@ impl StatusReader {
         Some(Stream::shared(config, stream, self.config.pages.clients))
     }
 
+    /// The names of all streams, in the order of the configuration.
+    pub fn stream_names(&self) -> impl Iterator<Item = &str> {
+        self.config.streams.iter().map(|stream| stream.name.as_str())
+    }
+
+    /// The current state of the streams whose name `is_wanted`.
+    pub fn streams(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<Stream> {
+        let clients = self.config.pages.clients;
+        let (mut shared, mut private) = (self.registry.streams().iter(), self.registry.per_request().iter());
+        let of = |config: &config::Stream| {
+            let is_wanted = is_wanted(config.name.as_str());
+            match config.serving {
+                Serving::Shared => {
+                    shared.next().filter(|_| is_wanted).map(|stream| Stream::shared(config, stream, clients))
+                }
+                Serving::Exclusive | Serving::Shot => {
+                    private.next().filter(|_| is_wanted).map(|stream| Stream::private(config, stream, clients))
+                }
+            }
+        };
+        self.config.streams.iter().filter_map(of).collect()
+    }
+
     /// The current state.
     pub fn snapshot(&self) -> StatusSnapshot {
         let Self { registry, config, info } = self;
         let clients = config.pages.clients;
         let feeds: Vec<Feed> =
             config.feeds.iter().zip(registry.feeds()).map(|(config, feed)| Feed::of(config, feed, clients)).collect();
-        let (mut shared, mut private) = (registry.streams().iter(), registry.per_request().iter());
-        let streams: Vec<Stream> = config
-            .streams
-            .iter()
-            .filter_map(|config| match config.serving {
-                Serving::Shared => Some(Stream::shared(config, shared.next()?, clients)),
-                Serving::Exclusive | Serving::Shot => Some(Stream::private(config, private.next()?, clients)),
-            })
-            .collect();
+        let streams = self.streams(|_| true);
         let now = info.state();
         StatusSnapshot {
             server: Server {
@@ -489,4 +505,3 @@ impl Client {
         }
     }
 }
-

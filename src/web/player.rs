@@ -176,7 +176,12 @@ fn health(state: &Stream, samples: &[Sample]) -> Markup {
     let total: u64 = gaps.iter().sum();
     let curves = [
         ("Bit rate", &rates, rate(rates.last().copied().unwrap_or(0)), format!("at most {}", rate(most(&rates)))),
-        ("Viewers", &viewers, most(&viewers[viewers.len().saturating_sub(1)..]).to_string(), format!("at most {}", most(&viewers))),
+        (
+            "Viewers",
+            &viewers,
+            most(&viewers[viewers.len().saturating_sub(1)..]).to_string(),
+            format!("at most {}", most(&viewers)),
+        ),
         ("Skips of slow viewers", &gaps, total.to_string(), "in ten minutes".to_owned()),
     ];
     html! {

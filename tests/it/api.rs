@@ -472,7 +472,8 @@ fn a_link_is_made_that_ends_by_itself() {
     let server = Server::start(&yaml("  link_keys: {k1: 'a key of thirty-two bytes, as it were'}\n"));
     let (status, value) = admin(&server, "POST", "/links", Some(&wanted));
     assert_eq!(status, 201, "{value}");
-    let paths: Vec<_> = value["paths"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned()).collect();
+    let paths: Vec<_> =
+        value["paths"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned()).collect();
     assert_eq!(paths.len(), 3, "the stream, its player and its stills: {paths:?}");
     assert!(paths.iter().all(|path| path.ends_with(value["link"].as_str().unwrap())));
     // Who has it watches until it ends; who has none does not.
@@ -482,12 +483,12 @@ fn a_link_is_made_that_ends_by_itself() {
     viewer.piece(SOON);
     viewer.rest(SOON);
     assert_eq!(server.get(&paths[0]).status, 401);
-    server.log.wait("link made by the API streams=cam\\* until=.* by=admin", SOON);
+    server.log.wait("link made by the API streams=cam\\* until=.* by=token:admin", SOON);
     for (body, what) in [
         (json!({"streams": "cam.raw"}), "expected `for`"),
         (json!({"streams": "cam.raw", "for": "0s"}), "for: expected a time"),
         (json!({"streams": "cam.raw", "for": 5}), "for: expected a time"),
-        (json!({"streams": "a b", "for": "5s"}), "expected the name of a stream"),
+        (json!({"streams": "a/b", "for": "5s"}), "expected the name of a stream"),
         (json!({"streams": "cam.raw", "for": "5s", "may": ["kick"]}), "a link permits"),
         (json!({"streams": "cam.raw", "for": "5s", "until": "now"}), "unknown key `until`"),
         (json!([]), "expected an object"),
@@ -532,7 +533,8 @@ const OWN: [&str; 25] = [
 fn x_an_editor_reaches_no_address_of_this_machine() {
     let server = Server::start(&yaml("api: {exec: true}\n"));
     let put = |token: &str, url: &str| {
-        let (status, value, _) = ask(&server, token, "PUT", "/config/feeds/new?dry_run=1", "", Some(&json!({"url": url})));
+        let (status, value, _) =
+            ask(&server, token, "PUT", "/config/feeds/new?dry_run=1", "", Some(&json!({"url": url})));
         (status, value)
     };
     for url in OWN {
@@ -541,7 +543,8 @@ fn x_an_editor_reaches_no_address_of_this_machine() {
         let (status, value, _) = ask(&server, EDITOR, "POST", "/probe", "", Some(&json!({"url": url})));
         assert!(matches!(status, 400 | 403), "{url}: {value}");
     }
-    for url in ["rtsp://10.1.2.3/x", "rtsp://192.168.1.20:554/x", "rtsp://[fd00::5]/x", "https://cams.example.org/x.ts"] {
+    for url in ["rtsp://10.1.2.3/x", "rtsp://192.168.1.20:554/x", "rtsp://[fd00::5]/x", "https://cams.example.org/x.ts"]
+    {
         let (status, value) = put(EDITOR, url);
         assert_eq!(status, 200, "{url}: {value}");
     }

@@ -38,7 +38,7 @@ use Of::{Seen, Server as Whole, Stream};
 /// Method, path in the document, path in the request, who, of what, and the status for those who may.
 type Row = (&'static str, &'static str, &'static str, Least, Of, u16);
 
-/// Every row of the document. What is not there is 404 to those who may look for it, and 403 to all others.
+/// Every row of the document. The feed is that of a stream of the foreigner, too: it is seen by all, and whoever gives it orders needs all streams of it.
 const ROWS: &[Row] = &[
     ("GET", "/openapi.json", "/openapi.json", Anyone, Whole, 200),
     ("GET", "/session", "/session", Anyone, Whole, 200),
@@ -48,8 +48,8 @@ const ROWS: &[Row] = &[
     ("GET", "/server", "/server", Viewer, Whole, 200),
     ("POST", "/server/reload", "/server/reload", Editor, Whole, 202),
     ("GET", "/feeds", "/feeds", Viewer, Whole, 200),
-    ("GET", "/feeds/{name}", "/feeds/ticks", Viewer, Seen, 200),
-    ("POST", "/feeds/{name}/{order}", "/feeds/ticks/start", Operator, Stream, 202),
+    ("GET", "/feeds/{name}", "/feeds/ticks", Viewer, Whole, 200),
+    ("POST", "/feeds/{name}/{order}", "/feeds/ticks/start", Editor, Stream, 202),
     ("GET", "/streams", "/streams", Viewer, Whole, 200),
     ("GET", "/streams/{name}", "/streams/cam.raw", Viewer, Seen, 200),
     ("GET", "/streams/{name}/history", "/streams/cam.raw/history", Viewer, Seen, 200),
@@ -59,14 +59,14 @@ const ROWS: &[Row] = &[
     ("GET", "/streams/{name}/recording", "/streams/cam.raw/recording", Operator, Stream, 404),
     ("POST", "/streams/{name}/recording", "/streams/cam.raw/recording", Operator, Stream, 404),
     ("DELETE", "/streams/{name}/recording", "/streams/cam.raw/recording", Operator, Stream, 404),
-    ("GET", "/recordings/{stream}", "/recordings/cam.raw", Operator, Stream, 404),
-    ("PATCH", "/recordings/{stream}", "/recordings/cam.raw", Operator, Stream, 404),
-    ("DELETE", "/recordings/{stream}", "/recordings/cam.raw", Operator, Stream, 404),
-    ("GET", "/recordings/{stream}/clips", "/recordings/cam.raw/clips", Operator, Stream, 404),
-    ("POST", "/recordings/{stream}/clips", "/recordings/cam.raw/clips", Operator, Stream, 404),
+    ("GET", "/recordings/{stream}", "/recordings/cam.raw", Operator, Stream, 200),
+    ("PATCH", "/recordings/{stream}", "/recordings/cam.raw", Operator, Stream, 400),
+    ("DELETE", "/recordings/{stream}", "/recordings/cam.raw", Operator, Stream, 400),
+    ("GET", "/recordings/{stream}/clips", "/recordings/cam.raw/clips", Operator, Stream, 200),
+    ("POST", "/recordings/{stream}/clips", "/recordings/cam.raw/clips", Operator, Stream, 400),
     ("DELETE", "/recordings/{stream}/clips/{clip}", "/recordings/cam.raw/clips/1-1", Operator, Stream, 404),
     ("GET", "/recordings/{stream}/{file}", "/recordings/cam.raw/1-1", Operator, Stream, 404),
-    ("PATCH", "/recordings/{stream}/{file}", "/recordings/cam.raw/1-1", Operator, Stream, 404),
+    ("PATCH", "/recordings/{stream}/{file}", "/recordings/cam.raw/1-1", Operator, Stream, 400),
     ("DELETE", "/recordings/{stream}/{file}", "/recordings/cam.raw/1-1", Operator, Stream, 404),
     ("GET", "/storage", "/storage", Viewer, Whole, 200),
     ("GET", "/viewers", "/viewers", Operator, Whole, 200),
@@ -82,7 +82,7 @@ const ROWS: &[Row] = &[
     ("POST", "/hooks/{name}/test", "/hooks/none/test", Admin, Whole, 404),
     ("GET", "/config/files", "/config/files", Editor, Whole, 200),
     ("GET", "/config/files/{file}", "/config/files/0", Editor, Whole, 200),
-    ("PUT", "/config/files/{file}", "/config/files/0", Editor, Whole, 400),
+    ("PUT", "/config/files/{file}", "/config/files/0", Editor, Whole, 428),
     ("GET", "/config/history", "/config/history", Editor, Whole, 200),
     ("GET", "/config/history/{version}", "/config/history/99", Editor, Whole, 404),
     ("POST", "/config/history/{version}/undo", "/config/history/99/undo", Editor, Whole, 404),

@@ -172,7 +172,10 @@ fn play(browser: &Browser, player: &str, url: &str, wait: Duration) -> [f64; 2] 
     let delays: Vec<f64> = delays.as_array().unwrap().iter().map(|delay| delay.as_f64().unwrap()).collect();
     let behind = [0.5, 0.95].map(|part| delays[(part * (delays.len() - 1) as f64) as usize]);
     let (waits, rate) = (value("waits"), value("video.playbackRate"));
-    println!("{player} {url}: {:.2} s behind, 95 % less than {:.2} s; {waits} waits, rate {rate}", behind[0], behind[1]);
+    println!(
+        "{player} {url}: {:.2} s behind, 95 % less than {:.2} s; {waits} waits, rate {rate}",
+        behind[0], behind[1]
+    );
     behind
 }
 
@@ -203,8 +206,8 @@ fn players_in_a_browser_are_a_second_behind() {
         // Two segments and more without segments that grow. In a minute, on a machine that does nothing else, it is a second.
         let most = if seconds < 60 { [4.0, 6.0] } else { [1.3, 1.6] };
         assert!(median > 0.1 && median <= most[0] && worst <= most[1], "{player} {url}: {median} s, {worst} s");
-        // Its live sync keeps shaka as close to the end as it can get.
-        let most_waits = if player == "shaka" { u64::from(seconds / 20) } else { 0 };
+        // Of low-latency HLS shaka leaves out parts at times: see docs/hls.md.
+        let most_waits = if (player, url) == ("shaka", "/cam.m3u8") { u64::from(seconds / 4) } else { 0 };
         let waits = browser.run("return waits").as_u64().unwrap();
         assert!(seconds < 60 || waits <= most_waits, "{player} {url} stalls {waits} times");
         browser.run("end()");

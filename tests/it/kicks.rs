@@ -173,5 +173,10 @@ fn x3_viewers_of_every_protocol_end_with_their_permission() {
     wait_until("all play", secs(20), || playing() == 5 + usize::from(browser.is_some()));
     wait_until("the link ends", secs(lasts + 1), || Instant::now() >= end);
     gone("a link that ends", end);
-    assert_eq!(server.log.count("reason=\"permission expired\""), 5 + usize::from(browser.is_some()), "{}", server.log.text());
+    assert_eq!(
+        server.log.count("reason=\"permission expired\""),
+        5 + usize::from(browser.is_some()),
+        "{}",
+        server.log.text()
+    );
 }

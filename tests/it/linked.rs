@@ -233,10 +233,24 @@ fn a_file_of_sdp_says_what_comes_by_rtp() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("the studio.sdp");
     // RTP has an even port, and RTCP the one behind it.
-    let port = (0..100).map(|_| free().port() & !1).find(|port| UdpSocket::bind(("127.0.0.1", port + 1)).is_ok()).unwrap();
+    let port =
+        (0..100).map(|_| free().port() & !1).find(|port| UdpSocket::bind(("127.0.0.1", port + 1)).is_ok()).unwrap();
     let sender = |file: &str| {
         let to = format!("rtp://127.0.0.1:{port}");
-        let encode = ["-map", "0:v", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p"];
+        let encode = [
+            "-map",
+            "0:v",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-tune",
+            "zerolatency",
+            "-g",
+            "25",
+            "-pix_fmt",
+            "yuv420p",
+        ];
         Publisher::start(&[LIVE, &encode, &["-sdp_file", file, "-f", "rtp", &to]])
     };
     let _first = sender(file.to_str().unwrap());
@@ -247,7 +261,12 @@ fn a_file_of_sdp_says_what_comes_by_rtp() {
     let mut bytes = viewer.take(10_000, SOON);
     bytes.extend(viewer.collect(secs(2)));
     let frames = media::Frames::of(&ts::trim(&bytes), false);
-    assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{} {}", frames.pictures, frames.complaints);
+    assert!(
+        frames.pictures.starts_with('I') && frames.pictures.len() > 25,
+        "{} {}",
+        frames.pictures,
+        frames.complaints
+    );
     let found = feed(&server, is_running);
     assert_eq!(found["tracks"][0]["codec"], "h264", "{found}");
     // What has no meaning there is a fault.

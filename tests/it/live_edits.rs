@@ -1,7 +1,7 @@
 //! Changes by the API while everything is watched: what a dry run names is what ends, and nobody else notices.
 
 use crate::{
-    api::{ADMIN, admin, ask, yaml},
+    api::{ADMIN, admin, ask, watch, yaml},
     rig::{
         Answer, Dice, SOON, Server, figure,
         http::Next,
@@ -38,7 +38,7 @@ fn stream(feed: usize, mark: usize) -> Value {
 /// The pids of what makes a stream: of its own program, and of the one of its feed. From what came after `since` only: what comes
 /// first may be older.
 fn pids(server: &Server, number: usize) -> [u32; 2] {
-    let mut viewer = server.get(&format!("/s{number}.raw"));
+    let mut viewer = watch(server, ADMIN, &format!("/s{number}.raw"));
     let text = viewer.take_until(SOON, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count() > 3);
     let text = String::from_utf8(text).unwrap();
     // The first line may be cut, and the last one.
@@ -103,7 +103,7 @@ fn a_dry_run_names_exactly_what_ends() {
         .collect();
     assert_eq!(admin(&server, "POST", "/config/changes", Some(&json!(all))).0, 200);
     // Somebody watches each of them all the time, so all programs run.
-    let mut viewers: Vec<_> = (0..STREAMS).map(|number| server.get(&format!("/s{number}.raw"))).collect();
+    let mut viewers: Vec<_> = (0..STREAMS).map(|number| watch(&server, ADMIN, &format!("/s{number}.raw"))).collect();
     let mut before: Vec<_> = (0..STREAMS).map(|number| pids(&server, number)).collect();
     for case in 0..times("VOYANDZ_DRY_RUNS", 25) {
         let feeds_before: Vec<_> =
@@ -143,7 +143,7 @@ fn keep(server: &Server, (number, viewer): (usize, &mut Answer)) {
         match viewer.next(Instant::now()) {
             Next::Data(_) => {}
             Next::Late => return,
-            Next::End => *viewer = server.get(&format!("/s{number}.raw")),
+            Next::End => *viewer = watch(server, ADMIN, &format!("/s{number}.raw")),
         }
     }
 }
@@ -155,7 +155,7 @@ fn edits_disturb_nobody() {
         "\nstreams:\n",
         &format!("\n  cam: {{pipeline: '{PICTURE}'}}\nstreams:\n  cam.ts: {{feed: cam, video: {H264}}}\n"),
     ));
-    let mut viewer = server.get("/cam.ts");
+    let mut viewer = watch(&server, ADMIN, "/cam.ts");
     viewer.take(10_000, SOON);
     let count = times("VOYANDZ_LIVE_EDITS", 40);
     let (worst, slowest) = thread::scope(|scope| {
@@ -194,7 +194,7 @@ fn edits(server: &Server, count: u32) -> Duration {
             }
             (false, _) => {
                 let value = json!({"feed": format!("test{round}"), "video": {"codec": "h264", "preset": "ultrafast"}});
-                let source = json!({"template": "test-picture", "size": "160x120"});
+                let source = json!({"pipeline": {"use": "test-picture", "size": "160x120"}});
                 let changes = json!([
                     {"op": "put", "path": ["feeds", format!("test{round}")], "value": source},
                     {"op": "put", "path": ["streams", name], "value": value},
@@ -202,7 +202,7 @@ fn edits(server: &Server, count: u32) -> Duration {
                 let (status, answer) = admin(server, "POST", "/config/changes", Some(&changes));
                 assert_eq!(status, 200, "{answer}");
                 let put = Instant::now();
-                server.get(&format!("/{name}")).piece(SOON);
+                watch(server, ADMIN, &format!("/{name}")).piece(SOON);
                 slowest = slowest.max(put.elapsed());
                 there.insert(name, round);
             }

@@ -185,7 +185,8 @@ fn a9_addresses_are_tried() {
     let (status, value) = probe(&server.url("/cam.ts"));
     assert_eq!((status, &value["works"]), (200, &json!(true)), "{value}");
     let codecs = |value: &Value| {
-        let tracks = value["tracks"].as_array().unwrap().iter().map(|track| track["codec"].as_str().unwrap().to_owned());
+        let tracks =
+            value["tracks"].as_array().unwrap().iter().map(|track| track["codec"].as_str().unwrap().to_owned());
         tracks.collect::<Vec<_>>()
     };
     assert_eq!((codecs(&value), &value["tracks"][0]["width"]), (vec!["h264".to_owned()], &json!(320)), "{value}");

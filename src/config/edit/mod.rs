@@ -18,6 +18,7 @@ use super::{
     yaml,
 };
 use serde_yaml::Value;
+use std::collections::HashSet;
 use tree::{is_same, set};
 
 /// Why a text was not changed.
@@ -49,20 +50,27 @@ const ENTRY: usize = 2;
 /// # Errors
 /// When one of them cannot be made; nothing is changed then.
 pub fn edit(text: &str, edits: &[Edit]) -> Result<String, EditError> {
-    let mut text = text.to_owned();
-    for edit in edits {
-        let before = tree(&text)?;
-        match (get(&before, &edit.path), &edit.value) {
+    let mut text = Proven { tree: tree(text)?, text: text.to_owned() };
+    let mut rest = edits;
+    while let Some((edit, later)) = rest.split_first() {
+        // A thousand entries that are new are one insertion, and one proof.
+        let (new, others) = rest.split_at(text.new_entries(rest));
+        if new.len() > 1 && text.insert(new) {
+            rest = others;
+            continue;
+        }
+        match (get(&text.tree, &edit.path), &edit.value) {
             (None, None) => return Err(EditError::Missing(edit.path.join("."))),
             (Some(old), Some(new)) => {
                 for step in difference::between(&edit.path, old, new) {
-                    text = one(&text, &step)?;
+                    text.change(&step)?;
                 }
             }
-            _ => text = one(&text, edit)?,
+            _ => text.change(edit)?,
         }
+        rest = later;
     }
-    Ok(text)
+    Ok(text.text)
 }
 
 /// What a text says; `None` where it is wrong.
@@ -75,24 +83,54 @@ pub fn says(text: &str, expected: &Value) -> bool {
     tree(text).is_ok_and(|found| is_same(&found, expected))
 }
 
-/// Makes one change, as near to the value as it is possible.
-fn one(text: &str, edit: &Edit) -> Result<String, EditError> {
-    let mut expected = tree(text)?;
-    set(&mut expected, &edit.path, edit.value.clone());
-    let least = edit.path.len().min(ENTRY);
-    for length in (least..=edit.path.len()).rev() {
-        let Some(path) = edit.path.get(..length) else { continue };
-        let value = if length == edit.path.len() { edit.value.as_ref() } else { get(&expected, path) };
-        let spliced = splice::splice(text, path, value);
-        if let Some(spliced) = spliced
-            && tree(&spliced).is_ok_and(|found| is_same(&found, &expected))
-        {
-            return Ok(spliced);
+/// A text, and what it says.
+struct Proven {
+    text: String,
+    tree: Value,
+}
+
+impl Proven {
+    /// Makes one change, as near to the value as it is possible.
+    fn change(&mut self, edit: &Edit) -> Result<(), EditError> {
+        let mut expected = self.tree.clone();
+        set(&mut expected, &edit.path, edit.value.clone());
+        let least = edit.path.len().min(ENTRY);
+        for length in (least..=edit.path.len()).rev() {
+            let Some(path) = edit.path.get(..length) else { continue };
+            let value = if length == edit.path.len() { edit.value.as_ref() } else { get(&expected, path) };
+            if let Some(spliced) = splice::splice(&self.text, path, value)
+                && says(&spliced, &expected)
+            {
+                *self = Self { text: spliced, tree: expected };
+                return Ok(());
+            }
         }
+        let path = edit.path.iter().fold(Path::default(), |path, key| path.key(key));
+        let (line, _) = super::spans::locate_near(&self.text, &path, super::spans::Place::Key);
+        Err(EditError::NotInPlace { path: path.to_string(), line })
     }
-    let path = edit.path.iter().fold(Path::default(), |path, key| path.key(key));
-    let (line, _) = super::spans::locate_near(text, &path, super::spans::Place::Key);
-    Err(EditError::NotInPlace { path: path.to_string(), line })
+
+    /// How many of the first edits make new entries of one section.
+    fn new_entries(&self, edits: &[Edit]) -> usize {
+        let Some([section, _]) = edits.first().map(|edit| edit.path.as_slice()) else { return 0 };
+        let mut names = HashSet::new();
+        let is_new = |edit: &Edit| edit.value.is_some() && get(&self.tree, &edit.path).is_none();
+        let of_section = edits.iter().map_while(|edit| match edit.path.as_slice() {
+            [of, name] if of == section && is_new(edit) => Some(name),
+            _ => None,
+        });
+        of_section.take_while(|name| names.insert(*name)).count()
+    }
+
+    /// Inserts new entries of one section together. Returns whether that could be written.
+    fn insert(&mut self, edits: &[Edit]) -> bool {
+        let mut expected = self.tree.clone();
+        edits.iter().for_each(|edit| set(&mut expected, &edit.path, edit.value.clone()));
+        let spliced = splice::insert_all(&self.text, edits).filter(|spliced| says(spliced, &expected));
+        let Some(text) = spliced else { return false };
+        *self = Self { text, tree: expected };
+        true
+    }
 }
 
 fn tree(text: &str) -> Result<Value, EditError> {

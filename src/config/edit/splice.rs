@@ -8,7 +8,7 @@ use super::{
         yaml,
     },
     render::{self, Rendered},
-    tree::{get, set},
+    tree::{Edit, get, set},
 };
 use serde_yaml::{Mapping, Value};
 
@@ -33,6 +33,19 @@ pub(super) fn splice(text: &str, path: &[String], value: Option<&Value>) -> Opti
         (None, Some(value)) => text.insert(path, value),
         (None, None) => None,
     }
+}
+
+/// The text with new entries behind those of a section in block style that has some; `None` where that cannot be written.
+pub(super) fn insert_all(text: &str, edits: &[Edit]) -> Option<String> {
+    let around = edits.first()?.path.split_last()?.1;
+    let text = Text::new(text)?;
+    if text.is_flow(&[]) || text.is_flow(around) {
+        return None;
+    }
+    let siblings = get(&text.tree, around).and_then(Value::as_mapping)?;
+    let (indent, behind) = text.end_of(around, siblings)?;
+    let entry = |edit: &Edit| Some(render::entry(edit.path.last()?, edit.value.as_ref()?, indent));
+    text.written(behind, behind, edits.iter().map(entry).collect::<Option<String>>()?)
 }
 
 fn has_entries(value: &Value) -> bool {
@@ -191,10 +204,15 @@ impl<'a> Text<'a> {
             let end = if self.lines.is_empty() { 0 } else { self.document_end(marker.saturating_sub(1)) };
             return self.written(end, end, render::entry(key, &nested, 0));
         };
+        let (indent, behind) = self.end_of(around, siblings)?;
+        self.written(behind, behind, render::entry(key, &nested, indent))
+    }
+
+    /// The characters before the keys of a map in block style, and the line after its last entry.
+    fn end_of(&self, around: &[String], siblings: &Mapping) -> Option<(usize, usize)> {
         let child = |key: &Value| Some([around, &[key.as_str()?.to_owned()]].concat());
         let indent = siblings.keys().next().and_then(child).and_then(|path| self.place(&path, Place::Key))?.1;
-        let behind = siblings.keys().last().and_then(child).and_then(|path| self.span(&path))?.last + 1;
-        self.written(behind, behind, render::entry(key, &nested, indent))
+        Some((indent, siblings.keys().last().and_then(child).and_then(|path| self.span(&path))?.last + 1))
     }
 
     /// The text with other lines in place of those from `first` up to, not including, `end`.

@@ -336,3 +336,32 @@ fn random_edits_leave_every_other_line_as_it_is() {
     assert!(compared * 2 >= done, "{compared} of {done} were compared line by line");
     println!("{done} edits, {compared} compared line by line, {refused} refused");
 }
+
+#[test]
+fn many_new_entries_are_as_if_they_came_one_by_one() {
+    let new = |section: &str, name: &str| Edit {
+        path: vec![section.to_owned(), name.to_owned()],
+        value: Some(serde_yaml::from_str("{feed: cam, title: 'a: b'}").unwrap()),
+    };
+    let edits = [
+        new("streams", "x"),
+        new("streams", "y"),
+        new("feeds", "z"),
+        new("streams", "w"),
+        new("streams", "x"),
+        new("streams", "v"),
+    ];
+    for text in [
+        "streams:\n  a: {feed: cam}   # a\n  # The end.\nfeeds:\n  cam: {command: x}\n",
+        "streams:\n    a:\n        feed: cam\n\n# about feeds\nfeeds: {cam: {command: x}}\n",
+        "streams: {a: {feed: cam}}\n",
+        "streams:\n",
+        "{streams: {a: {feed: cam}}}\n",
+        "",
+        "feeds:\r\n  cam: {command: x}\r\nstreams:\r\n  a: {feed: cam}\r\n...\n",
+    ] {
+        let one_by_one =
+            edits.iter().fold(text.to_owned(), |text, one| edit(&text, std::slice::from_ref(one)).unwrap());
+        assert_eq!(edit(text, &edits).unwrap(), one_by_one, "{text:?}");
+    }
+}

@@ -23,6 +23,7 @@ use crate::{
 };
 use data_encoding::BASE64;
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -76,7 +77,8 @@ pub async fn decide(
         (Refusal::BAD_REQUEST, String::new())
     })?;
     let asked = if id.name.is_empty() { deployed.settings.stream.clone().unwrap_or_default() } else { id.name.clone() };
-    let refuse = |refusal| (refusal, asked.chars().take(64).collect());
+    let shown = if id.name.is_empty() { Cow::Borrowed(asked.as_str()) } else { id.shown() };
+    let refuse = |refusal| (refusal, shown.chars().take(64).collect());
     if id.publishes {
         let feeder = publish(deployed, gate, &id, &asked, request.peer).await;
         let (name, user, feeder) = feeder.map_err(refuse)?;

@@ -95,7 +95,8 @@ fn share(
     let until = ends(lasts?, &now.to_zoned(jiff::tz::TimeZone::system()))?;
     let (key_name, key) = policy.link_keys.last()?;
     let lasts = Duration::try_from(until.duration_since(now)).ok()?;
-    let name: String = access.identity.name().unwrap_or_default().chars().filter(|c| !c.is_control()).take(16).collect();
+    let name: String =
+        access.identity.name().unwrap_or_default().chars().filter(|c| !c.is_control()).take(16).collect();
     let streams = stream.config.name.as_str();
     let link = LinkTerms { streams, lasts, name: &name, ..LinkTerms::default() }.link(key_name, now.into()).ok()?;
     Some(Shared { link: link.sign(key), until })

@@ -51,9 +51,7 @@ impl StreamId {
     /// # Errors
     /// See [`StreamIdError`].
     pub fn parse(text: &str) -> Result<Self, StreamIdError> {
-        // ffmpeg takes it from an address without decoding it.
-        let is_encoded = text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%23"));
-        let text = if is_encoded { decode(text)? } else { Cow::Borrowed(text) };
+        let text = if is_encoded(text) { decode(text)? } else { Cow::Borrowed(text) };
         let text = text.trim_end_matches('\0');
         // VLC appends this.
         let text = text.strip_suffix("#feedbackplay").unwrap_or(text);
@@ -67,6 +65,14 @@ impl StreamId {
         match publishes.iter().find_map(|(prefix, publishes)| Some((text.strip_prefix(prefix)?, *publishes))) {
             Some((rest, publishes)) => Self::of_fields(rest, publishes),
             None => Self::plain(text, false),
+        }
+    }
+
+    /// The name for the log. In an unknown way of writing there may be a secret behind a colon.
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self.name.split_once(':') {
+            Some((first, _)) => format!("{first}:***").into(),
+            None => self.name.as_str().into(),
         }
     }
 
@@ -130,6 +136,13 @@ impl StreamId {
     }
 }
 
+/// Whether what separates its parts is percent-encoded: ffmpeg takes a stream id from an address without decoding it.
+fn is_encoded(text: &str) -> bool {
+    let starts = text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%23"));
+    let has_separator = |text: &str| text.contains([':', '?', '#', '=']);
+    starts || (!has_separator(text) && percent_decode_str(text).decode_utf8().is_ok_and(|text| has_separator(&text)))
+}
+
 fn decode(text: &str) -> Result<Cow<'_, str>, StreamIdError> {
     percent_decode_str(text).decode_utf8().map_err(|_| StreamIdError::Text)
 }
@@ -168,6 +181,15 @@ mod tests {
         check("%23!::r=cam0,m=publish", true, "cam0", None, None, "");
         check("%23%21%3A%3Ar%3Dcam0%2Cm%3Dpublish", true, "cam0", None, None, "");
         check("cam0#feedbackplay", false, "cam0", None, None, "");
+        check("read%3Acam0%3Aanna%3Asecret", false, "cam0", Some("anna"), Some("secret"), "");
+        check(
+            "cam0%3Fuser%3Danna%26pass%3Dsecret",
+            false,
+            "cam0",
+            Some("anna"),
+            Some("secret"),
+            "user=anna&pass=secret",
+        );
     }
 
     #[test]
@@ -177,6 +199,13 @@ mod tests {
         assert_eq!(error("#!::cam0"), StreamIdError::Item);
         assert_eq!(error("cam0\n"), StreamIdError::Text);
         assert_eq!(error("%ff"), StreamIdError::Text);
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for (text, expect) in [("cam0", "cam0"), ("play:cam0:anna:canary", "play:***"), ("a%3Ab", "a:***")] {
+            assert_eq!(StreamId::parse(text).unwrap().shown(), expect);
+        }
     }
 
     #[test]
