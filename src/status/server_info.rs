@@ -2,7 +2,7 @@
 
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HlsStats, HookStats, HttpStats, JournalStats, SrtStats, WebRtcStats},
+    telemetry::{HlsStats, HookStats, HttpStats, JournalStats, OtlpStats, SrtStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -31,6 +31,7 @@ struct Inner {
     hls: Arc<HlsStats>,
     journal: Arc<JournalStats>,
     hooks: Arc<HookStats>,
+    otlp: Arc<OtlpStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -56,7 +57,7 @@ impl ServerInfo {
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
         let (webrtc, srt, hls) = (Arc::default(), Arc::default(), Arc::default());
-        let (journal, hooks) = (Arc::default(), Arc::default());
+        let (journal, hooks, otlp) = (Arc::default(), Arc::default(), Arc::default());
         Self(Arc::new(Inner {
             started,
             since,
@@ -68,6 +69,7 @@ impl ServerInfo {
             hls,
             journal,
             hooks,
+            otlp,
             load,
             connections,
         }))
@@ -133,6 +135,11 @@ impl ServerInfo {
     /// What hooks do.
     pub fn hook_stats(&self) -> &Arc<HookStats> {
         &self.0.hooks
+    }
+
+    /// What becomes of the spans of traces.
+    pub fn otlp_stats(&self) -> &Arc<OtlpStats> {
+        &self.0.otlp
     }
 
     /// The load level of the machine.
