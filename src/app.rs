@@ -26,9 +26,11 @@ use crate::{
     hooks::Hooks,
     journal::{self, Journal},
     net::{ConnectionLimiter, ControlSocket, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
+    otlp::{Exporter, Otlp},
     output::{
         hls::stream::SegmentedStreams,
         http::{
+            access_log::Instruments,
             authorize::Need,
             control,
             router::{self, Page, RouteTable},
@@ -98,6 +100,8 @@ pub struct App {
     journal: Journal,
     facts: Facts,
     hooks: Hooks,
+    otlp: Otlp,
+    exporter: Exporter,
 }
 
 /// A new configuration for a running server.
@@ -144,6 +148,7 @@ impl App {
         gate.report_to(facts.clone());
         let client = HttpClient::new(None).context("cannot set up requests of hooks")?;
         gate.fetch_by(fetch_by(client.clone()));
+        let (otlp, exporter) = Otlp::new(client.clone(), info.otlp_stats().clone());
         let shutdown = Shutdown::default();
         let hooks = Hooks::new(
             journal.clone(),
@@ -173,6 +178,8 @@ impl App {
             journal,
             facts,
             hooks,
+            otlp,
+            exporter,
         })
     }
 
@@ -225,8 +232,15 @@ impl App {
             journal,
             facts,
             mut hooks,
+            otlp,
+            exporter,
         } = self;
         hooks.apply(&config.hooks).await;
+        otlp.apply(config.telemetry.as_ref());
+        // It ends last: what ends before may have traces.
+        let traced = CancellationToken::new();
+        let exporting = tokio::spawn(exporter.run(traced.clone()));
+        let instruments = Instruments { stats: info.http_stats().clone(), tracer: otlp.tracer().clone() };
         facts.report(Fact::server("server.started").with("version", env!("CARGO_PKG_VERSION")));
         // Nothing of this server runs yet.
         for pid in orphans::kill_orphans() {
@@ -238,7 +252,8 @@ impl App {
             reserve.refill().await;
             reserve.drain().await;
         });
-        let mut deployment = Deployment::new(pool, shutdown.clone(), pulses.clone(), facts.clone());
+        let mut deployment =
+            Deployment::new(pool, shutdown.clone(), pulses.clone(), facts.clone(), otlp.tracer().clone());
         let (registry, _) = deployment.apply(&config).await;
         let (wanted, wishes) = mpsc::channel(PATTERN_REQUESTS);
         let registry = registry.with_patterns(Patterns::new(&config.patterns, wanted.clone()));
@@ -319,6 +334,7 @@ impl App {
             configurator,
             facts: facts.clone(),
             hooks,
+            otlp,
         };
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("keys of JSON Web Tokens", gate.clone().follow_keys(shutdown.token().clone()));
@@ -337,7 +353,7 @@ impl App {
             ended.run_until_cancelled(watching).await;
         });
         if let Some(control) = control {
-            let (routes, stats, tasks) = (routes.clone(), info.http_stats().clone(), shutdown.clone());
+            let (routes, instruments, tasks) = (routes.clone(), instruments.clone(), shutdown.clone());
             shutdown.spawn("control socket", async move {
                 let places = Arc::new(Semaphore::new(CONTROLLERS));
                 let stop = tasks.token().clone();
@@ -345,7 +361,7 @@ impl App {
                     loop {
                         let Ok(place) = places.clone().acquire_owned().await else { return };
                         let (socket, uid) = control.accept().await;
-                        let served = control::serve(socket, uid, routes.clone(), stats.clone(), stop.clone());
+                        let served = control::serve(socket, uid, routes.clone(), instruments.clone(), stop.clone());
                         tasks.spawn("connection of the control socket", async move {
                             served.await;
                             drop(place);
@@ -358,11 +374,11 @@ impl App {
         let dispatch = |incoming: Incoming| match incoming {
             Incoming::Accepted(connection) => {
                 let name = format!("connection from {}", connection.peer);
-                let (routes, shards, stats) = (routes.clone(), shards.clone(), info.http_stats().clone());
+                let (routes, shards, instruments) = (routes.clone(), shards.clone(), instruments.clone());
                 let stop = shutdown.token().clone();
                 let webrtc = last_table.borrow().webrtc().cloned();
                 let security = Security { gate: gate.clone(), tls: encrypting.borrow().clone(), webrtc };
-                shutdown.spawn(name, session::serve(connection, routes, shards, security, stats, stop));
+                shutdown.spawn(name, session::serve(connection, routes, shards, security, instruments, stop));
             }
             Incoming::Rejected(rejected) => {
                 info.http_stats().refused(match rejected.reason {
@@ -413,6 +429,8 @@ impl App {
         });
         shutdown.drain(DRAIN).await;
         let _ = closing.await;
+        traced.cancel();
+        let _ = exporting.await;
         let _ = tokio::task::spawn_blocking(|| writer.end()).await;
     }
 }
@@ -445,6 +463,7 @@ struct Serving {
     configurator: Configurator,
     facts: Facts,
     hooks: Hooks,
+    otlp: Otlp,
 }
 
 impl Serving {
@@ -575,6 +594,7 @@ impl Serving {
             self.listeners.send_replace(Arc::new(listener));
         }
         self.hooks.apply(&config.hooks).await;
+        self.otlp.apply(config.telemetry.as_ref());
         self.facts.keep_addresses(config.pages.clients);
         if config.api.socket != self.config.api.socket {
             tracing::warn!("another api.socket applies after a restart");

@@ -17,6 +17,7 @@ pub mod load;
 pub mod manpage;
 pub mod media;
 pub mod net;
+pub mod otlp;
 pub mod output;
 pub mod reload;
 pub mod run;

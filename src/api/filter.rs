@@ -17,6 +17,7 @@ use crate::{
         response::set_common_headers,
         site::Site,
     },
+    telemetry::Trace,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -35,11 +36,12 @@ const ROOT: &str = "/api/v1/";
 /// Answers requests below `/api/v1`, and rejects all others.
 pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let (peer, site) = (warp::ext::optional::<Peer>(), warp::ext::optional::<Site>());
+    let (peer, site, trace) =
+        (warp::ext::optional::<Peer>(), warp::ext::optional::<Site>(), warp::ext::optional::<Trace>());
     let client = warp::ext::optional::<DisconnectWatch>().map(Option::unwrap_or_default);
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
     let below = warp::path("api").and(warp::path("v1"));
-    below.and(asked).and(peer).and(site).and(client).and(warp::body::stream()).then(
+    below.and(asked).and(peer).and(site).and(client).and(trace).and(warp::body::stream()).then(
         move |method: Method,
               path: FullPath,
               query: String,
@@ -47,13 +49,15 @@ pub fn routes(api: Api) -> impl Filter<Extract = (Response,), Error = Rejection>
               peer: Option<Peer>,
               site: Option<Site>,
               client,
+              trace: Option<Trace>,
               body| {
             let api = api.clone();
             async move {
                 let address = peer.as_ref().map(|peer| peer.address.ip());
                 let target = (path.as_str(), &*query);
                 let mut by = None;
-                let answered = respond(&api, &method, target, headers, (peer, site, client), body, &mut by).await;
+                let asker = (peer, site, client, trace.as_ref());
+                let answered = respond(&api, &method, target, headers, asker, body, &mut by).await;
                 let mut response = match answered {
                     Ok(response) => response,
                     Err(problem) => {
@@ -78,7 +82,7 @@ async fn respond(
     method: &Method,
     (path, query): (&str, &str),
     headers: HeaderMap,
-    (peer, site, client): (Option<Peer>, Option<Site>, DisconnectWatch),
+    (peer, site, client, trace): (Option<Peer>, Option<Site>, DisconnectWatch, Option<&Trace>),
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
     by: &mut Option<String>,
 ) -> Result<Response, Problem> {
@@ -98,13 +102,18 @@ async fn respond(
         let headers = HeaderValue::from_str(&allow).map(|allow| (header::ALLOW, allow)).into_iter().collect();
         Problem { headers, ..Problem::new(Kind::MethodNotAllowed, detail) }
     })?;
+    if let Some(trace) = trace {
+        trace.leads_to(format!("{}{}", ROOT.trim_end_matches('/'), route.path));
+    }
     let Some(peer) = peer else { return Err(Problem::new(Kind::Forbidden, "the address of the client is not known")) };
     let need = match route.may {
         May::Anyone => Need::Nothing,
         May::Server(action) => Need::Server(action),
         May::Stream(action) => Need::Stream(action, parameters.first().map_or("", |name| name).into()),
     };
+    let step = trace.map(|trace| trace.step("authorize"));
     let access = authorize(&api.gate, &need, method, query, &headers, &peer, false).await;
+    drop(step);
     let access = match access {
         Ok(access) => access,
         Err(refusal) => {

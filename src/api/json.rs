@@ -120,11 +120,12 @@ pub(super) fn masked(value: &Value) -> Value {
     }
 }
 
-/// What is below a key: of `auth` the keys of links, and the address of the service that decides, are secret as a whole.
+/// What is below a key: of `auth` the keys of links, and the address of the service that decides, are secret as a whole, and of
+/// `telemetry` the headers.
 fn masked_below(key: &str, value: &Value) -> Value {
-    let is_secret = |name: &str| key == "link_keys" || (key == "hook" && name == "url");
+    let is_secret = |name: &str| matches!(key, "link_keys" | "headers") || (key == "hook" && name == "url");
     match value {
-        Value::Object(entries) if matches!(key, "link_keys" | "hook") => {
+        Value::Object(entries) if matches!(key, "link_keys" | "headers" | "hook") => {
             let mask = |(name, value): (&String, &Value)| {
                 (
                     name.clone(),
@@ -247,6 +248,14 @@ mod tests {
         edited["auth"]["link_keys"]["two"] = json!("new");
         let expect = json!({"one": "canary", "two": "new"});
         assert_eq!(unmasked(&edited, &rules).unwrap()["auth"]["link_keys"], expect);
+        let traces =
+            json!({"telemetry": {"otlp": "http://h", "headers": {"authorization": "Bearer canary", "x-team": 7}}});
+        let shown = masked(&traces);
+        assert_eq!(
+            shown["telemetry"],
+            json!({"otlp": "http://h", "headers": {"authorization": "***", "x-team": "***"}})
+        );
+        assert_eq!(unmasked(&shown, &traces).unwrap(), traces);
     }
 
     #[test]

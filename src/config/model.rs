@@ -2,7 +2,7 @@
 
 use super::{
     about::About, codec::Codec, hooks::Hook, link::Link, publish::Publish, publish_pattern::PublishPattern,
-    push_target::PushTarget, recording::Recording,
+    push_target::PushTarget, recording::Recording, telemetry::Telemetry,
 };
 use crate::{
     access::{Policy, Secret},
@@ -49,6 +49,8 @@ pub struct Config {
     pub srt: Option<Srt>,
     /// Who gets events, in the order of the file.
     pub hooks: Vec<Hook>,
+    /// Where traces go, if they are recorded.
+    pub telemetry: Option<Telemetry>,
     /// Names that can be published to without being configured one by one.
     pub patterns: Vec<PublishPattern>,
     /// In the order of the file.

@@ -41,6 +41,7 @@ fn keys(config: &Config) -> raw::File {
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
         hooks: super::hooks::printed(&config.hooks),
+        telemetry: config.telemetry.as_ref().map(super::telemetry::printed),
         api: super::api::printed(&config.api),
         publish: super::patterns::printed(&config.patterns),
         auth: auth::printed(&config.auth, &config.pages),
@@ -428,9 +429,11 @@ mod tests {
                 let api = Api { editing, exec: events, ..Api::default() };
                 let text = "hooks: {a: {url: 'https://h/x', secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, events: feed.*}, b: {run: [a, b c], names: [x, y*]}}";
                 let hooks = if home { crate::config::parse(text).unwrap().hooks } else { Vec::new() };
+                let text = "telemetry: {otlp: 'https://h/x', sample: 0.25, headers: {authorization: a b}}";
+                let telemetry = if metrics { crate::config::parse(text).unwrap().telemetry } else { None };
                 let statedir = events.then(|| "a state".into());
                 let files = clients.then(|| "/srv/a b".into());
-                Config { listen_addr, listen_port, logdir, statedir, files, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, hooks, api, patterns: Vec::new(), feeds, streams }
+                Config { listen_addr, listen_port, logdir, statedir, files, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, hooks, telemetry, api, patterns: Vec::new(), feeds, streams }
             },
         )
     }

@@ -46,6 +46,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hooks: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) telemetry: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) api: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publish: Option<Value>,
@@ -199,6 +201,18 @@ pub(super) struct Hook {
     pub(super) events: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
+}
+
+/// `telemetry:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telemetry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) otlp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sample: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) headers: Option<Value>,
 }
 
 /// `api:`.
@@ -573,6 +587,7 @@ mod tests {
             ("`webrtc:`", keys::<WebRtc>()),
             ("`srt:`", keys::<Srt>()),
             ("`hooks:`", keys::<Hook>()),
+            ("`telemetry:`", keys::<Telemetry>()),
             ("`api:`", keys::<Api>()),
             ("`templates:`", keys::<Template>()),
             ("`sets:`", keys::<Set>()),

@@ -3,6 +3,7 @@
 use super::{
     model::{Config, Encoding, Source},
     publish_pattern::PublishPattern,
+    telemetry::Telemetry,
 };
 use crate::access::{MASK, Secret};
 use std::iter::once;
@@ -22,6 +23,7 @@ pub fn masked(config: &Config) -> Config {
         *passphrase = Secret::new(MASK);
     }
     config.hooks = config.hooks.iter().map(|hook| hook.masked(words_without_secrets)).collect();
+    config.telemetry = config.telemetry.as_ref().map(Telemetry::masked);
     config.patterns = config.patterns.iter().map(PublishPattern::masked).collect();
     for feed in &mut config.feeds {
         match &mut feed.source {

@@ -96,6 +96,7 @@ fn schema() -> Value {
         "srt" => reference("srt"),
         "api" => reference("api"),
         "hooks" => named("hook"),
+        "telemetry" => reference("telemetry"),
         "publish" => named("pattern"),
         "templates" => named("template"),
         "sets" => named("set"),
@@ -166,6 +167,11 @@ fn schema() -> Value {
         "form" => name_of(&super::EventForm::ALL.map(super::EventForm::name)),
         "run" => json!({"type": ["string", "array"], "items": scalar()}),
         _ => texts(),
+    });
+    let telemetry = section("`telemetry:`", raw::keys::<raw::Telemetry>(), |key| match key {
+        "otlp" => json!({"type": "string", "pattern": "^https?://"}),
+        "sample" => json!({"type": ["number", "null"], "minimum": 0, "maximum": 1}),
+        _ => json!({"type": ["object", "null"], "maxProperties": 16, "additionalProperties": scalar()}),
     });
     let api = section("`api:`", raw::keys::<raw::Api>(), |key| match key {
         "config" => name_of(&super::Editing::ALL.map(super::Editing::name)),
@@ -290,6 +296,7 @@ fn schema() -> Value {
         "tls": tls,
         "api": api,
         "hook": hook,
+        "telemetry": telemetry,
         "rtmp": rtmp,
         "rtsp": rtsp,
         "webrtc": webrtc,

@@ -61,6 +61,7 @@ impl Validator {
         let webrtc = self.webrtc(&root.key("webrtc"), file.webrtc);
         let srt = self.srt(&root.key("srt"), file.srt);
         let hooks = self.hooks(&root.key("hooks"), file.hooks);
+        let telemetry = self.telemetry(&root.key("telemetry"), file.telemetry);
         let api = self.api(&root.key("api"), file.api);
         let auth = self.auth(&root.key("auth"), file.auth, &pages);
         self.templates(&root.key("templates"), file.templates);
@@ -96,6 +97,7 @@ impl Validator {
             webrtc,
             srt,
             hooks,
+            telemetry,
             api,
         }
     }

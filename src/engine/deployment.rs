@@ -33,7 +33,7 @@ use crate::{
     },
     stream::{Entrances, FanOut, OutputLease, StreamInput, Viewers, Writer, WriterHandle},
     sys::{Shutdown, monotonic, service::Pulses},
-    telemetry::Facts,
+    telemetry::{Facts, Origin, Origins, Tracer},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,6 +60,8 @@ pub struct Deployment {
     pushes: BTreeMap<StreamName, Pushes>,
     /// Where all of them report what happens.
     facts: Facts,
+    /// Records what viewers wait for.
+    tracer: Tracer,
     /// What all timestamps count from, so that those of one source continue those of another.
     epoch: u64,
     memory_max: Option<u64>,
@@ -177,8 +179,9 @@ impl StreamSlot {
 }
 
 impl Deployment {
-    /// Nothing yet. Tasks are spawned on `shutdown`, supervisors have a pulse in `pulses`, and what happens is reported to `facts`.
-    pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses, facts: Facts) -> Self {
+    /// Nothing yet. Tasks are spawned on `shutdown`, supervisors have a pulse in `pulses`, what happens is reported to `facts`, and what
+    /// viewers wait for is recorded by `tracer`.
+    pub fn new(pool: Pool, shutdown: Shutdown, pulses: Pulses, facts: Facts, tracer: Tracer) -> Self {
         Self {
             layout: Layout::default(),
             slots: BTreeMap::new(),
@@ -192,6 +195,7 @@ impl Deployment {
             recorders: BTreeMap::new(),
             pushes: BTreeMap::new(),
             facts,
+            tracer,
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
             memory_max: None,
             pool,
@@ -228,6 +232,7 @@ impl Deployment {
             self.recorders.entry(name.clone()).or_insert_with(recorder);
             self.pushes.entry(name.clone()).or_default();
         }
+        self.connect_origins(config);
         self.begin_per_request(config);
         (self.registry(config), ApplyReport { ended, begun })
     }
@@ -263,6 +268,42 @@ impl Deployment {
         for name in config.feeds.iter().map(|feed| &feed.name).filter(|name| is_link(name)) {
             self.links.entry(name.clone()).or_default();
         }
+    }
+
+    /// Lets the viewers of each stream know what has to run for it.
+    fn connect_origins(&self, config: &Config) {
+        let shared = layout::shared(config).zip(&self.layout.streams).map(|(stream, placed)| {
+            let others = placed.rendition.iter().flat_map(|rendition| {
+                let alternatives = rendition.alternatives.iter().map(|one| one.unit.clone());
+                alternatives.chain([rendition.unit.clone()])
+            });
+            let made = placed.made.iter().map(|(unit, _)| unit.clone());
+            let units: Vec<_> = others.chain(made).chain([placed.unit.clone()]).collect();
+            (&stream.name, units)
+        });
+        let per_request = self.layout.per_request.iter().map(|(name, command)| (name, command.units()));
+        for (name, units) in shared.chain(per_request) {
+            if let Some(viewers) = self.viewers_of.get(name) {
+                viewers.set_origins(self.origins(units), self.tracer.clone());
+            }
+        }
+    }
+
+    /// These units, and all that they need.
+    fn origins(&self, mut wanted: Vec<UnitId>) -> Origins {
+        let mut found = BTreeSet::new();
+        while let Some(id) = wanted.pop() {
+            if found.contains(&id) {
+                continue;
+            }
+            wanted.extend(self.layout.units.get(&id).into_iter().flat_map(|unit| unit.needs.iter().cloned()));
+            found.insert(id);
+        }
+        let origin = |id: &UnitId| {
+            let (feed, stream) = id.log_fields();
+            Some(Origin { feed, stream, times: self.slots.get(id)?.status.start_times().clone() })
+        };
+        found.iter().filter_map(origin).collect()
     }
 
     /// Lets the samples of each encoding enter all streams that it is an encoding of.

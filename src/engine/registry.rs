@@ -14,6 +14,7 @@ use crate::{
         worker_group::WorkerGroup,
     },
     stream::{FanOut, SampleReader, StreamOutput, Viewers},
+    telemetry::Origins,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -255,6 +256,14 @@ impl Registry {
     fn configs(&self) -> impl Iterator<Item = &config::Stream> {
         let shared = self.streams.iter().map(|stream| &stream.config);
         shared.chain(self.per_request.iter().map(|stream| &stream.config))
+    }
+
+    /// All that has to run for the stream of this name; nothing where there is no such stream.
+    pub fn origins(&self, stream: &str) -> Origins {
+        let shared = self.streams.iter().map(|known| (&known.config, &known.viewers));
+        let mut all = shared.chain(self.per_request.iter().map(|known| (&known.config, &known.viewers)));
+        let found = all.find(|(config, _)| config.name.as_str() == stream);
+        found.map(|(_, viewers)| viewers.origins()).unwrap_or_default()
     }
 
     /// The streams that all viewers share.

@@ -1,11 +1,11 @@
 //! The state of a feed or stream: the tasks that run it report it, outputs and pages read it.
 
 use super::lifecycle::State;
-use crate::ipc::Track;
+use crate::{ipc::Track, telemetry::StartTimes};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 /// Most characters of a reason or of a line that are kept.
@@ -15,7 +15,10 @@ const LINES: usize = 10;
 
 /// The state of one unit. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Status(Arc<Mutex<Record>>);
+pub struct Status {
+    record: Arc<Mutex<Record>>,
+    times: StartTimes,
+}
 
 /// What is known of a unit at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +50,7 @@ pub struct Record {
 impl Default for Status {
     /// The state of a unit that is idle from now on.
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Record {
+        let record = Record {
             state: State::Idle,
             since: SystemTime::now(),
             starts: 0,
@@ -59,7 +62,8 @@ impl Default for Status {
             last_tracks: Vec::new(),
             shows_placeholder: false,
             has_failed: false,
-        })))
+        };
+        Self { record: Arc::new(Mutex::new(record)), times: StartTimes::default() }
     }
 }
 
@@ -77,11 +81,17 @@ impl Status {
 
     /// Its source is being started.
     pub fn started(&self) {
+        self.times.began(Instant::now());
         self.change(|record| {
             record.starts += 1;
             record.restarts += u64::from(record.has_failed);
             record.tracks.clear();
         });
+    }
+
+    /// When it started last, step by step.
+    pub fn start_times(&self) -> &StartTimes {
+        &self.times
     }
 
     /// Its source has ended; for this reason, if by itself.
@@ -127,16 +137,16 @@ impl Status {
 
     /// Starts so far.
     pub fn starts(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).starts
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).starts
     }
 
     /// What is known now.
     pub fn read(&self) -> Record {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut Record)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -145,7 +145,10 @@ impl Supervisor {
                     if orders.is_held != before.is_held { Input::Held(orders.is_held) } else { Input::Restart }
                 }
                 event = next_event(&mut run) => match event {
-                    Event::FirstMedia => Input::FirstMedia,
+                    Event::FirstMedia => {
+                        self.status.start_times().media(Instant::now());
+                        Input::FirstMedia
+                    }
                     Event::SignalLost => Input::SignalLost,
                     Event::NoPublisher => Input::NoPublisher,
                     Event::Stalled(reason) => {

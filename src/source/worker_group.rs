@@ -17,6 +17,7 @@ use crate::{
     },
     stream::{Entrances, FanOut, KeyframeRequests},
     sys::proc_stats,
+    telemetry::WorkerStart,
 };
 use bytes::Bytes;
 use std::{
@@ -313,10 +314,12 @@ impl WorkerGroupTask {
         if matches!(item, Item::Feed(_)) && self.link.as_ref().is_some_and(WorkerLink::is_used_up) {
             self.replace("has started feeds often enough").await;
         }
+        let (began, is_new) = (Instant::now(), self.link.is_none());
         if let Err(error) = self.ensure_worker().await {
             let _ = ended.send(Ended::Failed(format!("no worker: {error}")));
             return;
         }
+        let ready = Instant::now();
         self.runs = self.runs.wrapping_add(1);
         let run = self.runs;
         if let Item::Stream(stream) = item {
@@ -327,6 +330,11 @@ impl WorkerGroupTask {
         tracing::debug!(feed, stream, group = self.name, pid, "started in worker");
         if let Some(status) = self.statuses.get(&item) {
             status.set_pid(pid);
+            let times = status.start_times();
+            if let Some(pid) = pid.filter(|_| is_new) {
+                times.worker_started(WorkerStart { began: began.into_std(), ready: ready.into_std(), pid });
+            }
+            times.in_worker(ready.into_std());
         }
         self.send(ToWorker::Start { item, run });
         if let Item::Feed(feed) = item {

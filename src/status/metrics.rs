@@ -14,7 +14,9 @@ use super::{
 use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
-    telemetry::{Figures, HlsStats, HookFigures, HookStats, HttpStats, JournalStats, Spread, SrtStats, WebRtcStats},
+    telemetry::{
+        Figures, HlsStats, HookFigures, HookStats, HttpStats, JournalStats, OtlpStats, Spread, SrtStats, WebRtcStats,
+    },
 };
 use http::StatusCode;
 use std::{
@@ -46,6 +48,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     srt(&mut text, reader.info().srt_stats());
     hls(&mut text, reader.info().hls_stats());
     journal(&mut text, reader.info().journal_stats());
+    otlp(&mut text, reader.info().otlp_stats());
     if snapshot_is_whole {
         hooks(&mut text, reader.info().hook_stats());
     }
@@ -160,6 +163,13 @@ fn journal(text: &mut Text, stats: &JournalStats) {
     one("voyandz_journal_lost_total", "Facts that the journal did not take in time.", Counter, lost);
     one("voyandz_journal_unsaved_total", "Facts that the disk did not take.", Counter, unsaved);
     one("voyandz_journal_bytes", "Bytes of the journal on the disk.", Gauge, bytes);
+}
+
+fn otlp(text: &mut Text, stats: &OtlpStats) {
+    let counts = stats.read().map(|(result, count)| ([("result", result)], Some(count)));
+    let series = counts.iter().map(|(labels, count)| (&labels[..], *count));
+    let help = "Spans of recorded traces: sent, dropped because the queue was full, and failed to be sent.";
+    text.family("voyandz_otlp_spans_total", help, Kind::Counter, series);
 }
 
 fn hooks(text: &mut Text, stats: &HookStats) {

@@ -3,7 +3,7 @@
 use super::history::History;
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HlsStats, HookStats, HttpStats, JournalStats, SrtStats, WebRtcStats},
+    telemetry::{HlsStats, HookStats, HttpStats, JournalStats, OtlpStats, SrtStats, WebRtcStats},
 };
 use std::{
     sync::{
@@ -33,6 +33,7 @@ struct Inner {
     journal: Arc<JournalStats>,
     hooks: Arc<HookStats>,
     history: History,
+    otlp: Arc<OtlpStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -58,7 +59,7 @@ impl ServerInfo {
             Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
         let (webrtc, srt, hls) = (Arc::default(), Arc::default(), Arc::default());
-        let (journal, hooks) = (Arc::default(), Arc::default());
+        let (journal, hooks, otlp) = (Arc::default(), Arc::default(), Arc::default());
         Self(Arc::new(Inner {
             started,
             since,
@@ -71,6 +72,7 @@ impl ServerInfo {
             journal,
             hooks,
             history: History::default(),
+            otlp,
             load,
             connections,
         }))
@@ -141,6 +143,11 @@ impl ServerInfo {
     /// How the streams did in the last minutes.
     pub fn history(&self) -> &History {
         &self.0.history
+    }
+
+    /// What becomes of the spans of traces.
+    pub fn otlp_stats(&self) -> &Arc<OtlpStats> {
+        &self.0.otlp
     }
 
     /// The load level of the machine.

@@ -1,7 +1,7 @@
 //! Who watches a stream. Each viewer has a handle, and reports from time to time how far it is: nothing is counted in common
 //! for each packet and viewer.
 
-use crate::telemetry::{Fact, Facts, Figures, Latency, Times};
+use crate::telemetry::{Attribute, Fact, Facts, Figures, Latency, Origins, Times, Trace, Tracer};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -40,6 +40,10 @@ struct Inner {
     waits: Waits<Latency>,
     /// The name of the stream, and where its viewers are reported.
     reported: Option<(Arc<str>, Facts)>,
+    /// Records what some of them wait for.
+    tracer: Tracer,
+    /// What has to run for the stream.
+    origins: Origins,
 }
 
 /// What viewers wait for.
@@ -127,6 +131,17 @@ impl Viewers {
         viewers
     }
 
+    /// What has to run for the stream from now on, and what records the traces of its viewers.
+    pub fn set_origins(&self, origins: Origins, tracer: Tracer) {
+        let mut inner = self.lock();
+        (inner.origins, inner.tracer) = (origins, tracer);
+    }
+
+    /// What has to run for the stream.
+    pub fn origins(&self) -> Origins {
+        self.lock().origins.clone()
+    }
+
     /// A viewer joins. `end` comes with it, so that it can be ended as soon as it is listed.
     pub fn join(&self, arrival: Arrival<'_>, end: Option<EndViewer>, now: SystemTime) -> ViewerHandle {
         let Arrival { protocol, user, peer } = arrival;
@@ -203,9 +218,27 @@ impl ViewerHandle {
         }
     }
 
-    /// The viewer has its first bytes.
+    /// The viewer has its first bytes; its request is traced elsewhere.
     pub fn began(&self, took: Duration, now: Instant) {
         self.viewers.lock().waits.beginning.add(took, now);
+    }
+
+    /// The viewer has its first bytes, and its protocol has no requests that are traced: what it has waited for since `asked` is a trace
+    /// of its own.
+    pub fn played(&self, took: Duration, asked: Instant, now: Instant) {
+        let mut inner = self.viewers.lock();
+        inner.waits.beginning.add(took, now);
+        let Some(trace) = Trace::begun(&inner.tracer, asked) else { return };
+        let (viewer, origins) = (inner.taken.get(&self.number).cloned(), inner.origins.clone());
+        let stream = inner.reported.as_ref().map(|(stream, _)| stream.clone());
+        drop(inner);
+        let (Some(viewer), Some(stream)) = (viewer, stream) else { return };
+        trace.is_for(&stream, origins);
+        let attributes = vec![
+            ("network.protocol.name", Attribute::from(viewer.protocol)),
+            ("client.address", viewer.peer.ip().to_string().into()),
+        ];
+        trace.finish("play", attributes, false);
     }
 
     /// The viewer is sent away because it took nothing.
@@ -260,6 +293,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{Origin, StartTimes};
 
     #[test]
     fn what_viewers_got_stays_counted_when_they_leave() {
@@ -330,5 +364,29 @@ mod tests {
         for part in ["viewer.left", "slow", "\"bytes\": Number(7)"] {
             assert!(facts[1].contains(part), "{}", facts[1]);
         }
+    }
+
+    #[test]
+    fn a_viewer_that_has_begun_is_a_trace_with_what_was_started_for_it() {
+        let (tracer, mut coming) = Tracer::queue(Arc::default());
+        let (viewers, times) = (Viewers::reported("cam", Facts::default()), StartTimes::default());
+        let origin = Origin { feed: Some("card".to_owned()), stream: None, times: times.clone() };
+        viewers.set_origins([origin].into_iter().collect(), tracer.clone());
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let began = Instant::now();
+        let handle = viewers.join(Arrival { protocol: "rtsp", user: None, peer }, None, SystemTime::now());
+        times.began(began);
+        let played = || handle.played(began.elapsed(), began, Instant::now());
+        played();
+        assert!(coming.try_recv().is_err(), "nothing is recorded");
+        tracer.record(Some(1.0));
+        handle.began(began.elapsed(), Instant::now());
+        assert!(coming.try_recv().is_err(), "it has a trace");
+        played();
+        let (root, start) = (coming.try_recv().unwrap(), coming.try_recv().unwrap());
+        assert_eq!((&*root.name, root.parent, root.is_request), ("play", None, true));
+        assert!(root.attributes.contains(&("network.protocol.name", "rtsp".into())), "{root:?}");
+        assert!(root.attributes.contains(&("voyandz.stream", "cam".to_owned().into())), "{root:?}");
+        assert_eq!((&*start.name, start.parent), ("start feed", Some(root.id)));
     }
 }

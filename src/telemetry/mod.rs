@@ -1,4 +1,4 @@
-//! Logging, including repeated failures as counts; statistics of HTTP requests, and latencies.
+//! Logging, including repeated failures as counts; statistics of HTTP requests, latencies, and traces.
 
 mod error_chain;
 mod facts;
@@ -11,7 +11,12 @@ mod http_stats;
 mod journal_stats;
 mod latency;
 mod log;
+mod otlp_stats;
+mod span;
 mod srt_stats;
+mod start_times;
+mod trace;
+mod tracer;
 mod webrtc_stats;
 
 pub use error_chain::chain;
@@ -25,5 +30,10 @@ pub use http_stats::{Histogram, HttpStats, Protocol, Refusal};
 pub use journal_stats::JournalStats;
 pub use latency::{Figures, Latency, Spread, Times};
 pub use log::{LogGuard, init};
+pub use otlp_stats::OtlpStats;
+pub use span::{Attribute, Parent, Span, SpanId, TraceId, random};
 pub use srt_stats::SrtStats;
+pub use start_times::{Origin, Origins, StartSteps, StartTimes, WorkerStart};
+pub use trace::{Step, Trace};
+pub use tracer::Tracer;
 pub use webrtc_stats::{Dropped, WebRtcStats};

@@ -29,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["sys"]),
     ("journal", &["telemetry"]),
     ("hooks", &["access", "config", "journal", "net", "sys", "telemetry"]),
+    ("otlp", &["config", "net", "telemetry"]),
     ("ctl", &["access", "config", "net", "sys", "telemetry"]),
     (
         "api",

@@ -100,6 +100,7 @@ mod sources;
 mod srt;
 mod status;
 mod timestamps;
+mod traces;
 mod tracks;
 mod viewers;
 mod webrtc;

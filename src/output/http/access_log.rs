@@ -1,10 +1,10 @@
-//! The log line of each request.
+//! The log line of each request, and its trace where that is recorded.
 
-use super::{request_id::RequestId, trace_context::TraceContext};
+use super::request_id::RequestId;
 use crate::{
     access::{Pass, without_link},
     stream::{Arrival, Progress, ViewerHandle, Viewers},
-    telemetry::{HttpStats, Protocol},
+    telemetry::{Attribute, HttpStats, Protocol, Step, Trace, TraceId, Tracer},
 };
 use http::{Request, StatusCode, Version};
 use std::{
@@ -13,13 +13,30 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-/// The client of a request, and the statistics that count it.
+/// The client of a request, and what the request is measured by.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// Its address.
     pub peer: SocketAddr,
-    /// The statistics of all requests.
+    /// For all requests.
+    pub instruments: Instruments,
+}
+
+/// What requests are measured by. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Instruments {
+    /// Counts them.
     pub stats: Arc<HttpStats>,
+    /// Records the traces of some.
+    pub tracer: Tracer,
+}
+
+/// The trace of a request that is recorded.
+#[derive(Debug)]
+struct Traced {
+    trace: Trace,
+    /// Between the head of a live response and its first bytes.
+    waits: Option<Step>,
 }
 
 /// One request from its first byte to its last; logged when dropped, so that every outcome is logged once.
@@ -27,7 +44,10 @@ pub struct Client {
 pub struct RequestLog {
     client: Client,
     id: RequestId,
-    trace: Option<TraceContext>,
+    /// The id of its trace: also where that is recorded by others only.
+    trace: Option<TraceId>,
+    /// Until what the client waits for has begun.
+    traced: Option<Traced>,
     method: String,
     target: String,
     started: Instant,
@@ -66,8 +86,14 @@ pub const NO_PROGRESS: &str = "no progress for 10 s";
 const TARGET: usize = 256;
 
 impl RequestLog {
-    /// A request that starts now.
-    pub fn new<B>(client: Client, id: RequestId, trace: Option<TraceContext>, request: &Request<B>) -> Self {
+    /// A request that starts now; `trace` is the id of its trace, and `recorded` that trace if it is recorded.
+    pub fn new<B>(
+        client: Client,
+        id: RequestId,
+        trace: Option<TraceId>,
+        recorded: Option<Trace>,
+        request: &Request<B>,
+    ) -> Self {
         let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let target = without_link(target).chars().take(TARGET).collect();
         // The default: the connection was dropped before the response was complete.
@@ -76,6 +102,7 @@ impl RequestLog {
             client,
             id,
             trace,
+            traced: recorded.map(|trace| Traced { trace, waits: None }),
             method: request.method().to_string(),
             target,
             started: Instant::now(),
@@ -111,19 +138,47 @@ impl RequestLog {
     /// The head of the response is ready.
     pub fn responded(&mut self, status: StatusCode) {
         self.status = status.as_u16();
-        self.client.stats.responded(self.protocol, self.status, self.started.elapsed());
+        self.client.instruments.stats.responded(self.protocol, self.status, self.started.elapsed());
     }
 
     /// The connection took this many bytes of a live response in this container.
     pub fn sent(&mut self, bytes: u64, container: impl FnOnce() -> &'static str) {
         if self.bytes == 0 {
             let took = self.started.elapsed();
-            self.client.stats.first_byte(container(), took);
+            self.client.instruments.stats.first_byte(container(), took);
             if let Some(viewer) = &self.viewer {
                 viewer.began(took, Instant::now());
             }
+            self.finish_trace(None);
         }
         self.bytes += bytes;
+    }
+
+    /// The connection takes this many bytes of a response that hyper sends.
+    pub fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        if self.viewer.is_some() && self.bytes > 0 {
+            self.finish_trace(None);
+        }
+    }
+
+    /// The trace is complete: `reason` is why the request has ended, if it has.
+    fn finish_trace(&mut self, reason: Option<&'static str>) {
+        let Some(Traced { trace, waits }) = self.traced.take() else { return };
+        drop(waits);
+        let path = self.target.split('?').next().unwrap_or_default().to_owned();
+        let version = self.protocol.name().trim_start_matches("http/");
+        let mut attributes: Vec<(&'static str, Attribute)> = vec![
+            ("http.request.method", self.method.clone().into()),
+            ("url.path", path.into()),
+            ("http.response.status_code", u32::from(self.status).into()),
+            ("network.protocol.name", "http".into()),
+            ("network.protocol.version", version.into()),
+            ("client.address", self.client.peer.ip().to_string().into()),
+            ("voyandz.request.id", self.id.to_string().into()),
+        ];
+        attributes.extend(reason.map(|reason| ("voyandz.reason", reason.into())));
+        trace.finish(&self.method, attributes, self.status >= 500);
     }
 
     /// The response is a live stream.
@@ -131,6 +186,9 @@ impl RequestLog {
         let arrival = Arrival { protocol: "http", user: self.user.as_deref(), peer: self.client.peer };
         let end = self.pass.as_ref().map(Pass::ended_by_order);
         self.viewer = Some(viewers.join(arrival, end, SystemTime::now()));
+        if let Some(Traced { trace, waits }) = &mut self.traced {
+            *waits = Some(trace.step("wait for first byte"));
+        }
     }
 
     /// The client lagged and lost this many packets.
@@ -176,7 +234,8 @@ impl Drop for RequestLog {
                 viewer.dropped();
             }
         }
-        let trace = self.trace.as_ref().map(TraceContext::id);
+        self.finish_trace(Some(self.reason));
+        let trace = self.trace.map(tracing::field::display);
         let Self { client: Client { peer, .. }, id, method, target, status, bytes, gaps, reason, user, .. } = self;
         let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         if self.is_low_priority && *status < 400 {

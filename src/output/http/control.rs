@@ -1,7 +1,7 @@
 //! A connection over the control socket: HTTP as everywhere, by somebody whose user the kernel names.
 
 use super::{
-    access_log::Client,
+    access_log::{Client, Instruments},
     body::StallWatch,
     disconnect::DisconnectWatch,
     limits::{HEAD_WITHIN, MAX_HEAD, PROGRESS_WITHIN},
@@ -15,7 +15,6 @@ use super::{
 use crate::{
     access::{Identity, Peer},
     config::Plain,
-    telemetry::HttpStats,
 };
 use http::Request;
 use hyper::{
@@ -29,7 +28,6 @@ use std::{
     future::poll_fn,
     net::{Ipv4Addr, SocketAddr},
     pin::{Pin, pin},
-    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -53,7 +51,7 @@ pub fn may_control(uid: u32) -> bool {
 }
 
 /// Serves one connection of a user to its end, or until `stop`.
-pub async fn serve<S>(mut socket: UnixStream, uid: u32, routes: S, stats: Arc<HttpStats>, stop: CancellationToken)
+pub async fn serve<S>(mut socket: UnixStream, uid: u32, routes: S, instruments: Instruments, stop: CancellationToken)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -85,7 +83,7 @@ where
             kept: Some(watched.clone()),
             plain: Plain::All,
         };
-        respond(routes.clone(), request, Client { peer: ADDRESS, stats: stats.clone() }, handoff)
+        respond(routes.clone(), request, Client { peer: ADDRESS, instruments: instruments.clone() }, handoff)
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

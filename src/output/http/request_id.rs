@@ -1,5 +1,6 @@
 //! The id of a request in the log and in its response.
 
+use crate::telemetry::SpanId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::{
     fmt,
@@ -39,9 +40,10 @@ impl RequestId {
         HeaderValue::from_str(&self.text).ok()
     }
 
-    /// A number that is unique too and never set by a client.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// The span of the request in its trace: unique too, and never set by a client.
+    pub fn span(&self) -> SpanId {
+        // It is 0 in no year that a clock may have.
+        SpanId::new(self.number).unwrap_or_else(SpanId::random)
     }
 }
 

@@ -38,13 +38,14 @@ use crate::{
     source::{per_request::PerRequestStream, worker_group::WorkerGroup},
     still::take::StreamStills,
     sys::overload::CurrentLoad,
-    telemetry::HttpStats,
+    telemetry::{HttpStats, Trace},
 };
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::{
+    borrow::Cow,
     collections::HashMap,
     convert::Infallible,
     fmt,
@@ -287,6 +288,33 @@ impl Route<'_> {
         }
     }
 
+    /// Its path in a trace, with names in braces.
+    fn pattern(&self) -> Cow<'static, str> {
+        match self {
+            Self::Page(_) => "/{page}".into(),
+            Self::Stream(_) | Self::PerRequest(_) => "/{stream}".into(),
+            Self::Still(..) => "/{stream}/pic".into(),
+            Self::WebSocket(_) => "/{stream}/ws".into(),
+            Self::Frames(_) => "/{stream}/frames".into(),
+            Self::Segments(route) => format!("/{{stream}}/{{{}}}", route.file.kind()).into(),
+            Self::Recordings(..) => "/rec/{stream}".into(),
+            Self::File(..) => "/files/{name}".into(),
+            Self::Whep(..) => "/{stream}/whep".into(),
+        }
+    }
+
+    /// What its handler waits for, in a trace; pages wait for nothing.
+    fn step(&self) -> Option<&'static str> {
+        match self {
+            Self::Page(_) => None,
+            Self::Stream(_) | Self::PerRequest(_) | Self::WebSocket(_) | Self::Frames(_) => Some("open stream"),
+            Self::Still(..) => Some("take still"),
+            Self::Segments(_) => Some("wait for segments"),
+            Self::Recordings(..) | Self::File(..) => Some("read recording"),
+            Self::Whep(..) => Some("negotiate"),
+        }
+    }
+
     /// Whether scripts of pages of other origins may read it.
     fn is_for_any_origin(&self) -> bool {
         match self {
@@ -330,48 +358,73 @@ pub fn routes(
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let client = warp::ext::optional().map(Option::unwrap_or_default).and(warp::ext::optional());
     let site = warp::ext::optional().map(Option::unwrap_or_default);
+    let trace = warp::ext::optional();
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
     // It is there: no other filter takes it.
     let body = warp::body::stream().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
-    let asked = asked.and(client).and(site).and(body);
-    asked.then(move |method, path: FullPath, query: String, headers, client, peer: Option<Peer>, site, body| {
-        let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
-        async move {
-            let (client, site) = (&client, &site);
-            let path = path.as_str();
-            let request =
-                Request { method: &method, path, query: &query, headers: &headers, client, site, peer: peer.as_ref() };
-            let mut body: Option<_> = body;
-            if let Method::PUT | Method::POST = method
-                && let Ok(decoded) = percent_decode_str(path).decode_utf8()
-                && let (Some(target), Some(peer)) = (table.target(&decoded), request.peer)
-                && let Some(body) = body.take()
-            {
-                let mut response = publish::respond(target, &gate, &query, &headers, peer, body).await;
-                set_common_headers(response.headers_mut());
-                return response;
-            }
-            if let Some(webrtc) = table.webrtc()
-                && let Ok(decoded) = percent_decode_str(path).decode_utf8()
-                && let Some((endpoint, session)) = whip::endpoint_of(&decoded)
-                && let (Some(target), Some(peer)) = (table.target(endpoint), request.peer)
-            {
-                let asked = exchange::Asked {
+    let asked = asked.and(client).and(site).and(trace).and(body);
+    asked.then(
+        move |method,
+              path: FullPath,
+              query: String,
+              headers,
+              client,
+              peer: Option<Peer>,
+              site,
+              trace: Option<Trace>,
+              body| {
+            let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
+            async move {
+                let (client, site) = (&client, &site);
+                let path = path.as_str();
+                let request = Request {
                     method: &method,
-                    site: &site.to_string(),
                     path,
                     query: &query,
                     headers: &headers,
-                    peer,
+                    client,
+                    site,
+                    peer: peer.as_ref(),
+                    trace: trace.as_ref(),
                 };
-                return whip::respond(webrtc, &gate, target, session, asked, pieces(body)).await;
+                let mut body: Option<_> = body;
+                if let Method::PUT | Method::POST = method
+                    && let Ok(decoded) = percent_decode_str(path).decode_utf8()
+                    && let (Some(target), Some(peer)) = (table.target(&decoded), request.peer)
+                    && let Some(body) = body.take()
+                {
+                    if let Some(trace) = &trace {
+                        trace.leads_to("/{feed}");
+                    }
+                    let mut response = publish::respond(target, &gate, &query, &headers, peer, body).await;
+                    set_common_headers(response.headers_mut());
+                    return response;
+                }
+                if let Some(webrtc) = table.webrtc()
+                    && let Ok(decoded) = percent_decode_str(path).decode_utf8()
+                    && let Some((endpoint, session)) = whip::endpoint_of(&decoded)
+                    && let (Some(target), Some(peer)) = (table.target(endpoint), request.peer)
+                {
+                    if let Some(trace) = &trace {
+                        trace.leads_to("/{feed}/whip");
+                    }
+                    let asked = exchange::Asked {
+                        method: &method,
+                        site: &site.to_string(),
+                        path,
+                        query: &query,
+                        headers: &headers,
+                        peer,
+                    };
+                    return whip::respond(webrtc, &gate, target, session, asked, pieces(body)).await;
+                }
+                if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
+                    return too_large();
+                }
+                respond(&table, &admission, &gate, request, pieces(body)).await
             }
-            if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
-                return too_large();
-            }
-            respond(&table, &admission, &gate, request, pieces(body)).await
-        }
-    })
+        },
+    )
 }
 
 /// What a handler may need of a request.
@@ -385,6 +438,8 @@ struct Request<'a> {
     site: &'a Site,
     /// Missing only where there is no connection.
     peer: Option<&'a Peer>,
+    /// Its trace, if that is recorded.
+    trace: Option<&'a Trace>,
 }
 
 async fn respond(
@@ -413,11 +468,21 @@ async fn respond(
         return complete(StatusCode::NOT_FOUND, "not found: the streams are listed at /");
     };
     let (need, is_for_any_origin) = (route.need(), route.is_for_any_origin());
-    let Request { method, query, headers, peer, .. } = request;
+    let Request { method, query, headers, peer, trace, .. } = request;
     let Some(peer) = peer else { return complete(StatusCode::FORBIDDEN, "the address of the client is not known") };
     let opens_socket = matches!(route, Route::WebSocket(_));
-    let mut response = match authorize(gate, &need, method, query, headers, peer, opens_socket).await {
+    if let Some(trace) = trace {
+        trace.leads_to(route.pattern());
+        if let Need::Stream(_, stream) = &need {
+            trace.is_for(stream, table.registry.origins(stream));
+        }
+    }
+    let step = trace.map(|trace| trace.step("authorize"));
+    let authorized = authorize(gate, &need, method, query, headers, peer, opens_socket).await;
+    drop(step);
+    let mut response = match authorized {
         Ok(access) => {
+            let _step = trace.and_then(|trace| Some(trace.step(route.step()?)));
             let mut response = match route {
                 Route::Whep(webrtc, route) if *method != Method::OPTIONS => {
                     let Request { path, .. } = request;
@@ -451,7 +516,7 @@ fn pieces<B: Buf>(
 }
 
 async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>, access: &Access) -> Response {
-    let Request { method, path, query, headers, client, site, peer } = request;
+    let Request { method, path, query, headers, client, site, peer, .. } = request;
     if *method == Method::GET
         && let Route::Stream(_) | Route::PerRequest(_) | Route::WebSocket(_) | Route::Frames(_) = route
         && let Some(refusal) = admission.refuse_viewer()

@@ -1,7 +1,7 @@
 //! The connection of one client: hyper reads requests and writes responses; a live response continues without hyper.
 
 use super::{
-    access_log::{Client, LowPriorityLog, RequestLog},
+    access_log::{Client, Instruments, LowPriorityLog, RequestLog},
     authorize::{Granted, Need},
     body::{LiveBody, StallWatch},
     disconnect::DisconnectWatch,
@@ -28,7 +28,7 @@ use crate::{
         hls::viewers::Visit,
         webrtc::{WebRtc, tcp},
     },
-    telemetry::HttpStats,
+    telemetry::{HttpStats, Trace},
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -57,14 +57,14 @@ use tracing::Instrument;
 
 pub(super) type ReplyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Serves one connection to its end, or until `stop`. A connection with a live response moves to one of the `shards`. `stats`
-/// counts the requests, `gate` knows the proxies whose word for the address of a client counts.
+/// Serves one connection to its end, or until `stop`. A connection with a live response moves to one of the `shards`. `instruments`
+/// measure the requests, `gate` knows the proxies whose word for the address of a client counts.
 pub async fn serve<S>(
     connection: Connection,
     routes: S,
     shards: Arc<Shards>,
     Security { gate, tls, webrtc }: Security,
-    stats: Arc<HttpStats>,
+    instruments: Instruments,
     stop: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible> + Clone + Send + 'static,
@@ -81,7 +81,7 @@ pub async fn serve<S>(
         return tcp::serve(webrtc, socket, peer, permit, stop).await;
     }
     let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
-    let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &stats).await else { return };
+    let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &instruments.stats).await else { return };
     let is_tls = transport.is_tls();
     let proved = certified(&transport);
     let is_http2 = transport.protocol() == Some(tls::H2);
@@ -109,7 +109,7 @@ pub async fn serve<S>(
             kept: is_tls.then(|| watched.clone()),
             plain,
         };
-        respond(routes.clone(), request, Client { peer, stats: stats.clone() }, handoff)
+        respond(routes.clone(), request, Client { peer, instruments: instruments.clone() }, handoff)
     });
     if is_http2 {
         return h2::serve(transport, Bytes::new(), service, stop).await;
@@ -268,7 +268,7 @@ pub(super) struct Handoff {
 
 pub(super) async fn respond<S>(
     routes: S,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     client: Client,
     handoff: Handoff,
 ) -> Result<Response<ReplyBody>, Infallible>
@@ -277,9 +277,14 @@ where
 {
     let id = RequestId::of(request.headers());
     // Every log line of this request carries its id and its trace id.
-    let trace = TraceContext::of(request.headers());
-    let span = tracing::error_span!("request", %id, trace = trace.as_ref().map(TraceContext::id));
-    let mut log = RequestLog::new(client, id.clone(), trace.clone(), &request);
+    let context = TraceContext::of(request.headers());
+    let recorded = Trace::begin(&client.instruments.tracer, context.map(|context| context.parent()), id.span());
+    let trace = context.map(|context| context.id()).or(recorded.as_ref().map(Trace::id));
+    let span = tracing::error_span!("request", %id, trace = trace.map(tracing::field::display));
+    if let Some(recorded) = &recorded {
+        request.extensions_mut().insert(recorded.clone());
+    }
+    let mut log = RequestLog::new(client, id.clone(), trace, recorded, &request);
     let is_head = request.method() == http::Method::HEAD;
     let peer = log.peer();
     let version = request.version();
@@ -304,7 +309,7 @@ where
     };
     log.responded(response.status());
     log.is_low_priority = response.extensions().get::<LowPriorityLog>().is_some();
-    if let Some(trace) = trace.and_then(|trace| trace.header(id.number())) {
+    if let Some(trace) = context.and_then(|context| context.header(id.span())) {
         response.headers_mut().insert(trace_context::HEADER, trace);
     }
     if let Some(id) = id.header() {

@@ -157,7 +157,7 @@ where
         }
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
-            Some(Ok(frame)) => self.log.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Ok(frame)) => self.log.add(frame.data_ref().map_or(0, |data| data.len() as u64)),
             Some(Err(_)) => self.log.reason = "body failed",
             None => {}
         }

@@ -212,7 +212,7 @@ async fn run(
             match timeout(PROGRESS_WITHIN, send(&mut wire.transport, &tag, STREAM)).await {
                 Ok(Ok(bytes)) => {
                     if progress.bytes == 0 {
-                        viewer.began(began.elapsed(), Instant::now());
+                        viewer.played(began.elapsed(), began, Instant::now());
                     }
                     progress.bytes += bytes;
                 }

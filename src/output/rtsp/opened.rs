@@ -8,7 +8,10 @@ use crate::{
     stream::{Delivery, Entry, Join, StreamOutput},
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// How long a stream may take to start.
@@ -29,6 +32,8 @@ pub struct Opened {
     pub tracks: String,
     /// The packets that a reader begins with.
     pub begins: Bytes,
+    /// When the client asked for it first.
+    pub asked: Instant,
 }
 
 /// Starts a stream, and waits for its first packets.
@@ -36,6 +41,7 @@ pub struct Opened {
 /// # Errors
 /// The response that says why there are none.
 pub async fn open(path: &str, stream: Arc<StreamHandle>) -> Result<Opened, Reply> {
+    let asked = Instant::now();
     let unavailable = |sentence: &str| Reply::refusal(Status::Unavailable, sentence).with("Retry-After", "1");
     if stream.fanout.is_closed() {
         return Err(unavailable("the feed of this stream has failed"));
@@ -83,7 +89,7 @@ pub async fn open(path: &str, stream: Arc<StreamHandle>) -> Result<Opened, Reply
     match begins.filter(|_| !tracks.is_empty()) {
         Some(begins) => {
             let handle = sampled.clone();
-            Ok(Opened { path: path.to_owned(), stream: Arc::new(handle), output, lease, tracks, begins })
+            Ok(Opened { path: path.to_owned(), stream: Arc::new(handle), output, lease, tracks, begins, asked })
         }
         None => {
             let known = output.input().known_tracks().borrow().clone();

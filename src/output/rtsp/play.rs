@@ -89,7 +89,7 @@ impl Connection {
             return Err(Reply::new(Status::NoSession));
         }
         let opened = self.open(&target.path).await?;
-        let (stream, output) = (opened.stream.clone(), opened.output.clone());
+        let (stream, output, asked) = (opened.stream.clone(), opened.output.clone(), opened.asked);
         let (count, lease) = (track_count(&opened.tracks), std::mem::take(&mut opened.lease));
         let mut reader = output.fanout().subscribe(Entry { join: Join::Keyframe, header: false });
         let first = async {
@@ -124,6 +124,7 @@ impl Connection {
                 stats: self.context.http_stats.clone(),
             },
             stream: stream.config.name.to_string(),
+            asked,
         };
         let viewer = Viewer::new(parts, Instant::now(), monotonic());
         let tracks: Vec<(usize, Begin)> =

@@ -41,6 +41,7 @@ pub struct Viewer {
     pass: Pass,
     client: Client,
     stream: String,
+    asked: Instant,
     started: Instant,
     progress: Progress,
     latency: LatencyRecorder,
@@ -66,6 +67,8 @@ pub struct Parts {
     pub client: Client,
     /// The name of the stream.
     pub stream: String,
+    /// When the client asked for the stream first.
+    pub asked: Instant,
 }
 
 /// What comes next.
@@ -80,7 +83,7 @@ pub enum Next {
 impl Viewer {
     /// A viewer that begins at `now`, which is `since` on the monotonic clock.
     pub fn new(parts: Parts, now: Instant, since: Duration) -> Self {
-        let Parts { reader, lease, viewers, pass, client, stream } = parts;
+        let Parts { reader, lease, viewers, pass, client, stream, asked } = parts;
         let Client { peer, transport, .. } = client;
         tracing::debug!(stream, %peer, protocol = "rtsp", transport, "viewer joined");
         let arrival = Arrival { protocol: "rtsp", user: client.user.as_deref(), peer };
@@ -94,6 +97,7 @@ impl Viewer {
             pass,
             client,
             stream,
+            asked,
             started: now,
             progress: Progress::default(),
             latency: LatencyRecorder::default(),
@@ -149,7 +153,7 @@ impl Viewer {
         if self.progress.bytes == 0 && bytes > 0 {
             let took = self.started.elapsed();
             self.client.stats.first_byte(CONTAINER, took);
-            self.viewer.began(took, Instant::now());
+            self.viewer.played(took, self.asked, Instant::now());
         }
         self.progress.bytes += bytes;
         if is_all && let Some(entered) = self.entered.take().filter(|entered| *entered >= self.since) {

@@ -80,7 +80,7 @@ impl SessionLog {
         if !std::mem::replace(&mut self.has_begun, true)
             && let Some(viewer) = &self.viewer
         {
-            viewer.began(now.saturating_duration_since(self.since), now);
+            viewer.played(now.saturating_duration_since(self.since), self.since, now);
         }
         self.progress.bytes += bytes as u64;
     }

@@ -92,7 +92,7 @@ impl Viewer {
         let arrival = Arrival { protocol: "webrtc", user: user.as_deref(), peer: *peer };
         let viewer = self.viewers.join(arrival, Some(pass.ended_by_order()), SystemTime::now());
         let took = now.saturating_duration_since(self.since);
-        viewer.began(took, now);
+        viewer.played(took, self.since, now);
         self.viewer = Some(viewer);
         let (stream, peer, user) = (&self.about.stream, self.about.peer, &self.about.user);
         let codecs: Vec<_> = self.plan.tracks.iter().map(|track| track.codec).collect();
