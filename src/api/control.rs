@@ -9,6 +9,7 @@ use crate::{
     access::{Action, Decision, Subject},
     engine::registry::StreamHandle,
     source::control::Control,
+    stream::Pause,
     telemetry::Fact,
 };
 use http::StatusCode;
@@ -23,13 +24,15 @@ pub(super) async fn feed(call: Call) -> Result<Answer, Problem> {
     let feed = call.state.registry.feeds().iter().find(|feed| feed.config.name.as_str() == name);
     let feed = feed.ok_or_else(|| Problem::not_found("feed", name))?;
     permit_feed(&call, name)?;
-    carry_out(&call, &feed.control, call.parameter(1), Fact::feed("feed.ordered", name))
+    let ordered = Ordered { control: &feed.control, pause: feed.pauses.own() };
+    carry_out(&call, &ordered, call.parameter(1), Fact::feed("feed.ordered", name))
 }
 
 /// `POST /streams/{name}/{order}`.
 pub(super) async fn stream(call: Call) -> Result<Answer, Problem> {
     let (stream, order) = (of(&call)?, call.parameter(1));
-    carry_out(&call, &stream.control, order, Fact::stream("stream.ordered", call.parameter(0)))
+    let ordered = Ordered { control: &stream.control, pause: stream.pauses.own() };
+    carry_out(&call, &ordered, order, Fact::stream("stream.ordered", call.parameter(0)))
 }
 
 /// `POST /streams/{name}/pushes/{number}/{order}`.
@@ -38,7 +41,7 @@ pub(super) async fn push(call: Call) -> Result<Answer, Problem> {
     let control = number.parse().ok().and_then(|number| stream.pushes.control(number));
     let control = control.ok_or_else(|| Problem::not_found("push of the stream", number))?;
     let fact = Fact::stream("stream.ordered", call.parameter(0)).with("push", number.to_owned());
-    carry_out(&call, &control, order, fact)
+    carry_out(&call, &Ordered { control: &control, pause: None }, order, fact)
 }
 
 /// `POST /streams/{name}/keyframe`.
@@ -80,15 +83,32 @@ pub(super) async fn kick_publisher(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::status(StatusCode::NO_CONTENT))
 }
 
-fn carry_out(call: &Call, control: &Control, order: &str, fact: Fact) -> Result<Answer, Problem> {
+/// What takes an order.
+struct Ordered<'a> {
+    control: &'a Control,
+    /// Of a feed or stream.
+    pause: Option<&'a Pause>,
+}
+
+fn carry_out(call: &Call, ordered: &Ordered<'_>, order: &str, fact: Fact) -> Result<Answer, Problem> {
     let length = call.length()?;
-    match (order, length) {
-        ("restart", None) => control.restart(),
-        ("stop", None) => control.hold(),
-        ("stop", Some(length)) => control.hold_for(length),
-        ("start", None) => control.release(),
-        ("restart" | "start", Some(_)) => return Err(Problem::new(Kind::BadRequest, "for= is for `stop`")),
-        _ => return Err(Problem::new(Kind::NotFound, format!("`{order}` is no order: restart, stop, start"))),
+    let Ordered { control, pause } = *ordered;
+    match (order, length, pause) {
+        ("restart", None, _) => control.restart(),
+        ("stop", None, _) => control.hold(),
+        ("stop", Some(length), _) => control.hold_for(length),
+        ("start", None, _) => control.release(),
+        ("pause", None, Some(pause)) => pause.pause(),
+        ("pause", Some(length), Some(pause)) => pause.pause_for(length),
+        ("resume", None, Some(pause)) => pause.resume(),
+        ("restart" | "start", Some(_), _) | ("resume", Some(_), Some(_)) => {
+            let detail = if pause.is_some() { "for= is for `stop` and `pause`" } else { "for= is for `stop`" };
+            return Err(Problem::new(Kind::BadRequest, detail));
+        }
+        _ => {
+            let more = if pause.is_some() { ", pause, resume" } else { "" };
+            return Err(Problem::new(Kind::NotFound, format!("`{order}` is no order: restart, stop, start{more}")));
+        }
     }
     let (kind, name) = (fact.kind, fact.name.clone());
     tracing::info!(order, name, by = call.access.identity.name(), "{kind}");

@@ -66,6 +66,7 @@ mod origins;
 mod outputs;
 mod overlays;
 mod pages;
+mod pause;
 mod pictures;
 mod placeholder;
 mod players;
