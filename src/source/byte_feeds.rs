@@ -65,7 +65,7 @@ impl ByteFeeds {
 
 /// Sends a feed's bytes to a worker until the worker is gone.
 ///
-/// The flag makes the worker drop what waits and demux anew, so it is on the first bytes after a discontinuity alone, and most
+/// The flag makes the worker drop what waits and demux from the start, so it is on the first bytes after a discontinuity alone, and most
 /// containers cannot be demuxed without their header. So whatever is lost or restarts, the header comes first again.
 async fn send_bytes(feed: u32, from: FanOut, to: MediaSender) {
     while !from.is_closed() {
@@ -140,7 +140,7 @@ mod tests {
     async fn only_the_first_piece_of_all_is_a_discontinuity() {
         let mut rig = Rig::new();
         rig.from.set_header(b"header");
-        // The very first packet of a source has the flag too: a worker that is told twice drops the header.
+        // The very first packet of a source has the flag too: a worker that gets it twice drops the header.
         rig.push(Kind::Keyframe, "first", true);
         rig.push(Kind::Delta, "second", false);
         rig.expect(&["!header", "first", "second"]).await;
