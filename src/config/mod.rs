@@ -58,6 +58,7 @@ mod schema;
 mod sets;
 mod source_map;
 mod spans;
+mod srs;
 mod srt;
 mod srt_url;
 mod streams;
@@ -86,8 +87,8 @@ pub use link::Link;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Alternative, Api, CertificateSource, Config, ControlPlace, Editing, Encoding, Feed, FeedName, Mode, NameError,
-    Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls,
-    WebRtc,
+    Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt, Stream, StreamName, StreamPath,
+    Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FileName, FilePattern, PatternError, Zone};

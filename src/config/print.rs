@@ -40,6 +40,7 @@ fn keys(config: &Config) -> raw::File {
         rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
+        srs: config.srs.as_ref().map(super::srs::printed),
         hooks: super::hooks::printed(&config.hooks),
         api: super::api::printed(&config.api),
         publish: super::patterns::printed(&config.patterns),
@@ -415,6 +416,7 @@ mod tests {
                 };
                 let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
                 let listen = std::net::SocketAddr::new(listen_addr, listen_port);
+                let srs = events.then_some(crate::config::Srs { listen });
                 let udp = clients.then_some(listen_port / 4 * 2);
                 let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
                 let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
@@ -430,7 +432,7 @@ mod tests {
                 let hooks = if home { crate::config::parse(text).unwrap().hooks } else { Vec::new() };
                 let statedir = events.then(|| "a state".into());
                 let files = clients.then(|| "/srv/a b".into());
-                Config { listen_addr, listen_port, logdir, statedir, files, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, hooks, api, patterns: Vec::new(), feeds, streams }
+                Config { listen_addr, listen_port, logdir, statedir, files, memory_max, pages, auth, tls, rtmp, rtsp, srs, webrtc, srt, hooks, api, patterns: Vec::new(), feeds, streams }
             },
         )
     }

@@ -44,6 +44,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) srt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) srs: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hooks: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) api: Option<Value>,
@@ -237,6 +239,14 @@ pub(super) struct Tls {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Rtmp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+}
+
+/// `srs:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Srs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) listen: Option<Value>,
 }
@@ -572,6 +582,7 @@ mod tests {
             ("`rtsp:`", keys::<Rtsp>()),
             ("`webrtc:`", keys::<WebRtc>()),
             ("`srt:`", keys::<Srt>()),
+            ("`srs:`", keys::<Srs>()),
             ("`hooks:`", keys::<Hook>()),
             ("`api:`", keys::<Api>()),
             ("`templates:`", keys::<Template>()),

@@ -3,6 +3,7 @@
 mod crash_policy;
 pub mod devices;
 pub mod guard;
+pub mod machine_load;
 pub mod orphans;
 pub mod output;
 pub mod overload;

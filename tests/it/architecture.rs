@@ -38,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "engine",
             "ipc",
             "journal",
+            "media",
             "output",
             "source",
             "status",

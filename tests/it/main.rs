@@ -95,6 +95,7 @@ mod saves;
 mod screens;
 mod service;
 mod sources;
+mod srs_api;
 mod srt;
 mod status;
 mod timestamps;
