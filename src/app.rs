@@ -36,6 +36,7 @@ use crate::{
             router::{self, Page, RouteTable},
             session::{self, Security},
             shard::Shards,
+            side_port::{Bound as BoundSide, ServeConnection, SidePort},
         },
         push::pushers::Pushers,
         record::{playback::Playback, recorders::Recorders},
@@ -87,6 +88,7 @@ pub struct App {
     control: Option<ControlSocket>,
     rtmp: Option<BoundRtmp>,
     rtsp: Option<rtsp::server::Bound>,
+    srs: Option<BoundSide>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
@@ -123,6 +125,7 @@ impl App {
         let connections = limiter.open();
         let rtmp = BoundRtmp::bind(config.rtmp.as_ref(), &limiter).context("cannot serve RTMP")?;
         let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
+        let srs = BoundSide::bind(config.srs.map(|srs| srs.listen), &limiter).context("cannot serve the API of SRS")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
             Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
@@ -165,6 +168,7 @@ impl App {
             control,
             rtmp,
             rtsp,
+            srs,
             tls,
             webrtc,
             gate,
@@ -219,6 +223,7 @@ impl App {
             control,
             rtmp: bound_rtmp,
             rtsp: bound,
+            srs: bound_srs,
             shards,
             gate,
             tls,
@@ -304,12 +309,15 @@ impl App {
         let last_table = tables.clone();
         let services = srt::Services {
             gate: gate.clone(),
-            limiter,
+            limiter: limiter.clone(),
             load: info.load().clone(),
             stats: info.srt_stats().clone(),
             shutdown: shutdown.clone(),
         };
         let srt = SrtPort::start(srt, &config, &registry, services, pulses.clone());
+        let served = srs_connections(&api, &shards, &gate, &encrypting, (&instruments, &shutdown));
+        let mut srs = SidePort::new("srs", served, info.http_stats().clone(), shutdown.clone(), limiter);
+        srs.listen(bound_srs);
         let serving = Serving {
             instances: Instances::new(config.clone()),
             wanted,
@@ -320,6 +328,7 @@ impl App {
             pushers,
             entrances,
             rtsp,
+            srs,
             pulses: pulses.clone(),
             gate: gate.clone(),
             tls,
@@ -448,6 +457,7 @@ struct Serving {
     pushers: Pushers,
     entrances: Entrances,
     rtsp: RtspServer,
+    srs: SidePort,
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
@@ -557,6 +567,7 @@ impl Serving {
         };
         let rtmp = self.rtmp.prepare(config.rtmp.as_ref()).context("cannot serve RTMP")?;
         let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
+        let srs = self.srs.prepare(config.srs.map(|srs| srs.listen)).context("cannot serve the API of SRS")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;
         let known = self.entrances.webrtc.clone();
         let webrtc = tokio::task::block_in_place(|| {
@@ -584,6 +595,7 @@ impl Serving {
         self.rtsp.set_table(RtspTable::new(&registry));
         self.rtsp.listen(rtsp);
         self.shown.send_replace(api_state(&config, &registry, &self.info));
+        self.srs.listen(srs);
         if let Some(gone) = known.filter(|known| !self.entrances.webrtc.as_ref().is_some_and(|new| new.is_same(known)))
         {
             tokio::task::block_in_place(|| gone.stop());
@@ -605,6 +617,23 @@ impl Serving {
         self.config = config;
         Ok(exchange)
     }
+}
+
+/// Serves connections with the state in the words of SRS.
+fn srs_connections(
+    api: &Api,
+    shards: &Arc<Shards>,
+    gate: &Gate,
+    encryption: &watch::Receiver<Option<(Tls, Plain)>>,
+    (instruments, shutdown): (&Instruments, &Shutdown),
+) -> ServeConnection {
+    let routes = hyper_util::service::TowerToHyperService::new(warp::service(api::srs::routes(api.clone())));
+    let (shards, gate, encryption) = (shards.clone(), gate.clone(), encryption.clone());
+    let (instruments, stop) = (instruments.clone(), shutdown.token().clone());
+    Arc::new(move |connection| {
+        let security = Security { gate: gate.clone(), tls: encryption.borrow().clone(), webrtc: None };
+        session::serve(connection, routes.clone(), shards.clone(), security, instruments.clone(), stop.clone()).boxed()
+    })
 }
 
 /// What streams and pages are reached by, beside HTTP itself.

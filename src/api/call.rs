@@ -189,6 +189,11 @@ impl Api {
         self.facts.report(fact.with("reason", reason).with("times", times).who("by", by).at(peer));
     }
 
+    /// Reports what a client has done.
+    pub(super) fn report(&self, access: &Access, fact: Fact) {
+        self.facts.report(fact.who("by", access.identity.name()).at(access.peer));
+    }
+
     pub(super) const fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -227,7 +232,7 @@ impl Call {
 
     /// Reports what the client has done.
     pub(super) fn report(&self, fact: Fact) {
-        self.api.facts.report(fact.who("by", self.access.identity.name()).at(self.access.peer));
+        self.api.report(&self.access, fact);
     }
 
     /// The body.

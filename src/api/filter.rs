@@ -9,7 +9,7 @@ use super::{
     table::ROUTES,
 };
 use crate::{
-    access::{Action, Identity, Peer},
+    access::{Access, Action, Identity, Peer},
     output::http::{
         authorize::{Granted, Need, authorize},
         cors::is_cross_origin,
@@ -112,29 +112,10 @@ async fn respond(
         May::Stream(action) => Need::Stream(action, parameters.first().map_or("", |name| name).into()),
     };
     let step = trace.map(|trace| trace.step("authorize"));
-    let access = authorize(&api.gate, &need, method, query, &headers, &peer, false).await;
+    let access = permitted(api, &need, method, query, (&headers, &peer), by).await;
     drop(step);
-    let access = match access {
-        Ok(access) => access,
-        Err(refusal) => {
-            if refusal.status() == StatusCode::FORBIDDEN {
-                // Who lacks the permission is known all the same.
-                let known = authorize(&api.gate, &Need::Nothing, method, query, &headers, &peer, false).await;
-                *by = known.ok().and_then(|access| access.identity.name());
-            }
-            return Err(refused(&refusal, &need));
-        }
-    };
-    *by = access.identity.name();
-    let changes = is_change(method);
-    // Whoever only reaches the server is known by the network alone: a page in its browser is there, too.
-    if changes && (access.identity.is_ambient() || access.identity == Identity::Anyone) && is_cross_origin(&headers) {
-        return Err(Problem::new(Kind::CrossOrigin, "send the request from a page of this server, or with a token"));
-    }
-    if changes {
-        api.change(Client::new(access.identity.name(), access.peer))?;
-    }
-    if changes && is_of_configuration(route.may) && !state.api.editing.permits_change() {
+    let access = access?;
+    if is_change(method) && is_of_configuration(route.may) && !state.api.editing.permits_change() {
         return Err(Problem::new(Kind::Forbidden, "the configuration is read-only here: see `api.config`"));
     }
     let body =
@@ -148,8 +129,43 @@ async fn respond(
     Ok(response)
 }
 
+/// Who asks, if that may have what is asked for. `by` is its name also where it may not.
+///
+/// # Errors
+/// The refusal.
+pub(super) async fn permitted(
+    api: &Api,
+    need: &Need,
+    method: &Method,
+    query: &str,
+    (headers, peer): (&HeaderMap, &Peer),
+    by: &mut Option<String>,
+) -> Result<Access, Problem> {
+    let access = match authorize(&api.gate, need, method, query, headers, peer, false).await {
+        Ok(access) => access,
+        Err(refusal) => {
+            if refusal.status() == StatusCode::FORBIDDEN {
+                // Who lacks the permission is known all the same.
+                let known = authorize(&api.gate, &Need::Nothing, method, query, headers, peer, false).await;
+                *by = known.ok().and_then(|access| access.identity.name());
+            }
+            return Err(refused(&refusal, need));
+        }
+    };
+    *by = access.identity.name();
+    let changes = is_change(method);
+    // Whoever only reaches the server is known by the network alone: a page in its browser is there, too.
+    if changes && (access.identity.is_ambient() || access.identity == Identity::Anyone) && is_cross_origin(headers) {
+        return Err(Problem::new(Kind::CrossOrigin, "send the request from a page of this server, or with a token"));
+    }
+    if changes {
+        api.change(Client::new(access.identity.name(), access.peer))?;
+    }
+    Ok(access)
+}
+
 /// Whether a request is for more than to read.
-fn is_change(method: &Method) -> bool {
+pub(super) fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 

@@ -2,7 +2,7 @@
 //! files afterwards.
 //!
 //! [`table`] has all operations ([`route`]): it dispatches, says who may, and prints the [`openapi`] document. [`filter`] reads
-//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`], [`files`], [`history`], [`hooks`], [`session`] and [`events`] answer a [`call`]. [`configurator`] is the way to the task that changes the
+//! requests and asks for permission; [`state`], [`control`], [`recording`], [`config`], [`files`], [`history`], [`hooks`], [`session`] and [`events`] answer a [`call`]. [`srs`] has the state in the words of SRS, for a port of its own. [`configurator`] is the way to the task that changes the
 //! configuration. A refusal is a [`problem`] (RFC 9457).
 
 mod call;
@@ -27,6 +27,7 @@ mod recording;
 mod recordings;
 mod route;
 mod session;
+pub mod srs;
 mod state;
 mod storage;
 mod table;

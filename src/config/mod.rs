@@ -60,6 +60,7 @@ mod session_file;
 mod sets;
 mod source_map;
 mod spans;
+mod srs;
 mod srt;
 mod srt_url;
 mod streams;
@@ -90,8 +91,8 @@ pub use link_paths::link_paths;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Alternative, Api, CertificateSource, Config, ControlPlace, Editing, Encoding, Feed, FeedName, Mode, NameError,
-    Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srt, Stream, StreamName, StreamPath, Tls,
-    WebRtc,
+    Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt, Stream, StreamName, StreamPath,
+    Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FileName, FilePattern, PatternError, Zone};

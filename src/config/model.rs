@@ -41,6 +41,8 @@ pub struct Config {
     pub rtmp: Option<Rtmp>,
     /// Where RTSP is served, if it is.
     pub rtsp: Option<Rtsp>,
+    /// Where the API of SRS is served, if it is.
+    pub srs: Option<Srs>,
     /// What the API may do.
     pub api: Api,
     /// How media reaches browsers over WebRTC; it does not without it.
@@ -200,6 +202,13 @@ pub struct Tls {
 /// Where RTMP is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rtmp {
+    /// Address and port; port 0 lets the system choose.
+    pub listen: SocketAddr,
+}
+
+/// Where the API of SRS is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Srs {
     /// Address and port; port 0 lets the system choose.
     pub listen: SocketAddr,
 }

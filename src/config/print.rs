@@ -40,6 +40,7 @@ fn keys(config: &Config) -> raw::File {
         rtsp: config.rtsp.as_ref().map(super::rtsp::printed),
         webrtc: config.webrtc.as_ref().map(webrtc::printed),
         srt: config.srt.as_ref().map(srt::printed),
+        srs: config.srs.as_ref().map(super::srs::printed),
         hooks: super::hooks::printed(&config.hooks),
         telemetry: config.telemetry.as_ref().map(super::telemetry::printed),
         api: super::api::printed(&config.api),
@@ -416,6 +417,7 @@ mod tests {
                 };
                 let rtmp = home.then(|| Rtmp { listen: (listen_addr, listen_port).into() });
                 let listen = std::net::SocketAddr::new(listen_addr, listen_port);
+                let srs = events.then_some(crate::config::Srs { listen });
                 let udp = clients.then_some(listen_port / 4 * 2);
                 let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
                 let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
@@ -433,7 +435,7 @@ mod tests {
                 let telemetry = if metrics { crate::config::parse(text).unwrap().telemetry } else { None };
                 let statedir = events.then(|| "a state".into());
                 let files = clients.then(|| "/srv/a b".into());
-                Config { listen_addr, listen_port, logdir, statedir, files, memory_max, pages, auth, tls, rtmp, rtsp, webrtc, srt, hooks, telemetry, api, patterns: Vec::new(), feeds, streams }
+                Config { listen_addr, listen_port, logdir, statedir, files, memory_max, pages, auth, tls, rtmp, rtsp, srs, webrtc, srt, hooks, telemetry, api, patterns: Vec::new(), feeds, streams }
             },
         )
     }

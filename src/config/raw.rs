@@ -44,6 +44,8 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) srt: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) srs: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hooks: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) telemetry: Option<Value>,
@@ -251,6 +253,14 @@ pub(super) struct Tls {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Rtmp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Value>,
+}
+
+/// `srs:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Srs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) listen: Option<Value>,
 }
@@ -586,6 +596,7 @@ mod tests {
             ("`rtsp:`", keys::<Rtsp>()),
             ("`webrtc:`", keys::<WebRtc>()),
             ("`srt:`", keys::<Srt>()),
+            ("`srs:`", keys::<Srs>()),
             ("`hooks:`", keys::<Hook>()),
             ("`telemetry:`", keys::<Telemetry>()),
             ("`api:`", keys::<Api>()),

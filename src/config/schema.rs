@@ -94,6 +94,7 @@ fn schema() -> Value {
         "rtsp" => reference("rtsp"),
         "webrtc" => reference("webrtc"),
         "srt" => reference("srt"),
+        "srs" => reference("srs"),
         "api" => reference("api"),
         "hooks" => named("hook"),
         "telemetry" => reference("telemetry"),
@@ -154,6 +155,7 @@ fn schema() -> Value {
         "tcp" => flag(),
         _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
     });
+    let srs = section("`srs:`", raw::keys::<raw::Srs>(), |_| scalar());
     let srt = section("`srt:`", raw::keys::<raw::Srt>(), |key| match key {
         "listen" | "passphrase" | "stream" => json!({"type": "string"}),
         _ => scalar(),
@@ -301,6 +303,7 @@ fn schema() -> Value {
         "rtsp": rtsp,
         "webrtc": webrtc,
         "srt": srt,
+        "srs": srs,
         "user": user,
         "token": token,
         "jwt": jwt,

@@ -94,6 +94,7 @@ impl Validator {
             patterns: self.patterns(&root.key("publish"), file.publish),
             rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
             rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),
+            srs: self.srs(&root.key("srs"), file.srs, listen_addr),
             webrtc,
             srt,
             hooks,

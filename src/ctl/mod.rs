@@ -48,6 +48,8 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
         Action::Start { what, name } => order(&client, *what, name, Order::Start, None).await,
         Action::Stop { what, name, length } => order(&client, *what, name, Order::Stop, length.as_deref()).await,
         Action::Restart { what, name } => order(&client, *what, name, Order::Restart, None).await,
+        Action::Pause { what, name, length } => order(&client, *what, name, Order::Pause, length.as_deref()).await,
+        Action::Resume { what, name } => order(&client, *what, name, Order::Resume, None).await,
         Action::Kick { viewer: Some(id), .. } => client.delete(&["api", "v1", "viewers", id]).await,
         Action::Kick { publisher, .. } => {
             let feed = publisher.as_deref().unwrap_or_default();

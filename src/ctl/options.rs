@@ -79,6 +79,25 @@ pub enum Action {
         /// Its name.
         name: String,
     },
+    /// Send viewers of a feed or stream nothing until it is resumed; their connections and all that makes it stay.
+    Pause {
+        /// A feed or a stream.
+        #[arg(value_enum)]
+        what: What,
+        /// Its name.
+        name: String,
+        /// Resume it after this time: 90s, 10m, 1h.
+        #[arg(long = "for", value_name = "TIME")]
+        length: Option<String>,
+    },
+    /// Continue a feed or stream that was paused, at a keyframe.
+    Resume {
+        /// A feed or a stream.
+        #[arg(value_enum)]
+        what: What,
+        /// Its name.
+        name: String,
+    },
     /// End a viewer, or the publisher of a feed.
     Kick {
         /// The id of the viewer, as `list viewers` prints it.
@@ -208,6 +227,8 @@ pub(super) enum Order {
     Start,
     Stop,
     Restart,
+    Pause,
+    Resume,
 }
 
 impl Order {
@@ -216,6 +237,8 @@ impl Order {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
         }
     }
 }

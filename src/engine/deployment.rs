@@ -31,7 +31,7 @@ use crate::{
         unit_id::UnitId,
         worker_group::{GroupConfig, ItemSource, WorkerGroup},
     },
-    stream::{Entrances, FanOut, OutputLease, StreamInput, Viewers, Writer, WriterHandle},
+    stream::{Entrances, FanOut, OutputLease, Pause, Pauses, StreamInput, Viewers, Writer, WriterHandle},
     sys::{Shutdown, monotonic, service::Pulses},
     telemetry::{Facts, Origin, Origins, Tracer},
 };
@@ -58,6 +58,8 @@ pub struct Deployment {
     links: BTreeMap<FeedName, LinkStatus>,
     recorders: BTreeMap<StreamName, RecorderStatus>,
     pushes: BTreeMap<StreamName, Pushes>,
+    /// What people pause, for each unit that there is.
+    pauses: BTreeMap<UnitId, UnitPauses>,
     /// Where all of them report what happens.
     facts: Facts,
     /// Records what viewers wait for.
@@ -92,6 +94,15 @@ enum SlotMedia {
         #[expect(dead_code, reason = "held until the slot goes")]
         always: Option<Arc<OutputLease>>,
     },
+}
+
+/// What people pause of a unit.
+#[derive(Debug, Clone, Default)]
+struct UnitPauses {
+    /// The feed that it is.
+    feed: Pause,
+    /// The streams whose viewers get its packets.
+    streams: Pause,
 }
 
 /// The supervisor of a unit.
@@ -156,6 +167,14 @@ impl StreamSlot {
         }
     }
 
+    /// These keep its packets from viewers.
+    fn set_pauses(&self, pauses: Pauses) {
+        match &self.media {
+            SlotMedia::Bytes { writer, .. } => writer.lock().set_pauses(pauses),
+            SlotMedia::Samples { input, .. } => input.set_pauses(pauses),
+        }
+    }
+
     fn writer(&self) -> Option<WriterHandle> {
         match &self.media {
             SlotMedia::Bytes { writer, .. } => Some(writer.clone()),
@@ -194,6 +213,7 @@ impl Deployment {
             links: BTreeMap::new(),
             recorders: BTreeMap::new(),
             pushes: BTreeMap::new(),
+            pauses: BTreeMap::new(),
             facts,
             tracer,
             epoch: u64::try_from(monotonic().as_nanos()).unwrap_or_default(),
@@ -217,6 +237,7 @@ impl Deployment {
         self.layout = layout;
         self.apply_publish_slots(config);
         self.connect_encodings();
+        self.connect_pauses();
         self.memory_max = config.memory_max;
         self.change_groups().await;
         let begun = self.begin();
@@ -325,6 +346,44 @@ impl Deployment {
             }
             entrances.set(inputs);
         }
+    }
+
+    /// Lets orders to pause reach all packets that viewers get. What the server itself reads of a feed is not paused.
+    fn connect_pauses(&mut self) {
+        self.pauses.retain(|id, _| self.layout.units.contains_key(id));
+        for id in self.layout.units.keys() {
+            self.pauses.entry(id.clone()).or_default();
+        }
+        let mut pauses_of: BTreeMap<&UnitId, Pauses> = BTreeMap::new();
+        for placed in &self.layout.streams {
+            for unit in placed.shown_units() {
+                pauses_of.entry(unit).or_default().extend(self.pauses_of(placed).iter().cloned());
+            }
+        }
+        for (id, slot) in &self.slots {
+            slot.set_pauses(pauses_of.remove(id).unwrap_or_default());
+        }
+    }
+
+    /// What pauses a stream: its own switch, which streams of the same packets share, and those of its feeds.
+    fn pauses_of(&self, placed: &StreamLayout) -> Pauses {
+        let own = self.pauses.get(&placed.unit).map(|pauses| pauses.streams.clone()).unwrap_or_default();
+        let mut pauses = Pauses::of(own);
+        placed.shown_units().for_each(|unit| pauses.extend(self.pauses_of_feeds(unit)));
+        // Where streams share some of their packets only, the order to one of them reaches the others.
+        for other in self.layout.streams.iter().filter(|other| other.unit != placed.unit) {
+            let shares = other.shown_units().any(|unit| placed.shown_units().any(|own| own == unit));
+            let switch = self.pauses.get(&other.unit).filter(|_| shares).map(|pauses| pauses.streams.clone());
+            pauses.extend(switch);
+        }
+        pauses
+    }
+
+    /// Those of all feeds that a unit needs, itself among them.
+    fn pauses_of_feeds(&self, unit: &UnitId) -> Vec<Pause> {
+        let needed = self.layout.needed(unit).into_iter();
+        let feeds = needed.filter(|id| matches!(id, UnitId::Feed(_)));
+        feeds.filter_map(|id| Some(self.pauses.get(&id)?.feed.clone())).collect()
     }
 
     /// What the outputs of a stream are made of.
@@ -535,13 +594,16 @@ impl Deployment {
                 continue;
             }
             let program = self.program(&UnitId::Stream(stream.name.clone()), command);
-            let needs = command.units();
-            let needs = needs.iter().filter_map(|unit| Some(self.slots.get(unit)?.demand.clone())).collect();
+            let units = command.units();
+            let needs = units.iter().filter_map(|unit| Some(self.slots.get(unit)?.demand.clone())).collect();
+            let mut pauses = Pauses::default();
+            units.iter().for_each(|unit| pauses.extend(self.pauses_of_feeds(unit)));
             let per_request = PerRequestStream::new(
                 stream.clone(),
                 program,
                 needs,
                 self.viewers(&stream.name),
+                pauses,
                 self.shutdown.clone(),
             );
             self.per_request.insert(stream.name.clone(), Arc::new(per_request));
@@ -633,6 +695,7 @@ impl Deployment {
 
     fn stream_handle(&self, stream: &config::Stream, placed: &StreamLayout) -> Option<StreamHandle> {
         let group = &self.groups.get(&placed.group)?.handle;
+        let pauses = self.pauses_of(placed);
         let of_unit = |unit: &UnitId, in_plan, made| {
             let slot = self.slots.get(unit)?;
             Some(StreamHandle {
@@ -645,6 +708,7 @@ impl Deployment {
                 output: slot.input().map(|input| input.output(stream.container)),
                 demand: slot.demand.clone(),
                 control: slot.control.clone(),
+                pauses: pauses.clone(),
                 group: group.clone(),
                 in_plan,
                 made,
@@ -693,10 +757,14 @@ impl Deployment {
             let slot = self.slots.get(&id)?;
             let link = self.links.get(&feed.name).zip(self.publish_slots.get(&feed.name));
             let link = link.map(|(packets, slot)| LinkHandle { packets: packets.clone(), slot: slot.clone() });
+            // Its own comes first.
+            let mut pauses = Pauses::default();
+            pauses.extend(self.pauses_of_feeds(&id));
             Some(FeedHandle {
                 config: feed.clone(),
                 status: slot.status.clone(),
                 control: slot.control.clone(),
+                pauses,
                 fanout: has_bytes.then(|| slot.fanout(Container::Raw)),
                 publish: self.publish_slots.get(&feed.name).filter(|_| link.is_none()).cloned(),
                 link,

@@ -13,7 +13,7 @@ use crate::{
         status::Status,
         worker_group::WorkerGroup,
     },
-    stream::{FanOut, SampleReader, StreamOutput, Viewers},
+    stream::{FanOut, Pauses, SampleReader, StreamOutput, Viewers},
     telemetry::Origins,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -27,6 +27,8 @@ pub struct FeedHandle {
     pub status: Status,
     /// Takes orders.
     pub control: Control,
+    /// What keeps it from the viewers of its streams: orders to it, and to the feeds that it reads.
+    pub pauses: Pauses,
     /// Its bytes as they arrive; `None` when they stay in a worker.
     pub fanout: Option<FanOut>,
     /// Where it is published to, if it is.
@@ -65,6 +67,8 @@ pub struct StreamHandle {
     pub demand: Demand,
     /// Takes orders for its source.
     pub control: Control,
+    /// What keeps it from its viewers: orders to it, and to its feeds.
+    pub pauses: Pauses,
     /// Makes its stills.
     pub group: WorkerGroup,
     /// Its number in the group's plan, or `None` when stills are decoded from its packets.

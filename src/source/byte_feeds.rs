@@ -69,7 +69,7 @@ impl ByteFeeds {
 /// containers cannot be demuxed without their header. So whatever is lost or restarts, the header comes first again.
 async fn send_bytes(feed: u32, from: FanOut, to: MediaSender) {
     while !from.is_closed() {
-        let mut reader = from.subscribe(Entry { join: Join::Keyframe, header: true });
+        let mut reader = from.subscribe_unheld(Entry { join: Join::Keyframe, header: true });
         let (mut begins, mut has_packet) = (true, false);
         loop {
             let (packet, is_aside) = match reader.next().await {

@@ -1,12 +1,7 @@
 //! What people order of a feed or stream, beside what its users need.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use crate::sys::{Turn, Turns};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The orders to one supervisor, or to a push. They outlive the supervisor and its source. Clones are the same.
@@ -14,7 +9,7 @@ use tokio::sync::watch;
 pub struct Control {
     orders: watch::Sender<Orders>,
     /// How often it was held or released: a newer order takes the place of an older one.
-    turns: Arc<AtomicU64>,
+    turns: Turns,
 }
 
 /// What was ordered.
@@ -40,12 +35,7 @@ impl Control {
     /// The same, for this time at most. To be called on a runtime.
     pub fn hold_for(&self, time: Duration) {
         let (turn, this) = (self.set(true), self.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(time).await;
-            if this.turns.load(Ordering::Acquire) == turn {
-                this.release();
-            }
-        });
+        self.turns.undo_after(time, turn, move || this.release());
     }
 
     /// Lets it run again while it has users.
@@ -53,9 +43,8 @@ impl Control {
         self.set(false);
     }
 
-    /// The number of this order.
-    fn set(&self, is_held: bool) -> u64 {
-        let turn = self.turns.fetch_add(1, Ordering::AcqRel) + 1;
+    fn set(&self, is_held: bool) -> Turn {
+        let turn = self.turns.take();
         self.orders.send_if_modified(|orders| std::mem::replace(&mut orders.is_held, is_held) != is_held);
         turn
     }

@@ -13,7 +13,7 @@ use crate::{
     config,
     ipc::Ended,
     media::Container,
-    stream::{Entry, FanOut, Join, Reader, Viewers, Writer, WriterHandle},
+    stream::{Entry, FanOut, Join, Pauses, Reader, Viewers, Writer, WriterHandle},
     sys::{Shutdown, guard},
     telemetry::{FailureLog, Report},
 };
@@ -47,6 +47,8 @@ pub struct PerRequestStream {
     pub config: config::Stream,
     /// Its viewers.
     pub viewers: Viewers,
+    /// What keeps it from its viewers: orders to its feeds.
+    pub pauses: Pauses,
     program: Program,
     needs: Vec<Demand>,
     runs: Arc<Semaphore>,
@@ -81,17 +83,18 @@ pub enum ShotError {
 }
 
 impl PerRequestStream {
-    /// A stream of this program, which reads what `needs` start.
+    /// A stream of this program, which reads what `needs` start. While it is paused, its viewers get nothing.
     pub fn new(
         config: config::Stream,
         program: Program,
         needs: Vec<Demand>,
         viewers: Viewers,
+        pauses: Pauses,
         shutdown: Shutdown,
     ) -> Self {
         let runs = Arc::new(Semaphore::new(MAX_RUNS));
         let stop = shutdown.token().child_token();
-        Self { config, viewers, program, needs, runs, failures: Mutex::default(), shutdown, stop }
+        Self { config, viewers, pauses, program, needs, runs, failures: Mutex::default(), shutdown, stop }
     }
 
     /// How many runs there are now.
@@ -120,7 +123,9 @@ impl PerRequestStream {
         let reader = fanout.subscribe(Entry { join: Join::Live, header: true });
         let demand = Demand::default();
         let lease = demand.lease();
-        let writer = WriterHandle::new(Writer::new(fanout.clone(), false));
+        let mut writer = Writer::new(fanout.clone(), false);
+        writer.set_pauses(self.pauses.clone());
+        let writer = WriterHandle::new(writer);
         // There are no late joiners: bytes are passed through, but the parts of Motion JPEG get our boundary.
         let container = (self.config.container != Container::Mjpeg).then_some(Container::Raw);
         let source = CommandSource { program: self.program.clone(), container, writer };

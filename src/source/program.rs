@@ -85,12 +85,12 @@ impl Program {
     pub fn start(&self) -> std::io::Result<(Running, ChildStdout)> {
         // Before it runs, so that it gets the first byte of a feed that starts with it.
         let entry = Entry { join: Join::Keyframe, header: true };
-        let stdin_packets = self.stdin.as_ref().map(|packets| packets.subscribe(entry));
+        let stdin_packets = self.stdin.as_ref().map(|packets| packets.subscribe_unheld(entry));
         let (mut ends, mut feeds) = (Vec::new(), Vec::new());
         for packets in &self.inputs {
             let (end, input) = pipe_with(PipeFlags::CLOEXEC)?;
             ends.push(end);
-            feeds.push((pipe::Sender::from_owned_fd(input)?, packets.subscribe(entry)));
+            feeds.push((pipe::Sender::from_owned_fd(input)?, packets.subscribe_unheld(entry)));
         }
         let mut command = guard::command(&self.argv, ends, self.memory_max)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -348,7 +348,7 @@ fn feeds(text: &mut Text, feeds: &[Feed]) {
         let labels: Vec<_> = feeds.iter().map(|feed| [("feed", feed.name.as_str())]).collect();
         text.family(name, help, kind, labels.iter().map(|labels| &labels[..]).zip(feeds.iter().map(value)));
     };
-    let is_up = |feed: &Feed| Some(f64::from(u8::from(matches!(feed.life.state, "running" | "lingering"))));
+    let is_up = |feed: &Feed| Some(f64::from(u8::from(matches!(feed.life.state, "running" | "lingering" | "paused"))));
     each("voyandz_feed_up", "Whether the feed delivers media.", Gauge, &is_up);
     each("voyandz_feed_starts_total", "Starts of the feed.", Counter, &|feed| number(feed.life.starts));
     let help = "Starts of the feed after a failure.";

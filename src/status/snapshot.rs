@@ -22,7 +22,7 @@ use crate::{
         per_request::PerRequestStream,
         status::{Record, Status},
     },
-    stream::{ViewerInfo, Viewers},
+    stream::{Pauses, ViewerInfo, Viewers},
 };
 use serde::Serialize;
 use std::{
@@ -103,6 +103,8 @@ pub struct Life {
     pub state: &'static str,
     /// When the state was entered.
     pub since: String,
+    /// Somebody keeps it from its viewers. Its state is `paused` where it would be `running`.
+    pub paused: bool,
     /// Starts so far.
     pub starts: u64,
     /// Starts after a failure.
@@ -356,11 +358,14 @@ impl Totals {
 }
 
 impl Life {
-    fn of(record: Record) -> Self {
+    fn of(record: Record, pauses: &Pauses) -> Self {
         let (last_error, last_error_time) = record.last_failure.unzip();
+        let paused_since = pauses.since();
+        let shown_since = paused_since.filter(|_| record.state.has_media()).map(|since| since.max(record.since));
         Self {
-            state: record.state.word(),
-            since: rfc3339(record.since),
+            state: if shown_since.is_some() { "paused" } else { record.state.word() },
+            since: rfc3339(shown_since.unwrap_or(record.since)),
+            paused: paused_since.is_some(),
             starts: record.starts,
             restarts: record.restarts,
             last_error: last_error.as_deref().map(text_without_secrets),
@@ -371,9 +376,14 @@ impl Life {
     }
 
     /// The life of a stream that is started for each request: it is running while there are runs.
-    fn of_runs(status: &Status, runs: usize) -> Self {
-        let life = Self::of(status.read());
-        Self { state: if runs > 0 { "running" } else { life.state }, worker_pid: None, ..life }
+    fn of_runs(status: &Status, runs: usize, pauses: &Pauses) -> Self {
+        let life = Self::of(status.read(), pauses);
+        let state = match runs {
+            0 => life.state,
+            _ if life.paused => "paused",
+            _ => "running",
+        };
+        Self { state, worker_pid: None, ..life }
     }
 }
 
@@ -407,7 +417,7 @@ impl Feed {
             mode,
             linger_seconds,
             resurrect: config.restart,
-            life: Life::of(record),
+            life: Life::of(record, &feed.pauses),
             tracks,
             bytes_in: reading.map(|reading| reading.bytes),
             bit_rate_in: reading.and_then(|reading| reading.bit_rate),
@@ -433,13 +443,13 @@ impl Stream {
             encodings: outputs::encodings_of(stream),
             recording: config.recording.as_ref().map(|_| Recording::of(&stream.recorder.read())),
             pushes: stream.pushes.read().into_iter().map(Push::of).collect(),
-            ..Self::of(config, container, Life::of(record), tracks, written, &stream.viewers, clients)
+            ..Self::of(config, container, Life::of(record, &stream.pauses), tracks, written, &stream.viewers, clients)
         }
     }
 
     fn private(config: &config::Stream, stream: &PerRequestStream, clients: bool) -> Self {
         let container = (config.serving != Serving::Shot).then_some(config.container);
-        let life = Life::of_runs(stream.status(), stream.runs());
+        let life = Life::of_runs(stream.status(), stream.runs(), &stream.pauses);
         Self::of(config, container, life, Vec::new(), WriteStats::default(), &stream.viewers, clients)
     }
 

@@ -86,6 +86,10 @@ async fn attempts(
     not_before: Option<Duration>,
 ) -> Result<WorkerStill, PictureFault> {
     loop {
+        if stream.pauses.is_paused() {
+            tokio::time::sleep(RETRY_PAUSE).await;
+            continue;
+        }
         let taken = match stream.in_plan {
             Some(number) => tokio::select! {
                 biased;

@@ -159,6 +159,11 @@ impl FanOut {
         });
     }
 
+    /// Viewers get nothing from now on, or what comes from the next join point on.
+    pub fn hold(&self, held: bool) {
+        self.change(|state| state.ring.hold(held));
+    }
+
     /// Undoes [`FanOut::close`].
     pub fn open(&self) {
         self.state().ring.open();
@@ -203,6 +208,13 @@ impl FanOut {
     pub fn subscribe_unforced(&self, entry: Entry) -> Reader {
         let state = self.state();
         Reader { fanout: self.clone(), cursor: Cursor::new(&state.ring, entry, Instant::now()), registered: None }
+    }
+
+    /// A new reader of the server itself, which makes something else of the packets: it gets them also while viewers are held.
+    pub fn subscribe_unheld(&self, entry: Entry) -> Reader {
+        let mut reader = self.subscribe(entry);
+        reader.cursor.never_hold();
+        reader
     }
 
     /// Age of the newest join point; `None` where there is none.

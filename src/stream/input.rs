@@ -1,7 +1,7 @@
 //! Where what a worker makes of a stream enters the server: samples, or bytes of a muxer that is not ours.
 
 use super::{
-    FanOut, KeyframeRequests, Writer,
+    FanOut, KeyframeRequests, Pauses, Writer,
     sample_writer::{MAX_SOURCES, Refused, SampleWriter, SourceSet},
     tap::{Queue, Tapped},
     writer::Origin,
@@ -46,6 +46,9 @@ struct State {
     runs: [[Option<u32>; 2]; MAX_SOURCES],
     rhythm: Rhythm,
     outputs: Vec<OutputState>,
+    /// What keeps the media from viewers, and whether that is so.
+    pauses: Pauses,
+    is_paused: bool,
 }
 
 #[derive(Debug)]
@@ -193,6 +196,8 @@ impl StreamInput {
             runs: [[None; 2]; MAX_SOURCES],
             rhythm: Rhythm::default(),
             outputs: Vec::new(),
+            pauses: Pauses::default(),
+            is_paused: false,
         };
         let shared = Shared {
             name: name.into(),
@@ -201,6 +206,30 @@ impl StreamInput {
             state: Mutex::new(state),
         };
         Self { shared: Arc::new(shared), origin: Origin::Source, source: 0 }
+    }
+
+    /// These keep the media from viewers from now on.
+    pub fn set_pauses(&self, pauses: Pauses) {
+        let mut state = self.lock();
+        if let Some(bytes) = &mut state.bytes {
+            bytes.writer.set_pauses(pauses.clone());
+        }
+        state.pauses = pauses;
+        self.follow_pauses(&mut state);
+    }
+
+    /// Whether the media is kept from viewers now. With the first sample afterwards a keyframe is requested.
+    fn follow_pauses(&self, state: &mut State) -> bool {
+        let is_paused = state.pauses.is_paused();
+        if std::mem::replace(&mut state.is_paused, is_paused) != is_paused {
+            if is_paused {
+                state.samples.pause();
+            } else {
+                state.samples.resume(Instant::now());
+                self.shared.keyframes.send_modify(KeyframeRequests::soon);
+            }
+        }
+        is_paused
     }
 
     /// The same entrance for what is shown while nothing comes from the source.
@@ -276,6 +305,8 @@ impl StreamInput {
     /// One more uses an output. The first one has it muxed, from the newest GOP on.
     fn add_user(&self, fanout: &FanOut, sources: SourceSet) {
         let mut state = self.lock();
+        // Whoever comes now gets nothing of before.
+        self.follow_pauses(&mut state);
         let State { outputs, samples, .. } = &mut *state;
         let Some(output) = outputs.iter_mut().find(|output| output.fanout.is_same(fanout)) else { return };
         output.users += 1;
@@ -293,8 +324,11 @@ impl StreamInput {
     /// makes the stream is to be leased before.
     pub fn samples(&self, container: Container, sources: &[usize]) -> SampleReader {
         let queue = Queue::default();
+        let mut state = self.lock();
+        self.follow_pauses(&mut state);
         // What cannot be carried is reported to the reader as well.
-        let _ = self.lock().samples.tap(container, SourceSet::of(sources), queue.clone(), Instant::now());
+        let _ = state.samples.tap(container, SourceSet::of(sources), queue.clone(), Instant::now());
+        drop(state);
         SampleReader { input: self.clone(), queue }
     }
 
@@ -397,6 +431,9 @@ impl StreamInput {
         if self.origin == Origin::Source {
             state.rhythm.beat(monotonic());
         }
+        if self.follow_pauses(&mut state) {
+            return Ok(());
+        }
         let result = state.samples.sample(self.origin, self.source, sample, Instant::now());
         self.told(result)
     }
@@ -407,7 +444,7 @@ impl StreamInput {
         if self.origin == Origin::Source {
             state.rhythm.beat(monotonic());
         }
-        let State { bytes: input, outputs, .. } = &mut *state;
+        let State { bytes: input, outputs, pauses, .. } = &mut *state;
         let Some(OutputState { container, fanout, .. }) = outputs.first() else { return };
         let input = input.get_or_insert_with(|| {
             let mut input = ByteInput {
@@ -415,6 +452,7 @@ impl StreamInput {
                 scanner: Scanner::new(Some(*container)),
                 expected: *container,
             };
+            input.writer.set_pauses(pauses.clone());
             input.begin(self.origin);
             input
         });

@@ -83,6 +83,10 @@ pub struct Ring {
     closed: bool,
     /// Nothing more comes.
     finished: bool,
+    /// See [`Ring::hold`].
+    held: bool,
+    /// Number of the first packet that viewers get since they were last held.
+    released: u64,
 }
 
 impl Ring {
@@ -196,6 +200,16 @@ impl Ring {
         self.finished = true;
     }
 
+    /// Viewers get nothing from now on, or what comes from the next join point on. Readers of the server itself get everything.
+    pub fn hold(&mut self, held: bool) {
+        if self.held && !held {
+            self.released = self.end();
+            // Nobody begins with what viewers were not to see.
+            self.joins.clear();
+        }
+        self.held = held;
+    }
+
     /// Undoes [`Ring::close`].
     pub fn open(&mut self) {
         self.closed = false;
@@ -232,7 +246,7 @@ impl Ring {
         let is_little = fresh.len() == 1 || (fresh.len() <= batch::MOST && bytes <= batch::MOST_BYTES);
         batch.packets.clear();
         // An end is found by looking only.
-        if is_little && !self.closed && !self.finished {
+        if is_little && !self.closed && !self.finished && !self.held {
             batch.packets.extend(fresh.cloned());
         }
         batch.from = self.end() - batch.packets.len() as u64;
@@ -345,6 +359,41 @@ mod tests {
         rig.push("K3");
         let after = readers.each_mut().map(|pair| pair.each_mut().map(|reader| rig.read(reader)));
         assert_eq!(after, [["K3 ", "K3 "], ["K3 ", "K3 "], ["K3 ", "H K3 "], ["K3 ", "H K3 "]]);
+    }
+
+    #[test]
+    fn viewers_are_held_and_readers_of_the_server_are_not() {
+        let mut rig = Rig::new();
+        rig.ring.set_header(b"H");
+        let (mut viewer, mut own) = (rig.reader(Join::Live, false), rig.reader(Join::Live, false));
+        own.never_hold();
+        let mut slow = rig.reader(Join::Live, false);
+        rig.push_all(["K1", "a"]);
+        assert_eq!((rig.read(&mut viewer), rig.read(&mut own)), ("K1 a ".to_owned(), "K1 a ".to_owned()));
+        rig.ring.hold(true);
+        let mut joins = [Join::Live, Join::Keyframe, Join::Oldest].map(|join| rig.reader(join, true));
+        rig.push_all(["b", "K2", "c"]);
+        let mut batch = Batch::default();
+        rig.ring.next_batch(&mut batch);
+        assert!(batch.packets.is_empty());
+        assert_eq!((rig.read(&mut viewer), rig.read(&mut slow)), (String::new(), String::new()));
+        assert!(joins.iter_mut().all(|reader| rig.read(reader).is_empty()));
+        assert_eq!(rig.read(&mut own), "b K2 c ");
+        // It continues behind all that was kept back, at a join point, and has lost nothing.
+        rig.ring.hold(false);
+        rig.push_all(["d", "K3", "e"]);
+        assert_eq!((rig.read(&mut viewer), rig.read(&mut slow)), ("!K3 K3 e ".to_owned(), "d K3 e ".to_owned()));
+        assert_eq!(joins.each_mut().map(|reader| rig.read(reader)), ["H d K3 e ", "H K3 e ", "H K3 e "]);
+        assert_eq!(rig.read(&mut own), "d K3 e ");
+        // A pause without packets is none.
+        rig.ring.hold(true);
+        rig.ring.hold(false);
+        rig.push("f");
+        assert_eq!(rig.read(&mut viewer), "f ");
+        // The end is not held.
+        rig.ring.hold(true);
+        rig.ring.finish();
+        assert_eq!(rig.read(&mut viewer), "|");
     }
 
     #[test]

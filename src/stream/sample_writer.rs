@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const TRACK_WAIT: Duration = Duration::from_secs(2);
 /// Most samples that wait: audio and video of two seconds, and many more of tracks that come from a file.
 const MAX_WAITING: usize = 1024;
+/// How long audio waits after a pause for video, which may not come any more.
+const VIDEO_WAIT: Duration = Duration::from_secs(10);
 /// Bits of a track number that are the source's own.
 const SOURCE_TRACK_BITS: u32 = 4;
 /// Most sources of a rendition: what the other bits of a track number can distinguish.
@@ -57,6 +59,17 @@ pub(super) struct SampleWriter {
     timeline: Timeline,
     /// The next sample of the lead track does not continue what came before.
     interrupted: bool,
+    /// Until all tracks continue after a pause.
+    resuming: Option<Resuming>,
+}
+
+/// The tracks that continue after a pause.
+#[derive(Debug)]
+struct Resuming {
+    since: Instant,
+    tracks: Vec<TrackId>,
+    /// Video is among them.
+    has_video: bool,
 }
 
 /// One container of the rendition, or a reader of its samples.
@@ -115,6 +128,7 @@ impl SampleWriter {
             outputs: Vec::new(),
             timeline: Timeline::default(),
             interrupted: false,
+            resuming: None,
         }
     }
 
@@ -190,10 +204,26 @@ impl SampleWriter {
         self.gop = Gop::default();
         self.timeline = Timeline::default();
         self.interrupted = false;
+        self.resuming = None;
         for output in &mut self.outputs {
             output.sink.clear();
             output.waits_since.get_or_insert(now);
         }
+    }
+
+    /// Viewers get nothing from now on: no sample is written until [`SampleWriter::resume`], and none of before is given to those
+    /// who come later.
+    pub(super) fn pause(&mut self) {
+        let fields = self.sources.iter_mut().flatten().filter_map(|source| source.fields.as_mut());
+        fields.for_each(|(_, fields)| drop(fields.flush()));
+        self.start.waiting.clear();
+        self.resuming = None;
+        self.part();
+    }
+
+    /// What comes is written again, from a keyframe on. Its times are those of the source: the pause is a gap.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.resuming = Some(Resuming { since: now, tracks: Vec::new(), has_video: false });
     }
 
     /// One of the sources is not used any more. Nothing is kept when no other one runs.
@@ -260,7 +290,7 @@ impl SampleWriter {
         whole.into_iter().try_for_each(|sample| self.whole_sample(origin, source, sample, now))
     }
 
-    fn whole_sample(&mut self, origin: Origin, source: usize, sample: Sample, now: Instant) -> Result<(), Refused> {
+    fn whole_sample(&mut self, origin: Origin, source: usize, mut sample: Sample, now: Instant) -> Result<(), Refused> {
         let slot = self.source(origin, source);
         let Some(track) = slot.and_then(|slot| slot.tracks.as_ref()?.get(sample.track)) else { return Ok(()) };
         let kind = track.kind();
@@ -277,6 +307,9 @@ impl SampleWriter {
             // The source is there: its placeholder has to begin again to be seen.
             let [_, of_placeholder] = &mut self.sources;
             of_placeholder.iter_mut().for_each(|source| source.is_running = false);
+        }
+        if self.resuming.is_some() && !self.continues(kind, &mut sample, now) {
+            return Ok(());
         }
         if self.tracks.is_some() {
             let result = self.give_up_waiting(origin, source, now);
@@ -308,11 +341,41 @@ impl SampleWriter {
         leads && sample.is_sync
     }
 
-    /// What is written next does not continue what was written last.
+    /// Whether a sample is written after a pause: each track of video continues with a keyframe, audio with the first of these.
+    fn continues(&mut self, kind: MediaKind, sample: &mut Sample, now: Instant) -> bool {
+        let tracks = || self.shown().iter().filter_map(|source| source.tracks.as_ref()).flat_map(TrackSet::tracks);
+        let awaits_video = tracks().any(|track| track.kind() == MediaKind::Video);
+        let all: Vec<TrackId> = tracks().map(|track| track.id).collect();
+        let Some(resuming) = &mut self.resuming else { return true };
+        if resuming.tracks.contains(&sample.track) {
+            return true;
+        }
+        let is_late = now.saturating_duration_since(resuming.since) >= VIDEO_WAIT;
+        let continues = match kind {
+            MediaKind::Video => sample.is_sync,
+            MediaKind::Audio => !awaits_video || resuming.has_video || is_late,
+        };
+        if continues {
+            resuming.tracks.push(sample.track);
+            resuming.has_video |= kind == MediaKind::Video;
+            sample.discontinuity |= kind == MediaKind::Video;
+            if all.iter().all(|track| resuming.tracks.contains(track)) {
+                self.resuming = None;
+            }
+        }
+        continues
+    }
+
+    /// What is written next does not continue what was written last, and its times may be any.
     fn interrupt(&mut self) {
+        self.part();
+        self.timeline.restart();
+    }
+
+    /// What is written next does not continue what was written last.
+    fn part(&mut self) {
         self.interrupted = true;
         self.gop.clear();
-        self.timeline.restart();
         self.outputs.iter().for_each(|output| output.sink.interrupt());
     }
 

@@ -1,6 +1,6 @@
 //! Where packets enter a fan-out: whatever the source, what the readers get is one unbroken stream.
 
-use super::FanOut;
+use super::{FanOut, Pauses};
 use crate::{
     media::{Container, Kind, PacketBuf, Scanned, matroska, multipart, ts::ContinuityRewriter},
     sys::{monotonic, since_1970},
@@ -34,6 +34,9 @@ pub struct Writer {
     /// See [`Scanned::Lead`]: of the next packet.
     lead: Option<Bytes>,
     rhythm: Rhythm,
+    /// What keeps the packets from viewers, and whether that is so.
+    pauses: Pauses,
+    is_held: bool,
 }
 
 /// Where packets come from.
@@ -119,6 +122,24 @@ impl Writer {
             last: Duration::ZERO,
             lead: None,
             rhythm: Rhythm::default(),
+            pauses: Pauses::default(),
+            is_held: false,
+        }
+    }
+
+    /// These keep the packets from viewers from now on.
+    pub fn set_pauses(&mut self, pauses: Pauses) {
+        self.pauses = pauses;
+        self.follow_pauses();
+    }
+
+    fn follow_pauses(&mut self) {
+        let is_held = self.pauses.is_paused();
+        if std::mem::replace(&mut self.is_held, is_held) != is_held {
+            self.fanout.hold(is_held);
+            if !is_held {
+                self.fanout.want_keyframe();
+            }
         }
     }
 
@@ -299,6 +320,7 @@ impl Writer {
         if payload.is_empty() {
             return;
         }
+        self.follow_pauses();
         let lead = self.lead.take();
         if lead.is_some() {
             kind = Kind::Keyframe;
@@ -636,6 +658,25 @@ mod tests {
         assert_eq!(read(&mut reader), [None]);
         let mut reader = writer.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
         assert_eq!(read(&mut reader), [text("header"), text("c")]);
+    }
+
+    #[test]
+    fn bytes_of_a_source_are_kept_from_viewers_while_it_is_paused() {
+        let (mut writer, mut reader) = writer(Container::Mkv, false);
+        let pause = crate::stream::Pause::default();
+        writer.set_pauses(crate::stream::Pauses::of(pause.clone()));
+        let push = |writer: &mut Writer, kind, bytes: &str| writer.packet(kind, payload(bytes.as_bytes()), None, false);
+        push(&mut writer, Kind::Keyframe, "a");
+        assert_eq!(read(&mut reader), [text("a")]);
+        pause.pause();
+        push(&mut writer, Kind::Keyframe, "b");
+        assert_eq!(read(&mut reader), []);
+        let wishes = writer.fanout().keyframe_requests();
+        pause.resume();
+        push(&mut writer, Kind::Delta, "c");
+        assert!(wishes.has_changed().unwrap(), "a join point is asked for");
+        push(&mut writer, Kind::Keyframe, "d");
+        assert_eq!(read(&mut reader), [text("d")]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod crash_policy;
 pub mod devices;
 pub mod guard;
+pub mod machine_load;
 pub mod orphans;
 pub mod output;
 pub mod overload;
@@ -10,10 +11,12 @@ pub mod proc_stats;
 pub mod programs;
 pub mod service;
 mod shutdown;
+mod turns;
 pub mod unfinished;
 
 pub use crash_policy::{abort_on_fault, prefer_for_oom_kill};
 pub use shutdown::Shutdown;
+pub use turns::{Turn, Turns};
 
 use std::time::{Duration, SystemTime};
 

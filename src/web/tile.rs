@@ -46,9 +46,10 @@ impl Look {
 }
 
 /// All states of a feed or stream.
-pub const STATES: [&str; 11] = [
+pub const STATES: [&str; 12] = [
     "running",
     "lingering",
+    "paused",
     "starting",
     "stopping",
     "idle",
@@ -64,6 +65,7 @@ pub const STATES: [&str; 11] = [
 pub fn told(state: &str) -> (&'static str, &'static str, &'static str) {
     match state {
         "running" | "lingering" => ("●", "Live", "good"),
+        "paused" => ("‖", "Paused", "busy"),
         "starting" => ("◐", "Starting", "busy"),
         "stopping" => ("◐", "Stopping", "busy"),
         "idle" => ("○", "Idle", "calm"),

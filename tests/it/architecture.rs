@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "engine",
             "ipc",
             "journal",
+            "media",
             "output",
             "source",
             "status",

@@ -62,6 +62,14 @@ fn what_there_is_stands_in_tables() {
     out(&ctl(&server, ADMIN, &["stop", "stream", "cam.raw", "--for", "1s"]));
     wait_until("it is stopped", SOON, is_stopped);
     wait_until("it may run again", SOON, || !is_stopped());
+    let is_paused = || admin(&server, "GET", "/streams/cam.raw", None).1["paused"].as_bool().unwrap();
+    out(&ctl(&server, ADMIN, &["pause", "stream", "cam.raw"]));
+    assert!(is_paused());
+    out(&ctl(&server, ADMIN, &["resume", "stream", "cam.raw"]));
+    assert!(!is_paused());
+    out(&ctl(&server, ADMIN, &["pause", "feed", "ticks", "--for", "1s"]));
+    assert!(is_paused());
+    wait_until("it is resumed", SOON, || !is_paused());
     fs::write(server.file(), fs::read_to_string(server.file()).unwrap() + "pages: {home: false}\n").unwrap();
     out(&ctl(&server, ADMIN, &["reload"]));
     server.log.wait("configuration reloaded", SOON);

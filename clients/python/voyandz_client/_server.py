@@ -140,6 +140,14 @@ class Server:
         """Lets it run again."""
         self._order(what, name, "start")
 
+    def pause(self, what: str, name: str) -> None:
+        """Sends viewers of a `feed` or `stream` nothing until it is resumed; all that makes it runs."""
+        self._order(what, name, "pause")
+
+    def resume(self, what: str, name: str) -> None:
+        """Continues it, at a keyframe."""
+        self._order(what, name, "resume")
+
     def _order(self, what: str, name: str, order: str) -> None:
         if what not in ("feed", "stream"):
             raise ValueError("expected feed or stream")

@@ -138,6 +138,15 @@ pub struct AlternativeLayout {
     pub is_repair: bool,
 }
 
+impl StreamLayout {
+    /// The units whose packets viewers get.
+    pub fn shown_units(&self) -> impl Iterator<Item = &UnitId> {
+        let made = self.made.iter().map(|(unit, _)| unit);
+        let muxed = self.rendition.iter().map(|rendition| &rendition.unit);
+        [&self.unit].into_iter().chain(made).chain(muxed)
+    }
+}
+
 impl Unit {
     /// Whether its media comes as samples, whose timestamps continue after a restart.
     pub fn is_ours(&self) -> bool {
@@ -153,6 +162,19 @@ impl Layout {
         while let Some(needed) = found.get(next) {
             let needing = self.units.iter().filter(|(_, unit)| unit.needs.contains(needed)).map(|(id, _)| id.clone());
             let new: Vec<_> = needing.filter(|id| !found.contains(id)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found
+    }
+
+    /// The units that this one needs, it among them.
+    pub fn needed(&self, id: &UnitId) -> Vec<UnitId> {
+        let mut found = vec![id.clone()];
+        let mut next = 0;
+        while let Some(needing) = found.get(next) {
+            let needs = self.units.get(needing).map(|unit| unit.needs.as_slice()).unwrap_or_default();
+            let new: Vec<_> = needs.iter().filter(|id| !found.contains(id)).cloned().collect();
             found.extend(new);
             next += 1;
         }
@@ -187,5 +209,8 @@ mod tests {
         let found: Vec<_> = layout.dependents(&UnitId::Feed(FeedName::new("v").unwrap()));
         let found: Vec<_> = found.iter().map(UnitId::to_string).collect();
         assert_eq!(found, ["feed v", "feed v for commands", "stream b.ts", "stream a.ts"]);
+        let needed = layout.needed(&UnitId::Stream(StreamName::new("a.ts").unwrap()));
+        let needed: Vec<_> = needed.iter().map(UnitId::to_string).collect();
+        assert_eq!(needed, ["stream a.ts", "feed v for commands", "feed v"]);
     }
 }

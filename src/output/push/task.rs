@@ -213,6 +213,10 @@ impl PushTask {
                 () = stop.cancelled() => return Ended::Stopped,
                 _ = tick.tick() => {
                     self.reduce(&mut reader, lag.look(Instant::now()), &mut progress);
+                    // The connection stays while somebody pauses the stream.
+                    if self.stream.pauses.is_paused() {
+                        last = Instant::now();
+                    }
                     if last.elapsed() >= SILENT {
                         return Ended::Silent;
                     }

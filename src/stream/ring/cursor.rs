@@ -60,6 +60,8 @@ pub struct Cursor {
     version: u32,
     /// When the join point was captured that the reader began with last, see [`Ring::set_loose`].
     begin: Option<Duration>,
+    /// It gets nothing while viewers are held.
+    is_viewer: bool,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,21 @@ impl Cursor {
     pub fn new(ring: &Ring, entry: Entry, now: Instant) -> Self {
         let place = Place::Joining { join: entry.join, from: ring.end(), since: now };
         let (header, generation) = (entry.header, ring.generation);
-        Self { place, thinning: None, sparse: false, header, generation, version: u32::MAX, begin: None }
+        Self {
+            place,
+            thinning: None,
+            sparse: false,
+            header,
+            generation,
+            version: u32::MAX,
+            begin: None,
+            is_viewer: true,
+        }
+    }
+
+    /// It is a reader of the server itself, which is never held.
+    pub fn never_hold(&mut self) {
+        self.is_viewer = false;
     }
 
     /// Every packet is a frame of its own, and the reader wants the newest ones only, `interval` apart.
@@ -117,6 +133,12 @@ impl Cursor {
         if ring.closed || (ring.generation != self.generation && !self.is_joining()) {
             return Some(Delivery::End);
         }
+        if self.is_viewer {
+            if ring.held {
+                return ring.finished.then_some(Delivery::End);
+            }
+            self.leave_behind(ring.released);
+        }
         let found = match self.place {
             Place::Joining { join, from, since } => self.join(ring, join, from, since),
             Place::Behind { next, from } => self.resume(ring, next, from),
@@ -137,6 +159,18 @@ impl Cursor {
             Place::Announced(at) => self.take(ring, at),
         };
         found.or_else(|| ring.finished.then_some(Delivery::End))
+    }
+
+    /// What is before this packet was kept from the reader on purpose: it is no loss, and the reader continues at a join point.
+    fn leave_behind(&mut self, released: u64) {
+        self.place = match self.place {
+            Place::At(next) | Place::Announced(next) if next < released => {
+                Place::Behind { next: u64::MAX, from: released }
+            }
+            Place::Behind { from, .. } if from < released => Place::Behind { next: u64::MAX, from: released },
+            Place::Joining { join, from, since } if from < released => Place::Joining { join, from: released, since },
+            _ => return,
+        };
     }
 
     fn take(&mut self, ring: &Ring, mut at: u64) -> Option<Delivery> {

@@ -311,3 +311,64 @@ fn fields_that_come_one_by_one_are_muxed_as_frames() {
     // Of each three frames, two come as two fields.
     assert_eq!((pictures, &*rig.read()), (15, "Jdddddddd"));
 }
+
+#[test]
+fn a_pause_ends_with_a_keyframe_and_is_a_gap_of_the_timeline() {
+    let mut rig = Rig::new(Container::Ts);
+    rig.tracks(&both(), true).unwrap();
+    rig.push(Origin::Source, VIDEO, 0, true);
+    rig.push(Origin::Source, AUDIO, 0, true);
+    assert_eq!(rig.read(), "Jd");
+    rig.writer.pause();
+    // Whoever comes now finds nothing of before, in another container neither.
+    let mut early = rig.fanout.subscribe(Entry { join: Join::Keyframe, header: true });
+    let other = FanOut::new();
+    rig.writer.attach(Container::Mkv, MAIN, other.clone(), rig.now).unwrap();
+    let mut of_other = other.subscribe(Entry { join: Join::Keyframe, header: true });
+    rig.writer.resume(rig.now);
+    rig.push(Origin::Source, AUDIO, 5000, true);
+    rig.push(Origin::Source, VIDEO, 5000, false);
+    assert_eq!(rig.read(), "");
+    assert!(early.try_next().is_none() && of_other.try_next().is_none());
+    rig.push(Origin::Source, VIDEO, 5040, true);
+    rig.push(Origin::Source, AUDIO, 5040, true);
+    let Some(Delivery::Packet(packet)) = rig.reader.try_next() else { panic!("nothing continues") };
+    assert!(packet.discontinuity && packet.kind == crate::media::Kind::Keyframe);
+    assert_eq!(rig.read(), "d");
+    for reader in [&mut early, &mut of_other] {
+        assert!(matches!(reader.try_next(), Some(Delivery::Aside(_))));
+        assert!(
+            matches!(reader.try_next(), Some(Delivery::Packet(packet)) if packet.kind == crate::media::Kind::Keyframe)
+        );
+    }
+    let newest = rig.writer.timeline.newest.iter().map(|(_, newest)| newest.nanos() / 1_000_000);
+    assert_eq!(newest.collect::<Vec<_>>(), [5040, 5040], "times are those of the source");
+    // Without another pause it is as before.
+    rig.push(Origin::Source, VIDEO, 5080, false);
+    assert_eq!(rig.read(), "d");
+}
+
+#[test]
+fn audio_does_not_wait_for_ever_for_video_after_a_pause() {
+    let mut rig = Rig::new(Container::Ts);
+    rig.tracks(&both(), true).unwrap();
+    rig.push(Origin::Source, VIDEO, 0, true);
+    rig.read();
+    rig.writer.pause();
+    rig.writer.resume(rig.now);
+    rig.push(Origin::Source, AUDIO, 1000, true);
+    assert_eq!(rig.read(), "");
+    rig.now += VIDEO_WAIT;
+    rig.push(Origin::Source, AUDIO, 11_000, true);
+    rig.push(Origin::Source, VIDEO, 11_000, false);
+    assert_eq!(rig.read().len(), 1);
+    // Audio alone continues with any sample.
+    let mut rig = Rig::new(Container::Ts);
+    rig.tracks(&TrackSet::new(vec![audio()]), true).unwrap();
+    rig.push(Origin::Source, AUDIO, 0, true);
+    rig.read();
+    rig.writer.pause();
+    rig.writer.resume(rig.now);
+    rig.push(Origin::Source, AUDIO, 500, true);
+    assert_eq!(rig.read().len(), 1);
+}

@@ -46,11 +46,15 @@ function show(card, feed) {
       button("Restart", () => order(feed.name, "restart", "restarts")),
       button("Stop", () => order(feed.name, "stop", "is stopped until it is started")),
       button("Start", () => order(feed.name, "start", "runs while it is used")),
+      button("Pause", () => order(feed.name, "pause", "is paused: its viewers get nothing until it is resumed")),
+      button("Resume", () => order(feed.name, "resume", "continues")),
     );
   }
-  const [, stop, start] = buttons.children;
+  const [, stop, start, pause, resume] = buttons.children;
   stop.hidden = feed.stopped;
   start.hidden = !feed.stopped;
+  pause.hidden = feed.paused;
+  resume.hidden = !feed.paused;
 }
 
 async function refresh() {

@@ -1,4 +1,4 @@
-//! `/feeds`: where media comes from, how that is, what it last printed, and buttons that stop, start and restart it.
+//! `/feeds`: where media comes from, how that is, what it last printed, and buttons that stop, start, pause and restart it.
 
 use super::{Module, STYLE};
 use crate::{

@@ -1,0 +1,142 @@
+//! A port for HTTP beside the one of all, for another interface. It follows the configuration.
+
+use crate::{
+    net::{Connection, ConnectionLimiter, Incoming, LimitReached, Listener},
+    sys::Shutdown,
+    telemetry::{HttpStats, Refusal},
+};
+use futures_util::future::BoxFuture;
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// Serves a connection to its end.
+pub type ServeConnection = Arc<dyn Fn(Connection) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Serves HTTP on a port of its own, while that is configured.
+pub struct SidePort {
+    /// What is served, for the log.
+    protocol: &'static str,
+    serve: ServeConnection,
+    stats: Arc<HttpStats>,
+    shutdown: Shutdown,
+    limiter: ConnectionLimiter,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    address: SocketAddr,
+    accepting: CancellationToken,
+}
+
+/// A socket that is bound and not used yet.
+#[derive(Debug)]
+pub struct Bound {
+    address: SocketAddr,
+    /// `None` where the one of before continues.
+    listener: Option<Listener>,
+}
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on {0}")]
+pub struct BindError(SocketAddr, #[source] io::Error);
+
+impl Bound {
+    /// Binds what a configuration asks for; `None` if it asks for nothing.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn bind(address: Option<SocketAddr>, limiter: &ConnectionLimiter) -> Result<Option<Self>, BindError> {
+        let Some(address) = address else { return Ok(None) };
+        let listener = Listener::bind(address, limiter.clone()).map_err(|error| BindError(address, error))?;
+        Ok(Some(Self { address, listener: Some(listener) }))
+    }
+}
+
+impl SidePort {
+    /// A port that does not listen yet, whose connections are served so.
+    pub fn new(
+        protocol: &'static str,
+        serve: ServeConnection,
+        stats: Arc<HttpStats>,
+        shutdown: Shutdown,
+        limiter: ConnectionLimiter,
+    ) -> Self {
+        Self { protocol, serve, stats, shutdown, limiter, running: None }
+    }
+
+    /// Binds what another configuration needs besides what is there.
+    ///
+    /// # Errors
+    /// When the address cannot be bound; nothing is changed then.
+    pub fn prepare(&self, address: Option<SocketAddr>) -> Result<Option<Bound>, BindError> {
+        match (address, &self.running) {
+            (Some(address), Some(running)) if running.address == address => Ok(Some(Bound { address, listener: None })),
+            _ => Bound::bind(address, &self.limiter),
+        }
+    }
+
+    /// Listens there from now on, and nowhere else. Connections that are there stay.
+    pub fn listen(&mut self, bound: Option<Bound>) {
+        let Some(Bound { address, listener }) = bound else {
+            self.stop();
+            return;
+        };
+        let Some(listener) = listener else { return };
+        self.stop();
+        if let Ok(address) = listener.address() {
+            tracing::info!(%address, protocol = self.protocol, "listening");
+        }
+        let accepting = self.shutdown.token().child_token();
+        let accept = accept(
+            listener,
+            (self.protocol, self.serve.clone()),
+            self.stats.clone(),
+            self.shutdown.clone(),
+            accepting.clone(),
+        );
+        self.shutdown.spawn(format!("accept loop of {}", self.protocol), accept);
+        self.running = Some(Running { address, accepting });
+    }
+
+    fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.accepting.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for SidePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SidePort").field("protocol", &self.protocol).field("running", &self.running).finish()
+    }
+}
+
+async fn accept(
+    listener: Listener,
+    (protocol, serve): (&'static str, ServeConnection),
+    stats: Arc<HttpStats>,
+    shutdown: Shutdown,
+    stop: CancellationToken,
+) {
+    loop {
+        let incoming = tokio::select! {
+            () = stop.cancelled() => return,
+            incoming = listener.accept() => incoming,
+        };
+        match incoming {
+            Incoming::Accepted(connection) => {
+                let name = format!("{protocol} connection from {}", connection.peer);
+                shutdown.spawn(name, serve(connection));
+            }
+            Incoming::Rejected(rejected) => {
+                stats.refused(match rejected.reason {
+                    LimitReached::Server => Refusal::Connections,
+                    LimitReached::Address => Refusal::Address,
+                });
+                shutdown.spawn("rejected connection", rejected.reject());
+            }
+        }
+    }
+}
