@@ -179,7 +179,7 @@ fn health(state: &Stream, samples: &[Sample]) -> Markup {
         (
             "Viewers",
             &viewers,
-            most(&viewers[viewers.len().saturating_sub(1)..]).to_string(),
+            viewers.last().copied().unwrap_or(0).to_string(),
             format!("at most {}", most(&viewers)),
         ),
         ("Skips of slow viewers", &gaps, total.to_string(), "in ten minutes".to_owned()),

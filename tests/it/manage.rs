@@ -377,7 +377,7 @@ const PAGES: [(&str, &str, &str); 7] = [
         "/configuration",
         "return document.querySelectorAll('#versions li').length === 2 && document.getElementById('text').value !== ''",
     ),
-    ("feeds", "/feeds", "return document.querySelectorAll('[data-feed=cam] button').length === 3"),
+    ("feeds", "/feeds", "return document.querySelectorAll('[data-feed=cam] button').length === 5"),
     ("hooks", "/hooks", "return document.querySelector('#hooks button') !== null"),
     ("add", "/add", "return document.getElementById('name').value !== ''"),
     ("viewers", "/viewers", "return document.querySelectorAll('#viewers tr').length === 2"),
