@@ -176,12 +176,7 @@ fn health(state: &Stream, samples: &[Sample]) -> Markup {
     let total: u64 = gaps.iter().sum();
     let curves = [
         ("Bit rate", &rates, rate(rates.last().copied().unwrap_or(0)), format!("at most {}", rate(most(&rates)))),
-        (
-            "Viewers",
-            &viewers,
-            viewers.last().copied().unwrap_or(0).to_string(),
-            format!("at most {}", most(&viewers)),
-        ),
+        ("Viewers", &viewers, viewers.last().copied().unwrap_or(0).to_string(), format!("at most {}", most(&viewers))),
         ("Skips of slow viewers", &gaps, total.to_string(), "in ten minutes".to_owned()),
     ];
     html! {
