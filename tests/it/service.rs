@@ -95,13 +95,15 @@ fn a_supervisor_that_is_stuck_is_not_called_well() {
     let server = launch.env("FAILPOINTS", "supervisor=4*off->1*sleep(9000)->off").start();
     told(&socket, "WATCHDOG=1");
     let mut buffer = [0; 4096];
-    let is_missed = || server.log.count("event loop stalled") == 1;
+    let is_missed = || server.log.count("event loop stalled") > 0;
     // Who is not listened to waits.
     wait_until("it is missed, and no more said", SOON, || socket.recv(&mut buffer).is_err() && is_missed());
     socket.set_read_timeout(Some(secs(1))).unwrap();
     assert!(socket.recv(&mut buffer).is_err(), "not all of it goes on");
     told(&socket, "WATCHDOG=1");
-    assert_eq!(server.log.count("event loop stalled"), 1);
+    // Its thread may have had another loop to run next: a line for each that is missed, not one a moment.
+    assert!(server.log.count("event loop stalled") <= 3, "{}", server.log.text());
+    server.log.wait("event loop stalled.*(feed cam|stream cam.ts)", SOON);
 }
 
 /// Row X11: privileges are for whoever opens the port.
