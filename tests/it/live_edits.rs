@@ -27,7 +27,8 @@ fn number(dice: &mut Dice, limit: usize) -> usize {
 
 /// A program that writes its pid, and one that writes its own in front of what it reads. `mark` changes nothing but the command.
 fn feed(mark: usize) -> Value {
-    json!({"command": ["sh", "-c", format!("while echo $$; do sleep 0.02; done #{mark}")]})
+    // One on demand restarts with its only stream, as that is its only viewer.
+    json!({"mode": "continuous", "command": ["sh", "-c", format!("while echo $$; do sleep 0.02; done #{mark}")]})
 }
 
 fn stream(feed: usize, mark: usize) -> Value {
