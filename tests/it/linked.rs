@@ -201,7 +201,7 @@ fn a_link_is_encoded_like_every_feed() {
     assert!(picture.starts_with(&[0xff, 0xd8]));
 }
 
-/// The worker that encodes runs before the first media is there, and goes on with those of the next sender.
+/// The worker that encodes runs before the first media is there, and continues with those of the next sender.
 #[test]
 fn a_worker_that_waits_for_a_sender_gets_its_media_from_the_first_byte() {
     if !have("ffmpeg") {

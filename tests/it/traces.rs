@@ -165,7 +165,7 @@ fn a40_a_play_is_one_tree() {
     let line = server.log.wait("request .*path=.*/cam.ts.* status=200", SOON);
     assert!(line.contains(&format!(" trace={} ", root["traceId"].as_str().unwrap())), "{line}");
 
-    // The feed runs still: who comes next has waited for none of this.
+    // The feed runs still: the next viewer has waited for none of this.
     http::request(server.address(), "GET", "/cam.ts", "X-Request-Id: next\r\n").take(1000, SOON);
     let is_next = |span: &Value| attribute(span, "voyandz.request.id") == Some("next");
     let (root, others) = tree(&collector.wait(SOON, |got| spans(got).iter().any(is_next)), is_next);
