@@ -36,11 +36,11 @@ use crate::{
             router::{self, Page, RouteTable},
             session::{self, Security},
             shard::Shards,
-            side_port::{Bound as BoundSide, ServeConnection, SidePort},
         },
+        port::{Beyond, Bound, Port, ServeConnection},
         push::pushers::Pushers,
         record::{playback::Playback, recorders::Recorders},
-        rtmp::listener::{Bound as BoundRtmp, RtmpServer},
+        rtmp::listener::RtmpServer,
         rtsp::{self, server::RtspServer, table::RtspTable},
         srt,
         webrtc::WebRtc,
@@ -86,9 +86,9 @@ pub struct App {
     configurator: Configurator,
     listener: Listener,
     control: Option<ControlSocket>,
-    rtmp: Option<BoundRtmp>,
+    rtmp: Option<Bound>,
     rtsp: Option<rtsp::server::Bound>,
-    srs: Option<BoundSide>,
+    srs: Option<Bound>,
     shards: Arc<Shards>,
     gate: Gate,
     tls: Option<Tls>,
@@ -123,9 +123,9 @@ impl App {
     pub fn load(config: Config, configurator: Configurator) -> anyhow::Result<Self> {
         let limiter = ConnectionLimiter::new();
         let connections = limiter.open();
-        let rtmp = BoundRtmp::bind(config.rtmp.as_ref(), &limiter).context("cannot serve RTMP")?;
+        let rtmp = Bound::bind(config.rtmp.map(|rtmp| rtmp.listen), &limiter).context("cannot serve RTMP")?;
         let rtsp = rtsp::server::Bound::bind(config.rtsp.as_ref(), &limiter).context("cannot serve RTSP")?;
-        let srs = BoundSide::bind(config.srs.map(|srs| srs.listen), &limiter).context("cannot serve the API of SRS")?;
+        let srs = Bound::bind(config.srs.map(|srs| srs.listen), &limiter).context("cannot serve the API of SRS")?;
         let listener = match service::inherited_listener().context("cannot take the socket of the service manager")? {
             Some(socket) => Listener::inherited(socket, limiter.clone())?,
             None => {
@@ -316,7 +316,7 @@ impl App {
         };
         let srt = SrtPort::start(srt, &config, &registry, services, pulses.clone());
         let served = srs_connections(&api, &shards, &gate, &encrypting, (&instruments, &shutdown));
-        let mut srs = SidePort::new("srs", served, info.http_stats().clone(), shutdown.clone(), limiter);
+        let mut srs = Port::new("srs", (served, Beyond::Respond), info.http_stats().clone(), shutdown.clone(), limiter);
         srs.listen(bound_srs);
         let serving = Serving {
             instances: Instances::new(config.clone()),
@@ -457,7 +457,7 @@ struct Serving {
     pushers: Pushers,
     entrances: Entrances,
     rtsp: RtspServer,
-    srs: SidePort,
+    srs: Port,
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
@@ -565,7 +565,7 @@ impl Serving {
             let bound = self.listeners.borrow().bind_beside(wanted);
             Some(bound.with_context(|| format!("cannot listen on {wanted}"))?)
         };
-        let rtmp = self.rtmp.prepare(config.rtmp.as_ref()).context("cannot serve RTMP")?;
+        let rtmp = self.rtmp.prepare(config.rtmp.map(|rtmp| rtmp.listen)).context("cannot serve RTMP")?;
         let rtsp = self.rtsp.prepare(config.rtsp.as_ref()).context("cannot serve RTSP")?;
         let srs = self.srs.prepare(config.srs.map(|srs| srs.listen)).context("cannot serve the API of SRS")?;
         let at = fresh.as_ref().unwrap_or(&self.listeners.borrow().clone()).address()?;

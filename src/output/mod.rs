@@ -1,9 +1,10 @@
 //! How streams leave, and how publishers bring them: one folder for each protocol, `publish` for what those that bring share, and
-//! `packets` for what those that send on share.
+//! `packets` for what those that send on share; `port` listens for those that have a port over TCP.
 
 pub mod hls;
 pub mod http;
 pub mod packets;
+pub mod port;
 pub mod publish;
 pub mod push;
 pub mod record;

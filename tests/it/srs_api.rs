@@ -7,14 +7,13 @@ use crate::{
         log::field,
         publisher::{H264_AAC, LIVE, Publisher},
         script::{H264, PICTURE},
-        secs,
         state::wait_for,
         wait_until,
     },
 };
 use data_encoding::BASE64;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, net::SocketAddr, thread};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 const LISTEN: &str = "srs: {listen: 127.0.0.1:0}\n";
 
@@ -295,7 +294,7 @@ fn a14_users_log_in_by_basic_and_foreign_pages_end_nobody() {
 #[test]
 fn a14_the_port_of_srs_is_there_while_it_is_configured() {
     let server = Server::start(&yaml(""));
-    thread::sleep(secs(1));
+    assert_eq!(server.get("/livez").status, 200, "all ports listen by now");
     assert_eq!(server.log.count("protocol=srs"), 0, "not by default");
     server.reload(&format!("{LISTEN}{}", yaml("")));
     let first = address(&server);

@@ -1,6 +1,6 @@
 //! HTTP: live streams and stills under the paths of the configuration.
 //!
-//! [`session`] reads the requests of one client through hyper, [`control`] those over the control socket, [`side_port`] has ports of other interfaces. [`router`] finds the handler for a path: [`live`],
+//! [`session`] reads the requests of one client through hyper, [`control`] those over the control socket. [`router`] finds the handler for a path: [`live`],
 //! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure),
 //! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
 //! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
@@ -28,7 +28,6 @@ pub mod router;
 pub mod session;
 pub mod shard;
 mod shot;
-pub mod side_port;
 pub mod site;
 mod still;
 pub mod still_headers;

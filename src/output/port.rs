@@ -1,4 +1,4 @@
-//! A port for HTTP beside the one of all, for another interface. It follows the configuration.
+//! A port of its own of a protocol over TCP, which follows the configuration.
 
 use crate::{
     net::{Connection, ConnectionLimiter, Incoming, LimitReached, Listener},
@@ -12,11 +12,21 @@ use tokio_util::sync::CancellationToken;
 /// Serves a connection to its end.
 pub type ServeConnection = Arc<dyn Fn(Connection) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Serves HTTP on a port of its own, while that is configured.
-pub struct SidePort {
+/// What becomes of a connection beyond the limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// A response of HTTP says so.
+    Respond,
+    /// It is closed: the client understands no words before a request.
+    Close,
+}
+
+/// Listens on a port of its own, while that is configured.
+pub struct Port {
     /// What is served, for the log.
     protocol: &'static str,
     serve: ServeConnection,
+    beyond: Beyond,
     stats: Arc<HttpStats>,
     shutdown: Shutdown,
     limiter: ConnectionLimiter,
@@ -54,16 +64,16 @@ impl Bound {
     }
 }
 
-impl SidePort {
+impl Port {
     /// A port that does not listen yet, whose connections are served so.
     pub fn new(
         protocol: &'static str,
-        serve: ServeConnection,
+        (serve, beyond): (ServeConnection, Beyond),
         stats: Arc<HttpStats>,
         shutdown: Shutdown,
         limiter: ConnectionLimiter,
     ) -> Self {
-        Self { protocol, serve, stats, shutdown, limiter, running: None }
+        Self { protocol, serve, beyond, stats, shutdown, limiter, running: None }
     }
 
     /// Binds what another configuration needs besides what is there.
@@ -91,7 +101,7 @@ impl SidePort {
         let accepting = self.shutdown.token().child_token();
         let accept = accept(
             listener,
-            (self.protocol, self.serve.clone()),
+            (self.protocol, self.serve.clone(), self.beyond),
             self.stats.clone(),
             self.shutdown.clone(),
             accepting.clone(),
@@ -107,15 +117,15 @@ impl SidePort {
     }
 }
 
-impl fmt::Debug for SidePort {
+impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SidePort").field("protocol", &self.protocol).field("running", &self.running).finish()
+        f.debug_struct("Port").field("protocol", &self.protocol).field("running", &self.running).finish()
     }
 }
 
 async fn accept(
     listener: Listener,
-    (protocol, serve): (&'static str, ServeConnection),
+    (protocol, serve, beyond): (&'static str, ServeConnection, Beyond),
     stats: Arc<HttpStats>,
     shutdown: Shutdown,
     stop: CancellationToken,
@@ -135,7 +145,9 @@ async fn accept(
                     LimitReached::Server => Refusal::Connections,
                     LimitReached::Address => Refusal::Address,
                 });
-                shutdown.spawn("rejected connection", rejected.reject());
+                if beyond == Beyond::Respond {
+                    shutdown.spawn("rejected connection", rejected.reject());
+                }
             }
         }
     }
