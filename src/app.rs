@@ -1,6 +1,7 @@
 //! The life of the server: load binds and starts nothing, run serves until it is stopped, then drains. A new configuration is
 //! applied while it runs.
 
+mod devices;
 mod entrances;
 mod manage;
 mod pages;
@@ -23,7 +24,7 @@ use crate::{
         patterns::{Instances, PatternError, PatternRequest, Patterns},
         registry::Registry,
     },
-    hooks::Hooks,
+    hooks::{Hooks, Observed},
     journal::{self, Journal},
     net::{ConnectionLimiter, ControlSocket, HttpClient, Incoming, LimitReached, Listener, tls::Tls},
     otlp::{Exporter, Otlp},
@@ -236,11 +237,10 @@ impl App {
             writer,
             journal,
             facts,
-            mut hooks,
+            hooks,
             otlp,
             exporter,
         } = self;
-        hooks.apply(&config.hooks).await;
         otlp.apply(config.telemetry.as_ref());
         // It ends last: what ends before may have traces.
         let traced = CancellationToken::new();
@@ -318,7 +318,7 @@ impl App {
         let served = srs_connections(&api, &shards, &gate, &encrypting, (&instruments, &shutdown));
         let mut srs = Port::new("srs", (served, Beyond::Respond), info.http_stats().clone(), shutdown.clone(), limiter);
         srs.listen(bound_srs);
-        let serving = Serving {
+        let mut serving = Serving {
             instances: Instances::new(config.clone()),
             wanted,
             registry: registry.clone(),
@@ -345,6 +345,7 @@ impl App {
             hooks,
             otlp,
         };
+        serving.apply_hooks().await;
         shutdown.spawn("permissions", gate.clone().sweep(shutdown.token().clone()));
         shutdown.spawn("keys of JSON Web Tokens", gate.clone().follow_keys(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, wishes, shutdown.token().clone()));
@@ -355,6 +356,10 @@ impl App {
         let (history, ended) = (info.history().clone(), shutdown.token().clone());
         shutdown.spawn("history of the streams", async move {
             ended.run_until_cancelled(history.keep(move || states.borrow().reader.snapshot().readings())).await;
+        });
+        let (ended, reported) = (shutdown.token().clone(), facts.clone());
+        shutdown.spawn("devices", async move {
+            ended.run_until_cancelled(devices::follow(reported)).await;
         });
         let (load, written) = (info.load().clone(), shards.clone());
         let (ended, watching) = (shutdown.token().clone(), overload::watch(load, move || written.lateness()));
@@ -605,7 +610,6 @@ impl Serving {
             tracing::info!(address = %listener.address()?, "listening");
             self.listeners.send_replace(Arc::new(listener));
         }
-        self.hooks.apply(&config.hooks).await;
         self.otlp.apply(config.telemetry.as_ref());
         self.facts.keep_addresses(config.pages.clients);
         if config.api.socket != self.config.api.socket {
@@ -615,7 +619,28 @@ impl Serving {
             tracing::warn!("another statedir applies after a restart");
         }
         self.config = config;
+        self.apply_hooks().await;
         Ok(exchange)
+    }
+
+    /// Has the hooks of the configuration run, with what they see now.
+    async fn apply_hooks(&mut self) {
+        let http = self.listeners.borrow().address().ok();
+        let listening = [
+            ("http", http),
+            ("rtmp", self.rtmp.address()),
+            ("rtsp", self.rtsp.address()),
+            ("srs", self.srs.address()),
+            ("srt", self.srt.address()),
+        ];
+        let listening = listening.into_iter().filter_map(|(protocol, address)| Some((protocol, address?)));
+        self.info.listens(listening.collect());
+        let observed = Observed {
+            registry: self.registry.clone(),
+            reader: self.shown.borrow().reader.clone(),
+            site: self.config.local_address(http.map_or(self.config.listen_port, |address| address.port())),
+        };
+        self.hooks.apply(&self.config.hooks, observed).await;
     }
 }
 

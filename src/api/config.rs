@@ -3,7 +3,8 @@
 use super::{
     call::{Answer, Call},
     configurator::{Outcome, Plan, Proposal, Refusal},
-    json::{etag, from_yaml, masked, merge, to_yaml, unmasked},
+    json::{etag, from_yaml, masked, to_yaml, unmasked},
+    merge_patch::merge,
     problem::{Kind, Problem},
 };
 use crate::{

@@ -3,6 +3,7 @@
 use super::{
     call::{Api, Call, FORM, media_type},
     pace::Client,
+    path,
     problem::{Kind, Problem},
     query::Query,
     route::{self, May},
@@ -22,7 +23,6 @@ use crate::{
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use percent_encoding::percent_decode_str;
 use std::{pin::pin, time::Duration};
 use warp::{Filter, Rejection, filters::path::FullPath, reply::Response};
 
@@ -87,12 +87,7 @@ async fn respond(
     by: &mut Option<String>,
 ) -> Result<Response, Problem> {
     let state = api.state.borrow().clone();
-    let parts: Result<Vec<String>, _> = path
-        .strip_prefix(ROOT)
-        .unwrap_or_default()
-        .split('/')
-        .map(|part| percent_decode_str(part).decode_utf8().map(|part| part.into_owned()))
-        .collect();
+    let parts = path::parts(path.strip_prefix(ROOT).unwrap_or_default());
     let parts = parts.map_err(|_| Problem::new(Kind::BadRequest, "the path is no UTF-8"))?;
     let (route, parameters) = route::find(ROUTES, method.as_str(), &parts).map_err(|methods| {
         let Some(allow) = Some(methods.join(", ")).filter(|allow| !allow.is_empty()) else {

@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    problem::Problem,
+    problem::{Kind, Problem},
 };
 use crate::telemetry::{Fact, HookFigures};
 use http::StatusCode;
@@ -19,23 +19,27 @@ pub(super) async fn hooks(call: Call) -> Result<Answer, Problem> {
 /// `POST /hooks/{name}/test`: an event for this hook alone.
 pub(super) async fn test(call: Call) -> Result<Answer, Problem> {
     let name = call.parameter(0);
-    let is_there = call.state.reader.info().hook_stats().read().iter().any(|(known, _)| known == name);
-    if !is_there {
+    let known = call.state.reader.info().hook_stats().read();
+    let Some((_, figures)) = known.iter().find(|(known, _)| known == name) else {
         return Err(Problem::not_found("hook", name));
+    };
+    if figures.position.is_none() {
+        let detail = "the hook gets no events: it has `during` or `every`";
+        return Err(Problem::new(Kind::Conflict, detail));
     }
     call.report(Fact::server("hook.test").with("hook", name));
     Ok(Answer::status(StatusCode::ACCEPTED))
 }
 
 fn shown(name: &str, figures: &HookFigures, newest: u64) -> Value {
-    let HookFigures { delivered, failed, given_up, position, error, is_disabled } = figures;
+    let HookFigures { delivered, running, failed, given_up, position, error, is_disabled } = figures;
     let state = match (is_disabled, error) {
         (true, _) => "disabled",
         (false, Some(_)) => "failing",
         (false, None) => "well",
     };
     json!({
-        "name": name, "state": state, "delivered": delivered, "failed": failed, "given_up": given_up,
-        "position": position, "behind": newest.saturating_sub(*position), "error": error,
+        "name": name, "state": state, "delivered": delivered, "running": running, "failed": failed, "given_up": given_up,
+        "position": position, "behind": position.map(|position| newest.saturating_sub(position)), "error": error,
     })
 }

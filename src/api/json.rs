@@ -1,4 +1,4 @@
-//! Between the texts of the configuration and JSON: numbers and switches, merge-patch (RFC 7386), tags, masked secrets. Pure.
+//! Between the texts of the configuration and JSON: numbers and switches, tags, masked secrets. Pure.
 
 use super::problem::{Kind, Problem};
 use crate::{
@@ -63,25 +63,6 @@ fn to_yaml_at(value: &Value, depth: usize) -> Result<serde_yaml::Value, Problem>
             serde_yaml::Value::Mapping(entries.iter().map(entry).collect::<Result<_, Problem>>()?)
         }
     })
-}
-
-/// Applies a merge patch (RFC 7386): `null` removes.
-pub(super) fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(entries) = target else { return };
-    for (key, value) in patch {
-        if value.is_null() {
-            entries.shift_remove(key);
-        } else {
-            merge(entries.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
 }
 
 /// The tag of a version of a resource.
@@ -208,26 +189,6 @@ mod tests {
         }
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
         assert!(to_yaml(&deep).is_err());
-    }
-
-    /// The examples of RFC 7386, appendix A.
-    #[test]
-    fn patches_merge() {
-        for (target, patch, expect) in [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
-            (json!({"a": "b"}), json!({"a": null}), json!({})),
-            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
-            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
-            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
-        ] {
-            let mut merged = target.clone();
-            merge(&mut merged, &patch);
-            assert_eq!(merged, expect, "{target} {patch}");
-        }
     }
 
     #[test]

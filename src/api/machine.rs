@@ -9,7 +9,7 @@ use crate::{
     config::{Source, change::is_remote, text_without_secrets, url_source},
     source::probe::probe as tracks_of,
     status::tracks,
-    sys::devices::devices,
+    sys::devices::{Device, devices},
 };
 use serde_json::{Value, json};
 use std::{
@@ -24,12 +24,12 @@ const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
 
 /// `GET /devices`.
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
-    let found = tokio::task::spawn_blocking(devices).await;
-    let found = found.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    let shown = found
-        .into_iter()
-        .map(|device| json!({"path": device.path, "kind": device.kind, "name": device.name, "fault": device.fault}));
-    Ok(Answer::json(call.query.page(shown.collect(), "path")?))
+    let found = tokio::task::spawn_blocking(|| {
+        let shown = |Device { path, kind, name, id, .. }: &Device, fault: Option<String>| json!({"path": path, "kind": kind, "name": name, "id": id, "fault": fault});
+        devices().iter().map(|device| shown(device, device.fault())).collect()
+    });
+    let found = found.await.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    Ok(Answer::json(call.query.page(found, "path")?))
 }
 
 /// `GET /doctor`: what `voyandz doctor` finds, but of the configuration.

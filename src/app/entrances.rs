@@ -154,6 +154,11 @@ impl SrtPort {
         }
     }
 
+    /// Where it listens; `None` while it does not.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(SrtListener::address)
+    }
+
     /// Ends all connections. Blocking.
     pub(super) fn close(&mut self) {
         if let Some(listener) = self.listener.take() {

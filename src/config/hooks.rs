@@ -5,6 +5,7 @@ use crate::access::{MASK, Pattern, Secret};
 use data_encoding::BASE64;
 use http::Uri;
 use serde_yaml::Value;
+use std::time::Duration;
 
 /// Most hooks: each is a task and a file.
 const MOST: usize = 64;
@@ -13,17 +14,53 @@ const SECRETS: usize = 2;
 /// Bytes of a secret, as Standard Webhooks has them.
 const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// One receiver of events.
+/// Seconds between two heartbeats.
+const INTERVALS: std::ops::RangeInclusive<f64> = 1.0..=86_400.0;
+
+/// One receiver of events, or a program that runs beside something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
     /// Its name.
     pub name: String,
-    /// The types of the events that it gets; empty for all.
-    pub events: Vec<Pattern>,
-    /// The names of the feeds and streams that it gets them of; empty for all, and for those of the server.
+    /// When it has something to do.
+    pub occasion: Occasion,
+    /// Of which feeds and streams; empty for all, and for the server.
     pub names: Vec<Pattern>,
-    /// Where they go.
+    /// What it does then.
     pub target: HookTarget,
+}
+
+/// When a hook has something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occasion {
+    /// When one of these events happens; empty for all.
+    Events(Vec<Pattern>),
+    /// As long as this lasts: its program runs beside it.
+    During(Activity),
+    /// Again and again, at this interval.
+    Every(Duration),
+}
+
+/// What a program can run beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Activity {
+    /// A feed has a publisher.
+    Publish,
+    /// A stream has viewers.
+    Play,
+}
+
+impl Activity {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Publish, Self::Play];
+
+    /// The name in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Play => "play",
+        }
+    }
 }
 
 /// What an event is posted as.
@@ -104,8 +141,29 @@ impl Validator {
             let message = "the name of a hook has 1 to 64 letters, digits, `-` and `_`: a file is named after it";
             self.note(path, Place::Key, message.to_owned());
         }
+        let has_events = keys.events.is_some();
         let events = self.name_patterns(&path.key("events"), keys.events);
         let names = self.name_patterns(&path.key("names"), keys.names);
+        let during = self.value(&path.key("during"), keys.during, activity);
+        let every = self.value(&path.key("every"), keys.every, interval);
+        if has_events && (during.is_some() || every.is_some()) {
+            let message = "the hook has another occasion: remove `events`, or `during` and `every`";
+            self.note(&path.key("events"), Place::Key, message.to_owned());
+        }
+        if during.is_some() && every.is_some() {
+            self.note(&path.key("every"), Place::Key, "expected either `during` or `every`".to_owned());
+        }
+        if during.is_some() && keys.url.is_some() {
+            self.note(&path.key("during"), Place::Key, "a program runs beside it: it is for `run`".to_owned());
+        }
+        if every.is_some() && !names.is_empty() {
+            self.note(&path.key("names"), Place::Key, "a heartbeat is about the server: it has no names".to_owned());
+        }
+        let occasion = match (during, every) {
+            (Some(activity), _) => Occasion::During(activity),
+            (None, Some(interval)) => Occasion::Every(interval),
+            (None, None) => Occasion::Events(events),
+        };
         let secrets = self.secrets(&path.key("secret"), keys.secret);
         let form = self.value(&path.key("form"), keys.form, form);
         let target = match (keys.url, keys.run) {
@@ -132,7 +190,7 @@ impl Validator {
                 return None;
             }
         };
-        Some(Hook { name, events, names, target })
+        Some(Hook { name, occasion, names, target })
     }
 
     fn name_patterns(&mut self, path: &Path, value: Option<Value>) -> Vec<Pattern> {
@@ -163,6 +221,15 @@ impl Validator {
 
 fn pattern(text: &str) -> Result<Pattern, Expected> {
     Pattern::new(text).ok_or_else(|| "letters, digits, `.`, `-`, `_`, blanks, and `*` for any characters".into())
+}
+
+fn activity(text: &str) -> Result<Activity, Expected> {
+    let found = Activity::ALL.into_iter().find(|activity| activity.name() == text);
+    found.ok_or_else(|| "publish or play".into())
+}
+
+fn interval(text: &str) -> Result<Duration, Expected> {
+    super::publish::seconds(text, INTERVALS)
 }
 
 fn form(text: &str) -> Result<EventForm, Expected> {
@@ -200,7 +267,12 @@ pub(super) fn printed(hooks: &[Hook]) -> Option<Value> {
             }
             HookTarget::Run(words) => (None, None, None, Some(texts(words.iter().map(String::as_str).collect()))),
         };
-        let keys = raw::Hook { url, secret, form, run, events: patterns(&hook.events), names: patterns(&hook.names) };
+        let (events, during, every) = match &hook.occasion {
+            Occasion::Events(events) => (patterns(events), None, None),
+            Occasion::During(activity) => (None, Some(activity.name().into()), None),
+            Occasion::Every(interval) => (None, None, Some(interval.as_secs_f64().into())),
+        };
+        let keys = raw::Hook { url, secret, form, run, events, during, every, names: patterns(&hook.names) };
         (Value::String(hook.name.clone()), serde_yaml::to_value(&keys).unwrap_or_default())
     };
     (!hooks.is_empty()).then(|| Value::Mapping(hooks.iter().map(entry).collect()))
@@ -217,11 +289,15 @@ mod tests {
     fn hooks_are_read_and_their_secrets_hidden() {
         let text = format!(
             "hooks: {{a: {{url: 'https://h.example/canary?x=1', secret: {SECRET}, events: [feed.*, viewer.left], names: cam*}}, \
-             b: {{run: 'logger -t voyandz'}}, c: {{url: 'http://h', form: srs}}}}"
+             b: {{run: 'logger -t voyandz'}}, c: {{url: 'http://h', form: srs}}, \
+             d: {{run: relay, during: publish, names: cam*}}, e: {{url: 'http://h', every: 2.5}}}}"
         );
         let config = parse(&text).unwrap();
-        let [a, b, c] = config.hooks.as_slice() else { panic!("{:?}", config.hooks) };
-        assert_eq!((a.name.as_str(), a.events.len(), a.names[0].as_str()), ("a", 2, "cam*"));
+        let [a, b, c, d, e] = config.hooks.as_slice() else { panic!("{:?}", config.hooks) };
+        let Occasion::Events(events) = &a.occasion else { panic!("{a:?}") };
+        assert_eq!((a.name.as_str(), events.len(), a.names[0].as_str()), ("a", 2, "cam*"));
+        assert_eq!((&b.occasion, &d.occasion), (&Occasion::Events(Vec::new()), &Occasion::During(Activity::Publish)));
+        assert_eq!(e.occasion, Occasion::Every(Duration::from_millis(2500)));
         let url = |url: &str, secrets, form| HookTarget::Url { url: Secret::new(url), secrets, form };
         let secrets = vec![Secret::new(SECRET)];
         assert_eq!(a.target, url("https://h.example/canary?x=1", secrets, EventForm::CloudEvents));
@@ -262,6 +338,20 @@ mod tests {
             "hooks: {a: {run: x, form: srs}}",
             "1:21: hooks.a.form: a program gets the event as it is: it is for `url`",
         );
+        for (keys, place, fault) in [
+            ("url: 'http://h', during: play", "30: hooks.a.during", "a program runs beside it: it is for `run`"),
+            ("run: x, during: watch", "29: hooks.a.during", "expected publish or play, found \"watch\""),
+            ("run: x, every: 0.2", "28: hooks.a.every", "expected seconds, 1 to 86400, found \"0.2\""),
+            ("run: x, during: play, every: 5", "35: hooks.a.every", "expected either `during` or `every`"),
+            ("run: x, every: 5, names: a", "31: hooks.a.names", "a heartbeat is about the server: it has no names"),
+            (
+                "run: x, every: 5, events: a",
+                "31: hooks.a.events",
+                "the hook has another occasion: remove `events`, or `during` and `every`",
+            ),
+        ] {
+            check(&format!("hooks: {{a: {{{keys}}}}}"), &format!("1:{place}: {fault}"));
+        }
         check("hooks: {a: {url: 'http://h', form: x}}", "1:36: hooks.a.form: expected cloudevents or srs, found \"x\"");
         check(
             "hooks: {a b: {run: x}}",

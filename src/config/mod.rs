@@ -84,7 +84,7 @@ pub use encoders::{ENCODERS, Encoder};
 pub(crate) use expected::suggestion;
 pub use files::{LoadError, Replaced};
 pub use formats::{may_differ, passed_on};
-pub use hooks::{EventForm, Hook, HookTarget};
+pub use hooks::{Activity, EventForm, Hook, HookTarget, Occasion};
 pub use inputs::with_inputs;
 pub use link::Link;
 pub use link_paths::link_paths;

@@ -202,6 +202,10 @@ pub(super) struct Hook {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) events: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) during: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
 }
 

@@ -167,6 +167,8 @@ fn schema() -> Value {
             json!({"anyOf": [secret, {"type": "array", "items": secret, "maxItems": 2}]})
         }
         "form" => name_of(&super::EventForm::ALL.map(super::EventForm::name)),
+        "during" => name_of(&super::Activity::ALL.map(super::Activity::name)),
+        "every" => json!({"type": ["number", "null"], "minimum": 1, "maximum": 86400}),
         "run" => json!({"type": ["string", "array"], "items": scalar()}),
         _ => texts(),
     });

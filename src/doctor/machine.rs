@@ -26,7 +26,9 @@ const PROGRAMS: [(&str, &str); 3] = [
 
 /// Capture cards, sound cards and graphics cards, and whether this user may use them.
 pub(super) fn devices() -> Vec<Finding> {
-    let finding = |Device { kind, path, name, fault }: Device| {
+    let finding = |device: Device| {
+        let fault = device.fault();
+        let Device { kind, path, name, .. } = device;
         let label = match kind {
             "audio" => format!("records audio {name}").trim().to_owned(),
             "render" => "encodes and decodes in hardware".to_owned(),

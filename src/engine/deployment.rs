@@ -16,7 +16,7 @@ use crate::{
         Source,
         command::CommandSource,
         control::Control,
-        demand::Demand,
+        demand::{Demand, Lease},
         link_status::LinkStatus,
         linked::LinkSource,
         per_request::PerRequestStream,
@@ -38,9 +38,13 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+
+/// How long a feed runs on without its streams when they are exchanged.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 /// What runs, and where its packets are.
 #[derive(Debug)]
@@ -230,7 +234,9 @@ impl Deployment {
         let layout = layout::layout(config, &self.layout);
         self.drop_slots(&layout);
         self.drop_per_request(config, &layout);
-        let ended = self.end(&layout.ended_of(&self.layout)).await;
+        let ending = layout.ended_of(&self.layout);
+        let kept = self.leases_of_what_stays(&ending);
+        let ended = self.end(&ending).await;
         for (id, unit) in &layout.units {
             self.slots.entry(id.clone()).or_insert_with(|| StreamSlot::new(id, unit)).apply(unit);
         }
@@ -255,6 +261,13 @@ impl Deployment {
         }
         self.connect_origins(config);
         self.begin_per_request(config);
+        if !kept.is_empty() {
+            let stop = self.shutdown.token().clone();
+            self.shutdown.spawn("feeds whose streams were exchanged", async move {
+                stop.run_until_cancelled(tokio::time::sleep(HANDOVER)).await;
+                drop(kept);
+            });
+        }
         (self.registry(config), ApplyReport { ended, begun })
     }
 
@@ -441,6 +454,14 @@ impl Deployment {
     }
 
     /// Ends supervisors and their sources, all at the same time. Returns how many.
+    /// Has those continue to run that are used by what ends and stay themselves: what begins uses them in a moment.
+    fn leases_of_what_stays(&self, ending: &BTreeSet<UnitId>) -> Vec<Lease> {
+        let needs = ending.iter().filter_map(|id| self.layout.units.get(id)).flat_map(|unit| &unit.needs);
+        let stays: BTreeSet<_> = needs.filter(|id| !ending.contains(id)).collect();
+        let demands = stays.into_iter().filter_map(|id| self.slots.get(id)).map(|slot| &slot.demand);
+        demands.filter(|demand| demand.is_used()).map(Demand::lease).collect()
+    }
+
     async fn end(&mut self, units: &BTreeSet<UnitId>) -> usize {
         let ending: Vec<_> = units.iter().filter_map(|id| self.running.remove(id)).collect();
         ending.iter().for_each(|running| running.stop.cancel());

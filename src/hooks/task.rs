@@ -1,22 +1,19 @@
-//! The task of one hook.
+//! The task of a hook that gets events: it reads the journal.
 
 use super::{
     cursor::Cursor,
     delivery::Delivery,
-    post,
-    program::{self, Context},
-    retry::{Failure, Verdict, verdict},
+    receiver::Receiver,
+    retry::{Verdict, verdict},
     srs,
 };
 use crate::{
-    config::{EventForm, Hook, HookTarget},
+    access::Pattern,
+    config::{EventForm, HookTarget},
     journal::{Journal, Lost, Record},
-    net::HttpClient,
-    telemetry::{FailureLog, HookStats, Report},
 };
 use serde_json::{Value, json};
-use std::{path::PathBuf, sync::Arc, time::Instant};
-use tokio::sync::Semaphore;
+use std::{path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Records that are looked at together.
@@ -25,13 +22,14 @@ const TOGETHER: usize = 64;
 /// Delivers the events of one hook.
 #[derive(Debug)]
 pub(super) struct HookTask {
-    pub(super) hook: Hook,
+    pub(super) receiver: Receiver,
+    /// The types of the events; empty for all.
+    pub(super) events: Vec<Pattern>,
+    /// The names of the feeds and streams; empty for all, and for the server.
+    pub(super) names: Vec<Pattern>,
     pub(super) journal: Journal,
     pub(super) folder: Option<PathBuf>,
     pub(super) source: Arc<str>,
-    pub(super) client: HttpClient,
-    pub(super) programs: Arc<Semaphore>,
-    pub(super) stats: Arc<HookStats>,
 }
 
 /// How the delivery of an event ended.
@@ -47,30 +45,29 @@ enum Delivered {
 
 impl HookTask {
     /// Delivers until `stop`; a hook that was not known begins after `begin`.
-    pub(super) async fn run(self, begin: u64, stop: CancellationToken) {
-        let (folder, name) = (self.folder.clone(), self.hook.name.clone());
+    pub(super) async fn run(mut self, begin: u64, stop: CancellationToken) {
+        let (folder, name) = (self.folder.clone(), self.receiver.hook.clone());
         let opened = tokio::task::spawn_blocking(move || Cursor::open(folder.as_deref(), &name, begin)).await;
         let mut cursor = match opened {
             Ok(Ok(cursor)) => cursor,
             Ok(Err(error)) => {
-                tracing::error!(hook = self.hook.name, %error, "cursor of a hook not kept: it is in memory only");
+                tracing::error!(hook = self.receiver.hook, %error, "cursor of a hook not kept: it is in memory only");
                 Cursor::in_memory(begin)
             }
             Err(_) => return,
         };
-        self.stats.change(&self.hook.name, |figures| {
-            figures.position = cursor.number();
+        self.receiver.stats.change(&self.receiver.hook, |figures| {
+            figures.position = Some(cursor.number());
             (figures.error, figures.is_disabled) = (None, false);
         });
         let mut newest = self.journal.subscribe();
-        let mut failures = FailureLog::default();
         loop {
             newest.borrow_and_update();
             let batch = self.journal.after(cursor.number(), TOGETHER).await;
             if let Some(lost) = batch.lost {
-                self.stats.change(&self.hook.name, |figures| figures.given_up += 1);
+                self.receiver.stats.change(&self.receiver.hook, |figures| figures.given_up += 1);
                 let event = self.lost(lost);
-                if self.deliver(&event, &mut failures, &stop).await == Delivered::End {
+                if self.deliver(&event, &stop).await == Delivered::End {
                     return;
                 }
                 cursor = self.advance(cursor, lost.to).await;
@@ -87,7 +84,7 @@ impl HookTask {
                     skipped = Some(record.number);
                     continue;
                 };
-                match self.deliver(&event, &mut failures, &stop).await {
+                match self.deliver(&event, &stop).await {
                     Delivered::Done => {
                         skipped = None;
                         cursor = self.advance(cursor, record.number).await;
@@ -113,10 +110,10 @@ impl HookTask {
     }
 
     fn wants(&self, record: &Record) -> bool {
-        let Hook { name, events, names, .. } = &self.hook;
+        let Self { receiver, events, names, .. } = self;
         // A test is for the one that it names.
         if record.kind == "hook.test" {
-            return record.data.get("hook").and_then(Value::as_str) == Some(name);
+            return record.data.get("hook").and_then(Value::as_str) == Some(&receiver.hook);
         }
         let subject = record.name.as_deref();
         (events.is_empty() || events.iter().any(|pattern| pattern.matches(&record.kind)))
@@ -124,42 +121,18 @@ impl HookTask {
     }
 
     /// Tries until it is delivered, or there is no use in it.
-    async fn deliver(&self, event: &Delivery, failures: &mut FailureLog, stop: &CancellationToken) -> Delivered {
-        let name = &self.hook.name;
+    async fn deliver(&mut self, event: &Delivery, stop: &CancellationToken) -> Delivered {
         let mut tries = 0;
         loop {
             tries += 1;
             let tried = tokio::select! {
                 () = stop.cancelled() => return Delivered::End,
-                tried = self.attempt(event) => tried,
+                tried = self.receiver.attempt(event) => tried,
             };
-            let (failure, reason) = match tried {
-                Ok(()) => {
-                    self.stats.change(name, |figures| {
-                        figures.delivered += 1;
-                        figures.error = None;
-                    });
-                    if failures.is_failing() {
-                        let failures = failures.recovered().unwrap_or(1);
-                        tracing::info!(hook = name, failures, "hook delivers again");
-                    }
-                    return Delivered::Done;
-                }
-                Err(failed) => failed,
-            };
-            match failures.failed(Instant::now()) {
-                Some(Report::First) => {
-                    tracing::warn!(hook = name, event = event.id, reason, "hook delivery failed: retrying")
-                }
-                Some(Report::Again(times)) => {
-                    tracing::warn!(hook = name, event = event.id, reason, times, "hook delivery still fails")
-                }
-                None => {}
-            }
+            let Err(failure) = tried else { return Delivered::Done };
+            let name = self.receiver.hook.as_str();
             let verdict = verdict(failure, tries);
-            self.stats.change(name, |figures| {
-                figures.failed += 1;
-                figures.error = Some(reason);
+            self.receiver.stats.change(name, |figures| {
                 figures.is_disabled = verdict == Verdict::Disable;
                 figures.given_up += u64::from(verdict == Verdict::GiveUp);
             });
@@ -186,19 +159,9 @@ impl HookTask {
         }
     }
 
-    async fn attempt(&self, event: &Delivery) -> Result<(), (Failure, String)> {
-        match &self.hook.target {
-            HookTarget::Url { url, secrets, .. } => post::post(&self.client, url, secrets, event).await,
-            HookTarget::Run(words) => {
-                let context = Context { hook: &self.hook.name, words, programs: &self.programs };
-                program::run(context, event).await.map_err(|reason| (Failure::OfProgram, reason))
-            }
-        }
-    }
-
     /// `None` for an event that the form of the hook has no words for.
     fn event(&self, record: &Record) -> Option<Delivery> {
-        let body = match self.hook.target {
+        let body = match self.receiver.target {
             HookTarget::Url { form: EventForm::Srs, .. } => srs::callback(record, &self.source)?,
             _ => record.event(&self.source, true),
         };
@@ -225,8 +188,8 @@ impl HookTask {
             let set = cursor.set(number);
             (cursor, set)
         });
-        let (name, stats) = (&self.hook.name, &self.stats);
-        stats.change(name, |figures| figures.position = number);
+        let Receiver { hook: name, stats, .. } = &self.receiver;
+        stats.change(name, |figures| figures.position = Some(number));
         match set.await {
             Ok((cursor, Ok(()))) => cursor,
             Ok((cursor, Err(error))) => {

@@ -2,6 +2,7 @@
 
 mod client;
 mod control_socket;
+mod interfaces;
 mod limits;
 mod listener;
 pub mod proxy_header;
@@ -10,6 +11,7 @@ pub mod tls;
 
 pub use client::{ClientError, Exchange, HttpClient};
 pub use control_socket::{ControlSocket, places, usual_place};
+pub use interfaces::interface_addresses;
 pub use limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
 pub use listener::{Connection, Incoming, Listener};
 pub use reject::RejectedConnection;

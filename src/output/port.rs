@@ -35,7 +35,10 @@ pub struct Port {
 
 #[derive(Debug)]
 struct Running {
+    /// As configured: the port may be 0.
     address: SocketAddr,
+    /// As bound.
+    bound: Option<SocketAddr>,
     accepting: CancellationToken,
 }
 
@@ -95,7 +98,8 @@ impl Port {
         };
         let Some(listener) = listener else { return };
         self.stop();
-        if let Ok(address) = listener.address() {
+        let bound = listener.address().ok();
+        if let Some(address) = bound {
             tracing::info!(%address, protocol = self.protocol, "listening");
         }
         let accepting = self.shutdown.token().child_token();
@@ -107,7 +111,12 @@ impl Port {
             accepting.clone(),
         );
         self.shutdown.spawn(format!("accept loop of {}", self.protocol), accept);
-        self.running = Some(Running { address, accepting });
+        self.running = Some(Running { address, bound, accepting });
+    }
+
+    /// Where it listens; `None` while it does not.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.running.as_ref()?.bound
     }
 
     fn stop(&mut self) {

@@ -125,6 +125,7 @@ mod tests {
             rejected: None,
             bad_certificate: bad_certificate.map(str::to_owned),
             stopping,
+            listening: std::collections::BTreeMap::new(),
         };
         let status = |stalled: &[&str], stopping| Report::of(&snapshot, stalled, &state(stopping, None)).status;
         assert_eq!(Report::of(&snapshot, &[], &state(false, Some("old"))).status, Health::Degraded);

@@ -184,6 +184,10 @@ fn hooks(text: &mut Text, stats: &HookStats) {
     let help = "Deliveries of hooks by result: delivered, failed tries, and events that were given up.";
     let series = counts.iter().map(|(labels, count)| (&labels[..], *count));
     text.family("voyandz_hook_deliveries_total", help, Kind::Counter, series);
+    let running = hooks.iter().map(|(name, figures)| ([("hook", name.as_str())], Some(figures.running as u64)));
+    let running: Vec<_> = running.collect();
+    let series = running.iter().map(|(labels, count)| (&labels[..], *count));
+    text.family("voyandz_hook_programs", "Programs of hooks that run beside something.", Kind::Gauge, series);
 }
 
 fn srt(text: &mut Text, stats: &SrtStats) {

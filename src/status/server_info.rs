@@ -6,6 +6,8 @@ use crate::{
     telemetry::{HlsStats, HookStats, HttpStats, JournalStats, OtlpStats, SrtStats, WebRtcStats},
 };
 use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -49,14 +51,21 @@ pub struct RuntimeState {
     pub bad_certificate: Option<String>,
     /// Whether the server is shutting down.
     pub stopping: bool,
+    /// Where it listens, by protocol.
+    pub listening: BTreeMap<&'static str, SocketAddr>,
 }
 
 impl ServerInfo {
     /// A server that starts now, with these monitored loops, and the number of its open connections.
     pub fn new(loops: Pulses, connections: Arc<AtomicUsize>) -> Self {
         let started = SystemTime::now();
-        let state =
-            Mutex::new(RuntimeState { loaded: started, rejected: None, bad_certificate: None, stopping: false });
+        let state = Mutex::new(RuntimeState {
+            loaded: started,
+            rejected: None,
+            bad_certificate: None,
+            stopping: false,
+            listening: BTreeMap::new(),
+        });
         let (since, stats, load) = (Instant::now(), Arc::default(), CurrentLoad::default());
         let (webrtc, srt, hls) = (Arc::default(), Arc::default(), Arc::default());
         let (journal, hooks, otlp) = (Arc::default(), Arc::default(), Arc::default());
@@ -103,6 +112,11 @@ impl ServerInfo {
     /// The newest certificate is not used for this reason, or is used.
     pub fn certificate_failed(&self, error: Option<String>) {
         self.lock().bad_certificate = error;
+    }
+
+    /// The server listens there from now on, by protocol.
+    pub fn listens(&self, listening: BTreeMap<&'static str, SocketAddr>) {
+        self.lock().listening = listening;
     }
 
     /// The server starts to shut down.

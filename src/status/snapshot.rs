@@ -27,6 +27,7 @@ use crate::{
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashSet},
+    net::SocketAddr,
     time::SystemTime,
 };
 
@@ -65,6 +66,8 @@ pub struct Server {
     pid: u32,
     /// The load level of the machine.
     pub load: &'static str,
+    /// Where it listens, by protocol; for those who see all streams.
+    pub listening: BTreeMap<&'static str, SocketAddr>,
     /// The active configuration.
     pub configuration: Configuration,
 }
@@ -280,6 +283,7 @@ impl StatusReader {
                 uptime_seconds: info.since().elapsed().as_secs(),
                 pid: std::process::id(),
                 load: info.load().level().name(),
+                listening: now.listening,
                 configuration: Configuration {
                     loaded: rfc3339(now.loaded),
                     error: now.rejected.as_deref().map(text_without_secrets),
@@ -320,6 +324,7 @@ impl StatusSnapshot {
         let configuration = &mut self.server.configuration;
         configuration.error = configuration.error.take().map(|_| "the newest configuration has errors".to_owned());
         configuration.logdir = None;
+        self.server.listening.clear();
         self
     }
 }

@@ -114,7 +114,7 @@ impl ViewersStatus {
 }
 
 /// A time as in RFC 3339, in UTC, to the millisecond.
-pub(super) fn rfc3339(time: SystemTime) -> String {
+pub fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 

@@ -12,14 +12,16 @@ pub struct HookStats(Mutex<BTreeMap<String, HookFigures>>);
 /// What one hook does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HookFigures {
-    /// Events that were delivered.
+    /// Events and heartbeats that were delivered, and starts of programs that run beside something.
     pub delivered: u64,
+    /// Programs that run beside something now.
+    pub running: usize,
     /// Tries that failed.
     pub failed: u64,
     /// Events that were given up: of programs that failed repeatedly, and those that the journal has no more.
     pub given_up: u64,
-    /// The number of the last event that needs no delivery any more.
-    pub position: u64,
+    /// The number of the last event that needs no delivery any more; `None` where the hook gets no events.
+    pub position: Option<u64>,
     /// Why the last try failed, while it is tried again.
     pub error: Option<String>,
     /// The receiver wants no more.

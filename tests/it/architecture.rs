@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("store", &["sys"]),
     ("journal", &["telemetry"]),
-    ("hooks", &["access", "config", "journal", "net", "sys", "telemetry"]),
+    ("hooks", &["access", "config", "engine", "journal", "net", "source", "status", "sys", "telemetry"]),
     ("otlp", &["config", "net", "telemetry"]),
     ("ctl", &["access", "config", "net", "sys", "telemetry"]),
     (

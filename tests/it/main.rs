@@ -47,6 +47,7 @@ mod generated_client;
 mod history;
 mod hls;
 mod hls_players;
+mod hook_programs;
 mod hooks;
 mod http2;
 mod join_matrix;

@@ -2,8 +2,10 @@
 
 use crate::rig::{
     Launch, SOON, Server, http, media, millis,
-    script::{H264, PICTURE, TONE, starts, ticking},
-    secs, ts, wait_until,
+    script::{H264, PICTURE, TONE, shell, starts, ticking},
+    secs,
+    state::{entry, state, wait_for},
+    ts, wait_until,
 };
 use std::{
     fs,
@@ -120,6 +122,43 @@ fn a7_a_viewer_of_a_changed_stream_stays_and_sees_the_change() {
     let bytes = joined(&arrivals);
     assert_eq!(ts::continuity(&bytes).0, [""; 0]);
     assert_eq!(media::heights(&bytes), [240, 120]);
+}
+
+#[test]
+fn a7_a_feed_whose_only_stream_changes_runs_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("starts");
+    let command = shell(&format!(
+        "echo start >> {}; exec ffmpeg -v error -re -f lavfi -i testsrc=s=160x120:r=25 -c:v libx264 -preset ultrafast \
+         -tune zerolatency -g 25 -pix_fmt yuv420p -f mpegts -",
+        file.display()
+    ));
+    let sized = |height| {
+        format!(
+            "feeds: {{cam: {{pipeline: '{PICTURE}'}}, ff: {{command: {command}}}}}\nstreams:\n  \
+             cam.mjpeg: {{feed: cam, video: {{codec: mjpeg, size: 320x{height}}}}}\n  \
+             ff.mjpeg: {{feed: ff, video: {{codec: mjpeg, size: 320x{height}}}}}\n"
+        )
+    };
+    let server = Server::start(&sized(240));
+    let mut viewers = ["/cam.mjpeg", "/ff.mjpeg"].map(|path| server.get(path));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(SOON)));
+    let line = server.reload(&sized(120));
+    assert!(line.contains("ended=2 begun=2"), "{line}");
+    for viewer in &mut viewers {
+        viewer.take_until(SOON, |bytes| media::heights(media::whole(bytes)).last() == Some(&120));
+    }
+    for feed in ["cam", "ff"] {
+        assert_eq!(entry(&state(&server), "feeds", feed)["starts"], 1, "{feed}");
+    }
+    assert_eq!(starts(&file), 1);
+    // It is not held for longer than that.
+    drop(viewers);
+    wait_for(&server, "feeds", "ff", |feed| feed["state"] == "idle");
+    // What goes with its stream does not stay.
+    let _viewer = server.get("/cam.mjpeg");
+    server.reload(&sized(120).replace("cam.mjpeg: ", "other.mjpeg: "));
+    wait_for(&server, "feeds", "cam", |feed| feed["state"] == "idle");
 }
 
 #[test]

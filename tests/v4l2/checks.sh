@@ -76,6 +76,11 @@ one_card_for_all() {
 # Whether more than $2 bytes are in file $1.
 is_larger() { [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt "$2" ]; }
 
+# Whether programs that follow the events know of card 0.
+has_event() {
+    curl -fs --max-time 5 "$url/api/v1/events?type=$1" | grep -q "\"type\":\"$1\"" && logged "device .*path=/dev/video0"
+}
+
 # Milliseconds since some time.
 now() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 
@@ -90,6 +95,7 @@ unplugged() {
     within 20 is_larger "$work/watched.mjpeg" 50000
     guest "echo vivid.0 >$driver/unbind; ! ls /dev/video*"
     within 5 logged 'ended feed=card .*/dev/video0 not found'
+    within 2 has_event device.removed
     sleep 1.5
     before=("$(stat -c %s "$work/watched.ts")" "$(stat -c %s "$work/watched.mjpeg")")
     # A picture of now can only come when the device is back.
@@ -105,6 +111,7 @@ unplugged() {
     echo "transport stream goes on after $(($(now) - began)) ms"
     within 5 is_larger "$work/watched.mjpeg" $((before[1] + 10000))
     echo "Motion JPEG goes on after $(($(now) - began)) ms"
+    within 2 has_event device.added
     [ $(($(now) - began)) -lt 5000 ]
     wait "$still"
     cat "$work/still"

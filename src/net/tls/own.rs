@@ -2,8 +2,8 @@
 //! device, and the certificates that it makes are renewed without anyone noticing.
 
 use super::certificate::{Loaded, TlsError};
+use crate::net::interface_addresses;
 use aws_lc_rs::digest::{SHA256, digest};
-use nix::ifaddrs::getifaddrs;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
@@ -177,12 +177,7 @@ fn all_names(configured: &[String]) -> Vec<String> {
 
 /// The addresses of the machine that the authority may sign for.
 fn addresses() -> BTreeSet<IpAddr> {
-    let own = getifaddrs().into_iter().flatten().filter_map(|interface| {
-        let address = interface.address?;
-        let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
-    });
-    own.filter(|address| is_private(*address)).collect()
+    interface_addresses().into_iter().filter(|address| is_private(*address)).collect()
 }
 
 /// Whether an address is in one of [`NETWORKS`].

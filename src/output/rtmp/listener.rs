@@ -54,6 +54,11 @@ impl RtmpServer {
         self.port.prepare(address)
     }
 
+    /// See [`Port::address`].
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.port.address()
+    }
+
     /// See [`Port::listen`].
     pub fn listen(&mut self, bound: Option<Bound>) {
         self.port.listen(bound);

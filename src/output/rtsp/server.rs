@@ -130,6 +130,11 @@ impl RtspServer {
         Ok(Some(Bound { config: *config, listener, udp }))
     }
 
+    /// Where it listens; `None` while it does not.
+    pub fn address(&self) -> Option<std::net::SocketAddr> {
+        self.running.as_ref()?.listener.address().ok()
+    }
+
     /// Listens where it is bound now, and nowhere else. Sessions that run continue.
     pub fn listen(&mut self, bound: Option<Bound>) {
         let before = self.running.take();

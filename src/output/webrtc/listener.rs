@@ -1,7 +1,7 @@
 //! The UDP port of all sessions: bound once, received from by one thread, sent to by all shards.
 
 use super::{
-    candidates::{advertised, doubt, of_interfaces},
+    candidates::{advertised, doubt},
     directory::{Directory, Full, Place},
     mux::Source,
     send::{Connections, SendPath},
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config,
+    net::interface_addresses,
     sys::service::Pulses,
     telemetry::{Dropped, WebRtcStats},
 };
@@ -100,7 +101,7 @@ impl WebRtc {
             port,
             identity,
             // What needs no look-up is known to the first client.
-            addresses: Mutex::new((advertised(&literal(config), listen.ip(), &of_interfaces()), false)),
+            addresses: Mutex::new((advertised(&literal(config), listen.ip(), &interface_addresses()), false)),
             directory,
             shards: started,
             threads: Mutex::default(),
@@ -158,7 +159,7 @@ impl WebRtc {
                 Err(error) => tracing::warn!(host, %error, "host of webrtc not found"),
             }
         }
-        advertised(&hosts, self.0.listen.ip(), &of_interfaces())
+        advertised(&hosts, self.0.listen.ip(), &interface_addresses())
     }
 
     fn set_addresses(&self, found: Vec<IpAddr>) {

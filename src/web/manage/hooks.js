@@ -16,11 +16,11 @@ function row(hook) {
   const made = known ?? element("tr", { "data-hook": hook.name });
   const [shape, word, kind] = WORDS[hook.state] ?? ["◐", hook.state, "busy"];
   const badge = element("span", { class: `badge ${kind}` }, element("span", { "aria-hidden": "true" }, shape), ` ${word}`);
-  const cells = [hook.name, badge, String(hook.delivered), String(hook.failed), String(hook.behind), hook.error ?? ""];
+  const cells = [hook.name, badge, String(hook.delivered), String(hook.failed), String(hook.running), String(hook.behind ?? "–"), hook.error ?? ""];
   let last = made.querySelector("td.do");
   if (!last) {
     last = element("td", { class: "do" });
-    if (at("hooks").hasAttribute("data-may")) {
+    if (at("hooks").hasAttribute("data-may") && hook.position !== null) {
       const button = element("button", { type: "button", "aria-label": `Test ${hook.name}` }, "Test");
       button.addEventListener("click", () => busy(button, () => test(hook.name)));
       last.append(button);

@@ -32,7 +32,7 @@ pub fn page(menu: &Menu, access: &Access, hooks: &[Hook]) -> warp::reply::Respon
                 div.scroll tabindex="0" role="region" aria-label="Hooks" {
                     table {
                         thead { tr {
-                            @for head in ["Name", "State", "Delivered", "Failed", "Behind", "Error"] { th scope="col" { (head) } }
+                            @for head in ["Name", "State", "Delivered", "Failed", "Running", "Behind", "Error"] { th scope="col" { (head) } }
                             td {}
                         } }
                         tbody id="hooks" data-may[may_test] {
@@ -40,7 +40,10 @@ pub fn page(menu: &Menu, access: &Access, hooks: &[Hook]) -> warp::reply::Respon
                         }
                     }
                 }
-                p.kind { "Behind is how many events a hook has not had yet; it gets them in order, once it responds." }
+                p.kind {
+                    "Behind is how many events a hook has not had yet; it gets them in order, once it responds. Running is how many of its "
+                    "programs run beside something that is published or played."
+                }
             }
         },
     }
