@@ -2,7 +2,11 @@
 
 use crate::sys::guard;
 use rustix::process::{Pid, Signal, kill_process};
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStderr},
@@ -35,8 +39,8 @@ pub(super) enum Ended {
     ByOrder,
 }
 
-/// A program that ends when this is dropped.
-struct Running(Child);
+/// The guard of a program, which ends it when this is dropped.
+struct Running(Mutex<Option<Pid>>);
 
 impl Program<'_> {
     /// Runs it to its end, or until `until` resolves: it is ended then.
@@ -47,9 +51,10 @@ impl Program<'_> {
         let mut command = guard::command(self.words, Vec::new(), None).map_err(|error| error.to_string())?;
         command.stdin(Stdio::piped()).stderr(Stdio::piped()).env("VOYANDZ_HOOK", self.hook);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let mut running = Running(command.spawn().map_err(|error| error.to_string())?);
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
         drop(command);
-        let (stdin, stderr) = (running.0.stdin.take(), running.0.stderr.take());
+        let running = Running::of(&child);
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         let talk = async {
             let write = async {
                 if let Some(mut stdin) = stdin {
@@ -57,14 +62,17 @@ impl Program<'_> {
                     let _ = stdin.write_all(self.input.as_bytes()).await;
                 }
             };
-            let ((), messages, status) = tokio::join!(write, last_messages(stderr), running.0.wait());
+            let ((), messages, status) = tokio::join!(write, last_messages(stderr), child.wait());
+            running.has_ended();
             (messages, status)
         };
+        let mut talk = std::pin::pin!(talk);
         let (messages, status) = tokio::select! {
-            ended = talk => ended,
+            ended = &mut talk => ended,
             () = until => {
                 running.terminate();
-                let _ = tokio::time::timeout(ENDING, running.0.wait()).await;
+                // Its last messages are read, or they would end it before it has cleaned up.
+                let _ = tokio::time::timeout(ENDING, talk).await;
                 return Ok(Ended::ByOrder);
             }
         };
@@ -96,10 +104,22 @@ async fn last_messages(stderr: Option<ChildStderr>) -> String {
 }
 
 impl Running {
-    /// Has its guard end it.
+    fn of(child: &Child) -> Self {
+        Self(Mutex::new(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))))
+    }
+
+    fn pid(&self) -> MutexGuard<'_, Option<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its number may be another process's from now on.
+    fn has_ended(&self) {
+        *self.pid() = None;
+    }
+
+    /// Has the guard end it.
     fn terminate(&self) {
-        let pid = self.0.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        if let Some(pid) = pid {
+        if let Some(pid) = *self.pid() {
             let _ = kill_process(pid, Signal::TERM);
         }
     }
@@ -107,7 +127,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // None where it has ended and was reaped.
         self.terminate();
     }
 }
