@@ -93,9 +93,7 @@ impl Program<'_> {
 async fn last_messages(stderr: Option<ChildStderr>) -> String {
     let mut messages = Vec::new();
     if let Some(mut stderr) = stderr {
-        let mut buffer = [0; MESSAGES];
-        while let Ok(length @ 1..) = stderr.read(&mut buffer).await {
-            messages.extend_from_slice(&buffer[..length]);
+        while let Ok(1..) = stderr.read_buf(&mut messages).await {
             let surplus = messages.len().saturating_sub(MESSAGES);
             messages.drain(..surplus);
         }
