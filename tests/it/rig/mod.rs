@@ -14,6 +14,7 @@ pub mod process;
 pub mod publisher;
 pub mod pushes;
 pub mod receiver;
+pub mod room;
 pub mod rtsp;
 pub mod script;
 pub mod server;

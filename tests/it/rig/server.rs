@@ -121,6 +121,7 @@ impl Launch {
     /// Starts it.
     pub fn spawn(self) -> Server {
         static RUNS: AtomicU32 = AtomicU32::new(0);
+        super::room::wait();
         let mark = format!("{MARK}={}.{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
         let mut words = self.wrapper.iter().map(String::as_str).chain([PROGRAM]);
         let mut command = Command::new(words.next().unwrap());
