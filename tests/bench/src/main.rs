@@ -18,6 +18,8 @@ mod report;
 mod server;
 mod source;
 mod stills;
+#[cfg(feature = "tls")]
+mod tls;
 mod usage;
 
 use anyhow::{Context, bail};

@@ -18,9 +18,9 @@ use std::{
 };
 
 /// All modes.
-pub const NAMES: [&str; 13] = [
-    "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "hls",
-    "short",
+pub const NAMES: [&str; 14] = [
+    "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "tls",
+    "hls", "short",
 ];
 
 /// Bits a second of the source: a picture of 1080 lines.
@@ -57,6 +57,8 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         }
         "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
+        #[cfg(feature = "tls")]
+        "tls" => or(&[200]).into_iter().map(over_tls).collect::<Result<_, _>>()?,
         "hls" => vec![
             playlists(or(&[500, 2000]).first().copied().unwrap_or_default(), true)?,
             playlists(or(&[500, 2000]).last().copied().unwrap_or_default(), false)?,
@@ -227,6 +229,31 @@ fn over_http2(viewers: usize) -> anyhow::Result<Table> {
                 ("RSS kB/viewer", resident / viewers as f64),
             ]);
             table.add(name, figures);
+        }
+    }
+    Ok(table)
+}
+
+/// The same viewers with and without TLS, and what the ciphers cost alone.
+#[cfg(feature = "tls")]
+fn over_tls(viewers: usize) -> anyhow::Result<Table> {
+    let mut table =
+        Table::new(format!("{viewers} viewers of {} Mbit/s", RATE / 1_000_000), &[("CPU s/GB", "TLS", "plain")]);
+    let System::Voyandz(yaml) = System::voyandz(Kind::Ts, RATE, "")? else { bail!("voyandz is another system") };
+    // Its certificate is kept there.
+    let folder = tempfile::tempdir()?;
+    let system = System::Voyandz(format!("{yaml}statedir: {}\ntls: {{own: true}}\n", folder.path().display()));
+    for _ in 0..rounds() {
+        for (name, is_encrypted) in [("plain", false), ("TLS", true)] {
+            let outcome = crate::tls::put(&mut system.start()?, viewers, is_encrypted, Duration::from_secs(4))?;
+            let figures = Figures::from([
+                ("MB/s", outcome.bytes as f64 / 1e6 / 4.0),
+                ("CPU s/GB", outcome.cpu.as_secs_f64() / (outcome.bytes as f64 / 1e9)),
+            ]);
+            table.add(name, figures);
+        }
+        for (name, seconds) in crate::tls::ciphers()? {
+            table.add(name, Figures::from([("CPU s/GB", seconds)]));
         }
     }
     Ok(table)
