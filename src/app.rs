@@ -142,7 +142,7 @@ impl App {
         let shards = Shards::start(cores, &pulses).context("cannot start the threads that write to viewers")?;
         let keys = read_keys(&config.auth).context("cannot use the keys of `auth.jwt`")?;
         let gate = Gate::new(config.auth.clone(), keys).context("cannot set up the access control")?;
-        let tls = load_tls(&config, None)?;
+        let tls = load_tls(&config, statedir(&config).as_deref(), None)?;
         let info = ServerInfo::new(pulses.clone(), connections);
         let webrtc = start_webrtc(&config, listener.address()?, (&pulses, info.webrtc_stats()), None)?;
         let folder = statedir(&config).map(|folder| folder.join("journal"));
@@ -319,6 +319,7 @@ impl App {
         let mut srs = Port::new("srs", (served, Beyond::Respond), info.http_stats().clone(), shutdown.clone(), limiter);
         srs.listen(bound_srs);
         let mut serving = Serving {
+            statedir: statedir(&config),
             instances: Instances::new(config.clone()),
             wanted,
             registry: registry.clone(),
@@ -466,6 +467,8 @@ struct Serving {
     pulses: Pulses,
     gate: Gate,
     tls: FollowedTls,
+    /// Where state was kept at the start: another folder applies after a restart.
+    statedir: Option<PathBuf>,
     srt: SrtPort,
     encryption: watch::Sender<Option<(Tls, Plain)>>,
     table: watch::Sender<Arc<RouteTable>>,
@@ -560,7 +563,8 @@ impl Serving {
     /// Applies a new configuration. What can fail happens first, and then changes nothing.
     async fn exchange(&mut self, config: Config) -> anyhow::Result<ApplyReport> {
         create_logdir(&config)?;
-        let tls = tokio::task::block_in_place(|| load_tls(&config, self.tls.tls.as_ref()))?;
+        let state = self.statedir.clone().or_else(|| statedir(&config));
+        let tls = tokio::task::block_in_place(|| load_tls(&config, state.as_deref(), self.tls.tls.as_ref()))?;
         let keys =
             tokio::task::block_in_place(|| read_keys(&config.auth)).context("cannot use the keys of `auth.jwt`")?;
         let wanted = address(&config);

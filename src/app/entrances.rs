@@ -13,7 +13,7 @@ use crate::{
     telemetry::WebRtcStats,
 };
 use anyhow::Context;
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// The control socket of a server with this port. Where the configuration does not name it, the server does without if need be. Blocking.
@@ -59,13 +59,13 @@ pub(super) fn start_webrtc(
     started.map(Some)
 }
 
-/// The encryption that a configuration asks for, or that of before if it is the same.
-pub(super) fn load_tls(config: &Config, before: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
+/// The encryption that a configuration asks for, or that of before if it is the same. `state` is the folder of what survives a restart.
+pub(super) fn load_tls(config: &Config, state: Option<&Path>, before: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
     let Some(wanted) = &config.tls else { return Ok(None) };
     if let Some(same) = before.filter(|tls| tls.is_of(wanted)) {
         return Ok(Some(same.clone()));
     }
-    Ok(Some(Tls::load(wanted).context("cannot use the certificate of `tls`")?))
+    Ok(Some(Tls::load(wanted, state).context("cannot use the certificate of `tls`")?))
 }
 
 pub(super) fn with_plain(config: &Config, tls: Option<Tls>) -> Option<(Tls, Plain)> {
@@ -89,12 +89,19 @@ impl FollowedTls {
     }
 
     pub(super) fn exchange(&mut self, tls: Option<Tls>, info: &ServerInfo) {
+        if let (Some(new), Some(old)) = (&tls, &self.tls)
+            && new.is_same(old)
+        {
+            // Its task, which may be in the middle of an order, continues.
+            return;
+        }
         self.task.cancel();
         self.task = self.all.child_token();
         info.certificate_failed(None);
+        info.certificate_stats().used(None);
         if let Some(tls) = &tls {
-            let info = info.clone();
-            tokio::spawn(tls.clone().follow(self.task.clone(), move |error| info.certificate_failed(error)));
+            let (stats, info) = (info.certificate_stats().clone(), info.clone());
+            tokio::spawn(tls.clone().follow(self.task.clone(), stats, move |error| info.certificate_failed(error)));
         }
         self.tls = tls;
     }

@@ -164,6 +164,11 @@ fn examine_with(
             *key = resolve(&["tls", "key"], key)?;
         }
         Some(CertificateSource::Own { folder, .. }) => *folder = resolve(&["tls", "own"], folder)?,
+        Some(CertificateSource::Acme(acme)) => {
+            if let Some(authority) = &mut acme.authority {
+                *authority = resolve(&["tls", "acme", "authority"], authority)?;
+            }
+        }
         None => {}
     }
     for feed in &mut config.feeds {

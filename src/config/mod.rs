@@ -7,6 +7,7 @@
 //! their place (`source_map`, `spans`).
 
 mod about;
+mod acme;
 mod address;
 mod api;
 mod auth;
@@ -90,9 +91,9 @@ pub use link::Link;
 pub use link_paths::link_paths;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
-    Alternative, Api, CertificateSource, Config, ControlPlace, Editing, Encoding, Feed, FeedName, Mode, NameError,
-    Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt, Stream, StreamName, StreamPath,
-    Tls, WebRtc,
+    Acme, Alternative, Api, CertificateSource, Challenge, Config, ControlPlace, Editing, Encoding, Feed, FeedName,
+    Mode, NameError, Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt, Stream,
+    StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FileName, FilePattern, PatternError, Zone};

@@ -230,6 +230,45 @@ pub enum CertificateSource {
         /// The names of the server, beside those of the machine.
         names: Vec<String>,
     },
+    /// An authority that signs by ACME.
+    Acme(Acme),
+}
+
+/// How certificates come by ACME (RFC 8555). To use it is to accept the terms of the authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// The names that the certificate is for, at least one.
+    pub names: Vec<String>,
+    /// Where the authority reaches a person: `mailto:` addresses.
+    pub contact: Vec<String>,
+    /// The address of the directory of the authority.
+    pub directory: String,
+    /// The file with the authorities that vouch for the directory; those of the system without it.
+    pub authority: Option<PathBuf>,
+    /// How this server proves that the names are its own.
+    pub challenge: Challenge,
+}
+
+/// How a server proves that a name is its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// By a certificate in a handshake (RFC 8737); port 443 of the name leads to the server.
+    TlsAlpn,
+    /// By a file (RFC 8555, section 8.3); port 80 of the name leads to the server.
+    Http,
+}
+
+impl Challenge {
+    /// Both, as a configuration names them.
+    pub const ALL: [Self; 2] = [Self::TlsAlpn, Self::Http];
+
+    /// Its name in the registry of RFC 8555.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TlsAlpn => "tls-alpn-01",
+            Self::Http => "http-01",
+        }
+    }
 }
 
 /// Who may use the server without encryption.

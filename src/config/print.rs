@@ -393,6 +393,10 @@ mod tests {
                 let certificate = match (home, clients) {
                     (true, true) => None,
                     (true, false) => Some(CertificateSource::Files { certificate: "a".into(), key: "b c".into() }),
+                    (false, false) if events => {
+                        let text = "tls: {acme: {names: [a.example, b.example], accept_terms: true, contact: mailto:a@b.example, authority: c d, challenge: http-01}}";
+                        crate::config::parse(text).unwrap().tls.map(|tls| tls.certificate)
+                    }
                     (false, named) => {
                         let names = if named { vec!["tv.example".to_owned()] } else { Vec::new() };
                         Some(CertificateSource::Own { folder: "tls".into(), names })

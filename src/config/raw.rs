@@ -246,11 +246,31 @@ pub(super) struct Tls {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) own: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) acme: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) clients: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plain: Option<Value>,
+}
+
+/// `tls.acme:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Acme {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) names: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) accept_terms: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) contact: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) directory: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) authority: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) challenge: Option<Value>,
 }
 
 /// `rtmp:`.
@@ -596,6 +616,7 @@ mod tests {
             ("`auth.jwt:`", keys::<Jwt>()),
             ("`auth.hook:`", keys::<AuthHook>()),
             ("`tls:`", keys::<Tls>()),
+            ("`tls.acme:`", keys::<Acme>()),
             ("`rtmp:`", keys::<Rtmp>()),
             ("`rtsp:`", keys::<Rtsp>()),
             ("`webrtc:`", keys::<WebRtc>()),

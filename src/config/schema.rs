@@ -143,6 +143,14 @@ fn schema() -> Value {
     let tls = section("`tls:`", raw::keys::<raw::Tls>(), |key| match key {
         "plain" => name_of(&super::Plain::ALL.map(super::Plain::name)),
         "names" => texts(),
+        "acme" => reference("acme"),
+        _ => json!({"type": "string"}),
+    });
+    let acme = section("`tls.acme:`", raw::keys::<raw::Acme>(), |key| match key {
+        "names" | "contact" => texts(),
+        "accept_terms" => flag(),
+        "challenge" => name_of(&super::Challenge::ALL.map(super::Challenge::name)),
+        "directory" => json!({"type": "string", "pattern": "^https?://"}),
         _ => json!({"type": "string"}),
     });
     let rtmp = section("`rtmp:`", raw::keys::<raw::Rtmp>(), |_| scalar());
@@ -298,6 +306,7 @@ fn schema() -> Value {
         "pages": pages,
         "auth": auth,
         "tls": tls,
+        "acme": acme,
         "api": api,
         "hook": hook,
         "telemetry": telemetry,

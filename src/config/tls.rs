@@ -1,6 +1,7 @@
 //! `tls:`: how connections are encrypted, checked and printed.
 
 use super::{
+    acme,
     auth::host_name,
     diagnostics::Path,
     expected::{Expected, path_name},
@@ -12,7 +13,8 @@ use super::{
 use serde_yaml::Value;
 
 impl Validator {
-    pub(super) fn tls(&mut self, path: &Path, value: Option<Value>) -> Option<Tls> {
+    /// The section of a server that listens on this port; `None` when there is none.
+    pub(super) fn tls(&mut self, path: &Path, value: Option<Value>, port: u16) -> Option<Tls> {
         let keys: raw::Tls = self.section(path, value.filter(|value| !value.is_null())?);
         let has_names = keys.names.is_some();
         let certificate = self.value(&path.key("certificate"), keys.certificate, path_name);
@@ -22,8 +24,20 @@ impl Validator {
         let clients = self.value(&path.key("clients"), keys.clients, path_name);
         let plain = self.value(&path.key("plain"), keys.plain, plain).unwrap_or(Plain::Local);
         if has_names && folder.is_none() {
-            let message = "a certificate in a file has its names already: they are for `own`".to_owned();
-            self.note(&path.key("names"), Place::Key, message);
+            let message = if keys.acme.is_some() {
+                "those of a certificate by ACME stand in `acme`: `acme: {names: …}`"
+            } else {
+                "a certificate in a file has its names already: they are for `own`"
+            };
+            self.note(&path.key("names"), Place::Key, message.to_owned());
+        }
+        if let Some(acme) = keys.acme {
+            let others = [("certificate", certificate.is_some()), ("key", key.is_some()), ("own", folder.is_some())];
+            for (name, _) in others.into_iter().filter(|(_, is_given)| *is_given) {
+                self.note(&path.key(name), Place::Key, "the certificate comes by `acme`, keep one of them".to_owned());
+            }
+            let certificate = CertificateSource::Acme(self.acme(&path.key("acme"), acme, port));
+            return Some(Tls { certificate, clients, plain });
         }
         let certificate = match (certificate, key, folder) {
             (Some(certificate), Some(key), None) => CertificateSource::Files { certificate, key },
@@ -36,7 +50,7 @@ impl Validator {
                 return None;
             }
             (None, None, None) => {
-                return self.incomplete(path, "expected `certificate` and `key`, or `own` with a folder");
+                return self.incomplete(path, "expected `certificate` and `key`, `own` with a folder, or `acme`");
             }
         };
         Some(Tls { certificate, clients, plain })
@@ -62,6 +76,7 @@ pub(super) fn printed(tls: &Tls) -> Value {
             let list = || Value::Sequence(names.iter().cloned().map(Value::String).collect());
             keys.names = (!names.is_empty()).then(list);
         }
+        CertificateSource::Acme(acme) => keys.acme = Some(acme::printed(acme)),
     }
     serde_yaml::to_value(&keys).unwrap_or_default()
 }
@@ -96,7 +111,7 @@ mod tests {
 
     #[test]
     fn faults() {
-        check("tls: {}", "1:1: tls: expected `certificate` and `key`, or `own` with a folder");
+        check("tls: {}", "1:1: tls: expected `certificate` and `key`, `own` with a folder, or `acme`");
         check("tls: {certificate: a}", "1:1: tls: has no `key`, the file with the private key");
         check("tls: {key: a}", "1:1: tls: has no `certificate`, the file with it");
         check(

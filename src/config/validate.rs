@@ -57,7 +57,6 @@ impl Validator {
         }
         let file: raw::File = self.section(&root, tree);
         let pages = file.pages.map(|pages| self.pages(&root.key("pages"), pages)).unwrap_or_default();
-        let tls = self.tls(&root.key("tls"), file.tls);
         let webrtc = self.webrtc(&root.key("webrtc"), file.webrtc);
         let srt = self.srt(&root.key("srt"), file.srt);
         let hooks = self.hooks(&root.key("hooks"), file.hooks);
@@ -79,9 +78,10 @@ impl Validator {
         self.circles(&path, &feeds);
         let known = Feeds { names: &names, written: formats::written_by(&feeds) };
         let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
+        let listen_port = self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT);
         Config {
             listen_addr,
-            listen_port: self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT),
+            listen_port,
             logdir: self.value(&root.key("logdir"), file.logdir, path_name),
             statedir: self.value(&root.key("statedir"), file.statedir, path_name),
             files: self.value(&root.key("files"), file.files, path_name),
@@ -90,7 +90,7 @@ impl Validator {
             streams: self.streams(&root.key("streams"), streams, &known, &pages),
             pages,
             auth,
-            tls,
+            tls: self.tls(&root.key("tls"), file.tls, listen_port),
             patterns: self.patterns(&root.key("publish"), file.publish),
             rtmp: self.rtmp(&root.key("rtmp"), file.rtmp, listen_addr),
             rtsp: self.rtsp(&root.key("rtsp"), file.rtsp, listen_addr),

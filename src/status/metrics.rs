@@ -15,7 +15,8 @@ use crate::{
     access::{Access, AccessStats},
     sys::proc_stats,
     telemetry::{
-        Figures, HlsStats, HookFigures, HookStats, HttpStats, JournalStats, OtlpStats, Spread, SrtStats, WebRtcStats,
+        CertificateStats, Figures, HlsStats, HookFigures, HookStats, HttpStats, JournalStats, OtlpStats, Spread,
+        SrtStats, WebRtcStats,
     },
 };
 use http::StatusCode;
@@ -44,6 +45,7 @@ pub fn page(reader: &StatusReader, access: &Access) -> warp::reply::Response {
     let mut text = Text::default();
     server(&mut text, reader, &snapshot);
     stats(&mut text, reader.info().http_stats());
+    certificate(&mut text, reader.info().certificate_stats());
     webrtc(&mut text, reader.info().webrtc_stats());
     srt(&mut text, reader.info().srt_stats());
     hls(&mut text, reader.info().hls_stats());
@@ -113,6 +115,18 @@ fn stats(text: &mut Text, stats: &HttpStats) {
     let labels: Vec<_> = first_bytes.iter().map(|(container, _)| [("container", *container)]).collect();
     let spreads = first_bytes.into_iter().map(|(_, spread)| spread);
     text.histograms("voyandz_first_byte_seconds", help, labels.iter().map(|labels| &labels[..]).zip(spreads));
+}
+
+fn certificate(text: &mut Text, stats: &CertificateStats) {
+    // Without TLS a scrape has nothing of it.
+    let Some(expires) = stats.expires() else { return };
+    let help = "When the certificate of the server expires, in seconds since 1970.";
+    text.family("voyandz_certificate_expires_seconds", help, Kind::Gauge, [(&[][..], Some(expires))]);
+    let orders = stats.orders();
+    let labels = orders.map(|(result, _)| [("result", result)]);
+    let series = labels.iter().map(|labels| &labels[..]).zip(orders.iter().map(|(_, count)| Some(*count)));
+    let help = "Orders of certificates by ACME.";
+    text.family("voyandz_certificate_orders_total", help, Kind::Counter, series);
 }
 
 fn hls(text: &mut Text, stats: &HlsStats) {

@@ -3,7 +3,7 @@
 use super::history::History;
 use crate::{
     sys::{overload::CurrentLoad, service::Pulses},
-    telemetry::{HlsStats, HookStats, HttpStats, JournalStats, OtlpStats, SrtStats, WebRtcStats},
+    telemetry::{CertificateStats, HlsStats, HookStats, HttpStats, JournalStats, OtlpStats, SrtStats, WebRtcStats},
 };
 use std::{
     collections::BTreeMap,
@@ -36,6 +36,7 @@ struct Inner {
     hooks: Arc<HookStats>,
     history: History,
     otlp: Arc<OtlpStats>,
+    certificate: Arc<CertificateStats>,
     load: CurrentLoad,
     connections: Arc<AtomicUsize>,
 }
@@ -82,6 +83,7 @@ impl ServerInfo {
             hooks,
             history: History::default(),
             otlp,
+            certificate: Arc::default(),
             load,
             connections,
         }))
@@ -162,6 +164,11 @@ impl ServerInfo {
     /// What becomes of the spans of traces.
     pub fn otlp_stats(&self) -> &Arc<OtlpStats> {
         &self.0.otlp
+    }
+
+    /// What is known of the certificate of the server.
+    pub fn certificate_stats(&self) -> &Arc<CertificateStats> {
+        &self.0.certificate
     }
 
     /// The load level of the machine.

@@ -1,5 +1,6 @@
 //! Logging, including repeated failures as counts; statistics of HTTP requests, latencies, and traces.
 
+mod certificate_stats;
 mod error_chain;
 mod facts;
 mod failure_log;
@@ -19,6 +20,7 @@ mod trace;
 mod tracer;
 mod webrtc_stats;
 
+pub use certificate_stats::CertificateStats;
 pub use error_chain::chain;
 pub use facts::{Fact, Facts, Message, Scope};
 pub use failure_log::{FailureLog, Report};

@@ -2,10 +2,7 @@
 
 use crate::rig::server::run;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Command,
-};
+use std::{collections::BTreeSet, process::Command};
 
 /// Where the list is kept. Written by this test when `VOYANDZ_WRITE_LICENSES` is set.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/licenses.txt");
@@ -16,6 +13,18 @@ These crates are part of it, each under its own licence:
 
 ";
 
+/// The crates that are compiled into the program, as `name v1.2.3`. The metadata alone has also those of features that are off.
+fn built() -> BTreeSet<String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    command.args(["--target", "x86_64-unknown-linux-gnu"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let words = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    // The first one is the program itself.
+    String::from_utf8(output.stdout).unwrap().lines().skip(1).map(words).collect()
+}
+
 /// A line for each crate that is compiled into the program.
 fn list() -> String {
     let mut command = Command::new(env!("CARGO"));
@@ -23,23 +32,11 @@ fn list() -> String {
     let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
-    let nodes: BTreeMap<&str, &Value> = nodes.iter().map(|node| (node["id"].as_str().unwrap(), node)).collect();
-    let root = metadata["resolve"]["root"].as_str().unwrap();
-    let (mut found, mut next) = (BTreeSet::from([root]), vec![root]);
-    while let Some(id) = next.pop() {
-        for dependency in nodes[id]["deps"].as_array().unwrap() {
-            // A kind of null is a normal dependency, not one of tests or of a build.
-            let is_linked = dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
-            let id = dependency["pkg"].as_str().unwrap();
-            if is_linked && found.insert(id) {
-                next.push(id);
-            }
-        }
-    }
-    found.remove(root);
+    let built = built();
     let packages = metadata["packages"].as_array().unwrap().iter();
-    let packages = packages.filter(|package| found.contains(package["id"].as_str().unwrap()));
+    let name =
+        |package: &Value| format!("{} v{}", package["name"].as_str().unwrap(), package["version"].as_str().unwrap());
+    let packages = packages.filter(|package| built.contains(&name(package)));
     let text = |value: &Value| value.as_str().unwrap_or("see its repository").to_owned();
     let mut lines: Vec<String> = packages
         .map(|package| {

@@ -16,6 +16,7 @@
 mod rig;
 
 mod access;
+mod acme;
 mod addresses;
 mod api;
 mod api_rights;

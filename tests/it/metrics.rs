@@ -86,10 +86,12 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
     assert!(metrics["process_resident_memory_bytes"] > 1e6 && metrics["process_open_fds"] > 5.0);
     let mut names: BTreeSet<_> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    // Known after some time: see `recording_edits`. Of what is used: see `auth_services` and `srt`.
+    // Known after some time: see `recording_edits`. Of what is used: see `acme`, `auth_services` and `srt`.
     names.extend([
         "voyandz_auth_hook_requests_total",
         "voyandz_auth_key_fetches_total",
+        "voyandz_certificate_expires_seconds",
+        "voyandz_certificate_orders_total",
         "voyandz_recording_bytes_per_day",
         "voyandz_recording_full_in_seconds",
         "voyandz_recording_holds_seconds",

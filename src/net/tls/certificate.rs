@@ -1,8 +1,10 @@
 //! Certificates in files, as PEM.
 
+use super::{client_names::names, validity::Validity};
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -51,6 +53,9 @@ pub enum TlsError {
     /// The authority cannot make a certificate.
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
+    /// There is no folder that keeps what comes by ACME.
+    #[error("`tls.acme` needs a folder that keeps its account and certificates: set `statedir`")]
+    NoState,
     /// The authority was made for other names.
     #[error(
         "the authority in {} was made for other names: remove the folder to make a new one, which has to be installed again",
@@ -68,6 +73,10 @@ pub struct Loaded {
     pub key: Arc<CertifiedKey>,
     /// What the log says of it.
     pub line: String,
+    /// From when to when it is good, where that can be read.
+    pub validity: Option<Validity>,
+    /// The names that it is for.
+    pub names: Vec<String>,
 }
 
 impl Loaded {
@@ -80,8 +89,10 @@ impl Loaded {
         key: PrivateKeyDer<'static>,
         line: String,
     ) -> Result<Self, TlsError> {
+        let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
+        let (validity, names) = (Validity::of(leaf), names(leaf));
         let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(TlsError::Unfit)?;
-        Ok(Self { key: Arc::new(key), line })
+        Ok(Self { key: Arc::new(key), line, validity, names })
     }
 }
 
@@ -178,4 +189,19 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         return Err(of(io::Error::other("the file is larger than 1 MiB")));
     }
     fs::read(path).map_err(of)
+}
+
+/// Writes a file that only the server may read, whole or not at all.
+///
+/// # Errors
+/// What the system says.
+pub fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+    let new: PathBuf = path.with_extension("new");
+    let written = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    written().map_err(|error| TlsError::File { path: path.to_owned(), error })
 }

@@ -1,19 +1,12 @@
 //! The names that the certificate of a client has. It was verified before: this only reads it. Pure.
 
+use super::der::{BOOLEAN, Der, EXTENSIONS, OCTETS, OID, SEQUENCE, SET, VERSION};
+
 /// Most names of one certificate.
 const MAX_NAMES: usize = 64;
 /// Longest name in bytes.
 const MAX_NAME: usize = 256;
 
-/// Tags of DER (X.690).
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OID: u8 = 0x06;
-const BOOLEAN: u8 = 0x01;
-const OCTETS: u8 = 0x04;
-/// `[0]` and `[3]` of a certificate (RFC 5280, section 4.1).
-const VERSION: u8 = 0xa0;
-const EXTENSIONS: u8 = 0xa3;
 /// UTF8String, PrintableString, IA5String.
 const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
 /// rfc822Name, dNSName and uniformResourceIdentifier of a subject alternative name (section 4.2.1.6).
@@ -68,46 +61,6 @@ fn read(certificate: &[u8], names: &mut Vec<String>) -> Option<()> {
 fn text(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     ((1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control)).then(|| text.to_owned())
-}
-
-/// Elements of DER, one after the other: their tags and contents.
-#[derive(Debug, Clone, Copy)]
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.0.first().copied()
-    }
-
-    /// The elements in the next one, which has this tag.
-    fn inside(&mut self, tag: u8) -> Option<Der<'a>> {
-        self.inside_any(&[tag]).map(Der)
-    }
-
-    /// The content of the next element, which has one of these tags.
-    fn inside_any(&mut self, tags: &[u8]) -> Option<&'a [u8]> {
-        self.next().filter(|(tag, _)| tags.contains(tag)).map(|(_, content)| content)
-    }
-}
-
-impl<'a> Iterator for Der<'a> {
-    type Item = (u8, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (tag, rest) = self.0.split_first()?;
-        let (first, rest) = rest.split_first()?;
-        let (length, rest) = match first {
-            0..=0x7f => (usize::from(*first), rest),
-            0x81..=0x83 => {
-                let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((*tag, content))
-    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,28 @@
 //! TLS on the port of the server: a connection whose first byte begins a handshake is encrypted, others are not.
 //!
 //! [`Tls`] holds the certificate of the moment, which is exchanged without touching connections: `certificate` reads files,
-//! `own` makes certificates by an authority of this server. [`Transport`] is a connection of either kind.
+//! `own` makes certificates by an authority of this server, `acme` has others sign them. [`Transport`] is a connection of either kind.
 
+mod acme;
 mod certificate;
 pub mod client;
 pub mod client_names;
+mod der;
 mod own;
 mod transport;
+mod validity;
 
+pub use acme::{ALPN as ACME, Challenges};
 pub use certificate::TlsError;
 pub use transport::Transport;
 
-use crate::config;
+use crate::{config, telemetry::CertificateStats};
+use acme::Acme;
 use certificate::{ClientAuthority, Files, Loaded};
 use own::Authority;
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -52,6 +58,8 @@ struct Inner {
     clients: Option<Mutex<ClientAuthority>>,
     maker: Mutex<Maker>,
     authority: Option<String>,
+    /// Orders what the maker finds in files.
+    acme: Option<Arc<Acme>>,
 }
 
 /// Where the next certificate comes from.
@@ -62,43 +70,97 @@ enum Maker {
 
 /// The certificate of the moment.
 #[derive(Debug)]
-struct Current(Mutex<Arc<CertifiedKey>>);
+struct Current {
+    used: Mutex<Used>,
+    /// What validators are shown instead.
+    challenges: Option<Challenges>,
+}
+
+#[derive(Debug)]
+struct Used {
+    key: Arc<CertifiedKey>,
+    /// When it is over, where that can be read.
+    until: Option<SystemTime>,
+}
+
+impl From<Loaded> for Used {
+    fn from(loaded: Loaded) -> Self {
+        Self { key: loaded.key, until: loaded.validity.map(|validity| validity.until) }
+    }
+}
 
 impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(lock(&self.0).clone())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let of_challenge = self.challenges.as_ref().and_then(|challenges| challenges.certificate(&hello));
+        of_challenge.unwrap_or_else(|| Some(lock(&self.used).key.clone()))
+    }
+}
+
+/// Why the newest certificate is not used. Files and orders fail each on their own.
+struct Reasons<F> {
+    report: F,
+    known: Mutex<KnownReasons>,
+}
+
+#[derive(Default)]
+struct KnownReasons {
+    files: Option<String>,
+    orders: Option<String>,
+}
+
+impl<F: Fn(Option<String>)> Reasons<F> {
+    fn change(&self, change: impl FnOnce(&mut KnownReasons)) {
+        let mut known = lock(&self.known);
+        change(&mut known);
+        (self.report)(known.files.clone().or_else(|| known.orders.clone()));
     }
 }
 
 impl Tls {
-    /// Reads the certificate, or makes one. Blocks for milliseconds.
+    /// Reads the certificate, or makes one. `state` is the folder of what survives a restart. Blocks for milliseconds.
     ///
     /// # Errors
     /// When it cannot be had, or does not fit its key.
-    pub fn load(wanted: &config::Tls) -> Result<Self, TlsError> {
-        let (maker, Loaded { key, line }, authority) = match &wanted.certificate {
+    pub fn load(wanted: &config::Tls, state: Option<&Path>) -> Result<Self, TlsError> {
+        let (mut authority, mut acme) = (None, None);
+        let (maker, loaded) = match &wanted.certificate {
             config::CertificateSource::Files { certificate, key } => {
                 let mut files = Files::new(certificate.clone(), key.clone());
                 let loaded = files.load()?;
-                (Maker::Files(files), loaded, None)
+                (Maker::Files(files), loaded)
             }
             config::CertificateSource::Own { folder, names } => {
-                let mut authority = Authority::open(folder, names)?;
-                let loaded = authority.issue(SystemTime::now())?;
-                let certificate = authority.certificate().to_owned();
-                tracing::info!(
-                    fingerprint = authority.fingerprint(),
-                    "own certificate authority: install /api/ca.pem once"
-                );
-                (Maker::Own(authority), loaded, Some(certificate))
+                let mut own = Authority::open(folder, names)?;
+                let loaded = own.issue(SystemTime::now())?;
+                authority = Some(own.certificate().to_owned());
+                tracing::info!(fingerprint = own.fingerprint(), "own certificate authority: install /api/ca.pem once");
+                (Maker::Own(own), loaded)
+            }
+            config::CertificateSource::Acme(wanted) => {
+                let opened = Acme::open(wanted, state.ok_or(TlsError::NoState)?)?;
+                let (files, loaded) = opened.load()?;
+                acme = Some(Arc::new(opened));
+                (Maker::Files(files), loaded)
             }
         };
-        let current = Arc::new(Current(Mutex::new(key)));
+        let line = loaded.line.clone();
+        let challenges = acme.as_deref().map(Acme::challenges);
+        let current = Arc::new(Current { used: Mutex::new(loaded.into()), challenges });
         let mut clients = wanted.clients.clone().map(ClientAuthority::new);
         let acceptor = Mutex::new(acceptor(&current, clients.as_mut())?);
         tracing::info!(certificate = line, "TLS");
         let (wanted, clients, maker) = (wanted.clone(), clients.map(Mutex::new), Mutex::new(maker));
-        Ok(Self(Arc::new(Inner { wanted, current, acceptor, clients, maker, authority })))
+        Ok(Self(Arc::new(Inner { wanted, current, acceptor, clients, maker, authority, acme })))
+    }
+
+    /// Whether both are the same one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The challenges that validators of an authority come for, where certificates come by ACME.
+    pub fn challenges(&self) -> Option<&Challenges> {
+        self.0.current.challenges.as_ref()
     }
 
     /// Whether it is that of this part of a configuration.
@@ -116,14 +178,29 @@ impl Tls {
         lock(&self.0.acceptor).clone()
     }
 
-    /// Takes new certificates until `stop`. A bad one changes nothing; `failed` gets the reason, and `None` when all is well again.
-    pub async fn follow(self, stop: CancellationToken, failed: impl Fn(Option<String>) + Send) {
+    /// Takes new certificates until `stop`, and orders them where they come by ACME. What fails changes nothing; `failed` gets the reason,
+    /// and `None` when all is well again. Cancel-safe: an order that is under way begins from its start.
+    pub async fn follow(
+        self,
+        stop: CancellationToken,
+        stats: Arc<CertificateStats>,
+        failed: impl Fn(Option<String>) + Send + Sync,
+    ) {
+        let reasons = Reasons { report: failed, known: Mutex::default() };
+        let orders = async {
+            if let Some(acme) = &self.0.acme {
+                acme.keep(&stats, |reason| reasons.change(|known| known.orders = reason)).await;
+            }
+        };
+        let files = self.take(&stats, |reason| reasons.change(|known| known.files = reason));
+        stop.run_until_cancelled(async { tokio::join!(files, orders) }).await;
+    }
+
+    async fn take(&self, stats: &CertificateStats, failed: impl Fn(Option<String>) + Send + Sync) {
         let mut was_bad = false;
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
-            }
+            stats.used(lock(&self.0.current.used).until);
+            tokio::time::sleep(LOOK).await;
             let tls = self.clone();
             let Ok(renewed) = tokio::task::spawn_blocking(move || tls.renew()).await else { continue };
             match renewed {
@@ -164,8 +241,9 @@ impl Tls {
                 authority.issue(SystemTime::now())?
             }
         };
-        *lock(&self.0.current.0) = loaded.key;
-        Ok(Some(loaded.line))
+        let line = loaded.line.clone();
+        *lock(&self.0.current.used) = loaded.into();
+        Ok(Some(line))
     }
 }
 
@@ -191,7 +269,8 @@ fn acceptor(current: &Arc<Current>, clients: Option<&mut ClientAuthority>) -> Re
     let mut config = builder.with_cert_resolver(current.clone());
     // Many players want the dearer AES-256 first.
     config.ignore_client_order = true;
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    let of_validators = current.challenges.is_some().then_some(ACME);
+    config.alpn_protocols = PROTOCOLS.into_iter().chain(of_validators).map(<[u8]>::to_vec).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

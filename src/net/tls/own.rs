@@ -1,7 +1,7 @@
 //! A certificate authority of this server, for networks in which no public one signs: its certificate is installed once on each
 //! device, and the certificates that it makes are renewed without anyone noticing.
 
-use super::certificate::{Loaded, TlsError};
+use super::certificate::{Loaded, TlsError, write};
 use crate::net::interface_addresses;
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
@@ -10,11 +10,11 @@ use rcgen::{
 };
 use std::{
     collections::BTreeSet,
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write},
+    fs::{self, DirBuilder},
+    io,
     net::IpAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
     time::{Duration, SystemTime},
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -186,18 +186,6 @@ fn is_private(address: IpAddr) -> bool {
         IpAddr::V4(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
         IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
     }
-}
-
-/// Writes a file that only the server may read, whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let new: PathBuf = path.with_extension("new");
-    let written = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    written().map_err(|error| of(path, error))
 }
 
 fn of(path: &Path, error: io::Error) -> TlsError {

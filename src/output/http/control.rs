@@ -82,6 +82,7 @@ where
             // It stays with hyper: only sockets of TCP are handed over.
             kept: Some(watched.clone()),
             plain: Plain::All,
+            challenges: None,
         };
         respond(routes.clone(), request, Client { peer: ADDRESS, instruments: instruments.clone() }, handoff)
     });

@@ -22,7 +22,7 @@ use crate::{
     config::Plain,
     net::{
         Connection, proxy_header,
-        tls::{self, Tls, Transport},
+        tls::{self, Challenges, Tls, Transport},
     },
     output::{
         hls::viewers::Visit,
@@ -51,7 +51,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -81,6 +81,7 @@ pub async fn serve<S>(
         return tcp::serve(webrtc, socket, peer, permit, stop).await;
     }
     let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
+    let challenges = tls.as_ref().and_then(|(tls, _)| tls.challenges().cloned());
     let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &instruments.stats).await else { return };
     let is_tls = transport.is_tls();
     let proved = certified(&transport);
@@ -108,6 +109,7 @@ pub async fn serve<S>(
             stop: ends.clone(),
             kept: is_tls.then(|| watched.clone()),
             plain,
+            challenges: challenges.clone(),
         };
         respond(routes.clone(), request, Client { peer, instruments: instruments.clone() }, handoff)
     });
@@ -231,6 +233,11 @@ pub(in crate::output) async fn secure(socket: TcpStream, tls: Option<Tls>, stats
         }
     };
     match tokio::time::timeout(HEAD_WITHIN, handshake).await {
+        // A validator of an authority has seen the certificate that it came for.
+        Ok(Ok(Some(mut transport))) if transport.protocol() == Some(tls::ACME) => {
+            let _ = tokio::time::timeout(HEAD_WITHIN, transport.shutdown()).await;
+            None
+        }
         Ok(Ok(transport)) => transport,
         // Handshakes fail as clients please; they are counted, not logged.
         Ok(Err(_)) | Err(_) => {
@@ -264,6 +271,8 @@ pub(super) struct Handoff {
     pub(super) kept: Option<StallWatch>,
     /// Who may do without encryption.
     pub(super) plain: Plain,
+    /// What validators of an authority come for, where certificates come by ACME.
+    pub(super) challenges: Option<Challenges>,
 }
 
 pub(super) async fn respond<S>(
@@ -295,6 +304,11 @@ where
         let mut response = complete(StatusCode::BAD_REQUEST, fault);
         // What follows may not be for this server.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    } else if let Some(file) = handoff.challenges.as_ref().and_then(|open| open.file(request.uri().path())) {
+        // Without encryption, and whoever asks: it proves that this server has the name, and that is all that it is good for.
+        let mut response = complete(StatusCode::OK, "");
+        *response.body_mut() = file.into();
         response
     } else if must_encrypt {
         lead_to_tls(&request)

@@ -1,5 +1,6 @@
 //! What the tests share: a running server, a raw HTTP client, the processes of the machine, and judges of media.
 
+pub mod acme;
 pub mod archive;
 pub mod browser;
 pub mod http;
