@@ -75,11 +75,20 @@ pub(super) fn insert(
                 feeds::PATH => feeds::page(&menu, access, &reader, &registry),
                 hooks::PATH => hooks::page(&menu, access, &known),
                 access::PATH => access::page(&menu, access, &registry, &site.to_string(), query),
-                _ => editor::page(&menu, access, &files(&configurator), &changes(&configurator), is_writable),
+                _ => {
+                    let feeds: Vec<_> = registry.feeds().iter().map(|feed| feed.config.name.as_str()).collect();
+                    editor::page(&menu, access, &files(&configurator), &changes(&configurator), is_writable, &feeds)
+                }
             }
         };
         pages.insert(path.to_owned(), Page::new(Need::Server(action), page));
         pages.insert(script.path.to_owned(), Page::new(Need::Nothing, move |_| script.response()));
+        if path == editor::PATH {
+            for part in editor::PARTS {
+                pages.insert(part.path.to_owned(), Page::new(Need::Nothing, move |_| part.response()));
+            }
+            pages.insert(editor::SCHEMA_PATH.to_owned(), Page::new(Need::Nothing, |_| editor::schema()));
+        }
     }
     if config.pages.home {
         pages.insert(manage::SHARED.path.to_owned(), Page::new(Need::Nothing, |_| manage::SHARED.response()));

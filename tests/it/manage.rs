@@ -18,7 +18,7 @@ use std::{fs, net::UdpSocket};
 /// The password of the administrator.
 const PASSWORD: &str = "a password";
 
-fn yaml(more: &str) -> String {
+pub fn yaml(more: &str) -> String {
     format!(
         "# The yard.\nfeeds:\n  cam: {{pipeline: '{PICTURE}'}}   # at the gate\n  \
          ticks: {{command: {ticks}}}\nstreams:\n  cam: {{feed: cam, title: Front door, video: {H264}}}\n  \
@@ -30,7 +30,7 @@ fn yaml(more: &str) -> String {
     )
 }
 
-fn log_in(server: &Server, browser: &Browser, user: &str) {
+pub fn log_in(server: &Server, browser: &Browser, user: &str) {
     browser.open(&server.url("/login"));
     browser.run(&format!(
         "const form = document.querySelector('form'); form.elements.user.value = {}; \
@@ -41,12 +41,12 @@ fn log_in(server: &Server, browser: &Browser, user: &str) {
     browser.wait("return location.pathname === '/' && document.readyState === 'complete'", SOON);
 }
 
-fn text(browser: &Browser, selector: &str) -> String {
+pub fn text(browser: &Browser, selector: &str) -> String {
     let found = browser.run(&format!("return document.querySelector({})?.textContent ?? ''", json!(selector)));
     found.as_str().unwrap().to_owned()
 }
 
-fn says(browser: &Browser, what: &str) {
+pub fn says(browser: &Browser, what: &str) {
     browser.wait(&format!("return document.getElementById('notice').textContent.includes({})", json!(what)), SOON);
 }
 
