@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     engine::registry::Registry,
     output::http::{
+        access_log::LowPriorityLog,
         authorize::Need,
         router::{Page, PageRequest},
     },
@@ -18,6 +19,7 @@ use crate::{
             feeds, hooks, journal, viewers,
         },
         page::Menu,
+        state::is_refresh,
     },
 };
 use std::{collections::HashMap, sync::Arc};
@@ -72,7 +74,13 @@ pub(super) fn insert(
                 add::PATH => add::page(&menu, access, &registry),
                 viewers::PATH => viewers::page(&menu, access, &registry),
                 journal::PATH => journal::page(&menu, access),
-                feeds::PATH => feeds::page(&menu, access, &reader, &registry),
+                feeds::PATH => {
+                    let mut page = feeds::page(&menu, access, &reader, &registry);
+                    if is_refresh(query) {
+                        page.extensions_mut().insert(LowPriorityLog);
+                    }
+                    page
+                }
                 hooks::PATH => hooks::page(&menu, access, &known),
                 access::PATH => access::page(&menu, access, &registry, &site.to_string(), query),
                 _ => {

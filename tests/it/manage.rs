@@ -298,6 +298,38 @@ fn u8_feeds_take_orders_and_hooks_are_tested() {
 }
 
 #[test]
+fn u9_the_past_of_feeds_is_drawn() {
+    let bad = shell("exit 1");
+    let yaml = yaml("").replace("streams:\n", &format!("  bad: {{command: {bad}, mode: continuous}}\nstreams:\n"));
+    let server = Server::start(&yaml.replace("auth:\n", "  odd.raw: {feed: bad, container: raw}\nauth:\n"));
+    let past = |page: &str, feed: &str| {
+        let card = page.split("<article ").find(|card| card.contains(&format!("data-feed=\"{feed}\""))).unwrap();
+        let label = card.split("role=\"img\" aria-label=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
+        label.unwrap_or_default().to_owned()
+    };
+    // Words are in the page as it comes, for who has no scripts and for who does not see.
+    let mut page = String::new();
+    wait_until("both have a past", secs(30), || {
+        page = server.get("/feeds").text();
+        past(&page, "bad").contains("Trying again for") && past(&page, "ticks").contains("Idle for 10 s")
+    });
+    assert!(page.contains("Idle</span> 10 s") && page.contains("class=\"calm\" x="), "{page}");
+    if !have_browser() {
+        return;
+    }
+    // The page continues by itself.
+    let browser = Browser::start();
+    browser.open(&server.url("/feeds"));
+    let label = "document.querySelector('[data-feed=ticks] .history').getAttribute('aria-label')";
+    let before = browser.run(&format!("return {label}"));
+    let mut viewer = server.get("/ticks.raw");
+    viewer.piece(SOON);
+    browser.wait(&format!("return {label}.includes('then Live for')"), secs(30));
+    assert!(before.as_str().unwrap().ends_with("s."), "{before}");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
 fn u6_events_are_chosen_and_continue_after_a_restart() {
     if !have_browser() {
         return;
