@@ -34,6 +34,7 @@ mod control;
 mod ctl;
 mod dash;
 mod delivery;
+mod documents;
 mod editor;
 mod embedding;
 mod encoders;
