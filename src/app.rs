@@ -355,7 +355,7 @@ impl App {
         let routes = warp::service(api::routes(api).or(routes).unify());
         let routes = hyper_util::service::TowerToHyperService::new(routes);
         let (history, ended) = (info.history().clone(), shutdown.token().clone());
-        shutdown.spawn("history of the streams", async move {
+        shutdown.spawn("history of streams and feeds", async move {
             ended.run_until_cancelled(history.keep(move || states.borrow().reader.snapshot().readings())).await;
         });
         let (ended, reported) = (shutdown.token().clone(), facts.clone());

@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     engine::registry::Registry,
     output::http::{
+        access_log::LowPriorityLog,
         authorize::Need,
         router::{Page, PageRequest},
     },
@@ -18,6 +19,7 @@ use crate::{
             feeds, hooks, journal, viewers,
         },
         page::Menu,
+        state::is_refresh,
     },
 };
 use std::{collections::HashMap, sync::Arc};
@@ -72,14 +74,29 @@ pub(super) fn insert(
                 add::PATH => add::page(&menu, access, &registry),
                 viewers::PATH => viewers::page(&menu, access, &registry),
                 journal::PATH => journal::page(&menu, access),
-                feeds::PATH => feeds::page(&menu, access, &reader, &registry),
+                feeds::PATH => {
+                    let mut page = feeds::page(&menu, access, &reader, &registry);
+                    if is_refresh(query) {
+                        page.extensions_mut().insert(LowPriorityLog);
+                    }
+                    page
+                }
                 hooks::PATH => hooks::page(&menu, access, &known),
                 access::PATH => access::page(&menu, access, &registry, &site.to_string(), query),
-                _ => editor::page(&menu, access, &files(&configurator), &changes(&configurator), is_writable),
+                _ => {
+                    let feeds: Vec<_> = registry.feeds().iter().map(|feed| feed.config.name.as_str()).collect();
+                    editor::page(&menu, access, &files(&configurator), &changes(&configurator), is_writable, &feeds)
+                }
             }
         };
         pages.insert(path.to_owned(), Page::new(Need::Server(action), page));
         pages.insert(script.path.to_owned(), Page::new(Need::Nothing, move |_| script.response()));
+        if path == editor::PATH {
+            for part in editor::PARTS {
+                pages.insert(part.path.to_owned(), Page::new(Need::Nothing, move |_| part.response()));
+            }
+            pages.insert(editor::SCHEMA_PATH.to_owned(), Page::new(Need::Nothing, |_| editor::schema()));
+        }
     }
     if config.pages.home {
         pages.insert(manage::SHARED.path.to_owned(), Page::new(Need::Nothing, |_| manage::SHARED.response()));

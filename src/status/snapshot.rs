@@ -3,7 +3,7 @@
 //! The names of the fields are documented in docs/http.md.
 
 use super::{
-    history::Reading,
+    history::{FeedReading, Reading, Readings},
     link::Linked,
     outputs::{self, Output},
     publish::Published,
@@ -300,13 +300,15 @@ impl StatusReader {
 }
 
 impl StatusSnapshot {
-    /// Of each stream what is kept for a while.
-    pub fn readings(&self) -> Vec<(String, Reading)> {
+    /// Of each stream and feed what is kept for a while.
+    pub fn readings(&self) -> Readings {
         let of = |stream: &Stream| {
             let (bit_rate, viewers) = (stream.written.bit_rate.unwrap_or(0), stream.viewers.readers as u64);
             (stream.name.clone(), Reading { bit_rate, viewers, gaps: stream.viewers.gaps })
         };
-        self.streams.iter().map(of).collect()
+        let feed =
+            |feed: &Feed| (feed.name.clone(), FeedReading { state: feed.life.state, restarts: feed.life.restarts });
+        Readings { streams: self.streams.iter().map(of).collect(), feeds: self.feeds.iter().map(feed).collect() }
     }
 
     /// What of it `access` may see: the streams that it may view or take stills of, the feeds of these, and their sums.

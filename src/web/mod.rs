@@ -3,6 +3,7 @@
 
 mod addresses;
 pub mod config;
+mod history_bar;
 pub mod home;
 mod link;
 pub mod login;

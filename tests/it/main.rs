@@ -35,6 +35,8 @@ mod control;
 mod ctl;
 mod dash;
 mod delivery;
+mod documents;
+mod editor;
 mod embedding;
 mod encoders;
 mod encryption;

@@ -18,7 +18,7 @@ use std::{fs, net::UdpSocket};
 /// The password of the administrator.
 const PASSWORD: &str = "a password";
 
-fn yaml(more: &str) -> String {
+pub fn yaml(more: &str) -> String {
     format!(
         "# The yard.\nfeeds:\n  cam: {{pipeline: '{PICTURE}'}}   # at the gate\n  \
          ticks: {{command: {ticks}}}\nstreams:\n  cam: {{feed: cam, title: Front door, video: {H264}}}\n  \
@@ -30,7 +30,7 @@ fn yaml(more: &str) -> String {
     )
 }
 
-fn log_in(server: &Server, browser: &Browser, user: &str) {
+pub fn log_in(server: &Server, browser: &Browser, user: &str) {
     browser.open(&server.url("/login"));
     browser.run(&format!(
         "const form = document.querySelector('form'); form.elements.user.value = {}; \
@@ -41,12 +41,12 @@ fn log_in(server: &Server, browser: &Browser, user: &str) {
     browser.wait("return location.pathname === '/' && document.readyState === 'complete'", SOON);
 }
 
-fn text(browser: &Browser, selector: &str) -> String {
+pub fn text(browser: &Browser, selector: &str) -> String {
     let found = browser.run(&format!("return document.querySelector({})?.textContent ?? ''", json!(selector)));
     found.as_str().unwrap().to_owned()
 }
 
-fn says(browser: &Browser, what: &str) {
+pub fn says(browser: &Browser, what: &str) {
     browser.wait(&format!("return document.getElementById('notice').textContent.includes({})", json!(what)), SOON);
 }
 
@@ -295,6 +295,38 @@ fn u8_feeds_take_orders_and_hooks_are_tested() {
     public.wait("return document.querySelector('[data-feed=ticks] .kind').textContent.includes('command')", SOON);
     assert_eq!(public.run("return document.querySelectorAll('button').length"), 0);
     assert!(matches!(server.get("/hooks").status, 401 | 403));
+}
+
+#[test]
+fn u9_the_past_of_feeds_is_drawn() {
+    let bad = shell("exit 1");
+    let yaml = yaml("").replace("streams:\n", &format!("  bad: {{command: {bad}, mode: continuous}}\nstreams:\n"));
+    let server = Server::start(&yaml.replace("auth:\n", "  odd.raw: {feed: bad, container: raw}\nauth:\n"));
+    let past = |page: &str, feed: &str| {
+        let card = page.split("<article ").find(|card| card.contains(&format!("data-feed=\"{feed}\""))).unwrap();
+        let label = card.split("role=\"img\" aria-label=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
+        label.unwrap_or_default().to_owned()
+    };
+    // Words are in the page as it comes, for who has no scripts and for who does not see.
+    let mut page = String::new();
+    wait_until("both have a past", secs(30), || {
+        page = server.get("/feeds").text();
+        past(&page, "bad").contains("Trying again for") && past(&page, "ticks").contains("Idle for 10 s")
+    });
+    assert!(page.contains("Idle</span> 10 s") && page.contains("class=\"calm\" x="), "{page}");
+    if !have_browser() {
+        return;
+    }
+    // The page continues by itself.
+    let browser = Browser::start();
+    browser.open(&server.url("/feeds"));
+    let label = "document.querySelector('[data-feed=ticks] .history').getAttribute('aria-label')";
+    let before = browser.run(&format!("return {label}"));
+    let mut viewer = server.get("/ticks.raw");
+    viewer.piece(SOON);
+    browser.wait(&format!("return {label}.includes('then Live for')"), secs(30));
+    assert!(before.as_str().unwrap().ends_with("s."), "{before}");
+    assert_eq!(browser.complaints(), [""; 0]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from ._frames import FIRST_WAIT, LONGEST_WAIT
+from ._publish import Publisher
 
 
 class Refused(Exception):
@@ -85,6 +86,7 @@ class Server:
     def __init__(self, url: str, *, token: str | None = None, timeout: float = 20.0) -> None:
         self.url = url.rstrip("/")
         self.timeout = timeout
+        self._token = token
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.feeds = _Entries(self, "/feeds", writable=False)
         self.streams = _Entries(self, "/streams", writable=False)
@@ -127,6 +129,10 @@ class Server:
         """A JPEG of now."""
         query = f"q={q}" + ("" if width is None else f"&w={width}")
         return self._bytes("GET", f"/stream/{_part(stream)}/pic?{query}", None, None)
+
+    def publish(self, feed: str, *, key: str | None = None, **options: Any) -> Publisher:
+        """Sends frames into a feed that is published to, with its key, or the token of this."""
+        return Publisher(f"{self.url}/{urllib.parse.quote(feed)}", key=key, token=self._token, **options)
 
     def restart(self, what: str, name: str) -> None:
         """Restarts a `feed` or `stream`."""

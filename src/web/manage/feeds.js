@@ -4,6 +4,8 @@ import { ask, at, busy, element, reason, tell } from "/manage.js";
 
 /** Milliseconds. */
 const REFRESH = 3000;
+/** Rounds from one look at the past to the next: it has a sample every five seconds. */
+const PAST = 3;
 /** As the other pages say it: a shape, a word, a class. */
 const STATES = JSON.parse(at("feeds").dataset.states);
 
@@ -66,8 +68,25 @@ async function refresh() {
   }
 }
 
+/** The past is drawn by the server, so that it is there without scripts. */
+async function refreshPast() {
+  try {
+    const response = await fetch("/feeds?refresh=1", { cache: "no-store" });
+    if (!response.ok) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const card of document.querySelectorAll("[data-feed]")) {
+      const other = fresh.querySelector(`[data-feed="${CSS.escape(card.dataset.feed)}"] .past`);
+      if (other) card.querySelector(".past").replaceWith(document.adoptNode(other));
+    }
+  } catch {
+    // The other question says that the server is away.
+  }
+}
+
 await refresh();
-for (;;) {
+for (let round = 1; ; round += 1) {
   await new Promise((then) => setTimeout(then, REFRESH));
-  if (!document.hidden) await refresh();
+  if (document.hidden) continue;
+  await refresh();
+  if (round % PAST === 0) await refreshPast();
 }

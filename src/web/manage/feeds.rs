@@ -1,4 +1,4 @@
-//! `/feeds`: where media comes from, how that is, what it last printed, and buttons that stop, start, pause and restart it.
+//! `/feeds`: where media comes from, how that is and was, what it last printed, and buttons that stop, start, pause and restart it.
 
 use super::{Module, STYLE};
 use crate::{
@@ -6,6 +6,7 @@ use crate::{
     engine::registry::Registry,
     status::snapshot::StatusReader,
     web::{
+        history_bar::{self, history_bar},
         page::{Menu, Page},
         tile::{STATES, told},
     },
@@ -20,12 +21,13 @@ pub const SCRIPT: Module = Module { path: "/feeds.js", text: include_str!("feeds
 
 const OWN: &str = "
 .cards{grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));align-items:start}article{padding:1rem}.problem{color:var(--bad);font-size:.875rem;margin:.25rem 0 0;overflow-wrap:anywhere}.problem:empty{display:none}
-article pre{max-height:10rem;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}.streams{font-size:.875rem;margin:.5rem 0 0}
+.past:not(:empty){margin-top:.75rem}article pre{max-height:10rem;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}.streams{font-size:.875rem;margin:.5rem 0 0}
 ";
 
 /// The page, with the feeds of the streams that `access` may see.
 pub fn page(menu: &Menu, access: &Access, reader: &StatusReader, registry: &Registry) -> warp::reply::Response {
     let snapshot = reader.snapshot().seen_by(access);
+    let history = reader.info().history();
     let may = |subject: Subject<'_>| matches!(access.decide(Action::Kick, subject), Decision::Allowed { .. });
     let may_order = |feed: &str| {
         let streams = registry.streams_of(feed);
@@ -43,7 +45,7 @@ pub fn page(menu: &Menu, access: &Access, reader: &StatusReader, registry: &Regi
         here: PATH,
         menu,
         access,
-        style: &[STYLE, OWN].concat(),
+        style: &[STYLE, history_bar::STYLE, OWN].concat(),
         script: Some(SCRIPT.path),
         makes_media: false,
         period: None,
@@ -60,6 +62,7 @@ pub fn page(menu: &Menu, access: &Access, reader: &StatusReader, registry: &Regi
                             span class=(format!("badge {class}")) { span aria-hidden="true" { (shape) } " " (word) }
                         }
                         p.kind {}
+                        div.past { (history_bar(&history.of_feed(&feed.name))) }
                         p.problem { @if let Some(error) = &feed.life.last_error { (error) } }
                         pre hidden tabindex="0" role="region" aria-label=(format!("What {} printed", feed.name)) {}
                         p.streams {

@@ -118,6 +118,15 @@ impl Browser {
         }
     }
 
+    /// Presses keys one after the other, as a person does; those of `held` stay down meanwhile. Keys without a letter are those of WebDriver.
+    pub fn press(&self, held: &str, keys: &str) {
+        let down = |key: char| json!({ "type": "keyDown", "value": key });
+        let up = |key: char| json!({ "type": "keyUp", "value": key });
+        let strokes = keys.chars().flat_map(|key| [down(key), up(key)]);
+        let actions: Vec<_> = held.chars().map(down).chain(strokes).chain(held.chars().map(up)).collect();
+        self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }));
+    }
+
     /// Makes the page this wide, and as high as it needs to be.
     pub fn resize(&self, width: u32) {
         let metrics = |height: &Value| {

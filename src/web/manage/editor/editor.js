@@ -1,8 +1,11 @@
 // The configuration as a text: check, difference, apply, conflicts, and the history with undo.
 
 import { ask, at, busy, element, reason, showDiff, tell, when } from "/manage.js";
+import { Completion } from "/configuration/completion.js";
+import { Lines } from "/configuration/lines.js";
 
 const text = at("text");
+const lines = new Lines(text, at("lines"));
 const mayWrite = document.querySelector("[data-may-write]") !== null;
 /** Milliseconds after the last key until the text is checked. */
 const PAUSE = 500;
@@ -35,7 +38,7 @@ async function load(number) {
 }
 
 function clear() {
-  at("faults").replaceChildren();
+  showFaults([]);
   at("difference").hidden = at("conflict").hidden = true;
 }
 
@@ -64,6 +67,14 @@ function showFaults(faults) {
     return element("li", {}, button || place, ` ${path ? `${path}: ` : ""}${message}`);
   };
   at("faults").replaceChildren(...faults.map(entry));
+  lines.mark(faults.filter((fault) => fault.file === file.file).map(({ line }) => line));
+}
+
+/** Completes what is typed, where it may be changed. */
+async function complete() {
+  const completion = new Completion(text, { feeds: JSON.parse(at("editor").dataset.feeds) });
+  const answer = await fetch("/configuration/schema.json");
+  if (answer.ok) completion.use(await answer.json());
 }
 
 function effects({ ended, begun, viewers }) {
@@ -216,5 +227,6 @@ for (const button of document.querySelectorAll("[data-file]")) {
   });
 }
 at("editor").hidden = false;
+if (mayWrite) complete();
 load(0);
 loadHistory();
