@@ -23,8 +23,6 @@ export class Completion {
     this.panel = element("div", { id: "completion", hidden: true }, this.list, this.about);
     this.said = element("p", { class: "unseen", role: "status" });
     text.parentElement.append(this.panel, this.said);
-    text.setAttribute("aria-autocomplete", "list");
-    text.setAttribute("aria-haspopup", "listbox");
     text.addEventListener("keydown", (event) => this.key(event));
     text.addEventListener("input", () => this.isOpen && this.open());
     for (const name of ["blur", "click", "scroll"]) text.addEventListener(name, () => this.close());
@@ -39,6 +37,8 @@ export class Completion {
   /** The schema is there: from now on there are proposals. */
   use(schema) {
     this.schema = schema;
+    this.text.setAttribute("aria-autocomplete", "list");
+    this.text.setAttribute("aria-haspopup", "listbox");
   }
 
   get isOpen() {
