@@ -7,7 +7,7 @@ use super::{
 use crate::{
     access::{Action, Decision, Subject},
     config::{Source, change::is_remote, text_without_secrets, url_source},
-    source::probe::probe as tracks_of,
+    source::{device_caps::device_caps, probe::probe as tracks_of},
     status::tracks,
     sys::devices::{Device, devices},
 };
@@ -24,12 +24,29 @@ const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
 
 /// `GET /devices`.
 pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
+    let internal = |error: String| Problem::new(Kind::Internal, error);
     let found = tokio::task::spawn_blocking(|| {
-        let shown = |Device { path, kind, name, id, .. }: &Device, fault: Option<String>| json!({"path": path, "kind": kind, "name": name, "id": id, "fault": fault});
-        devices().iter().map(|device| shown(device, device.fault())).collect()
+        let found = devices();
+        let faults: Vec<_> = found.iter().map(Device::fault).collect();
+        (found, faults)
     });
-    let found = found.await.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    Ok(Answer::json(call.query.page(found, "path")?))
+    let (found, faults) = found.await.map_err(|error| internal(error.to_string()))?;
+    let mut caps = vec![None; found.len()];
+    if call.query.flag("caps")? {
+        let Ok(_permit) = call.api.examining.try_acquire() else {
+            return Err(Problem::new(Kind::TooMany, "the machine is being looked at: try again in a minute"));
+        };
+        caps = device_caps(&found).await.map_err(internal)?;
+    }
+    let shown = found.iter().zip(faults).zip(caps).map(|((Device { path, kind, name, id, .. }, fault), caps)| {
+        let (caps, closed) = match caps {
+            Some(Ok(caps)) => (Some(caps), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        json!({"path": path, "kind": kind, "name": name, "id": id, "caps": caps, "fault": fault.or(closed)})
+    });
+    Ok(Answer::json(call.query.page(shown.collect(), "path")?))
 }
 
 /// `GET /doctor`: what `voyandz doctor` finds, but of the configuration.

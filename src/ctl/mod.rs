@@ -91,7 +91,8 @@ async fn list(
     state: Option<&str>,
 ) -> Result<(), CtlError> {
     let chosen = [("name", name), ("state", state)];
-    let chosen: Vec<_> = chosen.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let caps = (what == List::Devices).then_some(("caps", "1"));
+    let chosen: Vec<_> = chosen.into_iter().filter_map(|(key, value)| Some((key, value?))).chain(caps).collect();
     let items = client.pages(&["api", "v1", what.section()], &chosen).await?;
     if json {
         return print_json(&Value::Array(items));
@@ -140,6 +141,14 @@ fn columns(what: List) -> &'static [Column] {
             Column { title: "FAILED", value: |item| text(field(item, "failed")) },
             Column { title: "BEHIND", value: |item| text(field(item, "behind")) },
             Column { title: "ERROR", value: |item| text(field(item, "error")) },
+        ],
+        List::Devices => &[
+            Column { title: "PATH", value: |item| text(field(item, "path")) },
+            Column { title: "KIND", value: |item| text(field(item, "kind")) },
+            Column { title: "NAME", value: |item| text(field(item, "name")) },
+            Column { title: "ID", value: |item| text(field(item, "id")) },
+            Column { title: "CAPS", value: |item| text(field(item, "caps").get(0).unwrap_or(&Value::Null)) },
+            Column { title: "FAULT", value: |item| text(field(item, "fault")) },
         ],
     }
 }

@@ -30,7 +30,7 @@ pub struct Ctl {
 /// What to do with a server.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
-    /// List feeds, streams, viewers, publishers or hooks.
+    /// List feeds, streams, viewers, publishers, hooks or devices.
     List {
         /// What to list.
         #[arg(value_enum, default_value_t = List::Streams)]
@@ -219,6 +219,8 @@ pub enum List {
     Publishers,
     /// Who gets events.
     Hooks,
+    /// Capture cards, sound cards and graphics cards, and what they offer.
+    Devices,
 }
 
 /// An order to a feed or stream.
@@ -260,6 +262,7 @@ impl List {
             Self::Viewers => "viewers",
             Self::Publishers => "publishers",
             Self::Hooks => "hooks",
+            Self::Devices => "devices",
         }
     }
 }

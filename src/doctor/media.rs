@@ -72,7 +72,7 @@ pub(super) async fn encoders(worker: &mut Worker) -> Vec<Finding> {
     let Some(faults) = missing(worker, &names).await else { return vec![gone()] };
     let present = all.iter().zip(&faults).filter(|(_, fault)| fault.is_none());
     let texts = present.map(|(((name, ..), source), _)| format!("{source}{name} ! fakesink")).collect();
-    let tried = ask(worker, ToWorker::Try(texts), |answer| match answer {
+    let tried = worker.ask(ToWorker::Try(texts), ANSWER, |answer| match answer {
         FromWorker::Tried(tried) => Some(tried),
         _ => None,
     });
@@ -97,24 +97,12 @@ pub(super) async fn encoders(worker: &mut Worker) -> Vec<Finding> {
 async fn missing(worker: &mut Worker, names: &[&str]) -> Option<Vec<Option<String>>> {
     // A sink leaves no pad free, which is no error here.
     let texts = names.iter().map(|name| (TextKind::Element, (*name).to_owned())).collect();
-    let faults = ask(worker, ToWorker::Check(texts), |answer| match answer {
+    let faults = worker.ask(ToWorker::Check(texts), ANSWER, |answer| match answer {
         FromWorker::Checked(faults) => Some(faults),
         _ => None,
     });
     let faults = faults.await?;
     Some(faults.into_iter().map(|fault| fault.map(|TextFault { message, .. }| message)).collect())
-}
-
-async fn ask<T>(worker: &mut Worker, question: ToWorker, answer: impl Fn(FromWorker) -> Option<T>) -> Option<T> {
-    worker.send(question);
-    let answered = async {
-        loop {
-            if let Some(found) = answer(worker.event().await?) {
-                return Some(found);
-            }
-        }
-    };
-    tokio::time::timeout(ANSWER, answered).await.ok().flatten()
 }
 
 fn gone() -> Finding {

@@ -101,6 +101,8 @@ pub enum ToWorker {
     Check(Vec<(TextKind, String)>),
     /// Run each of these gst-launch pipelines to its end; answered by [`FromWorker::Tried`]. Needs no plan.
     Try(Vec<String>),
+    /// Open each of these sources, each a gst-launch text of one element; answered by [`FromWorker::Offered`]. Needs no plan.
+    Offers(Vec<String>),
     /// Run this item. Answered by `Started` with the first media, or by `Ended`.
     Start {
         /// Which one.
@@ -220,6 +222,8 @@ pub enum FromWorker {
     Checked(Vec<Option<TextFault>>),
     /// Answer to [`ToWorker::Try`]: one entry for each pipeline, `None` where it worked, else why it did not.
     Tried(Vec<Option<String>>),
+    /// Answer to [`ToWorker::Offers`]: the caps that each source offers, or why it cannot be opened.
+    Offered(Vec<Result<Vec<String>, String>>),
     /// The item has delivered its first media since `Start`.
     Started {
         /// Which one.

@@ -10,6 +10,7 @@ mod byte_feeds;
 pub mod command;
 pub mod control;
 pub mod demand;
+pub mod device_caps;
 mod encoder_probes;
 pub mod flow;
 pub mod lifecycle;

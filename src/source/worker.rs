@@ -105,6 +105,25 @@ impl Worker {
         self.events.recv().await
     }
 
+    /// Sends a question and waits for the answer, for which `answer` has a value; other messages are dropped. `None` when the worker is gone or
+    /// does not answer in this time. Cancel-safe.
+    pub async fn ask<T>(
+        &mut self,
+        question: ToWorker,
+        within: Duration,
+        answer: impl Fn(FromWorker) -> Option<T>,
+    ) -> Option<T> {
+        self.send(question);
+        let answered = async {
+            loop {
+                if let Some(found) = answer(self.event().await?) {
+                    return Some(found);
+                }
+            }
+        };
+        tokio::time::timeout(within, answered).await.ok().flatten()
+    }
+
     /// The media that it sends; `None` the second time.
     pub fn take_media(&mut self) -> Option<OwnedReadHalf> {
         self.media.take()

@@ -280,7 +280,11 @@ impl WorkerGroupTask {
         let Some(link) = &mut self.link else { return };
         link.last_beat = Instant::now();
         match event {
-            FromWorker::Hello { .. } | FromWorker::Beat | FromWorker::Checked(_) | FromWorker::Tried(_) => {}
+            FromWorker::Hello { .. }
+            | FromWorker::Beat
+            | FromWorker::Checked(_)
+            | FromWorker::Tried(_)
+            | FromWorker::Offered(_) => {}
             FromWorker::Started { item } => self.flow(item, Flow::Media),
             FromWorker::Signal { item, is_there: true } => self.flow(item, Flow::Media),
             FromWorker::Signal { item, is_there: false } => self.flow(item, Flow::NoSignal),

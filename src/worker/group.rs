@@ -175,6 +175,13 @@ impl Group {
                     events.send(Event::Send(FromWorker::Tried(outcomes)));
                 });
             }
+            ToWorker::Offers(texts) => {
+                let events = self.events.clone();
+                spawn("offers", move || {
+                    let offered = texts.iter().map(|text| probe::offers(text)).collect();
+                    events.send(Event::Send(FromWorker::Offered(offered)));
+                });
+            }
             ToWorker::Start { item: Item::Feed(feed), .. } => self.start_feed(feed)?,
             ToWorker::Start { item: Item::Stream(stream), run } => self.start_stream(stream, run)?,
             ToWorker::Stop { item: Item::Feed(feed) } => self.stop_feed(feed, Ended::Stopped)?,

@@ -206,10 +206,10 @@ fn a9_addresses_are_tried() {
     assert_eq!(probe("nothing").0, 400);
     let (status, value) = post(&server, &login_cookie(&server, "ed"), "/probe", &json!({"url": "rtsp://127.0.0.1/x"}));
     assert_eq!(status, 403, "{value}");
-    for path in ["/devices", "/doctor"] {
+    for path in ["/devices", "/devices?caps=1", "/doctor"] {
         let mut answer = http::request(server.address(), "GET", &format!("/api/v1{path}"), &cookie);
         let value: Value = serde_json::from_str(&answer.text()).unwrap();
-        crate::rig::openapi::check("GET", path, answer.status, &value);
+        crate::rig::openapi::check("GET", path.split('?').next().unwrap(), answer.status, &value);
         assert_eq!(answer.status, 200);
         let has_some = value["items"].is_array() || value["sections"].as_array().is_some_and(|all| all.len() >= 4);
         assert!(has_some, "{value}");

@@ -73,6 +73,15 @@ one_card_for_all() {
     not grep -i busy "$job/log"
 }
 
+# The cards are listed with what they offer, also while one is in use.
+devices() {
+    local found
+    found=$(guest "$binary ctl --json list devices")
+    echo "${found:0:800}"
+    grep -q '"/dev/video0"' <<<"$found"
+    grep -q 'video/x-raw, ' <<<"$found"
+}
+
 # Whether more than $2 bytes are in file $1.
 is_larger() { [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt "$2" ]; }
 
@@ -222,6 +231,7 @@ if [ "$failed" -eq 0 ]; then
     step 'v4l2: motion jpeg' motion_jpeg
     step 'v4l2: stills' stills
     step 'v4l2: one card for all' one_card_for_all
+    step 'v4l2: devices and what they offer' devices
     step 'v4l2: unplugged and back' unplugged
     step 'v4l2: what was watched' unbroken
     step 'v4l2: reading fails' fails
