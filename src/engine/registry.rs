@@ -3,7 +3,7 @@
 use super::{patterns::Patterns, push_status::Pushes, recorder_status::RecorderStatus, rendition::Rendition};
 use crate::{
     config,
-    media::{Container, NotCarried},
+    media::{Container, MediaKind, Muxer, NotCarried},
     source::{
         control::Control,
         demand::{Demand, Lease},
@@ -172,6 +172,17 @@ impl StreamHandle {
             }
             (None, None) => Ok(None),
         }
+    }
+
+    /// The stream in the first container that can carry its video, for those who decode its packets. To be called while it is leased. Cancel-safe.
+    pub async fn with_video(&self) -> &Self {
+        let Some(rendition) = &self.rendition else { return self };
+        let own = [self.config.container].into_iter();
+        let containers = own.chain(self.config.containers());
+        let containers: Vec<_> = containers.filter(|one| Muxer::kinds(*one).contains(&MediaKind::Video)).collect();
+        let found = rendition.first_carried(&containers).await;
+        let output = found.and_then(|found| self.outputs.iter().find(|output| output.config.container == found));
+        output.map_or(self, AsRef::as_ref)
     }
 
     /// The containers that can carry the tracks of the stream, of those that it is offered in.

@@ -119,6 +119,12 @@ impl Rendition {
         containers.iter().copied().filter(|container| self.sources(*container, &tracks).is_ok()).collect()
     }
 
+    /// The first of these containers that can be had, once the tracks are known; `None` where they do not come in time. Cancel-safe.
+    pub async fn first_carried(&self, containers: &[Container]) -> Option<Container> {
+        let tracks = self.main_tracks().await?;
+        containers.iter().copied().find(|container| self.sources(*container, &tracks).is_ok())
+    }
+
     /// Leases an output that is made of these encodings.
     fn lease(&self, container: Container, sources: &[usize]) -> Lease {
         self.units(sources).with(self.input.output(container).lease_of(sources))

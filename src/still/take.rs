@@ -69,6 +69,9 @@ impl StreamStills {
         let attempts = async {
             let stream = self.stream.settled().await;
             let _lease = stream.lease();
+            // What a worker decodes itself need not fit into a container.
+            let stream = if stream.in_plan.is_some() { stream } else { stream.with_video().await };
+            let _packets = stream.lease();
             attempts(stream, spec, not_before).await
         };
         let made = tokio::time::timeout(TIMEOUT, attempts).await;

@@ -37,7 +37,7 @@ fn order(server: &Server, path: &str) {
 /// Fails unless a response that runs falls silent within a second, and stays so.
 fn assert_silent(viewer: &mut Answer) {
     // What is under way arrives.
-    viewer.collect(secs(1));
+    viewer.arrivals(secs(1));
     let quiet = viewer.next(Instant::now() + secs(1));
     assert!(matches!(quiet, Next::Late), "{quiet:?}");
 }

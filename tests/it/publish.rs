@@ -330,6 +330,22 @@ fn a_placeholder_is_shown_while_nobody_publishes() {
 }
 
 #[test]
+fn stills_of_what_the_usual_container_cannot_carry_are_taken_of_another_one() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(STUDIO);
+    let _publisher = Publisher::put(&["-an", "-c:v", "mjpeg"], "mjpeg", &server.url("/studio?key=s3cret"));
+    wait_running(&server, "studio");
+    assert_eq!(server.get("/studio.ts").status, 406);
+    for path in ["/studio/pic", "/studio/pic.png?w=160"] {
+        assert_eq!(server.get(path).status, 200, "{path}");
+    }
+    let frame = server.get("/studio/frames").take(320 * 240, SOON);
+    assert!(frame.len() >= 320 * 240);
+}
+
+#[test]
 fn a_name_that_fits_a_pattern_becomes_a_feed_and_is_gone_again() {
     if !have("ffmpeg") {
         return;
