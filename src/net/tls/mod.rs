@@ -29,8 +29,8 @@ use std::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        CipherSuite, ServerConfig,
-        crypto::{CryptoProvider, aws_lc_rs},
+        ServerConfig,
+        crypto::aws_lc_rs,
         server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
         sign::CertifiedKey,
     },
@@ -255,7 +255,7 @@ impl fmt::Debug for Tls {
 
 /// What shakes hands, with the certificate of the moment, and asks clients for theirs where there are authorities for them. Blocks.
 fn acceptor(current: &Arc<Current>, clients: Option<&mut ClientAuthority>) -> Result<TlsAcceptor, TlsError> {
-    let provider = Arc::new(provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Unfit)?;
     let builder = match clients {
@@ -267,28 +267,9 @@ fn acceptor(current: &Arc<Current>, clients: Option<&mut ClientAuthority>) -> Re
         }
     };
     let mut config = builder.with_cert_resolver(current.clone());
-    // Many players want the dearer AES-256 first.
-    config.ignore_client_order = true;
     let of_validators = current.challenges.is_some().then_some(ACME);
     config.alpn_protocols = PROTOCOLS.into_iter().chain(of_validators).map(<[u8]>::to_vec).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// The cryptography of all connections. AES-128 goes first: it costs a quarter less than AES-256, and is as good for what this serves.
-fn provider() -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    // A stable sort: the rest stays in its order.
-    provider.cipher_suites.sort_by_key(|suite| {
-        let is_cheapest = matches!(
-            suite.suite(),
-            CipherSuite::TLS13_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-        );
-        // TLS 1.3 stays before 1.2.
-        (suite.tls13().is_none(), !is_cheapest)
-    });
-    provider
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
