@@ -27,7 +27,7 @@ function show(card, feed) {
   }
   const facts = [
     feed.kind,
-    feed.restarts ? `${feed.restarts} restarts` : null,
+    feed.restarts ? `${feed.restarts} restart${feed.restarts === 1 ? "" : "s"}` : null,
     ...(feed.tracks ?? []).map(({ kind, codec, width, height }) => [kind, codec, width && `${width}×${height}`].filter(Boolean).join(" ")),
   ];
   card.querySelector(".kind").textContent = facts.filter(Boolean).join(" · ");
