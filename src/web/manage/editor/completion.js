@@ -25,7 +25,9 @@ export class Completion {
     text.parentElement.append(this.panel, this.said);
     text.addEventListener("keydown", (event) => this.key(event));
     text.addEventListener("input", () => this.isOpen && this.open());
-    for (const name of ["blur", "click", "scroll"]) text.addEventListener(name, () => this.close());
+    for (const name of ["blur", "click"]) text.addEventListener(name, () => this.close());
+    // Its event may be of a scroll before the list was opened.
+    text.addEventListener("scroll", () => this.isOpen && this.scrolled() !== this.openedAt && this.close());
     // A press that took the focus away would close the list before it is a click.
     this.panel.addEventListener("mousedown", (event) => event.preventDefault());
     this.list.addEventListener("click", ({ target }) => {
@@ -69,6 +71,11 @@ export class Completion {
     }
   }
 
+  /** How far the text is scrolled. */
+  scrolled() {
+    return `${this.text.scrollLeft} ${this.text.scrollTop}`;
+  }
+
   /** Shows what may stand at the caret; whether there is anything. */
   open() {
     const { text } = this;
@@ -82,6 +89,7 @@ export class Completion {
     const option = ({ name }, number) => element("li", { id: `proposal-${number}`, role: "option", "aria-selected": "false" }, name);
     this.list.replaceChildren(...items.map(option));
     this.panel.hidden = false;
+    this.openedAt = this.scrolled();
     text.setAttribute("aria-controls", "proposals");
     this.choose(0);
     this.place();
