@@ -56,7 +56,7 @@ impl Rendition {
             return Ok(self.lease(container, &[alternative.source]));
         }
         let main = self.main.lease();
-        let sources = match self.main_tracks().await {
+        let sources = match self.main_tracks(|_| false).await {
             Some(tracks) => self.sources(container, &tracks)?,
             // The feed is slow: the main encoding is what most outputs are made of.
             None => vec![0],
@@ -73,7 +73,7 @@ impl Rendition {
     /// As [`Rendition::open`].
     pub async fn open_samples(&self, container: Container) -> Result<(Lease, SampleReader), NotCarried> {
         let main = self.main.lease();
-        let sources = match self.main_tracks().await {
+        let sources = match self.main_tracks(|_| false).await {
             Some(tracks) => self.sources(container, &tracks)?,
             None => vec![0],
         };
@@ -93,10 +93,11 @@ impl Rendition {
         self.alternatives.iter().find(fits)
     }
 
-    /// The tracks of the main encoding, once it runs.
-    async fn main_tracks(&self) -> Option<TrackSet> {
+    /// The tracks of the main encoding, once it runs and all are there, or those that are `enough`.
+    async fn main_tracks(&self, enough: impl Fn(&TrackSet) -> bool) -> Option<TrackSet> {
         let mut known = self.input.known_tracks();
-        let complete = known.wait_for(|known| known.as_ref().is_some_and(|(_, is_complete)| *is_complete));
+        let is_enough = |(tracks, is_complete): &(TrackSet, bool)| *is_complete || enough(tracks);
+        let complete = known.wait_for(|known| known.as_ref().is_some_and(is_enough));
         // What there is, if a track has not come in time.
         let _ = tokio::time::timeout(KNOWN_WITHIN, complete).await;
         let known = self.input.known_tracks().borrow().clone();
@@ -119,9 +120,11 @@ impl Rendition {
         containers.iter().copied().filter(|container| self.sources(*container, &tracks).is_ok()).collect()
     }
 
-    /// The first of these containers that can be had, once the tracks are known; `None` where they do not come in time. Cancel-safe.
+    /// The first of these containers that can be had, once the video is known; `None` where it does not come in time. Cancel-safe.
     pub async fn first_carried(&self, containers: &[Container]) -> Option<Container> {
-        let tracks = self.main_tracks().await?;
+        // Audio that comes late, or never, must not delay it.
+        let has_video = |tracks: &TrackSet| tracks.tracks().iter().any(|track| track.kind() == MediaKind::Video);
+        let tracks = self.main_tracks(has_video).await?;
         containers.iter().copied().find(|container| self.sources(*container, &tracks).is_ok())
     }
 

@@ -174,7 +174,11 @@ impl CompanionTask {
                     figures.error = Some(reason);
                 });
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => {
+                        // Nothing is tried any more.
+                        stats.change(&hook, |figures| figures.error = None);
+                        return;
+                    }
                     () = tokio::time::sleep(pause) => {}
                 }
                 pause = LAST_RETRY.min(pause * 2);

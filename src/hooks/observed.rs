@@ -29,7 +29,7 @@ impl Observed {
         let address = |path: &str| format!("{}/{}", self.site, path.trim_start_matches('/'));
         match activity {
             Activity::Play => {
-                let played = streams.iter().filter(|stream| stream.viewers.stats().now > 0);
+                let played = streams.iter().filter(|stream| stream.viewers.are_there());
                 let played = played.map(|stream| &stream.config);
                 played.map(|config| (config.name.as_str().to_owned(), address(&config.path.encoded()))).collect()
             }

@@ -162,6 +162,11 @@ impl Viewers {
         ViewerHandle { viewers: self.clone(), number, reported: Progress::default(), reason: Mutex::new("client left") }
     }
 
+    /// Whether there is a viewer now.
+    pub fn are_there(&self) -> bool {
+        !self.lock().taken.is_empty()
+    }
+
     /// What they add up to.
     pub fn stats(&self) -> ViewerStats {
         let inner = self.lock();

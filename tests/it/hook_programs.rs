@@ -122,7 +122,7 @@ fn a_program_that_fails_starts_again_and_one_that_is_done_does_not() {
     let ends = shell(&format!("echo begin >> {}", done.file.display()));
     let hooks = format!("hooks: {{bad: {{run: {fails}, during: play}}, good: {{run: {ends}, during: play}}}}\n");
     let server = Server::start(&yaml(&hooks));
-    let _viewer = watch(&server, VIEWER, "/cam.raw");
+    let viewer = watch(&server, VIEWER, "/cam.raw");
     // The pauses are 1 and 2 s.
     notes.wait(3);
     server.log.wait("program of a hook failed: it starts again .*hook=bad .*exited with code 3: no lamp", SOON);
@@ -134,6 +134,9 @@ fn a_program_that_fails_starts_again_and_one_that_is_done_does_not() {
     assert_eq!(shown["items"][0]["error"], "exited with code 3: no lamp");
     // There is no event to test them with.
     assert_eq!(admin(&server, "POST", "/hooks/bad/test", None).0, 409);
+    // Without a viewer there is nothing that fails.
+    drop(viewer);
+    wait_until("it is well", SOON, || admin(&server, "GET", "/hooks?state=well", None).1["total"] == 2);
 }
 
 #[test]
