@@ -122,7 +122,7 @@ impl Rendition {
 
     /// The first of these containers that can be had, once the video is known; `None` where it does not come in time. Cancel-safe.
     pub async fn first_carried(&self, containers: &[Container]) -> Option<Container> {
-        // Audio that comes late, or never, must not delay it.
+        // Audio that is slow, or absent, must not delay it.
         let has_video = |tracks: &TrackSet| tracks.tracks().iter().any(|track| track.kind() == MediaKind::Video);
         let tracks = self.main_tracks(has_video).await?;
         containers.iter().copied().find(|container| self.sources(*container, &tracks).is_ok())
