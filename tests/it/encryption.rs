@@ -6,6 +6,7 @@ use crate::rig::{
     rounds,
     script::shell,
     secs,
+    state::wait_for,
     tls::{Encrypted, connect},
     wait_until,
 };
@@ -24,9 +25,9 @@ fn yaml(tls: &str) -> String {
     let picture = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=10/1 ! queue name=video";
     let ticks = shell("while echo tick; do sleep 0.05; done");
     format!(
-        "feeds:\n  one: {{pipeline: '{picture}'}}\n  ticks: {{command: {ticks}}}\n\
+        "feeds:\n  one: {{pipeline: '{picture}'}}\n  ticks: {{command: {ticks}}}\n  numbers: {{command: [seq, '100000000000', '999999999999']}}\n\
          streams:\n  cam.mjpeg: {{feed: one, video: true}}\n  ticks.raw: {{feed: ticks, container: raw}}\n  \
-         flood: {{client: exclusive, command: ['yes'], container: raw}}\n{tls}\n"
+         numbers.raw: {{feed: numbers, container: raw}}\n  flood: {{client: exclusive, command: ['yes'], container: raw}}\n{tls}\n"
     )
 }
 
@@ -228,6 +229,70 @@ fn who_takes_nothing_over_tls_is_dropped() {
     let line = server.log.wait("request .*path=/flood", secs(30));
     assert!(line.contains("no progress for 10 s"), "{line}");
     wait_until("command ends", SOON, || server.programs("yes").is_empty());
+}
+
+/// The data of a body in chunks, as far as it is whole; fails where it is none.
+fn decoded(mut body: &[u8]) -> Vec<u8> {
+    let mut data = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        let Some(chunk) = body.get(end + 2..end + 4 + length) else { break };
+        assert!(chunk.ends_with(b"\r\n"), "a chunk of {length} bytes has no end");
+        data.extend_from_slice(&chunk[..length]);
+        body = &body[end + 4 + length..];
+    }
+    data
+}
+
+#[test]
+fn a_viewer_over_tls_that_was_slow_continues_with_whole_records() {
+    let (server, authority) = own("all");
+    let mut client = opened(&server, &authority, "/numbers.raw");
+    // It takes nothing, until the ring has lost what would be next.
+    wait_for(&server, "streams", "numbers.raw", |stream| stream["bytes"].as_u64() > Some(256 << 20));
+    client.take_until(|bytes| bytes.len() > 4 << 20);
+    let data = decoded(&client.taken());
+    // Parts of lines are where something is missing, which is so a few times.
+    let lines: Vec<_> = data.split(|byte| *byte == b'\n').collect();
+    let whole = lines.iter().filter(|line| line.len() == 12 && line.iter().all(u8::is_ascii_digit)).count();
+    assert!(whole > 10_000 && lines.len() - whole < whole / 100, "{whole} of {}", lines.len());
+    wait_for(&server, "streams", "numbers.raw", |stream| stream["gaps"].as_u64() > Some(0));
+    assert!(server.log.matching("request .*path=/numbers.raw").is_empty(), "it is connected");
+}
+
+#[test]
+fn a_session_of_tls_ends_as_its_protocol_says() {
+    let (server, authority) = own("all");
+    // The server ends it: a body without a length is whole when the session says so, and may be cut off when the socket does.
+    let mut client = connect(server.address(), "localhost", &authority).unwrap();
+    let head = client.ask("GET /ticks.raw HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200"), "{head}");
+    client.take_until(|bytes| !bytes.is_empty());
+    server.reload(&yaml("tls: {own: authority, plain: all, names: tv.example.org}\nauth: {anyone: [status]}"));
+    assert!(client.ends(SOON), "cut off");
+    server.reload(&yaml("tls: {own: authority, plain: all, names: tv.example.org}"));
+    // The client ends it, and closes the socket.
+    let mut client = opened(&server, &authority, "/ticks.raw");
+    client.take_until(|bytes| !bytes.is_empty());
+    let before = server.log.matching("request .*path=/ticks.raw").len();
+    client.end();
+    drop(client);
+    let line = server.log.wait_nth("request .*path=/ticks.raw", before + 1, SOON);
+    assert!(line.contains("client left"), "{line}");
+}
+
+#[test]
+fn keys_of_a_session_are_updated_under_a_viewer() {
+    let (server, authority) = own("all");
+    let mut client = opened(&server, &authority, "/ticks.raw");
+    client.take_until(|bytes| !bytes.is_empty());
+    for round in 1..=3 {
+        // It asks the server for new keys, too (RFC 8446, section 4.6.3).
+        client.update_keys();
+        let before = client.taken().len();
+        client.take_until(|bytes| bytes.len() > 100);
+        assert!(before > 0, "round {round}");
+    }
 }
 
 #[test]

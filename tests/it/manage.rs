@@ -131,6 +131,52 @@ fn u3_the_configuration_is_edited_checked_applied_and_taken_back() {
     }
 }
 
+/// Has the page get answers late to what it sends with PUT: those that write, or those that check.
+fn delay(browser: &Browser, dry: bool) {
+    browser.run(&format!(
+        "window.fast ??= fetch; window.fetch = async (path, options) => {{ const answer = await fast(path, options); \
+         if (options?.method === 'PUT' && path.includes('dry_run') === {dry}) {{ window.waits = true; \
+         await new Promise((then) => {{ window.release = then; }}); }} return answer; }};"
+    ));
+}
+
+#[test]
+fn answers_that_come_late_take_nothing_from_who_types() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&yaml("")), Browser::start());
+    log_in(&server, &browser, "anna");
+    browser.open(&server.url("/configuration"));
+    browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
+    // What is typed while a change is written stays, and is no conflict with that change.
+    delay(&browser, false);
+    edit(&browser, "title: Front door", "title: Back door");
+    click(&browser, "#apply");
+    browser.wait("return window.waits === true", SOON);
+    edit(&browser, "# at the gate", "# at the wall");
+    browser.run("setTimeout(() => release(), 1500)");
+    says(&browser, "Applied.");
+    let typed = browser.run("return document.getElementById('text').value");
+    assert!(typed.as_str().unwrap().contains("# at the wall"), "{typed}");
+    says(&browser, "Good.");
+    assert_eq!(browser.run("return document.getElementById('conflict').hidden"), true);
+    // The history changes no file under a text that is not saved.
+    click(&browser, "[aria-label='Undo 1']");
+    says(&browser, "Apply or discard");
+    // A check of before says nothing about the text that took its place.
+    delay(&browser, true);
+    browser.run("window.waits = false");
+    edit(&browser, "feed: cam,", "feed: came,");
+    browser.wait("return window.waits === true", SOON);
+    click(&browser, "#revert");
+    browser.wait("return document.getElementById('text').value.includes('feed: cam,')", SOON);
+    browser.run("release()");
+    browser.wait("return document.getElementById('notice').textContent === ''", SOON);
+    assert_eq!(text(&browser, "#faults"), "");
+    assert!(fs::read_to_string(server.file()).unwrap().contains("Back door"));
+}
+
 #[test]
 fn a43_the_configuration_is_read_without_scripts() {
     if !have_browser() {

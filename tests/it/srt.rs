@@ -303,7 +303,8 @@ fn publisher(address: SocketAddr, query: &str) -> Publisher {
 fn what_is_published_over_a_bad_line_is_whole() {
     let server = Server::start(&studio(""));
     let network = Lossy::start(port(&server), 50, millis(10), 5);
-    let first = publisher(network.address, "streamid=publish:studio::s3cret");
+    // What is lost is asked for and sent again within a second, also where programs wait for a processor.
+    let first = publisher(network.address, "streamid=publish:studio::s3cret&latency=1000000");
     let feed = state::wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
     assert_eq!(feed["publish"]["publisher"]["protocol"], "srt");
     let mut viewer = server.get("/studio.ts");

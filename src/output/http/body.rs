@@ -13,7 +13,6 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::Future,
-    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -33,36 +32,9 @@ pub struct StallWatch(Arc<Mutex<State>>);
 struct State {
     since: Option<Instant>,
     is_over: bool,
-    /// Measured by the socket, not by the body.
-    is_of_socket: bool,
 }
 
 impl StallWatch {
-    /// Of a connection whose socket measures what the client takes, by [`StallWatch::wrote`].
-    pub fn of_socket() -> Self {
-        let state = State { is_of_socket: true, ..State::default() };
-        Self(Arc::new(Mutex::new(state)))
-    }
-
-    /// The socket has taken something, or takes nothing more.
-    pub fn wrote<T>(&self, polled: &Poll<io::Result<T>>) {
-        self.failed(polled);
-        let since = &mut self.state().since;
-        match polled {
-            Poll::Ready(_) => *since = None,
-            Poll::Pending => *since = since.or_else(|| Some(Instant::now())),
-        }
-    }
-
-    /// The kernel may have waited long enough before this did: the first read or write shows it.
-    pub fn failed<T>(&self, polled: &Poll<io::Result<T>>) {
-        if let Poll::Ready(Err(error)) = polled
-            && error.kind() == io::ErrorKind::TimedOut
-        {
-            self.state().is_over = true;
-        }
-    }
-
     /// Returns when the client has taken nothing for this long. Cancel-safe.
     pub async fn stalled_for(&self, limit: Duration) {
         loop {
@@ -74,11 +46,6 @@ impl StallWatch {
             }
             tokio::time::sleep(left.max(CHECK_PERIOD / 10)).await;
         }
-    }
-
-    /// Whether that was noticed.
-    pub fn is_over(&self) -> bool {
-        self.state().is_over
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -195,11 +162,7 @@ impl http_body::Body for LiveBody {
         }
         let polled = this.poll_piece(context, now);
         // hyper polls again as soon as the client has room for more.
-        let mut state = this.stall_watch.state();
-        if !state.is_of_socket {
-            state.since = matches!(polled, Poll::Ready(Some(_))).then_some(now);
-        }
-        drop(state);
+        this.stall_watch.state().since = matches!(polled, Poll::Ready(Some(_))).then_some(now);
         polled.map(|piece| {
             piece.map(|bytes| {
                 this.subscription.sent(bytes.len() as u64);

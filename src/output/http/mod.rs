@@ -4,7 +4,7 @@
 //! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure),
 //! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
 //! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
-//! thread of [`shard`] then writes the packets to each [`viewer`]. Over HTTP/2 ([`h2`]) it stays with hyper as a [`body`].
+//! thread of [`shard`] then writes the packets to each [`viewer`], through its [`live_socket`]. Over HTTP/2 ([`h2`]) it stays with hyper as a [`body`].
 //! Either way [`subscription`] yields the next packet. [`disconnect`] notices a client that left before its response was
 //! ready, [`access_log`] writes the log line of a request, and [`write_latency`] measures how long media waits in the server.
 
@@ -20,6 +20,7 @@ mod frames;
 mod h2;
 pub mod limits;
 mod live;
+mod live_socket;
 pub mod publish;
 pub mod query;
 mod request_id;

@@ -7,6 +7,7 @@ use super::{
     disconnect::DisconnectWatch,
     frames, h2,
     limits::{HEAD_WITHIN, KEEPALIVE, MAX_BODY, MAX_HEAD, MAX_TARGET, PROGRESS_WITHIN, UNSENT_LOW_WATER},
+    live_socket::LiveSocket,
     request_id::{self, RequestId},
     response::{complete, too_large},
     shard::Shards,
@@ -52,6 +53,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio_rustls::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -80,20 +82,19 @@ pub async fn serve<S>(
     {
         return tcp::serve(webrtc, socket, peer, permit, stop).await;
     }
-    let plain = tls.as_ref().map_or(Plain::All, |(_, plain)| *plain);
+    let plain = tls.as_ref().map(|(_, plain)| *plain);
     let challenges = tls.as_ref().and_then(|(tls, _)| tls.challenges().cloned());
     let Some(transport) = secure(socket, tls.map(|(tls, _)| tls), &instruments.stats).await else { return };
     let is_tls = transport.is_tls();
+    let plain = plain.filter(|_| !is_tls).unwrap_or(Plain::All);
     let proved = certified(&transport);
     let is_http2 = transport.protocol() == Some(tls::H2);
     let takeover = Takeover::default();
     let disconnect = DisconnectWatch::default();
-    let stall_watch = StallWatch::of_socket();
     let offered = takeover.clone();
     // Filled when the connection becomes a WebSocket.
     let upgraded = TakeOnce::<(StillStream, RequestLog)>::default();
     let (upgrades, ends) = (upgraded.clone(), stop.clone());
-    let watched = stall_watch.clone();
     let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         // Of the connection: the proxy sends how clients reach the server.
@@ -107,7 +108,7 @@ pub async fn serve<S>(
             websocket: upgrades.clone(),
             disconnect: disconnect.clone(),
             stop: ends.clone(),
-            kept: is_tls.then(|| watched.clone()),
+            kept: None,
             plain,
             challenges: challenges.clone(),
         };
@@ -116,18 +117,7 @@ pub async fn serve<S>(
     if is_http2 {
         return h2::serve(transport, Bytes::new(), service, stop).await;
     }
-    if is_tls {
-        let socket = SockRef::from(transport.socket());
-        let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
-        // Of a live response the stall watch knows better, and first.
-        let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
-    }
-    let io = WatchedIo {
-        socket: TokioIo::new(transport),
-        takeover: takeover.clone(),
-        disconnect: offers,
-        stall_watch: stall_watch.clone(),
-    };
+    let io = WatchedIo { socket: TokioIo::new(transport), takeover: takeover.clone(), disconnect: offers };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -136,16 +126,11 @@ pub async fn serve<S>(
         .half_close(true)
         .serve_connection(io, service);
     let mut stopped = pin!(stop.cancelled());
-    let mut stalled = pin!(stall_watch.stalled_for(PROGRESS_WITHIN));
     let mut stopping = false;
     let taken = poll_fn(|context| {
         if !stopping && stopped.as_mut().poll(context).is_ready() {
             stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
-        }
-        // Of live responses over TLS: those that a shard writes are watched there.
-        if is_tls && stalled.as_mut().poll(context).is_ready() {
-            return Poll::Ready(None);
         }
         // Protocol errors of clients are not logged.
         let done = Pin::new(&mut connection).poll(context).map(|_| ());
@@ -155,9 +140,6 @@ pub async fn serve<S>(
         }
     })
     .await;
-    if stall_watch.is_over() {
-        return;
-    }
     let Some(taken) = taken else {
         let parts = connection.into_parts();
         let (transport, early) = (parts.io.socket.into_inner(), parts.read_buf);
@@ -170,10 +152,19 @@ pub async fn serve<S>(
         return;
     };
     // Frees the buffers of hyper. Further requests of the client get no response: `connection: close` announced it.
-    let Transport::Plain(socket) = connection.into_parts().io.socket.into_inner() else { return };
+    let (socket, session) = match connection.into_parts().io.socket.into_inner() {
+        Transport::Plain(socket) => (socket, None),
+        Transport::Tls(stream) => match *stream {
+            TlsStream::Server(stream) => {
+                let (socket, session) = stream.into_inner();
+                (socket, Some(Box::new(session)))
+            }
+            TlsStream::Client(_) => return,
+        },
+    };
     let Ok(socket) = socket.into_std() else { return };
     tune(&socket);
-    shards.adopt(socket, taken, permit);
+    shards.adopt(LiveSocket::new(socket, session), taken, permit);
 }
 
 /// Who may do what over a connection, and how it is encrypted.
@@ -267,9 +258,9 @@ pub(super) struct Handoff {
     pub(super) websocket: TakeOnce<(StillStream, RequestLog)>,
     pub(super) disconnect: DisconnectWatch,
     pub(super) stop: CancellationToken,
-    /// Watches live responses of a connection that stays with hyper: an encrypted one, or one of the control socket.
+    /// Watches live responses of a connection that stays with hyper, as one of the control socket does.
     pub(super) kept: Option<StallWatch>,
-    /// Who may do without encryption.
+    /// Who may do without encryption; all where the connection is encrypted.
     pub(super) plain: Plain,
     /// What validators of an authority come for, where certificates come by ACME.
     pub(super) challenges: Option<Challenges>,
@@ -297,7 +288,7 @@ where
     let is_head = request.method() == http::Method::HEAD;
     let peer = log.peer();
     let version = request.version();
-    let must_encrypt = handoff.kept.is_none() && !handoff.plain.permits(log.peer().ip());
+    let must_encrypt = !handoff.plain.permits(log.peer().ip());
     let mut response = if let Some(refusal) = reject_oversized(&request) {
         refusal
     } else if let Some(fault) = site::host_fault(&request) {
@@ -446,7 +437,6 @@ struct WatchedIo {
     socket: TokioIo<Transport>,
     takeover: Takeover,
     disconnect: DisconnectWatch,
-    stall_watch: StallWatch,
 }
 
 impl hyper::rt::Read for WatchedIo {
@@ -455,25 +445,18 @@ impl hyper::rt::Read for WatchedIo {
         context: &mut Context<'_>,
         buffer: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
-        self.stall_watch.failed(&polled);
-        polled
+        Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
 
 impl hyper::rt::Write for WatchedIo {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.stall_watch.wrote(&polled);
-        polled
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes the socket only when its own buffer is empty.
-        let polled = Pin::new(&mut self.socket).poll_flush(context);
-        // What is encrypted leaves here.
-        self.stall_watch.wrote(&polled);
-        ready!(polled)?;
+        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.takeover.flushed();
         self.disconnect.offer(self.socket.inner().socket());
         Poll::Ready(Ok(()))
@@ -492,8 +475,6 @@ impl hyper::rt::Write for WatchedIo {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.socket).poll_write_vectored(context, bytes);
-        self.stall_watch.wrote(&polled);
-        polled
+        Pin::new(&mut self.socket).poll_write_vectored(context, bytes)
     }
 }

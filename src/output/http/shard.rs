@@ -4,6 +4,7 @@
 //! request log. A slow viewer has its own cursor and loses only its own data.
 
 use super::{
+    live_socket::LiveSocket,
     subscription::Subscription,
     takeover::{LiveStream, TakenConnection},
     viewer::{BodyFraming, Outcome, Viewer},
@@ -14,11 +15,10 @@ use crate::{
     stream::{Batch, FanOut, Version, Viewers},
     sys::service::{Pulse, Pulses},
 };
-use mio::{Events, Interest, Poll, Token, Waker as PollWaker};
+use mio::{Events, Poll, Token, Waker as PollWaker};
 use slab::Slab;
 use std::{
     io, mem,
-    net::TcpStream,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -58,7 +58,7 @@ struct Shard {
 /// What arrived for a shard since it last looked.
 #[derive(Debug, Default)]
 struct Inbox {
-    joining: Vec<(TcpStream, TakenConnection, ConnectionPermit)>,
+    joining: Vec<(LiveSocket, TakenConnection, ConnectionPermit)>,
     /// Indexes of channels with new packets.
     woken: Vec<usize>,
     /// When the first of them was woken.
@@ -109,7 +109,7 @@ impl Shards {
     }
 
     /// Takes over a viewer whose response head is sent. The permit is held as long as the viewer is connected.
-    pub fn adopt(&self, socket: TcpStream, taken: TakenConnection, permit: ConnectionPermit) {
+    pub fn adopt(&self, socket: LiveSocket, taken: TakenConnection, permit: ConnectionPermit) {
         if let Some(shard) = self.shards.iter().min_by_key(|shard| shard.viewers.load(Ordering::Relaxed)) {
             shard.viewers.fetch_add(1, Ordering::Relaxed);
             shard.inbox().joining.push((socket, taken, permit));
@@ -371,14 +371,13 @@ impl Loop {
         self.channels.get(channel).is_none_or(|channel| channel.fanout.wake_after(seen, &channel.waker))
     }
 
-    fn adopt(&mut self, socket: TcpStream, taken: TakenConnection, permit: ConnectionPermit, now: Instant) {
+    fn adopt(&mut self, mut socket: LiveSocket, taken: TakenConnection, permit: ConnectionPermit, now: Instant) {
         let TakenConnection {
             stream: LiveStream { reader, lease, viewers: stream_viewers, batch: wake_interval, early_heads, .. },
             log,
             chunked,
         } = taken;
         let framing = BodyFraming { chunked, early_heads };
-        let mut socket = mio::net::TcpStream::from_std(socket);
         let fanout = reader.fanout().clone();
         let is_same = |channel: &Channel| channel.wake_interval == wake_interval && channel.fanout.is_same(&fanout);
         let found = self.channels.iter().find(|(_, channel)| is_same(channel));
@@ -403,8 +402,7 @@ impl Loop {
         };
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
-        let registered =
-            self.poll.registry().register(&mut socket, Token(key), Interest::READABLE | Interest::WRITABLE);
+        let registered = socket.register(self.poll.registry(), Token(key));
         let subscription = Subscription::new(reader, lease, log);
         entry.insert(Viewer::new(socket, subscription, framing, channel, permit, now));
         if let Some(channel) = self.channels.get_mut(channel) {

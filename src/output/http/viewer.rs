@@ -3,6 +3,7 @@
 use super::{
     access_log::NO_PROGRESS,
     limits::PROGRESS_WITHIN,
+    live_socket::{BATCH, LiveSocket},
     subscription::{Next, Subscription},
 };
 use crate::{
@@ -12,15 +13,12 @@ use crate::{
     sys::monotonic,
 };
 use bytes::{Buf, Bytes};
-use mio::net::TcpStream;
 use std::{
     collections::VecDeque,
-    io::{self, IoSlice, Read, Write},
+    io,
     time::{Duration, Instant},
 };
 
-/// Most pieces in one write; the last packet may add a few.
-const BATCH: usize = 32;
 /// Packets are added to a write up to this many bytes. They have left the ring then, and cannot be skipped.
 const BATCH_BYTES: usize = 128 << 10;
 /// Usual number of queued pieces of a viewer that keeps up.
@@ -51,7 +49,7 @@ pub struct BodyFraming {
 /// One viewer.
 #[derive(Debug)]
 pub struct Viewer {
-    socket: TcpStream,
+    socket: LiveSocket,
     /// Its reader of the stream and its request log.
     pub subscription: Subscription,
     _permit: ConnectionPermit,
@@ -79,7 +77,7 @@ pub struct Viewer {
 impl Viewer {
     /// A viewer whose response head is sent.
     pub fn new(
-        socket: TcpStream,
+        socket: LiveSocket,
         subscription: Subscription,
         framing: BodyFraming,
         channel: usize,
@@ -109,10 +107,13 @@ impl Viewer {
     pub fn pump(&mut self, now: Instant) -> Outcome {
         while self.blocked.is_none() {
             self.gather(now);
-            if self.out.is_empty() {
-                return self.ending.map_or(Outcome::Open, Outcome::Closed);
+            if self.out.is_empty() && !self.socket.has_unsent() {
+                return self.ending.map_or(Outcome::Open, |reason| {
+                    self.socket.end();
+                    Outcome::Closed(reason)
+                });
             }
-            let result = self.write();
+            let result = self.socket.write(self.out.iter());
             if let Ok(written) = result {
                 self.wrote(written);
             }
@@ -127,13 +128,13 @@ impl Viewer {
     /// Like [`Viewer::pump`], for the common case that a viewer needs exactly the newest packets: they are written without a queue.
     pub fn pump_batch(&mut self, batch: &Batch, now: Instant) -> Outcome {
         let is_plain = self.framing.chunked && !self.framing.early_heads;
-        let is_ready = self.blocked.is_none() && self.out.is_empty() && self.ending.is_none();
+        let is_ready = self.blocked.is_none() && self.is_sent() && self.ending.is_none();
         if !(is_plain && is_ready && self.subscription.take_batch(batch)) {
             return self.pump(now);
         }
         let packets = batch.packets();
         self.oldest = packets.iter().find_map(|packet| packet.entered);
-        let result = write_pieces(&mut self.socket, packets.iter().flat_map(Packet::chunk_pieces));
+        let result = self.socket.write(packets.iter().flat_map(Packet::chunk_pieces));
         let written = *result.as_ref().unwrap_or(&0);
         let whole: usize = packets.iter().map(Packet::chunk_len).sum();
         if written < whole {
@@ -150,11 +151,10 @@ impl Viewer {
     fn finish_write(&mut self, result: io::Result<usize>, now: Instant) -> Outcome {
         let oldest = self.oldest.take();
         match result {
-            Ok(0) => return Outcome::Closed("client left"),
             Ok(written) => {
                 self.last_write = now;
                 self.subscription.sent(written as u64);
-                if self.out.is_empty() {
+                if self.is_sent() {
                     self.delivered = self.delivered.or(oldest);
                 } else {
                     // The kernel reports when there is room again.
@@ -168,9 +168,14 @@ impl Viewer {
         Outcome::Open
     }
 
+    /// Whether the socket has all that was taken from the ring.
+    fn is_sent(&self) -> bool {
+        self.out.is_empty() && !self.socket.has_unsent()
+    }
+
     /// The socket reported an error.
     pub fn failed(&self) -> Outcome {
-        self.socket.take_error().ok().flatten().map_or(Outcome::Closed("client left"), |error| closed(&error))
+        self.socket.error().map_or(Outcome::Closed("client left"), |error| closed(&error))
     }
 
     /// Whether it has received anything.
@@ -195,9 +200,8 @@ impl Viewer {
 
     /// Discards what the client sends, and notices when it disconnects.
     pub fn receive(&mut self, now: Instant) -> Outcome {
-        let mut scratch = [0; 4096];
         while !self.half_closed {
-            match self.socket.read(&mut scratch) {
+            match self.socket.discard() {
                 // It may have closed one side only, as `printf … | nc` does; the next packet shows whether it still reads.
                 Ok(0) => {
                     self.half_closed = true;
@@ -284,10 +288,6 @@ impl Viewer {
         self.out.push_back(piece);
     }
 
-    fn write(&mut self) -> io::Result<usize> {
-        write_pieces(&mut self.socket, self.out.iter())
-    }
-
     fn wrote(&mut self, mut written: usize) {
         self.out_bytes -= written;
         while let Some(piece) = self.out.front_mut() {
@@ -301,16 +301,6 @@ impl Viewer {
         // Memory that a burst needed is not kept for thousands of viewers.
         self.out.shrink_to(USUAL);
     }
-}
-
-/// One write of these pieces, or of as many of them as fit into it.
-fn write_pieces<'a>(socket: &mut TcpStream, mut pieces: impl Iterator<Item = &'a Bytes>) -> io::Result<usize> {
-    let (Some(first), second) = (pieces.next(), pieces.next()) else { return Ok(0) };
-    let Some(second) = second else { return socket.write(first) };
-    let mut slices = [IoSlice::new(&[]); BATCH + 4];
-    let pieces = [first, second].into_iter().chain(pieces);
-    let used = slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
-    socket.write_vectored(slices.get(..used).unwrap_or_default())
 }
 
 /// The outcome for this error of the socket.

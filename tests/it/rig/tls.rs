@@ -107,6 +107,33 @@ impl Encrypted {
         }
     }
 
+    /// Whether the session ends within this time, and says so before the socket does (RFC 8446, section 6.1).
+    pub fn ends(&mut self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        self.stream.sock.set_read_timeout(Some(within)).unwrap();
+        let mut buffer = [0; 16 << 10];
+        while Instant::now() < until {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// Says that nothing follows, and leaves the socket open.
+    pub fn end(&mut self) {
+        self.stream.conn.send_close_notify();
+        self.stream.flush().unwrap();
+    }
+
+    /// Changes the keys of both sides.
+    pub fn update_keys(&mut self) {
+        self.stream.conn.refresh_traffic_keys().unwrap();
+        self.stream.flush().unwrap();
+    }
+
     /// Forgets what was received, and returns it.
     pub fn taken(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.received)

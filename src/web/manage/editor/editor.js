@@ -9,13 +9,34 @@ const lines = new Lines(text, at("lines"));
 const mayWrite = document.querySelector("[data-may-write]") !== null;
 /** Milliseconds after the last key until the text is checked. */
 const PAUSE = 500;
+const UNSAVED = "Apply or discard your changes of this file first.";
 
 /** The file that is shown: as the server has it. */
 let file = { number: 0, text: "", etag: "" };
 let timer;
-let asked = 0;
+/** What the page was asked to do last; and whether a change is on its way to the file. */
+let newest = 0;
+let isWriting = false;
 
 const isChanged = () => text.value !== file.text;
+
+/** Begins something whose answer is shown. Returns whether it is the newest: what is answered late does not replace what came after it. */
+function begin() {
+  clearTimeout(timer);
+  newest += 1;
+  const mine = newest;
+  return () => mine === newest;
+}
+
+/** Runs what changes the file. No check runs beside it, as one would take the change for that of somebody else. */
+async function write(work) {
+  isWriting = true;
+  try {
+    await work(begin());
+  } finally {
+    isWriting = false;
+  }
+}
 
 function refreshButtons() {
   const changed = isChanged();
@@ -23,11 +44,16 @@ function refreshButtons() {
   for (const id of ["check", "apply", "revert"]) if (at(id)) at(id).disabled = !changed;
 }
 
-async function load(number) {
+/** Shows a file, and returns whether there is one. What was typed since `sent` became that file stays in the text. */
+async function load(number, sent = text.value) {
   const answer = await ask("GET", `/config/files/${number}`);
-  if (!answer.ok) return tell(reason(answer), "failed");
+  if (!answer.ok) {
+    tell(reason(answer), "failed");
+    return false;
+  }
   file = { number, ...answer.value, etag: answer.etag };
-  text.value = file.text;
+  if (text.value === sent) text.value = file.text;
+  else plan();
   text.readOnly = !mayWrite || !file.writable;
   at("locked").hidden = file.writable;
   for (const button of document.querySelectorAll("[data-file]")) {
@@ -35,6 +61,7 @@ async function load(number) {
   }
   clear();
   refreshButtons();
+  return true;
 }
 
 function clear() {
@@ -86,25 +113,34 @@ function effects({ ended, begun, viewers }) {
   return parts.length ? parts.join(". ") : "Nothing that runs is interrupted";
 }
 
-async function check(shown) {
+/** Checks the text after a pause in the typing. */
+function plan() {
   clearTimeout(timer);
+  timer = setTimeout(() => check(false), PAUSE);
+}
+
+async function check(shown) {
+  if (isWriting) return plan();
+  const isNewest = begin();
   if (!isChanged()) return;
-  const mine = ++asked;
   const answer = await send(true);
-  // The text has changed meanwhile.
-  if (mine !== asked) return;
+  if (!isNewest()) return;
   showFaults(answer.value?.faults ?? []);
   if (answer.ok) {
     tell(`Good. ${effects(answer.value)}.`, "good");
     if (shown) showDifference(answer.value.diff);
   } else if (answer.status === 412) {
-    await showConflict();
-  } else if (answer.value?.faults) {
-    const count = answer.value.faults.length;
-    tell(count === 1 ? "1 error: nothing can be applied yet." : `${count} errors: nothing can be applied yet.`, "failed");
+    await showConflict(isNewest);
   } else {
-    tell(reason(answer), "failed");
+    refuse(answer);
   }
+}
+
+/** Says why a text is not taken. */
+function refuse(answer) {
+  const count = answer.value?.faults?.length;
+  const errors = count === 1 ? "1 error" : `${count} errors`;
+  tell(count ? `${errors}: nothing can be applied yet.` : reason(answer), "failed");
 }
 
 function showDifference(diff, then) {
@@ -113,28 +149,28 @@ function showDifference(diff, then) {
   at("then").replaceChildren(...(then ? [then] : []));
 }
 
-async function apply() {
-  clearTimeout(timer);
-  asked += 1;
+async function apply(isNewest) {
+  const sent = text.value;
   const answer = await send(false);
   showFaults(answer.value?.faults ?? []);
-  if (answer.status === 412) return showConflict();
-  if (!answer.ok) return tell(reason(answer), "failed");
+  if (answer.status === 412) return showConflict(isNewest);
+  if (!answer.ok) return refuse(answer);
   const { diff } = answer.value;
-  await load(file.number);
+  if (!(await load(file.number, sent))) return;
   tell(`Applied. ${effects(answer.value)}.`, "good");
   showDifference(diff);
   await loadHistory();
 }
 
 /** Somebody else was faster: what differs between the text here and theirs. */
-async function showConflict() {
+async function showConflict(isNewest) {
   const theirs = await ask("GET", `/config/files/${file.number}`);
   if (!theirs.ok) return tell(reason(theirs), "failed");
   const compared = await ask("PUT", `/config/files/${file.number}?dry_run=1`, {
     body: { text: text.value },
     headers: { "If-Match": theirs.etag },
   });
+  if (!isNewest()) return;
   at("conflict").hidden = false;
   tell("Somebody else has changed this file since you opened it. Nothing of yours is applied yet.", "failed");
   if (compared.ok) showDifference(compared.value.diff);
@@ -144,21 +180,30 @@ async function showConflict() {
     tell("Your text is kept: apply it to replace theirs.");
     refreshButtons();
   };
-  at("theirs").onclick = () => load(file.number).then(() => tell("This is their text."));
+  at("theirs").onclick = () => open(file.number, "This is their text.");
+}
+
+/** Shows a file as the server has it. */
+async function open(number, words = "") {
+  begin();
+  if (await load(number)) tell(words);
 }
 
 // History
 
-async function order(version, word, button) {
+async function order(version, word) {
+  if (isChanged()) return tell(UNSAVED, "failed");
   const path = `/config/history/${version}/${word}`;
+  const isNewest = begin();
   const dry = await ask("POST", `${path}?dry_run=1`);
+  if (!isNewest()) return;
   if (!dry.ok) return tell(reason(dry), "failed");
   const names = { undo: `Undo change ${version}`, restore: `Restore version ${version}` };
-  const now = element("button", { type: "button", class: "main", onclick: () => busy(now, carryOut) }, names[word]);
+  const now = element("button", { type: "button", class: "main", onclick: () => busy(now, () => write(carryOut)) }, names[word]);
   async function carryOut() {
     const done = await ask("POST", path);
     if (!done.ok) return tell(reason(done), "failed");
-    await load(file.number);
+    if (!(await load(file.number))) return;
     tell(`Done. ${effects(done.value)}.`, "good");
     showDifference(done.value.diff);
     await loadHistory();
@@ -169,7 +214,9 @@ async function order(version, word, button) {
 }
 
 async function show(version) {
+  const isNewest = begin();
   const answer = await ask("GET", `/config/history/${version}`);
+  if (!isNewest()) return;
   if (!answer.ok) return tell(reason(answer), "failed");
   tell(`Change ${version}`);
   showDifference(answer.value.diff);
@@ -205,25 +252,24 @@ async function loadHistory() {
 
 text.addEventListener("input", () => {
   refreshButtons();
-  clearTimeout(timer);
-  timer = setTimeout(() => check(false), PAUSE);
+  plan();
 });
 addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key === "s" && mayWrite) {
     event.preventDefault();
-    if (isChanged()) busy(at("apply"), apply);
+    if (isChanged()) busy(at("apply"), () => write(apply));
   }
 });
 addEventListener("beforeunload", (event) => {
   if (isChanged()) event.preventDefault();
 });
 at("check")?.addEventListener("click", () => busy(at("check"), () => check(true)));
-at("apply")?.addEventListener("click", () => busy(at("apply"), apply));
-at("revert")?.addEventListener("click", () => load(file.number).then(() => tell("")));
+at("apply")?.addEventListener("click", () => busy(at("apply"), () => write(apply)));
+at("revert")?.addEventListener("click", () => open(file.number));
 for (const button of document.querySelectorAll("[data-file]")) {
   button.addEventListener("click", () => {
-    if (isChanged()) return tell("Apply or discard your changes of this file first.", "failed");
-    load(Number(button.dataset.file));
+    if (isChanged()) return tell(UNSAVED, "failed");
+    open(Number(button.dataset.file));
   });
 }
 at("editor").hidden = false;

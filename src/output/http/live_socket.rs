@@ -1,0 +1,130 @@
+//! The socket of a live viewer, encrypted or not: it takes pieces of packets as far as there is room, and never waits.
+
+use bytes::Bytes;
+use mio::{Interest, Registry, Token, net::TcpStream};
+use std::io::{self, IoSlice, Read, Write};
+use tokio_rustls::rustls::ServerConnection;
+
+/// Most pieces in one write; the last packet may add a few.
+pub const BATCH: usize = 32;
+
+/// A socket that does not block, and the session of TLS over it, if there is one.
+#[derive(Debug)]
+pub struct LiveSocket {
+    socket: TcpStream,
+    session: Option<Box<ServerConnection>>,
+}
+
+impl LiveSocket {
+    /// A socket that does not block. A `session` has had its handshake, and all that it had to send is sent.
+    pub fn new(socket: std::net::TcpStream, session: Option<Box<ServerConnection>>) -> Self {
+        Self { socket: TcpStream::from_std(socket), session }
+    }
+
+    /// Has events of the socket reported as `token`.
+    ///
+    /// # Errors
+    /// When epoll cannot take it.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// The error that the socket reported.
+    pub fn error(&self) -> Option<io::Error> {
+        self.socket.take_error().ok().flatten()
+    }
+
+    /// Takes these pieces, or as many of their bytes as there is room for; what the session has encrypted before is sent first.
+    /// Returns the bytes of the pieces that were taken. Where these are fewer than all of at most [`BATCH`] pieces, or where
+    /// [`LiveSocket::has_unsent`] is true afterwards, the socket is full.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing was taken, and those of the socket.
+    pub fn write<'a>(&mut self, mut pieces: impl Iterator<Item = &'a Bytes>) -> io::Result<usize> {
+        let Self { socket, session } = self;
+        let (Some(first), second) = (pieces.next(), pieces.next()) else { return self.flush().map(|()| 0) };
+        if let (None, None) = (second, &session) {
+            return socket.write(first);
+        }
+        let mut slices = [IoSlice::new(&[]); BATCH + 4];
+        let pieces = [Some(first), second].into_iter().flatten().chain(pieces);
+        let used = slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+        let slices = slices.get_mut(..used).unwrap_or_default();
+        match session {
+            None => socket.write_vectored(slices),
+            Some(session) => encrypt(session, socket, slices),
+        }
+    }
+
+    /// Whether bytes that were taken are not in the socket yet.
+    pub fn has_unsent(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.wants_write())
+    }
+
+    /// Says that nothing follows (RFC 8446, section 6.1), where a session can. A client that takes nothing does not get it.
+    pub fn end(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.send_close_notify();
+            let _ = send(session, &mut self.socket);
+        }
+    }
+
+    /// Receives something that nobody needs; 0 when the client sends nothing more.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing, and those of the socket and the session.
+    pub fn discard(&mut self) -> io::Result<usize> {
+        let mut scratch = [0; 4096];
+        let Self { socket, session } = self;
+        let Some(session) = session else { return socket.read(&mut scratch) };
+        let read = session.read_tls(socket)?;
+        let state = session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let mut left = state.plaintext_bytes_to_read();
+        while left > 0 {
+            left = left.saturating_sub(session.reader().read(&mut scratch)?);
+        }
+        // A message of the client may need a response of the session, as an update of keys does.
+        match send(session, socket) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ if state.peer_has_closed() => Ok(0),
+            _ => Ok(read),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.session.as_mut().map_or(Ok(()), |session| send(session, &mut self.socket))
+    }
+}
+
+/// Encrypts and sends as much as the socket has room for, and at most as much as the session buffers (64 KiB) beyond that. All
+/// slices go into records together: those of a small packet are one record.
+fn encrypt(session: &mut ServerConnection, socket: &mut TcpStream, slices: &mut [IoSlice<'_>]) -> io::Result<usize> {
+    send(session, socket)?;
+    let (mut left, mut taken) = (slices, 0);
+    while !left.is_empty() {
+        let length = session.writer().write_vectored(left)?;
+        if length == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        taken += length;
+        IoSlice::advance_slices(&mut left, length);
+        match send(session, socket) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(taken)
+}
+
+/// Sends what the session has encrypted.
+fn send(session: &mut ServerConnection, socket: &mut TcpStream) -> io::Result<()> {
+    while session.wants_write() {
+        match session.write_tls(socket) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => drop(result?),
+        }
+    }
+    Ok(())
+}
