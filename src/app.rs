@@ -36,13 +36,13 @@ use crate::{
             control,
             router::{self, Page, RouteTable},
             session::{self, Security},
-            shard::Shards,
         },
         port::{Beyond, Bound, Port, ServeConnection},
         push::pushers::Pushers,
         record::{playback::Playback, recorders::Recorders},
         rtmp::listener::RtmpServer,
         rtsp::{self, server::RtspServer, table::RtspTable},
+        shard::pool::Shards,
         srt,
         webrtc::WebRtc,
     },
@@ -299,7 +299,7 @@ impl App {
             encrypting.clone(),
             shutdown.clone(),
             counted.clone(),
-            limiter.clone(),
+            (shards.clone(), limiter.clone()),
         );
         rtmp.listen(bound_rtmp);
         let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());

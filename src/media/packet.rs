@@ -113,6 +113,18 @@ impl Packet {
         iter::once(first).chain(rest.into_iter().flatten()).filter(|piece| !piece.is_empty())
     }
 
+    /// The media bytes without a copy, for a write; no piece is empty.
+    pub fn payload_slices(&self) -> impl Iterator<Item = &[u8]> {
+        let (first, rest) = match &self.rest {
+            None => (self.chunk.get(HEAD..self.chunk.len() - TAIL), None),
+            Some(rest) => (
+                self.chunk.get(HEAD..),
+                Some([&rest.body[..], rest.tail.get(..rest.tail.len() - TAIL).unwrap_or_default()]),
+            ),
+        };
+        first.into_iter().chain(rest.into_iter().flatten()).filter(|piece| !piece.is_empty())
+    }
+
     /// Number of media bytes.
     pub fn len(&self) -> usize {
         self.chunk_len() - HEAD - TAIL

@@ -65,14 +65,14 @@ pub fn page(
         here: PATH,
         menu,
         access,
-        style: STYLE,
+        style: &format!("{STYLE}.wall{{--least:{least}}}"),
         script: Some(SCRIPT_PATH),
         makes_media: true,
         period: Some(PERIOD),
         header: html! {},
         main: html! {
             @if shown.is_empty() { p { "There is no video to show." } }
-            div.wall style=(format!("--least:{least}")) {
+            div.wall {
                 @for (stream, handle) in shown {
                     figure.tile {
                         (view(handle, plays, access))

@@ -37,7 +37,7 @@ fn order(server: &Server, path: &str) {
 /// Fails unless a response that runs falls silent within a second, and stays so.
 fn assert_silent(viewer: &mut Answer) {
     // What is under way arrives.
-    viewer.arrivals(secs(1));
+    viewer.within(secs(1));
     let quiet = viewer.next(Instant::now() + secs(1));
     assert!(matches!(quiet, Next::Late), "{quiet:?}");
 }
@@ -91,7 +91,7 @@ fn f36_a_paused_stream_sends_nothing_and_continues_at_a_keyframe() {
 
     let began = Instant::now();
     order(&server, "/streams/cam/pause");
-    bytes.extend(viewer.collect(secs(1)));
+    bytes.extend(viewer.within(secs(1)));
     assert!(matches!(viewer.next(Instant::now() + secs(1)), Next::Late));
     let newest = packets.lock().unwrap().last().unwrap().0;
     assert!(newest < began + secs(1), "{:?}", newest - began);
@@ -226,7 +226,7 @@ fn f36_the_feed_of_a_paused_publisher_goes_to_no_output_and_its_publisher_stays(
     let before = newest();
     wait_until("segments are made", SOON, || newest() > before);
     order(&server, "/feeds/studio/pause");
-    viewers.iter_mut().for_each(|viewer| drop(viewer.collect(millis(400))));
+    viewers.iter_mut().for_each(|viewer| drop(viewer.within(millis(400))));
     let shown = state(&server);
     assert_eq!(entry(&shown, "feeds", "studio")["state"], "paused");
     for name in ["studio", "small"] {
@@ -266,7 +266,7 @@ fn f36_an_encoder_reads_a_feed_of_bytes_while_what_is_passed_through_is_paused()
     small.piece(SOON);
     bytes.extend(plain.collect(millis(500)));
     order(&server, "/streams/cam.ts/pause");
-    bytes.extend(plain.collect(secs(1)));
+    bytes.extend(plain.within(secs(1)));
     assert!(matches!(plain.next(Instant::now() + millis(500)), Next::Late));
     assert!(small.collect(secs(1)).len() > 1000, "it is not paused");
     order(&server, "/streams/cam.ts/resume");

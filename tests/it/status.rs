@@ -8,6 +8,8 @@ use crate::rig::{
     state::{entry, state, state_at, wait_for},
     ts, wait_until,
 };
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::BASE64;
 use regex::Regex;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -305,8 +307,12 @@ fn page_and_json_say_the_same_fact_by_fact() {
     let before = facts(&server);
     let mut answer = server.get("/stat");
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self';"));
+    let policy = answer.header("content-security-policy").unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"), "{policy}");
     let html = answer.text();
+    let style = html.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
+    let hash = BASE64.encode(digest(&SHA256, style.as_bytes()).as_ref());
+    assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "{policy}");
     let after = facts(&server);
     let data = Regex::new("<data data-key=\"([^\"]*)\" value=\"([^\"]*)\"").unwrap();
     let plain =

@@ -3,6 +3,7 @@
 use super::request_id::RequestId;
 use crate::{
     access::{Pass, without_link},
+    output::shard::{NO_PROGRESS, session::Account},
     stream::{Arrival, Progress, ViewerHandle, Viewers},
     telemetry::{Attribute, HttpStats, Protocol, Step, Trace, TraceId, Tracer},
 };
@@ -79,9 +80,6 @@ pub struct RequestLog {
 #[derive(Debug, Clone, Copy)]
 pub struct LowPriorityLog;
 
-/// Why a connection that takes nothing for [`super::limits::PROGRESS_WITHIN`] ends.
-pub const NO_PROGRESS: &str = "no progress for 10 s";
-
 /// Longest request target that is logged whole.
 const TARGET: usize = 256;
 
@@ -130,28 +128,10 @@ impl RequestLog {
         self.client.peer
     }
 
-    /// Why the permission of the response has ended, if it has.
-    pub fn withdrawn(&self) -> Option<&'static str> {
-        self.pass.as_ref()?.end().reason()
-    }
-
     /// The head of the response is ready.
     pub fn responded(&mut self, status: StatusCode) {
         self.status = status.as_u16();
         self.client.instruments.stats.responded(self.protocol, self.status, self.started.elapsed());
-    }
-
-    /// The connection took this many bytes of a live response in this container.
-    pub fn sent(&mut self, bytes: u64, container: impl FnOnce() -> &'static str) {
-        if self.bytes == 0 {
-            let took = self.started.elapsed();
-            self.client.instruments.stats.first_byte(container(), took);
-            if let Some(viewer) = &self.viewer {
-                viewer.began(took, Instant::now());
-            }
-            self.finish_trace(None);
-        }
-        self.bytes += bytes;
     }
 
     /// The connection takes this many bytes of a response that hyper sends.
@@ -190,17 +170,33 @@ impl RequestLog {
             *waits = Some(trace.step("wait for first byte"));
         }
     }
+}
 
-    /// The client lagged and lost this many packets.
-    pub fn lagged(&mut self, packets: u64) {
+impl Account for RequestLog {
+    fn withdrawn(&self) -> Option<&'static str> {
+        self.pass.as_ref()?.end().reason()
+    }
+
+    fn sent(&mut self, bytes: u64, container: &dyn Fn() -> &'static str) {
+        if self.bytes == 0 {
+            let took = self.started.elapsed();
+            self.client.instruments.stats.first_byte(container(), took);
+            if let Some(viewer) = &self.viewer {
+                viewer.began(took, Instant::now());
+            }
+            self.finish_trace(None);
+        }
+        self.bytes += bytes;
+    }
+
+    fn lagged(&mut self, packets: u64) {
         self.gaps += 1;
         self.lost += packets;
         let (peer, id) = (self.client.peer, &self.id);
         tracing::debug!(%peer, %id, lost = packets, "viewer lagged: skipped to keyframe");
     }
 
-    /// From now on the viewer gets keyframes only, or the full stream.
-    pub fn reduced(&mut self, is_reduced: bool) {
+    fn reduced(&mut self, is_reduced: bool) {
         self.is_reduced = is_reduced;
         let (peer, id, path) = (self.client.peer, &self.id, &self.target);
         if is_reduced {
@@ -211,13 +207,11 @@ impl RequestLog {
         }
     }
 
-    /// Whether the viewer gets keyframes only.
-    pub fn is_reduced(&self) -> bool {
+    fn is_reduced(&self) -> bool {
         self.is_reduced
     }
 
-    /// Updates the statistics of the viewer.
-    pub fn report(&mut self) {
+    fn report(&mut self) {
         let Self { bytes, gaps, lost, reductions, is_reduced, .. } = *self;
         if let Some(viewer) = &mut self.viewer {
             viewer.report(Progress { bytes, gaps, lost, reductions, is_reduced });

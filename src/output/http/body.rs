@@ -1,12 +1,20 @@
 //! A live response on a connection that hyper keeps, as with HTTP/2: a body that yields shared packets from the ring.
 
 use super::{
-    access_log::NO_PROGRESS,
-    subscription::{Next, Subscription},
+    access_log::RequestLog,
     takeover::{LiveStream, TakenConnection},
-    write_latency::LatencyRecorder,
 };
-use crate::{media::multipart, stream::Viewers, sys::monotonic};
+use crate::{
+    media::multipart,
+    output::shard::{
+        NO_PROGRESS,
+        session::Account,
+        subscription::{Next, Subscription},
+        write_latency::LatencyRecorder,
+    },
+    stream::Viewers,
+    sys::monotonic,
+};
 use bytes::Bytes;
 use http_body::Frame;
 use std::{
@@ -56,6 +64,7 @@ impl StallWatch {
 /// A body of live packets.
 pub struct LiveBody {
     subscription: Subscription,
+    log: RequestLog,
     viewers: Viewers,
     latency: LatencyRecorder,
     /// Packets of this duration are sent together.
@@ -81,7 +90,8 @@ impl LiveBody {
         let withdrawn = log.pass.as_ref().map(|pass| Box::pin(pass.end().token().clone().cancelled_owned()));
         Self {
             withdrawn,
-            subscription: Subscription::new(reader, lease, log),
+            subscription: Subscription::new(reader, lease),
+            log,
             viewers,
             latency: LatencyRecorder::default(),
             batch,
@@ -97,13 +107,13 @@ impl LiveBody {
 
     fn poll_piece(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<Option<Bytes>> {
         if self.stopped.as_mut().poll(context).is_ready() {
-            self.subscription.log.reason = "server stops";
+            self.log.reason = "server stops";
             return Poll::Ready(None);
         }
         if let Some(withdrawn) = &mut self.withdrawn
             && withdrawn.as_mut().poll(context).is_ready()
         {
-            self.subscription.log.reason = self.subscription.log.withdrawn().unwrap_or_default();
+            self.log.reason = self.log.withdrawn().unwrap_or_default();
             return Poll::Ready(None);
         }
         if let Some(piece) = self.pieces.pop_front() {
@@ -113,7 +123,7 @@ impl LiveBody {
             std::task::ready!(timer.as_mut().poll(context));
             self.collecting = None;
         }
-        match self.subscription.poll_next(context, now) {
+        match self.subscription.poll_next(&mut self.log, context, now) {
             Poll::Ready(Next::Packet(packet)) => {
                 // Media that arrived before the viewer joined has waited for it.
                 packet
@@ -129,12 +139,12 @@ impl LiveBody {
                 Poll::Ready(Some(self.pieces.pop_front().unwrap_or_default()))
             }
             Poll::Ready(Next::End(reason)) => {
-                self.subscription.log.reason = reason;
+                self.log.reason = reason;
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 self.latency.flush();
-                if !self.batch.is_zero() && self.subscription.log.bytes > 0 {
+                if !self.batch.is_zero() && self.log.bytes > 0 {
                     let mut timer = Box::pin(tokio::time::sleep(self.batch));
                     // This timer wakes the body, not the next packet.
                     let _ = timer.as_mut().poll(context);
@@ -157,7 +167,7 @@ impl http_body::Body for LiveBody {
         let (this, now) = (&mut *self, Instant::now());
         if now >= this.next_check {
             this.next_check = now + CHECK_PERIOD;
-            this.subscription.tick(now);
+            this.subscription.tick(&mut this.log, now);
             this.latency.report(&this.viewers, now);
         }
         let polled = this.poll_piece(context, now);
@@ -165,7 +175,7 @@ impl http_body::Body for LiveBody {
         this.stall_watch.state().since = matches!(polled, Poll::Ready(Some(_))).then_some(now);
         polled.map(|piece| {
             piece.map(|bytes| {
-                this.subscription.sent(bytes.len() as u64);
+                this.log.sent(bytes.len() as u64, &|| this.subscription.container());
                 Ok(Frame::data(bytes))
             })
         })
@@ -176,7 +186,7 @@ impl Drop for LiveBody {
     fn drop(&mut self) {
         self.latency.report(&self.viewers, Instant::now());
         if self.stall_watch.state().is_over {
-            self.subscription.log.reason = NO_PROGRESS;
+            self.log.reason = NO_PROGRESS;
         }
     }
 }

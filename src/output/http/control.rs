@@ -4,7 +4,7 @@ use super::{
     access_log::{Client, Instruments},
     body::StallWatch,
     disconnect::DisconnectWatch,
-    limits::{HEAD_WITHIN, MAX_HEAD, PROGRESS_WITHIN},
+    limits::{HEAD_WITHIN, MAX_HEAD},
     response::Response,
     session::{Handoff, respond},
     site::Site,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     access::{Identity, Peer},
     config::Plain,
+    output::shard::PROGRESS_WITHIN,
 };
 use http::Request;
 use hyper::{

@@ -2,9 +2,12 @@
 
 use super::{
     body::StallWatch,
-    limits::{HEAD_WITHIN, KEEPALIVE, MAX_HEAD, PROGRESS_WITHIN, UNSENT_LOW_WATER},
+    limits::{HEAD_WITHIN, MAX_HEAD},
 };
-use crate::net::tls::Transport;
+use crate::{
+    net::tls::Transport,
+    output::shard::{KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER},
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{

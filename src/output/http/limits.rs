@@ -4,15 +4,9 @@ use std::time::Duration;
 
 /// How long a client may take to send the head of a request. An idle connection is closed after the same time.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a live connection may be silent before the kernel probes whether the client is still there.
-pub const KEEPALIVE: Duration = Duration::from_secs(30);
-/// A client that takes nothing of a response for this long is dropped.
-pub const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// Longest head of a request.
 pub const MAX_HEAD: usize = 32 << 10;
 /// Longest target of a request.
 pub const MAX_TARGET: usize = 8 << 10;
 /// Longest body of a request. It is not read; a client may send this much before it sees the response.
 pub const MAX_BODY: u64 = 1 << 20;
-/// Data that waits in the kernel for a slow client. The rest stays in the ring, where it can be skipped.
-pub const UNSENT_LOW_WATER: u32 = 64 << 10;

@@ -3,10 +3,10 @@
 //! [`session`] reads the requests of one client through hyper, [`control`] those over the control socket. [`router`] finds the handler for a path: [`live`],
 //! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure),
 //! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
-//! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
-//! thread of [`shard`] then writes the packets to each [`viewer`], through its [`live_socket`]. Over HTTP/2 ([`h2`]) it stays with hyper as a [`body`].
-//! Either way [`subscription`] yields the next packet. [`disconnect`] notices a client that left before its response was
-//! ready, [`access_log`] writes the log line of a request, and [`write_latency`] measures how long media waits in the server.
+//! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a thread of
+//! [`shard`](super::shard) then writes the packets, and [`live_session`] is what is left of the protocol. Over HTTP/2 ([`h2`]) it
+//! stays with hyper as a [`body`]. [`disconnect`] notices a client that left before its response was ready, and [`access_log`]
+//! writes the log line of a request.
 
 pub mod access_log;
 pub mod admission;
@@ -19,24 +19,20 @@ mod exclusive;
 mod frames;
 mod h2;
 pub mod limits;
-mod live;
-mod live_socket;
+pub mod live;
+mod live_session;
 pub mod publish;
 pub mod query;
 mod request_id;
 pub mod response;
 pub mod router;
 pub mod session;
-pub mod shard;
 mod shot;
 pub mod site;
 mod still;
 pub mod still_headers;
 mod still_stream;
-mod subscription;
 mod take_once;
 pub mod takeover;
 mod trace_context;
-pub mod viewer;
 mod websocket;
-pub mod write_latency;

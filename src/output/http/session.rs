@@ -6,15 +6,14 @@ use super::{
     body::{LiveBody, StallWatch},
     disconnect::DisconnectWatch,
     frames, h2,
-    limits::{HEAD_WITHIN, KEEPALIVE, MAX_BODY, MAX_HEAD, MAX_TARGET, PROGRESS_WITHIN, UNSENT_LOW_WATER},
-    live_socket::LiveSocket,
+    limits::{HEAD_WITHIN, MAX_BODY, MAX_HEAD, MAX_TARGET},
+    live_session::LiveSession,
     request_id::{self, RequestId},
     response::{complete, too_large},
-    shard::Shards,
     site::{self, Site},
     still_stream::{Framing, StillStream},
     take_once::TakeOnce,
-    takeover::{CountedBody, LiveResponse, TakenConnection, Takeover, TakeoverBody},
+    takeover::{CountedBody, LiveResponse, LiveStream, TakenConnection, Takeover, TakeoverBody},
     trace_context::{self, TraceContext},
     websocket,
 };
@@ -27,6 +26,12 @@ use crate::{
     },
     output::{
         hls::viewers::Visit,
+        shard::{
+            PROGRESS_WITHIN,
+            pool::{Joining, Shards},
+            socket::LiveSocket,
+            viewer,
+        },
         webrtc::{WebRtc, tcp},
     },
     telemetry::{HttpStats, Trace},
@@ -53,7 +58,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -152,19 +156,22 @@ pub async fn serve<S>(
         return;
     };
     // Frees the buffers of hyper. Further requests of the client get no response: `connection: close` announced it.
-    let (socket, session) = match connection.into_parts().io.socket.into_inner() {
-        Transport::Plain(socket) => (socket, None),
-        Transport::Tls(stream) => match *stream {
-            TlsStream::Server(stream) => {
-                let (socket, session) = stream.into_inner();
-                (socket, Some(Box::new(session)))
-            }
-            TlsStream::Client(_) => return,
+    let Some(socket) = LiveSocket::of(connection.into_parts().io.socket.into_inner()) else { return };
+    let TakenConnection { stream: LiveStream { reader, lease, viewers, batch, early_heads }, log, chunked } = taken;
+    shards.adopt(Joining {
+        socket,
+        permit,
+        reader,
+        lease,
+        viewers,
+        wake_interval: batch,
+        framing: match (early_heads, chunked) {
+            (true, chunked) => viewer::Framing::EarlyHeads { chunked },
+            (false, true) => viewer::Framing::Chunked,
+            (false, false) => viewer::Framing::Plain,
         },
-    };
-    let Ok(socket) = socket.into_std() else { return };
-    tune(&socket);
-    shards.adopt(LiveSocket::new(socket, session), taken, permit);
+        session: Box::new(LiveSession::new(log, chunked)),
+    });
 }
 
 /// Who may do what over a connection, and how it is encrypted.
@@ -241,15 +248,6 @@ pub(in crate::output) async fn secure(socket: TcpStream, tls: Option<Tls>, stats
 /// Who a client is by its certificate.
 pub(in crate::output) fn certified(transport: &Transport) -> Option<Identity> {
     transport.client_names().map(|names| Identity::Certificate(names.into()))
-}
-
-/// Sets socket options for a live stream; the defaults work too.
-fn tune(socket: &std::net::TcpStream) {
-    let socket = SockRef::from(socket);
-    // A shard notices a full socket itself. Only the kernel notices a vanished client that is sent little.
-    let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
-    let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
-    let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
 
 /// How a response may continue without hyper or warp.

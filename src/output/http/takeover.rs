@@ -2,6 +2,7 @@
 
 use super::{access_log::RequestLog, take_once::TakeOnce};
 use crate::{
+    output::shard::session::Account,
     source::demand::Lease,
     stream::{Reader, Viewers},
 };

@@ -1,8 +1,7 @@
 //! Stills as messages of a WebSocket (RFC 6455).
 
 use super::{
-    access_log::{NO_PROGRESS, RequestLog},
-    limits::PROGRESS_WITHIN,
+    access_log::RequestLog,
     query,
     response::{NO_VIDEO, Response, bad_request, text},
     still_stream::{Framing, StillStream, refuse_without_video, start},
@@ -10,6 +9,7 @@ use super::{
 use crate::{
     access::End,
     ipc::PictureFault,
+    output::shard::{NO_PROGRESS, PROGRESS_WITHIN, session::Account},
     still::{sequence::Sequence, take::StreamStills},
 };
 use bytes::Bytes;
@@ -121,7 +121,7 @@ pub async fn send_stills(
                 };
                 let length = message.len() as u64;
                 match tokio::time::timeout(PROGRESS_WITHIN, socket.send(message)).await {
-                    Ok(Ok(())) => log.sent(length, || PICTURES),
+                    Ok(Ok(())) => log.sent(length, &|| PICTURES),
                     Ok(Err(_)) => {
                         log.reason = "client left";
                         return;

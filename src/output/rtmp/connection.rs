@@ -1,7 +1,10 @@
 //! The connection of a client: its socket with the protocol on it.
 
 use super::wire::server::{Event, Server};
-use crate::net::tls::Transport;
+use crate::{
+    net::tls::Transport,
+    output::shard::{PROGRESS_WITHIN, socket::LiveSocket},
+};
 use bytes::BytesMut;
 use std::{io, time::Duration};
 use tokio::{
@@ -9,8 +12,6 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// A client that takes nothing for this long is dropped.
-pub(super) const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// How long a client that was refused may take to read why.
 const REFUSED: Duration = Duration::from_secs(1);
 /// Most bytes of one read.
@@ -72,6 +73,11 @@ impl Wire {
         timeout(PROGRESS_WITHIN, sent).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.out.clear();
         Ok(())
+    }
+
+    /// The socket and the protocol, for a shard, when all is sent.
+    pub(super) fn into_live(self) -> Option<(LiveSocket, Server)> {
+        Some((LiveSocket::of(self.transport)?, self.server))
     }
 
     /// Refuses what the client wants, with a reason that it gets.

@@ -5,6 +5,7 @@ use crate::{
     config::Plain,
     engine::registry::Registry,
     net::tls::Tls,
+    output::shard::pool::Shards,
     sys::overload::{CurrentLoad, LoadLevel},
     telemetry::{HttpStats, Refusal},
 };
@@ -25,6 +26,8 @@ pub(super) struct Context {
     pub(super) encryption: watch::Receiver<Encryption>,
     /// The statistics of all connections.
     pub(super) stats: Arc<HttpStats>,
+    /// Write to players.
+    pub(super) shards: Arc<Shards>,
     /// Of the machine.
     pub(super) load: CurrentLoad,
 }

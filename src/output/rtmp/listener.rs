@@ -8,7 +8,10 @@ use crate::{
     access::Gate,
     engine::registry::Registry,
     net::ConnectionLimiter,
-    output::port::{Beyond, BindError, Bound, Port, ServeConnection},
+    output::{
+        port::{Beyond, BindError, Bound, Port, ServeConnection},
+        shard::pool::Shards,
+    },
     sys::{Shutdown, overload::CurrentLoad},
     telemetry::HttpStats,
 };
@@ -31,10 +34,10 @@ impl RtmpServer {
         encryption: watch::Receiver<Encryption>,
         shutdown: Shutdown,
         (stats, load): (Arc<HttpStats>, CurrentLoad),
-        limiter: ConnectionLimiter,
+        (shards, limiter): (Arc<Shards>, ConnectionLimiter),
     ) -> Self {
         let (registry, registries) = watch::channel(registry);
-        let context = Arc::new(Context { gate, registry: registries, encryption, stats: stats.clone(), load });
+        let context = Arc::new(Context { gate, registry: registries, encryption, stats: stats.clone(), shards, load });
         let stop = shutdown.token().clone();
         let serve: ServeConnection =
             Arc::new(move |connection| session::serve(connection, context.clone(), stop.clone()).boxed());

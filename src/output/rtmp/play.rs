@@ -1,42 +1,47 @@
-//! A player: it gets the packets of the stream in FLV as messages. Of each packet only the head differs from that of a file, so all
-//! players share one copy.
+//! A player: it gets the packets of the stream in FLV as messages, which a shard makes once for all of its players.
 
 use super::{
-    connection::{PROGRESS_WITHIN, Wire},
+    connection::Wire,
     context::Context,
-    tags::{send, tags},
+    tags::messages,
     wire::{
-        command::{STREAM, Wanted},
-        server::Event,
+        command::Wanted,
+        server::{Event, Server},
     },
 };
 use crate::{
     access::{Access, Action, Pass, Peer, Presented, Subject},
     engine::registry::StreamHandle,
     media::{Container, NotCarried, codec::CodecParameters},
-    output::publish::permit::Credentials,
+    net::ConnectionPermit,
+    output::{
+        http::live::batch_of,
+        publish::permit::Credentials,
+        shard::{
+            NO_PROGRESS,
+            pool::Joining,
+            session::{Account, Session},
+            viewer::Framing,
+        },
+    },
     source::demand::Lease,
-    stream::{Arrival, Delivery, Entry, Join, LagAction, LagPolicy, Progress, Reader},
+    stream::{Arrival, Entry, Join, Progress, Reader, ViewerHandle},
 };
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
-/// How often statistics are reported.
-const TICK: Duration = Duration::from_secs(1);
 /// How long a stream may take to say which codecs it has.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
-/// Why a viewer ends that takes nothing; as over HTTP.
-const NO_PROGRESS: &str = "no progress for 10 s";
 
 /// A stream that is played.
 struct Playing {
     stream: Arc<StreamHandle>,
     reader: Reader,
-    _lease: Lease,
+    lease: Lease,
     pass: Pass,
     user: Option<String>,
 }
@@ -58,11 +63,11 @@ enum Refusal {
     Overloaded,
 }
 
-/// Serves a player to its end.
-pub(super) async fn serve(mut wire: Wire, context: &Context, wanted: &Wanted, peer: &Peer, stop: CancellationToken) {
+/// Has a player served: it goes to a shard when it is accepted, and is refused otherwise.
+pub(super) async fn serve(mut wire: Wire, permit: ConnectionPermit, context: &Context, wanted: &Wanted, peer: &Peer) {
     let path = wanted.names().into_iter().next().unwrap_or_default();
     let began = Instant::now();
-    let mut playing = match open(context, wanted, peer).await {
+    let Playing { stream, reader, lease, pass, user } = match open(context, wanted, peer).await {
         Ok(playing) => playing,
         Err(refusal) => {
             tracing::info!(peer = %peer.address, protocol = "rtmp", path, reason = %refusal, "viewer refused");
@@ -70,27 +75,121 @@ pub(super) async fn serve(mut wire: Wire, context: &Context, wanted: &Wanted, pe
         }
     };
     wire.server.accept_play(&mut wire.out);
-    let arrival = Arrival { protocol: "rtmp", user: playing.user.as_deref(), peer: peer.address };
-    let end = playing.pass.ended_by_order();
-    let mut viewer = playing.stream.viewers.join(arrival, Some(end), SystemTime::now());
-    let mut progress = Progress::default();
-    let (reason, is_told) = match wire.flush().await {
-        Ok(()) => run(&mut wire, &mut playing, (&mut viewer, &mut progress), began, &stop).await,
-        Err(_) => ("client left", false),
+    let arrival = Arrival { protocol: "rtmp", user: user.as_deref(), peer: peer.address };
+    let viewer = stream.viewers.join(arrival, Some(pass.ended_by_order()), SystemTime::now());
+    let log = PlayLog {
+        viewer,
+        progress: Progress::default(),
+        pass,
+        began,
+        peer: peer.address,
+        user,
+        path,
+        stream: stream.config.name.to_string(),
+        reason: "client left",
     };
-    viewer.report(progress);
-    viewer.ended(reason);
-    if reason == NO_PROGRESS {
-        viewer.dropped();
+    if wire.flush().await.is_err() {
+        return;
     }
-    let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    let Progress { bytes, gaps, .. } = progress;
-    let (stream, user) = (&playing.stream.config.name, playing.user.take());
-    tracing::info!(peer = %peer.address, user, protocol = "rtmp", path, %stream, bytes, seconds, gaps, reason, "viewer left");
-    drop((playing, viewer));
-    if is_told {
-        wire.server.end_play(reason, &mut wire.out);
-        wire.close().await;
+    let Some((socket, server)) = wire.into_live() else { return };
+    context.shards.adopt(Joining {
+        socket,
+        permit,
+        reader,
+        lease,
+        viewers: stream.viewers.clone(),
+        wake_interval: batch_of(&stream.config, Some(Container::Flv)),
+        framing: Framing::Messages(messages),
+        session: Box::new(PlaySession { server, log }),
+    });
+}
+
+/// The protocol of a player while a shard writes the packets.
+#[derive(Debug)]
+struct PlaySession {
+    server: Server,
+    log: PlayLog,
+}
+
+impl Session for PlaySession {
+    fn account(&mut self) -> &mut dyn Account {
+        &mut self.log
+    }
+
+    fn receive(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+        let mut events = Vec::new();
+        self.server.push(bytes, out, &mut events).map_err(|_| "protocol error")?;
+        if events.contains(&Event::Ended) { Err("client left") } else { Ok(()) }
+    }
+
+    fn may_half_close(&self) -> bool {
+        false
+    }
+
+    fn end(&mut self, reason: &'static str, out: &mut Vec<u8>) {
+        self.server.end_play(reason, out);
+    }
+
+    fn closed(&mut self, reason: &'static str) {
+        self.log.reason = reason;
+    }
+}
+
+/// What is counted of a player; logged when it is dropped.
+#[derive(Debug)]
+struct PlayLog {
+    viewer: ViewerHandle,
+    progress: Progress,
+    pass: Pass,
+    began: Instant,
+    peer: SocketAddr,
+    user: Option<String>,
+    path: String,
+    stream: String,
+    reason: &'static str,
+}
+
+impl Account for PlayLog {
+    fn withdrawn(&self) -> Option<&'static str> {
+        self.pass.end().reason()
+    }
+
+    fn sent(&mut self, bytes: u64, _: &dyn Fn() -> &'static str) {
+        if self.progress.bytes == 0 && bytes > 0 {
+            self.viewer.played(self.began.elapsed(), self.began, Instant::now());
+        }
+        self.progress.bytes += bytes;
+    }
+
+    fn lagged(&mut self, packets: u64) {
+        self.progress.gaps += 1;
+        self.progress.lost += packets;
+    }
+
+    fn is_reduced(&self) -> bool {
+        self.progress.is_reduced
+    }
+
+    fn reduced(&mut self, is_reduced: bool) {
+        self.progress.reductions += u64::from(is_reduced);
+        self.progress.is_reduced = is_reduced;
+    }
+
+    fn report(&mut self) {
+        self.viewer.report(self.progress);
+    }
+}
+
+impl Drop for PlayLog {
+    fn drop(&mut self) {
+        self.report();
+        self.viewer.ended(self.reason);
+        if self.reason == NO_PROGRESS {
+            self.viewer.dropped();
+        }
+        let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let Self { peer, user, path, stream, progress: Progress { bytes, gaps, .. }, reason, .. } = self;
+        tracing::info!(%peer, user, protocol = "rtmp", path, stream, bytes, seconds, gaps, reason, "viewer left");
     }
 }
 
@@ -113,7 +212,7 @@ async fn open(context: &Context, wanted: &Wanted, peer: &Peer) -> Result<Playing
     }
     let reader = output.fanout().subscribe(Entry { join: Join::Keyframe, header: true });
     let pass = context.gate.pass(&access, Action::View, Some(name));
-    Ok(Playing { reader, _lease: lease, pass, user: access.identity.name(), stream })
+    Ok(Playing { reader, lease, pass, user: access.identity.name(), stream })
 }
 
 fn find(context: &Context, wanted: &Wanted) -> Result<(String, Arc<StreamHandle>), Refusal> {
@@ -163,71 +262,5 @@ async fn only_legacy(output: &crate::stream::StreamOutput) -> Result<(), Refusal
     match tracks.map(|track| &track.codec).find(|codec| !is_legacy(codec)) {
         Some(codec) => Err(Refusal::Unannounced(codec.name())),
         None => Ok(()),
-    }
-}
-
-/// Sends packets until the end: the reason, and whether the client is to be notified.
-async fn run(
-    wire: &mut Wire,
-    playing: &mut Playing,
-    (viewer, progress): (&mut crate::stream::ViewerHandle, &mut Progress),
-    began: Instant,
-    stop: &CancellationToken,
-) -> (&'static str, bool) {
-    let mut lag = LagPolicy::default();
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let delivery = tokio::select! {
-            biased;
-            () = stop.cancelled() => return ("server stops", true),
-            reason = playing.pass.end().wait() => return (reason, true),
-            _ = tick.tick() => {
-                let step = lag.look(Instant::now());
-                reduce(&mut playing.reader, step, progress);
-                viewer.report(*progress);
-                continue;
-            }
-            read = wire.read() => {
-                let has_ended = wire.events.drain(..).any(|event| event == Event::Ended);
-                if read.is_err() || has_ended || wire.flush().await.is_err() {
-                    return ("client left", false);
-                }
-                continue;
-            }
-            delivery = playing.reader.next() => delivery,
-        };
-        let packet = match delivery {
-            Delivery::Aside(packet) | Delivery::Packet(packet) => packet.payload(),
-            Delivery::Gap(lost) => {
-                progress.gaps += 1;
-                progress.lost += lost;
-                let step = lag.overrun(Instant::now());
-                reduce(&mut playing.reader, step, progress);
-                continue;
-            }
-            Delivery::End => return ("stream ended", true),
-        };
-        for tag in tags(packet) {
-            match timeout(PROGRESS_WITHIN, send(&mut wire.transport, &tag, STREAM)).await {
-                Ok(Ok(bytes)) => {
-                    if progress.bytes == 0 {
-                        viewer.played(began.elapsed(), began, Instant::now());
-                    }
-                    progress.bytes += bytes;
-                }
-                Ok(Err(_)) => return ("client left", false),
-                Err(_) => return (NO_PROGRESS, false),
-            }
-        }
-    }
-}
-
-fn reduce(reader: &mut Reader, step: Option<LagAction>, progress: &mut Progress) {
-    let Some(step) = step else { return };
-    let is_reduced = step == LagAction::Reduce;
-    if reader.reduce(is_reduced) && is_reduced != progress.is_reduced {
-        progress.reductions += u64::from(is_reduced);
-        progress.is_reduced = is_reduced;
     }
 }

@@ -21,7 +21,7 @@ const WANTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Serves one connection to its end, or until `stop`.
 pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: CancellationToken) {
-    let Connection { mut socket, peer, permit: _permit } = connection;
+    let Connection { mut socket, peer, permit } = connection;
     let Some(peer) = behind_proxy(&mut socket, peer, &context.gate).await else { return };
     let encryption = context.encryption.borrow().clone();
     let may_be_plain = encryption.as_ref().is_none_or(|(_, plain)| plain.permits(peer.ip()));
@@ -43,7 +43,7 @@ pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: C
     let peer = &Peer { address: peer, proved };
     match wanted {
         Event::Publish(wanted) => publish(wire, &context, &wanted, peer, stop).await,
-        Event::Play(wanted) => play::serve(wire, &context, &wanted, peer, stop).await,
+        Event::Play(wanted) => play::serve(wire, permit, &context, &wanted, peer).await,
         Event::Media { .. } | Event::Ended => {}
     }
 }

@@ -1,14 +1,17 @@
 //! Packets of FLV as messages of RTMP. Of each packet only the heads of chunks differ from those of a file, so all who are sent it share
 //! one copy.
 
-use super::wire::control::CHUNK;
-use crate::media::flv::tag;
-use bytes::Bytes;
+use super::wire::{command::STREAM, control::CHUNK};
+use crate::media::{Packet, flv::tag};
+use bytes::{Bytes, BytesMut};
 use std::io::{self, IoSlice};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// The header of a file, and the size of the tag before the first one.
 const FILE_HEAD: usize = 9 + tag::FRAME_TAIL;
+
+/// Longest head of a chunk.
+const MESSAGE_HEAD: usize = 16;
 
 /// A message, as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,19 @@ fn pieces(tag: &Tag, stream: u32) -> (Vec<u8>, Vec<u8>) {
     (first, next)
 }
 
+/// A packet or header of FLV as messages of the stream that is played.
+pub fn messages(packet: &Packet) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(packet.len() + MESSAGE_HEAD * (2 + packet.len() / CHUNK));
+    for tag in tags(packet.payload()) {
+        let (first, next) = pieces(&tag, STREAM);
+        for (place, part) in tag.body.chunks(CHUNK).enumerate() {
+            bytes.extend_from_slice(if place == 0 { &first } else { &next });
+            bytes.extend_from_slice(part);
+        }
+    }
+    bytes.freeze()
+}
+
 /// Sends a message of this message stream; returns its bytes. Not cancel-safe.
 ///
 /// # Errors
@@ -83,10 +99,10 @@ pub async fn send(transport: &mut (impl AsyncWrite + Unpin), tag: &Tag, stream: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Kind;
     use crate::output::rtmp::wire::{
         chunk::{ChunkReader, Message},
-        command::{self, STREAM},
-        kind,
+        command, kind,
     };
 
     #[test]
@@ -104,13 +120,7 @@ mod tests {
         .concat();
         let mut bytes = Vec::new();
         crate::output::rtmp::wire::chunk::write(&command::control(kind::CHUNK_SIZE, CHUNK as u32), 128, &mut bytes);
-        for tag in tags(file.into()) {
-            let (first, next) = pieces(&tag, STREAM);
-            for (place, part) in tag.body.chunks(CHUNK).enumerate() {
-                bytes.extend_from_slice(if place == 0 { &first } else { &next });
-                bytes.extend_from_slice(part);
-            }
-        }
+        bytes.extend_from_slice(&messages(&Packet::copy_of(Kind::Keyframe, &file)));
         let mut found = Vec::new();
         ChunkReader::default().push(&bytes, &mut found).unwrap();
         let message =

@@ -14,10 +14,9 @@ use crate::{
     access::{Asking, Identity, without_link},
     media::rtp::interleaved,
     net::{ConnectionPermit, tls::Transport},
-    output::http::{
-        access_log::NO_PROGRESS,
-        limits::{HEAD_WITHIN, KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER},
-        session::certified,
+    output::{
+        http::{limits::HEAD_WITHIN, session::certified},
+        shard::{KEEPALIVE, NO_PROGRESS, PROGRESS_WITHIN, UNSENT_LOW_WATER},
     },
     source::publisher::LEFT,
     sys::monotonic,

@@ -3,7 +3,7 @@
 use crate::{
     access::Pass,
     media::Packet,
-    output::http::{access_log::NO_PROGRESS, write_latency::LatencyRecorder},
+    output::shard::{NO_PROGRESS, write_latency::LatencyRecorder},
     source::demand::Lease,
     stream::{Arrival, Delivery, LagAction, LagPolicy, Progress, Reader, ViewerHandle, Viewers},
     telemetry::HttpStats,

@@ -22,7 +22,7 @@ use crate::{
     access::Pass,
     engine::registry::StreamHandle,
     net::ConnectionPermit,
-    output::http::write_latency::LatencyRecorder,
+    output::shard::write_latency::LatencyRecorder,
     stream::{FanOut, Viewers},
     sys::service::Pulse,
     telemetry::{FailureLog, Report},

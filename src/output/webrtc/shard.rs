@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     media::webrtc::Frame,
-    output::http::write_latency::LatencyRecorder,
+    output::shard::write_latency::LatencyRecorder,
     stream::{Batch, FanOut, Viewers},
     sys::{monotonic, service::Pulse},
     telemetry::WebRtcStats,

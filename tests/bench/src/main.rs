@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod crowd;
 mod hls;
 mod http2;
 mod latency;
@@ -15,6 +16,7 @@ mod mark;
 mod modes;
 mod plain;
 mod report;
+mod rtmp;
 mod server;
 mod source;
 mod stills;

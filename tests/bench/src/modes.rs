@@ -1,9 +1,10 @@
 //! What is measured: each mode runs its systems in turns, a fresh process each time.
 
 use crate::{
-    hls, http2, latency,
+    crowd, hls, http2, latency,
     load::{self, Outcome, Plan},
     report::{Figures, Table, quantile},
+    rtmp,
     server::System,
     source::Kind,
     stills, usage,
@@ -13,14 +14,18 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::{
     path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
+use tokio::net::TcpStream;
 
 /// All modes.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 16] = [
     "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "tls",
-    "hls", "short",
+    "rtmp", "publish", "hls", "short",
 ];
 
 /// Bits a second of the source: a picture of 1080 lines.
@@ -28,6 +33,9 @@ const RATE: usize = 4_000_000;
 const MJPEG_RATE: usize = 10_000_000;
 /// Rounds, unless `VOYANDZ_BENCH_ROUNDS` says another number.
 const ROUNDS: usize = 3;
+
+/// How long crowds are measured.
+const WINDOW: Duration = Duration::from_secs(4);
 
 /// So many viewers take all of two processors, and pictures come late by some others. A key picture that is late at the end of a
 /// short window is 3 % of it, which would pass for one that was lost.
@@ -56,6 +64,8 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
             or(&[50]).into_iter().map(|feeds| ingest(feeds, 4_000_000, &[false, true])).collect::<Result<_, _>>()?
         }
         "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
+        "rtmp" => or(&[1000]).into_iter().map(over_rtmp).collect::<Result<_, _>>()?,
+        "publish" => or(&[100]).into_iter().map(publishers).collect::<Result<_, _>>()?,
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
         #[cfg(feature = "tls")]
         "tls" => or(&[200]).into_iter().map(over_tls).collect::<Result<_, _>>()?,
@@ -219,7 +229,9 @@ fn over_http2(viewers: usize) -> anyhow::Result<Table> {
     let (system, plan) = (System::voyandz(Kind::Ts, RATE, "")?, plan(viewers));
     for _ in 0..rounds() {
         let usual = load::put(&mut system.start()?, &plan)?;
-        let other = http2::put(&mut system.start()?, viewers, plan.window)?;
+        let mut server = system.start()?;
+        let address = server.address;
+        let other = crowd::put(&mut server, (viewers, address), plan.window, http2::watch)?;
         for (name, bytes, cpu, resident) in
             [("HTTP/1.1", usual.bytes, usual.cpu, usual.resident), ("HTTP/2", other.bytes, other.cpu, other.resident)]
         {
@@ -243,18 +255,78 @@ fn over_tls(viewers: usize) -> anyhow::Result<Table> {
     // Its certificate is kept there.
     let folder = tempfile::tempdir()?;
     let system = System::Voyandz(format!("{yaml}statedir: {}\ntls: {{own: true}}\n", folder.path().display()));
+    let connector = crate::tls::trusting()?;
     for _ in 0..rounds() {
-        for (name, is_encrypted) in [("plain", false), ("TLS", true)] {
-            let outcome = crate::tls::put(&mut system.start()?, viewers, is_encrypted, Duration::from_secs(4))?;
-            let figures = Figures::from([
-                ("MB/s", outcome.bytes as f64 / 1e6 / 4.0),
-                ("CPU s/GB", outcome.cpu.as_secs_f64() / (outcome.bytes as f64 / 1e9)),
-            ]);
-            table.add(name, figures);
+        for (name, connector) in [("plain", None), ("TLS", Some(&connector))] {
+            let mut server = system.start()?;
+            let address = server.address;
+            let watch = |address, taken| crate::tls::watch(address, connector.cloned(), taken);
+            table.add(name, of_crowd(&crowd::put(&mut server, (viewers, address), WINDOW, watch)?));
         }
         for (name, seconds) in crate::tls::ciphers()? {
             table.add(name, Figures::from([("CPU s/GB", seconds)]));
         }
+    }
+    Ok(table)
+}
+
+fn of_crowd(outcome: &crowd::Outcome) -> Figures {
+    Figures::from([
+        ("MB/s", outcome.bytes as f64 / 1e6 / WINDOW.as_secs_f64()),
+        ("CPU s/GB", outcome.cpu_per_gb()),
+        ("RSS MB", outcome.resident / 1e3),
+    ])
+}
+
+/// The same viewers of FLV over HTTP and over RTMP.
+fn over_rtmp(viewers: usize) -> anyhow::Result<Table> {
+    let ratios = [("CPU s/GB", "RTMP", "HTTP"), ("RSS MB", "RTMP", "HTTP")];
+    let mut table = Table::new(format!("{viewers} viewers of FLV, video and audio of 1.5 Mbit/s"), &ratios);
+    let System::Voyandz(yaml) = camera() else { bail!("voyandz is another system") };
+    let system = System::Voyandz(format!("{yaml}rtmp: {{listen: '127.0.0.1:0'}}\n"));
+    for _ in 0..rounds() {
+        let mut server = system.start()?;
+        let address = server.address;
+        let watch = |address, taken: Arc<crowd::Taken>| async move {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            crowd::get(socket, (address, "/live.flv"), &taken).await
+        };
+        table.add("HTTP", of_crowd(&crowd::put(&mut server, (viewers, address), WINDOW, watch)?));
+        drop(server);
+        let mut server = system.start()?;
+        let address = server.address_of("rtmp")?;
+        table.add("RTMP", of_crowd(&crowd::put(&mut server, (viewers, address), WINDOW, rtmp::play)?));
+    }
+    Ok(table)
+}
+
+/// Publishers of RTMP whom nobody watches.
+fn publishers(count: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("{count} publishers of RTMP, of 1 Mbit/s"), &[]);
+    let each = |line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let system = System::Voyandz(format!(
+        "rtmp: {{listen: '127.0.0.1:0'}}\nfeeds:\n{}streams:\n{}",
+        each(|number| format!("  p{number}: {{publish: {{anyone: true}}}}\n")),
+        each(|number| format!("  p{number}: {{feed: p{number}}}\n")),
+    ));
+    for _ in 0..rounds() {
+        let mut server = system.start()?;
+        let address = server.address_of("rtmp")?;
+        let next = AtomicUsize::new(0);
+        let publish = |address, taken| {
+            rtmp::publish(address, format!("p{}", next.fetch_add(1, Ordering::Relaxed)), 1_000_000, taken)
+        };
+        let outcome = crowd::put(&mut server, (count, address), 2 * WINDOW, publish)?;
+        let seconds = 2.0 * WINDOW.as_secs_f64();
+        table.add(
+            "voyandz",
+            Figures::from([
+                ("MB/s", outcome.bytes as f64 / 1e6 / seconds),
+                ("of a processor", outcome.cpu.as_secs_f64() / seconds),
+                ("RSS kB/publisher", outcome.resident / count as f64),
+            ]),
+        );
     }
     Ok(table)
 }
@@ -265,7 +337,7 @@ fn camera() -> System {
         "videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=180,framerate=30/1 ! queue name=video";
     System::Voyandz(format!(
         "feeds: {{cam: {{pipeline: '{video} audiotestsrc is-live=true ! queue name=audio'}}}}\n\
-         streams: {{live.mp4: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: 1.5M, gop: 60}}, audio: {{codec: aac}}}}}}\n"
+         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: 1.5M, gop: 60}}, audio: {{codec: aac}}}}}}\n"
     ))
 }
 
@@ -510,7 +582,9 @@ fn short() -> anyhow::Result<Table> {
         ensure!(bytes > 0 && !cpu.is_zero() && marks > 0, "{name}: {bytes} bytes, {cpu:?}, {marks} marks");
         table.add(name, figures(&outcome, &plan));
     }
-    let over_http2 = http2::put(&mut systems[0].1.start()?, 10, short.window)?;
+    let mut server = systems[0].1.start()?;
+    let address = server.address;
+    let over_http2 = crowd::put(&mut server, (10, address), short.window, http2::watch)?;
     ensure!(over_http2.bytes > 0, "nothing came over HTTP/2");
     let by_playlist = hls::put(&mut camera().start()?, 4, true, short.window)?;
     ensure!(by_playlist.requests > 0 && !by_playlist.behind.is_empty(), "{} requests of HLS", by_playlist.requests);

@@ -29,8 +29,10 @@ pub enum System {
 
 /// A running server.
 pub struct Server {
-    /// Where it listens.
+    /// Where it listens for HTTP.
     pub address: SocketAddr,
+    /// Where it listens otherwise, by protocol.
+    others: mpsc::Receiver<(Option<String>, SocketAddr)>,
     child: Child,
     source: Option<Child>,
     _folder: TempDir,
@@ -93,17 +95,25 @@ impl System {
         let (told, listening) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
-                let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
-                if let Some(address) = address {
-                    let _ = told.send(address);
+                let field = |name: &str| line.split(name).nth(1)?.split(' ').next();
+                let address = field(" address=").and_then(|address| address.parse::<SocketAddr>().ok());
+                if let Some(address) = address.filter(|_| line.contains("listening ")) {
+                    let _ = told.send((field(" protocol=").map(str::to_owned), address));
                 } else if line.contains("ERROR") || line.contains("panicked") {
                     eprintln!("{line}");
                 }
             }
         });
-        let address = listening.recv_timeout(START);
+        // The port of HTTP is the first one.
+        let address = listening.recv_timeout(START).map(|(_, address)| address);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let server = Server { address: *address.as_ref().unwrap_or(&unknown), child, source, _folder: folder };
+        let server = Server {
+            address: *address.as_ref().unwrap_or(&unknown),
+            others: listening,
+            child,
+            source,
+            _folder: folder,
+        };
         address.context("the server does not listen")?;
         Ok(server)
     }
@@ -113,6 +123,20 @@ impl Server {
     /// The process that is measured: of voyandz the server alone, without its workers and commands.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it listens for this protocol; to be asked once.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn address_of(&self, protocol: &str) -> anyhow::Result<SocketAddr> {
+        loop {
+            let found = self.others.recv_timeout(START);
+            let (other, address) = found.with_context(|| format!("the server does not listen for {protocol}"))?;
+            if other.as_deref() == Some(protocol) {
+                return Ok(address);
+            }
+        }
     }
 
     /// Fails when it ended by itself.

@@ -1,23 +1,14 @@
 //! Viewers over HTTP/1.1, with and without TLS, each on a connection of its own; and what the ciphers cost alone.
 
-use crate::{server::Server, usage};
-use anyhow::{Context, ensure};
+use crate::crowd::{Taken, get};
+use anyhow::Context;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, UnboundKey};
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
-    runtime::Runtime,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     rustls::{
@@ -33,41 +24,20 @@ const RECORD: usize = 16 << 10;
 /// How long a cipher runs.
 const CIPHER: Duration = Duration::from_millis(300);
 
-/// What came of it.
-pub struct Outcome {
-    /// Bytes that all viewers took together.
-    pub bytes: u64,
-    /// Time of the server on a processor.
-    pub cpu: Duration,
-}
-
-/// Has `viewers` watch `/live`, and measures for `window` when all of them have begun.
+/// Watches `/live`, with or without TLS.
 ///
 /// # Errors
-/// When one of them is refused or cut off.
-pub fn put(server: &mut Server, viewers: usize, is_encrypted: bool, window: Duration) -> anyhow::Result<Outcome> {
-    let pid = server.pid();
-    let connector = TlsConnector::from(Arc::new(trusting()?));
-    Runtime::new()?.block_on(async {
-        let mut crowd = JoinSet::new();
-        let (bytes, begun) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        for _ in 0..viewers {
-            let connector = is_encrypted.then(|| connector.clone());
-            crowd.spawn(watch(server.address, connector, bytes.clone(), begun.clone()));
+/// When it is refused or cut off.
+pub async fn watch(address: SocketAddr, connector: Option<TlsConnector>, taken: Arc<Taken>) -> anyhow::Result<()> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    match connector {
+        None => get(socket, (address, "/live"), &taken).await,
+        Some(connector) => {
+            let socket = connector.connect(ServerName::IpAddress(address.ip().into()), socket).await?;
+            get(socket, (address, "/live"), &taken).await
         }
-        while begun.load(Ordering::Relaxed) < viewers as u64 && crowd.len() == viewers {
-            sleep(Duration::from_millis(5)).await;
-        }
-        sleep(Duration::from_secs(1)).await;
-        let (cpu, before) = (usage::cpu(pid)?, bytes.load(Ordering::Relaxed));
-        sleep(window).await;
-        let (cpu, bytes) = (usage::cpu(pid)?.saturating_sub(cpu), bytes.load(Ordering::Relaxed) - before);
-        if let Some(ended) = crowd.try_join_next() {
-            ended?.context("a viewer")?;
-        }
-        ensure!(crowd.len() == viewers, "a viewer ended");
-        Ok(Outcome { bytes, cpu })
-    })
+    }
 }
 
 /// Seconds of a processor for a gigabyte of records, by cipher.
@@ -90,47 +60,15 @@ fn seconds_per_gb(cipher: &'static Algorithm) -> anyhow::Result<f64> {
     Ok(began.elapsed().as_secs_f64() / (bytes as f64 / 1e9))
 }
 
-async fn watch(
-    address: SocketAddr,
-    connector: Option<TlsConnector>,
-    bytes: Arc<AtomicU64>,
-    begun: Arc<AtomicU64>,
-) -> anyhow::Result<()> {
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    match connector {
-        None => take(socket, address, &bytes, &begun).await,
-        Some(connector) => {
-            let socket = connector.connect(ServerName::IpAddress(address.ip().into()), socket).await?;
-            take(socket, address, &bytes, &begun).await
-        }
-    }
-}
-
-async fn take(
-    mut socket: impl AsyncRead + AsyncWrite + Unpin,
-    address: SocketAddr,
-    bytes: &AtomicU64,
-    begun: &AtomicU64,
-) -> anyhow::Result<()> {
-    socket.write_all(format!("GET /live HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
-    let (mut buffer, mut is_first) = (vec![0; 64 << 10], true);
-    loop {
-        let length = socket.read(&mut buffer).await?;
-        ensure!(length > 0, "cut off");
-        if std::mem::take(&mut is_first) {
-            ensure!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", buffer[..length].escape_ascii());
-            begun.fetch_add(1, Ordering::Relaxed);
-        }
-        bytes.fetch_add(length as u64, Ordering::Relaxed);
-    }
-}
-
-/// A client that asks nobody whose certificate it is.
-fn trusting() -> anyhow::Result<ClientConfig> {
+/// Connects as one that asks nobody whose certificate it is.
+///
+/// # Errors
+/// When the versions of TLS do not fit.
+pub fn trusting() -> anyhow::Result<TlsConnector> {
     let builder =
         ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting)).with_no_client_auth())
+    let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting)).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 #[derive(Debug)]

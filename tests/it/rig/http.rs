@@ -220,8 +220,13 @@ impl Answer {
             Next::Data(data) => data,
             Next::Late | Next::End => return Vec::new(),
         };
-        bytes.extend(self.arrivals(time).into_iter().flat_map(|(_, data)| data));
+        bytes.extend(self.within(time));
         bytes
+    }
+
+    /// Whatever comes within this time from now on, which may be nothing.
+    pub fn within(&mut self, time: Duration) -> Vec<u8> {
+        self.arrivals(time).into_iter().flat_map(|(_, data)| data).collect()
     }
 
     /// Whatever comes within this time, and when.

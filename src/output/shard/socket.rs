@@ -1,9 +1,11 @@
 //! The socket of a live viewer, encrypted or not: it takes pieces of packets as far as there is room, and never waits.
 
-use bytes::Bytes;
+use super::{KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER};
+use crate::net::tls::Transport;
 use mio::{Interest, Registry, Token, net::TcpStream};
+use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, IoSlice, Read, Write};
-use tokio_rustls::rustls::ServerConnection;
+use tokio_rustls::{TlsStream, rustls::ServerConnection};
 
 /// Most pieces in one write; the last packet may add a few.
 pub const BATCH: usize = 32;
@@ -16,9 +18,21 @@ pub struct LiveSocket {
 }
 
 impl LiveSocket {
-    /// A socket that does not block. A `session` has had its handshake, and all that it had to send is sent.
-    pub fn new(socket: std::net::TcpStream, session: Option<Box<ServerConnection>>) -> Self {
-        Self { socket: TcpStream::from_std(socket), session }
+    /// Takes a connection of a client over, which has sent all that it had to send; `None` when the system does not let go of it.
+    pub fn of(transport: Transport) -> Option<Self> {
+        let (socket, session) = match transport {
+            Transport::Plain(socket) => (socket, None),
+            Transport::Tls(stream) => match *stream {
+                TlsStream::Server(stream) => {
+                    let (socket, session) = stream.into_inner();
+                    (socket, Some(Box::new(session)))
+                }
+                TlsStream::Client(_) => return None,
+            },
+        };
+        let socket = socket.into_std().ok()?;
+        tune(&socket);
+        Some(Self { socket: TcpStream::from_std(socket), session })
     }
 
     /// Has events of the socket reported as `token`.
@@ -40,7 +54,7 @@ impl LiveSocket {
     ///
     /// # Errors
     /// `WouldBlock` when nothing was taken, and those of the socket.
-    pub fn write<'a>(&mut self, mut pieces: impl Iterator<Item = &'a Bytes>) -> io::Result<usize> {
+    pub fn write<'a>(&mut self, mut pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
         let Self { socket, session } = self;
         let (Some(first), second) = (pieces.next(), pieces.next()) else { return self.flush().map(|()| 0) };
         if let (None, None) = (second, &session) {
@@ -69,31 +83,42 @@ impl LiveSocket {
         }
     }
 
-    /// Receives something that nobody needs; 0 when the client sends nothing more.
+    /// Receives what the client sends; 0 when it sends nothing more.
     ///
     /// # Errors
     /// `WouldBlock` when there is nothing, and those of the socket and the session.
-    pub fn discard(&mut self) -> io::Result<usize> {
-        let mut scratch = [0; 4096];
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Self { socket, session } = self;
-        let Some(session) = session else { return socket.read(&mut scratch) };
-        let read = session.read_tls(socket)?;
-        let state = session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let mut left = state.plaintext_bytes_to_read();
-        while left > 0 {
-            left = left.saturating_sub(session.reader().read(&mut scratch)?);
-        }
-        // A message of the client may need a response of the session, as an update of keys does.
-        match send(session, socket) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ if state.peer_has_closed() => Ok(0),
-            _ => Ok(read),
+        let Some(session) = session else { return socket.read(buffer) };
+        loop {
+            match session.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The socket has ended before the session.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                result => return result,
+            }
+            session.read_tls(socket)?;
+            let read = session.process_new_packets();
+            // A message of the client may need a response of the session: an update of keys, or an alert.
+            match send(session, socket) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => drop(read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?),
+            }
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.session.as_mut().map_or(Ok(()), |session| send(session, &mut self.socket))
     }
+}
+
+/// Sets options for a live stream; the defaults work too.
+fn tune(socket: &std::net::TcpStream) {
+    let socket = SockRef::from(socket);
+    // A shard notices a full socket itself. Only the kernel notices a vanished client that is sent little.
+    let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }
 
 /// Encrypts and sends as much as the socket has room for, and at most as much as the session buffers (64 KiB) beyond that. All

@@ -1,8 +1,8 @@
 //! A viewer's subscription to a stream, whatever its packets are written to.
 
-use super::access_log::RequestLog;
+use super::session::Account;
 use crate::{
-    media::Packet,
+    media::{Container, Packet},
     source::demand::Lease,
     stream::{Batch, Delivery, LagAction, LagPolicy, Reader},
 };
@@ -11,14 +11,12 @@ use std::{
     time::Instant,
 };
 
-/// A reader of a stream, its lease, and its statistics.
+/// A reader of a stream, and its lease.
 #[derive(Debug)]
 pub struct Subscription {
     reader: Reader,
     lag: LagPolicy,
     _lease: Lease,
-    /// The log line of its request.
-    pub log: RequestLog,
 }
 
 /// What a viewer receives next.
@@ -32,15 +30,15 @@ pub enum Next {
 
 impl Subscription {
     /// A new subscription.
-    pub fn new(reader: Reader, lease: Lease, log: RequestLog) -> Self {
-        Self { reader, lag: LagPolicy::default(), _lease: lease, log }
+    pub fn new(reader: Reader, lease: Lease) -> Self {
+        Self { reader, lag: LagPolicy::default(), _lease: lease }
     }
 
     /// The next packet, if there is one.
-    pub fn try_next(&mut self, now: Instant) -> Option<Next> {
+    pub fn try_next(&mut self, account: &mut dyn Account, now: Instant) -> Option<Next> {
         loop {
             let delivery = self.reader.try_next()?;
-            if let Some(next) = self.take(delivery, now) {
+            if let Some(next) = self.take(delivery, account, now) {
                 return Some(next);
             }
         }
@@ -52,48 +50,47 @@ impl Subscription {
     }
 
     /// The next packet, for hand-written futures.
-    pub fn poll_next(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<Next> {
+    pub fn poll_next(&mut self, account: &mut dyn Account, context: &mut Context<'_>, now: Instant) -> Poll<Next> {
         loop {
             let delivery = ready!(self.reader.poll_next(context));
-            if let Some(next) = self.take(delivery, now) {
+            if let Some(next) = self.take(delivery, account, now) {
                 return Poll::Ready(next);
             }
         }
     }
 
-    fn take(&mut self, delivery: Delivery, now: Instant) -> Option<Next> {
+    fn take(&mut self, delivery: Delivery, account: &mut dyn Account, now: Instant) -> Option<Next> {
         match delivery {
             Delivery::Aside(packet) | Delivery::Packet(packet) => Some(Next::Packet(packet)),
             Delivery::Gap(lost) => {
-                self.log.lagged(lost);
+                account.lagged(lost);
                 let step = self.lag.overrun(now);
-                self.apply(step);
+                self.apply(step, account);
                 None
             }
             Delivery::End => Some(Next::End("stream ended")),
         }
     }
 
-    /// The client took this many bytes.
-    pub fn sent(&mut self, bytes: u64) {
-        let container = || self.reader.fanout().container().map_or("raw", crate::media::Container::name);
-        self.log.sent(bytes, container);
+    /// The name of the container of the stream.
+    pub fn container(&self) -> &'static str {
+        self.reader.fanout().container().map_or("raw", Container::name)
     }
 
     /// To be called about once a second: applies what depends on time, and reports the statistics.
-    pub fn tick(&mut self, now: Instant) {
+    pub fn tick(&mut self, account: &mut dyn Account, now: Instant) {
         let step = self.lag.look(now);
-        self.apply(step);
-        self.log.report();
+        self.apply(step, account);
+        account.report();
     }
 
     /// Reduces the viewer to keyframes, or restores the full stream. A stream that cannot be reduced continues from join point to
     /// join point.
-    fn apply(&mut self, step: Option<LagAction>) {
+    fn apply(&mut self, step: Option<LagAction>, account: &mut dyn Account) {
         let Some(step) = step else { return };
         let is_reduced = step == LagAction::Reduce;
-        if self.reader.reduce(is_reduced) && is_reduced != self.log.is_reduced() {
-            self.log.reduced(is_reduced);
+        if self.reader.reduce(is_reduced) && is_reduced != account.is_reduced() {
+            account.reduced(is_reduced);
         }
     }
 }

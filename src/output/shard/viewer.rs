@@ -1,9 +1,9 @@
-//! One viewer in a shard: a socket, a reader, and pieces that are partly written.
+//! One viewer in a shard: a socket, a reader, the session of its protocol, and pieces that are partly written.
 
 use super::{
-    access_log::NO_PROGRESS,
-    limits::PROGRESS_WITHIN,
-    live_socket::{BATCH, LiveSocket},
+    NO_PROGRESS, PROGRESS_WITHIN,
+    session::Session,
+    socket::{BATCH, LiveSocket},
     subscription::{Next, Subscription},
 };
 use crate::{
@@ -25,8 +25,10 @@ const BATCH_BYTES: usize = 128 << 10;
 const USUAL: usize = 4;
 /// A viewer that closed its sending side and was sent nothing for this long counts as disconnected: only a packet could show it.
 const HALF_CLOSED: Duration = Duration::from_secs(2);
-/// Most bytes that a viewer may send. The connection closes after a live response, so there is nothing to send.
-const MAX_RECEIVED: usize = 64 << 10;
+/// Most bytes of one read.
+const READ_SIZE: usize = 4096;
+/// Most bytes of answers that a viewer may leave in the queue.
+const MAX_ANSWERS: usize = 64 << 10;
 
 /// Whether a viewer stays connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,30 +41,50 @@ pub enum Outcome {
 
 /// How packets are written for a viewer.
 #[derive(Debug, Clone, Copy)]
-pub struct BodyFraming {
-    /// In chunks (HTTP/1.1); otherwise the body ends with the connection (HTTP/1.0).
-    pub chunked: bool,
+pub enum Framing {
+    /// As they are.
+    Plain,
+    /// As chunks of HTTP/1.1 (RFC 9112, section 7.1).
+    Chunked,
     /// With the heads of motion JPEG parts sent early, see [`multipart::early`].
-    pub early_heads: bool,
+    EarlyHeads {
+        /// And as chunks.
+        chunked: bool,
+    },
+    /// As messages of a protocol, which are the same for all of its viewers: they are made once for those of a thread.
+    Messages(Format),
+}
+
+/// Makes messages of a packet. A packet without any yields no bytes.
+pub type Format = fn(&Packet) -> Bytes;
+
+impl Framing {
+    /// How the messages are made, where they are.
+    pub const fn format(self) -> Option<Format> {
+        match self {
+            Self::Messages(format) => Some(format),
+            _ => None,
+        }
+    }
 }
 
 /// One viewer.
 #[derive(Debug)]
 pub struct Viewer {
     socket: LiveSocket,
-    /// Its reader of the stream and its request log.
-    pub subscription: Subscription,
+    subscription: Subscription,
+    session: Box<dyn Session>,
     _permit: ConnectionPermit,
     /// The index of its channel in the shard.
     pub channel: usize,
-    framing: BodyFraming,
+    framing: Framing,
     /// Pieces that were taken from the ring: they are written completely, whatever is skipped after them.
     out: VecDeque<Bytes>,
     out_bytes: usize,
     /// Since when the socket accepts nothing.
     blocked: Option<Instant>,
     half_closed: bool,
-    received: usize,
+    has_started: bool,
     last_write: Instant,
     /// When it joined, on the monotonic clock.
     since: Duration,
@@ -75,18 +97,19 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// A viewer whose response head is sent.
+    /// A viewer that has got all that is before the first packet.
     pub fn new(
-        socket: LiveSocket,
+        (socket, permit): (LiveSocket, ConnectionPermit),
         subscription: Subscription,
-        framing: BodyFraming,
+        session: Box<dyn Session>,
+        framing: Framing,
         channel: usize,
-        permit: ConnectionPermit,
         now: Instant,
     ) -> Self {
         Self {
             socket,
             subscription,
+            session,
             _permit: permit,
             channel,
             framing,
@@ -94,7 +117,7 @@ impl Viewer {
             out_bytes: 0,
             blocked: None,
             half_closed: false,
-            received: 0,
+            has_started: false,
             last_write: now,
             since: monotonic(),
             oldest: None,
@@ -113,7 +136,7 @@ impl Viewer {
                     Outcome::Closed(reason)
                 });
             }
-            let result = self.socket.write(self.out.iter());
+            let result = self.socket.write(self.out.iter().map(|piece| &piece[..]));
             if let Ok(written) = result {
                 self.wrote(written);
             }
@@ -126,19 +149,32 @@ impl Viewer {
     }
 
     /// Like [`Viewer::pump`], for the common case that a viewer needs exactly the newest packets: they are written without a queue.
-    pub fn pump_batch(&mut self, batch: &Batch, now: Instant) -> Outcome {
-        let is_plain = self.framing.chunked && !self.framing.early_heads;
+    /// `messages` are those of its packets, where the framing has any.
+    pub fn pump_batch(&mut self, batch: &Batch, messages: &[Bytes], now: Instant) -> Outcome {
         let is_ready = self.blocked.is_none() && self.is_sent() && self.ending.is_none();
-        if !(is_plain && is_ready && self.subscription.take_batch(batch)) {
+        let is_early = matches!(self.framing, Framing::EarlyHeads { .. });
+        if !(is_ready && !is_early && self.subscription.take_batch(batch)) {
             return self.pump(now);
         }
         let packets = batch.packets();
         self.oldest = packets.iter().find_map(|packet| packet.entered);
-        let result = self.socket.write(packets.iter().flat_map(Packet::chunk_pieces));
+        let (result, whole): (_, usize) = match self.framing {
+            Framing::Messages(_) => (self.socket.write(messages.iter().map(|message| &message[..])), length(messages)),
+            Framing::Plain => (
+                self.socket.write(packets.iter().flat_map(Packet::payload_slices)),
+                packets.iter().map(Packet::len).sum(),
+            ),
+            Framing::Chunked | Framing::EarlyHeads { .. } => (
+                self.socket.write(packets.iter().flat_map(Packet::chunk_pieces).map(|piece| &piece[..])),
+                packets.iter().map(Packet::chunk_len).sum(),
+            ),
+        };
         let written = *result.as_ref().unwrap_or(&0);
-        let whole: usize = packets.iter().map(Packet::chunk_len).sum();
         if written < whole {
-            packets.iter().flat_map(Packet::chunk_pieces).for_each(|piece| self.add(piece.clone()));
+            match self.framing {
+                Framing::Messages(_) => messages.iter().for_each(|message| self.add(message.clone())),
+                _ => packets.iter().for_each(|packet| self.add_packet(packet)),
+            }
             self.wrote(written);
         }
         match self.finish_write(result, now) {
@@ -153,7 +189,8 @@ impl Viewer {
         match result {
             Ok(written) => {
                 self.last_write = now;
-                self.subscription.sent(written as u64);
+                self.has_started |= written > 0;
+                self.session.account().sent(written as u64, &|| self.subscription.container());
                 if self.is_sent() {
                     self.delivered = self.delivered.or(oldest);
                 } else {
@@ -180,7 +217,7 @@ impl Viewer {
 
     /// Whether it has received anything.
     pub fn has_started(&self) -> bool {
-        self.subscription.log.bytes > 0
+        self.has_started
     }
 
     /// The socket accepts bytes again.
@@ -198,19 +235,21 @@ impl Viewer {
         self.delivered.take().filter(|entered| *entered >= self.since)
     }
 
-    /// Discards what the client sends, and notices when it disconnects.
+    /// Takes what the client sends, and notices when it disconnects.
     pub fn receive(&mut self, now: Instant) -> Outcome {
+        let mut buffer = [0; READ_SIZE];
+        let mut answer = Vec::new();
         while !self.half_closed {
-            match self.socket.discard() {
+            match self.socket.receive(&mut buffer) {
                 // It may have closed one side only, as `printf … | nc` does; the next packet shows whether it still reads.
-                Ok(0) => {
+                Ok(0) if self.session.may_half_close() => {
                     self.half_closed = true;
                     self.last_write = self.last_write.max(now);
                 }
+                Ok(0) => return Outcome::Closed("client left"),
                 Ok(read) => {
-                    self.received += read;
-                    if self.received > MAX_RECEIVED {
-                        return Outcome::Closed("client sends too much");
+                    if let Err(reason) = self.session.receive(buffer.get(..read).unwrap_or_default(), &mut answer) {
+                        return Outcome::Closed(reason);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -218,13 +257,20 @@ impl Viewer {
                 Err(error) => return closed(&error),
             }
         }
-        Outcome::Open
+        if answer.is_empty() {
+            return Outcome::Open;
+        }
+        if self.out_bytes + answer.len() > BATCH_BYTES + MAX_ANSWERS {
+            return Outcome::Closed("client sends too much");
+        }
+        self.add(answer.into());
+        self.pump(now)
     }
 
     /// Checks that the viewer makes progress, and reports its statistics.
     pub fn check(&mut self, now: Instant) -> Outcome {
-        self.subscription.tick(now);
-        if let Some(reason) = self.subscription.log.withdrawn().filter(|_| self.ending.is_none()) {
+        self.subscription.tick(self.session.account(), now);
+        if let Some(reason) = self.session.account().withdrawn().filter(|_| self.ending.is_none()) {
             return self.end(reason, now);
         }
         if self.blocked.is_some_and(|since| now.saturating_duration_since(since) > PROGRESS_WITHIN) {
@@ -236,44 +282,51 @@ impl Viewer {
         Outcome::Open
     }
 
-    /// Ends the body as HTTP requires, after the queued pieces.
+    /// Ends the stream as the protocol requires, after the queued pieces.
     pub fn end(&mut self, reason: &'static str, now: Instant) -> Outcome {
+        self.set_ending(reason);
+        self.pump(now)
+    }
+
+    /// It is closed, for this reason.
+    pub fn closed(&mut self, reason: &'static str) {
+        self.session.closed(reason);
+    }
+
+    fn set_ending(&mut self, reason: &'static str) {
         if self.ending.is_none() {
             self.ending = Some(reason);
-            if self.framing.chunked {
-                self.add(Bytes::from_static(b"0\r\n\r\n"));
-            }
+            let mut last = Vec::new();
+            self.session.end(reason, &mut last);
+            self.add(last.into());
         }
-        self.pump(now)
     }
 
     /// Takes packets from the ring for the next write.
     fn gather(&mut self, now: Instant) {
         while self.ending.is_none() && self.out.len() < BATCH && self.out_bytes < BATCH_BYTES {
-            match self.subscription.try_next(now) {
+            match self.subscription.try_next(self.session.account(), now) {
                 Some(Next::Packet(packet)) => {
                     self.oldest = self.oldest.or(packet.entered);
-                    match self.framing {
-                        BodyFraming { early_heads: true, .. } => self.add_early(&packet),
-                        BodyFraming { chunked: true, .. } => {
-                            packet.chunk_pieces().for_each(|piece| self.add(piece.clone()));
-                        }
-                        BodyFraming { chunked: false, .. } => packet.payload_pieces().for_each(|piece| self.add(piece)),
-                    }
+                    self.add_packet(&packet);
                 }
-                Some(Next::End(reason)) => {
-                    self.ending = Some(reason);
-                    if self.framing.chunked {
-                        self.add(Bytes::from_static(b"0\r\n\r\n"));
-                    }
-                }
+                Some(Next::End(reason)) => self.set_ending(reason),
                 None => return,
             }
         }
     }
 
-    fn add_early(&mut self, packet: &Packet) {
-        if !self.framing.chunked {
+    fn add_packet(&mut self, packet: &Packet) {
+        match self.framing {
+            Framing::Plain => packet.payload_pieces().for_each(|piece| self.add(piece)),
+            Framing::Chunked => packet.chunk_pieces().for_each(|piece| self.add(piece.clone())),
+            Framing::EarlyHeads { chunked } => self.add_early(packet, chunked),
+            Framing::Messages(format) => self.add(format(packet)),
+        }
+    }
+
+    fn add_early(&mut self, packet: &Packet, chunked: bool) {
+        if !chunked {
             multipart::early(packet).for_each(|piece| self.add(piece));
             return;
         }
@@ -284,8 +337,10 @@ impl Viewer {
     }
 
     fn add(&mut self, piece: Bytes) {
-        self.out_bytes += piece.len();
-        self.out.push_back(piece);
+        if !piece.is_empty() {
+            self.out_bytes += piece.len();
+            self.out.push_back(piece);
+        }
     }
 
     fn wrote(&mut self, mut written: usize) {
@@ -301,6 +356,10 @@ impl Viewer {
         // Memory that a burst needed is not kept for thousands of viewers.
         self.out.shrink_to(USUAL);
     }
+}
+
+fn length(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(Bytes::len).sum()
 }
 
 /// The outcome for this error of the socket.

@@ -1,18 +1,19 @@
 //! Threads that write live packets to sockets: one readiness loop each, many viewers, one vectored write per packet.
 //!
-//! A viewer moves here when hyper has written the head of its response. From then on it consists of a socket, a reader and a
-//! request log. A slow viewer has its own cursor and loses only its own data.
+//! A viewer comes here when its protocol has sent what is before the first packet. From then on it consists of a socket, a reader
+//! and the session of its protocol. A slow viewer has its own cursor and loses only its own data.
 
 use super::{
-    live_socket::LiveSocket,
+    session::Session,
+    socket::LiveSocket,
     subscription::Subscription,
-    takeover::{LiveStream, TakenConnection},
-    viewer::{BodyFraming, Outcome, Viewer},
+    viewer::{Format, Framing, Outcome, Viewer},
     write_latency::LatencyRecorder,
 };
 use crate::{
     net::ConnectionPermit,
-    stream::{Batch, FanOut, Version, Viewers},
+    source::demand::Lease,
+    stream::{Batch, FanOut, Reader, Version, Viewers},
     sys::service::{Pulse, Pulses},
 };
 use mio::{Events, Poll, Token, Waker as PollWaker};
@@ -55,10 +56,31 @@ struct Shard {
     closing: AtomicBool,
 }
 
+/// A viewer whose protocol has sent what is before the first packet.
+#[derive(Debug)]
+pub struct Joining {
+    /// Its connection.
+    pub socket: LiveSocket,
+    /// Is held as long as it is connected.
+    pub permit: ConnectionPermit,
+    /// Its position in the stream.
+    pub reader: Reader,
+    /// Keeps the stream running.
+    pub lease: Lease,
+    /// The viewers of the stream.
+    pub viewers: Viewers,
+    /// Packets of this duration are written together.
+    pub wake_interval: Duration,
+    /// How packets are written.
+    pub framing: Framing,
+    /// The protocol.
+    pub session: Box<dyn Session>,
+}
+
 /// What arrived for a shard since it last looked.
 #[derive(Debug, Default)]
 struct Inbox {
-    joining: Vec<(LiveSocket, TakenConnection, ConnectionPermit)>,
+    joining: Vec<Joining>,
     /// Indexes of channels with new packets.
     woken: Vec<usize>,
     /// When the first of them was woken.
@@ -108,11 +130,11 @@ impl Shards {
         self.shards.iter().map(|shard| shard.lateness()).max().unwrap_or_default()
     }
 
-    /// Takes over a viewer whose response head is sent. The permit is held as long as the viewer is connected.
-    pub fn adopt(&self, socket: LiveSocket, taken: TakenConnection, permit: ConnectionPermit) {
+    /// Takes over a viewer.
+    pub fn adopt(&self, joining: Joining) {
         if let Some(shard) = self.shards.iter().min_by_key(|shard| shard.viewers.load(Ordering::Relaxed)) {
             shard.viewers.fetch_add(1, Ordering::Relaxed);
-            shard.inbox().joining.push((socket, taken, permit));
+            shard.inbox().joining.push(joining);
             shard.wake();
         }
     }
@@ -175,9 +197,10 @@ impl Wake for ShardWaker {
     }
 }
 
-/// A stream with viewers in this shard that have the same wake interval.
+/// A stream with viewers in this shard that have the same wake interval, and the same messages.
 struct Channel {
     fanout: FanOut,
+    format: Option<Format>,
     /// Packets of this duration are written together.
     wake_interval: Duration,
     /// When that was done last.
@@ -227,8 +250,8 @@ impl Loop {
             if let Some(at) = inbox.woken_at {
                 self.shard.record_wait(at);
             }
-            for (socket, taken, permit) in inbox.joining {
-                self.adopt(socket, taken, permit, now);
+            for joining in inbox.joining {
+                self.adopt(joining, now);
             }
             if self.shard.closing.load(Ordering::Acquire) {
                 return self.finish();
@@ -274,7 +297,7 @@ impl Loop {
         match self.viewers.get_mut(key).map(act) {
             Some(Outcome::Open) => true,
             Some(Outcome::Closed(reason)) => {
-                self.viewers.remove(key).subscription.log.reason = reason;
+                self.viewers.remove(key).closed(reason);
                 self.shard.viewers.fetch_sub(1, Ordering::Relaxed);
                 false
             }
@@ -344,9 +367,11 @@ impl Loop {
             let (mut viewers, mut latency) = (mem::take(&mut current.viewers), mem::take(&mut current.latency));
             let mut batch = mem::take(&mut current.batch);
             let seen = current.fanout.next_batch(&mut batch);
+            let messages: Vec<_> =
+                current.format.map(|format| batch.packets().iter().map(format).collect()).unwrap_or_default();
             viewers.retain(|key| {
                 self.act_on(*key, |viewer| {
-                    let outcome = viewer.pump_batch(&batch, now);
+                    let outcome = viewer.pump_batch(&batch, &messages, now);
                     viewer.delivered().into_iter().for_each(|entered| latency.record(entered));
                     outcome
                 })
@@ -371,15 +396,18 @@ impl Loop {
         self.channels.get(channel).is_none_or(|channel| channel.fanout.wake_after(seen, &channel.waker))
     }
 
-    fn adopt(&mut self, mut socket: LiveSocket, taken: TakenConnection, permit: ConnectionPermit, now: Instant) {
-        let TakenConnection {
-            stream: LiveStream { reader, lease, viewers: stream_viewers, batch: wake_interval, early_heads, .. },
-            log,
-            chunked,
-        } = taken;
-        let framing = BodyFraming { chunked, early_heads };
+    fn adopt(&mut self, joining: Joining, now: Instant) {
+        let Joining { mut socket, permit, reader, lease, viewers: stream_viewers, wake_interval, framing, session } =
+            joining;
         let fanout = reader.fanout().clone();
-        let is_same = |channel: &Channel| channel.wake_interval == wake_interval && channel.fanout.is_same(&fanout);
+        let format = framing.format();
+        let is_same = |channel: &Channel| {
+            let has_format = match (channel.format, format) {
+                (Some(known), Some(format)) => std::ptr::fn_addr_eq(known, format),
+                (known, format) => known.is_none() && format.is_none(),
+            };
+            channel.wake_interval == wake_interval && has_format && channel.fanout.is_same(&fanout)
+        };
         let found = self.channels.iter().find(|(_, channel)| is_same(channel));
         let (channel, is_new) = match found.map(|(at, _)| at) {
             Some(channel) => (channel, false),
@@ -389,6 +417,7 @@ impl Loop {
                 let channel = entry.key();
                 entry.insert(Channel {
                     fanout,
+                    format,
                     wake_interval,
                     delivered: now,
                     waker: Arc::new(waker).into(),
@@ -403,8 +432,8 @@ impl Loop {
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
         let registered = socket.register(self.poll.registry(), Token(key));
-        let subscription = Subscription::new(reader, lease, log);
-        entry.insert(Viewer::new(socket, subscription, framing, channel, permit, now));
+        let subscription = Subscription::new(reader, lease);
+        entry.insert(Viewer::new((socket, permit), subscription, session, framing, channel, now));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.viewers.push(key);
         }
@@ -436,6 +465,6 @@ impl Loop {
                 }
             }
         }
-        self.viewers.iter_mut().for_each(|(_, viewer)| viewer.subscription.log.reason = "server stops");
+        self.viewers.iter_mut().for_each(|(_, viewer)| viewer.closed("server stops"));
     }
 }
