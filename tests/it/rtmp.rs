@@ -7,11 +7,20 @@ use crate::rig::{
     state::{state, wait_for},
     ts, wait_until,
 };
+use regex::Regex;
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
     time::Instant,
+};
+use voyandz::{
+    media::flv::amf::Value,
+    output::rtmp::wire::{
+        chunk::{self, ChunkReader, Message},
+        command::{self, STREAM},
+        kind,
+    },
 };
 
 const STUDIO: &str = "
@@ -130,6 +139,124 @@ fn a_player_gets_what_is_published_from_a_keyframe_on() {
     server.log.wait("viewer left peer=.* protocol=rtmp .*stream=studio bytes=[1-9]", SOON);
     let stream = wait_for(&server, "streams", "studio", |stream| stream["readers"] == 0);
     assert_eq!(stream["readers_ever"], 2);
+}
+
+/// A player that does what the test says.
+struct Raw {
+    socket: TcpStream,
+    reader: ChunkReader,
+    messages: Vec<Message>,
+}
+
+impl Raw {
+    /// Plays a stream.
+    fn play(address: SocketAddr, stream: &str) -> Self {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.write_all(&[&[3][..], &[0; 1536]].concat()).unwrap();
+        let mut answer = [0; 1 + 2 * 1536];
+        socket.read_exact(&mut answer).unwrap();
+        socket.write_all(&answer[1..=1536]).unwrap();
+        let mut raw = Self { socket, reader: ChunkReader::default(), messages: Vec::new() };
+        raw.send(&command::message("connect", 1.0, &[command::object(&[("app", "live")])], 0));
+        raw.send(&command::message("createStream", 2.0, &[Value::Null], 0));
+        raw.send(&command::message("play", 3.0, &[Value::Null, Value::String(stream.to_owned())], STREAM));
+        raw
+    }
+
+    fn send(&mut self, message: &Message) {
+        let mut bytes = Vec::new();
+        chunk::write(message, 128, &mut bytes);
+        self.socket.write_all(&bytes).unwrap();
+    }
+
+    /// Waits for such a message; false when the connection ends before.
+    fn wait(&mut self, is_it: impl Fn(&Message) -> bool) -> bool {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            if self.messages.drain(..).any(|message| is_it(&message)) {
+                return true;
+            }
+            match self.socket.read(&mut buffer).unwrap_or(0) {
+                0 => return false,
+                length => self.reader.push(&buffer[..length], &mut self.messages).unwrap(),
+            }
+        }
+    }
+
+    fn wait_video(&mut self) -> bool {
+        self.wait(|message| message.kind == kind::VIDEO)
+    }
+}
+
+const PIPELINE: &str = "
+    rtmp: {listen: 0}
+    feeds: {cam: {pipeline: 'videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1'}}
+    streams: {cam: {feed: cam, video: {codec: h264, gop: 25}}}
+";
+
+#[test]
+fn what_a_player_sends_is_answered_between_two_messages() {
+    let server = Server::start(PIPELINE);
+    let mut player = Raw::play(address(&server), "cam");
+    assert!(player.wait_video());
+    for time in 1..=50 {
+        player.send(&command::user_control(6, time));
+        assert!(player.wait(|message| *message == command::user_control(7, time)), "{time}");
+        assert!(player.wait_video());
+    }
+    // It ends by itself, and says so.
+    player.send(&command::message("deleteStream", 4.0, &[Value::Null, Value::Number(STREAM.into())], 0));
+    assert!(!player.wait(|_| false));
+    server.log.wait("viewer left .*protocol=rtmp .*reason=\"client left\"", SOON);
+    // What is no RTMP ends the connection, and no other.
+    let (mut bad, mut good) = (Raw::play(address(&server), "cam"), Raw::play(address(&server), "cam"));
+    assert!(bad.wait_video() && good.wait_video());
+    bad.socket.write_all(&[0xff; 2000]).unwrap();
+    server.log.wait("viewer left .*protocol=rtmp .*reason=\"protocol error\"", SOON);
+    assert!(good.wait_video());
+    // The end of the server is the end of the stream.
+    server.terminate();
+    let is_eof = |message: &Message| *message == command::user_control(1, STREAM);
+    assert!(good.wait(is_eof));
+}
+
+#[test]
+fn a_player_that_takes_nothing_is_sent_away() {
+    let server = Server::start(&PIPELINE.replace("width=320,height=240", "width=1280,height=720"));
+    let (stalled, mut other) = (Raw::play(address(&server), "cam"), Raw::play(address(&server), "cam"));
+    let left = Regex::new("viewer left .*protocol=rtmp .*reason=\"no progress for 10 s\"").unwrap();
+    let until = Instant::now() + secs(60);
+    while !server.log.text().lines().any(|line| left.is_match(line)) {
+        assert!(Instant::now() < until, "it is still there");
+        assert!(other.wait_video(), "the other one gets everything");
+    }
+    wait_for(&server, "streams", "cam", |stream| stream["dropped_readers"] == 1);
+    drop(stalled);
+}
+
+#[test]
+fn encryption_is_for_publishers_and_players() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start(&format!("{STUDIO}    tls: {{own: authority, names: localhost, plain: none}}\n"));
+    let encrypted = |path: &str| url(&server, path).replace("rtmp://", "rtmps://");
+    let _publisher = publish(&encrypted("live/studio?key=s3cret"));
+    server.log.wait("publisher joined feed=studio", SOON);
+    let mut player = Command::new("ffmpeg");
+    player.args(["-v", "error", "-i", &encrypted("live/studio"), "-t", "2", "-c", "copy", "-f", "matroska", "-"]);
+    let output = player.stdin(Stdio::null()).output().unwrap();
+    let frames = media::Frames::of(&output.stdout, false);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && frames.complaints.is_empty(), "{complaints} {}", frames.complaints);
+    assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+    server.log.wait("viewer left peer=.* protocol=rtmp .*stream=studio bytes=[1-9]", SOON);
+    // Without encryption nobody gets in.
+    let mut plain = TcpStream::connect(address(&server)).unwrap();
+    plain.set_read_timeout(Some(SOON)).unwrap();
+    let _ = plain.write_all(&[&[3][..], &[0; 1536]].concat());
+    assert_eq!(plain.read(&mut [0; 16]).unwrap_or(0), 0);
 }
 
 #[test]

@@ -307,7 +307,7 @@ fn publishers(count: usize) -> anyhow::Result<Table> {
     let each = |line: fn(usize) -> String| (0..count).map(line).collect::<String>();
     let system = System::Voyandz(format!(
         "rtmp: {{listen: '127.0.0.1:0'}}\nfeeds:\n{}streams:\n{}",
-        each(|number| format!("  p{number}: {{publish: {{anyone: true}}}}\n")),
+        each(|number| format!("  p{number}: {{publish: {{key: studio}}}}\n")),
         each(|number| format!("  p{number}: {{feed: p{number}}}\n")),
     ));
     for _ in 0..rounds() {
@@ -315,7 +315,7 @@ fn publishers(count: usize) -> anyhow::Result<Table> {
         let address = server.address_of("rtmp")?;
         let next = AtomicUsize::new(0);
         let publish = |address, taken| {
-            rtmp::publish(address, format!("p{}", next.fetch_add(1, Ordering::Relaxed)), 1_000_000, taken)
+            rtmp::publish(address, format!("p{}?key=studio", next.fetch_add(1, Ordering::Relaxed)), 1_000_000, taken)
         };
         let outcome = crowd::put(&mut server, (count, address), 2 * WINDOW, publish)?;
         let seconds = 2.0 * WINDOW.as_secs_f64();
