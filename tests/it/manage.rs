@@ -314,6 +314,15 @@ fn u9_the_past_of_feeds_is_drawn() {
         past(&page, "bad").contains("Trying again for") && past(&page, "ticks").contains("Idle for 10 s")
     });
     assert!(page.contains("Idle</span> 10 s") && page.contains("class=\"calm\" x="), "{page}");
+    // The API has what is drawn.
+    let samples = |feed: &str| {
+        let known: Value = serde_json::from_str(&server.get(&format!("/api/v1/feeds/{feed}/history")).text()).unwrap();
+        assert_eq!(known["seconds"], 5, "{known}");
+        known["samples"].as_array().unwrap().clone()
+    };
+    let idle = samples("ticks");
+    assert!(idle.len() >= 2 && idle.iter().all(|one| *one == json!({"state": "idle", "failed": false})), "{idle:?}");
+    assert!(samples("bad").iter().any(|one| one["failed"] == true), "{:?}", samples("bad"));
     if !have_browser() {
         return;
     }
