@@ -17,7 +17,9 @@ const RETRY_AFTER = 1000;
 const SOON = 5000;
 const BETWEEN_STILLS = 200;
 /** A connection of WebRTC that is not there after this time will not come. */
-const CONNECTED_WITHIN = 2000;
+const CONNECTED_WITHIN = 1500;
+/** One that has no pair of addresses to check by then has none: Firefox, for one, knows none on its own machine. */
+const CHECKED_WITHIN = 750;
 /** Without data for this long, the connection is given up. */
 const SILENT_FOR = 15000;
 /** What cannot be seen plays on for this long. */
@@ -312,6 +314,9 @@ async function playPlainly(view, { url }, signal) {
       signal.addEventListener("abort", then, { once: true });
       on("ended", then);
       on("playing", () => view.plays());
+      // Some browsers wait without an end for what they cannot decode.
+      const begun = () => player.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA || fail(new Unplayable());
+      on("loadedmetadata", () => setTimeout(begun, SOON));
       on("error", () => fail(player.error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED ? new Unplayable() : new Error("The stream ended.")));
       // It cannot seek: playback that is too late restarts.
       looking = setInterval(() => {
@@ -424,7 +429,11 @@ function reached(peer, states, signal, within) {
     };
     peer.addEventListener("connectionstatechange", look);
     signal.addEventListener("abort", () => then("closed"), { once: true });
-    if (within) setTimeout(() => fail(new Unplayable("The server is not reached over WebRTC.")), within);
+    const giveUp = () => fail(new Unplayable("The server is not reached over WebRTC."));
+    if (within) {
+      setTimeout(giveUp, within);
+      setTimeout(() => peer.iceConnectionState === "new" && giveUp(), CHECKED_WITHIN);
+    }
     look();
   });
 }
@@ -489,14 +498,16 @@ async function playPeer(view, { url }, signal) {
 
 /** The ways of these offers that this browser may play, in their order. */
 function waysOf(offers, player) {
-  const ways = [];
+  const [ways, plain] = [[], []];
   for (const offer of offers) {
-    const add = (play, name = offer.kind) => ways.push({ ...offer, play, name, key: `${name} ${offer.url}` });
+    const add = (play, name = offer.kind, to = ways) => to.push({ ...offer, play, name, key: `${name} ${offer.url}` });
+    // What the browser plays by itself, as late as it likes, comes after the containers that are appended.
+    if (offer.kind !== "stream") ways.push(...plain.splice(0));
     const isAppended = offer.container in CODECS || offer.container in FRAMES;
     const isKnown = !offer.type.includes("codecs") || Source?.isTypeSupported(offer.type);
     if (offer.kind === "whep" && "RTCPeerConnection" in window) add(playPeer);
     if (offer.kind === "stream" && isAppended && Source && isKnown) add(playStream);
-    if (offer.kind === "stream" && Source && player.canPlayType(offer.type)) add(playPlainly, "plain");
+    if (offer.kind === "stream" && Source && player.canPlayType(offer.type)) add(playPlainly, "plain", plain);
     if (offer.kind === "hls") {
       if (Source) add(playHls);
       else if (player.canPlayType(offer.type)) add(playPlainly, "hls");
@@ -504,7 +515,7 @@ function waysOf(offers, player) {
     if (offer.kind === "images") add(showImages);
     if (offer.kind === "stills") add(showStills);
   }
-  return ways;
+  return [...ways, ...plain];
 }
 
 const STYLE = new CSSStyleSheet();

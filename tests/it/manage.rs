@@ -153,28 +153,33 @@ fn u4_a_test_picture_is_added_and_seen() {
     }
     let (server, browser) = (Server::start(&yaml("")), Browser::start());
     log_in(&server, &browser, "ed");
-    browser.open(&server.url("/add"));
-    click(&browser, "input[value=test]");
-    browser.wait("return document.getElementById('name').value === 'test'", SOON);
-    click(&browser, "#see");
-    says(&browser, "This is what the file will have.");
-    assert!(text(&browser, "#diff").contains("test-picture"), "{}", text(&browser, "#diff"));
-    // What exists already does not change.
-    browser.run("document.getElementById('name').value = 'cam'");
-    click(&browser, "#add");
-    says(&browser, "There is a feed or stream of this name");
-    browser.run("document.getElementById('name').value = 'hall'; document.getElementById('title').value = 'The hall'");
-    click(&browser, "#add");
-    browser.wait("return location.pathname === '/hall/play'", SOON);
-    browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
-    assert_eq!(text(&browser, "h1"), "The hall");
-    let file = fs::read_to_string(server.file()).unwrap();
-    assert!(file.contains("hall:\n") && file.contains("# at the gate"), "{file}");
+    add_a_test_picture(&server, &browser);
     // An address of this machine is not tried for an editor; one that has nothing says so.
     browser.open(&server.url("/add"));
     browser.run(&format!("document.getElementById('url').value = {}", json!(server.url("/cam.ts"))));
     click(&browser, "#probe");
     says(&browser, "an address of this machine");
+}
+
+/// Adds a stream that is not there, and watches it.
+pub fn add_a_test_picture(server: &Server, browser: &Browser) {
+    browser.open(&server.url("/add"));
+    click(browser, "input[value=test]");
+    browser.wait("return document.getElementById('name').value === 'test'", SOON);
+    click(browser, "#see");
+    says(browser, "This is what the file will have.");
+    assert!(text(browser, "#diff").contains("test-picture"), "{}", text(browser, "#diff"));
+    // What exists already does not change.
+    browser.run("document.getElementById('name').value = 'cam'");
+    click(browser, "#add");
+    says(browser, "There is a feed or stream of this name");
+    browser.run("document.getElementById('name').value = 'hall'; document.getElementById('title').value = 'The hall'");
+    click(browser, "#add");
+    browser.wait("return location.pathname === '/hall/play'", SOON);
+    browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
+    assert_eq!(text(browser, "h1"), "The hall");
+    let file = fs::read_to_string(server.file()).unwrap();
+    assert!(file.contains("hall:\n") && file.contains("# at the gate"), "{file}");
 }
 
 #[test]
