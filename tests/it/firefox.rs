@@ -5,7 +5,7 @@ use crate::{
     manage::{add_a_test_picture, log_in, yaml},
     rig::{
         SOON, Server,
-        browser::{Browser, have_firefox},
+        browser::{Browser, have_browser, have_firefox},
         figure,
         script::{H264, PICTURE},
         secs,
@@ -101,32 +101,37 @@ fn first_picture(server: &Server, browser: &Browser, answer: &str) -> Duration {
     Duration::from_secs_f64(browser.run("return window.taken").as_f64().unwrap() / 1000.0)
 }
 
-#[test]
-fn a48_firefox_falls_back_within_two_seconds() {
-    if !have_firefox() {
-        return;
-    }
+/// Blocks the first offer in several ways, and takes the time.
+fn falls_back(browser: &Browser, name: &str) {
     let server = Server::start(&format!(
         "webrtc: {{}}\nfeeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}\nstreams: {{film: {{feed: cam, video: {{codec: vp8, gop: 25}}}}}}"
     ));
     // It runs before it is measured.
     server.get("/film.webm").take(1000, SOON);
-    let browser = Browser::start_firefox();
+    let answered = |text: &str| format!("new Response({text}, {{ status: 201, headers: answer.headers }})");
     for (what, answer) in [
-        ("refused", "new Response('blocked', { status: 404 })"),
+        ("refused", "new Response('blocked', { status: 404 })".to_owned()),
         // As an ordinary Firefox finds a server on its own machine.
-        (
-            "no address",
-            "new Response(text.replaceAll(/a=candidate.*\\r\\n/g, ''), { status: 201, headers: answer.headers })",
-        ),
-        (
-            "a firewall",
-            "new Response(text.replaceAll('127.0.0.1', '198.51.100.1'), { status: 201, headers: answer.headers })",
-        ),
+        ("no address", answered("text.replaceAll(/a=candidate.*\\r\\n/g, '')")),
+        ("a firewall", answered("text.replaceAll('127.0.0.1', '198.51.100.1')")),
     ] {
-        let taken = first_picture(&server, &browser, answer);
-        figure(48, &format!("WebRTC is blocked ({what}) until a picture, in Firefox"), taken, secs(2));
+        let taken = first_picture(&server, browser, &answer);
+        figure(48, &format!("WebRTC is blocked ({what}) until a picture, in {name}"), taken, secs(2));
         assert!(taken <= secs(2), "{what}: {taken:?}");
+    }
+}
+
+#[test]
+fn a48_firefox_falls_back_within_two_seconds() {
+    if have_firefox() {
+        falls_back(&Browser::start_firefox(), "Firefox");
+    }
+}
+
+#[test]
+fn a48_chromium_falls_back_within_two_seconds() {
+    if have_browser() {
+        falls_back(&Browser::start(), "Chromium");
     }
 }
 

@@ -102,6 +102,7 @@ mod rtsp_publish;
 mod saves;
 mod screens;
 mod service;
+mod slow_network;
 mod sources;
 mod srs_api;
 mod srt;

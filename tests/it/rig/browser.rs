@@ -42,6 +42,14 @@ enum Driver {
     Firefox(Firefox),
 }
 
+/// A network between the browser and the server, as slow as this.
+pub struct Network {
+    /// Bits per second, either way.
+    pub rate: u64,
+    /// Added to each request.
+    pub latency: Duration,
+}
+
 impl Browser {
     pub fn start() -> Self {
         Self(Driver::Chromium(Chromium::start(&json!({}))))
@@ -130,6 +138,15 @@ impl Browser {
     pub fn prefer(&self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.chromium().tool("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Makes the network as slow as this, for HTTP.
+    pub fn slow_down(&self, network: &Network) {
+        let (rate, latency) = (network.rate / 8, u64::try_from(network.latency.as_millis()).unwrap());
+        let conditions =
+            json!({ "offline": false, "latency": latency, "downloadThroughput": rate, "uploadThroughput": rate });
+        self.chromium().tool("Network.enable", json!({}));
+        self.chromium().tool("Network.emulateNetworkConditions", conditions);
     }
 
     /// Keeps a picture of the page, for people, as `target/screenshots/<name>.png`.
