@@ -111,6 +111,12 @@ fn of_files_and_machine() -> Value {
                 "bit_rate": {"type": "integer"}, "viewers": {"type": "integer"},
                 "gaps": {"type": "integer", "description": "Skips of slow viewers since the sample before."}}}},
         }},
+        "FeedHistory": {"type": "object", "required": ["seconds", "samples"], "properties": {
+            "seconds": {"type": "integer", "description": "From one sample to the next."},
+            "samples": {"type": "array", "items": {"type": "object", "required": ["state", "failed"], "properties": {
+                "state": {"type": "string", "description": "The name of the state at that moment."},
+                "failed": {"type": "boolean", "description": "It was restarted after a failure since the sample before."}}}},
+        }},
         "Terms": {"type": "object", "required": ["streams", "for"], "additionalProperties": false, "properties": {
             "streams": {"type": "string", "description": "A name, in which `*` stands for any characters."},
             "for": {"type": "string", "description": "How long it is good: `90s`, `15m`, `12h`, `7d`."},

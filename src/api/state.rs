@@ -40,25 +40,39 @@ pub(super) async fn streams(call: Call) -> Result<Answer, Problem> {
 
 /// `GET /feeds/{name}`.
 pub(super) async fn feed(call: Call) -> Result<Answer, Problem> {
-    let name = call.parameter(0);
-    let found = feeds_of(&call)?.into_iter().find(|entry| entry["name"] == name);
-    found.map(Answer::json).ok_or_else(|| Problem::not_found("feed", name))
+    one_feed(&call).map(Answer::json)
 }
 
 /// `GET /streams/{name}`.
 pub(super) async fn stream(call: Call) -> Result<Answer, Problem> {
-    one(&call).map(Answer::json)
+    one_stream(&call).map(Answer::json)
+}
+
+/// `GET /feeds/{name}/history`.
+pub(super) async fn feed_history(call: Call) -> Result<Answer, Problem> {
+    one_feed(&call)?;
+    past(call.state.reader.info().history().of_feed(call.parameter(0)))
 }
 
 /// `GET /streams/{name}/history`.
-pub(super) async fn history(call: Call) -> Result<Answer, Problem> {
-    one(&call)?;
-    let samples = call.state.reader.info().history().of(call.parameter(0));
+pub(super) async fn stream_history(call: Call) -> Result<Answer, Problem> {
+    one_stream(&call)?;
+    past(call.state.reader.info().history().of(call.parameter(0)))
+}
+
+/// Samples, the oldest first.
+fn past<T: Serialize>(samples: Vec<T>) -> Result<Answer, Problem> {
     let samples = serde_json::to_value(samples).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(Answer::json(json!({"seconds": PERIOD.as_secs(), "samples": samples})))
 }
 
-fn one(call: &Call) -> Result<Value, Problem> {
+fn one_feed(call: &Call) -> Result<Value, Problem> {
+    let name = call.parameter(0);
+    let found = feeds_of(call)?.into_iter().find(|entry| entry["name"] == name);
+    found.ok_or_else(|| Problem::not_found("feed", name))
+}
+
+fn one_stream(call: &Call) -> Result<Value, Problem> {
     let name = call.parameter(0);
     let found = streams_of(call, |other| other == name)?.into_iter().next();
     found.ok_or_else(|| Problem::not_found("stream", name))

@@ -114,6 +114,17 @@ pub(super) static ROUTES: &[Route] = &[
         run: |call| state::feed(call).boxed(),
     },
     Route {
+        method: "GET",
+        path: "/feeds/{name}/history",
+        id: "feed_history",
+        summary: "The states of a feed in the last ten minutes, the oldest first.",
+        may: May::Server(Action::Status),
+        query: &[],
+        body: None,
+        answer: (200, Some("FeedHistory")),
+        run: |call| state::feed_history(call).boxed(),
+    },
+    Route {
         method: "POST",
         path: "/feeds/{name}/{order}",
         id: "order_feed",
@@ -155,7 +166,7 @@ pub(super) static ROUTES: &[Route] = &[
         query: &[],
         body: None,
         answer: (200, Some("History")),
-        run: |call| state::history(call).boxed(),
+        run: |call| state::stream_history(call).boxed(),
     },
     Route {
         method: "POST",

@@ -43,7 +43,7 @@ pub struct Sample {
 }
 
 /// A feed at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct FeedSample {
     /// The name of its state.
     pub state: &'static str,

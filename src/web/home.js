@@ -4,6 +4,8 @@ const main = document.querySelector("main");
 /** Milliseconds. */
 const PAGE_PERIOD = 5000;
 const STILL_PERIOD = Number(main.dataset.period ?? 10000);
+/** From one still to the next, whatever tile it is of: the server decodes each. */
+const STILL_GAP = Math.min(400, STILL_PERIOD / 10);
 const HOVER = 250;
 
 const inSight = new Set();
@@ -43,12 +45,23 @@ async function takeOnce() {
   }
 }
 
+/** Whether stills of a tile are to be had and to be seen. */
+const isFresh = (view) => !document.hidden && inSight.has(view) && view.isConnected && view.dataset.when === "now" && !view.querySelector("voyandz-view");
+
+/** Renews the stills in sight one after the other: each after a period, or later where they are many. */
 async function keepFresh() {
+  const coming = new Set();
   for (;;) {
-    await pause(STILL_PERIOD);
-    if (document.hidden) continue;
-    const views = [...inSight].filter((view) => view.isConnected && view.dataset.when === "now" && !view.querySelector("voyandz-view"));
-    await Promise.all(views.map((view) => renew(view, `${view.dataset.still}&start=0&t=${Date.now()}`)));
+    const views = [...inSight].filter(isFresh);
+    const gap = Math.max(STILL_PERIOD / views.length, STILL_GAP);
+    if (views.length === 0) await pause(STILL_GAP);
+    for (const view of views) {
+      await pause(gap);
+      // One that is slow to come is waited for.
+      if (!isFresh(view) || coming.has(view)) continue;
+      coming.add(view);
+      renew(view, `${view.dataset.still}&start=0&t=${Date.now()}`).then(() => coming.delete(view));
+    }
   }
 }
 

@@ -17,7 +17,9 @@ const RETRY_AFTER = 1000;
 const SOON = 5000;
 const BETWEEN_STILLS = 200;
 /** A connection of WebRTC that is not there after this time will not come. */
-const CONNECTED_WITHIN = 2000;
+const CONNECTED_WITHIN = 1200;
+/** One that has no pair of addresses to check by then has none: Firefox, for one, knows none on its own machine. */
+const CHECKED_WITHIN = 750;
 /** Without data for this long, the connection is given up. */
 const SILENT_FOR = 15000;
 /** What cannot be seen plays on for this long. */
@@ -27,11 +29,21 @@ const UNFIT_FOR = 60000;
 const UNFIT_FOR_LONGEST = 960000;
 /** A way that is tried unseen has to play within this time. */
 const TRIED_FOR = 10000;
+/** The network is too slow when playback waited for media in more than this part of so many checks, although media came within this time. */
+const STARVED = 0.4;
+const STARVED_CHECKS = 32;
+const COMES_WITHIN = 2000;
+/** The part of what the network carries that a rendition may take. */
+const FITS = 0.8;
+/** So many times longer is skipped what the network is too slow for. */
+const TOO_SLOW_FOR = 5;
 /** Immediate failures in a row before the next way is taken. */
 const FAILURES = 3;
 
 /** The browser cannot play the stream in this way. */
 class Unplayable extends Error {}
+/** There is a smaller rendition, and the network is too slow for this one. */
+class TooSlow extends Unplayable {}
 /** The browser rejected the data. */
 class Refused extends Error {}
 
@@ -249,8 +261,35 @@ async function trim(player, buffer) {
   if (keep > begin + KEPT) await changed(buffer, () => buffer.remove(begin, keep));
 }
 
-/** A player whose media comes from `feed(source, player, aim)` by Media Source Extensions; `aim` sets the seconds to stay behind. */
-async function playSource(view, signal, feed) {
+/** Notices a network that is too slow. */
+class Pace {
+  #bytes = 0;
+  #last = 0;
+  #checks = [];
+
+  /** So many bytes came. */
+  came(bytes) {
+    this.#bytes += bytes;
+    this.#last = Date.now();
+  }
+
+  /** Bits per second that come, where these are too few; to be called in each CHECK_PERIOD. */
+  look(player) {
+    const waits = !player.paused && player.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && Date.now() - this.#last < COMES_WITHIN;
+    this.#checks.push({ waits, bytes: this.#bytes });
+    this.#bytes = 0;
+    if (this.#checks.length > STARVED_CHECKS) this.#checks.shift();
+    if (this.#checks.filter(({ waits }) => waits).length <= STARVED * STARVED_CHECKS) return undefined;
+    const bytes = this.#checks.reduce((sum, check) => sum + check.bytes, 0);
+    return (8000 * bytes) / (this.#checks.length * CHECK_PERIOD);
+  }
+}
+
+/**
+ * A player whose media comes from `feed(source, player, aim, pace)` by Media Source Extensions; `aim` sets the seconds to stay behind, `pace`
+ * learns what came. It ends when the network is too slow and there is a rendition that takes less than `bandwidth`.
+ */
+async function playSource(view, signal, feed, bandwidth = Infinity) {
   const player = view.show(view.kind);
   const held = player.paused && player.played.length > 0;
   const source = new Source();
@@ -263,14 +302,26 @@ async function playSource(view, signal, feed) {
     if (!held) player.play().catch(() => view.tell("playing", "Press play to listen."));
   };
   player.addEventListener("canplay", begin, { once: true });
-  const following = setInterval(() => {
-    view.delayed(follow(player, target));
-    const quality = player.getVideoPlaybackQuality?.();
-    if (quality) view.counted(quality.droppedVideoFrames, quality.totalVideoFrames);
-  }, CHECK_PERIOD);
+  const pace = new Pace();
+  let [following, looks] = [undefined, false];
+  const slow = new Promise((_, fail) => {
+    following = setInterval(async () => {
+      view.delayed(follow(player, target));
+      const quality = player.getVideoPlaybackQuality?.();
+      if (quality) view.counted(quality.droppedVideoFrames, quality.totalVideoFrames);
+      const rate = pace.look(player);
+      if (rate === undefined || looks || !view.playlist) return;
+      // Once: where there is no smaller rendition, the server sends keyframes only.
+      looks = true;
+      const found = await variants(view.playlist, signal).catch(() => []);
+      if (!found.some((one) => one.bandwidth < bandwidth && one.bandwidth <= FITS * rate)) return;
+      view.rate = rate;
+      fail(new TooSlow("The network is too slow."));
+    }, CHECK_PERIOD);
+  });
   try {
     await Promise.race([opened, new Promise((then) => signal.addEventListener("abort", then, { once: true }))]);
-    if (!signal.aborted) await feed(source, player, (seconds) => (target = seconds));
+    if (!signal.aborted) await Promise.race([feed(source, player, (seconds) => (target = seconds), pace), slow]);
   } catch (error) {
     throw player.error && !signal.aborted ? new Refused("The browser cannot decode this.") : error;
   } finally {
@@ -281,9 +332,10 @@ async function playSource(view, signal, feed) {
 }
 
 const playStream = (view, { url, container }, signal) =>
-  playSource(view, signal, async (source, player) => {
+  playSource(view, signal, async (source, player, aim, pace) => {
     let [head, type, buffer] = [new Uint8Array(), undefined, null];
     for await (const value of pieces(await request(url, { signal }))) {
+      pace.came(value.length);
       if (!buffer) {
         head = concat(head, value);
         type = typeOf(container, view.kind, head);
@@ -312,6 +364,9 @@ async function playPlainly(view, { url }, signal) {
       signal.addEventListener("abort", then, { once: true });
       on("ended", then);
       on("playing", () => view.plays());
+      // Some browsers wait without an end for what they cannot decode.
+      const begun = () => player.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA || fail(new Unplayable());
+      on("loadedmetadata", () => setTimeout(begun, SOON));
       on("error", () => fail(player.error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED ? new Unplayable() : new Error("The stream ended.")));
       // It cannot seek: playback that is too late restarts.
       looking = setInterval(() => {
@@ -359,7 +414,7 @@ function listed(text, base) {
 }
 
 /** Appends a rendition to a buffer for as long as it is listed. */
-async function playRendition(view, url, player, buffer, aim, signal) {
+async function playRendition(view, url, player, buffer, aim, pace, signal) {
   const isAfter = (one, other) => one.segment > other.segment || (one.segment === other.segment && one.part >= other.part);
   let [at, header, wait] = [undefined, undefined, {}];
   while (!signal.aborted) {
@@ -381,6 +436,7 @@ async function playRendition(view, url, player, buffer, aim, signal) {
         header = item.header;
       }
       const bytes = await (await request(item.url, { signal })).arrayBuffer();
+      pace.came(bytes.byteLength);
       await changed(buffer, () => buffer.appendBuffer(bytes));
       at = { segment: item.segment, part: item.part + 1 };
       view.plays();
@@ -389,15 +445,28 @@ async function playRendition(view, url, player, buffer, aim, signal) {
   }
 }
 
-const playHls = (view, { url }, signal) =>
-  playSource(view, signal, async (source, player, aim) => {
-    const lines = (await (await request(url, { signal })).text()).split("\n");
-    const at = lines.findIndex((line) => line.startsWith("#EXT-X-STREAM-INF:"));
-    if (at < 0) throw new Unplayable();
-    const { CODECS: codecs = "", AUDIO: group, RESOLUTION: size } = attributes(lines[at]);
+/** The variants of a playlist: their bits per second, their attributes, and their address. */
+async function variants(url, signal) {
+  const lines = (await (await request(url, { signal })).text()).split("\n");
+  const groups = lines.filter((line) => line.startsWith("#EXT-X-MEDIA:TYPE=AUDIO")).map(attributes);
+  return lines.flatMap((line, at) => {
+    if (!line.startsWith("#EXT-X-STREAM-INF:")) return [];
+    const { BANDWIDTH, CODECS: codecs = "", AUDIO: group, RESOLUTION: size } = attributes(line);
+    const audio = groups.find((one) => one["GROUP-ID"] === group);
+    const playlists = [lines[at + 1], ...(audio?.URI ? [audio.URI] : [])].map((uri) => new URL(uri, url).href);
+    return [{ bandwidth: Number(BANDWIDTH), codecs, size, playlists }];
+  });
+}
+
+async function playHls(view, { url }, signal) {
+  const found = await variants(url, signal);
+  // The first, unless the network was too slow: then the best that fits, or the smallest.
+  const byRate = found.toSorted((one, other) => other.bandwidth - one.bandwidth);
+  const chosen = view.rate ? (byRate.find(({ bandwidth }) => bandwidth <= FITS * view.rate) ?? byRate.at(-1)) : found[0];
+  if (!chosen) throw new Unplayable();
+  const { bandwidth, codecs, size, playlists } = chosen;
+  const play = async (source, player, aim, pace) => {
     if (view.kind === "video" && !size) throw new Refused("The video has not begun.");
-    const other = group && lines.find((line) => line.startsWith("#EXT-X-MEDIA:TYPE=AUDIO"));
-    const playlists = [lines[at + 1], ...(other ? [attributes(other).URI] : [])].map((uri) => new URL(uri, url).href);
     // Without names of all codecs it is not known what they are.
     const names = codecs.split(",");
     if (!codecs || names.length < playlists.length) throw new Unplayable();
@@ -408,11 +477,18 @@ const playHls = (view, { url }, signal) =>
     const ending = new AbortController();
     const both = AbortSignal.any([signal, ending.signal]);
     try {
-      await Promise.all(playlists.map((playlist, index) => playRendition(view, playlist, player, buffers[index], aim, both)));
+      await Promise.all(playlists.map((playlist, index) => playRendition(view, playlist, player, buffers[index], aim, pace, both)));
     } finally {
       ending.abort();
     }
-  });
+  };
+  try {
+    await playSource(view, signal, play, bandwidth);
+  } catch (error) {
+    // It stays the way, by another rendition.
+    throw error instanceof TooSlow ? new Error(error.message) : error;
+  }
+}
 
 // WebRTC
 
@@ -424,7 +500,11 @@ function reached(peer, states, signal, within) {
     };
     peer.addEventListener("connectionstatechange", look);
     signal.addEventListener("abort", () => then("closed"), { once: true });
-    if (within) setTimeout(() => fail(new Unplayable("The server is not reached over WebRTC.")), within);
+    const giveUp = () => fail(new Unplayable("The server is not reached over WebRTC."));
+    if (within) {
+      setTimeout(giveUp, within);
+      setTimeout(() => peer.iceConnectionState === "new" && giveUp(), CHECKED_WITHIN);
+    }
     look();
   });
 }
@@ -489,14 +569,16 @@ async function playPeer(view, { url }, signal) {
 
 /** The ways of these offers that this browser may play, in their order. */
 function waysOf(offers, player) {
-  const ways = [];
+  const [ways, plain] = [[], []];
   for (const offer of offers) {
-    const add = (play, name = offer.kind) => ways.push({ ...offer, play, name, key: `${name} ${offer.url}` });
+    const add = (play, name = offer.kind, to = ways) => to.push({ ...offer, play, name, key: `${name} ${offer.url}` });
+    // What the browser plays by itself, as late as it likes, comes after the containers that are appended.
+    if (offer.kind !== "stream") ways.push(...plain.splice(0));
     const isAppended = offer.container in CODECS || offer.container in FRAMES;
     const isKnown = !offer.type.includes("codecs") || Source?.isTypeSupported(offer.type);
     if (offer.kind === "whep" && "RTCPeerConnection" in window) add(playPeer);
     if (offer.kind === "stream" && isAppended && Source && isKnown) add(playStream);
-    if (offer.kind === "stream" && Source && player.canPlayType(offer.type)) add(playPlainly, "plain");
+    if (offer.kind === "stream" && Source && player.canPlayType(offer.type)) add(playPlainly, "plain", plain);
     if (offer.kind === "hls") {
       if (Source) add(playHls);
       else if (player.canPlayType(offer.type)) add(playPlainly, "hls");
@@ -504,7 +586,7 @@ function waysOf(offers, player) {
     if (offer.kind === "images") add(showImages);
     if (offer.kind === "stills") add(showStills);
   }
-  return ways;
+  return [...ways, ...plain];
 }
 
 const STYLE = new CSSStyleSheet();
@@ -532,6 +614,10 @@ export class View extends HTMLElement {
   offersUrl = "";
   /** `video` or `audio`. */
   kind = "video";
+  /** The playlist with all renditions, where there is one. */
+  playlist = "";
+  /** Bits per second that came while the network was too slow; 0 where it was not. */
+  rate = 0;
   /** Milliseconds until what did not work is tried again. */
   unfitFor = UNFIT_FOR;
   /** The newest event `state`. */
@@ -582,6 +668,7 @@ export class View extends HTMLElement {
     if (old === src || !this.isConnected) return;
     this.stop();
     this.#unfit.clear();
+    this.rate = 0;
     this.#weigh();
   }
 
@@ -693,11 +780,14 @@ export class View extends HTMLElement {
     const { kind, offers } = await (await request(this.offersUrl, { signal })).json();
     this.kind = kind;
     for (const offer of offers) offer.url = new URL(offer.url, this.offersUrl).href;
+    this.playlist = offers.find((offer) => offer.kind === "hls")?.url ?? "";
     const ways = waysOf(offers, document.createElement(kind));
     const isFit = ({ key }) => !(this.#unfit.get(key) > Date.now());
     if (!ways.some(isFit)) this.#unfit.clear();
-    for (const way of ways.filter(isFit)) {
+    for (const way of ways) {
+      if (!isFit(way)) continue;
       this.#way = way.name;
+      if (way.name === "stream") this.rate = 0;
       for (let failures = 0; failures < FAILURES; ) {
         const [started, session] = [Date.now(), new AbortController()];
         const better = this.#better(ways.slice(0, ways.indexOf(way)), session, signal);
@@ -707,6 +797,8 @@ export class View extends HTMLElement {
         } catch (error) {
           if (signal.aborted) return;
           if (better.tookOver()) return await better.ends;
+          // Every container of the stream is as large.
+          if (error instanceof TooSlow) ways.filter(({ kind }) => kind === "stream").forEach((one) => this.#skip(one, TOO_SLOW_FOR));
           if (error instanceof Unplayable) break;
           if (!(error instanceof Refused) || Date.now() - started > SOON) throw error;
           failures += 1;
@@ -716,10 +808,15 @@ export class View extends HTMLElement {
         }
       }
       if (signal.aborted) return;
-      this.#unfit.set(way.key, Date.now() + this.unfitFor);
+      if (isFit(way)) this.#skip(way);
     }
     this.#way = "";
     throw new Error("This browser cannot play this stream.");
+  }
+
+  /** Does not take a way for a time, or so many times longer. */
+  #skip({ key }, times = 1) {
+    this.#unfit.set(key, Date.now() + times * this.unfitFor);
   }
 
   /**
@@ -768,7 +865,14 @@ export class View extends HTMLElement {
     return {
       kind: this.kind,
       offersUrl: this.offersUrl,
+      playlist: this.playlist,
       begins: plays,
+      set rate(rate) {
+        view.rate = rate;
+      },
+      get rate() {
+        return view.rate;
+      },
       show(kind) {
         if (isShown) return view.show(kind);
         media?.remove();

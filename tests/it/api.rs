@@ -105,6 +105,18 @@ fn a8_the_state_is_read_entry_by_entry() {
 }
 
 #[test]
+fn a8_the_past_of_a_feed_is_for_those_who_see_it() {
+    let other = "\n  yard: {pipeline: videotestsrc}\nstreams:\n  yard.ts: {feed: yard, video: {codec: h264}}\n";
+    let server = Server::start(&yaml("").replace("\nstreams:\n", other));
+    for (token, feed, expected) in
+        [(VIEWER, "ticks", 200), (VIEWER, "yard", 404), (ADMIN, "yard", 200), (ADMIN, "none", 404)]
+    {
+        let path = format!("/feeds/{feed}/history");
+        assert_eq!(ask(&server, token, "GET", &path, "", None).0, expected, "{path}");
+    }
+}
+
+#[test]
 fn a9_feeds_and_viewers_take_orders() {
     let server = Server::start(&yaml(""));
     let mut viewer = watch(&server, VIEWER, "/cam.raw");

@@ -49,6 +49,7 @@ const ROWS: &[Row] = &[
     ("POST", "/server/reload", "/server/reload", Editor, Whole, 202),
     ("GET", "/feeds", "/feeds", Viewer, Whole, 200),
     ("GET", "/feeds/{name}", "/feeds/ticks", Viewer, Whole, 200),
+    ("GET", "/feeds/{name}/history", "/feeds/ticks/history", Viewer, Whole, 200),
     ("POST", "/feeds/{name}/{order}", "/feeds/ticks/start", Editor, Stream, 202),
     ("GET", "/streams", "/streams", Viewer, Whole, 200),
     ("GET", "/streams/{name}", "/streams/cam.raw", Viewer, Seen, 200),

@@ -15,8 +15,8 @@ use regex::Regex;
 use serde_json::json;
 use std::{collections::BTreeSet, fs, time::Duration};
 
-const CONTROL: &str = "\u{e009}";
-const ENTER: &str = "\u{e007}";
+pub const CONTROL: &str = "\u{e009}";
+pub const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
 const UP: &str = "\u{e013}";
 const DOWN: &str = "\u{e015}";
@@ -203,7 +203,7 @@ const SCRIPTS: [Script; 20] = [
 ];
 
 /// Replaces the text in the page, and puts the caret into it.
-fn put(browser: &Browser, text: &str) {
+pub fn put(browser: &Browser, text: &str) {
     browser.run(&format!(
         "const [before, after] = {}.split('¦'); const text = document.getElementById('text'); \
          text.focus(); text.value = before + after; text.setSelectionRange(before.length, before.length); \
@@ -213,13 +213,13 @@ fn put(browser: &Browser, text: &str) {
 }
 
 /// The text of the page, with its caret.
-fn got(browser: &Browser) -> String {
+pub fn got(browser: &Browser) -> String {
     let script = "const { value, selectionStart: at } = document.getElementById('text'); return value.slice(0, at) + '¦' + value.slice(at)";
     browser.run(script).as_str().unwrap().to_owned()
 }
 
 /// What the list says to those who see it and those who hear it; empty while there is none.
-fn listed(browser: &Browser) -> Vec<String> {
+pub fn listed(browser: &Browser) -> Vec<String> {
     let script = "
         const [text, list] = ['text', 'proposals'].map((id) => document.getElementById(id));
         if (document.getElementById('completion').hidden) return text.hasAttribute('aria-activedescendant') ? ['a rest'] : [];
@@ -263,7 +263,7 @@ fn assert_quick(what: &str, spent: &mut [f64]) {
 }
 
 /// The lines with errors as `voyandz check` finds them.
-fn wrong_lines(text: &str) -> BTreeSet<usize> {
+pub fn wrong_lines(text: &str) -> BTreeSet<usize> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("voyandz.yaml");
     fs::write(&file, text).unwrap();
@@ -274,7 +274,7 @@ fn wrong_lines(text: &str) -> BTreeSet<usize> {
 }
 
 /// Waits until these lines are marked, where they are to be seen, and no others.
-fn marked(browser: &Browser, lines: &BTreeSet<usize>) {
+pub fn marked(browser: &Browser, lines: &BTreeSet<usize>) {
     let script = "
         const text = document.getElementById('text');
         const { lineHeight, paddingTop } = getComputedStyle(text);

@@ -81,21 +81,6 @@ fn descriptors(server: &Server) -> usize {
     fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
 }
 
-/// Time on a processor so far.
-fn cpu(server: &Server) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
-    let fields: Vec<u64> = stat
-        .rsplit_once(')')
-        .unwrap()
-        .1
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse().unwrap())
-        .collect();
-    millis(fields.iter().sum::<u64>() * 1000 / rustix::param::clock_ticks_per_second())
-}
-
 fn limit_descriptors(server: &Server, current: u64) {
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
@@ -141,9 +126,9 @@ fn connections_beyond_the_descriptors_are_told_so_and_feeds_go_on() {
     let program = server.programs("echo start")[0].pid;
     process::send(program, rustix::process::Signal::KILL);
     wait_until("the feed is started again", SOON, || starts(&file) == 2);
-    let before = cpu(&server);
+    let before = process::cpu(server.pid());
     assert!(viewer.collect(secs(2)).len() > 200);
-    let used = cpu(&server) - before;
+    let used = process::cpu(server.pid()) - before;
     assert!(used < millis(400), "{used:?} in 2 s");
     drop(clients);
     let mut early = 0;
@@ -166,11 +151,11 @@ fn accepting_without_a_descriptor_does_not_spin() {
     viewer.take(100, SOON);
     // All below are taken by the server itself.
     limit_descriptors(&server, 8);
-    let before = cpu(&server);
+    let before = process::cpu(server.pid());
     let mut waiting = ask_from(2, server.address(), "/livez");
     server.log.wait("cannot accept connections", SOON);
     assert!(viewer.collect(secs(2)).len() > 200);
-    let used = cpu(&server) - before;
+    let used = process::cpu(server.pid()) - before;
     assert!(used < millis(400), "{used:?} in 2 s");
     limit_descriptors(&server, 1024);
     assert!(beginning(&mut waiting).starts_with("HTTP/1.1 200"));

@@ -1,7 +1,7 @@
 //! Tests of the whole program from outside: its command line, its port, its log and its processes.
 //!
 //! A test is named after the requirement it shows. `rig` starts real servers on free ports and looks at them through
-//! real sockets, ffmpeg and Chromium; nothing in here sees the inside of the server.
+//! real sockets, ffmpeg, Chromium and Firefox; nothing in here sees the inside of the server.
 
 #![allow(
     clippy::expect_used,
@@ -45,6 +45,7 @@ mod examples;
 mod faults;
 mod feeds;
 mod files;
+mod firefox;
 mod fragments;
 mod generated_client;
 mod history;
@@ -101,6 +102,7 @@ mod rtsp_publish;
 mod saves;
 mod screens;
 mod service;
+mod slow_network;
 mod sources;
 mod srs_api;
 mod srt;

@@ -199,28 +199,33 @@ fn u4_a_test_picture_is_added_and_seen() {
     }
     let (server, browser) = (Server::start(&yaml("")), Browser::start());
     log_in(&server, &browser, "ed");
-    browser.open(&server.url("/add"));
-    click(&browser, "input[value=test]");
-    browser.wait("return document.getElementById('name').value === 'test'", SOON);
-    click(&browser, "#see");
-    says(&browser, "This is what the file will have.");
-    assert!(text(&browser, "#diff").contains("test-picture"), "{}", text(&browser, "#diff"));
-    // What exists already does not change.
-    browser.run("document.getElementById('name').value = 'cam'");
-    click(&browser, "#add");
-    says(&browser, "There is a feed or stream of this name");
-    browser.run("document.getElementById('name').value = 'hall'; document.getElementById('title').value = 'The hall'");
-    click(&browser, "#add");
-    browser.wait("return location.pathname === '/hall/play'", SOON);
-    browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
-    assert_eq!(text(&browser, "h1"), "The hall");
-    let file = fs::read_to_string(server.file()).unwrap();
-    assert!(file.contains("hall:\n") && file.contains("# at the gate"), "{file}");
+    add_a_test_picture(&server, &browser);
     // An address of this machine is not tried for an editor; one that has nothing says so.
     browser.open(&server.url("/add"));
     browser.run(&format!("document.getElementById('url').value = {}", json!(server.url("/cam.ts"))));
     click(&browser, "#probe");
     says(&browser, "an address of this machine");
+}
+
+/// Adds a stream that is not there, and watches it.
+pub fn add_a_test_picture(server: &Server, browser: &Browser) {
+    browser.open(&server.url("/add"));
+    click(browser, "input[value=test]");
+    browser.wait("return document.getElementById('name').value === 'test'", SOON);
+    click(browser, "#see");
+    says(browser, "This is what the file will have.");
+    assert!(text(browser, "#diff").contains("test-picture"), "{}", text(browser, "#diff"));
+    // What exists already does not change.
+    browser.run("document.getElementById('name').value = 'cam'");
+    click(browser, "#add");
+    says(browser, "There is a feed or stream of this name");
+    browser.run("document.getElementById('name').value = 'hall'; document.getElementById('title').value = 'The hall'");
+    click(browser, "#add");
+    browser.wait("return location.pathname === '/hall/play'", SOON);
+    browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
+    assert_eq!(text(browser, "h1"), "The hall");
+    let file = fs::read_to_string(server.file()).unwrap();
+    assert!(file.contains("hall:\n") && file.contains("# at the gate"), "{file}");
 }
 
 #[test]
@@ -360,6 +365,15 @@ fn u9_the_past_of_feeds_is_drawn() {
         past(&page, "bad").contains("Trying again for") && past(&page, "ticks").contains("Idle for 10 s")
     });
     assert!(page.contains("Idle</span> 10 s") && page.contains("class=\"calm\" x="), "{page}");
+    // The API has what is drawn.
+    let samples = |feed: &str| {
+        let known: Value = serde_json::from_str(&server.get(&format!("/api/v1/feeds/{feed}/history")).text()).unwrap();
+        assert_eq!(known["seconds"], 5, "{known}");
+        known["samples"].as_array().unwrap().clone()
+    };
+    let idle = samples("ticks");
+    assert!(idle.len() >= 2 && idle.iter().all(|one| *one == json!({"state": "idle", "failed": false})), "{idle:?}");
+    assert!(samples("bad").iter().any(|one| one["failed"] == true), "{:?}", samples("bad"));
     if !have_browser() {
         return;
     }

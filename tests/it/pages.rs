@@ -4,12 +4,17 @@ use crate::login;
 use crate::rig::{
     Launch, Server,
     browser::{Browser, have_browser},
+    figure,
     http::{self, Next},
+    process,
     script::{H264, PICTURE, TONE, shell},
     secs, tool,
 };
 use serde_json::Value;
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
 /// What is to be seen of each page, and what tells that it is there.
@@ -175,6 +180,54 @@ fn fifty_tiles_are_less_than_a_megabyte() {
         let all = page.len() + scripts + 10 * size;
         assert!(size > 5000 && all < 1_000_000, "{all} bytes, {size} of them five stills");
     }
+}
+
+#[test]
+fn a45_fifty_tiles_in_sight_cost_little() {
+    if !have_browser() {
+        return;
+    }
+    // One program delivers pictures that have to be made smaller, and costs next to nothing itself.
+    let launch = Launch::bare();
+    let picture = launch.folder().join("one.jpg");
+    // As many details as a camera sees.
+    let pixel = |x: u32, y: u32| {
+        let noise = (x.wrapping_mul(7919) ^ y.wrapping_mul(104_729)) % 24;
+        image::Rgb([x / 6 + noise, y / 4 + noise, (x + y) / 10].map(|part| part as u8))
+    };
+    image::RgbImage::from_fn(1280, 720, pixel).save(&picture).unwrap();
+    let command = shell(&format!("while cat {}; do sleep 1; done", picture.display()));
+    let streams: String = (0..50).map(|at| format!("  cam{at}.mjpeg: {{feed: cam}}\n")).collect();
+    let yaml = format!("feeds: {{cam: {{command: {command}, mode: continuous}}}}\nstreams:\n{streams}");
+    let (server, browser) = (launch.with(&yaml).start(), Browser::start());
+    browser.open(&server.url("/"));
+    browser.wait("return document.querySelectorAll('a.view').length === 50", secs(30));
+    // All of them can be seen, from the beginning.
+    browser.resize(1440);
+    browser.open(&server.url("/wall?stream=none"));
+    browser.open(&server.url("/"));
+    let seen = "const views = [...document.querySelectorAll('a.view')]; return views.length === 50 && \
+                views.every((view) => view.getBoundingClientRect().bottom <= innerHeight && view.querySelector('img')?.naturalWidth === 320)";
+    browser.wait(seen, secs(30));
+    let sum = "performance.getEntries().reduce((sum, entry) => sum + (entry.transferSize ?? 0), 0)";
+    let bytes = usize::try_from(browser.run(&format!("return {sum}")).as_u64().unwrap()).unwrap();
+    figure(45, "bytes of a page with fifty tiles", bytes, 1_000_000);
+    assert!((50_000..1_000_000).contains(&bytes), "{bytes} bytes");
+    // The stills of what began with the page are over.
+    const LONG: Duration = secs(30);
+    let requests = || browser.run("return performance.getEntriesByType('resource').length").as_u64().unwrap();
+    let pids: Vec<i32> = server.descendants().iter().map(|process| process.pid).chain([server.pid()]).collect();
+    let used = || pids.iter().filter(|pid| process::is_alive(**pid)).map(|pid| process::cpu(*pid)).sum::<Duration>();
+    browser.run("performance.setResourceTimingBufferSize(10000)");
+    let (began, asked, spent) = (Instant::now(), requests(), used());
+    std::thread::sleep(LONG);
+    let (asked, spent, long) = (requests() - asked, used() - spent, began.elapsed().as_secs_f64());
+    let (rate, share) = (asked as f64 / long, spent.as_secs_f64() / long);
+    println!("{rate:.2} requests/s, {:.2} % of a core", share * 100.0);
+    figure(45, "requests of a page with fifty tiles, in 30 s", usize::try_from(asked).unwrap(), 150);
+    figure(45, "time on a core for a page with fifty tiles, in 30 s", spent, Duration::from_secs_f64(1.5));
+    assert!(rate > 2.0 && rate <= 5.0, "{rate} requests/s");
+    assert!(share <= 0.05, "{share} of a core");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! A headless Chromium, driven over WebDriver.
+//! A headless Chromium, driven over WebDriver; or a Firefox, whose commands are the same.
 
-use super::{SOON, have, log::Log, millis};
+use super::{SOON, firefox::Firefox, have, log::Log, millis};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -29,24 +29,151 @@ pub fn have_browser() -> bool {
     have("chromedriver") && have("chromium")
 }
 
+/// Whether there is the other browser; see [`have`].
+pub fn have_firefox() -> bool {
+    have("firefox-esr")
+}
+
 /// One browser with one page.
-pub struct Browser {
+pub struct Browser(Driver);
+
+enum Driver {
+    Chromium(Chromium),
+    Firefox(Firefox),
+}
+
+/// A network between the browser and the server, as slow as this.
+pub struct Network {
+    /// Bits per second, either way.
+    pub rate: u64,
+    /// Added to each request.
+    pub latency: Duration,
+}
+
+impl Browser {
+    pub fn start() -> Self {
+        Self(Driver::Chromium(Chromium::start(&json!({}))))
+    }
+
+    /// One that runs no scripts of pages.
+    pub fn start_without_scripts() -> Self {
+        let preferences = json!({ "profile.managed_default_content_settings.javascript": 2 });
+        Self(Driver::Chromium(Chromium::start(&preferences)))
+    }
+
+    pub fn start_firefox() -> Self {
+        Self(Driver::Firefox(Firefox::start()))
+    }
+
+    /// What a command of WebDriver returns, or the error. It has a path there, and a name in Marionette.
+    fn command(&self, path: &str, name: &str, parameters: &Value) -> Result<Value, Value> {
+        match &self.0 {
+            Driver::Chromium(chromium) => chromium.post(path, parameters),
+            Driver::Firefox(firefox) => firefox.command(name, parameters),
+        }
+    }
+
+    fn attempt(&self, script: &str) -> Result<Value, Value> {
+        self.command("/execute/sync", "WebDriver:ExecuteScript", &json!({ "script": script, "args": [] }))
+    }
+
+    fn chromium(&self) -> &Chromium {
+        match &self.0 {
+            Driver::Chromium(chromium) => chromium,
+            Driver::Firefox(_) => panic!("Firefox has no such command"),
+        }
+    }
+
+    /// Loads a page, but for its pictures, which may never end. Its script has run, which a document that is
+    /// `interactive` does not tell.
+    pub fn open(&self, url: &str) {
+        self.command("/timeouts", "WebDriver:SetTimeouts", &json!({ "script": 20_000, "pageLoad": 20_000 })).unwrap();
+        self.command("/url", "WebDriver:Navigate", &json!({ "url": url })).unwrap();
+        let loaded = format!(
+            "return location.href === {} && performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd > 0",
+            json!(url),
+        );
+        self.wait(&loaded, SOON);
+    }
+
+    /// Runs a script in the page.
+    pub fn run(&self, script: &str) -> Value {
+        self.attempt(script).unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// Fails unless the script returns a true value within this time. What a page says that is just being left does not count.
+    pub fn wait(&self, script: &str, within: Duration) {
+        let until = Instant::now() + within;
+        loop {
+            let value = self.attempt(script).unwrap_or_else(|error| error);
+            if value == Value::Bool(true) {
+                return;
+            }
+            assert!(Instant::now() < until, "{script} is {value} after {within:?}");
+            std::thread::sleep(millis(50));
+        }
+    }
+
+    /// Presses keys one after the other, as a person does; those of `held` stay down meanwhile. Keys without a letter are those of WebDriver.
+    pub fn press(&self, held: &str, keys: &str) {
+        let down = |key: char| json!({ "type": "keyDown", "value": key });
+        let up = |key: char| json!({ "type": "keyUp", "value": key });
+        let strokes = keys.chars().flat_map(|key| [down(key), up(key)]);
+        let actions: Vec<_> = held.chars().map(down).chain(strokes).chain(held.chars().map(up)).collect();
+        let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] });
+        self.command("/actions", "WebDriver:PerformActions", &actions).unwrap();
+    }
+
+    /// Makes the page this wide, and as high as it needs to be.
+    pub fn resize(&self, width: u32) {
+        let metrics = |height: &Value| {
+            let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+            self.chromium().tool("Emulation.setDeviceMetricsOverride", size);
+        };
+        metrics(&json!(800));
+        metrics(&self.run("return document.documentElement.scrollHeight"));
+    }
+
+    /// Whether the page is to be dark.
+    pub fn prefer(&self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.chromium().tool("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Makes the network as slow as this, for HTTP.
+    pub fn slow_down(&self, network: &Network) {
+        let (rate, latency) = (network.rate / 8, u64::try_from(network.latency.as_millis()).unwrap());
+        let conditions =
+            json!({ "offline": false, "latency": latency, "downloadThroughput": rate, "uploadThroughput": rate });
+        self.chromium().tool("Network.enable", json!({}));
+        self.chromium().tool("Network.emulateNetworkConditions", conditions);
+    }
+
+    /// Keeps a picture of the page, for people, as `target/screenshots/<name>.png`.
+    pub fn keep_picture(&self, name: &str) {
+        let picture = self.chromium().get("/screenshot");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.png")), base64(picture.as_str().unwrap())).unwrap();
+    }
+
+    /// What the page's console had to say since the last look, but for notes.
+    pub fn complaints(&self) -> Vec<String> {
+        let entries = self.chromium().post("/se/log", &json!({ "type": "browser" })).unwrap();
+        let entries = entries.as_array().unwrap().iter();
+        entries.filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG").map(Value::to_string).collect()
+    }
+}
+
+/// A Chromium behind its driver.
+struct Chromium {
     driver: Child,
     session: String,
     _profile: TempDir,
 }
 
-impl Browser {
-    pub fn start() -> Self {
-        Self::start_with(json!({}))
-    }
-
-    /// One that runs no scripts of pages.
-    pub fn start_without_scripts() -> Self {
-        Self::start_with(json!({ "profile.managed_default_content_settings.javascript": 2 }))
-    }
-
-    fn start_with(preferences: Value) -> Self {
+impl Chromium {
+    fn start(preferences: &Value) -> Self {
         let (driver, port) = loop {
             let mut command = Command::new("chromedriver");
             command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -69,96 +196,28 @@ impl Browser {
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
-        let created = browser.post("", json!({ "capabilities": { "alwaysMatch": wish } }));
+        let mut chromium = Self { driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
+        let created = chromium.post("", &json!({ "capabilities": { "alwaysMatch": wish } })).unwrap();
         let id = created["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {created}"));
-        browser.session = format!("{}/{id}", browser.session);
-        browser
+        chromium.session = format!("{}/{id}", chromium.session);
+        chromium
     }
 
-    fn post(&self, command: &str, body: Value) -> Value {
+    fn post(&self, command: &str, body: &Value) -> Result<Value, Value> {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut answer = agent.post(format!("{}{command}", self.session)).send_json(body).unwrap();
         let (status, mut value) = (answer.status(), answer.body_mut().read_json::<Value>().unwrap());
-        assert!(status.is_success(), "{command}: {value}");
-        value["value"].take()
+        if status.is_success() { Ok(value["value"].take()) } else { Err(value) }
     }
 
-    /// Loads a page, but for its pictures, which may never end. Its script has run, which a document that is
-    /// `interactive` does not tell.
-    pub fn open(&self, url: &str) {
-        self.post("/timeouts", json!({ "script": 20_000, "pageLoad": 20_000 }));
-        self.post("/url", json!({ "url": url }));
-        let until = Instant::now() + SOON;
-        let loaded = format!(
-            "return location.href === {} && performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd > 0",
-            json!(url),
-        );
-        while self.run(&loaded) != Value::Bool(true) {
-            assert!(Instant::now() < until, "{url} is not loaded");
-            std::thread::sleep(millis(20));
-        }
+    fn get(&self, what: &str) -> Value {
+        let mut answer = ureq::get(format!("{}{what}", self.session)).call().unwrap();
+        answer.body_mut().read_json::<Value>().unwrap()["value"].take()
     }
 
-    /// Runs a script in the page.
-    pub fn run(&self, script: &str) -> Value {
-        self.post("/execute/sync", json!({ "script": script, "args": [] }))
-    }
-
-    /// Fails unless the script returns a true value within this time.
-    pub fn wait(&self, script: &str, within: Duration) {
-        let until = Instant::now() + within;
-        loop {
-            let value = self.run(script);
-            if value == Value::Bool(true) {
-                return;
-            }
-            assert!(Instant::now() < until, "{script} is {value} after {within:?}");
-            std::thread::sleep(millis(50));
-        }
-    }
-
-    /// Presses keys one after the other, as a person does; those of `held` stay down meanwhile. Keys without a letter are those of WebDriver.
-    pub fn press(&self, held: &str, keys: &str) {
-        let down = |key: char| json!({ "type": "keyDown", "value": key });
-        let up = |key: char| json!({ "type": "keyUp", "value": key });
-        let strokes = keys.chars().flat_map(|key| [down(key), up(key)]);
-        let actions: Vec<_> = held.chars().map(down).chain(strokes).chain(held.chars().map(up)).collect();
-        self.post("/actions", json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }));
-    }
-
-    /// Makes the page this wide, and as high as it needs to be.
-    pub fn resize(&self, width: u32) {
-        let metrics = |height: &Value| {
-            let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-            let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
-            self.post("/goog/cdp/execute", command);
-        };
-        metrics(&json!(800));
-        metrics(&self.run("return document.documentElement.scrollHeight"));
-    }
-
-    /// Whether the page is to be dark.
-    pub fn prefer(&self, scheme: &str) {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
-        self.post("/goog/cdp/execute", command);
-    }
-
-    /// Keeps a picture of the page, for people, as `target/screenshots/<name>.png`.
-    pub fn keep_picture(&self, name: &str) {
-        let mut answer = ureq::get(format!("{}/screenshot", self.session)).call().unwrap();
-        let answer: Value = answer.body_mut().read_json().unwrap();
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("{name}.png")), base64(answer["value"].as_str().unwrap())).unwrap();
-    }
-
-    /// What the page's console had to say since the last look, but for notes.
-    pub fn complaints(&self) -> Vec<String> {
-        let entries = self.post("/se/log", json!({ "type": "browser" }));
-        let entries = entries.as_array().unwrap().iter();
-        entries.filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG").map(Value::to_string).collect()
+    /// A command of its developer tools.
+    fn tool(&self, command: &str, parameters: Value) {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).unwrap();
     }
 }
 
@@ -174,7 +233,7 @@ fn base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-impl Drop for Browser {
+impl Drop for Chromium {
     fn drop(&mut self) {
         let _ = ureq::delete(&self.session).call();
         let _ = self.driver.kill();

@@ -1,7 +1,7 @@
 //! The processes of the machine, from `/proc`.
 
 use rustix::process::{Pid, Signal};
-use std::fs;
+use std::{fs, time::Duration};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -68,4 +68,12 @@ pub fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Time on a processor so far.
+pub fn cpu(pid: i32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
