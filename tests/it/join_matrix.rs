@@ -81,7 +81,7 @@ impl Row {
         let mut dice = Dice::new(self.container.bytes().map(u64::from).sum());
         let targets = MAKERS.map(|maker| format!("/{maker}.{}", self.container));
         // They keep the streams running, so that the headers are those of all joins.
-        let _viewers = targets.each_ref().map(|target| server.get(target));
+        let _viewers = targets.each_ref().map(|target| server.get(target).kept());
         let headers = targets.each_ref().map(|target| self.header(&server, target));
         let plan: Vec<_> = (0..MAKERS.len())
             .flat_map(|maker| WISHES.iter().flat_map(move |wish| (0..joins).map(move |_| (maker, wish))))

@@ -1,7 +1,9 @@
 //! Joining a running stream: headers, intra-frames, clean decoding from the first byte.
 
 use crate::rig::{
-    SOON, Server, have, log, media, millis, mkv,
+    SOON, Server, have,
+    http::Kept,
+    log, media, millis, mkv,
     script::{H264, PICTURE, TONE, camera},
     secs, ts,
 };
@@ -24,10 +26,10 @@ fn studio() -> Server {
 }
 
 /// A viewer who keeps a stream running.
-fn warmed(server: &Server, target: &str) -> crate::rig::Answer {
+fn warmed(server: &Server, target: &str) -> Kept {
     let mut viewer = server.get(target);
     viewer.take(20_000, SOON);
-    viewer
+    viewer.kept()
 }
 
 #[test]
@@ -157,10 +159,10 @@ fn d8_sound_alone_starts_at_once() {
     }
 }
 
-fn warmed_little(server: &Server, target: &str) -> crate::rig::Answer {
+fn warmed_little(server: &Server, target: &str) -> Kept {
     let mut viewer = server.get(target);
     viewer.take(2000, SOON);
-    viewer
+    viewer.kept()
 }
 
 #[test]

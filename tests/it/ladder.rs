@@ -202,9 +202,14 @@ fn hls_js_switches_between_renditions_without_a_stall() {
     browser.run(
         "document.body.innerHTML = '';
         const player = document.createElement('video');
-        [player.muted, window.waits, window.heights, window.failed] = [true, 0, [], []];
+        [player.muted, window.waited, window.heights, window.failed] = [true, 0, [], []];
         document.body.append(player);
-        player.addEventListener('waiting', () => { if (window.switches) window.waits += 1 });
+        let since;
+        player.addEventListener('waiting', () => { since ??= performance.now() });
+        player.addEventListener('playing', () => {
+            if (window.switches && since) window.waited += performance.now() - since;
+            since = undefined;
+        });
         player.addEventListener('resize', () => window.heights.push(player.videoHeight));
         window.hls = new Hls({ lowLatencyMode: false, startLevel: 0 });
         hls.on(Hls.Events.ERROR, (event, data) => { if (data.fatal) window.failed.push(data.details) });
@@ -230,5 +235,8 @@ fn hls_js_switches_between_renditions_without_a_stall() {
         browser.wait(&format!("return window.heights.at(-1) === {height}"), Duration::from_secs(40));
         played(now() + 2.0);
     }
-    assert_eq!(browser.run("return [window.waits, window.failed.join()].join()"), "0,");
+    assert_eq!(browser.run("return window.failed.join()"), "");
+    // A busy machine is late for some frames; a rendition that does not fit after a switch stalls the player for a segment.
+    let waited = browser.run("return window.waited").as_f64().unwrap();
+    assert!(waited < 700.0, "it waited for {waited} ms");
 }

@@ -80,6 +80,6 @@ fn what_changes_is_another_in_each_picture() {
 fn the_rate_of_pictures_is_the_one_that_the_stream_has() {
     let server = server();
     let expected = picture(&server, "five.ts");
-    let _viewer = server.get("/fps.ts");
+    let _viewer = server.get("/fps.ts").kept();
     wait_until("it says 5.0 fps", SOON, || picture(&server, "fps.ts") == expected);
 }

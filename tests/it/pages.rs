@@ -214,7 +214,7 @@ fn a45_fifty_tiles_in_sight_cost_little() {
     figure(45, "bytes of a page with fifty tiles", bytes, 1_000_000);
     assert!((50_000..1_000_000).contains(&bytes), "{bytes} bytes");
     // The stills of what began with the page are over.
-    const LONG: Duration = secs(30);
+    const LONG: Duration = secs(15);
     let requests = || browser.run("return performance.getEntriesByType('resource').length").as_u64().unwrap();
     let pids: Vec<i32> = server.descendants().iter().map(|process| process.pid).chain([server.pid()]).collect();
     let used = || pids.iter().filter(|pid| process::is_alive(**pid)).map(|pid| process::cpu(*pid)).sum::<Duration>();
@@ -224,8 +224,8 @@ fn a45_fifty_tiles_in_sight_cost_little() {
     let (asked, spent, long) = (requests() - asked, used() - spent, began.elapsed().as_secs_f64());
     let (rate, share) = (asked as f64 / long, spent.as_secs_f64() / long);
     println!("{rate:.2} requests/s, {:.2} % of a core", share * 100.0);
-    figure(45, "requests of a page with fifty tiles, in 30 s", usize::try_from(asked).unwrap(), 150);
-    figure(45, "time on a core for a page with fifty tiles, in 30 s", spent, Duration::from_secs_f64(1.5));
+    figure(45, "requests of a page with fifty tiles, in 15 s", usize::try_from(asked).unwrap(), 75);
+    figure(45, "time on a core for a page with fifty tiles, in 15 s", spent, Duration::from_secs_f64(0.75));
     assert!(rate > 2.0 && rate <= 5.0, "{rate} requests/s");
     assert!(share <= 0.05, "{share} of a core");
 }

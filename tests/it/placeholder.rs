@@ -150,7 +150,7 @@ fn stills_are_of_what_viewers_see() {
         let [red, green, blue] = media::colour(card);
         assert!(lights > 50 && red < 60.0 && green < 70.0 && blue < 80.0, "{lights} {red} {green} {blue}");
     }
-    let _viewer = server.get("/reason.ts");
+    let _viewer = server.get("/reason.ts").kept();
     let shows = || server.get("/stat.json").text().contains("\"placeholder\": true");
     wait_until("the state tells of it", SOON, shows);
     server.terminate();

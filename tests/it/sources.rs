@@ -183,6 +183,7 @@ fn what_ffmpeg_writes_goes_into_the_container_that_is_asked_for() {
     ));
     let mut keeper = server.get("/cam.ts");
     keeper.piece(SOON);
+    let _keeper = keeper.kept();
     for (target, begin) in [("/cam.ts", &[0x47][..]), ("/cam.mkv", &[0x1a, 0x45, 0xdf, 0xa3]), ("/cam.flv", b"FLV")] {
         let bytes = watch(&server, target, secs(3));
         assert!(bytes.starts_with(begin), "{target}: {}", bytes[..16].escape_ascii());

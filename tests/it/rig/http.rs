@@ -3,7 +3,8 @@
 use super::{SOON, secs};
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -52,6 +53,20 @@ enum Framing {
     /// Until the server closes.
     Close,
     Ended,
+}
+
+/// A viewer whose bytes nobody looks at.
+#[derive(Debug)]
+pub struct Kept {
+    socket: TcpStream,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = self.reading.take().map(JoinHandle::join);
+    }
 }
 
 /// An answer whose body is read as the test wishes.
@@ -247,6 +262,17 @@ impl Answer {
                 Next::End => panic!("the body has ended"),
             }
         }
+    }
+
+    /// Takes whatever comes, as a player does, until this is dropped: who takes nothing for 10 s is sent away.
+    pub fn kept(self) -> Kept {
+        let mut socket = self.socket.try_clone().unwrap();
+        socket.set_read_timeout(None).unwrap();
+        let reading = thread::spawn(move || {
+            let mut buffer = [0; 64 << 10];
+            while socket.read(&mut buffer).is_ok_and(|length| length > 0) {}
+        });
+        Kept { socket: self.socket, reading: Some(reading) }
     }
 
     /// All that is left; fails when the body does not end within this time.
