@@ -72,8 +72,18 @@ pub fn resident(pid: i32) -> u64 {
 
 /// Time on a processor so far.
 pub fn cpu(pid: i32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    times(pid, 2).unwrap()
+}
+
+/// The same, with that of its children that have ended; nothing of a process that is gone.
+pub fn cpu_with_ended(pid: i32) -> Duration {
+    times(pid, 4).unwrap_or_default()
+}
+
+/// The first of the four times of a process (proc_pid_stat(5), `utime` and on).
+fn times(pid: i32, count: usize) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let ticks: u64 = fields.skip(11).take(count).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
 }
