@@ -5,7 +5,8 @@
 //! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
 //! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a
 //! thread of [`shard`] then writes the packets to each [`viewer`], through its [`live_socket`]. Over HTTP/2 ([`h2`]) it stays with hyper as a [`body`].
-//! Either way [`subscription`] yields the next packet. [`disconnect`] notices a client that left before its response was
+//! Either way [`subscription`] yields the next packet. [`publish`] takes the body of a request as media, [`icecast`] all that follows a request of a
+//! source client, and both hand it to [`intake`]. [`disconnect`] notices a client that left before its response was
 //! ready, [`access_log`] writes the log line of a request, and [`write_latency`] measures how long media waits in the server.
 
 pub mod access_log;
@@ -18,6 +19,8 @@ pub mod disconnect;
 mod exclusive;
 mod frames;
 mod h2;
+mod icecast;
+mod intake;
 pub mod limits;
 mod live;
 mod live_socket;
