@@ -81,6 +81,9 @@ fn every_container_is_taken() {
         (VP8_OPUS, "webm", "vp8"),
         (&["-vn", "-c:a", "aac"][..], "adts", "aac"),
         (&["-vn", "-c:a", "libmp3lame"][..], "mp3", "mp3"),
+        (&["-vn", "-c:a", "libopus"][..], "ogg", "opus"),
+        (&["-vn", "-c:a", "libvorbis"][..], "ogg", "vorbis"),
+        (&["-c:v", "libtheora", "-g", "25", "-c:a", "flac"][..], "ogg", "theora"),
         (&["-an", "-c:v", "mjpeg"][..], "mpjpeg", "mjpeg"),
         (
             &[
@@ -223,13 +226,14 @@ fn what_is_no_media_is_refused_with_a_sentence() {
         assert!(expect.iter().all(|part| text.contains(part)), "{text}");
     };
     check(b"some text that is no media at all", &["HTTP/1.1 415", "of no known format"]);
-    check(b"OggS\0\x02 and so on", &["HTTP/1.1 415", "ogg cannot be published"]);
+    check(b"OggS\0\x02 and so on", &["HTTP/1.1 415", "no whole frame"]);
+    check(b"RIFF\x01\x02\x03\x04WAVE", &["HTTP/1.1 415", "wav cannot be published"]);
     check(b"", &["HTTP/1.1 415"]);
     check(b"FLV\x01\x05\0\0\0\x09\0\0\0\0", &["HTTP/1.1 415", "no whole frame"]);
     check(TS, &["HTTP/1.1 200", "published"]);
     let feed = wait_for(&server, "feeds", "studio", |feed| feed["publish"]["publisher"].is_null());
     assert_eq!(feed["publish"]["ended"]["done"], 1);
-    assert_eq!(feed["publish"]["ended"]["not media"], 4);
+    assert_eq!(feed["publish"]["ended"]["not media"], 5);
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Mapping {
 }
 
 /// A comment header without comments (Vorbis I, section 5.2.1).
-fn comment(magic: &[u8]) -> Bytes {
+pub(super) fn comment(magic: &[u8]) -> Bytes {
     [magic, &(VENDOR.len() as u32).to_le_bytes(), VENDOR, &[0; 4]].concat().into()
 }
 

@@ -1,5 +1,6 @@
 //! Ogg (RFC 3533): logical streams of packets in pages.
 
+mod demuxer;
 mod mapping;
 mod muxer;
 mod page;
@@ -8,5 +9,6 @@ mod scan;
 #[cfg(test)]
 mod testing;
 
+pub use demuxer::Demuxer;
 pub use muxer::Muxer;
 pub(super) use scan::{Ogg, setups};

@@ -1,7 +1,9 @@
-//! Writes Ogg pages (RFC 3533, section 6).
+//! Writes Ogg pages (RFC 3533, section 6), and checks those of others.
 
 /// Bytes of a page before its lacing values.
-const HEAD: usize = 27;
+pub(super) const HEAD: usize = 27;
+/// Where its checksum is.
+const SUM: usize = 22;
 /// Most lacing values of a page.
 const MAX_SEGMENTS: usize = 255;
 /// Most bytes of a segment; a shorter one ends a packet.
@@ -10,11 +12,11 @@ const SEGMENT: usize = 255;
 const MAX_CONTENT: usize = MAX_SEGMENTS * SEGMENT;
 
 /// The page begins in the middle of a packet.
-const CONTINUED: u8 = 1;
+pub(super) const CONTINUED: u8 = 1;
 /// The first page of a logical stream.
-const BEGIN: u8 = 2;
+pub(super) const BEGIN: u8 = 2;
 /// The last page of a logical stream.
-const END: u8 = 4;
+pub(super) const END: u8 = 4;
 
 /// Granule position of a page in which no packet ends.
 const NO_GRANULE: i64 = -1;
@@ -94,7 +96,7 @@ impl Pages {
         head.iter_mut().zip(fields.into_iter().flatten()).for_each(|(place, byte)| *place = *byte);
         let (head, _) = head.split_at_mut(HEAD + usize::from(page.segments));
         let sum = page.content.iter().fold(crc(0, head), |sum, bytes| crc(sum, bytes));
-        if let Some(place) = head.get_mut(22..26) {
+        if let Some(place) = head.get_mut(SUM..SUM + 4) {
             place.copy_from_slice(&sum.to_le_bytes());
         }
         // Only the first page of all has the number 0.
@@ -165,6 +167,15 @@ const fn tables() -> [[u32; 256]; STEP] {
     tables
 }
 
+/// Whether the checksum of a whole page is right.
+pub(super) fn is_intact(page: &[u8]) -> bool {
+    let parts = page.get(..SUM).zip(page.get(SUM..SUM + 4)).zip(page.get(SUM + 4..));
+    parts.is_some_and(|((before, sum), after)| {
+        // The checksum counts as 0 when it is made.
+        [before, &[0; 4], after].into_iter().fold(0, crc).to_le_bytes() == *sum
+    })
+}
+
 /// Continues a checksum: polynomial 0x04c11db7, highest bit first, from 0, not inverted. A table for each of eight bytes
 /// makes it several times as fast as one table does.
 fn crc(crc: u32, bytes: &[u8]) -> u32 {
@@ -213,6 +224,7 @@ mod tests {
                 let sum = u32::from_le_bytes(bytes[22..26].try_into().unwrap());
                 bytes[22..26].fill(0);
                 assert_eq!(crc(0, &bytes), sum);
+                assert!(is_intact(page.bytes) && !is_intact(&bytes) && !is_intact(&bytes[..25]));
             }
         }
     }

@@ -78,6 +78,7 @@ where
         let handoff = Handoff {
             live: Takeover::default(),
             websocket: upgrades.clone(),
+            rest: None,
             disconnect,
             stop: ends.clone(),
             // It stays with hyper: only sockets of TCP are handed over.
@@ -107,8 +108,8 @@ where
         Pin::new(&mut connection).poll(context).map(|_| ())
     })
     .await;
-    if let Some((stills, log)) = upgraded.take() {
+    if let Some((upgrade, log)) = upgraded.take() {
         let parts = connection.into_parts();
-        websocket::send_stills(parts.io.into_inner(), parts.read_buf, stills, log, stop).await;
+        websocket::serve(parts.io.into_inner(), parts.read_buf, upgrade, log, stop).await;
     }
 }

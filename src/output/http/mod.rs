@@ -5,8 +5,9 @@
 //! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
 //! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a thread of
 //! [`shard`](super::shard) then writes the packets, and [`live_session`] is what is left of the protocol. Over HTTP/2 ([`h2`]) it
-//! stays with hyper as a [`body`]. [`disconnect`] notices a client that left before its response was ready, and [`access_log`]
-//! writes the log line of a request.
+//! stays with hyper as a [`body`]. [`publish`] takes the body of a request as media, [`icecast`] all that follows a request of a
+//! source client, and both hand it to [`intake`]. [`disconnect`] notices a client that left before its response was ready, and
+//! [`access_log`] writes the log line of a request.
 
 pub mod access_log;
 pub mod admission;
@@ -18,6 +19,8 @@ pub mod disconnect;
 mod exclusive;
 mod frames;
 mod h2;
+mod icecast;
+mod intake;
 pub mod limits;
 pub mod live;
 mod live_session;

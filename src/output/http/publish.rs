@@ -1,61 +1,136 @@
-//! The response to a request that publishes: its body is media, and ends with the publisher.
+//! The response to a request that publishes: its body, or what follows it, is media, and ends with the publisher.
 
 use super::{
     authorize::{agent, refused, rejected},
     cors::is_cross_origin,
+    intake::{Ended, receive},
     response::{Response, text, unavailable},
+    take_once::TakeOnce,
+    websocket::{self, Upgrade},
 };
 use crate::{
     access::{Gate, Peer, Rejection},
     config::PublishProtocol,
-    media::unpack::AnyDemuxer,
     output::publish::{
         feeder::Feeder,
         find::{ClaimError, ClaimFault, Target},
         permit::{Credentials, Denied},
     },
-    source::publisher::{CLOSED, PublisherInfo},
+    source::publisher::PublisherInfo,
 };
 use bytes::Buf;
-use futures_util::{Stream, StreamExt};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use std::{pin::pin, time::Duration};
+use futures_util::Stream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-/// Media that is silent for this long is not waited for: what came of it is taken as whole.
-const SETTLE: Duration = Duration::from_millis(500);
 /// Longest name of a program that is kept.
 const AGENT: usize = 64;
-/// Why a publisher ends whose body ends.
-const DONE: &str = "done";
-const CLIENT_LEFT: &str = "client left";
-const NOT_MEDIA: &str = "not media";
+/// The method of source clients of icecast.
+pub const SOURCE: &str = "SOURCE";
+
+/// How media comes where it is not the body of a request as hyper reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carriage {
+    /// It is all that follows the head, up to the end of the connection.
+    Rest,
+    /// It is in the messages of a WebSocket.
+    Messages,
+}
+
+/// A request for what is published to.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Its query, without the `?`.
+    pub query: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Who sends it.
+    pub peer: &'a Peer,
+}
+
+/// Why a request must not publish.
+#[derive(Debug, thiserror::Error)]
+enum NotPublished {
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error("pages of other origins cannot publish with your login")]
+    CrossOrigin,
+    #[error(transparent)]
+    Unclaimed(#[from] ClaimError),
+}
+
+/// Whether a method publishes its body. `SOURCE` is that of clients of icecast.
+pub fn is_publishing(method: &Method) -> bool {
+    matches!(*method, Method::PUT | Method::POST) || method.as_str() == SOURCE
+}
 
 /// Takes the body of a request as media for what is published to.
 pub async fn respond(
     target: Target,
     gate: &Gate,
-    query: &str,
-    headers: &HeaderMap,
-    peer: &Peer,
+    request: Request<'_>,
     body: impl Stream<Item = Result<impl Buf, impl Sized>> + Send,
 ) -> Response {
+    match admit(target, gate, request).await {
+        Ok(feeder) => response(receive(feeder, body).await),
+        Err(error) => refusal(gate, error),
+    }
+}
+
+/// Takes what follows the request as media: the response has what takes it, or refuses.
+pub async fn begin(target: Target, gate: &Gate, request: Request<'_>, carriage: Carriage) -> Response {
+    let admitted = admit(target, gate, request).await;
+    match (carriage, admitted) {
+        (Carriage::Rest, Ok(feeder)) => {
+            let mut response = text(StatusCode::OK, "");
+            response.extensions_mut().insert(TakeOnce::new(feeder));
+            response
+        }
+        (Carriage::Rest, Err(error)) => refusal(gate, error),
+        // Scripts see why it is refused only once the WebSocket is open.
+        (Carriage::Messages, admitted) => {
+            let admitted = admitted.map_err(|error| {
+                let sentence = error.to_string();
+                Ended { status: refusal(gate, error).status(), sentence }
+            });
+            let upgrade = match admitted {
+                Ok(feeder) => Upgrade::Publisher(Box::new(feeder)),
+                Err(ended) => Upgrade::Refused(ended),
+            };
+            websocket::switch(request.headers, upgrade)
+        }
+    }
+}
+
+/// A publisher that may, in the slot of its feed.
+async fn admit(target: Target, gate: &Gate, request: Request<'_>) -> Result<Feeder, NotPublished> {
+    let Request { query, headers, peer } = request;
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let permit =
-        match target.permit(gate, Credentials::read(query, values), peer.asking("http", query, agent(headers))).await {
-            Ok(permit) => permit,
-            Err(denied) => return closing(denial(gate, denied)),
-        };
+    let asking = peer.asking("http", query, agent(headers));
+    let permit = target.permit(gate, Credentials::read(query, values), asking).await?;
     // Browsers add the credentials of the user to the request of any page.
     if permit.is_ambient && is_cross_origin(headers) {
-        return closing(text(StatusCode::FORBIDDEN, "pages of other origins cannot publish with your login"));
+        return Err(NotPublished::CrossOrigin);
     }
     let agent = agent(headers).map(|agent| agent.chars().take(AGENT).collect());
     let info = PublisherInfo { protocol: PublishProtocol::Http, peer: peer.address, user: permit.user.clone(), agent };
-    let publisher = match target.claim(info).await {
-        Ok(publisher) => publisher,
-        Err(error) => return closing(unclaimed(&error)),
-    };
-    receive(Feeder::new(publisher, permit), body).await
+    Ok(Feeder::new(target.claim(info).await?, permit))
+}
+
+fn refusal(gate: &Gate, error: NotPublished) -> Response {
+    closing(match error {
+        NotPublished::Denied(denied) => denial(gate, denied),
+        NotPublished::CrossOrigin => text(StatusCode::FORBIDDEN, &error.to_string()),
+        NotPublished::Unclaimed(error) => unclaimed(&error),
+    })
+}
+
+/// The response to a publisher that has ended. The rest of its body is not read.
+fn response(Ended { status, sentence }: Ended) -> Response {
+    match status {
+        StatusCode::OK => text(status, &sentence),
+        StatusCode::SERVICE_UNAVAILABLE => closing(unavailable(&sentence)),
+        _ => closing(text(status, &sentence)),
+    }
 }
 
 /// The response to who cannot have what it may publish to.
@@ -64,83 +139,6 @@ pub fn unclaimed(error: &ClaimError) -> Response {
         ClaimFault::Conflict => text(StatusCode::CONFLICT, &error.to_string()),
         ClaimFault::Forbidden => text(StatusCode::FORBIDDEN, &error.to_string()),
         ClaimFault::Unavailable => unavailable(&error.to_string()),
-    }
-}
-
-/// Takes the whole body.
-async fn receive(mut feeder: Feeder, body: impl Stream<Item = Result<impl Buf, impl Sized>> + Send) -> Response {
-    let mut body = pin!(body);
-    let (mut demuxer, mut found) = (AnyDemuxer::new(), Vec::new());
-    loop {
-        let piece = tokio::select! {
-            biased;
-            reason = feeder.ended() => return closing(disconnected(reason)),
-            piece = tokio::time::timeout(SETTLE, body.next()) => piece,
-        };
-        let taken = match piece {
-            Err(_) => {
-                demuxer.settle(&mut found);
-                Ok(())
-            }
-            Ok(Some(Ok(mut piece))) => take_all(&mut demuxer, &mut piece, &mut found),
-            Ok(Some(Err(_))) => {
-                feeder.finish(CLIENT_LEFT);
-                return closing(text(StatusCode::BAD_REQUEST, "the body of the request is not whole"));
-            }
-            Ok(None) => {
-                let finished = demuxer.finish(&mut found);
-                feeder.take(found.drain(..), demuxer.has_times());
-                return done(feeder, &demuxer, finished.err().map(|error| error.to_string()));
-            }
-        };
-        if let Err(error) = taken {
-            feeder.finish(NOT_MEDIA);
-            return closing(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error.to_string()));
-        }
-        feeder.take(found.drain(..), demuxer.has_times());
-        tokio::select! {
-            reason = feeder.ended() => return closing(disconnected(reason)),
-            () = feeder.pace() => {}
-        }
-    }
-}
-
-fn take_all(
-    demuxer: &mut AnyDemuxer,
-    piece: &mut impl Buf,
-    found: &mut Vec<crate::media::demux::Demuxed>,
-) -> Result<(), crate::media::unpack::UnknownBytes> {
-    while piece.has_remaining() {
-        let chunk = piece.chunk();
-        let length = chunk.len();
-        demuxer.push(chunk, found)?;
-        piece.advance(length);
-    }
-    Ok(())
-}
-
-/// The response when all has come.
-fn done(feeder: Feeder, demuxer: &AnyDemuxer, fault: Option<String>) -> Response {
-    let samples = feeder.samples();
-    if samples > 0 {
-        feeder.finish(DONE);
-        return text(StatusCode::OK, &format!("published {samples} frames"));
-    }
-    feeder.finish(NOT_MEDIA);
-    let unsupported = demuxer.unsupported();
-    let sentence = match (fault, unsupported.is_empty()) {
-        (Some(fault), _) => fault,
-        (None, true) => "there is no whole frame in what was sent".to_owned(),
-        (None, false) => format!("its codecs are not supported: {}", unsupported.join(", ")),
-    };
-    closing(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence))
-}
-
-/// The response to a publisher that was disconnected.
-fn disconnected(reason: &'static str) -> Response {
-    match reason {
-        CLOSED => unavailable(reason),
-        reason => text(StatusCode::CONFLICT, &format!("disconnected: {reason}")),
     }
 }
 

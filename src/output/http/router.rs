@@ -5,7 +5,7 @@ use super::{
     authorize::{Granted, Need, authorize},
     cors,
     disconnect::DisconnectWatch,
-    exclusive, frames,
+    exclusive, frames, icecast,
     limits::MAX_BODY,
     live, publish,
     query::StillFormat,
@@ -362,7 +362,8 @@ pub fn routes(
     let asked = warp::method().and(warp::path::full()).and(raw_query).and(warp::header::headers_cloned());
     // It is there: no other filter takes it.
     let body = warp::body::stream().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
-    let asked = asked.and(client).and(site).and(trace).and(body);
+    let carriage = warp::ext::optional();
+    let asked = asked.and(client).and(site).and(trace).and(carriage).and(body);
     asked.then(
         move |method,
               path: FullPath,
@@ -372,6 +373,7 @@ pub fn routes(
               peer: Option<Peer>,
               site,
               trace: Option<Trace>,
+              carriage: Option<publish::Carriage>,
               body| {
             let (table, admission, gate) = (tables.borrow().clone(), admission.clone(), gate.clone());
             async move {
@@ -388,7 +390,7 @@ pub fn routes(
                     trace: trace.as_ref(),
                 };
                 let mut body: Option<_> = body;
-                if let Method::PUT | Method::POST = method
+                if (carriage.is_some() || publish::is_publishing(&method))
                     && let Ok(decoded) = percent_decode_str(path).decode_utf8()
                     && let (Some(target), Some(peer)) = (table.target(&decoded), request.peer)
                     && let Some(body) = body.take()
@@ -396,7 +398,20 @@ pub fn routes(
                     if let Some(trace) = &trace {
                         trace.leads_to("/{feed}");
                     }
-                    let mut response = publish::respond(target, &gate, &query, &headers, peer, body).await;
+                    let request = publish::Request { query: &query, headers: &headers, peer };
+                    let mut response = match carriage {
+                        Some(carriage) => publish::begin(target, &gate, request, carriage).await,
+                        None => publish::respond(target, &gate, request, body).await,
+                    };
+                    set_common_headers(response.headers_mut());
+                    return response;
+                }
+                if path == icecast::METADATA
+                    && let Some(mount) = icecast::mount_of(&query)
+                    && let (Some(target), Some(peer)) = (table.target(&mount), request.peer)
+                {
+                    let request = publish::Request { query: &query, headers: &headers, peer };
+                    let mut response = icecast::update_metadata(target, &gate, request).await;
                     set_common_headers(response.headers_mut());
                     return response;
                 }

@@ -6,8 +6,10 @@ use super::{
     body::{LiveBody, StallWatch},
     disconnect::DisconnectWatch,
     frames, h2,
+    icecast::{self, RestOfConnection},
     limits::{HEAD_WITHIN, MAX_BODY, MAX_HEAD, MAX_TARGET},
     live_session::LiveSession,
+    publish::{self, Carriage},
     request_id::{self, RequestId},
     response::{complete, too_large},
     site::{self, Site},
@@ -15,7 +17,7 @@ use super::{
     take_once::TakeOnce,
     takeover::{CountedBody, LiveResponse, LiveStream, TakenConnection, Takeover, TakeoverBody},
     trace_context::{self, TraceContext},
-    websocket,
+    websocket::{self, Upgrade},
 };
 use crate::{
     access::{Gate, Identity, Peer, any_contains, client},
@@ -26,6 +28,7 @@ use crate::{
     },
     output::{
         hls::viewers::Visit,
+        publish::feeder::Feeder,
         shard::{
             PROGRESS_WITHIN,
             pool::{Joining, Shards},
@@ -97,8 +100,10 @@ pub async fn serve<S>(
     let disconnect = DisconnectWatch::default();
     let offered = takeover.clone();
     // Filled when the connection becomes a WebSocket.
-    let upgraded = TakeOnce::<(StillStream, RequestLog)>::default();
-    let (upgrades, ends) = (upgraded.clone(), stop.clone());
+    let upgraded = TakeOnce::<(Upgrade, RequestLog)>::default();
+    // Filled when all that follows on the connection is media.
+    let rest = TakeOnce::<RestOfConnection>::default();
+    let (upgrades, rests, ends) = (upgraded.clone(), rest.clone(), stop.clone());
     let offers = disconnect.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         // Of the connection: the proxy sends how clients reach the server.
@@ -110,6 +115,7 @@ pub async fn serve<S>(
         let handoff = Handoff {
             live: offered.clone(),
             websocket: upgrades.clone(),
+            rest: Some(rests.clone()).filter(|_| !is_http2),
             disconnect: disconnect.clone(),
             stop: ends.clone(),
             kept: None,
@@ -131,24 +137,27 @@ pub async fn serve<S>(
         .serve_connection(io, service);
     let mut stopped = pin!(stop.cancelled());
     let mut stopping = false;
-    let taken = poll_fn(|context| {
+    let left = poll_fn(|context| {
         if !stopping && stopped.as_mut().poll(context).is_ready() {
             stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
         // Protocol errors of clients are not logged.
         let done = Pin::new(&mut connection).poll(context).map(|_| ());
-        match takeover.take() {
-            None => done.map(|()| None),
-            taken => Poll::Ready(taken),
+        match (takeover.take(), rest.take()) {
+            (None, None) => done.map(|()| Left::Done),
+            (Some(taken), _) => Poll::Ready(Left::Viewer(Box::new(taken))),
+            (None, Some(rest)) => Poll::Ready(Left::Rest(Box::new(rest))),
         }
     })
     .await;
-    let Some(taken) = taken else {
+    let Left::Viewer(taken) = left else {
         let parts = connection.into_parts();
         let (transport, early) = (parts.io.socket.into_inner(), parts.read_buf);
-        if let Some((stills, log)) = upgraded.take() {
-            websocket::send_stills(transport, early, stills, log, stop.clone()).await;
+        if let Left::Rest(rest) = left {
+            icecast::serve(transport, early, *rest, stop.clone()).await;
+        } else if let Some((upgrade, log)) = upgraded.take() {
+            websocket::serve(transport, early, upgrade, log, stop.clone()).await;
         } else if early.starts_with(h2::PREFACE) && !is_tls {
             // hyper does not respond to the preface of another protocol.
             h2::serve(transport, early, parts.service, stop.clone()).await;
@@ -157,7 +166,7 @@ pub async fn serve<S>(
     };
     // Frees the buffers of hyper. Further requests of the client get no response: `connection: close` announced it.
     let Some(socket) = LiveSocket::of(connection.into_parts().io.socket.into_inner()) else { return };
-    let TakenConnection { stream: LiveStream { reader, lease, viewers, batch, early_heads }, log, chunked } = taken;
+    let TakenConnection { stream: LiveStream { reader, lease, viewers, batch, early_heads }, log, chunked } = *taken;
     shards.adopt(Joining {
         socket,
         permit,
@@ -172,6 +181,16 @@ pub async fn serve<S>(
         },
         session: Box::new(LiveSession::new(log, chunked)),
     });
+}
+
+/// Why hyper has done with a connection.
+enum Left {
+    /// It has ended, or hyper does not know how it continues.
+    Done,
+    /// A shard writes the rest of a response.
+    Viewer(Box<TakenConnection>),
+    /// What follows a request is media.
+    Rest(Box<RestOfConnection>),
 }
 
 /// Who may do what over a connection, and how it is encrypted.
@@ -253,7 +272,9 @@ pub(in crate::output) fn certified(transport: &Transport) -> Option<Identity> {
 /// How a response may continue without hyper or warp.
 pub(super) struct Handoff {
     pub(super) live: Takeover,
-    pub(super) websocket: TakeOnce<(StillStream, RequestLog)>,
+    pub(super) websocket: TakeOnce<(Upgrade, RequestLog)>,
+    /// Takes a connection that has no more requests; `None` where that cannot be.
+    pub(super) rest: Option<TakeOnce<RestOfConnection>>,
     pub(super) disconnect: DisconnectWatch,
     pub(super) stop: CancellationToken,
     /// Watches live responses of a connection that stays with hyper, as one of the control socket does.
@@ -283,6 +304,11 @@ where
         request.extensions_mut().insert(recorded.clone());
     }
     let mut log = RequestLog::new(client, id.clone(), trace, recorded, &request);
+    let carriage = carriage(&request, handoff.rest.is_some());
+    if let Some(carriage) = carriage {
+        request.extensions_mut().insert(carriage);
+    }
+    let is_continued = icecast::waits(request.headers());
     let is_head = request.method() == http::Method::HEAD;
     let peer = log.peer();
     let version = request.version();
@@ -323,6 +349,13 @@ where
     }
     let live: Option<LiveResponse> = response.extensions_mut().remove();
     let stills: Option<TakeOnce<StillStream>> = response.extensions_mut().remove();
+    let upgrade: Option<TakeOnce<Upgrade>> = response.extensions_mut().remove();
+    let feeder: Option<TakeOnce<Feeder>> = response.extensions_mut().remove();
+    if let (Some(rest), Some(feeder)) = (&handoff.rest, feeder.and_then(|feeder| feeder.take())) {
+        rest.put(RestOfConnection { feeder, log, is_continued });
+        // The task of the connection takes it away from hyper, which writes nothing.
+        return std::future::pending().await;
+    }
     close_old(version, &mut response);
     if let Some(Granted { access, need }) = response.extensions_mut().remove() {
         log.user = access.identity.name();
@@ -335,6 +368,10 @@ where
     }
     if is_head {
         log.reason = "done";
+        return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
+    }
+    if let Some(upgrade) = upgrade.and_then(|upgrade| upgrade.take()) {
+        handoff.websocket.put((upgrade, log));
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
     }
     if let Some(stills) = stills.and_then(|stills| stills.take()) {
@@ -350,7 +387,7 @@ where
                 response.map(|_| body.map_err(|never| match never {}).boxed_unsync())
             }
             Framing::WebSocket { .. } => {
-                handoff.websocket.put((stills, log));
+                handoff.websocket.put((Upgrade::Stills(stills), log));
                 response.map(|body| body.map_err(Into::into).boxed_unsync())
             }
         });
@@ -376,6 +413,16 @@ where
         }
         None => response.map(|body| CountedBody::new(body, log).map_err(Into::into).boxed_unsync()),
     })
+}
+
+/// How media comes that this request may publish, where it is not its body. `has_rest`: the connection may belong to it.
+fn carriage(request: &Request<Incoming>, has_rest: bool) -> Option<Carriage> {
+    let headers = request.headers();
+    if has_rest && icecast::has_rest(request.method(), headers) {
+        return Some(Carriage::Rest);
+    }
+    let is_switch = *request.method() == Method::GET && request.version() == Version::HTTP_11;
+    (is_switch && websocket::is_asked(headers)).then_some(Carriage::Messages)
 }
 
 /// hyper promises a client of HTTP/1.0 that asks for it to keep the connection, unless the response is of that version, too. It
@@ -426,7 +473,7 @@ fn reject_oversized(request: &Request<Incoming>) -> Option<warp::reply::Response
         return Some(complete(StatusCode::URI_TOO_LONG, "the target of a request may have at most 8 KiB"));
     }
     // Where media is published, the router knows.
-    let may_publish = matches!(*request.method(), Method::PUT | Method::POST);
+    let may_publish = publish::is_publishing(request.method());
     (request.body().size_hint().lower() > MAX_BODY && !may_publish).then(too_large)
 }
 

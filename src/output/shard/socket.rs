@@ -102,8 +102,9 @@ impl LiveSocket {
             // A message of the client may need a response of the session: an update of keys, or an alert.
             match send(session, socket) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => drop(read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?),
+                _ => {}
             }
+            read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
     }
 
