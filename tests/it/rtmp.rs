@@ -102,6 +102,8 @@ fn every_frame_arrives_as_it_was_whatever_the_time() {
             Publisher::start(&[&["-re", "-i", file, "-c", "copy", "-output_ts_offset", offset, "-f", "flv", &target]]);
         let mut bytes = viewer.piece(SOON);
         bytes.extend(viewer.collect(secs(3)));
+        // The next one finds nothing of this time: the output ends with its last viewer.
+        drop(viewer);
         let got = media::checksums(mkv::trim(&bytes));
         for (track, expect) in &sent {
             let got = &got[track];
@@ -214,6 +216,14 @@ fn what_a_player_sends_is_answered_between_two_messages() {
     assert!(bad.wait_video() && good.wait_video());
     bad.socket.write_all(&[0xff; 2000]).unwrap();
     server.log.wait("viewer left .*protocol=rtmp .*reason=\"protocol error\"", SOON);
+    assert!(good.wait_video());
+    // Nobody waits for one that sends more than a player has to say.
+    let mut busy = Raw::play(address(&server), "cam");
+    assert!(busy.wait_video());
+    let mut many = Vec::new();
+    (0..20_000).for_each(|_| chunk::write(&command::control(kind::WINDOW, 5_000_000), 128, &mut many));
+    let _ = busy.socket.write_all(&many);
+    server.log.wait("viewer left .*protocol=rtmp .*reason=\"client sends too much\"", SOON);
     assert!(good.wait_video());
     // The end of the server is the end of the stream.
     server.terminate();

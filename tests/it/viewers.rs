@@ -61,7 +61,7 @@ fn throughput_collects_packets_and_keeps_joins() {
     let yaml = |more: &str| {
         format!(
             "
-            feeds: {{cam: {{pipeline: '{picture}'}}}}
+            feeds: {{cam: {{pipeline: '{picture}', mode: continuous}}}}
             streams:
               quick.ts: {{feed: cam, video: {H264}}}
               cheap.ts: {{feed: cam, video: {H264}, throughput: true}}

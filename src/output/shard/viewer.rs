@@ -27,6 +27,8 @@ const USUAL: usize = 4;
 const HALF_CLOSED: Duration = Duration::from_secs(2);
 /// Most bytes of one read.
 const READ_SIZE: usize = 4096;
+/// Most bytes that a viewer may send between two checks, which are a second apart: others wait while they are read.
+const MAX_RECEIVED: usize = 64 << 10;
 /// Most bytes of answers that a viewer may leave in the queue.
 const MAX_ANSWERS: usize = 64 << 10;
 
@@ -84,6 +86,8 @@ pub struct Viewer {
     /// Since when the socket accepts nothing.
     blocked: Option<Instant>,
     half_closed: bool,
+    /// Bytes since the last check.
+    received: usize,
     has_started: bool,
     last_write: Instant,
     /// When it joined, on the monotonic clock.
@@ -117,6 +121,7 @@ impl Viewer {
             out_bytes: 0,
             blocked: None,
             half_closed: false,
+            received: 0,
             has_started: false,
             last_write: now,
             since: monotonic(),
@@ -189,8 +194,11 @@ impl Viewer {
         match result {
             Ok(written) => {
                 self.last_write = now;
-                self.has_started |= written > 0;
-                self.session.account().sent(written as u64, &|| self.subscription.container());
+                // A session of TLS may have sent what it encrypted before.
+                if written > 0 {
+                    self.has_started = true;
+                    self.session.account().sent(written as u64, &|| self.subscription.container());
+                }
                 if self.is_sent() {
                     self.delivered = self.delivered.or(oldest);
                 } else {
@@ -248,6 +256,10 @@ impl Viewer {
                 }
                 Ok(0) => return Outcome::Closed("client left"),
                 Ok(read) => {
+                    self.received += read;
+                    if self.received > MAX_RECEIVED {
+                        return Outcome::Closed("client sends too much");
+                    }
                     if let Err(reason) = self.session.receive(buffer.get(..read).unwrap_or_default(), &mut answer) {
                         return Outcome::Closed(reason);
                     }
@@ -269,6 +281,7 @@ impl Viewer {
 
     /// Checks that the viewer makes progress, and reports its statistics.
     pub fn check(&mut self, now: Instant) -> Outcome {
+        self.received = 0;
         self.subscription.tick(self.session.account(), now);
         if let Some(reason) = self.session.account().withdrawn().filter(|_| self.ending.is_none()) {
             return self.end(reason, now);
