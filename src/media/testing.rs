@@ -1,8 +1,20 @@
-//! Helpers for the tests of scanners.
+//! Helpers for the tests of scanners and demuxers.
 
 pub(crate) mod paff;
 
-use super::{Container, Kind, Scanned, Scanner};
+use super::{Container, Kind, Sample, Scanned, Scanner, TrackSet, demux::Demuxed};
+
+/// The sets of tracks and the samples that a demuxer found, each in their order.
+pub(crate) fn split(found: Vec<Demuxed>) -> (Vec<TrackSet>, Vec<Sample>) {
+    let (mut sets, mut samples) = (Vec::new(), Vec::new());
+    for found in found {
+        match found {
+            Demuxed::Tracks(set) => sets.push(set),
+            Demuxed::Sample(sample) => samples.push(sample),
+        }
+    }
+    (sets, samples)
+}
 
 /// Everything that a scanner said about a stream, whatever the pieces were.
 #[derive(Debug, Default, PartialEq)]

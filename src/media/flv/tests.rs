@@ -6,6 +6,7 @@ use crate::media::codec::CodecParameters;
 use crate::media::demux::Demuxed;
 use crate::media::mux::{HeaderChange, Muxed};
 use crate::media::sample::Sample;
+use crate::media::testing::split;
 use crate::media::{Kind, Time, TrackInfo, TrackSet};
 use proptest::prelude::*;
 use std::process::Command;
@@ -23,17 +24,6 @@ fn demux(bytes: &[u8], sizes: &[usize]) -> Vec<Demuxed> {
     }
     demuxer.finish(&mut out);
     out
-}
-
-fn parts(found: Vec<Demuxed>) -> (Vec<TrackSet>, Vec<Sample>) {
-    let (mut sets, mut samples) = (Vec::new(), Vec::new());
-    for it in found {
-        match it {
-            Demuxed::Tracks(set) => sets.push(set),
-            Demuxed::Sample(sample) => samples.push(sample),
-        }
-    }
-    (sets, samples)
 }
 
 /// What one reader of everything gets.
@@ -78,7 +68,7 @@ fn mux(tracks: &[&Track], samples: &[Sample]) -> Vec<Muxed> {
 #[track_caller]
 fn check_round_trip(tracks: &[&Track], begin: i64, sizes: &[usize]) {
     let sent = samples(tracks, begin);
-    let (sets, got) = parts(demux(&bytes(&mux(tracks, &sent)), sizes));
+    let (sets, got) = split(demux(&bytes(&mux(tracks, &sent)), sizes));
     let name = infos(tracks).iter().map(|info| info.codec.name()).collect::<Vec<_>>().join(" and ");
     assert_eq!(sets.len(), 1, "{name}");
     assert_eq!(sets[0].tracks().len(), tracks.len(), "{name}");
@@ -126,7 +116,7 @@ proptest! {
         sizes in prop::collection::vec(1usize..3000, 1..6),
     ) {
         let mut bytes = capture.to_vec();
-        let size = |found: Vec<Demuxed>| parts(found).1.iter().map(|sample| sample.data.len()).sum::<usize>();
+        let size = |found: Vec<Demuxed>| split(found).1.iter().map(|sample| sample.data.len()).sum::<usize>();
         // Each hole also takes the tags at its edges, the longest of which has 3300 bytes.
         let mut lost = 2 * 3400 * holes.len();
         for (at, length) in holes {
@@ -203,7 +193,7 @@ fn captures_are_read_as_ffprobe_reads_them() {
     for (capture, name) in [(PLAIN, "h264-aac.flv"), (GSTREAMER, "h264-gst.flv")] {
         let file = format!("{}/../../../tests/data/{name}", std::path::Path::new(file!()).parent().unwrap().display());
         let Some(expect) = probed(&file) else { return };
-        let (sets, samples) = parts(demux(capture, &[1316]));
+        let (sets, samples) = split(demux(capture, &[1316]));
         let [set] = &sets[..] else { panic!("{sets:?}") };
         let shape = set.tracks()[0].video().unwrap();
         assert_eq!((shape.width, shape.height, shape.frame_rate), (160, 120, Some((25, 1))));
@@ -238,7 +228,7 @@ fn decoded(bytes: &[u8]) -> Option<Vec<String>> {
 #[test]
 fn ffmpeg_decodes_the_same_of_what_is_muxed_again() {
     for capture in [PLAIN, GSTREAMER] {
-        let (sets, samples) = parts(demux(capture, &[1316]));
+        let (sets, samples) = split(demux(capture, &[1316]));
         let (mut muxer, mut out) = (Muxer::new(), Vec::new());
         muxer.set_tracks(sets[0].tracks(), &mut out);
         samples.iter().for_each(|sample| muxer.push(sample, &mut out));
@@ -309,7 +299,7 @@ fn new_parameters_are_said_in_line() {
         sample.discontinuity = number == 0;
         muxer.push(&sample, &mut out);
     }
-    let (sets, samples) = parts(demux(&bytes(&out), &[1000]));
+    let (sets, samples) = split(demux(&bytes(&out), &[1000]));
     let codecs: Vec<_> = sets.iter().map(|set| set.lead().unwrap().codec.clone()).collect();
     assert_eq!(codecs, [first.info.codec, second.info.codec]);
     assert_eq!(samples.len(), 50);

@@ -139,6 +139,7 @@ impl AnyDemuxer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::testing::split;
     use crate::media::{
         Muxed, Muxer, Sample, Time, TrackId, TrackInfo, TrackSet,
         codec::{CodecParameters, mpeg_audio},
@@ -148,17 +149,6 @@ mod tests {
     use std::time::Instant;
 
     const TS: &[u8] = include_bytes!("../../../tests/data/h264-aac.ts");
-
-    fn split(found: Vec<Demuxed>) -> (Vec<TrackSet>, Vec<Sample>) {
-        let (mut sets, mut samples) = (Vec::new(), Vec::new());
-        for found in found {
-            match found {
-                Demuxed::Tracks(set) => sets.push(set),
-                Demuxed::Sample(sample) => samples.push(sample),
-            }
-        }
-        (sets, samples)
-    }
 
     fn demuxed(bytes: &[u8], size: usize) -> (Vec<TrackSet>, Vec<Sample>) {
         let (mut demuxer, mut out) = (AnyDemuxer::new(), Vec::new());

@@ -19,7 +19,7 @@ const READ_SIZE: usize = 64 << 10;
 
 /// A connection with what is on its way.
 pub(super) struct Wire {
-    pub(super) transport: Transport,
+    transport: Transport,
     pub(super) server: Server,
     buffer: BytesMut,
     pub(super) out: Vec<u8>,

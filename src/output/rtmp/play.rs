@@ -88,7 +88,8 @@ pub(super) async fn serve(mut wire: Wire, permit: ConnectionPermit, context: &Co
         stream: stream.config.name.to_string(),
         reason: "client left",
     };
-    if wire.flush().await.is_err() {
+    // It may have ended it already.
+    if wire.flush().await.is_err() || wire.events.contains(&Event::Ended) {
         return;
     }
     let Some((socket, server)) = wire.into_live() else { return };

@@ -16,14 +16,13 @@ use crate::{
     net::{ConnectionPermit, tls::Transport},
     output::{
         http::{limits::HEAD_WITHIN, session::certified},
-        shard::{KEEPALIVE, NO_PROGRESS, PROGRESS_WITHIN, UNSENT_LOW_WATER},
+        shard::{NO_PROGRESS, PROGRESS_WITHIN, socket::tune},
     },
     source::publisher::LEFT,
     sys::monotonic,
     telemetry::Protocol,
 };
 use bytes::{Bytes, BytesMut};
-use socket2::SockRef;
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -79,7 +78,7 @@ impl Connection {
         let own = transport.socket().local_addr().unwrap_or(peer);
         let is_tls = transport.is_tls();
         let proved = certified(&transport);
-        tune(&transport);
+        tune(transport.socket());
         let (reader, writer) = tokio::io::split(transport);
         let now = Instant::now();
         Self {
@@ -405,12 +404,4 @@ fn push(out: &mut Out, channels: &Channels, bytes: &Bytes, now: Instant) {
         out.push(Bytes::copy_from_slice(&interleaved::head(channel, packet.len())), now);
         out.push(packet, now);
     }
-}
-
-fn tune(transport: &Transport) {
-    let socket = SockRef::from(transport.socket());
-    // What is not sent stays in the ring, where it can be skipped.
-    let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
-    let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
-    let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }

@@ -4,7 +4,10 @@ use super::{KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER};
 use crate::net::tls::Transport;
 use mio::{Interest, Registry, Token, net::TcpStream};
 use socket2::{SockRef, TcpKeepalive};
-use std::io::{self, IoSlice, Read, Write};
+use std::{
+    io::{self, IoSlice, Read, Write},
+    os::fd::AsFd,
+};
 use tokio_rustls::{TlsStream, rustls::ServerConnection};
 
 /// Most pieces in one write; the last packet may add a few.
@@ -113,11 +116,12 @@ impl LiveSocket {
     }
 }
 
-/// Sets options for a live stream; the defaults work too.
-fn tune(socket: &std::net::TcpStream) {
+/// Sets options of a connection for a live stream; the defaults work too.
+pub fn tune(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
-    // A shard notices a full socket itself. Only the kernel notices a vanished client that is sent little.
+    // Whoever writes notices a full socket itself. Only the kernel notices a vanished client that is sent little.
     let _ = socket.set_tcp_user_timeout(Some(PROGRESS_WITHIN + PROGRESS_WITHIN / 10));
+    // What is not sent stays in the ring, where it can be skipped.
     let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
 }

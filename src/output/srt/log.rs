@@ -2,6 +2,7 @@
 
 use crate::{
     access::Pass,
+    output::shard::NO_PROGRESS,
     stream::{Arrival, Progress, ViewerHandle, Viewers},
     telemetry::SrtStats,
 };
@@ -34,9 +35,6 @@ pub struct SessionLog {
     /// Why it ended.
     pub reason: &'static str,
 }
-
-/// The reason of a peer that takes nothing.
-pub const NO_PROGRESS: &str = "no progress for 10 s";
 
 impl SessionLog {
     /// A connection that is accepted now.

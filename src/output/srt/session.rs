@@ -1,12 +1,12 @@
 //! One connection: the protocol, what it is for, and its log.
 
 use super::{
-    log::{NO_PROGRESS, SessionLog},
+    log::SessionLog,
     play::Play,
     publish::Publish,
     wire::{Connection, End, Outbox, packet::Packet},
 };
-use crate::net::ConnectionPermit;
+use crate::{net::ConnectionPermit, output::shard::NO_PROGRESS};
 use bytes::Bytes;
 use std::{
     net::SocketAddr,

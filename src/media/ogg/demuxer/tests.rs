@@ -3,6 +3,7 @@
 use super::*;
 use crate::media::codec::CodecParameters;
 use crate::media::ogg::testing;
+use crate::media::testing::split;
 use crate::media::{Container, Muxed, Muxer, Sample, TrackSet};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
@@ -24,17 +25,6 @@ fn demuxed(bytes: &[u8], sizes: &[usize]) -> Vec<Demuxed> {
     }
     demuxer.finish(&mut out);
     out
-}
-
-fn split(found: Vec<Demuxed>) -> (Vec<TrackSet>, Vec<Sample>) {
-    let (mut sets, mut samples) = (Vec::new(), Vec::new());
-    for found in found {
-        match found {
-            Demuxed::Tracks(set) => sets.push(set),
-            Demuxed::Sample(sample) => samples.push(sample),
-        }
-    }
-    (sets, samples)
 }
 
 fn of(bytes: &[u8]) -> (Vec<TrackSet>, Vec<Sample>) {
