@@ -52,6 +52,26 @@ step() {
     printf '%s %d %s\n' "$result" "$spent" "$name" >>"$VOYANDZ_CI_STEPS"
 }
 
+# beside NAME COMMAND…: a step that runs beside those that follow, until `join` prints what it said.
+beside() {
+    beside_printed=$(mktemp)
+    # shellcheck disable=SC2030,SC2031  # counted by `join`
+    (
+        failed=0
+        step "$@"
+        [ "$failed" -eq 0 ]
+    ) >"$beside_printed" 2>&1 &
+    beside_pid=$!
+    trap 'kill "$beside_pid" 2>/dev/null || true' EXIT
+}
+join() {
+    # shellcheck disable=SC2031
+    wait "$beside_pid" || failed=$((failed + 1))
+    trap - EXIT
+    cat "$beside_printed"
+    rm "$beside_printed"
+}
+
 # skip NAME REASON: notes that a step cannot be done here.
 skip() {
     printf 'SKIP %s: %s\n' "$1" "$2"

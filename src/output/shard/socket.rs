@@ -150,11 +150,31 @@ fn encrypt(session: &mut ServerConnection, socket: &mut TcpStream, slices: &mut 
 /// Sends what the session has encrypted.
 fn send(session: &mut ServerConnection, socket: &mut TcpStream) -> io::Result<()> {
     while session.wants_write() {
-        match session.write_tls(socket) {
+        match session.write_tls(&mut Single(socket)) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => drop(result?),
         }
     }
     Ok(())
+}
+
+/// A socket to which one piece alone, which most packets are after encryption, costs what it costs without a vector.
+struct Single<'a>(&'a mut TcpStream);
+
+impl Write for Single<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match pieces {
+            [piece] => self.0.write(piece),
+            _ => self.0.write_vectored(pieces),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
