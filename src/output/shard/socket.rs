@@ -150,7 +150,7 @@ fn encrypt(session: &mut ServerConnection, socket: &mut TcpStream, slices: &mut 
 /// Sends what the session has encrypted.
 fn send(session: &mut ServerConnection, socket: &mut TcpStream) -> io::Result<()> {
     while session.wants_write() {
-        match session.write_tls(&mut Single(socket)) {
+        match session.write_tls(&mut Single(&mut *socket)) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => drop(result?),
