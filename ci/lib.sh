@@ -56,13 +56,13 @@ step() {
     printf '%s %d %s\n' "$result" "$spent" "$name" >>"$VOYANDZ_CI_STEPS"
 }
 
-# beside NAME COMMAND…: a step that runs beside those that follow, until `join` prints what it said.
+# beside COMMAND…: runs it, `step` or a script, beside the steps that follow, until `join` prints what it said.
 beside() {
     beside_printed=$(mktemp)
     # shellcheck disable=SC2030,SC2031  # counted by `join`
     (
         failed=0
-        step "$@"
+        "$@" || failed=1
         [ "$failed" -eq 0 ]
     ) >"$beside_printed" 2>&1 &
     beside_pid=$!
