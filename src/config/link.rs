@@ -1,6 +1,6 @@
 //! A link that a feed comes over: an address of `url:` that needs no worker.
 
-use super::{datagram_url::DatagramUrl, publish::PublishProtocol, srt_url::SrtUrl};
+use super::{datagram_url::DatagramUrl, publish::PublishProtocol, rtmp_url::RtmpUrl, srt_url::SrtUrl};
 use std::fmt;
 
 /// A link that a feed comes over.
@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Link {
     /// A listener of SRT, which is called.
     Srt(SrtUrl),
+    /// A server of RTMP, which plays.
+    Rtmp(RtmpUrl),
     /// Datagrams of MPEG-TS.
     Datagrams(DatagramUrl),
 }
@@ -19,6 +21,8 @@ impl Link {
         match scheme.to_ascii_lowercase().as_str() {
             "srt" if is_other_mode(rest) => None,
             "srt" => Some(SrtUrl::parse(text).map(Self::Srt)),
+            "rtmp" | "rtmps" if has_user(rest) => None,
+            "rtmp" | "rtmps" => Some(RtmpUrl::parse(text).map(Self::Rtmp).map_err(str::to_owned)),
             "udp" | "rtp" => Some(DatagramUrl::origin(text).map(Self::Datagrams)),
             _ => None,
         }
@@ -28,6 +32,7 @@ impl Link {
     pub const fn protocol(&self) -> PublishProtocol {
         match self {
             Self::Srt(_) => PublishProtocol::Srt,
+            Self::Rtmp(_) => PublishProtocol::Rtmp,
             Self::Datagrams(url) if url.is_rtp => PublishProtocol::Rtp,
             Self::Datagrams(_) => PublishProtocol::Udp,
         }
@@ -37,6 +42,7 @@ impl Link {
     pub fn text(&self) -> String {
         match self {
             Self::Srt(url) => url.text(),
+            Self::Rtmp(url) => url.text(),
             Self::Datagrams(url) => url.text(),
         }
     }
@@ -45,6 +51,7 @@ impl Link {
     pub fn masked(&self) -> Self {
         match self {
             Self::Srt(url) => Self::Srt(url.masked()),
+            Self::Rtmp(url) => Self::Rtmp(url.masked()),
             Self::Datagrams(url) => Self::Datagrams(url.clone()),
         }
     }
@@ -54,6 +61,11 @@ impl Link {
 fn is_other_mode(rest: &str) -> bool {
     let query = rest.split_once('?').map_or("", |(_, query)| query);
     query.split('&').any(|pair| matches!(pair, "mode=listener" | "mode=rendezvous"))
+}
+
+/// Whether a server of RTMP gets a user in Adobe's way, which GStreamer knows.
+fn has_user(rest: &str) -> bool {
+    rest.split(['/', '?']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 /// Without its secrets.

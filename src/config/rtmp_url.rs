@@ -1,4 +1,4 @@
-//! The address of a server of RTMP that is published to.
+//! The address of a server of RTMP that is published to or played from.
 
 use super::address;
 use crate::access::MASK;

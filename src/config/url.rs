@@ -75,12 +75,13 @@ const WAYS: [Way; 4] = [
     Way { schemes: &["http", "https"], text: ("souphttpsrc timeout=5 retries=0 location=", " ! parsebin") },
     // As a listener; callers are links.
     Way { schemes: &["srt"], text: ("srtsrc auto-reconnect=false uri=", " ! parsebin") },
+    // With a user in front of the host; without are links.
     Way { schemes: &["rtmp", "rtmps"], text: ("rtmp2src timeout=5 location=", " ! parsebin") },
     // Its tracks are taken out of their packets where they come out of it.
     Way { schemes: &["rtsp", "rtsps"], text: ("rtspsrc {transport} latency={latency} location=", "") },
 ];
 
-/// The schemes of links beside that of SRT.
+/// The schemes of links beside those above.
 const LINKS: [&str; 2] = ["udp", "rtp"];
 
 /// The source that stands for an address, as a feed with this `url` and no other key has it.
@@ -174,7 +175,12 @@ mod tests {
                 "5:12: feeds.f.url: expected a `latency` in milliseconds, 20 to 8000 (that of ffmpeg is in microseconds), \
                  found \"srt://a:9000?latency=1\"",
             ),
-            ("rtmp://a/live/b", "rtmp2src timeout=5 location=rtmp://a/live/b ! parsebin"),
+            ("rtmp://a/live/b", "link rtmp://a/live/***"),
+            ("rtmp://u:p@a/live/b", "rtmp2src timeout=5 location=rtmp://u:p@a/live/b ! parsebin"),
+            (
+                "rtmp://a",
+                "5:12: feeds.f.url: expected an address with a path, like rtmp://host/app/key, found \"rtmp://a\"",
+            ),
             ("udp://@239.1.1.1:5000?source=10.0.0.1", "link udp://239.1.1.1:5000?source=10.0.0.1"),
             ("rtp://:5000", "link rtp://:5000"),
             (

@@ -1,7 +1,9 @@
 //! Links to others: connections that this server opens, to send a stream or to receive a feed.
 //!
-//! An address of the configuration comes in; payloads go out or come in. [`srt`] is a caller of SRT, and has the protocol that its listener
-//! in `src/output/srt/` speaks as well; [`datagrams`] is MPEG-TS over UDP and RTP. Runs in the tasks of those who use it; starts none, and knows nothing of streams and feeds.
+//! An address of the configuration comes in; media goes out or comes in. [`rtmp`] is a client of RTMP and [`srt`] a caller of SRT; both have
+//! the protocol that the listeners in `src/output/` speak as well. [`datagrams`] is MPEG-TS over UDP and RTP. Runs in the tasks of those who
+//! use it; starts none, and knows nothing of streams and feeds.
 
 pub mod datagrams;
+pub mod rtmp;
 pub mod srt;

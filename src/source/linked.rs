@@ -1,4 +1,5 @@
-//! A feed that comes over a link: this server calls a listener of SRT, or listens for datagrams. What comes goes the way of a publisher's.
+//! A feed that comes over a link: this server calls a listener of SRT, plays from a server of RTMP, or listens for datagrams. What comes
+//! goes the way of a publisher's.
 
 use super::{
     flow::Flow,
@@ -8,15 +9,18 @@ use super::{
     status::Status,
 };
 use crate::{
-    config::{DatagramUrl, Link, SrtUrl},
+    config::{DatagramUrl, Link, RtmpUrl, SrtUrl},
     ipc::Ended,
-    link::{datagrams::Receiver, srt::Call},
+    link::{
+        datagrams::Receiver,
+        rtmp::{self, wire::client::Purpose},
+        srt::Call,
+    },
     media::{
-        Time,
         demux::Demuxed,
+        flv,
         unpack::{AnyDemuxer, UnknownBytes},
     },
-    sys::monotonic,
     telemetry::chain,
 };
 use bytes::Bytes;
@@ -30,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Media that is silent for this long is not waited for: what came of it is taken as whole.
 const SETTLE: Duration = Duration::from_millis(500);
+/// What a server of RTMP knows of us.
+const AGENT: &str = concat!("voyandz/", env!("CARGO_PKG_VERSION"));
 /// Why a feed ends whose slot somebody has. Nobody else can have it.
 const TAKEN: &str = "its slot is taken";
 
@@ -53,6 +59,7 @@ impl LinkSource {
         let receive = async {
             match &self.link {
                 Link::Srt(url) => self.call(url, &flow).await,
+                Link::Rtmp(url) => self.play(url, &flow).await,
                 Link::Datagrams(url) => self.listen(url, &flow).await,
             }
         };
@@ -98,6 +105,45 @@ impl LinkSource {
                 return Ended::Failed(chain(&error));
             }
         }
+    }
+
+    /// Plays from a server of RTMP until the connection ends.
+    async fn play(&self, url: &RtmpUrl, flow: &watch::Sender<Flow>) -> Ended {
+        let opened = rtmp::Connection::open(url, None, Purpose::Play, AGENT.to_owned()).await;
+        let mut connection = match opened {
+            Ok(connection) => connection,
+            Err(error) => return Ended::Failed(chain(&error)),
+        };
+        self.packets.peer(connection.peer());
+        let Some(publisher) = self.claim(connection.peer()) else { return Ended::Failed(TAKEN.to_owned()) };
+        let (mut phase, mut demuxer, mut found) = (self.slot.phase(), flv::Demuxer::new(), Vec::new());
+        let mut received = 0;
+        loop {
+            let heard = tokio::select! {
+                biased;
+                reason = publisher.ended() => return Ended::Failed(reason.to_owned()),
+                heard = timeout(SETTLE, connection.listen()) => heard,
+            };
+            for message in connection.take() {
+                received += 1;
+                demuxer.message(message.kind, message.time, &message.body, &mut found);
+            }
+            publisher.demuxed(found.drain(..), true);
+            self.packets.count(received, 0, 0);
+            self.slot.expire(Instant::now());
+            if phase.has_changed().unwrap_or(false) {
+                published::report(*phase.borrow_and_update(), &self.slot, &self.status, flow, Flow::Nothing);
+            }
+            let sent = connection.flush().await;
+            if let Err(error) = heard.unwrap_or(Ok(())).and(sent) {
+                return Ended::Failed(chain(&error));
+            }
+        }
+    }
+
+    /// Claims the slot for who sends from there.
+    fn claim(&self, peer: SocketAddr) -> Option<Publisher> {
+        self.slot.claim(PublisherInfo { protocol: self.link.protocol(), peer, user: None, agent: None }).ok()
     }
 
     /// Receives from whoever sends, until the network is gone.
@@ -159,8 +205,7 @@ struct Intake {
 
 impl Intake {
     fn claim(source: &LinkSource, peer: SocketAddr) -> Option<Self> {
-        let protocol = source.link.protocol();
-        let publisher = source.slot.claim(PublisherInfo { protocol, peer, user: None, agent: None }).ok()?;
+        let publisher = source.claim(peer)?;
         Some(Self { publisher, demuxer: AnyDemuxer::new(), found: Vec::new(), newest: None })
     }
 
@@ -188,18 +233,6 @@ impl Intake {
     }
 
     fn hand_on(&mut self) {
-        let has_times = self.demuxer.has_times();
-        for found in self.found.drain(..) {
-            match found {
-                Demuxed::Tracks(tracks) => self.publisher.tracks(tracks),
-                Demuxed::Sample(mut sample) => {
-                    if !has_times {
-                        let now = Time::from_nanos(i64::try_from(monotonic().as_nanos()).unwrap_or(i64::MAX));
-                        (sample.dts, sample.pts) = (now, now);
-                    }
-                    self.publisher.sample(sample);
-                }
-            }
-        }
+        self.publisher.demuxed(self.found.drain(..), self.demuxer.has_times());
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     config::{self, PublishProtocol, SecondPublisher},
-    media::{Sample, StampRepair, Time, TrackSet},
+    media::{Sample, StampRepair, Time, TrackSet, demux::Demuxed},
     stream::{Entrances, Gop, NotTaken},
     sys::monotonic,
     telemetry::{Fact, Facts},
@@ -455,6 +455,25 @@ impl Publisher {
     /// The next sample, in decoding order of its track. Its times may be any, see [`StampRepair`].
     pub fn sample(&self, sample: Sample) {
         self.slot.sample(self.run, sample);
+    }
+
+    /// What a demuxer found. Without times of their own (`has_times`) samples get those of their arrival. Returns how many samples there were.
+    pub fn demuxed(&self, found: impl IntoIterator<Item = Demuxed>, has_times: bool) -> u64 {
+        let mut samples = 0;
+        for found in found {
+            match found {
+                Demuxed::Tracks(tracks) => self.tracks(tracks),
+                Demuxed::Sample(mut sample) => {
+                    if !has_times {
+                        let now = Time::from_nanos(i64::try_from(monotonic().as_nanos()).unwrap_or(i64::MAX));
+                        (sample.dts, sample.pts) = (now, now);
+                    }
+                    samples += 1;
+                    self.sample(sample);
+                }
+            }
+        }
+        samples
     }
 
     /// How far its media is ahead of the clock: that of a file which is sent faster than it plays. Who waits for the clock is not

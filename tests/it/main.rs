@@ -98,6 +98,7 @@ mod recordings;
 mod reload;
 mod resilience;
 mod rtmp;
+mod rtmp_pull;
 mod rtsp;
 mod rtsp_publish;
 mod saves;

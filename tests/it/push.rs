@@ -197,9 +197,9 @@ fn a_target_that_is_silent_or_takes_nothing_harms_nobody() {
     assert!(Launch::new(STUDIO).start().get("/").status == 200);
 }
 
-/// The server of RTMP that most people have.
+/// The server of RTMP that most people have: what it is sent is a feed of another server, too.
 #[test]
-fn nginx_is_a_target() {
+fn nginx_is_a_target_and_a_source() {
     const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
     if !have("ffmpeg") || !have("nginx") {
         return;
@@ -225,6 +225,12 @@ fn nginx_is_a_target() {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-i", &format!("rtmp://{address}/live/cam0"), "-t", "3"]);
     let output = command.args(["-c", "copy", file.to_str().unwrap()]).stdin(Stdio::null()).output().unwrap();
+    let edge = Server::start(&format!(
+        "feeds: {{far: {{url: 'rtmp://{address}/live/cam0'}}}}\nstreams: {{far: {{feed: far}}}}\n"
+    ));
+    let played = media::Frames::of(&ts::trim(&edge.get("/far.ts").collect(secs(3))), false);
+    assert!(played.pictures.starts_with('I') && played.pictures.len() > 25, "{}", played.pictures);
+    assert!(played.sounds > 50 && played.complaints.is_empty(), "{} {}", played.sounds, played.complaints);
     nginx.kill().unwrap();
     nginx.wait().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

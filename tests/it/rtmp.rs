@@ -15,12 +15,12 @@ use std::{
     time::Instant,
 };
 use voyandz::{
-    media::flv::amf::Value,
-    output::rtmp::wire::{
+    link::rtmp::wire::{
         chunk::{self, ChunkReader, Message},
         command::{self, STREAM},
         kind,
     },
+    media::flv::amf::Value,
 };
 
 const STUDIO: &str = "

@@ -1,11 +1,7 @@
 //! The way of what a publisher sends into the slot of a feed.
 
 use super::permit::Permit;
-use crate::{
-    media::{Time, demux::Demuxed},
-    source::publisher::Publisher,
-    sys::monotonic,
-};
+use crate::{media::demux::Demuxed, source::publisher::Publisher};
 use std::time::Duration;
 
 /// Media may come so much earlier than it plays: what a connection brings at its begin, and encoders that run ahead.
@@ -29,19 +25,7 @@ impl Feeder {
 
     /// Hands on what a demuxer found. Without times of their own (`has_times`) samples get those of their arrival.
     pub fn take(&mut self, found: impl IntoIterator<Item = Demuxed>, has_times: bool) {
-        for found in found {
-            match found {
-                Demuxed::Tracks(tracks) => self.publisher.tracks(tracks),
-                Demuxed::Sample(mut sample) => {
-                    if !has_times {
-                        let now = i64::try_from(monotonic().as_nanos()).unwrap_or(i64::MAX);
-                        (sample.dts, sample.pts) = (Time::from_nanos(now), Time::from_nanos(now));
-                    }
-                    self.samples += 1;
-                    self.publisher.sample(sample);
-                }
-            }
-        }
+        self.samples += self.publisher.demuxed(found, has_times);
     }
 
     /// How many samples came so far.

@@ -1,9 +1,9 @@
 //! Why a target gets nothing, or nothing more.
 
 use crate::{
-    link::srt::CallError,
+    link::{rtmp::RtmpError, srt::CallError},
     net::tls::client::TlsConnectError,
-    output::{rtmp::wire::client::ClientError, rtsp},
+    output::rtsp,
 };
 use std::io;
 
@@ -16,8 +16,8 @@ pub(super) enum PushError {
     Tls(#[from] TlsConnectError),
     #[error("no answer within 10 s")]
     Silent,
-    #[error("protocol error")]
-    Protocol(#[from] ClientError),
+    #[error(transparent)]
+    Rtmp(#[from] RtmpError),
     #[error("protocol error")]
     Rtsp(#[from] rtsp::client::ClientError),
     #[error("the target refuses: {0}")]

@@ -1,7 +1,7 @@
 //! The connection of a client: its socket with the protocol on it.
 
-use super::wire::server::{Event, Server};
 use crate::{
+    link::rtmp::wire::server::{Event, Server},
     net::tls::Transport,
     output::shard::{PROGRESS_WITHIN, socket::LiveSocket},
 };

@@ -1,17 +1,13 @@
 //! A player: it gets the packets of the stream in FLV as messages, which a shard makes once for all of its players.
 
-use super::{
-    connection::Wire,
-    context::Context,
-    tags::messages,
-    wire::{
-        command::Wanted,
-        server::{Event, Server},
-    },
-};
+use super::{connection::Wire, context::Context, tags::messages};
 use crate::{
     access::{Access, Action, Pass, Peer, Presented, Subject},
     engine::registry::StreamHandle,
+    link::rtmp::wire::{
+        command::Wanted,
+        server::{Event, Server},
+    },
     media::{Container, NotCarried, codec::CodecParameters},
     net::ConnectionPermit,
     output::{

@@ -1,12 +1,10 @@
 //! What a publisher sends, on its way into the slot of a feed.
 
-use super::{
-    context::Context,
-    wire::{command::Wanted, server::Event},
-};
+use super::context::Context;
 use crate::{
     access::Peer,
     config::{FeedName, PublishProtocol},
+    link::rtmp::wire::{command::Wanted, server::Event, tag_body::TagBody},
     media::{demux::Demuxed, flv},
     output::{
         publish::{
@@ -78,7 +76,7 @@ impl Publishing {
 
     /// Takes the body of a tag. Other events mean nothing here.
     pub(super) fn take(&mut self, event: &Event) {
-        if let Event::Media { kind, time, body } = event {
+        if let Event::Media(TagBody { kind, time, body }) = event {
             self.demuxer.message(*kind, *time, body, &mut self.found);
             self.feeder.take(self.found.drain(..), true);
         }

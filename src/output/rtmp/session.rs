@@ -1,14 +1,9 @@
 //! The connection of one client, from its handshake to its end.
 
-use super::{
-    connection::Wire,
-    context::Context,
-    play,
-    publish::Publishing,
-    wire::{command::Wanted, server::Event},
-};
+use super::{connection::Wire, context::Context, play, publish::Publishing};
 use crate::{
     access::Peer,
+    link::rtmp::wire::{command::Wanted, server::Event},
     net::Connection,
     output::http::session::{behind_proxy, certified, secure},
 };
@@ -44,7 +39,7 @@ pub(super) async fn serve(connection: Connection, context: Arc<Context>, stop: C
     match wanted {
         Event::Publish(wanted) => publish(wire, &context, &wanted, peer, stop).await,
         Event::Play(wanted) => play::serve(wire, permit, &context, &wanted, peer).await,
-        Event::Media { .. } | Event::Ended => {}
+        Event::Media(_) | Event::Ended => {}
     }
 }
 

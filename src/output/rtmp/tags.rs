@@ -1,7 +1,7 @@
 //! Packets of FLV as messages of RTMP. Of each packet only the heads of chunks differ from those of a file, so all who are sent it share
 //! one copy.
 
-use super::wire::{command::STREAM, control::CHUNK};
+use crate::link::rtmp::wire::{command::STREAM, control::CHUNK};
 use crate::media::{Packet, flv::tag};
 use bytes::{Bytes, BytesMut};
 use std::io::{self, IoSlice};
@@ -99,11 +99,11 @@ pub async fn send(transport: &mut (impl AsyncWrite + Unpin), tag: &Tag, stream: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Kind;
-    use crate::output::rtmp::wire::{
+    use crate::link::rtmp::wire::{
         chunk::{ChunkReader, Message},
         command, kind,
     };
+    use crate::media::Kind;
 
     #[test]
     fn tags_become_messages_that_are_read_again() {
@@ -119,7 +119,7 @@ mod tests {
         ]
         .concat();
         let mut bytes = Vec::new();
-        crate::output::rtmp::wire::chunk::write(&command::control(kind::CHUNK_SIZE, CHUNK as u32), 128, &mut bytes);
+        crate::link::rtmp::wire::chunk::write(&command::control(kind::CHUNK_SIZE, CHUNK as u32), 128, &mut bytes);
         bytes.extend_from_slice(&messages(&Packet::copy_of(Kind::Keyframe, &file)));
         let mut found = Vec::new();
         ChunkReader::default().push(&bytes, &mut found).unwrap();

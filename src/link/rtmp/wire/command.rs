@@ -116,6 +116,12 @@ pub fn user_control(event: u16, number: u32) -> Message {
     Message { kind: kind::USER_CONTROL, stream: 0, time: 0, payload: payload.into() }
 }
 
+/// The event that says how much a client buffers of what it plays, in milliseconds (Adobe's specification, section 7.1.7).
+pub fn buffer_length(stream: u32, milliseconds: u32) -> Message {
+    let payload = [&3u16.to_be_bytes()[..], &stream.to_be_bytes(), &milliseconds.to_be_bytes()].concat();
+    Message { kind: kind::USER_CONTROL, stream: 0, time: 0, payload: payload.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

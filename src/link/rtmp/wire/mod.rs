@@ -1,7 +1,8 @@
 //! The protocol RTMP without IO: bytes go in, events and bytes come out (Adobe RTMP 1.0, Enhanced RTMP v2). Pure.
 //!
 //! [`handshake`] is the exchange at the begin, [`chunk`] cuts messages into chunks and puts them together, [`command`] has the commands in
-//! AMF0, [`control`] answers what both sides treat alike, [`server`] is one connection of a client, and [`client`] the other side of one.
+//! AMF0, [`tag_body`] the media in messages, [`control`] answers what both sides treat alike, [`server`] is one connection of a client, and
+//! [`client`] the other side of one.
 
 pub mod chunk;
 pub mod client;
@@ -9,6 +10,7 @@ pub mod command;
 pub mod control;
 pub mod handshake;
 pub mod server;
+pub mod tag_body;
 
 /// Types of messages (sections 5.4 and 7.1).
 pub mod kind {

@@ -1,4 +1,4 @@
-//! The side of a client that publishes: handshake and commands.
+//! The side of a client, which publishes or plays: handshake, commands, and the media of what it plays.
 
 use super::{
     chunk::{ChunkError, ChunkReader, Message},
@@ -6,6 +6,7 @@ use super::{
     control::{Control, MAX_COMMAND},
     handshake::{ANSWER, NotRtmp, client_hello},
     kind,
+    tag_body::{TagBody, tag_bodies},
 };
 use crate::media::flv::amf::Value;
 
@@ -18,11 +19,26 @@ const FOUR_CC: [&str; 9] = ["avc1", "hvc1", "av01", "vp08", "vp09", "mp4a", "Opu
 /// Numbers of the commands that wait for an answer.
 const CONNECT: f64 = 1.0;
 const CREATE: f64 = 4.0;
-const PUBLISH: f64 = 5.0;
+const START: f64 = 5.0;
+/// The start of what is played: live, or else from the begin of a recording (Adobe's specification, section 7.2.2.1).
+const LIVE_OR_RECORDED: f64 = -2.0;
+/// What a server may send ahead of the time of what is played, in milliseconds.
+const BUFFER: u32 = 100;
 
-/// What is published, and where.
+/// What a client is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It sends media.
+    Publish,
+    /// It receives media.
+    Play,
+}
+
+/// What is published or played, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct Request {
+    /// Which of them.
+    pub purpose: Purpose,
     /// The first part of the path.
     pub app: String,
     /// The address before the name.
@@ -36,7 +52,7 @@ pub struct Offer {
 /// The side of a client.
 #[derive(Debug)]
 pub struct Client {
-    offer: Offer,
+    request: Request,
     /// What came of the handshake, until it is over.
     hello: Option<Vec<u8>>,
     reader: ChunkReader,
@@ -51,13 +67,13 @@ enum State {
     Connecting,
     Creating,
     Asked { stream: u32 },
-    Publishing { stream: u32 },
+    Started { stream: u32 },
 }
 
 /// What the server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Media may be sent, on this message stream.
+    /// Media may be sent, or follows, on this message stream.
     Accepted {
         /// The number of the stream.
         stream: u32,
@@ -85,10 +101,10 @@ pub enum ClientError {
 
 impl Client {
     /// One that begins: what it sends first is added to `out`.
-    pub fn new(offer: Offer, out: &mut Vec<u8>) -> Self {
+    pub fn new(request: Request, out: &mut Vec<u8>) -> Self {
         out.extend(client_hello());
         Self {
-            offer,
+            request,
             hello: Some(Vec::new()),
             reader: ChunkReader::default(),
             state: State::Connecting,
@@ -97,11 +113,17 @@ impl Client {
         }
     }
 
-    /// Takes bytes in pieces of any size; adds what is to be sent to `out`. Returns the newest answer, if there is one.
+    /// Takes bytes in pieces of any size; adds what is to be sent to `out`, and what is played to `media`. Returns the newest answer, if
+    /// there is one.
     ///
     /// # Errors
     /// When the connection cannot continue.
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        media: &mut Vec<TagBody>,
+    ) -> Result<Option<Answer>, ClientError> {
         self.control.count(bytes.len());
         let mut messages = Vec::new();
         match &mut self.hello {
@@ -124,7 +146,7 @@ impl Client {
         }
         let mut answer = None;
         for message in messages {
-            answer = self.message(&message, out)?.or(answer);
+            answer = self.message(&message, out, media)?.or(answer);
         }
         self.control.acknowledge(out);
         Ok(answer)
@@ -137,9 +159,11 @@ impl Client {
 
     /// Signals the server that nothing more will come.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if let State::Asked { stream } | State::Publishing { stream } = self.state {
-            let name = Value::String(self.offer.name.clone());
-            self.send(&command::message("FCUnpublish", 6.0, &[Value::Null, name], 0), out);
+        if let State::Asked { stream } | State::Started { stream } = self.state {
+            if self.request.purpose == Purpose::Publish {
+                let name = Value::String(self.request.name.clone());
+                self.send(&command::message("FCUnpublish", 6.0, &[Value::Null, name], 0), out);
+            }
             let number = Value::Number(stream.into());
             self.send(&command::message("deleteStream", 7.0, &[Value::Null, number], 0), out);
         }
@@ -148,16 +172,21 @@ impl Client {
     fn connect(&mut self, out: &mut Vec<u8>) {
         let text = |text: &str| Value::String(text.to_owned());
         let object = Value::Object(vec![
-            ("app".to_owned(), text(&self.offer.app)),
+            ("app".to_owned(), text(&self.request.app)),
             ("type".to_owned(), text("nonprivate")),
-            ("flashVer".to_owned(), text(&self.offer.agent)),
-            ("tcUrl".to_owned(), text(&self.offer.url)),
+            ("flashVer".to_owned(), text(&self.request.agent)),
+            ("tcUrl".to_owned(), text(&self.request.url)),
             ("fourCcList".to_owned(), Value::StrictArray(FOUR_CC.map(text).to_vec())),
         ]);
         self.send(&command::message("connect", CONNECT, &[object], 0), out);
     }
 
-    fn message(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
+    fn message(
+        &mut self,
+        message: &Message,
+        out: &mut Vec<u8>,
+        media: &mut Vec<TagBody>,
+    ) -> Result<Option<Answer>, ClientError> {
         match message.kind {
             kind::WINDOW | kind::USER_CONTROL => self.control.take(message, out),
             kind::COMMAND | kind::COMMAND_AMF3 => {
@@ -168,6 +197,7 @@ impl Client {
                     return self.command(&command, out);
                 }
             }
+            _ if self.request.purpose == Purpose::Play => tag_bodies(message, media),
             _ => {}
         }
         Ok(None)
@@ -187,9 +217,7 @@ impl Client {
                 let number = number.filter(|number| (0.0..=f64::from(u32::MAX)).contains(number));
                 let stream = number.ok_or(ClientError::NoStream)? as u32;
                 self.state = State::Asked { stream };
-                let name = Value::String(self.offer.name.clone());
-                let live = Value::String("live".to_owned());
-                self.send(&command::message("publish", PUBLISH, &[Value::Null, name, live], stream), out);
+                self.start(stream, out);
             }
             // Servers of old refuse what only they know.
             ("_error", State::Creating) if !answers(CREATE) => {}
@@ -203,25 +231,50 @@ impl Client {
     fn create(&mut self, out: &mut Vec<u8>) {
         self.state = State::Creating;
         self.control.set_chunk_size(out);
-        let name = || Value::String(self.offer.name.clone());
-        let commands = [
-            command::message("releaseStream", 2.0, &[Value::Null, name()], 0),
-            command::message("FCPublish", 3.0, &[Value::Null, name()], 0),
-            command::message("createStream", CREATE, &[Value::Null], 0),
-        ];
-        commands.iter().for_each(|command| self.send(command, out));
+        if self.request.purpose == Purpose::Publish {
+            for (number, name) in [(2.0, "releaseStream"), (3.0, "FCPublish")] {
+                let stream = Value::String(self.request.name.clone());
+                self.send(&command::message(name, number, &[Value::Null, stream], 0), out);
+            }
+        }
+        self.send(&command::message("createStream", CREATE, &[Value::Null], 0), out);
+    }
+
+    fn start(&self, stream: u32, out: &mut Vec<u8>) {
+        let name = Value::String(self.request.name.clone());
+        match self.request.purpose {
+            Purpose::Publish => {
+                let live = Value::String("live".to_owned());
+                self.send(&command::message("publish", START, &[Value::Null, name, live], stream), out);
+            }
+            Purpose::Play => {
+                let from = Value::Number(LIVE_OR_RECORDED);
+                self.send(&command::message("play", START, &[Value::Null, name, from], stream), out);
+                self.send(&command::buffer_length(stream, BUFFER), out);
+            }
+        }
     }
 
     fn status(&mut self, command: &Command, state: State) -> Option<Answer> {
         let info = command.arguments.get(1)?;
         let text = |name: &str| info.get(name).and_then(Value::text).unwrap_or_default();
-        let ended = ["NetStream.Unpublish.Success", "NetConnection.Connect.Closed"];
+        let ended = [
+            "NetStream.Unpublish.Success",
+            "NetStream.Play.UnpublishNotify",
+            "NetStream.Play.Stop",
+            "NetStream.Play.Complete",
+            "NetConnection.Connect.Closed",
+        ];
         if text("level") == "error" || ended.contains(&text("code")) {
             return Some(Answer::Refused(description(command)));
         }
+        let started = match self.request.purpose {
+            Purpose::Publish => "NetStream.Publish.Start",
+            Purpose::Play => "NetStream.Play.Start",
+        };
         match state {
-            State::Asked { stream } if text("code") == "NetStream.Publish.Start" => {
-                self.state = State::Publishing { stream };
+            State::Asked { stream } if text("code") == started => {
+                self.state = State::Started { stream };
                 Some(Answer::Accepted { stream })
             }
             _ => None,
@@ -254,9 +307,9 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    fn offer() -> Offer {
+    fn request(purpose: Purpose) -> Request {
         let [app, url, name, agent] = ["live", "rtmp://host/live", "studio?key=x", "test"].map(str::to_owned);
-        Offer { app, url, name, agent }
+        Request { purpose, app, url, name, agent }
     }
 
     /// A client and our server, which exchange bytes in pieces.
@@ -265,13 +318,18 @@ mod tests {
         server: Server,
         to_server: Vec<u8>,
         events: Vec<Event>,
+        media: Vec<TagBody>,
     }
 
     impl Pair {
-        fn new() -> Self {
+        fn new(purpose: Purpose) -> Self {
             let mut to_server = Vec::new();
-            let client = Client::new(offer(), &mut to_server);
-            Self { client, server: Server::new(), to_server, events: Vec::new() }
+            let client = Client::new(request(purpose), &mut to_server);
+            Self { client, server: Server::new(), to_server, events: Vec::new(), media: Vec::new() }
+        }
+
+        fn to_client(&mut self, bytes: &[u8]) -> Result<Option<Answer>, ClientError> {
+            self.client.push(bytes, &mut self.to_server, &mut self.media)
         }
 
         /// Exchanges until neither has anything more to say.
@@ -283,7 +341,7 @@ mod tests {
                     self.server.push(piece, &mut to_client, &mut self.events).unwrap();
                 }
                 for piece in to_client.chunks(size) {
-                    answer = self.client.push(piece, &mut self.to_server).unwrap().or(answer);
+                    answer = self.to_client(piece).unwrap().or(answer);
                 }
             }
             answer
@@ -293,44 +351,71 @@ mod tests {
     #[test]
     fn a_server_takes_what_is_published() {
         for size in [1, 100, 10_000] {
-            let mut pair = Pair::new();
+            let mut pair = Pair::new(Purpose::Publish);
             assert_eq!(pair.exchange(size), None);
             let Some(Event::Publish(wanted)) = pair.events.pop() else { panic!("{:?}", pair.events) };
             assert_eq!((wanted.names()[0].as_str(), wanted.query().as_str()), ("live/studio", "key=x"));
             assert_eq!((wanted.agent.as_deref(), wanted.knows_four_cc), (Some("test"), true));
             let mut to_client = Vec::new();
             pair.server.accept_publish(&mut to_client);
-            let answer = pair.client.push(&to_client, &mut pair.to_server).unwrap();
-            assert_eq!(answer, Some(Answer::Accepted { stream: 1 }));
+            assert_eq!(pair.to_client(&to_client).unwrap(), Some(Answer::Accepted { stream: 1 }));
             assert!(pair.client.knows_four_cc());
             let body = Bytes::from_static(b"\x17\x01\0\0\0frame");
             let frame = Message { kind: kind::VIDEO, stream: 1, time: 40, payload: body.clone() };
             pair.client.send(&frame, &mut pair.to_server);
             pair.client.finish(&mut pair.to_server);
             pair.exchange(size);
-            assert_eq!(pair.events, [Event::Media { kind: tag::VIDEO, time: 40, body }, Event::Ended]);
+            assert_eq!(pair.events, [Event::Media(TagBody { kind: tag::VIDEO, time: 40, body }), Event::Ended]);
+        }
+    }
+
+    #[test]
+    fn what_a_server_plays_comes_until_it_ends() {
+        for size in [1, 100, 10_000] {
+            let mut pair = Pair::new(Purpose::Play);
+            assert_eq!(pair.exchange(size), None);
+            let Some(Event::Play(wanted)) = pair.events.pop() else { panic!("{:?}", pair.events) };
+            assert_eq!((wanted.names()[0].as_str(), wanted.query().as_str()), ("live/studio", "key=x"));
+            let mut to_client = Vec::new();
+            pair.server.accept_play(&mut to_client);
+            assert_eq!(pair.to_client(&to_client).unwrap(), Some(Answer::Accepted { stream: 1 }));
+            // What says that samples may be accessed.
+            pair.media.clear();
+            let body = Bytes::from_static(b"\x17\x01\0\0\0frame");
+            let frame = Message { kind: kind::VIDEO, stream: 1, time: 40, payload: body.clone() };
+            to_client.clear();
+            chunk::write(&frame, super::super::control::CHUNK, &mut to_client);
+            assert_eq!(pair.to_client(&to_client).unwrap(), None);
+            assert_eq!(pair.media, [TagBody { kind: tag::VIDEO, time: 40, body }]);
+            to_client.clear();
+            pair.server.end_play("the stream ends", &mut to_client);
+            let end = Answer::Refused("NetStream.Play.Stop: the stream ends".to_owned());
+            assert_eq!(pair.to_client(&to_client).unwrap(), Some(end));
+            pair.client.finish(&mut pair.to_server);
+            pair.exchange(size);
+            assert_eq!(pair.events, [Event::Ended]);
         }
     }
 
     #[test]
     fn a_refusal_has_its_reason() {
-        let mut pair = Pair::new();
+        let mut pair = Pair::new(Purpose::Publish);
         pair.exchange(500);
         let mut to_client = Vec::new();
         pair.server.refuse("NetStream.Publish.Denied", "wrong\nkey", &mut to_client);
-        let answer = pair.client.push(&to_client, &mut Vec::new()).unwrap();
+        let answer = pair.to_client(&to_client).unwrap();
         assert_eq!(answer, Some(Answer::Refused("NetStream.Publish.Denied: wrong key".to_owned())));
     }
 
     #[test]
     fn servers_that_know_less_are_answered() {
         let mut out = Vec::new();
-        let mut client = Client::new(offer(), &mut out);
-        client.push(&[&[3][..], &[0; ANSWER - 1]].concat(), &mut out).unwrap();
+        let mut client = Client::new(request(Purpose::Publish), &mut out);
+        client.push(&[&[3][..], &[0; ANSWER - 1]].concat(), &mut out, &mut Vec::new()).unwrap();
         let mut say = |message: &Message| {
             let mut bytes = Vec::new();
             chunk::write(message, 128, &mut bytes);
-            client.push(&bytes, &mut out).unwrap()
+            client.push(&bytes, &mut out, &mut Vec::new()).unwrap()
         };
         assert_eq!(say(&command::user_control(6, 99)), None);
         assert_eq!(say(&command::result(1.0, &[Value::Null, command::object(&[("level", "status")])])), None);
@@ -347,7 +432,8 @@ mod tests {
         let (mut reader, mut found) = (ChunkReader::default(), Vec::new());
         reader.push(&out[ANSWER..], &mut found).unwrap();
         assert!(found.contains(&command::user_control(7, 99)));
-        assert_eq!(Client::new(offer(), &mut Vec::new()).push(b"HTTP/1.1", &mut out), Err(NotRtmp(b'H').into()));
+        let mut client = Client::new(request(Purpose::Publish), &mut Vec::new());
+        assert_eq!(client.push(b"HTTP/1.1", &mut out, &mut Vec::new()), Err(NotRtmp(b'H').into()));
     }
 
     proptest! {
@@ -355,11 +441,12 @@ mod tests {
         fn foreign_bytes_never_panic(
             bytes in prop::collection::vec(prop_oneof![Just(2u8), Just(3u8), Just(0u8), Just(20u8), any::<u8>()], 0..400),
             size in 1usize..99,
+            plays: bool,
         ) {
-            let mut pair = Pair::new();
+            let mut pair = Pair::new(if plays { Purpose::Play } else { Purpose::Publish });
             pair.exchange(4000);
             for piece in bytes.chunks(size) {
-                if pair.client.push(piece, &mut pair.to_server).is_err() {
+                if pair.to_client(piece).is_err() {
                     break;
                 }
             }

@@ -6,9 +6,9 @@ use super::{
     control::{Control, MAX_COMMAND},
     handshake::{Handshake, NotRtmp},
     kind,
+    tag_body::{TagBody, tag_bodies},
 };
-use crate::media::flv::{amf::Value, tag};
-use bytes::{Buf, Bytes};
+use crate::media::flv::amf::Value;
 
 /// What the other side may send before it waits for an acknowledgement.
 const WINDOW: u32 = 5_000_000;
@@ -46,14 +46,7 @@ pub enum Event {
     /// It wants to play: [`Server::accept_play`] or [`Server::refuse`] answers.
     Play(Wanted),
     /// It publishes the body of a tag.
-    Media {
-        /// [`tag::AUDIO`], [`tag::VIDEO`] or [`tag::SCRIPT`].
-        kind: u8,
-        /// In milliseconds, with wraps.
-        time: u32,
-        /// The body.
-        body: Bytes,
-    },
+    Media(TagBody),
     /// It ends what it did.
     Ended,
 }
@@ -160,7 +153,11 @@ impl Server {
                     return self.command(&command, out, events);
                 }
             }
-            _ if self.role == Role::Publisher => media(message, events),
+            _ if self.role == Role::Publisher => {
+                let mut media = Vec::new();
+                tag_bodies(message, &mut media);
+                events.extend(media.into_iter().map(Event::Media));
+            }
             _ => {}
         }
         Ok(())
@@ -243,41 +240,6 @@ impl Server {
     }
 }
 
-/// The media in a message.
-fn media(message: &Message, events: &mut Vec<Event>) {
-    let Message { kind, time, payload, .. } = message;
-    let (kind, body) = match *kind {
-        kind::AUDIO => (tag::AUDIO, payload.clone()),
-        kind::VIDEO => (tag::VIDEO, payload.clone()),
-        kind::DATA => (tag::SCRIPT, payload.clone()),
-        kind::DATA_AMF3 => (tag::SCRIPT, payload.slice(payload.len().min(1)..)),
-        kind::AGGREGATE => return aggregate(*time, payload.clone(), events),
-        _ => return,
-    };
-    if !body.is_empty() {
-        events.push(Event::Media { kind, time: *time, body });
-    }
-}
-
-/// Messages in one (section 7.1.6): the times count from that of the first one.
-fn aggregate(time: u32, mut payload: Bytes, events: &mut Vec<Event>) {
-    let mut first = None;
-    while let Some(&[kind, a, b, c, d, e, f, high, ..]) = payload.first_chunk::<{ tag::FRAME_HEAD }>() {
-        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
-        payload.advance(tag::FRAME_HEAD);
-        if payload.len() < length {
-            return;
-        }
-        let body = payload.split_to(length);
-        payload.advance(tag::FRAME_TAIL.min(payload.len()));
-        let own = u32::from_be_bytes([high, d, e, f]);
-        let time = time.wrapping_add(own.wrapping_sub(*first.get_or_insert(own)));
-        if matches!(kind, tag::AUDIO | tag::VIDEO | tag::SCRIPT) && !body.is_empty() {
-            events.push(Event::Media { kind, time, body });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{
@@ -285,6 +247,8 @@ mod tests {
         handshake::{ANSWER, client_hello},
     };
     use super::*;
+    use crate::media::flv::tag;
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     /// A client that has shaken hands.
@@ -381,8 +345,8 @@ mod tests {
             assert_eq!(code(&answers[0]), "NetStream.Publish.Start");
             let (_, events) = client.send(&[frame, media_message(kind::AUDIO, 41, b"\xaf\x01")], size).unwrap();
             let body = Bytes::from_static(b"\x17\x01\0\0\0frame");
-            let audio = Event::Media { kind: tag::AUDIO, time: 41, body: Bytes::from_static(b"\xaf\x01") };
-            assert_eq!(events, [Event::Media { kind: tag::VIDEO, time: 40, body }, audio]);
+            let audio = Event::Media(TagBody { kind: tag::AUDIO, time: 41, body: Bytes::from_static(b"\xaf\x01") });
+            assert_eq!(events, [Event::Media(TagBody { kind: tag::VIDEO, time: 40, body }), audio]);
             let unpublish = command::message("FCUnpublish", 6.0, &[Value::Null, text("studio")], 0);
             assert_eq!(client.send(&[unpublish.clone(), unpublish], size).unwrap().1, [Event::Ended]);
         }
@@ -415,16 +379,6 @@ mod tests {
         client.send(&[command::control(kind::WINDOW, 4000)], 3).unwrap();
         let (answers, _) = client.send(&[media_message(kind::AUDIO, 0, &[0; 3000])], 100).unwrap();
         assert!(!answers.is_empty() && answers.iter().all(|answer| answer.kind == kind::ACKNOWLEDGEMENT));
-    }
-
-    #[test]
-    fn aggregates_are_taken_apart() {
-        let tag = |kind, time, body: &[u8]| [&tag::frame_head(kind, body.len(), time)[..], body, &[0; 4]].concat();
-        let payload = [tag(9, 1000, b"one"), tag(8, 1020, b"two"), vec![9, 0, 0, 9]].concat();
-        let mut events = Vec::new();
-        media(&Message { kind: kind::AGGREGATE, stream: 1, time: 50, payload: payload.into() }, &mut events);
-        let event = |kind, time, body: &'static [u8]| Event::Media { kind, time, body: Bytes::from_static(body) };
-        assert_eq!(events, [event(9, 50, b"one"), event(8, 70, b"two")]);
     }
 
     #[test]
