@@ -2,7 +2,7 @@
 
 use crate::{
     control, login,
-    pages::{examine, look_at},
+    pages::{examine, look_at, watch},
     rig::{
         Launch, SOON, Server,
         browser::{Browser, have_browser},
@@ -539,8 +539,7 @@ fn pages_of_those_who_manage_fit_every_width_and_can_be_read_by_everyone() {
     let yaml = yaml("pages: {clients: true}\nhooks: {alarm: {run: ['true']}}\n")
         .replace("auth:\n", &format!("auth:\n  link_keys: {{one: {key}}}\n"));
     let (server, browser) = (Server::start(&yaml), Browser::start());
-    let mut viewers = [server.get("/ticks.raw"), server.get("/cam.ts")];
-    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(secs(20))));
+    ["/ticks.raw", "/cam.ts"].iter().for_each(|path| watch(&server, path));
     let cookie = login_cookie(&server, "anna");
     for (name, title) in [("cam", "Back door"), ("ticks.raw", "Ticks")] {
         let put = json!([{"op": "merge", "path": ["streams", name], "value": {"title": title}}]);

@@ -5,7 +5,7 @@ use crate::{
     rig::{
         Launch, SOON, Server, figure,
         log::Log,
-        millis, process,
+        millis, multipart, process,
         script::{H264, PICTURE},
         secs, times, wait_until,
     },
@@ -13,6 +13,7 @@ use crate::{
 use rustix::process::Signal;
 use std::{
     fs,
+    io::Write,
     path::Path,
     process::{self as programs, Command, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -66,6 +67,7 @@ fn start(python: &str, arguments: &[&str]) -> (Child, Log) {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")
         .current_dir(folder())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
@@ -202,6 +204,28 @@ fn d32_frames_of_a_python_program_are_a_stream() {
         println!("{}", said.wait(&format!("^{part}.*"), secs(40)));
     }
     kill_again_and_again(server, &said);
+}
+
+#[test]
+fn f20_p22_programs_are_sources_and_filters() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&format!(
+        "feeds:\n  slot: {{publish: {{key: s3cret-key}}}}\n  cam: {{pipeline: '{PICTURE}', mode: continuous}}\nstreams:\n  \
+         slot.mjpeg: {{feed: slot}}\n  cam: {{feed: cam, video: {H264}}}\n"
+    ));
+    let mut viewer = server.get("/slot.mjpeg");
+    let (mut child, said) = start(python, &["tests/filter.py", &server.url(""), "s3cret-key"]);
+    let mut orders = child.0.stdin.take().unwrap();
+    writeln!(orders).unwrap();
+    said.wait("^thirty", secs(40));
+    // Thirty went in, thirty come out.
+    let kind = viewer.header("content-type").unwrap().to_owned();
+    let bytes = viewer.collect(secs(1));
+    assert_eq!(multipart::parts(&kind, &bytes).len(), 30);
+    drop(viewer);
+    writeln!(orders).unwrap();
+    said.wait("^filtered", secs(40));
+    assert!(child.0.wait().unwrap().success());
 }
 
 #[test]
