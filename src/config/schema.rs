@@ -3,7 +3,8 @@
 //!
 //! The file is made by `VOYANDZ_WRITE_SCHEMA=1 cargo test --lib schema`; without the variable the test compares.
 
-use super::{raw, template_store::TemplateStore};
+use super::{raw, template::Argument, template_store::TemplateStore};
+use crate::access::{Action, Role};
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
 
@@ -72,15 +73,53 @@ fn texts() -> Value {
     json!({"type": ["string", "array", "null"], "items": {"type": "string"}})
 }
 
+/// What somebody may do: actions and roles, each with the streams that it is for.
+fn permissions() -> Value {
+    let names: Vec<_> = Role::ALL.map(Role::name).into_iter().chain(Action::ALL.map(Action::name)).collect();
+    let one = json!({"anyOf": [one_of(&names), {"type": "string"}]});
+    json!({"anyOf": [one, {"type": "array", "items": one}, {"type": "null"}]})
+}
+
+/// The arguments of each template that is built in, for where `use` names it.
+fn template_arguments() -> Value {
+    let library = TemplateStore::built_in();
+    let arguments_of = |name: &str| {
+        let template = library.get(name).unwrap();
+        let argument = |name: &str| {
+            let default = template.defaults.get(name).map(|default| match default {
+                Argument::Text(text) => text.clone(),
+                Argument::Words(words) => words.join(" "),
+            });
+            let mut value = scalar();
+            value["description"] =
+                json!(default.map_or_else(|| "Required.".to_owned(), |text| format!("Default: {text}.")));
+            value
+        };
+        let holes = template.holes();
+        holes.iter().map(|hole| (hole.name.clone(), argument(&hole.name))).collect::<Map<_, _>>()
+    };
+    let mut names: Vec<_> = library.names().collect();
+    names.sort_unstable();
+    let rules = names.into_iter().map(|name| {
+        json!({"if": {"required": ["use"], "properties": {"use": {"const": name}}}, "then": {"properties": arguments_of(name)}})
+    });
+    json!({"allOf": rules.collect::<Vec<_>>()})
+}
+
 /// A pipeline or a command: written out, or by `use:`.
 fn text_or_use(extra: &[&str]) -> Value {
     let library = TemplateStore::built_in();
     let mut names: Vec<_> = library.names().collect();
     names.sort_unstable();
     // Completion offers the built-in names; others are as good.
-    let name = if extra.is_empty() { json!({"anyOf": [one_of(&names), scalar()]}) } else { scalar() };
     let types: Vec<_> = ["string"].iter().chain(extra).copied().chain(["object", "null"]).collect();
-    json!({"type": types, "items": scalar(), "required": ["use"], "properties": {"use": name}})
+    let mut value = json!({"type": types, "items": scalar(), "required": ["use"], "properties": {"use": scalar()}});
+    // All that are built in are pipelines.
+    if extra.is_empty() {
+        value["properties"]["use"] = json!({"anyOf": [one_of(&names), scalar()]});
+        value["allOf"] = json!([reference("template_arguments")]);
+    }
+    value
 }
 
 fn schema() -> Value {
@@ -121,9 +160,10 @@ fn schema() -> Value {
         "proxy_protocol" => flag(),
         "link_keys" => json!({"type": ["object", "null"], "additionalProperties": {"type": "string", "minLength": 32}}),
         "allow" => {
-            json!({"type": ["object", "null"], "propertyNames": one_of(&crate::access::Action::ALL.map(crate::access::Action::name)),
+            json!({"type": ["object", "null"], "propertyNames": one_of(&Action::ALL.map(Action::name)),
                    "additionalProperties": texts()})
         }
+        "anyone" => permissions(),
         _ => texts(),
     });
     let jwt = section("`auth.jwt:`", raw::keys::<raw::Jwt>(), |_| json!({"type": "string"}));
@@ -133,11 +173,13 @@ fn schema() -> Value {
         _ => scalar(),
     });
     let user = section("`auth.users:`", raw::keys::<raw::User>(), |key| match key {
-        "may" | "from" | "certificate" => texts(),
+        "may" => permissions(),
+        "from" | "certificate" => texts(),
         _ => json!({"type": "string"}),
     });
     let token = section("`auth.tokens:`", raw::keys::<raw::Token>(), |key| match key {
-        "may" | "from" => texts(),
+        "may" => permissions(),
+        "from" => texts(),
         _ => json!({"type": "string"}),
     });
     let tls = section("`tls:`", raw::keys::<raw::Tls>(), |key| match key {
@@ -303,6 +345,7 @@ fn schema() -> Value {
     let pipelines = json!({"anyOf": [text_or_use(&[]), {"type": "array", "items": text_or_use(&[])}]});
     file["$defs"] = json!({
         "pipelines": pipelines,
+        "template_arguments": template_arguments(),
         "pages": pages,
         "auth": auth,
         "tls": tls,

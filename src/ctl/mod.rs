@@ -1,12 +1,13 @@
 //! `voyandz ctl`: a server from the command line, by its API.
 //!
-//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`history`] about changes of the configuration, [`mod@print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
+//! [`options`] is what can be said, [`client`] asks a server, [`recordings`] is about files of recordings, [`history`] about changes of the configuration, [`past`] about the last minutes, [`mod@print`] prints, [`table`] makes tables of what it answers (pure), [`error`] has the exit codes.
 
 mod client;
 mod error;
 mod follow;
 mod history;
 mod options;
+mod past;
 mod print;
 mod recordings;
 mod table;
@@ -44,6 +45,7 @@ async fn act(options: &Ctl) -> Result<(), CtlError> {
             let found = client.get(&["api", "v1", what.section(), name], &[]).await?;
             if options.json { print_json(&found) } else { print(&table::entry(&found)) }
         }
+        Action::Past { what, name } => past::run(&client, options.json, *what, name).await,
         Action::Follow(wanted) => follow::follow(&client, options.json, wanted).await,
         Action::Start { what, name } => order(&client, *what, name, Order::Start, None).await,
         Action::Stop { what, name, length } => order(&client, *what, name, Order::Stop, length.as_deref()).await,

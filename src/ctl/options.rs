@@ -50,6 +50,14 @@ pub enum Action {
         /// Its name.
         name: String,
     },
+    /// Show how a feed or stream did in the last ten minutes: the states of a feed, the rate and viewers of a stream.
+    Past {
+        /// A feed or a stream.
+        #[arg(value_enum)]
+        what: What,
+        /// Its name.
+        name: String,
+    },
     /// Print events as they happen.
     Follow(Follow),
     /// Let a feed or stream run again that was stopped.

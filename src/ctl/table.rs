@@ -125,6 +125,11 @@ pub(super) fn duration(value: &Value) -> String {
     seconds(Timestamp::now().as_second().saturating_sub(since.as_second()).max(0))
 }
 
+/// How long a number of seconds is.
+pub(super) fn span(value: &Value) -> String {
+    value.as_i64().map_or_else(|| text(value), seconds)
+}
+
 fn seconds(seconds: i64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),

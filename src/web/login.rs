@@ -17,9 +17,10 @@ const SCRIPT: &str = include_str!("login.js");
 const SESSION: &str = "/api/v1/session";
 
 const STYLE: &str = "
-details{margin-top:2rem}form{display:grid;gap:1rem;max-width:22rem}label{display:grid;gap:.25rem}
+main{max-width:26rem;background:var(--card);border:1px solid var(--line);border-radius:var(--round);padding:1.25rem}main>p{margin-top:0}
+details{margin-top:1.25rem}form{display:grid;gap:1rem;}label{display:grid;gap:.25rem}
 input{font:inherit;padding:.5rem .625rem;border:1px solid color-mix(in srgb,currentColor 55%,transparent);border-radius:.375rem;background:transparent;color:inherit}
-button{font:inherit;padding:.5rem 1rem;min-height:2.75rem;cursor:pointer}.failed{font-weight:600}
+button{font:inherit;padding:.5rem 1rem;min-height:2.75rem;cursor:pointer}.failed{font-weight:600;color:var(--bad)}.failed::before{content:'▲ '}
 ";
 
 /// The page. `query`: `next`, the path to continue at, and why a try `failed`.
@@ -69,7 +70,7 @@ fn forms(next: &str, failed: Option<&str>, has_users: bool) -> Markup {
                 input type="hidden" name="next" value=(next);
                 label { "User" input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus; }
                 label { "Password" input name="password" type="password" autocomplete="current-password" required; }
-                button { "Log in" }
+                button.main { "Log in" }
             }
         }
         details open[!has_users || failed == Some("code")] {

@@ -46,7 +46,7 @@ impl Menu {
                         a href=(path) aria-current=[(path == here).then_some("page")] { (label) }
                     }
                     @if let Some(path) = self.login.or(user.map(|_| LOGIN)) {
-                        a href=(path) aria-current=[(path == here).then_some("page")] {
+                        a.who href=(path) aria-current=[(path == here).then_some("page")] {
                             @match user { Some(name) => (name), None => "Log in" }
                         }
                     }

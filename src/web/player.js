@@ -20,6 +20,9 @@ const BETWEEN_STILLS = 200;
 const CONNECTED_WITHIN = 1200;
 /** One that has no pair of addresses to check by then has none: Firefox, for one, knows none on its own machine. */
 const CHECKED_WITHIN = 750;
+/** Without a packet for this long, and then for twice the time, a server is asked whether it still knows the session. */
+const UNSURE_AFTER = 1000;
+const UNSURE_AFTER_LONGEST = 16000;
 /** Without data for this long, the connection is given up. */
 const SILENT_FOR = 15000;
 /** What cannot be seen plays on for this long. */
@@ -286,8 +289,9 @@ class Pace {
 }
 
 /**
- * A player whose media comes from `feed(source, player, aim, pace)` by Media Source Extensions; `aim` sets the seconds to stay behind, `pace`
- * learns what came. It ends when the network is too slow and there is a rendition that takes less than `bandwidth`.
+ * A player whose media comes from `feed(source, player, aim, pace, appended)` by Media Source Extensions; `aim` sets the seconds to stay behind,
+ * `pace` learns what came, `appended` is called when a buffer has more. It ends when the network is too slow and there is a rendition
+ * that takes less than `bandwidth`.
  */
 async function playSource(view, signal, feed, bandwidth = Infinity) {
   const player = view.show(view.kind);
@@ -302,6 +306,10 @@ async function playSource(view, signal, feed, bandwidth = Infinity) {
     if (!held) player.play().catch(() => view.tell("playing", "Press play to listen."));
   };
   player.addEventListener("canplay", begin, { once: true });
+  // It cannot play before it is where the stream is.
+  const appended = () => {
+    if (player.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) follow(player, target);
+  };
   const pace = new Pace();
   let [following, looks] = [undefined, false];
   const slow = new Promise((_, fail) => {
@@ -321,7 +329,7 @@ async function playSource(view, signal, feed, bandwidth = Infinity) {
   });
   try {
     await Promise.race([opened, new Promise((then) => signal.addEventListener("abort", then, { once: true }))]);
-    if (!signal.aborted) await Promise.race([feed(source, player, (seconds) => (target = seconds), pace), slow]);
+    if (!signal.aborted) await Promise.race([feed(source, player, (seconds) => (target = seconds), pace, appended), slow]);
   } catch (error) {
     throw player.error && !signal.aborted ? new Refused("The browser cannot decode this.") : error;
   } finally {
@@ -332,7 +340,7 @@ async function playSource(view, signal, feed, bandwidth = Infinity) {
 }
 
 const playStream = (view, { url, container }, signal) =>
-  playSource(view, signal, async (source, player, aim, pace) => {
+  playSource(view, signal, async (source, player, aim, pace, appended) => {
     let [head, type, buffer] = [new Uint8Array(), undefined, null];
     for await (const value of pieces(await request(url, { signal }))) {
       pace.came(value.length);
@@ -346,6 +354,7 @@ const playStream = (view, { url, container }, signal) =>
         view.plays();
       }
       await changed(buffer, () => buffer.appendBuffer(head ?? value));
+      appended();
       head = null;
       await trim(player, buffer);
     }
@@ -414,7 +423,7 @@ function listed(text, base) {
 }
 
 /** Appends a rendition to a buffer for as long as it is listed. */
-async function playRendition(view, url, player, buffer, aim, pace, signal) {
+async function playRendition(view, url, player, buffer, { aim, pace, appended }, signal) {
   const isAfter = (one, other) => one.segment > other.segment || (one.segment === other.segment && one.part >= other.part);
   let [at, header, wait] = [undefined, undefined, {}];
   while (!signal.aborted) {
@@ -438,6 +447,7 @@ async function playRendition(view, url, player, buffer, aim, pace, signal) {
       const bytes = await (await request(item.url, { signal })).arrayBuffer();
       pace.came(bytes.byteLength);
       await changed(buffer, () => buffer.appendBuffer(bytes));
+      appended();
       at = { segment: item.segment, part: item.part + 1 };
       view.plays();
       await trim(player, buffer);
@@ -465,7 +475,7 @@ async function playHls(view, { url }, signal) {
   const chosen = view.rate ? (byRate.find(({ bandwidth }) => bandwidth <= FITS * view.rate) ?? byRate.at(-1)) : found[0];
   if (!chosen) throw new Unplayable();
   const { bandwidth, codecs, size, playlists } = chosen;
-  const play = async (source, player, aim, pace) => {
+  const play = async (source, player, aim, pace, appended) => {
     if (view.kind === "video" && !size) throw new Refused("The video has not begun.");
     // Without names of all codecs it is not known what they are.
     const names = codecs.split(",");
@@ -477,7 +487,7 @@ async function playHls(view, { url }, signal) {
     const ending = new AbortController();
     const both = AbortSignal.any([signal, ending.signal]);
     try {
-      await Promise.all(playlists.map((playlist, index) => playRendition(view, playlist, player, buffers[index], aim, pace, both)));
+      await Promise.all(playlists.map((playlist, index) => playRendition(view, playlist, player, buffers[index], { aim, pace, appended }, both)));
     } finally {
       ending.abort();
     }
@@ -509,10 +519,35 @@ function reached(peer, states, signal, within) {
   });
 }
 
-/** Seconds from the server to the screen, as far as the browser knows. */
+/** Notices when no packets come any more because the server has restarted, long before the connection would. */
+class Presence {
+  #session;
+  #packets = 0;
+  #since = Date.now();
+  #wait = UNSURE_AFTER;
+
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /** So many packets came so far. Throws when the server is away, or does not know the session. */
+  async look(packets, signal) {
+    const now = Date.now();
+    if (packets !== this.#packets) {
+      [this.#packets, this.#since, this.#wait] = [packets, now, UNSURE_AFTER];
+    } else if (now - this.#since >= this.#wait) {
+      [this.#since, this.#wait] = [now, Math.min(2 * this.#wait, UNSURE_AFTER_LONGEST)];
+      const { status } = await fetch(this.#session, { method: "HEAD", cache: "no-store", signal });
+      if (status === 404) throw new Error("The server has restarted.");
+    }
+  }
+}
+
+/** Seconds from the server to the screen, as far as the browser knows; and how many packets came so far. */
 async function peerDelay(peer, before) {
-  let [trip, waited, shown] = [0, 0, 0];
+  let [trip, waited, shown, packets] = [0, 0, 0, 0];
   for (const one of (await peer.getStats()).values()) {
+    if (one.type === "inbound-rtp") packets += one.packetsReceived;
     if (one.type === "candidate-pair" && one.nominated) trip = one.currentRoundTripTime ?? 0;
     if (one.type === "inbound-rtp" && one.jitterBufferEmittedCount && (one.kind === "video" || !shown)) {
       [waited, shown] = [one.jitterBufferDelay, one.jitterBufferEmittedCount];
@@ -520,7 +555,7 @@ async function peerDelay(peer, before) {
   }
   const [long, count] = [waited - before.waited, shown - before.shown];
   Object.assign(before, { waited, shown });
-  return count > 0 ? trip / 2 + long / count : undefined;
+  return { delay: count > 0 ? trip / 2 + long / count : undefined, packets };
 }
 
 /** Plays the stream once, over WebRTC. */
@@ -549,13 +584,17 @@ async function playPeer(view, { url }, signal) {
     if (signal.aborted) return;
     view.plays();
     if (!held) player.play().catch(() => view.tell("playing", "Press play to listen."));
-    const before = { waited: 0, shown: 0 };
-    measuring = setInterval(async () => {
-      view.delayed(await peerDelay(peer, before));
-      const quality = player.getVideoPlaybackQuality?.();
-      if (quality) view.counted(quality.droppedVideoFrames, quality.totalVideoFrames);
-    }, 2 * CHECK_PERIOD);
-    await reached(peer, ["failed", "disconnected", "closed"], signal);
+    const [before, presence] = [{ waited: 0, shown: 0 }, new Presence(session)];
+    const gone = new Promise((_, fail) => {
+      measuring = setInterval(async () => {
+        const { delay, packets } = await peerDelay(peer, before);
+        view.delayed(delay);
+        const quality = player.getVideoPlaybackQuality?.();
+        if (quality) view.counted(quality.droppedVideoFrames, quality.totalVideoFrames);
+        presence.look(packets, signal).catch(fail);
+      }, 2 * CHECK_PERIOD);
+    });
+    await Promise.race([reached(peer, ["failed", "disconnected", "closed"], signal), gone]);
   } finally {
     clearInterval(measuring);
     removeEventListener("pagehide", leave);
@@ -629,6 +668,9 @@ export class View extends HTMLElement {
   #inSight = true;
   #unfit = new Map();
   #way = "";
+  #key = "";
+  /** The key of the way that played last, which the next try begins with. */
+  #last = "";
   #watch = new IntersectionObserver((entries) => {
     this.#inSight = entries.at(-1).isIntersecting;
     this.#weigh();
@@ -668,6 +710,7 @@ export class View extends HTMLElement {
     if (old === src || !this.isConnected) return;
     this.stop();
     this.#unfit.clear();
+    this.#last = "";
     this.rate = 0;
     this.#weigh();
   }
@@ -727,6 +770,7 @@ export class View extends HTMLElement {
 
   /** Something is shown. */
   plays() {
+    this.#last = this.#key;
     if (this.now.state !== "playing") this.tell("playing");
   }
 
@@ -784,9 +828,10 @@ export class View extends HTMLElement {
     const ways = waysOf(offers, document.createElement(kind));
     const isFit = ({ key }) => !(this.#unfit.get(key) > Date.now());
     if (!ways.some(isFit)) this.#unfit.clear();
-    for (const way of ways) {
+    const isLast = ({ key }) => key === this.#last;
+    for (const way of [...ways.filter(isLast), ...ways.filter((way) => !isLast(way))]) {
       if (!isFit(way)) continue;
-      this.#way = way.name;
+      [this.#way, this.#key] = [way.name, way.key];
       if (way.name === "stream") this.rate = 0;
       for (let failures = 0; failures < FAILURES; ) {
         const [started, session] = [Date.now(), new AbortController()];
@@ -842,7 +887,7 @@ export class View extends HTMLElement {
         if (plays && !worse.signal.aborted && !signal.aborted) {
           hasTakenOver = true;
           this.#unfit.delete(way.key);
-          this.#way = way.name;
+          [this.#way, this.#key, this.#last] = [way.name, way.key, way.key];
           worse.abort();
           trial.takeOver();
           return play.finally(() => session.abort());

@@ -47,7 +47,7 @@ main>.sound{aspect-ratio:auto;padding:1.5rem 1rem;background:var(--card);border:
 #notice{min-height:1.5em;margin:.25rem 0 .75rem}
 figure{margin:0 0 1.5rem}figure img{max-width:min(30rem,100%);height:auto;display:block;border-radius:.5rem;margin-bottom:.5rem}
 figcaption{display:flex;flex-wrap:wrap;gap:.25rem 1rem;color:var(--soft);font-size:.875rem}
-.parts{display:grid;gap:1.25rem;align-items:start;grid-template-columns:repeat(auto-fit,minmax(min(30rem,100%),1fr))}
+.parts{columns:30rem;gap:1.25rem}.parts>*{break-inside:avoid;margin-bottom:1.25rem}
 section{background:var(--card);border:1px solid var(--line);border-radius:var(--round);padding:1rem;min-width:0}section h2{margin:0 0 .75rem}
 .addresses{list-style:none;margin:0;padding:0;display:grid;gap:.375rem}.addresses li{display:grid;grid-template-columns:6.5rem 1fr auto;gap:.25rem .75rem;align-items:center;min-height:2rem}
 .addresses span{color:var(--soft);font-size:.875rem}.addresses code{font-size:.8125rem;user-select:all;overflow-wrap:anywhere}

@@ -36,7 +36,7 @@ article{padding:.75rem 1rem 1rem;margin-bottom:.75rem}
 .line{position:relative;height:2.5rem;margin-top:.5rem;background:var(--well);border-radius:.375rem;overflow:hidden;touch-action:pan-y}
 .line button{position:absolute;top:0;bottom:0;min-height:0;min-width:3px;padding:0;border:0;border-radius:0;background:var(--mark)}.line button:hover{filter:brightness(1.2)}
 .strip{display:block;width:100%;min-height:1.5rem;margin-top:.5rem;border-radius:.375rem;cursor:pointer}.strip[hidden]{display:none}
-.clips{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:.25rem 0}.clips:empty{display:none}
+article nav{margin-top:.375rem}.clips{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:.25rem 0}.clips:empty{display:none}
 .line button.kept{background:var(--good)}
 .line button:focus-visible{outline:2px solid var(--ink);outline-offset:-2px}
 .line i{position:absolute;top:0;bottom:0;width:2px;background:var(--bad);pointer-events:none}.line u{position:absolute;top:0;bottom:0;background:var(--busy);opacity:.5;pointer-events:none}

@@ -17,11 +17,12 @@ const SCRIPT: &str = include_str!("state.js");
 
 const STYLE: &str = "
 section{margin-bottom:2rem}section>h2{font-size:1.25rem;margin-bottom:.75rem}h3{font-size:1.0625rem;margin:0;overflow-wrap:anywhere}
-.cards{align-items:start}
+.cards{align-items:start;grid-template-columns:repeat(auto-fill,minmax(min(21rem,100%),1fr))}
 dl{margin:0;display:grid;grid-template-columns:fit-content(8.5rem) 1fr;gap:.25rem .75rem;font-size:.875rem}
 dt{color:var(--soft)}dd{margin:0;min-width:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 dd pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}dd:has(pre,table){grid-column:1/-1}
-dl.tiles{grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin-bottom:1rem}
+@media(min-width:64rem){section>dl{grid-template-columns:repeat(2,fit-content(12rem) 1fr)}}
+section>dl.tiles{grid-template-columns:repeat(2,1fr);gap:.75rem;margin-bottom:1rem}@media(min-width:40rem){section>dl.tiles{grid-template-columns:repeat(5,1fr)}}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:.75rem 1rem}
 .tiles dd{font-size:1.375rem;font-weight:600}
 .badge{font-size:.8125rem;font-weight:600;color:var(--busy);border:1px solid currentColor;border-radius:1rem;padding:0 .625rem;white-space:nowrap}

@@ -56,7 +56,7 @@ fn yaml(more: &str) -> String {
 const JSON: &str = "Content-Type: application/json\r\n";
 
 /// A code, as `voyandz ctl login` gets it.
-fn code(server: &Server) -> String {
+pub fn code(server: &Server) -> String {
     let (status, _, body) = over(&server.control_socket(), "POST", "/api/v1/session/code", "", "");
     let answer: Value = serde_json::from_str(&body).unwrap();
     openapi::check("POST", "/session/code", status, &answer);

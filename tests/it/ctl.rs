@@ -44,6 +44,27 @@ fn what_there_is_stands_in_tables() {
     let viewers: Value = serde_json::from_str(&out(&ctl(&server, ADMIN, &["list", "viewers", "--json"]))).unwrap();
     assert_eq!(viewers[0]["user"], "token:viewer");
     assert!(out(&ctl(&server, ADMIN, &["show", "stream", "cam.raw"])).contains("\nstate: running\n"));
+    // There is a sample each five seconds.
+    let past = |arguments: &[&str]| out(&ctl(&server, ADMIN, &[&["past"], arguments].concat()));
+    let rows = |table: &str| {
+        table
+            .lines()
+            .map(|line| {
+                line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect::<Vec<_>>()
+    };
+    wait_until("it has a past", SOON, || rows(&past(&["feed", "ticks"])).last().unwrap()[1] == "running");
+    let table = rows(&past(&["feed", "ticks"]));
+    assert_eq!(table[0], ["AGO", "STATE", "FOR", "FAILURES"]);
+    assert_eq!(table.last().unwrap()[1..], ["running", "5 s", "0"]);
+    let table = rows(&past(&["stream", "cam.raw"]));
+    assert_eq!(
+        (&table[0][..], &table[1][2..]),
+        (&["AGO", "RATE", "VIEWERS", "GAPS"].map(str::to_owned)[..], &["1", "0"].map(str::to_owned)[..])
+    );
+    let known: Value = serde_json::from_str(&past(&["feed", "ticks", "--json"])).unwrap();
+    assert_eq!((&known["seconds"], &known["samples"][0]["failed"]), (&Value::from(5), &Value::from(false)));
     let shown: Value = serde_json::from_str(&out(&ctl(&server, ADMIN, &["--json", "show", "feed", "ticks"]))).unwrap();
     assert_eq!(shown["kind"], "command");
     // Orders.

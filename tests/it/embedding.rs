@@ -3,20 +3,22 @@
 use crate::rig::{
     Answer, Launch, SOON, Server,
     browser::{Browser, have_browser},
-    have, millis, process,
+    figure, have, millis, process,
     script::{H264, PICTURE, TONE},
     secs,
     server::{PROGRAM, unindent},
     state::{entry, state, wait_for},
-    wait_until,
+    times, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpListener,
     process::{Command, Stdio},
     sync::mpsc::TryRecvError,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 fn studio() -> String {
@@ -128,9 +130,14 @@ const MEDIA: &str = "document.querySelector('voyandz-view video')";
 
 /// Opens a page of another server, which has this player as its author would put it there.
 fn embed(browser: &Browser, server: &Server, stream: &str) {
+    embed_after(browser, server, stream, "");
+}
+
+/// The same, after this script.
+fn embed_after(browser: &Browser, server: &Server, stream: &str, before: &str) {
     let (script, source) = (server.url("/player.js"), server.url(stream));
     let page = format!(
-        "<!doctype html><script type=module src={script}></script><voyandz-view src={source}></voyandz-view>
+        "<!doctype html><script>{before}</script><script type=module src={script}></script><voyandz-view src={source}></voyandz-view>
         <script>window.states = [];
         document.querySelector('voyandz-view').addEventListener('state', ({{ detail }}) => states.push(detail.state))</script>"
     );
@@ -220,4 +227,217 @@ fn a_page_elsewhere_plays_what_it_can_and_again_and_again() {
     browser.run("window.states.length = 0");
     browser.wait("return window.states.includes('playing')", secs(30));
     plays(&browser);
+}
+
+/// Ways to play, each with its stream and what a page has to do for the player to take it.
+const WAYS: [(&str, &str, &str); 6] = [
+    ("whep", "/film", ""),
+    ("stream", "/film", "delete window.RTCPeerConnection"),
+    ("plain", "/film", "delete window.RTCPeerConnection; MediaSource.isTypeSupported = () => false"),
+    ("hls", "/only.ts", "delete window.RTCPeerConnection"),
+    ("images", "/images.mjpeg", ""),
+    ("stills", "/old.ts", "delete window.RTCPeerConnection"),
+];
+
+/// Opens a page that plays in this way.
+fn play_by(browser: &Browser, server: &Server, (way, stream, before): (&str, &str, &str)) {
+    // Its codec is known then: no browser plays it.
+    server.get("/old.ts").take(1000, SOON);
+    embed_after(browser, server, stream, before);
+    let view = "document.querySelector('voyandz-view')";
+    browser.wait(&format!("return {view}.now?.state === 'playing' && {view}.now.way === '{way}'"), secs(30));
+}
+
+/// What the server has sent so far: responses, and bytes of media by any protocol.
+fn sent(server: &Server) -> (u64, u64) {
+    let text = server.get("/metrics").text();
+    let sum = |name: &str| {
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum::<f64>() as u64
+    };
+    (sum("voyandz_http_answers_total{"), sum("voyandz_stream_sent_bytes_total{") + sum("voyandz_hls_bytes_total"))
+}
+
+/// From where the page is hidden until nothing comes any more.
+const QUIET_AFTER: Duration = secs(5);
+/// How long nothing has to come then.
+const QUIET_FOR: Duration = secs(3);
+
+/// Hides the page, and fails unless it gets nothing after some time.
+fn hide(server: &Server, browser: &Browser, name: &str) {
+    let late = browser.hidden_while(|| {
+        std::thread::sleep(QUIET_AFTER);
+        let before = sent(server);
+        std::thread::sleep(QUIET_FOR);
+        let after = sent(server);
+        // One response was the first of these.
+        (after.0 - before.0 - 1, after.1 - before.1)
+    });
+    figure(48, &format!("bytes of media for a page that has been hidden for 5 s ({name})"), late.1 as usize, 0);
+    assert_eq!(late, (0, 0), "responses and bytes for a hidden page, {name}");
+}
+
+#[test]
+fn a48_a_hidden_player_gets_nothing_and_plays_again_when_it_is_seen() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&studio()), Browser::start());
+    for way in WAYS {
+        play_by(&browser, &server, way);
+        let (answers, bytes) = sent(&server);
+        wait_until("it gets media", SOON, || sent(&server).1 > bytes || sent(&server).0 > answers + 10);
+        hide(&server, &browser, way.0);
+        let view = "document.querySelector('voyandz-view')";
+        browser.wait(&format!("return {view}.now.state === 'playing' && {view}.now.way === '{}'", way.0), SOON);
+        let (answers, bytes) = sent(&server);
+        wait_until("it gets media again", SOON, || sent(&server).1 > bytes || sent(&server).0 > answers + 10);
+    }
+}
+
+#[test]
+fn a48_hidden_pages_of_the_server_get_nothing() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&studio()), Browser::start());
+    let view = "document.querySelector('voyandz-view')";
+    for (page, is_there) in [
+        ("/", "return [...document.querySelectorAll('.view img')].length >= 1".to_owned()),
+        ("/wall?stream=film&stream=images.mjpeg", format!("return {view}?.now?.state === 'playing'")),
+        ("/film/play", format!("return {view}?.now?.state === 'playing'")),
+    ] {
+        browser.open(&server.url(page));
+        browser.wait(&is_there, secs(30));
+        hide(&server, &browser, page);
+        browser.wait(&is_there, secs(30));
+    }
+}
+
+/// How soon the player shows something after its server is there again.
+const BACK: Duration = secs(2);
+
+#[test]
+fn a48_the_player_is_back_soon_after_its_server_was_away() {
+    if !have_browser() {
+        return;
+    }
+    let browser = Browser::start();
+    let away = secs(times("VOYANDZ_AWAY", 5).into());
+    for (way, stream, before) in WAYS {
+        // A browser that plays by itself notices an end in its own time.
+        if way == "plain" {
+            continue;
+        }
+        let server = Server::start(&studio());
+        let text = fs::read_to_string(server.file()).unwrap();
+        let text = text.replacen("listenport: 0", &format!("listenport: {}", server.address().port()), 1);
+        let count = "const asked = fetch; window.asked = 0; window.fetch = (...all) => { window.asked += 1; return asked(...all) };";
+        play_by(&browser, &server, (way, stream, &format!("{count}{before}")));
+        process::send(server.pid(), Signal::KILL);
+        let mut server = server;
+        server.wait(secs(10));
+        drop(server);
+        let words = "document.querySelector('voyandz-view').shadowRoot.querySelector('div').textContent";
+        let killed = Instant::now();
+        browser.wait(&format!("return {words}.includes('Trying again')"), secs(30));
+        println!("{way}: noticed after {:?}", killed.elapsed());
+        let asked = || browser.run("return window.asked").as_u64().unwrap();
+        let before = asked();
+        std::thread::sleep(away);
+        let tries = (asked() - before) as f64 / away.as_secs_f64();
+        assert!((0.5..=1.5).contains(&tries), "{way}: {tries} tries a second");
+        // Images are drawn, and not presented.
+        let listen = match way {
+            "images" | "stills" => {
+                "document.querySelector('voyandz-view').addEventListener('delay', look, { once: true })".to_owned()
+            }
+            _ => format!("{MEDIA}.requestVideoFrameCallback(look)"),
+        };
+        browser.run(&format!("window.first = 0; const look = () => {{ window.first = Date.now(); }}; {listen}"));
+        let _server = Launch::exact(&text).start();
+        let returned = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as f64;
+        browser.wait("return window.first > 0", secs(30));
+        let first = browser.run("return window.first").as_f64().unwrap();
+        let taken = Duration::from_secs_f64((first - returned).max(0.0) / 1000.0);
+        figure(48, &format!("the player shows something after its server was away for {away:?} ({way})"), taken, BACK);
+        assert!(taken <= BACK, "{way}: {taken:?}");
+    }
+}
+
+#[test]
+fn d31_a_player_over_webrtc_notices_soon_that_its_server_is_gone() {
+    if !have_browser() {
+        return;
+    }
+    let (mut server, browser) = (Server::start(&studio()), Browser::start());
+    play_by(&browser, &server, WAYS[0]);
+    plays(&browser);
+    let sessions = || {
+        let text = server.get("/metrics").text();
+        let line = text.lines().find(|line| line.starts_with("voyandz_webrtc_sessions_total")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let before = sessions();
+    // A stream from which nothing comes is no reason to leave.
+    let pause = |order: &str| {
+        let output = Command::new(PROGRAM)
+            .args(["ctl", "--server", &format!("unix:{}", server.control_socket().display()), order, "stream", "film"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    pause("pause");
+    std::thread::sleep(secs(4));
+    pause("resume");
+    let frames = format!("{MEDIA}.getVideoPlaybackQuality().totalVideoFrames");
+    browser.run(&format!("window.seen = {frames}"));
+    browser.wait(&format!("return {frames} > window.seen + 25"), SOON);
+    assert_eq!(sessions(), before, "it stays in its session");
+    let killed = Instant::now();
+    process::send(server.pid(), Signal::KILL);
+    let words = "document.querySelector('voyandz-view').shadowRoot.querySelector('div').textContent";
+    browser.wait(&format!("return {words}.includes('Trying again')"), SOON);
+    let noticed = killed.elapsed();
+    println!("noticed after {noticed:?}");
+    assert!(noticed < secs(3), "{noticed:?}");
+    server.wait(secs(10));
+}
+
+/// How soon a stream that runs is to be seen.
+const SHOWN: Duration = millis(300);
+
+#[test]
+fn u3_the_first_picture_of_a_stream_that_runs_is_there_in_a_moment() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&studio()), Browser::start());
+    for way in WAYS.into_iter().filter(|(way, ..)| ["whep", "stream"].contains(way)) {
+        play_by(&browser, &server, way);
+        let mut times = Vec::new();
+        for _ in 0..7 {
+            // From where the page has the element until the browser presents a frame. What was before it is no frame of it.
+            browser.run(
+                "window.taken = null;
+                const [old, view] = [document.querySelector('voyandz-view'), document.createElement('voyandz-view')];
+                view.setAttribute('src', old.getAttribute('src'));
+                const began = performance.now();
+                old.replaceWith(view);
+                const wait = () => {
+                    if (!view.player) return requestAnimationFrame(wait);
+                    view.player.requestVideoFrameCallback(() => { window.taken = performance.now() - began; });
+                };
+                wait();",
+            );
+            browser.wait("return window.taken !== null", SOON);
+            times.push(browser.run("return window.taken").as_f64().unwrap());
+        }
+        times.sort_by(f64::total_cmp);
+        println!("{}: {times:.0?} ms", way.0);
+        // The median: other programs have the processor, too.
+        let median = Duration::from_secs_f64(times[times.len() / 2] / 1000.0);
+        figure(48, &format!("from the element to the first picture ({})", way.0), median, SHOWN);
+        assert!(median <= SHOWN, "{}: {median:?}", way.0);
+    }
 }

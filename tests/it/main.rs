@@ -57,6 +57,7 @@ mod http2;
 mod join_matrix;
 mod joins;
 mod journal;
+mod keyboard;
 mod kicks;
 mod ladder;
 mod licenses;

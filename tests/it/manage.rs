@@ -1,8 +1,8 @@
 //! The pages for those who change something, in a browser.
 
 use crate::{
-    login,
-    pages::{examine, look_at},
+    control, login,
+    pages::{examine, look_at, watch},
     rig::{
         Launch, SOON, Server,
         browser::{Browser, have_browser},
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{fs, net::UdpSocket};
 
 /// The password of the administrator.
-const PASSWORD: &str = "a password";
+pub const PASSWORD: &str = "a password";
 
 pub fn yaml(more: &str) -> String {
     format!(
@@ -50,7 +50,7 @@ pub fn says(browser: &Browser, what: &str) {
     browser.wait(&format!("return document.getElementById('notice').textContent.includes({})", json!(what)), SOON);
 }
 
-fn click(browser: &Browser, selector: &str) {
+pub fn click(browser: &Browser, selector: &str) {
     browser.wait(&format!("return document.querySelector({}) !== null", json!(selector)), SOON);
     browser.run(&format!("document.querySelector({}).click()", json!(selector)));
 }
@@ -226,6 +226,57 @@ pub fn add_a_test_picture(server: &Server, browser: &Browser) {
     assert_eq!(text(browser, "h1"), "The hall");
     let file = fs::read_to_string(server.file()).unwrap();
     assert!(file.contains("hall:\n") && file.contains("# at the gate"), "{file}");
+}
+
+#[test]
+fn a42_a_stream_is_made_changed_deleted_and_brought_back() {
+    if !have_browser() {
+        return;
+    }
+    let (server, browser) = (Server::start(&yaml("")), Browser::start());
+    // With a code that is good once, as a start on a terminal prints it.
+    browser.open(&server.url("/stat"));
+    browser.run(&format!("location.href = {}", json!(server.url(&format!("/login#{}", control::code(&server))))));
+    browser.wait("return document.querySelector('nav.menu').innerText.includes('Administrator')", SOON);
+    add_a_test_picture(&server, &browser);
+    let open = || {
+        browser.open(&server.url("/configuration"));
+        browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
+    };
+    open();
+    edit(&browser, "title: The hall", "title: The lobby");
+    click(&browser, "#apply");
+    says(&browser, "Applied.");
+    browser.open(&server.url("/hall/play"));
+    assert_eq!(text(&browser, "h1"), "The lobby");
+    // Its entries are deleted, in both sections.
+    open();
+    let lines: Value = browser.run("return document.getElementById('text').value");
+    let lines: Vec<_> = lines.as_str().unwrap().lines().map(str::to_owned).collect();
+    let mut left = Vec::new();
+    let mut is_hall = false;
+    for line in &lines {
+        let indent = line.len() - line.trim_start().len();
+        is_hall = line.starts_with("  hall:") || (is_hall && indent > 2);
+        if !is_hall {
+            left.push(line.as_str());
+        }
+    }
+    edit(&browser, &lines.join("\n"), &left.join("\n"));
+    click(&browser, "#check");
+    browser.wait("return document.querySelector('#diff .del')?.textContent.includes('hall') === true", SOON);
+    click(&browser, "#apply");
+    says(&browser, "Applied.");
+    assert_eq!(server.get("/hall/play").status, 404);
+    // And back, from the history.
+    browser.wait("return document.querySelectorAll('#versions li').length === 3", SOON);
+    click(&browser, "[aria-label='Undo 3']");
+    says(&browser, "This would be changed.");
+    click(&browser, "#then button");
+    says(&browser, "Done.");
+    browser.open(&server.url("/hall/play"));
+    browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
+    assert_eq!(text(&browser, "h1"), "The lobby");
 }
 
 #[test]
@@ -488,8 +539,7 @@ fn pages_of_those_who_manage_fit_every_width_and_can_be_read_by_everyone() {
     let yaml = yaml("pages: {clients: true}\nhooks: {alarm: {run: ['true']}}\n")
         .replace("auth:\n", &format!("auth:\n  link_keys: {{one: {key}}}\n"));
     let (server, browser) = (Server::start(&yaml), Browser::start());
-    let mut viewers = [server.get("/ticks.raw"), server.get("/cam.ts")];
-    viewers.iter_mut().for_each(|viewer| drop(viewer.piece(secs(20))));
+    ["/ticks.raw", "/cam.ts"].iter().for_each(|path| watch(&server, path));
     let cookie = login_cookie(&server, "anna");
     for (name, title) in [("cam", "Back door"), ("ticks.raw", "Ticks")] {
         let put = json!([{"op": "merge", "path": ["streams", name], "value": {"title": title}}]);

@@ -8,7 +8,7 @@ use crate::rig::{
     http::{self, Next},
     process,
     script::{H264, PICTURE, TONE, shell},
-    secs, tool,
+    secs, tool, wait_until,
 };
 use serde_json::Value;
 use std::{
@@ -57,7 +57,7 @@ fn plant(folder: &Path) -> Server {
 }
 
 /// Watches a stream as long as the server is there.
-fn watch(server: &Server, path: &str) {
+pub fn watch(server: &Server, path: &str) {
     let mut viewer = server.get(path);
     viewer.take(1000, secs(20));
     std::thread::spawn(move || while let Next::Data(_) = viewer.next(Instant::now() + secs(20)) {});
@@ -245,4 +245,54 @@ fn every_page_fits_every_width_and_can_be_read_by_everyone() {
     let mut found = Vec::new();
     tour(&server, &browser, |name| found.extend(examine(&browser, &axe, name)));
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a43_pages_are_read_and_logins_made_without_scripts() {
+    if !have_browser() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let (server, browser) = (plant(folder.path()), Browser::start_without_scripts());
+    ["/cam.webm", "/kept"].iter().for_each(|path| watch(&server, path));
+    wait_until("something is recorded", secs(20), || {
+        let text = server.get("/recordings").text();
+        text.contains("Recording") && !text.contains(">0 files")
+    });
+    let shows = |page: &str, what: &[&str]| {
+        browser.open(&server.url(page));
+        let body = browser.run("return document.body.innerText");
+        let body = body.as_str().unwrap();
+        assert!(what.iter().all(|what| body.contains(what)), "{page} has not {what:?}: {body}");
+        assert_eq!(browser.run("return document.querySelectorAll('script[src]').length > 0 && window.customElements.get('voyandz-view') === undefined"), true, "{page}: a script runs");
+    };
+    // Streams with their stills, state and addresses; what is wrong with one.
+    shows("/", &["cam.webm", "Live", "viewer", "Trying again", "cannot open the camera", "/cam.webm"]);
+    browser
+        .wait("return document.querySelector('article[aria-label=\"cam.webm\"] img')?.naturalWidth === 320", secs(20));
+    // A stream, played by the browser itself.
+    shows("/cam.webm/play", &["cam.webm", "Live", "Addresses", "Viewers", "Configuration"]);
+    browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
+    // The newest of what was recorded is a film, and there is a list of its files.
+    shows("/recordings", &["kept", "Recording", "files"]);
+    let links =
+        browser.run("return [...document.querySelectorAll('article nav a')].map((link) => link.getAttribute('href'))");
+    let links: Vec<String> = serde_json::from_value(links).unwrap();
+    assert_eq!(links.len(), 2, "{links:?}");
+    for link in links {
+        assert_eq!(server.get(&link).status, 200, "{link}");
+    }
+    shows("/configuration", &["videotestsrc", "record:", "***"]);
+    browser.open(&server.url("/login"));
+    browser.run(
+        "const form = document.querySelector('form'); form.elements.user.value = 'anna'; form.elements.password.value = 'a password'; \
+         form.querySelector('button').click()",
+    );
+    browser.wait(
+        "return location.pathname === '/' && document.querySelector('nav.menu')?.innerText.includes('anna')",
+        secs(20),
+    );
+    browser.open(&server.url("/login"));
+    browser.run("document.querySelector('button[name=logout]').click()");
+    browser.wait("return document.querySelector('nav.menu')?.innerText.includes('Log in')", secs(20));
 }

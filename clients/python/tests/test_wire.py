@@ -7,6 +7,7 @@ import numpy as np
 
 from voyandz_client import _wire
 from voyandz_client._frames import target
+from voyandz_client._retry import LONGEST_AWAY, LONGEST_REFUSED, Pauses
 
 
 def head(format: bytes, width: int, height: int, places: list[tuple[int, int]], length: int) -> bytes:
@@ -40,4 +41,17 @@ class Wire(unittest.TestCase):
     def test_addresses(self) -> None:
         self.assertEqual(target("http://h/cam0", None, "BGR", None), "http://h/cam0/frames?format=BGR")
         expect = "http://h/cam0/frames?v=x.y&format=GRAY8&w=64&h=48&fps=5"
+        self.assertEqual(target("http://h/cam0", (64, None), "BGR", None), "http://h/cam0/frames?format=BGR&w=64")
         self.assertEqual(target("http://h/cam0/?v=x.y", (64, 48), "GRAY8", 5.0), expect)
+
+    def test_pauses_are_short_while_there_is_no_server(self) -> None:
+        pauses = Pauses()
+        away = [pauses.after(refused=False) for _ in range(20)]
+        self.assertTrue(all(0.1 < pause <= LONGEST_AWAY for pause in away), away)
+        refused = [pauses.after(refused=True) for _ in range(20)]
+        self.assertTrue(LONGEST_REFUSED / 2 <= refused[-1] <= LONGEST_REFUSED, refused)
+        # It is away again.
+        self.assertLessEqual(pauses.after(refused=False), LONGEST_AWAY)
+        pauses.after(refused=True)
+        pauses.succeeded()
+        self.assertLessEqual(pauses.after(refused=True), 0.25)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import random
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from . import _wire
+from ._retry import FINAL, Pauses
 
-FIRST_WAIT = 0.25
-LONGEST_WAIT = 4.0
-# Statuses after which trying again is of no use: a wrong parameter, a login, no such format.
-FINAL = (400, 401, 403, 415)
+# Width and height; where one is None, the shape is kept.
+Size = tuple[int | None, int | None]
+# The rate is that of so many frames.
+RATE_OF = 25
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,13 @@ class Frame:
         return f"<code>frame {self.number}: {self.image.shape}, {self.format}</code>"
 
 
-def target(url: str, size: tuple[int, int] | None, format: str, fps: float | None) -> str:
+def target(url: str, size: Size | None, format: str, fps: float | None) -> str:
     """The address of the raw frames of a stream."""
     parts = urllib.parse.urlsplit(url)
     path = parts.path.rstrip("/")
     query = urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
     query.append(("format", format))
-    if size is not None:
-        query += [("w", str(size[0])), ("h", str(size[1]))]
+    query += [(name, str(side)) for name, side in zip("wh", size or ()) if side is not None]
     if fps is not None:
         query.append(("fps", f"{fps:g}"))
     path = path if path.endswith("/frames") else f"{path}/frames"
@@ -64,7 +64,7 @@ def target(url: str, size: tuple[int, int] | None, format: str, fps: float | Non
 class Reader:
     """Reads in a thread of its own and keeps the newest frame."""
 
-    def __init__(self, url: str, size: tuple[int, int] | None, format: str, fps: float | None, token: str | None) -> None:
+    def __init__(self, url: str, size: Size | None, format: str, fps: float | None, token: str | None) -> None:
         self.address = target(url, size, format, fps)
         self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.changed = threading.Condition()
@@ -73,23 +73,30 @@ class Reader:
         self.error: Exception | None = None
         self.final: Exception | None = None
         self.stopped = threading.Event()
+        self.dates: deque[float] = deque(maxlen=RATE_OF)
+        """When the last frames were captured."""
         self._source: Any = None
         self._thread = threading.Thread(target=self._run, name="voyandz frames", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        wait = FIRST_WAIT
+        pauses = Pauses()
         while not self.stopped.is_set():
+            refused = False
             try:
                 request = urllib.request.Request(self.address, headers=self.headers)
                 # A stream without frames for so long is asked again.
                 with urllib.request.urlopen(request, timeout=10) as source:
                     self._source = source
+                    # Until there is a frame, it is a server that has none.
+                    refused = True
                     while not self.stopped.is_set():
                         raw = _wire.read(source)
-                        wait = FIRST_WAIT
+                        refused = False
+                        pauses.succeeded()
                         with self.changed:
                             self.newest, self.count, self.error = raw, self.count + 1, None
+                            self.dates.append(raw.captured)
                             self.changed.notify_all()
             except urllib.error.HTTPError as error:
                 if error.code in FINAL:
@@ -98,12 +105,10 @@ class Reader:
                         self.final = ValueError(f"{error.code} {error.reason}: {detail}")
                         self.changed.notify_all()
                     return
-                self.error = error
+                refused, self.error = True, error
             except (OSError, ValueError, http.client.HTTPException) as error:
                 self.error = error
-            # Many clients of a server that returns do not come at the same moment.
-            self.stopped.wait(wait * random.uniform(0.5, 1.0))
-            wait = min(wait * 2, LONGEST_WAIT)
+            self.stopped.wait(pauses.after(refused=refused))
 
     def after(self, count: int, timeout: float | None) -> tuple[_wire.Raw, int]:
         """The newest frame that is younger than the one with this count."""
@@ -115,6 +120,14 @@ class Reader:
                 why = f": {self.error}" if self.error else ""
                 raise TimeoutError(f"no frame of {self.address}{why}")
             return self.newest, self.count
+
+    def rate(self, timeout: float) -> float:
+        """Frames in a second, by when the last were captured; waits for enough of them, and is 0 where there are not two."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.final or self.stopped.is_set() or len(self.dates) == RATE_OF, timeout)
+            if len(self.dates) < 2 or self.dates[-1] <= self.dates[0]:
+                return 0.0
+            return (len(self.dates) - 1) / (self.dates[-1] - self.dates[0])
 
     def close(self) -> None:
         """Ends within a second."""
@@ -140,7 +153,7 @@ def frame_of(raw: _wire.Raw, count: int, before: int) -> Frame:
 def frames(
     url: str,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     format: str = "BGR",
     fps: float | None = None,
     token: str | None = None,

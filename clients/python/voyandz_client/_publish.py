@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import ssl
 import threading
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _jpeg
-from ._frames import FINAL, FIRST_WAIT, LONGEST_WAIT
+from ._retry import FINAL, Pauses
 
 # A server that takes nothing for so long is asked again.
 PATIENCE = 10.0
@@ -190,9 +189,9 @@ class Publisher:
                 self.dropped += 1
 
     def _run(self) -> None:
-        wait = FIRST_WAIT
+        pauses = Pauses()
         while (frame := self._next()) is not None:
-            body = None
+            body, refused = None, False
             try:
                 body = _Body(self.url, self._authorization)
                 self.connections += 1
@@ -200,12 +199,13 @@ class Publisher:
                 while frame is not None:
                     body.send(frame if isinstance(frame, bytes) else self._encode(frame))
                     self.sent += 1
-                    wait = FIRST_WAIT
+                    pauses.succeeded()
                     frame = self._next()
                 body.finish()
                 return
             except OSError as error:
                 self.error = error
+                refused = isinstance(error, Ended)
                 if frame is not None:
                     self._keep(frame)
                 if isinstance(error, Ended) and error.status in FINAL:
@@ -217,9 +217,7 @@ class Publisher:
             finally:
                 if body is not None:
                     body.close()
-            # Many clients of a server that returns do not come at the same moment.
-            self._stopped.wait(wait * random.uniform(0.5, 1.0))
-            wait = min(wait * 2, LONGEST_WAIT)
+            self._stopped.wait(pauses.after(refused=refused))
 
     def _give_up(self, error: Exception) -> None:
         with self._changed:

@@ -11,8 +11,8 @@ import urllib.request
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from ._frames import FIRST_WAIT, LONGEST_WAIT
 from ._publish import Publisher
+from ._retry import Pauses
 
 
 class Refused(Exception):
@@ -173,22 +173,23 @@ class Server:
         chosen = "".join(f"&{key}={_part(value)}" for key, value in (("type", type), ("name", name)) if value)
         if after is None:
             after = self.ask("GET", "/events?limit=1")["next"]
-        wait = FIRST_WAIT
+        pauses = Pauses()
         while True:
+            refused = False
             try:
                 answer = self.ask("GET", f"/events?after={after}&wait=25&limit=1000{chosen}", timeout=45)
             except Refused as error:
                 if error.status < 500 and error.status != 429:
                     raise
+                refused = True
             except (OSError, http.client.HTTPException):
                 pass
             else:
-                wait = FIRST_WAIT
+                pauses.succeeded()
                 yield from answer["items"]
                 after = answer["next"]
                 continue
-            time.sleep(wait)
-            wait = min(wait * 2, LONGEST_WAIT)
+            time.sleep(pauses.after(refused=refused))
 
 
 def _part(text: str) -> str:

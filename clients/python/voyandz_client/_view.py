@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._frames import Frame, Reader, frame_of
+from ._frames import Frame, Reader, Size, frame_of
 
 _LOG = logging.getLogger("voyandz_client")
 
@@ -18,7 +18,7 @@ _LOG = logging.getLogger("voyandz_client")
 class View:
     """Reads a stream in a thread, which calls those who subscribe; a slow one gets fewer frames, never old ones."""
 
-    def __init__(self, url: str, *, size: tuple[int, int] | None = None, format: str = "BGR",
+    def __init__(self, url: str, *, size: Size | None = None, format: str = "BGR",
                  fps: float | None = None, token: str | None = None) -> None:
         self._reader = Reader(url, size, format, fps, token)
         self._subscribers: list[Callable[[Frame], object]] = []

@@ -1,7 +1,9 @@
 //! WHEP (draft-ietf-wish-whep): a POST of an offer makes a session, whose URL takes PATCH and DELETE.
 
 use super::{
-    exchange::{Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, place, read, secrets},
+    exchange::{
+        Asked, Problem, accepted, delete, endpoint, find, has_type, made, not_allowed, patch, place, read, secrets,
+    },
     listener::WebRtc,
     negotiation::{Refusal, plan},
     sdp::Offer,
@@ -50,7 +52,9 @@ where
 {
     let name = route.stream.config.name.as_str();
     let responded = match (asked.method, route.session) {
-        (&Method::GET | &Method::HEAD, _) => Ok(endpoint(asked.method)),
+        (&Method::GET | &Method::HEAD, None) => Ok(endpoint(asked.method)),
+        // Whoever gets no media asks whether it is still there.
+        (&Method::GET | &Method::HEAD, Some(session)) => find(webrtc, name, session).map(|_| endpoint(asked.method)),
         (&Method::POST, None) => match admission.refuse_viewer() {
             Some(refusal) => Ok(refusal),
             None => play(webrtc, route.stream, access, asked, body).await,

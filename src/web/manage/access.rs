@@ -24,7 +24,7 @@ const LENGTHS: [(&str, &str); 4] =
     [("1h", "1 hour"), ("midnight", "Until midnight"), ("7d", "7 days"), ("30d", "30 days")];
 
 const OWN: &str = "
-section+section{margin-top:1.25rem}td.may{white-space:normal;min-width:12rem}#link{user-select:all;overflow-wrap:anywhere;font-size:.8125rem;display:block;margin:.25rem 0}
+section+section{margin-top:1.25rem}td.may{white-space:normal;min-width:min(12rem,24vw)}#link{user-select:all;overflow-wrap:anywhere;font-size:.8125rem;display:block;margin:.25rem 0}
 .qr{width:11rem;height:11rem;border-radius:.5rem;display:block;margin-top:.75rem}
 ";
 

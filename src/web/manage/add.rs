@@ -16,7 +16,7 @@ pub const SCRIPT: Module = Module { path: "/add.js", text: include_str!("add.js"
 
 const OWN: &str = "
 form{max-width:44rem;display:grid;gap:1rem}fieldset{border:1px solid var(--line);border-radius:var(--round);background:var(--card);padding:.75rem 1rem 1rem;margin:0;min-width:0;display:grid;gap:.75rem}legend{font-weight:600;padding:0 .25rem}
-.kinds{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem}.kinds label,label.check{display:flex;gap:.5rem;align-items:center;font-size:1rem}.kinds input,label.check input{min-height:0;width:1.125rem;height:1.125rem;margin:0}
+.kinds{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem}.kinds label,label.check{display:flex;gap:.5rem;align-items:center;font-size:1rem}.kinds input,label.check input{min-height:0;width:1.125rem;height:1.125rem;margin:0;flex:none}form #notice:empty{min-height:0;margin:-1rem 0 0}
 .wide input{width:100%}#faults{padding-left:1.25rem;margin:0;color:var(--bad)}#faults:empty{display:none}
 ";
 

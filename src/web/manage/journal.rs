@@ -16,7 +16,8 @@ const OWN: &str = "
 #list{list-style:none;margin:0;padding:0}#list li{display:grid;grid-template-columns:12rem 12rem 10rem minmax(0,1fr);gap:.125rem 1rem;padding:.375rem 0;border-top:1px solid var(--line);font-size:.875rem}
 #list li:first-child{border-top:0}#list li:target{background:var(--well)}#list a{text-decoration:none;font-variant-numeric:tabular-nums}#list a:hover{text-decoration:underline}
 #list span{overflow-wrap:anywhere}.loud .type{color:var(--bad);font-weight:600}
-@media(max-width:60rem){#list li{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}.data{grid-column:1/-1}}
+@media(max-width:60rem){#list li{grid-template-columns:12rem 10rem minmax(0,1fr)}.data{grid-column:1/-1}}
+@media(max-width:40rem){#list li{grid-template-columns:auto minmax(0,1fr);padding:.5rem 0}#list a{grid-column:1/-1;font-size:.8125rem}#list .type{font-weight:600}}
 ";
 
 /// The page.

@@ -35,10 +35,10 @@ const STYLE: &str = "
 section{background:var(--card);border:1px solid var(--line);border-radius:var(--round);padding:1rem;min-width:0;align-self:start}section h2{margin:0 0 .75rem}
 section[hidden],[hidden]{display:none}
 .buttons{display:flex;flex-wrap:wrap;gap:.5rem;margin:.5rem 0}.buttons:empty{display:none}
-button.main{background:var(--mark);border-color:var(--mark);color:var(--card)}button:disabled{opacity:.5;cursor:default}button[aria-pressed=true]{border-color:var(--mark);font-weight:600}
+button:disabled{opacity:.5;cursor:default}button[aria-pressed=true]{border-color:var(--mark);font-weight:600}
 button.main:disabled{background:var(--well);border-color:var(--line);color:var(--soft);opacity:1}
 button.danger{color:var(--bad)}
-#notice{min-height:1.5em;margin:.5rem 0;overflow-wrap:anywhere}#notice.failed{color:var(--bad)}#notice.good{color:var(--good)}
+#notice{min-height:1.5em;margin:.25rem 0;overflow-wrap:anywhere}#notice.failed{color:var(--bad)}#notice.good{color:var(--good)}
 #notice.failed::before{content:'▲ '}#notice.good::before{content:'● '}
 input,select{font:inherit;color:var(--ink);background:var(--card);border:1px solid color-mix(in srgb,currentColor 45%,transparent);border-radius:.5rem;padding:.25rem .625rem;min-height:2.25rem;max-width:100%;min-width:0}
 label{display:grid;gap:.125rem;font-size:.875rem}label.wide input{width:100%}
@@ -46,6 +46,6 @@ label{display:grid;gap:.125rem;font-size:.875rem}label.wide input{width:100%}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;width:100%}
 .scroll+p{margin:.75rem 0 0}section .kind+.fields{margin-top:.75rem}
 th,td{text-align:left;padding:.375rem 1rem .375rem 0;font-weight:400;white-space:nowrap}th{color:var(--soft)}tr+tr td{border-top:1px solid var(--line)}
-td button{min-height:1.75rem;padding:.0625rem .625rem;font-size:.8125rem}
+td button{min-height:1.75rem;padding:.0625rem .625rem;font-size:.8125rem}td:last-child:has(button){position:sticky;right:0;background:linear-gradient(to left,var(--card) 75%,transparent);padding:.375rem 0 .375rem 1.5rem;text-align:right}
 .add{color:var(--good)}.del{color:var(--bad)}.at{color:var(--soft)}
 ";

@@ -140,6 +140,18 @@ impl Browser {
         self.chromium().tool("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
+    /// Does something while the page is hidden behind another one, as behind another tab.
+    pub fn hidden_while<T>(&self, act: impl FnOnce() -> T) -> T {
+        let chromium = self.chromium();
+        let page = chromium.get("/window");
+        let front = chromium.post("/window/new", &json!({ "type": "tab" })).unwrap();
+        chromium.post("/window", &json!({ "handle": front["handle"] })).unwrap();
+        let done = act();
+        // To look at a page is to have it in front.
+        chromium.post("/window", &json!({ "handle": page })).unwrap();
+        done
+    }
+
     /// Makes the network as slow as this, for HTTP.
     pub fn slow_down(&self, network: &Network) {
         let (rate, latency) = (network.rate / 8, u64::try_from(network.latency.as_millis()).unwrap());

@@ -11,6 +11,8 @@ const KEY = /^(?:"((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)'|([^\s"'{}[\]#&*!|>,%@`-][^
 /** What may be completed. */
 const WORD = /^[\w.-]*$/;
 const QUOTED = /^(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')/s;
+/** The name of a template. */
+const NAME = /^["']?([^\s"'#,{}[\]]+)/;
 
 /** What is read of a text up to its end: the caret. */
 class Reader {
@@ -93,7 +95,7 @@ class Reader {
       return { next: end + 1 };
     }
     if (!WORD.test(rest)) return { place: null };
-    return { place: { kind: isItem ? "item" : "key", word: rest, path: this.path, keys: this.keys, column } };
+    return { place: { kind: isItem ? "item" : "key", word: rest, path: this.path, keys: this.keys, use: this.last?.use, column } };
   }
 
   /** Reads the value that begins in this line. */
@@ -105,6 +107,8 @@ class Reader {
     const first = rest[0];
     const isComment = first === "#" && before !== "";
     if (rest !== "" && !isComment && this.last) this.last.isFull = true;
+    // What else may stand beside it depends on it.
+    if (this.last?.key === "use" && this.levels.length > 1) this.levels[this.levels.length - 2].use = NAME.exec(rest)?.[1];
     if (first === "{" || first === "[") return this.flow(at);
     if (first === '"' || first === "'") {
       const quoted = QUOTED.exec(this.text.slice(at));
@@ -143,6 +147,7 @@ class Reader {
         if (!open.length) return this.skip(at + 1);
         top().isOver = true;
       } else if (char === ",") {
+        if (top().key === "use" && word !== null) top().use = NAME.exec(text.slice(word, at))?.[1];
         Object.assign(top(), { key: null, isOver: false });
       } else if (char === "#" && /\s/.test(text[at - 1])) {
         const end = text.indexOf("\n", at);
@@ -156,6 +161,7 @@ class Reader {
           this.name(top(), quoted[0].slice(1, -1));
           at += 1;
         } else {
+          if (top().key === "use") top().use = quoted[0].slice(1, -1);
           top().isOver = true;
         }
         word = null;
@@ -180,7 +186,7 @@ class Reader {
     if (top().isOver || !WORD.test(typed)) return { place: null };
     const path = [...this.path, ...open.flatMap(({ kind, key }) => (kind === "[" ? [ITEM] : key === null ? [] : [key]))];
     const isKey = top().kind === "{" && top().key === null;
-    return { place: { kind: isKey ? "key" : "value", word: typed, path, keys: top().keys, isFlow: true } };
+    return { place: { kind: isKey ? "key" : "value", word: typed, path, keys: top().keys, use: top().use, isFlow: true } };
   }
 
   name(mapping, key) {
@@ -223,7 +229,8 @@ const FAR = 2000;
 
 /**
  * Where `caret` is in `text`: null where nothing can be completed. `kind`: a "key", a "value", or either as an "item" of a list; `path`:
- * the keys that lead there; `word`, `from`, `to`: what would be replaced; `keys`: those that its mapping has already.
+ * the keys that lead there; `word`, `from`, `to`: what would be replaced; `keys`: those that its mapping has already; `use`: what its key of
+ * this name has, where that is before the caret.
  */
 export function placeAt(text, caret) {
   const place = new Reader(text.slice(0, caret)).read();

@@ -26,27 +26,48 @@ function at(schema, path) {
 /** A description without its links. */
 const plain = (text) => (text ?? "").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
 
-/** The names that the text itself has in a section of the top level. */
-function namesIn(text, section) {
+/** What the text itself has in a section of the top level, each with its lines. */
+function entriesIn(text, section) {
   const lines = text.split("\n");
-  const names = [];
-  let indent = null;
+  const entries = new Map();
+  let [indent, last] = [null, []];
   for (let number = lines.findIndex((line) => line.startsWith(`${section}:`)) + 1; number > 0 && number < lines.length; number += 1) {
     const [, spaces, name] = /^( *)(?:([^\s#:"'][^:#]*):(?:\s|$))?/.exec(lines[number]);
     if (/^\s*(?:#|$)/.test(lines[number])) continue;
     if (spaces === "") break;
     indent ??= spaces.length;
-    if (spaces.length === indent && name) names.push(name);
+    if (spaces.length === indent && name) entries.set(name, (last = []));
+    last.push(lines[number]);
   }
-  return names;
+  return entries;
+}
+
+/** What is inserted into a template of the text: its placeholders. */
+function placeholders(lines) {
+  const found = lines.join("\n").replace(/\{\{|\}\}/g, " ").matchAll(/\{([a-z][\w-]*)(?:\.{3}|\.\w+)?\}/gi);
+  return { properties: Object.fromEntries([...found].map(([, name]) => [name, {}])) };
+}
+
+/** Rules of a part of the schema that hold on a condition. */
+const rules = (schema, part) => [
+  ...(part.if ? [part] : []),
+  ...(part.allOf ?? []).flatMap((one) => forms(schema, one)).flatMap((one) => rules(schema, one)),
+];
+
+/** What is said of a mapping that uses the template of this name: of one of the text, or of one that is built in. */
+function used(schema, text, parts, name) {
+  const own = entriesIn(text, "templates").get(name);
+  if (own) return parts.some(({ properties }) => properties?.use) ? [placeholders(own)] : [];
+  const fits = ({ if: condition }) => condition.properties?.use?.const === name;
+  return parts.flatMap((part) => rules(schema, part).filter(fits)).map(({ then }) => then);
 }
 
 /** Names of what is defined elsewhere: `known` are those of the whole configuration. */
 function references(text, path, known) {
   const last = path[path.length - 1];
   const isFeed = path.length > 2 && (last === "feed" || (last === ITEM && path[path.length - 2] === "feeds"));
-  if (isFeed) return [...known.feeds, ...namesIn(text, "feeds")].map((name) => ({ name, about: "A feed." }));
-  if (last === "use") return namesIn(text, "templates").map((name) => ({ name, about: "A template." }));
+  if (isFeed) return [...known.feeds, ...entriesIn(text, "feeds").keys()].map((name) => ({ name, about: "A feed." }));
+  if (last === "use") return [...entriesIn(text, "templates").keys()].map((name) => ({ name, about: "A template." }));
   return [];
 }
 
@@ -94,7 +115,8 @@ export function proposals(schema, text, caret, known = { feeds: [] }) {
   const all = [];
   // A colon needs a space after it.
   const space = text[place.from - 1] === ":" ? " " : "";
-  if (place.kind !== "value") all.push(...keys(schema, place, parts, text.slice(place.to)));
+  const more = place.use ? used(schema, text, parts, place.use) : [];
+  if (place.kind !== "value") all.push(...keys(schema, place, [...more, ...parts], text.slice(place.to)));
   if (place.kind !== "key") all.push(...values(text, place.path, parts, known).map((item) => ({ ...item, text: space + item.name })));
   const word = place.word.toLowerCase();
   const found = new Map();
