@@ -196,12 +196,73 @@ fn tracks_come_on_the_channels_that_clients_choose() {
     assert_eq!(client.ask("SETUP", "/cam/trackID=0", lines).status, 455);
     assert_eq!(client.ask("PAUSE", "/cam", "").status, 405);
     assert_eq!(client.ask("PLAY", "/cam", "").status, 200);
-    assert_eq!(client.ask("TEARDOWN", "/cam", "").status, 200);
-    client.session = None;
-    // Another session on the same connection.
+    assert_eq!(client.ask("TEARDOWN", "/cam", "").field("Connection"), Some("close"));
+    while client.next(SOON).is_some() {}
+    // Video alone, which has the usual channels but for those of the audio.
+    let mut client = Player::connect(player::address(&server));
     client.play("/cam", &[0]);
     assert_eq!(client.packet().0, 1);
-    assert_eq!(client.packet().0, 0);
+    (0..20).for_each(|_| assert!([0, 1].contains(&client.packet().0)));
+}
+
+/// Requests come between packets, in pieces or several in one, also right behind `PLAY`.
+#[test]
+fn requests_are_answered_while_packets_flow() {
+    let server = camera("");
+    let address = player::address(&server);
+    let mut client = Player::connect(address);
+    client.ask("DESCRIBE", "/cam", "");
+    client.setup("/cam", &[0, 1]);
+    let session = client.session.clone().unwrap();
+    let request = |method: &str, number: u32| {
+        format!("{method} {} RTSP/1.0\r\nCSeq: {number}\r\nSession: {session}\r\n\r\n", client.url("/cam"))
+    };
+    let requests = ["PLAY", "OPTIONS", "GET_PARAMETER", "DESCRIBE", "ANNOUNCE", "PAUSE", "NONSENSE", "PLAY"];
+    let mut bytes: String = requests.iter().zip(20..).map(|(method, number)| request(method, number)).collect();
+    // An empty line, a report, and a part of a request.
+    bytes.push_str("\r\n$\x01\0\x04\r\n\r\n");
+    let last = request("TEARDOWN", 99);
+    bytes.push_str(&last[..30]);
+    let (mut answers, mut channels) = (Vec::new(), Vec::new());
+    client.send(bytes.as_bytes());
+    let mut rest = Some(&last[30..]);
+    while let Some(item) = client.next(SOON) {
+        match item {
+            Item::Packet(channel, _) => channels.push(channel),
+            Item::Response(response) => {
+                let number: u32 = response.field("CSeq").unwrap().parse().unwrap();
+                answers.push((number, response.status));
+            }
+        }
+        if answers.len() == requests.len()
+            && channels.len() > 50
+            && let Some(rest) = rest.take()
+        {
+            client.send(rest.as_bytes());
+        }
+    }
+    let expect = [200, 200, 200, 455, 455, 405, 501, 200];
+    let expect: Vec<_> = (20..).zip(expect).chain([(99, 200)]).collect();
+    assert_eq!(answers, expect);
+    assert!(channels.contains(&0) && channels.contains(&2), "{channels:?}");
+    server.log.wait("viewer left stream=cam .*protocol=rtsp transport=tcp .*gaps=0 reason=\"client left\"", SOON);
+    // What is no message ends with an answer, and what is too much without one.
+    for (bytes, reason) in
+        [(b"GARBAGE\r\n\r\n".to_vec(), "request not valid"), (vec![b'\n'; 1 << 20], "client sends too much")]
+    {
+        let mut client = Player::connect(address);
+        client.play("/cam", &[0, 1]);
+        client.packet();
+        let _ = client.try_send(&bytes);
+        let mut statuses = Vec::new();
+        while let Some(item) = client.next(SOON) {
+            if let Item::Response(response) = item {
+                statuses.push(response.status);
+            }
+        }
+        assert_eq!(statuses.contains(&400), reason == "request not valid", "{statuses:?}");
+        server.log.wait(&format!("viewer left stream=cam .*protocol=rtsp .*reason=\"{reason}\""), SOON);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::{
     access::Gate,
     config::Plain,
     net::tls::Tls,
+    output::shard::pool::Shards,
     sys::{
         Shutdown,
         overload::{CurrentLoad, LoadLevel},
@@ -33,6 +34,8 @@ pub struct Context {
     pub encryption: watch::Receiver<Encryption>,
     /// Runs tasks, and ends them.
     pub shutdown: Shutdown,
+    /// Write to players over their connections.
+    pub shards: Arc<Shards>,
     /// Sessions whose packets travel in datagrams.
     pub sessions: Sessions,
     /// The statistics of all requests.

@@ -248,6 +248,11 @@ impl Request {
         self.field("session").map(|value| value.split(';').next().unwrap_or_default().trim())
     }
 
+    /// An option that the server must have; it has none.
+    pub fn required(&self) -> Option<&str> {
+        self.field("require").or(self.field("proxy-require"))
+    }
+
     /// The number that the response repeats; only what can be a number.
     pub fn number(&self) -> &str {
         let number = self.field("cseq").unwrap_or("0");
@@ -338,6 +343,11 @@ impl Reply {
     /// A response with a sentence for people.
     pub fn refusal(status: Status, sentence: &str) -> Self {
         Self::new(status).with_body("text/plain; charset=utf-8", format!("{sentence}\n"))
+    }
+
+    /// The response to a request to pause a live stream.
+    pub fn no_pause(methods: &str) -> Self {
+        Self::refusal(Status::NotAllowed, "a live stream cannot be paused: TEARDOWN ends it").with("Allow", methods)
     }
 
     /// The same with one field more. Line ends in the value become spaces.

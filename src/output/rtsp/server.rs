@@ -11,7 +11,10 @@ use crate::{
     access::Gate,
     config::Rtsp,
     net::{self, ConnectionLimiter, Incoming, LimitReached, Listener},
-    output::http::session::{behind_proxy, secure},
+    output::{
+        http::session::{behind_proxy, secure},
+        shard::pool::Shards,
+    },
     sys::{Shutdown, overload::CurrentLoad},
     telemetry::{HttpStats, Refusal},
 };
@@ -91,7 +94,7 @@ impl RtspServer {
         encryption: watch::Receiver<Encryption>,
         shutdown: Shutdown,
         (http_stats, load): (Arc<HttpStats>, CurrentLoad),
-        limiter: ConnectionLimiter,
+        (shards, limiter): (Arc<Shards>, ConnectionLimiter),
     ) -> Self {
         let (table, tables) = watch::channel(Arc::default());
         let context = Context {
@@ -99,6 +102,7 @@ impl RtspServer {
             table: tables,
             encryption,
             shutdown,
+            shards,
             sessions: Sessions::default(),
             http_stats,
             load,

@@ -2,10 +2,11 @@
 
 use super::{
     sessions::{Listed, Sessions},
-    viewer::{Next, Viewer},
+    viewer::Viewer,
 };
 use crate::{
     media::rtp::{interleaved, report},
+    output::shard::subscription::Next,
     sys::monotonic,
 };
 use bytes::Bytes;
@@ -131,7 +132,7 @@ impl UdpPair {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next = Some(first);
         let mut senders = Vec::new();
-        viewer.reason = loop {
+        let reason = loop {
             if let Some(bytes) = next.take() {
                 self.send_all(&bytes, &to, &mut viewer, &mut senders).await;
             }
@@ -146,12 +147,13 @@ impl UdpPair {
                         break "no sign of the client for 90 s";
                     }
                 }
-                found = viewer.next(Instant::now) => match found {
+                found = viewer.next() => match found {
                     Next::Packet(packet) => next = Some(packet.payload()),
                     Next::End(reason) => break reason,
                 },
             }
         };
+        viewer.end(reason);
         // Whoever is still there does not wait for more.
         for (track, ssrc) in senders {
             if let Some(destination) = to.iter().find(|to| to.track == track) {
@@ -179,7 +181,7 @@ impl UdpPair {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        viewer.sent(sent as u64, true);
+        viewer.sent(sent as u64);
     }
 }
 

@@ -17,6 +17,7 @@ mod modes;
 mod plain;
 mod report;
 mod rtmp;
+mod rtsp;
 mod server;
 mod source;
 mod stills;

@@ -71,7 +71,12 @@ impl Player {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).unwrap();
+        self.try_send(bytes).unwrap();
+    }
+
+    /// The same to a server that may close the connection meanwhile.
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.socket.write_all(bytes)
     }
 
     /// Requests an address or a path, with further lines, and reads the response. Packets that come before it are dropped.
