@@ -100,6 +100,7 @@ mod resilience;
 mod rtmp;
 mod rtsp;
 mod rtsp_publish;
+mod rtsp_tunnel;
 mod saves;
 mod screens;
 mod service;

@@ -3,12 +3,13 @@
 use super::{
     context::Context,
     live::{LiveSession, PUBLIC},
-    message::{Parser, Received, Reply, Request, Status},
+    message::{COOKIE, Parser, Received, Reply, Request, Status},
     opened::Opened,
     out::Out,
     recording::{Due, Recording, ReportTo},
     session::{Channels, Session},
     transport::Agreed,
+    tunnel::{self, Decoder, NotBase64, Post, Waiting},
 };
 use crate::{
     access::{Asking, Identity, without_link},
@@ -36,6 +37,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, ReadHalf, WriteHalf},
+    sync::oneshot,
     time::{MissedTickBehavior, interval},
 };
 
@@ -71,7 +73,30 @@ pub struct Connection {
     pub(super) recording: Option<Recording>,
     /// No more requests are served; the connection ends when all is written.
     ending: Option<&'static str>,
+    tunnel: Option<Tunnel>,
     permit: ConnectionPermit,
+}
+
+/// How much of a tunnel through HTTP there is.
+#[derive(Debug)]
+enum Tunnel {
+    /// This is the `GET`.
+    Get(Waiting),
+    /// This is the `POST`, and who made the `GET` takes it.
+    Post(oneshot::Sender<Post>),
+    /// Both are here: the client sends by the `POST`.
+    Whole(Box<Whole>),
+}
+
+/// Both halves of a tunnel.
+#[derive(Debug)]
+struct Whole {
+    decoder: Decoder,
+    /// Of the `GET`.
+    reader: ReadHalf<Transport>,
+    /// Of the `POST`.
+    writer: WriteHalf<Transport>,
+    _permit: ConnectionPermit,
 }
 
 /// What is played over a connection.
@@ -120,8 +145,14 @@ impl Connection {
             playing: None,
             recording: None,
             ending: None,
+            tunnel: None,
             permit,
         }
+    }
+
+    /// Whether it is two connections of HTTP.
+    pub(super) fn is_tunnelled(&self) -> bool {
+        matches!(self.tunnel, Some(Tunnel::Whole(_)))
     }
 
     /// What is known of the client when it makes this request, with the query of an address.
@@ -130,7 +161,7 @@ impl Connection {
         Asking { peer: self.peer.ip(), proved: self.proved.clone(), protocol: "rtsp", query, agent }
     }
 
-    /// Serves it to its end, or until a shard takes it over.
+    /// Serves it to its end, or until somebody else takes it over.
     pub async fn serve(mut self) {
         let Some(reason) = self.run().await else { return self.hand_over() };
         if let Some(recording) = self.recording.take() {
@@ -139,16 +170,35 @@ impl Connection {
         tracing::debug!(peer = %self.peer, protocol = "rtsp", reason, "connection ended");
     }
 
+    /// Who takes the connection over gets it.
+    fn hand_over(mut self) {
+        match self.tunnel.take() {
+            Some(Tunnel::Post(get)) => {
+                let Self { reader, writer, parser, proved, is_tls, permit, .. } = self;
+                // It may have left meanwhile.
+                let _ = get.send(Post { halves: (reader, writer), begun: parser.into_rest(), proved, is_tls, permit });
+            }
+            Some(Tunnel::Whole(whole)) => self.hand_to_shard(Some(*whole)),
+            Some(Tunnel::Get(_)) | None => self.hand_to_shard(None),
+        }
+    }
+
     /// Has a shard write the packets of the stream, after what waits.
-    fn hand_over(self) {
+    fn hand_to_shard(self, tunnel: Option<Whole>) {
         let Self { context, peer, reader, writer, parser, out, session, playing, permit, .. } = self;
         let (Some(playing), Some(session)) = (playing, session) else { return };
         let Playing { first, reader: packets, lease, viewers, wake_interval, channels, log } = playing;
-        let Some(socket) = LiveSocket::of(reader.unsplit(writer)) else { return };
+        let (socket, decoder) = match tunnel {
+            None => (LiveSocket::of(reader.unsplit(writer)), None),
+            Some(Whole { decoder, reader: get, writer: post, .. }) => {
+                (LiveSocket::with_input(get.unsplit(writer), reader.unsplit(post)), Some(decoder))
+            }
+        };
+        let Some(socket) = socket else { return };
         let (shards, live) = (context.shards.clone(), (context, peer));
         let mut before = out.into_pieces();
         before.push_back(channels.of_client(&first));
-        let session = LiveSession::new(live, session.id, parser, channels, log);
+        let session = LiveSession::new(live, session.id, (parser, decoder), channels, log);
         let framing = session.framing();
         let session = Box::new(session);
         shards.adopt(Joining {
@@ -164,13 +214,13 @@ impl Connection {
         });
     }
 
-    /// Serves requests; why the connection ends, or `None` when a shard is to take it over.
+    /// Serves requests; why the connection ends, or `None` when somebody else is to take it over.
     async fn run(&mut self) -> Option<&'static str> {
         let stop = self.context.shutdown.token().clone();
         let mut check = interval(CHECK_PERIOD);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.playing.is_some() {
+            if self.playing.is_some() || matches!(self.tunnel, Some(Tunnel::Post(_))) {
                 return None;
             }
             if let Some(reason) = self.ending.filter(|_| !self.out.has_work()) {
@@ -179,23 +229,24 @@ impl Connection {
             let can_read = self.ending.is_none() && self.out.len() < MAX_WAITING;
             self.input.reserve(READ);
             let is_recording = self.recording.is_some() && self.ending.is_none();
-            let Self { reader, writer, input, out, recording, .. } = self;
+            let Self { reader, writer, input, out, recording, tunnel, .. } = self;
             tokio::select! {
                 () = stop.cancelled() => return Some("server stopped"),
                 read = reader.read_buf(input), if can_read => match read {
-                    Ok(1..) => {
-                        if let Err(reply) = self.received().await {
-                            self.respond(&reply.0, &reply.1);
-                            self.ending = Some("request not valid");
-                        }
-                        self.pace().await;
-                    }
+                    Ok(1..) => self.take_input().await,
                     Ok(0) | Err(_) => return Some("client left"),
                 },
                 written = out.write(writer), if out.has_work() => match written {
                     Ok(_) => {}
                     Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Some(NO_PROGRESS),
                     Err(_) => return Some("client left"),
+                },
+                post = post(tunnel) => match post {
+                    Some(post) => {
+                        self.join(post);
+                        self.take_input().await;
+                    }
+                    None => return Some("client left"),
                 },
                 due = due(recording), if is_recording => self.publish(due).await,
                 _ = check.tick() => {
@@ -205,6 +256,26 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// The client sends by its `POST` from now on.
+    fn join(&mut self, post: Post) {
+        let Post { halves: (reader, writer), begun, proved, is_tls, permit } = post;
+        let reader = std::mem::replace(&mut self.reader, reader);
+        let decoder = Decoder::default();
+        self.tunnel = Some(Tunnel::Whole(Box::new(Whole { decoder, reader, writer, _permit: permit })));
+        // Who sends requests is who has to prove something.
+        self.proved = proved;
+        self.is_tls &= is_tls;
+        (self.input, self.parser) = (begun, Parser::default());
+    }
+
+    async fn take_input(&mut self) {
+        if let Err((reply, number)) = self.received().await {
+            self.respond(&reply, &number);
+            self.ending = Some("request not valid");
+        }
+        self.pace().await;
     }
 
     /// What depends on time; why the connection ends, if it does.
@@ -263,10 +334,19 @@ impl Connection {
     /// Takes what came. An error is a response after which nothing more can be read.
     async fn received(&mut self) -> Result<(), (Reply, String)> {
         let input = self.input.split();
-        self.parser.push(&input);
+        match &mut self.tunnel {
+            Some(Tunnel::Whole(whole)) => {
+                let decoded = whole.decoder.decode(&input);
+                let refused =
+                    |error: NotBase64| (Reply::refusal(Status::BadRequest, &error.to_string()), "0".to_owned());
+                self.parser.push(&decoded.map_err(refused)?);
+            }
+            _ => self.parser.push(&input),
+        }
         loop {
             match self.parser.next() {
                 Ok(None) => return Ok(()),
+                Ok(Some(Received::Tunnel(request))) => return self.open_tunnel(&request),
                 Ok(Some(Received::Request(request))) => {
                     self.requested = Instant::now();
                     self.has_requested = true;
@@ -291,6 +371,32 @@ impl Connection {
                 Err(error) => return Err((Reply::refusal(error.status(), &error.to_string()), "0".to_owned())),
             }
         }
+    }
+
+    /// A request of HTTP is half of a tunnel.
+    fn open_tunnel(&mut self, request: &Request) -> Result<(), (Reply, String)> {
+        if self.has_requested || self.tunnel.is_some() {
+            let sentence = "a tunnel through HTTP begins with the connection";
+            return Err((Reply::refusal(Status::BadRequest, sentence), "0".to_owned()));
+        }
+        let (tunnels, client, cookie) =
+            (&self.context.tunnels, self.peer.ip(), request.field(COOKIE).unwrap_or_default());
+        self.tunnel = match request.method.as_str() {
+            "GET" => tunnels.wait(client, cookie).map(Tunnel::Get),
+            _ => tunnels.find(client, cookie).map(Tunnel::Post),
+        };
+        let (peer, method) = (self.peer, &request.method);
+        tracing::debug!(%peer, protocol = "rtsp", method, is_accepted = self.tunnel.is_some(), "tunnel through HTTP");
+        self.requested = Instant::now();
+        match &self.tunnel {
+            Some(Tunnel::Get(_)) => self.out.push(Bytes::from_static(tunnel::ACCEPTED.as_bytes()), self.requested),
+            Some(_) => {}
+            None => {
+                self.out.push(Bytes::from_static(tunnel::REFUSED.as_bytes()), self.requested);
+                self.ending = Some("half of a tunnel");
+            }
+        }
+        Ok(())
     }
 
     fn respond(&mut self, reply: &Reply, number: &str) {
@@ -372,6 +478,14 @@ impl Connection {
             true => Ok(Reply::new(Status::Ok)),
             false => Err(Reply::new(Status::NoSession)),
         }
+    }
+}
+
+/// The `POST` of a tunnel, `None` when there will be none; never, where none is missing.
+async fn post(tunnel: &mut Option<Tunnel>) -> Option<Post> {
+    match tunnel {
+        Some(Tunnel::Get(waiting)) => waiting.post().await,
+        _ => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all connections of RTSP have in common.
 
-use super::{sessions::Sessions, table::RtspTable, udp::UdpPair};
+use super::{sessions::Sessions, table::RtspTable, tunnel::Tunnels, udp::UdpPair};
 use crate::{
     access::Gate,
     config::Plain,
@@ -38,6 +38,8 @@ pub struct Context {
     pub shards: Arc<Shards>,
     /// Sessions whose packets travel in datagrams.
     pub sessions: Sessions,
+    /// Halves of connections through HTTP.
+    pub tunnels: Tunnels,
     /// The statistics of all requests.
     pub http_stats: Arc<HttpStats>,
     /// Of the machine.

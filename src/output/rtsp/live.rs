@@ -4,6 +4,7 @@ use super::{
     context::Context,
     message::{Parser, Received, Reply, Request, Status},
     session::Channels,
+    tunnel::Decoder,
 };
 use crate::{
     access::without_link,
@@ -31,6 +32,8 @@ pub struct LiveSession {
     id: String,
     /// What it has sent of its next request.
     parser: Parser,
+    /// Of what it sends through HTTP.
+    decoder: Option<Decoder>,
     channels: Channels,
     log: ViewerLog,
 }
@@ -40,11 +43,11 @@ impl LiveSession {
     pub fn new(
         (context, peer): (Arc<Context>, SocketAddr),
         id: String,
-        parser: Parser,
+        (parser, decoder): (Parser, Option<Decoder>),
         channels: Channels,
         log: ViewerLog,
     ) -> Self {
-        Self { context, peer, id, parser, channels, log }
+        Self { context, peer, id, parser, decoder, channels, log }
     }
 
     /// How a shard writes the packets.
@@ -96,7 +99,10 @@ impl Session for LiveSession {
     }
 
     fn receive(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
-        self.parser.push(bytes);
+        match &mut self.decoder {
+            Some(decoder) => self.parser.push(&decoder.decode(bytes).map_err(|_| "request not valid")?),
+            None => self.parser.push(bytes),
+        }
         loop {
             match self.parser.next() {
                 Ok(Some(Received::Request(request))) => {
@@ -110,7 +116,7 @@ impl Session for LiveSession {
                     }
                 }
                 // Reports: the client is there, which its connection shows as well.
-                Ok(Some(Received::Packet { .. } | Received::Response(_))) => {}
+                Ok(Some(Received::Packet { .. } | Received::Response(_) | Received::Tunnel(_))) => {}
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     self.respond(&Reply::refusal(error.status(), &error.to_string()), "0", out);

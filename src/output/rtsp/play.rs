@@ -117,6 +117,7 @@ impl Connection {
         let stream_name: Arc<str> = stream.config.name.as_str().into();
         let transport = match (session.is_udp(), self.is_tls) {
             (true, _) => "udp",
+            (false, _) if self.is_tunnelled() => "http",
             (false, true) => "tls",
             (false, false) => "tcp",
         };

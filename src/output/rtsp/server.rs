@@ -5,6 +5,7 @@ use super::{
     context::{Context, Encryption},
     sessions::Sessions,
     table::RtspTable,
+    tunnel::Tunnels,
     udp::UdpPair,
 };
 use crate::{
@@ -104,6 +105,7 @@ impl RtspServer {
             shutdown,
             shards,
             sessions: Sessions::default(),
+            tunnels: Tunnels::default(),
             http_stats,
             load,
             udp: Mutex::default(),

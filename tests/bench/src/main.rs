@@ -20,6 +20,7 @@ mod rtmp;
 mod rtsp;
 mod server;
 mod source;
+mod srt;
 mod stills;
 #[cfg(feature = "tls")]
 mod tls;

@@ -7,7 +7,7 @@ use crate::{
     rtmp, rtsp,
     server::System,
     source::Kind,
-    stills, usage,
+    srt, stills, usage,
 };
 use anyhow::{bail, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -24,9 +24,9 @@ use std::{
 use tokio::net::TcpStream;
 
 /// All modes.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 18] = [
     "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "tls",
-    "rtmp", "rtsp", "publish", "hls", "short",
+    "rtmp", "rtsp", "srt", "publish", "hls", "short",
 ];
 
 /// Bits a second of the source: a picture of 1080 lines.
@@ -67,6 +67,13 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
         "rtmp" => or(&[1000]).into_iter().map(over_rtmp).collect::<Result<_, _>>()?,
         "rtsp" => or(&[500]).into_iter().map(over_rtsp).collect::<Result<_, _>>()?,
+        "srt" => {
+            let all = or(&[20, 200]);
+            vec![
+                over_srt(all.first().copied().unwrap_or_default(), 10)?,
+                over_srt(all.last().copied().unwrap_or_default(), 4)?,
+            ]
+        }
         "publish" => or(&[100]).into_iter().map(publishers).collect::<Result<_, _>>()?,
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
         #[cfg(feature = "tls")]
@@ -289,13 +296,32 @@ fn over_rtmp(viewers: usize) -> anyhow::Result<Table> {
 /// The same viewers of MPEG-TS over HTTP, and of RTP between the messages of RTSP.
 fn over_rtsp(viewers: usize) -> anyhow::Result<Table> {
     let title = format!("{viewers} viewers of {} Mbit/s, video alone", RATE / 1_000_000);
+    beside_http(title, noise(RATE / 1_000_000), (viewers, "/live.ts"), ("RTSP", "rtsp"), rtsp::play)
+}
+
+/// Players of SRT.
+fn over_srt(viewers: usize, megabits: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("{viewers} players of SRT, video of {megabits} Mbit/s"), &[]);
+    let system = System::Voyandz(format!("{}srt: {{listen: '127.0.0.1:0'}}\n", noise(megabits)));
+    for _ in 0..rounds() {
+        let mut server = system.start()?;
+        let address = server.address_of("srt")?;
+        let outcome = crowd::put(&mut server, (viewers, address), WINDOW, srt::play)?;
+        let mut figures = of_crowd(&outcome);
+        figures.insert("of a processor", outcome.cpu.as_secs_f64() / WINDOW.as_secs_f64());
+        table.add("SRT", figures);
+    }
+    Ok(table)
+}
+
+/// A camera without sound that sends so many million bits a second.
+fn noise(megabits: usize) -> String {
     let video =
         "videotestsrc is-live=true pattern=snow ! video/x-raw,width=640,height=360,framerate=30/1 ! queue name=video";
-    let yaml = format!(
+    format!(
         "feeds: {{cam: {{pipeline: '{video}'}}}}\n\
-         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: 4M, gop: 60}}}}}}\n"
-    );
-    beside_http(title, yaml, (viewers, "/live.ts"), ("RTSP", "rtsp"), rtsp::play)
+         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: {megabits}M, gop: 60}}}}}}\n"
+    )
 }
 
 /// Viewers over HTTP, and those who `play` over another protocol, each kind of a server of its own.
