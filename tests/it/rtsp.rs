@@ -8,6 +8,7 @@ use crate::rig::{
     secs,
     server::{password_digest, password_hash, run},
     state::{entry, state, wait_for},
+    tls::connect,
     wait_until,
 };
 use std::{
@@ -692,4 +693,44 @@ fn a_camera_is_fetched_by_the_transport_that_is_wanted() {
     drop(server);
     open.log.wait("viewer left stream=cam .*protocol=rtsp transport=udp", SOON);
     closed.log.wait("viewer left stream=cam .*protocol=rtsp transport=tcp", SOON);
+}
+
+#[test]
+fn ffmpeg_and_gstreamer_play_encrypted() {
+    let server = camera("tls: {own: authority, names: localhost, plain: none}\n");
+    let url = format!("rtsps://{}/cam", player::address(&server));
+    let (is_good, said) = decoded(&url, &[]);
+    assert!(is_good && said.is_empty(), "{said}");
+    let left = "viewer left stream=cam .*protocol=rtsp transport=tls";
+    let line = server.log.wait(left, SOON);
+    assert!(line.contains("gaps=0") && !line.contains("bytes=0 "), "{line}");
+    if have("gst-launch-1.0") {
+        let pipeline = format!(
+            "rtspsrc location={url} tls-validation-flags=0 latency=0 ! rtph264depay ! h264parse ! avdec_h264 ! fakesink num-buffers=30"
+        );
+        let output = Command::new("gst-launch-1.0").arg("-q").args(pipeline.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        server.log.wait_nth(left, 2, SOON);
+    }
+}
+
+/// The session of TLS goes to the thread that writes with what it has read already.
+#[test]
+fn requests_in_one_record_with_play_are_answered() {
+    let server = camera("tls: {own: authority, names: localhost, plain: none}\n");
+    let address = player::address(&server);
+    let authority = std::fs::read_to_string(server.file().with_file_name("authority").join("ca.pem")).unwrap();
+    let mut client = connect(address, "localhost", &authority).unwrap();
+    let url = format!("rtsp://{address}/cam");
+    let setup =
+        format!("SETUP {url}/trackID=0 RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n");
+    let head = client.ask(&setup).unwrap();
+    let session = head.split("Session: ").nth(1).unwrap().split(';').next().unwrap();
+    let request =
+        |method: &str, number: u32| format!("{method} {url} RTSP/1.0\r\nCSeq: {number}\r\nSession: {session}\r\n\r\n");
+    let head = client.ask(&(request("PLAY", 2) + &request("GET_PARAMETER", 3))).unwrap();
+    assert!(head.starts_with("RTSP/1.0 200 OK\r\nCSeq: 2\r\n"), "{head}");
+    client.send(request("TEARDOWN", 4).as_bytes());
+    assert!(client.ends(SOON), "the session of TLS says so");
+    server.log.wait("viewer left stream=cam .*protocol=rtsp transport=tls .*reason=\"client left\"", SOON);
 }

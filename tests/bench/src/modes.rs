@@ -66,12 +66,23 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         }
         "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
         "rtmp" => or(&[1000]).into_iter().map(over_rtmp).collect::<Result<_, _>>()?,
-        "rtsp" => or(&[500]).into_iter().map(over_rtsp).collect::<Result<_, _>>()?,
+        "rtsp" => {
+            let all = or(&[500, 200]);
+            vec![
+                over_rtsp(all.first().copied().unwrap_or_default())?,
+                in_datagrams(
+                    all.last().copied().unwrap_or_default(),
+                    RATE / 1_000_000,
+                    ("RTSP", "rtsp"),
+                    rtsp::play_datagrams,
+                )?,
+            ]
+        }
         "srt" => {
             let all = or(&[20, 200]);
             vec![
-                over_srt(all.first().copied().unwrap_or_default(), 10)?,
-                over_srt(all.last().copied().unwrap_or_default(), 4)?,
+                in_datagrams(all.first().copied().unwrap_or_default(), 10, ("SRT", "srt"), srt::play)?,
+                in_datagrams(all.last().copied().unwrap_or_default(), 4, ("SRT", "srt"), srt::play)?,
             ]
         }
         "publish" => or(&[100]).into_iter().map(publishers).collect::<Result<_, _>>()?,
@@ -299,17 +310,25 @@ fn over_rtsp(viewers: usize) -> anyhow::Result<Table> {
     beside_http(title, noise(RATE / 1_000_000), (viewers, "/live.ts"), ("RTSP", "rtsp"), rtsp::play)
 }
 
-/// Players of SRT.
-fn over_srt(viewers: usize, megabits: usize) -> anyhow::Result<Table> {
-    let mut table = Table::new(format!("{viewers} players of SRT, video of {megabits} Mbit/s"), &[]);
-    let system = System::Voyandz(format!("{}srt: {{listen: '127.0.0.1:0'}}\n", noise(megabits)));
+/// Viewers whose packets come in datagrams.
+fn in_datagrams<W>(
+    viewers: usize,
+    megabits: usize,
+    (name, protocol): (&'static str, &'static str),
+    play: impl Fn(SocketAddr, Arc<crowd::Taken>) -> W,
+) -> anyhow::Result<Table>
+where
+    W: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut table = Table::new(format!("{viewers} viewers of {name} in datagrams, video of {megabits} Mbit/s"), &[]);
+    let system = System::Voyandz(format!("{}{protocol}: {{listen: '127.0.0.1:0'}}\n", noise(megabits)));
     for _ in 0..rounds() {
         let mut server = system.start()?;
-        let address = server.address_of("srt")?;
-        let outcome = crowd::put(&mut server, (viewers, address), WINDOW, srt::play)?;
+        let address = server.address_of(protocol)?;
+        let outcome = crowd::put(&mut server, (viewers, address), WINDOW, &play)?;
         let mut figures = of_crowd(&outcome);
         figures.insert("of a processor", outcome.cpu.as_secs_f64() / WINDOW.as_secs_f64());
-        table.add("SRT", figures);
+        table.add(name, figures);
     }
     Ok(table)
 }
