@@ -302,7 +302,13 @@ impl App {
             (shards.clone(), limiter.clone()),
         );
         rtmp.listen(bound_rtmp);
-        let mut rtsp = RtspServer::new(gate.clone(), encrypting.clone(), shutdown.clone(), counted, limiter.clone());
+        let mut rtsp = RtspServer::new(
+            gate.clone(),
+            encrypting.clone(),
+            shutdown.clone(),
+            counted,
+            (shards.clone(), limiter.clone()),
+        );
         rtsp.set_table(RtspTable::new(&registry));
         rtsp.listen(bound);
         let viewed = segments;

@@ -1,4 +1,4 @@
-//! Listening sockets: binding, accepting, limits, the words of proxies, and encryption. And requests of our own.
+//! Listening sockets: binding, accepting, limits, the words of proxies, and encryption; datagrams by the dozen. And requests of our own.
 
 mod client;
 mod control_socket;
@@ -7,6 +7,7 @@ mod limits;
 mod listener;
 pub mod proxy_header;
 mod reject;
+pub mod segments;
 pub mod tls;
 
 pub use client::{ClientError, Exchange, HttpClient};

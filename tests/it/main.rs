@@ -102,6 +102,7 @@ mod rtmp;
 mod rtmp_pull;
 mod rtsp;
 mod rtsp_publish;
+mod rtsp_tunnel;
 mod saves;
 mod screens;
 mod service;

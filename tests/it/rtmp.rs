@@ -138,7 +138,7 @@ fn a_player_gets_what_is_published_from_a_keyframe_on() {
         assert_eq!(frames.codecs, ["aac", "h264"]);
         assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{path}: {}", frames.pictures);
     }
-    server.log.wait("viewer left peer=.* protocol=rtmp .*stream=studio bytes=[1-9]", SOON);
+    server.log.wait("viewer left stream=studio peer=.* protocol=rtmp .*bytes=[1-9]", SOON);
     let stream = wait_for(&server, "streams", "studio", |stream| stream["readers"] == 0);
     assert_eq!(stream["readers_ever"], 2);
 }
@@ -261,7 +261,7 @@ fn encryption_is_for_publishers_and_players() {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && frames.complaints.is_empty(), "{complaints} {}", frames.complaints);
     assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{}", frames.pictures);
-    server.log.wait("viewer left peer=.* protocol=rtmp .*stream=studio bytes=[1-9]", SOON);
+    server.log.wait("viewer left stream=studio peer=.* protocol=rtmp .*bytes=[1-9]", SOON);
     // Without encryption nobody gets in.
     let mut plain = TcpStream::connect(address(&server)).unwrap();
     plain.set_read_timeout(Some(SOON)).unwrap();

@@ -8,6 +8,7 @@ use crate::rig::{
     secs,
     server::{password_digest, password_hash, run},
     state::{entry, state, wait_for},
+    tls::connect,
     wait_until,
 };
 use std::{
@@ -196,12 +197,73 @@ fn tracks_come_on_the_channels_that_clients_choose() {
     assert_eq!(client.ask("SETUP", "/cam/trackID=0", lines).status, 455);
     assert_eq!(client.ask("PAUSE", "/cam", "").status, 405);
     assert_eq!(client.ask("PLAY", "/cam", "").status, 200);
-    assert_eq!(client.ask("TEARDOWN", "/cam", "").status, 200);
-    client.session = None;
-    // Another session on the same connection.
+    assert_eq!(client.ask("TEARDOWN", "/cam", "").field("Connection"), Some("close"));
+    while client.next(SOON).is_some() {}
+    // Video alone, which has the usual channels but for those of the audio.
+    let mut client = Player::connect(player::address(&server));
     client.play("/cam", &[0]);
     assert_eq!(client.packet().0, 1);
-    assert_eq!(client.packet().0, 0);
+    (0..20).for_each(|_| assert!([0, 1].contains(&client.packet().0)));
+}
+
+/// Requests come between packets, in pieces or several in one, also right behind `PLAY`.
+#[test]
+fn requests_are_answered_while_packets_flow() {
+    let server = camera("");
+    let address = player::address(&server);
+    let mut client = Player::connect(address);
+    client.ask("DESCRIBE", "/cam", "");
+    client.setup("/cam", &[0, 1]);
+    let session = client.session.clone().unwrap();
+    let request = |method: &str, number: u32| {
+        format!("{method} {} RTSP/1.0\r\nCSeq: {number}\r\nSession: {session}\r\n\r\n", client.url("/cam"))
+    };
+    let requests = ["PLAY", "OPTIONS", "GET_PARAMETER", "DESCRIBE", "ANNOUNCE", "PAUSE", "NONSENSE", "PLAY"];
+    let mut bytes: String = requests.iter().zip(20..).map(|(method, number)| request(method, number)).collect();
+    // An empty line, a report, and a part of a request.
+    bytes.push_str("\r\n$\x01\0\x04\r\n\r\n");
+    let last = request("TEARDOWN", 99);
+    bytes.push_str(&last[..30]);
+    let (mut answers, mut channels) = (Vec::new(), Vec::new());
+    client.send(bytes.as_bytes());
+    let mut rest = Some(&last[30..]);
+    while let Some(item) = client.next(SOON) {
+        match item {
+            Item::Packet(channel, _) => channels.push(channel),
+            Item::Response(response) => {
+                let number: u32 = response.field("CSeq").unwrap().parse().unwrap();
+                answers.push((number, response.status));
+            }
+        }
+        if answers.len() == requests.len()
+            && channels.len() > 50
+            && let Some(rest) = rest.take()
+        {
+            client.send(rest.as_bytes());
+        }
+    }
+    let expect = [200, 200, 200, 455, 455, 405, 501, 200];
+    let expect: Vec<_> = (20..).zip(expect).chain([(99, 200)]).collect();
+    assert_eq!(answers, expect);
+    assert!(channels.contains(&0) && channels.contains(&2), "{channels:?}");
+    server.log.wait("viewer left stream=cam .*protocol=rtsp transport=tcp .*gaps=0 reason=\"client left\"", SOON);
+    // What is no message ends with an answer, and what is too much without one.
+    for (bytes, reason) in
+        [(b"GARBAGE\r\n\r\n".to_vec(), "request not valid"), (vec![b'\n'; 1 << 20], "client sends too much")]
+    {
+        let mut client = Player::connect(address);
+        client.play("/cam", &[0, 1]);
+        client.packet();
+        let _ = client.try_send(&bytes);
+        let mut statuses = Vec::new();
+        while let Some(item) = client.next(SOON) {
+            if let Item::Response(response) = item {
+                statuses.push(response.status);
+            }
+        }
+        assert_eq!(statuses.contains(&400), reason == "request not valid", "{statuses:?}");
+        server.log.wait(&format!("viewer left stream=cam .*protocol=rtsp .*reason=\"{reason}\""), SOON);
+    }
 }
 
 #[test]
@@ -631,4 +693,44 @@ fn a_camera_is_fetched_by_the_transport_that_is_wanted() {
     drop(server);
     open.log.wait("viewer left stream=cam .*protocol=rtsp transport=udp", SOON);
     closed.log.wait("viewer left stream=cam .*protocol=rtsp transport=tcp", SOON);
+}
+
+#[test]
+fn ffmpeg_and_gstreamer_play_encrypted() {
+    let server = camera("tls: {own: authority, names: localhost, plain: none}\n");
+    let url = format!("rtsps://{}/cam", player::address(&server));
+    let (is_good, said) = decoded(&url, &[]);
+    assert!(is_good && said.is_empty(), "{said}");
+    let left = "viewer left stream=cam .*protocol=rtsp transport=tls";
+    let line = server.log.wait(left, SOON);
+    assert!(line.contains("gaps=0") && !line.contains("bytes=0 "), "{line}");
+    if have("gst-launch-1.0") {
+        let pipeline = format!(
+            "rtspsrc location={url} tls-validation-flags=0 latency=0 ! rtph264depay ! h264parse ! avdec_h264 ! fakesink num-buffers=30"
+        );
+        let output = Command::new("gst-launch-1.0").arg("-q").args(pipeline.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        server.log.wait_nth(left, 2, SOON);
+    }
+}
+
+/// The session of TLS goes to the thread that writes with what it has read already.
+#[test]
+fn requests_in_one_record_with_play_are_answered() {
+    let server = camera("tls: {own: authority, names: localhost, plain: none}\n");
+    let address = player::address(&server);
+    let authority = std::fs::read_to_string(server.file().with_file_name("authority").join("ca.pem")).unwrap();
+    let mut client = connect(address, "localhost", &authority).unwrap();
+    let url = format!("rtsp://{address}/cam");
+    let setup =
+        format!("SETUP {url}/trackID=0 RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n");
+    let head = client.ask(&setup).unwrap();
+    let session = head.split("Session: ").nth(1).unwrap().split(';').next().unwrap();
+    let request =
+        |method: &str, number: u32| format!("{method} {url} RTSP/1.0\r\nCSeq: {number}\r\nSession: {session}\r\n\r\n");
+    let head = client.ask(&(request("PLAY", 2) + &request("GET_PARAMETER", 3))).unwrap();
+    assert!(head.starts_with("RTSP/1.0 200 OK\r\nCSeq: 2\r\n"), "{head}");
+    client.send(request("TEARDOWN", 4).as_bytes());
+    assert!(client.ends(SOON), "the session of TLS says so");
+    server.log.wait("viewer left stream=cam .*protocol=rtsp transport=tls .*reason=\"client left\"", SOON);
 }

@@ -51,6 +51,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::poll_fn,
     io,
@@ -169,6 +170,7 @@ pub async fn serve<S>(
     let TakenConnection { stream: LiveStream { reader, lease, viewers, batch, early_heads }, log, chunked } = *taken;
     shards.adopt(Joining {
         socket,
+        before: VecDeque::new(),
         permit,
         reader,
         lease,

@@ -14,19 +14,19 @@ use crate::{
         http::live::batch_of,
         publish::permit::Credentials,
         shard::{
-            NO_PROGRESS,
             pool::Joining,
             session::{Account, Session},
             viewer::Framing,
+            viewer_log::{Identified, ViewerLog},
         },
     },
     source::demand::Lease,
-    stream::{Arrival, Entry, Join, Progress, Reader, ViewerHandle},
+    stream::{Entry, Join, Reader},
 };
 use std::{
-    net::SocketAddr,
+    collections::VecDeque,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use tokio::time::timeout;
 
@@ -62,7 +62,7 @@ enum Refusal {
 /// Has a player served: it goes to a shard when it is accepted, and is refused otherwise.
 pub(super) async fn serve(mut wire: Wire, permit: ConnectionPermit, context: &Context, wanted: &Wanted, peer: &Peer) {
     let path = wanted.names().into_iter().next().unwrap_or_default();
-    let began = Instant::now();
+    let asked = Instant::now();
     let Playing { stream, reader, lease, pass, user } = match open(context, wanted, peer).await {
         Ok(playing) => playing,
         Err(refusal) => {
@@ -71,19 +71,17 @@ pub(super) async fn serve(mut wire: Wire, permit: ConnectionPermit, context: &Co
         }
     };
     wire.server.accept_play(&mut wire.out);
-    let arrival = Arrival { protocol: "rtmp", user: user.as_deref(), peer: peer.address };
-    let viewer = stream.viewers.join(arrival, Some(pass.ended_by_order()), SystemTime::now());
-    let log = PlayLog {
-        viewer,
-        progress: Progress::default(),
-        pass,
-        began,
+    let who = Identified {
+        protocol: "rtmp",
+        transport: None,
         peer: peer.address,
         user,
-        path,
+        path: Some(path),
         stream: stream.config.name.to_string(),
-        reason: "client left",
+        asked,
+        pass,
     };
+    let log = ViewerLog::new(who, &stream.viewers, context.stats.clone());
     // It may have ended it already.
     if wire.flush().await.is_err() || wire.events.contains(&Event::Ended) {
         return;
@@ -91,6 +89,7 @@ pub(super) async fn serve(mut wire: Wire, permit: ConnectionPermit, context: &Co
     let Some((socket, server)) = wire.into_live() else { return };
     context.shards.adopt(Joining {
         socket,
+        before: VecDeque::new(),
         permit,
         reader,
         lease,
@@ -105,7 +104,7 @@ pub(super) async fn serve(mut wire: Wire, permit: ConnectionPermit, context: &Co
 #[derive(Debug)]
 struct PlaySession {
     server: Server,
-    log: PlayLog,
+    log: ViewerLog,
 }
 
 impl Session for PlaySession {
@@ -129,64 +128,6 @@ impl Session for PlaySession {
 
     fn closed(&mut self, reason: &'static str) {
         self.log.reason = reason;
-    }
-}
-
-/// What is counted of a player; logged when it is dropped.
-#[derive(Debug)]
-struct PlayLog {
-    viewer: ViewerHandle,
-    progress: Progress,
-    pass: Pass,
-    began: Instant,
-    peer: SocketAddr,
-    user: Option<String>,
-    path: String,
-    stream: String,
-    reason: &'static str,
-}
-
-impl Account for PlayLog {
-    fn withdrawn(&self) -> Option<&'static str> {
-        self.pass.end().reason()
-    }
-
-    fn sent(&mut self, bytes: u64, _: &dyn Fn() -> &'static str) {
-        if self.progress.bytes == 0 && bytes > 0 {
-            self.viewer.played(self.began.elapsed(), self.began, Instant::now());
-        }
-        self.progress.bytes += bytes;
-    }
-
-    fn lagged(&mut self, packets: u64) {
-        self.progress.gaps += 1;
-        self.progress.lost += packets;
-    }
-
-    fn is_reduced(&self) -> bool {
-        self.progress.is_reduced
-    }
-
-    fn reduced(&mut self, is_reduced: bool) {
-        self.progress.reductions += u64::from(is_reduced);
-        self.progress.is_reduced = is_reduced;
-    }
-
-    fn report(&mut self) {
-        self.viewer.report(self.progress);
-    }
-}
-
-impl Drop for PlayLog {
-    fn drop(&mut self) {
-        self.report();
-        self.viewer.ended(self.reason);
-        if self.reason == NO_PROGRESS {
-            self.viewer.dropped();
-        }
-        let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let Self { peer, user, path, stream, progress: Progress { bytes, gaps, .. }, reason, .. } = self;
-        tracing::info!(%peer, user, protocol = "rtmp", path, stream, bytes, seconds, gaps, reason, "viewer left");
     }
 }
 

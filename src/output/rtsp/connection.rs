@@ -2,13 +2,14 @@
 
 use super::{
     context::Context,
-    message::{Parser, Received, Reply, Request, Status},
+    live::{LiveSession, PUBLIC},
+    message::{COOKIE, Parser, Received, Reply, Request, Status},
     opened::Opened,
     out::Out,
     recording::{Due, Recording, ReportTo},
     session::{Channels, Session},
     transport::Agreed,
-    viewer::{Next, Viewer},
+    tunnel::{self, Decoder, NotBase64, Post, Waiting},
 };
 use crate::{
     access::{Asking, Identity, without_link},
@@ -16,9 +17,15 @@ use crate::{
     net::{ConnectionPermit, tls::Transport},
     output::{
         http::{limits::HEAD_WITHIN, session::certified},
-        shard::{NO_PROGRESS, PROGRESS_WITHIN, socket::tune},
+        shard::{
+            NO_PROGRESS, PROGRESS_WITHIN,
+            pool::Joining,
+            socket::{LiveSocket, tune},
+            viewer_log::ViewerLog,
+        },
     },
-    source::publisher::LEFT,
+    source::{demand::Lease, publisher::LEFT},
+    stream::{Reader, Viewers},
     sys::monotonic,
     telemetry::Protocol,
 };
@@ -30,6 +37,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, ReadHalf, WriteHalf},
+    sync::oneshot,
     time::{MissedTickBehavior, interval},
 };
 
@@ -39,12 +47,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// Bytes of one read.
 const READ: usize = 8 << 10;
-/// Packets are taken from the stream while fewer bytes than this wait.
-const BATCH: usize = 64 << 10;
 /// Requests are not read while more than this waits.
 const MAX_WAITING: usize = 256 << 10;
-const PUBLIC: &str = "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, RECORD, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
-
 /// The connection of one client.
 #[derive(Debug)]
 pub struct Connection {
@@ -64,12 +68,54 @@ pub struct Connection {
     has_requested: bool,
     pub(super) opened: Option<Opened>,
     pub(super) session: Option<Session>,
-    /// While packets are interleaved.
-    pub(super) playing: Option<(Viewer, Channels)>,
+    /// Packets are to be interleaved: a shard takes the connection over.
+    pub(super) playing: Option<Playing>,
     pub(super) recording: Option<Recording>,
     /// No more requests are served; the connection ends when all is written.
     ending: Option<&'static str>,
+    tunnel: Option<Tunnel>,
+    permit: ConnectionPermit,
+}
+
+/// How much of a tunnel through HTTP there is.
+#[derive(Debug)]
+enum Tunnel {
+    /// This is the `GET`.
+    Get(Waiting),
+    /// This is the `POST`, and who made the `GET` takes it.
+    Post(oneshot::Sender<Post>),
+    /// Both are here: the client sends by the `POST`.
+    Whole(Box<Whole>),
+}
+
+/// Both halves of a tunnel.
+#[derive(Debug)]
+struct Whole {
+    decoder: Decoder,
+    /// Of the `GET`.
+    reader: ReadHalf<Transport>,
+    /// Of the `POST`.
+    writer: WriteHalf<Transport>,
     _permit: ConnectionPermit,
+}
+
+/// What is played over a connection.
+#[derive(Debug)]
+pub(super) struct Playing {
+    /// The packets that come before those of the reader.
+    pub first: Bytes,
+    /// Its place in the stream.
+    pub reader: Reader,
+    /// Keeps the stream running.
+    pub lease: Lease,
+    /// Those who receive the stream.
+    pub viewers: Viewers,
+    /// Packets of this duration are written together.
+    pub wake_interval: Duration,
+    /// Where the packets go.
+    pub channels: Channels,
+    /// Counts what is sent.
+    pub log: ViewerLog,
 }
 
 impl Connection {
@@ -99,8 +145,14 @@ impl Connection {
             playing: None,
             recording: None,
             ending: None,
-            _permit: permit,
+            tunnel: None,
+            permit,
         }
+    }
+
+    /// Whether it is two connections of HTTP.
+    pub(super) fn is_tunnelled(&self) -> bool {
+        matches!(self.tunnel, Some(Tunnel::Whole(_)))
     }
 
     /// What is known of the client when it makes this request, with the query of an address.
@@ -109,64 +161,121 @@ impl Connection {
         Asking { peer: self.peer.ip(), proved: self.proved.clone(), protocol: "rtsp", query, agent }
     }
 
-    /// Serves it to its end.
+    /// Serves it to its end, or until somebody else takes it over.
     pub async fn serve(mut self) {
-        let reason = self.run().await;
-        if let Some((viewer, _)) = &mut self.playing {
-            viewer.reason = reason;
-        }
+        let Some(reason) = self.run().await else { return self.hand_over() };
         if let Some(recording) = self.recording.take() {
             recording.finish(reason);
         }
         tracing::debug!(peer = %self.peer, protocol = "rtsp", reason, "connection ended");
     }
 
-    async fn run(&mut self) -> &'static str {
+    /// Who takes the connection over gets it.
+    fn hand_over(mut self) {
+        match self.tunnel.take() {
+            Some(Tunnel::Post(get)) => {
+                let Self { reader, writer, parser, proved, is_tls, permit, .. } = self;
+                // It may have left meanwhile.
+                let _ = get.send(Post { halves: (reader, writer), begun: parser.into_rest(), proved, is_tls, permit });
+            }
+            Some(Tunnel::Whole(whole)) => self.hand_to_shard(Some(*whole)),
+            Some(Tunnel::Get(_)) | None => self.hand_to_shard(None),
+        }
+    }
+
+    /// Has a shard write the packets of the stream, after what waits.
+    fn hand_to_shard(self, tunnel: Option<Whole>) {
+        let Self { context, peer, reader, writer, parser, out, session, playing, permit, .. } = self;
+        let (Some(playing), Some(session)) = (playing, session) else { return };
+        let Playing { first, reader: packets, lease, viewers, wake_interval, channels, log } = playing;
+        let (socket, decoder) = match tunnel {
+            None => (LiveSocket::of(reader.unsplit(writer)), None),
+            Some(Whole { decoder, reader: get, writer: post, .. }) => {
+                (LiveSocket::with_input(get.unsplit(writer), reader.unsplit(post)), Some(decoder))
+            }
+        };
+        let Some(socket) = socket else { return };
+        let (shards, live) = (context.shards.clone(), (context, peer));
+        let mut before = out.into_pieces();
+        before.push_back(channels.of_client(&first));
+        let session = LiveSession::new(live, session.id, (parser, decoder), channels, log);
+        let framing = session.framing();
+        let session = Box::new(session);
+        shards.adopt(Joining {
+            socket,
+            before,
+            permit,
+            reader: packets,
+            lease,
+            viewers,
+            wake_interval,
+            framing,
+            session,
+        });
+    }
+
+    /// Serves requests; why the connection ends, or `None` when somebody else is to take it over.
+    async fn run(&mut self) -> Option<&'static str> {
         let stop = self.context.shutdown.token().clone();
         let mut check = interval(CHECK_PERIOD);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if self.playing.is_some() || matches!(self.tunnel, Some(Tunnel::Post(_))) {
+                return None;
+            }
             if let Some(reason) = self.ending.filter(|_| !self.out.has_work()) {
-                return reason;
+                return Some(reason);
             }
             let can_read = self.ending.is_none() && self.out.len() < MAX_WAITING;
             self.input.reserve(READ);
             let is_recording = self.recording.is_some() && self.ending.is_none();
-            let Self { reader, writer, input, out, playing, recording, .. } = self;
+            let Self { reader, writer, input, out, recording, tunnel, .. } = self;
             tokio::select! {
-                () = stop.cancelled() => return "server stopped",
+                () = stop.cancelled() => return Some("server stopped"),
                 read = reader.read_buf(input), if can_read => match read {
-                    Ok(1..) => {
-                        if let Err(reply) = self.received().await {
-                            self.respond(&reply.0, &reply.1);
-                            self.ending = Some("request not valid");
-                        }
-                        self.pace().await;
-                    }
-                    Ok(0) | Err(_) => return "client left",
+                    Ok(1..) => self.take_input().await,
+                    Ok(0) | Err(_) => return Some("client left"),
                 },
                 written = out.write(writer), if out.has_work() => match written {
-                    Ok(written) => {
-                        let is_all = out.len() == 0;
-                        if let Some((viewer, _)) = playing {
-                            viewer.sent(written as u64, is_all);
-                            if !is_all {
-                                viewer.waited();
-                            }
-                        }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Some(NO_PROGRESS),
+                    Err(_) => return Some("client left"),
+                },
+                post = post(tunnel) => match post {
+                    Some(post) => {
+                        self.join(post);
+                        self.take_input().await;
                     }
-                    Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return NO_PROGRESS,
-                    Err(_) => return "client left",
+                    None => return Some("client left"),
                 },
                 due = due(recording), if is_recording => self.publish(due).await,
-                next = next(playing), if out.len() == 0 && self.ending.is_none() => self.media(next),
                 _ = check.tick() => {
                     if let Some(reason) = self.check(Instant::now()).await {
-                        return reason;
+                        return Some(reason);
                     }
                 }
             }
         }
+    }
+
+    /// The client sends by its `POST` from now on.
+    fn join(&mut self, post: Post) {
+        let Post { halves: (reader, writer), begun, proved, is_tls, permit } = post;
+        let reader = std::mem::replace(&mut self.reader, reader);
+        let decoder = Decoder::default();
+        self.tunnel = Some(Tunnel::Whole(Box::new(Whole { decoder, reader, writer, _permit: permit })));
+        // Who sends requests is who has to prove something.
+        self.proved = proved;
+        self.is_tls &= is_tls;
+        (self.input, self.parser) = (begun, Parser::default());
+    }
+
+    async fn take_input(&mut self) {
+        if let Err((reply, number)) = self.received().await {
+            self.respond(&reply, &number);
+            self.ending = Some("request not valid");
+        }
+        self.pace().await;
     }
 
     /// What depends on time; why the connection ends, if it does.
@@ -175,43 +284,16 @@ impl Connection {
             return Some(NO_PROGRESS);
         }
         let silence = now.saturating_duration_since(self.requested);
-        match &mut self.playing {
-            Some((viewer, _)) => {
-                if let Some(reason) = viewer.tick(now) {
-                    self.ending = Some(reason);
-                }
-                None
-            }
-            None if self.recording.is_some() => {
-                self.report().await;
-                None
-            }
-            None if !self.has_requested && silence > HEAD_WITHIN => Some("no request in time"),
-            // Its packets travel in datagrams, and reports of the client show that it is there.
-            None if self.session.as_ref().is_some_and(|session| self.context.sessions.has(&session.id)) => None,
-            None if silence > TIMEOUT => Some("session timed out"),
-            None => None,
+        if self.recording.is_some() {
+            self.report().await;
+            return None;
         }
-    }
-
-    /// Packets of the stream come next.
-    fn media(&mut self, next: Next) {
-        let now = Instant::now();
-        let mut next = Some(next);
-        loop {
-            let Some((viewer, channels)) = &mut self.playing else { return };
-            match next.take().or_else(|| viewer.try_next(now)) {
-                Some(Next::Packet(packet)) => push(&mut self.out, channels, &packet.payload(), now),
-                Some(Next::End(reason)) => {
-                    viewer.reason = reason;
-                    self.ending = Some(reason);
-                    return;
-                }
-                None => return,
-            }
-            if self.out.len() >= BATCH {
-                return;
-            }
+        // Packets of a session that is listed travel in datagrams, and reports of the client show that it is there.
+        let is_listed = self.session.as_ref().is_some_and(|session| self.context.sessions.has(&session.id));
+        match self.has_requested {
+            false if silence > HEAD_WITHIN => Some("no request in time"),
+            true if silence > TIMEOUT && !is_listed => Some("session timed out"),
+            _ => None,
         }
     }
 
@@ -252,10 +334,19 @@ impl Connection {
     /// Takes what came. An error is a response after which nothing more can be read.
     async fn received(&mut self) -> Result<(), (Reply, String)> {
         let input = self.input.split();
-        self.parser.push(&input);
+        match &mut self.tunnel {
+            Some(Tunnel::Whole(whole)) => {
+                let decoded = whole.decoder.decode(&input);
+                let refused =
+                    |error: NotBase64| (Reply::refusal(Status::BadRequest, &error.to_string()), "0".to_owned());
+                self.parser.push(&decoded.map_err(refused)?);
+            }
+            _ => self.parser.push(&input),
+        }
         loop {
             match self.parser.next() {
                 Ok(None) => return Ok(()),
+                Ok(Some(Received::Tunnel(request))) => return self.open_tunnel(&request),
                 Ok(Some(Received::Request(request))) => {
                     self.requested = Instant::now();
                     self.has_requested = true;
@@ -265,12 +356,11 @@ impl Connection {
                     let target = without_link(&request.target);
                     tracing::debug!(%peer, method = request.method, target, status, "request");
                     self.respond(&reply, request.number());
-                    if request.method == "PLAY" && reply.status == Status::Ok {
-                        self.begin();
+                    if self.playing.is_some() {
+                        return Ok(());
                     }
                 }
                 Ok(Some(Received::Packet { channel, bytes })) => {
-                    // Of players it is reports: the client is there, which its connection shows as well.
                     self.requested = Instant::now();
                     let is_active = self.session.as_ref().is_some_and(|session| session.is_active);
                     if let Some(recording) = self.recording.as_mut().filter(|_| is_active) {
@@ -281,6 +371,32 @@ impl Connection {
                 Err(error) => return Err((Reply::refusal(error.status(), &error.to_string()), "0".to_owned())),
             }
         }
+    }
+
+    /// A request of HTTP is half of a tunnel.
+    fn open_tunnel(&mut self, request: &Request) -> Result<(), (Reply, String)> {
+        if self.has_requested || self.tunnel.is_some() {
+            let sentence = "a tunnel through HTTP begins with the connection";
+            return Err((Reply::refusal(Status::BadRequest, sentence), "0".to_owned()));
+        }
+        let (tunnels, client, cookie) =
+            (&self.context.tunnels, self.peer.ip(), request.field(COOKIE).unwrap_or_default());
+        self.tunnel = match request.method.as_str() {
+            "GET" => tunnels.wait(client, cookie).map(Tunnel::Get),
+            _ => tunnels.find(client, cookie).map(Tunnel::Post),
+        };
+        let (peer, method) = (self.peer, &request.method);
+        tracing::debug!(%peer, protocol = "rtsp", method, is_accepted = self.tunnel.is_some(), "tunnel through HTTP");
+        self.requested = Instant::now();
+        match &self.tunnel {
+            Some(Tunnel::Get(_)) => self.out.push(Bytes::from_static(tunnel::ACCEPTED.as_bytes()), self.requested),
+            Some(_) => {}
+            None => {
+                self.out.push(Bytes::from_static(tunnel::REFUSED.as_bytes()), self.requested);
+                self.ending = Some("half of a tunnel");
+            }
+        }
+        Ok(())
     }
 
     fn respond(&mut self, reply: &Reply, number: &str) {
@@ -296,7 +412,7 @@ impl Connection {
     }
 
     async fn handled(&mut self, request: &Request) -> Result<Reply, Reply> {
-        if let Some(required) = request.field("require").or(request.field("proxy-require")) {
+        if let Some(required) = request.required() {
             return Err(Reply::new(Status::NotSupported).with("Unsupported", required));
         }
         if !self.is_tls && !self.context.permits_plain(self.peer.ip()) {
@@ -312,8 +428,7 @@ impl Connection {
             "RECORD" => self.record(request),
             // GStreamer does so before it ends.
             "PAUSE" if self.recording.is_some() => self.keep(request),
-            "PAUSE" => Err(Reply::refusal(Status::NotAllowed, "a live stream cannot be paused: TEARDOWN ends it")
-                .with("Allow", PUBLIC)),
+            "PAUSE" => Err(Reply::no_pause(PUBLIC)),
             "TEARDOWN" => self.teardown(request),
             "PLAY" => Err(Reply::refusal(Status::NotInThisState, "this session records")),
             _ => Err(Reply::new(Status::NotImplemented).with("Public", PUBLIC)),
@@ -357,9 +472,6 @@ impl Connection {
             if let Some(recording) = self.recording.take() {
                 recording.finish(LEFT);
             }
-            if let Some((mut viewer, _)) = self.playing.take() {
-                viewer.reason = "client left";
-            }
             return Ok(Reply::new(Status::Ok));
         }
         match self.context.sessions.end(id, self.peer.ip()) {
@@ -367,21 +479,13 @@ impl Connection {
             false => Err(Reply::new(Status::NoSession)),
         }
     }
-
-    /// The first packets follow the response to `PLAY`.
-    fn begin(&mut self) {
-        let now = Instant::now();
-        if let (Some((_, channels)), Some(opened)) = (&self.playing, &mut self.opened) {
-            push(&mut self.out, channels, &std::mem::take(&mut opened.begins), now);
-        }
-    }
 }
 
-/// The next packets of what is played; never, while nothing is.
-async fn next(playing: &mut Option<(Viewer, Channels)>) -> Next {
-    match playing {
-        Some((viewer, _)) => viewer.next(Instant::now).await,
-        None => std::future::pending().await,
+/// The `POST` of a tunnel, `None` when there will be none; never, where none is missing.
+async fn post(tunnel: &mut Option<Tunnel>) -> Option<Post> {
+    match tunnel {
+        Some(Tunnel::Get(waiting)) => waiting.post().await,
+        _ => std::future::pending().await,
     }
 }
 
@@ -390,18 +494,5 @@ async fn due(recording: &mut Option<Recording>) -> Due {
     match recording {
         Some(recording) => recording.due().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Appends packets of the ring on the channels of the client.
-fn push(out: &mut Out, channels: &Channels, bytes: &Bytes, now: Instant) {
-    if channels.is_usual() {
-        return out.push(bytes.clone(), now);
-    }
-    for framed in interleaved::split(bytes) {
-        let Some(channel) = channels.get(framed.channel) else { continue };
-        let packet = framed.packet();
-        out.push(Bytes::copy_from_slice(&interleaved::head(channel, packet.len())), now);
-        out.push(packet, now);
     }
 }

@@ -1,10 +1,11 @@
 //! What all connections of RTSP have in common.
 
-use super::{sessions::Sessions, table::RtspTable, udp::UdpPair};
+use super::{sessions::Sessions, table::RtspTable, tunnel::Tunnels, udp::UdpPair};
 use crate::{
     access::Gate,
     config::Plain,
     net::tls::Tls,
+    output::shard::pool::Shards,
     sys::{
         Shutdown,
         overload::{CurrentLoad, LoadLevel},
@@ -33,8 +34,12 @@ pub struct Context {
     pub encryption: watch::Receiver<Encryption>,
     /// Runs tasks, and ends them.
     pub shutdown: Shutdown,
+    /// Write to players over their connections.
+    pub shards: Arc<Shards>,
     /// Sessions whose packets travel in datagrams.
     pub sessions: Sessions,
+    /// Halves of connections through HTTP.
+    pub tunnels: Tunnels,
     /// The statistics of all requests.
     pub http_stats: Arc<HttpStats>,
     /// Of the machine.

@@ -9,6 +9,8 @@ const MAX_HEAD: usize = 16 << 10;
 const MAX_FIELDS: usize = 64;
 /// Longest body. Descriptions of publishers have a few thousand bytes.
 const MAX_BODY: usize = 64 << 10;
+/// What both requests of a tunnel have in common.
+pub const COOKIE: &str = "x-sessioncookie";
 /// What begins a packet between messages (section 10.12).
 const PACKET: u8 = b'$';
 /// Bytes before a packet: `$`, the channel, the length.
@@ -26,6 +28,8 @@ pub enum Received {
         /// Its bytes.
         bytes: Bytes,
     },
+    /// A request of HTTP, which opens one half of a [tunnel](super::tunnel). Its body is what follows.
+    Tunnel(Request),
     /// A response to a request of ours. A server makes none, and ignores it.
     Response(Response),
 }
@@ -115,9 +119,15 @@ impl Parser {
         let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
         let first = lines.next().unwrap_or_default();
         let status = if first.starts_with("RTSP/") { Some(status_line(first)?) } else { None };
-        let (method, target) = if status.is_some() { ("", "") } else { request_line(first)? };
+        let (method, target, is_http) = if status.is_some() { ("", "", false) } else { request_line(first)? };
         let (method, target) = (method.to_owned(), target.to_owned());
         let fields = fields(lines)?;
+        if is_http {
+            values(&fields, COOKIE).next().ok_or(MessageError::Line)?;
+            self.buffer.advance(end);
+            self.seen = 0;
+            return Ok(Some(Received::Tunnel(Request { method, target, fields, body: Bytes::new() })));
+        }
         let lengths: Vec<_> = values(&fields, "content-length").collect();
         let length = match lengths[..] {
             [] => 0,
@@ -134,6 +144,11 @@ impl Parser {
             return Ok(Some(Received::Response(Response { status, reason, fields, body })));
         }
         Ok(Some(Received::Request(Request { method, target, fields, body })))
+    }
+
+    /// What was not understood yet.
+    pub fn into_rest(self) -> BytesMut {
+        self.buffer
     }
 
     fn packet(&mut self) -> Option<Received> {
@@ -182,15 +197,18 @@ fn status_line(line: &str) -> Result<(u16, String), MessageError> {
     Ok((status.ok_or(MessageError::Line)?, reason))
 }
 
-fn request_line(line: &str) -> Result<(&str, &str), MessageError> {
+/// Method, target, and whether it is of HTTP.
+fn request_line(line: &str) -> Result<(&str, &str, bool), MessageError> {
     let mut parts = line.split(' ').filter(|part| !part.is_empty());
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(MessageError::Line);
     };
     let is_method = method.len() <= 32 && method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let is_valid = is_method && version.starts_with("RTSP/1.") && !target.chars().any(char::is_control);
-    is_valid.then_some((method, target)).ok_or(MessageError::Line)
+    let is_http = version.starts_with("HTTP/1.") && matches!(method, "GET" | "POST");
+    let is_known = is_http || version.starts_with("RTSP/1.");
+    let is_valid = is_method && is_known && !target.chars().any(char::is_control);
+    is_valid.then_some((method, target, is_http)).ok_or(MessageError::Line)
 }
 
 fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<(String, String)>, MessageError> {
@@ -246,6 +264,11 @@ impl Request {
     /// The session that it names, without parameters.
     pub fn session(&self) -> Option<&str> {
         self.field("session").map(|value| value.split(';').next().unwrap_or_default().trim())
+    }
+
+    /// An option that the server must have; it has none.
+    pub fn required(&self) -> Option<&str> {
+        self.field("require").or(self.field("proxy-require"))
     }
 
     /// The number that the response repeats; only what can be a number.
@@ -338,6 +361,11 @@ impl Reply {
     /// A response with a sentence for people.
     pub fn refusal(status: Status, sentence: &str) -> Self {
         Self::new(status).with_body("text/plain; charset=utf-8", format!("{sentence}\n"))
+    }
+
+    /// The response to a request to pause a live stream.
+    pub fn no_pause(methods: &str) -> Self {
+        Self::refusal(Status::NotAllowed, "a live stream cannot be paused: TEARDOWN ends it").with("Allow", methods)
     }
 
     /// The same with one field more. Line ends in the value become spaces.

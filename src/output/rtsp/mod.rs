@@ -3,7 +3,9 @@
 //!
 //! `server.rs` listens, and one task serves each connection (`connection.rs`); requests are read by `message.rs`, `target.rs` and
 //! `transport.rs`, and `session.rs` decides what a client may do next (all pure). The packets are made once for all readers
-//! ([`crate::media::rtp::Muxer`]); `viewer.rs` is a reader of them, `udp.rs` sends them in datagrams.
+//! ([`crate::media::rtp::Muxer`]). Those of a connection leave by the shards ([`crate::output::shard`]), `live.rs` is what is left of
+//! the protocol then; `viewer.rs` is a reader of those in datagrams, which `udp.rs` sends. `tunnel.rs` brings
+//! both halves of a connection through HTTP together.
 
 mod announce;
 mod authorize;
@@ -11,6 +13,7 @@ pub mod client;
 mod connection;
 mod context;
 pub mod describe;
+mod live;
 mod message;
 mod opened;
 mod out;
@@ -23,5 +26,6 @@ mod sessions;
 pub mod table;
 mod target;
 mod transport;
+mod tunnel;
 mod udp;
 mod viewer;

@@ -54,6 +54,11 @@ impl Out {
         if self.has_work() { now.saturating_duration_since(self.progress) } else { Duration::ZERO }
     }
 
+    /// What waits, for whoever writes it.
+    pub fn into_pieces(self) -> VecDeque<Bytes> {
+        self.queue
+    }
+
     /// Writes some of it, or flushes when all is written; returns the number of bytes. Cancel-safe.
     ///
     /// # Errors

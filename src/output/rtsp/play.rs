@@ -2,7 +2,7 @@
 
 use super::{
     authorize::authorize,
-    connection::Connection,
+    connection::{Connection, Playing},
     describe::{Begin, begin_of, description, rtp_info, track_count},
     message::{Reply, Request, Status},
     opened::{Opened, START_WITHIN, open},
@@ -10,15 +10,23 @@ use super::{
     target::Target,
     transport::{Mode, Transport},
     udp::Destination,
-    viewer::{Client, Parts, Viewer},
+    viewer::Viewer,
 };
 use crate::{
     access::{Access, Action},
+    media::Container,
+    output::{
+        http::live::batch_of,
+        shard::{
+            subscription::Subscription,
+            viewer_log::{Identified, ViewerLog},
+        },
+    },
     stream::{Delivery, Entry, Join},
     sys::monotonic,
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 use tokio::time::timeout;
 
 impl Connection {
@@ -109,35 +117,31 @@ impl Connection {
         let stream_name: Arc<str> = stream.config.name.as_str().into();
         let transport = match (session.is_udp(), self.is_tls) {
             (true, _) => "udp",
+            (false, _) if self.is_tunnelled() => "http",
             (false, true) => "tls",
             (false, false) => "tcp",
         };
-        let parts = Parts {
-            reader,
-            lease,
-            viewers: stream.viewers.clone(),
-            pass: access.gate().pass(&access, Action::View, Some(stream_name)),
-            client: Client {
-                peer: self.peer,
-                user: access.identity.name(),
-                transport,
-                stats: self.context.http_stats.clone(),
-            },
+        let who = Identified {
+            protocol: "rtsp",
+            transport: Some(transport),
+            peer: self.peer,
+            user: access.identity.name(),
+            path: None,
             stream: stream.config.name.to_string(),
             asked,
+            pass: access.gate().pass(&access, Action::View, Some(stream_name)),
         };
-        let viewer = Viewer::new(parts, Instant::now(), monotonic());
         let tracks: Vec<(usize, Begin)> =
             session.tracks.iter().map(|track| (track.number, begin_of(&first, track.number))).collect();
         let info = rtp_info(base(&request.target), &tracks);
+        let viewers = stream.viewers.clone();
+        let log = ViewerLog::new(who, &viewers, self.context.http_stats.clone());
         match session.is_udp() {
-            true => self.play_udp(&session, viewer, first)?,
+            true => self.play_udp(&session, Viewer::new(Subscription::new(reader, lease), log, viewers), first)?,
             false => {
-                self.playing = Some((viewer, Channels::of(&session, count)));
-                // It follows the response.
-                if let Some(opened) = &mut self.opened {
-                    opened.begins = first;
-                }
+                let wake_interval = batch_of(&stream.config, Some(Container::Rtp));
+                let channels = Channels::of(&session, count);
+                self.playing = Some(Playing { first, reader, lease, viewers, wake_interval, channels, log });
             }
         }
         if let Some(session) = &mut self.session {

@@ -5,13 +5,17 @@ use super::{
     context::{Context, Encryption},
     sessions::Sessions,
     table::RtspTable,
+    tunnel::Tunnels,
     udp::UdpPair,
 };
 use crate::{
     access::Gate,
     config::Rtsp,
     net::{self, ConnectionLimiter, Incoming, LimitReached, Listener},
-    output::http::session::{behind_proxy, secure},
+    output::{
+        http::session::{behind_proxy, secure},
+        shard::pool::Shards,
+    },
     sys::{Shutdown, overload::CurrentLoad},
     telemetry::{HttpStats, Refusal},
 };
@@ -91,7 +95,7 @@ impl RtspServer {
         encryption: watch::Receiver<Encryption>,
         shutdown: Shutdown,
         (http_stats, load): (Arc<HttpStats>, CurrentLoad),
-        limiter: ConnectionLimiter,
+        (shards, limiter): (Arc<Shards>, ConnectionLimiter),
     ) -> Self {
         let (table, tables) = watch::channel(Arc::default());
         let context = Context {
@@ -99,7 +103,9 @@ impl RtspServer {
             table: tables,
             encryption,
             shutdown,
+            shards,
             sessions: Sessions::default(),
+            tunnels: Tunnels::default(),
             http_stats,
             load,
             udp: Mutex::default(),

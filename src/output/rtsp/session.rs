@@ -4,6 +4,8 @@ use super::{
     message::Status,
     transport::{Agreed, Mode, Transport},
 };
+use crate::media::rtp::interleaved;
+use bytes::Bytes;
 
 /// Most tracks of a session.
 const MAX_TRACKS: usize = 16;
@@ -119,8 +121,24 @@ impl Channels {
         self.is_usual
     }
 
+    /// Packets of the ring as the client gets them.
+    pub fn of_client(&self, packets: &Bytes) -> Bytes {
+        if self.is_usual {
+            return packets.clone();
+        }
+        let mut bytes = Vec::with_capacity(packets.len());
+        for framed in interleaved::split(packets) {
+            if let Some(channel) = self.get(framed.channel) {
+                let packet = framed.packet();
+                bytes.extend_from_slice(&interleaved::head(channel, packet.len()));
+                bytes.extend_from_slice(&packet);
+            }
+        }
+        bytes.into()
+    }
+
     /// The channel of the client for one of the stream.
-    pub fn get(&self, channel: u8) -> Option<u8> {
+    fn get(&self, channel: u8) -> Option<u8> {
         self.map.get(usize::from(channel)).copied().flatten()
     }
 }

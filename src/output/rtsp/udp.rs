@@ -2,21 +2,27 @@
 
 use super::{
     sessions::{Listed, Sessions},
-    viewer::{Next, Viewer},
+    viewer::Viewer,
 };
 use crate::{
     media::rtp::{interleaved, report},
+    net::segments::{self, TOGETHER},
+    output::shard::subscription::Next,
     sys::monotonic,
 };
 use bytes::Bytes;
 use socket2::SockRef;
 use std::{
-    io,
+    io::{self, IoSlice},
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
+    io::Interest,
     net::UdpSocket,
     time::{MissedTickBehavior, interval},
 };
@@ -24,8 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Buffer that is requested of the kernel for each direction: a burst of keyframes to many clients.
 const BUFFER: usize = 4 << 20;
-/// So many datagrams are sent without a pause.
+/// So many datagrams are sent without a pause, and in one call at most.
 const BURST: usize = 20;
+const _: () = assert!(BURST <= TOGETHER);
 /// The pause between two bursts, which receivers need to empty their buffers.
 const PAUSE: Duration = Duration::from_millis(1);
 /// A client that shows nothing of itself for so long has left: the timeout that it was sent, and some time more for those who
@@ -45,6 +52,16 @@ pub struct UdpPair {
     rtcp: UdpSocket,
     /// Their numbers.
     pub ports: (u16, u16),
+    /// Whether the kernel cuts what it is given into many datagrams.
+    can_cut: AtomicBool,
+}
+
+/// A datagram on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Datagram {
+    is_control: bool,
+    to: SocketAddr,
+    bytes: Bytes,
 }
 
 /// Where the packets of a channel of the stream go.
@@ -86,7 +103,7 @@ impl UdpPair {
             let _ = SockRef::from(socket).set_recv_buffer_size(BUFFER);
         }
         let (rtp, rtcp) = (UdpSocket::from_std(rtp)?, UdpSocket::from_std(rtcp)?);
-        Ok(Self { rtp, rtcp, ports: (first, second) })
+        Ok(Self { rtp, rtcp, ports: (first, second), can_cut: AtomicBool::new(true) })
     }
 
     /// Takes what clients send, until `stop`: it shows that they are there, and is the media of publishers. What comes from others is nothing.
@@ -131,7 +148,7 @@ impl UdpPair {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next = Some(first);
         let mut senders = Vec::new();
-        viewer.reason = loop {
+        let reason = loop {
             if let Some(bytes) = next.take() {
                 self.send_all(&bytes, &to, &mut viewer, &mut senders).await;
             }
@@ -146,12 +163,13 @@ impl UdpPair {
                         break "no sign of the client for 90 s";
                     }
                 }
-                found = viewer.next(Instant::now) => match found {
+                found = viewer.next() => match found {
                     Next::Packet(packet) => next = Some(packet.payload()),
                     Next::End(reason) => break reason,
                 },
             }
         };
+        viewer.end(reason);
         // Whoever is still there does not wait for more.
         for (track, ssrc) in senders {
             if let Some(destination) = to.iter().find(|to| to.track == track) {
@@ -161,7 +179,7 @@ impl UdpPair {
     }
 
     async fn send_all(&self, bytes: &Bytes, to: &[Destination], viewer: &mut Viewer, senders: &mut Vec<(usize, u32)>) {
-        let (mut sent, mut count) = (0, 0);
+        let mut datagrams = Vec::new();
         for framed in interleaved::split(bytes) {
             let (track, is_control) = (usize::from(framed.channel >> 1), framed.channel & 1 == 1);
             let Some(destination) = to.iter().find(|destination| destination.track == track) else { continue };
@@ -172,15 +190,52 @@ impl UdpPair {
             {
                 senders.push((track, sender.ssrc));
             }
-            let address = if is_control { destination.rtcp } else { destination.rtp };
-            sent += self.send(&packet, is_control, address).await;
-            count += 1;
-            if count % BURST == 0 {
+            let to = if is_control { destination.rtcp } else { destination.rtp };
+            datagrams.push(Datagram { is_control, to, bytes: packet });
+        }
+        let (mut rest, mut sent, mut burst) = (&datagrams[..], 0, 0);
+        while let Some((group, after)) = rest.split_at_checked(group(rest)).filter(|(group, _)| !group.is_empty()) {
+            if burst + group.len() > BURST {
                 tokio::time::sleep(PAUSE).await;
+                burst = 0;
+            }
+            burst += group.len();
+            sent += self.send_group(group).await;
+            rest = after;
+        }
+        viewer.sent(sent as u64);
+    }
+
+    /// Sends datagrams of one [`group`]; returns the bytes that the kernel took.
+    async fn send_group(&self, group: &[Datagram]) -> usize {
+        let Some(Datagram { is_control, to, bytes }) = group.first() else { return 0 };
+        if group.len() > 1 && self.can_cut.load(Ordering::Relaxed) {
+            let pieces: Vec<_> = group.iter().map(|datagram| IoSlice::new(&datagram.bytes)).collect();
+            let socket = if *is_control { &self.rtcp } else { &self.rtp };
+            let send = || segments::send(socket, &pieces, bytes.len(), *to);
+            match socket.async_io(Interest::WRITABLE, send).await {
+                // Of this device or kernel: one by one from now on.
+                Err(error) if segments::is_unsupported(&error) => self.can_cut.store(false, Ordering::Relaxed),
+                result => return result.unwrap_or(0),
             }
         }
-        viewer.sent(sent as u64, true);
+        let mut sent = 0;
+        for Datagram { bytes, .. } in group {
+            sent += self.send(bytes, *is_control, *to).await;
+        }
+        sent
     }
+}
+
+/// How many of these may leave in one call: neighbours to one address of the same length, but for the last one, which may be shorter.
+fn group(datagrams: &[Datagram]) -> usize {
+    let Some(first) = datagrams.first() else { return 0 };
+    let is_alike = |other: &Datagram| other.is_control == first.is_control && other.to == first.to;
+    let whole =
+        datagrams.iter().take(BURST).take_while(|other| is_alike(other) && other.bytes.len() == first.bytes.len());
+    let count = whole.count();
+    let is_last = |other: &Datagram| is_alike(other) && other.bytes.len() < first.bytes.len();
+    count + usize::from(count < BURST && datagrams.get(count).is_some_and(is_last))
 }
 
 #[cfg(test)]
@@ -197,5 +252,48 @@ mod tests {
         }
         let taken = pairs[0].ports.0;
         assert!(UdpPair::bind(local, taken).is_err());
+    }
+
+    fn datagram(to: SocketAddr, length: usize) -> Datagram {
+        Datagram { is_control: false, to, bytes: vec![length as u8; length].into() }
+    }
+
+    #[test]
+    fn neighbours_of_one_length_leave_together() {
+        let (near, far) = ("192.0.2.1:4".parse().unwrap(), "192.0.2.1:6".parse().unwrap());
+        #[track_caller]
+        fn check(datagrams: &[Datagram], expect: &[usize]) {
+            let (mut rest, mut found) = (datagrams, Vec::new());
+            while !rest.is_empty() {
+                found.push(group(rest));
+                rest = &rest[group(rest)..];
+            }
+            assert_eq!(found, expect);
+        }
+        let of = |to, lengths: &[usize]| lengths.iter().map(|length| datagram(to, *length)).collect::<Vec<_>>();
+        check(&of(near, &[9, 9, 9, 4, 9, 12, 12]), &[4, 1, 2]);
+        check(&[of(near, &[9, 9]), of(far, &[9, 3])].concat(), &[2, 2]);
+        check(&of(near, &[7; 45]), &[20, 20, 5]);
+        let control = Datagram { is_control: true, ..datagram(near, 9) };
+        check(&[of(near, &[9]), vec![control], of(near, &[9])].concat(), &[1, 1, 1]);
+        check(&[], &[]);
+    }
+
+    #[tokio::test]
+    async fn each_datagram_arrives_whole_however_it_is_sent() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let to = receiver.local_addr().unwrap();
+        for can_cut in [true, false] {
+            let mut pair = UdpPair::bind(IpAddr::from([127, 0, 0, 1]), 0).unwrap();
+            pair.can_cut = can_cut.into();
+            let lengths = [250, 250, 250, 40];
+            let group: Vec<_> = lengths.iter().map(|length| datagram(to, *length)).collect();
+            assert_eq!(pair.send_group(&group).await, 790);
+            for length in lengths {
+                let mut buffer = [0; 2000];
+                let found = receiver.recv(&mut buffer).await.unwrap();
+                assert_eq!(&buffer[..found], &vec![length as u8; length][..], "{can_cut}");
+            }
+        }
     }
 }

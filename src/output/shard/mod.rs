@@ -1,7 +1,7 @@
 //! The threads that write live packets to sockets of TCP, whatever protocol their viewers speak.
 //!
 //! A viewer comes here when its protocol has said all that is before the first packet: [`pool`] has the threads, [`viewer`] is one
-//! viewer, [`socket`] its socket, encrypted or not, and [`session`] what its protocol does beside the packets. [`subscription`]
+//! viewer, [`socket`] its socket, encrypted or not, [`session`] what its protocol does beside the packets, and [`viewer_log`] what is counted of it. [`subscription`]
 //! yields the next packet, also to those that write elsewhere, and [`write_latency`] measures how long media waits in the server.
 
 pub mod pool;
@@ -9,6 +9,7 @@ pub mod session;
 pub mod socket;
 pub mod subscription;
 pub mod viewer;
+pub mod viewer_log;
 pub mod write_latency;
 
 use std::time::Duration;

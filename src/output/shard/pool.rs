@@ -16,9 +16,11 @@ use crate::{
     stream::{Batch, FanOut, Reader, Version, Viewers},
     sys::service::{Pulse, Pulses},
 };
+use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker as PollWaker};
 use slab::Slab;
 use std::{
+    collections::VecDeque,
     io, mem,
     sync::{
         Arc, Mutex, PoisonError,
@@ -56,11 +58,13 @@ struct Shard {
     closing: AtomicBool,
 }
 
-/// A viewer whose protocol has sent what is before the first packet.
+/// A viewer whose protocol has nothing to decide any more before the first packet.
 #[derive(Debug)]
 pub struct Joining {
     /// Its connection.
     pub socket: LiveSocket,
+    /// What is written before the first packet.
+    pub before: VecDeque<Bytes>,
     /// Is held as long as it is connected.
     pub permit: ConnectionPermit,
     /// Its position in the stream.
@@ -397,8 +401,8 @@ impl Loop {
     }
 
     fn adopt(&mut self, joining: Joining, now: Instant) {
-        let Joining { mut socket, permit, reader, lease, viewers: stream_viewers, wake_interval, framing, session } =
-            joining;
+        let Joining { mut socket, before, permit, reader, lease, wake_interval, framing, session, .. } = joining;
+        let stream_viewers = joining.viewers;
         let fanout = reader.fanout().clone();
         let format = framing.format();
         let is_same = |channel: &Channel| {
@@ -433,12 +437,12 @@ impl Loop {
         let key = entry.key();
         let registered = socket.register(self.poll.registry(), Token(key));
         let subscription = Subscription::new(reader, lease);
-        entry.insert(Viewer::new((socket, permit), subscription, session, framing, channel, now));
+        entry.insert(Viewer::new((socket, permit), before, subscription, session, framing, channel, now));
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.viewers.push(key);
         }
         self.with(key, |viewer| {
-            if registered.is_ok() { viewer.pump(now) } else { Outcome::Closed("cannot register its socket") }
+            if registered.is_ok() { viewer.joined(now) } else { Outcome::Closed("cannot register its socket") }
         });
         if is_new {
             self.deliver(channel, now);

@@ -1,5 +1,7 @@
 //! What a protocol does for a viewer beside the packets.
 
+use crate::media::Packet;
+use bytes::Bytes;
 use std::fmt::Debug;
 
 /// What is counted and logged of a viewer.
@@ -23,11 +25,17 @@ pub trait Session: Debug + Send {
     /// What is counted and logged.
     fn account(&mut self) -> &mut dyn Account;
 
-    /// The client has sent these bytes; what is to be answered is added to `out`, and leaves between two packets.
+    /// The client has sent these bytes; what is to be answered is added to `out`, and leaves between two packets. Called once without
+    /// bytes when the viewer joins: they may have come with those before.
     ///
     /// # Errors
-    /// The reason, when the connection cannot continue.
+    /// The reason, when the connection cannot continue. What is in `out` leaves before it is closed.
     fn receive(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str>;
+
+    /// How a packet is written for this viewer alone, see [`Framing::Own`](super::viewer::Framing::Own).
+    fn frame(&self, packet: &Packet) -> Bytes {
+        packet.payload()
+    }
 
     /// Whether a client that has closed its sending side may still read.
     fn may_half_close(&self) -> bool;

@@ -13,29 +13,41 @@ use tokio_rustls::{TlsStream, rustls::ServerConnection};
 /// Most pieces in one write; the last packet may add a few.
 pub const BATCH: usize = 32;
 
-/// A socket that does not block, and the session of TLS over it, if there is one.
+/// A connection that does not block.
 #[derive(Debug)]
 pub struct LiveSocket {
+    connection: Connection,
+    input: Input,
+}
+
+/// How the client sends.
+#[derive(Debug)]
+enum Input {
+    /// By the same connection.
+    Same,
+    /// By another one.
+    Other(Box<Connection>),
+    /// It has closed the other one.
+    Ended,
+}
+
+/// A socket, and the session of TLS over it, if there is one.
+#[derive(Debug)]
+struct Connection {
     socket: TcpStream,
     session: Option<Box<ServerConnection>>,
 }
 
 impl LiveSocket {
-    /// Takes a connection of a client over, which has sent all that it had to send; `None` when the system does not let go of it.
+    /// Takes a connection of a client over; `None` when the system does not let go of it.
     pub fn of(transport: Transport) -> Option<Self> {
-        let (socket, session) = match transport {
-            Transport::Plain(socket) => (socket, None),
-            Transport::Tls(stream) => match *stream {
-                TlsStream::Server(stream) => {
-                    let (socket, session) = stream.into_inner();
-                    (socket, Some(Box::new(session)))
-                }
-                TlsStream::Client(_) => return None,
-            },
-        };
-        let socket = socket.into_std().ok()?;
-        tune(&socket);
-        Some(Self { socket: TcpStream::from_std(socket), session })
+        Some(Self { connection: Connection::of(transport)?, input: Input::Same })
+    }
+
+    /// The same for a client that sends by another connection, and nothing by this one.
+    pub fn with_input(transport: Transport, input: Transport) -> Option<Self> {
+        let (connection, input) = (Connection::of(transport)?, Connection::of(input)?);
+        Some(Self { connection, input: Input::Other(Box::new(input)) })
     }
 
     /// Has events of the socket reported as `token`.
@@ -43,12 +55,19 @@ impl LiveSocket {
     /// # Errors
     /// When epoll cannot take it.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.socket, token, Interest::READABLE | Interest::WRITABLE)
+        if let Input::Other(input) = &mut self.input {
+            registry.register(&mut input.socket, token, Interest::READABLE)?;
+        }
+        registry.register(&mut self.connection.socket, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     /// The error that the socket reported.
     pub fn error(&self) -> Option<io::Error> {
-        self.socket.take_error().ok().flatten()
+        let of = |connection: &Connection| connection.socket.take_error().ok().flatten();
+        match &self.input {
+            Input::Other(input) => of(input).or_else(|| of(&self.connection)),
+            Input::Same | Input::Ended => of(&self.connection),
+        }
     }
 
     /// Takes these pieces, or as many of their bytes as there is room for; what the session has encrypted before is sent first.
@@ -58,7 +77,7 @@ impl LiveSocket {
     /// # Errors
     /// `WouldBlock` when nothing was taken, and those of the socket.
     pub fn write<'a>(&mut self, mut pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        let Self { socket, session } = self;
+        let Connection { socket, session } = &mut self.connection;
         let (Some(first), second) = (pieces.next(), pieces.next()) else { return self.flush().map(|()| 0) };
         if let (None, None) = (second, &session) {
             return socket.write(first);
@@ -75,14 +94,14 @@ impl LiveSocket {
 
     /// Whether bytes that were taken are not in the socket yet.
     pub fn has_unsent(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.wants_write())
+        self.connection.session.as_ref().is_some_and(|session| session.wants_write())
     }
 
     /// Says that nothing follows (RFC 8446, section 6.1), where a session can. A client that takes nothing does not get it.
     pub fn end(&mut self) {
-        if let Some(session) = &mut self.session {
+        if let Connection { socket, session: Some(session) } = &mut self.connection {
             session.send_close_notify();
-            let _ = send(session, &mut self.socket);
+            let _ = send(session, socket);
         }
     }
 
@@ -91,6 +110,46 @@ impl LiveSocket {
     /// # Errors
     /// `WouldBlock` when there is nothing, and those of the socket and the session.
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.input {
+            Input::Same => return self.connection.receive(buffer),
+            Input::Other(input) => match input.receive(buffer) {
+                // It may have said all that it has to say.
+                Ok(0) => self.input = Input::Ended,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            },
+            Input::Ended => {}
+        }
+        match self.connection.receive(buffer)? {
+            0 => Ok(0),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let Connection { socket, session } = &mut self.connection;
+        session.as_mut().map_or(Ok(()), |session| send(session, socket))
+    }
+}
+
+impl Connection {
+    fn of(transport: Transport) -> Option<Self> {
+        let (socket, session) = match transport {
+            Transport::Plain(socket) => (socket, None),
+            Transport::Tls(stream) => match *stream {
+                TlsStream::Server(stream) => {
+                    let (socket, session) = stream.into_inner();
+                    (socket, Some(Box::new(session)))
+                }
+                TlsStream::Client(_) => return None,
+            },
+        };
+        let socket = socket.into_std().ok()?;
+        tune(&socket);
+        Some(Self { socket: TcpStream::from_std(socket), session })
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Self { socket, session } = self;
         let Some(session) = session else { return socket.read(buffer) };
         loop {
@@ -109,10 +168,6 @@ impl LiveSocket {
             }
             read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.session.as_mut().map_or(Ok(()), |session| send(session, &mut self.socket))
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Framing {
     },
     /// As messages of a protocol, which are the same for all of its viewers: they are made once for those of a thread.
     Messages(Format),
+    /// As the session of each viewer says: these share nothing.
+    Own,
 }
 
 /// Makes messages of a packet. A packet without any yields no bytes.
@@ -101,9 +103,10 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// A viewer that has got all that is before the first packet.
+    /// A viewer that has got all that is before the first packet, but for `before`.
     pub fn new(
         (socket, permit): (LiveSocket, ConnectionPermit),
+        before: VecDeque<Bytes>,
         subscription: Subscription,
         session: Box<dyn Session>,
         framing: Framing,
@@ -117,8 +120,8 @@ impl Viewer {
             _permit: permit,
             channel,
             framing,
-            out: VecDeque::new(),
-            out_bytes: 0,
+            out_bytes: before.iter().map(Bytes::len).sum(),
+            out: before,
             blocked: None,
             half_closed: false,
             received: 0,
@@ -157,8 +160,8 @@ impl Viewer {
     /// `messages` are those of its packets, where the framing has any.
     pub fn pump_batch(&mut self, batch: &Batch, messages: &[Bytes], now: Instant) -> Outcome {
         let is_ready = self.blocked.is_none() && self.is_sent() && self.ending.is_none();
-        let is_early = matches!(self.framing, Framing::EarlyHeads { .. });
-        if !(is_ready && !is_early && self.subscription.take_batch(batch)) {
+        let is_shared = !matches!(self.framing, Framing::EarlyHeads { .. } | Framing::Own);
+        if !(is_ready && is_shared && self.subscription.take_batch(batch)) {
             return self.pump(now);
         }
         let packets = batch.packets();
@@ -169,7 +172,7 @@ impl Viewer {
                 self.socket.write(packets.iter().flat_map(Packet::payload_slices)),
                 packets.iter().map(Packet::len).sum(),
             ),
-            Framing::Chunked | Framing::EarlyHeads { .. } => (
+            Framing::Chunked | Framing::EarlyHeads { .. } | Framing::Own => (
                 self.socket.write(packets.iter().flat_map(Packet::chunk_pieces).map(|piece| &piece[..])),
                 packets.iter().map(Packet::chunk_len).sum(),
             ),
@@ -243,10 +246,22 @@ impl Viewer {
         self.delivered.take().filter(|entered| *entered >= self.since)
     }
 
+    /// It has joined: what the client sent before is answered, and what there is is written.
+    pub fn joined(&mut self, now: Instant) -> Outcome {
+        match self.answer(&[], now) {
+            Outcome::Open if self.ending.is_none() => {}
+            outcome => return outcome,
+        }
+        match self.pump(now) {
+            // The socket reports only what comes from now on, and a session of TLS may have read more already.
+            Outcome::Open => self.receive(now),
+            outcome => outcome,
+        }
+    }
+
     /// Takes what the client sends, and notices when it disconnects.
     pub fn receive(&mut self, now: Instant) -> Outcome {
         let mut buffer = [0; READ_SIZE];
-        let mut answer = Vec::new();
         while !self.half_closed {
             match self.socket.receive(&mut buffer) {
                 // It may have closed one side only, as `printf … | nc` does; the next packet shows whether it still reads.
@@ -254,14 +269,15 @@ impl Viewer {
                     self.half_closed = true;
                     self.last_write = self.last_write.max(now);
                 }
-                Ok(0) => return Outcome::Closed("client left"),
+                Ok(0) => return Outcome::Closed(self.ending.unwrap_or("client left")),
                 Ok(read) => {
                     self.received += read;
                     if self.received > MAX_RECEIVED {
                         return Outcome::Closed("client sends too much");
                     }
-                    if let Err(reason) = self.session.receive(buffer.get(..read).unwrap_or_default(), &mut answer) {
-                        return Outcome::Closed(reason);
+                    let outcome = self.answer(buffer.get(..read).unwrap_or_default(), now);
+                    if outcome != Outcome::Open {
+                        return outcome;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -269,11 +285,23 @@ impl Viewer {
                 Err(error) => return closed(&error),
             }
         }
-        if answer.is_empty() {
+        Outcome::Open
+    }
+
+    /// Has the session answer what the client sent. Of a client that has got its last answer nothing is wanted.
+    fn answer(&mut self, bytes: &[u8], now: Instant) -> Outcome {
+        if self.ending.is_some() {
             return Outcome::Open;
         }
-        if self.out_bytes + answer.len() > BATCH_BYTES + MAX_ANSWERS {
-            return Outcome::Closed("client sends too much");
+        let mut answer = Vec::new();
+        let result = self.session.receive(bytes, &mut answer);
+        match (result, answer.is_empty()) {
+            (Ok(()), true) => return Outcome::Open,
+            (Err(reason), true) => return Outcome::Closed(reason),
+            (Ok(()), false) if self.out_bytes + answer.len() > BATCH_BYTES + MAX_ANSWERS => {
+                return Outcome::Closed("client sends too much");
+            }
+            (result, false) => self.ending = result.err(),
         }
         self.add(answer.into());
         self.pump(now)
@@ -335,6 +363,7 @@ impl Viewer {
             Framing::Chunked => packet.chunk_pieces().for_each(|piece| self.add(piece.clone())),
             Framing::EarlyHeads { chunked } => self.add_early(packet, chunked),
             Framing::Messages(format) => self.add(format(packet)),
+            Framing::Own => self.add(self.session.frame(packet)),
         }
     }
 

@@ -1,18 +1,15 @@
 //! The UDP socket of a port.
 
 use super::wire::Outbox;
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use crate::net::segments::{self, TOGETHER};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
-    os::fd::AsRawFd,
 };
 
 /// What the kernel may hold in each direction: half a second of 60 Mbit/s.
 const BUFFER: usize = 4 << 20;
-/// Most datagrams of one call: together they must be shorter than 64 kB.
-const TOGETHER: usize = 40;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -69,8 +66,8 @@ impl Datagrams {
             for (bytes, length) in outbox.groups(TOGETHER) {
                 if bytes.len() <= length {
                     let _ = self.socket.send_to(bytes, peer);
-                } else if let Err(error) = self.send_cut(bytes, length, peer)
-                    && matches!(error, nix::Error::EIO | nix::Error::EINVAL | nix::Error::EOPNOTSUPP)
+                } else if let Err(error) = segments::send(&self.socket, &[IoSlice::new(bytes)], length, peer)
+                    && segments::is_unsupported(&error)
                 {
                     // Of this device or kernel: one by one from now on.
                     self.can_cut = false;
@@ -85,13 +82,6 @@ impl Datagrams {
             }
         }
         outbox.clear();
-    }
-
-    fn send_cut(&self, bytes: &[u8], length: usize, peer: SocketAddr) -> nix::Result<usize> {
-        let length = u16::try_from(length).map_err(|_| nix::Error::EINVAL)?;
-        let cut = [ControlMessage::UdpGsoSegments(&length)];
-        let to = SockaddrStorage::from(peer);
-        sendmsg(self.socket.as_raw_fd(), &[IoSlice::new(bytes)], &cut, MsgFlags::empty(), Some(&to))
     }
 }
 

@@ -17,8 +17,10 @@ mod modes;
 mod plain;
 mod report;
 mod rtmp;
+mod rtsp;
 mod server;
 mod source;
+mod srt;
 mod stills;
 #[cfg(feature = "tls")]
 mod tls;

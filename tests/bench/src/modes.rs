@@ -4,14 +4,15 @@ use crate::{
     crowd, hls, http2, latency,
     load::{self, Outcome, Plan},
     report::{Figures, Table, quantile},
-    rtmp,
+    rtmp, rtsp,
     server::System,
     source::Kind,
-    stills, usage,
+    srt, stills, usage,
 };
 use anyhow::{bail, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::{
+    net::SocketAddr,
     path::Path,
     process::Command,
     sync::{
@@ -23,9 +24,9 @@ use std::{
 use tokio::net::TcpStream;
 
 /// All modes.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 18] = [
     "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "tls",
-    "rtmp", "publish", "hls", "short",
+    "rtmp", "rtsp", "srt", "publish", "hls", "short",
 ];
 
 /// Bits a second of the source: a picture of 1080 lines.
@@ -65,6 +66,25 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         }
         "core" => or(&[4000]).into_iter().map(one_core).collect::<Result<_, _>>()?,
         "rtmp" => or(&[1000]).into_iter().map(over_rtmp).collect::<Result<_, _>>()?,
+        "rtsp" => {
+            let all = or(&[500, 200]);
+            vec![
+                over_rtsp(all.first().copied().unwrap_or_default())?,
+                in_datagrams(
+                    all.last().copied().unwrap_or_default(),
+                    RATE / 1_000_000,
+                    ("RTSP", "rtsp"),
+                    rtsp::play_datagrams,
+                )?,
+            ]
+        }
+        "srt" => {
+            let all = or(&[20, 200]);
+            vec![
+                in_datagrams(all.first().copied().unwrap_or_default(), 10, ("SRT", "srt"), srt::play)?,
+                in_datagrams(all.last().copied().unwrap_or_default(), 4, ("SRT", "srt"), srt::play)?,
+            ]
+        }
         "publish" => or(&[100]).into_iter().map(publishers).collect::<Result<_, _>>()?,
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
         #[cfg(feature = "tls")]
@@ -280,23 +300,75 @@ fn of_crowd(outcome: &crowd::Outcome) -> Figures {
 
 /// The same viewers of FLV over HTTP and over RTMP.
 fn over_rtmp(viewers: usize) -> anyhow::Result<Table> {
-    let ratios = [("CPU s/GB", "RTMP", "HTTP"), ("RSS MB", "RTMP", "HTTP")];
-    let mut table = Table::new(format!("{viewers} viewers of FLV, video and audio of 1.5 Mbit/s"), &ratios);
-    let System::Voyandz(yaml) = camera() else { bail!("voyandz is another system") };
-    let system = System::Voyandz(format!("{yaml}rtmp: {{listen: '127.0.0.1:0'}}\n"));
+    let title = format!("{viewers} viewers of FLV, video and audio of 1.5 Mbit/s");
+    beside_http(title, camera(), (viewers, "/live.flv"), ("RTMP", "rtmp"), rtmp::play)
+}
+
+/// The same viewers of MPEG-TS over HTTP, and of RTP between the messages of RTSP.
+fn over_rtsp(viewers: usize) -> anyhow::Result<Table> {
+    let title = format!("{viewers} viewers of {} Mbit/s, video alone", RATE / 1_000_000);
+    beside_http(title, noise(RATE / 1_000_000), (viewers, "/live.ts"), ("RTSP", "rtsp"), rtsp::play)
+}
+
+/// Viewers whose packets come in datagrams.
+fn in_datagrams<W>(
+    viewers: usize,
+    megabits: usize,
+    (name, protocol): (&'static str, &'static str),
+    play: impl Fn(SocketAddr, Arc<crowd::Taken>) -> W,
+) -> anyhow::Result<Table>
+where
+    W: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut table = Table::new(format!("{viewers} viewers of {name} in datagrams, video of {megabits} Mbit/s"), &[]);
+    let system = System::Voyandz(format!("{}{protocol}: {{listen: '127.0.0.1:0'}}\n", noise(megabits)));
+    for _ in 0..rounds() {
+        let mut server = system.start()?;
+        let address = server.address_of(protocol)?;
+        let outcome = crowd::put(&mut server, (viewers, address), WINDOW, &play)?;
+        let mut figures = of_crowd(&outcome);
+        figures.insert("of a processor", outcome.cpu.as_secs_f64() / WINDOW.as_secs_f64());
+        table.add(name, figures);
+    }
+    Ok(table)
+}
+
+/// A camera without sound that sends so many million bits a second.
+fn noise(megabits: usize) -> String {
+    let video =
+        "videotestsrc is-live=true pattern=snow ! video/x-raw,width=640,height=360,framerate=30/1 ! queue name=video";
+    format!(
+        "feeds: {{cam: {{pipeline: '{video}'}}}}\n\
+         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: {megabits}M, gop: 60}}}}}}\n"
+    )
+}
+
+/// Viewers over HTTP, and those who `play` over another protocol, each kind of a server of its own.
+fn beside_http<W>(
+    title: String,
+    yaml: String,
+    (viewers, path): (usize, &'static str),
+    (name, protocol): (&'static str, &'static str),
+    play: impl Fn(SocketAddr, Arc<crowd::Taken>) -> W,
+) -> anyhow::Result<Table>
+where
+    W: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut table = Table::new(title, &[("CPU s/GB", name, "HTTP"), ("RSS MB", name, "HTTP")]);
+    let system = System::Voyandz(format!("{yaml}{protocol}: {{listen: '127.0.0.1:0'}}\n"));
     for _ in 0..rounds() {
         let mut server = system.start()?;
         let address = server.address;
         let watch = |address, taken: Arc<crowd::Taken>| async move {
             let socket = TcpStream::connect(address).await?;
             socket.set_nodelay(true)?;
-            crowd::get(socket, (address, "/live.flv"), &taken).await
+            crowd::get(socket, (address, path), &taken).await
         };
         table.add("HTTP", of_crowd(&crowd::put(&mut server, (viewers, address), WINDOW, watch)?));
         drop(server);
         let mut server = system.start()?;
-        let address = server.address_of("rtmp")?;
-        table.add("RTMP", of_crowd(&crowd::put(&mut server, (viewers, address), WINDOW, rtmp::play)?));
+        let address = server.address_of(protocol)?;
+        table.add(name, of_crowd(&crowd::put(&mut server, (viewers, address), WINDOW, &play)?));
     }
     Ok(table)
 }
@@ -332,13 +404,13 @@ fn publishers(count: usize) -> anyhow::Result<Table> {
 }
 
 /// A camera with sound, of 1.5 Mbit/s, for players of playlists.
-fn camera() -> System {
+fn camera() -> String {
     let video =
         "videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=180,framerate=30/1 ! queue name=video";
-    System::Voyandz(format!(
+    format!(
         "feeds: {{cam: {{pipeline: '{video} audiotestsrc is-live=true ! queue name=audio'}}}}\n\
          streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: 1.5M, gop: 60}}, audio: {{codec: aac}}}}}}\n"
-    ))
+    )
 }
 
 /// Players of HLS, of low latency or plain.
@@ -346,7 +418,7 @@ fn playlists(players: usize, has_parts: bool) -> anyhow::Result<Table> {
     let kind = if has_parts { "LL-HLS" } else { "plain HLS" };
     let mut table = Table::new(format!("{players} players of {kind}, video and audio of 1.5 Mbit/s"), &[]);
     for _ in 0..rounds() {
-        let outcome = hls::put(&mut camera().start()?, players, has_parts, Duration::from_secs(8))?;
+        let outcome = hls::put(&mut System::Voyandz(camera()).start()?, players, has_parts, Duration::from_secs(8))?;
         let seconds = outcome.lasted.as_secs_f64();
         let mut figures = Figures::from([
             ("of a processor", outcome.cpu.as_secs_f64() / seconds),
@@ -586,7 +658,7 @@ fn short() -> anyhow::Result<Table> {
     let address = server.address;
     let over_http2 = crowd::put(&mut server, (10, address), short.window, http2::watch)?;
     ensure!(over_http2.bytes > 0, "nothing came over HTTP/2");
-    let by_playlist = hls::put(&mut camera().start()?, 4, true, short.window)?;
+    let by_playlist = hls::put(&mut System::Voyandz(camera()).start()?, 4, true, short.window)?;
     ensure!(by_playlist.requests > 0 && !by_playlist.behind.is_empty(), "{} requests of HLS", by_playlist.requests);
     let server = systems[5].1.start()?;
     let outcome = stills::ask(server.address, "/still", 4, Duration::from_millis(300))?;

@@ -11,6 +11,8 @@ use std::{
 /// A connection.
 pub struct Player {
     socket: TcpStream,
+    /// Where it sends, in base64, if that is another connection.
+    post: Option<TcpStream>,
     address: SocketAddr,
     received: Vec<u8>,
     /// How much of that was taken.
@@ -54,7 +56,47 @@ impl Player {
     pub fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { socket, address, received: Vec::new(), read: 0, number: 0, session: None }
+        Self::over(socket, address)
+    }
+
+    fn over(socket: TcpStream, address: SocketAddr) -> Self {
+        Self { socket, post: None, address, received: Vec::new(), read: 0, number: 0, session: None }
+    }
+
+    /// A connection through HTTP with this cookie: the response to a `GET`, and the body of a `POST`.
+    pub fn through_http(address: SocketAddr, cookie: &str) -> Self {
+        let mut player = Self::connect(address);
+        player.send(request_of_http("GET", cookie).as_bytes());
+        let head = player.http_head();
+        assert!(head.starts_with("HTTP/1.0 200 OK\r\n"), "{head}");
+        assert!(head.contains("\r\nContent-Type: application/x-rtsp-tunnelled\r\n"), "{head}");
+        let mut post = TcpStream::connect(address).unwrap();
+        post.set_nodelay(true).unwrap();
+        post.write_all(request_of_http("POST", cookie).as_bytes()).unwrap();
+        player.post = Some(post);
+        player
+    }
+
+    /// The head of a response of HTTP.
+    pub fn http_head(&mut self) -> String {
+        let mut head = Vec::new();
+        self.socket.set_read_timeout(Some(SOON)).unwrap();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.socket.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Sends these bytes by the `POST` as they are.
+    pub fn post_raw(&mut self, bytes: &[u8]) {
+        self.post.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// It has nothing more to say.
+    pub fn close_post(&mut self) {
+        drop(self.post.take());
     }
 
     /// A connection for which the kernel keeps little that was not read.
@@ -62,7 +104,7 @@ impl Player {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(64 << 10).unwrap();
         socket.connect(&address.into()).unwrap();
-        Self { socket: socket.into(), address, received: Vec::new(), read: 0, number: 0, session: None }
+        Self::over(socket.into(), address)
     }
 
     /// The address of a path.
@@ -71,7 +113,15 @@ impl Player {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).unwrap();
+        self.try_send(bytes).unwrap();
+    }
+
+    /// The same to a server that may close the connection meanwhile.
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.post {
+            Some(post) => post.write_all(data_encoding::BASE64.encode(bytes).as_bytes()),
+            None => self.socket.write_all(bytes),
+        }
     }
 
     /// Requests an address or a path, with further lines, and reads the response. Packets that come before it are dropped.
@@ -164,4 +214,13 @@ impl Player {
         self.read += end + length;
         Some(Item::Response(response))
     }
+}
+
+/// Half of a tunnel, as ffmpeg and VLC request it.
+pub fn request_of_http(method: &str, cookie: &str) -> String {
+    let more = match method {
+        "POST" => "Content-Type: application/x-rtsp-tunnelled\r\nContent-Length: 32767\r\n",
+        _ => "Accept: application/x-rtsp-tunnelled\r\n",
+    };
+    format!("{method} /cam HTTP/1.1\r\nX-SessionCookie: {cookie}\r\nPragma: no-cache\r\n{more}\r\n")
 }

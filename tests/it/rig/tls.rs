@@ -70,6 +70,11 @@ impl Encrypted {
         Some(String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned())
     }
 
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
     /// Asks with GET and reads the head of the answer.
     pub fn get(&mut self, target: &str, headers: &str) -> (u16, String) {
         let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
