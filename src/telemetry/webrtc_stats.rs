@@ -46,10 +46,10 @@ impl WebRtcStats {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A datagram was dropped.
-    pub fn dropped(&self, reason: Dropped) {
+    /// So many datagrams were dropped.
+    pub fn dropped(&self, reason: Dropped, datagrams: u64) {
         if let Some(count) = self.dropped.get(reason as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(datagrams, Ordering::Relaxed);
         }
     }
 
@@ -82,7 +82,7 @@ mod tests {
         stats.began();
         stats.began();
         stats.ended();
-        stats.dropped(Dropped::Unsent);
+        stats.dropped(Dropped::Unsent, 1);
         assert_eq!((stats.all(), stats.open()), (2, 1));
         assert_eq!(stats.drops().collect::<Vec<_>>(), [("unknown", 0), ("overrun", 0), ("unsent", 1)]);
     }

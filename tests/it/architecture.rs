@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ipc", &["media"]),
     ("worker", &["config", "ipc", "media", "sys"]),
     ("stream", &["media", "sys", "telemetry"]),
-    ("link", &["config", "media", "sys"]),
+    ("link", &["config", "media", "net", "sys"]),
     ("source", &["config", "ipc", "link", "media", "stream", "sys", "telemetry"]),
     ("engine", &["config", "ipc", "media", "source", "stream", "sys", "telemetry"]),
     ("still", &["engine", "ipc", "media", "source", "stream", "sys"]),

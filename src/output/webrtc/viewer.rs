@@ -3,7 +3,7 @@
 use super::{
     negotiation::PlayPlan,
     play::Play,
-    session::{Output, Session},
+    session::{Out, Session},
 };
 use crate::{
     access::Pass,
@@ -107,9 +107,10 @@ impl Viewer {
     }
 
     /// Sends what has come of the stream, and what time demands.
-    pub fn pump(&mut self, batch: Option<(&Batch, &[Arc<Frame>])>, now: Instant, out: &mut Vec<Output>) {
+    pub fn pump(&mut self, batch: Option<(&Batch, &[Arc<Frame>])>, now: Instant, out: &mut Out) {
         if let Some(play) = &mut self.play {
-            out.extend(play.pump(&mut self.session, batch, now).ended());
+            let outcome = play.pump(&mut self.session, batch, now, &mut out.packets);
+            out.events.extend(outcome.ended());
         }
         self.session.timeout(now, out);
     }

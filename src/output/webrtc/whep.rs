@@ -29,7 +29,7 @@ use futures_util::Stream;
 use http::{Method, StatusCode};
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use str0m::Candidate;
 
@@ -82,7 +82,8 @@ where
     let theirs = parsed.ufrag.unwrap_or_default();
     let (work, planned_tracks, ufrag) = (offer.clone(), planned.clone(), own.clone());
     let work = move |identity: &Identity, candidates: &[Candidate]| {
-        Session::accept(&work, &planned_tracks, identity, (&ufrag, &password), candidates, Instant::now())
+        let now = (Instant::now(), SystemTime::now());
+        Session::accept(&work, &planned_tracks, identity, (&ufrag, &password), candidates, now)
     };
     let (session, answer) = accepted(webrtc, work).await?;
     let number = webrtc.emptiest();
