@@ -8,6 +8,7 @@
 
 pub mod announce;
 pub mod candidates;
+pub mod channels;
 pub mod directory;
 pub mod exchange;
 pub mod fragment;

@@ -9,6 +9,7 @@ use crate::{
         webrtc::Frame,
     },
     net::Outbox,
+    stream::RtpStats,
 };
 use std::{
     collections::VecDeque,
@@ -46,27 +47,6 @@ pub struct TrackSetup {
     pub name: String,
 }
 
-/// Counts of a viewer, since it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SenderStats {
-    /// Packets of media.
-    pub packets: u64,
-    /// Packets that were sent again.
-    pub again: u64,
-    /// Reports of lost packets (NACK).
-    pub nacks: u64,
-    /// Requests of a keyframe because of a lost picture (PLI).
-    pub plis: u64,
-    /// Other requests of a keyframe (FIR).
-    pub firs: u64,
-    /// Lost packets as the viewer counts them, those that came again not among them.
-    pub lost: i64,
-    /// How long a packet takes there and back, by the newest report.
-    pub round_trip: Option<Duration>,
-    /// How unevenly the packets of video arrive, by the newest report.
-    pub jitter: Option<Duration>,
-}
-
 /// The tracks of a viewer.
 #[derive(Debug)]
 pub struct Sender {
@@ -81,7 +61,9 @@ pub struct Sender {
     due: Option<Instant>,
     /// Bytes that may be sent again.
     credit: usize,
-    stats: SenderStats,
+    /// The timestamp of the newest frame of video.
+    newest: Option<u32>,
+    stats: RtpStats,
 }
 
 #[derive(Debug)]
@@ -134,8 +116,8 @@ impl Sender {
                 lost: 0,
             });
         }
-        let (anchor, due, credit, stats) = (None, None, MOST_AGAIN, SenderStats::default());
-        Some(Self { encryptor, decryptor, tracks: found, anchor, clock, due, credit, stats })
+        let (anchor, due, credit, stats) = (None, None, MOST_AGAIN, RtpStats::default());
+        Some(Self { encryptor, decryptor, tracks: found, anchor, clock, due, credit, newest: None, stats })
     }
 
     /// Sends a frame, shown at `time` in place of its own. Returns the bytes of its payloads.
@@ -149,6 +131,9 @@ impl Sender {
         let is_video = frame.kind == MediaKind::Video;
         // The clock of RTP wraps around (RFC 3550, section 5.1).
         let ticks = time.ticks(track.setup.clock) as u32;
+        if is_video {
+            self.newest = Some(ticks);
+        }
         let (first, last) = (track.source.number(), frame.count().saturating_sub(1));
         let extension = if track.is_known { &[][..] } else { &track.extension };
         for (number, payload) in frame.payloads().enumerate() {
@@ -161,7 +146,7 @@ impl Sender {
         let length = frame.len();
         track.packets = track.packets.wrapping_add(frame.count() as u32);
         track.octets = track.octets.wrapping_add(length as u32);
-        self.stats.packets += frame.count() as u64;
+        self.stats.packets_sent += frame.count() as u64;
         self.credit = (self.credit + length / AGAIN).min(MOST_AGAIN);
         if track.again.is_some() {
             track.keep(Kept { first, frame: frame.clone(), ticks, at: now });
@@ -180,11 +165,11 @@ impl Sender {
             match report {
                 Report::Keyframe { ssrc, is_full } if self.tracks.iter().any(|track| track.setup.ssrc == ssrc) => {
                     wants_keyframe = true;
-                    let count = if is_full { &mut self.stats.firs } else { &mut self.stats.plis };
+                    let count = if is_full { &mut self.stats.fir_count } else { &mut self.stats.pli_count };
                     *count += 1;
                 }
                 Report::Lost { ssrc, sequences } => {
-                    self.stats.nacks += 1;
+                    self.stats.nack_count += 1;
                     self.send_again(ssrc, &sequences, out);
                 }
                 Report::Receiver { blocks, .. } => blocks.iter().for_each(|block| self.reported(block, now)),
@@ -211,7 +196,7 @@ impl Sender {
             self.credit = left;
             let marker = kept.frame.kind == MediaKind::Video && place + 1 == kept.frame.count();
             let head = Head { payload_type, marker, timestamp: kept.ticks, extension: &track.extension };
-            self.stats.again += 1;
+            self.stats.retransmitted_packets_sent += 1;
             out.push(|bytes| {
                 self.encryptor.rtp(source, head, &sequence.to_be_bytes(), payload, bytes);
             });
@@ -231,9 +216,9 @@ impl Sender {
             // RFC 3550, section 6.4.1, in 1/65536 seconds. Less than nothing is an error of rounding.
             let taken = ((ntp >> 16) as u32).wrapping_sub(block.last_report).wrapping_sub(block.since_last_report);
             let taken = u64::from(if taken > u32::MAX / 2 { 0 } else { taken });
-            self.stats.round_trip = Some(Duration::from_nanos(taken * 1_000_000_000 / 65_536));
+            self.stats.round_trip_time = Some(Duration::from_nanos(taken * 1_000_000_000 / 65_536));
         }
-        self.stats.lost = self.tracks.iter().map(|track| track.lost).sum();
+        self.stats.packets_lost = self.tracks.iter().map(|track| track.lost).sum();
     }
 
     /// When [`Sender::tick`] is to be called.
@@ -272,14 +257,24 @@ impl Sender {
     }
 
     /// The counts so far.
-    pub fn stats(&self) -> SenderStats {
+    pub fn stats(&self) -> RtpStats {
         self.stats
     }
 
-    fn ntp(&self, now: Instant) -> u64 {
+    /// The timestamp of the newest frame of video that was sent.
+    pub fn newest_frame(&self) -> Option<u32> {
+        self.newest
+    }
+
+    /// What the clock of the system is, in nanoseconds since 1970.
+    pub fn unix(&self, now: Instant) -> u64 {
         let (at, nanos) = self.clock;
         let since = u64::try_from(now.saturating_duration_since(at).as_nanos()).unwrap_or(u64::MAX);
-        report::ntp(nanos.saturating_add(since))
+        nanos.saturating_add(since)
+    }
+
+    fn ntp(&self, now: Instant) -> u64 {
+        report::ntp(self.unix(now))
     }
 }
 

@@ -3,15 +3,17 @@
 
 use super::{
     announce::Announced,
+    channels::{Channels, Purpose},
     keys::{self, KeySlot},
     mux,
     negotiation::{PlayPlan, finished_answer},
     sdp::{Format, Offer},
-    sender::{Sender, SenderStats, TrackSetup},
+    sender::{Sender, TrackSetup},
 };
 use crate::{
     media::{MediaKind, Time, webrtc::Frame},
     net::Outbox,
+    stream::RtpStats,
 };
 use bytes::Bytes;
 use std::{
@@ -127,6 +129,7 @@ pub struct Received {
 pub struct Session {
     rtc: Rtc,
     role: Role,
+    channels: Channels,
     /// When the next timeout is due.
     due: Instant,
 }
@@ -211,7 +214,8 @@ impl Session {
         let wall = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let clock = (now, u64::try_from(wall.as_nanos()).unwrap_or_default());
         let playing = Playing { keys, tracks, clock, sender: None, path: None };
-        Ok((Self { rtc, role: Role::Viewer(Box::new(playing)), due: now }, answer))
+        let channels = Channels::default();
+        Ok((Self { rtc, role: Role::Viewer(Box::new(playing)), channels, due: now }, answer))
     }
 
     /// Answers the offer of a publisher as planned. See [`Session::accept`].
@@ -241,7 +245,8 @@ impl Session {
         }
         let answer = accept(&mut rtc, offer)?;
         let video = plan.iter().find(|media| media.kind == MediaKind::Video).map(|media| media.mid.as_str().into());
-        Ok((Self { rtc, role: Role::Publisher { video, first_layer: None }, due: now }, answer))
+        let (role, channels) = (Role::Publisher { video, first_layer: None }, Channels::default());
+        Ok((Self { rtc, role, channels, due: now }, answer))
     }
 
     /// Asks the publisher for a keyframe.
@@ -348,8 +353,35 @@ impl Session {
     }
 
     /// What was sent to a viewer, and what it reported.
-    pub fn stats(&self) -> SenderStats {
-        self.sender().map(Sender::stats).unwrap_or_default()
+    pub fn stats(&self) -> RtpStats {
+        let protocol = if self.path().is_some_and(|path| path.is_tcp) { "tcp" } else { "udp" };
+        RtpStats { protocol, ..self.sender().map(Sender::stats).unwrap_or_default() }
+    }
+
+    /// Whether a channel opened on which the client expects to be told what the stream is.
+    pub fn take_undescribed(&mut self) -> bool {
+        self.channels.take_undescribed()
+    }
+
+    /// Whether the client is told of frames.
+    pub fn is_controlled(&self) -> bool {
+        self.channels.controls().next().is_some()
+    }
+
+    /// Tells the client something on its channels for that.
+    pub fn tell(&mut self, text: &str, now: Instant, out: &mut Out) {
+        for id in self.channels.controls() {
+            if let Some(mut channel) = self.rtc.channel(id) {
+                let _ = channel.write(false, text.as_bytes());
+            }
+        }
+        self.advance(now, out);
+    }
+
+    /// The timestamp of the newest frame of video that was sent, and what the clock of the system is, in milliseconds since 1970.
+    pub fn newest_frame(&self, now: Instant) -> Option<(u32, u64)> {
+        let sender = self.sender()?;
+        Some((sender.newest_frame()?, sender.unix(now) / 1_000_000))
     }
 
     /// Says goodbye.
@@ -402,6 +434,16 @@ impl Session {
             Event::Connected => {
                 if let Role::Viewer(playing) = &mut self.role {
                     out.push(playing.connected());
+                }
+            }
+            Event::ChannelOpen(id, label) => self.channels.opened(id, &label),
+            Event::ChannelClose(id) => self.channels.closed(id),
+            Event::ChannelData(data) => {
+                if self.channels.purpose(data.id) == Some(Purpose::Echo)
+                    && let Some(mut channel) = self.rtc.channel(data.id)
+                {
+                    // What does not fit is not sent back: nothing is held for who does not read.
+                    let _ = channel.write(data.binary, &data.data);
                 }
             }
             Event::MediaData(data) => out.extend(self.received(data).map(Output::Media)),

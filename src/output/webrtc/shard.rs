@@ -271,6 +271,9 @@ impl Loop {
                 self.with(id, now, |member, out| {
                     member.session().receive(is_tcp, (source, destination), &bytes, now, out);
                     member.seen(source);
+                    if let Some(viewer) = member.viewer() {
+                        viewer.describe(now, out);
+                    }
                 });
             }
             for (id, command) in inbox.commands {
@@ -401,6 +404,9 @@ impl Loop {
                 latency.report(&stream_viewers, Instant::now());
             }
         }
+        if let Some(viewer) = member.viewer() {
+            self.stats.sent(viewer.sent());
+        }
         self.stats.ended();
         self.directory.remove(id);
         self.path.forget(member.addresses());
@@ -473,6 +479,9 @@ impl Loop {
         }
         let mut ended = Vec::new();
         for (id, member) in &mut self.sessions {
+            if let Some(viewer) = member.viewer() {
+                self.stats.sent(viewer.sent());
+            }
             ended.extend(member.check(now).map(|reason| (*id, reason)));
         }
         for (id, reason) in ended {

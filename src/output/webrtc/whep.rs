@@ -1,7 +1,10 @@
 //! WHEP (draft-ietf-wish-whep): a POST of an offer makes a session, whose URL takes PATCH and DELETE.
 
 use super::{
-    exchange::{Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, place, read, secrets},
+    exchange::{
+        Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, permit_offer, place, read,
+        secrets,
+    },
     listener::WebRtc,
     negotiation::{Refusal, plan},
     sdp::Offer,
@@ -72,6 +75,7 @@ async fn play<B, E>(
 where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
+    permit_offer(webrtc, asked)?;
     has_type(asked.headers, "application/sdp")?;
     let offer = read(body).await?;
     let parsed = Offer::parse(&offer).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;

@@ -28,7 +28,7 @@ use tokio::{
 /// Viewers that join at a time: a server answers few offers beside each other, as each costs it two milliseconds.
 const JOINING: usize = 4;
 /// Viewers of one address: a server bounds them.
-const OF_ADDRESS: usize = 200;
+const OF_ADDRESS: usize = 50;
 /// Bytes of a datagram of the calibration.
 const DATAGRAM: usize = 1000;
 

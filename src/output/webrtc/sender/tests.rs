@@ -97,7 +97,7 @@ fn a_frame_is_packets_of_one_time_with_a_marker_at_the_end() {
     assert_eq!(found, [(VIDEO, 96, 90_000, false), (VIDEO, 96, 90_000, true), (AUDIO, 111, 48_000, false)]);
     assert_eq!(heads[1].sequence, heads[0].sequence.wrapping_add(1));
     assert_eq!(sent[2].payload, b"sound"[..]);
-    assert_eq!(rig.sender.stats().packets, 3);
+    assert_eq!(rig.sender.stats().packets_sent, 3);
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn packets_name_their_medium_until_the_source_is_known() {
     assert!(!rig.report(&report::receiver(9, &[block], "viewer")));
     assert_eq!(length(&mut rig), named - 8, "a head of four bytes, and an element of two in one word");
     let stats = rig.sender.stats();
-    assert_eq!((stats.lost, stats.jitter), (3, Some(Duration::from_millis(10))));
-    let taken = stats.round_trip.unwrap();
+    assert_eq!((stats.packets_lost, stats.jitter), (3, Some(Duration::from_millis(10))));
+    let taken = stats.round_trip_time.unwrap();
     assert!(taken.abs_diff(Duration::from_millis(50)) < Duration::from_millis(1), "{taken:?}");
 }
 
@@ -149,7 +149,7 @@ fn lost_packets_are_sent_again_from_what_all_viewers_share() {
     let head = again[1].header;
     assert_eq!((head.ssrc, head.payload_type, head.marker), (AGAIN_SSRC, 97, true));
     assert_eq!(head.timestamp, sent[11].header.timestamp);
-    assert_eq!((rig.sender.stats().nacks, rig.sender.stats().again), (2, 3));
+    assert_eq!((rig.sender.stats().nack_count, rig.sender.stats().retransmitted_packets_sent), (2, 3));
     // What is not there: not sent yet, too old, audio.
     rig.lost(VIDEO, sent[63].header.sequence.wrapping_add(1), 0xffff);
     rig.lost(AUDIO, 0, 0);
@@ -225,7 +225,7 @@ fn keyframes_are_requested_of_our_own_tracks() {
     assert!(!rig.report(&request(1, 77)));
     let full = [&[0x84, 206, 0, 4, 0, 0, 0, 9, 0, 0, 0, 0][..], &VIDEO.to_be_bytes(), &[1, 0, 0, 0]].concat();
     assert!(rig.report(&full));
-    assert_eq!((rig.sender.stats().plis, rig.sender.stats().firs), (1, 1));
+    assert_eq!((rig.sender.stats().pli_count, rig.sender.stats().fir_count), (1, 1));
     // Nothing that is not encrypted.
     assert!(!rig.sender.receive(&request(1, VIDEO), rig.now, &mut rig.out));
     assert!(!rig.sender.receive(&[0x80, 96, 0, 1], rig.now, &mut rig.out));

@@ -7,6 +7,7 @@ use crate::media::{
 use std::collections::VecDeque;
 use str0m::{
     change::{SdpAnswer, SdpPendingOffer},
+    channel::{ChannelConfig, ChannelId},
     media::{Direction, MediaKind as RtcKind},
     rtp::RtpPacket,
 };
@@ -26,6 +27,8 @@ struct Rig {
     packets: Vec<RtpPacket>,
     events: Vec<Output>,
     is_closed: bool,
+    opened: Option<ChannelId>,
+    messages: Vec<Vec<u8>>,
     /// Datagrams of media that are lost.
     lose: usize,
 }
@@ -51,6 +54,7 @@ fn rig() -> Rig {
     let mut api = client.sdp_api();
     let video = api.add_media(RtcKind::Video, Direction::RecvOnly, None, None, None);
     api.add_media(RtcKind::Audio, Direction::RecvOnly, None, None, None);
+    api.add_channel("first".to_owned());
     let (offer, pending): (SdpOffer, SdpPendingOffer) = api.apply().unwrap();
     let offer = offer.to_sdp_string();
     let plan = plan(&Offer::parse(&offer).unwrap(), &tracks()).unwrap();
@@ -71,6 +75,8 @@ fn rig() -> Rig {
         packets: Vec::new(),
         events: Vec::new(),
         is_closed: false,
+        opened: None,
+        messages: Vec::new(),
         lose: 0,
     }
 }
@@ -123,6 +129,8 @@ impl Rig {
                     self.session.receive(false, ends, &sent.contents, self.now, &mut self.out);
                 }
                 RtcOutput::Event(Event::RtpPacket(packet)) => self.packets.push(packet),
+                RtcOutput::Event(Event::ChannelOpen(id, _)) => self.opened = Some(id),
+                RtcOutput::Event(Event::ChannelData(data)) => self.messages.push(data.data),
                 RtcOutput::Event(Event::Closed) => self.is_closed = true,
                 RtcOutput::Event(_) => {}
             }
@@ -159,8 +167,11 @@ fn a_peer_decrypts_what_our_sender_encrypts() {
     let since = report.ntp_time.duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
     assert!(since > Duration::from_secs(2), "{since:?}");
     let stats = rig.session.stats();
-    assert_eq!((stats.packets, stats.again, stats.nacks, stats.plis), (400, 0, 0, 0));
-    assert!(stats.round_trip.is_some_and(|taken| taken < Duration::from_millis(20)), "{stats:?}");
+    assert_eq!(
+        (stats.packets_sent, stats.retransmitted_packets_sent, stats.nack_count, stats.pli_count),
+        (400, 0, 0, 0)
+    );
+    assert!(stats.round_trip_time.is_some_and(|taken| taken < Duration::from_millis(20)), "{stats:?}");
 }
 
 #[test]
@@ -183,7 +194,7 @@ fn what_a_peer_misses_comes_again() {
     found.sort();
     let expected: Vec<Vec<u8>> = (0..50).flat_map(|frame| (1..4).map(move |part| vec![0x80, frame, part])).collect();
     assert_eq!(found, expected);
-    assert_eq!(rig.session.stats().again, 10);
+    assert_eq!(rig.session.stats().retransmitted_packets_sent, 10);
 }
 
 #[test]
@@ -197,7 +208,7 @@ fn a_peer_requests_a_keyframe() {
     api.stream_rx_by_mid(rig.video, None).unwrap().request_keyframe(KeyframeRequestKind::Pli);
     rig.pass(100);
     assert!(matches!(rig.events[..], [Output::WantsKeyframe]), "{:?}", rig.events);
-    assert_eq!(rig.session.stats().plis, 1);
+    assert_eq!(rig.session.stats().pli_count, 1);
 }
 
 #[test]
@@ -261,4 +272,41 @@ fn a_way_over_tcp_is_taken_when_udp_is_silent() {
     check(true, 1, 2, 2);
     check(false, 3, 3, 3);
     check(true, 1, 9, 1);
+}
+
+#[test]
+fn a_channel_opens_again_each_time() {
+    let mut rig = rig();
+    rig.pass(500);
+    for round in 0..100u8 {
+        let config = ChannelConfig { label: "echo".to_owned(), ..ChannelConfig::default() };
+        let id = rig.client.direct_api().create_data_channel(config);
+        rig.opened = None;
+        rig.pass(50);
+        assert_eq!(rig.opened, Some(id), "in round {round}");
+        assert!(rig.client.channel(id).unwrap().write(true, &[round; 10]).unwrap());
+        rig.pass(20);
+        assert_eq!(rig.messages.pop(), Some(vec![round; 10]));
+        rig.client.direct_api().close_data_channel(id);
+        rig.pass(50);
+    }
+    assert!(rig.session.channels.purpose(rig.opened.unwrap()).is_none());
+}
+
+#[test]
+fn a_client_is_told_of_frames() {
+    let mut rig = rig();
+    rig.pass(500);
+    let config = ChannelConfig { label: "control".to_owned(), ..ChannelConfig::default() };
+    rig.client.direct_api().create_data_channel(config);
+    rig.pass(50);
+    assert!(rig.session.take_undescribed() && !rig.session.take_undescribed());
+    assert!(rig.session.is_controlled() && rig.session.newest_frame(rig.now).is_none());
+    let began = rig.now;
+    rig.write(MediaKind::Video, 1000, &[vec![0x90, 1, 2]]);
+    let (timestamp, sent) = rig.session.newest_frame(began).unwrap();
+    assert_eq!((timestamp, sent), (90_000, 1_700_000_000_550));
+    rig.session.tell("hello", rig.now, &mut rig.out);
+    rig.pass(20);
+    assert_eq!(rig.messages, [b"hello".to_vec()]);
 }
