@@ -3,13 +3,13 @@
 
 use super::{
     action::Action,
+    address_rate::AddressRate,
     answers::Answers,
     code::{self, Codes},
     credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX},
     decide::{Decision, Identity, decide},
     digest::{self as digest_auth, Algorithm, DigestAnswer, NonceAge},
     fetch::Fetch,
-    guesses::Guesses,
     hook::Claim,
     jwt::{JwtError, KeySet},
     key_file::WatchedKeys,
@@ -52,6 +52,10 @@ const BUSY: Duration = Duration::from_secs(1);
 /// Interval between two looks at the permissions of what runs.
 const SWEEP: Duration = Duration::from_millis(500);
 
+/// Wrong credentials of an address in a row before it has to wait, and after how long it may try once more.
+const GUESSES: u32 = 5;
+const GUESS_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Who may pass.
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<Inner>);
@@ -67,7 +71,7 @@ struct Inner {
     verified: Mutex<Verified>,
     sessions: Mutex<Sessions>,
     codes: Mutex<Codes>,
-    guesses: Mutex<Guesses>,
+    guesses: Mutex<AddressRate>,
     checks: Arc<Semaphore>,
     waiting: Semaphore,
     passes: Passes,
@@ -129,7 +133,7 @@ impl Gate {
             verified: Mutex::default(),
             sessions: Mutex::default(),
             codes: Mutex::default(),
-            guesses: Mutex::default(),
+            guesses: Mutex::new(AddressRate::new(GUESSES, GUESS_INTERVAL)),
             checks: Arc::new(Semaphore::new(CHECKS)),
             waiting: Semaphore::new(CHECKS + WAITING),
             passes: Passes::default(),

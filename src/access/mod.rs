@@ -5,6 +5,7 @@
 //! and keeps the newest policy; [`Gate::admit`] is the one way in. A response that runs for longer has a [`Pass`], which ends when its permission does.
 
 mod action;
+mod address_rate;
 mod admit;
 mod answers;
 mod asking_hook;
@@ -15,7 +16,6 @@ pub mod digest;
 mod fetch;
 mod forwarded;
 mod gate;
-mod guesses;
 mod hook;
 mod jwt;
 mod key_file;
@@ -35,6 +35,7 @@ mod terms;
 mod verified;
 
 pub use action::{Action, Role};
+pub use address_rate::AddressRate;
 pub use admit::{Asking, NotAdmitted, Peer};
 pub use code::LASTS as CODE_LASTS;
 pub use credentials::{Accepted, CredentialError, Presented, TOKEN_PREFIX, without_link};

@@ -161,6 +161,7 @@ fn viewers_of(stream: &StreamHandle) -> Vec<Value> {
             "bytes_out": member.progress.bytes,
             "gaps": member.progress.gaps,
             "reduced": member.progress.is_reduced,
+            "rtp": member.rtp,
         })
     });
     shown.collect()

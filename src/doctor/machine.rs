@@ -2,7 +2,9 @@
 
 use super::report::Finding;
 use crate::{
-    config::{Loaded, Origin},
+    config::{self, Loaded, Origin},
+    net::interface_addresses,
+    output::webrtc::candidates::{advertised, doubt},
     sys::{
         devices::{self, Device},
         programs,
@@ -11,7 +13,7 @@ use crate::{
 use rustix::process::{Resource, getrlimit};
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
     path::{Path, PathBuf},
 };
 
@@ -93,12 +95,37 @@ pub(super) fn configuration(loaded: &Result<(Origin, Loaded), Vec<String>>, faul
         Ok(_) => Finding::good("address", &format!("{address} is free")),
         Err(error) => Finding::lacks("address", &address.to_string(), &error.to_string()),
     });
+    if let Some(webrtc) = &config.webrtc {
+        findings.push(candidates(webrtc, address));
+    }
     if let Some(folder) = &config.logdir {
         findings.push(logdir(folder));
     }
     findings.extend(faults.iter().map(fault));
     findings.extend(loaded.missing_files().faults.iter().map(|fault| Finding::absent("file", &fault.to_string(), "")));
     findings
+}
+
+/// The addresses that viewers of WebRTC are offered, and why they may not reach them.
+fn candidates(webrtc: &config::WebRtc, listen: SocketAddr) -> Finding {
+    let port = webrtc.udp.unwrap_or(listen.port());
+    let mut hosts = Vec::new();
+    for host in &webrtc.hosts {
+        match (host.as_str(), port).to_socket_addrs() {
+            Ok(found) => hosts.extend(found.map(|address| address.ip())),
+            Err(error) => return Finding::lacks("webrtc", host, &error.to_string()),
+        }
+    }
+    let found = advertised(&hosts, listen.ip(), &interface_addresses());
+    let listed: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let mut told = format!("viewers are sent to {}, port {port} over UDP", listed.join(", "));
+    if webrtc.tcp {
+        told += &format!(", {} over TCP", listen.port());
+    }
+    match doubt(&found) {
+        None => Finding::good("webrtc", &told),
+        Some(doubt) => Finding::absent("webrtc", &told, doubt),
+    }
 }
 
 fn logdir(folder: &Path) -> Finding {

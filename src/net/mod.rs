@@ -2,9 +2,11 @@
 
 mod client;
 mod control_socket;
+mod datagrams;
 mod interfaces;
 mod limits;
 mod listener;
+mod outbox;
 pub mod proxy_header;
 mod reject;
 pub mod segments;
@@ -12,7 +14,9 @@ pub mod tls;
 
 pub use client::{ClientError, Exchange, HttpClient};
 pub use control_socket::{ControlSocket, places, usual_place};
+pub use datagrams::DatagramSender;
 pub use interfaces::interface_addresses;
 pub use limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
 pub use listener::{Connection, Incoming, Listener};
+pub use outbox::Outbox;
 pub use reject::RejectedConnection;

@@ -10,7 +10,8 @@ use std::{
 /// Most datagrams of one call: together they must be shorter than 64 kB.
 pub const TOGETHER: usize = 40;
 
-/// Sends `pieces`, one after the other, as datagrams of `length` bytes; the last one may be shorter. The kernel takes all or nothing.
+/// Sends `pieces`, one after the other, as datagrams of `length` bytes; the last one may be shorter. The kernel takes all or nothing. Does
+/// not wait.
 ///
 /// # Errors
 /// `WouldBlock` when there is no room, an error for which [`is_unsupported`] is true, and those of the socket.
@@ -18,7 +19,7 @@ pub fn send(socket: &impl AsFd, pieces: &[IoSlice<'_>], length: usize, peer: Soc
     let length = u16::try_from(length).map_err(|_| io::Error::from(nix::Error::EINVAL))?;
     let cut = [ControlMessage::UdpGsoSegments(&length)];
     let to = SockaddrStorage::from(peer);
-    Ok(sendmsg(socket.as_fd().as_raw_fd(), pieces, &cut, MsgFlags::empty(), Some(&to))?)
+    Ok(sendmsg(socket.as_fd().as_raw_fd(), pieces, &cut, MsgFlags::MSG_DONTWAIT, Some(&to))?)
 }
 
 /// Whether this device or kernel does not cut.

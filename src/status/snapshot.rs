@@ -22,7 +22,7 @@ use crate::{
         per_request::PerRequestStream,
         status::{Record, Status},
     },
-    stream::{Pauses, ViewerInfo, Viewers},
+    stream::{Pauses, RtpStats, ViewerInfo, Viewers},
 };
 use serde::Serialize;
 use std::{
@@ -218,6 +218,8 @@ struct Client {
     bytes_out: u64,
     gaps: u64,
     reduced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtp: Option<RtpStats>,
 }
 
 impl StatusReader {
@@ -519,6 +521,7 @@ impl Client {
             bytes_out: member.progress.bytes,
             gaps: member.progress.gaps,
             reduced: member.progress.is_reduced,
+            rtp: member.rtp,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who watches a stream. Each viewer has a handle, and reports from time to time how far it is: nothing is counted in common
 //! for each packet and viewer.
 
+use super::RtpStats;
 use crate::telemetry::{Attribute, Fact, Facts, Figures, Latency, Origins, Times, Trace, Tracer};
 use std::{
     collections::BTreeMap,
@@ -81,6 +82,8 @@ pub struct ViewerInfo {
     pub since: SystemTime,
     /// What it has got.
     pub progress: Progress,
+    /// What it reports of the way to it, where its protocol has such reports.
+    pub rtp: Option<RtpStats>,
 }
 
 /// What a viewer has got.
@@ -149,7 +152,7 @@ impl Viewers {
         let number = inner.next;
         inner.next += 1;
         let (user, progress) = (user.map(Arc::from), Progress::default());
-        let viewer = ViewerInfo { number, protocol, user, peer, since: now, progress };
+        let viewer = ViewerInfo { number, protocol, user, peer, since: now, progress, rtp: None };
         inner.taken.insert(number, viewer.clone());
         if let Some(end) = end {
             inner.ends.insert(number, End(end));
@@ -220,6 +223,13 @@ impl ViewerHandle {
         self.reported = progress;
         if let Some(viewer) = self.viewers.lock().taken.get_mut(&self.number) {
             viewer.progress = progress;
+        }
+    }
+
+    /// What the viewer reports of the way to it.
+    pub fn report_rtp(&self, stats: RtpStats) {
+        if let Some(viewer) = self.viewers.lock().taken.get_mut(&self.number) {
+            viewer.rtp = Some(stats);
         }
     }
 
@@ -320,7 +330,7 @@ mod tests {
         assert_eq!(viewers.stats(), ViewerStats { now: 1, ever: 2, reduced: 0, dropped: 1, progress });
         let list = viewers.list();
         assert_eq!(list.len(), 1);
-        let rest = ViewerInfo { number: 1, protocol: "http", user: None, peer, since: now, progress: quick };
+        let rest = ViewerInfo { number: 1, protocol: "http", user: None, peer, since: now, progress: quick, rtp: None };
         assert_eq!(list[0], rest);
     }
 

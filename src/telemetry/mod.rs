@@ -38,4 +38,4 @@ pub use srt_stats::SrtStats;
 pub use start_times::{Origin, Origins, StartSteps, StartTimes, WorkerStart};
 pub use trace::{Step, Trace};
 pub use tracer::Tracer;
-pub use webrtc_stats::{Dropped, WebRtcStats};
+pub use webrtc_stats::{Dropped, SENT, WebRtcStats};

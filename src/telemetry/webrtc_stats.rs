@@ -8,7 +8,11 @@ pub struct WebRtcStats {
     sessions: AtomicU64,
     ended: AtomicU64,
     dropped: [AtomicU64; Dropped::ALL.len()],
+    sent: [AtomicU64; SENT.len()],
 }
+
+/// What is summed up of all viewers, by the names of its metrics.
+pub const SENT: [&str; 5] = ["packets_sent", "retransmitted_packets_sent", "nack", "pli", "fir"];
 
 /// Why a datagram is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +50,23 @@ impl WebRtcStats {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A datagram was dropped.
-    pub fn dropped(&self, reason: Dropped) {
+    /// So many datagrams were dropped.
+    pub fn dropped(&self, reason: Dropped, datagrams: u64) {
         if let Some(count) = self.dropped.get(reason as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(datagrams, Ordering::Relaxed);
         }
+    }
+
+    /// A viewer was sent and asked for so much more, in the order of [`SENT`].
+    pub fn sent(&self, counts: [u64; SENT.len()]) {
+        for (sum, count) in self.sent.iter().zip(counts) {
+            sum.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// The sums of all viewers by name.
+    pub fn sums(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        SENT.into_iter().zip(self.sent.iter().map(|sum| sum.load(Ordering::Relaxed)))
     }
 
     /// Sessions so far.
@@ -82,8 +98,12 @@ mod tests {
         stats.began();
         stats.began();
         stats.ended();
-        stats.dropped(Dropped::Unsent);
+        stats.dropped(Dropped::Unsent, 1);
         assert_eq!((stats.all(), stats.open()), (2, 1));
+        stats.sent([3, 1, 0, 0, 0]);
+        stats.sent([2, 0, 1, 0, 0]);
+        let expected = [("packets_sent", 5), ("retransmitted_packets_sent", 1), ("nack", 1), ("pli", 0), ("fir", 0)];
+        assert_eq!(stats.sums().collect::<Vec<_>>(), expected);
         assert_eq!(stats.drops().collect::<Vec<_>>(), [("unknown", 0), ("overrun", 0), ("unsent", 1)]);
     }
 }

@@ -406,7 +406,7 @@ fn doctor(arguments: &[&str], environment: &[(&str, &str)]) -> (String, Option<i
 fn doctor_finds_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("good.yaml");
-    fs::write(&file, "listenport: 0\nfeeds: {cam: {pipeline: videotestsrc}}\n").unwrap();
+    fs::write(&file, "listenport: 0\nwebrtc: {udp: 8189}\nfeeds: {cam: {pipeline: videotestsrc}}\n").unwrap();
     let (report, code) = doctor(&["-f", file.to_str().unwrap()], &[]);
     assert_eq!(code, Some(0), "{report}");
     for line in
@@ -414,6 +414,10 @@ fn doctor_finds_what_is_there() {
     {
         assert!(report.contains(line), "{line}: {report}");
     }
+    // Why viewers may not reach it.
+    let webrtc = report.lines().find(|line| line.contains(" webrtc ")).unwrap();
+    let parts = ["viewers are sent to 127.0.0.1, port 8189 over UDP", "viewers on this machine alone reach it"];
+    assert!(parts.iter().all(|part| webrtc.contains(part)), "{webrtc}");
 }
 
 #[test]

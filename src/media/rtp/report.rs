@@ -1,9 +1,16 @@
-//! RTCP (RFC 3550, section 6): sender and receiver reports, the name of a source, and its end.
+//! RTCP (RFC 3550, section 6): sender and receiver reports, the name of a source, and its end; and what receivers ask for (RFC 4585,
+//! RFC 5104).
 
 const SENDER: u8 = 200;
 const RECEIVER: u8 = 201;
 const DESCRIPTION: u8 = 202;
 const END: u8 = 203;
+const TRANSPORT_FEEDBACK: u8 = 205;
+const PAYLOAD_FEEDBACK: u8 = 206;
+/// Forms of feedback: lost packets; a picture is lost; a keyframe is wanted.
+const NACK: usize = 1;
+const PLI: usize = 1;
+const FIR: usize = 4;
 const CANONICAL_NAME: u8 = 1;
 /// Seconds from 1900 to 1970.
 const NTP_EPOCH: u64 = 2_208_988_800;
@@ -56,6 +63,20 @@ pub enum Report {
     },
     /// These senders end.
     End(Vec<u32>),
+    /// These packets did not come.
+    Lost {
+        /// Of whom.
+        ssrc: u32,
+        /// Their sequence numbers.
+        sequences: Vec<u16>,
+    },
+    /// A keyframe is needed of this sender: the picture is lost (PLI), or it is wanted for another reason (FIR).
+    Keyframe {
+        /// Of whom.
+        ssrc: u32,
+        /// It is a FIR.
+        is_full: bool,
+    },
     /// Anything else, by its packet type.
     Other(u8),
 }
@@ -96,6 +117,32 @@ fn read(kind: u8, count: usize, content: &[u8], out: &mut Vec<Report>) -> Option
         END => {
             let (words, _) = content.as_chunks::<4>();
             out.push(Report::End(words.get(..count)?.iter().map(|word| u32::from_be_bytes(*word)).collect()));
+        }
+        TRANSPORT_FEEDBACK if count == NACK => {
+            let (_, rest) = word(content)?;
+            let (ssrc, rest) = word(rest)?;
+            let lost = rest.as_chunks::<4>().0.iter().flat_map(|&[a, b, c, d]| {
+                let (first, others) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                let others = (0..16).filter(move |bit| others & 1 << bit != 0);
+                std::iter::once(first).chain(others.map(move |bit| first.wrapping_add(bit + 1)))
+            });
+            out.push(Report::Lost { ssrc, sequences: lost.collect() });
+        }
+        PAYLOAD_FEEDBACK if count == PLI => {
+            let (_, rest) = word(content)?;
+            let (ssrc, _) = word(rest)?;
+            out.push(Report::Keyframe { ssrc, is_full: false });
+        }
+        PAYLOAD_FEEDBACK if count == FIR => {
+            let (_, rest) = word(content)?;
+            let (_, rest) = word(rest)?;
+            let (entries, _) = rest.as_chunks::<8>();
+            out.extend(
+                entries.iter().map(|&[a, b, c, d, ..]| Report::Keyframe {
+                    ssrc: u32::from_be_bytes([a, b, c, d]),
+                    is_full: true,
+                }),
+            );
         }
         kind => out.push(Report::Other(kind)),
     }
@@ -210,6 +257,20 @@ mod tests {
         let report = Report::Receiver { ssrc: 2, blocks: vec![block] };
         assert_eq!(parse(&receiver(2, &[block], "x")), [report, Report::Other(DESCRIPTION)]);
         assert_eq!(parse(&end(7))[1], Report::End(vec![7]));
+    }
+
+    #[test]
+    fn what_receivers_ask_for_is_read() {
+        let check = |bytes: &[u8], expect: &[Report]| assert_eq!(parse(bytes), expect, "{bytes:x?}");
+        // RFC 4585, section 6.2.1: a number, and bits for the 16 after it.
+        let lost = Report::Lost { ssrc: 2, sequences: vec![0xffff, 0, 15, 9] };
+        check(&[0x81, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0x80, 1, 0, 9, 0, 0], &[lost]);
+        check(&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], &[Report::Keyframe { ssrc: 2, is_full: false }]);
+        // RFC 5104, section 4.3.1: the sender is named in the entry.
+        let full = [0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 7, 0, 0, 0];
+        check(&full, &[Report::Keyframe { ssrc: 2, is_full: true }]);
+        check(&[0x8f, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], &[Report::Other(206)]);
+        check(&[0x81, 205, 0, 1, 0, 0, 0, 1], &[]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One frame of a track as RTP payloads.
 
 use crate::media::{MediaKind, Time};
-use std::sync::Arc;
+use bytes::Bytes;
+use std::ops::Range;
 
 /// What precedes the lengths of the payloads: kind and join point, time, count.
 const HEAD: usize = 1 + 8 + 2;
@@ -17,14 +18,31 @@ pub struct Frame {
     pub is_sync: bool,
     /// When it is shown.
     pub time: Time,
-    /// In their order; the last one has the marker of RTP.
-    pub payloads: Vec<Arc<[u8]>>,
+    /// The payloads one after the other.
+    bytes: Bytes,
+    /// Where each of them is.
+    ranges: Vec<Range<usize>>,
 }
 
 impl Frame {
+    /// Number of payloads.
+    pub fn count(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// The payloads, in their order. The last one has the marker of RTP, in video.
+    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+        self.ranges.iter().filter_map(|range| self.bytes.get(range.clone()))
+    }
+
+    /// One of them.
+    pub fn payload(&self, number: usize) -> Option<&[u8]> {
+        self.bytes.get(self.ranges.get(number)?.clone())
+    }
+
     /// Number of payload bytes.
     pub fn len(&self) -> usize {
-        self.payloads.iter().map(|payload| payload.len()).sum()
+        self.ranges.iter().map(ExactSizeIterator::len).sum()
     }
 
     /// Whether there are no payload bytes.
@@ -32,21 +50,33 @@ impl Frame {
         self.len() == 0
     }
 
-    /// Reads what [`write()`] made; `None` for anything else.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads what [`write()`] made, without a copy; `None` for anything else.
+    pub fn read(bytes: Bytes) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
         let [flags, time @ .., high, low] = *head;
         let count = usize::from(u16::from_be_bytes([high, low]));
-        let (lengths, mut rest) = rest.split_at_checked(count * 2)?;
-        let mut payloads = Vec::with_capacity(count);
+        let (lengths, rest) = rest.split_at_checked(count * 2)?;
+        let mut end = bytes.len() - rest.len();
+        let mut ranges = Vec::with_capacity(count);
         for length in lengths.as_chunks::<2>().0 {
-            let (payload, after) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-            payloads.push(Arc::from(payload));
-            rest = after;
+            let begin = end;
+            end += usize::from(u16::from_be_bytes(*length));
+            ranges.push(begin..end);
+        }
+        if end > bytes.len() {
+            return None;
         }
         let kind = if flags & VIDEO != 0 { MediaKind::Video } else { MediaKind::Audio };
         let time = Time::from_nanos(i64::from_be_bytes(time));
-        Some(Self { kind, is_sync: flags & SYNC != 0, time, payloads })
+        Some(Self { kind, is_sync: flags & SYNC != 0, time, bytes, ranges })
+    }
+}
+
+#[cfg(test)]
+impl Frame {
+    /// A frame of these payloads.
+    pub fn of(kind: MediaKind, time: Time, payloads: &[impl AsRef<[u8]>]) -> Self {
+        Self::read(write(kind, false, time, payloads).into()).unwrap()
     }
 }
 
@@ -78,14 +108,16 @@ mod tests {
             is_video: bool,
         ) {
             let kind = if is_video { MediaKind::Video } else { MediaKind::Audio };
-            let bytes = write(kind, is_sync, Time::from_nanos(nanos), &parts);
-            let payloads = parts.iter().map(|part| Arc::from(part.as_slice())).collect();
-            prop_assert_eq!(Frame::read(&bytes), Some(Frame { kind, is_sync, time: Time::from_nanos(nanos), payloads }));
+            let time = Time::from_nanos(nanos);
+            let frame = Frame::read(write(kind, is_sync, time, &parts).into()).unwrap();
+            prop_assert_eq!((frame.kind, frame.is_sync, frame.time, frame.count()), (kind, is_sync, time, parts.len()));
+            prop_assert!(frame.payloads().eq(parts.iter().map(Vec::as_slice)));
+            prop_assert_eq!(frame.payload(parts.len()), None);
         }
 
         #[test]
         fn foreign_bytes_never_panic(bytes: Vec<u8>) {
-            let _ = Frame::read(&bytes);
+            let _ = Frame::read(bytes.into());
         }
     }
 }

@@ -1,12 +1,9 @@
 //! The UDP socket of a port.
 
 use super::wire::Outbox;
-use crate::net::segments::{self, TOGETHER};
+use crate::net::DatagramSender;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{
-    io::{self, IoSlice},
-    net::SocketAddr,
-};
+use std::{io, net::SocketAddr};
 
 /// What the kernel may hold in each direction: half a second of 60 Mbit/s.
 const BUFFER: usize = 4 << 20;
@@ -15,8 +12,7 @@ const BUFFER: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Datagrams {
     socket: mio::net::UdpSocket,
-    /// Whether the kernel cuts one buffer into many datagrams.
-    can_cut: bool,
+    sender: DatagramSender,
 }
 
 impl Datagrams {
@@ -31,7 +27,7 @@ impl Datagrams {
         let _ = socket.set_send_buffer_size(BUFFER);
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        Ok(Self { socket: mio::net::UdpSocket::from_std(socket.into()), can_cut: true })
+        Ok(Self { socket: mio::net::UdpSocket::from_std(socket.into()), sender: DatagramSender::default() })
     }
 
     /// The bound address.
@@ -61,55 +57,8 @@ impl Datagrams {
     }
 
     /// Sends what is in an outbox, and empties it. What the kernel has no room for is lost on the way, as it may be anywhere else.
-    pub fn send(&mut self, outbox: &mut Outbox, peer: SocketAddr) {
-        if self.can_cut {
-            for (bytes, length) in outbox.groups(TOGETHER) {
-                if bytes.len() <= length {
-                    let _ = self.socket.send_to(bytes, peer);
-                } else if let Err(error) = segments::send(&self.socket, &[IoSlice::new(bytes)], length, peer)
-                    && segments::is_unsupported(&error)
-                {
-                    // Of this device or kernel: one by one from now on.
-                    self.can_cut = false;
-                    for datagram in bytes.chunks(length) {
-                        let _ = self.socket.send_to(datagram, peer);
-                    }
-                }
-            }
-        } else {
-            for datagram in outbox.datagrams() {
-                let _ = self.socket.send_to(datagram, peer);
-            }
-        }
+    pub fn send(&self, outbox: &mut Outbox, peer: SocketAddr) {
+        self.sender.send(&self.socket, outbox, peer);
         outbox.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{net::UdpSocket, time::Duration};
-
-    #[test]
-    fn each_datagram_arrives_whole() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let peer = receiver.local_addr().unwrap();
-        for can_cut in [true, false] {
-            let mut sender = Datagrams::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            sender.can_cut = can_cut;
-            let mut outbox = Outbox::default();
-            let lengths = [1332, 1332, 1332, 700, 16, 1332];
-            for (number, length) in lengths.into_iter().enumerate() {
-                outbox.push(|bytes| bytes.extend(vec![number as u8; length]));
-            }
-            sender.send(&mut outbox, peer);
-            assert!(outbox.is_empty());
-            let mut buffer = [0; 2000];
-            for (number, length) in lengths.into_iter().enumerate() {
-                let read = receiver.recv(&mut buffer).unwrap();
-                assert_eq!((read, buffer[0], buffer[read - 1]), (length, number as u8, number as u8));
-            }
-        }
     }
 }

@@ -1,19 +1,33 @@
 //! All sessions of a server by their names in URLs, and where their datagrams go.
 
 use super::mux::{Mux, SessionId, Source};
+use crate::access::AddressRate;
 use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Most sessions of a server, and of one address. Many viewers may be behind one gateway.
 const MAX_SESSIONS: usize = 10_000;
 const MAX_OF_ADDRESS: usize = 512;
+/// Offers of an address in a row, and after how long it may make one more: 20 a second.
+const OFFERS: u32 = 64;
+const OFFER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The sessions. Bounded: each has a place before its offer is answered.
-#[derive(Debug, Default)]
-pub struct Directory(Mutex<Entries>);
+#[derive(Debug)]
+pub struct Directory {
+    entries: Mutex<Entries>,
+    offers: Mutex<AddressRate>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), offers: Mutex::new(AddressRate::new(OFFERS, OFFER_INTERVAL)) }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -60,6 +74,11 @@ pub enum Full {
 }
 
 impl Directory {
+    /// Whether this address may make an offer now.
+    pub fn permit_offer(&self, address: IpAddr, now: Instant) -> bool {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).take(address, now).is_ok()
+    }
+
     /// A place for one more session of a client.
     ///
     /// # Errors
@@ -141,7 +160,7 @@ impl Directory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -168,6 +187,16 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_makes_so_many_offers() {
+        let (directory, start) = (Directory::default(), Instant::now());
+        let offers = |last, after| {
+            let (address, now) = (IpAddr::from([192, 0, 2, last]), start + Duration::from_secs(after));
+            (0..1000).filter(|_| directory.permit_offer(address, now)).count()
+        };
+        assert_eq!([offers(1, 0), offers(1, 0), offers(2, 0), offers(1, 1)], [64, 0, 64, 20]);
+    }
 
     #[test]
     fn places_are_bounded_and_come_back() {

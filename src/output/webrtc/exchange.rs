@@ -18,7 +18,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use str0m::Candidate;
 use tokio::sync::oneshot;
 
@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 pub const ALLOWED: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, POST, PATCH, DELETE");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// Longest body.
 const MAX_BODY: usize = 64 << 10;
@@ -77,8 +78,17 @@ impl Problem {
         Self { retry_after: Some(seconds), ..self }
     }
 
+    /// As RFC 9457 has it.
     pub(super) fn response(self) -> Response {
-        let mut response = text(self.status, &self.sentence);
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.sentence,
+        });
+        let mut response = text(self.status, "");
+        *response.body_mut() = body.to_string().into();
+        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
@@ -102,7 +112,7 @@ pub(super) fn not_allowed(is_session: bool) -> Response {
         true => "method not allowed: a session takes PATCH and DELETE",
         false => "method not allowed: POST an offer here",
     };
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, sentence);
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, sentence).response();
     response.headers_mut().insert(header::ALLOW, ALLOWED);
     response
 }
@@ -120,6 +130,13 @@ pub(super) fn made(asked: Asked<'_>, name: &str, own: &str, answer: String) -> R
         }
     }
     response
+}
+
+/// Whether a client may make an offer now: each costs a core for milliseconds.
+pub(super) fn permit_offer(webrtc: &WebRtc, asked: Asked<'_>) -> Result<(), Problem> {
+    let is_permitted = webrtc.directory().permit_offer(asked.peer.address.ip(), Instant::now());
+    let too_many = || Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many offers of this address").retry("1");
+    is_permitted.then_some(()).ok_or_else(too_many)
 }
 
 /// A place for one more session of a client.

@@ -1,6 +1,6 @@
 //! What a publisher sends over WebRTC, on its way into the slot of a feed. Time comes in as a value.
 
-use super::session::{Output, Received, Session};
+use super::session::{Out, Received, Session};
 use crate::{
     media::{
         MediaKind, Sample, Time, TrackId, TrackInfo, TrackSet,
@@ -161,7 +161,7 @@ impl Ingest {
     }
 
     /// Requests a keyframe that readers want, or that is needed to continue.
-    pub fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
+    pub fn pump(&mut self, now: Instant, out: &mut Out) {
         self.look();
         if self.wants_keyframe && self.asked.is_none_or(|asked| now >= asked + KEYFRAME_PERIOD) {
             self.asked = Some(now);

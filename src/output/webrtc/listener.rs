@@ -201,14 +201,14 @@ impl WebRtc {
     /// Hands a datagram to its session; `false` when it has none.
     pub fn receive(&self, source: Source, datagram: &[u8]) -> bool {
         let Some((id, shard)) = self.directory().route(source, datagram) else {
-            self.0.stats.dropped(Dropped::Unknown);
+            self.0.stats.dropped(Dropped::Unknown, 1);
             return false;
         };
         let destination = self.destination(source);
         let datagram =
             Datagram { source: source.address, destination, is_tcp: source.is_tcp, bytes: datagram.to_vec() };
         if !self.shard(shard).is_some_and(|shard| shard.receive(id, datagram)) {
-            self.0.stats.dropped(Dropped::Overrun);
+            self.0.stats.dropped(Dropped::Overrun, 1);
         }
         true
     }

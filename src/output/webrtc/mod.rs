@@ -8,18 +8,22 @@
 
 pub mod announce;
 pub mod candidates;
+pub mod channels;
 pub mod directory;
 pub mod exchange;
 pub mod fragment;
 pub mod ingest;
+pub mod keys;
 pub mod listener;
 pub mod mux;
 pub mod negotiation;
 pub mod play;
 pub mod sdp;
 pub mod send;
+pub mod sender;
 pub mod session;
 pub mod shard;
+pub mod srtp;
 pub mod table;
 pub mod tcp;
 pub mod viewer;

@@ -8,6 +8,8 @@ const MAX_ADDRESSES: usize = 16;
 /// STUN: the cookie (RFC 8489, section 5), and the attribute with the name.
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USERNAME: u16 = 0x0006;
+/// With which a client chooses a way (RFC 8445, section 7.1.2).
+const USE_CANDIDATE: u16 = 0x0025;
 
 /// The number of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,8 +89,23 @@ pub fn is_stun(datagram: &[u8]) -> bool {
     matches!(datagram, [0..=3, _, _, _, cookie @ ..] if cookie.starts_with(&COOKIE))
 }
 
+/// Whether it is a request with which the client chooses the way that it came.
+pub fn nominates(datagram: &[u8]) -> bool {
+    datagram.starts_with(&[0, 1]) && attribute(datagram, USE_CANDIDATE).is_some()
+}
+
+/// Whether it is the response to a request that was valid.
+pub fn is_success(datagram: &[u8]) -> bool {
+    datagram.starts_with(&[1, 1]) && is_stun(datagram)
+}
+
 /// The name of our ICE session in a STUN request: the first half of its `USERNAME`.
 fn ice_name(datagram: &[u8]) -> Option<&str> {
+    std::str::from_utf8(attribute(datagram, USERNAME)?).ok()?.split(':').next()
+}
+
+/// The value of an attribute of a STUN message.
+fn attribute(datagram: &[u8], wanted: u16) -> Option<&[u8]> {
     if !is_stun(datagram) {
         return None;
     }
@@ -98,8 +115,8 @@ fn ice_name(datagram: &[u8]) -> Option<&str> {
         let (head, after) = rest.split_first_chunk::<4>()?;
         let [kind, length] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_be_bytes);
         let length = usize::from(length);
-        if kind == USERNAME {
-            return std::str::from_utf8(after.get(..length)?).ok()?.split(':').next();
+        if kind == wanted {
+            return after.get(..length);
         }
         rest = after.get(length.next_multiple_of(4)..)?;
     }
@@ -159,6 +176,17 @@ mod tests {
         assert_eq!(mux.route(address(1), &request("name498:x")), Some(one));
     }
 
+    #[test]
+    fn a_client_chooses_a_way_with_a_request() {
+        let mut bytes = request("name:peer");
+        assert!(!nominates(&bytes) && !is_success(&bytes));
+        bytes.extend([0, 0x25, 0, 0]);
+        bytes[3] += 4;
+        assert!(nominates(&bytes));
+        bytes[0] = 1;
+        assert!(!nominates(&bytes) && is_success(&bytes));
+    }
+
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(mut bytes: Vec<u8>, is_stun: bool) {
@@ -169,6 +197,7 @@ mod tests {
             let mut mux = Mux::default();
             mux.add(SessionId(1), "name");
             let _ = mux.route(address(1), &bytes);
+            let _ = nominates(&bytes);
         }
     }
 }

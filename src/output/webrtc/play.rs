@@ -9,6 +9,7 @@ use crate::{
         MediaKind, Packet, Time,
         webrtc::{Frame, tracks_of},
     },
+    net::Outbox,
     stream::{Batch, Delivery, Entry, FanOut, Join, Progress, Reader},
 };
 use std::{
@@ -95,18 +96,24 @@ impl Play {
         self.paced.filter(|_| !self.behind.is_empty()).or(self.patience)
     }
 
-    /// Queues in the session what has come: `batch` with its frames, or whatever else there is for this reader.
-    pub fn pump(&mut self, session: &mut Session, batch: Option<(&Batch, &[Arc<Frame>])>, now: Instant) -> Outcome {
+    /// Sends over the session what has come: `batch` with its frames, or whatever else there is for this reader.
+    pub fn pump(
+        &mut self,
+        session: &mut Session,
+        batch: Option<(&Batch, &[Arc<Frame>])>,
+        now: Instant,
+        packets: &mut Outbox,
+    ) -> Outcome {
         match batch {
             Some((batch, frames)) if self.reader.take_batch(batch) => {
-                frames.iter().for_each(|frame| self.take(session, frame, now));
+                frames.iter().for_each(|frame| self.take(session, frame, now, packets));
             }
             _ => {
                 while let Some(delivery) = self.reader.try_next() {
                     match delivery {
                         Delivery::Packet(packet) => {
                             if let Some(frame) = read(&packet) {
-                                self.take(session, &frame, now);
+                                self.take(session, &frame, now, packets);
                             }
                         }
                         Delivery::Aside(header) => {
@@ -130,7 +137,7 @@ impl Play {
             self.reader = self.fanout().subscribe_unforced(entry(&self.plan));
             self.take_group();
         }
-        self.catch_up(session, now);
+        self.catch_up(session, now, packets);
         Outcome::Open
     }
 
@@ -158,12 +165,12 @@ impl Play {
         self.behind = frames.into_iter().zip(steps.map(|steps| last - STEP * steps)).collect();
     }
 
-    fn take(&mut self, session: &mut Session, frame: &Arc<Frame>, now: Instant) {
+    fn take(&mut self, session: &mut Session, frame: &Arc<Frame>, now: Instant, packets: &mut Outbox) {
         if frame.kind == MediaKind::Video {
             self.patience = None;
         }
         if frame.kind == MediaKind::Audio || self.behind.is_empty() {
-            self.progress.bytes += session.write(frame, frame.time, now) as u64;
+            self.progress.bytes += session.write(frame, frame.time, now, packets) as u64;
             return;
         }
         self.behind.push_back((frame.clone(), frame.time));
@@ -174,7 +181,7 @@ impl Play {
         }
     }
 
-    fn catch_up(&mut self, session: &mut Session, now: Instant) {
+    fn catch_up(&mut self, session: &mut Session, now: Instant, packets: &mut Outbox) {
         if self.paced.is_some_and(|paced| paced > now) {
             return;
         }
@@ -183,7 +190,7 @@ impl Play {
             let Some((frame, time)) = self.behind.pop_front() else { break };
             self.behind_bytes -= frame.len();
             sent += frame.len();
-            self.progress.bytes += session.write(&frame, time, now) as u64;
+            self.progress.bytes += session.write(&frame, time, now, packets) as u64;
         }
         self.paced = Some(now + PACE);
     }
@@ -195,7 +202,7 @@ impl Play {
 
 /// A packet as a frame.
 pub fn read(packet: &Packet) -> Option<Arc<Frame>> {
-    Frame::read(&packet.payload()).map(Arc::new)
+    Frame::read(packet.payload()).map(Arc::new)
 }
 
 fn entry(plan: &PlayPlan) -> Entry {

@@ -1,6 +1,10 @@
 //! How datagrams leave: over the UDP port of all, or over the connection of a viewer whom UDP does not reach. Nothing waits for a viewer.
 
-use crate::telemetry::{Dropped, WebRtcStats};
+use super::session::Path;
+use crate::{
+    net::{DatagramSender, Outbox},
+    telemetry::{Dropped, WebRtcStats},
+};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -20,6 +24,7 @@ const MAX_DATAGRAMS: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct SendPath {
     socket: Arc<UdpSocket>,
+    sender: Arc<DatagramSender>,
     is_ipv6: bool,
     connections: Arc<Connections>,
     stats: Arc<WebRtcStats>,
@@ -28,27 +33,44 @@ pub struct SendPath {
 impl SendPath {
     /// Over this socket and these connections.
     pub fn new(socket: Arc<UdpSocket>, is_ipv6: bool, connections: Arc<Connections>, stats: Arc<WebRtcStats>) -> Self {
-        Self { socket, is_ipv6, connections, stats }
+        Self { socket, sender: Arc::default(), is_ipv6, connections, stats }
     }
 
     /// Sends a datagram; drops it when the socket is full, as a network would.
     pub fn send(&self, is_tcp: bool, destination: SocketAddr, bytes: &[u8]) {
-        if matches!(bytes.first(), Some(128..=191)) {
-            fail::fail_point!("webrtc-loss", |_| ());
-        }
         if is_tcp {
-            if !self.connections.send(destination, bytes) {
-                self.stats.dropped(Dropped::Unsent);
-            }
-            return;
+            return self.send_framed(destination, bytes);
         }
-        let destination = match (self.is_ipv6, destination.ip()) {
+        // Errors are of one datagram.
+        if !self.sender.send_one(&self.socket, bytes, self.mapped(destination)) {
+            self.stats.dropped(Dropped::Unsent, 1);
+        }
+    }
+
+    /// Sends packets of media.
+    pub fn send_all(&self, path: Path, packets: &Outbox) {
+        let lossy = lossy(packets);
+        let packets = lossy.as_ref().unwrap_or(packets);
+        if path.is_tcp {
+            return packets.datagrams().for_each(|packet| self.send_framed(path.destination, packet));
+        }
+        let lost = self.sender.send(&self.socket, packets, self.mapped(path.destination));
+        if lost > 0 {
+            self.stats.dropped(Dropped::Unsent, lost as u64);
+        }
+    }
+
+    fn send_framed(&self, destination: SocketAddr, bytes: &[u8]) {
+        if !self.connections.send(destination, bytes) {
+            self.stats.dropped(Dropped::Unsent, 1);
+        }
+    }
+
+    /// A socket of IPv6 knows addresses of IPv4 in their long form.
+    fn mapped(&self, destination: SocketAddr) -> SocketAddr {
+        match (self.is_ipv6, destination.ip()) {
             (true, IpAddr::V4(address)) => SocketAddr::new(address.to_ipv6_mapped().into(), destination.port()),
             _ => destination,
-        };
-        // Errors are of one datagram.
-        if self.socket.send_to(bytes, destination).is_err() {
-            self.stats.dropped(Dropped::Unsent);
         }
     }
 
@@ -56,6 +78,19 @@ impl SendPath {
     pub fn forget(&self, addresses: &[SocketAddr]) {
         addresses.iter().for_each(|address| self.connections.end(*address));
     }
+}
+
+/// What is left of the packets where tests have some lost on the way.
+fn lossy(packets: &Outbox) -> Option<Outbox> {
+    let is_lost = || {
+        fail::fail_point!("webrtc-loss", |_| true);
+        false
+    };
+    fail::has_failpoints().then(|| {
+        let mut left = Outbox::default();
+        packets.datagrams().filter(|_| !is_lost()).for_each(|packet| left.push(|bytes| bytes.extend(packet)));
+        left
+    })
 }
 
 /// The connections, by the addresses of the clients.

@@ -1,12 +1,20 @@
-//! One connection of a viewer: ICE, DTLS and SRTP by str0m, in its RTP mode. No IO and no clock: time and datagrams come in, datagrams
-//! and events go out.
+//! One connection: ICE and DTLS by str0m, which also receives what publishers send; a viewer is sent to by our own [`Sender`]. No IO and
+//! no clock: time and datagrams come in, datagrams and events go out.
 
 use super::{
     announce::Announced,
+    channels::{Channels, Purpose},
+    keys::{self, KeySlot},
+    mux,
     negotiation::{PlayPlan, finished_answer},
     sdp::{Format, Offer},
+    sender::{Sender, TrackSetup},
 };
-use crate::media::{MediaKind, Time, webrtc::Frame};
+use crate::{
+    media::{MediaKind, Time, webrtc::Frame},
+    net::Outbox,
+    stream::RtpStats,
+};
 use bytes::Bytes;
 use std::{
     net::SocketAddr,
@@ -20,16 +28,13 @@ use str0m::{
     format::{Codec, FormatParams},
     media::{Frequency, KeyframeRequestKind, MediaData, MediaTime, Mid, Pt, Rid},
     net::{Protocol, Receive},
-    rtp::{Extension, ExtensionMap, RtpWrite, SeqNo},
+    rtp::{Extension, ExtensionMap},
 };
 
-/// Packets of video that are kept to be sent again, and for how long.
-const KEPT: usize = 256;
-const KEPT_FOR: Duration = Duration::from_millis(500);
-/// What is sent again is at most this part of all.
-const MOST_AGAIN: f32 = 0.15;
-/// How often a sender reports the time (RTCP SR): players need it to keep video and audio together.
-const REPORTS: Duration = Duration::from_secs(1);
+/// Reports of str0m for a viewer's tracks, which would have the numbers of ours: none is sent.
+const NEVER: Duration = Duration::from_secs(86_400);
+/// For so long after a check over UDP media is not sent over TCP.
+const PREFERRED: Duration = Duration::from_secs(5);
 /// The least time between two timeouts of a session: str0m asks for the same moment again after each packet.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
@@ -37,6 +42,8 @@ const LEAST_PAUSE: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone)]
 pub struct Identity {
     crypto: Arc<CryptoProvider>,
+    /// Of viewers, whose keys are needed here too.
+    copying: Arc<CryptoProvider>,
     certificate: DtlsCert,
 }
 
@@ -45,7 +52,7 @@ impl Identity {
     pub fn generate() -> Option<Self> {
         let crypto = Arc::new(str0m::crypto::from_feature_flags());
         let certificate = crypto.dtls_provider.generate_certificate()?;
-        Some(Self { crypto, certificate })
+        Some(Self { crypto, copying: Arc::new(keys::provider()), certificate })
     }
 }
 
@@ -61,6 +68,24 @@ pub enum AcceptError {
 }
 
 /// What leaves a session.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// In their order.
+    pub events: Vec<Output>,
+    /// Packets of media for the [`Path`] of the session.
+    pub packets: Outbox,
+}
+
+/// Where media is sent: the way that the client has chosen by its checks (RFC 8445, section 8.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// Over UDP, or framed over a connection of TCP.
+    pub is_tcp: bool,
+    /// To whom.
+    pub destination: SocketAddr,
+}
+
+/// Something that leaves a session.
 #[derive(Debug)]
 pub enum Output {
     /// A datagram.
@@ -103,27 +128,33 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Session {
     rtc: Rtc,
-    senders: Vec<Sender>,
-    /// The video of a publisher.
-    video: Option<Mid>,
-    /// Of a publisher that sends several layers of its video: the one that came first.
-    first_layer: Option<Option<Rid>>,
-    is_connected: bool,
-    is_ready: bool,
-    /// A moment, and the time of the media that was sent then.
-    anchor: Option<(Instant, Time)>,
+    role: Role,
+    channels: Channels,
     /// When the next timeout is due.
     due: Instant,
 }
 
 #[derive(Debug)]
-struct Sender {
-    kind: MediaKind,
-    mid: Mid,
-    payload_type: Pt,
-    clock: u32,
-    sequence: u64,
-    is_added: bool,
+enum Role {
+    Viewer(Box<Playing>),
+    Publisher {
+        /// Its video.
+        video: Option<Mid>,
+        /// Where it sends several layers of its video: the one that came first.
+        first_layer: Option<Option<Rid>>,
+    },
+}
+
+/// The media of a viewer.
+#[derive(Debug)]
+struct Playing {
+    keys: KeySlot,
+    tracks: Vec<TrackSetup>,
+    /// A moment, and the clock of the system at it, in nanoseconds since 1970.
+    clock: (Instant, u64),
+    /// Once it is connected.
+    sender: Option<Sender>,
+    path: Option<(Path, Instant)>,
 }
 
 impl Session {
@@ -138,43 +169,53 @@ impl Session {
         identity: &Identity,
         (name, password): (&str, &str),
         candidates: &[Candidate],
-        now: Instant,
+        (now, wall): (Instant, SystemTime),
     ) -> Result<(Self, String), AcceptError> {
         let mut extensions = ExtensionMap::empty();
-        if let Some(number) = plan.mid_extension.filter(|number| (1..=14).contains(number)) {
+        let mid_extension = plan.mid_extension.filter(|number| (1..=14).contains(number));
+        if let Some(number) = mid_extension {
             extensions.set(number, Extension::RtpMid);
         }
         let mut config = RtcConfig::new()
-            .set_crypto_provider(identity.crypto.clone())
+            .set_crypto_provider(identity.copying.clone())
             .set_dtls_cert(identity.certificate.clone())
             .set_local_ice_credentials(credentials(name, password))
             .set_ice_lite(true)
             .set_rtp_mode(true)
             .clear_codecs()
             .set_extension_map(extensions)
-            .set_rtcp_report_interval_audio(REPORTS)
-            .set_rtcp_report_interval_video(REPORTS);
+            .set_rtcp_report_interval_audio(NEVER)
+            .set_rtcp_report_interval_video(NEVER);
         for track in &plan.tracks {
             add_codec(&mut config, &track.format, track.retransmission);
         }
-        let mut rtc = config.build(now);
+        let (mut rtc, keys) = keys::build(config, now);
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
         let answer = accept(&mut rtc, offer)?;
-        let senders = plan.tracks.iter().enumerate().map(|(number, track)| Sender {
-            kind: track.kind,
-            mid: track.mid.as_str().into(),
-            payload_type: track.format.payload_type.into(),
-            clock: track.format.clock,
-            sequence: 1 + number as u64,
-            is_added: false,
-        });
-        let senders = senders.collect();
-        let (video, first_layer) = (None, None);
-        let this =
-            Self { rtc, senders, video, first_layer, is_connected: false, is_ready: false, anchor: None, due: now };
-        Ok((this, answer))
+        let mut tracks = Vec::with_capacity(plan.tracks.len());
+        for track in &plan.tracks {
+            let mid = Mid::from(track.mid.as_str());
+            let missing = || AcceptError::Unanswerable(format!("the answer has no source for medium {mid}"));
+            let name = rtc.media(mid).ok_or_else(missing)?.cname().to_owned();
+            let mut api = rtc.direct_api();
+            let stream = api.stream_tx_by_mid(mid, None).ok_or_else(missing)?;
+            tracks.push(TrackSetup {
+                kind: track.kind,
+                ssrc: *stream.ssrc(),
+                clock: track.format.clock,
+                payload_type: track.format.payload_type,
+                again: stream.rtx().map(|ssrc| *ssrc).zip(track.retransmission),
+                mid: mid_extension.map(|number| (number, track.mid.clone())),
+                name,
+            });
+        }
+        let wall = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let clock = (now, u64::try_from(wall.as_nanos()).unwrap_or_default());
+        let playing = Playing { keys, tracks, clock, sender: None, path: None };
+        let channels = Channels::default();
+        Ok((Self { rtc, role: Role::Viewer(Box::new(playing)), channels, due: now }, answer))
     }
 
     /// Answers the offer of a publisher as planned. See [`Session::accept`].
@@ -203,18 +244,16 @@ impl Session {
             rtc.add_local_candidate(candidate.clone());
         }
         let answer = accept(&mut rtc, offer)?;
-        let senders = Vec::new();
         let video = plan.iter().find(|media| media.kind == MediaKind::Video).map(|media| media.mid.as_str().into());
-        let first_layer = None;
-        let this =
-            Self { rtc, senders, video, first_layer, is_connected: false, is_ready: true, anchor: None, due: now };
-        Ok((this, answer))
+        let (role, channels) = (Role::Publisher { video, first_layer: None }, Channels::default());
+        Ok((Self { rtc, role, channels, due: now }, answer))
     }
 
     /// Asks the publisher for a keyframe.
     pub fn request_keyframe(&mut self) {
-        let layer = self.first_layer.flatten();
-        if let Some(mut writer) = self.video.and_then(|video| self.rtc.writer(video))
+        let Role::Publisher { video, first_layer } = self.role else { return };
+        let layer = first_layer.flatten();
+        if let Some(mut writer) = video.and_then(|video| self.rtc.writer(video))
             && writer.is_request_keyframe_possible(KeyframeRequestKind::Pli)
         {
             // An error says that there is nothing to ask yet.
@@ -238,117 +277,204 @@ impl Session {
         (source, destination): (SocketAddr, SocketAddr),
         bytes: &[u8],
         now: Instant,
-        out: &mut Vec<Output>,
+        out: &mut Out,
     ) {
+        if let Role::Viewer(playing) = &mut self.role
+            && is_media(bytes)
+        {
+            // Ours alone: two that decrypt and answer would use numbers twice.
+            let sender = playing.sender.as_mut();
+            if sender.is_some_and(|sender| sender.receive(bytes, now, &mut out.packets)) {
+                out.events.push(Output::WantsKeyframe);
+            }
+            return;
+        }
         let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
         // What is no datagram of WebRTC is dropped.
-        if let Ok(receive) = Receive::new(protocol, source, destination, bytes) {
-            if self.rtc.handle_input(Input::Receive(now, receive)).is_err() {
-                return out.push(Output::Ended("protocol error"));
+        let Ok(receive) = Receive::new(protocol, source, destination, bytes) else { return };
+        if self.rtc.handle_input(Input::Receive(now, receive)).is_err() {
+            return out.events.push(Output::Ended("protocol error"));
+        }
+        let before = out.events.len();
+        self.drain(now, out);
+        if let Role::Viewer(playing) = &mut self.role
+            && mux::nominates(bytes)
+        {
+            let answers = out.events.iter().skip(before);
+            let is_valid = answers.into_iter().any(|output| match output {
+                Output::Send { is_tcp: other, destination, bytes } => {
+                    (*other, *destination) == (is_tcp, source) && mux::is_success(bytes)
+                }
+                _ => false,
+            });
+            if is_valid {
+                playing.nominate(Path { is_tcp, destination: source }, now);
             }
-            self.drain(now, out);
         }
     }
 
     /// When [`Session::timeout`] is to be called.
     pub fn due(&self) -> Instant {
-        self.due
+        let report = self.sender().and_then(Sender::due);
+        report.map_or(self.due, |report| report.min(self.due))
     }
 
     /// Time has passed.
-    pub fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
+    pub fn timeout(&mut self, now: Instant, out: &mut Out) {
+        if let Role::Viewer(playing) = &mut self.role
+            && let Some(sender) = &mut playing.sender
+        {
+            sender.tick(now, &mut out.packets);
+        }
+        if self.due <= now {
+            self.advance(now, out);
+        }
+    }
+
+    fn advance(&mut self, now: Instant, out: &mut Out) {
         if self.rtc.handle_input(Input::Timeout(now)).is_err() {
-            return out.push(Output::Ended("protocol error"));
+            return out.events.push(Output::Ended("protocol error"));
         }
         self.drain(now, out);
     }
 
-    /// Whether frames of this kind are sent.
-    pub fn sends(&self, kind: MediaKind) -> bool {
-        self.senders.iter().any(|sender| sender.kind == kind)
-    }
-
-    /// Queues a frame, shown at `time` in place of its own; [`Session::timeout`] sends it. Returns how many bytes.
-    pub fn write(&mut self, frame: &Frame, time: Time, now: Instant) -> usize {
-        let Some(sender) = self.senders.iter_mut().find(|sender| sender.kind == frame.kind) else { return 0 };
-        let (began, first) = *self.anchor.get_or_insert((now, time));
-        let since = Duration::from_nanos(time.since(first).unsigned_abs());
-        let is_before = time < first;
-        let moment = if is_before { began.checked_sub(since) } else { began.checked_add(since) };
-        let wallclock = moment.unwrap_or(now);
-        let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_tx_by_mid(sender.mid, None) else { return 0 };
-        // The clock of RTP wraps around (RFC 3550, section 5.1).
-        let ticks = time.ticks(sender.clock) as u32;
-        let last = frame.payloads.len().saturating_sub(1);
-        for (number, payload) in frame.payloads.iter().enumerate() {
-            let sequence = SeqNo::from(sender.sequence);
-            sender.sequence += 1;
-            let is_video = sender.kind == MediaKind::Video;
-            let packet = RtpWrite::new(sender.payload_type, sequence, ticks, wallclock, payload.clone())
-                .marker(is_video && number == last)
-                .nackable(is_video);
-            stream.write_rtp(packet);
+    /// Where packets of media go; `None` until the client has chosen.
+    pub fn path(&self) -> Option<Path> {
+        match &self.role {
+            Role::Viewer(playing) => playing.path.map(|(path, _)| path),
+            Role::Publisher { .. } => None,
         }
-        frame.len()
     }
 
-    /// Says goodbye to the viewer.
-    pub fn close(&mut self, now: Instant, out: &mut Vec<Output>) {
+    /// Sends a frame, shown at `time` in place of its own. Returns how many bytes.
+    pub fn write(&mut self, frame: &Arc<Frame>, time: Time, now: Instant, packets: &mut Outbox) -> usize {
+        let Role::Viewer(playing) = &mut self.role else { return 0 };
+        playing.sender.as_mut().map_or(0, |sender| sender.write(frame, time, now, packets))
+    }
+
+    /// What was sent to a viewer, and what it reported.
+    pub fn stats(&self) -> RtpStats {
+        let protocol = if self.path().is_some_and(|path| path.is_tcp) { "tcp" } else { "udp" };
+        RtpStats { protocol, ..self.sender().map(Sender::stats).unwrap_or_default() }
+    }
+
+    /// Whether a channel opened on which the client expects to be told what the stream is.
+    pub fn take_undescribed(&mut self) -> bool {
+        self.channels.take_undescribed()
+    }
+
+    /// Whether the client is told of frames.
+    pub fn is_controlled(&self) -> bool {
+        self.channels.controls().next().is_some()
+    }
+
+    /// Tells the client something on its channels for that.
+    pub fn tell(&mut self, text: &str, now: Instant, out: &mut Out) {
+        for id in self.channels.controls() {
+            if let Some(mut channel) = self.rtc.channel(id) {
+                let _ = channel.write(false, text.as_bytes());
+            }
+        }
+        self.advance(now, out);
+    }
+
+    /// The timestamp of the newest frame of video that was sent, and what the clock of the system is, in milliseconds since 1970.
+    pub fn newest_frame(&self, now: Instant) -> Option<(u32, u64)> {
+        let sender = self.sender()?;
+        Some((sender.newest_frame()?, sender.unix(now) / 1_000_000))
+    }
+
+    /// Says goodbye.
+    pub fn close(&mut self, now: Instant, out: &mut Out) {
+        if let Role::Viewer(playing) = &mut self.role
+            && let Some(sender) = &mut playing.sender
+        {
+            sender.end(&mut out.packets);
+        }
         if self.rtc.close().is_ok() {
-            let _ = self.rtc.handle_input(Input::Timeout(now));
-            self.drain(now, out);
+            self.advance(now, out);
         }
     }
 
-    fn drain(&mut self, now: Instant, out: &mut Vec<Output>) {
+    fn sender(&self) -> Option<&Sender> {
+        match &self.role {
+            Role::Viewer(playing) => playing.sender.as_ref(),
+            Role::Publisher { .. } => None,
+        }
+    }
+
+    fn drain(&mut self, now: Instant, out: &mut Out) {
         loop {
             match self.rtc.poll_output() {
                 Ok(RtcOutput::Timeout(due)) => {
                     self.due = due.max(now + LEAST_PAUSE);
                     break;
                 }
-                Ok(RtcOutput::Transmit(sent)) => out.push(Output::Send {
-                    is_tcp: sent.proto != Protocol::Udp,
-                    destination: sent.destination,
-                    bytes: sent.contents.into(),
-                }),
-                Ok(RtcOutput::Event(event)) => self.event(event, out),
-                Err(_) => return out.push(Output::Ended("protocol error")),
+                Ok(RtcOutput::Transmit(sent)) => {
+                    // Of a viewer the numbers of RTP and RTCP are those of our sender.
+                    if matches!(self.role, Role::Publisher { .. }) || !is_media(&sent.contents) {
+                        out.events.push(Output::Send {
+                            is_tcp: sent.proto != Protocol::Udp,
+                            destination: sent.destination,
+                            bytes: sent.contents.into(),
+                        });
+                    }
+                }
+                Ok(RtcOutput::Event(event)) => self.event(event, &mut out.events),
+                Err(_) => return out.events.push(Output::Ended("protocol error")),
             }
         }
         if !self.rtc.is_alive() {
-            out.push(Output::Ended("client left"));
+            out.events.push(Output::Ended("client left"));
         }
     }
 
     fn event(&mut self, event: Event, out: &mut Vec<Output>) {
         match event {
-            Event::Connected => self.is_connected = true,
-            Event::MediaAdded(added) => {
-                let sender = self.senders.iter_mut().find(|sender| sender.mid == added.mid);
-                if let Some(sender) = sender {
-                    sender.is_added = true;
-                    let mut api = self.rtc.direct_api();
-                    if let Some(stream) = api.stream_tx_by_mid(added.mid, None) {
-                        stream.set_rtx_cache(KEPT, KEPT_FOR, Some(MOST_AGAIN));
-                    }
+            Event::Connected => {
+                if let Role::Viewer(playing) = &mut self.role {
+                    out.push(playing.connected());
+                }
+            }
+            Event::ChannelOpen(id, label) => self.channels.opened(id, &label),
+            Event::ChannelClose(id) => self.channels.closed(id),
+            Event::ChannelData(data) => {
+                if self.channels.purpose(data.id) == Some(Purpose::Echo)
+                    && let Some(mut channel) = self.rtc.channel(data.id)
+                {
+                    // What does not fit is not sent back: nothing is held for who does not read.
+                    let _ = channel.write(data.binary, &data.data);
                 }
             }
             Event::MediaData(data) => out.extend(self.received(data).map(Output::Media)),
-            Event::KeyframeRequest(_) => out.push(Output::WantsKeyframe),
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 out.push(Output::Ended("no connectivity"));
             }
             Event::Closed => out.push(Output::Ended("client left")),
             _ => {}
         }
-        // Media is added after the connection.
-        if self.is_connected && !self.is_ready && self.senders.iter().all(|sender| sender.is_added) {
-            self.is_ready = true;
-            out.push(Output::Ready);
+    }
+}
+
+impl Playing {
+    /// The handshake is over.
+    fn connected(&mut self) -> Output {
+        self.sender = self.keys.take().and_then(|keys| Sender::new(&keys, &self.tracks, self.clock));
+        if self.sender.is_some() { Output::Ready } else { Output::Ended("no keys for media") }
+    }
+
+    /// The client has chosen a way. Of two that it checks in turns the one over UDP is taken.
+    fn nominate(&mut self, path: Path, now: Instant) {
+        let is_worse = self.path.is_some_and(|(known, at)| path.is_tcp && !known.is_tcp && now < at + PREFERRED);
+        if !is_worse {
+            self.path = Some((path, now));
         }
     }
+}
+
+/// RTP or RTCP (RFC 7983).
+fn is_media(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(128..=191))
 }
 
 impl Session {
@@ -362,7 +488,8 @@ impl Session {
             _ => return None,
         };
         let kind = if codec == "opus" { MediaKind::Audio } else { MediaKind::Video };
-        if kind == MediaKind::Video && *self.first_layer.get_or_insert(data.rid) != data.rid {
+        let Role::Publisher { first_layer, .. } = &mut self.role else { return None };
+        if kind == MediaKind::Video && *first_layer.get_or_insert(data.rid) != data.rid {
             return None;
         }
         let nanos = |time: MediaTime| i64::try_from(Duration::from(time).as_nanos()).unwrap_or(i64::MAX);
@@ -410,3 +537,6 @@ fn add_codec(config: &mut RtcConfig, format: &Format, retransmission: Option<u8>
         FormatParams::parse_line(&format.parameters),
     );
 }
+
+#[cfg(test)]
+mod tests;

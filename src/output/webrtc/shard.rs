@@ -9,7 +9,7 @@ use super::{
     mux::SessionId,
     play::{self, Outcome, Play},
     send::SendPath,
-    session::{AcceptError, Output, Session},
+    session::{AcceptError, Out, Output, Session},
     viewer::Viewer,
 };
 use crate::{
@@ -126,7 +126,7 @@ impl Member {
         }
     }
 
-    fn pump(&mut self, now: Instant, out: &mut Vec<Output>) {
+    fn pump(&mut self, now: Instant, out: &mut Out) {
         match self {
             Self::Viewer(viewer) => viewer.pump(None, now, out),
             Self::Publisher(ingest) => ingest.pump(now, out),
@@ -239,7 +239,7 @@ pub struct Loop {
     due: BTreeSet<(Instant, SessionId)>,
     channels: Slab<Channel>,
     /// Empty between two calls.
-    out: Vec<Output>,
+    out: Out,
 }
 
 impl Loop {
@@ -251,7 +251,7 @@ impl Loop {
         (pulse, stats): (Pulse, Arc<WebRtcStats>),
     ) -> Self {
         let (sessions, due, channels) = (HashMap::new(), BTreeSet::new(), Slab::new());
-        Self { shard, directory, path, stats, pulse, sessions, due, channels, out: Vec::new() }
+        Self { shard, directory, path, stats, pulse, sessions, due, channels, out: Out::default() }
     }
 
     /// Serves until [`Shard::close`].
@@ -271,6 +271,9 @@ impl Loop {
                 self.with(id, now, |member, out| {
                     member.session().receive(is_tcp, (source, destination), &bytes, now, out);
                     member.seen(source);
+                    if let Some(viewer) = member.viewer() {
+                        viewer.describe(now, out);
+                    }
                 });
             }
             for (id, command) in inbox.commands {
@@ -321,7 +324,7 @@ impl Loop {
     fn command(&mut self, id: SessionId, command: Command, now: Instant) {
         match command {
             Command::Close(reason) => self.with(id, now, |member, out| {
-                out.push(Output::Ended(reason));
+                out.events.push(Output::Ended(reason));
                 member.session().close(now, out);
             }),
             Command::Restart(offer, reply) => self.with(id, now, |member, out| {
@@ -333,16 +336,22 @@ impl Loop {
     }
 
     /// Acts on a session, does what follows of it, and forgets the session if it is over. A panic costs this session alone.
-    fn with(&mut self, id: SessionId, now: Instant, act: impl FnOnce(&mut Member, &mut Vec<Output>)) {
+    fn with(&mut self, id: SessionId, now: Instant, act: impl FnOnce(&mut Member, &mut Out)) {
         let mut out = mem::take(&mut self.out);
         let Some(member) = self.sessions.get_mut(&id) else { return };
         let acted = catch_unwind(AssertUnwindSafe(|| act(member, &mut out)));
         if acted.is_err() {
-            out.push(Output::Ended("internal error"));
+            out.events.push(Output::Ended("internal error"));
+        }
+        if !out.packets.is_empty() {
+            if let Some(path) = member.session().path() {
+                self.path.send_all(path, &out.packets);
+            }
+            out.packets.clear();
         }
         let mut ended = None;
         let mut is_ready = false;
-        for output in out.drain(..) {
+        for output in out.events.drain(..) {
             match output {
                 Output::Send { is_tcp, destination, bytes } => self.path.send(is_tcp, destination, &bytes),
                 Output::Ready => is_ready = true,
@@ -394,6 +403,9 @@ impl Loop {
                 let Channel { stream_viewers, mut latency, .. } = self.channels.remove(at);
                 latency.report(&stream_viewers, Instant::now());
             }
+        }
+        if let Some(viewer) = member.viewer() {
+            self.stats.sent(viewer.sent());
         }
         self.stats.ended();
         self.directory.remove(id);
@@ -467,6 +479,9 @@ impl Loop {
         }
         let mut ended = Vec::new();
         for (id, member) in &mut self.sessions {
+            if let Some(viewer) = member.viewer() {
+                self.stats.sent(viewer.sent());
+            }
             ended.extend(member.check(now).map(|reason| (*id, reason)));
         }
         for (id, reason) in ended {

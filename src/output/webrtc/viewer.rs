@@ -1,15 +1,17 @@
 //! A viewer as its shard knows it: the session, what it plays, and what it reports to the rest of the server.
 
 use super::{
+    channels,
     negotiation::PlayPlan,
     play::Play,
-    session::{Output, Session},
+    session::{Out, Session},
 };
 use crate::{
     access::Pass,
     media::webrtc::Frame,
     source::demand::Lease,
     stream::{Arrival, Batch, FanOut, Progress, ViewerHandle, Viewers},
+    telemetry::SENT,
 };
 use std::{
     net::SocketAddr,
@@ -44,6 +46,10 @@ pub struct Viewer {
     about: About,
     since: Instant,
     viewer: Option<ViewerHandle>,
+    /// The newest frame that the client was told of.
+    told: Option<u32>,
+    /// The counts that are in the sums of the server.
+    counted: [u64; SENT.len()],
 }
 
 /// Who it is.
@@ -83,6 +89,8 @@ impl Viewer {
             about,
             since: now,
             viewer: None,
+            told: None,
+            counted: [0; SENT.len()],
         }
     }
 
@@ -107,11 +115,35 @@ impl Viewer {
     }
 
     /// Sends what has come of the stream, and what time demands.
-    pub fn pump(&mut self, batch: Option<(&Batch, &[Arc<Frame>])>, now: Instant, out: &mut Vec<Output>) {
+    pub fn pump(&mut self, batch: Option<(&Batch, &[Arc<Frame>])>, now: Instant, out: &mut Out) {
         if let Some(play) = &mut self.play {
-            out.extend(play.pump(&mut self.session, batch, now).ended());
+            let outcome = play.pump(&mut self.session, batch, now, &mut out.packets);
+            out.events.extend(outcome.ended());
+        }
+        if self.session.is_controlled()
+            && let Some((timestamp, sent)) = self.session.newest_frame(now)
+            && self.told.replace(timestamp) != Some(timestamp)
+        {
+            self.session.tell(&channels::left(timestamp, sent), now, out);
         }
         self.session.timeout(now, out);
+    }
+
+    /// Tells the client what the stream is, where it has asked for that.
+    pub fn describe(&mut self, now: Instant, out: &mut Out) {
+        if self.session.take_undescribed() {
+            self.session.tell(&channels::described(&self.about.stream, &self.plan), now, out);
+        }
+    }
+
+    /// What it was sent and asked for since the last call.
+    pub fn sent(&mut self) -> [u64; SENT.len()] {
+        let counts = self.session.stats().counts();
+        let before = std::mem::replace(&mut self.counted, counts);
+        std::array::from_fn(|at| {
+            let of = |counts: [u64; SENT.len()]| counts.get(at).copied().unwrap_or_default();
+            of(counts).saturating_sub(of(before))
+        })
     }
 
     /// Why it has to leave, if it has.
@@ -119,6 +151,7 @@ impl Viewer {
         let progress = self.progress();
         if let Some(viewer) = &mut self.viewer {
             viewer.report(progress);
+            viewer.report_rtp(self.session.stats());
         }
         let is_late = self.play.is_none() && now.saturating_duration_since(self.since) > CONNECT_WITHIN;
         self.about.pass.end().reason().or(is_late.then_some("not connected in time"))

@@ -2,7 +2,8 @@
 
 use super::{
     exchange::{
-        Asked, Problem, accepted, delete, endpoint, find, has_type, made, not_allowed, patch, place, read, secrets,
+        Asked, Problem, accepted, delete, endpoint, find, has_type, made, not_allowed, patch, permit_offer, place,
+        read, secrets,
     },
     listener::WebRtc,
     negotiation::{Refusal, plan},
@@ -31,7 +32,7 @@ use futures_util::Stream;
 use http::{Method, StatusCode};
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use str0m::Candidate;
 
@@ -76,6 +77,7 @@ async fn play<B, E>(
 where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
+    permit_offer(webrtc, asked)?;
     has_type(asked.headers, "application/sdp")?;
     let offer = read(body).await?;
     let parsed = Offer::parse(&offer).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
@@ -86,7 +88,8 @@ where
     let theirs = parsed.ufrag.unwrap_or_default();
     let (work, planned_tracks, ufrag) = (offer.clone(), planned.clone(), own.clone());
     let work = move |identity: &Identity, candidates: &[Candidate]| {
-        Session::accept(&work, &planned_tracks, identity, (&ufrag, &password), candidates, Instant::now())
+        let now = (Instant::now(), SystemTime::now());
+        Session::accept(&work, &planned_tracks, identity, (&ufrag, &password), candidates, now)
     };
     let (session, answer) = accepted(webrtc, work).await?;
     let number = webrtc.emptiest();

@@ -3,8 +3,8 @@
 use super::{
     announce::announced,
     exchange::{
-        Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, place, read, secrets,
-        set_accepted,
+        Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, permit_offer, place, read,
+        secrets, set_accepted,
     },
     ingest::Ingest,
     listener::WebRtc,
@@ -119,6 +119,7 @@ async fn publish<B, E>(
 where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
+    permit_offer(webrtc, asked)?;
     has_type(asked.headers, "application/sdp")?;
     let offer = read(body).await?;
     let parsed = Offer::parse(&offer).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;

@@ -25,6 +25,8 @@ mod stills;
 #[cfg(feature = "tls")]
 mod tls;
 mod usage;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 
 use anyhow::{Context, bail};
 

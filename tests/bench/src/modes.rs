@@ -1,5 +1,7 @@
 //! What is measured: each mode runs its systems in turns, a fresh process each time.
 
+#[cfg(feature = "webrtc")]
+use crate::webrtc;
 use crate::{
     crowd, hls, http2, latency,
     load::{self, Outcome, Plan},
@@ -24,9 +26,9 @@ use std::{
 use tokio::net::TcpStream;
 
 /// All modes.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "tls",
-    "rtmp", "rtsp", "srt", "publish", "hls", "short",
+    "rtmp", "rtsp", "srt", "publish", "hls", "webrtc", "short",
 ];
 
 /// Bits a second of the source: a picture of 1080 lines.
@@ -89,6 +91,8 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
         #[cfg(feature = "tls")]
         "tls" => or(&[200]).into_iter().map(over_tls).collect::<Result<_, _>>()?,
+        #[cfg(feature = "webrtc")]
+        "webrtc" => or(&[400]).into_iter().map(over_webrtc).collect::<Result<_, _>>()?,
         "hls" => vec![
             playlists(or(&[500, 2000]).first().copied().unwrap_or_default(), true)?,
             playlists(or(&[500, 2000]).last().copied().unwrap_or_default(), false)?,
@@ -219,27 +223,90 @@ fn mjpeg(viewers: usize) -> anyhow::Result<Table> {
     Ok(table)
 }
 
+/// Bits a second of a stream for many viewers.
+const LOW: usize = 600_000;
+
 /// Viewers of a stream of 600 kbit/s, with all of voyandz on one processor and the load on the others.
 fn one_core(viewers: usize) -> anyhow::Result<Table> {
-    const LOW: usize = 600_000;
     let mut table = Table::new(format!("{viewers} viewers of {} kbit/s from one processor", LOW / 1000), &[]);
+    let system = System::voyandz(Kind::Ts, LOW, "")?;
+    apart(|first| {
+        (0..rounds()).try_for_each(|_| {
+            let plan = plan(viewers);
+            let outcome = load::put(&mut system.start_on(Some(first))?, &plan)?;
+            let mut figures = figures(&outcome, &plan);
+            figures.insert("of a processor", outcome.cpu.as_secs_f64() / plan.window.as_secs_f64());
+            table.add("voyandz", figures);
+            anyhow::Ok(())
+        })
+    })?;
+    Ok(table)
+}
+
+/// Measures with the first processor for the server, and the others for the load.
+fn apart(measure: impl FnOnce(usize) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let (mut all, before) = (CpuSet::new(), sched_getaffinity(None)?);
     let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|number| before.is_set(*number)).collect();
     let [first, others @ ..] = processors.as_slice() else { bail!("there is no processor") };
     ensure!(!others.is_empty(), "the load needs a processor of its own");
     others.iter().for_each(|number| all.set(*number));
-    let system = System::voyandz(Kind::Ts, LOW, "")?;
     sched_setaffinity(None, &all)?;
-    let measured = (0..rounds()).try_for_each(|_| {
-        let plan = plan(viewers);
-        let outcome = load::put(&mut system.start_on(Some(*first))?, &plan)?;
-        let mut figures = figures(&outcome, &plan);
-        figures.insert("of a processor", outcome.cpu.as_secs_f64() / plan.window.as_secs_f64());
-        table.add("voyandz", figures);
-        anyhow::Ok(())
-    });
+    let measured = measure(*first);
     sched_setaffinity(None, &before)?;
-    measured.map(|()| table)
+    measured
+}
+
+/// Viewers of WebRTC, with all of voyandz on one processor and the viewers on the others. The media comes from a publisher of RTMP, so
+/// that nothing is encoded beside.
+#[cfg(feature = "webrtc")]
+fn over_webrtc(viewers: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("{viewers} viewers of WebRTC, of {} kbit/s", LOW / 1000), &[]);
+    let system = System::Voyandz(
+        "rtmp: {listen: '127.0.0.1:0'}\nwebrtc: {}\nfeeds: {live: {publish: {key: studio}}}\nstreams: {live: {feed: live}}\n"
+            .to_owned(),
+    );
+    apart(|first| {
+        (0..rounds()).try_for_each(|_| {
+            let sendto = webrtc::calibrate()?;
+            let mut server = system.start_on(Some(first))?;
+            let (address, studio) = (server.address, server.address_of("rtmp")?);
+            let publisher = std::thread::spawn(move || {
+                let name = "live?key=studio".to_owned();
+                // It ends with the server.
+                let _ = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map(|runtime| runtime.block_on(rtmp::publish(studio, name, LOW, Arc::default())));
+            });
+            let seen = Arc::new(webrtc::Seen::default());
+            let watch = |address, taken| webrtc::watch(address, taken, seen.clone());
+            let packets = || seen.packets();
+            let outcome = crowd::put(&mut server, (viewers, address), 2 * WINDOW, watch)?;
+            let seconds = 2.0 * WINDOW.as_secs_f64();
+            let (all, lost) = packets();
+            let of_processor = outcome.cpu.as_secs_f64() / seconds;
+            // The payloads are of about equal length.
+            let first_frames = seen.first_frames();
+            table.add(
+                "voyandz",
+                Figures::from([
+                    ("Mbit/s", outcome.bytes as f64 * 8.0 / 1e6 / seconds),
+                    ("of a processor", of_processor),
+                    ("viewers/processor", viewers as f64 / of_processor),
+                    ("first frame p50 ms", quantile(&first_frames, 0.5)),
+                    ("first frame p95 ms", quantile(&first_frames, 0.95)),
+                    ("packets", all as f64),
+                    ("lost packets", lost as f64),
+                    ("RSS kB/viewer", outcome.resident / viewers as f64),
+                    ("sendto us/packet", sendto * 1e6),
+                ]),
+            );
+            drop(server);
+            let _ = publisher.join();
+            anyhow::Ok(())
+        })
+    })?;
+    Ok(table)
 }
 
 /// The same viewers over HTTP/1.1 and over HTTP/2.

@@ -1,10 +1,10 @@
 //! The handshake of a caller: it asks for a cookie, presents it with what it wants, and has a connection.
 
 use super::{
+    Outbox,
     connection::{Connection, Settings, micros},
     handshake::{self, Handshake, Latency, Party, Refusal},
     key::Keys,
-    outbox::Outbox,
     packet::{Body, Envelope, Packet},
 };
 use std::{

@@ -1,9 +1,9 @@
 //! A connection after its handshake, of either side.
 
 use super::{
+    Outbox,
     handshake::Latency,
     key::{Keys, Parity, refusal},
-    outbox::Outbox,
     packet::{Body, Data, Envelope, Packet},
     receive::{self, Ranges, Receiver},
     rtt::Rtt,

@@ -8,7 +8,6 @@ pub mod connection;
 pub mod cookie;
 pub mod handshake;
 pub mod key;
-pub mod outbox;
 pub mod packet;
 mod receive;
 mod rtt;
@@ -16,6 +15,6 @@ mod send;
 pub mod sequence;
 pub mod stream_id;
 
+pub use crate::net::Outbox;
 pub use connection::{Connection, End, Settings};
-pub use outbox::Outbox;
 pub use sequence::Sequence;

@@ -1,4 +1,4 @@
-//! How often an address may present a wrong credential. Pure.
+//! How often an address may do something. Pure.
 
 use super::network::origin;
 use std::{
@@ -7,21 +7,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Wrong credentials in a row before an address has to wait.
-const BURST: u32 = 5;
-/// One more is permitted after this time.
-const INTERVAL: Duration = Duration::from_secs(2);
 /// Most addresses that are remembered.
 const MAX_ADDRESSES: usize = 4096;
 
-/// The addresses that presented wrong credentials recently.
-#[derive(Debug, Default)]
-pub struct Guesses {
+/// The addresses that did it recently.
+#[derive(Debug)]
+pub struct AddressRate {
+    burst: u32,
+    interval: Duration,
     /// When an address will have all its tries again.
     free_at: HashMap<IpAddr, Instant>,
 }
 
-impl Guesses {
+impl AddressRate {
+    /// An address has `burst` tries, and one more after each `interval`.
+    pub fn new(burst: u32, interval: Duration) -> Self {
+        Self { burst, interval, free_at: HashMap::new() }
+    }
+
     /// Takes one try of an address.
     ///
     /// # Errors
@@ -29,8 +32,8 @@ impl Guesses {
     pub fn take(&mut self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let origin = origin(address);
         let free_at = self.free_at.get(&origin).copied().filter(|at| *at > now).unwrap_or(now);
-        let after = free_at + INTERVAL;
-        let wait = after.saturating_duration_since(now).saturating_sub(INTERVAL * BURST);
+        let after = free_at + self.interval;
+        let wait = after.saturating_duration_since(now).saturating_sub(self.interval * self.burst);
         if !wait.is_zero() {
             return Err(wait);
         }
@@ -39,10 +42,10 @@ impl Guesses {
         Ok(())
     }
 
-    /// Gives a try back: the credential was right.
+    /// Gives a try back.
     pub fn give_back(&mut self, address: IpAddr) {
         if let Some(free_at) = self.free_at.get_mut(&origin(address)) {
-            *free_at = free_at.checked_sub(INTERVAL).unwrap_or(*free_at);
+            *free_at = free_at.checked_sub(self.interval).unwrap_or(*free_at);
         }
     }
 
@@ -65,30 +68,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const INTERVAL: Duration = Duration::from_secs(2);
+
     fn address(number: u32) -> IpAddr {
         IpAddr::from(number.to_be_bytes())
     }
 
     #[test]
     fn five_tries_and_then_one_in_two_seconds() {
-        let (mut guesses, start) = (Guesses::default(), Instant::now());
+        let (mut rate, start) = (AddressRate::new(5, INTERVAL), Instant::now());
         let tries =
-            |guesses: &mut Guesses, who, now| (0..100).filter(|_| guesses.take(address(who), now).is_ok()).count();
-        assert_eq!(tries(&mut guesses, 1, start), 5);
-        assert_eq!(guesses.take(address(1), start), Err(INTERVAL));
-        assert_eq!(tries(&mut guesses, 2, start), 5, "others are not slowed");
-        let minute: usize =
-            (1..=600).map(|step| tries(&mut guesses, 1, start + Duration::from_millis(100) * step)).sum();
+            |rate: &mut AddressRate, who, now| (0..100).filter(|_| rate.take(address(who), now).is_ok()).count();
+        assert_eq!(tries(&mut rate, 1, start), 5);
+        assert_eq!(rate.take(address(1), start), Err(INTERVAL));
+        assert_eq!(tries(&mut rate, 2, start), 5, "others are not slowed");
+        let minute: usize = (1..=600).map(|step| tries(&mut rate, 1, start + Duration::from_millis(100) * step)).sum();
         assert_eq!(minute, 30);
-        assert_eq!(tries(&mut guesses, 1, start + Duration::from_secs(90)), 5);
+        assert_eq!(tries(&mut rate, 1, start + Duration::from_secs(90)), 5);
     }
 
     #[test]
-    fn right_credentials_cost_no_try() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
+    fn what_is_given_back_costs_no_try() {
+        let (mut rate, now) = (AddressRate::new(5, INTERVAL), Instant::now());
         for _ in 0..100 {
-            assert_eq!(guesses.take(address(1), now), Ok(()));
-            guesses.give_back(address(1));
+            assert_eq!(rate.take(address(1), now), Ok(()));
+            rate.give_back(address(1));
         }
     }
 
@@ -97,11 +101,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4))]
         #[test]
         fn memory_is_bounded(seed in any::<u32>()) {
-            let (mut guesses, now) = (Guesses::default(), Instant::now());
+            let (mut rate, now) = (AddressRate::new(5, INTERVAL), Instant::now());
             for number in 0..MAX_ADDRESSES as u32 + 100 {
-                let _ = guesses.take(address(seed.wrapping_add(number)), now);
+                let _ = rate.take(address(seed.wrapping_add(number)), now);
             }
-            prop_assert!(guesses.free_at.len() <= MAX_ADDRESSES);
+            prop_assert!(rate.free_at.len() <= MAX_ADDRESSES);
         }
     }
 }

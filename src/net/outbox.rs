@@ -11,10 +11,13 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Adds the datagram that `write` appends.
+    /// Adds the datagram that `write` appends; none when it appends nothing.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let begin = self.bytes.len();
         write(&mut self.bytes);
-        self.ends.push(self.bytes.len());
+        if self.bytes.len() > begin {
+            self.ends.push(self.bytes.len());
+        }
     }
 
     /// The datagrams.
@@ -24,19 +27,24 @@ impl Outbox {
 
     /// Groups of neighbours that have the same length but for the last one, which may be shorter: each with the length.
     /// No group has more than `most` datagrams.
-    pub fn groups(&self, most: usize) -> Vec<(&[u8], usize)> {
-        let mut groups: Vec<(Range<usize>, usize, usize)> = Vec::new();
-        for range in self.ranges() {
-            let length = range.len();
-            match groups.last_mut() {
-                Some((group, size, count)) if length <= *size && group.len() == *size * *count && *count < most => {
-                    group.end = range.end;
-                    *count += 1;
-                }
-                _ => groups.push((range, length, 1)),
+    pub fn groups(&self, most: usize) -> impl Iterator<Item = (&[u8], usize)> {
+        let mut ranges = self.ranges().peekable();
+        std::iter::from_fn(move || {
+            let mut group = ranges.next()?;
+            let (length, mut count) = (group.len(), 1);
+            while let Some(next) =
+                ranges.next_if(|next| next.len() <= length && group.len() == length * count && count < most)
+            {
+                group.end = next.end;
+                count += 1;
             }
-        }
-        groups.into_iter().filter_map(|(range, size, _)| Some((self.bytes.get(range)?, size))).collect()
+            Some((self.bytes.get(group)?, length))
+        })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
     }
 
     /// Whether there is none.
@@ -66,10 +74,10 @@ mod tests {
         for length in [4, 4, 2, 4, 4, 4, 4, 6] {
             outbox.push(|bytes| bytes.extend(vec![length as u8; length]));
         }
-        let groups: Vec<_> = outbox.groups(3).into_iter().map(|(bytes, size)| (bytes.len(), size)).collect();
+        let groups: Vec<_> = outbox.groups(3).map(|(bytes, size)| (bytes.len(), size)).collect();
         assert_eq!(groups, [(10, 4), (12, 4), (4, 4), (6, 6)]);
         assert_eq!(outbox.datagrams().map(<[u8]>::len).collect::<Vec<_>>(), [4, 4, 2, 4, 4, 4, 4, 6]);
         outbox.clear();
-        assert!(outbox.is_empty() && outbox.groups(3).is_empty());
+        assert!(outbox.is_empty() && outbox.groups(3).next().is_none());
     }
 }

@@ -1,0 +1,99 @@
+//! Data channels (RFC 8831): what a client asks for by the label of one, and what it is told. Pure.
+//!
+//! The server closes none of them: when both sides close one at a time, browsers use its number again before the other side has
+//! released it, and the next channel never opens.
+
+use super::negotiation::PlayPlan;
+use crate::media::MediaKind;
+use serde_json::json;
+use str0m::channel::ChannelId;
+
+/// Most channels of a session that are served; more are open and silent.
+const MAX_CHANNELS: usize = 16;
+
+/// What a channel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Each message comes back, so that the client can measure the time that it takes.
+    Echo,
+    /// The client is told what the stream is, and when each frame left.
+    Control,
+}
+
+impl Purpose {
+    fn of(label: &str) -> Option<Self> {
+        match label {
+            "echo" => Some(Self::Echo),
+            "control" => Some(Self::Control),
+            _ => None,
+        }
+    }
+}
+
+/// The open channels of a session.
+#[derive(Debug, Default)]
+pub struct Channels {
+    open: Vec<(ChannelId, Purpose)>,
+    is_undescribed: bool,
+}
+
+impl Channels {
+    /// A channel opened.
+    pub fn opened(&mut self, id: ChannelId, label: &str) {
+        if let Some(purpose) = Purpose::of(label).filter(|_| self.open.len() < MAX_CHANNELS) {
+            self.open.push((id, purpose));
+            self.is_undescribed |= purpose == Purpose::Control;
+        }
+    }
+
+    /// A channel closed.
+    pub fn closed(&mut self, id: ChannelId) {
+        self.open.retain(|(open, _)| *open != id);
+    }
+
+    /// What a channel is for.
+    pub fn purpose(&self, id: ChannelId) -> Option<Purpose> {
+        self.open.iter().find(|(open, _)| *open == id).map(|(_, purpose)| *purpose)
+    }
+
+    /// Those on which the client is told things.
+    pub fn controls(&self) -> impl Iterator<Item = ChannelId> {
+        self.open.iter().filter(|(_, purpose)| *purpose == Purpose::Control).map(|(id, _)| *id)
+    }
+
+    /// Whether one of them opened since the last call.
+    pub fn take_undescribed(&mut self) -> bool {
+        std::mem::take(&mut self.is_undescribed)
+    }
+}
+
+/// What the stream is.
+pub fn described(stream: &str, plan: &PlayPlan) -> String {
+    let tracks = plan.tracks.iter().map(|track| {
+        let kind = if track.kind == MediaKind::Video { "video" } else { "audio" };
+        json!({"kind": kind, "codec": track.codec, "mid": track.mid})
+    });
+    json!({"type": "stream", "name": stream, "tracks": tracks.collect::<Vec<_>>()}).to_string()
+}
+
+/// A frame of video left: its timestamp, and when that was, in milliseconds since 1970.
+pub fn left(timestamp: u32, sent: u64) -> String {
+    json!({"type": "frame", "rtpTimestamp": timestamp, "sent": sent}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_says_what_a_channel_is_for() {
+        assert_eq!(Purpose::of("echo"), Some(Purpose::Echo));
+        assert_eq!(Purpose::of("control"), Some(Purpose::Control));
+        assert_eq!((Purpose::of(""), Purpose::of("Echo")), (None, None));
+    }
+
+    #[test]
+    fn a_frame_is_told_with_its_time() {
+        assert_eq!(left(90_000, 1_700_000_000_123), r#"{"type":"frame","rtpTimestamp":90000,"sent":1700000000123}"#);
+    }
+}
