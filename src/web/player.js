@@ -301,14 +301,15 @@ async function playSource(view, signal, feed, bandwidth = Infinity) {
   const opened = new Promise((then) => source.addEventListener("sourceopen", then, { once: true }));
   player.disableRemotePlayback = true;
   player.src = URL.createObjectURL(source);
-  const begin = () => {
-    follow(player, target);
-    if (!held) player.play().catch(() => view.tell("playing", "Press play to listen."));
-  };
-  player.addEventListener("canplay", begin, { once: true });
-  // It cannot play before it is where the stream is.
+  let begun = held;
   const appended = () => {
+    // It cannot show anything before it is where the stream is.
     if (player.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) follow(player, target);
+    const { buffered, currentTime } = player;
+    // With less than that it would wait for every frame.
+    if (begun || !buffered.length || buffered.end(buffered.length - 1) - currentTime < TARGET) return;
+    begun = true;
+    player.play().catch(() => view.tell("playing", "Press play to listen."));
   };
   const pace = new Pace();
   let [following, looks] = [undefined, false];
@@ -334,7 +335,6 @@ async function playSource(view, signal, feed, bandwidth = Infinity) {
     throw player.error && !signal.aborted ? new Refused("The browser cannot decode this.") : error;
   } finally {
     clearInterval(following);
-    player.removeEventListener("canplay", begin);
     URL.revokeObjectURL(player.src);
   }
 }
@@ -928,8 +928,8 @@ export class View extends HTMLElement {
       },
       plays() {
         if (isShown) view.plays();
-        else if (!(media instanceof HTMLMediaElement) || media.readyState >= 2) begins(true);
-        else media.addEventListener("loadeddata", () => begins(true), { once: true });
+        else if (!(media instanceof HTMLMediaElement) || (!media.paused && media.readyState >= 3)) begins(true);
+        else media.addEventListener("playing", () => begins(true), { once: true });
       },
       tell: (...state) => isShown && view.tell(...state),
       delayed: (seconds) => isShown && view.delayed(seconds),

@@ -394,6 +394,19 @@ fn d31_a_player_over_webrtc_notices_soon_that_its_server_is_gone() {
     browser.run(&format!("window.seen = {frames}"));
     browser.wait(&format!("return {frames} > window.seen + 25"), SOON);
     assert_eq!(sessions(), before, "it stays in its session");
+    // Another server takes its place before anybody notices, and does not know the session.
+    let text = fs::read_to_string(server.file()).unwrap();
+    let text = text.replacen("listenport: 0", &format!("listenport: {}", server.address().port()), 1);
+    browser.run("window.states.length = 0");
+    let killed = Instant::now();
+    process::send(server.pid(), Signal::KILL);
+    server.wait(secs(10));
+    drop(server);
+    let mut server = Launch::exact(&text).start();
+    browser.wait("return window.states.includes('retrying') && window.states.at(-1) === 'playing'", SOON);
+    println!("with another server after {:?}", killed.elapsed());
+    assert!(killed.elapsed() < secs(6), "{:?}", killed.elapsed());
+    plays(&browser);
     let killed = Instant::now();
     process::send(server.pid(), Signal::KILL);
     let words = "document.querySelector('voyandz-view').shadowRoot.querySelector('div').textContent";

@@ -163,7 +163,7 @@ fn a47_a_slow_python_program_has_frames_that_are_not_old() {
     const OLDEST: Duration = millis(60);
     let Some(python) = python() else { return };
     let server = quick("cam", 30);
-    let (mut child, said) = start(python, &["tests/ages.py", &server.url(""), &times("VOYANDZ_AGES", 100).to_string()]);
+    let (mut child, said) = start(python, &["tests/ages.py", &server.url(""), &times("VOYANDZ_AGES", 200).to_string()]);
     assert!(child.0.wait().unwrap().success());
     let line = said.wait("^ages", SOON);
     println!("median, 99th percentile, most: {line}");

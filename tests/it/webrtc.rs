@@ -349,8 +349,10 @@ fn a_session_is_trickled_restarted_and_deleted() {
     assert!(text.contains("a=ice-lite") && text.contains("a=end-of-candidates"), "{text}");
     assert_eq!((patch(&with(&tag), &other).status, patch(&with(&fresh), &other).status), (412, 204));
     let delete = |target: &str| send(&server, "DELETE", target, "", "").status;
+    let is_there = |target: &str| send(&server, "HEAD", target, "", "").status;
+    assert_eq!((is_there(&session), is_there("/cam/whep/0123")), (200, 404));
     assert_eq!(delete("/cam/whep/0123"), 404);
-    assert_eq!((delete(&session), delete(&session)), (200, 404));
+    assert_eq!((delete(&session), delete(&session), is_there(&session)), (200, 404, 404));
     server.log.wait("viewer left.*stream=cam.*reason=deleted", secs(5));
     // Nobody uses the feed any more.
     wait_until("the feed is idle", secs(10), || entry(&state(&server), "feeds", "cam")["state"] == "idle");

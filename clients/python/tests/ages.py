@@ -3,6 +3,7 @@
 The age of a frame is the time from its capture, by the clock of the server, which is the one of this machine, until the iterator has it.
 """
 
+import math
 import random
 import sys
 import time
@@ -28,4 +29,4 @@ for frame in vz.frames(f"{url}/cam"):
     time.sleep(max(turn + random.uniform(-STEP, STEP) / 2 - time.monotonic(), 0))
 ages = sorted(ages[WARM:])
 assert missed > 3 * count, f"it passes over most frames: {missed}"
-print(f"ages {ages[len(ages) // 2]:.4f} {ages[int(len(ages) * 0.99)]:.4f} {ages[-1]:.4f}", flush=True)
+print(f"ages {ages[len(ages) // 2]:.4f} {ages[math.ceil(len(ages) * 0.99) - 1]:.4f} {ages[-1]:.4f}", flush=True)

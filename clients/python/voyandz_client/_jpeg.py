@@ -45,7 +45,8 @@ def _zigzag() -> Array:
 def _dct() -> Array:
     rows, columns = np.mgrid[0:8, 0:8]
     scale = np.where(rows == 0, np.sqrt(1 / 8), 0.5)
-    return (scale * np.cos((2 * columns + 1) * rows * np.pi / 16)).astype(np.float32)
+    result: Array = (scale * np.cos((2 * columns + 1) * rows * np.pi / 16)).astype(np.float32)
+    return result
 
 
 def _codes() -> tuple[Array, Array]:
