@@ -9,7 +9,7 @@ use super::{
     recording::{Due, Recording, ReportTo},
     session::{Channels, Session},
     transport::Agreed,
-    tunnel::{self, Decoder, NotBase64, Post, Waiting},
+    tunnel::{self, Body, NotBase64, Post, Waiting},
 };
 use crate::{
     access::{Asking, Identity, without_link},
@@ -49,6 +49,7 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 const READ: usize = 8 << 10;
 /// Requests are not read while more than this waits.
 const MAX_WAITING: usize = 256 << 10;
+
 /// The connection of one client.
 #[derive(Debug)]
 pub struct Connection {
@@ -91,12 +92,11 @@ enum Tunnel {
 /// Both halves of a tunnel.
 #[derive(Debug)]
 struct Whole {
-    decoder: Decoder,
+    body: Body,
     /// Of the `GET`.
     reader: ReadHalf<Transport>,
     /// Of the `POST`.
     writer: WriteHalf<Transport>,
-    _permit: ConnectionPermit,
 }
 
 /// What is played over a connection.
@@ -188,17 +188,17 @@ impl Connection {
         let Self { context, peer, reader, writer, parser, out, session, playing, permit, .. } = self;
         let (Some(playing), Some(session)) = (playing, session) else { return };
         let Playing { first, reader: packets, lease, viewers, wake_interval, channels, log } = playing;
-        let (socket, decoder) = match tunnel {
+        let (socket, body) = match tunnel {
             None => (LiveSocket::of(reader.unsplit(writer)), None),
-            Some(Whole { decoder, reader: get, writer: post, .. }) => {
-                (LiveSocket::with_input(get.unsplit(writer), reader.unsplit(post)), Some(decoder))
+            Some(Whole { body, reader: get, writer: post }) => {
+                (LiveSocket::with_input(get.unsplit(writer), reader.unsplit(post)), Some(body))
             }
         };
         let Some(socket) = socket else { return };
         let (shards, live) = (context.shards.clone(), (context, peer));
         let mut before = out.into_pieces();
         before.push_back(channels.of_client(&first));
-        let session = LiveSession::new(live, session.id, (parser, decoder), channels, log);
+        let session = LiveSession::new(live, session.id, (parser, body), channels, log);
         let framing = session.framing();
         let session = Box::new(session);
         shards.adopt(Joining {
@@ -262,8 +262,7 @@ impl Connection {
     fn join(&mut self, post: Post) {
         let Post { halves: (reader, writer), begun, proved, is_tls, permit } = post;
         let reader = std::mem::replace(&mut self.reader, reader);
-        let decoder = Decoder::default();
-        self.tunnel = Some(Tunnel::Whole(Box::new(Whole { decoder, reader, writer, _permit: permit })));
+        self.tunnel = Some(Tunnel::Whole(Box::new(Whole { body: Body::new(permit), reader, writer })));
         // Who sends requests is who has to prove something.
         self.proved = proved;
         self.is_tls &= is_tls;
@@ -336,7 +335,7 @@ impl Connection {
         let input = self.input.split();
         match &mut self.tunnel {
             Some(Tunnel::Whole(whole)) => {
-                let decoded = whole.decoder.decode(&input);
+                let decoded = whole.body.decode(&input);
                 let refused =
                     |error: NotBase64| (Reply::refusal(Status::BadRequest, &error.to_string()), "0".to_owned());
                 self.parser.push(&decoded.map_err(refused)?);

@@ -4,7 +4,7 @@ use super::{
     context::Context,
     message::{Parser, Received, Reply, Request, Status},
     session::Channels,
-    tunnel::Decoder,
+    tunnel::Body,
 };
 use crate::{
     access::without_link,
@@ -32,8 +32,8 @@ pub struct LiveSession {
     id: String,
     /// What it has sent of its next request.
     parser: Parser,
-    /// Of what it sends through HTTP.
-    decoder: Option<Decoder>,
+    /// Of a client that sends through HTTP.
+    body: Option<Body>,
     channels: Channels,
     log: ViewerLog,
 }
@@ -43,11 +43,11 @@ impl LiveSession {
     pub fn new(
         (context, peer): (Arc<Context>, SocketAddr),
         id: String,
-        (parser, decoder): (Parser, Option<Decoder>),
+        (parser, body): (Parser, Option<Body>),
         channels: Channels,
         log: ViewerLog,
     ) -> Self {
-        Self { context, peer, id, parser, decoder, channels, log }
+        Self { context, peer, id, parser, body, channels, log }
     }
 
     /// How a shard writes the packets.
@@ -99,8 +99,8 @@ impl Session for LiveSession {
     }
 
     fn receive(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
-        match &mut self.decoder {
-            Some(decoder) => self.parser.push(&decoder.decode(bytes).map_err(|_| "request not valid")?),
+        match &mut self.body {
+            Some(body) => self.parser.push(&body.decode(bytes).map_err(|_| "request not valid")?),
             None => self.parser.push(bytes),
         }
         loop {

@@ -107,9 +107,32 @@ impl Drop for Waiting {
     }
 }
 
+/// What a client sends by its `POST`.
+#[derive(Debug)]
+pub struct Body {
+    decoder: Decoder,
+    /// Of the connection.
+    _permit: ConnectionPermit,
+}
+
+impl Body {
+    /// Nothing of it was read.
+    pub fn new(permit: ConnectionPermit) -> Self {
+        Self { decoder: Decoder::default(), _permit: permit }
+    }
+
+    /// What these bytes stand for, with those before.
+    ///
+    /// # Errors
+    /// When they are not base64. Nothing after them can be read.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Vec<u8>, NotBase64> {
+        self.decoder.decode(bytes)
+    }
+}
+
 /// Reads base64 in pieces of any size. Clients pad each of their messages.
 #[derive(Debug, Default)]
-pub struct Decoder {
+struct Decoder {
     /// Less than four characters.
     begun: Vec<u8>,
 }
@@ -120,11 +143,7 @@ pub struct Decoder {
 pub struct NotBase64;
 
 impl Decoder {
-    /// What these bytes stand for, with those before.
-    ///
-    /// # Errors
-    /// When they are not base64. Nothing after them can be read.
-    pub fn decode(&mut self, bytes: &[u8]) -> Result<Vec<u8>, NotBase64> {
+    fn decode(&mut self, bytes: &[u8]) -> Result<Vec<u8>, NotBase64> {
         let mut text = std::mem::take(&mut self.begun);
         text.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()));
         let (whole, rest) = text.split_at(text.len() / 4 * 4);

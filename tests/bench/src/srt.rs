@@ -5,9 +5,12 @@ use anyhow::{Context, bail, ensure};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::UdpSocket,
+    sync::Semaphore,
     time::{MissedTickBehavior, interval, timeout},
 };
 
+/// Handshakes together: a server decides about a few dozen of one address at a time, and refuses others.
+static HANDSHAKES: Semaphore = Semaphore::const_new(16);
 /// What a player has room for, in packets.
 const WINDOW: u32 = 8192;
 /// The number of the first packet.
@@ -35,6 +38,7 @@ pub async fn play(address: SocketAddr, taken: Arc<Taken>) -> anyhow::Result<()> 
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     socket2::SockRef::from(&socket).set_recv_buffer_size(BUFFER)?;
     socket.connect(address).await?;
+    let turn = HANDSHAKES.acquire().await?;
     socket.send(&shake(4, 2, 1, 0, &[])).await?;
     let cookie = answer(&socket, 1).await?[11];
     // The version and the flags of libsrt 1.5.1, and 120 ms for both directions.
@@ -43,6 +47,7 @@ pub async fn play(address: SocketAddr, taken: Arc<Taken>) -> anyhow::Result<()> 
     let stream = extension(5, b"evil");
     socket.send(&shake(5, 5, 0xFFFF_FFFF, cookie, &[hello, stream].concat())).await?;
     let peer = answer(&socket, 0xFFFF_FFFF).await?[10];
+    drop(turn);
 
     let mut clock = interval(ACKNOWLEDGED);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
