@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn faults() {
-        check("webrtc: yes", "1:9: webrtc: expected keys like `hosts:`, `udp:`, `tcp:`, found \"yes\"");
+        check("webrtc: yes", "1:9: webrtc: expected keys like `hosts:`, `udp:`, `tcp:`, `ice_servers:`, found \"yes\"");
         check("webrtc: {udp: 70000}", "1:15: webrtc.udp: expected a port from 0 to 65535, found \"70000\"");
         let server = "expected an address like stun:stun.example.org:3478 or turn:turn.example.org";
         for text in ["stun.example.org", "http://a", "stun:a b", "turn:user@a", "turn:a?x=y", "stun:"] {
