@@ -180,11 +180,13 @@ pub struct WebRtc {
     pub udp: Option<u16>,
     /// Whether viewers may connect to the port of HTTP where UDP does not reach it.
     pub tcp: bool,
+    /// Servers of STUN and TURN for clients (RFC 7064, RFC 7065).
+    pub ice_servers: Vec<String>,
 }
 
 impl Default for WebRtc {
     fn default() -> Self {
-        Self { hosts: Vec::new(), udp: None, tcp: true }
+        Self { hosts: Vec::new(), udp: None, tcp: true, ice_servers: Vec::new() }
     }
 }
 

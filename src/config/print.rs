@@ -430,6 +430,7 @@ mod tests {
                     hosts: if home { vec!["tv.example".to_owned(), "2001:db8::1".to_owned()] } else { Vec::new() },
                     udp: events.then_some(listen_port),
                     tcp: config,
+                    ice_servers: if events { vec!["turn:turn.example:3478?transport=tcp".to_owned()] } else { Vec::new() },
                 });
                 let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
                 let api = Api { editing, exec: events, ..Api::default() };

@@ -299,6 +299,8 @@ pub(super) struct WebRtc {
     pub(super) udp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tcp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ice_servers: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.

@@ -201,7 +201,7 @@ fn schema() -> Value {
         _ => scalar(),
     });
     let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
-        "hosts" => texts(),
+        "hosts" | "ice_servers" => texts(),
         "tcp" => flag(),
         _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
     });

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 
 /// Most names and addresses: each makes two candidates in each answer.
 const MAX_HOSTS: usize = 8;
+/// Most servers that clients get: browsers warn of more than four.
+const MAX_ICE_SERVERS: usize = 4;
 
 impl Validator {
     /// The section; `None` where there is none, and no WebRTC.
@@ -26,15 +28,25 @@ impl Validator {
         }
         let udp = self.value(&path.key("udp"), keys.udp, port);
         let tcp = self.value(&path.key("tcp"), keys.tcp, flag).unwrap_or(WebRtc::default().tcp);
-        Some(WebRtc { hosts, udp, tcp })
+        let servers_path = path.key("ice_servers");
+        let ice_servers =
+            keys.ice_servers.map(|value| self.scalars(&servers_path, value, ice_server)).unwrap_or_default();
+        if ice_servers.len() > MAX_ICE_SERVERS {
+            let message = format!("has {} servers, at most {MAX_ICE_SERVERS} are possible", ice_servers.len());
+            self.note(&servers_path, super::spans::Place::Key, message);
+        }
+        Some(WebRtc { hosts, udp, tcp, ice_servers })
     }
 }
 
 /// The section as it could have been read.
 pub(super) fn printed(webrtc: &WebRtc) -> Value {
-    let hosts = || Value::Sequence(webrtc.hosts.iter().cloned().map(Value::String).collect());
+    let list = |texts: &[String]| {
+        (!texts.is_empty()).then(|| Value::Sequence(texts.iter().cloned().map(Value::String).collect()))
+    };
     let keys = raw::WebRtc {
-        hosts: (!webrtc.hosts.is_empty()).then(hosts),
+        hosts: list(&webrtc.hosts),
+        ice_servers: list(&webrtc.ice_servers),
         udp: webrtc.udp.map(Value::from),
         tcp: Some(Value::Bool(webrtc.tcp)),
     };
@@ -52,6 +64,18 @@ fn host(text: &str) -> Result<String, Expected> {
     }
 }
 
+/// The address of a server as browsers take it: no password, which everyone would read.
+fn ice_server(text: &str) -> Result<String, Expected> {
+    let expected = || Expected::from("an address like stun:stun.example.org:3478 or turn:turn.example.org");
+    let (scheme, rest) = text.split_once(':').ok_or_else(expected)?;
+    let (place, transport) = rest.split_once('?').unwrap_or((rest, "transport=udp"));
+    let is_known = ["stun", "stuns", "turn", "turns"].contains(&scheme) && transport.starts_with("transport=");
+    let is_place = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    let is_good = is_known && !place.is_empty() && place.bytes().all(is_place);
+    let is_plain = transport.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'=');
+    (is_good && is_plain).then(|| text.to_owned()).ok_or_else(expected)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::{Diagnostic, WebRtc, parse};
@@ -66,17 +90,30 @@ mod tests {
     fn there_is_no_webrtc_without_the_section() {
         let webrtc = |text: &str| parse(text).unwrap().webrtc;
         assert_eq!((webrtc(""), webrtc("webrtc:")), (None, None));
-        assert_eq!(webrtc("webrtc: {}"), Some(WebRtc { hosts: vec![], udp: None, tcp: true }));
+        assert_eq!(webrtc("webrtc: {}"), Some(WebRtc::default()));
         let hosts = vec!["tv.example.org".to_owned(), "2001:db8::1".to_owned()];
-        let expected = WebRtc { hosts, udp: Some(8189), tcp: false };
+        let expected = WebRtc { hosts, udp: Some(8189), tcp: false, ..WebRtc::default() };
         assert_eq!(webrtc("webrtc: {hosts: [TV.example.org, '[2001:db8::1]'], udp: 8189, tcp: no}"), Some(expected));
         assert_eq!(webrtc("webrtc: {hosts: 192.0.2.1}").unwrap().hosts, ["192.0.2.1"]);
+        let servers = ["stun:stun.example.org:3478", "turns:[2001:db8::1]:443?transport=tcp"];
+        assert_eq!(webrtc(&format!("webrtc: {{ice_servers: {servers:?}}}")).unwrap().ice_servers, servers);
     }
 
     #[test]
     fn faults() {
-        check("webrtc: yes", "1:9: webrtc: expected keys like `hosts:`, `udp:`, `tcp:`, found \"yes\"");
+        check("webrtc: yes", "1:9: webrtc: expected keys like `hosts:`, `udp:`, `tcp:`, `ice_servers:`, found \"yes\"");
         check("webrtc: {udp: 70000}", "1:15: webrtc.udp: expected a port from 0 to 65535, found \"70000\"");
+        let server = "expected an address like stun:stun.example.org:3478 or turn:turn.example.org";
+        for text in ["stun.example.org", "http://a", "stun:a b", "turn:user@a", "turn:a?x=y", "stun:"] {
+            check(
+                &format!("webrtc: {{ice_servers: '{text}'}}"),
+                &format!("1:23: webrtc.ice_servers: {server}, found \"{text}\""),
+            );
+        }
+        check(
+            "webrtc: {ice_servers: ['stun:a', 'stun:b', 'stun:c', 'stun:d', 'stun:e']}",
+            "1:10: webrtc.ice_servers: has 5 servers, at most 4 are possible",
+        );
         check("webrtc: {tcp: 9}", "1:15: webrtc.tcp: expected true or false, found \"9\"");
         check(
             "webrtc: {hosts: 0.0.0.0}",

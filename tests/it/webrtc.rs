@@ -259,7 +259,7 @@ fn an_offer_is_answered_or_it_is_said_why_not() {
     let raw = shell("while :; do echo raw; sleep 0.1; done");
     let server = Server::start(&format!(
         "
-        webrtc: {{}}
+        webrtc: {{ice_servers: ['stun:stun.example.org:3478']}}
         feeds:
           cam: {{pipeline: '{PICTURE}', mode: continuous}}
           raw: {{command: {raw}}}
@@ -295,6 +295,8 @@ fn an_offer_is_answered_or_it_is_said_why_not() {
             assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         }
     };
+    let links = |answer: &Answer| answer.header("link").map(str::to_owned);
+    assert_eq!(links(&answer), Some("<stun:stun.example.org:3478>; rel=\"ice-server\"".to_owned()));
     check("/stream/cam/whep", OFFER, 201, "v=0");
     check("/nothing/whep", OFFER, 404, "not found");
     check("/cam/whep", "hello", 400, "must begin with v=0");
@@ -317,6 +319,7 @@ fn an_offer_is_answered_or_it_is_said_why_not() {
         "",
     );
     assert_eq!((preflight.status, preflight.header("accept-post")), (204, Some("application/sdp")));
+    assert_eq!(links(&preflight), links(&answer));
     assert!(preflight.header("access-control-allow-methods").unwrap().contains("PATCH"));
     assert_eq!(preflight.header("access-control-allow-headers"), Some("content-type, authorization"));
     let without = Server::start(&format!("feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\nstreams: {{cam: {{feed: cam}}}}"));
@@ -640,6 +643,9 @@ fn an_offer_of_a_publisher_is_answered_or_it_is_said_why_not() {
     assert_eq!(made.status, 201, "{text}");
     assert_eq!(state(&server)["feeds"][2]["publish"]["publisher"]["protocol"], "webrtc");
     check("/live/anna/whip", bearer, &sends, 409, "has a publisher already");
+    // OBS has all of ICE before the media, and no lines of them.
+    let obs = include_str!("../data/obs_offer.sdp").replace('\n', "\r\n");
+    check("/live/obs/whip", bearer, &obs, 201, "a=rtpmap:96 H264/90000");
     let session = made.header("location").unwrap().trim_start_matches(&server.url("")).to_owned();
     assert_eq!(send(&server, "DELETE", &session, "Authorization: Bearer s3cret\r\n", "").status, 200);
     let preflight = "Origin: http://a.example\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n";

@@ -581,8 +581,11 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             };
             cors::permit(headers, &allowed, response.headers_mut());
             response.headers_mut().insert(header::ALLOW, allowed);
-            if let Route::Whep(..) = route {
+            if let Route::Whep(webrtc, _) = route {
                 exchange::set_accepted(response.headers_mut());
+                if exchange::precedes_offer(headers) {
+                    exchange::set_ice_servers(webrtc, response.headers_mut());
+                }
             }
             response
         }

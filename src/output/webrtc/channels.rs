@@ -1,4 +1,4 @@
-//! Data channels (RFC 8831): what a client asks for by the label of one, and what it is told. Pure.
+//! Data channels (RFC 8831): what a client asks for by the label of one, and the messages that it gets. Pure.
 //!
 //! The server closes none of them: when both sides close one at a time, browsers use its number again before the other side has
 //! released it, and the next channel never opens.
@@ -16,7 +16,7 @@ const MAX_CHANNELS: usize = 16;
 pub enum Purpose {
     /// Each message comes back, so that the client can measure the time that it takes.
     Echo,
-    /// The client is told what the stream is, and when each frame left.
+    /// The client gets messages: what the stream is, and when each frame left.
     Control,
 }
 
@@ -56,7 +56,7 @@ impl Channels {
         self.open.iter().find(|(open, _)| *open == id).map(|(_, purpose)| *purpose)
     }
 
-    /// Those on which the client is told things.
+    /// Those on which the client gets messages.
     pub fn controls(&self) -> impl Iterator<Item = ChannelId> {
         self.open.iter().filter(|(_, purpose)| *purpose == Purpose::Control).map(|(id, _)| *id)
     }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_told_with_its_time() {
+    fn a_frame_is_named_with_its_time() {
         assert_eq!(left(90_000, 1_700_000_000_123), r#"{"type":"frame","rtpTimestamp":90000,"sent":1700000000123}"#);
     }
 }

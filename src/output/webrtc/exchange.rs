@@ -35,6 +35,20 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// How long a shard may take to answer.
 const SHARD_WITHIN: Duration = Duration::from_secs(2);
 
+/// Sets the headers that name servers of STUN and TURN (RFC 9725, section 4.6).
+pub fn set_ice_servers(webrtc: &WebRtc, headers: &mut HeaderMap) {
+    for server in webrtc.ice_servers() {
+        if let Ok(link) = HeaderValue::from_str(&format!("<{server}>; rel=\"ice-server\"")) {
+            headers.append(header::LINK, link);
+        }
+    }
+}
+
+/// Whether a request with the method OPTIONS may be followed by an offer.
+pub fn precedes_offer(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).is_none_or(|wanted| wanted.as_bytes() == b"POST")
+}
+
 /// A request for an endpoint or a session.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
@@ -118,11 +132,12 @@ pub(super) fn not_allowed(is_session: bool) -> Response {
 }
 
 /// The response to an offer that is answered. `own` is the name of the ICE session of the server.
-pub(super) fn made(asked: Asked<'_>, name: &str, own: &str, answer: String) -> Response {
+pub(super) fn made(webrtc: &WebRtc, asked: Asked<'_>, name: &str, own: &str, answer: String) -> Response {
     let mut response = text(StatusCode::CREATED, "");
     *response.body_mut() = answer.into();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, SDP);
+    set_ice_servers(webrtc, headers);
     let location = format!("{}{}/{name}{}", asked.site, asked.path, link(asked.query));
     for (key, value) in [(header::LOCATION, location), (header::ETAG, format!("\"{own}\""))] {
         if let Ok(value) = HeaderValue::from_str(&value) {

@@ -218,6 +218,11 @@ impl WebRtc {
         self.config().tcp
     }
 
+    /// Servers of STUN and TURN for clients.
+    pub fn ice_servers(&self) -> Vec<String> {
+        self.config().ice_servers
+    }
+
     /// The connections of such viewers.
     pub fn connections(&self) -> &Connections {
         &self.0.connections

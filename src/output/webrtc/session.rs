@@ -358,18 +358,18 @@ impl Session {
         RtpStats { protocol, ..self.sender().map(Sender::stats).unwrap_or_default() }
     }
 
-    /// Whether a channel opened on which the client expects to be told what the stream is.
+    /// Whether a channel opened on which the client expects to get what the stream is.
     pub fn take_undescribed(&mut self) -> bool {
         self.channels.take_undescribed()
     }
 
-    /// Whether the client is told of frames.
+    /// Whether the client gets a message of each frame.
     pub fn is_controlled(&self) -> bool {
         self.channels.controls().next().is_some()
     }
 
-    /// Tells the client something on its channels for that.
-    pub fn tell(&mut self, text: &str, now: Instant, out: &mut Out) {
+    /// Sends the client a message on its channels for that.
+    pub fn message(&mut self, text: &str, now: Instant, out: &mut Out) {
         for id in self.channels.controls() {
             if let Some(mut channel) = self.rtc.channel(id) {
                 let _ = channel.write(false, text.as_bytes());

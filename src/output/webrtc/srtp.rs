@@ -27,7 +27,7 @@ const RTP: [u8; 3] = [0, 1, 2];
 const RTCP: [u8; 3] = [3, 4, 5];
 /// The number of a packet has 48 bits.
 const MAX_NUMBER: u64 = (1 << 48) - 1;
-/// RTCP packets that may come late.
+/// How far an RTCP packet may be behind the newest.
 const WINDOW: u32 = 64;
 
 /// How packets are protected (RFC 5764, section 4.1.2; RFC 7714, section 14.2).
@@ -106,7 +106,7 @@ fn derive(key: &[u8], salt: &[u8], label: u8, length: usize) -> Option<Vec<u8>> 
 #[derive(Debug)]
 enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; GCM_SALT] },
-    Counter { key: EncryptingKey, salt: [u8; COUNTER_SALT], authentication: hmac::Key },
+    Counter { key: Box<EncryptingKey>, salt: [u8; COUNTER_SALT], authentication: Box<hmac::Key> },
 }
 
 impl Cipher {
@@ -116,12 +116,12 @@ impl Cipher {
         let session_salt = derive(key, salt, of_salt, salt.len())?;
         Some(match profile {
             Profile::Aes128CmSha1 => Self::Counter {
-                key: EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, &session).ok()?).ok()?,
+                key: Box::new(EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, &session).ok()?).ok()?),
                 salt: session_salt.try_into().ok()?,
-                authentication: hmac::Key::new(
+                authentication: Box::new(hmac::Key::new(
                     hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
                     &derive(key, salt, of_authentication, SHA1_KEY)?,
-                ),
+                )),
             },
             Profile::Aes128Gcm | Profile::Aes256Gcm => {
                 let algorithm = if profile == Profile::Aes256Gcm { &AES_256_GCM } else { &AES_128_GCM };

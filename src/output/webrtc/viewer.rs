@@ -46,8 +46,8 @@ pub struct Viewer {
     about: About,
     since: Instant,
     viewer: Option<ViewerHandle>,
-    /// The newest frame that the client was told of.
-    told: Option<u32>,
+    /// The newest frame of which the client has a message.
+    reported_frame: Option<u32>,
     /// The counts that are in the sums of the server.
     counted: [u64; SENT.len()],
 }
@@ -89,7 +89,7 @@ impl Viewer {
             about,
             since: now,
             viewer: None,
-            told: None,
+            reported_frame: None,
             counted: [0; SENT.len()],
         }
     }
@@ -122,17 +122,17 @@ impl Viewer {
         }
         if self.session.is_controlled()
             && let Some((timestamp, sent)) = self.session.newest_frame(now)
-            && self.told.replace(timestamp) != Some(timestamp)
+            && self.reported_frame.replace(timestamp) != Some(timestamp)
         {
-            self.session.tell(&channels::left(timestamp, sent), now, out);
+            self.session.message(&channels::left(timestamp, sent), now, out);
         }
         self.session.timeout(now, out);
     }
 
-    /// Tells the client what the stream is, where it has asked for that.
+    /// Sends the client what the stream is, where it has asked for that.
     pub fn describe(&mut self, now: Instant, out: &mut Out) {
         if self.session.take_undescribed() {
-            self.session.tell(&channels::described(&self.about.stream, &self.plan), now, out);
+            self.session.message(&channels::described(&self.about.stream, &self.plan), now, out);
         }
     }
 

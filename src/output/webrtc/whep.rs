@@ -105,7 +105,7 @@ where
     let viewer = Viewer::new(session, planned, (opened.fanout, stream.viewers.clone()), about, Instant::now());
     let id = webrtc.directory().add(name.clone(), stream_name, number, offer, [theirs, own.clone()], place);
     shard.adopt(id, Member::Viewer(Box::new(viewer)));
-    Ok(made(asked, &name, &own, answer))
+    Ok(made(webrtc, asked, &name, &own, answer))
 }
 
 fn refused(refusal: &Refusal) -> Problem {

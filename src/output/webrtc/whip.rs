@@ -3,8 +3,8 @@
 use super::{
     announce::announced,
     exchange::{
-        Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, permit_offer, place, read,
-        secrets, set_accepted,
+        Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, permit_offer, place,
+        precedes_offer, read, secrets, set_accepted, set_ice_servers,
     },
     ingest::Ingest,
     listener::WebRtc,
@@ -61,7 +61,7 @@ where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
     let mut response = match *asked.method {
-        Method::OPTIONS => preflight(asked),
+        Method::OPTIONS => preflight(webrtc, asked),
         Method::GET | Method::HEAD => endpoint(asked.method),
         _ => match permitted(gate, &target, asked).await {
             Ok(permit) => {
@@ -82,11 +82,14 @@ where
     response
 }
 
-fn preflight(asked: Asked<'_>) -> Response {
+fn preflight(webrtc: &WebRtc, asked: Asked<'_>) -> Response {
     let mut response = text(StatusCode::NO_CONTENT, "");
     cors::permit(asked.headers, &super::exchange::ALLOWED, response.headers_mut());
     response.headers_mut().insert(header::ALLOW, super::exchange::ALLOWED);
     set_accepted(response.headers_mut());
+    if precedes_offer(asked.headers) {
+        set_ice_servers(webrtc, response.headers_mut());
+    }
     response
 }
 
@@ -148,7 +151,7 @@ where
     let theirs = parsed.ufrag.unwrap_or_default();
     let id = webrtc.directory().add(name.clone(), owner.into(), number, offer, [theirs, own.clone()], place);
     shard.adopt(id, Member::Publisher(Box::new(ingest)));
-    Ok(made(asked, &name, &own, answer))
+    Ok(made(webrtc, asked, &name, &own, answer))
 }
 
 #[cfg(test)]

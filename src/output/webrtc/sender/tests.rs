@@ -1,3 +1,5 @@
+//! Tests of what a viewer is sent, with a viewer that holds the same keys.
+
 use super::{super::srtp::Profile, *};
 use crate::media::rtp::{self, Packet};
 use proptest::prelude::*;

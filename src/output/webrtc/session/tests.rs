@@ -1,3 +1,5 @@
+//! Tests of a session against a client of str0m, with neither a socket nor a clock.
+
 use super::{super::negotiation::plan, *};
 use crate::media::{
     TrackId, TrackInfo, TrackSet,
@@ -294,7 +296,7 @@ fn a_channel_opens_again_each_time() {
 }
 
 #[test]
-fn a_client_is_told_of_frames() {
+fn a_client_gets_messages_of_frames() {
     let mut rig = rig();
     rig.pass(500);
     let config = ChannelConfig { label: "control".to_owned(), ..ChannelConfig::default() };
@@ -306,7 +308,7 @@ fn a_client_is_told_of_frames() {
     rig.write(MediaKind::Video, 1000, &[vec![0x90, 1, 2]]);
     let (timestamp, sent) = rig.session.newest_frame(began).unwrap();
     assert_eq!((timestamp, sent), (90_000, 1_700_000_000_550));
-    rig.session.tell("hello", rig.now, &mut rig.out);
+    rig.session.message("hello", rig.now, &mut rig.out);
     rig.pass(20);
     assert_eq!(rig.messages, [b"hello".to_vec()]);
 }

@@ -1,3 +1,5 @@
+//! Tests of SRTP with the examples of its RFCs.
+
 use super::*;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use proptest::prelude::*;
