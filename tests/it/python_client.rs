@@ -166,7 +166,7 @@ fn a47_a_slow_python_program_has_frames_that_are_not_old() {
     let (mut child, said) = start(python, &["tests/ages.py", &server.url(""), &times("VOYANDZ_AGES", 200).to_string()]);
     assert!(child.0.wait().unwrap().success());
     let line = said.wait("^ages", SOON);
-    println!("median, 99th percentile, most: {line}");
+    println!("median, 99th percentile, most, and of how many: {line}");
     let ages: Vec<f64> = line.split(' ').skip(1).map(|age| age.parse().unwrap()).collect();
     let oldest = Duration::from_secs_f64(ages[1]);
     figure(47, "age of frames for a program of 5 a second, 99 of 100", oldest, OLDEST);
