@@ -167,7 +167,8 @@ fn webrtc(text: &mut Text, stats: &WebRtcStats) {
     let series = labels.iter().map(|labels| &labels[..]).zip(drops.iter().map(|(_, count)| Some(*count)));
     for (name, sum) in stats.sums() {
         let (name, help) = (format!("voyandz_webrtc_{name}_total"), "Of all viewers of WebRTC.");
-        text.family(&name, help, Kind::Counter, [(&[][..], Some(sum))]);
+        // Of what is used.
+        text.family(&name, help, Kind::Counter, [(&[][..], Some(sum).filter(|_| stats.all() > 0))]);
     }
     let help = "Datagrams of WebRTC that were dropped.";
     text.family("voyandz_webrtc_dropped_datagrams_total", help, Kind::Counter, series);

@@ -86,7 +86,7 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
     assert!(metrics["process_resident_memory_bytes"] > 1e6 && metrics["process_open_fds"] > 5.0);
     let mut names: BTreeSet<_> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    // Known after some time: see `recording_edits`. Of what is used: see `acme`, `auth_services` and `srt`.
+    // Known after some time: see `recording_edits`. Of what is used: see `acme`, `auth_services`, `srt` and `webrtc`.
     names.extend([
         "voyandz_auth_hook_requests_total",
         "voyandz_auth_key_fetches_total",
@@ -96,6 +96,11 @@ fn metrics_are_those_of_the_state_and_all_are_documented() {
         "voyandz_recording_full_in_seconds",
         "voyandz_recording_holds_seconds",
         "voyandz_srt_packets_total",
+        "voyandz_webrtc_fir_total",
+        "voyandz_webrtc_nack_total",
+        "voyandz_webrtc_packets_sent_total",
+        "voyandz_webrtc_pli_total",
+        "voyandz_webrtc_retransmitted_packets_sent_total",
     ]);
     assert_eq!(names, documented_metrics());
     promtool(&text);
