@@ -328,7 +328,7 @@ mod tests {
             Self { client, server: Server::new(), to_server, events: Vec::new(), media: Vec::new() }
         }
 
-        fn to_client(&mut self, bytes: &[u8]) -> Result<Option<Answer>, ClientError> {
+        fn client_gets(&mut self, bytes: &[u8]) -> Result<Option<Answer>, ClientError> {
             self.client.push(bytes, &mut self.to_server, &mut self.media)
         }
 
@@ -341,7 +341,7 @@ mod tests {
                     self.server.push(piece, &mut to_client, &mut self.events).unwrap();
                 }
                 for piece in to_client.chunks(size) {
-                    answer = self.to_client(piece).unwrap().or(answer);
+                    answer = self.client_gets(piece).unwrap().or(answer);
                 }
             }
             answer
@@ -358,7 +358,7 @@ mod tests {
             assert_eq!((wanted.agent.as_deref(), wanted.knows_four_cc), (Some("test"), true));
             let mut to_client = Vec::new();
             pair.server.accept_publish(&mut to_client);
-            assert_eq!(pair.to_client(&to_client).unwrap(), Some(Answer::Accepted { stream: 1 }));
+            assert_eq!(pair.client_gets(&to_client).unwrap(), Some(Answer::Accepted { stream: 1 }));
             assert!(pair.client.knows_four_cc());
             let body = Bytes::from_static(b"\x17\x01\0\0\0frame");
             let frame = Message { kind: kind::VIDEO, stream: 1, time: 40, payload: body.clone() };
@@ -378,19 +378,19 @@ mod tests {
             assert_eq!((wanted.names()[0].as_str(), wanted.query().as_str()), ("live/studio", "key=x"));
             let mut to_client = Vec::new();
             pair.server.accept_play(&mut to_client);
-            assert_eq!(pair.to_client(&to_client).unwrap(), Some(Answer::Accepted { stream: 1 }));
+            assert_eq!(pair.client_gets(&to_client).unwrap(), Some(Answer::Accepted { stream: 1 }));
             // What says that samples may be accessed.
             pair.media.clear();
             let body = Bytes::from_static(b"\x17\x01\0\0\0frame");
             let frame = Message { kind: kind::VIDEO, stream: 1, time: 40, payload: body.clone() };
             to_client.clear();
             chunk::write(&frame, super::super::control::CHUNK, &mut to_client);
-            assert_eq!(pair.to_client(&to_client).unwrap(), None);
+            assert_eq!(pair.client_gets(&to_client).unwrap(), None);
             assert_eq!(pair.media, [TagBody { kind: tag::VIDEO, time: 40, body }]);
             to_client.clear();
             pair.server.end_play("the stream ends", &mut to_client);
             let end = Answer::Refused("NetStream.Play.Stop: the stream ends".to_owned());
-            assert_eq!(pair.to_client(&to_client).unwrap(), Some(end));
+            assert_eq!(pair.client_gets(&to_client).unwrap(), Some(end));
             pair.client.finish(&mut pair.to_server);
             pair.exchange(size);
             assert_eq!(pair.events, [Event::Ended]);
@@ -403,7 +403,7 @@ mod tests {
         pair.exchange(500);
         let mut to_client = Vec::new();
         pair.server.refuse("NetStream.Publish.Denied", "wrong\nkey", &mut to_client);
-        let answer = pair.to_client(&to_client).unwrap();
+        let answer = pair.client_gets(&to_client).unwrap();
         assert_eq!(answer, Some(Answer::Refused("NetStream.Publish.Denied: wrong key".to_owned())));
     }
 
@@ -446,7 +446,7 @@ mod tests {
             let mut pair = Pair::new(if plays { Purpose::Play } else { Purpose::Publish });
             pair.exchange(4000);
             for piece in bytes.chunks(size) {
-                if pair.to_client(piece).is_err() {
+                if pair.client_gets(piece).is_err() {
                     break;
                 }
             }
