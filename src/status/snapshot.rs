@@ -218,7 +218,6 @@ struct Client {
     bytes_out: u64,
     gaps: u64,
     reduced: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     rtp: Option<RtpStats>,
 }
 

@@ -52,7 +52,7 @@ fn a_stream_of_another_server_is_a_feed_and_returns_with_it() {
     assert!(frames.sounds > 150 && frames.complaints.is_empty(), "{} {}", frames.sounds, frames.complaints);
     // The feed ends with its last viewer, and says so.
     drop(viewer);
-    far.log.wait("viewer left .*protocol=rtmp .*stream=cam0", SOON);
+    far.log.wait("viewer left stream=cam0 .*protocol=rtmp", SOON);
     for text in [server.log.text(), server.get("/metrics").text(), state(&server).to_string()] {
         assert!(!text.contains("s3cret"), "{text}");
     }

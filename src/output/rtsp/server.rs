@@ -154,20 +154,9 @@ impl RtspServer {
             return;
         };
         let shutdown = &self.context.shutdown;
-        let (listener, accepting) = match (listener, &before) {
-            (None, Some(before)) => (before.listener.clone(), before.accepting.clone()),
-            (Some(listener), _) => {
-                let (listener, token) = (Arc::new(listener), shutdown.token().child_token());
-                let address = listener.address().unwrap_or(config.listen);
-                tracing::info!(%address, protocol = "rtsp", "listening");
-                before.iter().for_each(|before| before.accepting.cancel());
-                shutdown.spawn("accept loop of RTSP", accept(self.context.clone(), listener.clone(), token.clone()));
-                (listener, token)
-            }
-            (None, None) => return,
-        };
-        let receiving = match (udp, before) {
-            (BoundUdp::Same, Some(before)) => before.receiving,
+        // The datagrams first: whoever connects is served at that moment.
+        let receiving = match (udp, &before) {
+            (BoundUdp::Same, Some(before)) => before.receiving.clone(),
             (BoundUdp::Same, None) => shutdown.token().child_token(),
             (BoundUdp::Other(pair), before) => {
                 before.iter().for_each(|before| before.receiving.cancel());
@@ -180,6 +169,18 @@ impl RtspServer {
                 *self.context.udp.lock().unwrap_or_else(PoisonError::into_inner) = pair;
                 token
             }
+        };
+        let (listener, accepting) = match (listener, before) {
+            (None, Some(before)) => (before.listener, before.accepting),
+            (Some(listener), before) => {
+                let (listener, token) = (Arc::new(listener), shutdown.token().child_token());
+                let address = listener.address().unwrap_or(config.listen);
+                tracing::info!(%address, protocol = "rtsp", "listening");
+                before.iter().for_each(|before| before.accepting.cancel());
+                shutdown.spawn("accept loop of RTSP", accept(self.context.clone(), listener.clone(), token.clone()));
+                (listener, token)
+            }
+            (None, None) => return,
         };
         self.running = Some(Running { config, listener, accepting, receiving });
     }
