@@ -179,7 +179,7 @@ fn a47_a_python_program_holds_no_more_and_more() {
     const MORE: u64 = 4 << 10;
     let Some(python) = python() else { return };
     let server = quick("fast", 120);
-    let seconds = times("VOYANDZ_SECONDS", 60);
+    let seconds = times("VOYANDZ_SECONDS", 20);
     let (mut child, said) = start(python, &["tests/memory.py", &server.url(""), &seconds.to_string()]);
     assert!(child.0.wait().unwrap().success());
     let line = said.wait("^memory", SOON);
