@@ -256,28 +256,16 @@ fn apart(measure: impl FnOnce(usize) -> anyhow::Result<()>) -> anyhow::Result<()
     measured
 }
 
-/// Viewers of WebRTC, with all of voyandz on one processor and the viewers on the others. The media comes from a publisher of RTMP, so
-/// that nothing is encoded beside.
+/// Viewers of WebRTC, with all of voyandz on one processor and the viewers on the others. What the worker takes to encode is not counted.
 #[cfg(feature = "webrtc")]
 fn over_webrtc(viewers: usize) -> anyhow::Result<Table> {
     let mut table = Table::new(format!("{viewers} viewers of WebRTC, of {} kbit/s", LOW / 1000), &[]);
-    let system = System::Voyandz(
-        "rtmp: {listen: '127.0.0.1:0'}\nwebrtc: {}\nfeeds: {live: {publish: {key: studio}}}\nstreams: {live: {feed: live}}\n"
-            .to_owned(),
-    );
+    let system = System::Voyandz(format!("webrtc: {{}}\n{}", camera("600k")));
     apart(|first| {
         (0..rounds()).try_for_each(|_| {
             let sendto = webrtc::calibrate()?;
             let mut server = system.start_on(Some(first))?;
-            let (address, studio) = (server.address, server.address_of("rtmp")?);
-            let publisher = std::thread::spawn(move || {
-                let name = "live?key=studio".to_owned();
-                // It ends with the server.
-                let _ = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .map(|runtime| runtime.block_on(rtmp::publish(studio, name, LOW, Arc::default())));
-            });
+            let address = server.address;
             let seen = Arc::new(webrtc::Seen::default());
             let watch = |address, taken| webrtc::watch(address, taken, seen.clone());
             let packets = || seen.packets();
@@ -301,8 +289,6 @@ fn over_webrtc(viewers: usize) -> anyhow::Result<Table> {
                     ("sendto us/packet", sendto * 1e6),
                 ]),
             );
-            drop(server);
-            let _ = publisher.join();
             anyhow::Ok(())
         })
     })?;
@@ -368,7 +354,7 @@ fn of_crowd(outcome: &crowd::Outcome) -> Figures {
 /// The same viewers of FLV over HTTP and over RTMP.
 fn over_rtmp(viewers: usize) -> anyhow::Result<Table> {
     let title = format!("{viewers} viewers of FLV, video and audio of 1.5 Mbit/s");
-    beside_http(title, camera(), (viewers, "/live.flv"), ("RTMP", "rtmp"), rtmp::play)
+    beside_http(title, camera("1.5M"), (viewers, "/live.flv"), ("RTMP", "rtmp"), rtmp::play)
 }
 
 /// The same viewers of MPEG-TS over HTTP, and of RTP between the messages of RTSP.
@@ -470,13 +456,13 @@ fn publishers(count: usize) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// A camera with sound, of 1.5 Mbit/s, for players of playlists.
-fn camera() -> String {
+/// A camera with sound, whose video has this bit rate.
+fn camera(rate: &str) -> String {
     let video =
         "videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=180,framerate=30/1 ! queue name=video";
     format!(
         "feeds: {{cam: {{pipeline: '{video} audiotestsrc is-live=true ! queue name=audio'}}}}\n\
-         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: 1.5M, gop: 60}}, audio: {{codec: aac}}}}}}\n"
+         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: {rate}, gop: 60}}, audio: {{codec: aac}}}}}}\n"
     )
 }
 
@@ -485,7 +471,8 @@ fn playlists(players: usize, has_parts: bool) -> anyhow::Result<Table> {
     let kind = if has_parts { "LL-HLS" } else { "plain HLS" };
     let mut table = Table::new(format!("{players} players of {kind}, video and audio of 1.5 Mbit/s"), &[]);
     for _ in 0..rounds() {
-        let outcome = hls::put(&mut System::Voyandz(camera()).start()?, players, has_parts, Duration::from_secs(8))?;
+        let outcome =
+            hls::put(&mut System::Voyandz(camera("1.5M")).start()?, players, has_parts, Duration::from_secs(8))?;
         let seconds = outcome.lasted.as_secs_f64();
         let mut figures = Figures::from([
             ("of a processor", outcome.cpu.as_secs_f64() / seconds),
@@ -725,7 +712,7 @@ fn short() -> anyhow::Result<Table> {
     let address = server.address;
     let over_http2 = crowd::put(&mut server, (10, address), short.window, http2::watch)?;
     ensure!(over_http2.bytes > 0, "nothing came over HTTP/2");
-    let by_playlist = hls::put(&mut System::Voyandz(camera()).start()?, 4, true, short.window)?;
+    let by_playlist = hls::put(&mut System::Voyandz(camera("1.5M")).start()?, 4, true, short.window)?;
     ensure!(by_playlist.requests > 0 && !by_playlist.behind.is_empty(), "{} requests of HLS", by_playlist.requests);
     let server = systems[5].1.start()?;
     let outcome = stills::ask(server.address, "/still", 4, Duration::from_millis(300))?;
