@@ -9,6 +9,7 @@ pub mod client;
 pub mod client_names;
 mod der;
 mod own;
+pub mod records;
 mod transport;
 mod validity;
 
@@ -30,7 +31,6 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{
         ServerConfig,
-        crypto::aws_lc_rs,
         server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
         sign::CertifiedKey,
     },
@@ -255,7 +255,7 @@ impl fmt::Debug for Tls {
 
 /// What shakes hands, with the certificate of the moment, and asks clients for theirs where there are authorities for them. Blocks.
 fn acceptor(current: &Arc<Current>, clients: Option<&mut ClientAuthority>) -> Result<TlsAcceptor, TlsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(records::provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Unfit)?;
     let builder = match clients {

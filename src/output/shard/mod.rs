@@ -1,9 +1,11 @@
 //! The threads that write live packets to sockets of TCP, whatever protocol their viewers speak.
 //!
 //! A viewer comes here when its protocol has said all that is before the first packet: [`pool`] has the threads, [`viewer`] is one
-//! viewer, [`socket`] its socket, encrypted or not, [`session`] what its protocol does beside the packets, and [`viewer_log`] what is counted of it. [`subscription`]
-//! yields the next packet, also to those that write elsewhere, and [`write_latency`] measures how long media waits in the server.
+//! viewer, [`socket`] its socket and `encrypted` the session of TLS over it, [`session`] what its protocol does beside the packets, and
+//! [`viewer_log`] what is counted of it. [`subscription`] yields the next packet, also to those that write elsewhere, and
+//! [`write_latency`] measures how long media waits in the server.
 
+mod encrypted;
 pub mod pool;
 pub mod session;
 pub mod socket;

@@ -1,6 +1,6 @@
 //! The socket of a live viewer, encrypted or not: it takes pieces of packets as far as there is room, and never waits.
 
-use super::{KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER};
+use super::{KEEPALIVE, PROGRESS_WITHIN, UNSENT_LOW_WATER, encrypted::Encrypted};
 use crate::net::tls::Transport;
 use mio::{Interest, Registry, Token, net::TcpStream};
 use socket2::{SockRef, TcpKeepalive};
@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice, Read, Write},
     os::fd::AsFd,
 };
-use tokio_rustls::{TlsStream, rustls::ServerConnection};
+use tokio_rustls::TlsStream;
 
 /// Most pieces in one write; the last packet may add a few.
 pub const BATCH: usize = 32;
@@ -35,7 +35,7 @@ enum Input {
 #[derive(Debug)]
 struct Connection {
     socket: TcpStream,
-    session: Option<Box<ServerConnection>>,
+    session: Option<Box<Encrypted>>,
 }
 
 impl LiveSocket {
@@ -88,20 +88,19 @@ impl LiveSocket {
         let slices = slices.get_mut(..used).unwrap_or_default();
         match session {
             None => socket.write_vectored(slices),
-            Some(session) => encrypt(session, socket, slices),
+            Some(session) => session.write(socket, slices),
         }
     }
 
     /// Whether bytes that were taken are not in the socket yet.
     pub fn has_unsent(&self) -> bool {
-        self.connection.session.as_ref().is_some_and(|session| session.wants_write())
+        self.connection.session.as_ref().is_some_and(|session| session.has_unsent())
     }
 
     /// Says that nothing follows (RFC 8446, section 6.1), where a session can. A client that takes nothing does not get it.
     pub fn end(&mut self) {
         if let Connection { socket, session: Some(session) } = &mut self.connection {
-            session.send_close_notify();
-            let _ = send(session, socket);
+            session.end(socket);
         }
     }
 
@@ -128,7 +127,7 @@ impl LiveSocket {
 
     fn flush(&mut self) -> io::Result<()> {
         let Connection { socket, session } = &mut self.connection;
-        session.as_mut().map_or(Ok(()), |session| send(session, socket))
+        session.as_mut().map_or(Ok(()), |session| session.flush(socket))
     }
 }
 
@@ -139,7 +138,7 @@ impl Connection {
             Transport::Tls(stream) => match *stream {
                 TlsStream::Server(stream) => {
                     let (socket, session) = stream.into_inner();
-                    (socket, Some(Box::new(session)))
+                    (socket, Some(Box::new(Encrypted::from(session))))
                 }
                 TlsStream::Client(_) => return None,
             },
@@ -151,22 +150,9 @@ impl Connection {
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Self { socket, session } = self;
-        let Some(session) = session else { return socket.read(buffer) };
-        loop {
-            match session.reader().read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // The socket has ended before the session.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                result => return result,
-            }
-            session.read_tls(socket)?;
-            let read = session.process_new_packets();
-            // A message of the client may need a response of the session: an update of keys, or an alert.
-            match send(session, socket) {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => {}
-            }
-            read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        match session {
+            None => socket.read(buffer),
+            Some(session) => session.receive(socket, buffer),
         }
     }
 }
@@ -179,57 +165,4 @@ pub fn tune(socket: &impl AsFd) {
     // What is not sent stays in the ring, where it can be skipped.
     let _ = socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
-}
-
-/// Encrypts and sends as much as the socket has room for, and at most as much as the session buffers (64 KiB) beyond that. All
-/// slices go into records together: those of a small packet are one record.
-fn encrypt(session: &mut ServerConnection, socket: &mut TcpStream, slices: &mut [IoSlice<'_>]) -> io::Result<usize> {
-    send(session, socket)?;
-    let (mut left, mut taken) = (slices, 0);
-    while !left.is_empty() {
-        let length = session.writer().write_vectored(left)?;
-        if length == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        taken += length;
-        IoSlice::advance_slices(&mut left, length);
-        match send(session, socket) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(taken)
-}
-
-/// Sends what the session has encrypted.
-fn send(session: &mut ServerConnection, socket: &mut TcpStream) -> io::Result<()> {
-    while session.wants_write() {
-        match session.write_tls(&mut Single(&mut *socket)) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => drop(result?),
-        }
-    }
-    Ok(())
-}
-
-/// A socket to which one piece alone, which most packets are after encryption, costs what it costs without a vector.
-struct Single<'a>(&'a mut TcpStream);
-
-impl Write for Single<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match pieces {
-            [piece] => self.0.write(piece),
-            _ => self.0.write_vectored(pieces),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
 }
