@@ -10,7 +10,7 @@ alone=(resilience:: live_edits::edits_disturb live_edits::a_long_list srt::five_
 # Tests whose browsers, players and encoders take most of the processors: a few run at a time, beside the others, which wait for most
 # of their time.
 # shellcheck disable=SC2034
-heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc::)
+heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: ffmpeg9:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc::)
 # Where rustup puts cargo, which a shell of before the installation does not know yet.
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 

@@ -3,9 +3,13 @@
 use crate::rig::{
     SOON, Server,
     browser::{Browser, have_browser},
+    have,
     http::Next,
+    publisher::{H264_AAC, Publisher},
     script::{H264, PICTURE, TONE},
-    secs, times, tool, wait_until,
+    secs,
+    state::wait_for,
+    times, tool, wait_until,
 };
 use regex::Regex;
 use std::{
@@ -93,6 +97,29 @@ fn segments_leave_while_they_are_made() {
     // What is too far ahead is not waited for.
     assert_eq!(server.get(&format!("/cam/dash/v0-{}.m4s", number + 50)).status, 404);
     assert_eq!(server.get(&path("dash", "a0")).status, 200);
+}
+
+/// When frames were captured is not known of a publisher.
+#[test]
+fn what_is_published_has_dates_too() {
+    if !have("ffmpeg") {
+        return;
+    }
+    let server = Server::start("feeds: {studio: {publish: {key: s3cret}}}\nstreams: {studio: {feed: studio}}\n");
+    let _publisher = Publisher::put(H264_AAC, "mpegts", &server.url("/studio?key=s3cret"));
+    wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+    let began = Instant::now();
+    let text = manifest(&server, "/studio.mpd");
+    assert!(began.elapsed() < secs(3) && text.contains("availabilityStartTime"), "{:?} {text}", began.elapsed());
+    let playlist = server.get("/studio.m3u8").text();
+    let video = playlist.lines().find(|line| line.contains("v0.m3u8")).unwrap();
+    let text = manifest(&server, &format!("/{video}"));
+    let date = text
+        .lines()
+        .find_map(|line| line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:"))
+        .unwrap_or_else(|| panic!("{text}"));
+    let late = now() - date.parse::<jiff::Timestamp>().unwrap().as_millisecond() as f64 / 1000.0;
+    assert!((0.0..10.0).contains(&late), "{late}");
 }
 
 #[test]

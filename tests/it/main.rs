@@ -44,6 +44,7 @@ mod events;
 mod examples;
 mod faults;
 mod feeds;
+mod ffmpeg9;
 mod files;
 mod firefox;
 mod fragments;

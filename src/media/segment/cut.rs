@@ -466,8 +466,8 @@ impl Segmenter {
             self.clock.reset();
         }
         let shown = rendition.nanos(shown_ticks);
-        if let Some(captured) = piece.captured {
-            self.clock.observe(shown, captured);
+        if let Some(moment) = piece.moment {
+            self.clock.observe(shown, moment);
         }
         let time = rendition.nanos(piece.decode);
         self.began = self.began.or(self.clock.date(0));

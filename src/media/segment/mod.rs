@@ -24,7 +24,7 @@ pub mod wait;
 pub use cut::{Segmenter, Wish};
 pub use key::{KeyId, Keys};
 pub use past::{First, PastSegment};
-pub use piece::{Piece, TrackHeader};
+pub use piece::{Moment, Piece, TrackHeader};
 pub use rendition::{Header, Part, Rendition, Segment};
 pub use section::Section;
 pub use settings::Settings;

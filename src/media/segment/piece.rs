@@ -18,10 +18,19 @@ pub struct Piece {
     pub is_sync: bool,
     /// Its times count; `false` for what is muxed between the samples of the track that leads.
     pub is_timed: bool,
-    /// Nanoseconds since 1970 at which it was captured; `None` when unknown.
-    pub captured: Option<i64>,
+    /// Where its date is found; `None` when nothing is known.
+    pub moment: Option<Moment>,
     /// The packet.
     pub bytes: Bytes,
+}
+
+/// What the date of a piece is found by, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It was captured then.
+    Captured(i64),
+    /// It came to this server then, and may have been held up on its way.
+    Arrived(i64),
 }
 
 /// What a header says of one track.

@@ -11,7 +11,7 @@
 )]
 pub(super) mod playlist;
 
-use super::{Piece, Segmenter, Settings, TrackHeader, Wish, hls};
+use super::{Moment, Piece, Segmenter, Settings, TrackHeader, Wish, hls};
 use crate::media::MediaKind;
 use bytes::Bytes;
 use playlist::Playlist;
@@ -157,7 +157,7 @@ impl Feed {
             duration: self.frame,
             is_sync,
             is_timed: true,
-            captured: Some(nanos + self.offset * 100_000 / 9),
+            moment: Some(Moment::Captured(nanos + self.offset * 100_000 / 9)),
             bytes: Bytes::from(format!("[v{}{}]", self.frames, if is_sync { "K" } else { "" })),
         }
     }
@@ -171,7 +171,9 @@ impl Feed {
             duration: 1024,
             is_sync: true,
             is_timed: true,
-            captured: Some(1_700_000_000_000_000_000 + i64::try_from(self.begin * 100_000 / 9).unwrap()),
+            moment: Some(Moment::Captured(
+                1_700_000_000_000_000_000 + i64::try_from(self.begin * 100_000 / 9).unwrap(),
+            )),
             bytes: Bytes::from(format!("[a{}]", self.sounds)),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     engine::rendition::Rendition,
     media::{
         Container, Muxer, NotCarried, Packet, TrackSet,
-        segment::{Keys, Segmenter, Settings, Wish},
+        segment::{Keys, Moment, Segmenter, Settings, Wish},
     },
     output::record::playback::Playback,
     source::demand::{Demand, Lease},
@@ -320,9 +320,10 @@ impl Shared {
     }
 
     fn take(&self, part: usize, reader: &mut PacketReader, packet: &Packet) {
-        let captured = packet.captured.and_then(since_1970).and_then(|time| i64::try_from(time.as_nanos()).ok());
+        let date = |time: Option<Duration>| i64::try_from(time.and_then(since_1970)?.as_nanos()).ok();
+        let captured = date(packet.captured).map(Moment::Captured);
         let mut found = Vec::new();
-        reader.packet(packet, captured, &mut found);
+        reader.packet(packet, captured.or(date(packet.entered).map(Moment::Arrived)), &mut found);
         self.apply(part, found, packet.captured);
     }
 

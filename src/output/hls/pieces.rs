@@ -3,7 +3,7 @@
 use crate::media::{
     Container, Kind, MediaKind, Packet, codecs,
     mp4::{self, LiveFragment},
-    segment::{Piece, TrackHeader},
+    segment::{Moment, Piece, TrackHeader},
     ts::UnitClock,
 };
 use bytes::Bytes;
@@ -61,16 +61,16 @@ impl PacketReader {
         }
     }
 
-    /// Reads a packet, which was captured that many nanoseconds after 1970.
-    pub fn packet(&mut self, packet: &Packet, captured: Option<i64>, found: &mut Vec<Found>) {
+    /// Reads a packet of this moment.
+    pub fn packet(&mut self, packet: &Packet, moment: Option<Moment>, found: &mut Vec<Found>) {
         let bytes = packet.payload();
         match self {
             Self::Mp4 => match LiveFragment::parse(&bytes) {
-                Some(fragment) => found.push(Found::Piece(mp4_piece(fragment, captured, bytes))),
+                Some(fragment) => found.push(Found::Piece(mp4_piece(fragment, moment, bytes))),
                 // The header again, for readers that continue.
                 None => found.extend(mp4_header(&bytes)),
             },
-            Self::Ts(reader) => reader.packet(packet.kind, captured, bytes, found),
+            Self::Ts(reader) => reader.packet(packet.kind, moment, bytes, found),
         }
     }
 }
@@ -97,7 +97,7 @@ fn mp4_header(bytes: &[u8]) -> Option<Found> {
     (!headers.is_empty()).then_some(Found::Header(headers))
 }
 
-fn mp4_piece(fragment: LiveFragment, captured: Option<i64>, bytes: Bytes) -> Piece {
+fn mp4_piece(fragment: LiveFragment, moment: Option<Moment>, bytes: Bytes) -> Piece {
     Piece {
         track: fragment.track,
         decode: fragment.decode,
@@ -105,13 +105,13 @@ fn mp4_piece(fragment: LiveFragment, captured: Option<i64>, bytes: Bytes) -> Pie
         duration: fragment.duration,
         is_sync: fragment.is_sync,
         is_timed: true,
-        captured,
+        moment,
         bytes,
     }
 }
 
 impl TsReader {
-    fn packet(&mut self, kind: Kind, captured: Option<i64>, bytes: Bytes, found: &mut Vec<Found>) {
+    fn packet(&mut self, kind: Kind, moment: Option<Moment>, bytes: Bytes, found: &mut Vec<Found>) {
         let times = self.clock.times(&bytes);
         if let (Kind::Keyframe, Some(times)) = (kind, times)
             && self.lead.is_none_or(|(pid, _)| pid != times.pid)
@@ -135,7 +135,7 @@ impl TsReader {
         let decode = times.filter(|times| times.pid == *lead);
         let Some(times) = decode else {
             let is_timed = false;
-            let piece = Piece { track, decode: 0, offset: 0, duration: 0, is_sync: true, is_timed, captured, bytes };
+            let piece = Piece { track, decode: 0, offset: 0, duration: 0, is_sync: true, is_timed, moment, bytes };
             found.push(Found::Piece(piece));
             return;
         };
@@ -151,7 +151,7 @@ impl TsReader {
             duration: self.frame.unwrap_or(USUAL_FRAME),
             is_sync: kind == Kind::Keyframe,
             is_timed: true,
-            captured,
+            moment,
             bytes,
         }));
     }

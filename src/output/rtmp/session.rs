@@ -64,6 +64,10 @@ async fn publish(mut wire: Wire, context: &Context, wanted: &Wanted, peer: &Peer
         let sent = wire.flush().await;
         if has_ended || sent.is_err() {
             publishing.feeder.finish(if has_ended { "done" } else { CLIENT_LEFT });
+            if has_ended {
+                // Its end is several messages, and one that cannot send the last of them calls that a failure.
+                wire.close().await;
+            }
             return;
         }
         let read = tokio::select! {

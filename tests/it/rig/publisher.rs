@@ -4,6 +4,7 @@ use super::process;
 use rustix::process::Signal;
 use std::{
     io::Read,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -35,7 +36,12 @@ pub struct Publisher(Child);
 impl Publisher {
     /// Publishes with these arguments, of which the last ones name where to.
     pub fn start(arguments: &[&[&str]]) -> Self {
-        let mut command = Command::new("ffmpeg");
+        Self::of(Path::new("ffmpeg"), arguments)
+    }
+
+    /// The same by this ffmpeg.
+    pub fn of(ffmpeg: &Path, arguments: &[&[&str]]) -> Self {
+        let mut command = Command::new(ffmpeg);
         command.args(["-v", "error", "-nostdin"]).args(arguments.concat());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Self(command.spawn().unwrap())

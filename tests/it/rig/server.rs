@@ -15,7 +15,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -139,7 +139,15 @@ impl Launch {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Log::read(child.stderr.take().unwrap());
-        Server { address: None, log, mark, folder: Some(self.folder), child, ended: None }
+        Server {
+            address: None,
+            log,
+            mark,
+            folder: Some(self.folder),
+            child,
+            ended: None,
+            is_stopping: AtomicBool::new(false),
+        }
     }
 }
 
@@ -151,6 +159,8 @@ pub struct Server {
     folder: Option<TempDir>,
     child: Child,
     ended: Option<ExitStatus>,
+    /// A test has it stop: another signal would not let it finish.
+    is_stopping: AtomicBool,
 }
 
 impl Server {
@@ -226,6 +236,7 @@ impl Server {
 
     /// Tells it to end.
     pub fn terminate(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
         process::send(self.pid(), Signal::TERM);
     }
 
@@ -263,7 +274,9 @@ impl Server {
 
     fn end(&mut self) {
         if self.ended.is_none() {
-            self.terminate();
+            if !self.is_stopping.load(Ordering::Relaxed) {
+                self.terminate();
+            }
             let status = self.wait(millis(10_500));
             assert!(status.success(), "the server ended with {status}");
         }

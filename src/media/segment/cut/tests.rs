@@ -286,7 +286,7 @@ proptest! {
         for ((track, decode, offset, duration, is_sync, is_timed), changes) in pieces.into_iter().zip(changes) {
             let bytes = Bytes::from_static(b"0123456789");
             let (decode, offset) = (u64::from(decode), i64::from(offset));
-            feed.stream.push(Piece { track, decode, offset, duration, is_sync, is_timed, captured: None, bytes });
+            feed.stream.push(Piece { track, decode, offset, duration, is_sync, is_timed, moment: None, bytes });
             if changes && decode % 7 == 0 {
                 feed.change();
             }
@@ -362,7 +362,7 @@ impl Ladder {
                     duration: Self::FRAME,
                     is_sync,
                     is_timed: true,
-                    captured: None,
+                    moment: None,
                     bytes: Bytes::from(format!("[{frame}]")),
                 };
                 if let Some(Wish::In(later)) = self.stream.push(piece) {

@@ -1,0 +1,204 @@
+//! ffmpeg 9 as a client: it knows Enhanced RTMP, WHIP, and a later version of SRT than that of Debian.
+
+use crate::rig::{
+    SOON, Server, have, log, media, mkv,
+    player::address as rtsp,
+    publisher::{H264_AAC, LIVE, Publisher},
+    secs,
+    srt::port as srt,
+    state::wait_for,
+    tool,
+};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// H.265 with a keyframe a second, and Opus.
+const H265_OPUS: &[&str] = &[
+    "-c:v",
+    "libx265",
+    "-preset",
+    "ultrafast",
+    "-x265-params",
+    "log-level=none:keyint=25",
+    "-pix_fmt",
+    "yuv420p",
+    "-c:a",
+    "libopus",
+    "-b:a",
+    "64k",
+];
+
+/// Where it is. Debian's is needed, too, as a judge.
+fn ffmpeg() -> Option<PathBuf> {
+    tool("ffmpeg9").filter(|_| have("ffmpeg"))
+}
+
+/// What it makes of these arguments; it must not complain.
+fn output(ffmpeg: &Path, arguments: &[&str]) -> Vec<u8> {
+    let mut command = Command::new(ffmpeg);
+    let output = command.args(["-v", "error", "-nostdin"]).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{arguments:?}: {complaints}");
+    output.stdout
+}
+
+/// Fails where these are not frames that follow each other in what was sent.
+fn assert_part(what: &str, got: &[String], sent: &[String], least: usize) {
+    let begin = sent.iter().position(|frame| Some(frame) == got.first());
+    let expect = begin.and_then(|begin| sent.get(begin..begin + got.len()));
+    assert!(
+        got.len() >= least && expect == Some(got),
+        "{what}: {} of {} frames, from {begin:?} on",
+        got.len(),
+        sent.len()
+    );
+}
+
+/// Each codec of Enhanced RTMP, with B-frames where it has any, and behind the time that fits into three bytes.
+#[test]
+fn what_is_published_and_played_by_enhanced_rtmp_is_what_it_was() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let server = Server::start(
+        "
+        rtmp: {listen: 0}
+        feeds: {a: {publish: {key: s3cret}}, b: {publish: {key: s3cret}}, c: {publish: {key: s3cret}}, d: {publish: {key: s3cret}}}
+        streams: {a: {feed: a}, b: {feed: b}, c: {feed: c}, d: {feed: d}}
+        ",
+    );
+    let address = log::field(&server.log.wait("listening .*protocol=rtmp", SOON), "address").to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&str, &[&str], &str, &str); 4] = [
+        ("a", &["-c:v", "libx264", "-bf", "2", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"], "16770", "avc1"),
+        ("b", &[H265_OPUS, &["-bf", "2"]].concat(), "0", "hvc1,Opus"),
+        (
+            "c",
+            &[
+                "-c:v",
+                "libaom-av1",
+                "-usage",
+                "realtime",
+                "-cpu-used",
+                "8",
+                "-g",
+                "25",
+                "-pix_fmt",
+                "yuv420p",
+                "-c:a",
+                "flac",
+            ],
+            "16770",
+            "av01,fLaC",
+        ),
+        (
+            "d",
+            &["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-c:a", "ac3"],
+            "0",
+            "vp09,ac-3",
+        ),
+    ];
+    std::thread::scope(|scope| {
+        for (name, codecs, offset, known) in cases {
+            let (server, ffmpeg, address, folder) = (&server, &ffmpeg, &address, folder.path());
+            scope.spawn(move || {
+                let file = folder.join(name).with_extension("mkv");
+                let file = file.to_str().unwrap();
+                let inputs: Vec<&str> = LIVE.iter().copied().filter(|word| *word != "-re").collect();
+                output(ffmpeg, &[&inputs, codecs, &["-t", "4", file]].concat());
+                let sent = media::checksums(&std::fs::read(file).unwrap());
+                let mut viewer = server.get(&format!("/{name}.mkv"));
+                let target = format!("rtmp://{address}/live/{name}?key=s3cret");
+                let source = ["-re", "-i", file, "-c", "copy", "-output_ts_offset", offset];
+                let quiet = ["-flvflags", "no_duration_filesize", "-f", "flv", &target];
+                let publisher = Publisher::of(ffmpeg, &[&source, &quiet]);
+                wait_for(server, "feeds", name, |feed| feed["state"] == "running");
+                let url = format!("rtmp://{address}/live/{name}");
+                let play =
+                    ["-rtmp_enhanced_codecs", known, "-i", &url, "-c", "copy", "-t", "1.5", "-f", "matroska", "-"];
+                let played = media::checksums(&output(ffmpeg, &play));
+                let mut viewed = viewer.piece(SOON);
+                viewed.extend(viewer.collect(secs(2)));
+                let viewed = media::checksums(mkv::trim(&viewed));
+                for (track, sent) in &sent {
+                    assert_part(&format!("{name}, track {track}, over HTTP"), &viewed[track], sent, 50);
+                    assert_part(&format!("{name}, track {track}, over RTMP"), &played[track], sent, 25);
+                }
+                assert_eq!(publisher.wait(), (true, String::new()), "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn whip_brings_a_stream_that_everybody_plays() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let server = Server::start(
+        "
+        webrtc: {udp: 0}
+        feeds: {studio: {publish: {key: s3cret}}}
+        streams: {studio: {feed: studio}}
+        ",
+    );
+    let url = server.url("/studio/whip");
+    let codecs = [&H264_AAC[..H264_AAC.len() - 2], &["-profile:v", "baseline", "-c:a", "libopus", "-ac", "2"]].concat();
+    let target = ["-t", "4", "-f", "whip", "-authorization", "s3cret", &url];
+    let mut viewer = server.get("/studio.mkv");
+    let publisher = Publisher::of(&ffmpeg, &[LIVE, &codecs, &target]);
+    let feed = wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+    assert_eq!(feed["publish"]["publisher"]["protocol"], "webrtc");
+    let mut bytes = viewer.piece(SOON);
+    bytes.extend(viewer.collect(secs(2)));
+    let frames = media::Frames::of(mkv::trim(&bytes), false);
+    assert!(frames.complaints.is_empty(), "{}", frames.complaints);
+    assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+    assert!(frames.sounds > 40, "{}", frames.sounds);
+    // It takes the response to its DELETE for a body in chunks, whoever sends it, and says so.
+    let (is_well, _) = publisher.wait();
+    assert!(is_well);
+    server.log.wait("publisher left feed=studio .*protocol=webrtc .*reason=deleted", SOON);
+}
+
+#[test]
+fn srt_and_rtsp_are_published_and_played_and_so_are_playlists_of_them() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let server = Server::start(
+        "
+        rtsp: {listen: 0}
+        srt: {listen: '127.0.0.1:0', passphrase: correct horse battery}
+        feeds: {box: {publish: {key: s3cret}}, nvr: {publish: {key: s3cret}}}
+        streams: {box: {feed: box}, nvr: {feed: nvr}}
+        ",
+    );
+    let srt = format!("srt://{}?passphrase=correct horse battery&pbkeylen=32&streamid=", srt(&server));
+    let rtsp = rtsp(&server);
+    let of_box =
+        Publisher::of(&ffmpeg, &[LIVE, H264_AAC, &["-f", "mpegts", &format!("{srt}publish:box:source:s3cret")]]);
+    let to_nvr = format!("rtsp://source:s3cret@{rtsp}/nvr");
+    let of_nvr = Publisher::of(&ffmpeg, &[LIVE, H265_OPUS, &["-f", "rtsp", "-rtsp_transport", "udp", &to_nvr]]);
+    for feed in ["box", "nvr"] {
+        wait_for(&server, "feeds", feed, |feed| feed["state"] == "running");
+    }
+    let from_nvr = format!("rtsp://{rtsp}/nvr");
+    let ways: [(&[&str], String); 7] = [
+        (&[], format!("{srt}box")),
+        (&["-rtsp_transport", "tcp"], from_nvr.clone()),
+        (&["-rtsp_transport", "udp"], from_nvr),
+        (&[], server.url("/box.m3u8")),
+        (&[], server.url("/nvr.m3u8")),
+        (&[], server.url("/box.mpd")),
+        (&[], server.url("/nvr.mpd")),
+    ];
+    std::thread::scope(|scope| {
+        for (options, url) in &ways {
+            let ffmpeg = &ffmpeg;
+            scope.spawn(move || {
+                let arguments = [options, &["-i", url, "-t", "2", "-f", "framehash", "-"][..]].concat();
+                let text = String::from_utf8(output(ffmpeg, &arguments)).unwrap();
+                let frames = |track: &str| text.lines().filter(|line| line.starts_with(track)).count();
+                assert!(frames("0,") >= 45 && frames("1,") >= 50, "{url}: {text}");
+            });
+        }
+    });
+    drop((of_box, of_nvr));
+}
