@@ -219,6 +219,42 @@ fn garbage_floods_and_forged_packets_harm_nobody() {
     assert_eq!(ffmpeg(address, "streamid=cam0", "1"), (true, String::new()));
 }
 
+/// An address that is refused again and again is not listened to for the rest of the second.
+#[test]
+fn refusals_without_an_end_are_not_answered() {
+    let server = started(&listening("1M"));
+    let address = port(&server);
+    let viewer = Caller::new(address, 5, "cam0");
+    viewer.connect().unwrap();
+    // Each with a stream that is not there, from one socket, whose cookie is good for all.
+    let flood = Caller::new(address, 6, "nothing");
+    let cookie = flood.induce();
+    let began = Instant::now();
+    for number in 100..2100 {
+        flood.conclude_as(number, cookie);
+    }
+    let refused = || {
+        let metrics = server.get("/metrics").text();
+        let line =
+            metrics.lines().find(|line| line.starts_with("voyandz_srt_refused_total{reason=\"no such stream\"}"));
+        line.and_then(|line| line.rsplit_once(' ')).map_or(0, |(_, count)| count.parse::<u64>().unwrap())
+    };
+    wait_until("it is refused", SOON, || refused() > 0);
+    // It gets its answer a second later, and no caller waits longer than that.
+    let late = Caller::new(address, 7, "cam0");
+    let cookie = late.induce();
+    wait_until("a caller of the same address is accepted", secs(3), || {
+        late.conclude(cookie);
+        late.hears(millis(100))
+    });
+    let seconds = began.elapsed().as_secs() + 2;
+    // Those that are decided at the same time are refused together.
+    let count = refused();
+    assert!(count <= 64 * seconds, "{count} in {seconds} s");
+    assert!(viewer.hears(secs(2)));
+    assert!(server.log.matching("viewer left .*protocol=srt").is_empty());
+}
+
 /// A viewer is one like any other: in the state, in the metrics, at the end.
 #[test]
 fn viewers_are_counted_and_told_the_end() {

@@ -33,7 +33,7 @@ use slab::Slab;
 use std::{
     collections::{BTreeSet, HashMap},
     io, mem,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -52,6 +52,10 @@ const MAX_DATAGRAM: usize = 2048;
 /// Handshakes that wait for their decision, in all and of one address.
 const MAX_PENDING: usize = 512;
 const MAX_OF_ADDRESS: usize = 32;
+/// Refusals that an address gets in a second. What it asks more is not looked at: callers ask again four times a second.
+const MAX_REFUSALS_OF_ADDRESS: u32 = 32;
+/// Addresses of which refusals are counted.
+const MAX_REFUSED_ADDRESSES: usize = 1024;
 /// A refusal is repeated without another decision for this time: longer than callers try.
 const REFUSED_FOR: Duration = Duration::from_secs(4);
 /// Packets that a peer may send ahead.
@@ -201,6 +205,8 @@ pub struct Loop {
     timers: BTreeSet<(Instant, usize)>,
     due: HashMap<usize, Instant>,
     refusals: HashMap<Refusal, FailureLog>,
+    /// How many refusals each address got in this second.
+    refused: HashMap<IpAddr, u32>,
     outbox: Outbox,
     pulse: Pulse,
 }
@@ -244,6 +250,7 @@ impl Loop {
             timers: BTreeSet::new(),
             due: HashMap::new(),
             refusals: HashMap::new(),
+            refused: HashMap::new(),
             outbox: Outbox::default(),
             pulse,
         };
@@ -280,6 +287,7 @@ impl Loop {
             let now = Instant::now();
             if now.saturating_duration_since(reported) >= Pulse::PERIOD {
                 reported = now;
+                self.refused.clear();
                 self.pending.retain(|_, pending| {
                     matches!(pending.state, PendingState::Deciding { .. })
                         || now.saturating_duration_since(pending.since) < REFUSED_FOR
@@ -336,6 +344,7 @@ impl Loop {
             Err(Some(refusal)) => {
                 if let Some((party, cookie)) = handshake::party(content)
                     && self.cookies.is_good(cookie, peer, time)
+                    && !self.is_flooded_by(peer)
                 {
                     self.refuse(party, refusal, peer, "", now);
                 }
@@ -352,6 +361,9 @@ impl Loop {
                 let (answer, timestamp) = (session.answer.clone(), micros(now, session.epoch));
                 self.answer(party.socket, &answer, peer, timestamp);
             }
+            return;
+        }
+        if self.is_flooded_by(peer) {
             return;
         }
         match self.pending.get(&caller).map(|pending| &pending.state) {
@@ -382,6 +394,10 @@ impl Loop {
         let state = PendingState::Deciding { party, hello, key, permit };
         self.pending.insert(caller, Pending { since: now, state });
         self.spawn_decision(caller, request);
+    }
+
+    fn is_flooded_by(&self, peer: SocketAddr) -> bool {
+        self.refused.get(&peer.ip()).is_some_and(|count| *count >= MAX_REFUSALS_OF_ADDRESS)
     }
 
     fn spawn_decision(&self, caller: Caller, request: Request) {
@@ -420,6 +436,9 @@ impl Loop {
         self.answer(party.socket, &handshake::refuse(party, refusal, peer), peer, 0);
         let reason = refusal.text();
         self.services.stats.refused(reason);
+        if self.refused.len() < MAX_REFUSED_ADDRESSES || self.refused.contains_key(&peer.ip()) {
+            *self.refused.entry(peer.ip()).or_default() += 1;
+        }
         if self.pending.len() < 2 * MAX_PENDING {
             let state = PendingState::Refused(refusal);
             self.pending.insert((peer, party.socket), Pending { since: now, state });

@@ -79,12 +79,17 @@ impl Caller {
 
     /// Presents this cookie.
     pub fn conclude(&self, cookie: u32) {
+        self.conclude_as(self.number, cookie);
+    }
+
+    /// The same for another socket of the same port.
+    pub fn conclude_as(&self, number: u32, cookie: u32) {
         let hello = [0x0001_0501, 0x3f, 120 << 16 | 120u32].into_iter().flat_map(u32::to_be_bytes).collect::<Vec<_>>();
         let mut id = self.stream_id.clone().into_bytes();
         id.resize(id.len().next_multiple_of(4), 0);
         let id: Vec<u8> = id.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
         let extensions = [extension(1, &hello), extension(5, &id)].concat();
-        self.send(&shake(5, 5, 0xFFFF_FFFF, self.number, cookie, &extensions));
+        self.send(&shake(5, 5, 0xFFFF_FFFF, number, cookie, &extensions));
     }
 
     /// The whole handshake: the socket of the server, or the number of a refusal.
