@@ -10,6 +10,7 @@ use crate::rig::{
     tool,
 };
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -201,4 +202,81 @@ fn srt_and_rtsp_are_published_and_played_and_so_are_playlists_of_them() {
         }
     });
     drop((of_box, of_nvr));
+}
+
+/// The times of decoded frames in seconds, by their checksum, of the tracks of what ffmpeg makes of this.
+fn times(ffmpeg: &Path, input: &[&str]) -> [HashMap<String, f64>; 2] {
+    let precise = ["-t", "4", "-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "framehash", "-"];
+    let text = String::from_utf8(output(ffmpeg, &[input, &precise].concat())).unwrap();
+    let mut units = [0.0; 2];
+    let mut found = [HashMap::new(), HashMap::new()];
+    for line in text.lines() {
+        if let Some((track, unit)) = line.strip_prefix("#tb ").and_then(|rest| rest.split_once(": ")) {
+            let (up, down) = unit.split_once('/').unwrap();
+            units[track.parse::<usize>().unwrap()] = up.parse::<f64>().unwrap() / down.parse::<f64>().unwrap();
+        } else if !line.starts_with('#') {
+            let fields: Vec<_> = line.split(',').map(str::trim).collect();
+            let track: usize = fields[0].parse().unwrap();
+            found[track].insert(fields[5].to_owned(), fields[2].parse::<f64>().unwrap() * units[track]);
+        }
+    }
+    found
+}
+
+/// By how much a track is shown later than in other frames of the same; the median of all frames that both have.
+fn shift(times: &HashMap<String, f64>, of: &HashMap<String, f64>) -> f64 {
+    let mut shifts: Vec<f64> = times.iter().filter_map(|(frame, time)| Some(time - of.get(frame)?)).collect();
+    assert!(shifts.len() > 15, "{} of {} frames are the same", shifts.len(), times.len());
+    shifts.sort_by(f64::total_cmp);
+    shifts[shifts.len() / 2]
+}
+
+/// Lip sync: whatever the protocol, sound belongs to the picture to which it belonged at the publisher, within 10 ms.
+#[test]
+fn sound_and_picture_keep_together_by_every_protocol() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let server = Server::start(
+        "
+        rtmp: {listen: 0}
+        rtsp: {listen: 0}
+        srt: {listen: '127.0.0.1:0'}
+        feeds: {studio: {publish: {key: s3cret}}}
+        streams: {studio: {feed: studio}}
+        ",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("film.mkv");
+    let file = file.to_str().unwrap();
+    // Every frame is another one, and sound begins at no frame of the picture.
+    let picture = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25"];
+    let sound = ["-itsoffset", "0.237", "-f", "lavfi", "-i", "anoisesrc=r=48000"];
+    output(&ffmpeg, &[&picture[..], &sound, H264_AAC, &["-t", "14", file]].concat());
+    let original = times(&ffmpeg, &["-i", file]);
+    let _publisher = Publisher::of(
+        &ffmpeg,
+        &[&["-re", "-i", file, "-c", "copy", "-f", "matroska", "-method", "PUT", &server.url("/studio?key=s3cret")]],
+    );
+    wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+    let rtmp = log::field(&server.log.wait("listening .*protocol=rtmp", SOON), "address").to_owned();
+    let ways: [(&[&str], String); 8] = [
+        (&[], server.url("/studio.mkv")),
+        (&[], server.url("/studio.ts")),
+        (&[], server.url("/studio.mp4")),
+        (&[], server.url("/studio.m3u8")),
+        (&[], format!("rtmp://{rtmp}/studio")),
+        (&[], format!("srt://{}?streamid=studio", srt(&server))),
+        (&["-rtsp_transport", "tcp"], format!("rtsp://{}/studio", rtsp(&server))),
+        (&["-rtsp_transport", "udp"], format!("rtsp://{}/studio", rtsp(&server))),
+    ];
+    std::thread::scope(|scope| {
+        for (options, url) in &ways {
+            let (ffmpeg, original) = (&ffmpeg, &original);
+            scope.spawn(move || {
+                let [picture, sound] = times(ffmpeg, &[options, &["-i", url][..]].concat());
+                let apart = shift(&sound, &original[1]) - shift(&picture, &original[0]);
+                assert!(apart.abs() <= 0.010, "{url} {options:?}: sound is {:.1} ms late", apart * 1000.0);
+                println!("{url} {options:?}: {:.1} ms", apart * 1000.0);
+            });
+        }
+    });
 }
