@@ -174,15 +174,16 @@ impl StreamHandle {
         }
     }
 
-    /// The stream in the first container that can carry its video, for those who decode its packets. To be called while it is leased. Cancel-safe.
-    pub async fn with_video(&self) -> &Self {
-        let Some(rendition) = &self.rendition else { return self };
+    /// The stream in a container that can carry its video, for those who decode its packets, and leases it. To be called while the stream is
+    /// leased. Cancel-safe.
+    pub async fn open_video(&self) -> (&Self, Lease) {
+        let Some(rendition) = &self.rendition else { return (self, self.lease()) };
         let own = [self.config.container].into_iter();
         let containers = own.chain(self.config.containers());
         let containers: Vec<_> = containers.filter(|one| Muxer::kinds(*one).contains(&MediaKind::Video)).collect();
-        let found = rendition.first_carried(&containers).await;
-        let output = found.and_then(|found| self.outputs.iter().find(|output| output.config.container == found));
-        output.map_or(self, AsRef::as_ref)
+        let Some((found, lease)) = rendition.open_video(&containers).await else { return (self, self.lease()) };
+        let output = self.outputs.iter().find(|output| output.config.container == found);
+        (output.map_or(self, AsRef::as_ref), lease)
     }
 
     /// The containers that can carry the tracks of the stream, of those that it is offered in.

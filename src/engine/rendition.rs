@@ -120,12 +120,16 @@ impl Rendition {
         containers.iter().copied().filter(|container| self.sources(*container, &tracks).is_ok()).collect()
     }
 
-    /// The first of these containers that can be had, once the video is known; `None` where it does not come in time. Cancel-safe.
-    pub async fn first_carried(&self, containers: &[Container]) -> Option<Container> {
+    /// The first of these containers that can carry the video, once that is known, and leases it; one that needs no other encoding is
+    /// preferred. `None` where the video does not come in time. Cancel-safe.
+    pub async fn open_video(&self, containers: &[Container]) -> Option<(Container, Lease)> {
         // Audio that is slow, or absent, must not delay it.
         let has_video = |tracks: &TrackSet| tracks.tracks().iter().any(|track| track.kind() == MediaKind::Video);
         let tracks = self.main_tracks(has_video).await?;
-        containers.iter().copied().find(|container| self.sources(*container, &tracks).is_ok())
+        let carried = |container: &Container| Some((*container, self.sources(*container, &tracks).ok()?));
+        let carried: Vec<_> = containers.iter().filter_map(carried).collect();
+        let (container, sources) = carried.iter().find(|(_, sources)| *sources == [0]).or(carried.first())?;
+        Some((*container, self.lease(*container, sources)))
     }
 
     /// Leases an output that is made of these encodings.

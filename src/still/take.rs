@@ -70,8 +70,10 @@ impl StreamStills {
             let stream = self.stream.settled().await;
             let _lease = stream.lease();
             // What a worker decodes itself need not fit into a container.
-            let stream = if stream.in_plan.is_some() { stream } else { stream.with_video().await };
-            let _packets = stream.lease();
+            let (stream, _packets) = match stream.in_plan {
+                Some(_) => (stream, stream.lease()),
+                None => stream.open_video().await,
+            };
             attempts(stream, spec, not_before).await
         };
         let made = tokio::time::timeout(TIMEOUT, attempts).await;
