@@ -103,7 +103,10 @@ async fn opened(stream: &Arc<StreamHandle>) -> Result<(&Arc<StreamHandle>, Lease
 /// Says which codecs there are, where they can be had, and what would help.
 fn not_carried(stream: &StreamHandle, fault: &NotCarried) -> Response {
     let carried = stream.carried();
-    let paths = carried.iter().filter_map(|container| stream.config.output_path(*container));
+    let paths = carried
+        .iter()
+        .filter(|container| **container != fault.container)
+        .filter_map(|container| stream.config.output_path(*container));
     let paths: Vec<_> = paths.map(|path| path.to_string()).collect();
     let elsewhere = match paths.is_empty() {
         true => String::new(),
