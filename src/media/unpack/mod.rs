@@ -26,6 +26,8 @@ use ivf::Ivf;
 
 /// So many bytes are looked at for the begin of bare video: a large keyframe lies between two places to begin.
 const MAX_SEARCHED: usize = 4 << 20;
+/// More bytes than this are looked at again when they have become an eighth more: so small pieces cost no more than large ones.
+const LOOKED_AT_ALWAYS: usize = 4096;
 
 /// Takes bytes apart.
 #[derive(Debug)]
@@ -36,8 +38,8 @@ pub struct Unpacker {
 
 #[derive(Debug)]
 enum State {
-    /// What came so far.
-    Undecided(Vec<u8>),
+    /// What came so far, and how many bytes of it were looked at.
+    Undecided(Vec<u8>, usize),
     Ts(Box<ts::Demuxer>),
     /// The last: whether the bytes begin with an image.
     Jpeg(jpeg::Scan, Frames, bool),
@@ -61,12 +63,15 @@ impl Unpacker {
 
     /// The same, and what has no times has so many frames a second, as a fraction, whatever its codec says.
     pub fn of_rate(rate: Option<(u32, u32)>) -> Self {
-        Self { state: State::Undecided(Vec::new()), rate: rate.filter(|(frames, seconds)| *frames > 0 && *seconds > 0) }
+        Self {
+            state: State::Undecided(Vec::new(), 0),
+            rate: rate.filter(|(frames, seconds)| *frames > 0 && *seconds > 0),
+        }
     }
 
     /// Whether the format is not yet known from what came so far.
     pub const fn is_undecided(&self) -> bool {
-        matches!(self.state, State::Undecided(_))
+        matches!(self.state, State::Undecided(..))
     }
 
     /// Whether others have to take the bytes apart.
@@ -76,8 +81,11 @@ impl Unpacker {
 
     /// Takes the next bytes, and adds what is complete to `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Demuxed>) {
-        if let State::Undecided(held) = &mut self.state {
+        if let State::Undecided(held, looked) = &mut self.state {
             held.extend_from_slice(bytes);
+            if held.len() > LOOKED_AT_ALWAYS && held.len() < *looked + *looked / 8 {
+                return;
+            }
             let held = std::mem::take(held);
             self.decide(held, false, out);
         } else {
@@ -87,7 +95,7 @@ impl Unpacker {
 
     /// No more bytes will come: adds what is left to `out`.
     pub fn finish(&mut self, out: &mut Vec<Demuxed>) {
-        if let State::Undecided(held) = &mut self.state {
+        if let State::Undecided(held, _) = &mut self.state {
             let held = std::mem::take(held);
             self.decide(held, true, out);
         }
@@ -99,7 +107,7 @@ impl Unpacker {
                     self.state = State::Foreign(held);
                 }
             }
-            State::Undecided(_) | State::Jpeg(..) | State::Ivf(_) | State::Foreign(_) => {}
+            State::Undecided(..) | State::Jpeg(..) | State::Ivf(_) | State::Foreign(_) => {}
         }
     }
 
@@ -162,7 +170,7 @@ impl Unpacker {
             }
             Sniffed::Is(Container::Flv) => State::Flv(Box::default()),
             Sniffed::Is(_) => return self.state = State::Foreign(held.into()),
-            Sniffed::Undecided if !ended => return self.state = State::Undecided(held),
+            Sniffed::Undecided if !ended => return self.state = undecided(held),
             Sniffed::Undecided | Sniffed::Unknown => match Ivf::begin(&held) {
                 Some(ivf) => State::Ivf(ivf),
                 None => match Elementary::find(&held, self.rate) {
@@ -171,7 +179,7 @@ impl Unpacker {
                         return self.take(held.get(at..).unwrap_or_default(), out);
                     }
                     None if !ended && elementary::may_follow(&held) && held.len() < MAX_SEARCHED => {
-                        return self.state = State::Undecided(held);
+                        return self.state = undecided(held);
                     }
                     None => return self.state = State::Foreign(held.into()),
                 },
@@ -182,7 +190,7 @@ impl Unpacker {
 
     fn take(&mut self, bytes: &[u8], out: &mut Vec<Demuxed>) {
         match &mut self.state {
-            State::Undecided(held) => held.extend_from_slice(bytes),
+            State::Undecided(held, _) => held.extend_from_slice(bytes),
             State::Ts(demuxer) => demuxer.push(bytes, out),
             State::Jpeg(scan, frames, _) => {
                 let mut found = Vec::new();
@@ -203,6 +211,11 @@ impl Unpacker {
             State::Foreign(held) => *held = Bytes::from([held, bytes].concat()),
         }
     }
+}
+
+fn undecided(held: Vec<u8>) -> State {
+    let looked = held.len();
+    State::Undecided(held, looked)
 }
 
 #[cfg(test)]
@@ -238,6 +251,21 @@ mod tests {
             }
         }
         (sets, samples, unpacker)
+    }
+
+    #[test]
+    fn small_pieces_cost_no_more_than_large_ones() {
+        // Begins that never become a picture. Looked at for each piece, they would take hours.
+        let bytes: Vec<u8> = [0, 0, 1, 9, 0x55, 0x55, 0x55, 0x55].into_iter().cycle().take(2 * MAX_SEARCHED).collect();
+        let (mut unpacker, mut out) = (Unpacker::new(), Vec::new());
+        let mut pieces = bytes.chunks(3);
+        let undecided = pieces.by_ref().take_while(|piece| {
+            unpacker.push(piece, &mut out);
+            unpacker.is_undecided()
+        });
+        let searched = 3 * undecided.count();
+        assert!((MAX_SEARCHED..MAX_SEARCHED + MAX_SEARCHED / 6).contains(&searched), "{searched}");
+        assert!(unpacker.is_foreign() && out.is_empty());
     }
 
     /// The video of a transport stream without its packets, as a program writes it that knows no container.
