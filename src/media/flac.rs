@@ -229,6 +229,72 @@ fn head(bytes: &[u8]) -> Found<Head> {
     read().map_or_else(|found| found, Found::Here)
 }
 
+/// Has the numbers of frames continue where those of a source begin again: readers take them for times.
+#[derive(Debug, Default)]
+pub(super) struct Numbering {
+    /// What is added to the numbers of the source.
+    offset: u64,
+    /// Of the frame that is expected.
+    next: u64,
+}
+
+impl Numbering {
+    /// This frame, with another number where its own is one that was there before.
+    pub(super) fn numbered(&mut self, frame: &Bytes) -> Bytes {
+        let Found::Here(head) = head(frame) else { return frame.clone() };
+        if head.number + self.offset < self.next {
+            self.offset = self.next - head.number;
+        }
+        self.next = head.next + self.offset;
+        match self.offset {
+            0 => frame.clone(),
+            offset => with_number(frame, head.number + offset).map_or_else(|| frame.clone(), Bytes::from),
+        }
+    }
+}
+
+/// A whole frame with another number, and the checksums for that (sections 9.1 and 9.3). `None` if the number has more than 36 bits.
+fn with_number(frame: &[u8], number: u64) -> Option<Vec<u8>> {
+    let [_, _, sizes, _, first, ..] = *frame else { return None };
+    let behind = 4 + match first.leading_ones() {
+        0 => 1,
+        ones => ones as usize,
+    };
+    let more = match sizes >> 4 {
+        6 => 1,
+        7 => 2,
+        _ => 0,
+    } + match sizes & 0x0f {
+        12 => 1,
+        13 | 14 => 2,
+        _ => 0,
+    };
+    let mut out = Vec::with_capacity(frame.len() + 6);
+    out.extend_from_slice(frame.get(..4)?);
+    code(number, &mut out)?;
+    out.extend_from_slice(frame.get(behind..behind + more)?);
+    out.push(u8::try_from(crc(&out, 8, 0x07)).ok()?);
+    out.extend_from_slice(frame.get(behind + more + 1..frame.len().checked_sub(2)?)?);
+    let sum = crc16(&out);
+    out.extend_from_slice(&sum.to_be_bytes());
+    Some(out)
+}
+
+/// Adds a number as UTF-8 codes characters.
+fn code(number: u64, out: &mut Vec<u8>) -> Option<()> {
+    let more = match number {
+        0..0x80 => {
+            out.push(u8::try_from(number).ok()?);
+            return Some(());
+        }
+        _ => (1..=6).find(|more| number < 1 << (6 + 5 * more))?,
+    };
+    let ones = (0xff00u16 >> (more + 1)) as u8;
+    out.push(ones | u8::try_from(number >> (6 * more)).ok()?);
+    out.extend((0..more).rev().map(|at| 0x80 | (number >> (6 * at) & 0x3f) as u8));
+    Some(())
+}
+
 /// Of a whole frame, with its checksum after it, this is 0 (section 9.3).
 fn crc16(bytes: &[u8]) -> u16 {
     crc(bytes, 16, 0x8005)
@@ -313,6 +379,44 @@ mod tests {
             check(&bytes, Found::Nothing);
         }
         assert_eq!(head(&[0xff, 0xf8, 0xc9, 0x18, 5, 0]), Found::Nothing);
+    }
+
+    /// The frames of a capture.
+    fn frames(capture: &[u8]) -> Vec<Bytes> {
+        let (mut scan, mut found) = (Scan::default(), Vec::new());
+        scan.push(capture, &mut found);
+        scan.finish(&mut found);
+        let of = |found| match found {
+            Scanned::Packet { payload, .. } => Some(payload.into_bytes()),
+            _ => None,
+        };
+        found.into_iter().filter_map(of).collect()
+    }
+
+    #[test]
+    fn numbers_continue_where_a_source_begins_again() {
+        for capture in [PLAIN, GSTREAMER] {
+            let frames = frames(capture);
+            let (mut numbering, mut next) = (Numbering::default(), 0);
+            for (at, frame) in frames.iter().cycle().take(400).enumerate() {
+                let numbered = numbering.numbered(frame);
+                let Found::Here(found) = head(&numbered) else { panic!("{at}") };
+                assert_eq!((found.number, crc16(&numbered)), (next, 0), "{at}");
+                assert!(at >= frames.len() || numbered == *frame, "those of the first time are as they were");
+                next = found.next;
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_coded_as_they_are_read() {
+        for number in [0, 0x7f, 0x80, 0x7ff, 0x800, 0xffff, 0x1_0000, 0x1f_ffff, 0x20_0000, 0x3ff_ffff, 0xf_ffff_ffff] {
+            let mut bytes = vec![0xff, 0xf8, 0xc9, 0x18];
+            code(number, &mut bytes).unwrap();
+            bytes.push(crc(&bytes, 8, 0x07) as u8);
+            assert_eq!(head(&bytes), Found::Here(Head { number, next: number + 1 }), "{number:x}");
+        }
+        assert_eq!(code(1 << 36, &mut Vec::new()), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::wav_header;
 use crate::media::{
     Container, Kind, Packet, PacketBuf, TrackId, TrackInfo,
     codec::{CodecParameters, adts::Framer, pcm},
+    flac::Numbering,
     multipart,
     mux::{HeaderChange, Muxed},
     sample::Sample,
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 /// Makes ADTS, MP3, FLAC, WAV or multipart JPEG of one track.
 ///
-/// None of them has times, so that whatever the source does, frames just follow each other. Frames of FLAC keep their
-/// numbers: they begin anywhere for late joiners, and again where the encoder begins again, which decoders tolerate.
+/// None of them has times, so that whatever the source does, frames just follow each other. Frames of FLAC have numbers: they begin
+/// anywhere for late joiners, and continue where the encoder begins again.
 #[derive(Debug)]
 pub struct Muxer {
     container: Container,
@@ -22,6 +23,8 @@ pub struct Muxer {
     header: Option<Bytes>,
     /// See [`Muxer::set_epoch`].
     epoch: Option<Duration>,
+    /// Of frames of FLAC.
+    numbering: Numbering,
 }
 
 /// What a sample becomes.
@@ -31,6 +34,8 @@ enum Form {
     Adts(Framer),
     /// What it is.
     Bare,
+    /// A frame whose number may have to be another one.
+    Flac,
     /// Whole blocks of so many bytes, of which each two change places.
     Pcm { block: usize, is_swapped: bool },
     /// A part of a multipart.
@@ -42,7 +47,9 @@ impl Muxer {
     pub fn new(container: Container) -> Option<Self> {
         use Container::{Aac, Avi, Flac, Flv, Mjpeg, Mkv, Mp3, Mp4, Ogg, Raw, Rtp, Ts, Wav, WebRtc, Webm};
         match container {
-            Aac | Mp3 | Flac | Wav | Mjpeg => Some(Self { container, track: None, header: None, epoch: None }),
+            Aac | Mp3 | Flac | Wav | Mjpeg => {
+                Some(Self { container, track: None, header: None, epoch: None, numbering: Numbering::default() })
+            }
             Ts | Webm | Mkv | Ogg | Flv | Mp4 | Avi | WebRtc | Raw | Rtp => None,
         }
     }
@@ -92,6 +99,7 @@ impl Muxer {
         let data = &sample.data;
         let mut packet = match form {
             Form::Bare => Packet::framed(Kind::Keyframe, &[], data, &[]),
+            Form::Flac => Packet::framed(Kind::Keyframe, &[], &self.numbering.numbered(data), &[]),
             Form::Adts(framer) => {
                 let Some(header) = framer.header(data.len()) else { return };
                 Packet::framed(Kind::Keyframe, &[&header], data, &[])
@@ -128,7 +136,7 @@ impl Muxer {
             (Container::Flac, CodecParameters::Flac(parameters)) => {
                 // The only block of metadata (RFC 9639, section 8.1).
                 let header = [&b"fLaC\x80\x00\x00\x22"[..], &parameters.endless()?].concat();
-                (Form::Bare, header.into())
+                (Form::Flac, header.into())
             }
             (Container::Wav, CodecParameters::Pcm(format)) => {
                 let shape = *track.audio()?;
