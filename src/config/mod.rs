@@ -75,6 +75,7 @@ mod url;
 mod validate;
 mod validator;
 mod webrtc;
+mod whip_url;
 mod yaml;
 
 pub use about::{About, is_name as is_label_name};
@@ -111,3 +112,4 @@ pub use srt_url::SrtUrl;
 pub use telemetry::Telemetry;
 pub use url::url_source;
 pub use validate::parse;
+pub use whip_url::WhipUrl;

@@ -376,6 +376,7 @@ mod tests {
                             .then(|| crate::config::PushTarget {
                                 to: crate::config::PushUrl::parse("rtmps://host:1/a/b?c").unwrap(),
                                 ca: Some("a b".into()),
+                                token: None,
                             })
                             .into_iter()
                             .collect(),

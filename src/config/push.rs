@@ -8,10 +8,14 @@ use super::{
     spans::Place,
     validator::Validator,
 };
+use crate::access::Secret;
 use serde_yaml::Value;
 
 /// Most targets of a stream.
 const MOST: usize = 16;
+/// Longest token in bytes.
+const MOST_TOKEN: usize = 4096;
+const TOKEN: &str = "1 to 4096 characters of ASCII without white space";
 
 impl Validator {
     /// The targets of a stream; those with errors, which are noted, are omitted.
@@ -32,7 +36,7 @@ impl Validator {
     fn push_target(&mut self, path: &Path, value: Value) -> Option<PushTarget> {
         let keys = match value {
             Value::Mapping(_) => self.section(path, value),
-            Value::String(_) => raw::Push { to: Some(value), ca: None },
+            Value::String(_) => raw::Push { to: Some(value), ..raw::Push::default() },
             other => {
                 let message = format!("expected an address, or keys like `to:`, found {}", kind(&other));
                 self.note(path, place(path, &other), message);
@@ -47,25 +51,34 @@ impl Validator {
         let text = self.value(&at, keys.to, |text| Ok(text.to_owned()))?;
         let to = PushUrl::parse(&text).map_err(|what| self.note(path, Place::Key, format!("expected {what}"))).ok();
         let ca = self.value(&path.key("ca"), keys.ca, path_name);
+        let token = self.secret(&path.key("token"), keys.token, TOKEN, token);
         let to = to?;
         if ca.is_some() && !to.protocol().is_tls() {
             self.note(&path.key("ca"), Place::Key, "has no effect: the address is not encrypted by TLS".to_owned());
         }
-        Some(PushTarget { to, ca })
+        if token.is_some() && !matches!(to, PushUrl::Whip(_)) {
+            self.note(&path.key("token"), Place::Key, "has no effect: endpoints of WHIP alone take one".to_owned());
+        }
+        Some(PushTarget { to, ca, token })
     }
+}
+
+fn token(text: &str) -> Option<Secret> {
+    // RFC 6750, section 2.1, and the characters that services have beside it.
+    let is_good = (1..=MOST_TOKEN).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+    is_good.then(|| Secret::new(text))
 }
 
 /// The section as it could have been read; `None` without targets.
 pub(super) fn printed(targets: &[PushTarget]) -> Option<Value> {
-    let printed = targets.iter().map(|PushTarget { to, ca }| {
+    let printed = targets.iter().map(|PushTarget { to, ca, token }| {
         let to = Value::String(to.text());
-        match ca {
-            None => to,
-            Some(ca) => {
-                let ca = Some(Value::String(ca.to_string_lossy().into_owned()));
-                serde_yaml::to_value(raw::Push { to: Some(to), ca }).unwrap_or_default()
-            }
+        if ca.is_none() && token.is_none() {
+            return to;
         }
+        let ca = ca.as_ref().map(|ca| Value::String(ca.to_string_lossy().into_owned()));
+        let token = token.as_ref().map(|token| Value::String(token.expose().to_owned()));
+        serde_yaml::to_value(raw::Push { to: Some(to), ca, token }).unwrap_or_default()
     });
     (!targets.is_empty()).then(|| Value::Sequence(printed.collect()))
 }
@@ -95,6 +108,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_a_secret() {
+        let config = parse(&yaml("{to: 'whips://host/s3cret', token: s3cret-token}")).unwrap();
+        let target = &config.streams[0].pushes[0];
+        assert_eq!(target.token.as_ref().map(crate::access::Secret::expose), Some("s3cret-token"));
+        assert_eq!(parse(&to_yaml(&config)).unwrap(), config);
+        let shown = to_yaml(&masked(&config));
+        assert!(!shown.contains("s3cret") && shown.contains("whips://host/***"), "{shown}");
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
     fn faults_never_show_a_key() {
         let check = |keys: &str, expect: &str| {
             let faults = parse(&yaml(keys)).unwrap_err();
@@ -103,8 +127,12 @@ mod tests {
         };
         check(
             "'ftp://host/app/s3cret'",
-            "push: expected an address that begins with rtmp://, rtmps://, rtsp://, rtsps://, srt://, udp:// or rtp://",
+            "push: expected an address that begins with rtmp://, rtmps://, rtsp://, rtsps://, srt://, whip://, whips://, udp:// or rtp://",
         );
+        check("'https://host/s3cret'", "push: expected whip:// or whips:// in place of http:// or https://");
+        check("'whips://s3cret@host/a'", "push: expected an address without a user");
+        check("[{to: 'whip://h/a', token: 's3cret x'}]", "push[0].token: expected 1 to 4096 characters of ASCII");
+        check("[{to: 'rtmp://h/a', token: s3cret}]", "push[0].token: has no effect: endpoints of WHIP alone take one");
         check("[{to: 'rtmp://host'}]", "push[0]: expected an address with a path, like rtmp://host/app/key");
         check("[{ca: /x}]", "push[0]: has no address: expected `to: rtmp://host/app/key`");
         check("[[a]]", "push[0]: expected an address, or keys like `to:`, found a list");

@@ -446,6 +446,8 @@ pub(super) struct Push {
     pub(super) to: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ca: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<Value>,
 }
 
 /// `record:` of a stream.

@@ -35,7 +35,7 @@ pub fn masked(config: &Config) -> Config {
         }
     }
     for stream in &mut config.streams {
-        stream.pushes.iter_mut().for_each(|push| push.to = push.to.masked());
+        stream.pushes.iter_mut().for_each(|push| *push = push.masked());
         match &mut stream.encoding {
             Encoding::Pipeline(texts) => texts.iter_mut().for_each(|text| *text = text_without_secrets(text)),
             Encoding::Command(words) => *words = words_without_secrets(words),

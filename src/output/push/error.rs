@@ -2,8 +2,8 @@
 
 use crate::{
     link::{rtmp::RtmpError, srt::CallError},
-    net::tls::client::TlsConnectError,
-    output::rtsp,
+    net::{ClientError, tls::client::TlsConnectError},
+    output::{rtsp, webrtc::session::calling::CallError as WebRtcError},
 };
 use std::io;
 
@@ -30,6 +30,14 @@ pub(super) enum PushError {
     NoProgress,
     #[error(transparent)]
     Srt(#[from] CallError),
+    #[error(transparent)]
+    Http(#[from] ClientError),
+    #[error(transparent)]
+    WebRtc(#[from] WebRtcError),
+    #[error("no connection over UDP within 10 s: none of the addresses in the answer responds")]
+    Unreachable,
+    #[error("cannot make a certificate for DTLS")]
+    NoCertificate,
     #[error("the network does not take it")]
     Network(#[source] io::Error),
 }

@@ -229,6 +229,9 @@ impl PushTask {
                     if let Err(error) = connection.flush().await {
                         return Ended::Failed(error);
                     }
+                    if connection.wants_keyframe() {
+                        fanout.want_keyframe();
+                    }
                     continue;
                 }
                 delivery = reader.next() => delivery,

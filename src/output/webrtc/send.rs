@@ -1,6 +1,6 @@
 //! How datagrams leave: over the UDP port of all, or over the connection of a viewer whom UDP does not reach. Nothing waits for a viewer.
 
-use super::session::Path;
+use super::session::path::Path;
 use crate::{
     net::{DatagramSender, Outbox},
     telemetry::{Dropped, WebRtcStats},
