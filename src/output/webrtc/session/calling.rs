@@ -188,3 +188,6 @@ fn profile([profile, constraints, level]: [u8; 3]) -> String {
     };
     format!("{profile:02x}{constraints:02x}{level:02x}")
 }
+
+#[cfg(test)]
+mod tests;
