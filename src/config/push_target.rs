@@ -1,6 +1,8 @@
 //! Where a stream is pushed to, checked.
 
-use super::{datagram_url::DatagramUrl, rtmp_url::RtmpUrl, rtsp_url::RtspUrl, srt_url::SrtUrl, whip_url::WhipUrl};
+use super::{
+    address, datagram_url::DatagramUrl, rtmp_url::RtmpUrl, rtsp_url::RtspUrl, srt_url::SrtUrl, whip_url::WhipUrl,
+};
 use crate::access::{MASK, Secret};
 use std::{fmt, path::PathBuf};
 
@@ -19,6 +21,32 @@ pub struct PushTarget {
     pub ca: Option<PathBuf>,
     /// What proves to an endpoint of WHIP that we may publish.
     pub token: Option<Secret>,
+}
+
+/// A service that is asked for targets when a publisher begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushService {
+    /// Its address, whose path and query may be secret.
+    pub url: Secret,
+    /// Certificates of authorities, as PEM, in place of those of the system.
+    pub ca: Option<PathBuf>,
+    /// What proves to it who asks.
+    pub token: Option<Secret>,
+}
+
+impl PushService {
+    /// The service without its secrets.
+    pub fn masked(&self) -> Self {
+        let (url, token) = (Secret::new(self.to_string()), self.token.as_ref().map(|_| Secret::new(MASK)));
+        Self { url, token, ..self.clone() }
+    }
+}
+
+/// Its address without its secrets.
+impl fmt::Display for PushService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&address::masked_url(self.url.expose()))
+    }
 }
 
 impl PushTarget {

@@ -83,6 +83,7 @@ mod private;
 mod publish;
 mod publish_websocket;
 mod push;
+mod push_asked;
 mod push_whip;
 mod python_client;
 mod readme;

@@ -4,11 +4,14 @@
 //! any protocol: [`rtmp`] and [`rtsp`] to servers of these, [`whip`] to an [`endpoint`] of WebRTC, and those of `src/link/`. A push is a viewer to the engine: it has a lease of the output and a reader of its packets, and skips to a keyframe when its target
 //! is slow. [`hops`] notices media that comes back to the feed which it is made of.
 
+mod asking;
 mod connection;
 mod endpoint;
 mod error;
+mod forward;
 pub mod hops;
 mod machine;
+mod orders;
 pub mod pushers;
 mod rtmp;
 mod rtsp;

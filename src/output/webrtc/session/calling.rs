@@ -22,9 +22,9 @@ use str0m::{
     rtp::{Extension, ExtensionMap},
 };
 
-/// The payload types of our offers, and of packets of video that are sent again.
+/// The payload types of our offers. Packets of video that are sent again have the next one.
 const VIDEO: u8 = 96;
-const AGAIN: u8 = 97;
+const FALLBACK: u8 = 98;
 const AUDIO: u8 = 111;
 /// The number of the header extension that names the medium.
 const MID_NUMBER: u8 = 4;
@@ -46,7 +46,8 @@ pub struct Calling {
 struct Offered {
     kind: MediaKind,
     mid: Mid,
-    format: Format,
+    /// In the order of preference.
+    formats: Vec<Format>,
 }
 
 /// Why a call cannot be made, or its answer not be used.
@@ -74,7 +75,8 @@ impl Calling {
         candidates: &[Candidate],
         now: Instant,
     ) -> Result<(Self, String), CallError> {
-        let formats: Vec<_> = tracks.tracks().iter().filter_map(|track| Some((track.kind(), format(track)?))).collect();
+        let tracks: Vec<_> = tracks.tracks().iter().map(|track| (track.kind(), formats(track))).collect();
+        let tracks: Vec<_> = tracks.into_iter().filter(|(_, formats)| !formats.is_empty()).collect();
         let mut extensions = ExtensionMap::empty();
         extensions.set(MID_NUMBER, Extension::RtpMid);
         let mut config = RtcConfig::new()
@@ -85,19 +87,19 @@ impl Calling {
             .set_extension_map(extensions)
             .set_rtcp_report_interval_audio(super::NEVER)
             .set_rtcp_report_interval_video(super::NEVER);
-        for (kind, format) in &formats {
-            add_codec(&mut config, format, (*kind == MediaKind::Video).then_some(AGAIN));
+        for (kind, format) in tracks.iter().flat_map(|(kind, formats)| formats.iter().map(move |one| (kind, one))) {
+            add_codec(&mut config, format, (*kind == MediaKind::Video).then_some(format.payload_type + 1));
         }
         let (mut rtc, keys) = keys::build(config, now);
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
         let mut api = rtc.sdp_api();
-        let mut offered = Vec::with_capacity(formats.len());
-        for (kind, format) in formats {
+        let mut offered = Vec::with_capacity(tracks.len());
+        for (kind, formats) in tracks {
             let rtc_kind = if kind == MediaKind::Video { RtcKind::Video } else { RtcKind::Audio };
             let mid = api.add_media(rtc_kind, RtcDirection::SendOnly, Some("voyandz".to_owned()), None, None);
-            offered.push(Offered { kind, mid, format });
+            offered.push(Offered { kind, mid, formats });
         }
         let (offer, pending) = api.apply().ok_or(CallError::NoTracks)?;
         let offer = finished_offer(&offer.to_sdp_string());
@@ -132,14 +134,17 @@ impl Calling {
 
 /// How a track is sent that the answer takes.
 fn setup(rtc: &mut Rtc, track: &Offered, answer: &Offer) -> Result<TrackSetup, CallError> {
-    let Offered { kind, mid, format } = track;
+    let Offered { kind, mid, formats } = track;
     let name = if *kind == MediaKind::Video { "video" } else { "audio" };
-    let refused = || CallError::Track(name, format.codec.to_ascii_uppercase());
-    let takes = |media: &&Media| {
-        let is_open = !media.is_rejected && matches!(media.direction, Direction::Receive | Direction::SendReceive);
-        media.mid == **mid && is_open && media.formats.iter().any(|other| other.payload_type == format.payload_type)
+    let codec = || formats.first().map(|format| format.codec.to_ascii_uppercase()).unwrap_or_default();
+    let refused = || CallError::Track(name, codec());
+    let is_open = |media: &&Media| {
+        let is_wanted = !media.is_rejected && matches!(media.direction, Direction::Receive | Direction::SendReceive);
+        media.mid == **mid && is_wanted
     };
-    let media = answer.media.iter().find(takes).ok_or_else(refused)?;
+    let media = answer.media.iter().find(is_open).ok_or_else(refused)?;
+    let offered = |format: &Format| formats.iter().find(|offered| offered.payload_type == format.payload_type);
+    let format = media.formats.iter().find_map(offered).ok_or_else(refused)?;
     let source = rtc.media(*mid).ok_or_else(refused)?.cname().to_owned();
     let mut api = rtc.direct_api();
     let stream = api.stream_tx_by_mid(*mid, None).ok_or_else(refused)?;
@@ -154,14 +159,26 @@ fn setup(rtc: &mut Rtc, track: &Offered, answer: &Offer) -> Result<TrackSetup, C
     })
 }
 
-/// What is offered of a track; `None` where WebRTC does not carry it.
+/// The forms in which a track is offered; none where WebRTC does not carry it. H.264 is offered as the constrained baseline profile as
+/// well: some know the name of no other, and decode what comes.
+fn formats(track: &TrackInfo) -> Vec<Format> {
+    let own = format(track);
+    let fallback = match (&track.codec, &own) {
+        (CodecParameters::H264(parameters), Some(own)) => {
+            let level = parameters.profile_level().map_or(0x1f, |[_, _, level]| level);
+            let parameters = h264([BASELINE, SET1, level]);
+            let is_other = parameters != own.parameters;
+            is_other.then(|| Format { payload_type: FALLBACK, parameters, ..own.clone() })
+        }
+        _ => None,
+    };
+    own.into_iter().chain(fallback).collect()
+}
+
 fn format(track: &TrackInfo) -> Option<Format> {
     let known = RtpFormat::of(track)?;
     let (payload_type, parameters) = match &track.codec {
-        CodecParameters::H264(parameters) => {
-            let profile = profile(parameters.profile_level()?);
-            (VIDEO, format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"))
-        }
+        CodecParameters::H264(parameters) => (VIDEO, h264(parameters.profile_level()?)),
         CodecParameters::Vp8 | CodecParameters::Vp9(_) | CodecParameters::Av1(_) => (VIDEO, known.parameters),
         CodecParameters::Opus(parameters) => {
             let stereo = if parameters.channels() == 2 { ";stereo=1;sprop-stereo=1" } else { "" };
@@ -176,6 +193,10 @@ fn format(track: &TrackInfo) -> Option<Format> {
         channels: known.channels.and_then(|channels| u8::try_from(channels).ok()),
         parameters,
     })
+}
+
+fn h264(profile_level: [u8; 3]) -> String {
+    format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={}", profile(profile_level))
 }
 
 /// The profile in the form that all write it in: some compare texts. Constraints that an encoder sets beside those of the profile, like

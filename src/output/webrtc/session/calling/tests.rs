@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     media::{
         Time, TrackId,
-        codec::opus,
+        codec::{h264, opus},
         track::{AudioShape, Shape, VideoShape},
         webrtc::Frame,
     },
@@ -192,6 +192,20 @@ fn profiles_are_written_as_all_do() {
     ] {
         assert_eq!(profile(given), expected);
     }
+}
+
+#[test]
+fn h264_is_offered_as_what_it_is_and_as_what_all_know() {
+    let check = |profile: [u8; 3], expected: &[(u8, &str)]| {
+        let parameters = h264::Parameters { sps: vec![[&[0x67][..], &profile].concat().into()], pps: vec![] };
+        let shape = VideoShape { width: 64, height: 48, pixel_aspect: (1, 1), frame_rate: None };
+        let codec = CodecParameters::H264(parameters);
+        let found = formats(&TrackInfo { id: TrackId(0), codec, shape: Shape::Video(shape) });
+        let found = found.iter().map(|one| (one.payload_type, one.parameter("profile-level-id").unwrap()));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    };
+    check([66, 0xc0, 30], &[(96, "42e01e")]);
+    check([100, 0, 40], &[(96, "640028"), (98, "42e028")]);
 }
 
 proptest! {
