@@ -164,7 +164,7 @@ fn a_target_that_is_silent_or_no_endpoint_harms_nobody() {
         let push = wait_push(&server, "cam0", number, |push| push["failures"].as_u64() > Some(0));
         push["error"].as_str().unwrap_or_default().to_owned()
     };
-    assert_eq!(error(2), "the target refuses: 200 OK");
+    assert_eq!(error(2), "the server refuses: 200 OK");
     assert_eq!(error(0), "no answer within 10 s");
     assert!(error(1).contains("none of the addresses in the answer responds"), "{}", error(1));
     let good = wait_state(&server, "cam0", 3, "established");

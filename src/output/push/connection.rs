@@ -10,6 +10,7 @@ use crate::{
     config::{PushTarget, PushUrl},
     link::{
         datagrams,
+        server::LinkError,
         srt::{Call, TS_PAYLOAD},
     },
     media::{Container, webrtc::tracks_of},
@@ -77,7 +78,7 @@ impl Connection {
                 Self::Whip(Box::new(WhipConnection::open(WhipCall { to, ca, token, agent }, tracks).await?))
             }
             PushUrl::Datagrams(to) => {
-                Self::Datagrams(Box::new(datagrams::Sender::open(to).await.map_err(PushError::Connect)?))
+                Self::Datagrams(Box::new(datagrams::Sender::open(to).await.map_err(LinkError::Connect)?))
             }
         })
     }
@@ -93,8 +94,8 @@ impl Connection {
     /// Waits for what the target says, or does what is due. [`Connection::flush`] sends what is answered. Cancel-safe.
     pub(super) async fn listen(&mut self) -> Result<(), PushError> {
         match self {
-            Self::Rtmp(connection) => connection.listen().await,
-            Self::Rtsp(connection) => connection.listen().await,
+            Self::Rtmp(connection) => Ok(connection.listen().await?),
+            Self::Rtsp(connection) => Ok(connection.listen().await?),
             Self::Srt(connection) => {
                 connection.call.drive().await?;
                 // A target has nothing to send.
@@ -112,8 +113,8 @@ impl Connection {
     /// Sends what is answered. Not cancel-safe.
     pub(super) async fn flush(&mut self) -> Result<(), PushError> {
         match self {
-            Self::Rtmp(connection) => connection.flush().await,
-            Self::Rtsp(connection) => connection.flush().await,
+            Self::Rtmp(connection) => Ok(connection.flush().await?),
+            Self::Rtsp(connection) => Ok(connection.flush().await?),
             Self::Whip(connection) => connection.flush().await,
             Self::Srt(_) | Self::Datagrams(_) => Ok(()),
         }
@@ -122,8 +123,8 @@ impl Connection {
     /// Sends a packet or header of the container. Returns the bytes. Not cancel-safe.
     pub(super) async fn send(&mut self, packet: Bytes) -> Result<u64, PushError> {
         match self {
-            Self::Rtmp(connection) => connection.send(packet).await,
-            Self::Rtsp(connection) => connection.send(packet).await,
+            Self::Rtmp(connection) => Ok(connection.send(packet).await?),
+            Self::Rtsp(connection) => Ok(connection.send(packet).await?),
             Self::Srt(connection) => {
                 for start in (0..packet.len()).step_by(TS_PAYLOAD) {
                     let end = packet.len().min(start + TS_PAYLOAD);

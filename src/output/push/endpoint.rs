@@ -3,6 +3,7 @@
 use super::error::PushError;
 use crate::{
     access::Secret,
+    link::server::LinkError,
     net::{HttpClient, tls::client::TlsConnectError},
 };
 use bytes::Bytes;
@@ -37,7 +38,7 @@ impl Endpoint {
     pub(super) fn new(ca: Option<&Path>, token: Option<Secret>, agent: String) -> Result<Self, PushError> {
         let client = tokio::task::block_in_place(|| HttpClient::new(ca));
         let failed = |error| TlsConnectError::Authorities { path: ca.unwrap_or(Path::new("")).to_owned(), error };
-        Ok(Self { client: client.map_err(failed)?, token, agent, resource: None })
+        Ok(Self { client: client.map_err(failed).map_err(LinkError::Tls)?, token, agent, resource: None })
     }
 
     /// Sends the offer to this address. Returns the answer. Cancel-safe, but for what the endpoint has made then.
@@ -59,7 +60,7 @@ impl Endpoint {
                 StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
                     to = location.ok_or_else(|| refused("it names another address that cannot be used"))?;
                 }
-                status => return Err(PushError::Refused(reason(status, &headers, &body))),
+                status => return Err(LinkError::Refused(reason(status, &headers, &body)).into()),
             }
         }
         Err(refused("it names another address again and again"))
@@ -85,7 +86,7 @@ impl Endpoint {
 }
 
 fn refused(why: &str) -> PushError {
-    PushError::Refused(why.to_owned())
+    LinkError::Refused(why.to_owned()).into()
 }
 
 /// What `Location` names; `None` when it is no address of HTTP, or not encrypted where the request was.

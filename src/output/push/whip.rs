@@ -4,6 +4,7 @@ use super::{endpoint::Endpoint, error::PushError};
 use crate::{
     access::Secret,
     config::WhipUrl,
+    link::server::LinkError,
     media::{TrackSet, webrtc::Frame},
     net::DatagramSender,
     output::webrtc::{
@@ -69,7 +70,7 @@ impl WhipConnection {
     pub(super) async fn open(call: Call<'_>, tracks: TrackSet) -> Result<Self, PushError> {
         let until = (Instant::now() + CONNECT_WITHIN).into();
         let answered = timeout_at(until, Self::call(call, tracks)).await;
-        let mut connection = answered.unwrap_or(Err(PushError::Silent))?;
+        let mut connection = answered.unwrap_or(Err(LinkError::Silent.into()))?;
         match timeout_at(until, connection.connect()).await.unwrap_or(Err(PushError::Unreachable)) {
             Ok(()) => Ok(connection),
             Err(error) => {
@@ -81,7 +82,7 @@ impl WhipConnection {
 
     /// Has an offer answered.
     async fn call(call: Call<'_>, tracks: TrackSet) -> Result<Self, PushError> {
-        let sockets = Sockets::open(&call.to.host, call.to.port).await.map_err(PushError::Connect)?;
+        let sockets = Sockets::open(&call.to.host, call.to.port).await.map_err(LinkError::Connect)?;
         let candidates: Vec<_> = sockets.all().filter_map(|local| Candidate::host(local.address, "udp").ok()).collect();
         let offered = guarded(move || {
             let identity = Identity::generate().ok_or(PushError::NoCertificate)?;
@@ -207,8 +208,8 @@ impl WhipConnection {
     fn look(&self) -> Result<(), PushError> {
         match self.ended {
             None => Ok(()),
-            Some(LEFT) => Err(PushError::Left(io::ErrorKind::ConnectionAborted.into())),
-            Some(reason) => Err(PushError::Ended(reason.to_owned())),
+            Some(LEFT) => Err(LinkError::Left(io::ErrorKind::ConnectionAborted.into()).into()),
+            Some(reason) => Err(LinkError::Ended(reason.to_owned()).into()),
         }
     }
 }
@@ -217,7 +218,7 @@ impl WhipConnection {
 async fn guarded<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PushError> + Send + 'static,
 ) -> Result<T, PushError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(PushError::Ended("internal error".to_owned())))
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(LinkError::Ended("internal error".to_owned()).into()))
 }
 
 /// A socket for each family of addresses that the target has.
