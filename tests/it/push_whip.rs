@@ -193,3 +193,22 @@ fn respond(socket: &mut impl std::io::Write, status: &str, body: &str) {
     let head = format!("HTTP/1.1 {status}\r\nLocation: /session\r\nContent-Length: {}\r\n\r\n", body.len());
     socket.write_all((head + body).as_bytes()).unwrap();
 }
+
+/// A viewer of the target that wants a keyframe gets one, by way of the target and of the server that pushes, long before the next would come.
+#[test]
+fn a_keyframe_that_the_target_needs_comes_from_the_encoder() {
+    let target = Server::start(STUDIO);
+    let server = Server::start(&format!(
+        "feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\n\
+         streams: {{cam0: {{feed: cam, video: {{codec: h264, gop: 2500}}, push: 'whip://{}/studio/whip?key=s3cret'}}}}\n",
+        target.address()
+    ));
+    wait_state(&server, "cam0", 0, "established");
+    wait_for(&target, "feeds", "studio", |feed| feed["state"] == "running");
+    // The frames of the first group are behind it then.
+    assert!(!target.get("/studio.ts").collect(secs(2)).is_empty());
+    let bytes = target.get("/studio.mkv?keyframe=next").collect(secs(4));
+    let frames = media::Frames::of(mkv::trim(&bytes), false);
+    assert!(frames.complaints.is_empty(), "{}", frames.complaints);
+    assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+}

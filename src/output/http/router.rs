@@ -12,7 +12,7 @@ use super::{
     response::{Response, complete, set_common_headers, text, too_large},
     shot,
     site::Site,
-    still, websocket,
+    station, still, websocket,
 };
 use crate::{
     access::{Access, Action, Gate, Peer},
@@ -408,7 +408,7 @@ pub fn routes(
                     return response;
                 }
                 if path == icecast::METADATA
-                    && let Some(mount) = icecast::mount_of(&query)
+                    && let Some(mount) = station::mount_of(&query)
                     && let (Some(target), Some(peer)) = (table.target(&mount), request.peer)
                 {
                     let request = publish::Request { query: &query, headers: &headers, peer };
