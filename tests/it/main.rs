@@ -81,6 +81,7 @@ mod placeholder;
 mod players;
 mod private;
 mod publish;
+mod publish_raw;
 mod publish_websocket;
 mod push;
 mod push_asked;

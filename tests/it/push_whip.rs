@@ -1,6 +1,7 @@
 //! Streams that are pushed to endpoints of WHIP.
 
 use crate::{
+    api::{ADMIN, admin},
     rig::{
         Launch, SOON, Server, figure, have, media, mkv,
         publisher::{H264_AAC, LIVE, Publisher},
@@ -9,15 +10,17 @@ use crate::{
         secs,
         server::unindent,
         state::{state, wait_for},
-        tool,
+        tool, ts,
     },
     webrtc::aiortc,
 };
+use data_encoding::HEXLOWER;
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,
     time::Instant,
 };
+use voyandz::access::{Secret, token_digest};
 
 /// A server that is published to.
 const STUDIO: &str = "
@@ -194,10 +197,12 @@ fn respond(socket: &mut impl std::io::Write, status: &str, body: &str) {
     socket.write_all((head + body).as_bytes()).unwrap();
 }
 
-/// A viewer of the target that wants a keyframe gets one, by way of the target and of the server that pushes, long before the next would come.
+/// A keyframe that somebody orders of the target comes by way of the server that pushes, long before the next would.
 #[test]
 fn a_keyframe_that_the_target_needs_comes_from_the_encoder() {
-    let target = Server::start(STUDIO);
+    let token = HEXLOWER.encode(&token_digest(&Secret::new(ADMIN)));
+    let auth = format!("    auth: {{tokens: {{admin: {{sha256: {token}, may: admin}}}}, anyone: viewer}}\n");
+    let target = Server::start(&format!("{STUDIO}{auth}"));
     let server = Server::start(&format!(
         "feeds: {{cam: {{pipeline: '{PICTURE}'}}}}\n\
          streams: {{cam0: {{feed: cam, video: {{codec: h264, gop: 2500}}, push: 'whip://{}/studio/whip?key=s3cret'}}}}\n",
@@ -207,8 +212,11 @@ fn a_keyframe_that_the_target_needs_comes_from_the_encoder() {
     wait_for(&target, "feeds", "studio", |feed| feed["state"] == "running");
     // The frames of the first group are behind it then.
     assert!(!target.get("/studio.ts").collect(secs(2)).is_empty());
-    let bytes = target.get("/studio.mkv?keyframe=next").collect(secs(4));
-    let frames = media::Frames::of(mkv::trim(&bytes), false);
+    let mut viewer = target.get("/studio.ts?keyframe=next");
+    wait_for(&target, "streams", "studio", |stream| stream["readers"] == 1);
+    assert_eq!(admin(&target, "POST", "/streams/studio/keyframe", None).0, 204);
+    let bytes = viewer.collect(secs(4));
+    let frames = media::Frames::of(&ts::trim(&bytes), false);
     assert!(frames.complaints.is_empty(), "{}", frames.complaints);
     assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{}", frames.pictures);
 }

@@ -325,6 +325,8 @@ fn what_waits_for_another_track_is_there_when_the_publisher_leaves() {
     let server = Server::start(STUDIO);
     let mut raw = Raw::open(address(&server), "publish", "studio?key=s3cret");
     let audio = |time, body: &[u8]| Message { stream: STREAM, kind: kind::AUDIO, time, payload: body.to_vec().into() };
+    let started = |message: &Message| message.payload.windows(21).any(|text| text == b"NetStream.Publish.Sta");
+    assert!(raw.wait(started));
     raw.send(&audio(0, &[0xaf, 0, 0x12, 0x10]));
     for frame in 0..3 {
         raw.send(&audio(frame * 23, &[0xaf, 1, 0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c]));
