@@ -135,7 +135,7 @@ impl PushTask {
                     }
                 }
                 Step::Send => {
-                    let Some(mut opened) = connection.take() else { return None };
+                    let mut opened = connection.take()?;
                     match self.send(&mut opened, fanout, stop).await {
                         Ended::Failed(error) => self.failed(&error, &mut machine, &mut failures),
                         ended => {
@@ -158,9 +158,7 @@ impl PushTask {
                     }
                 }
                 Step::Sleep(wait) => {
-                    if stop.run_until_cancelled(sleep(wait)).await.is_none() {
-                        return None;
-                    }
+                    stop.run_until_cancelled(sleep(wait)).await?;
                 }
             }
         }
