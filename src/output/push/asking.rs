@@ -44,7 +44,7 @@ pub(super) struct AskTask {
     pub(super) status: PushStatus,
     /// Where the feeds of the stream are published to.
     pub(super) slots: Vec<PublishSlot>,
-    /// What tells this server from others.
+    /// The name of this server.
     pub(super) server: Arc<str>,
     pub(super) shutdown: Shutdown,
     pub(super) facts: Facts,

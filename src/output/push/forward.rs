@@ -23,7 +23,7 @@ pub(super) struct Named {
     pub(super) faults: Vec<String>,
 }
 
-/// The question about a stream. `server` tells this server from others.
+/// The question about a stream. `server` names this server.
 pub(super) fn question(server: &str, stream: &str, publisher: &PublisherInfo) -> Value {
     // As SRS names a stream: what stands before the last slash is the application.
     let (app, name) = stream.rsplit_once('/').unwrap_or(("live", stream));

@@ -23,7 +23,7 @@ const ASK: &str = "ask";
 pub struct Pushers {
     shutdown: Shutdown,
     facts: Facts,
-    /// What tells this server from others.
+    /// The name of this server.
     server: Arc<str>,
     /// By the name of the stream and the address.
     running: BTreeMap<(String, String), Running>,

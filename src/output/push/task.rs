@@ -114,7 +114,7 @@ impl PushTask {
                     self.status.set(PushState::Waiting, self.status.read().error);
                     let found = tokio::select! {
                         found = stop.run_until_cancelled(media(fanout)) => found.flatten(),
-                        // Tracks that come late may show it.
+                        // Tracks that are known later may show it.
                         unfit = packets::turns_out_unfit(&self.stream, container(&self.target.to), fanout) => return Some(unfit),
                     };
                     header = found?;
