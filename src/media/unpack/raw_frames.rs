@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(changed(0, b"V"), Ok(1));
         assert_eq!(changed(3, b"2"), Err(BadHeader::Magic));
         assert_eq!(changed(4, &[1]), Err(BadHeader::Head));
-        assert_eq!(changed(11, &[1]), Err(BadHeader::Length));
+        assert_eq!(changed(12, &[1]), Err(BadHeader::Length));
         assert_eq!(changed(40, &[0]), Err(BadHeader::Size));
         assert_eq!(changed(48, b"X"), Err(BadHeader::Format));
         assert_eq!(changed(80, &[2]), Err(BadHeader::Planes));
