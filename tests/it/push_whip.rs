@@ -17,7 +17,7 @@ use crate::{
 use data_encoding::HEXLOWER;
 use std::{
     io::{BufRead, BufReader, Read},
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     time::Instant,
 };
 use voyandz::access::{Secret, token_digest};
@@ -148,17 +148,21 @@ fn a_target_that_is_silent_or_no_endpoint_harms_nobody() {
     let targets = [&silent, &deaf, &other].map(|listener| format!("'whip://{}/x'", address(listener)));
     let target = Server::start(STUDIO);
     let good = format!("'whip://{}/studio/whip?key=s3cret'", target.address());
+    let (silent_target, good_target) = (targets[0].clone(), good.clone());
     let server = Server::start(&camera(&[&targets[..], &[good]].concat()));
     let (mut asked, _) = deaf.accept().unwrap();
     let offer = read_offer(&mut asked);
     assert!(offer.contains("POST /x HTTP/1.1") && offer.contains("a=sendonly"), "{offer}");
-    let answer = offer.split("\r\n\r\n").nth(1).unwrap().replace("sendonly", "recvonly").replace("actpass", "passive");
-    let answer: String = answer
-        .split_inclusive('\n')
-        .filter(|line| !line.starts_with("a=candidate") && !line.contains("ssrc"))
-        .collect();
-    let answer = answer + "a=candidate:1 1 udp 2130706175 127.0.0.1 9 typ host\r\n";
-    respond(&mut asked, "201 Created", &answer);
+    let ways = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let answer = |offer: &str, way: &UdpSocket| {
+        let answer =
+            offer.split("\r\n\r\n").nth(1).unwrap().replace("sendonly", "recvonly").replace("actpass", "passive");
+        let is_theirs = |line: &&str| !line.starts_with("a=candidate") && !line.contains("ssrc");
+        let answer: String = answer.split_inclusive('\n').filter(is_theirs).collect();
+        let port = way.local_addr().unwrap().port();
+        format!("{answer}a=candidate:1 1 udp 2130706175 127.0.0.1 {port} typ host\r\n")
+    };
+    respond(&mut asked, "201 Created", &answer(&offer, &ways[0]));
     let (mut asked, _) = other.accept().unwrap();
     read_offer(&mut asked);
     respond(&mut asked, "200 OK", "<html>hello</html>");
@@ -170,7 +174,21 @@ fn a_target_that_is_silent_or_no_endpoint_harms_nobody() {
     assert_eq!(error(2), "the server refuses: 200 OK");
     assert_eq!(error(0), "no answer within 10 s");
     assert!(error(1).contains("none of the addresses in the answer responds"), "{}", error(1));
-    let good = wait_state(&server, "cam0", 3, "established");
+    // What it has made is deleted, also when the push ends while it connects.
+    let next = || {
+        let (mut asked, _) = deaf.accept().unwrap();
+        (read_offer(&mut asked), asked)
+    };
+    assert!(next().0.starts_with("DELETE /session HTTP/1.1"));
+    let (offer, mut asked) = next();
+    assert!(offer.starts_with("POST /x HTTP/1.1"));
+    respond(&mut asked, "201 Created", &answer(&offer, &ways[1]));
+    // It tries the way.
+    ways[1].set_read_timeout(Some(SOON)).unwrap();
+    ways[1].recv(&mut [0; 2048]).unwrap();
+    server.reload(&camera(&[silent_target, good_target]));
+    assert!(next().0.starts_with("DELETE /session HTTP/1.1"));
+    let good = wait_state(&server, "cam0", 1, "established");
     assert_eq!((&good["failures"], &good["gaps"]), (&0.into(), &0.into()));
     let mut server = server;
     server.terminate();

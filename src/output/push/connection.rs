@@ -115,7 +115,7 @@ impl Connection {
         match self {
             Self::Rtmp(connection) => Ok(connection.flush().await?),
             Self::Rtsp(connection) => Ok(connection.flush().await?),
-            Self::Whip(connection) => connection.flush().await,
+            Self::Whip(connection) => connection.flush(),
             Self::Srt(_) | Self::Datagrams(_) => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Full, Limited};
 use std::{path::Path, time::Duration};
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 /// The type of offers and answers.
 const SDP: &str = "application/sdp";
@@ -66,11 +66,21 @@ impl Endpoint {
         Err(refused("it names another address again and again"))
     }
 
-    /// Ends what the endpoint has made, if it has. Whether that succeeds does not matter: without media it ends by itself.
-    pub(super) async fn delete(&mut self) {
-        let Some(resource) = self.resource.take() else { return };
-        let Ok(request) = self.request(Method::DELETE, &resource, "") else { return };
-        let _ = timeout(DELETE_WITHIN, self.client.send(request)).await;
+    /// Ends what the endpoint has made, if it has.
+    pub(super) async fn delete(mut self) {
+        if let Some(deleting) = self.deleting() {
+            deleting.await;
+        }
+    }
+
+    /// Whether it succeeds does not matter: without media it ends by itself.
+    fn deleting(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let resource = self.resource.take()?;
+        let request = self.request(Method::DELETE, &resource, "").ok()?;
+        let client = self.client.clone();
+        Some(async move {
+            let _ = timeout(DELETE_WITHIN, client.send(request)).await;
+        })
     }
 
     fn request(&self, method: Method, to: &Uri, body: &str) -> Result<Request<Full<Bytes>>, PushError> {
@@ -82,6 +92,16 @@ impl Endpoint {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
         request.body(Full::from(body.to_owned())).map_err(|_| refused("its address or our token is none of HTTP"))
+    }
+}
+
+/// An endpoint that does not know yet that we are gone would refuse another connection.
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let (Some(deleting), Ok(runtime)) = (self.deleting(), Handle::try_current()) {
+            // For a second at most.
+            runtime.spawn(deleting);
+        }
     }
 }
 

@@ -71,13 +71,8 @@ impl WhipConnection {
         let until = (Instant::now() + CONNECT_WITHIN).into();
         let answered = timeout_at(until, Self::call(call, tracks)).await;
         let mut connection = answered.unwrap_or(Err(LinkError::Silent.into()))?;
-        match timeout_at(until, connection.connect()).await.unwrap_or(Err(PushError::Unreachable)) {
-            Ok(()) => Ok(connection),
-            Err(error) => {
-                connection.endpoint.delete().await;
-                Err(error)
-            }
-        }
+        timeout_at(until, connection.connect()).await.unwrap_or(Err(PushError::Unreachable))?;
+        Ok(connection)
     }
 
     /// Has an offer answered.
@@ -91,14 +86,7 @@ impl WhipConnection {
         let (calling, offer) = offered.await?;
         let mut endpoint = Endpoint::new(call.ca, call.token, call.agent)?;
         let answer = endpoint.offer(&call.to.endpoint(), &offer).await?;
-        let answered = guarded(move || Ok(calling.answered(&answer, (Instant::now(), SystemTime::now()))?)).await;
-        let session = match answered {
-            Ok(session) => session,
-            Err(error) => {
-                endpoint.delete().await;
-                return Err(error);
-            }
-        };
+        let session = guarded(move || Ok(calling.answered(&answer, (Instant::now(), SystemTime::now()))?)).await?;
         let now = Instant::now();
         let (keyframes, burst) = (KeyframeRequests::new(now), (now, 0));
         let out = Out::default();
@@ -109,8 +97,7 @@ impl WhipConnection {
     async fn connect(&mut self) -> Result<(), PushError> {
         while !self.is_ready {
             self.listen().await;
-            self.send_out();
-            self.look()?;
+            self.flush()?;
         }
         Ok(())
     }
@@ -133,15 +120,10 @@ impl WhipConnection {
         self.keyframes.take(Instant::now())
     }
 
-    /// Sends what is to be said. Not cancel-safe.
-    pub(super) async fn flush(&mut self) -> Result<(), PushError> {
+    /// Sends what is to be said.
+    pub(super) fn flush(&mut self) -> Result<(), PushError> {
         self.send_out();
-        let looked = self.look();
-        if looked.is_err() {
-            // For an endpoint that does not know it yet, and would refuse another connection.
-            self.endpoint.delete().await;
-        }
-        looked
+        self.look()
     }
 
     /// Sends a frame, as the ring has it. Returns the bytes. Not cancel-safe.
