@@ -3,7 +3,9 @@
 use crate::{
     api::{ADMIN, admin},
     rig::{
-        Launch, SOON, Server, figure, have, media, mkv,
+        Launch, SOON, Server, figure, have, have_failpoints,
+        log::field,
+        media, mkv,
         publisher::{H264_AAC, LIVE, Publisher},
         pushes::{camera, wait_push, wait_state},
         script::{H264, PICTURE},
@@ -237,4 +239,22 @@ fn a_keyframe_that_the_target_needs_comes_from_the_encoder() {
     let frames = media::Frames::of(&ts::trim(&bytes), false);
     assert!(frames.complaints.is_empty(), "{}", frames.complaints);
     assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+}
+
+/// One of twenty packets is lost on the way, and sent again when the target misses it.
+#[test]
+fn lost_packets_are_sent_again() {
+    if !have_failpoints() {
+        return;
+    }
+    let target = Server::start(STUDIO);
+    let good = format!("{{to: 'whip://{}/studio/whip', token: s3cret}}", target.address());
+    let server = Launch::new(&camera(&[good])).env("FAILPOINTS", "webrtc-loss=5%return").start();
+    wait_for(&target, "feeds", "studio", |feed| feed["state"] == "running");
+    let frames = media::Frames::of(mkv::trim(&target.get("/studio.mkv").collect(secs(5))), false);
+    assert!(frames.complaints.is_empty(), "{}", frames.complaints);
+    assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 80, "{}", frames.pictures);
+    server.reload(&camera(&[]));
+    let line = server.log.wait("push ended stream=cam0 .*resent=", SOON);
+    assert!(field(&line, "resent").parse::<u64>().unwrap() > 5, "{line}");
 }

@@ -6,9 +6,10 @@ use crate::{
     config::WhipUrl,
     link::server::LinkError,
     media::{TrackSet, webrtc::Frame},
-    net::DatagramSender,
+    net::{DatagramSender, Outbox},
     output::webrtc::{
         keyframes::KeyframeRequests,
+        send::lossy,
         session::{Identity, LEFT, Out, Output, Session, calling::Calling},
     },
     stream::RtpStats,
@@ -276,7 +277,9 @@ impl Sockets {
         }
     }
 
-    fn send(&self, packets: &crate::net::Outbox, destination: SocketAddr) {
+    fn send(&self, packets: &Outbox, destination: SocketAddr) {
+        let lossy = lossy(packets);
+        let packets = lossy.as_ref().unwrap_or(packets);
         if let Some(socket) = self.of(destination) {
             self.sender.send(socket, packets, destination);
         }

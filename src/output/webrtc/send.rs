@@ -81,7 +81,7 @@ impl SendPath {
 }
 
 /// What is left of the packets where tests have some lost on the way.
-fn lossy(packets: &Outbox) -> Option<Outbox> {
+pub fn lossy(packets: &Outbox) -> Option<Outbox> {
     let is_lost = || {
         fail::fail_point!("webrtc-loss", |_| true);
         false
