@@ -265,7 +265,7 @@ impl App {
         let events = EventHub::new(shutdown.token().clone());
         let mut recorders = Recorders::new(shutdown.clone());
         recorders.apply(&registry).await;
-        let mut pushers = Pushers::new(shutdown.clone(), facts.clone());
+        let mut pushers = Pushers::new(shutdown.clone(), facts.clone(), source_name());
         pushers.apply(&registry).await;
         let playback = Playback::new(recorders.folders());
         let segments = SegmentedStreams::new(shutdown.clone(), info.hls_stats().clone(), playback.clone());

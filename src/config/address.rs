@@ -1,5 +1,7 @@
-//! The parts of addresses like `srt://host:port?name=value`.
+//! The parts of addresses like `srt://host:port?name=value`, and what is shown of those of HTTP.
 
+use crate::access::{MASK, Secret};
+use http::Uri;
 use percent_encoding::percent_decode_str;
 
 /// Host and port of an authority, without brackets; the port is `None` where there is none. `None` when it is malformed.
@@ -40,6 +42,24 @@ pub(super) fn parameters(query: &str) -> Option<Parameters<'_>> {
         Some((end, percent_decode_str(value).decode_utf8().ok()?.into_owned()))
     };
     pairs.map(|pair| decoded(pair).and_then(|(end, value)| Some((pair.get(..end)?, value)))).collect()
+}
+
+/// Scheme and host of an address: the path of many receivers is their only secret.
+pub(super) fn masked_url(url: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    let origin = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
+    origin.map_or_else(|| MASK.to_owned(), |(scheme, authority)| format!("{scheme}://{authority}/{MASK}"))
+}
+
+/// What [`http_url`] expects.
+pub(super) const HTTP_URL: &str = "an address that begins with http:// or https://, without user and password";
+
+/// An address of HTTP whose path may be a secret.
+pub(super) fn http_url(text: &str) -> Option<Secret> {
+    let uri: Uri = text.parse().ok()?;
+    let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
+    let is_good = matches!(uri.scheme_str(), Some("http" | "https")) && !authority.as_str().contains('@');
+    is_good.then(|| Secret::new(text))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! `auth:`: who may do what, checked and printed.
 
 use super::{
+    address::http_url,
     diagnostics::Path,
     expected::{Expected, flag, kind, path_name, place},
-    hooks::address,
     model::Pages,
     raw,
     spans::Place,
@@ -146,7 +146,7 @@ impl Validator {
             self.note(path, Place::Key, "has no `url`: expected the address of the service that decides".to_owned());
         }
         let expected = "an address that begins with http:// or https://, without user and password";
-        let url = self.secret(&path.key("url"), keys.url, expected, address);
+        let url = self.secret(&path.key("url"), keys.url, expected, http_url);
         let form = self.value(&path.key("form"), keys.form, hook_form).unwrap_or(HookForm::Mediamtx);
         let keep = self.value(&path.key("keep"), keys.keep, keep_time).unwrap_or(KEEP);
         Some(HookSource { url: url?, form, keep })

@@ -1,9 +1,8 @@
 //! `hooks:`: who gets events.
 
-use super::{diagnostics::Path, expected::Expected, raw, spans::Place, validator::Validator};
+use super::{address, diagnostics::Path, expected::Expected, raw, spans::Place, validator::Validator};
 use crate::access::{MASK, Pattern, Secret};
 use data_encoding::BASE64;
-use http::Uri;
 use serde_yaml::Value;
 use std::time::Duration;
 
@@ -108,20 +107,13 @@ impl Hook {
         let target = match &self.target {
             HookTarget::Url { url, secrets, form } => HookTarget::Url {
                 form: *form,
-                url: Secret::new(masked_url(url.expose())),
+                url: Secret::new(address::masked_url(url.expose())),
                 secrets: secrets.iter().map(|_| Secret::new(MASK)).collect(),
             },
             HookTarget::Run(words) => HookTarget::Run(words_without_secrets(words)),
         };
         Self { target, ..self.clone() }
     }
-}
-
-/// Scheme and host of an address: the path of many receivers is their only secret.
-fn masked_url(url: &str) -> String {
-    let uri = url.parse::<Uri>().ok();
-    let origin = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
-    origin.map_or_else(|| MASK.to_owned(), |(scheme, authority)| format!("{scheme}://{authority}/{MASK}"))
 }
 
 impl Validator {
@@ -168,8 +160,7 @@ impl Validator {
         let form = self.value(&path.key("form"), keys.form, form);
         let target = match (keys.url, keys.run) {
             (Some(url), None) => {
-                let expected = "an address that begins with http:// or https://, without user and password";
-                let url = self.secret(&path.key("url"), Some(url), expected, address);
+                let url = self.secret(&path.key("url"), Some(url), address::HTTP_URL, address::http_url);
                 HookTarget::Url { url: url?, secrets, form: form.unwrap_or_default() }
             }
             (None, Some(words)) => {
@@ -235,13 +226,6 @@ fn interval(text: &str) -> Result<Duration, Expected> {
 fn form(text: &str) -> Result<EventForm, Expected> {
     let found = EventForm::ALL.into_iter().find(|form| form.name() == text);
     found.ok_or_else(|| "cloudevents or srs".into())
-}
-
-pub(super) fn address(text: &str) -> Option<Secret> {
-    let uri: Uri = text.parse().ok()?;
-    let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
-    let is_good = matches!(uri.scheme_str(), Some("http" | "https")) && !authority.as_str().contains('@');
-    is_good.then(|| Secret::new(text))
 }
 
 fn secret(text: &str) -> Option<Secret> {

@@ -184,7 +184,8 @@ fn examine_with(
         if let Some(Placeholder::Picture(path)) = &mut stream.placeholder {
             *path = resolve(&["streams", stream.name.as_str(), "placeholder"], path)?;
         }
-        for ca in stream.pushes.iter_mut().filter_map(|push| push.ca.as_mut()) {
+        let services = stream.push_service.iter_mut().filter_map(|service| service.ca.as_mut());
+        for ca in stream.pushes.iter_mut().filter_map(|push| push.ca.as_mut()).chain(services) {
             *ca = resolve(&["streams", stream.name.as_str(), "push"], ca)?;
         }
         if let Some(recording) = &mut stream.recording {

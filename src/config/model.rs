@@ -1,8 +1,15 @@
 //! The checked configuration. Whoever holds one of these types need not check it again.
 
 use super::{
-    about::About, codec::Codec, hooks::Hook, link::Link, publish::Publish, publish_pattern::PublishPattern,
-    push_target::PushTarget, recording::Recording, telemetry::Telemetry,
+    about::About,
+    codec::Codec,
+    hooks::Hook,
+    link::Link,
+    publish::Publish,
+    publish_pattern::PublishPattern,
+    push_target::{PushService, PushTarget},
+    recording::Recording,
+    telemetry::Telemetry,
 };
 use crate::{
     access::{Policy, Secret},
@@ -392,6 +399,8 @@ pub struct Stream {
     pub recording: Option<Recording>,
     /// Where it is sent to.
     pub pushes: Vec<PushTarget>,
+    /// Who names further targets while it is published.
+    pub push_service: Option<PushService>,
     /// How often it is made. Anything but [`Serving::Shared`] has [`Encoding::Command`].
     pub serving: Serving,
     /// What people say of it.

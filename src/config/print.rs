@@ -137,7 +137,7 @@ fn stream(stream: &Stream, config: &Config) -> raw::Stream {
     keys.throughput = stream.throughput.then_some(Value::Bool(true));
     keys.hls = super::hls::keys(&stream.hls).map(|keys| value(&keys));
     keys.record = stream.recording.as_ref().map(super::record::printed);
-    keys.push = super::push::printed(&stream.pushes);
+    keys.push = super::push::printed(&stream.pushes, stream.push_service.as_ref());
     if let Some(outputs) = &stream.outputs {
         let is_all = outputs.containers == super::outputs::ALL;
         keys.outputs = Some(if is_all { text("all") } else { list(&outputs.containers) });
@@ -372,10 +372,12 @@ mod tests {
                             name: crate::config::FilePattern::default(),
                             keep: crate::config::Keep { size: Some(1 << 30), ..crate::config::Keep::default() },
                         }),
+                        push_service: None,
                         pushes: (used == Serving::Shared && throughput)
                             .then(|| crate::config::PushTarget {
                                 to: crate::config::PushUrl::parse("rtmps://host:1/a/b?c").unwrap(),
                                 ca: Some("a b".into()),
+                                token: None,
                             })
                             .into_iter()
                             .collect(),

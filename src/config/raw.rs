@@ -445,7 +445,11 @@ pub(super) struct Push {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) to: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ask: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ca: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<Value>,
 }
 
 /// `record:` of a stream.

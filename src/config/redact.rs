@@ -3,6 +3,7 @@
 use super::{
     model::{Config, Encoding, Source},
     publish_pattern::PublishPattern,
+    push_target::PushService,
     telemetry::Telemetry,
 };
 use crate::access::{MASK, Secret};
@@ -35,7 +36,8 @@ pub fn masked(config: &Config) -> Config {
         }
     }
     for stream in &mut config.streams {
-        stream.pushes.iter_mut().for_each(|push| push.to = push.to.masked());
+        stream.pushes.iter_mut().for_each(|push| *push = push.masked());
+        stream.push_service = stream.push_service.as_ref().map(PushService::masked);
         match &mut stream.encoding {
             Encoding::Pipeline(texts) => texts.iter_mut().for_each(|text| *text = text_without_secrets(text)),
             Encoding::Command(words) => *words = words_without_secrets(words),

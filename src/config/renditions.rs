@@ -145,6 +145,7 @@ impl Validator {
                 outputs,
                 recording: None,
                 pushes: Vec::new(),
+                push_service: None,
                 renditions: Vec::new(),
                 rendition_of: Some(of.name.clone()),
                 ..of.clone()

@@ -136,8 +136,8 @@ impl Validator {
                 "what is listed beyond `window` is in recordings: expected `record` with `format: mp4`".to_owned();
             self.note(&path.key("hls").key("dvr"), Place::Key, message);
         }
-        let pushes = self.push(&path.key("push"), stream.push.take());
-        if !pushes.is_empty() && serving != Serving::Shared {
+        let (pushes, push_service) = self.push(&path.key("push"), stream.push.take());
+        if !(pushes.is_empty() && push_service.is_none()) && serving != Serving::Shared {
             let message = "a stream that is made for each request cannot be pushed".to_owned();
             self.note(&path.key("push"), Place::Key, message);
         }
@@ -198,6 +198,7 @@ impl Validator {
             rendition_of: None,
             recording,
             pushes,
+            push_service,
             serving,
             about,
         };

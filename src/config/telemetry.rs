@@ -1,6 +1,6 @@
 //! `telemetry:`: where traces go.
 
-use super::{diagnostics::Path, expected::Expected, hooks::address, raw, spans::Place, validator::Validator};
+use super::{address, diagnostics::Path, expected::Expected, raw, spans::Place, validator::Validator};
 use crate::access::{MASK, Secret};
 use http::{HeaderName, HeaderValue, header};
 use serde_yaml::Value;
@@ -101,7 +101,7 @@ pub(super) fn printed(telemetry: &Telemetry) -> Value {
 fn collector(text: &str) -> Option<String> {
     let base = text.trim_end_matches('/');
     let is_base = !base.contains(['?', '#']) && !base.ends_with(PATH);
-    address(base).filter(|_| is_base).map(|_| base.to_owned())
+    address::http_url(base).filter(|_| is_base).map(|_| base.to_owned())
 }
 
 fn sample(text: &str) -> Result<f64, Expected> {

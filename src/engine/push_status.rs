@@ -11,7 +11,15 @@ use std::{
 
 /// The pushes of one stream. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Pushes(Arc<Mutex<Vec<PushStatus>>>);
+pub struct Pushes(Arc<Mutex<Lists>>);
+
+#[derive(Debug, Default)]
+struct Lists {
+    /// In the order of the configuration, and behind them the service that names others.
+    configured: Vec<PushStatus>,
+    /// To the targets that it has named.
+    named: Vec<PushStatus>,
+}
 
 /// The state of one push. Clones are the same.
 #[derive(Debug, Clone)]
@@ -79,21 +87,33 @@ impl PushState {
 }
 
 impl Pushes {
-    /// These are the pushes from now on.
+    /// These are the pushes that are configured from now on, the service that names others behind them.
     pub fn set(&self, pushes: Vec<PushStatus>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pushes;
+        self.lists().configured = pushes;
     }
 
-    /// Takes orders for the one with this number, counted from 1 in the order of the configuration.
+    /// These are the pushes to targets that are named from now on.
+    pub fn set_named(&self, pushes: Vec<PushStatus>) {
+        self.lists().named = pushes;
+    }
+
+    /// Takes orders for the one with this number, counted from 1 in the order of [`Pushes::read`].
     pub fn control(&self, number: usize) -> Option<Control> {
-        let pushes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(pushes.get(number.checked_sub(1)?)?.control.clone())
+        Some(self.all().get(number.checked_sub(1)?)?.control.clone())
     }
 
-    /// What is known of each, in the order of the configuration.
+    /// What is known of each, in the order of the configuration; those that are named come last.
     pub fn read(&self) -> Vec<PushFacts> {
-        let pushes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        pushes.iter().map(PushStatus::read).collect()
+        self.all().iter().map(PushStatus::read).collect()
+    }
+
+    fn all(&self) -> Vec<PushStatus> {
+        let lists = self.lists();
+        lists.configured.iter().chain(&lists.named).cloned().collect()
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

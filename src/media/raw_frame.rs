@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Length of a head.
 pub const HEAD: usize = 128;
 /// How a head begins.
-const MAGIC: &[u8; 4] = b"VYZ1";
+pub const MAGIC: &[u8; 4] = b"VYZ1";
 const NUMBER: usize = 16;
 const DATE: usize = 24;
 const TAKEN: usize = 32;
@@ -35,6 +35,68 @@ pub struct RawFrameHeader<'a> {
     pub planes: Vec<(u32, u32)>,
     /// Bytes after the head.
     pub length: usize,
+}
+
+/// Why a header cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadHeader {
+    /// It begins with something else.
+    #[error("it does not begin with VYZ1: the length of the frame before may be wrong")]
+    Magic,
+    /// It is shorter than all headers are, or much longer.
+    #[error("the length of the header is not 128, or up to 4096 in later versions")]
+    Head,
+    /// Nothing is seen on such a frame, or it is too large.
+    #[error("width and height are not from 1 to 8192")]
+    Size,
+    /// The format is not known.
+    #[error("the format is none of I420, NV12, RGB, BGR and GRAY8")]
+    Format,
+    /// They are not those of the format, or not within the bytes that follow.
+    #[error("the planes are not those of the format, or not within the bytes of the frame")]
+    Planes,
+    /// The frame is too large.
+    #[error("the frame has more than 32 MiB")]
+    Length,
+}
+
+impl<'a> RawFrameHeader<'a> {
+    /// Reads a header; also returns its length.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(head: &'a [u8]) -> Result<(Self, usize), BadHeader> {
+        if !head.starts_with(MAGIC) {
+            return Err(BadHeader::Magic);
+        }
+        let word = |at: usize| {
+            let bytes = head.get(at..)?.first_chunk()?;
+            Some(u32::from_le_bytes(*bytes))
+        };
+        let long = |at: usize| {
+            let bytes = head.get(at..)?.first_chunk()?;
+            Some(u64::from_le_bytes(*bytes))
+        };
+        let text = |at: usize| {
+            let bytes = head.get(at..at + TEXT)?.split(|byte| *byte == 0).next()?;
+            std::str::from_utf8(bytes).ok()
+        };
+        let planes = word(PLANES).filter(|planes| (1..=MAX_PLANES as u32).contains(planes)).ok_or(BadHeader::Planes)?;
+        let plane = |number: u32| {
+            let at = FIRST_PLANE + 8 * number as usize;
+            word(at).zip(word(at + 4))
+        };
+        let length = long(8).and_then(|length| usize::try_from(length).ok()).ok_or(BadHeader::Length)?;
+        let header = Self {
+            width: word(40).ok_or(BadHeader::Head)?,
+            height: word(44).ok_or(BadHeader::Head)?,
+            format: text(FORMAT).ok_or(BadHeader::Format)?,
+            colorimetry: text(COLORIMETRY).unwrap_or_default(),
+            planes: (0..planes).map(plane).collect::<Option<_>>().ok_or(BadHeader::Planes)?,
+            length,
+        };
+        Ok((header, word(4).ok_or(BadHeader::Head)? as usize))
+    }
 }
 
 impl RawFrameHeader<'_> {
@@ -92,6 +154,8 @@ mod tests {
         assert_eq!((&head[..4], word(4), long(8)), (&b"VYZ1"[..], 128, 115_200));
         assert_eq!((long(16), long(24), long(32), word(40), word(44)), (7, 9, 11, 320, 240));
         assert_eq!((&head[48..54], &head[64..70]), (&b"I420\0\0"[..], &b"bt601\0"[..]));
+        let (read, length) = RawFrameHeader::read(&head).unwrap();
+        assert_eq!((read, length), (layout.clone(), HEAD));
         assert_eq!([80, 88, 92, 96, 100, 104, 108, 112].map(word), [3, 0, 320, 76_800, 160, 96_000, 160, 0]);
     }
 }

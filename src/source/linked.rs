@@ -136,6 +136,8 @@ impl LinkSource {
             }
             let sent = connection.flush().await;
             if let Err(error) = heard.unwrap_or(Ok(())).and(sent) {
+                demuxer.finish(&mut found);
+                publisher.demuxed(found, true);
                 return Ended::Failed(chain(&error));
             }
         }

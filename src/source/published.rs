@@ -126,7 +126,15 @@ async fn relay_keyframe_requests(slot: &PublishSlot, requests: Vec<watch::Receiv
 
 /// The tracks as a worker describes those of other feeds.
 fn described(tracks: &TrackSet) -> Vec<Track> {
-    tracks.tracks().iter().map(|track| Track { kind: kind(track), encoded: true, caps: caps(track) }).collect()
+    tracks
+        .tracks()
+        .iter()
+        .map(|track| Track { kind: kind(track), encoded: !is_raw(track), caps: caps(track) })
+        .collect()
+}
+
+fn is_raw(track: &TrackInfo) -> bool {
+    matches!(track.codec, CodecParameters::Raw(_))
 }
 
 fn kind(track: &TrackInfo) -> TrackKind {
@@ -140,6 +148,7 @@ fn kind(track: &TrackInfo) -> TrackKind {
 fn caps(track: &TrackInfo) -> String {
     let name = match &track.codec {
         CodecParameters::Jpeg => "image/jpeg".to_owned(),
+        CodecParameters::Raw(format) => format!("video/x-raw, format=(string){}", format.name()),
         CodecParameters::Aac(_) => "audio/mpeg, mpegversion=(int)4".to_owned(),
         CodecParameters::MpegAudio(audio) => format!("audio/mpeg, mpegversion=(int)1, layer=(int){}", audio.layer),
         CodecParameters::Mpeg1Video => "video/mpeg, mpegversion=(int)1".to_owned(),

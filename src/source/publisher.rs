@@ -75,6 +75,8 @@ struct Current {
     gop: Gop,
     bytes: u64,
     samples: u64,
+    station: Option<String>,
+    title: Option<String>,
     /// Outputs that cannot carry its tracks are logged once.
     is_refusal_logged: bool,
 }
@@ -152,6 +154,10 @@ pub struct CurrentPublisher {
     pub samples: u64,
     /// Samples whose times could not be right.
     pub repaired: u64,
+    /// The name of its station, if it says one.
+    pub station: Option<String>,
+    /// The title of what it plays, if it says one.
+    pub title: Option<String>,
     /// How long ago the last sample came.
     pub idle: Duration,
 }
@@ -251,11 +257,26 @@ impl PublishSlot {
             gop: Gop::default(),
             bytes: 0,
             samples: 0,
+            station: None,
+            title: None,
             is_refusal_logged: false,
         });
         drop(state);
         self.0.phase.send_replace(Phase::Claimed);
         Ok(Publisher { slot: self.clone(), run, ended, reason: LEFT })
+    }
+
+    /// What the publisher plays has this title from now on. Ignored while there is none.
+    pub fn set_title(&self, title: String) {
+        let mut state = self.lock();
+        let Some(current) = state.current.as_mut().filter(|current| current.title.as_ref() != Some(&title)) else {
+            return;
+        };
+        current.title = Some(title.clone());
+        let feed = self.0.feed.as_str();
+        let user = current.info.user.as_deref();
+        let fact = Fact::feed("publisher.titled", feed).with("title", title).who("user", user);
+        self.0.facts.report(fact.at(current.info.peer.ip()));
     }
 
     /// Disconnects the publisher, if there is one.
@@ -296,6 +317,8 @@ impl PublishSlot {
             bytes: current.bytes,
             samples: current.samples,
             repaired: current.repair.repaired(),
+            station: current.station.clone(),
+            title: current.title.clone(),
             idle: current.active.elapsed(),
         });
         let mut totals = state.totals.clone();
@@ -429,6 +452,14 @@ fn log_refused(refused: &[NotTaken]) {
 }
 
 impl Publisher {
+    /// The name of its station.
+    pub fn set_station(&self, station: String) {
+        let mut state = self.slot.lock();
+        if let Some(current) = state.current.as_mut().filter(|current| current.run == self.run) {
+            current.station = Some(station);
+        }
+    }
+
     /// The tracks of the samples that follow; a change replaces those of before.
     pub fn tracks(&self, tracks: TrackSet) {
         let mut state = self.slot.lock();

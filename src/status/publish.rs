@@ -31,6 +31,8 @@ pub struct Publisher {
     pub protocol: &'static str,
     user: Option<String>,
     agent: Option<String>,
+    station: Option<String>,
+    title: Option<String>,
     since: String,
     bytes: u64,
     samples: u64,
@@ -55,12 +57,14 @@ impl Published {
 
 impl Publisher {
     fn of(current: CurrentPublisher, clients: bool) -> Self {
-        let CurrentPublisher { info, since, bytes, samples, repaired, idle } = current;
+        let CurrentPublisher { info, since, bytes, samples, repaired, station, title, idle } = current;
         Self {
             address: clients.then(|| info.peer.to_string()),
             protocol: info.protocol.name(),
             user: info.user,
             agent: info.agent,
+            station,
+            title,
             since: rfc3339(since),
             bytes,
             samples,

@@ -27,7 +27,8 @@ pub(super) fn of(track: &TrackInfo) -> Option<gst::Caps> {
         CodecParameters::Eac3(_) => "audio/x-eac3",
         CodecParameters::Pcm(pcm::Format::ALaw) => "audio/x-alaw",
         CodecParameters::Pcm(pcm::Format::MuLaw) => "audio/x-mulaw",
-        CodecParameters::Theora(_)
+        CodecParameters::Raw(_)
+        | CodecParameters::Theora(_)
         | CodecParameters::Vorbis(_)
         | CodecParameters::Flac(_)
         | CodecParameters::Pcm(_) => return None,

@@ -1,5 +1,5 @@
 """A viewer or publisher of WebRTC by aiortc: `play URL` plays until it has 50 frames of video and 20 of audio, `publish URL` sends a test
-picture and silence until its input ends."""
+picture and silence until its input ends, `serve TOKEN` is an endpoint of WHIP for one publisher, of which it decodes as much as `play`."""
 
 import asyncio
 import sys
@@ -52,4 +52,37 @@ async def publish(url):
     await peer.close()
 
 
-asyncio.run(asyncio.wait_for({"play": play, "publish": publish}[sys.argv[1]](sys.argv[2]), 60))
+async def serve(token):
+    """Takes one offer and decodes what comes; then waits for the end that the publisher orders."""
+    peer, tracks, deleted = RTCPeerConnection(), [], asyncio.get_running_loop().create_future()
+    peer.on("track", tracks.append)
+
+    async def client(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        method, fields = head.split(" ")[0], dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        fields = {name.lower(): value for name, value in fields.items()}
+        if fields.get("authorization") != f"Bearer {token}":
+            status, answer = "403 Forbidden", ""
+        elif method == "DELETE":
+            status, answer = "200 OK", ""
+            deleted.set_result(head.split(" ")[1])
+        else:
+            offer = (await reader.readexactly(int(fields["content-length"]))).decode()
+            await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await peer.setLocalDescription(await peer.createAnswer())
+            status, answer = "201 Created\r\nLocation: session/1", peer.localDescription.sdp
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(answer)}\r\nConnection: close\r\n\r\n{answer}".encode())
+        await writer.drain()
+        writer.close()
+        if method == "POST" and answer:
+            found = {track.kind: track for track in tracks}
+            video, audio = await asyncio.gather(take(found["video"], 50), take(found["audio"], 20))
+            print(f"received {video.width}x{video.height}, {audio.sample_rate} Hz", flush=True)
+
+    server = await asyncio.start_server(client, "127.0.0.1", 0)
+    print("%s:%d" % server.sockets[0].getsockname(), flush=True)
+    print(f"deleted {await deleted}", flush=True)
+    await peer.close()
+
+
+asyncio.run(asyncio.wait_for({"play": play, "publish": publish, "serve": serve}[sys.argv[1]](sys.argv[2]), 60))

@@ -283,7 +283,7 @@ fn a_stream_is_announced_to_a_server() {
         assert_whole(&media::Frames::of(mkv::trim(&viewer.collect(secs(3))), false), 25, 50);
     }
     for (number, expect) in
-        [(3, "the target refuses: 401 Unauthorized"), (4, "404 Not Found: no feed is published to at /nothing")]
+        [(3, "the server refuses: 401 Unauthorized"), (4, "404 Not Found: no feed is published to at /nothing")]
     {
         let push = wait_push(&server, "cam0", number, |push| push["failures"].as_u64() > Some(0));
         let error = push["error"].as_str().unwrap();

@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::{
     http::HeaderName,
 };
 
+use voyandz::media::raw_frame::RawFrameHeader;
+
 const STUDIO: &str = "
     feeds: {studio: {publish: {key: s3cret}}}
     streams: {studio: {feed: studio}}
@@ -72,6 +74,26 @@ fn messages_of_a_websocket_are_media() {
     wait_for(&server, "feeds", "studio", |feed| feed["publish"]["publisher"].is_null());
     server.log.wait("publisher left feed=studio .*protocol=http .*reason=done", SOON);
     server.log.wait("request .*method=GET path=.*/studio.* status=101 .*reason=done", SOON);
+}
+
+/// Raw frames come in messages of any size, too, and what is wrong with one is the reason of the end.
+#[test]
+fn messages_of_a_websocket_are_raw_frames() {
+    let server = Server::start(STUDIO);
+    let frame = |format: &str| {
+        let planes = vec![(0, 64)];
+        let header = RawFrameHeader { width: 64, height: 48, format, colorimetry: "", planes, length: 64 * 48 };
+        [&header.head()[..], &[128; 64 * 48]].concat()
+    };
+    let mut socket = open(&server, "/studio?key=s3cret");
+    for piece in [frame("GRAY8"), frame("GRAY8")].concat().chunks(700) {
+        socket.send(Message::binary(piece.to_vec())).unwrap();
+    }
+    let feed = wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+    assert_eq!((&feed["tracks"][0]["width"], &feed["tracks"][0]["height"]), (&64.into(), &48.into()), "{feed}");
+    socket.send(Message::binary(frame("GRAY9"))).unwrap();
+    let (code, reason) = closed(&mut socket);
+    assert!(code == 4415 && reason.contains("the format is none of I420, NV12"), "{code} {reason}");
 }
 
 #[test]

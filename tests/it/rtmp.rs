@@ -10,7 +10,7 @@ use crate::rig::{
 use regex::Regex;
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -143,7 +143,7 @@ fn a_player_gets_what_is_published_from_a_keyframe_on() {
     assert_eq!(stream["readers_ever"], 2);
 }
 
-/// A player that does what the test says.
+/// A client that does what the test says.
 struct Raw {
     socket: TcpStream,
     reader: ChunkReader,
@@ -151,8 +151,8 @@ struct Raw {
 }
 
 impl Raw {
-    /// Plays a stream.
-    fn play(address: SocketAddr, stream: &str) -> Self {
+    /// Plays or publishes a stream.
+    fn open(address: SocketAddr, order: &str, stream: &str) -> Self {
         let mut socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(SOON)).unwrap();
         socket.write_all(&[&[3][..], &[0; 1536]].concat()).unwrap();
@@ -162,7 +162,7 @@ impl Raw {
         let mut raw = Self { socket, reader: ChunkReader::default(), messages: Vec::new() };
         raw.send(&command::message("connect", 1.0, &[command::object(&[("app", "live")])], 0));
         raw.send(&command::message("createStream", 2.0, &[Value::Null], 0));
-        raw.send(&command::message("play", 3.0, &[Value::Null, Value::String(stream.to_owned())], STREAM));
+        raw.send(&command::message(order, 3.0, &[Value::Null, Value::String(stream.to_owned())], STREAM));
         raw
     }
 
@@ -200,7 +200,7 @@ const PIPELINE: &str = "
 #[test]
 fn what_a_player_sends_is_answered_between_two_messages() {
     let server = Server::start(PIPELINE);
-    let mut player = Raw::play(address(&server), "cam");
+    let mut player = Raw::open(address(&server), "play", "cam");
     assert!(player.wait_video());
     for time in 1..=50 {
         player.send(&command::user_control(6, time));
@@ -212,13 +212,13 @@ fn what_a_player_sends_is_answered_between_two_messages() {
     assert!(!player.wait(|_| false));
     server.log.wait("viewer left .*protocol=rtmp .*reason=\"client left\"", SOON);
     // What is no RTMP ends the connection, and no other.
-    let (mut bad, mut good) = (Raw::play(address(&server), "cam"), Raw::play(address(&server), "cam"));
+    let (mut bad, mut good) = (Raw::open(address(&server), "play", "cam"), Raw::open(address(&server), "play", "cam"));
     assert!(bad.wait_video() && good.wait_video());
     bad.socket.write_all(&[0xff; 2000]).unwrap();
     server.log.wait("viewer left .*protocol=rtmp .*reason=\"protocol error\"", SOON);
     assert!(good.wait_video());
     // Nobody waits for one that sends more than a player has to say.
-    let mut busy = Raw::play(address(&server), "cam");
+    let mut busy = Raw::open(address(&server), "play", "cam");
     assert!(busy.wait_video());
     let mut many = Vec::new();
     (0..20_000).for_each(|_| chunk::write(&command::control(kind::WINDOW, 5_000_000), 128, &mut many));
@@ -234,7 +234,7 @@ fn what_a_player_sends_is_answered_between_two_messages() {
 #[test]
 fn a_player_that_takes_nothing_is_sent_away() {
     let server = Server::start(&PIPELINE.replace("width=320,height=240", "width=1280,height=720"));
-    let (stalled, mut other) = (Raw::play(address(&server), "cam"), Raw::play(address(&server), "cam"));
+    let (stalled, mut other) = (Raw::open(address(&server), "play", "cam"), Raw::open(address(&server), "play", "cam"));
     let left = Regex::new("viewer left .*protocol=rtmp .*reason=\"no progress for 10 s\"").unwrap();
     let until = Instant::now() + secs(60);
     while !server.log.text().lines().any(|line| left.is_match(line)) {
@@ -317,6 +317,24 @@ fn who_may_not_publish_gets_a_status_with_the_reason() {
     assert!(refused("live/studio?key=s3cret").contains("has a publisher already"));
     assert_eq!(server.log.count("publisher refused .*protocol=rtmp"), 4);
     assert!(!server.log.text().contains("s3cret") && !server.log.text().contains("wrong-key"));
+}
+
+/// Nothing says whether there will be video, so that audio waits for it; a short publication is not lost for that.
+#[test]
+fn what_waits_for_another_track_is_there_when_the_publisher_leaves() {
+    let server = Server::start(STUDIO);
+    let mut raw = Raw::open(address(&server), "publish", "studio?key=s3cret");
+    let audio = |time, body: &[u8]| Message { stream: STREAM, kind: kind::AUDIO, time, payload: body.to_vec().into() };
+    let started = |message: &Message| message.payload.windows(21).any(|text| text == b"NetStream.Publish.Sta");
+    assert!(raw.wait(started));
+    raw.send(&audio(0, &[0xaf, 0, 0x12, 0x10]));
+    for frame in 0..3 {
+        raw.send(&audio(frame * 23, &[0xaf, 1, 0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c]));
+    }
+    // A connection that is closed with something unread would take what is on its way with it.
+    raw.socket.shutdown(Shutdown::Write).unwrap();
+    assert!(!raw.wait(|_| false));
+    server.log.wait("publisher left feed=studio .*samples=3 .*reason=\"client left\"", SOON);
 }
 
 #[test]

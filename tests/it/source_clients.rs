@@ -1,6 +1,12 @@
 //! Sources of radio stations: Ogg, song after song, and clients of icecast.
 
-use crate::rig::{SOON, Server, have, http, media, mkv, publisher::Publisher, secs, state::wait_for};
+use crate::rig::{
+    SOON, Server, have, http, media, mkv,
+    publisher::Publisher,
+    secs,
+    state::{state, wait_for},
+    wait_until,
+};
 use std::{
     fs,
     io::{Read, Write},
@@ -206,8 +212,15 @@ fn source_clients_get_the_answers_that_they_know() {
 }
 
 #[test]
-fn titles_are_accepted_from_those_who_may_publish() {
+fn titles_of_those_who_may_publish_are_in_the_state() {
     let server = Server::start(STUDIO);
+    let (mut socket, _) = talk(&server, &format!("SOURCE /studio HTTP/1.0\r\nice-name: Radio \u{e9}\r\n{RIGHT}\r\n"));
+    let publisher = || {
+        let state = state(&server);
+        state["feeds"][0]["publish"]["publisher"].clone()
+    };
+    wait_until("the publisher is there", SOON, || publisher()["station"] == "Radio \u{e9}");
+    assert!(publisher()["title"].is_null());
     let update = |headers: &str| {
         let target = "/admin/metadata?mode=updinfo&mount=/studio&song=anna%20-%20song";
         let mut answer = http::request(server.address(), "GET", target, headers);
@@ -215,9 +228,18 @@ fn titles_are_accepted_from_those_who_may_publish() {
     };
     let (status, text) = update(RIGHT);
     assert!(status == 200 && text.contains("<return>1</return>"), "{status} {text}");
+    assert_eq!(publisher()["title"], "anna - song");
     assert_eq!((update(WRONG).0, update("").0), (401, 401));
     let other = "/admin/metadata?mode=updinfo&mount=/nowhere&song=x";
     assert_eq!(http::request(server.address(), "GET", other, RIGHT).status, 404);
+    // It is that of this publisher, not of the next one.
+    socket.write_all(b"no media").unwrap();
+    drop(socket);
+    wait_until("the publisher is gone", SOON, || publisher().is_null());
+    assert_eq!(update(RIGHT).0, 200);
+    let (_socket, _) = talk(&server, &format!("SOURCE /studio HTTP/1.0\r\n{RIGHT}\r\n"));
+    wait_until("another one is there", SOON, || publisher().is_object());
+    assert!(publisher()["title"].is_null() && publisher()["station"].is_null());
 }
 
 #[test]

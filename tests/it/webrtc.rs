@@ -655,7 +655,7 @@ fn an_offer_of_a_publisher_is_answered_or_it_is_said_why_not() {
 }
 
 /// Another implementation does this with an endpoint.
-fn aiortc(python: &Path, what: &str, url: &str) -> Child {
+pub fn aiortc(python: &Path, what: &str, url: &str) -> Child {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/webrtc_peer.py");
     Command::new(python).arg(script).args([what, url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }

@@ -1,70 +1,22 @@
 //! A connection to a server of RTMP, to which we publish, or from which we play.
 
 use super::wire::{
-    client::{Answer, Client, ClientError, Purpose, Request},
+    client::{Answer, Client, Purpose, Request},
     tag_body::TagBody,
 };
 use crate::{
     config::RtmpUrl,
-    net::tls::{
-        Transport,
-        client::{TlsConnectError, connect},
-    },
+    link::server::{LinkError, ServerConnection, within},
+    net::tls::Transport,
 };
-use bytes::BytesMut;
-use std::{io, net::SocketAddr, path::Path, time::Duration};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
-
-/// How long it may take until a server accepts.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// A server that takes nothing for this long is dropped, as viewers are.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
-/// How long the last words may take.
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-const READ_SIZE: usize = 16 << 10;
-
-/// Why a server gives or gets nothing, or nothing more.
-#[derive(Debug, thiserror::Error)]
-pub enum RtmpError {
-    /// The name of the host is unknown, or nobody listens there.
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
-    /// It cannot be encrypted.
-    #[error(transparent)]
-    Tls(#[from] TlsConnectError),
-    /// The server does not answer.
-    #[error("no answer within 10 s")]
-    Silent,
-    /// The server sends what cannot be read.
-    #[error("protocol error")]
-    Protocol(#[from] ClientError),
-    /// The server says why it does not accept.
-    #[error("the server refuses: {0}")]
-    Refused(String),
-    /// The server says why it ends what it has accepted.
-    #[error("the server ended the connection: {0}")]
-    Ended(String),
-    /// The connection ended.
-    #[error("the server left")]
-    Left(#[source] io::Error),
-    /// The server takes nothing.
-    #[error("no progress for 10 s")]
-    NoProgress,
-}
+use std::{net::SocketAddr, path::Path};
 
 /// A connection over which media is sent or comes.
 #[derive(Debug)]
 pub struct Connection {
-    transport: Transport,
+    server: ServerConnection,
     client: Client,
-    peer: SocketAddr,
     stream: u32,
-    buffer: BytesMut,
-    out: Vec<u8>,
     media: Vec<TagBody>,
 }
 
@@ -73,8 +25,8 @@ impl Connection {
     ///
     /// # Errors
     /// When the server cannot be reached or does not accept.
-    pub async fn open(to: &RtmpUrl, ca: Option<&Path>, purpose: Purpose, agent: String) -> Result<Self, RtmpError> {
-        timeout(CONNECT_WITHIN, Self::open_at_leisure(to, ca, purpose, agent)).await.unwrap_or(Err(RtmpError::Silent))
+    pub async fn open(to: &RtmpUrl, ca: Option<&Path>, purpose: Purpose, agent: String) -> Result<Self, LinkError> {
+        within(Self::open_at_leisure(to, ca, purpose, agent)).await
     }
 
     async fn open_at_leisure(
@@ -82,20 +34,12 @@ impl Connection {
         ca: Option<&Path>,
         purpose: Purpose,
         agent: String,
-    ) -> Result<Self, RtmpError> {
-        let socket = TcpStream::connect((to.host.as_str(), to.port)).await.map_err(RtmpError::Connect)?;
-        socket.set_nodelay(true).map_err(RtmpError::Connect)?;
-        let peer = socket.peer_addr().map_err(RtmpError::Connect)?;
-        let transport = match to.is_tls {
-            true => connect(&to.host, socket, ca).await?,
-            false => Transport::Plain(socket),
-        };
+    ) -> Result<Self, LinkError> {
+        let mut server = ServerConnection::open(&to.host, to.port, to.is_tls, ca).await?;
         // An address with one part is an application without a name to some servers, and a name to others: ours takes both.
         let request = Request { purpose, app: to.app.clone(), url: to.base(), name: to.key.clone(), agent };
-        let mut out = Vec::new();
-        let client = Client::new(request, &mut out);
-        let buffer = BytesMut::with_capacity(READ_SIZE);
-        let mut connection = Self { transport, client, peer, stream: 0, buffer, out, media: Vec::new() };
+        let client = Client::new(request, &mut server.out);
+        let mut connection = Self { server, client, stream: 0, media: Vec::new() };
         loop {
             connection.flush().await?;
             match connection.read().await? {
@@ -103,7 +47,7 @@ impl Connection {
                     connection.stream = stream;
                     return Ok(connection);
                 }
-                Some(Answer::Refused(reason)) => return Err(RtmpError::Refused(reason)),
+                Some(Answer::Refused(reason)) => return Err(LinkError::Refused(reason)),
                 None => {}
             }
         }
@@ -111,7 +55,7 @@ impl Connection {
 
     /// The address of the server.
     pub const fn peer(&self) -> SocketAddr {
-        self.peer
+        self.server.peer()
     }
 
     /// The number of the message stream.
@@ -126,7 +70,7 @@ impl Connection {
 
     /// Where messages of media are written.
     pub const fn transport(&mut self) -> &mut Transport {
-        &mut self.transport
+        self.server.transport()
     }
 
     /// Waits for what the server says or sends. [`Connection::flush`] sends what is answered, [`Connection::take`] has the media.
@@ -134,9 +78,9 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection has ended.
-    pub async fn listen(&mut self) -> Result<(), RtmpError> {
+    pub async fn listen(&mut self) -> Result<(), LinkError> {
         match self.read().await? {
-            Some(Answer::Refused(reason)) => Err(RtmpError::Ended(reason)),
+            Some(Answer::Refused(reason)) => Err(LinkError::Ended(reason)),
             Some(Answer::Accepted { .. }) | None => Ok(()),
         }
     }
@@ -146,40 +90,22 @@ impl Connection {
         self.media.drain(..)
     }
 
-    /// Signals the server that nothing more comes or is wanted, and closes.
-    pub async fn close(mut self) {
-        self.client.finish(&mut self.out);
-        let _ = timeout(CLOSE_WITHIN, async {
-            let _ = self.flush().await;
-            self.transport.shutdown().await
-        })
-        .await;
-    }
-
-    async fn read(&mut self) -> Result<Option<Answer>, RtmpError> {
-        self.buffer.clear();
-        self.buffer.reserve(READ_SIZE);
-        match self.transport.read_buf(&mut self.buffer).await {
-            Ok(0) => Err(RtmpError::Left(io::ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(self.client.push(&self.buffer, &mut self.out, &mut self.media)?),
-            Err(error) => Err(RtmpError::Left(error)),
-        }
-    }
-
     /// Sends what is answered. Not cancel-safe.
     ///
     /// # Errors
     /// When the server takes nothing for 10 s, or has left.
-    pub async fn flush(&mut self) -> Result<(), RtmpError> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let sent = async {
-            self.transport.write_all(&self.out).await?;
-            self.transport.flush().await
-        };
-        timeout(PROGRESS_WITHIN, sent).await.map_err(|_| RtmpError::NoProgress)?.map_err(RtmpError::Left)?;
-        self.out.clear();
-        Ok(())
+    pub async fn flush(&mut self) -> Result<(), LinkError> {
+        self.server.flush().await
+    }
+
+    /// Signals the server that nothing more comes or is wanted, and closes.
+    pub async fn close(mut self) {
+        self.client.finish(&mut self.server.out);
+        self.server.close().await;
+    }
+
+    async fn read(&mut self) -> Result<Option<Answer>, LinkError> {
+        let read = self.server.read().await?;
+        self.client.push(&read, &mut self.server.out, &mut self.media).map_err(LinkError::protocol)
     }
 }

@@ -5,4 +5,4 @@
 pub mod connection;
 pub mod wire;
 
-pub use connection::{Connection, RtmpError};
+pub use connection::Connection;

@@ -74,6 +74,7 @@ pub fn carries(codec: &CodecParameters) -> bool {
         | CodecParameters::Ac3(_) => true,
         CodecParameters::Pcm(format) => *format != pcm::Format::S16Be,
         CodecParameters::Av1(_)
+        | CodecParameters::Raw(_)
         | CodecParameters::Theora(_)
         | CodecParameters::Opus(_)
         | CodecParameters::Vorbis(_)

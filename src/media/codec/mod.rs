@@ -37,6 +37,7 @@ pub mod nal;
 pub mod obu;
 pub mod opus;
 pub mod pcm;
+pub mod raw_video;
 pub mod rfc6381;
 pub mod shape;
 #[cfg(test)]
@@ -72,6 +73,8 @@ pub enum CodecParameters {
     Mpeg4Visual(mpeg_video::Mpeg4Parameters),
     /// JPEG images.
     Jpeg,
+    /// Frames that are not coded.
+    Raw(raw_video::PixelFormat),
     /// Theora.
     Theora(xiph::Headers),
     /// AAC.
@@ -105,6 +108,7 @@ impl CodecParameters {
             Self::Mpeg2Video => "MPEG-2 video",
             Self::Mpeg4Visual(_) => "MPEG-4 part 2",
             Self::Jpeg => "JPEG",
+            Self::Raw(format) => format.name(),
             Self::Theora(_) => "Theora",
             Self::Aac(_) => "AAC",
             Self::Opus(_) => "Opus",
@@ -135,7 +139,7 @@ impl CodecParameters {
             Self::MpegAudio(parameters) => parameters.codec_string().to_owned(),
             Self::Ac3(_) => "ac-3".to_owned(),
             Self::Eac3(_) => "ec-3".to_owned(),
-            Self::Mpeg1Video | Self::Mpeg2Video | Self::Jpeg | Self::Pcm(_) => return None,
+            Self::Mpeg1Video | Self::Mpeg2Video | Self::Jpeg | Self::Raw(_) | Self::Pcm(_) => return None,
         })
     }
 
@@ -152,6 +156,7 @@ impl CodecParameters {
                 | Self::Mpeg2Video
                 | Self::Mpeg4Visual(_)
                 | Self::Jpeg
+                | Self::Raw(_)
                 | Self::Theora(_)
         )
     }

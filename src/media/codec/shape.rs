@@ -32,6 +32,7 @@ pub fn of(codec: &CodecParameters) -> Option<Shape> {
         | CodecParameters::Mpeg1Video
         | CodecParameters::Mpeg2Video
         | CodecParameters::Jpeg
+        | CodecParameters::Raw(_)
         | CodecParameters::MpegAudio(_)
         | CodecParameters::Ac3(_)
         | CodecParameters::Eac3(_)

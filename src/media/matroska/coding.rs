@@ -31,6 +31,7 @@ pub(super) fn carries(webm: bool, codec: &CodecParameters) -> bool {
         | C::Mpeg2Video
         | C::Mpeg4Visual(_)
         | C::Jpeg
+        | C::Raw(_)
         | C::Theora(_)
         | C::Aac(_)
         | C::Flac(_)
@@ -61,6 +62,7 @@ impl Coding {
             C::Mpeg2Video => ("V_MPEG2", Vec::new()),
             C::Mpeg4Visual(parameters) => ("V_MPEG4/ISO/ASP", parameters.config.to_vec()),
             C::Jpeg => ("V_MJPEG", Vec::new()),
+            C::Raw(_) => ("V_UNCOMPRESSED", Vec::new()),
             C::Theora(headers) => ("V_THEORA", headers.laced()),
             C::Vorbis(headers) => ("A_VORBIS", headers.laced()),
             C::Opus(parameters) => ("A_OPUS", parameters.head.to_vec()),

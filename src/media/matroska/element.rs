@@ -55,6 +55,7 @@ pub(super) const CONTENT_COMP_ALGO: u32 = 0x4254;
 pub(super) const CONTENT_COMP_SETTINGS: u32 = 0x4255;
 pub(super) const VIDEO: u32 = 0xe0;
 pub(super) const PIXEL_WIDTH: u32 = 0xb0;
+pub(super) const COLOUR_SPACE: u32 = 0x2e_b524;
 pub(super) const PIXEL_HEIGHT: u32 = 0xba;
 pub(super) const DISPLAY_WIDTH: u32 = 0x54b0;
 pub(super) const DISPLAY_HEIGHT: u32 = 0x54ba;

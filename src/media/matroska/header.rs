@@ -63,7 +63,12 @@ fn track_entry(number: u64, track: &TrackInfo, coding: &Coding, entry: &mut Vec<
         write::unsigned(element::SEEK_PRE_ROLL, coding::OPUS_PRE_ROLL, entry);
     }
     match &track.shape {
-        Shape::Video(shape) => write::parent(element::VIDEO, entry, |video| video_entry(shape, video)),
+        Shape::Video(shape) => write::parent(element::VIDEO, entry, |video| {
+            video_entry(shape, video);
+            if let CodecParameters::Raw(format) = &track.codec {
+                write::element(element::COLOUR_SPACE, &format.four_cc(), video);
+            }
+        }),
         Shape::Audio(shape) => write::parent(element::AUDIO, entry, |audio| audio_entry(&track.codec, shape, audio)),
     }
 }

@@ -21,9 +21,10 @@ mod object {
 const VP8: vp9::Parameters = vp9::Parameters { profile: 0, level: 0, bit_depth: 8, chroma_subsampling: 1 };
 
 /// Whether there is a sample entry for this codec that players know. PCM would need a form of its own for each kind of
-/// player; Vorbis and Theora have none.
+/// player; Vorbis and Theora have none, and frames that are not coded are for no player.
 pub(super) const fn carries(codec: &CodecParameters) -> bool {
-    !matches!(codec, CodecParameters::Theora(_) | CodecParameters::Vorbis(_) | CodecParameters::Pcm(_))
+    use CodecParameters::{Pcm, Raw, Theora, Vorbis};
+    !matches!(codec, Raw(_) | Theora(_) | Vorbis(_) | Pcm(_))
 }
 
 /// Appends the sample entry of a track; nothing for a codec that is not carried.
@@ -52,7 +53,8 @@ pub(super) fn write_entry(track: &TrackInfo, out: &mut Vec<u8>) {
         CodecParameters::Flac(parameters) => entry.record(b"fLaC", b"dfLa", &dfla(&parameters.stream_info), out),
         CodecParameters::Ac3(parameters) => entry.record(b"ac-3", b"dac3", &parameters.specific, out),
         CodecParameters::Eac3(parameters) => entry.record(b"ec-3", b"dec3", &parameters.specific, out),
-        CodecParameters::Theora(_) | CodecParameters::Vorbis(_) | CodecParameters::Pcm(_) => {}
+        CodecParameters::Raw(_) | CodecParameters::Theora(_) | CodecParameters::Vorbis(_) | CodecParameters::Pcm(_) => {
+        }
     }
 }
 

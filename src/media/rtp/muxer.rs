@@ -91,6 +91,7 @@ impl Muxer {
             CodecParameters::Mpeg1Video
             | CodecParameters::Mpeg2Video
             | CodecParameters::Mpeg4Visual(_)
+            | CodecParameters::Raw(_)
             | CodecParameters::Theora(_)
             | CodecParameters::Vorbis(_)
             | CodecParameters::Flac(_)

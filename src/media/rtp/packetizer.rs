@@ -50,6 +50,7 @@ impl Packetizer {
             CodecParameters::Mpeg1Video
             | CodecParameters::Mpeg2Video
             | CodecParameters::Mpeg4Visual(_)
+            | CodecParameters::Raw(_)
             | CodecParameters::Theora(_)
             | CodecParameters::Vorbis(_)
             | CodecParameters::Flac(_)

@@ -96,6 +96,7 @@ impl Elementary {
             CodecParameters::Vp8
             | CodecParameters::Vp9(_)
             | CodecParameters::Jpeg
+            | CodecParameters::Raw(_)
             | CodecParameters::Theora(_)
             | CodecParameters::Vorbis(_)
             | CodecParameters::Flac(_)

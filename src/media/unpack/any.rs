@@ -1,7 +1,13 @@
 //! Demuxes whatever a publisher sends: its first bytes show its format.
 
-use super::{Unpacker, audio::Audio};
-use crate::media::{Container, MAX_SNIFFED, Sniffed, demux::Demuxed, flv, matroska, mp4, ogg, sniff};
+use super::{Unpacker, audio::Audio, raw_frames::RawFrames};
+use crate::media::{
+    Container, MAX_SNIFFED, Sniffed,
+    demux::Demuxed,
+    flv, matroska, mp4, ogg,
+    raw_frame::{BadHeader, MAGIC},
+    sniff,
+};
 use bytes::Bytes;
 
 /// A demuxer for bytes of which nothing is known yet.
@@ -10,12 +16,15 @@ pub struct AnyDemuxer(State);
 
 #[derive(Debug)]
 enum State {
+    /// Too few bytes to tell raw frames from all else, which may be in them.
+    Begin(Vec<u8>),
     Unpacker(Unpacker),
     Flv(Box<flv::Demuxer>),
     Matroska(Box<matroska::Demuxer>),
     Mp4(Box<mp4::Demuxer>),
     Ogg(Box<ogg::Demuxer>),
     Audio(Audio),
+    Frames(RawFrames),
     Unknown(UnknownBytes),
 }
 
@@ -25,9 +34,12 @@ pub enum UnknownBytes {
     /// A container without a demuxer.
     #[error("{0} cannot be published: send MPEG-TS, Matroska, WebM, FLV, fragmented MP4 or Ogg")]
     Container(Container),
+    /// A raw frame whose header is wrong.
+    #[error("the header of a raw frame cannot be read: {0}")]
+    Frame(#[from] BadHeader),
     /// Nothing that is known.
     #[error(
-        "the first bytes are of no known format: expected MPEG-TS, Matroska, WebM, FLV, fragmented MP4, Ogg, ADTS, MP3, IVF, JPEG images, or bare H.264, H.265, AV1 or MPEG-2 video"
+        "the first bytes are of no known format: expected MPEG-TS, Matroska, WebM, FLV, fragmented MP4, Ogg, ADTS, MP3, IVF, JPEG images, raw frames after their headers, or bare H.264, H.265, AV1 or MPEG-2 video"
     )]
     Unknown,
 }
@@ -41,7 +53,7 @@ impl Default for AnyDemuxer {
 impl AnyDemuxer {
     /// One that has seen nothing.
     pub fn new() -> Self {
-        Self(State::Unpacker(Unpacker::new()))
+        Self(State::Begin(Vec::new()))
     }
 
     /// Takes the next bytes, in pieces of any size, and adds what is complete to `out`.
@@ -50,6 +62,18 @@ impl AnyDemuxer {
     /// When these bytes are nothing that can be demuxed; also for all that follow.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Demuxed>) -> Result<(), UnknownBytes> {
         match &mut self.0 {
+            State::Begin(held) => {
+                held.extend_from_slice(bytes);
+                if !(held.len() < MAGIC.len() && MAGIC.starts_with(held)) {
+                    return self.begin(out);
+                }
+            }
+            State::Frames(frames) => {
+                if let Err(error) = frames.push(bytes, out) {
+                    self.0 = State::Unknown(error.into());
+                    return Err(error.into());
+                }
+            }
             State::Unpacker(unpacker) => {
                 unpacker.push(bytes, out);
                 if let Some(held) = unpacker.foreign() {
@@ -71,6 +95,9 @@ impl AnyDemuxer {
     /// # Errors
     /// When all bytes were too few to detect their format.
     pub fn finish(&mut self, out: &mut Vec<Demuxed>) -> Result<(), UnknownBytes> {
+        if matches!(self.0, State::Begin(_)) {
+            self.begin(out)?;
+        }
         match &mut self.0 {
             State::Unpacker(unpacker) => {
                 unpacker.finish(out);
@@ -83,7 +110,7 @@ impl AnyDemuxer {
             State::Matroska(demuxer) => demuxer.finish(out),
             State::Mp4(demuxer) => demuxer.finish(out),
             State::Ogg(demuxer) => demuxer.finish(out),
-            State::Audio(_) => {}
+            State::Begin(_) | State::Audio(_) | State::Frames(_) => {}
             State::Unknown(fault) => return Err(*fault),
         }
         Ok(())
@@ -100,6 +127,7 @@ impl AnyDemuxer {
     pub const fn has_times(&self) -> bool {
         match &self.0 {
             State::Unpacker(unpacker) => unpacker.has_times(),
+            State::Frames(_) => false,
             _ => true,
         }
     }
@@ -116,8 +144,19 @@ impl AnyDemuxer {
             State::Flv(demuxer) => demuxer.unsupported(),
             State::Mp4(demuxer) => demuxer.unsupported(),
             State::Ogg(demuxer) => demuxer.unsupported(),
-            State::Matroska(_) | State::Audio(_) | State::Unknown(_) => Vec::new(),
+            State::Begin(_) | State::Matroska(_) | State::Audio(_) | State::Frames(_) | State::Unknown(_) => Vec::new(),
         }
+    }
+
+    /// Enough came to tell raw frames from all else.
+    fn begin(&mut self, out: &mut Vec<Demuxed>) -> Result<(), UnknownBytes> {
+        let State::Begin(held) = &mut self.0 else { return Ok(()) };
+        let held = std::mem::take(held);
+        self.0 = match held.starts_with(MAGIC) {
+            true => State::Frames(RawFrames::default()),
+            false => State::Unpacker(Unpacker::new()),
+        };
+        self.push(&held, out)
     }
 
     fn choose(&mut self, held: &Bytes, out: &mut Vec<Demuxed>) -> Result<(), UnknownBytes> {

@@ -11,6 +11,7 @@ mod flash;
 mod frames;
 mod ivf;
 mod presentation;
+mod raw_frames;
 mod smoother;
 
 pub use any::{AnyDemuxer, UnknownBytes};

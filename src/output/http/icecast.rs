@@ -9,6 +9,7 @@ use super::{
     intake::{self, Ended},
     publish,
     response::{Response, text},
+    station::title_of,
 };
 use crate::{
     access::Gate,
@@ -20,7 +21,6 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use percent_encoding::percent_decode_str;
 use std::{
     io::{self, ErrorKind},
     time::Duration,
@@ -123,23 +123,16 @@ fn farewell(Ended { status, sentence }: &Ended, is_continued: bool) -> String {
     format!("HTTP/1.1 {status}\r\n{kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{sentence}\n")
 }
 
-/// The path for which a title is sent; `None` when the query is not about a title.
-pub fn mount_of(query: &str) -> Option<String> {
-    let value = |name: &str| {
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
-    };
-    value("mode").filter(|mode| *mode == "updinfo")?;
-    percent_decode_str(value("mount")?).decode_utf8().ok().map(|mount| mount.into_owned())
-}
-
-/// Responds to a title as icecast does, for those who may publish there. The title is not used: media has no place for it.
+/// Responds to a title as icecast does, for those who may publish there. It is in the state, as media has no place for it.
 pub async fn update_metadata(target: Target, gate: &Gate, request: publish::Request<'_>) -> Response {
     let publish::Request { query, headers, peer } = request;
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let asking = peer.asking("http", query, agent(headers));
     if let Err(denied) = target.permit(gate, Credentials::read(query, values), asking).await {
         return publish::denial(gate, denied);
+    }
+    if let (Target::Feed(slot), Some(title)) = (target, title_of(query)) {
+        slot.set_title(title);
     }
     let mut response = text(StatusCode::OK, UPDATED);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
@@ -168,16 +161,6 @@ mod tests {
         check("PUT", &[], false);
         check("POST", &[("content-type", "audio/mpeg")], false);
         check("GET", &[("content-type", "audio/mpeg"), ("ice-name", "radio")], false);
-    }
-
-    #[test]
-    fn titles_are_for_a_path() {
-        assert_eq!(mount_of("mode=updinfo&mount=%2Fstudio&song=a+b").as_deref(), Some("/studio"));
-        assert_eq!(mount_of("mount=/live/anna&mode=updinfo").as_deref(), Some("/live/anna"));
-        assert_eq!(
-            (mount_of("mode=updinfo&song=x"), mount_of("mode=other&mount=/x"), mount_of("")),
-            (None, None, None)
-        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod router;
 pub mod session;
 mod shot;
 pub mod site;
+mod station;
 mod still;
 pub mod still_headers;
 mod still_stream;

@@ -5,6 +5,7 @@ use super::{
     cors::is_cross_origin,
     intake::{Ended, receive},
     response::{Response, text, unavailable},
+    station,
     take_once::TakeOnce,
     websocket::{self, Upgrade},
 };
@@ -113,7 +114,11 @@ async fn admit(target: Target, gate: &Gate, request: Request<'_>) -> Result<Feed
     }
     let agent = agent(headers).map(|agent| agent.chars().take(AGENT).collect());
     let info = PublisherInfo { protocol: PublishProtocol::Http, peer: peer.address, user: permit.user.clone(), agent };
-    Ok(Feeder::new(target.claim(info).await?, permit))
+    let publisher = target.claim(info).await?;
+    if let Some(station) = station::station_of(headers) {
+        publisher.set_station(station);
+    }
+    Ok(Feeder::new(publisher, permit))
 }
 
 fn refusal(gate: &Gate, error: NotPublished) -> Response {

@@ -2,7 +2,7 @@
 
 use super::{
     admission::Admission,
-    authorize::{Granted, Need, authorize},
+    authorize::{Granted, Need, agent, authorize},
     cors,
     disconnect::DisconnectWatch,
     exclusive, frames, icecast,
@@ -12,7 +12,7 @@ use super::{
     response::{Response, complete, set_common_headers, text, too_large},
     shot,
     site::Site,
-    still, websocket,
+    station, still, websocket,
 };
 use crate::{
     access::{Access, Action, Gate, Peer},
@@ -25,6 +25,7 @@ use crate::{
             table::{SegmentRoute, SegmentTable},
         },
         publish::find::Target,
+        push::hops,
         record::playback::{
             self, Playback,
             ask::{Asked, What},
@@ -407,7 +408,7 @@ pub fn routes(
                     return response;
                 }
                 if path == icecast::METADATA
-                    && let Some(mount) = icecast::mount_of(&query)
+                    && let Some(mount) = station::mount_of(&query)
                     && let (Some(target), Some(peer)) = (table.target(&mount), request.peer)
                 {
                     let request = publish::Request { query: &query, headers: &headers, peer };
@@ -431,7 +432,8 @@ pub fn routes(
                         headers: &headers,
                         peer,
                     };
-                    return whip::respond(webrtc, &gate, target, session, asked, pieces(body)).await;
+                    let is_loop = hops::is_loop(agent(&headers), &table.registry, target.feed());
+                    return whip::respond(webrtc, &gate, (target, is_loop), session, asked, pieces(body)).await;
                 }
                 if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
                     return too_large();

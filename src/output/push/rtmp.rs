@@ -1,18 +1,17 @@
 //! A stream on its way to a server of RTMP.
 
-use super::error::PushError;
 use crate::{
     config::RtmpUrl,
-    link::rtmp::{Connection, RtmpError, wire::client::Purpose},
+    link::{
+        rtmp::{Connection, wire::client::Purpose},
+        server::{LinkError, progressing},
+    },
     media::flv::tag,
     output::rtmp::tags::{Tag, send, tags},
 };
 use bytes::Bytes;
-use std::{path::Path, time::Duration};
-use tokio::time::timeout;
+use std::path::Path;
 
-/// A target that takes nothing for this long is dropped, as viewers are.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// Precedes `onMetaData` when it is sent to a server: a string of AMF0.
 const SET_DATA_FRAME: &[u8] = b"\x02\0\x0d@setDataFrame";
 
@@ -26,7 +25,7 @@ pub(super) struct RtmpConnection {
 
 impl RtmpConnection {
     /// Connects, and asks to publish. Cancel-safe.
-    pub(super) async fn open(to: &RtmpUrl, ca: Option<&Path>, agent: String) -> Result<Self, PushError> {
+    pub(super) async fn open(to: &RtmpUrl, ca: Option<&Path>, agent: String) -> Result<Self, LinkError> {
         Ok(Self { connection: Connection::open(to, ca, Purpose::Publish, agent).await?, begin: None })
     }
 
@@ -36,18 +35,17 @@ impl RtmpConnection {
     }
 
     /// Waits for what the server says. [`RtmpConnection::flush`] sends what is answered. Cancel-safe.
-    pub(super) async fn listen(&mut self) -> Result<(), PushError> {
-        Ok(self.connection.listen().await?)
+    pub(super) async fn listen(&mut self) -> Result<(), LinkError> {
+        self.connection.listen().await
     }
 
     /// Sends a packet or header of FLV. Returns the bytes. Not cancel-safe.
-    pub(super) async fn send(&mut self, packet: Bytes) -> Result<u64, PushError> {
+    pub(super) async fn send(&mut self, packet: Bytes) -> Result<u64, LinkError> {
         let (mut sent, stream) = (0, self.connection.stream());
         for tag in tags(packet) {
             let begin = *self.begin.get_or_insert(tag.time);
             let tag = rebased(tag, begin);
-            let written = timeout(PROGRESS_WITHIN, send(self.connection.transport(), &tag, stream)).await;
-            sent += written.map_err(|_| RtmpError::NoProgress)?.map_err(RtmpError::Left)?;
+            sent += progressing(send(self.connection.transport(), &tag, stream)).await?;
         }
         Ok(sent)
     }
@@ -58,8 +56,8 @@ impl RtmpConnection {
     }
 
     /// Sends what is answered. Not cancel-safe.
-    pub(super) async fn flush(&mut self) -> Result<(), PushError> {
-        Ok(self.connection.flush().await?)
+    pub(super) async fn flush(&mut self) -> Result<(), LinkError> {
+        self.connection.flush().await
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     error::PushError,
     hops::{Hop, agent, way},
     machine::{Machine, Step},
+    orders::{Ordered, obeying},
 };
 use crate::{
     config::PushTarget,
@@ -51,32 +52,20 @@ enum Ended {
     Failed(PushError),
 }
 
+impl Ordered for PushTask {
+    fn status(&self) -> &PushStatus {
+        &self.status
+    }
+
+    async fn work(&self, stop: &CancellationToken) {
+        self.push_until(stop).await;
+    }
+}
+
 impl PushTask {
     /// Pushes until `stop`, but for the time that someone stops it.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut orders = self.status.control().watch();
-        while !stop.is_cancelled() {
-            let is_held = orders.borrow_and_update().is_held;
-            // Ends with an order, as with `stop`.
-            let until = stop.child_token();
-            let ordered = async {
-                // The sender lives as long as the status.
-                let _ = orders.changed().await;
-                until.cancel();
-            };
-            if is_held {
-                self.status.set(PushState::Stopped, None);
-                stop.run_until_cancelled(ordered).await;
-            } else {
-                // What was begun ends as it should.
-                let push = self.push_until(&until);
-                tokio::pin!(push);
-                tokio::select! {
-                    () = &mut push => {}
-                    () = ordered => push.await,
-                }
-            }
-        }
+        obeying(&self, &stop).await;
     }
 
     async fn push_until(&self, stop: &CancellationToken) {
@@ -85,19 +74,25 @@ impl PushTask {
             match opened {
                 None => break,
                 Some(Ok((fanout, lease))) => {
-                    self.push(&fanout, stop).await;
+                    let unfit = self.push(&fanout, stop).await;
                     drop(lease);
-                    stop.run_until_cancelled(sleep(TICK)).await;
-                }
-                Some(Err(unfit)) => {
-                    if self.status.set(PushState::Unsupported, Some(unfit.to_string())) {
-                        let (stream, to) = (self.name(), &self.target.to);
-                        tracing::warn!(stream, %to, reason = %unfit, "stream cannot be pushed");
+                    match unfit {
+                        None => drop(stop.run_until_cancelled(sleep(TICK)).await),
+                        Some(unfit) => self.unfit(&unfit, stop).await,
                     }
-                    stop.run_until_cancelled(sleep(OPEN_AGAIN)).await;
                 }
+                Some(Err(unfit)) => self.unfit(&unfit, stop).await,
             }
         }
+    }
+
+    /// Waits until it may be pushed after all.
+    async fn unfit(&self, unfit: &Unfit, stop: &CancellationToken) {
+        if self.status.set(PushState::Unsupported, Some(unfit.to_string())) {
+            let (stream, to) = (self.name(), &self.target.to);
+            tracing::warn!(stream, %to, reason = %unfit, "stream cannot be pushed");
+        }
+        stop.run_until_cancelled(sleep(OPEN_AGAIN)).await;
     }
 
     fn name(&self) -> &str {
@@ -109,28 +104,28 @@ impl PushTask {
         packets::open(&self.stream, container(&self.target.to)).await
     }
 
-    /// Connects again and again, until `stop` or the end of the packets.
-    async fn push(&self, fanout: &FanOut, stop: &CancellationToken) {
+    /// Connects again and again, until `stop` or the end of the packets, or until it is known that there are none.
+    async fn push(&self, fanout: &FanOut, stop: &CancellationToken) -> Option<Unfit> {
         let (mut machine, mut failures) = (Machine::default(), FailureLog::default());
         let (mut connection, mut header) = (None, Bytes::new());
         loop {
             match machine.step(Instant::now()) {
                 Step::Wait => {
                     self.status.set(PushState::Waiting, self.status.read().error);
-                    match stop.run_until_cancelled(media(fanout)).await {
-                        Some(Some(found)) => {
-                            header = found;
-                            machine.media();
-                        }
-                        Some(None) | None => return,
-                    }
+                    let found = tokio::select! {
+                        found = stop.run_until_cancelled(media(fanout)) => found.flatten(),
+                        // Tracks that are known later may show it.
+                        unfit = packets::turns_out_unfit(&self.stream, container(&self.target.to), fanout) => return Some(unfit),
+                    };
+                    header = found?;
+                    machine.media();
                 }
                 Step::Connect => {
                     self.status.set(PushState::Connecting, self.status.read().error);
                     let open = Connection::open(&self.target, self.agent(), (self.name(), &header));
                     let opened = stop.run_until_cancelled(open).await;
                     match opened {
-                        None => return,
+                        None => return None,
                         Some(Ok(opened)) => {
                             self.established(&opened, &mut failures);
                             connection = Some(opened);
@@ -140,7 +135,7 @@ impl PushTask {
                     }
                 }
                 Step::Send => {
-                    let Some(mut opened) = connection.take() else { return };
+                    let mut opened = connection.take()?;
                     match self.send(&mut opened, fanout, stop).await {
                         Ended::Failed(error) => self.failed(&error, &mut machine, &mut failures),
                         ended => {
@@ -156,16 +151,14 @@ impl PushTask {
                             tracing::info!(stream, %to, resent, rtt_ms, reason, "push ended");
                             self.status.ended(reason);
                             if is_over {
-                                return;
+                                return None;
                             }
                             machine.silent(Instant::now());
                         }
                     }
                 }
                 Step::Sleep(wait) => {
-                    if stop.run_until_cancelled(sleep(wait)).await.is_none() {
-                        return;
-                    }
+                    stop.run_until_cancelled(sleep(wait)).await?;
                 }
             }
         }
@@ -229,6 +222,9 @@ impl PushTask {
                     if let Err(error) = connection.flush().await {
                         return Ended::Failed(error);
                     }
+                    if connection.wants_keyframe() {
+                        fanout.want_keyframe();
+                    }
                     continue;
                 }
                 delivery = reader.next() => delivery,
@@ -282,7 +278,8 @@ async fn media(fanout: &FanOut) -> Option<Bytes> {
     }
 }
 
-fn random() -> u32 {
+/// Varies a wait.
+pub(super) fn random() -> u32 {
     let mut random = [0; 4];
     // Without random numbers there would be no gate either.
     let _ = rand::fill(&mut random);

@@ -81,6 +81,13 @@ impl Publishing {
             self.feeder.take(self.found.drain(..), true);
         }
     }
+
+    /// Ends it for this reason. What the demuxer holds comes before.
+    pub(super) fn finish(mut self, reason: &'static str) {
+        self.demuxer.finish(&mut self.found);
+        self.feeder.take(self.found.drain(..), true);
+        self.feeder.finish(reason);
+    }
 }
 
 fn find(context: &Context, wanted: &Wanted) -> Result<Target, Refusal> {

@@ -63,7 +63,7 @@ async fn publish(mut wire: Wire, context: &Context, wanted: &Wanted, peer: &Peer
         wire.events.drain(..).for_each(|event| publishing.take(&event));
         let sent = wire.flush().await;
         if has_ended || sent.is_err() {
-            publishing.feeder.finish(if has_ended { "done" } else { CLIENT_LEFT });
+            publishing.finish(if has_ended { "done" } else { CLIENT_LEFT });
             if has_ended {
                 // Its end is several messages, and one that cannot send the last of them calls that a failure.
                 wire.close().await;
@@ -72,7 +72,7 @@ async fn publish(mut wire: Wire, context: &Context, wanted: &Wanted, peer: &Peer
         }
         let read = tokio::select! {
             biased;
-            () = stop.cancelled() => return publishing.feeder.finish("server stops"),
+            () = stop.cancelled() => return publishing.finish("server stops"),
             reason = publishing.feeder.ended() => return wire.refuse("NetStream.Publish.Failed", reason).await,
             read = async {
                 publishing.feeder.pace().await;
@@ -84,7 +84,7 @@ async fn publish(mut wire: Wire, context: &Context, wanted: &Wanted, peer: &Peer
             if is_wrong {
                 tracing::debug!(peer = %peer.address, protocol = "rtmp", %error, "connection closed");
             }
-            return publishing.feeder.finish(if is_wrong { NOT_RTMP } else { CLIENT_LEFT });
+            return publishing.finish(if is_wrong { NOT_RTMP } else { CLIENT_LEFT });
         }
     }
 }

@@ -55,7 +55,7 @@ fn rank(stream: &StreamHandle) -> u8 {
 pub async fn open(stream: &Arc<StreamHandle>) -> Result<Opened, Refusal> {
     let (fanout, lease) = packets::open(stream, Container::Ts).await.map_err(|unfit| match unfit {
         Unfit::Failed => Refusal::UNAVAILABLE,
-        Unfit::NoSamples | Unfit::NotCarried(_) => {
+        Unfit::NoSamples | Unfit::NotCarried(_) | Unfit::Reordered => {
             tracing::debug!(error = %unfit, "stream not carried over SRT");
             Refusal::UNACCEPTABLE
         }

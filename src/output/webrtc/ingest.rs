@@ -1,6 +1,9 @@
 //! What a publisher sends over WebRTC, on its way into the slot of a feed. Time comes in as a value.
 
-use super::session::{Out, Received, Session};
+use super::{
+    keyframes::KeyframeRequests,
+    session::{Out, Received, Session},
+};
 use crate::{
     media::{
         MediaKind, Sample, Time, TrackId, TrackInfo, TrackSet,
@@ -21,8 +24,6 @@ use tokio::sync::watch;
 
 /// How long audio waits for the first keyframe of the video: tracks that come together need no second header.
 const TOGETHER: Duration = Duration::from_secs(3);
-/// The publisher is asked for keyframes at most this often.
-const KEYFRAME_PERIOD: Duration = Duration::from_millis(250);
 /// Clocks of a sender that are further apart than this are none.
 const MAX_SKEW: i64 = 2_000_000_000;
 /// How long a client may take to connect after its offer was answered.
@@ -41,9 +42,8 @@ pub struct Ingest {
     pub reason: &'static str,
     publisher: Option<Publisher>,
     permit: Permit,
-    keyframes: watch::Receiver<()>,
-    asked: Option<Instant>,
-    wants_keyframe: bool,
+    wishes: watch::Receiver<()>,
+    keyframes: KeyframeRequests,
     since: Instant,
     first: Option<Instant>,
     video: Option<Track>,
@@ -77,8 +77,8 @@ impl Ingest {
         (has_video, has_audio): (bool, bool),
         now: Instant,
     ) -> Self {
-        let mut keyframes = publisher.keyframe_requests();
-        keyframes.mark_unchanged();
+        let mut wishes = publisher.keyframe_requests();
+        wishes.mark_unchanged();
         Self {
             session,
             scheduled: None,
@@ -86,9 +86,8 @@ impl Ingest {
             reason: LEFT,
             publisher: Some(publisher),
             permit,
-            keyframes,
-            asked: None,
-            wants_keyframe: false,
+            wishes,
+            keyframes: KeyframeRequests::new(now),
             since: now,
             first: None,
             video: None,
@@ -102,8 +101,7 @@ impl Ingest {
 
     /// When there is something to do for it.
     pub fn due(&self) -> Instant {
-        let again = self.wants_keyframe.then(|| self.asked.map_or(self.since, |asked| asked + KEYFRAME_PERIOD));
-        again.map_or(self.session.due(), |again| again.min(self.session.due()))
+        self.keyframes.due().map_or(self.session.due(), |again| again.min(self.session.due()))
     }
 
     /// A frame came, `entered` on the monotonic clock.
@@ -130,7 +128,7 @@ impl Ingest {
             None => kind == MediaKind::Video,
         };
         if is_lost {
-            self.wants_keyframe = true;
+            self.keyframes.want();
             return;
         }
         track.is_broken = false;
@@ -163,9 +161,7 @@ impl Ingest {
     /// Requests a keyframe that readers want, or that is needed to continue.
     pub fn pump(&mut self, now: Instant, out: &mut Out) {
         self.look();
-        if self.wants_keyframe && self.asked.is_none_or(|asked| now >= asked + KEYFRAME_PERIOD) {
-            self.asked = Some(now);
-            self.wants_keyframe = false;
+        if self.keyframes.take(now) {
             self.session.request_keyframe();
         }
         self.session.timeout(now, out);
@@ -173,9 +169,9 @@ impl Ingest {
 
     /// Looks whether readers want a keyframe.
     fn look(&mut self) {
-        if self.keyframes.has_changed().unwrap_or(false) {
-            self.keyframes.mark_unchanged();
-            self.wants_keyframe = true;
+        if self.wishes.has_changed().unwrap_or(false) {
+            self.wishes.mark_unchanged();
+            self.keyframes.want();
         }
     }
 

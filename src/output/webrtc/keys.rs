@@ -1,7 +1,7 @@
 //! The keys of a session, which str0m's DTLS exports for str0m's SRTP: ours needs them too. They are copied where they pass, and
 //! belong to the one session that they are of.
 
-use super::srtp::{Keys, Profile};
+use super::srtp::{Keys, Profile, Side};
 use std::{
     cell::RefCell,
     sync::{Arc, Mutex, PoisonError},
@@ -26,22 +26,22 @@ thread_local! {
 
 /// Where the keys of one session are, once its handshake is over.
 #[derive(Debug, Clone, Default)]
-pub struct KeySlot(Arc<Mutex<Option<Keys>>>);
+pub struct KeySlot(Arc<Mutex<Option<(Keys, Side)>>>);
 
 impl KeySlot {
-    /// Takes the keys out.
-    pub fn take(&self) -> Option<Keys> {
+    /// Takes the keys out, with the side of the handshake that was ours.
+    pub fn take(&self) -> Option<(Keys, Side)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn put(&self, material: &KeyingMaterial, profile: SrtpProfile) {
+    fn put(&self, material: &KeyingMaterial, profile: SrtpProfile, side: Side) {
         let profile = match profile {
             SrtpProfile::AES128_CM_SHA1_80 => Profile::Aes128CmSha1,
             SrtpProfile::AEAD_AES_128_GCM => Profile::Aes128Gcm,
             SrtpProfile::AEAD_AES_256_GCM => Profile::Aes256Gcm,
             _ => return,
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Keys::new(profile, material);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Keys::new(profile, material).zip(Some(side));
     }
 }
 
@@ -89,7 +89,8 @@ impl DtlsInstance for CopyingInstance {
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
         let output = self.inner.poll_output(buffer);
         if let DtlsOutput::KeyingMaterial(material, profile) = &output {
-            self.slot.put(material, *profile);
+            let side = if self.inner.is_active() { Side::Client } else { Side::Server };
+            self.slot.put(material, *profile, side);
         }
         output
     }

@@ -13,6 +13,7 @@ pub mod directory;
 pub mod exchange;
 pub mod fragment;
 pub mod ingest;
+pub mod keyframes;
 pub mod keys;
 pub mod listener;
 pub mod mux;

@@ -99,6 +99,15 @@ pub fn is_success(datagram: &[u8]) -> bool {
     datagram.starts_with(&[1, 1]) && is_stun(datagram)
 }
 
+/// The number of a request, which its response has as well (RFC 8489, section 5).
+pub type Transaction = [u8; 12];
+
+/// That of a STUN message.
+pub fn transaction(datagram: &[u8]) -> Option<Transaction> {
+    let message = Some(datagram).filter(|datagram| is_stun(datagram))?;
+    message.get(8..20)?.try_into().ok()
+}
+
 /// The name of our ICE session in a STUN request: the first half of its `USERNAME`.
 fn ice_name(datagram: &[u8]) -> Option<&str> {
     std::str::from_utf8(attribute(datagram, USERNAME)?).ok()?.split(':').next()

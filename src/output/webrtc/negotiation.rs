@@ -7,7 +7,7 @@ use crate::media::{
 };
 
 /// The header extension with which packets name their medium.
-const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+pub const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
 /// How an offer of a viewer is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,11 @@ pub fn finished_answer(answer: &str, offer: &Offer) -> String {
         }
     }
     out
+}
+
+/// Our own offer as RFC 9725, section 4.4.1, demands it.
+pub fn finished_offer(offer: &str) -> String {
+    finished_answer(offer, &Offer::default())
 }
 
 fn medium(offer: &Offer, kind: MediaKind) -> Option<&Media> {

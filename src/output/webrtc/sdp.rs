@@ -28,6 +28,8 @@ pub struct Media {
     pub kind: String,
     /// Its name.
     pub mid: String,
+    /// It is not wanted: its port is 0 (RFC 3264, section 6).
+    pub is_rejected: bool,
     /// What the client does.
     pub direction: Direction,
     /// RTCP comes over the connection of RTP.
@@ -77,13 +79,13 @@ pub enum SdpError {
     #[error("the session description has too many lines or media")]
     TooLong,
     /// It offers nothing.
-    #[error("the offer has no media: expected m=video or m=audio")]
+    #[error("there are no media: expected m=video or m=audio")]
     NoMedia,
     /// It cannot be connected to.
-    #[error("the offer has no a=ice-ufrag and a=ice-pwd")]
+    #[error("there is no a=ice-ufrag and a=ice-pwd")]
     NoIce,
     /// It cannot be encrypted.
-    #[error("the offer has no a=fingerprint")]
+    #[error("there is no a=fingerprint")]
     NoFingerprint,
     /// Neither side would begin.
     #[error("the offer is of a client that does no checks of ICE (a=ice-lite), as this server does none")]
@@ -121,6 +123,15 @@ impl Offer {
     /// # Errors
     /// When it lacks what no answer can do without.
     pub fn parse(text: &str) -> Result<Self, SdpError> {
+        let offer = Self::parse_answer(text)?;
+        if offer.is_lite { Err(SdpError::BothLite) } else { Ok(offer) }
+    }
+
+    /// Reads an answer to an offer of ours, which is made of the same. Its sender need not check the way.
+    ///
+    /// # Errors
+    /// When it lacks what no session can do without.
+    pub fn parse_answer(text: &str) -> Result<Self, SdpError> {
         if !text.trim_start().starts_with("v=0") {
             return Err(SdpError::NotSdp);
         }
@@ -140,7 +151,6 @@ impl Offer {
             () if offer.media.is_empty() => Err(SdpError::NoMedia),
             () if offer.ufrag.is_none() || offer.password.is_none() => Err(SdpError::NoIce),
             () if !offer.has_fingerprint => Err(SdpError::NoFingerprint),
-            () if offer.is_lite => Err(SdpError::BothLite),
             () => Ok(offer),
         }
     }
@@ -210,7 +220,9 @@ fn media(line: &str) -> Media {
             formats.push(Format { payload_type: number, ..Format::default() });
         }
     }
-    Media { kind, formats, ..Media::default() }
+    // With a number of ports behind a slash it may be several.
+    let is_rejected = line.split_whitespace().nth(1) == Some("0");
+    Media { kind, formats, is_rejected, ..Media::default() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How datagrams leave: over the UDP port of all, or over the connection of a viewer whom UDP does not reach. Nothing waits for a viewer.
 
-use super::session::Path;
+use super::session::path::Path;
 use crate::{
     net::{DatagramSender, Outbox},
     telemetry::{Dropped, WebRtcStats},
@@ -81,7 +81,7 @@ impl SendPath {
 }
 
 /// What is left of the packets where tests have some lost on the way.
-fn lossy(packets: &Outbox) -> Option<Outbox> {
+pub fn lossy(packets: &Outbox) -> Option<Outbox> {
     let is_lost = || {
         fail::fail_point!("webrtc-loss", |_| true);
         false

@@ -91,11 +91,11 @@ struct Kept {
 }
 
 impl Sender {
-    /// The sender of a session, with the keys of its handshake, in which the viewer was the client. `clock`: a moment, and what the
+    /// The sender of a session, with the keys of its handshake, in which this was our side. `clock`: a moment, and what the
     /// clock of the system was then, in nanoseconds since 1970. `None` when the keys are none.
-    pub fn new(keys: &Keys, tracks: &[TrackSetup], clock: (Instant, u64)) -> Option<Self> {
-        let mut encryptor = Encryptor::new(keys, Side::Server)?;
-        let decryptor = Decryptor::new(keys, Side::Client)?;
+    pub fn new(keys: &Keys, own: Side, tracks: &[TrackSetup], clock: (Instant, u64)) -> Option<Self> {
+        let mut encryptor = Encryptor::new(keys, own)?;
+        let decryptor = Decryptor::new(keys, own.other())?;
         let mut found = Vec::with_capacity(tracks.len());
         for setup in tracks {
             let source = encryptor.source(setup.ssrc)?;

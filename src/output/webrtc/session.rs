@@ -1,6 +1,10 @@
 //! One connection: ICE and DTLS by str0m, which also receives what publishers send; a viewer is sent to by our own [`Sender`]. No IO and
 //! no clock: time and datagrams come in, datagrams and events go out.
 
+pub mod calling;
+pub mod path;
+
+use self::path::{Choice, Path, Ways};
 use super::{
     announce::Announced,
     channels::{Channels, Purpose},
@@ -33,10 +37,11 @@ use str0m::{
 
 /// Reports of str0m for a viewer's tracks, which would have the numbers of ours: none is sent.
 const NEVER: Duration = Duration::from_secs(86_400);
-/// For so long after a check over UDP media is not sent over TCP.
-const PREFERRED: Duration = Duration::from_secs(5);
 /// The least time between two timeouts of a session: str0m asks for the same moment again after each packet.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Why a session is over that the client has ended.
+pub const LEFT: &str = "client left";
 
 /// What all sessions of a server have in common.
 #[derive(Debug, Clone)]
@@ -74,15 +79,6 @@ pub struct Out {
     pub events: Vec<Output>,
     /// Packets of media for the [`Path`] of the session.
     pub packets: Outbox,
-}
-
-/// Where media is sent: the way that the client has chosen by its checks (RFC 8445, section 8.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Path {
-    /// Over UDP, or framed over a connection of TCP.
-    pub is_tcp: bool,
-    /// To whom.
-    pub destination: SocketAddr,
 }
 
 /// Something that leaves a session.
@@ -145,7 +141,7 @@ enum Role {
     },
 }
 
-/// The media of a viewer.
+/// The media of a viewer, or of a server that we publish to.
 #[derive(Debug)]
 struct Playing {
     keys: KeySlot,
@@ -154,7 +150,7 @@ struct Playing {
     clock: (Instant, u64),
     /// Once it is connected.
     sender: Option<Sender>,
-    path: Option<(Path, Instant)>,
+    ways: Ways,
 }
 
 impl Session {
@@ -211,9 +207,8 @@ impl Session {
                 name,
             });
         }
-        let wall = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let clock = (now, u64::try_from(wall.as_nanos()).unwrap_or_default());
-        let playing = Playing { keys, tracks, clock, sender: None, path: None };
+        let ways = Ways::new(Choice::Theirs);
+        let playing = Playing { keys, tracks, clock: clock(now, wall), sender: None, ways };
         let channels = Channels::default();
         Ok((Self { rtc, role: Role::Viewer(Box::new(playing)), channels, due: now }, answer))
     }
@@ -297,19 +292,15 @@ impl Session {
         }
         let before = out.events.len();
         self.drain(now, out);
-        if let Role::Viewer(playing) = &mut self.role
-            && mux::nominates(bytes)
-        {
-            let answers = out.events.iter().skip(before);
-            let is_valid = answers.into_iter().any(|output| match output {
+        if let Role::Viewer(playing) = &mut self.role {
+            let mut answers = out.events.iter().skip(before);
+            let is_answered = answers.any(|output| match output {
                 Output::Send { is_tcp: other, destination, bytes } => {
                     (*other, *destination) == (is_tcp, source) && mux::is_success(bytes)
                 }
                 _ => false,
             });
-            if is_valid {
-                playing.nominate(Path { is_tcp, destination: source }, now);
-            }
+            playing.ways.received(Path { is_tcp, destination: source }, bytes, is_answered, now);
         }
     }
 
@@ -341,7 +332,7 @@ impl Session {
     /// Where packets of media go; `None` until the client has chosen.
     pub fn path(&self) -> Option<Path> {
         match &self.role {
-            Role::Viewer(playing) => playing.path.map(|(path, _)| path),
+            Role::Viewer(playing) => playing.ways.path(),
             Role::Publisher { .. } => None,
         }
     }
@@ -411,21 +402,22 @@ impl Session {
                     break;
                 }
                 Ok(RtcOutput::Transmit(sent)) => {
-                    // Of a viewer the numbers of RTP and RTCP are those of our sender.
-                    if matches!(self.role, Role::Publisher { .. }) || !is_media(&sent.contents) {
-                        out.events.push(Output::Send {
-                            is_tcp: sent.proto != Protocol::Udp,
-                            destination: sent.destination,
-                            bytes: sent.contents.into(),
-                        });
+                    let (is_tcp, destination) = (sent.proto != Protocol::Udp, sent.destination);
+                    if let Role::Viewer(playing) = &mut self.role {
+                        if is_media(&sent.contents) {
+                            // The numbers of RTP and RTCP are those of our sender.
+                            continue;
+                        }
+                        playing.ways.sent(Path { is_tcp, destination }, &sent.contents, now);
                     }
+                    out.events.push(Output::Send { is_tcp, destination, bytes: sent.contents.into() });
                 }
                 Ok(RtcOutput::Event(event)) => self.event(event, &mut out.events),
                 Err(_) => return out.events.push(Output::Ended("protocol error")),
             }
         }
         if !self.rtc.is_alive() {
-            out.events.push(Output::Ended("client left"));
+            out.events.push(Output::Ended(LEFT));
         }
     }
 
@@ -450,7 +442,7 @@ impl Session {
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 out.push(Output::Ended("no connectivity"));
             }
-            Event::Closed => out.push(Output::Ended("client left")),
+            Event::Closed => out.push(Output::Ended(LEFT)),
             _ => {}
         }
     }
@@ -459,16 +451,8 @@ impl Session {
 impl Playing {
     /// The handshake is over.
     fn connected(&mut self) -> Output {
-        self.sender = self.keys.take().and_then(|keys| Sender::new(&keys, &self.tracks, self.clock));
+        self.sender = self.keys.take().and_then(|(keys, side)| Sender::new(&keys, side, &self.tracks, self.clock));
         if self.sender.is_some() { Output::Ready } else { Output::Ended("no keys for media") }
-    }
-
-    /// The client has chosen a way. Of two that it checks in turns the one over UDP is taken.
-    fn nominate(&mut self, path: Path, now: Instant) {
-        let is_worse = self.path.is_some_and(|(known, at)| path.is_tcp && !known.is_tcp && now < at + PREFERRED);
-        if !is_worse {
-            self.path = Some((path, now));
-        }
     }
 }
 
@@ -506,6 +490,12 @@ impl Session {
             data: Bytes::from_owner(data.data),
         })
     }
+}
+
+/// A moment, and what the clock of the system is at it, in nanoseconds since 1970.
+fn clock(now: Instant, wall: SystemTime) -> (Instant, u64) {
+    let wall = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (now, u64::try_from(wall.as_nanos()).unwrap_or_default())
 }
 
 fn credentials(name: &str, password: &str) -> IceCreds {

@@ -6,6 +6,7 @@
 use super::{
     directory::Directory,
     ingest::Ingest,
+    keyframes::KeyframeRequests,
     mux::SessionId,
     play::{self, Outcome, Play},
     send::SendPath,
@@ -40,8 +41,6 @@ const MAX_WAITING: usize = 4096;
 const MAX_ADDRESSES: usize = 16;
 /// Interval of the checks of all sessions.
 const CHECK_PERIOD: Duration = Duration::from_millis(500);
-/// Keyframe requests of one stream are forwarded at most this often.
-const KEYFRAME_PERIOD: Duration = Duration::from_millis(250);
 
 /// The side of a shard that other threads use.
 #[derive(Debug, Default)]
@@ -222,9 +221,7 @@ struct Channel {
     viewers: Vec<SessionId>,
     stream_viewers: Viewers,
     latency: LatencyRecorder,
-    /// When a keyframe was asked for last, and whether it is wanted again.
-    asked: Option<Instant>,
-    wants_keyframe: bool,
+    keyframes: KeyframeRequests,
 }
 
 /// The thread.
@@ -290,6 +287,7 @@ impl Loop {
                 }
                 self.with(id, now, |member, out| member.pump(now, out));
             }
+            self.channels.iter_mut().for_each(|(_, channel)| channel.ask_for_keyframe(now));
             if inbox.is_closing {
                 return self.finish(now);
             }
@@ -304,9 +302,7 @@ impl Loop {
     fn wait(&self, next_check: Instant) -> Inbox {
         let mut until = self.due.first().map_or(next_check, |(due, _)| next_check.min(*due));
         for (_, channel) in &self.channels {
-            if let (true, Some(asked)) = (channel.wants_keyframe, channel.asked) {
-                until = until.min(asked + KEYFRAME_PERIOD);
-            }
+            until = channel.keyframes.due().map_or(until, |due| until.min(due));
         }
         let is_empty = |inbox: &mut Inbox| {
             inbox.joining.is_empty()
@@ -358,7 +354,8 @@ impl Loop {
                 Output::WantsKeyframe => {
                     let channel = member.viewer().and_then(|viewer| viewer.channel);
                     if let Some(channel) = channel.and_then(|channel| self.channels.get_mut(channel)) {
-                        channel.want_keyframe(now);
+                        channel.keyframes.want();
+                        channel.ask_for_keyframe(now);
                     }
                 }
                 Output::Media(received) => {
@@ -429,8 +426,7 @@ impl Loop {
                 viewers: Vec::new(),
                 stream_viewers: viewer.viewers.clone(),
                 latency: LatencyRecorder::default(),
-                asked: None,
-                wants_keyframe: false,
+                keyframes: KeyframeRequests::new(now),
             });
             channel
         });
@@ -496,14 +492,10 @@ impl Loop {
 }
 
 impl Channel {
-    /// A viewer needs a keyframe: of several requests within a short time one is forwarded immediately, and one at the end.
-    fn want_keyframe(&mut self, now: Instant) {
-        match self.asked {
-            Some(asked) if now < asked + KEYFRAME_PERIOD => self.wants_keyframe = true,
-            _ => {
-                self.fanout.want_keyframe();
-                (self.asked, self.wants_keyframe) = (Some(now), false);
-            }
+    /// Forwards what viewers have asked for, when that is due.
+    fn ask_for_keyframe(&mut self, now: Instant) {
+        if self.keyframes.take(now) {
+            self.fanout.want_keyframe();
         }
     }
 }

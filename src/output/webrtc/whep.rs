@@ -15,14 +15,17 @@ use super::{
 };
 use crate::{
     access::{Access, Action},
-    engine::{registry::StreamHandle, rendition::Rendition},
+    engine::registry::StreamHandle,
     media::{
-        Container, Muxer, NotCarried, TrackSet,
+        Container, NotCarried, TrackSet,
         webrtc::{is_reordered, tracks_of},
     },
-    output::http::{
-        admission::Admission,
-        response::{FEED_FAILED, Response},
+    output::{
+        http::{
+            admission::Admission,
+            response::{FEED_FAILED, Response},
+        },
+        packets::uncarried,
     },
     source::demand::Lease,
     stream::{self, Delivery, FanOut, Join, StreamOutput},
@@ -137,7 +140,7 @@ async fn open(stream: &StreamHandle) -> Result<Opened, Problem> {
     let tracks = tokio::select! {
         tracks = tokio::time::timeout(TRACKS_WITHIN, tracks(&fanout)) => tracks,
         // A source that is slow to start reports its tracks late.
-        fault = uncarried(&output, sampled.rendition.as_deref()) => return Err(not_carried(&output, &fault)),
+        fault = uncarried(&output, (Container::WebRtc, sampled.rendition.as_deref())) => return Err(not_carried(&output, &fault)),
     };
     match tracks {
         Ok(Some(tracks)) => Ok(Opened { fanout, lease, tracks }),
@@ -164,24 +167,6 @@ async fn tracks(fanout: &FanOut) -> Option<TrackSet> {
             Delivery::End if fanout.is_closed() => return None,
             Delivery::End => reader = fanout.subscribe_unforced(entry),
             Delivery::Packet(_) | Delivery::Gap(_) => {}
-        }
-    }
-}
-
-/// Waits until it is known that neither the tracks of a stream nor its alternatives can be carried.
-async fn uncarried(output: &StreamOutput, rendition: Option<&Rendition>) -> NotCarried {
-    let mut known = output.input().known_tracks();
-    let fault_of = |tracks: &TrackSet| match rendition {
-        Some(rendition) => rendition.sources(Container::WebRtc, tracks).err(),
-        None => Muxer::select(Container::WebRtc, tracks).err(),
-    };
-    loop {
-        let found = known.borrow_and_update().as_ref().filter(|(_, is_complete)| *is_complete).cloned();
-        if let Some(fault) = found.and_then(|(tracks, _)| fault_of(&tracks)) {
-            return fault;
-        }
-        if known.changed().await.is_err() {
-            return std::future::pending().await;
         }
     }
 }

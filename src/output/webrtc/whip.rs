@@ -36,8 +36,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use std::time::Instant;
 use str0m::Candidate;
 
-/// Longest name of a program that is kept.
-const AGENT: usize = 64;
+/// Longest name of a program that is kept, with the way of its media.
+const AGENT: usize = 256;
 
 /// The path of the feed and the name of the session in a percent-decoded path, if it is one of WHIP.
 pub fn endpoint_of(path: &str) -> Option<(&str, Option<&str>)> {
@@ -48,11 +48,11 @@ pub fn endpoint_of(path: &str) -> Option<(&str, Option<&str>)> {
     Some((endpoint.strip_suffix("/whip")?, Some(session)))
 }
 
-/// Responds to a request for the endpoint of a feed, or a session of it.
+/// Responds to a request for the endpoint of a feed, or a session of it. `is_loop`: what the client publishes is made of this feed.
 pub async fn respond<B, E>(
     webrtc: &WebRtc,
     gate: &Gate,
-    target: Target,
+    (target, is_loop): (Target, bool),
     session: Option<&str>,
     asked: Asked<'_>,
     body: B,
@@ -67,6 +67,7 @@ where
             Ok(permit) => {
                 let owner = format!("whip/{}", target.feed());
                 let responded = match (asked.method, session) {
+                    (&Method::POST, None) if is_loop => Err(looped(&target)),
                     (&Method::POST, None) => publish(webrtc, target, permit, &owner, asked, body).await,
                     (&Method::PATCH, Some(session)) => patch(webrtc, &owner, session, asked, body).await,
                     (&Method::DELETE, Some(session)) => delete(webrtc, &owner, session),
@@ -80,6 +81,10 @@ where
     set_common_headers(response.headers_mut());
     cors::allow_any_origin(response.headers_mut());
     response
+}
+
+fn looped(target: &Target) -> Problem {
+    Problem::new(StatusCode::LOOP_DETECTED, &format!("the feed `{}` would be made of itself", target.feed()))
 }
 
 fn preflight(webrtc: &WebRtc, asked: Asked<'_>) -> Response {

@@ -28,7 +28,7 @@ pub(super) fn newest_group(bytes: Bytes) -> Result<Still, PictureFault> {
     let (mut demuxer, mut found) = (AnyDemuxer::new(), Vec::new());
     demuxer.push(&bytes, &mut found).map_err(|fault| match fault {
         UnknownBytes::Container(Container::Flac | Container::Wav) => PictureFault::NoVideo,
-        UnknownBytes::Container(_) | UnknownBytes::Unknown => {
+        UnknownBytes::Container(_) | UnknownBytes::Frame(_) | UnknownBytes::Unknown => {
             PictureFault::Failed("the bytes are in no known container".into())
         }
     })?;

@@ -41,7 +41,7 @@ fn rig() -> Rig {
     };
     let now = Instant::now();
     Rig {
-        sender: Sender::new(&keys, &[video, audio], (now, 1_700_000_000_000_000_000)).unwrap(),
+        sender: Sender::new(&keys, Side::Server, &[video, audio], (now, 1_700_000_000_000_000_000)).unwrap(),
         reader: Encryptor::new(&keys, Side::Server).unwrap(),
         reports: Decryptor::new(&keys, Side::Server).unwrap(),
         viewer: Encryptor::new(&keys, Side::Client).unwrap(),

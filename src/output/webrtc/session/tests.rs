@@ -261,22 +261,6 @@ fn nothing_of_media_leaves_before_the_handshake() {
 }
 
 #[test]
-fn a_way_over_tcp_is_taken_when_udp_is_silent() {
-    let mut rig = rig();
-    let Role::Viewer(playing) = &mut rig.session.role else { panic!("it is a viewer") };
-    let path = |is_tcp, port| Path { is_tcp, destination: SocketAddr::from(([192, 0, 2, 2], port)) };
-    let mut check = |is_tcp, port, after, expected| {
-        playing.nominate(path(is_tcp, port), rig.now + Duration::from_secs(after));
-        assert_eq!(playing.path.unwrap().0.destination.port(), expected);
-    };
-    check(true, 1, 0, 1);
-    check(false, 2, 1, 2);
-    check(true, 1, 2, 2);
-    check(false, 3, 3, 3);
-    check(true, 1, 9, 1);
-}
-
-#[test]
 fn a_channel_opens_again_each_time() {
     let mut rig = rig();
     rig.pass(500);
