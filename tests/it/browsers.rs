@@ -64,7 +64,7 @@ pub fn shows_streams(browser: &Browser) {
     let has_still = |name: &str| format!("return {}.querySelector('img')?.naturalWidth === 320", tile(name));
     browser.wait(&has_still("cam.mjpeg"), secs(30));
     browser.wait(&has_still("cam.webm"), secs(30));
-    let badge = |name: &str| format!("{}.querySelector('.badge').textContent", tile(name));
+    let badge = |name: &str| format!("{}.querySelector('.badges').textContent", tile(name));
     browser.wait(&format!("return {} === '○ Idle'", badge("cam.webm")), secs(30));
     browser.wait(&format!("return {}.endsWith('Trying again')", badge("bad")), secs(30));
     assert_eq!(browser.run(&format!("return {}.querySelector('audio').controls", tile("radio.mp3"))), true);

@@ -2,7 +2,7 @@
 
 use crate::{
     manage::{log_in, says, text, yaml},
-    pages::examine,
+    pages::{examine, looks_at_all},
     rig::{
         SOON, Server,
         browser::{Browser, have_browser},
@@ -310,9 +310,9 @@ fn open(server: &Server, browser: &Browser) {
     browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
     browser.wait("return document.getElementById('text').getAttribute('aria-autocomplete') === 'list'", SOON);
     browser.run(
-        "globalThis.spent = []; let began = null;
+        "window.spent = []; let began = null;
          addEventListener('keydown', (event) => { if (event.ctrlKey && event.key === ' ') began = event.timeStamp; }, true);
-         const note = () => { if (began !== null) spent.push(performance.now() - began); began = null; };
+         const note = () => { if (began !== null) window.spent.push(performance.now() - began); began = null; };
          const observer = new MutationObserver(note);
          observer.observe(document.getElementById('completion'), { attributes: true });
          observer.observe(document.querySelector('.unseen'), { childList: true });",
@@ -321,7 +321,7 @@ fn open(server: &Server, browser: &Browser) {
 
 /// The times so far, in milliseconds.
 fn times(browser: &Browser) -> Vec<f64> {
-    serde_json::from_value(browser.run("return spent")).unwrap()
+    serde_json::from_value(browser.run("return window.spent")).unwrap()
 }
 
 /// The median of times in milliseconds is one that people do not notice.
@@ -372,7 +372,10 @@ pub fn completes_and_marks(browser: &Browser) {
     let server = Server::start(&yaml(&format!("api: {{exec: true}}\npipelines_dir: {}\n", folder.path().display())));
     open(&server, browser);
     let mut faulty = 0;
-    for script in &SCRIPTS {
+    // Firefox, whose keys are what differs, gets some of them.
+    let step = if browser.name() == "Firefox" && !looks_at_all() { 3 } else { 1 };
+    let scripts: Vec<_> = SCRIPTS.iter().step_by(step).collect();
+    for script in &scripts {
         put(browser, script.text);
         browser.press("", script.typed);
         browser.press(CONTROL, " ");
@@ -397,9 +400,9 @@ pub fn completes_and_marks(browser: &Browser) {
         browser.wait("return document.getElementById('notice').textContent !== ''", SOON);
         marked(browser, &wrong);
     }
-    assert!(faulty >= 5, "{faulty} scripts end with an error");
+    assert!(faulty * step >= 5, "{faulty} scripts end with an error");
     let mut spent = times(browser);
-    assert_eq!(spent.len(), SCRIPTS.len());
+    assert_eq!(spent.len(), scripts.len());
     // The median: other tests have the processor, too.
     assert_quick(&format!("completion ({})", browser.name()), &mut spent);
     let complaints = browser.complaints();

@@ -78,7 +78,7 @@ fn is_sample(name: &str) -> bool {
 }
 
 /// Whether all pages are looked at in all ways: `ci/long` does.
-fn looks_at_all() -> bool {
+pub fn looks_at_all() -> bool {
     std::env::var_os("VOYANDZ_PAGES").is_some()
 }
 
@@ -289,7 +289,8 @@ pub fn reads_without_scripts(browser: &Browser) {
         assert!(what.iter().all(|what| body.contains(what)), "{page} has not {what:?}: {body}");
         assert_eq!(browser.run("return document.querySelectorAll('script[src]').length > 0 && window.customElements.get('voyandz-view') === undefined"), true, "{page}: a script runs");
     };
-    // Streams with their stills, state and addresses; what is wrong with one.
+    // Streams with their stills, state and addresses; what is wrong with one, between two tries.
+    wait_until("one waits for its next try", secs(20), || server.get("/").text().contains("Trying again"));
     shows("/", &["cam.webm", "Live", "viewer", "Trying again", "cannot open the camera", "/cam.webm"]);
     browser
         .wait("return document.querySelector('article[aria-label=\"cam.webm\"] img')?.naturalWidth === 320", secs(20));

@@ -21,6 +21,21 @@ use std::{
 };
 
 #[test]
+fn the_rate_of_a_stream_is_that_of_what_is_made_of_it() {
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE}'}}}}
+        streams: {{film: {{feed: cam, video: {H264}}}}}
+        "
+    ));
+    let mut viewer = server.get("/film.mp4");
+    viewer.piece(SOON);
+    let film = wait_for(&server, "streams", "film", |film| film["bit_rate"].as_u64() > Some(0));
+    assert!((100_000..900_000).contains(&film["bit_rate"].as_u64().unwrap()), "{film:#}");
+    assert_eq!((&film["bytes"], &film["outputs"][0]["container"]), (&0.into(), &"ts".into()), "{film:#}");
+}
+
+#[test]
 fn state_follows_a_stream_from_its_first_viewer_to_its_last() {
     let server = Server::start(&format!(
         "

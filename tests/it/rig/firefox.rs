@@ -87,6 +87,8 @@ impl Connection {
         let mut answer = self.read();
         assert_eq!(answer[1], self.number, "{name}");
         match answer[2].take() {
+            // Some have several values.
+            Value::Null if answer[3].get("value").is_none() => Ok(answer[3].take()),
             Value::Null => Ok(answer[3]["value"].take()),
             error => Err(error),
         }
