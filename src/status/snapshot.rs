@@ -444,7 +444,7 @@ impl Stream {
         let (tracks, placeholder) = (tracks::of(&record.tracks), record.shows_placeholder);
         let mut written = WriteStats::of(stream.fanout.reading());
         if written.bit_rate.is_none_or(|rate| rate == 0) {
-            // Its main container is not made now: another one tells how much the stream is.
+            // Its main container is not made now: another one is about as large.
             let mut rates = stream.outputs.iter().filter_map(|output| output.fanout.reading().bit_rate);
             written.bit_rate = rates.find(|rate| *rate > 0).or(written.bit_rate);
         }

@@ -230,28 +230,28 @@ fn a45_fifty_tiles_cost_little_in_firefox() {
 }
 
 #[test]
-fn a46_the_editor_completes_in_firefox() {
+fn a46_firefox_completes() {
     if have_firefox() {
         editor::completes_and_marks(&Browser::start_firefox());
     }
 }
 
 #[test]
-fn a46_proposals_can_be_used_by_everyone_in_firefox() {
+fn a44_proposals_in_firefox_can_be_used_by_everyone() {
     if have_firefox() {
         editor::proposals_for_everyone(&Browser::start_firefox());
     }
 }
 
 #[test]
-fn a46_a_thousand_streams_are_completed_as_quickly_in_firefox() {
+fn a46_firefox_completes_a_thousand_streams() {
     if have_firefox() {
         editor::completes_a_thousand_streams(&Browser::start_firefox());
     }
 }
 
 #[test]
-fn a48_a_player_that_is_hidden_in_firefox_gets_nothing() {
+fn firefox_gets_nothing_while_it_is_hidden() {
     if have_firefox() {
         embedding::hidden_players(&Browser::start_firefox());
     }

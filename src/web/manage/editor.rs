@@ -72,7 +72,7 @@ pub struct Change {
     pub paths: Vec<String>,
 }
 
-/// What a text of the configuration may refer to.
+/// What the configuration may refer to.
 #[derive(Debug)]
 pub struct Known<'a> {
     /// The names of feeds.
