@@ -214,10 +214,8 @@ fn players_in_a_browser_are_a_second_behind() {
         let is_near =
             if seconds < 60 { (0.1..4.0).contains(&end) } else { (0.1..=1.3).contains(&median) && most <= 1.6 };
         assert!(is_near, "{player} {url}: {end} s, {median} s, {most} s");
-        // At the beginning of segments of low-latency HLS shaka waits for a moment: see docs/hls.md.
-        let may_wait = (player, url) == ("shaka", "/cam.m3u8");
         let waits = browser.run("return waits").as_u64().unwrap();
-        assert!(seconds < 60 || may_wait || waits == 0, "{player} {url} stalls {waits} times");
+        assert!(seconds < 60 || waits == 0, "{player} {url} stalls {waits} times");
         browser.run("end()");
     }
     // Audio alone and video alone, in codecs of their own.
