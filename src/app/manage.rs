@@ -4,7 +4,7 @@ use super::paths::is_free;
 use crate::{
     access::Action,
     api::{configurator::Configurator, texts::masked_text},
-    config::Config,
+    config::{Config, Loaded},
     engine::registry::Registry,
     output::http::{
         access_log::LowPriorityLog,
@@ -15,7 +15,7 @@ use crate::{
     web::{
         manage::{
             self, Module, access, add,
-            editor::{self, Change, File},
+            editor::{self, Change, File, Known},
             feeds, hooks, journal, viewers,
         },
         page::Menu,
@@ -84,8 +84,12 @@ pub(super) fn insert(
                 hooks::PATH => hooks::page(&menu, access, &known),
                 access::PATH => access::page(&menu, access, &registry, &site.to_string(), query),
                 _ => {
-                    let feeds: Vec<_> = registry.feeds().iter().map(|feed| feed.config.name.as_str()).collect();
-                    editor::page(&menu, access, &files(&configurator), &changes(&configurator), is_writable, &feeds)
+                    let loaded = configurator.current();
+                    let known = Known {
+                        feeds: registry.feeds().iter().map(|feed| feed.config.name.as_str()).collect(),
+                        templates: &loaded.templates,
+                    };
+                    editor::page(&menu, access, &files(&loaded), &changes(&configurator), is_writable, &known)
                 }
             }
         };
@@ -103,8 +107,7 @@ pub(super) fn insert(
     }
 }
 
-fn files(configurator: &Configurator) -> Vec<File> {
-    let loaded = configurator.current();
+fn files(loaded: &Loaded) -> Vec<File> {
     loaded.texts().map(|(name, text)| File { name: name.to_owned(), text: masked_text(text) }).collect()
 }
 

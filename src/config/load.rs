@@ -8,6 +8,7 @@ use super::{
     model::{CertificateSource, Config, ControlPlace, Encoding, FeedName, Placeholder, Source, StreamPath},
     source_map::{Findings, SourceMap},
     spans::Place,
+    template_store::KnownTemplate,
     validate::NO_FPS,
     validator::Validator,
 };
@@ -78,6 +79,8 @@ pub struct Loaded {
     /// All that was read for it, absolute: files, and the folders in which files were looked for. When one of them changes,
     /// loading again may give something else. Empty for the demonstration.
     pub files: Vec<PathBuf>,
+    /// What may be used by its name: what is built in, of `.launch` files, and of `templates:`.
+    pub templates: Vec<KnownTemplate>,
     /// What the files say as one, before variables of the environment and sets.
     pub(super) tree: Value,
     /// As they were read: the files may be others by now.
@@ -193,7 +196,7 @@ fn examine_with(
             recording.folder = resolve(&keys, &recording.folder)?;
         }
     }
-    let Reading { checker: Validator { places, mut findings, .. }, files, managed, .. } = reading;
+    let Reading { checker: Validator { places, mut findings, library, .. }, files, managed, .. } = reading;
     let source = |name: &FeedName| Some(&config.feeds.iter().find(|feed| feed.name == *name)?.source);
     for stream in config.streams.iter().filter(|stream| stream.placeholder.is_some()) {
         let Some(feed) = passed_on(stream, source) else { continue };
@@ -210,7 +213,7 @@ fn examine_with(
         findings.note(owner, &path, Place::Key, NO_FPS.to_owned(), instance.as_deref());
     }
     let faults = findings.into_diagnostics(&places);
-    Ok((Loaded { config, files, tree: said, places, managed }, faults))
+    Ok((Loaded { config, files, templates: library.known(), tree: said, places, managed }, faults))
 }
 
 impl Loaded {

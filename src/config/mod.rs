@@ -110,6 +110,7 @@ pub use rtsp_url::RtspUrl;
 pub use session_file::{is_session, session_pipeline};
 pub use srt_url::SrtUrl;
 pub use telemetry::Telemetry;
+pub use template_store::KnownTemplate;
 pub use url::url_source;
 pub use validate::parse;
 pub use whip_url::WhipUrl;

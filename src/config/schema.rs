@@ -3,7 +3,7 @@
 //!
 //! The file is made by `VOYANDZ_WRITE_SCHEMA=1 cargo test --lib schema`; without the variable the test compares.
 
-use super::{raw, template::Argument, template_store::TemplateStore};
+use super::{raw, template_store::TemplateStore};
 use crate::access::{Action, Role};
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
@@ -82,35 +82,24 @@ fn permissions() -> Value {
 
 /// The arguments of each template that is built in, for where `use` names it.
 fn template_arguments() -> Value {
-    let library = TemplateStore::built_in();
-    let arguments_of = |name: &str| {
-        let template = library.get(name).unwrap();
-        let argument = |name: &str| {
-            let default = template.defaults.get(name).map(|default| match default {
-                Argument::Text(text) => text.clone(),
-                Argument::Words(words) => words.join(" "),
-            });
-            let mut value = scalar();
-            value["description"] =
-                json!(default.map_or_else(|| "Required.".to_owned(), |text| format!("Default: {text}.")));
-            value
-        };
-        let holes = template.holes();
-        holes.iter().map(|hole| (hole.name.clone(), argument(&hole.name))).collect::<Map<_, _>>()
+    let argument = |(name, default): (String, Option<String>)| {
+        let mut value = scalar();
+        value["description"] =
+            json!(default.map_or_else(|| "Required.".to_owned(), |text| format!("Default: {text}.")));
+        (name, value)
     };
-    let mut names: Vec<_> = library.names().collect();
-    names.sort_unstable();
-    let rules = names.into_iter().map(|name| {
-        json!({"if": {"required": ["use"], "properties": {"use": {"const": name}}}, "then": {"properties": arguments_of(name)}})
+    let rules = TemplateStore::built_in().known().into_iter().map(|template| {
+        let properties: Map<_, _> = template.arguments.into_iter().map(argument).collect();
+        let named = json!({"use": {"const": template.name}});
+        json!({"if": {"required": ["use"], "properties": named}, "then": {"properties": properties}})
     });
     json!({"allOf": rules.collect::<Vec<_>>()})
 }
 
 /// A pipeline or a command: written out, or by `use:`.
 fn text_or_use(extra: &[&str]) -> Value {
-    let library = TemplateStore::built_in();
-    let mut names: Vec<_> = library.names().collect();
-    names.sort_unstable();
+    let names: Vec<_> = TemplateStore::built_in().known().into_iter().map(|template| template.name).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
     // Completion offers the built-in names; others are as good.
     let types: Vec<_> = ["string"].iter().chain(extra).copied().chain(["object", "null"]).collect();
     let mut value = json!({"type": types, "items": scalar(), "required": ["use"], "properties": {"use": scalar()}});

@@ -1,7 +1,7 @@
 //! Templates of pipelines and commands: those that are built in, those of `.launch` files, those of the configuration.
 
 use super::template::{Argument, Arguments, Hole, Piece, holes, is_argument_name, pieces};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use std::sync::Arc;
 
 /// Name and text of every file of `pipelines/`.
@@ -46,6 +46,29 @@ impl Template {
             Body::Command(words) => words.iter().flat_map(|pieces| holes(pieces)).collect(),
         }
     }
+
+    /// Its arguments, each once, with their defaults as one would write them.
+    fn arguments(&self) -> Vec<(String, Option<String>)> {
+        let names: IndexSet<_> = self.holes().into_iter().map(|hole| &hole.name).collect();
+        let default = |name: &String| {
+            self.defaults.get(name).map(|default| match default {
+                Argument::Text(text) => text.clone(),
+                Argument::Words(words) => shell_words::join(words),
+            })
+        };
+        names.into_iter().map(|name| (name.clone(), default(name))).collect()
+    }
+}
+
+/// What a configuration may say after `use:`, for editors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownTemplate {
+    /// Its name.
+    pub name: String,
+    /// Whether it makes a command, not a pipeline.
+    pub is_command: bool,
+    /// Its arguments in the order of its text, with their defaults; one without a default must be given.
+    pub arguments: Vec<(String, Option<String>)>,
 }
 
 /// Templates by their names. A later one hides an earlier one of the same name.
@@ -70,6 +93,18 @@ impl TemplateStore {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    /// All of them, by name.
+    pub(super) fn known(&self) -> Vec<KnownTemplate> {
+        let known = self.0.iter().map(|(name, template)| KnownTemplate {
+            name: name.clone(),
+            is_command: matches!(template.body, Body::Command(_)),
+            arguments: template.arguments(),
+        });
+        let mut known: Vec<_> = known.collect();
+        known.sort_by(|one, other| one.name.cmp(&other.name));
+        known
     }
 }
 
@@ -146,6 +181,25 @@ mod tests {
                 assert!(row.contains(&format!("`{word}`")), "the document says nothing of `{word}` of `{name}`");
             }
         }
+    }
+
+    #[test]
+    fn what_can_be_used_has_its_arguments_once() {
+        let mut library = TemplateStore::built_in();
+        let text =
+            "# needs: x\n# takes: size device=/dev/video0\n# gives: x\na={device} ! b={size.width},c={size.height}";
+        library.add("alsa", launch_file(text).unwrap());
+        let words = ["cat", "{more...}"].map(|word| pieces(word).unwrap()).to_vec();
+        let more = Argument::Words(vec!["a b".to_owned(), "c".to_owned()]);
+        library.add("read", Template { body: Body::Command(words), defaults: [("more".to_owned(), more)].into() });
+        let known = library.known();
+        assert!(known.is_sorted_by_key(|template| &template.name) && known.len() == BUILT_IN.len() + 1, "{known:?}");
+        let of = |name: &str| known.iter().find(|template| template.name == name).unwrap().clone();
+        let argument = |name: &str, default: Option<&str>| (name.to_owned(), default.map(str::to_owned));
+        let arguments = vec![argument("device", Some("/dev/video0")), argument("size", None)];
+        assert_eq!(of("alsa"), KnownTemplate { name: "alsa".to_owned(), is_command: false, arguments });
+        let arguments = vec![argument("more", Some("'a b' c"))];
+        assert_eq!(of("read"), KnownTemplate { name: "read".to_owned(), is_command: true, arguments });
     }
 
     #[test]

@@ -442,7 +442,12 @@ impl Stream {
         let container = stream.fanout.container().or(Some(config.container));
         let record = stream.status.read();
         let (tracks, placeholder) = (tracks::of(&record.tracks), record.shows_placeholder);
-        let written = WriteStats::of(stream.fanout.reading());
+        let mut written = WriteStats::of(stream.fanout.reading());
+        if written.bit_rate.is_none_or(|rate| rate == 0) {
+            // Its main container is not made now: another one is about as large.
+            let mut rates = stream.outputs.iter().filter_map(|output| output.fanout.reading().bit_rate);
+            written.bit_rate = rates.find(|rate| *rate > 0).or(written.bit_rate);
+        }
         let codecs = stream.fanout.codecs();
         Self {
             placeholder,

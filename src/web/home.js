@@ -89,9 +89,10 @@ function listen(view) {
     clearTimeout(waiting);
     stop(view);
   });
-  // Enter plays; once more, it follows the link.
-  view.addEventListener("click", (event) => {
-    if (event.detail > 0 || view.querySelector("voyandz-view")) return;
+  // Enter plays; once more, it follows the link. Browsers differ in what a click by a key looks like.
+  view.addEventListener("keydown", (event) => {
+    const isPlain = !event.ctrlKey && !event.altKey && !event.metaKey && !event.shiftKey;
+    if (event.key !== "Enter" || !isPlain || (view.querySelector("voyandz-view") && !event.repeat)) return;
     event.preventDefault();
     play(view);
   });

@@ -28,7 +28,7 @@ const STYLE: &str = "
 h2 a{color:inherit;text-decoration:none}h2 a:hover{text-decoration:underline}
 a.view{color:var(--soft);text-decoration:none}.view .play{position:absolute;right:.5rem;bottom:.5rem;width:2rem;height:2rem;border-radius:50%;background:rgb(0 0 0/.6);fill:#fff;padding:.5rem;opacity:0}
 .view:hover .play,.view:focus-visible .play{opacity:1}.view:has(voyandz-view) .play{opacity:0}
-.view.calm img{filter:grayscale(.8) brightness(.85)}.problem:empty{display:none}.problem{overflow-wrap:anywhere}.view audio{position:relative;width:calc(100% - 2rem)}.view.sound{align-content:center;gap:.75rem}
+.view.calm img{filter:grayscale(.8) brightness(.85)}.problem:empty{display:none}.problem{overflow-wrap:anywhere}.view audio{position:relative;width:calc(100% - 2rem);height:2.5rem}.view.sound{align-content:center;gap:.75rem}
 #notice{color:var(--bad);margin:0}#notice:empty{display:none}.empty{color:var(--soft);max-width:40rem}
 ";
 
@@ -107,7 +107,7 @@ fn card(stream: &Stream, handle: &StreamHandle, site: &str, access: &Access) -> 
                 }
             }
             div.text {
-                div.name { h2 { a href=(page) { (stream.called()) } } (tile::badge(stream)) }
+                div.name { h2 { a href=(page) { (stream.called()) } } (tile::badges(stream)) }
                 p.kind data-key=(format!("facts of {}", stream.name)) { (tile::facts(stream, true).join(" · ")) }
                 p.kind.problem data-key=(format!("error of {}", stream.name)) {
                     @if let Some(error) = stream.life.last_error.as_ref().filter(|_| tile::told(stream.life.state).2 == "bad") { (error) }

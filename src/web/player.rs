@@ -131,7 +131,7 @@ pub fn page(
         period: None,
         header: html! {
             @if let Some(state) = state {
-                (tile::badge(state))
+                (tile::badges(state))
                 p data-key="facts" { (tile::facts(state, tells_viewers).join(" · ")) }
             }
         },

@@ -79,12 +79,14 @@ pub fn told(state: &str) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// The state of a stream.
-pub fn badge(stream: &Stream) -> Markup {
+/// The state of a stream, and whether it is recorded now.
+pub fn badges(stream: &Stream) -> Markup {
     let (shape, word, class) = told(stream.life.state);
+    let is_recorded = stream.recording.as_ref().is_some_and(|recording| recording.state == "recording");
     html! {
-        span class=(format!("badge {class}")) data-key=(format!("badge of {}", stream.name)) {
-            span aria-hidden="true" { (shape) } " " (word)
+        span.badges data-key=(format!("badges of {}", stream.name)) {
+            @if is_recorded { span.badge.recorded { span aria-hidden="true" { "●" } " Recording" } }
+            span class=(format!("badge {class}")) { span aria-hidden="true" { (shape) } " " (word) }
         }
     }
 }
@@ -112,9 +114,6 @@ pub fn facts(stream: &Stream, tells_viewers: bool) -> Vec<String> {
     }
     if tells_viewers {
         facts.push(viewers(stream.viewers.readers));
-    }
-    if stream.recording.as_ref().is_some_and(|recording| recording.state == "recording") {
-        facts.push("recording".to_owned());
     }
     facts
 }

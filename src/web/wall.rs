@@ -28,7 +28,7 @@ body{max-width:none;padding:0 .5rem .5rem}.bar{margin-bottom:.5rem;padding:.375r
 .tile{position:relative;border-radius:.375rem;overflow:hidden;border:0}.tile .view{aspect-ratio:16/9}
 .tile figcaption{position:absolute;left:0;right:0;bottom:0;display:flex;justify-content:space-between;gap:.5rem;padding:.25rem .625rem;background:rgb(0 0 0/.72);font-size:.875rem}
 .tile figcaption a{color:#fff;text-decoration:none;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.tile .badge{color:#ffd591}
-.tile .badge.good{color:#8ee6a8}.tile .badge.calm{color:#d0d7de}.tile .badge.bad{color:#ffb4ab}
+.tile .badge.good{color:#8ee6a8}.tile .badge.calm{color:#d0d7de}.tile .badge.bad{color:#ffb4ab}.tile .badge.recorded{color:#d0d7de}.tile .recorded span{color:#ff8a80}.tile .badges{flex-wrap:nowrap}
 figure{margin:0}details{margin:.5rem}form{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;align-items:center;margin-top:.5rem}label{display:flex;gap:.375rem;align-items:center;min-height:1.75rem}
 ";
 
@@ -76,7 +76,7 @@ pub fn page(
                 @for (stream, handle) in shown {
                     figure.tile {
                         (view(handle, plays, access))
-                        figcaption { a href=(format!("{}/play", handle.config.path.encoded())) { (stream.called()) } (tile::badge(stream)) }
+                        figcaption { a href=(format!("{}/play", handle.config.path.encoded())) { (stream.called()) } (tile::badges(stream)) }
                     }
                 }
             }

@@ -1,13 +1,16 @@
 //! What a browser makes of it.
 
-use crate::rig::{
-    Launch, SOON, Server,
-    browser::{Browser, have_browser},
-    holds_for,
-    http::{self, Next},
-    process, rounds,
-    script::{H264, PICTURE, TONE, shell},
-    secs, wait_until,
+use crate::{
+    editor::ENTER,
+    rig::{
+        Launch, SOON, Server,
+        browser::{Browser, have_browser},
+        holds_for,
+        http::{self, Next},
+        process, rounds,
+        script::{H264, PICTURE, TONE, shell},
+        secs, wait_until,
+    },
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -36,9 +39,12 @@ const CHANGES: &str = "
 
 #[test]
 fn home_page_shows_stills_and_plays_what_is_pointed_at() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        shows_streams(&Browser::start());
     }
+}
+
+pub fn shows_streams(browser: &Browser) {
     let server = Server::start(&format!(
         "
         feeds:
@@ -52,14 +58,13 @@ fn home_page_shows_stills_and_plays_what_is_pointed_at() {
           bad: {{feed: bad, container: ts}}
         "
     ));
-    let browser = Browser::start();
     browser.open(&server.url("/"));
     let tile = |name: &str| format!("document.querySelector('article[aria-label=\"{name}\"]')");
     // Stills of what was idle are taken once, and its feed is left alone then.
     let has_still = |name: &str| format!("return {}.querySelector('img')?.naturalWidth === 320", tile(name));
     browser.wait(&has_still("cam.mjpeg"), secs(30));
     browser.wait(&has_still("cam.webm"), secs(30));
-    let badge = |name: &str| format!("{}.querySelector('.badge').textContent", tile(name));
+    let badge = |name: &str| format!("{}.querySelector('.badges').textContent", tile(name));
     browser.wait(&format!("return {} === '○ Idle'", badge("cam.webm")), secs(30));
     browser.wait(&format!("return {}.endsWith('Trying again')", badge("bad")), secs(30));
     assert_eq!(browser.run(&format!("return {}.querySelector('audio').controls", tile("radio.mp3"))), true);
@@ -84,7 +89,8 @@ fn home_page_shows_stills_and_plays_what_is_pointed_at() {
     point("cam.mjpeg", "pointerleave");
     assert_eq!(browser.run("return document.querySelector('voyandz-view')"), Value::Null);
     // So does Enter.
-    browser.run(&format!("const view = {}.querySelector('a.view'); view.focus(); view.click()", tile("cam.webm")));
+    browser.run(&format!("{}.querySelector('a.view').focus()", tile("cam.webm")));
+    browser.press("", ENTER);
     browser.wait("return document.querySelector('article video')?.videoWidth === 320", secs(30));
     assert_eq!(browser.run("return location.pathname"), "/");
     browser.run(&format!("{}.querySelector('a.view').dispatchEvent(new FocusEvent('blur'))", tile("cam.webm")));

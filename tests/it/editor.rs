@@ -2,7 +2,7 @@
 
 use crate::{
     manage::{log_in, says, text, yaml},
-    pages::examine,
+    pages::{examine, looks_at_all},
     rig::{
         SOON, Server,
         browser::{Browser, have_browser},
@@ -39,7 +39,7 @@ struct Script {
     result: &'static str,
 }
 
-const SCRIPTS: [Script; 26] = [
+const SCRIPTS: [Script; 29] = [
     Script {
         shows: "a section of the top level begins a block",
         text: "¦",
@@ -159,6 +159,30 @@ const SCRIPTS: [Script; 26] = [
         proposals: &["v4l2-mine", "v4l2-mjpeg"],
         keys: &[ENTER],
         result: "templates:\n  v4l2-mine: {pipeline: videotestsrc}\nfeeds:\n  cam:\n    pipeline: {use: v4l2-mine¦}",
+    },
+    Script {
+        shows: "a template of a file of the configuration",
+        text: "feeds:\n  cam:\n    pipeline: {use: ¦}",
+        typed: "work",
+        proposals: &["workshop"],
+        keys: &[ENTER],
+        result: "feeds:\n  cam:\n    pipeline: {use: workshop¦}",
+    },
+    Script {
+        shows: "what it takes",
+        text: "streams:\n  x:\n    feed: cam\n    pipeline:\n    - use: workshop\n      ¦",
+        typed: "",
+        proposals: &["device", "brightness"],
+        keys: &[DOWN, ENTER],
+        result: "streams:\n  x:\n    feed: cam\n    pipeline:\n    - use: workshop\n      brightness: ¦",
+    },
+    Script {
+        shows: "a template of a command is for commands",
+        text: "templates:\n  work-tone: {pipeline: audiotestsrc}\n  work-cat:\n    command: cat {file}\nfeeds:\n  cam: {command: {use: ¦}}",
+        typed: "w",
+        proposals: &["work-cat"],
+        keys: &[ENTER],
+        result: "templates:\n  work-tone: {pipeline: audiotestsrc}\n  work-cat:\n    command: cat {file}\nfeeds:\n  cam: {command: {use: work-cat¦}}",
     },
     Script {
         shows: "the names of permissions as keys",
@@ -286,9 +310,9 @@ fn open(server: &Server, browser: &Browser) {
     browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
     browser.wait("return document.getElementById('text').getAttribute('aria-autocomplete') === 'list'", SOON);
     browser.run(
-        "globalThis.spent = []; let began = null;
+        "window.spent = []; let began = null;
          addEventListener('keydown', (event) => { if (event.ctrlKey && event.key === ' ') began = event.timeStamp; }, true);
-         const note = () => { if (began !== null) spent.push(performance.now() - began); began = null; };
+         const note = () => { if (began !== null) window.spent.push(performance.now() - began); began = null; };
          const observer = new MutationObserver(note);
          observer.observe(document.getElementById('completion'), { attributes: true });
          observer.observe(document.querySelector('.unseen'), { childList: true });",
@@ -297,7 +321,7 @@ fn open(server: &Server, browser: &Browser) {
 
 /// The times so far, in milliseconds.
 fn times(browser: &Browser) -> Vec<f64> {
-    serde_json::from_value(browser.run("return spent")).unwrap()
+    serde_json::from_value(browser.run("return window.spent")).unwrap()
 }
 
 /// The median of times in milliseconds is one that people do not notice.
@@ -335,17 +359,27 @@ pub fn marked(browser: &Browser, lines: &BTreeSet<usize>) {
 
 #[test]
 fn u46_scripts_of_typing_are_completed_and_errors_marked() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        completes_and_marks(&Browser::start());
     }
-    let (server, browser) = (Server::start(&yaml("api: {exec: true}\n")), Browser::start());
-    open(&server, &browser);
+}
+
+pub fn completes_and_marks(browser: &Browser) {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = "# A camera of the workshop.\n# needs: v4l2src\n# takes: device brightness=128\n# gives: a track of raw video\n\
+                    v4l2src device={device} brightness={brightness} ! queue name=video\n";
+    fs::write(folder.path().join("workshop.launch"), workshop).unwrap();
+    let server = Server::start(&yaml(&format!("api: {{exec: true}}\npipelines_dir: {}\n", folder.path().display())));
+    open(&server, browser);
     let mut faulty = 0;
-    for script in &SCRIPTS {
-        put(&browser, script.text);
+    // Firefox, whose keys are what differs, gets some of them.
+    let step = if browser.name() == "Firefox" && !looks_at_all() { 3 } else { 1 };
+    let scripts: Vec<_> = SCRIPTS.iter().step_by(step).collect();
+    for script in &scripts {
+        put(browser, script.text);
         browser.press("", script.typed);
         browser.press(CONTROL, " ");
-        let listed_now = listed(&browser);
+        let listed_now = listed(browser);
         assert_eq!(
             listed_now.len().min(script.proposals.len().max(1)),
             script.proposals.len(),
@@ -358,66 +392,73 @@ fn u46_scripts_of_typing_are_completed_and_errors_marked() {
             script.shows
         );
         browser.press("", &script.keys.concat());
-        assert_eq!(got(&browser), script.result, "{}", script.shows);
-        assert_eq!(listed(&browser), [""; 0], "{}", script.shows);
+        assert_eq!(got(browser), script.result, "{}", script.shows);
+        assert_eq!(listed(browser), [""; 0], "{}", script.shows);
         // What is marked is what the command line finds.
         let wrong = wrong_lines(&script.result.replace('¦', ""));
         faulty += usize::from(!wrong.is_empty());
         browser.wait("return document.getElementById('notice').textContent !== ''", SOON);
-        marked(&browser, &wrong);
+        marked(browser, &wrong);
     }
-    assert!(faulty >= 5, "{faulty} scripts end with an error");
-    let mut spent = times(&browser);
-    assert_eq!(spent.len(), SCRIPTS.len());
+    assert!(faulty * step >= 5, "{faulty} scripts end with an error");
+    let mut spent = times(browser);
+    assert_eq!(spent.len(), scripts.len());
     // The median: other tests have the processor, too.
-    assert_quick("completion", &mut spent);
-    assert_eq!(browser.complaints().iter().filter(|line| !line.contains("/api/v1/config")).count(), 0);
+    assert_quick(&format!("completion ({})", browser.name()), &mut spent);
+    let complaints = browser.complaints();
+    assert!(complaints.iter().all(|line| line.contains("/api/v1/config")), "{complaints:#?}");
 }
 
 #[test]
 fn u46_a_thousand_streams_are_completed_as_quickly() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        completes_a_thousand_streams(&Browser::start());
     }
-    let (server, browser) = (Server::start(&yaml("api: {exec: true}\n")), Browser::start());
-    open(&server, &browser);
+}
+
+pub fn completes_a_thousand_streams(browser: &Browser) {
+    let server = Server::start(&yaml("api: {exec: true}\n"));
+    open(&server, browser);
     const FEEDS: &str = "feeds: {cam: {url: 'rtsp://door.example/'}}\n";
     let streams: String = (0..1000)
         .map(|at| format!("  # The {at}th.\n  s{at}:\n    feed: cam\n    title: \"Camera: {at}\"\n    video: {{codec: h264, gop: 50}}\n"))
         .collect();
     for _ in 0..5 {
-        put(&browser, &format!("{FEEDS}streams:\n{streams}  last:\n    ¦\n"));
+        put(browser, &format!("{FEEDS}streams:\n{streams}  last:\n    ¦\n"));
         browser.press(CONTROL, " ");
-        assert_eq!(listed(&browser)[..3], ["title", "labels", "feed"]);
+        assert_eq!(listed(browser)[..3], ["title", "labels", "feed"]);
     }
-    let mut spent = times(&browser);
-    assert_quick("completion in a file of a thousand streams", &mut spent);
+    let mut spent = times(browser);
+    assert_quick(&format!("completion in a file of a thousand streams ({})", browser.name()), &mut spent);
     // The line is marked where it is, also after the text was scrolled.
-    put(&browser, &format!("{FEEDS}streams:\n{streams}  last:\n    fed: cam¦\n"));
+    put(browser, &format!("{FEEDS}streams:\n{streams}  last:\n    fed: cam¦\n"));
     browser.run("const text = document.getElementById('text'); text.scrollTop = text.scrollHeight");
-    says(&browser, "nothing can be applied yet");
+    says(browser, "nothing can be applied yet");
     browser.wait("return document.querySelectorAll('#lines .wrong').length > 0", SOON);
     let line = 5 * 1000 + 4;
-    assert!(text(&browser, "#faults").contains(&format!("Line {line}")), "{}", text(&browser, "#faults"));
+    assert!(text(browser, "#faults").contains(&format!("Line {line}")), "{}", text(browser, "#faults"));
     browser.wait(&format!("return document.querySelector('#lines [data-line=\"{line}\"].wrong') !== null"), SOON);
 }
 
 #[test]
 fn u46_proposals_can_be_used_by_everyone() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        proposals_for_everyone(&Browser::start());
     }
+}
+
+pub fn proposals_for_everyone(browser: &Browser) {
     let Some(axe) = tool("axe-core-4.14.1.js") else { return };
     let axe = fs::read_to_string(axe).unwrap();
-    let (server, browser) = (Server::start(&yaml("api: {exec: true}\n")), Browser::start());
-    open(&server, &browser);
+    let server = Server::start(&yaml("api: {exec: true}\n"));
+    open(&server, browser);
     let mut found = Vec::new();
     for (width, pixels) in [("phone", 360), ("desktop", 1440)] {
         for scheme in ["light", "dark"] {
             browser.prefer(scheme);
             browser.resize(pixels);
             put(
-                &browser,
+                browser,
                 "feeds:\n  cam: {url: 'rtsp://door.example/'}\nstreams:\n  cam:\n    fed: cam\n    ¦\n  door: {feed: cam}\n",
             );
             browser.wait("return document.querySelectorAll('#lines .wrong').length > 0", SOON);
@@ -425,7 +466,7 @@ fn u46_proposals_can_be_used_by_everyone() {
             browser.press("", DOWN);
             let name = format!("completion-{width}-{scheme}");
             browser.keep_picture(&name);
-            found.extend(examine(&browser, &axe, &name));
+            found.extend(examine(browser, &axe, &name));
             let fits = "const [list, box] = ['completion', 'box'].map((id) => document.getElementById(id).getBoundingClientRect()); \
                         return list.left >= box.left && list.right <= box.right";
             assert_eq!(browser.run(fits), true, "{name}");
@@ -434,10 +475,10 @@ fn u46_proposals_can_be_used_by_everyone() {
     assert!(found.is_empty(), "{found:#?}");
     // A press on a proposal takes it, too, and the text keeps the focus.
     browser.run("document.querySelector('#proposals li').click()");
-    assert!(got(&browser).contains("    title: ¦\n"), "{}", got(&browser));
+    assert!(got(browser).contains("    title: ¦\n"), "{}", got(browser));
     // The keys that take typing back take a proposal back.
     browser.press(CONTROL, "z");
-    assert!(got(&browser).contains("    ¦\n"), "{}", got(&browser));
+    assert!(got(browser).contains("    ¦\n"), "{}", got(browser));
     // Other editors get the schema, too.
     let schema: serde_json::Value = serde_json::from_str(&server.get("/configuration/schema.json").text()).unwrap();
     assert!(schema["$defs"]["stream"].is_object());

@@ -1,8 +1,7 @@
 //! The player and the pages in Firefox, which decides about codecs, connections and autoplay in its own way.
 
 use crate::{
-    editor::{CONTROL, ENTER, got, listed, marked, put, wrong_lines},
-    manage::{add_a_test_picture, log_in, yaml},
+    browsers, editor, embedding, keyboard, manage, pages, recording_edits,
     rig::{
         SOON, Server,
         browser::{Browser, have_browser, have_firefox},
@@ -136,29 +135,124 @@ fn a48_chromium_falls_back_within_two_seconds() {
 }
 
 #[test]
-fn firefox_shows_the_pages() {
-    if !have_firefox() {
-        return;
+fn firefox_shows_streams() {
+    if have_firefox() {
+        browsers::shows_streams(&Browser::start_firefox());
     }
-    let (server, browser) = (Server::start(&yaml("api: {exec: true}\n")), Browser::start_firefox());
-    log_in(&server, &browser, "anna");
-    // Tiles have a still, and play what is pointed at.
-    let tile = "document.querySelector('article[aria-label=\"Front door\"] a.view')";
-    browser.wait(&format!("return {tile}.querySelector('img')?.naturalWidth === 320"), secs(30));
-    browser.run(&format!("{tile}.dispatchEvent(new PointerEvent('pointerenter', {{ pointerType: 'mouse' }}))"));
-    browser.wait(MOVES, secs(30));
-    add_a_test_picture(&server, &browser);
-    // The editor completes by keyboard, and marks the line with an error.
-    browser.open(&server.url("/configuration"));
-    browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
-    browser.wait("return document.getElementById('text').getAttribute('aria-autocomplete') === 'list'", SOON);
-    put(&browser, "feeds:\n  cam: {url: 'rtsp://door.example/'}\nstreams:\n  x: {fed: cam, ¦}\n");
-    browser.press("", "vi");
-    browser.press(CONTROL, " ");
-    assert_eq!(listed(&browser)[0], "video");
-    browser.press("", ENTER);
-    assert!(got(&browser).contains("{fed: cam, video: ¦}"), "{}", got(&browser));
-    let wrong = wrong_lines(&got(&browser).replace('¦', ""));
-    assert!(wrong.contains(&4), "{wrong:?}");
-    marked(&browser, &wrong);
+}
+
+#[test]
+fn a42_firefox_makes_and_deletes_a_stream() {
+    if have_firefox() {
+        manage::makes_and_deletes_a_stream(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a42_firefox_edits_the_configuration() {
+    if have_firefox() {
+        manage::edits_the_configuration(Browser::start_firefox);
+    }
+}
+
+#[test]
+fn a42_firefox_keeps_what_is_typed_when_answers_come_late() {
+    if have_firefox() {
+        manage::answers_come_late(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a42_firefox_ends_viewers_and_saves_clips() {
+    if have_firefox() {
+        let browser = Browser::start_firefox();
+        recording_edits::saves_clips(&browser);
+        manage::ends_a_viewer(&browser);
+    }
+}
+
+#[test]
+fn a42_firefox_gives_orders_to_feeds() {
+    if have_firefox() {
+        manage::gives_orders(Browser::start_firefox);
+    }
+}
+
+#[test]
+fn a42_firefox_follows_events() {
+    if have_firefox() {
+        manage::follows_events(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a43_firefox_without_scripts_reads_and_logs_in() {
+    if have_firefox() {
+        let browser = Browser::start_firefox_without_scripts();
+        manage::reads_the_configuration(&browser);
+        pages::reads_without_scripts(&browser);
+    }
+}
+
+#[test]
+fn a44_pages_in_firefox_fit_and_can_be_read_by_everyone() {
+    if have_firefox() {
+        pages::pages_for_everyone(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a44_pages_of_those_who_manage_in_firefox_fit_and_can_be_read_by_everyone() {
+    if have_firefox() {
+        manage::pages_for_everyone(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a44_firefox_needs_no_mouse() {
+    if have_firefox() {
+        keyboard::needs_no_mouse(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a44_firefox_reaches_all_by_keyboard() {
+    if have_firefox() {
+        keyboard::reaches_all(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a45_fifty_tiles_cost_little_in_firefox() {
+    if have_firefox() {
+        pages::fifty_tiles(&Browser::start_firefox(), secs(6));
+    }
+}
+
+#[test]
+fn a46_firefox_completes() {
+    if have_firefox() {
+        editor::completes_and_marks(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a44_proposals_in_firefox_can_be_used_by_everyone() {
+    if have_firefox() {
+        editor::proposals_for_everyone(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn a46_firefox_completes_a_thousand_streams() {
+    if have_firefox() {
+        editor::completes_a_thousand_streams(&Browser::start_firefox());
+    }
+}
+
+#[test]
+fn firefox_gets_nothing_while_it_is_hidden() {
+    if have_firefox() {
+        embedding::hidden_players(&Browser::start_firefox());
+    }
 }

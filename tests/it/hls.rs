@@ -210,7 +210,7 @@ fn a_configuration_that_does_not_change_the_stream_does_not_disturb_it() {
     // With other settings the playlists begin again.
     server.reload(&yaml(", hls: {segment: 4, part: 0.4}"));
     let list = Playlist::parse(&text(&server, &playlist));
-    assert_eq!((list.target, list.part_target), (4.0, Some(0.4)));
+    assert_eq!((list.target, list.part_target), (4.0, Some(0.400_001)));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn each_setting_changes_the_playlist() {
         list = Playlist::parse(&text(&server, &next));
         list.sequence > begin + 4
     });
-    assert_eq!((list.target, list.part_target), (1.0, Some(0.12)));
+    assert_eq!((list.target, list.part_target), (1.0, Some(0.120_001)));
     assert!((3.0..4.6).contains(&length(&list)), "{}", length(&list));
 }
 

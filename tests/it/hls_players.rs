@@ -1,9 +1,14 @@
 //! HLS and DASH in players of others: each form, with each kind of tracks.
 
-use crate::rig::{
-    Server, have,
-    script::{H264, PICTURE, TONE},
-    wait_until,
+use crate::{
+    dash,
+    rig::{
+        SOON, Server,
+        browser::{Browser, have_browser, have_firefox},
+        have,
+        script::{H264, PICTURE, TONE},
+        secs, wait_until,
+    },
 };
 use std::{
     process::{Command, Stdio},
@@ -128,4 +133,50 @@ fn vlc_plays_every_form() {
         };
         if said.contains(sign) { Ok(()) } else { Err(said.lines().rev().take(30).collect::<Vec<_>>().join("\n")) }
     });
+}
+
+/// What is played in browsers: a stream, its video and its audio.
+const CODECS: [(&str, &str, &str); 3] = [
+    ("av1", "{codec: av1, bitrate: 300k, gop: 25}", "opus"),
+    ("h264", H264, "aac"),
+    ("vp9", "{codec: vp9, bitrate: 300k, gop: 25}", "opus"),
+];
+
+/// Plays AV1 in all players of browsers; with `VOYANDZ_PLAYERS`, each of the codecs.
+fn plays_codecs(browser: &Browser) {
+    let count = if std::env::var_os("VOYANDZ_PLAYERS").is_some() { CODECS.len() } else { 1 };
+    let streams =
+        CODECS.iter().map(|(name, video, audio)| format!("  {name}: {{feed: cam, video: {video}, audio: {audio}}}\n"));
+    let server = Server::start(&format!(
+        "feeds: {{cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}}}\nstreams:\n{}",
+        streams.collect::<String>()
+    ));
+    if !dash::load_players(browser, &server) {
+        return;
+    }
+    for (name, ..) in CODECS.iter().take(count) {
+        run_for_a_while(&server, name, "m3u8");
+        for (player, form) in [("hls.js", "m3u8"), ("shaka", "m3u8"), ("shaka", "mpd"), ("dash.js", "mpd")] {
+            dash::play(browser, player, &format!("/{name}.{form}"), secs(2));
+            // Frames of the size that they have, and audio, which an element decodes that is mute, too.
+            let shows = "video.videoWidth === 320 && (video.mozHasAudio ?? video.webkitAudioDecodedByteCount > 0)";
+            let count = "video.getVideoPlaybackQuality().totalVideoFrames";
+            browser.wait(&format!("return {shows} && {count} > {FRAMES}"), SOON);
+            browser.run("end()");
+        }
+    }
+}
+
+#[test]
+fn players_in_chromium_play_each_codec() {
+    if have_browser() {
+        plays_codecs(&Browser::start());
+    }
+}
+
+#[test]
+fn players_in_firefox_play_each_codec() {
+    if have_firefox() {
+        plays_codecs(&Browser::start_firefox());
+    }
 }

@@ -110,6 +110,7 @@ mod rtsp_tunnel;
 mod saves;
 mod screens;
 mod service;
+mod sites;
 mod slow_network;
 mod source_clients;
 mod sources;

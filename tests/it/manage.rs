@@ -67,10 +67,13 @@ fn edit(browser: &Browser, from: &str, to: &str) {
 
 #[test]
 fn u3_the_configuration_is_edited_checked_applied_and_taken_back() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        edits_the_configuration(Browser::start);
     }
-    let (server, browser) = (Server::start(&yaml("api: {exec: true}\n")), Browser::start());
+}
+
+pub fn edits_the_configuration(start: fn() -> Browser) {
+    let (server, browser) = (Server::start(&yaml("api: {exec: true}\n")), start());
     let original = fs::read_to_string(server.file()).unwrap();
     log_in(&server, &browser, "anna");
     browser.open(&server.url("/configuration"));
@@ -118,9 +121,10 @@ fn u3_the_configuration_is_edited_checked_applied_and_taken_back() {
     click(&browser, "#then button");
     says(&browser, "Done.");
     assert_eq!(fs::read_to_string(server.file()).unwrap(), original.replace("# The yard.", "# The yard, by another."));
-    assert_eq!(browser.complaints().iter().filter(|line| !line.contains("/api/v1/config")).count(), 0);
+    let complaints = browser.complaints();
+    assert!(complaints.iter().all(|line| line.contains("/api/v1/config")), "{complaints:#?}");
     // An editor sees no more than it may do; who may only watch sees none of it.
-    let other = Browser::start();
+    let other = start();
     log_in(&server, &other, "ed");
     let menu = text(&other, "nav.menu");
     assert!(menu.contains("Configuration") && menu.contains("Viewers") && !menu.contains("Access"), "{menu}");
@@ -142,50 +146,56 @@ fn delay(browser: &Browser, dry: bool) {
 
 #[test]
 fn answers_that_come_late_take_nothing_from_who_types() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        answers_come_late(&Browser::start());
     }
-    let (server, browser) = (Server::start(&yaml("")), Browser::start());
-    log_in(&server, &browser, "anna");
+}
+
+pub fn answers_come_late(browser: &Browser) {
+    let server = Server::start(&yaml(""));
+    log_in(&server, browser, "anna");
     browser.open(&server.url("/configuration"));
     browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
     // What is typed while a change is written stays, and is no conflict with that change.
-    delay(&browser, false);
-    edit(&browser, "title: Front door", "title: Back door");
-    click(&browser, "#apply");
+    delay(browser, false);
+    edit(browser, "title: Front door", "title: Back door");
+    click(browser, "#apply");
     browser.wait("return window.waits === true", SOON);
-    edit(&browser, "# at the gate", "# at the wall");
+    edit(browser, "# at the gate", "# at the wall");
     browser.run("setTimeout(() => release(), 1500)");
-    says(&browser, "Applied.");
+    says(browser, "Applied.");
     let typed = browser.run("return document.getElementById('text').value");
     assert!(typed.as_str().unwrap().contains("# at the wall"), "{typed}");
-    says(&browser, "Good.");
+    says(browser, "Good.");
     assert_eq!(browser.run("return document.getElementById('conflict').hidden"), true);
     // The history changes no file under a text that is not saved.
-    click(&browser, "[aria-label='Undo 1']");
-    says(&browser, "Apply or discard");
+    click(browser, "[aria-label='Undo 1']");
+    says(browser, "Apply or discard");
     // A check of before says nothing about the text that took its place.
-    delay(&browser, true);
+    delay(browser, true);
     browser.run("window.waits = false");
-    edit(&browser, "feed: cam,", "feed: came,");
+    edit(browser, "feed: cam,", "feed: came,");
     browser.wait("return window.waits === true", SOON);
-    click(&browser, "#revert");
+    click(browser, "#revert");
     browser.wait("return document.getElementById('text').value.includes('feed: cam,')", SOON);
     browser.run("release()");
     browser.wait("return document.getElementById('notice').textContent === ''", SOON);
-    assert_eq!(text(&browser, "#faults"), "");
+    assert_eq!(text(browser, "#faults"), "");
     assert!(fs::read_to_string(server.file()).unwrap().contains("Back door"));
 }
 
 #[test]
 fn a43_the_configuration_is_read_without_scripts() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        reads_the_configuration(&Browser::start_without_scripts());
     }
+}
+
+pub fn reads_the_configuration(browser: &Browser) {
     let rules = "auth: {anyone: [viewer, 'config:read']}\n";
     let yaml =
         format!("feeds:\n  far: {{url: 'rtsp://u:canary@192.0.2.1/x'}}\nstreams:\n  far: {{feed: far}}\n{rules}");
-    let (server, browser) = (Server::start(&yaml), Browser::start_without_scripts());
+    let server = Server::start(&yaml);
     browser.open(&server.url("/configuration"));
     let body = browser.run("return document.body.innerText");
     let body = body.as_str().unwrap();
@@ -208,7 +218,7 @@ fn u4_a_test_picture_is_added_and_seen() {
 }
 
 /// Adds a stream that is not there, and watches it.
-pub fn add_a_test_picture(server: &Server, browser: &Browser) {
+fn add_a_test_picture(server: &Server, browser: &Browser) {
     browser.open(&server.url("/add"));
     click(browser, "input[value=test]");
     browser.wait("return document.getElementById('name').value === 'test'", SOON);
@@ -230,25 +240,28 @@ pub fn add_a_test_picture(server: &Server, browser: &Browser) {
 
 #[test]
 fn a42_a_stream_is_made_changed_deleted_and_brought_back() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        makes_and_deletes_a_stream(&Browser::start());
     }
-    let (server, browser) = (Server::start(&yaml("")), Browser::start());
+}
+
+pub fn makes_and_deletes_a_stream(browser: &Browser) {
+    let server = Server::start(&yaml(""));
     // With a code that is good once, as a start on a terminal prints it.
     browser.open(&server.url("/stat"));
     browser.run(&format!("location.href = {}", json!(server.url(&format!("/login#{}", control::code(&server))))));
     browser.wait("return document.querySelector('nav.menu').innerText.includes('Administrator')", SOON);
-    add_a_test_picture(&server, &browser);
+    add_a_test_picture(&server, browser);
     let open = || {
         browser.open(&server.url("/configuration"));
         browser.wait("return document.getElementById('text').value.includes('# at the gate')", SOON);
     };
     open();
-    edit(&browser, "title: The hall", "title: The lobby");
-    click(&browser, "#apply");
-    says(&browser, "Applied.");
+    edit(browser, "title: The hall", "title: The lobby");
+    click(browser, "#apply");
+    says(browser, "Applied.");
     browser.open(&server.url("/hall/play"));
-    assert_eq!(text(&browser, "h1"), "The lobby");
+    assert_eq!(text(browser, "h1"), "The lobby");
     // Its entries are deleted, in both sections.
     open();
     let lines: Value = browser.run("return document.getElementById('text').value");
@@ -262,21 +275,21 @@ fn a42_a_stream_is_made_changed_deleted_and_brought_back() {
             left.push(line.as_str());
         }
     }
-    edit(&browser, &lines.join("\n"), &left.join("\n"));
-    click(&browser, "#check");
+    edit(browser, &lines.join("\n"), &left.join("\n"));
+    click(browser, "#check");
     browser.wait("return document.querySelector('#diff .del')?.textContent.includes('hall') === true", SOON);
-    click(&browser, "#apply");
-    says(&browser, "Applied.");
+    click(browser, "#apply");
+    says(browser, "Applied.");
     assert_eq!(server.get("/hall/play").status, 404);
     // And back, from the history.
     browser.wait("return document.querySelectorAll('#versions li').length === 3", SOON);
-    click(&browser, "[aria-label='Undo 3']");
-    says(&browser, "This would be changed.");
-    click(&browser, "#then button");
-    says(&browser, "Done.");
+    click(browser, "[aria-label='Undo 3']");
+    says(browser, "This would be changed.");
+    click(browser, "#then button");
+    says(browser, "Done.");
     browser.open(&server.url("/hall/play"));
     browser.wait("return document.querySelector('.view video')?.currentTime > 0.2", secs(20));
-    assert_eq!(text(&browser, "h1"), "The lobby");
+    assert_eq!(text(browser, "h1"), "The lobby");
 }
 
 #[test]
@@ -341,19 +354,22 @@ fn post(server: &Server, headers: &str, path: &str, body: &Value) -> (u16, Value
 
 #[test]
 fn u5_viewers_are_shown_and_ended() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        ends_a_viewer(&Browser::start());
     }
-    let (server, browser) = (Server::start(&yaml("")), Browser::start());
+}
+
+pub fn ends_a_viewer(browser: &Browser) {
+    let server = Server::start(&yaml(""));
     let mut viewer = server.get("/ticks.raw");
     viewer.piece(SOON);
-    log_in(&server, &browser, "anna");
+    log_in(&server, browser, "anna");
     browser.open(&server.url("/viewers"));
     browser.wait("return document.querySelectorAll('#viewers tr').length === 1", SOON);
-    let row = text(&browser, "#viewers tr");
+    let row = text(browser, "#viewers tr");
     assert!(row.contains("ticks.raw") && row.contains("127.0.0.1"), "{row}");
-    click(&browser, "#viewers button");
-    says(&browser, "was ended");
+    click(browser, "#viewers button");
+    says(browser, "was ended");
     viewer.rest(secs(2));
     browser.wait("return document.querySelectorAll('#viewers tr').length === 0", SOON);
     browser.wait("return !document.getElementById('none').hidden", SOON);
@@ -362,13 +378,16 @@ fn u5_viewers_are_shown_and_ended() {
 
 #[test]
 fn u8_feeds_take_orders_and_hooks_are_tested() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        gives_orders(Browser::start);
     }
+}
+
+pub fn gives_orders(start: fn() -> Browser) {
     let folder = tempfile::tempdir().unwrap();
     let told = folder.path().join("told");
     let hook = format!("hooks: {{note: {{run: [tee, -a, '{}'], events: ['none.*']}}}}\n", told.display());
-    let (server, browser) = (Server::start(&yaml(&hook)), Browser::start());
+    let (server, browser) = (Server::start(&yaml(&hook)), start());
     let mut viewer = server.get("/ticks.raw");
     viewer.piece(SOON);
     log_in(&server, &browser, "anna");
@@ -392,7 +411,7 @@ fn u8_feeds_take_orders_and_hooks_are_tested() {
     says(&browser, "on its way");
     wait_until("the hook has it", SOON, || fs::read_to_string(&told).is_ok_and(|told| told.contains("hook.test")));
     // Who may only watch sees the state, and no buttons.
-    let public = Browser::start();
+    let public = start();
     public.open(&server.url("/feeds"));
     public.wait("return document.querySelector('[data-feed=ticks] .kind').textContent.includes('command')", SOON);
     assert_eq!(public.run("return document.querySelectorAll('button').length"), 0);
@@ -442,29 +461,32 @@ fn u9_the_past_of_feeds_is_drawn() {
 
 #[test]
 fn u6_events_are_chosen_and_continue_after_a_restart() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        follows_events(&Browser::start());
     }
+}
+
+pub fn follows_events(browser: &Browser) {
     let state = tempfile::tempdir().unwrap();
     let more = format!("statedir: {}\n", state.path().display());
-    let (mut server, browser) = (Server::start(&yaml(&more)), Browser::start());
+    let mut server = Server::start(&yaml(&more));
     let port = server.address().port();
     browser.open(&server.url("/journal?type=viewer.*,server.*"));
     browser.wait("return document.getElementById('list').textContent.includes('server.started')", SOON);
     let mut viewer = server.get("/ticks.raw");
     viewer.piece(SOON);
     browser.wait("return document.getElementById('list').textContent.includes('viewer.joined')", SOON);
-    assert!(!text(&browser, "#list").contains("feed.started"));
+    assert!(!text(browser, "#list").contains("feed.started"));
     drop(viewer);
     browser.wait("return document.getElementById('list').textContent.includes('viewer.left')", SOON);
     // A pause keeps what comes.
-    click(&browser, "#pause");
+    click(browser, "#pause");
     let mut viewer = server.get("/ticks.raw");
     viewer.piece(SOON);
     browser.wait("return document.getElementById('pause').textContent.includes('new')", SOON);
     let joined = "return document.getElementById('list').textContent.split('viewer.joined').length - 1";
     assert_eq!(browser.run(joined), 1);
-    click(&browser, "#pause");
+    click(browser, "#pause");
     browser.wait(&format!("{joined} === 2"), SOON);
     drop(viewer);
     let text_of_file = fs::read_to_string(server.file()).unwrap();
@@ -473,7 +495,7 @@ fn u6_events_are_chosen_and_continue_after_a_restart() {
     let again = Launch::exact(&text_of_file.replacen("listenport: 0", &format!("listenport: {port}"), 1)).start();
     let started = "return document.getElementById('list').textContent.split('server.started').length - 1 === 2";
     browser.wait(started, secs(20));
-    assert!(text(&browser, "#list").contains("server.stopped"), "{}", text(&browser, "#list"));
+    assert!(text(browser, "#list").contains("server.stopped"), "{}", text(browser, "#list"));
     let numbers = browser.run("return [...document.querySelectorAll('#list li')].map(({ id }) => Number(id))");
     let numbers: Vec<u64> = serde_json::from_value(numbers).unwrap();
     assert!(numbers.windows(2).all(|pair| pair[0] > pair[1]), "each once, the newest first: {numbers:?}");
@@ -530,26 +552,29 @@ const PAGES: [(&str, &str, &str); 7] = [
 
 #[test]
 fn pages_of_those_who_manage_fit_every_width_and_can_be_read_by_everyone() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        pages_for_everyone(&Browser::start());
     }
+}
+
+pub fn pages_for_everyone(browser: &Browser) {
     let Some(axe) = tool("axe-core-4.14.1.js") else { return };
     let axe = fs::read_to_string(axe).unwrap();
     let key = "0123456789abcdef0123456789abcdef";
     let yaml = yaml("pages: {clients: true}\nhooks: {alarm: {run: ['true']}}\n")
         .replace("auth:\n", &format!("auth:\n  link_keys: {{one: {key}}}\n"));
-    let (server, browser) = (Server::start(&yaml), Browser::start());
+    let server = Server::start(&yaml);
     ["/ticks.raw", "/cam.ts"].iter().for_each(|path| watch(&server, path));
     let cookie = login_cookie(&server, "anna");
     for (name, title) in [("cam", "Back door"), ("ticks.raw", "Ticks")] {
         let put = json!([{"op": "merge", "path": ["streams", name], "value": {"title": title}}]);
         assert_eq!(post(&server, &cookie, "/config/changes", &put).0, 200);
     }
-    log_in(&server, &browser, "anna");
+    log_in(&server, browser, "anna");
     let page = http::request(server.address(), "GET", "/configuration", &cookie).text();
     assert!(page.contains("link_keys") && !page.contains(key), "the keys of links are secret: {page}");
     let mut found = Vec::new();
-    look_at(&server, &browser, &PAGES, &mut |name| found.extend(examine(&browser, &axe, name)));
+    look_at(&server, browser, &PAGES, &mut |name| found.extend(examine(browser, &axe, name)));
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(browser.complaints(), [""; 0]);
 }

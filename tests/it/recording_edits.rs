@@ -358,9 +358,12 @@ fn a_span_is_copied_into_a_clip_of_its_own() {
 
 #[test]
 fn the_page_and_the_command_line_save_clips() {
-    if !have_browser() {
-        return;
+    if have_browser() {
+        saves_clips(&Browser::start());
     }
+}
+
+pub fn saves_clips(browser: &Browser) {
     let folder = TempDir::new().unwrap();
     let server = kept(&folder);
     let list = json(&server, "/api/v1/recordings/cam");
@@ -375,7 +378,6 @@ fn the_page_and_the_command_line_save_clips() {
     assert!(is_done && told.contains("/rec/cam/clips/"), "{told}");
     let (is_done, table) = ctl(&["clips"]);
     assert!(is_done && table.contains("PATH") && table.lines().count() == 2, "{table}");
-    let browser = Browser::start();
     browser.open(&server.url("/recordings"));
     browser.wait("return document.querySelectorAll('.clips a').length === 1", SOON);
     browser.run(

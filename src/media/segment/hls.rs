@@ -5,7 +5,7 @@ use super::{
     key::Keys,
     rendition::{Part, Rendition, Segment},
     settings::low_latency_delay,
-    text::{Date, Millis, Seconds},
+    text::{Date, Micros, Millis, Seconds},
 };
 use crate::media::MediaKind;
 use std::{
@@ -122,7 +122,7 @@ pub fn media(stream: &Segmenter, rendition: &Rendition, names: Names<'_>, skips:
             SKIP_TARGETS * target,
             Millis(low_latency_delay(part))
         );
-        let _ = write!(out, "\n#EXT-X-PART-INF:PART-TARGET={}", Millis(part));
+        let _ = write!(out, "\n#EXT-X-PART-INF:PART-TARGET={}", Micros::above(part, 1000));
     }
     let _ = writeln!(out, "\n#EXT-X-MEDIA-SEQUENCE:{}", first.number);
     if rendition.unlisted_discontinuities() > 0 || listed.iter().any(|segment| segment.is_discontinuity) {
@@ -194,7 +194,8 @@ fn begin_segment(
 }
 
 fn part_line(out: &mut String, part: &Part, segment: &Segment, names: Names<'_>) {
-    let lasts = Seconds { ticks: part.duration, rate: segment.timescale };
+    // shaka 5 drops the rest of a group of pictures where a part is not later than by the sum of those before it: see ADR 67.
+    let lasts = Micros::above(part.duration, segment.timescale);
     let name = PartName { names, number: part.number };
     let independent = if part.is_independent { ",INDEPENDENT=YES" } else { "" };
     let _ = writeln!(out, "#EXT-X-PART:DURATION={lasts},URI=\"{name}\"{independent}");

@@ -22,6 +22,23 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// Seconds with six decimals, of microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Micros(u128);
+
+impl Micros {
+    /// The least number of microseconds that is more than so many ticks of a clock, of which a second has `rate`.
+    pub(super) fn above(ticks: u64, rate: u32) -> Self {
+        Self(u128::from(ticks) * 1_000_000 / u128::from(rate.max(1)) + 1)
+    }
+}
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
 /// Seconds with three decimals, of milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Millis(pub(super) u64);
@@ -71,7 +88,24 @@ mod tests {
         assert_eq!(Millis(10_205).to_string(), "10.205");
     }
 
+    #[test]
+    fn microseconds_are_more_than_the_time() {
+        let check = |ticks, rate, expect| assert_eq!(Micros::above(ticks, rate).to_string(), expect);
+        check(180_000, 90_000, "2.000001");
+        check(18_750, 90_000, "0.208334");
+        check(200, 1000, "0.200001");
+        check(5, 0, "5.000001");
+    }
+
     proptest! {
+        /// No part is longer than the part target, which is in milliseconds that are no less than those of the part.
+        #[test]
+        fn order_is_kept(ticks in 0u64..10_000_000, rate in 1u32..200_000) {
+            let millis = (u128::from(ticks) * 1000).div_ceil(u128::from(rate));
+            prop_assert!(Micros::above(ticks, rate).0 <= Micros::above(millis.try_into().unwrap(), 1000).0);
+            prop_assert!(Micros::above(ticks, rate).0 * u128::from(rate) > u128::from(ticks) * 1_000_000);
+        }
+
         #[test]
         fn dates_are_those_of_another_library(nanos in 0i64..4_102_444_800_000_000_000) {
             let expect = Timestamp::from_millisecond(nanos / 1_000_000).unwrap();

@@ -4,12 +4,13 @@
 use super::{Module, STYLE};
 use crate::{
     access::{Access, Action, Decision, Subject},
+    config::KnownTemplate,
     status::response,
     web::page::{Menu, Page},
 };
 use http::StatusCode;
 use maud::{Markup, html};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// The page.
 pub const PATH: &str = "/configuration";
@@ -71,19 +72,43 @@ pub struct Change {
     pub paths: Vec<String>,
 }
 
+/// What the configuration may refer to.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The names of feeds.
+    pub feeds: Vec<&'a str>,
+    /// Templates of any kind.
+    pub templates: &'a [KnownTemplate],
+}
+
+impl Known<'_> {
+    /// For the script.
+    fn json(&self) -> Value {
+        let arguments = |template: &KnownTemplate| -> Map<_, _> {
+            template.arguments.iter().map(|(name, default)| (name.clone(), json!(default))).collect()
+        };
+        let templates: Map<_, _> = self
+            .templates
+            .iter()
+            .map(|one| (one.name.clone(), json!({ "is_command": one.is_command, "arguments": arguments(one) })))
+            .collect();
+        json!({ "feeds": self.feeds, "templates": templates })
+    }
+}
+
 /// The response with the schema.
 pub fn schema() -> warp::reply::Response {
     response(StatusCode::OK, SCHEMA.to_owned(), "application/schema+json")
 }
 
-/// The page. `is_writable`: whether the API changes the configuration at all; `feeds`: the names that streams may refer to.
+/// The page. `is_writable`: whether the API changes the configuration at all.
 pub fn page(
     menu: &Menu,
     access: &Access,
     files: &[File],
     changes: &[Change],
     is_writable: bool,
-    feeds: &[&str],
+    known: &Known<'_>,
 ) -> warp::reply::Response {
     let is_permitted = matches!(access.decide(Action::ConfigWrite, Subject::Server), Decision::Allowed { .. });
     let may_write = is_writable && is_permitted;
@@ -101,7 +126,7 @@ pub fn page(
             @else if !is_permitted { p { "You may read it, and not change it." } }
         },
         main: html! {
-            div id="editor" hidden data-may-write[may_write] data-feeds=(json!(feeds)) {
+            div id="editor" hidden data-may-write[may_write] data-known=(known.json()) {
                 div {
                     @if files.len() > 1 { (tabs(files)) } @else if let Some(file) = files.first() { p.kind { (file.name) } }
                     p id="locked" hidden { "This file cannot be written: change it on its machine. New entries go to another file." }

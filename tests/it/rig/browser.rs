@@ -62,7 +62,19 @@ impl Browser {
     }
 
     pub fn start_firefox() -> Self {
-        Self(Driver::Firefox(Firefox::start()))
+        Self(Driver::Firefox(Firefox::start("")))
+    }
+
+    /// One that runs no scripts of pages.
+    pub fn start_firefox_without_scripts() -> Self {
+        Self(Driver::Firefox(Firefox::start("user_pref(\"javascript.enabled\", false);\n")))
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self.0 {
+            Driver::Chromium(_) => "Chromium",
+            Driver::Firefox(_) => "Firefox",
+        }
     }
 
     /// What a command of WebDriver returns, or the error. It has a path there, and a name in Marionette.
@@ -126,29 +138,60 @@ impl Browser {
 
     /// Makes the page this wide, and as high as it needs to be.
     pub fn resize(&self, width: u32) {
-        let metrics = |height: &Value| {
-            let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-            self.chromium().tool("Emulation.setDeviceMetricsOverride", size);
-        };
-        metrics(&json!(800));
-        metrics(&self.run("return document.documentElement.scrollHeight"));
+        self.resize_to(width, 800);
+        let height = self.run("return document.documentElement.scrollHeight").as_u64().unwrap();
+        self.resize_to(width, height.try_into().unwrap());
+    }
+
+    fn resize_to(&self, width: u32, height: u32) {
+        match &self.0 {
+            Driver::Chromium(chromium) => {
+                let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+                chromium.tool("Emulation.setDeviceMetricsOverride", size);
+            }
+            // No window of it is as narrow as a phone, but a page may be narrower than its window.
+            Driver::Firefox(firefox) => {
+                let script = "const [width, height] = arguments; const { style } = gBrowser.selectedBrowser;
+                    for (const side of ['', 'min-', 'max-']) {
+                        style.setProperty(`${side}width`, `${width}px`);
+                        style.setProperty(`${side}height`, `${height}px`);
+                    }";
+                firefox.run_inside(script, &json!([width, height]));
+                self.wait(&format!("return innerWidth === {width} && innerHeight === {height}"), SOON);
+            }
+        }
     }
 
     /// Whether the page is to be dark.
     pub fn prefer(&self, scheme: &str) {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.chromium().tool("Emulation.setEmulatedMedia", json!({ "features": features }));
+        match &self.0 {
+            Driver::Chromium(chromium) => {
+                let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+                chromium.tool("Emulation.setEmulatedMedia", json!({ "features": features }));
+            }
+            Driver::Firefox(firefox) => {
+                let script =
+                    "Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', arguments[0])";
+                firefox.run_inside(script, &json!([u8::from(scheme != "dark")]));
+                self.wait(&format!("return matchMedia('(prefers-color-scheme: {scheme})').matches"), SOON);
+            }
+        }
     }
 
     /// Does something while the page is hidden behind another one, as behind another tab.
     pub fn hidden_while<T>(&self, act: impl FnOnce() -> T) -> T {
-        let chromium = self.chromium();
-        let page = chromium.get("/window");
-        let front = chromium.post("/window/new", &json!({ "type": "tab" })).unwrap();
-        chromium.post("/window", &json!({ "handle": front["handle"] })).unwrap();
+        let switch = |handle: &Value| {
+            self.command("/window", "WebDriver:SwitchToWindow", &json!({ "handle": handle })).unwrap();
+        };
+        let page = match &self.0 {
+            Driver::Chromium(chromium) => chromium.get("/window"),
+            Driver::Firefox(firefox) => firefox.command("WebDriver:GetWindowHandle", &json!({})).unwrap(),
+        };
+        let front = self.command("/window/new", "WebDriver:NewWindow", &json!({ "type": "tab" })).unwrap();
+        switch(&front["handle"]);
         let done = act();
         // To look at a page is to have it in front.
-        chromium.post("/window", &json!({ "handle": page })).unwrap();
+        switch(&page);
         done
     }
 
@@ -163,17 +206,32 @@ impl Browser {
 
     /// Keeps a picture of the page, for people, as `target/screenshots/<name>.png`.
     pub fn keep_picture(&self, name: &str) {
-        let picture = self.chromium().get("/screenshot");
+        let (picture, prefix) = match &self.0 {
+            Driver::Chromium(chromium) => (chromium.get("/screenshot"), ""),
+            Driver::Firefox(firefox) => {
+                let picture = firefox.command("WebDriver:TakeScreenshot", &json!({ "full": false })).unwrap();
+                (picture, "firefox-")
+            }
+        };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("{name}.png")), base64(picture.as_str().unwrap())).unwrap();
+        fs::write(folder.join(format!("{prefix}{name}.png")), base64(picture.as_str().unwrap())).unwrap();
     }
 
     /// What the page's console had to say since the last look, but for notes.
     pub fn complaints(&self) -> Vec<String> {
-        let entries = self.chromium().post("/se/log", &json!({ "type": "browser" })).unwrap();
-        let entries = entries.as_array().unwrap().iter();
-        entries.filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG").map(Value::to_string).collect()
+        let firefox = match &self.0 {
+            Driver::Chromium(chromium) => return chromium.complaints(),
+            Driver::Firefox(firefox) => firefox,
+        };
+        // Without those of its own pages, what it advises about scrolling, and that the machine has no device to play sound with.
+        let script = "const all = Services.console.getMessageArray();
+            Services.console.reset();
+            const isOfPage = (one) => one instanceof Ci.nsIScriptError && one.sourceName.startsWith('http') && one.category !== 'Async Pan/Zoom';
+            const isOfSound = ({ errorMessage }) => /OnMediaSinkAudioError|radio\\S* could not be decoded\\.$/.test(errorMessage);
+            return all.filter((one) => isOfPage(one) && !isOfSound(one))
+                .map((one) => `${one.sourceName}:${one.lineNumber} ${one.category}: ${one.errorMessage}`)";
+        serde_json::from_value(firefox.run_inside(script, &json!([]))).unwrap()
     }
 }
 
@@ -225,6 +283,13 @@ impl Chromium {
     fn get(&self, what: &str) -> Value {
         let mut answer = ureq::get(format!("{}{what}", self.session)).call().unwrap();
         answer.body_mut().read_json::<Value>().unwrap()["value"].take()
+    }
+
+    /// What its console had to say since the last look, but for notes.
+    fn complaints(&self) -> Vec<String> {
+        let entries = self.post("/se/log", &json!({ "type": "browser" })).unwrap();
+        let entries = entries.as_array().unwrap().iter();
+        entries.filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG").map(Value::to_string).collect()
     }
 
     /// A command of its developer tools.

@@ -41,11 +41,13 @@ struct Connection {
 }
 
 impl Firefox {
-    pub fn start() -> Self {
+    /// `preferences`: lines beside those of all.
+    pub fn start(preferences: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        fs::write(profile.path().join("user.js"), PREFERENCES).unwrap();
+        fs::write(profile.path().join("user.js"), [PREFERENCES, preferences].concat()).unwrap();
         let mut command = Command::new("firefox-esr");
-        command.args(["--headless", "--marionette", "--no-remote", "--profile"]).arg(profile.path());
+        command.args(["--headless", "--marionette", "--remote-allow-system-access", "--no-remote", "--profile"]);
+        command.arg(profile.path());
         command.env("HOME", profile.path()).env("MOZ_CRASHREPORTER_DISABLE", "1");
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let (file, mut port) = (profile.path().join("MarionetteActivePort"), None::<u16>);
@@ -62,6 +64,15 @@ impl Firefox {
         Self { process, connection: RefCell::new(connection), _profile: profile }
     }
 
+    /// What a script of the browser itself returns, which may do what no page may.
+    pub fn run_inside(&self, script: &str, arguments: &Value) -> Value {
+        let context = |name: &str| self.command("Marionette:SetContext", &json!({ "value": name })).unwrap();
+        context("chrome");
+        let returned = self.command("WebDriver:ExecuteScript", &json!({ "script": script, "args": arguments }));
+        context("content");
+        returned.unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
     /// What a command of WebDriver returns, or the error.
     pub fn command(&self, name: &str, parameters: &Value) -> Result<Value, Value> {
         self.connection.borrow_mut().command(name, parameters)
@@ -76,6 +87,8 @@ impl Connection {
         let mut answer = self.read();
         assert_eq!(answer[1], self.number, "{name}");
         match answer[2].take() {
+            // Some have several values.
+            Value::Null if answer[3].get("value").is_none() => Ok(answer[3].take()),
             Value::Null => Ok(answer[3]["value"].take()),
             error => Err(error),
         }

@@ -99,7 +99,7 @@ function showFaults(faults) {
 
 /** Completes what is typed, where it may be changed. */
 async function complete() {
-  const completion = new Completion(text, { feeds: JSON.parse(at("editor").dataset.feeds) });
+  const completion = new Completion(text, JSON.parse(at("editor").dataset.known));
   const answer = await fetch("/configuration/schema.json");
   if (answer.ok) completion.use(await answer.json());
 }

@@ -42,24 +42,24 @@ function entriesIn(text, section) {
   return entries;
 }
 
-/** What is inserted into a template of the text: its placeholders. */
-function placeholders(lines) {
-  const found = lines.join("\n").replace(/\{\{|\}\}/g, " ").matchAll(/\{([a-z][\w-]*)(?:\.{3}|\.\w+)?\}/gi);
-  return { properties: Object.fromEntries([...found].map(([, name]) => [name, {}])) };
+/** Templates by name, those of the text first: whether one makes a command, and its arguments with their defaults. */
+function templatesOf(text, known) {
+  const own = [...entriesIn(text, "templates")].map(([name, lines]) => {
+    const found = lines.join("\n").replace(/\{\{|\}\}/g, " ").matchAll(/\{([a-z][\w-]*)(?:\.{3}|\.\w+)?\}/gi);
+    const isCommand = lines.some((line) => /(?:^|[{,])\s*command:(?:\s|$)/.test(line));
+    return [name, { is_command: isCommand, arguments: Object.fromEntries([...found].map(([, argument]) => [argument])) }];
+  });
+  const names = new Set(own.map(([name]) => name));
+  return [...own, ...Object.entries(known.templates).filter(([name]) => !names.has(name))];
 }
 
-/** Rules of a part of the schema that hold on a condition. */
-const rules = (schema, part) => [
-  ...(part.if ? [part] : []),
-  ...(part.allOf ?? []).flatMap((one) => forms(schema, one)).flatMap((one) => rules(schema, one)),
-];
-
-/** What is said of a mapping that uses the template of this name: of one of the text, or of one that is built in. */
-function used(schema, text, parts, name) {
-  const own = entriesIn(text, "templates").get(name);
-  if (own) return parts.some(({ properties }) => properties?.use) ? [placeholders(own)] : [];
-  const fits = ({ if: condition }) => condition.properties?.use?.const === name;
-  return parts.flatMap((part) => rules(schema, part).filter(fits)).map(({ then }) => then);
+/** What is said of a mapping that uses the template of this name. */
+function used(text, name, known) {
+  const found = templatesOf(text, known).find(([one]) => one === name);
+  if (!found) return [];
+  const about = (value) => (value === undefined ? "" : value === null ? "Required." : `Default: ${value}.`);
+  const argument = ([key, value]) => [key, { description: about(value) }];
+  return [{ properties: Object.fromEntries(Object.entries(found[1].arguments).map(argument)) }];
 }
 
 /** Names of what is defined elsewhere: `known` are those of the whole configuration. */
@@ -67,8 +67,11 @@ function references(text, path, known) {
   const last = path[path.length - 1];
   const isFeed = path.length > 2 && (last === "feed" || (last === ITEM && path[path.length - 2] === "feeds"));
   if (isFeed) return [...known.feeds, ...entriesIn(text, "feeds").keys()].map((name) => ({ name, about: "A feed." }));
-  if (last === "use") return [...entriesIn(text, "templates").keys()].map((name) => ({ name, about: "A template." }));
-  return [];
+  if (last !== "use") return [];
+  const isCommand = path.findLast((key) => key === "command" || key === "pipeline") === "command";
+  const takes = (one) => Object.keys(one.arguments).join(", ") || "nothing";
+  const fitting = templatesOf(text, known).filter(([, one]) => one.is_command === isCommand);
+  return fitting.map(([name, one]) => ({ name, about: `A template. Takes ${takes(one)}.` }));
 }
 
 function values(text, path, parts, known) {
@@ -108,14 +111,14 @@ function keys(schema, place, parts, following) {
  * What may be inserted at `caret`: `{from, to, items}`, where each item has a `name`, the `text` that replaces `from`…`to`, and what it is
  * `about`. Null where nothing can be said. Those that begin with what is typed come first.
  */
-export function proposals(schema, text, caret, known = { feeds: [] }) {
+export function proposals(schema, text, caret, known = { feeds: [], templates: {} }) {
   const place = placeAt(text, caret);
   if (!place) return null;
   const parts = at(schema, place.path);
   const all = [];
   // A colon needs a space after it.
   const space = text[place.from - 1] === ":" ? " " : "";
-  const more = place.use ? used(schema, text, parts, place.use) : [];
+  const more = place.use && parts.some(({ properties }) => properties?.use) ? used(text, place.use, known) : [];
   if (place.kind !== "value") all.push(...keys(schema, place, [...more, ...parts], text.slice(place.to)));
   if (place.kind !== "key") all.push(...values(text, place.path, parts, known).map((item) => ({ ...item, text: space + item.name })));
   const word = place.word.toLowerCase();
