@@ -6,11 +6,14 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Tests that measure times and have the machine for themselves, in ci/chaos.
 # shellcheck disable=SC2034
-alone=(resilience:: live_edits::edits_disturb live_edits::a_long_list srt::five_percent_of_loss timestamps::jumps_of_the_clock timestamps::clocks_that_are_off service::a_supervisor_that_is_stuck editor::u46_a_thousand editor::u46_scripts pages::a45 firefox::a45 firefox::a46 firefox::a48 embedding::a48_the_player embedding::u3_the_first embedding::d31_a_player python_client::a47_a_slow python_client::d31 slow_network:: tracks::a_source_with_one hls::hls_js_plays_close hls_players::vlc)
+alone=(resilience:: live_edits::edits_disturb live_edits::a_long_list srt::five_percent_of_loss timestamps::jumps_of_the_clock timestamps::clocks_that_are_off service::a_supervisor_that_is_stuck editor::u46_a_thousand editor::u46_scripts pages::a45 firefox::a48 embedding::a48_the_player embedding::u3_the_first embedding::d31_a_player python_client::a47_a_slow python_client::d31 slow_network:: tracks::a_source_with_one hls::hls_js_plays_close hls_players::vlc)
 # Tests whose browsers, players and encoders take most of the processors: a few run at a time, beside the others, which wait for most
 # of their time.
 # shellcheck disable=SC2034
 heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: ffmpeg9:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc::)
+# What Chromium does in ci/test, and Firefox in ci/long; and what players do for so long that little else may run meanwhile.
+# shellcheck disable=SC2034
+later=(firefox::a42 firefox::a43 firefox::a44 firefox::a45 firefox::a46 dash::players)
 # Where rustup puts cargo, which a shell of before the installation does not know yet.
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 

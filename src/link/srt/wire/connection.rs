@@ -19,6 +19,8 @@ const GONE: Duration = Duration::from_secs(5);
 const NO_PROGRESS: Duration = Duration::from_secs(10);
 /// A sign of life is sent after so much silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// How often the end of a connection is said.
+const SHUTDOWNS: usize = 3;
 /// Interval between two tries to hand over a key, and between two that are read.
 const KEY_AGAIN: Duration = Duration::from_millis(100);
 /// Packets before the change of a key at which the next one is announced, at most.
@@ -279,7 +281,8 @@ impl Connection {
     /// Ends the connection and notifies the peer.
     pub fn close(&mut self, now: Instant, out: &mut Outbox) {
         if self.end.is_none() {
-            self.write(now, out, Envelope::shutdown);
+            // Nobody confirms it, and a peer that misses it waits for some seconds.
+            (0..SHUTDOWNS).for_each(|_| self.write(now, out, Envelope::shutdown));
             self.end = Some(End::Closed);
         }
     }

@@ -194,7 +194,9 @@ fn places(files: &[Recorded]) -> io::Result<Vec<(PathBuf, u64)>> {
 
 /// Whether the second file continues the first one: without a gap, and with the same codecs.
 pub fn continues(one: &Entry, other: &Entry) -> bool {
-    one.run == other.run && one.codecs == other.codecs && other.from.saturating_sub(one.to).abs() <= GAP
+    // The end of what is still written is on its way to the disk.
+    let is_near = one.ended.is_none() || other.from.saturating_sub(one.to).abs() <= GAP;
+    one.run == other.run && one.codecs == other.codecs && is_near
 }
 
 /// How long after the begin of the first file the second one begins in a film, in nanoseconds; `None` when it follows its end.
@@ -450,4 +452,32 @@ pub(super) fn playable(files: Vec<Recorded>) -> Result<Vec<Recorded>, LibraryErr
 /// A time as in RFC 3339, to the millisecond.
 pub fn rfc3339(micros: i64) -> String {
     jiff::Timestamp::from_microsecond(micros).map(|time| format!("{time:.3}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_run_continue_each_other_but_for_gaps() {
+        let entry = |sequence: u64, from: i64, to: i64, ended: Option<&str>| Entry {
+            sequence,
+            path: format!("cam/{sequence}.mp4"),
+            from,
+            to,
+            bytes: 0,
+            codecs: "avc1".to_owned(),
+            run: 7,
+            media: 0,
+            ended: ended.map(str::to_owned),
+            protected: false,
+        };
+        let next = entry(2, 2_000_000, 2_000_000, None);
+        assert!(continues(&entry(1, 0, 1_990_000, Some("cut")), &next));
+        assert!(!continues(&entry(1, 0, 1_400_000, Some("cut")), &next), "a gap");
+        // Its last part is not on the disk when the next file begins.
+        assert!(continues(&entry(1, 0, 1_400_000, None), &next));
+        assert!(!continues(&Entry { run: 6, ..entry(1, 0, 2_000_000, None) }, &next));
+        assert!(!continues(&Entry { codecs: "hvc1".to_owned(), ..entry(1, 0, 2_000_000, None) }, &next));
+    }
 }
