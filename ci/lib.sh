@@ -13,7 +13,7 @@ alone=(resilience:: live_edits::edits_disturb live_edits::a_long_list srt::five_
 heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: ffmpeg9:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc::)
 # What Chromium does in ci/test, and Firefox in ci/long; and what players do for so long that little else may run meanwhile.
 # shellcheck disable=SC2034
-later=(firefox::a42 firefox::a43 firefox::a44 firefox::a45 firefox::a46 dash::players)
+later=(firefox::a42 firefox::a43 firefox::a44 firefox::a45 firefox::a46 firefox::firefox_is_back dash::players)
 # Where rustup puts cargo, which a shell of before the installation does not know yet.
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 

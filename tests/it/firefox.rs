@@ -256,3 +256,10 @@ fn firefox_gets_nothing_while_it_is_hidden() {
         embedding::hidden_players(&Browser::start_firefox());
     }
 }
+
+#[test]
+fn firefox_is_back_soon_after_its_server_was_away() {
+    if have_firefox() {
+        embedding::is_back_after_its_server("Firefox", &Browser::start_firefox());
+    }
+}
