@@ -3,7 +3,7 @@
 use crate::rig::{
     SOON, Server, have, log, media, mkv,
     player::address as rtsp,
-    publisher::{H264_AAC, LIVE, Publisher},
+    publisher::{H264_AAC, H265_OPUS, LIVE, Publisher},
     secs,
     srt::port as srt,
     state::wait_for,
@@ -14,22 +14,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-
-/// H.265 with a keyframe a second, and Opus.
-const H265_OPUS: &[&str] = &[
-    "-c:v",
-    "libx265",
-    "-preset",
-    "ultrafast",
-    "-x265-params",
-    "log-level=none:keyint=25",
-    "-pix_fmt",
-    "yuv420p",
-    "-c:a",
-    "libopus",
-    "-b:a",
-    "64k",
-];
 
 /// Where it is. Debian's is needed, too, as a judge.
 fn ffmpeg() -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 use crate::rig::{
     SOON, Server, have, media,
     player::{self, Player},
-    publisher::{H264_AAC, LIVE, Publisher, VP8_OPUS},
+    publisher::{H264_AAC, H265_OPUS, LIVE, Publisher, VP8_OPUS},
     secs,
     state::wait_for,
     ts, wait_until,
@@ -87,19 +87,9 @@ fn other_codecs_and_frames_out_of_order_are_taken() {
         "-c:a",
         "libmp3lame",
     ];
-    let h265 = &[
-        "-c:v",
-        "libx265",
-        "-preset",
-        "ultrafast",
-        "-x265-params",
-        "log-level=none:keyint=25",
-        "-pix_fmt",
-        "yuv420p",
-        "-c:a",
-        "libopus",
-    ];
-    for (codecs, expect) in [(VP8_OPUS, ["vp8", "opus"]), (&b_frames[..], ["h264", "mp3"]), (h265, ["hevc", "opus"])] {
+    for (codecs, expect) in
+        [(VP8_OPUS, ["vp8", "opus"]), (&b_frames[..], ["h264", "mp3"]), (H265_OPUS, ["hevc", "opus"])]
+    {
         let publisher = publish(codecs, "tcp", &url);
         wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
         let mut viewer = server.get("/studio.mkv");

@@ -30,6 +30,22 @@ pub const H264_AAC: &[&str] = &[
 pub const VP8_OPUS: &[&str] =
     &["-c:v", "libvpx", "-deadline", "realtime", "-g", "25", "-b:v", "500k", "-c:a", "libopus"];
 
+/// H.265 with a keyframe a second, and Opus.
+pub const H265_OPUS: &[&str] = &[
+    "-c:v",
+    "libx265",
+    "-preset",
+    "ultrafast",
+    "-x265-params",
+    "log-level=none:keyint=25",
+    "-pix_fmt",
+    "yuv420p",
+    "-c:a",
+    "libopus",
+    "-b:a",
+    "64k",
+];
+
 /// A running ffmpeg that publishes. Dropped, it is killed.
 pub struct Publisher(Child);
 

@@ -1,8 +1,9 @@
 //! Streams that are pushed, and their state.
 
 use super::{
-    SOON, Server,
+    Answer, SOON, Server, media, mkv,
     script::{H264, PICTURE, TONE},
+    secs,
     state::state,
     wait_until,
 };
@@ -15,6 +16,17 @@ pub fn camera(targets: &[String]) -> String {
          streams: {{cam0: {{feed: cam, video: {H264}, audio: aac, push: [{}]}}}}\n",
         targets.join(", ")
     )
+}
+
+/// Fails unless what is pushed to the feed of this target arrives in real time and without a fault. Returns a viewer of it.
+pub fn assert_arrives(target: &Server) -> Answer {
+    let mut viewer = target.get("/studio.mkv");
+    let bytes = viewer.collect(secs(3));
+    let frames = media::Frames::of(mkv::trim(&bytes), false);
+    assert!(frames.complaints.is_empty(), "{}", frames.complaints);
+    assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 25, "{}", frames.pictures);
+    assert!(frames.sounds > 50, "{}", frames.sounds);
+    viewer
 }
 
 /// The pushes of the stream, as the state has them.
