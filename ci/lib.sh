@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2034  # for those who source this
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# Tests that measure times and have the machine for themselves, in ci/chaos.
+# Tests that measure times and have a quiet machine, in ci/chaos.
 # shellcheck disable=SC2034
 alone=(resilience:: live_edits::edits_disturb live_edits::a_long_list srt::five_percent_of_loss timestamps::jumps_of_the_clock timestamps::clocks_that_are_off service::a_supervisor_that_is_stuck editor::u46_a_thousand editor::u46_scripts pages::a45 firefox::a48 embedding::a48_the_player embedding::u3_the_first embedding::d31_a_player python_client::a47_a_slow python_client::d31 slow_network:: tracks::a_source_with_one hls::hls_js_plays_close hls_players::vlc)
 # Tests whose browsers, players and encoders take most of the processors: a few run at a time, beside the others, which wait for most

@@ -67,6 +67,14 @@ pub enum ClientError {
         /// What the system says.
         source: io::Error,
     },
+    /// No authority vouches for the server, or no TLS is spoken there.
+    #[error("TLS handshake with {host} failed")]
+    Tls {
+        /// Where to.
+        host: String,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// The name cannot be in a certificate.
     #[error("`{0}` cannot be the name of a server")]
     Name(String, #[source] InvalidDnsNameError),
@@ -118,6 +126,7 @@ impl HttpClient {
         let uri = request.uri().clone();
         let (host, port, is_encrypted) = target(&uri)?;
         let failed = |source| ClientError::Connect { host: format!("{host}:{port}"), source };
+        let refused = |source| ClientError::Tls { host: format!("{host}:{port}"), source };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let socket = TcpStream::connect((bare, port)).await.map_err(failed)?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -131,7 +140,7 @@ impl HttpClient {
             return exchange(socket, request).await;
         }
         let name = ServerName::try_from(bare.to_owned()).map_err(|error| ClientError::Name(bare.to_owned(), error))?;
-        let socket = TlsConnector::from(self.0.clone()).connect(name, socket).await.map_err(failed)?;
+        let socket = TlsConnector::from(self.0.clone()).connect(name, socket).await.map_err(refused)?;
         exchange(socket, request).await
     }
 }

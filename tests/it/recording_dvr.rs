@@ -14,7 +14,7 @@ use crate::{
 use std::{fs, process::Command, time::Duration};
 use tempfile::TempDir;
 
-/// A stream that was recorded for some seconds, in files of four, with playlists that list a minute of it.
+/// A stream that was recorded for some seconds, in files of four, with playlists that list ten minutes of it.
 fn dvr(folder: &TempDir) -> Server {
     let server = Server::start(&format!(
         "
@@ -25,7 +25,7 @@ fn dvr(folder: &TempDir) -> Server {
             video: {{codec: h264, preset: ultrafast, bitrate: 400k, gop: 25}}
             audio: {{codec: aac}}
             record: {{folder: {}, every: 4s, part: 0.3}}
-            hls: {{segment: 1, part: 0.2, window: 4, dvr: 1m}}
+            hls: {{segment: 1, part: 0.2, window: 4, dvr: 10m}}
         auth: {{anyone: [viewer, playback]}}
         ",
         folder.path().display()

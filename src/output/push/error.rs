@@ -1,5 +1,6 @@
 //! Why a target gets nothing, or nothing more.
 
+use super::machine::Failure;
 use crate::{
     link::{server::LinkError, srt::CallError},
     net::ClientError,
@@ -24,4 +25,16 @@ pub(super) enum PushError {
     NoCertificate,
     #[error("the network does not take it")]
     Network(#[source] io::Error),
+}
+
+impl PushError {
+    /// Whether somebody is there.
+    pub(super) const fn failure(&self) -> Failure {
+        match self {
+            Self::Link(LinkError::Connect(_))
+            | Self::Srt(CallError::Connect(_) | CallError::Silent)
+            | Self::Http(ClientError::Connect { .. }) => Failure::Away,
+            _ => Failure::Refused,
+        }
+    }
 }

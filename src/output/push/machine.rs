@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 /// The first wait after a failure; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait, before it is varied.
+/// The longest wait for a target that refuses or leaves, before it is varied.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest wait for a target that is away, before it is varied: a push is established within 2 s of its return.
+const LONGEST_AWAY: Duration = Duration::from_millis(1400);
 /// A connection that lasts this long was good: failures before it do not count any more.
 const GOOD: Duration = Duration::from_secs(60);
 /// The wait is varied by up to so many hundredths, so that many pushes do not come at the same instant.
@@ -30,6 +32,15 @@ enum State {
     Backoff {
         until: Instant,
     },
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Nobody is there. To try costs nobody much.
+    Away,
+    /// The target is there, and refuses or has left. Each try costs it something.
+    Refused,
 }
 
 /// What is to be done next.
@@ -86,13 +97,21 @@ impl Machine {
         self.state = State::Waiting;
     }
 
-    /// The target cannot be reached, refuses, or has left. `random` varies the wait, which is returned.
-    pub fn failed(&mut self, now: Instant, random: u32) -> Duration {
+    /// There is no connection, or none any more. `random` varies the wait, which is returned.
+    pub fn failed(&mut self, failure: Failure, now: Instant, random: u32) -> Duration {
         self.settle(now);
-        let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
+        let longest = match failure {
+            Failure::Away => LONGEST_AWAY,
+            Failure::Refused => LONGEST_WAIT,
+        };
+        let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(longest);
         let percent = 100 - VARIED + random % (2 * VARIED + 1);
         let wait = doubled * percent / 100;
-        self.failures = self.failures.saturating_add(1);
+        match failure {
+            // What comes back is another program: how often the former one refused does not matter.
+            Failure::Away => self.failures = 1,
+            Failure::Refused => self.failures = self.failures.saturating_add(1),
+        }
         self.state = State::Backoff { until: now + wait };
         wait
     }
@@ -124,7 +143,7 @@ mod tests {
             assert_eq!(machine.step(now), Step::Wait);
             machine.media();
             assert_eq!(machine.step(now), Step::Connect);
-            let wait = machine.failed(now, EXACT);
+            let wait = machine.failed(Failure::Refused, now, EXACT);
             assert_eq!(machine.step(now), Step::Sleep(wait));
             now += wait;
             waits.push(wait.as_secs());
@@ -138,10 +157,27 @@ mod tests {
             assert_eq!(machine.step(now), Step::Send);
         };
         again(&mut machine, now);
-        assert_eq!(machine.failed(now + SECOND * 59, EXACT), SECOND * 30);
+        assert_eq!(machine.failed(Failure::Refused, now + SECOND * 59, EXACT), SECOND * 30);
         now += SECOND * 100;
         again(&mut machine, now);
-        assert_eq!(machine.failed(now + SECOND * 60, EXACT), SECOND);
+        assert_eq!(machine.failed(Failure::Refused, now + SECOND * 60, EXACT), SECOND);
+    }
+
+    #[test]
+    fn who_is_away_is_found_soon_after_coming_back() {
+        let (mut machine, now) = (Machine::default(), Instant::now());
+        // However often it refused before.
+        for _ in 0..7 {
+            machine.failed(Failure::Refused, now, EXACT);
+        }
+        for _ in 0..100 {
+            assert_eq!(machine.failed(Failure::Away, now, EXACT), LONGEST_AWAY);
+        }
+        assert!(machine.failed(Failure::Away, now, 2 * VARIED) < SECOND * 2, "with what it takes to connect");
+        let refused: Vec<_> = (0..3).map(|_| machine.failed(Failure::Refused, now, EXACT).as_secs()).collect();
+        assert_eq!(refused, [2, 4, 8]);
+        let first = Machine::default().failed(Failure::Away, now, EXACT);
+        assert_eq!(first, FIRST_WAIT);
     }
 
     #[test]
@@ -152,19 +188,22 @@ mod tests {
         machine.silent(now + SECOND);
         assert_eq!(machine.step(now + SECOND), Step::Wait);
         machine.media();
-        assert_eq!(machine.failed(now + SECOND, EXACT), SECOND);
+        assert_eq!(machine.failed(Failure::Refused, now + SECOND, EXACT), SECOND);
     }
 
     proptest! {
         #[test]
-        fn waits_are_within_their_bounds(failures in 0usize..100, random: u32) {
+        fn waits_are_within_their_bounds(failures in prop::collection::vec(any::<bool>(), 1..100), random: u32) {
             let (mut machine, now) = (Machine::default(), Instant::now());
-            let mut wait = Duration::ZERO;
-            for _ in 0..=failures {
+            for is_away in failures {
                 machine.media();
-                wait = machine.failed(now, random);
+                let (failure, longest) = match is_away {
+                    true => (Failure::Away, LONGEST_AWAY),
+                    false => (Failure::Refused, LONGEST_WAIT),
+                };
+                let wait = machine.failed(failure, now, random);
+                prop_assert!(wait >= FIRST_WAIT * 8 / 10 && wait <= longest * 12 / 10);
             }
-            prop_assert!(wait >= FIRST_WAIT * 8 / 10 && wait <= LONGEST_WAIT * 12 / 10);
         }
     }
 }

@@ -180,10 +180,10 @@ impl PushTask {
     }
 
     fn failed(&self, error: &PushError, machine: &mut Machine, failures: &mut FailureLog) {
-        let now = Instant::now();
+        let (now, failure) = (Instant::now(), error.failure());
         let error = chain(error);
         self.status.failed(&error);
-        let wait = machine.failed(now, random());
+        let wait = machine.failed(failure, now, random());
         let (stream, to, seconds) = (self.name(), &self.target.to, wait.as_secs_f64());
         match failures.failed(now) {
             Some(Report::First) => tracing::warn!(stream, %to, error, retry_in = seconds, "push failed"),

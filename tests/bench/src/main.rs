@@ -15,6 +15,7 @@ mod load;
 mod mark;
 mod modes;
 mod plain;
+mod push;
 mod report;
 mod rtmp;
 mod rtsp;

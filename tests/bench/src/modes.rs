@@ -5,6 +5,7 @@ use crate::webrtc;
 use crate::{
     crowd, hls, http2, latency,
     load::{self, Outcome, Plan},
+    push,
     report::{Figures, Table, quantile},
     rtmp, rtsp,
     server::System,
@@ -26,9 +27,9 @@ use std::{
 use tokio::net::TcpStream;
 
 /// All modes.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "tls",
-    "rtmp", "rtsp", "srt", "publish", "hls", "webrtc", "short",
+    "rtmp", "rtsp", "srt", "publish", "push", "hls", "webrtc", "short",
 ];
 
 /// Bits a second of the source: a picture of 1080 lines.
@@ -87,7 +88,12 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
                 in_datagrams(all.last().copied().unwrap_or_default(), 4, ("SRT", "srt"), srt::play)?,
             ]
         }
-        "publish" => or(&[100]).into_iter().map(publishers).collect::<Result<_, _>>()?,
+        "publish" => {
+            let mut tables = or(&[100]).into_iter().map(publishers).collect::<Result<Vec<_>, _>>()?;
+            tables.push(from_publisher_to_player(50)?);
+            tables
+        }
+        "push" => or(&[20]).into_iter().map(targets).collect::<Result<_, _>>()?,
         "http2" => or(&[300]).into_iter().map(over_http2).collect::<Result<_, _>>()?,
         #[cfg(feature = "tls")]
         "tls" => or(&[200]).into_iter().map(over_tls).collect::<Result<_, _>>()?,
@@ -360,7 +366,7 @@ fn over_rtmp(viewers: usize) -> anyhow::Result<Table> {
 /// The same viewers of MPEG-TS over HTTP, and of RTP between the messages of RTSP.
 fn over_rtsp(viewers: usize) -> anyhow::Result<Table> {
     let title = format!("{viewers} viewers of {} Mbit/s, video alone", RATE / 1_000_000);
-    beside_http(title, noise(RATE / 1_000_000), (viewers, "/live.ts"), ("RTSP", "rtsp"), rtsp::play)
+    beside_http(title, noise(RATE / 1_000_000, ""), (viewers, "/live.ts"), ("RTSP", "rtsp"), rtsp::play)
 }
 
 /// Viewers whose packets come in datagrams.
@@ -374,7 +380,7 @@ where
     W: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let mut table = Table::new(format!("{viewers} viewers of {name} in datagrams, video of {megabits} Mbit/s"), &[]);
-    let system = System::Voyandz(format!("{}{protocol}: {{listen: '127.0.0.1:0'}}\n", noise(megabits)));
+    let system = System::Voyandz(format!("{}{protocol}: {{listen: '127.0.0.1:0'}}\n", noise(megabits, "")));
     for _ in 0..rounds() {
         let mut server = system.start()?;
         let address = server.address_of(protocol)?;
@@ -386,13 +392,13 @@ where
     Ok(table)
 }
 
-/// A camera without sound that sends so many million bits a second.
-fn noise(megabits: usize) -> String {
+/// A camera without sound that sends so many million bits a second, and what else its stream has.
+fn noise(megabits: usize, more: &str) -> String {
     let video =
         "videotestsrc is-live=true pattern=snow ! video/x-raw,width=640,height=360,framerate=30/1 ! queue name=video";
     format!(
         "feeds: {{cam: {{pipeline: '{video}'}}}}\n\
-         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: {megabits}M, gop: 60}}}}}}\n"
+         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: {megabits}M, gop: 60}}{more}}}}}\n"
     )
 }
 
@@ -450,6 +456,74 @@ fn publishers(count: usize) -> anyhow::Result<Table> {
                 ("MB/s", outcome.bytes as f64 / 1e6 / seconds),
                 ("of a processor", outcome.cpu.as_secs_f64() / seconds),
                 ("RSS kB/publisher", outcome.resident / count as f64),
+            ]),
+        );
+    }
+    Ok(table)
+}
+
+/// What one publisher sends arrives at players who come one after the other.
+fn from_publisher_to_player(players: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("a publisher of RTMP, of 4 Mbit/s, and {players} players, one at a time"), &[]);
+    let slot = "feeds: {live: {publish: {key: studio}}}\nstreams: {live: {feed: live}}\n";
+    let system = System::Voyandz(format!("rtmp: {{listen: '127.0.0.1:0'}}\n{slot}"));
+    for _ in 0..rounds() {
+        let mut server = system.start()?;
+        let address = server.address_of("rtmp")?;
+        let (mut firsts, mut delays) = (Vec::new(), Vec::new());
+        tokio::runtime::Runtime::new()?.block_on(async {
+            let taken = Arc::<crowd::Taken>::default();
+            let publisher = tokio::spawn(rtmp::publish(address, "live?key=studio".to_owned(), RATE, taken));
+            // The first one waits for the stream to begin.
+            rtmp::watch(address, "live", Duration::ZERO).await?;
+            for _ in 0..players {
+                let (first, all) = rtmp::watch(address, "live", Duration::from_millis(200)).await?;
+                firsts.push(first);
+                delays.extend(all);
+            }
+            publisher.abort();
+            anyhow::Ok(())
+        })?;
+        server.check()?;
+        ensure!(!delays.is_empty(), "nothing was measured");
+        table.add(
+            "voyandz",
+            Figures::from([
+                ("first picture p50 ms", quantile(&firsts, 0.5)),
+                ("first picture max ms", quantile(&firsts, 1.0)),
+                ("picture to player p50 ms", quantile(&delays, 0.5)),
+                ("picture to player p99 ms", quantile(&delays, 0.99)),
+            ]),
+        );
+    }
+    Ok(table)
+}
+
+/// One stream that is pushed to so many places of another server.
+fn targets(count: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("{count} pushes by RTMP, of 4 Mbit/s"), &[]);
+    let each = |line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let slots = each(&|number| format!("  p{number}: {{publish: {{key: studio}}}}\n"));
+    for _ in 0..rounds() {
+        let target = System::Voyandz(format!("rtmp: {{listen: '127.0.0.1:0'}}\nfeeds:\n{slots}")).start()?;
+        let address = target.address_of("rtmp")?;
+        let pushes = each(&|number| format!("'rtmp://{address}/live/p{number}?key=studio', "));
+        let system = System::Voyandz(noise(RATE / 1_000_000, &format!(", push: [{pushes}]")));
+        let mut server = system.start()?;
+        push::wait(server.address, count)?;
+        std::thread::sleep(Duration::from_secs(1));
+        let (began, cpu, before) = (Instant::now(), usage::cpu(server.pid())?, push::read(server.address)?);
+        std::thread::sleep(2 * WINDOW);
+        let (cpu, after) = (usage::cpu(server.pid())?.saturating_sub(cpu), push::read(server.address)?);
+        let seconds = began.elapsed().as_secs_f64();
+        server.check()?;
+        ensure!(after.established == count, "{} of {count} pushes are established", after.established);
+        table.add(
+            "voyandz",
+            Figures::from([
+                ("MB/s", (after.bytes - before.bytes) as f64 / 1e6 / seconds),
+                ("of a processor", cpu.as_secs_f64() / seconds),
+                ("lost packets", (after.lost - before.lost) as f64),
             ]),
         );
     }

@@ -1,12 +1,12 @@
 //! Players and publishers of RTMP, each on a connection of its own.
 
-use crate::crowd::Taken;
-use anyhow::ensure;
+use crate::{crowd::Taken, mark};
+use anyhow::{Context, ensure};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::interval,
+    time::{interval, timeout},
 };
 
 /// Bytes of the second and third part of a handshake (Adobe RTMP 1.0, section 5.2).
@@ -16,6 +16,8 @@ const STREAM: u32 = 1;
 /// Types of messages.
 const COMMAND: u8 = 20;
 const VIDEO: u8 = 9;
+/// A stream that does not come.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Pictures a second.
 const FPS: u32 = 30;
 /// Parameter sets of H.264, baseline, 320x240.
@@ -40,6 +42,35 @@ pub async fn play(address: SocketAddr, taken: Arc<Taken>) -> anyhow::Result<()> 
             taken.add(length, &mut is_first);
         }
     }
+}
+
+/// Plays a stream that [`publish`] feeds for `window`. Returns how long its first picture took, and how old each picture was on its arrival that
+/// was published meanwhile.
+///
+/// # Errors
+/// When it is refused or cut off.
+pub async fn watch(address: SocketAddr, name: &str, window: Duration) -> anyhow::Result<(Duration, Vec<Duration>)> {
+    let mut socket = connect(address).await?;
+    let play = [string("play"), number(3.0), vec![5], string(name)];
+    let asked = mark::now();
+    socket.write_all(&message(COMMAND, 0, STREAM, &play.concat())).await?;
+    let (mut first, mut delays) = (None, Vec::new());
+    // What was read before may end within a mark.
+    let (mut buffer, mut kept) = (vec![0; 64 << 10], 0);
+    while mark::now() < asked + window || first.is_none() {
+        let length = timeout(SILENCE, socket.read(&mut buffer[kept..])).await.context("no picture")??;
+        ensure!(length > 0, "cut off");
+        let (now, end) = (mark::now(), kept + length);
+        for published in mark::find(&buffer[..end]) {
+            first.get_or_insert(now.saturating_sub(asked));
+            if published > asked {
+                delays.push(now.saturating_sub(published));
+            }
+        }
+        kept = end.min(mark::LENGTH - 1);
+        buffer.copy_within(end - kept..end, 0);
+    }
+    Ok((first.unwrap_or_default(), delays))
 }
 
 /// Publishes H.264 of 320x240 under this name, so many bits a second, with a keyframe every two seconds. The pictures are none.
@@ -67,6 +98,7 @@ pub async fn publish(address: SocketAddr, name: String, rate: usize, taken: Arc<
         let (head, unit) = if number % (2 * FPS) == 0 { (0x17, 0x65) } else { (0x27, 0x41) };
         picture[..5].copy_from_slice(&[head, 1, 0, 0, 0]);
         picture[9] = unit;
+        picture[10..10 + mark::LENGTH].copy_from_slice(&mark::write(mark::now()));
         socket.write_all(&message(VIDEO, number * 1000 / FPS, STREAM, &picture)).await?;
         taken.add(picture.len(), &mut is_first);
     }
